@@ -1,0 +1,5 @@
+//! OTLP in and out.
+
+pub mod destination;
+pub mod json;
+pub mod wire;

