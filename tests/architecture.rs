@@ -143,6 +143,7 @@ fn layer_breaches(root: &Path) -> Vec<String> {
 
 /// Compiles `src/domain` as a crate of its own, with no other crate at hand.
 fn compile_domain_alone(src: &Path) -> Result<(), String> {
+    let src = src.to_string_lossy();
     let shim = format!("#[path = {src:?}] mod layer {{ pub mod domain; }} pub use layer::domain;");
     let out = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
@@ -183,10 +184,9 @@ fn dependencies(manifest: &str) -> BTreeSet<String> {
             let header = header.trim_end_matches(']');
             is_inside = header == "dependencies" || header.ends_with(".dependencies");
             found.extend(header.strip_prefix("dependencies.").map(|name| name.replace('-', "_")));
-        } else if let Some((name, _)) = line.split_once(['=', '.']).filter(|_| is_inside) {
-            if !line.starts_with('#') {
-                found.insert(name.trim().replace('-', "_"));
-            }
+        } else if is_inside && !line.starts_with('#') {
+            let name = line.split_once(['=', '.']).map(|(name, _)| name.trim().replace('-', "_"));
+            found.extend(name);
         }
     }
     found
@@ -216,7 +216,8 @@ fn has_ending(path: &Path, endings: &[&str]) -> bool {
 }
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|e| panic!("{} cannot be read: {e}", path.display()))
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
+    text.expect("every file of the house can be read")
 }
 
 fn shown(root: &Path, path: &Path) -> String {

@@ -93,9 +93,9 @@ fn literal(text: &str) -> Option<usize> {
         .into_iter()
         .rev()
         .find(|prefix| text.strip_prefix(prefix).is_some_and(|s| s.starts_with(['"', '#'])))?;
-    let hashed = text.get(prefix.len()..)?;
-    let body = hashed.trim_start_matches('#');
-    let hashes = hashed.len() - body.len();
+    let marks = text.get(prefix.len()..)?;
+    let body = marks.trim_start_matches('#');
+    let hashes = marks.len() - body.len();
     let raw = prefix.ends_with('r');
     let inside = body.strip_prefix('"').filter(|_| raw || hashes == 0)?;
     let length = if raw { raw_string(inside, hashes) } else { escaped(inside, '"') };
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn strings_are_left_out_with_their_escapes_and_hashes() {
-        let source = r####"a "b \" c" d r#"e " f"# g b"h" i br##"j "# k"## l"####;
+        let source = r###"a "b \" c" d r#"e " f"# g b"h" i br##"j "# k"## l"###;
 
         assert_eq!(words(source), ["a", "d", "g", "i", "l"]);
     }

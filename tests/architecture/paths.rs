@@ -63,9 +63,9 @@ impl<'a> Production<'a> {
                 _ => {}
             }
             let end = reader.path_at(at);
-            let module: Vec<_> =
-                home.iter().cloned().chain(inline.iter().map(|(_, m)| (*m).to_owned())).collect();
             for (line, path) in reader.found.drain(..) {
+                let inside = inline.iter().map(|(_, module)| (*module).to_owned());
+                let module: Vec<_> = home.iter().cloned().chain(inside).collect();
                 let target = resolve(&path, &module, &children, crates);
                 mentions.extend(target.map(|target| Mention { line, target }));
             }
@@ -171,10 +171,9 @@ fn is_test_attribute(all: &[Token<'_>], at: usize) -> bool {
 
 /// The position after the item whose attributes start at `at`: its `;`, or its closing brace.
 fn item_end(all: &[Token<'_>], mut at: usize) -> usize {
-    let (mut depth, mut in_attribute) = (0_usize, false);
+    let mut depth = 0_usize;
     while let Some(token) = all.get(at) {
         match token.text {
-            "#" if depth == 0 => in_attribute = true,
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" if depth == 0 => return at,
             ")" | "]" | "}" => {
@@ -182,9 +181,8 @@ fn item_end(all: &[Token<'_>], mut at: usize) -> usize {
                 if depth == 0 && token.text == "}" {
                     return at + 1;
                 }
-                in_attribute &= depth > 0;
             }
-            ";" if depth == 0 && !in_attribute => return at + 1,
+            ";" if depth == 0 => return at + 1,
             _ => {}
         }
         at += 1;
