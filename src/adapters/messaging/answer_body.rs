@@ -34,11 +34,8 @@ impl Body for AnswerBody {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        let frame = this
-            .data
-            .take()
-            .map(Frame::data)
-            .or_else(|| this.trailers.take().map(Frame::trailers));
+        let frame =
+            this.data.take().map(Frame::data).or_else(|| this.trailers.take().map(Frame::trailers));
         Poll::Ready(frame.map(Ok))
     }
 

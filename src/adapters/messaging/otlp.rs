@@ -1,5 +1,6 @@
 //! OTLP on one port: gRPC and HTTP, told apart by content type.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -35,7 +36,7 @@ impl<R> Clone for OtlpService<R> {
 impl<R: ReceivePort> Service for OtlpService<R> {
     type Body = AnswerBody;
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<AnswerBody> {
+    async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         if content_type.is_some_and(otlp_grpc::is_grpc) {
             otlp_grpc::answer(&self.door, request).await

@@ -124,12 +124,16 @@ pub(super) fn status(refused: &Refused) -> Status {
     let code = Code::from_i32(refused.answer.grpc_code().0);
     let message = refused.message.as_ref();
     match refused.answer {
-        Answer::Malformed => {
-            Status::with_error_details(code, message, ErrorDetails::with_bad_request_violation("", message))
-        }
-        Answer::Unavailable => {
-            Status::with_error_details(code, message, ErrorDetails::with_retry_info(Some(RETRY_DELAY)))
-        }
+        Answer::Malformed => Status::with_error_details(
+            code,
+            message,
+            ErrorDetails::with_bad_request_violation("", message),
+        ),
+        Answer::Unavailable => Status::with_error_details(
+            code,
+            message,
+            ErrorDetails::with_retry_info(Some(RETRY_DELAY)),
+        ),
         _ => Status::new(code, message),
     }
 }

@@ -81,7 +81,8 @@ where
         let message = format!("content-encoding must be one of {}", Encoding::ACCEPTED);
         Refused::new(Answer::UnsupportedMediaType, message)
     })?;
-    let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length =
+        head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let copies = if format == Format::Json { 2 } else { 1 };
     let message = door.reader.read_http(body, length, Plan { encoding, copies }).await?;
     door.admit(Transport::Http, message.bytes.clone(), format).await
@@ -154,12 +155,7 @@ fn failure(refused: &Refused, format: Format) -> Response<AnswerBody> {
 fn status_body(refused: &Refused, format: Format) -> Vec<u8> {
     let status = status(refused);
     match format {
-        Format::Json => json!({
-            "code": refused.answer.grpc_code().0,
-            "message": refused.message,
-        })
-        .to_string()
-        .into_bytes(),
+        Format::Json => json_status(refused).to_string().into_bytes(),
         // With details, they are the whole `Status`.
         Format::Protobuf if !status.details().is_empty() => status.details().to_vec(),
         Format::Protobuf => tonic_types::Status {
@@ -169,6 +165,23 @@ fn status_body(refused: &Refused, format: Format) -> Vec<u8> {
         }
         .encode_to_vec(),
     }
+}
+
+fn json_status(refused: &Refused) -> serde_json::Value {
+    let code = refused.answer.grpc_code().0;
+    let message = &refused.message;
+    let details = match refused.answer {
+        Answer::Malformed => json!([{
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [{ "description": message }],
+        }]),
+        Answer::Unavailable => json!([{
+            "@type": "type.googleapis.com/google.rpc.RetryInfo",
+            "retryDelay": format!("{}s", RETRY_DELAY.as_secs()),
+        }]),
+        _ => json!([]),
+    };
+    json!({ "code": code, "message": message, "details": details })
 }
 
 fn reply(code: StatusCode, body: Vec<u8>, format: Format) -> Response<AnswerBody> {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ const HTTP2_PREFACE_START: &[u8] = b"PRI";
 
 pub(super) struct Connection {
     stream: TcpStream,
+    peer: IpAddr,
     _permit: OwnedSemaphorePermit,
     stream_window: u32,
     shutdown: watch::Receiver<bool>,
@@ -49,6 +51,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         stream: TcpStream,
+        peer: IpAddr,
         permit: OwnedSemaphorePermit,
         open_connections: usize,
         shutdown: watch::Receiver<bool>,
@@ -58,7 +61,7 @@ impl Connection {
         } else {
             NARROW_STREAM_WINDOW
         };
-        Self { stream, _permit: permit, stream_window, shutdown }
+        Self { stream, peer, _permit: permit, stream_window, shutdown }
     }
 
     /// Serves requests until the peer leaves, breaks a rule, or is asked to go.
@@ -78,7 +81,7 @@ impl Connection {
     async fn serve_http1<S: Service>(self, service: S) {
         let answer = service_fn(move |request| {
             let service = service.clone();
-            async move { Ok::<_, Infallible>(service.answer(request).await) }
+            async move { Ok::<_, Infallible>(service.answer(self.peer, request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -91,7 +94,7 @@ impl Connection {
     async fn serve_http2<S: Service>(self, service: S) {
         let answer = service_fn(move |request| {
             let service = service.clone();
-            async move { Ok::<_, Infallible>(service.answer(request).await) }
+            async move { Ok::<_, Infallible>(service.answer(self.peer, request).await) }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())

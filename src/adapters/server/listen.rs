@@ -69,8 +69,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_this_machine_does_not_have_is_passed_over_beside_another() {
-        let listeners =
-            bind(&[address("127.0.0.1:0"), address("203.0.113.7:0")]).await.unwrap();
+        let listeners = bind(&[address("127.0.0.1:0"), address("203.0.113.7:0")]).await.unwrap();
 
         assert_eq!(listeners.len(), 1);
     }
@@ -88,8 +87,10 @@ mod tests {
 
         let error = bind(&[taken.local_addr().unwrap()]).await.unwrap_err();
 
-        assert!(error.to_string().ends_with(
-            "the port is taken; stop what uses it or choose another address"
-        ));
+        assert!(
+            error
+                .to_string()
+                .ends_with("the port is taken; stop what uses it or choose another address")
+        );
     }
 }

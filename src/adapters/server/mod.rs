@@ -8,6 +8,7 @@ mod listen;
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,9 +37,10 @@ pub trait Service: Clone + Send + Sync + 'static {
         + Send
         + 'static;
 
-    /// Answers one request.
+    /// Answers one request of `peer`.
     fn answer(
         &self,
+        peer: IpAddr,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
@@ -54,7 +56,10 @@ impl Connections {
     /// Starts without any.
     #[must_use]
     pub fn new() -> Self {
-        Self { free: Arc::new(Semaphore::new(MAX_CONNECTIONS)), shutdown: watch::Sender::new(false) }
+        Self {
+            free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            shutdown: watch::Sender::new(false),
+        }
     }
 
     /// Returns how many are open.
@@ -102,11 +107,11 @@ impl Connections {
     }
 
     async fn next(&self, listener: &TcpListener) -> io::Result<Connection> {
-        let (stream, _) = listener.accept().await?;
+        let (stream, peer) = listener.accept().await?;
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(io::Error::other)?;
         // Without it, small answers wait for the peer's delayed acknowledgement: 40 ms.
         stream.set_nodelay(true)?;
-        Ok(Connection::new(stream, permit, self.open(), self.shutdown.subscribe()))
+        Ok(Connection::new(stream, peer.ip(), permit, self.open(), self.shutdown.subscribe()))
     }
 }
 
@@ -118,10 +123,8 @@ impl Default for Connections {
 
 /// Keeps the loop from spinning on an error that lasts, such as too many open files.
 async fn pause(error: &io::Error) {
-    let gone = matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    );
+    let gone =
+        matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
     if gone || error.kind() == io::ErrorKind::InvalidInput {
         debug!(%error, "a connection was gone before it was accepted");
         return;

@@ -61,9 +61,7 @@ impl Inflate {
         let state = State::Inside;
         if encoding == Encoding::Zstd {
             let mut decoder = Decoder::new().map_err(broken)?;
-            decoder
-                .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_BITS))
-                .map_err(broken)?;
+            decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_BITS)).map_err(broken)?;
             return Ok(Self::Zstd { decoder: Box::new(decoder), state });
         }
         Ok(Self::Gzip { member: Box::new(Decompress::new_gzip(GZIP_WINDOW_BITS)), state })
@@ -81,9 +79,8 @@ impl Inflate {
                     return Ok(0);
                 }
                 let before = member.total_in();
-                let status = member
-                    .decompress_vec(input, output, FlushDecompress::None)
-                    .map_err(broken)?;
+                let status =
+                    member.decompress_vec(input, output, FlushDecompress::None).map_err(broken)?;
                 if status == Status::StreamEnd {
                     *state = State::BetweenMembers;
                 }
