@@ -40,7 +40,7 @@ impl MalformedJson {
         self.line
     }
 
-    /// The column, in bytes, where reading stopped: the last byte that was read.
+    /// The column, in bytes, where reading stopped: at the value at fault or right after it.
     #[must_use]
     pub const fn column(&self) -> usize {
         self.column
@@ -60,11 +60,16 @@ impl MalformedJson {
     }
 
     /// Names a problem at a byte of the request.
-    pub(super) fn at(json: &[u8], offset: usize, problem: String) -> Self {
+    pub(super) fn at(json: &[u8], offset: usize, problem: &str) -> Self {
         let before = json.get(..offset).unwrap_or(json);
         let mut lines = before.split(|byte| *byte == b'\n');
         let last = lines.next_back().unwrap_or_default();
-        Self { line: 1 + lines.count(), column: 1 + last.len(), path: String::new(), problem }
+        Self {
+            line: 1 + lines.count(),
+            column: 1 + last.len(),
+            path: String::new(),
+            problem: problem.to_owned(),
+        }
     }
 
     /// Takes over what the JSON parser, or a visitor of ours, reported while at `path`.
@@ -166,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_position_of_a_byte_is_counted_in_lines_and_bytes_from_one() {
-        let error = MalformedJson::at(b"{\n \n  \xff", 6, "bad".to_owned());
+        let error = MalformedJson::at(b"{\n \n  \xff", 6, "bad");
 
         assert_eq!((error.line(), error.column()), (3, 3));
     }
