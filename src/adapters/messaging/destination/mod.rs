@@ -1,1 +1,4 @@
 //! destination
+
+pub mod config;
+pub mod headers;

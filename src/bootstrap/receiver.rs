@@ -1,0 +1,18 @@
+//! The receiver.
+
+use std::process::ExitCode;
+
+use super::settings::Settings;
+
+/// Runs a receiver until it is told to stop.
+#[must_use]
+pub fn run(settings: Settings) -> ExitCode {
+    let Settings { destination, limits, .. } = settings;
+    tracing::info!(
+        destination = destination.map(|to| to.endpoint.to_string()),
+        max_spans = limits.max_spans,
+        max_bytes = limits.max_bytes,
+        "settings read"
+    );
+    ExitCode::SUCCESS
+}
