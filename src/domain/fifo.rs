@@ -261,13 +261,18 @@ impl Fifo {
     }
 
     /// Returns how many records the next batch within `limits` has; at least one if any waits.
+    ///
+    /// Only the first of them may have spans that are settled already: these must be cut out of
+    /// what is sent, which is cheap at the start of a batch only.
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
         let (mut spans, mut bytes) = (0, 0);
-        let fit = self.queue.iter().take(limits.max_records).take_while(|entry| {
+        let entries = self.queue.iter().enumerate().take(limits.max_records);
+        let fit = entries.take_while(|(place, entry)| {
             spans += entry.live_spans();
             bytes += u64::from(entry.bytes);
-            spans <= limits.max_spans && bytes <= limits.max_bytes
+            let whole = *place == 0 || entry.skip == 0;
+            whole && spans <= limits.max_spans && bytes <= limits.max_bytes
         });
         fit.count().max(1).min(self.queue.len())
     }

@@ -71,6 +71,21 @@ mod cutting {
     }
 
     #[test]
+    fn a_record_evicted_in_part_behind_a_batch_starts_a_batch_of_its_own() {
+        let mut fifo = of_spans(400);
+        admit_each(&mut fifo, &[(2, 10), (3, 10), (395, 10)]);
+        let batch = take(&mut fifo, 1);
+        admit(&mut fifo, 1, 10).unwrap();
+
+        give_back(&mut fifo, &batch);
+
+        assert_eq!(waiting(&fifo), [(0, 2), (1, 2), (2, 395), (3, 1)]);
+        assert_eq!(fifo.next_batch_records(&BATCH), 1);
+        take(&mut fifo, 1);
+        assert_eq!(fifo.next_batch_records(&BATCH), 1);
+    }
+
+    #[test]
     fn a_batch_is_taken_oldest_first() {
         let mut fifo = holding(&[(1, 10), (2, 20), (3, 30)]);
 
