@@ -342,6 +342,32 @@ mod giving_back {
     }
 
     #[test]
+    fn a_batch_does_not_reach_past_one_on_the_wire_so_that_both_find_their_places() {
+        let mut fifo = holding(&[(1, 10), (1, 10), (1, 10), (1, 10)]);
+        let (first, second) = (take(&mut fifo, 2), take(&mut fifo, 1));
+        give_back(&mut fifo, &first);
+
+        let records = fifo.next_batch_records(&BATCH);
+        let first = take(&mut fifo, records);
+        give_back(&mut fifo, &second);
+        give_back(&mut fifo, &first);
+
+        assert_eq!(records, 2);
+        assert_eq!(waiting(&fifo), [(0, 1), (1, 1), (2, 1), (3, 1)]);
+    }
+
+    #[test]
+    fn a_batch_reaches_past_one_that_was_settled() {
+        let mut fifo = holding(&[(1, 10), (1, 10), (1, 10)]);
+        let (first, second) = (take(&mut fifo, 1), take(&mut fifo, 1));
+        give_back(&mut fifo, &first);
+
+        fifo.settle(&second, DELIVERED);
+
+        assert_eq!(fifo.next_batch_records(&BATCH), 2);
+    }
+
+    #[test]
     fn an_empty_batch_changes_nothing() {
         let mut fifo = holding(&THREE);
         take(&mut fifo, 1);
