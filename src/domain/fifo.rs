@@ -2,6 +2,7 @@
 //!
 //! Invariants, after every call:
 //! - the ledger is balanced;
+//! - the queue is in the order of arrival;
 //! - held spans and bytes, pinned ones included, are within the limits, unless the limits were
 //!   lowered below what is pinned: then nothing else is held until the batch is settled;
 //! - payloads lie in the store in the order of the queue, without gaps.
@@ -261,13 +262,20 @@ impl Fifo {
     }
 
     /// Returns how many records the next batch within `limits` has; at least one if any waits.
+    ///
+    /// It does not reach past a batch on the wire, so that both can be given back to their places.
+    /// Only its first record may have spans that are settled already: these must be cut out of
+    /// what is sent, which is cheap at the start of a batch only.
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
+        let end = self.next_pinned();
         let (mut spans, mut bytes) = (0, 0);
-        let fit = self.queue.iter().take(limits.max_records).take_while(|entry| {
+        let entries = self.queue.iter().enumerate().take(limits.max_records);
+        let fit = entries.take_while(|(place, entry)| {
             spans += entry.live_spans();
             bytes += u64::from(entry.bytes);
-            spans <= limits.max_spans && bytes <= limits.max_bytes
+            let joins = *place == 0 || (entry.skip == 0 && entry.sequence < end);
+            joins && spans <= limits.max_spans && bytes <= limits.max_bytes
         });
         fit.count().max(1).min(self.queue.len())
     }
@@ -335,6 +343,13 @@ impl Fifo {
 
     const fn held_spans(&self) -> u64 {
         self.ledger.buffered + self.ledger.in_flight
+    }
+
+    /// Returns the sequence at which the next batch on the wire behind the front begins.
+    fn next_pinned(&self) -> u64 {
+        let front = self.queue.front().map_or(0, |entry| entry.sequence);
+        let behind = self.pinned.iter().map(|(first, _)| *first).filter(|first| *first > front);
+        behind.min().unwrap_or(u64::MAX)
     }
 
     fn unpin(&mut self, batch: &[Entry]) {

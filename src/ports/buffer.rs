@@ -92,7 +92,7 @@ pub enum AppendError {
 /// Whole records taken together.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The records, oldest first.
+    /// The records, oldest first; only the first may have spans that are settled already.
     pub entries: Vec<Entry>,
     /// Their payloads, in pieces that end where records end.
     pub payload: Vec<Bytes>,
