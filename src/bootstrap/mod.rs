@@ -1,4 +1,6 @@
-//! Joins the layers: builds, supervises and ends each mode of the process.
+//! Joining the parts: what is built, in which order it starts, and how it ends.
 
+mod pipeline;
 pub mod receiver;
 pub mod settings;
+mod watch;
