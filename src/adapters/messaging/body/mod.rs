@@ -250,3 +250,6 @@ fn unpinned(bytes: Bytes) -> Bytes {
 #[cfg(test)]
 #[path = "../body_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod framing_tests;
