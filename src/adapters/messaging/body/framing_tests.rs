@@ -114,6 +114,35 @@ async fn a_second_message_or_anything_else_behind_the_first_is_refused() {
 }
 
 #[tokio::test]
+async fn an_announced_grpc_message_beyond_the_limit_is_refused_from_its_prefix() {
+    for flag in [0, 1] {
+        for length in [LIMIT + 1, u32::MAX as usize] {
+            let prefix = [&[flag], &u32::try_from(length).unwrap().to_be_bytes()[..]].concat();
+            let body = ScriptedBody::pieces([prefix]).then(Event::Forbidden);
+
+            let refused = read_grpc(body, Encoding::Gzip).await.unwrap_err();
+
+            assert_eq!(refused.answer, Answer::TooLarge, "flag {flag}, {length} bytes");
+        }
+    }
+}
+
+#[tokio::test]
+async fn compressed_bytes_beyond_the_limit_are_refused_though_they_hold_nothing() {
+    // The tenth part of this is the limit.
+    let endless = |piece: Vec<u8>| ScriptedBody::pieces(vec![piece; 1000]).then(Event::Forbidden);
+    let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 0xf8, 3, 0, 0][..], &[0; 1016]].concat();
+
+    for (body, encoding) in
+        [(endless(gzip(b"").repeat(51)), Encoding::Gzip), (endless(skippable), Encoding::Zstd)]
+    {
+        let refused = read_http(body, encoding).await.unwrap_err();
+
+        assert_eq!(refused.answer, Answer::TooLarge, "{encoding:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_compressed_message_is_read_wherever_it_is_cut() {
     let (first, second) = MESSAGE.split_at(9);
     let gzip = [gzip(first), gzip(b""), gzip(second)].concat();
