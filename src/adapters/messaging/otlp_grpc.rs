@@ -36,6 +36,15 @@ pub(super) fn is_grpc(content_type: &[u8]) -> bool {
     kind.eq_ignore_ascii_case(GRPC.as_bytes()) && !rest.starts_with(b"-")
 }
 
+/// Returns whether the content type of a gRPC request, parameters aside, leaves its messages at
+/// protobuf.
+fn is_protobuf(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    let kind = kind.trim_ascii();
+    kind.eq_ignore_ascii_case(GRPC.as_bytes())
+        || kind.eq_ignore_ascii_case(b"application/grpc+proto")
+}
+
 /// Answers one gRPC request.
 pub(super) async fn answer<R, B>(door: &Door<R>, request: Request<B>) -> Response<AnswerBody>
 where
@@ -71,8 +80,7 @@ fn check(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encoding, R
     if method != Method::POST {
         return Err(Refused::new(Answer::MethodNotAllowed, "gRPC requests are sent by POST"));
     }
-    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if content_type.to_ascii_lowercase().starts_with(b"application/grpc+json") {
+    if !headers.get(CONTENT_TYPE).is_some_and(|kind| is_protobuf(kind.as_bytes())) {
         return Err(Refused::new(
             Answer::UnsupportedMediaType,
             "gRPC messages are received as protobuf (application/grpc)",

@@ -12,7 +12,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderMap;
 use http_body::{Body, Frame};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use parking_lot::Mutex;
+use prost::Message;
 use tokio::time::{Sleep, sleep};
 
 use super::body::BodyReader;
@@ -158,4 +161,24 @@ pub(super) fn zstd(data: &[u8]) -> Vec<u8> {
 pub(super) fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [&[flag][..], &length.to_be_bytes(), message].concat()
+}
+
+/// A serialized request with one valid span.
+pub(super) fn one_span() -> Vec<u8> {
+    serialized(vec![span([1; 16])])
+}
+
+/// The same with an invalid span in front.
+pub(super) fn two_spans_one_invalid() -> Vec<u8> {
+    serialized(vec![span([0; 16]), span([1; 16])])
+}
+
+fn span(trace_id: [u8; 16]) -> Span {
+    Span { trace_id: trace_id.to_vec(), span_id: vec![2; 8], ..Span::default() }
+}
+
+fn serialized(spans: Vec<Span>) -> Vec<u8> {
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
 }
