@@ -231,6 +231,26 @@ async fn an_unknown_encoding_is_unimplemented_with_those_that_are_known() {
     assert_eq!(answer.head.headers["grpc-accept-encoding"], "gzip,zstd,identity");
 }
 
+/// gRPC, Compression: "if it receives a message compressed in an undisclosed but supported
+/// encoding, it MUST include said encoding in the response's `grpc-accept-encoding` header."
+#[tokio::test]
+async fn an_answer_to_a_compressed_request_discloses_the_encodings() {
+    let door = FakeReceiver::accepting().door(LIMIT);
+    for (encoding, expected) in [(Some("gzip"), Some("gzip,zstd,identity")), (None, None)] {
+        let body = if encoding.is_some() { framed(1, &gzip(&one_span())) } else { framed(0, b"") };
+        let mut request = request(ScriptedBody::pieces([body]));
+        if let Some(encoding) = encoding {
+            request.headers_mut().insert("grpc-encoding", encoding.parse().unwrap());
+        }
+
+        let answer = answered(&door, request).await;
+
+        assert_eq!(answer.status().code(), Code::Ok);
+        let disclosed = answer.head.headers.get("grpc-accept-encoding");
+        assert_eq!(disclosed.map(|value| value.to_str().unwrap()), expected);
+    }
+}
+
 #[tokio::test]
 async fn the_headers_of_a_refusal_are_less_than_a_client_may_refuse() {
     let long_path = format!("/{}", "%ff/€".repeat(1000));
