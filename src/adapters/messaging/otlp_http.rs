@@ -17,7 +17,7 @@ use serde_json::json;
 use super::answer_body::AnswerBody;
 use super::body::{Encoding, Plan};
 use super::door::{Door, Format, response};
-use super::otlp_grpc::{RETRY_DELAY, status};
+use super::otlp_grpc::{RETRY_DELAY, is_grpc, status};
 use super::refused::Refused;
 use crate::domain::answer::Answer;
 use crate::ports::monitor::Transport;
@@ -63,6 +63,10 @@ where
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
+    if head.headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
+        let message = "gRPC is received over HTTP/2 only";
+        return Err(Refused::new(Answer::UnsupportedMediaType, message));
+    }
     let path = head.uri.path();
     if !PATHS.contains(&path) {
         let message = format!("no such path: {path:.200}; traces are received at {}", PATHS[0]);
