@@ -308,6 +308,18 @@ async fn grpc_over_http_1_is_415_and_told_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_does_not_wait_for_the_rest_of_the_body_which_is_read_all_the_same() {
+    let (body, reached) = unread(Event::Wait(Duration::from_secs(4)));
+    let started = Instant::now();
+
+    let answer = refused(at("/nowhere", request(PROTOBUF, body))).await;
+
+    assert_eq!((answer.status, started.elapsed()), (404, Duration::ZERO));
+    sleep(Duration::from_secs(5)).await;
+    assert!(reached.load(Ordering::Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_refused_body_no_more_is_read_than_5_s_or_64_mib() {
     let slow = unread(Event::Wait(Duration::from_secs(6)));
     let mib = Bytes::from(vec![0; 1 << 20]);
@@ -333,6 +345,17 @@ async fn a_refused_body_over_http_2_is_not_read() {
 
     sleep(Duration::from_secs(1)).await;
     assert!(!reached.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn a_client_that_asked_first_is_told_to_leave_with_its_refusal() {
+    let expecting = |path| with(at(path, protobuf(&one_span())), "expect", "100-continue");
+
+    let answer = refused(expecting("/nowhere")).await;
+    assert_eq!(answer.headers[CONNECTION], "close");
+
+    let answer = told(Ok(Receipt::default()), expecting("/")).await;
+    assert!(!answer.headers.contains_key(CONNECTION));
 }
 
 /// A body that begins with `event`, and whether it was read to its end.
