@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -182,6 +182,28 @@ async fn a_head_larger_than_16_kib_is_answered_by_431() {
     request.headers_mut().insert("long", long.parse().unwrap());
     let answer = http2.send_request(request).await;
     assert_eq!(answer.unwrap().status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}
+
+/// RFC 9110, 9.3.2: "the server MUST NOT send content in the response" to HEAD.
+#[tokio::test]
+async fn an_answer_to_head_has_no_content_but_its_length() {
+    let server = Server::start().await;
+    let head = || {
+        let mut request = request("/");
+        *request.method_mut() = Method::HEAD;
+        request
+    };
+
+    let (mut http2, _connection) = server.http2().await;
+    let io = TokioIo::new(server.connect().await);
+    let (mut http1, connection) = http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+
+    for answer in [http2.send_request(head()).await, http1.send_request(head()).await] {
+        let answer = answer.unwrap();
+        assert_eq!(answer.headers()["content-length"], "1");
+        assert_eq!(text(answer).await, "");
+    }
 }
 
 #[tokio::test]
