@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tracing::debug;
@@ -167,6 +168,9 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         }
         if wanted == Some(HTTP2_PREFACE_START) {
             return Ok(true);
+        }
+        if stream.ready(Interest::READABLE).await?.is_read_closed() {
+            return Ok(false);
         }
         // A part of the preface is there; peeking again would return at once.
         tokio::time::sleep(Duration::from_millis(5)).await;

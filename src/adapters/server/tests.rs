@@ -160,6 +160,20 @@ async fn a_peer_that_does_not_end_its_head_or_begin_another_is_left_after_75_s()
 }
 
 #[tokio::test]
+async fn a_peer_that_leaves_before_its_first_word_is_forgotten() {
+    let server = Server::start().await;
+    for first in [&b""[..], b"PR", b"PRI"] {
+        drop(server.say(first, usize::MAX).await);
+    }
+    let kept = server.say(HTTP1_REQUEST, usize::MAX).await;
+
+    // Sooner than those who say nothing.
+    timeout(Duration::from_secs(5), server.connections_are(1)).await.unwrap();
+    drop(kept);
+    timeout(Duration::from_secs(20), server.connections.none_open()).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_no_http_is_answered_by_400() {
     let server = Server::start().await;
 
