@@ -28,7 +28,7 @@ impl Service for Lengths {
     async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/slow" => self.let_go.notified().await,
-            "/old" => sleep(Duration::from_secs(5400)).await,
+            "/old" => sleep(Duration::from_mins(90)).await,
             _ => {}
         }
         let length = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
