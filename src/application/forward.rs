@@ -288,5 +288,5 @@ fn live_payload<W: RequestCutter>(cutter: &W, batch: &Batch) -> Vec<Bytes> {
 }
 
 #[cfg(test)]
-#[path = "forward_tests.rs"]
+#[path = "forward_tests/mod.rs"]
 mod tests;

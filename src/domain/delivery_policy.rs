@@ -67,11 +67,7 @@ impl DeliveryPolicy {
     /// Returns the limits of the next batch.
     #[must_use]
     pub const fn next_batch(&self) -> BatchLimits {
-        BatchLimits {
-            max_records: self.max_records,
-            max_bytes: self.max_bytes,
-            ..self.configured
-        }
+        BatchLimits { max_records: self.max_records, max_bytes: self.max_bytes, ..self.configured }
     }
 
     /// Takes note of a delivery: the next batch may be larger.
