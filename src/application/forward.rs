@@ -116,8 +116,9 @@ where
     }
 
     /// Sends one batch, in several requests where its only record is too large for one.
-    async fn deliver(&self, mut batch: Batch) {
-        loop {
+    async fn deliver(&self, batch: Batch) {
+        let mut unsent = Some(batch);
+        while let Some(batch) = unsent.take() {
             let max_bytes = self.max_request_bytes();
             let Part { request, attempt, of_record } = next_part(&self.cutter, &batch, max_bytes);
             let started = self.clock.now();
@@ -131,19 +132,25 @@ where
                     self.monitor.delivered(took);
                     self.note_delivery(&delivered, attempt);
                     let rejected_spans = delivered.rejected_spans;
-                    let Some(spans) = of_record else {
-                        self.buffer.settle(batch, Settlement::Delivered { rejected_spans });
-                        return;
-                    };
-                    self.buffer.settle_part(&mut batch, spans, rejected_spans);
+                    unsent =
+                        self.settle(batch, of_record, Settlement::Delivered { rejected_spans });
                 }
                 Err(failure) => {
                     self.monitor.send_failed(&failure, took);
-                    self.fail(batch, &failure, attempt).await;
-                    return;
+                    self.fail(batch, of_record, &failure, attempt).await;
                 }
             }
         }
+    }
+
+    /// Ends what was sent and returns what is left of the batch, if that was only a part of it.
+    fn settle(&self, mut batch: Batch, part: Option<u32>, end: Settlement) -> Option<Batch> {
+        let Some(spans) = part else {
+            self.buffer.settle(batch, end);
+            return None;
+        };
+        self.buffer.settle_part(&mut batch, spans, end);
+        Some(batch)
     }
 
     fn max_request_bytes(&self) -> u64 {
@@ -169,7 +176,7 @@ where
         debug!(spans = attempt.spans, bytes = attempt.bytes, "delivered");
     }
 
-    async fn fail(&self, batch: Batch, failure: &Failure, attempt: Attempt) {
+    async fn fail(&self, batch: Batch, part: Option<u32>, failure: &Failure, attempt: Attempt) {
         let verdict = self.pace.lock().policy.failed(failure.kind, attempt);
         let pause = match verdict {
             Verdict::GiveBack { pause } => {
@@ -178,10 +185,12 @@ where
                 pause
             }
             Verdict::Drop { pause } => {
-                let spans = batch.spans();
-                self.buffer.settle(batch, Settlement::Dropped(DropReason::Permanent));
+                let rest = self.settle(batch, part, Settlement::Dropped(DropReason::Permanent));
+                if let Some(rest) = rest {
+                    self.buffer.give_back(rest);
+                }
                 error!(
-                    spans,
+                    spans = attempt.spans,
                     code = failure.code,
                     reason = %failure.message,
                     remedy = remedy(failure.kind),

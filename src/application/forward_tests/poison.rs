@@ -115,3 +115,15 @@ async fn once_the_destination_takes_us_again_the_rest_arrives() {
     assert_eq!(scene.destination.taken(), "ijklmnop");
     assert_eq!((scene.ledger().sent, scene.lost_for_good()), (8, 8));
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_the_guilty_part_of_a_record_sent_in_parts_is_lost() {
+    let batch = BatchLimits { max_bytes: 4, ..BATCH };
+    let mut scene = Scene::with(limits(1_000, 100_000), batch, no_x);
+    scene.store(&["abcdefxhijkl"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "abcdijkl");
+    assert_eq!(scene.lost_for_good(), 4);
+}

@@ -156,3 +156,17 @@ async fn a_record_whose_oldest_spans_were_evicted_is_split_behind_them() {
 
     assert_eq!(scene.destination.payloads(), ["ghijklmnop", "qrstuvwxyz"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_single_span_too_large_is_lost_and_all_others_arrive() {
+    let mut scene = Scene::new(|arrival| {
+        if arrival.payload.contains('X') { fail(FailureKind::TooLarge) } else { take() }
+    });
+    scene.store(&["ab", "cdeXfgh", "ij"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "abcdefghij");
+    assert_eq!(scene.lost_for_good(), 1);
+    assert_eq!(scene.ledger().sent, 10);
+}
