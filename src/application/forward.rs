@@ -123,6 +123,8 @@ where
             let Part { request, attempt, of_record } = next_part(&self.cutter, &batch, max_bytes);
             let started = self.clock.now();
             let outcome = tokio::select! {
+                // An answer that is there settles the batch, stop or not.
+                biased;
                 outcome = self.destination.send(request) => outcome,
                 () = self.stopped() => return self.buffer.give_back(batch),
             };

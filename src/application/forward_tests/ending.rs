@@ -137,3 +137,22 @@ async fn pauses_are_short_while_hurrying() {
     let tries = scene.destination.arrivals().len();
     assert!((20..=21).contains(&tries), "{tries} tries");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_with_the_stop_still_counts() {
+    for _ in 0..20 {
+        let answered = Arc::new(tokio::sync::Notify::new());
+        let answer = Arc::clone(&answered);
+        let mut scene = Scene::new(move |_| Answer::When(Arc::clone(&answer), Box::new(take())));
+        scene.store(&["a"]);
+        scene.buffer.close();
+        scene.start(1);
+        sleep(secs(1)).await;
+
+        answered.notify_one();
+        scene.forward.stop();
+
+        ended_at_once(&mut scene).await;
+        assert_eq!(scene.whereabouts().sent, 1);
+    }
+}
