@@ -24,7 +24,7 @@ use crate::ports::request_cutter::RequestCutter;
 /// The longest wait between tries while draining: there may be only seconds left.
 const LONGEST_PAUSE_DRAINING: Duration = Duration::from_millis(500);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Running,
     Draining,
@@ -89,12 +89,12 @@ where
 
     /// Ends a pause at once and keeps later ones short.
     pub fn hurry(&self) {
-        self.phase.send_replace(Phase::Draining);
+        self.enter(Phase::Draining);
     }
 
     /// Makes every worker give back what it is sending and end.
     pub fn stop(&self) {
-        self.phase.send_replace(Phase::Stopped);
+        self.enter(Phase::Stopped);
     }
 
     /// Forwards until the buffer is closed and empty, or [`ForwardTraces::stop`] is called.
@@ -113,6 +113,11 @@ where
                 Err(error) => error!(%error, "stored spans are lost: the store cannot be read"),
             }
         }
+    }
+
+    /// Goes on to `phase`, never back.
+    fn enter(&self, phase: Phase) {
+        self.phase.send_modify(|current| *current = phase.max(*current));
     }
 
     /// Sends one batch, in several requests where its only record is too large for one.

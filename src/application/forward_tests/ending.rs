@@ -156,3 +156,17 @@ async fn an_answer_that_comes_with_the_stop_still_counts() {
         assert_eq!(scene.whereabouts().sent, 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn hurrying_does_not_undo_a_stop() {
+    let mut scene = Scene::new(|_| take());
+    scene.store(&["a"]);
+    scene.buffer.close();
+    scene.forward.stop();
+    scene.forward.hurry();
+
+    scene.start(1);
+
+    ended_at_once(&mut scene).await;
+    assert_eq!(scene.ledger().buffered, 1);
+}
