@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
 use crate::domain::backoff::Backoff;
@@ -19,6 +20,7 @@ use crate::ports::buffer::{Batch, TraceBufferPort};
 use crate::ports::clock::Clock;
 use crate::ports::destination::{Destination, OutgoingRequest};
 use crate::ports::monitor::Monitor;
+use crate::ports::record_store::StoreError;
 use crate::ports::request_cutter::RequestCutter;
 
 /// The longest wait between tries while draining: there may be only seconds left.
@@ -36,6 +38,8 @@ struct Pace {
     policy: DeliveryPolicy,
     backoff: Backoff,
     failing: bool,
+    /// The destination is left alone until then.
+    resume_at: Option<Instant>,
 }
 
 /// Takes batches from the buffer and delivers them, oldest first.
@@ -82,6 +86,7 @@ where
             policy: DeliveryPolicy::new(batch),
             backoff: Backoff::default(),
             failing: false,
+            resume_at: None,
         };
         let phase = watch::Sender::new(Phase::Running);
         Self { buffer, destination, cutter, monitor, clock, pace: Mutex::new(pace), phase, random }
@@ -89,6 +94,8 @@ where
 
     /// Ends a pause at once and keeps later ones short.
     pub fn hurry(&self) {
+        let mut pace = self.pace.lock();
+        pace.resume_at = None;
         self.enter(Phase::Draining);
     }
 
@@ -101,11 +108,11 @@ where
     ///
     /// Not cancel safe: dropped in the middle of a request, it would leave its batch in flight.
     pub async fn run(&self) {
-        while *self.phase.borrow() != Phase::Stopped {
-            let limits = self.pace.lock().policy.next_batch();
+        loop {
             let taken = tokio::select! {
-                taken = self.buffer.take(limits) => taken,
+                biased;
                 () = self.stopped() => return,
+                taken = self.next_batch() => taken,
             };
             match taken {
                 Ok(Some(batch)) => self.deliver(batch).await,
@@ -113,6 +120,12 @@ where
                 Err(error) => error!(%error, "stored spans are lost: the store cannot be read"),
             }
         }
+    }
+
+    async fn next_batch(&self) -> Result<Option<Batch>, StoreError> {
+        self.pause().await;
+        let limits = self.pace.lock().policy.next_batch();
+        self.buffer.take(limits).await
     }
 
     /// Goes on to `phase`, never back.
@@ -124,6 +137,10 @@ where
     async fn deliver(&self, batch: Batch) {
         let mut unsent = Some(batch);
         while let Some(batch) = unsent.take() {
+            if self.paused_until().is_some() {
+                // Another worker met a failure: where the batch was, it may be evicted.
+                return self.buffer.give_back(batch);
+            }
             let max_bytes = self.max_request_bytes();
             let Part { request, attempt, of_record } = next_part(&self.cutter, &batch, max_bytes);
             let started = self.clock.now();
@@ -144,7 +161,7 @@ where
                 }
                 Err(failure) => {
                     self.monitor.send_failed(&failure, took);
-                    self.fail(batch, of_record, &failure, attempt).await;
+                    self.fail(batch, of_record, &failure, attempt);
                 }
             }
         }
@@ -183,41 +200,53 @@ where
         debug!(spans = attempt.spans, bytes = attempt.bytes, "delivered");
     }
 
-    async fn fail(&self, batch: Batch, part: Option<u32>, failure: &Failure, attempt: Attempt) {
+    fn fail(&self, batch: Batch, part: Option<u32>, failure: &Failure, attempt: Attempt) {
         let verdict = self.pace.lock().policy.failed(failure.kind, attempt);
-        let pause = match verdict {
-            Verdict::GiveBack { pause } => {
-                self.buffer.give_back(batch);
+        let (Verdict::GiveBack { pause } | Verdict::Drop { pause }) = verdict;
+        if pause {
+            // First, so that no other worker sends the batch meanwhile.
+            self.hold_off(failure.retry_after);
+        }
+        let rest = match verdict {
+            Verdict::GiveBack { .. } => {
                 self.report(failure);
-                pause
+                Some(batch)
             }
-            Verdict::Drop { pause } => {
-                let rest = self.settle(batch, part, Settlement::Dropped(DropReason::Permanent));
-                if let Some(rest) = rest {
-                    self.buffer.give_back(rest);
-                }
-                error!(
-                    spans = attempt.spans,
-                    code = failure.code,
-                    reason = %failure.message,
-                    remedy = remedy(failure.kind),
-                    "the destination refused spans for good; they are lost"
-                );
-                pause
+            Verdict::Drop { .. } => {
+                report_loss(failure, attempt);
+                self.settle(batch, part, Settlement::Dropped(DropReason::Permanent))
             }
         };
-        if pause {
-            let wait = self.pace.lock().backoff.after_failure(failure.retry_after, (self.random)());
-            self.pause(wait).await;
+        if let Some(rest) = rest {
+            self.buffer.give_back(rest);
         }
     }
 
-    async fn pause(&self, wait: Duration) {
-        let mut phase = self.phase.subscribe();
-        let draining = *phase.borrow_and_update() != Phase::Running;
+    /// Makes all workers leave the destination alone for a while.
+    fn hold_off(&self, asked: Option<Duration>) {
+        let now = Instant::now();
+        let mut pace = self.pace.lock();
+        if asked.is_none() && pace.resume_at.is_some_and(|resume_at| now < resume_at) {
+            // Requests that were on the wire together fail together: that is one failure.
+            return;
+        }
+        let wait = pace.backoff.after_failure(asked, (self.random)());
+        let draining = *self.phase.borrow() != Phase::Running;
         let wait = if draining { wait.min(LONGEST_PAUSE_DRAINING) } else { wait };
-        // A change of phase ends the pause.
-        let _ = tokio::time::timeout(wait, phase.changed()).await;
+        pace.resume_at = pace.resume_at.max(Some(now + wait));
+    }
+
+    fn paused_until(&self) -> Option<Instant> {
+        self.pace.lock().resume_at.filter(|resume_at| Instant::now() < *resume_at)
+    }
+
+    /// Waits until the destination may be tried again.
+    async fn pause(&self) {
+        let mut phase = self.phase.subscribe();
+        while let Some(resume_at) = self.paused_until() {
+            // A change of phase may have ended the pause.
+            let _ = timeout_at(resume_at, phase.changed()).await;
+        }
     }
 
     async fn stopped(&self) {
@@ -235,6 +264,16 @@ where
             debug!(code, %reason, "the destination still does not take spans");
         }
     }
+}
+
+fn report_loss(failure: &Failure, attempt: Attempt) {
+    error!(
+        spans = attempt.spans,
+        code = failure.code,
+        reason = %failure.message,
+        remedy = remedy(failure.kind),
+        "the destination refused spans for good; they are lost"
+    );
 }
 
 const fn remedy(kind: FailureKind) -> &'static str {

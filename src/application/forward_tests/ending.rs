@@ -170,3 +170,20 @@ async fn hurrying_does_not_undo_a_stop() {
     ended_at_once(&mut scene).await;
     assert_eq!(scene.ledger().buffered, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_met_while_stopping_is_not_followed_by_a_pause() {
+    let forward: Arc<Mutex<Option<Arc<Forward>>>> = Arc::default();
+    let at_hand = Arc::clone(&forward);
+    let mut scene = Scene::new(move |_| {
+        at_hand.lock().take().unwrap().stop();
+        fail(FailureKind::Unavailable)
+    });
+    *forward.lock() = Some(Arc::clone(&scene.forward));
+    scene.store(&["a"]);
+    scene.buffer.close();
+    scene.start(1);
+
+    ended_at_once(&mut scene).await;
+    assert_eq!(scene.ledger().buffered, 1);
+}

@@ -24,8 +24,8 @@ const BATCH: BatchLimits = BatchLimits {
     max_records: usize::MAX,
     linger: Duration::from_millis(200),
 };
-/// Every pause that nobody asked for takes this long: less than the first ceiling.
-const PAUSE: Duration = Duration::from_millis(60);
+/// A random number that makes each pause as long as it may be, at first: 100, 200, 400 and 800 ms.
+const LONGEST: u64 = 800_000_000;
 
 type Forward =
     ForwardTraces<FakeBuffer, Arc<ScriptedDestination>, FakeCutter, RecordingMonitor, FakeClock>;
@@ -59,7 +59,7 @@ impl Scene {
             Arc::clone(&monitor),
             FakeClock::new(),
             batch,
-            || u64::try_from(PAUSE.as_nanos()).unwrap(),
+            || LONGEST,
         ));
         Self { buffer, destination, monitor, forward, workers: JoinSet::new() }
     }
@@ -90,6 +90,13 @@ impl Scene {
         while let Some(worker) = self.workers.join_next().await {
             worker.unwrap();
         }
+    }
+
+    /// Returns the milliseconds between the requests, a timer's inaccuracy taken off.
+    fn pauses(&self) -> Vec<u128> {
+        let arrivals = self.destination.arrivals();
+        let pauses = arrivals.windows(2).map(|pair| pair[1].at - pair[0].at);
+        pauses.map(|pause| pause.as_millis() / 20 * 20).collect()
     }
 
     fn ledger(&self) -> Ledger {

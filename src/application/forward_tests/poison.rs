@@ -68,33 +68,26 @@ async fn two_guilty_records_are_found_and_lost_and_all_others_arrive_in_order() 
 #[tokio::test(start_paused = true)]
 async fn a_destination_that_calls_everything_invalid_costs_a_record_per_pause() {
     let mut scene = Scene::new(|_| fail(FailureKind::InvalidData));
-    store_pairs(&scene, 16, &[]);
-    scene.start(1);
+    scene.store(&["ab", "cd", "ef", "gh"]);
 
-    sleep(millis(200) + 5 * PAUSE).await;
-
-    // The first is lost without a pause; a pause ends after each of the next five at the most.
-    let lost = scene.lost_for_good() / 2;
-    assert!((5..=7).contains(&lost), "{lost} records lost");
     scene.finish().await;
-    assert_eq!(scene.lost_for_good(), 32);
+
+    assert_eq!(scene.destination.payloads(), ["abcdefgh", "abcd", "ab", "cd", "ef", "gh"]);
+    assert_eq!(scene.pauses(), [0, 0, 0, 100, 200]);
+    assert_eq!(scene.lost_for_good(), 8);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_that_refuses_us_costs_a_batch_per_pause() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
     let mut scene = Scene::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
-    store_pairs(&scene, 50, &[]);
-    scene.start(1);
-    sleep(millis(1)).await;
-    assert_eq!(scene.lost_for_good(), 4);
+    scene.store(&["abcd", "efgh", "ijkl"]);
 
-    sleep(PAUSE / 2).await;
-    assert_eq!(scene.destination.arrivals().len(), 1);
-    sleep(PAUSE).await;
+    scene.finish().await;
 
-    assert_eq!(scene.destination.arrivals().len(), 2);
-    assert_eq!(scene.ledger().buffered + scene.lost_for_good(), 100);
+    assert_eq!(scene.destination.payloads(), ["abcd", "efgh", "ijkl"]);
+    assert_eq!(scene.pauses(), [100, 200]);
+    assert_eq!(scene.lost_for_good(), 12);
 }
 
 #[tokio::test(start_paused = true)]

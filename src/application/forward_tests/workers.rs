@@ -43,3 +43,64 @@ async fn several_workers_send_at_the_same_time() {
     assert_eq!(scene.ledger().in_flight, 3);
     scene.finish().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_one_worker_was_asked_for_holds_for_all() {
+    let mut scene = Scene::new(|arrival| {
+        if arrival.at >= secs(20) {
+            return take();
+        }
+        let retry_after = Some(secs(20));
+        Answer::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) })
+    });
+    scene.start(3);
+    scene.store(&["a"]);
+    scene.buffer.flush();
+
+    sleep(secs(10)).await;
+    assert_eq!(scene.destination.arrivals().len(), 1);
+    assert_eq!(scene.ledger().buffered, 1);
+    sleep(secs(15)).await;
+
+    assert_eq!(scene.destination.taken(), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_fail_together_count_as_one_failure() {
+    let batch = BatchLimits { max_spans: 1, ..BATCH };
+    let mut scene = Scene::with(limits(100, 10_000), batch, |_| {
+        fail(FailureKind::Unavailable).after(millis(10))
+    });
+    scene.store(&["a", "b", "c", "d"]);
+    scene.start(4);
+
+    sleep(millis(350)).await;
+
+    // At 0, after 100 ms, and after another 200 ms.
+    assert_eq!(scene.destination.arrivals().len(), 12);
+    scene.forward.stop();
+    scene.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_sent_in_parts_waits_when_another_worker_met_a_failure() {
+    let batch = BatchLimits { max_spans: 100, max_bytes: 2, ..BATCH };
+    let mut scene = Scene::with(limits(100, 10_000), batch, |arrival| {
+        let retry_after = Some(secs(20));
+        match arrival.payload.as_str() {
+            _ if arrival.at > secs(20) => take(),
+            "z" => Answer::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) }),
+            _ => take().after(secs(2)),
+        }
+    });
+    scene.store(&["abcdef", "z"]);
+    scene.start(2);
+    scene.buffer.close();
+
+    sleep(secs(10)).await;
+    assert_eq!(scene.destination.payloads(), ["ab", "z"]);
+    assert_eq!(scene.ledger().buffered, 5);
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "abcdefz");
+}
