@@ -104,3 +104,23 @@ async fn a_record_sent_in_parts_waits_when_another_worker_met_a_failure() {
 
     assert_eq!(scene.destination.taken(), "abcdefz");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_guilty_record_is_found_soon_while_other_workers_deliver() {
+    let batch = BatchLimits { max_spans: 64, ..BATCH };
+    let mut scene = Scene::with(limits(1 << 20, 1 << 30), batch, |arrival| {
+        let guilty = arrival.payload.contains('x');
+        let answer = if guilty { fail(FailureKind::InvalidData) } else { take() };
+        answer.after(millis(10))
+    });
+    for n in 0..20_000 {
+        scene.store(&[if n == 100 { "x" } else { "a" }]);
+    }
+    scene.start(4);
+
+    scene.finish().await;
+
+    let guilty = scene.destination.payloads().iter().filter(|each| each.contains('x')).count();
+    assert!(guilty <= 12, "the guilty record was sent {guilty} times");
+    assert_eq!((scene.ledger().sent, scene.lost_for_good()), (19_999, 1));
+}
