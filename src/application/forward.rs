@@ -141,8 +141,8 @@ where
                 // Another worker met a failure: where the batch was, it may be evicted.
                 return self.buffer.give_back(batch);
             }
-            let max_bytes = self.max_request_bytes();
-            let Part { request, attempt, of_record } = next_part(&self.cutter, &batch, max_bytes);
+            let limits = self.pace.lock().policy.next_batch();
+            let Part { request, attempt, of_record } = next_part(&self.cutter, &batch, &limits);
             let started = self.clock.now();
             let outcome = tokio::select! {
                 // An answer that is there settles the batch, stop or not.
@@ -175,10 +175,6 @@ where
         };
         self.buffer.settle_part(&mut batch, spans, end);
         Some(batch)
-    }
-
-    fn max_request_bytes(&self) -> u64 {
-        self.pace.lock().policy.next_batch().max_bytes
     }
 
     fn note_delivery(&self, delivered: &Delivered, attempt: Attempt) {
@@ -285,37 +281,38 @@ const fn remedy(kind: FailureKind) -> &'static str {
     }
 }
 
-/// Makes the next request of `batch`: all of it, without the spans already settled, or a part of
-/// at most `max_bytes` where it is one larger record of several spans.
-fn next_part<W: RequestCutter>(cutter: &W, batch: &Batch, max_bytes: u64) -> Part {
-    let bytes = batch.bytes();
-    if let [record] = batch.entries.as_slice()
-        && bytes > max_bytes
-        && record.live_spans() > 1
-    {
-        return part_of_record(cutter, batch, record.skip..record.spans, max_bytes);
-    }
+/// Makes the next request of `batch`: all of it, without the spans already settled, or a part
+/// within `limits` where it is one larger record of several spans.
+fn next_part<W: RequestCutter>(cutter: &W, batch: &Batch, limits: &BatchLimits) -> Part {
     let spans = batch.spans();
-    let attempt = Attempt { records: batch.entries.len(), spans, bytes };
+    let oversize = spans > limits.max_spans || batch.bytes() > limits.max_bytes;
+    if let [record] = batch.entries.as_slice()
+        && oversize
+        && spans > 1
+    {
+        return part_of_record(cutter, batch, record.skip..record.spans, limits);
+    }
     let request = OutgoingRequest { chunks: live_payload(cutter, batch), spans };
+    let attempt = Attempt { records: batch.entries.len(), spans, bytes: request.bytes() as u64 };
     Part { request, attempt, of_record: None }
 }
 
-/// Cuts as many of the record's `live` spans as fit into `max_bytes`, at least one.
+/// Cuts as many of the record's `live` spans as fit into `limits`, at least one.
 fn part_of_record<W: RequestCutter>(
     cutter: &W,
     batch: &Batch,
     live: Range<u32>,
-    max_bytes: u64,
+    limits: &BatchLimits,
 ) -> Part {
     let whole = batch.payload.first().cloned().unwrap_or_default();
-    let per_byte = u64::from(live.end).saturating_mul(max_bytes);
-    let guess = u32::try_from(per_byte / (whole.len() as u64).max(1)).unwrap_or(u32::MAX);
+    let per_byte = u64::from(live.end).saturating_mul(limits.max_bytes);
+    let guess = (per_byte / (whole.len() as u64).max(1)).min(limits.max_spans);
+    let guess = u32::try_from(guess).unwrap_or(u32::MAX);
     let mut count = guess.clamp(1, live.end - live.start);
     loop {
         let end = live.start + count;
         let cut = cutter.keep_spans(&whole, u64::from(live.start)..u64::from(end));
-        if cut.len() as u64 > max_bytes && count > 1 {
+        if cut.len() as u64 > limits.max_bytes && count > 1 {
             count /= 2;
             continue;
         }

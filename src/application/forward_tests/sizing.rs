@@ -168,3 +168,14 @@ async fn a_single_span_too_large_is_lost_and_all_others_arrive() {
     assert_eq!(scene.lost_for_good(), 1);
     assert_eq!(scene.ledger().sent, 10);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_more_spans_than_a_batch_is_sent_in_parts() {
+    let batch = BatchLimits { max_spans: 4, ..BATCH };
+    let mut scene = Scene::with(limits(1_000, 100_000), batch, |_| take());
+    scene.store(&["abcdefghij"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.payloads(), ["abcd", "efgh", "ij"]);
+}
