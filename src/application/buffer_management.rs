@@ -51,7 +51,7 @@ enum Try {
 
 /// What one try to take came to.
 enum Take {
-    Done,
+    Done { more: bool },
     Ended,
     NeedsRoom(usize),
     Wait(Option<Duration>),
@@ -189,7 +189,12 @@ impl<S: RecordStore> State<S> {
             self.fifo.settle(&batch.entries, Settlement::Dropped(DropReason::Permanent));
             return Err(error);
         }
-        Ok(Take::Done)
+        let more = self.fifo.ledger().buffered > 0;
+        if !more {
+            // While this batch is on the wire, another taker may wait for what comes.
+            self.wake_at = Some(WakeAt { spans: 1, bytes: 1 });
+        }
+        Ok(Take::Done { more })
     }
 }
 
@@ -202,10 +207,16 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
         let mut batch = Batch::default();
         loop {
             match self.try_take(&limits, &mut batch)? {
-                Take::Done => return Ok(Some(batch)),
+                Take::Done { more } => {
+                    if more {
+                        // For another taker that waits.
+                        self.readable.notify_one();
+                    }
+                    return Ok(Some(batch));
+                }
                 Take::Ended => {
-                    // Others may wait for the same news.
-                    self.readable.notify_waiters();
+                    // Others may wait for the same news, or be about to: each tells one.
+                    self.readable.notify_one();
                     return Ok(None);
                 }
                 Take::NeedsRoom(records) => batch.entries.reserve_exact(records),

@@ -124,3 +124,36 @@ async fn a_guilty_record_is_found_soon_while_other_workers_deliver() {
     assert!(guilty <= 12, "the guilty record was sent {guilty} times");
     assert_eq!((scene.ledger().sent, scene.lost_for_good()), (19_999, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_stuck_does_not_keep_another_from_what_arrives() {
+    let mut scene = Scene::new(|arrival| match arrival.payload.as_str() {
+        "a" => Answer::Never,
+        _ => take(),
+    });
+    scene.start(2);
+    sleep(secs(1)).await;
+    scene.store(&["a"]);
+    sleep(secs(1)).await;
+
+    scene.store(&["b"]);
+    sleep(secs(1)).await;
+
+    assert_eq!(scene.destination.taken(), "b");
+    scene.forward.stop();
+    scene.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_workers_share_what_one_batch_cannot_hold() {
+    let batch = BatchLimits { max_spans: 2, ..BATCH };
+    let mut scene = Scene::with(limits(100, 10_000), batch, |_| take().after(secs(1)));
+    scene.start(3);
+    sleep(secs(1)).await;
+    scene.store(&["ab", "cd", "ef"]);
+
+    sleep(millis(500)).await;
+
+    assert_eq!(scene.whereabouts().in_flight, 6);
+    scene.finish().await;
+}
