@@ -90,7 +90,7 @@ impl DeliveryPolicy {
             FailureKind::TimedOut => self.timed_out(attempt),
             FailureKind::TooLarge => self.too_large(attempt),
             FailureKind::InvalidData => self.invalid(attempt),
-            FailureKind::Refused => Verdict::Drop { pause: true },
+            FailureKind::Refused => self.refused(attempt),
         }
     }
 
@@ -110,6 +110,12 @@ impl DeliveryPolicy {
         self.refused_bytes = self.refused_bytes.min(attempt.bytes).max(PLAUSIBLE_SIZE_LIMIT);
         self.max_bytes = (attempt.bytes / 2).max(1);
         Verdict::GiveBack { pause: attempt.bytes < PLAUSIBLE_SIZE_LIMIT }
+    }
+
+    /// Risks half as many records each time: whatever the reason, it may last.
+    fn refused(&mut self, attempt: Attempt) -> Verdict {
+        self.max_records = (attempt.records / 2).max(1);
+        Verdict::Drop { pause: true }
     }
 
     /// Bisects: halves until a record stands alone. Every drop in a row but the first is followed

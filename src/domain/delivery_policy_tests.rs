@@ -170,6 +170,21 @@ fn a_destination_that_refuses_for_good_costs_one_batch_and_a_pause() {
 }
 
 #[test]
+fn a_destination_that_keeps_refusing_costs_half_as_many_records_each_time() {
+    let mut policy = policy();
+    let mut records = 5;
+
+    let mut lost = vec![];
+    for _ in 0..4 {
+        policy.failed(FailureKind::Refused, attempt(records, 100, 1_000));
+        lost.push(records);
+        records = policy.next_batch().max_records;
+    }
+
+    assert_eq!(lost, [5, 2, 1, 1]);
+}
+
+#[test]
 fn a_batch_of_one_byte_cannot_be_halved_to_nothing() {
     let mut policy = policy();
 
