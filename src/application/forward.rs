@@ -187,11 +187,11 @@ where
             let waiting = self.buffer.status().ledger.buffered;
             info!(waiting_spans = waiting, "the destination takes spans again");
         }
-        let Delivered { rejected_spans, message } = delivered;
+        let Delivered { rejected_spans, message: reason } = delivered;
         if *rejected_spans > 0 {
-            error!(rejected_spans, message, "the destination rejected spans; they are lost");
-        } else if !message.is_empty() {
-            warn!(message, "the destination took the spans with a warning");
+            error!(rejected_spans, %reason, "the destination rejected spans; they are lost");
+        } else if !reason.is_empty() {
+            warn!(%reason, "the destination took the spans with a warning");
         }
         debug!(spans = attempt.spans, bytes = attempt.bytes, "delivered");
     }
@@ -205,7 +205,7 @@ where
         }
         let rest = match verdict {
             Verdict::GiveBack { .. } => {
-                self.report(failure);
+                self.report(failure, pause);
                 Some(batch)
             }
             Verdict::Drop { .. } => {
@@ -250,14 +250,14 @@ where
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
-    /// Says once that the destination fails, not at every try.
-    fn report(&self, failure: &Failure) {
-        let first = !std::mem::replace(&mut self.pace.lock().failing, true);
+    /// Says once that the destination is away, not at every try, nor when it takes smaller batches.
+    fn report(&self, failure: &Failure, away: bool) {
+        let news = away && !std::mem::replace(&mut self.pace.lock().failing, true);
         let (code, reason) = (failure.code, &failure.message);
-        if first {
+        if news {
             warn!(code, %reason, "the destination does not take spans; buffering and retrying");
         } else {
-            debug!(code, %reason, "the destination still does not take spans");
+            debug!(code, %reason, "the destination did not take a request; trying again");
         }
     }
 }

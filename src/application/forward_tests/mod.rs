@@ -13,6 +13,7 @@ use crate::domain::limits::{Limits, OverflowPolicy};
 
 mod delivering;
 mod ending;
+mod logging;
 mod poison;
 mod retrying;
 mod sizing;
