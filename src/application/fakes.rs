@@ -21,6 +21,11 @@ use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::record_store::{RecordStore, StoreError};
 use crate::ports::request_cutter::RequestCutter;
 
+/// The store fails to return a batch with this span in it.
+const UNREADABLE: u8 = b'!';
+/// The store refuses to keep a record that starts with this span.
+const UNWRITABLE: u8 = b'?';
+
 /// The time of the test's runtime, paused or not.
 #[derive(Clone, Copy)]
 pub(crate) struct FakeClock {
@@ -110,6 +115,9 @@ impl RecordStore for FakeStore {
     }
 
     fn append(&mut self, payload: &Bytes, _room: Option<BytesMut>) -> Result<(), StoreError> {
+        if payload.first() == Some(&UNWRITABLE) {
+            return Err(StoreError { message: "the disk is full".to_owned() });
+        }
         self.payloads.extend_from_slice(payload);
         Ok(())
     }
@@ -119,7 +127,11 @@ impl RecordStore for FakeStore {
     }
 
     fn take_front(&mut self, bytes: u64, into: &mut Vec<Bytes>) -> Result<(), StoreError> {
-        into.push(self.payloads.split_to(size(bytes)).freeze());
+        let payload = self.payloads.split_to(size(bytes)).freeze();
+        if payload.contains(&UNREADABLE) {
+            return Err(StoreError { message: "scripted".to_owned() });
+        }
+        into.push(payload);
         Ok(())
     }
 

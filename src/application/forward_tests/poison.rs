@@ -132,3 +132,15 @@ async fn a_destination_that_keeps_refusing_us_costs_less_each_time() {
     let spans: Vec<_> = scene.destination.arrivals().iter().map(|each| each.spans).collect();
     assert_eq!(spans, [16, 8, 4, 2, 2, 2, 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_the_store_cannot_return_is_lost_and_all_others_arrive() {
+    let batch = BatchLimits { max_spans: 2, ..BATCH };
+    let mut scene = Scene::with(limits(100, 10_000), batch, |_| take());
+    scene.store(&["ab", "c!", "de"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "abde");
+    assert_eq!(scene.lost_for_good(), 2);
+}
