@@ -1,6 +1,7 @@
 //! Stand-ins for the world around the use cases. A span is one byte of payload, so what was sent
 //! reads as text.
 
+use std::io;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::subscriber::DefaultGuard;
 
 use super::buffer_management::TraceBuffer;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
@@ -90,6 +92,10 @@ pub(crate) struct Whereabouts {
     pub(crate) buffered: u64,
     pub(crate) in_flight: u64,
 }
+
+/// The log of this test's thread.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 /// Writes down what it is told.
 #[derive(Default)]
@@ -234,6 +240,35 @@ impl Monitor for RecordingMonitor {
 
     fn send_failed(&self, failure: &Failure, took: Duration) {
         self.note(Event::SendFailed(failure.kind, took));
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    pub(crate) fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
     }
 }
 

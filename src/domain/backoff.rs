@@ -7,7 +7,7 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between retries that nobody asked for.
 const LONGEST: Duration = Duration::from_secs(10);
 /// The longest wait a destination may ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(300);
+const LONGEST_ASKED: Duration = Duration::from_mins(5);
 
 /// Exponential backoff with full jitter.
 ///
