@@ -123,7 +123,6 @@ fn planted(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 fn layer_breaches(root: &Path) -> Vec<String> {
     let crates = dependencies(&read(&root.join("Cargo.toml")));
-    let adapters = folders(&root.join("src/adapters"));
     let sources: Vec<_> = files(&root.join("src"))
         .iter()
         .map(|path| (shown(root, path), read(path)))
@@ -135,9 +134,7 @@ fn layer_breaches(root: &Path) -> Vec<String> {
     sources
         .iter()
         .filter(|(name, _)| !is_test(name))
-        .flat_map(|(name, source)| {
-            rules::breaches(&rules::File { name, source, crates: &crates, adapters: &adapters })
-        })
+        .flat_map(|(name, source)| rules::breaches(&rules::File { name, source, crates: &crates }))
         .collect()
 }
 
@@ -199,16 +196,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         entries.map(|entry| entry.expect("the folder can be listed").path()).collect();
     paths.sort();
     paths.into_iter().flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect()
-}
-
-/// Every folder under `top` that holds Rust files, as module paths from there.
-fn folders(top: &Path) -> BTreeSet<String> {
-    files(top)
-        .iter()
-        .filter_map(|file| file.parent())
-        .map(|folder| shown(top, folder).replace('/', "::"))
-        .filter(|path| !path.is_empty())
-        .collect()
 }
 
 fn has_ending(path: &Path, endings: &[&str]) -> bool {
