@@ -105,7 +105,7 @@ pub(crate) fn breaches(file: &File<'_>) -> Vec<String> {
         .filter_map(|Mention { line, target }| {
             let wrong = match target {
                 Target::Inside(path) => {
-                    inside(layer, &path).or_else(|| between_adapters(&home, &path, file.adapters))
+                    inside(layer, &path).or_else(|| between_adapters(&home, &path))
                 }
                 Target::Outside(path) => outside(layer, &path),
             };
@@ -184,9 +184,7 @@ mod tests {
 
     fn check(name: &str, source: &str) -> Vec<String> {
         let crates = ["std", "tokio", "bytes", "tonic"].map(str::to_owned).into();
-        let adapters = ["messaging", "messaging::destination", "messaging::wire", "storage"]
-            .map(str::to_owned);
-        breaches(&File { name, source, crates: &crates, adapters: &adapters.into() })
+        breaches(&File { name, source, crates: &crates })
     }
 
     #[test]
