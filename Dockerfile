@@ -13,8 +13,9 @@ RUN apk add --no-cache musl-dev
 WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
 COPY src src
-# The manifest names the benchmarks, which are not built here.
+# Not built here, but the manifest may name them.
 COPY benches benches
+COPY tests tests
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
     cargo build --release --locked && cp target/release/tracebuffer /tracebuffer

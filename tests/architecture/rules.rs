@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::paths::{Mention, Production, Target};
+use crate::paths::{Mention, Module, Production, Target};
 
 struct Layer {
     name: &'static str,
@@ -114,18 +114,31 @@ pub(crate) fn breaches(file: &File<'_>) -> Vec<String> {
         .collect()
 }
 
-/// Returns the files, as module paths, that `file` declares for tests only.
-pub(crate) fn test_modules(name: &str, source: &str) -> Vec<Vec<String>> {
+/// Returns the modules that lie in files of their own, as paths of those files, and whether they are
+/// there for tests only.
+pub(crate) fn declared_files(name: &str, source: &str) -> Vec<(Vec<String>, bool)> {
     let home = module(name);
-    let production = Production::read(source);
-    let child = |m: &str| home.iter().cloned().chain([m.to_owned()]).collect();
-    production.test_modules.into_iter().map(child).collect()
+    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let file = |declared: &Module<'_>| match declared.path {
+        Some(path) => module(&format!("{folder}/{path}")),
+        None => home.iter().cloned().chain([declared.name.to_owned()]).collect(),
+    };
+    let modules = Production::read(source).modules;
+    modules.iter().map(|declared| (file(declared), declared.is_test)).collect()
 }
 
 /// The module that a file of `src/` is: `src/ports/mod.rs` and `src/ports.rs` are `ports`.
 pub(crate) fn module(name: &str) -> Vec<String> {
     let path = name.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
-    path.split('/').filter(|s| !["lib", "main"].contains(s)).map(str::to_owned).collect()
+    let mut found: Vec<String> = vec![];
+    for segment in path.split('/').filter(|s| !["lib", "main"].contains(s)) {
+        if segment == ".." {
+            found.pop();
+        } else {
+            found.push(segment.to_owned());
+        }
+    }
+    found
 }
 
 fn inside(layer: &Layer, path: &[String]) -> Option<String> {
