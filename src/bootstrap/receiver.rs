@@ -72,7 +72,7 @@ struct Signals {
 
 async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::new()?;
-    let ports = Ports::open(&settings).await?;
+    let ports = Ports::open(&settings)?;
     let pipeline = Pipeline::build(&settings);
     let workers = pipeline.forward(settings.concurrency);
     let connections = Connections::new();
@@ -162,11 +162,11 @@ fn describe(destination: Option<&DestinationSettings>) -> String {
 }
 
 impl Ports {
-    async fn open(settings: &Settings) -> Result<Self, Box<dyn Error>> {
+    fn open(settings: &Settings) -> Result<Self, Box<dyn Error>> {
         let listen = &settings.listen;
-        let mut otlp = bind(&listen.grpc).await?;
-        otlp.extend(bind(&listen.http).await?);
-        Ok(Self { otlp, admin: bind(&listen.admin).await? })
+        let mut otlp = bind(&listen.grpc)?;
+        otlp.extend(bind(&listen.http)?);
+        Ok(Self { otlp, admin: bind(&listen.admin)? })
     }
 }
 

@@ -115,13 +115,13 @@ impl Connection {
 /// Runs a connection to its end, which it is asked for at shutdown or when it is old.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     mut connection: Pin<&mut C>,
-    shut_down: fn(Pin<&mut C>),
+    ask_to_end: fn(Pin<&mut C>),
     shutdown: watch::Receiver<bool>,
 ) {
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = leave(shutdown) => {
-            shut_down(connection.as_mut());
+            ask_to_end(connection.as_mut());
             connection.await
         }
     };
