@@ -1,1 +1,6 @@
-//! application
+//! The use cases: what the receiver does, whatever it is connected to.
+
+pub mod buffer_management;
+pub mod drain;
+pub mod forward;
+pub mod receive;

@@ -1,5 +1,10 @@
 //! The rules of the buffer, in plain Rust: no clock, no I/O, no lock, nothing but `std`.
 
+pub mod answer;
+pub mod backoff;
 pub mod delivery;
+pub mod delivery_policy;
+pub mod fifo;
+pub mod ledger;
 pub mod limits;
 pub mod observability;

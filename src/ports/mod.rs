@@ -1,5 +1,9 @@
 //! What the application offers and what it needs, as traits.
 
+pub mod buffer;
 pub mod clock;
 pub mod destination;
+pub mod monitor;
+pub mod receive;
+pub mod record_store;
 pub mod request_cutter;

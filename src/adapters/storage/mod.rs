@@ -1,1 +1,3 @@
-//! storage
+//! Where records are kept.
+
+pub mod memory;

@@ -1,0 +1,62 @@
+//! Ending without losing what can still be delivered.
+
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use crate::domain::ledger::DropReason;
+use crate::ports::buffer::TraceBufferPort;
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything was delivered.
+    Empty,
+    /// Time was up; this many spans are lost.
+    Lost(u64),
+}
+
+/// The workers that empty the buffer.
+pub trait Forwarding {
+    /// Makes them lose no time.
+    fn hurry(&self);
+
+    /// Makes them give back what they are sending and end.
+    fn stop(&self);
+
+    /// Waits until all have ended.
+    fn ended(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Closes the buffer and waits until `forwarding` has emptied it, at most for `timeout`.
+///
+/// What is left then is counted as dropped because of the shutdown, and the loss is logged at
+/// once: there may be no later.
+pub async fn drain<B: TraceBufferPort>(
+    buffer: &B,
+    mut forwarding: impl Forwarding,
+    timeout: Duration,
+) -> Drained {
+    let before = buffer.status().ledger;
+    buffer.close();
+    forwarding.hurry();
+    let waiting = before.buffered + before.in_flight;
+    if waiting > 0 {
+        info!(spans = waiting, "delivering what is buffered before ending");
+    }
+    if tokio::time::timeout(timeout, forwarding.ended()).await.is_err() {
+        forwarding.stop();
+        forwarding.ended().await;
+    }
+    let lost = buffer.drop_all(DropReason::Shutdown);
+    if lost == 0 {
+        info!(spans = waiting, "everything buffered was delivered");
+        return Drained::Empty;
+    }
+    error!(spans = lost, "spans are lost: the destination did not take them before the deadline");
+    Drained::Lost(lost)
+}
+
+#[cfg(test)]
+#[path = "drain_tests.rs"]
+mod tests;

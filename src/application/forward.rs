@@ -1,0 +1,292 @@
+//! Sending batches, for ever.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
+
+use crate::domain::backoff::Backoff;
+use crate::domain::delivery::{Delivered, Failure, FailureKind};
+use crate::domain::delivery_policy::{Attempt, DeliveryPolicy, Verdict};
+use crate::domain::fifo::Settlement;
+use crate::domain::ledger::DropReason;
+use crate::domain::limits::BatchLimits;
+use crate::ports::buffer::{Batch, TraceBufferPort};
+use crate::ports::clock::Clock;
+use crate::ports::destination::{Destination, OutgoingRequest};
+use crate::ports::monitor::Monitor;
+use crate::ports::request_cutter::RequestCutter;
+
+/// The longest wait between tries while draining: there may be only seconds left.
+const LONGEST_PAUSE_DRAINING: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Draining,
+    Stopped,
+}
+
+/// What the workers of one destination know together.
+struct Pace {
+    policy: DeliveryPolicy,
+    backoff: Backoff,
+    failing: bool,
+}
+
+/// Takes batches from the buffer and delivers them, oldest first.
+///
+/// Several workers may run at once; with one, the order of the buffer is kept strictly.
+pub struct ForwardTraces<B, D, W, M, C> {
+    buffer: Arc<B>,
+    destination: D,
+    cutter: W,
+    monitor: Arc<M>,
+    clock: C,
+    pace: Mutex<Pace>,
+    phase: watch::Sender<Phase>,
+    random: fn() -> u64,
+}
+
+/// One request made of a batch.
+struct Part {
+    request: OutgoingRequest,
+    attempt: Attempt,
+    /// Spans to settle when only a part of the batch's one record is sent.
+    of_record: Option<u32>,
+}
+
+impl<B, D, W, M, C> ForwardTraces<B, D, W, M, C>
+where
+    B: TraceBufferPort,
+    D: Destination,
+    W: RequestCutter,
+    M: Monitor,
+    C: Clock,
+{
+    /// Creates the use case. `random` gives a fresh random number at each call.
+    pub fn new(
+        buffer: Arc<B>,
+        destination: D,
+        cutter: W,
+        monitor: Arc<M>,
+        clock: C,
+        batch: BatchLimits,
+        random: fn() -> u64,
+    ) -> Self {
+        let pace = Pace {
+            policy: DeliveryPolicy::new(batch),
+            backoff: Backoff::default(),
+            failing: false,
+        };
+        let phase = watch::Sender::new(Phase::Running);
+        Self { buffer, destination, cutter, monitor, clock, pace: Mutex::new(pace), phase, random }
+    }
+
+    /// Ends a pause at once and keeps later ones short.
+    pub fn hurry(&self) {
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Makes every worker give back what it is sending and end.
+    pub fn stop(&self) {
+        self.phase.send_replace(Phase::Stopped);
+    }
+
+    /// Forwards until the buffer is closed and empty, or [`ForwardTraces::stop`] is called.
+    ///
+    /// Not cancel safe: dropped in the middle of a request, it would leave its batch in flight.
+    pub async fn run(&self) {
+        while *self.phase.borrow() != Phase::Stopped {
+            let limits = self.pace.lock().policy.next_batch();
+            let taken = tokio::select! {
+                taken = self.buffer.take(limits) => taken,
+                () = self.stopped() => return,
+            };
+            match taken {
+                Ok(Some(batch)) => self.deliver(batch).await,
+                Ok(None) => return,
+                Err(error) => error!(%error, "stored spans are lost: the store cannot be read"),
+            }
+        }
+    }
+
+    /// Sends one batch, in several requests where its only record is too large for one.
+    async fn deliver(&self, mut batch: Batch) {
+        loop {
+            let max_bytes = self.max_request_bytes();
+            let Part { request, attempt, of_record } = next_part(&self.cutter, &batch, max_bytes);
+            let started = self.clock.now();
+            let outcome = tokio::select! {
+                outcome = self.destination.send(request) => outcome,
+                () = self.stopped() => return self.buffer.give_back(batch),
+            };
+            let took = self.clock.now().saturating_sub(started);
+            match outcome {
+                Ok(delivered) => {
+                    self.monitor.delivered(took);
+                    self.note_delivery(&delivered, attempt);
+                    let rejected_spans = delivered.rejected_spans;
+                    let Some(spans) = of_record else {
+                        self.buffer.settle(batch, Settlement::Delivered { rejected_spans });
+                        return;
+                    };
+                    self.buffer.settle_part(&mut batch, spans, rejected_spans);
+                }
+                Err(failure) => {
+                    self.monitor.send_failed(&failure, took);
+                    self.fail(batch, &failure, attempt).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn max_request_bytes(&self) -> u64 {
+        self.pace.lock().policy.next_batch().max_bytes
+    }
+
+    fn note_delivery(&self, delivered: &Delivered, attempt: Attempt) {
+        let mut pace = self.pace.lock();
+        pace.policy.delivered();
+        pace.backoff.reset();
+        let recovered = std::mem::take(&mut pace.failing);
+        drop(pace);
+        if recovered {
+            let waiting = self.buffer.status().ledger.buffered;
+            info!(waiting_spans = waiting, "the destination takes spans again");
+        }
+        let Delivered { rejected_spans, message } = delivered;
+        if *rejected_spans > 0 {
+            error!(rejected_spans, message, "the destination rejected spans; they are lost");
+        } else if !message.is_empty() {
+            warn!(message, "the destination took the spans with a warning");
+        }
+        debug!(spans = attempt.spans, bytes = attempt.bytes, "delivered");
+    }
+
+    async fn fail(&self, batch: Batch, failure: &Failure, attempt: Attempt) {
+        let verdict = self.pace.lock().policy.failed(failure.kind, attempt);
+        let pause = match verdict {
+            Verdict::GiveBack { pause } => {
+                self.buffer.give_back(batch);
+                self.report(failure);
+                pause
+            }
+            Verdict::Drop { pause } => {
+                let spans = batch.spans();
+                self.buffer.settle(batch, Settlement::Dropped(DropReason::Permanent));
+                error!(
+                    spans,
+                    code = failure.code,
+                    reason = %failure.message,
+                    remedy = remedy(failure.kind),
+                    "the destination refused spans for good; they are lost"
+                );
+                pause
+            }
+        };
+        if pause {
+            let wait = self.pace.lock().backoff.after_failure(failure.retry_after, (self.random)());
+            self.pause(wait).await;
+        }
+    }
+
+    async fn pause(&self, wait: Duration) {
+        let mut phase = self.phase.subscribe();
+        let draining = *phase.borrow_and_update() != Phase::Running;
+        let wait = if draining { wait.min(LONGEST_PAUSE_DRAINING) } else { wait };
+        // A change of phase ends the pause.
+        let _ = tokio::time::timeout(wait, phase.changed()).await;
+    }
+
+    async fn stopped(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await;
+    }
+
+    /// Says once that the destination fails, not at every try.
+    fn report(&self, failure: &Failure) {
+        let first = !std::mem::replace(&mut self.pace.lock().failing, true);
+        let (code, reason) = (failure.code, &failure.message);
+        if first {
+            warn!(code, %reason, "the destination does not take spans; buffering and retrying");
+        } else {
+            debug!(code, %reason, "the destination still does not take spans");
+        }
+    }
+}
+
+const fn remedy(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Refused => "check the endpoint, its path and the credentials",
+        FailureKind::TooLarge => "raise the destination's request size limit",
+        FailureKind::InvalidData => "see the destination's log for what it cannot read",
+        FailureKind::Unavailable | FailureKind::TimedOut => "none needed",
+    }
+}
+
+/// Makes the next request of `batch`: all of it, without the spans already settled, or a part of
+/// at most `max_bytes` where it is one larger record of several spans.
+fn next_part<W: RequestCutter>(cutter: &W, batch: &Batch, max_bytes: u64) -> Part {
+    let bytes = batch.bytes();
+    if let [record] = batch.entries.as_slice()
+        && bytes > max_bytes
+        && record.live_spans() > 1
+    {
+        return part_of_record(cutter, batch, record.skip..record.spans, max_bytes);
+    }
+    let spans = batch.spans();
+    let attempt = Attempt { records: batch.entries.len(), spans, bytes };
+    let request = OutgoingRequest { chunks: live_payload(cutter, batch), spans };
+    Part { request, attempt, of_record: None }
+}
+
+/// Cuts as many of the record's `live` spans as fit into `max_bytes`, at least one.
+fn part_of_record<W: RequestCutter>(
+    cutter: &W,
+    batch: &Batch,
+    live: Range<u32>,
+    max_bytes: u64,
+) -> Part {
+    let whole = batch.payload.first().cloned().unwrap_or_default();
+    let per_byte = u64::from(live.end).saturating_mul(max_bytes);
+    let guess = u32::try_from(per_byte / (whole.len() as u64).max(1)).unwrap_or(u32::MAX);
+    let mut count = guess.clamp(1, live.end - live.start);
+    loop {
+        let end = live.start + count;
+        let cut = cutter.keep_spans(&whole, u64::from(live.start)..u64::from(end));
+        if cut.len() as u64 > max_bytes && count > 1 {
+            count /= 2;
+            continue;
+        }
+        let spans = u64::from(count);
+        return Part {
+            attempt: Attempt { records: 1, spans, bytes: cut.len() as u64 },
+            request: OutgoingRequest { chunks: vec![cut], spans },
+            of_record: (end < live.end).then_some(count),
+        };
+    }
+}
+
+/// Returns the batch's payload without the first record's settled spans.
+fn live_payload<W: RequestCutter>(cutter: &W, batch: &Batch) -> Vec<Bytes> {
+    let mut chunks = batch.payload.clone();
+    if let (Some(first), Some(chunk)) = (batch.entries.first(), chunks.first_mut())
+        && first.skip > 0
+    {
+        let record = chunk.split_to((first.bytes as usize).min(chunk.len()));
+        let live = u64::from(first.skip)..u64::from(first.spans);
+        chunks.insert(0, cutter.keep_spans(&record, live));
+        chunks.retain(|chunk| !chunk.is_empty());
+    }
+    chunks
+}
+
+#[cfg(test)]
+#[path = "forward_tests.rs"]
+mod tests;

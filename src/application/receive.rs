@@ -1,0 +1,147 @@
+//! Accepting a validated request.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::domain::answer::Answer;
+use crate::domain::fifo::Refusal;
+use crate::domain::observability::InvalidSpan;
+use crate::ports::buffer::{AppendError, Appended, TraceBufferPort};
+use crate::ports::clock::Clock;
+use crate::ports::monitor::{Monitor, RefusalReason, Transport};
+use crate::ports::receive::{Receipt, ReceiveError, ReceivePort, Submission};
+
+/// At this fill the application is told.
+const NEARLY_FULL_PERCENT: u8 = 90;
+/// The application is told at most this often: its SDK logs every warning.
+const WARN_EVERY: Duration = Duration::from_secs(30);
+
+/// Takes requests into the buffer and decides what to tell the sender.
+pub struct ReceiveTraces<B, M, C> {
+    buffer: Arc<B>,
+    monitor: Arc<M>,
+    clock: C,
+    last_warning: Mutex<Option<Duration>>,
+}
+
+impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceiveTraces<B, M, C> {
+    /// Creates the use case.
+    pub fn new(buffer: Arc<B>, monitor: Arc<M>, clock: C) -> Self {
+        Self { buffer, monitor, clock, last_warning: Mutex::new(None) }
+    }
+
+    async fn append(
+        &self,
+        transport: Transport,
+        payload: Bytes,
+        spans: NonZeroU32,
+    ) -> Result<Appended, ReceiveError> {
+        let count = u64::from(spans.get());
+        match self.buffer.append(payload, spans).await {
+            Ok(appended) => {
+                self.monitor.accepted(transport, count);
+                Ok(appended)
+            }
+            Err(error) => {
+                let (reason, error) = explain(error);
+                self.monitor.refused(transport, reason, count);
+                Err(error)
+            }
+        }
+    }
+
+    /// The near-full warning: legal on full success (OTLP 1.11, "Partial Success"), rate-limited.
+    fn warning(&self, appended: Appended) -> Option<String> {
+        if appended.evicted_spans == 0 && appended.fill_percent < NEARLY_FULL_PERCENT {
+            return None;
+        }
+        let now = self.clock.now();
+        let mut last = self.last_warning.lock();
+        if last.is_some_and(|last| now.saturating_sub(last) < WARN_EVERY) {
+            return None;
+        }
+        *last = Some(now);
+        drop(last);
+        Some(fullness(appended))
+    }
+}
+
+impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceivePort for ReceiveTraces<B, M, C> {
+    async fn receive(
+        &self,
+        transport: Transport,
+        submission: Submission,
+    ) -> Result<Receipt, ReceiveError> {
+        let Submission { payload, spans, rejected_spans, first_invalid } = submission;
+        let appended = match NonZeroU32::new(spans) {
+            None => None,
+            Some(spans) => Some(self.append(transport, payload, spans).await?),
+        };
+        if rejected_spans > 0 {
+            self.monitor.refused(transport, RefusalReason::InvalidSpan, rejected_spans);
+        }
+        let invalid = first_invalid.map(|reason| rejection(rejected_spans, reason));
+        let warning = appended.and_then(|appended| self.warning(appended));
+        let message = [invalid, warning].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        Ok(Receipt { rejected_spans, message })
+    }
+
+    fn answered(&self, transport: Transport, answer: Answer) {
+        self.monitor.answered(transport, answer);
+    }
+}
+
+fn rejection(spans: u64, reason: InvalidSpan) -> String {
+    match spans {
+        1 => format!("1 span was rejected: {reason}"),
+        _ => format!("{spans} spans were rejected; the first because {reason}"),
+    }
+}
+
+fn fullness(appended: Appended) -> String {
+    let fill = appended.fill_percent;
+    if appended.evicted_spans > 0 {
+        return format!(
+            "the trace buffer is full and drops its oldest spans: the destination is away or \
+             too slow ({fill} % filled; this request is stored)"
+        );
+    }
+    format!(
+        "the trace buffer is {fill} % full: the destination is away or too slow (this request is \
+         stored; the oldest spans are dropped when it is full)"
+    )
+}
+
+fn explain(error: AppendError) -> (RefusalReason, ReceiveError) {
+    match error {
+        AppendError::Refused(Refusal::TooManyBytes { charge, max_bytes }) => (
+            RefusalReason::TooLarge,
+            ReceiveError::TooLarge(format!(
+                "the request needs {charge} bytes of buffer, more than the whole buffer's \
+                 {max_bytes}: send smaller batches or raise TRACEBUFFER_MAX_BYTES"
+            )),
+        ),
+        AppendError::Refused(Refusal::TooManySpans { spans, max_spans }) => (
+            RefusalReason::TooLarge,
+            ReceiveError::TooLarge(format!(
+                "the request has {spans} spans, more than the whole buffer's {max_spans}: send \
+                 smaller batches or raise TRACEBUFFER_MAX_SPANS"
+            )),
+        ),
+        AppendError::Refused(Refusal::Full) => (
+            RefusalReason::Full,
+            ReceiveError::Unavailable("the trace buffer is full; try again later".to_owned()),
+        ),
+        AppendError::Store(error) => {
+            (RefusalReason::StoreFailed, ReceiveError::Unavailable(error.message))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "receive_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+//! How long to leave a failing destination alone.
+
+use std::time::Duration;
+
+/// The longest wait before the first retry.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest wait between retries that nobody asked for.
+const LONGEST: Duration = Duration::from_secs(10);
+/// The longest wait a destination may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
+
+/// Exponential backoff with full jitter.
+///
+/// Starts at 100 ms, doubles up to 10 s, and waits a random part of that, so that a destination
+/// that comes back is not met by every sidecar at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// Counts a failure and returns how long to wait before the next try.
+    ///
+    /// `asked` is what the destination asked for; at least that long is waited, up to 5 minutes.
+    /// `random` is a fresh random number.
+    pub fn after_failure(&mut self, asked: Option<Duration>, random: u64) -> Duration {
+        let doublings = self.failures.min(16);
+        self.failures = self.failures.saturating_add(1);
+        let ceiling = FIRST.saturating_mul(1 << doublings).min(LONGEST);
+        let jitter = part_of(ceiling, random);
+        match asked {
+            None => jitter,
+            Some(asked) => asked.min(LONGEST_ASKED) + part_of(FIRST, random),
+        }
+    }
+
+    /// Forgets the failures.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// Returns a part of `whole` chosen by `random`, `whole` included.
+fn part_of(whole: Duration, random: u64) -> Duration {
+    let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX - 1);
+    Duration::from_nanos(random % (nanos + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A random number that picks the whole of `ceiling`.
+    fn whole(ceiling: Duration) -> u64 {
+        u64::try_from(ceiling.as_nanos()).unwrap()
+    }
+
+    #[test]
+    fn the_first_wait_is_at_most_100_ms() {
+        let mut backoff = Backoff::default();
+
+        assert_eq!(backoff.after_failure(None, whole(FIRST)), FIRST);
+    }
+
+    #[test]
+    fn the_wait_may_be_nothing_at_all() {
+        assert_eq!(Backoff::default().after_failure(None, 0), Duration::ZERO);
+    }
+
+    #[test]
+    fn each_failure_doubles_the_longest_wait() {
+        let mut backoff = Backoff::default();
+
+        let waits: Vec<_> = (0..4)
+            .map(|n| backoff.after_failure(None, whole(FIRST * (1 << n))).as_millis())
+            .collect();
+
+        assert_eq!(waits, [100, 200, 400, 800]);
+    }
+
+    #[test]
+    fn the_wait_never_exceeds_10_s_however_many_failures() {
+        let mut backoff = Backoff { failures: u32::MAX };
+
+        assert_eq!(backoff.after_failure(None, whole(LONGEST)), LONGEST);
+        assert_eq!(backoff.failures, u32::MAX);
+    }
+
+    #[test]
+    fn a_success_starts_over() {
+        let mut backoff = Backoff { failures: 9 };
+
+        backoff.reset();
+
+        assert_eq!(backoff.after_failure(None, whole(FIRST)), FIRST);
+    }
+
+    #[test]
+    fn the_destination_is_left_alone_at_least_as_long_as_it_asked() {
+        let asked = Duration::from_secs(20);
+
+        assert_eq!(Backoff::default().after_failure(Some(asked), 0), asked);
+        assert_eq!(Backoff::default().after_failure(Some(asked), whole(FIRST)), asked + FIRST);
+    }
+
+    #[test]
+    fn a_destination_cannot_ask_for_more_than_5_minutes() {
+        let wait = Backoff::default().after_failure(Some(Duration::MAX), 0);
+
+        assert_eq!(wait, LONGEST_ASKED);
+    }
+}

@@ -1,0 +1,129 @@
+//! What to do with a batch the destination did not take, and how large the next may be.
+
+use super::delivery::FailureKind;
+use super::limits::BatchLimits;
+
+/// A batch is halved after this many timeouts in a row: perhaps it is too much for the time given.
+const TIMEOUTS_BEFORE_HALVING: u32 = 3;
+/// A size refusal of less than this is not believed to be about size alone (memory limiters answer
+/// with the same code), so the next try waits.
+const PLAUSIBLE_SIZE_LIMIT: u64 = 64 << 10;
+/// After a delivery the batch may grow by this part of the configured size.
+const GROWTH: u64 = 32;
+
+/// What was sent: a whole batch, or a part of its only record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Records in it.
+    pub records: usize,
+    /// Spans in it.
+    pub spans: u64,
+    /// Encoded bytes.
+    pub bytes: u64,
+}
+
+/// What to do with a batch that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Put it back at the head and try again.
+    GiveBack {
+        /// Whether to leave the destination alone first.
+        pause: bool,
+    },
+    /// Count it as lost.
+    Drop {
+        /// Whether to leave the destination alone afterwards.
+        pause: bool,
+    },
+}
+
+/// Decides over failed batches and adapts the batch size to what the destination takes.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliveryPolicy {
+    configured: BatchLimits,
+    max_records: usize,
+    max_bytes: u64,
+    /// Size the destination is known to refuse; batches stay below it.
+    refused_bytes: u64,
+    timeouts: u32,
+    /// Records dropped as invalid since the last delivery.
+    invalid_in_a_row: u32,
+}
+
+impl DeliveryPolicy {
+    /// Starts with full batches as `configured`.
+    #[must_use]
+    pub const fn new(configured: BatchLimits) -> Self {
+        Self {
+            configured,
+            max_records: configured.max_records,
+            max_bytes: configured.max_bytes,
+            refused_bytes: u64::MAX,
+            timeouts: 0,
+            invalid_in_a_row: 0,
+        }
+    }
+
+    /// Returns the limits of the next batch.
+    #[must_use]
+    pub const fn next_batch(&self) -> BatchLimits {
+        BatchLimits { max_records: self.max_records, max_bytes: self.max_bytes, ..self.configured }
+    }
+
+    /// Takes note of a delivery: the next batch may be larger.
+    pub fn delivered(&mut self) {
+        self.timeouts = 0;
+        self.invalid_in_a_row = 0;
+        self.max_records = self.max_records.saturating_mul(2).min(self.configured.max_records);
+        let ceiling = self.configured.max_bytes.min(self.refused_bytes / 8 * 7).max(1);
+        let grown = self.max_bytes.saturating_add(self.configured.max_bytes / GROWTH);
+        self.max_bytes = grown.min(ceiling.max(self.max_bytes));
+    }
+
+    /// Decides what becomes of `attempt` after a failure of `kind`.
+    pub fn failed(&mut self, kind: FailureKind, attempt: Attempt) -> Verdict {
+        match kind {
+            FailureKind::Unavailable => {
+                self.timeouts = 0;
+                Verdict::GiveBack { pause: true }
+            }
+            FailureKind::TimedOut => self.timed_out(attempt),
+            FailureKind::TooLarge => self.too_large(attempt),
+            FailureKind::InvalidData => self.invalid(attempt),
+            FailureKind::Refused => Verdict::Drop { pause: true },
+        }
+    }
+
+    fn timed_out(&mut self, attempt: Attempt) -> Verdict {
+        self.timeouts += 1;
+        if self.timeouts >= TIMEOUTS_BEFORE_HALVING {
+            self.timeouts = 0;
+            self.max_bytes = (attempt.bytes / 2).max(1);
+        }
+        Verdict::GiveBack { pause: true }
+    }
+
+    fn too_large(&mut self, attempt: Attempt) -> Verdict {
+        if attempt.spans <= 1 {
+            return Verdict::Drop { pause: true };
+        }
+        self.refused_bytes = self.refused_bytes.min(attempt.bytes).max(PLAUSIBLE_SIZE_LIMIT);
+        self.max_bytes = (attempt.bytes / 2).max(1);
+        Verdict::GiveBack { pause: attempt.bytes < PLAUSIBLE_SIZE_LIMIT }
+    }
+
+    /// Bisects: halves until a record stands alone. Every drop in a row but the first is followed
+    /// by a pause, so that a destination that calls everything invalid costs a record per pause.
+    fn invalid(&mut self, attempt: Attempt) -> Verdict {
+        if attempt.records > 1 {
+            self.max_records = attempt.records / 2;
+            return Verdict::GiveBack { pause: false };
+        }
+        self.invalid_in_a_row += 1;
+        Verdict::Drop { pause: self.invalid_in_a_row > 1 }
+    }
+}
+
+#[cfg(test)]
+#[path = "delivery_policy_tests.rs"]
+mod tests;

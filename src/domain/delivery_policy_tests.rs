@@ -1,0 +1,179 @@
+use std::time::Duration;
+
+use super::*;
+
+const CONFIGURED: BatchLimits = BatchLimits {
+    max_spans: 8_192,
+    max_bytes: 3_200_000,
+    max_records: usize::MAX,
+    linger: Duration::from_millis(200),
+};
+
+fn policy() -> DeliveryPolicy {
+    DeliveryPolicy::new(CONFIGURED)
+}
+
+fn attempt(records: usize, spans: u64, bytes: u64) -> Attempt {
+    Attempt { records, spans, bytes }
+}
+
+const GIVE_BACK_AND_PAUSE: Verdict = Verdict::GiveBack { pause: true };
+const GIVE_BACK_AT_ONCE: Verdict = Verdict::GiveBack { pause: false };
+
+#[test]
+fn the_first_batch_is_as_configured() {
+    assert_eq!(policy().next_batch(), CONFIGURED);
+}
+
+#[test]
+fn an_unavailable_destination_gets_the_same_batch_again_after_a_pause() {
+    let mut policy = policy();
+
+    let verdict = policy.failed(FailureKind::Unavailable, attempt(10, 100, 1_000));
+
+    assert_eq!(verdict, GIVE_BACK_AND_PAUSE);
+    assert_eq!(policy.next_batch(), CONFIGURED);
+}
+
+#[test]
+fn the_third_timeout_in_a_row_halves_the_batch() {
+    let mut policy = policy();
+
+    for expected in [CONFIGURED.max_bytes, CONFIGURED.max_bytes, 500_000] {
+        let verdict = policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+        assert_eq!(verdict, GIVE_BACK_AND_PAUSE);
+        assert_eq!(policy.next_batch().max_bytes, expected);
+    }
+}
+
+#[test]
+fn a_timeout_after_another_failure_starts_a_new_count() {
+    let mut policy = policy();
+    for kind in [FailureKind::TimedOut, FailureKind::TimedOut, FailureKind::Unavailable] {
+        policy.failed(kind, attempt(10, 100, 1_000_000));
+    }
+
+    policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+
+    assert_eq!(policy.next_batch().max_bytes, CONFIGURED.max_bytes);
+}
+
+#[test]
+fn an_oversize_batch_is_halved_and_sent_again_at_once() {
+    let mut policy = policy();
+
+    let verdict = policy.failed(FailureKind::TooLarge, attempt(1, 100, 1_000_000));
+
+    assert_eq!(verdict, GIVE_BACK_AT_ONCE);
+    assert_eq!(policy.next_batch().max_bytes, 500_000);
+}
+
+#[test]
+fn an_oversize_answer_to_a_small_batch_is_followed_by_a_pause() {
+    let verdict = policy().failed(FailureKind::TooLarge, attempt(1, 2, 1_000));
+
+    assert_eq!(verdict, GIVE_BACK_AND_PAUSE);
+}
+
+#[test]
+fn a_single_span_too_large_for_the_destination_is_dropped() {
+    let verdict = policy().failed(FailureKind::TooLarge, attempt(1, 1, 5_000_000));
+
+    assert_eq!(verdict, Verdict::Drop { pause: true });
+}
+
+#[test]
+fn a_batch_never_grows_back_to_a_size_that_was_refused() {
+    let mut policy = policy();
+    policy.failed(FailureKind::TooLarge, attempt(100, 1_000, 1_000_000));
+
+    for _ in 0..1_000 {
+        policy.delivered();
+    }
+
+    assert_eq!(policy.next_batch().max_bytes, 875_000);
+}
+
+#[test]
+fn a_batch_halved_by_timeouts_grows_back_to_the_configured_size() {
+    let mut policy = policy();
+    for _ in 0..3 {
+        policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+    }
+
+    policy.delivered();
+    assert_eq!(policy.next_batch().max_bytes, 600_000);
+    for _ in 0..32 {
+        policy.delivered();
+    }
+
+    assert_eq!(policy.next_batch().max_bytes, CONFIGURED.max_bytes);
+}
+
+#[test]
+fn an_invalid_batch_is_halved_by_records_until_one_stands_alone() {
+    let mut policy = policy();
+    let mut records = 9;
+
+    let mut seen = vec![];
+    while policy.failed(FailureKind::InvalidData, attempt(records, 90, 900)) == GIVE_BACK_AT_ONCE {
+        records = policy.next_batch().max_records;
+        seen.push(records);
+    }
+
+    assert_eq!(seen, [4, 2, 1]);
+}
+
+#[test]
+fn the_first_guilty_record_is_dropped_without_a_pause() {
+    let verdict = policy().failed(FailureKind::InvalidData, attempt(1, 10, 100));
+
+    assert_eq!(verdict, Verdict::Drop { pause: false });
+}
+
+#[test]
+fn a_destination_that_calls_everything_invalid_costs_a_record_per_pause() {
+    let mut policy = policy();
+    policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
+
+    let verdict = policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
+
+    assert_eq!(verdict, Verdict::Drop { pause: true });
+}
+
+#[test]
+fn a_delivery_between_two_guilty_records_spares_the_pause() {
+    let mut policy = policy();
+    policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
+    policy.delivered();
+
+    let verdict = policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
+
+    assert_eq!(verdict, Verdict::Drop { pause: false });
+}
+
+#[test]
+fn after_the_bisection_each_delivery_doubles_the_records() {
+    let mut policy = policy();
+    policy.failed(FailureKind::InvalidData, attempt(4, 40, 400));
+
+    policy.delivered();
+
+    assert_eq!(policy.next_batch().max_records, 4);
+}
+
+#[test]
+fn a_destination_that_refuses_for_good_costs_one_batch_and_a_pause() {
+    let verdict = policy().failed(FailureKind::Refused, attempt(10, 100, 1_000));
+
+    assert_eq!(verdict, Verdict::Drop { pause: true });
+}
+
+#[test]
+fn a_batch_of_one_byte_cannot_be_halved_to_nothing() {
+    let mut policy = policy();
+
+    policy.failed(FailureKind::TooLarge, attempt(1, 2, 1));
+
+    assert_eq!(policy.next_batch().max_bytes, 1);
+}

@@ -1,0 +1,409 @@
+//! The index of the buffer: which records it holds, in which order, and what must go.
+//!
+//! Invariants, after every call:
+//! - the ledger is balanced;
+//! - the queue is in the order of arrival;
+//! - held spans and bytes, pinned ones included, are within the limits, unless the limits were
+//!   lowered below what is pinned: then nothing else is held until the batch is settled;
+//! - payloads lie in the store in the order of the queue, without gaps.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::ledger::{DropReason, Ledger};
+use super::limits::{BatchLimits, Limits, OverflowPolicy};
+
+/// Index room made at the start; more records make it grow.
+const INITIAL_RECORDS: u64 = 64 << 10;
+/// The least a record with a valid span is charged, for sizing the index.
+const LEAST_CHARGE: u64 = 96;
+
+/// One record in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Position among all records ever accepted.
+    pub sequence: u64,
+    /// Spans in the payload.
+    pub spans: u32,
+    /// Spans at the payload's start that are settled already: evicted, or sent in an earlier part.
+    pub skip: u32,
+    /// Length of the payload.
+    pub bytes: u32,
+    arrived_nanos: u64,
+}
+
+/// What has to leave the store's front to make room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evicted {
+    /// Spans lost.
+    pub spans: u64,
+    /// Payload bytes to discard.
+    pub bytes: u64,
+}
+
+/// Why a record was not admitted. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It can never fit: it alone would be charged more than the byte limit.
+    TooManyBytes {
+        /// Bytes it would be charged.
+        charge: u64,
+        /// The limit.
+        max_bytes: u64,
+    },
+    /// It can never fit: it alone has more spans than the limit, and nothing may be evicted.
+    TooManySpans {
+        /// Spans it has.
+        spans: u32,
+        /// The limit.
+        max_spans: u64,
+    },
+    /// There is no room now.
+    Full,
+}
+
+/// When the next batch may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Now.
+    Ready,
+    /// Once the oldest span has waited this much longer, or more came.
+    Wait(Duration),
+    /// Once there is something.
+    Empty,
+}
+
+/// How a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// The destination took it, but for this many rejected spans.
+    Delivered {
+        /// `partial_success.rejected_spans`; more than the batch holds counts as all of it.
+        rejected_spans: u64,
+    },
+    /// It was lost.
+    Dropped(DropReason),
+}
+
+/// The records held, oldest first, and the ledger of all spans.
+#[derive(Debug)]
+pub struct Fifo {
+    limits: Limits,
+    policy: OverflowPolicy,
+    queue: VecDeque<Entry>,
+    queued_charge: u64,
+    pinned_charge: u64,
+    /// First sequence and arrival of each batch on the wire.
+    pinned: Vec<(u64, u64)>,
+    next_sequence: u64,
+    ledger: Ledger,
+}
+
+impl Entry {
+    /// Returns the spans that are still to be sent.
+    #[must_use]
+    pub const fn live_spans(&self) -> u64 {
+        self.spans.saturating_sub(self.skip) as u64
+    }
+
+    const fn charge(&self) -> u64 {
+        Limits::charge(self.bytes as u64)
+    }
+}
+
+impl Fifo {
+    /// Creates an empty index.
+    #[must_use]
+    pub fn new(limits: Limits, policy: OverflowPolicy) -> Self {
+        let most = limits.max_spans.get().min(limits.max_bytes.get() / LEAST_CHARGE);
+        let room = usize::try_from(most.min(INITIAL_RECORDS)).unwrap_or(0);
+        Self {
+            limits,
+            policy,
+            queue: VecDeque::with_capacity(room),
+            queued_charge: 0,
+            pinned_charge: 0,
+            pinned: Vec::new(),
+            next_sequence: 0,
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Returns the limits in force.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Returns where every accepted span is.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Returns the bytes charged to the limit, batches on the wire included.
+    #[must_use]
+    pub const fn charged_bytes(&self) -> u64 {
+        self.queued_charge + self.pinned_charge
+    }
+
+    /// Returns the payload bytes waiting, those on the wire not included.
+    #[must_use]
+    pub fn queued_bytes(&self) -> u64 {
+        let overhead = Limits::charge(0).saturating_mul(self.queue.len() as u64);
+        self.queued_charge - overhead
+    }
+
+    /// Returns how long the oldest span has been here, batches on the wire included.
+    #[must_use]
+    pub fn oldest_age(&self, now: Duration) -> Option<Duration> {
+        let queued = self.queue.front().map(|entry| entry.arrived_nanos);
+        let pinned = self.pinned.iter().map(|(_, arrived)| *arrived);
+        let oldest = pinned.chain(queued).min()?;
+        Some(now.saturating_sub(Duration::from_nanos(oldest)))
+    }
+
+    /// Makes room for a record of `spans` (at least 1) and `bytes`.
+    ///
+    /// To be followed at once by [`Fifo::push`], after the store has discarded what was evicted.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] when the record can never fit, when batches on the wire leave no room, or when
+    /// the policy is to reject.
+    pub fn make_room(&mut self, spans: u32, bytes: u32) -> Result<Evicted, Refusal> {
+        let charge = Limits::charge(u64::from(bytes));
+        let max_bytes = self.limits.max_bytes.get();
+        if charge > max_bytes {
+            return Err(Refusal::TooManyBytes { charge, max_bytes });
+        }
+        let max_spans = self.limits.max_spans.get();
+        if self.policy == OverflowPolicy::Reject && u64::from(spans) > max_spans {
+            return Err(Refusal::TooManySpans { spans, max_spans });
+        }
+        let fits = self.held_spans() + u64::from(spans) <= max_spans
+            && self.charged_bytes() + charge <= max_bytes;
+        if fits {
+            return Ok(Evicted::default());
+        }
+        let pinned_leave_no_room =
+            self.pinned_charge + charge > max_bytes || self.ledger.in_flight >= max_spans;
+        if self.policy == OverflowPolicy::Reject || pinned_leave_no_room {
+            return Err(Refusal::Full);
+        }
+        Ok(self.evict_until(max_spans.saturating_sub(u64::from(spans)), max_bytes - charge))
+    }
+
+    /// Admits the record for which [`Fifo::make_room`] was called.
+    ///
+    /// Returns its oldest spans that were evicted in the same breath: not none only when it alone
+    /// has more spans than the limit leaves.
+    pub fn push(&mut self, spans: u32, bytes: u32, now: Duration) -> u64 {
+        let room = self.limits.max_spans.get().saturating_sub(self.held_spans());
+        let skip = spans - u32::try_from(room).unwrap_or(u32::MAX).min(spans);
+        let entry = Entry {
+            sequence: self.next_sequence,
+            spans,
+            skip,
+            bytes,
+            arrived_nanos: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
+        };
+        self.next_sequence += 1;
+        self.ledger.accepted += u64::from(spans);
+        self.ledger.add_dropped(DropReason::Overflow, u64::from(skip));
+        self.ledger.buffered += entry.live_spans();
+        self.queued_charge += entry.charge();
+        self.queue.push_back(entry);
+        u64::from(skip)
+    }
+
+    /// Puts new limits into force and evicts what no longer fits.
+    pub fn set_limits(&mut self, limits: Limits) -> Evicted {
+        self.limits = limits;
+        self.evict_until(limits.max_spans.get(), limits.max_bytes.get())
+    }
+
+    /// Drops what is older than the maximum age.
+    pub fn expire(&mut self, now: Duration) -> Evicted {
+        let Some(max_age) = self.limits.max_age else {
+            return Evicted::default();
+        };
+        let oldest_kept = now.saturating_sub(max_age).as_nanos();
+        let mut expired = Evicted::default();
+        while self.queue.front().is_some_and(|e| u128::from(e.arrived_nanos) < oldest_kept) {
+            self.drop_front(DropReason::Expired, &mut expired);
+        }
+        expired
+    }
+
+    /// Drops everything that waits, for `reason`.
+    pub fn drop_all(&mut self, reason: DropReason) -> Evicted {
+        let mut dropped = Evicted::default();
+        while !self.queue.is_empty() {
+            self.drop_front(reason, &mut dropped);
+        }
+        dropped
+    }
+
+    /// Says whether a batch within `limits` may be taken at `now`.
+    #[must_use]
+    pub fn readiness(&self, limits: &BatchLimits, now: Duration) -> Readiness {
+        let Some(front) = self.queue.front() else {
+            return Readiness::Empty;
+        };
+        let waited = now.saturating_sub(Duration::from_nanos(front.arrived_nanos));
+        let full = self.ledger.buffered >= limits.max_spans
+            || self.queued_bytes() >= limits.max_bytes
+            || self.queue.len() >= limits.max_records;
+        match limits.linger.checked_sub(waited) {
+            Some(rest) if !full && !rest.is_zero() => Readiness::Wait(rest),
+            _ => Readiness::Ready,
+        }
+    }
+
+    /// Returns how many records the next batch within `limits` has; at least one if any waits.
+    ///
+    /// It does not reach past a batch on the wire, so that both can be given back to their places.
+    /// Only its first record may have spans that are settled already: these must be cut out of
+    /// what is sent, which is cheap at the start of a batch only.
+    #[must_use]
+    pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
+        let end = self.next_pinned();
+        let (mut spans, mut bytes) = (0, 0);
+        let entries = self.queue.iter().enumerate().take(limits.max_records);
+        let fit = entries.take_while(|(place, entry)| {
+            spans += entry.live_spans();
+            bytes += u64::from(entry.bytes);
+            let joins = *place == 0 || (entry.skip == 0 && entry.sequence < end);
+            joins && spans <= limits.max_spans && bytes <= limits.max_bytes
+        });
+        fit.count().max(1).min(self.queue.len())
+    }
+
+    /// Moves the oldest `records` into `batch`; they are pinned until settled or given back.
+    ///
+    /// Returns the payload bytes to take from the store's front. Does not allocate when `batch`
+    /// has the room.
+    pub fn take(&mut self, records: usize, batch: &mut Vec<Entry>) -> u64 {
+        let mut bytes = 0;
+        if let Some(front) = self.queue.front() {
+            self.pinned.push((front.sequence, front.arrived_nanos));
+        }
+        for entry in self.queue.drain(..records.min(self.queue.len())) {
+            bytes += u64::from(entry.bytes);
+            self.queued_charge -= entry.charge();
+            self.pinned_charge += entry.charge();
+            self.ledger.buffered -= entry.live_spans();
+            self.ledger.in_flight += entry.live_spans();
+            batch.push(entry);
+        }
+        bytes
+    }
+
+    /// Ends `batch`, whatever is left of it. Returns what a lowered limit evicts.
+    pub fn settle(&mut self, batch: &[Entry], settlement: Settlement) -> Evicted {
+        let spans = batch.iter().map(Entry::live_spans).sum();
+        self.leave_flight(spans, settlement);
+        self.unpin(batch);
+        self.evict_until(self.limits.max_spans.get(), self.limits.max_bytes.get())
+    }
+
+    /// Settles the first `spans` of a batch of one record; the rest stays on the wire.
+    pub fn settle_part(&mut self, entry: &mut Entry, spans: u32, rejected_spans: u64) {
+        let spans = u64::from(spans).min(entry.live_spans());
+        entry.skip += u32::try_from(spans).unwrap_or(u32::MAX);
+        self.leave_flight(spans, Settlement::Delivered { rejected_spans });
+    }
+
+    /// Returns `batch` to its place in the queue, before all that came after it.
+    ///
+    /// Returns the payload bytes in the queue before that place. To be followed by
+    /// [`Fifo::enforce_limits`], after the store has its payload back.
+    pub fn give_back(&mut self, batch: &[Entry]) -> u64 {
+        self.unpin(batch);
+        let first = batch.first().map_or(0, |entry| entry.sequence);
+        let before = self.queue.iter().take_while(|entry| entry.sequence < first);
+        let (records, bytes) =
+            before.fold((0, 0), |(n, sum), entry| (n + 1, sum + u64::from(entry.bytes)));
+        self.queue.rotate_left(records);
+        for entry in batch.iter().rev() {
+            self.queued_charge += entry.charge();
+            self.ledger.in_flight -= entry.live_spans();
+            self.ledger.buffered += entry.live_spans();
+            self.queue.push_front(*entry);
+        }
+        self.queue.rotate_right(records);
+        bytes
+    }
+
+    /// Evicts what the limits do not allow.
+    pub fn enforce_limits(&mut self) -> Evicted {
+        self.evict_until(self.limits.max_spans.get(), self.limits.max_bytes.get())
+    }
+
+    const fn held_spans(&self) -> u64 {
+        self.ledger.buffered + self.ledger.in_flight
+    }
+
+    /// Returns the sequence at which the next batch on the wire behind the front begins.
+    fn next_pinned(&self) -> u64 {
+        let front = self.queue.front().map_or(0, |entry| entry.sequence);
+        let behind = self.pinned.iter().map(|(first, _)| *first).filter(|first| *first > front);
+        behind.min().unwrap_or(u64::MAX)
+    }
+
+    fn unpin(&mut self, batch: &[Entry]) {
+        self.pinned_charge -= batch.iter().map(Entry::charge).sum::<u64>();
+        if let Some(first) = batch.first() {
+            self.pinned.retain(|(sequence, _)| *sequence != first.sequence);
+        }
+    }
+
+    fn leave_flight(&mut self, spans: u64, settlement: Settlement) {
+        self.ledger.in_flight -= spans;
+        match settlement {
+            Settlement::Delivered { rejected_spans } => {
+                let rejected = rejected_spans.min(spans);
+                self.ledger.rejected += rejected;
+                self.ledger.sent += spans - rejected;
+            }
+            Settlement::Dropped(reason) => self.ledger.add_dropped(reason, spans),
+        }
+    }
+
+    /// Evicts from the front until at most `spans` and `charge` are held.
+    fn evict_until(&mut self, spans: u64, charge: u64) -> Evicted {
+        let mut evicted = Evicted::default();
+        while self.charged_bytes() > charge && !self.queue.is_empty() {
+            self.drop_front(DropReason::Overflow, &mut evicted);
+        }
+        while let Some(front) = self.queue.front_mut() {
+            let excess = (self.ledger.buffered + self.ledger.in_flight).saturating_sub(spans);
+            if excess == 0 {
+                break;
+            }
+            if excess >= front.live_spans() {
+                self.drop_front(DropReason::Overflow, &mut evicted);
+                continue;
+            }
+            front.skip += u32::try_from(excess).unwrap_or(u32::MAX);
+            self.ledger.buffered -= excess;
+            self.ledger.add_dropped(DropReason::Overflow, excess);
+            evicted.spans += excess;
+        }
+        evicted
+    }
+
+    fn drop_front(&mut self, reason: DropReason, dropped: &mut Evicted) {
+        let Some(entry) = self.queue.pop_front() else { return };
+        self.queued_charge -= entry.charge();
+        self.ledger.buffered -= entry.live_spans();
+        self.ledger.add_dropped(reason, entry.live_spans());
+        dropped.spans += entry.live_spans();
+        dropped.bytes += u64::from(entry.bytes);
+    }
+}
+
+#[cfg(test)]
+#[path = "fifo_tests.rs"]
+mod tests;

@@ -1,0 +1,126 @@
+//! The buffer, as receivers and the forwarder see it.
+
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::record_store::StoreError;
+use crate::domain::fifo::{Entry, Refusal, Settlement};
+use crate::domain::ledger::{DropReason, Ledger};
+use crate::domain::limits::{BatchLimits, Limits};
+
+/// A thread-safe FIFO of records, bounded in spans and bytes.
+///
+/// Appending and taking are asynchronous and fallible for stores that are; in memory they are
+/// ready at once.
+pub trait TraceBufferPort: Send + Sync + 'static {
+    /// Keeps a request of `spans` valid spans; once this returns, it is stored.
+    ///
+    /// `payload` must be a valid `ExportTraceServiceRequest` that does not pin a larger buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]; nothing has changed then.
+    fn append(
+        &self,
+        payload: Bytes,
+        spans: NonZeroU32,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send;
+
+    /// Waits for a batch within `limits`, oldest records first.
+    ///
+    /// Returns `None` once the buffer is closed and empty. The batch is pinned and stays charged
+    /// until it is settled or given back; dropping it unsettled would leave its spans in flight
+    /// for ever. Cancel safe: a cancelled wait takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the payload cannot be read.
+    fn take(
+        &self,
+        limits: BatchLimits,
+    ) -> impl Future<Output = Result<Option<Batch>, StoreError>> + Send;
+
+    /// Ends a batch.
+    fn settle(&self, batch: Batch, settlement: Settlement);
+
+    /// Ends the first `spans` of a batch of one record; the rest stays on the wire.
+    fn settle_part(&self, batch: &mut Batch, spans: u32, rejected_spans: u64);
+
+    /// Returns a batch to its place, at the head; it may be evicted again.
+    fn give_back(&self, batch: Batch);
+
+    /// Puts new limits into force, evicting the oldest at once where they are lower.
+    fn set_limits(&self, limits: Limits);
+
+    /// Drops what is older than the maximum age.
+    fn expire(&self);
+
+    /// Hands out batches without waiting for company, from now on.
+    fn flush(&self);
+
+    /// Ends every wait of [`TraceBufferPort::take`] once the buffer is empty.
+    fn close(&self);
+
+    /// Drops all that waits, for `reason`, and returns how many spans that were.
+    fn drop_all(&self, reason: DropReason) -> u64;
+
+    /// Returns a consistent picture of the whole.
+    fn status(&self) -> BufferStatus;
+}
+
+/// What an append did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Older spans evicted to make room.
+    pub evicted_spans: u64,
+    /// How full the buffer is now, in percent of the nearer limit.
+    pub fill_percent: u8,
+}
+
+/// Why a record was not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// The limits or the policy forbid it.
+    Refused(Refusal),
+    /// The store failed.
+    Store(StoreError),
+}
+
+/// Whole records taken together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The records, oldest first; only the first may have spans that are settled already.
+    pub entries: Vec<Entry>,
+    /// Their payloads, in pieces that end where records end.
+    pub payload: Vec<Bytes>,
+}
+
+/// The buffer at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferStatus {
+    /// Where every accepted span is.
+    pub ledger: Ledger,
+    /// The limits in force.
+    pub limits: Limits,
+    /// Bytes charged to the limit.
+    pub charged_bytes: u64,
+    /// Age of the oldest span held.
+    pub oldest_age: Option<Duration>,
+}
+
+impl Batch {
+    /// Returns the spans still to be sent.
+    #[must_use]
+    pub fn spans(&self) -> u64 {
+        self.entries.iter().map(Entry::live_spans).sum()
+    }
+
+    /// Returns the encoded bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.entries.iter().map(|entry| u64::from(entry.bytes)).sum()
+    }
+}
