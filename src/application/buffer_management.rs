@@ -17,17 +17,11 @@ use crate::ports::buffer::{AppendError, Appended, Batch, BufferStatus, TraceBuff
 use crate::ports::clock::Clock;
 use crate::ports::record_store::{RecordStore, StoreError};
 
-/// Spans and bytes at which a waiting taker wants to be woken.
-#[derive(Clone, Copy)]
-struct WakeAt {
-    spans: u64,
-    bytes: u64,
-}
-
 struct State<S> {
     fifo: Fifo,
     store: S,
-    wake_at: Option<WakeAt>,
+    /// What has to be there before a waiting taker is woken.
+    wake_at: Option<BatchLimits>,
     flushing: bool,
     closed: bool,
 }
@@ -151,11 +145,7 @@ impl<S: RecordStore> State<S> {
 
     /// Returns whether a taker waits for what is there now.
     fn must_wake(&mut self) -> bool {
-        let buffered = self.fifo.ledger().buffered;
-        let queued_bytes = self.fifo.queued_bytes();
-        self.wake_at
-            .take_if(|wake_at| buffered >= wake_at.spans || queued_bytes >= wake_at.bytes)
-            .is_some()
+        self.wake_at.take_if(|batch| self.fifo.fills(batch)).is_some()
     }
 
     fn take(
@@ -164,18 +154,18 @@ impl<S: RecordStore> State<S> {
         batch: &mut Batch,
         now: Duration,
     ) -> Result<Take, StoreError> {
-        let mut limits = self.fifo.limits().bound_batch(*limits);
+        let mut limits = *limits;
         if self.flushing {
             limits.linger = Duration::ZERO;
         }
         match self.fifo.readiness(&limits, now) {
             Readiness::Empty if self.closed => return Ok(Take::Ended),
             Readiness::Empty => {
-                self.wake_at = Some(WakeAt { spans: 1, bytes: 1 });
+                self.wake_at = Some(BatchLimits { max_records: 1, ..limits });
                 return Ok(Take::Wait(None));
             }
             Readiness::Wait(rest) => {
-                self.wake_at = Some(WakeAt { spans: limits.max_spans, bytes: limits.max_bytes });
+                self.wake_at = Some(limits);
                 return Ok(Take::Wait(Some(rest)));
             }
             Readiness::Ready => {}

@@ -252,30 +252,42 @@ impl Fifo {
             return Readiness::Empty;
         };
         let waited = now.saturating_sub(Duration::from_nanos(front.arrived_nanos));
-        let full = self.ledger.buffered >= limits.max_spans
-            || self.queued_bytes() >= limits.max_bytes
-            || self.queue.len() >= limits.max_records;
         match limits.linger.checked_sub(waited) {
-            Some(rest) if !full && !rest.is_zero() => Readiness::Wait(rest),
+            Some(rest) if !rest.is_zero() && !self.fills(limits) => Readiness::Wait(rest),
             _ => Readiness::Ready,
         }
     }
 
+    /// Returns whether what waits is enough for a full batch within `limits`.
+    #[must_use]
+    pub fn fills(&self, limits: &BatchLimits) -> bool {
+        self.ledger.buffered >= limits.max_spans.min(self.limits.batch_spans())
+            || self.queued_bytes() >= limits.max_bytes
+            || self.queued_charge >= self.limits.batch_charge()
+            || self.queue.len() >= limits.max_records
+    }
+
     /// Returns how many records the next batch within `limits` has; at least one if any waits.
     ///
-    /// It does not reach past a batch on the wire, so that both can be given back to their places.
-    /// Only its first record may have spans that are settled already: these must be cut out of
-    /// what is sent, which is cheap at the start of a batch only.
+    /// A batch of several records pins at most a quarter of what the buffer may hold. It does not
+    /// reach past a batch on the wire, so that both can be given back to their places. Only its
+    /// first record may have spans that are settled already: these must be cut out of what is
+    /// sent, which is cheap at the start of a batch only.
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
         let end = self.next_pinned();
-        let (mut spans, mut bytes) = (0, 0);
+        let max_spans = limits.max_spans.min(self.limits.batch_spans());
+        let (mut spans, mut bytes, mut charge) = (0, 0, 0);
         let entries = self.queue.iter().enumerate().take(limits.max_records);
         let fit = entries.take_while(|(place, entry)| {
             spans += entry.live_spans();
             bytes += u64::from(entry.bytes);
+            charge += entry.charge();
             let joins = *place == 0 || (entry.skip == 0 && entry.sequence < end);
-            joins && spans <= limits.max_spans && bytes <= limits.max_bytes
+            let fits = spans <= max_spans
+                && bytes <= limits.max_bytes
+                && charge <= self.limits.batch_charge();
+            joins && fits
         });
         fit.count().max(1).min(self.queue.len())
     }
