@@ -32,6 +32,8 @@ struct State<S> {
 /// under it; what a call sets free is dropped after the lock.
 pub struct TraceBuffer<S, C> {
     state: Mutex<State<S>>,
+    /// Wakes every waiting taker: each looks for itself and keeps its own time, so that none
+    /// depends on another that may be slow or cancelled.
     readable: Notify,
     clock: C,
 }
@@ -86,7 +88,7 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
                 Try::Refused(error) => return Err(error),
                 Try::Done(appended, wake) => {
                     if wake {
-                        self.readable.notify_one();
+                        self.readable.notify_waiters();
                     }
                     return Ok(appended);
                 }
@@ -191,18 +193,16 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     async fn take(&self, limits: BatchLimits) -> Result<Option<Batch>, StoreError> {
         let mut batch = Batch::default();
         loop {
+            // Listens before it looks, so that it misses no news in between.
+            let news = self.readable.notified();
             match self.try_take(&limits, &mut batch)? {
                 Take::Done => return Ok(Some(batch)),
-                Take::Ended => {
-                    // Others may wait for the same news.
-                    self.readable.notify_waiters();
-                    return Ok(None);
-                }
+                Take::Ended => return Ok(None),
                 Take::NeedsRoom(records) => batch.entries.reserve_exact(records),
-                Take::Wait(None) => self.readable.notified().await,
+                Take::Wait(None) => news.await,
                 Take::Wait(Some(rest)) => {
                     // Woken or not, the next try decides.
-                    let _ = tokio::time::timeout(rest, self.readable.notified()).await;
+                    let _ = tokio::time::timeout(rest, news).await;
                 }
             }
         }
@@ -224,7 +224,7 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
             state.store.put_back(before, &batch.payload);
             state.fifo.enforce_limits()
         });
-        self.readable.notify_one();
+        self.readable.notify_waiters();
     }
 
     fn set_limits(&self, limits: Limits) {
@@ -239,7 +239,6 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     fn flush(&self) {
         self.state.lock().flushing = true;
         self.readable.notify_waiters();
-        self.readable.notify_one();
     }
 
     fn close(&self) {

@@ -159,6 +159,48 @@ async fn a_taker_cancelled_when_it_is_woken_leaves_the_batch_to_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_waiting_takers_are_each_woken_though_the_first_never_comes_back() {
+    let buffer = spacious();
+    let takers = [taker(&buffer, AT_ONCE).await, taker(&buffer, AT_ONCE).await];
+
+    append(&buffer, "one", 1);
+    settle_down().await;
+    append(&buffer, "two", 1);
+
+    let [first, second] = takers;
+    assert_eq!([taken(first).await, taken(second).await], ["one", "two"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_taker_lingers_too_though_the_first_never_comes_back() {
+    let buffer = spacious();
+    let takers = [taker(&buffer, LINGERING).await, taker(&buffer, LINGERING).await];
+    append(&buffer, "one", 1);
+    tokio::time::sleep(LINGER + Duration::from_millis(1)).await;
+    append(&buffer, "two", 1);
+    let arrived = Instant::now();
+
+    let [first, second] = takers;
+    assert_eq!([taken(first).await, taken(second).await], ["one", "two"]);
+    assert_eq!(arrived.elapsed(), LINGER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_taker_cancelled_while_it_lingers_leaves_the_batch_to_another() {
+    let buffer = spacious();
+    let cancelled = taker(&buffer, LINGERING).await;
+    let waiting = taker(&buffer, LINGERING).await;
+    append(&buffer, "one", 1);
+    let arrived = Instant::now();
+    settle_down().await;
+
+    cancelled.abort();
+
+    assert_eq!(taken(waiting).await, "one");
+    assert_eq!(arrived.elapsed(), LINGER);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_given_back_wakes_a_waiting_taker() {
     let buffer = spacious();
     append(&buffer, "one", 1);
