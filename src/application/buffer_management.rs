@@ -134,7 +134,7 @@ impl<S: RecordStore> State<S> {
             Err(refusal) => return Try::Refused(AppendError::Refused(refusal)),
         };
         self.store.discard_front(evicted.bytes, rubbish);
-        if let Err(error) = self.store.append(payload, room.take()) {
+        if let Err(error) = self.store.append(payload, room) {
             return Try::Refused(AppendError::Store(error));
         }
         let skipped = self.fifo.push(spans, length, now);

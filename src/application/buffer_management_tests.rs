@@ -54,7 +54,7 @@ impl RecordStore for TestStore {
         None
     }
 
-    fn append(&mut self, payload: &Bytes, _: Option<BytesMut>) -> Result<(), StoreError> {
+    fn append(&mut self, payload: &Bytes, _: &mut Option<BytesMut>) -> Result<(), StoreError> {
         if self.fails_append {
             return Err(StoreError { message: "the disk is full".to_owned() });
         }

@@ -5,6 +5,7 @@
 //! its last piece is: at most two segments are held beyond what is charged.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -72,15 +73,17 @@ impl RecordStore for MemoryStore {
         (!self.is_large(payload) && !self.has_room(payload)).then_some(self.segment_bytes)
     }
 
-    fn append(&mut self, payload: &Bytes, room: Option<BytesMut>) -> Result<(), StoreError> {
+    fn append(&mut self, payload: &Bytes, room: &mut Option<BytesMut>) -> Result<(), StoreError> {
         if self.is_large(payload.len()) {
             self.seal();
             self.pieces.push_back(payload.clone());
             return Ok(());
         }
-        if let Some(room) = room.filter(|_| !self.has_room(payload.len())) {
+        if !self.has_room(payload.len())
+            && let Some(room) = room
+        {
             self.seal();
-            self.open = room;
+            mem::swap(&mut self.open, room);
         }
         self.open.extend_from_slice(payload);
         Ok(())
