@@ -2,7 +2,8 @@
 //!
 //! Small payloads are appended to an open segment, large ones are kept as they came, so a batch is
 //! a few contiguous pieces that are split off without copying. A segment's memory is freed when
-//! its last piece is: at most two segments are held beyond what is charged.
+//! its last piece is. Beyond what is charged, at most two segments are held, and a sixteenth: a
+//! segment ends where the next small payload does not fit.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -16,7 +17,7 @@ const SMALLEST_SEGMENT: usize = 16 << 10;
 /// A segment is at most this part of the byte limit.
 const SEGMENT_SHARE: u64 = 64;
 /// Payloads larger than this part of a segment are kept as they came.
-const LARGE_SHARE: usize = 4;
+const LARGE_SHARE: usize = 16;
 
 /// Payloads in segments. See the module's documentation.
 #[derive(Debug)]

@@ -144,6 +144,24 @@ mod memory {
     use super::*;
 
     #[test]
+    fn at_most_a_sixteenth_of_a_segment_stays_unused_whatever_the_size() {
+        for length in (64..=SEGMENT).step_by(31) {
+            let mut store = store();
+            let payload = filled(length, b'p');
+            let mut segments = 0;
+            let payloads = 64 * SEGMENT / length;
+            for _ in 0..payloads {
+                segments += usize::from(store.room_wanted(length).is_some());
+                append(&mut store, &payload);
+            }
+
+            let used = payloads * length;
+            let sealed = segments.saturating_sub(1) * SEGMENT;
+            assert!(sealed - sealed / 16 <= used, "{length}: {sealed} bytes for {used}");
+        }
+    }
+
+    #[test]
     fn the_open_segment_goes_with_its_last_piece_once_another_is_open() {
         let mut store = store();
         let payload = filled(LARGEST_SMALL, b's');
