@@ -70,7 +70,7 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
     ///
     /// # Errors
     ///
-    /// [`AppendError`]; nothing has changed then.
+    /// See [`TraceBufferPort::append`].
     pub fn append_now(&self, payload: &Bytes, spans: NonZeroU32) -> Result<Appended, AppendError> {
         let mut room = None;
         loop {
@@ -128,7 +128,7 @@ impl<S: RecordStore> State<S> {
         if let (Some(bytes), None) = (self.store.room_wanted(payload.len()), &*room) {
             return Try::NeedsRoom(bytes);
         }
-        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let length = payload.len() as u64;
         let evicted = match self.fifo.make_room(spans, length) {
             Ok(evicted) => evicted,
             Err(refusal) => return Try::Refused(AppendError::Refused(refusal)),

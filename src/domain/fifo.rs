@@ -17,6 +17,8 @@ use super::limits::{BatchLimits, Limits, OverflowPolicy};
 const INITIAL_RECORDS: u64 = 64 << 10;
 /// The least a record with a valid span is charged, for sizing the index.
 const LEAST_CHARGE: u64 = 96;
+/// What the longest record an entry can describe is charged.
+const LARGEST_CHARGE: u64 = Limits::charge(u32::MAX as u64);
 
 /// One record in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub enum Refusal {
     TooManyBytes {
         /// Bytes it would be charged.
         charge: u64,
-        /// The limit.
+        /// The limit: the buffer's, or that of a single record (4 GiB) where this is lower.
         max_bytes: u64,
     },
     /// It can never fit: it alone has more spans than the limit, and nothing may be evicted.
@@ -171,11 +173,12 @@ impl Fifo {
     ///
     /// [`Refusal`] when the record can never fit, when batches on the wire leave no room, or when
     /// the policy is to reject.
-    pub fn make_room(&mut self, spans: u32, bytes: u32) -> Result<Evicted, Refusal> {
-        let charge = Limits::charge(u64::from(bytes));
+    pub fn make_room(&mut self, spans: u32, bytes: u64) -> Result<Evicted, Refusal> {
+        let charge = Limits::charge(bytes);
         let max_bytes = self.limits.max_bytes.get();
-        if charge > max_bytes {
-            return Err(Refusal::TooManyBytes { charge, max_bytes });
+        let largest = max_bytes.min(LARGEST_CHARGE);
+        if charge > largest {
+            return Err(Refusal::TooManyBytes { charge, max_bytes: largest });
         }
         let max_spans = self.limits.max_spans.get();
         if self.policy == OverflowPolicy::Reject && u64::from(spans) > max_spans {
@@ -198,14 +201,14 @@ impl Fifo {
     ///
     /// Returns its oldest spans that were evicted in the same breath: not none only when it alone
     /// has more spans than the limit leaves.
-    pub fn push(&mut self, spans: u32, bytes: u32, now: Duration) -> u64 {
+    pub fn push(&mut self, spans: u32, bytes: u64, now: Duration) -> u64 {
         let room = self.limits.max_spans.get().saturating_sub(self.held_spans());
         let skip = spans - u32::try_from(room).unwrap_or(u32::MAX).min(spans);
         let entry = Entry {
             sequence: self.next_sequence,
             spans,
             skip,
-            bytes,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             arrived_nanos: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         };
         self.next_sequence += 1;
