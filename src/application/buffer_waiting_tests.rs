@@ -25,7 +25,7 @@ async fn settle_down() {
 
 /// Waits for a taker, but not for ever: paused time jumps ahead when nothing else can happen.
 async fn taken(taker: JoinHandle<Taken>) -> String {
-    let batch = tokio::time::timeout(Duration::from_secs(60), taker).await;
+    let batch = tokio::time::timeout(Duration::from_mins(1), taker).await;
     let batch = batch.expect("the taker was forgotten").unwrap().unwrap();
     batch.map_or_else(|| "the end".to_owned(), |batch| text(&batch))
 }

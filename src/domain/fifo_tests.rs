@@ -323,7 +323,7 @@ mod age {
         let mut fifo = aged();
         admit(&mut fifo, 3, 30).unwrap();
         let batch = take(&mut fifo, 1);
-        let late = START + Duration::from_secs(60);
+        let late = START + Duration::from_mins(1);
 
         assert_eq!(fifo.expire(late), Evicted::default());
         give_back(&mut fifo, &batch);

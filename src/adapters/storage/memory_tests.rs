@@ -102,7 +102,7 @@ mod appending {
         append(&mut store, &small);
 
         let pieces = take(&mut store, small.len());
-        assert_eq!(pieces, [small.clone()]);
+        assert_eq!(pieces[0], small);
         assert_ne!(pieces[0].as_ptr(), small.as_ptr());
         assert!(small.is_unique());
     }
