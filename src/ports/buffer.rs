@@ -22,7 +22,8 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`AppendError`]; nothing has changed then.
+    /// [`AppendError`]; nothing has changed then, but that a store that failed may have been made
+    /// room in.
     fn append(
         &self,
         payload: Bytes,
