@@ -212,9 +212,9 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
         self.change(|state| state.fifo.settle(&batch.entries, settlement));
     }
 
-    fn settle_part(&self, batch: &mut Batch, spans: u32, rejected_spans: u64) {
+    fn settle_part(&self, batch: &mut Batch, spans: u32, settlement: Settlement) {
         if let Some(entry) = batch.entries.first_mut() {
-            self.state.lock().fifo.settle_part(entry, spans, rejected_spans);
+            self.state.lock().fifo.settle_part(entry, spans, settlement);
         }
     }
 

@@ -324,10 +324,10 @@ impl Fifo {
     }
 
     /// Settles the first `spans` of a batch of one record; the rest stays on the wire.
-    pub fn settle_part(&mut self, entry: &mut Entry, spans: u32, rejected_spans: u64) {
+    pub fn settle_part(&mut self, entry: &mut Entry, spans: u32, settlement: Settlement) {
         let spans = u64::from(spans).min(entry.live_spans());
         entry.skip += u32::try_from(spans).unwrap_or(u32::MAX);
-        self.leave_flight(spans, Settlement::Delivered { rejected_spans });
+        self.leave_flight(spans, settlement);
     }
 
     /// Returns `batch` to its place in the queue, before all that came after it.

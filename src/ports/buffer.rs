@@ -48,7 +48,7 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     fn settle(&self, batch: Batch, settlement: Settlement);
 
     /// Ends the first `spans` of a batch of one record; the rest stays on the wire.
-    fn settle_part(&self, batch: &mut Batch, spans: u32, rejected_spans: u64);
+    fn settle_part(&self, batch: &mut Batch, spans: u32, settlement: Settlement);
 
     /// Returns a batch to its place, at the head; it may be evicted again.
     fn give_back(&self, batch: Batch);
