@@ -270,7 +270,7 @@ async fn a_part_of_a_record_is_settled_alone() {
     append(&buffer, "one", 4);
     let mut batch = take(&buffer).await;
 
-    buffer.settle_part(&mut batch, 3, 1);
+    buffer.settle_part(&mut batch, 3, Settlement::Delivered { rejected_spans: 1 });
 
     let ledger = buffer.status().ledger;
     assert_eq!((ledger.sent, ledger.rejected, ledger.in_flight, batch.spans()), (2, 1, 1, 1));
@@ -280,7 +280,7 @@ async fn a_part_of_a_record_is_settled_alone() {
 async fn a_part_of_an_empty_batch_is_nothing() {
     let buffer = spacious();
 
-    buffer.settle_part(&mut Batch::default(), 3, 1);
+    buffer.settle_part(&mut Batch::default(), 3, Settlement::Delivered { rejected_spans: 1 });
 
     assert_eq!(buffer.status().ledger, Ledger::default());
 }

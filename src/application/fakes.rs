@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::buffer_management::TraceBuffer;
+use crate::domain::answer;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
 use crate::domain::limits::{Limits, OverflowPolicy};
 use crate::ports::buffer::TraceBufferPort;
@@ -109,7 +110,7 @@ impl RecordStore for FakeStore {
         None
     }
 
-    fn append(&mut self, payload: &Bytes, _room: Option<BytesMut>) -> Result<(), StoreError> {
+    fn append(&mut self, payload: &Bytes, _room: &mut Option<BytesMut>) -> Result<(), StoreError> {
         self.payloads.extend_from_slice(payload);
         Ok(())
     }
@@ -208,6 +209,8 @@ impl RecordingMonitor {
 }
 
 impl Monitor for RecordingMonitor {
+    fn answered(&self, _: Transport, _: answer::Answer) {}
+
     fn accepted(&self, transport: Transport, spans: u64) {
         self.note(Event::Accepted(transport, spans));
     }
