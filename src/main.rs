@@ -1,3 +1,12 @@
 //! The `tracebuffer` binary: hands over to [`tracebuffer::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+use tracebuffer::cli::Invocation;
+
+fn main() -> ExitCode {
+    match Invocation::of_process() {
+        Ok(invocation) => invocation.run(),
+        Err(stop) => stop.report(),
+    }
+}

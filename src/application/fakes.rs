@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::subscriber::DefaultGuard;
 
 use super::buffer_management::TraceBuffer;
+use crate::domain::answer;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
 use crate::domain::limits::{Limits, OverflowPolicy};
 use crate::ports::buffer::TraceBufferPort;
@@ -79,6 +80,7 @@ pub(crate) struct ScriptedDestination {
 pub(crate) enum Event {
     Accepted(Transport, u64),
     Refused(Transport, RefusalReason, u64),
+    Answered(Transport, answer::Answer),
     Delivered(Duration),
     SendFailed(FailureKind, Duration),
 }
@@ -120,7 +122,7 @@ impl RecordStore for FakeStore {
         None
     }
 
-    fn append(&mut self, payload: &Bytes, _room: Option<BytesMut>) -> Result<(), StoreError> {
+    fn append(&mut self, payload: &Bytes, _room: &mut Option<BytesMut>) -> Result<(), StoreError> {
         if payload.first() == Some(&UNWRITABLE) {
             return Err(StoreError { message: "the disk is full".to_owned() });
         }
@@ -226,6 +228,10 @@ impl RecordingMonitor {
 }
 
 impl Monitor for RecordingMonitor {
+    fn answered(&self, transport: Transport, answer: answer::Answer) {
+        self.note(Event::Answered(transport, answer));
+    }
+
     fn accepted(&self, transport: Transport, spans: u64) {
         self.note(Event::Accepted(transport, spans));
     }

@@ -7,47 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::domain::answer::Answer;
 use crate::domain::fifo::Refusal;
 use crate::domain::observability::InvalidSpan;
 use crate::ports::buffer::{AppendError, Appended, TraceBufferPort};
 use crate::ports::clock::Clock;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
+use crate::ports::receive::{Receipt, ReceiveError, ReceivePort, Submission};
 
 /// At this fill the application is told.
 const NEARLY_FULL_PERCENT: u8 = 90;
 /// The application is told at most this often: its SDK logs every warning.
 const WARN_EVERY: Duration = Duration::from_secs(30);
-
-/// A request whose bytes were found to be well formed.
-#[derive(Debug)]
-pub struct Submission {
-    /// The request without its invalid spans.
-    pub payload: Bytes,
-    /// Valid spans in it.
-    pub spans: u32,
-    /// Invalid spans taken out.
-    pub rejected_spans: u64,
-    /// What was wrong with the first of them.
-    pub first_invalid: Option<InvalidSpan>,
-}
-
-/// The answer to an accepted request; all default means full success.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
-    /// `partial_success.rejected_spans`.
-    pub rejected_spans: u64,
-    /// `partial_success.error_message`; a warning when no span was rejected.
-    pub message: String,
-}
-
-/// Why a well-formed request was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReceiveError {
-    /// It can never be accepted: larger than the whole buffer.
-    TooLarge(String),
-    /// It may be accepted later.
-    Unavailable(String),
-}
 
 /// Takes requests into the buffer and decides what to tell the sender.
 pub struct ReceiveTraces<B, M, C> {
@@ -61,30 +32,6 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceiveTraces<B, M, C> {
     /// Creates the use case.
     pub fn new(buffer: Arc<B>, monitor: Arc<M>, clock: C) -> Self {
         Self { buffer, monitor, clock, last_warning: Mutex::new(None) }
-    }
-
-    /// Stores a request; once this returns, its spans are accepted and may be acknowledged.
-    ///
-    /// # Errors
-    ///
-    /// [`ReceiveError`] when it was not stored; then none of its spans is accepted.
-    pub async fn receive(
-        &self,
-        transport: Transport,
-        submission: Submission,
-    ) -> Result<Receipt, ReceiveError> {
-        let Submission { payload, spans, rejected_spans, first_invalid } = submission;
-        if rejected_spans > 0 {
-            self.monitor.refused(transport, RefusalReason::InvalidSpan, rejected_spans);
-        }
-        let appended = match NonZeroU32::new(spans) {
-            None => None,
-            Some(spans) => Some(self.append(transport, payload, spans).await?),
-        };
-        let invalid = first_invalid.map(|reason| rejection(rejected_spans, reason));
-        let warning = appended.and_then(|appended| self.warning(appended));
-        let message = [invalid, warning].into_iter().flatten().collect::<Vec<_>>().join("; ");
-        Ok(Receipt { rejected_spans, message })
     }
 
     async fn append(
@@ -120,6 +67,31 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceiveTraces<B, M, C> {
         *last = Some(now);
         drop(last);
         Some(fullness(appended))
+    }
+}
+
+impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceivePort for ReceiveTraces<B, M, C> {
+    async fn receive(
+        &self,
+        transport: Transport,
+        submission: Submission,
+    ) -> Result<Receipt, ReceiveError> {
+        let Submission { payload, spans, rejected_spans, first_invalid } = submission;
+        if rejected_spans > 0 {
+            self.monitor.refused(transport, RefusalReason::InvalidSpan, rejected_spans);
+        }
+        let appended = match NonZeroU32::new(spans) {
+            None => None,
+            Some(spans) => Some(self.append(transport, payload, spans).await?),
+        };
+        let invalid = first_invalid.map(|reason| rejection(rejected_spans, reason));
+        let warning = appended.and_then(|appended| self.warning(appended));
+        let message = [invalid, warning].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        Ok(Receipt { rejected_spans, message })
+    }
+
+    fn answered(&self, transport: Transport, answer: Answer) {
+        self.monitor.answered(transport, answer);
     }
 }
 

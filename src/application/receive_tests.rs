@@ -107,6 +107,15 @@ async fn the_monitor_is_told_the_transport_of_a_request() {
     assert_eq!(scene.monitor.events(), [Event::Accepted(Transport::Http, 1)]);
 }
 
+#[test]
+fn the_monitor_is_told_every_answer() {
+    let scene = roomy();
+
+    scene.receive.answered(GRPC, Answer::Malformed);
+
+    assert_eq!(scene.monitor.events(), [Event::Answered(GRPC, Answer::Malformed)]);
+}
+
 #[tokio::test]
 async fn one_invalid_span_is_rejected_with_its_reason() {
     let scene = roomy();

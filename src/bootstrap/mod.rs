@@ -1,1 +1,6 @@
-//! bootstrap
+//! Joining the parts: what is built, in which order it starts, and how it ends.
+
+mod pipeline;
+pub mod receiver;
+pub mod settings;
+mod watch;

@@ -1,1 +1,120 @@
-//! cli
+//! The command line: from arguments and environment to checked settings. Nothing else reads them.
+
+pub mod document;
+
+mod checks;
+mod compose;
+mod input;
+mod kinds;
+mod mistakes;
+mod receiver;
+mod table;
+mod units;
+mod url;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+pub use self::mistakes::Mistakes;
+use crate::bootstrap::settings::Settings;
+
+/// The exit code of a wrong command line or configuration (`EX_USAGE` of `sysexits.h`).
+const EXIT_USAGE: u8 = 64;
+
+/// What the process is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// Run a receiver.
+    Receiver(Settings),
+}
+
+/// Why nothing is to be run.
+#[derive(Debug)]
+pub enum Stop {
+    /// Help or the version was asked for, or the command line makes no sense.
+    Usage(clap::Error),
+    /// Settings are wrong.
+    Configuration(Mistakes),
+}
+
+impl Invocation {
+    /// Reads the arguments and the environment of this process.
+    ///
+    /// # Errors
+    ///
+    /// A [`Stop`] to be reported.
+    pub fn of_process() -> Result<Self, Stop> {
+        Self::parse(env::args_os(), &|name| env::var_os(name))
+    }
+
+    /// Reads `arguments`, of which the first is the program's name, and an environment.
+    ///
+    /// # Errors
+    ///
+    /// A [`Stop`] to be reported.
+    pub fn parse(
+        arguments: impl IntoIterator<Item = OsString>,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Stop> {
+        let mut command = command();
+        let matches = command.try_get_matches_from_mut(arguments).map_err(without_value)?;
+        let Some((receiver::NAME, flags)) = matches.subcommand() else {
+            let message = "what to run is missing; try `tracebuffer receiver`";
+            return Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)));
+        };
+        receiver::settings(flags, environment).map(Self::Receiver).map_err(Stop::Configuration)
+    }
+
+    /// Runs it to its end.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        match self {
+            Self::Receiver(settings) => receiver::run(settings),
+        }
+    }
+}
+
+impl Stop {
+    /// Prints help and version to standard output, mistakes to standard error, and returns the
+    /// exit code: 0 for the former, 64 for the latter.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        // With nowhere to print to, the exit code alone must do.
+        match self {
+            Self::Usage(error) => {
+                let _ = error.print();
+                if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS }
+            }
+            Self::Configuration(mistakes) => {
+                let _ = write!(io::stderr(), "{mistakes}");
+                EXIT_USAGE.into()
+            }
+        }
+    }
+}
+
+/// Hides an argument that is no flag: it may be the second word of an unquoted secret.
+fn without_value(mut error: clap::Error) -> Stop {
+    let is_value = |context: &ContextValue| matches!(context, ContextValue::String(text) if !text.starts_with('-'));
+    if error.kind() == ErrorKind::UnknownArgument
+        && error.get(ContextKind::InvalidArg).is_some_and(is_value)
+    {
+        error.insert(ContextKind::InvalidArg, ContextValue::String("(not shown)".into()));
+    }
+    Stop::Usage(error)
+}
+
+fn command() -> Command {
+    Command::new(env!("CARGO_PKG_NAME"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
+        .subcommand(receiver::command())
+}
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,7 @@ pub const fn of_http_status(status: u16) -> (FailureKind, &'static str) {
         503 => (Unavailable, "503"),
         504 => (Unavailable, "504"),
         300..=399 => (Refused, "3xx"),
-        400..=499 => (Refused, "4xx"),
+        402 | 405..=499 => (Refused, "4xx"),
         500..=599 => (Refused, "5xx"),
         _ => (Refused, "other"),
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariants, after every call:
 //! - the ledger is balanced;
+//! - the queue is in the order of arrival;
 //! - held spans and bytes, pinned ones included, are within the limits, unless the limits were
 //!   lowered below what is pinned: then nothing else is held until the batch is settled;
 //! - payloads lie in the store in the order of the queue, without gaps.
@@ -16,6 +17,8 @@ use super::limits::{BatchLimits, Limits, OverflowPolicy};
 const INITIAL_RECORDS: u64 = 64 << 10;
 /// The least a record with a valid span is charged, for sizing the index.
 const LEAST_CHARGE: u64 = 96;
+/// What the longest record an entry can describe is charged.
+const LARGEST_CHARGE: u64 = Limits::charge(u32::MAX as u64);
 
 /// One record in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub enum Refusal {
     TooManyBytes {
         /// Bytes it would be charged.
         charge: u64,
-        /// The limit.
+        /// The limit: the buffer's, or that of a single record (4 GiB) where this is lower.
         max_bytes: u64,
     },
     /// It can never fit: it alone has more spans than the limit, and nothing may be evicted.
@@ -170,11 +173,12 @@ impl Fifo {
     ///
     /// [`Refusal`] when the record can never fit, when batches on the wire leave no room, or when
     /// the policy is to reject.
-    pub fn make_room(&mut self, spans: u32, bytes: u32) -> Result<Evicted, Refusal> {
-        let charge = Limits::charge(u64::from(bytes));
+    pub fn make_room(&mut self, spans: u32, bytes: u64) -> Result<Evicted, Refusal> {
+        let charge = Limits::charge(bytes);
         let max_bytes = self.limits.max_bytes.get();
-        if charge > max_bytes {
-            return Err(Refusal::TooManyBytes { charge, max_bytes });
+        let largest = max_bytes.min(LARGEST_CHARGE);
+        if charge > largest {
+            return Err(Refusal::TooManyBytes { charge, max_bytes: largest });
         }
         let max_spans = self.limits.max_spans.get();
         if self.policy == OverflowPolicy::Reject && u64::from(spans) > max_spans {
@@ -197,14 +201,14 @@ impl Fifo {
     ///
     /// Returns its oldest spans that were evicted in the same breath: not none only when it alone
     /// has more spans than the limit leaves.
-    pub fn push(&mut self, spans: u32, bytes: u32, now: Duration) -> u64 {
+    pub fn push(&mut self, spans: u32, bytes: u64, now: Duration) -> u64 {
         let room = self.limits.max_spans.get().saturating_sub(self.held_spans());
         let skip = spans - u32::try_from(room).unwrap_or(u32::MAX).min(spans);
         let entry = Entry {
             sequence: self.next_sequence,
             spans,
             skip,
-            bytes,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             arrived_nanos: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         };
         self.next_sequence += 1;
@@ -251,23 +255,42 @@ impl Fifo {
             return Readiness::Empty;
         };
         let waited = now.saturating_sub(Duration::from_nanos(front.arrived_nanos));
-        let full = self.ledger.buffered >= limits.max_spans
-            || self.queued_bytes() >= limits.max_bytes
-            || self.queue.len() >= limits.max_records;
         match limits.linger.checked_sub(waited) {
-            Some(rest) if !full && !rest.is_zero() => Readiness::Wait(rest),
+            Some(rest) if !rest.is_zero() && !self.fills(limits) => Readiness::Wait(rest),
             _ => Readiness::Ready,
         }
     }
 
+    /// Returns whether what waits is enough for a full batch within `limits`.
+    #[must_use]
+    pub fn fills(&self, limits: &BatchLimits) -> bool {
+        self.ledger.buffered >= limits.max_spans.min(self.limits.batch_spans())
+            || self.queued_bytes() >= limits.max_bytes
+            || self.queued_charge >= self.limits.batch_charge()
+            || self.queue.len() >= limits.max_records
+    }
+
     /// Returns how many records the next batch within `limits` has; at least one if any waits.
+    ///
+    /// A batch of several records pins at most a quarter of what the buffer may hold. It does not
+    /// reach past a batch on the wire, so that both can be given back to their places. Only its
+    /// first record may have spans that are settled already: these must be cut out of what is
+    /// sent, which is cheap at the start of a batch only.
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
-        let (mut spans, mut bytes) = (0, 0);
-        let fit = self.queue.iter().take(limits.max_records).take_while(|entry| {
+        let end = self.next_pinned();
+        let max_spans = limits.max_spans.min(self.limits.batch_spans());
+        let (mut spans, mut bytes, mut charge) = (0, 0, 0);
+        let entries = self.queue.iter().enumerate().take(limits.max_records);
+        let fit = entries.take_while(|(place, entry)| {
             spans += entry.live_spans();
             bytes += u64::from(entry.bytes);
-            spans <= limits.max_spans && bytes <= limits.max_bytes
+            charge += entry.charge();
+            let joins = *place == 0 || (entry.skip == 0 && entry.sequence < end);
+            let fits = spans <= max_spans
+                && bytes <= limits.max_bytes
+                && charge <= self.limits.batch_charge();
+            joins && fits
         });
         fit.count().max(1).min(self.queue.len())
     }
@@ -335,6 +358,13 @@ impl Fifo {
 
     const fn held_spans(&self) -> u64 {
         self.ledger.buffered + self.ledger.in_flight
+    }
+
+    /// Returns the sequence at which the next batch on the wire behind the front begins.
+    fn next_pinned(&self) -> u64 {
+        let front = self.queue.front().map_or(0, |entry| entry.sequence);
+        let behind = self.pinned.iter().map(|(first, _)| *first).filter(|first| *first > front);
+        behind.min().unwrap_or(u64::MAX)
     }
 
     fn unpin(&mut self, batch: &[Entry]) {

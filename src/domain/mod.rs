@@ -1,5 +1,6 @@
 //! The rules of the buffer, in plain Rust: no clock, no I/O, no lock, nothing but `std`.
 
+pub mod answer;
 pub mod backoff;
 pub mod delivery;
 pub mod delivery_policy;

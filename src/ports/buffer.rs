@@ -22,7 +22,8 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`AppendError`]; nothing has changed then.
+    /// [`AppendError`]; nothing has changed then, but that a store that failed may have been made
+    /// room in.
     fn append(
         &self,
         payload: Bytes,
@@ -92,7 +93,7 @@ pub enum AppendError {
 /// Whole records taken together.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The records, oldest first.
+    /// The records, oldest first; only the first may have spans that are settled already.
     pub entries: Vec<Entry>,
     /// Their payloads, in pieces that end where records end.
     pub payload: Vec<Bytes>,

@@ -4,5 +4,6 @@ pub mod buffer;
 pub mod clock;
 pub mod destination;
 pub mod monitor;
+pub mod receive;
 pub mod record_store;
 pub mod request_cutter;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::answer::Answer;
 use crate::domain::delivery::Failure;
 
 /// The protocol a request came by.
@@ -33,6 +34,9 @@ pub trait Monitor: Send + Sync + 'static {
 
     /// `spans` of a well-formed request were not accepted.
     fn refused(&self, transport: Transport, reason: RefusalReason, spans: u64);
+
+    /// A request was answered.
+    fn answered(&self, transport: Transport, answer: Answer);
 
     /// The destination took a request, `took` after it was sent.
     fn delivered(&self, took: Duration);

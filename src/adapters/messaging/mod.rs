@@ -1,5 +1,12 @@
 //! OTLP in and out.
 
+mod answer_body;
+mod body;
 pub mod destination;
+mod door;
 pub mod json;
+pub mod otlp;
+mod otlp_grpc;
+mod otlp_http;
+mod refused;
 pub mod wire;

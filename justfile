@@ -1,0 +1,49 @@
+# Names for what one does daily; `.ci/run` holds the steps. `just` alone lists them.
+
+[private]
+default:
+    @just --list
+
+# Everything that CI does
+ci:
+    .ci/run
+
+# The tests: nothing but Rust needed
+test:
+    .ci/run test
+
+# Formatting and lints
+lint:
+    .ci/run fmt clippy
+
+# Schedules of the buffer's threads, explored by shuttle
+shuttle:
+    .ci/run shuttle
+
+# Line coverage, with the bars
+cover:
+    .ci/run cover
+
+# Bans, licences, sources; advisories where the database is at hand
+deny:
+    .ci/run deny
+
+# The documentation, without a warning
+doc:
+    .ci/run doc
+
+# The OpenTelemetry SDK and Collector on either side
+interop:
+    .ci/run interop
+
+# What each part costs, beside prost
+bench *ARGS:
+    cargo bench --locked {{ ARGS }}
+
+# Generator, subject and sink on cores of their own, beside the OpenTelemetry Collector
+bench-e2e:
+    cargo bench --locked --bench e2e
+
+# A receiver with the environment's settings; prints batches if no endpoint is set
+run *ARGS:
+    cargo run --locked -- receiver {{ ARGS }}

@@ -1,0 +1,110 @@
+//! A body as a row of chunks.
+
+use std::fmt::Display;
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use bytes::{Buf, Bytes};
+use http_body::Body;
+
+use crate::adapters::messaging::refused::Refused;
+
+/// Hands out a body's data in order, at most as much as it should have.
+pub(super) struct Chunks<B> {
+    body: B,
+    pending: Bytes,
+    /// Bytes still to come, where that is known.
+    left: Option<usize>,
+}
+
+impl<B> Chunks<B>
+where
+    B: Body<Data = Bytes, Error: Display> + Unpin,
+{
+    pub(super) fn new(body: B) -> Self {
+        Self { body, pending: Bytes::new(), left: None }
+    }
+
+    /// From now on, exactly `length` bytes must come.
+    pub(super) fn limit(&mut self, length: usize) {
+        self.left = Some(length);
+    }
+
+    /// Takes the first `N` bytes.
+    pub(super) async fn prefix<const N: usize>(&mut self) -> Result<[u8; N], Refused> {
+        let mut prefix = [0; N];
+        let mut filled = 0;
+        while filled < N {
+            if self.pending.is_empty() {
+                self.pending = self.frame().await?.ok_or_else(|| {
+                    Refused::malformed("the request ended before its first message")
+                })?;
+            }
+            let part = self.pending.len().min(N - filled);
+            if let Some(place) = prefix.get_mut(filled..filled + part) {
+                self.pending.copy_to_slice(place);
+            }
+            filled += part;
+        }
+        Ok(prefix)
+    }
+
+    /// Returns the next chunk, never empty; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refused> {
+        if self.left == Some(0) {
+            return self.end().await.map(|()| None);
+        }
+        let chunk = if self.pending.is_empty() {
+            self.frame().await?
+        } else {
+            Some(std::mem::take(&mut self.pending))
+        };
+        let Some(left) = &mut self.left else { return Ok(chunk) };
+        let length = chunk.as_ref().map_or(0, Bytes::len);
+        match left.checked_sub(length) {
+            _ if length == 0 => Err(Refused::malformed(format!(
+                "the request ended {left} bytes before its message was complete"
+            ))),
+            Some(rest) => {
+                *left = rest;
+                Ok(chunk)
+            }
+            None => Err(surplus()),
+        }
+    }
+
+    /// Makes sure that nothing more comes.
+    pub(super) async fn end(&mut self) -> Result<(), Refused> {
+        if !self.pending.is_empty() {
+            return Err(surplus());
+        }
+        if self.body.is_end_stream() {
+            return Ok(());
+        }
+        self.frame().await?.map_or(Ok(()), |_| Err(surplus()))
+    }
+
+    async fn frame(&mut self) -> Result<Option<Bytes>, Refused> {
+        loop {
+            let frame = poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx)).await;
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(broken(&error)),
+                // Trailers say nothing to a receiver.
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => return Ok(Some(data)),
+                    Err(_) => {}
+                },
+            }
+        }
+    }
+}
+
+fn surplus() -> Refused {
+    Refused::malformed("there is data after the request's message")
+}
+
+fn broken(error: &impl Display) -> Refused {
+    Refused::malformed(format!("the request's body ended with an error: {error}"))
+}

@@ -1,0 +1,252 @@
+//! Reading a request's message into memory, within bounds taken before it is read.
+
+mod budget;
+mod chunks;
+mod inflate;
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+
+use super::refused::Refused;
+use budget::{Permit, ReadBudget};
+use chunks::Chunks;
+use inflate::Inflate;
+
+pub(super) use inflate::Encoding;
+
+/// How long a message may take from its first byte to its last.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Memory for messages of unknown length is taken in steps of at least this.
+const STEP_BYTES: usize = 64 << 10;
+/// A message that came in one piece is copied out of the connection's buffer from this size on:
+/// kept as it is, it would pin more memory than it is charged.
+const PINNING_BYTES: usize = 4 << 10;
+/// `Compressed-Flag` and `Message-Length` of the gRPC wire format.
+const GRPC_PREFIX_BYTES: usize = 5;
+
+/// Reads messages. One per process, so that its budget holds for all connections together.
+pub(super) struct BodyReader {
+    budget: ReadBudget,
+    max_bytes: usize,
+}
+
+/// A whole message, decompressed.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) bytes: Bytes,
+    /// Keeps the memory charged until the message is stored.
+    _permit: Option<Permit>,
+}
+
+/// How a message takes memory while it is read and converted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) encoding: Encoding,
+    /// Copies of the message that exist at once.
+    pub(super) copies: usize,
+}
+
+impl BodyReader {
+    /// Reads messages of up to `max_bytes`, decompressed.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { budget: ReadBudget::new(), max_bytes }
+    }
+
+    /// Reads an HTTP body.
+    pub(super) async fn read_http<B>(
+        &self,
+        body: B,
+        length: Option<u64>,
+        plan: Plan,
+    ) -> Result<Message, Refused>
+    where
+        B: Body<Data = Bytes, Error: Display> + Unpin,
+    {
+        in_time(async {
+            let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+            self.read(Chunks::new(body), length, plan).await
+        })
+        .await
+    }
+
+    /// Reads the one message of a unary gRPC request; `encoding` is what `grpc-encoding` names.
+    pub(super) async fn read_grpc<B>(&self, body: B, encoding: Encoding) -> Result<Message, Refused>
+    where
+        B: Body<Data = Bytes, Error: Display> + Unpin,
+    {
+        in_time(async {
+            let mut chunks = Chunks::new(body);
+            let [flag, length @ ..] = chunks.prefix::<GRPC_PREFIX_BYTES>().await?;
+            let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+            let encoding = match flag {
+                0 => Encoding::Identity,
+                1 if encoding == Encoding::Identity => {
+                    return Err(Refused::malformed(
+                        "the message is flagged as compressed but the request has no grpc-encoding",
+                    ));
+                }
+                1 => encoding,
+                other => {
+                    return Err(Refused::malformed(format!(
+                        "the gRPC message's compressed flag is {other}, must be 0 or 1"
+                    )));
+                }
+            };
+            chunks.limit(length);
+            self.read(chunks, Some(length), Plan { encoding, copies: 1 }).await
+        })
+        .await
+    }
+
+    async fn read<B>(
+        &self,
+        mut chunks: Chunks<B>,
+        length: Option<usize>,
+        plan: Plan,
+    ) -> Result<Message, Refused>
+    where
+        B: Body<Data = Bytes, Error: Display> + Unpin,
+    {
+        if plan.encoding != Encoding::Identity {
+            return self.read_compressed(chunks, plan).await;
+        }
+        if let Some(length) = length.filter(|length| *length > self.max_bytes) {
+            return Err(self.too_large(length));
+        }
+        let first = chunks.next().await?.unwrap_or_default();
+        if length == Some(first.len()) {
+            chunks.end().await?;
+            return Ok(Message { bytes: unpinned(first), _permit: None });
+        }
+        self.read_identity(chunks, first, length, plan).await
+    }
+
+    async fn read_identity<B>(
+        &self,
+        mut chunks: Chunks<B>,
+        first: Bytes,
+        length: Option<usize>,
+        plan: Plan,
+    ) -> Result<Message, Refused>
+    where
+        B: Body<Data = Bytes, Error: Display> + Unpin,
+    {
+        let mut buffer = Growing::new(self, plan.copies);
+        buffer.make_room(length.unwrap_or(first.len())).await?;
+        buffer.bytes.extend_from_slice(&first);
+        while let Some(chunk) = chunks.next().await? {
+            buffer.make_room(chunk.len()).await?;
+            buffer.bytes.extend_from_slice(&chunk);
+        }
+        buffer.finish()
+    }
+
+    async fn read_compressed<B>(
+        &self,
+        mut chunks: Chunks<B>,
+        plan: Plan,
+    ) -> Result<Message, Refused>
+    where
+        B: Body<Data = Bytes, Error: Display> + Unpin,
+    {
+        let copies = plan.copies + plan.encoding.extra_copies();
+        let mut buffer = Growing::new(self, copies);
+        buffer.make_room(1).await?;
+        let mut inflate = Inflate::new(plan.encoding)?;
+        while let Some(chunk) = chunks.next().await? {
+            let mut input = chunk.as_ref();
+            loop {
+                let consumed = inflate.step(input, &mut buffer.bytes)?;
+                input = input.get(consumed..).unwrap_or_default();
+                if buffer.has_room() && input.is_empty() {
+                    break;
+                }
+                buffer.make_room(1).await?;
+            }
+        }
+        inflate.finish()?;
+        buffer.finish()
+    }
+
+    fn too_large(&self, found: usize) -> Refused {
+        Refused::too_large(format!(
+            "the request has {found} bytes, the limit is {} (after decompression): send smaller \
+             batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
+            self.max_bytes
+        ))
+    }
+}
+
+/// A buffer that takes its memory from the budget before it grows.
+struct Growing<'a> {
+    reader: &'a BodyReader,
+    bytes: Vec<u8>,
+    permit: Option<Permit>,
+    copies: usize,
+}
+
+impl<'a> Growing<'a> {
+    fn new(reader: &'a BodyReader, copies: usize) -> Self {
+        Self { reader, bytes: Vec::new(), permit: None, copies }
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes.len() < self.bytes.capacity()
+    }
+
+    /// Makes room for `more` bytes; more than one past the limit is refused.
+    async fn make_room(&mut self, more: usize) -> Result<(), Refused> {
+        let needed = self.bytes.len() + more;
+        // One byte past the limit, so that a message of exactly the limit is told from a larger.
+        let most = self.reader.max_bytes + 1;
+        if needed > most {
+            return Err(self.reader.too_large(needed));
+        }
+        if needed <= self.bytes.capacity() {
+            return Ok(());
+        }
+        let step = if self.bytes.is_empty() && more > 1 { 0 } else { STEP_BYTES };
+        let wanted = needed.max(self.bytes.capacity() + self.bytes.capacity() / 2).max(step);
+        let capacity = wanted.min(most);
+        self.charge(capacity).await?;
+        self.bytes.reserve_exact(capacity - self.bytes.len());
+        Ok(())
+    }
+
+    async fn charge(&mut self, capacity: usize) -> Result<(), Refused> {
+        let bytes = capacity.saturating_mul(self.copies);
+        let budget = &self.reader.budget;
+        match &mut self.permit {
+            None => self.permit = Some(budget.admit(bytes).await?),
+            Some(permit) => budget.grow(permit, bytes).await?,
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Message, Refused> {
+        if self.bytes.len() > self.reader.max_bytes {
+            return Err(self.reader.too_large(self.bytes.len()));
+        }
+        self.bytes.shrink_to_fit();
+        Ok(Message { bytes: self.bytes.into(), _permit: self.permit })
+    }
+}
+
+async fn in_time<T>(read: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+    tokio::time::timeout(READ_TIMEOUT, read).await.unwrap_or_else(|_| {
+        let seconds = READ_TIMEOUT.as_secs();
+        Err(Refused::timed_out(format!("the request was not complete after {seconds} s")))
+    })
+}
+
+/// Returns `bytes` without a larger buffer behind it, where that matters.
+fn unpinned(bytes: Bytes) -> Bytes {
+    if bytes.len() < PINNING_BYTES { bytes } else { BytesMut::from(bytes.as_ref()).freeze() }
+}
+
+#[cfg(test)]
+#[path = "../body_tests.rs"]
+mod tests;

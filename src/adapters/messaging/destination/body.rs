@@ -1,0 +1,172 @@
+//! Request bodies that are sent without copying.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+
+/// Pieces of bytes that read as one.
+///
+/// However many pieces there are, the transport sees one buffer: it cuts full frames out of it and
+/// hands the pieces to the kernel in vectored writes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rope {
+    pieces: VecDeque<Bytes>,
+    remaining: usize,
+}
+
+/// A request body of one [`Rope`], whose length is known from the start.
+#[derive(Debug)]
+pub(super) struct RopeBody(Option<Rope>);
+
+impl Rope {
+    pub(super) fn push_front(&mut self, piece: Bytes) {
+        self.remaining += piece.len();
+        self.pieces.push_front(piece);
+    }
+
+    pub(super) fn push_back(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.remaining += piece.len();
+            self.pieces.push_back(piece);
+        }
+    }
+
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        self.pieces.iter()
+    }
+}
+
+impl From<Vec<Bytes>> for Rope {
+    fn from(chunks: Vec<Bytes>) -> Self {
+        let mut rope = Self::default();
+        chunks.into_iter().for_each(|chunk| rope.push_back(chunk));
+        rope
+    }
+}
+
+impl Buf for Rope {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.pieces.front().map_or(&[], |piece| piece)
+    }
+
+    fn chunks_vectored<'a>(&'a self, dst: &mut [IoSlice<'a>]) -> usize {
+        let filled = dst.iter_mut().zip(&self.pieces).map(|(slot, piece)| {
+            *slot = IoSlice::new(piece);
+        });
+        filled.count()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        assert!(count <= self.remaining, "cannot advance past the end");
+        self.remaining -= count;
+        while let Some(front) = self.pieces.front_mut() {
+            if count < front.len() {
+                front.advance(count);
+                return;
+            }
+            count -= front.len();
+            self.pieces.pop_front();
+        }
+    }
+}
+
+impl From<Rope> for RopeBody {
+    fn from(rope: Rope) -> Self {
+        Self((rope.remaining > 0).then_some(rope))
+    }
+}
+
+impl Body for RopeBody {
+    type Data = Rope;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Rope>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|rope| Ok(Frame::data(rope))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |rope| rope.remaining as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rope(pieces: &[&'static str]) -> Rope {
+        Rope::from(
+            pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn a_rope_reads_as_its_pieces_one_after_another() {
+        let mut rope = rope(&["ab", "", "cde"]);
+        rope.push_front(Bytes::from_static(b">"));
+
+        assert_eq!(rope.remaining(), 6);
+        assert_eq!(rope.copy_to_bytes(6), ">abcde");
+    }
+
+    #[test]
+    fn advancing_within_a_piece_and_across_pieces_keeps_the_rest() {
+        let mut rope = rope(&["abc", "de", "f"]);
+
+        rope.advance(1);
+        assert_eq!((rope.chunk(), rope.remaining()), (&b"bc"[..], 5));
+        rope.advance(4);
+        assert_eq!((rope.chunk(), rope.remaining()), (&b"f"[..], 1));
+        rope.advance(1);
+        assert_eq!((rope.chunk(), rope.remaining()), (&b""[..], 0));
+    }
+
+    #[test]
+    fn a_vectored_write_sees_all_pieces_that_fit() {
+        let rope = rope(&["abc", "de", "f"]);
+        let mut slices = [IoSlice::new(&[]); 2];
+
+        assert_eq!(rope.chunks_vectored(&mut slices), 2);
+        assert_eq!((&*slices[0], &*slices[1]), (&b"abc"[..], &b"de"[..]));
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot advance past the end")]
+    fn advancing_past_the_end_is_a_mistake_of_the_caller() {
+        rope(&["abc"]).advance(4);
+    }
+
+    #[test]
+    fn a_body_knows_its_length_and_ends_after_its_only_frame() {
+        let mut body = RopeBody::from(rope(&["abc", "de"]));
+        let mut context = Context::from_waker(std::task::Waker::noop());
+
+        assert_eq!(body.size_hint().exact(), Some(5));
+        let frame = Pin::new(&mut body).poll_frame(&mut context);
+        assert!(matches!(frame, Poll::Ready(Some(Ok(frame))) if frame.is_data()));
+        assert!(body.is_end_stream());
+    }
+
+    #[test]
+    fn an_empty_body_has_ended_before_it_began() {
+        let body = RopeBody::from(Rope::default());
+
+        assert!(body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), Some(0));
+    }
+}

@@ -1,0 +1,197 @@
+//! Opens connections: looks the host up, dials its addresses, shakes hands.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::config::{DestinationSettings, Endpoint, Protocol};
+use super::failure::{Step, explained, printable, unavailable};
+use super::tls::{TlsFiles, TlsStamp};
+use crate::domain::delivery::Failure;
+
+/// ALPN names (RFC 7301 and RFC 9113).
+const H2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Opens connections to one endpoint.
+#[derive(Debug)]
+pub(super) struct Connector {
+    endpoint: Endpoint,
+    protocol: Protocol,
+    files: TlsFiles,
+}
+
+/// An open connection, ready for HTTP.
+pub(super) struct Connected {
+    pub(super) stream: Box<dyn Stream>,
+    /// Whether to speak HTTP/2 on it.
+    pub(super) http2: bool,
+}
+
+/// A connection, encrypted or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The moment by which a send must be over, and how long it was given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    pub(super) given: Duration,
+}
+
+impl Deadline {
+    pub(super) fn after(given: Duration) -> Self {
+        Self { at: Instant::now() + given, given }
+    }
+
+    pub(super) fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+}
+
+impl Connector {
+    pub(super) fn new(settings: &DestinationSettings) -> Self {
+        Self {
+            endpoint: settings.endpoint.clone(),
+            protocol: settings.protocol,
+            files: TlsFiles::new(settings),
+        }
+    }
+
+    pub(super) const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Returns which versions of the certificate files a connection made now would use.
+    pub(super) fn stamp(&self) -> TlsStamp {
+        self.files.stamp()
+    }
+
+    /// Connects. Every step is made afresh: addresses are looked up and files are read again.
+    pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connected, Failure> {
+        // Files first: a mistake in them needs no network to be found.
+        let tls = if self.endpoint.tls { Some(self.tls()?) } else { None };
+        let tcp = self.dial(self.addresses(deadline).await?, deadline).await?;
+        match tls {
+            None => Ok(Connected {
+                stream: Box::new(tcp),
+                http2: matches!(self.protocol, Protocol::Grpc),
+            }),
+            Some((connector, name)) => self.shake_hands(&connector, name, tcp, deadline).await,
+        }
+    }
+
+    fn tls(&self) -> Result<(TlsConnector, ServerName<'static>), Failure> {
+        let protocols: &[&[u8]] = match self.protocol {
+            Protocol::Grpc => &[H2],
+            Protocol::Http => &[H2, HTTP_1_1],
+        };
+        let config = self.files.client_config(protocols)?;
+        let name = ServerName::try_from(self.endpoint.host.clone()).map_err(|_| {
+            self.failed(Step::Tls, "its host is neither a DNS name nor an IP address")
+        })?;
+        Ok((TlsConnector::from(Arc::new(config)), name))
+    }
+
+    async fn addresses(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Failure> {
+        let host = self.endpoint.host.as_str();
+        let lookup = tokio::net::lookup_host((host, self.endpoint.port));
+        match timeout_at(deadline.at, lookup).await {
+            Err(_) => {
+                Err(self.failed(Step::Dns, &format!("no answer within {:?}", deadline.given)))
+            }
+            Ok(Err(error)) => Err(self.failed(Step::Dns, &explained(&error))),
+            Ok(Ok(addresses)) => Ok(addresses.collect()),
+        }
+    }
+
+    /// Tries one address after the other, each with an equal share of the time that is left.
+    async fn dial(
+        &self,
+        addresses: Vec<SocketAddr>,
+        deadline: Deadline,
+    ) -> Result<TcpStream, Failure> {
+        let mut tried = Vec::new();
+        for (index, address) in addresses.iter().enumerate() {
+            let waiting = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            let share = deadline.left() / waiting;
+            let error = match timeout_at(Instant::now() + share, TcpStream::connect(address)).await
+            {
+                Ok(Ok(stream)) => match stream.set_nodelay(true) {
+                    Ok(()) => return Ok(stream),
+                    Err(error) => error.to_string(),
+                },
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {share:.1?}"),
+            };
+            tried.push(format!("{address}: {error}"));
+        }
+        if tried.is_empty() {
+            return Err(self.failed(Step::Dns, "the name has no address"));
+        }
+        Err(self.failed(Step::Connect, &printable(&tried.join("; "))))
+    }
+
+    async fn shake_hands(
+        &self,
+        connector: &TlsConnector,
+        name: ServerName<'static>,
+        tcp: TcpStream,
+        deadline: Deadline,
+    ) -> Result<Connected, Failure> {
+        let stream = match timeout_at(deadline.at, connector.connect(name, tcp)).await {
+            Err(_) => {
+                let late = format!("no answer within {:?}", deadline.given);
+                return Err(self.failed(Step::Tls, &late));
+            }
+            Ok(Err(error)) => return Err(self.failed(Step::Tls, &handshake_error(&error))),
+            Ok(Ok(stream)) => stream,
+        };
+        let chosen = stream.get_ref().1.alpn_protocol();
+        // Servers without ALPN exist; over gRPC there is nothing but HTTP/2 to speak with them.
+        let http2 = chosen == Some(H2) || matches!(self.protocol, Protocol::Grpc);
+        Ok(Connected { stream: Box::new(stream), http2 })
+    }
+
+    /// A failure of `step`, which names the endpoint.
+    pub(super) fn failed(&self, step: Step, reason: &str) -> Failure {
+        let doing = match step {
+            Step::Dns => "cannot look up",
+            Step::Connect => "cannot connect to",
+            Step::Tls => "no TLS connection to",
+            Step::File | Step::Reset | Step::Answer => "no answer from",
+        };
+        unavailable(step, format!("{doing} {}: {reason}", self.endpoint.authority()))
+    }
+}
+
+/// Says what went wrong in a handshake, and what to do where that is known.
+fn handshake_error(error: &io::Error) -> String {
+    let remedy = match tls_error(error) {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "; it does not seem to speak TLS: if that is so, its address begins with http://"
+        }
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "; if a private authority issued its certificate, name that authority's CA file"
+        }
+        Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)) => {
+            "; it takes no HTTP/2: is this its OTLP/gRPC port?"
+        }
+        _ => "",
+    };
+    format!("{}{remedy}", explained(error))
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    let inner: &(dyn Error + Send + Sync) = error.get_ref()?;
+    inner.downcast_ref()
+}

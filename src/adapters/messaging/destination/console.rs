@@ -1,0 +1,162 @@
+//! Prints batches, one line each: the destination of those who have none yet.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Buf;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use parking_lot::Mutex;
+use prost::Message;
+
+use super::body::Rope;
+use super::failure::printable;
+use crate::domain::delivery::{Delivered, Failure, FailureKind};
+use crate::ports::destination::{Destination, OutgoingRequest};
+
+/// Most services in a line, and most span names of each.
+const MAX_NAMES: usize = 3;
+/// Most characters of one name.
+const MAX_NAME_LENGTH: usize = 60;
+/// What OpenTelemetry calls a service without a name.
+const NAMELESS: &str = "unknown_service";
+
+/// Prints each batch as one line and calls it delivered.
+///
+/// A line holds the time (UTC), the number of spans, the encoded bytes, and the first span names of
+/// the first services: `12:03:04.123Z  3 spans  1.2 KiB  checkout: GET /cart, SELECT items`.
+#[derive(Debug)]
+pub struct ConsoleDestination<W> {
+    output: Mutex<W>,
+}
+
+/// The first span names of one service.
+struct Service {
+    name: String,
+    spans: Vec<String>,
+    more: bool,
+}
+
+impl<W: Write + Send + 'static> ConsoleDestination<W> {
+    /// Prints to `output`.
+    pub const fn new(output: W) -> Self {
+        Self { output: Mutex::new(output) }
+    }
+
+    fn print(&self, line: &str) -> std::io::Result<()> {
+        let mut output = self.output.lock();
+        output.write_all(line.as_bytes())?;
+        output.flush()
+    }
+}
+
+impl<W: Write + Send + 'static> Destination for ConsoleDestination<W> {
+    async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        match self.print(&line(since_epoch, request)) {
+            Ok(()) => Ok(Delivered::default()),
+            Err(error) => Err(Failure {
+                kind: FailureKind::Unavailable,
+                code: "CONSOLE",
+                retry_after: None,
+                message: format!("cannot print to the console: {error}").into(),
+            }),
+        }
+    }
+}
+
+fn line(since_epoch: Duration, request: OutgoingRequest) -> String {
+    let spans = request.spans;
+    let plural = if spans == 1 { "" } else { "s" };
+    let body = Rope::from(request.chunks);
+    let size = size(body.remaining());
+    let content = match ExportTraceServiceRequest::decode(body) {
+        Ok(request) => summary(&request.resource_spans),
+        Err(error) => format!("(not readable: {error})"),
+    };
+    format!("{}  {spans} span{plural}  {size}  {content}\n", time_of_day(since_epoch))
+}
+
+fn time_of_day(since_epoch: Duration) -> String {
+    let seconds = since_epoch.as_secs() % 86_400;
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", since_epoch.subsec_millis())
+}
+
+/// Writes a size in the largest unit that leaves a number of at least one, cut to one decimal.
+fn size(bytes: usize) -> String {
+    const KIB: usize = 1024;
+    const MIB: usize = 1024 * KIB;
+    let (unit, name) = match bytes {
+        0..KIB => return format!("{bytes} B"),
+        KIB..MIB => (KIB, "KiB"),
+        _ => (MIB, "MiB"),
+    };
+    format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit)
+}
+
+fn summary(resources: &[ResourceSpans]) -> String {
+    let mut services: Vec<Service> = Vec::new();
+    let mut more = false;
+    for resource in resources {
+        let name = service_name(resource);
+        if let Some(known) = services.iter_mut().find(|service| service.name == name) {
+            known.add(resource);
+        } else if services.len() < MAX_NAMES {
+            let mut service = Service { name, spans: Vec::new(), more: false };
+            service.add(resource);
+            services.push(service);
+        } else {
+            more = true;
+        }
+    }
+    let mut text = services.iter().map(Service::text).collect::<Vec<_>>().join("; ");
+    if more {
+        text.push_str("; …");
+    }
+    text
+}
+
+fn service_name(resource: &ResourceSpans) -> String {
+    let attributes = resource.resource.iter().flat_map(|resource| &resource.attributes);
+    let mut values = attributes
+        .filter(|attribute| attribute.key == "service.name")
+        .filter_map(|attribute| attribute.value.as_ref()?.value.as_ref());
+    match values.next() {
+        Some(Value::StringValue(name)) if !name.is_empty() => shortened(name),
+        _ => NAMELESS.to_owned(),
+    }
+}
+
+impl Service {
+    fn add(&mut self, resource: &ResourceSpans) {
+        for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
+            if self.spans.len() == MAX_NAMES {
+                self.more = true;
+                return;
+            }
+            self.spans.push(shortened(&span.name));
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{}: {}", self.name, self.spans.join(", "));
+        if self.more {
+            text.push_str(", …");
+        }
+        text
+    }
+}
+
+fn shortened(name: &str) -> String {
+    let cut = name.char_indices().nth(MAX_NAME_LENGTH);
+    let (shown, dots) = match cut {
+        Some((end, _)) => (name.get(..end).unwrap_or(name), "…"),
+        None => (name, ""),
+    };
+    format!("{}{dots}", printable(shown))
+}
+
+#[cfg(test)]
+mod tests;

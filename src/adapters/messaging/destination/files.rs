@@ -1,0 +1,192 @@
+//! Files that may change, or appear, while the receiver runs.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use super::failure::{Step, unavailable};
+use super::headers::{Headers, parse_header_lines};
+use crate::domain::delivery::Failure;
+
+/// Most bytes of a file that are read: far more than any bundle of certificates has.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What tells one version of a file from another; `None` where there is no file to be seen.
+///
+/// Kubernetes replaces a mounted file by another behind a link, so the inode counts too.
+pub(super) type Stamp = Option<Version>;
+
+/// See [`Stamp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    inode: u64,
+    bytes: u64,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// A file of headers, parsed again whenever it has changed.
+#[derive(Debug)]
+pub(super) struct HeaderFile {
+    path: PathBuf,
+    parsed: Mutex<Option<(Stamp, Headers)>>,
+}
+
+/// Returns the version of the file at `path`, links followed.
+///
+/// One system call, made while the only worker waits: these files lie on a local disk or in memory.
+pub(super) fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some(Version {
+        inode: metadata.ino(),
+        bytes: metadata.len(),
+        seconds: metadata.mtime(),
+        nanoseconds: metadata.mtime_nsec(),
+    })
+}
+
+/// Reads a whole file; `what` names it in a failure.
+pub(super) fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(io::Error::other("larger than 4 MiB"));
+        }
+        Ok(bytes)
+    };
+    read().map_err(|error| unusable(what, path, &error.to_string()))
+}
+
+/// The failure of a file that is missing, unreadable or wrong. `reason` must not quote it.
+pub(super) fn unusable(what: &str, path: &Path, reason: &str) -> Failure {
+    let path = path.display();
+    unavailable(
+        Step::File,
+        format!("cannot use {what} {path}: {reason}; it is read again at the next try"),
+    )
+}
+
+impl HeaderFile {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self { path, parsed: Mutex::new(None) }
+    }
+
+    /// Returns what the file says now.
+    pub(super) fn current(&self) -> Result<Headers, Failure> {
+        // Taken before the file is read: a change in between is then seen the next time.
+        let stamp = stamp(&self.path);
+        let mut parsed = self.parsed.lock();
+        match &*parsed {
+            Some((known, headers)) if *known == stamp && stamp.is_some() => Ok(headers.clone()),
+            _ => {
+                *parsed = None;
+                let headers = self.parse()?;
+                *parsed = Some((stamp, headers.clone()));
+                Ok(headers)
+            }
+        }
+    }
+
+    fn parse(&self) -> Result<Headers, Failure> {
+        const WHAT: &str = "the header file";
+        let bytes = read(WHAT, &self.path)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| unusable(WHAT, &self.path, "it is not UTF-8 text"))?;
+        parse_header_lines(&text).map_err(|error| unusable(WHAT, &self.path, &error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(headers: &Headers) -> Vec<&str> {
+        headers.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_header_file_is_parsed_again_after_it_was_rewritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("headers");
+        std::fs::write(&path, "a: 1").unwrap();
+        let file = HeaderFile::new(path.clone());
+        assert_eq!(names(&file.current().unwrap()), ["a"]);
+
+        std::fs::write(&path, "bb: 2").unwrap();
+
+        assert_eq!(names(&file.current().unwrap()), ["bb"]);
+    }
+
+    #[test]
+    fn a_header_file_replaced_behind_a_link_is_parsed_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("old"), "a: 1").unwrap();
+        std::fs::write(at("new"), "b: 2").unwrap();
+        std::os::unix::fs::symlink(at("old"), at("headers")).unwrap();
+        let file = HeaderFile::new(at("headers"));
+        assert_eq!(names(&file.current().unwrap()), ["a"]);
+
+        std::os::unix::fs::symlink(at("new"), at("link")).unwrap();
+        std::fs::rename(at("link"), at("headers")).unwrap();
+
+        assert_eq!(names(&file.current().unwrap()), ["b"]);
+    }
+
+    #[test]
+    fn a_header_file_that_appears_late_is_picked_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("headers");
+        let file = HeaderFile::new(path.clone());
+        let failure = file.current().unwrap_err();
+        assert_eq!(failure.code, "FILE");
+        assert!(failure.message.contains(path.to_str().unwrap()), "{}", failure.message);
+        assert!(failure.message.contains("No such file"), "{}", failure.message);
+
+        std::fs::write(&path, "a: 1").unwrap();
+
+        assert_eq!(names(&file.current().unwrap()), ["a"]);
+    }
+
+    #[test]
+    fn a_header_file_that_disappears_is_a_failure_and_not_a_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("headers");
+        std::fs::write(&path, "a: 1").unwrap();
+        let file = HeaderFile::new(path.clone());
+        file.current().unwrap();
+
+        std::fs::remove_file(&path).unwrap();
+
+        assert_eq!(file.current().unwrap_err().code, "FILE");
+    }
+
+    #[test]
+    fn a_broken_header_file_is_described_and_never_quoted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("headers");
+        for content in [&b"hunter2"[..], b"hunter2\xff: x"] {
+            std::fs::write(&path, content).unwrap();
+
+            let failure = HeaderFile::new(path.clone()).current().unwrap_err();
+
+            assert!(!failure.message.contains("hunter2"), "{}", failure.message);
+            assert!(failure.message.contains("headers"), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn a_file_of_absurd_size_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+
+        let failure = read("the CA file", &path).unwrap_err();
+
+        assert!(failure.message.contains("larger than 4 MiB"), "{}", failure.message);
+    }
+}

@@ -1,0 +1,128 @@
+//! OTLP/gRPC, without the copy of the whole batch that a generic client would make.
+
+use bytes::{Buf, BufMut, BytesMut};
+use http::header::{CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::timeout_at;
+
+use super::answer::Rest;
+use super::body::Rope;
+use super::client::Client;
+use super::config::DestinationSettings;
+use super::connector::Deadline;
+use super::failure::{Step, unavailable};
+use super::grpc_answer::outcome;
+use crate::domain::delivery::{Delivered, Failure};
+use crate::ports::destination::{Destination, OutgoingRequest};
+
+const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// A flag and the length of the message.
+const PREFIX_BYTES: usize = 5;
+/// The largest number of eight digits, which is all that `grpc-timeout` may have.
+const MAX_TIMEOUT_MS: u128 = 99_999_999;
+
+/// A destination that speaks OTLP/gRPC.
+#[derive(Debug)]
+pub struct GrpcDestination {
+    client: Client,
+}
+
+impl GrpcDestination {
+    /// Prepares to send as `settings` say. Opens no connection yet.
+    #[must_use]
+    pub fn new(settings: &DestinationSettings) -> Self {
+        Self { client: Client::new(settings, PATH) }
+    }
+
+    async fn attempt(
+        &self,
+        request: OutgoingRequest,
+        deadline: Deadline,
+    ) -> Result<Delivered, Failure> {
+        let mut headers = self.client.headers()?;
+        let lease = self.client.connected(deadline).await?;
+        let encoding = self.client.encoding();
+        let message = self.client.compressed(Rope::from(request.chunks)).await?;
+        let body = framed(message, encoding.is_some())?;
+        add_protocol_headers(&mut headers, encoding, deadline);
+        let answer = self.client.exchange(lease, headers, body, (deadline, Rest::Skip)).await?;
+        let broken = self.client.broken(&answer);
+        outcome(answer, broken, &self.client.peer)
+    }
+}
+
+impl Destination for GrpcDestination {
+    async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
+        let deadline = self.client.deadline();
+        match timeout_at(deadline.at, self.attempt(request, deadline)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.client.timed_out()),
+        }
+    }
+}
+
+/// Puts the prefix of a gRPC message before it.
+fn framed(mut message: Rope, compressed: bool) -> Result<Rope, Failure> {
+    let length = u32::try_from(message.remaining())
+        .map_err(|_| unavailable(Step::Reset, "a gRPC message cannot have 4 GiB or more"))?;
+    let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);
+    prefix.put_u8(u8::from(compressed));
+    prefix.put_u32(length);
+    message.push_front(prefix.freeze());
+    Ok(message)
+}
+
+fn add_protocol_headers(
+    headers: &mut HeaderMap,
+    encoding: Option<HeaderValue>,
+    deadline: Deadline,
+) {
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    if let Some(encoding) = encoding {
+        headers.insert(GRPC_ENCODING, encoding);
+    }
+    let left = deadline.left().as_millis().clamp(1, MAX_TIMEOUT_MS);
+    if let Ok(left) = HeaderValue::try_from(format!("{left}m")) {
+        headers.insert(GRPC_TIMEOUT, left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_prefixed_by_its_flag_and_length() {
+        let rope = Rope::from(vec![Bytes::from_static(b"abc"), Bytes::from_static(b"de")]);
+
+        let mut framed = framed(rope.clone(), true).unwrap();
+        assert_eq!(framed.copy_to_bytes(framed.remaining()), &b"\x01\0\0\0\x05abcde"[..]);
+
+        let mut framed = super::framed(rope, false).unwrap();
+        assert_eq!(framed.copy_to_bytes(PREFIX_BYTES), &b"\0\0\0\0\x05"[..]);
+    }
+
+    fn timeout_of(given: Duration) -> String {
+        let mut headers = HeaderMap::new();
+        add_protocol_headers(&mut headers, None, Deadline::after(given));
+        headers.get(GRPC_TIMEOUT).unwrap().to_str().unwrap().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_destination_is_told_how_much_time_is_left() {
+        assert_eq!(timeout_of(Duration::from_secs(10)), "10000m");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_told_has_at_most_eight_digits_and_is_never_none() {
+        assert_eq!(timeout_of(Duration::from_secs(1_000_000)), "99999999m");
+        assert_eq!(timeout_of(Duration::ZERO), "1m");
+    }
+}

@@ -1,0 +1,54 @@
+//! OTLP/HTTP with binary protobuf.
+
+use http::HeaderValue;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use tokio::time::timeout_at;
+
+use super::answer::Rest;
+use super::body::Rope;
+use super::client::Client;
+use super::config::DestinationSettings;
+use super::connector::Deadline;
+use super::http_answer::outcome;
+use crate::domain::delivery::{Delivered, Failure};
+use crate::ports::destination::{Destination, OutgoingRequest};
+
+/// A destination that speaks OTLP/HTTP: over HTTP/2 where TLS negotiates it, else HTTP/1.1.
+#[derive(Debug)]
+pub struct HttpDestination {
+    client: Client,
+}
+
+impl HttpDestination {
+    /// Prepares to send as `settings` say. Opens no connection yet.
+    #[must_use]
+    pub fn new(settings: &DestinationSettings) -> Self {
+        Self { client: Client::new(settings, &settings.endpoint.path) }
+    }
+
+    async fn attempt(
+        &self,
+        request: OutgoingRequest,
+        deadline: Deadline,
+    ) -> Result<Delivered, Failure> {
+        let mut headers = self.client.headers()?;
+        let lease = self.client.connected(deadline).await?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        if let Some(encoding) = self.client.encoding() {
+            headers.insert(CONTENT_ENCODING, encoding);
+        }
+        let body = self.client.compressed(Rope::from(request.chunks)).await?;
+        let answer = self.client.exchange(lease, headers, body, (deadline, Rest::CutOff)).await?;
+        outcome(&answer, &self.client.peer)
+    }
+}
+
+impl Destination for HttpDestination {
+    async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
+        let deadline = self.client.deadline();
+        match timeout_at(deadline.at, self.attempt(request, deadline)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.client.timed_out()),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Reading JSON and writing protobuf in one pass, as the tables of [`super::schema`] say.
+
+use std::fmt::{self, Display};
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::bytes;
+use super::encode::{self, WireType};
+use super::error::{Excerpt, MalformedJson, Path, Step};
+use super::number;
+use super::schema::{Field, Kind, MAX_FIELDS, Message, NumberKind, REQUEST};
+
+/// Most levels of messages, the request being the first: what protobuf decoders allow.
+const MAX_LEVELS: usize = 100;
+
+/// One conversion under way.
+pub(super) struct Conversion {
+    out: Vec<u8>,
+    path: Path,
+    levels: usize,
+}
+
+/// Whether a field had a value or `null`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Null,
+    Set,
+}
+
+/// Where each field of the message being read lies in the output.
+#[derive(Default)]
+struct Layout([Range<usize>; MAX_FIELDS]);
+
+/// Reads the request.
+struct RequestVisitor<'a>(&'a mut Conversion);
+
+/// Reads a key: the field it names with its place in the table, or `None` for an unknown one.
+struct KeyVisitor(&'static Message);
+
+/// Reads the value of a field, or one element of it, and writes it.
+struct ValueVisitor<'a> {
+    conversion: &'a mut Conversion,
+    field: &'static Field,
+    /// Whether this is one element of a repeated field.
+    element: bool,
+}
+
+impl Conversion {
+    /// Prepares for a request of `bytes` bytes of JSON.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(super::max_output(bytes)), path: Path::default(), levels: 0 }
+    }
+
+    /// Converts a request.
+    pub(super) fn run(mut self, json: &str) -> Result<Vec<u8>, MalformedJson> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        // Levels of messages are counted here; unknown values are skipped without recursion.
+        deserializer.disable_recursion_limit();
+        let read = deserializer.deserialize_map(RequestVisitor(&mut self));
+        read.and_then(|()| deserializer.end())
+            .map_err(|error| MalformedJson::new(&error, &self.path))?;
+        self.out.shrink_to_fit();
+        Ok(self.out)
+    }
+
+    /// Reads the fields of one message.
+    fn message<'de, A: MapAccess<'de>>(
+        &mut self,
+        message: &'static Message,
+        mut map: A,
+    ) -> Result<(), A::Error> {
+        if self.levels == MAX_LEVELS {
+            return Err(A::Error::custom(format_args!(
+                "found messages nested deeper than the {MAX_LEVELS} levels that are allowed"
+            )));
+        }
+        self.levels += 1;
+        let mut layout = Layout::default();
+        while let Some(key) = map.next_key_seed(KeyVisitor(message))? {
+            match key {
+                Some((at, field)) => self.field(message, &mut layout, (at, field), &mut map)?,
+                None => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        self.levels -= 1;
+        Ok(())
+    }
+
+    /// Reads one field of a message; a later value of the same field replaces an earlier one.
+    fn field<'de, A: MapAccess<'de>>(
+        &mut self,
+        message: &'static Message,
+        layout: &mut Layout,
+        (at, field): (usize, &'static Field),
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        self.path.push(Step::Field(field.name));
+        let start = self.out.len();
+        let value = ValueVisitor { conversion: self, field, element: false };
+        if map.next_value_seed(value)? == Presence::Set {
+            layout.replace(at, start, &mut self.out);
+            if message.oneof && layout.holds_two() {
+                return Err(A::Error::custom("found a second value where only one is allowed"));
+            }
+        }
+        self.path.pop();
+        Ok(())
+    }
+}
+
+impl Layout {
+    /// Notes that field `at` was written from `start` to the end of `out`, and takes out what was
+    /// written for it before.
+    fn replace(&mut self, at: usize, start: usize, out: &mut Vec<u8>) {
+        let Some(range) = self.0.get_mut(at) else { return };
+        let old = std::mem::replace(range, start..out.len());
+        if old.is_empty() {
+            return;
+        }
+        out.drain(old.clone());
+        for range in self.0.iter_mut().filter(|range| range.start >= old.end) {
+            *range = range.start - old.len()..range.end - old.len();
+        }
+    }
+
+    fn holds_two(&self) -> bool {
+        self.0.iter().filter(|range| !range.is_empty()).count() > 1
+    }
+}
+
+impl ValueVisitor<'_> {
+    /// Whether the array of a repeated field comes next, not one of its elements.
+    fn is_array(&self) -> bool {
+        self.field.repeated && !self.element
+    }
+
+    fn null<E: Error>(self) -> Result<Presence, E> {
+        if self.element { Err(self.unexpected("null")) } else { Ok(Presence::Null) }
+    }
+
+    fn unexpected<E: Error>(&self, found: impl Display) -> E {
+        let allowed = if self.is_array() { "an array" } else { self.field.allowed() };
+        E::custom(format_args!("found {found} where only {allowed} is allowed"))
+    }
+
+    /// Writes a number, given as it stands in JSON.
+    fn number<E: Error>(self, kind: NumberKind, json: &str) -> Result<Presence, E> {
+        match json.as_bytes().first() {
+            Some(b'n') => return self.null(),
+            Some(b'{') => return Err(self.unexpected("an object")),
+            Some(b'[') => return Err(self.unexpected("an array")),
+            _ => {}
+        }
+        match number::put_number(&mut self.conversion.out, self.field.number, kind, json) {
+            Some(()) => Ok(Presence::Set),
+            None => Err(self.unexpected(Excerpt(json))),
+        }
+    }
+
+    /// Writes a string or bytes; `None` for a text that is neither.
+    fn put_text(&mut self, text: &str) -> Option<()> {
+        let out = &mut self.conversion.out;
+        let body = encode::open(out, self.field.number);
+        match self.field.kind {
+            Kind::String => out.extend_from_slice(text.as_bytes()),
+            Kind::Hex => bytes::put_hex(out, text)?,
+            Kind::Base64 => bytes::put_base64(out, text)?,
+            Kind::Message(_) | Kind::Bool | Kind::Number(_) => return None,
+        }
+        encode::close(out, body);
+        Some(())
+    }
+}
+
+impl<'de> Visitor<'de> for RequestVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        self.0.message(&REQUEST, map)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for KeyVisitor {
+    type Value = Option<(usize, &'static Field)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeyVisitor {
+    type Value = Option<(usize, &'static Field)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.fields.iter().enumerate().find(|(_, field)| field.name == key))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ValueVisitor<'_> {
+    type Value = Presence;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Presence, D::Error> {
+        match self.field.kind {
+            Kind::Number(kind) if !self.is_array() => {
+                self.number(kind, <&RawValue>::deserialize(deserializer)?.get())
+            }
+            _ => deserializer.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for ValueVisitor<'_> {
+    type Value = Presence;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.field.allowed())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Presence, E> {
+        self.null()
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Presence, E> {
+        if self.is_array() || !matches!(self.field.kind, Kind::Bool) {
+            return Err(self.unexpected(value));
+        }
+        encode::put_tag(&mut self.conversion.out, self.field.number, WireType::Varint);
+        encode::put_varint(&mut self.conversion.out, value.into());
+        Ok(Presence::Set)
+    }
+
+    fn visit_str<E: Error>(mut self, text: &str) -> Result<Presence, E> {
+        if !self.is_array() && self.put_text(text).is_some() {
+            return Ok(Presence::Set);
+        }
+        Err(self.unexpected(format_args!("\"{}\"", Excerpt(text))))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Presence, E> {
+        Err(self.unexpected(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Presence, E> {
+        Err(self.unexpected(value))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Presence, E> {
+        Err(self.unexpected(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Presence, A::Error> {
+        if !self.is_array() {
+            return Err(self.unexpected("an array"));
+        }
+        for index in 0.. {
+            self.conversion.path.push(Step::Element(index));
+            let element =
+                ValueVisitor { conversion: self.conversion, field: self.field, element: true };
+            let more = seq.next_element_seed(element)?.is_some();
+            self.conversion.path.pop();
+            if !more {
+                break;
+            }
+        }
+        Ok(Presence::Set)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Presence, A::Error> {
+        let Kind::Message(message) = self.field.kind else {
+            return Err(self.unexpected("an object"));
+        };
+        if self.is_array() {
+            return Err(self.unexpected("an object"));
+        }
+        let body = encode::open(&mut self.conversion.out, self.field.number);
+        self.conversion.message(message, map)?;
+        encode::close(&mut self.conversion.out, body);
+        Ok(Presence::Set)
+    }
+}

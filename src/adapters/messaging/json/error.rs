@@ -1,0 +1,178 @@
+//! Telling the sender what was wrong with its JSON, and where.
+
+use std::fmt::{self, Display, Write};
+
+/// Most characters of the sender's text quoted in an error.
+const EXCERPT_CHARS: usize = 40;
+
+/// Most steps of a path named at its beginning and, beyond those, at its end.
+const PATH_STEPS: usize = 12;
+
+/// Why a JSON request could not be converted, and where.
+///
+/// The text quotes at most 40 characters of the request, escaped, and is never long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MalformedJson {
+    line: usize,
+    column: usize,
+    path: String,
+    problem: String,
+}
+
+/// The fields and array positions that lead from the request to a value.
+#[derive(Default)]
+pub(super) struct Path(Vec<Step>);
+
+/// One step of a [`Path`].
+#[derive(Clone, Copy)]
+pub(super) enum Step {
+    Field(&'static str),
+    Element(usize),
+}
+
+/// The beginning of a text the sender wrote, escaped.
+pub(super) struct Excerpt<'a>(pub(super) &'a str);
+
+impl MalformedJson {
+    /// The line, counted from 1, where reading stopped.
+    #[must_use]
+    pub const fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The column, in bytes, where reading stopped: at the value at fault or right after it.
+    #[must_use]
+    pub const fn column(&self) -> usize {
+        self.column
+    }
+
+    /// The value at fault, as in `resourceSpans[0].scopeSpans[0].spans[3].kind`; empty for the
+    /// request itself.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What was found, and what is allowed.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    /// Names a problem at a byte of the request.
+    pub(super) fn at(json: &[u8], offset: usize, problem: &str) -> Self {
+        let before = json.get(..offset).unwrap_or(json);
+        let mut lines = before.split(|byte| *byte == b'\n');
+        let last = lines.next_back().unwrap_or_default();
+        Self {
+            line: 1 + lines.count(),
+            column: 1 + last.len(),
+            path: String::new(),
+            problem: problem.to_owned(),
+        }
+    }
+
+    /// Takes over what the JSON parser, or a visitor of ours, reported while at `path`.
+    pub(super) fn new(error: &serde_json::Error, path: &Path) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let mut problem = error.to_string();
+        let position = format!(" at line {line} column {column}");
+        if problem.ends_with(&position) {
+            problem.truncate(problem.len() - position.len());
+        }
+        Self { line, column, path: path.to_string(), problem }
+    }
+}
+
+impl Display for MalformedJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "malformed OTLP/JSON request at line {}, column {}", self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, ", in {}", self.path)?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+impl std::error::Error for MalformedJson {}
+
+impl Path {
+    pub(super) fn push(&mut self, step: Step) {
+        self.0.push(step);
+    }
+
+    pub(super) fn pop(&mut self) {
+        self.0.pop();
+    }
+}
+
+impl Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tail = self.0.len().saturating_sub(PATH_STEPS).max(PATH_STEPS);
+        for (at, step) in self.0.iter().enumerate() {
+            match step {
+                _ if at == PATH_STEPS && at < tail => f.write_str("…")?,
+                _ if at > PATH_STEPS && at < tail => {}
+                Step::Field(name) if at == 0 => f.write_str(name)?,
+                Step::Field(name) => write!(f, ".{name}")?,
+                Step::Element(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut chars = self.0.chars();
+        for char in chars.by_ref().take(EXCERPT_CHARS) {
+            if char.is_control() {
+                write!(f, "{}", char.escape_default())?;
+            } else {
+                f.write_char(char)?;
+            }
+        }
+        if chars.next().is_some() { f.write_char('…') } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(steps: impl IntoIterator<Item = Step>) -> String {
+        Path(steps.into_iter().collect()).to_string()
+    }
+
+    #[test]
+    fn a_path_is_written_as_in_javascript() {
+        let steps = [Step::Field("resourceSpans"), Step::Element(0), Step::Field("schemaUrl")];
+
+        assert_eq!(path(steps), "resourceSpans[0].schemaUrl");
+    }
+
+    #[test]
+    fn a_long_path_keeps_its_beginning_and_its_end() {
+        assert_eq!(
+            path((0..100).map(Step::Element)),
+            "[0][1][2][3][4][5][6][7][8][9][10][11]…[88][89][90][91][92][93][94][95][96][97][98][99]"
+        );
+        assert_eq!(
+            path((0..14).map(Step::Element)),
+            "[0][1][2][3][4][5][6][7][8][9][10][11][12][13]"
+        );
+    }
+
+    #[test]
+    fn an_excerpt_is_cut_short_and_shows_control_characters_escaped() {
+        assert_eq!(Excerpt("a\nb\u{1b}").to_string(), "a\\nb\\u{1b}");
+        assert_eq!(Excerpt(&"é".repeat(41)).to_string(), format!("{}…", "é".repeat(40)));
+    }
+
+    #[test]
+    fn the_position_of_a_byte_is_counted_in_lines_and_bytes_from_one() {
+        let error = MalformedJson::at(b"{\n \n  \xff", 6, "bad");
+
+        assert_eq!((error.line(), error.column()), (3, 3));
+    }
+}

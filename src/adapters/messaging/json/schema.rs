@@ -1,0 +1,182 @@
+//! The messages of an OTLP 1.11 trace request, as tables: JSON name, field number, kind.
+
+use Kind::{Base64, Bool, Hex, Number, String};
+use NumberKind::{Double, Enum, Fixed32, Fixed64, Int32, Int64, Uint32};
+
+/// The most fields that one message has.
+pub(super) const MAX_FIELDS: usize = 16;
+
+/// `opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`.
+pub(super) static REQUEST: Message =
+    message(&[many("resourceSpans", 1, Kind::Message(&RESOURCE_SPANS))]);
+
+static RESOURCE_SPANS: Message = message(&[
+    one("resource", 1, Kind::Message(&RESOURCE)),
+    many("scopeSpans", 2, Kind::Message(&SCOPE_SPANS)),
+    one("schemaUrl", 3, String),
+]);
+
+static RESOURCE: Message = message(&[
+    many("attributes", 1, Kind::Message(&KEY_VALUE)),
+    one("droppedAttributesCount", 2, Number(Uint32)),
+    many("entityRefs", 3, Kind::Message(&ENTITY_REF)),
+]);
+
+static ENTITY_REF: Message = message(&[
+    one("schemaUrl", 1, String),
+    one("type", 2, String),
+    many("idKeys", 3, String),
+    many("descriptionKeys", 4, String),
+]);
+
+static SCOPE_SPANS: Message = message(&[
+    one("scope", 1, Kind::Message(&SCOPE)),
+    many("spans", 2, Kind::Message(&SPAN)),
+    one("schemaUrl", 3, String),
+]);
+
+static SCOPE: Message = message(&[
+    one("name", 1, String),
+    one("version", 2, String),
+    many("attributes", 3, Kind::Message(&KEY_VALUE)),
+    one("droppedAttributesCount", 4, Number(Uint32)),
+]);
+
+static SPAN: Message = message(&[
+    one("traceId", 1, Hex),
+    one("spanId", 2, Hex),
+    one("traceState", 3, String),
+    one("parentSpanId", 4, Hex),
+    one("flags", 16, Number(Fixed32)),
+    one("name", 5, String),
+    one("kind", 6, Number(Enum)),
+    one("startTimeUnixNano", 7, Number(Fixed64)),
+    one("endTimeUnixNano", 8, Number(Fixed64)),
+    many("attributes", 9, Kind::Message(&KEY_VALUE)),
+    one("droppedAttributesCount", 10, Number(Uint32)),
+    many("events", 11, Kind::Message(&EVENT)),
+    one("droppedEventsCount", 12, Number(Uint32)),
+    many("links", 13, Kind::Message(&LINK)),
+    one("droppedLinksCount", 14, Number(Uint32)),
+    one("status", 15, Kind::Message(&STATUS)),
+]);
+
+static EVENT: Message = message(&[
+    one("timeUnixNano", 1, Number(Fixed64)),
+    one("name", 2, String),
+    many("attributes", 3, Kind::Message(&KEY_VALUE)),
+    one("droppedAttributesCount", 4, Number(Uint32)),
+]);
+
+static LINK: Message = message(&[
+    one("traceId", 1, Hex),
+    one("spanId", 2, Hex),
+    one("traceState", 3, String),
+    many("attributes", 4, Kind::Message(&KEY_VALUE)),
+    one("droppedAttributesCount", 5, Number(Uint32)),
+    one("flags", 6, Number(Fixed32)),
+]);
+
+static STATUS: Message = message(&[one("message", 2, String), one("code", 3, Number(Enum))]);
+
+static KEY_VALUE: Message = message(&[
+    one("key", 1, String),
+    one("value", 2, Kind::Message(&ANY_VALUE)),
+    one("keyStrindex", 3, Number(Int32)),
+]);
+
+static ANY_VALUE: Message = oneof(&[
+    one("stringValue", 1, String),
+    one("boolValue", 2, Bool),
+    one("intValue", 3, Number(Int64)),
+    one("doubleValue", 4, Number(Double)),
+    one("arrayValue", 5, Kind::Message(&ARRAY_VALUE)),
+    one("kvlistValue", 6, Kind::Message(&KEY_VALUE_LIST)),
+    one("bytesValue", 7, Base64),
+    one("stringValueStrindex", 8, Number(Int32)),
+]);
+
+static ARRAY_VALUE: Message = message(&[many("values", 1, Kind::Message(&ANY_VALUE))]);
+
+static KEY_VALUE_LIST: Message = message(&[many("values", 1, Kind::Message(&KEY_VALUE))]);
+
+/// One message type.
+pub(super) struct Message {
+    pub(super) fields: &'static [Field],
+    /// Whether the fields are the members of one `oneof`, so that at most one may be set.
+    pub(super) oneof: bool,
+}
+
+/// One field of a message.
+pub(super) struct Field {
+    /// The key in JSON: the lowerCamelCase form of the field's name.
+    pub(super) name: &'static str,
+    pub(super) number: u32,
+    pub(super) kind: Kind,
+    /// Whether the field is an array in JSON.
+    pub(super) repeated: bool,
+}
+
+/// How a value is written, in JSON and in protobuf.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Message(&'static Message),
+    String,
+    /// Bytes written in hexadecimal: the trace and span ids.
+    Hex,
+    /// Bytes written in base64.
+    Base64,
+    Bool,
+    Number(NumberKind),
+}
+
+/// The protobuf types that are numbers in JSON.
+#[derive(Clone, Copy)]
+pub(super) enum NumberKind {
+    Double,
+    Enum,
+    Fixed32,
+    Fixed64,
+    Int32,
+    Int64,
+    Uint32,
+}
+
+impl Field {
+    /// Says which JSON values one value of this field may be.
+    pub(super) fn allowed(&self) -> &'static str {
+        match self.kind {
+            Kind::Message(_) => "an object",
+            String => "a string",
+            Hex => "a string of hexadecimal digits, two for each byte (OTLP ids are not base64)",
+            Base64 => "a base64 string",
+            Bool => "true or false",
+            Number(Double) => "a number, \"NaN\", \"Infinity\" or \"-Infinity\"",
+            Number(Enum) => {
+                "an integer from -2147483648 to 2147483647 (OTLP/JSON has no enum names)"
+            }
+            Number(Int32) => "an integer from -2147483648 to 2147483647",
+            Number(Int64) => "an integer from -9223372036854775808 to 9223372036854775807",
+            Number(Fixed32 | Uint32) => "an integer from 0 to 4294967295",
+            Number(Fixed64) => "an integer from 0 to 18446744073709551615",
+        }
+    }
+}
+
+const fn message(fields: &'static [Field]) -> Message {
+    assert!(fields.len() <= MAX_FIELDS);
+    Message { fields, oneof: false }
+}
+
+const fn oneof(fields: &'static [Field]) -> Message {
+    assert!(fields.len() <= MAX_FIELDS);
+    Message { fields, oneof: true }
+}
+
+const fn one(name: &'static str, number: u32, kind: Kind) -> Field {
+    Field { name, number, kind, repeated: false }
+}
+
+const fn many(name: &'static str, number: u32, kind: Kind) -> Field {
+    Field { name, number, kind, repeated: true }
+}

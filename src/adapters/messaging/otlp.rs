@@ -1,0 +1,47 @@
+//! OTLP on one port: gRPC and HTTP, told apart by content type.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::answer_body::AnswerBody;
+use super::body::BodyReader;
+use super::door::Door;
+use super::{otlp_grpc, otlp_http};
+use crate::adapters::server::Service;
+use crate::ports::receive::ReceivePort;
+
+/// Answers OTLP requests of either transport, on any port.
+pub struct OtlpService<R> {
+    door: Arc<Door<R>>,
+}
+
+impl<R> OtlpService<R> {
+    /// Hands requests of up to `max_request_bytes`, decompressed, to `receiver`.
+    #[must_use]
+    pub fn new(receiver: Arc<R>, max_request_bytes: usize) -> Self {
+        Self { door: Arc::new(Door { receiver, reader: BodyReader::new(max_request_bytes) }) }
+    }
+}
+
+impl<R> Clone for OtlpService<R> {
+    fn clone(&self) -> Self {
+        Self { door: Arc::clone(&self.door) }
+    }
+}
+
+impl<R: ReceivePort> Service for OtlpService<R> {
+    type Body = AnswerBody;
+
+    async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+        let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        if content_type.is_some_and(otlp_grpc::is_grpc) {
+            otlp_grpc::answer(&self.door, request).await
+        } else {
+            otlp_http::answer(&self.door, request).await
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! One connection: which protocol it speaks, and how much of us it may use.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tracing::debug;
+
+use super::Service;
+
+/// How long a peer may take to say its first word.
+const FIRST_WORD: Duration = Duration::from_secs(10);
+/// How long an HTTP/1 peer may take for a request's head, or rest between requests.
+const HTTP1_IDLE: Duration = Duration::from_secs(75);
+/// How often a silent HTTP/2 peer is asked whether it is still there, and how long it may take.
+const PING_EVERY: Duration = Duration::from_mins(1);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Age at which a peer is asked to connect anew; up to a tenth more is added at random.
+const MAX_AGE: Duration = Duration::from_hours(1);
+
+/// Most bytes of a request's head.
+const MAX_HEAD_BYTES: u32 = 16 << 10;
+/// HTTP/1 read buffer; a body that waits for its turn to be read lies here.
+const HTTP1_BUFFER_BYTES: usize = 16 << 10;
+/// Requests open at once on an HTTP/2 connection; peers queue further ones on their side.
+const MAX_STREAMS: u32 = 16;
+/// Unread bytes of one stream, for the first connections and for the many.
+const WIDE_STREAM_WINDOW: u32 = 128 << 10;
+const NARROW_STREAM_WINDOW: u32 = 16 << 10;
+/// So many connections get a wide window. More would let unread requests use too much memory.
+const WIDE_CONNECTIONS: usize = 4;
+const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
+
+const HTTP2_PREFACE_START: &[u8] = b"PRI";
+
+pub(super) struct Connection {
+    stream: TcpStream,
+    peer: IpAddr,
+    _permit: OwnedSemaphorePermit,
+    stream_window: u32,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer: IpAddr,
+        permit: OwnedSemaphorePermit,
+        open_connections: usize,
+        shutdown: watch::Receiver<bool>,
+    ) -> Self {
+        let stream_window = if open_connections <= WIDE_CONNECTIONS {
+            WIDE_STREAM_WINDOW
+        } else {
+            NARROW_STREAM_WINDOW
+        };
+        Self { stream, peer, _permit: permit, stream_window, shutdown }
+    }
+
+    /// Serves requests until the peer leaves, breaks a rule, or is asked to go.
+    pub(super) async fn serve<S: Service>(mut self, service: S) {
+        let speaks_http2 = tokio::select! {
+            spoken = tokio::time::timeout(FIRST_WORD, speaks_http2(&self.stream)) => spoken,
+            _ = self.shutdown.wait_for(|down| *down) => return,
+        };
+        match speaks_http2 {
+            Ok(Ok(true)) => self.serve_http2(service).await,
+            Ok(Ok(false)) => self.serve_http1(service).await,
+            Ok(Err(error)) => debug!(%error, "a connection ended before its first request"),
+            Err(_) => debug!("a connection that said nothing was closed"),
+        }
+    }
+
+    async fn serve_http1<S: Service>(self, service: S) {
+        let answer = service_fn(move |request| {
+            let service = service.clone();
+            async move { Ok::<_, Infallible>(service.answer(self.peer, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HTTP1_IDLE)
+            .max_buf_size(HTTP1_BUFFER_BYTES)
+            .serve_connection(TokioIo::new(self.stream), answer);
+        drive(pin!(connection), http1::Connection::graceful_shutdown, self.shutdown).await;
+    }
+
+    async fn serve_http2<S: Service>(self, service: S) {
+        let answer = service_fn(move |request| {
+            let service = service.clone();
+            async move { Ok::<_, Infallible>(service.answer(self.peer, request).await) }
+        });
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .max_concurrent_streams(MAX_STREAMS)
+            // A stream that waits for its turn may not hold back the one whose turn it is.
+            .initial_connection_window_size(self.stream_window * MAX_STREAMS)
+            .initial_stream_window_size(self.stream_window)
+            .max_header_list_size(MAX_HEAD_BYTES)
+            .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(self.stream), answer);
+        drive(pin!(connection), http2::Connection::graceful_shutdown, self.shutdown).await;
+    }
+}
+
+/// Runs a connection to its end, which it is asked for at shutdown or when it is old.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    mut connection: Pin<&mut C>,
+    ask_to_end: fn(Pin<&mut C>),
+    shutdown: watch::Receiver<bool>,
+) {
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = leave(shutdown) => {
+            ask_to_end(connection.as_mut());
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended with an error");
+    }
+}
+
+/// Looks at the first bytes without taking them.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0; HTTP2_PREFACE_START.len()];
+    loop {
+        let seen = stream.peek(&mut start).await?;
+        let (seen, wanted) = (start.get(..seen), HTTP2_PREFACE_START.get(..seen));
+        if seen != wanted || seen == Some(&[]) {
+            return Ok(false);
+        }
+        if wanted == Some(HTTP2_PREFACE_START) {
+            return Ok(true);
+        }
+        // A part of the preface is there; peeking again would return at once.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Ends when the connection should: at shutdown, or when it is old.
+async fn leave(mut shutdown: watch::Receiver<bool>) {
+    let jitter = MAX_AGE.mul_f64(fastrand::f64() / 10.0);
+    // Whichever comes first; the sender outlives every connection.
+    let _ = tokio::time::timeout(MAX_AGE + jitter, shutdown.wait_for(|down| *down)).await;
+}

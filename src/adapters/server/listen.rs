@@ -1,0 +1,124 @@
+//! Opening the ports.
+
+use std::io;
+use std::net::SocketAddr;
+
+use rustix::net::sockopt::set_ipv6_v6only;
+use tokio::net::{TcpListener, TcpSocket};
+use tracing::debug;
+
+/// Connections the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// A port that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {reason}")]
+pub struct BindError {
+    address: SocketAddr,
+    reason: String,
+}
+
+/// Opens every address of one port.
+///
+/// An address that this machine does not have (`::1` without IPv6) is passed over if another one
+/// could be opened.
+///
+/// # Errors
+///
+/// [`BindError`] for the first address that is taken, forbidden, or the last hope.
+pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
+    let mut listeners = Vec::new();
+    let mut absent = None;
+    for &address in addresses {
+        let beside_v4 = addresses.iter().any(|a| a.is_ipv4() && a.port() == address.port());
+        match listen(address, beside_v4) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if is_absent(&error) => {
+                debug!(%address, %error, "not listening on an address this machine does not have");
+                absent = Some(BindError { address, reason: error.to_string() });
+            }
+            Err(error) => return Err(BindError { address, reason: explain(&error) }),
+        }
+    }
+    match absent {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
+}
+
+fn listen(address: SocketAddr, beside_v4: bool) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if address.is_ipv6() && beside_v4 {
+        // `[::]` would take the port of `0.0.0.0` too.
+        set_ipv6_v6only(&socket, true)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    const ADDRESS_FAMILY_NOT_SUPPORTED: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(ADDRESS_FAMILY_NOT_SUPPORTED)
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is taken; stop what uses it or choose another address".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not permitted; ports below 1024 need privileges, choose a higher one".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_this_machine_does_not_have_is_passed_over_beside_another() {
+        let listeners = bind(&[address("127.0.0.1:0"), address("203.0.113.7:0")]).unwrap();
+
+        assert_eq!(listeners.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_address_this_machine_does_not_have_is_an_error_alone() {
+        let error = bind(&[address("203.0.113.7:4317")]).unwrap_err();
+
+        assert!(error.to_string().starts_with("cannot listen on 203.0.113.7:4317: "));
+    }
+
+    #[tokio::test]
+    async fn both_wildcards_can_be_listened_on_at_the_same_port() {
+        let port = bind(&[address("0.0.0.0:0")]).unwrap()[0].local_addr().unwrap().port();
+
+        let listeners = bind(&[
+            SocketAddr::new("0.0.0.0".parse().unwrap(), port),
+            SocketAddr::new("::".parse().unwrap(), port),
+        ]);
+
+        assert!(listeners.is_ok(), "{listeners:?}");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+
+        let error = bind(&[taken.local_addr().unwrap()]).unwrap_err();
+
+        assert!(
+            error
+                .to_string()
+                .ends_with("the port is taken; stop what uses it or choose another address")
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! Accepting connections and serving HTTP/1.1 and HTTP/2 on them, both on every port.
+//!
+//! Everything a peer can make grow is bounded here: connections, streams, windows, header sizes,
+//! and the time to say something.
+
+mod connection;
+mod listen;
+
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tracing::{debug, warn};
+
+pub use listen::{BindError, bind};
+
+use connection::Connection;
+
+/// Most connections open at once, over all ports. Further ones wait in the kernel's backlog.
+pub const MAX_CONNECTIONS: usize = 256;
+/// How long to leave the listener alone when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers requests. Cloned for every connection.
+pub trait Service: Clone + Send + Sync + 'static {
+    /// The body of an answer.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send>
+        + Send
+        + 'static;
+
+    /// Answers one request of `peer`.
+    fn answer(
+        &self,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// The connections of one group of ports.
+#[derive(Clone)]
+pub struct Connections {
+    free: Arc<Semaphore>,
+    shutdown: watch::Sender<bool>,
+}
+
+impl Connections {
+    /// Starts without any.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            shutdown: watch::Sender::new(false),
+        }
+    }
+
+    /// Returns how many are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        MAX_CONNECTIONS - self.free.available_permits()
+    }
+
+    /// Waits until none is open.
+    pub async fn none_open(&self) {
+        // Never closed, so this cannot fail.
+        let _ = self.free.acquire_many(MAX_CONNECTIONS as u32).await;
+    }
+
+    /// Stops accepting and asks every peer to end after its open requests (GOAWAY).
+    pub fn shut_down(&self) {
+        self.shutdown.send_replace(true);
+    }
+
+    /// Accepts connections on `listeners` until [`Connections::shut_down`]; ends when the last
+    /// connection has.
+    pub async fn serve<S: Service>(&self, listeners: Vec<TcpListener>, service: S) {
+        let mut loops = JoinSet::new();
+        for listener in listeners {
+            loops.spawn(self.clone().accept(listener, service.clone()));
+        }
+        loops.join_all().await;
+        self.none_open().await;
+    }
+
+    async fn accept<S: Service>(self, listener: TcpListener, service: S) {
+        let mut shutdown = self.shutdown.subscribe();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.next(&listener) => accepted,
+                _ = shutdown.wait_for(|down| *down) => return,
+            };
+            match accepted {
+                Ok(connection) => {
+                    tokio::spawn(connection.serve(service.clone()));
+                }
+                Err(error) => pause(&error).await,
+            }
+        }
+    }
+
+    async fn next(&self, listener: &TcpListener) -> io::Result<Connection> {
+        let (stream, peer) = listener.accept().await?;
+        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(io::Error::other)?;
+        // Without it, small answers wait for the peer's delayed acknowledgement: 40 ms.
+        stream.set_nodelay(true)?;
+        Ok(Connection::new(stream, peer.ip(), permit, self.open(), self.shutdown.subscribe()))
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Keeps the loop from spinning on an error that lasts, such as too many open files.
+async fn pause(error: &io::Error) {
+    let gone =
+        matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
+    if gone || error.kind() == io::ErrorKind::InvalidInput {
+        debug!(%error, "a connection was gone before it was accepted");
+        return;
+    }
+    warn!(%error, "cannot accept connections; trying again");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}

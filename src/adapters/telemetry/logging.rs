@@ -1,0 +1,225 @@
+//! Logs: one line an event, on standard error. Standard output belongs to the console destination.
+
+use std::fmt::{self, Debug, Write};
+use std::io::{self, IsTerminal};
+
+use tracing::field::Field;
+use tracing::level_filters::LevelFilter;
+use tracing::{Dispatch, Level, dispatcher};
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// The least important level that is logged.
+    pub level: Level,
+}
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Escapes control characters.
+struct Escaping<'a, 'w>(&'a mut Writer<'w>);
+
+/// Logs from now on, for the rest of the process; only the first call has an effect.
+///
+/// Events of the crates below are logged from WARN up only: their details hold headers, and so
+/// secrets. Records of the `log` crate, which rustls writes, are not logged at all.
+pub fn init(settings: &LogSettings) {
+    let stderr = io::stderr as fn() -> io::Stderr;
+    // The second of two receivers in a process, which only tests have, keeps the first one's logs.
+    let _ = dispatcher::set_global_default(dispatch(settings, stderr, io::stderr().is_terminal()));
+}
+
+fn dispatch<W>(settings: &LogSettings, writer: W, is_terminal: bool) -> Dispatch
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let registry = Registry::default().with(filter(settings.level));
+    // A line that cannot be written is lost: reporting that on standard error would panic.
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
+    match settings.format {
+        LogFormat::Text => {
+            let fields = debug_fn(text_field).delimited(" ");
+            let lines = lines.with_target(false).fmt_fields(fields);
+            // Left alone it has colours, unless NO_COLOR is set.
+            let lines = if is_terminal { lines } else { lines.with_ansi(false) };
+            registry.with(lines).into()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_current_span(false);
+            registry.with(lines).into()
+        }
+    }
+}
+
+fn filter(level: Level) -> Targets {
+    let level = LevelFilter::from_level(level);
+    Targets::new()
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_default(level.min(LevelFilter::WARN))
+}
+
+/// Writes one field of a text line. Characters that would begin a new line or steer a terminal are
+/// escaped: a peer may have sent them.
+fn text_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{}=", field.name())?;
+    }
+    write!(Escaping(writer), "{value:?}")
+}
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|character| {
+            if character.is_control() {
+                write!(self.0, "{}", character.escape_default())
+            } else {
+                self.0.write_char(character)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Sink {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    fn logged(format: LogFormat, level: Level, is_terminal: bool, events: fn()) -> String {
+        let sink = Sink::default();
+        let settings = LogSettings { format, level };
+        dispatcher::with_default(&dispatch(&settings, sink.clone(), is_terminal), events);
+        String::from_utf8(sink.0.lock().clone()).unwrap()
+    }
+
+    fn each_level_of_ours_and_of_another_crate() {
+        tracing::error!("our-error");
+        tracing::warn!("our-warn");
+        tracing::info!("our-info");
+        tracing::debug!("our-debug");
+        tracing::trace!("our-trace");
+        tracing::error!(target: "h2::proto", "their-error");
+        tracing::warn!(target: "h2::proto", "their-warn");
+        tracing::info!(target: "h2::proto", "their-info");
+        tracing::trace!(target: "h2::proto", "their-trace");
+    }
+
+    #[test]
+    fn a_text_line_ends_with_level_message_and_fields() {
+        let text = logged(LogFormat::Text, Level::INFO, false, || {
+            tracing::info!(spans = 3, reason = "overflow", "spans dropped");
+        });
+
+        assert!(text.ends_with("Z  INFO spans dropped spans=3 reason=\"overflow\"\n"), "{text}");
+    }
+
+    #[test]
+    fn a_text_line_has_colours_on_a_terminal_only() {
+        let events: fn() = || tracing::info!("hello");
+
+        assert!(!logged(LogFormat::Text, Level::INFO, false, events).contains('\x1b'));
+        if std::env::var_os("NO_COLOR").is_none() {
+            assert!(logged(LogFormat::Text, Level::INFO, true, events).contains('\x1b'));
+        }
+    }
+
+    #[test]
+    fn a_json_line_is_one_object_with_the_fields_at_its_top() {
+        let text = logged(LogFormat::Json, Level::INFO, true, || {
+            tracing::warn!(spans = 3, "spans\ndropped");
+        });
+
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(object["level"], "WARN");
+        assert_eq!(object["message"], "spans\ndropped");
+        assert_eq!(object["spans"], 3);
+        assert!(object["timestamp"].as_str().unwrap().ends_with('Z'));
+        assert_eq!(text.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn levels_below_the_chosen_one_are_not_logged() {
+        let text =
+            logged(LogFormat::Text, Level::INFO, false, each_level_of_ours_and_of_another_crate);
+
+        assert!(text.contains("our-error") && text.contains("our-warn"), "{text}");
+        assert!(text.contains("our-info"), "{text}");
+        assert!(!text.contains("our-debug") && !text.contains("our-trace"), "{text}");
+    }
+
+    #[test]
+    fn other_crates_are_logged_from_warn_up_whatever_the_level() {
+        let text =
+            logged(LogFormat::Text, Level::TRACE, false, each_level_of_ours_and_of_another_crate);
+
+        assert!(text.contains("our-trace"), "{text}");
+        assert!(text.contains("their-error") && text.contains("their-warn"), "{text}");
+        assert!(!text.contains("their-info") && !text.contains("their-trace"), "{text}");
+    }
+
+    #[test]
+    fn other_crates_are_held_to_a_stricter_level_too() {
+        let text =
+            logged(LogFormat::Json, Level::ERROR, false, each_level_of_ours_and_of_another_crate);
+
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("our-error") && text.contains("their-error"), "{text}");
+    }
+
+    #[test]
+    fn a_line_break_from_a_peer_does_not_begin_a_line() {
+        let text = logged(LogFormat::Text, Level::INFO, false, || {
+            tracing::warn!(answer = %"no\r\n2024-01-01 INFO forged", "send failed");
+        });
+
+        assert!(text.ends_with("answer=no\\r\\n2024-01-01 INFO forged\n"), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn an_escape_sequence_from_a_peer_does_not_reach_a_terminal() {
+        let text = logged(LogFormat::Text, Level::INFO, false, || {
+            tracing::warn!(answer = %"\x1b[2J", "send failed");
+        });
+
+        assert!(text.ends_with("answer=\\u{1b}[2J\n"), "{text}");
+    }
+}

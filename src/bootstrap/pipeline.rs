@@ -1,0 +1,83 @@
+//! From the door to the destination: the parts of the data path, joined.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tracing::error;
+
+use super::settings::Settings;
+use crate::adapters::clock::SystemClock;
+use crate::adapters::messaging::destination::AnyDestination;
+use crate::adapters::messaging::wire::WireCutter;
+use crate::adapters::storage::memory::MemoryStore;
+use crate::adapters::telemetry::metrics::Metrics;
+use crate::application::buffer_management::TraceBuffer;
+use crate::application::drain::Forwarding;
+use crate::application::forward::ForwardTraces;
+use crate::application::receive::ReceiveTraces;
+
+pub(super) type Buffer = TraceBuffer<MemoryStore, SystemClock>;
+type Forwarder = ForwardTraces<Buffer, AnyDestination, WireCutter, Metrics, SystemClock>;
+
+/// The data path of one receiver.
+pub(super) struct Pipeline {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) receiver: Arc<ReceiveTraces<Buffer, Metrics, SystemClock>>,
+    forwarder: Arc<Forwarder>,
+}
+
+/// The running workers of the forwarder.
+pub(super) struct Workers {
+    forwarder: Arc<Forwarder>,
+    tasks: JoinSet<()>,
+}
+
+impl Pipeline {
+    pub(super) fn build(settings: &Settings) -> Self {
+        let clock = SystemClock::new();
+        let store = MemoryStore::new(settings.limits.max_bytes.get());
+        let buffer = Arc::new(TraceBuffer::new(settings.limits, settings.overflow, store, clock));
+        let metrics = Arc::new(Metrics::new());
+        let receiver = Arc::new(ReceiveTraces::new(buffer.clone(), metrics.clone(), clock));
+        let forwarder = Arc::new(ForwardTraces::new(
+            buffer.clone(),
+            AnyDestination::from_settings(settings.destination.as_ref()),
+            WireCutter,
+            metrics.clone(),
+            clock,
+            settings.batch,
+            || fastrand::u64(..),
+        ));
+        Self { buffer, metrics, receiver, forwarder }
+    }
+
+    /// Starts as many workers as batches may be in flight.
+    pub(super) fn forward(&self, concurrency: NonZeroUsize) -> Workers {
+        let mut tasks = JoinSet::new();
+        for _ in 0..concurrency.get() {
+            let forwarder = Arc::clone(&self.forwarder);
+            tasks.spawn(async move { forwarder.run().await });
+        }
+        Workers { forwarder: Arc::clone(&self.forwarder), tasks }
+    }
+}
+
+impl Forwarding for Workers {
+    fn hurry(&self) {
+        self.forwarder.hurry();
+    }
+
+    fn stop(&self) {
+        self.forwarder.stop();
+    }
+
+    async fn ended(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                error!(%error, "a forwarding worker ended by a fault; please report it");
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Mistakes that lie between settings; single values are tried in `cli::tests`.
+
+use super::super::tests::{mistakes, settings};
+
+const TLS: &str = "--endpoint=https://collector";
+
+#[test]
+fn a_client_certificate_without_a_key_names_the_key() {
+    assert_eq!(
+        mistakes(&[TLS, "--client-certificate-file=/c"], &[]),
+        ["TRACEBUFFER_CLIENT_KEY_FILE unset must be set with CLIENT_CERTIFICATE_FILE"]
+    );
+}
+
+#[test]
+fn a_client_key_without_a_certificate_names_the_certificate() {
+    assert_eq!(
+        mistakes(&[TLS, "--client-key-file=/k"], &[]),
+        ["TRACEBUFFER_CLIENT_CERTIFICATE_FILE unset must be set with CLIENT_KEY_FILE"]
+    );
+}
+
+#[test]
+fn a_client_certificate_with_its_key_is_taken() {
+    let flags = [TLS, "--client-certificate-file=/c", "--client-key-file=/k"];
+
+    assert!(settings(&flags, &[]).destination.is_some());
+}
+
+#[test]
+fn each_tls_file_is_refused_for_an_unencrypted_endpoint() {
+    let flags = [
+        "--endpoint=http://collector",
+        "--ca-file=/a",
+        "--client-certificate-file=/c",
+        "--client-key-file=/k",
+    ];
+
+    let why = "must be unset, or ENDPOINT begin with https://";
+    assert_eq!(
+        mistakes(&flags, &[]),
+        [
+            format!("--ca-file \"/a\" {why}"),
+            format!("--client-certificate-file \"/c\" {why}"),
+            format!("--client-key-file \"/k\" {why}"),
+        ]
+    );
+}
+
+#[test]
+fn a_grpc_endpoint_with_a_path_is_refused_beside_other_mistakes() {
+    let found = mistakes(&["--endpoint=http://collector/v1/traces", "--ca-file=/a"], &[]);
+
+    let why = "must have no path with protocol grpc (with http it may)";
+    assert_eq!(
+        found,
+        [
+            format!("--endpoint \"http://collector/v1/traces\" {why}"),
+            "--ca-file \"/a\" must be unset, or ENDPOINT begin with https://".into(),
+        ]
+    );
+}
+
+#[test]
+fn a_destination_that_is_this_receiver_is_refused() {
+    for endpoint in [
+        "http://localhost",
+        "http://LOCALHOST.:4317",
+        "http://pod.localhost:4318",
+        "http://127.0.0.1:4317",
+        "http://127.8.8.8:4318",
+        "http://0.0.0.0:4317",
+        "http://[::1]:4317",
+        "https://[::]:4318",
+        "http://[::ffff:127.0.0.1]:4317",
+    ] {
+        let found = mistakes(&["--endpoint", endpoint], &[]);
+        let start = format!("--endpoint \"{endpoint}\" must not be this receiver, which is at ");
+        assert!(found.len() == 1 && found[0].starts_with(&start), "{found:?}");
+    }
+}
+
+#[test]
+fn a_destination_that_is_this_receiver_is_named_beside_mistakes_of_other_settings() {
+    let flags =
+        ["--endpoint=http://[::1]:9", "--http-addr=[::1]:9", "--grpc-addr=x", "--timeout=x"];
+
+    let found = mistakes(&flags, &[]);
+
+    let named: Vec<_> = found.iter().filter_map(|m| m.split(' ').next()).collect();
+    assert_eq!(named, ["--endpoint", "--timeout", "--grpc-addr"]);
+}
+
+#[test]
+fn a_destination_at_an_address_listened_on_is_refused() {
+    let flags = ["--endpoint=http://10.0.0.1:5000", "--http-addr=10.0.0.1:5000"];
+
+    assert_eq!(
+        mistakes(&flags, &[]),
+        ["--endpoint \"http://10.0.0.1:5000\" must not be this receiver, which is at HTTP_ADDR"]
+    );
+}
+
+#[test]
+fn a_destination_on_another_port_or_host_is_taken() {
+    for endpoint in [
+        "http://localhost:14317",
+        "http://127.0.0.1:9999",
+        "http://10.0.0.1:4317",
+        "http://localhost.example:4317",
+        "http://notlocalhost:4317",
+    ] {
+        assert!(settings(&["--endpoint", endpoint], &[]).destination.is_some(), "{endpoint}");
+    }
+}
+
+#[test]
+fn a_port_in_two_settings_is_refused_where_it_comes_second() {
+    assert_eq!(
+        mistakes(&["--admin-addr=10.0.0.1:4318"], &[]),
+        ["--admin-addr \"10.0.0.1:4318\" must not use a port twice; HTTP_ADDR has 127.0.0.1:4318"]
+    );
+    assert_eq!(
+        mistakes(&[], &[("TRACEBUFFER_GRPC_ADDR", "0.0.0.0:4318")]),
+        [
+            "TRACEBUFFER_HTTP_ADDR \"127.0.0.1:4318,[::1]:4318\" (default) must not use a port twice; \
+         GRPC_ADDR has 0.0.0.0:4318"
+        ]
+    );
+}
+
+#[test]
+fn addresses_of_one_setting_that_overlap_are_refused() {
+    for list in ["127.0.0.1:1,127.0.0.1:1", "0.0.0.0:1,127.0.0.1:1", "[::1]:1,[::]:1"] {
+        let found = mistakes(&["--grpc-addr", list], &[]);
+        assert!(found.len() == 1 && found[0].contains("must not use a port twice"), "{found:?}");
+    }
+}
+
+#[test]
+fn listeners_may_share_a_host_a_port_across_families_and_port_zero() {
+    for list in ["127.0.0.1:1,127.0.0.1:2", "0.0.0.0:1,[::]:1", "127.0.0.1:0,127.0.0.1:0"] {
+        assert_eq!(settings(&["--grpc-addr", list], &[]).listen.grpc.len(), 2);
+    }
+    let flags = ["--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0"];
+    assert_eq!(settings(&flags, &[]).listen.admin.len(), 1);
+}
+
+#[test]
+fn the_default_request_bound_gives_way_to_a_smaller_buffer() {
+    let settings = settings(&["--max-bytes=1Mi"], &[]);
+
+    assert_eq!(settings.listen.max_request_bytes, 1 << 20);
+}
+
+#[test]
+fn a_request_bound_above_the_buffer_is_refused_when_it_was_asked_for() {
+    assert_eq!(
+        mistakes(&["--max-bytes=1Mi", "--max-request-bytes=2Mi"], &[]),
+        ["--max-request-bytes \"2Mi\" must be at most MAX_BYTES, which is 1Mi"]
+    );
+    let equal = settings(&["--max-bytes=1Mi", "--max-request-bytes=1Mi"], &[]);
+    assert_eq!(equal.listen.max_request_bytes, 1 << 20);
+}

@@ -1,0 +1,128 @@
+//! From single values to [`Settings`]: everything is read first, so that every mistake is noted,
+//! then put together.
+
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+
+use super::checks::{self, Listeners};
+use super::input::{Input, Refused};
+use super::table as t;
+use super::units::ByteSize;
+use crate::adapters::messaging::destination::config::DestinationSettings;
+use crate::adapters::telemetry::logging::LogSettings;
+use crate::bootstrap::settings::{ListenSettings, Settings};
+use crate::domain::limits::{BatchLimits, Limits};
+
+/// Reads all settings.
+pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
+    let listeners = listeners(input);
+    let destination = destination(input, &listeners);
+    let limits = limits(input);
+    let overflow = input.read(&t::OVERFLOW);
+    let batch = batch(input);
+    let concurrency = input.read(&t::CONCURRENCY);
+    let max_request_bytes = max_request_bytes(input, limits.as_ref().ok());
+    let drain_timeout = input.read(&t::DRAIN_TIMEOUT);
+    let log = log(input);
+    let workers = input.read(&t::WORKERS);
+    Ok(Settings {
+        destination: destination?,
+        limits: limits?,
+        overflow: overflow?,
+        batch: batch?,
+        concurrency: size(concurrency?),
+        listen: ListenSettings {
+            grpc: listeners.grpc?,
+            http: listeners.http?,
+            admin: listeners.admin?,
+            max_request_bytes: max_request_bytes?,
+        },
+        drain_timeout: drain_timeout?,
+        log: log?,
+        workers: size(workers?),
+    })
+}
+
+fn listeners(input: &mut Input<'_>) -> Listeners {
+    let listeners = Listeners {
+        grpc: input.read(&t::GRPC_ADDR),
+        http: input.read(&t::HTTP_ADDR),
+        admin: input.read(&t::ADMIN_ADDR),
+    };
+    checks::listeners_are_apart(input, &listeners);
+    listeners
+}
+
+fn destination(
+    input: &mut Input<'_>,
+    listeners: &Listeners,
+) -> Result<Option<DestinationSettings>, Refused> {
+    let url = input.read(&t::ENDPOINT);
+    let protocol = input.read(&t::PROTOCOL);
+    let compression = input.read(&t::COMPRESSION);
+    let headers = input.read(&t::HEADERS);
+    let headers_file = input.read(&t::HEADERS_FILE);
+    let ca_file = input.read(&t::CA_FILE);
+    let client_certificate_file = input.read(&t::CLIENT_CERTIFICATE_FILE);
+    let client_key_file = input.read(&t::CLIENT_KEY_FILE);
+    let timeout = input.read(&t::TIMEOUT);
+    checks::client_identity_is_whole(input);
+    let Some(url) = url? else { return Ok(None) };
+    if !url.tls {
+        checks::no_file_is_for_tls(input);
+    }
+    let protocol = protocol?;
+    let endpoint = url.endpoint(protocol).map_err(|why| input.refuse(&t::ENDPOINT, why))?;
+    checks::endpoint_is_elsewhere(input, &endpoint, listeners);
+    Ok(Some(DestinationSettings {
+        endpoint,
+        protocol,
+        compression: compression?,
+        headers: headers?,
+        headers_file: headers_file?,
+        ca_file: ca_file?,
+        client_certificate_file: client_certificate_file?,
+        client_key_file: client_key_file?,
+        timeout: timeout?,
+    }))
+}
+
+fn limits(input: &mut Input<'_>) -> Result<Limits, Refused> {
+    let max_spans = input.read(&t::MAX_SPANS);
+    let max_bytes = input.read(&t::MAX_BYTES);
+    let max_age = input.read(&t::MAX_AGE);
+    Ok(Limits { max_spans: max_spans?.into(), max_bytes: max_bytes?, max_age: max_age? })
+}
+
+fn batch(input: &mut Input<'_>) -> Result<BatchLimits, Refused> {
+    let max_spans = input.read(&t::BATCH_MAX_SPANS);
+    let max_bytes = input.read(&t::BATCH_MAX_BYTES);
+    let linger = input.read(&t::LINGER);
+    Ok(BatchLimits {
+        max_spans: max_spans?.get().into(),
+        max_bytes: max_bytes?.get(),
+        max_records: usize::MAX,
+        linger: linger?,
+    })
+}
+
+/// Reads the bound of a request. The default gives way to a smaller buffer; a bound that was asked
+/// for does not, since it cannot be met.
+fn max_request_bytes(input: &mut Input<'_>, limits: Option<&Limits>) -> Result<usize, Refused> {
+    let asked = input.read(&t::MAX_REQUEST_BYTES)?;
+    let most = limits.map_or(NonZeroU64::MAX, |limits| limits.max_bytes);
+    if asked > most && input.is_set(&t::MAX_REQUEST_BYTES) {
+        let why = format!("must be at most MAX_BYTES, which is {}", ByteSize(most.get()));
+        return Err(input.refuse(&t::MAX_REQUEST_BYTES, why));
+    }
+    Ok(usize::try_from(asked.min(most).get()).unwrap_or(usize::MAX))
+}
+
+fn log(input: &mut Input<'_>) -> Result<LogSettings, Refused> {
+    let format = input.read(&t::LOG_FORMAT);
+    let level = input.read(&t::LOG_LEVEL);
+    Ok(LogSettings { format: format?, level: level? })
+}
+
+fn size(number: NonZeroU32) -> NonZeroUsize {
+    NonZeroUsize::try_from(number).unwrap_or(NonZeroUsize::MAX)
+}

@@ -1,0 +1,256 @@
+//! The kinds of values a setting can have: how each is read, and what it allows.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::units::{ByteSize, Milliseconds, UnitError};
+use crate::adapters::messaging::destination::headers::{HeaderError, Headers, parse_header_list};
+
+/// Most addresses one setting may list.
+const MAX_ADDRESSES: usize = 16;
+
+/// One kind of value.
+pub(super) trait Kind: Sync {
+    /// What a valid text is read as.
+    type Value;
+
+    /// Whether the text must never be shown.
+    const SECRET: bool = false;
+
+    /// Names the value in a synopsis.
+    fn value_name(&self) -> String;
+
+    /// Says what is allowed, to complete "must be …".
+    fn allowed(&self) -> String;
+
+    /// Reads a trimmed text.
+    fn parse(&self, text: &str) -> Result<Self::Value, Refusal>;
+}
+
+/// Why a text is not a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is not what is allowed; there is no more to say.
+    NotAllowed,
+    /// The same, and this is the reason. No part of a secret.
+    Because(String),
+}
+
+/// A value that may be absent, which an empty text says.
+pub(super) struct Optional<K>(pub(super) K);
+
+/// A whole number.
+pub(super) struct Count {
+    pub(super) min: u32,
+    pub(super) max: u32,
+}
+
+/// A number of bytes, never 0.
+pub(super) struct Size {
+    pub(super) min: u64,
+    pub(super) max: u64,
+}
+
+/// A length of time, bounded in milliseconds.
+pub(super) struct Time {
+    pub(super) min: u64,
+    pub(super) max: u64,
+}
+
+/// One of some words.
+pub(super) struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
+
+/// A path, which is not looked at.
+pub(super) struct File;
+
+/// Socket addresses, at least one.
+pub(super) struct Addresses;
+
+/// HTTP headers, perhaps none.
+pub(super) struct HeaderList;
+
+impl Refusal {
+    /// Refuses for `reason`, which holds no part of a secret.
+    pub(super) fn because(reason: impl Into<String>) -> Self {
+        Self::Because(reason.into())
+    }
+}
+
+impl From<UnitError> for Refusal {
+    fn from(error: UnitError) -> Self {
+        Self::Because(error.to_string())
+    }
+}
+
+impl From<HeaderError> for Refusal {
+    fn from(error: HeaderError) -> Self {
+        Self::Because(error.to_string())
+    }
+}
+
+impl<K: Kind> Kind for Optional<K> {
+    type Value = Option<K::Value>;
+
+    const SECRET: bool = K::SECRET;
+
+    fn value_name(&self) -> String {
+        self.0.value_name()
+    }
+
+    fn allowed(&self) -> String {
+        self.0.allowed()
+    }
+
+    fn parse(&self, text: &str) -> Result<Self::Value, Refusal> {
+        if text.is_empty() { Ok(None) } else { self.0.parse(text).map(Some) }
+    }
+}
+
+impl Kind for Count {
+    type Value = NonZeroU32;
+
+    fn value_name(&self) -> String {
+        "NUMBER".into()
+    }
+
+    fn allowed(&self) -> String {
+        format!("a whole number from {} to {}", self.min, self.max)
+    }
+
+    fn parse(&self, text: &str) -> Result<NonZeroU32, Refusal> {
+        let number = text.parse::<NonZeroU32>().map_err(|_| Refusal::NotAllowed)?;
+        within(number.get(), self.min, self.max)?;
+        Ok(number)
+    }
+}
+
+impl Kind for Size {
+    type Value = NonZeroU64;
+
+    fn value_name(&self) -> String {
+        "SIZE".into()
+    }
+
+    fn allowed(&self) -> String {
+        let (min, max) = (ByteSize(self.min), ByteSize(self.max));
+        format!("a size from {min} to {max}, such as 32Mi, 64MB or 1048576")
+    }
+
+    fn parse(&self, text: &str) -> Result<NonZeroU64, Refusal> {
+        let ByteSize(bytes) = text.parse()?;
+        within(bytes, self.min, self.max)?;
+        NonZeroU64::new(bytes).ok_or(Refusal::NotAllowed)
+    }
+}
+
+impl Kind for Time {
+    type Value = Duration;
+
+    fn value_name(&self) -> String {
+        "DURATION".into()
+    }
+
+    fn allowed(&self) -> String {
+        let (min, max) = (Milliseconds(self.min), Milliseconds(self.max));
+        format!("a duration from {min} to {max}")
+    }
+
+    fn parse(&self, text: &str) -> Result<Duration, Refusal> {
+        let time: Milliseconds = text.parse()?;
+        within(time.0, self.min, self.max)?;
+        Ok(time.duration())
+    }
+}
+
+impl<T: Copy + Sync> Kind for Choice<T> {
+    type Value = T;
+
+    fn value_name(&self) -> String {
+        self.words().join("|")
+    }
+
+    fn allowed(&self) -> String {
+        match self.words().split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => String::new(),
+        }
+    }
+
+    fn parse(&self, text: &str) -> Result<T, Refusal> {
+        let known = self.0.iter().find(|(word, _)| *word == text);
+        known.map(|(_, value)| *value).ok_or(Refusal::NotAllowed)
+    }
+}
+
+impl<T> Choice<T> {
+    fn words(&self) -> Vec<&'static str> {
+        self.0.iter().map(|(word, _)| *word).collect()
+    }
+}
+
+impl Kind for File {
+    type Value = PathBuf;
+
+    fn value_name(&self) -> String {
+        "PATH".into()
+    }
+
+    fn allowed(&self) -> String {
+        "a path".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<PathBuf, Refusal> {
+        Ok(text.into())
+    }
+}
+
+impl Kind for Addresses {
+    type Value = Vec<SocketAddr>;
+
+    fn value_name(&self) -> String {
+        "ADDRESS,…".into()
+    }
+
+    fn allowed(&self) -> String {
+        format!("1 to {MAX_ADDRESSES} IP addresses with ports, such as 127.0.0.1:4317,[::1]:4317")
+    }
+
+    fn parse(&self, text: &str) -> Result<Vec<SocketAddr>, Refusal> {
+        let addresses =
+            text.split(',').map(|part| address(part.trim())).collect::<Result<Vec<_>, _>>()?;
+        within(addresses.len(), 1, MAX_ADDRESSES)?;
+        Ok(addresses)
+    }
+}
+
+impl Kind for HeaderList {
+    type Value = Headers;
+
+    const SECRET: bool = true;
+
+    fn value_name(&self) -> String {
+        "NAME=VALUE,…".into()
+    }
+
+    fn allowed(&self) -> String {
+        "HTTP headers as name=value,name2=value2, values percent-encoded".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<Headers, Refusal> {
+        Ok(parse_header_list(text)?)
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, Refusal> {
+    text.parse().map_err(|_| Refusal::because(format!("{text:?} is no IP address with a port")))
+}
+
+fn within<N: Copy + PartialOrd>(number: N, min: N, max: N) -> Result<(), Refusal> {
+    if (min..=max).contains(&number) { Ok(()) } else { Err(Refusal::NotAllowed) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the README's
+//! table all come from here.
+
+use tracing::Level;
+
+use super::kinds::{Addresses, Choice, Count, File, HeaderList, Kind, Optional, Size, Time};
+use super::url::ServerUrl;
+use crate::adapters::messaging::destination::config::{Compression, Protocol};
+use crate::adapters::telemetry::logging::LogFormat;
+use crate::domain::limits::OverflowPolicy;
+
+const KI: u64 = 1 << 10;
+const MI: u64 = 1 << 20;
+const GI: u64 = 1 << 30;
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// One setting.
+pub(super) struct Setting<K> {
+    name: &'static str,
+    group: Group,
+    default: &'static str,
+    meaning: &'static str,
+    pub(super) kind: K,
+}
+
+/// What a setting is about; the headings of the help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    Destination,
+    Buffer,
+    Sending,
+    Listening,
+    Process,
+}
+
+/// A setting, whatever its kind.
+pub(super) trait Described: Sync {
+    /// Returns the name without a prefix, such as `MAX_SPANS`.
+    fn name(&self) -> &'static str;
+
+    /// Returns what the setting is about.
+    fn group(&self) -> Group;
+
+    /// Returns the text that stands for an unset one; empty for none.
+    fn default(&self) -> &'static str;
+
+    /// Returns one line on what it does.
+    fn meaning(&self) -> &'static str;
+
+    /// Returns the placeholder of its value.
+    fn value_name(&self) -> String;
+
+    /// Says what is allowed, to complete "must be …".
+    fn allowed(&self) -> String;
+
+    /// Returns whether its value must never be shown.
+    fn is_secret(&self) -> bool;
+
+    /// Returns the environment variable.
+    fn variable(&self) -> String {
+        format!("TRACEBUFFER_{}", self.name())
+    }
+
+    /// Returns the flag without its dashes.
+    fn flag(&self) -> String {
+        self.name().to_ascii_lowercase().replace('_', "-")
+    }
+}
+
+macro_rules! settings {
+    ($($name:ident in $group:ident: $kind:ty = $value:expr, default $default:literal,
+        $meaning:literal;)*) => {
+        $(pub(super) static $name: Setting<$kind> = Setting {
+            name: stringify!($name),
+            group: Group::$group,
+            default: $default,
+            meaning: $meaning,
+            kind: $value,
+        };)*
+
+        /// All of them, in the order they are shown.
+        pub(super) static ALL: &[&dyn Described] = &[$(&$name),*];
+    };
+}
+
+settings! {
+    ENDPOINT in Destination: Optional<ServerUrl> = Optional(ServerUrl), default "",
+        "Where traces are sent; unset prints them to the console";
+    PROTOCOL in Destination: Choice<Protocol> = Choice(&[
+            ("grpc", Protocol::Grpc), ("http", Protocol::Http), ("http/protobuf", Protocol::Http),
+        ]), default "grpc",
+        "Transport to the destination: OTLP/gRPC, or OTLP/HTTP with protobuf";
+    COMPRESSION in Destination: Choice<Compression> = Choice(&[
+            ("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd),
+        ]), default "none",
+        "How requests are compressed";
+    HEADERS in Destination: HeaderList = HeaderList, default "",
+        "Headers added to every request; others can see a flag, so prefer a file";
+    HEADERS_FILE in Destination: Optional<File> = Optional(File), default "",
+        "File of more headers, one name=value or name: value a line; read again when it changes";
+    CA_FILE in Destination: Optional<File> = Optional(File), default "",
+        "PEM file of the authorities to trust instead of the built-in ones";
+    CLIENT_CERTIFICATE_FILE in Destination: Optional<File> = Optional(File), default "",
+        "PEM file of the certificate shown to the destination";
+    CLIENT_KEY_FILE in Destination: Optional<File> = Optional(File), default "",
+        "PEM file of that certificate's private key";
+    TIMEOUT in Destination: Time = Time { min: 100, max: 5 * MINUTE }, default "10s",
+        "Longest wait for one answer, connecting included";
+
+    MAX_SPANS in Buffer: Count = Count { min: 1, max: 1_000_000_000 }, default "50000",
+        "Most spans held";
+    MAX_BYTES in Buffer: Size = Size { min: 64 * KI, max: 64 * GI }, default "32Mi",
+        "Most memory held by spans";
+    MAX_AGE in Buffer: Optional<Time> = Optional(Time { min: 100, max: 720 * HOUR }), default "",
+        "Age at which a span is dropped unsent; unset keeps it until room is needed";
+    OVERFLOW in Buffer: Choice<OverflowPolicy> = Choice(&[
+            ("drop-oldest", OverflowPolicy::DropOldest), ("reject", OverflowPolicy::Reject),
+        ]), default "drop-oldest",
+        "What a full buffer does with new spans: drop the oldest for them, or refuse them";
+
+    BATCH_MAX_SPANS in Sending: Count = Count { min: 1, max: 1_000_000 }, default "8192",
+        "Most spans in one request; never more than a quarter of MAX_SPANS";
+    BATCH_MAX_BYTES in Sending: Size = Size { min: KI, max: 64 * MI }, default "3.5Mi",
+        "Largest request, uncompressed; never more than a quarter of MAX_BYTES";
+    LINGER in Sending: Time = Time { min: 0, max: MINUTE }, default "200ms",
+        "How long a span waits for others to share its request";
+    CONCURRENCY in Sending: Count = Count { min: 1, max: 64 }, default "1",
+        "Requests on their way at the same time; more than 1 gives up their order";
+
+    GRPC_ADDR in Listening: Addresses = Addresses, default "127.0.0.1:4317,[::1]:4317",
+        "Where traces are received, usually over gRPC; HTTP is understood too";
+    HTTP_ADDR in Listening: Addresses = Addresses, default "127.0.0.1:4318,[::1]:4318",
+        "Where traces are received, usually over HTTP; gRPC is understood too";
+    ADMIN_ADDR in Listening: Addresses = Addresses, default "127.0.0.1:9417",
+        "Where health, metrics and the state of the buffer are shown";
+    MAX_REQUEST_BYTES in Listening: Size = Size { min: KI, max: 64 * MI }, default "4Mi",
+        "Largest request received, decompressed; never more than MAX_BYTES";
+
+    DRAIN_TIMEOUT in Process: Time = Time { min: 0, max: HOUR }, default "25s",
+        "Longest time to send what is left after the signal to stop";
+    LOG_FORMAT in Process: Choice<LogFormat> = Choice(&[
+            ("text", LogFormat::Text), ("json", LogFormat::Json),
+        ]), default "text",
+        "How log lines look";
+    LOG_LEVEL in Process: Choice<Level> = Choice(&[
+            ("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO),
+            ("debug", Level::DEBUG), ("trace", Level::TRACE),
+        ]), default "info",
+        "The least important events that are logged";
+    WORKERS in Process: Count = Count { min: 1, max: 64 }, default "1",
+        "Threads that do the work";
+}
+
+impl Group {
+    /// Returns the heading.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Destination => "Destination",
+            Self::Buffer => "Buffer",
+            Self::Sending => "Sending",
+            Self::Listening => "Listening",
+            Self::Process => "Process",
+        }
+    }
+}
+
+impl<K: Kind> Described for Setting<K> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn group(&self) -> Group {
+        self.group
+    }
+
+    fn default(&self) -> &'static str {
+        self.default
+    }
+
+    fn meaning(&self) -> &'static str {
+        self.meaning
+    }
+
+    fn value_name(&self) -> String {
+        self.kind.value_name()
+    }
+
+    fn allowed(&self) -> String {
+        self.kind.allowed()
+    }
+
+    fn is_secret(&self) -> bool {
+        K::SECRET
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_gives_the_variable_and_the_flag() {
+        assert_eq!(MAX_SPANS.variable(), "TRACEBUFFER_MAX_SPANS");
+        assert_eq!(MAX_SPANS.flag(), "max-spans");
+    }
+
+    #[test]
+    fn no_variable_has_a_name_that_a_kubernetes_service_can_put_into_a_pod() {
+        // A Service `tracebuffer-x` makes TRACEBUFFER_X_PORT, …_PORT_80_TCP_ADDR, …_SERVICE_HOST.
+        for setting in ALL {
+            let name = setting.variable();
+            assert!(!name.ends_with("_PORT"), "{name}");
+            assert!(!name.contains("_PORT_"), "{name}");
+            assert!(!name.contains("_SERVICE_"), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_headers_are_secret() {
+        let secret: Vec<_> =
+            ALL.iter().filter(|setting| setting.is_secret()).map(|s| s.name()).collect();
+
+        assert_eq!(secret, ["HEADERS"]);
+    }
+
+    #[test]
+    fn settings_of_one_group_stand_together() {
+        let mut groups: Vec<_> = ALL.iter().map(|setting| setting.group().title()).collect();
+        groups.dedup();
+
+        assert_eq!(groups, ["Destination", "Buffer", "Sending", "Listening", "Process"]);
+    }
+}

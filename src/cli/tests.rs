@@ -1,0 +1,348 @@
+//! From arguments and an environment to settings, and to mistakes.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::table::ALL;
+use super::{Invocation, Mistakes, Stop, document};
+use crate::adapters::messaging::destination::config::{
+    Compression, DestinationSettings, Endpoint, Protocol,
+};
+use crate::adapters::messaging::destination::headers::{Headers, parse_header_list};
+use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
+use crate::bootstrap::settings::{ListenSettings, Settings};
+use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+
+/// For each setting a value that is neither its default nor in the way of another one.
+const OTHERS: [(&str, &str); 25] = [
+    ("ENDPOINT", "https://traces.example:443/in"),
+    ("PROTOCOL", "http/protobuf"),
+    ("COMPRESSION", "zstd"),
+    ("HEADERS", "authorization=Bearer%20x"),
+    ("HEADERS_FILE", "/run/headers"),
+    ("CA_FILE", "/run/ca.pem"),
+    ("CLIENT_CERTIFICATE_FILE", "/run/client.pem"),
+    ("CLIENT_KEY_FILE", "/run/client.key"),
+    ("TIMEOUT", "3s"),
+    ("MAX_SPANS", "7"),
+    ("MAX_BYTES", "64MB"),
+    ("MAX_AGE", "1h30m"),
+    ("OVERFLOW", "reject"),
+    ("BATCH_MAX_SPANS", "5"),
+    ("BATCH_MAX_BYTES", "1Mi"),
+    ("LINGER", "0s"),
+    ("CONCURRENCY", "4"),
+    ("GRPC_ADDR", "0.0.0.0:5317"),
+    ("HTTP_ADDR", "[::]:5318"),
+    ("ADMIN_ADDR", "0.0.0.0:9000,[::1]:9000"),
+    ("MAX_REQUEST_BYTES", "2Mi"),
+    ("DRAIN_TIMEOUT", "0s"),
+    ("LOG_FORMAT", "json"),
+    ("LOG_LEVEL", "debug"),
+    ("WORKERS", "2"),
+];
+
+fn parse_os(flags: Vec<OsString>, variables: &[(&str, OsString)]) -> Result<Settings, Stop> {
+    let variables: HashMap<_, _> = variables.iter().cloned().collect();
+    let arguments = ["tracebuffer".into(), "receiver".into()].into_iter().chain(flags);
+    let Invocation::Receiver(settings) =
+        Invocation::parse(arguments, &|name| variables.get(name).cloned())?;
+    Ok(settings)
+}
+
+fn parse(flags: &[&str], variables: &[(&str, &str)]) -> Result<Settings, Stop> {
+    let flags = flags.iter().map(OsString::from).collect();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.into())).collect();
+    parse_os(flags, &variables)
+}
+
+pub(super) fn settings(flags: &[&str], variables: &[(&str, &str)]) -> Settings {
+    parse(flags, variables).unwrap()
+}
+
+fn mistakes_of(result: Result<Settings, Stop>) -> Vec<String> {
+    match result.unwrap_err() {
+        Stop::Configuration(Mistakes(list)) => {
+            list.iter().map(|m| format!("{} {} {}", m.origin, m.found, m.why)).collect()
+        }
+        Stop::Usage(error) => panic!("{error}"),
+    }
+}
+
+pub(super) fn mistakes(flags: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
+    mistakes_of(parse(flags, variables))
+}
+
+fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn number(number: usize) -> NonZeroUsize {
+    NonZeroUsize::new(number).unwrap()
+}
+
+#[test]
+fn with_nothing_set_the_defaults_hold() {
+    assert_eq!(
+        settings(&[], &[]),
+        Settings {
+            destination: None,
+            limits: Limits {
+                max_spans: NonZeroU64::new(50_000).unwrap(),
+                max_bytes: NonZeroU64::new(32 << 20).unwrap(),
+                max_age: None,
+            },
+            overflow: OverflowPolicy::DropOldest,
+            batch: BatchLimits {
+                max_spans: 8_192,
+                max_bytes: 3_670_016,
+                max_records: usize::MAX,
+                linger: Duration::from_millis(200),
+            },
+            concurrency: number(1),
+            listen: ListenSettings {
+                grpc: addresses(&["127.0.0.1:4317", "[::1]:4317"]),
+                http: addresses(&["127.0.0.1:4318", "[::1]:4318"]),
+                admin: addresses(&["127.0.0.1:9417"]),
+                max_request_bytes: 4 << 20,
+            },
+            drain_timeout: Duration::from_secs(25),
+            log: LogSettings { format: LogFormat::Text, level: Level::INFO },
+            workers: number(1),
+        }
+    );
+}
+
+#[test]
+fn an_endpoint_alone_makes_a_destination_of_defaults() {
+    let destination = settings(&["--endpoint", "http://collector"], &[]).destination;
+
+    assert_eq!(
+        destination,
+        Some(DestinationSettings {
+            endpoint: Endpoint {
+                tls: false,
+                host: "collector".into(),
+                port: 4317,
+                path: String::new()
+            },
+            protocol: Protocol::Grpc,
+            compression: Compression::None,
+            headers: Headers::default(),
+            headers_file: None,
+            ca_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
+            timeout: Duration::from_secs(10),
+        })
+    );
+}
+
+fn other_settings() -> Settings {
+    Settings {
+        destination: Some(DestinationSettings {
+            endpoint: Endpoint {
+                tls: true,
+                host: "traces.example".into(),
+                port: 443,
+                path: "/in".into(),
+            },
+            protocol: Protocol::Http,
+            compression: Compression::Zstd,
+            headers: parse_header_list("authorization=Bearer x").unwrap(),
+            headers_file: Some("/run/headers".into()),
+            ca_file: Some("/run/ca.pem".into()),
+            client_certificate_file: Some("/run/client.pem".into()),
+            client_key_file: Some("/run/client.key".into()),
+            timeout: Duration::from_secs(3),
+        }),
+        limits: Limits {
+            max_spans: NonZeroU64::new(7).unwrap(),
+            max_bytes: NonZeroU64::new(64_000_000).unwrap(),
+            max_age: Some(Duration::from_mins(90)),
+        },
+        overflow: OverflowPolicy::Reject,
+        batch: BatchLimits {
+            max_spans: 5,
+            max_bytes: 1 << 20,
+            max_records: usize::MAX,
+            linger: Duration::ZERO,
+        },
+        concurrency: number(4),
+        listen: ListenSettings {
+            grpc: addresses(&["0.0.0.0:5317"]),
+            http: addresses(&["[::]:5318"]),
+            admin: addresses(&["0.0.0.0:9000", "[::1]:9000"]),
+            max_request_bytes: 2 << 20,
+        },
+        drain_timeout: Duration::ZERO,
+        log: LogSettings { format: LogFormat::Json, level: Level::DEBUG },
+        workers: number(2),
+    }
+}
+
+#[test]
+fn every_setting_can_be_set_by_its_variable() {
+    let variables = OTHERS.map(|(name, value)| (format!("TRACEBUFFER_{name}"), value));
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+
+    assert_eq!(settings(&[], &variables), other_settings());
+}
+
+#[test]
+fn every_setting_can_be_set_by_its_flag() {
+    let flags: Vec<_> = OTHERS
+        .iter()
+        .map(|(name, value)| format!("--{}={value}", name.to_lowercase().replace('_', "-")))
+        .collect();
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+
+    assert_eq!(settings(&flags, &[]), other_settings());
+}
+
+#[test]
+fn every_setting_of_the_table_has_been_tried() {
+    let known: Vec<_> = ALL.iter().map(|setting| setting.name()).collect();
+
+    assert_eq!(known, OTHERS.map(|(name, _)| name));
+}
+
+#[test]
+fn a_flag_wins_over_a_variable() {
+    let settings = settings(&["--workers=3"], &[("TRACEBUFFER_WORKERS", "nonsense")]);
+
+    assert_eq!(settings.workers, number(3));
+}
+
+#[test]
+fn an_empty_variable_or_flag_means_unset() {
+    for blank in ["", "  "] {
+        let variables = ALL.iter().map(|s| (s.variable(), OsString::from(blank)));
+        let variables: Vec<_> = variables.collect();
+        let variables: Vec<_> = variables.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+        assert_eq!(parse_os(vec![], &variables).unwrap(), settings(&[], &[]));
+    }
+    let reset = settings(&["--endpoint="], &[("TRACEBUFFER_ENDPOINT", "http://collector")]);
+    assert_eq!(reset.destination, None);
+}
+
+#[test]
+fn white_space_around_a_value_is_ignored() {
+    let settings = settings(&[], &[("TRACEBUFFER_OVERFLOW", " reject\n")]);
+
+    assert_eq!(settings.overflow, OverflowPolicy::Reject);
+}
+
+#[test]
+fn the_example_file_sets_every_variable_to_its_default() {
+    let text = document::env_example();
+    let variables: Vec<_> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='))
+        .collect();
+
+    assert_eq!(variables.len(), ALL.len());
+    assert_eq!(settings(&[], &variables), settings(&[], &[]));
+}
+
+#[test]
+fn every_mistake_is_named_at_once_in_the_order_of_the_table() {
+    let can_be_wrong: Vec<_> = ALL.iter().filter(|s| !s.name().ends_with("_FILE")).collect();
+    let variables: Vec<_> = can_be_wrong.iter().map(|s| (s.variable(), "wrong!")).collect();
+    let variables: Vec<_> = variables.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+
+    let found = mistakes(&[], &variables);
+
+    let named: Vec<_> = found.iter().filter_map(|m| m.split(' ').next()).collect();
+    let expected: Vec<_> = variables.iter().map(|(name, _)| *name).collect();
+    assert_eq!(named, expected);
+}
+
+#[test]
+fn a_mistake_names_where_the_value_came_from_the_value_and_what_is_allowed() {
+    let found = mistakes(
+        &["--max-bytes", "32mib"],
+        &[("TRACEBUFFER_MAX_SPANS", "0"), ("TRACEBUFFER_LINGER", "-1s")],
+    );
+
+    assert_eq!(
+        found,
+        [
+            "TRACEBUFFER_MAX_SPANS \"0\" must be a whole number from 1 to 1000000000",
+            "--max-bytes \"32mib\" must be a size from 64Ki to 64Gi, such as 32Mi, 64MB or 1048576; \
+         there is no unit \"mib\" (Ki, Mi, Gi, k, M or G, with or without B)",
+            "TRACEBUFFER_LINGER \"-1s\" must be a duration from 0s to 1m; it is negative",
+        ]
+    );
+}
+
+#[test]
+fn a_negative_number_after_a_flag_is_its_value() {
+    let found = mistakes(&["--max-spans", "-5"], &[]);
+
+    assert_eq!(found, ["--max-spans \"-5\" must be a whole number from 1 to 1000000000"]);
+}
+
+#[test]
+fn a_value_that_is_not_unicode_is_a_mistake() {
+    let bytes = OsString::from_vec(vec![b'/', 0xff]);
+    let variables = [("TRACEBUFFER_CA_FILE", bytes.clone())];
+
+    let of_variable = mistakes_of(parse_os(vec![], &variables));
+    let of_flag = mistakes_of(parse_os(vec!["--workers".into(), bytes], &[]));
+
+    assert_eq!(of_variable.len(), 1);
+    assert!(
+        of_variable[0].starts_with("TRACEBUFFER_CA_FILE \"/\u{fffd}\" must be a path; it is not")
+    );
+    assert_eq!(of_flag.len(), 1);
+    assert!(of_flag[0].starts_with("--workers \"/\u{fffd}\" must be"));
+}
+
+#[test]
+fn a_secret_is_shown_neither_in_a_mistake_nor_by_debug() {
+    let flags = ["--headers", "hunter2", "--endpoint", "http://me:hunter2@collector"];
+    let stop = parse(&flags, &[]).unwrap_err();
+    let in_query = parse(&["--endpoint", "http://collector/?key=hunter2"], &[]).unwrap_err();
+    let fine = settings(&["--headers", "key=hunter2", "--endpoint", "http://collector"], &[]);
+
+    for text in [format!("{stop:?}"), format!("{in_query:?}"), format!("{fine:?}")] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    assert!(mistakes(&flags, &[])[1].starts_with("--headers (not shown) must be HTTP headers"));
+}
+
+#[test]
+fn the_variables_of_a_kubernetes_service_are_ignored() {
+    let variables = [
+        ("TRACEBUFFER_PORT", "tcp://10.0.0.1:4317"),
+        ("TRACEBUFFER_SERVICE_HOST", "10.0.0.1"),
+        ("TRACEBUFFER_GRPC_PORT", "tcp://10.0.0.1:4317"),
+    ];
+
+    assert_eq!(settings(&[], &variables), settings(&[], &[]));
+}
+
+#[test]
+fn an_unknown_flag_or_command_is_a_mistake_of_usage_that_shows_no_value() {
+    for arguments in [
+        vec!["receiver", "--header=hunter2"],
+        vec!["receiver", "--headers", "authorization=Bearer", "hunter2"],
+        vec!["receiver", "--headers=authorization=Bearer", "--workers=1", "hunter2", "--linger=1s"],
+        vec!["recv"],
+        vec![],
+    ] {
+        let arguments = ["tracebuffer"].into_iter().chain(arguments).map(OsString::from);
+        let stop = Invocation::parse(arguments, &|_| None).unwrap_err();
+        let Stop::Usage(error) = stop else { panic!("{stop:?}") };
+        assert!(error.use_stderr());
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}

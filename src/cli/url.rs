@@ -1,0 +1,209 @@
+//! The URL of a destination.
+
+use std::net::Ipv6Addr;
+use std::num::NonZeroU16;
+
+use http::Uri;
+use http::uri::InvalidUri;
+
+use super::kinds::{Kind, Refusal};
+use crate::adapters::messaging::destination::config::{Endpoint, Protocol};
+
+/// The path of OTLP/HTTP traces where the URL names none (OTLP 1.11, "OTLP/HTTP Request").
+const TRACES_PATH: &str = "/v1/traces";
+
+/// The URL of a server.
+pub(super) struct ServerUrl;
+
+/// A URL as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    pub(super) tls: bool,
+    host: String,
+    port: Option<u16>,
+    /// Empty for `/`.
+    path: String,
+}
+
+impl Url {
+    /// Adds what `protocol` takes for granted.
+    pub(super) fn endpoint(self, protocol: Protocol) -> Result<Endpoint, &'static str> {
+        let path = match protocol {
+            Protocol::Http if self.path.is_empty() => TRACES_PATH.to_owned(),
+            Protocol::Grpc if !self.path.is_empty() => {
+                return Err("must have no path with protocol grpc (with http it may)");
+            }
+            Protocol::Grpc | Protocol::Http => self.path,
+        };
+        let port = self.port.unwrap_or(protocol.default_port());
+        Ok(Endpoint { tls: self.tls, host: self.host, port, path })
+    }
+}
+
+impl Kind for ServerUrl {
+    type Value = Url;
+
+    fn value_name(&self) -> String {
+        "URL".into()
+    }
+
+    fn allowed(&self) -> String {
+        "an http:// or https:// URL, such as http://collector:4317".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<Url, Refusal> {
+        if text.contains('@') {
+            return Err(Refusal::because("a user and password belong in HEADERS"));
+        }
+        if text.contains(['?', '#']) {
+            return Err(Refusal::because("a query or fragment has no meaning here"));
+        }
+        let tls = uses_tls(text).ok_or(Refusal::NotAllowed)?;
+        let uri: Uri =
+            text.parse().map_err(|error: InvalidUri| Refusal::because(error.to_string()))?;
+        let authority = uri.authority().ok_or(Refusal::NotAllowed)?;
+        let host = host(authority.host()).ok_or(Refusal::because("its host is not valid"))?;
+        let port = port(authority.as_str(), authority.host())?;
+        let path = if uri.path() == "/" { "" } else { uri.path() };
+        Ok(Url { tls, host, port, path: path.to_owned() })
+    }
+}
+
+fn uses_tls(text: &str) -> Option<bool> {
+    let (scheme, _) = text.split_once("://")?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some(false),
+        "https" => Some(true),
+        _ => None,
+    }
+}
+
+/// Returns a host without brackets, if it is a name or an address.
+fn host(text: &str) -> Option<String> {
+    if let Some(address) = text.strip_prefix('[') {
+        let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+        return Some(address.to_string());
+    }
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    (!text.is_empty() && text.bytes().all(is_name)).then(|| text.to_owned())
+}
+
+/// Returns the port behind `host`, if there is one.
+fn port(authority: &str, host: &str) -> Result<Option<u16>, Refusal> {
+    let behind_host = authority.strip_prefix(host).unwrap_or_default();
+    if behind_host.is_empty() {
+        return Ok(None);
+    }
+    let port = behind_host.strip_prefix(':').and_then(|port| port.parse::<NonZeroU16>().ok());
+    let port = port.ok_or(Refusal::because("its port is no number from 1 to 65535"))?;
+    Ok(Some(port.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(text: &str, protocol: Protocol) -> String {
+        ServerUrl.parse(text).unwrap().endpoint(protocol).unwrap().to_string()
+    }
+
+    fn reason(text: &str) -> String {
+        match ServerUrl.parse(text).unwrap_err() {
+            Refusal::Because(reason) => reason,
+            Refusal::NotAllowed => "not allowed".into(),
+        }
+    }
+
+    #[test]
+    fn a_url_without_a_port_has_the_port_of_its_protocol() {
+        assert_eq!(endpoint("http://collector", Protocol::Grpc), "http://collector:4317");
+        assert_eq!(
+            endpoint("https://collector", Protocol::Http),
+            "https://collector:4318/v1/traces"
+        );
+    }
+
+    #[test]
+    fn a_url_with_a_port_keeps_it() {
+        assert_eq!(endpoint("https://collector:443", Protocol::Grpc), "https://collector:443");
+    }
+
+    #[test]
+    fn an_http_url_without_a_path_gets_the_path_of_otlp() {
+        for text in ["http://collector", "http://collector/"] {
+            assert_eq!(endpoint(text, Protocol::Http), "http://collector:4318/v1/traces");
+        }
+    }
+
+    #[test]
+    fn an_http_url_with_a_path_is_used_as_it_is() {
+        assert_eq!(
+            endpoint("http://collector/otlp/v1/traces/", Protocol::Http),
+            "http://collector:4318/otlp/v1/traces/"
+        );
+    }
+
+    #[test]
+    fn a_grpc_url_may_end_with_a_slash_and_has_no_path() {
+        let url = ServerUrl.parse("http://collector/").unwrap();
+
+        assert_eq!(url.endpoint(Protocol::Grpc).unwrap().path, "");
+    }
+
+    #[test]
+    fn a_grpc_url_with_a_path_is_refused() {
+        let url = ServerUrl.parse("http://collector:4317/v1/traces").unwrap();
+
+        assert_eq!(
+            url.endpoint(Protocol::Grpc),
+            Err("must have no path with protocol grpc (with http it may)")
+        );
+    }
+
+    #[test]
+    fn an_ipv6_host_loses_its_brackets() {
+        let url = ServerUrl.parse("http://[fd00:0::1]:4317").unwrap();
+
+        assert_eq!(url.host, "fd00::1");
+        assert_eq!(url.port, Some(4317));
+    }
+
+    #[test]
+    fn a_name_with_an_underscore_or_a_final_dot_is_a_host() {
+        assert_eq!(
+            endpoint("HTTP://otel_collector.ns.", Protocol::Grpc),
+            "http://otel_collector.ns.:4317"
+        );
+    }
+
+    #[test]
+    fn what_is_no_http_url_is_refused() {
+        for text in ["collector:4317", "collector", "grpc://collector:4317", "://x", "/v1/traces"] {
+            assert_eq!(reason(text), "not allowed", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_one_is_refused() {
+        for text in
+            ["http://:4317", "http://[::g]:1", "http://[::1%25eth0]", "http://a$b", "http://"]
+        {
+            assert!(ServerUrl.parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_refused_and_not_replaced() {
+        for text in ["http://a:", "http://a:0", "http://a:65536", "http://a:99999", "http://a:x"] {
+            assert!(ServerUrl.parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_a_query_and_a_fragment_are_refused_without_being_shown() {
+        assert_eq!(reason("http://me:hunter2@a"), "a user and password belong in HEADERS");
+        for text in ["http://a/?key=hunter2", "http://a/#hunter2"] {
+            assert_eq!(reason(text), "a query or fragment has no meaning here");
+        }
+    }
+}

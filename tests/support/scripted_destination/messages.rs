@@ -1,0 +1,197 @@
+//! OTLP on the wire, as a server reads and writes it.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use tonic_types::{ErrorDetails, StatusExt, pb};
+
+/// An answer, part by part.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reply {
+    /// HTTP status; 0 means 200.
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Vec<(&'static str, String)>,
+    /// Whether the answer breaks off where it should end.
+    pub(crate) broken: bool,
+}
+
+/// One request as it came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) spans: Vec<Span>,
+    pub(crate) path: String,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    /// Bytes of the body on the wire.
+    pub(crate) wire_bytes: usize,
+    /// Which connection it came over, counted from 0.
+    pub(crate) connection: usize,
+}
+
+/// The body of an answer.
+pub(crate) struct ReplyBody {
+    frames: VecDeque<Frame<Bytes>>,
+    broken: bool,
+}
+
+/// Reads a request to its end and decodes it.
+pub(super) async fn receive(request: Request<Incoming>, connection: usize) -> io::Result<Received> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let is_grpc = is_grpc(&head.headers);
+    let (message, encoding) = if is_grpc {
+        let compressed = body[0] == 1;
+        assert_eq!(body[1..5], u32::try_from(body.len() - 5).unwrap().to_be_bytes());
+        (body.slice(5..), head.headers.get("grpc-encoding").filter(|_| compressed))
+    } else {
+        (body.clone(), head.headers.get("content-encoding"))
+    };
+    let message = unpacked(&message, encoding)?;
+    let message =
+        ExportTraceServiceRequest::decode(message.as_slice()).map_err(io::Error::other)?;
+    let scopes = message.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+    Ok(Received {
+        spans: scopes.flat_map(|scope| scope.spans).collect(),
+        path: head.uri.path().to_owned(),
+        version: head.version,
+        headers: head.headers,
+        wire_bytes: body.len(),
+        connection,
+    })
+}
+
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get("content-type").is_some_and(|value| value == "application/grpc")
+}
+
+fn unpacked(message: &[u8], encoding: Option<&HeaderValue>) -> io::Result<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    match encoding.map(HeaderValue::as_bytes) {
+        None => return Ok(message.to_vec()),
+        Some(b"gzip") => flate2::read::GzDecoder::new(message).read_to_end(&mut unpacked)?,
+        Some(b"zstd") => zstd::Decoder::new(message)?.read_to_end(&mut unpacked)?,
+        Some(other) => panic!("unknown encoding {other:?}"),
+    };
+    Ok(unpacked)
+}
+
+/// A success; `partial` holds rejected spans and a message.
+pub(super) fn success(grpc: bool, partial: Option<(i64, &str)>) -> Reply {
+    let partial_success = partial.map(|(rejected_spans, message)| ExportTracePartialSuccess {
+        rejected_spans,
+        error_message: message.to_owned(),
+    });
+    let message = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+    if grpc { Reply::grpc(&message, 0) } else { Reply::protobuf(200, message) }
+}
+
+pub(super) fn grpc_refusal(code: i32, message: &str, retry_after: Option<Duration>) -> Reply {
+    let details = match retry_after {
+        Some(delay) => ErrorDetails::with_retry_info(Some(delay)),
+        None => ErrorDetails::new(),
+    };
+    let status = tonic::Status::with_error_details(code.into(), message, details);
+    let mut headers = HeaderMap::new();
+    status.add_header(&mut headers).expect("tonic writes what it made");
+    let mut reply = Reply::default();
+    reply.headers.push(("content-type", "application/grpc".to_owned()));
+    for name in ["grpc-status", "grpc-message", "grpc-status-details-bin"] {
+        if let Some(value) = headers.get(name) {
+            reply.headers.push((name, value.to_str().unwrap().to_owned()));
+        }
+    }
+    reply
+}
+
+pub(super) fn http_refusal(status: u16, message: &str, retry_after: Option<String>) -> Reply {
+    let body = pb::Status { message: message.to_owned(), ..pb::Status::default() };
+    let mut reply = Reply::protobuf(status, body.encode_to_vec());
+    reply.headers.extend(retry_after.map(|value| ("retry-after", value)));
+    reply
+}
+
+impl Reply {
+    /// A gRPC answer with a message and, in trailers, a status.
+    pub(crate) fn grpc(message: &[u8], status: i32) -> Self {
+        let mut body = BytesMut::new();
+        body.put_u8(0);
+        body.put_u32(u32::try_from(message.len()).unwrap());
+        body.put_slice(message);
+        Self {
+            headers: vec![("content-type", "application/grpc".to_owned())],
+            body: body.freeze(),
+            trailers: vec![("grpc-status", status.to_string())],
+            ..Self::default()
+        }
+    }
+
+    /// An HTTP answer with a protobuf message.
+    pub(crate) fn protobuf(status: u16, message: Vec<u8>) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", "application/x-protobuf".to_owned())],
+            body: message.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Reply> for Response<ReplyBody> {
+    fn from(reply: Reply) -> Self {
+        let mut frames = VecDeque::new();
+        if !reply.body.is_empty() {
+            frames.push_back(Frame::data(reply.body));
+        }
+        if !reply.trailers.is_empty() {
+            frames.push_back(Frame::trailers(header_map(reply.trailers)));
+        }
+        let mut response = Self::new(ReplyBody { frames, broken: reply.broken });
+        if reply.status != 0 {
+            *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
+        }
+        *response.headers_mut() = header_map(reply.headers);
+        response
+    }
+}
+
+fn header_map(pairs: Vec<(&'static str, String)>) -> HeaderMap {
+    let pairs = pairs.into_iter();
+    pairs
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::try_from(value).unwrap()))
+        .collect()
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None if self.broken => Poll::Ready(Some(Err(io::Error::other("scripted")))),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty() && !self.broken
+    }
+}

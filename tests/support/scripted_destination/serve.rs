@@ -1,0 +1,172 @@
+//! Connections, and what the script does to them.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tracebuffer::adapters::messaging::destination::config::Protocol;
+
+use super::messages::{ReplyBody, grpc_refusal, http_refusal, is_grpc, receive, success};
+use super::{Answer, Shared};
+
+/// How a request reaches its connection.
+#[derive(Debug, Default)]
+struct Handle {
+    go_away: Notify,
+    reset: Notify,
+}
+
+/// Counts a connection as open for as long as it lives.
+struct Open(Arc<Shared>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.update(|state| state.open -= 1);
+    }
+}
+
+pub(super) async fn listen(
+    listener: TcpListener,
+    protocol: Protocol,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+) {
+    // Dropped, and with it all connections, when this task is aborted.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let number = shared.update(|state| {
+            state.connections += 1;
+            state.open += 1;
+            state.connections - 1
+        });
+        let open = Open(Arc::clone(&shared));
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
+        connections.spawn(async move {
+            connection(stream, protocol, tls, shared, number).await;
+            drop(open);
+        });
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    protocol: Protocol,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    number: usize,
+) {
+    stream.set_nodelay(true).expect("a fresh socket takes options");
+    let stream = stream.into_std().expect("a fresh socket can be moved");
+    // A second handle on the socket, through which it can be reset while hyper owns the first.
+    let socket = stream.try_clone().and_then(TcpStream::from_std).expect("sockets can be cloned");
+    let stream = TcpStream::from_std(stream).expect("the socket came from tokio");
+    let http2 = matches!(protocol, Protocol::Grpc);
+    let Some(tls) = tls else {
+        return http(stream, socket, http2, shared, number).await;
+    };
+    if let Ok(stream) = tls.accept(stream).await {
+        let http2 = http2 || stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        http(stream, socket, http2, shared, number).await;
+    }
+}
+
+async fn http<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    socket: TcpStream,
+    http2: bool,
+    shared: Arc<Shared>,
+    number: usize,
+) {
+    let handle = Arc::new(Handle::default());
+    let idle_close = Arc::clone(&shared.state.lock().idle_close);
+    let service = {
+        let handle = Arc::clone(&handle);
+        service_fn(move |request| respond(request, number, Arc::clone(&shared), handle.clone()))
+    };
+    // One macro for two types of connection that share no trait.
+    macro_rules! drive {
+        ($connection:expr) => {{
+            let mut connection = std::pin::pin!($connection);
+            loop {
+                tokio::select! {
+                    _ = connection.as_mut() => break,
+                    () = idle_close.notified() => break,
+                    () = handle.go_away.notified() => connection.as_mut().graceful_shutdown(),
+                    () = handle.reset.notified() => {
+                        socket.set_zero_linger().expect("an open socket takes options");
+                        break;
+                    }
+                }
+            }
+        }};
+    }
+    let io = TokioIo::new(stream);
+    if http2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+        drive!(builder.serve_connection(io, service));
+    } else {
+        drive!(http1::Builder::new().serve_connection(io, service));
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    connection: usize,
+    shared: Arc<Shared>,
+    handle: Arc<Handle>,
+) -> std::io::Result<Response<ReplyBody>> {
+    let mut answer = shared.update(|state| {
+        let next = state.script.pop_front();
+        next.unwrap_or_else(|| state.otherwise.clone())
+    });
+    if matches!(answer, Answer::Ignore) {
+        let _unread = request;
+        return std::future::pending().await;
+    }
+    let received = receive(request, connection).await?;
+    let grpc = is_grpc(&received.headers);
+    let spans = received.spans.clone();
+    shared.update(|state| state.requests.push(received));
+    loop {
+        answer = match answer {
+            Answer::Delay(time, then) => {
+                tokio::time::sleep(time).await;
+                *then
+            }
+            Answer::GoAway(then) => {
+                handle.go_away.notify_one();
+                *then
+            }
+            Answer::Swallow | Answer::Ignore => return std::future::pending().await,
+            Answer::Reset => {
+                handle.reset.notify_one();
+                return std::future::pending().await;
+            }
+            Answer::ResetStream => return Err(std::io::Error::other("scripted")),
+            Answer::Accept => {
+                shared.update(|state| state.accepted.extend(spans));
+                return Ok(success(grpc, None).into());
+            }
+            Answer::Partial { rejected, message } => {
+                shared.update(|state| state.accepted.extend(spans));
+                return Ok(success(grpc, Some((rejected, message))).into());
+            }
+            Answer::Grpc { code, message, retry_after } => {
+                return Ok(grpc_refusal(code, message, retry_after).into());
+            }
+            Answer::Http { status, message, retry_after } => {
+                return Ok(http_refusal(status, message, retry_after).into());
+            }
+            Answer::Reply(reply) => return Ok(reply.into()),
+        };
+    }
+}
