@@ -8,9 +8,9 @@ use crate::domain::limits::Limits;
 use crate::ports::monitor::{Monitor, Transport};
 
 fn status() -> BufferStatus {
-    let mut ledger =
-        Ledger { accepted: 10, sent: 3, rejected: 1, buffered: 2, ..Ledger::default() };
-    ledger.in_flight = 1;
+    let mut ledger = Ledger::default();
+    (ledger.accepted, ledger.sent, ledger.rejected) = (10, 3, 1);
+    (ledger.buffered, ledger.in_flight) = (2, 1);
     ledger.add_dropped(DropReason::Overflow, 3);
     BufferStatus {
         ledger,
