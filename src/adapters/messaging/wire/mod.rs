@@ -11,6 +11,7 @@ mod malformed;
 mod scan;
 mod schema;
 mod splice;
+mod text;
 
 use std::ops::Range;
 
