@@ -48,9 +48,12 @@ impl<'a> Fields<'a> {
         }
         let Some(key) = self.cursor.varint() else { return Err(bad_key(start)) };
         let known = self.schema.field(key >> 3);
-        let Some(layout) = known.layout.filter(|layout| *layout as u64 == key & 7) else {
-            self.cursor = skip_unknown(start, self.cursor, key, known, self.levels)?;
-            return Ok(Some(Field { number: 0, payload: &[], known: &UNKNOWN }));
+        let layout = match known.layout {
+            Some(layout) if layout as u64 == key & 7 => layout,
+            _ => {
+                self.cursor = skip_unknown(start, self.cursor, key, known, self.levels)?;
+                return Ok(Some(Field { number: 0, payload: &[], known: &UNKNOWN }));
+            }
         };
         let before = self.cursor;
         let Some(payload) = self.cursor.value(layout) else {

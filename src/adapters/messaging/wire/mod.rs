@@ -7,6 +7,8 @@
 mod attribute;
 mod cursor;
 mod fields;
+#[cfg(test)]
+mod hand_made;
 mod malformed;
 mod scan;
 mod schema;

@@ -115,3 +115,6 @@ impl Scanned {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

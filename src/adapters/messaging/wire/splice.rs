@@ -191,3 +191,6 @@ fn write_varint(mut value: u64, to: &mut Vec<u8>) {
         to.push(low | 0x80);
     }
 }
+
+#[cfg(test)]
+mod tests;

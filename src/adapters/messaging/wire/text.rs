@@ -21,8 +21,28 @@ pub(super) fn is_ascii(text: &[u8]) -> bool {
 
 #[inline]
 fn is_short_ascii(text: &[u8]) -> bool {
-    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        return (first.iter().zip(last)).all(|(first, last)| (first | last).is_ascii());
+    let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) else {
+        return text.iter().all(u8::is_ascii);
+    };
+    let bits = u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last);
+    u128::from(bits) & HIGH_BITS == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_any_length_is_ascii_unless_one_of_its_bytes_is_not() {
+        for length in 0..70 {
+            let mut text = vec![0x7f; length];
+            assert!(is_ascii(&text), "{length} bytes");
+
+            for position in 0..length {
+                text[position] = 0x80;
+                assert!(!is_ascii(&text), "byte {position} of {length}");
+                text[position] = 0x00;
+            }
+        }
     }
-    text.is_ascii()
 }
