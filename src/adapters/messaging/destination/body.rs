@@ -44,7 +44,9 @@ impl Rope {
 impl From<Vec<Bytes>> for Rope {
     fn from(chunks: Vec<Bytes>) -> Self {
         let mut rope = Self::default();
-        chunks.into_iter().for_each(|chunk| rope.push_back(chunk));
+        for chunk in chunks {
+            rope.push_back(chunk);
+        }
         rope
     }
 }

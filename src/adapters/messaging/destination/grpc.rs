@@ -47,7 +47,7 @@ impl GrpcDestination {
         let message = self.client.compressed(Rope::from(request.chunks)).await?;
         let body = framed(message, encoding.is_some())?;
         add_protocol_headers(&mut headers, encoding, deadline);
-        let answer = self.client.exchange(lease, headers, body, (deadline, Rest::Skip)).await?;
+        let answer = self.client.exchange(lease, headers, body, deadline, Rest::Skip).await?;
         let broken = self.client.broken(&answer);
         outcome(answer, broken, &self.client.peer)
     }
