@@ -22,7 +22,8 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`AppendError`]; nothing has changed then.
+    /// [`AppendError`]; nothing has changed then, but that a store that failed may have been made
+    /// room in.
     fn append(
         &self,
         payload: Bytes,
@@ -47,7 +48,7 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     fn settle(&self, batch: Batch, settlement: Settlement);
 
     /// Ends the first `spans` of a batch of one record; the rest stays on the wire.
-    fn settle_part(&self, batch: &mut Batch, spans: u32, rejected_spans: u64);
+    fn settle_part(&self, batch: &mut Batch, spans: u32, settlement: Settlement);
 
     /// Returns a batch to its place, at the head; it may be evicted again.
     fn give_back(&self, batch: Batch);

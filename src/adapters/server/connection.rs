@@ -20,10 +20,10 @@ const FIRST_WORD: Duration = Duration::from_secs(10);
 /// How long an HTTP/1 peer may take for a request's head, or rest between requests.
 const HTTP1_IDLE: Duration = Duration::from_secs(75);
 /// How often a silent HTTP/2 peer is asked whether it is still there, and how long it may take.
-const PING_EVERY: Duration = Duration::from_secs(60);
+const PING_EVERY: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Age at which a peer is asked to connect anew; up to a tenth more is added at random.
-const MAX_AGE: Duration = Duration::from_secs(3600);
+const MAX_AGE: Duration = Duration::from_hours(1);
 
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: u32 = 16 << 10;

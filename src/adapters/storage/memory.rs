@@ -2,9 +2,11 @@
 //!
 //! Small payloads are appended to an open segment, large ones are kept as they came, so a batch is
 //! a few contiguous pieces that are split off without copying. A segment's memory is freed when
-//! its last piece is: at most two segments are held beyond what is charged.
+//! its last piece is. Beyond what is charged, at most two segments are held, and a sixteenth: a
+//! segment ends where the next small payload does not fit.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -15,7 +17,7 @@ const SMALLEST_SEGMENT: usize = 16 << 10;
 /// A segment is at most this part of the byte limit.
 const SEGMENT_SHARE: u64 = 64;
 /// Payloads larger than this part of a segment are kept as they came.
-const LARGE_SHARE: usize = 4;
+const LARGE_SHARE: usize = 16;
 
 /// Payloads in segments. See the module's documentation.
 #[derive(Debug)]
@@ -72,15 +74,17 @@ impl RecordStore for MemoryStore {
         (!self.is_large(payload) && !self.has_room(payload)).then_some(self.segment_bytes)
     }
 
-    fn append(&mut self, payload: &Bytes, room: Option<BytesMut>) -> Result<(), StoreError> {
+    fn append(&mut self, payload: &Bytes, room: &mut Option<BytesMut>) -> Result<(), StoreError> {
         if self.is_large(payload.len()) {
             self.seal();
             self.pieces.push_back(payload.clone());
             return Ok(());
         }
-        if let Some(room) = room.filter(|_| !self.has_room(payload.len())) {
+        if !self.has_room(payload.len())
+            && let Some(room) = room
+        {
             self.seal();
-            self.open = room;
+            mem::swap(&mut self.open, room);
         }
         self.open.extend_from_slice(payload);
         Ok(())

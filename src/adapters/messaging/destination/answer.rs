@@ -79,16 +79,12 @@ impl Body {
 
 /// Reads the `ExportTraceServiceResponse` of a success; `None` when that is not what it is.
 pub(super) fn delivered(message: &[u8]) -> Option<Delivered> {
-    ExportTraceServiceResponse::decode(message).ok().map(of_response)
-}
-
-/// Turns the response to a success into what the domain calls it.
-pub(super) fn of_response(response: ExportTraceServiceResponse) -> Delivered {
+    let response = ExportTraceServiceResponse::decode(message).ok()?;
     let partial = response.partial_success.unwrap_or_default();
-    Delivered {
+    Some(Delivered {
         rejected_spans: u64::try_from(partial.rejected_spans).unwrap_or(0),
         message: printable(&partial.error_message),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tonic_types::pb;
 
 use super::answer::{Answer, Body, delivered};
 use super::failure::{Step, printable, unavailable};
-use crate::domain::delivery::{Delivered, Failure, of_grpc_code};
+use crate::domain::delivery::{Delivered, Failure, of_grpc_code, of_http_status};
 
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
@@ -97,7 +97,11 @@ fn without_status(status: StatusCode, broken: Option<Failure>, peer: &str) -> Fa
         let message = format!("{peer} ended its answer without a grpc-status");
         return unavailable(Step::Answer, message);
     }
-    let (kind, code) = of_grpc_code(code_of_http(status), false);
+    let (kind, code) = match status {
+        // From a proxy; no gRPC code says as clearly what is wrong.
+        StatusCode::PAYLOAD_TOO_LARGE => of_http_status(status.as_u16()),
+        _ => of_grpc_code(code_of_http(status), false),
+    };
     Failure {
         kind,
         code,
