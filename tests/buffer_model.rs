@@ -8,15 +8,17 @@ mod model;
 mod support;
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use model::{Model, OVERHEAD, Record};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use support::{limits, payload, records, take_now};
+use support::{limits, payload, records};
 use tracebuffer::adapters::storage::memory::MemoryStore;
 use tracebuffer::application::buffer_management::TraceBuffer;
 use tracebuffer::domain::fifo::Settlement;
@@ -28,7 +30,7 @@ use tracebuffer::ports::clock::Clock;
 /// The store's segments are smallest, so that many are used and a kilobyte is large.
 const STORE_BYTES: u64 = 1;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Command {
     Append { spans: u32, bytes: usize },
     Take(BatchLimits),
@@ -227,6 +229,15 @@ impl Pair {
         let within = ledger.buffered + ledger.in_flight <= status.limits.max_spans.get()
             && status.charged_bytes <= status.limits.max_bytes.get();
         assert!(within || model.waiting.is_empty(), "{status:?}");
+    }
+}
+
+/// Takes a batch if there is one now.
+fn take_now<B: TraceBufferPort>(buffer: &B, limits: BatchLimits) -> Option<Batch> {
+    let taking = pin!(buffer.take(limits));
+    match taking.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(taken) => taken.unwrap(),
+        Poll::Pending => None,
     }
 }
 

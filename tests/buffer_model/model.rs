@@ -135,7 +135,7 @@ impl Model {
 
     pub(crate) fn expire(&mut self, now: Duration) {
         let Some(max_age) = self.limits.max_age else { return };
-        while self.waiting.first().is_some_and(|record| now - record.arrived > max_age) {
+        while self.waiting.first().is_some_and(|record| now > record.arrived + max_age) {
             self.lose_oldest(DropReason::Expired);
         }
     }
@@ -192,6 +192,6 @@ impl Model {
 
     pub(crate) fn oldest_age(&self, now: Duration) -> Option<Duration> {
         let oldest = self.waiting.iter().chain(self.flying.iter().flatten());
-        oldest.map(|record| now - record.arrived).max()
+        oldest.map(|record| now.saturating_sub(record.arrived)).max()
     }
 }

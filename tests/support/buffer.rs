@@ -1,12 +1,10 @@
 //! What the tests of the buffer share.
 
 use std::num::NonZeroU64;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use tracebuffer::domain::limits::{BatchLimits, Limits};
-use tracebuffer::ports::buffer::{Batch, TraceBufferPort};
+use tracebuffer::domain::limits::Limits;
+use tracebuffer::ports::buffer::Batch;
 
 /// Returns limits without a maximum age.
 pub(crate) fn limits(max_spans: u64, max_bytes: u64) -> Limits {
@@ -27,15 +25,6 @@ pub(crate) fn payload(id: u64, length: usize) -> Bytes {
     }
     payload.truncate(length);
     payload.into()
-}
-
-/// Takes a batch if there is one now.
-pub(crate) fn take_now<B: TraceBufferPort>(buffer: &B, limits: BatchLimits) -> Option<Batch> {
-    let taking = pin!(buffer.take(limits));
-    match taking.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(taken) => taken.unwrap(),
-        Poll::Pending => None,
-    }
 }
 
 /// Returns the payload of each record of a batch, and checks that pieces end where records end.
