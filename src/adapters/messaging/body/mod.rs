@@ -110,11 +110,11 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        if plan.encoding != Encoding::Identity {
-            return self.read_compressed(chunks, plan).await;
-        }
         if let Some(length) = length.filter(|length| *length > self.max_bytes) {
             return Err(self.too_large(length));
+        }
+        if plan.encoding != Encoding::Identity {
+            return self.read_compressed(chunks, plan).await;
         }
         let first = chunks.next().await?.unwrap_or_default();
         if length == Some(first.len()) {
@@ -156,7 +156,13 @@ impl BodyReader {
         let mut buffer = Growing::new(self, copies);
         buffer.make_room(1).await?;
         let mut inflate = Inflate::new(plan.encoding)?;
+        let mut compressed = 0;
         while let Some(chunk) = chunks.next().await? {
+            // Bounds the work too: a row of empty members goes on for ever and comes to nothing.
+            compressed += chunk.len();
+            if compressed > self.max_bytes {
+                return Err(self.too_large(compressed));
+            }
             let mut input = chunk.as_ref();
             loop {
                 let consumed = inflate.step(input, &mut buffer.bytes)?;
@@ -173,8 +179,8 @@ impl BodyReader {
 
     fn too_large(&self, found: usize) -> Refused {
         Refused::too_large(format!(
-            "the request has {found} bytes, the limit is {} (after decompression): send smaller \
-             batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
+            "the request has {found} bytes, the limit is {} (before and after decompression): send \
+             smaller batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
             self.max_bytes
         ))
     }
@@ -250,3 +256,6 @@ fn unpinned(bytes: Bytes) -> Bytes {
 #[cfg(test)]
 #[path = "../body_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod framing_tests;
