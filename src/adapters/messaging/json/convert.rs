@@ -81,7 +81,9 @@ impl Conversion {
         let mut layout = Layout::default();
         while let Some(key) = map.next_key_seed(KeyVisitor(message))? {
             match key {
-                Some((at, field)) => self.field(message, &mut layout, (at, field), &mut map)?,
+                Some((at, field)) => self
+                    .field(message, &mut layout, (at, field), &mut map)
+                    .inspect_err(|_| self.path.prepend(Step::Field(field.name)))?,
                 None => _ = map.next_value::<IgnoredAny>()?,
             }
         }
@@ -97,7 +99,6 @@ impl Conversion {
         (at, field): (usize, &'static Field),
         map: &mut A,
     ) -> Result<(), A::Error> {
-        self.path.push(Step::Field(field.name));
         let start = self.out.len();
         let value = ValueVisitor { conversion: self, field, element: false };
         if map.next_value_seed(value)? == Presence::Set {
@@ -106,7 +107,6 @@ impl Conversion {
                 return Err(A::Error::custom("found a second value where only one is allowed"));
             }
         }
-        self.path.pop();
         Ok(())
     }
 }
@@ -263,13 +263,13 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
         if !self.is_array() {
             return Err(self.unexpected("an array"));
         }
+        let Self { conversion, field, .. } = self;
         for index in 0.. {
-            self.conversion.path.push(Step::Element(index));
-            let element =
-                ValueVisitor { conversion: self.conversion, field: self.field, element: true };
-            let more = seq.next_element_seed(element)?.is_some();
-            self.conversion.path.pop();
-            if !more {
+            let element = ValueVisitor { conversion, field, element: true };
+            let next = seq
+                .next_element_seed(element)
+                .inspect_err(|_| conversion.path.prepend(Step::Element(index)))?;
+            if next.is_none() {
                 break;
             }
         }
