@@ -132,18 +132,21 @@ impl Layout {
 }
 
 impl ValueVisitor<'_> {
-    /// Whether the array of a repeated field comes next, not one of its elements.
-    fn is_array(&self) -> bool {
-        self.field.repeated && !self.element
+    /// What one value belongs here; `None` where the array of a repeated field does.
+    fn kind(&self) -> Option<Kind> {
+        (self.element || !self.field.repeated).then_some(self.field.kind)
     }
 
     fn null<E: Error>(self) -> Result<Presence, E> {
         if self.element { Err(self.unexpected("null")) } else { Ok(Presence::Null) }
     }
 
+    fn allowed(&self) -> &'static str {
+        self.kind().map_or("an array", Kind::allowed)
+    }
+
     fn unexpected<E: Error>(&self, found: impl Display) -> E {
-        let allowed = if self.is_array() { "an array" } else { self.field.allowed() };
-        E::custom(format_args!("found {found} where only {allowed} is allowed"))
+        E::custom(format_args!("found {found} where only {} is allowed", self.allowed()))
     }
 
     /// Writes a number, given as it stands in JSON.
@@ -162,9 +165,10 @@ impl ValueVisitor<'_> {
 
     /// Writes a string or bytes; `None` for a text that is neither.
     fn put_text(&mut self, text: &str) -> Option<()> {
+        let kind = self.kind()?;
         let out = &mut self.conversion.out;
         let body = encode::open(out, self.field.number);
-        match self.field.kind {
+        match kind {
             Kind::String => out.extend_from_slice(text.as_bytes()),
             Kind::Hex => bytes::put_hex(out, text)?,
             Kind::Base64 => bytes::put_base64(out, text)?,
@@ -211,8 +215,8 @@ impl<'de> DeserializeSeed<'de> for ValueVisitor<'_> {
     type Value = Presence;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Presence, D::Error> {
-        match self.field.kind {
-            Kind::Number(kind) if !self.is_array() => {
+        match self.kind() {
+            Some(Kind::Number(kind)) => {
                 self.number(kind, <&RawValue>::deserialize(deserializer)?.get())
             }
             _ => deserializer.deserialize_any(self),
@@ -224,7 +228,7 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     type Value = Presence;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.field.allowed())
+        f.write_str(self.allowed())
     }
 
     fn visit_unit<E: Error>(self) -> Result<Presence, E> {
@@ -232,19 +236,19 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Presence, E> {
-        if self.is_array() || !matches!(self.field.kind, Kind::Bool) {
+        let Some(Kind::Bool) = self.kind() else {
             return Err(self.unexpected(value));
-        }
+        };
         encode::put_tag(&mut self.conversion.out, self.field.number, WireType::Varint);
         encode::put_varint(&mut self.conversion.out, value.into());
         Ok(Presence::Set)
     }
 
     fn visit_str<E: Error>(mut self, text: &str) -> Result<Presence, E> {
-        if !self.is_array() && self.put_text(text).is_some() {
-            return Ok(Presence::Set);
+        match self.put_text(text) {
+            Some(()) => Ok(Presence::Set),
+            None => Err(self.unexpected(format_args!("\"{}\"", Excerpt(text)))),
         }
-        Err(self.unexpected(format_args!("\"{}\"", Excerpt(text))))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Presence, E> {
@@ -260,7 +264,7 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Presence, A::Error> {
-        if !self.is_array() {
+        if self.kind().is_some() {
             return Err(self.unexpected("an array"));
         }
         let Self { conversion, field, .. } = self;
@@ -277,12 +281,9 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Presence, A::Error> {
-        let Kind::Message(message) = self.field.kind else {
+        let Some(Kind::Message(message)) = self.kind() else {
             return Err(self.unexpected("an object"));
         };
-        if self.is_array() {
-            return Err(self.unexpected("an object"));
-        }
         let body = encode::open(&mut self.conversion.out, self.field.number);
         self.conversion.message(message, map)?;
         encode::close(&mut self.conversion.out, body);
