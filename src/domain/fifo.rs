@@ -112,7 +112,7 @@ impl Entry {
 impl Fifo {
     /// Creates an empty index.
     #[must_use]
-    pub const fn new(limits: Limits, policy: OverflowPolicy) -> Self {
+    pub fn new(limits: Limits, policy: OverflowPolicy) -> Self {
         Self {
             limits,
             policy,
