@@ -7,7 +7,7 @@ mod inflate;
 use std::fmt::Display;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 
 use super::refused::Refused;
@@ -23,9 +23,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const STEP_BYTES: usize = 64 << 10;
 /// How much traces usually shrink when compressed, rounded up.
 const USUAL_RATIO: usize = 8;
-/// A message that came in one piece is copied out of the connection's buffer from this size on:
-/// kept as it is, it would pin more memory than it is charged.
-const PINNING_BYTES: usize = 4 << 10;
 /// `Compressed-Flag` and `Message-Length` of the gRPC wire format.
 const GRPC_PREFIX_BYTES: usize = 5;
 
@@ -123,7 +120,7 @@ impl BodyReader {
         let first = chunks.next().await?.unwrap_or_default();
         if length == Some(first.len()) {
             chunks.end().await?;
-            return Ok(Message { bytes: unpinned(first), _permit: None });
+            return Ok(Message { bytes: first, _permit: None });
         }
         Box::pin(self.read_identity(chunks, first, length, plan)).await
     }
@@ -243,11 +240,10 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Message, Refused> {
+    fn finish(self) -> Result<Message, Refused> {
         if self.bytes.len() > self.reader.max_bytes {
             return Err(self.reader.too_large(self.bytes.len()));
         }
-        self.bytes.shrink_to_fit();
         Ok(Message { bytes: self.bytes.into(), _permit: self.permit })
     }
 }
@@ -257,11 +253,6 @@ async fn in_time<T>(read: impl Future<Output = Result<T, Refused>>) -> Result<T,
         let seconds = READ_TIMEOUT.as_secs();
         Err(Refused::timed_out(format!("the request was not complete after {seconds} s")))
     })
-}
-
-/// Returns `bytes` without a larger buffer behind it, where that matters.
-fn unpinned(bytes: Bytes) -> Bytes {
-    if bytes.len() < PINNING_BYTES { bytes } else { BytesMut::from(bytes.as_ref()).freeze() }
 }
 
 #[cfg(test)]
