@@ -203,6 +203,18 @@ async fn an_answer_without_a_status_is_tried_again() {
 }
 
 #[tokio::test]
+async fn an_answer_with_an_endless_head_is_given_up() {
+    let (server, destination) = pair().await;
+    let mut reply = Reply::grpc(&[], 0);
+    reply.headers.push(("x-long", "x".repeat(100_000)));
+    server.script([Answer::Reply(reply)]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+}
+
+#[tokio::test]
 async fn a_proxy_that_answers_in_http_is_understood() {
     let (server, destination) = pair().await;
     server.script([Answer::http(502), Answer::http(404)]);

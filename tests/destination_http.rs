@@ -226,6 +226,31 @@ async fn a_request_that_met_a_closing_connection_is_repeated_without_a_failure()
 }
 
 #[tokio::test]
+async fn a_repeated_request_does_not_trust_another_old_connection() {
+    let (server, destination) = pair().await;
+    let slow = Answer::Delay(Duration::from_millis(50), Box::new(Answer::Accept));
+    server.script([slow.clone(), slow, Answer::ResetStream]);
+    let sends = (destination.send(batch(&["a"])), destination.send(batch(&["b"])));
+    let _both = tokio::join!(sends.0, sends.1);
+
+    assert_eq!(destination.send(batch(&["c"])).await, Ok(Delivered::default()));
+
+    assert_eq!(server.requests().last().map(|request| request.connection), Some(2));
+}
+
+#[tokio::test]
+async fn an_answer_with_an_endless_head_is_given_up() {
+    let (server, destination) = pair().await;
+    let mut reply = Reply::protobuf(503, Vec::new());
+    reply.headers.push(("x-long", "x".repeat(1_000_000)));
+    server.script([Answer::Reply(reply)]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+}
+
+#[tokio::test]
 async fn a_new_connection_that_closes_without_an_answer_is_a_failure() {
     for answer in [Answer::ResetStream, Answer::Reset] {
         let (server, destination) = pair().await;
