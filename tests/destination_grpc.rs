@@ -203,6 +203,17 @@ async fn an_answer_without_a_status_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_lists_every_span_is_still_understood() {
+    let (server, destination) = pair().await;
+    let headers = vec![("grpc-status", "3".to_owned()), ("grpc-message", "x".repeat(40_000))];
+    server.script([Answer::Reply(Reply { headers, ..Reply::default() })]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+
+    assert_eq!(kind_and_code(outcome), (FailureKind::InvalidData, "INVALID_ARGUMENT"));
+}
+
+#[tokio::test]
 async fn an_answer_with_an_endless_head_is_given_up() {
     let (server, destination) = pair().await;
     let mut reply = Reply::grpc(&[], 0);
