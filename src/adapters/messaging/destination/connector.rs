@@ -192,7 +192,7 @@ impl Connector {
             Step::Dns => "cannot look up",
             Step::Connect => "cannot connect to",
             Step::Tls => "no TLS connection to",
-            Step::File | Step::Reset | Step::Answer => "no answer from",
+            Step::File | Step::Reset | Step::Answer | Step::Console => "no answer from",
         };
         unavailable(step, format!("{doing} {}: {reason}", self.endpoint.authority()))
     }
