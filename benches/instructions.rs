@@ -11,7 +11,7 @@ mod kit;
 use std::{
     fs,
     net::Ipv4Addr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -97,6 +97,7 @@ fn command() -> Command {
     Command::new("instructions")
         .arg(path("tracebuffer").help("The binary [default: the one cargo built beside this]"))
         .arg(path("markdown").help("Also write the table into this file, between its marks"))
+        .arg(path("keep").help("Keep what callgrind writes in this directory"))
         .arg(Arg::new("bench").long("bench").action(ArgAction::SetTrue).hide(true))
         .arg(
             Arg::new("serve-prost").long("serve-prost").value_parser(value_parser!(u16)).hide(true),
@@ -106,13 +107,14 @@ fn command() -> Command {
 fn run(arguments: &ArgMatches) -> Outcome<()> {
     let ours = arguments.get_one::<PathBuf>("tracebuffer").cloned();
     let ours = Receiver::Tracebuffer(ours.unwrap_or(env!("CARGO_BIN_EXE_tracebuffer").into()));
+    let keep = arguments.get_one::<PathBuf>("keep").map(PathBuf::as_path);
     let mut table = Table::new(
         "User instructions of ingest, gRPC, uncompressed",
         &["spans a request", "per", "tracebuffer", "target", "prost server", "prost/ours"],
     );
     let mut missed = Vec::new();
     for case in CASES {
-        let (ours, prost) = (case.count(&ours)?, case.count(&Receiver::Prost)?);
+        let (ours, prost) = (case.count(&ours, keep)?, case.count(&Receiver::Prost, keep)?);
         let ratio = prost / ours;
         table.row([
             case.spans.to_string(),
@@ -143,21 +145,29 @@ fn run(arguments: &ArgMatches) -> Outcome<()> {
 
 impl Case {
     /// Instructions per span or per request, whichever the case asks for.
-    fn count(&self, receiver: &Receiver) -> Outcome<f64> {
-        let once = receiver.instructions(self.spans, self.requests)?;
-        let twice = receiver.instructions(self.spans, 2 * self.requests)?;
+    fn count(&self, receiver: &Receiver, keep: Option<&Path>) -> Outcome<f64> {
+        let once = receiver.instructions(self.spans, self.requests, keep)?;
+        let twice = receiver.instructions(self.spans, 2 * self.requests, keep)?;
         let units = self.requests * self.spans as u64;
-        eprintln!("  {} spans a request, {receiver:?}: {once}, {twice}", self.spans);
+        eprintln!("  {} spans a request, {}: {once}, {twice}", self.spans, receiver.name());
         Ok(report::number(twice.saturating_sub(once)) / report::number(units))
     }
 }
 
 impl Receiver {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Tracebuffer(_) => "tracebuffer",
+            Self::Prost => "prost",
+        }
+    }
+
     /// Instructions of a process that starts, receives `requests` requests, and ends.
-    fn instructions(&self, spans: usize, requests: u64) -> Outcome<u64> {
+    fn instructions(&self, spans: usize, requests: u64, keep: Option<&Path>) -> Outcome<u64> {
         let files = tempfile::tempdir()?;
         let (plain, port) = self.program(files.path())?;
-        let counts = files.path().join("callgrind.out");
+        let name = format!("callgrind.{}.{spans}x{requests}", self.name());
+        let counts = keep.unwrap_or(files.path()).join(name);
         let mut arguments = vec![
             "--tool=callgrind".to_owned(),
             format!("--callgrind-out-file={}", counts.display()),
@@ -180,7 +190,7 @@ impl Receiver {
         collected(&program.log)
     }
 
-    fn program(&self, files: &std::path::Path) -> Outcome<(Program, u16)> {
+    fn program(&self, files: &Path) -> Outcome<(Program, u16)> {
         match self {
             Self::Tracebuffer(binary) => {
                 let subject = Subject { kind: Kind::Tracebuffer, binary: binary.clone() };
@@ -202,7 +212,7 @@ impl Receiver {
 }
 
 /// The total that callgrind writes when its program ends.
-fn collected(log: &std::path::Path) -> Outcome<u64> {
+fn collected(log: &Path) -> Outcome<u64> {
     let start = Instant::now();
     while start.elapsed() < PATIENCE {
         let text = fs::read_to_string(log)?;

@@ -77,6 +77,13 @@ fn command() -> Command {
                 .value_parser(value_parser!(usize))
                 .help("Runs of each subject, interleaved [default: 5, quick: 1]"),
         )
+        .arg(
+            Arg::new("case")
+                .long("case")
+                .default_value("")
+                .hide_default_value(true)
+                .help("Only cases whose name contains this, as in \"8 MiB, dead\""),
+        )
         .arg(path("tracebuffer").help("The binary [default: built by cargo build --release]"))
         .arg(path("otelcol").help("The Collector [default: $OTELCOL, or tests' cached build]"))
         .arg(core("subject-core", "0"))
@@ -139,6 +146,7 @@ fn plan(arguments: &ArgMatches) -> Outcome<Plan> {
         subjects,
         quick,
         repeats: arguments.get_one("repeats").copied().unwrap_or(if quick { 1 } else { 5 }),
+        case: arguments.get_one("case").cloned().unwrap_or_default(),
         subject_core: core("subject-core"),
         load_core: core("load-core"),
     })

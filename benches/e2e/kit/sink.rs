@@ -49,6 +49,8 @@ pub(crate) struct Tally {
     pub(crate) sum: u64,
     pub(crate) first: u64,
     pub(crate) last: u64,
+    /// The first of the unbroken sequence that ends with the last id.
+    pub(crate) unbroken_from: u64,
     /// How many ids were not greater than the one before.
     pub(crate) disorder: u64,
     /// Requests that were not one whole readable message.
@@ -77,6 +79,9 @@ impl Tally {
         } else if id <= self.last {
             self.disorder += 1;
         }
+        if self.spans == 0 || id != self.last + 1 {
+            self.unbroken_from = id;
+        }
         self.last = id;
         self.spans += 1;
         self.sum = self.sum.wrapping_add(id);
@@ -85,7 +90,13 @@ impl Tally {
     fn add(&mut self, later: &Self) {
         if later.spans > 0 {
             self.disorder += later.disorder + u64::from(self.spans > 0 && later.first <= self.last);
-            self.first = if self.spans == 0 { later.first } else { self.first };
+            if self.spans == 0 {
+                self.first = later.first;
+            }
+            let continues = later.unbroken_from == later.first && later.first == self.last + 1;
+            if self.spans == 0 || !continues {
+                self.unbroken_from = later.unbroken_from;
+            }
             self.last = later.last;
         }
         self.requests += later.requests;

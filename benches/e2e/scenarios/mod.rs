@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     /// A short run that shows whether everything works; its figures mean little.
     pub(crate) quick: bool,
     pub(crate) repeats: usize,
+    /// Only the cases whose name contains this, of scenarios that have several.
+    pub(crate) case: String,
     pub(crate) subject_core: usize,
     /// For the generator, the sink and this program.
     pub(crate) load_core: usize,

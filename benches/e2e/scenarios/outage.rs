@@ -95,7 +95,8 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
     let mut findings = Findings::default();
     for subject in &plan.subjects {
         let mut runs = Vec::new();
-        for case in cases(plan, subject.kind) {
+        let cases = cases(plan, subject.kind);
+        for case in cases.into_iter().filter(|case| case.name().contains(&plan.case)) {
             match measure(plan, subject, case) {
                 Ok((run, broken)) => {
                     runs.push(run);

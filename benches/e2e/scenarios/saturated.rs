@@ -55,7 +55,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
             "otelcol/ours",
         ],
     );
-    for case in CASES {
+    for case in CASES.into_iter().filter(|case| case.name().contains(&plan.case)) {
         let requests = if plan.quick { case.requests / 10 } else { case.requests };
         let mut figures = vec![Figures::default(); plan.subjects.len()];
         for (at, subject) in plan.interleaved() {
