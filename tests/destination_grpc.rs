@@ -177,7 +177,7 @@ async fn a_partial_success_is_a_delivery_with_rejected_spans() {
 #[tokio::test]
 async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
     let (server, destination) = pair().await;
-    let long = Reply::grpc(&[0; 200_000], 0);
+    let long = Reply::grpc(&vec![0; 200_000], 0);
     server.script([Reply::grpc(&[0xff], 0), long].map(Answer::Reply));
 
     for _ in 0..2 {

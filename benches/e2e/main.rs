@@ -3,21 +3,19 @@
 //! `cargo bench --locked --bench e2e -- --help` says what can be asked for; `docs/benchmarks.md`
 //! what is measured and how.
 
-mod load;
-mod process;
-mod report;
+mod kit;
 mod scenarios;
-mod subject;
-mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::{
-    load::Outcome,
+    kit::{
+        Outcome, process, report,
+        subject::{self, Kind, Subject},
+    },
     scenarios::{Findings, Plan, idle, outage, paced, saturated},
-    subject::{Kind, Subject},
 };
 
 type Scenario = fn(&Plan) -> Outcome<Findings>;

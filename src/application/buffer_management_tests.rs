@@ -277,6 +277,21 @@ async fn a_part_of_a_record_is_settled_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_settled_part_by_part_to_its_end_does_not_come_back() {
+    let buffer = spacious();
+    append(&buffer, "one", 4);
+    let mut batch = take(&buffer).await;
+    buffer.settle_part(&mut batch, 4, 0);
+
+    buffer.give_back(batch);
+
+    let BufferStatus { ledger, charged_bytes, .. } = buffer.status();
+    assert_eq!((ledger.sent, ledger.buffered, charged_bytes), (4, 0, 0));
+    append(&buffer, "two", 1);
+    assert_eq!(text(&take(&buffer).await), "two");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_part_of_an_empty_batch_is_nothing() {
     let buffer = spacious();
 

@@ -1,6 +1,7 @@
 //! Stand-ins for the world around the use cases. A span is one byte of payload, so what was sent
 //! reads as text.
 
+use std::io;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::subscriber::DefaultGuard;
 
 use super::buffer_management::TraceBuffer;
 use crate::domain::answer;
@@ -21,6 +23,11 @@ use crate::ports::destination::{Destination, OutgoingRequest};
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::record_store::{RecordStore, StoreError};
 use crate::ports::request_cutter::RequestCutter;
+
+/// The store fails to return a batch with this span in it.
+const UNREADABLE: u8 = b'!';
+/// The store refuses to keep a record that starts with this span.
+const UNWRITABLE: u8 = b'?';
 
 /// The time of the test's runtime, paused or not.
 #[derive(Clone, Copy)]
@@ -73,6 +80,7 @@ pub(crate) struct ScriptedDestination {
 pub(crate) enum Event {
     Accepted(Transport, u64),
     Refused(Transport, RefusalReason, u64),
+    Answered(Transport, answer::Answer),
     Delivered(Duration),
     SendFailed(FailureKind, Duration),
 }
@@ -86,6 +94,10 @@ pub(crate) struct Whereabouts {
     pub(crate) buffered: u64,
     pub(crate) in_flight: u64,
 }
+
+/// The log of this test's thread.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 /// Writes down what it is told.
 #[derive(Default)]
@@ -111,6 +123,9 @@ impl RecordStore for FakeStore {
     }
 
     fn append(&mut self, payload: &Bytes, _room: &mut Option<BytesMut>) -> Result<(), StoreError> {
+        if payload.first() == Some(&UNWRITABLE) {
+            return Err(StoreError { message: "the disk is full".to_owned() });
+        }
         self.payloads.extend_from_slice(payload);
         Ok(())
     }
@@ -120,7 +135,11 @@ impl RecordStore for FakeStore {
     }
 
     fn take_front(&mut self, bytes: u64, into: &mut Vec<Bytes>) -> Result<(), StoreError> {
-        into.push(self.payloads.split_to(size(bytes)).freeze());
+        let payload = self.payloads.split_to(size(bytes)).freeze();
+        if payload.contains(&UNREADABLE) {
+            return Err(StoreError { message: "scripted".to_owned() });
+        }
+        into.push(payload);
         Ok(())
     }
 
@@ -209,7 +228,9 @@ impl RecordingMonitor {
 }
 
 impl Monitor for RecordingMonitor {
-    fn answered(&self, _: Transport, _: answer::Answer) {}
+    fn answered(&self, transport: Transport, answer: answer::Answer) {
+        self.note(Event::Answered(transport, answer));
+    }
 
     fn accepted(&self, transport: Transport, spans: u64) {
         self.note(Event::Accepted(transport, spans));
@@ -225,6 +246,35 @@ impl Monitor for RecordingMonitor {
 
     fn send_failed(&self, failure: &Failure, took: Duration) {
         self.note(Event::SendFailed(failure.kind, took));
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    pub(crate) fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
     }
 }
 

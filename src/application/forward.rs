@@ -1,15 +1,14 @@
 //! Sending batches, for ever.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
+use super::request_parts::{Part, next_part};
 use crate::domain::backoff::Backoff;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
 use crate::domain::delivery_policy::{Attempt, DeliveryPolicy, Verdict};
@@ -18,7 +17,7 @@ use crate::domain::ledger::DropReason;
 use crate::domain::limits::BatchLimits;
 use crate::ports::buffer::{Batch, TraceBufferPort};
 use crate::ports::clock::Clock;
-use crate::ports::destination::{Destination, OutgoingRequest};
+use crate::ports::destination::Destination;
 use crate::ports::monitor::Monitor;
 use crate::ports::record_store::StoreError;
 use crate::ports::request_cutter::RequestCutter;
@@ -54,14 +53,6 @@ pub struct ForwardTraces<B, D, W, M, C> {
     pace: Mutex<Pace>,
     phase: watch::Sender<Phase>,
     random: fn() -> u64,
-}
-
-/// One request made of a batch.
-struct Part {
-    request: OutgoingRequest,
-    attempt: Attempt,
-    /// Spans to settle when only a part of the batch's one record is sent.
-    of_record: Option<u32>,
 }
 
 impl<B, D, W, M, C> ForwardTraces<B, D, W, M, C>
@@ -187,11 +178,11 @@ where
             let waiting = self.buffer.status().ledger.buffered;
             info!(waiting_spans = waiting, "the destination takes spans again");
         }
-        let Delivered { rejected_spans, message } = delivered;
+        let Delivered { rejected_spans, message: reason } = delivered;
         if *rejected_spans > 0 {
-            error!(rejected_spans, message, "the destination rejected spans; they are lost");
-        } else if !message.is_empty() {
-            warn!(message, "the destination took the spans with a warning");
+            error!(rejected_spans, %reason, "the destination rejected spans; they are lost");
+        } else if !reason.is_empty() {
+            warn!(%reason, "the destination took the spans with a warning");
         }
         debug!(spans = attempt.spans, bytes = attempt.bytes, "delivered");
     }
@@ -205,7 +196,7 @@ where
         }
         let rest = match verdict {
             Verdict::GiveBack { .. } => {
-                self.report(failure);
+                self.report(failure, pause);
                 Some(batch)
             }
             Verdict::Drop { .. } => {
@@ -250,14 +241,14 @@ where
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
-    /// Says once that the destination fails, not at every try.
-    fn report(&self, failure: &Failure) {
-        let first = !std::mem::replace(&mut self.pace.lock().failing, true);
+    /// Says once that the destination is away, not at every try, nor when it takes smaller batches.
+    fn report(&self, failure: &Failure, away: bool) {
+        let news = away && !std::mem::replace(&mut self.pace.lock().failing, true);
         let (code, reason) = (failure.code, &failure.message);
-        if first {
+        if news {
             warn!(code, %reason, "the destination does not take spans; buffering and retrying");
         } else {
-            debug!(code, %reason, "the destination still does not take spans");
+            debug!(code, %reason, "the destination did not take a request; trying again");
         }
     }
 }
@@ -279,64 +270,6 @@ const fn remedy(kind: FailureKind) -> &'static str {
         FailureKind::InvalidData => "see the destination's log for what it cannot read",
         FailureKind::Unavailable | FailureKind::TimedOut => "none needed",
     }
-}
-
-/// Makes the next request of `batch`: all of it, without the spans already settled, or a part
-/// within `limits` where it is one larger record of several spans.
-fn next_part<W: RequestCutter>(cutter: &W, batch: &Batch, limits: &BatchLimits) -> Part {
-    let spans = batch.spans();
-    let oversize = spans > limits.max_spans || batch.bytes() > limits.max_bytes;
-    if let [record] = batch.entries.as_slice()
-        && oversize
-        && spans > 1
-    {
-        return part_of_record(cutter, batch, record.skip..record.spans, limits);
-    }
-    let request = OutgoingRequest { chunks: live_payload(cutter, batch), spans };
-    let attempt = Attempt { records: batch.entries.len(), spans, bytes: request.bytes() as u64 };
-    Part { request, attempt, of_record: None }
-}
-
-/// Cuts as many of the record's `live` spans as fit into `limits`, at least one.
-fn part_of_record<W: RequestCutter>(
-    cutter: &W,
-    batch: &Batch,
-    live: Range<u32>,
-    limits: &BatchLimits,
-) -> Part {
-    let whole = batch.payload.first().cloned().unwrap_or_default();
-    let per_byte = u64::from(live.end).saturating_mul(limits.max_bytes);
-    let guess = (per_byte / (whole.len() as u64).max(1)).min(limits.max_spans);
-    let guess = u32::try_from(guess).unwrap_or(u32::MAX);
-    let mut count = guess.clamp(1, live.end - live.start);
-    loop {
-        let end = live.start + count;
-        let cut = cutter.keep_spans(&whole, u64::from(live.start)..u64::from(end));
-        if cut.len() as u64 > limits.max_bytes && count > 1 {
-            count /= 2;
-            continue;
-        }
-        let spans = u64::from(count);
-        return Part {
-            attempt: Attempt { records: 1, spans, bytes: cut.len() as u64 },
-            request: OutgoingRequest { chunks: vec![cut], spans },
-            of_record: (end < live.end).then_some(count),
-        };
-    }
-}
-
-/// Returns the batch's payload without the first record's settled spans.
-fn live_payload<W: RequestCutter>(cutter: &W, batch: &Batch) -> Vec<Bytes> {
-    let mut chunks = batch.payload.clone();
-    if let (Some(first), Some(chunk)) = (batch.entries.first(), chunks.first_mut())
-        && first.skip > 0
-    {
-        let record = chunk.split_to((first.bytes as usize).min(chunk.len()));
-        let live = u64::from(first.skip)..u64::from(first.spans);
-        chunks.insert(0, cutter.keep_spans(&record, live));
-        chunks.retain(|chunk| !chunk.is_empty());
-    }
-    chunks
 }
 
 #[cfg(test)]

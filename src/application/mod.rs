@@ -6,3 +6,4 @@ pub mod drain;
 mod fakes;
 pub mod forward;
 pub mod receive;
+mod request_parts;

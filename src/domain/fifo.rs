@@ -330,7 +330,8 @@ impl Fifo {
         self.leave_flight(spans, settlement);
     }
 
-    /// Returns `batch` to its place in the queue, before all that came after it.
+    /// Returns `batch`, which has spans to be sent, to its place in the queue, before all that came
+    /// after it.
     ///
     /// Returns the payload bytes in the queue before that place. To be followed by
     /// [`Fifo::enforce_limits`], after the store has its payload back.

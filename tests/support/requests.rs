@@ -269,16 +269,16 @@ fn link(guest: Guest) -> BoxedStrategy<Value> {
     nested(fields, guest, 0..4)
 }
 
+/// The fields of a `KeyValue` as everybody writes it.
+pub(crate) fn plain_attribute() -> impl Strategy<Value = Vec<Field>> {
+    (text(), scalar()).prop_map(|(key, value)| vec![field(1, key), message(2, vec![value])])
+}
+
 /// A `KeyValue` as everybody writes it, or of any fields.
 fn attribute(guest: Guest) -> BoxedStrategy<Value> {
-    let usual = (text(), scalar(), 0..3_usize).prop_map(|(key, value, padding)| {
-        let mut value = message(2, vec![value]);
-        value.length_padding = padding.saturating_sub(1);
-        Value::Message(vec![field(1, key), value])
-    });
     let free =
         nested(vec![(3, 1, text()), (3, 2, any_value(3, guest)), (1, 3, varint())], guest, 0..4);
-    prop_oneof![2 => usual, 1 => free].boxed()
+    prop_oneof![2 => plain_attribute().prop_map(Value::Message), 1 => free].boxed()
 }
 
 fn scalar() -> impl Strategy<Value = Field> {

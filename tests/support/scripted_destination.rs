@@ -1,7 +1,12 @@
 //! A real OTLP destination, in this process, that does with each request what a script says.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken test should say so"
+)]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -3,9 +3,8 @@
 use std::{fs, thread, time::Duration};
 
 use super::{Findings, Plan, say};
-use crate::{
-    load::Outcome,
-    process,
+use crate::kit::{
+    Outcome, process,
     report::{Samples, Table, mib},
     subject::{Setting, Subject},
     usage::Memory,

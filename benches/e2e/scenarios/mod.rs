@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{load::Outcome, process, report::Table, subject::Subject};
+use crate::kit::{Outcome, process, report::Table, subject::Subject};
 
 /// No load takes longer; one that does says that a subject no longer answers.
 const LOAD_LIMIT: Duration = Duration::from_mins(2);

@@ -6,15 +6,13 @@ use std::{
 };
 
 use super::{Findings, Plan, join, recovery, say};
-use crate::{
-    load::{
-        Outcome,
-        generator::{self, Offered, Shape},
-        payload::Payload,
-        sink::{Manner, Sink},
-    },
+use crate::kit::{
+    Outcome,
+    generator::{self, Offered, Shape},
+    payload::Payload,
     process,
     report::{Table, mib, number},
+    sink::{Manner, Sink},
     subject::{Kind, Listening, Setting, Subject},
     usage::{Cgroup, Memory},
 };

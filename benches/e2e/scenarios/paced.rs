@@ -5,14 +5,12 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::{Findings, Plan, join, saturated::all_arrived, say};
-use crate::{
-    load::{
-        Outcome, generator,
-        payload::Payload,
-        sink::{Manner, Sink},
-    },
+use crate::kit::{
+    Outcome, generator,
+    payload::Payload,
     process,
     report::{Samples, Table, mib, number, ratio},
+    sink::{Manner, Sink},
     subject::{Kind, Setting, Subject},
     usage::{CpuTime, Memory},
 };

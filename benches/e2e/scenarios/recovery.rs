@@ -9,12 +9,10 @@ use super::{
     Plan,
     outage::{Case, Fault},
 };
-use crate::{
-    load::{
-        Outcome,
-        generator::Offered,
-        sink::{Manner, Sink, Tally},
-    },
+use crate::kit::{
+    Outcome,
+    generator::Offered,
+    sink::{Manner, Sink, Tally},
     subject::Listening,
 };
 

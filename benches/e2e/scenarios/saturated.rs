@@ -3,15 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::{Findings, Plan, join, say};
-use crate::{
-    load::{
-        Outcome,
-        generator::{self, Backlog, Shape},
-        payload::Payload,
-        sink::{Manner, Sink, Tally},
-    },
+use crate::kit::{
+    Outcome,
+    generator::{self, Backlog, Shape},
+    payload::Payload,
     process,
     report::{Samples, Table, mib, number, ratio},
+    sink::{Manner, Sink, Tally},
     subject::{Kind, Listening, Setting, Subject},
     usage::{CpuTime, Memory},
 };

@@ -13,6 +13,7 @@ use crate::domain::limits::{Limits, OverflowPolicy};
 
 mod delivering;
 mod ending;
+mod logging;
 mod poison;
 mod retrying;
 mod sizing;
@@ -95,7 +96,7 @@ impl Scene {
     /// Returns the milliseconds between the requests, a timer's inaccuracy taken off.
     fn pauses(&self) -> Vec<u128> {
         let arrivals = self.destination.arrivals();
-        let pauses = arrivals.windows(2).map(|pair| pair[1].at - pair[0].at);
+        let pauses = arrivals.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at));
         pauses.map(|pause| pause.as_millis() / 20 * 20).collect()
     }
 

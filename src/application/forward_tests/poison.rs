@@ -120,3 +120,27 @@ async fn only_the_guilty_part_of_a_record_sent_in_parts_is_lost() {
     assert_eq!(scene.destination.taken(), "abcdijkl");
     assert_eq!(scene.lost_for_good(), 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_keeps_refusing_us_costs_less_each_time() {
+    let batch = BatchLimits { max_spans: 16, ..BATCH };
+    let mut scene = Scene::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
+    store_pairs(&scene, 18, &[]);
+
+    scene.finish().await;
+
+    let spans: Vec<_> = scene.destination.arrivals().iter().map(|each| each.spans).collect();
+    assert_eq!(spans, [16, 8, 4, 2, 2, 2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_the_store_cannot_return_is_lost_and_all_others_arrive() {
+    let batch = BatchLimits { max_spans: 2, ..BATCH };
+    let mut scene = Scene::with(limits(100, 10_000), batch, |_| take());
+    scene.store(&["ab", "c!", "de"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "abde");
+    assert_eq!(scene.lost_for_good(), 2);
+}

@@ -18,7 +18,7 @@ async fn with_several_workers_every_span_arrives_exactly_once() {
         answer.after(millis(turn * 37 % 200))
     });
     let records: Vec<String> =
-        ('\u{21}'..='\u{7e}').map(|letter| letter.to_string().repeat(2)).collect();
+        ('A'..='Z').chain('a'..='z').map(|letter| letter.to_string().repeat(2)).collect();
     scene.start(4);
 
     for record in &records {

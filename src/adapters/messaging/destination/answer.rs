@@ -128,7 +128,7 @@ mod tests {
     fn no_more_of_a_body_is_kept_than_the_bound() {
         let mut body = Body::default();
 
-        body.extend(&[1; MAX_BODY_BYTES]);
+        body.extend(&vec![1; MAX_BODY_BYTES]);
         assert!(!body.too_long);
         body.extend(&[1]);
 

@@ -105,7 +105,8 @@ impl Client {
         lease: Lease<'a>,
         headers: HeaderMap,
         body: Rope,
-        (deadline, rest): (Deadline, Rest),
+        deadline: Deadline,
+        rest: Rest,
     ) -> Result<Answer, Failure> {
         let request = Outgoing { target: Arc::clone(&self.target), headers, body };
         Ok(read(self.transport.exchange(lease, request, deadline).await?, rest).await)
@@ -113,7 +114,7 @@ impl Client {
 
     /// The failure of an answer that broke off.
     pub(super) fn broken(&self, answer: &Answer) -> Option<Failure> {
-        answer.body.broken.as_ref().map(|error| self.transport.unanswered(error))
+        answer.body.broken.as_ref().map(|error| self.transport.unanswered(error, true))
     }
 }
 

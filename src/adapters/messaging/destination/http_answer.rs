@@ -56,7 +56,7 @@ fn success(answer: &Answer, peer: &str) -> Delivered {
     })
 }
 
-/// Reads an `ExportTraceServiceResponse` in JSON. ProtoJSON writes a 64-bit number as a string.
+/// Reads an `ExportTraceServiceResponse` in JSON, where `ProtoJSON` writes a 64-bit number as a string.
 fn delivered_json(bytes: &[u8]) -> Option<Delivered> {
     let response: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
     let partial = response.get("partialSuccess").unwrap_or(&Value::Null);

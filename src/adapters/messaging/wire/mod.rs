@@ -7,10 +7,13 @@
 mod attribute;
 mod cursor;
 mod fields;
+#[cfg(test)]
+mod hand_made;
 mod malformed;
 mod scan;
 mod schema;
 mod splice;
+mod text;
 
 use std::ops::Range;
 

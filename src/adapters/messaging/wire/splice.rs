@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::fields::{Fields, LEVELS};
-use super::scan::check_span;
+use super::scan::scan_span;
 use super::schema::{REQUEST, RESOURCE_SPANS, SCOPE_SPANS, Schema, number};
 
 /// One of the three messages around a span.
@@ -64,7 +64,7 @@ struct Place {
 /// For a request that [`scan`](super::scan()) accepts; of any other, what comes back need not decode.
 #[must_use]
 pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
-    splice(request, |_, span| matches!(check_span(span), Ok(Ok(()))))
+    splice(request, |_, span| matches!(scan_span(span), Ok(Ok(()))))
 }
 
 /// Returns `request` with only the spans whose position, counted from 0 in the order they lie, is
@@ -191,3 +191,6 @@ fn write_varint(mut value: u64, to: &mut Vec<u8>) {
         to.push(low | 0x80);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::HeaderValue;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 
-use crate::load::Outcome;
+use super::Outcome;
 
 /// A titled table of text cells.
 #[derive(Debug, Clone)]

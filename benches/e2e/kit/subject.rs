@@ -9,8 +9,8 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{
-    load::Outcome,
+use super::{
+    Outcome,
     process::{self, Program, Running},
     report,
 };
@@ -122,7 +122,12 @@ impl Subject {
         Ok(Listening { process, port, admin_port, took: spawned.elapsed(), _files: files })
     }
 
-    fn program(&self, setting: Setting, files: &Path) -> Outcome<(Program, u16, Option<u16>)> {
+    /// How it is started, the port on which it receives, and the one of its metrics.
+    pub(crate) fn program(
+        &self,
+        setting: Setting,
+        files: &Path,
+    ) -> Outcome<(Program, u16, Option<u16>)> {
         let port = process::free_port()?;
         let (arguments, environment, admin_port) = match self.kind {
             Kind::Tracebuffer => {

@@ -22,8 +22,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use super::{Outcome, scanner::Scanner};
-use crate::process;
+use super::{Outcome, process, scanner::Scanner};
 
 const WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;

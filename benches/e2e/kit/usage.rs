@@ -2,12 +2,15 @@
 
 use std::{
     fs,
+    num::NonZeroI32,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use crate::load::Outcome;
+use rustix::process::Pid;
+
+use super::Outcome;
 
 /// CPU time of all threads of a process up to now.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +37,8 @@ pub(crate) struct Cgroup {
 }
 
 impl CpuTime {
-    pub(crate) fn of(pid: u32) -> Outcome<Self> {
+    pub(crate) fn of(pid: Pid) -> Outcome<Self> {
+        let pid = pid.as_raw_nonzero();
         let mut threads = 0;
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
             // A thread may end between the listing and the reading.
@@ -54,7 +58,8 @@ impl CpuTime {
 }
 
 impl Memory {
-    pub(crate) fn of(pid: u32) -> Outcome<Self> {
+    pub(crate) fn of(pid: Pid) -> Outcome<Self> {
+        let pid = pid.as_raw_nonzero();
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let kib = |name: &str| -> Outcome<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -100,7 +105,7 @@ impl Drop for Cgroup {
     }
 }
 
-fn ticks(pid: u32) -> Outcome<Duration> {
+fn ticks(pid: NonZeroI32) -> Outcome<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in brackets may hold blanks; utime and stime are the 12th and 13th word after it.
     let words = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');

@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{load::Outcome, usage::Cgroup};
+use rustix::process::Pid;
+
+use super::{Outcome, usage::Cgroup};
 
 /// A program to be started; nothing of this process's environment but `PATH` and `HOME` reaches it.
 #[derive(Debug, Clone)]
@@ -71,8 +73,8 @@ impl Program {
 }
 
 impl Running {
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     pub(crate) fn cgroup(&self) -> Option<&Cgroup> {
