@@ -193,7 +193,11 @@ impl Pair {
         if self.flying[place].entries.len() != 1 {
             return;
         }
-        self.buffer.settle_part(&mut self.flying[place], spans, rejected);
+        self.buffer.settle_part(
+            &mut self.flying[place],
+            spans,
+            Settlement::Delivered { rejected_spans: rejected },
+        );
         let record = &mut self.model.flying[place][0];
         let spans = u64::from(spans).min(record.live());
         record.gone += spans;

@@ -129,7 +129,11 @@ fn consume(buffer: &Buffer, consumer: Consumer) -> Vec<Delivered> {
                 Consumer::Falters if batch.entries.len() == 1 => {
                     let spans = batch.entries[0].live_spans() / 2;
                     delivered.push(Delivered { spans, ..read(&batch).remove(0) });
-                    buffer.settle_part(&mut batch, u32::try_from(spans).unwrap(), 0);
+                    buffer.settle_part(
+                        &mut batch,
+                        u32::try_from(spans).unwrap(),
+                        Settlement::Delivered { rejected_spans: 0 },
+                    );
                 }
                 _ => {}
             }

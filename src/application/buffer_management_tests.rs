@@ -281,7 +281,7 @@ async fn a_record_settled_part_by_part_to_its_end_does_not_come_back() {
     let buffer = spacious();
     append(&buffer, "one", 4);
     let mut batch = take(&buffer).await;
-    buffer.settle_part(&mut batch, 4, 0);
+    buffer.settle_part(&mut batch, 4, Settlement::Delivered { rejected_spans: 0 });
 
     buffer.give_back(batch);
 

@@ -217,7 +217,10 @@ async fn spans_the_destination_refuses_while_draining_are_neither_delivered_nor_
 #[tokio::test(start_paused = true)]
 async fn spans_lost_at_the_deadline_are_an_error() {
     let (log, _guard) = Log::start();
-    let scene = Scene::new(1, |_| Answer::Never);
+    let mut answers = [take()].into_iter();
+    let scene = Scene::new(1, move |_| answers.next().unwrap_or(Answer::Never));
+    store(&scene.buffer, "sent");
+    sleep(Duration::from_mins(2)).await;
     store(&scene.buffer, "abc");
 
     scene.drain().await;

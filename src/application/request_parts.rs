@@ -75,3 +75,7 @@ fn live_payload<W: RequestCutter>(cutter: &W, batch: &Batch) -> Vec<Bytes> {
     }
     chunks
 }
+
+#[cfg(test)]
+#[path = "request_parts_tests.rs"]
+mod tests;

@@ -59,6 +59,18 @@ fn a_timeout_after_another_failure_starts_a_new_count() {
 }
 
 #[test]
+fn a_timeout_after_a_delivery_starts_a_new_count() {
+    let mut policy = policy();
+    policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+    policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+    policy.delivered();
+
+    policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+
+    assert_eq!(policy.next_batch().max_bytes, CONFIGURED.max_bytes);
+}
+
+#[test]
 fn an_oversize_batch_is_halved_and_sent_again_at_once() {
     let mut policy = policy();
 
@@ -95,6 +107,16 @@ fn a_batch_stays_below_a_size_that_was_refused_for_a_hundred_deliveries() {
         policy.delivered();
         assert!(policy.next_batch().max_bytes < 1_000_000);
     }
+}
+
+#[test]
+fn a_size_too_small_to_be_believed_does_not_hold_batches_down() {
+    let mut policy = policy();
+    policy.failed(FailureKind::TooLarge, attempt(2, 2, 100));
+
+    policy.delivered();
+
+    assert!(policy.next_batch().max_bytes > 50_000);
 }
 
 #[test]

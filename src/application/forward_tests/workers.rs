@@ -157,3 +157,36 @@ async fn idle_workers_share_what_one_batch_cannot_hold() {
     assert_eq!(scene.whereabouts().in_flight, 6);
     scene.finish().await;
 }
+
+/// Tells the worker with span `a` at once to wait for `first`, the other a little later for `second`.
+async fn second_try(first: Option<Duration>, second: Option<Duration>) -> Duration {
+    let batch = BatchLimits { max_spans: 1, ..BATCH };
+    let mut failed = 0;
+    let mut scene = Scene::with(limits(100, 10_000), batch, move |arrival| {
+        failed += 1;
+        let (retry_after, delay) = match arrival.payload.as_str() {
+            _ if failed > 2 => return take(),
+            "a" => (first, millis(10)),
+            _ => (second, millis(20)),
+        };
+        Answer::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) }).after(delay)
+    });
+    scene.store(&["a", "b"]);
+    scene.start(2);
+    scene.finish().await;
+    scene.destination.arrivals()[2].at
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_asked_for_during_another_one_prolongs_it() {
+    let resumed = second_try(None, Some(secs(20))).await;
+
+    assert!(resumed >= secs(20), "resumed after {resumed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_pause_asked_for_does_not_end_a_longer_one() {
+    let resumed = second_try(Some(secs(20)), Some(secs(1))).await;
+
+    assert!(resumed >= secs(20), "resumed after {resumed:?}");
+}
