@@ -21,6 +21,8 @@ pub(super) use inflate::Encoding;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Memory for messages of unknown length is taken in steps of at least this.
 const STEP_BYTES: usize = 64 << 10;
+/// How much traces usually shrink when compressed, rounded up.
+const USUAL_RATIO: usize = 8;
 /// A message that came in one piece is copied out of the connection's buffer from this size on:
 /// kept as it is, it would pin more memory than it is charged.
 const PINNING_BYTES: usize = 4 << 10;
@@ -101,6 +103,8 @@ impl BodyReader {
         .await
     }
 
+    /// The usual small message is read in place; the rest is boxed, to keep the future of every
+    /// open request small.
     async fn read<B>(
         &self,
         mut chunks: Chunks<B>,
@@ -110,18 +114,18 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        if plan.encoding != Encoding::Identity {
-            return self.read_compressed(chunks, plan).await;
-        }
         if let Some(length) = length.filter(|length| *length > self.max_bytes) {
             return Err(self.too_large(length));
+        }
+        if plan.encoding != Encoding::Identity {
+            return Box::pin(self.read_compressed(chunks, plan)).await;
         }
         let first = chunks.next().await?.unwrap_or_default();
         if length == Some(first.len()) {
             chunks.end().await?;
             return Ok(Message { bytes: unpinned(first), _permit: None });
         }
-        self.read_identity(chunks, first, length, plan).await
+        Box::pin(self.read_identity(chunks, first, length, plan)).await
     }
 
     async fn read_identity<B>(
@@ -154,9 +158,17 @@ impl BodyReader {
     {
         let copies = plan.copies + plan.encoding.extra_copies();
         let mut buffer = Growing::new(self, copies);
-        buffer.make_room(1).await?;
         let mut inflate = Inflate::new(plan.encoding)?;
+        let mut compressed = 0;
         while let Some(chunk) = chunks.next().await? {
+            // Bounds the work too: a row of empty members goes on for ever and comes to nothing.
+            compressed += chunk.len();
+            if compressed > self.max_bytes {
+                return Err(self.too_large(compressed));
+            }
+            if buffer.bytes.is_empty() {
+                buffer.make_room(self.usual_size(chunk.len())).await?;
+            }
             let mut input = chunk.as_ref();
             loop {
                 let consumed = inflate.step(input, &mut buffer.bytes)?;
@@ -171,10 +183,15 @@ impl BodyReader {
         buffer.finish()
     }
 
+    /// What so many compressed bytes usually come to, at most a step.
+    fn usual_size(&self, compressed: usize) -> usize {
+        (compressed * USUAL_RATIO).clamp(2, STEP_BYTES).min(self.max_bytes)
+    }
+
     fn too_large(&self, found: usize) -> Refused {
         Refused::too_large(format!(
-            "the request has {found} bytes, the limit is {} (after decompression): send smaller \
-             batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
+            "the request has {found} bytes, the limit is {} (before and after decompression): send \
+             smaller batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
             self.max_bytes
         ))
     }
@@ -250,3 +267,6 @@ fn unpinned(bytes: Bytes) -> Bytes {
 #[cfg(test)]
 #[path = "../body_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod framing_tests;
