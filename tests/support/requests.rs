@@ -294,7 +294,8 @@ pub(crate) fn crooked_attribute() -> impl Strategy<Value = Vec<u8>> {
 
 /// A field whose length says `off` more than it has.
 fn delimited(key: u8, payload: &[u8], off: i8) -> Vec<u8> {
-    [&[key, (payload.len() as u8).wrapping_add_signed(off)], payload].concat()
+    let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
+    [&[key, length.wrapping_add_signed(off)], payload].concat()
 }
 
 /// A `KeyValue` as everybody writes it, or of any fields.
