@@ -184,7 +184,7 @@ pub(crate) fn suspect_request() -> impl Strategy<Value = Vec<Field>> {
 }
 
 /// A field of any number, known ones included, with a value of any layout.
-pub(crate) fn stray_field() -> impl Strategy<Value = Field> {
+fn stray_field() -> impl Strategy<Value = Field> {
     (prop_oneof![9 => 0..18_u32, 1 => Just((1 << 29) - 1)], unknown_value())
         .prop_map(|(number, value)| field(number, value))
 }
