@@ -27,7 +27,6 @@ use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
 use tracebuffer::ports::buffer::{AppendError, Batch, TraceBufferPort};
 use tracebuffer::ports::clock::Clock;
 
-
 #[derive(Clone, Copy, Debug)]
 enum Command {
     Append { spans: u32, bytes: usize },
