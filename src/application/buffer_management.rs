@@ -17,17 +17,11 @@ use crate::ports::buffer::{AppendError, Appended, Batch, BufferStatus, TraceBuff
 use crate::ports::clock::Clock;
 use crate::ports::record_store::{RecordStore, StoreError};
 
-/// Spans and bytes at which a waiting taker wants to be woken.
-#[derive(Clone, Copy)]
-struct WakeAt {
-    spans: u64,
-    bytes: u64,
-}
-
 struct State<S> {
     fifo: Fifo,
     store: S,
-    wake_at: Option<WakeAt>,
+    /// What has to be there before a waiting taker is woken.
+    wake_at: Option<BatchLimits>,
     flushing: bool,
     closed: bool,
 }
@@ -38,6 +32,8 @@ struct State<S> {
 /// under it; what a call sets free is dropped after the lock.
 pub struct TraceBuffer<S, C> {
     state: Mutex<State<S>>,
+    /// Wakes every waiting taker: each looks for itself and keeps its own time, so that none
+    /// depends on another that may be slow or cancelled.
     readable: Notify,
     clock: C,
 }
@@ -74,9 +70,9 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
     ///
     /// # Errors
     ///
-    /// [`AppendError`]; nothing has changed then.
-    pub fn append_now(&self, payload: &Bytes, spans: NonZeroU32) -> Result<Appended, AppendError> {
-        let mut room = None;
+    /// See [`TraceBufferPort::append`].
+    pub fn append_now(&self, payload: &[u8], spans: NonZeroU32) -> Result<Appended, AppendError> {
+        let mut room = Vec::new();
         loop {
             // Declared before the guard, so freed after it.
             let mut rubbish = Vec::new();
@@ -88,11 +84,13 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
                 self.clock.now(),
             );
             match tried {
-                Try::NeedsRoom(bytes) => room = Some(BytesMut::with_capacity(bytes)),
+                Try::NeedsRoom(blocks) => {
+                    room.resize_with(blocks, || BytesMut::with_capacity(S::BLOCK_BYTES));
+                }
                 Try::Refused(error) => return Err(error),
                 Try::Done(appended, wake) => {
                     if wake {
-                        self.readable.notify_one();
+                        self.readable.notify_waiters();
                     }
                     return Ok(appended);
                 }
@@ -123,22 +121,23 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
 impl<S: RecordStore> State<S> {
     fn append(
         &mut self,
-        payload: &Bytes,
+        payload: &[u8],
         spans: u32,
-        room: &mut Option<BytesMut>,
+        room: &mut Vec<BytesMut>,
         rubbish: &mut Vec<Bytes>,
         now: Duration,
     ) -> Try {
-        if let (Some(bytes), None) = (self.store.room_wanted(payload.len()), &*room) {
-            return Try::NeedsRoom(bytes);
+        let blocks = self.store.blocks_wanted(payload.len());
+        if blocks > room.len() {
+            return Try::NeedsRoom(blocks);
         }
-        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let length = payload.len() as u64;
         let evicted = match self.fifo.make_room(spans, length) {
             Ok(evicted) => evicted,
             Err(refusal) => return Try::Refused(AppendError::Refused(refusal)),
         };
         self.store.discard_front(evicted.bytes, rubbish);
-        if let Err(error) = self.store.append(payload, room.take()) {
+        if let Err(error) = self.store.append(payload, room) {
             return Try::Refused(AppendError::Store(error));
         }
         let skipped = self.fifo.push(spans, length, now);
@@ -151,11 +150,7 @@ impl<S: RecordStore> State<S> {
 
     /// Returns whether a taker waits for what is there now.
     fn must_wake(&mut self) -> bool {
-        let buffered = self.fifo.ledger().buffered;
-        let queued_bytes = self.fifo.queued_bytes();
-        self.wake_at
-            .take_if(|wake_at| buffered >= wake_at.spans || queued_bytes >= wake_at.bytes)
-            .is_some()
+        self.wake_at.take_if(|batch| self.fifo.fills(batch)).is_some()
     }
 
     fn take(
@@ -164,18 +159,18 @@ impl<S: RecordStore> State<S> {
         batch: &mut Batch,
         now: Duration,
     ) -> Result<Take, StoreError> {
-        let mut limits = self.fifo.limits().bound_batch(*limits);
+        let mut limits = *limits;
         if self.flushing {
             limits.linger = Duration::ZERO;
         }
         match self.fifo.readiness(&limits, now) {
             Readiness::Empty if self.closed => return Ok(Take::Ended),
             Readiness::Empty => {
-                self.wake_at = Some(WakeAt { spans: 1, bytes: 1 });
+                self.wake_at = Some(BatchLimits { max_records: 1, ..limits });
                 return Ok(Take::Wait(None));
             }
             Readiness::Wait(rest) => {
-                self.wake_at = Some(WakeAt { spans: limits.max_spans, bytes: limits.max_bytes });
+                self.wake_at = Some(limits);
                 return Ok(Take::Wait(Some(rest)));
             }
             Readiness::Ready => {}
@@ -201,18 +196,16 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     async fn take(&self, limits: BatchLimits) -> Result<Option<Batch>, StoreError> {
         let mut batch = Batch::default();
         loop {
+            // Listens before it looks, so that it misses no news in between.
+            let news = self.readable.notified();
             match self.try_take(&limits, &mut batch)? {
                 Take::Done => return Ok(Some(batch)),
-                Take::Ended => {
-                    // Others may wait for the same news.
-                    self.readable.notify_waiters();
-                    return Ok(None);
-                }
+                Take::Ended => return Ok(None),
                 Take::NeedsRoom(records) => batch.entries.reserve_exact(records),
-                Take::Wait(None) => self.readable.notified().await,
+                Take::Wait(None) => news.await,
                 Take::Wait(Some(rest)) => {
                     // Woken or not, the next try decides.
-                    let _ = tokio::time::timeout(rest, self.readable.notified()).await;
+                    let _ = tokio::time::timeout(rest, news).await;
                 }
             }
         }
@@ -222,19 +215,23 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
         self.change(|state| state.fifo.settle(&batch.entries, settlement));
     }
 
-    fn settle_part(&self, batch: &mut Batch, spans: u32, rejected_spans: u64) {
+    fn settle_part(&self, batch: &mut Batch, spans: u32, settlement: Settlement) {
         if let Some(entry) = batch.entries.first_mut() {
-            self.state.lock().fifo.settle_part(entry, spans, rejected_spans);
+            self.state.lock().fifo.settle_part(entry, spans, settlement);
         }
     }
 
     fn give_back(&self, batch: Batch) {
+        if batch.spans() == 0 {
+            // All settled in parts: no record waits without a span to be sent.
+            return self.settle(batch, Settlement::Delivered { rejected_spans: 0 });
+        }
         self.change(|state| {
             let before = state.fifo.give_back(&batch.entries);
             state.store.put_back(before, &batch.payload);
             state.fifo.enforce_limits()
         });
-        self.readable.notify_one();
+        self.readable.notify_waiters();
     }
 
     fn set_limits(&self, limits: Limits) {
@@ -249,7 +246,6 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     fn flush(&self) {
         self.state.lock().flushing = true;
         self.readable.notify_waiters();
-        self.readable.notify_one();
     }
 
     fn close(&self) {

@@ -17,7 +17,7 @@ pub struct Settings {
     pub limits: Limits,
     /// What happens to new records when it is full.
     pub overflow: OverflowPolicy,
-    /// Bounds of one batch as they were asked for; [`Limits::bound_batch`] has not been applied.
+    /// Bounds of one batch as they were asked for; the buffer lowers them to a part of its limits.
     pub batch: BatchLimits,
     /// Batches in flight at the same time; with more than one, order is not kept.
     pub concurrency: NonZeroUsize,

@@ -13,10 +13,8 @@ use std::time::Duration;
 use super::ledger::{DropReason, Ledger};
 use super::limits::{BatchLimits, Limits, OverflowPolicy};
 
-/// Index room made at the start; more records make it grow.
-const INITIAL_RECORDS: u64 = 64 << 10;
-/// The least a record with a valid span is charged, for sizing the index.
-const LEAST_CHARGE: u64 = 96;
+/// What the longest record an entry can describe is charged.
+const LARGEST_CHARGE: u64 = Limits::charge(u32::MAX as u64);
 
 /// One record in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ pub enum Refusal {
     TooManyBytes {
         /// Bytes it would be charged.
         charge: u64,
-        /// The limit.
+        /// The limit: the buffer's, or that of a single record (4 GiB) where this is lower.
         max_bytes: u64,
     },
     /// It can never fit: it alone has more spans than the limit, and nothing may be evicted.
@@ -115,12 +113,10 @@ impl Fifo {
     /// Creates an empty index.
     #[must_use]
     pub fn new(limits: Limits, policy: OverflowPolicy) -> Self {
-        let most = limits.max_spans.get().min(limits.max_bytes.get() / LEAST_CHARGE);
-        let room = usize::try_from(most.min(INITIAL_RECORDS)).unwrap_or(0);
         Self {
             limits,
             policy,
-            queue: VecDeque::with_capacity(room),
+            queue: VecDeque::new(),
             queued_charge: 0,
             pinned_charge: 0,
             pinned: Vec::new(),
@@ -171,11 +167,12 @@ impl Fifo {
     ///
     /// [`Refusal`] when the record can never fit, when batches on the wire leave no room, or when
     /// the policy is to reject.
-    pub fn make_room(&mut self, spans: u32, bytes: u32) -> Result<Evicted, Refusal> {
-        let charge = Limits::charge(u64::from(bytes));
+    pub fn make_room(&mut self, spans: u32, bytes: u64) -> Result<Evicted, Refusal> {
+        let charge = Limits::charge(bytes);
         let max_bytes = self.limits.max_bytes.get();
-        if charge > max_bytes {
-            return Err(Refusal::TooManyBytes { charge, max_bytes });
+        let largest = max_bytes.min(LARGEST_CHARGE);
+        if charge > largest {
+            return Err(Refusal::TooManyBytes { charge, max_bytes: largest });
         }
         let max_spans = self.limits.max_spans.get();
         if self.policy == OverflowPolicy::Reject && u64::from(spans) > max_spans {
@@ -198,14 +195,14 @@ impl Fifo {
     ///
     /// Returns its oldest spans that were evicted in the same breath: not none only when it alone
     /// has more spans than the limit leaves.
-    pub fn push(&mut self, spans: u32, bytes: u32, now: Duration) -> u64 {
+    pub fn push(&mut self, spans: u32, bytes: u64, now: Duration) -> u64 {
         let room = self.limits.max_spans.get().saturating_sub(self.held_spans());
         let skip = spans - u32::try_from(room).unwrap_or(u32::MAX).min(spans);
         let entry = Entry {
             sequence: self.next_sequence,
             spans,
             skip,
-            bytes,
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             arrived_nanos: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         };
         self.next_sequence += 1;
@@ -252,30 +249,42 @@ impl Fifo {
             return Readiness::Empty;
         };
         let waited = now.saturating_sub(Duration::from_nanos(front.arrived_nanos));
-        let full = self.ledger.buffered >= limits.max_spans
-            || self.queued_bytes() >= limits.max_bytes
-            || self.queue.len() >= limits.max_records;
         match limits.linger.checked_sub(waited) {
-            Some(rest) if !full && !rest.is_zero() => Readiness::Wait(rest),
+            Some(rest) if !rest.is_zero() && !self.fills(limits) => Readiness::Wait(rest),
             _ => Readiness::Ready,
         }
     }
 
+    /// Returns whether what waits is enough for a full batch within `limits`.
+    #[must_use]
+    pub fn fills(&self, limits: &BatchLimits) -> bool {
+        self.ledger.buffered >= limits.max_spans.min(self.limits.batch_spans())
+            || self.queued_bytes() >= limits.max_bytes
+            || self.queued_charge >= self.limits.batch_charge()
+            || self.queue.len() >= limits.max_records
+    }
+
     /// Returns how many records the next batch within `limits` has; at least one if any waits.
     ///
-    /// It does not reach past a batch on the wire, so that both can be given back to their places.
-    /// Only its first record may have spans that are settled already: these must be cut out of
-    /// what is sent, which is cheap at the start of a batch only.
+    /// A batch of several records pins at most a quarter of what the buffer may hold. It does not
+    /// reach past a batch on the wire, so that both can be given back to their places. Only its
+    /// first record may have spans that are settled already: these must be cut out of what is
+    /// sent, which is cheap at the start of a batch only.
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
         let end = self.next_pinned();
-        let (mut spans, mut bytes) = (0, 0);
+        let max_spans = limits.max_spans.min(self.limits.batch_spans());
+        let (mut spans, mut bytes, mut charge) = (0, 0, 0);
         let entries = self.queue.iter().enumerate().take(limits.max_records);
         let fit = entries.take_while(|(place, entry)| {
             spans += entry.live_spans();
             bytes += u64::from(entry.bytes);
+            charge += entry.charge();
             let joins = *place == 0 || (entry.skip == 0 && entry.sequence < end);
-            joins && spans <= limits.max_spans && bytes <= limits.max_bytes
+            let fits = spans <= max_spans
+                && bytes <= limits.max_bytes
+                && charge <= self.limits.batch_charge();
+            joins && fits
         });
         fit.count().max(1).min(self.queue.len())
     }
@@ -309,13 +318,14 @@ impl Fifo {
     }
 
     /// Settles the first `spans` of a batch of one record; the rest stays on the wire.
-    pub fn settle_part(&mut self, entry: &mut Entry, spans: u32, rejected_spans: u64) {
+    pub fn settle_part(&mut self, entry: &mut Entry, spans: u32, settlement: Settlement) {
         let spans = u64::from(spans).min(entry.live_spans());
         entry.skip += u32::try_from(spans).unwrap_or(u32::MAX);
-        self.leave_flight(spans, Settlement::Delivered { rejected_spans });
+        self.leave_flight(spans, settlement);
     }
 
-    /// Returns `batch` to its place in the queue, before all that came after it.
+    /// Returns `batch`, which has spans to be sent, to its place in the queue, before all that came
+    /// after it.
     ///
     /// Returns the payload bytes in the queue before that place. To be followed by
     /// [`Fifo::enforce_limits`], after the store has its payload back.

@@ -64,10 +64,35 @@ mod cutting {
 
     #[test]
     fn evicted_spans_do_not_count_in_a_batch() {
-        let mut fifo = of_spans(100);
-        admit_each(&mut fifo, &[(60, 1), (50, 1)]);
+        let mut fifo = of_spans(400);
+        admit_each(&mut fifo, &[(60, 1), (50, 1), (300, 1)]);
 
         assert_eq!(fifo.next_batch_records(&BATCH), 2);
+    }
+
+    #[test]
+    fn a_batch_has_at_most_a_quarter_of_the_spans_the_buffer_may_hold() {
+        let mut fifo = of_spans(40);
+        admit_each(&mut fifo, &[(4, 1), (6, 1), (1, 1)]);
+
+        assert_eq!(fifo.next_batch_records(&BATCH), 2);
+    }
+
+    #[test]
+    fn a_batch_is_charged_at_most_a_quarter_of_the_bytes_the_buffer_may_hold() {
+        let mut fifo = of_bytes(4 * 300);
+        admit_each(&mut fifo, &[(1, 36), (1, 136), (1, 0)]);
+
+        assert_eq!(fifo.next_batch_records(&BATCH), 2);
+    }
+
+    #[test]
+    fn a_record_larger_than_a_quarter_of_the_buffer_is_a_batch_of_its_own() {
+        for mut fifo in [of_spans(40), of_bytes(4 * 100)] {
+            admit_each(&mut fifo, &[(11, 37), (1, 1)]);
+
+            assert_eq!(fifo.next_batch_records(&BATCH), 1);
+        }
     }
 
     #[test]
@@ -137,6 +162,15 @@ mod readiness {
             [(&[(100, 1)], BATCH), (&[(1, 1_000)], BATCH), (&[(1, 1); 3], three)];
         for (records, batch) in cases {
             assert_eq!(holding(records).readiness(&batch, START), Readiness::Ready, "{records:?}");
+        }
+    }
+
+    #[test]
+    fn a_quarter_of_the_buffer_does_not_wait() {
+        for mut fifo in [of_spans(40), of_bytes(4 * 100)] {
+            admit(&mut fifo, 10, 36).unwrap();
+
+            assert_eq!(fifo.readiness(&BATCH, START), Readiness::Ready);
         }
     }
 
@@ -259,7 +293,7 @@ mod settling {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
 
-        fifo.settle_part(&mut batch[0], 4, 1);
+        fifo.settle_part(&mut batch[0], 4, Settlement::Delivered { rejected_spans: 1 });
 
         assert_eq!((outcome(&fifo), batch[0].live_spans()), ([3, 1, 6], 6));
         assert_eq!(fifo.charged_bytes(), 74);
@@ -272,7 +306,7 @@ mod settling {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
 
-        fifo.settle_part(&mut batch[0], 11, 99);
+        fifo.settle_part(&mut batch[0], 11, Settlement::Delivered { rejected_spans: 99 });
 
         assert_eq!((outcome(&fifo), batch[0].live_spans()), ([0, 10, 0], 0));
     }
@@ -281,7 +315,7 @@ mod settling {
     fn a_batch_given_back_after_a_part_keeps_only_the_rest() {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
-        fifo.settle_part(&mut batch[0], 4, 0);
+        fifo.settle_part(&mut batch[0], 4, Settlement::Delivered { rejected_spans: 0 });
 
         give_back(&mut fifo, &batch);
 

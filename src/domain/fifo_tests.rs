@@ -24,8 +24,8 @@ fn of_bytes(max_bytes: u64) -> Fifo {
 /// Admits a record and returns all spans it cost, its own included, and the bytes to discard.
 fn admit_at(fifo: &mut Fifo, spans: u32, bytes: u32, now: Duration) -> Result<(u64, u64), Refusal> {
     let before = fifo.ledger().dropped(DropReason::Overflow);
-    let evicted = fifo.make_room(spans, bytes)?;
-    let skipped = fifo.push(spans, bytes, now);
+    let evicted = fifo.make_room(spans, bytes.into())?;
+    let skipped = fifo.push(spans, bytes.into(), now);
     assert_sound(fifo);
     assert_eq!(fifo.ledger().dropped(DropReason::Overflow) - before, evicted.spans + skipped);
     Ok((evicted.spans + skipped, evicted.bytes))
@@ -150,6 +150,18 @@ mod admission {
 
         assert_eq!(refused, Err(Refusal::TooManyBytes { charge: 301, max_bytes: 300 }));
         assert_eq!((*fifo.ledger(), waiting(&fifo)), (before, vec![(0, 2)]));
+    }
+
+    #[test]
+    fn a_record_longer_than_an_entry_can_say_is_refused_however_large_the_buffer() {
+        let mut fifo = of_bytes(u64::MAX);
+        let longest = u64::from(u32::MAX);
+        assert_eq!(fifo.make_room(1, longest), Ok(Evicted::default()));
+
+        let refused = fifo.make_room(1, longest + 1);
+
+        let (charge, max_bytes) = (longest + 65, longest + 64);
+        assert_eq!(refused, Err(Refusal::TooManyBytes { charge, max_bytes }));
     }
 
     #[test]
@@ -311,7 +323,7 @@ mod age {
         let mut fifo = aged();
         admit(&mut fifo, 3, 30).unwrap();
         let batch = take(&mut fifo, 1);
-        let late = START + Duration::from_secs(60);
+        let late = START + Duration::from_mins(1);
 
         assert_eq!(fifo.expire(late), Evicted::default());
         give_back(&mut fifo, &batch);

@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// Bytes charged for each record beside its payload: its index entry and its share of the store's
-/// own bookkeeping.
+/// Bytes charged for each record beside its payload: twice its index entry, because the index grows
+/// by doubling.
 pub const RECORD_OVERHEAD_BYTES: u64 = 64;
 
-/// The share of each limit that one batch may pin while it is on the wire: a quarter.
+/// A batch may pin one part in this many of each limit.
 const BATCH_SHARE: u64 = 4;
 
 /// The bounds of the buffer. Both hold exactly, at every moment.
@@ -52,14 +52,17 @@ impl Limits {
         payload_bytes.saturating_add(RECORD_OVERHEAD_BYTES)
     }
 
-    /// Lowers `batch` so that it pins at most a quarter of each limit; never below one span.
+    /// Returns the most spans a batch may pin while it is on the wire, if it has several records.
     #[must_use]
-    pub fn bound_batch(&self, batch: BatchLimits) -> BatchLimits {
-        BatchLimits {
-            max_spans: batch.max_spans.min(self.max_spans.get() / BATCH_SHARE).max(1),
-            max_bytes: batch.max_bytes.min(self.max_bytes.get() / BATCH_SHARE).max(1),
-            ..batch
-        }
+    pub const fn batch_spans(&self) -> u64 {
+        self.max_spans.get() / BATCH_SHARE
+    }
+
+    /// Returns the most bytes a batch may be charged while it is on the wire, if it has several
+    /// records.
+    #[must_use]
+    pub const fn batch_charge(&self) -> u64 {
+        self.max_bytes.get() / BATCH_SHARE
     }
 }
 
@@ -75,13 +78,6 @@ mod tests {
         }
     }
 
-    const BATCH: BatchLimits = BatchLimits {
-        max_spans: 8_192,
-        max_bytes: 3_670_016,
-        max_records: usize::MAX,
-        linger: Duration::from_millis(200),
-    };
-
     #[test]
     fn a_record_is_charged_its_payload_and_the_overhead() {
         assert_eq!(Limits::charge(100), 164);
@@ -93,21 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_within_a_quarter_of_the_limits_is_left_alone() {
-        assert_eq!(limits(50_000, 32 << 20).bound_batch(BATCH), BATCH);
-    }
+    fn a_batch_may_pin_a_quarter_of_each_limit() {
+        let limits = limits(103, 4_000);
 
-    #[test]
-    fn a_batch_is_lowered_to_a_quarter_of_each_limit() {
-        let batch = limits(100, 4_000).bound_batch(BATCH);
-
-        assert_eq!((batch.max_spans, batch.max_bytes), (25, 1_000));
-    }
-
-    #[test]
-    fn a_batch_never_falls_below_one_span_and_one_byte() {
-        let batch = limits(1, 1).bound_batch(BATCH);
-
-        assert_eq!((batch.max_spans, batch.max_bytes), (1, 1));
+        assert_eq!((limits.batch_spans(), limits.batch_charge()), (25, 1_000));
     }
 }

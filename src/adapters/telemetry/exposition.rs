@@ -76,9 +76,9 @@ impl Scrape<'_> {
     }
 
     fn receiver(&self) -> Vec<Family> {
-        let accepted = self.metrics.accepted();
-        let refused = self.metrics.refused();
-        let answered = self.metrics.answered().into_iter();
+        let accepted = self.metrics.accepted_spans();
+        let refused = self.metrics.refused_spans();
+        let answered = self.metrics.answered_requests().into_iter();
         vec![
             counter(
                 "tracebuffer_receiver_accepted_spans",
@@ -147,7 +147,7 @@ impl Scrape<'_> {
 
     fn exporter(&self) -> Vec<Family> {
         let ledger = &self.status.ledger;
-        let failed = self.metrics.send_failed().into_iter().map(|((code, permanent), n)| {
+        let failed = self.metrics.failed_sends().into_iter().map(|((code, permanent), n)| {
             let permanent = if permanent { "true" } else { "false" };
             (vec![("code", code), ("permanent", permanent)], n)
         });

@@ -7,7 +7,7 @@ mod inflate;
 use std::fmt::Display;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 
 use super::refused::Refused;
@@ -21,9 +21,8 @@ pub(super) use inflate::Encoding;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Memory for messages of unknown length is taken in steps of at least this.
 const STEP_BYTES: usize = 64 << 10;
-/// A message that came in one piece is copied out of the connection's buffer from this size on:
-/// kept as it is, it would pin more memory than it is charged.
-const PINNING_BYTES: usize = 4 << 10;
+/// How much traces usually shrink when compressed, rounded up.
+const USUAL_RATIO: usize = 8;
 /// `Compressed-Flag` and `Message-Length` of the gRPC wire format.
 const GRPC_PREFIX_BYTES: usize = 5;
 
@@ -101,6 +100,8 @@ impl BodyReader {
         .await
     }
 
+    /// The usual small message is read in place; the rest is boxed, to keep the future of every
+    /// open request small.
     async fn read<B>(
         &self,
         mut chunks: Chunks<B>,
@@ -114,14 +115,14 @@ impl BodyReader {
             return Err(self.too_large(length));
         }
         if plan.encoding != Encoding::Identity {
-            return self.read_compressed(chunks, plan).await;
+            return Box::pin(self.read_compressed(chunks, plan)).await;
         }
         let first = chunks.next().await?.unwrap_or_default();
         if length == Some(first.len()) {
             chunks.end().await?;
-            return Ok(Message { bytes: unpinned(first), _permit: None });
+            return Ok(Message { bytes: first, _permit: None });
         }
-        self.read_identity(chunks, first, length, plan).await
+        Box::pin(self.read_identity(chunks, first, length, plan)).await
     }
 
     async fn read_identity<B>(
@@ -154,7 +155,6 @@ impl BodyReader {
     {
         let copies = plan.copies + plan.encoding.extra_copies();
         let mut buffer = Growing::new(self, copies);
-        buffer.make_room(1).await?;
         let mut inflate = Inflate::new(plan.encoding)?;
         let mut compressed = 0;
         while let Some(chunk) = chunks.next().await? {
@@ -162,6 +162,9 @@ impl BodyReader {
             compressed += chunk.len();
             if compressed > self.max_bytes {
                 return Err(self.too_large(compressed));
+            }
+            if buffer.bytes.is_empty() {
+                buffer.make_room(self.usual_size(chunk.len())).await?;
             }
             let mut input = chunk.as_ref();
             loop {
@@ -175,6 +178,11 @@ impl BodyReader {
         }
         inflate.finish()?;
         buffer.finish()
+    }
+
+    /// What so many compressed bytes usually come to, at most a step.
+    fn usual_size(&self, compressed: usize) -> usize {
+        (compressed * USUAL_RATIO).clamp(2, STEP_BYTES).min(self.max_bytes)
     }
 
     fn too_large(&self, found: usize) -> Refused {
@@ -232,11 +240,10 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Message, Refused> {
+    fn finish(self) -> Result<Message, Refused> {
         if self.bytes.len() > self.reader.max_bytes {
             return Err(self.reader.too_large(self.bytes.len()));
         }
-        self.bytes.shrink_to_fit();
         Ok(Message { bytes: self.bytes.into(), _permit: self.permit })
     }
 }
@@ -246,11 +253,6 @@ async fn in_time<T>(read: impl Future<Output = Result<T, Refused>>) -> Result<T,
         let seconds = READ_TIMEOUT.as_secs();
         Err(Refused::timed_out(format!("the request was not complete after {seconds} s")))
     })
-}
-
-/// Returns `bytes` without a larger buffer behind it, where that matters.
-fn unpinned(bytes: Bytes) -> Bytes {
-    if bytes.len() < PINNING_BYTES { bytes } else { BytesMut::from(bytes.as_ref()).freeze() }
 }
 
 #[cfg(test)]

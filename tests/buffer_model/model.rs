@@ -1,0 +1,197 @@
+//! The naive model of the buffer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tracebuffer::domain::fifo::Refusal;
+use tracebuffer::domain::ledger::DropReason;
+use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+
+pub(crate) const OVERHEAD: u64 = 64;
+
+pub(crate) struct Record {
+    pub(crate) sequence: u64,
+    pub(crate) payload: Bytes,
+    pub(crate) spans: u64,
+    /// Of these, evicted or settled already.
+    pub(crate) gone: u64,
+    pub(crate) arrived: Duration,
+}
+
+impl Record {
+    pub(crate) fn live(&self) -> u64 {
+        self.spans - self.gone
+    }
+
+    pub(crate) fn charge(&self) -> u64 {
+        self.payload.len() as u64 + OVERHEAD
+    }
+}
+
+/// What the buffer should be, written for being obvious.
+pub(crate) struct Model {
+    policy: OverflowPolicy,
+    pub(crate) limits: Limits,
+    pub(crate) waiting: Vec<Record>,
+    pub(crate) flying: Vec<Vec<Record>>,
+    appended: u64,
+    pub(crate) accepted: u64,
+    pub(crate) sent: u64,
+    pub(crate) rejected: u64,
+    pub(crate) dropped: Vec<(DropReason, u64)>,
+}
+
+impl Model {
+    pub(crate) fn new(limits: Limits, policy: OverflowPolicy) -> Self {
+        let dropped = DropReason::ALL.map(|reason| (reason, 0)).to_vec();
+        let (waiting, flying) = (Vec::new(), Vec::new());
+        let (appended, accepted, sent, rejected) = (0, 0, 0, 0);
+        Self { policy, limits, waiting, flying, appended, accepted, sent, rejected, dropped }
+    }
+
+    pub(crate) fn flying_spans(&self) -> u64 {
+        self.flying.iter().flatten().map(Record::live).sum()
+    }
+
+    pub(crate) fn flying_charge(&self) -> u64 {
+        self.flying.iter().flatten().map(Record::charge).sum()
+    }
+
+    pub(crate) fn waiting_spans(&self) -> u64 {
+        self.waiting.iter().map(Record::live).sum()
+    }
+
+    pub(crate) fn charge(&self) -> u64 {
+        self.waiting.iter().map(Record::charge).sum::<u64>() + self.flying_charge()
+    }
+
+    pub(crate) fn max_spans(&self) -> u64 {
+        self.limits.max_spans.get()
+    }
+
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.limits.max_bytes.get()
+    }
+
+    pub(crate) fn fits(&self) -> bool {
+        self.waiting_spans() + self.flying_spans() <= self.max_spans()
+            && self.charge() <= self.max_bytes()
+    }
+
+    pub(crate) fn lose(&mut self, reason: DropReason, spans: u64) {
+        self.dropped.iter_mut().find(|(each, _)| *each == reason).unwrap().1 += spans;
+    }
+
+    pub(crate) fn lose_oldest(&mut self, reason: DropReason) {
+        let record = self.waiting.remove(0);
+        self.lose(reason, record.live());
+    }
+
+    /// Whole records for bytes, then span by span.
+    pub(crate) fn evict(&mut self) {
+        while self.charge() > self.max_bytes() && !self.waiting.is_empty() {
+            self.lose_oldest(DropReason::Overflow);
+        }
+        while !self.fits() && !self.waiting.is_empty() {
+            if self.waiting[0].live() > 1 {
+                self.waiting[0].gone += 1;
+                self.lose(DropReason::Overflow, 1);
+            } else {
+                self.lose_oldest(DropReason::Overflow);
+            }
+        }
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        payload: Bytes,
+        spans: u32,
+        now: Duration,
+    ) -> Result<u64, Refusal> {
+        let (max_spans, max_bytes) = (self.max_spans(), self.max_bytes());
+        let record =
+            Record { sequence: self.appended, payload, spans: spans.into(), gone: 0, arrived: now };
+        if record.charge() > max_bytes {
+            return Err(Refusal::TooManyBytes { charge: record.charge(), max_bytes });
+        }
+        let rejects = self.policy == OverflowPolicy::Reject;
+        if rejects && record.spans > max_spans {
+            return Err(Refusal::TooManySpans { spans, max_spans });
+        }
+        let no_room_beside_what_flies =
+            self.flying_spans() >= max_spans || self.flying_charge() + record.charge() > max_bytes;
+        let no_room_at_all = self.waiting_spans() + self.flying_spans() + record.spans > max_spans
+            || self.charge() + record.charge() > max_bytes;
+        if no_room_beside_what_flies || (rejects && no_room_at_all) {
+            return Err(Refusal::Full);
+        }
+        let lost_before = self.lost(DropReason::Overflow);
+        self.appended += 1;
+        self.accepted += record.spans;
+        self.waiting.push(record);
+        self.evict();
+        Ok(self.lost(DropReason::Overflow) - lost_before)
+    }
+
+    pub(crate) fn expire(&mut self, now: Duration) {
+        let Some(max_age) = self.limits.max_age else { return };
+        while self.waiting.first().is_some_and(|record| now > record.arrived + max_age) {
+            self.lose_oldest(DropReason::Expired);
+        }
+    }
+
+    /// How many records the next batch has.
+    pub(crate) fn batch_size(&self, limits: &BatchLimits) -> usize {
+        let mut size = 0;
+        while size < self.waiting.len().min(limits.max_records) {
+            let batch = &self.waiting[..=size];
+            let (first, last) = (batch[0].sequence, &batch[size]);
+            let spans: u64 = batch.iter().map(Record::live).sum();
+            let charge: u64 = batch.iter().map(Record::charge).sum();
+            let bytes = charge - OVERHEAD * batch.len() as u64;
+            let flies_between = |flying: &Vec<Record>| {
+                first < flying[0].sequence && flying[0].sequence < last.sequence
+            };
+            let too_large = spans > limits.max_spans
+                || bytes > limits.max_bytes
+                || spans > self.max_spans() / 4
+                || charge > self.max_bytes() / 4;
+            if size > 0 && (too_large || last.gone > 0 || self.flying.iter().any(flies_between)) {
+                break;
+            }
+            size += 1;
+        }
+        size
+    }
+
+    pub(crate) fn take(&mut self, limits: &BatchLimits, now: Duration) -> Option<&Vec<Record>> {
+        self.expire(now);
+        let size = self.batch_size(limits);
+        if size == 0 {
+            return None;
+        }
+        self.flying.push(self.waiting.drain(..size).collect());
+        self.flying.last()
+    }
+
+    pub(crate) fn acknowledge(&mut self, spans: u64, rejected: u64) {
+        self.sent += spans - rejected.min(spans);
+        self.rejected += rejected.min(spans);
+    }
+
+    pub(crate) fn give_back(&mut self, place: usize) {
+        self.waiting.extend(self.flying.swap_remove(place));
+        self.waiting.retain(|record| record.live() > 0);
+        self.waiting.sort_by_key(|record| record.sequence);
+        self.evict();
+    }
+
+    pub(crate) fn lost(&self, reason: DropReason) -> u64 {
+        self.dropped.iter().find(|(each, _)| *each == reason).unwrap().1
+    }
+
+    pub(crate) fn oldest_age(&self, now: Duration) -> Option<Duration> {
+        let oldest = self.waiting.iter().chain(self.flying.iter().flatten());
+        oldest.map(|record| now.saturating_sub(record.arrived)).max()
+    }
+}

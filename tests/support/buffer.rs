@@ -1,0 +1,43 @@
+//! What the tests of the buffer share.
+
+use std::num::NonZeroU64;
+
+use bytes::Bytes;
+use tracebuffer::domain::limits::Limits;
+use tracebuffer::ports::buffer::Batch;
+
+/// Returns limits without a maximum age.
+pub(crate) fn limits(max_spans: u64, max_bytes: u64) -> Limits {
+    Limits {
+        max_spans: NonZeroU64::new(max_spans).unwrap(),
+        max_bytes: NonZeroU64::new(max_bytes).unwrap(),
+        max_age: None,
+    }
+}
+
+/// Returns a payload that no other `id` has: the id, then words that follow from it and their
+/// place.
+pub(crate) fn payload(id: u64, length: usize) -> Bytes {
+    let words = (0..).map(|place: u64| id ^ place.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut payload = Vec::with_capacity(length + 8);
+    for word in words.take(length.div_ceil(8)) {
+        payload.extend_from_slice(&word.to_le_bytes());
+    }
+    payload.truncate(length);
+    payload.into()
+}
+
+/// Returns the payload of each record of a batch, and checks that pieces end where records end.
+pub(crate) fn records(batch: &Batch) -> Vec<Bytes> {
+    let mut pieces = batch.payload.iter().cloned();
+    let mut piece = Bytes::new();
+    let mut record = |length: u32| {
+        if piece.is_empty() && length > 0 {
+            piece = pieces.next().unwrap();
+        }
+        piece.split_to(length as usize)
+    };
+    let records = batch.entries.iter().map(|entry| record(entry.bytes)).collect();
+    assert!(piece.is_empty() && pieces.next().is_none(), "bytes of no record");
+    records
+}
