@@ -4,6 +4,7 @@
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::task::JoinSet;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
@@ -81,25 +82,26 @@ async fn tonics_client_learns_why_while_it_still_sends() {
 }
 
 /// OTLP, OTLP/gRPC Concurrent Requests: "The implementations that need to achieve high throughput
-/// SHOULD support concurrent Unary calls".
+/// SHOULD support concurrent Unary calls". As many as SDKs make at once (30) are taken from the first
+/// moment, before the client can know a limit. RFC 9113, 6.5.2, on that limit: "It is recommended
+/// that this value be no smaller than 100". Not followed: unread requests would hold too much memory.
 #[tokio::test]
-async fn many_requests_at_once_over_one_connection_are_all_taken() {
+async fn thirty_calls_at_once_over_a_new_connection_are_all_taken() {
     let receiver = Receiver::start(&[]).await;
 
     for way in ways(&receiver, GRPC_ONLY) {
         let client = client(way).await;
-        let calls: Vec<_> = (0..100)
-            .map(|_| {
-                let mut client = client.clone();
-                tokio::spawn(async move { client.export(request(vec![span("a")])).await })
-            })
-            .collect();
+        let mut calls = JoinSet::new();
+        for _ in 0..30 {
+            let mut client = client.clone();
+            calls.spawn(async move { client.export(request(vec![span("a")])).await });
+        }
 
-        for call in calls {
-            assert!(call.await.unwrap().is_ok(), "{way:?}");
+        for answer in calls.join_all().await {
+            assert!(answer.is_ok(), "{answer:?} over {way:?}");
         }
     }
-    assert_eq!(receiver.metrics().await.accepted_spans(), 200);
+    assert_eq!(receiver.metrics().await.accepted_spans(), 60);
 }
 
 /// gRPC, Status codes: `UNIMPLEMENTED`, "The operation is not implemented or is not
