@@ -3,6 +3,7 @@
 //! Each test cites the sentence it holds the receiver to, and runs on both ports and over every
 //! transport that the rule binds. `docs/conformance.md` lists them all.
 
+#![allow(clippy::doc_markdown, reason = "rules are cited as they are written")]
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
@@ -25,6 +26,8 @@ mod answers;
 mod compression;
 #[path = "conformance/conversion.rs"]
 mod conversion;
+#[path = "conformance/document.rs"]
+mod document;
 #[path = "conformance/grpc.rs"]
 mod grpc;
 #[path = "conformance/http.rs"]

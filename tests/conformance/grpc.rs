@@ -9,6 +9,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 use tonic_types::StatusExt;
+use tracebuffer::cli::document::env_example;
 
 use crate::client::{EXPORT, GRPC, Pieces, Protocol, Verdict, Way, post, ways, with};
 use crate::destinations::Recorder;
@@ -39,6 +40,12 @@ async fn tonics_client_gets_full_and_partial_success() {
             assert_eq!(decoded_spans(&recorder.next().await), [span("a")], "{way:?}");
         }
     }
+}
+
+/// OTLP, OTLP/gRPC Default Port: "The default network port for OTLP/gRPC is 4317."
+#[test]
+fn the_default_port_for_grpc_is_4317() {
+    assert!(env_example().contains("TRACEBUFFER_GRPC_ADDR=127.0.0.1:4317,[::1]:4317\n"));
 }
 
 /// OTLP, Protocol Details: "All server components MUST support […] Gzip compression", and zstd

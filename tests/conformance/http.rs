@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
 use serde_json::Value;
+use tracebuffer::cli::document::env_example;
 
 use crate::client::{
     Answer, HTTP, JSON, PROTOBUF, Protocol, TRACES, Verdict, Way, post, ways, with,
@@ -31,6 +32,12 @@ async fn a_success_is_200_with_the_content_type_of_the_request() {
             assert_eq!(answer.body, expected, "{way:?}");
         }
     }
+}
+
+/// OTLP, OTLP/HTTP Default Port: "The default network port for OTLP/HTTP is 4318."
+#[test]
+fn the_default_port_for_http_is_4318() {
+    assert!(env_example().contains("TRACEBUFFER_HTTP_ADDR=127.0.0.1:4318,[::1]:4318\n"));
 }
 
 /// OTLP, Failures: "The response body for all `HTTP 4xx` and `HTTP 5xx` responses MUST be a

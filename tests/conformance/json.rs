@@ -13,7 +13,7 @@ use crate::conversion::{IDS, Rig, with_span};
 use crate::samples::{gzip, request};
 
 /// OTLP, JSON Protobuf Encoding: "The `traceId` and `spanId` byte arrays are represented as
-/// case-insensitive hex-encoded strings […] for all OTLP Protobuf messages, e.g., the `Span`, `Link`".
+/// case-insensitive hex-encoded strings […] in all OTLP Protobuf messages, e.g., the `Span`, `Link`".
 #[tokio::test]
 async fn ids_are_hexadecimal_in_any_case() {
     let mut rig = Rig::start().await;
