@@ -191,6 +191,38 @@ async fn grpc_and_http_are_taken_on_the_same_connection() {
     }
 }
 
+/// OTLP, OTLP/HTTP: "Implementations MAY use HTTP/1.1 or HTTP/2 transports": the answers are the same.
+#[tokio::test]
+async fn both_versions_of_http_are_answered_alike() {
+    let receiver = Receiver::start(&[]).await;
+    let requests = || {
+        [
+            post(TRACES, PROTOBUF, spans(&["a"])),
+            post(TRACES, PROTOBUF, "\u{7f}"),
+            post(TRACES, JSON, "{}"),
+            post(TRACES, JSON, "[]"),
+            post("/v1/logs", JSON, "{}"),
+            post(TRACES, "text/plain", ""),
+            with(post(TRACES, JSON, "{}"), "content-encoding", "br"),
+        ]
+    };
+
+    for ways in ways(&receiver, HTTP).chunks(2) {
+        for (first, second) in requests().into_iter().zip(requests()) {
+            let (http1, http2) = (ways[0].send(first).await, ways[1].send(second).await);
+
+            let seen = |answer: &Answer| {
+                let mut headers = answer.headers.clone();
+                // Of HTTP/1.1's framing, and left out over HTTP/2.
+                headers.remove("content-length");
+                headers.remove("date");
+                (answer.status, headers, answer.body.clone())
+            };
+            assert_eq!(seen(&http1), seen(&http2));
+        }
+    }
+}
+
 /// RFC 9110, 8.3.1: "The type and subtype tokens are case-insensitive"; a media type may have
 /// parameters, as in `application/json; charset=utf-8`.
 #[tokio::test]
