@@ -38,11 +38,12 @@ const MAX_HEAD_BYTES: u32 = 16 << 10;
 const HTTP1_BUFFER_BYTES: usize = 16 << 10;
 /// Requests open at once on an HTTP/2 connection; peers queue further ones on their side.
 const MAX_STREAMS: u32 = 16;
-/// Unread bytes of one stream, for the first connections and for the many.
-const WIDE_STREAM_WINDOW: u32 = 128 << 10;
-const NARROW_STREAM_WINDOW: u32 = 16 << 10;
+/// Unread bytes of one stream, for the first connections and for the many. The narrow one lets a
+/// frame fit into h2's read buffer of 8 KiB, which would grow several times over otherwise.
+const WIDE_STREAM_WINDOW: u32 = 64 << 10;
+const NARROW_STREAM_WINDOW: u32 = (8 << 10) - 64;
 /// So many connections get a wide window. More would let unread requests use too much memory.
-const WIDE_CONNECTIONS: usize = 4;
+const WIDE_CONNECTIONS: usize = 2;
 const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
 
 type MaybeContent<B> = Either<B, Empty<Bytes>>;
