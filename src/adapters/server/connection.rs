@@ -36,8 +36,10 @@ const MAX_AGE: Duration = Duration::from_hours(1);
 const MAX_HEAD_BYTES: u32 = 16 << 10;
 /// HTTP/1 read buffer; a body that waits for its turn to be read lies here.
 const HTTP1_BUFFER_BYTES: usize = 16 << 10;
-/// Requests open at once on an HTTP/2 connection; peers queue further ones on their side.
-const MAX_STREAMS: u32 = 16;
+/// Requests open at once on an HTTP/2 connection; peers queue further ones on their side, once they
+/// know. Until then they are refused, and lost where nobody tries again, so it should be as many as
+/// exporters send at once: 30 in JavaScript, fewer elsewhere.
+const MAX_STREAMS: u32 = 32;
 /// Unread bytes of one stream, for the first connections and for the many. The narrow one lets a
 /// frame fit into h2's read buffer of 8 KiB, which would grow several times over otherwise.
 const WIDE_STREAM_WINDOW: u32 = 64 << 10;
@@ -46,9 +48,9 @@ const NARROW_STREAM_WINDOW: u32 = (8 << 10) - 64;
 const WIDE_CONNECTIONS: usize = 2;
 const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
 
-type MaybeContent<B> = Either<B, Empty<Bytes>>;
-
 const HTTP2_PREFACE_START: &[u8] = b"PRI";
+
+type MaybeContent<B> = Either<B, Empty<Bytes>>;
 
 pub(super) struct Connection {
     stream: TcpStream,

@@ -28,7 +28,7 @@ impl Service for Lengths {
     async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/slow" => self.let_go.notified().await,
-            "/old" => sleep(Duration::from_secs(5400)).await,
+            "/old" => sleep(Duration::from_mins(90)).await,
             _ => {}
         }
         let length = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
@@ -285,6 +285,29 @@ async fn at_shutdown_open_requests_are_answered_and_their_connections_end() {
     http2_connection.await.unwrap().unwrap();
     server.serving.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err(), "the port is closed");
+}
+
+/// JavaScript's exporters send up to 30 requests at once, and do not wait for the settings first.
+/// What is refused for their sake is lost: not every client tries again.
+#[tokio::test]
+async fn thirty_requests_at_once_are_taken_from_the_first_moment() {
+    let server = Server::start().await;
+    let (http2, _connection) = server.http2().await;
+    let mut requests = JoinSet::new();
+    for _ in 0..30 {
+        requests.spawn(http2.clone().send_request(request("/slow")));
+    }
+
+    let mut answered = 0;
+    while !requests.is_empty() {
+        server.service.let_go.notify_waiters();
+        while let Ok(Some(answer)) = timeout(BLINK, requests.join_next()).await {
+            assert_eq!(answer.unwrap().unwrap().status(), StatusCode::OK);
+            answered += 1;
+        }
+    }
+
+    assert_eq!(answered, 30);
 }
 
 #[tokio::test(start_paused = true)]
