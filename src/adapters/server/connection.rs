@@ -40,11 +40,12 @@ const HTTP1_BUFFER_BYTES: usize = 16 << 10;
 /// know. Until then they are refused, and lost where nobody tries again, so it should be as many as
 /// exporters send at once: 30 in JavaScript, fewer elsewhere.
 const MAX_STREAMS: u32 = 32;
-/// Unread bytes of one stream, for the first connections and for the many.
+/// Unread bytes of one stream, for the first connections and for the many. The narrow one lets a
+/// frame fit into h2's read buffer of 8 KiB, which would grow several times over otherwise.
 const WIDE_STREAM_WINDOW: u32 = 64 << 10;
-const NARROW_STREAM_WINDOW: u32 = 8 << 10;
+const NARROW_STREAM_WINDOW: u32 = (8 << 10) - 64;
 /// So many connections get a wide window. More would let unread requests use too much memory.
-const WIDE_CONNECTIONS: usize = 4;
+const WIDE_CONNECTIONS: usize = 2;
 const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
 
 const HTTP2_PREFACE_START: &[u8] = b"PRI";

@@ -135,7 +135,7 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let mut buffer = Growing::new(self, plan.copies);
+        let mut buffer = Growing::new(self, plan);
         buffer.make_room(length.unwrap_or(first.len())).await?;
         buffer.bytes.extend_from_slice(&first);
         while let Some(chunk) = chunks.next().await? {
@@ -153,9 +153,8 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let copies = plan.copies + plan.encoding.extra_copies();
-        let mut buffer = Growing::new(self, copies);
-        let mut inflate = Inflate::new(plan.encoding)?;
+        let mut buffer = Growing::new(self, plan);
+        let mut inflate = None;
         let mut compressed = 0;
         while let Some(chunk) = chunks.next().await? {
             // Bounds the work too: a row of empty members goes on for ever and comes to nothing.
@@ -163,9 +162,13 @@ impl BodyReader {
             if compressed > self.max_bytes {
                 return Err(self.too_large(compressed));
             }
-            if buffer.bytes.is_empty() {
-                buffer.make_room(self.usual_size(chunk.len())).await?;
-            }
+            let inflate = match &mut inflate {
+                Some(inflate) => inflate,
+                none => {
+                    buffer.make_room(self.usual_size(chunk.len())).await?;
+                    none.insert(Inflate::new(plan.encoding)?)
+                }
+            };
             let mut input = chunk.as_ref();
             loop {
                 let consumed = inflate.step(input, &mut buffer.bytes)?;
@@ -176,7 +179,7 @@ impl BodyReader {
                 buffer.make_room(1).await?;
             }
         }
-        inflate.finish()?;
+        inflate.map_or_else(|| Err(inflate::incomplete()), |inflate| inflate.finish())?;
         buffer.finish()
     }
 
@@ -200,11 +203,15 @@ struct Growing<'a> {
     bytes: Vec<u8>,
     permit: Option<Permit>,
     copies: usize,
+    /// What the decompressor needs beside the message.
+    extra: usize,
 }
 
 impl<'a> Growing<'a> {
-    fn new(reader: &'a BodyReader, copies: usize) -> Self {
-        Self { reader, bytes: Vec::new(), permit: None, copies }
+    fn new(reader: &'a BodyReader, plan: Plan) -> Self {
+        let (window_copies, extra) = plan.encoding.memory();
+        let copies = plan.copies + window_copies;
+        Self { reader, bytes: Vec::new(), permit: None, copies, extra }
     }
 
     fn has_room(&self) -> bool {
@@ -231,7 +238,7 @@ impl<'a> Growing<'a> {
     }
 
     async fn charge(&mut self, capacity: usize) -> Result<(), Refused> {
-        let bytes = capacity.saturating_mul(self.copies);
+        let bytes = capacity.saturating_mul(self.copies) + self.extra;
         let budget = &self.reader.budget;
         match &mut self.permit {
             None => self.permit = Some(budget.admit(bytes).await?),
