@@ -45,6 +45,7 @@ const PERMANENT_HTTP: &[Code] = &[
 
 fn refusal(protocol: Protocol, code: i32) -> Answer {
     match protocol {
+        Protocol::Grpc if code > 16 => Answer::Reply(Reply::grpc(b"", code)),
         Protocol::Grpc => Answer::grpc(code),
         Protocol::Http => Answer::http(u16::try_from(code).expect("a status")),
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
-use crate::pipeline::{Pipeline, dropped, failed, names, over_both, sent, soon};
+use crate::pipeline::{Pipeline, dropped, failed, names, over_both, sent};
 use crate::receiver::Metrics;
 use crate::scripted_destination::Answer;
 
@@ -108,24 +108,25 @@ async fn spans_older_than_the_maximum_age_are_dropped_in_an_outage() {
 #[tokio::test]
 async fn an_expired_token_costs_one_ever_smaller_batch_per_backoff() {
     over_both(async |protocol| {
-        let mut pipeline = Pipeline::start_in_outage(protocol, &[("MAX_SPANS", "400")]).await;
+        let pipeline = Pipeline::start(protocol, &[("MAX_SPANS", "160")]).await;
         let (refusal, code) = match protocol {
             Protocol::Grpc => (Answer::grpc(16), "UNAUTHENTICATED"),
             Protocol::Http => (Answer::http(401), "401"),
         };
-        pipeline.audited(pipeline.send(400, 1)).await;
+        pipeline.destination.script([come_back_later(protocol)]);
+        pipeline.destination.script([(); 3].map(|()| refusal.clone()));
+        pipeline.send(1, 1).await;
+        pipeline.failing(1).await;
 
-        pipeline.destination.script([(); 5].map(|()| refusal.clone()));
-        pipeline.destination.restart().await;
-        soon("the script", pipeline.audited(pipeline.destination.script_ended())).await;
+        pipeline.audited(pipeline.send(159, 1)).await;
         let metrics = pipeline.audited(pipeline.quiet()).await;
 
         let batches: Vec<_> =
             pipeline.destination.requests().iter().map(|request| request.spans.len()).collect();
-        assert_eq!(batches[..5], [100, 50, 25, 12, 6]);
-        assert_eq!(failed(&metrics, code, true), 5);
-        assert_eq!(dropped(&metrics, "permanent"), 193);
-        assert_eq!(pipeline.destination.received_names(), names(193..400));
+        assert_eq!(batches[..4], [1, 40, 20, 10]);
+        assert_eq!(failed(&metrics, code, true), 3);
+        assert_eq!(dropped(&metrics, "permanent"), 70);
+        assert_eq!(pipeline.destination.received_names(), names(70..160));
         assert!(pipeline.receiver.log().contains(code), "{}", pipeline.receiver.log());
     })
     .await;
