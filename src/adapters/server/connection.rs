@@ -10,10 +10,10 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tracing::debug;
 
-use super::Service;
+use super::{Place, Service};
 
 /// How long a peer may take to say its first word.
 const FIRST_WORD: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ const HTTP2_PREFACE_START: &[u8] = b"PRI";
 pub(super) struct Connection {
     stream: TcpStream,
     peer: IpAddr,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
     stream_window: u32,
     shutdown: watch::Receiver<bool>,
 }
@@ -52,7 +52,7 @@ impl Connection {
     pub(super) fn new(
         stream: TcpStream,
         peer: IpAddr,
-        permit: OwnedSemaphorePermit,
+        place: Place,
         open_connections: usize,
         shutdown: watch::Receiver<bool>,
     ) -> Self {
@@ -61,7 +61,7 @@ impl Connection {
         } else {
             NARROW_STREAM_WINDOW
         };
-        Self { stream, peer, _permit: permit, stream_window, shutdown }
+        Self { stream, peer, _place: place, stream_window, shutdown }
     }
 
     /// Serves requests until the peer leaves, breaks a rule, or is asked to go.
