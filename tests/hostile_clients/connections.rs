@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use crate::client::{ANY, Verdict, ways};
 use crate::receiver::Metrics;
+use crate::samples::spans;
 use crate::victim::{CONNECTIONS, Victim, last_words};
 
 /// Connections served at once.
@@ -69,19 +70,13 @@ async fn a_thousand_connections_at_once_leave_nothing_behind() {
 async fn a_thousand_requests_on_as_many_connections_are_all_answered() {
     allow_many_files();
     let victim = Victim::start().await;
-    let head = b"POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\n";
-    let words = [&head[..], b"content-length: 0\r\nconnection: close\r\n\r\n"].concat();
     let mut clients = tokio::task::JoinSet::new();
-    for _ in 0..1000 {
-        let (address, words) = (victim.receiver.grpc(), words.clone());
-        clients.spawn(async move {
-            let stream = TcpStream::connect(address).await.expect("it listens");
-            last_words(stream, &words).await
-        });
+    for way in ways(&victim.receiver, ANY).into_iter().cycle().take(1000) {
+        clients.spawn(way.export(spans(&["one of many"])));
     }
 
-    for heard in clients.join_all().await {
-        assert!(heard.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&heard));
+    for answer in clients.join_all().await {
+        assert_eq!(answer.verdict(), Verdict::Accepted, "{answer:?}");
     }
 
     victim.recovers().await;
