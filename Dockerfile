@@ -1,4 +1,4 @@
-# The image of tracebuffer: one static binary and nothing else, about 10 MB.
+# The image of tracebuffer: one static binary and nothing else, about 5 MB.
 #
 #   docker build -t tracebuffer .
 #   docker run --rm --network host tracebuffer

@@ -68,7 +68,7 @@ fn run(
     consumers: &[Consumer],
     meddle: impl Fn(&Buffer, u64) + Sync,
 ) -> Outcome {
-    let store = MemoryStore::new(limits.max_bytes.get());
+    let store = MemoryStore::new();
     let buffer = &TraceBuffer::new(limits, policy, store, SystemClock::new());
     let (appended, delivered) = thread::scope(|scope| {
         let producers: Vec<_> =

@@ -203,6 +203,29 @@ async fn an_answer_without_a_status_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_lists_every_span_is_still_understood() {
+    let (server, destination) = pair().await;
+    let headers = vec![("grpc-status", "3".to_owned()), ("grpc-message", "x".repeat(40_000))];
+    server.script([Answer::Reply(Reply { headers, ..Reply::default() })]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+
+    assert_eq!(kind_and_code(outcome), (FailureKind::InvalidData, "INVALID_ARGUMENT"));
+}
+
+#[tokio::test]
+async fn an_answer_with_an_endless_head_is_given_up() {
+    let (server, destination) = pair().await;
+    let mut reply = Reply::grpc(&[], 0);
+    reply.headers.push(("x-long", "x".repeat(100_000)));
+    server.script([Answer::Reply(reply)]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+}
+
+#[tokio::test]
 async fn a_proxy_that_answers_in_http_is_understood() {
     let (server, destination) = pair().await;
     server.script([Answer::http(502), Answer::http(404)]);
@@ -232,7 +255,7 @@ async fn a_reset_is_tried_again_over_another_connection() {
 async fn a_silent_destination_times_out_and_is_given_up() {
     let (server, destination) = impatient_pair().await;
     for answer in [Answer::Swallow, Answer::Ignore] {
-        server.script([answer]);
+        server.otherwise(answer);
         let (request, watched) = Watched::batch(1 << 20);
 
         let failure = destination.send(request).await.unwrap_err();
@@ -242,6 +265,7 @@ async fn a_silent_destination_times_out_and_is_given_up() {
         timeout(SOON, server.connections_open(0)).await.unwrap();
         timeout(SOON, watched.freed()).await.unwrap();
     }
+    server.otherwise(Answer::Accept);
     assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
 }
 
@@ -253,9 +277,12 @@ async fn a_dropped_send_leaves_nothing_behind() {
         server.script([answer]);
         let (request, watched) = Watched::batch(1 << 20);
 
-        let dropped = timeout(Duration::from_millis(50), destination.send(request)).await;
+        let begun = timeout(SOON, server.script_ended());
+        tokio::select! {
+            outcome = destination.send(request) => panic!("{outcome:?}"),
+            begun = begun => begun.unwrap(),
+        }
 
-        assert!(dropped.is_err());
         timeout(SOON, server.connections_open(0)).await.unwrap();
         timeout(SOON, watched.freed()).await.unwrap();
     }

@@ -226,6 +226,31 @@ async fn a_request_that_met_a_closing_connection_is_repeated_without_a_failure()
 }
 
 #[tokio::test]
+async fn a_repeated_request_does_not_trust_another_old_connection() {
+    let (server, destination) = pair().await;
+    let slow = Answer::Delay(Duration::from_millis(50), Box::new(Answer::Accept));
+    server.script([slow.clone(), slow, Answer::ResetStream]);
+    let sends = (destination.send(batch(&["a"])), destination.send(batch(&["b"])));
+    let _both = tokio::join!(sends.0, sends.1);
+
+    assert_eq!(destination.send(batch(&["c"])).await, Ok(Delivered::default()));
+
+    assert_eq!(server.requests().last().map(|request| request.connection), Some(2));
+}
+
+#[tokio::test]
+async fn an_answer_with_an_endless_head_is_given_up() {
+    let (server, destination) = pair().await;
+    let mut reply = Reply::protobuf(503, Vec::new());
+    reply.headers.push(("x-long", "x".repeat(300_000)));
+    server.script([Answer::Reply(reply)]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+}
+
+#[tokio::test]
 async fn a_new_connection_that_closes_without_an_answer_is_a_failure() {
     for answer in [Answer::ResetStream, Answer::Reset] {
         let (server, destination) = pair().await;
@@ -257,7 +282,7 @@ async fn a_silent_destination_times_out_and_is_given_up() {
     settings.timeout = SHORT;
     let destination = AnyDestination::from_settings(Some(&settings));
     for answer in [Answer::Swallow, Answer::Ignore] {
-        server.script([answer]);
+        server.otherwise(answer);
         let (request, watched) = Watched::batch(8 << 20);
 
         let outcome = destination.send(request).await;
@@ -265,6 +290,7 @@ async fn a_silent_destination_times_out_and_is_given_up() {
         assert_eq!(kind_and_code(outcome), (FailureKind::TimedOut, "TIMEOUT"));
         timeout(SOON, watched.freed()).await.unwrap();
     }
+    server.otherwise(Answer::Accept);
     assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
 }
 
@@ -275,9 +301,12 @@ async fn a_dropped_send_leaves_nothing_behind() {
     server.script([Answer::Swallow]);
     let (request, watched) = Watched::batch(8 << 20);
 
-    let dropped = timeout(Duration::from_millis(50), destination.send(request)).await;
+    let begun = timeout(SOON, server.script_ended());
+    tokio::select! {
+        outcome = destination.send(request) => panic!("{outcome:?}"),
+        begun = begun => begun.unwrap(),
+    }
 
-    assert!(dropped.is_err());
     timeout(SOON, watched.freed()).await.unwrap();
     timeout(SOON, server.connections_open(0)).await.unwrap();
     assert_eq!(destination.send(batch(&["b"])).await, Ok(Delivered::default()));

@@ -9,9 +9,11 @@ mod scripted_destination;
 #[path = "support/spans.rs"]
 mod spans;
 
+use std::time::Duration;
+
 use http::Version;
 use pki::{Authority, Issued, write};
-use scripted_destination::ScriptedDestination;
+use scripted_destination::{Answer, ScriptedDestination};
 use spans::batch;
 use tempfile::TempDir;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
@@ -148,7 +150,8 @@ async fn a_server_with_tls_behind_http_is_suspected() {
 
         let failure = refused(&scene.destination()).await;
 
-        assert!(failure.message.contains("https://"), "{}: {}", failure.code, failure.message);
+        assert_eq!(failure.code, "ANSWER", "{}", failure.message);
+        assert!(failure.message.contains("https://"), "{}", failure.message);
     }
 }
 
@@ -219,6 +222,31 @@ async fn a_rotated_ca_file_is_believed_at_once() {
 
         assert_eq!(refused(&destination).await.code, "TLS");
     }
+}
+
+#[tokio::test]
+async fn a_connection_from_before_a_rotation_is_not_used_again() {
+    let mut scene = Scene::new(Protocol::Http, &["http/1.1"], true).await;
+    let first = scene.authority.issue("first");
+    scene.show(&first);
+    let destination = scene.destination();
+    let slow = Answer::Delay(Duration::from_millis(100), Box::new(Answer::Accept));
+    scene.server.script([slow]);
+
+    let before = sent(&destination);
+    let after = async {
+        scene.server.requests_read(1).await;
+        let second = scene.authority.issue("second");
+        write(scene.files.path(), "tls.crt", &second.certificate);
+        write(scene.files.path(), "tls.key", &second.key);
+        sent(&destination).await;
+    };
+    tokio::join!(before, after);
+    sent(&destination).await;
+
+    let over: Vec<usize> =
+        scene.server.requests().iter().map(|request| request.connection).collect();
+    assert_eq!(over, [0, 1, 1]);
 }
 
 #[tokio::test]

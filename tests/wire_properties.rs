@@ -11,11 +11,25 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 use requests::{
-    Field, Value, encode, field, message, mutate, mutations, plain_attribute, suspect_request,
-    valid_request,
+    Field, Value, crooked_attribute, encode, field, message, mutate, mutations, plain_attribute,
+    suspect_request, valid_request,
 };
 use tracebuffer::adapters::messaging::wire::{Scanned, keep_spans, scan, without_invalid_spans};
 use tracebuffer::domain::observability::{InvalidSpan, TraceSpan, check_link};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn a_crooked_attribute_is_accepted_exactly_if_prost_decodes_it(
+        attribute in crooked_attribute(),
+    ) {
+        let plain = [&[0x0a, 1][..], b"k", &[0x12, 2, 0x10, 1]].concat();
+        let attributes = [plain.clone(), attribute, plain].map(|bytes| field(9, Value::Bytes(bytes)));
+
+        assert_as_prost(&encode(&in_span(attributes.to_vec())))?;
+    }
+}
 
 proptest! {
     #[test]

@@ -50,15 +50,17 @@ impl TestStore {
 }
 
 impl RecordStore for TestStore {
-    fn room_wanted(&self, _: usize) -> Option<usize> {
-        None
+    const BLOCK_BYTES: usize = 1;
+
+    fn blocks_wanted(&self, _: usize) -> usize {
+        0
     }
 
-    fn append(&mut self, payload: &Bytes, _: &mut Option<BytesMut>) -> Result<(), StoreError> {
+    fn append(&mut self, payload: &[u8], _: &mut Vec<BytesMut>) -> Result<(), StoreError> {
         if self.fails_append {
             return Err(StoreError { message: "the disk is full".to_owned() });
         }
-        self.payloads.push_back(payload.clone());
+        self.payloads.push_back(Bytes::copy_from_slice(payload));
         Ok(())
     }
 

@@ -118,11 +118,13 @@ impl Clock for FakeClock {
 }
 
 impl RecordStore for FakeStore {
-    fn room_wanted(&self, _payload: usize) -> Option<usize> {
-        None
+    const BLOCK_BYTES: usize = 1;
+
+    fn blocks_wanted(&self, _payload: usize) -> usize {
+        0
     }
 
-    fn append(&mut self, payload: &Bytes, _room: &mut Option<BytesMut>) -> Result<(), StoreError> {
+    fn append(&mut self, payload: &[u8], _room: &mut Vec<BytesMut>) -> Result<(), StoreError> {
         if payload.first() == Some(&UNWRITABLE) {
             return Err(StoreError { message: "the disk is full".to_owned() });
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::domain::delivery_policy::Attempt;
 use crate::domain::limits::BatchLimits;
@@ -41,7 +41,7 @@ fn part_of_record<W: RequestCutter>(
     live: Range<u32>,
     limits: &BatchLimits,
 ) -> Part {
-    let whole = batch.payload.first().cloned().unwrap_or_default();
+    let (whole, _) = split(&batch.payload, usize::MAX);
     let per_byte = u64::from(live.end).saturating_mul(limits.max_bytes);
     let guess = (per_byte / (whole.len() as u64).max(1)).min(limits.max_spans);
     let guess = u32::try_from(guess).unwrap_or(u32::MAX);
@@ -64,16 +64,26 @@ fn part_of_record<W: RequestCutter>(
 
 /// Returns the batch's payload without the first record's settled spans.
 fn live_payload<W: RequestCutter>(cutter: &W, batch: &Batch) -> Vec<Bytes> {
-    let mut chunks = batch.payload.clone();
-    if let (Some(first), Some(chunk)) = (batch.entries.first(), chunks.first_mut())
-        && first.skip > 0
-    {
-        let record = chunk.split_to((first.bytes as usize).min(chunk.len()));
-        let live = u64::from(first.skip)..u64::from(first.spans);
-        chunks.insert(0, cutter.keep_spans(&record, live));
-        chunks.retain(|chunk| !chunk.is_empty());
-    }
+    let Some(first) = batch.entries.first().filter(|first| first.skip > 0) else {
+        return batch.payload.clone();
+    };
+    let (record, mut chunks) = split(&batch.payload, first.bytes as usize);
+    let live = u64::from(first.skip)..u64::from(first.spans);
+    chunks.insert(0, cutter.keep_spans(&record, live));
     chunks
+}
+
+/// Returns the first `length` bytes of `chunks` in one piece, and the rest.
+fn split(chunks: &[Bytes], length: usize) -> (Bytes, Vec<Bytes>) {
+    let (mut first, mut rest) = (BytesMut::new(), Vec::with_capacity(chunks.len() + 1));
+    for chunk in chunks {
+        let fitting = chunk.len().min(length - first.len());
+        first.extend_from_slice(chunk.get(..fitting).unwrap_or_default());
+        if fitting < chunk.len() {
+            rest.push(chunk.slice(fitting..));
+        }
+    }
+    (first.freeze(), rest)
 }
 
 #[cfg(test)]

@@ -31,9 +31,12 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn run(settings: Settings) -> ExitCode {
     logging::init(&settings.log);
-    let ended = runtime(settings.workers.get())
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(serve(settings)));
+    let ended = runtime(settings.workers.get()).map_err(Into::into).and_then(|runtime| {
+        let ended = runtime.block_on(serve(settings));
+        // A name lookup that hangs must not keep the process.
+        runtime.shutdown_background();
+        ended
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

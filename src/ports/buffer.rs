@@ -18,7 +18,7 @@ use crate::domain::limits::{BatchLimits, Limits};
 pub trait TraceBufferPort: Send + Sync + 'static {
     /// Keeps a request of `spans` valid spans; once this returns, it is stored.
     ///
-    /// `payload` must be a valid `ExportTraceServiceRequest` that does not pin a larger buffer.
+    /// `payload` must be a valid `ExportTraceServiceRequest`.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ pub enum AppendError {
 pub struct Batch {
     /// The records, oldest first; only the first may have spans that are settled already.
     pub entries: Vec<Entry>,
-    /// Their payloads, in pieces that end where records end.
+    /// Their payloads, one behind the other, in pieces of any length.
     pub payload: Vec<Bytes>,
 }
 

@@ -181,6 +181,11 @@ impl ScriptedDestination {
         self.shared.state.lock().open
     }
 
+    /// Waits until the script is at its end, its last answer begun. Bound it by a timeout.
+    pub(crate) async fn script_ended(&self) {
+        self.until(|state| state.script.is_empty()).await;
+    }
+
     /// Waits until `count` requests were read. Bound it by a timeout.
     pub(crate) async fn requests_read(&self, count: usize) {
         self.until(|state| state.requests.len() >= count).await;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(super) enum Event {
     Fail(&'static str),
     /// Nothing more comes, and no end.
     Stall,
+    /// Notes that it was read so far.
+    Note(Arc<AtomicBool>),
     /// Being asked for more would be a mistake.
     Forbidden,
 }
@@ -100,6 +103,7 @@ impl Body for ScriptedBody {
                 }
                 Some(Event::Fail(error)) => return Poll::Ready(Some(Err(error))),
                 Some(Event::Wait(time)) => self.waiting = Some(Box::pin(sleep(time))),
+                Some(Event::Note(reached)) => reached.store(true, Ordering::Relaxed),
                 Some(Event::Stall) => {
                     self.events.push_front(Event::Stall);
                     return Poll::Pending;

@@ -23,7 +23,7 @@ fn state() -> State {
         max_bytes: NonZeroU64::new(1 << 20).unwrap(),
         max_age: Some(Duration::from_mins(1)),
     };
-    let store = MemoryStore::new(limits.max_bytes.get());
+    let store = MemoryStore::new();
     let buffer = TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, SystemClock::new());
     AdminState {
         buffer: Arc::new(buffer),

@@ -7,7 +7,7 @@ mod inflate;
 use std::fmt::Display;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 
 use super::refused::Refused;
@@ -23,9 +23,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const STEP_BYTES: usize = 64 << 10;
 /// How much traces usually shrink when compressed, rounded up.
 const USUAL_RATIO: usize = 8;
-/// A message that came in one piece is copied out of the connection's buffer from this size on:
-/// kept as it is, it would pin more memory than it is charged.
-const PINNING_BYTES: usize = 4 << 10;
 /// `Compressed-Flag` and `Message-Length` of the gRPC wire format.
 const GRPC_PREFIX_BYTES: usize = 5;
 
@@ -123,7 +120,7 @@ impl BodyReader {
         let first = chunks.next().await?.unwrap_or_default();
         if length == Some(first.len()) {
             chunks.end().await?;
-            return Ok(Message { bytes: unpinned(first), _permit: None });
+            return Ok(Message { bytes: first, _permit: None });
         }
         Box::pin(self.read_identity(chunks, first, length, plan)).await
     }
@@ -138,7 +135,7 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let mut buffer = Growing::new(self, plan.copies);
+        let mut buffer = Growing::new(self, plan);
         buffer.make_room(length.unwrap_or(first.len())).await?;
         buffer.bytes.extend_from_slice(&first);
         while let Some(chunk) = chunks.next().await? {
@@ -156,9 +153,8 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let copies = plan.copies + plan.encoding.extra_copies();
-        let mut buffer = Growing::new(self, copies);
-        let mut inflate = Inflate::new(plan.encoding)?;
+        let mut buffer = Growing::new(self, plan);
+        let mut inflate = None;
         let mut compressed = 0;
         while let Some(chunk) = chunks.next().await? {
             // Bounds the work too: a row of empty members goes on for ever and comes to nothing.
@@ -166,9 +162,13 @@ impl BodyReader {
             if compressed > self.max_bytes {
                 return Err(self.too_large(compressed));
             }
-            if buffer.bytes.is_empty() {
-                buffer.make_room(self.usual_size(chunk.len())).await?;
-            }
+            let inflate = match &mut inflate {
+                Some(inflate) => inflate,
+                none => {
+                    buffer.make_room(self.usual_size(chunk.len())).await?;
+                    none.insert(Inflate::new(plan.encoding)?)
+                }
+            };
             let mut input = chunk.as_ref();
             loop {
                 let consumed = inflate.step(input, &mut buffer.bytes)?;
@@ -179,7 +179,7 @@ impl BodyReader {
                 buffer.make_room(1).await?;
             }
         }
-        inflate.finish()?;
+        inflate.map_or_else(|| Err(inflate::incomplete()), |inflate| inflate.finish())?;
         buffer.finish()
     }
 
@@ -203,11 +203,15 @@ struct Growing<'a> {
     bytes: Vec<u8>,
     permit: Option<Permit>,
     copies: usize,
+    /// What the decompressor needs beside the message.
+    extra: usize,
 }
 
 impl<'a> Growing<'a> {
-    fn new(reader: &'a BodyReader, copies: usize) -> Self {
-        Self { reader, bytes: Vec::new(), permit: None, copies }
+    fn new(reader: &'a BodyReader, plan: Plan) -> Self {
+        let (window_copies, extra) = plan.encoding.memory();
+        let copies = plan.copies + window_copies;
+        Self { reader, bytes: Vec::new(), permit: None, copies, extra }
     }
 
     fn has_room(&self) -> bool {
@@ -234,7 +238,7 @@ impl<'a> Growing<'a> {
     }
 
     async fn charge(&mut self, capacity: usize) -> Result<(), Refused> {
-        let bytes = capacity.saturating_mul(self.copies);
+        let bytes = capacity.saturating_mul(self.copies) + self.extra;
         let budget = &self.reader.budget;
         match &mut self.permit {
             None => self.permit = Some(budget.admit(bytes).await?),
@@ -243,11 +247,10 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Message, Refused> {
+    fn finish(self) -> Result<Message, Refused> {
         if self.bytes.len() > self.reader.max_bytes {
             return Err(self.reader.too_large(self.bytes.len()));
         }
-        self.bytes.shrink_to_fit();
         Ok(Message { bytes: self.bytes.into(), _permit: self.permit })
     }
 }
@@ -257,11 +260,6 @@ async fn in_time<T>(read: impl Future<Output = Result<T, Refused>>) -> Result<T,
         let seconds = READ_TIMEOUT.as_secs();
         Err(Refused::timed_out(format!("the request was not complete after {seconds} s")))
     })
-}
-
-/// Returns `bytes` without a larger buffer behind it, where that matters.
-fn unpinned(bytes: Bytes) -> Bytes {
-    if bytes.len() < PINNING_BYTES { bytes } else { BytesMut::from(bytes.as_ref()).freeze() }
 }
 
 #[cfg(test)]

@@ -192,7 +192,7 @@ impl Connector {
             Step::Dns => "cannot look up",
             Step::Connect => "cannot connect to",
             Step::Tls => "no TLS connection to",
-            Step::File | Step::Reset | Step::Answer => "no answer from",
+            Step::File | Step::Reset | Step::Answer | Step::Console => "no answer from",
         };
         unavailable(step, format!("{doing} {}: {reason}", self.endpoint.authority()))
     }
@@ -305,10 +305,11 @@ mod tests {
         }
         let (open, _listener) = listener().await;
 
-        let deadline = Deadline::after(Duration::from_millis(300));
+        let deadline = Deadline::after(Duration::from_millis(600));
         let stream = connector().dial(vec![silent, open], deadline).await.unwrap();
 
         assert_eq!(stream.peer_addr().unwrap(), open);
+        assert!(deadline.left() > Duration::from_millis(100), "{:?}", deadline.left());
     }
 
     #[tokio::test]

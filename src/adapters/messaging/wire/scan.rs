@@ -34,6 +34,8 @@ pub fn scan(request: &[u8]) -> Result<Scanned, Malformed> {
     Ok(scanned)
 }
 
+// Each message below takes one of the levels: a span, three deep, has three fewer than the request.
+
 fn scan_request(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
     let mut fields = Fields::new(bytes, &REQUEST, LEVELS);
     while let Some(field) = fields.next()? {

@@ -24,7 +24,7 @@ fn a_wrong_wire_type_is_reported_with_its_byte_its_message_and_its_field() {
 #[test]
 fn the_byte_is_counted_from_the_start_of_the_request_whatever_follows_the_flaw() {
     let broken = resource(&[varint(3, 1)]);
-    let request = [resource(&[]), resource(&[broken.clone()]), resource(&[])].concat();
+    let request = [resource(&[]), resource(std::slice::from_ref(&broken)), resource(&[])].concat();
     assert!(scan(&request).is_err());
 
     let request = [resource(&[]), broken, resource(&[]), bytes(9, b"behind")].concat();
