@@ -105,7 +105,7 @@ fn produce(buffer: &Buffer, producer: u64) -> u64 {
             match buffer.append_now(&payload, spans) {
                 Ok(_) => return u64::from(spans.get()),
                 Err(AppendError::Refused(Refusal::Full)) => thread::yield_now(),
-                Err(error) => panic!("{error:?}"),
+                Err(error) => unreachable!("{error:?}"),
             }
         }
     };

@@ -107,7 +107,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let ending = end(stop, settings.drain_timeout, &pipeline, workers, &connections);
     tokio::select! {
         drained = ending => log_end(drained),
-        _ = signals.first() => warn!("told to stop a second time; ending at once"),
+        _ = signals.first() => log_abandoned(&pipeline),
     }
     Ok(())
 }
@@ -140,6 +140,14 @@ fn log_end(drained: Drained) {
     match drained {
         Drained::Empty => info!("ended; nothing was lost"),
         Drained::Lost(spans) => warn!(spans, "ended before everything was delivered"),
+    }
+}
+
+fn log_abandoned(pipeline: &Pipeline) {
+    let ledger = pipeline.buffer.status().ledger;
+    match ledger.buffered + ledger.in_flight {
+        0 => info!("told to stop a second time; ended, nothing was lost"),
+        spans => error!(spans, "told to stop a second time; ended before these were delivered"),
     }
 }
 

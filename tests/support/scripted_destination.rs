@@ -57,6 +57,8 @@ pub(crate) enum Answer {
     Reset,
     /// Answers, and says that no more requests are welcome on this connection.
     GoAway(Box<Answer>),
+    /// Gives the first answer to such requests, the second to others.
+    If(fn(&Received) -> bool, Box<Answer>, Box<Answer>),
 }
 
 /// The destination. Stops when dropped.

@@ -12,6 +12,9 @@ use rustix::process::Pid;
 
 use super::Outcome;
 
+/// Names of control groups begin so; the id of the process that made them follows.
+const GROUP: &str = "tracebuffer-bench-";
+
 /// CPU time of all threads of a process up to now.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CpuTime {
@@ -75,8 +78,9 @@ impl Cgroup {
     pub(crate) fn create() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tracebuffer-bench-{}-{number}", std::process::id());
+        let name = format!("{GROUP}{}-{number}", std::process::id());
         let at = |root: &str, peak: &str| {
+            remove_orphans(Path::new(root));
             let path = Path::new(root).join(&name);
             fs::create_dir(&path).ok()?;
             let group = Self { peak: path.join(peak), path };
@@ -102,6 +106,19 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         // Fails as long as a process is in it; then it is left behind, empty soon and harmless.
         let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// Removes the groups of benchmarks that were killed.
+fn remove_orphans(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(GROUP));
+        let owner = rest.and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Its process may be dying yet; the next one tries again.
+            let _ = fs::remove_dir(entry.path());
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
         let (mut start, mut resident) = (Samples::default(), Samples::default());
         for _ in 0..starts {
             if let Err(error) = measure(subject, &mut start, &mut resident) {
-                findings.failures.push(format!("idle, {}: {error}", subject.name()));
+                findings.fail(format!("idle, {}: {error}", subject.name()));
             }
         }
         let size = fs::metadata(&subject.binary)?.len();
@@ -36,7 +36,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
     table.note(format!(
         "{starts} starts, from spawn to the first accepted connection; median (min-max)."
     ));
-    table.note("RSS one second after that, with default limits' settings and no connection.");
+    table.note("RSS one second after that, with a limit of 32 MiB and no connection.");
     findings.tables.push(table);
     Ok(findings)
 }

@@ -38,6 +38,14 @@ pub(crate) struct Findings {
     pub(crate) failures: Vec<String>,
 }
 
+impl Findings {
+    /// Says it at once, for a run may take minutes yet, and keeps it for the end.
+    fn fail(&mut self, what: String) {
+        say(&what);
+        self.failures.push(what);
+    }
+}
+
 impl Plan {
     /// Every subject once per repeat, in turn, so that what else the machine does hits all alike.
     fn interleaved(&self) -> impl Iterator<Item = (usize, &Subject)> {

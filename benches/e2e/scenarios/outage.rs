@@ -100,11 +100,11 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
             match measure(plan, subject, case) {
                 Ok((run, broken)) => {
                     runs.push(run);
-                    findings.failures.extend(broken);
+                    broken.into_iter().for_each(|what| findings.fail(what));
                 }
                 Err(error) => {
                     let run = format!("outage, {}, {}", subject.name(), case.name());
-                    findings.failures.push(format!("{run}: void: {error}"));
+                    findings.fail(format!("{run}: void: {error}"));
                 }
             }
         }

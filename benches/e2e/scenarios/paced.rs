@@ -19,6 +19,8 @@ const INTERVAL: Duration = Duration::from_millis(1);
 const STREAMS: usize = 8;
 const WARM_UP: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The generator was held up by something else if it was later than this at p99.
+const DISTURBED_MILLIS: f64 = 1.0;
 /// The quantiles of a row; the last is the maximum.
 const QUANTILES: [f64; 4] = [0.5, 0.99, 0.999, 1.0];
 
@@ -27,6 +29,7 @@ struct Figures {
     /// In milliseconds, by quantile.
     acknowledged: [Samples; QUANTILES.len()],
     lateness: Samples,
+    disturbed: usize,
     micros_per_request: Samples,
     peak_mib: Samples,
 }
@@ -39,7 +42,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
     for (at, subject) in plan.interleaved() {
         let Some(figures) = figures.get_mut(at) else { continue };
         if let Err(error) = measure(plan, subject, duration, figures) {
-            findings.failures.push(format!("paced, {}: void: {error}", subject.name()));
+            findings.fail(format!("paced, {}: void: {error}", subject.name()));
         }
     }
     findings.tables.push(table(plan, duration, &figures));
@@ -72,6 +75,13 @@ fn table(plan: &Plan, duration: Duration, all: &[Figures]) -> Table {
         "{} s a run, latency from the scheduled time; median (min-max) of the runs.",
         duration.as_secs()
     ));
+    let disturbed: usize = all.iter().map(|figures| figures.disturbed).sum();
+    if disturbed > 0 {
+        table.note(format!(
+            "In {disturbed} runs the generator itself was over {DISTURBED_MILLIS} ms late at p99: \
+             something else used the machine, and latencies above p50 mean little."
+        ));
+    }
     let cpu = |kind| {
         let mut both = plan.subjects.iter().zip(all);
         both.find(|(subject, _)| subject.kind == kind)
@@ -112,7 +122,9 @@ fn measure(
     for (samples, quantile) in figures.acknowledged.iter_mut().zip(QUANTILES) {
         samples.push(millis(&paced.acknowledged, quantile));
     }
-    figures.lateness.push(millis(&paced.lateness, 0.99));
+    let lateness = millis(&paced.lateness, 0.99);
+    figures.lateness.push(lateness);
+    figures.disturbed += usize::from(lateness > DISTURBED_MILLIS);
     let micros = cpu.as_secs_f64() * 1e6 / number(paced.offered.requests);
     figures.micros_per_request.push(micros);
     figures.peak_mib.push(mib(Memory::of(pid)?.peak_kib));

@@ -63,9 +63,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
             let Some(figures) = figures.get_mut(at) else { continue };
             if let Err(error) = measure(plan, subject, case, figures) {
                 let name = subject.name();
-                findings
-                    .failures
-                    .push(format!("saturated, {name}, {}: void: {error}", case.name()));
+                findings.fail(format!("saturated, {name}, {}: void: {error}", case.name()));
             }
         }
         add_rows(&mut table, plan, case, &figures);
