@@ -1,16 +1,21 @@
 //! Decompression as the bytes come.
 
-use std::io;
+use std::io::{self, BufRead, Read};
+use std::mem;
 
-use flate2::{Decompress, FlushDecompress, Status};
+use bytes::{Buf, Bytes};
+use flate2::bufread::GzDecoder;
+use parking_lot::Mutex;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use crate::adapters::messaging::refused::Refused;
 
-/// The largest deflate window, in bits.
-const GZIP_WINDOW_BITS: u8 = 15;
 /// The largest zstd window accepted: what RFC 8878 recommends every decoder to support (8 MiB).
 const ZSTD_WINDOW_BITS: u32 = 23;
+/// Most bytes decompressed in one go, which have to be zeroed before.
+const READ_BYTES: usize = 16 << 10;
+/// Idle decompressors kept of each kind.
+const MOST_IDLE: usize = 4;
 
 /// How a message is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,16 +25,34 @@ pub(in crate::adapters::messaging) enum Encoding {
     Zstd,
 }
 
-/// A decompressor for a row of gzip members or zstd frames, as both formats allow.
-pub(super) enum Inflate {
-    Gzip { member: Box<Decompress>, state: State },
-    Zstd { decoder: Box<Decoder<'static>>, state: State },
+/// Decompressors that wait for their next message.
+///
+/// Their tables are some 50 KiB each: made and freed for every message, they would leave holes all
+/// over the heap.
+#[derive(Default)]
+pub(super) struct Inflaters {
+    idle: Mutex<Vec<Inflate>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    Inside,
-    BetweenMembers,
+/// A decompressor for a row of gzip members or zstd frames, as both formats allow.
+pub(super) struct Inflate {
+    codec: Codec,
+    /// Compressed bytes that are still to be read.
+    input: Bytes,
+    /// Whether the last member has ended, and no other has begun.
+    complete: bool,
+}
+
+enum Codec {
+    Gzip(Box<GzDecoder<Fed>>),
+    Zstd(Box<Decoder<'static>>),
+}
+
+/// What a decompressor waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    Input,
+    Room,
 }
 
 impl Encoding {
@@ -57,57 +80,126 @@ impl Encoding {
     }
 }
 
-impl Inflate {
-    pub(super) fn new(encoding: Encoding) -> Result<Self, Refused> {
-        let state = State::Inside;
-        if encoding == Encoding::Zstd {
-            let mut decoder = Decoder::new().map_err(broken)?;
-            decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_BITS)).map_err(broken)?;
-            return Ok(Self::Zstd { decoder: Box::new(decoder), state });
-        }
-        Ok(Self::Gzip { member: Box::new(Decompress::new_gzip(GZIP_WINDOW_BITS)), state })
+impl Inflaters {
+    pub(super) fn get(&self, encoding: Encoding) -> Result<Inflate, Refused> {
+        let mut idle = self.idle.lock();
+        let place = idle.iter().position(|inflate| inflate.encoding() == encoding);
+        let found = place.map(|place| idle.swap_remove(place));
+        drop(idle);
+        found.map_or_else(|| Inflate::new(encoding), Ok)
     }
 
-    /// Decompresses from `input` into the spare capacity of `output`; returns the bytes consumed.
-    pub(super) fn step(&mut self, input: &[u8], output: &mut Vec<u8>) -> Result<usize, Refused> {
-        match self {
-            Self::Gzip { member, state } => {
-                if *state == State::BetweenMembers && !input.is_empty() {
-                    **member = Decompress::new_gzip(GZIP_WINDOW_BITS);
-                    *state = State::Inside;
-                }
-                if *state == State::BetweenMembers {
-                    return Ok(0);
-                }
-                let before = member.total_in();
-                let status =
-                    member.decompress_vec(input, output, FlushDecompress::None).map_err(broken)?;
-                if status == Status::StreamEnd {
-                    *state = State::BetweenMembers;
-                }
-                Ok(usize::try_from(member.total_in() - before).unwrap_or(usize::MAX))
+    /// Takes back a decompressor whose message was complete.
+    pub(super) fn put_back(&self, inflate: Inflate) {
+        let mut idle = self.idle.lock();
+        let kind = inflate.encoding();
+        if idle.iter().filter(|each| each.encoding() == kind).count() < MOST_IDLE {
+            idle.push(inflate);
+        }
+    }
+}
+
+impl Inflate {
+    fn new(encoding: Encoding) -> Result<Self, Refused> {
+        let codec = if encoding == Encoding::Zstd {
+            let mut decoder = Decoder::new().map_err(broken)?;
+            decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_BITS)).map_err(broken)?;
+            Codec::Zstd(Box::new(decoder))
+        } else {
+            Codec::Gzip(Box::new(GzDecoder::new(Fed::default())))
+        };
+        Ok(Self { codec, input: Bytes::new(), complete: false })
+    }
+
+    const fn encoding(&self) -> Encoding {
+        match self.codec {
+            Codec::Gzip(_) => Encoding::Gzip,
+            Codec::Zstd(_) => Encoding::Zstd,
+        }
+    }
+
+    /// Hands over the next compressed bytes, after the former ones were read.
+    pub(super) fn feed(&mut self, chunk: Bytes) {
+        self.input = chunk;
+    }
+
+    /// Decompresses into the spare capacity of `output`.
+    pub(super) fn step(&mut self, output: &mut Vec<u8>) -> Result<Wants, Refused> {
+        loop {
+            if self.complete && self.input.is_empty() {
+                return Ok(Wants::Input);
             }
-            Self::Zstd { decoder, state } => {
-                if *state == State::BetweenMembers && input.is_empty() {
-                    return Ok(0);
+            if output.len() == output.capacity() {
+                return Ok(Wants::Room);
+            }
+            let had_input = !self.input.is_empty();
+            match &mut self.codec {
+                Codec::Gzip(decoder) => {
+                    if mem::take(&mut self.complete) {
+                        decoder.reset(Fed::default());
+                    }
+                    mem::swap(&mut decoder.get_mut().0, &mut self.input);
+                    let read = read_into(decoder, output);
+                    mem::swap(&mut decoder.get_mut().0, &mut self.input);
+                    match read {
+                        Ok(0) => self.complete = true,
+                        Ok(_) => {}
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            return Ok(Wants::Input);
+                        }
+                        Err(error) => return Err(broken(error)),
+                    }
                 }
-                let mut source = InBuffer::around(input);
-                let position = output.len();
-                let mut target = OutBuffer::around_pos(output, position);
-                let hint = decoder.run(&mut source, &mut target).map_err(broken)?;
-                *state = if hint == 0 { State::BetweenMembers } else { State::Inside };
-                Ok(source.pos())
+                Codec::Zstd(decoder) => {
+                    let mut source = InBuffer::around(&self.input);
+                    let start = output.len();
+                    let mut target = OutBuffer::around_pos(output, start);
+                    let hint = decoder.run(&mut source, &mut target).map_err(broken)?;
+                    let read = source.pos();
+                    self.input.advance(read);
+                    self.complete = hint == 0;
+                    if !had_input && output.len() == start && !self.complete {
+                        return Ok(Wants::Input);
+                    }
+                }
             }
         }
     }
 
     /// Makes sure that the last member was complete.
     pub(super) fn finish(&self) -> Result<(), Refused> {
-        let (Self::Gzip { state, .. } | Self::Zstd { state, .. }) = self;
-        if *state == State::BetweenMembers {
-            return Ok(());
-        }
-        Err(incomplete())
+        if self.complete { Ok(()) } else { Err(incomplete()) }
+    }
+}
+
+/// Reads into some of the spare capacity of `output`.
+fn read_into(decoder: &mut impl Read, output: &mut Vec<u8>) -> io::Result<usize> {
+    let start = output.len();
+    output.resize(output.capacity().min(start + READ_BYTES), 0);
+    let read = decoder.read(output.get_mut(start..).unwrap_or_default());
+    output.truncate(start + read.as_ref().unwrap_or(&0));
+    read
+}
+
+/// A reader of bytes that may go on: at their end it would block.
+#[derive(Default)]
+struct Fed(Bytes);
+
+impl Read for Fed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.len().min(into.len());
+        self.0.split_to(count).copy_to_slice(into.get_mut(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+impl BufRead for Fed {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.0.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(&self.0) }
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.0.advance(count);
     }
 }
 
@@ -116,6 +208,6 @@ pub(super) fn incomplete() -> Refused {
     Refused::malformed("the compressed body ended before it was complete")
 }
 
-fn broken(error: impl Into<io::Error>) -> Refused {
-    Refused::malformed(format!("the body cannot be decompressed: {}", error.into()))
+fn broken(error: io::Error) -> Refused {
+    Refused::malformed(format!("the body cannot be decompressed: {error}"))
 }

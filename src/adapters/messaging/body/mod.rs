@@ -13,7 +13,7 @@ use http_body::Body;
 use super::refused::Refused;
 use budget::{Permit, ReadBudget};
 use chunks::Chunks;
-use inflate::Inflate;
+use inflate::{Inflaters, Wants};
 
 pub(super) use inflate::Encoding;
 
@@ -29,6 +29,7 @@ const GRPC_PREFIX_BYTES: usize = 5;
 /// Reads messages. One per process, so that its budget holds for all connections together.
 pub(super) struct BodyReader {
     budget: ReadBudget,
+    inflaters: Inflaters,
     max_bytes: usize,
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Plan {
 impl BodyReader {
     /// Reads messages of up to `max_bytes`, decompressed.
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { budget: ReadBudget::new(), max_bytes }
+        Self { budget: ReadBudget::new(), inflaters: Inflaters::default(), max_bytes }
     }
 
     /// Reads an HTTP body.
@@ -166,20 +167,17 @@ impl BodyReader {
                 Some(inflate) => inflate,
                 none => {
                     buffer.make_room(self.usual_size(chunk.len())).await?;
-                    none.insert(Inflate::new(plan.encoding)?)
+                    none.insert(self.inflaters.get(plan.encoding)?)
                 }
             };
-            let mut input = chunk.as_ref();
-            loop {
-                let consumed = inflate.step(input, &mut buffer.bytes)?;
-                input = input.get(consumed..).unwrap_or_default();
-                if buffer.has_room() && input.is_empty() {
-                    break;
-                }
+            inflate.feed(chunk);
+            while inflate.step(&mut buffer.bytes)? == Wants::Room {
                 buffer.make_room(1).await?;
             }
         }
-        inflate.map_or_else(|| Err(inflate::incomplete()), |inflate| inflate.finish())?;
+        let inflate = inflate.ok_or_else(inflate::incomplete)?;
+        inflate.finish()?;
+        self.inflaters.put_back(inflate);
         buffer.finish()
     }
 
@@ -212,10 +210,6 @@ impl<'a> Growing<'a> {
         let (window_copies, extra) = plan.encoding.memory();
         let copies = plan.copies + window_copies;
         Self { reader, bytes: Vec::new(), permit: None, copies, extra }
-    }
-
-    fn has_room(&self) -> bool {
-        self.bytes.len() < self.bytes.capacity()
     }
 
     /// Makes room for `more` bytes; more than one past the limit is refused.
