@@ -52,8 +52,14 @@ where
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
-    let names_encoding = request.headers().contains_key(GRPC_ENCODING);
-    let result = export(door, request).await;
+    let (head, body) = request.into_parts();
+    let names_encoding = head.headers.contains_key(GRPC_ENCODING);
+    let checked = check(&head.method, head.uri.path(), &head.headers);
+    drop(head);
+    let result = match checked {
+        Ok(encoding) => export(door, body, encoding).await,
+        Err(refused) => Err(refused),
+    };
     let answer = result.as_ref().map_or_else(|refused| refused.answer, |_| Answer::Accepted);
     door.receiver.answered(Transport::Grpc, answer);
     let mut response = match result {
@@ -69,13 +75,12 @@ where
     response
 }
 
-async fn export<R, B>(door: &Door<R>, request: Request<B>) -> Result<Receipt, Refused>
+async fn export<R, B>(door: &Door<R>, body: B, encoding: Encoding) -> Result<Receipt, Refused>
 where
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
-    let encoding = check(request.method(), request.uri().path(), request.headers())?;
-    let message = door.reader.read_grpc(request.into_body(), encoding).await?;
+    let message = door.reader.read_grpc(body, encoding).await?;
     door.admit(Transport::Grpc, message.bytes.clone(), Format::Protobuf).await
 }
 

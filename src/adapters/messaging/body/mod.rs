@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
+use tokio::time::timeout;
 
 use super::refused::Refused;
 use budget::{Permit, ReadBudget};
@@ -65,11 +66,12 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        in_time(async {
+        timeout(READ_TIMEOUT, async {
             let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-            self.read(Chunks::new(body), length, plan).await
+            self.read(&mut Chunks::new(body), length, plan).await
         })
         .await
+        .unwrap_or_else(|_| Err(late()))
     }
 
     /// Reads the one message of a unary gRPC request; `encoding` is what `grpc-encoding` names.
@@ -77,7 +79,7 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        in_time(async {
+        timeout(READ_TIMEOUT, async {
             let mut chunks = Chunks::new(body);
             let [flag, length @ ..] = chunks.prefix::<GRPC_PREFIX_BYTES>().await?;
             let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
@@ -96,16 +98,17 @@ impl BodyReader {
                 }
             };
             chunks.limit(length);
-            self.read(chunks, Some(length), Plan { encoding, copies: 1 }).await
+            self.read(&mut chunks, Some(length), Plan { encoding, copies: 1 }).await
         })
         .await
+        .unwrap_or_else(|_| Err(late()))
     }
 
     /// The usual small message is read in place; the rest is boxed, to keep the future of every
     /// open request small.
     async fn read<B>(
         &self,
-        mut chunks: Chunks<B>,
+        chunks: &mut Chunks<B>,
         length: Option<usize>,
         plan: Plan,
     ) -> Result<Message, Refused>
@@ -128,7 +131,7 @@ impl BodyReader {
 
     async fn read_identity<B>(
         &self,
-        mut chunks: Chunks<B>,
+        chunks: &mut Chunks<B>,
         first: Bytes,
         length: Option<usize>,
         plan: Plan,
@@ -148,7 +151,7 @@ impl BodyReader {
 
     async fn read_compressed<B>(
         &self,
-        mut chunks: Chunks<B>,
+        chunks: &mut Chunks<B>,
         plan: Plan,
     ) -> Result<Message, Refused>
     where
@@ -249,11 +252,9 @@ impl<'a> Growing<'a> {
     }
 }
 
-async fn in_time<T>(read: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
-    tokio::time::timeout(READ_TIMEOUT, read).await.unwrap_or_else(|_| {
-        let seconds = READ_TIMEOUT.as_secs();
-        Err(Refused::timed_out(format!("the request was not complete after {seconds} s")))
-    })
+fn late() -> Refused {
+    let seconds = READ_TIMEOUT.as_secs();
+    Refused::timed_out(format!("the request was not complete after {seconds} s"))
 }
 
 #[cfg(test)]
