@@ -1,4 +1,4 @@
-//! A bare gRPC client over one HTTP/2 connection: no encoding, no interceptors, one copy of nothing.
+//! A bare gRPC client over one HTTP/2 connection: it takes encoded messages and copies none.
 
 use std::net::Ipv4Addr;
 

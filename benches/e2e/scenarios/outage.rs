@@ -56,7 +56,7 @@ struct Run {
 impl Case {
     pub(super) fn name(&self) -> String {
         format!(
-            "{} MiB, {}, {} conn., {} spans, {}",
+            "{} MiB, {}, {} conn., {}/request, {}",
             self.limit_mib,
             self.fault.name(),
             self.connections,
@@ -100,7 +100,9 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
             match measure(plan, subject, case) {
                 Ok((run, broken)) => {
                     runs.push(run);
-                    broken.into_iter().for_each(|what| findings.fail(what));
+                    for what in broken {
+                        findings.fail(what);
+                    }
                 }
                 Err(error) => {
                     let run = format!("outage, {}, {}", subject.name(), case.name());
@@ -173,7 +175,7 @@ fn measure(plan: &Plan, subject: &Subject, case: Case) -> Outcome<(Run, Vec<Stri
         cgroup_kib: listening.process.cgroup().and_then(Cgroup::peak_kib),
         offered,
     };
-    say(&format!("outage {:12} {:45} {:6.1} MiB", subject.name(), case.name(), mib(run.peak_kib)));
+    say(&format!("outage {:12} {:46} {:6.1} MiB", subject.name(), case.name(), mib(run.peak_kib)));
     let broken = judge(plan, subject, &run, &listening, destination);
     Ok((run, broken))
 }
@@ -209,7 +211,7 @@ fn table(subject: &Subject, runs: &[Run]) -> Table {
     let mut table = Table::new(
         &title,
         &[
-            "worst run of each limit and fault",
+            "limit, fault, connections, spans: the worst",
             "peak RSS MiB",
             "allowed MiB",
             "verdict",
