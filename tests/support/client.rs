@@ -2,7 +2,9 @@
 
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a broken test should say so")]
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
@@ -23,6 +25,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic_types::{ErrorDetails, Status, StatusExt};
 
@@ -74,6 +77,7 @@ impl<B> Sendable for B where
 pub(crate) struct Connection<B> {
     way: Way,
     sender: Sender<B>,
+    running: JoinHandle<hyper::Result<()>>,
 }
 
 enum Sender<B> {
@@ -83,6 +87,9 @@ enum Sender<B> {
 
 /// A body that begins and never ends.
 pub(crate) struct Unfinished(Option<Bytes>);
+
+/// A body in pieces, each a frame of its own.
+pub(crate) struct Pieces(VecDeque<Bytes>);
 
 /// An answer, down to its bytes.
 #[derive(Clone, Debug)]
@@ -177,17 +184,15 @@ impl Way {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let io = TokioIo::new(stream);
-        let sender = if self.protocol == Protocol::Http1 {
+        if self.protocol == Protocol::Http1 {
             let (sender, connection) = http1::handshake(io).await.expect("a connection opens");
-            tokio::spawn(connection);
-            Sender::Http1(sender)
-        } else {
-            let opened = http2::handshake(TokioExecutor::new(), io).await;
-            let (sender, connection) = opened.expect("a connection opens");
-            tokio::spawn(connection);
-            Sender::Http2(sender)
-        };
-        Connection { way: self, sender }
+            let running = tokio::spawn(connection);
+            return Connection { way: self, sender: Sender::Http1(sender), running };
+        }
+        let opened = http2::handshake(TokioExecutor::new(), io).await;
+        let (sender, connection) = opened.expect("a connection opens");
+        let running = tokio::spawn(connection);
+        Connection { way: self, sender: Sender::Http2(sender), running }
     }
 
     /// Says whom the request is for, as the version of HTTP wants it.
@@ -228,6 +233,31 @@ impl<B: Sendable> Connection<B> {
         };
         let answer = timeout(PATIENCE, exchange).await.expect("an answer comes in time");
         answer.unwrap_or_else(|error| panic!("{way:?} got no answer: {error:?}"))
+    }
+
+    /// Waits until the receiver has closed the connection, in good order.
+    pub(crate) async fn closed(self) {
+        let closed = timeout(PATIENCE, self.running).await.expect("it is closed in time");
+        closed.expect("the client does not panic").expect("it is closed in good order");
+    }
+}
+
+impl Pieces {
+    /// Cuts `body` into pieces of `size` bytes.
+    pub(crate) fn new(body: &[u8], size: usize) -> Self {
+        Self(body.chunks(size).map(Bytes::copy_from_slice).collect())
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
     }
 }
 
@@ -271,11 +301,12 @@ impl Answer {
         assert_eq!(self.status, 200, "gRPC answers are 200: {self:#?}");
         assert_eq!(self.content_type(), GRPC, "{self:#?}");
         // In trailers, or in the headers of an answer that has nothing else.
-        let (place, empty) = match self.trailers.is_empty() {
-            true => (&self.headers, self.body.is_empty()),
-            false => (&self.trailers, !self.headers.contains_key("grpc-status")),
+        let (place, alone) = if self.trailers.is_empty() {
+            (&self.headers, self.body.is_empty())
+        } else {
+            (&self.trailers, !self.headers.contains_key("grpc-status"))
         };
-        assert!(empty, "the status stands in the wrong place: {self:#?}");
+        assert!(alone, "the status stands in the wrong place: {self:#?}");
         tonic::Status::from_header_map(place).unwrap_or_else(|| panic!("no status: {self:#?}"))
     }
 

@@ -2,6 +2,7 @@
 
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
+#![allow(clippy::panic, reason = "a broken test should say so")]
 
 use std::collections::BTreeMap;
 use std::env;
@@ -21,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+const BINARY: &str = env!("CARGO_BIN_EXE_tracebuffer");
 /// How often to look whether something has happened.
 const POLL: Duration = Duration::from_millis(2);
 /// How long anything may take that should take a moment, on a machine that is busy.
@@ -57,8 +59,28 @@ impl Receiver {
     /// for `GRPC_ADDR`, `HTTP_ADDR` and `ADMIN_ADDR`. Without `ENDPOINT` it prints its batches,
     /// to nowhere. A `LOG_LEVEL` must let INFO through.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::start_as(settings, || {
+            let mut command = Command::new(BINARY);
+            command.arg("receiver");
+            command
+        })
+        .await
+    }
+
+    /// Starts a receiver that may open so many files and sockets at once.
+    pub(crate) async fn start_with_open_files(limit: u32, settings: &[(&str, &str)]) -> Self {
+        Self::start_as(settings, move || {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" receiver"));
+            command.arg(BINARY);
+            command
+        })
+        .await
+    }
+
+    async fn start_as(settings: &[(&str, &str)], command: impl Fn() -> Command) -> Self {
         for _ in 0..ATTEMPTS {
-            let mut receiver = Self::spawn(settings);
+            let mut receiver = Self::spawn(command(), settings);
             if receiver.listens().await {
                 return receiver;
             }
@@ -68,15 +90,13 @@ impl Receiver {
         panic!("no free ports were found in {ATTEMPTS} attempts");
     }
 
-    fn spawn(settings: &[(&str, &str)]) -> Self {
+    fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
         let [grpc, http, admin] = free_addresses();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
         let foreign = env::vars_os().map(|(name, _)| name);
         for name in foreign.filter(|name| name.to_string_lossy().starts_with("TRACEBUFFER_")) {
             command.env_remove(name);
         }
         let mut child = command
-            .arg("receiver")
             .env("TRACEBUFFER_GRPC_ADDR", grpc.to_string())
             .env("TRACEBUFFER_HTTP_ADDR", http.to_string())
             .env("TRACEBUFFER_ADMIN_ADDR", admin.to_string())

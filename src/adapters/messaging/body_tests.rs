@@ -164,7 +164,7 @@ async fn a_request_waits_while_others_use_the_memory() {
     let started = Instant::now();
 
     let second = reader.read_http(ScriptedBody::pieces(["a", "b"]), length, PLAIN);
-    let (_, second) =
+    let ((), second) =
         tokio::join!(async { drop(reader.read_http(large, length, PLAIN).await) }, async {
             (second.await, started.elapsed())
         },);

@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,7 +28,7 @@ impl Service for Lengths {
     async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/slow" => self.let_go.notified().await,
-            "/old" => sleep(Duration::from_secs(5400)).await,
+            "/old" => sleep(Duration::from_mins(90)).await,
             _ => {}
         }
         let length = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
@@ -160,6 +160,20 @@ async fn a_peer_that_does_not_end_its_head_or_begin_another_is_left_after_75_s()
 }
 
 #[tokio::test]
+async fn a_peer_that_leaves_before_its_first_word_is_forgotten() {
+    let server = Server::start().await;
+    for first in [&b""[..], b"PR", b"PRI"] {
+        drop(server.say(first, usize::MAX).await);
+    }
+    let kept = server.say(HTTP1_REQUEST, usize::MAX).await;
+
+    // Sooner than those who say nothing.
+    timeout(Duration::from_secs(5), server.connections_are(1)).await.unwrap();
+    drop(kept);
+    timeout(Duration::from_secs(20), server.connections.none_open()).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_no_http_is_answered_by_400() {
     let server = Server::start().await;
 
@@ -182,6 +196,28 @@ async fn a_head_larger_than_16_kib_is_answered_by_431() {
     request.headers_mut().insert("long", long.parse().unwrap());
     let answer = http2.send_request(request).await;
     assert_eq!(answer.unwrap().status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}
+
+/// RFC 9110, 9.3.2: "the server MUST NOT send content in the response" to HEAD.
+#[tokio::test]
+async fn an_answer_to_head_has_no_content_but_its_length() {
+    let server = Server::start().await;
+    let head = || {
+        let mut request = request("/");
+        *request.method_mut() = Method::HEAD;
+        request
+    };
+
+    let (mut http2, _connection) = server.http2().await;
+    let io = TokioIo::new(server.connect().await);
+    let (mut http1, connection) = http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+
+    for answer in [http2.send_request(head()).await, http1.send_request(head()).await] {
+        let answer = answer.unwrap();
+        assert_eq!(answer.headers()["content-length"], "1");
+        assert_eq!(text(answer).await, "");
+    }
 }
 
 #[tokio::test]
@@ -249,6 +285,29 @@ async fn at_shutdown_open_requests_are_answered_and_their_connections_end() {
     http2_connection.await.unwrap().unwrap();
     server.serving.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err(), "the port is closed");
+}
+
+/// JavaScript's exporters send up to 30 requests at once, and do not wait for the settings first.
+/// What is refused for their sake is lost: not every client tries again.
+#[tokio::test]
+async fn thirty_requests_at_once_are_taken_from_the_first_moment() {
+    let server = Server::start().await;
+    let (http2, _connection) = server.http2().await;
+    let mut requests = JoinSet::new();
+    for _ in 0..30 {
+        requests.spawn(http2.clone().send_request(request("/slow")));
+    }
+
+    let mut answered = 0;
+    while !requests.is_empty() {
+        server.service.let_go.notify_waiters();
+        while let Ok(Some(answer)) = timeout(BLINK, requests.join_next()).await {
+            assert_eq!(answer.unwrap().unwrap().status(), StatusCode::OK);
+            answered += 1;
+        }
+    }
+
+    assert_eq!(answered, 30);
 }
 
 #[tokio::test(start_paused = true)]
