@@ -54,7 +54,8 @@ impl Pipeline {
         Self::start_before(destination, protocol, settings).await
     }
 
-    async fn start_before(
+    /// Starts a receiver before this destination; `settings` may name it otherwise.
+    pub(crate) async fn start_before(
         destination: ScriptedDestination,
         protocol: Protocol,
         settings: &[(&str, &str)],
