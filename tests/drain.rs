@@ -1,5 +1,7 @@
 //! Ending: what was acknowledged is delivered, or its loss is told, before the time is up.
 
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a broken test should say so")]
+
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/pipeline.rs"]

@@ -1,5 +1,7 @@
 //! What the receiver is told, when it cannot use it yet, and what it must never tell.
 
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a broken test should say so")]
+
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/pipeline.rs"]
