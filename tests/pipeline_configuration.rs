@@ -73,6 +73,24 @@ async fn without_its_authority_file_it_buffers_and_says_why_and_delivers_once_it
     .await;
 }
 
+#[tokio::test]
+async fn whatever_the_compression_everything_arrives_as_it_was() {
+    for compression in ["none", "gzip", "zstd"] {
+        over_both(async |protocol| {
+            let pipeline = Pipeline::start(protocol, &[("COMPRESSION", compression)]).await;
+
+            pipeline.send_padded(10, 5, 1000).await;
+            pipeline.all_arrived().await;
+
+            let spans = pipeline.destination.received_spans();
+            assert!(spans.iter().all(|span| span.trace_state == "x".repeat(1000)));
+            let small = pipeline.destination.requests().iter().all(|r| r.wire_bytes < 5000);
+            assert_eq!(small, compression != "none");
+        })
+        .await;
+    }
+}
+
 async fn assert_buffers_and_names(pipeline: &Pipeline, path: &str) {
     assert_eq!(pipeline.receiver.get("/ready").await.0, 200);
     let debug = pipeline.receiver.debug().await;
