@@ -267,6 +267,24 @@ async fn it_is_unready_but_alive_while_applications_end_and_takes_what_they_send
 }
 
 #[tokio::test]
+async fn applications_that_stay_are_asked_to_go_while_what_they_sent_still_waits() {
+    over_both(async |protocol| {
+        let settings = [("DRAIN_TIMEOUT", "2s")];
+        let pipeline = Pipeline::start_in_outage(protocol, &settings).await;
+        let mut connection = pipeline.way().connect().await;
+        let request = pipeline.way().request(pipeline.next_request(1, 0));
+        assert!(connection.send(request).await.response().partial_success.is_none());
+
+        pipeline.receiver.terminate();
+        connection.closed().await;
+
+        // In good order, and not by the end of the process.
+        assert_eq!(pipeline.receiver.get("/live").await.0, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_person_who_interrupts_it_does_not_wait_for_applications() {
     let pipeline = Pipeline::start(Protocol::Grpc, &[("DRAIN_TIMEOUT", "1m")]).await;
     let mut connection = pipeline.way().connect().await;
