@@ -1,5 +1,7 @@
 //! Ending: what was acknowledged is delivered, or its loss is told, before the time is up.
 
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a broken test should say so")]
+
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/pipeline.rs"]
@@ -262,6 +264,24 @@ async fn it_is_unready_but_alive_while_applications_end_and_takes_what_they_send
     let ended = receiver.ended().await;
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert_eq!(destination.received_names(), pipeline::names(0..3));
+}
+
+#[tokio::test]
+async fn applications_that_stay_are_asked_to_go_while_what_they_sent_still_waits() {
+    over_both(async |protocol| {
+        let settings = [("DRAIN_TIMEOUT", "2s")];
+        let pipeline = Pipeline::start_in_outage(protocol, &settings).await;
+        let mut connection = pipeline.way().connect().await;
+        let request = pipeline.way().request(pipeline.next_request(1, 0));
+        assert!(connection.send(request).await.response().partial_success.is_none());
+
+        pipeline.receiver.terminate();
+        connection.closed().await;
+
+        // In good order, and not by the end of the process.
+        assert_eq!(pipeline.receiver.get("/live").await.0, 200);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Clients that are broken or mean harm: the others are served on, and nothing is left behind.
 
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a broken test should say so")]
+
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/receiver.rs"]

@@ -3,6 +3,8 @@
 //! Under each fault no span is nowhere: accepted = sent + rejected + dropped + buffered + in flight,
 //! at every moment. Each runs over gRPC and over HTTP.
 
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a broken test should say so")]
+
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/pipeline.rs"]
@@ -20,5 +22,7 @@ mod codes;
 mod losses;
 #[path = "pipeline_faults/refused_data.rs"]
 mod refused_data;
+#[path = "pipeline_faults/storm.rs"]
+mod storm;
 #[path = "pipeline_faults/transport.rs"]
 mod transport;

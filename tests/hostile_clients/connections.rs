@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::client::{ANY, Verdict, ways};
 use crate::receiver::Metrics;
@@ -103,7 +103,7 @@ async fn clients_that_speak_a_byte_at_a_time_keep_nobody_waiting() {
 
     while !slow.is_empty() {
         victim.serves_others().await;
-        let _ = tokio::time::timeout(Duration::from_millis(100), slow.join_next()).await;
+        let _ = timeout(Duration::from_millis(100), slow.join_next()).await;
     }
 
     victim.recovers().await;

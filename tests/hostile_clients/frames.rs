@@ -35,7 +35,7 @@ async fn two_thousand_streams_opened_and_reset_harm_nobody() {
         words.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
 
-    let attackers: Vec<_> = futures_of(&victim, &words, 4).await;
+    let attackers = all_say(&victim, &words, 4).await;
     victim.serves_others().await;
     for attacker in attackers {
         attacker.await.expect("it does not panic");
@@ -123,7 +123,7 @@ async fn frames_that_make_no_sense_harm_nobody() {
 }
 
 /// So many clients that all say `words`.
-async fn futures_of(
+async fn all_say(
     victim: &Victim,
     words: &[u8],
     clients: usize,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
 use crate::client::{Protocol, Verdict, ways};
@@ -27,7 +28,7 @@ async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_w
         streams.spawn(async move {
             let started = Instant::now();
             let answer = client.export(request).await;
-            (answer.map(|answer| answer.into_inner()), started.elapsed())
+            (answer, started.elapsed())
         });
     }
     for way in ways(&victim.receiver, &[Protocol::Grpc, Protocol::Http1]) {
@@ -45,5 +46,43 @@ async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_w
         assert!(took < LONGEST, "{took:?}");
     }
     drop(greedy);
+    victim.recovers().await;
+}
+
+/// A request that announces `bytes` and brings a few of them.
+fn begun(bytes: usize) -> Vec<u8> {
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\n";
+    format!("{head}content-length: {bytes}\r\n\r\n\n").into_bytes()
+}
+
+#[tokio::test]
+async fn requests_that_are_begun_and_not_ended_keep_no_small_request_waiting() {
+    let victim = Victim::start().await;
+    let mut held = Vec::new();
+    for bytes in [200 << 10, 4 << 20] {
+        for _ in 0..30 {
+            let mut stream = victim.connect().await;
+            stream.write_all(&begun(bytes)).await.expect("it listens");
+            held.push(stream);
+        }
+    }
+
+    victim.serves_others().await;
+    drop(held);
+
+    victim.recovers().await;
+}
+
+#[tokio::test]
+async fn clients_that_vanish_in_the_middle_of_a_request_leave_nothing_behind() {
+    let victim = Victim::start().await;
+    for bytes in [2, 1 << 10, 100 << 10, 1 << 20] {
+        for _ in 0..50 {
+            let mut stream = victim.connect().await;
+            stream.write_all(&begun(bytes)).await.expect("it listens");
+            stream.set_zero_linger().expect("an open socket takes options");
+        }
+    }
+
     victim.recovers().await;
 }

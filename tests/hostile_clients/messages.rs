@@ -216,9 +216,8 @@ async fn messages_larger_than_allowed_are_refused_and_harm_nobody() {
     let lengths =
         ["content-length: 16777216\r\n\r\n", "transfer-encoding: chunked\r\n\r\n1000000\r\n"];
     for length in lengths {
-        let head = [HTTP1_HEAD, length].concat();
-        let heard =
-            last_words(victim.connect().await, &[head.as_bytes(), &oversize].concat()).await;
+        let words = [HTTP1_HEAD.as_bytes(), length.as_bytes(), &oversize].concat();
+        let heard = last_words(victim.connect().await, &words).await;
         let heard = String::from_utf8_lossy(&heard);
         assert!(heard.starts_with("HTTP/1.1 413 "), "{heard}");
     }

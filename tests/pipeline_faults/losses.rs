@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
+use crate::client::Verdict;
 use crate::pipeline::{Pipeline, dropped, failed, names, over_both, sent};
 use crate::receiver::Metrics;
 use crate::scripted_destination::Answer;
@@ -42,6 +43,50 @@ async fn after_an_overflow_the_newest_spans_arrive_and_the_rest_is_counted() {
         assert_eq!(pipeline.destination.received_names(), names(160..260));
         assert_eq!(sent(&metrics), 100);
         assert_eq!(dropped(&metrics, "overflow"), 160);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_an_overflow_in_bytes_the_newest_requests_arrive_and_the_rest_is_counted() {
+    over_both(async |protocol| {
+        let pipeline = Pipeline::start(protocol, &[("MAX_BYTES", "256Ki")]).await;
+        pipeline.destination.script([come_back_later(protocol)]);
+        pipeline.send(1, 1).await;
+        pipeline.failing(1).await;
+
+        // About 10 KiB each, so that between 20 and 25 have room.
+        pipeline.audited(pipeline.send_padded(80, 2, 5_000)).await;
+        let metrics = pipeline.audited(pipeline.quiet()).await;
+
+        let arrived = pipeline.destination.received_names();
+        assert!((40..=50).contains(&arrived.len()), "{arrived:?}");
+        assert_eq!(arrived, names(pipeline.named() - arrived.len()..pipeline.named()));
+        assert_eq!(dropped(&metrics, "overflow"), (pipeline.named() - arrived.len()) as u64);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_buffer_that_is_to_reject_tells_the_application_and_loses_nothing_it_took() {
+    over_both(async |protocol| {
+        let settings = [("MAX_SPANS", "100"), ("OVERFLOW", "reject")];
+        let mut pipeline = Pipeline::start_in_outage(protocol, &settings).await;
+        pipeline.audited(pipeline.send(14, 7)).await;
+        let taken = pipeline.named();
+
+        let refused = pipeline.way().export(pipeline.next_request(7, 0)).await;
+        assert_eq!(refused.verdict(), Verdict::Unavailable, "{refused:?}");
+        let asked = refused.details().retry_info().and_then(|info| info.retry_delay);
+        assert!(asked.is_some() || !refused.header("retry-after").is_empty(), "{refused:?}");
+        pipeline.destination.restart().await;
+        let metrics = pipeline.audited(pipeline.quiet()).await;
+
+        assert_eq!(pipeline.destination.received_names(), names(0..taken));
+        assert_eq!(metrics.accepted_spans(), 98);
+        assert_eq!(dropped(&metrics, "overflow"), 0);
+        let full = [("reason", "full")];
+        assert_eq!(metrics.sum::<u64>("tracebuffer_receiver_refused_spans_total", &full), 7);
     })
     .await;
 }

@@ -3,6 +3,7 @@
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
 use crate::pipeline::{Pipeline, dropped, failed, names, over_both};
+use crate::receiver::Metrics;
 use crate::scripted_destination::{Answer, Received};
 
 /// Most bytes of a request that the small destination takes.
@@ -10,51 +11,31 @@ const SMALL: usize = 100_000;
 
 #[tokio::test]
 async fn a_poison_record_is_dropped_alone() {
+    let poisoned = |request: &Received| request.spans.iter().any(|span| span.name == "77");
     over_both(async |protocol| {
-        let mut pipeline = Pipeline::start_in_outage(protocol, &[]).await;
-        let refusal = match protocol {
-            Protocol::Grpc => Answer::grpc(3),
-            Protocol::Http => Answer::http(400),
-        };
-        let poisoned = |request: &Received| request.spans.iter().any(|span| span.name == "77");
-        pipeline.destination.otherwise(Answer::If(
-            poisoned,
-            Box::new(refusal),
-            Box::new(Answer::Accept),
-        ));
-
+        let pipeline = Pipeline::start_in_outage(protocol, &[]).await;
         pipeline.audited(pipeline.send(100, 2)).await;
-        pipeline.destination.restart().await;
-        let metrics = pipeline.audited(pipeline.quiet()).await;
+
+        let (pipeline, metrics) = after_refusing(poisoned, pipeline, protocol).await;
 
         // The record with span 77 is the one of 76 and 77.
         let expected = [names(0..76), names(78..200)].concat();
         assert_eq!(pipeline.destination.received_names(), expected);
         assert_eq!(dropped(&metrics, "permanent"), 2);
-        assert!(pipeline.receiver.log().contains("lost"), "{}", pipeline.receiver.log());
+        let log = pipeline.receiver.log();
+        assert!(log.contains("they are lost") && log.contains("spans=2"), "{log}");
     })
     .await;
 }
 
 #[tokio::test]
 async fn several_poison_records_are_dropped_and_nothing_else() {
+    let poisoned = |request: &Received| request.spans.iter().any(|span| span.name.ends_with('7'));
     over_both(async |protocol| {
-        let mut pipeline = Pipeline::start_in_outage(protocol, &[]).await;
-        let refusal = match protocol {
-            Protocol::Grpc => Answer::grpc(3),
-            Protocol::Http => Answer::http(400),
-        };
-        let poisoned =
-            |request: &Received| request.spans.iter().any(|span| span.name.ends_with("7"));
-        pipeline.destination.otherwise(Answer::If(
-            poisoned,
-            Box::new(refusal),
-            Box::new(Answer::Accept),
-        ));
-
+        let pipeline = Pipeline::start_in_outage(protocol, &[]).await;
         pipeline.audited(pipeline.send(50, 1)).await;
-        pipeline.destination.restart().await;
-        let metrics = pipeline.audited(pipeline.quiet()).await;
+
+        let (pipeline, metrics) = after_refusing(poisoned, pipeline, protocol).await;
 
         let mut expected = names(0..50);
         expected.retain(|name| !name.ends_with('7'));
@@ -62,6 +43,23 @@ async fn several_poison_records_are_dropped_and_nothing_else() {
         assert_eq!(dropped(&metrics, "permanent"), 5);
     })
     .await;
+}
+
+/// Ends the outage at a destination that calls `such` requests invalid, and waits for quiet.
+async fn after_refusing(
+    such: fn(&Received) -> bool,
+    mut pipeline: Pipeline,
+    protocol: Protocol,
+) -> (Pipeline, Metrics) {
+    let refusal = match protocol {
+        Protocol::Grpc => Answer::grpc(3),
+        Protocol::Http => Answer::http(400),
+    };
+    let answer = Answer::If(such, Box::new(refusal), Box::new(Answer::Accept));
+    pipeline.destination.otherwise(answer);
+    pipeline.destination.restart().await;
+    let metrics = pipeline.audited(pipeline.quiet()).await;
+    (pipeline, metrics)
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a broken test should say so")]
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -37,7 +38,8 @@ pub(crate) struct Pipeline {
 
 /// Runs `scenario` over both transports.
 pub(crate) async fn over_both(scenario: impl AsyncFn(Protocol)) {
-    tokio::join!(scenario(Protocol::Grpc), scenario(Protocol::Http));
+    // On the heap: they are large.
+    tokio::join!(Box::pin(scenario(Protocol::Grpc)), Box::pin(scenario(Protocol::Http)));
 }
 
 impl Pipeline {
@@ -54,7 +56,8 @@ impl Pipeline {
         Self::start_before(destination, protocol, settings).await
     }
 
-    async fn start_before(
+    /// Starts a receiver before this destination; `settings` may name it otherwise.
+    pub(crate) async fn start_before(
         destination: ScriptedDestination,
         protocol: Protocol,
         settings: &[(&str, &str)],
@@ -188,6 +191,11 @@ pub(crate) fn names(numbers: Range<usize>) -> Vec<String> {
 /// Spans that were sent and taken.
 pub(crate) fn sent(metrics: &Metrics) -> u64 {
     metrics.sum("tracebuffer_exporter_sent_spans_total", &[])
+}
+
+/// Spans that were sent and rejected.
+pub(crate) fn rejected_spans(metrics: &Metrics) -> u64 {
+    metrics.sum("tracebuffer_exporter_rejected_spans_total", &[])
 }
 
 /// Spans that were dropped for `reason`.

@@ -23,6 +23,8 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tracebuffer");
+/// What the log says once it listens, as text and as JSON.
+const LISTENS: [&str; 2] = ["INFO listening", r#""INFO","message":"listening""#];
 /// How often to look whether something has happened.
 const POLL: Duration = Duration::from_millis(2);
 /// How long anything may take that should take a moment, on a machine that is busy.
@@ -125,7 +127,7 @@ impl Receiver {
     async fn listens(&mut self) -> bool {
         let started = Instant::now();
         // The log, not /ready: on a port that was lost to another receiver, that one would answer.
-        while !self.log.lock().contains("INFO listening") {
+        while !LISTENS.iter().any(|line| self.log.lock().contains(line)) {
             if self.exit_code().is_some() {
                 return false;
             }

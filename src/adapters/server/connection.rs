@@ -48,7 +48,8 @@ const NARROW_STREAM_WINDOW: u32 = (8 << 10) - 64;
 const WIDE_CONNECTIONS: usize = 2;
 const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
 
-const HTTP2_PREFACE_START: &[u8] = b"PRI";
+/// All of it, so that a peer that stops in the middle has not yet said its first word.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 type MaybeContent<B> = Either<B, Empty<Bytes>>;
 
@@ -162,14 +163,14 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
 
 /// Looks at the first bytes without taking them.
 async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut start = [0; HTTP2_PREFACE_START.len()];
+    let mut start = [0; HTTP2_PREFACE.len()];
     loop {
         let seen = stream.peek(&mut start).await?;
-        let (seen, wanted) = (start.get(..seen), HTTP2_PREFACE_START.get(..seen));
+        let (seen, wanted) = (start.get(..seen), HTTP2_PREFACE.get(..seen));
         if seen != wanted || seen == Some(&[]) {
             return Ok(false);
         }
-        if wanted == Some(HTTP2_PREFACE_START) {
+        if wanted == Some(HTTP2_PREFACE) {
             return Ok(true);
         }
         if stream.ready(Interest::READABLE).await?.is_read_closed() {

@@ -134,7 +134,7 @@ async fn a_request_is_understood_however_its_first_bytes_are_cut() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_begin_is_left_after_10_s() {
     let server = Server::start().await;
-    for first in [&b""[..], b"P", b"PR"] {
+    for first in [&b""[..], b"P", b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
         let started = Instant::now();
 
         let answer = read_all(server.say(first, usize::MAX).await).await;
