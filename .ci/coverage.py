@@ -10,7 +10,8 @@ from pathlib import Path
 
 LIBRARY_BAR, CORE_BAR = 90.0, 95.0
 CORE = ("domain", "application")
-TEST_MODULE = re.compile(r"^#\[cfg\(test\)\]\n(?:#\[.*\]\n)*(?:pub\S* )?mod (\w+)( \{|;)", re.M)
+TEST_FILE = re.compile(r"(^|/)(tests/.*|(\w+_)?tests)\.rs$")
+TEST_MODULE = re.compile(r"^#\[cfg\(test\)\]\n(?:#\[.*\]\n)*mod \w+ \{", re.MULTILINE)
 
 
 @dataclass
@@ -34,34 +35,25 @@ class Part:
         return CORE_BAR if self.is_core else LIBRARY_BAR
 
 
-def test_files(root):
-    """Finds the files and folders that are declared as `#[cfg(test)] mod name;`."""
-    found = set()
-    for file in root.rglob("*.rs"):
-        folder = file.parent if file.stem in ("mod", "lib", "main") else file.with_suffix("")
-        for name, end in TEST_MODULE.findall(file.read_text()):
-            if end == ";":
-                found |= {folder / f"{name}.rs", folder / name}
-    return found
-
-
 def production_lines(source):
     """Counts the lines before the test module inside a file; the house keeps it last."""
-    inline = (m for m in TEST_MODULE.finditer(source) if m[2] == " {")
-    return source.count("\n", 0, next((m.start() for m in inline), len(source)))
+    tests = TEST_MODULE.search(source)
+    return source.count("\n", 0, tests.start() if tests else len(source))
 
 
 def read(lcov, root):
     """Lists the production files of `root` that the lcov file names."""
-    tests, parts = test_files(root), []
+    parts = []
     for record in lcov.read_text().split("end_of_record"):
         name = Path(next((x[3:] for x in record.split("\n") if x.startswith("SF:")), "/"))
-        if not name.is_relative_to(root) or tests & {name, *name.parents}:
+        if not name.is_relative_to(root):
+            continue
+        relative = name.relative_to(root).as_posix()
+        if TEST_FILE.search(relative):
             continue
         last = production_lines(name.read_text())
-        hits = re.findall(r"^DA:(\d+),(\d+)", record, re.M)
+        hits = re.findall(r"^DA:(\d+),(\d+)", record, re.MULTILINE)
         counts = [int(count) for number, count in hits if int(number) <= last]
-        relative = name.relative_to(root).as_posix()
         parts.append(Part(relative, sum(count > 0 for count in counts), len(counts)))
     return parts
 

@@ -184,7 +184,7 @@ fn new_buffer() -> Buffer {
         max_bytes: NonZeroU64::new(MAX_BYTES).unwrap(),
         max_age: None,
     };
-    let store = MemoryStore::new(MAX_BYTES);
+    let store = MemoryStore::new();
     TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, SystemClock::new())
 }
 

@@ -52,6 +52,9 @@ fn a_planted_breach_is_found_and_test_code_is_left_alone() {
         ("src/ports/tests.rs", "use tokio::sync::Notify;"),
         ("src/ports/tests/more.rs", "use crate::adapters::x;"),
         ("src/ports/store.rs", "//! Doc: tokio::net\n\nuse tokio::sync::Notify;"),
+        ("src/ports/clock.rs", "#[cfg(test)]\n#[path = \"clock_tests.rs\"]\nmod tests;"),
+        ("src/ports/clock_tests.rs", "#[path = \"more/b.rs\"]\nmod b;\nuse tokio::sync::Notify;"),
+        ("src/ports/more/b.rs", "use tokio::sync::Notify;"),
     ]);
 
     let wrong = layer_breaches(house.path());
@@ -123,22 +126,38 @@ fn planted(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 fn layer_breaches(root: &Path) -> Vec<String> {
     let crates = dependencies(&read(&root.join("Cargo.toml")));
-    let adapters = folders(&root.join("src/adapters"));
     let sources: Vec<_> = files(&root.join("src"))
         .iter()
         .map(|path| (shown(root, path), read(path)))
         .filter(|(name, _)| has_ending(Path::new(name), &["rs"]))
         .collect();
-    let tests: BTreeSet<_> =
-        sources.iter().flat_map(|(name, source)| rules::test_modules(name, source)).collect();
-    let is_test = |name: &str| tests.iter().any(|test| rules::module(name).starts_with(test));
+    let tests = test_files(&sources);
     sources
         .iter()
-        .filter(|(name, _)| !is_test(name))
-        .flat_map(|(name, source)| {
-            rules::breaches(&rules::File { name, source, crates: &crates, adapters: &adapters })
-        })
+        .filter(|(name, _)| !is_inside(name, &tests))
+        .flat_map(|(name, source)| rules::breaches(&rules::File { name, source, crates: &crates }))
         .collect()
+}
+
+/// The modules for tests only, as paths of their files: declared so, or by one that is.
+fn test_files(sources: &[(String, String)]) -> BTreeSet<Vec<String>> {
+    let mut tests = BTreeSet::new();
+    loop {
+        let before = tests.len();
+        for (name, source) in sources {
+            let inherited = is_inside(name, &tests);
+            let declared = rules::declared_files(name, source).into_iter();
+            tests.extend(declared.filter(|(_, test)| *test || inherited).map(|(file, _)| file));
+        }
+        if tests.len() == before {
+            return tests;
+        }
+    }
+}
+
+fn is_inside(name: &str, modules: &BTreeSet<Vec<String>>) -> bool {
+    let file = rules::module(name);
+    modules.iter().any(|module| file.starts_with(module))
 }
 
 /// Compiles `src/domain` as a crate of its own, with no other crate at hand.
@@ -199,16 +218,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         entries.map(|entry| entry.expect("the folder can be listed").path()).collect();
     paths.sort();
     paths.into_iter().flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect()
-}
-
-/// Every folder under `top` that holds Rust files, as module paths from there.
-fn folders(top: &Path) -> BTreeSet<String> {
-    files(top)
-        .iter()
-        .filter_map(|file| file.parent())
-        .map(|folder| shown(top, folder).replace('/', "::"))
-        .filter(|path| !path.is_empty())
-        .collect()
 }
 
 fn has_ending(path: &Path, endings: &[&str]) -> bool {

@@ -27,9 +27,6 @@ use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
 use tracebuffer::ports::buffer::{AppendError, Batch, TraceBufferPort};
 use tracebuffer::ports::clock::Clock;
 
-/// The store's segments are smallest, so that many are used and a kilobyte is large.
-const STORE_BYTES: u64 = 1;
-
 #[derive(Clone, Copy, Debug)]
 enum Command {
     Append { spans: u32, bytes: usize },
@@ -113,7 +110,7 @@ struct Pair {
 impl Pair {
     fn new(limits: Limits, policy: OverflowPolicy) -> Self {
         let clock = TestClock(Arc::default());
-        let store = MemoryStore::new(STORE_BYTES);
+        let store = MemoryStore::new();
         let buffer = TraceBuffer::new(limits, policy, store, clock.clone());
         Self { clock, buffer, model: Model::new(limits, policy), flying: Vec::new(), tried: 0 }
     }
@@ -193,7 +190,11 @@ impl Pair {
         if self.flying[place].entries.len() != 1 {
             return;
         }
-        self.buffer.settle_part(&mut self.flying[place], spans, rejected);
+        self.buffer.settle_part(
+            &mut self.flying[place],
+            spans,
+            Settlement::Delivered { rejected_spans: rejected },
+        );
         let record = &mut self.model.flying[place][0];
         let spans = u64::from(spans).min(record.live());
         record.gone += spans;

@@ -46,7 +46,7 @@ type Buffer = TraceBuffer<MemoryStore, StillClock>;
 type Delivered = Vec<(u64, u64, u64)>;
 
 fn buffer(limits: Limits) -> Arc<Buffer> {
-    let store = MemoryStore::new(limits.max_bytes.get());
+    let store = MemoryStore::new();
     Arc::new(TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, StillClock))
 }
 

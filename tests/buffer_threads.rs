@@ -68,7 +68,7 @@ fn run(
     consumers: &[Consumer],
     meddle: impl Fn(&Buffer, u64) + Sync,
 ) -> Outcome {
-    let store = MemoryStore::new(limits.max_bytes.get());
+    let store = MemoryStore::new();
     let buffer = &TraceBuffer::new(limits, policy, store, SystemClock::new());
     let (appended, delivered) = thread::scope(|scope| {
         let producers: Vec<_> =
@@ -129,7 +129,11 @@ fn consume(buffer: &Buffer, consumer: Consumer) -> Vec<Delivered> {
                 Consumer::Falters if batch.entries.len() == 1 => {
                     let spans = batch.entries[0].live_spans() / 2;
                     delivered.push(Delivered { spans, ..read(&batch).remove(0) });
-                    buffer.settle_part(&mut batch, u32::try_from(spans).unwrap(), 0);
+                    buffer.settle_part(
+                        &mut batch,
+                        u32::try_from(spans).unwrap(),
+                        Settlement::Delivered { rejected_spans: 0 },
+                    );
                 }
                 _ => {}
             }

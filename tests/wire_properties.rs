@@ -11,10 +11,25 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 use requests::{
-    Field, Value, encode, field, message, mutate, mutations, suspect_request, valid_request,
+    Field, Value, crooked_attribute, encode, field, message, mutate, mutations, plain_attribute,
+    suspect_request, valid_request,
 };
 use tracebuffer::adapters::messaging::wire::{Scanned, keep_spans, scan, without_invalid_spans};
 use tracebuffer::domain::observability::{InvalidSpan, TraceSpan, check_link};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn a_crooked_attribute_is_accepted_exactly_if_prost_decodes_it(
+        attribute in crooked_attribute(),
+    ) {
+        let plain = [&[0x0a, 1][..], b"k", &[0x12, 2, 0x10, 1]].concat();
+        let attributes = [plain.clone(), attribute, plain].map(|bytes| field(9, Value::Bytes(bytes)));
+
+        assert_as_prost(&encode(&in_span(attributes.to_vec())))?;
+    }
+}
 
 proptest! {
     #[test]
@@ -40,6 +55,20 @@ proptest! {
         mutations in mutations(),
     ) {
         assert_as_prost(&mutate(encode(&tree), &mutations))?;
+    }
+
+    #[test]
+    fn a_mutated_attribute_among_others_is_accepted_exactly_if_prost_decodes_it(
+        first in plain_attribute(),
+        mutated in plain_attribute(),
+        mutations in mutations(),
+        last in plain_attribute(),
+    ) {
+        let attribute = |bytes| field(9, Value::Bytes(bytes));
+        let mutated = mutate(encode(&mutated), &mutations);
+        let attributes = [encode(&first), mutated, encode(&last)].map(attribute);
+
+        assert_as_prost(&encode(&in_span(attributes.to_vec())))?;
     }
 
     #[test]
@@ -132,6 +161,49 @@ proptest! {
     }
 }
 
+#[test]
+fn every_field_of_every_message_takes_what_it_takes_in_prost() {
+    let path = |numbers: &[u32], fields: Vec<Field>| {
+        numbers.iter().rev().fold(fields, |fields, number| vec![message(*number, fields)])
+    };
+    let values = [
+        Value::Varint(1),
+        Value::Fixed64([0; 8]),
+        Value::Fixed32([0; 4]),
+        Value::Bytes(vec![]),
+        Value::Bytes("\u{e9}".into()),
+        Value::Bytes(vec![0xff]),
+        Value::Group(vec![]),
+    ];
+    for message in MESSAGES {
+        for number in 0..20 {
+            for value in &values {
+                let request = encode(&path(message, vec![field(number, value.clone())]));
+                let verdict = assert_as_prost(&request);
+                assert!(verdict.is_ok(), "{message:?}, field {number}: {verdict:?}");
+            }
+        }
+    }
+}
+
+/// The field numbers that lead to each message of a request, one path each.
+const MESSAGES: [&[u32]; 14] = [
+    &[],
+    &[1],
+    &[1, 1],
+    &[1, 1, 3],
+    &[1, 2],
+    &[1, 2, 1],
+    &[1, 2, 2],
+    &[1, 2, 2, 9],
+    &[1, 2, 2, 9, 2],
+    &[1, 2, 2, 9, 2, 5],
+    &[1, 2, 2, 9, 2, 6],
+    &[1, 2, 2, 11],
+    &[1, 2, 2, 13],
+    &[1, 2, 2, 15],
+];
+
 /// What may lie at the bottom of nested messages: it matters where the limit bites.
 fn leaf() -> impl Strategy<Value = Vec<Field>> {
     prop_oneof![
@@ -154,8 +226,9 @@ fn nested_value(lists: &[bool], depth: usize, leaf: Vec<Field>) -> Vec<Field> {
             vec![message(5, vec![message(1, nested_value(rest, depth - 2, leaf))])]
         }
         (_, [true, rest @ ..]) => {
+            let key = field(1, Value::Bytes(b"key".to_vec()));
             let value = message(2, nested_value(rest, depth - 3, leaf));
-            vec![message(6, vec![message(1, vec![value])])]
+            vec![message(6, vec![message(1, vec![key, value])])]
         }
     }
 }
@@ -163,15 +236,18 @@ fn nested_value(lists: &[bool], depth: usize, leaf: Vec<Field>) -> Vec<Field> {
 /// A request with one attribute in one of the places that have attributes.
 fn attribute_in(holder: usize, value: Vec<Field>) -> Vec<Field> {
     let attribute = |number| message(number, vec![message(2, value)]);
-    let span = |field| vec![message(2, vec![message(2, vec![field])])];
-    let fields = match holder {
-        0 => vec![message(1, vec![attribute(1)])],
-        1 => vec![message(2, vec![message(1, vec![attribute(3)])])],
-        2 => span(attribute(9)),
-        3 => span(message(11, vec![attribute(3)])),
-        _ => span(message(13, vec![attribute(4)])),
-    };
-    vec![message(1, fields)]
+    match holder {
+        0 => vec![message(1, vec![message(1, vec![attribute(1)])])],
+        1 => vec![message(1, vec![message(2, vec![message(1, vec![attribute(3)])])])],
+        2 => in_span(vec![attribute(9)]),
+        3 => in_span(vec![message(11, vec![attribute(3)])]),
+        _ => in_span(vec![message(13, vec![attribute(4)])]),
+    }
+}
+
+/// A request of one span that has `fields`.
+fn in_span(fields: Vec<Field>) -> Vec<Field> {
+    vec![message(1, vec![message(2, vec![message(2, fields)])])]
 }
 
 /// Asserts that a scan says to `bytes` what decoding says.

@@ -71,8 +71,8 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
     /// # Errors
     ///
     /// See [`TraceBufferPort::append`].
-    pub fn append_now(&self, payload: &Bytes, spans: NonZeroU32) -> Result<Appended, AppendError> {
-        let mut room = None;
+    pub fn append_now(&self, payload: &[u8], spans: NonZeroU32) -> Result<Appended, AppendError> {
+        let mut room = Vec::new();
         loop {
             // Declared before the guard, so freed after it.
             let mut rubbish = Vec::new();
@@ -84,7 +84,9 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
                 self.clock.now(),
             );
             match tried {
-                Try::NeedsRoom(bytes) => room = Some(BytesMut::with_capacity(bytes)),
+                Try::NeedsRoom(blocks) => {
+                    room.resize_with(blocks, || BytesMut::with_capacity(S::BLOCK_BYTES));
+                }
                 Try::Refused(error) => return Err(error),
                 Try::Done(appended, wake) => {
                     if wake {
@@ -119,14 +121,15 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
 impl<S: RecordStore> State<S> {
     fn append(
         &mut self,
-        payload: &Bytes,
+        payload: &[u8],
         spans: u32,
-        room: &mut Option<BytesMut>,
+        room: &mut Vec<BytesMut>,
         rubbish: &mut Vec<Bytes>,
         now: Duration,
     ) -> Try {
-        if let (Some(bytes), None) = (self.store.room_wanted(payload.len()), &*room) {
-            return Try::NeedsRoom(bytes);
+        let blocks = self.store.blocks_wanted(payload.len());
+        if blocks > room.len() {
+            return Try::NeedsRoom(blocks);
         }
         let length = payload.len() as u64;
         let evicted = match self.fifo.make_room(spans, length) {
@@ -212,9 +215,9 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
         self.change(|state| state.fifo.settle(&batch.entries, settlement));
     }
 
-    fn settle_part(&self, batch: &mut Batch, spans: u32, rejected_spans: u64) {
+    fn settle_part(&self, batch: &mut Batch, spans: u32, settlement: Settlement) {
         if let Some(entry) = batch.entries.first_mut() {
-            self.state.lock().fifo.settle_part(entry, spans, rejected_spans);
+            self.state.lock().fifo.settle_part(entry, spans, settlement);
         }
     }
 

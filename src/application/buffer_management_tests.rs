@@ -50,15 +50,17 @@ impl TestStore {
 }
 
 impl RecordStore for TestStore {
-    fn room_wanted(&self, _: usize) -> Option<usize> {
-        None
+    const BLOCK_BYTES: usize = 1;
+
+    fn blocks_wanted(&self, _: usize) -> usize {
+        0
     }
 
-    fn append(&mut self, payload: &Bytes, _: &mut Option<BytesMut>) -> Result<(), StoreError> {
+    fn append(&mut self, payload: &[u8], _: &mut Vec<BytesMut>) -> Result<(), StoreError> {
         if self.fails_append {
             return Err(StoreError { message: "the disk is full".to_owned() });
         }
-        self.payloads.push_back(payload.clone());
+        self.payloads.push_back(Bytes::copy_from_slice(payload));
         Ok(())
     }
 
@@ -272,7 +274,7 @@ async fn a_part_of_a_record_is_settled_alone() {
     append(&buffer, "one", 4);
     let mut batch = take(&buffer).await;
 
-    buffer.settle_part(&mut batch, 3, 1);
+    buffer.settle_part(&mut batch, 3, Settlement::Delivered { rejected_spans: 1 });
 
     let ledger = buffer.status().ledger;
     assert_eq!((ledger.sent, ledger.rejected, ledger.in_flight, batch.spans()), (2, 1, 1, 1));
@@ -283,7 +285,7 @@ async fn a_record_settled_part_by_part_to_its_end_does_not_come_back() {
     let buffer = spacious();
     append(&buffer, "one", 4);
     let mut batch = take(&buffer).await;
-    buffer.settle_part(&mut batch, 4, 0);
+    buffer.settle_part(&mut batch, 4, Settlement::Delivered { rejected_spans: 0 });
 
     buffer.give_back(batch);
 
@@ -297,7 +299,7 @@ async fn a_record_settled_part_by_part_to_its_end_does_not_come_back() {
 async fn a_part_of_an_empty_batch_is_nothing() {
     let buffer = spacious();
 
-    buffer.settle_part(&mut Batch::default(), 3, 1);
+    buffer.settle_part(&mut Batch::default(), 3, Settlement::Delivered { rejected_spans: 1 });
 
     assert_eq!(buffer.status().ledger, Ledger::default());
 }

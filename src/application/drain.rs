@@ -10,7 +10,7 @@ use crate::ports::buffer::TraceBufferPort;
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Everything was delivered.
+    /// Nothing was left.
     Empty,
     /// Time was up; this many spans are lost.
     Lost(u64),
@@ -49,11 +49,15 @@ pub async fn drain<B: TraceBufferPort>(
         forwarding.ended().await;
     }
     let lost = buffer.drop_all(DropReason::Shutdown);
+    let sent_spans = buffer.status().ledger.sent - before.sent;
     if lost == 0 {
-        info!(spans = waiting, "everything buffered was delivered");
+        info!(sent_spans, "nothing is left in the buffer");
         return Drained::Empty;
     }
-    error!(spans = lost, "spans are lost: the destination did not take them before the deadline");
+    error!(
+        spans = lost,
+        sent_spans, "spans are lost: the destination did not take them before the deadline"
+    );
     Drained::Lost(lost)
 }
 

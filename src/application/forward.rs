@@ -1,14 +1,14 @@
 //! Sending batches, for ever.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
+use super::request_parts::{Part, next_part};
 use crate::domain::backoff::Backoff;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
 use crate::domain::delivery_policy::{Attempt, DeliveryPolicy, Verdict};
@@ -17,14 +17,15 @@ use crate::domain::ledger::DropReason;
 use crate::domain::limits::BatchLimits;
 use crate::ports::buffer::{Batch, TraceBufferPort};
 use crate::ports::clock::Clock;
-use crate::ports::destination::{Destination, OutgoingRequest};
+use crate::ports::destination::Destination;
 use crate::ports::monitor::Monitor;
+use crate::ports::record_store::StoreError;
 use crate::ports::request_cutter::RequestCutter;
 
 /// The longest wait between tries while draining: there may be only seconds left.
 const LONGEST_PAUSE_DRAINING: Duration = Duration::from_millis(500);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Running,
     Draining,
@@ -36,6 +37,8 @@ struct Pace {
     policy: DeliveryPolicy,
     backoff: Backoff,
     failing: bool,
+    /// The destination is left alone until then.
+    resume_at: Option<Instant>,
 }
 
 /// Takes batches from the buffer and delivers them, oldest first.
@@ -50,14 +53,6 @@ pub struct ForwardTraces<B, D, W, M, C> {
     pace: Mutex<Pace>,
     phase: watch::Sender<Phase>,
     random: fn() -> u64,
-}
-
-/// One request made of a batch.
-struct Part {
-    request: OutgoingRequest,
-    attempt: Attempt,
-    /// Spans to settle when only a part of the batch's one record is sent.
-    of_record: Option<u32>,
 }
 
 impl<B, D, W, M, C> ForwardTraces<B, D, W, M, C>
@@ -82,6 +77,7 @@ where
             policy: DeliveryPolicy::new(batch),
             backoff: Backoff::default(),
             failing: false,
+            resume_at: None,
         };
         let phase = watch::Sender::new(Phase::Running);
         Self { buffer, destination, cutter, monitor, clock, pace: Mutex::new(pace), phase, random }
@@ -89,23 +85,25 @@ where
 
     /// Ends a pause at once and keeps later ones short.
     pub fn hurry(&self) {
-        self.phase.send_replace(Phase::Draining);
+        let mut pace = self.pace.lock();
+        pace.resume_at = None;
+        self.enter(Phase::Draining);
     }
 
     /// Makes every worker give back what it is sending and end.
     pub fn stop(&self) {
-        self.phase.send_replace(Phase::Stopped);
+        self.enter(Phase::Stopped);
     }
 
     /// Forwards until the buffer is closed and empty, or [`ForwardTraces::stop`] is called.
     ///
     /// Not cancel safe: dropped in the middle of a request, it would leave its batch in flight.
     pub async fn run(&self) {
-        while *self.phase.borrow() != Phase::Stopped {
-            let limits = self.pace.lock().policy.next_batch();
+        loop {
             let taken = tokio::select! {
-                taken = self.buffer.take(limits) => taken,
+                biased;
                 () = self.stopped() => return,
+                taken = self.next_batch() => taken,
             };
             match taken {
                 Ok(Some(batch)) => self.deliver(batch).await,
@@ -115,13 +113,31 @@ where
         }
     }
 
+    async fn next_batch(&self) -> Result<Option<Batch>, StoreError> {
+        self.pause().await;
+        let limits = self.pace.lock().policy.next_batch();
+        self.buffer.take(limits).await
+    }
+
+    /// Goes on to `phase`, never back.
+    fn enter(&self, phase: Phase) {
+        self.phase.send_modify(|current| *current = phase.max(*current));
+    }
+
     /// Sends one batch, in several requests where its only record is too large for one.
-    async fn deliver(&self, mut batch: Batch) {
-        loop {
-            let max_bytes = self.max_request_bytes();
-            let Part { request, attempt, of_record } = next_part(&self.cutter, &batch, max_bytes);
+    async fn deliver(&self, batch: Batch) {
+        let mut unsent = Some(batch);
+        while let Some(batch) = unsent.take() {
+            if self.paused_until().is_some() {
+                // Another worker met a failure: where the batch was, it may be evicted.
+                return self.buffer.give_back(batch);
+            }
+            let limits = self.pace.lock().policy.next_batch();
+            let Part { request, attempt, of_record } = next_part(&self.cutter, &batch, &limits);
             let started = self.clock.now();
             let outcome = tokio::select! {
+                // An answer that is there settles the batch, stop or not.
+                biased;
                 outcome = self.destination.send(request) => outcome,
                 () = self.stopped() => return self.buffer.give_back(batch),
             };
@@ -131,23 +147,25 @@ where
                     self.monitor.delivered(took);
                     self.note_delivery(&delivered, attempt);
                     let rejected_spans = delivered.rejected_spans;
-                    let Some(spans) = of_record else {
-                        self.buffer.settle(batch, Settlement::Delivered { rejected_spans });
-                        return;
-                    };
-                    self.buffer.settle_part(&mut batch, spans, rejected_spans);
+                    unsent =
+                        self.settle(batch, of_record, Settlement::Delivered { rejected_spans });
                 }
                 Err(failure) => {
                     self.monitor.send_failed(&failure, took);
-                    self.fail(batch, &failure, attempt).await;
-                    return;
+                    self.fail(batch, of_record, &failure, attempt);
                 }
             }
         }
     }
 
-    fn max_request_bytes(&self) -> u64 {
-        self.pace.lock().policy.next_batch().max_bytes
+    /// Ends what was sent and returns what is left of the batch, if that was only a part of it.
+    fn settle(&self, mut batch: Batch, part: Option<u32>, end: Settlement) -> Option<Batch> {
+        let Some(spans) = part else {
+            self.buffer.settle(batch, end);
+            return None;
+        };
+        self.buffer.settle_part(&mut batch, spans, end);
+        Some(batch)
     }
 
     fn note_delivery(&self, delivered: &Delivered, attempt: Attempt) {
@@ -160,48 +178,62 @@ where
             let waiting = self.buffer.status().ledger.buffered;
             info!(waiting_spans = waiting, "the destination takes spans again");
         }
-        let Delivered { rejected_spans, message } = delivered;
+        let Delivered { rejected_spans, message: reason } = delivered;
         if *rejected_spans > 0 {
-            error!(rejected_spans, message, "the destination rejected spans; they are lost");
-        } else if !message.is_empty() {
-            warn!(message, "the destination took the spans with a warning");
+            error!(rejected_spans, %reason, "the destination rejected spans; they are lost");
+        } else if !reason.is_empty() {
+            warn!(%reason, "the destination took the spans with a warning");
         }
         debug!(spans = attempt.spans, bytes = attempt.bytes, "delivered");
     }
 
-    async fn fail(&self, batch: Batch, failure: &Failure, attempt: Attempt) {
+    fn fail(&self, batch: Batch, part: Option<u32>, failure: &Failure, attempt: Attempt) {
         let verdict = self.pace.lock().policy.failed(failure.kind, attempt);
-        let pause = match verdict {
-            Verdict::GiveBack { pause } => {
-                self.buffer.give_back(batch);
-                self.report(failure);
-                pause
+        let (Verdict::GiveBack { pause } | Verdict::Drop { pause }) = verdict;
+        if pause {
+            // First, so that no other worker sends the batch meanwhile.
+            self.hold_off(failure.retry_after);
+        }
+        let rest = match verdict {
+            Verdict::GiveBack { .. } => {
+                self.report(failure, pause);
+                Some(batch)
             }
-            Verdict::Drop { pause } => {
-                let spans = batch.spans();
-                self.buffer.settle(batch, Settlement::Dropped(DropReason::Permanent));
-                error!(
-                    spans,
-                    code = failure.code,
-                    reason = %failure.message,
-                    remedy = remedy(failure.kind),
-                    "the destination refused spans for good; they are lost"
-                );
-                pause
+            Verdict::Drop { .. } => {
+                report_loss(failure, attempt);
+                self.settle(batch, part, Settlement::Dropped(DropReason::Permanent))
             }
         };
-        if pause {
-            let wait = self.pace.lock().backoff.after_failure(failure.retry_after, (self.random)());
-            self.pause(wait).await;
+        if let Some(rest) = rest {
+            self.buffer.give_back(rest);
         }
     }
 
-    async fn pause(&self, wait: Duration) {
-        let mut phase = self.phase.subscribe();
-        let draining = *phase.borrow_and_update() != Phase::Running;
+    /// Makes all workers leave the destination alone for a while.
+    fn hold_off(&self, asked: Option<Duration>) {
+        let now = Instant::now();
+        let mut pace = self.pace.lock();
+        if asked.is_none() && pace.resume_at.is_some_and(|resume_at| now < resume_at) {
+            // Requests that were on the wire together fail together: that is one failure.
+            return;
+        }
+        let wait = pace.backoff.after_failure(asked, (self.random)());
+        let draining = *self.phase.borrow() != Phase::Running;
         let wait = if draining { wait.min(LONGEST_PAUSE_DRAINING) } else { wait };
-        // A change of phase ends the pause.
-        let _ = tokio::time::timeout(wait, phase.changed()).await;
+        pace.resume_at = pace.resume_at.max(Some(now + wait));
+    }
+
+    fn paused_until(&self) -> Option<Instant> {
+        self.pace.lock().resume_at.filter(|resume_at| Instant::now() < *resume_at)
+    }
+
+    /// Waits until the destination may be tried again.
+    async fn pause(&self) {
+        let mut phase = self.phase.subscribe();
+        while let Some(resume_at) = self.paused_until() {
+            // A change of phase may have ended the pause.
+            let _ = timeout_at(resume_at, phase.changed()).await;
+        }
     }
 
     async fn stopped(&self) {
@@ -209,16 +241,26 @@ where
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
-    /// Says once that the destination fails, not at every try.
-    fn report(&self, failure: &Failure) {
-        let first = !std::mem::replace(&mut self.pace.lock().failing, true);
+    /// Says once that the destination is away, not at every try, nor when it takes smaller batches.
+    fn report(&self, failure: &Failure, away: bool) {
+        let news = away && !std::mem::replace(&mut self.pace.lock().failing, true);
         let (code, reason) = (failure.code, &failure.message);
-        if first {
+        if news {
             warn!(code, %reason, "the destination does not take spans; buffering and retrying");
         } else {
-            debug!(code, %reason, "the destination still does not take spans");
+            debug!(code, %reason, "the destination did not take a request; trying again");
         }
     }
+}
+
+fn report_loss(failure: &Failure, attempt: Attempt) {
+    error!(
+        spans = attempt.spans,
+        code = failure.code,
+        reason = %failure.message,
+        remedy = remedy(failure.kind),
+        "the destination refused spans for good; they are lost"
+    );
 }
 
 const fn remedy(kind: FailureKind) -> &'static str {
@@ -230,63 +272,6 @@ const fn remedy(kind: FailureKind) -> &'static str {
     }
 }
 
-/// Makes the next request of `batch`: all of it, without the spans already settled, or a part of
-/// at most `max_bytes` where it is one larger record of several spans.
-fn next_part<W: RequestCutter>(cutter: &W, batch: &Batch, max_bytes: u64) -> Part {
-    let bytes = batch.bytes();
-    if let [record] = batch.entries.as_slice()
-        && bytes > max_bytes
-        && record.live_spans() > 1
-    {
-        return part_of_record(cutter, batch, record.skip..record.spans, max_bytes);
-    }
-    let spans = batch.spans();
-    let attempt = Attempt { records: batch.entries.len(), spans, bytes };
-    let request = OutgoingRequest { chunks: live_payload(cutter, batch), spans };
-    Part { request, attempt, of_record: None }
-}
-
-/// Cuts as many of the record's `live` spans as fit into `max_bytes`, at least one.
-fn part_of_record<W: RequestCutter>(
-    cutter: &W,
-    batch: &Batch,
-    live: Range<u32>,
-    max_bytes: u64,
-) -> Part {
-    let whole = batch.payload.first().cloned().unwrap_or_default();
-    let per_byte = u64::from(live.end).saturating_mul(max_bytes);
-    let guess = u32::try_from(per_byte / (whole.len() as u64).max(1)).unwrap_or(u32::MAX);
-    let mut count = guess.clamp(1, live.end - live.start);
-    loop {
-        let end = live.start + count;
-        let cut = cutter.keep_spans(&whole, u64::from(live.start)..u64::from(end));
-        if cut.len() as u64 > max_bytes && count > 1 {
-            count /= 2;
-            continue;
-        }
-        let spans = u64::from(count);
-        return Part {
-            attempt: Attempt { records: 1, spans, bytes: cut.len() as u64 },
-            request: OutgoingRequest { chunks: vec![cut], spans },
-            of_record: (end < live.end).then_some(count),
-        };
-    }
-}
-
-/// Returns the batch's payload without the first record's settled spans.
-fn live_payload<W: RequestCutter>(cutter: &W, batch: &Batch) -> Vec<Bytes> {
-    let mut chunks = batch.payload.clone();
-    if let (Some(first), Some(chunk)) = (batch.entries.first(), chunks.first_mut())
-        && first.skip > 0
-    {
-        let record = chunk.split_to((first.bytes as usize).min(chunk.len()));
-        let live = u64::from(first.skip)..u64::from(first.spans);
-        chunks.insert(0, cutter.keep_spans(&record, live));
-        chunks.retain(|chunk| !chunk.is_empty());
-    }
-    chunks
-}
-
 #[cfg(test)]
-#[path = "forward_tests.rs"]
+#[path = "forward_tests/mod.rs"]
 mod tests;

@@ -2,5 +2,8 @@
 
 pub mod buffer_management;
 pub mod drain;
+#[cfg(test)]
+mod fakes;
 pub mod forward;
 pub mod receive;
+mod request_parts;

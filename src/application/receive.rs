@@ -77,13 +77,13 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceivePort for ReceiveTraces<B, 
         submission: Submission,
     ) -> Result<Receipt, ReceiveError> {
         let Submission { payload, spans, rejected_spans, first_invalid } = submission;
+        if rejected_spans > 0 {
+            self.monitor.refused(transport, RefusalReason::InvalidSpan, rejected_spans);
+        }
         let appended = match NonZeroU32::new(spans) {
             None => None,
             Some(spans) => Some(self.append(transport, payload, spans).await?),
         };
-        if rejected_spans > 0 {
-            self.monitor.refused(transport, RefusalReason::InvalidSpan, rejected_spans);
-        }
         let invalid = first_invalid.map(|reason| rejection(rejected_spans, reason));
         let warning = appended.and_then(|appended| self.warning(appended));
         let message = [invalid, warning].into_iter().flatten().collect::<Vec<_>>().join("; ");
@@ -106,8 +106,8 @@ fn fullness(appended: Appended) -> String {
     let fill = appended.fill_percent;
     if appended.evicted_spans > 0 {
         return format!(
-            "the trace buffer is full and drops its oldest spans: the destination is away or \
-             too slow ({fill} % filled; this request is stored)"
+            "the trace buffer drops its oldest spans to make room: the destination is away or too \
+             slow ({fill} % full now)"
         );
     }
     format!(

@@ -1,1 +1,318 @@
+//! Receiving into the real buffer over a fake store. A span is one byte.
+
+use tokio::time::advance;
+
 use super::*;
+use crate::application::fakes::{
+    Event, FakeBuffer, FakeClock, RecordingMonitor, Whereabouts, buffer, limits, whereabouts,
+};
+use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+
+const GRPC: Transport = Transport::Grpc;
+const BATCH: BatchLimits =
+    BatchLimits { max_spans: 1, max_bytes: 1, max_records: 1, linger: Duration::ZERO };
+
+/// A buffer, what receives into it, and what the monitor heard.
+struct Scene {
+    buffer: Arc<FakeBuffer>,
+    monitor: Arc<RecordingMonitor>,
+    receive: ReceiveTraces<FakeBuffer, RecordingMonitor, FakeClock>,
+}
+
+impl Scene {
+    fn new(limits: Limits) -> Self {
+        Self::with(limits, OverflowPolicy::DropOldest)
+    }
+
+    fn with(limits: Limits, policy: OverflowPolicy) -> Self {
+        let buffer = buffer(limits, policy);
+        let monitor = Arc::new(RecordingMonitor::default());
+        let clock = FakeClock::new();
+        let receive = ReceiveTraces::new(Arc::clone(&buffer), Arc::clone(&monitor), clock);
+        Self { buffer, monitor, receive }
+    }
+
+    async fn receive(&self, submission: Submission) -> Result<Receipt, ReceiveError> {
+        self.receive.receive(GRPC, submission).await
+    }
+
+    /// Receives `spans` valid spans and returns the message of the answer.
+    async fn message(&self, spans: usize) -> String {
+        let receipt = self.receive(valid(spans)).await.unwrap();
+        assert_eq!(receipt.rejected_spans, 0);
+        receipt.message
+    }
+}
+
+fn valid(spans: usize) -> Submission {
+    mixed(spans, 0)
+}
+
+fn mixed(spans: usize, invalid: u64) -> Submission {
+    Submission {
+        payload: Bytes::from(vec![b'a'; spans]),
+        spans: u32::try_from(spans).unwrap(),
+        rejected_spans: invalid,
+        first_invalid: (invalid > 0).then_some(InvalidSpan::TraceIdZero),
+    }
+}
+
+fn unwritable() -> Submission {
+    Submission { payload: Bytes::from_static(b"??"), ..valid(2) }
+}
+
+fn roomy() -> Scene {
+    Scene::new(limits(100, 10_000))
+}
+
+#[tokio::test]
+async fn valid_spans_are_stored_and_fully_accepted() {
+    let scene = roomy();
+
+    let receipt = scene.receive(valid(3)).await;
+
+    assert_eq!(receipt, Ok(Receipt::default()));
+    assert_eq!(scene.monitor.events(), [Event::Accepted(GRPC, 3)]);
+    assert_eq!(whereabouts(&scene.buffer), Whereabouts { buffered: 3, ..Whereabouts::default() });
+}
+
+#[tokio::test]
+async fn the_payload_is_stored_as_it_came() {
+    let scene = roomy();
+    let submission = Submission { payload: Bytes::from_static(b"xyz"), ..valid(3) };
+
+    scene.receive(submission).await.unwrap();
+
+    let batch = scene.buffer.take(BATCH).await.unwrap().unwrap();
+    assert_eq!(batch.payload, [Bytes::from_static(b"xyz")]);
+}
+
+#[tokio::test]
+async fn an_empty_request_succeeds_and_stores_nothing() {
+    let scene = roomy();
+
+    let receipt = scene.receive(valid(0)).await;
+
+    assert_eq!(receipt, Ok(Receipt::default()));
+    assert_eq!(scene.monitor.events(), []);
+    assert_eq!(scene.buffer.status().charged_bytes, 0);
+}
+
+#[tokio::test]
+async fn the_monitor_is_told_the_transport_of_a_request() {
+    let scene = roomy();
+
+    scene.receive.receive(Transport::Http, valid(1)).await.unwrap();
+
+    assert_eq!(scene.monitor.events(), [Event::Accepted(Transport::Http, 1)]);
+}
+
+#[test]
+fn the_monitor_is_told_every_answer() {
+    let scene = roomy();
+
+    scene.receive.answered(GRPC, Answer::Malformed);
+
+    assert_eq!(scene.monitor.events(), [Event::Answered(GRPC, Answer::Malformed)]);
+}
+
+#[tokio::test]
+async fn one_invalid_span_is_rejected_with_its_reason() {
+    let scene = roomy();
+
+    let receipt = scene.receive(mixed(2, 1)).await.unwrap();
+
+    let message = "1 span was rejected: trace_id is all zero".to_owned();
+    assert_eq!(receipt, Receipt { rejected_spans: 1, message });
+    assert_eq!(whereabouts(&scene.buffer).buffered, 2);
+}
+
+#[tokio::test]
+async fn several_invalid_spans_are_counted_and_the_first_reason_is_given() {
+    let scene = roomy();
+
+    let receipt = scene.receive(mixed(2, 5)).await.unwrap();
+
+    let message = "5 spans were rejected; the first because trace_id is all zero".to_owned();
+    assert_eq!(receipt, Receipt { rejected_spans: 5, message });
+}
+
+#[tokio::test]
+async fn a_request_of_invalid_spans_only_is_answered_and_stores_nothing() {
+    let scene = roomy();
+
+    let receipt = scene.receive(mixed(0, 4)).await.unwrap();
+
+    assert_eq!(receipt.rejected_spans, 4);
+    assert_eq!(scene.buffer.status().charged_bytes, 0);
+    let refused = Event::Refused(GRPC, RefusalReason::InvalidSpan, 4);
+    assert_eq!(scene.monitor.events(), [refused]);
+}
+
+#[tokio::test]
+async fn the_monitor_counts_accepted_and_invalid_spans_apart() {
+    let scene = roomy();
+
+    scene.receive(mixed(2, 3)).await.unwrap();
+
+    let events = scene.monitor.events();
+    assert_eq!(events.len(), 2);
+    assert!(events.contains(&Event::Accepted(GRPC, 2)));
+    assert!(events.contains(&Event::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn below_90_percent_the_application_is_told_nothing() {
+    let scene = Scene::new(limits(100, 1_000_000));
+
+    assert_eq!(scene.message(89).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
+    let scene = Scene::new(limits(100, 1_000_000));
+
+    let message = scene.message(90).await;
+
+    assert_eq!(
+        message,
+        "the trace buffer is 90 % full: the destination is away or too slow (this request is \
+         stored; the oldest spans are dropped when it is full)"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_application_is_told_when_bytes_run_out_before_spans() {
+    let scene = Scene::new(limits(1_000_000, 1_000));
+
+    // 836 bytes and 64 for the index.
+    let message = scene.message(836).await;
+
+    assert!(message.starts_with("the trace buffer is 90 % full"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_application_is_told_when_the_oldest_spans_are_dropped() {
+    let scene = Scene::new(limits(10, 1_000_000));
+    scene.message(8).await;
+
+    let message = scene.message(4).await;
+
+    assert_eq!(
+        message,
+        "the trace buffer drops its oldest spans to make room: the destination is away or too \
+         slow (100 % full now)"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_eviction_is_told_even_where_it_leaves_room() {
+    let scene = Scene::new(limits(1_000, 400));
+    scene.message(236).await;
+
+    // The record of 300 bytes has to go for one of 100.
+    let message = scene.message(100).await;
+
+    assert!(message.contains("drops its oldest spans"), "{message}");
+    assert!(message.contains("(41 % full now)"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_application_is_warned_at_most_once_in_30_s() {
+    let scene = Scene::new(limits(100, 1_000_000));
+    assert_ne!(scene.message(95).await, "");
+
+    assert_eq!(scene.message(1).await, "");
+    advance(Duration::from_millis(29_999)).await;
+    assert_eq!(scene.message(1).await, "");
+    advance(Duration::from_millis(1)).await;
+
+    assert_ne!(scene.message(1).await, "");
+    assert_eq!(scene.message(1).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_below_90_percent_does_not_spend_the_warning() {
+    let scene = Scene::new(limits(100, 1_000_000));
+    scene.message(89).await;
+
+    assert_ne!(scene.message(1).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_and_a_warning_travel_in_one_message() {
+    let scene = Scene::new(limits(10, 1_000_000));
+
+    let message = scene.receive(mixed(9, 1)).await.unwrap().message;
+
+    let (rejection, warning) = message.split_once("; ").unwrap();
+    assert_eq!(rejection, "1 span was rejected: trace_id is all zero");
+    assert!(warning.starts_with("the trace buffer is 90 % full"), "{warning}");
+}
+
+#[tokio::test]
+async fn a_record_larger_than_the_whole_buffer_can_never_be_accepted() {
+    let scene = Scene::new(limits(1_000, 200));
+
+    let error = scene.receive(valid(137)).await.unwrap_err();
+
+    let ReceiveError::TooLarge(message) = error else { panic!("{error:?}") };
+    assert_eq!(
+        message,
+        "the request needs 201 bytes of buffer, more than the whole buffer's 200: send smaller \
+         batches or raise TRACEBUFFER_MAX_BYTES"
+    );
+    let refused = Event::Refused(GRPC, RefusalReason::TooLarge, 137);
+    assert_eq!(scene.monitor.events(), [refused]);
+    assert_eq!(whereabouts(&scene.buffer), Whereabouts::default());
+}
+
+#[tokio::test]
+async fn more_spans_than_a_rejecting_buffer_holds_can_never_be_accepted() {
+    let scene = Scene::with(limits(10, 10_000), OverflowPolicy::Reject);
+
+    let error = scene.receive(valid(11)).await.unwrap_err();
+
+    let ReceiveError::TooLarge(message) = error else { panic!("{error:?}") };
+    assert_eq!(
+        message,
+        "the request has 11 spans, more than the whole buffer's 10: send smaller batches or \
+         raise TRACEBUFFER_MAX_SPANS"
+    );
+    assert_eq!(scene.monitor.events(), [Event::Refused(GRPC, RefusalReason::TooLarge, 11)]);
+}
+
+#[tokio::test]
+async fn a_full_buffer_that_rejects_asks_to_come_again() {
+    let scene = Scene::with(limits(10, 10_000), OverflowPolicy::Reject);
+    scene.receive(valid(8)).await.unwrap();
+
+    let error = scene.receive(valid(3)).await.unwrap_err();
+
+    let message = "the trace buffer is full; try again later".to_owned();
+    assert_eq!(error, ReceiveError::Unavailable(message));
+    assert_eq!(scene.monitor.events()[1..], [Event::Refused(GRPC, RefusalReason::Full, 3)]);
+    assert_eq!(whereabouts(&scene.buffer).buffered, 8);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_asks_to_come_again_and_says_why() {
+    let scene = roomy();
+
+    let error = scene.receive(unwritable()).await.unwrap_err();
+
+    assert_eq!(error, ReceiveError::Unavailable("the disk is full".to_owned()));
+    assert_eq!(scene.monitor.events(), [Event::Refused(GRPC, RefusalReason::StoreFailed, 2)]);
+    assert_eq!(whereabouts(&scene.buffer), Whereabouts::default());
+}
+
+#[tokio::test]
+async fn a_refused_request_counts_its_invalid_spans_too() {
+    let scene = Scene::new(limits(1_000, 200));
+
+    scene.receive(mixed(150, 3)).await.unwrap_err();
+
+    let events = scene.monitor.events();
+    assert!(events.contains(&Event::Refused(GRPC, RefusalReason::TooLarge, 150)));
+    assert!(events.contains(&Event::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
+}

@@ -37,7 +37,7 @@ pub(super) struct Workers {
 impl Pipeline {
     pub(super) fn build(settings: &Settings) -> Self {
         let clock = SystemClock::new();
-        let store = MemoryStore::new(settings.limits.max_bytes.get());
+        let store = MemoryStore::new();
         let buffer = Arc::new(TraceBuffer::new(settings.limits, settings.overflow, store, clock));
         let metrics = Arc::new(Metrics::new());
         let receiver = Arc::new(ReceiveTraces::new(buffer.clone(), metrics.clone(), clock));

@@ -31,9 +31,12 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn run(settings: Settings) -> ExitCode {
     logging::init(&settings.log);
-    let ended = runtime(settings.workers.get())
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(serve(settings)));
+    let ended = runtime(settings.workers.get()).map_err(Into::into).and_then(|runtime| {
+        let ended = runtime.block_on(serve(settings));
+        // A name lookup that hangs must not keep the process.
+        runtime.shutdown_background();
+        ended
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -72,7 +75,7 @@ struct Signals {
 
 async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::new()?;
-    let ports = Ports::open(&settings).await?;
+    let ports = Ports::open(&settings)?;
     let pipeline = Pipeline::build(&settings);
     let workers = pipeline.forward(settings.concurrency);
     let connections = Connections::new();
@@ -104,7 +107,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let ending = end(stop, settings.drain_timeout, &pipeline, workers, &connections);
     tokio::select! {
         drained = ending => log_end(drained),
-        _ = signals.first() => warn!("told to stop a second time; ending at once"),
+        _ = signals.first() => log_abandoned(&pipeline),
     }
     Ok(())
 }
@@ -140,6 +143,14 @@ fn log_end(drained: Drained) {
     }
 }
 
+fn log_abandoned(pipeline: &Pipeline) {
+    let ledger = pipeline.buffer.status().ledger;
+    match ledger.buffered + ledger.in_flight {
+        0 => info!("told to stop a second time; ended, nothing was lost"),
+        spans => error!(spans, "told to stop a second time; ended before these were delivered"),
+    }
+}
+
 fn announce(settings: &Settings) {
     let listen = &settings.listen;
     info!(
@@ -162,11 +173,11 @@ fn describe(destination: Option<&DestinationSettings>) -> String {
 }
 
 impl Ports {
-    async fn open(settings: &Settings) -> Result<Self, Box<dyn Error>> {
+    fn open(settings: &Settings) -> Result<Self, Box<dyn Error>> {
         let listen = &settings.listen;
-        let mut otlp = bind(&listen.grpc).await?;
-        otlp.extend(bind(&listen.http).await?);
-        Ok(Self { otlp, admin: bind(&listen.admin).await? })
+        let mut otlp = bind(&listen.grpc)?;
+        otlp.extend(bind(&listen.http)?);
+        Ok(Self { otlp, admin: bind(&listen.admin)? })
     }
 }
 

@@ -7,7 +7,7 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between retries that nobody asked for.
 const LONGEST: Duration = Duration::from_secs(10);
 /// The longest wait a destination may ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(300);
+const LONGEST_ASKED: Duration = Duration::from_mins(5);
 
 /// Exponential backoff with full jitter.
 ///
@@ -21,17 +21,13 @@ pub struct Backoff {
 impl Backoff {
     /// Counts a failure and returns how long to wait before the next try.
     ///
-    /// `asked` is what the destination asked for; at least that long is waited, up to 5 minutes.
-    /// `random` is a fresh random number.
+    /// `asked` is what the destination asked for, up to 5 minutes: that long is waited, and then
+    /// as long as without. `random` is a fresh random number.
     pub fn after_failure(&mut self, asked: Option<Duration>, random: u64) -> Duration {
         let doublings = self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
         let ceiling = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-        let jitter = part_of(ceiling, random);
-        match asked {
-            None => jitter,
-            Some(asked) => asked.min(LONGEST_ASKED) + part_of(FIRST, random),
-        }
+        asked.unwrap_or_default().min(LONGEST_ASKED) + part_of(ceiling, random)
     }
 
     /// Forgets the failures.
@@ -101,6 +97,15 @@ mod tests {
 
         assert_eq!(Backoff::default().after_failure(Some(asked), 0), asked);
         assert_eq!(Backoff::default().after_failure(Some(asked), whole(FIRST)), asked + FIRST);
+    }
+
+    #[test]
+    fn a_destination_that_asks_for_no_time_is_still_left_alone_longer_each_time() {
+        let mut backoff = Backoff { failures: 4 };
+
+        let wait = backoff.after_failure(Some(Duration::ZERO), whole(16 * FIRST));
+
+        assert_eq!(wait, 16 * FIRST);
     }
 
     #[test]

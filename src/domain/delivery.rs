@@ -97,10 +97,16 @@ pub const fn of_http_status(status: u16) -> (FailureKind, &'static str) {
         502 => (Unavailable, "502"),
         503 => (Unavailable, "503"),
         504 => (Unavailable, "504"),
-        300..=399 => (Refused, "3xx"),
-        400..=499 => (Refused, "4xx"),
-        500..=599 => (Refused, "5xx"),
-        _ => (Refused, "other"),
+        _ => (Refused, class_of(status)),
+    }
+}
+
+const fn class_of(status: u16) -> &'static str {
+    match status {
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "other",
     }
 }
 

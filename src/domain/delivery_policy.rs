@@ -10,6 +10,10 @@ const TIMEOUTS_BEFORE_HALVING: u32 = 3;
 const PLAUSIBLE_SIZE_LIMIT: u64 = 64 << 10;
 /// After a delivery the batch may grow by this part of the configured size.
 const GROWTH: u64 = 32;
+/// After a delivery the size known to be refused rises by this part of itself: the destination may
+/// have been short of memory then, or have a larger limit now. To find that it has not costs one
+/// request in a hundred.
+const DOUBT: u64 = 1_024;
 
 /// What was sent: a whole batch, or a part of its only record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,7 @@ impl DeliveryPolicy {
         self.timeouts = 0;
         self.invalid_in_a_row = 0;
         self.max_records = self.max_records.saturating_mul(2).min(self.configured.max_records);
+        self.refused_bytes = self.refused_bytes.saturating_add(self.refused_bytes / DOUBT);
         let ceiling = self.configured.max_bytes.min(self.refused_bytes / 8 * 7).max(1);
         let grown = self.max_bytes.saturating_add(self.configured.max_bytes / GROWTH);
         self.max_bytes = grown.min(ceiling.max(self.max_bytes));
@@ -90,7 +95,7 @@ impl DeliveryPolicy {
             FailureKind::TimedOut => self.timed_out(attempt),
             FailureKind::TooLarge => self.too_large(attempt),
             FailureKind::InvalidData => self.invalid(attempt),
-            FailureKind::Refused => Verdict::Drop { pause: true },
+            FailureKind::Refused => self.refused(attempt),
         }
     }
 
@@ -98,7 +103,7 @@ impl DeliveryPolicy {
         self.timeouts += 1;
         if self.timeouts >= TIMEOUTS_BEFORE_HALVING {
             self.timeouts = 0;
-            self.max_bytes = (attempt.bytes / 2).max(1);
+            self.halve_bytes(attempt);
         }
         Verdict::GiveBack { pause: true }
     }
@@ -108,19 +113,35 @@ impl DeliveryPolicy {
             return Verdict::Drop { pause: true };
         }
         self.refused_bytes = self.refused_bytes.min(attempt.bytes).max(PLAUSIBLE_SIZE_LIMIT);
-        self.max_bytes = (attempt.bytes / 2).max(1);
+        self.halve_bytes(attempt);
         Verdict::GiveBack { pause: attempt.bytes < PLAUSIBLE_SIZE_LIMIT }
+    }
+
+    /// Risks half as many records each time: whatever the reason, it may last.
+    fn refused(&mut self, attempt: Attempt) -> Verdict {
+        self.halve_records(attempt);
+        Verdict::Drop { pause: true }
     }
 
     /// Bisects: halves until a record stands alone. Every drop in a row but the first is followed
     /// by a pause, so that a destination that calls everything invalid costs a record per pause.
     fn invalid(&mut self, attempt: Attempt) -> Verdict {
         if attempt.records > 1 {
-            self.max_records = attempt.records / 2;
+            self.halve_records(attempt);
             return Verdict::GiveBack { pause: false };
         }
         self.invalid_in_a_row += 1;
         Verdict::Drop { pause: self.invalid_in_a_row > 1 }
+    }
+
+    /// Never raises: the attempt of another worker may be older and larger.
+    fn halve_records(&mut self, attempt: Attempt) {
+        self.max_records = self.max_records.min(attempt.records / 2).max(1);
+    }
+
+    /// Never raises, as above.
+    fn halve_bytes(&mut self, attempt: Attempt) {
+        self.max_bytes = self.max_bytes.min(attempt.bytes / 2).max(1);
     }
 }
 

@@ -59,6 +59,18 @@ fn a_timeout_after_another_failure_starts_a_new_count() {
 }
 
 #[test]
+fn a_timeout_after_a_delivery_starts_a_new_count() {
+    let mut policy = policy();
+    policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+    policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+    policy.delivered();
+
+    policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+
+    assert_eq!(policy.next_batch().max_bytes, CONFIGURED.max_bytes);
+}
+
+#[test]
 fn an_oversize_batch_is_halved_and_sent_again_at_once() {
     let mut policy = policy();
 
@@ -83,15 +95,58 @@ fn a_single_span_too_large_for_the_destination_is_dropped() {
 }
 
 #[test]
-fn a_batch_never_grows_back_to_a_size_that_was_refused() {
+fn a_batch_stays_below_a_size_that_was_refused_for_a_hundred_deliveries() {
     let mut policy = policy();
     policy.failed(FailureKind::TooLarge, attempt(100, 1_000, 1_000_000));
 
-    for _ in 0..1_000 {
+    for _ in 0..5 {
+        policy.delivered();
+    }
+    assert!(policy.next_batch().max_bytes > 875_000);
+    for _ in 0..95 {
+        policy.delivered();
+        assert!(policy.next_batch().max_bytes < 1_000_000);
+    }
+}
+
+#[test]
+fn a_size_too_small_to_be_believed_does_not_hold_batches_down() {
+    let mut policy = policy();
+    policy.failed(FailureKind::TooLarge, attempt(2, 2, 100));
+
+    policy.delivered();
+
+    assert!(policy.next_batch().max_bytes > 50_000);
+}
+
+#[test]
+fn a_destination_once_out_of_memory_gets_full_batches_again_in_time() {
+    let mut policy = policy();
+    for bytes in [1_000_000, 500_000, 250_000, 125_000, 62_000] {
+        policy.failed(FailureKind::TooLarge, attempt(100, 1_000, bytes));
+    }
+
+    for _ in 0..5_000 {
         policy.delivered();
     }
 
-    assert_eq!(policy.next_batch().max_bytes, 875_000);
+    assert_eq!(policy.next_batch(), CONFIGURED);
+}
+
+#[test]
+fn an_old_failure_of_a_larger_batch_does_not_make_the_next_larger() {
+    let mut policy = policy();
+    let failures = [FailureKind::TooLarge, FailureKind::InvalidData, FailureKind::Refused];
+    for kind in failures {
+        policy.failed(kind, attempt(4, 10, 100_000));
+    }
+
+    for kind in failures {
+        policy.failed(kind, attempt(100, 1_000, 1_000_000));
+    }
+
+    let next = policy.next_batch();
+    assert_eq!((next.max_records, next.max_bytes), (2, 50_000));
 }
 
 #[test]
@@ -167,6 +222,21 @@ fn a_destination_that_refuses_for_good_costs_one_batch_and_a_pause() {
     let verdict = policy().failed(FailureKind::Refused, attempt(10, 100, 1_000));
 
     assert_eq!(verdict, Verdict::Drop { pause: true });
+}
+
+#[test]
+fn a_destination_that_keeps_refusing_costs_half_as_many_records_each_time() {
+    let mut policy = policy();
+    let mut records = 5;
+
+    let mut lost = vec![];
+    for _ in 0..4 {
+        policy.failed(FailureKind::Refused, attempt(records, 100, 1_000));
+        lost.push(records);
+        records = policy.next_batch().max_records;
+    }
+
+    assert_eq!(lost, [5, 2, 1, 1]);
 }
 
 #[test]

@@ -13,10 +13,6 @@ use std::time::Duration;
 use super::ledger::{DropReason, Ledger};
 use super::limits::{BatchLimits, Limits, OverflowPolicy};
 
-/// Index room made at the start; more records make it grow.
-const INITIAL_RECORDS: u64 = 64 << 10;
-/// The least a record with a valid span is charged, for sizing the index.
-const LEAST_CHARGE: u64 = 96;
 /// What the longest record an entry can describe is charged.
 const LARGEST_CHARGE: u64 = Limits::charge(u32::MAX as u64);
 
@@ -117,12 +113,10 @@ impl Fifo {
     /// Creates an empty index.
     #[must_use]
     pub fn new(limits: Limits, policy: OverflowPolicy) -> Self {
-        let most = limits.max_spans.get().min(limits.max_bytes.get() / LEAST_CHARGE);
-        let room = usize::try_from(most.min(INITIAL_RECORDS)).unwrap_or(0);
         Self {
             limits,
             policy,
-            queue: VecDeque::with_capacity(room),
+            queue: VecDeque::new(),
             queued_charge: 0,
             pinned_charge: 0,
             pinned: Vec::new(),
@@ -324,10 +318,10 @@ impl Fifo {
     }
 
     /// Settles the first `spans` of a batch of one record; the rest stays on the wire.
-    pub fn settle_part(&mut self, entry: &mut Entry, spans: u32, rejected_spans: u64) {
+    pub fn settle_part(&mut self, entry: &mut Entry, spans: u32, settlement: Settlement) {
         let spans = u64::from(spans).min(entry.live_spans());
         entry.skip += u32::try_from(spans).unwrap_or(u32::MAX);
-        self.leave_flight(spans, Settlement::Delivered { rejected_spans });
+        self.leave_flight(spans, settlement);
     }
 
     /// Returns `batch`, which has spans to be sent, to its place in the queue, before all that came

@@ -303,7 +303,7 @@ mod settling {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
 
-        fifo.settle_part(&mut batch[0], 4, 1);
+        fifo.settle_part(&mut batch[0], 4, Settlement::Delivered { rejected_spans: 1 });
 
         assert_eq!((outcome(&fifo), batch[0].live_spans()), ([3, 1, 6], 6));
         assert_eq!(fifo.charged_bytes(), 74);
@@ -316,7 +316,7 @@ mod settling {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
 
-        fifo.settle_part(&mut batch[0], 11, 99);
+        fifo.settle_part(&mut batch[0], 11, Settlement::Delivered { rejected_spans: 99 });
 
         assert_eq!((outcome(&fifo), batch[0].live_spans()), ([0, 10, 0], 0));
     }
@@ -325,7 +325,7 @@ mod settling {
     fn a_batch_given_back_after_a_part_keeps_only_the_rest() {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
-        fifo.settle_part(&mut batch[0], 4, 0);
+        fifo.settle_part(&mut batch[0], 4, Settlement::Delivered { rejected_spans: 0 });
 
         give_back(&mut fifo, &batch);
 

@@ -3,8 +3,8 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// Bytes charged for each record beside its payload: its index entry and its share of the store's
-/// own bookkeeping.
+/// Bytes charged for each record beside its payload: twice its index entry, because the index grows
+/// by doubling.
 pub const RECORD_OVERHEAD_BYTES: u64 = 64;
 
 /// A batch may pin one part in this many of each limit.

@@ -18,7 +18,7 @@ use crate::domain::limits::{BatchLimits, Limits};
 pub trait TraceBufferPort: Send + Sync + 'static {
     /// Keeps a request of `spans` valid spans; once this returns, it is stored.
     ///
-    /// `payload` must be a valid `ExportTraceServiceRequest` that does not pin a larger buffer.
+    /// `payload` must be a valid `ExportTraceServiceRequest`.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     fn settle(&self, batch: Batch, settlement: Settlement);
 
     /// Ends the first `spans` of a batch of one record; the rest stays on the wire.
-    fn settle_part(&self, batch: &mut Batch, spans: u32, rejected_spans: u64);
+    fn settle_part(&self, batch: &mut Batch, spans: u32, settlement: Settlement);
 
     /// Returns a batch to its place, at the head; it may be evicted again.
     fn give_back(&self, batch: Batch);
@@ -95,7 +95,7 @@ pub enum AppendError {
 pub struct Batch {
     /// The records, oldest first; only the first may have spans that are settled already.
     pub entries: Vec<Entry>,
-    /// Their payloads, in pieces that end where records end.
+    /// Their payloads, one behind the other, in pieces of any length.
     pub payload: Vec<Bytes>,
 }
 

@@ -9,23 +9,23 @@ use bytes::{Bytes, BytesMut};
 /// Every method runs under the buffer's lock, so none may allocate in the size of a payload or
 /// free one: room comes in by [`RecordStore::append`], rubbish leaves by what is passed.
 pub trait RecordStore: Send + 'static {
-    /// Returns how much fresh memory appending `payload` bytes needs; `None` when it needs none.
-    fn room_wanted(&self, payload: usize) -> Option<usize>;
+    /// Bytes of one block of fresh memory.
+    const BLOCK_BYTES: usize;
 
-    /// Keeps `payload` behind all others.
-    ///
-    /// `room` is what [`RecordStore::room_wanted`] asked for; afterwards it holds what is to be
-    /// freed. A large payload is kept as it is, so it must not pin a buffer larger than itself.
+    /// Returns how many fresh blocks appending `payload` bytes needs.
+    fn blocks_wanted(&self, payload: usize) -> usize;
+
+    /// Copies `payload` behind all others, into blocks taken from `room` where it needs some.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when it could not be kept; nothing has changed then.
-    fn append(&mut self, payload: &Bytes, room: &mut Option<BytesMut>) -> Result<(), StoreError>;
+    fn append(&mut self, payload: &[u8], room: &mut Vec<BytesMut>) -> Result<(), StoreError>;
 
     /// Forgets the first `bytes`; memory to be freed goes to `rubbish`.
     fn discard_front(&mut self, bytes: u64, rubbish: &mut Vec<Bytes>);
 
-    /// Moves the first `bytes` out, in pieces that end where payloads end.
+    /// Moves the first `bytes` out, in pieces of any length.
     ///
     /// # Errors
     ///

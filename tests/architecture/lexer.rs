@@ -1,6 +1,7 @@
 //! Rust source as a flat list of tokens: enough to read paths, no more.
 
-/// A word, a `::`, or any other single character; comments and literals are left out.
+/// A word, a `::`, a plain string with its quotes, or any other single character. Comments and all
+/// other literals are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
     pub(crate) text: &'a str,
@@ -20,7 +21,9 @@ pub(crate) fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut found = vec![];
     while let Some(first) = cursor.rest.chars().next() {
         if let Some(length) = comment(cursor.rest).or_else(|| literal(cursor.rest)) {
-            cursor.take(length);
+            let line = cursor.line;
+            let text = cursor.take(length);
+            found.extend(text.starts_with('"').then_some(Token { text, line }));
             continue;
         }
         let length = match first {
@@ -142,7 +145,17 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_left_out_with_their_escapes_and_hashes() {
+    fn a_plain_string_is_one_token_with_its_quotes() {
+        let found = tokens(r#"a = "b c \" d" e"#);
+
+        assert_eq!(
+            found.iter().map(|t| t.text).collect::<Vec<_>>(),
+            ["a", "=", r#""b c \" d""#, "e"]
+        );
+    }
+
+    #[test]
+    fn strings_name_nothing_whatever_their_escapes_and_hashes() {
         let source = r###"a "b \" c" d r#"e " f"# g b"h" i br##"j "# k"## l"###;
 
         assert_eq!(words(source), ["a", "d", "g", "i", "l"]);
@@ -160,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_token_knows_its_line_after_multi_line_literals() {
-        let found = tokens("\"one\ntwo\"\n/* three\n*/ a::b");
+        let found = tokens("b\"one\ntwo\"\n/* three\n*/ a::b");
 
         assert_eq!(
             found.iter().map(|t| (t.text, t.line)).collect::<Vec<_>>(),

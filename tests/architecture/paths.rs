@@ -7,8 +7,18 @@ use crate::lexer::{Token, tokens};
 /// One file's production code: what lies under `#[cfg(test)]` is gone.
 pub(crate) struct Production<'a> {
     tokens: Vec<Token<'a>>,
-    /// Names of the modules that this file declares for tests only: `#[cfg(test)] mod tests;`.
-    pub(crate) test_modules: Vec<&'a str>,
+    /// The modules in files of their own that this file declares.
+    pub(crate) modules: Vec<Module<'a>>,
+}
+
+/// A module in a file of its own: `mod name;`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Module<'a> {
+    pub(crate) name: &'a str,
+    /// Its `#[path]`, if it has one: from the folder of the file that declares it.
+    pub(crate) path: Option<&'a str>,
+    /// Whether it is there for tests only.
+    pub(crate) is_test: bool,
 }
 
 /// What a path leads to.
@@ -30,18 +40,19 @@ pub(crate) struct Mention {
 impl<'a> Production<'a> {
     pub(crate) fn read(source: &'a str) -> Self {
         let all = tokens(source);
-        let mut production = Self { tokens: vec![], test_modules: vec![] };
+        let mut production = Self { tokens: vec![], modules: vec![] };
         let mut at = 0;
         while let Some(&token) = all.get(at) {
             if is_test_attribute(&all, at) {
                 let end = item_end(&all, at);
-                production.test_modules.extend(declared_module(&all, at, end));
+                production.modules.extend(modules(all.get(at..end).unwrap_or_default(), true));
                 at = end;
             } else {
                 production.tokens.push(token);
                 at += 1;
             }
         }
+        production.modules.extend(modules(&production.tokens, false));
         production
     }
 
@@ -190,11 +201,18 @@ fn item_end(all: &[Token<'_>], mut at: usize) -> usize {
     at
 }
 
-fn declared_module<'a>(all: &[Token<'a>], start: usize, end: usize) -> Option<&'a str> {
-    match all.get(start..end)? {
-        [.., word, name, end] if word.text == "mod" && end.text == ";" => Some(name.text),
-        _ => None,
+fn modules<'a>(tokens: &[Token<'a>], is_test: bool) -> Vec<Module<'a>> {
+    let mut path = None;
+    let mut found = vec![];
+    for three in tokens.windows(3) {
+        match three.iter().map(|t| t.text).collect::<Vec<_>>()[..] {
+            ["path", "=", text] => path = Some(text.trim_matches('"')),
+            ["mod", name, ";"] => found.push(Module { name, path: path.take(), is_test }),
+            [_, ";" | "{" | "}", _] => path = None,
+            _ => {}
+        }
     }
+    found
 }
 
 fn resolve(
@@ -298,9 +316,15 @@ mod tests {
     }
 
     #[test]
-    fn a_test_module_in_its_own_file_is_known_by_name() {
-        let source = "#[cfg(test)]\nmod tests;\nmod real;";
+    fn a_module_in_its_own_file_is_known_with_its_path_and_whether_it_is_for_tests() {
+        let source = "#[cfg(test)]\nmod tests;\npub mod real;\n\
+                      #[cfg(test)]\n#[path = \"x_tests.rs\"]\nmod more;\nmod inline {}";
 
-        assert_eq!(Production::read(source).test_modules, ["tests"]);
+        let expected = [
+            Module { name: "tests", path: None, is_test: true },
+            Module { name: "more", path: Some("x_tests.rs"), is_test: true },
+            Module { name: "real", path: None, is_test: false },
+        ];
+        assert_eq!(Production::read(source).modules, expected);
     }
 }

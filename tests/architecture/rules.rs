@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::paths::{Mention, Production, Target};
+use crate::paths::{Mention, Module, Production, Target};
 
 struct Layer {
     name: &'static str,
@@ -77,8 +77,11 @@ const LAYERS: &[Layer] = &[
     },
 ];
 
-/// Wire formats, which every adapter may name.
-const SHARED: &[&str] = &["messaging::json", "messaging::wire"];
+/// An adapter is a folder or a file of `src/adapters/`; these are adapters inside another's folder.
+const NESTED: &[&str] = &["messaging::destination", "messaging::json", "messaging::wire"];
+
+/// What every adapter may name: the wire formats, and the server that carries services.
+const SHARED: &[&str] = &["messaging::json", "messaging::wire", "server"];
 
 /// One file of `src/`, and what the rules need to know of the others.
 pub(crate) struct File<'a> {
@@ -87,8 +90,6 @@ pub(crate) struct File<'a> {
     pub(crate) source: &'a str,
     /// Every crate of the manifest, and `std`.
     pub(crate) crates: &'a BTreeSet<String>,
-    /// Every folder under `src/adapters`, as module paths: `messaging::wire`.
-    pub(crate) adapters: &'a BTreeSet<String>,
 }
 
 /// Returns one line for each rule that `file` breaks.
@@ -104,7 +105,7 @@ pub(crate) fn breaches(file: &File<'_>) -> Vec<String> {
         .filter_map(|Mention { line, target }| {
             let wrong = match target {
                 Target::Inside(path) => {
-                    inside(layer, &path).or_else(|| between_adapters(&home, &path, file.adapters))
+                    inside(layer, &path).or_else(|| between_adapters(&home, &path))
                 }
                 Target::Outside(path) => outside(layer, &path),
             };
@@ -113,18 +114,31 @@ pub(crate) fn breaches(file: &File<'_>) -> Vec<String> {
         .collect()
 }
 
-/// Returns the files, as module paths, that `file` declares for tests only.
-pub(crate) fn test_modules(name: &str, source: &str) -> Vec<Vec<String>> {
+/// Returns the modules that lie in files of their own, as paths of those files, and whether they are
+/// there for tests only.
+pub(crate) fn declared_files(name: &str, source: &str) -> Vec<(Vec<String>, bool)> {
     let home = module(name);
-    let production = Production::read(source);
-    let child = |m: &str| home.iter().cloned().chain([m.to_owned()]).collect();
-    production.test_modules.into_iter().map(child).collect()
+    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let file = |declared: &Module<'_>| match declared.path {
+        Some(path) => module(&format!("{folder}/{path}")),
+        None => home.iter().cloned().chain([declared.name.to_owned()]).collect(),
+    };
+    let modules = Production::read(source).modules;
+    modules.iter().map(|declared| (file(declared), declared.is_test)).collect()
 }
 
 /// The module that a file of `src/` is: `src/ports/mod.rs` and `src/ports.rs` are `ports`.
 pub(crate) fn module(name: &str) -> Vec<String> {
     let path = name.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
-    path.split('/').filter(|s| !["lib", "main"].contains(s)).map(str::to_owned).collect()
+    let mut found: Vec<String> = vec![];
+    for segment in path.split('/').filter(|s| !["lib", "main"].contains(s)) {
+        if segment == ".." {
+            found.pop();
+        } else {
+            found.push(segment.to_owned());
+        }
+    }
+    found
 }
 
 fn inside(layer: &Layer, path: &[String]) -> Option<String> {
@@ -153,19 +167,20 @@ fn outside(layer: &Layer, path: &[String]) -> Option<String> {
 }
 
 /// One adapter naming another one, or the folder that holds both.
-fn between_adapters(home: &[String], path: &[String], all: &BTreeSet<String>) -> Option<String> {
-    let (from, to) = (adapter(home, all)?, adapter(path, all)?);
+fn between_adapters(home: &[String], path: &[String]) -> Option<String> {
+    let (from, to) = (adapter(home)?, adapter(path)?);
     let wrong = from != to && !SHARED.contains(&to.as_str());
     let shared = list(SHARED);
     wrong.then(|| format!("adapters::{from} names adapters::{to}; it may name {shared}"))
 }
 
-/// The innermost adapter folder that a module lies in: `messaging::wire` for
-/// `adapters::messaging::wire::scan`; nothing outside of the adapters.
-fn adapter(module: &[String], all: &BTreeSet<String>) -> Option<String> {
-    let inside = module.strip_prefix(&["adapters".to_owned()])?;
-    let candidates = (0..=inside.len().min(2)).rev().filter_map(|n| inside.get(..n));
-    candidates.map(|c| c.join("::")).find(|c| c.is_empty() || all.contains(c))
+/// The adapter that a module belongs to: `messaging::wire` for `adapters::messaging::wire::scan`,
+/// nothing outside of the adapters, an empty name for their own folder.
+fn adapter(module: &[String]) -> Option<String> {
+    let inside = module.strip_prefix(&["adapters".to_owned()])?.join("::");
+    let nested = NESTED.iter().find(|nested| starts_with(&inside, nested));
+    let outer = inside.split("::").next().unwrap_or_default();
+    Some(nested.map_or(outer, |nested| nested).to_owned())
 }
 
 fn starts_with(path: &str, prefix: &str) -> bool {
@@ -182,9 +197,7 @@ mod tests {
 
     fn check(name: &str, source: &str) -> Vec<String> {
         let crates = ["std", "tokio", "bytes", "tonic"].map(str::to_owned).into();
-        let adapters = ["messaging", "messaging::destination", "messaging::wire", "storage"]
-            .map(str::to_owned);
-        breaches(&File { name, source, crates: &crates, adapters: &adapters.into() })
+        breaches(&File { name, source, crates: &crates })
     }
 
     #[test]
@@ -266,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_adapter_may_name_itself_and_the_shared_wire_code_only() {
+    fn an_adapter_may_name_itself_and_what_is_shared_only() {
         let name = "src/adapters/messaging/destination/grpc.rs";
 
         assert!(
@@ -274,25 +287,30 @@ mod tests {
         );
         assert_eq!(check(name, "use crate::adapters::storage::x;").len(), 1);
         assert_eq!(check(name, "use super::super::otlp_grpc::x;").len(), 1);
-        assert_eq!(check("src/adapters/storage/mod.rs", "use super::messaging::wire::x;").len(), 0);
+        assert_eq!(check("src/adapters/messaging/door.rs", "use super::destination::x;").len(), 1);
+        assert!(check("src/adapters/messaging/body/a.rs", "use super::super::refused;").is_empty());
+        assert!(
+            check("src/adapters/telemetry/admin.rs", "use crate::adapters::server;").is_empty()
+        );
+        assert_eq!(check("src/adapters/clock.rs", "use super::storage::memory::x;").len(), 1);
+    }
+
+    #[test]
+    fn what_is_shared_names_no_adapter_that_uses_it() {
+        assert_eq!(check("src/adapters/server/mod.rs", "use crate::adapters::telemetry;").len(), 1);
         assert_eq!(
-            check("src/adapters/storage/mod.rs", "use super::messaging::destination;").len(),
+            check("src/adapters/messaging/wire/a.rs", "use super::super::door::x;").len(),
             1
         );
     }
 
     #[test]
     fn the_folder_that_holds_two_adapters_is_no_way_from_one_to_the_other() {
+        let name = "src/adapters/messaging/destination/a.rs";
+
         assert_eq!(check("src/adapters/storage/a.rs", "use crate::adapters as all;").len(), 1);
-        assert_eq!(
-            check("src/adapters/messaging/destination/a.rs", "use super::super::*;").len(),
-            1
-        );
-        assert_eq!(
-            check("src/adapters/messaging/mod.rs", "mod destination; pub use destination::x;")
-                .len(),
-            1
-        );
+        assert_eq!(check(name, "use super::super::*;").len(), 1);
+        assert_eq!(check("src/adapters/mod.rs", "mod storage; pub use storage::x;").len(), 1);
     }
 
     #[test]

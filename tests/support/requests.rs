@@ -184,7 +184,7 @@ pub(crate) fn suspect_request() -> impl Strategy<Value = Vec<Field>> {
 }
 
 /// A field of any number, known ones included, with a value of any layout.
-pub(crate) fn stray_field() -> impl Strategy<Value = Field> {
+fn stray_field() -> impl Strategy<Value = Field> {
     (prop_oneof![9 => 0..18_u32, 1 => Just((1 << 29) - 1)], unknown_value())
         .prop_map(|(number, value)| field(number, value))
 }
@@ -269,16 +269,40 @@ fn link(guest: Guest) -> BoxedStrategy<Value> {
     nested(fields, guest, 0..4)
 }
 
+/// The fields of a `KeyValue` as everybody writes it.
+pub(crate) fn plain_attribute() -> impl Strategy<Value = Vec<Field>> {
+    (text(), scalar()).prop_map(|(key, value)| vec![field(1, key), message(2, vec![value])])
+}
+
+/// The bytes of something that looks like a plain attribute, and may have a length or a byte wrong.
+pub(crate) fn crooked_attribute() -> impl Strategy<Value = Vec<u8>> {
+    let off = || prop_oneof![6 => Just(0), 1 => -2..3_i8];
+    let byte = || select(vec![0x00, 0x01, 0x02, 0x0a, 0x10, 0x18, 0x61, 0x7f, 0x80, 0xff]);
+    let member = prop_oneof![
+        2 => (vec(byte(), 0..4), off()).prop_map(|(text, off)| delimited(0x0a, &text, off)),
+        2 => (select(vec![0x10, 0x18, 0x21]), vec(byte(), 0..11))
+            .prop_map(|(key, value)| [vec![key], value].concat()),
+        1 => (Just(0x21), vec(byte(), 8)).prop_map(|(key, value)| [vec![key], value].concat()),
+        1 => vec(byte(), 0..4),
+    ];
+    (vec(byte(), 0..3), off(), member, off(), vec(byte(), 0..2)).prop_map(
+        |(key, key_off, member, member_off, rest)| {
+            [delimited(0x0a, &key, key_off), delimited(0x12, &member, member_off), rest].concat()
+        },
+    )
+}
+
+/// A field whose length says `off` more than it has.
+fn delimited(key: u8, payload: &[u8], off: i8) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
+    [&[key, length.wrapping_add_signed(off)], payload].concat()
+}
+
 /// A `KeyValue` as everybody writes it, or of any fields.
 fn attribute(guest: Guest) -> BoxedStrategy<Value> {
-    let usual = (text(), scalar(), 0..3_usize).prop_map(|(key, value, padding)| {
-        let mut value = message(2, vec![value]);
-        value.length_padding = padding.saturating_sub(1);
-        Value::Message(vec![field(1, key), value])
-    });
     let free =
         nested(vec![(3, 1, text()), (3, 2, any_value(3, guest)), (1, 3, varint())], guest, 0..4);
-    prop_oneof![2 => usual, 1 => free].boxed()
+    prop_oneof![2 => plain_attribute().prop_map(Value::Message), 1 => free].boxed()
 }
 
 fn scalar() -> impl Strategy<Value = Field> {

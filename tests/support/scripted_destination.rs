@@ -1,7 +1,12 @@
 //! A real OTLP destination, in this process, that does with each request what a script says.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken test should say so"
+)]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -52,6 +57,8 @@ pub(crate) enum Answer {
     Reset,
     /// Answers, and says that no more requests are welcome on this connection.
     GoAway(Box<Answer>),
+    /// Gives the first answer to such requests, the second to others.
+    If(fn(&Received) -> bool, Box<Answer>, Box<Answer>),
 }
 
 /// The destination. Stops when dropped.
@@ -174,6 +181,11 @@ impl ScriptedDestination {
     /// Connections open now.
     pub(crate) fn open_connections(&self) -> usize {
         self.shared.state.lock().open
+    }
+
+    /// Waits until the script is at its end, its last answer begun. Bound it by a timeout.
+    pub(crate) async fn script_ended(&self) {
+        self.until(|state| state.script.is_empty()).await;
     }
 
     /// Waits until `count` requests were read. Bound it by a timeout.

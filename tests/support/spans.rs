@@ -1,7 +1,12 @@
 //! Batches to send.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken test should say so"
+)]
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -45,4 +50,33 @@ fn record(name: &str, padding: usize) -> Bytes {
         ..ResourceSpans::default()
     };
     ExportTraceServiceRequest { resource_spans: vec![resource_spans] }.encode_to_vec().into()
+}
+
+/// Tells when the bytes of a batch were freed.
+pub(crate) struct Watched(tokio::sync::oneshot::Receiver<()>);
+
+struct Owner {
+    bytes: Vec<u8>,
+    // Dropped with the bytes, which the receiver notices.
+    _alive: tokio::sync::oneshot::Sender<()>,
+}
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Watched {
+    /// One record of `bytes` and somebody who watches it.
+    pub(crate) fn batch(bytes: usize) -> (OutgoingRequest, Self) {
+        let (alive, watch) = tokio::sync::oneshot::channel();
+        let owner = Owner { bytes: record("watched", bytes).to_vec(), _alive: alive };
+        (OutgoingRequest { chunks: vec![Bytes::from_owner(owner)], spans: 1 }, Self(watch))
+    }
+
+    /// Waits until nothing holds the bytes any more. Bound it by a timeout.
+    pub(crate) async fn freed(self) {
+        let _ = self.0.await;
+    }
 }

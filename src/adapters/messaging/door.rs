@@ -36,10 +36,9 @@ impl<R: ReceivePort> Door<R> {
     ) -> Result<Receipt, Refused> {
         let message = match format {
             Format::Protobuf => message,
-            Format::Json => exact(
-                json::to_protobuf(&message)
-                    .map_err(|error| Refused::malformed(error.to_string()))?,
-            ),
+            Format::Json => json::to_protobuf(&message)
+                .map_err(|error| Refused::malformed(error.to_string()))?
+                .into(),
         };
         let submission = submission(message)?;
         Ok(self.receiver.receive(transport, submission).await?)
@@ -51,7 +50,7 @@ fn submission(message: Bytes) -> Result<Submission, Refused> {
     let scanned = wire::scan(&message).map_err(|error| Refused::malformed(error.to_string()))?;
     let payload = match scanned.invalid_spans {
         0 => message,
-        _ => exact(wire::without_invalid_spans(&message)),
+        _ => wire::without_invalid_spans(&message).into(),
     };
     let valid = scanned.spans - scanned.invalid_spans;
     Ok(Submission {
@@ -61,12 +60,6 @@ fn submission(message: Bytes) -> Result<Submission, Refused> {
         rejected_spans: scanned.invalid_spans,
         first_invalid: scanned.first_invalid,
     })
-}
-
-/// Gives up spare capacity: the buffer charges for bytes used.
-fn exact(mut bytes: Vec<u8>) -> Bytes {
-    bytes.shrink_to_fit();
-    bytes.into()
 }
 
 /// Returns the response message; `partial_success` is unset on full success, as OTLP demands.

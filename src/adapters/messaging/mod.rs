@@ -9,4 +9,6 @@ pub mod otlp;
 mod otlp_grpc;
 mod otlp_http;
 mod refused;
+#[cfg(test)]
+mod testing;
 pub mod wire;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::answer_body::AnswerBody;
@@ -38,7 +38,9 @@ impl<R: ReceivePort> Service for OtlpService<R> {
 
     async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        if content_type.is_some_and(otlp_grpc::is_grpc) {
+        // Over HTTP/1 its status, a trailer, would be lost.
+        let can_be_grpc = request.version() >= Version::HTTP_2;
+        if can_be_grpc && content_type.is_some_and(otlp_grpc::is_grpc) {
             otlp_grpc::answer(&self.door, request).await
         } else {
             otlp_http::answer(&self.door, request).await

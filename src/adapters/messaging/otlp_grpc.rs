@@ -24,6 +24,7 @@ use crate::ports::monitor::Transport;
 use crate::ports::receive::{Receipt, ReceivePort};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const GRPC_ENCODING: &str = "grpc-encoding";
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// The frame of an empty `ExportTraceServiceResponse`: full success.
 const FULL_SUCCESS: &[u8] = &[0; 5];
@@ -36,19 +37,36 @@ pub(super) fn is_grpc(content_type: &[u8]) -> bool {
     kind.eq_ignore_ascii_case(GRPC.as_bytes()) && !rest.starts_with(b"-")
 }
 
+/// Returns whether the content type of a gRPC request, parameters aside, leaves its messages at
+/// protobuf.
+fn is_protobuf(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    let kind = kind.trim_ascii();
+    kind.eq_ignore_ascii_case(GRPC.as_bytes())
+        || kind.eq_ignore_ascii_case(b"application/grpc+proto")
+}
+
 /// Answers one gRPC request.
 pub(super) async fn answer<R, B>(door: &Door<R>, request: Request<B>) -> Response<AnswerBody>
 where
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
+    let names_encoding = request.headers().contains_key(GRPC_ENCODING);
     let result = export(door, request).await;
     let answer = result.as_ref().map_or_else(|refused| refused.answer, |_| Answer::Accepted);
     door.receiver.answered(Transport::Grpc, answer);
-    match result {
+    let mut response = match result {
         Ok(receipt) => success(receipt),
-        Err(refused) => failure(&refused),
+        Err(refused) => status(&refused).into_http(),
+    };
+    if names_encoding {
+        // gRPC, "Compression": a server must disclose the encodings it has been sent, and those it
+        // knows when it does not know the one it has been sent.
+        let accepted = HeaderValue::from_static(Encoding::ACCEPTED);
+        response.headers_mut().insert("grpc-accept-encoding", accepted);
     }
+    response
 }
 
 async fn export<R, B>(door: &Door<R>, request: Request<B>) -> Result<Receipt, Refused>
@@ -71,14 +89,13 @@ fn check(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encoding, R
     if method != Method::POST {
         return Err(Refused::new(Answer::MethodNotAllowed, "gRPC requests are sent by POST"));
     }
-    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if content_type.to_ascii_lowercase().starts_with(b"application/grpc+json") {
+    if !headers.get(CONTENT_TYPE).is_some_and(|kind| is_protobuf(kind.as_bytes())) {
         return Err(Refused::new(
             Answer::UnsupportedMediaType,
             "gRPC messages are received as protobuf (application/grpc)",
         ));
     }
-    let named = headers.get("grpc-encoding").map(HeaderValue::as_bytes);
+    let named = headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes);
     Encoding::from_header(named).ok_or_else(|| {
         Refused::new(
             Answer::UnsupportedMediaType,
@@ -108,15 +125,6 @@ fn frame(message: &impl Message) -> Bytes {
     frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     frame.put_slice(&message.encode_to_vec());
     frame.freeze()
-}
-
-fn failure(refused: &Refused) -> Response<AnswerBody> {
-    let mut response: Response<AnswerBody> = status(refused).into_http();
-    if refused.answer == Answer::UnsupportedMediaType {
-        let accepted = HeaderValue::from_static(Encoding::ACCEPTED);
-        response.headers_mut().insert("grpc-accept-encoding", accepted);
-    }
-    response
 }
 
 /// Returns the status of a refused request, with the details OTLP asks for.

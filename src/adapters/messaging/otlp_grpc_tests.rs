@@ -1,1 +1,302 @@
+use http_body_util::BodyExt;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
 
+use super::*;
+use crate::adapters::messaging::testing::{
+    Event, FakeReceiver, ScriptedBody, framed, gzip, one_span, two_spans_one_invalid,
+};
+use crate::domain::observability::InvalidSpan;
+use crate::ports::receive::ReceiveError;
+
+const LIMIT: usize = 1 << 10;
+/// What a client may refuse to read of an answer's headers (gRPC, PROTOCOL-HTTP2).
+const MOST_HEADER_BYTES: usize = 8 << 10;
+
+/// An answer whose body has been read.
+struct Answered {
+    head: http::response::Parts,
+    body: Bytes,
+    trailers: HeaderMap,
+}
+
+impl Answered {
+    fn status(&self) -> Status {
+        let place = if self.trailers.is_empty() { &self.head.headers } else { &self.trailers };
+        Status::from_header_map(place).unwrap()
+    }
+}
+
+fn request(body: ScriptedBody) -> Request<ScriptedBody> {
+    Request::post(EXPORT).header(CONTENT_TYPE, "application/grpc").body(body).unwrap()
+}
+
+fn message(message: &[u8]) -> Request<ScriptedBody> {
+    request(ScriptedBody::pieces([framed(0, message)]))
+}
+
+async fn answered(door: &Door<FakeReceiver>, request: Request<ScriptedBody>) -> Answered {
+    let (head, body) = answer(door, request).await.into_parts();
+    let body = body.collect().await.unwrap();
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    Answered { head, body: body.to_bytes(), trailers }
+}
+
+/// Answers a request with a receiver that says `answer`.
+async fn told(answer: Result<Receipt, ReceiveError>) -> Answered {
+    answered(&FakeReceiver::answering(answer).door(LIMIT), message(&one_span())).await
+}
+
+async fn refused(request: Request<ScriptedBody>) -> Status {
+    let door = FakeReceiver::accepting().door(LIMIT);
+    let status = answered(&door, request).await.status();
+    assert!(door.receiver.notes.lock().received.is_empty());
+    status
+}
+
+fn response(answer: &Answered) -> ExportTraceServiceResponse {
+    assert_eq!(answer.status().code(), Code::Ok);
+    let length = u32::try_from(answer.body.len() - 5).unwrap();
+    assert_eq!(answer.body[..5], [&[0][..], &length.to_be_bytes()].concat());
+    ExportTraceServiceResponse::decode(&answer.body[5..]).unwrap()
+}
+
+#[tokio::test]
+async fn full_success_is_an_empty_message_and_a_status_in_trailers() {
+    let answer = told(Ok(Receipt::default())).await;
+
+    assert_eq!(answer.head.headers[CONTENT_TYPE], "application/grpc");
+    assert_eq!(answer.body, FULL_SUCCESS);
+    assert_eq!(answer.trailers["grpc-status"], "0");
+}
+
+#[tokio::test]
+async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
+    for rejected_spans in [0, 3] {
+        let error_message = "look".to_owned();
+        let receipt = Receipt { rejected_spans, message: error_message.clone() };
+
+        let answer = told(Ok(receipt)).await;
+
+        let rejected_spans = i64::try_from(rejected_spans).unwrap();
+        let expected = ExportTracePartialSuccess { rejected_spans, error_message };
+        assert_eq!(response(&answer).partial_success, Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn the_receiver_gets_the_bytes_that_were_sent_and_their_count() {
+    let door = FakeReceiver::accepting().door(LIMIT);
+
+    answered(&door, message(&one_span())).await;
+
+    let notes = door.receiver.notes.lock();
+    let (transport, submission) = &notes.received[0];
+    assert_eq!(*transport, Transport::Grpc);
+    assert_eq!(submission.payload, one_span());
+    assert_eq!((submission.spans, submission.rejected_spans), (1, 0));
+    assert_eq!(notes.answered, [(Transport::Grpc, Answer::Accepted)]);
+}
+
+#[tokio::test]
+async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
+    let door = FakeReceiver::accepting().door(LIMIT);
+
+    answered(&door, message(&two_spans_one_invalid())).await;
+
+    let (_, submission) = door.receiver.notes.lock().received.pop().unwrap();
+    assert_eq!(submission.payload, one_span());
+    assert_eq!((submission.spans, submission.rejected_spans), (1, 1));
+    assert_eq!(submission.first_invalid, Some(InvalidSpan::TraceIdZero));
+    assert_eq!(submission.payload.try_into_mut().unwrap().capacity(), one_span().len());
+}
+
+#[tokio::test]
+async fn an_empty_message_is_handed_in_as_no_spans() {
+    let door = FakeReceiver::accepting().door(LIMIT);
+
+    answered(&door, message(b"")).await;
+
+    assert_eq!(door.receiver.notes.lock().received[0].1.spans, 0);
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_the_buffer_is_exhausted_without_a_time_to_retry() {
+    let status = told(Err(ReceiveError::TooLarge("too large".to_owned()))).await.status();
+
+    assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "too large"));
+    assert!(status.get_details_retry_info().is_none());
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_now_is_unavailable_with_a_time_to_retry() {
+    let door = FakeReceiver::answering(Err(ReceiveError::Unavailable("full".to_owned())));
+    let door = door.door(LIMIT);
+
+    let status = answered(&door, message(&one_span())).await.status();
+
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "full"));
+    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
+    let notes = door.receiver.notes.lock();
+    assert_eq!(notes.answered, [(Transport::Grpc, Answer::Unavailable)]);
+}
+
+#[tokio::test]
+async fn what_does_not_decode_is_an_invalid_argument_with_what_and_where() {
+    let status = refused(message(&[0xff])).await;
+
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let bad = status.get_details_bad_request().unwrap();
+    assert_eq!(bad.field_violations[0].description, status.message());
+    assert!(status.message().starts_with("byte 0, in ExportTraceServiceRequest"), "{status}");
+}
+
+#[tokio::test]
+async fn a_larger_message_than_allowed_is_exhausted() {
+    let status = refused(message(&[0; LIMIT + 1])).await;
+
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.details().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_come_in_time_is_a_deadline_exceeded() {
+    let status = refused(request(ScriptedBody::new([Event::Stall]))).await;
+
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn another_method_or_service_is_unimplemented_and_nothing_is_read() {
+    for path in [
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Import",
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        "/OPENTELEMETRY.proto.collector.trace.v1.TraceService/Export",
+        "/v1/traces",
+        "/",
+    ] {
+        let mut request = request(ScriptedBody::new([Event::Forbidden]));
+        *request.uri_mut() = path.parse().unwrap();
+
+        let status = refused(request).await;
+
+        assert_eq!(status.code(), Code::Unimplemented, "{path}");
+        assert!(status.message().contains(path), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn only_post_is_implemented() {
+    let mut request = request(ScriptedBody::new([Event::Forbidden]));
+    *request.method_mut() = Method::GET;
+
+    assert_eq!(refused(request).await.code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn only_protobuf_is_implemented() {
+    for (content_type, taken) in [
+        ("application/grpc", true),
+        ("application/grpc+proto", true),
+        ("Application/GRPC+Proto", true),
+        ("application/grpc; charset=utf-8", true),
+        ("application/grpc+proto ;a=b", true),
+        ("application/grpc+json", false),
+        ("application/grpc+JSON; a=b", false),
+        ("application/grpc+thrift", false),
+        ("application/grpcproto", false),
+    ] {
+        let mut request = message(&one_span());
+        request.headers_mut().insert(CONTENT_TYPE, content_type.parse().unwrap());
+        let door = FakeReceiver::accepting().door(LIMIT);
+
+        let status = answered(&door, request).await.status();
+
+        let expected = if taken { Code::Ok } else { Code::Unimplemented };
+        assert_eq!(status.code(), expected, "{content_type}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_encoding_is_unimplemented_with_those_that_are_known() {
+    let mut request = request(ScriptedBody::new([Event::Forbidden]));
+    request.headers_mut().insert("grpc-encoding", "snappy".parse().unwrap());
+    let door = FakeReceiver::accepting().door(LIMIT);
+
+    let answer = answered(&door, request).await;
+
+    assert_eq!(answer.status().code(), Code::Unimplemented);
+    assert_eq!(answer.head.headers["grpc-accept-encoding"], "gzip,zstd,identity");
+}
+
+/// gRPC, Compression: "if it receives a message compressed in an undisclosed but supported
+/// encoding, it MUST include said encoding in the response's `grpc-accept-encoding` header."
+#[tokio::test]
+async fn an_answer_to_a_compressed_request_discloses_the_encodings() {
+    let door = FakeReceiver::accepting().door(LIMIT);
+    for (encoding, expected) in [(Some("gzip"), Some("gzip,zstd,identity")), (None, None)] {
+        let body = if encoding.is_some() { framed(1, &gzip(&one_span())) } else { framed(0, b"") };
+        let mut request = request(ScriptedBody::pieces([body]));
+        if let Some(encoding) = encoding {
+            request.headers_mut().insert("grpc-encoding", encoding.parse().unwrap());
+        }
+
+        let answer = answered(&door, request).await;
+
+        assert_eq!(answer.status().code(), Code::Ok);
+        let disclosed = answer.head.headers.get("grpc-accept-encoding");
+        assert_eq!(disclosed.map(|value| value.to_str().unwrap()), expected);
+    }
+}
+
+#[tokio::test]
+async fn the_headers_of_a_refusal_are_less_than_a_client_may_refuse() {
+    let long_path = format!("/{}", "%ff/€".repeat(1000));
+    let mut lost = request(ScriptedBody::new([]));
+    *lost.uri_mut() = long_path.parse().unwrap();
+    // Levels and levels of arrays in an attribute, and a flaw in the last.
+    let deep = (0..40).fold(vec![0x0a, 9], |inner, _| {
+        let array = [&[0x0a, u8::try_from(inner.len()).unwrap()][..], &inner].concat();
+        [&[0x2a, u8::try_from(array.len()).unwrap()][..], &array].concat()
+    });
+    let deep = [vec![0x12], deep].concat();
+
+    for request in [lost, message(&deep)] {
+        let answer = answered(&FakeReceiver::accepting().door(LIMIT), request).await;
+
+        assert_ne!(answer.status().code(), Code::Ok);
+        let fields = answer.head.headers.iter();
+        let bytes: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(bytes < MOST_HEADER_BYTES, "{bytes}");
+    }
+}
+
+#[test]
+fn grpc_is_told_by_its_content_type() {
+    for (content_type, expected) in [
+        ("application/grpc", true),
+        ("APPLICATION/GRPC", true),
+        ("application/grpc+proto", true),
+        ("application/grpc+json", true),
+        ("application/grpc;a=b", true),
+        ("application/grpc-web", false),
+        ("application/grpc-web+proto", false),
+        ("application/grp", false),
+        ("application/x-protobuf", false),
+        ("", false),
+    ] {
+        assert_eq!(is_grpc(content_type.as_bytes()), expected, "{content_type}");
+    }
+}
+
+#[test]
+fn every_answer_has_the_status_of_its_code() {
+    for answer in Answer::ALL {
+        let status = status(&Refused::new(answer, "why"));
+
+        assert_eq!(i32::from(status.code()), answer.grpc_code().0);
+        assert_eq!(status.message(), "why");
+    }
+}

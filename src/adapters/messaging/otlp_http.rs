@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue,
-    RETRY_AFTER,
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT,
+    HeaderValue, RETRY_AFTER,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -17,7 +17,7 @@ use serde_json::json;
 use super::answer_body::AnswerBody;
 use super::body::{Encoding, Plan};
 use super::door::{Door, Format, response};
-use super::otlp_grpc::{RETRY_DELAY, status};
+use super::otlp_grpc::{RETRY_DELAY, is_grpc, status};
 use super::refused::Refused;
 use crate::domain::answer::Answer;
 use crate::ports::monitor::Transport;
@@ -28,7 +28,7 @@ const PATHS: [&str; 2] = ["/v1/traces", "/"];
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 /// An HTTP/1 client that is still sending would see a broken connection, not the answer; so much
-/// of a refused body is read and thrown away first.
+/// of a refused body is read and thrown away.
 const MOST_DISCARDED_BYTES: usize = 64 << 20;
 const LONGEST_DISCARD: Duration = Duration::from_secs(5);
 
@@ -36,19 +36,26 @@ const LONGEST_DISCARD: Duration = Duration::from_secs(5);
 pub(super) async fn answer<R, B>(door: &Door<R>, request: Request<B>) -> Response<AnswerBody>
 where
     R: ReceivePort,
-    B: Body<Data = Bytes, Error: Display> + Unpin,
+    B: Body<Data = Bytes, Error: Display> + Send + Unpin + 'static,
 {
     let (head, mut body) = request.into_parts();
     let format = format(&head.headers);
     let result = export(door, &head, &mut body, format).await;
     let answer = result.as_ref().map_or_else(|refused| refused.answer, |_| Answer::Accepted);
     door.receiver.answered(Transport::Http, answer);
-    if result.is_err() && head.version < Version::HTTP_2 {
-        discard(body).await;
-    }
     let format = format.unwrap_or(Format::Protobuf);
     match result {
         Ok(receipt) => success(receipt, format),
+        Err(refused) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
+            let mut response = failure(&refused, format);
+            if head.headers.contains_key(EXPECT) {
+                // It may or may not send the body now, so what comes next may be anything.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            // While the answer is on its way: the client may wait for it before it sends more.
+            tokio::spawn(discard(body));
+            response
+        }
         Err(refused) => failure(&refused, format),
     }
 }
@@ -63,6 +70,10 @@ where
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
+    if head.headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
+        let message = "gRPC is received over HTTP/2 only";
+        return Err(Refused::new(Answer::UnsupportedMediaType, message));
+    }
     let path = head.uri.path();
     if !PATHS.contains(&path) {
         let message = format!("no such path: {path:.200}; traces are received at {}", PATHS[0]);
@@ -110,7 +121,7 @@ async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
             left = rest;
         }
     };
-    // Time up or not, the answer goes out now.
+    // Time up or not, it is enough.
     let _ = tokio::time::timeout(LONGEST_DISCARD, discarding).await;
 }
 

@@ -1,1 +1,365 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use http_body_util::BodyExt;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+use tonic_types::{Status, StatusExt};
+
+use super::*;
+use crate::adapters::messaging::testing::{
+    Event, FakeReceiver, ScriptedBody, gzip, one_span, two_spans_one_invalid,
+};
+use crate::ports::receive::ReceiveError;
+
+const LIMIT: usize = 1 << 10;
+const JSON_SPAN: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
+    {"traceId":"01010101010101010101010101010101","spanId":"0202020202020202"}]}]}]}"#;
+
+/// An answer whose body has been read.
+struct Answered {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answered {
+    fn protobuf(&self) -> Status {
+        assert_eq!(self.headers[CONTENT_TYPE], PROTOBUF);
+        Status::decode(self.body.clone()).unwrap()
+    }
+
+    fn json(&self) -> Value {
+        assert_eq!(self.headers[CONTENT_TYPE], JSON);
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The details of a `Status` in protobuf.
+    fn details(&self) -> tonic_types::ErrorDetails {
+        let Status { code, message, .. } = self.protobuf();
+        tonic::Status::with_details(code.into(), message, self.body.clone()).get_error_details()
+    }
+}
+
+fn request(kind: &str, body: ScriptedBody) -> Request<ScriptedBody> {
+    Request::post("/v1/traces").header(CONTENT_TYPE, kind).body(body).unwrap()
+}
+
+fn protobuf(message: &[u8]) -> Request<ScriptedBody> {
+    request(PROTOBUF, ScriptedBody::pieces([message]))
+}
+
+fn json(text: &str) -> Request<ScriptedBody> {
+    request(JSON, ScriptedBody::pieces([text]))
+}
+
+fn with(
+    mut request: Request<ScriptedBody>,
+    name: &'static str,
+    value: &str,
+) -> Request<ScriptedBody> {
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+fn at(path: &str, mut request: Request<ScriptedBody>) -> Request<ScriptedBody> {
+    *request.uri_mut() = path.parse().unwrap();
+    request
+}
+
+async fn answered(door: &Door<FakeReceiver>, request: Request<ScriptedBody>) -> Answered {
+    let (head, body) = answer(door, request).await.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answered { status: head.status.as_u16(), headers: head.headers, body }
+}
+
+async fn told(answer: Result<Receipt, ReceiveError>, request: Request<ScriptedBody>) -> Answered {
+    answered(&FakeReceiver::answering(answer).door(LIMIT), request).await
+}
+
+async fn refused(request: Request<ScriptedBody>) -> Answered {
+    let door = FakeReceiver::accepting().door(LIMIT);
+    let answer = answered(&door, request).await;
+    assert!(door.receiver.notes.lock().received.is_empty());
+    answer
+}
+
+#[tokio::test]
+async fn full_success_is_an_empty_message_in_the_encoding_of_the_request() {
+    let answer = told(Ok(Receipt::default()), protobuf(&one_span())).await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    assert_eq!(answer.headers[CONTENT_TYPE], PROTOBUF);
+
+    let answer = told(Ok(Receipt::default()), json(JSON_SPAN)).await;
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
+    assert_eq!(answer.headers[CONTENT_TYPE], JSON);
+}
+
+#[tokio::test]
+async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
+    for rejected_spans in [0, 3] {
+        let receipt = Receipt { rejected_spans, message: "a \"quote\"".to_owned() };
+
+        let answer = told(Ok(receipt.clone()), protobuf(&one_span())).await;
+        let expected = ExportTracePartialSuccess {
+            rejected_spans: i64::try_from(rejected_spans).unwrap(),
+            error_message: receipt.message.clone(),
+        };
+        let response = ExportTraceServiceResponse::decode(answer.body).unwrap();
+        assert_eq!((answer.status, response.partial_success), (200, Some(expected)));
+
+        let answer = told(Ok(receipt), json(JSON_SPAN)).await;
+        let partial = &answer.json()["partialSuccess"];
+        assert_eq!(partial["rejectedSpans"], rejected_spans.to_string());
+        assert_eq!(partial["errorMessage"], "a \"quote\"");
+    }
+}
+
+#[tokio::test]
+async fn the_receiver_gets_the_same_bytes_from_protobuf_json_and_gzip() {
+    for request in [
+        protobuf(&one_span()),
+        json(JSON_SPAN),
+        with(protobuf(&gzip(&one_span())), "content-encoding", "gzip"),
+        with(request(JSON, ScriptedBody::dribbled(JSON_SPAN.as_bytes())), "content-length", "152"),
+    ] {
+        let door = FakeReceiver::accepting().door(LIMIT);
+
+        answered(&door, request).await;
+
+        let mut notes = door.receiver.notes.lock();
+        assert_eq!(notes.answered, [(Transport::Http, Answer::Accepted)]);
+        let (transport, submission) = notes.received.pop().unwrap();
+        assert_eq!(transport, Transport::Http);
+        assert_eq!(submission.payload, one_span());
+        assert_eq!((submission.spans, submission.rejected_spans), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn converted_json_has_no_spare_capacity() {
+    let door = FakeReceiver::accepting().door(LIMIT);
+
+    answered(&door, json(JSON_SPAN)).await;
+
+    let (_, submission) = door.receiver.notes.lock().received.pop().unwrap();
+    assert_eq!(submission.payload.try_into_mut().unwrap().capacity(), one_span().len());
+}
+
+#[tokio::test]
+async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
+    let door = FakeReceiver::accepting().door(LIMIT);
+
+    answered(&door, protobuf(&two_spans_one_invalid())).await;
+
+    let (_, submission) = door.receiver.notes.lock().received.pop().unwrap();
+    assert_eq!(submission.payload, one_span());
+    assert_eq!((submission.spans, submission.rejected_spans), (1, 1));
+}
+
+#[tokio::test]
+async fn what_does_not_decode_is_400_with_what_and_where() {
+    let answer = refused(protobuf(&[0xff])).await;
+    let message = answer.protobuf().message;
+    assert_eq!((answer.status, answer.protobuf().code), (400, 3));
+    assert!(message.starts_with("byte 0, in ExportTraceServiceRequest"), "{message}");
+    let bad = answer.details();
+    assert_eq!(bad.bad_request().unwrap().field_violations[0].description, message);
+
+    let answer = refused(json("{\"resourceSpans\":7}")).await;
+    let status = answer.json();
+    assert_eq!((answer.status, &status["code"]), (400, &Value::from(3)));
+    assert!(status["message"].as_str().unwrap().contains("in resourceSpans"), "{status}");
+    let detail = &status["details"][0];
+    assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.BadRequest");
+    assert_eq!(detail["fieldViolations"][0]["description"], status["message"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_now_is_503_with_a_time_to_retry() {
+    let full = || Err(ReceiveError::Unavailable("full".to_owned()));
+
+    let answer = told(full(), protobuf(&one_span())).await;
+    assert_eq!((answer.status, answer.protobuf().message.as_str()), (503, "full"));
+    assert_eq!(answer.headers[RETRY_AFTER], "1");
+    let delay = answer.details().retry_info().unwrap().retry_delay;
+    assert_eq!(delay, Some(Duration::from_secs(1)));
+
+    let answer = told(full(), json(JSON_SPAN)).await;
+    assert_eq!((answer.status, &answer.headers[RETRY_AFTER]), (503, &"1".parse().unwrap()));
+    let detail = &answer.json()["details"][0];
+    assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.RetryInfo");
+    assert_eq!(detail["retryDelay"], "1s");
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_413_without_a_time_to_retry() {
+    let too_large = || Err(ReceiveError::TooLarge("too large".to_owned()));
+    for answer in [
+        told(too_large(), protobuf(&one_span())).await,
+        refused(protobuf(&[0; LIMIT + 1])).await,
+        refused(with(protobuf(b""), "content-length", "1025")).await,
+    ] {
+        assert_eq!((answer.status, answer.protobuf().code), (413, 8));
+        assert!(answer.details().retry_info().is_none());
+        assert!(!answer.headers.contains_key(RETRY_AFTER));
+    }
+
+    let answer = told(too_large(), json(JSON_SPAN)).await;
+    let expected = json!({ "code": 8, "message": "too large", "details": [] });
+    assert_eq!((answer.status, answer.json()), (413, expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_come_in_time_is_408() {
+    let request = request(PROTOBUF, ScriptedBody::new([Event::Stall]));
+
+    let answer = refused(request).await;
+
+    assert_eq!((answer.status, answer.protobuf().code), (408, 4));
+}
+
+#[tokio::test]
+async fn another_path_is_404_in_the_encoding_of_the_request() {
+    for path in ["/v1/metrics", "/v1/logs", "/v1development/profiles", "/v1/traces/", "/V1/traces"]
+    {
+        let answer = refused(at(path, protobuf(&one_span()))).await;
+        assert_eq!((answer.status, answer.protobuf().code), (404, 12), "{path}");
+        assert!(answer.protobuf().message.contains(path), "{path}");
+
+        let answer = refused(at(path, json(JSON_SPAN))).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &Value::from(12)), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_root_and_a_query_are_no_other_path() {
+    for path in ["/", "/?a=b", "/v1/traces?a=b"] {
+        let answer = told(Ok(Receipt::default()), at(path, protobuf(&one_span()))).await;
+
+        assert_eq!(answer.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn another_method_is_405_with_the_one_that_is_allowed() {
+    for method in [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS, Method::DELETE] {
+        let mut request = json("{}");
+        *request.method_mut() = method;
+
+        let answer = refused(request).await;
+
+        assert_eq!((answer.status, &answer.headers[ALLOW]), (405, &"POST".parse().unwrap()));
+        assert_eq!(answer.json()["code"], 12);
+    }
+}
+
+#[tokio::test]
+async fn another_content_type_is_415_in_protobuf() {
+    for kind in ["text/plain", "application/json-seq", "application/protobuf", "", "\u{e9}"] {
+        let answer = refused(request(kind, ScriptedBody::pieces([one_span()]))).await;
+        assert_eq!((answer.status, answer.protobuf().code), (415, 12), "{kind:?}");
+    }
+
+    let mut without = protobuf(&one_span());
+    without.headers_mut().remove(CONTENT_TYPE);
+    assert_eq!(refused(without).await.status, 415);
+}
+
+#[tokio::test]
+async fn a_content_type_may_be_of_any_case_and_have_parameters() {
+    for (kind, body) in [
+        ("Application/X-Protobuf", one_span()),
+        ("application/x-protobuf; charset=utf-8", one_span()),
+        ("APPLICATION/JSON", b"{}".to_vec()),
+        ("application/json ;charset=utf-8;a=\"b\"", b"{}".to_vec()),
+    ] {
+        let answer =
+            told(Ok(Receipt::default()), request(kind, ScriptedBody::pieces([body]))).await;
+
+        assert_eq!(answer.status, 200, "{kind}");
+        let expected = kind.split([';', ' ']).next().unwrap().to_ascii_lowercase();
+        assert_eq!(answer.headers[CONTENT_TYPE], expected, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_encoding_is_415_with_those_that_are_known() {
+    let answer = refused(with(json("{}"), "content-encoding", "br")).await;
+
+    assert_eq!((answer.status, &answer.json()["code"]), (415, &Value::from(12)));
+    assert_eq!(answer.headers[ACCEPT_ENCODING], "gzip,zstd,identity");
+}
+
+#[tokio::test]
+async fn grpc_over_http_1_is_415_and_told_why() {
+    let request = at(
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        request("application/grpc", ScriptedBody::pieces([one_span()])),
+    );
+
+    let answer = refused(request).await;
+
+    assert_eq!(answer.status, 415);
+    assert_eq!(answer.protobuf().message, "gRPC is received over HTTP/2 only");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_does_not_wait_for_the_rest_of_the_body_which_is_read_all_the_same() {
+    let (body, reached) = unread(Event::Wait(Duration::from_secs(4)));
+    let started = Instant::now();
+
+    let answer = refused(at("/nowhere", request(PROTOBUF, body))).await;
+
+    assert_eq!((answer.status, started.elapsed()), (404, Duration::ZERO));
+    sleep(Duration::from_secs(5)).await;
+    assert!(reached.load(Ordering::Relaxed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_refused_body_no_more_is_read_than_5_s_or_64_mib() {
+    let slow = unread(Event::Wait(Duration::from_secs(6)));
+    let mib = Bytes::from(vec![0; 1 << 20]);
+    let reached = Arc::new(AtomicBool::new(false));
+    let large = ScriptedBody::new(vec![mib; 65].into_iter().map(Event::Data));
+    let large = (large.then(Event::Note(Arc::clone(&reached))), reached);
+
+    for (body, reached) in [slow, large] {
+        refused(at("/nowhere", request(PROTOBUF, body))).await;
+
+        sleep(Duration::from_secs(20)).await;
+        assert!(!reached.load(Ordering::Relaxed));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_body_over_http_2_is_not_read() {
+    let (body, reached) = unread(Event::Data(Bytes::from_static(b"rest")));
+    let mut request = at("/nowhere", request(PROTOBUF, body));
+    *request.version_mut() = Version::HTTP_2;
+
+    refused(request).await;
+
+    sleep(Duration::from_secs(1)).await;
+    assert!(!reached.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn a_client_that_asked_first_is_told_to_leave_with_its_refusal() {
+    let expecting = |path| with(at(path, protobuf(&one_span())), "expect", "100-continue");
+
+    let answer = refused(expecting("/nowhere")).await;
+    assert_eq!(answer.headers[CONNECTION], "close");
+
+    let answer = told(Ok(Receipt::default()), expecting("/")).await;
+    assert!(!answer.headers.contains_key(CONNECTION));
+}
+
+/// A body that begins with `event`, and whether it was read to its end.
+fn unread(event: Event) -> (ScriptedBody, Arc<AtomicBool>) {
+    let reached = Arc::new(AtomicBool::new(false));
+    (ScriptedBody::new([event, Event::Note(Arc::clone(&reached))]), reached)
+}

@@ -6,44 +6,56 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response};
+use http_body::Body;
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tracing::debug;
 
-use super::Service;
+use super::{Place, Service};
 
 /// How long a peer may take to say its first word.
 const FIRST_WORD: Duration = Duration::from_secs(10);
 /// How long an HTTP/1 peer may take for a request's head, or rest between requests.
 const HTTP1_IDLE: Duration = Duration::from_secs(75);
 /// How often a silent HTTP/2 peer is asked whether it is still there, and how long it may take.
-const PING_EVERY: Duration = Duration::from_secs(60);
+const PING_EVERY: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Age at which a peer is asked to connect anew; up to a tenth more is added at random.
-const MAX_AGE: Duration = Duration::from_secs(3600);
+const MAX_AGE: Duration = Duration::from_hours(1);
 
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: u32 = 16 << 10;
 /// HTTP/1 read buffer; a body that waits for its turn to be read lies here.
 const HTTP1_BUFFER_BYTES: usize = 16 << 10;
-/// Requests open at once on an HTTP/2 connection; peers queue further ones on their side.
-const MAX_STREAMS: u32 = 16;
-/// Unread bytes of one stream, for the first connections and for the many.
-const WIDE_STREAM_WINDOW: u32 = 128 << 10;
-const NARROW_STREAM_WINDOW: u32 = 16 << 10;
+/// Requests open at once on an HTTP/2 connection; peers queue further ones on their side, once they
+/// know. Until then they are refused, and lost where nobody tries again, so it should be as many as
+/// exporters send at once: 30 in JavaScript, fewer elsewhere.
+const MAX_STREAMS: u32 = 32;
+/// Unread bytes of one stream, for the first connections and for the many. The narrow one lets a
+/// frame fit into h2's read buffer of 8 KiB, which would grow several times over otherwise.
+const WIDE_STREAM_WINDOW: u32 = 64 << 10;
+const NARROW_STREAM_WINDOW: u32 = (8 << 10) - 64;
 /// So many connections get a wide window. More would let unread requests use too much memory.
-const WIDE_CONNECTIONS: usize = 4;
+const WIDE_CONNECTIONS: usize = 2;
 const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
 
 const HTTP2_PREFACE_START: &[u8] = b"PRI";
 
+type MaybeContent<B> = Either<B, Empty<Bytes>>;
+
 pub(super) struct Connection {
     stream: TcpStream,
     peer: IpAddr,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
     stream_window: u32,
     shutdown: watch::Receiver<bool>,
 }
@@ -52,7 +64,7 @@ impl Connection {
     pub(super) fn new(
         stream: TcpStream,
         peer: IpAddr,
-        permit: OwnedSemaphorePermit,
+        place: Place,
         open_connections: usize,
         shutdown: watch::Receiver<bool>,
     ) -> Self {
@@ -61,7 +73,7 @@ impl Connection {
         } else {
             NARROW_STREAM_WINDOW
         };
-        Self { stream, peer, _permit: permit, stream_window, shutdown }
+        Self { stream, peer, _place: place, stream_window, shutdown }
     }
 
     /// Serves requests until the peer leaves, breaks a rule, or is asked to go.
@@ -92,9 +104,15 @@ impl Connection {
     }
 
     async fn serve_http2<S: Service>(self, service: S) {
-        let answer = service_fn(move |request| {
+        let answer = service_fn(move |request: Request<Incoming>| {
             let service = service.clone();
-            async move { Ok::<_, Infallible>(service.answer(self.peer, request).await) }
+            async move {
+                let is_head = request.method() == Method::HEAD;
+                let response = service.answer(self.peer, request).await;
+                let response =
+                    if is_head { without_content(response) } else { with_content(response) };
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -112,16 +130,28 @@ impl Connection {
     }
 }
 
+fn with_content<B: Body<Data = Bytes>>(response: Response<B>) -> Response<MaybeContent<B>> {
+    response.map(Either::Left)
+}
+
+/// Makes the answer to HEAD of an answer to GET (RFC 9110, 9.3.2). Over HTTP/1 hyper does it.
+fn without_content<B: Body<Data = Bytes>>(mut response: Response<B>) -> Response<MaybeContent<B>> {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response.map(|_| Either::Right(Empty::new()))
+}
+
 /// Runs a connection to its end, which it is asked for at shutdown or when it is old.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     mut connection: Pin<&mut C>,
-    shut_down: fn(Pin<&mut C>),
+    ask_to_end: fn(Pin<&mut C>),
     shutdown: watch::Receiver<bool>,
 ) {
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = leave(shutdown) => {
-            shut_down(connection.as_mut());
+            ask_to_end(connection.as_mut());
             connection.await
         }
     };
@@ -141,6 +171,9 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         }
         if wanted == Some(HTTP2_PREFACE_START) {
             return Ok(true);
+        }
+        if stream.ready(Interest::READABLE).await?.is_read_closed() {
+            return Ok(false);
         }
         // A part of the preface is there; peeking again would return at once.
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -3,8 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use rustix::net::sockopt::set_ipv6_v6only;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::debug;
+
+/// Connections the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1024;
 
 /// A port that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +26,12 @@ pub struct BindError {
 /// # Errors
 ///
 /// [`BindError`] for the first address that is taken, forbidden, or the last hope.
-pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
+pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
     let mut listeners = Vec::new();
     let mut absent = None;
     for &address in addresses {
-        match TcpListener::bind(address).await {
+        let beside_v4 = addresses.iter().any(|a| a.is_ipv4() && a.port() == address.port());
+        match listen(address, beside_v4) {
             Ok(listener) => listeners.push(listener),
             Err(error) if is_absent(&error) => {
                 debug!(%address, %error, "not listening on an address this machine does not have");
@@ -39,6 +44,17 @@ pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindErro
         Some(error) if listeners.is_empty() => Err(error),
         _ => Ok(listeners),
     }
+}
+
+fn listen(address: SocketAddr, beside_v4: bool) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if address.is_ipv6() && beside_v4 {
+        // `[::]` would take the port of `0.0.0.0` too.
+        set_ipv6_v6only(&socket, true)?;
+    }
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -69,23 +85,35 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_this_machine_does_not_have_is_passed_over_beside_another() {
-        let listeners = bind(&[address("127.0.0.1:0"), address("203.0.113.7:0")]).await.unwrap();
+        let listeners = bind(&[address("127.0.0.1:0"), address("203.0.113.7:0")]).unwrap();
 
         assert_eq!(listeners.len(), 1);
     }
 
     #[tokio::test]
     async fn an_address_this_machine_does_not_have_is_an_error_alone() {
-        let error = bind(&[address("203.0.113.7:4317")]).await.unwrap_err();
+        let error = bind(&[address("203.0.113.7:4317")]).unwrap_err();
 
         assert!(error.to_string().starts_with("cannot listen on 203.0.113.7:4317: "));
+    }
+
+    #[tokio::test]
+    async fn both_wildcards_can_be_listened_on_at_the_same_port() {
+        let port = bind(&[address("0.0.0.0:0")]).unwrap()[0].local_addr().unwrap().port();
+
+        let listeners = bind(&[
+            SocketAddr::new("0.0.0.0".parse().unwrap(), port),
+            SocketAddr::new("::".parse().unwrap(), port),
+        ]);
+
+        assert!(listeners.is_ok(), "{listeners:?}");
     }
 
     #[tokio::test]
     async fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
 
-        let error = bind(&[taken.local_addr().unwrap()]).await.unwrap_err();
+        let error = bind(&[taken.local_addr().unwrap()]).unwrap_err();
 
         assert!(
             error

@@ -17,7 +17,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
@@ -49,7 +49,14 @@ pub trait Service: Clone + Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Connections {
     free: Arc<Semaphore>,
+    open: watch::Sender<usize>,
     shutdown: watch::Sender<bool>,
+}
+
+/// A place among the open connections, for as long as it lives.
+struct Place {
+    open: watch::Sender<usize>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Connections {
@@ -58,6 +65,7 @@ impl Connections {
     pub fn new() -> Self {
         Self {
             free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            open: watch::Sender::new(0),
             shutdown: watch::Sender::new(false),
         }
     }
@@ -65,13 +73,13 @@ impl Connections {
     /// Returns how many are open.
     #[must_use]
     pub fn open(&self) -> usize {
-        MAX_CONNECTIONS - self.free.available_permits()
+        *self.open.borrow()
     }
 
     /// Waits until none is open.
     pub async fn none_open(&self) {
-        // Never closed, so this cannot fail.
-        let _ = self.free.acquire_many(MAX_CONNECTIONS as u32).await;
+        // The sender lives in `self`, so this cannot fail.
+        let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }
 
     /// Stops accepting and asks every peer to end after its open requests (GOAWAY).
@@ -111,7 +119,21 @@ impl Connections {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(io::Error::other)?;
         // Without it, small answers wait for the peer's delayed acknowledgement: 40 ms.
         stream.set_nodelay(true)?;
-        Ok(Connection::new(stream, peer.ip(), permit, self.open(), self.shutdown.subscribe()))
+        let place = Place::new(&self.open, permit);
+        Ok(Connection::new(stream, peer.ip(), place, self.open(), self.shutdown.subscribe()))
+    }
+}
+
+impl Place {
+    fn new(open: &watch::Sender<usize>, permit: OwnedSemaphorePermit) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self { open: open.clone(), _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.send_modify(|open| *open -= 1);
     }
 }
 
@@ -132,3 +154,6 @@ async fn pause(error: &io::Error) {
     warn!(%error, "cannot accept connections; trying again");
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
+
+#[cfg(test)]
+mod tests;

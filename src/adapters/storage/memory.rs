@@ -1,9 +1,9 @@
 //! Records in memory.
 //!
-//! Small payloads are appended to an open segment, large ones are kept as they came, so a batch is
-//! a few contiguous pieces that are split off without copying. A segment's memory is freed when
-//! its last piece is. Beyond what is charged, at most two segments are held, and a sixteenth: a
-//! segment ends where the next small payload does not fit.
+//! Payloads lie one behind the other in blocks of one size, whatever their own: blocks that are
+//! freed and made for ever leave no holes in the heap, so the memory used is what is charged. A
+//! batch is a row of whole and partial blocks, split off without copying. Beyond what is charged,
+//! the unused ends of the first and the last block are held.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -12,98 +12,84 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::ports::record_store::{RecordStore, StoreError};
 
-const LARGEST_SEGMENT: usize = 256 << 10;
-const SMALLEST_SEGMENT: usize = 16 << 10;
-/// A segment is at most this part of the byte limit.
-const SEGMENT_SHARE: u64 = 64;
-/// Payloads larger than this part of a segment are kept as they came.
-const LARGE_SHARE: usize = 16;
-
-/// Payloads in segments. See the module's documentation.
-#[derive(Debug)]
+/// Payloads in blocks. See the module's documentation.
+#[derive(Debug, Default)]
 pub struct MemoryStore {
-    segment_bytes: usize,
-    pieces: VecDeque<Bytes>,
-    /// Payloads behind all pieces, with room for more.
+    full: VecDeque<Bytes>,
+    /// The last block, with room for more.
     open: BytesMut,
 }
 
 impl MemoryStore {
-    /// Creates an empty store for a buffer limited to `max_bytes`.
+    /// Creates an empty store.
     #[must_use]
-    pub fn new(max_bytes: u64) -> Self {
-        let share = usize::try_from(max_bytes / SEGMENT_SHARE).unwrap_or(usize::MAX);
-        Self {
-            segment_bytes: share.clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT),
-            pieces: VecDeque::new(),
-            open: BytesMut::new(),
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    fn is_large(&self, payload: usize) -> bool {
-        payload > self.segment_bytes / LARGE_SHARE
-    }
-
-    fn has_room(&self, payload: usize) -> bool {
-        self.open.capacity() - self.open.len() >= payload
-    }
-
-    /// Ends the open piece; the segment's free room stays open.
-    fn seal(&mut self) {
-        if !self.open.is_empty() {
-            self.pieces.push_back(self.open.split().freeze());
-        }
+    fn free(&self) -> usize {
+        self.open.capacity() - self.open.len()
     }
 
     /// Splits the first `wanted` bytes, or as many as lie together, off the front.
     fn split_front(&mut self, wanted: u64) -> Option<Bytes> {
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-        let Some(front) = self.pieces.front_mut() else {
+        let Some(front) = self.full.front_mut() else {
             let length = wanted.min(self.open.len());
             return (length > 0).then(|| self.open.split_to(length).freeze());
         };
         if front.len() <= wanted {
-            return self.pieces.pop_front();
+            return self.full.pop_front();
         }
         Some(front.split_to(wanted))
+    }
+
+    /// Ends the open block and goes on in a fresh one.
+    fn open_next(&mut self, block: BytesMut) {
+        let ended = mem::replace(&mut self.open, block);
+        if !ended.is_empty() {
+            self.full.push_back(ended.freeze());
+        }
     }
 }
 
 impl RecordStore for MemoryStore {
-    fn room_wanted(&self, payload: usize) -> Option<usize> {
-        (!self.is_large(payload) && !self.has_room(payload)).then_some(self.segment_bytes)
+    /// The largest frame HTTP/2 peers take by default, so a block leaves as one frame.
+    const BLOCK_BYTES: usize = 16 << 10;
+
+    fn blocks_wanted(&self, payload: usize) -> usize {
+        payload.saturating_sub(self.free()).div_ceil(Self::BLOCK_BYTES)
     }
 
-    fn append(&mut self, payload: &Bytes, room: &mut Option<BytesMut>) -> Result<(), StoreError> {
-        if self.is_large(payload.len()) {
-            self.seal();
-            self.pieces.push_back(payload.clone());
-            return Ok(());
+    fn append(&mut self, payload: &[u8], room: &mut Vec<BytesMut>) -> Result<(), StoreError> {
+        if room.len() < self.blocks_wanted(payload.len()) {
+            return Err(StoreError { message: "no room was made for the record".to_owned() });
         }
-        if !self.has_room(payload.len())
-            && let Some(room) = room
-        {
-            self.seal();
-            mem::swap(&mut self.open, room);
+        let mut rest = payload;
+        loop {
+            let (fitting, more) = rest.split_at(rest.len().min(self.free()));
+            self.open.extend_from_slice(fitting);
+            rest = more;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            self.open_next(room.pop().unwrap_or_default());
         }
-        self.open.extend_from_slice(payload);
-        Ok(())
     }
 
     fn discard_front(&mut self, mut bytes: u64, rubbish: &mut Vec<Bytes>) {
         while bytes > 0 {
-            if let Some(front) = self.pieces.front_mut().filter(|front| front.len() as u64 > bytes)
-            {
-                front.advance(usize::try_from(bytes).unwrap_or(usize::MAX));
-                return;
-            }
-            let Some(piece) = self.pieces.pop_front() else {
+            let Some(front) = self.full.front_mut() else {
                 let length = usize::try_from(bytes).unwrap_or(usize::MAX);
                 self.open.advance(length.min(self.open.len()));
                 return;
             };
-            bytes -= piece.len() as u64;
-            rubbish.push(piece);
+            if front.len() as u64 > bytes {
+                front.advance(usize::try_from(bytes).unwrap_or(usize::MAX));
+                return;
+            }
+            bytes -= front.len() as u64;
+            rubbish.extend(self.full.pop_front());
         }
     }
 
@@ -128,7 +114,7 @@ impl RecordStore for MemoryStore {
             ahead.push(piece);
         }
         for piece in ahead.iter().chain(pieces).rev() {
-            self.pieces.push_front(piece.clone());
+            self.full.push_front(piece.clone());
         }
     }
 }

@@ -1,390 +1,170 @@
 use super::*;
 
-/// Smallest segments.
-const SMALL_STORE: u64 = 1;
-const SEGMENT: usize = SMALLEST_SEGMENT;
-const LARGEST_SMALL: usize = SEGMENT / LARGE_SHARE;
+const BLOCK: usize = MemoryStore::BLOCK_BYTES;
 
-fn store() -> MemoryStore {
-    MemoryStore::new(SMALL_STORE)
+/// `length` bytes that tell their place.
+fn payload(start: u8, length: usize) -> Vec<u8> {
+    (0..length).map(|n| start.wrapping_add(u8::try_from(n % 251).unwrap())).collect()
 }
 
-/// Appends as the buffer does: room first where the store wants some.
-fn append(store: &mut MemoryStore, payload: &Bytes) {
-    let mut room = store.room_wanted(payload.len()).map(BytesMut::with_capacity);
+fn append(store: &mut MemoryStore, payload: &[u8]) {
+    let mut room = vec![];
+    room.resize_with(store.blocks_wanted(payload.len()), || BytesMut::with_capacity(BLOCK));
     store.append(payload, &mut room).unwrap();
+    assert!(room.is_empty());
 }
 
-fn append_text(store: &mut MemoryStore, payloads: &[&'static str]) {
-    for payload in payloads {
-        append(store, &Bytes::from_static(payload.as_bytes()));
-    }
-}
-
-fn filled(length: usize, with: u8) -> Bytes {
-    Bytes::from(vec![with; length])
+fn store_of(payloads: &[&[u8]]) -> MemoryStore {
+    let mut store = MemoryStore::new();
+    payloads.iter().for_each(|payload| append(&mut store, payload));
+    store
 }
 
 fn take(store: &mut MemoryStore, bytes: usize) -> Vec<Bytes> {
-    let mut pieces = Vec::new();
+    let mut pieces = vec![];
     store.take_front(bytes as u64, &mut pieces).unwrap();
     pieces
 }
 
-fn text(pieces: &[Bytes]) -> String {
-    String::from_utf8(pieces.concat()).unwrap()
-}
-
 fn discard(store: &mut MemoryStore, bytes: usize) -> Vec<Bytes> {
-    let mut rubbish = Vec::new();
+    let mut rubbish = vec![];
     store.discard_front(bytes as u64, &mut rubbish);
     rubbish
 }
 
-mod appending {
-    use super::*;
+#[test]
+fn an_empty_store_wants_as_many_blocks_as_a_payload_fills() {
+    let store = MemoryStore::new();
 
-    #[test]
-    fn segments_grow_with_the_byte_limit_within_bounds() {
-        let sizes = [0, 2 << 20, 32 << 20, u64::MAX].map(|max_bytes| {
-            let store = MemoryStore::new(max_bytes);
-            store.room_wanted(1)
-        });
-
-        assert_eq!(sizes, [Some(16 << 10), Some(32 << 10), Some(256 << 10), Some(256 << 10)]);
-    }
-
-    #[test]
-    fn a_payload_that_fits_the_open_segment_needs_no_room() {
-        let mut store = store();
-        append_text(&mut store, &["one"]);
-
-        assert_eq!(store.room_wanted(LARGEST_SMALL), None);
-    }
-
-    #[test]
-    fn a_payload_with_no_bytes_needs_no_room_and_is_kept() {
-        let mut store = store();
-        assert_eq!(store.room_wanted(0), None);
-
-        append_text(&mut store, &["", "one", ""]);
-
-        assert_eq!(text(&take(&mut store, 3)), "one");
-    }
-
-    #[test]
-    fn small_payloads_across_records_are_one_contiguous_piece() {
-        let mut store = store();
-        append_text(&mut store, &["one ", "two ", "three"]);
-
-        let pieces = take(&mut store, 13);
-
-        assert_eq!(pieces, ["one two three"]);
-    }
-
-    #[test]
-    fn a_large_payload_is_kept_without_copying_it() {
-        let mut store = store();
-        let large = filled(LARGEST_SMALL + 1, b'l');
-        assert_eq!(store.room_wanted(large.len()), None);
-
-        append(&mut store, &large);
-
-        let pieces = take(&mut store, large.len());
-        assert_eq!(pieces[0].as_ptr(), large.as_ptr());
-    }
-
-    #[test]
-    fn a_payload_just_not_large_is_copied_so_that_it_pins_nothing() {
-        let mut store = store();
-        let small = filled(LARGEST_SMALL, b's');
-
-        append(&mut store, &small);
-
-        let pieces = take(&mut store, small.len());
-        assert_eq!(pieces[0], small);
-        assert_ne!(pieces[0].as_ptr(), small.as_ptr());
-        assert!(small.is_unique());
-    }
-
-    #[test]
-    fn small_payloads_around_a_large_one_keep_order_and_share_a_segment() {
-        let mut store = store();
-        let large = filled(LARGEST_SMALL + 1, b'l');
-        append_text(&mut store, &["before"]);
-
-        append(&mut store, &large);
-        assert_eq!(store.room_wanted(5), None);
-        append_text(&mut store, &["after"]);
-
-        let pieces = take(&mut store, 6 + large.len() + 5);
-        assert_eq!(pieces, [Bytes::from_static(b"before"), large, Bytes::from_static(b"after")]);
-        assert_eq!(pieces[0].as_ptr().wrapping_add(6), pieces[2].as_ptr());
-    }
-
-    #[test]
-    fn a_payload_never_lies_in_two_segments() {
-        let mut store = store();
-        let payload = filled(LARGEST_SMALL - 1, b's');
-        let fit = SEGMENT / payload.len();
-        for _ in 0..fit {
-            append(&mut store, &payload);
-        }
-        assert_eq!(store.room_wanted(payload.len()), Some(SEGMENT));
-
-        append(&mut store, &payload);
-
-        let lengths: Vec<_> =
-            take(&mut store, (fit + 1) * payload.len()).iter().map(Bytes::len).collect();
-        assert_eq!(lengths, [fit * payload.len(), payload.len()]);
-    }
+    assert_eq!(store.blocks_wanted(1), 1);
+    assert_eq!(store.blocks_wanted(BLOCK), 1);
+    assert_eq!(store.blocks_wanted(BLOCK + 1), 2);
 }
 
-mod memory {
-    use super::*;
+#[test]
+fn a_payload_that_fits_into_the_open_block_wants_none() {
+    let store = store_of(&[&[1; 100]]);
 
-    #[test]
-    fn at_most_a_sixteenth_of_a_segment_stays_unused_whatever_the_size() {
-        for length in (64..=SEGMENT).step_by(31) {
-            let mut store = store();
-            let payload = filled(length, b'p');
-            let mut segments = 0;
-            let payloads = 64 * SEGMENT / length;
-            for _ in 0..payloads {
-                segments += usize::from(store.room_wanted(length).is_some());
-                append(&mut store, &payload);
-            }
-
-            let used = payloads * length;
-            let sealed = segments.saturating_sub(1) * SEGMENT;
-            assert!(sealed - sealed / 16 <= used, "{length}: {sealed} bytes for {used}");
-        }
-    }
-
-    #[test]
-    fn the_open_segment_goes_with_its_last_piece_once_another_is_open() {
-        let mut store = store();
-        let payload = filled(LARGEST_SMALL, b's');
-        for _ in 0..=LARGE_SHARE {
-            append(&mut store, &payload);
-        }
-
-        let first = take(&mut store, SEGMENT / 2);
-        let second = take(&mut store, SEGMENT / 2);
-
-        assert!(!second[0].is_unique());
-        drop(first);
-        assert!(second[0].is_unique());
-    }
-
-    #[test]
-    fn what_is_discarded_is_handed_out_to_be_freed_elsewhere() {
-        let mut store = store();
-        let large = filled(LARGEST_SMALL + 1, b'l');
-        append_text(&mut store, &["one"]);
-        append(&mut store, &large);
-
-        let rubbish = discard(&mut store, 3 + large.len());
-
-        assert_eq!(rubbish, [Bytes::from_static(b"one"), large]);
-    }
-
-    #[test]
-    fn a_segment_that_is_used_up_is_handed_out_to_be_freed_elsewhere() {
-        let mut store = store();
-        let payload = filled(LARGEST_SMALL, b's');
-        for _ in 0..LARGE_SHARE {
-            append(&mut store, &payload);
-        }
-        let last = take(&mut store, SEGMENT);
-        let mut room = Some(BytesMut::with_capacity(SEGMENT));
-
-        store.append(&payload, &mut room).unwrap();
-
-        assert!(!last[0].is_unique());
-        assert_eq!(room.as_ref().map(BytesMut::capacity), Some(0));
-        drop(room);
-        assert!(last[0].is_unique());
-    }
-
-    #[test]
-    fn room_that_is_not_needed_any_more_is_left_to_the_caller() {
-        let mut store = store();
-        append_text(&mut store, &["one"]);
-        let mut room = Some(BytesMut::with_capacity(SEGMENT));
-
-        store.append(&Bytes::from_static(b"two"), &mut room).unwrap();
-
-        assert_eq!(room.map(|room| room.capacity()), Some(SEGMENT));
-        assert_eq!(take(&mut store, 6), ["onetwo"]);
-    }
+    assert_eq!(store.blocks_wanted(BLOCK - 100), 0);
+    assert_eq!(store.blocks_wanted(BLOCK - 99), 1);
 }
 
-mod taking {
-    use super::*;
+#[test]
+fn payloads_in_one_block_come_out_as_one_piece() {
+    let mut store = store_of(&[b"abc", b"de", b"f"]);
 
-    #[test]
-    fn taking_splits_a_piece_without_copying_it() {
-        let mut store = store();
-        append_text(&mut store, &["one", "two"]);
-
-        let (first, second) = (take(&mut store, 3), take(&mut store, 3));
-
-        assert_eq!((text(&first).as_str(), text(&second).as_str()), ("one", "two"));
-        assert_eq!(first[0].as_ptr().wrapping_add(3), second[0].as_ptr());
-    }
-
-    #[test]
-    fn the_segment_stays_open_behind_what_was_taken() {
-        let mut store = store();
-        append_text(&mut store, &["one"]);
-        let taken = take(&mut store, 3);
-
-        append_text(&mut store, &["two"]);
-
-        let later = take(&mut store, 3);
-        assert_eq!(text(&later), "two");
-        assert_eq!(taken[0].as_ptr().wrapping_add(3), later[0].as_ptr());
-    }
-
-    #[test]
-    fn no_bytes_are_no_pieces() {
-        let mut store = store();
-        append_text(&mut store, &["one"]);
-
-        assert!(take(&mut store, 0).is_empty());
-        assert_eq!(text(&take(&mut store, 3)), "one");
-    }
-
-    #[test]
-    fn more_bytes_than_there_are_is_an_error() {
-        let mut store = store();
-        append_text(&mut store, &["one"]);
-
-        let error = store.take_front(5, &mut Vec::new()).unwrap_err();
-
-        assert_eq!(error.message, "the store lacks 2 bytes of the records indexed");
-    }
+    assert_eq!(take(&mut store, 6), [&b"abcdef"[..]]);
 }
 
-mod discarding {
-    use super::*;
+#[test]
+fn a_payload_over_several_blocks_comes_out_as_it_went_in() {
+    let large = payload(7, 3 * BLOCK);
+    let mut store = store_of(&[b"small", &large]);
 
-    #[test]
-    fn discarding_stops_inside_the_open_segment() {
-        let mut store = store();
-        append_text(&mut store, &["one", "two"]);
+    let pieces = take(&mut store, 5 + large.len());
 
-        let rubbish = discard(&mut store, 3);
-
-        assert!(rubbish.is_empty());
-        assert_eq!(text(&take(&mut store, 3)), "two");
-    }
-
-    #[test]
-    fn discarding_stops_inside_a_sealed_piece() {
-        let mut store = store();
-        append_text(&mut store, &["one", "two"]);
-        let large = filled(LARGEST_SMALL + 1, b'l');
-        append(&mut store, &large);
-
-        let rubbish = discard(&mut store, 3);
-
-        assert!(rubbish.is_empty());
-        assert_eq!(take(&mut store, 3 + large.len()), [Bytes::from_static(b"two"), large]);
-    }
-
-    #[test]
-    fn discarding_crosses_pieces() {
-        let mut store = store();
-        append(&mut store, &filled(LARGEST_SMALL + 1, b'a'));
-        append_text(&mut store, &["one", "two"]);
-
-        discard(&mut store, LARGEST_SMALL + 1 + 3);
-
-        assert_eq!(text(&take(&mut store, 3)), "two");
-    }
-
-    #[test]
-    fn discarding_everything_leaves_an_empty_store() {
-        let mut store = store();
-        append_text(&mut store, &["one"]);
-
-        discard(&mut store, 3);
-        append_text(&mut store, &["two"]);
-
-        assert_eq!(text(&take(&mut store, 3)), "two");
-        assert!(store.take_front(1, &mut Vec::new()).is_err());
-    }
+    assert_eq!(pieces.len(), 4);
+    assert_eq!(pieces.concat(), [b"small", large.as_slice()].concat());
 }
 
-mod putting_back {
-    use super::*;
+#[test]
+fn a_part_can_be_taken_and_the_rest_after_it() {
+    let mut store = store_of(&[b"abc", b"defg"]);
 
-    #[test]
-    fn pieces_return_to_the_front_of_the_open_segment() {
-        let mut store = store();
-        append_text(&mut store, &["one ", "two"]);
-        let pieces = take(&mut store, 4);
+    assert_eq!(take(&mut store, 3), [&b"abc"[..]]);
+    append(&mut store, b"hi");
+    assert_eq!(take(&mut store, 6), [&b"defghi"[..]]);
+}
 
-        store.put_back(0, &pieces);
-        append_text(&mut store, &[" three"]);
+#[test]
+fn taking_copies_nothing() {
+    let mut store = store_of(&[&payload(0, BLOCK), b"x"]);
+    let lies_at = store.full.front().unwrap().as_ptr();
 
-        assert_eq!(text(&take(&mut store, 13)), "one two three");
+    assert_eq!(take(&mut store, BLOCK)[0].as_ptr(), lies_at);
+}
+
+#[test]
+fn more_than_there_is_cannot_be_taken() {
+    let mut store = store_of(&[b"abc"]);
+
+    let error = store.take_front(5, &mut vec![]).unwrap_err();
+
+    assert_eq!(error.message, "the store lacks 2 bytes of the records indexed");
+}
+
+#[test]
+fn a_record_without_its_room_is_refused_and_changes_nothing() {
+    let mut store = store_of(&[b"abc"]);
+
+    assert!(store.append(&[0; BLOCK], &mut vec![]).is_err());
+
+    assert_eq!(take(&mut store, 3), [&b"abc"[..]]);
+}
+
+#[test]
+fn what_is_discarded_is_gone_and_whole_blocks_are_handed_out_to_be_freed() {
+    let large = payload(3, 2 * BLOCK);
+    let mut store = store_of(&[&large, b"rest"]);
+
+    let rubbish = discard(&mut store, BLOCK + 10);
+
+    assert_eq!(rubbish.len(), 1);
+    assert_eq!(take(&mut store, BLOCK - 6).concat(), [&large[BLOCK + 10..], b"rest"].concat());
+}
+
+#[test]
+fn what_is_discarded_may_end_inside_the_open_block() {
+    let mut store = store_of(&[b"abcdef"]);
+
+    assert!(discard(&mut store, 2).is_empty());
+
+    assert_eq!(take(&mut store, 4), [&b"cdef"[..]]);
+}
+
+#[test]
+fn an_open_block_that_was_used_up_and_discarded_is_not_kept() {
+    let mut store = store_of(&[&[1; BLOCK]]);
+    discard(&mut store, BLOCK);
+
+    append(&mut store, b"next");
+
+    assert!(store.full.is_empty());
+    assert_eq!(take(&mut store, 4), [&b"next"[..]]);
+}
+
+#[test]
+fn pieces_put_back_at_the_front_come_out_first_again() {
+    let mut store = store_of(&[b"abc", b"def"]);
+    let taken = take(&mut store, 3);
+
+    store.put_back(0, &taken);
+
+    assert_eq!(take(&mut store, 6).concat(), b"abcdef");
+}
+
+#[test]
+fn pieces_put_back_in_the_middle_come_out_in_their_place() {
+    let large = payload(9, BLOCK + 5);
+    let mut store = store_of(&[b"ab", &large, b"yz"]);
+    let first = take(&mut store, 2);
+    let second = take(&mut store, large.len());
+    store.put_back(0, &first);
+
+    store.put_back(2, &second);
+
+    let all = take(&mut store, 4 + large.len()).concat();
+    assert_eq!(all, [b"ab", large.as_slice(), b"yz"].concat());
+}
+
+#[test]
+fn a_row_of_payloads_uses_no_more_blocks_than_their_bytes_fill() {
+    let mut store = MemoryStore::new();
+
+    for length in [700, 20_000, 1, 300_000, 5_000, 16_384] {
+        append(&mut store, &payload(1, length));
     }
 
-    #[test]
-    fn several_pieces_keep_their_order() {
-        let mut store = store();
-        let large = filled(LARGEST_SMALL + 1, b'l');
-        append_text(&mut store, &["one"]);
-        append(&mut store, &large);
-        append_text(&mut store, &["two"]);
-        let pieces = take(&mut store, 3 + large.len());
-
-        store.put_back(0, &pieces);
-
-        let all = take(&mut store, 6 + large.len());
-        assert_eq!(all, [Bytes::from_static(b"one"), large, Bytes::from_static(b"two")]);
-    }
-
-    #[test]
-    fn pieces_return_to_the_middle_of_a_piece() {
-        let mut store = store();
-        append_text(&mut store, &["one ", "two ", "three ", "four"]);
-        let (first, second) = (take(&mut store, 4), take(&mut store, 4));
-        store.put_back(0, &first);
-
-        store.put_back(4, &second);
-
-        assert_eq!(text(&take(&mut store, 18)), "one two three four");
-    }
-
-    #[test]
-    fn pieces_return_behind_part_of_a_piece() {
-        let mut store = store();
-        append_text(&mut store, &["one ", "two ", "three ", "four"]);
-        let first = take(&mut store, 8);
-        let second = take(&mut store, 6);
-        store.put_back(0, &first);
-        discard(&mut store, 4);
-
-        store.put_back(4, &second);
-
-        assert_eq!(text(&take(&mut store, 14)), "two three four");
-    }
-
-    #[test]
-    fn pieces_return_behind_all_others() {
-        let mut store = store();
-        append_text(&mut store, &["one ", "two "]);
-        let first = take(&mut store, 4);
-        let second = take(&mut store, 4);
-        store.put_back(0, &first);
-
-        store.put_back(4, &second);
-        append_text(&mut store, &["three"]);
-
-        assert_eq!(text(&take(&mut store, 13)), "one two three");
-    }
+    let bytes: usize = 700 + 20_000 + 1 + 300_000 + 5_000 + 16_384;
+    assert_eq!(store.full.len() + 1, bytes.div_ceil(BLOCK));
 }

@@ -7,7 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{
     CounterValueEncoder, DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue,
-    GaugeValueEncoder, NoLabelSet,
+    GaugeValueEncoder, MetricEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
@@ -76,9 +76,9 @@ impl Scrape<'_> {
     }
 
     fn receiver(&self) -> Vec<Family> {
-        let accepted = self.metrics.accepted();
-        let refused = self.metrics.refused();
-        let answered = self.metrics.answered().into_iter();
+        let accepted = self.metrics.accepted_spans();
+        let refused = self.metrics.refused_spans();
+        let answered = self.metrics.answered_requests().into_iter();
         vec![
             counter(
                 "tracebuffer_receiver_accepted_spans",
@@ -147,7 +147,7 @@ impl Scrape<'_> {
 
     fn exporter(&self) -> Vec<Family> {
         let ledger = &self.status.ledger;
-        let failed = self.metrics.send_failed().into_iter().map(|((code, permanent), n)| {
+        let failed = self.metrics.failed_sends().into_iter().map(|((code, permanent), n)| {
             let permanent = if permanent { "true" } else { "false" };
             (vec![("code", code), ("permanent", permanent)], n)
         });
@@ -238,17 +238,26 @@ fn seconds(time: SystemTime) -> Option<f64> {
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         for Family { name, help, kind, samples } in &self.0 {
-            let mut family = encoder.encode_descriptor(name, help, None, *kind)?;
+            let help = format!("{help}.");
+            let mut family = encoder.encode_descriptor(name, &help, None, *kind)?;
             for (labels, value) in samples {
-                let mut sample = family.encode_family(labels)?;
-                if matches!(kind, MetricType::Counter) {
-                    sample.encode_counter::<NoLabelSet, _, f64>(value, None)?;
+                if labels.is_empty() {
+                    value.encode(&mut family, *kind)?;
                 } else {
-                    sample.encode_gauge(value)?;
+                    value.encode(&mut family.encode_family(labels)?, *kind)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+impl Value {
+    fn encode(&self, encoder: &mut MetricEncoder, kind: MetricType) -> Result<(), fmt::Error> {
+        match kind {
+            MetricType::Counter => encoder.encode_counter::<NoLabelSet, _, f64>(self, None),
+            _ => encoder.encode_gauge(self),
+        }
     }
 }
 

@@ -65,12 +65,12 @@ impl Metrics {
     }
 
     /// Returns accepted spans by transport.
-    pub(super) fn accepted(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub(super) fn accepted_spans(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.by_transport().map(|(name, counters)| (name, load(&counters.accepted)))
     }
 
     /// Returns refused spans by transport and reason.
-    pub(super) fn refused(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+    pub(super) fn refused_spans(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         self.by_transport().flat_map(|(transport, counters)| {
             let reasons = REFUSALS.into_iter().zip(&counters.refused);
             reasons.map(move |((_, reason), count)| (transport, reason, load(count)))
@@ -78,7 +78,7 @@ impl Metrics {
     }
 
     /// Returns answered requests by transport and code; codes with the same name are one.
-    pub(super) fn answered(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+    pub(super) fn answered_requests(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         let mut requests = BTreeMap::new();
         for ((transport, name), counters) in TRANSPORTS.into_iter().zip(&self.transports) {
             for (answer, count) in Answer::ALL.into_iter().zip(&counters.answered) {
@@ -96,7 +96,7 @@ impl Metrics {
     }
 
     /// Returns failed sends by code, and whether the code is permanent.
-    pub(super) fn send_failed(&self) -> BTreeMap<(&'static str, bool), u64> {
+    pub(super) fn failed_sends(&self) -> BTreeMap<(&'static str, bool), u64> {
         self.send_failed.lock().clone()
     }
 
@@ -173,18 +173,18 @@ mod tests {
     fn accepted_spans_count_for_their_transport_only() {
         let metrics = Metrics::new();
 
-        Monitor::accepted(&metrics, Transport::Http, 3);
+        metrics.accepted(Transport::Http, 3);
 
-        assert_eq!(metrics.accepted().collect::<Vec<_>>(), [("grpc", 0), ("http", 3)]);
+        assert_eq!(metrics.accepted_spans().collect::<Vec<_>>(), [("grpc", 0), ("http", 3)]);
     }
 
     #[test]
     fn refused_spans_count_for_their_reason_only() {
         let metrics = Metrics::new();
 
-        Monitor::refused(&metrics, Transport::Grpc, RefusalReason::Full, 5);
+        metrics.refused(Transport::Grpc, RefusalReason::Full, 5);
 
-        let refused: Vec<_> = metrics.refused().filter(|(.., count)| *count > 0).collect();
+        let refused: Vec<_> = metrics.refused_spans().filter(|(.., count)| *count > 0).collect();
         assert_eq!(refused, [("grpc", "full", 5)]);
     }
 
@@ -192,11 +192,11 @@ mod tests {
     fn answers_with_the_same_grpc_code_are_counted_together() {
         let metrics = Metrics::new();
 
-        Monitor::answered(&metrics, Transport::Grpc, Answer::NotFound);
-        Monitor::answered(&metrics, Transport::Grpc, Answer::MethodNotAllowed);
-        Monitor::answered(&metrics, Transport::Http, Answer::NotFound);
+        metrics.answered(Transport::Grpc, Answer::NotFound);
+        metrics.answered(Transport::Grpc, Answer::MethodNotAllowed);
+        metrics.answered(Transport::Http, Answer::NotFound);
 
-        let answered = metrics.answered();
+        let answered = metrics.answered_requests();
         assert_eq!(answered.get(&("grpc", "UNIMPLEMENTED")), Some(&2));
         assert_eq!(answered.get(&("http", "404")), Some(&1));
         assert_eq!(answered.get(&("http", "405")), Some(&0));
@@ -211,13 +211,13 @@ mod tests {
             retry_after: None,
             message: "refused".into(),
         };
-        Monitor::send_failed(&metrics, &failure, Duration::ZERO);
-        Monitor::send_failed(&metrics, &failure, Duration::ZERO);
+        metrics.send_failed(&failure, Duration::ZERO);
+        metrics.send_failed(&failure, Duration::ZERO);
         assert_eq!(metrics.news().failures_in_a_row, 2);
 
         metrics.delivered(Duration::ZERO);
 
         assert_eq!(metrics.news().failures_in_a_row, 0);
-        assert_eq!(Metrics::send_failed(&metrics).get(&("CONNECT", false)), Some(&2));
+        assert_eq!(metrics.failed_sends().get(&("CONNECT", false)), Some(&2));
     }
 }

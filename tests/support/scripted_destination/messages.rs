@@ -46,7 +46,15 @@ pub(crate) struct Received {
 /// The body of an answer.
 pub(crate) struct ReplyBody {
     frames: VecDeque<Frame<Bytes>>,
-    broken: bool,
+    ending: Ending,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Clean,
+    /// Breaks off once what came before was flushed.
+    Breaking,
+    Broken,
 }
 
 /// Reads a request to its end and decodes it.
@@ -160,7 +168,8 @@ impl From<Reply> for Response<ReplyBody> {
         if !reply.trailers.is_empty() {
             frames.push_back(Frame::trailers(header_map(reply.trailers)));
         }
-        let mut response = Self::new(ReplyBody { frames, broken: reply.broken });
+        let ending = if reply.broken { Ending::Breaking } else { Ending::Clean };
+        let mut response = Self::new(ReplyBody { frames, ending });
         if reply.status != 0 {
             *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
         }
@@ -182,16 +191,21 @@ impl Body for ReplyBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match self.frames.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None if self.broken => Poll::Ready(Some(Err(io::Error::other("scripted")))),
-            None => Poll::Ready(None),
+        match (self.frames.pop_front(), self.ending) {
+            (Some(frame), _) => Poll::Ready(Some(Ok(frame))),
+            (None, Ending::Clean) => Poll::Ready(None),
+            (None, Ending::Breaking) => {
+                self.ending = Ending::Broken;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            (None, Ending::Broken) => Poll::Ready(Some(Err(io::Error::other("scripted")))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_empty() && !self.broken
+        self.frames.is_empty() && self.ending == Ending::Clean
     }
 }

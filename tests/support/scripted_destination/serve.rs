@@ -135,13 +135,14 @@ async fn respond(
     let received = receive(request, connection).await?;
     let grpc = is_grpc(&received.headers);
     let spans = received.spans.clone();
-    shared.update(|state| state.requests.push(received));
+    shared.update(|state| state.requests.push(received.clone()));
     loop {
         answer = match answer {
             Answer::Delay(time, then) => {
                 tokio::time::sleep(time).await;
                 *then
             }
+            Answer::If(such, then, otherwise) => *(if such(&received) { then } else { otherwise }),
             Answer::GoAway(then) => {
                 handle.go_away.notify_one();
                 *then

@@ -149,4 +149,16 @@ mod tests {
     }
 
     const STEP: usize = 64 << 10;
+
+    impl ReadBudget {
+        /// Bytes of the shared megabyte that are taken.
+        pub(in crate::adapters::messaging) fn shared_bytes_taken(&self) -> usize {
+            SHARED_BYTES - self.shared.available_permits() * UNIT_BYTES
+        }
+
+        /// Whether a large request is being read.
+        pub(in crate::adapters::messaging) fn large_is_taken(&self) -> bool {
+            self.large.available_permits() == 0
+        }
+    }
 }

@@ -47,11 +47,12 @@ impl Encoding {
         }
     }
 
-    /// Copies of the message the decompressor itself may hold: zstd's window.
-    pub(super) const fn extra_copies(self) -> usize {
+    /// What the decompressor takes: copies of the message (zstd's window), and bytes beside.
+    pub(super) const fn memory(self) -> (usize, usize) {
         match self {
-            Self::Identity | Self::Gzip => 0,
-            Self::Zstd => 1,
+            Self::Identity => (0, 0),
+            Self::Gzip => (0, 48 << 10),
+            Self::Zstd => (1, 128 << 10),
         }
     }
 }
@@ -106,8 +107,13 @@ impl Inflate {
         if *state == State::BetweenMembers {
             return Ok(());
         }
-        Err(Refused::malformed("the compressed body ended before it was complete"))
+        Err(incomplete())
     }
+}
+
+/// A compressed body without its end, or without anything.
+pub(super) fn incomplete() -> Refused {
+    Refused::malformed("the compressed body ended before it was complete")
 }
 
 fn broken(error: impl Into<io::Error>) -> Refused {

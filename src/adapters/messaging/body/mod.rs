@@ -7,7 +7,7 @@ mod inflate;
 use std::fmt::Display;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body;
 
 use super::refused::Refused;
@@ -21,9 +21,8 @@ pub(super) use inflate::Encoding;
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Memory for messages of unknown length is taken in steps of at least this.
 const STEP_BYTES: usize = 64 << 10;
-/// A message that came in one piece is copied out of the connection's buffer from this size on:
-/// kept as it is, it would pin more memory than it is charged.
-const PINNING_BYTES: usize = 4 << 10;
+/// How much traces usually shrink when compressed, rounded up.
+const USUAL_RATIO: usize = 8;
 /// `Compressed-Flag` and `Message-Length` of the gRPC wire format.
 const GRPC_PREFIX_BYTES: usize = 5;
 
@@ -101,6 +100,8 @@ impl BodyReader {
         .await
     }
 
+    /// The usual small message is read in place; the rest is boxed, to keep the future of every
+    /// open request small.
     async fn read<B>(
         &self,
         mut chunks: Chunks<B>,
@@ -110,18 +111,18 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        if plan.encoding != Encoding::Identity {
-            return self.read_compressed(chunks, plan).await;
-        }
         if let Some(length) = length.filter(|length| *length > self.max_bytes) {
             return Err(self.too_large(length));
+        }
+        if plan.encoding != Encoding::Identity {
+            return Box::pin(self.read_compressed(chunks, plan)).await;
         }
         let first = chunks.next().await?.unwrap_or_default();
         if length == Some(first.len()) {
             chunks.end().await?;
-            return Ok(Message { bytes: unpinned(first), _permit: None });
+            return Ok(Message { bytes: first, _permit: None });
         }
-        self.read_identity(chunks, first, length, plan).await
+        Box::pin(self.read_identity(chunks, first, length, plan)).await
     }
 
     async fn read_identity<B>(
@@ -134,7 +135,7 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let mut buffer = Growing::new(self, plan.copies);
+        let mut buffer = Growing::new(self, plan);
         buffer.make_room(length.unwrap_or(first.len())).await?;
         buffer.bytes.extend_from_slice(&first);
         while let Some(chunk) = chunks.next().await? {
@@ -152,11 +153,22 @@ impl BodyReader {
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let copies = plan.copies + plan.encoding.extra_copies();
-        let mut buffer = Growing::new(self, copies);
-        buffer.make_room(1).await?;
-        let mut inflate = Inflate::new(plan.encoding)?;
+        let mut buffer = Growing::new(self, plan);
+        let mut inflate = None;
+        let mut compressed = 0;
         while let Some(chunk) = chunks.next().await? {
+            // Bounds the work too: a row of empty members goes on for ever and comes to nothing.
+            compressed += chunk.len();
+            if compressed > self.max_bytes {
+                return Err(self.too_large(compressed));
+            }
+            let inflate = match &mut inflate {
+                Some(inflate) => inflate,
+                none => {
+                    buffer.make_room(self.usual_size(chunk.len())).await?;
+                    none.insert(Inflate::new(plan.encoding)?)
+                }
+            };
             let mut input = chunk.as_ref();
             loop {
                 let consumed = inflate.step(input, &mut buffer.bytes)?;
@@ -167,14 +179,19 @@ impl BodyReader {
                 buffer.make_room(1).await?;
             }
         }
-        inflate.finish()?;
+        inflate.map_or_else(|| Err(inflate::incomplete()), |inflate| inflate.finish())?;
         buffer.finish()
+    }
+
+    /// What so many compressed bytes usually come to, at most a step.
+    fn usual_size(&self, compressed: usize) -> usize {
+        (compressed * USUAL_RATIO).clamp(2, STEP_BYTES).min(self.max_bytes)
     }
 
     fn too_large(&self, found: usize) -> Refused {
         Refused::too_large(format!(
-            "the request has {found} bytes, the limit is {} (after decompression): send smaller \
-             batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
+            "the request has {found} bytes, the limit is {} (before and after decompression): send \
+             smaller batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
             self.max_bytes
         ))
     }
@@ -186,11 +203,15 @@ struct Growing<'a> {
     bytes: Vec<u8>,
     permit: Option<Permit>,
     copies: usize,
+    /// What the decompressor needs beside the message.
+    extra: usize,
 }
 
 impl<'a> Growing<'a> {
-    fn new(reader: &'a BodyReader, copies: usize) -> Self {
-        Self { reader, bytes: Vec::new(), permit: None, copies }
+    fn new(reader: &'a BodyReader, plan: Plan) -> Self {
+        let (window_copies, extra) = plan.encoding.memory();
+        let copies = plan.copies + window_copies;
+        Self { reader, bytes: Vec::new(), permit: None, copies, extra }
     }
 
     fn has_room(&self) -> bool {
@@ -217,7 +238,7 @@ impl<'a> Growing<'a> {
     }
 
     async fn charge(&mut self, capacity: usize) -> Result<(), Refused> {
-        let bytes = capacity.saturating_mul(self.copies);
+        let bytes = capacity.saturating_mul(self.copies) + self.extra;
         let budget = &self.reader.budget;
         match &mut self.permit {
             None => self.permit = Some(budget.admit(bytes).await?),
@@ -226,11 +247,10 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Message, Refused> {
+    fn finish(self) -> Result<Message, Refused> {
         if self.bytes.len() > self.reader.max_bytes {
             return Err(self.reader.too_large(self.bytes.len()));
         }
-        self.bytes.shrink_to_fit();
         Ok(Message { bytes: self.bytes.into(), _permit: self.permit })
     }
 }
@@ -242,11 +262,9 @@ async fn in_time<T>(read: impl Future<Output = Result<T, Refused>>) -> Result<T,
     })
 }
 
-/// Returns `bytes` without a larger buffer behind it, where that matters.
-fn unpinned(bytes: Bytes) -> Bytes {
-    if bytes.len() < PINNING_BYTES { bytes } else { BytesMut::from(bytes.as_ref()).freeze() }
-}
-
 #[cfg(test)]
 #[path = "../body_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod framing_tests;

@@ -79,16 +79,12 @@ impl Body {
 
 /// Reads the `ExportTraceServiceResponse` of a success; `None` when that is not what it is.
 pub(super) fn delivered(message: &[u8]) -> Option<Delivered> {
-    ExportTraceServiceResponse::decode(message).ok().map(of_response)
-}
-
-/// Turns the response to a success into what the domain calls it.
-pub(super) fn of_response(response: ExportTraceServiceResponse) -> Delivered {
+    let response = ExportTraceServiceResponse::decode(message).ok()?;
     let partial = response.partial_success.unwrap_or_default();
-    Delivered {
+    Some(Delivered {
         rejected_spans: u64::try_from(partial.rejected_spans).unwrap_or(0),
         message: printable(&partial.error_message),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -132,7 +128,7 @@ mod tests {
     fn no_more_of_a_body_is_kept_than_the_bound() {
         let mut body = Body::default();
 
-        body.extend(&[1; MAX_BODY_BYTES]);
+        body.extend(&vec![1; MAX_BODY_BYTES]);
         assert!(!body.too_long);
         body.extend(&[1]);
 

@@ -15,6 +15,9 @@ use http_body::{Body, Frame, SizeHint};
 /// hands the pieces to the kernel in vectored writes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rope {
+    /// What comes before all pieces; kept apart so that there is room for it at no cost.
+    head: Bytes,
+    /// None of them empty.
     pieces: VecDeque<Bytes>,
     remaining: usize,
 }
@@ -24,12 +27,12 @@ pub(super) struct Rope {
 pub(super) struct RopeBody(Option<Rope>);
 
 impl Rope {
-    pub(super) fn push_front(&mut self, piece: Bytes) {
-        self.remaining += piece.len();
-        self.pieces.push_front(piece);
+    /// Puts `head` before everything else, once.
+    pub(super) fn with_head(self, head: Bytes) -> Self {
+        Self { remaining: self.remaining + head.len(), head, ..self }
     }
 
-    pub(super) fn push_back(&mut self, piece: Bytes) {
+    pub(super) fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() {
             self.remaining += piece.len();
             self.pieces.push_back(piece);
@@ -37,15 +40,15 @@ impl Rope {
     }
 
     pub(super) fn pieces(&self) -> impl Iterator<Item = &Bytes> {
-        self.pieces.iter()
+        std::iter::once(&self.head).filter(|head| !head.is_empty()).chain(&self.pieces)
     }
 }
 
 impl From<Vec<Bytes>> for Rope {
-    fn from(chunks: Vec<Bytes>) -> Self {
-        let mut rope = Self::default();
-        chunks.into_iter().for_each(|chunk| rope.push_back(chunk));
-        rope
+    fn from(mut pieces: Vec<Bytes>) -> Self {
+        pieces.retain(|piece| !piece.is_empty());
+        let remaining = pieces.iter().map(Bytes::len).sum();
+        Self { head: Bytes::new(), pieces: pieces.into(), remaining }
     }
 }
 
@@ -55,11 +58,11 @@ impl Buf for Rope {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.pieces.front().map_or(&[], |piece| piece)
+        self.pieces().next().map_or(&[], |piece| piece)
     }
 
     fn chunks_vectored<'a>(&'a self, dst: &mut [IoSlice<'a>]) -> usize {
-        let filled = dst.iter_mut().zip(&self.pieces).map(|(slot, piece)| {
+        let filled = dst.iter_mut().zip(self.pieces()).map(|(slot, piece)| {
             *slot = IoSlice::new(piece);
         });
         filled.count()
@@ -68,6 +71,9 @@ impl Buf for Rope {
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.remaining, "cannot advance past the end");
         self.remaining -= count;
+        let of_head = count.min(self.head.len());
+        self.head.advance(of_head);
+        count -= of_head;
         while let Some(front) = self.pieces.front_mut() {
             if count < front.len() {
                 front.advance(count);
@@ -117,11 +123,15 @@ mod tests {
 
     #[test]
     fn a_rope_reads_as_its_pieces_one_after_another() {
-        let mut rope = rope(&["ab", "", "cde"]);
-        rope.push_front(Bytes::from_static(b">"));
+        let mut rope = rope(&["ab", "", "cde"]).with_head(Bytes::from_static(b"> "));
+        rope.push(Bytes::new());
+        rope.push(Bytes::from_static(b"f"));
 
-        assert_eq!(rope.remaining(), 6);
-        assert_eq!(rope.copy_to_bytes(6), ">abcde");
+        assert_eq!(rope.remaining(), 8);
+        assert_eq!(rope.chunk(), b"> ");
+        assert_eq!(rope.copy_to_bytes(3), "> a");
+        assert_eq!(rope.chunk(), b"b");
+        assert_eq!(rope.copy_to_bytes(5), "bcdef");
     }
 
     #[test]
@@ -138,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_vectored_write_sees_all_pieces_that_fit() {
-        let rope = rope(&["abc", "de", "f"]);
+        let rope = rope(&["de", "f"]).with_head(Bytes::from_static(b"abc"));
         let mut slices = [IoSlice::new(&[]); 2];
 
         assert_eq!(rope.chunks_vectored(&mut slices), 2);

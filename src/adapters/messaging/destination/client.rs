@@ -105,7 +105,8 @@ impl Client {
         lease: Lease<'a>,
         headers: HeaderMap,
         body: Rope,
-        (deadline, rest): (Deadline, Rest),
+        deadline: Deadline,
+        rest: Rest,
     ) -> Result<Answer, Failure> {
         let request = Outgoing { target: Arc::clone(&self.target), headers, body };
         Ok(read(self.transport.exchange(lease, request, deadline).await?, rest).await)
@@ -113,7 +114,7 @@ impl Client {
 
     /// The failure of an answer that broke off.
     pub(super) fn broken(&self, answer: &Answer) -> Option<Failure> {
-        answer.body.broken.as_ref().map(|error| self.transport.unanswered(error))
+        answer.body.broken.as_ref().map(|error| self.transport.unanswered(error, true))
     }
 }
 
@@ -128,4 +129,26 @@ fn authority(endpoint: &Endpoint) -> String {
     let full = endpoint.authority();
     let own_port = if endpoint.tls { ":443" } else { ":80" };
     full.strip_suffix(own_port).map_or_else(|| full.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_left_out_only_where_it_is_the_schemes_own() {
+        let cases = [
+            (true, 443, "traces.example"),
+            (true, 80, "traces.example:80"),
+            (false, 80, "traces.example"),
+            (false, 443, "traces.example:443"),
+            (false, 4317, "traces.example:4317"),
+        ];
+        for (tls, port, expected) in cases {
+            let host = "traces.example".to_owned();
+            let endpoint = Endpoint { tls, host, port, path: String::new() };
+
+            assert_eq!(authority(&endpoint), expected);
+        }
+    }
 }

@@ -61,7 +61,7 @@ async fn feed(encoder: &mut impl Write, body: &Rope) -> io::Result<()> {
 
 impl Blocks {
     fn into_rope(mut self) -> Rope {
-        self.full.push_back(self.open.freeze());
+        self.full.push(self.open.freeze());
         self.full
     }
 }
@@ -76,7 +76,7 @@ impl Write for Blocks {
         self.open.put_slice(taken);
         if self.open.len() == self.open.capacity() {
             let block: Bytes = std::mem::take(&mut self.open).freeze();
-            self.full.push_back(block);
+            self.full.push(block);
         }
         Ok(taken.len())
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +21,15 @@ use crate::domain::delivery::Failure;
 /// ALPN names (RFC 7301 and RFC 9113).
 const H2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Later than anybody waits; more would not fit the clock.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+
+/// Finds within a minute that the other end of an idle connection is gone.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(30))
+    .with_interval(Duration::from_secs(10))
+    .with_retries(3);
 
 /// Opens connections to one endpoint.
 #[derive(Debug)]
@@ -50,7 +60,7 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn after(given: Duration) -> Self {
-        Self { at: Instant::now() + given, given }
+        Self { at: Instant::now() + given.min(FOR_EVER), given }
     }
 
     pub(super) fn left(&self) -> Duration {
@@ -126,12 +136,12 @@ impl Connector {
             let share = deadline.left() / waiting;
             let error = match timeout_at(Instant::now() + share, TcpStream::connect(address)).await
             {
-                Ok(Ok(stream)) => match stream.set_nodelay(true) {
-                    Ok(()) => return Ok(stream),
+                Ok(Ok(stream)) => match prepared(stream) {
+                    Ok(stream) => return Ok(stream),
                     Err(error) => error.to_string(),
                 },
                 Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {share:.1?}"),
+                Err(_) => format!("no answer within {share:.0?}"),
             };
             tried.push(format!("{address}: {error}"));
         }
@@ -162,16 +172,41 @@ impl Connector {
         Ok(Connected { stream: Box::new(stream), http2 })
     }
 
+    /// What may be wrong where the peer has never said anything that makes sense.
+    pub(super) const fn suspicion(&self) -> &'static str {
+        match (self.protocol, self.endpoint.tls) {
+            (Protocol::Grpc, true) => "; is this its OTLP/gRPC port?",
+            (Protocol::Grpc, false) => {
+                "; is this its OTLP/gRPC port, or does its address begin with https://?"
+            }
+            (Protocol::Http, true) => "; is this its OTLP/HTTP port?",
+            (Protocol::Http, false) => {
+                "; is this its OTLP/HTTP port, or does its address begin with https://?"
+            }
+        }
+    }
+
     /// A failure of `step`, which names the endpoint.
     pub(super) fn failed(&self, step: Step, reason: &str) -> Failure {
         let doing = match step {
             Step::Dns => "cannot look up",
             Step::Connect => "cannot connect to",
             Step::Tls => "no TLS connection to",
-            Step::File | Step::Reset | Step::Answer => "no answer from",
+            Step::File | Step::Reset | Step::Answer | Step::Console => "no answer from",
         };
         unavailable(step, format!("{doing} {}: {reason}", self.endpoint.authority()))
     }
+}
+
+/// Sets what the kernel should know of every connection.
+fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    // Between batches, firewalls forget silent connections, without a word to either end.
+    SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+    // A closed connection has nothing left to say. Otherwise the kernel would hold, and charge to
+    // this container, megabytes that a peer which no longer reads was to be sent.
+    stream.set_zero_linger()?;
+    Ok(stream)
 }
 
 /// Says what went wrong in a handshake, and what to do where that is known.
@@ -194,4 +229,106 @@ fn handshake_error(error: &io::Error) -> String {
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     let inner: &(dyn Error + Send + Sync) = error.get_ref()?;
     inner.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+    use tokio::time::timeout;
+
+    use super::super::config::Compression;
+    use super::super::headers::Headers;
+    use super::*;
+
+    fn connector() -> Connector {
+        Connector::new(&DestinationSettings {
+            endpoint: Endpoint {
+                tls: false,
+                host: "traces.example".to_owned(),
+                port: 4317,
+                path: String::new(),
+            },
+            protocol: Protocol::Grpc,
+            compression: Compression::None,
+            headers: Headers::default(),
+            headers_file: None,
+            ca_file: None,
+            client_certificate_file: None,
+            client_key_file: None,
+            timeout: Duration::from_secs(1),
+        })
+    }
+
+    async fn listener() -> (SocketAddr, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        (listener.local_addr().unwrap(), listener)
+    }
+
+    async fn refusing() -> SocketAddr {
+        listener().await.0
+    }
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_refuses() {
+        let (open, _listener) = listener().await;
+        let deadline = Deadline::after(Duration::from_secs(1));
+
+        let stream = connector().dial(vec![refusing().await, open], deadline).await.unwrap();
+
+        assert_eq!(stream.peer_addr().unwrap(), open);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_told_not_to_delay_linger_or_trust_silence() {
+        let (open, _listener) = listener().await;
+        let deadline = Deadline::after(Duration::from_secs(1));
+
+        let stream = connector().dial(vec![open], deadline).await.unwrap();
+
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        // A queue of waiting connections that is full: the kernel drops further ones.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = socket.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(50), TcpStream::connect(silent)).await
+        {
+            waiting.push(stream.unwrap());
+        }
+        let (open, _listener) = listener().await;
+
+        let deadline = Deadline::after(Duration::from_millis(600));
+        let stream = connector().dial(vec![silent, open], deadline).await.unwrap();
+
+        assert_eq!(stream.peer_addr().unwrap(), open);
+        assert!(deadline.left() > Duration::from_millis(100), "{:?}", deadline.left());
+    }
+
+    #[tokio::test]
+    async fn every_address_that_failed_is_named() {
+        let addresses = vec![refusing().await, refusing().await];
+        let deadline = Deadline::after(Duration::from_secs(1));
+
+        let failure = connector().dial(addresses.clone(), deadline).await.unwrap_err();
+
+        assert_eq!(failure.code, "CONNECT");
+        for part in [addresses[0].to_string(), addresses[1].to_string(), "traces.example".into()] {
+            assert!(failure.message.contains(&part), "{}", failure.message);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_without_addresses_is_a_failure_of_dns() {
+        let deadline = Deadline::after(Duration::from_secs(1));
+
+        assert_eq!(connector().dial(Vec::new(), deadline).await.unwrap_err().code, "DNS");
+    }
 }

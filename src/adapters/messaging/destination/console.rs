@@ -1,6 +1,7 @@
 //! Prints batches, one line each: the destination of those who have none yet.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Buf;
@@ -11,8 +12,8 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use super::body::Rope;
-use super::failure::printable;
-use crate::domain::delivery::{Delivered, Failure, FailureKind};
+use super::failure::{Step, printable, unavailable};
+use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
 /// Most services in a line, and most span names of each.
@@ -28,7 +29,7 @@ const NAMELESS: &str = "unknown_service";
 /// the first services: `12:03:04.123Z  3 spans  1.2 KiB  checkout: GET /cart, SELECT items`.
 #[derive(Debug)]
 pub struct ConsoleDestination<W> {
-    output: Mutex<W>,
+    output: Arc<Mutex<W>>,
 }
 
 /// The first span names of one service.
@@ -40,28 +41,31 @@ struct Service {
 
 impl<W: Write + Send + 'static> ConsoleDestination<W> {
     /// Prints to `output`.
-    pub const fn new(output: W) -> Self {
-        Self { output: Mutex::new(output) }
+    pub fn new(output: W) -> Self {
+        Self { output: Arc::new(Mutex::new(output)) }
     }
 
-    fn print(&self, line: &str) -> std::io::Result<()> {
-        let mut output = self.output.lock();
-        output.write_all(line.as_bytes())?;
-        output.flush()
+    /// Prints on a thread of its own: a terminal that is held, or a pipe nobody reads, must not stop
+    /// the receiver.
+    async fn print(&self, line: String) -> io::Result<()> {
+        let output = Arc::clone(&self.output);
+        let print = move || {
+            let mut output = output.lock();
+            output.write_all(line.as_bytes())?;
+            output.flush()
+        };
+        tokio::task::spawn_blocking(print).await?
     }
 }
 
 impl<W: Write + Send + 'static> Destination for ConsoleDestination<W> {
     async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        match self.print(&line(since_epoch, request)) {
+        match self.print(line(since_epoch, request)).await {
             Ok(()) => Ok(Delivered::default()),
-            Err(error) => Err(Failure {
-                kind: FailureKind::Unavailable,
-                code: "CONSOLE",
-                retry_after: None,
-                message: format!("cannot print to the console: {error}").into(),
-            }),
+            Err(error) => {
+                Err(unavailable(Step::Console, format!("cannot print to the console: {error}")))
+            }
         }
     }
 }

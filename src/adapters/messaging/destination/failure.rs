@@ -24,6 +24,8 @@ pub(super) enum Step {
     Reset,
     /// An answer that makes no sense.
     Answer,
+    /// Printing.
+    Console,
 }
 
 impl Step {
@@ -35,6 +37,7 @@ impl Step {
             Self::Tls => "TLS",
             Self::Reset => "RESET",
             Self::Answer => "ANSWER",
+            Self::Console => "CONSOLE",
         }
     }
 }

@@ -47,7 +47,7 @@ impl GrpcDestination {
         let message = self.client.compressed(Rope::from(request.chunks)).await?;
         let body = framed(message, encoding.is_some())?;
         add_protocol_headers(&mut headers, encoding, deadline);
-        let answer = self.client.exchange(lease, headers, body, (deadline, Rest::Skip)).await?;
+        let answer = self.client.exchange(lease, headers, body, deadline, Rest::Skip).await?;
         let broken = self.client.broken(&answer);
         outcome(answer, broken, &self.client.peer)
     }
@@ -64,14 +64,13 @@ impl Destination for GrpcDestination {
 }
 
 /// Puts the prefix of a gRPC message before it.
-fn framed(mut message: Rope, compressed: bool) -> Result<Rope, Failure> {
+fn framed(message: Rope, compressed: bool) -> Result<Rope, Failure> {
     let length = u32::try_from(message.remaining())
         .map_err(|_| unavailable(Step::Reset, "a gRPC message cannot have 4 GiB or more"))?;
     let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);
     prefix.put_u8(u8::from(compressed));
     prefix.put_u32(length);
-    message.push_front(prefix.freeze());
-    Ok(message)
+    Ok(message.with_head(prefix.freeze()))
 }
 
 fn add_protocol_headers(

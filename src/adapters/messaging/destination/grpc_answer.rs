@@ -1,17 +1,14 @@
 //! What an answer in gRPC means.
 
-use std::time::Duration;
-
 use http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode;
 use prost::Message;
 use tonic::metadata::MetadataMap;
-use tonic_types::RpcStatusExt;
-use tonic_types::pb;
+use tonic_types::{RetryInfo, RpcStatusExt, pb};
 
 use super::answer::{Answer, Body, delivered};
 use super::failure::{Step, printable, unavailable};
-use crate::domain::delivery::{Delivered, Failure, of_grpc_code};
+use crate::domain::delivery::{Delivered, Failure, of_grpc_code, of_http_status};
 
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
@@ -67,7 +64,7 @@ fn refused(code: i32, trailers: HeaderMap, peer: &str) -> Failure {
     Failure {
         kind,
         code: name,
-        retry_after: retry_info.flatten(),
+        retry_after: retry_info.and_then(|info| info.retry_delay),
         message: format!("{peer} answered {name}{colon}{said}{}", remedy(code)).into(),
     }
 }
@@ -80,12 +77,11 @@ const fn remedy(code: i32) -> &'static str {
     }
 }
 
-/// Returns the delay in a `RetryInfo`, if there is one at all.
-fn retry_info(trailers: HeaderMap) -> Option<Option<Duration>> {
+fn retry_info(trailers: HeaderMap) -> Option<RetryInfo> {
     let metadata = MetadataMap::from_headers(trailers);
     let details = metadata.get_bin(GRPC_STATUS_DETAILS)?.to_bytes().ok()?;
     let status = pb::Status::decode(details).ok()?;
-    Some(status.get_details_retry_info()?.retry_delay)
+    status.get_details_retry_info()
 }
 
 /// An answer without `grpc-status` comes from something that does not speak gRPC, or was cut short.
@@ -97,7 +93,11 @@ fn without_status(status: StatusCode, broken: Option<Failure>, peer: &str) -> Fa
         let message = format!("{peer} ended its answer without a grpc-status");
         return unavailable(Step::Answer, message);
     }
-    let (kind, code) = of_grpc_code(code_of_http(status), false);
+    let (kind, code) = match status {
+        // From a proxy; no gRPC code says as clearly what is wrong.
+        StatusCode::PAYLOAD_TOO_LARGE => of_http_status(status.as_u16()),
+        _ => of_grpc_code(code_of_http(status), false),
+    };
     Failure {
         kind,
         code,

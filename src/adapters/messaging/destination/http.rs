@@ -38,7 +38,7 @@ impl HttpDestination {
             headers.insert(CONTENT_ENCODING, encoding);
         }
         let body = self.client.compressed(Rope::from(request.chunks)).await?;
-        let answer = self.client.exchange(lease, headers, body, (deadline, Rest::CutOff)).await?;
+        let answer = self.client.exchange(lease, headers, body, deadline, Rest::CutOff).await?;
         outcome(&answer, &self.client.peer)
     }
 }

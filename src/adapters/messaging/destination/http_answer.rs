@@ -4,11 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
+use serde_json::Value;
 use tonic_types::pb;
 
-use super::answer::{Answer, delivered, of_response};
+use super::answer::{Answer, delivered};
 use super::failure::printable;
 use crate::domain::delivery::{Delivered, Failure, of_http_status};
 
@@ -47,9 +47,7 @@ fn success(answer: &Answer, peer: &str) -> Delivered {
         _ if !complete => None,
         _ if bytes.is_empty() => Some(Delivered::default()),
         Format::Protobuf => delivered(bytes),
-        Format::Json => {
-            serde_json::from_slice::<ExportTraceServiceResponse>(bytes).ok().map(of_response)
-        }
+        Format::Json => delivered_json(bytes),
         Format::Text | Format::Other => None,
     };
     read.unwrap_or_else(|| Delivered {
@@ -58,12 +56,24 @@ fn success(answer: &Answer, peer: &str) -> Delivered {
     })
 }
 
+/// Reads an `ExportTraceServiceResponse` in JSON, where `ProtoJSON` writes a 64-bit number as a string.
+fn delivered_json(bytes: &[u8]) -> Option<Delivered> {
+    let response: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
+    let partial = response.get("partialSuccess").unwrap_or(&Value::Null);
+    let rejected_spans = match &partial["rejectedSpans"] {
+        Value::String(number) => number.parse().ok()?,
+        number => number.as_u64().unwrap_or(0),
+    };
+    let message = partial["errorMessage"].as_str().unwrap_or_default();
+    Some(Delivered { rejected_spans, message: printable(message) })
+}
+
 /// Returns the message of the `Status` in the body, or a plain text.
 fn said(answer: &Answer) -> String {
     let bytes = &answer.body.bytes;
     let message = match format(&answer.headers) {
         Format::Protobuf => pb::Status::decode(bytes.as_slice()).ok().map(|status| status.message),
-        Format::Json => serde_json::from_slice::<serde_json::Value>(bytes)
+        Format::Json => serde_json::from_slice::<Value>(bytes)
             .ok()
             .and_then(|status| status.get("message")?.as_str().map(str::to_owned)),
         Format::Text => Some(String::from_utf8_lossy(bytes).trim().to_owned()),

@@ -19,10 +19,10 @@ use super::line_error::LineError;
 
 /// Receive window of HTTP/2, the protocol's own default: answers are small.
 const WINDOW_BYTES: u32 = 65_535;
-/// Longest head of an answer.
-const MAX_HEAD_BYTES: u32 = 16 * 1024;
-/// Read buffer of HTTP/1.1, which has to hold the longest head.
-const READ_BUFFER_BYTES: usize = 32 * 1024;
+/// Longest head of an answer: the messages of some servers list every span they refused.
+const MAX_HEAD_BYTES: u32 = 64 * 1024;
+/// Largest read buffer of HTTP/1.1, which has to hold the longest head.
+const READ_BUFFER_BYTES: usize = MAX_HEAD_BYTES as usize;
 /// Shortest and longest silence, while a request is open, before a ping asks whether the peer is
 /// still there. Servers close connections that ping much more often.
 const PING_AFTER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));

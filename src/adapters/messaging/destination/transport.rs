@@ -96,14 +96,20 @@ impl Transport {
         }
         match sent {
             Ok(response) => Ok(Exchange { response, lease }),
-            Err(error) => Err(self.unanswered(&error)),
+            Err(error) => Err(self.unanswered(&error, lease.reused)),
         }
     }
 
-    /// Turns an error of an open connection into a failure.
-    pub(super) fn unanswered(&self, error: &LineError) -> Failure {
-        let tls = self.connector.endpoint().tls;
-        self.connector.failed(error.step(tls), &error.explained())
+    /// Turns an error of an open connection into a failure; `proven` says whether the peer has
+    /// answered on it before.
+    pub(super) fn unanswered(&self, error: &LineError, proven: bool) -> Failure {
+        let step = error.step(self.connector.endpoint().tls);
+        let suspicion = match step {
+            Step::Answer => self.connector.suspicion(),
+            Step::Reset if !proven => self.connector.suspicion(),
+            _ => "",
+        };
+        self.connector.failed(step, &format!("{}{suspicion}", error.explained()))
     }
 
     /// Takes a connection that is free, or opens one; fails by `deadline`, with what it was waiting
@@ -147,7 +153,7 @@ impl Transport {
         } else {
             Own::open(connected.stream).await.map(Line::Own)
         };
-        opened.map_err(|error| self.unanswered(&error.into()))
+        opened.map_err(|error| self.unanswered(&error.into(), false))
     }
 
     fn keep_shared(&self, shared: Shared, files: TlsStamp) -> SharedLease<'_> {

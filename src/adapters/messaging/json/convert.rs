@@ -81,7 +81,9 @@ impl Conversion {
         let mut layout = Layout::default();
         while let Some(key) = map.next_key_seed(KeyVisitor(message))? {
             match key {
-                Some((at, field)) => self.field(message, &mut layout, (at, field), &mut map)?,
+                Some((at, field)) => self
+                    .field(message, &mut layout, (at, field), &mut map)
+                    .inspect_err(|_| self.path.prepend(Step::Field(field.name)))?,
                 None => _ = map.next_value::<IgnoredAny>()?,
             }
         }
@@ -97,7 +99,6 @@ impl Conversion {
         (at, field): (usize, &'static Field),
         map: &mut A,
     ) -> Result<(), A::Error> {
-        self.path.push(Step::Field(field.name));
         let start = self.out.len();
         let value = ValueVisitor { conversion: self, field, element: false };
         if map.next_value_seed(value)? == Presence::Set {
@@ -106,7 +107,6 @@ impl Conversion {
                 return Err(A::Error::custom("found a second value where only one is allowed"));
             }
         }
-        self.path.pop();
         Ok(())
     }
 }
@@ -132,18 +132,21 @@ impl Layout {
 }
 
 impl ValueVisitor<'_> {
-    /// Whether the array of a repeated field comes next, not one of its elements.
-    fn is_array(&self) -> bool {
-        self.field.repeated && !self.element
+    /// What one value belongs here; `None` where the array of a repeated field does.
+    fn kind(&self) -> Option<Kind> {
+        (self.element || !self.field.repeated).then_some(self.field.kind)
     }
 
     fn null<E: Error>(self) -> Result<Presence, E> {
         if self.element { Err(self.unexpected("null")) } else { Ok(Presence::Null) }
     }
 
+    fn allowed(&self) -> &'static str {
+        self.kind().map_or("an array", Kind::allowed)
+    }
+
     fn unexpected<E: Error>(&self, found: impl Display) -> E {
-        let allowed = if self.is_array() { "an array" } else { self.field.allowed() };
-        E::custom(format_args!("found {found} where only {allowed} is allowed"))
+        E::custom(format_args!("found {found} where only {} is allowed", self.allowed()))
     }
 
     /// Writes a number, given as it stands in JSON.
@@ -162,9 +165,10 @@ impl ValueVisitor<'_> {
 
     /// Writes a string or bytes; `None` for a text that is neither.
     fn put_text(&mut self, text: &str) -> Option<()> {
+        let kind = self.kind()?;
         let out = &mut self.conversion.out;
         let body = encode::open(out, self.field.number);
-        match self.field.kind {
+        match kind {
             Kind::String => out.extend_from_slice(text.as_bytes()),
             Kind::Hex => bytes::put_hex(out, text)?,
             Kind::Base64 => bytes::put_base64(out, text)?,
@@ -211,8 +215,8 @@ impl<'de> DeserializeSeed<'de> for ValueVisitor<'_> {
     type Value = Presence;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Presence, D::Error> {
-        match self.field.kind {
-            Kind::Number(kind) if !self.is_array() => {
+        match self.kind() {
+            Some(Kind::Number(kind)) => {
                 self.number(kind, <&RawValue>::deserialize(deserializer)?.get())
             }
             _ => deserializer.deserialize_any(self),
@@ -224,7 +228,7 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     type Value = Presence;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.field.allowed())
+        f.write_str(self.allowed())
     }
 
     fn visit_unit<E: Error>(self) -> Result<Presence, E> {
@@ -232,19 +236,19 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Presence, E> {
-        if self.is_array() || !matches!(self.field.kind, Kind::Bool) {
+        let Some(Kind::Bool) = self.kind() else {
             return Err(self.unexpected(value));
-        }
+        };
         encode::put_tag(&mut self.conversion.out, self.field.number, WireType::Varint);
         encode::put_varint(&mut self.conversion.out, value.into());
         Ok(Presence::Set)
     }
 
     fn visit_str<E: Error>(mut self, text: &str) -> Result<Presence, E> {
-        if !self.is_array() && self.put_text(text).is_some() {
-            return Ok(Presence::Set);
+        match self.put_text(text) {
+            Some(()) => Ok(Presence::Set),
+            None => Err(self.unexpected(format_args!("\"{}\"", Excerpt(text)))),
         }
-        Err(self.unexpected(format_args!("\"{}\"", Excerpt(text))))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Presence, E> {
@@ -260,16 +264,16 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Presence, A::Error> {
-        if !self.is_array() {
+        if self.kind().is_some() {
             return Err(self.unexpected("an array"));
         }
+        let Self { conversion, field, .. } = self;
         for index in 0.. {
-            self.conversion.path.push(Step::Element(index));
-            let element =
-                ValueVisitor { conversion: self.conversion, field: self.field, element: true };
-            let more = seq.next_element_seed(element)?.is_some();
-            self.conversion.path.pop();
-            if !more {
+            let element = ValueVisitor { conversion, field, element: true };
+            let next = seq
+                .next_element_seed(element)
+                .inspect_err(|_| conversion.path.prepend(Step::Element(index)))?;
+            if next.is_none() {
                 break;
             }
         }
@@ -277,12 +281,9 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Presence, A::Error> {
-        let Kind::Message(message) = self.field.kind else {
+        let Some(Kind::Message(message)) = self.kind() else {
             return Err(self.unexpected("an object"));
         };
-        if self.is_array() {
-            return Err(self.unexpected("an object"));
-        }
         let body = encode::open(&mut self.conversion.out, self.field.number);
         self.conversion.message(message, map)?;
         encode::close(&mut self.conversion.out, body);

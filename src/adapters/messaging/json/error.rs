@@ -19,7 +19,8 @@ pub struct MalformedJson {
     problem: String,
 }
 
-/// The fields and array positions that lead from the request to a value.
+/// The fields and array positions that lead from the request to a value, the last one first: an
+/// error collects them on its way out.
 #[derive(Default)]
 pub(super) struct Path(Vec<Step>);
 
@@ -97,19 +98,16 @@ impl Display for MalformedJson {
 impl std::error::Error for MalformedJson {}
 
 impl Path {
-    pub(super) fn push(&mut self, step: Step) {
+    /// Puts a step in front of those that are known.
+    pub(super) fn prepend(&mut self, step: Step) {
         self.0.push(step);
-    }
-
-    pub(super) fn pop(&mut self) {
-        self.0.pop();
     }
 }
 
 impl Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tail = self.0.len().saturating_sub(PATH_STEPS).max(PATH_STEPS);
-        for (at, step) in self.0.iter().enumerate() {
+        for (at, step) in self.0.iter().rev().enumerate() {
             match step {
                 _ if at == PATH_STEPS && at < tail => f.write_str("…")?,
                 _ if at > PATH_STEPS && at < tail => {}
@@ -140,8 +138,10 @@ impl Display for Excerpt<'_> {
 mod tests {
     use super::*;
 
-    fn path(steps: impl IntoIterator<Item = Step>) -> String {
-        Path(steps.into_iter().collect()).to_string()
+    fn path(steps: impl IntoIterator<Item = Step, IntoIter: DoubleEndedIterator>) -> String {
+        let mut path = Path::default();
+        steps.into_iter().rev().for_each(|step| path.prepend(step));
+        path.to_string()
     }
 
     #[test]

@@ -43,9 +43,9 @@ const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 ///
 /// What comes out decodes, whatever was put in; whether ids have the right length is not checked.
 /// The output is written into one allocation of [`max_output`] bytes that never grows and is cut
-/// to size at the end. Beside it, at most one copy of the longest string with escapes in it is
+/// to size at the end. Beside it, at most two copies of the longest string with escapes in it are
 /// held, or one byte for each level of an unknown value. The stack needed is bounded by the levels
-/// of messages.
+/// of messages: less than 1 MiB, also without optimization.
 ///
 /// # Errors
 ///

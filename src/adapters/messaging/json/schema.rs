@@ -142,10 +142,10 @@ pub(super) enum NumberKind {
     Uint32,
 }
 
-impl Field {
-    /// Says which JSON values one value of this field may be.
-    pub(super) fn allowed(&self) -> &'static str {
-        match self.kind {
+impl Kind {
+    /// Says which JSON values are allowed.
+    pub(super) const fn allowed(self) -> &'static str {
+        match self {
             Kind::Message(_) => "an object",
             String => "a string",
             Hex => "a string of hexadecimal digits, two for each byte (OTLP ids are not base64)",

@@ -9,7 +9,7 @@ const LAST_BYTE_MAX: u8 = 1;
 /// The largest field number, 29 bits long.
 const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
 
-/// A place in a message: what has not been read yet.
+/// A place in a message.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     left: &'a [u8],
@@ -17,21 +17,26 @@ pub(super) struct Cursor<'a> {
 
 /// What introduces a field.
 #[derive(Clone, Copy)]
-pub(super) struct Key {
-    /// From 1 to 2^29 - 1.
-    pub(super) number: u32,
-    pub(super) wire: Wire,
+struct Key {
+    number: u32,
+    wire: Wire,
 }
 
-/// How a field's value is laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A wire type.
+#[derive(Clone, Copy)]
+enum Wire {
+    Value(Layout),
+    StartGroup,
+    EndGroup,
+}
+
+/// How one value is laid out: the wire types but for groups.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Wire {
+pub(super) enum Layout {
     Varint = 0,
     Fixed64 = 1,
     Delimited = 2,
-    StartGroup = 3,
-    EndGroup = 4,
     Fixed32 = 5,
 }
 
@@ -49,105 +54,81 @@ impl<'a> Cursor<'a> {
     /// Reads a varint, or returns `None` where none ends within ten bytes and 64 bits.
     #[inline]
     pub(super) fn varint(&mut self) -> Option<u64> {
-        match self.left.split_first() {
-            Some((&byte, left)) if byte < 0x80 => {
-                self.left = left;
-                Some(u64::from(byte))
-            }
-            _ => self.long_varint(),
-        }
+        let (value, left) = match self.left.split_first() {
+            Some((byte, left)) if *byte < 0x80 => (u64::from(*byte), left),
+            _ => long_varint(self.left)?,
+        };
+        self.left = left;
+        Some(value)
     }
 
-    fn long_varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for (index, &byte) in self.left.iter().take(VARINT_BYTES).enumerate() {
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte < 0x80 {
-                self.left = self.left.get(index + 1..)?;
-                return (index + 1 < VARINT_BYTES || byte <= LAST_BYTE_MAX).then_some(value);
-            }
-        }
-        None
-    }
-
-    /// Reads `count` bytes, or returns `None` where fewer are left.
+    /// Reads one value, and returns its bytes but for a varint's; `None` where it is not all there,
+    /// or no varint.
     #[inline]
-    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(super) fn value(&mut self, layout: Layout) -> Option<&'a [u8]> {
+        match layout {
+            Layout::Delimited => {
+                let length = self.varint()?;
+                self.take(usize::try_from(length).ok()?)
+            }
+            Layout::Fixed64 => self.take(8),
+            Layout::Fixed32 => self.take(4),
+            Layout::Varint => self.varint().map(|_| [].as_slice()),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, left) = self.left.split_at_checked(count)?;
         self.left = left;
         Some(taken)
     }
 
-    /// Reads a length and as many bytes, or returns `None` where one of them is not all there.
-    #[inline]
-    pub(super) fn delimited(&mut self) -> Option<&'a [u8]> {
-        let length = self.varint()?;
-        self.take(usize::try_from(length).ok()?)
-    }
-
-    /// Reads a key.
-    pub(super) fn key(&mut self) -> Result<Key, Problem> {
-        let start = *self;
-        let key = self.varint().ok_or_else(|| start.bad_varint())?;
-        Key::new(key)
-    }
-
-    /// Skips the value that follows `key`, of a field the schema does not know.
+    /// Skips the value behind `key`, the key of a field the schema does not know.
     ///
-    /// `levels` more may be nested in the message around it. As in `prost`, an unknown field takes
-    /// one, whatever it is, and each group around it another.
-    pub(super) fn skip(&mut self, key: Key, levels: u32) -> Result<(), Problem> {
+    /// `levels` more may be nested in the message around it: as in `prost`, any unknown field takes
+    /// one, and a group one more for what is in it.
+    pub(super) fn skip(&mut self, key: u64, levels: u32) -> Result<(), Problem> {
+        self.skip_value(Key::new(key)?, levels)
+    }
+
+    fn skip_value(&mut self, key: Key, levels: u32) -> Result<(), Problem> {
         let inner_levels = levels.checked_sub(1).ok_or(Problem::TooDeep)?;
-        let start = *self;
         match key.wire {
             Wire::StartGroup => self.skip_group(key.number, inner_levels),
-            Wire::EndGroup => Err(Problem::GroupNotOpen),
-            wire => self.value(wire).map(drop).ok_or_else(|| start.bad_value(wire)),
+            Wire::EndGroup => Err(Problem::GroupNotStarted),
+            Wire::Value(layout) => {
+                let start = *self;
+                self.value(layout).map(drop).ok_or_else(|| start.bad_value(layout))
+            }
         }
     }
 
     fn skip_group(&mut self, number: u32, levels: u32) -> Result<(), Problem> {
-        loop {
-            if self.left.is_empty() {
-                return Err(Problem::GroupNotClosed);
-            }
-            match self.key()? {
-                Key { wire: Wire::EndGroup, number: closed } if closed == number => return Ok(()),
-                Key { wire: Wire::EndGroup, number: closed } => {
-                    return Err(Problem::GroupMismatch { closed });
-                }
-                key => self.skip(key, levels)?,
+        while !self.left.is_empty() {
+            let start = *self;
+            let key = Key::new(self.varint().ok_or_else(|| start.bad_varint())?)?;
+            match key.wire {
+                Wire::EndGroup if key.number == number => return Ok(()),
+                Wire::EndGroup => return Err(Problem::OtherGroupEnds(key.number)),
+                _ => self.skip_value(key, levels)?,
             }
         }
-    }
-
-    /// Reads one value, and returns its bytes where they have a fixed or a given length; `None`
-    /// where it is not all there, or no single value.
-    #[inline]
-    pub(super) fn value(&mut self, wire: Wire) -> Option<&'a [u8]> {
-        match wire {
-            Wire::Varint => self.varint().map(|_| [].as_slice()),
-            Wire::Fixed64 => self.take(8),
-            Wire::Delimited => self.delimited(),
-            Wire::Fixed32 => self.take(4),
-            Wire::StartGroup | Wire::EndGroup => None,
-        }
+        Err(Problem::GroupNotEnded)
     }
 
     /// Says why no value of this layout could be read from here.
     #[cold]
-    pub(super) fn bad_value(mut self, wire: Wire) -> Problem {
-        match wire {
-            Wire::Delimited => {
-                let start = self;
-                match self.varint() {
-                    Some(needed) => Problem::Ends { needed, left: self.left.len() },
-                    None => start.bad_varint(),
-                }
-            }
-            Wire::Fixed64 => Problem::Ends { needed: 8, left: self.left.len() },
-            Wire::Fixed32 => Problem::Ends { needed: 4, left: self.left.len() },
-            Wire::Varint | Wire::StartGroup | Wire::EndGroup => self.bad_varint(),
+    pub(super) fn bad_value(self, layout: Layout) -> Problem {
+        let mut behind_length = self;
+        match layout {
+            Layout::Fixed64 => Problem::Ends { needed: 8, left: self.left.len() },
+            Layout::Fixed32 => Problem::Ends { needed: 4, left: self.left.len() },
+            Layout::Varint => self.bad_varint(),
+            Layout::Delimited => match behind_length.varint() {
+                Some(needed) => Problem::Ends { needed, left: behind_length.left.len() },
+                None => self.bad_varint(),
+            },
         }
     }
 
@@ -159,24 +140,41 @@ impl<'a> Cursor<'a> {
 }
 
 impl Key {
-    pub(super) fn new(key: u64) -> Result<Self, Problem> {
+    fn new(key: u64) -> Result<Self, Problem> {
         match u32::try_from(key >> 3) {
-            Ok(number @ 1..=FIELD_NUMBER_MAX) => Ok(Self { number, wire: Wire::of(key)? }),
-            _ => Err(Problem::FieldNumber(key >> 3)),
+            Ok(number @ 1..=FIELD_NUMBER_MAX) => Ok(Self { number, wire: Wire::new(key & 7)? }),
+            _ => Err(Problem::FieldNumber),
         }
     }
 }
 
 impl Wire {
-    fn of(key: u64) -> Result<Self, Problem> {
-        match key & 7 {
-            0 => Ok(Self::Varint),
-            1 => Ok(Self::Fixed64),
-            2 => Ok(Self::Delimited),
+    fn new(wire: u64) -> Result<Self, Problem> {
+        match wire {
+            0 => Ok(Self::Value(Layout::Varint)),
+            1 => Ok(Self::Value(Layout::Fixed64)),
+            2 => Ok(Self::Value(Layout::Delimited)),
             3 => Ok(Self::StartGroup),
             4 => Ok(Self::EndGroup),
-            5 => Ok(Self::Fixed32),
-            other => Err(Problem::NoSuchWireType(other)),
+            5 => Ok(Self::Value(Layout::Fixed32)),
+            _ => Err(Problem::NoSuchWireType(wire)),
         }
     }
+}
+
+/// Reads a varint of two bytes or more.
+#[inline(never)]
+fn long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    if let [first, second @ 0..0x80, left @ ..] = bytes {
+        return Some((u64::from(*first & 0x7f) | u64::from(*second) << 7, left));
+    }
+    let mut value = 0;
+    for (index, byte) in bytes.iter().take(VARINT_BYTES).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if *byte < 0x80 {
+            let fits = index + 1 < VARINT_BYTES || *byte <= LAST_BYTE_MAX;
+            return bytes.get(index + 1..).filter(|_| fits).map(|left| (value, left));
+        }
+    }
+    None
 }

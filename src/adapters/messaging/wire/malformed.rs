@@ -2,44 +2,36 @@
 
 use std::fmt;
 
-/// Path segments shown at either end of a deep path; what lies between is counted.
+/// Fields shown at either end of a deep path; those between are only counted.
 const PATH_ENDS: usize = 6;
 
 /// Why a request cannot be read as an `ExportTraceServiceRequest`.
 ///
-/// Its text names the byte, the message and the field, in the names of the OTLP `.proto` files.
+/// Its text names the byte, the message and the field as the OTLP `.proto` files do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     offset: usize,
     flaw: Flaw,
 }
 
-/// A flaw on its way up from the message it lies in.
+/// A flaw, on its way up from the message it lies in.
 ///
 /// Boxed, because flaws are rare and what a check returns should fit in a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flaw(Box<Details>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Details {
-    problem: Problem,
-    field: FieldLabel,
-    /// Fields that lead to the message, innermost first.
-    path: Vec<&'static str>,
-    /// Bytes from the flaw to the end of the message that the path has reached.
-    before_end: usize,
-}
-
 /// What a check returns.
 pub(super) type Checked<T> = Result<T, Flaw>;
 
-/// The field a flaw lies in, as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FieldLabel {
-    /// The flaw is in the key, so there is no field yet.
-    None,
-    Unknown(u32),
-    Known(u64, &'static str),
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Details {
+    /// The number and name of the field; none where its key cannot be read.
+    field: Option<(u64, &'static str)>,
+    problem: Problem,
+    /// The fields that lead to the message, innermost first.
+    path: Vec<&'static str>,
+    /// Bytes from the flaw to the end of the message the path has reached.
+    before_end: usize,
 }
 
 /// What can be wrong with one field.
@@ -47,14 +39,14 @@ pub(super) enum FieldLabel {
 pub(super) enum Problem {
     VarintEnds,
     VarintTooLong,
-    FieldNumber(u64),
+    FieldNumber,
     NoSuchWireType(u64),
     WireType { found: u64, needed: u8 },
     Ends { needed: u64, left: usize },
     NotUtf8,
-    GroupNotOpen,
-    GroupNotClosed,
-    GroupMismatch { closed: u32 },
+    GroupNotStarted,
+    GroupNotEnded,
+    OtherGroupEnds(u32),
     TooDeep,
 }
 
@@ -64,7 +56,7 @@ impl Malformed {
     }
 
     /// Returns the position in the request, in bytes from 0, of what is malformed: the first byte
-    /// that is not UTF-8, or else the start of the field.
+    /// that is not UTF-8, or the start of the field.
     #[must_use]
     pub const fn offset(&self) -> usize {
         self.offset
@@ -74,8 +66,12 @@ impl Malformed {
 impl Flaw {
     /// A flaw `before_end` bytes before the end of the message at hand.
     #[cold]
-    pub(super) fn new(before_end: usize, field: FieldLabel, problem: Problem) -> Self {
-        Self(Box::new(Details { problem, field, path: Vec::new(), before_end }))
+    pub(super) fn new(
+        before_end: usize,
+        field: Option<(u64, &'static str)>,
+        problem: Problem,
+    ) -> Self {
+        Self(Box::new(Details { field, problem, path: Vec::new(), before_end }))
     }
 
     /// Moves the flaw from a nested message to the one around it: `field` holds the nested message,
@@ -90,16 +86,13 @@ impl Flaw {
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details { field, problem, path, .. } = &*self.flaw.0;
         write!(f, "byte {}, in ExportTraceServiceRequest", self.offset)?;
-        let Details { problem, field, path, .. } = &*self.flaw.0;
         write_path(f, path)?;
-        f.write_str(": ")?;
         match field {
-            FieldLabel::None => {}
-            FieldLabel::Unknown(number) => write!(f, "field {number} (unknown) ")?,
-            FieldLabel::Known(number, name) => write!(f, "field {number} ({name}) ")?,
+            Some((number, name)) => write!(f, ": field {number} ({name}) {problem}"),
+            None => write!(f, ": a field {problem}"),
         }
-        problem.fmt(f)
     }
 }
 
@@ -109,7 +102,7 @@ fn write_path(f: &mut fmt::Formatter<'_>, innermost_first: &[&'static str]) -> f
     let depth = innermost_first.len();
     let hidden = depth.saturating_sub(2 * PATH_ENDS);
     for (index, name) in innermost_first.iter().rev().enumerate() {
-        if hidden == 0 || index < PATH_ENDS || index >= depth - PATH_ENDS {
+        if hidden == 0 || index < PATH_ENDS || index >= PATH_ENDS + hidden {
             write!(f, ".{name}")?;
         } else if index == PATH_ENDS {
             write!(f, ".({hidden} more)")?;
@@ -121,27 +114,26 @@ fn write_path(f: &mut fmt::Formatter<'_>, innermost_first: &[&'static str]) -> f
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::VarintEnds => f.write_str("ends within a varint"),
-            Self::VarintTooLong => f.write_str("has a varint of more than 64 bits"),
-            Self::FieldNumber(number) => {
-                write!(f, "field number {number} does not exist, must be from 1 to 536870911")
-            }
-            Self::NoSuchWireType(found) => {
-                write!(f, "wire type {found} does not exist, must be from 0 to 5")
-            }
+            Self::VarintEnds => f.write_str("ends within a number"),
+            Self::VarintTooLong => f.write_str("has a number of more than 64 bits"),
+            Self::FieldNumber => f.write_str("has a number outside 1 to 536870911"),
+            Self::NoSuchWireType(found) => write!(f, "has wire type {found}, which does not exist"),
             Self::WireType { found, needed } => {
                 write!(f, "has wire type {found}, must be {needed}")
             }
             Self::Ends { needed, left } => {
-                write!(f, "needs {needed} bytes, but only {left} are left in its message")
+                write!(f, "needs {needed} bytes, but its message has {left} left")
             }
-            Self::NotUtf8 => f.write_str("is not valid UTF-8"),
-            Self::GroupNotOpen => f.write_str("ends a group that was not started"),
-            Self::GroupNotClosed => f.write_str("starts a group that does not end"),
-            Self::GroupMismatch { closed } => {
-                write!(f, "starts a group that holds the end of group {closed}")
+            Self::NotUtf8 => f.write_str("is not UTF-8"),
+            Self::GroupNotStarted => f.write_str("ends a group that was not started"),
+            Self::GroupNotEnded => f.write_str("starts a group that does not end"),
+            Self::OtherGroupEnds(number) => {
+                write!(f, "starts a group in which group {number} ends, which was not started")
             }
-            Self::TooDeep => f.write_str("is nested more than 100 messages deep"),
+            Self::TooDeep => f.write_str("is nested more than 100 levels deep"),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,19 @@
 //! Serialized OTLP trace requests, checked and cut without decoding them.
 //!
 //! Everything here reads the bytes of an `ExportTraceServiceRequest` in place. [`scan`] accepts
-//! exactly what `prost` decodes; the other functions work on accepted requests, and copy whole runs
-//! of the sender's bytes.
+//! exactly what `prost` decodes, no more and no less; the other functions work on accepted requests,
+//! and copy whole runs of the sender's bytes.
 
 mod attribute;
 mod cursor;
 mod fields;
+#[cfg(test)]
+mod hand_made;
 mod malformed;
 mod scan;
 mod schema;
 mod splice;
+mod text;
 
 use std::ops::Range;
 

@@ -5,9 +5,6 @@ use super::malformed::{Checked, Malformed};
 use super::schema::{LINK, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, SPAN, number};
 use crate::domain::observability::{InvalidSpan, TraceSpan, check_link};
 
-/// Messages that may be nested in a span, itself three levels below the request.
-const SPAN_LEVELS: u32 = LEVELS - 3;
-
 /// What a well-formed request holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
@@ -37,28 +34,14 @@ pub fn scan(request: &[u8]) -> Result<Scanned, Malformed> {
     Ok(scanned)
 }
 
-/// Checks one `Span` of a request; the inner result is what the domain says to it.
-pub(super) fn check_span(span: &[u8]) -> Checked<Result<(), InvalidSpan>> {
-    scan_span(Fields::new(span, &SPAN, SPAN_LEVELS))
-}
+// Each message below takes one of the levels: a span, three deep, has three fewer than the request.
 
-fn scan_request(request: &[u8], scanned: &mut Scanned) -> Checked<()> {
-    let mut fields = Fields::new(request, &REQUEST, LEVELS);
+fn scan_request(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
+    let mut fields = Fields::new(bytes, &REQUEST, LEVELS);
     while let Some(field) = fields.next()? {
         match field.number {
-            number::RESOURCE_SPANS => fields
-                .nested(&field, &RESOURCE_SPANS, |nested| scan_resource_spans(nested, scanned))?,
-            _ => fields.check_nested(&field)?,
-        }
-    }
-    Ok(())
-}
-
-fn scan_resource_spans(mut fields: Fields<'_>, scanned: &mut Scanned) -> Checked<()> {
-    while let Some(field) = fields.next()? {
-        match field.number {
-            number::SCOPE_SPANS => {
-                fields.nested(&field, &SCOPE_SPANS, |nested| scan_scope_spans(nested, scanned))?;
+            number::RESOURCE_SPANS => {
+                fields.nested(&field, |bytes, _| scan_resource_spans(bytes, scanned))?;
             }
             _ => fields.check_nested(&field)?,
         }
@@ -66,34 +49,55 @@ fn scan_resource_spans(mut fields: Fields<'_>, scanned: &mut Scanned) -> Checked
     Ok(())
 }
 
-fn scan_scope_spans(mut fields: Fields<'_>, scanned: &mut Scanned) -> Checked<()> {
+fn scan_resource_spans(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
+    let mut fields = Fields::new(bytes, &RESOURCE_SPANS, LEVELS - 1);
     while let Some(field) = fields.next()? {
         match field.number {
-            number::SPANS => scanned.count(fields.nested(&field, &SPAN, scan_span)?),
+            number::SCOPE_SPANS => {
+                fields.nested(&field, |bytes, _| scan_scope_spans(bytes, scanned))?;
+            }
             _ => fields.check_nested(&field)?,
         }
     }
     Ok(())
 }
 
-fn scan_span(mut fields: Fields<'_>) -> Checked<Result<(), InvalidSpan>> {
-    let (mut trace_id, mut span_id, mut parent_span_id) =
-        ([].as_slice(), [].as_slice(), [].as_slice());
+fn scan_scope_spans(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
+    let mut fields = Fields::new(bytes, &SCOPE_SPANS, LEVELS - 2);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            number::SPANS => scanned.count(fields.nested(&field, |bytes, _| scan_span(bytes))?),
+            _ => fields.check_nested(&field)?,
+        }
+    }
+    Ok(())
+}
+
+/// Checks one `Span` of a request; the inner result is what the domain says to its ids.
+pub(super) fn scan_span(bytes: &[u8]) -> Checked<Result<(), InvalidSpan>> {
+    let mut fields = Fields::new(bytes, &SPAN, LEVELS - 3);
+    let mut trace_id: &[u8] = &[];
+    let mut span_id: &[u8] = &[];
+    let mut parent_span_id: &[u8] = &[];
     let mut links = Ok(());
     while let Some(field) = fields.next()? {
         match field.number {
             number::SPAN_TRACE_ID => trace_id = field.payload,
             number::SPAN_SPAN_ID => span_id = field.payload,
             number::SPAN_PARENT_SPAN_ID => parent_span_id = field.payload,
-            number::SPAN_LINKS => links = links.and(fields.nested(&field, &LINK, scan_link)?),
+            number::SPAN_LINKS => {
+                links = links.and(fields.nested(&field, |bytes, _| scan_link(bytes))?);
+            }
             _ => fields.check_nested(&field)?,
         }
     }
     Ok(TraceSpan::new(trace_id, span_id, parent_span_id).and(links))
 }
 
-fn scan_link(mut fields: Fields<'_>) -> Checked<Result<(), InvalidSpan>> {
-    let (mut trace_id, mut span_id) = ([].as_slice(), [].as_slice());
+fn scan_link(bytes: &[u8]) -> Checked<Result<(), InvalidSpan>> {
+    let mut fields = Fields::new(bytes, &LINK, LEVELS - 4);
+    let mut trace_id: &[u8] = &[];
+    let mut span_id: &[u8] = &[];
     while let Some(field) = fields.next()? {
         match field.number {
             number::LINK_TRACE_ID => trace_id = field.payload,
@@ -113,3 +117,6 @@ impl Scanned {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! From the `.proto` files as the `opentelemetry-proto` crate 0.33 has them; the property tests hold
 //! these tables against that crate.
 
-use super::cursor::Wire;
+use super::cursor::Layout;
 
 /// The known fields of one message; the index is the field number.
 pub(super) struct Schema {
@@ -14,6 +14,8 @@ pub(super) struct Schema {
 pub(super) struct Known {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
+    /// As its kind demands; `None` for what no schema knows.
+    pub(super) layout: Option<Layout>,
 }
 
 /// What a field holds, as far as it matters to a check.
@@ -40,39 +42,32 @@ impl Schema {
     }
 }
 
-impl Kind {
-    /// Returns the wire type a field of this kind must have, `None` where any will do.
-    #[inline]
-    pub(super) const fn wire(self) -> Option<Wire> {
-        match self {
-            Self::Unknown => None,
-            Self::Varint => Some(Wire::Varint),
-            Self::Fixed32 => Some(Wire::Fixed32),
-            Self::Fixed64 => Some(Wire::Fixed64),
-            Self::Bytes | Self::Text | Self::Message(_) | Self::Attribute => Some(Wire::Delimited),
-        }
-    }
-}
-
 const fn field(name: &'static str, kind: Kind) -> Known {
-    Known { name, kind }
+    let layout = match kind {
+        Kind::Unknown => None,
+        Kind::Varint => Some(Layout::Varint),
+        Kind::Fixed32 => Some(Layout::Fixed32),
+        Kind::Fixed64 => Some(Layout::Fixed64),
+        Kind::Bytes | Kind::Text | Kind::Message(_) | Kind::Attribute => Some(Layout::Delimited),
+    };
+    Known { name, kind, layout }
 }
 
 /// What no message knows; also stands at index 0 and in the gaps of a schema.
 pub(super) static UNKNOWN: Known = NO_FIELD;
-const NO_FIELD: Known = field("", Kind::Unknown);
+const NO_FIELD: Known = field("unknown", Kind::Unknown);
 
 /// Numbers of the fields that are read, not only checked.
 pub(super) mod number {
-    pub(in super::super) const RESOURCE_SPANS: u64 = 1;
-    pub(in super::super) const SCOPE_SPANS: u64 = 2;
-    pub(in super::super) const SPANS: u64 = 2;
-    pub(in super::super) const SPAN_TRACE_ID: u64 = 1;
-    pub(in super::super) const SPAN_SPAN_ID: u64 = 2;
-    pub(in super::super) const SPAN_PARENT_SPAN_ID: u64 = 4;
-    pub(in super::super) const SPAN_LINKS: u64 = 13;
-    pub(in super::super) const LINK_TRACE_ID: u64 = 1;
-    pub(in super::super) const LINK_SPAN_ID: u64 = 2;
+    pub(crate) const RESOURCE_SPANS: u64 = 1;
+    pub(crate) const SCOPE_SPANS: u64 = 2;
+    pub(crate) const SPANS: u64 = 2;
+    pub(crate) const SPAN_TRACE_ID: u64 = 1;
+    pub(crate) const SPAN_SPAN_ID: u64 = 2;
+    pub(crate) const SPAN_PARENT_SPAN_ID: u64 = 4;
+    pub(crate) const SPAN_LINKS: u64 = 13;
+    pub(crate) const LINK_TRACE_ID: u64 = 1;
+    pub(crate) const LINK_SPAN_ID: u64 = 2;
 }
 
 pub(super) static REQUEST: Schema =

@@ -1,13 +1,14 @@
 //! Requests rebuilt without some of their spans.
 //!
-//! A request without some spans is the same bytes but for a list of edits: a span is cut out, and
-//! the lengths of the messages around it are written anew. What no edit touches is copied in runs.
+//! What stays is copied in runs, whole resources at a time where nothing in them changes. Where
+//! spans are cut out, the lengths of the messages around them are written anew.
 
+use std::iter;
 use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::fields::{Fields, LEVELS};
-use super::scan::check_span;
+use super::scan::scan_span;
 use super::schema::{REQUEST, RESOURCE_SPANS, SCOPE_SPANS, Schema, number};
 
 /// One of the three messages around a span.
@@ -25,19 +26,17 @@ static IN_RESOURCE_SPANS: Level =
     Level { schema: &RESOURCE_SPANS, items: number::SCOPE_SPANS, below: Some(&IN_SCOPE_SPANS) };
 static IN_SCOPE_SPANS: Level = Level { schema: &SCOPE_SPANS, items: number::SPANS, below: None };
 
-/// Some bytes of the request that change.
-struct Edit {
-    range: Range<usize>,
-    /// The length written in place of the bytes; `None` where they just go.
-    length: Option<u64>,
-}
-
-/// Decides on each span and collects the edits, in the order of the bytes they change.
-struct Splicer<F> {
+/// Copies a request, but for the spans it is told to cut out.
+struct Splicer<'a, F> {
+    request: &'a [u8],
     /// Whether to keep a span, told its position in the request and its bytes.
     keep: F,
+    /// The position of the next span.
     position: u64,
-    edits: Vec<Edit>,
+    copy: Vec<u8>,
+    /// Up to where the request is copied, or cut out. What follows is copied in one run, as late as
+    /// possible.
+    done: usize,
 }
 
 /// What became of the spans of one message.
@@ -45,17 +44,16 @@ struct Splicer<F> {
 struct Outcome {
     kept: u64,
     cut: u64,
-    /// Bytes by which the message becomes shorter.
-    shrink: usize,
 }
 
-/// Where a field lies in the request.
+/// Where a message field lies in the request.
 struct Place {
-    range: Range<usize>,
+    start: usize,
     /// Where its length begins, behind the key.
     length: usize,
     /// Where its payload begins, behind the length.
     payload: usize,
+    end: usize,
 }
 
 /// Returns `request` without its invalid spans; everything else stays as it is, as in
@@ -64,7 +62,7 @@ struct Place {
 /// For a request that [`scan`](super::scan()) accepts; of any other, what comes back need not decode.
 #[must_use]
 pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
-    splice(request, |_, span| matches!(check_span(span), Ok(Ok(()))))
+    splice(request, |_, span| matches!(scan_span(span), Ok(Ok(()))))
 }
 
 /// Returns `request` with only the spans whose position, counted from 0 in the order they lie, is
@@ -81,113 +79,97 @@ pub fn keep_spans(request: &[u8], keep: Range<u64>) -> Vec<u8> {
 }
 
 fn splice(request: &[u8], keep: impl FnMut(u64, &[u8]) -> bool) -> Vec<u8> {
-    let mut splicer = Splicer { keep, position: 0, edits: Vec::new() };
-    let outcome = splicer.message(request, &IN_REQUEST, 0);
-    apply(&splicer.edits, request, request.len() - outcome.shrink)
+    let copy = Vec::with_capacity(request.len());
+    let mut splicer = Splicer { request, keep, position: 0, copy, done: 0 };
+    splicer.message(request, &IN_REQUEST, 0);
+    splicer.copy_to(request.len());
+    splicer.copy.shrink_to_fit();
+    splicer.copy
 }
 
-fn apply(edits: &[Edit], request: &[u8], length: usize) -> Vec<u8> {
-    let mut spliced = Vec::with_capacity(length);
-    let mut copied = 0;
-    for edit in edits {
-        spliced.extend_from_slice(request.get(copied..edit.range.start).unwrap_or_default());
-        if let Some(length) = edit.length {
-            write_varint(length, &mut spliced);
-        }
-        copied = edit.range.end;
-    }
-    spliced.extend_from_slice(request.get(copied..).unwrap_or_default());
-    spliced
-}
-
-impl<F: FnMut(u64, &[u8]) -> bool> Splicer<F> {
+impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
     /// Goes through a message of `level` that begins at `offset` in the request.
     fn message(&mut self, message: &[u8], level: &'static Level, offset: usize) -> Outcome {
         let end = offset + message.len();
         let mut outcome = Outcome::default();
         let mut fields = Fields::new(message, level.schema, LEVELS);
         loop {
-            let start = fields.left();
+            let before = fields.left();
             let Ok(Some(field)) = fields.next() else { return outcome };
             if field.number != level.items {
                 continue;
             }
-            let range = end - start.len()..end - fields.left().len();
-            let place = Place {
-                length: range.start + key_width(start),
-                payload: range.end - field.payload.len(),
-                range,
-            };
+            let place = Place::new(end, before, field.payload, fields.left());
             let item = match level.below {
-                None => self.span(field.payload, place),
-                Some(below) => self.item(field.payload, below, place),
+                None => self.span(field.payload, &place),
+                Some(below) => self.item(field.payload, below, &place),
             };
             outcome.kept += item.kept;
             outcome.cut += item.cut;
-            outcome.shrink += item.shrink;
         }
     }
 
-    fn span(&mut self, span: &[u8], place: Place) -> Outcome {
-        let keep = (self.keep)(self.position, span);
+    fn span(&mut self, span: &[u8], place: &Place) -> Outcome {
+        let position = self.position;
         self.position += 1;
-        if keep {
-            return Outcome { kept: 1, ..Outcome::default() };
+        if (self.keep)(position, span) {
+            return Outcome { kept: 1, cut: 0 };
         }
-        Outcome { kept: 0, cut: 1, shrink: self.cut(place.range) }
+        self.copy_to(place.start);
+        self.done = place.end;
+        Outcome { kept: 0, cut: 1 }
     }
 
-    /// Goes through a `ResourceSpans` or `ScopeSpans`, and writes its length anew or cuts it out.
-    fn item(&mut self, payload: &[u8], level: &'static Level, place: Place) -> Outcome {
-        let first_edit = self.edits.len();
-        let inner = self.message(payload, level, place.payload);
-        if inner.cut == 0 {
-            return inner;
+    /// Goes through a `ResourceSpans` or `ScopeSpans`, and cuts it out or writes its length anew
+    /// where it has to.
+    fn item(&mut self, payload: &[u8], level: &'static Level, place: &Place) -> Outcome {
+        // What lies between `done` and here stays, so this field's place in the copy is known.
+        let copied_as = self.copy.len() + (place.start - self.done);
+        let outcome = self.message(payload, level, place.payload);
+        if outcome.cut > 0 && outcome.kept == 0 {
+            self.copy.truncate(copied_as);
+            self.done = place.end;
+        } else if outcome.cut > 0 {
+            self.copy_to(place.end);
+            let length_at = copied_as + (place.length - place.start);
+            let payload_at = copied_as + (place.payload - place.start);
+            let length = (self.copy.len() - payload_at) as u64;
+            self.copy.splice(length_at..payload_at, varint(length));
         }
-        if inner.kept == 0 {
-            self.edits.truncate(first_edit);
-            return Outcome { shrink: self.cut(place.range), ..inner };
-        }
-        let length = (payload.len() - inner.shrink) as u64;
-        let old = place.length..place.payload;
-        let shrink = inner.shrink + old.len() - varint_width(length);
-        self.edits.insert(first_edit, Edit { range: old, length: Some(length) });
-        Outcome { shrink, ..inner }
+        outcome
     }
 
-    /// Cuts `range` out, and returns its length.
-    fn cut(&mut self, range: Range<usize>) -> usize {
-        let length = range.len();
-        match self.edits.last_mut() {
-            Some(Edit { range: last, length: None }) if last.end == range.start => {
-                last.end = range.end;
-            }
-            _ => self.edits.push(Edit { range, length: None }),
-        }
-        length
+    fn copy_to(&mut self, end: usize) {
+        let run = self.request.get(self.done..end).unwrap_or_default();
+        self.copy.extend_from_slice(run);
+        self.done = end;
     }
 }
 
-/// Returns how many bytes the key at the beginning of `field` has.
-fn key_width(field: &[u8]) -> usize {
-    let mut cursor = Cursor::new(field);
-    cursor.varint();
-    field.len() - cursor.left().len()
+impl Place {
+    /// The place of a field between `before` and `after`, both of which go on to `end`.
+    fn new(end: usize, before: &[u8], payload: &[u8], after: &[u8]) -> Self {
+        let mut behind_key = Cursor::new(before);
+        behind_key.varint();
+        Self {
+            start: end - before.len(),
+            length: end - behind_key.left().len(),
+            payload: end - after.len() - payload.len(),
+            end: end - after.len(),
+        }
+    }
 }
 
-/// Returns how many bytes `value` has as a varint.
-const fn varint_width(value: u64) -> usize {
-    let bits = u64::BITS - (value | 1).leading_zeros();
-    bits.div_ceil(7) as usize
-}
-
-fn write_varint(mut value: u64, to: &mut Vec<u8>) {
-    loop {
+/// Encodes `value` in as few bytes as can be.
+fn varint(value: u64) -> impl Iterator<Item = u8> {
+    let mut left = Some(value);
+    iter::from_fn(move || {
+        let value = left?;
         let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            return to.push(low);
-        }
-        to.push(low | 0x80);
-    }
+        left = Some(value >> 7).filter(|rest| *rest > 0);
+        Some(if left.is_some() { low | 0x80 } else { low })
+    })
 }
+
+#[cfg(test)]
+mod tests;

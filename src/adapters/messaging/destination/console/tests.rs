@@ -1,5 +1,4 @@
-use std::io;
-use std::sync::Arc;
+use std::sync::mpsc;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -7,6 +6,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 
 use super::*;
+use crate::domain::delivery::FailureKind;
 
 const NOON: Duration = Duration::from_millis(20_000 * 86_400_000 + 43_384_123);
 
@@ -152,4 +152,30 @@ async fn a_closed_console_is_tried_again() {
     let failure = console.send(request(vec![], 1)).await.unwrap_err();
 
     assert_eq!((failure.kind, failure.code), (FailureKind::Unavailable, "CONSOLE"));
+}
+
+/// Takes nothing until it is told to.
+struct Held(mpsc::Receiver<()>);
+
+impl Write for Held {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.recv_timeout(Duration::from_secs(5)).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_held_console_does_not_hold_the_only_worker() {
+    let (release, held) = mpsc::channel();
+    let console = ConsoleDestination::new(Held(held));
+
+    let sending = console.send(request(vec![], 1));
+    let others = async { release.send(()) };
+    let (outcome, released) = tokio::join!(sending, others);
+
+    assert_eq!((outcome, released), (Ok(Delivered::default()), Ok(())));
 }

@@ -1,0 +1,239 @@
+//! Offers requests to a receiver: as fast as it answers, or on a fixed schedule whatever it does.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use tokio::{sync::mpsc, task::JoinSet, time};
+
+use super::{Outcome, client::Client, payload::Payload};
+
+/// How many connections, and how many requests at once on each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) connections: usize,
+    pub(crate) streams: usize,
+}
+
+/// Holds the generator back while too many spans are between it and the sink.
+#[derive(Debug, Clone)]
+pub(crate) struct Backlog {
+    pub(crate) arrived: Arc<AtomicU64>,
+    pub(crate) limit: u64,
+}
+
+/// What was offered and how it was answered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Offered {
+    pub(crate) requests: u64,
+    pub(crate) spans: u64,
+    /// Spans answered with OK and not rejected by a partial success.
+    pub(crate) accepted: u64,
+    /// Requests answered with another code, by code.
+    pub(crate) refused: BTreeMap<u32, u64>,
+}
+
+/// Latencies of a paced run, in microseconds.
+#[derive(Debug)]
+pub(crate) struct Paced {
+    pub(crate) offered: Offered,
+    /// From the scheduled time to the whole answer.
+    pub(crate) acknowledged: Histogram<u64>,
+    /// From the scheduled time to the moment the generator sends: what it adds itself.
+    pub(crate) lateness: Histogram<u64>,
+}
+
+#[derive(Debug)]
+struct Tickets {
+    payload: Payload,
+    left: AtomicU64,
+    next_span: AtomicU64,
+    first_span: u64,
+    backlog: Option<Backlog>,
+}
+
+struct Ticket {
+    due: Instant,
+    first_span: u64,
+}
+
+impl Offered {
+    fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.spans += other.spans;
+        self.accepted += other.accepted;
+        for (code, count) in other.refused {
+            *self.refused.entry(code).or_default() += count;
+        }
+    }
+}
+
+impl Tickets {
+    /// The first span id of the next request, once the backlog allows it.
+    async fn take(&self) -> Option<u64> {
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            .ok()?;
+        let first = self.next_span.fetch_add(self.payload.spans(), Ordering::Relaxed);
+        if let Some(backlog) = &self.backlog {
+            while first - self.first_span > backlog.limit + backlog.arrived.load(Ordering::Relaxed)
+            {
+                time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        Some(first)
+    }
+}
+
+/// Sends `requests` requests, each stream the next one when the last is answered. Span ids count up
+/// from `first_span`; the backlog counts those that arrived from there on.
+pub(crate) async fn closed_loop(
+    port: u16,
+    shape: Shape,
+    payload: Payload,
+    requests: u64,
+    first_span: u64,
+    backlog: Option<Backlog>,
+) -> Outcome<Offered> {
+    let compressed = payload.compressed();
+    let tickets = Arc::new(Tickets {
+        payload,
+        left: AtomicU64::new(requests),
+        next_span: AtomicU64::new(first_span),
+        first_span,
+        backlog,
+    });
+    let mut workers = JoinSet::new();
+    for _ in 0..shape.connections {
+        let client = Client::connect(port, compressed).await?;
+        for _ in 0..shape.streams {
+            workers.spawn(work(client.clone(), Arc::clone(&tickets)));
+        }
+    }
+    let mut offered = Offered::default();
+    while let Some(worker) = workers.join_next().await {
+        offered.add(worker??);
+    }
+    Ok(offered)
+}
+
+async fn work(client: Client, tickets: Arc<Tickets>) -> Outcome<Offered> {
+    let mut offered = Offered::default();
+    let mut spent = None;
+    while let Some(first) = tickets.take().await {
+        let message = tickets.payload.message(first, spent.take());
+        send(&client, &tickets.payload, message.clone(), &mut offered).await?;
+        spent = Some(message);
+    }
+    Ok(offered)
+}
+
+async fn send(
+    client: &Client,
+    payload: &Payload,
+    message: Bytes,
+    offered: &mut Offered,
+) -> Outcome<()> {
+    offered.requests += 1;
+    offered.spans += payload.spans();
+    let answer = client.export(message).await?;
+    if answer.code == 0 {
+        offered.accepted += payload.spans().saturating_sub(answer.rejected);
+    } else {
+        *offered.refused.entry(answer.code).or_default() += 1;
+    }
+    Ok(())
+}
+
+/// Sends a request every `interval` for `duration`, over `streams` streams of one connection.
+///
+/// The loop is open: a request is due at its time whether or not earlier ones are answered, and
+/// its latency counts from then, also while it waits for a free stream.
+pub(crate) async fn paced(
+    port: u16,
+    streams: usize,
+    payload: Payload,
+    interval: Duration,
+    duration: Duration,
+    first_span: u64,
+) -> Outcome<Paced> {
+    let client = Client::connect(port, payload.compressed()).await?;
+    let (tickets, queue) = mpsc::unbounded_channel();
+    let queue = Arc::new(tokio::sync::Mutex::new(queue));
+    let mut workers = JoinSet::new();
+    for _ in 0..streams {
+        workers.spawn(pace(client.clone(), payload.clone(), Arc::clone(&queue)));
+    }
+    let spans = payload.spans();
+    // tokio's timer knows whole milliseconds only, a sleeping thread microseconds.
+    let clock = thread::spawn(move || tick(&tickets, interval, duration, first_span, spans));
+    let mut total = Paced::new()?;
+    while let Some(worker) = workers.join_next().await {
+        let one = worker??;
+        total.offered.add(one.offered);
+        total.acknowledged.add(one.acknowledged)?;
+        total.lateness.add(one.lateness)?;
+    }
+    clock.join().map_err(|_| "the pacing thread panicked")?;
+    Ok(total)
+}
+
+impl Paced {
+    fn new() -> Outcome<Self> {
+        Ok(Self {
+            offered: Offered::default(),
+            acknowledged: Histogram::new(3)?,
+            lateness: Histogram::new(3)?,
+        })
+    }
+}
+
+fn tick(
+    tickets: &mpsc::UnboundedSender<Ticket>,
+    interval: Duration,
+    duration: Duration,
+    first_span: u64,
+    spans: u64,
+) {
+    let start = Instant::now() + interval;
+    let mut due = start;
+    let mut first_span = first_span;
+    while due < start + duration {
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        if tickets.send(Ticket { due, first_span }).is_err() {
+            return;
+        }
+        due += interval;
+        first_span += spans;
+    }
+}
+
+async fn pace(
+    client: Client,
+    payload: Payload,
+    queue: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Ticket>>>,
+) -> Outcome<Paced> {
+    let mut paced = Paced::new()?;
+    let mut spent = None;
+    loop {
+        let ticket = queue.lock().await.recv().await;
+        let Some(Ticket { due, first_span }) = ticket else { return Ok(paced) };
+        let message = payload.message(first_span, spent.take());
+        paced.lateness.record(micros_since(due))?;
+        send(&client, &payload, message.clone(), &mut paced.offered).await?;
+        paced.acknowledged.record(micros_since(due))?;
+        spent = Some(message);
+    }
+}
+
+fn micros_since(due: Instant) -> u64 {
+    u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,79 @@
+//! What is measured, one file per scenario.
+
+pub(crate) mod idle;
+pub(crate) mod outage;
+pub(crate) mod paced;
+mod recovery;
+pub(crate) mod saturated;
+
+use std::{
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crate::kit::{Outcome, process, report::Table, subject::Subject};
+
+/// No load takes longer; one that does says that a subject no longer answers.
+const LOAD_LIMIT: Duration = Duration::from_mins(2);
+
+/// What to run, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) subjects: Vec<Subject>,
+    /// A short run that shows whether everything works; its figures mean little.
+    pub(crate) quick: bool,
+    pub(crate) repeats: usize,
+    /// Only the cases whose name contains this, of scenarios that have several.
+    pub(crate) case: String,
+    pub(crate) subject_core: usize,
+    /// For the generator, the sink and this program.
+    pub(crate) load_core: usize,
+}
+
+/// What a scenario found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) tables: Vec<Table>,
+    /// Broken promises of tracebuffer, and void runs.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Findings {
+    /// Says it at once, for a run may take minutes yet, and keeps it for the end.
+    fn fail(&mut self, what: String) {
+        say(&what);
+        self.failures.push(what);
+    }
+}
+
+impl Plan {
+    /// Every subject once per repeat, in turn, so that what else the machine does hits all alike.
+    fn interleaved(&self) -> impl Iterator<Item = (usize, &Subject)> {
+        (0..self.repeats).flat_map(|_| self.subjects.iter().enumerate())
+    }
+
+    /// Runs a load in a thread of its own on the load core.
+    fn run<T: Send + 'static>(
+        &self,
+        load: impl Future<Output = Outcome<T>> + Send + 'static,
+    ) -> JoinHandle<Outcome<T>> {
+        let core = self.load_core;
+        thread::spawn(move || {
+            process::pin_this_thread(core)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let limited = tokio::time::timeout(LOAD_LIMIT, load).await;
+                limited.map_err(|_| format!("the load took longer than {LOAD_LIMIT:?}"))?
+            })
+        })
+    }
+}
+
+fn join<T>(load: JoinHandle<Outcome<T>>) -> Outcome<T> {
+    load.join().map_err(|_| "the generator panicked")?
+}
+
+/// Shows progress on the terminal, where a run takes minutes.
+fn say(line: &str) {
+    eprintln!("  {line}");
+}

@@ -1,0 +1,250 @@
+//! Memory while the destination is away and three times the limit is offered.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Findings, Plan, join, recovery, say};
+use crate::kit::{
+    Outcome,
+    generator::{self, Offered, Shape},
+    payload::Payload,
+    process,
+    report::{Table, mib, number},
+    sink::{Manner, Sink},
+    subject::{Kind, Listening, Setting, Subject},
+    usage::{Cgroup, Memory},
+};
+
+const OFFERED_LIMITS: u64 = 3;
+const SAMPLE_EVERY: Duration = Duration::from_millis(20);
+/// How long memory is watched after the load.
+const AFTERMATH: Duration = Duration::from_millis(500);
+const COLLECTOR_LIMIT_MIB: u64 = 64;
+
+/// How the destination fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Nothing listens.
+    Dead,
+    /// It reads and never answers.
+    Blackholed,
+    /// It accepts and never reads.
+    Stalled,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Case {
+    pub(super) fault: Fault,
+    pub(super) limit_mib: u64,
+    pub(super) connections: usize,
+    pub(super) spans: usize,
+    pub(super) gzip: bool,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+struct Run {
+    case: Case,
+    peak_kib: u64,
+    end_kib: u64,
+    cgroup_kib: Option<u64>,
+    offered: Offered,
+}
+
+impl Case {
+    pub(super) fn name(&self) -> String {
+        format!(
+            "{} MiB, {}, {} conn., {} spans, {}",
+            self.limit_mib,
+            self.fault.name(),
+            self.connections,
+            self.spans,
+            if self.gzip { "gzip" } else { "plain" }
+        )
+    }
+
+    /// 1.10 times the limit and 8 MiB.
+    fn allowed_kib(&self) -> u64 {
+        self.limit_mib * 1024 * 11 / 10 + 8 * 1024
+    }
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Blackholed => "blackholed",
+            Self::Stalled => "stalled",
+        }
+    }
+
+    fn sink(self, port: u16, core: usize) -> Outcome<Option<Sink>> {
+        let manner = match self {
+            Self::Dead => return Ok(None),
+            Self::Blackholed => Manner::Swallow,
+            Self::Stalled => Manner::Stall,
+        };
+        Sink::start(port, manner, core).map(Some)
+    }
+}
+
+pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
+    process::pin_this_thread(plan.load_core)?;
+    let mut findings = Findings::default();
+    for subject in &plan.subjects {
+        let mut runs = Vec::new();
+        let cases = cases(plan, subject.kind);
+        for case in cases.into_iter().filter(|case| case.name().contains(&plan.case)) {
+            match measure(plan, subject, case) {
+                Ok((run, broken)) => {
+                    runs.push(run);
+                    broken.into_iter().for_each(|what| findings.fail(what));
+                }
+                Err(error) => {
+                    let run = format!("outage, {}, {}", subject.name(), case.name());
+                    findings.fail(format!("{run}: void: {error}"));
+                }
+            }
+        }
+        findings.tables.push(table(subject, &runs));
+    }
+    Ok(findings)
+}
+
+/// All combinations for tracebuffer; for the Collector, whose limit is another one, two beside it.
+fn cases(plan: &Plan, kind: Kind) -> Vec<Case> {
+    let spans = [512, 1];
+    if kind == Kind::Collector {
+        let limit_mib = COLLECTOR_LIMIT_MIB;
+        let case =
+            |spans| Case { fault: Fault::Dead, limit_mib, connections: 1, spans, gzip: false };
+        return spans.map(case).to_vec();
+    }
+    let limits: &[u64] = if plan.quick { &[8] } else { &[8, 32, 64] };
+    let senders: &[(usize, bool)] = if plan.quick {
+        &[(1, false), (200, true)]
+    } else {
+        &[(1, false), (200, false), (1, true), (200, true)]
+    };
+    let mut cases = Vec::new();
+    for &limit_mib in limits {
+        for fault in [Fault::Dead, Fault::Blackholed, Fault::Stalled] {
+            for &(connections, gzip) in senders {
+                cases.extend(spans.map(|spans| Case {
+                    fault,
+                    limit_mib,
+                    connections,
+                    spans,
+                    gzip,
+                }));
+            }
+        }
+    }
+    cases
+}
+
+fn measure(plan: &Plan, subject: &Subject, case: Case) -> Outcome<(Run, Vec<String>)> {
+    let destination = process::free_port()?;
+    let _sink = case.fault.sink(destination, plan.load_core)?;
+    let setting = Setting::limited(destination, case.limit_mib);
+    let listening = subject.launch(setting, plan.subject_core)?;
+    let payload = if case.gzip { Payload::gzip(case.spans) } else { Payload::plain(case.spans) }?;
+    let requests = (OFFERED_LIMITS * (case.limit_mib << 20)).div_ceil(payload.encoded_bytes());
+    let shape = Shape { connections: case.connections, streams: 1 };
+    let load = plan.run(generator::closed_loop(listening.port, shape, payload, requests, 1, None));
+
+    let mut peak_kib = 0;
+    let mut finished = None;
+    while finished.is_none_or(|at: Instant| at.elapsed() < AFTERMATH) {
+        peak_kib = peak_kib.max(Memory::of(listening.process.pid())?.now_kib);
+        if finished.is_none() && load.is_finished() {
+            finished = Some(Instant::now());
+        }
+        thread::sleep(SAMPLE_EVERY);
+    }
+    let offered = join(load)?;
+    let memory = Memory::of(listening.process.pid())?;
+    let run = Run {
+        case,
+        peak_kib: peak_kib.max(memory.peak_kib),
+        end_kib: memory.now_kib,
+        cgroup_kib: listening.process.cgroup().and_then(Cgroup::peak_kib),
+        offered,
+    };
+    say(&format!("outage {:12} {:45} {:6.1} MiB", subject.name(), case.name(), mib(run.peak_kib)));
+    let broken = judge(plan, subject, &run, &listening, destination);
+    Ok((run, broken))
+}
+
+/// The promises that this run broke; only tracebuffer made any.
+fn judge(
+    plan: &Plan,
+    subject: &Subject,
+    run: &Run,
+    listening: &Listening,
+    destination: u16,
+) -> Vec<String> {
+    let mut broken = Vec::new();
+    if subject.kind == Kind::Tracebuffer {
+        if run.peak_kib > run.case.allowed_kib() {
+            let (peak, allowed) = (mib(run.peak_kib), mib(run.case.allowed_kib()));
+            broken.push(format!("peak {peak:.1} MiB, allowed {allowed:.1} MiB"));
+        }
+        if !run.offered.refused.is_empty() {
+            broken.push(format!("refused requests: {:?}", run.offered.refused));
+        }
+        if let Err(error) = recovery::verify(plan, run.case, &run.offered, listening, destination) {
+            broken.push(error.to_string());
+        }
+    }
+    let name = format!("outage, {}", run.case.name());
+    broken.into_iter().map(|what| format!("{name}: {what}")).collect()
+}
+
+/// The worst run of each limit and fault.
+fn table(subject: &Subject, runs: &[Run]) -> Table {
+    let title = format!("Outage, {}: {OFFERED_LIMITS} x the limit offered", subject.name());
+    let mut table = Table::new(
+        &title,
+        &[
+            "worst run of each limit and fault",
+            "peak RSS MiB",
+            "allowed MiB",
+            "verdict",
+            "RSS after MiB",
+            "cgroup peak MiB",
+            "accepted",
+        ],
+    );
+    let worse = |a: &&Run, b: &&Run| a.peak_kib.cmp(&b.peak_kib);
+    let same =
+        |a: &Run, b: &Run| a.case.limit_mib == b.case.limit_mib && a.case.fault == b.case.fault;
+    for group in runs.chunk_by(same) {
+        if let Some(worst) = group.iter().max_by(worse) {
+            table.row(row(subject, worst));
+        }
+    }
+    table.note(format!("{} runs; RSS every 20 ms, and the kernel's own peak.", runs.len()));
+    if subject.kind == Kind::Collector {
+        table.note("Its limit is memory_limiter's limit_mib, on the heap, checked every 100 ms.");
+    }
+    table
+}
+
+fn row(subject: &Subject, run: &Run) -> [String; 7] {
+    let allowed = run.case.allowed_kib();
+    let passed = if run.peak_kib <= allowed { "pass" } else { "fail" };
+    let ours = subject.kind == Kind::Tracebuffer;
+    let share = number(run.offered.accepted) / number(run.offered.spans.max(1));
+    [
+        run.case.name(),
+        format!("{:.1}", mib(run.peak_kib)),
+        if ours { format!("{:.1}", mib(allowed)) } else { "-".to_owned() },
+        if ours { passed.to_owned() } else { "-".to_owned() },
+        format!("{:.1}", mib(run.end_kib)),
+        run.cgroup_kib.map_or("not available here".to_owned(), |kib| format!("{:.1}", mib(kib))),
+        format!("{:.1} %", share * 100.0),
+    ]
+}

@@ -1,0 +1,115 @@
+//! After an outage: the ledger adds up, and what was kept arrives, newest spans and in order.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Plan,
+    outage::{Case, Fault},
+};
+use crate::kit::{
+    Outcome,
+    generator::Offered,
+    sink::{Manner, Sink, Tally},
+    subject::Listening,
+};
+
+/// Longer than the longest pause between two attempts to send.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The spans that tracebuffer says it accepted, and what it says became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ledger {
+    accepted: u64,
+    sent: u64,
+    rejected: u64,
+    dropped: u64,
+    buffered: u64,
+    in_flight: u64,
+}
+
+impl Ledger {
+    fn read(listening: &Listening) -> Outcome<Self> {
+        let page = listening.metrics()?.ok_or("no metrics to read the ledger from")?;
+        Ok(Self {
+            accepted: sum(&page, "tracebuffer_receiver_accepted_spans_total")?,
+            sent: sum(&page, "tracebuffer_exporter_sent_spans_total")?,
+            rejected: sum(&page, "tracebuffer_exporter_rejected_spans_total")?,
+            dropped: sum(&page, "tracebuffer_dropped_spans_total")?,
+            buffered: sum(&page, "tracebuffer_buffer_spans")?,
+            in_flight: sum(&page, "tracebuffer_exporter_in_flight_spans")?,
+        })
+    }
+
+    fn check(&self, offered: &Offered) -> Outcome<()> {
+        let known = self.sent + self.rejected + self.dropped + self.buffered + self.in_flight;
+        if self.accepted == known && self.accepted == offered.accepted {
+            return Ok(());
+        }
+        Err(format!("the ledger is wrong: {} acknowledged, {self:?}", offered.accepted).into())
+    }
+}
+
+/// Checks the ledger of a subject after the load, and brings a dead destination back to life.
+pub(super) fn verify(
+    plan: &Plan,
+    case: Case,
+    offered: &Offered,
+    listening: &Listening,
+    destination: u16,
+) -> Outcome<()> {
+    Ledger::read(listening)?.check(offered)?;
+    if case.fault != Fault::Dead {
+        return Ok(());
+    }
+    let sink = Sink::start(destination, Manner::Answer, plan.load_core)?;
+    let ledger = wait_until_empty(listening)?;
+    ledger.check(offered)?;
+    let tally = sink.tally();
+    if tally.spans != ledger.sent || tally.malformed > 0 {
+        return Err(format!("sent {} spans, but at the sink: {tally:?}", ledger.sent).into());
+    }
+    // Compressed requests are all alike, and those of many connections overtake each other.
+    if case.gzip || case.connections > 1 { Ok(()) } else { newest_in_order(&tally, offered.spans) }
+}
+
+fn wait_until_empty(listening: &Listening) -> Outcome<Ledger> {
+    let start = Instant::now();
+    loop {
+        let ledger = Ledger::read(listening)?;
+        if ledger.buffered + ledger.in_flight == 0 {
+            return Ok(ledger);
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(format!("not empty {PATIENCE:?} after the outage: {ledger:?}").into());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What arrived ends with the newest span, in order, and no younger span was dropped for an older
+/// one but by the batch that was on its way to the destination: at most a quarter of what fits.
+fn newest_in_order(tally: &Tally, offered: u64) -> Outcome<()> {
+    let unbroken = (tally.last + 1).saturating_sub(tally.unbroken_from);
+    let newest = tally.spans > 0 && tally.last == offered && unbroken * 4 >= tally.spans * 3;
+    if newest && tally.disorder == 0 {
+        return Ok(());
+    }
+    Err(format!("of the spans 1 to {offered} not the newest arrived, in order: {tally:?}").into())
+}
+
+/// The sum of a metric over all its labels.
+fn sum(page: &str, name: &str) -> Outcome<u64> {
+    let values = page.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next())?
+    });
+    let values: Vec<u64> = values.map(str::parse).collect::<Result<_, _>>()?;
+    if values.is_empty() {
+        Err(format!("no metric {name}").into())
+    } else {
+        Ok(values.iter().sum())
+    }
+}

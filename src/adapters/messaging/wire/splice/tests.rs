@@ -1,0 +1,144 @@
+use super::super::WireCutter;
+use super::super::hand_made::{
+    bytes, invalid_span, long, message, resource, scope, span, span_fields,
+};
+use super::*;
+use crate::ports::request_cutter::RequestCutter;
+
+const EVERY_SPAN: Range<u64> = 0..u64::MAX;
+const NO_SPAN: Range<u64> = 0..0;
+
+#[test]
+fn a_request_that_keeps_every_span_is_unchanged() {
+    let request = [resource(&[scope(&[span(1)]), scope(&[])]), resource(&[])].concat();
+
+    assert_eq!(keep_spans(&request, EVERY_SPAN), request);
+    assert_eq!(without_invalid_spans(&request), request);
+}
+
+#[test]
+fn positions_count_over_all_resources_and_scopes() {
+    let request = [
+        resource(&[scope(&[span(0), span(1)]), scope(&[span(2)])]),
+        resource(&[scope(&[span(3), span(4)])]),
+    ]
+    .concat();
+
+    let kept = keep_spans(&request, 1..4);
+
+    let expected =
+        [resource(&[scope(&[span(1)]), scope(&[span(2)])]), resource(&[scope(&[span(3)])])];
+    assert_eq!(kept, expected.concat());
+}
+
+#[test]
+fn the_cutter_keeps_the_same_spans() {
+    let request = resource(&[scope(&[span(0), span(1), span(2)])]);
+
+    assert_eq!(WireCutter.keep_spans(&request, 1..2), resource(&[scope(&[span(1)])]));
+}
+
+#[test]
+fn a_scope_and_a_resource_go_with_their_last_span() {
+    let about = bytes(1, b"");
+    let first = resource(&[about.clone(), scope(&[about.clone(), span(0)])]);
+    let second = resource(&[about.clone(), scope(&[about.clone(), span(1)]), scope(&[span(2)])]);
+    let third = resource(&[scope(&[span(3)])]);
+
+    let kept = keep_spans(&[first, second, third].concat(), 2..3);
+
+    assert_eq!(kept, resource(&[about, scope(&[span(2)])]));
+}
+
+#[test]
+fn a_scope_or_resource_that_had_no_span_stays() {
+    let empty = resource(&[scope(&[])]);
+    let request = [empty.clone(), resource(&[scope(&[]), scope(&[span(0)])]), empty.clone()];
+
+    assert_eq!(keep_spans(&request.concat(), NO_SPAN), [empty.clone(), empty].concat());
+}
+
+#[test]
+fn unknown_fields_stay_where_they_are() {
+    let group = vec![15 << 3 | 3, 1 << 3, 7, 15 << 3 | 4];
+    let unknown = bytes(14, b"\xff");
+    let with = |spans: &[Vec<u8>]| {
+        let scope = scope(&[group.clone(), spans.concat(), unknown.clone()]);
+        [unknown.clone(), resource(&[unknown.clone(), scope, group.clone()]), group.clone()]
+            .concat()
+    };
+
+    assert_eq!(keep_spans(&with(&[span(0), span(1), span(2)]), 1..2), with(&[span(1)]));
+}
+
+#[test]
+fn a_length_shrinks_from_two_bytes_to_one_with_its_message() {
+    let spans = [0, 1, 2, 3, 4].map(span).concat();
+
+    let kept = keep_spans(&long(1, &long(2, &spans)), 4..5);
+
+    assert_eq!(kept, resource(&[scope(&[span(4)])]));
+}
+
+#[test]
+fn a_length_that_still_needs_two_bytes_is_written_anew_in_two() {
+    let spans = |ids: Range<u8>| ids.map(span).collect::<Vec<_>>().concat();
+
+    let kept = keep_spans(&long(1, &long(2, &spans(0..10))), 0..5);
+
+    assert_eq!(kept, long(1, &long(2, &spans(0..5))));
+}
+
+#[test]
+fn a_length_written_longer_than_need_be_is_written_anew_only_where_it_changes() {
+    let padded = |fields: &[u8]| {
+        let length = u8::try_from(fields.len()).unwrap() | 0x80;
+        [&[2 << 3 | 2, length, 0x80, 0x00], fields].concat()
+    };
+    let request = resource(&[padded(&[span(0), span(1)].concat()), padded(&span(2))]);
+
+    let kept = keep_spans(&request, 1..3);
+
+    assert_eq!(kept, resource(&[scope(&[span(1)]), padded(&span(2))]));
+}
+
+#[test]
+fn a_key_written_longer_than_need_be_stays_so() {
+    let padded_key = |fields: &[Vec<u8>]| {
+        let message = message(2, fields);
+        [&[message[0] | 0x80, 0x00], &message[1..]].concat()
+    };
+    let request = resource(&[padded_key(&[span(0), span(1)])]);
+
+    assert_eq!(keep_spans(&request, 0..1), resource(&[padded_key(&[span(0)])]));
+}
+
+#[test]
+fn invalid_spans_go_and_valid_ones_stay() {
+    let zero = message(2, &[bytes(1, &[0; 16]), bytes(2, &[1; 8])]);
+    let bad_link = message(2, &[span_fields(9), message(13, &[bytes(1, &[1; 3])])]);
+    let request =
+        [resource(&[scope(&[invalid_span(), span(1), zero])]), resource(&[scope(&[bad_link])])]
+            .concat();
+
+    assert_eq!(without_invalid_spans(&request), resource(&[scope(&[span(1)])]));
+}
+
+#[test]
+fn what_comes_back_takes_no_more_memory_than_it_needs() {
+    let request = resource(&[scope(&[span(0), span(1), span(2)])]);
+
+    let kept = keep_spans(&request, 1..2);
+
+    assert_eq!(kept.capacity(), kept.len());
+}
+
+#[test]
+fn bytes_that_are_no_request_come_back_without_a_panic() {
+    let request = resource(&[scope(&[span(0), span(1)])]);
+
+    for length in 0..request.len() {
+        let _ = keep_spans(&request[..length], 1..2);
+        let _ = without_invalid_spans(&request[..length]);
+    }
+}

@@ -1,0 +1,333 @@
+//! Stand-ins for the world around the use cases. A span is one byte of payload, so what was sent
+//! reads as text.
+
+use std::io;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::subscriber::DefaultGuard;
+
+use super::buffer_management::TraceBuffer;
+use crate::domain::answer;
+use crate::domain::delivery::{Delivered, Failure, FailureKind};
+use crate::domain::limits::{Limits, OverflowPolicy};
+use crate::ports::buffer::TraceBufferPort;
+use crate::ports::clock::Clock;
+use crate::ports::destination::{Destination, OutgoingRequest};
+use crate::ports::monitor::{Monitor, RefusalReason, Transport};
+use crate::ports::record_store::{RecordStore, StoreError};
+use crate::ports::request_cutter::RequestCutter;
+
+/// The store fails to return a batch with this span in it.
+const UNREADABLE: u8 = b'!';
+/// The store refuses to keep a record that starts with this span.
+const UNWRITABLE: u8 = b'?';
+
+/// The time of the test's runtime, paused or not.
+#[derive(Clone, Copy)]
+pub(crate) struct FakeClock {
+    start: Instant,
+}
+
+/// All payloads in one piece, so that a batch of several records is one piece, too.
+#[derive(Default)]
+pub(crate) struct FakeStore {
+    payloads: BytesMut,
+}
+
+/// The real buffer over a fake store.
+pub(crate) type FakeBuffer = TraceBuffer<FakeStore, FakeClock>;
+
+/// Cuts where a span is a byte.
+pub(crate) struct FakeCutter;
+
+/// What a destination makes of a request.
+pub(crate) enum Answer {
+    Take(Delivered),
+    Fail(Failure),
+    After(Duration, Box<Answer>),
+    When(Arc<Notify>, Box<Answer>),
+    Never,
+}
+
+/// A request as it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// Time since the destination was made.
+    pub(crate) at: Duration,
+    pub(crate) payload: String,
+    pub(crate) spans: u64,
+}
+
+type Script = Box<dyn FnMut(&Arrival) -> Answer + Send>;
+
+/// Answers as its script says, and remembers.
+pub(crate) struct ScriptedDestination {
+    clock: FakeClock,
+    script: Mutex<Script>,
+    arrivals: Mutex<Vec<Arrival>>,
+    taken: Mutex<String>,
+}
+
+/// What the monitor was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Accepted(Transport, u64),
+    Refused(Transport, RefusalReason, u64),
+    Answered(Transport, answer::Answer),
+    Delivered(Duration),
+    SendFailed(FailureKind, Duration),
+}
+
+/// Where all accepted spans are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Whereabouts {
+    pub(crate) sent: u64,
+    pub(crate) rejected: u64,
+    pub(crate) dropped: u64,
+    pub(crate) buffered: u64,
+    pub(crate) in_flight: u64,
+}
+
+/// The log of this test's thread.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+/// Writes down what it is told.
+#[derive(Default)]
+pub(crate) struct RecordingMonitor {
+    events: Mutex<Vec<Event>>,
+}
+
+impl FakeClock {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+impl RecordStore for FakeStore {
+    const BLOCK_BYTES: usize = 1;
+
+    fn blocks_wanted(&self, _payload: usize) -> usize {
+        0
+    }
+
+    fn append(&mut self, payload: &[u8], _room: &mut Vec<BytesMut>) -> Result<(), StoreError> {
+        if payload.first() == Some(&UNWRITABLE) {
+            return Err(StoreError { message: "the disk is full".to_owned() });
+        }
+        self.payloads.extend_from_slice(payload);
+        Ok(())
+    }
+
+    fn discard_front(&mut self, bytes: u64, _rubbish: &mut Vec<Bytes>) {
+        self.payloads.advance(size(bytes));
+    }
+
+    fn take_front(&mut self, bytes: u64, into: &mut Vec<Bytes>) -> Result<(), StoreError> {
+        let payload = self.payloads.split_to(size(bytes)).freeze();
+        if payload.contains(&UNREADABLE) {
+            return Err(StoreError { message: "scripted".to_owned() });
+        }
+        into.push(payload);
+        Ok(())
+    }
+
+    fn put_back(&mut self, before: u64, pieces: &[Bytes]) {
+        let behind = self.payloads.split_off(size(before));
+        for piece in pieces {
+            self.payloads.extend_from_slice(piece);
+        }
+        self.payloads.unsplit(behind);
+    }
+}
+
+impl RequestCutter for FakeCutter {
+    fn keep_spans(&self, request: &[u8], keep: Range<u64>) -> Bytes {
+        Bytes::copy_from_slice(&request[size(keep.start)..size(keep.end)])
+    }
+}
+
+impl Answer {
+    pub(crate) fn after(self, delay: Duration) -> Self {
+        Self::After(delay, Box::new(self))
+    }
+}
+
+impl ScriptedDestination {
+    pub(crate) fn new(script: impl FnMut(&Arrival) -> Answer + Send + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            clock: FakeClock::new(),
+            script: Mutex::new(Box::new(script)),
+            arrivals: Mutex::default(),
+            taken: Mutex::default(),
+        })
+    }
+
+    /// Returns every request that arrived.
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        self.arrivals.lock().clone()
+    }
+
+    /// Returns the payloads of every request that arrived.
+    pub(crate) fn payloads(&self) -> Vec<String> {
+        self.arrivals().into_iter().map(|arrival| arrival.payload).collect()
+    }
+
+    /// Returns the spans taken, in the order of the answers.
+    pub(crate) fn taken(&self) -> String {
+        self.taken.lock().clone()
+    }
+}
+
+impl Destination for Arc<ScriptedDestination> {
+    async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
+        let payload = String::from_utf8(request.chunks.concat()).unwrap();
+        let arrival = Arrival { at: self.clock.now(), payload, spans: request.spans };
+        self.arrivals.lock().push(arrival.clone());
+        let mut answer = (self.script.lock())(&arrival);
+        loop {
+            answer = match answer {
+                Answer::Take(delivered) => {
+                    self.taken.lock().push_str(&arrival.payload);
+                    return Ok(delivered);
+                }
+                Answer::Fail(failure) => return Err(failure),
+                Answer::After(delay, then) => {
+                    tokio::time::sleep(delay).await;
+                    *then
+                }
+                Answer::When(called, then) => {
+                    called.notified().await;
+                    *then
+                }
+                Answer::Never => std::future::pending().await,
+            };
+        }
+    }
+}
+
+impl RecordingMonitor {
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.events.lock().clone()
+    }
+
+    fn note(&self, event: Event) {
+        self.events.lock().push(event);
+    }
+}
+
+impl Monitor for RecordingMonitor {
+    fn answered(&self, transport: Transport, answer: answer::Answer) {
+        self.note(Event::Answered(transport, answer));
+    }
+
+    fn accepted(&self, transport: Transport, spans: u64) {
+        self.note(Event::Accepted(transport, spans));
+    }
+
+    fn refused(&self, transport: Transport, reason: RefusalReason, spans: u64) {
+        self.note(Event::Refused(transport, reason, spans));
+    }
+
+    fn delivered(&self, took: Duration) {
+        self.note(Event::Delivered(took));
+    }
+
+    fn send_failed(&self, failure: &Failure, took: Duration) {
+        self.note(Event::SendFailed(failure.kind, took));
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    pub(crate) fn start() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+}
+
+/// Full success.
+pub(crate) fn take() -> Answer {
+    Answer::Take(Delivered::default())
+}
+
+/// A failure of `kind`.
+pub(crate) fn fail(kind: FailureKind) -> Answer {
+    Answer::Fail(failure(kind))
+}
+
+/// A failure of `kind`.
+pub(crate) fn failure(kind: FailureKind) -> Failure {
+    Failure { kind, code: "TEST", retry_after: None, message: "scripted".into() }
+}
+
+/// Limits in spans and bytes, without a maximum age.
+pub(crate) fn limits(spans: u64, bytes: u64) -> Limits {
+    Limits {
+        max_spans: NonZeroU64::new(spans).unwrap(),
+        max_bytes: NonZeroU64::new(bytes).unwrap(),
+        max_age: None,
+    }
+}
+
+/// An empty buffer.
+pub(crate) fn buffer(limits: Limits, policy: OverflowPolicy) -> Arc<FakeBuffer> {
+    Arc::new(TraceBuffer::new(limits, policy, FakeStore::default(), FakeClock::new()))
+}
+
+/// Keeps a record whose spans are the letters of `payload`.
+pub(crate) fn store(buffer: &FakeBuffer, payload: &str) {
+    let spans = u32::try_from(payload.len()).ok().and_then(NonZeroU32::new).unwrap();
+    buffer.append_now(&Bytes::copy_from_slice(payload.as_bytes()), spans).unwrap();
+}
+
+/// Returns where the spans are, none missing.
+pub(crate) fn whereabouts(buffer: &FakeBuffer) -> Whereabouts {
+    let ledger = buffer.status().ledger;
+    assert!(ledger.is_balanced(), "{ledger:?}");
+    Whereabouts {
+        sent: ledger.sent,
+        rejected: ledger.rejected,
+        dropped: ledger.dropped_total(),
+        buffered: ledger.buffered,
+        in_flight: ledger.in_flight,
+    }
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap()
+}

@@ -1,0 +1,81 @@
+//! What a person reads.
+
+use super::*;
+use crate::application::fakes::Log;
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_reported_once_and_so_is_its_end() {
+    let (log, _guard) = Log::start();
+    let mut failures = 50;
+    let mut scene = Scene::new(move |_| {
+        failures -= i32::from(failures > 0);
+        if failures > 0 { fail(FailureKind::Unavailable) } else { take() }
+    });
+    scene.store(&["ab", "c"]);
+
+    scene.finish().await;
+
+    let waiting = "WARN the destination does not take spans; buffering and retrying";
+    assert_eq!(
+        log.lines(),
+        [
+            &format!("{waiting} code=\"TEST\" reason=scripted"),
+            "INFO the destination takes spans again waiting_spans=0",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_must_only_be_smaller_is_no_outage() {
+    let (log, _guard) = Log::start();
+    let mut first = true;
+    let mut scene =
+        Scene::new(
+            move |_| {
+                if std::mem::take(&mut first) { fail(FailureKind::TooLarge) } else { take() }
+            },
+        );
+    scene.store(&["a".repeat(100_000).as_str(); 2]);
+
+    scene.finish().await;
+
+    assert_eq!(log.lines(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_refused_for_good_are_an_error_that_says_what_to_do() {
+    let (log, _guard) = Log::start();
+    let mut scene = Scene::new(|_| fail(FailureKind::Refused));
+    scene.store(&["abc"]);
+
+    scene.finish().await;
+
+    let lost = "ERROR the destination refused spans for good; they are lost";
+    let why = "code=\"TEST\" reason=scripted";
+    let remedy = "remedy=\"check the endpoint, its path and the credentials\"";
+    assert_eq!(log.lines(), [format!("{lost} spans=3 {why} {remedy}")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_spans_are_an_error_and_a_mere_message_is_a_warning() {
+    let (log, _guard) = Log::start();
+    let mut answers = [(2, "too old"), (0, "nearly full")].into_iter();
+    let batch = BatchLimits { max_spans: 3, ..BATCH };
+    let mut scene = Scene::with(limits(100, 10_000), batch, move |_| {
+        let (rejected_spans, message) = answers.next().unwrap();
+        Answer::Take(Delivered { rejected_spans, message: message.to_owned() })
+    });
+    scene.store(&["abc", "def"]);
+
+    scene.finish().await;
+
+    let rejected = "ERROR the destination rejected spans; they are lost";
+    let warned = "WARN the destination took the spans with a warning";
+    assert_eq!(
+        log.lines(),
+        [
+            format!("{rejected} rejected_spans=2 reason=too old"),
+            format!("{warned} reason=nearly full"),
+        ]
+    );
+}

@@ -1,0 +1,131 @@
+//! Forwarding against a scripted destination, on paused time. A span is one letter.
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::*;
+use crate::application::fakes::{
+    Answer, Arrival, Event, FakeBuffer, FakeClock, FakeCutter, RecordingMonitor,
+    ScriptedDestination, Whereabouts, buffer, fail, failure, limits, store, take, whereabouts,
+};
+use crate::domain::ledger::Ledger;
+use crate::domain::limits::{Limits, OverflowPolicy};
+
+mod delivering;
+mod ending;
+mod logging;
+mod poison;
+mod retrying;
+mod sizing;
+mod workers;
+
+const BATCH: BatchLimits = BatchLimits {
+    max_spans: 1 << 20,
+    max_bytes: 1 << 20,
+    max_records: usize::MAX,
+    linger: Duration::from_millis(200),
+};
+/// A random number that makes each pause as long as it may be, at first: 100, 200, 400 and 800 ms.
+const LONGEST: u64 = 800_000_000;
+
+type Forward =
+    ForwardTraces<FakeBuffer, Arc<ScriptedDestination>, FakeCutter, RecordingMonitor, FakeClock>;
+
+/// A buffer, a forwarder and a destination. Whatever happens, the ledger must balance at the end.
+struct Scene {
+    buffer: Arc<FakeBuffer>,
+    destination: Arc<ScriptedDestination>,
+    monitor: Arc<RecordingMonitor>,
+    forward: Arc<Forward>,
+    workers: JoinSet<()>,
+}
+
+impl Scene {
+    fn new(script: impl FnMut(&Arrival) -> Answer + Send + 'static) -> Self {
+        Self::with(limits(1 << 20, 1 << 30), BATCH, script)
+    }
+
+    fn with(
+        limits: Limits,
+        batch: BatchLimits,
+        script: impl FnMut(&Arrival) -> Answer + Send + 'static,
+    ) -> Self {
+        let buffer = buffer(limits, OverflowPolicy::DropOldest);
+        let destination = ScriptedDestination::new(script);
+        let monitor = Arc::new(RecordingMonitor::default());
+        let forward = Arc::new(ForwardTraces::new(
+            Arc::clone(&buffer),
+            Arc::clone(&destination),
+            FakeCutter,
+            Arc::clone(&monitor),
+            FakeClock::new(),
+            batch,
+            || LONGEST,
+        ));
+        Self { buffer, destination, monitor, forward, workers: JoinSet::new() }
+    }
+
+    fn store(&self, payloads: &[&str]) {
+        for payload in payloads {
+            store(&self.buffer, payload);
+        }
+    }
+
+    fn start(&mut self, workers: usize) {
+        for _ in 0..workers {
+            let forward = Arc::clone(&self.forward);
+            self.workers.spawn(async move { forward.run().await });
+        }
+    }
+
+    /// Forwards, with one worker unless more were started, until nothing is left.
+    async fn finish(&mut self) {
+        self.buffer.close();
+        if self.workers.is_empty() {
+            self.start(1);
+        }
+        self.ended().await;
+    }
+
+    async fn ended(&mut self) {
+        while let Some(worker) = self.workers.join_next().await {
+            worker.unwrap();
+        }
+    }
+
+    /// Returns the milliseconds between the requests, a timer's inaccuracy taken off.
+    fn pauses(&self) -> Vec<u128> {
+        let arrivals = self.destination.arrivals();
+        let pauses = arrivals.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at));
+        pauses.map(|pause| pause.as_millis() / 20 * 20).collect()
+    }
+
+    fn ledger(&self) -> Ledger {
+        self.buffer.status().ledger
+    }
+
+    fn whereabouts(&self) -> Whereabouts {
+        whereabouts(&self.buffer)
+    }
+
+    fn lost_for_good(&self) -> u64 {
+        self.ledger().dropped(DropReason::Permanent)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // Asserts the balance.
+            self.whereabouts();
+        }
+    }
+}
+
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}

@@ -1,0 +1,163 @@
+//! The destination is away, and comes back.
+
+use super::*;
+
+/// Fails `times` times, then takes everything.
+fn away(times: usize) -> impl FnMut(&Arrival) -> Answer + Send + 'static {
+    let mut left = times;
+    move |_| {
+        if left == 0 {
+            return take();
+        }
+        left -= 1;
+        fail(FailureKind::Unavailable)
+    }
+}
+
+fn asking(wait: Duration) -> Answer {
+    Answer::Fail(Failure { retry_after: Some(wait), ..failure(FailureKind::Unavailable) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unavailable_destination_gets_the_same_bytes_again_after_the_pause() {
+    let mut scene = Scene::new(away(3));
+    scene.store(&["ab", "c"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.payloads(), ["abc"; 4]);
+    assert_eq!(scene.pauses(), [100, 200, 400]);
+    assert_eq!(scene.ledger().sent, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_delivery_the_pauses_start_short_again() {
+    let unavailable = || fail(FailureKind::Unavailable);
+    let mut answers = [unavailable(), unavailable(), take(), unavailable(), take()].into_iter();
+    let batch = BatchLimits { max_spans: 1, ..BATCH };
+    let mut scene = Scene::with(limits(100, 10_000), batch, move |_| answers.next().unwrap());
+    scene.store(&["a", "b"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.payloads(), ["a", "a", "a", "b", "b"]);
+    assert_eq!(scene.pauses(), [100, 200, 0, 100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_during_an_outage_follows_in_order() {
+    let mut scene = Scene::new(away(10));
+    scene.start(1);
+
+    for payload in ["ab", "c", "d", "efg"] {
+        scene.store(&[payload]);
+        sleep(millis(150)).await;
+    }
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "abcdefg");
+    assert_eq!(scene.ledger().sent, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_outage_loses_nothing_while_there_is_room() {
+    let day = secs(24 * 60 * 60);
+    let mut scene = Scene::new(move |arrival| match arrival.at {
+        at if at < day => fail(FailureKind::Unavailable).after(secs(10)),
+        _ => take(),
+    });
+    scene.store(&["ab", "c"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "abc");
+    assert_eq!(scene.whereabouts(), Whereabouts { sent: 3, ..Whereabouts::default() });
+    assert!(scene.destination.arrivals().len() > 8_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_may_be_evicted_while_the_destination_is_left_alone() {
+    let mut scene = Scene::with(limits(4, 10_000), BATCH, |_| asking(secs(20)));
+    scene.start(1);
+    scene.store(&["a"]);
+    sleep(secs(1)).await;
+
+    scene.store(&["bcde"]);
+
+    assert_eq!(scene.destination.payloads(), ["a"]);
+    assert_eq!(scene.ledger().dropped(DropReason::Overflow), 1);
+    assert_eq!(scene.ledger().buffered, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_on_the_wire_is_not_evicted_but_what_waits_behind_it() {
+    let mut scene = Scene::with(limits(4, 10_000), BATCH, |_| take().after(secs(5)));
+    scene.start(1);
+    scene.store(&["a"]);
+    sleep(secs(1)).await;
+    scene.store(&["b", "cd"]);
+
+    scene.store(&["e"]);
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "acde");
+    assert_eq!(scene.ledger().dropped(DropReason::Overflow), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_given_back_may_grow_too_old_to_be_sent() {
+    let old = Limits { max_age: Some(secs(30)), ..limits(100, 10_000) };
+    let mut first = true;
+    let mut scene =
+        Scene::with(
+            old,
+            BATCH,
+            move |_| {
+                if std::mem::take(&mut first) { asking(secs(60)) } else { take() }
+            },
+        );
+    scene.start(1);
+    scene.store(&["ab"]);
+    sleep(secs(50)).await;
+    scene.store(&["c"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "c");
+    assert_eq!(scene.ledger().dropped(DropReason::Expired), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_is_left_alone_as_long_as_it_asked() {
+    let mut answers = [asking(secs(20)), take()].into_iter();
+    let mut scene = Scene::new(move |_| answers.next().unwrap());
+    scene.store(&["a"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.pauses(), [20_100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_asks_for_a_year_is_tried_again_after_5_minutes() {
+    let mut answers = [asking(secs(365 * 24 * 60 * 60)), take()].into_iter();
+    let mut scene = Scene::new(move |_| answers.next().unwrap());
+    scene.store(&["a"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.pauses(), [300_100]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_forwarder_wakes_for_what_arrives_after_a_recovery() {
+    let mut scene = Scene::new(away(1));
+    scene.start(1);
+    scene.store(&["a"]);
+    sleep(secs(5)).await;
+
+    scene.store(&["b"]);
+    sleep(secs(5)).await;
+
+    assert_eq!(scene.destination.taken(), "ab");
+}

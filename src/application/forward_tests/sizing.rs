@@ -1,0 +1,181 @@
+//! The destination takes less than a batch.
+
+use super::*;
+
+/// Calls everything longer than `bytes` too large.
+fn at_most(bytes: usize) -> impl FnMut(&Arrival) -> Answer + Send + 'static {
+    move |arrival| {
+        if arrival.payload.len() > bytes { fail(FailureKind::TooLarge) } else { take() }
+    }
+}
+
+fn alphabet(spans: usize) -> String {
+    ('a'..='z').cycle().take(spans).collect()
+}
+
+fn lengths(scene: &Scene) -> Vec<usize> {
+    scene.destination.payloads().iter().map(String::len).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_third_timeout_in_a_row_halves_the_batch() {
+    let mut scene = Scene::new(|arrival| match arrival.payload.len() {
+        ..=4 => take(),
+        _ => fail(FailureKind::TimedOut).after(secs(10)),
+    });
+    scene.store(&["ab", "cd", "ef", "gh"]);
+
+    scene.finish().await;
+
+    assert_eq!(lengths(&scene), [8, 8, 8, 4, 4]);
+    assert_eq!(scene.destination.taken(), "abcdefgh");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_too_large_is_halved_until_it_fits() {
+    let batch = BatchLimits { max_bytes: 96, ..BATCH };
+    let mut scene = Scene::with(limits(1_000, 100_000), batch, at_most(20));
+    let records: Vec<String> = (0..24).map(|n| alphabet(26)[n..][..2].to_owned()).collect();
+    for record in &records {
+        scene.store(&[record]);
+    }
+
+    scene.finish().await;
+
+    assert_eq!(lengths(&scene)[..3], [48, 24, 12]);
+    assert_eq!(scene.destination.taken(), records.concat());
+    assert_eq!(scene.ledger().sent, 48);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_batch_is_halved_without_a_pause() {
+    let mut scene = Scene::new(at_most(100_000));
+    let record = alphabet(75_000);
+    scene.store(&[&record, &record]);
+
+    scene.finish().await;
+
+    assert_eq!(lengths(&scene), [150_000, 75_000, 75_000]);
+    assert_eq!(scene.pauses(), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_larger_than_a_batch_is_sent_in_parts_cut_between_spans() {
+    let batch = BatchLimits { max_bytes: 10, ..BATCH };
+    let mut scene = Scene::with(limits(1_000, 100_000), batch, |_| take());
+    scene.store(&["ab", &alphabet(26), "yz"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.payloads(), ["ab", "abcdefghij", "klmnopqrst", "uvwxyz", "yz"]);
+    let announced: Vec<_> = scene.destination.arrivals().iter().map(|each| each.spans).collect();
+    assert_eq!(announced, [2, 10, 10, 6, 2]);
+    assert_eq!(scene.ledger().sent, 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_part_of_a_record_is_settled_when_it_is_taken() {
+    let batch = BatchLimits { max_bytes: 10, ..BATCH };
+    let mut scene = Scene::with(limits(1_000, 100_000), batch, |_| take().after(secs(10)));
+    scene.store(&[&alphabet(26)]);
+    scene.buffer.close();
+    scene.start(1);
+
+    sleep(secs(15)).await;
+
+    let half_way = Whereabouts { sent: 10, in_flight: 16, ..Whereabouts::default() };
+    assert_eq!(scene.whereabouts(), half_way);
+    scene.finish().await;
+    assert_eq!(scene.ledger().sent, 26);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_in_the_middle_of_a_record_gives_back_only_the_rest() {
+    let batch = BatchLimits { max_bytes: 10, ..BATCH };
+    let mut answers = [take(), fail(FailureKind::Unavailable)].into_iter();
+    let mut scene =
+        Scene::with(limits(1_000, 100_000), batch, move |_| answers.next().unwrap_or_else(take));
+    scene.store(&[&alphabet(26)]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.payloads(), ["abcdefghij", "klmnopqrst", "klmnopqrst", "uvwxyz"]);
+    assert_eq!(scene.ledger().sent, 26);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_half_sent_record_may_be_evicted() {
+    let batch = BatchLimits { max_bytes: 10, ..BATCH };
+    let mut answers = [take(), fail(FailureKind::Unavailable).after(secs(1))].into_iter();
+    let mut scene =
+        Scene::with(limits(26, 100_000), batch, move |_| answers.next().unwrap_or_else(take));
+    scene.store(&[&alphabet(26)]);
+    scene.buffer.flush();
+    scene.start(1);
+    sleep(millis(1_010)).await;
+
+    scene.store(&["0123456789ABCDEFGH"]);
+    scene.finish().await;
+
+    // Of the 16 that were left, 8 had to go.
+    assert_eq!(scene.destination.taken(), "abcdefghijstuvwxyz0123456789ABCDEFGH");
+    assert_eq!(scene.ledger().dropped(DropReason::Overflow), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_too_large_for_the_destination_is_split_until_its_parts_fit() {
+    let mut scene = Scene::new(at_most(5));
+    scene.store(&[&alphabet(26), "0123"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), format!("{}0123", alphabet(26)));
+    assert_eq!(scene.ledger().sent, 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_request_called_too_large_is_followed_by_a_pause() {
+    let mut scene = Scene::new(at_most(5));
+    scene.store(&["abcdef"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.pauses(), [100, 0]);
+    assert_eq!(scene.destination.taken(), "abcdef");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_whose_oldest_spans_were_evicted_is_split_behind_them() {
+    let batch = BatchLimits { max_bytes: 10, ..BATCH };
+    let mut scene = Scene::with(limits(20, 100_000), batch, |_| take());
+    scene.store(&[&alphabet(26)]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.payloads(), ["ghijklmnop", "qrstuvwxyz"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_span_too_large_is_lost_and_all_others_arrive() {
+    let mut scene = Scene::new(|arrival| {
+        if arrival.payload.contains('X') { fail(FailureKind::TooLarge) } else { take() }
+    });
+    scene.store(&["ab", "cdeXfgh", "ij"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.taken(), "abcdefghij");
+    assert_eq!(scene.lost_for_good(), 1);
+    assert_eq!(scene.ledger().sent, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_more_spans_than_a_batch_is_sent_in_parts() {
+    let batch = BatchLimits { max_spans: 4, ..BATCH };
+    let mut scene = Scene::with(limits(1_000, 100_000), batch, |_| take());
+    scene.store(&["abcdefghij"]);
+
+    scene.finish().await;
+
+    assert_eq!(scene.destination.payloads(), ["abcd", "efgh", "ij"]);
+}
