@@ -14,8 +14,9 @@ use crate::{Buffer, full_buffer, request, take_now};
 const DURATION: Duration = Duration::from_secs(5);
 const TARGET_P999: Duration = Duration::from_micros(50);
 const TARGET_MAX: Duration = Duration::from_millis(5);
-/// A destination that is away costs the buffer a batch taken and given back this often.
-const RETRY_EVERY: Duration = Duration::from_millis(10);
+/// A destination that is away costs the buffer a batch taken and given back this often: as long as
+/// the first wait of the forwarder's backoff at most, which then grows a hundredfold.
+const RETRY_EVERY: Duration = Duration::from_millis(100);
 
 /// Prints a table: one row per pace and setting.
 pub(crate) fn measure() {

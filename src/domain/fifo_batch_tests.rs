@@ -221,6 +221,16 @@ mod pinning {
     }
 
     #[test]
+    fn a_record_that_just_fits_beside_the_batch_evicts_all_else() {
+        for mut fifo in [of_spans(2), of_bytes(2 * 100)] {
+            admit_each(&mut fifo, &[(1, 36), (1, 36)]);
+            take(&mut fifo, 1);
+
+            assert_eq!(admit(&mut fifo, 1, 36), Ok((1, 36)));
+        }
+    }
+
+    #[test]
     fn a_record_that_fits_only_into_what_is_pinned_is_refused_for_now() {
         for mut fifo in [of_spans(3), of_bytes(100)] {
             admit(&mut fifo, 3, 36).unwrap();
