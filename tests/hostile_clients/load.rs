@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::task::JoinSet;
+use tonic::Response;
 
 use crate::client::{Protocol, Verdict, ways};
 use crate::samples::{request, span, spans};
@@ -27,7 +28,7 @@ async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_w
         streams.spawn(async move {
             let started = Instant::now();
             let answer = client.export(request).await;
-            (answer.map(|answer| answer.into_inner()), started.elapsed())
+            (answer.map(Response::into_inner), started.elapsed())
         });
     }
     for way in ways(&victim.receiver, &[Protocol::Grpc, Protocol::Http1]) {

@@ -217,10 +217,10 @@ async fn messages_larger_than_allowed_are_refused_and_harm_nobody() {
         ["content-length: 16777216\r\n\r\n", "transfer-encoding: chunked\r\n\r\n1000000\r\n"];
     for length in lengths {
         let head = [HTTP1_HEAD, length].concat();
-        let heard =
+        let words =
             last_words(victim.connect().await, &[head.as_bytes(), &oversize].concat()).await;
-        let heard = String::from_utf8_lossy(&heard);
-        assert!(heard.starts_with("HTTP/1.1 413 "), "{heard}");
+        let words = String::from_utf8_lossy(&words);
+        assert!(words.starts_with("HTTP/1.1 413 "), "{words}");
     }
 
     victim.recovers().await;

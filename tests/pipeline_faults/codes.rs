@@ -11,6 +11,7 @@ use crate::scripted_destination::{Answer, Reply};
 /// A code to answer with, and its name in the metrics.
 type Code = (i32, &'static str);
 
+const REJECTED: &str = "tracebuffer_exporter_rejected_spans_total";
 const RETRYABLE_GRPC: &[Code] = &[
     (1, "CANCELLED"),
     (4, "DEADLINE_EXCEEDED"),
@@ -149,7 +150,6 @@ async fn spans_a_destination_rejected_are_counted_and_not_sent_again() {
 
             let after = pipeline.audited(pipeline.quiet()).await;
 
-            const REJECTED: &str = "tracebuffer_exporter_rejected_spans_total";
             let difference = after.sum::<u64>(REJECTED, &[]) - before.sum::<u64>(REJECTED, &[]);
             assert_eq!(difference, counted, "for {rejected}");
             assert_eq!(sent(&after) - sent(&before), 5 - counted, "for {rejected}");

@@ -45,7 +45,7 @@ async fn several_poison_records_are_dropped_and_nothing_else() {
             Protocol::Http => Answer::http(400),
         };
         let poisoned =
-            |request: &Received| request.spans.iter().any(|span| span.name.ends_with("7"));
+            |request: &Received| request.spans.iter().any(|span| span.name.ends_with('7'));
         pipeline.destination.otherwise(Answer::If(
             poisoned,
             Box::new(refusal),

@@ -2,6 +2,7 @@
 
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
+#![allow(clippy::panic, clippy::indexing_slicing, reason = "a broken test should say so")]
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -37,7 +38,7 @@ pub(crate) struct Pipeline {
 
 /// Runs `scenario` over both transports.
 pub(crate) async fn over_both(scenario: impl AsyncFn(Protocol)) {
-    tokio::join!(scenario(Protocol::Grpc), scenario(Protocol::Http));
+    tokio::join!(Box::pin(scenario(Protocol::Grpc)), Box::pin(scenario(Protocol::Http)));
 }
 
 impl Pipeline {

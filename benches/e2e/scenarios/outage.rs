@@ -100,7 +100,9 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
             match measure(plan, subject, case) {
                 Ok((run, broken)) => {
                     runs.push(run);
-                    broken.into_iter().for_each(|what| findings.fail(what));
+                    for what in broken {
+                        findings.fail(what);
+                    }
                 }
                 Err(error) => {
                     let run = format!("outage, {}, {}", subject.name(), case.name());
