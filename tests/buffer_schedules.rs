@@ -78,7 +78,7 @@ fn taker(buffer: &Arc<Buffer>, mut falters: bool) -> JoinHandle<Delivered> {
                 continue;
             }
             if let [(sequence, id, spans)] = entries[..] {
-                buffer.settle_part(&mut batch, 1, 0);
+                buffer.settle_part(&mut batch, 1, DELIVERED);
                 delivered.push((sequence, id, 1));
                 delivered.push((sequence, id, spans - 1));
             } else {

@@ -16,7 +16,9 @@ fn append(store: &mut MemoryStore, payload: &[u8]) {
 
 fn store_of(payloads: &[&[u8]]) -> MemoryStore {
     let mut store = MemoryStore::new();
-    payloads.iter().for_each(|payload| append(&mut store, payload));
+    for payload in payloads {
+        append(&mut store, payload);
+    }
     store
 }
 

@@ -16,7 +16,7 @@ use super::metrics::Metrics;
 use super::process::ProcessStats;
 use crate::ports::buffer::BufferStatus;
 
-/// Content type of the OpenMetrics format.
+/// Content type of the `OpenMetrics` format.
 pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Content type of Prometheus's own text format.
 pub(super) const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -52,7 +52,7 @@ enum Value {
 struct Families(Vec<Family>);
 
 impl Scrape<'_> {
-    /// Returns the OpenMetrics text.
+    /// Returns the `OpenMetrics` text.
     pub(super) fn openmetrics(&self) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
         registry.register(
@@ -279,7 +279,7 @@ impl EncodeGaugeValue for Value {
     }
 }
 
-/// Turns OpenMetrics into Prometheus's older text format: there, a counter's family is named with
+/// Turns `OpenMetrics` into Prometheus's older text format: there, a counter's family is named with
 /// its `_total`, and there is no end mark.
 fn as_prometheus(openmetrics: &str) -> String {
     let counters: Vec<&str> = openmetrics

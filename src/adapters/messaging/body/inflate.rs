@@ -102,8 +102,10 @@ impl Inflaters {
 impl Inflate {
     fn new(encoding: Encoding) -> Result<Self, Refused> {
         let codec = if encoding == Encoding::Zstd {
-            let mut decoder = Decoder::new().map_err(broken)?;
-            decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_BITS)).map_err(broken)?;
+            let mut decoder = Decoder::new().map_err(|error| broken(&error))?;
+            decoder
+                .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_BITS))
+                .map_err(|error| broken(&error))?;
             Codec::Zstd(Box::new(decoder))
         } else {
             Codec::Gzip(Box::new(GzDecoder::new(Fed::default())))
@@ -147,14 +149,15 @@ impl Inflate {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             return Ok(Wants::Input);
                         }
-                        Err(error) => return Err(broken(error)),
+                        Err(error) => return Err(broken(&error)),
                     }
                 }
                 Codec::Zstd(decoder) => {
                     let mut source = InBuffer::around(&self.input);
                     let start = output.len();
                     let mut target = OutBuffer::around_pos(output, start);
-                    let hint = decoder.run(&mut source, &mut target).map_err(broken)?;
+                    let hint =
+                        decoder.run(&mut source, &mut target).map_err(|error| broken(&error))?;
                     let read = source.pos();
                     self.input.advance(read);
                     self.complete = hint == 0;
@@ -208,6 +211,6 @@ pub(super) fn incomplete() -> Refused {
     Refused::malformed("the compressed body ended before it was complete")
 }
 
-fn broken(error: io::Error) -> Refused {
+fn broken(error: &io::Error) -> Refused {
     Refused::malformed(format!("the body cannot be decompressed: {error}"))
 }

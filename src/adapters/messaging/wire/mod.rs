@@ -1,6 +1,6 @@
 //! Serialized OTLP trace requests, checked and cut without decoding them.
 //!
-//! Everything here reads the bytes of an `ExportTraceServiceRequest` in place. [`scan`] accepts
+//! Everything here reads the bytes of an `ExportTraceServiceRequest` in place. [`scan()`] accepts
 //! exactly what `prost` decodes, no more and no less; the other functions work on accepted requests,
 //! and copy whole runs of the sender's bytes.
 
