@@ -27,17 +27,11 @@ pub(crate) fn payload(id: u64, length: usize) -> Bytes {
     payload.into()
 }
 
-/// Returns the payload of each record of a batch, and checks that pieces end where records end.
+/// Returns the payload of each record of a batch, and checks that there is nothing else.
 pub(crate) fn records(batch: &Batch) -> Vec<Bytes> {
-    let mut pieces = batch.payload.iter().cloned();
-    let mut piece = Bytes::new();
-    let mut record = |length: u32| {
-        if piece.is_empty() && length > 0 {
-            piece = pieces.next().unwrap();
-        }
-        piece.split_to(length as usize)
-    };
-    let records = batch.entries.iter().map(|entry| record(entry.bytes)).collect();
-    assert!(piece.is_empty() && pieces.next().is_none(), "bytes of no record");
+    let mut payload = Bytes::from(batch.payload.concat());
+    let lengths = batch.entries.iter().map(|entry| entry.bytes as usize);
+    let records = lengths.map(|length| payload.split_to(length)).collect();
+    assert!(payload.is_empty(), "bytes of no record");
     records
 }
