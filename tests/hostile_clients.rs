@@ -8,6 +8,8 @@ mod client;
 mod receiver;
 #[path = "support/samples.rs"]
 mod samples;
+#[path = "support/scripted_destination.rs"]
+mod scripted_destination;
 #[path = "support/victim.rs"]
 mod victim;
 

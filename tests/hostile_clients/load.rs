@@ -6,9 +6,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
+use tracebuffer::adapters::messaging::destination::config::Protocol as Destination;
 
-use crate::client::{Protocol, Verdict, ways};
-use crate::samples::{request, span, spans};
+use crate::client::{Protocol, Verdict, Way, ways};
+use crate::samples::{request, sized, span, spans};
+use crate::scripted_destination::{Answer, ScriptedDestination};
 use crate::victim::Victim;
 
 /// What a client waits at most before it must have an answer.
@@ -85,4 +87,37 @@ async fn clients_that_vanish_in_the_middle_of_a_request_leave_nothing_behind() {
     }
 
     victim.recovers().await;
+}
+
+#[tokio::test]
+async fn a_flood_while_the_destination_is_stuck_takes_no_more_memory_than_the_limit() {
+    for stuck in [Answer::Swallow, Answer::Ignore, Answer::grpc(14)] {
+        let destination = ScriptedDestination::start(Destination::Grpc).await;
+        destination.otherwise(stuck);
+        let endpoint = format!("http://{}", destination.address());
+        let settings = [("ENDPOINT", endpoint.as_str()), ("TIMEOUT", "500ms"), ("LINGER", "0s")];
+        let victim = Victim::start_with(&settings).await;
+
+        // Three times the limit, in requests of all sizes.
+        let way = Way { address: victim.receiver.grpc(), protocol: Protocol::Grpc };
+        let mut clients = JoinSet::new();
+        for (size, requests) in [(1 << 10, 800), (10 << 10, 600), (60 << 10, 120), (1 << 20, 10)] {
+            let message = sized(size);
+            clients.spawn(async move {
+                let mut connection = way.connect().await;
+                for _ in 0..requests {
+                    let answer = connection.send(way.request(message.clone())).await;
+                    assert_eq!(answer.verdict(), Verdict::Accepted, "{answer:?}");
+                }
+            });
+        }
+        clients.join_all().await;
+
+        let metrics = victim.receiver.metrics().await;
+        assert_eq!(metrics.unaccounted_spans(), 0, "{metrics:#?}");
+        let dropped: u64 =
+            metrics.sum("tracebuffer_dropped_spans_total", &[("reason", "overflow")]);
+        assert!(dropped > 0, "{metrics:#?}");
+        victim.was_bounded();
+    }
 }
