@@ -180,7 +180,7 @@ async fn a_request_that_waited_3_s_for_memory_is_refused_and_may_try_again() {
     let length = Some(300 * KI as u64);
     let started = Instant::now();
 
-    let first = reader.read_http(stalled(1), length, PLAIN);
+    let first = reader.read_http(dripping(20), length, PLAIN);
     let second = reader.read_http(stalled(1), length, PLAIN);
     tokio::pin!(first);
     let second = tokio::select! {
@@ -218,7 +218,7 @@ async fn a_large_request_is_read_while_small_ones_hold_all_shared_memory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_not_complete_after_10_s_is_refused() {
-    for body in [ScriptedBody::new([Event::Stall]), stalled(1)] {
+    for body in [ScriptedBody::new([Event::Stall]), dripping(20)] {
         let started = Instant::now();
 
         let refused = read(&reader(), body).await.unwrap_err();
@@ -230,12 +230,25 @@ async fn a_request_that_is_not_complete_after_10_s_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_request_that_is_complete_in_time_is_taken() {
-    let wait = || Event::Wait(Duration::from_secs(4));
-    let piece = || Event::Data(Bytes::from_static(b"a"));
-    let body = ScriptedBody::new([piece(), wait(), piece(), wait(), piece()]);
+async fn a_request_that_falls_silent_in_the_middle_is_refused_after_2_s() {
+    let started = Instant::now();
 
-    assert_eq!(read(&reader(), body).await.unwrap().bytes, "aaa");
+    let refused = read(&reader(), stalled(1)).await.unwrap_err();
+
+    assert_eq!(refused.answer, Answer::TimedOut);
+    assert_eq!(refused.message, "nothing more of the request came for 2 s");
+    assert_eq!(started.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_request_that_is_complete_in_time_is_taken() {
+    assert_eq!(read(&reader(), dripping(9)).await.unwrap().bytes, "a".repeat(9));
+}
+
+/// A body of so many bytes, one a second.
+fn dripping(bytes: usize) -> ScriptedBody {
+    let drip = || [Event::Data(Bytes::from_static(b"a")), Event::Wait(Duration::from_secs(1))];
+    ScriptedBody::new(std::iter::repeat_with(drip).take(bytes).flatten().collect::<Vec<_>>())
 }
 
 #[tokio::test]

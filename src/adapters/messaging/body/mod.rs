@@ -20,6 +20,9 @@ pub(super) use inflate::Encoding;
 
 /// How long a message may take from its first byte to its last.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a sender may be silent in the middle of a message that is read into memory of its own:
+/// less than the others wait for that memory.
+const LONGEST_SILENCE: Duration = Duration::from_secs(2);
 /// Memory for messages of unknown length is taken in steps of at least this.
 const STEP_BYTES: usize = 64 << 10;
 /// How much traces usually shrink when compressed, rounded up.
@@ -142,7 +145,7 @@ impl BodyReader {
         let mut buffer = Growing::new(self, plan);
         buffer.make_room(length.unwrap_or(first.len())).await?;
         buffer.bytes.extend_from_slice(&first);
-        while let Some(chunk) = chunks.next().await? {
+        while let Some(chunk) = soon(chunks.next()).await? {
             buffer.make_room(chunk.len()).await?;
             buffer.bytes.extend_from_slice(&chunk);
         }
@@ -160,7 +163,7 @@ impl BodyReader {
         let mut buffer = Growing::new(self, plan);
         let mut inflate = None;
         let mut compressed = 0;
-        while let Some(chunk) = chunks.next().await? {
+        while let Some(chunk) = soon(chunks.next()).await? {
             // Bounds the work too: a row of empty members goes on for ever and comes to nothing.
             compressed += chunk.len();
             if compressed > self.max_bytes {
@@ -250,6 +253,14 @@ impl<'a> Growing<'a> {
         }
         Ok(Message { bytes: self.bytes.into(), _permit: self.permit })
     }
+}
+
+/// Lets a sender that has gone silent not keep the memory others wait for.
+async fn soon<T>(next: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+    timeout(LONGEST_SILENCE, next).await.unwrap_or_else(|_| {
+        let seconds = LONGEST_SILENCE.as_secs();
+        Err(Refused::timed_out(format!("nothing more of the request came for {seconds} s")))
+    })
 }
 
 fn late() -> Refused {
