@@ -27,17 +27,10 @@ pub(crate) fn payload(id: u64, length: usize) -> Bytes {
     payload.into()
 }
 
-/// Returns the payload of each record of a batch, and checks that pieces end where records end.
+/// Returns the payload of each record of a batch, and checks that there are no other bytes.
 pub(crate) fn records(batch: &Batch) -> Vec<Bytes> {
-    let mut pieces = batch.payload.iter().cloned();
-    let mut piece = Bytes::new();
-    let mut record = |length: u32| {
-        if piece.is_empty() && length > 0 {
-            piece = pieces.next().unwrap();
-        }
-        piece.split_to(length as usize)
-    };
-    let records = batch.entries.iter().map(|entry| record(entry.bytes)).collect();
-    assert!(piece.is_empty() && pieces.next().is_none(), "bytes of no record");
+    let mut rest = Bytes::from(batch.payload.concat());
+    let records = batch.entries.iter().map(|entry| rest.split_to(entry.bytes as usize)).collect();
+    assert!(rest.is_empty(), "bytes of no record");
     records
 }
