@@ -30,7 +30,7 @@ const SCHEDULES: usize = 3_000;
 const DEPTH: usize = 3;
 const DELIVERED: Settlement = Settlement::Delivered { rejected_spans: 0 };
 const BATCH: BatchLimits =
-    BatchLimits { max_spans: 100, max_bytes: 10_000, max_records: 2, linger: Duration::ZERO };
+    BatchLimits { max_spans: 100, max_bytes: 100_000, max_records: 2, linger: Duration::ZERO };
 
 /// Time stands still.
 struct StillClock;
@@ -50,9 +50,9 @@ fn buffer(limits: Limits) -> Arc<Buffer> {
     Arc::new(TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, StillClock))
 }
 
-/// Every other record is one that is kept without copying.
+/// Every other record is larger than a block of the store.
 fn length(id: u64) -> usize {
-    if id.is_multiple_of(2) { 24 } else { 1_100 }
+    if id.is_multiple_of(2) { 24 } else { 17_000 }
 }
 
 /// Appends three records of two spans each.
@@ -140,7 +140,7 @@ fn every_span_is_delivered_or_evicted_while_the_limits_change() {
     let resizer = spawn({
         let buffer = Arc::clone(&buffer);
         move || {
-            for sizes in [limits(7, 4_000), limits(9, 100_000)] {
+            for sizes in [limits(7, 60_000), limits(9, 100_000)] {
                 buffer.set_limits(sizes);
                 let held = balanced(&buffer);
                 assert!(held.buffered + held.in_flight <= 9, "{held:?}");

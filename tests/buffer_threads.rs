@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use support::{limits, payload, records};
@@ -90,7 +90,7 @@ fn run(
     Outcome { appended, delivered, ledger: buffer.status().ledger }
 }
 
-/// The record of a producer: now and then one that is kept without copying.
+/// The record of a producer: now and then one that is larger than a block of the store.
 fn record(id: u64) -> (Bytes, NonZeroU32) {
     let length = if id.is_multiple_of(97) { 20_000 } else { 8 + id % 300 };
     let spans = 1 + u32::try_from(id % 7).unwrap();
@@ -101,10 +101,14 @@ fn record(id: u64) -> (Bytes, NonZeroU32) {
 fn produce(buffer: &Buffer, producer: u64) -> u64 {
     let append = |id| {
         let (payload, spans) = record(id);
+        let started = Instant::now();
         loop {
             match buffer.append_now(&payload, spans) {
                 Ok(_) => return u64::from(spans.get()),
-                Err(AppendError::Refused(Refusal::Full)) => thread::yield_now(),
+                Err(AppendError::Refused(Refusal::Full)) => {
+                    assert!(started.elapsed() < TOO_LONG, "nobody makes room");
+                    thread::yield_now();
+                }
                 Err(error) => unreachable!("{error:?}"),
             }
         }
