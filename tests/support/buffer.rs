@@ -27,19 +27,11 @@ pub(crate) fn payload(id: u64, length: usize) -> Bytes {
     payload.into()
 }
 
-<<<<<<< HEAD
 /// Returns the payload of each record of a batch, and checks that there is nothing else.
 pub(crate) fn records(batch: &Batch) -> Vec<Bytes> {
     let mut payload = Bytes::from(batch.payload.concat());
     let lengths = batch.entries.iter().map(|entry| entry.bytes as usize);
     let records = lengths.map(|length| payload.split_to(length)).collect();
     assert!(payload.is_empty(), "bytes of no record");
-=======
-/// Returns the payload of each record of a batch, and checks that there are no other bytes.
-pub(crate) fn records(batch: &Batch) -> Vec<Bytes> {
-    let mut rest = Bytes::from(batch.payload.concat());
-    let records = batch.entries.iter().map(|entry| rest.split_to(entry.bytes as usize)).collect();
-    assert!(rest.is_empty(), "bytes of no record");
->>>>>>> ci
     records
 }
