@@ -24,6 +24,7 @@ struct State<S> {
     wake_at: Option<BatchLimits>,
     flushing: bool,
     closed: bool,
+    sealed: bool,
 }
 
 /// The buffer between receivers and forwarder.
@@ -62,6 +63,7 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
             wake_at: None,
             flushing: false,
             closed: false,
+            sealed: false,
         };
         Self { state: Mutex::new(state), readable: Notify::new(), clock }
     }
@@ -127,6 +129,9 @@ impl<S: RecordStore> State<S> {
         rubbish: &mut Vec<Bytes>,
         now: Duration,
     ) -> Try {
+        if self.sealed {
+            return Try::Refused(AppendError::Sealed);
+        }
         let blocks = self.store.blocks_wanted(payload.len());
         if blocks > room.len() {
             return Try::NeedsRoom(blocks);
@@ -251,6 +256,10 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     fn close(&self) {
         self.state.lock().closed = true;
         self.flush();
+    }
+
+    fn seal(&self) {
+        self.state.lock().sealed = true;
     }
 
     fn drop_all(&self, reason: DropReason) -> u64 {

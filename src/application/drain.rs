@@ -48,6 +48,8 @@ pub async fn drain<B: TraceBufferPort>(
         forwarding.stop();
         forwarding.ended().await;
     }
+    // What came after the drop would be acknowledged and lost without a trace.
+    buffer.seal();
     let lost = buffer.drop_all(DropReason::Shutdown);
     let sent_spans = buffer.status().ledger.sent - before.sent;
     if lost == 0 {

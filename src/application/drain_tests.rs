@@ -234,3 +234,14 @@ async fn spans_lost_at_the_deadline_are_an_error() {
         ]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_drain_nothing_more_is_accepted() {
+    let scene = Scene::new(1, |_| take());
+    let buffer = Arc::clone(&scene.buffer);
+
+    scene.drain().await;
+
+    let late = buffer.append_now(b"abc", std::num::NonZeroU32::MIN);
+    assert_eq!(late, Err(crate::ports::buffer::AppendError::Sealed));
+}

@@ -136,6 +136,10 @@ fn explain(error: AppendError) -> (RefusalReason, ReceiveError) {
             RefusalReason::Full,
             ReceiveError::Unavailable("the trace buffer is full; try again later".to_owned()),
         ),
+        AppendError::Sealed => (
+            RefusalReason::Shutdown,
+            ReceiveError::Unavailable("the receiver is shutting down".to_owned()),
+        ),
         AppendError::Store(error) => {
             (RefusalReason::StoreFailed, ReceiveError::Unavailable(error.message))
         }

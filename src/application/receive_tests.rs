@@ -316,3 +316,16 @@ async fn a_refused_request_counts_its_invalid_spans_too() {
     assert!(events.contains(&Event::Refused(GRPC, RefusalReason::TooLarge, 150)));
     assert!(events.contains(&Event::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
 }
+
+#[tokio::test]
+async fn a_sealed_buffer_says_that_the_receiver_is_ending() {
+    let scene = Scene::with(limits(10, 10_000), OverflowPolicy::DropOldest);
+    scene.buffer.seal();
+
+    let error = scene.receive(valid(3)).await.unwrap_err();
+
+    let message = "the receiver is shutting down".to_owned();
+    assert_eq!(error, ReceiveError::Unavailable(message));
+    assert_eq!(scene.monitor.events(), [Event::Refused(GRPC, RefusalReason::Shutdown, 3)]);
+    assert_eq!(scene.buffer.status().ledger.accepted, 0);
+}

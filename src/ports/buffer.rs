@@ -65,6 +65,9 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     /// Ends every wait of [`TraceBufferPort::take`] once the buffer is empty.
     fn close(&self);
 
+    /// Refuses what comes from now on.
+    fn seal(&self);
+
     /// Drops all that waits, for `reason`, and returns how many spans that were.
     fn drop_all(&self, reason: DropReason) -> u64;
 
@@ -86,6 +89,8 @@ pub struct Appended {
 pub enum AppendError {
     /// The limits or the policy forbid it.
     Refused(Refusal),
+    /// The buffer is sealed: nobody will come for the record.
+    Sealed,
     /// The store failed.
     Store(StoreError),
 }

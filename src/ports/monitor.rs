@@ -23,6 +23,8 @@ pub enum RefusalReason {
     TooLarge,
     /// The buffer is full and its policy is to reject.
     Full,
+    /// The receiver is ending.
+    Shutdown,
     /// The store failed.
     StoreFailed,
 }

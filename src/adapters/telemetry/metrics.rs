@@ -13,10 +13,11 @@ use crate::domain::delivery::Failure;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 
 const TRANSPORTS: [(Transport, &str); 2] = [(Transport::Grpc, "grpc"), (Transport::Http, "http")];
-const REFUSALS: [(RefusalReason, &str); 4] = [
+const REFUSALS: [(RefusalReason, &str); 5] = [
     (RefusalReason::InvalidSpan, "invalid_span"),
     (RefusalReason::TooLarge, "too_large"),
     (RefusalReason::Full, "full"),
+    (RefusalReason::Shutdown, "shutdown"),
     (RefusalReason::StoreFailed, "store_failed"),
 ];
 /// Upper bounds of the send duration's buckets, in seconds.
