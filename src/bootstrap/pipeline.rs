@@ -47,7 +47,7 @@ impl Pipeline {
             WireCutter,
             metrics.clone(),
             clock,
-            settings.batch,
+            settings.batch.shared_by(settings.concurrency, &settings.limits),
             || fastrand::u64(..),
         ));
         Self { buffer, metrics, receiver, forwarder }

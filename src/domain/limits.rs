@@ -1,6 +1,6 @@
 //! How much the buffer may hold, and what happens when that is not enough.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 /// Bytes charged for each record beside its payload: twice its index entry, because the index grows
@@ -66,6 +66,20 @@ impl Limits {
     }
 }
 
+impl BatchLimits {
+    /// Lowers a batch so that `workers` of them on the wire at once pin at most half of `limits`
+    /// and leave something to evict; never below one span.
+    #[must_use]
+    pub fn shared_by(self, workers: NonZeroUsize, limits: &Limits) -> Self {
+        let share = (workers.get() as u64).saturating_mul(2);
+        Self {
+            max_spans: self.max_spans.min(limits.max_spans.get() / share).max(1),
+            max_bytes: self.max_bytes.min(limits.max_bytes.get() / share).max(1),
+            ..self
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +107,32 @@ mod tests {
         let limits = limits(103, 4_000);
 
         assert_eq!((limits.batch_spans(), limits.batch_charge()), (25, 1_000));
+    }
+
+    const BATCH: BatchLimits = BatchLimits {
+        max_spans: 8_192,
+        max_bytes: 3_670_016,
+        max_records: usize::MAX,
+        linger: Duration::from_millis(200),
+    };
+
+    fn shared_by(workers: usize, limits: &Limits) -> (u64, u64) {
+        let batch = BATCH.shared_by(NonZeroUsize::new(workers).unwrap(), limits);
+        (batch.max_spans, batch.max_bytes)
+    }
+
+    #[test]
+    fn a_batch_is_left_alone_where_all_workers_together_pin_less_than_half() {
+        assert_eq!(shared_by(3, &limits(50_000, 32 << 20)), (8_192, 3_670_016));
+    }
+
+    #[test]
+    fn the_batches_of_all_workers_together_pin_at_most_half_of_each_limit() {
+        assert_eq!(shared_by(8, &limits(50_000, 32 << 20)), (3_125, 2 << 20));
+    }
+
+    #[test]
+    fn a_shared_batch_never_falls_below_one_span_and_one_byte() {
+        assert_eq!(shared_by(64, &limits(1, 1)), (1, 1));
     }
 }
