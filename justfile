@@ -38,11 +38,15 @@ interop:
 
 # What each part costs, beside prost
 bench *ARGS:
-    cargo bench --locked {{ ARGS }}
+    cargo bench --locked --bench buffer --bench scan {{ ARGS }}
+
+# User instructions of the receiver, counted by callgrind, beside a prost server
+bench-instructions *ARGS:
+    cargo bench --locked --bench instructions -- {{ ARGS }}
 
 # Generator, subject and sink on cores of their own, beside the OpenTelemetry Collector
-bench-e2e:
-    cargo bench --locked --bench e2e
+bench-e2e *ARGS:
+    cargo bench --locked --bench e2e -- {{ ARGS }}
 
 # A receiver with the environment's settings; prints batches if no endpoint is set
 run *ARGS:
