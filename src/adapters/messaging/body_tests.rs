@@ -230,14 +230,14 @@ async fn a_request_that_is_not_complete_after_10_s_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_falls_silent_in_the_middle_is_refused_after_2_s() {
+async fn a_request_that_falls_silent_in_the_middle_is_refused_after_5_s() {
     let started = Instant::now();
 
     let refused = read(&reader(), stalled(1)).await.unwrap_err();
 
     assert_eq!(refused.answer, Answer::TimedOut);
-    assert_eq!(refused.message, "nothing more of the request came for 2 s");
-    assert_eq!(started.elapsed(), Duration::from_secs(2));
+    assert_eq!(refused.message, "nothing more of the request came for 5 s");
+    assert_eq!(started.elapsed(), Duration::from_secs(5));
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,9 +20,9 @@ pub(super) use inflate::Encoding;
 
 /// How long a message may take from its first byte to its last.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a sender may be silent in the middle of a message that is read into memory of its own:
-/// less than the others wait for that memory.
-const LONGEST_SILENCE: Duration = Duration::from_secs(2);
+/// How long a sender may be silent in the middle of a message that is read into memory of its own,
+/// which others may be waiting for.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 /// Memory for messages of unknown length is taken in steps of at least this.
 const STEP_BYTES: usize = 64 << 10;
 /// How much traces usually shrink when compressed, rounded up.
