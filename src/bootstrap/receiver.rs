@@ -168,7 +168,7 @@ fn announce(settings: &Settings) {
 fn describe(destination: Option<&DestinationSettings>) -> String {
     destination.map_or_else(
         || "console".to_owned(),
-        |settings| format!("{} ({:?})", settings.endpoint, settings.protocol),
+        |settings| format!("{} ({})", settings.endpoint, settings.protocol.as_str()),
     )
 }
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tracing::debug;
 
 use super::{Place, Service};
@@ -48,6 +49,12 @@ const NARROW_STREAM_WINDOW: u32 = (8 << 10) - 64;
 const WIDE_CONNECTIONS: usize = 2;
 const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
 
+/// HTTP/2 connections that may be new at once: a client that does not wait for our settings sends
+/// HTTP/2's own window of 64 KiB first, and many of them would use too much memory together.
+pub(super) const MAX_NEWCOMERS: usize = 16;
+/// A connection is new until its first answer, at most so long.
+const SETTLING_IN: Duration = Duration::from_millis(200);
+
 /// All of it, so that a peer that stops in the middle has not yet said its first word.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -58,6 +65,7 @@ pub(super) struct Connection {
     peer: IpAddr,
     _place: Place,
     stream_window: u32,
+    newcomers: Arc<Semaphore>,
     shutdown: watch::Receiver<bool>,
 }
 
@@ -66,15 +74,16 @@ impl Connection {
         stream: TcpStream,
         peer: IpAddr,
         place: Place,
-        open_connections: usize,
+        newcomers: Arc<Semaphore>,
         shutdown: watch::Receiver<bool>,
     ) -> Self {
+        let open_connections = place.open();
         let stream_window = if open_connections <= WIDE_CONNECTIONS {
             WIDE_STREAM_WINDOW
         } else {
             NARROW_STREAM_WINDOW
         };
-        Self { stream, peer, _place: place, stream_window, shutdown }
+        Self { stream, peer, _place: place, stream_window, newcomers, shutdown }
     }
 
     /// Serves requests until the peer leaves, breaks a rule, or is asked to go.
@@ -105,13 +114,19 @@ impl Connection {
     }
 
     async fn serve_http2<S: Service>(self, service: S) {
+        let answered = Arc::new(Notify::new());
+        if let Ok(permit) = self.newcomers.acquire_owned().await {
+            tokio::spawn(settle_in(permit, Arc::clone(&answered)));
+        }
         let answer = service_fn(move |request: Request<Incoming>| {
             let service = service.clone();
+            let answered = Arc::clone(&answered);
             async move {
                 let is_head = request.method() == Method::HEAD;
                 let response = service.answer(self.peer, request).await;
                 let response =
                     if is_head { without_content(response) } else { with_content(response) };
+                answered.notify_one();
                 Ok::<_, Infallible>(response)
             }
         });
@@ -129,6 +144,14 @@ impl Connection {
             .serve_connection(TokioIo::new(self.stream), answer);
         drive(pin!(connection), http2::Connection::graceful_shutdown, self.shutdown).await;
     }
+}
+
+/// Lets the next newcomer in once this one has its first answer, and with it our window; or sends
+/// nothing.
+async fn settle_in(permit: OwnedSemaphorePermit, answered: Arc<Notify>) {
+    // Answered or not, its time is over.
+    let _ = tokio::time::timeout(SETTLING_IN, answered.notified()).await;
+    drop(permit);
 }
 
 fn with_content<B: Body<Data = Bytes>>(response: Response<B>) -> Response<MaybeContent<B>> {

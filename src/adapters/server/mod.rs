@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 
 pub use listen::{BindError, bind};
 
-use connection::Connection;
+use connection::{Connection, MAX_NEWCOMERS};
 
 /// Most connections open at once, over all ports. Further ones wait in the kernel's backlog.
 pub const MAX_CONNECTIONS: usize = 256;
@@ -49,6 +49,7 @@ pub trait Service: Clone + Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Connections {
     free: Arc<Semaphore>,
+    newcomers: Arc<Semaphore>,
     open: watch::Sender<usize>,
     shutdown: watch::Sender<bool>,
 }
@@ -65,6 +66,7 @@ impl Connections {
     pub fn new() -> Self {
         Self {
             free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            newcomers: Arc::new(Semaphore::new(MAX_NEWCOMERS)),
             open: watch::Sender::new(0),
             shutdown: watch::Sender::new(false),
         }
@@ -120,7 +122,8 @@ impl Connections {
         // Without it, small answers wait for the peer's delayed acknowledgement: 40 ms.
         stream.set_nodelay(true)?;
         let place = Place::new(&self.open, permit);
-        Ok(Connection::new(stream, peer.ip(), place, self.open(), self.shutdown.subscribe()))
+        let newcomers = Arc::clone(&self.newcomers);
+        Ok(Connection::new(stream, peer.ip(), place, newcomers, self.shutdown.subscribe()))
     }
 }
 
@@ -128,6 +131,12 @@ impl Place {
     fn new(open: &watch::Sender<usize>, permit: OwnedSemaphorePermit) -> Self {
         open.send_modify(|open| *open += 1);
         Self { open: open.clone(), _permit: permit }
+    }
+}
+
+impl Place {
+    fn open(&self) -> usize {
+        *self.open.borrow()
     }
 }
 

@@ -78,6 +78,15 @@ impl Endpoint {
 }
 
 impl Protocol {
+    /// Returns the transport's name, as the settings have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
+
     /// Returns the port of this transport where an endpoint names none.
     #[must_use]
     pub const fn default_port(self) -> u16 {
