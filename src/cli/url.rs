@@ -104,7 +104,8 @@ mod tests {
     use super::*;
 
     fn endpoint(text: &str, protocol: Protocol) -> String {
-        ServerUrl.parse(text).unwrap().endpoint(protocol).unwrap().to_string()
+        let endpoint = ServerUrl.parse(text).unwrap().endpoint(protocol).unwrap();
+        format!("{endpoint}{}", endpoint.path)
     }
 
     fn reason(text: &str) -> String {
