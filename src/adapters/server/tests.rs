@@ -56,13 +56,14 @@ impl Server {
     }
 
     async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
     }
 
     /// Connects and says `first`, in pieces of `size` bytes.
     async fn say(&self, first: &[u8], size: usize) -> TcpStream {
         let mut stream = self.connect().await;
-        stream.set_nodelay(true).unwrap();
         for piece in first.chunks(size) {
             stream.write_all(piece).await.unwrap();
             tokio::task::yield_now().await;
@@ -320,4 +321,39 @@ async fn an_old_connection_is_asked_to_end_with_its_request() {
     let (young, old) = (read_all(young).await, read_all(old).await);
     assert!(young.starts_with("HTTP/1.1 200 OK") && !young.contains("connection: close"));
     assert!(old.starts_with("HTTP/1.1 200 OK") && old.contains("connection: close"), "{old}");
+}
+
+#[tokio::test]
+async fn new_http_2_connections_are_let_in_a_few_at_a_time() {
+    let server = Server::start().await;
+    let started = Instant::now();
+    let mut newcomers = vec![];
+    for _ in 0..MAX_NEWCOMERS {
+        // Connected, and silent.
+        newcomers.push(server.http2().await);
+    }
+
+    let (mut late, _connection) = server.http2().await;
+    let answer = late.send_request(request("/")).await.unwrap();
+
+    assert_eq!(answer.status(), StatusCode::OK);
+    let waited = started.elapsed();
+    assert!(waited >= Duration::from_millis(200), "it did not wait: {waited:?}");
+    assert!(waited < Duration::from_secs(5), "it waited for the silent ones: {waited:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_has_its_first_answer_is_not_new_any_more() {
+    let server = Server::start().await;
+    let mut settled = vec![];
+    let started = Instant::now();
+
+    for _ in 0..5 * MAX_NEWCOMERS {
+        let (mut sender, connection) = server.http2().await;
+        sender.send_request(request("/")).await.unwrap();
+        settled.push((sender, connection));
+    }
+
+    let waited = started.elapsed();
+    assert!(waited < Duration::from_millis(700), "they waited for each other: {waited:?}");
 }
