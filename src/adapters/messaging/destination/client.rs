@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderValue};
+use tokio::time::timeout_at;
 
 use super::answer::{Answer, Rest, read};
 use super::body::Rope;
@@ -56,8 +57,17 @@ impl Client {
         Deadline::after(self.timeout)
     }
 
+    /// Waits for one attempt until its time is over.
+    pub(super) async fn in_time<T>(
+        &self,
+        deadline: Deadline,
+        attempt: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout_at(deadline.at, attempt).await.unwrap_or_else(|_| Err(self.timed_out()))
+    }
+
     /// The failure of a send that took too long.
-    pub(super) fn timed_out(&self) -> Failure {
+    fn timed_out(&self) -> Failure {
         Failure {
             kind: FailureKind::TimedOut,
             code: "TIMEOUT",

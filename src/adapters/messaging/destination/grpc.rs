@@ -3,7 +3,6 @@
 use bytes::{Buf, BufMut, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::time::timeout_at;
 
 use super::answer::Rest;
 use super::body::Rope;
@@ -56,10 +55,7 @@ impl GrpcDestination {
 impl Destination for GrpcDestination {
     async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
         let deadline = self.client.deadline();
-        match timeout_at(deadline.at, self.attempt(request, deadline)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(self.client.timed_out()),
-        }
+        self.client.in_time(deadline, self.attempt(request, deadline)).await
     }
 }
 

@@ -2,7 +2,6 @@
 
 use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use tokio::time::timeout_at;
 
 use super::answer::Rest;
 use super::body::Rope;
@@ -46,9 +45,6 @@ impl HttpDestination {
 impl Destination for HttpDestination {
     async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
         let deadline = self.client.deadline();
-        match timeout_at(deadline.at, self.attempt(request, deadline)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(self.client.timed_out()),
-        }
+        self.client.in_time(deadline, self.attempt(request, deadline)).await
     }
 }
