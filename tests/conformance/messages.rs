@@ -23,8 +23,6 @@ pub(crate) const DEEPEST_ARRAYS: usize = 47;
 /// parsing and in the serialized output."
 #[tokio::test]
 async fn unknown_fields_are_forwarded_untouched() {
-    let mut recorder = Recorder::start().await;
-    let receiver = recording(&recorder).await;
     // Of each wire type, before and after known fields, at every level.
     let unknown = [
         &[0xa0, 0x06, 0x96, 0x81, 0x00][..], // 100: varint, longer than it need be
@@ -38,12 +36,7 @@ async fn unknown_fields_are_forwarded_untouched() {
     let ids = [nested(1, &[1; 16]), nested(2, &[2; 8])].concat();
     let message = wrapped(1, &wrapped(2, &wrapped(2, &ids)));
 
-    for way in ways(&receiver, ANY) {
-        let answer = way.export(message.clone()).await;
-
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
-        assert_eq!(recorder.next().await, message, "{way:?}");
-    }
+    assert_forwarded_untouched(&message).await;
 }
 
 /// Protobuf, Encoding, Field Order: "protocol buffer parsers must be able to parse fields in any
@@ -51,17 +44,10 @@ async fn unknown_fields_are_forwarded_untouched() {
 /// non-`repeated` field. However, parsers are expected to handle the case in which they do."
 #[tokio::test]
 async fn fields_in_any_order_and_given_twice_are_accepted_and_the_last_id_counts() {
-    let mut recorder = Recorder::start().await;
-    let receiver = recording(&recorder).await;
     let ids = [nested(2, &[2; 8]), nested(1, &[0; 16]), nested(5, b"name"), nested(1, &[1; 16])];
     let message = nested(1, &[nested(2, &nested(2, &ids.concat())), nested(1, b"")].concat());
 
-    for way in ways(&receiver, ANY) {
-        let answer = way.export(message.clone()).await;
-
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
-        assert_eq!(recorder.next().await, message, "{way:?}");
-    }
+    assert_forwarded_untouched(&message).await;
 }
 
 /// `common.proto`, `AnyValue`: "The value is one of the listed fields. It is valid for all values
@@ -70,8 +56,6 @@ async fn fields_in_any_order_and_given_twice_are_accepted_and_the_last_id_counts
 /// empty values, bytes, arrays of anything, lists of keys and values.
 #[tokio::test]
 async fn attribute_values_of_every_kind_are_forwarded_untouched() {
-    let mut recorder = Recorder::start().await;
-    let receiver = recording(&recorder).await;
     let empty = AnyValue { value: None };
     let values = vec![
         any(Value::StringValue(String::new())),
@@ -88,62 +72,36 @@ async fn attribute_values_of_every_kind_are_forwarded_untouched() {
         vec![attribute("all", Some(all)), attribute("none", None), attribute("", Some(empty))];
     let message = serialized(vec![Span { attributes, ..span("a") }]);
 
-    for way in ways(&receiver, ANY) {
-        let answer = way.export(message.clone()).await;
-
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
-        assert_eq!(recorder.next().await, message, "{way:?}");
-    }
+    assert_forwarded_untouched(&message).await;
 }
 
 /// `common.proto`, `KeyValue.key_strindex`: "Implementers of OTLP receivers for signals other than
 /// Profiling should treat the presence of this key as a non-fatal issue."
 #[tokio::test]
 async fn references_to_the_string_table_of_profiles_are_not_fatal() {
-    let mut recorder = Recorder::start().await;
-    let receiver = recording(&recorder).await;
     let value = Some(any(Value::StringValueStrindex(7)));
     let attributes = vec![KeyValue { key: String::new(), value, key_strindex: 3 }];
     let message = serialized(vec![Span { attributes, ..span("a") }]);
 
-    for way in ways(&receiver, ANY) {
-        let answer = way.export(message.clone()).await;
-
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
-        assert_eq!(recorder.next().await, message, "{way:?}");
-    }
+    assert_forwarded_untouched(&message).await;
 }
 
 /// `trace.proto`, `Span.flags`: "Readers MUST NOT assume that bits 10-31 (22 most significant bits)
 /// will be zero."
 #[tokio::test]
 async fn a_span_with_all_flags_set_is_forwarded_untouched() {
-    let mut recorder = Recorder::start().await;
-    let receiver = recording(&recorder).await;
     let message = serialized(vec![Span { flags: u32::MAX, ..span("a") }]);
 
-    for way in ways(&receiver, ANY) {
-        let answer = way.export(message.clone()).await;
-
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
-        assert_eq!(recorder.next().await, message, "{way:?}");
-    }
+    assert_forwarded_untouched(&message).await;
 }
 
 /// Protobuf, Proto Limits: messages may be nested 100 deep in the C++ and Java libraries, here as 47
 /// arrays in an attribute of a span: what they decode is accepted.
 #[tokio::test]
 async fn messages_nested_to_the_limit_are_forwarded_untouched() {
-    let mut recorder = Recorder::start().await;
-    let receiver = recording(&recorder).await;
     let message = nested_arrays(DEEPEST_ARRAYS);
 
-    for way in ways(&receiver, ANY) {
-        let answer = way.export(message.clone()).await;
-
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
-        assert_eq!(recorder.next().await, message, "{way:?}");
-    }
+    assert_forwarded_untouched(&message).await;
 }
 
 /// Protobuf, Proto Limits: "If you try to unmarshal a message that is nested deeper than the depth
@@ -267,4 +225,15 @@ fn any(value: Value) -> AnyValue {
 
 fn attribute(key: &str, value: Option<AnyValue>) -> KeyValue {
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
+async fn assert_forwarded_untouched(message: &[u8]) {
+    let mut recorder = Recorder::start().await;
+    let receiver = recording(&recorder).await;
+    for way in ways(&receiver, ANY) {
+        let answer = way.export(Bytes::copy_from_slice(message)).await;
+
+        assert_eq!(answer.response().partial_success, None, "{way:?}");
+        assert_eq!(recorder.next().await, message, "{way:?}");
+    }
 }
