@@ -1,6 +1,7 @@
 //! The table of settings in other forms.
 
-use super::table::{ALL, Described};
+use super::receiver::table::ALL;
+use super::settings::Described;
 
 const EXAMPLE_HEAD: &str = "\
 # Every setting of `tracebuffer receiver`, with its default. An empty value means unset.
@@ -26,7 +27,7 @@ pub fn settings_table() -> String {
 }
 
 fn example_group(settings: &[&dyn Described]) -> String {
-    let title = settings.first().map(|first| first.group().title()).unwrap_or_default();
+    let title = settings.first().map(|first| first.group()).unwrap_or_default();
     let lines = settings.iter().map(|setting| example_lines(*setting));
     format!("\n## {title}\n{}", lines.collect::<String>())
 }

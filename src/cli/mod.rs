@@ -2,15 +2,8 @@
 
 pub mod document;
 
-mod checks;
-mod compose;
-mod input;
-mod kinds;
-mod mistakes;
 mod receiver;
-mod table;
-mod units;
-mod url;
+mod settings;
 
 use std::env;
 use std::ffi::OsString;
@@ -20,7 +13,7 @@ use std::process::ExitCode;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-pub use self::mistakes::Mistakes;
+pub use self::settings::mistakes::Mistakes;
 use crate::bootstrap::settings::Settings;
 
 /// The exit code of a wrong command line or configuration (`EX_USAGE` of `sysexits.h`).
@@ -115,6 +108,3 @@ fn command() -> Command {
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,14 +1,16 @@
 //! `tracebuffer receiver`.
 
-use std::ffi::OsString;
+mod checks;
+mod compose;
+pub(super) mod table;
+
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command};
 
-use super::compose;
-use super::input::{Environment, Input};
-use super::mistakes::Mistakes;
-use super::table::{self, Described};
+use super::settings::flag;
+use super::settings::input::{Environment, Input};
+use super::settings::mistakes::Mistakes;
 use crate::bootstrap;
 use crate::bootstrap::settings::Settings;
 
@@ -35,7 +37,7 @@ pub(super) fn settings(
     flags: &ArgMatches,
     environment: Environment<'_>,
 ) -> Result<Settings, Mistakes> {
-    let mut input = Input::new(flags, environment);
+    let mut input = Input::new(NAME, table::ALL, flags, environment);
     let settings = compose::settings(&mut input);
     input.finish(settings)
 }
@@ -45,16 +47,5 @@ pub(super) fn run(settings: Settings) -> ExitCode {
     bootstrap::receiver::run(settings)
 }
 
-fn flag(setting: &dyn Described) -> Arg {
-    let default = match setting.default() {
-        "" => String::new(),
-        default => format!(" [default: {default}]"),
-    };
-    Arg::new(setting.name())
-        .long(setting.flag())
-        .value_name(setting.value_name())
-        .value_parser(value_parser!(OsString))
-        .allow_negative_numbers(true)
-        .help_heading(setting.group().title())
-        .help(format!("{}\n[env: {}]{default}", setting.meaning(), setting.variable()))
-}
+#[cfg(test)]
+mod tests;

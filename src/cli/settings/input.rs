@@ -6,21 +6,23 @@ use clap::ArgMatches;
 
 use super::kinds::{Kind, Refusal};
 use super::mistakes::{Mistake, Mistakes};
-use super::table::{Described, Setting};
+use super::{Described, Setting, Table};
 
 /// Looks up one environment variable.
-pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+pub(in crate::cli) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Reads settings, and remembers every mistake.
-pub(super) struct Input<'a> {
+pub(in crate::cli) struct Input<'a> {
     flags: &'a ArgMatches,
     environment: Environment<'a>,
+    command: &'static str,
+    table: Table,
     mistakes: Vec<Mistake>,
 }
 
 /// Proof that a mistake has been noted; nothing can be built from it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Refused(());
+pub(in crate::cli) struct Refused(());
 
 /// Where a value came from, and what it is.
 struct Given {
@@ -29,13 +31,22 @@ struct Given {
 }
 
 impl<'a> Input<'a> {
-    /// Creates an input from parsed flags, which win, and an environment.
-    pub(super) const fn new(flags: &'a ArgMatches, environment: Environment<'a>) -> Self {
-        Self { flags, environment, mistakes: Vec::new() }
+    /// Creates an input for `command`, whose settings are `table`, from parsed flags, which win,
+    /// and an environment.
+    pub(in crate::cli) const fn new(
+        command: &'static str,
+        table: Table,
+        flags: &'a ArgMatches,
+        environment: Environment<'a>,
+    ) -> Self {
+        Self { flags, environment, command, table, mistakes: Vec::new() }
     }
 
     /// Reads one setting; its default where it is unset or empty.
-    pub(super) fn read<K: Kind>(&mut self, setting: &Setting<K>) -> Result<K::Value, Refused> {
+    pub(in crate::cli) fn read<K: Kind>(
+        &mut self,
+        setting: &Setting<K>,
+    ) -> Result<K::Value, Refused> {
         let given = self.given(setting).map(|given| given.value);
         let refusal = match given.as_deref().map_or(Some(setting.default()), OsStr::to_str) {
             None => Refusal::Because("it is not valid UTF-8".into()),
@@ -55,12 +66,16 @@ impl<'a> Input<'a> {
     }
 
     /// Returns whether a flag or variable sets `setting`, rather than its default.
-    pub(super) fn is_set(&self, setting: &dyn Described) -> bool {
+    pub(in crate::cli) fn is_set(&self, setting: &dyn Described) -> bool {
         self.given(setting).is_some()
     }
 
     /// Notes that the value of `setting` will not do, and why.
-    pub(super) fn refuse(&mut self, setting: &dyn Described, why: impl Into<String>) -> Refused {
+    pub(in crate::cli) fn refuse(
+        &mut self,
+        setting: &dyn Described,
+        why: impl Into<String>,
+    ) -> Refused {
         let given = self.given(setting);
         let found = given.as_ref().map(|given| given.value.as_os_str());
         self.mistakes.push(Mistake {
@@ -73,10 +88,10 @@ impl<'a> Input<'a> {
     }
 
     /// Returns what was built, unless a mistake was noted on the way.
-    pub(super) fn finish<T>(self, built: Result<T, Refused>) -> Result<T, Mistakes> {
+    pub(in crate::cli) fn finish<T>(self, built: Result<T, Refused>) -> Result<T, Mistakes> {
         match built {
             Ok(built) if self.mistakes.is_empty() => Ok(built),
-            _ => Err(Mistakes::sorted(self.mistakes)),
+            _ => Err(Mistakes::sorted(self.command, self.table, self.mistakes)),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::adapters::messaging::destination::headers::{HeaderError, Headers, par
 const MAX_ADDRESSES: usize = 16;
 
 /// One kind of value.
-pub(super) trait Kind: Sync {
+pub(in crate::cli) trait Kind: Sync {
     /// What a valid text is read as.
     type Value;
 
@@ -31,7 +31,7 @@ pub(super) trait Kind: Sync {
 
 /// Why a text is not a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::cli) enum Refusal {
     /// It is not what is allowed; there is no more to say.
     NotAllowed,
     /// The same, and this is the reason. No part of a secret.
@@ -39,41 +39,41 @@ pub(super) enum Refusal {
 }
 
 /// A value that may be absent, which an empty text says.
-pub(super) struct Optional<K>(pub(super) K);
+pub(in crate::cli) struct Optional<K>(pub(in crate::cli) K);
 
 /// A whole number.
-pub(super) struct Count {
-    pub(super) min: u32,
-    pub(super) max: u32,
+pub(in crate::cli) struct Count {
+    pub(in crate::cli) min: u32,
+    pub(in crate::cli) max: u32,
 }
 
 /// A number of bytes, never 0.
-pub(super) struct Size {
-    pub(super) min: u64,
-    pub(super) max: u64,
+pub(in crate::cli) struct Size {
+    pub(in crate::cli) min: u64,
+    pub(in crate::cli) max: u64,
 }
 
 /// A length of time, bounded in milliseconds.
-pub(super) struct Time {
-    pub(super) min: u64,
-    pub(super) max: u64,
+pub(in crate::cli) struct Time {
+    pub(in crate::cli) min: u64,
+    pub(in crate::cli) max: u64,
 }
 
 /// One of some words.
-pub(super) struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
+pub(in crate::cli) struct Choice<T: 'static>(pub(in crate::cli) &'static [(&'static str, T)]);
 
 /// A path, which is not looked at.
-pub(super) struct File;
+pub(in crate::cli) struct File;
 
 /// Socket addresses, at least one.
-pub(super) struct Addresses;
+pub(in crate::cli) struct Addresses;
 
 /// HTTP headers, perhaps none.
-pub(super) struct HeaderList;
+pub(in crate::cli) struct HeaderList;
 
 impl Refusal {
     /// Refuses for `reason`, which holds no part of a secret.
-    pub(super) fn because(reason: impl Into<String>) -> Self {
+    pub(in crate::cli) fn because(reason: impl Into<String>) -> Self {
         Self::Because(reason.into())
     }
 }

@@ -13,12 +13,12 @@ use crate::adapters::messaging::destination::config::{Endpoint, Protocol};
 const TRACES_PATH: &str = "/v1/traces";
 
 /// The URL of a server.
-pub(super) struct ServerUrl;
+pub(in crate::cli) struct ServerUrl;
 
 /// A URL as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url {
-    pub(super) tls: bool,
+pub(in crate::cli) struct Url {
+    pub(in crate::cli) tls: bool,
     host: String,
     port: Option<u16>,
     /// Empty for `/`.
@@ -27,7 +27,7 @@ pub(super) struct Url {
 
 impl Url {
     /// Adds what `protocol` takes for granted.
-    pub(super) fn endpoint(self, protocol: Protocol) -> Result<Endpoint, &'static str> {
+    pub(in crate::cli) fn endpoint(self, protocol: Protocol) -> Result<Endpoint, &'static str> {
         let path = match protocol {
             Protocol::Http if self.path.is_empty() => TRACES_PATH.to_owned(),
             Protocol::Grpc if !self.path.is_empty() => {

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::input::{Input, Refused};
-use super::table::{self as t, Described};
+use super::table as t;
 use crate::adapters::messaging::destination::config::Endpoint;
+use crate::cli::settings::Described;
+use crate::cli::settings::input::{Input, Refused};
 
 /// The addresses listened on, as far as they could be read.
 pub(super) struct Listeners {

@@ -10,13 +10,13 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::table::ALL;
-use super::{Invocation, Mistakes, Stop, document};
 use crate::adapters::messaging::destination::config::{
     Compression, DestinationSettings, Endpoint, Protocol,
 };
 use crate::adapters::messaging::destination::headers::{Headers, parse_header_list};
 use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
 use crate::bootstrap::settings::{ListenSettings, Settings};
+use crate::cli::{Invocation, Mistakes, Stop, document};
 use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
 
 /// For each setting a value that is neither its default nor in the way of another one.
@@ -68,7 +68,7 @@ pub(super) fn settings(flags: &[&str], variables: &[(&str, &str)]) -> Settings {
 
 fn mistakes_of(result: Result<Settings, Stop>) -> Vec<String> {
     match result.unwrap_err() {
-        Stop::Configuration(Mistakes(list)) => {
+        Stop::Configuration(Mistakes { list, .. }) => {
             list.iter().map(|m| format!("{} {} {}", m.origin, m.found, m.why)).collect()
         }
         Stop::Usage(error) => panic!("{error}"),

@@ -3,88 +3,18 @@
 
 use tracing::Level;
 
-use super::kinds::{Addresses, Choice, Count, File, HeaderList, Kind, Optional, Size, Time};
-use super::url::ServerUrl;
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::adapters::telemetry::logging::LogFormat;
+use crate::cli::settings::kinds::{
+    Addresses, Choice, Count, File, HeaderList, Optional, Size, Time,
+};
+use crate::cli::settings::url::ServerUrl;
+use crate::cli::settings::{HOUR, MINUTE, settings};
 use crate::domain::limits::OverflowPolicy;
 
 const KI: u64 = 1 << 10;
 const MI: u64 = 1 << 20;
 const GI: u64 = 1 << 30;
-
-const SECOND: u64 = 1_000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
-
-/// One setting.
-pub(super) struct Setting<K> {
-    name: &'static str,
-    group: Group,
-    default: &'static str,
-    meaning: &'static str,
-    pub(super) kind: K,
-}
-
-/// What a setting is about; the headings of the help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Group {
-    Destination,
-    Buffer,
-    Sending,
-    Listening,
-    Process,
-}
-
-/// A setting, whatever its kind.
-pub(super) trait Described: Sync {
-    /// Returns the name without a prefix, such as `MAX_SPANS`.
-    fn name(&self) -> &'static str;
-
-    /// Returns what the setting is about.
-    fn group(&self) -> Group;
-
-    /// Returns the text that stands for an unset one; empty for none.
-    fn default(&self) -> &'static str;
-
-    /// Returns one line on what it does.
-    fn meaning(&self) -> &'static str;
-
-    /// Returns the placeholder of its value.
-    fn value_name(&self) -> String;
-
-    /// Says what is allowed, to complete "must be …".
-    fn allowed(&self) -> String;
-
-    /// Returns whether its value must never be shown.
-    fn is_secret(&self) -> bool;
-
-    /// Returns the environment variable.
-    fn variable(&self) -> String {
-        format!("TRACEBUFFER_{}", self.name())
-    }
-
-    /// Returns the flag without its dashes.
-    fn flag(&self) -> String {
-        self.name().to_ascii_lowercase().replace('_', "-")
-    }
-}
-
-macro_rules! settings {
-    ($($name:ident in $group:ident: $kind:ty = $value:expr, default $default:literal,
-        $meaning:literal;)*) => {
-        $(pub(super) static $name: Setting<$kind> = Setting {
-            name: stringify!($name),
-            group: Group::$group,
-            default: $default,
-            meaning: $meaning,
-            kind: $value,
-        };)*
-
-        /// All of them, in the order they are shown.
-        pub(super) static ALL: &[&dyn Described] = &[$(&$name),*];
-    };
-}
 
 settings! {
     ENDPOINT in Destination: Optional<ServerUrl> = Optional(ServerUrl), default "",
@@ -154,52 +84,10 @@ settings! {
         "Threads that do the work";
 }
 
-impl Group {
-    /// Returns the heading.
-    pub(super) const fn title(self) -> &'static str {
-        match self {
-            Self::Destination => "Destination",
-            Self::Buffer => "Buffer",
-            Self::Sending => "Sending",
-            Self::Listening => "Listening",
-            Self::Process => "Process",
-        }
-    }
-}
-
-impl<K: Kind> Described for Setting<K> {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn group(&self) -> Group {
-        self.group
-    }
-
-    fn default(&self) -> &'static str {
-        self.default
-    }
-
-    fn meaning(&self) -> &'static str {
-        self.meaning
-    }
-
-    fn value_name(&self) -> String {
-        self.kind.value_name()
-    }
-
-    fn allowed(&self) -> String {
-        self.kind.allowed()
-    }
-
-    fn is_secret(&self) -> bool {
-        K::SECRET
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::settings::Described;
 
     #[test]
     fn a_name_gives_the_variable_and_the_flag() {
@@ -228,7 +116,7 @@ mod tests {
 
     #[test]
     fn settings_of_one_group_stand_together() {
-        let mut groups: Vec<_> = ALL.iter().map(|setting| setting.group().title()).collect();
+        let mut groups: Vec<_> = ALL.iter().map(|setting| setting.group()).collect();
         groups.dedup();
 
         assert_eq!(groups, ["Destination", "Buffer", "Sending", "Listening", "Process"]);

@@ -4,12 +4,12 @@
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
 use super::checks::{self, Listeners};
-use super::input::{Input, Refused};
 use super::table as t;
-use super::units::ByteSize;
 use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::telemetry::logging::LogSettings;
 use crate::bootstrap::settings::{ListenSettings, Settings};
+use crate::cli::settings::input::{Input, Refused};
+use crate::cli::settings::units::ByteSize;
 use crate::domain::limits::{BatchLimits, Limits};
 
 /// Reads all settings.

@@ -2,33 +2,41 @@
 
 use std::fmt;
 
-use super::table::ALL;
+use super::Table;
 
 /// Widest value shown in full.
 const MAX_FOUND_WIDTH: usize = 40;
 
 /// One setting that will not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
+pub(in crate::cli) struct Mistake {
     /// The name of the setting.
-    pub(super) setting: &'static str,
+    pub(in crate::cli) setting: &'static str,
     /// The flag or variable the value came from.
-    pub(super) origin: String,
+    pub(in crate::cli) origin: String,
     /// The value, quoted; never a secret.
-    pub(super) found: String,
+    pub(in crate::cli) found: String,
     /// What is allowed.
-    pub(super) why: String,
+    pub(in crate::cli) why: String,
 }
 
 /// All mistakes of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes(pub(super) Vec<Mistake>);
+pub struct Mistakes {
+    /// The subcommand they were made in.
+    pub(in crate::cli) command: &'static str,
+    pub(in crate::cli) list: Vec<Mistake>,
+}
 
 impl Mistakes {
-    /// Puts mistakes into the order of the table.
-    pub(super) fn sorted(mut mistakes: Vec<Mistake>) -> Self {
-        mistakes.sort_by_key(|mistake| ALL.iter().position(|s| s.name() == mistake.setting));
-        Self(mistakes)
+    /// Puts the mistakes of `command` into the order of its table.
+    pub(in crate::cli) fn sorted(
+        command: &'static str,
+        table: Table,
+        mut list: Vec<Mistake>,
+    ) -> Self {
+        list.sort_by_key(|mistake| table.iter().position(|s| s.name() == mistake.setting));
+        Self { command, list }
     }
 }
 
@@ -36,7 +44,7 @@ impl fmt::Display for Mistakes {
     /// Writes a line for each mistake, in columns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<_> =
-            self.0.iter().map(|m| (m.origin.as_str(), shortened(&m.found), &m.why)).collect();
+            self.list.iter().map(|m| (m.origin.as_str(), shortened(&m.found), &m.why)).collect();
         let origin_width = rows.iter().map(|row| row.0.chars().count()).max().unwrap_or_default();
         let found_width = rows.iter().map(|row| row.1.chars().count()).max().unwrap_or_default();
         let heading = if rows.len() == 1 { "1 setting is" } else { "these settings are" };
@@ -44,7 +52,7 @@ impl fmt::Display for Mistakes {
         for (origin, found, why) in rows {
             writeln!(f, "  {origin:origin_width$}  {found:found_width$}  {why}")?;
         }
-        writeln!(f, "\n`tracebuffer receiver --help` explains every setting.")
+        writeln!(f, "\n`tracebuffer {} --help` explains every setting.", self.command)
     }
 }
 
@@ -65,9 +73,13 @@ mod tests {
         Mistake { setting: "LINGER", origin: origin.into(), found: found.into(), why: why.into() }
     }
 
+    fn of(list: Vec<Mistake>) -> Mistakes {
+        Mistakes { command: "receiver", list }
+    }
+
     #[test]
     fn mistakes_are_listed_in_aligned_columns() {
-        let mistakes = Mistakes(vec![
+        let mistakes = of(vec![
             mistake("TRACEBUFFER_MAX_SPANS", r#""many""#, "must be a number"),
             mistake("--linger", r#""später""#, "must be a duration"),
         ]);
@@ -86,14 +98,14 @@ mod tests {
 
     #[test]
     fn a_single_mistake_is_called_one() {
-        let text = Mistakes(vec![mistake("--linger", "x", "y")]).to_string();
+        let text = of(vec![mistake("--linger", "x", "y")]).to_string();
 
         assert!(text.starts_with("tracebuffer cannot start, 1 setting is wrong:\n"), "{text}");
     }
 
     #[test]
     fn a_long_value_is_cut() {
-        let text = Mistakes(vec![mistake("--linger", &"ä".repeat(1_000), "end")]).to_string();
+        let text = of(vec![mistake("--linger", &"ä".repeat(1_000), "end")]).to_string();
 
         assert!(text.contains(&format!("  {}…  end", "ä".repeat(39))), "{text}");
     }

@@ -1,0 +1,126 @@
+//! Settings as data: the flags, variables, help and documents of a subcommand all come from one table
+//! of them.
+
+pub(in crate::cli) mod input;
+pub(in crate::cli) mod kinds;
+pub(in crate::cli) mod mistakes;
+pub(in crate::cli) mod units;
+pub(in crate::cli) mod url;
+
+use std::ffi::OsString;
+
+use clap::{Arg, value_parser};
+
+use self::kinds::Kind;
+
+pub(in crate::cli) const MINUTE: u64 = 60_000;
+pub(in crate::cli) const HOUR: u64 = 60 * MINUTE;
+
+/// Every setting of one subcommand, in the order they are shown.
+pub(in crate::cli) type Table = &'static [&'static dyn Described];
+
+/// One setting.
+pub(in crate::cli) struct Setting<K> {
+    pub(in crate::cli) name: &'static str,
+    pub(in crate::cli) group: &'static str,
+    pub(in crate::cli) default: &'static str,
+    pub(in crate::cli) meaning: &'static str,
+    pub(in crate::cli) kind: K,
+}
+
+/// A setting, whatever its kind.
+pub(in crate::cli) trait Described: Sync {
+    /// Returns the name without a prefix, such as `MAX_SPANS`.
+    fn name(&self) -> &'static str;
+
+    /// Returns what the setting is about: a heading of the help.
+    fn group(&self) -> &'static str;
+
+    /// Returns the text that stands for an unset one; empty for none.
+    fn default(&self) -> &'static str;
+
+    /// Returns one line on what it does.
+    fn meaning(&self) -> &'static str;
+
+    /// Returns the placeholder of its value.
+    fn value_name(&self) -> String;
+
+    /// Says what is allowed, to complete "must be …".
+    fn allowed(&self) -> String;
+
+    /// Returns whether its value must never be shown.
+    fn is_secret(&self) -> bool;
+
+    /// Returns the environment variable.
+    fn variable(&self) -> String {
+        format!("TRACEBUFFER_{}", self.name())
+    }
+
+    /// Returns the flag without its dashes.
+    fn flag(&self) -> String {
+        self.name().to_ascii_lowercase().replace('_', "-")
+    }
+}
+
+macro_rules! settings {
+    ($($name:ident in $group:ident: $kind:ty = $value:expr, default $default:literal,
+        $meaning:literal;)*) => {
+        $(pub(super) static $name: $crate::cli::settings::Setting<$kind> = $crate::cli::settings::Setting {
+            name: stringify!($name),
+            group: stringify!($group),
+            default: $default,
+            meaning: $meaning,
+            kind: $value,
+        };)*
+
+        /// All of them, in the order they are shown.
+        pub(in crate::cli) static ALL: $crate::cli::settings::Table = &[$(&$name),*];
+    };
+}
+
+pub(in crate::cli) use settings;
+
+impl<K: Kind> Described for Setting<K> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn group(&self) -> &'static str {
+        self.group
+    }
+
+    fn default(&self) -> &'static str {
+        self.default
+    }
+
+    fn meaning(&self) -> &'static str {
+        self.meaning
+    }
+
+    fn value_name(&self) -> String {
+        self.kind.value_name()
+    }
+
+    fn allowed(&self) -> String {
+        self.kind.allowed()
+    }
+
+    fn is_secret(&self) -> bool {
+        K::SECRET
+    }
+}
+
+/// Describes the flag of `setting`.
+pub(in crate::cli) fn flag(setting: &dyn Described) -> Arg {
+    let default = match setting.default() {
+        "" => String::new(),
+        default => format!(" [default: {default}]"),
+    };
+    Arg::new(setting.name())
+        .long(setting.flag())
+        .value_name(setting.value_name())
+        .value_parser(value_parser!(OsString))
+        .allow_negative_numbers(true)
+        .help_heading(setting.group())
+        .help(format!("{}\n[env: {}]{default}", setting.meaning(), setting.variable()))
+}
