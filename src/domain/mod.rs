@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod delivery;
 pub mod delivery_policy;
 pub mod fifo;
+pub mod injection;
 pub mod ledger;
 pub mod limits;
 pub mod observability;

@@ -1,0 +1,5 @@
+//! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
+
+pub mod names;
+pub mod resource;
+pub mod sidecar;

@@ -1,0 +1,23 @@
+//! The names by which tracebuffer's parts know each other in a cluster.
+
+/// Pod annotation: `"true"`, `"false"`, `"<name>"` or `"<namespace>/<name>"` of a `TraceBuffer`.
+/// Namespace label of the same key: `enabled`.
+pub const INJECT: &str = "tracebuffer.dev/inject";
+/// The value of the namespace label that asks for a sidecar in every pod.
+pub const INJECT_ENABLED: &str = "enabled";
+/// Pod annotation: what the webhook decided, as JSON; what the controller and people read.
+pub const STATUS: &str = "tracebuffer.dev/status";
+/// Pod annotation: the limits a running sidecar follows.
+pub const LIMITS: &str = "tracebuffer.dev/limits";
+/// Pod label of every injected pod; what a `PodMonitor` selects.
+pub const INJECTED: &str = "tracebuffer.dev/injected";
+/// Pod-template annotation by which a rollout restarts an owner.
+pub const ROLLOUT: &str = "tracebuffer.dev/rollout";
+/// The sidecar's container.
+pub const CONTAINER: &str = "tracebuffer";
+/// The volume that holds the pod's annotations and other small files.
+pub const POD_INFO_VOLUME: &str = "tracebuffer-pod-info";
+/// Where it is mounted; the annotation [`LIMITS`] is the file `limits` there.
+pub const POD_INFO_PATH: &str = "/etc/tracebuffer/pod";
+/// The field manager of everything tracebuffer writes.
+pub const FIELD_MANAGER: &str = "tracebuffer";
