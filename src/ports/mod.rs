@@ -1,9 +1,11 @@
 //! What the application offers and what it needs, as traits.
 
 pub mod buffer;
+pub mod catalog;
 pub mod clock;
 pub mod destination;
 pub mod monitor;
+pub mod pods;
 pub mod receive;
 pub mod record_store;
 pub mod request_cutter;
