@@ -335,6 +335,8 @@ fn other_ports_are_no_clash() {
     assert_injects(&decided(&pod, &[trace_buffer("shop", "a")]), "shop/a", true);
 }
 
+type Step = fn(&mut PodFacts, &mut NamespaceFacts, &mut Vec<Candidate<FakeSidecar>>);
+
 #[test]
 fn the_first_reason_in_the_documented_order_is_told() {
     let mut pod = PodFacts {
@@ -350,7 +352,7 @@ fn the_first_reason_in_the_documented_order_is_told() {
     let mut home = namespace("kube-system");
     let mut known = vec![];
     let mut reasons = vec![];
-    let steps: [fn(&mut PodFacts, &mut NamespaceFacts, &mut Vec<Candidate<FakeSidecar>>); 10] = [
+    let steps: [Step; 10] = [
         |pod, _, _| pod.inject = Some("?".into()),
         |pod, _, _| pod.inject = Some("true".into()),
         |_, home, _| home.name = "shop".into(),
@@ -370,21 +372,20 @@ fn the_first_reason_in_the_documented_order_is_told() {
         step(&mut pod, &mut home, &mut known);
     }
     reasons.push(reason(&pod, &home, &known));
-    use SkipReason::*;
     assert_eq!(
         reasons,
         [
-            OptedOut,
-            InvalidAnnotation,
-            ExcludedNamespace,
-            HostNetwork,
-            Windows,
-            StaticPod,
-            NameConflict,
-            NoTraceBuffer,
-            NeedsNativeSidecar,
-            NameConflict,
-            PortClash,
+            SkipReason::OptedOut,
+            SkipReason::InvalidAnnotation,
+            SkipReason::ExcludedNamespace,
+            SkipReason::HostNetwork,
+            SkipReason::Windows,
+            SkipReason::StaticPod,
+            SkipReason::NameConflict,
+            SkipReason::NoTraceBuffer,
+            SkipReason::NeedsNativeSidecar,
+            SkipReason::NameConflict,
+            SkipReason::PortClash,
         ]
     );
 }

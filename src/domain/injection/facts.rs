@@ -4,6 +4,7 @@ use super::candidate::ObjectKey;
 
 /// A pod, as the decision sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub struct PodFacts {
     /// The value of its annotation `tracebuffer.dev/inject`.
     pub inject: Option<String>,

@@ -11,7 +11,7 @@ fn skip(reason: SkipReason) -> Decision<Sidecar> {
 
 #[test]
 fn a_native_sidecar_comes_first_with_all_that_belongs_to_it() {
-    let mut pod = pod(json!([{"name": "web"}]));
+    let mut pod = pod(&json!([{"name": "web"}]));
     pod["spec"]["initContainers"] = json!([{"name": "migrate"}]);
     let admission = injected(&pod, sidecar());
     let patched = patched(&pod, &admission);
@@ -37,7 +37,7 @@ fn a_native_sidecar_comes_first_with_all_that_belongs_to_it() {
 
 #[test]
 fn the_environment_goes_to_the_containers_it_was_meant_for() {
-    let mut pod = pod(json!([{"name": "web", "env": [{"name": "A", "value": "1"}]}]));
+    let mut pod = pod(&json!([{"name": "web", "env": [{"name": "A", "value": "1"}]}]));
     pod["spec"]["initContainers"] = json!([
         {"name": "early", "env": []}, {"name": "istio-init"}, {"name": "istio-proxy"}, {"name": "migrate"},
     ]);
@@ -64,7 +64,7 @@ fn the_environment_goes_to_the_containers_it_was_meant_for() {
 
 #[test]
 fn a_plain_container_comes_last() {
-    let pod = pod(json!([{"name": "web"}]));
+    let pod = pod(&json!([{"name": "web"}]));
     let decision = Decision::Inject { candidate: candidate(sidecar()), native: false };
     let patched = patched(&pod, &admission(&pod, &decision));
 
@@ -75,7 +75,7 @@ fn a_plain_container_comes_last() {
 
 #[test]
 fn a_pull_secret_that_is_there_is_not_added_again() {
-    let mut pod = pod(json!([]));
+    let mut pod = pod(&json!([]));
     pod["spec"]["imagePullSecrets"] = json!([{"name": "own"}, {"name": "pull"}]);
     let patched = patched(&pod, &injected(&pod, sidecar()));
     assert_eq!(patched["spec"]["imagePullSecrets"], pod["spec"]["imagePullSecrets"]);
@@ -90,7 +90,7 @@ fn a_pod_without_metadata_gets_it() {
 
 #[test]
 fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
-    let mut pod = pod(json!([{"name": "web"}]));
+    let mut pod = pod(&json!([{"name": "web"}]));
     let forged = json!({names::STATUS: "forged", names::LIMITS: "forged", "mine": "kept"});
     pod["metadata"]["annotations"] = forged;
     pod["metadata"]["labels"] = json!({names::INJECTED: "forged", "app": "web"});
@@ -107,7 +107,7 @@ fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
 
 #[test]
 fn a_second_time_changes_nothing_but_completes_containers_that_came_since() {
-    let pod = pod(json!([{"name": "web"}]));
+    let pod = pod(&json!([{"name": "web"}]));
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     assert_eq!(facts(&first).unwrap().sidecar, SidecarPresence::Injected(key()));
 
@@ -129,7 +129,7 @@ fn a_second_time_changes_nothing_but_completes_containers_that_came_since() {
 
 #[test]
 fn a_sidecar_of_another_making_is_not_completed() {
-    let pod = pod(json!([{"name": "web"}]));
+    let pod = pod(&json!([{"name": "web"}]));
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
     let changed = Sidecar { hash: "h2".into(), ..sidecar() };
@@ -138,7 +138,7 @@ fn a_sidecar_of_another_making_is_not_completed() {
 
 #[test]
 fn a_surprising_skip_is_written_and_said() {
-    let pod = pod(json!([{"name": "web"}]));
+    let pod = pod(&json!([{"name": "web"}]));
     let admitted = admission(&pod, &skip(SkipReason::PortClash));
     assert_eq!(admitted.warnings, ["tracebuffer: no sidecar (PortClash): because; do this"]);
     assert_eq!(admitted.outcome, Outcome::Skipped(SkipReason::PortClash));
@@ -153,7 +153,7 @@ fn a_surprising_skip_is_written_and_said() {
 
 #[test]
 fn a_skip_that_surprises_nobody_is_silent() {
-    let pod = pod(json!([{"name": "web"}]));
+    let pod = pod(&json!([{"name": "web"}]));
     for reason in [SkipReason::NotRequested, SkipReason::OptedOut, SkipReason::AlreadyInjected] {
         let admitted = admission(&pod, &skip(reason));
         assert_eq!((admitted.patch.0, admitted.warnings), (vec![], Vec::<String>::new()));
@@ -164,13 +164,13 @@ fn a_skip_that_surprises_nobody_is_silent() {
 fn a_trace_buffer_with_mistakes_injects_nothing_whatever_was_decided() {
     let broken = Candidate { key: key(), sidecar: Err("wrong".into()), allowed_namespaces: vec![] };
     let decision = Decision::Inject { candidate: broken.into(), native: true };
-    let admitted = admission(&pod(json!([])), &decision);
+    let admitted = admission(&pod(&json!([])), &decision);
     assert_eq!(admitted.outcome, Outcome::Skipped(SkipReason::TraceBufferNotAccepted));
 }
 
 #[test]
 fn too_short_a_grace_period_is_said() {
-    let mut pod = pod(json!([{"name": "web"}]));
+    let mut pod = pod(&json!([{"name": "web"}]));
     for (grace, drain, warned) in
         [(json!(24), 25, true), (json!(25), 25, false), (json!(null), 31, true)]
     {
@@ -188,7 +188,7 @@ fn too_short_a_grace_period_is_said() {
 
 #[test]
 fn a_mesh_proxy_that_ends_first_is_said() {
-    let pod = pod(json!([{"name": "web"}, {"name": "istio-proxy"}]));
+    let pod = pod(&json!([{"name": "web"}, {"name": "istio-proxy"}]));
     assert_eq!(
         injected(&pod, sidecar()).warnings,
         ["tracebuffer: istio-proxy ends before the sidecar, which then cannot send what is left; \
@@ -200,7 +200,7 @@ fn a_mesh_proxy_that_ends_first_is_said() {
 fn every_warning_is_short() {
     let long = "x".repeat(1000);
     let own = json!([{"name": names::TRACES_ENDPOINT, "value": ""}]);
-    let pod = pod(json!([{"name": long, "env": own}, {"name": long, "envFrom": [{}]}]));
+    let pod = pod(&json!([{"name": long, "env": own}, {"name": long, "envFrom": [{}]}]));
     let warnings = injected(&pod, Sidecar { drain_seconds: 99, ..sidecar() }).warnings;
     assert_eq!(warnings.len(), 3);
     assert!(warnings.iter().all(|text| text.len() < 256 && text.starts_with("tracebuffer: ")));

@@ -78,19 +78,19 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn assert_edits(document: Value, edit: impl FnOnce(&mut Edit<'_>), operations: Value) {
-        let mut edited = Edit::of(&document);
+    fn assert_edits(document: &Value, edit: impl FnOnce(&mut Edit<'_>), operations: &Value) {
+        let mut edited = Edit::of(document);
         edit(&mut edited);
-        assert_eq!(serde_json::to_value(edited.finish()).unwrap(), operations);
+        assert_eq!(serde_json::to_value(edited.finish()).unwrap(), *operations);
     }
 
     #[test]
     fn a_map_that_is_missing_or_null_is_made_whole() {
         for document in [json!({}), json!({"m": null})] {
             assert_edits(
-                document,
+                &document,
                 |edit| edit.merge(&["m"], json!({"a": "1"})),
-                json!([{"op": "add", "path": "/m", "value": {"a": "1"}}]),
+                &json!([{"op": "add", "path": "/m", "value": {"a": "1"}}]),
             );
         }
     }
@@ -98,9 +98,9 @@ mod tests {
     #[test]
     fn members_are_added_one_by_one_with_their_keys_escaped() {
         assert_edits(
-            json!({"m": {"old": "0", "same": "1"}}),
+            &json!({"m": {"old": "0", "same": "1"}}),
             |edit| edit.merge(&["m"], json!({"a/b~c": "1", "same": "1"})),
-            json!([{"op": "add", "path": "/m/a~1b~0c", "value": "1"}]),
+            &json!([{"op": "add", "path": "/m/a~1b~0c", "value": "1"}]),
         );
     }
 
@@ -108,9 +108,9 @@ mod tests {
     fn a_list_that_is_missing_or_null_is_made_whole() {
         for document in [json!({}), json!({"l": null})] {
             assert_edits(
-                document,
+                &document,
                 |edit| edit.append(&["l"], vec![json!(1), json!(2)]),
-                json!([{"op": "add", "path": "/l", "value": [1, 2]}]),
+                &json!([{"op": "add", "path": "/l", "value": [1, 2]}]),
             );
         }
     }
@@ -118,12 +118,12 @@ mod tests {
     #[test]
     fn a_list_grows_at_its_end_or_before_a_place() {
         assert_edits(
-            json!({"l": [{"n": []}]}),
+            &json!({"l": [{"n": []}]}),
             |edit| {
                 edit.append(&["l", "0", "n"], vec![json!(1), json!(2)]);
                 edit.insert_before(&["l"], 0, json!(3));
             },
-            json!([
+            &json!([
                 {"op": "add", "path": "/l/0/n/-", "value": 1},
                 {"op": "add", "path": "/l/0/n/-", "value": 2},
                 {"op": "add", "path": "/l/0", "value": 3},
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn nothing_to_add_is_no_operation_and_no_list_is_replaced() {
-        assert_edits(json!({}), |edit| edit.append(&["l"], vec![]), json!([]));
-        assert_edits(json!({"l": 1}), |edit| edit.append(&["l"], vec![json!(1)]), json!([]));
+        assert_edits(&json!({}), |edit| edit.append(&["l"], vec![]), &json!([]));
+        assert_edits(&json!({"l": 1}), |edit| edit.append(&["l"], vec![json!(1)]), &json!([]));
     }
 }

@@ -93,7 +93,7 @@ fn is_for_windows(pod: &Value) -> bool {
                  /nodeSelectorTerms";
     let terms = list(pod, terms);
     text(pod, "/spec/os/name") == Some(WINDOWS)
-        || NODE_SYSTEM.iter().any(|key| selects(&key))
+        || NODE_SYSTEM.iter().any(selects)
         || (!terms.is_empty() && terms.iter().all(wants_windows))
 }
 

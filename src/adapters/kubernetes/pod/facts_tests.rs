@@ -8,7 +8,7 @@ fn of(pod: &Value) -> PodFacts {
     facts(pod).unwrap()
 }
 
-fn spec(spec: Value) -> Value {
+fn spec(spec: &Value) -> Value {
     json!({"metadata": {}, "spec": spec})
 }
 
@@ -31,10 +31,10 @@ fn the_annotation_is_read() {
 
 #[test]
 fn the_hosts_network_and_completion_are_read() {
-    assert!(of(&spec(json!({"hostNetwork": true}))).host_network);
-    assert!(!of(&spec(json!({"hostNetwork": false}))).host_network);
+    assert!(of(&spec(&json!({"hostNetwork": true}))).host_network);
+    assert!(!of(&spec(&json!({"hostNetwork": false}))).host_network);
     for (policy, completes) in [("Always", false), ("OnFailure", true), ("Never", true)] {
-        assert_eq!(of(&spec(json!({"restartPolicy": policy}))).runs_to_completion, completes);
+        assert_eq!(of(&spec(&json!({"restartPolicy": policy}))).runs_to_completion, completes);
     }
 }
 
@@ -56,7 +56,7 @@ fn windows_is_told_by_system_selector_or_affinity() {
         (affinity(json!([wants(&["windows"]), wants(&["linux"])])), false),
         (affinity(json!([])), false),
     ] {
-        assert_eq!(of(&spec(pod.clone())).windows, windows, "{pod}");
+        assert_eq!(of(&spec(&pod)).windows, windows, "{pod}");
     }
 }
 
@@ -68,7 +68,7 @@ fn the_mirror_of_a_static_pod_is_told_by_its_annotation() {
 
 #[test]
 fn tcp_ports_of_all_containers_are_claimed() {
-    let pod = spec(json!({
+    let pod = spec(&json!({
         "containers": [{"name": "web", "ports": [
             {"containerPort": 80}, {"containerPort": 81, "protocol": "TCP"},
             {"containerPort": 82, "protocol": "UDP"}, {"containerPort": "83"}, {"containerPort": 70_000},
@@ -81,7 +81,7 @@ fn tcp_ports_of_all_containers_are_claimed() {
 
 #[test]
 fn volumes_are_named() {
-    let pod = spec(json!({"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b"}]}));
+    let pod = spec(&json!({"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b"}]}));
     assert_eq!(of(&pod).volumes, ["a", "b"]);
 }
 
@@ -132,10 +132,10 @@ fn what_is_no_pod_is_told_with_its_field() {
         (json!({"spec": 1}), "spec is missing or no map"),
         (json!({"metadata": [], "spec": {}}), "metadata is no map"),
         (json!({"metadata": {"labels": ""}, "spec": {}}), "metadata.labels is no map"),
-        (spec(json!({"containers": {}})), "spec.containers is no list"),
-        (spec(json!({"volumes": 1})), "spec.volumes is no list"),
-        (spec(json!({"containers": [1]})), "spec.containers[0] is no map"),
-        (spec(json!({"initContainers": [{"env": {}}]})), "spec.initContainers[0].env is no list"),
+        (spec(&json!({"containers": {}})), "spec.containers is no list"),
+        (spec(&json!({"volumes": 1})), "spec.volumes is no list"),
+        (spec(&json!({"containers": [1]})), "spec.containers[0] is no map"),
+        (spec(&json!({"initContainers": [{"env": {}}]})), "spec.initContainers[0].env is no list"),
     ] {
         assert_eq!(facts(&pod).unwrap_err().to_string(), error);
     }

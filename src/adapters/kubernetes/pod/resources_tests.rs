@@ -18,7 +18,7 @@ fn an_ordinary_pod_changes_nothing() {
     let expected = serde_json::to_value(&sidecar().container.resources).unwrap();
     for containers in [json!([{"name": "web"}]), json!([guaranteed(), {"name": "log"}]), json!([])]
     {
-        assert_eq!(of_sidecar(&pod(containers), &sidecar()), (expected.clone(), None));
+        assert_eq!(of_sidecar(&pod(&containers), &sidecar()), (expected.clone(), None));
     }
 }
 
@@ -28,18 +28,18 @@ fn a_guaranteed_pod_stays_guaranteed() {
         "requests": {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "16Mi"},
         "limits": {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "256Mi"},
     });
-    assert_eq!(of_sidecar(&pod(json!([guaranteed()])), &sidecar()), (expected, None));
+    assert_eq!(of_sidecar(&pod(&json!([guaranteed()])), &sidecar()), (expected, None));
 }
 
 #[test]
 fn requests_left_out_are_the_limits() {
     let only_limits = json!({"name": "web", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}});
-    assert!(is_guaranteed(&pod(json!([only_limits]))));
+    assert!(is_guaranteed(&pod(&json!([only_limits]))));
 }
 
 #[test]
 fn every_container_counts_init_containers_too() {
-    let mut pod = pod(json!([guaranteed()]));
+    let mut pod = pod(&json!([guaranteed()]));
     pod["spec"]["initContainers"] = json!([{"name": "migrate"}]);
     assert!(!is_guaranteed(&pod));
     pod["spec"]["initContainers"] = json!([guaranteed()]);
@@ -57,7 +57,7 @@ fn less_requested_than_allowed_is_not_guaranteed() {
         json!(null),
     ] {
         assert!(
-            !is_guaranteed(&pod(json!([{"name": "web", "resources": resources}]))),
+            !is_guaranteed(&pod(&json!([{"name": "web", "resources": resources}]))),
             "{resources}"
         );
     }
@@ -68,33 +68,33 @@ fn a_processor_limit_is_what_is_requested_if_that_is_enough() {
     let mut busy = sidecar();
     let resources = busy.container.resources.as_mut().unwrap();
     resources.requests.as_mut().unwrap().insert("cpu".into(), Quantity("0.25".into()));
-    let (resources, _) = of_sidecar(&pod(json!([guaranteed()])), &busy);
+    let (resources, _) = of_sidecar(&pod(&json!([guaranteed()])), &busy);
     assert_eq!(resources["limits"]["cpu"], "0.25");
 }
 
 #[test]
 fn given_resources_stay_and_the_lost_class_is_said() {
     let given = Sidecar { resources_are_given: true, ..sidecar() };
-    let (resources, said) = of_sidecar(&pod(json!([guaranteed()])), &given);
+    let (resources, said) = of_sidecar(&pod(&json!([guaranteed()])), &given);
     assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());
     assert_eq!(
         said.unwrap(),
         "the pod is no longer Guaranteed: sidecar.resources of TraceBuffer shop/default lacks \
          limits, and requests equal to them, for cpu and memory"
     );
-    assert_eq!(of_sidecar(&pod(json!([{"name": "web"}])), &given).1, None);
+    assert_eq!(of_sidecar(&pod(&json!([{"name": "web"}])), &given).1, None);
 }
 
 #[test]
 fn given_resources_that_keep_the_class_are_nothing_to_speak_of() {
     let mut given = Sidecar { resources_are_given: true, ..sidecar() };
     guarantee(given.container.resources.as_mut().unwrap());
-    assert_eq!(of_sidecar(&pod(json!([guaranteed()])), &given).1, None);
+    assert_eq!(of_sidecar(&pod(&json!([guaranteed()])), &given).1, None);
 }
 
 #[test]
 fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
-    let mut pod = pod(json!([{"name": "web"}]));
+    let mut pod = pod(&json!([{"name": "web"}]));
     pod["spec"]["resources"] = json!({"limits": {"cpu": "2", "memory": "2Gi"}});
     assert_eq!(
         of_sidecar(&pod, &sidecar()),
@@ -115,7 +115,7 @@ fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
 
 #[test]
 fn given_resources_stay_in_a_pod_with_its_own_and_that_is_said() {
-    let mut pod = pod(json!([{"name": "web"}]));
+    let mut pod = pod(&json!([{"name": "web"}]));
     pod["spec"]["resources"] = json!({"limits": {"memory": "2Gi"}});
     let given = Sidecar { resources_are_given: true, ..sidecar() };
     let (resources, said) = of_sidecar(&pod, &given);

@@ -64,7 +64,7 @@ pub(super) fn candidate(sidecar: Sidecar) -> Arc<Candidate<Sidecar>> {
 }
 
 /// A pod of these containers.
-pub(super) fn pod(containers: Value) -> Value {
+pub(super) fn pod(containers: &Value) -> Value {
     json!({"metadata": {"name": "web"}, "spec": {"containers": containers}})
 }
 
