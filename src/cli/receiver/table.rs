@@ -1,15 +1,12 @@
 //! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the README's
 //! table all come from here.
 
-use tracing::Level;
-
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
-use crate::adapters::telemetry::logging::LogFormat;
 use crate::cli::settings::kinds::{
     Addresses, Choice, Count, File, HeaderList, Optional, Size, Time,
 };
 use crate::cli::settings::url::ServerUrl;
-use crate::cli::settings::{HOUR, MINUTE, settings};
+use crate::cli::settings::{HOUR, MINUTE, log, settings};
 use crate::domain::limits::OverflowPolicy;
 
 const KI: u64 = 1 << 10;
@@ -71,17 +68,10 @@ settings! {
 
     DRAIN_TIMEOUT in Process: Time = Time { min: 0, max: HOUR }, default "25s",
         "Longest time to send what is left after the signal to stop";
-    LOG_FORMAT in Process: Choice<LogFormat> = Choice(&[
-            ("text", LogFormat::Text), ("json", LogFormat::Json),
-        ]), default "text",
-        "How log lines look";
-    LOG_LEVEL in Process: Choice<Level> = Choice(&[
-            ("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO),
-            ("debug", Level::DEBUG), ("trace", Level::TRACE),
-        ]), default "info",
-        "The least important events that are logged";
     WORKERS in Process: Count = Count { min: 1, max: 64 }, default "1",
         "Threads that do the work";
+
+    + log::FORMAT, log::LEVEL
 }
 
 #[cfg(test)]

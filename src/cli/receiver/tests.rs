@@ -51,9 +51,10 @@ const OTHERS: [(&str, &str); 25] = [
 fn parse_os(flags: Vec<OsString>, variables: &[(&str, OsString)]) -> Result<Settings, Stop> {
     let variables: HashMap<_, _> = variables.iter().cloned().collect();
     let arguments = ["tracebuffer".into(), "receiver".into()].into_iter().chain(flags);
-    let Invocation::Receiver(settings) =
-        Invocation::parse(arguments, &|name| variables.get(name).cloned())?;
-    Ok(settings)
+    match Invocation::parse(arguments, &|name| variables.get(name).cloned())? {
+        Invocation::Receiver(settings) => Ok(settings),
+        other @ Invocation::Controller(_) => panic!("{other:?}"),
+    }
 }
 
 fn parse(flags: &[&str], variables: &[(&str, &str)]) -> Result<Settings, Stop> {
