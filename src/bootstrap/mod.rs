@@ -1,5 +1,6 @@
 //! Joining the parts: what is built, in which order it starts, and how it ends.
 
+pub mod controller;
 mod pipeline;
 pub mod receiver;
 pub mod settings;

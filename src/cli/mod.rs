@@ -2,6 +2,7 @@
 
 pub mod document;
 
+mod controller;
 mod receiver;
 mod settings;
 
@@ -14,6 +15,7 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 pub use self::settings::mistakes::Mistakes;
+use crate::bootstrap::controller::ControllerSettings;
 use crate::bootstrap::settings::Settings;
 
 /// The exit code of a wrong command line or configuration (`EX_USAGE` of `sysexits.h`).
@@ -24,6 +26,8 @@ const EXIT_USAGE: u8 = 64;
 pub enum Invocation {
     /// Run a receiver.
     Receiver(Settings),
+    /// Run a controller.
+    Controller(ControllerSettings),
 }
 
 /// Why nothing is to be run.
@@ -56,11 +60,18 @@ impl Invocation {
     ) -> Result<Self, Stop> {
         let mut command = command();
         let matches = command.try_get_matches_from_mut(arguments).map_err(without_value)?;
-        let Some((receiver::NAME, flags)) = matches.subcommand() else {
-            let message = "what to run is missing; try `tracebuffer receiver`";
-            return Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)));
-        };
-        receiver::settings(flags, environment).map(Self::Receiver).map_err(Stop::Configuration)
+        match matches.subcommand() {
+            Some((receiver::NAME, flags)) => receiver::settings(flags, environment)
+                .map(Self::Receiver)
+                .map_err(Stop::Configuration),
+            Some((controller::NAME, flags)) => controller::settings(flags, environment)
+                .map(Self::Controller)
+                .map_err(Stop::Configuration),
+            _ => {
+                let message = "what to run is missing; try `tracebuffer receiver`";
+                Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
+            }
+        }
     }
 
     /// Runs it to its end.
@@ -68,6 +79,7 @@ impl Invocation {
     pub fn run(self) -> ExitCode {
         match self {
             Self::Receiver(settings) => receiver::run(settings),
+            Self::Controller(settings) => controller::run(settings),
         }
     }
 }
@@ -107,4 +119,5 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
+        .subcommand(controller::command())
 }

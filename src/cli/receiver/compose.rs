@@ -6,11 +6,11 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use super::checks::{self, Listeners};
 use super::table as t;
 use crate::adapters::messaging::destination::config::DestinationSettings;
-use crate::adapters::telemetry::logging::LogSettings;
 use crate::bootstrap::settings::{ListenSettings, Settings};
 use crate::cli::settings::input::{Input, Refused};
-use crate::cli::settings::units::ByteSize;
+use crate::cli::settings::log;
 use crate::domain::limits::{BatchLimits, Limits};
+use crate::domain::units::ByteSize;
 
 /// Reads all settings.
 pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
@@ -22,7 +22,7 @@ pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
     let concurrency = input.read(&t::CONCURRENCY);
     let max_request_bytes = max_request_bytes(input, limits.as_ref().ok());
     let drain_timeout = input.read(&t::DRAIN_TIMEOUT);
-    let log = log(input);
+    let log = log::settings(input);
     let workers = input.read(&t::WORKERS);
     Ok(Settings {
         destination: destination?,
@@ -61,6 +61,7 @@ fn destination(
     let compression = input.read(&t::COMPRESSION);
     let headers = input.read(&t::HEADERS);
     let headers_file = input.read(&t::HEADERS_FILE);
+    let header_files = input.read(&t::HEADER_VALUE_FILES);
     let ca_file = input.read(&t::CA_FILE);
     let client_certificate_file = input.read(&t::CLIENT_CERTIFICATE_FILE);
     let client_key_file = input.read(&t::CLIENT_KEY_FILE);
@@ -79,6 +80,7 @@ fn destination(
         compression: compression?,
         headers: headers?,
         headers_file: headers_file?,
+        header_files: header_files?,
         ca_file: ca_file?,
         client_certificate_file: client_certificate_file?,
         client_key_file: client_key_file?,
@@ -115,12 +117,6 @@ fn max_request_bytes(input: &mut Input<'_>, limits: Option<&Limits>) -> Result<u
         return Err(input.refuse(&t::MAX_REQUEST_BYTES, why));
     }
     Ok(usize::try_from(asked.min(most).get()).unwrap_or(usize::MAX))
-}
-
-fn log(input: &mut Input<'_>) -> Result<LogSettings, Refused> {
-    let format = input.read(&t::LOG_FORMAT);
-    let level = input.read(&t::LOG_LEVEL);
-    Ok(LogSettings { format: format?, level: level? })
 }
 
 fn size(number: NonZeroU32) -> NonZeroUsize {

@@ -1,15 +1,11 @@
-//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the README's
-//! table all come from here.
-
-use tracing::Level;
+//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the
+//! table of `docs/receiver.md` all come from here.
 
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
-use crate::adapters::telemetry::logging::LogFormat;
 use crate::cli::settings::kinds::{
-    Addresses, Choice, Count, File, HeaderList, Optional, Size, Time,
+    Addresses, Choice, Count, File, HeaderFileList, HeaderList, Optional, ServerUrl, Size, Time,
 };
-use crate::cli::settings::url::ServerUrl;
-use crate::cli::settings::{HOUR, MINUTE, settings};
+use crate::cli::settings::{HOUR, MINUTE, log, settings};
 use crate::domain::limits::OverflowPolicy;
 
 const KI: u64 = 1 << 10;
@@ -31,6 +27,8 @@ settings! {
         "Headers added to every request; others can see a flag, so prefer a file";
     HEADERS_FILE in Destination: Optional<File> = Optional(File), default "",
         "File of more headers, one name=value or name: value a line; read again when it changes";
+    HEADER_VALUE_FILES in Destination: HeaderFileList = HeaderFileList, default "",
+        "Headers whose whole value is a file's content; read again when it changes";
     CA_FILE in Destination: Optional<File> = Optional(File), default "",
         "PEM file of the authorities to trust instead of the built-in ones";
     CLIENT_CERTIFICATE_FILE in Destination: Optional<File> = Optional(File), default "",
@@ -71,17 +69,10 @@ settings! {
 
     DRAIN_TIMEOUT in Process: Time = Time { min: 0, max: HOUR }, default "25s",
         "Longest time to send what is left after the signal to stop";
-    LOG_FORMAT in Process: Choice<LogFormat> = Choice(&[
-            ("text", LogFormat::Text), ("json", LogFormat::Json),
-        ]), default "text",
-        "How log lines look";
-    LOG_LEVEL in Process: Choice<Level> = Choice(&[
-            ("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO),
-            ("debug", Level::DEBUG), ("trace", Level::TRACE),
-        ]), default "info",
-        "The least important events that are logged";
     WORKERS in Process: Count = Count { min: 1, max: 64 }, default "1",
         "Threads that do the work";
+
+    + log::FORMAT, log::LEVEL
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 
 pub(in crate::cli) mod input;
 pub(in crate::cli) mod kinds;
+pub(in crate::cli) mod log;
 pub(in crate::cli) mod mistakes;
-pub(in crate::cli) mod units;
-pub(in crate::cli) mod url;
 
 use std::ffi::OsString;
 
@@ -62,22 +61,36 @@ pub(in crate::cli) trait Described: Sync {
     }
 }
 
+/// Declares the settings of a subcommand, and `ALL`, which has those of elsewhere at its end.
 macro_rules! settings {
     ($($name:ident in $group:ident: $kind:ty = $value:expr, default $default:literal,
-        $meaning:literal;)*) => {
-        $(pub(super) static $name: $crate::cli::settings::Setting<$kind> = $crate::cli::settings::Setting {
-            name: stringify!($name),
-            group: stringify!($group),
-            default: $default,
-            meaning: $meaning,
-            kind: $value,
-        };)*
+        $meaning:literal;)* + $($shared:path),*) => {
+        $($crate::cli::settings::setting!(
+            pub(super) $name = stringify!($name), in $group: $kind = $value, default $default, $meaning
+        );)*
 
         /// All of them, in the order they are shown.
-        pub(in crate::cli) static ALL: $crate::cli::settings::Table = &[$(&$name),*];
+        pub(in crate::cli) static ALL: $crate::cli::settings::Table =
+            &[$(&$name,)* $(&$shared),*];
     };
 }
 
+/// Declares one setting.
+macro_rules! setting {
+    ($sight:vis $static:ident = $name:expr, in $group:ident: $kind:ty = $value:expr,
+        default $default:literal, $meaning:literal) => {
+        $sight static $static: $crate::cli::settings::Setting<$kind> =
+            $crate::cli::settings::Setting {
+                name: $name,
+                group: stringify!($group),
+                default: $default,
+                meaning: $meaning,
+                kind: $value,
+            };
+    };
+}
+
+pub(in crate::cli) use setting;
 pub(in crate::cli) use settings;
 
 impl<K: Kind> Described for Setting<K> {

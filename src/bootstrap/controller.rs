@@ -1,0 +1,76 @@
+//! The controller: the webhook in every replica, the reconciler in the one that leads.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::adapters::telemetry::logging::{self, LogSettings};
+
+/// The settings of one controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerSettings {
+    /// The namespace it runs in.
+    pub namespace: String,
+    /// The name of its pod.
+    pub pod_name: String,
+    /// The Lease by which one replica leads.
+    pub lease_name: String,
+    /// Whether the Secrets and ConfigMaps that a `TraceBuffer` names are looked up.
+    pub verify_references: bool,
+    /// Image of the sidecars whose `TraceBuffer` names none.
+    pub sidecar_image: String,
+    /// When it is pulled; `None` leaves that to Kubernetes.
+    pub sidecar_pull_policy: Option<PullPolicy>,
+    /// The webhook.
+    pub webhook: WebhookSettings,
+    /// Where health and metrics are shown; at least one address.
+    pub admin: Vec<SocketAddr>,
+    /// How long the webhook answers on after the signal to stop.
+    pub linger: Duration,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// Runs a controller until it is told to stop.
+#[must_use]
+pub fn run(settings: ControllerSettings) -> ExitCode {
+    logging::init(&settings.log);
+    drop(settings);
+    ExitCode::SUCCESS
+}
+
+/// How the API server reaches the webhook, and trusts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// The name of the `MutatingWebhookConfiguration`.
+    pub configuration_name: String,
+    /// The DNS name of its Service.
+    pub host: String,
+    /// The Secret that holds the certificate the operator makes itself.
+    pub secret_name: String,
+    /// The folder of a certificate that somebody else makes; `None` makes it itself.
+    pub certificate_dir: Option<PathBuf>,
+    /// Where it listens; at least one address.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Who makes the webhook's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// The operator.
+    Own,
+    /// Somebody else, as files.
+    Files,
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// At every start.
+    Always,
+    /// If the node does not have it.
+    IfNotPresent,
+    /// Never: the node has it.
+    Never,
+}

@@ -1,0 +1,97 @@
+//! `tracebuffer controller`.
+
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+
+use super::settings::input::{Environment, Input, Refused};
+use super::settings::mistakes::Mistakes;
+use super::settings::{flag, log};
+use crate::bootstrap;
+use crate::bootstrap::controller::{CertificateSource, ControllerSettings, WebhookSettings};
+use table as t;
+
+/// The name of the subcommand.
+pub(super) const NAME: &str = "controller";
+
+/// Describes the subcommand.
+pub(super) fn command() -> Command {
+    Command::new(NAME)
+        .about("Injects the sidecar into pods and keeps every TraceBuffer's status; runs in the cluster")
+        .after_help("The Helm chart sets all of this. Every setting is a flag or an environment variable; a flag wins.")
+        .next_line_help(true)
+        .args(t::ALL.iter().map(|setting| flag(*setting)))
+}
+
+/// Reads the settings from parsed flags and the environment.
+///
+/// # Errors
+///
+/// Every mistake found.
+pub(super) fn settings(
+    flags: &ArgMatches,
+    environment: Environment<'_>,
+) -> Result<ControllerSettings, Mistakes> {
+    let mut input = Input::new(NAME, t::ALL, flags, environment);
+    let settings = compose(&mut input);
+    input.finish(settings)
+}
+
+/// Runs a controller to its end.
+pub(super) fn run(settings: ControllerSettings) -> ExitCode {
+    bootstrap::controller::run(settings)
+}
+
+fn compose(input: &mut Input<'_>) -> Result<ControllerSettings, Refused> {
+    let namespace = input.read(&t::NAMESPACE);
+    let pod_name = input.read(&t::POD_NAME);
+    let lease_name = input.read(&t::LEASE_NAME);
+    let verify_references = input.read(&t::REFERENCES);
+    let sidecar_image = input.read(&t::SIDECAR_IMAGE);
+    let sidecar_pull_policy = input.read(&t::SIDECAR_IMAGE_PULL_POLICY);
+    let webhook = webhook(input, namespace.as_deref().ok());
+    let admin = input.read(&t::ADMIN_ADDR);
+    let linger = input.read(&t::LINGER_AFTER_STOP);
+    let log = log::settings(input);
+    Ok(ControllerSettings {
+        namespace: namespace?,
+        pod_name: pod_name?,
+        lease_name: lease_name?,
+        verify_references: verify_references?,
+        sidecar_image: sidecar_image?,
+        sidecar_pull_policy: sidecar_pull_policy?,
+        webhook: webhook?,
+        admin: admin?,
+        linger: linger?,
+        log: log?,
+    })
+}
+
+fn webhook(input: &mut Input<'_>, namespace: Option<&str>) -> Result<WebhookSettings, Refused> {
+    let configuration_name = input.read(&t::WEBHOOK_NAME);
+    let host = input.read(&t::WEBHOOK_HOST);
+    let source = input.read(&t::CERTIFICATES);
+    let secret_name = input.read(&t::CERTIFICATE_SECRET);
+    let certificate_dir = input.read(&t::CERTIFICATE_DIR);
+    let addresses = input.read(&t::WEBHOOK_ADDR);
+    let certificate_dir = match (source?, certificate_dir?) {
+        (CertificateSource::Own, _) => None,
+        (CertificateSource::Files, Some(folder)) => Some(folder),
+        (CertificateSource::Files, None) => {
+            return Err(input.refuse(&t::CERTIFICATE_DIR, "must be set with CERTIFICATES=files"));
+        }
+    };
+    let namespace = namespace.unwrap_or_default();
+    Ok(WebhookSettings {
+        configuration_name: configuration_name?,
+        host: host?.unwrap_or_else(|| format!("tracebuffer-webhook.{namespace}.svc")),
+        secret_name: secret_name?,
+        certificate_dir,
+        addresses: addresses?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! Every setting of the controller, once. The chart sets them.
+
+use crate::bootstrap::controller::{CertificateSource, PullPolicy};
+use crate::cli::settings::kinds::{Addresses, Choice, File, Image, Name, Optional, Time};
+use crate::cli::settings::{MINUTE, log, settings};
+
+settings! {
+    NAMESPACE in Cluster: Name = Name, default "",
+        "The namespace the operator runs in; pods there get no sidecar";
+    POD_NAME in Cluster: Name = Name, default "",
+        "The name of its pod, by which the leader is known";
+    LEASE_NAME in Cluster: Name = Name, default "tracebuffer",
+        "The Lease in its namespace by which one replica leads";
+    REFERENCES in Cluster: Choice<bool> = Choice(&[("verify", true), ("trust", false)]),
+        default "trust",
+        "Whether the Secrets and ConfigMaps that a TraceBuffer names are looked up; verify needs the right to read them";
+
+    SIDECAR_IMAGE in Sidecar: Image = Image, default "",
+        "Image of the sidecars whose TraceBuffer names none";
+    SIDECAR_IMAGE_PULL_POLICY in Sidecar: Optional<Choice<PullPolicy>> = Optional(Choice(&[
+            ("Always", PullPolicy::Always), ("IfNotPresent", PullPolicy::IfNotPresent),
+            ("Never", PullPolicy::Never),
+        ])), default "",
+        "When their image is pulled; unset leaves it to Kubernetes";
+
+    WEBHOOK_NAME in Webhook: Name = Name, default "tracebuffer",
+        "The MutatingWebhookConfiguration whose caBundle is kept";
+    WEBHOOK_HOST in Webhook: Optional<Name> = Optional(Name), default "",
+        "The DNS name of the webhook's Service; unset is tracebuffer-webhook.NAMESPACE.svc";
+    CERTIFICATES in Webhook: Choice<CertificateSource> = Choice(&[
+            ("self", CertificateSource::Own), ("files", CertificateSource::Files),
+        ]), default "self",
+        "Who makes the webhook's certificate: the operator itself, or somebody who puts it into CERTIFICATE_DIR";
+    CERTIFICATE_SECRET in Webhook: Name = Name, default "tracebuffer-webhook-tls",
+        "The Secret in its namespace that holds the certificate it makes itself";
+    CERTIFICATE_DIR in Webhook: Optional<File> = Optional(File), default "",
+        "Folder with tls.crt and tls.key, and perhaps ca.crt; read again when they change";
+
+    WEBHOOK_ADDR in Listening: Addresses = Addresses, default "0.0.0.0:9443,[::]:9443",
+        "Where the API server asks what to do with a pod";
+    ADMIN_ADDR in Listening: Addresses = Addresses, default "0.0.0.0:9417,[::]:9417",
+        "Where health and metrics are shown";
+    LINGER_AFTER_STOP in Listening: Time = Time { min: 0, max: 5 * MINUTE }, default "10s",
+        "How long the webhook answers on after the signal to stop, until no API server asks it";
+
+    + log::FORMAT, log::LEVEL
+}

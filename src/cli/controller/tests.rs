@@ -1,0 +1,78 @@
+//! From arguments and an environment to the controller's settings, and to mistakes.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::bootstrap::controller::{ControllerSettings, PullPolicy};
+use crate::cli::{Invocation, Stop};
+
+use super::table::ALL;
+
+/// What has no default.
+const NEEDED: [(&str, &str); 3] = [
+    ("TRACEBUFFER_NAMESPACE", "tracing"),
+    ("TRACEBUFFER_POD_NAME", "tracebuffer-0"),
+    ("TRACEBUFFER_SIDECAR_IMAGE", "registry.example/tracebuffer:1"),
+];
+
+fn parse(flags: &[&str], variables: &[(&str, &str)]) -> Result<ControllerSettings, String> {
+    let arguments = ["tracebuffer", "controller"].iter().chain(flags).map(OsString::from);
+    let value = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into());
+    match Invocation::parse(arguments, &value) {
+        Ok(Invocation::Controller(settings)) => Ok(settings),
+        Ok(other) => panic!("{other:?}"),
+        Err(Stop::Configuration(mistakes)) => Err(mistakes.to_string()),
+        Err(Stop::Usage(error)) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn three_settings_are_enough() {
+    let settings = parse(&[], &NEEDED).unwrap();
+
+    assert_eq!(settings.namespace, "tracing");
+    assert_eq!(settings.webhook.host, "tracebuffer-webhook.tracing.svc");
+    assert_eq!(settings.webhook.certificate_dir, None);
+    assert_eq!(settings.linger, Duration::from_secs(10));
+    assert!(!settings.verify_references);
+}
+
+#[test]
+fn what_has_no_default_is_asked_for_at_once() {
+    let text = parse(&[], &[]).unwrap_err();
+
+    for (variable, _) in NEEDED {
+        assert!(text.contains(variable), "{text}");
+    }
+    assert!(text.ends_with("`tracebuffer controller --help` explains every setting.\n"), "{text}");
+}
+
+#[test]
+fn flags_win_over_variables() {
+    let flags = ["--webhook-host", "a.b", "--sidecar-image-pull-policy", "Never"];
+
+    let settings = parse(&flags, &NEEDED).unwrap();
+
+    assert_eq!(settings.webhook.host, "a.b");
+    assert_eq!(settings.sidecar_pull_policy, Some(PullPolicy::Never));
+}
+
+#[test]
+fn certificates_from_files_need_a_folder() {
+    let error = parse(&["--certificates", "files"], &NEEDED).unwrap_err();
+    let flags = ["--certificates", "files", "--certificate-dir", "/run/tls"];
+
+    assert!(error.contains("must be set with CERTIFICATES=files"), "{error}");
+    let folder = parse(&flags, &NEEDED).unwrap().webhook.certificate_dir;
+    assert_eq!(folder, Some(PathBuf::from("/run/tls")));
+}
+
+#[test]
+fn no_variable_has_a_name_that_a_kubernetes_service_can_put_into_a_pod() {
+    for setting in ALL {
+        let name = setting.variable();
+        assert!(!name.ends_with("_PORT") && !name.contains("_PORT_"), "{name}");
+        assert!(!name.contains("_SERVICE_"), "{name}");
+    }
+}

@@ -1,0 +1,26 @@
+//! What is logged, and how: the same for every process that runs for long.
+
+use tracing::Level;
+
+use super::input::{Input, Refused};
+use super::kinds::Choice;
+use super::setting;
+use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
+
+setting!(pub(in crate::cli) FORMAT = "LOG_FORMAT", in Process: Choice<LogFormat> = Choice(&[
+        ("text", LogFormat::Text), ("json", LogFormat::Json),
+    ]), default "text",
+    "How log lines look");
+
+setting!(pub(in crate::cli) LEVEL = "LOG_LEVEL", in Process: Choice<Level> = Choice(&[
+        ("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO),
+        ("debug", Level::DEBUG), ("trace", Level::TRACE),
+    ]), default "info",
+    "The least important events that are logged");
+
+/// Reads both.
+pub(in crate::cli) fn settings(input: &mut Input<'_>) -> Result<LogSettings, Refused> {
+    let format = input.read(&FORMAT);
+    let level = input.read(&LEVEL);
+    Ok(LogSettings { format: format?, level: level? })
+}
