@@ -7,4 +7,5 @@ pub mod drain;
 mod fakes;
 pub mod forward;
 pub mod receive;
+pub mod reconcile;
 mod request_parts;
