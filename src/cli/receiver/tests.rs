@@ -20,7 +20,7 @@ use crate::cli::{Invocation, Mistakes, Stop, document};
 use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
 
 /// For each setting a value that is neither its default nor in the way of another one.
-const OTHERS: [(&str, &str); 25] = [
+const OTHERS: [(&str, &str); 26] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
@@ -34,6 +34,7 @@ const OTHERS: [(&str, &str); 25] = [
     ("MAX_BYTES", "64MB"),
     ("MAX_AGE", "1h30m"),
     ("OVERFLOW", "reject"),
+    ("LIMITS_FILE", "/run/limits"),
     ("BATCH_MAX_SPANS", "5"),
     ("BATCH_MAX_BYTES", "1Mi"),
     ("LINGER", "0s"),
@@ -43,9 +44,9 @@ const OTHERS: [(&str, &str); 25] = [
     ("ADMIN_ADDR", "0.0.0.0:9000,[::1]:9000"),
     ("MAX_REQUEST_BYTES", "2Mi"),
     ("DRAIN_TIMEOUT", "0s"),
+    ("WORKERS", "2"),
     ("LOG_FORMAT", "json"),
     ("LOG_LEVEL", "debug"),
-    ("WORKERS", "2"),
 ];
 
 fn parse_os(flags: Vec<OsString>, variables: &[(&str, OsString)]) -> Result<Settings, Stop> {
@@ -53,7 +54,7 @@ fn parse_os(flags: Vec<OsString>, variables: &[(&str, OsString)]) -> Result<Sett
     let arguments = ["tracebuffer".into(), "receiver".into()].into_iter().chain(flags);
     match Invocation::parse(arguments, &|name| variables.get(name).cloned())? {
         Invocation::Receiver(settings) => Ok(settings),
-        other @ Invocation::Controller(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -100,6 +101,7 @@ fn with_nothing_set_the_defaults_hold() {
                 max_age: None,
             },
             overflow: OverflowPolicy::DropOldest,
+            limits_file: None,
             batch: BatchLimits {
                 max_spans: 8_192,
                 max_bytes: 3_670_016,
@@ -169,6 +171,7 @@ fn other_settings() -> Settings {
             max_age: Some(Duration::from_mins(90)),
         },
         overflow: OverflowPolicy::Reject,
+        limits_file: Some("/run/limits".into()),
         batch: BatchLimits {
             max_spans: 5,
             max_bytes: 1 << 20,
