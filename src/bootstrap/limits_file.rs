@@ -127,8 +127,8 @@ mod tests {
         LimitsFile::new("limits".into(), limits(100))
     }
 
-    fn says(text: &str) -> Result<String, String> {
-        Ok(text.to_owned())
+    fn says(file: &mut LimitsFile, text: &str) -> Vec<News> {
+        file.learn(Ok(text.to_owned()))
     }
 
     fn change(from: u64, to: u64) -> News {
@@ -139,30 +139,30 @@ mod tests {
     fn a_change_is_told_once() {
         let mut file = file();
 
-        assert_eq!(file.learn(says("max_spans=5")), [change(100, 5)]);
-        assert_eq!(file.learn(says("max_spans=5")), []);
+        assert_eq!(says(&mut file, "max_spans=5"), [change(100, 5)]);
+        assert_eq!(says(&mut file, "max_spans=5"), []);
     }
 
     #[test]
     fn what_is_taken_out_of_the_file_is_as_at_the_start_again() {
         let mut file = file();
-        file.learn(says("max_spans=5"));
+        says(&mut file, "max_spans=5");
 
-        assert_eq!(file.learn(says("")), [change(5, 100)]);
+        assert_eq!(says(&mut file, ""), [change(5, 100)]);
     }
 
     #[test]
     fn a_file_that_is_wrong_or_gone_leaves_the_limits_as_they_are_and_is_told_once() {
         let mut file = file();
-        file.learn(says("max_spans=5"));
+        says(&mut file, "max_spans=5");
 
-        for text in [says("max_spans=many"), Err("gone".to_owned())] {
+        for text in [Ok("max_spans=many".to_owned()), Err("gone".to_owned())] {
             let news = file.learn(text.clone());
 
             assert!(matches!(news.as_slice(), [News::Problem(_)]), "{news:?}");
             assert_eq!(file.learn(text), []);
         }
-        assert_eq!(file.learn(says("max_spans=6")), [change(5, 6)]);
+        assert_eq!(says(&mut file, "max_spans=6"), [change(5, 6)]);
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         let mut file = file();
         let gone = || Err("gone".to_owned());
         file.learn(gone());
-        file.learn(says(""));
+        says(&mut file, "");
 
         assert_eq!(file.learn(gone()), [News::Problem("gone".to_owned())]);
     }
@@ -179,11 +179,11 @@ mod tests {
     fn what_is_unknown_is_told_once_and_the_rest_holds() {
         let mut file = file();
 
-        let news = file.learn(says("mood=good\nmax_spans=5"));
+        let news = says(&mut file, "mood=good\nmax_spans=5");
 
         let problem = News::Problem("nothing is known of mood".to_owned());
         assert_eq!(news, [change(100, 5), problem]);
-        assert_eq!(file.learn(says("mood=good\nmax_spans=5")), []);
+        assert_eq!(says(&mut file, "mood=good\nmax_spans=5"), []);
     }
 
     #[test]
