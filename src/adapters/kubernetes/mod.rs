@@ -3,3 +3,4 @@
 pub mod names;
 pub mod resource;
 pub mod sidecar;
+pub mod watch;
