@@ -19,5 +19,9 @@ pub const CONTAINER: &str = "tracebuffer";
 pub const POD_INFO_VOLUME: &str = "tracebuffer-pod-info";
 /// Where it is mounted; the annotation [`LIMITS`] is the file `limits` there.
 pub const POD_INFO_PATH: &str = "/etc/tracebuffer/pod";
+/// The volume that holds the destination's certificates and secret headers.
+pub const DESTINATION_VOLUME: &str = "tracebuffer-destination";
+/// Where it is mounted.
+pub const DESTINATION_PATH: &str = "/etc/tracebuffer/destination";
 /// The field manager of everything tracebuffer writes.
 pub const FIELD_MANAGER: &str = "tracebuffer";
