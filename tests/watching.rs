@@ -4,5 +4,7 @@
 mod api_server;
 #[path = "watching/cluster.rs"]
 mod cluster;
+#[path = "watching/pods.rs"]
+mod pods;
 #[path = "watching/trace_buffers.rs"]
 mod trace_buffers;

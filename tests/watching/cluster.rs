@@ -68,3 +68,18 @@ impl Changes for Heard {
         self.note("everything".into());
     }
 }
+
+pub(crate) fn pod(namespace: &str, name: &str, annotations: Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "namespace": namespace, "annotations": annotations },
+        "spec": { "containers": [] }, "status": { "phase": "Running" },
+    })
+}
+
+pub(crate) fn namespace(name: &str, asks: bool) -> Value {
+    let labels = if asks { json!({ "tracebuffer.dev/inject": "enabled" }) } else { json!({}) };
+    json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels },
+    })
+}

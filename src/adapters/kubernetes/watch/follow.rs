@@ -19,7 +19,7 @@ const WATCH_SECONDS: u32 = 60;
 /// Silence after which a request without an answer is given up.
 const MAX_SILENCE: Duration = Duration::from_secs(90);
 /// Objects listed at a time: few, because a page is in memory as text and as objects at once.
-const PAGE_SIZE: u32 = 100;
+pub(super) const PAGE_SIZE: u32 = 100;
 /// The first and the longest pause after an error.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
@@ -79,13 +79,13 @@ where
 /// Pauses between tries: kube's own start over with every `Init`, so that a list that is refused
 /// would be asked for every second.
 #[derive(Default)]
-struct Pauses {
+pub(super) struct Pauses {
     errors: u32,
     last: Option<Instant>,
 }
 
 impl Pauses {
-    fn next(&mut self) -> Duration {
+    pub(super) fn next(&mut self) -> Duration {
         if self.last.is_some_and(|last| last.elapsed() > QUIET) {
             self.errors = 0;
         }

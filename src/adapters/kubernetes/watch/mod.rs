@@ -5,7 +5,14 @@ mod follow;
 mod health;
 mod meta;
 mod mirror;
+mod namespaces;
+mod pods;
+mod record;
 mod trace_buffers;
 mod trouble;
+mod version;
 
+pub use pods::PodIndex;
+pub use record::ReadStatus;
 pub use trace_buffers::{Build, Entry, TraceBufferCache};
+pub use version::NativeSidecars;
