@@ -9,3 +9,4 @@ pub mod injection;
 pub mod ledger;
 pub mod limits;
 pub mod observability;
+pub mod rotation;

@@ -21,3 +21,7 @@ pub const POD_INFO_VOLUME: &str = "tracebuffer-pod-info";
 pub const POD_INFO_PATH: &str = "/etc/tracebuffer/pod";
 /// The field manager of everything tracebuffer writes.
 pub const FIELD_MANAGER: &str = "tracebuffer";
+/// Annotation of the Secret with the webhook's certificates: each new value asks for a rotation.
+pub const ROTATE: &str = "tracebuffer.dev/rotate";
+/// Annotation of the same Secret: the value of [`ROTATE`] that was obeyed last.
+pub const ROTATED: &str = "tracebuffer.dev/rotated";
