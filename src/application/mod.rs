@@ -6,5 +6,6 @@ pub mod drain;
 #[cfg(test)]
 mod fakes;
 pub mod forward;
+pub mod keep_certificates;
 pub mod receive;
 mod request_parts;

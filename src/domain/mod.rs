@@ -10,4 +10,5 @@ pub mod ledger;
 pub mod limits;
 pub mod observability;
 pub mod quantity;
+pub mod rotation;
 pub mod units;
