@@ -13,7 +13,7 @@ use spans::{Watched, batch, large_batch};
 use tokio::time::timeout;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
 use tracebuffer::adapters::messaging::destination::config::{Compression, Protocol};
-use tracebuffer::adapters::messaging::destination::headers::parse_header_list;
+use tracebuffer::adapters::messaging::notation::headers::{parse_header_files, parse_header_list};
 use tracebuffer::domain::delivery::{Delivered, Failure, FailureKind};
 use tracebuffer::ports::destination::Destination;
 
@@ -59,6 +59,10 @@ async fn a_request_says_what_it_is_and_carries_the_configured_headers() {
     let mut settings = server.settings();
     settings.headers = parse_header_list("x-tenant=blue,x-key=from-list").unwrap();
     settings.headers_file = Some(file);
+    let token = directory.path().join("token");
+    std::fs::write(&token, "Bearer secret\n").unwrap();
+    let of_files = format!("authorization={}", token.display());
+    settings.header_files = parse_header_files(&of_files).unwrap();
 
     AnyDestination::from_settings(Some(&settings)).send(batch(&["a"])).await.unwrap();
 
@@ -71,6 +75,7 @@ async fn a_request_says_what_it_is_and_carries_the_configured_headers() {
         ("user-agent", concat!("tracebuffer/", env!("CARGO_PKG_VERSION"))),
         ("x-tenant", "blue"),
         ("x-key", "from-file"),
+        ("authorization", "Bearer secret"),
     ];
     for (name, value) in expected {
         assert_eq!(request.headers[name], value);

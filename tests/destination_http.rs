@@ -13,7 +13,7 @@ use spans::{Watched, batch, large_batch};
 use tokio::time::timeout;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
 use tracebuffer::adapters::messaging::destination::config::{Compression, Protocol};
-use tracebuffer::adapters::messaging::destination::headers::parse_header_list;
+use tracebuffer::adapters::messaging::notation::headers::parse_header_list;
 use tracebuffer::domain::delivery::{Delivered, Failure, FailureKind};
 use tracebuffer::ports::destination::Destination;
 

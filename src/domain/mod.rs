@@ -9,3 +9,5 @@ pub mod injection;
 pub mod ledger;
 pub mod limits;
 pub mod observability;
+pub mod quantity;
+pub mod units;

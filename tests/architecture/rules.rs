@@ -78,10 +78,12 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// An adapter is a folder or a file of `src/adapters/`; these are adapters inside another's folder.
-const NESTED: &[&str] = &["messaging::destination", "messaging::json", "messaging::wire"];
+const NESTED: &[&str] =
+    &["messaging::destination", "messaging::json", "messaging::notation", "messaging::wire"];
 
-/// What every adapter may name: the wire formats, and the server that carries services.
-const SHARED: &[&str] = &["messaging::json", "messaging::wire", "server"];
+/// What every adapter may name: the wire formats, how destinations are written down, and the server
+/// that carries services.
+const SHARED: &[&str] = &["messaging::json", "messaging::notation", "messaging::wire", "server"];
 
 /// One file of `src/`, and what the rules need to know of the others.
 pub(crate) struct File<'a> {

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tracebuffer::adapters::messaging::destination::config::{
     Compression, DestinationSettings, Endpoint, Protocol,
 };
-use tracebuffer::adapters::messaging::destination::headers::Headers;
+use tracebuffer::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 
 #[path = "scripted_destination/messages.rs"]
 mod messages;
@@ -136,6 +136,7 @@ impl ScriptedDestination {
             compression: Compression::None,
             headers: Headers::default(),
             headers_file: None,
+            header_files: HeaderFiles::default(),
             ca_file: None,
             client_certificate_file: None,
             client_key_file: None,

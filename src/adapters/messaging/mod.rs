@@ -5,6 +5,7 @@ mod body;
 pub mod destination;
 mod door;
 pub mod json;
+pub mod notation;
 pub mod otlp;
 mod otlp_grpc;
 mod otlp_http;

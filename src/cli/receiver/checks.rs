@@ -55,7 +55,7 @@ pub(super) fn endpoint_is_elsewhere(
 ) {
     let [grpc, http, _] = listeners.each();
     for (setting, addresses) in [grpc, http] {
-        if addresses.iter().any(|address| reaches(endpoint, *address)) {
+        if addresses.iter().any(|address| endpoint.reaches(*address)) {
             let name = setting.name();
             input.refuse(&t::ENDPOINT, format!("must not be this receiver, which is at {name}"));
             return;
@@ -87,21 +87,6 @@ fn first_clash(earlier: &[Listener], mine: &[Listener]) -> Option<Listener> {
 fn clash((name, a): &Listener, (other_name, b): &Listener) -> bool {
     let is_same_port = a.port() == b.port() && a.port() != 0;
     is_same_port && (name != other_name || overlap(a.ip(), b.ip()))
-}
-
-/// Returns whether `endpoint` is, as far as can be told, a listener on `address`.
-fn reaches(endpoint: &Endpoint, address: SocketAddr) -> bool {
-    endpoint.port == address.port() && host_is_here(&endpoint.host, address.ip())
-}
-
-fn host_is_here(host: &str, listener: IpAddr) -> bool {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        let ip = ip.to_canonical();
-        return ip.is_loopback() || ip.is_unspecified() || ip == listener.to_canonical();
-    }
-    // RFC 6761, 6.3: every name under `localhost` is a loopback address.
-    let name = host.trim_end_matches('.').to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
 }
 
 fn overlap(a: IpAddr, b: IpAddr) -> bool {

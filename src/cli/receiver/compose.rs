@@ -9,8 +9,8 @@ use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::bootstrap::settings::{ListenSettings, Settings};
 use crate::cli::settings::input::{Input, Refused};
 use crate::cli::settings::log;
-use crate::cli::settings::units::ByteSize;
 use crate::domain::limits::{BatchLimits, Limits};
+use crate::domain::units::ByteSize;
 
 /// Reads all settings.
 pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
@@ -61,6 +61,7 @@ fn destination(
     let compression = input.read(&t::COMPRESSION);
     let headers = input.read(&t::HEADERS);
     let headers_file = input.read(&t::HEADERS_FILE);
+    let header_files = input.read(&t::HEADER_VALUE_FILES);
     let ca_file = input.read(&t::CA_FILE);
     let client_certificate_file = input.read(&t::CLIENT_CERTIFICATE_FILE);
     let client_key_file = input.read(&t::CLIENT_KEY_FILE);
@@ -79,6 +80,7 @@ fn destination(
         compression: compression?,
         headers: headers?,
         headers_file: headers_file?,
+        header_files: header_files?,
         ca_file: ca_file?,
         client_certificate_file: client_certificate_file?,
         client_key_file: client_key_file?,

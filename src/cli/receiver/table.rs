@@ -1,11 +1,10 @@
-//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the README's
-//! table all come from here.
+//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the
+//! table of `docs/receiver.md` all come from here.
 
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{
-    Addresses, Choice, Count, File, HeaderList, Optional, Size, Time,
+    Addresses, Choice, Count, File, HeaderFileList, HeaderList, Optional, ServerUrl, Size, Time,
 };
-use crate::cli::settings::url::ServerUrl;
 use crate::cli::settings::{HOUR, MINUTE, log, settings};
 use crate::domain::limits::OverflowPolicy;
 
@@ -28,6 +27,8 @@ settings! {
         "Headers added to every request; others can see a flag, so prefer a file";
     HEADERS_FILE in Destination: Optional<File> = Optional(File), default "",
         "File of more headers, one name=value or name: value a line; read again when it changes";
+    HEADER_VALUE_FILES in Destination: HeaderFileList = HeaderFileList, default "",
+        "Headers whose whole value is a file's content; read again when it changes";
     CA_FILE in Destination: Optional<File> = Optional(File), default "",
         "PEM file of the authorities to trust instead of the built-in ones";
     CLIENT_CERTIFICATE_FILE in Destination: Optional<File> = Optional(File), default "",

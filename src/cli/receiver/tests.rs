@@ -13,19 +13,22 @@ use super::table::ALL;
 use crate::adapters::messaging::destination::config::{
     Compression, DestinationSettings, Endpoint, Protocol,
 };
-use crate::adapters::messaging::destination::headers::{Headers, parse_header_list};
+use crate::adapters::messaging::notation::headers::{
+    HeaderFiles, Headers, parse_header_files, parse_header_list,
+};
 use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
 use crate::bootstrap::settings::{ListenSettings, Settings};
 use crate::cli::{Invocation, Mistakes, Stop, document};
 use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
 
 /// For each setting a value that is neither its default nor in the way of another one.
-const OTHERS: [(&str, &str); 25] = [
+const OTHERS: [(&str, &str); 26] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
     ("HEADERS", "authorization=Bearer%20x"),
     ("HEADERS_FILE", "/run/headers"),
+    ("HEADER_VALUE_FILES", "x-key=/run/key"),
     ("CA_FILE", "/run/ca.pem"),
     ("CLIENT_CERTIFICATE_FILE", "/run/client.pem"),
     ("CLIENT_KEY_FILE", "/run/client.key"),
@@ -43,9 +46,9 @@ const OTHERS: [(&str, &str); 25] = [
     ("ADMIN_ADDR", "0.0.0.0:9000,[::1]:9000"),
     ("MAX_REQUEST_BYTES", "2Mi"),
     ("DRAIN_TIMEOUT", "0s"),
+    ("WORKERS", "2"),
     ("LOG_FORMAT", "json"),
     ("LOG_LEVEL", "debug"),
-    ("WORKERS", "2"),
 ];
 
 fn parse_os(flags: Vec<OsString>, variables: &[(&str, OsString)]) -> Result<Settings, Stop> {
@@ -137,6 +140,7 @@ fn an_endpoint_alone_makes_a_destination_of_defaults() {
             compression: Compression::None,
             headers: Headers::default(),
             headers_file: None,
+            header_files: HeaderFiles::default(),
             ca_file: None,
             client_certificate_file: None,
             client_key_file: None,
@@ -158,6 +162,7 @@ fn other_settings() -> Settings {
             compression: Compression::Zstd,
             headers: parse_header_list("authorization=Bearer x").unwrap(),
             headers_file: Some("/run/headers".into()),
+            header_files: parse_header_files("x-key=/run/key").unwrap(),
             ca_file: Some("/run/ca.pem".into()),
             client_certificate_file: Some("/run/client.pem".into()),
             client_key_file: Some("/run/client.key".into()),

@@ -5,8 +5,11 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::units::{ByteSize, Milliseconds, UnitError};
-use crate::adapters::messaging::destination::headers::{HeaderError, Headers, parse_header_list};
+use crate::adapters::messaging::notation::headers::{
+    HeaderError, HeaderFiles, Headers, parse_header_files, parse_header_list,
+};
+use crate::adapters::messaging::notation::url::{Url, UrlError};
+use crate::domain::units::{ByteSize, Milliseconds, UnitError};
 
 /// Most addresses one setting may list.
 const MAX_ADDRESSES: usize = 16;
@@ -79,6 +82,12 @@ pub(in crate::cli) struct Name;
 /// The reference of a container image, as far as a typing error shows.
 pub(in crate::cli) struct Image;
 
+/// HTTP headers whose values are in files, perhaps none.
+pub(in crate::cli) struct HeaderFileList;
+
+/// The URL of a server.
+pub(in crate::cli) struct ServerUrl;
+
 impl Refusal {
     /// Refuses for `reason`, which holds no part of a secret.
     pub(in crate::cli) fn because(reason: impl Into<String>) -> Self {
@@ -89,6 +98,15 @@ impl Refusal {
 impl From<UnitError> for Refusal {
     fn from(error: UnitError) -> Self {
         Self::Because(error.to_string())
+    }
+}
+
+impl From<UrlError> for Refusal {
+    fn from(error: UrlError) -> Self {
+        match error {
+            UrlError::NotHttp => Self::NotAllowed,
+            UrlError::Because(reason) => Self::Because(reason),
+        }
     }
 }
 
@@ -289,6 +307,38 @@ impl Kind for Image {
     fn parse(&self, text: &str) -> Result<String, Refusal> {
         let is_reference = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
         if is_reference { Ok(text.into()) } else { Err(Refusal::NotAllowed) }
+    }
+}
+
+impl Kind for HeaderFileList {
+    type Value = HeaderFiles;
+
+    fn value_name(&self) -> String {
+        "NAME=PATH,…".into()
+    }
+
+    fn allowed(&self) -> String {
+        "HTTP headers and files as name=path,name2=path2".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<HeaderFiles, Refusal> {
+        Ok(parse_header_files(text)?)
+    }
+}
+
+impl Kind for ServerUrl {
+    type Value = Url;
+
+    fn value_name(&self) -> String {
+        "URL".into()
+    }
+
+    fn allowed(&self) -> String {
+        "an http:// or https:// URL, such as http://collector:4317".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<Url, Refusal> {
+        Ok(text.parse()?)
     }
 }
 

@@ -5,8 +5,6 @@ pub(in crate::cli) mod input;
 pub(in crate::cli) mod kinds;
 pub(in crate::cli) mod log;
 pub(in crate::cli) mod mistakes;
-pub(in crate::cli) mod units;
-pub(in crate::cli) mod url;
 
 use std::ffi::OsString;
 

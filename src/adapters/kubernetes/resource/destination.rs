@@ -2,9 +2,10 @@
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
-use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::Time;
 
 /// Where traces are sent, and how.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -26,8 +27,7 @@ pub struct Destination {
     pub tls: Option<DestinationTls>,
     /// Longest wait for one answer, connecting included. 100ms to 5m. Default: 10s.
     #[serde(default = "default_timeout")]
-    #[schemars(with = "String")]
-    pub timeout: Duration,
+    pub timeout: Time,
     /// How spans are put together into requests.
     #[serde(default)]
     pub batch: Batch,
@@ -109,8 +109,24 @@ pub struct Batch {
     pub max_bytes: Quantity,
     /// How long a span waits for others to share its request. 0s to 1m. Default: 200ms.
     #[serde(default = "default_linger")]
-    #[schemars(with = "String")]
-    pub linger: Duration,
+    pub linger: Time,
+}
+
+impl Destination {
+    /// Creates a destination of which only the address is given.
+    #[must_use]
+    pub fn at(endpoint: impl Into<String>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            protocol: Protocol::default(),
+            compression: Compression::default(),
+            headers: Vec::new(),
+            tls: None,
+            timeout: default_timeout(),
+            batch: Batch::default(),
+            concurrency: default_concurrency(),
+        }
+    }
 }
 
 impl Default for Batch {
@@ -123,8 +139,8 @@ impl Default for Batch {
     }
 }
 
-fn default_timeout() -> Duration {
-    Duration::from(std::time::Duration::from_secs(10))
+fn default_timeout() -> Time {
+    Time("10s".into())
 }
 
 const fn default_concurrency() -> i32 {
@@ -139,6 +155,6 @@ fn default_max_bytes() -> Quantity {
     Quantity("3584Ki".into())
 }
 
-fn default_linger() -> Duration {
-    Duration::from(std::time::Duration::from_millis(200))
+fn default_linger() -> Time {
+    Time("200ms".into())
 }

@@ -2,12 +2,17 @@
 //!
 //! Doc comments are what `kubectl explain` prints.
 
-mod destination;
-mod status;
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema copies each type into a function, where nothing can reach it"
+)]
 
-use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements};
+mod destination;
+pub mod mistakes;
+mod status;
+mod time;
+
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +21,7 @@ pub use destination::{
     Batch, Compression, Destination, DestinationHeader, DestinationTls, KeyReference, Protocol,
 };
 pub use status::{PodCounts, TraceBufferStatus};
+pub use time::Time;
 
 /// Describes the sidecar that buffers the traces of a pod and forwards them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -53,8 +59,7 @@ pub struct TraceBufferSpec {
     /// Longest time between the signal to stop and the end of the sidecar, as it sends what is
     /// left. Keep it below the pod's terminationGracePeriodSeconds. 0s to 1h. Default: 25s.
     #[serde(default = "default_drain_timeout")]
-    #[schemars(with = "String")]
-    pub drain_timeout: Duration,
+    pub drain_timeout: Time,
 }
 
 /// Limits of the buffer. Whichever is reached first counts; then the oldest spans are dropped.
@@ -69,8 +74,7 @@ pub struct Buffer {
     pub max_bytes: Quantity,
     /// Age at which a span is dropped unsent, such as 1h. 100ms to 720h. Unset: kept until room is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub max_age: Option<Duration>,
+    pub max_age: Option<Time>,
     /// What a full buffer does with new spans.
     #[serde(default)]
     pub overflow: Overflow,
@@ -116,16 +120,51 @@ pub struct Sidecar {
     pub image: Option<String>,
     /// Secrets, in the pod's namespace, to pull the image with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub image_pull_secrets: Vec<LocalObjectReference>,
+    pub image_pull_secrets: Vec<SecretName>,
     /// Requests and limits of the sidecar. Default: derived from the buffer's limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<ResourceRequirements>,
+    pub resources: Option<Resources>,
     /// Whether the application's containers are told to send their traces to the sidecar.
     #[serde(default)]
     pub application_environment: ApplicationEnvironment,
     /// What the sidecar runs as.
     #[serde(default)]
     pub security: Security,
+}
+
+/// A Secret in the pod's namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretName {
+    /// Name of the Secret.
+    pub name: String,
+}
+
+/// What the sidecar asks of its node, and may use.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What is set aside for the sidecar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Amounts>,
+    /// The most it may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Amounts>,
+}
+
+/// Amounts of what a node has.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Amounts {
+    /// Processors, such as 100m for a tenth of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Quantity>,
+    /// Memory, such as 64Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Quantity>,
+    /// Space on the node's disk, such as 64Mi.
+    #[serde(default, rename = "ephemeral-storage", skip_serializing_if = "Option::is_none")]
+    pub ephemeral_storage: Option<Quantity>,
 }
 
 /// How the sidecar stands in the pod.
@@ -184,8 +223,7 @@ pub struct Rollout {
     pub max_concurrent: i32,
     /// Pause after an owner has completed. 0s to 24h. Default: 10s.
     #[serde(default = "default_pause")]
-    #[schemars(with = "String")]
-    pub pause: Duration,
+    pub pause: Time,
 }
 
 /// When owners of outdated pods are restarted.
@@ -198,8 +236,24 @@ pub enum RolloutStrategy {
     OnChange,
 }
 
-fn default_drain_timeout() -> Duration {
-    Duration::from(std::time::Duration::from_secs(25))
+impl TraceBufferSpec {
+    /// Creates a spec that says where traces are sent, and leaves all else as it is by default.
+    #[must_use]
+    pub fn sending_to(endpoint: impl Into<String>) -> Self {
+        Self {
+            buffer: Buffer::default(),
+            destination: Destination::at(endpoint),
+            receiver: Receiver::default(),
+            sidecar: Sidecar::default(),
+            allowed_namespaces: Vec::new(),
+            rollout: Rollout::default(),
+            drain_timeout: default_drain_timeout(),
+        }
+    }
+}
+
+fn default_drain_timeout() -> Time {
+    Time("25s".into())
 }
 
 const fn default_max_spans() -> i64 {
@@ -226,8 +280,8 @@ const fn default_max_concurrent() -> i32 {
     1
 }
 
-fn default_pause() -> Duration {
-    Duration::from(std::time::Duration::from_secs(10))
+fn default_pause() -> Time {
+    Time("10s".into())
 }
 
 impl Default for Buffer {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::timeout_at;
 
 use super::answer::{Answer, Rest, read};
@@ -13,10 +13,10 @@ use super::compress::compressed;
 use super::config::{Compression, DestinationSettings, Endpoint};
 use super::connector::Deadline;
 use super::failure::{Step, unavailable};
-use super::files::HeaderFile;
-use super::headers::Headers;
+use super::files::{HeaderFile, HeaderValueFile};
 use super::line::{Outgoing, Target};
 use super::transport::{Lease, Transport};
+use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 use crate::domain::delivery::{Failure, FailureKind};
 
 const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
@@ -29,6 +29,7 @@ pub(super) struct Client {
     compression: Compression,
     headers: Headers,
     header_file: Option<HeaderFile>,
+    value_files: Vec<(HeaderName, HeaderValueFile)>,
     timeout: Duration,
     /// `host:port`, for people.
     pub(super) peer: String,
@@ -47,6 +48,7 @@ impl Client {
             compression: settings.compression,
             headers: settings.headers.clone(),
             header_file: settings.headers_file.clone().map(HeaderFile::new),
+            value_files: value_files(&settings.header_files),
             timeout: settings.timeout,
             peer: settings.endpoint.authority(),
         }
@@ -85,7 +87,7 @@ impl Client {
         }
     }
 
-    /// Returns the headers the user wants on every request: those of the file replace those of the
+    /// Returns the headers the user wants on every request: those of files replace those of the
     /// same name from the settings.
     pub(super) fn headers(&self) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
@@ -93,6 +95,9 @@ impl Client {
         add(&mut headers, &self.headers);
         if let Some(file) = &self.header_file {
             add(&mut headers, &file.current()?);
+        }
+        for (name, file) in &self.value_files {
+            headers.insert(name, file.current()?);
         }
         Ok(headers)
     }
@@ -126,6 +131,10 @@ impl Client {
     pub(super) fn broken(&self, answer: &Answer) -> Option<Failure> {
         answer.body.broken.as_ref().map(|error| self.transport.unanswered(error, true))
     }
+}
+
+fn value_files(files: &HeaderFiles) -> Vec<(HeaderName, HeaderValueFile)> {
+    files.iter().map(|(name, path)| (name.clone(), HeaderValueFile::new(path.clone()))).collect()
 }
 
 fn add(headers: &mut HeaderMap, more: &Headers) {

@@ -1,10 +1,10 @@
 //! What a destination is told at start; read once, never changed.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::headers::Headers;
+pub use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol};
+use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 
 /// Where batches go, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +18,11 @@ pub struct DestinationSettings {
     /// Headers added to every request.
     pub headers: Headers,
     /// A file of more headers, in the form of
-    /// [`parse_header_lines`](super::headers::parse_header_lines); read, and read again, at run
+    /// [`parse_header_lines`](crate::adapters::messaging::notation::headers::parse_header_lines); read, and read again, at run
     /// time.
     pub headers_file: Option<PathBuf>,
+    /// Headers whose values are in files of their own; read, and read again, at run time.
+    pub header_files: HeaderFiles,
     /// PEM certificates to trust instead of the built-in roots.
     pub ca_file: Option<PathBuf>,
     /// PEM certificate chain shown to the server. Set together with the key, or not at all.
@@ -29,29 +31,6 @@ pub struct DestinationSettings {
     pub client_key_file: Option<PathBuf>,
     /// Longest wait for one answer, connecting included.
     pub timeout: Duration,
-}
-
-/// The address of a destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Whether the connection is encrypted (`https`).
-    pub tls: bool,
-    /// A DNS name or an IP address, without the brackets of an IPv6 one.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// Request path of OTLP/HTTP, beginning with `/`. Empty with gRPC, whose path the service
-    /// fixes.
-    pub path: String,
-}
-
-/// An OTLP transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// OTLP/gRPC.
-    Grpc,
-    /// OTLP/HTTP with binary protobuf.
-    Http,
 }
 
 /// Compression of request bodies.
@@ -63,67 +42,4 @@ pub enum Compression {
     Gzip,
     /// RFC 8878.
     Zstd,
-}
-
-impl Endpoint {
-    /// Returns `host:port` as it stands in a URL, an IPv6 address in brackets.
-    #[must_use]
-    pub fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl Protocol {
-    /// Returns the transport's name, as the settings have it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Grpc => "grpc",
-            Self::Http => "http",
-        }
-    }
-
-    /// Returns the port of this transport where an endpoint names none.
-    #[must_use]
-    pub const fn default_port(self) -> u16 {
-        match self {
-            Self::Grpc => 4317,
-            Self::Http => 4318,
-        }
-    }
-}
-
-/// For people. Without the path: with some vendors it holds the key.
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}", self.authority())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn endpoint(tls: bool, host: &str, path: &str) -> Endpoint {
-        Endpoint { tls, host: host.into(), port: 4318, path: path.into() }
-    }
-
-    #[test]
-    fn an_endpoint_is_shown_without_its_path_which_may_be_a_secret() {
-        assert_eq!(
-            endpoint(true, "traces.example", "/key-123/v1/traces").to_string(),
-            "https://traces.example:4318"
-        );
-        assert_eq!(endpoint(false, "10.0.0.1", "").to_string(), "http://10.0.0.1:4318");
-    }
-
-    #[test]
-    fn an_ipv6_host_stands_in_brackets_in_the_authority() {
-        assert_eq!(endpoint(false, "fd00::1", "").authority(), "[fd00::1]:4318");
-    }
 }

@@ -237,8 +237,8 @@ mod tests {
     use tokio::time::timeout;
 
     use super::super::config::Compression;
-    use super::super::headers::Headers;
     use super::*;
+    use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 
     fn connector() -> Connector {
         Connector::new(&DestinationSettings {
@@ -252,6 +252,7 @@ mod tests {
             compression: Compression::None,
             headers: Headers::default(),
             headers_file: None,
+            header_files: HeaderFiles::default(),
             ca_file: None,
             client_certificate_file: None,
             client_key_file: None,

@@ -5,10 +5,13 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 
 use super::failure::{Step, unavailable};
-use super::headers::{Headers, parse_header_lines};
+use crate::adapters::messaging::notation::headers::{
+    Headers, parse_header_lines, parse_header_value,
+};
 use crate::domain::delivery::Failure;
 
 /// Most bytes of a file that are read: far more than any bundle of certificates has.
@@ -28,12 +31,21 @@ pub(super) struct Version {
     nanoseconds: i64,
 }
 
-/// A file of headers, parsed again whenever it has changed.
+/// A file that is parsed again whenever it has changed.
 #[derive(Debug)]
-pub(super) struct HeaderFile {
+pub(super) struct ParsedFile<T> {
+    what: &'static str,
     path: PathBuf,
-    parsed: Mutex<Option<(Stamp, Headers)>>,
+    /// Says what is wrong with a content, and never quotes it.
+    parse: fn(&[u8]) -> Result<T, String>,
+    parsed: Mutex<Option<(Stamp, T)>>,
 }
+
+/// A file of headers.
+pub(super) type HeaderFile = ParsedFile<Headers>;
+
+/// A file that is the value of one header.
+pub(super) type HeaderValueFile = ParsedFile<HeaderValue>;
 
 /// Returns the version of the file at `path`, links followed.
 ///
@@ -72,32 +84,51 @@ pub(super) fn unusable(what: &str, path: &Path, reason: &str) -> Failure {
 
 impl HeaderFile {
     pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, parsed: Mutex::new(None) }
+        Self::parsed_by(header_lines, "the header file", path)
+    }
+}
+
+impl HeaderValueFile {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self::parsed_by(header_value, "the file of a header's value", path)
+    }
+}
+
+impl<T: Clone> ParsedFile<T> {
+    const fn parsed_by(
+        parse: fn(&[u8]) -> Result<T, String>,
+        what: &'static str,
+        path: PathBuf,
+    ) -> Self {
+        Self { what, path, parse, parsed: Mutex::new(None) }
     }
 
     /// Returns what the file says now.
-    pub(super) fn current(&self) -> Result<Headers, Failure> {
+    pub(super) fn current(&self) -> Result<T, Failure> {
         // Taken before the file is read: a change in between is then seen the next time.
         let stamp = stamp(&self.path);
         let mut parsed = self.parsed.lock();
         match &*parsed {
-            Some((known, headers)) if *known == stamp && stamp.is_some() => Ok(headers.clone()),
+            Some((known, value)) if *known == stamp && stamp.is_some() => Ok(value.clone()),
             _ => {
                 *parsed = None;
-                let headers = self.parse()?;
-                *parsed = Some((stamp, headers.clone()));
-                Ok(headers)
+                let bytes = read(self.what, &self.path)?;
+                let value = (self.parse)(&bytes)
+                    .map_err(|reason| unusable(self.what, &self.path, &reason))?;
+                *parsed = Some((stamp, value.clone()));
+                Ok(value)
             }
         }
     }
+}
 
-    fn parse(&self) -> Result<Headers, Failure> {
-        const WHAT: &str = "the header file";
-        let bytes = read(WHAT, &self.path)?;
-        let text = String::from_utf8(bytes)
-            .map_err(|_| unusable(WHAT, &self.path, "it is not UTF-8 text"))?;
-        parse_header_lines(&text).map_err(|error| unusable(WHAT, &self.path, &error.to_string()))
-    }
+fn header_lines(bytes: &[u8]) -> Result<Headers, String> {
+    let text = str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text")?;
+    parse_header_lines(text).map_err(|error| error.to_string())
+}
+
+fn header_value(bytes: &[u8]) -> Result<HeaderValue, String> {
+    parse_header_value(bytes).map_err(|mistake| format!("it {mistake}"))
 }
 
 #[cfg(test)]
@@ -176,6 +207,39 @@ mod tests {
 
             assert!(!failure.message.contains("hunter2"), "{}", failure.message);
             assert!(failure.message.contains("headers"), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn a_value_file_is_one_value_without_its_line_end_and_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("authorization");
+        let file = HeaderValueFile::new(path.clone());
+        assert_eq!(file.current().unwrap_err().code, "FILE");
+
+        std::fs::write(&path, "Bearer old\n").unwrap();
+        let value = file.current().unwrap();
+        assert_eq!(value, "Bearer old");
+        assert!(value.is_sensitive());
+
+        std::fs::write(&path, "Bearer newer: a=b").unwrap();
+        assert_eq!(file.current().unwrap(), "Bearer newer: a=b");
+    }
+
+    #[test]
+    fn a_broken_value_file_is_described_and_never_quoted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("authorization");
+        for (content, why) in [
+            (&b"hunter2\nhunter3"[..], "it has a value that is not printable ASCII"),
+            (b" \n", "it has no value"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+
+            let message = HeaderValueFile::new(path.clone()).current().unwrap_err().message;
+
+            assert!(!message.contains("hunter"), "{message}");
+            assert!(message.contains(why), "{message}");
         }
     }
 

@@ -5,7 +5,6 @@
 //! means is decided by [`crate::domain::delivery`].
 
 pub mod config;
-pub mod headers;
 
 mod answer;
 mod body;

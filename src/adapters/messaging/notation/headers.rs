@@ -1,6 +1,7 @@
 //! Headers added to every request: two ways of writing them, one way of reading.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue};
 
@@ -26,6 +27,10 @@ const RESERVED: [&str; 14] = [
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(HeaderName, HeaderValue)>);
 
+/// Names, each once, and the files that hold the values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderFiles(Vec<(HeaderName, PathBuf)>);
+
 /// What is wrong with headers, and where. Holds no part of the text, which is secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderError {
@@ -41,14 +46,22 @@ enum Place {
     Line(usize),
 }
 
+/// What is wrong with one header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HeaderMistake {
+pub enum HeaderMistake {
+    /// Name and value are not told apart.
     NoSeparator,
+    /// The name is none.
     Name,
+    /// The name is one that only the transport may set.
     Reserved(&'static str),
+    /// There is no value.
     NoValue,
+    /// The value is not printable ASCII.
     Value,
+    /// A percent sign stands for nothing.
     Escape,
+    /// The name was there before.
     Twice,
 }
 
@@ -74,6 +87,29 @@ impl Headers {
     }
 }
 
+impl HeaderFiles {
+    /// Returns names and paths in the order they were written.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &PathBuf)> {
+        self.0.iter().map(|(name, path)| (name, path))
+    }
+
+    fn add_entry(&mut self, entry: &str) -> Result<(), HeaderMistake> {
+        if entry.is_empty() {
+            return Ok(());
+        }
+        let (name, path) = entry.split_once('=').ok_or(HeaderMistake::NoSeparator)?;
+        let (name, path) = (checked_name(name.trim())?, path.trim());
+        if path.is_empty() {
+            return Err(HeaderMistake::NoValue);
+        }
+        if self.0.iter().any(|(known, _)| *known == name) {
+            return Err(HeaderMistake::Twice);
+        }
+        self.0.push((name, path.into()));
+        Ok(())
+    }
+}
+
 /// Reads `name=value,name2=value2`.
 ///
 /// Values are percent-decoded, as in `OTEL_EXPORTER_OTLP_HEADERS` (OpenTelemetry Protocol Exporter
@@ -90,6 +126,39 @@ pub fn parse_header_list(text: &str) -> Result<Headers, HeaderError> {
             .map_err(|mistake| HeaderError { place: Place::Entry(index + 1), mistake })?;
     }
     Ok(headers)
+}
+
+/// Reads `name=path,name2=path2`. White space and empty entries are ignored.
+///
+/// # Errors
+///
+/// The first mistake, by the number of its entry.
+pub fn parse_header_files(text: &str) -> Result<HeaderFiles, HeaderError> {
+    let mut files = HeaderFiles::default();
+    for (index, entry) in text.split(',').enumerate() {
+        files
+            .add_entry(entry.trim())
+            .map_err(|mistake| HeaderError { place: Place::Entry(index + 1), mistake })?;
+    }
+    Ok(files)
+}
+
+/// Reads a header's name.
+///
+/// # Errors
+///
+/// What is wrong with it, to complete "it …".
+pub fn parse_header_name(text: &str) -> Result<HeaderName, HeaderMistake> {
+    checked_name(text)
+}
+
+/// Reads a header's value, taken literally but for white space around it.
+///
+/// # Errors
+///
+/// What is wrong with it, to complete "it …". Holds no part of it.
+pub fn parse_header_value(bytes: &[u8]) -> Result<HeaderValue, HeaderMistake> {
+    checked_value(bytes.trim_ascii())
 }
 
 /// Reads one header a line, `name=value` or `name: value`, taken literally. Empty lines and lines
@@ -307,6 +376,25 @@ mod tests {
 
         assert_eq!(error.to_string(), "line 3 has no `=` between a name and a value");
         assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn files_of_values_are_listed_by_the_names_of_their_headers() {
+        let files = parse_header_files("Authorization=/etc/a=b , ,x-key = /etc/c,").unwrap();
+
+        let found: Vec<_> =
+            files.iter().map(|(name, path)| (name.as_str(), path.to_str().unwrap())).collect();
+        assert_eq!(found, [("authorization", "/etc/a=b"), ("x-key", "/etc/c")]);
+    }
+
+    #[test]
+    fn a_mistake_in_a_list_of_files_is_named_by_its_entry() {
+        let error = |text| parse_header_files(text).unwrap_err().to_string();
+
+        assert_eq!(error("a=/b,c"), "entry 2 has no `=` between a name and a value");
+        assert_eq!(error("a="), "entry 1 has no value");
+        assert_eq!(error("a=/b,A=/c"), "entry 2 names a header for the second time");
+        assert_eq!(error("te=/b"), "entry 1 names `te`, which tracebuffer sets itself");
     }
 
     #[test]

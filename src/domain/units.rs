@@ -28,18 +28,24 @@ const TIME_UNITS: [Unit; 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("
 /// Reads `1048576`, `32Mi`, `3.5MiB`, `64MB`: Ki, Mi and Gi are powers of 1024, k, M and G powers
 /// of 1000, each with or without a final `B`. A fraction of a byte is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ByteSize(pub(crate) u64);
+pub struct ByteSize(
+    /// Bytes.
+    pub u64,
+);
 
 /// A length of time in whole milliseconds.
 ///
 /// Reads `500ms`, `10s`, `1.5s`, `1h30m`: h, m, s and ms, largest first. A fraction of a
 /// millisecond is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Milliseconds(pub(crate) u64);
+pub struct Milliseconds(
+    /// Milliseconds.
+    pub u64,
+);
 
 /// Why a text is no size or no duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum UnitError {
+pub enum UnitError {
     /// There is no number where one must be.
     NotANumber,
     /// The number is below zero.
@@ -58,7 +64,8 @@ pub(crate) enum UnitError {
 
 impl Milliseconds {
     /// Returns the same as the standard library has it.
-    pub(crate) const fn duration(self) -> Duration {
+    #[must_use]
+    pub const fn duration(self) -> Duration {
         Duration::from_millis(self.0)
     }
 }

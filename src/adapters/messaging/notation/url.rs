@@ -1,33 +1,45 @@
 //! The URL of a destination.
 
+use std::fmt;
 use std::net::Ipv6Addr;
 use std::num::NonZeroU16;
+use std::str::FromStr;
 
 use http::Uri;
 use http::uri::InvalidUri;
 
-use super::kinds::{Kind, Refusal};
-use crate::adapters::messaging::destination::config::{Endpoint, Protocol};
+use super::endpoint::{Endpoint, Protocol};
 
 /// The path of OTLP/HTTP traces where the URL names none (OTLP 1.11, "OTLP/HTTP Request").
 const TRACES_PATH: &str = "/v1/traces";
 
-/// The URL of a server.
-pub(in crate::cli) struct ServerUrl;
-
 /// A URL as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct Url {
-    pub(in crate::cli) tls: bool,
+pub struct Url {
+    /// Whether it begins with `https://`.
+    pub tls: bool,
     host: String,
     port: Option<u16>,
     /// Empty for `/`.
     path: String,
 }
 
+/// Why a text is no URL of a destination. Holds no part of what may be a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UrlError {
+    /// It is no http or https URL at all.
+    NotHttp,
+    /// It is one, and this is wrong with it.
+    Because(String),
+}
+
 impl Url {
     /// Adds what `protocol` takes for granted.
-    pub(in crate::cli) fn endpoint(self, protocol: Protocol) -> Result<Endpoint, &'static str> {
+    ///
+    /// # Errors
+    ///
+    /// What must be otherwise, to complete "the URL …".
+    pub fn endpoint(self, protocol: Protocol) -> Result<Endpoint, &'static str> {
         let path = match protocol {
             Protocol::Http if self.path.is_empty() => TRACES_PATH.to_owned(),
             Protocol::Grpc if !self.path.is_empty() => {
@@ -40,34 +52,43 @@ impl Url {
     }
 }
 
-impl Kind for ServerUrl {
-    type Value = Url;
+impl FromStr for Url {
+    type Err = UrlError;
 
-    fn value_name(&self) -> String {
-        "URL".into()
-    }
-
-    fn allowed(&self) -> String {
-        "an http:// or https:// URL, such as http://collector:4317".into()
-    }
-
-    fn parse(&self, text: &str) -> Result<Url, Refusal> {
+    fn from_str(text: &str) -> Result<Self, UrlError> {
         if text.contains('@') {
-            return Err(Refusal::because("a user and password belong in HEADERS"));
+            return Err(UrlError::because("a user and password belong in HEADERS"));
         }
         if text.contains(['?', '#']) {
-            return Err(Refusal::because("a query or fragment has no meaning here"));
+            return Err(UrlError::because("a query or fragment has no meaning here"));
         }
-        let tls = uses_tls(text).ok_or(Refusal::NotAllowed)?;
+        let tls = uses_tls(text).ok_or(UrlError::NotHttp)?;
         let uri: Uri =
-            text.parse().map_err(|error: InvalidUri| Refusal::because(error.to_string()))?;
-        let authority = uri.authority().ok_or(Refusal::NotAllowed)?;
-        let host = host(authority.host()).ok_or(Refusal::because("its host is not valid"))?;
+            text.parse().map_err(|error: InvalidUri| UrlError::Because(error.to_string()))?;
+        let authority = uri.authority().ok_or(UrlError::NotHttp)?;
+        let host = host(authority.host()).ok_or(UrlError::because("its host is not valid"))?;
         let port = port(authority.as_str(), authority.host())?;
         let path = if uri.path() == "/" { "" } else { uri.path() };
-        Ok(Url { tls, host, port, path: path.to_owned() })
+        Ok(Self { tls, host, port, path: path.to_owned() })
     }
 }
+
+impl UrlError {
+    fn because(reason: &str) -> Self {
+        Self::Because(reason.to_owned())
+    }
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotHttp => f.write_str("it is no http:// or https:// URL"),
+            Self::Because(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for UrlError {}
 
 fn uses_tls(text: &str) -> Option<bool> {
     let (scheme, _) = text.split_once("://")?;
@@ -89,13 +110,13 @@ fn host(text: &str) -> Option<String> {
 }
 
 /// Returns the port behind `host`, if there is one.
-fn port(authority: &str, host: &str) -> Result<Option<u16>, Refusal> {
+fn port(authority: &str, host: &str) -> Result<Option<u16>, UrlError> {
     let behind_host = authority.strip_prefix(host).unwrap_or_default();
     if behind_host.is_empty() {
         return Ok(None);
     }
     let port = behind_host.strip_prefix(':').and_then(|port| port.parse::<NonZeroU16>().ok());
-    let port = port.ok_or(Refusal::because("its port is no number from 1 to 65535"))?;
+    let port = port.ok_or(UrlError::because("its port is no number from 1 to 65535"))?;
     Ok(Some(port.get()))
 }
 
@@ -104,15 +125,12 @@ mod tests {
     use super::*;
 
     fn endpoint(text: &str, protocol: Protocol) -> String {
-        let endpoint = ServerUrl.parse(text).unwrap().endpoint(protocol).unwrap();
+        let endpoint = text.parse::<Url>().unwrap().endpoint(protocol).unwrap();
         format!("{endpoint}{}", endpoint.path)
     }
 
     fn reason(text: &str) -> String {
-        match ServerUrl.parse(text).unwrap_err() {
-            Refusal::Because(reason) => reason,
-            Refusal::NotAllowed => "not allowed".into(),
-        }
+        text.parse::<Url>().unwrap_err().to_string()
     }
 
     #[test]
@@ -146,14 +164,14 @@ mod tests {
 
     #[test]
     fn a_grpc_url_may_end_with_a_slash_and_has_no_path() {
-        let url = ServerUrl.parse("http://collector/").unwrap();
+        let url = "http://collector/".parse::<Url>().unwrap();
 
         assert_eq!(url.endpoint(Protocol::Grpc).unwrap().path, "");
     }
 
     #[test]
     fn a_grpc_url_with_a_path_is_refused() {
-        let url = ServerUrl.parse("http://collector:4317/v1/traces").unwrap();
+        let url = "http://collector:4317/v1/traces".parse::<Url>().unwrap();
 
         assert_eq!(
             url.endpoint(Protocol::Grpc),
@@ -163,7 +181,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_host_loses_its_brackets() {
-        let url = ServerUrl.parse("http://[fd00:0::1]:4317").unwrap();
+        let url = "http://[fd00:0::1]:4317".parse::<Url>().unwrap();
 
         assert_eq!(url.host, "fd00::1");
         assert_eq!(url.port, Some(4317));
@@ -180,7 +198,7 @@ mod tests {
     #[test]
     fn what_is_no_http_url_is_refused() {
         for text in ["collector:4317", "collector", "grpc://collector:4317", "://x", "/v1/traces"] {
-            assert_eq!(reason(text), "not allowed", "{text}");
+            assert_eq!(reason(text), "it is no http:// or https:// URL", "{text}");
         }
     }
 
@@ -189,14 +207,14 @@ mod tests {
         for text in
             ["http://:4317", "http://[::g]:1", "http://[::1%25eth0]", "http://a$b", "http://"]
         {
-            assert!(ServerUrl.parse(text).is_err(), "{text}");
+            assert!(text.parse::<Url>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_port_that_is_none_is_refused_and_not_replaced() {
         for text in ["http://a:", "http://a:0", "http://a:65536", "http://a:99999", "http://a:x"] {
-            assert!(ServerUrl.parse(text).is_err(), "{text}");
+            assert!(text.parse::<Url>().is_err(), "{text}");
         }
     }
 

@@ -1,0 +1,130 @@
+//! Whether a spec makes sense: the first half of building a sidecar.
+//!
+//! Every field is looked at, whatever the schema has refused before: an object may be older than
+//! the schema, or be in no cluster at all.
+
+mod destination;
+mod notes;
+mod pod;
+
+use std::collections::HashSet;
+
+use self::notes::{Notes, shown};
+use super::SidecarLimits;
+use super::checked::Checked;
+use crate::adapters::kubernetes::resource::mistakes::Mistakes;
+use crate::adapters::kubernetes::resource::{Receiver, Rollout, TraceBufferSpec};
+use crate::domain::injection::candidate::SidecarPorts;
+use crate::domain::units::ByteSize;
+
+const KI: u64 = 1 << 10;
+const MI: u64 = 1 << 20;
+const GI: u64 = 1 << 30;
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// Reads a spec.
+///
+/// # Errors
+///
+/// Every mistake in it.
+pub(super) fn check(spec: &TraceBufferSpec) -> Result<Checked, Mistakes> {
+    let mut notes = Notes::default();
+    let limits = limits(&mut notes, spec);
+    let ports = ports(&mut notes, &spec.receiver);
+    let destination = destination::check(&mut notes, &spec.destination, ports);
+    let max_bytes = limits.map(|limits| limits.max_bytes);
+    let max_request_bytes = max_request_bytes(&mut notes, &spec.receiver, max_bytes);
+    let user = pod::check(&mut notes, &spec.sidecar, max_bytes);
+    namespaces(&mut notes, &spec.allowed_namespaces);
+    rollout(&mut notes, &spec.rollout);
+    let drain_ms = notes.time("drainTimeout", &spec.drain_timeout, 0..=HOUR);
+    let build = || {
+        Some(Checked {
+            limits: limits?,
+            ports: ports?,
+            destination: destination?,
+            max_request_bytes: max_request_bytes?,
+            user: user?,
+            drain_ms: drain_ms?,
+        })
+    };
+    let built = build();
+    notes.finish(built)
+}
+
+fn limits(notes: &mut Notes, spec: &TraceBufferSpec) -> Option<SidecarLimits> {
+    let buffer = &spec.buffer;
+    let max_spans = notes.count("buffer.maxSpans", buffer.max_spans, 1..=1_000_000_000);
+    let max_bytes = notes.size("buffer.maxBytes", &buffer.max_bytes, 64 * KI..=64 * GI);
+    let max_age = buffer.max_age.as_ref();
+    let max_age_ms = optional(max_age, |age| notes.time("buffer.maxAge", age, 100..=720 * HOUR));
+    Some(SidecarLimits { max_spans: max_spans?, max_bytes: max_bytes?, max_age_ms: max_age_ms? })
+}
+
+fn ports(notes: &mut Notes, receiver: &Receiver) -> Option<SidecarPorts> {
+    let fields = [
+        ("receiver.grpcPort", receiver.grpc_port),
+        ("receiver.httpPort", receiver.http_port),
+        ("receiver.adminPort", receiver.admin_port),
+    ];
+    let [grpc, http, admin] = fields.map(|(field, port)| notes.count(field, port, 1..=65_535));
+    for (index, (field, port)) in fields.iter().enumerate() {
+        if let Some((other, _)) = fields.iter().take(index).find(|(_, earlier)| earlier == port) {
+            notes.note(field, format!("must not be {port}, which {other} is already"));
+        }
+    }
+    Some(SidecarPorts { grpc: grpc?, http: http?, admin: admin? })
+}
+
+/// Reads the bound of a request; unset, it gives way to a smaller buffer by itself.
+fn max_request_bytes(
+    notes: &mut Notes,
+    receiver: &Receiver,
+    max_bytes: Option<u64>,
+) -> Option<Option<u64>> {
+    const FIELD: &str = "receiver.maxRequestBytes";
+    let asked = optional(receiver.max_request_bytes.as_ref(), |quantity| {
+        notes.size(FIELD, quantity, KI..=64 * MI)
+    })?;
+    if let (Some(asked), Some(most)) = (asked, max_bytes)
+        && asked > most
+    {
+        let (asked, most) = (ByteSize(asked), ByteSize(most));
+        notes.note(
+            FIELD,
+            format!("must be at most buffer.maxBytes, which is {most}; it is {asked}"),
+        );
+    }
+    Some(asked)
+}
+
+fn namespaces(notes: &mut Notes, namespaces: &[String]) {
+    let mut known = HashSet::new();
+    for (index, name) in namespaces.iter().enumerate() {
+        let field = format!("allowedNamespaces[{index}]");
+        if name != "*" && (name.contains('.') || name.len() > 63) {
+            let found = shown(name);
+            notes.note(&field, format!("must be the name of a namespace, or *; it is {found}"));
+        } else if name != "*" {
+            notes.object_name(&field, name);
+        }
+        if !known.insert(name) {
+            notes.note(&field, format!("must not be {}, which is there already", shown(name)));
+        }
+    }
+}
+
+fn rollout(notes: &mut Notes, rollout: &Rollout) {
+    notes.count::<u8>("rollout.maxConcurrent", rollout.max_concurrent, 1..=100);
+    notes.time("rollout.pause", &rollout.pause, 0..=24 * HOUR);
+}
+
+/// Reads what may be unset: `None` only where it is set and will not do.
+fn optional<T, R>(value: Option<T>, read: impl FnOnce(T) -> Option<R>) -> Option<Option<R>> {
+    match value {
+        None => Some(None),
+        Some(value) => read(value).map(Some),
+    }
+}

@@ -1,0 +1,104 @@
+//! The settings of the receiver in the sidecar, as environment variables.
+//!
+//! All are named, whatever the receiver's own defaults: those may differ between its versions.
+
+use k8s_openapi::api::core::v1::EnvVar;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::checked::Checked;
+use super::volumes;
+use crate::adapters::kubernetes::names::POD_INFO_PATH;
+use crate::adapters::kubernetes::resource::{Compression, Overflow, Protocol, TraceBufferSpec};
+use crate::domain::units::Milliseconds;
+
+/// What stays as it is in a header's value; nothing that a list or a shell could mistake.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Returns the variables in a fixed order.
+pub(super) fn variables(spec: &TraceBufferSpec, checked: &Checked) -> Vec<EnvVar> {
+    let mut found = Vec::new();
+    destination(&mut found, spec, checked);
+    buffer(&mut found, spec, checked);
+    listening(&mut found, checked);
+    add(&mut found, "DRAIN_TIMEOUT", time(checked.drain_ms));
+    add(&mut found, "LOG_FORMAT", "json");
+    found
+}
+
+fn destination(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &Checked) {
+    let to = &checked.destination;
+    add(found, "ENDPOINT", spec.destination.endpoint.as_str());
+    let protocol = match spec.destination.protocol {
+        Protocol::Grpc => "grpc",
+        Protocol::HttpProtobuf => "http/protobuf",
+    };
+    add(found, "PROTOCOL", protocol);
+    let compression = match spec.destination.compression {
+        Compression::None => "none",
+        Compression::Gzip => "gzip",
+        Compression::Zstd => "zstd",
+    };
+    add(found, "COMPRESSION", compression);
+    let encoded = |(name, value): &(String, String)| {
+        format!("{name}={}", utf8_percent_encode(value, ENCODED))
+    };
+    add_list(found, "HEADERS", to.values.iter().map(encoded).collect());
+    let files = to
+        .secrets
+        .iter()
+        .map(|header| format!("{0}={1}", header.name, volumes::header_path(&header.name)));
+    add_list(found, "HEADER_VALUE_FILES", files.collect());
+    for (name, path) in volumes::tls_paths(spec.destination.tls.as_ref()) {
+        add(found, name, path);
+    }
+    add(found, "TIMEOUT", time(to.timeout_ms));
+    add(found, "BATCH_MAX_SPANS", to.batch_spans.to_string());
+    add(found, "BATCH_MAX_BYTES", to.batch_bytes.to_string());
+    add(found, "LINGER", time(to.linger_ms));
+    add(found, "CONCURRENCY", to.concurrency.to_string());
+}
+
+fn buffer(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &Checked) {
+    let limits = checked.limits;
+    add(found, "MAX_SPANS", limits.max_spans.to_string());
+    add(found, "MAX_BYTES", limits.max_bytes.to_string());
+    if let Some(age) = limits.max_age_ms {
+        add(found, "MAX_AGE", time(age));
+    }
+    add(found, "LIMITS_FILE", format!("{POD_INFO_PATH}/{}", volumes::LIMITS));
+    let overflow = match spec.buffer.overflow {
+        Overflow::DropOldest => "drop-oldest",
+        Overflow::Reject => "reject",
+    };
+    add(found, "OVERFLOW", overflow);
+}
+
+/// OTLP from this pod only; health and metrics for the kubelet and Prometheus too.
+fn listening(found: &mut Vec<EnvVar>, checked: &Checked) {
+    let ports = checked.ports;
+    add(found, "GRPC_ADDR", format!("127.0.0.1:{0},[::1]:{0}", ports.grpc));
+    add(found, "HTTP_ADDR", format!("127.0.0.1:{0},[::1]:{0}", ports.http));
+    add(found, "ADMIN_ADDR", format!("0.0.0.0:{0},[::]:{0}", ports.admin));
+    if let Some(bytes) = checked.max_request_bytes {
+        add(found, "MAX_REQUEST_BYTES", bytes.to_string());
+    }
+}
+
+fn time(milliseconds: u64) -> String {
+    Milliseconds(milliseconds).to_string()
+}
+
+fn add_list(found: &mut Vec<EnvVar>, name: &str, entries: Vec<String>) {
+    if !entries.is_empty() {
+        add(found, name, entries.join(","));
+    }
+}
+
+/// Adds a variable. In a pod, `$(NAME)` stands for another variable and `$$` for `$`.
+fn add(found: &mut Vec<EnvVar>, name: &str, value: impl Into<String>) {
+    found.push(EnvVar {
+        name: format!("TRACEBUFFER_{name}"),
+        value: Some(value.into().replace('$', "$$")),
+        value_from: None,
+    });
+}

@@ -1,0 +1,138 @@
+//! The sidecar that a `TraceBuffer` describes, whatever pod it is put into.
+
+mod check;
+mod checked;
+mod container;
+mod environment;
+mod fingerprint;
+mod resources;
+mod volumes;
+
+use std::fmt::Write;
+
+use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
+
+use self::checked::Checked;
+use super::resource::mistakes::Mistakes;
+use super::resource::{ApplicationEnvironment, Mode, TraceBuffer, TraceBufferSpec};
+use crate::domain::injection::candidate::{Candidate, ObjectKey, SidecarMode, SidecarPorts};
+use crate::domain::units::Milliseconds;
+
+/// Everything a sidecar is made from; built once for each change of its `TraceBuffer`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sidecar {
+    /// The UID of the `TraceBuffer`; empty for one that is in no cluster.
+    pub uid: String,
+    /// How it stands in its pod.
+    pub mode: SidecarMode,
+    /// The ports it listens on.
+    pub ports: SidecarPorts,
+    /// The container, complete but for what its place in the pod decides: `restartPolicy`.
+    pub container: Container,
+    /// The volumes it mounts.
+    pub volumes: Vec<Volume>,
+    /// What its image is pulled with.
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// The endpoint that the application's containers are told, unless they set it; `None` leaves
+    /// them alone.
+    pub application_endpoint: Option<String>,
+    /// Whether requests are set by the `TraceBuffer` rather than derived, and stay as they are.
+    pub resources_are_given: bool,
+    /// The limits it starts with, which running ones follow.
+    pub limits: SidecarLimits,
+    /// Longest time it takes to end, in whole seconds, rounded up.
+    pub drain_seconds: u32,
+    /// A digest of what a pod can take up only by being created anew; limits and the operator's own
+    /// default image are no part of it.
+    pub hash: String,
+}
+
+/// The limits of a sidecar's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SidecarLimits {
+    /// Most spans.
+    pub max_spans: u64,
+    /// Most bytes.
+    pub max_bytes: u64,
+    /// Greatest age in milliseconds.
+    pub max_age_ms: Option<u64>,
+}
+
+/// What the operator decides where a `TraceBuffer` leaves it open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SidecarDefaults {
+    /// The image.
+    pub image: String,
+    /// When that image is pulled; `None` leaves it to Kubernetes.
+    pub image_pull_policy: Option<String>,
+}
+
+/// Builds the sidecar that `object` describes.
+///
+/// # Errors
+///
+/// Every mistake in its spec.
+pub fn build(object: &TraceBuffer, defaults: &SidecarDefaults) -> Result<Sidecar, Mistakes> {
+    let spec = &object.spec;
+    let checked = check::check(spec)?;
+    let volumes = volumes::volumes(spec.destination.tls.as_ref(), &checked.destination.secrets);
+    Ok(Sidecar {
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        mode: match spec.sidecar.mode {
+            Mode::Auto => SidecarMode::Auto,
+            Mode::Native => SidecarMode::Native,
+            Mode::Container => SidecarMode::Container,
+        },
+        ports: checked.ports,
+        container: container::container(spec, &checked, defaults, &volumes),
+        volumes,
+        image_pull_secrets: image_pull_secrets(spec),
+        application_endpoint: application_endpoint(spec, &checked),
+        resources_are_given: spec.sidecar.resources.is_some(),
+        limits: checked.limits,
+        drain_seconds: u32::try_from(checked.drain_ms.div_ceil(1_000)).unwrap_or(u32::MAX),
+        hash: fingerprint::fingerprint(spec),
+    })
+}
+
+/// Returns what the injection decision needs to know of `object`.
+#[must_use]
+pub fn candidate(object: &TraceBuffer, defaults: &SidecarDefaults) -> Candidate<Sidecar> {
+    Candidate {
+        key: ObjectKey {
+            namespace: object.metadata.namespace.clone().unwrap_or_default(),
+            name: object.metadata.name.clone().unwrap_or_default(),
+        },
+        sidecar: build(object, defaults).map_err(|mistakes| mistakes.in_one_line()),
+        allowed_namespaces: object.spec.allowed_namespaces.clone(),
+    }
+}
+
+/// Returns the value of the annotation [`LIMITS`](super::names::LIMITS), which is the content of the
+/// file that the sidecar follows.
+#[must_use]
+pub fn limits_text(limits: &SidecarLimits) -> String {
+    let SidecarLimits { max_spans, max_bytes, max_age_ms } = limits;
+    let mut text = format!("max_spans={max_spans}\nmax_bytes={max_bytes}\n");
+    if let Some(age) = max_age_ms {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "max_age={}", Milliseconds(*age));
+    }
+    text
+}
+
+fn image_pull_secrets(spec: &TraceBufferSpec) -> Vec<LocalObjectReference> {
+    let secrets = spec.sidecar.image_pull_secrets.iter();
+    secrets.map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()
+}
+
+/// The sidecar understands every protocol there, so one address fits every exporter.
+fn application_endpoint(spec: &TraceBufferSpec, checked: &Checked) -> Option<String> {
+    match spec.sidecar.application_environment {
+        ApplicationEnvironment::IfUnset => Some(format!("http://127.0.0.1:{}", checked.ports.grpc)),
+        ApplicationEnvironment::Never => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

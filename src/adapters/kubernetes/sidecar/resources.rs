@@ -1,0 +1,83 @@
+//! What a sidecar asks of its node.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::checked::Checked;
+use crate::adapters::kubernetes::resource::{Amounts, Compression, Resources, TraceBufferSpec};
+use crate::domain::units::ByteSize;
+
+const MI: u64 = 1 << 20;
+
+/// The program, 200 connections, and a `tracebuffer flush` beside it.
+const PROGRAM_BYTES: u64 = 20 * MI;
+/// What may be received at once where the spec says nothing.
+const DEFAULT_REQUEST_BYTES: u64 = 4 * MI;
+/// The allocator's part of the buffer: one eighth. Measured: less than a tenth.
+const ALLOCATOR_SHARE: u64 = 8;
+/// Compressors and what they work on exist only while a batch is compressed.
+const COMPRESSOR_BYTES: u64 = 4 * MI;
+/// Enough to answer; a full buffer at work takes what is free on the node.
+const CPU: &str = "10m";
+/// A log without trouble; a kubelet keeps at most 50Mi of it by default, which the limit must bear,
+/// as passing it costs the whole pod.
+const STORAGE_REQUEST: &str = "16Mi";
+const STORAGE_LIMIT: &str = "256Mi";
+
+/// Returns what `spec` gives, as it is, or what its limits need.
+pub(super) fn resources(spec: &TraceBufferSpec, checked: &Checked) -> ResourceRequirements {
+    match &spec.sidecar.resources {
+        Some(given) => as_given(given),
+        None => derived(memory_bytes(spec, checked)),
+    }
+}
+
+/// Returns the memory that a full buffer and 200 connections need, in bytes, rounded up to Mi:
+/// maxBytes and an eighth of it, twice the largest request, 20Mi for the program, and with
+/// compression a batch and 4Mi for each request on its way.
+pub(super) fn memory_bytes(spec: &TraceBufferSpec, checked: &Checked) -> u64 {
+    let buffer = checked.limits.max_bytes;
+    let request = checked.max_request_bytes.unwrap_or(DEFAULT_REQUEST_BYTES.min(buffer));
+    let compression = match spec.destination.compression {
+        Compression::None => 0,
+        Compression::Gzip | Compression::Zstd => {
+            let batch = checked.destination.batch_bytes.min(buffer / 4);
+            (batch + COMPRESSOR_BYTES) * checked.destination.concurrency
+        }
+    };
+    let total = PROGRAM_BYTES + buffer + buffer / ALLOCATOR_SHARE + 2 * request + compression;
+    total.next_multiple_of(MI)
+}
+
+fn derived(memory_bytes: u64) -> ResourceRequirements {
+    let memory = Quantity(ByteSize(memory_bytes).to_string());
+    let of = |name: &str, quantity: &str| (name.to_owned(), Quantity(quantity.to_owned()));
+    let memory = ("memory".to_owned(), memory);
+    let requests = [of("cpu", CPU), of("ephemeral-storage", STORAGE_REQUEST), memory.clone()];
+    let limits = [of("ephemeral-storage", STORAGE_LIMIT), memory];
+    ResourceRequirements {
+        requests: Some(requests.into()),
+        limits: Some(limits.into()),
+        claims: None,
+    }
+}
+
+fn as_given(given: &Resources) -> ResourceRequirements {
+    ResourceRequirements {
+        requests: given.requests.as_ref().map(amounts),
+        limits: given.limits.as_ref().map(amounts),
+        claims: None,
+    }
+}
+
+fn amounts(amounts: &Amounts) -> BTreeMap<String, Quantity> {
+    let each = [
+        ("cpu", &amounts.cpu),
+        ("memory", &amounts.memory),
+        ("ephemeral-storage", &amounts.ephemeral_storage),
+    ];
+    let set = |(name, amount): (&str, &Option<Quantity>)| Some((name.to_owned(), amount.clone()?));
+    each.into_iter().filter_map(set).collect()
+}

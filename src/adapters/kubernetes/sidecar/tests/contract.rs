@@ -1,0 +1,123 @@
+//! The receiver's own reader of settings understands the sidecar's environment as the spec means it.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::*;
+use crate::adapters::messaging::destination::config::{Compression, Protocol};
+use crate::bootstrap::settings::Settings;
+use crate::cli::Invocation;
+use crate::domain::limits::OverflowPolicy;
+
+/// Starts a receiver as a kubelet would, up to the point where its settings are read.
+fn settings(changes: &Value) -> Settings {
+    let container = built(changes).container;
+    let variables = container.env.unwrap();
+    let value = |name: &str| {
+        let variable = variables.iter().find(|variable| variable.name == name)?;
+        Some(OsString::from(variable.value.as_ref()?.replace("$$", "$")))
+    };
+    let arguments = ["tracebuffer".to_owned()].into_iter().chain(container.args.unwrap());
+    match Invocation::parse(arguments.map(OsString::from), &value).unwrap() {
+        Invocation::Receiver(settings) => settings,
+        #[expect(unreachable_patterns, reason = "there will be more subcommands")]
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_spec_without_wishes_is_the_receivers_defaults_with_json_logs_and_an_open_admin_port() {
+    let settings = settings(&json!({}));
+
+    let alone = ["tracebuffer", "receiver", "--endpoint=http://collector.observability:4317"];
+    let arguments =
+        alone.iter().chain(&["--log-format=json", "--admin-addr=0.0.0.0:9417,[::]:9417"]);
+    let parsed = Invocation::parse(arguments.map(OsString::from), &|_| None).unwrap();
+    assert_eq!(parsed, Invocation::Receiver(settings));
+}
+
+#[test]
+fn every_field_reaches_the_receiver() {
+    let settings = settings(&json!({
+        "buffer": {
+            "maxSpans": 1_234, "maxBytes": "1.5Mi", "maxAge": "1h30m", "overflow": "Reject",
+        },
+        "destination": {
+            "endpoint": "https://traces.example/key$(A)$$/v1/traces",
+            "protocol": "HttpProtobuf",
+            "compression": "Zstd",
+            "headers": [
+                { "name": "X-Tenant", "value": "a,b=c $(d)$$ 100%" },
+                { "name": "Authorization", "secretKeyRef": { "name": "token", "key": "t" } },
+            ],
+            "tls": {
+                "caConfigMapRef": { "name": "ca", "key": "ca.pem" },
+                "clientSecretName": "client",
+            },
+            "timeout": "3s",
+            "batch": { "maxSpans": 77, "maxBytes": "100k", "linger": "0s" },
+            "concurrency": 4,
+        },
+        "receiver": {
+            "grpcPort": 14317, "httpPort": 14318, "adminPort": 19417, "maxRequestBytes": "1Mi",
+        },
+        "drainTimeout": "0s",
+    }));
+
+    let destination = settings.destination.unwrap();
+    assert!(destination.endpoint.tls);
+    assert_eq!(destination.endpoint.path, "/key$(A)$$/v1/traces");
+    assert_eq!(destination.protocol, Protocol::Http);
+    assert_eq!(destination.compression, Compression::Zstd);
+    let values: Vec<_> =
+        destination.headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
+    assert_eq!(values, [("x-tenant", "a,b=c $(d)$$ 100%")]);
+    let files: Vec<_> =
+        destination.header_files.iter().map(|(n, p)| (n.as_str(), p.to_str().unwrap())).collect();
+    assert_eq!(files, [("authorization", "/etc/tracebuffer/destination/headers/authorization")]);
+    assert_eq!(destination.ca_file.unwrap().to_str(), Some("/etc/tracebuffer/destination/ca.crt"));
+    assert!(destination.client_certificate_file.is_some() && destination.client_key_file.is_some());
+    assert_eq!(destination.timeout, Duration::from_secs(3));
+    assert_eq!(settings.limits.max_spans.get(), 1_234);
+    assert_eq!(settings.limits.max_bytes.get(), 1_572_864);
+    assert_eq!(settings.limits.max_age, Some(Duration::from_secs(5_400)));
+    assert_eq!(settings.overflow, OverflowPolicy::Reject);
+    assert_eq!(settings.batch.max_spans, 77);
+    assert_eq!(settings.batch.max_bytes, 100_000);
+    assert_eq!(settings.batch.linger, Duration::ZERO);
+    assert_eq!(settings.concurrency.get(), 4);
+    let shown = |addresses: &[std::net::SocketAddr]| {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&settings.listen.grpc), ["127.0.0.1:14317", "[::1]:14317"]);
+    assert_eq!(shown(&settings.listen.http), ["127.0.0.1:14318", "[::1]:14318"]);
+    assert_eq!(shown(&settings.listen.admin), ["0.0.0.0:19417", "[::]:19417"]);
+    assert_eq!(settings.listen.max_request_bytes, 1 << 20);
+    assert_eq!(settings.drain_timeout, Duration::ZERO);
+}
+
+#[test]
+fn both_ends_of_every_bound_are_taken_by_the_receiver_too() {
+    let ends = [
+        json!({ "buffer": { "maxSpans": 1, "maxBytes": "64Ki", "maxAge": "100ms" } }),
+        json!({ "buffer": { "maxSpans": 1_000_000_000, "maxBytes": "64Gi", "maxAge": "720h" } }),
+        json!({ "destination": { "timeout": "100ms", "concurrency": 1,
+            "batch": { "maxSpans": 1, "maxBytes": "1Ki", "linger": "0s" } } }),
+        json!({ "destination": { "timeout": "5m", "concurrency": 64,
+            "batch": { "maxSpans": 1_000_000, "maxBytes": "64Mi", "linger": "1m" } } }),
+        json!({ "receiver": { "grpcPort": 1, "httpPort": 2, "adminPort": 65_535,
+            "maxRequestBytes": "1Ki" } }),
+        json!({ "buffer": { "maxBytes": "64Mi" }, "receiver": { "maxRequestBytes": "64Mi" } }),
+        json!({ "drainTimeout": "1h" }),
+    ];
+    for changes in ends {
+        settings(&changes);
+    }
+}
+
+#[test]
+fn a_request_may_be_as_large_as_a_small_buffer_unless_told_otherwise() {
+    let settings = settings(&json!({ "buffer": { "maxBytes": "1Mi" } }));
+
+    assert_eq!(settings.listen.max_request_bytes, 1 << 20);
+}

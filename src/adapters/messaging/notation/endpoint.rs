@@ -1,0 +1,108 @@
+//! Where a destination is, and what is spoken to it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// The address of a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Whether the connection is encrypted (`https`).
+    pub tls: bool,
+    /// A DNS name or an IP address, without the brackets of an IPv6 one.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Request path of OTLP/HTTP, beginning with `/`. Empty with gRPC, whose path the service
+    /// fixes.
+    pub path: String,
+}
+
+/// An OTLP transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP/gRPC.
+    Grpc,
+    /// OTLP/HTTP with binary protobuf.
+    Http,
+}
+
+impl Endpoint {
+    /// Returns `host:port` as it stands in a URL, an IPv6 address in brackets.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Endpoint {
+    /// Returns whether it is, as far as can be told, a listener of this machine on `address`.
+    #[must_use]
+    pub fn reaches(&self, address: SocketAddr) -> bool {
+        self.port == address.port() && host_is_here(&self.host, address.ip())
+    }
+}
+
+impl Protocol {
+    /// Returns the transport's name, as the settings have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
+
+    /// Returns the port of this transport where an endpoint names none.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Grpc => 4317,
+            Self::Http => 4318,
+        }
+    }
+}
+
+/// For people. Without the path: with some vendors it holds the key.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
+    }
+}
+
+fn host_is_here(host: &str, listener: IpAddr) -> bool {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        let ip = ip.to_canonical();
+        return ip.is_loopback() || ip.is_unspecified() || ip == listener.to_canonical();
+    }
+    // RFC 6761, 6.3: every name under `localhost` is a loopback address.
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(tls: bool, host: &str, path: &str) -> Endpoint {
+        Endpoint { tls, host: host.into(), port: 4318, path: path.into() }
+    }
+
+    #[test]
+    fn an_endpoint_is_shown_without_its_path_which_may_be_a_secret() {
+        assert_eq!(
+            endpoint(true, "traces.example", "/key-123/v1/traces").to_string(),
+            "https://traces.example:4318"
+        );
+        assert_eq!(endpoint(false, "10.0.0.1", "").to_string(), "http://10.0.0.1:4318");
+    }
+
+    #[test]
+    fn an_ipv6_host_stands_in_brackets_in_the_authority() {
+        assert_eq!(endpoint(false, "fd00::1", "").authority(), "[fd00::1]:4318");
+    }
+}

@@ -1,0 +1,279 @@
+//! Quantities as Kubernetes writes them: `64Mi`, `1.5Gi`, `100m`, `1e6`.
+
+use std::fmt;
+
+/// Most digits before the decimal point, leading zeros aside: more is too large in any unit.
+const MAX_WHOLE_DIGITS: usize = 20;
+/// Digits kept after it; whatever follows can only round up.
+const MAX_FRACTION_DIGITS: usize = 18;
+/// The greatest power of ten that fits.
+const MAX_EXPONENT: u32 = 18;
+
+const BINARY: [(&str, u32); 6] =
+    [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
+
+const DECIMAL: [(&str, i32); 10] = [
+    ("n", -9),
+    ("u", -6),
+    ("m", -3),
+    ("", 0),
+    ("k", 3),
+    ("M", 6),
+    ("G", 9),
+    ("T", 12),
+    ("P", 15),
+    ("E", 18),
+];
+
+/// Why a text is no quantity that counts something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuantityError {
+    /// It does not begin with a number.
+    NotANumber,
+    /// It is below zero.
+    Negative,
+    /// There is no such suffix.
+    Suffix(String),
+    /// It is beyond 2^63-1.
+    TooLarge,
+}
+
+/// What a suffix does to a number.
+#[derive(Clone, Copy)]
+enum Scale {
+    Times(u128),
+    Over(u128),
+}
+
+/// A decimal number without its sign.
+struct Number {
+    whole: u128,
+    fraction: u128,
+    /// What the fraction is a part of: 10 to the power of its digits.
+    parts: u128,
+    /// Whether digits were cut off that were not all zero.
+    has_rest: bool,
+}
+
+/// Returns the whole number, such as of bytes, that `text` stands for; fractions are rounded up,
+/// as Kubernetes does.
+///
+/// # Errors
+///
+/// [`QuantityError`] if it is no quantity, negative, or too large.
+pub fn units(text: &str) -> Result<u64, QuantityError> {
+    counted(text, 1)
+}
+
+/// Returns `text` in thousandths, as processors are counted.
+///
+/// # Errors
+///
+/// As of [`units`].
+pub fn thousandths(text: &str) -> Result<u64, QuantityError> {
+    counted(text, 1_000)
+}
+
+fn counted(text: &str, per_unit: u128) -> Result<u64, QuantityError> {
+    let (sign, unsigned) = split_sign(text);
+    let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
+    let (digits, suffix) = unsigned.split_at(end);
+    let number = Number::read(digits)?;
+    let scale = scale(suffix, number.is_zero())?;
+    let value = number.scaled(scale, per_unit).ok_or(QuantityError::TooLarge)?;
+    if sign == Some('-') && value > 0 {
+        return Err(QuantityError::Negative);
+    }
+    let most = u128::from(i64::MAX.unsigned_abs());
+    u64::try_from(value).ok().filter(|_| value <= most).ok_or(QuantityError::TooLarge)
+}
+
+fn split_sign(text: &str) -> (Option<char>, &str) {
+    let sign = text.chars().next().filter(|c| matches!(c, '+' | '-'));
+    (sign, sign.map_or(text, |sign| text.trim_start_matches(sign)))
+}
+
+fn scale(suffix: &str, is_zero: bool) -> Result<Scale, QuantityError> {
+    if let Some((_, bits)) = BINARY.iter().find(|(name, _)| *name == suffix) {
+        return Ok(Scale::Times(1 << bits));
+    }
+    if let Some((_, exponent)) = DECIMAL.iter().find(|(name, _)| *name == suffix) {
+        return Ok(power(*exponent));
+    }
+    let exponent = suffix.strip_prefix(['e', 'E']).and_then(|digits| digits.parse::<i32>().ok());
+    match exponent.ok_or_else(|| QuantityError::Suffix(suffix.to_owned()))? {
+        _ if is_zero => Ok(Scale::Times(1)),
+        large if large.unsigned_abs() > MAX_EXPONENT && large > 0 => Err(QuantityError::TooLarge),
+        exponent => Ok(power(exponent)),
+    }
+}
+
+/// Ten to the power of `exponent`; what is smaller than any part that counts rounds up alike.
+const fn power(exponent: i32) -> Scale {
+    let size = exponent.unsigned_abs();
+    let size = if size > 2 * MAX_EXPONENT { 2 * MAX_EXPONENT } else { size };
+    let power = 10_u128.pow(size);
+    if exponent < 0 { Scale::Over(power) } else { Scale::Times(power) }
+}
+
+impl Number {
+    fn read(text: &str) -> Result<Self, QuantityError> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+            return Err(QuantityError::NotANumber);
+        }
+        let whole = whole.trim_start_matches('0');
+        if whole.len() > MAX_WHOLE_DIGITS {
+            return Err(QuantityError::TooLarge);
+        }
+        let kept = fraction.get(..MAX_FRACTION_DIGITS).unwrap_or(fraction);
+        let rest = fraction.get(kept.len()..).unwrap_or_default();
+        Ok(Self {
+            whole: digits(whole),
+            fraction: digits(kept),
+            parts: kept.bytes().fold(1, |parts, _| parts * 10),
+            has_rest: rest.bytes().any(|digit| digit != b'0'),
+        })
+    }
+
+    const fn is_zero(&self) -> bool {
+        self.whole == 0 && self.fraction == 0 && !self.has_rest
+    }
+
+    /// Returns the number in parts of `per_unit`, scaled and rounded up; `None` if it is too large.
+    fn scaled(&self, scale: Scale, per_unit: u128) -> Option<u128> {
+        let (times, over) = match scale {
+            Scale::Times(times) => (times.checked_mul(per_unit)?, 1),
+            Scale::Over(over) => (per_unit, over),
+        };
+        let whole = self.whole.checked_mul(times)?;
+        let fraction = self.fraction.checked_mul(times)?;
+        let (more, rest) = (fraction / self.parts, fraction % self.parts);
+        let total = whole.checked_add(more)?;
+        let has_rest = self.has_rest || rest != 0 || total % over != 0;
+        (total / over).checked_add(u128::from(has_rest))
+    }
+}
+
+/// Reads at most 20 digits, which always fit.
+fn digits(text: &str) -> u128 {
+    text.bytes().fold(0, |number, digit| number * 10 + u128::from(digit - b'0'))
+}
+
+impl fmt::Display for QuantityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotANumber => f.write_str("it does not begin with a number"),
+            Self::Negative => f.write_str("it is negative"),
+            Self::Suffix(suffix) => {
+                write!(f, "there is no suffix {suffix:?} (Ki, Mi, Gi, k, M or G)")
+            }
+            Self::TooLarge => f.write_str("it is too large"),
+        }
+    }
+}
+
+impl std::error::Error for QuantityError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_without_a_suffix_counts_itself() {
+        for (text, value) in [("0", 0), ("33554432", 33_554_432), ("+7", 7), ("007", 7), ("5.", 5)]
+        {
+            assert_eq!(units(text), Ok(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn suffixes_are_powers_of_1024_or_1000() {
+        let expected = [
+            ("1Ki", 1 << 10),
+            ("32Mi", 32 << 20),
+            ("1Gi", 1 << 30),
+            ("1Ti", 1 << 40),
+            ("1Pi", 1 << 50),
+            ("1Ei", 1 << 60),
+            ("1k", 1_000),
+            ("2M", 2_000_000),
+            ("3G", 3_000_000_000),
+            ("1T", 1_000_000_000_000),
+            ("1P", 1_000_000_000_000_000),
+            ("1E", 1_000_000_000_000_000_000),
+        ];
+        for (text, value) in expected {
+            assert_eq!(units(text), Ok(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_point_may_stand_anywhere() {
+        assert_eq!(units("1.5Gi"), Ok(1_610_612_736));
+        assert_eq!(units("3.5Mi"), Ok(3_670_016));
+        assert_eq!(units(".5Ki"), Ok(512));
+        assert_eq!(units("2.Ki"), Ok(2_048));
+    }
+
+    #[test]
+    fn an_exponent_may_be_written_either_way_and_have_a_sign() {
+        for text in ["1e3", "1E3", "1e+3", "10000e-1", "0.001e6"] {
+            assert_eq!(units(text), Ok(1_000), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_number_is_rounded_up() {
+        for text in ["0.1", "1m", "999m", "1000m", "1u", "1n", "1e-40", "0.0000000000000000000001"]
+        {
+            assert_eq!(units(text), Ok(1), "{text}");
+        }
+        assert_eq!(units("1.0000000000000000000001Ki"), Ok(1_025));
+        assert_eq!(units("1001m"), Ok(2));
+    }
+
+    #[test]
+    fn processors_are_counted_in_thousandths() {
+        for (text, value) in
+            [("1", 1_000), ("100m", 100), ("0.1", 100), ("0.0001", 1), ("1.5k", 1_500_000)]
+        {
+            assert_eq!(thousandths(text), Ok(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_zero_is_refused_but_not_zero() {
+        assert_eq!(units("-1Mi"), Err(QuantityError::Negative));
+        assert_eq!(units("-0"), Ok(0));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in ["", "Mi", "-", "--1", "+-1", ".", "1.2.3", " 1", "ä"] {
+            let error = units(text).unwrap_err();
+            assert!(
+                matches!(error, QuantityError::NotANumber | QuantityError::Suffix(_)),
+                "{text:?}: {error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_suffix_is_named() {
+        for suffix in ["mi", "MB", "KB", "K", "MiB", "e", "e1.5", "e3Mi", " Mi", "Mi "] {
+            assert_eq!(units(&format!("1{suffix}")), Err(QuantityError::Suffix(suffix.into())));
+        }
+    }
+
+    #[test]
+    fn the_largest_is_two_to_the_63rd_less_one() {
+        assert_eq!(units("9223372036854775807"), Ok(i64::MAX.unsigned_abs()));
+        for text in
+            ["9223372036854775808", "8Ei", "10E", "1e19", "1e99999", "123456789012345678901"]
+        {
+            assert_eq!(units(text), Err(QuantityError::TooLarge), "{text}");
+        }
+        assert_eq!(units("0e99999"), Ok(0));
+    }
+}

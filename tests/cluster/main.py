@@ -1,0 +1,23 @@
+"""main.py [--list] [SCENARIO…]: runs the scenarios in the cluster of KUBECONFIG; see run.sh."""
+
+import sys
+
+import operator_release
+import runner
+# In the order in which they run: the last ones disturb the operator, and then take it away.
+from scenarios import (  # noqa: F401
+    chart, install, delivery, workloads, skipping, changes, certificates, disruption, removal,
+)
+
+
+def main(words):
+    if "--list" in words:
+        for each in runner.SCENARIOS:
+            print(f"{each.name:<12} {each.promise}")
+        return 0
+    chosen = runner.choose(words)
+    return min(runner.run(chosen, operator_release.ensure, operator_release.show), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""The operator's release in the cluster."""
+
+import os
+
+from kube import CHART, apply, eventually, get, helm, kubectl, list_all, metrics
+
+NAMESPACE = NAME = "tracebuffer"
+SECRET = "tracebuffer-webhook-tls"
+SELECTOR = "app.kubernetes.io/name=tracebuffer,app.kubernetes.io/component=operator"
+
+
+def image_values(image):
+    repository, _, tag = image.rpartition(":")
+    return ["--set", f"image.repository={repository}", "--set", f"image.tag={tag}"]
+
+
+def install(*values, chart=CHART, image=None):
+    """Installs or upgrades, and waits until every operator is ready."""
+    return helm(
+        "upgrade", "--install", NAME, chart, "-n", NAMESPACE, "--create-namespace", "--wait",
+        "--timeout", "120s", *image_values(image or os.environ["IMAGE"]),
+        "--set", "log.format=text", *values, timeout=180,
+    )
+
+
+def ensure():
+    """Installs it as it comes, in a namespace that enforces the restricted level."""
+    apply({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {
+            "name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    })
+    install()
+
+
+def pods():
+    """Lists the operators that are not ending."""
+    every = list_all("pods", NAMESPACE, SELECTOR)
+    return [pod for pod in every if "deletionTimestamp" not in pod["metadata"]]
+
+
+def scale(replicas):
+    """Sets the number of operators, and waits until it is so."""
+    kubectl("scale", "deployment", NAME, "-n", NAMESPACE, f"--replicas={replicas}")
+    if replicas == 0:
+        eventually("no operator is left", lambda: not list_all("pods", NAMESPACE, SELECTOR), 60)
+    else:
+        kubectl("rollout", "status", "deployment", NAME, "-n", NAMESPACE, "--timeout=90s")
+
+
+def leader():
+    """Returns the name of the pod that leads, or None."""
+    lease = get("lease", NAME, NAMESPACE)
+    holder = lease and lease["spec"].get("holderIdentity")
+    return next((p["metadata"]["name"] for p in pods() if p["metadata"]["name"] in (holder or "")), None)
+
+
+def leader_metrics():
+    return metrics(leader(), NAMESPACE, 9417)
+
+
+def show():
+    """Prints what helps to understand a failure."""
+    print("--- operator")
+    for words in (
+        ["get", "pods,lease", "-n", NAMESPACE, "-o", "wide"],
+        ["get", "events", "-n", NAMESPACE, "--sort-by=.metadata.creationTimestamp"],
+        ["logs", "-n", NAMESPACE, "-l", SELECTOR, "--prefix", "--tail=40"],
+        ["get", "mutatingwebhookconfigurations", NAME, "-o", "jsonpath={.webhooks[*].name}"],
+    ):
+        answer = kubectl(*words, check=False)
+        print("\n".join((answer.out + answer.err).splitlines()[-90:]))

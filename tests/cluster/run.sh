@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# run.sh [SCENARIO…]: tracebuffer in a real Kubernetes cluster; without a name, every scenario.
+#
+# Makes a node of its own out of nothing but Go modules and Debian packages (as root; see node/), builds
+# the image and loads it, runs the scenarios, prints a line for each and `N passed, N failed`, and takes
+# the node down. `run.sh --list` names the scenarios. KEEP=1 leaves the node for
+# `node/cluster.sh exec kubectl …`.
+#
+# With KUBECONFIG set it uses that cluster, of which it needs all rights; IMAGE (tracebuffer's), OTELCOL_IMAGE
+# and TELEMETRYGEN_IMAGE (with a shell, as node/build.sh makes it) then name images that can be pulled
+# there, TRACEBUFFER_BIN the same version as a program for here.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+export PYTHONDONTWRITEBYTECODE=1
+
+[ "${1:-}" != --list ] || exec python3 "$here/main.py" --list
+
+binary=${TRACEBUFFER_BIN:-}
+target=x86_64-unknown-linux-musl
+if [ -z "$binary" ]; then
+  [ "$(uname -m)" = x86_64 ] || { echo "set TRACEBUFFER_BIN to a static tracebuffer for this machine" >&2; exit 1; }
+  rustup target list --installed | grep -qx $target || rustup target add $target
+fi
+
+if [ -n "${KUBECONFIG:-}" ]; then
+  : "${IMAGE:?which image of tracebuffer the cluster can pull}"
+  : "${binary:?TRACEBUFFER_BIN: which program has the version of IMAGE}"
+  export TRACEBUFFER_BIN=$binary
+  exec python3 -u "$here/main.py" "$@"
+fi
+
+packages=(containernetworking-plugins iptables iproute2 conntrack libseccomp-dev pkg-config gcc libc6-dev
+  buildah crun busybox-static openssl util-linux procps musl-tools python3)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}"
+fi
+"$here/node/build.sh"
+
+if [ -z "$binary" ]; then
+  (cd "$root" && cargo build --locked --quiet --profile ci --target $target)
+  binary=${CARGO_TARGET_DIR:-$root/target}/$target/ci/tracebuffer
+fi
+export TRACEBUFFER_BIN=$binary IMAGE=localhost/tracebuffer:dev OLD_IMAGE=localhost/tracebuffer:old
+export OTELCOL_IMAGE=localhost/otelcol:1 TELEMETRYGEN_IMAGE=localhost/telemetrygen:1
+work=$(mktemp -d)
+# shellcheck disable=SC2317 # called by the trap
+finish() { rm -rf "$work"; [ -n "${KEEP:-}" ] || "$here/node/cluster.sh" down; }
+trap finish EXIT
+mkdir "$work/build"
+cp "$binary" "$work/build/tracebuffer"
+"$here/node/cluster.sh" up
+for image in "$IMAGE" "$OLD_IMAGE"; do
+  "$here/node/image.sh" "$root" "$image" "$work/image.tar" --build-context "build=$work/build" --label "tag=${image#*:}"
+  "$here/node/cluster.sh" load "$work/image.tar" >/dev/null
+done
+"$here/node/cluster.sh" exec python3 -u "$here/main.py" "$@"

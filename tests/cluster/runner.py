@@ -1,0 +1,61 @@
+"""Scenarios: what they promise, and whether they keep it."""
+
+import time
+import traceback
+
+SCENARIOS = []
+
+
+class Scenario:
+    """One scenario: a name to call it by, and the sentence that it proves."""
+
+    def __init__(self, name, promise, act, needs_operator):
+        self.name, self.promise, self.act = name, promise, act
+        self.needs_operator = needs_operator
+
+
+def scenario(name, promise, needs_operator=True):
+    """Makes a function a scenario."""
+
+    def register(act):
+        SCENARIOS.append(Scenario(name, promise, act, needs_operator))
+        return act
+
+    return register
+
+
+def choose(names):
+    """Lists the scenarios of these names, in their own order; all of them without a name."""
+    unknown = [name for name in names if name not in {each.name for each in SCENARIOS}]
+    if unknown:
+        known = " ".join(each.name for each in SCENARIOS)
+        raise SystemExit(f"no scenario {' '.join(unknown)}; there are: {known}")
+    return [each for each in SCENARIOS if not names or each.name in names]
+
+
+def run(chosen, prepare, explain):
+    """Runs scenarios, a line for each; `prepare` is called before the first that needs an operator,
+    `explain` after one that failed. Returns how many failed."""
+    failed, prepared, start = [], False, time.monotonic()
+    for each in chosen:
+        started = time.monotonic()
+        try:
+            if each.needs_operator and not prepared:
+                prepare()
+                prepared = True
+                started = time.monotonic()
+            each.act()
+            verdict = "ok    "
+        except Exception as error:  # a scenario may fail in any way; the others run on
+            failed.append(each)
+            verdict = "FAILED"
+            frames = traceback.extract_tb(error.__traceback__)
+            place = next((f for f in reversed(frames) if "scenarios" in f.filename), frames[-1])
+            print(f"--- {each.name}: {type(error).__name__} at {place.filename}:{place.lineno}")
+            print(f"    {place.line}\n{error}")
+            explain()
+        seconds = time.monotonic() - started
+        print(f"{verdict} {each.name:<12} {seconds:6.1f} s  {each.promise}", flush=True)
+    print(f"\n{len(chosen)} scenarios in {time.monotonic() - start:.0f} s")
+    print(f"{len(chosen) - len(failed)} passed, {len(failed)} failed")
+    return len(failed)

@@ -1,0 +1,74 @@
+"""Operators that come and go while pods are created."""
+
+import threading
+import time
+
+import operator_release as operator
+from kube import Namespace, apply, delete, equal, eventually, get, kubectl, list_all
+from parts import counts, is_injected, pending_pod, ready_trace_buffer
+from runner import scenario
+
+
+class Creating:
+    """Creates annotated pods, five a second, until it is left."""
+
+    def __init__(self, namespace):
+        self.namespace, self.stop, self.created, self.error = namespace, threading.Event(), 0, None
+        self.thread = threading.Thread(target=self.work, daemon=True)
+
+    def work(self):
+        try:
+            while not self.stop.wait(0.15):
+                apply(pending_pod(f"pod-{self.created}"), namespace=self.namespace)
+                self.created += 1
+        except Exception as error:  # shown by the scenario's own thread
+            self.error = error
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join(30)
+        if self.error:
+            raise self.error
+
+
+def bare(namespace):
+    return [p["metadata"]["name"] for p in list_all("pods", namespace) if not is_injected(p)]
+
+
+@scenario("roll", "a rolling restart and a helm upgrade leave no pod without its sidecar")
+def rolls():
+    with Namespace("tb-roll") as here:
+        ready_trace_buffer(here)
+        with Creating(here) as creating:
+            kubectl("rollout", "restart", f"deployment/{operator.NAME}", "-n", operator.NAMESPACE)
+            kubectl("rollout", "status", f"deployment/{operator.NAME}", "-n", operator.NAMESPACE,
+                    "--timeout=90s")
+            operator.install("--set", "podAnnotations.example\\.com/upgraded=yes")
+            time.sleep(12)  # the last old operator answers on for 10 s
+        assert creating.created > 30, f"only {creating.created} pods were created"
+        equal("pods without a sidecar", bare(here), [])
+
+
+@scenario("leader", "when the leader is killed another leads within 20 s, and reports every pod that came up bare")
+def loses_its_leader():
+    with Namespace("tb-leader") as here:
+        ready_trace_buffer(here)
+        first = eventually("somebody leads", operator.leader, 30)
+        with Creating(here):
+            delete("pod", first, operator.NAMESPACE, "--grace-period=0", "--force", "--wait=false")
+            killed = time.monotonic()
+
+            def another():
+                now = operator.leader()
+                return now if now and now != first else None
+            eventually("another leads", another, 20, every=0.2)
+            print(f"    another led after {time.monotonic() - killed:.1f} s")
+        missing = len(bare(here))
+        eventually("the bare pods are counted",
+                   lambda: equal("missing", counts(here).get("missing", 0), missing) is None, 40)
+    kubectl("rollout", "status", f"deployment/{operator.NAME}", "-n", operator.NAMESPACE, "--timeout=60s")
+    assert get("lease", operator.NAME, operator.NAMESPACE)

@@ -1,0 +1,139 @@
+"""Pods that get no sidecar, and how one learns why."""
+
+import json
+
+import operator_release as operator
+from kube import Namespace, apply, equal, eventually, get, list_all, tracebuffer
+from parts import (
+    STATUS, condition, container, counts, is_injected, pending_pod,
+    ready_trace_buffer, trace_buffer,
+)
+from runner import scenario
+
+NATIVE_LATER = {"sidecar": {"mode": "Container"}}
+
+
+def told(namespace, name, reason):
+    """Asserts that annotation, event and `explain pod` give the same reason."""
+    one = get("pod", name, namespace)
+    assert not is_injected(one), f"{name} was injected"
+    status = json.loads(one["metadata"]["annotations"][STATUS])
+    equal(f"the status of {name}", status.get("skipped"), reason)
+    assert status["message"], f"{name} has no message"
+    answer = tracebuffer("explain", "pod", name, "-n", namespace, check=False)
+    assert reason in answer.out, f"explain pod {name}: {answer.out}{answer.err}"
+    eventually(f"an event on {name} with {reason}", lambda: event(namespace, name, reason), 20)
+
+
+def event(namespace, name, reason):
+    """Finds an event about an object that has the reason as such or in its note."""
+    for each in list_all("events.v1.events.k8s.io", namespace):
+        about = each.get("regarding", {}).get("name") == name
+        if about and (reason == each.get("reason") or reason in each.get("note", "")):
+            return each
+    return None
+
+
+@scenario("skips", "for every reason not to inject, warning, status annotation, event and `explain pod` agree")
+def every_reason_is_told():
+    port = [{"containerPort": 4317}]
+    with Namespace("tb-skips", restricted=False) as here, Namespace("tb-skips-none") as none, \
+            Namespace("tb-skips-many") as many, Namespace("tb-skips-owner") as owner:
+        ready_trace_buffer(here)
+        ready_trace_buffer(here, "plain", **NATIVE_LATER)
+        ready_trace_buffer(owner, "closed")
+        apply(trace_buffer("one"), trace_buffer("two"), namespace=many)
+        cases = [
+            (here, "InvalidAnnotation", pending_pod("invalid", inject="a/b/c")),
+            (here, "HostNetwork", pending_pod("hostnetwork", hostNetwork=True)),
+            (here, "Windows", windows_pod()),
+            (here, "NameConflict", pending_pod("conflict", containers=[container("tracebuffer")])),
+            (here, "PortClash", pending_pod("clash", containers=[container(ports=port)])),
+            (here, "NeedsNativeSidecar", pending_pod("plain", inject="plain", restartPolicy="Never")),
+            (here, "TraceBufferNotFound", pending_pod("notfound", inject="elsewhere")),
+            (here, "NotAllowed", pending_pod("notallowed", inject=f"{owner}/closed")),
+            (none, "NoTraceBuffer", pending_pod("none")),
+            (many, "SeveralTraceBuffers", pending_pod("several")),
+        ]
+        for namespace, reason, one in cases:
+            name = one["metadata"]["name"]
+            answer = apply(one, namespace=namespace)
+            assert any(reason in each or "tracebuffer" in each.lower() for each in answer.warnings), \
+                f"{reason}: no warning: {answer.err}"
+        for namespace, reason, one in cases:
+            told(namespace, one["metadata"]["name"], reason)
+
+
+def windows_pod():
+    one = pending_pod("windows")
+    spec = one["spec"]
+    spec["os"] = {"name": "windows"}
+    del spec["securityContext"]
+    for each in spec["containers"]:
+        del each["securityContext"]
+    return one
+
+
+@scenario("wanted", "who opts out is left alone, without a warning; a pod that has its sidecar gets no second")
+def leaves_alone():
+    with Namespace("tb-wanted") as here:
+        ready_trace_buffer(here)
+        answer = apply(pending_pod("out", inject="false"), pending_pod("silent", inject=None), namespace=here)
+        equal("warnings", answer.warnings, [])
+        for name in ("out", "silent"):
+            assert not is_injected(get("pod", name, here)), f"{name} was injected"
+        assert "OptedOut" in tracebuffer("explain", "pod", "out", "-n", here, check=False).out
+        apply(pending_pod("first"), namespace=here)
+        spec = get("pod", "first", here)["spec"]
+        sidecars = [c["name"] for c in spec["initContainers"] + spec["containers"]].count("tracebuffer")
+        equal("sidecars", sidecars, 1)
+
+
+@scenario("consent", "a TraceBuffer of another namespace serves the pods that its owner allows")
+def is_shared():
+    with Namespace("tb-consent-owner") as owner, Namespace("tb-consent") as here:
+        ready_trace_buffer(owner, "shared", allowedNamespaces=[here])
+        apply(pending_pod("guest", inject=f"{owner}/shared"), namespace=here)
+        one = get("pod", "guest", here)
+        assert is_injected(one), one["metadata"]["annotations"]
+        equal("status", json.loads(one["metadata"]["annotations"][STATUS])["injected"], f"{owner}/shared")
+
+
+@scenario("mistakes", "a TraceBuffer with mistakes is refused by the schema in words, or not accepted with the reason")
+def mistakes_are_named():
+    from kube import Failed
+
+    with Namespace("tb-mistakes") as here:
+        for field, wrong in (
+            ("maxSpans", {"buffer": {"maxSpans": 0}}),
+            ("grpcPort", {"receiver": {"grpcPort": 70000}}),
+            ("endpoint", {"endpoint": "collector:4317"}),
+            ("overflow", {"buffer": {"overflow": "Maybe"}}),
+            ("concurrency", {"destination": {"concurrency": 1000}}),
+        ):
+            try:
+                apply(trace_buffer(f"wrong-{field.lower()}", **wrong), namespace=here)
+            except Failed as refused:
+                assert field in str(refused), f"{field} is not named: {refused}"
+            else:
+                name = f"wrong-{field.lower()}"
+                eventually(f"{name} is not accepted",
+                           lambda name=name: condition(here, name, "Accepted") == "False", 20)
+                message = condition(here, name, "Accepted", "message")
+                assert field in message, f"{field} is not named: {message}"
+
+
+@scenario("bare", "annotated pods that start while no operator runs are bare, and are reported when one is back")
+def bare_pods_are_reported():
+    with Namespace("tb-bare") as here:
+        ready_trace_buffer(here)
+        try:
+            operator.scale(0)
+            apply(pending_pod("bare"), namespace=here)
+            assert not is_injected(get("pod", "bare", here))
+        finally:
+            operator.scale(2)
+        eventually("it is counted as missing", lambda: equal("missing", counts(here).get("missing"), 1) is None, 60)
+        eventually("an event says so", lambda: event(here, "bare", "WebhookNotCalled"), 20)
+        answer = tracebuffer("explain", "pod", "bare", "-n", here, check=False)
+        assert "WebhookNotCalled" in answer.out, f"explain: {answer.out}{answer.err}"

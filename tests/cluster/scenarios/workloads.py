@@ -1,0 +1,99 @@
+"""Workloads of different shape."""
+
+import json
+
+from kube import Namespace, apply, equal, eventually, get, kubectl
+from parts import (
+    INJECT, STATUS, arrived, arrived_of, collector, container, environment, is_injected,
+    pod, pod_spec, ready_trace_buffer, sending,
+)
+from runner import scenario
+
+# What an SDK does with the environment: the endpoint of traces as it is, the general one with a path.
+POST = r"""
+send() { wget -q -O- --header 'content-type: application/json' --post-data "$2" "$1" || echo failed; }
+SPAN='{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"NAME"}}]},
+"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"x",
+"kind":2,"startTimeUnixNano":"1","endTimeUnixNano":"2"}]}]}]}'
+METRIC='{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"asInt":"1","timeUnixNano":"1"}]}}]}]}]}'
+traces=${OTEL_EXPORTER_OTLP_TRACES_ENDPOINT:-${OTEL_EXPORTER_OTLP_ENDPOINT:-http://localhost:4318}/v1/traces}
+send "$traces" "$SPAN"
+[ -z "$OTEL_EXPORTER_OTLP_ENDPOINT" ] || send "$OTEL_EXPORTER_OTLP_ENDPOINT/v1/metrics" "$METRIC"
+sleep 1d
+"""
+
+
+def application(name, **variables):
+    env = [{"name": key, "value": value} for key, value in variables.items()]
+    return container(name, POST.replace("NAME", name), env=env)
+
+
+@scenario("job", "a Job with the sidecar completes by itself, and its spans arrive")
+def completes():
+    with Namespace("tb-job") as here:
+        ready_trace_buffer(here, endpoint=collector(here))
+        sender = container(command=sending(50, then="true"))
+        job = {
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "import"},
+            "spec": {
+                "backoffLimit": 0,
+                "template": {
+                    "metadata": {"annotations": {INJECT: "true"}, "labels": {"app": "import"}},
+                    "spec": pod_spec(sender, restartPolicy="Never"),
+                },
+            },
+        }
+        apply(job, namespace=here)
+        kubectl("wait", "--for=condition=complete", "job/import", "-n", here, "--timeout=60s")
+        eventually("its spans arrive", lambda: equal("arrived", arrived(here), 100) is None, 20)
+
+
+@scenario("three", "of three containers, two send traces through the sidecar, and who names an endpoint for traces keeps it, with a warning")
+def tells_each_container():
+    with Namespace("tb-three") as here, Namespace("tb-three-other") as other:
+        through, beside = collector(here), collector(other)
+        beside_http = beside.replace("4317", "4318")
+        ready_trace_buffer(here, endpoint=through)
+        answer = apply(pod(
+            "shop",
+            application("nothing"),
+            application("general", OTEL_EXPORTER_OTLP_ENDPOINT=beside_http),
+            application("traces", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{beside_http}/v1/traces"),
+        ), namespace=here)
+        one = get("pod", "shop", here)
+        name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+        assert is_injected(one)
+        equal("first", environment(one, "nothing")[name], "http://127.0.0.1:4317")
+        equal("second", environment(one, "general")[name], "http://127.0.0.1:4317")
+        equal("second's own", environment(one, "general")["OTEL_EXPORTER_OTLP_ENDPOINT"], beside_http)
+        equal("third", environment(one, "traces"), {name: f"{beside_http}/v1/traces"})
+        assert any("traces" in each for each in answer.warnings), f"no warning: {answer.err}"
+
+        eventually("two go through the sidecar", lambda: arrived(here) == 2)
+        equal("of the first", arrived_of(here, "nothing"), 1)
+        equal("of the second", arrived_of(here, "general"), 1)
+        eventually("the third goes its own way", lambda: arrived_of(other, "traces") == 1)
+        equal("spans beside the sidecar", arrived(other), 1)
+        name = kubectl("get", "pods", "-l", "app=collector", "-n", other, "-o", "name").out.strip()
+        eventually("the second's metrics too",
+                   lambda: "ResourceMetrics" in kubectl("logs", name, "-n", other).out)
+
+
+@scenario("namespace", "a labelled namespace asks for every pod; a pod's own annotation wins")
+def asks_for_a_namespace():
+    with Namespace("tb-label", labels={INJECT: "enabled"}) as here:
+        ready_trace_buffer(here)
+        apply(pod("quiet", inject=None), pod("refusing", inject="false"), namespace=here)
+        assert is_injected(get("pod", "quiet", here)), "the label was not followed"
+        assert not is_injected(get("pod", "refusing", here)), "the annotation did not win"
+        status = json.loads(get("pod", "quiet", here)["metadata"]["annotations"][STATUS])
+        equal("status", status["injected"], f"{here}/default")
+
+
+@scenario("first", "a pod created in the same breath as its TraceBuffer has its sidecar")
+def misses_nothing():
+    from parts import pending_pod, trace_buffer
+
+    with Namespace("tb-first") as here:
+        apply(trace_buffer(), pending_pod("shop"), namespace=here)
+        assert is_injected(get("pod", "shop", here)), get("pod", "shop", here)["metadata"]
