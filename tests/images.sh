@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # images.sh: builds tracebuffer statically for amd64 and arm64, makes an image of each with the
 # Dockerfile's last stage, and starts both programs: the version, and a receiver that becomes ready
-# and takes a span. arm64 runs under emulation. As root: missing Debian packages are installed.
+# and takes a span. arm64 runs under emulation. On Debian for amd64, as root: missing packages are installed.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 profile=${PROFILE:-ci}
-packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static musl-tools buildah crun curl jq)
+packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static buildah crun binutils curl jq)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
@@ -15,11 +15,6 @@ if [ ${#missing[@]} -gt 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}"
 fi
-
-# zstd and ring are C: Debian's cross compiler makes them, Rust's own linker and libc do the rest.
-export CC_aarch64_unknown_linux_musl=aarch64-linux-gnu-gcc AR_aarch64_unknown_linux_musl=aarch64-linux-gnu-ar
-export CFLAGS_aarch64_unknown_linux_musl=-mno-outline-atomics
-export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld
 
 work=$(mktemp -d)
 receiver=
@@ -69,12 +64,10 @@ serves() { # COMMAND…: starts a receiver, sends it a span and asks it to end
   grep -q 'nothing was lost' "$work/receiver"
 }
 
-for pair in x86_64:amd64 aarch64:arm64; do
-  arch=${pair#*:} target=${pair%:*}-unknown-linux-musl start=()
-  rustup target list --installed | grep -qx "$target" || rustup target add "$target"
-  cargo build --locked --quiet --profile "$profile" --target "$target"
-  binary=${CARGO_TARGET_DIR:-target}/$target/$profile/tracebuffer
-  [ "${pair%:*}" = "$(uname -m)" ] || start=("qemu-${pair%:*}-static")
+for arch in amd64 arm64; do
+  binary=$(./build-static.sh $arch "$profile")
+  start=()
+  [ $arch = amd64 ] || start=(qemu-aarch64-static)
   mkdir "$work/build"
   cp "$binary" "$work/build/tracebuffer"
   tests/cluster/node/image.sh . "localhost/tracebuffer:$arch" "$work/image.tar" --platform "linux/$arch" --build-context "build=$work/build"
