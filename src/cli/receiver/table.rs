@@ -1,5 +1,5 @@
-//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the README's
-//! table all come from here.
+//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the
+//! table of `docs/receiver.md` all come from here.
 
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{

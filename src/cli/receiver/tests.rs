@@ -46,9 +46,9 @@ const OTHERS: [(&str, &str); 26] = [
     ("ADMIN_ADDR", "0.0.0.0:9000,[::1]:9000"),
     ("MAX_REQUEST_BYTES", "2Mi"),
     ("DRAIN_TIMEOUT", "0s"),
+    ("WORKERS", "2"),
     ("LOG_FORMAT", "json"),
     ("LOG_LEVEL", "debug"),
-    ("WORKERS", "2"),
 ];
 
 fn parse_os(flags: Vec<OsString>, variables: &[(&str, OsString)]) -> Result<Settings, Stop> {
