@@ -24,6 +24,8 @@ if [ -n "${KUBECONFIG:-}" ]; then
   exec python3 -u "$here/main.py" "$@"
 fi
 
+[ "$(id -u)" = 0 ] || { echo "only root can make a node; or set KUBECONFIG to use a cluster of yours" >&2; exit 1; }
+command -v go >/dev/null || { echo "go is not installed: Go 1.26 or newer builds Kubernetes" >&2; exit 1; }
 packages=(containernetworking-plugins iptables iproute2 conntrack libseccomp-dev pkg-config gcc libc6-dev
   buildah crun busybox-static openssl util-linux procps python3)
 missing=()
