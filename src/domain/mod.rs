@@ -11,4 +11,5 @@ pub mod limits;
 pub mod observability;
 pub mod operating;
 pub mod quantity;
+pub mod rotation;
 pub mod units;

@@ -2,6 +2,7 @@
 
 pub mod buffer;
 pub mod catalog;
+pub mod certificates;
 pub mod clock;
 pub mod cluster;
 pub mod destination;

@@ -8,7 +8,7 @@ use super::place::{self, Place};
 use super::warnings::warning;
 use super::{container, environment, read, resources, status};
 use crate::adapters::kubernetes::names;
-use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarLimits};
+use crate::adapters::kubernetes::sidecar::{Sidecar, limits_text};
 use crate::domain::injection::candidate::{Candidate, ObjectKey};
 use crate::domain::injection::decide::{Decision, Skip};
 use crate::domain::injection::skip::SkipReason;
@@ -108,11 +108,6 @@ fn skipping(pod: &Value, skip: &Skip) -> Admission {
 fn admitted(edit: Edit<'_>, said: &[String], outcome: Outcome) -> Admission {
     let warnings = said.iter().map(|text| warning(text)).collect();
     Admission { patch: edit.finish(), warnings, outcome }
-}
-
-fn limits_text(limits: &SidecarLimits) -> String {
-    let SidecarLimits { max_spans, max_bytes, .. } = limits;
-    format!("max_spans={max_spans}\nmax_bytes={max_bytes}\n")
 }
 
 /// What may be lost when the pod ends.
