@@ -44,10 +44,11 @@ fn check_file(file: &str, expected: impl FnOnce(&str) -> String) {
     }
 }
 
-/// Returns `readme` with the table of settings between its markers.
-fn with_table(readme: &str) -> String {
-    let (before, rest) = readme.split_once(TABLE_BEGIN).expect("README.md has a table marker");
-    let (_, after) = rest.split_once(TABLE_END).expect("README.md has an end marker");
+/// Returns `document` with the table of settings between its markers.
+fn with_table(document: &str) -> String {
+    let (before, rest) =
+        document.split_once(TABLE_BEGIN).expect("docs/receiver.md has a table marker");
+    let (_, after) = rest.split_once(TABLE_END).expect("docs/receiver.md has an end marker");
     format!("{before}{TABLE_BEGIN}\n{}\n{TABLE_END}{after}", settings_table())
 }
 
@@ -57,8 +58,8 @@ fn the_committed_env_example_is_the_one_of_the_table() {
 }
 
 #[test]
-fn the_committed_readme_holds_the_table_of_settings() {
-    check_file("README.md", with_table);
+fn the_committed_receiver_document_holds_the_table_of_settings() {
+    check_file("docs/receiver.md", with_table);
 }
 
 #[test]

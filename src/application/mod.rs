@@ -1,5 +1,6 @@
 //! The use cases: what the receiver does, whatever it is connected to.
 
+pub mod admit_pod;
 pub mod buffer_management;
 pub mod drain;
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub fn env_example() -> String {
     groups.fold(EXAMPLE_HEAD.to_owned(), |text, group| text + &example_group(group))
 }
 
-/// Returns the README's table of settings, in Markdown.
+/// Returns the table of `docs/receiver.md`, in Markdown.
 #[must_use]
 pub fn settings_table() -> String {
     ALL.iter().fold(TABLE_HEAD.to_owned(), |text, setting| text + &table_row(*setting))

@@ -1,5 +1,7 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
 pub mod names;
+pub mod pod;
 pub mod resource;
 pub mod sidecar;
+pub mod watch;

@@ -1,5 +1,5 @@
-//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the README's
-//! table all come from here.
+//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the
+//! table of `docs/receiver.md` all come from here.
 
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{
@@ -48,6 +48,8 @@ settings! {
             ("drop-oldest", OverflowPolicy::DropOldest), ("reject", OverflowPolicy::Reject),
         ]), default "drop-oldest",
         "What a full buffer does with new spans: drop the oldest for them, or refuse them";
+    LIMITS_FILE in Buffer: Optional<File> = Optional(File), default "",
+        "File of limits to follow while running: lines max_spans=, max_bytes=, max_age=";
 
     BATCH_MAX_SPANS in Sending: Count = Count { min: 1, max: 1_000_000 }, default "8192",
         "Most spans in one request; never more than a quarter of MAX_SPANS";

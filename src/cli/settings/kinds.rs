@@ -93,6 +93,14 @@ impl Refusal {
     pub(in crate::cli) fn because(reason: impl Into<String>) -> Self {
         Self::Because(reason.into())
     }
+
+    /// Says what is `allowed` instead, and why this is not.
+    pub(in crate::cli) fn complete(&self, allowed: &str) -> String {
+        match self {
+            Self::NotAllowed => format!("must be {allowed}"),
+            Self::Because(reason) => format!("must be {allowed}; {reason}"),
+        }
+    }
 }
 
 impl From<UnitError> for Refusal {
