@@ -208,7 +208,7 @@ fn limits_are_told_in_the_receivers_own_words() {
     assert_eq!(limits_text(&limits), "max_spans=5\nmax_bytes=65536\nmax_age=1h30m\n");
     assert_eq!(
         limits_text(&SidecarLimits { max_age_ms: None, ..limits }),
-        "max_spans=5\nmax_bytes=65536\n"
+        "max_spans=5\nmax_bytes=65536\nmax_age=none\n"
     );
 }
 
