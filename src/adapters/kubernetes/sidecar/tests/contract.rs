@@ -29,8 +29,11 @@ fn a_spec_without_wishes_is_the_receivers_defaults_with_json_logs_and_an_open_ad
     let settings = settings(&json!({}));
 
     let alone = ["tracebuffer", "receiver", "--endpoint=http://collector.observability:4317"];
-    let arguments =
-        alone.iter().chain(&["--log-format=json", "--admin-addr=0.0.0.0:9417,[::]:9417"]);
+    let arguments = alone.iter().chain(&[
+        "--log-format=json",
+        "--admin-addr=0.0.0.0:9417,[::]:9417",
+        "--limits-file=/etc/tracebuffer/pod/limits",
+    ]);
     let parsed = Invocation::parse(arguments.map(OsString::from), &|_| None).unwrap();
     assert_eq!(parsed, Invocation::Receiver(settings));
 }
