@@ -4,9 +4,9 @@ use std::num::NonZeroU64;
 
 use super::table as t;
 use crate::cli::settings::kinds::Kind;
-use crate::cli::settings::units::{ByteSize, Milliseconds};
 use crate::cli::settings::{Described, Setting};
 use crate::domain::limits::Limits;
+use crate::domain::units::{ByteSize, Milliseconds};
 
 /// The value of `max_age` that keeps spans until room is needed, whatever was set at the start.
 const NONE: &str = "none";
