@@ -1,16 +1,16 @@
-//! Certificates in PEM: which they are, and how long they hold.
+//! Certificates in PEM: how long they hold, and whether they belong together.
+
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use x509_parser::parse_x509_certificate;
+
+use crate::adapters::kubernetes::certificates::x509;
+
+pub(super) use x509::is_trusted;
 
 /// One certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Certificate {
-    der: Vec<u8>,
-    /// When it ends, in seconds since 1970.
-    pub(super) ends: i64,
-}
+pub(super) type Certificate = CertificateDer<'static>;
 
 /// Reads the certificates of a PEM text.
 ///
@@ -18,32 +18,42 @@ pub(super) struct Certificate {
 ///
 /// Why it holds none, or one that cannot be read.
 pub(super) fn read(pem: &[u8]) -> Result<Vec<Certificate>, String> {
-    let certificates = CertificateDer::pem_slice_iter(pem)
-        .map(|der| {
-            let der = der.map_err(|error| error.to_string())?;
-            let (_, parsed) = parse_x509_certificate(&der).map_err(|error| error.to_string())?;
-            let ends = parsed.validity().not_after.timestamp();
-            Ok(Certificate { der: der.to_vec(), ends })
-        })
-        .collect::<Result<Vec<_>, String>>()?;
+    let certificates = Certificate::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
     if certificates.is_empty() {
         return Err("it holds no PEM certificate".to_owned());
     }
+    if certificates.iter().any(|certificate| x509::validity(certificate).is_none()) {
+        return Err("it holds something that is no X.509 certificate".to_owned());
+    }
     Ok(certificates)
+}
+
+/// Returns when the last of them ends, in seconds since 1970.
+pub(super) fn last_end(certificates: &[Certificate]) -> i64 {
+    let validities = certificates.iter().filter_map(x509::validity);
+    validities.map(|validity| seconds(validity.not_after)).max().unwrap_or_default()
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::kubernetes::diagnosis::testing::{NOW, certificate};
+    use crate::adapters::kubernetes::diagnosis::testing::{Authority, NOW};
 
     #[test]
-    fn the_end_of_a_certificate_is_read() {
-        let pem = certificate(NOW + 3_600) + &certificate(NOW - 60);
+    fn the_last_end_counts() {
+        let authority = Authority::new();
+        let pem = authority.issue(NOW + 3_600) + &authority.issue(NOW - 60);
 
-        let ends: Vec<_> = read(pem.as_bytes()).unwrap().iter().map(|c| c.ends).collect();
+        let certificates = read(pem.as_bytes()).unwrap();
 
-        assert_eq!(ends, [NOW + 3_600, NOW - 60]);
+        assert_eq!(certificates.len(), 2);
+        assert_eq!(last_end(&certificates), NOW + 3_600);
     }
 
     #[test]

@@ -98,8 +98,9 @@ pub(super) async fn version(client: &Client) -> Result<Seen<(u32, u32, String)>,
         Err(error @ (kube::Error::Service(_) | kube::Error::HyperError(_))) => Err(error),
         info => Ok(Seen::of(info.map(|info| {
             // Some clusters write the minor version as "29+".
-            let number =
-                |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0);
+            let number = |text: &str| {
+                text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
+            };
             (number(&info.major), number(&info.minor), info.git_version)
         }))),
     }

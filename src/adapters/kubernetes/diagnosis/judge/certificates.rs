@@ -11,7 +11,8 @@ const SECTION: Section = Section("Certificates");
 const DAY: i64 = 24 * 60 * 60;
 /// With less than this left, renewal should have happened long ago.
 const SOON: i64 = 7 * DAY;
-const RENEW: &str = "see the log of the operator's leader, or of whatever else keeps the certificate";
+const RENEW: &str =
+    "see the log of the operator's leader, or of whatever else keeps the certificate";
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let bundle = ca_bundle(facts);
@@ -41,24 +42,23 @@ fn of_secret(
     let read = |key: &str| Some(certificate::read(&secret.data.as_ref()?.get(key)?.0));
     let name = secret.name_any();
     let mut findings = Vec::new();
-    match read("tls.crt") {
-        Some(served) => findings.push(lasting("served", &served, now)),
-        None => findings.push(SECTION.failed(
-            "served",
-            format!("Secret {name} has no tls.crt"),
-            RENEW,
-        )),
+    let served = read("tls.crt");
+    match &served {
+        Some(served) => findings.push(lasting("served", served, now)),
+        None => {
+            findings.push(SECTION.failed("served", format!("Secret {name} has no tls.crt"), RENEW))
+        }
     }
-    if let (Some(Ok(bundle)), Some(Ok(authorities))) = (bundle, read("ca.crt")) {
-        findings.push(trusted(&name, &bundle, &authorities));
+    if let (Some(Ok(bundle)), Some(Ok(served))) = (bundle, &served) {
+        findings.push(trusted(&name, &bundle, served));
     }
     findings
 }
 
-/// Whether the first of the certificates to end leaves time.
+/// Whether the last of the certificates to end leaves time: a bundle may hold an old one.
 fn lasting(name: &str, certificates: &Result<Vec<Certificate>, String>, now: i64) -> Finding {
     let ends = match certificates {
-        Ok(certificates) => certificates.iter().map(|one| one.ends).max().unwrap_or_default(),
+        Ok(certificates) => certificate::last_end(certificates),
         Err(why) => return SECTION.failed(name, format!("cannot be read: {why}"), RENEW),
     };
     let left = ends - now;
@@ -73,21 +73,14 @@ fn lasting(name: &str, certificates: &Result<Vec<Certificate>, String>, now: i64
     SECTION.ok(name, format!("holds for {days} days"))
 }
 
-/// Whether the webhook configuration trusts the authorities of the Secret.
-fn trusted(secret: &str, bundle: &[Certificate], authorities: &[Certificate]) -> Finding {
+/// Whether the API server, which trusts the caBundle, trusts what the Secret holds.
+fn trusted(secret: &str, bundle: &[Certificate], served: &[Certificate]) -> Finding {
     const NAME: &str = "trust";
-    let known = authorities.iter().filter(|authority| bundle.contains(authority)).count();
-    match known {
-        0 => SECTION.failed(
-            NAME,
-            format!("the caBundle has no authority of Secret {secret}: the API server cannot trust the webhook"),
-            "see the log of the operator's leader, which keeps the caBundle",
-        ),
-        _ if known < authorities.len() => SECTION.warning(
-            NAME,
-            format!("the caBundle lacks an authority of Secret {secret}"),
-            "wait a minute: this is so for a moment while an authority is replaced",
-        ),
-        _ => SECTION.ok(NAME, format!("the caBundle has every authority of Secret {secret}")),
+    if certificate::is_trusted(served, bundle) {
+        return SECTION.ok(NAME, format!("the caBundle trusts the certificate in Secret {secret}"));
     }
+    let message = format!(
+        "the caBundle does not trust the certificate in Secret {secret}: no pod gets a sidecar"
+    );
+    SECTION.failed(NAME, message, RENEW)
 }

@@ -63,7 +63,11 @@ fn crd(facts: &Facts) -> Finding {
     }
     if theirs.schema != version.schema {
         let message = format!("version {} is not that of this binary", version.name);
-        return SECTION.warning(name, message, "upgrade the chart, or use the binary of its version");
+        return SECTION.warning(
+            name,
+            message,
+            "upgrade the chart, or use the binary of its version",
+        );
     }
     SECTION.ok(name, format!("version {} is served, as this binary knows it", version.name))
 }

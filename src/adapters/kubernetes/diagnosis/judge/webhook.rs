@@ -41,7 +41,10 @@ fn configuration(facts: &Facts) -> Finding {
     if !bare.is_empty() {
         return SECTION.failed(
             NAME,
-            format!("{} of {name} has no caBundle: the API server cannot trust it", super::few(&bare)),
+            format!(
+                "{} of {name} has no caBundle: the API server cannot trust it",
+                super::few(&bare)
+            ),
             "see the log of the operator's leader, which keeps the caBundle",
         );
     }
@@ -76,10 +79,16 @@ fn answered(pod: &Pod, namespace: &str) -> Finding {
     let status = pod.annotations().get(names::STATUS).and_then(|value| from_annotation(value));
     let message = match status {
         Some(PodStatus::Injected(injected)) => {
-            format!("a pod in namespace {namespace} would get a sidecar from {}", injected.trace_buffer)
+            format!(
+                "a pod in namespace {namespace} would get a sidecar from {}",
+                injected.trace_buffer
+            )
         }
         Some(PodStatus::Skipped { reason, .. }) => {
-            format!("it answers; a pod in namespace {namespace} would be skipped: {}", reason.as_str())
+            format!(
+                "it answers; a pod in namespace {namespace} would be skipped: {}",
+                reason.as_str()
+            )
         }
         None => {
             return SECTION.failed(
