@@ -3,6 +3,7 @@
 pub mod document;
 
 mod controller;
+mod inject;
 mod receiver;
 mod settings;
 
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+pub use self::inject::Injection;
 pub use self::settings::mistakes::Mistakes;
 use crate::bootstrap::controller::ControllerSettings;
 use crate::bootstrap::settings::Settings;
@@ -28,6 +30,8 @@ pub enum Invocation {
     Receiver(Settings),
     /// Run a controller.
     Controller(ControllerSettings),
+    /// Inject into manifests.
+    Inject(Injection),
 }
 
 /// Why nothing is to be run.
@@ -67,6 +71,7 @@ impl Invocation {
             Some((controller::NAME, flags)) => controller::settings(flags, environment)
                 .map(Self::Controller)
                 .map_err(Stop::Configuration),
+            Some((inject::NAME, flags)) => Ok(Self::Inject(Injection::of(flags))),
             _ => {
                 let message = "what to run is missing; try `tracebuffer receiver`";
                 Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
@@ -80,6 +85,7 @@ impl Invocation {
         match self {
             Self::Receiver(settings) => receiver::run(settings),
             Self::Controller(settings) => controller::run(settings),
+            Self::Inject(injection) => injection.run(),
         }
     }
 }
@@ -120,4 +126,5 @@ fn command() -> Command {
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
         .subcommand(controller::command())
+        .subcommand(inject::command())
 }

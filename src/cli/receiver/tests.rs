@@ -56,7 +56,7 @@ fn parse_os(flags: Vec<OsString>, variables: &[(&str, OsString)]) -> Result<Sett
     let arguments = ["tracebuffer".into(), "receiver".into()].into_iter().chain(flags);
     match Invocation::parse(arguments, &|name| variables.get(name).cloned())? {
         Invocation::Receiver(settings) => Ok(settings),
-        other @ Invocation::Controller(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -20,7 +20,6 @@ fn settings(changes: &Value) -> Settings {
     let arguments = ["tracebuffer".to_owned()].into_iter().chain(container.args.unwrap());
     match Invocation::parse(arguments.map(OsString::from), &value).unwrap() {
         Invocation::Receiver(settings) => settings,
-        #[expect(unreachable_patterns, reason = "there will be more subcommands")]
         other => panic!("{other:?}"),
     }
 }
