@@ -5,6 +5,7 @@ pub mod document;
 mod controller;
 mod diagnosis;
 mod flush;
+mod inject;
 mod receiver;
 mod settings;
 
@@ -22,6 +23,7 @@ use self::diagnosis::{
     check::{self, Check},
     explain::{self, Explain},
 };
+pub use self::inject::Injection;
 pub(crate) use self::receiver::limits_text;
 pub use self::settings::mistakes::Mistakes;
 use crate::bootstrap::controller::ControllerSettings;
@@ -46,6 +48,8 @@ pub enum Invocation {
     Check(Check),
     /// Explain what became of a pod.
     Explain(Explain),
+    /// Inject into manifests.
+    Inject(Injection),
 }
 
 /// Why nothing is to be run.
@@ -93,6 +97,7 @@ impl Invocation {
             Some((explain::NAME, flags)) => explain::parse(flags, environment, &mut command)
                 .map(Self::Explain)
                 .map_err(Stop::Usage),
+            Some((inject::NAME, flags)) => Ok(Self::Inject(Injection::of(flags))),
             _ => {
                 let message = "what to run is missing; try `tracebuffer receiver`";
                 Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
@@ -109,6 +114,7 @@ impl Invocation {
             Self::Controller(settings) => controller::run(settings),
             Self::Check(check) => check.run(),
             Self::Explain(explain) => explain.run(),
+            Self::Inject(injection) => injection.run(),
         }
     }
 }
@@ -159,4 +165,5 @@ fn command() -> Command {
         .subcommand(controller::command())
         .subcommand(check::command())
         .subcommand(explain::command())
+        .subcommand(inject::command())
 }
