@@ -4,3 +4,4 @@ pub mod names;
 pub mod pod;
 pub mod resource;
 pub mod sidecar;
+pub mod webhook;
