@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::slice::from_ref;
 
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
@@ -99,7 +100,7 @@ impl Server {
         versions: &[&'static SupportedProtocolVersion],
         protocols: &[&[u8]],
     ) -> io::Result<TlsStream<TcpStream>> {
-        self.connect_as(&client(&[self.trusted.clone()], versions, protocols)).await
+        self.connect_as(&client(from_ref(&self.trusted), versions, protocols)).await
     }
 
     async fn connect_as(&self, client: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
@@ -162,7 +163,7 @@ async fn http_2_and_http_1_are_chosen_by_alpn() {
 async fn a_client_without_alpn_speaks_http_1_in_both_versions_of_tls() {
     let server = Server::start().await;
     for version in rustls::ALL_VERSIONS {
-        let client = client(&[server.trusted.clone()], &[version], &[]);
+        let client = client(from_ref(&server.trusted), &[version], &[]);
 
         let stream = server.get(&client).await.unwrap();
 
@@ -256,7 +257,7 @@ async fn a_connection_lives_on_while_the_certificate_changes_and_new_ones_get_th
 async fn no_session_is_resumed() {
     let server = Server::start().await;
     for version in rustls::ALL_VERSIONS {
-        let client = client(&[server.trusted.clone()], &[version], &[]);
+        let client = client(from_ref(&server.trusted), &[version], &[]);
         for _ in 0..3 {
             let stream = server.get(&client).await.unwrap();
             let kind = stream.get_ref().1.handshake_kind();
@@ -271,10 +272,10 @@ async fn every_one_of_many_handshakes_succeeds_while_the_certificate_rotates() {
     let (keys, mut trusted): (Vec<_>, Vec<_>) = (0..20).map(|_| certificate()).unzip();
     trusted.push(server.trusted.clone());
     let client = client(&trusted, rustls::DEFAULT_VERSIONS, &[]);
-    let served = Arc::clone(&server.served);
+    let certificates = Arc::clone(&server.served);
     let rotating = tokio::spawn(async move {
         for key in keys {
-            *served.0.lock() = key;
+            *certificates.0.lock() = key;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
@@ -317,7 +318,7 @@ async fn handshakes_count_as_connections() {
         silent.push(server.tcp().await);
     }
     server.connections_are(MAX_CONNECTIONS).await;
-    let client = client(&[server.trusted.clone()], rustls::DEFAULT_VERSIONS, &[]);
+    let client = client(from_ref(&server.trusted), rustls::DEFAULT_VERSIONS, &[]);
     let waiting = server.get(&client);
     tokio::pin!(waiting);
     assert!(timeout(BLINK, waiting.as_mut()).await.is_err());

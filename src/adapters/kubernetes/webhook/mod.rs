@@ -54,7 +54,7 @@ pub struct WebhookService<C> {
 
 struct Webhook<C> {
     catalog: Arc<C>,
-    cluster: ClusterFacts,
+    cluster: Box<dyn Fn() -> ClusterFacts + Send + Sync>,
     monitor: Arc<dyn AdmissionMonitor>,
     budget: Budget,
 }
@@ -62,10 +62,15 @@ struct Webhook<C> {
 type Answered = Result<(AdmissionOutcome, Bytes), Refusal>;
 
 impl<C> WebhookService<C> {
-    /// Decides by the `TraceBuffer`s of `catalog` and tells `monitor` what was answered.
+    /// Decides by the `TraceBuffer`s of `catalog` and what `cluster` returns at each review, and
+    /// tells `monitor` what was answered.
     #[must_use]
-    pub fn new(catalog: Arc<C>, cluster: ClusterFacts, monitor: Arc<dyn AdmissionMonitor>) -> Self {
-        let budget = Budget::new();
+    pub fn new(
+        catalog: Arc<C>,
+        cluster: impl Fn() -> ClusterFacts + Send + Sync + 'static,
+        monitor: Arc<dyn AdmissionMonitor>,
+    ) -> Self {
+        let (cluster, budget) = (Box::new(cluster), Budget::new());
         Self { webhook: Arc::new(Webhook { catalog, cluster, monitor, budget }) }
     }
 }
@@ -116,7 +121,7 @@ impl<C: Catalog<Sidecar = Sidecar>> Webhook<C> {
         let facts = pod::facts(&pod.json).map_err(|wrong| {
             Refusal::Malformed(format!("in request.object: {} {}", wrong.field, wrong.why))
         })?;
-        let decision = admit(&*self.catalog, &facts, &namespace, &self.cluster).await;
+        let decision = admit(&*self.catalog, &facts, &namespace, &(self.cluster)()).await;
         let Admission { patch, warnings, outcome } = pod::admission(&pod.json, &decision);
         Ok((outcome_of(&outcome), review::answer(&uid, &patch, &warnings)))
     }

@@ -5,8 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use json_patch::Patch;
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, json};
 
 use super::refusal::Refusal;
 
@@ -105,13 +105,15 @@ fn malformed(what: impl Into<String>) -> Refusal {
 
 /// Returns the answer to the review of this `uid` as JSON: the pod is allowed, with `patch`.
 pub(super) fn answer(uid: &str, patch: &Patch, warnings: &[String]) -> Bytes {
-    let mut response = json!({"uid": uid, "allowed": true});
+    let mut response = Map::new();
+    response.insert("uid".into(), uid.into());
+    response.insert("allowed".into(), true.into());
     if !warnings.is_empty() {
-        response["warnings"] = warnings.into();
+        response.insert("warnings".into(), warnings.into());
     }
     if !patch.is_empty() {
-        response["patchType"] = "JSONPatch".into();
-        response["patch"] = BASE64_STANDARD.encode(patch.to_string()).into();
+        response.insert("patchType".into(), "JSONPatch".into());
+        response.insert("patch".into(), BASE64_STANDARD.encode(patch.to_string()).into());
     }
     let review = json!({"apiVersion": API_VERSION, "kind": KIND, "response": response});
     review.to_string().into()

@@ -30,7 +30,7 @@ async fn what_is_no_review_is_refused_with_what_is_wrong_and_where() {
         (b"null", "invalid type: null, expected an AdmissionReview at line 1 column 4"),
         (b"{}", "it is \"\" of \"\", not AdmissionReview of admission.k8s.io/v1"),
         (b"{\"kind\": 3}", "invalid type: integer `3`, expected a string at line 1 column 10"),
-        (b"{\"a\": \"\xff\"}", "invalid unicode code point"),
+        (b"{\"kind\": \"\xff\"}", "invalid unicode code point at line 1 column 11"),
         (b"{} {}", "trailing characters at line 1 column 4"),
     ] {
         let text = refused(body).await;
@@ -86,6 +86,15 @@ async fn nesting_is_refused_wherever_it_is_looked_at() {
     let text = refused(in_pod).await;
 
     assert!(text.contains("in request.object: recursion limit exceeded"), "{text}");
+}
+
+#[tokio::test]
+async fn a_pod_that_is_no_utf_8_is_refused() {
+    let mut review = POD.as_bytes().to_vec();
+    let at = POD.find("shop/cart:4").unwrap();
+    review[at] = 0xff;
+
+    assert!(refused(review).await.contains("invalid unicode code point"));
 }
 
 #[tokio::test]

@@ -82,7 +82,8 @@ impl Fixture {
 
     fn with(catalog: Catalogue) -> Self {
         let outcomes = Arc::new(Outcomes::default());
-        let cluster = ClusterFacts { native_sidecars: true, own_namespace: "tracebuffer".into() };
+        let cluster =
+            || ClusterFacts { native_sidecars: true, own_namespace: "tracebuffer".into() };
         let monitor = Arc::clone(&outcomes) as Arc<_>;
         Self { webhook: WebhookService::new(Arc::new(catalog), cluster, monitor), outcomes }
     }
