@@ -121,12 +121,6 @@ impl PodIndex {
         self.pods_health.trouble().or_else(|| self.namespaces_health.trouble())
     }
 
-    /// Returns all of them, by namespace and name.
-    #[must_use]
-    pub fn all(&self) -> Vec<Arc<PodRecord>> {
-        self.known.read().pods.all().cloned().collect()
-    }
-
     fn take_pod(&self, event: Event<PartialObjectMeta<Pod>>) {
         match event {
             Event::Init => self.known.write().pods.start_list(),
@@ -252,11 +246,17 @@ impl Pods for PodIndex {
     }
 
     fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>> {
+        let name = trace_buffer.to_string();
         let uses = |pod: &&Arc<PodRecord>| {
-            matches!(&pod.status, Some(PodStatus::Injected(injected))
-                if injected.trace_buffer == *trace_buffer)
+            pod.inject.as_ref() == Some(&name)
+                || matches!(&pod.status, Some(PodStatus::Injected(injected))
+                    if injected.trace_buffer == *trace_buffer)
         };
         self.known.read().pods.all().filter(uses).cloned().collect()
+    }
+
+    fn all(&self) -> Vec<Arc<PodRecord>> {
+        self.known.read().pods.all().cloned().collect()
     }
 
     fn namespace_asks(&self, namespace: &str) -> bool {
