@@ -8,3 +8,4 @@ pub mod pod;
 pub mod resource;
 pub mod sidecar;
 pub mod watch;
+pub mod webhook;
