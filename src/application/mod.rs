@@ -2,6 +2,7 @@
 
 pub mod buffer_management;
 pub mod drain;
+pub mod elect;
 #[cfg(test)]
 mod fakes;
 pub mod forward;

@@ -4,6 +4,7 @@ pub mod buffer;
 pub mod catalog;
 pub mod clock;
 pub mod destination;
+pub mod lease;
 pub mod monitor;
 pub mod pods;
 pub mod receive;
