@@ -10,5 +10,7 @@ pub mod lease;
 pub mod ledger;
 pub mod limits;
 pub mod observability;
+pub mod operating;
 pub mod quantity;
+pub mod rotation;
 pub mod units;

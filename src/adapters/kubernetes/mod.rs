@@ -1,7 +1,9 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
+pub mod certificates;
 pub mod lease;
 pub mod names;
+pub mod pod;
 pub mod resource;
 pub mod sidecar;
 pub mod watch;
