@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod diagnosis;
+pub mod lease;
 pub mod manifest;
 pub mod names;
 pub mod pod;
