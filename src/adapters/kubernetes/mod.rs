@@ -1,6 +1,7 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
 pub mod certificates;
+pub mod controller;
 pub mod names;
 pub mod pod;
 pub mod resource;

@@ -121,12 +121,6 @@ impl PodIndex {
         self.pods_health.trouble().or_else(|| self.namespaces_health.trouble())
     }
 
-    /// Returns all of them, by namespace and name.
-    #[must_use]
-    pub fn all(&self) -> Vec<Arc<PodRecord>> {
-        self.known.read().pods.all().cloned().collect()
-    }
-
     fn take_pod(&self, event: Event<PartialObjectMeta<Pod>>) {
         match event {
             Event::Init => self.known.write().pods.start_list(),
@@ -247,14 +241,19 @@ impl PodIndex {
 }
 
 impl Pods for PodIndex {
+    fn all(&self) -> Vec<Arc<PodRecord>> {
+        self.known.read().pods.all().cloned().collect()
+    }
+
     fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodRecord>> {
         self.known.read().pods.in_namespace(namespace).cloned().collect()
     }
 
     fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>> {
-        let uses = |pod: &&Arc<PodRecord>| {
-            matches!(&pod.status, Some(PodStatus::Injected(injected))
-                if injected.trace_buffer == *trace_buffer)
+        let in_full = trace_buffer.to_string();
+        let uses = |pod: &&Arc<PodRecord>| match &pod.status {
+            Some(PodStatus::Injected(injected)) => injected.trace_buffer == *trace_buffer,
+            _ => pod.inject.as_ref() == Some(&in_full),
         };
         self.known.read().pods.all().filter(uses).cloned().collect()
     }
