@@ -73,7 +73,7 @@ pub(super) async fn call<T>(
 }
 
 /// Returns what a failure means to reconciling; `what` says what could not be done.
-pub(super) fn failed(error: CallError, what: impl FnOnce() -> String) -> ClusterError {
+pub(super) fn failed(error: &CallError, what: impl FnOnce() -> String) -> ClusterError {
     match error.code() {
         Some(409) => ClusterError::Conflict,
         Some(404) => ClusterError::Gone,

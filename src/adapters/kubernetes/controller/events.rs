@@ -35,7 +35,7 @@ pub(super) async fn tell(
     };
     call(recorder.publish(&event, &regarding)).await.map_err(|error| {
         let (kind, name) = (&object.kind, &object.name);
-        failed(error, || format!("cannot tell {kind} {}/{name}", workload.namespace))
+        failed(&error, || format!("cannot tell {kind} {}/{name}", workload.namespace))
     })
 }
 

@@ -119,7 +119,7 @@ impl Cluster for KubeCluster {
             Err(error) => {
                 let Reference { kind, name, .. } = what;
                 let kind = kind.as_str();
-                Err(failed(error, || format!("cannot look for {kind} {namespace}/{name}")))
+                Err(failed(&error, || format!("cannot look for {kind} {namespace}/{name}")))
             }
         }
     }
@@ -131,12 +131,12 @@ impl Cluster for KubeCluster {
     /// Insists on the limits that were seen, rather than on the version: a pod's status changes all
     /// the time, and others' annotations are none of our business.
     async fn set_limits(&self, pod: &PodRecord, text: &str) -> Result<(), ClusterError> {
-        let path = format!("/metadata/annotations/{}", LIMITS.replace('/', "~1"));
+        let member = format!("/metadata/annotations/{}", LIMITS.replace('/', "~1"));
         let mut steps = vec![json!({ "op": "test", "path": "/metadata/uid", "value": pod.uid })];
         if let Some(seen) = &pod.limits {
-            steps.push(json!({ "op": "test", "path": path, "value": seen }));
+            steps.push(json!({ "op": "test", "path": member, "value": seen }));
         }
-        steps.push(json!({ "op": "add", "path": path, "value": text }));
+        steps.push(json!({ "op": "add", "path": member, "value": text }));
         let ObjectKey { namespace, name } = &pod.key;
         let what = || format!("cannot write the limits of pod {namespace}/{name}");
         let patch = serde_json::from_value(json!(steps))
@@ -146,7 +146,7 @@ impl Cluster for KubeCluster {
         match patched {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some(422) => Err(ClusterError::Conflict),
-            Err(error) => Err(failed(error, what)),
+            Err(error) => Err(failed(&error, what)),
         }
     }
 
@@ -165,7 +165,7 @@ impl Cluster for KubeCluster {
             Api::namespaced(self.client.clone(), namespace);
         let patched = call(api.patch_status(name, &writing(), &Patch::Merge(patch))).await;
         patched.map(drop).map_err(|error| {
-            failed(error, || format!("cannot write the status of TraceBuffer {namespace}/{name}"))
+            failed(&error, || format!("cannot write the status of TraceBuffer {namespace}/{name}"))
         })
     }
 

@@ -58,7 +58,7 @@ impl Owners {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let found = call(api.get_metadata(&owner.name)).await.map_err(|error| {
             let (kind, name) = (&owner.kind, &owner.name);
-            failed(error, || format!("cannot read whose {kind} {namespace}/{name} is"))
+            failed(&error, || format!("cannot read whose {kind} {namespace}/{name} is"))
         })?;
         if found.metadata.uid.as_ref() != Some(&owner.uid) {
             return Err(ClusterError::Gone);

@@ -64,7 +64,7 @@ pub(super) async fn see(
 async fn read<K: Namespaced>(client: &Client, workload: &Workload) -> Result<K, ClusterError> {
     let api: Api<K> = Api::namespaced(client.clone(), &workload.namespace);
     let found = call(api.get(&workload.object.name)).await;
-    let found = found.map_err(|error| failed(error, || cannot("read", workload)))?;
+    let found = found.map_err(|error| failed(&error, || cannot("read", workload)))?;
     if found.meta().uid.as_ref() == Some(&workload.object.uid) {
         Ok(found)
     } else {
@@ -116,7 +116,7 @@ pub(super) async fn restart(
                           to None";
             Err(ClusterError::Failed(format!("{cannot}: {error}; {remedy}")))
         }
-        patched => patched.map_err(|error| failed(error, || cannot("restart", workload))),
+        patched => patched.map_err(|error| failed(&error, || cannot("restart", workload))),
     }
 }
 
