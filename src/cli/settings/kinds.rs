@@ -113,6 +113,7 @@ impl From<UrlError> for Refusal {
     fn from(error: UrlError) -> Self {
         match error {
             UrlError::NotHttp => Self::NotAllowed,
+            UrlError::Credentials => Self::because("a user and password belong in HEADERS"),
             UrlError::Because(reason) => Self::Because(reason),
         }
     }

@@ -241,21 +241,22 @@ impl PodIndex {
 }
 
 impl Pods for PodIndex {
-    fn all(&self) -> Vec<Arc<PodRecord>> {
-        self.known.read().pods.all().cloned().collect()
-    }
-
     fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodRecord>> {
         self.known.read().pods.in_namespace(namespace).cloned().collect()
     }
 
     fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>> {
-        let in_full = trace_buffer.to_string();
-        let uses = |pod: &&Arc<PodRecord>| match &pod.status {
-            Some(PodStatus::Injected(injected)) => injected.trace_buffer == *trace_buffer,
-            _ => pod.inject.as_ref() == Some(&in_full),
+        let name = trace_buffer.to_string();
+        let uses = |pod: &&Arc<PodRecord>| {
+            pod.inject.as_ref() == Some(&name)
+                || matches!(&pod.status, Some(PodStatus::Injected(injected))
+                    if injected.trace_buffer == *trace_buffer)
         };
         self.known.read().pods.all().filter(uses).cloned().collect()
+    }
+
+    fn all(&self) -> Vec<Arc<PodRecord>> {
+        self.known.read().pods.all().cloned().collect()
     }
 
     fn namespace_asks(&self, namespace: &str) -> bool {
