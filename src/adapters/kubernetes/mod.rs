@@ -1,6 +1,7 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
 pub mod certificates;
+pub mod controller;
 pub mod diagnosis;
 pub mod lease;
 pub mod manifest;
