@@ -46,7 +46,8 @@ fn check_file(file: &str, expected: impl FnOnce(&str) -> String) {
 
 /// Returns `document` with the table of settings between its markers.
 fn with_table(document: &str) -> String {
-    let (before, rest) = document.split_once(TABLE_BEGIN).expect("docs/receiver.md has a table marker");
+    let (before, rest) =
+        document.split_once(TABLE_BEGIN).expect("docs/receiver.md has a table marker");
     let (_, after) = rest.split_once(TABLE_END).expect("docs/receiver.md has an end marker");
     format!("{before}{TABLE_BEGIN}\n{}\n{TABLE_END}{after}", settings_table())
 }

@@ -1,9 +1,12 @@
 //! The use cases: what the receiver does, whatever it is connected to.
 
+pub mod admit_pod;
 pub mod buffer_management;
 pub mod drain;
 #[cfg(test)]
 mod fakes;
 pub mod forward;
+pub mod keep_certificates;
 pub mod receive;
+pub mod reconcile;
 mod request_parts;

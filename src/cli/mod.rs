@@ -3,17 +3,20 @@
 pub mod document;
 
 mod controller;
+mod flush;
 mod receiver;
 mod settings;
 
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+pub(crate) use self::receiver::limits_text;
 pub use self::settings::mistakes::Mistakes;
 use crate::bootstrap::controller::ControllerSettings;
 use crate::bootstrap::settings::Settings;
@@ -26,6 +29,8 @@ const EXIT_USAGE: u8 = 64;
 pub enum Invocation {
     /// Run a receiver.
     Receiver(Settings),
+    /// Ask the receiver at these addresses to send what it has.
+    Flush(Vec<SocketAddr>),
     /// Run a controller.
     Controller(ControllerSettings),
 }
@@ -64,6 +69,9 @@ impl Invocation {
             Some((receiver::NAME, flags)) => receiver::settings(flags, environment)
                 .map(Self::Receiver)
                 .map_err(Stop::Configuration),
+            Some((flush::NAME, flags)) => {
+                flush::addresses(flags, environment).map(Self::Flush).map_err(Stop::Configuration)
+            }
             Some((controller::NAME, flags)) => controller::settings(flags, environment)
                 .map(Self::Controller)
                 .map_err(Stop::Configuration),
@@ -79,6 +87,7 @@ impl Invocation {
     pub fn run(self) -> ExitCode {
         match self {
             Self::Receiver(settings) => receiver::run(settings),
+            Self::Flush(addresses) => flush::run(&addresses),
             Self::Controller(settings) => controller::run(settings),
         }
     }
@@ -119,5 +128,6 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
+        .subcommand(flush::command())
         .subcommand(controller::command())
 }

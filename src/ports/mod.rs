@@ -2,9 +2,12 @@
 
 pub mod buffer;
 pub mod catalog;
+pub mod certificates;
 pub mod clock;
+pub mod cluster;
 pub mod destination;
 pub mod monitor;
+pub mod operation;
 pub mod pods;
 pub mod receive;
 pub mod record_store;

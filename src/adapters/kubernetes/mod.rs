@@ -1,5 +1,8 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
+pub mod certificates;
 pub mod names;
+pub mod pod;
 pub mod resource;
 pub mod sidecar;
+pub mod watch;

@@ -11,6 +11,8 @@ pub const STATUS: &str = "tracebuffer.dev/status";
 pub const LIMITS: &str = "tracebuffer.dev/limits";
 /// Pod label of every injected pod; what a `PodMonitor` selects.
 pub const INJECTED: &str = "tracebuffer.dev/injected";
+/// The value of that label.
+pub const INJECTED_TRUE: &str = "true";
 /// Pod-template annotation by which a rollout restarts an owner.
 pub const ROLLOUT: &str = "tracebuffer.dev/rollout";
 /// The sidecar's container.
@@ -25,3 +27,9 @@ pub const DESTINATION_VOLUME: &str = "tracebuffer-destination";
 pub const DESTINATION_PATH: &str = "/etc/tracebuffer/destination";
 /// The field manager of everything tracebuffer writes.
 pub const FIELD_MANAGER: &str = "tracebuffer";
+/// What a container's OpenTelemetry SDK reads to know where its traces go.
+pub const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// Annotation of the Secret with the webhook's certificates: each new value asks for a rotation.
+pub const ROTATE: &str = "tracebuffer.dev/rotate";
+/// Annotation of the same Secret: the value of [`ROTATE`] that was obeyed last.
+pub const ROTATED: &str = "tracebuffer.dev/rotated";

@@ -1,5 +1,7 @@
 //! A `TraceBuffer` as the injection decision sees it.
 
+use std::fmt;
+
 /// The name of a namespaced object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
@@ -7,6 +9,12 @@ pub struct ObjectKey {
     pub namespace: String,
     /// Its name there.
     pub name: String,
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
 }
 
 /// How the sidecar stands in its pod.

@@ -15,6 +15,8 @@ pub enum SkipReason {
     HostNetwork,
     /// The pod runs on Windows.
     Windows,
+    /// The pod mirrors one that a kubelet runs from a file, and changing the mirror changes nothing.
+    StaticPod,
     /// The sidecar is there already.
     AlreadyInjected,
     /// A container or volume of the pod has the sidecar's name, but is not it.
@@ -37,13 +39,14 @@ pub enum SkipReason {
 
 impl SkipReason {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NotRequested,
         Self::OptedOut,
         Self::InvalidAnnotation,
         Self::ExcludedNamespace,
         Self::HostNetwork,
         Self::Windows,
+        Self::StaticPod,
         Self::AlreadyInjected,
         Self::NameConflict,
         Self::PortClash,
@@ -65,6 +68,7 @@ impl SkipReason {
             Self::ExcludedNamespace => "ExcludedNamespace",
             Self::HostNetwork => "HostNetwork",
             Self::Windows => "Windows",
+            Self::StaticPod => "StaticPod",
             Self::AlreadyInjected => "AlreadyInjected",
             Self::NameConflict => "NameConflict",
             Self::PortClash => "PortClash",

@@ -1,0 +1,207 @@
+use super::*;
+use crate::adapters::kubernetes::pod::facts;
+use crate::adapters::kubernetes::pod::testing::{candidate, injected, key, patched, pod, sidecar};
+use crate::domain::injection::decide::SidecarPresence;
+
+const STATUS_TEXT: &str = r#"{"injected":"shop/default","uid":"u-1","hash":"h1","maxBytes":65536}"#;
+
+fn skip(reason: SkipReason) -> Decision<Sidecar> {
+    Decision::Skip(Skip { reason, message: "because; do this".into() })
+}
+
+#[test]
+fn a_native_sidecar_comes_first_with_all_that_belongs_to_it() {
+    let mut pod = pod(&json!([{"name": "web"}]));
+    pod["spec"]["initContainers"] = json!([{"name": "migrate"}]);
+    let admission = injected(&pod, sidecar());
+    let patched = patched(&pod, &admission);
+
+    assert_eq!(patched["spec"]["initContainers"][0]["name"], "tracebuffer");
+    assert_eq!(patched["spec"]["initContainers"][0]["restartPolicy"], "Always");
+    assert_eq!(patched["spec"]["initContainers"][1]["name"], "migrate");
+    assert_eq!(patched["spec"]["volumes"][0]["name"], "tracebuffer-pod-info");
+    assert_eq!(patched["spec"]["imagePullSecrets"], json!([{"name": "pull"}]));
+    assert_eq!(
+        patched["metadata"],
+        json!({
+            "name": "web",
+            "labels": {"tracebuffer.dev/injected": "true"},
+            "annotations": {
+                "tracebuffer.dev/status": STATUS_TEXT,
+                "tracebuffer.dev/limits": "max_spans=1000\nmax_bytes=65536\nmax_age=none\n",
+            },
+        })
+    );
+    assert_eq!((admission.warnings, admission.outcome), (vec![], Outcome::Injected(key())));
+}
+
+#[test]
+fn the_environment_goes_to_the_containers_it_was_meant_for() {
+    let mut pod = pod(&json!([{"name": "web", "env": [{"name": "A", "value": "1"}]}]));
+    pod["spec"]["initContainers"] = json!([
+        {"name": "early", "env": []}, {"name": "istio-init"}, {"name": "istio-proxy"}, {"name": "migrate"},
+    ]);
+    let patched = patched(&pod, &injected(&pod, sidecar()));
+
+    let told: Vec<_> = read::containers(&patched)
+        .map(|(_, _, container)| {
+            let env = read::list(container, "/env").iter();
+            (read::name(container), env.map(read::name).collect::<Vec<_>>())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("web", vec!["A", names::TRACES_ENDPOINT]),
+            ("early", vec![]),
+            ("istio-init", vec![]),
+            ("istio-proxy", vec![]),
+            ("tracebuffer", vec![]),
+            ("migrate", vec![names::TRACES_ENDPOINT]),
+        ]
+    );
+}
+
+#[test]
+fn a_plain_container_comes_last() {
+    let pod = pod(&json!([{"name": "web"}]));
+    let decision = Decision::Inject { candidate: candidate(sidecar()), native: false };
+    let patched = patched(&pod, &admission(&pod, &decision));
+
+    assert_eq!(patched["spec"]["containers"][1]["name"], "tracebuffer");
+    assert_eq!(patched["spec"]["containers"][1].get("restartPolicy"), None);
+    assert_eq!(patched["spec"].get("initContainers"), None);
+}
+
+#[test]
+fn a_pull_secret_that_is_there_is_not_added_again() {
+    let mut pod = pod(&json!([]));
+    pod["spec"]["imagePullSecrets"] = json!([{"name": "own"}, {"name": "pull"}]);
+    let patched = patched(&pod, &injected(&pod, sidecar()));
+    assert_eq!(patched["spec"]["imagePullSecrets"], pod["spec"]["imagePullSecrets"]);
+}
+
+#[test]
+fn a_pod_without_metadata_gets_it() {
+    let pod = json!({"spec": {"containers": []}});
+    let patched = patched(&pod, &injected(&pod, sidecar()));
+    assert_eq!(patched["metadata"]["labels"][names::INJECTED], "true");
+}
+
+#[test]
+fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
+    let mut pod = pod(&json!([{"name": "web"}]));
+    let forged = json!({names::STATUS: "forged", names::LIMITS: "forged", "mine": "kept"});
+    pod["metadata"]["annotations"] = forged;
+    pod["metadata"]["labels"] = json!({names::INJECTED: "forged", "app": "web"});
+    let patched = patched(&pod, &injected(&pod, sidecar()));
+
+    assert_eq!(
+        patched["metadata"]["annotations"],
+        json!({
+            names::STATUS: STATUS_TEXT, names::LIMITS: "max_spans=1000\nmax_bytes=65536\nmax_age=none\n", "mine": "kept",
+        })
+    );
+    assert_eq!(patched["metadata"]["labels"], json!({names::INJECTED: "true", "app": "web"}));
+}
+
+#[test]
+fn a_second_time_changes_nothing_but_completes_containers_that_came_since() {
+    let pod = pod(&json!([{"name": "web"}]));
+    let mut first = patched(&pod, &injected(&pod, sidecar()));
+    assert_eq!(facts(&first).unwrap().sidecar, SidecarPresence::Injected(key()));
+
+    let again = admission(&first, &Decision::Complete(candidate(sidecar())));
+    let already = Outcome::Skipped(SkipReason::AlreadyInjected);
+    assert_eq!((again.patch.0, &again.outcome), (vec![], &already));
+
+    first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
+    let completed = admission(&first, &Decision::Complete(candidate(sidecar())));
+    assert_eq!(
+        serde_json::to_value(&completed.patch).unwrap(),
+        json!([{
+            "op": "add", "path": "/spec/containers/1/env",
+            "value": [{"name": names::TRACES_ENDPOINT, "value": "http://127.0.0.1:4317"}],
+        }])
+    );
+    assert_eq!(completed.outcome, already);
+}
+
+#[test]
+fn a_sidecar_of_another_making_is_not_completed() {
+    let pod = pod(&json!([{"name": "web"}]));
+    let mut first = patched(&pod, &injected(&pod, sidecar()));
+    first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
+    let changed = Sidecar { hash: "h2".into(), ..sidecar() };
+    assert!(admission(&first, &Decision::Complete(candidate(changed))).patch.is_empty());
+}
+
+#[test]
+fn a_surprising_skip_is_written_and_said() {
+    let pod = pod(&json!([{"name": "web"}]));
+    let admitted = admission(&pod, &skip(SkipReason::PortClash));
+    assert_eq!(admitted.warnings, ["tracebuffer: no sidecar (PortClash): because; do this"]);
+    assert_eq!(admitted.outcome, Outcome::Skipped(SkipReason::PortClash));
+    let patched = patched(&pod, &admitted);
+    assert_eq!(
+        patched["metadata"]["annotations"],
+        json!({names::STATUS: r#"{"skipped":"PortClash","message":"because; do this"}"#})
+    );
+    assert_eq!(patched["spec"], pod["spec"]);
+    assert!(admission(&patched, &skip(SkipReason::PortClash)).patch.is_empty());
+}
+
+#[test]
+fn a_skip_that_surprises_nobody_is_silent() {
+    let pod = pod(&json!([{"name": "web"}]));
+    for reason in [SkipReason::NotRequested, SkipReason::OptedOut, SkipReason::AlreadyInjected] {
+        let admitted = admission(&pod, &skip(reason));
+        assert_eq!((admitted.patch.0, admitted.warnings), (vec![], Vec::<String>::new()));
+    }
+}
+
+#[test]
+fn a_trace_buffer_with_mistakes_injects_nothing_whatever_was_decided() {
+    let broken = Candidate { key: key(), sidecar: Err("wrong".into()), allowed_namespaces: vec![] };
+    let decision = Decision::Inject { candidate: broken.into(), native: true };
+    let admitted = admission(&pod(&json!([])), &decision);
+    assert_eq!(admitted.outcome, Outcome::Skipped(SkipReason::TraceBufferNotAccepted));
+}
+
+#[test]
+fn too_short_a_grace_period_is_said() {
+    let mut pod = pod(&json!([{"name": "web"}]));
+    for (grace, drain, warned) in
+        [(json!(24), 25, true), (json!(25), 25, false), (json!(null), 31, true)]
+    {
+        pod["spec"]["terminationGracePeriodSeconds"] = grace;
+        let warnings = injected(&pod, Sidecar { drain_seconds: drain, ..sidecar() }).warnings;
+        assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
+    }
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(5);
+    assert_eq!(
+        injected(&pod, sidecar()).warnings,
+        ["tracebuffer: terminationGracePeriodSeconds 5 is less than the 25 s that TraceBuffer \
+             shop/default gives the sidecar to send what is left (drainTimeout)"]
+    );
+}
+
+#[test]
+fn a_mesh_proxy_that_ends_first_is_said() {
+    let pod = pod(&json!([{"name": "web"}, {"name": "istio-proxy"}]));
+    assert_eq!(
+        injected(&pod, sidecar()).warnings,
+        ["tracebuffer: istio-proxy ends before the sidecar, which then cannot send what is left; \
+             use the mesh's native sidecars"]
+    );
+}
+
+#[test]
+fn every_warning_is_short() {
+    let long = "x".repeat(1000);
+    let own = json!([{"name": names::TRACES_ENDPOINT, "value": ""}]);
+    let pod = pod(&json!([{"name": long, "env": own}, {"name": long, "envFrom": [{}]}]));
+    let warnings = injected(&pod, Sidecar { drain_seconds: 99, ..sidecar() }).warnings;
+    assert_eq!(warnings.len(), 3);
+    assert!(warnings.iter().all(|text| text.len() < 256 && text.starts_with("tracebuffer: ")));
+}

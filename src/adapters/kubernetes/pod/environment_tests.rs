@@ -1,0 +1,117 @@
+use super::*;
+use crate::adapters::kubernetes::pod::testing::{ENDPOINT, pod, sidecar};
+
+/// What becomes of a container with this environment.
+fn planned(env: &Value) -> Plan {
+    plan(&json!({"name": "web", "env": env}), &sidecar())
+}
+
+fn endpoint(value: &str) -> Value {
+    json!([{"name": TRACES_ENDPOINT, "value": value}])
+}
+
+#[test]
+fn a_container_that_says_nothing_of_traces_is_told() {
+    for env in [
+        json!(null),
+        json!([]),
+        json!([{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4317"}]),
+        json!([{"name": TRACES_EXPORTER, "value": "console, otlp"}]),
+        json!([{"name": TRACES_EXPORTER, "value": ""}]),
+        json!([{"name": TRACES_EXPORTER, "value": "$(EXPORTER)"}]),
+        json!([{"name": TRACES_EXPORTER, "valueFrom": {}}]),
+        json!([{"name": SDK_DISABLED, "value": "false"}]),
+    ] {
+        assert_eq!(planned(&env), Plan::Tell, "{env}");
+    }
+}
+
+#[test]
+fn a_container_that_wants_no_otlp_is_left_alone() {
+    for env in [
+        json!([{"name": TRACES_EXPORTER, "value": "none"}]),
+        json!([{"name": TRACES_EXPORTER, "value": "zipkin,console"}]),
+        json!([{"name": SDK_DISABLED, "value": "TRUE"}]),
+    ] {
+        assert_eq!(planned(&env), Plan::Leave, "{env}");
+    }
+}
+
+#[test]
+fn a_container_that_sends_to_the_sidecar_already_is_left_alone() {
+    for value in [
+        ENDPOINT,
+        "http://localhost:4318/v1/traces",
+        "http://[::1]:4317",
+        "127.0.0.1:4317",
+        "https://localhost:4317/",
+    ] {
+        assert_eq!(planned(&endpoint(value)), Plan::Leave, "{value}");
+    }
+}
+
+#[test]
+fn a_container_that_sends_elsewhere_bypasses_the_buffer() {
+    for value in [
+        "",
+        "http://collector:4317",
+        "http://127.0.0.1:4319",
+        "http://127.0.0.1",
+        "$(HOST):4317",
+        "http://localhost.evil:4317",
+        "http://127.0.0.1:4317@evil:4317",
+        "http://localhost:9417",
+    ] {
+        assert_eq!(planned(&endpoint(value)), Plan::Bypass, "{value}");
+    }
+    let from = json!([{"name": TRACES_ENDPOINT, "valueFrom": {"fieldRef": {}}}]);
+    assert_eq!(planned(&from), Plan::Bypass);
+}
+
+#[test]
+fn the_last_of_several_values_counts() {
+    let both = json!([
+        {"name": TRACES_ENDPOINT, "value": "http://collector:4317"},
+        {"name": TRACES_ENDPOINT, "value": ENDPOINT},
+    ]);
+    assert_eq!(planned(&both), Plan::Leave);
+}
+
+#[test]
+fn what_is_told_goes_behind_what_is_there_and_the_rest_is_said() {
+    let pod = pod(&json!([
+        {"name": "bare"},
+        {"name": "generic", "env": [{"name": "A", "value": "$(B)"}], "envFrom": [{}]},
+        {"name": "own", "env": endpoint("http://collector:4317")},
+        {"name": "istio-proxy", "env": []},
+    ]));
+    let mut edit = Edit::of(&pod);
+    let said = tell(&mut edit, &pod, &sidecar(), Place::Native { index: 0 });
+
+    let variable = json!({"name": TRACES_ENDPOINT, "value": ENDPOINT});
+    assert_eq!(
+        serde_json::to_value(edit.finish()).unwrap(),
+        json!([
+            {"op": "add", "path": "/spec/containers/0/env", "value": [variable]},
+            {"op": "add", "path": "/spec/containers/1/env/-", "value": variable},
+        ])
+    );
+    assert_eq!(
+        said,
+        [
+            "the traces of container \"own\" bypass the buffer: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT \
+             is set there",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT was added to container \"generic\" and overrides \
+             one that envFrom may bring",
+        ]
+    );
+}
+
+#[test]
+fn a_trace_buffer_that_never_touches_the_application_says_nothing() {
+    let pod = pod(&json!([{"name": "own", "env": endpoint("http://collector:4317")}]));
+    let mut edit = Edit::of(&pod);
+    let silent = Sidecar { application_endpoint: None, ..sidecar() };
+    assert!(tell(&mut edit, &pod, &silent, Place::Plain).is_empty());
+    assert!(edit.finish().is_empty());
+}

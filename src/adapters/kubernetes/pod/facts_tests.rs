@@ -1,0 +1,151 @@
+use serde_json::json;
+
+use super::*;
+use crate::domain::injection::candidate::ObjectKey;
+
+#[track_caller]
+fn of(pod: &Value) -> PodFacts {
+    facts(pod).unwrap()
+}
+
+fn spec(spec: &Value) -> Value {
+    json!({"metadata": {}, "spec": spec})
+}
+
+#[test]
+fn the_smallest_pod_has_no_facts() {
+    for pod in [
+        json!({"spec": {}}),
+        json!({"kind": "Pod", "metadata": null, "spec": {"containers": null, "volumes": null}}),
+        json!({"metadata": {"annotations": null, "labels": null}, "spec": {"containers": []}}),
+    ] {
+        assert_eq!(of(&pod), PodFacts::default());
+    }
+}
+
+#[test]
+fn the_annotation_is_read() {
+    let pod = json!({"metadata": {"annotations": {names::INJECT: "a/b"}}, "spec": {}});
+    assert_eq!(of(&pod).inject.as_deref(), Some("a/b"));
+}
+
+#[test]
+fn the_hosts_network_and_completion_are_read() {
+    assert!(of(&spec(&json!({"hostNetwork": true}))).host_network);
+    assert!(!of(&spec(&json!({"hostNetwork": false}))).host_network);
+    for (policy, completes) in [("Always", false), ("OnFailure", true), ("Never", true)] {
+        assert_eq!(of(&spec(&json!({"restartPolicy": policy}))).runs_to_completion, completes);
+    }
+}
+
+#[test]
+fn windows_is_told_by_system_selector_or_affinity() {
+    let affinity = |terms| {
+        let required = json!({"nodeSelectorTerms": terms});
+        json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}})
+    };
+    let wants = |systems: &[&str]| json!({"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": systems}]});
+    for (pod, windows) in [
+        (json!({"os": {"name": "windows"}}), true),
+        (json!({"os": {"name": "linux"}}), false),
+        (json!({"nodeSelector": {"kubernetes.io/os": "windows"}}), true),
+        (json!({"nodeSelector": {"beta.kubernetes.io/os": "windows"}}), true),
+        (json!({"nodeSelector": {"kubernetes.io/os": "linux"}}), false),
+        (affinity(json!([wants(&["windows"])])), true),
+        (affinity(json!([wants(&["windows", "linux"])])), false),
+        (affinity(json!([wants(&["windows"]), wants(&["linux"])])), false),
+        (affinity(json!([])), false),
+    ] {
+        assert_eq!(of(&spec(&pod)).windows, windows, "{pod}");
+    }
+}
+
+#[test]
+fn the_mirror_of_a_static_pod_is_told_by_its_annotation() {
+    let pod = json!({"metadata": {"annotations": {MIRROR: "hash"}}, "spec": {}});
+    assert!(of(&pod).mirrors_static);
+}
+
+#[test]
+fn tcp_ports_of_all_containers_are_claimed() {
+    let pod = spec(&json!({
+        "containers": [{"name": "web", "ports": [
+            {"containerPort": 80}, {"containerPort": 81, "protocol": "TCP"},
+            {"containerPort": 82, "protocol": "UDP"}, {"containerPort": "83"}, {"containerPort": 70_000},
+        ]}],
+        "initContainers": [{"name": "log", "ports": [{"containerPort": 90}]}],
+    }));
+    let claimed = |container: &str, port| ClaimedPort { container: container.into(), port };
+    assert_eq!(of(&pod).ports, [claimed("web", 80), claimed("web", 81), claimed("log", 90)]);
+}
+
+#[test]
+fn volumes_are_named() {
+    let pod = spec(&json!({"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b"}]}));
+    assert_eq!(of(&pod).volumes, ["a", "b"]);
+}
+
+#[test]
+fn a_container_of_the_sidecars_name_is_the_sidecar_if_annotation_and_label_say_so() {
+    let status = r#"{"injected":"shop/default","uid":"","hash":"","maxBytes":1}"#;
+    let skipped = r#"{"skipped":"NameConflict","message":""}"#;
+    let injected =
+        SidecarPresence::Injected(ObjectKey { namespace: "shop".into(), name: "default".into() });
+    for (status, label, presence) in [
+        (status, "true", injected),
+        (status, "false", SidecarPresence::Foreign),
+        (skipped, "true", SidecarPresence::Foreign),
+        ("?", "true", SidecarPresence::Foreign),
+    ] {
+        for list in ["containers", "initContainers"] {
+            let metadata = json!({
+                "annotations": {names::STATUS: status}, "labels": {names::INJECTED: label},
+            });
+            let pod = json!({"metadata": metadata, "spec": {list: [{"name": "tracebuffer"}]}});
+            assert_eq!(of(&pod).sidecar, presence);
+            let without = json!({"metadata": metadata, "spec": {list: [{"name": "web"}]}});
+            assert_eq!(of(&without).sidecar, SidecarPresence::Absent);
+        }
+    }
+}
+
+#[test]
+fn what_is_unknown_or_odd_in_detail_passes() {
+    let pod = json!({
+        "apiVersion": "v9", "kind": "Pod", "metadata": {"annotations": {"other": 1}, "new": []},
+        "spec": {
+            "new": {"deep": [1]},
+            "containers": [{"name": 7, "ports": {}, "env": [1, {}], "resources": []}, {}],
+            "nodeSelector": [], "affinity": 3, "volumes": [{}, 1],
+        },
+    });
+    assert!(facts(&pod).is_ok());
+}
+
+#[test]
+fn what_is_no_pod_is_told_with_its_field() {
+    for (pod, error) in [
+        (json!(null), "the object is no pod"),
+        (json!([]), "the object is no pod"),
+        (json!({"kind": "Deployment", "spec": {}}), "the object is no pod"),
+        (json!({}), "spec is missing or no map"),
+        (json!({"spec": 1}), "spec is missing or no map"),
+        (json!({"metadata": [], "spec": {}}), "metadata is no map"),
+        (json!({"metadata": {"labels": ""}, "spec": {}}), "metadata.labels is no map"),
+        (spec(&json!({"containers": {}})), "spec.containers is no list"),
+        (spec(&json!({"volumes": 1})), "spec.volumes is no list"),
+        (spec(&json!({"containers": [1]})), "spec.containers[0] is no map"),
+        (spec(&json!({"initContainers": [{"env": {}}]})), "spec.initContainers[0].env is no list"),
+    ] {
+        assert_eq!(facts(&pod).unwrap_err().to_string(), error);
+    }
+}
+
+#[test]
+fn an_annotation_without_quotes_is_told() {
+    let pod = json!({"metadata": {"annotations": {names::INJECT: true}}, "spec": {}});
+    assert_eq!(
+        facts(&pod).unwrap_err().to_string(),
+        "metadata.annotations[tracebuffer.dev/inject] is no text; put the value in quotes"
+    );
+}

@@ -1,0 +1,51 @@
+//! Reading JSON of which nothing is certain.
+
+use serde_json::Value;
+
+/// The lists of a pod's containers, in which init containers are told from the others.
+pub(super) const CONTAINERS: &str = "containers";
+/// The list of init containers.
+pub(super) const INIT_CONTAINERS: &str = "initContainers";
+
+/// Returns the list at `pointer`; empty if there is none.
+pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Returns the text at `pointer`.
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+/// Returns whether there is `true` at `pointer`.
+pub(super) fn is_true(value: &Value, pointer: &str) -> bool {
+    value.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// Returns the name of a container, a volume and the like; empty if it has none.
+pub(super) fn name(value: &Value) -> &str {
+    text(value, "/name").unwrap_or_default()
+}
+
+/// Returns the pod's containers: its list, the place in it, and the container.
+pub(super) fn containers(pod: &Value) -> impl Iterator<Item = (&'static str, usize, &Value)> {
+    [CONTAINERS, INIT_CONTAINERS].into_iter().flat_map(move |kind| {
+        let all = list(pod, &format!("/spec/{kind}")).iter().enumerate();
+        all.map(move |(index, container)| (kind, index, container))
+    })
+}
+
+/// Returns whether an init container is a sidecar: always restarted, as long as the pod lives.
+pub(super) fn is_native_sidecar(container: &Value) -> bool {
+    text(container, "/restartPolicy") == Some("Always")
+}
+
+/// Returns the value of an annotation of the pod.
+pub(super) fn annotation<'a>(pod: &'a Value, key: &str) -> Option<&'a str> {
+    pod.pointer("/metadata/annotations")?.get(key)?.as_str()
+}
+
+/// Returns the value of a label of the pod.
+pub(super) fn label<'a>(pod: &'a Value, key: &str) -> Option<&'a str> {
+    pod.pointer("/metadata/labels")?.get(key)?.as_str()
+}

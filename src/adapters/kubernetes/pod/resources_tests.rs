@@ -1,0 +1,124 @@
+use serde_json::json;
+
+use super::*;
+use crate::adapters::kubernetes::pod::testing::{key, pod, sidecar};
+
+fn guaranteed() -> Value {
+    let all = json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"}});
+    json!({"name": "web", "resources": all})
+}
+
+fn of_sidecar(pod: &Value, sidecar: &Sidecar) -> (Value, Option<String>) {
+    let (resources, said) = fitted(pod, &key(), sidecar);
+    (serde_json::to_value(resources).unwrap(), said)
+}
+
+#[test]
+fn an_ordinary_pod_changes_nothing() {
+    let expected = serde_json::to_value(&sidecar().container.resources).unwrap();
+    for containers in [json!([{"name": "web"}]), json!([guaranteed(), {"name": "log"}]), json!([])]
+    {
+        assert_eq!(of_sidecar(&pod(&containers), &sidecar()), (expected.clone(), None));
+    }
+}
+
+#[test]
+fn a_guaranteed_pod_stays_guaranteed() {
+    let expected = json!({
+        "requests": {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "16Mi"},
+        "limits": {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "256Mi"},
+    });
+    assert_eq!(of_sidecar(&pod(&json!([guaranteed()])), &sidecar()), (expected, None));
+}
+
+#[test]
+fn requests_left_out_are_the_limits() {
+    let only_limits = json!({"name": "web", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}});
+    assert!(is_guaranteed(&pod(&json!([only_limits]))));
+}
+
+#[test]
+fn every_container_counts_init_containers_too() {
+    let mut pod = pod(&json!([guaranteed()]));
+    pod["spec"]["initContainers"] = json!([{"name": "migrate"}]);
+    assert!(!is_guaranteed(&pod));
+    pod["spec"]["initContainers"] = json!([guaranteed()]);
+    assert!(is_guaranteed(&pod));
+}
+
+#[test]
+fn less_requested_than_allowed_is_not_guaranteed() {
+    for resources in [
+        json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}),
+        json!({"limits": {"memory": "1Gi"}}),
+        json!({"limits": {"cpu": "0", "memory": "1Gi"}}),
+        json!({"requests": {"cpu": "1", "memory": "1Gi"}}),
+        json!({"limits": {"cpu": "?", "memory": "1Gi"}}),
+        json!(null),
+    ] {
+        assert!(
+            !is_guaranteed(&pod(&json!([{"name": "web", "resources": resources}]))),
+            "{resources}"
+        );
+    }
+}
+
+#[test]
+fn a_processor_limit_is_what_is_requested_if_that_is_enough() {
+    let mut busy = sidecar();
+    let resources = busy.container.resources.as_mut().unwrap();
+    resources.requests.as_mut().unwrap().insert("cpu".into(), Quantity("0.25".into()));
+    let (resources, _) = of_sidecar(&pod(&json!([guaranteed()])), &busy);
+    assert_eq!(resources["limits"]["cpu"], "0.25");
+}
+
+#[test]
+fn given_resources_stay_and_the_lost_class_is_said() {
+    let given = Sidecar { resources_are_given: true, ..sidecar() };
+    let (resources, said) = of_sidecar(&pod(&json!([guaranteed()])), &given);
+    assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());
+    assert_eq!(
+        said.unwrap(),
+        "the pod is no longer Guaranteed: sidecar.resources of TraceBuffer shop/default lacks \
+         limits, and requests equal to them, for cpu and memory"
+    );
+    assert_eq!(of_sidecar(&pod(&json!([{"name": "web"}])), &given).1, None);
+}
+
+#[test]
+fn given_resources_that_keep_the_class_are_nothing_to_speak_of() {
+    let mut given = Sidecar { resources_are_given: true, ..sidecar() };
+    guarantee(given.container.resources.as_mut().unwrap());
+    assert_eq!(of_sidecar(&pod(&json!([guaranteed()])), &given).1, None);
+}
+
+#[test]
+fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
+    let mut pod = pod(&json!([{"name": "web"}]));
+    pod["spec"]["resources"] = json!({"limits": {"cpu": "2", "memory": "2Gi"}});
+    assert_eq!(
+        of_sidecar(&pod, &sidecar()),
+        (
+            json!({
+                "requests": {"ephemeral-storage": "16Mi"}, "limits": {"ephemeral-storage": "256Mi"},
+            }),
+            Some(
+                "the pod's spec.resources must hold the sidecar, too: leave 64Mi of memory".into()
+            )
+        )
+    );
+    pod["spec"]["resources"] = json!({"requests": {"cpu": "2"}});
+    let (resources, said) = of_sidecar(&pod, &sidecar());
+    assert_eq!(resources["requests"], json!({"ephemeral-storage": "16Mi", "memory": "64Mi"}));
+    assert_eq!(said, None);
+}
+
+#[test]
+fn given_resources_stay_in_a_pod_with_its_own_and_that_is_said() {
+    let mut pod = pod(&json!([{"name": "web"}]));
+    pod["spec"]["resources"] = json!({"limits": {"memory": "2Gi"}});
+    let given = Sidecar { resources_are_given: true, ..sidecar() };
+    let (resources, said) = of_sidecar(&pod, &given);
+    assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());
+    assert!(said.unwrap().contains("sidecar.resources of TraceBuffer shop/default"));
+}

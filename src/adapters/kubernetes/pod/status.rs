@@ -1,0 +1,117 @@
+//! The annotation `tracebuffer.dev/status`: what was decided for a pod, as JSON.
+//!
+//! `{"injected":"shop/default","uid":"…","hash":"…","maxBytes":33554432}` or
+//! `{"skipped":"PortClash","message":"…"}`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::skip::SkipReason;
+use crate::domain::injection::status::{Injected, PodStatus};
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    #[serde(rename_all = "camelCase")]
+    Injected {
+        injected: String,
+        uid: String,
+        hash: String,
+        max_bytes: u64,
+    },
+    Skipped {
+        skipped: String,
+        message: String,
+    },
+}
+
+/// Returns the annotation's value for `status`.
+#[must_use]
+pub fn to_annotation(status: &PodStatus) -> String {
+    let written = match status {
+        PodStatus::Injected(injected) => Written::Injected {
+            injected: injected.trace_buffer.to_string(),
+            uid: injected.uid.clone(),
+            hash: injected.hash.clone(),
+            max_bytes: injected.max_bytes,
+        },
+        PodStatus::Skipped { reason, message } => {
+            Written::Skipped { skipped: reason.as_str().to_owned(), message: message.clone() }
+        }
+    };
+    // Text and numbers always serialize.
+    serde_json::to_string(&written).unwrap_or_default()
+}
+
+/// Reads the annotation's value; `None` if it is none that tracebuffer writes.
+#[must_use]
+pub fn from_annotation(value: &str) -> Option<PodStatus> {
+    match serde_json::from_str(value).ok()? {
+        Written::Injected { injected, uid, hash, max_bytes } => {
+            let (namespace, name) = injected.split_once('/')?;
+            let trace_buffer = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
+            Some(PodStatus::Injected(Injected { trace_buffer, uid, hash, max_bytes }))
+        }
+        Written::Skipped { skipped, message } => {
+            Some(PodStatus::Skipped { reason: SkipReason::from_word(&skipped)?, message })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn injected() -> PodStatus {
+        PodStatus::Injected(Injected {
+            trace_buffer: ObjectKey { namespace: "shop".into(), name: "default".into() },
+            uid: "u-1".into(),
+            hash: "h1".into(),
+            max_bytes: 33_554_432,
+        })
+    }
+
+    #[test]
+    fn both_forms_are_written_as_documented() {
+        assert_eq!(
+            to_annotation(&injected()),
+            r#"{"injected":"shop/default","uid":"u-1","hash":"h1","maxBytes":33554432}"#
+        );
+        let skipped = PodStatus::Skipped { reason: SkipReason::PortClash, message: "\"a\"".into() };
+        assert_eq!(to_annotation(&skipped), r#"{"skipped":"PortClash","message":"\"a\""}"#);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(from_annotation(&to_annotation(&injected())), Some(injected()));
+        for reason in SkipReason::ALL {
+            let status = PodStatus::Skipped { reason, message: "why\n".into() };
+            assert_eq!(from_annotation(&to_annotation(&status)), Some(status));
+        }
+    }
+
+    #[test]
+    fn fields_of_a_later_version_do_not_matter() {
+        let later =
+            r#"{"injected":"shop/default","uid":"u-1","hash":"h1","maxBytes":33554432,"new":1}"#;
+        assert_eq!(from_annotation(later), Some(injected()));
+    }
+
+    #[test]
+    fn anything_else_is_no_status() {
+        for value in [
+            "",
+            "{}",
+            "null",
+            "[]",
+            "injected",
+            r#"{"injected":"shop/default"}"#,
+            r#"{"injected":"x","uid":"","hash":"","maxBytes":1}"#,
+            r#"{"injected":"a/b","uid":"","hash":"","maxBytes":-1}"#,
+            r#"{"skipped":"Mood","message":""}"#,
+            r#"{"skipped":"PortClash"}"#,
+        ] {
+            assert_eq!(from_annotation(value), None, "{value}");
+        }
+    }
+}

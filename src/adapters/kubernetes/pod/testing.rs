@@ -1,0 +1,82 @@
+//! A sidecar and pods for tests.
+
+use std::sync::Arc;
+
+use json_patch::PatchOperation;
+use k8s_openapi::api::core::v1::{
+    Container, DownwardAPIVolumeSource, LocalObjectReference, ResourceRequirements, Volume,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::{Value, json};
+
+use super::{Admission, admission};
+use crate::adapters::kubernetes::names;
+use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarLimits};
+use crate::domain::injection::candidate::{Candidate, ObjectKey, SidecarMode, SidecarPorts};
+use crate::domain::injection::decide::Decision;
+
+/// What containers are told.
+pub(super) const ENDPOINT: &str = "http://127.0.0.1:4317";
+
+pub(super) fn sidecar() -> Sidecar {
+    let amounts = |all: &[(&str, &str)]| {
+        Some(all.iter().map(|(what, much)| ((*what).into(), Quantity((*much).into()))).collect())
+    };
+    Sidecar {
+        uid: "u-1".into(),
+        mode: SidecarMode::Auto,
+        ports: SidecarPorts { grpc: 4317, http: 4318, admin: 9417 },
+        container: Container {
+            name: names::CONTAINER.into(),
+            image: Some("tracebuffer:1".into()),
+            args: Some(vec!["receiver".into()]),
+            resources: Some(ResourceRequirements {
+                requests: amounts(&[
+                    ("cpu", "10m"),
+                    ("memory", "64Mi"),
+                    ("ephemeral-storage", "16Mi"),
+                ]),
+                limits: amounts(&[("memory", "64Mi"), ("ephemeral-storage", "256Mi")]),
+                claims: None,
+            }),
+            ..Container::default()
+        },
+        volumes: vec![Volume {
+            name: names::POD_INFO_VOLUME.into(),
+            downward_api: Some(DownwardAPIVolumeSource::default()),
+            ..Volume::default()
+        }],
+        image_pull_secrets: vec![LocalObjectReference { name: "pull".into() }],
+        application_endpoint: Some(ENDPOINT.into()),
+        resources_are_given: false,
+        limits: SidecarLimits { max_spans: 1000, max_bytes: 65_536, max_age_ms: None },
+        drain_seconds: 25,
+        hash: "h1".into(),
+    }
+}
+
+pub(super) fn key() -> ObjectKey {
+    ObjectKey { namespace: "shop".into(), name: "default".into() }
+}
+
+pub(super) fn candidate(sidecar: Sidecar) -> Arc<Candidate<Sidecar>> {
+    Arc::new(Candidate { key: key(), sidecar: Ok(sidecar), allowed_namespaces: vec![] })
+}
+
+/// A pod of these containers.
+pub(super) fn pod(containers: &Value) -> Value {
+    json!({"metadata": {"name": "web"}, "spec": {"containers": containers}})
+}
+
+/// What becomes of `pod` with a native sidecar.
+pub(super) fn injected(pod: &Value, sidecar: Sidecar) -> Admission {
+    admission(pod, &Decision::Inject { candidate: candidate(sidecar), native: true })
+}
+
+/// Returns `pod` as the patch makes it.
+pub(super) fn patched(pod: &Value, admission: &Admission) -> Value {
+    assert!(admission.patch.iter().all(|operation| matches!(operation, PatchOperation::Add(_))));
+    let mut patched = pod.clone();
+    json_patch::patch(&mut patched, &admission.patch).unwrap();
+    patched
+}
