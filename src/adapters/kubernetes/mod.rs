@@ -1,6 +1,8 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
 pub mod certificates;
+pub mod diagnosis;
+pub mod manifest;
 pub mod names;
 pub mod pod;
 pub mod resource;
