@@ -3,6 +3,7 @@
 pub mod document;
 
 mod controller;
+mod crd;
 mod flush;
 mod receiver;
 mod settings;
@@ -31,6 +32,8 @@ pub enum Invocation {
     Receiver(Settings),
     /// Ask the receiver at these addresses to send what it has.
     Flush(Vec<SocketAddr>),
+    /// Print the definition of the resource.
+    Crd,
     /// Run a controller.
     Controller(ControllerSettings),
 }
@@ -75,6 +78,7 @@ impl Invocation {
             Some((controller::NAME, flags)) => controller::settings(flags, environment)
                 .map(Self::Controller)
                 .map_err(Stop::Configuration),
+            Some((crd::NAME, _)) => Ok(Self::Crd),
             _ => {
                 let message = "what to run is missing; try `tracebuffer receiver`";
                 Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
@@ -89,6 +93,7 @@ impl Invocation {
             Self::Receiver(settings) => receiver::run(settings),
             Self::Flush(addresses) => flush::run(&addresses),
             Self::Controller(settings) => controller::run(settings),
+            Self::Crd => crd::run(),
         }
     }
 }
@@ -128,6 +133,7 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
+        .subcommand(crd::command())
         .subcommand(flush::command())
         .subcommand(controller::command())
 }
