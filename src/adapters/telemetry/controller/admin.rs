@@ -21,6 +21,9 @@ const OVERVIEW: &str = "tracebuffer controller\n\n\
 /// Returns what is missing, for people, in one line; `None` while nothing is.
 pub type Condition = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
+/// A resource, and how long ago its watch was last heard of.
+pub type WatchAge = (&'static str, Box<dyn Fn() -> Duration + Send + Sync>);
+
 /// Whether API servers may be sent here.
 pub struct Readiness {
     conditions: Vec<Condition>,
@@ -33,8 +36,8 @@ pub struct Observed {
     pub is_leader: Box<dyn Fn() -> bool + Send + Sync>,
     /// Until when the certificate that is served is valid, since the Unix epoch; `None` without one.
     pub certificate_until: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
-    /// How long ago each watch was last heard of, by the resource it watches.
-    pub watch_ages: Vec<(&'static str, Box<dyn Fn() -> Duration + Send + Sync>)>,
+    /// The watches.
+    pub watch_ages: Vec<WatchAge>,
 }
 
 /// What the admin port shows.
