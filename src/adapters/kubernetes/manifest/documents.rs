@@ -44,7 +44,9 @@ fn value(text: &str) -> Result<Value, String> {
     if is_json(text) {
         return serde_json::from_str(text).map_err(|error| error.to_string());
     }
-    serde_saphyr::from_str::<Option<Value>>(text)
+    // As kubectl reads it, by YAML 1.1: 0644 is octal, and yes is true.
+    let as_kubectl = serde_saphyr::options! { legacy_octal_numbers: true };
+    serde_saphyr::from_str_with_options::<Option<Value>>(text, as_kubectl)
         .map(Option::unwrap_or_default)
         .map_err(|error| error.to_string())
 }
@@ -100,6 +102,19 @@ mod tests {
             [json!({"a": 1}), Value::Null, json!({"b": ["x"]})]
         );
         assert_eq!(values(""), Vec::<Value>::new());
+    }
+
+    #[test]
+    fn numbers_and_booleans_are_read_as_kubectl_does() {
+        assert_eq!(
+            values(
+                "mode: 0644\nnew: 0o644\nyes: yes\noff: off\ntime: 12:30:45\ndate: 2024-01-01\n"
+            )[0],
+            json!({
+                "mode": 420, "new": 420, "yes": true, "off": false, "time": "12:30:45",
+                "date": "2024-01-01",
+            })
+        );
     }
 
     #[test]
