@@ -1,4 +1,4 @@
-//! Pods of every shape, each with what becomes of it. `UPDATE_EXPECTED=1` writes the expectations
+//! Pods of every shape, each with what becomes of it. `UPDATE=1` writes the expectations
 //! anew; read the difference.
 
 #[path = "injection/cluster.rs"]
@@ -39,7 +39,7 @@ fn every_pod_becomes_what_is_expected() {
         }
     }
     let expected = folder().join("expected.txt");
-    if env::var_os("UPDATE_EXPECTED").is_some() {
+    if env::var_os("UPDATE").is_some() {
         fs::write(&expected, &seen).expect("it can be written");
     }
     let expected = fs::read_to_string(&expected).expect("there are expectations");
@@ -99,7 +99,7 @@ fn pods() -> Vec<PathBuf> {
 
 fn read(path: &Path) -> Value {
     let text = fs::read_to_string(path).expect("it can be read");
-    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    serde_saphyr::from_str(&text).expect("it is YAML or JSON")
 }
 
 /// What became of `pod`, in a few lines.
@@ -159,7 +159,8 @@ fn sidecar(pod: &Value) -> Option<&Value> {
 }
 
 fn each<'a>(pod: &'a Value, list: &str) -> &'a [Value] {
-    pod["spec"][list].as_array().map_or(&[], Vec::as_slice)
+    let items = pod.pointer(&format!("/spec/{list}")).and_then(Value::as_array);
+    items.map_or(&[], Vec::as_slice)
 }
 
 fn name(value: &Value) -> &str {

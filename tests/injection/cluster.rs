@@ -80,11 +80,11 @@ pub(crate) fn trace_buffer(
 
 /// Applies a patch and proves, operation by operation, that it adds and replaces nothing that is not
 /// tracebuffer's own.
-fn added(pod: &Value, patch: &Patch) -> Value {
+fn added(pod: &Value, additions: &Patch) -> Value {
     let mut patched = pod.clone();
-    for operation in &patch.0 {
-        let PatchOperation::Add(add) = operation else { panic!("not an addition: {operation}") };
-        let path = add.path.as_str();
+    for operation in &additions.0 {
+        assert!(matches!(operation, PatchOperation::Add(_)), "no addition: {operation}");
+        let path = operation.path().as_str();
         let (parent, last) = path.rsplit_once('/').expect("never the whole pod");
         let parent = patched.pointer(parent).expect("the parent is there");
         let is_new = parent.is_array() || patched.pointer(path).is_none_or(Value::is_null);
