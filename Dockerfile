@@ -1,24 +1,28 @@
-# The image of tracebuffer: one static binary and nothing else, about 5 MB.
+# The image of tracebuffer: one static binary and nothing else, for the sidecar and the operator.
 #
 #   docker build -t tracebuffer .
 #   docker run --rm --network host tracebuffer
+#   docker buildx build --platform linux/amd64,linux/arm64 .
 #
 # The receiver listens on loopback only unless TRACEBUFFER_GRPC_ADDR and TRACEBUFFER_HTTP_ADDR say
 # otherwise: a sidecar shares its pod's loopback.
 
-FROM rust:1.95-alpine AS build
+# Runs on the machine that builds, whatever it builds for: a compiler under emulation takes an hour.
+FROM --platform=$BUILDPLATFORM rust:1.95-bookworm AS build
 # The image's own Rust, without the components that rust-toolchain.toml asks for.
 ENV RUSTUP_TOOLCHAIN=1.95.0
-RUN apk add --no-cache musl-dev
+RUN apt-get update && apt-get install -y --no-install-recommends \
+    gcc-x86-64-linux-gnu libc6-dev-amd64-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 WORKDIR /source
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build-static.sh ./
 COPY src src
 # Not built here, but the manifest may name them.
 COPY benches benches
 COPY tests tests
+ARG TARGETARCH
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
-    cargo build --release --locked && cp target/release/tracebuffer /tracebuffer
+    cp "$(./build-static.sh "$TARGETARCH")" /tracebuffer
 
 FROM scratch
 ARG VERSION=0.1.0
@@ -31,8 +35,10 @@ LABEL org.opencontainers.image.title="tracebuffer" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /tracebuffer /tracebuffer
 USER 65532:65532
-# OTLP (4317 and 4318 both speak gRPC and HTTP); health, metrics and /debug on 9417.
-EXPOSE 4317 4318 9417
+# OTLP (4317 and 4318 both speak gRPC and HTTP); health, metrics and /debug on 9417; the operator's
+# webhook on 9443.
+EXPOSE 4317 4318 9417 9443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/tracebuffer"]
+# The operator: ["controller"].
 CMD ["receiver"]

@@ -36,6 +36,14 @@ doc:
 interop:
     .ci/run interop
 
+# The image for each architecture, built and started
+images:
+    .ci/run images
+
+# The operator on a real Kubernetes node; `just cluster skips` runs one scenario
+cluster *SCENARIOS:
+    tests/cluster/run.sh {{ SCENARIOS }}
+
 # What each part costs, beside prost
 bench *ARGS:
     cargo bench --locked --bench buffer --bench scan {{ ARGS }}

@@ -13,6 +13,7 @@ mod samples;
 #[path = "support/scripted_destination.rs"]
 mod scripted_destination;
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
@@ -299,4 +300,46 @@ async fn a_person_who_interrupts_it_does_not_wait_for_applications() {
     assert!(told.elapsed() < Duration::from_secs(10), "{:?}: {}", told.elapsed(), ended.log);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert_eq!(destination.received_names(), ["0"]);
+}
+
+/// Runs `tracebuffer flush` as a container's preStop hook does; returns what it printed.
+async fn flush(admin: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
+    command.arg("flush").env("TRACEBUFFER_ADMIN_ADDR", admin);
+    let output = spawn_blocking(move || command.output()).await.expect("no panic");
+    let output = output.expect("the binary runs");
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("a text");
+    (output.status.code(), said)
+}
+
+#[tokio::test]
+async fn before_its_end_it_can_be_asked_to_flush_and_goes_on() {
+    over_both(async |protocol| {
+        let pipeline = Pipeline::start(protocol, &[("LINGER", "1m")]).await;
+        pipeline.send(10, 3).await;
+        assert!(pipeline.destination.received_names().is_empty());
+
+        let (code, said) = flush(&pipeline.receiver.admin().to_string()).await;
+
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(said, "sending 30 buffered spans without waiting\n");
+        pipeline.all_arrived().await;
+        // What comes later does not linger either.
+        pipeline.send(1, 1).await;
+        pipeline.all_arrived().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flush_that_nobody_answers_is_no_failure_and_no_wait() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let silent = silent.local_addr().expect("it has an address").to_string();
+    let asked = Instant::now();
+
+    let (code, said) = flush(&silent).await;
+
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("no receiver was asked to flush"), "{said}");
 }

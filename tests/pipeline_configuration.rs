@@ -16,12 +16,16 @@ mod samples;
 mod scripted_destination;
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use tokio::time::sleep;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
-use pipeline::{Pipeline, failed, over_both};
-use pki::Authority;
+use pipeline::{Pipeline, dropped, failed, over_both, soon};
+use pki::{Authority, Issued, write};
 use scripted_destination::{Answer, ScriptedDestination};
 
 const SECRET: &str = "s3cr3t-0f-the-t3st";
@@ -36,7 +40,7 @@ async fn without_its_header_file_it_buffers_and_says_why_and_delivers_once_it_is
 
         pipeline.audited(pipeline.send(5, 2)).await;
         pipeline.failing(1).await;
-        assert_buffers_and_names(&pipeline, path).await;
+        assert_buffers_and_names(&pipeline, path, "No such file").await;
 
         fs::write(&file, "x-tenant: blue\n").expect("a file can be written");
         pipeline.audited(pipeline.all_arrived()).await;
@@ -65,12 +69,90 @@ async fn without_its_authority_file_it_buffers_and_says_why_and_delivers_once_it
 
         pipeline.audited(pipeline.send(5, 2)).await;
         pipeline.failing(1).await;
-        assert_buffers_and_names(&pipeline, path).await;
+        assert_buffers_and_names(&pipeline, path, "No such file").await;
 
         fs::write(&file, authority.pem()).expect("a file can be written");
         pipeline.audited(pipeline.all_arrived()).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn with_a_rubbish_client_certificate_it_buffers_and_says_why_and_delivers_once_it_is_good() {
+    over_both(async |protocol| {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let put = |name: &str, text: &str| write(directory.path(), name, text);
+        let authority = Authority::new();
+        let spoken: &[&str] = if protocol == Protocol::Grpc { &["h2"] } else { &["http/1.1"] };
+        let server = authority.server(spoken, true);
+        let destination = ScriptedDestination::start_tls(protocol, server).await;
+        let endpoint = format!("https://localhost:{}", destination.address().port());
+        let files = [put("ca.pem", &authority.pem()), put("crt", "rubbish"), put("key", "too")];
+        let [ca, certificate, key] =
+            files.each_ref().map(|path| path.to_str().expect("a path is text"));
+        let settings = [
+            ("ENDPOINT", endpoint.as_str()),
+            ("CA_FILE", ca),
+            ("CLIENT_CERTIFICATE_FILE", certificate),
+            ("CLIENT_KEY_FILE", key),
+        ];
+        let pipeline = Pipeline::start_before(destination, protocol, &settings).await;
+
+        pipeline.audited(pipeline.send(5, 2)).await;
+        pipeline.failing(1).await;
+        assert_buffers_and_names(&pipeline, certificate, "no PEM certificate").await;
+
+        let Issued { certificate, key } = authority.issue("client");
+        put("crt", &certificate);
+        put("key", &key);
+        pipeline.audited(pipeline.all_arrived()).await;
+    })
+    .await;
+}
+
+/// Replaces the file of limits as a kubelet does: a link to the folder it lies in is swapped.
+fn swap(volume: &Path, version: &str, limits: &str) {
+    fs::create_dir(volume.join(version)).expect("a folder can be made");
+    fs::write(volume.join(version).join("limits"), limits).expect("a file can be written");
+    symlink(version, volume.join("..data_tmp")).expect("a link can be made");
+    fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("it can be swapped");
+}
+
+#[tokio::test]
+async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_nothing() {
+    let volume = tempfile::tempdir().expect("a directory can be made");
+    let file = volume.path().join("limits");
+    let settings = [("LIMITS_FILE", file.to_str().expect("a path is text")), ("MAX_SPANS", "100")];
+    let pipeline = Pipeline::start_in_outage(Protocol::Grpc, &settings).await;
+    let held = |spans| {
+        pipeline.receiver.until(move |m| m.sum::<i64>("tracebuffer_buffer_spans", &[]) == spans)
+    };
+    // It starts without the file.
+    assert!(pipeline.receiver.log().contains("No such file"), "{}", pipeline.receiver.log());
+    pipeline.send(10, 3).await;
+    symlink("..data/limits", &file).expect("a link can be made");
+
+    swap(volume.path(), "..1", "max_spans=12\nmax_bytes=1Mi\n");
+    let metrics = held(12).await;
+    assert_eq!(dropped(&metrics, "overflow"), 18);
+
+    swap(volume.path(), "..2", "max_spans=none\n");
+    soon("the complaint", async {
+        while !pipeline.receiver.log().contains("max_spans is \"none\"") {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let limits = pipeline.receiver.debug().await["limits"].clone();
+    assert_eq!(
+        (limits["max_spans"].clone(), limits["max_bytes"].clone()),
+        (12.into(), (1 << 20).into())
+    );
+
+    swap(volume.path(), "..3", "max_spans=5\n");
+    held(5).await;
+    let log = pipeline.receiver.log();
+    assert_eq!(log.matches("new limits are in force").count(), 2, "{log}");
 }
 
 #[tokio::test]
@@ -91,14 +173,14 @@ async fn whatever_the_compression_everything_arrives_as_it_was() {
     }
 }
 
-async fn assert_buffers_and_names(pipeline: &Pipeline, path: &str) {
+async fn assert_buffers_and_names(pipeline: &Pipeline, path: &str, why: &str) {
     assert_eq!(pipeline.receiver.get("/ready").await.0, 200);
     let debug = pipeline.receiver.debug().await;
     assert_eq!(debug["buffer"]["spans"], 10, "{debug:#}");
     let error = &debug["destination"]["last_error"];
     assert_eq!(error["code"], "FILE", "{debug:#}");
     let message = error["message"].as_str().expect("a text");
-    assert!(message.contains(path) && message.contains("No such file"), "{message}");
+    assert!(message.contains(path) && message.contains(why), "{message}");
     let metrics = pipeline.receiver.metrics().await;
     assert!(failed(&metrics, "FILE", false) >= 1, "{metrics:#?}");
     assert!(pipeline.receiver.log().contains(path), "{}", pipeline.receiver.log());

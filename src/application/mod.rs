@@ -6,5 +6,7 @@ pub mod drain;
 #[cfg(test)]
 mod fakes;
 pub mod forward;
+pub mod keep_certificates;
 pub mod receive;
+pub mod reconcile;
 mod request_parts;

@@ -1,6 +1,7 @@
 //! Joining the parts: what is built, in which order it starts, and how it ends.
 
 pub mod controller;
+mod limits_file;
 mod pipeline;
 pub mod receiver;
 pub mod settings;

@@ -53,6 +53,12 @@ impl Pipeline {
         Self { buffer, metrics, receiver, forwarder }
     }
 
+    /// Returns what makes the workers lose no time.
+    pub(super) fn hurry(&self) -> Box<dyn Fn() + Send + Sync> {
+        let forwarder = Arc::clone(&self.forwarder);
+        Box::new(move || forwarder.hurry())
+    }
+
     /// Starts as many workers as batches may be in flight.
     pub(super) fn forward(&self, concurrency: NonZeroUsize) -> Workers {
         let mut tasks = JoinSet::new();

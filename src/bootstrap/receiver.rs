@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Duration, Instant, timeout};
 use tracing::{error, info, warn};
 
+use super::limits_file::LimitsFile;
 use super::pipeline::{Pipeline, Workers};
 use super::settings::Settings;
 use super::watch;
@@ -20,6 +21,7 @@ use crate::adapters::server::{Connections, bind};
 use crate::adapters::telemetry::admin::{AdminService, AdminState};
 use crate::adapters::telemetry::logging;
 use crate::application::drain::{Drained, Forwarding, drain};
+use crate::domain::limits::Limits;
 use crate::ports::buffer::TraceBufferPort;
 
 /// Exit code when a port cannot be opened or the system refuses something else that is needed.
@@ -78,10 +80,16 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let ports = Ports::open(&settings)?;
     let pipeline = Pipeline::build(&settings);
     let workers = pipeline.forward(settings.concurrency);
+    if let Some(path) = settings.limits_file.clone() {
+        let mut file = LimitsFile::new(path, settings.limits);
+        file.apply(&*pipeline.buffer);
+        tokio::spawn(file.follow(Arc::clone(&pipeline.buffer)));
+    }
     let connections = Connections::new();
     let admin = Arc::new(AdminState {
         buffer: Arc::clone(&pipeline.buffer),
         metrics: Arc::clone(&pipeline.metrics),
+        hurry: pipeline.hurry(),
         open_connections: {
             let connections = connections.clone();
             Box::new(move || connections.open())
@@ -100,7 +108,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         async move { connections.serve(ports.otlp, service).await }
     });
     tokio::spawn(watch::losses(Arc::clone(&pipeline.buffer)));
-    announce(&settings);
+    announce(&settings, &pipeline.buffer.status().limits);
 
     let stop = signals.first().await;
     admin.ready.store(false, Ordering::Release);
@@ -151,15 +159,15 @@ fn log_abandoned(pipeline: &Pipeline) {
     }
 }
 
-fn announce(settings: &Settings) {
+fn announce(settings: &Settings, limits: &Limits) {
     let listen = &settings.listen;
     info!(
         grpc = ?listen.grpc,
         http = ?listen.http,
         admin = ?listen.admin,
         destination = describe(settings.destination.as_ref()),
-        max_spans = settings.limits.max_spans,
-        max_bytes = settings.limits.max_bytes,
+        max_spans = limits.max_spans,
+        max_bytes = limits.max_bytes,
         "listening"
     );
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::adapters::messaging::destination::config::DestinationSettings;
@@ -17,6 +18,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What happens to new records when it is full.
     pub overflow: OverflowPolicy,
+    /// File of limits that replace the above while the receiver runs.
+    pub limits_file: Option<PathBuf>,
     /// Bounds of one batch as they were asked for; the buffer lowers them to a part of its limits.
     pub batch: BatchLimits,
     /// Batches in flight at the same time; with more than one, order is not kept.

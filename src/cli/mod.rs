@@ -3,6 +3,8 @@
 pub mod document;
 
 mod controller;
+mod diagnosis;
+mod flush;
 mod inject;
 mod receiver;
 mod settings;
@@ -10,12 +12,19 @@ mod settings;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use self::diagnosis::{
+    check::{self, Check},
+    explain::{self, Explain},
+};
 pub use self::inject::Injection;
+pub(crate) use self::receiver::limits_text;
 pub use self::settings::mistakes::Mistakes;
 use crate::bootstrap::controller::ControllerSettings;
 use crate::bootstrap::settings::Settings;
@@ -23,13 +32,22 @@ use crate::bootstrap::settings::Settings;
 /// The exit code of a wrong command line or configuration (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
 
+/// The name by which kubectl finds its plugin `tracebuffer`.
+const PLUGIN: &str = "kubectl-tracebuffer";
+
 /// What the process is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// Run a receiver.
     Receiver(Settings),
+    /// Ask the receiver at these addresses to send what it has.
+    Flush(Vec<SocketAddr>),
     /// Run a controller.
     Controller(ControllerSettings),
+    /// Look over an installation.
+    Check(Check),
+    /// Explain what became of a pod.
+    Explain(Explain),
     /// Inject into manifests.
     Inject(Injection),
 }
@@ -62,15 +80,23 @@ impl Invocation {
         arguments: impl IntoIterator<Item = OsString>,
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Stop> {
-        let mut command = command();
+        let mut arguments = arguments.into_iter().peekable();
+        let mut command = command_as(arguments.peek());
         let matches = command.try_get_matches_from_mut(arguments).map_err(without_value)?;
         match matches.subcommand() {
             Some((receiver::NAME, flags)) => receiver::settings(flags, environment)
                 .map(Self::Receiver)
                 .map_err(Stop::Configuration),
+            Some((flush::NAME, flags)) => {
+                flush::addresses(flags, environment).map(Self::Flush).map_err(Stop::Configuration)
+            }
             Some((controller::NAME, flags)) => controller::settings(flags, environment)
                 .map(Self::Controller)
                 .map_err(Stop::Configuration),
+            Some((check::NAME, flags)) => Ok(Self::Check(check::parse(flags, environment))),
+            Some((explain::NAME, flags)) => explain::parse(flags, environment, &mut command)
+                .map(Self::Explain)
+                .map_err(Stop::Usage),
             Some((inject::NAME, flags)) => Ok(Self::Inject(Injection::of(flags))),
             _ => {
                 let message = "what to run is missing; try `tracebuffer receiver`";
@@ -84,7 +110,10 @@ impl Invocation {
     pub fn run(self) -> ExitCode {
         match self {
             Self::Receiver(settings) => receiver::run(settings),
+            Self::Flush(addresses) => flush::run(&addresses),
             Self::Controller(settings) => controller::run(settings),
+            Self::Check(check) => check.run(),
+            Self::Explain(explain) => explain.run(),
             Self::Inject(injection) => injection.run(),
         }
     }
@@ -120,11 +149,21 @@ fn without_value(mut error: clap::Error) -> Stop {
     Stop::Usage(error)
 }
 
+/// Describes the command line for a program of this path: as a plugin it is called through kubectl.
+fn command_as(program: Option<&OsString>) -> Command {
+    let is_plugin =
+        program.is_some_and(|path| Path::new(path).file_stem() == Some(PLUGIN.as_ref()));
+    if is_plugin { command().bin_name("kubectl tracebuffer") } else { command() }
+}
+
 fn command() -> Command {
     Command::new(env!("CARGO_PKG_NAME"))
         .version(env!("CARGO_PKG_VERSION"))
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
+        .subcommand(flush::command())
         .subcommand(controller::command())
+        .subcommand(check::command())
+        .subcommand(explain::command())
         .subcommand(inject::command())
 }

@@ -9,5 +9,7 @@ pub mod injection;
 pub mod ledger;
 pub mod limits;
 pub mod observability;
+pub mod operating;
 pub mod quantity;
+pub mod rotation;
 pub mod units;

@@ -90,7 +90,7 @@ fn counted(text: &str, per_unit: u128) -> Result<u64, QuantityError> {
 
 fn split_sign(text: &str) -> (Option<char>, &str) {
     let sign = text.chars().next().filter(|c| matches!(c, '+' | '-'));
-    (sign, sign.map_or(text, |sign| text.trim_start_matches(sign)))
+    (sign, text.get(usize::from(sign.is_some())..).unwrap_or(text))
 }
 
 fn scale(suffix: &str, is_zero: bool) -> Result<Scale, QuantityError> {

@@ -7,10 +7,14 @@ use crate::domain::injection::pod_record::PodRecord;
 
 /// The pods of the cluster that ask for a sidecar, have one, or were refused one; as far as known.
 pub trait Pods: Send + Sync + 'static {
+    /// Returns all of them, in any order.
+    fn all(&self) -> Vec<Arc<PodRecord>>;
+
     /// Returns those of a namespace, by name.
     fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodRecord>>;
 
-    /// Returns those whose sidecar was made from `trace_buffer`, in any namespace, by name.
+    /// Returns those whose sidecar was made from `trace_buffer`, and those whose annotation names it
+    /// in full; in any namespace, by name.
     fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>>;
 
     /// Returns whether the namespace's label asks for a sidecar in every pod.

@@ -6,7 +6,8 @@ import operator_release
 import runner
 # In the order in which they run: the last ones disturb the operator, and then take it away.
 from scenarios import (  # noqa: F401
-    chart, install, delivery, workloads, skipping, changes, certificates, disruption, removal,
+    chart, install, delivery, workloads, skipping, changes, certificates, settings, disruption,
+    removal,
 )
 
 

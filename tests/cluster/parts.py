@@ -113,7 +113,7 @@ def deployment(name, *containers, inject="true", replicas=1, **more):
 def sending(traces, service="shop", then="sleep 1d", spans=2, flags=""):
     """A command that sends `traces` traces of `spans` spans to localhost, as every SDK does by default."""
     return (f"/telemetrygen traces --otlp-insecure --traces {traces} --child-spans {spans - 1} "
-            f"--service {service} --workers 1 {flags} && {then}")
+            f"--service {service} --workers 1 --rate 0 {flags} && {then}")
 
 
 def collector(namespace):

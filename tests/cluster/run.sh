@@ -17,12 +17,6 @@ export PYTHONDONTWRITEBYTECODE=1
 [ "${1:-}" != --list ] || exec python3 "$here/main.py" --list
 
 binary=${TRACEBUFFER_BIN:-}
-target=x86_64-unknown-linux-musl
-if [ -z "$binary" ]; then
-  [ "$(uname -m)" = x86_64 ] || { echo "set TRACEBUFFER_BIN to a static tracebuffer for this machine" >&2; exit 1; }
-  rustup target list --installed | grep -qx $target || rustup target add $target
-fi
-
 if [ -n "${KUBECONFIG:-}" ]; then
   : "${IMAGE:?which image of tracebuffer the cluster can pull}"
   : "${binary:?TRACEBUFFER_BIN: which program has the version of IMAGE}"
@@ -30,8 +24,10 @@ if [ -n "${KUBECONFIG:-}" ]; then
   exec python3 -u "$here/main.py" "$@"
 fi
 
+[ "$(id -u)" = 0 ] || { echo "only root can make a node; or set KUBECONFIG to use a cluster of yours" >&2; exit 1; }
+command -v go >/dev/null || { echo "go is not installed: Go 1.26 or newer builds Kubernetes" >&2; exit 1; }
 packages=(containernetworking-plugins iptables iproute2 conntrack libseccomp-dev pkg-config gcc libc6-dev
-  buildah crun busybox-static openssl util-linux procps musl-tools python3)
+  buildah crun busybox-static openssl util-linux procps python3)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
@@ -43,8 +39,7 @@ fi
 "$here/node/build.sh"
 
 if [ -z "$binary" ]; then
-  (cd "$root" && cargo build --locked --quiet --profile ci --target $target)
-  binary=${CARGO_TARGET_DIR:-$root/target}/$target/ci/tracebuffer
+  binary=$("$root/build-static.sh" "$(dpkg --print-architecture)" ci)
 fi
 export TRACEBUFFER_BIN=$binary IMAGE=localhost/tracebuffer:dev OLD_IMAGE=localhost/tracebuffer:old
 export OTELCOL_IMAGE=localhost/otelcol:1 TELEMETRYGEN_IMAGE=localhost/telemetrygen:1

@@ -1,7 +1,11 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
+pub mod certificates;
+pub mod diagnosis;
 pub mod manifest;
 pub mod names;
 pub mod pod;
 pub mod resource;
 pub mod sidecar;
+pub mod watch;
+pub mod webhook;

@@ -29,3 +29,7 @@ pub const DESTINATION_PATH: &str = "/etc/tracebuffer/destination";
 pub const FIELD_MANAGER: &str = "tracebuffer";
 /// What a container's OpenTelemetry SDK reads to know where its traces go.
 pub const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+/// Annotation of the Secret with the webhook's certificates: each new value asks for a rotation.
+pub const ROTATE: &str = "tracebuffer.dev/rotate";
+/// Annotation of the same Secret: the value of [`ROTATE`] that was obeyed last.
+pub const ROTATED: &str = "tracebuffer.dev/rotated";

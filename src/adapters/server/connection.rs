@@ -1,7 +1,6 @@
 //! One connection: which protocol it speaks, and how much of us it may use.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -16,14 +15,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tracing::debug;
 
+use super::opening::{Opening, Protocol, Stream};
 use super::{Place, Service};
 
-/// How long a peer may take to say its first word.
+/// How long a peer may take to say its first word, a TLS handshake included.
 const FIRST_WORD: Duration = Duration::from_secs(10);
 /// How long an HTTP/1 peer may take for a request's head, or rest between requests.
 const HTTP1_IDLE: Duration = Duration::from_secs(75);
@@ -55,13 +54,9 @@ pub(super) const MAX_NEWCOMERS: usize = 16;
 /// A connection is new until its first answer, at most so long.
 const SETTLING_IN: Duration = Duration::from_millis(200);
 
-/// All of it, so that a peer that stops in the middle has not yet said its first word.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 type MaybeContent<B> = Either<B, Empty<Bytes>>;
 
 pub(super) struct Connection {
-    stream: TcpStream,
     peer: IpAddr,
     _place: Place,
     stream_window: u32,
@@ -71,7 +66,6 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(
-        stream: TcpStream,
         peer: IpAddr,
         place: Place,
         newcomers: Arc<Semaphore>,
@@ -83,24 +77,29 @@ impl Connection {
         } else {
             NARROW_STREAM_WINDOW
         };
-        Self { stream, peer, _place: place, stream_window, newcomers, shutdown }
+        Self { peer, _place: place, stream_window, newcomers, shutdown }
     }
 
     /// Serves requests until the peer leaves, breaks a rule, or is asked to go.
-    pub(super) async fn serve<S: Service>(mut self, service: S) {
-        let speaks_http2 = tokio::select! {
-            spoken = tokio::time::timeout(FIRST_WORD, speaks_http2(&self.stream)) => spoken,
+    pub(super) async fn serve<S: Service>(
+        mut self,
+        stream: TcpStream,
+        opening: impl Opening,
+        service: S,
+    ) {
+        let opened = tokio::select! {
+            opened = tokio::time::timeout(FIRST_WORD, opening.open(stream)) => opened,
             _ = self.shutdown.wait_for(|down| *down) => return,
         };
-        match speaks_http2 {
-            Ok(Ok(true)) => self.serve_http2(service).await,
-            Ok(Ok(false)) => self.serve_http1(service).await,
+        match opened {
+            Ok(Ok((stream, Protocol::Http2))) => self.serve_http2(stream, service).await,
+            Ok(Ok((stream, Protocol::Http1))) => self.serve_http1(stream, service).await,
             Ok(Err(error)) => debug!(%error, "a connection ended before its first request"),
             Err(_) => debug!("a connection that said nothing was closed"),
         }
     }
 
-    async fn serve_http1<S: Service>(self, service: S) {
+    async fn serve_http1<S: Service>(self, stream: impl Stream, service: S) {
         let answer = service_fn(move |request| {
             let service = service.clone();
             async move { Ok::<_, Infallible>(service.answer(self.peer, request).await) }
@@ -109,11 +108,11 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(HTTP1_IDLE)
             .max_buf_size(HTTP1_BUFFER_BYTES)
-            .serve_connection(TokioIo::new(self.stream), answer);
+            .serve_connection(TokioIo::new(stream), answer);
         drive(pin!(connection), http1::Connection::graceful_shutdown, self.shutdown).await;
     }
 
-    async fn serve_http2<S: Service>(self, service: S) {
+    async fn serve_http2<S: Service>(self, stream: impl Stream, service: S) {
         let answered = Arc::new(Notify::new());
         if let Ok(permit) = self.newcomers.acquire_owned().await {
             tokio::spawn(settle_in(permit, Arc::clone(&answered)));
@@ -141,7 +140,7 @@ impl Connection {
             .max_header_list_size(MAX_HEAD_BYTES)
             .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
             .auto_date_header(false)
-            .serve_connection(TokioIo::new(self.stream), answer);
+            .serve_connection(TokioIo::new(stream), answer);
         drive(pin!(connection), http2::Connection::graceful_shutdown, self.shutdown).await;
     }
 }
@@ -181,26 +180,6 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended with an error");
-    }
-}
-
-/// Looks at the first bytes without taking them.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut start = [0; HTTP2_PREFACE.len()];
-    loop {
-        let seen = stream.peek(&mut start).await?;
-        let (seen, wanted) = (start.get(..seen), HTTP2_PREFACE.get(..seen));
-        if seen != wanted || seen == Some(&[]) {
-            return Ok(false);
-        }
-        if wanted == Some(HTTP2_PREFACE) {
-            return Ok(true);
-        }
-        if stream.ready(Interest::READABLE).await?.is_read_closed() {
-            return Ok(false);
-        }
-        // A part of the preface is there; peeking again would return at once.
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

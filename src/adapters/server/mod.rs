@@ -5,6 +5,9 @@
 
 mod connection;
 mod listen;
+mod opening;
+mod probe;
+mod tls;
 
 use std::future::Future;
 use std::io;
@@ -16,14 +19,17 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 pub use listen::{BindError, bind};
+pub use probe::TlsProbe;
+pub use tls::Tls;
 
 use connection::{Connection, MAX_NEWCOMERS};
+use opening::{Opening, Plain};
 
 /// Most connections open at once, over all ports. Further ones wait in the kernel's backlog.
 pub const MAX_CONNECTIONS: usize = 256;
@@ -89,18 +95,42 @@ impl Connections {
         self.shutdown.send_replace(true);
     }
 
+    /// Serves on for `linger`, until whoever sends to this process has heard that it ends; then
+    /// asks every peer to end after its open requests, which may take `last_answers`.
+    pub async fn end(&self, linger: Duration, last_answers: Duration) {
+        tokio::time::sleep(linger).await;
+        self.shut_down();
+        // Whoever is still there then is left.
+        let _ = tokio::time::timeout(last_answers, self.none_open()).await;
+    }
+
     /// Accepts connections on `listeners` until [`Connections::shut_down`]; ends when the last
     /// connection has.
     pub async fn serve<S: Service>(&self, listeners: Vec<TcpListener>, service: S) {
+        self.serve_opened_by(Plain, listeners, service).await;
+    }
+
+    /// As [`Connections::serve`], over TLS. A peer chooses HTTP/2 by ALPN and speaks HTTP/1.1
+    /// without.
+    pub async fn serve_tls<S: Service>(&self, listeners: Vec<TcpListener>, tls: Tls, service: S) {
+        self.serve_opened_by(tls, listeners, service).await;
+    }
+
+    async fn serve_opened_by<O: Opening, S: Service>(
+        &self,
+        opening: O,
+        listeners: Vec<TcpListener>,
+        service: S,
+    ) {
         let mut loops = JoinSet::new();
         for listener in listeners {
-            loops.spawn(self.clone().accept(listener, service.clone()));
+            loops.spawn(self.clone().accept(opening.clone(), listener, service.clone()));
         }
         loops.join_all().await;
         self.none_open().await;
     }
 
-    async fn accept<S: Service>(self, listener: TcpListener, service: S) {
+    async fn accept<O: Opening, S: Service>(self, opening: O, listener: TcpListener, service: S) {
         let mut shutdown = self.shutdown.subscribe();
         loop {
             let accepted = tokio::select! {
@@ -108,22 +138,23 @@ impl Connections {
                 _ = shutdown.wait_for(|down| *down) => return,
             };
             match accepted {
-                Ok(connection) => {
-                    tokio::spawn(connection.serve(service.clone()));
+                Ok((connection, stream)) => {
+                    tokio::spawn(connection.serve(stream, opening.clone(), service.clone()));
                 }
                 Err(error) => pause(&error).await,
             }
         }
     }
 
-    async fn next(&self, listener: &TcpListener) -> io::Result<Connection> {
+    async fn next(&self, listener: &TcpListener) -> io::Result<(Connection, TcpStream)> {
         let (stream, peer) = listener.accept().await?;
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(io::Error::other)?;
         // Without it, small answers wait for the peer's delayed acknowledgement: 40 ms.
         stream.set_nodelay(true)?;
         let place = Place::new(&self.open, permit);
         let newcomers = Arc::clone(&self.newcomers);
-        Ok(Connection::new(stream, peer.ip(), place, newcomers, self.shutdown.subscribe()))
+        let connection = Connection::new(peer.ip(), place, newcomers, self.shutdown.subscribe());
+        Ok((connection, stream))
     }
 }
 
@@ -166,3 +197,5 @@ async fn pause(error: &io::Error) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

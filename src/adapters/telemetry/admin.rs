@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -20,11 +20,14 @@ use crate::ports::buffer::{BufferStatus, TraceBufferPort};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+/// Where an eager flush is asked for.
+pub(super) const FLUSH: &str = "/flush";
 const OVERVIEW: &str = "tracebuffer\n\n\
     /live          200 while the process runs\n\
     /ready         200 while it listens\n\
     /metrics       Prometheus and OpenMetrics\n\
-    /debug/buffer  fill, age, limits, ledger and destination as JSON (from this machine only)\n";
+    /debug/buffer  fill, age, limits, ledger and destination as JSON (from this machine only)\n\
+    POST /flush    sends what is buffered without waiting, from now on (from this machine only)\n";
 
 /// What the admin port shows.
 pub struct AdminState<B> {
@@ -32,6 +35,8 @@ pub struct AdminState<B> {
     pub buffer: Arc<B>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Makes the forwarder send without waiting, from now on.
+    pub hurry: Box<dyn Fn() + Send + Sync>,
     /// Counts the receiver's open connections.
     pub open_connections: Box<dyn Fn() -> usize + Send + Sync>,
     /// Where spans go, for people; without secrets.
@@ -75,8 +80,11 @@ impl<B: TraceBufferPort> AdminState<B> {
         path: &str,
         headers: &HeaderMap,
     ) -> Response<Full<Bytes>> {
-        if method != Method::GET && method != Method::HEAD {
-            return reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET is answered here\n");
+        let is_here = peer.to_canonical().is_loopback();
+        let wanted = if path == FLUSH { Method::POST } else { Method::GET };
+        let is_head = method == Method::HEAD && wanted == Method::GET;
+        if *method != wanted && !is_head {
+            return not_allowed(&wanted);
         }
         match path {
             "/" => reply(StatusCode::OK, TEXT, OVERVIEW),
@@ -87,12 +95,22 @@ impl<B: TraceBufferPort> AdminState<B> {
             "/ready" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not listening\n"),
             "/metrics" => self.metrics(headers),
             // Error messages of the destination are for those who can reach this machine.
-            "/debug/buffer" if !peer.to_canonical().is_loopback() => {
+            "/debug/buffer" | FLUSH if !is_here => {
                 reply(StatusCode::FORBIDDEN, TEXT, "answered to this machine only\n")
             }
+            FLUSH => self.flush(),
             "/debug/buffer" => reply(StatusCode::OK, JSON, format!("{:#}\n", self.debug())),
             _ => reply(StatusCode::NOT_FOUND, TEXT, format!("nothing here; see\n\n{OVERVIEW}")),
         }
+    }
+
+    /// Sends eagerly from now on, and says how much there is to be sent.
+    fn flush(&self) -> Response<Full<Bytes>> {
+        self.buffer.flush();
+        (self.hurry)();
+        let ledger = self.buffer.status().ledger;
+        let spans = ledger.buffered + ledger.in_flight;
+        reply(StatusCode::OK, TEXT, format!("sending {spans} buffered spans without waiting\n"))
     }
 
     fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
@@ -163,6 +181,14 @@ impl<B: TraceBufferPort> AdminState<B> {
 
 fn seconds_since(when: SystemTime) -> f64 {
     SystemTime::now().duration_since(when).unwrap_or_default().as_secs_f64()
+}
+
+fn not_allowed(wanted: &Method) -> Response<Full<Bytes>> {
+    let text = format!("only {wanted} is answered here\n");
+    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
+    let allow = if *wanted == Method::GET { "GET, HEAD" } else { "POST" };
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
 }
 
 fn reply(code: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -9,7 +9,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::storage::memory::MemoryStore;
 use crate::application::buffer_management::TraceBuffer;
 use crate::domain::delivery::{Failure, FailureKind};
-use crate::domain::limits::{Limits, OverflowPolicy};
+use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
 use crate::ports::monitor::Monitor;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -28,6 +28,7 @@ fn state() -> State {
     AdminState {
         buffer: Arc::new(buffer),
         metrics: Arc::new(Metrics::new()),
+        hurry: Box::new(|| ()),
         open_connections: Box::new(|| 2),
         destination: "http://collector:4317".to_owned(),
         ready: AtomicBool::new(true),
@@ -144,4 +145,47 @@ fn only_get_and_head_are_answered() {
 
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(head.status(), StatusCode::OK);
+}
+
+fn post(state: &State, peer: IpAddr, path: &str) -> Response<Full<Bytes>> {
+    state.answer(peer, &Method::POST, path, &HeaderMap::new())
+}
+
+#[tokio::test]
+async fn a_flush_hands_out_what_lingers_hurries_the_forwarder_and_can_be_repeated() {
+    let hurried = Arc::new(AtomicBool::new(false));
+    let mut state = state();
+    state.hurry = Box::new({
+        let hurried = Arc::clone(&hurried);
+        move || hurried.store(true, Ordering::Relaxed)
+    });
+    let spans = NonZeroU32::new(3).unwrap();
+    state.buffer.append_now(&Bytes::from_static(b"0123456789"), spans).unwrap();
+
+    for _ in 0..2 {
+        let response = post(&state, HERE, "/flush");
+
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(text(response).await, "sending 3 buffered spans without waiting\n");
+    }
+    assert!(hurried.load(Ordering::Relaxed));
+    let lingering = BatchLimits {
+        max_spans: 100,
+        max_bytes: 1 << 20,
+        max_records: 10,
+        linger: Duration::from_hours(1),
+    };
+    let batch = state.buffer.take(lingering).await.unwrap().unwrap();
+    assert_eq!(batch.spans(), 3);
+}
+
+#[test]
+fn a_flush_is_asked_for_from_this_machine_and_with_post_only() {
+    let mut state = state();
+    state.hurry = Box::new(|| panic!("it is not flushed"));
+
+    assert_eq!(post(&state, ELSEWHERE, "/flush").status(), StatusCode::FORBIDDEN);
+    let response = get(&state, HERE, "/flush");
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()[ALLOW], "POST");
 }

@@ -1,6 +1,7 @@
 //! What the process says about itself.
 
 pub mod admin;
+pub mod ask;
 mod exposition;
 pub mod logging;
 pub mod metrics;

@@ -18,6 +18,7 @@ pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
     let destination = destination(input, &listeners);
     let limits = limits(input);
     let overflow = input.read(&t::OVERFLOW);
+    let limits_file = input.read(&t::LIMITS_FILE);
     let batch = batch(input);
     let concurrency = input.read(&t::CONCURRENCY);
     let max_request_bytes = max_request_bytes(input, limits.as_ref().ok());
@@ -28,6 +29,7 @@ pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
         destination: destination?,
         limits: limits?,
         overflow: overflow?,
+        limits_file: limits_file?,
         batch: batch?,
         concurrency: size(concurrency?),
         listen: ListenSettings {

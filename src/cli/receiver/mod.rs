@@ -2,6 +2,7 @@
 
 mod checks;
 mod compose;
+pub(crate) mod limits_text;
 pub(super) mod table;
 
 use std::process::ExitCode;

@@ -48,6 +48,8 @@ settings! {
             ("drop-oldest", OverflowPolicy::DropOldest), ("reject", OverflowPolicy::Reject),
         ]), default "drop-oldest",
         "What a full buffer does with new spans: drop the oldest for them, or refuse them";
+    LIMITS_FILE in Buffer: Optional<File> = Optional(File), default "",
+        "File of limits to follow while running: lines max_spans=, max_bytes=, max_age=";
 
     BATCH_MAX_SPANS in Sending: Count = Count { min: 1, max: 1_000_000 }, default "8192",
         "Most spans in one request; never more than a quarter of MAX_SPANS";

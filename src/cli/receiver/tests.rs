@@ -22,7 +22,7 @@ use crate::cli::{Invocation, Mistakes, Stop, document};
 use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
 
 /// For each setting a value that is neither its default nor in the way of another one.
-const OTHERS: [(&str, &str); 26] = [
+const OTHERS: [(&str, &str); 27] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
@@ -37,6 +37,7 @@ const OTHERS: [(&str, &str); 26] = [
     ("MAX_BYTES", "64MB"),
     ("MAX_AGE", "1h30m"),
     ("OVERFLOW", "reject"),
+    ("LIMITS_FILE", "/run/limits"),
     ("BATCH_MAX_SPANS", "5"),
     ("BATCH_MAX_BYTES", "1Mi"),
     ("LINGER", "0s"),
@@ -103,6 +104,7 @@ fn with_nothing_set_the_defaults_hold() {
                 max_age: None,
             },
             overflow: OverflowPolicy::DropOldest,
+            limits_file: None,
             batch: BatchLimits {
                 max_spans: 8_192,
                 max_bytes: 3_670_016,
@@ -174,6 +176,7 @@ fn other_settings() -> Settings {
             max_age: Some(Duration::from_mins(90)),
         },
         overflow: OverflowPolicy::Reject,
+        limits_file: Some("/run/limits".into()),
         batch: BatchLimits {
             max_spans: 5,
             max_bytes: 1 << 20,

@@ -55,14 +55,7 @@ impl<'a> Input<'a> {
                 Err(refusal) => refusal,
             },
         };
-        let allowed = setting.allowed();
-        Err(self.refuse(
-            setting,
-            match refusal {
-                Refusal::NotAllowed => format!("must be {allowed}"),
-                Refusal::Because(reason) => format!("must be {allowed}; {reason}"),
-            },
-        ))
+        Err(self.refuse(setting, refusal.complete(&setting.allowed())))
     }
 
     /// Returns whether a flag or variable sets `setting`, rather than its default.

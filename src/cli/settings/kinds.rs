@@ -93,6 +93,14 @@ impl Refusal {
     pub(in crate::cli) fn because(reason: impl Into<String>) -> Self {
         Self::Because(reason.into())
     }
+
+    /// Says what is `allowed` instead, and why this is not.
+    pub(in crate::cli) fn complete(&self, allowed: &str) -> String {
+        match self {
+            Self::NotAllowed => format!("must be {allowed}"),
+            Self::Because(reason) => format!("must be {allowed}; {reason}"),
+        }
+    }
 }
 
 impl From<UnitError> for Refusal {
@@ -105,6 +113,7 @@ impl From<UrlError> for Refusal {
     fn from(error: UrlError) -> Self {
         match error {
             UrlError::NotHttp => Self::NotAllowed,
+            UrlError::Credentials => Self::because("a user and password belong in HEADERS"),
             UrlError::Because(reason) => Self::Because(reason),
         }
     }

@@ -66,7 +66,7 @@ macro_rules! settings {
     ($($name:ident in $group:ident: $kind:ty = $value:expr, default $default:literal,
         $meaning:literal;)* + $($shared:path),*) => {
         $($crate::cli::settings::setting!(
-            pub(super) $name = stringify!($name), in $group: $kind = $value, default $default, $meaning
+            pub(in crate::cli) $name = stringify!($name), in $group: $kind = $value, default $default, $meaning
         );)*
 
         /// All of them, in the order they are shown.

@@ -1,9 +1,11 @@
 """Spans on their way, with a destination that comes and goes."""
 
-import threading
 import subprocess
+import threading
 
-from kube import Namespace, apply, delete, equal, eventually, get, kubectl
+from kube import (
+    Failed, Namespace, apply, delete, equal, eventually, get, kubectl, list_all, metrics, total,
+)
 from parts import (
     adds_up, arrived, arrived_of, collector, container, deployment, is_injected, ledger, only_pod,
     pod, ready_trace_buffer, rolled_out, sending,
@@ -31,7 +33,7 @@ def outlives_an_outage():
     with Namespace("tb-outage") as here:
         ready_trace_buffer(here, endpoint=collector(here), buffer={"maxSpans": 200})
         kubectl("scale", "deployment/collector", "--replicas=0", "-n", here)
-        eventually("the Collector is gone", lambda: not get_pods(here, "collector"))
+        eventually("the Collector is gone", lambda: not list_all("pods", here, "app=collector"))
         first = sending(200, "old", then=sending(200, "new"))
         apply(deployment("shop", container(command=first)), namespace=here)
         rolled_out(here, "shop")
@@ -52,28 +54,46 @@ def outlives_an_outage():
         assert adds_up(books), f"the ledger does not add up: {books}"
 
 
-def get_pods(namespace, app):
-    from kube import list_all
-
-    return list_all("pods", namespace, f"app={app}")
-
-
-@scenario("drain", "a pod deleted under load delivers all that its sidecar acknowledged")
+@scenario("drain", "a pod that is deleted delivers what its sidecar has acknowledged and not yet sent")
 def drains():
     with Namespace("tb-drain") as here:
-        ready_trace_buffer(here, endpoint=collector(here))
-        load = "/telemetrygen traces --otlp-insecure --duration inf --workers 2 --rate 300 --service shop"
-        apply(pod("shop", container(command=load)), namespace=here)
-        eventually("spans flow", lambda: arrived(here) > 200)
+        waiting = {"batch": {"linger": "1m"}}
+        ready_trace_buffer(here, endpoint=collector(here), destination=waiting)
+        apply(pod("shop", container(command=sending(500))), namespace=here)
+        books = eventually("all is acknowledged",
+                           lambda: (b := ledger(here, "shop"))["accepted"] == 1000 and b)
+        equal("waiting", books["buffered"], 1000)
 
-        log = follow(here, "shop")
         delete("pod", "shop", here, "--wait=true", "--timeout=60s")
+
+        eventually("all of it arrives", lambda: equal("arrived", arrived(here), 1000) is None, 10)
+
+
+@scenario("drain-load", "a pod that is deleted while it sends loses nothing")
+def drains_under_load():
+    with Namespace("tb-drain-load") as here:
+        ready_trace_buffer(here, endpoint=collector(here))
+        load = "/telemetrygen traces --otlp-insecure --duration inf --workers 2 --rate 500 --service shop"
+        apply(pod("shop", container(command=load)), namespace=here)
+        eventually("spans flow", lambda: arrived(here) > 500)
+        log = follow(here, "shop")
+
+        delete("pod", "shop", here, "--wait=false")
+        seen = last_accepted(here, "shop")
 
         text = log()
         assert "nothing was lost" in text, f"the sidecar's last words: {text[-600:]}"
-        accepted = last_number(text, "accepted_spans")
-        if accepted is not None:
-            eventually("all of them are there", lambda: equal("arrived", arrived(here), accepted) is None, 10)
+        eventually("what was accepted arrives", lambda: arrived(here) >= seen, 10)
+
+
+def last_accepted(namespace, name):
+    """Reads how many spans a sidecar has accepted, until it is gone."""
+    seen = 0
+    while True:
+        try:
+            seen = ledger(namespace, name)["accepted"]
+        except Failed:
+            return seen
 
 
 def follow(namespace, name):
@@ -94,22 +114,15 @@ def follow(namespace, name):
     return ended
 
 
-def last_number(text, field):
-    """Returns the last number that a log's field had."""
-    parts = text.split(f"{field}=")
-    digits = parts[-1].split()[0].strip('"') if len(parts) > 1 else ""
-    return int(digits) if digits.isdigit() else None
-
-
 @scenario("limits", "a changed limit reaches a running sidecar without a restart")
 def follows_limits():
-    from kube import metrics, total
-
     with Namespace("tb-limits") as here:
         ready_trace_buffer(here, buffer={"maxSpans": 1000})
         apply(pod("shop"), namespace=here)
+
         def capacity():
             return total(metrics("shop", here, 9417), "tracebuffer_buffer_capacity_spans")
+
         eventually("the sidecar runs", lambda: equal("spans", capacity(), 1000) is None)
 
         ready_trace_buffer(here, buffer={"maxSpans": 700})

@@ -1,9 +1,11 @@
 """What `helm install` leaves behind."""
 
 import base64
+import re
 
 import operator_release as operator
-from kube import CHART, apply, eventually, get, helm, kubectl
+from kube import CHART, Namespace, apply, eventually, get, helm, kubectl
+from parts import pod, ready_trace_buffer
 from runner import scenario
 
 ACCOUNT = f"system:serviceaccount:{operator.NAMESPACE}:{operator.NAME}"
@@ -46,6 +48,26 @@ def has_least_rights():
         ("create", "pods/exec", "-n", "default"),
     ):
         assert not can(verb, what, *flags), f"may {verb} {what} {' '.join(flags)}"
+
+
+@scenario("metrics", "every metric of the chart's alerts and dashboard is served by the operator or a sidecar")
+def metrics_exist():
+    drawn = (CHART / "dashboards" / "tracebuffer.json").read_text() + (CHART / "alerts.yaml").read_text()
+    wanted = set(re.findall(r"\b(?:tracebuffer|process)_[a-z_]+", drawn))
+    with Namespace("tb-metrics") as here:
+        ready_trace_buffer(here)
+        apply(pod("shop"), namespace=here)
+        sidecar = eventually("the sidecar serves", lambda: scrape(here, "shop"))
+        served = sidecar + "".join(
+            scrape(operator.NAMESPACE, each["metadata"]["name"]) for each in operator.pods()
+        )
+    families = set(re.findall(r"(?m)^# TYPE (\S+)", served))
+    absent = {name for name in wanted if not {name, name.removesuffix("_bucket")} & families}
+    assert not absent, f"nobody serves {sorted(absent)}"
+
+
+def scrape(namespace, name):
+    return kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/pods/{name}:9417/proxy/metrics").out
 
 
 @scenario("dry-run", "the API server takes everything the chart can render", needs_operator=False)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import operator_release as operator
-from kube import CHART, Namespace, apply, equal, eventually, get, helm, list_all
+from kube import CHART, Namespace, apply, delete, equal, eventually, get, helm, list_all
 from parts import (
     arrived, collector, container, deployment, is_injected, only_pod, pending_pod,
     ready_trace_buffer, rolled_out, sending,
@@ -29,8 +29,6 @@ def older_chart(folder):
 def uninstall():
     helm("uninstall", operator.NAME, "-n", operator.NAMESPACE, "--wait", "--timeout", "90s")
     for kind, name in (("secret", operator.SECRET), ("lease", operator.NAME)):
-        from kube import delete
-
         delete(kind, name, operator.NAMESPACE)
 
 

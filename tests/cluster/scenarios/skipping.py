@@ -3,7 +3,7 @@
 import json
 
 import operator_release as operator
-from kube import Namespace, apply, equal, eventually, get, list_all, tracebuffer
+from kube import Failed, Namespace, apply, equal, eventually, get, list_all, tracebuffer
 from parts import (
     STATUS, condition, container, counts, is_injected, pending_pod,
     ready_trace_buffer, trace_buffer,
@@ -101,8 +101,6 @@ def is_shared():
 
 @scenario("mistakes", "a TraceBuffer with mistakes is refused by the schema in words, or not accepted with the reason")
 def mistakes_are_named():
-    from kube import Failed
-
     with Namespace("tb-mistakes") as here:
         for field, wrong in (
             ("maxSpans", {"buffer": {"maxSpans": 0}}),

@@ -5,7 +5,7 @@ import json
 from kube import Namespace, apply, equal, eventually, get, kubectl
 from parts import (
     INJECT, STATUS, arrived, arrived_of, collector, container, environment, is_injected,
-    pod, pod_spec, ready_trace_buffer, sending,
+    pending_pod, pod, pod_spec, ready_trace_buffer, sending, trace_buffer,
 )
 from runner import scenario
 
@@ -92,8 +92,6 @@ def asks_for_a_namespace():
 
 @scenario("first", "a pod created in the same breath as its TraceBuffer has its sidecar")
 def misses_nothing():
-    from parts import pending_pod, trace_buffer
-
     with Namespace("tb-first") as here:
         apply(trace_buffer(), pending_pod("shop"), namespace=here)
         assert is_injected(get("pod", "shop", here)), get("pod", "shop", here)["metadata"]

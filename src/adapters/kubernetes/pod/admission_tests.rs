@@ -28,7 +28,7 @@ fn a_native_sidecar_comes_first_with_all_that_belongs_to_it() {
             "labels": {"tracebuffer.dev/injected": "true"},
             "annotations": {
                 "tracebuffer.dev/status": STATUS_TEXT,
-                "tracebuffer.dev/limits": "max_spans=1000\nmax_bytes=65536\n",
+                "tracebuffer.dev/limits": "max_spans=1000\nmax_bytes=65536\nmax_age=none\n",
             },
         })
     );
@@ -99,7 +99,7 @@ fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
     assert_eq!(
         patched["metadata"]["annotations"],
         json!({
-            names::STATUS: STATUS_TEXT, names::LIMITS: "max_spans=1000\nmax_bytes=65536\n", "mine": "kept",
+            names::STATUS: STATUS_TEXT, names::LIMITS: "max_spans=1000\nmax_bytes=65536\nmax_age=none\n", "mine": "kept",
         })
     );
     assert_eq!(patched["metadata"]["labels"], json!({names::INJECTED: "true", "app": "web"}));

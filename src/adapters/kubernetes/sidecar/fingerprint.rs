@@ -17,9 +17,8 @@ const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 pub(super) fn fingerprint(spec: &TraceBufferSpec) -> String {
     let mut meaning = json(spec);
     leave_out(&mut meaning, &json(&TraceBufferSpec::sending_to("")));
-    let mut text = String::new();
-    write_sorted(&meaning, &mut text);
-    format!("{:032x}", fnv1a(text.as_bytes()))
+    meaning.sort_all_objects();
+    format!("{:032x}", fnv1a(meaning.to_string().as_bytes()))
 }
 
 /// FNV-1a of 128 bits: nobody gains by a collision, and no release may change it.
@@ -81,29 +80,4 @@ fn leave_out(value: &mut Value, default: &Value) {
         leave_out(member, default);
         member != default && !member.as_object().is_some_and(serde_json::Map::is_empty)
     });
-}
-
-/// Writes JSON whose members are sorted by name at every depth.
-fn write_sorted(value: &Value, text: &mut String) {
-    match value {
-        Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by_key(|(name, _)| *name);
-            for (name, member) in sorted {
-                text.push_str(&Value::from(name.as_str()).to_string());
-                text.push(':');
-                write_sorted(member, text);
-                text.push(',');
-            }
-        }
-        Value::Array(elements) => {
-            text.push('[');
-            for element in elements {
-                write_sorted(element, text);
-                text.push(',');
-            }
-            text.push(']');
-        }
-        other => text.push_str(&other.to_string()),
-    }
 }

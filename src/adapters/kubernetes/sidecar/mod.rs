@@ -8,8 +8,6 @@ mod fingerprint;
 mod resources;
 mod volumes;
 
-use std::fmt::Write;
-
 use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
 
 use self::checked::Checked;
@@ -113,12 +111,9 @@ pub fn candidate(object: &TraceBuffer, defaults: &SidecarDefaults) -> Candidate<
 #[must_use]
 pub fn limits_text(limits: &SidecarLimits) -> String {
     let SidecarLimits { max_spans, max_bytes, max_age_ms } = limits;
-    let mut text = format!("max_spans={max_spans}\nmax_bytes={max_bytes}\n");
-    if let Some(age) = max_age_ms {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "max_age={}", Milliseconds(*age));
-    }
-    text
+    // Unset is said too: a line that is missing would leave the age the sidecar started with.
+    let max_age = max_age_ms.map_or_else(|| "none".into(), |age| Milliseconds(age).to_string());
+    format!("max_spans={max_spans}\nmax_bytes={max_bytes}\nmax_age={max_age}\n")
 }
 
 fn image_pull_secrets(spec: &TraceBufferSpec) -> Vec<LocalObjectReference> {

@@ -29,6 +29,8 @@ pub struct Url {
 pub enum UrlError {
     /// It is no http or https URL at all.
     NotHttp,
+    /// It holds a user or password.
+    Credentials,
     /// It is one, and this is wrong with it.
     Because(String),
 }
@@ -57,7 +59,7 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         if text.contains('@') {
-            return Err(UrlError::because("a user and password belong in HEADERS"));
+            return Err(UrlError::Credentials);
         }
         if text.contains(['?', '#']) {
             return Err(UrlError::because("a query or fragment has no meaning here"));
@@ -83,6 +85,7 @@ impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotHttp => f.write_str("it is no http:// or https:// URL"),
+            Self::Credentials => f.write_str("a user and password do not belong there"),
             Self::Because(reason) => f.write_str(reason),
         }
     }
@@ -220,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_password_a_query_and_a_fragment_are_refused_without_being_shown() {
-        assert_eq!(reason("http://me:hunter2@a"), "a user and password belong in HEADERS");
+        assert_eq!(reason("http://me:hunter2@a"), "a user and password do not belong there");
         for text in ["http://a/?key=hunter2", "http://a/#hunter2"] {
             assert_eq!(reason(text), "a query or fragment has no meaning here");
         }

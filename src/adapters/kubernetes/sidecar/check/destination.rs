@@ -59,8 +59,8 @@ fn endpoint(
         UrlError::NotHttp => {
             "must be an http:// or https:// URL, such as http://collector.observability:4317".into()
         }
-        UrlError::Because(why) if text.contains('@') => {
-            format!("must be a URL without credentials: {why} of spec.destination.headers")
+        UrlError::Credentials => {
+            "must be a URL without credentials, which belong in spec.destination.headers".into()
         }
         UrlError::Because(why) => format!("must be a URL of scheme, host, port and path: {why}"),
     });

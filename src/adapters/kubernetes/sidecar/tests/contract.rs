@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::bootstrap::settings::Settings;
-use crate::cli::Invocation;
+use crate::cli::{Invocation, limits_text as read_limits};
 use crate::domain::limits::OverflowPolicy;
 
 /// Starts a receiver as a kubelet would, up to the point where its settings are read.
@@ -29,8 +29,11 @@ fn a_spec_without_wishes_is_the_receivers_defaults_with_json_logs_and_an_open_ad
     let settings = settings(&json!({}));
 
     let alone = ["tracebuffer", "receiver", "--endpoint=http://collector.observability:4317"];
-    let arguments =
-        alone.iter().chain(&["--log-format=json", "--admin-addr=0.0.0.0:9417,[::]:9417"]);
+    let arguments = alone.iter().chain(&[
+        "--log-format=json",
+        "--admin-addr=0.0.0.0:9417,[::]:9417",
+        "--limits-file=/etc/tracebuffer/pod/limits",
+    ]);
     let parsed = Invocation::parse(arguments.map(OsString::from), &|_| None).unwrap();
     assert_eq!(parsed, Invocation::Receiver(settings));
 }
@@ -119,4 +122,20 @@ fn a_request_may_be_as_large_as_a_small_buffer_unless_told_otherwise() {
     let settings = settings(&json!({ "buffer": { "maxBytes": "1Mi" } }));
 
     assert_eq!(settings.listen.max_request_bytes, 1 << 20);
+}
+
+#[test]
+fn the_limits_of_a_running_sidecar_are_read_back_as_they_are() {
+    let boot = settings(&json!({ "buffer": { "maxAge": "1h" } })).limits;
+    for changes in [
+        json!({ "buffer": { "maxSpans": 7, "maxBytes": "1.5Mi", "maxAge": "90s" } }),
+        json!({ "buffer": { "maxSpans": 7 } }),
+    ] {
+        let text = limits_text(&built(&changes).limits);
+
+        let read = read_limits::parse(&text, boot).unwrap();
+
+        assert_eq!(read.limits, settings(&changes).limits, "{text}");
+        assert!(read.unknown.is_empty(), "{text}");
+    }
 }

@@ -1,1 +1,96 @@
+//! What makes running pods outdated.
+
 use super::*;
+
+fn hash(changes: &Value) -> String {
+    built(changes).hash
+}
+
+#[test]
+fn the_hash_of_a_spec_is_the_same_in_every_release() {
+    // Pods that run now carry these. They may change only if every pod is to be outdated.
+    assert_eq!(hash(&json!({})), "35ed1ac2a221b6d123de0b3f79643baf");
+    let full = json!({
+        "buffer": { "overflow": "Reject" },
+        "destination": { "headers": [{ "name": "a", "value": "b" }], "concurrency": 2 },
+        "sidecar": { "image": "mine:1", "resources": { "limits": { "memory": "1Gi" } } },
+    });
+    assert_eq!(hash(&full), "6a9ef9403f90d1bccbc6c6bb7ac3eb5d");
+}
+
+#[test]
+fn what_running_pods_follow_or_never_see_changes_no_hash() {
+    let plain = hash(&json!({}));
+    for changes in [
+        json!({ "buffer": { "maxSpans": 7, "maxBytes": "64Mi", "maxAge": "1h" } }),
+        json!({ "allowedNamespaces": ["shop-2"] }),
+        json!({ "rollout": { "strategy": "OnChange", "maxConcurrent": 3, "pause": "1m" } }),
+    ] {
+        assert_eq!(hash(&changes), plain, "{changes}");
+    }
+}
+
+#[test]
+fn another_operators_image_changes_no_hash_but_a_specs_own_does() {
+    let newer = SidecarDefaults { image: "tracebuffer:9".into(), image_pull_policy: None };
+
+    let upgraded = build(&object(&json!({})), &newer).unwrap();
+
+    assert_eq!(upgraded.hash, hash(&json!({})));
+    let own = |image: &str| hash(&json!({ "sidecar": { "image": image } }));
+    assert_ne!(own("mine:1"), hash(&json!({})));
+    assert_ne!(own("mine:1"), own("mine:2"));
+}
+
+#[test]
+fn each_setting_that_needs_a_new_pod_changes_the_hash() {
+    let reference = json!({ "name": "n", "key": "k" });
+    let tls = json!({ "endpoint": "https://x", "tls": { "caSecretRef": reference } });
+    let header = |value: &str| json!({ "headers": [{ "name": "a", "value": value }] });
+    let mut hashes: Vec<_> = [
+        json!({}),
+        json!({ "buffer": { "overflow": "Reject" } }),
+        json!({ "destination": { "endpoint": "http://other" } }),
+        json!({ "destination": { "protocol": "HttpProtobuf" } }),
+        json!({ "destination": { "compression": "Gzip" } }),
+        json!({ "destination": header("1") }),
+        json!({ "destination": header("2") }),
+        json!({ "destination": { "endpoint": "https://x" } }),
+        json!({ "destination": tls }),
+        json!({ "destination": { "timeout": "9s" } }),
+        json!({ "destination": { "batch": { "linger": "1s" } } }),
+        json!({ "destination": { "concurrency": 2 } }),
+        json!({ "receiver": { "grpcPort": 5317 } }),
+        json!({ "receiver": { "maxRequestBytes": "1Mi" } }),
+        json!({ "sidecar": { "mode": "Container" } }),
+        json!({ "sidecar": { "imagePullSecrets": [{ "name": "x" }] } }),
+        json!({ "sidecar": { "resources": { "requests": { "cpu": "1" } } } }),
+        json!({ "sidecar": { "applicationEnvironment": "Never" } }),
+        json!({ "sidecar": { "security": { "user": "Platform" } } }),
+        json!({ "drainTimeout": "5s" }),
+    ]
+    .iter()
+    .map(hash)
+    .collect();
+    let all = hashes.len();
+    hashes.sort();
+    hashes.dedup();
+
+    assert_eq!(hashes.len(), all);
+}
+
+#[test]
+fn the_same_said_in_other_words_has_the_same_hash() {
+    let same = [
+        (json!({}), json!({ "drainTimeout": "0m25s" })),
+        (json!({}), json!({ "destination": { "batch": { "maxBytes": "3.5Mi" } } })),
+        (json!({}), json!({ "destination": { "timeout": "10000ms", "concurrency": 1 } })),
+        (
+            json!({ "sidecar": { "resources": { "requests": { "cpu": "100m" } } } }),
+            json!({ "sidecar": { "resources": { "requests": { "cpu": "0.1" } } } }),
+        ),
+    ];
+    for (one, other) in &same {
+        assert_eq!(hash(one), hash(other), "{one} {other}");
+    }
+}

@@ -1,1 +1,278 @@
+//! What is told about a spec that makes no sense.
+
 use super::*;
+
+/// The mistakes of the smallest spec with `changes`, one a line.
+fn mistakes(changes: &Value) -> Vec<String> {
+    let mistakes = build(&object(changes), &defaults()).unwrap_err();
+    mistakes.0.iter().map(|mistake| format!("{} {}", mistake.field, mistake.why)).collect()
+}
+
+#[track_caller]
+fn told(changes: Value, expected: &[&str]) {
+    assert_eq!(mistakes(&changes), expected, "{changes}");
+}
+
+#[test]
+fn limits_out_of_bounds_are_told_with_the_bounds_and_what_was_found() {
+    told(
+        json!({ "buffer": { "maxSpans": 0, "maxBytes": "32", "maxAge": "10ms" } }),
+        &[
+            "spec.buffer.maxSpans must be from 1 to 1000000000; it is 0",
+            r#"spec.buffer.maxBytes must be a quantity from 64Ki to 64Gi, such as 32Mi; it is "32""#,
+            r#"spec.buffer.maxAge must be a duration from 100ms to 720h, such as 1m30s; it is "10ms""#,
+        ],
+    );
+}
+
+#[test]
+fn a_quantity_or_duration_that_is_none_is_explained() {
+    told(
+        json!({ "buffer": { "maxBytes": "32MB", "maxAge": "1d" }, "drainTimeout": "30" }),
+        &[
+            "spec.buffer.maxBytes must be a quantity from 64Ki to 64Gi, such as 32Mi; \
+             it is \"32MB\", and there is no suffix \"MB\" (Ki, Mi, Gi, k, M or G)",
+            "spec.buffer.maxAge must be a duration from 100ms to 720h, such as 1m30s; \
+             it is \"1d\", and there is no unit \"d\" (h, m, s or ms)",
+            "spec.drainTimeout must be a duration from 0s to 1h, such as 1m30s; \
+             it is \"30\", and its unit is missing (h, m, s or ms)",
+        ],
+    );
+}
+
+#[test]
+fn a_duration_that_no_clock_could_hold_is_a_mistake_and_no_crash() {
+    for text in ["99999999999999999999999999h", "-1s", "1s-5s", "inf", "NaNs", ""] {
+        let found = mistakes(&json!({ "destination": { "timeout": text } }));
+
+        assert!(found[0].starts_with("spec.destination.timeout must be a duration"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_long_value_is_not_repeated_in_full() {
+    let found = mistakes(&json!({ "drainTimeout": "9".repeat(1_000) }));
+
+    assert!(found[0].len() < 200, "{found:?}");
+}
+
+#[test]
+fn an_endpoint_that_is_none_is_explained_and_never_quoted() {
+    let of = |endpoint: &str| mistakes(&json!({ "destination": { "endpoint": endpoint } }));
+
+    assert_eq!(of(""), ["spec.destination.endpoint must be set to a URL"]);
+    assert_eq!(
+        of("collector:4317"),
+        ["spec.destination.endpoint must be an http:// or https:// URL, such as \
+          http://collector.observability:4317"]
+    );
+    assert_eq!(
+        of("http://me:hunter2@collector"),
+        ["spec.destination.endpoint must be a URL without credentials, which belong in \
+           spec.destination.headers"]
+    );
+    assert_eq!(
+        of("http://collector:0"),
+        ["spec.destination.endpoint must be a URL of scheme, host, port and path: its port is no \
+          number from 1 to 65535"]
+    );
+    assert_eq!(
+        of("http://collector/v1/traces"),
+        ["spec.destination.endpoint must have no path with protocol Grpc; remove it, or set \
+          protocol: HttpProtobuf"]
+    );
+}
+
+#[test]
+fn the_sidecar_never_sends_to_itself() {
+    let why = "spec.destination.endpoint must not be the sidecar itself, which listens there: name \
+               a collector's address";
+    for endpoint in ["http://localhost:4317", "http://127.0.0.1:4318", "http://[::1]"] {
+        told(json!({ "destination": { "endpoint": endpoint } }), &[why]);
+    }
+    // An agent in the same pod, on a port of its own.
+    built(&json!({ "destination": { "endpoint": "http://localhost:14317" } }));
+}
+
+#[test]
+fn a_header_has_a_name_and_one_source_of_its_value() {
+    let reference = json!({ "name": "token", "key": "value" });
+    told(
+        json!({ "destination": { "headers": [
+            { "name": "two words", "value": "x" },
+            { "name": "content-type", "value": "x" },
+            { "name": "x!y", "value": "x" },
+            { "name": "neither" },
+            { "name": "both", "value": "x", "secretKeyRef": reference },
+            { "name": "fine", "value": "x" },
+            { "name": "Fine", "value": "y" },
+            { "name": "empty", "value": " " },
+            { "name": "umlaut", "value": "hüter" },
+            { "name": "nowhere", "secretKeyRef": { "name": "Token", "key": "a/b" } },
+        ] } }),
+        &[
+            "spec.destination.headers[0].name must be a header's name of letters, digits, '-', '_' \
+             and '.'; \"two words\" does not begin with an HTTP header name",
+            "spec.destination.headers[1].name must be a header's name of letters, digits, '-', '_' \
+             and '.'; \"content-type\" names `content-type`, which tracebuffer sets itself",
+            "spec.destination.headers[2].name must be a header's name of letters, digits, '-', '_' \
+             and '.'; \"x!y\" has other characters",
+            "spec.destination.headers[3] must have a value, or a secretKeyRef that says where it is",
+            "spec.destination.headers[4] must have either value or secretKeyRef; remove one",
+            "spec.destination.headers[6].name must not name \"fine\" for the second time",
+            "spec.destination.headers[7].value must be printable ASCII; it has no value",
+            "spec.destination.headers[8].value must be printable ASCII; \
+             it has a value that is not printable ASCII",
+            "spec.destination.headers[9].secretKeyRef.name must be a name of lower case letters, \
+             digits, '-' and '.'; it is \"Token\"",
+            "spec.destination.headers[9].secretKeyRef.key must be a name of letters, digits, '-', \
+             '_' and '.'; it is \"a/b\"",
+        ],
+    );
+}
+
+#[test]
+fn certificates_are_for_an_encrypted_connection_and_named_once() {
+    let reference = json!({ "name": "ca", "key": "ca.crt" });
+    told(
+        json!({ "destination": { "tls": {
+            "caConfigMapRef": reference, "caSecretRef": reference, "clientSecretName": "no/name",
+        } } }),
+        &[
+            "spec.destination.tls must be unset, or destination.endpoint begin with https://",
+            "spec.destination.tls must have either caConfigMapRef or caSecretRef; remove one",
+            "spec.destination.tls.clientSecretName must be a name of lower case letters, digits, \
+             '-' and '.'; it is \"no/name\"",
+        ],
+    );
+}
+
+#[test]
+fn what_is_sent_at_once_has_bounds() {
+    told(
+        json!({ "destination": {
+            "timeout": "1ms", "concurrency": 65,
+            "batch": { "maxSpans": 0, "maxBytes": "65Mi", "linger": "2m" },
+        } }),
+        &[
+            "spec.destination.timeout must be a duration from 100ms to 5m, such as 1m30s; it is \
+             \"1ms\"",
+            "spec.destination.batch.maxSpans must be from 1 to 1000000; it is 0",
+            "spec.destination.batch.maxBytes must be a quantity from 1Ki to 64Mi, such as 32Mi; it \
+             is \"65Mi\"",
+            "spec.destination.batch.linger must be a duration from 0s to 1m, such as 1m30s; it is \
+             \"2m\"",
+            "spec.destination.concurrency must be from 1 to 64; it is 65",
+        ],
+    );
+}
+
+#[test]
+fn ports_are_ports_and_all_different() {
+    told(
+        json!({ "receiver": { "grpcPort": 0, "httpPort": 65_536 } }),
+        &[
+            "spec.receiver.grpcPort must be from 1 to 65535; it is 0",
+            "spec.receiver.httpPort must be from 1 to 65535; it is 65536",
+        ],
+    );
+    told(
+        json!({ "receiver": { "adminPort": 4317 } }),
+        &["spec.receiver.adminPort must not be 4317, which receiver.grpcPort is already"],
+    );
+}
+
+#[test]
+fn a_request_fits_into_the_buffer() {
+    told(
+        json!({ "buffer": { "maxBytes": "1Mi" }, "receiver": { "maxRequestBytes": "2Mi" } }),
+        &["spec.receiver.maxRequestBytes must be at most buffer.maxBytes, which is 1Mi; it is 2Mi"],
+    );
+}
+
+#[test]
+fn an_image_is_the_name_of_one() {
+    for image in ["", "https://registry.example/tb", "two words", "-x", "a//b"] {
+        told(
+            json!({ "sidecar": { "image": image } }),
+            &[&format!(
+                "spec.sidecar.image must be an image such as registry.example/tracebuffer:1.0, \
+                 without a scheme; it is {image:?}"
+            )],
+        );
+    }
+}
+
+#[test]
+fn resources_that_would_cost_the_pod_are_refused() {
+    told(
+        json!({ "sidecar": { "resources": {
+            "requests": { "cpu": "half", "memory": "128Mi", "ephemeral-storage": "-1" },
+            "limits": { "cpu": "1", "memory": "64Mi" },
+        } } }),
+        &[
+            "spec.sidecar.resources.requests.cpu must be a quantity, such as 100m or 64Mi; it is \
+             \"half\", and it does not begin with a number",
+            "spec.sidecar.resources.requests.memory must be at most \
+             sidecar.resources.limits.memory",
+            "spec.sidecar.resources.requests.ephemeral-storage must be a quantity, such as 100m or \
+             64Mi; it is \"-1\", and it is negative",
+        ],
+    );
+}
+
+#[test]
+fn a_memory_limit_leaves_room_for_the_buffer() {
+    told(
+        json!({ "sidecar": { "resources": { "limits": { "memory": "32Mi" } } } }),
+        &["spec.sidecar.resources.limits.memory must be at least 40Mi, or the sidecar is killed \
+           before its buffer of 32Mi is full; it is 32Mi: raise it, or lower buffer.maxBytes"],
+    );
+}
+
+#[test]
+fn a_user_is_fixed_or_the_platforms() {
+    told(
+        json!({ "sidecar": { "security": { "user": "Platform", "runAsUser": 7 } } }),
+        &["spec.sidecar.security.runAsUser must be unset with user: Platform, or user be Fixed"],
+    );
+    told(
+        json!({ "sidecar": { "security": { "runAsUser": 0 } } }),
+        &["spec.sidecar.security.runAsUser must be from 1 to 2147483647; it is 0"],
+    );
+}
+
+#[test]
+fn other_namespaces_are_named_once_each() {
+    told(
+        json!({ "allowedNamespaces": ["*", "shop", "Shop", "a.b", "shop"] }),
+        &[
+            "spec.allowedNamespaces[2] must be a name of lower case letters, digits, '-' and '.'; \
+             it is \"Shop\"",
+            "spec.allowedNamespaces[3] must be the name of a namespace, or *; it is \"a.b\"",
+            "spec.allowedNamespaces[4] must not be \"shop\", which is there already",
+        ],
+    );
+}
+
+#[test]
+fn the_pace_of_a_rollout_has_bounds() {
+    told(
+        json!({ "rollout": { "maxConcurrent": 0, "pause": "25h" } }),
+        &[
+            "spec.rollout.maxConcurrent must be from 1 to 100; it is 0",
+            "spec.rollout.pause must be a duration from 0s to 24h, such as 1m30s; it is \"25h\"",
+        ],
+    );
+}
+
+#[test]
+fn a_candidate_with_mistakes_tells_them_in_one_line() {
+    let object = object(&json!({ "drainTimeout": "x", "rollout": { "maxConcurrent": 0 } }));
+
+    let candidate = candidate(&object, &defaults());
+
+    assert_eq!(candidate.key, ObjectKey { namespace: "shop".into(), name: "default".into() });
+    let why = candidate.sidecar.unwrap_err();
+    assert!(why.contains("it is 0; spec.drainTimeout must"), "{why}");
+}

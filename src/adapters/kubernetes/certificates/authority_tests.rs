@@ -1,0 +1,186 @@
+//! Certificates made and read again; what a strict client makes of them is `served_tests`' matter.
+
+use super::*;
+
+const HOST: &str = "tracebuffer-webhook.observability.svc";
+const NOW: Duration = Duration::from_secs(1_800_000_000);
+
+fn issuer() -> Authority {
+    Authority::new(HOST)
+}
+
+fn with_authority(keyring: &Keyring) -> Keyring {
+    issuer().add_authority(keyring, Validity::of_authority(NOW)).unwrap()
+}
+
+fn with_leaf(keyring: &Keyring) -> Keyring {
+    let signer = issuer().inspect(keyring).holdings.signer.unwrap();
+    issuer().issue_leaf(keyring, Validity::of_leaf(NOW, signer)).unwrap()
+}
+
+fn complete() -> Keyring {
+    with_leaf(&with_authority(&Keyring::default()))
+}
+
+#[test]
+fn what_was_made_is_read_again() {
+    let keyring = complete();
+
+    let found = issuer().inspect(&keyring);
+
+    let signer = Validity::of_authority(NOW);
+    assert_eq!(
+        found.holdings,
+        Holdings {
+            signer: Some(signer),
+            leaf: Some(Leaf {
+                validity: Validity::of_leaf(NOW, signer),
+                of_signer: true,
+                names_fit: true
+            }),
+            older: 0,
+            rotation_asked: false,
+        }
+    );
+    assert_eq!(found.bundle, keyring.bundle);
+    assert_eq!(found.signer, keyring.bundle);
+}
+
+#[test]
+fn an_empty_keyring_holds_nothing() {
+    assert_eq!(issuer().inspect(&Keyring::default()), Inspection::default());
+}
+
+#[test]
+fn a_next_authority_comes_in_front_and_leaves_the_leaf_to_the_older_one() {
+    let before = complete();
+
+    let after = with_authority(&before);
+
+    let found = issuer().inspect(&after);
+    assert_eq!(found.holdings.older, 1);
+    assert!(!found.holdings.leaf.unwrap().of_signer);
+    assert!(after.bundle.ends_with(&before.bundle), "the older one stays");
+    assert!(after.bundle.starts_with(&found.signer), "the newest comes first");
+    assert_eq!((&after.leaf, &after.leaf_key), (&before.leaf, &before.leaf_key));
+    let renewed = issuer().inspect(&with_leaf(&after)).holdings;
+    assert!(renewed.leaf.unwrap().of_signer);
+    assert_eq!(renewed.older, 1);
+}
+
+#[test]
+fn a_new_authority_obeys_the_request_for_a_rotation_and_a_leaf_does_not() {
+    let asked = Keyring { rotation_asked: Some("now".to_owned()), ..complete() };
+    assert!(issuer().inspect(&asked).holdings.rotation_asked);
+
+    assert!(issuer().inspect(&with_leaf(&asked)).holdings.rotation_asked);
+    assert!(!issuer().inspect(&with_authority(&asked)).holdings.rotation_asked);
+}
+
+#[test]
+fn whatever_of_a_half_written_secret_is_unreadable_counts_as_missing() {
+    let whole = complete();
+    let cut = |pem: &[u8]| pem[..pem.len() / 2].to_vec();
+    let other = complete();
+
+    let no_key = Keyring { authority_key: cut(&whole.authority_key), ..whole.clone() };
+    let found = issuer().inspect(&no_key).holdings;
+    assert_eq!((found.signer, found.older, found.leaf.is_some()), (None, 1, true));
+
+    let foreign_key = Keyring { authority_key: other.authority_key.clone(), ..whole.clone() };
+    assert_eq!(issuer().inspect(&foreign_key).holdings.signer, None);
+
+    for broken in [
+        Keyring { leaf: cut(&whole.leaf), ..whole.clone() },
+        Keyring { leaf_key: cut(&whole.leaf_key), ..whole.clone() },
+        Keyring { leaf_key: other.leaf_key.clone(), ..whole.clone() },
+        Keyring { leaf: other.leaf.clone(), leaf_key: other.leaf_key.clone(), ..whole.clone() },
+        Keyring { leaf: b"\xff\xfe".to_vec(), ..whole.clone() },
+    ] {
+        let found = issuer().inspect(&broken).holdings;
+        assert_eq!(found.leaf, None, "{broken:?}");
+        assert!(found.signer.is_some());
+    }
+
+    let no_bundle = Keyring { bundle: cut(&whole.bundle), ..whole };
+    assert_eq!(issuer().inspect(&no_bundle), Inspection::default());
+}
+
+#[test]
+fn an_authority_that_can_be_read_survives_the_rubbish_around_it() {
+    let whole = complete();
+    let mut bundle =
+        b"rubbish\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
+    bundle.extend_from_slice(&whole.bundle);
+    bundle.extend_from_slice(&whole.bundle);
+    let dirty = Keyring { bundle, authority_key: vec![], ..whole.clone() };
+
+    let found = issuer().inspect(&dirty);
+    assert_eq!(found.bundle, whole.bundle);
+    assert!(with_authority(&dirty).bundle.ends_with(&whole.bundle));
+}
+
+#[test]
+fn a_leaf_for_another_host_does_not_fit() {
+    let keyring = complete();
+
+    let found = Authority::new("other.observability.svc").inspect(&keyring);
+
+    assert!(!found.holdings.leaf.unwrap().names_fit);
+}
+
+#[test]
+fn the_leaf_holds_every_name_of_the_service_and_no_other() {
+    let leaf = &x509::authorities(&complete().leaf)[0];
+
+    for name in [
+        "tracebuffer-webhook.observability.svc",
+        "tracebuffer-webhook.observability",
+        "tracebuffer-webhook.observability.svc.cluster.local",
+    ] {
+        assert!(x509::holds_name(leaf, name), "{name}");
+    }
+    for name in ["tracebuffer-webhook", "x.observability.svc", "not a name"] {
+        assert!(!x509::holds_name(leaf, name), "{name}");
+    }
+}
+
+#[test]
+fn every_authority_and_every_leaf_has_a_key_and_a_name_of_its_own() {
+    let (a, b) = (complete(), complete());
+
+    let anchors = [&a, &b].map(|keyring| anchor(&x509::authorities(&keyring.bundle)[0]).unwrap());
+    assert_ne!(anchors[0].subject, anchors[1].subject);
+    assert_ne!(anchors[0].subject_public_key_info, anchors[1].subject_public_key_info);
+    assert_ne!(a.leaf_key, b.leaf_key);
+    assert_ne!(a.leaf_key, a.authority_key);
+    assert_ne!(with_leaf(&a).leaf_key, a.leaf_key);
+    let key = key(&a.authority_key).unwrap();
+    assert!(key.algorithm() == &rcgen::PKCS_ECDSA_P256_SHA256);
+}
+
+#[test]
+fn without_a_key_no_leaf_is_issued_and_the_error_says_which() {
+    let error = issuer().issue_leaf(&Keyring::default(), Validity::of_authority(NOW)).unwrap_err();
+
+    assert_eq!(error.to_string(), "ca.key holds no key that can be read");
+}
+
+#[test]
+fn a_bundle_contains_its_parts_and_nothing_contains_nothing() {
+    let (one, two) = (complete(), complete());
+    let both = [&one.bundle[..], &two.bundle].concat();
+
+    assert!(issuer().contains(&both, &one.bundle));
+    assert!(issuer().contains(&both, &[&two.bundle[..], &one.bundle].concat()));
+    assert!(!issuer().contains(&one.bundle, &both));
+    assert!(!issuer().contains(&both, b""));
+    assert!(!issuer().contains(b"", b""));
+}
+
+#[test]
+fn no_key_shows_in_the_debug_text_of_a_keyring() {
+    let text = format!("{:?}", complete());
+
+    assert!(text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE"), "{text}");
+}

@@ -1,0 +1,116 @@
+//! A watch that never ends.
+
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::health::Health;
+use super::trouble::Rule;
+
+/// The longest a watch lasts before the API server ends it and it is resumed; kube takes a watch
+/// that is silent for 5 s more as dead.
+const WATCH_SECONDS: u32 = 60;
+/// Silence after which a request without an answer is given up.
+const MAX_SILENCE: Duration = Duration::from_secs(90);
+/// Objects listed at a time: few, because a page is in memory as text and as objects at once.
+pub(super) const PAGE_SIZE: u32 = 100;
+/// The first and the longest pause after an error.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Time without an error after which pauses are short again.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// What is watched.
+pub(super) struct Watched<'a> {
+    pub(super) client: Client,
+    pub(super) config: watcher::Config,
+    pub(super) health: &'a std::sync::Arc<Health>,
+    /// What must be allowed for it.
+    pub(super) rule: Rule,
+}
+
+/// Hands every event to `take`, for ever: after errors, expiry, silence and outages it goes on, from
+/// where it was or with a new list, with growing, random pauses.
+pub(super) async fn follow<K>(watched: Watched<'_>, mut take: impl FnMut(Event<K>))
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let Watched { client, config, health, rule } = watched;
+    let api: Api<K> = Api::all(health.overhear(client));
+    let config = config.timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
+    let mut pauses = Pauses::default();
+    loop {
+        let mut events = pin!(watcher(api.clone(), config.clone()));
+        let mut last_item = Instant::now();
+        loop {
+            let item = tokio::select! {
+                item = events.next() => item,
+                () = silence(health, last_item) => break,
+            };
+            match item {
+                Some(Ok(event)) => {
+                    // It says `Init` before it has asked for anything.
+                    if !matches!(event, Event::Init) {
+                        rule.works(health);
+                    }
+                    take(event);
+                }
+                Some(Err(error)) => {
+                    rule.fails(health, &error);
+                    if is_beyond_resuming(&error) {
+                        break;
+                    }
+                    sleep(pauses.next()).await;
+                }
+                None => break,
+            }
+            last_item = Instant::now();
+        }
+        sleep(pauses.next()).await;
+    }
+}
+
+/// Pauses between tries: kube's own start over with every `Init`, so that a list that is refused
+/// would be asked for every second.
+#[derive(Default)]
+pub(super) struct Pauses {
+    errors: u32,
+    last: Option<Instant>,
+}
+
+impl Pauses {
+    pub(super) fn next(&mut self) -> Duration {
+        if self.last.is_some_and(|last| last.elapsed() > QUIET) {
+            self.errors = 0;
+        }
+        self.last = Some(Instant::now());
+        let whole = FIRST_PAUSE.saturating_mul(1 << self.errors.min(16)).min(LONGEST_PAUSE);
+        self.errors = self.errors.saturating_add(1);
+        whole.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+/// Ends when neither the watch nor the connection has said anything for too long.
+async fn silence(health: &Health, last_item: Instant) {
+    loop {
+        let silent = health.age().min(last_item.elapsed());
+        if silent >= MAX_SILENCE {
+            return;
+        }
+        sleep_until(Instant::now() + (MAX_SILENCE - silent)).await;
+    }
+}
+
+/// Returns whether the watch would ask for the same lost history again: kube starts over only where
+/// a watch ends with `410`, not where it begins with it, nor where a restored cluster is younger
+/// than what was seen of it (`504`).
+fn is_beyond_resuming(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        if status.code == 410 || status.code == 504)
+}

@@ -1,0 +1,86 @@
+use super::*;
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey { namespace: "shop".into(), name: name.into() }
+}
+
+fn values(mirror: &Mirror<u64>) -> Vec<u64> {
+    mirror.all().map(|value| **value).collect()
+}
+
+#[test]
+fn the_newest_version_stays_whatever_comes_after_it() {
+    let mut mirror = Mirror::default();
+
+    assert!(mirror.apply(key("a"), 10, Arc::new(10)).is_some());
+    assert!(mirror.apply(key("a"), 9, Arc::new(9)).is_none(), "older");
+    assert!(mirror.apply(key("a"), 10, Arc::new(10)).is_none(), "the same again");
+    assert_eq!(values(&mirror), [10]);
+}
+
+#[test]
+fn a_version_counts_as_a_number_and_an_unknown_one_as_new() {
+    let mut mirror = Mirror::default();
+    mirror.apply(key("a"), 9, Arc::new(9));
+
+    assert!(mirror.apply(key("a"), 10, Arc::new(10)).is_some());
+    assert!(mirror.apply(key("a"), 0, Arc::new(0)).is_some());
+}
+
+#[test]
+fn a_state_older_than_the_deletion_brings_nothing_back() {
+    let mut mirror = Mirror::default();
+    mirror.apply(key("a"), 10, Arc::new(10));
+
+    assert!(mirror.remove(&key("a"), 12).is_some());
+    assert!(mirror.apply(key("a"), 11, Arc::new(11)).is_none());
+    assert!(mirror.apply(key("a"), 13, Arc::new(13)).is_some(), "made anew");
+}
+
+#[test]
+fn a_deletion_older_than_what_is_known_removes_nothing() {
+    let mut mirror = Mirror::default();
+    mirror.apply(key("a"), 10, Arc::new(10));
+
+    assert!(mirror.remove(&key("a"), 9).is_none());
+    assert_eq!(values(&mirror), [10]);
+}
+
+#[test]
+fn only_so_many_deletions_are_remembered() {
+    let mut mirror: Mirror<u64> = Mirror::default();
+    for version in 1..=1000 {
+        mirror.remove(&key(&version.to_string()), version);
+    }
+
+    assert_eq!(mirror.gone.len(), MAX_GONE);
+}
+
+#[test]
+fn a_new_list_is_right_in_everything() {
+    let mut mirror = Mirror::default();
+    for (name, version) in [("gone", 10), ("back", 11), ("same", 12)] {
+        mirror.apply(key(name), version, Arc::new(version));
+    }
+
+    mirror.start_list();
+    mirror.list(key("back"), 5, Arc::new(5));
+    mirror.seen(key("same"));
+    assert!(mirror.apply(key("fresh"), 20, Arc::new(20)).is_some(), "found meanwhile");
+    assert_eq!(values(&mirror).len(), 4, "until it is complete nothing goes");
+    mirror.end_list();
+
+    assert_eq!(values(&mirror), [5, 20, 12]);
+}
+
+#[test]
+fn a_namespace_has_its_own_objects_only() {
+    let mut mirror = Mirror::default();
+    for (namespace, name) in [("a", "z"), ("b", "1"), ("b", "2"), ("ba", "0")] {
+        let key = ObjectKey { namespace: namespace.into(), name: name.into() };
+        mirror.apply(key, 1, Arc::new(format!("{namespace}/{name}")));
+    }
+
+    let found: Vec<_> = mirror.in_namespace("b").map(|value| value.as_str()).collect();
+    assert_eq!(found, ["b/1", "b/2"]);
+}

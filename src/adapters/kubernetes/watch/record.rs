@@ -1,0 +1,51 @@
+//! A pod's metadata, made small.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::ObjectMeta;
+
+use super::meta::key_of;
+use crate::adapters::kubernetes::names::{INJECT, INJECTED, LIMITS, STATUS};
+use crate::domain::injection::pod_record::{Owner, PodRecord};
+use crate::domain::injection::status::PodStatus;
+
+/// Reads the annotation `tracebuffer.dev/status`.
+pub type ReadStatus = fn(&str) -> Option<PodStatus>;
+
+/// Returns whether the pod itself says something about a sidecar.
+pub(super) fn is_marked(metadata: &ObjectMeta) -> bool {
+    let has = |map: &Option<BTreeMap<String, String>>, key| {
+        map.as_ref().is_some_and(|map| map.contains_key(key))
+    };
+    has(&metadata.annotations, INJECT)
+        || has(&metadata.annotations, STATUS)
+        || has(&metadata.labels, INJECTED)
+}
+
+/// Returns whether the pod is of interest only for its namespace.
+pub(super) fn is_bare(pod: &PodRecord) -> bool {
+    pod.inject.is_none() && pod.status.is_none() && pod.limits.is_none()
+}
+
+/// Keeps what the controller looks at; all else goes.
+pub(super) fn record_of(mut metadata: ObjectMeta, read_status: ReadStatus) -> PodRecord {
+    let key = key_of(&metadata);
+    let mut annotations = metadata.annotations.take().unwrap_or_default();
+    let owners = metadata.owner_references.take().unwrap_or_default();
+    let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
+    PodRecord {
+        key,
+        uid: metadata.uid.unwrap_or_default(),
+        owner: controller.map(owner_of),
+        inject: annotations.remove(INJECT),
+        status: annotations.remove(STATUS).as_deref().and_then(read_status),
+        limits: annotations.remove(LIMITS),
+        is_ending: metadata.deletion_timestamp.is_some(),
+    }
+}
+
+fn owner_of(owner: OwnerReference) -> Owner {
+    let OwnerReference { api_version, kind, name, uid, .. } = owner;
+    Owner { api_version, kind, name, uid }
+}

@@ -1,0 +1,187 @@
+//! Finds pods that have no sidecar although they ask for one, and tells the owners of all pods what
+//! became of them: once for each owner and cause.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Term;
+use super::queue::{Item, Next};
+use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::pod_record::PodRecord;
+use crate::domain::injection::status::PodStatus;
+use crate::domain::operating::declared::Declared;
+use crate::domain::operating::notice::Notice;
+use crate::domain::operating::standing::{Asks, Cause, Standing, standing};
+use crate::ports::cluster::{Cluster, ClusterError, Workload};
+use crate::ports::pods::Pods;
+
+/// Most owners told in one go.
+const TOLD_AT_ONCE: usize = 50;
+/// How long to wait before the next ones.
+const TELL_PAUSE: Duration = Duration::from_secs(1);
+/// How long a workload is not told the same again, although its pods are others' now; as long as
+/// Kubernetes keeps events.
+const NOT_AGAIN: Duration = Duration::from_hours(1);
+
+/// What owners were told while this replica leads.
+#[derive(Default)]
+pub(super) struct Told {
+    /// By what controls the pods.
+    owners: HashSet<NoticeKey>,
+    /// By the workload.
+    workloads: HashMap<NoticeKey, Instant>,
+    /// Whether there was an audit already.
+    is_primed: bool,
+}
+
+/// Two notices of the same key are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct NoticeKey {
+    uid: String,
+    reason: &'static str,
+    cause: String,
+}
+
+/// What an audit found.
+#[derive(Default)]
+struct Findings {
+    uninjected: BTreeMap<&'static str, u64>,
+    seen: HashSet<NoticeKey>,
+    to_tell: Vec<(Arc<PodRecord>, Notice)>,
+}
+
+impl NoticeKey {
+    fn new(uid: &str, notice: &Notice) -> Self {
+        Self { uid: uid.to_owned(), reason: notice.reason, cause: notice.cause.clone() }
+    }
+
+    /// The key for what controls a pod, or the pod itself.
+    fn of(pod: &PodRecord, notice: &Notice) -> Self {
+        Self::new(pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid), notice)
+    }
+}
+
+impl<C: Cluster, P: Pods> Term<C, P> {
+    pub(super) async fn audit(&self) -> Result<Next, ClusterError> {
+        let findings = self.find();
+        self.parts.monitor.uninjected(&findings.uninjected);
+        let rest = findings.to_tell.len() > TOLD_AT_ONCE;
+        let mut result = Ok(());
+        for (pod, notice) in findings.to_tell.iter().take(TOLD_AT_ONCE) {
+            let told = self.tell_owner(pod, notice).await;
+            result = result.and(told);
+        }
+        result.map(|()| if rest { Next::After(TELL_PAUSE) } else { Next::Rest })
+    }
+
+    /// Looks at every pod. Forgets what owners were told that are no longer there.
+    fn find(&self) -> Findings {
+        let mut findings = Findings::default();
+        let mut declared = HashMap::new();
+        let pods = self.parts.pods.all();
+        let mut told = self.told.lock();
+        for pod in pods.into_iter().filter(|pod| !pod.is_ending) {
+            let Some(notice) = self.notice(&pod, &mut declared, &mut findings.uninjected) else {
+                continue;
+            };
+            let key = NoticeKey::of(&pod, &notice);
+            if told.owners.contains(&key) {
+                findings.seen.insert(key);
+            } else if !told.is_primed && notice.is_old_news() {
+                told.owners.insert(key.clone());
+                findings.seen.insert(key);
+            } else if findings.seen.insert(key) {
+                findings.to_tell.push((pod, notice));
+            }
+        }
+        told.is_primed = true;
+        told.owners.retain(|key| findings.seen.contains(key));
+        told.workloads.retain(|_, at| at.elapsed() < NOT_AGAIN);
+        findings
+    }
+
+    /// Returns what the owner of `pod` should know.
+    fn notice(
+        &self,
+        pod: &PodRecord,
+        known: &mut HashMap<ObjectKey, Option<Arc<Declared>>>,
+        uninjected: &mut BTreeMap<&'static str, u64>,
+    ) -> Option<Notice> {
+        let Some(PodStatus::Injected(injected)) = &pod.status else {
+            let cause = self.cause(pod)?;
+            *uninjected.entry(cause.as_str()).or_default() += 1;
+            return Some(Notice::missing(&cause));
+        };
+        let key = &injected.trace_buffer;
+        let declared = known.entry(key.clone()).or_insert_with(|| {
+            let declared = self.parts.cluster.declared(key);
+            if declared.is_none() && !self.is_gone_and_told(key) {
+                self.parts.queue.schedule(Item::TraceBuffer(key.clone()), Duration::ZERO);
+            }
+            declared
+        });
+        let declared = declared.as_ref()?;
+        match standing(pod, declared) {
+            Standing::Outdated(change) => {
+                let marker = declared.sidecar.as_ref().ok()?.marker();
+                Some(Notice::outdated(key, change, &marker))
+            }
+            _ => Some(Notice::injected(key, &injected.hash)),
+        }
+    }
+
+    /// Returns why a pod without sidecar has none, if it asks for one.
+    fn cause(&self, pod: &PodRecord) -> Option<Cause> {
+        let namespace = &pod.key.namespace;
+        if Asks::of(pod, self.parts.pods.namespace_asks(namespace)) == Asks::Nothing {
+            return None;
+        }
+        Some(match &pod.status {
+            Some(PodStatus::Skipped { reason, message }) => {
+                Cause::Skipped { reason: *reason, message: message.clone() }
+            }
+            _ if self.parts.excluded_namespaces.contains(namespace) => Cause::excluded(namespace),
+            _ => Cause::WebhookNotCalled,
+        })
+    }
+
+    /// Tells the workload of `pod`, unless it knows.
+    pub(super) async fn tell_owner(
+        &self,
+        pod: &PodRecord,
+        notice: &Notice,
+    ) -> Result<(), ClusterError> {
+        let key = NoticeKey::of(pod, notice);
+        if self.told.lock().owners.contains(&key) {
+            return Ok(());
+        }
+        match self.parts.cluster.workload_of(pod).await {
+            Ok(workload) => self.tell(&workload, notice).await?,
+            Err(ClusterError::Gone) => {}
+            Err(error) => return Err(error),
+        }
+        self.told.lock().owners.insert(key);
+        Ok(())
+    }
+
+    /// Tells a workload, unless it knows.
+    pub(super) async fn tell(
+        &self,
+        workload: &Workload,
+        notice: &Notice,
+    ) -> Result<(), ClusterError> {
+        let key = NoticeKey::new(&workload.object.uid, notice);
+        if self.told.lock().workloads.contains_key(&key) {
+            return Ok(());
+        }
+        match self.parts.cluster.tell(workload, notice).await {
+            Ok(()) | Err(ClusterError::Gone) => {}
+            Err(error) => return Err(error),
+        }
+        self.told.lock().workloads.insert(key, Instant::now());
+        Ok(())
+    }
+}

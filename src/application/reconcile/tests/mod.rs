@@ -1,0 +1,4 @@
+mod auditing;
+mod leading;
+mod rolling_out;
+mod status;

@@ -1,0 +1,152 @@
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::application::reconcile::fakes::{
+    FakeCluster, Stage, declared, injected, key, limits, seen,
+};
+use crate::domain::operating::declared::{Declared, Needs, Pace};
+use crate::domain::operating::rollout::Progress::{Complete, Failed, Moving};
+use crate::domain::operating::standing::PodCounts;
+
+const MARKER: &str = "h2-100";
+
+async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
+
+/// `shop/traces` with this hash, which restarts one owner at a time and pauses for 20 s.
+fn changed(hash: &str) -> Declared {
+    let pace = Pace { max_concurrent: 1, pause: Duration::from_secs(20) };
+    let needs = Needs { hash: hash.into(), limits: limits(100) };
+    Declared { sidecar: Ok(needs), rollout: Some(pace), ..declared() }
+}
+
+/// A cluster in which the owners `a` and `b` have outdated pods.
+async fn two_owners() -> Stage {
+    let pods = [injected("a1", "a-1", "h1"), injected("b1", "b-1", "h1")];
+    let stage = Stage::led(&[changed("h1")], &pods).await;
+    stage.cluster.set_seen("a", seen(None, Complete));
+    stage.cluster.set_seen("b", seen(None, Complete));
+    assert_eq!(stage.cluster.restarts(), []);
+    stage
+}
+
+fn complete(cluster: &FakeCluster, owner: &str) {
+    cluster.remove(&format!("{owner}1"));
+    cluster.put(injected(&format!("{owner}2"), &format!("{owner}-2"), "h2"));
+    cluster.set_seen(owner, seen(Some(MARKER), Complete));
+}
+
+fn restart(owner: &str) -> (String, String) {
+    (owner.to_owned(), MARKER.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn owners_are_restarted_one_after_another_with_a_pause_between() {
+    let stage = two_owners().await;
+
+    stage.cluster.declare(changed("h2"));
+    seconds(30).await;
+    assert_eq!(stage.cluster.restarts(), [restart("a")], "b waits for a");
+    complete(&stage.cluster, "a");
+    seconds(18).await;
+    assert_eq!(stage.cluster.restarts(), [], "b waits for the pause");
+    seconds(8).await;
+    assert_eq!(stage.cluster.restarts(), [restart("b")]);
+    complete(&stage.cluster, "b");
+    seconds(600).await;
+
+    assert_eq!(stage.cluster.restarts(), []);
+    let counts = PodCounts { total: 2, current: 2, ..PodCounts::default() };
+    assert_eq!(stage.cluster.status(&key("shop", "traces")).unwrap().pods, counts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_strategy_nothing_is_restarted() {
+    let stage = two_owners().await;
+
+    stage.cluster.declare(Declared { rollout: None, ..changed("h2") });
+    seconds(600).await;
+
+    assert_eq!(stage.cluster.restarts(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_come_up_halts_the_others_until_the_next_change() {
+    let stage = two_owners().await;
+
+    stage.cluster.declare(changed("h2"));
+    seconds(5).await;
+    stage.cluster.set_seen("a", seen(Some(MARKER), Failed("crashes".into())));
+    seconds(600).await;
+    let told = stage.cluster.told();
+    let halted: Vec<_> = told.iter().filter(|(_, reason, _)| *reason == "RolloutHalted").collect();
+    assert_eq!(halted, [&("a".to_owned(), "RolloutHalted", MARKER.to_owned())]);
+    assert_eq!(stage.cluster.restarts(), []);
+
+    stage.cluster.declare(changed("h3"));
+    seconds(5).await;
+
+    assert_eq!(stage.cluster.restarts(), [("a".to_owned(), "h3-100".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_restarted_again_for_a_change_that_was_taken_back() {
+    let stage = two_owners().await;
+    stage.cluster.declare(changed("h2"));
+    seconds(5).await;
+    assert_eq!(stage.cluster.restarts(), [restart("a")]);
+
+    stage.cluster.set_seen("a", seen(None, Complete));
+    seconds(600).await;
+
+    assert_eq!(stage.cluster.restarts(), [restart("b")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_goes_on_where_the_old_one_was() {
+    let stage = two_owners().await;
+    stage.cluster.declare(changed("h2"));
+    seconds(5).await;
+    assert_eq!(stage.cluster.restarts(), [restart("a")]);
+
+    stage.leading.send(false).unwrap();
+    seconds(5).await;
+    stage.lead().await;
+    seconds(60).await;
+
+    assert_eq!(stage.cluster.restarts(), [], "a is still on its way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_restarted_is_looked_at_seldom() {
+    let stage = two_owners().await;
+    stage.cluster.set_seen("a", seen(None, Moving));
+    stage.cluster.set_seen("b", seen(None, Moving));
+
+    stage.cluster.declare(changed("h2"));
+    seconds(5).await;
+    let before = stage.cluster.reads().1;
+    seconds(300).await;
+
+    let looks = stage.cluster.reads().1 - before;
+    assert!(looks <= 2 * 12, "{looks} looks");
+    assert_eq!(stage.cluster.restarts(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finished_rollout_costs_nothing() {
+    let stage = two_owners().await;
+    stage.cluster.declare(changed("h2"));
+    seconds(5).await;
+    complete(&stage.cluster, "a");
+    seconds(30).await;
+    complete(&stage.cluster, "b");
+    seconds(60).await;
+    let before = stage.cluster.reads().1;
+
+    seconds(3600).await;
+
+    assert_eq!(stage.cluster.reads().1, before);
+}

@@ -1,0 +1,235 @@
+//! One look at one `TraceBuffer`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::queue::{Item, Next};
+use super::{Known, Term};
+use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::pod_record::PodRecord;
+use crate::domain::injection::status::{Injected, PodStatus};
+use crate::domain::operating::conditions::{self, References, Status};
+use crate::domain::operating::declared::{Declared, Reference, RunningLimits};
+use crate::domain::operating::notice::Notice;
+use crate::domain::operating::standing::{PodCounts, Standing, belongs, standing};
+use crate::ports::cluster::{Cluster, ClusterError, Lookup};
+use crate::ports::pods::Pods;
+
+/// Most pods whose limits are written before the status is, so that it is true in time.
+const LIMITS_AT_ONCE: usize = 64;
+/// How long to wait before the next ones.
+const LIMITS_PAUSE: Duration = Duration::from_millis(50);
+/// How long what came of looking for references is believed.
+const BELIEVED: Duration = Duration::from_secs(30);
+/// Most namespaces in which references are looked for.
+const MOST_NAMESPACES: usize = 20;
+/// How long a `TraceBuffer` must be gone before its pods' owners are told: word of a new one may be
+/// slower than word of its pods.
+const GONE_PAUSE: Duration = Duration::from_secs(5);
+
+/// A pod and how it stands.
+pub(super) type Member = (Arc<PodRecord>, Standing);
+
+/// What came of looking for references.
+#[derive(Clone)]
+pub(super) struct LookedUp {
+    at: Instant,
+    sought: Vec<(String, Reference)>,
+    found: References,
+}
+
+/// A `TraceBuffer` that is gone, while pods still have its sidecar.
+#[derive(Clone, Copy)]
+pub(super) struct Gone {
+    since: Instant,
+    is_told: bool,
+}
+
+/// What is to be.
+struct Desired {
+    status: Status,
+    /// Pods whose limits are not as they should be, and how they should.
+    limits: Vec<(Arc<PodRecord>, String)>,
+}
+
+/// Builds what is to be from what is. `text` writes limits as sidecars read them.
+fn build(
+    declared: &Declared,
+    references: &References,
+    members: &[Member],
+    text: impl Fn(&RunningLimits) -> String,
+) -> Desired {
+    let counts = PodCounts::of(members.iter().map(|(_, standing)| standing));
+    let status = conditions::status(declared, references, counts);
+    let Ok(needs) = &declared.sidecar else {
+        return Desired { status, limits: vec![] };
+    };
+    let wrong = members.iter().filter_map(|(pod, _)| {
+        let text = text(&needs.limits.within(injected(pod)?.max_bytes));
+        (pod.limits.as_ref() != Some(&text)).then(|| (Arc::clone(pod), text))
+    });
+    Desired { status, limits: wrong.collect() }
+}
+
+fn injected(pod: &PodRecord) -> Option<&Injected> {
+    match &pod.status {
+        Some(PodStatus::Injected(injected)) => Some(injected),
+        _ => None,
+    }
+}
+
+impl<C: Cluster, P: Pods> Term<C, P> {
+    pub(super) async fn trace_buffer(&self, key: &ObjectKey) -> Result<Next, ClusterError> {
+        let Some(declared) = self.parts.cluster.declared(key) else {
+            return self.gone(key).await;
+        };
+        if let Some(known) = self.known.lock().get_mut(key) {
+            known.gone = None;
+        }
+        let members = self.members(&declared);
+        let references = self.dereference(&declared, &members).await;
+        let cluster = &self.parts.cluster;
+        let desired = build(&declared, &references, &members, |limits| cluster.limits_text(limits));
+        self.parts.monitor.pods(key, Some(desired.status.pods));
+        let applied = self.apply(&declared, &desired).await;
+        self.update_status(&declared, &desired.status).await?;
+        applied?;
+        Ok(if desired.limits.len() > LIMITS_AT_ONCE {
+            Next::After(LIMITS_PAUSE)
+        } else if matches!(references, References::Absent(_) | References::Failed(_)) {
+            Next::After(BELIEVED)
+        } else {
+            Next::Rest
+        })
+    }
+
+    /// Returns the pods that use or ask for it, and are not being deleted.
+    pub(super) fn members(&self, declared: &Declared) -> Vec<Member> {
+        let Declared { key, .. } = declared;
+        let pods = &self.parts.pods;
+        let siblings = self.parts.cluster.names_in(&key.namespace);
+        let mut candidates = pods.in_namespace(&key.namespace);
+        let elsewhere = pods.using(key).into_iter();
+        candidates.extend(elsewhere.filter(|pod| pod.key.namespace != key.namespace));
+        candidates.retain(|pod| {
+            let asks = pods.namespace_asks(&pod.key.namespace);
+            !pod.is_ending && belongs(pod, key, asks, &siblings)
+        });
+        let standing = |pod: Arc<PodRecord>| {
+            let standing = standing(&pod, declared);
+            (pod, standing)
+        };
+        candidates.into_iter().map(standing).collect()
+    }
+
+    /// Looks for the objects that it names, in the namespaces of its pods, or else in its own.
+    async fn dereference(&self, declared: &Declared, members: &[Member]) -> References {
+        let users = members.iter().filter(|(pod, _)| injected(pod).is_some());
+        let mut namespaces: BTreeSet<_> =
+            users.map(|(pod, _)| pod.key.namespace.as_str()).take(MOST_NAMESPACES).collect();
+        if namespaces.is_empty() {
+            namespaces.insert(declared.key.namespace.as_str());
+        }
+        let mut sought = vec![];
+        for namespace in namespaces {
+            let here = declared.references.iter().cloned();
+            sought.extend(here.map(|reference| (namespace.to_owned(), reference)));
+        }
+        let known = self.known.lock().get(&declared.key).and_then(|known| known.looked_up.clone());
+        if let Some(known) = known.filter(|known| known.sought == sought)
+            && known.at.elapsed() < BELIEVED
+        {
+            return known.found;
+        }
+        let found = self.look_up(&sought).await;
+        let looked_up = LookedUp { at: Instant::now(), sought, found: found.clone() };
+        let known = Known { looked_up: Some(looked_up), gone: None };
+        self.known.lock().insert(declared.key.clone(), known);
+        found
+    }
+
+    async fn look_up(&self, sought: &[(String, Reference)]) -> References {
+        let mut absent = vec![];
+        for (namespace, reference) in sought {
+            match self.parts.cluster.look_up(namespace, reference).await {
+                Ok(Lookup::Found) => {}
+                Ok(Lookup::Absent) => absent.push((reference.clone(), namespace.clone())),
+                Ok(Lookup::NotAllowed) => return References::NotAllowed,
+                Err(error) => return References::Failed(error.to_string()),
+            }
+        }
+        match (sought, absent.is_empty()) {
+            ([], _) => References::None,
+            (_, true) => References::Found,
+            (_, false) => References::Absent(absent),
+        }
+    }
+
+    /// Writes limits, some at a time, and starts what needs a restart. One that cannot be written now
+    /// keeps no other waiting.
+    async fn apply(&self, declared: &Declared, desired: &Desired) -> Result<(), ClusterError> {
+        if declared.rollout.is_some() {
+            self.parts.queue.schedule(Item::Rollout(declared.key.clone()), Duration::ZERO);
+        }
+        let mut result = Ok(());
+        for (pod, text) in desired.limits.iter().take(LIMITS_AT_ONCE) {
+            match self.parts.cluster.set_limits(pod, text).await {
+                Ok(()) | Err(ClusterError::Gone) => {}
+                Err(ClusterError::Conflict) => result = Err(ClusterError::Conflict),
+                Err(failed) => return Err(failed),
+            }
+        }
+        result
+    }
+
+    async fn update_status(
+        &self,
+        declared: &Declared,
+        status: &Status,
+    ) -> Result<(), ClusterError> {
+        if declared.status.as_ref() == Some(status) {
+            return Ok(());
+        }
+        self.parts.cluster.write_status(declared, status).await
+    }
+
+    /// Leaves the running pods of what is gone alone, and says so.
+    async fn gone(&self, key: &ObjectKey) -> Result<Next, ClusterError> {
+        self.parts.monitor.pods(key, None);
+        self.campaigns.lock().remove(key);
+        let mut users = self.parts.pods.using(key);
+        users.retain(|pod| {
+            !pod.is_ending && injected(pod).is_some_and(|injected| injected.trace_buffer == *key)
+        });
+        if users.is_empty() {
+            self.known.lock().remove(key);
+            return Ok(Next::Rest);
+        }
+        let now = Instant::now();
+        let since = {
+            let mut known = self.known.lock();
+            let known = known.entry(key.clone()).or_default();
+            known.gone.get_or_insert(Gone { since: now, is_told: false }).since
+        };
+        let left = GONE_PAUSE.saturating_sub(now.duration_since(since));
+        if !left.is_zero() {
+            return Ok(Next::After(left));
+        }
+        let notice = Notice::trace_buffer_deleted(key);
+        for pod in &users {
+            self.tell_owner(pod, &notice).await?;
+        }
+        let known = Known { gone: Some(Gone { since, is_told: true }), looked_up: None };
+        self.known.lock().insert(key.clone(), known);
+        Ok(Next::Rest)
+    }
+
+    /// Returns whether owners of pods of what is gone were told.
+    pub(super) fn is_gone_and_told(&self, key: &ObjectKey) -> bool {
+        let known = self.known.lock();
+        known.get(key).and_then(|known| known.gone).is_some_and(|gone| gone.is_told)
+    }
+}

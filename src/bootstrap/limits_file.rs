@@ -1,0 +1,222 @@
+//! Limits that change while the receiver runs: a file, as the kubelet keeps it for a pod.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use crate::cli::limits_text;
+use crate::domain::limits::Limits;
+use crate::ports::buffer::TraceBufferPort;
+
+/// How often the file is read. It is a few lines in memory, so reading it costs no more than asking
+/// whether it changed, and no way of replacing it can be missed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Most bytes of it that are read.
+const MAX_FILE_BYTES: u64 = 4 * 1024;
+
+/// A file of limits, and what is known of it.
+pub(super) struct LimitsFile {
+    path: PathBuf,
+    /// Holds for what the file does not say.
+    boot: Limits,
+    in_force: Limits,
+    /// What was last complained about, so that it is said once.
+    problem: Option<String>,
+}
+
+/// What a look at the file found.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Changed { from: Limits, to: Limits },
+    Problem(String),
+}
+
+impl LimitsFile {
+    pub(super) const fn new(path: PathBuf, boot: Limits) -> Self {
+        Self { path, boot, in_force: boot, problem: None }
+    }
+
+    /// Reads the file and puts what it says into force; without a usable file the limits stay.
+    pub(super) fn apply<B: TraceBufferPort>(&mut self, buffer: &B) {
+        let text = read(&self.path).map_err(|error| error.to_string());
+        for news in self.learn(text) {
+            match news {
+                News::Changed { from, to } => {
+                    buffer.set_limits(to);
+                    let (from, to) = (limits_text::shown(&from), limits_text::shown(&to));
+                    info!(%from, %to, "new limits are in force");
+                }
+                News::Problem(problem) => {
+                    let (file, in_force) =
+                        (self.path.display(), limits_text::shown(&self.in_force));
+                    warn!(%file, %problem, %in_force, "the file of limits has a mistake");
+                }
+            }
+        }
+    }
+
+    /// Applies it again and again, for ever.
+    pub(super) async fn follow<B: TraceBufferPort>(mut self, buffer: Arc<B>) {
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.apply(&*buffer);
+        }
+    }
+
+    fn learn(&mut self, text: Result<String, String>) -> Vec<News> {
+        let read = text.and_then(|text| limits_text::parse(&text, self.boot));
+        let (limits, problem) = match read {
+            Ok(read) if read.unknown.is_empty() => (read.limits, None),
+            Ok(read) => {
+                let unknown = format!("nothing is known of {}", read.unknown.join(", "));
+                (read.limits, Some(unknown))
+            }
+            Err(problem) => (self.in_force, Some(problem)),
+        };
+        let mut news = Vec::new();
+        if limits != self.in_force {
+            news.push(News::Changed { from: self.in_force, to: limits });
+            self.in_force = limits;
+        }
+        if problem != self.problem {
+            news.extend(problem.clone().map(News::Problem));
+            self.problem = problem;
+        }
+        news
+    }
+}
+
+/// A few system calls, made while the only worker waits: the file lies in memory.
+fn read(path: &Path) -> io::Result<String> {
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other("it is larger than 4 KiB"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::adapters::clock::SystemClock;
+    use crate::adapters::storage::memory::MemoryStore;
+    use crate::application::buffer_management::TraceBuffer;
+    use crate::domain::limits::OverflowPolicy;
+
+    fn limits(max_spans: u64) -> Limits {
+        let max_spans = NonZeroU64::new(max_spans).unwrap();
+        Limits { max_spans, max_bytes: NonZeroU64::new(1 << 20).unwrap(), max_age: None }
+    }
+
+    fn file() -> LimitsFile {
+        LimitsFile::new("limits".into(), limits(100))
+    }
+
+    fn says(file: &mut LimitsFile, text: &str) -> Vec<News> {
+        file.learn(Ok(text.to_owned()))
+    }
+
+    fn change(from: u64, to: u64) -> News {
+        News::Changed { from: limits(from), to: limits(to) }
+    }
+
+    #[test]
+    fn a_change_is_told_once() {
+        let mut file = file();
+
+        assert_eq!(says(&mut file, "max_spans=5"), [change(100, 5)]);
+        assert_eq!(says(&mut file, "max_spans=5"), []);
+    }
+
+    #[test]
+    fn what_is_taken_out_of_the_file_is_as_at_the_start_again() {
+        let mut file = file();
+        says(&mut file, "max_spans=5");
+
+        assert_eq!(says(&mut file, ""), [change(5, 100)]);
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_or_gone_leaves_the_limits_as_they_are_and_is_told_once() {
+        let mut file = file();
+        says(&mut file, "max_spans=5");
+
+        for text in [Ok("max_spans=many".to_owned()), Err("gone".to_owned())] {
+            let news = file.learn(text.clone());
+
+            assert!(matches!(news.as_slice(), [News::Problem(_)]), "{news:?}");
+            assert_eq!(file.learn(text), []);
+        }
+        assert_eq!(says(&mut file, "max_spans=6"), [change(5, 6)]);
+    }
+
+    #[test]
+    fn a_problem_that_comes_back_after_it_was_solved_is_told_again() {
+        let mut file = file();
+        let gone = || Err("gone".to_owned());
+        file.learn(gone());
+        says(&mut file, "");
+
+        assert_eq!(file.learn(gone()), [News::Problem("gone".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_unknown_is_told_once_and_the_rest_holds() {
+        let mut file = file();
+
+        let news = says(&mut file, "mood=good\nmax_spans=5");
+
+        let problem = News::Problem("nothing is known of mood".to_owned());
+        assert_eq!(news, [change(100, 5), problem]);
+        assert_eq!(says(&mut file, "mood=good\nmax_spans=5"), []);
+    }
+
+    #[test]
+    fn a_file_swapped_behind_a_link_as_the_kubelet_does_is_put_into_force() {
+        let volume = tempfile::tempdir().unwrap();
+        let at = |name: &str| volume.path().join(name);
+        for (version, spans) in [("..1", "7"), ("..2", "3")] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("limits"), format!("max_spans={spans}\n")).unwrap();
+        }
+        symlink("..1", at("..data")).unwrap();
+        symlink("..data/limits", at("limits")).unwrap();
+        let store = MemoryStore::new();
+        let policy = OverflowPolicy::DropOldest;
+        let buffer = TraceBuffer::new(limits(100), policy, store, SystemClock::new());
+        let mut file = LimitsFile::new(at("limits"), limits(100));
+        file.apply(&buffer);
+        assert_eq!(buffer.status().limits, limits(7));
+
+        symlink("..2", at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        file.apply(&buffer);
+
+        assert_eq!(buffer.status().limits, limits(3));
+    }
+
+    #[test]
+    fn what_is_no_small_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("limits");
+        fs::write(&path, "#".repeat(4_097)).unwrap();
+
+        assert_eq!(read(&path).unwrap_err().to_string(), "it is larger than 4 KiB");
+        assert_eq!(read(folder.path()).unwrap_err().to_string(), "it is not a file");
+    }
+}

@@ -1,0 +1,63 @@
+//! `tracebuffer flush`: what a container runs before it ends.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgMatches, Command};
+use tokio::runtime::Builder;
+
+use super::receiver::table::ADMIN_ADDR;
+use super::settings::input::{Environment, Input};
+use super::settings::mistakes::Mistakes;
+use super::settings::{Table, flag};
+use crate::adapters::telemetry::ask;
+
+/// The name of the subcommand.
+pub(super) const NAME: &str = "flush";
+
+static TABLE: Table = &[&ADMIN_ADDR];
+
+/// Longest wait for an answer: the kubelet waits for this process before it ends the container.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+const EXPLANATION: &str = "Made for a container's preStop hook: it returns within a second, and with exit code 0 whether or not anybody answered, since a hook that fails helps nobody.";
+
+/// Describes the subcommand.
+pub(super) fn command() -> Command {
+    Command::new(NAME)
+        .about("Asks the receiver on this machine to send what it has, without waiting for more")
+        .after_help(EXPLANATION)
+        .next_line_help(true)
+        .arg(flag(&ADMIN_ADDR))
+}
+
+/// Reads where the receiver is, which is where it was told to listen.
+///
+/// # Errors
+///
+/// The mistake in it.
+pub(super) fn addresses(
+    flags: &ArgMatches,
+    environment: Environment<'_>,
+) -> Result<Vec<SocketAddr>, Mistakes> {
+    let mut input = Input::new(NAME, TABLE, flags, environment);
+    let addresses = input.read(&ADMIN_ADDR);
+    input.finish(addresses)
+}
+
+/// Asks, and says what came of it.
+pub(super) fn run(addresses: &[SocketAddr]) -> ExitCode {
+    let asked = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(ask::flush(addresses, PATIENCE)));
+    // Whoever does not listen need not know.
+    let _ = match asked {
+        Ok(said) => writeln!(io::stdout(), "{said}"),
+        Err(why) => writeln!(io::stderr(), "no receiver was asked to flush: {why}"),
+    };
+    ExitCode::SUCCESS
+}

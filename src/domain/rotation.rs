@@ -1,0 +1,170 @@
+//! When the webhook's certificates are made, published, served and forgotten.
+//!
+//! The order of a rotation: a new authority joins the bundle; the bundle is published; once API
+//! servers have had it for [`OVERLAP`], a leaf of the new authority is issued; once that leaf has
+//! been held for [`RETIREMENT`], the older authorities go. At every moment the authority of the
+//! leaf that is served is among those published.
+//!
+//! Two clocks: validity follows the wall clock, which may jump; the waits between steps are
+//! measured by the process that watches them, so that no jump cuts one short.
+
+use std::time::Duration;
+
+/// How long an authority lasts. A year: replacing it takes a minute and nobody's attention, and a
+/// stolen key is worth nothing for longer.
+pub const AUTHORITY_LIFETIME: Duration = Duration::from_hours(24 * 365);
+/// How long a leaf lasts. Renewed after 20 days, so that a leader that cannot write has 10 days to
+/// be noticed.
+pub const LEAF_LIFETIME: Duration = Duration::from_hours(24 * 30);
+/// How far back a certificate's validity begins: API servers' clocks may be behind.
+pub const BACKDATE: Duration = Duration::from_hours(1);
+/// How long a bundle is published before a leaf that needs it is served: API servers read the
+/// webhook's configuration from a cache.
+pub const OVERLAP: Duration = Duration::from_mins(1);
+/// How long the older authorities stay once the leaf is the newest one's. Longer than a replica
+/// that missed the change needs to list the Secret anew.
+pub const RETIREMENT: Duration = Duration::from_mins(10);
+/// The most authorities beside the newest: no rotation is begun on request beyond that.
+pub const MOST_OLDER: usize = 7;
+/// The longest rest: the wall clock may jump meanwhile.
+const LONGEST_REST: Duration = Duration::from_mins(10);
+
+/// When a certificate is valid: from and until, both included, since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first moment.
+    pub not_before: Duration,
+    /// The last moment.
+    pub not_after: Duration,
+}
+
+/// What is stored, as far as it can be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// The authority whose key is held: the newest.
+    pub signer: Option<Validity>,
+    /// The leaf, if its key is held and its authority is in the bundle.
+    pub leaf: Option<Leaf>,
+    /// Authorities in the bundle beside the signer.
+    pub older: usize,
+    /// Somebody asked for a rotation that has not been begun.
+    pub rotation_asked: bool,
+}
+
+/// A leaf that can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// When it is valid.
+    pub validity: Validity,
+    /// It is of the signer, not of an older authority.
+    pub of_signer: bool,
+    /// It holds the webhook's name.
+    pub names_fit: bool,
+}
+
+/// What this process has seen of the world, measured by a clock that does not jump.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Exactly the bundle held is published, in every entry.
+    pub is_published: bool,
+    /// How long the signer has been published in every entry, without a break.
+    pub signer_published: Duration,
+    /// How long the leaf held has been the one held.
+    pub leaf_held: Duration,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Do this, then look again.
+    Do(Step),
+    /// Look again after this long, or when something changes.
+    Rest(Duration),
+}
+
+/// One write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Store a new authority with a new key in front of the bundle.
+    AddAuthority(Validity),
+    /// Put the bundle into the webhook's configuration.
+    Publish,
+    /// Store a new leaf of the signer.
+    IssueLeaf(Validity),
+    /// Take every authority but the signer out of the bundle.
+    ForgetOlder,
+}
+
+impl Validity {
+    /// The validity of an authority made at `now`.
+    #[must_use]
+    pub fn of_authority(now: Duration) -> Self {
+        Self {
+            not_before: now.saturating_sub(BACKDATE),
+            not_after: now.saturating_add(AUTHORITY_LIFETIME),
+        }
+    }
+
+    /// The validity of a leaf issued at `now` by `signer`: it never outlives it.
+    #[must_use]
+    pub fn of_leaf(now: Duration, signer: Self) -> Self {
+        Self {
+            not_before: now.saturating_sub(BACKDATE),
+            not_after: now.saturating_add(LEAF_LIFETIME).min(signer.not_after),
+        }
+    }
+
+    /// Returns when two thirds of it are over.
+    #[must_use]
+    pub fn renewal(self) -> Duration {
+        let lifetime = self.not_after.saturating_sub(self.not_before);
+        self.not_before.saturating_add(lifetime / 3 * 2)
+    }
+
+    fn is_fresh(self, now: Duration) -> bool {
+        self.not_before <= now && now < self.renewal()
+    }
+}
+
+/// Returns what to do at `now`, wall-clock time since the Unix epoch.
+#[must_use]
+pub fn next(now: Duration, held: &Holdings, seen: &Seen) -> Next {
+    let Some(signer) = held.signer.filter(|signer| keeps(now, *signer, held)) else {
+        return Next::Do(Step::AddAuthority(Validity::of_authority(now)));
+    };
+    if !seen.is_published {
+        return Next::Do(Step::Publish);
+    }
+    let issue = Next::Do(Step::IssueLeaf(Validity::of_leaf(now, signer)));
+    match held.leaf {
+        // A leaf that is lost here may be served still: it counts as one of an older authority.
+        None if held.older == 0 => issue,
+        None => after(OVERLAP, seen.signer_published, issue),
+        Some(leaf) if !leaf.of_signer => after(OVERLAP, seen.signer_published, issue),
+        Some(leaf) if !leaf.names_fit || !leaf.validity.is_fresh(now) => issue,
+        Some(_) if held.older > 0 => after(RETIREMENT, seen.leaf_held, Next::Do(Step::ForgetOlder)),
+        Some(leaf) => {
+            let due = signer.renewal().min(leaf.validity.renewal());
+            Next::Rest(due.saturating_sub(now).min(LONGEST_REST))
+        }
+    }
+}
+
+/// Returns whether the signer stays.
+fn keeps(now: Duration, signer: Validity, held: &Holdings) -> bool {
+    // A rotation in progress is ended first, or requests in a row would never reach the leaf.
+    let in_progress = held.leaf.is_some_and(|leaf| !leaf.of_signer);
+    let obeys = held.rotation_asked && !in_progress && held.older < MOST_OLDER;
+    signer.is_fresh(now) && !obeys
+}
+
+fn after(wait: Duration, passed: Duration, then: Next) -> Next {
+    match wait.saturating_sub(passed) {
+        Duration::ZERO => then,
+        rest => Next::Rest(rest),
+    }
+}
+
+#[cfg(test)]
+#[path = "rotation_tests.rs"]
+mod tests;

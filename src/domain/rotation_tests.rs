@@ -1,0 +1,244 @@
+//! The schedule as tables. What any interleaving of it does to the world is shown with the use case.
+
+use super::*;
+
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+const NOW: Duration = Duration::from_hours(24 * 20_000);
+
+fn authority(age: Duration) -> Validity {
+    Validity::of_authority(NOW - age)
+}
+
+fn leaf(age: Duration) -> Leaf {
+    let validity = Validity::of_leaf(NOW - age, authority(age));
+    Leaf { validity, of_signer: true, names_fit: true }
+}
+
+/// All is well and seen for long.
+fn steady() -> (Holdings, Seen) {
+    let held =
+        Holdings { signer: Some(authority(DAY)), leaf: Some(leaf(DAY)), ..Holdings::default() };
+    (held, Seen { is_published: true, signer_published: DAY, leaf_held: DAY })
+}
+
+fn add() -> Next {
+    Next::Do(Step::AddAuthority(Validity::of_authority(NOW)))
+}
+
+fn issue(held: &Holdings) -> Next {
+    Next::Do(Step::IssueLeaf(Validity::of_leaf(NOW, held.signer.unwrap())))
+}
+
+/// What is next once `change` has been made to the steady state.
+fn after_change(change: impl FnOnce(&mut Holdings, &mut Seen)) -> (Next, Holdings) {
+    let (mut held, mut seen) = steady();
+    change(&mut held, &mut seen);
+    (next(NOW, &held, &seen), held)
+}
+
+#[test]
+fn where_nothing_is_held_an_authority_is_made_then_published_then_a_leaf_is_issued_at_once() {
+    let mut held = Holdings::default();
+    let mut seen = Seen::default();
+    assert_eq!(next(NOW, &held, &seen), add());
+
+    held.signer = Some(authority(Duration::ZERO));
+    assert_eq!(next(NOW, &held, &seen), Next::Do(Step::Publish));
+
+    seen.is_published = true;
+    assert_eq!(next(NOW, &held, &seen), issue(&held));
+}
+
+#[test]
+fn while_all_is_well_it_rests_but_never_longer_than_ten_minutes() {
+    let (held, seen) = steady();
+
+    assert_eq!(next(NOW, &held, &seen), Next::Rest(Duration::from_mins(10)));
+}
+
+#[test]
+fn it_wakes_up_when_the_leaf_is_due() {
+    let due = leaf(DAY).validity.renewal();
+    let (held, seen) = steady();
+
+    let before = next(due - Duration::from_secs(5), &held, &seen);
+
+    assert_eq!(before, Next::Rest(Duration::from_secs(5)));
+    assert!(matches!(next(due, &held, &seen), Next::Do(Step::IssueLeaf(_))));
+}
+
+#[test]
+fn a_leaf_is_renewed_at_two_thirds_of_its_life_and_whenever_the_clock_says_it_is_not_valid() {
+    for (age, renewed) in [
+        (Duration::ZERO, false),
+        (19 * DAY, false),
+        (20 * DAY, true),
+        (31 * DAY, true),
+        (300 * DAY, true),
+    ] {
+        let (next, held) = after_change(|held, _| held.leaf = Some(leaf(age)));
+        assert_eq!(next == issue(&held), renewed, "{age:?}");
+    }
+    let (next, held) = after_change(|held, _| {
+        let future = NOW + 2 * HOUR;
+        let validity = Validity::of_leaf(future, authority(DAY));
+        held.leaf = Some(Leaf { validity, ..leaf(DAY) });
+    });
+    assert_eq!(next, issue(&held));
+}
+
+#[test]
+fn an_authority_is_replaced_at_two_thirds_of_its_life_and_whenever_the_clock_says_it_is_not_valid()
+{
+    for (age, replaced) in
+        [(242 * DAY, false), (244 * DAY, true), (366 * DAY, true), (3_000 * DAY, true)]
+    {
+        let (next, _) = after_change(|held, _| held.signer = Some(authority(age)));
+        assert_eq!(next == add(), replaced, "{age:?}");
+    }
+    let future = Validity::of_authority(NOW + 2 * HOUR);
+    assert_eq!(after_change(|held, _| held.signer = Some(future)).0, add());
+}
+
+#[test]
+fn a_bundle_that_somebody_changed_is_published_again_before_anything_else_is_written() {
+    let unpublished = |change: fn(&mut Holdings)| {
+        let change = |held: &mut Holdings, seen: &mut Seen| {
+            seen.is_published = false;
+            change(held);
+        };
+        after_change(change).0
+    };
+
+    for change in [
+        |_: &mut Holdings| {},
+        |held: &mut Holdings| held.leaf = None,
+        |held: &mut Holdings| held.older = 1,
+        |held: &mut Holdings| held.leaf = Some(leaf(25 * DAY)),
+    ] {
+        assert_eq!(unpublished(change), Next::Do(Step::Publish));
+    }
+}
+
+#[test]
+fn a_leaf_of_a_new_authority_waits_until_api_servers_have_had_the_bundle_for_a_minute() {
+    let second = Duration::from_secs(1);
+    for (published, expected) in [
+        (Duration::ZERO, Some(60 * second)),
+        (59 * second, Some(second)),
+        (60 * second, None),
+        (DAY, None),
+    ] {
+        let (next, held) = after_change(|held, seen| {
+            held.leaf = Some(Leaf { of_signer: false, ..leaf(DAY) });
+            held.older = 1;
+            seen.signer_published = published;
+        });
+        assert_eq!(next, expected.map_or_else(|| issue(&held), Next::Rest), "{published:?}");
+    }
+}
+
+#[test]
+fn even_an_expired_leaf_of_an_older_authority_waits_for_the_overlap() {
+    // Perhaps it is this clock that is wrong.
+    let (next, _) = after_change(|held, seen| {
+        held.leaf = Some(Leaf { of_signer: false, ..leaf(40 * DAY) });
+        seen.signer_published = Duration::ZERO;
+    });
+
+    assert_eq!(next, Next::Rest(OVERLAP));
+}
+
+#[test]
+fn a_lost_leaf_is_replaced_at_once_unless_replicas_may_still_serve_one_of_an_older_authority() {
+    let lost_with = |older| {
+        after_change(|held, seen| {
+            held.leaf = None;
+            held.older = older;
+            seen.signer_published = Duration::ZERO;
+        })
+    };
+
+    let (next, held) = lost_with(0);
+    assert_eq!(next, issue(&held));
+    assert_eq!(lost_with(1).0, Next::Rest(OVERLAP));
+}
+
+#[test]
+fn a_leaf_without_the_webhooks_name_is_replaced_at_once() {
+    let (next, held) =
+        after_change(|held, _| held.leaf = Some(Leaf { names_fit: false, ..leaf(DAY) }));
+
+    assert_eq!(next, issue(&held));
+}
+
+#[test]
+fn older_authorities_are_forgotten_ten_minutes_after_the_leaf_was_replaced() {
+    let mins = Duration::from_mins;
+    for (leaf_held, expected) in [
+        (mins(0), Next::Rest(mins(10))),
+        (mins(9), Next::Rest(mins(1))),
+        (mins(10), Next::Do(Step::ForgetOlder)),
+    ] {
+        let (next, _) = after_change(|held, seen| {
+            held.older = 2;
+            seen.leaf_held = leaf_held;
+        });
+        assert_eq!(next, expected, "{leaf_held:?}");
+    }
+}
+
+#[test]
+fn a_rotation_on_request_begins_at_once() {
+    assert_eq!(after_change(|held, _| held.rotation_asked = true).0, add());
+}
+
+#[test]
+fn a_rotation_on_request_lets_the_one_in_progress_end_first() {
+    let (next, held) = after_change(|held, _| {
+        held.rotation_asked = true;
+        held.leaf = Some(Leaf { of_signer: false, ..leaf(DAY) });
+    });
+
+    assert_eq!(next, issue(&held));
+}
+
+#[test]
+fn the_bundle_does_not_grow_for_ever_by_requests() {
+    let asked_with = |older| {
+        after_change(|held, seen| {
+            held.rotation_asked = true;
+            held.older = older;
+            seen.leaf_held = Duration::ZERO;
+        })
+        .0
+    };
+
+    assert_eq!(asked_with(MOST_OLDER - 1), add());
+    assert_eq!(asked_with(MOST_OLDER), Next::Rest(RETIREMENT));
+}
+
+#[test]
+fn validity_begins_an_hour_early_and_a_leaf_never_outlives_its_authority() {
+    let signer = authority(Duration::ZERO);
+    assert_eq!(signer.not_before, NOW - HOUR);
+    assert_eq!(signer.not_after, NOW + 365 * DAY);
+
+    assert_eq!(Validity::of_leaf(NOW, signer).not_after, NOW + 30 * DAY);
+    let last_days = authority(360 * DAY);
+    assert_eq!(Validity::of_leaf(NOW, last_days).not_after, last_days.not_after);
+}
+
+#[test]
+fn no_clock_makes_it_panic_or_make_what_it_would_replace_at_once() {
+    for now in [Duration::ZERO, Duration::from_secs(1), NOW, Duration::from_hours(24 * 365 * 8_000)]
+    {
+        let signer = Validity::of_authority(now);
+        let leaf = Validity::of_leaf(now, signer);
+
+        assert!(signer.is_fresh(now) && leaf.is_fresh(now), "{now:?}");
+    }
+    let absurd = Validity { not_before: Duration::ZERO, not_after: Duration::MAX };
+    assert!(!absurd.is_fresh(Duration::MAX));
+}

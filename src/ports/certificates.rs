@@ -1,0 +1,174 @@
+//! The webhook's certificates: what makes them, where they are kept, and who is told.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::domain::rotation::{Holdings, Validity};
+
+/// What is kept, as PEM; empty where there is nothing.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Keyring {
+    /// The authorities to be trusted, the newest first.
+    pub bundle: Vec<u8>,
+    /// The key of the newest authority.
+    pub authority_key: Vec<u8>,
+    /// The certificate that is served.
+    pub leaf: Vec<u8>,
+    /// Its key.
+    pub leaf_key: Vec<u8>,
+    /// By its value somebody asks for a rotation: once for each new one.
+    pub rotation_asked: Option<String>,
+    /// The last value of `rotation_asked` that was obeyed.
+    pub rotation_done: Option<String>,
+}
+
+/// What a keyring is good for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// What can be used.
+    pub holdings: Holdings,
+    /// The readable part of the bundle: what is to be published.
+    pub bundle: Vec<u8>,
+    /// The signer's certificate as PEM, empty without one.
+    pub signer: Vec<u8>,
+}
+
+/// Makes certificates and reads them.
+pub trait CertificateIssuer: Send + Sync + 'static {
+    /// Returns what can be used of `keyring`; whatever is unreadable counts as missing.
+    fn inspect(&self, keyring: &Keyring) -> Inspection;
+
+    /// Returns `keyring` with a new authority in front of its readable bundle.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be made.
+    fn add_authority(&self, keyring: &Keyring, validity: Validity) -> Result<Keyring, IssueError>;
+
+    /// Returns `keyring` with a new leaf of its signer.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be made; there must be a signer.
+    fn issue_leaf(&self, keyring: &Keyring, validity: Validity) -> Result<Keyring, IssueError>;
+
+    /// Returns whether every certificate of `part` is in `bundle`; both are PEM. False for none.
+    fn contains(&self, bundle: &[u8], part: &[u8]) -> bool;
+}
+
+/// Why a certificate could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssueError(
+    /// What failed.
+    pub String,
+);
+
+/// Something read, and by what it is replaced if nobody else has meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// What was read.
+    pub value: T,
+    /// Its version; a write with another is a conflict.
+    pub version: String,
+}
+
+/// What API servers are told to trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The bundle of each entry of the webhook's configuration, as PEM.
+    pub bundles: Vec<Vec<u8>>,
+    /// Changes whenever a bundle does; not with every change of the object.
+    pub generation: String,
+}
+
+/// Keeps the keyring and publishes its bundle.
+pub trait CertificateStore: Send + Sync + 'static {
+    /// Reads the keyring, past every cache; `None` where there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`].
+    fn keyring(
+        &self,
+    ) -> impl Future<Output = Result<Option<Versioned<Keyring>>, StoreError>> + Send;
+
+    /// Writes the keyring in place of `version`, or as the first one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing was written in a conflict, and perhaps in a failure.
+    fn keep(
+        &self,
+        keyring: &Keyring,
+        version: Option<&str>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Reads what is published, past every cache; `None` where there is no configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Failed`].
+    fn published(
+        &self,
+    ) -> impl Future<Output = Result<Option<Versioned<Publication>>, StoreError>> + Send;
+
+    /// Publishes `bundle` in every entry of the configuration of `version`, and changes nothing
+    /// else.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing was written in a conflict, and perhaps in a failure.
+    fn publish(
+        &self,
+        bundle: &[u8],
+        published: &Versioned<Publication>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Returns where it publishes, for messages: `MutatingWebhookConfiguration tracebuffer`.
+    fn publisher(&self) -> String;
+}
+
+/// Why the store did not do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// Somebody else wrote first: read again.
+    Conflict,
+    /// What failed, on what, and what to do about it.
+    Failed(String),
+}
+
+/// Hears how long the certificates last.
+pub trait CertificateMonitor: Send + Sync + 'static {
+    /// These were found stored; times since the Unix epoch.
+    fn stored(&self, authority_until: Duration, leaf_until: Duration);
+
+    /// Keeping them failed; tried again.
+    fn failed(&self);
+}
+
+impl Keyring {
+    /// Returns whether a rotation was asked for that has not been begun.
+    #[must_use]
+    pub fn asks_for_rotation(&self) -> bool {
+        self.rotation_asked.is_some() && self.rotation_asked != self.rotation_done
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The keys stay out of every log.
+        f.debug_struct("Keyring")
+            .field("bundle", &String::from_utf8_lossy(&self.bundle))
+            .field("leaf", &String::from_utf8_lossy(&self.leaf))
+            .field("rotation_asked", &self.rotation_asked)
+            .field("rotation_done", &self.rotation_done)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for IssueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
