@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod clock;
 pub mod cluster;
 pub mod destination;
+pub mod lease;
 pub mod monitor;
 pub mod operation;
 pub mod pods;

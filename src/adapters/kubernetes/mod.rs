@@ -1,7 +1,9 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
 pub mod certificates;
+pub mod controller;
 pub mod diagnosis;
+pub mod lease;
 pub mod manifest;
 pub mod names;
 pub mod pod;
