@@ -178,7 +178,7 @@ fn listed(pod: &mut Value) -> Option<&mut Vec<Value>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_is_lost_and_twice_is_once(pod in pods(), cluster in clusters()) {
