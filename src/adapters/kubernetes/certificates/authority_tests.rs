@@ -184,3 +184,16 @@ fn no_key_shows_in_the_debug_text_of_a_keyring() {
 
     assert!(text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE"), "{text}");
 }
+
+#[test]
+fn a_bundle_has_an_end_and_the_leafs_authority_stays_in_it() {
+    let mut keyring = complete();
+    for _ in 0..2 * MOST_AUTHORITIES {
+        keyring = with_authority(&keyring);
+    }
+
+    let found = issuer().inspect(&keyring).holdings;
+
+    assert_eq!(found.older, MOST_AUTHORITIES - 1);
+    assert!(found.leaf.is_some());
+}
