@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// A call's two halves take no longer than this each.
-const LONGEST_LATENCY: Duration = Duration::from_secs(3);
+const LONGEST_LATENCY_MILLIS: u64 = 3_000;
 /// What a leader has just read may have been changed by an outsider while it acts on it.
 const BETWEEN_LOOK_AND_WRITE: Duration = Duration::from_secs(20);
 /// Longer than a replica needs to serve what is stored.
@@ -92,7 +92,7 @@ fn happen(what: &Happening, cluster: &Arc<FakeCluster>, replicas: &mut [Replica]
             cluster.republish(Some(vec![vec![], b"A99 1 2\n".to_vec()]));
         }
         Happening::Destroy(part) if is_whole(cluster) => {
-            cluster.tamper(|keyring| destroy(part, keyring))
+            cluster.tamper(|keyring| destroy(part, keyring));
         }
         Happening::Unpublish | Happening::Destroy(_) => {}
     }
@@ -188,7 +188,7 @@ proptest! {
     #[test]
     fn the_served_leafs_authority_is_always_published_and_was_long_before_it_was_needed(
         happenings in vec((pause(), happening()), 1..40),
-        latencies in vec(0..LONGEST_LATENCY.as_millis() as u64, 1..12),
+        latencies in vec(0..LONGEST_LATENCY_MILLIS, 1..12),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

@@ -3,7 +3,7 @@
 use super::*;
 
 const HOST: &str = "tracebuffer-webhook.observability.svc";
-const NOW: Duration = Duration::from_secs(1_800_000_000);
+const NOW: Duration = Duration::from_hours(500_000);
 
 fn issuer() -> Authority {
     Authority::new(HOST)
