@@ -2,6 +2,7 @@
 
 pub mod document;
 
+mod analyze;
 mod controller;
 mod crd;
 mod flush;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+pub use self::analyze::Analyze;
 pub(crate) use self::receiver::limits_text;
 pub use self::settings::mistakes::Mistakes;
 use crate::bootstrap::controller::ControllerSettings;
@@ -34,6 +36,8 @@ pub enum Invocation {
     Flush(Vec<SocketAddr>),
     /// Print the definition of the resource.
     Crd,
+    /// Tell what is wrong in files of resources.
+    Analyze(Analyze),
     /// Run a controller.
     Controller(ControllerSettings),
 }
@@ -79,6 +83,7 @@ impl Invocation {
                 .map(Self::Controller)
                 .map_err(Stop::Configuration),
             Some((crd::NAME, _)) => Ok(Self::Crd),
+            Some((analyze::NAME, flags)) => Ok(Self::Analyze(analyze::request(flags))),
             _ => {
                 let message = "what to run is missing; try `tracebuffer receiver`";
                 Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
@@ -94,6 +99,7 @@ impl Invocation {
             Self::Flush(addresses) => flush::run(&addresses),
             Self::Controller(settings) => controller::run(settings),
             Self::Crd => crd::run(),
+            Self::Analyze(request) => analyze::run(&request),
         }
     }
 }
@@ -134,6 +140,7 @@ fn command() -> Command {
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
         .subcommand(crd::command())
+        .subcommand(analyze::command())
         .subcommand(flush::command())
         .subcommand(controller::command())
 }
