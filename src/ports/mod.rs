@@ -1,5 +1,6 @@
 //! What the application offers and what it needs, as traits.
 
+pub mod admission;
 pub mod buffer;
 pub mod catalog;
 pub mod certificates;

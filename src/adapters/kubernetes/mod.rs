@@ -1,9 +1,13 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
 pub mod certificates;
+pub mod controller;
+pub mod diagnosis;
 pub mod lease;
+pub mod manifest;
 pub mod names;
 pub mod pod;
 pub mod resource;
 pub mod sidecar;
 pub mod watch;
+pub mod webhook;

@@ -262,10 +262,11 @@ impl Pods for PodIndex {
     }
 
     fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>> {
-        let full_name = trace_buffer.to_string();
-        let uses = |pod: &&Arc<PodRecord>| match &pod.status {
-            Some(PodStatus::Injected(injected)) if injected.trace_buffer == *trace_buffer => true,
-            _ => pod.inject.as_ref() == Some(&full_name),
+        let name = trace_buffer.to_string();
+        let uses = |pod: &&Arc<PodRecord>| {
+            pod.inject.as_ref() == Some(&name)
+                || matches!(&pod.status, Some(PodStatus::Injected(injected))
+                    if injected.trace_buffer == *trace_buffer)
         };
         self.known.read().pods.all().filter(uses).cloned().collect()
     }

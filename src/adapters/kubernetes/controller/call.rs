@@ -1,0 +1,87 @@
+//! One request to the API server, and what is made of its failure.
+
+use std::fmt::{self, Debug};
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::Resource;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::ports::cluster::ClusterError;
+
+/// The longest wait for one answer.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A type of objects that lie in namespaces.
+pub(super) trait Namespaced:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug
+{
+}
+
+impl<K> Namespaced for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+{
+}
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) enum CallError {
+    /// The API server refused, or was not reached.
+    Kube(kube::Error),
+    /// It did not answer.
+    Silence,
+}
+
+impl CallError {
+    /// Returns the HTTP status with which the API server refused, if it did.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Kube(kube::Error::Api(status)) => Some(status.code),
+            _ => None,
+        }
+    }
+
+    /// Returns whether it refused because the namespace is being deleted.
+    fn is_about_an_ending_namespace(&self) -> bool {
+        matches!(self, Self::Kube(kube::Error::Api(status))
+            if status.code == 403 && status.message.contains("is being terminated"))
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kube(kube::Error::Api(status)) => f.write_str(&status.message),
+            Self::Kube(error) => write!(f, "{error}"),
+            Self::Silence => write!(f, "the API server did not answer within {LONGEST:?}"),
+        }
+    }
+}
+
+/// Waits for an answer, but not for ever.
+pub(super) async fn call<T>(
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, CallError> {
+    match timeout(LONGEST, request).await {
+        Ok(answer) => answer.map_err(CallError::Kube),
+        Err(_) => Err(CallError::Silence),
+    }
+}
+
+/// Returns what a failure means to reconciling; `what` says what could not be done.
+pub(super) fn failed(error: &CallError, what: impl FnOnce() -> String) -> ClusterError {
+    match error.code() {
+        Some(409) => ClusterError::Conflict,
+        Some(404) => ClusterError::Gone,
+        Some(403) if error.is_about_an_ending_namespace() => ClusterError::Gone,
+        Some(403) => ClusterError::Failed(format!(
+            "{}: {error}; the chart's ClusterRole has the rule",
+            what()
+        )),
+        _ => ClusterError::Failed(format!("{}: {error}", what())),
+    }
+}

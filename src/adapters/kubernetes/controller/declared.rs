@@ -1,0 +1,85 @@
+//! A `TraceBuffer` as the controller sees it, made from the object.
+
+use std::time::Duration;
+
+use super::status;
+use crate::adapters::kubernetes::resource::{Rollout, RolloutStrategy, TraceBufferSpec};
+use crate::adapters::kubernetes::sidecar::Sidecar;
+use crate::adapters::kubernetes::watch::Entry;
+use crate::domain::operating::declared::{
+    Declared, Needs, Pace, Reference, ReferenceKind, RunningLimits,
+};
+
+pub(super) fn declared(entry: &Entry) -> Declared {
+    let metadata = &entry.metadata;
+    let object = entry.object.as_deref();
+    let spec = object.map(|object| &object.spec);
+    Declared {
+        key: entry.candidate.key.clone(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+        resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        generation: metadata.generation.unwrap_or_default(),
+        sidecar: entry.candidate.sidecar.as_ref().map(needs).map_err(Clone::clone),
+        references: spec.map(references).unwrap_or_default(),
+        rollout: spec.and_then(|spec| pace(&spec.rollout)),
+        status: object.and_then(|object| object.status.as_ref()).map(status::from_resource),
+    }
+}
+
+fn needs(sidecar: &Sidecar) -> Needs {
+    let limits = &sidecar.limits;
+    Needs {
+        hash: sidecar.hash.clone(),
+        limits: RunningLimits {
+            max_spans: limits.max_spans,
+            max_bytes: limits.max_bytes,
+            max_age_ms: limits.max_age_ms,
+        },
+    }
+}
+
+/// What is out of bounds here is a mistake that keeps the whole from being accepted.
+fn pace(rollout: &Rollout) -> Option<Pace> {
+    match rollout.strategy {
+        RolloutStrategy::None => None,
+        RolloutStrategy::OnChange => Some(Pace {
+            max_concurrent: usize::try_from(rollout.max_concurrent).unwrap_or(1),
+            pause: rollout
+                .pause
+                .length()
+                .map_or(Duration::ZERO, |time| Duration::from_millis(time.0)),
+        }),
+    }
+}
+
+fn references(spec: &TraceBufferSpec) -> Vec<Reference> {
+    use ReferenceKind::{ConfigMap, Secret};
+    let mut found = vec![];
+    let mut add = |kind, name: &str, field: String| {
+        found.push(Reference { kind, name: name.to_owned(), field });
+    };
+    for (n, header) in spec.destination.headers.iter().enumerate() {
+        if let Some(key) = &header.secret_key_ref {
+            add(Secret, &key.name, format!("spec.destination.headers[{n}].secretKeyRef"));
+        }
+    }
+    if let Some(tls) = &spec.destination.tls {
+        if let Some(key) = &tls.ca_config_map_ref {
+            add(ConfigMap, &key.name, "spec.destination.tls.caConfigMapRef".into());
+        }
+        if let Some(key) = &tls.ca_secret_ref {
+            add(Secret, &key.name, "spec.destination.tls.caSecretRef".into());
+        }
+        if let Some(name) = &tls.client_secret_name {
+            add(Secret, name, "spec.destination.tls.clientSecretName".into());
+        }
+    }
+    for (n, secret) in spec.sidecar.image_pull_secrets.iter().enumerate() {
+        add(Secret, &secret.name, format!("spec.sidecar.imagePullSecrets[{n}]"));
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "declared_tests.rs"]
+mod tests;

@@ -1,0 +1,89 @@
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::adapters::kubernetes::sidecar::{SidecarDefaults, candidate};
+
+fn declared_from(spec: Value) -> Declared {
+    let object: TraceBuffer = serde_json::from_value(json!({
+        "apiVersion": "tracebuffer.dev/v1alpha1", "kind": "TraceBuffer",
+        "metadata": {
+            "name": "traces", "namespace": "shop", "uid": "u1", "resourceVersion": "7",
+            "generation": 3,
+        },
+        "spec": spec,
+    }))
+    .unwrap();
+    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
+    declared(&Entry {
+        metadata: object.metadata.clone(),
+        candidate: Arc::new(candidate(&object, &defaults)),
+        object: Some(Arc::new(object)),
+    })
+}
+
+fn destination() -> Value {
+    json!({ "endpoint": "https://collector:4317" })
+}
+
+#[test]
+fn the_object_is_known_by_name_uid_version_and_generation() {
+    let declared = declared_from(json!({ "destination": destination() }));
+
+    assert_eq!(declared.key.to_string(), "shop/traces");
+    let versions = (declared.uid.as_str(), declared.resource_version.as_str(), declared.generation);
+    assert_eq!(versions, ("u1", "7", 3));
+    assert_eq!(declared.status, None);
+    let limits = declared.sidecar.unwrap().limits;
+    assert_eq!(limits.max_bytes, 32 << 20);
+}
+
+#[test]
+fn the_pace_is_read_only_where_the_strategy_wants_it() {
+    let spec = |strategy: &str| {
+        let rollout = json!({ "strategy": strategy, "maxConcurrent": 3, "pause": "1m" });
+        declared_from(json!({ "destination": destination(), "rollout": rollout })).rollout
+    };
+
+    assert_eq!(spec("None"), None);
+    let pace = Pace { max_concurrent: 3, pause: Duration::from_mins(1) };
+    assert_eq!(spec("OnChange"), Some(pace));
+}
+
+#[test]
+fn every_field_that_names_a_secret_or_config_map_is_a_reference() {
+    let mut destination = destination();
+    let key = |name: &str| json!({ "name": name, "key": "k" });
+    destination["headers"] = json!([
+        { "name": "a", "value": "plain" },
+        { "name": "b", "secretKeyRef": key("token") },
+    ]);
+    destination["tls"] = json!({ "caConfigMapRef": key("ca"), "clientSecretName": "client" });
+    let sidecar = json!({ "imagePullSecrets": [{ "name": "pull" }] });
+
+    let declared = declared_from(json!({ "destination": destination, "sidecar": sidecar }));
+
+    let found: Vec<_> = declared
+        .references
+        .iter()
+        .map(|one| format!("{} {} {}", one.field, one.kind.as_str(), one.name))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "spec.destination.headers[1].secretKeyRef Secret token",
+            "spec.destination.tls.caConfigMapRef ConfigMap ca",
+            "spec.destination.tls.clientSecretName Secret client",
+            "spec.sidecar.imagePullSecrets[0] Secret pull",
+        ]
+    );
+}
+
+#[test]
+fn mistakes_are_passed_on() {
+    let declared = declared_from(json!({ "destination": { "endpoint": "nowhere" } }));
+
+    assert!(declared.sidecar.unwrap_err().contains("spec.destination.endpoint"));
+}

@@ -1,0 +1,77 @@
+//! How a workload's rollout goes, by the rules of `kubectl rollout status`.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, DeploymentStatus, StatefulSet};
+
+use super::workloads::Found;
+use crate::domain::operating::rollout::Progress;
+
+const ON_DELETE: &str = "its update strategy is OnDelete";
+const PAUSED: &str = "it is paused";
+
+pub(super) fn deployment(found: &Deployment) -> Found {
+    let spec = found.spec.as_ref();
+    let paused = spec.and_then(|spec| spec.paused).unwrap_or_default();
+    let wanted = spec.and_then(|spec| spec.replicas).unwrap_or(1);
+    let obstacle = paused.then_some(PAUSED);
+    let status = found.status.clone().unwrap_or_default();
+    let progress = if is_behind(found.metadata.generation, status.observed_generation) {
+        Progress::Moving
+    } else if let Some(why) = exceeded(&status) {
+        Progress::Failed(why)
+    } else {
+        let updated = status.updated_replicas.unwrap_or_default();
+        let old = status.replicas.unwrap_or_default() > updated;
+        let available = status.available_replicas.unwrap_or_default();
+        complete_if(updated >= wanted && !old && available >= updated)
+    };
+    (progress, obstacle)
+}
+
+fn exceeded(status: &DeploymentStatus) -> Option<String> {
+    let mut conditions = status.conditions.iter().flatten();
+    let condition = conditions.find(|condition| condition.type_ == "Progressing")?;
+    let is_exceeded = condition.reason.as_deref() == Some("ProgressDeadlineExceeded");
+    is_exceeded.then(|| condition.message.clone().unwrap_or_else(|| "deadline exceeded".into()))
+}
+
+pub(super) fn stateful_set(found: &StatefulSet) -> Found {
+    let spec = found.spec.as_ref();
+    let strategy = spec.and_then(|spec| spec.update_strategy.as_ref());
+    let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
+    let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
+    let partition = rolling.and_then(|rolling| rolling.partition).unwrap_or_default();
+    let wanted = spec.and_then(|spec| spec.replicas).unwrap_or(1);
+    let status = found.status.clone().unwrap_or_default();
+    let updated = status.updated_replicas.unwrap_or_default();
+    let is_updated = if partition > 0 {
+        updated >= wanted - partition
+    } else {
+        status.update_revision == status.current_revision
+    };
+    let is_ready = status.ready_replicas.unwrap_or_default() >= wanted;
+    let behind = is_behind(found.metadata.generation, status.observed_generation);
+    (complete_if(!behind && is_ready && is_updated), on_delete.then_some(ON_DELETE))
+}
+
+pub(super) fn daemon_set(found: &DaemonSet) -> Found {
+    let strategy = found.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref());
+    let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
+    let status = found.status.clone().unwrap_or_default();
+    let wanted = status.desired_number_scheduled;
+    let is_updated = status.updated_number_scheduled.unwrap_or_default() >= wanted;
+    let is_available = status.number_available.unwrap_or_default() >= wanted;
+    let behind = is_behind(found.metadata.generation, status.observed_generation);
+    (complete_if(!behind && is_updated && is_available), on_delete.then_some(ON_DELETE))
+}
+
+fn is_behind(generation: Option<i64>, observed: Option<i64>) -> bool {
+    observed.unwrap_or_default() < generation.unwrap_or_default()
+}
+
+fn complete_if(complete: bool) -> Progress {
+    if complete { Progress::Complete } else { Progress::Moving }
+}
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;

@@ -1,0 +1,109 @@
+//! The status, as the resource has it and as the domain does.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as Written, Time};
+
+use crate::adapters::kubernetes::resource::{PodCounts as WrittenCounts, TraceBufferStatus};
+use crate::domain::operating::conditions::{Condition, Status, Truth};
+use crate::domain::operating::standing::PodCounts;
+
+/// Returns the status to write; conditions without a time get `now`.
+pub(super) fn to_resource(status: &Status, now: Timestamp) -> TraceBufferStatus {
+    let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+    let conditions = status.conditions.iter().map(|condition| {
+        let since = condition.since.and_then(|since| Timestamp::from_second(since).ok());
+        Written {
+            type_: condition.kind.clone(),
+            status: match condition.truth {
+                Truth::True => "True".into(),
+                Truth::False => "False".into(),
+                Truth::Unknown => "Unknown".into(),
+            },
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+            last_transition_time: Time(since.unwrap_or(now)),
+            observed_generation: condition.observed_generation,
+        }
+    });
+    TraceBufferStatus {
+        observed_generation: status.observed_generation,
+        conditions: conditions.collect(),
+        pods: Some(WrittenCounts {
+            total: count(status.pods.total),
+            current: count(status.pods.current),
+            outdated: count(status.pods.outdated),
+            missing: count(status.pods.missing),
+        }),
+    }
+}
+
+/// Returns the status that was read.
+pub(super) fn from_resource(written: &TraceBufferStatus) -> Status {
+    let count = |count: i32| u32::try_from(count).unwrap_or_default();
+    let counts = written.pods.unwrap_or_default();
+    let conditions = written.conditions.iter().map(|written| Condition {
+        kind: written.type_.clone(),
+        truth: match written.status.as_str() {
+            "True" => Truth::True,
+            "False" => Truth::False,
+            _ => Truth::Unknown,
+        },
+        reason: written.reason.clone(),
+        message: written.message.clone(),
+        since: Some(written.last_transition_time.0.as_second()),
+        observed_generation: written.observed_generation,
+    });
+    Status {
+        observed_generation: written.observed_generation,
+        conditions: conditions.collect(),
+        pods: PodCounts {
+            total: count(counts.total),
+            current: count(counts.current),
+            outdated: count(counts.outdated),
+            missing: count(counts.missing),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(kind: &str, truth: Truth, since: Option<i64>) -> Condition {
+        Condition {
+            kind: kind.into(),
+            truth,
+            reason: "Because".into(),
+            message: "of it".into(),
+            since,
+            observed_generation: Some(3),
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_the_same() {
+        let status = Status {
+            observed_generation: Some(3),
+            conditions: vec![
+                condition("Accepted", Truth::True, Some(1_700_000_000)),
+                condition("Ready", Truth::False, Some(1_700_000_001)),
+                condition("ResolvedRefs", Truth::Unknown, Some(1_700_000_002)),
+            ],
+            pods: PodCounts { total: 6, current: 1, outdated: 2, missing: 3 },
+        };
+
+        let written = serde_json::to_string(&to_resource(&status, Timestamp::now())).unwrap();
+
+        assert_eq!(from_resource(&serde_json::from_str(&written).unwrap()), status);
+    }
+
+    #[test]
+    fn a_condition_that_has_just_turned_gets_the_time_of_writing() {
+        let conditions = vec![condition("Ready", Truth::True, None)];
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+
+        let written = to_resource(&Status { conditions, ..Status::default() }, now);
+
+        assert_eq!(written.conditions[0].last_transition_time, Time(now));
+    }
+}

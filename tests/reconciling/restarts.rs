@@ -1,0 +1,117 @@
+use serde_json::{Value, json};
+use tracebuffer::domain::injection::pod_record::Owner;
+use tracebuffer::ports::cluster::{Cluster, ClusterError, Workload};
+
+use crate::api_server::{ApiServer, Calls, Fault, Verb};
+use crate::stage::{
+    DEPLOYMENTS, Operator, change_spec, events, injected, put_deployment, put_pod, seconds, shop,
+    uid,
+};
+
+const ROLLOUT: &str = "tracebuffer.dev/rollout";
+
+fn on_change(drain: &str) -> Value {
+    json!({ "drainTimeout": drain, "rollout": { "strategy": "OnChange", "pause": "0s" } })
+}
+
+fn marker(server: &ApiServer, name: &str) -> Option<String> {
+    let object = server.get(DEPLOYMENTS, "shop", name).unwrap();
+    let template = &object["spec"]["template"]["metadata"]["annotations"][ROLLOUT];
+    assert_eq!(object["metadata"]["annotations"][ROLLOUT], *template);
+    template.as_str().map(str::to_owned)
+}
+
+/// The Deployment's controller has done its work.
+fn complete(server: &ApiServer, name: &str, operator: &Operator) {
+    let mut object = server.get(DEPLOYMENTS, "shop", name).unwrap();
+    object["status"]["observedGeneration"] = object["metadata"]["generation"].clone();
+    server.put(DEPLOYMENTS, object);
+    put_pod(server, name, name, &injected(operator));
+}
+
+async fn two_deployments() -> (ApiServer, Operator) {
+    let server = shop();
+    put_deployment(&server, "api");
+    change_spec(&server, &on_change("5s"));
+    let operator = Operator::leading(&server).await;
+    for name in ["api", "web"] {
+        put_pod(&server, name, name, &injected(&operator));
+    }
+    seconds(10).await;
+    assert_eq!((marker(&server, "api"), marker(&server, "web")), (None, None));
+    (server, operator)
+}
+
+#[tokio::test(start_paused = true)]
+async fn owners_are_restarted_by_their_template_one_after_another() {
+    let (server, operator) = two_deployments().await;
+
+    change_spec(&server, &on_change("6s"));
+    seconds(60).await;
+    assert!(marker(&server, "api").is_some());
+    assert_eq!(marker(&server, "web"), None, "web waits for api");
+
+    complete(&server, "api", &operator);
+    seconds(10).await;
+    assert_eq!(marker(&server, "web"), marker(&server, "api"));
+
+    complete(&server, "web", &operator);
+    seconds(600).await;
+    assert_eq!(server.seen(Verb::Patch, DEPLOYMENTS), 2);
+    assert!(events(&server).contains(&"Deployment/api Restarted".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_leader_restarts_nobody_twice() {
+    let (server, operator) = two_deployments().await;
+    change_spec(&server, &on_change("6s"));
+    seconds(10).await;
+    operator.lead(false).await;
+
+    let next = Operator::leading(&server).await;
+    seconds(60).await;
+
+    assert_eq!(server.seen(Verb::Patch, DEPLOYMENTS), 1);
+    assert_eq!(marker(&server, "web"), None);
+    drop(next);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_based_on_an_old_look_is_refused() {
+    let (server, operator) = two_deployments().await;
+    let object = Owner {
+        api_version: "apps/v1".into(),
+        kind: "Deployment".into(),
+        name: "web".into(),
+        uid: uid(&server, DEPLOYMENTS, "web").as_str().unwrap().into(),
+    };
+    let workload = Workload { namespace: "shop".into(), object };
+    let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+
+    let mut changed = server.get(DEPLOYMENTS, "shop", "web").unwrap();
+    changed["spec"]["replicas"] = json!(2);
+    server.put(DEPLOYMENTS, changed);
+    let restarted = operator.cluster.restart(&workload, &seen, "m").await;
+
+    assert_eq!(restarted, Err(ClusterError::Conflict));
+    assert_eq!(marker(&server, "web"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_restart_the_error_says_which_value_to_set() {
+    let (server, operator) = two_deployments().await;
+    server.script(Calls::to(Verb::Patch, DEPLOYMENTS), Fault::Refuse(403));
+    let object = Owner {
+        api_version: "apps/v1".into(),
+        kind: "Deployment".into(),
+        name: "web".into(),
+        uid: uid(&server, DEPLOYMENTS, "web").as_str().unwrap().into(),
+    };
+    let workload = Workload { namespace: "shop".into(), object };
+    let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+
+    let error = operator.cluster.restart(&workload, &seen, "m").await.unwrap_err().to_string();
+
+    assert!(error.starts_with("cannot restart Deployment shop/web: "), "{error}");
+    assert!(error.contains("rollouts.enabled"), "{error}");
+}
