@@ -3,7 +3,9 @@
 pub mod document;
 
 mod controller;
+mod diagnosis;
 mod flush;
+mod inject;
 mod receiver;
 mod settings;
 
@@ -11,11 +13,17 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use self::diagnosis::{
+    check::{self, Check},
+    explain::{self, Explain},
+};
+pub use self::inject::Injection;
 pub(crate) use self::receiver::limits_text;
 pub use self::settings::mistakes::Mistakes;
 use crate::bootstrap::controller::ControllerSettings;
@@ -23,6 +31,9 @@ use crate::bootstrap::settings::Settings;
 
 /// The exit code of a wrong command line or configuration (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
+
+/// The name by which kubectl finds its plugin `tracebuffer`.
+const PLUGIN: &str = "kubectl-tracebuffer";
 
 /// What the process is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +44,12 @@ pub enum Invocation {
     Flush(Vec<SocketAddr>),
     /// Run a controller.
     Controller(ControllerSettings),
+    /// Look over an installation.
+    Check(Check),
+    /// Explain what became of a pod.
+    Explain(Explain),
+    /// Inject into manifests.
+    Inject(Injection),
 }
 
 /// Why nothing is to be run.
@@ -63,7 +80,8 @@ impl Invocation {
         arguments: impl IntoIterator<Item = OsString>,
         environment: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Stop> {
-        let mut command = command();
+        let mut arguments = arguments.into_iter().peekable();
+        let mut command = command_as(arguments.peek());
         let matches = command.try_get_matches_from_mut(arguments).map_err(without_value)?;
         match matches.subcommand() {
             Some((receiver::NAME, flags)) => receiver::settings(flags, environment)
@@ -75,6 +93,11 @@ impl Invocation {
             Some((controller::NAME, flags)) => controller::settings(flags, environment)
                 .map(Self::Controller)
                 .map_err(Stop::Configuration),
+            Some((check::NAME, flags)) => Ok(Self::Check(check::parse(flags, environment))),
+            Some((explain::NAME, flags)) => explain::parse(flags, environment, &mut command)
+                .map(Self::Explain)
+                .map_err(Stop::Usage),
+            Some((inject::NAME, flags)) => Ok(Self::Inject(Injection::of(flags))),
             _ => {
                 let message = "what to run is missing; try `tracebuffer receiver`";
                 Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
@@ -89,6 +112,9 @@ impl Invocation {
             Self::Receiver(settings) => receiver::run(settings),
             Self::Flush(addresses) => flush::run(&addresses),
             Self::Controller(settings) => controller::run(settings),
+            Self::Check(check) => check.run(),
+            Self::Explain(explain) => explain.run(),
+            Self::Inject(injection) => injection.run(),
         }
     }
 }
@@ -123,6 +149,13 @@ fn without_value(mut error: clap::Error) -> Stop {
     Stop::Usage(error)
 }
 
+/// Describes the command line for a program of this path: as a plugin it is called through kubectl.
+fn command_as(program: Option<&OsString>) -> Command {
+    let is_plugin =
+        program.is_some_and(|path| Path::new(path).file_stem() == Some(PLUGIN.as_ref()));
+    if is_plugin { command().bin_name("kubectl tracebuffer") } else { command() }
+}
+
 fn command() -> Command {
     Command::new(env!("CARGO_PKG_NAME"))
         .version(env!("CARGO_PKG_VERSION"))
@@ -130,4 +163,7 @@ fn command() -> Command {
         .subcommand(receiver::command())
         .subcommand(flush::command())
         .subcommand(controller::command())
+        .subcommand(check::command())
+        .subcommand(explain::command())
+        .subcommand(inject::command())
 }

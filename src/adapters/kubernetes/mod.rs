@@ -2,6 +2,8 @@
 
 pub mod certificates;
 pub mod controller;
+pub mod diagnosis;
+pub mod manifest;
 pub mod names;
 pub mod pod;
 pub mod resource;

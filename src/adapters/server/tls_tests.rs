@@ -271,18 +271,11 @@ async fn every_one_of_many_handshakes_succeeds_while_the_certificate_rotates() {
     let (keys, mut trusted): (Vec<_>, Vec<_>) = (0..20).map(|_| certificate()).unzip();
     trusted.push(server.trusted.clone());
     let client = client(&trusted, rustls::DEFAULT_VERSIONS, &[]);
-    let served = Arc::clone(&server.served);
-    let rotating = tokio::spawn(async move {
-        for key in keys {
-            *served.0.lock() = key;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-
     let mut seen = vec![];
-    while !rotating.is_finished() {
-        let stream = server.get(&client).await.unwrap();
-        seen.push(stream.get_ref().1.peer_certificates().unwrap()[0].clone());
+    for key in keys {
+        let rotation = async { *server.served.0.lock() = key };
+        let (stream, ()) = tokio::join!(server.get(&client), rotation);
+        seen.push(stream.unwrap().get_ref().1.peer_certificates().unwrap()[0].clone());
     }
 
     seen.dedup();

@@ -5,7 +5,7 @@ mod authority;
 mod follower;
 mod objects;
 mod served;
-mod x509;
+pub(super) mod x509;
 
 pub use authority::Authority;
 pub use follower::CertificateFollower;

@@ -43,7 +43,9 @@ pub(super) fn pem<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<
 }
 
 /// Returns when a certificate is valid, or nothing if it is none.
-pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
+pub(in crate::adapters::kubernetes) fn validity(
+    certificate: &CertificateDer<'_>,
+) -> Option<Validity> {
     yasna::parse_der(certificate, |reader| {
         reader.read_sequence(|signed| {
             let validity = signed.next().read_sequence(|certificate| {
@@ -86,7 +88,10 @@ fn time(reader: BERReader<'_, '_>) -> ASN1Result<Duration> {
 
 /// Returns whether a client that trusts `roots` and nothing else accepts the first certificate of
 /// `chain`, whenever it is valid.
-pub(super) fn is_trusted(chain: &[CertificateDer<'_>], roots: &[CertificateDer<'_>]) -> bool {
+pub(in crate::adapters::kubernetes) fn is_trusted(
+    chain: &[CertificateDer<'_>],
+    roots: &[CertificateDer<'_>],
+) -> bool {
     let Some((leaf, intermediates)) = chain.split_first() else { return false };
     if roots.iter().any(|root| root == leaf) {
         return true;

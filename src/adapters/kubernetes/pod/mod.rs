@@ -11,7 +11,6 @@ mod edit;
 mod environment;
 mod facts;
 mod place;
-mod quantity;
 mod read;
 mod resources;
 pub mod status;

@@ -10,10 +10,10 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
-use super::quantity::in_billionths;
 use super::read::containers;
 use crate::adapters::kubernetes::sidecar::Sidecar;
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::quantity::thousandths;
 
 /// What a pod's class depends on.
 const CLASS: [&str; 2] = ["cpu", "memory"];
@@ -104,7 +104,7 @@ fn is_guaranteed(pod: &Value) -> bool {
 fn has_equal(resources: &Value, what: &str) -> bool {
     let amount = |list: &str| {
         let value = resources.get(list)?.get(what)?;
-        in_billionths(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        thousandths(&value.as_str().map_or_else(|| value.to_string(), str::to_owned)).ok()
     };
     let limit = amount("limits");
     limit.is_some_and(|limit| limit > 0) && [None, limit].contains(&amount("requests"))
@@ -125,8 +125,8 @@ fn guarantee(resources: &mut ResourceRequirements) {
 }
 
 fn enough_cpu(requests: &Amounts) -> Quantity {
-    let least = in_billionths(LEAST_CPU);
-    let requested = requests.get("cpu").filter(|cpu| in_billionths(&cpu.0) >= least);
+    let size = |cpu: &str| thousandths(cpu).unwrap_or_default();
+    let requested = requests.get("cpu").filter(|cpu| size(&cpu.0) >= size(LEAST_CPU));
     requested.cloned().unwrap_or_else(|| Quantity(LEAST_CPU.to_owned()))
 }
 

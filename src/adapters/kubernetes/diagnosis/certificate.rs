@@ -1,0 +1,65 @@
+//! Certificates in PEM: how long they hold, and whether they belong together.
+
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::adapters::kubernetes::certificates::x509;
+
+pub(super) use x509::is_trusted;
+
+/// One certificate.
+pub(super) type Certificate = CertificateDer<'static>;
+
+/// Reads the certificates of a PEM text.
+///
+/// # Errors
+///
+/// Why it holds none, or one that cannot be read.
+pub(super) fn read(pem: &[u8]) -> Result<Vec<Certificate>, String> {
+    let certificates = Certificate::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
+    if certificates.is_empty() {
+        return Err("it holds no PEM certificate".to_owned());
+    }
+    if certificates.iter().any(|certificate| x509::validity(certificate).is_none()) {
+        return Err("it holds something that is no X.509 certificate".to_owned());
+    }
+    Ok(certificates)
+}
+
+/// Returns when the last of them ends, in seconds since 1970.
+pub(super) fn last_end(certificates: &[Certificate]) -> i64 {
+    let validities = certificates.iter().filter_map(x509::validity);
+    validities.map(|validity| seconds(validity.not_after)).max().unwrap_or_default()
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::kubernetes::diagnosis::testing::{Authority, NOW};
+
+    #[test]
+    fn the_last_end_counts() {
+        let authority = Authority::new();
+        let pem = authority.issue(NOW + 3_600) + &authority.issue(NOW - 60);
+
+        let certificates = read(pem.as_bytes()).unwrap();
+
+        assert_eq!(certificates.len(), 2);
+        assert_eq!(last_end(&certificates), NOW + 3_600);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_told() {
+        let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(read(b""), Err("it holds no PEM certificate".to_owned()));
+        assert!(read(rubbish.as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Why a pod was or was not injected.
+
+mod causes;
+mod sidecar;
+
+use serde_json::Value;
+
+use super::case::Case;
+use super::finding::{Finding, Section};
+use crate::adapters::kubernetes::names;
+use crate::adapters::kubernetes::pod::facts;
+use crate::adapters::kubernetes::sidecar::Sidecar;
+use crate::domain::injection::decide::{Decision, SidecarPresence, Skip, decide};
+use crate::domain::injection::skip::SkipReason;
+use crate::domain::injection::status::PodStatus;
+
+const POD: Section = Section("Pod");
+const DECISION: Section = Section("Decision");
+const NEW_POD: Section = Section("A new pod");
+
+/// Explains what was decided for a pod, whether that still holds, and what to do.
+#[must_use]
+pub fn explain(case: &Case) -> Vec<Finding> {
+    let pod = match case.pod.or_finding(POD, &case.key.to_string()) {
+        Ok(Some(pod)) => pod,
+        Ok(None) => {
+            let message = "there is no such pod";
+            let remedy = format!("see `kubectl get pods -n {}`", case.key.namespace);
+            return vec![POD.failed(case.key.to_string(), message, remedy)];
+        }
+        Err(finding) => return vec![finding],
+    };
+    let mut findings = vec![asked(case)];
+    match case.status() {
+        Some(PodStatus::Injected(injected)) => {
+            findings.extend(sidecar::explain(case, pod, &injected));
+        }
+        Some(PodStatus::Skipped { reason, message }) => {
+            findings.push(skipped(DECISION, reason, &message));
+            findings.extend(new_pod(&anew(case)));
+        }
+        None => findings.extend(undecided(case)),
+    }
+    findings
+}
+
+/// What the pod asks for.
+fn asked(case: &Case) -> Finding {
+    let message = match case.annotation(names::INJECT) {
+        Some(value) => format!("annotation {} is {value:?}", names::INJECT),
+        None if case.namespace.asks => format!(
+            "it has no annotation {}; its namespace asks for a sidecar in every pod",
+            names::INJECT
+        ),
+        None => {
+            format!("neither its annotation {} nor its namespace asks for a sidecar", names::INJECT)
+        }
+    };
+    POD.ok(case.key.to_string(), message)
+}
+
+/// A pod about which nobody was asked, or need not have been.
+fn undecided(case: &Case) -> Vec<Finding> {
+    let decision = anew(case);
+    if let Ok(Decision::Skip(Skip { reason, message })) = &decision
+        && !reason.is_surprising()
+    {
+        return vec![skipped(DECISION, *reason, message)];
+    }
+    let message = "it asks for a sidecar, and nobody was asked about it when it was created";
+    let remedy = "remove the cause, then create it anew: `kubectl rollout restart` of its owner";
+    let mut findings = vec![DECISION.failed("WebhookNotCalled", message, remedy)];
+    findings.extend(causes::causes(case));
+    findings.extend(new_pod(&decision));
+    findings
+}
+
+/// Decides as the webhook would for a pod like this one without its sidecar.
+fn anew(case: &Case) -> Result<Decision<Sidecar>, String> {
+    if let Some(why) = &case.unseen {
+        return Err(format!("not all TraceBuffers could be read: {why}"));
+    }
+    // Only what every pod has is looked at, which the type knows.
+    let pod = serde_json::to_value(case.pod.get()).unwrap_or(Value::Null);
+    let mut pod = facts(&pod).map_err(|error| error.to_string())?;
+    if matches!(pod.sidecar, SidecarPresence::Injected(_)) {
+        pod.sidecar = SidecarPresence::Absent;
+    }
+    Ok(decide(&pod, &case.namespace, &case.cluster, |wanted| case.known(wanted)))
+}
+
+/// What would become of a pod that is created now.
+fn new_pod(decision: &Result<Decision<Sidecar>, String>) -> Option<Finding> {
+    const NAME: &str = "created now";
+    Some(match decision {
+        Ok(Decision::Inject { candidate, native }) => {
+            let kind = if *native { "a native sidecar" } else { "a sidecar container" };
+            NEW_POD.ok(NAME, format!("would get {kind} from TraceBuffer {}", candidate.key))
+        }
+        Ok(Decision::Skip(Skip { reason, message })) => skipped(NEW_POD, *reason, message),
+        Ok(Decision::Complete(_)) => return None,
+        Err(why) => NEW_POD.skipped(NAME, why.as_str()),
+    })
+}
+
+fn skipped(section: Section, reason: SkipReason, message: &str) -> Finding {
+    let name = reason.as_str();
+    if reason.is_surprising() {
+        section.warning(name, format!("no sidecar: {message}"), reason.remedy())
+    } else {
+        section.ok(name, format!("no sidecar: {message}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! A pod that has its sidecar: whether it runs, and whether it is what its `TraceBuffer` says now.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+
+use super::DECISION;
+use crate::adapters::kubernetes::diagnosis::case::Case;
+use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
+use crate::adapters::kubernetes::names;
+use crate::adapters::kubernetes::sidecar::{Sidecar, limits_text};
+use crate::domain::injection::decide::Wanted;
+use crate::domain::injection::status::Injected;
+
+const SIDECAR: Section = Section("Sidecar");
+const RESTART: &str = "create the pod anew: `kubectl rollout restart` of its owner";
+
+pub(super) fn explain(case: &Case, pod: &Pod, injected: &Injected) -> Vec<Finding> {
+    let from = format!("injected from TraceBuffer {}", injected.trace_buffer);
+    let mut findings = vec![DECISION.ok("Injected", from)];
+    findings.extend(container(pod));
+    findings.extend(configuration(case, injected));
+    findings
+}
+
+/// Whether its container runs.
+fn container(pod: &Pod) -> Option<Finding> {
+    const NAME: &str = "container";
+    let status = pod.status.as_ref()?;
+    let mut all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    let container = all.find(|container| container.name == names::CONTAINER)?;
+    let restarts = match container.restart_count {
+        0 => String::new(),
+        1 => ", restarted once".to_owned(),
+        times => format!(", restarted {times} times"),
+    };
+    let Some(waiting) = waiting(container) else {
+        return Some(SIDECAR.ok(NAME, format!("it runs{restarts}")));
+    };
+    let message = format!("it does not run: {waiting}{restarts}");
+    let remedy = "see `kubectl describe pod`, and `kubectl logs -c tracebuffer`";
+    Some(SIDECAR.failed(NAME, message, remedy))
+}
+
+fn waiting(container: &ContainerStatus) -> Option<String> {
+    let state = container.state.as_ref()?;
+    if let Some(waiting) = &state.waiting {
+        let reason = waiting.reason.as_deref().unwrap_or("waiting");
+        return Some(match &waiting.message {
+            Some(message) => format!("{reason}: {message}"),
+            None => reason.to_owned(),
+        });
+    }
+    let ended = state.terminated.as_ref()?;
+    // At the end of a pod that runs to completion it is as it should be.
+    (ended.exit_code != 0).then(|| format!("ended with exit code {}", ended.exit_code))
+}
+
+/// Whether it is what its `TraceBuffer` says now.
+fn configuration(case: &Case, injected: &Injected) -> Vec<Finding> {
+    const NAME: &str = "configuration";
+    let key = &injected.trace_buffer;
+    let Some(candidate) = case.known(&Wanted::One(key.clone())).pop() else {
+        return vec![match &case.unseen {
+            Some(why) => SIDECAR.skipped(NAME, format!("TraceBuffer {key} cannot be read: {why}")),
+            None => SIDECAR.warning(
+                NAME,
+                format!("TraceBuffer {key} is gone; the sidecar runs on as it is"),
+                "create it again, or the pod anew",
+            ),
+        }];
+    };
+    let sidecar = match &candidate.sidecar {
+        Ok(sidecar) => sidecar,
+        Err(mistakes) => {
+            let message = format!("TraceBuffer {key} has mistakes now: {mistakes}");
+            return vec![SIDECAR.warning(
+                NAME,
+                message,
+                "correct it; the sidecar runs on as it is",
+            )];
+        }
+    };
+    if sidecar.uid != injected.uid {
+        let message = format!("TraceBuffer {key} was deleted and made anew since then");
+        return vec![SIDECAR.warning(NAME, message, RESTART)];
+    }
+    if sidecar.hash != injected.hash {
+        let message = format!("TraceBuffer {key} changed in a way that only a new pod takes up");
+        return vec![SIDECAR.warning(NAME, message, RESTART)];
+    }
+    vec![SIDECAR.ok(NAME, "as its TraceBuffer says"), limits(case, sidecar, injected)]
+}
+
+fn limits(case: &Case, sidecar: &Sidecar, injected: &Injected) -> Finding {
+    const NAME: &str = "limits";
+    if sidecar.limits.max_bytes > injected.max_bytes {
+        let message = format!(
+            "maxBytes was raised beyond the {} bytes that its memory was made for",
+            injected.max_bytes
+        );
+        return SIDECAR.warning(NAME, message, RESTART);
+    }
+    if case.annotation(names::LIMITS) == Some(&limits_text(&sidecar.limits)) {
+        return SIDECAR.ok(NAME, "as its TraceBuffer says");
+    }
+    let message = format!("annotation {} is not what its TraceBuffer says yet", names::LIMITS);
+    SIDECAR.warning(NAME, message, "wait a moment; see whether the operator's pods are ready")
+}

@@ -1,0 +1,176 @@
+//! What `check` reads from the cluster.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, Namespace, Pod, PodSecurityContext, PodSpec, SeccompProfile, Secret,
+    SecurityContext,
+};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, ObjectMeta, PartialObjectMeta, PostParams};
+use kube::{Api, Client, CustomResourceExt, ResourceExt};
+
+use super::operator::Operator;
+use super::seen::{Seen, list, list_metadata};
+use crate::adapters::kubernetes::names;
+use crate::adapters::kubernetes::resource::TraceBuffer;
+
+const SECRET_VARIABLE: &str = "TRACEBUFFER_CERTIFICATE_SECRET";
+const DEFAULT_SECRET: &str = "tracebuffer-webhook-tls";
+
+/// Where to look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The namespace whose `TraceBuffer`s and pods are looked at; `None` is all.
+    pub namespace: Option<String>,
+    /// The operator's namespace; `None` is where its webhook's Service is.
+    pub operator_namespace: Option<String>,
+    /// The name of the webhook configuration and the operator's Deployment; `None` finds it.
+    pub operator_name: Option<String>,
+    /// The Secret of its certificate; `None` is the one the Deployment names.
+    pub secret: Option<String>,
+}
+
+/// An installation, as far as it could be seen.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Seconds since 1970.
+    pub(super) now: i64,
+    /// Major and minor version, and how the server writes it.
+    pub(super) version: Seen<(u32, u32, String)>,
+    pub(super) crd: Seen<CustomResourceDefinition>,
+    pub(super) operator: Operator,
+    pub(super) secret: Seen<Secret>,
+    /// A pod that asks for a sidecar, as the server would store it, and its namespace.
+    pub(super) probe: (String, Seen<Pod>),
+    pub(super) trace_buffers: Seen<Vec<TraceBuffer>>,
+    /// The namespaces that ask for a sidecar in every pod.
+    pub(super) asking: Vec<String>,
+    /// Whether `TraceBuffer`s of other namespaces, which pods may use, were left out.
+    pub(super) only_one_namespace: bool,
+    pub(super) pods: Seen<Vec<PartialObjectMeta<Pod>>>,
+    pub(super) injected: Seen<Vec<Pod>>,
+}
+
+impl Facts {
+    /// Reads them; `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// Why the API server could not be asked for its version, and so for nothing.
+    pub async fn read(client: &Client, place: &Place, now: i64) -> Result<Self, kube::Error> {
+        let version = version(client).await?;
+        let (name, namespace) = (&place.operator_name, &place.operator_namespace);
+        let operator = Operator::look(client, name.as_deref(), namespace.as_deref()).await;
+        let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
+        let by_label = ListParams::default().labels(&format!("{}=true", names::INJECTED));
+        let pods: Api<Pod> = api(client, place);
+        let asking = asking(client, place).await;
+        Ok(Self {
+            now,
+            version,
+            crd: Seen::of(crds.get(TraceBuffer::crd_name()).await),
+            secret: secret(client, place, &operator).await,
+            probe: probe(client, place, &operator).await,
+            operator,
+            trace_buffers: list(&api(client, place), &ListParams::default()).await,
+            asking,
+            only_one_namespace: place.namespace.is_some(),
+            pods: list_metadata(&pods, &ListParams::default()).await,
+            injected: list(&pods, &by_label).await,
+        })
+    }
+}
+
+fn api<K>(client: &Client, place: &Place) -> Api<K>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+{
+    match &place.namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Asks for the version first: without an answer there is nothing to look at.
+pub(super) async fn version(client: &Client) -> Result<Seen<(u32, u32, String)>, kube::Error> {
+    match client.apiserver_version().await {
+        Err(error @ (kube::Error::Service(_) | kube::Error::HyperError(_))) => Err(error),
+        info => Ok(Seen::of(info.map(|info| {
+            // Some clusters write the minor version as "29+".
+            let number = |text: &str| {
+                text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
+            };
+            (number(&info.major), number(&info.minor), info.git_version)
+        }))),
+    }
+}
+
+async fn asking(client: &Client, place: &Place) -> Vec<String> {
+    let label = format!("{}={}", names::INJECT, names::INJECT_ENABLED);
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found = list_metadata(&api, &ListParams::default().labels(&label)).await;
+    let names = found.get().into_iter().flatten().map(ResourceExt::name_any);
+    names.filter(|name| place.namespace.as_ref().is_none_or(|only| only == name)).collect()
+}
+
+async fn secret(client: &Client, place: &Place, operator: &Operator) -> Seen<Secret> {
+    if operator.namespace.is_empty() {
+        return Seen::Absent;
+    }
+    let named = place.secret.as_deref().or_else(|| operator.variable(SECRET_VARIABLE));
+    let api: Api<Secret> = Api::namespaced(client.clone(), &operator.namespace);
+    Seen::of(api.get(named.unwrap_or(DEFAULT_SECRET)).await)
+}
+
+/// Creates a pod that asks for a sidecar without its being stored: the only proof that the API server
+/// reaches the webhook, and trusts it.
+async fn probe(client: &Client, place: &Place, operator: &Operator) -> (String, Seen<Pod>) {
+    let given = place.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+    // There the webhook is never asked.
+    let excluded = given == operator.namespace || given == "kube-system";
+    let namespace = if excluded { "default" } else { given };
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let params = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
+    (namespace.to_owned(), Seen::of(api.create(&params, &probe_pod()).await))
+}
+
+/// A pod that the restricted security level admits.
+fn probe_pod() -> Pod {
+    let annotations = BTreeMap::from([(names::INJECT.to_owned(), "true".to_owned())]);
+    let container = Container {
+        name: "check".to_owned(),
+        image: Some("tracebuffer.invalid/check".to_owned()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    };
+    let security_context = PodSecurityContext {
+        run_as_non_root: Some(true),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".to_owned(),
+            localhost_profile: None,
+        }),
+        ..PodSecurityContext::default()
+    };
+    Pod {
+        metadata: ObjectMeta {
+            generate_name: Some("tracebuffer-check-".to_owned()),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PodSpec {
+            containers: vec![container],
+            security_context: Some(security_context),
+            automount_service_account_token: Some(false),
+            ..PodSpec::default()
+        }),
+        status: None,
+    }
+}

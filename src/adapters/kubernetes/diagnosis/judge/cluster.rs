@@ -1,0 +1,78 @@
+//! The API server's version, and the resource it serves.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+use crate::adapters::kubernetes::diagnosis::facts::Facts;
+use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
+use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::domain::injection::facts::ClusterFacts;
+
+const SECTION: Section = Section("Cluster");
+/// Webhooks with match conditions, without which every pod of the cluster would reach the operator.
+const OLDEST: (u32, u32) = (1, 28);
+
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    vec![version(facts), crd(facts)]
+}
+
+fn version(facts: &Facts) -> Finding {
+    const NAME: &str = "version";
+    let seen = match facts.version.or_finding(SECTION, NAME) {
+        Ok(seen) => seen,
+        Err(finding) => return finding,
+    };
+    let Some((major, minor, written)) = seen else {
+        return SECTION.skipped(NAME, "the API server does not tell its version");
+    };
+    if (*major, *minor) < OLDEST {
+        let message = format!("Kubernetes {written} is older than 1.28");
+        return SECTION.failed(NAME, message, "upgrade the cluster to 1.29 or later");
+    }
+    if !ClusterFacts::has_native_sidecars(*major, *minor) {
+        let message = format!("Kubernetes {written} has no native sidecars: Jobs get none");
+        return SECTION.warning(NAME, message, "upgrade the cluster to 1.29 or later");
+    }
+    SECTION.ok(NAME, format!("Kubernetes {written} has native sidecars"))
+}
+
+fn crd(facts: &Facts) -> Finding {
+    let name = TraceBuffer::crd_name();
+    let crd = match facts.crd.or_finding(SECTION, name) {
+        Ok(Some(crd)) => crd,
+        Ok(None) => {
+            let message = "the CustomResourceDefinition is missing";
+            let remedy = "install the chart with crds.enabled=true, or apply the output of \
+                          `tracebuffer crd`";
+            return SECTION.failed(name, message, remedy);
+        }
+        Err(finding) => return finding,
+    };
+    let ours = TraceBuffer::crd();
+    let Some(version) = ours.spec.versions.first() else {
+        return SECTION.skipped(name, "this binary knows no version of it");
+    };
+    let Some(theirs) = crd.spec.versions.iter().find(|one| one.name == version.name) else {
+        let message = format!("version {} is not defined", version.name);
+        return SECTION.failed(name, message, "upgrade the chart, which brings it");
+    };
+    if !theirs.served || !is_established(crd) {
+        let message = format!("version {} is not served", version.name);
+        let remedy = format!("see `kubectl describe crd {name}` for the reason");
+        return SECTION.failed(name, message, remedy);
+    }
+    if theirs.schema != version.schema {
+        let message = format!("version {} is not that of this binary", version.name);
+        return SECTION.warning(
+            name,
+            message,
+            "upgrade the chart, or use the binary of its version",
+        );
+    }
+    SECTION.ok(name, format!("version {} is served, as this binary knows it", version.name))
+}
+
+fn is_established(crd: &CustomResourceDefinition) -> bool {
+    let conditions = crd.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|one| one.type_ == "Established" && one.status == "True")
+}

@@ -1,0 +1,51 @@
+//! What is right and wrong with an installation.
+
+mod certificates;
+mod cluster;
+mod operator;
+mod pods;
+mod trace_buffers;
+mod webhook;
+
+use std::fmt::Write as _;
+
+use super::facts::Facts;
+use super::finding::Finding;
+
+/// The version of this binary, and of the chart it belongs to.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Most names that a message lists.
+const MOST_NAMES: usize = 5;
+
+/// Judges what was read of an installation; findings of one section stand together.
+#[must_use]
+pub fn judge(facts: &Facts) -> Vec<Finding> {
+    [
+        cluster::judge(facts),
+        operator::judge(facts),
+        webhook::judge(facts),
+        certificates::judge(facts),
+        trace_buffers::judge(facts),
+        pods::judge(facts),
+    ]
+    .concat()
+}
+
+/// Lists the first of `names`, and how many more there are.
+fn few<S: AsRef<str>>(names: &[S]) -> String {
+    let shown: Vec<_> = names.iter().take(MOST_NAMES).map(AsRef::as_ref).collect();
+    let mut text = shown.join(", ");
+    if names.len() > MOST_NAMES {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " and {} more", names.len() - MOST_NAMES);
+    }
+    text
+}
+
+/// `1 pod`, `2 pods`.
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Where the pods are in an object.
+
+use serde_json::Value;
+
+/// The kinds of object that are pods or make them, with their API group, and where the pod is.
+const KINDS: [(&str, &str, &str); 8] = [
+    ("", "Pod", ""),
+    ("", "ReplicationController", "/spec/template"),
+    ("apps", "DaemonSet", "/spec/template"),
+    ("apps", "Deployment", "/spec/template"),
+    ("apps", "ReplicaSet", "/spec/template"),
+    ("apps", "StatefulSet", "/spec/template"),
+    ("batch", "CronJob", "/spec/jobTemplate/spec/template"),
+    ("batch", "Job", "/spec/template"),
+];
+
+/// A pod, or the template of pods, in an object.
+pub(super) struct Template {
+    /// Where it is in the document, as a JSON pointer.
+    pub(super) pointer: String,
+    /// The object's kind and name, as people write them: `Deployment web`.
+    pub(super) object: String,
+    /// The object's namespace, if it says.
+    pub(super) namespace: Option<String>,
+    /// Where the object is in the document.
+    pub(super) object_pointer: String,
+}
+
+/// Returns the pods and templates in `document`, which is an object or a list of objects.
+pub(super) fn templates(document: &Value) -> Vec<Template> {
+    let mut found = vec![];
+    collect(document, String::new(), &mut found);
+    found
+}
+
+fn collect(object: &Value, pointer: String, found: &mut Vec<Template>) {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if let Some(items) =
+        object.get("items").and_then(Value::as_array).filter(|_| kind.ends_with("List"))
+    {
+        for (index, item) in items.iter().enumerate() {
+            collect(item, format!("{pointer}/items/{index}"), found);
+        }
+        return;
+    }
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    let known = KINDS.iter().find(|(of, name, _)| *of == group && *name == kind);
+    let Some((_, _, place)) = known else { return };
+    let metadata = |key: &str| object.pointer(&format!("/metadata/{key}")).and_then(Value::as_str);
+    let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or("(without name)");
+    found.push(Template {
+        pointer: format!("{pointer}{place}"),
+        object: format!("{kind} {name}"),
+        namespace: metadata("namespace").map(str::to_owned),
+        object_pointer: pointer,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(document: &Value) -> Vec<String> {
+        templates(document).into_iter().map(|template| template.pointer).collect()
+    }
+
+    #[test]
+    fn every_kind_that_makes_pods_is_known_with_its_place() {
+        for (version, kind, pointer) in [
+            ("v1", "Pod", ""),
+            ("v1", "ReplicationController", "/spec/template"),
+            ("apps/v1", "Deployment", "/spec/template"),
+            ("apps/v1", "StatefulSet", "/spec/template"),
+            ("apps/v1", "DaemonSet", "/spec/template"),
+            ("apps/v1", "ReplicaSet", "/spec/template"),
+            ("batch/v1", "Job", "/spec/template"),
+            ("batch/v1", "CronJob", "/spec/jobTemplate/spec/template"),
+        ] {
+            assert_eq!(
+                pointers(&json!({"apiVersion": version, "kind": kind})),
+                [pointer],
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_groups_kinds_of_the_same_name_are_other_things() {
+        for (version, kind) in [
+            ("v1", "Service"),
+            ("batch.volcano.sh/v1alpha1", "Job"),
+            ("v1", "Deployment"),
+            ("apps/v1", "Pod"),
+        ] {
+            assert!(pointers(&json!({"apiVersion": version, "kind": kind})).is_empty(), "{kind}");
+        }
+        assert!(pointers(&json!(["Pod"])).is_empty() && pointers(&Value::Null).is_empty());
+    }
+
+    #[test]
+    fn lists_are_looked_into() {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop"}});
+        let inner = json!({"apiVersion": "v1", "kind": "PodList", "items": [pod]});
+        let list =
+            json!({"apiVersion": "v1", "kind": "List", "items": [{"kind": "Service"}, inner, pod]});
+        let found = templates(&list);
+        let shown: Vec<_> = found.iter().map(|t| (t.pointer.as_str(), t.object.as_str())).collect();
+        assert_eq!(shown, [("/items/1/items/0", "Pod a"), ("/items/2", "Pod a")]);
+        assert_eq!(found[0].namespace.as_deref(), Some("shop"));
+    }
+}

@@ -1,0 +1,170 @@
+use super::*;
+use serde_json::json;
+
+const TRACE_BUFFER: &str = "\
+# ours
+apiVersion: v1
+kind: Secret
+metadata: {name: other}
+---
+apiVersion: tracebuffer.dev/v1alpha1
+kind: TraceBuffer
+metadata: {name: default}
+spec:
+  destination: {endpoint: http://collector:4317}
+";
+
+const DEPLOYMENT: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web   # a comment
+  namespace: shop
+spec:
+  template:
+    metadata:
+      annotations:
+        tracebuffer.dev/inject: \"true\"
+    spec:
+      unheardOf: {z: 1, a: 2}
+      containers:
+      - name: web
+        image: web:1
+";
+
+const SERVICE: &str = "apiVersion: v1\nkind: Service   # unchanged\nmetadata: {name: web}\n";
+
+fn defaults() -> SidecarDefaults {
+    SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None }
+}
+
+fn offline(declared: &str) -> Offline {
+    let trace_buffers = trace_buffers(declared, "shop", &defaults()).unwrap();
+    Offline { namespace: "shop".into(), native_sidecars: true, trace_buffers }
+}
+
+fn injected(manifest: &str) -> Injected {
+    offline(TRACE_BUFFER).inject(manifest).unwrap()
+}
+
+fn values(manifest: &str) -> Vec<Value> {
+    documents::read(manifest).unwrap().into_iter().map(|document| document.value).collect()
+}
+
+#[test]
+fn a_template_gets_its_sidecar_and_keeps_the_rest() {
+    let Injected { manifest, remarks } = injected(DEPLOYMENT);
+    assert_eq!(remarks, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
+    let deployment = &values(&manifest)[0];
+    let spec = &deployment["spec"]["template"]["spec"];
+    assert_eq!(spec["initContainers"][0]["name"], "tracebuffer");
+    assert_eq!(spec["unheardOf"], json!({"z": 1, "a": 2}));
+    assert!(
+        manifest.starts_with("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n"),
+        "{manifest}"
+    );
+    assert!(manifest.find("z: 1").unwrap() < manifest.find("a: 2").unwrap());
+}
+
+#[test]
+fn other_documents_are_printed_as_they_are() {
+    let (head, tail) = ("# head\n---\n# note\n", "---\n# tail\nkind: X\n");
+    let manifest = injected(&format!("{head}{SERVICE}---\n{DEPLOYMENT}{tail}")).manifest;
+    assert!(
+        manifest.starts_with(&format!("{head}{SERVICE}---\napiVersion: apps/v1\n")),
+        "{manifest}"
+    );
+    assert!(manifest.ends_with(tail), "{manifest}");
+    assert_eq!(values(&manifest).len(), 4);
+}
+
+#[test]
+fn twice_is_once() {
+    let once = injected(DEPLOYMENT).manifest;
+    assert_eq!(injected(&once), Injected { manifest: once.clone(), remarks: vec![] });
+}
+
+#[test]
+fn a_skipped_pod_is_left_alone_and_told() {
+    let manifest = DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "hostNetwork: true");
+    let Injected { manifest: same, remarks } = injected(&manifest);
+    assert_eq!(same, manifest);
+    assert_eq!(remarks.len(), 1);
+    assert!(remarks[0].starts_with("Deployment web: no sidecar (HostNetwork): the pod uses"));
+}
+
+#[test]
+fn a_pod_that_does_not_ask_is_left_alone_in_silence() {
+    for annotation in ["tracebuffer.dev/inject: \"false\"", "other: x"] {
+        let manifest = DEPLOYMENT.replace("tracebuffer.dev/inject: \"true\"", annotation);
+        assert_eq!(injected(&manifest), Injected { manifest: manifest.clone(), remarks: vec![] });
+    }
+}
+
+#[test]
+fn an_annotation_on_the_deployment_itself_is_told_to_be_misplaced() {
+    let metadata = "metadata:\n  annotations: {tracebuffer.dev/inject: \"true\"}\n  name: web   #";
+    let manifest = DEPLOYMENT
+        .replace("        tracebuffer.dev/inject: \"true\"\n", "        x: y\n")
+        .replace("metadata:\n  name: web   #", metadata);
+    assert_eq!(
+        injected(&manifest).remarks,
+        ["Deployment web: no sidecar: annotation tracebuffer.dev/inject is on the object; put it \
+             into spec.template.metadata.annotations"]
+    );
+}
+
+#[test]
+fn warnings_name_the_object() {
+    let manifest =
+        DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "terminationGracePeriodSeconds: 1");
+    let remarks = injected(&manifest).remarks;
+    assert!(remarks[1].starts_with("Deployment web: terminationGracePeriodSeconds 1 is less"));
+}
+
+#[test]
+fn first_pull_secrets_take_the_service_accounts_place_and_that_is_told() {
+    let declared = format!("{TRACE_BUFFER}  sidecar: {{imagePullSecrets: [{{name: pull}}]}}\n");
+    let offline = offline(&declared);
+    assert_eq!(offline.inject(DEPLOYMENT).unwrap().remarks.len(), 2);
+    let with_own = DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "imagePullSecrets: [{name: own}]");
+    assert_eq!(offline.inject(&with_own).unwrap().remarks.len(), 1);
+}
+
+#[test]
+fn all_of_a_list_are_injected() {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "a", "annotations": {"tracebuffer.dev/inject": "true"}},
+        "spec": {"containers": [{"name": "a"}]},
+    });
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [pod, pod]});
+    let Injected { manifest, remarks } = injected(&list.to_string());
+    let list: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(list["items"][1]["spec"]["initContainers"][0]["name"], "tracebuffer");
+    assert_eq!(remarks.len(), 2);
+}
+
+#[test]
+fn what_is_no_pod_is_told_with_object_and_field() {
+    let manifest = DEPLOYMENT.replace("\"true\"", "true");
+    assert_eq!(
+        offline(TRACE_BUFFER).inject(&manifest).unwrap_err().to_string(),
+        "Deployment web: spec.template.metadata.annotations[tracebuffer.dev/inject] is no text; put \
+         the value in quotes"
+    );
+}
+
+#[test]
+fn a_manifest_without_trace_buffer_or_with_a_wrong_one_is_told() {
+    let error =
+        |declared: &str| trace_buffers(declared, "shop", &defaults()).unwrap_err().to_string();
+    assert_eq!(
+        error(SERVICE),
+        "there is no object of kind TraceBuffer and apiVersion tracebuffer.dev/v1alpha1"
+    );
+    let wrong = TRACE_BUFFER.replace("http://collector:4317", "nowhere");
+    assert!(error(&wrong).starts_with("TraceBuffer shop/default: spec.destination.endpoint "));
+    let untyped = TRACE_BUFFER.replace("{endpoint: http://collector:4317}", "7");
+    assert!(error(&untyped).starts_with("TraceBuffer shop/default: invalid type"));
+}

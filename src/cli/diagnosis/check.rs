@@ -1,0 +1,94 @@
+//! `tracebuffer check`.
+
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use jiff::Timestamp;
+
+use super::client::{self, Connection, unreachable};
+use super::report::{self, Output};
+use super::{FAILED, run};
+use crate::adapters::kubernetes::diagnosis::{Facts, Place, State, judge, worst};
+use crate::cli::settings::input::Environment;
+
+/// The name of the subcommand.
+pub(in crate::cli) const NAME: &str = "check";
+
+const EXPLANATION: &str = "The exit code is 0 when nothing failed, 1 when something did or the cluster cannot be reached, and 64 for a wrong command line. What you are not allowed to see is skipped. Nothing is changed: the webhook is tried with a dry run.";
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    connection: Connection,
+    place: Place,
+    output: Output,
+    /// Whether a warning counts as a failure.
+    strict: bool,
+}
+
+/// Describes the subcommand.
+pub(in crate::cli) fn command() -> Command {
+    Command::new(NAME)
+        .about(
+            "Looks over an installation: versions, webhook, certificates, pods without a sidecar",
+        )
+        .after_help(EXPLANATION)
+        .arg(namespace_flag(
+            "Look at the TraceBuffers and pods of this namespace alone [default: all]",
+        ))
+        .arg(report::flag())
+        .arg(
+            Arg::new("strict")
+                .long("strict")
+                .action(ArgAction::SetTrue)
+                .help("End with exit code 1 for warnings, too"),
+        )
+        .args(client::flags())
+}
+
+pub(super) fn namespace_flag(help: &'static str) -> Arg {
+    Arg::new("namespace").long("namespace").short('n').value_name("NAME").help(help)
+}
+
+/// Reads what to look at.
+pub(in crate::cli) fn parse(flags: &ArgMatches, environment: Environment<'_>) -> Check {
+    let connection = Connection::of(flags);
+    Check {
+        place: place(flags, environment, connection.in_cluster),
+        output: Output::of(flags, environment("NO_COLOR").is_some()),
+        strict: flags.get_flag("strict"),
+        connection,
+    }
+}
+
+/// Where to look; in the operator's own pods, where its variables say.
+pub(super) fn place(flags: &ArgMatches, environment: Environment<'_>, in_cluster: bool) -> Place {
+    let told = |name: &str| {
+        let value = environment(&format!("TRACEBUFFER_{name}")).filter(|_| in_cluster)?;
+        value.into_string().ok().filter(|text| !text.is_empty())
+    };
+    Place {
+        namespace: flags.get_one::<String>("namespace").cloned(),
+        operator_namespace: told("NAMESPACE"),
+        operator_name: told("WEBHOOK_NAME"),
+        secret: told("CERTIFICATE_SECRET"),
+    }
+}
+
+impl Check {
+    /// Looks, prints what it found, and returns the exit code.
+    pub(in crate::cli) fn run(self) -> ExitCode {
+        run(async move {
+            let client = self.connection.client().await?;
+            let now = Timestamp::now().as_second();
+            let facts = Facts::read(&client, &self.place, now)
+                .await
+                .map_err(|error| unreachable(&error))?;
+            let findings = judge(&facts);
+            self.output.print(&findings);
+            let bearable = if self.strict { State::Ok } else { State::Warning };
+            let is_fine = worst(&findings) <= bearable;
+            Ok(if is_fine { ExitCode::SUCCESS } else { FAILED.into() })
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! `tracebuffer inject`: what the webhook does, offline.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgMatches, Command, value_parser};
+
+use crate::adapters::kubernetes::manifest::{Injected, Offline, trace_buffers};
+use crate::adapters::kubernetes::sidecar::SidecarDefaults;
+
+/// The name of the subcommand.
+pub(super) const NAME: &str = "inject";
+
+/// The file name that stands for standard input.
+const STDIN: &str = "-";
+/// The image of this version.
+const IMAGE: &str = concat!("ghcr.io/tracebuffer/tracebuffer:", env!("CARGO_PKG_VERSION"));
+
+const EXPLANATION: &str = "\
+Reads Kubernetes objects, YAML or JSON, and prints them with a sidecar in every Pod and every pod
+template (of a Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob,
+also in a List) whose annotation tracebuffer.dev/inject asks for one. It decides as the operator's
+webhook does, but knows nothing of labels of namespaces. Documents that get no sidecar are printed as
+they are; the others keep every field and the order of keys, but lose their comments. What was
+injected, and what was not and why, goes to standard error.
+
+Exit code: 0, also when a pod is skipped; 1 when something cannot be read or has mistakes.";
+
+/// What to inject, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Injection {
+    manifest: PathBuf,
+    trace_buffers: PathBuf,
+    namespace: String,
+    native_sidecars: bool,
+    image: String,
+}
+
+/// Describes the subcommand.
+pub(super) fn command() -> Command {
+    let file = |name: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .required(true)
+    };
+    Command::new(NAME)
+        .about("Adds the sidecar to manifests, without a cluster")
+        .after_help(EXPLANATION)
+        .arg(file("filename").short('f').help("Manifest to inject into; - is standard input"))
+        .arg(file("tracebuffer").help("Manifest with the TraceBuffers; - is standard input"))
+        .arg(
+            Arg::new("namespace")
+                .long("namespace")
+                .short('n')
+                .value_name("NAME")
+                .default_value("default")
+                .help("Namespace of objects, also of TraceBuffers, that name none"),
+        )
+        .arg(
+            Arg::new("native-sidecars")
+                .long("native-sidecars")
+                .value_name("BOOL")
+                .value_parser(BoolishValueParser::new())
+                .default_value("true")
+                .help("Whether the cluster has native sidecars: Kubernetes 1.29 or later"),
+        )
+        .arg(
+            Arg::new("image")
+                .long("image")
+                .value_name("IMAGE")
+                .default_value(IMAGE)
+                .help("Image of sidecars whose TraceBuffer names none"),
+        )
+}
+
+impl Injection {
+    /// Reads parsed flags.
+    pub(super) fn of(flags: &ArgMatches) -> Self {
+        let path = |name| flags.get_one::<PathBuf>(name).cloned().unwrap_or_default();
+        let text = |name| flags.get_one::<String>(name).cloned().unwrap_or_default();
+        Self {
+            manifest: path("filename"),
+            trace_buffers: path("tracebuffer"),
+            namespace: text("namespace"),
+            native_sidecars: flags.get_one("native-sidecars").copied().unwrap_or(true),
+            image: text("image"),
+        }
+    }
+
+    /// Prints the manifest with its sidecars, and what is to be said on standard error.
+    pub(super) fn run(self) -> ExitCode {
+        let done = self.inject(&mut io::stdin()).and_then(|injected| {
+            let printed = io::stdout().write_all(injected.manifest.as_bytes());
+            printed.map_err(|error| format!("standard output: {error}"))?;
+            Ok(injected.remarks)
+        });
+        let (lines, code) = match done {
+            Ok(remarks) => (remarks, ExitCode::SUCCESS),
+            Err(error) => (vec![error], ExitCode::FAILURE),
+        };
+        for line in lines {
+            // With nowhere to say it, the exit code alone must do.
+            let _ = writeln!(io::stderr(), "tracebuffer inject: {line}");
+        }
+        code
+    }
+
+    fn inject(&self, stdin: &mut dyn Read) -> Result<Injected, String> {
+        let Self { manifest, trace_buffers: from, .. } = self;
+        if is_stdin(manifest) && is_stdin(from) {
+            return Err("only one of --filename and --tracebuffer can be standard input".to_owned());
+        }
+        let at = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", shown(path));
+        let defaults = SidecarDefaults { image: self.image.clone(), image_pull_policy: None };
+        let declared = read(from, stdin).map_err(|error| at(from, &error))?;
+        let trace_buffers = trace_buffers(&declared, &self.namespace, &defaults)
+            .map_err(|error| at(from, &error))?;
+        let offline = Offline {
+            namespace: self.namespace.clone(),
+            native_sidecars: self.native_sidecars,
+            trace_buffers,
+        };
+        let text = read(manifest, stdin).map_err(|error| at(manifest, &error))?;
+        offline.inject(&text).map_err(|error| at(manifest, &error))
+    }
+}
+
+fn read(path: &Path, stdin: &mut dyn Read) -> io::Result<String> {
+    if is_stdin(path) { io::read_to_string(stdin) } else { fs::read_to_string(path) }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new(STDIN)
+}
+
+fn shown(path: &Path) -> String {
+    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE_BUFFER: &str = "\
+apiVersion: tracebuffer.dev/v1alpha1
+kind: TraceBuffer
+metadata:
+  name: default
+spec:
+  destination:
+    endpoint: http://collector:4317
+";
+
+    const POD: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  annotations:
+    tracebuffer.dev/inject: \"true\"
+spec:
+  containers:
+  - name: web
+    image: web:1
+";
+
+    fn injection(arguments: &[&str]) -> Injection {
+        let flags = command().try_get_matches_from([&[NAME], arguments].concat()).unwrap();
+        Injection::of(&flags)
+    }
+
+    /// Injects `manifest`, given on standard input.
+    fn injected(manifest: &str, arguments: &[&str]) -> Result<Injected, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tb.yaml");
+        fs::write(&file, TRACE_BUFFER).unwrap();
+        let files = ["-f", STDIN, "--tracebuffer", file.to_str().unwrap()];
+        injection(&[&files, arguments].concat()).inject(&mut manifest.as_bytes())
+    }
+
+    #[test]
+    fn a_pod_on_standard_input_gets_its_sidecar() {
+        let Injected { manifest, remarks } = injected(POD, &[]).unwrap();
+        assert_eq!(remarks, ["Pod web: injected the sidecar of TraceBuffer default/default"]);
+        let image = format!("image: {IMAGE}");
+        assert!(manifest.contains(&image) && manifest.contains("initContainers:"), "{manifest}");
+    }
+
+    #[test]
+    fn flags_choose_namespace_image_and_place() {
+        let flags = ["-n", "shop", "--image", "mine:1", "--native-sidecars=false"];
+        let Injected { manifest, remarks } = injected(POD, &flags).unwrap();
+        assert_eq!(remarks, ["Pod web: injected the sidecar of TraceBuffer shop/default"]);
+        assert!(manifest.contains("image: mine:1") && !manifest.contains("initContainers:"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let missing = injection(&["-f", STDIN, "--tracebuffer", "/no/such"]);
+        let error = missing.inject(&mut "".as_bytes()).unwrap_err();
+        assert!(error.starts_with("/no/such: "), "{error}");
+        let error = injected("a: [", &[]).unwrap_err();
+        assert!(error.starts_with("standard input: document 1: "), "{error}");
+    }
+
+    #[test]
+    fn standard_input_is_read_only_once() {
+        let both = injection(&["-f", STDIN, "--tracebuffer", STDIN]);
+        assert!(both.inject(&mut "".as_bytes()).unwrap_err().starts_with("only one of"));
+    }
+}
