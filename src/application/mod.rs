@@ -3,6 +3,7 @@
 pub mod admit_pod;
 pub mod buffer_management;
 pub mod drain;
+pub mod elect;
 #[cfg(test)]
 mod fakes;
 pub mod forward;

@@ -3,9 +3,11 @@
 pub mod certificates;
 pub mod controller;
 pub mod diagnosis;
+pub mod lease;
 pub mod manifest;
 pub mod names;
 pub mod pod;
 pub mod resource;
 pub mod sidecar;
 pub mod watch;
+pub mod webhook;

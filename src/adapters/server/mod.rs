@@ -6,6 +6,7 @@
 mod connection;
 mod listen;
 mod opening;
+mod probe;
 mod tls;
 
 use std::future::Future;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 pub use listen::{BindError, bind};
+pub use probe::TlsProbe;
 pub use tls::Tls;
 
 use connection::{Connection, MAX_NEWCOMERS};
@@ -91,6 +93,15 @@ impl Connections {
     /// Stops accepting and asks every peer to end after its open requests (GOAWAY).
     pub fn shut_down(&self) {
         self.shutdown.send_replace(true);
+    }
+
+    /// Serves on for `linger`, until whoever sends to this process has heard that it ends; then
+    /// asks every peer to end after its open requests, which may take `last_answers`.
+    pub async fn end(&self, linger: Duration, last_answers: Duration) {
+        tokio::time::sleep(linger).await;
+        self.shut_down();
+        // Whoever is still there then is left.
+        let _ = tokio::time::timeout(last_answers, self.none_open()).await;
     }
 
     /// Accepts connections on `listeners` until [`Connections::shut_down`]; ends when the last

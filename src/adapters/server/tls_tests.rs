@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::slice::from_ref;
 
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
@@ -99,7 +100,7 @@ impl Server {
         versions: &[&'static SupportedProtocolVersion],
         protocols: &[&[u8]],
     ) -> io::Result<TlsStream<TcpStream>> {
-        self.connect_as(&client(&[self.trusted.clone()], versions, protocols)).await
+        self.connect_as(&client(from_ref(&self.trusted), versions, protocols)).await
     }
 
     async fn connect_as(&self, client: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
@@ -162,7 +163,7 @@ async fn http_2_and_http_1_are_chosen_by_alpn() {
 async fn a_client_without_alpn_speaks_http_1_in_both_versions_of_tls() {
     let server = Server::start().await;
     for version in rustls::ALL_VERSIONS {
-        let client = client(&[server.trusted.clone()], &[version], &[]);
+        let client = client(from_ref(&server.trusted), &[version], &[]);
 
         let stream = server.get(&client).await.unwrap();
 
@@ -256,7 +257,7 @@ async fn a_connection_lives_on_while_the_certificate_changes_and_new_ones_get_th
 async fn no_session_is_resumed() {
     let server = Server::start().await;
     for version in rustls::ALL_VERSIONS {
-        let client = client(&[server.trusted.clone()], &[version], &[]);
+        let client = client(from_ref(&server.trusted), &[version], &[]);
         for _ in 0..3 {
             let stream = server.get(&client).await.unwrap();
             let kind = stream.get_ref().1.handshake_kind();
@@ -310,7 +311,7 @@ async fn handshakes_count_as_connections() {
         silent.push(server.tcp().await);
     }
     server.connections_are(MAX_CONNECTIONS).await;
-    let client = client(&[server.trusted.clone()], rustls::DEFAULT_VERSIONS, &[]);
+    let client = client(from_ref(&server.trusted), rustls::DEFAULT_VERSIONS, &[]);
     let waiting = server.get(&client);
     tokio::pin!(waiting);
     assert!(timeout(BLINK, waiting.as_mut()).await.is_err());
@@ -318,4 +319,103 @@ async fn handshakes_count_as_connections() {
     silent.pop();
 
     waiting.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() {
+    let server = Server::start().await;
+    let client = client(from_ref(&server.trusted), rustls::DEFAULT_VERSIONS, &[]);
+    let slow = tokio::spawn(server.http2().await.send_request(request("/slow")));
+    server.connections_are(1).await;
+    tokio::time::sleep(BLINK).await;
+    let ending = tokio::spawn({
+        let connections = server.connections.clone();
+        async move { connections.end(Duration::from_millis(200), Duration::from_secs(5)).await }
+    });
+    tokio::time::sleep(BLINK).await;
+
+    let late = server.get(&client).await.unwrap();
+
+    // It is idle, so nobody waits for it; the open request has its time.
+    read_all(late).await;
+    assert!(server.get(&client).await.is_err());
+    assert!(!ending.is_finished());
+    server.service.let_go.notify_waiters();
+    assert_eq!(text(slow.await.unwrap().unwrap()).await, "2");
+    ending.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_ends_waits_for_no_answer_longer_than_it_may() {
+    let server = Server::start().await;
+    let _slow = tokio::spawn(server.http2().await.send_request(request("/slow")));
+    server.connections_are(1).await;
+    tokio::time::sleep(BLINK).await;
+
+    let ended = server.connections.end(Duration::ZERO, BLINK);
+
+    timeout(Duration::from_secs(5), ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
+    let server = Server::start().await;
+    let probe = Arc::new(TlsProbe::new(server.address).unwrap());
+    assert!(!probe.answers(), "nothing was tried yet");
+    let probing = tokio::spawn({
+        let probe = Arc::clone(&probe);
+        async move { probe.run().await }
+    });
+
+    while !probe.answers() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    server.connections.shut_down();
+    server.serving.await.unwrap();
+    timeout(Duration::from_secs(20), async {
+        while probe.answers() {
+            tokio::time::sleep(BLINK).await;
+        }
+    })
+    .await
+    .unwrap();
+    probing.abort();
+}
+
+#[tokio::test]
+async fn a_port_that_speaks_no_tls_or_has_no_certificate_does_not_answer() {
+    #[derive(Debug)]
+    struct Nothing;
+    impl ResolvesServerCert for Nothing {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            None
+        }
+    }
+    for tls in [None, Some(Tls::new(Arc::new(Nothing)).unwrap())] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let probe = TlsProbe::new(listener.local_addr().unwrap()).unwrap();
+        tokio::spawn(async move {
+            let (connections, service) = (Connections::new(), Lengths::default());
+            match tls {
+                Some(tls) => connections.serve_tls(vec![listener], tls, service).await,
+                None => connections.serve(vec![listener], service).await,
+            }
+        });
+
+        assert!(timeout(10 * BLINK, probe.run()).await.is_err());
+
+        assert!(!probe.answers());
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_listens_everywhere_is_tried_on_the_loopback() {
+    let server = Server::start().await;
+    let everywhere = SocketAddr::new("0.0.0.0".parse().unwrap(), server.address.port());
+    let probe = TlsProbe::new(everywhere).unwrap();
+
+    assert!(timeout(10 * BLINK, probe.run()).await.is_err());
+
+    assert!(probe.answers());
 }

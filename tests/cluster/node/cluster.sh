@@ -142,7 +142,7 @@ init() {
 
 load() { inside ctr --address "$DIR/run/containerd.sock" --namespace k8s.io images import --all-platforms --local "$1"; }
 down() {
-  [ -e "$DIR/outer" ] && kill -KILL "$(cat "$DIR/outer")" 2>/dev/null || true
+  if [ -e "$DIR/outer" ]; then kill -KILL "$(cat "$DIR/outer")" 2>/dev/null || true; fi
   sleep 0.5
   find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null || true
   rm -rf "$DIR" || true

@@ -26,10 +26,9 @@ def told(namespace, name, reason):
 
 
 def event(namespace, name, reason):
-    """Finds an event about an object that has the reason as such or in its note."""
+    """Finds the event about an object whose cause is this reason."""
     for each in list_all("events.v1.events.k8s.io", namespace):
-        about = each.get("regarding", {}).get("name") == name
-        if about and (reason == each.get("reason") or reason in each.get("note", "")):
+        if each.get("regarding", {}).get("name") == name and each.get("action") == reason:
             return each
     return None
 

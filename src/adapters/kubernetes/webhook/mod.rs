@@ -1,0 +1,184 @@
+//! The mutating webhook: API servers ask it what a new pod gets.
+//!
+//! A review is answered with `allowed: true` and a patch, whatever was decided. A pod that could not
+//! be looked at is an HTTP error instead, so that the `failurePolicy` says what becomes of it.
+
+mod budget;
+mod refusal;
+mod review;
+mod values;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use json_patch::Patch;
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use budget::{Budget, Pod};
+use refusal::Refusal;
+use review::{NewPod, Review};
+
+use super::pod::{self, Admission, Outcome};
+use super::sidecar::Sidecar;
+use crate::adapters::server::Service;
+use crate::application::admit_pod::admit;
+use crate::domain::injection::decide::{ClusterFacts, NamespaceFacts};
+use crate::ports::admission::{AdmissionMonitor, AdmissionOutcome};
+use crate::ports::catalog::Catalog;
+
+/// Most bytes of a review. API servers take requests of 3 MiB, and a review holds a pod once.
+const MAX_BODY_BYTES: usize = 8 << 20;
+/// How long a review may take to arrive.
+const READING: Duration = Duration::from_secs(2);
+/// How long an answer may take; API servers wait 5 s.
+const ANSWERING: Duration = Duration::from_secs(4);
+
+/// Where pods are reviewed that ask by an annotation.
+const INJECT: &str = "/inject";
+/// Where pods are reviewed whose namespace asks by its label.
+const INJECT_NAMESPACE: &str = "/inject-namespace";
+const PATHS: [&str; 2] = [INJECT, INJECT_NAMESPACE];
+
+/// Answers reviews.
+pub struct WebhookService<C> {
+    webhook: Arc<Webhook<C>>,
+}
+
+struct Webhook<C> {
+    catalog: Arc<C>,
+    cluster: Box<dyn Fn() -> ClusterFacts + Send + Sync>,
+    monitor: Arc<dyn AdmissionMonitor>,
+    budget: Budget,
+}
+
+type Answered = Result<(AdmissionOutcome, Bytes), Refusal>;
+
+impl<C> WebhookService<C> {
+    /// Decides by the `TraceBuffer`s of `catalog` and what `cluster` returns at each review, and
+    /// tells `monitor` what was answered.
+    #[must_use]
+    pub fn new(
+        catalog: Arc<C>,
+        cluster: impl Fn() -> ClusterFacts + Send + Sync + 'static,
+        monitor: Arc<dyn AdmissionMonitor>,
+    ) -> Self {
+        let (cluster, budget) = (Box::new(cluster), Budget::new());
+        Self { webhook: Arc::new(Webhook { catalog, cluster, monitor, budget }) }
+    }
+}
+
+impl<C> Clone for WebhookService<C> {
+    fn clone(&self) -> Self {
+        Self { webhook: Arc::clone(&self.webhook) }
+    }
+}
+
+impl<C: Catalog<Sidecar = Sidecar>> Service for WebhookService<C> {
+    type Body = Full<Bytes>;
+
+    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.webhook.respond(peer, request).await
+    }
+}
+
+impl<C: Catalog<Sidecar = Sidecar>> Webhook<C> {
+    async fn respond<B>(&self, peer: IpAddr, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let started = Instant::now();
+        let answered = timeout(ANSWERING, self.review(request)).await;
+        let (outcome, response) = match answered.unwrap_or(Err(Refusal::TooSlow(ANSWERING))) {
+            Ok((outcome, review)) => (outcome, json(review)),
+            Err(refusal) => {
+                debug!(%peer, ?refusal, "a request to the webhook was not answered with a review");
+                (AdmissionOutcome::Failed(refusal.failure()), refusal.response())
+            }
+        };
+        self.monitor.answered(outcome, started.elapsed());
+        response
+    }
+
+    async fn review<B>(&self, request: Request<B>) -> Answered
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let namespace_asks = check(request.method(), request.uri().path(), request.headers())?;
+        let (uid, pod) = self.read(request.into_body()).await?;
+        let Some((namespace, pod)) = pod else {
+            let review = review::answer(&uid, &Patch::default(), &[]);
+            return Ok((AdmissionOutcome::NotANewPod, review));
+        };
+        let namespace = NamespaceFacts { name: namespace, asks: namespace_asks };
+        let facts = pod::facts(&pod.json).map_err(|wrong| {
+            Refusal::Malformed(format!("in request.object: {} {}", wrong.field, wrong.why))
+        })?;
+        let decision = admit(&*self.catalog, &facts, &namespace, &(self.cluster)()).await;
+        let Admission { patch, warnings, outcome } = pod::admission(&pod.json, &decision);
+        Ok((outcome_of(&outcome), review::answer(&uid, &patch, &warnings)))
+    }
+
+    /// Returns the review's uid and what it is about: a pod and its namespace.
+    async fn read<B>(&self, body: B) -> Result<(String, Option<(String, Pod)>), Refusal>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let _share = self.budget.bytes(body.size_hint().exact()).await?;
+        let body = timeout(READING, Limited::new(body, MAX_BODY_BYTES).collect()).await;
+        let body = body.map_err(|_| Refusal::TooSlow(READING))?.map_err(|error| {
+            if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::BrokenOff }
+        })?;
+        let body = body.to_bytes();
+        let Review { uid, pod } = Review::read(&body)?;
+        let Some(NewPod { namespace, object }) = pod else { return Ok((uid, None)) };
+        let pod = self.budget.pod(object.get()).await?;
+        Ok((uid, Some((namespace, pod))))
+    }
+}
+
+/// Returns whether the pod's namespace asks for a sidecar, if the request is one for a review.
+fn check(method: &Method, path: &str, headers: &HeaderMap) -> Result<bool, Refusal> {
+    let namespace_asks = match path {
+        INJECT => false,
+        INJECT_NAMESPACE => true,
+        _ => return Err(Refusal::NotFound),
+    };
+    if method != Method::POST {
+        return Err(Refusal::NotPost);
+    }
+    if !is_json(headers.get(CONTENT_TYPE)) || headers.contains_key(CONTENT_ENCODING) {
+        return Err(Refusal::NotJson);
+    }
+    Ok(namespace_asks)
+}
+
+/// Whether a content type is that of JSON, whatever its parameters.
+fn is_json(kind: Option<&HeaderValue>) -> bool {
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let (kind, _) = kind.split_once(';').unwrap_or((kind, ""));
+    kind.trim().eq_ignore_ascii_case("application/json")
+}
+
+const fn outcome_of(outcome: &Outcome) -> AdmissionOutcome {
+    match outcome {
+        Outcome::Injected(_) => AdmissionOutcome::Injected,
+        Outcome::Skipped(reason) => AdmissionOutcome::Skipped(*reason),
+    }
+}
+
+fn json(review: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(review));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! An `AdmissionReview` of `admission.k8s.io/v1`, read as little as possible: the pod stays raw.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use json_patch::Patch;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, json};
+
+use super::refusal::Refusal;
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+const KIND: &str = "AdmissionReview";
+
+/// What is asked.
+#[derive(Debug)]
+pub(super) struct Review<'a> {
+    /// What the answer is known by.
+    pub(super) uid: String,
+    /// The new pod that it is about, if it is.
+    pub(super) pod: Option<NewPod<'a>>,
+}
+
+/// A pod that is about to be created.
+#[derive(Debug)]
+pub(super) struct NewPod<'a> {
+    /// The namespace it is created in.
+    pub(super) namespace: String,
+    /// The pod as JSON; well-formed.
+    pub(super) object: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an AdmissionReview")]
+struct Asked<'a> {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(borrow)]
+    request: Option<Request<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "the request of a review")]
+struct Request<'a> {
+    uid: String,
+    kind: ObjectKind,
+    #[serde(default)]
+    sub_resource: Option<String>,
+    operation: String,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = "the group, version and kind of an object")]
+struct ObjectKind {
+    #[serde(default)]
+    group: String,
+    version: String,
+    kind: String,
+}
+
+impl<'a> Review<'a> {
+    pub(super) fn read(body: &'a [u8]) -> Result<Self, Refusal> {
+        let asked: Asked<'a> =
+            serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        if asked.api_version != API_VERSION || asked.kind != KIND {
+            return Err(malformed(format!(
+                "it is {:?} of {:?}, not {KIND} of {API_VERSION}",
+                asked.kind, asked.api_version
+            )));
+        }
+        let request = asked.request.ok_or_else(|| malformed("it has no request"))?;
+        let is_about_a_new_pod = request.is_about_a_new_pod();
+        let Request { uid, namespace, object, .. } = request;
+        if !is_about_a_new_pod {
+            return Ok(Self { uid, pod: None });
+        }
+        let namespace = namespace
+            .filter(|namespace| !namespace.is_empty())
+            .ok_or_else(|| malformed("request.namespace is missing"))?;
+        let object = object.ok_or_else(|| malformed("request.object is missing"))?;
+        Ok(Self { uid, pod: Some(NewPod { namespace, object }) })
+    }
+}
+
+impl Request<'_> {
+    fn is_about_a_new_pod(&self) -> bool {
+        let ObjectKind { group, version, kind } = &self.kind;
+        let is_pod = (group.as_str(), version.as_str(), kind.as_str()) == ("", "v1", "Pod");
+        is_pod
+            && self.operation == "CREATE"
+            && self.sub_resource.as_deref().is_none_or(str::is_empty)
+    }
+}
+
+fn malformed(what: impl Into<String>) -> Refusal {
+    Refusal::Malformed(what.into())
+}
+
+/// Returns the answer to the review of this `uid` as JSON: the pod is allowed, with `patch`.
+pub(super) fn answer(uid: &str, patch: &Patch, warnings: &[String]) -> Bytes {
+    let mut response = Map::new();
+    response.insert("uid".into(), uid.into());
+    response.insert("allowed".into(), true.into());
+    if !warnings.is_empty() {
+        response.insert("warnings".into(), warnings.into());
+    }
+    if !patch.is_empty() {
+        response.insert("patchType".into(), "JSONPatch".into());
+        response.insert("patch".into(), BASE64_STANDARD.encode(patch.to_string()).into());
+    }
+    let review = json!({"apiVersion": API_VERSION, "kind": KIND, "response": response});
+    review.to_string().into()
+}

@@ -1,0 +1,127 @@
+//! Whether a port of this process answers over TLS, found out as a client would.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+/// How often the port is tried while it answers, and while it does not.
+const EVERY: Duration = Duration::from_secs(5);
+const EVERY_UNANSWERED: Duration = Duration::from_millis(500);
+/// How long a handshake may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Tries a port of this process; [`run`](Self::run) keeps it current.
+pub struct TlsProbe {
+    address: SocketAddr,
+    client: TlsConnector,
+    answers: AtomicBool,
+}
+
+impl TlsProbe {
+    /// Tries the port that is `listening` here, on the loopback where it listens everywhere.
+    ///
+    /// # Errors
+    ///
+    /// Those of rustls, when this build of it supports no version of TLS.
+    pub fn new(listening: SocketAddr) -> Result<Self, Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Arc::new(HoldsItsKey(Arc::clone(&provider)));
+        let mut client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        client.resumption = Resumption::disabled();
+        let address = SocketAddr::new(reachable(listening.ip()), listening.port());
+        let client = Arc::new(client).into();
+        Ok(Self { address, client, answers: AtomicBool::new(false) })
+    }
+
+    /// Returns whether the last handshake succeeded.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.answers.load(Ordering::Acquire)
+    }
+
+    /// Tries for ever.
+    pub async fn run(&self) {
+        loop {
+            let answers = matches!(timeout(PATIENCE, self.shake_hands()).await, Ok(Ok(())));
+            self.answers.store(answers, Ordering::Release);
+            sleep(if answers { EVERY } else { EVERY_UNANSWERED }).await;
+        }
+    }
+
+    async fn shake_hands(&self) -> io::Result<()> {
+        let stream = TcpStream::connect(self.address).await?;
+        self.client.connect(self.address.ip().into(), stream).await.map(drop)
+    }
+}
+
+/// Where a port is reached from here that listens on `ip`.
+const fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    }
+}
+
+/// Accepts whatever certificate the port shows, so long as it has the key: whether API servers trust
+/// it is asked elsewhere.
+struct HoldsItsKey(Arc<CryptoProvider>);
+
+impl fmt::Debug for HoldsItsKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HoldsItsKey")
+    }
+}
+
+impl ServerCertVerifier for HoldsItsKey {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
