@@ -1,25 +1,24 @@
-//! The admin port: health, metrics, the state of the buffer.
+//! The receiver's admin port: health, metrics, the state of the buffer.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::exposition::{OPENMETRICS, PROMETHEUS, Scrape};
+use super::exposition::Exposition;
 use super::metrics::Metrics;
+use super::pages::{Pages, TEXT, reply};
 use super::process::ProcessStats;
-use crate::adapters::server::Service;
+use super::scrape::Scrape;
 use crate::ports::buffer::{BufferStatus, TraceBufferPort};
 
-const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+/// Where the state of the buffer is told.
+const DEBUG: &str = "/debug/buffer";
 /// Where an eager flush is asked for.
 pub(super) const FLUSH: &str = "/flush";
 const OVERVIEW: &str = "tracebuffer\n\n\
@@ -45,65 +44,37 @@ pub struct AdminState<B> {
     pub ready: AtomicBool,
 }
 
-/// Answers on the admin port.
-pub struct AdminService<B> {
-    state: Arc<AdminState<B>>,
-}
+impl<B: TraceBufferPort> Pages for AdminState<B> {
+    const OVERVIEW: &'static str = OVERVIEW;
+    // Error messages of the destination are for those who can reach this machine.
+    const LOCAL: &'static [&'static str] = &[DEBUG, FLUSH];
+    const POSTED: &'static [&'static str] = &[FLUSH];
 
-impl<B> AdminService<B> {
-    /// Shows `state`.
-    #[must_use]
-    pub const fn new(state: Arc<AdminState<B>>) -> Self {
-        Self { state }
+    fn missing(&self) -> Vec<String> {
+        let is_ready = self.ready.load(Ordering::Acquire);
+        if is_ready { vec![] } else { vec!["not listening".to_owned()] }
     }
-}
 
-impl<B> Clone for AdminService<B> {
-    fn clone(&self) -> Self {
-        Self { state: Arc::clone(&self.state) }
+    fn exposition(&self) -> Exposition {
+        let scrape = Scrape {
+            metrics: &self.metrics,
+            status: self.buffer.status(),
+            open_connections: (self.open_connections)() as u64,
+            process: ProcessStats::read(),
+        };
+        scrape.exposition()
     }
-}
 
-impl<B: TraceBufferPort> Service for AdminService<B> {
-    type Body = Full<Bytes>;
-
-    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        self.state.answer(peer, request.method(), request.uri().path(), request.headers())
+    fn other(&self, path: &str) -> Option<Response<Full<Bytes>>> {
+        match path {
+            DEBUG => Some(reply(StatusCode::OK, JSON, format!("{:#}\n", self.debug()))),
+            FLUSH => Some(self.flush()),
+            _ => None,
+        }
     }
 }
 
 impl<B: TraceBufferPort> AdminState<B> {
-    fn answer(
-        &self,
-        peer: IpAddr,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Response<Full<Bytes>> {
-        let is_here = peer.to_canonical().is_loopback();
-        let wanted = if path == FLUSH { Method::POST } else { Method::GET };
-        let is_head = method == Method::HEAD && wanted == Method::GET;
-        if *method != wanted && !is_head {
-            return not_allowed(&wanted);
-        }
-        match path {
-            "/" => reply(StatusCode::OK, TEXT, OVERVIEW),
-            "/live" => reply(StatusCode::OK, TEXT, "live\n"),
-            "/ready" if self.ready.load(Ordering::Acquire) => {
-                reply(StatusCode::OK, TEXT, "ready\n")
-            }
-            "/ready" => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not listening\n"),
-            "/metrics" => self.metrics(headers),
-            // Error messages of the destination are for those who can reach this machine.
-            "/debug/buffer" | FLUSH if !is_here => {
-                reply(StatusCode::FORBIDDEN, TEXT, "answered to this machine only\n")
-            }
-            FLUSH => self.flush(),
-            "/debug/buffer" => reply(StatusCode::OK, JSON, format!("{:#}\n", self.debug())),
-            _ => reply(StatusCode::NOT_FOUND, TEXT, format!("nothing here; see\n\n{OVERVIEW}")),
-        }
-    }
-
     /// Sends eagerly from now on, and says how much there is to be sent.
     fn flush(&self) -> Response<Full<Bytes>> {
         self.buffer.flush();
@@ -111,25 +82,6 @@ impl<B: TraceBufferPort> AdminState<B> {
         let ledger = self.buffer.status().ledger;
         let spans = ledger.buffered + ledger.in_flight;
         reply(StatusCode::OK, TEXT, format!("sending {spans} buffered spans without waiting\n"))
-    }
-
-    fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let scrape = Scrape {
-            metrics: &self.metrics,
-            status: self.buffer.status(),
-            open_connections: (self.open_connections)() as u64,
-            process: ProcessStats::read(),
-        };
-        let (kind, text) = if accept.contains("application/openmetrics-text") {
-            (OPENMETRICS, scrape.openmetrics())
-        } else {
-            (PROMETHEUS, scrape.prometheus())
-        };
-        text.map_or_else(
-            |_| reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the metrics cannot be written\n"),
-            |text| reply(StatusCode::OK, kind, text),
-        )
     }
 
     fn debug(&self) -> Value {
@@ -181,21 +133,6 @@ impl<B: TraceBufferPort> AdminState<B> {
 
 fn seconds_since(when: SystemTime) -> f64 {
     SystemTime::now().duration_since(when).unwrap_or_default().as_secs_f64()
-}
-
-fn not_allowed(wanted: &Method) -> Response<Full<Bytes>> {
-    let text = format!("only {wanted} is answered here\n");
-    let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
-    let allow = if *wanted == Method::GET { "GET, HEAD" } else { "POST" };
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-    response
-}
-
-fn reply(code: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = code;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 
+use super::super::exposition::{OPENMETRICS, PROMETHEUS};
+use super::super::pages::answer;
 use super::*;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::storage::memory::MemoryStore;
@@ -36,7 +40,7 @@ fn state() -> State {
 }
 
 fn get(state: &State, peer: IpAddr, path: &str) -> Response<Full<Bytes>> {
-    state.answer(peer, &Method::GET, path, &HeaderMap::new())
+    answer(state, peer, &Method::GET, path, &HeaderMap::new())
 }
 
 async fn text(response: Response<Full<Bytes>>) -> String {
@@ -73,7 +77,7 @@ fn metrics_come_in_the_format_that_was_asked_for() {
     let accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
 
-    let asked = state.answer(HERE, &Method::GET, "/metrics", &headers);
+    let asked = answer(&state, HERE, &Method::GET, "/metrics", &headers);
     let plain = get(&state, HERE, "/metrics");
 
     assert_eq!(asked.headers()[CONTENT_TYPE], OPENMETRICS);
@@ -140,15 +144,15 @@ async fn an_unknown_path_is_answered_with_those_there_are() {
 fn only_get_and_head_are_answered() {
     let state = state();
 
-    let post = state.answer(HERE, &Method::POST, "/live", &HeaderMap::new());
-    let head = state.answer(HERE, &Method::HEAD, "/live", &HeaderMap::new());
+    let post = answer(&state, HERE, &Method::POST, "/live", &HeaderMap::new());
+    let head = answer(&state, HERE, &Method::HEAD, "/live", &HeaderMap::new());
 
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(head.status(), StatusCode::OK);
 }
 
 fn post(state: &State, peer: IpAddr, path: &str) -> Response<Full<Bytes>> {
-    state.answer(peer, &Method::POST, path, &HeaderMap::new())
+    answer(state, peer, &Method::POST, path, &HeaderMap::new())
 }
 
 #[tokio::test]

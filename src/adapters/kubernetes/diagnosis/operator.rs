@@ -43,7 +43,11 @@ impl Operator {
                 let api = Api::<Deployment>::namespaced(client.clone(), &namespace);
                 Seen::of(api.get(&name).await)
             }
-            _ => Seen::Absent,
+            _ => match &webhook {
+                Seen::Is(_) | Seen::Absent => Seen::Absent,
+                // Its Deployment is found through it.
+                Seen::Hidden(why) | Seen::Unknown(why) => Seen::Hidden(why.clone()),
+            },
         };
         Self { webhook, deployment, namespace }
     }

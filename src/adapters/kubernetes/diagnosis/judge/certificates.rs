@@ -22,7 +22,9 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     }
     match facts.secret.or_finding(SECTION, "secret") {
         Ok(Some(secret)) => findings.extend(of_secret(secret, bundle, facts.now)),
-        Ok(None) => findings.push(SECTION.skipped("secret", "the Secret was not found")),
+        Ok(None) => {
+            findings.push(SECTION.skipped("secret", "the Secret of the certificate was not found"));
+        }
         Err(finding) => findings.push(finding),
     }
     findings

@@ -37,7 +37,7 @@ fn assert_has(text: &str, lines: &[&str]) {
 
 #[test]
 fn the_ledger_and_the_limits_are_told_as_they_are() {
-    let text = scrape(&Metrics::new()).openmetrics().unwrap();
+    let text = scrape(&Metrics::new()).exposition().openmetrics().unwrap();
 
     assert_has(
         &text,
@@ -70,7 +70,7 @@ fn what_was_counted_is_told_with_its_labels() {
     };
     metrics.send_failed(&failure, Duration::from_millis(20));
 
-    let text = scrape(&metrics).openmetrics().unwrap();
+    let text = scrape(&metrics).exposition().openmetrics().unwrap();
 
     assert_has(
         &text,
@@ -84,7 +84,7 @@ fn what_was_counted_is_told_with_its_labels() {
 
 #[test]
 fn a_metric_the_kernel_does_not_tell_is_left_out() {
-    let text = scrape(&Metrics::new()).openmetrics().unwrap();
+    let text = scrape(&Metrics::new()).exposition().openmetrics().unwrap();
 
     assert!(!text.contains("process_open_fds"));
 }
@@ -94,8 +94,8 @@ fn openmetrics_ends_with_its_mark_and_prometheus_has_none() {
     let metrics = Metrics::new();
     let scrape = scrape(&metrics);
 
-    assert!(scrape.openmetrics().unwrap().ends_with("# EOF\n"));
-    assert!(!scrape.prometheus().unwrap().contains("# EOF"));
+    assert!(scrape.exposition().openmetrics().unwrap().ends_with("# EOF\n"));
+    assert!(!scrape.exposition().prometheus().unwrap().contains("# EOF"));
 }
 
 #[test]
@@ -103,9 +103,12 @@ fn a_counters_family_has_its_full_name_in_the_prometheus_format_only() {
     let metrics = Metrics::new();
     let scrape = scrape(&metrics);
 
-    assert_has(&scrape.openmetrics().unwrap(), &["# TYPE tracebuffer_exporter_sent_spans counter"]);
     assert_has(
-        &scrape.prometheus().unwrap(),
+        &scrape.exposition().openmetrics().unwrap(),
+        &["# TYPE tracebuffer_exporter_sent_spans counter"],
+    );
+    assert_has(
+        &scrape.exposition().prometheus().unwrap(),
         &[
             "# HELP tracebuffer_exporter_sent_spans_total Spans the destination took.",
             "# TYPE tracebuffer_exporter_sent_spans_total counter",
@@ -117,9 +120,9 @@ fn a_counters_family_has_its_full_name_in_the_prometheus_format_only() {
 #[test]
 fn the_last_success_is_0_before_the_first_and_a_time_after_it() {
     let metrics = Metrics::new();
-    let before = scrape(&metrics).openmetrics().unwrap();
+    let before = scrape(&metrics).exposition().openmetrics().unwrap();
     metrics.delivered(Duration::ZERO);
-    let after = scrape(&metrics).openmetrics().unwrap();
+    let after = scrape(&metrics).exposition().openmetrics().unwrap();
 
     let line = "tracebuffer_exporter_last_success_timestamp_seconds 0.0";
     assert_has(&before, &[line]);

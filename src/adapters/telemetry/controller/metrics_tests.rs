@@ -1,0 +1,127 @@
+use super::*;
+use crate::adapters::telemetry::process::ProcessStats;
+
+fn text(metrics: &ControllerMetrics, is_leader: bool) -> String {
+    let mut exposition = Exposition::new(&ProcessStats::default());
+    metrics.tell(&mut exposition, is_leader);
+    exposition.openmetrics().unwrap()
+}
+
+fn assert_has(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.lines().any(|each| each == *line), "no line `{line}` in\n{text}");
+    }
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey { namespace: "shop".into(), name: name.into() }
+}
+
+#[test]
+fn a_review_counts_for_its_outcome_and_reason() {
+    let metrics = ControllerMetrics::new();
+
+    metrics.answered(AdmissionOutcome::Injected, Duration::from_millis(2));
+    metrics.answered(AdmissionOutcome::Skipped(SkipReason::HostNetwork), Duration::ZERO);
+    metrics.answered(AdmissionOutcome::Failed(AdmissionFailure::TooLarge), Duration::ZERO);
+
+    assert_has(
+        &text(&metrics, false),
+        &[
+            "tracebuffer_admission_requests_total{outcome=\"injected\",reason=\"\"} 1",
+            "tracebuffer_admission_requests_total{outcome=\"skipped\",reason=\"HostNetwork\"} 1",
+            "tracebuffer_admission_requests_total{outcome=\"failed\",reason=\"TooLarge\"} 1",
+            "tracebuffer_admission_duration_seconds_bucket{le=\"0.001\"} 2",
+            "tracebuffer_admission_duration_seconds_bucket{le=\"0.0025\"} 3",
+        ],
+    );
+}
+
+/// A series that begins with its first event hides it from `rate()`.
+#[test]
+fn every_outcome_is_there_before_it_happens() {
+    let text = text(&ControllerMetrics::new(), false);
+
+    let zeros = text.lines().filter(|line| {
+        line.starts_with("tracebuffer_admission_requests_total{") && line.ends_with(" 0")
+    });
+    assert_eq!(zeros.count(), 2 + SkipReason::ALL.len() + AdmissionFailure::ALL.len());
+}
+
+#[test]
+fn reconciling_counts_by_result() {
+    let metrics = ControllerMetrics::new();
+
+    metrics.reconciled(ReconcileOutcome::Done, Duration::ZERO);
+    metrics.reconciled(ReconcileOutcome::Conflict, Duration::ZERO);
+    metrics.reconciled(ReconcileOutcome::Conflict, Duration::ZERO);
+
+    assert_has(
+        &text(&metrics, false),
+        &[
+            "tracebuffer_reconcile_total{result=\"done\"} 1",
+            "tracebuffer_reconcile_total{result=\"conflict\"} 2",
+            "tracebuffer_reconcile_total{result=\"failed\"} 0",
+            "tracebuffer_reconcile_duration_seconds_count 3",
+        ],
+    );
+}
+
+#[test]
+fn pods_are_added_up_over_the_trace_buffers_there_are() {
+    let metrics = ControllerMetrics::new();
+    let counts = |current, outdated| {
+        Some(PodCounts { total: current + outdated, current, outdated, missing: 0 })
+    };
+    metrics.pods(&key("a"), counts(1, 2));
+    metrics.pods(&key("b"), counts(10, 20));
+    metrics.pods(&key("c"), counts(100, 200));
+    metrics.pods(&key("b"), counts(11, 21));
+
+    metrics.pods(&key("c"), None);
+
+    let lines = ["tracebuffer_outdated_pods 23", "tracebuffer_current_pods 12"];
+    assert_has(&text(&metrics, true), &lines);
+}
+
+#[test]
+fn a_cause_that_is_over_is_told_as_zero() {
+    let metrics = ControllerMetrics::new();
+    metrics.uninjected(&BTreeMap::from([("WebhookNotCalled", 3), ("HostNetwork", 1)]));
+
+    metrics.uninjected(&BTreeMap::from([("HostNetwork", 2)]));
+
+    assert_has(
+        &text(&metrics, true),
+        &[
+            "tracebuffer_uninjected_pods{cause=\"WebhookNotCalled\"} 0",
+            "tracebuffer_uninjected_pods{cause=\"HostNetwork\"} 2",
+        ],
+    );
+}
+
+#[test]
+fn only_the_one_that_leads_tells_what_reconciling_found() {
+    let metrics = ControllerMetrics::new();
+    metrics.pods(&key("a"), Some(PodCounts::default()));
+
+    assert!(!text(&metrics, false).contains("outdated_pods"));
+    assert!(text(&metrics, true).contains("outdated_pods"));
+}
+
+#[test]
+fn certificates_are_told_with_their_end_and_their_failures() {
+    let metrics = ControllerMetrics::new();
+
+    metrics.stored(Duration::from_secs(2_000), Duration::from_secs(1_000));
+    metrics.failed();
+
+    assert_has(
+        &text(&metrics, true),
+        &[
+            "tracebuffer_stored_certificate_expiry_timestamp_seconds{certificate=\"authority\"} 2000.0",
+            "tracebuffer_stored_certificate_expiry_timestamp_seconds{certificate=\"leaf\"} 1000.0",
+            "tracebuffer_certificate_failures_total 1",
+        ],
+    );
+}

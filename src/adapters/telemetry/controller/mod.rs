@@ -1,0 +1,4 @@
+//! What the controller says about itself.
+
+pub mod admin;
+pub mod metrics;
