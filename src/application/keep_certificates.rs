@@ -41,6 +41,8 @@ struct Memory {
     /// Generation and signer of a publication that every entry had.
     signer: Option<Since<(String, Vec<u8>)>>,
     leaf: Option<Since<Vec<u8>>>,
+    /// When it last made an authority.
+    authority_made: Option<Duration>,
     /// The failure that was logged last.
     failure: Option<String>,
 }
@@ -117,6 +119,9 @@ where
             Next::Rest(rest) => Ok(rest),
             Next::Do(step) => {
                 self.take(step, look).await?;
+                if matches!(step, Step::AddAuthority(_)) {
+                    memory.authority_made = Some(self.clock.now());
+                }
                 Ok(Duration::ZERO)
             }
         }
@@ -158,6 +163,7 @@ where
             is_published: everywhere(&|bundle| *bundle == inspection.bundle),
             signer_published: held_for(&mut memory.signer, signer, now),
             leaf_held: held_for(&mut memory.leaf, leaf.cloned(), now),
+            authority_made: memory.authority_made.map(|made| now.saturating_sub(made)),
         }
     }
 
@@ -183,7 +189,7 @@ where
             Step::AddAuthority(validity) => {
                 if look.inspection.bundle.is_empty() {
                     // The Secret is lost, but replicas serve on: what is published stays trusted.
-                    held.bundle = look.published.value.bundles.concat();
+                    held.bundle = look.published.value.bundles.join(&b'\n');
                 }
                 self.issuer.add_authority(&held, validity)
             }
@@ -252,6 +258,9 @@ impl From<IssueError> for StoreError {
     }
 }
 
+#[cfg(test)]
+#[path = "keep_certificates_tests/fakes.rs"]
+pub(crate) mod fakes;
 #[cfg(test)]
 #[path = "keep_certificates_tests/mod.rs"]
 mod tests;

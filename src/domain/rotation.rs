@@ -26,6 +26,8 @@ pub const OVERLAP: Duration = Duration::from_mins(1);
 pub const RETIREMENT: Duration = Duration::from_mins(10);
 /// The most authorities beside the newest: no rotation is begun on request beyond that.
 pub const MOST_OLDER: usize = 7;
+/// The most authorities in a bundle, whatever happens: it has to fit into a Secret.
+pub const MOST_AUTHORITIES: usize = 32;
 /// The longest rest: the wall clock may jump meanwhile.
 const LONGEST_REST: Duration = Duration::from_mins(10);
 
@@ -71,6 +73,8 @@ pub struct Seen {
     pub signer_published: Duration,
     /// How long the leaf held has been the one held.
     pub leaf_held: Duration,
+    /// How long ago this process made an authority, if it did.
+    pub authority_made: Option<Duration>,
 }
 
 /// What to do next.
@@ -130,7 +134,9 @@ impl Validity {
 #[must_use]
 pub fn next(now: Duration, held: &Holdings, seen: &Seen) -> Next {
     let Some(signer) = held.signer.filter(|signer| keeps(now, *signer, held)) else {
-        return Next::Do(Step::AddAuthority(Validity::of_authority(now)));
+        let add = Next::Do(Step::AddAuthority(Validity::of_authority(now)));
+        // Two leaders whose clocks disagree would else replace each other's without a pause.
+        return after(OVERLAP, seen.authority_made.unwrap_or(OVERLAP), add);
     };
     if !seen.is_published {
         return Next::Do(Step::Publish);

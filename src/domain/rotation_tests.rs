@@ -19,7 +19,7 @@ fn leaf(age: Duration) -> Leaf {
 fn steady() -> (Holdings, Seen) {
     let held =
         Holdings { signer: Some(authority(DAY)), leaf: Some(leaf(DAY)), ..Holdings::default() };
-    (held, Seen { is_published: true, signer_published: DAY, leaf_held: DAY })
+    (held, Seen { is_published: true, signer_published: DAY, leaf_held: DAY, authority_made: None })
 }
 
 fn add() -> Next {
@@ -187,6 +187,20 @@ fn older_authorities_are_forgotten_ten_minutes_after_the_leaf_was_replaced() {
         });
         assert_eq!(next, expected, "{leaf_held:?}");
     }
+}
+
+#[test]
+fn a_process_makes_at_most_one_authority_a_minute() {
+    let after_making = |ago| {
+        after_change(|held, seen| {
+            held.signer = None;
+            seen.authority_made = Some(ago);
+        })
+        .0
+    };
+
+    assert_eq!(after_making(Duration::from_secs(20)), Next::Rest(Duration::from_secs(40)));
+    assert_eq!(after_making(Duration::from_secs(60)), add());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use super::{served, x509};
-use crate::domain::rotation::{Holdings, Leaf, Validity};
+use crate::domain::rotation::{Holdings, Leaf, MOST_AUTHORITIES, Validity};
 use crate::ports::certificates::{CertificateIssuer, Inspection, IssueError, Keyring};
 
 /// Makes and reads the certificates of one webhook. Holds no key: they come with every keyring.
@@ -79,7 +79,7 @@ impl CertificateIssuer for Authority {
         let key = KeyPair::generate().map_err(failed("a key"))?;
         let certificate =
             authority(&key, validity).self_signed(&key).map_err(failed("an authority"))?;
-        let older = x509::authorities(&keyring.bundle);
+        let older = self.worth_keeping(keyring);
         Ok(Keyring {
             bundle: x509::pem([certificate.der()].into_iter().chain(&older)),
             authority_key: key.serialize_pem().into_bytes(),
@@ -111,6 +111,17 @@ impl CertificateIssuer for Authority {
 }
 
 impl Authority {
+    /// The authorities that stay beside a new one: the leaf's, and the newest of the others.
+    fn worth_keeping(&self, keyring: &Keyring) -> Vec<CertificateDer<'static>> {
+        let mut bundle = x509::authorities(&keyring.bundle);
+        let leaf = self.leaf(keyring, &bundle).map(|leaf| leaf.issuer);
+        while bundle.len() >= MOST_AUTHORITIES {
+            let last = bundle.len() - 1;
+            bundle.remove(if leaf == Some(last) { last - 1 } else { last });
+        }
+        bundle
+    }
+
     fn leaf_parameters(&self, validity: Validity) -> Result<CertificateParams, Error> {
         let mut leaf = parameters(CertificateParams::new(self.names.clone())?, validity);
         leaf.distinguished_name = name("tracebuffer webhook");

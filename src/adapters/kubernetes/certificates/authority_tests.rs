@@ -3,7 +3,7 @@
 use super::*;
 
 const HOST: &str = "tracebuffer-webhook.observability.svc";
-const NOW: Duration = Duration::from_secs(1_800_000_000);
+const NOW: Duration = Duration::from_hours(500_000);
 
 fn issuer() -> Authority {
     Authority::new(HOST)
@@ -183,4 +183,17 @@ fn no_key_shows_in_the_debug_text_of_a_keyring() {
     let text = format!("{:?}", complete());
 
     assert!(text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE"), "{text}");
+}
+
+#[test]
+fn a_bundle_has_an_end_and_the_leafs_authority_stays_in_it() {
+    let mut keyring = complete();
+    for _ in 0..2 * MOST_AUTHORITIES {
+        keyring = with_authority(&keyring);
+    }
+
+    let found = issuer().inspect(&keyring).holdings;
+
+    assert_eq!(found.older, MOST_AUTHORITIES - 1);
+    assert!(found.leaf.is_some());
 }

@@ -79,14 +79,16 @@ impl CertificateStore for CertificateObjects {
     }
 
     async fn keep(&self, keyring: &Keyring, version: Option<&str>) -> Result<(), StoreError> {
-        let mut secret = secret(keyring);
+        let ours = secret(keyring);
         let written = if let Some(version) = version {
-            merge(&mut secret, &json!({ "metadata": { "resourceVersion": version } }));
-            self.secrets.patch(&self.secret, &patching(), &Patch::Merge(secret)).await
+            let mut patch = json!({ "metadata": { "resourceVersion": version } });
+            merge(&mut patch, &ours);
+            self.secrets.patch(&self.secret, &patching(), &Patch::Merge(patch)).await
         } else {
-            let new = json!({ "type": "kubernetes.io/tls", "metadata": { "name": self.secret } });
-            merge(&mut secret, &new);
-            match serde_json::from_value(secret) {
+            let mut new =
+                json!({ "type": "kubernetes.io/tls", "metadata": { "name": self.secret } });
+            merge(&mut new, &ours);
+            match serde_json::from_value(new) {
                 Ok(secret) => self.secrets.create(&creating(), &secret).await,
                 Err(error) => Err(Error::SerdeError(error)),
             }

@@ -1,1 +1,185 @@
+//! Real handshakes in memory, by a client that trusts a published bundle and nothing else.
 
+use std::time::SystemTime;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::super::Authority;
+use super::*;
+use crate::adapters::clock::SystemClock;
+use crate::application::keep_certificates::CertificateKeeper;
+use crate::application::keep_certificates::fakes::{FakeCluster, RecordingMonitor, Written};
+use crate::domain::rotation::{OVERLAP, Validity};
+use crate::ports::certificates::{CertificateIssuer, Keyring};
+use crate::ports::clock::WallClock;
+
+const HOST: &str = "tracebuffer-webhook.observability.svc";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The real time of the start and the test's time since: rustls looks at the real one.
+struct TestWallClock(Instant, Duration);
+
+impl TestWallClock {
+    fn new() -> Self {
+        Self(Instant::now(), SystemTime::UNIX_EPOCH.elapsed().unwrap())
+    }
+}
+
+impl WallClock for TestWallClock {
+    fn now(&self) -> Duration {
+        self.1 + self.0.elapsed()
+    }
+}
+
+fn made() -> Keyring {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let (issuer, validity) = (Authority::new(HOST), Validity::of_authority(now));
+    let keyring = issuer.add_authority(&Keyring::default(), validity).unwrap();
+    issuer.issue_leaf(&keyring, Validity::of_leaf(now, validity)).unwrap()
+}
+
+fn server(served: &Arc<ServedCertificate>) -> Arc<ServerConfig> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    Arc::new(builder.with_cert_resolver(Arc::clone(served) as Arc<dyn ResolvesServerCert>))
+}
+
+fn handshake(server: &Arc<ServerConfig>, bundle: &[u8]) -> Result<(), rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(x509::authorities(bundle));
+    let client = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut client = ClientConnection::new(Arc::new(client), ServerName::try_from(HOST).unwrap())?;
+    let mut server = ServerConnection::new(Arc::clone(server))?;
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut sent = vec![];
+        client.write_tls(&mut sent).unwrap();
+        server.read_tls(&mut &sent[..]).unwrap();
+        server.process_new_packets()?;
+        let mut sent = vec![];
+        server.write_tls(&mut sent).unwrap();
+        client.read_tls(&mut &sent[..]).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_that_trusts_the_bundle_and_only_it_accepts_what_is_served() {
+    let (keyring, other) = (made(), made());
+    let served = Arc::new(ServedCertificate::default());
+    let config = server(&served);
+    assert!(handshake(&config, &keyring.bundle).is_err(), "nothing is served yet");
+
+    assert_eq!(served.serve(&keyring.leaf, &keyring.leaf_key), Ok(true));
+
+    assert_eq!(handshake(&config, &keyring.bundle), Ok(()));
+    assert!(handshake(&config, &other.bundle).is_err());
+    assert_eq!(served.serve(&keyring.leaf, &keyring.leaf_key), Ok(false), "it is the same");
+}
+
+#[test]
+fn it_is_trusted_once_every_entry_holds_its_authority() {
+    let (keyring, other) = (made(), made());
+    let both = [&other.bundle[..], &keyring.bundle].concat();
+    let served = ServedCertificate::default();
+    served.published([&keyring.bundle]);
+    assert!(!served.is_trusted(), "nothing is served yet");
+    served.serve(&keyring.leaf, &keyring.leaf_key).unwrap();
+    assert!(served.is_trusted());
+
+    for (bundles, trusted) in [
+        (vec![], false),
+        (vec![&b""[..]], false),
+        (vec![&both[..], &keyring.bundle], true),
+        (vec![&keyring.bundle, &other.bundle], false),
+    ] {
+        served.published(&bundles);
+        assert_eq!(served.is_trusted(), trusted, "{}", bundles.len());
+    }
+    served.published([&keyring.bundle]);
+    served.serve(&other.leaf, &other.leaf_key).unwrap();
+    assert!(!served.is_trusted(), "the other one's authority is not published");
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_by_name_and_the_last_is_served_on() {
+    let (keyring, other) = (made(), made());
+    let served = Arc::new(ServedCertificate::default());
+    served.serve(&keyring.leaf, &keyring.leaf_key).unwrap();
+    for (chain, key, why) in [
+        (&b""[..], &keyring.leaf_key[..], "tls.crt holds no certificate"),
+        (b"-----BEGIN CERTIFICATE-----\n", &keyring.leaf_key, "tls.crt is not valid PEM"),
+        (&keyring.leaf, b"hunter2", "tls.key holds no private key as PEM"),
+        (&keyring.leaf, &other.leaf_key, "tls.crt and tls.key cannot be used: keys may not be"),
+    ] {
+        let error = served.serve(chain, key).unwrap_err().to_string();
+        assert!(error.starts_with(why), "{error}");
+    }
+
+    assert_eq!(handshake(&server(&served), &keyring.bundle), Ok(()));
+}
+
+#[test]
+fn it_tells_until_when_the_leaf_is_valid() {
+    let (served, keyring) = (ServedCertificate::default(), made());
+    assert_eq!(served.valid_until(), None);
+    served.serve(&keyring.leaf, &keyring.leaf_key).unwrap();
+
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let left = served.valid_until().unwrap().saturating_sub(now);
+
+    assert_eq!(left.as_secs().div_ceil(86_400), 30);
+}
+
+/// What an API server believes that read the configuration `age` ago.
+fn believed(cluster: &FakeCluster, start: Instant, age: Duration) -> Vec<u8> {
+    let then = start.elapsed().saturating_sub(age);
+    let writes = cluster.writes();
+    let published = writes.iter().filter_map(|write| match &write.what {
+        Written::Published(bundles, _) => Some((write.at, bundles[0].clone())),
+        Written::Keyring(_) => None,
+    });
+    // The first is there before anybody calls.
+    published.enumerate().filter(|(n, (at, _))| *n == 0 || *at <= then).last().unwrap().1.1
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_knew_a_minute_ago() {
+    let (start, cluster) = (Instant::now(), FakeCluster::new());
+    let leading = watch::Sender::new(true);
+    let clocks = (SystemClock::new(), TestWallClock::new());
+    let monitor = Arc::<RecordingMonitor>::default();
+    let store = Arc::clone(&cluster);
+    let keeper = CertificateKeeper::new(Authority::new(HOST), store, monitor, clocks, || 7);
+    let (leads, changes) = (leading.subscribe(), cluster.changes());
+    let keeper = tokio::spawn(async move { keeper.run(leads, changes).await });
+    sleep(SECOND).await;
+    let served = Arc::new(ServedCertificate::default());
+    let config = server(&served);
+    let mut leaves = std::collections::BTreeSet::new();
+
+    for call in 0..1_000_u32 {
+        if call % 250 == 50 {
+            cluster.tamper(|keyring| {
+                keyring.as_mut().unwrap().rotation_asked = Some(call.to_string());
+            });
+        }
+        let held = cluster.held().unwrap();
+        served.serve(&held.leaf, &held.leaf_key).unwrap();
+        leaves.insert(held.leaf);
+        let age = OVERLAP.saturating_sub(SECOND) * (call % 7) / 6;
+
+        assert_eq!(handshake(&config, &believed(&cluster, start, age)), Ok(()), "call {call}");
+
+        sleep(Duration::from_millis(4_100)).await;
+    }
+    assert_eq!(leaves.len(), 5, "the first and one of each rotation");
+    keeper.abort();
+}

@@ -1,0 +1,365 @@
+//! A cluster and certificates that read as text. Everything takes its time on tokio's clock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::domain::rotation::{Holdings, Leaf, Validity};
+use crate::ports::certificates::{
+    CertificateIssuer, CertificateMonitor, CertificateStore, Inspection, IssueError, Keyring,
+    Publication, StoreError, Versioned,
+};
+use crate::ports::clock::WallClock;
+
+/// When the tests begin.
+const TODAY: Duration = Duration::from_hours(24 * 20_000);
+
+/// Follows the test's time, and jumps where it is told to.
+#[derive(Clone)]
+pub(crate) struct FakeWallClock {
+    start: Instant,
+    jump_seconds: Arc<AtomicI64>,
+}
+
+/// Certificates as text: the authority `A1 from until`, the leaf `L2 A1 from until name`; the key of
+/// each is its name.
+#[derive(Clone)]
+pub(crate) struct FakeIssuer {
+    pub(crate) host: &'static str,
+    made: Arc<AtomicU64>,
+}
+
+/// Something that somebody wrote.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) at: Duration,
+    pub(crate) what: Written,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Keyring(Keyring),
+    /// By a keeper, or by somebody else.
+    Published(Vec<Vec<u8>>, bool),
+}
+
+/// A Secret and a webhook's configuration of two entries.
+pub(crate) struct FakeCluster {
+    start: Instant,
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+}
+
+struct State {
+    keyring: Option<Keyring>,
+    bundles: Option<Vec<Vec<u8>>>,
+    keyring_version: u64,
+    version: u64,
+    generation: u64,
+    writes: Vec<Write>,
+    refusals: VecDeque<StoreError>,
+    /// How long each half of a call takes, in turn.
+    latencies: Vec<Duration>,
+    calls: usize,
+}
+
+/// What the monitor was told.
+#[derive(Default)]
+pub(crate) struct RecordingMonitor {
+    pub(crate) expiry: Mutex<Option<(Duration, Duration)>>,
+    pub(crate) failures: AtomicU64,
+}
+
+impl FakeWallClock {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), jump_seconds: Arc::default() }
+    }
+
+    pub(crate) fn jump(&self, seconds: i64) {
+        self.jump_seconds.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl WallClock for FakeWallClock {
+    fn now(&self) -> Duration {
+        let right = TODAY + self.start.elapsed();
+        let jump = self.jump_seconds.load(Ordering::Relaxed);
+        let size = Duration::from_secs(jump.unsigned_abs());
+        if jump < 0 { right.saturating_sub(size) } else { right + size }
+    }
+}
+
+impl FakeIssuer {
+    pub(crate) fn new() -> Self {
+        Self { host: "webhook", made: Arc::default() }
+    }
+
+    fn name(&self, letter: char) -> String {
+        format!("{letter}{}", self.made.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// The names of the authorities in a bundle, those that cannot be read left out.
+pub(crate) fn authorities(bundle: &[u8]) -> Vec<String> {
+    lines(bundle).into_iter().map(|words| words[0].clone()).collect()
+}
+
+/// The authority of a leaf, if it is whole.
+pub(crate) fn authority_of(leaf: &[u8]) -> Option<String> {
+    let words = words(leaf);
+    (words.len() == 5).then(|| words[1].clone())
+}
+
+fn words(text: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(text).split_whitespace().map(str::to_owned).collect()
+}
+
+fn lines(bundle: &[u8]) -> Vec<Vec<String>> {
+    let mut found: Vec<_> = bundle.split(|byte| *byte == b'\n').map(words).collect();
+    found.retain(|words| words.len() == 3 && words[0].starts_with('A'));
+    found.dedup();
+    found
+}
+
+fn text(lines: &[Vec<String>]) -> Vec<u8> {
+    lines.iter().flat_map(|words| (words.join(" ") + "\n").into_bytes()).collect()
+}
+
+fn validity(from: &str, until: &str) -> Validity {
+    let seconds = |text: &str| Duration::from_secs(text.parse().unwrap());
+    Validity { not_before: seconds(from), not_after: seconds(until) }
+}
+
+impl CertificateIssuer for FakeIssuer {
+    fn inspect(&self, keyring: &Keyring) -> Inspection {
+        let bundle = lines(&keyring.bundle);
+        let signer = bundle.iter().find(|words| words[0].as_bytes() == keyring.authority_key);
+        let leaf = words(&keyring.leaf);
+        let is_usable = leaf.len() == 5
+            && leaf[0].as_bytes() == keyring.leaf_key
+            && bundle.iter().any(|words| words[0] == leaf[1]);
+        Inspection {
+            holdings: Holdings {
+                signer: signer.map(|words| validity(&words[1], &words[2])),
+                leaf: is_usable.then(|| Leaf {
+                    validity: validity(&leaf[2], &leaf[3]),
+                    of_signer: signer.is_some_and(|words| words[0] == leaf[1]),
+                    names_fit: leaf[4] == self.host,
+                }),
+                older: bundle.len() - usize::from(signer.is_some()),
+                rotation_asked: keyring.asks_for_rotation(),
+            },
+            bundle: text(&bundle),
+            signer: signer.map_or_else(Vec::new, |words| text(std::slice::from_ref(words))),
+        }
+    }
+
+    fn add_authority(&self, keyring: &Keyring, validity: Validity) -> Result<Keyring, IssueError> {
+        let name = self.name('A');
+        let (from, until) = (validity.not_before.as_secs(), validity.not_after.as_secs());
+        let older = text(&lines(&keyring.bundle));
+        Ok(Keyring {
+            bundle: [format!("{name} {from} {until}\n").into_bytes(), older].concat(),
+            authority_key: name.into_bytes(),
+            rotation_done: keyring.rotation_asked.clone(),
+            ..keyring.clone()
+        })
+    }
+
+    fn issue_leaf(&self, keyring: &Keyring, validity: Validity) -> Result<Keyring, IssueError> {
+        let name = self.name('L');
+        let signer = String::from_utf8_lossy(&keyring.authority_key);
+        let (from, until) = (validity.not_before.as_secs(), validity.not_after.as_secs());
+        Ok(Keyring {
+            leaf: format!("{name} {signer} {from} {until} {}", self.host).into_bytes(),
+            leaf_key: name.into_bytes(),
+            ..keyring.clone()
+        })
+    }
+
+    fn contains(&self, bundle: &[u8], part: &[u8]) -> bool {
+        let (bundle, part) = (lines(bundle), lines(part));
+        !part.is_empty() && part.iter().all(|words| bundle.contains(words))
+    }
+}
+
+impl FakeCluster {
+    /// Nothing in it but the configuration without bundles.
+    pub(crate) fn new() -> Arc<Self> {
+        let state = State {
+            keyring: None,
+            bundles: Some(vec![vec![], vec![]]),
+            keyring_version: 0,
+            version: 0,
+            generation: 0,
+            writes: vec![],
+            refusals: VecDeque::new(),
+            latencies: vec![Duration::from_millis(1)],
+            calls: 0,
+        };
+        let (state, changes) = (Mutex::new(state), watch::Sender::new(0));
+        Arc::new(Self { start: Instant::now(), state, changes })
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Lets the halves of the calls take this long, in turn.
+    pub(crate) fn take_their_time(&self, latencies: Vec<Duration>) {
+        self.state.lock().latencies = latencies;
+    }
+
+    /// Answers the next calls like this.
+    pub(crate) fn refuse(&self, errors: impl IntoIterator<Item = StoreError>) {
+        self.state.lock().refusals.extend(errors);
+    }
+
+    pub(crate) fn held(&self) -> Option<Keyring> {
+        self.state.lock().keyring.clone()
+    }
+
+    pub(crate) fn bundles(&self) -> Vec<Vec<u8>> {
+        self.state.lock().bundles.clone().unwrap_or_default()
+    }
+
+    /// Everything written so far.
+    pub(crate) fn writes(&self) -> Vec<Write> {
+        self.state.lock().writes.clone()
+    }
+
+    /// Somebody else changes the Secret.
+    pub(crate) fn tamper(&self, change: impl FnOnce(&mut Option<Keyring>)) {
+        let mut state = self.state.lock();
+        change(&mut state.keyring);
+        state.keyring_version += 1;
+        drop(state);
+        self.tell();
+    }
+
+    /// Somebody else changes the configuration.
+    pub(crate) fn republish(&self, bundles: Option<Vec<Vec<u8>>>) {
+        let mut state = self.state.lock();
+        state.version += 1;
+        state.generation += 1;
+        state.bundles.clone_from(&bundles);
+        state.note(self.start, Written::Published(bundles.unwrap_or_default(), false));
+        drop(state);
+        self.tell();
+    }
+
+    /// Somebody else changes a label of the configuration.
+    pub(crate) fn label(&self) {
+        self.state.lock().version += 1;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    async fn call<T>(
+        &self,
+        call: impl FnOnce(&mut State) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.pause().await;
+        let done = {
+            let mut state = self.state.lock();
+            match state.refusals.pop_front() {
+                Some(refusal) => Err(refusal),
+                None => call(&mut state),
+            }
+        };
+        self.pause().await;
+        done
+    }
+
+    async fn pause(&self) {
+        let latency = {
+            let mut state = self.state.lock();
+            state.calls += 1;
+            state.latencies[state.calls % state.latencies.len()]
+        };
+        sleep(latency).await;
+    }
+}
+
+impl State {
+    fn note(&mut self, start: Instant, what: Written) {
+        self.writes.push(Write { at: start.elapsed(), what });
+    }
+}
+
+impl CertificateStore for Arc<FakeCluster> {
+    async fn keyring(&self) -> Result<Option<Versioned<Keyring>>, StoreError> {
+        self.call(|state| {
+            let version = state.keyring_version.to_string();
+            Ok(state.keyring.clone().map(|value| Versioned { value, version }))
+        })
+        .await
+    }
+
+    async fn keep(&self, keyring: &Keyring, version: Option<&str>) -> Result<(), StoreError> {
+        self.call(|state| {
+            let current = state.keyring.is_some().then(|| state.keyring_version.to_string());
+            if current.as_deref() != version {
+                return Err(StoreError::Conflict);
+            }
+            state.keyring = Some(keyring.clone());
+            state.keyring_version += 1;
+            state.note(self.start, Written::Keyring(keyring.clone()));
+            self.tell();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn published(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
+        self.call(|state| {
+            let (version, generation) = (state.version.to_string(), state.generation.to_string());
+            let publication = |bundles| Publication { bundles, generation };
+            let bundles = state.bundles.clone();
+            Ok(bundles.map(|bundles| Versioned { value: publication(bundles), version }))
+        })
+        .await
+    }
+
+    async fn publish(
+        &self,
+        bundle: &[u8],
+        published: &Versioned<Publication>,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            if state.version.to_string() != published.version {
+                return Err(StoreError::Conflict);
+            }
+            let bundles = vec![bundle.to_vec(); published.value.bundles.len()];
+            state.version += 1;
+            state.generation += 1;
+            state.bundles = Some(bundles.clone());
+            state.note(self.start, Written::Published(bundles, true));
+            self.tell();
+            Ok(())
+        })
+        .await
+    }
+
+    fn publisher(&self) -> String {
+        "MutatingWebhookConfiguration tracebuffer".to_owned()
+    }
+}
+
+impl CertificateMonitor for RecordingMonitor {
+    fn stored(&self, authority_until: Duration, leaf_until: Duration) {
+        *self.expiry.lock() = Some((authority_until, leaf_until));
+    }
+
+    fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
