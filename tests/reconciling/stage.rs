@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::controller::KubeCluster;
-use tracebuffer::adapters::kubernetes::pod::status::from_annotation;
-use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, candidate};
+use tracebuffer::adapters::kubernetes::pod::status::{from_annotation, to_annotation};
+use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, candidate, limits_text};
 use tracebuffer::adapters::kubernetes::watch::{PodIndex, TraceBufferCache};
 use tracebuffer::application::reconcile::queue::WorkQueue;
 use tracebuffer::application::reconcile::{Parts, Reconciler};
 use tracebuffer::domain::injection::candidate::ObjectKey;
+use tracebuffer::domain::injection::status::{Injected, PodStatus};
 use tracebuffer::domain::operating::standing::PodCounts;
 use tracebuffer::ports::operation::{OperationMonitor, ReconcileOutcome};
 
@@ -69,8 +70,8 @@ impl Operator {
             pods: Arc::clone(&pods),
             queue,
             monitor: Arc::new(Deaf),
-            excluded_namespaces: vec!["kube-system".into()],
-            random: || 7_919,
+            own_namespace: "ops".into(),
+            random: || 5_000_000_000,
         });
         let (leading, is_leading) = watch::channel(false);
         let tasks = vec![
@@ -182,16 +183,16 @@ pub(crate) fn injected(operator: &Operator) -> Value {
     let key = ObjectKey { namespace: "shop".into(), name: "traces".into() };
     let entry = operator.trace_buffers.entry(&key).unwrap();
     let sidecar = entry.candidate.sidecar.as_ref().unwrap();
-    let status = json!({
-        "injected": "shop/traces", "uid": sidecar.uid, "hash": sidecar.hash,
-        "maxBytes": sidecar.limits.max_bytes,
+    let status = PodStatus::Injected(Injected {
+        trace_buffer: key,
+        uid: sidecar.uid.clone(),
+        hash: sidecar.hash.clone(),
+        max_bytes: sidecar.limits.max_bytes,
     });
     json!({
         "tracebuffer.dev/inject": "true",
-        "tracebuffer.dev/status": status.to_string(),
-        "tracebuffer.dev/limits": format!(
-            "max_spans={}\nmax_bytes={}\n", sidecar.limits.max_spans, sidecar.limits.max_bytes
-        ),
+        "tracebuffer.dev/status": to_annotation(&status),
+        "tracebuffer.dev/limits": limits_text(&sidecar.limits),
     })
 }
 
