@@ -3,6 +3,7 @@
 pub mod document;
 
 mod controller;
+mod crd;
 mod diagnosis;
 mod flush;
 mod inject;
@@ -42,6 +43,8 @@ pub enum Invocation {
     Receiver(Settings),
     /// Ask the receiver at these addresses to send what it has.
     Flush(Vec<SocketAddr>),
+    /// Print the definition of the resource.
+    Crd,
     /// Run a controller.
     Controller(ControllerSettings),
     /// Look over an installation.
@@ -98,6 +101,7 @@ impl Invocation {
                 .map(Self::Explain)
                 .map_err(Stop::Usage),
             Some((inject::NAME, flags)) => Ok(Self::Inject(Injection::of(flags))),
+            Some((crd::NAME, _)) => Ok(Self::Crd),
             _ => {
                 let message = "what to run is missing; try `tracebuffer receiver`";
                 Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
@@ -115,6 +119,7 @@ impl Invocation {
             Self::Check(check) => check.run(),
             Self::Explain(explain) => explain.run(),
             Self::Inject(injection) => injection.run(),
+            Self::Crd => crd::run(),
         }
     }
 }
@@ -161,6 +166,7 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
+        .subcommand(crd::command())
         .subcommand(flush::command())
         .subcommand(controller::command())
         .subcommand(check::command())

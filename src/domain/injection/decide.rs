@@ -22,8 +22,8 @@ pub use super::facts::{ClusterFacts, NamespaceFacts, PodFacts, SidecarPresence};
 
 /// The `TraceBuffer` that counts where several are in a namespace and a pod names none.
 const DEFAULT_NAME: &str = "default";
-/// The namespace of the cluster's own parts.
-const SYSTEM_NAMESPACE: &str = "kube-system";
+/// The namespace of the cluster's own parts, whose pods never get a sidecar.
+pub const SYSTEM_NAMESPACE: &str = "kube-system";
 /// The entry of `allowedNamespaces` that stands for every one.
 const EVERY_NAMESPACE: &str = "*";
 /// Most characters of a `TraceBuffer`'s mistakes that a message repeats.

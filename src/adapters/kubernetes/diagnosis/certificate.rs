@@ -43,14 +43,13 @@ fn seconds(time: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::kubernetes::diagnosis::testing::{Authority, NOW};
+    use crate::adapters::kubernetes::diagnosis::testing::{NOW, keyring};
 
     #[test]
     fn the_last_end_counts() {
-        let authority = Authority::new();
-        let pem = authority.issue(NOW + 3_600) + &authority.issue(NOW - 60);
+        let pem = [keyring(NOW + 3_600).leaf, keyring(NOW - 60).leaf].concat();
 
-        let certificates = read(pem.as_bytes()).unwrap();
+        let certificates = read(&pem).unwrap();
 
         assert_eq!(certificates.len(), 2);
         assert_eq!(last_end(&certificates), NOW + 3_600);

@@ -128,7 +128,7 @@ async fn secret(client: &Client, place: &Place, operator: &Operator) -> Seen<Sec
 async fn probe(client: &Client, place: &Place, operator: &Operator) -> (String, Seen<Pod>) {
     let given = place.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
     // There the webhook is never asked.
-    let excluded = given == operator.namespace || given == "kube-system";
+    let excluded = given == operator.namespace || given == SYSTEM_NAMESPACE;
     let namespace = if excluded { "default" } else { given };
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let params = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };

@@ -74,6 +74,15 @@ impl Section {
         self.finding(State::Warning, name, message, Some(remedy.into()))
     }
 
+    /// A warning whose message says what to do.
+    pub(super) fn complete_warning(
+        self,
+        name: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Finding {
+        self.finding(State::Warning, name, message, None)
+    }
+
     pub(super) fn failed(
         self,
         name: impl Into<String>,

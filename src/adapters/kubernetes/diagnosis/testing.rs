@@ -1,1 +1,151 @@
+//! An installation in which nothing is wrong, for tests that break one thing each.
 
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::CustomResourceExt;
+use kube::api::PartialObjectMeta;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::facts::Facts;
+use super::operator::{ENTRY, Operator};
+use super::seen::Seen;
+use crate::adapters::kubernetes::certificates::Authority;
+use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build, limits_text};
+use crate::domain::rotation::Validity;
+use crate::ports::certificates::{CertificateIssuer, Keyring};
+
+/// Seconds since 1970.
+pub(super) const NOW: i64 = 2_000_000_000;
+pub(super) const DAY: i64 = 86_400;
+pub(super) const IMAGE: &str = "example/tracebuffer:1";
+
+pub(super) fn from<T: DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+/// A new authority and a leaf of it, which end then.
+pub(super) fn keyring(ends: i64) -> Keyring {
+    let time = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap());
+    let validity = Validity { not_before: time(ends - 365 * DAY), not_after: time(ends) };
+    let authority = Authority::new("tracebuffer-webhook.tracing.svc");
+    let keyring = authority.add_authority(&Keyring::default(), validity).unwrap();
+    authority.issue_leaf(&keyring, validity).unwrap()
+}
+
+pub(super) fn trace_buffer() -> TraceBuffer {
+    from(json!({
+        "apiVersion": "tracebuffer.dev/v1alpha1", "kind": "TraceBuffer",
+        "metadata": {"namespace": "shop", "name": "default", "uid": "u-1", "generation": 2},
+        "spec": {"destination": {"endpoint": "http://collector:4317"}},
+        "status": {"observedGeneration": 2, "conditions": [
+            condition("Accepted", "True", ""), condition("Ready", "True", ""),
+        ]},
+    }))
+}
+
+pub(super) fn condition(kind: &str, status: &str, message: &str) -> Value {
+    json!({
+        "type": kind, "status": status, "message": message, "reason": "Because",
+        "lastTransitionTime": "2030-01-01T00:00:00Z",
+    })
+}
+
+/// The annotations of a pod with a current sidecar of that `TraceBuffer`.
+pub(super) fn injected_annotations() -> Value {
+    let defaults = SidecarDefaults { image: IMAGE.to_owned(), image_pull_policy: None };
+    let sidecar = build(&trace_buffer(), &defaults).unwrap();
+    let status = json!({
+        "injected": "shop/default", "uid": "u-1", "hash": sidecar.hash,
+        "maxBytes": sidecar.limits.max_bytes,
+    });
+    json!({
+        "tracebuffer.dev/inject": "true",
+        "tracebuffer.dev/status": status.to_string(),
+        "tracebuffer.dev/limits": limits_text(&sidecar.limits),
+    })
+}
+
+pub(super) fn pod_metadata(name: &str, annotations: &Value) -> PartialObjectMeta<Pod> {
+    from(json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+        "metadata": {"namespace": "shop", "name": name, "annotations": annotations},
+    }))
+}
+
+pub(super) fn injected_pod(name: &str, image: &str) -> Pod {
+    from(json!({
+        "metadata": {
+            "namespace": "shop", "name": name, "annotations": injected_annotations(),
+            "labels": {"tracebuffer.dev/injected": "true"},
+            "creationTimestamp": "2031-01-01T00:00:00Z",
+        },
+        "spec": {
+            "initContainers": [{"name": "tracebuffer", "image": image, "restartPolicy": "Always"}],
+            "containers": [{"name": "app", "image": "app"}],
+        },
+        "status": {"initContainerStatuses": [{
+            "name": "tracebuffer", "image": image, "imageID": "", "ready": true, "restartCount": 0,
+            "state": {"running": {}},
+        }]},
+    }))
+}
+
+pub(super) fn operator(keyring: &Keyring) -> Operator {
+    let bundle = k8s_openapi::ByteString(keyring.bundle.clone());
+    Operator {
+        webhook: Seen::Is(from(json!({
+            "metadata": {"name": "tracebuffer", "creationTimestamp": "2030-01-01T00:00:00Z"},
+            "webhooks": [{
+                "name": ENTRY, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "clientConfig": {
+                    "caBundle": bundle,
+                    "service": {"name": "tracebuffer-webhook", "namespace": "tracing"},
+                },
+                "namespaceSelector": {"matchExpressions": [{
+                    "key": "kubernetes.io/metadata.name", "operator": "NotIn",
+                    "values": ["kube-system", "tracing"],
+                }]},
+            }],
+        }))),
+        deployment: Seen::Is(from(json!({
+            "metadata": {
+                "namespace": "tracing", "name": "tracebuffer",
+                "labels": {"app.kubernetes.io/version": env!("CARGO_PKG_VERSION")},
+            },
+            "spec": {"replicas": 2, "selector": {}, "template": {"spec": {"containers": [{
+                "name": "operator",
+                "env": [{"name": "TRACEBUFFER_SIDECAR_IMAGE", "value": IMAGE}],
+            }]}}},
+            "status": {"readyReplicas": 2, "conditions": [
+                {"type": "Available", "status": "True", "lastTransitionTime": "2030-01-01T00:00:00Z"},
+            ]},
+        }))),
+        namespace: "tracing".to_owned(),
+    }
+}
+
+pub(super) fn healthy() -> Facts {
+    let keyring = keyring(NOW + 60 * DAY);
+    let data = |pem: &[u8]| k8s_openapi::ByteString(pem.to_vec());
+    let mut crd = serde_json::to_value(TraceBuffer::crd()).unwrap();
+    crd["status"] = json!({"conditions": [condition("Established", "True", "")]});
+    Facts {
+        now: NOW,
+        version: Seen::Is((1, 36, "v1.36.0".to_owned())),
+        crd: Seen::Is(from(crd)),
+        operator: operator(&keyring),
+        secret: Seen::Is(from(json!({
+            "metadata": {"namespace": "tracing", "name": "tracebuffer-webhook-tls"},
+            "data": {"ca.crt": data(&keyring.bundle), "tls.crt": data(&keyring.leaf)},
+        }))),
+        probe: ("shop".to_owned(), Seen::Is(injected_pod("probe", IMAGE))),
+        trace_buffers: Seen::Is(vec![trace_buffer()]),
+        asking: vec![],
+        only_one_namespace: false,
+        pods: Seen::Is(vec![pod_metadata("a", &injected_annotations())]),
+        injected: Seen::Is(vec![injected_pod("a", IMAGE)]),
+    }
+}

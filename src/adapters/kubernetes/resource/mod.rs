@@ -6,9 +6,13 @@
     unreachable_pub,
     reason = "KubeSchema copies each type into a function, where nothing can reach it"
 )]
+#![expect(clippy::doc_markdown, reason = "what `kubectl explain` prints is no Markdown")]
 
+mod container;
 mod destination;
+mod manifest;
 pub mod mistakes;
+mod rules;
 mod status;
 mod time;
 
@@ -17,9 +21,13 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use container::{
+    Amounts, ApplicationEnvironment, Mode, Resources, SecretName, Security, Sidecar, UserFrom,
+};
 pub use destination::{
     Batch, Compression, Destination, DestinationHeader, DestinationTls, KeyReference, Protocol,
 };
+pub use manifest::manifest;
 pub use status::{PodCounts, TraceBufferStatus};
 pub use time::Time;
 
@@ -32,12 +40,74 @@ pub use time::Time;
     shortname = "tb",
     category = "observability",
     namespaced,
+    doc = "Describes a sidecar that receives the traces of a pod, buffers them, and sends them on. Pods that have the annotation tracebuffer.dev/inject get one.",
     status = "TraceBufferStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether new pods get the sidecar",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Endpoint",
+        type_ = "string",
+        description = "Where traces are sent",
+        json_path = ".spec.destination.endpoint"
+    ),
+    printcolumn(
+        name = "Pods",
+        type_ = "integer",
+        description = "Pods that have the sidecar, or should have it",
+        json_path = ".status.pods.total"
+    ),
+    printcolumn(
+        name = "Outdated",
+        type_ = "integer",
+        description = "Pods whose sidecar is from before a change that needs a restart",
+        json_path = ".status.pods.outdated"
+    ),
+    printcolumn(
+        name = "Missing",
+        type_ = "integer",
+        description = "Pods that should have the sidecar and have none",
+        json_path = ".status.pods.missing"
+    ),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        description = "Whether the spec makes sense",
+        json_path = r#".status.conditions[?(@.type=="Accepted")].status"#,
+        priority = 1
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "Why it is ready or not",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1
+    ),
+    printcolumn(
+        name = "Max-Spans",
+        type_ = "integer",
+        description = "Most spans held in each pod",
+        json_path = ".spec.buffer.maxSpans",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Max-Bytes",
+        type_ = "string",
+        description = "Most memory held by spans in each pod",
+        json_path = ".spec.buffer.maxBytes",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::request_fits())]
 pub struct TraceBufferSpec {
-    /// What the sidecar keeps, and what it does when that is too much.
+    /// What the sidecar keeps, and what it does when that is too much. Whichever limit is reached
+    /// first counts.
     #[serde(default)]
     pub buffer: Buffer,
     /// Where traces are sent.
@@ -48,17 +118,25 @@ pub struct TraceBufferSpec {
     /// The container itself.
     #[serde(default)]
     pub sidecar: Sidecar,
-    /// Other namespaces whose pods may use this TraceBuffer by naming it as `namespace/name`;
-    /// `*` is every namespace. Its Secret and ConfigMap references are looked up in the pod's
-    /// namespace. Default: none.
+    /// Other namespaces whose pods may use this TraceBuffer, by the annotation
+    /// tracebuffer.dev/inject: namespace/name; * is every namespace. Its references to Secrets and
+    /// ConfigMaps are looked up in the pod's namespace. At most 256. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 256),
+        inner(length(min = 1, max = 63)),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    #[x_kube(validation = rules::namespaces())]
     pub allowed_namespaces: Vec<String>,
     /// Whether pods are restarted when a change needs it.
     #[serde(default)]
     pub rollout: Rollout,
     /// Longest time between the signal to stop and the end of the sidecar, as it sends what is
-    /// left. Keep it below the pod's terminationGracePeriodSeconds. 0s to 1h. Default: 25s.
+    /// left. Keep it below the pod's terminationGracePeriodSeconds. A duration from 0s to 1h.
+    /// Default: 25s.
     #[serde(default = "default_drain_timeout")]
+    #[x_kube(validation = rules::duration("0s", "1h"))]
     pub drain_timeout: Time,
 }
 
@@ -66,16 +144,25 @@ pub struct TraceBufferSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Buffer {
-    /// Most spans held. 1 to 1000000000. Default: 50000. Running pods follow a change at once.
+    /// Most spans held in each pod. 1 to 1000000000. Running pods follow a change within seconds.
+    /// Default: 50000.
     #[serde(default = "default_max_spans")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub max_spans: i64,
-    /// Most memory held by spans, as a quantity such as 32Mi. 64Ki to 64Gi. Default: 32Mi.
+    /// Most memory held by spans in each pod, as a quantity such as 32Mi. 64Ki to 64Gi. Running pods
+    /// follow a change within seconds, but never beyond what their memory was made for.
+    /// Default: 32Mi.
     #[serde(default = "default_max_bytes")]
+    #[schemars(schema_with = "rules::quantity_schema")]
+    #[x_kube(validation = rules::quantity("64Ki", "64Gi"))]
     pub max_bytes: Quantity,
-    /// Age at which a span is dropped unsent, such as 1h. 100ms to 720h. Unset: kept until room is needed.
+    /// Age at which a span is dropped unsent, as a duration such as 1h. 100ms to 720h. Running pods
+    /// follow a change within seconds. Default: unset, which keeps spans until room is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = rules::duration("100ms", "720h"))]
     pub max_age: Option<Time>,
-    /// What a full buffer does with new spans.
+    /// What a full buffer does with new spans. DropOldest: the oldest spans are dropped for them.
+    /// Reject: they are refused, and the application may try again. Default: DropOldest.
     #[serde(default)]
     pub overflow: Overflow,
 }
@@ -93,135 +180,45 @@ pub enum Overflow {
 /// Ports of the sidecar on the pod's loopback, and what may arrive there.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::ports_differ())]
 pub struct Receiver {
-    /// Port for OTLP, usually over gRPC. 1 to 65535. Default: 4317.
+    /// Port for OTLP on the pod's loopback, usually over gRPC; HTTP is understood too. 1 to 65535.
+    /// Default: 4317.
+    #[schemars(range(min = 1, max = 65_535))]
     #[serde(default = "default_grpc_port")]
     pub grpc_port: i32,
-    /// Port for OTLP, usually over HTTP. 1 to 65535. Default: 4318.
+    /// Port for OTLP on the pod's loopback, usually over HTTP; gRPC is understood too. 1 to 65535.
+    /// Default: 4318.
+    #[schemars(range(min = 1, max = 65_535))]
     #[serde(default = "default_http_port")]
     pub http_port: i32,
     /// Port for health and metrics, on the pod's address. 1 to 65535. Default: 9417.
+    #[schemars(range(min = 1, max = 65_535))]
     #[serde(default = "default_admin_port")]
     pub admin_port: i32,
-    /// Largest request received, decompressed. 1Ki to 64Mi, at most buffer.maxBytes. Default: 4Mi.
+    /// Largest request received, decompressed, as a quantity. 1Ki to 64Mi, at most buffer.maxBytes.
+    /// Default: 4Mi, or buffer.maxBytes where that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::quantity_schema")]
+    #[x_kube(validation = rules::quantity("1Ki", "64Mi"))]
     pub max_request_bytes: Option<Quantity>,
-}
-
-/// The sidecar's container.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Sidecar {
-    /// How the sidecar stands in the pod.
-    #[serde(default)]
-    pub mode: Mode,
-    /// Image of the sidecar. Default: the operator's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-    /// Secrets, in the pod's namespace, to pull the image with.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub image_pull_secrets: Vec<SecretName>,
-    /// Requests and limits of the sidecar. Default: derived from the buffer's limits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
-    /// Whether the application's containers are told to send their traces to the sidecar.
-    #[serde(default)]
-    pub application_environment: ApplicationEnvironment,
-    /// What the sidecar runs as.
-    #[serde(default)]
-    pub security: Security,
-}
-
-/// A Secret in the pod's namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretName {
-    /// Name of the Secret.
-    pub name: String,
-}
-
-/// What the sidecar asks of its node, and may use.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Resources {
-    /// What is set aside for the sidecar.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<Amounts>,
-    /// The most it may use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Amounts>,
-}
-
-/// Amounts of what a node has.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Amounts {
-    /// Processors, such as 100m for a tenth of one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<Quantity>,
-    /// Memory, such as 64Mi.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Quantity>,
-    /// Space on the node's disk, such as 64Mi.
-    #[serde(default, rename = "ephemeral-storage", skip_serializing_if = "Option::is_none")]
-    pub ephemeral_storage: Option<Quantity>,
-}
-
-/// How the sidecar stands in the pod.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Native where the cluster has native sidecars, a plain container elsewhere.
-    #[default]
-    Auto,
-    /// An init container that is always restarted: starts before and ends after the application.
-    Native,
-    /// A plain container beside the application.
-    Container,
-}
-
-/// Whether the application's containers are told to send their traces to the sidecar.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ApplicationEnvironment {
-    /// A container gets OTEL_EXPORTER_OTLP_TRACES_ENDPOINT unless it sets it itself.
-    #[default]
-    IfUnset,
-    /// No container is touched.
-    Never,
-}
-
-/// What the sidecar runs as.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Security {
-    /// Where the user and group ids come from.
-    #[serde(default)]
-    pub user: UserFrom,
-    /// User and group id of the sidecar with user: Fixed. 1 to 2147483647. Default: 65532.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run_as_user: Option<i64>,
-}
-
-/// Where the user and group ids come from.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UserFrom {
-    /// From runAsUser.
-    #[default]
-    Fixed,
-    /// From the platform or the pod, as OpenShift wants it.
-    Platform,
 }
 
 /// Whether and how fast pods are restarted when a change needs it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// When owners of outdated pods are restarted.
+    /// When owners of outdated pods (Deployments, StatefulSets, DaemonSets) are restarted. None:
+    /// never; pods take up the change when they are next created. OnChange: as kubectl rollout restart
+    /// would, a few owners at a time. Default: None.
     #[serde(default)]
     pub strategy: RolloutStrategy,
     /// Owners restarted at the same time. 1 to 100. Default: 1.
+    #[schemars(range(min = 1, max = 100))]
     #[serde(default = "default_max_concurrent")]
     pub max_concurrent: i32,
-    /// Pause after an owner has completed. 0s to 24h. Default: 10s.
+    /// Pause after an owner has completed, before the next. A duration from 0s to 24h. Default: 10s.
+    #[x_kube(validation = rules::duration("0s", "24h"))]
     #[serde(default = "default_pause")]
     pub pause: Time,
 }

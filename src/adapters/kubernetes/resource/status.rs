@@ -11,9 +11,10 @@ pub struct TraceBufferStatus {
     /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted: the spec has no mistakes. ResolvedRefs: the Secrets and ConfigMaps it names exist.
-    /// Ready: new pods get the sidecar.
+    /// Accepted: the spec makes sense. ResolvedRefs: the Secrets and ConfigMaps it names exist, as far
+    /// as the operator may look. Ready: new pods get the sidecar.
     #[serde(default)]
+    #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
     /// The pods that use, or should use, this TraceBuffer.

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::domain::units::{Milliseconds, UnitError};
 
 /// A length of time such as `1h30m`, as it was written.
@@ -45,10 +46,6 @@ impl JsonSchema for Time {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "maxLength": 32,
-            "pattern": r"^([0-9]+(\.[0-9]{1,9})?(h|m|s|ms))+$",
-        })
+        rules::duration_schema()
     }
 }

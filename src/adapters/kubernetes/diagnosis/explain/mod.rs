@@ -106,7 +106,7 @@ fn new_pod(decision: &Result<Decision<Sidecar>, String>) -> Option<Finding> {
 fn skipped(section: Section, reason: SkipReason, message: &str) -> Finding {
     let name = reason.as_str();
     if reason.is_surprising() {
-        section.warning(name, format!("no sidecar: {message}"), reason.remedy())
+        section.complete_warning(name, format!("no sidecar: {message}"))
     } else {
         section.ok(name, format!("no sidecar: {message}"))
     }

@@ -103,7 +103,7 @@ fn asks(pod: &PartialObjectMeta<Pod>, facts: &Facts) -> bool {
     let namespace = pod.namespace().unwrap_or_default();
     let annotation = pod.annotations().get(names::INJECT).map(String::as_str);
     let request = InjectRequest::of(annotation, facts.asking.contains(&namespace));
-    let never = namespace == facts.operator.namespace || namespace == "kube-system";
+    let never = namespace == facts.operator.namespace || namespace == SYSTEM_NAMESPACE;
     !never && !matches!(request, Ok(None | Some(InjectRequest::Never)))
 }
 

@@ -55,6 +55,9 @@ fn configuration(facts: &Facts) -> Finding {
 fn reachable(facts: &Facts) -> Finding {
     const NAME: &str = "reachable";
     let (namespace, seen) = &facts.probe;
+    if matches!(facts.operator.webhook, Seen::Absent) {
+        return SECTION.skipped(NAME, "there is nothing to be reached");
+    }
     match seen {
         Seen::Is(pod) => answered(pod, namespace),
         Seen::Hidden(why) if !why.contains("admission") => SECTION.skipped(

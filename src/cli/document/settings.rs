@@ -1,7 +1,7 @@
 //! The table of settings in other forms.
 
-use super::receiver::table::ALL;
-use super::settings::Described;
+use crate::cli::receiver::table::ALL;
+use crate::cli::settings::Described;
 
 const EXAMPLE_HEAD: &str = "\
 # Every setting of `tracebuffer receiver`, with its default. An empty value means unset.

@@ -1,11 +1,10 @@
-//! The controller: the webhook in every replica, the reconciler in the one that leads.
+//! Everything the controller is told at start, checked.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::adapters::telemetry::logging::{self, LogSettings};
+use crate::adapters::telemetry::logging::LogSettings;
 
 /// The settings of one controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,14 +29,6 @@ pub struct ControllerSettings {
     pub linger: Duration,
     /// What is logged, and how.
     pub log: LogSettings,
-}
-
-/// Runs a controller until it is told to stop.
-#[must_use]
-pub fn run(settings: ControllerSettings) -> ExitCode {
-    logging::init(&settings.log);
-    drop(settings);
-    ExitCode::SUCCESS
 }
 
 /// How the API server reaches the webhook, and trusts it.
@@ -73,4 +64,16 @@ pub enum PullPolicy {
     IfNotPresent,
     /// Never: the node has it.
     Never,
+}
+
+impl PullPolicy {
+    /// Returns the word of the Kubernetes API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
 }

@@ -1,0 +1,149 @@
+//! The controller: the webhook in every replica, the reconciler in the one that leads.
+
+mod leading;
+mod serving;
+mod settings;
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tracing::{error, info};
+
+pub use settings::{CertificateSource, ControllerSettings, PullPolicy, WebhookSettings};
+
+use self::leading::Leader;
+use self::serving::Server;
+use crate::adapters::kubernetes::certificates::{CertificateFollower, CertificateObjects};
+use crate::adapters::kubernetes::pod::status;
+use crate::adapters::kubernetes::sidecar::{self, SidecarDefaults};
+use crate::adapters::kubernetes::watch::{NativeSidecars, PodIndex, TraceBufferCache};
+use crate::adapters::telemetry::controller::metrics::ControllerMetrics;
+use crate::adapters::telemetry::logging;
+use crate::application::reconcile::queue::WorkQueue;
+
+/// Exit code when the cluster or a port cannot be used, or a part that runs for ever has ended.
+const FAILED: u8 = 1;
+/// A long list of pods keeps one thread busy while the other answers the webhook.
+const WORKERS: usize = 2;
+
+/// What every part of a controller stands on.
+struct Foundation {
+    settings: ControllerSettings,
+    client: Client,
+    metrics: Arc<ControllerMetrics>,
+    queue: Arc<WorkQueue>,
+    trace_buffers: Arc<TraceBufferCache>,
+    pods: Arc<PodIndex>,
+    native_sidecars: Arc<NativeSidecars>,
+    certificate_objects: CertificateObjects,
+    certificates: Arc<CertificateFollower>,
+}
+
+/// Runs a controller until it is told to stop.
+#[must_use]
+pub fn run(settings: ControllerSettings) -> ExitCode {
+    logging::init(&settings.log);
+    let ended = runtime().map_err(Into::into).and_then(|runtime| {
+        let ended = runtime.block_on(serve(settings));
+        // A name lookup that hangs must not keep the process.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(%error, "the controller cannot run");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()
+}
+
+async fn serve(settings: ControllerSettings) -> Result<(), Box<dyn Error>> {
+    let stop = stopped()?;
+    let foundation = Foundation::lay(settings).await?;
+    let mut tasks = JoinSet::new();
+    foundation.follow(&mut tasks);
+    let leader = Leader::start(&foundation);
+    let server = Server::start(&foundation, leader.is_leading(), &mut tasks)?;
+    tokio::select! {
+        () = stop => {}
+        Some(ended) = tasks.join_next() => {
+            return Err(format!("a part that runs for ever has ended: {ended:?}").into());
+        }
+    }
+    info!("stopping; answering on while API servers still ask");
+    tokio::join!(leader.end(), server.end());
+    info!("ended");
+    Ok(())
+}
+
+/// Ends at the first signal to stop.
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+impl Foundation {
+    async fn lay(settings: ControllerSettings) -> Result<Self, Box<dyn Error>> {
+        let client = Client::try_default().await.map_err(|error| {
+            format!("there is no cluster: run this in a pod, or set KUBECONFIG: {error}")
+        })?;
+        let queue = Arc::new(WorkQueue::default());
+        let defaults = SidecarDefaults {
+            image: settings.sidecar_image.clone(),
+            image_pull_policy: settings.sidecar_pull_policy.map(|policy| policy.as_str().into()),
+        };
+        let build = Box::new(move |object: &_| sidecar::candidate(object, &defaults));
+        let trace_buffers = TraceBufferCache::new(client.clone(), build, queue.clone());
+        let pods = PodIndex::new(client.clone(), status::from_annotation, queue.clone());
+        let certificate_objects = CertificateObjects::new(
+            client.clone(),
+            &settings.namespace,
+            &settings.webhook.secret_name,
+            &settings.webhook.configuration_name,
+        );
+        let certificates = match settings.webhook.certificate_dir.clone() {
+            None => CertificateFollower::of_secret(certificate_objects.clone()),
+            Some(folder) => CertificateFollower::of_files(certificate_objects.clone(), folder),
+        };
+        Ok(Self {
+            settings,
+            client,
+            metrics: Arc::new(ControllerMetrics::new()),
+            queue,
+            trace_buffers: Arc::new(trace_buffers),
+            pods: Arc::new(pods),
+            native_sidecars: Arc::default(),
+            certificate_objects,
+            certificates: Arc::new(certificates),
+        })
+    }
+
+    /// Keeps what is known of the cluster current.
+    fn follow(&self, tasks: &mut JoinSet<()>) {
+        let trace_buffers = Arc::clone(&self.trace_buffers);
+        tasks.spawn(async move { trace_buffers.run().await });
+        let pods = Arc::clone(&self.pods);
+        tasks.spawn(async move { pods.run().await });
+        let certificates = Arc::clone(&self.certificates);
+        tasks.spawn(async move { certificates.run().await });
+        let (native_sidecars, client) = (Arc::clone(&self.native_sidecars), self.client.clone());
+        tasks.spawn(async move { native_sidecars.run(&client).await });
+    }
+}

@@ -1,0 +1,159 @@
+//! The reference of `TraceBuffer`, in Markdown, from its schema.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+use crate::adapters::kubernetes::resource::manifest;
+
+const HEAD: &str = "\
+# Configuration of a TraceBuffer
+
+<!-- Made from the CRD: `UPDATE=1 cargo test --test crd` -->
+
+Everything that can be said in a `TraceBuffer` (`tracebuffer.dev/v1alpha1`); `kubectl explain
+tb.spec --recursive` shows the same. Only `spec.destination.endpoint` is required:
+
+```yaml
+apiVersion: tracebuffer.dev/v1alpha1
+kind: TraceBuffer
+metadata:
+  name: default
+spec:
+  destination:
+    endpoint: http://collector.observability:4317
+```
+
+More are in [examples](examples/). `tracebuffer analyze -f FILE` tells what is wrong or doubtful in
+one before it is applied. The settings of `tracebuffer receiver` alone are in the
+[README](../README.md).
+
+Quantities are written as everywhere in Kubernetes (`32Mi`, `1.5Gi`, `1e6`), durations as `1h30m`,
+`10s` or `200ms`.
+
+Running pods follow a change of `buffer.maxSpans`, `buffer.maxBytes` and `buffer.maxAge` by
+themselves; `allowedNamespaces` and `rollout` concern the operator only. Every other change reaches a
+pod when it is created anew, by itself or as `rollout` says.
+";
+
+const TABLE: &str = "\n| Field | Type | Default | Meaning |\n|---|---|---|---|\n";
+
+/// Returns the text of `docs/configuration.md`.
+#[must_use]
+pub fn resource_reference() -> String {
+    let manifest = manifest();
+    let schema = manifest.pointer("/spec/versions/0/schema/openAPIV3Schema/properties");
+    let mut text = HEAD.to_owned();
+    for name in ["spec", "status"] {
+        if let Some(part) = schema.and_then(|schema| schema.get(name)) {
+            section(&mut text, name, part);
+        }
+    }
+    text
+}
+
+/// Writes a table of the fields of `schema`, then one of each field that has fields of its own.
+fn section(text: &mut String, path: &str, schema: &Value) {
+    let Some(fields) = schema.get("properties").and_then(Value::as_object) else { return };
+    let description = string(schema, "description");
+    // Writing to a string cannot fail.
+    let _ = write!(text, "\n## `{path}`\n\n{description}\n");
+    rules(text, schema);
+    text.push_str(TABLE);
+    let required = schema.get("required").and_then(Value::as_array);
+    for (name, field) in fields {
+        let is_required = required.is_some_and(|names| names.iter().any(|n| n == name));
+        row(text, name, field, is_required);
+    }
+    for (name, field) in fields {
+        match field.get("items") {
+            Some(items) => section(text, &format!("{path}.{name}[]"), items),
+            None => section(text, &format!("{path}.{name}"), field),
+        }
+    }
+}
+
+/// Lists what must hold between fields.
+fn rules(text: &mut String, schema: &Value) {
+    let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
+    for rule in rules.into_iter().flatten() {
+        let _ = write!(text, "\n- Rule: {}.", cell(&string(rule, "message")));
+    }
+    if rules.is_some() {
+        text.push('\n');
+    }
+}
+
+fn row(text: &mut String, name: &str, field: &Value, is_required: bool) {
+    let whole = string(field, "description");
+    let (meaning, told) = whole.split_once(" Default: ").unwrap_or((&whole, ""));
+    let default = match field.get("default") {
+        _ if is_required => "required".to_owned(),
+        Some(Value::Object(_)) | None => told.trim_end_matches('.').to_owned(),
+        Some(Value::String(text)) => format!("`{text}`"),
+        Some(other) => format!("`{other}`"),
+    };
+    let kind = kind(field);
+    let (meaning, default) = (cell(meaning), cell(&default));
+    let _ = writeln!(text, "| `{name}` | {kind} | {default} | {meaning} |");
+}
+
+fn kind(field: &Value) -> String {
+    if let Some(words) = field.get("enum").and_then(Value::as_array) {
+        let words = words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`"));
+        return words.collect::<Vec<_>>().join(", ");
+    }
+    if field.get("x-kubernetes-int-or-string").is_some() {
+        return "quantity".into();
+    }
+    match field.get("type").and_then(Value::as_str) {
+        Some("array") => format!("list of {}", field.get("items").map(kind).unwrap_or_default()),
+        Some("string")
+            if field.pointer("/x-kubernetes-validations/0/rule").is_some_and(is_time) =>
+        {
+            "duration".into()
+        }
+        other => other.unwrap_or_default().into(),
+    }
+}
+
+fn is_time(rule: &Value) -> bool {
+    rule.as_str().is_some_and(|rule| rule.contains("duration(self)"))
+}
+
+fn string(of: &Value, name: &str) -> String {
+    of.as_object().and_then(|of: &Map<_, _>| of.get(name)?.as_str()).unwrap_or_default().to_owned()
+}
+
+/// Escapes what would end a cell or begin emphasis.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('*', "\\*")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_four_cells() {
+        let text = resource_reference();
+
+        let rows: Vec<_> = text.lines().filter(|line| line.starts_with('|')).collect();
+        assert!(rows.len() > 60, "{}", rows.len());
+        for row in rows {
+            assert_eq!(row.replace("\\|", "").matches('|').count(), 5, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_field_is_told_with_its_type_default_and_meaning() {
+        let text = resource_reference();
+
+        assert!(text.contains("| `maxBytes` | quantity | `32Mi` | Most memory held"), "{text}");
+        assert!(text.contains("| `timeout` | duration | `10s` | Longest wait"), "{text}");
+        assert!(text.contains("| `overflow` | `DropOldest`, `Reject` | `DropOldest` |"), "{text}");
+        assert!(text.contains("| `endpoint` | string | required |"), "{text}");
+        assert!(text.contains("| `image` | string | the operator's own, which changes"), "{text}");
+        assert!(text.contains("\n## `spec.destination.headers[]`\n"), "{text}");
+    }
+}
