@@ -66,9 +66,7 @@ impl Server {
     }
 }
 
-fn webhook(
-    foundation: &Foundation,
-) -> WebhookService<TraceBufferCache> {
+fn webhook(foundation: &Foundation) -> WebhookService<TraceBufferCache> {
     let own_namespace = foundation.settings.namespace.clone();
     let native_sidecars = Arc::clone(&foundation.native_sidecars);
     let facts = move || ClusterFacts {
