@@ -14,6 +14,7 @@ use super::operator::Operator;
 use super::seen::{Seen, list, list_metadata};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::domain::injection::decide::SYSTEM_NAMESPACE;
 
 const SECRET_VARIABLE: &str = "TRACEBUFFER_CERTIFICATE_SECRET";
 const DEFAULT_SECRET: &str = "tracebuffer-webhook-tls";

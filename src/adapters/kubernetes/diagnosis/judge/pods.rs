@@ -14,6 +14,7 @@ use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build};
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::decide::SYSTEM_NAMESPACE;
 use crate::domain::injection::request::InjectRequest;
 use crate::domain::injection::status::{Injected, PodStatus};
 
