@@ -159,3 +159,44 @@ fn a_destination_that_is_the_receiver_itself_is_refused() {
     assert_eq!(output.status.code(), USAGE);
     assert!(stderr(&output).contains("must not be this receiver"), "{}", stderr(&output));
 }
+
+#[test]
+fn manifests_are_injected_on_the_command_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("it can be written");
+        path.to_string_lossy().into_owned()
+    };
+    let declared = file(
+        "tracebuffer.json",
+        r#"{"apiVersion": "tracebuffer.dev/v1alpha1", "kind": "TraceBuffer",
+            "metadata": {"name": "default"}, "spec": {"destination": {"endpoint": "http://a:4317"}}}"#,
+    );
+    let pod = |inject: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations:\n    \
+             tracebuffer.dev/inject: {inject}\nspec:\n  containers:\n  - name: web\n"
+        )
+    };
+    let inject =
+        |text: &str| run(&["inject", "-f", &file("pod.yaml", text), "--tracebuffer", &declared]);
+
+    let injected = inject(&pod("\"true\""));
+    assert_eq!(injected.status.code(), Some(0));
+    assert!(stdout(&injected).contains("initContainers:"));
+    assert_eq!(
+        stderr(&injected),
+        "tracebuffer inject: Pod web: injected the sidecar of TraceBuffer default/default\n"
+    );
+
+    let skipped = inject(&pod("other"));
+    assert_eq!((skipped.status.code(), stdout(&skipped)), (Some(0), pod("other")));
+    assert!(stderr(&skipped).contains("Pod web: no sidecar (TraceBufferNotFound): "));
+
+    let wrong = inject(&pod("true"));
+    assert_eq!((wrong.status.code(), stdout(&wrong)), (Some(1), String::new()));
+    assert!(stderr(&wrong).contains("put the value in quotes"), "{}", stderr(&wrong));
+
+    assert_eq!(run(&["inject"]).status.code(), USAGE);
+}

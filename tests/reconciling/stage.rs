@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::controller::KubeCluster;
-use tracebuffer::adapters::kubernetes::pod::status::{from_annotation, to_annotation};
-use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, candidate, limits_text};
+use tracebuffer::adapters::kubernetes::pod::status::to_annotation;
+use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, limits_text};
 use tracebuffer::adapters::kubernetes::watch::{PodIndex, TraceBufferCache};
 use tracebuffer::application::reconcile::queue::WorkQueue;
 use tracebuffer::application::reconcile::{Parts, Reconciler};
@@ -54,10 +54,9 @@ impl Operator {
     pub(crate) async fn start(server: &ApiServer, may_look_up: bool) -> Self {
         let queue = Arc::new(WorkQueue::default());
         let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
-        let build = Box::new(move |object: &_| candidate(object, &defaults));
-        let caches = TraceBufferCache::new(server.client(), build, queue.clone());
+        let caches = TraceBufferCache::new(server.client(), defaults, queue.clone());
         let trace_buffers = Arc::new(caches);
-        let pods = Arc::new(PodIndex::new(server.client(), from_annotation, queue.clone()));
+        let pods = Arc::new(PodIndex::new(server.client(), queue.clone()));
         let cluster = Arc::new(KubeCluster::new(
             server.client(),
             Arc::clone(&trace_buffers),
