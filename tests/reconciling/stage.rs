@@ -103,7 +103,7 @@ pub(crate) async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
-/// A server with `shop/traces` and the Deployment `shop/web` over the ReplicaSet `web-1`.
+/// A server with `shop/traces` and the Deployment `shop/web` over the `ReplicaSet` `web-1`.
 pub(crate) fn shop() -> ApiServer {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer(&json!({})));
@@ -130,7 +130,7 @@ pub(crate) fn change_spec(server: &ApiServer, spec: &Value) {
     server.put(TRACE_BUFFERS, object);
 }
 
-/// Puts a Deployment that is complete, and its ReplicaSet.
+/// Puts a Deployment that is complete, and its `ReplicaSet`.
 pub(crate) fn put_deployment(server: &ApiServer, name: &str) {
     let object = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -159,7 +159,7 @@ pub(crate) fn uid(server: &ApiServer, resource: &str, name: &str) -> Value {
     server.get(resource, "shop", name).unwrap()["metadata"]["uid"].clone()
 }
 
-/// Puts a pod of the ReplicaSet `<deployment>-1` with these annotations.
+/// Puts a pod of the `ReplicaSet` `<deployment>-1` with these annotations.
 pub(crate) fn put_pod(server: &ApiServer, name: &str, deployment: &str, annotations: &Value) {
     let replica_set = format!("{deployment}-1");
     let owner = json!({
