@@ -61,16 +61,12 @@ impl Case {
             unseen: None,
             key,
         };
-        case.learn(list(&case.api(client, &case.key.namespace), &ListParams::default()).await);
+        case.learn(list(&trace_buffers(client, &case.key.namespace), &ListParams::default()).await);
         for key in case.elsewhere() {
-            let found = case.api(client, &key.namespace).get(&key.name).await;
+            let found = trace_buffers(client, &key.namespace).get(&key.name).await;
             case.learn(Seen::of(found.map(|one| vec![one])));
         }
         Ok(case)
-    }
-
-    fn api(&self, client: &Client, namespace: &str) -> Api<TraceBuffer> {
-        Api::namespaced(client.clone(), namespace)
     }
 
     /// Returns the `TraceBuffer`s of other namespaces that the pod names, or has its sidecar from.
@@ -120,4 +116,8 @@ impl Case {
         };
         self.candidates.iter().filter(is_wanted).cloned().collect()
     }
+}
+
+fn trace_buffers(client: &Client, namespace: &str) -> Api<TraceBuffer> {
+    Api::namespaced(client.clone(), namespace)
 }
