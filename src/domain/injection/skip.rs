@@ -81,45 +81,6 @@ impl SkipReason {
         }
     }
 
-    /// Returns what its owner can do about it, in one line.
-    #[must_use]
-    pub const fn remedy(self) -> &'static str {
-        match self {
-            Self::NotRequested => {
-                "put annotation tracebuffer.dev/inject: \"true\" on the pod template"
-            }
-            Self::OptedOut => "none needed; take the annotation away to have a sidecar",
-            Self::InvalidAnnotation => {
-                "set annotation tracebuffer.dev/inject to \"true\", \"false\" or a TraceBuffer's name"
-            }
-            Self::ExcludedNamespace => "run the application in a namespace that is not excluded",
-            Self::HostNetwork => "leave hostNetwork out, or send to a receiver on the node",
-            Self::Windows => "set annotation tracebuffer.dev/inject to \"false\"",
-            Self::StaticPod => "put the output of `tracebuffer inject -f` into the kubelet's file",
-            Self::AlreadyInjected => "none needed",
-            Self::NameConflict => {
-                "rename the pod's container or volume that has the sidecar's name"
-            }
-            Self::PortClash => "set another port in the TraceBuffer's receiver, or free the port",
-            Self::NeedsNativeSidecar => {
-                "set sidecar.mode of the TraceBuffer to Auto; Kubernetes 1.29 or later is needed"
-            }
-            Self::NoTraceBuffer => {
-                "create a TraceBuffer in the namespace, or name one as \"<namespace>/<name>\""
-            }
-            Self::SeveralTraceBuffers => {
-                "name one in annotation tracebuffer.dev/inject, or call one of them default"
-            }
-            Self::TraceBufferNotFound => {
-                "create it, or name another in annotation tracebuffer.dev/inject"
-            }
-            Self::NotAllowed => "add the pod's namespace to the TraceBuffer's allowedNamespaces",
-            Self::TraceBufferNotAccepted => {
-                "correct the TraceBuffer: `kubectl describe tracebuffer` names its mistakes"
-            }
-        }
-    }
-
     /// Returns the reason that `word` stands for.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
