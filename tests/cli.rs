@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -158,4 +159,56 @@ fn a_destination_that_is_the_receiver_itself_is_refused() {
 
     assert_eq!(output.status.code(), USAGE);
     assert!(stderr(&output).contains("must not be this receiver"), "{}", stderr(&output));
+}
+
+#[test]
+fn as_a_plugin_of_kubectl_it_calls_itself_so() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let plugin = folder.path().join("kubectl-tracebuffer");
+    symlink(env!("CARGO_BIN_EXE_tracebuffer"), &plugin).expect("a link can be made");
+    for (arguments, usage) in [
+        (&["check", "--help"][..], "Usage: kubectl tracebuffer check"),
+        (&["explain", "--help"], "Usage: kubectl tracebuffer explain"),
+        (&["--help"], "Usage: kubectl tracebuffer "),
+    ] {
+        let output = Command::new(&plugin).args(arguments).output().expect("it runs");
+
+        assert!(stdout(&output).contains(usage), "{}", stdout(&output));
+    }
+    let output = run(&["check", "--help"]);
+    assert!(stdout(&output).contains("Usage: tracebuffer check"), "{}", stdout(&output));
+}
+
+#[test]
+fn what_cannot_be_explained_is_a_mistake_of_usage() {
+    for (arguments, why) in [
+        (&["explain"][..], "required"),
+        (&["explain", "pod"], "the pod's name is missing"),
+        (&["explain", "deployment", "a"], "only pods can be explained"),
+        (&["explain", "deployment/a"], "only pods can be explained"),
+        (&["explain", "pod", "../secrets"], "is no name"),
+        (&["explain", "pod/a", "-n", "A?"], "is no name"),
+        (&["check", "-o", "xml"], "invalid value 'xml'"),
+        (&["check", "--in-cluster", "--context=a"], "cannot be used with"),
+    ] {
+        let output = run(arguments);
+
+        assert_eq!(output.status.code(), USAGE, "{arguments:?}");
+        assert!(stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn without_a_cluster_it_says_how_to_name_one_and_ends_with_1() {
+    for (arguments, why) in [
+        (&["check", "--kubeconfig=/nonexistent"][..], "/nonexistent"),
+        (&["check", "--in-cluster"], "this runs in no pod"),
+        (&["explain", "pod", "a", "--context=a"], "KUBECONFIG"),
+    ] {
+        let output = tracebuffer(arguments).env("HOME", "/nonexistent").output().expect("it runs");
+
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
 }
