@@ -7,12 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use tracebuffer::cli::document::{env_example, settings_table};
+use tracebuffer::cli::document::{env_example, settings_table, skip_reasons_table};
 
 const USAGE: Option<i32> = Some(64);
-
-const TABLE_BEGIN: &str = "<!-- settings -->\n";
-const TABLE_END: &str = "<!-- /settings -->";
 
 fn tracebuffer(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
@@ -45,12 +42,12 @@ fn check_file(file: &str, expected: impl FnOnce(&str) -> String) {
     }
 }
 
-/// Returns `document` with the table of settings between its markers.
-fn with_table(document: &str) -> String {
-    let (before, rest) =
-        document.split_once(TABLE_BEGIN).expect("docs/receiver.md has a table marker");
-    let (_, after) = rest.split_once(TABLE_END).expect("docs/receiver.md has an end marker");
-    format!("{before}{TABLE_BEGIN}\n{}\n{TABLE_END}{after}", settings_table())
+/// Returns `document` with `table` between the markers `name`.
+fn with_table(document: &str, name: &str, table: &str) -> String {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = document.split_once(&begin).expect("the document has a table marker");
+    let (_, after) = rest.split_once(&end).expect("the document has an end marker");
+    format!("{before}{begin}\n{table}\n{end}{after}")
 }
 
 #[test]
@@ -60,7 +57,13 @@ fn the_committed_env_example_is_the_one_of_the_table() {
 
 #[test]
 fn the_committed_receiver_document_holds_the_table_of_settings() {
-    check_file("docs/receiver.md", with_table);
+    check_file("docs/receiver.md", |found| with_table(found, "settings", &settings_table()));
+}
+
+#[test]
+fn the_committed_operations_document_holds_every_reason_to_skip_a_pod() {
+    let table = skip_reasons_table();
+    check_file("docs/operations.md", |found| with_table(found, "skip reasons", &table));
 }
 
 #[test]
@@ -211,4 +214,45 @@ fn without_a_cluster_it_says_how_to_name_one_and_ends_with_1() {
         assert!(stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
         assert!(output.stdout.is_empty());
     }
+}
+
+#[test]
+fn manifests_are_injected_on_the_command_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("it can be written");
+        path.to_string_lossy().into_owned()
+    };
+    let declared = file(
+        "tracebuffer.json",
+        r#"{"apiVersion": "tracebuffer.dev/v1alpha1", "kind": "TraceBuffer",
+            "metadata": {"name": "default"}, "spec": {"destination": {"endpoint": "http://a:4317"}}}"#,
+    );
+    let pod = |inject: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations:\n    \
+             tracebuffer.dev/inject: {inject}\nspec:\n  containers:\n  - name: web\n"
+        )
+    };
+    let inject =
+        |text: &str| run(&["inject", "-f", &file("pod.yaml", text), "--tracebuffer", &declared]);
+
+    let injected = inject(&pod("\"true\""));
+    assert_eq!(injected.status.code(), Some(0));
+    assert!(stdout(&injected).contains("initContainers:"));
+    assert_eq!(
+        stderr(&injected),
+        "tracebuffer inject: Pod web: injected the sidecar of TraceBuffer default/default\n"
+    );
+
+    let skipped = inject(&pod("other"));
+    assert_eq!((skipped.status.code(), stdout(&skipped)), (Some(0), pod("other")));
+    assert!(stderr(&skipped).contains("Pod web: no sidecar (TraceBufferNotFound): "));
+
+    let wrong = inject(&pod("true"));
+    assert_eq!((wrong.status.code(), stdout(&wrong)), (Some(1), String::new()));
+    assert!(stderr(&wrong).contains("put the value in quotes"), "{}", stderr(&wrong));
+
+    assert_eq!(run(&["inject"]).status.code(), USAGE);
 }

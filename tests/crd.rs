@@ -44,3 +44,125 @@ fn the_command_prints_the_crd() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), crd_manifest());
 }
+
+/// Every YAML file of a folder.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(root().join(folder))
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{folder}");
+    files
+}
+
+fn analyze(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
+    let output = command.arg("analyze").args(arguments).output().expect("the binary runs");
+    (output.status.code(), String::from_utf8(output.stdout).expect("printed text"))
+}
+
+#[test]
+fn the_examples_have_neither_mistakes_nor_warnings() {
+    for file in files("docs/examples") {
+        let (code, text) = analyze(&["-f", file.to_str().unwrap()]);
+
+        assert_eq!(text, "1 TraceBuffer: 0 mistakes, 0 warnings\n", "{}", file.display());
+        assert_eq!(code, Some(0));
+    }
+}
+
+#[test]
+fn what_a_cluster_refuses_is_told_before_it_is_asked() {
+    for file in files("tests/cluster/bad") {
+        let (code, text) = analyze(&["-f", file.to_str().unwrap()]);
+
+        assert_eq!(code, Some(1), "{}: {text}", file.display());
+        // The first line of the file is what the API server said: `# spec.field: …`.
+        let said = fs::read_to_string(&file).unwrap();
+        let field = said.split_whitespace().find(|word| word.contains("spec")).unwrap();
+        let field = field.trim_matches(['"', ':']);
+        assert!(text.contains(&format!("TraceBuffer bad: {field}")), "{}: {text}", file.display());
+    }
+}
+
+#[test]
+fn what_is_found_names_file_line_object_field_and_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("all.yaml");
+    fs::write(
+        &file,
+        "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+---
+apiVersion: tracebuffer.dev/v1alpha1
+kind: TraceBuffer
+metadata: {name: default, namespace: shop}
+spec:
+  bufer: {}
+  destination:
+    endpoint: http://collector.observability:4317
+    concurency: 2
+    timeout: 30
+---
+kind: List
+items:
+  - apiVersion: tracebuffer.dev/v1alpha1
+    kind: TraceBuffer
+    metadata: {name: other}
+    spec:
+      destination:
+        endpoint: http://collector.observability:4317
+      drainTimeout: 0s
+",
+    )
+    .unwrap();
+    let name = file.to_str().unwrap();
+
+    let (code, text) = analyze(&["-f", name]);
+
+    assert_eq!(code, Some(1));
+    let expected = format!(
+        "\
+{name}: passed over: Deployment web
+{name}:9: TraceBuffer shop/default: spec.bufer is no field; did you mean buffer?
+{name}:12: TraceBuffer shop/default: spec.destination.concurency is no field; did you mean concurrency?
+{name}:13: TraceBuffer shop/default: spec.destination.timeout must be a text, in quotes if it looks like something else; it is 30
+{name}:23: warning: TraceBuffer other: spec.drainTimeout is 0, so that what is buffered when a pod ends is lost
+2 TraceBuffers: 3 mistakes, 1 warning
+"
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_program_gets_the_same_as_json() {
+    let file = root().join("tests/cluster/bad/max-spans-zero.yaml");
+
+    let (code, text) = analyze(&["-f", file.to_str().unwrap(), "-o", "json"]);
+
+    assert_eq!(code, Some(1));
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["mistakes"], 1);
+    let mistake = &report["files"][0]["traceBuffers"][0]["mistakes"][0];
+    assert_eq!(mistake["field"], "spec.buffer.maxSpans");
+    assert_eq!(mistake["line"], 8);
+    assert_eq!(mistake["message"], "must be from 1 to 1000000000; it is 0");
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_yaml_is_a_mistake_with_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let broken = directory.path().join("broken.yaml");
+    fs::write(&broken, "a: [1\n").unwrap();
+
+    let (code, text) = analyze(&["-f", "nowhere.yaml", "-f", broken.to_str().unwrap()]);
+
+    assert_eq!(code, Some(1));
+    assert!(text.starts_with("nowhere.yaml: cannot be read: No such file"), "{text}");
+    assert!(text.contains("broken.yaml: cannot be read as YAML or JSON: "), "{text}");
+    assert!(text.ends_with("0 TraceBuffers: 2 mistakes, 0 warnings\n"), "{text}");
+}

@@ -25,7 +25,8 @@ template (of a Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationContro
 also in a List) whose annotation tracebuffer.dev/inject asks for one. It decides as the operator's
 webhook does, but knows nothing of labels of namespaces. Documents that get no sidecar are printed as
 they are; the others keep every field and the order of keys, but lose their comments. What was
-injected, and what was not and why, goes to standard error.
+injected, and what was not and why, goes to standard error. A template that has a sidecar keeps the
+one it has: inject into the manifest without it to change it.
 
 Exit code: 0, also when a pod is skipped; 1 when something cannot be read or has mistakes.";
 

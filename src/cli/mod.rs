@@ -2,6 +2,7 @@
 
 pub mod document;
 
+mod analyze;
 mod controller;
 mod crd;
 mod diagnosis;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+pub use self::analyze::Analyze;
 use self::diagnosis::{
     check::{self, Check},
     explain::{self, Explain},
@@ -45,6 +47,8 @@ pub enum Invocation {
     Flush(Vec<SocketAddr>),
     /// Print the definition of the resource.
     Crd,
+    /// Tell what is wrong in files of resources.
+    Analyze(Analyze),
     /// Run a controller.
     Controller(ControllerSettings),
     /// Look over an installation.
@@ -102,6 +106,7 @@ impl Invocation {
                 .map_err(Stop::Usage),
             Some((inject::NAME, flags)) => Ok(Self::Inject(Injection::of(flags))),
             Some((crd::NAME, _)) => Ok(Self::Crd),
+            Some((analyze::NAME, flags)) => Ok(Self::Analyze(analyze::request(flags))),
             _ => {
                 let message = "what to run is missing; try `tracebuffer receiver`";
                 Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
@@ -120,6 +125,7 @@ impl Invocation {
             Self::Explain(explain) => explain.run(),
             Self::Inject(injection) => injection.run(),
             Self::Crd => crd::run(),
+            Self::Analyze(request) => analyze::run(&request),
         }
     }
 }
@@ -167,6 +173,7 @@ fn command() -> Command {
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
         .subcommand(crd::command())
+        .subcommand(analyze::command())
         .subcommand(flush::command())
         .subcommand(controller::command())
         .subcommand(check::command())

@@ -82,14 +82,24 @@ pub enum Step {
 pub struct Election {
     identity: String,
     times: LeaseTimes,
-    /// The lease as the store had it just now; `None` if it must be asked.
-    known: Option<Option<StoredLease>>,
+    known: Known,
     /// Another's lease, and when its last renewal was first seen.
     rival: Option<Rival>,
     /// Nothing is done before.
     due: Duration,
     /// It leads until then.
     until: Option<Duration>,
+}
+
+/// What the store has, as far as is known.
+#[derive(Debug)]
+enum Known {
+    /// It must be asked.
+    Nothing,
+    /// There is no lease.
+    Absent,
+    /// This one.
+    Present(StoredLease),
 }
 
 #[derive(Debug)]
@@ -109,7 +119,14 @@ impl Election {
     /// A candidate; `identity` must be no other's, not even of an earlier run.
     #[must_use]
     pub fn new(identity: String, times: LeaseTimes) -> Self {
-        Self { identity, times, known: None, rival: None, due: Duration::ZERO, until: None }
+        Self {
+            identity,
+            times,
+            known: Known::Nothing,
+            rival: None,
+            due: Duration::ZERO,
+            until: None,
+        }
     }
 
     /// Returns until when it leads, unless it renews the lease before.
@@ -129,19 +146,20 @@ impl Election {
         if now < self.due {
             return Step::Wait(self.due);
         }
-        let Some(known) = &self.known else { return Step::Read };
+        let known = match &self.known {
+            Known::Nothing => return Step::Read,
+            Known::Absent => None,
+            Known::Present(lease) => Some(lease),
+        };
         if let Some(rival) = &self.rival {
             let expiry = rival.expiry(&self.times);
             if now < expiry {
-                self.known = None;
+                self.known = Known::Nothing;
                 self.due = (now + self.pause(random)).min(expiry);
                 return Step::Wait(self.due);
             }
         }
-        Step::Write {
-            claim: self.claim(known.as_ref()),
-            over: known.as_ref().map(|lease| lease.version.clone()),
-        }
+        Step::Write { claim: self.claim(known), over: known.map(|lease| lease.version.clone()) }
     }
 
     /// The store answered a [`Step::Read`].
@@ -164,26 +182,26 @@ impl Election {
         if self.rival.is_some() || lease.as_ref().is_some_and(|lease| lease.holder.is_none()) {
             self.until = None;
         }
-        self.known = Some(lease);
+        self.known = lease.map_or(Known::Absent, Known::Present);
     }
 
     /// The store took a [`Step::Write`] that was sent at `sent`.
     pub fn written(&mut self, lease: StoredLease, sent: Duration, now: Duration, random: u64) {
         self.until = Some(sent + self.times.renew_deadline);
         self.rival = None;
-        self.known = Some(Some(lease));
+        self.known = Known::Present(lease);
         self.due = now + self.pause(random);
     }
 
     /// The store refused a [`Step::Write`], because somebody else wrote before.
     pub fn conflicted(&mut self, now: Duration, random: u64) {
-        self.known = None;
+        self.known = Known::Nothing;
         self.due = now + self.pause(random) / 10;
     }
 
     /// The store did not answer: what was asked may have been done, or may yet be.
     pub fn failed(&mut self, now: Duration, random: u64) {
-        self.known = None;
+        self.known = Known::Nothing;
         self.due = now + self.pause(random) / 2;
     }
 
@@ -216,7 +234,7 @@ impl Election {
     fn pause(&self, random: u64) -> Duration {
         let quarter = self.times.retry / 4;
         let nanos = u64::try_from(quarter.as_nanos()).unwrap_or(u64::MAX - 1);
-        self.times.retry - Duration::from_nanos(random % (nanos + 1))
+        self.times.retry.saturating_sub(Duration::from_nanos(random % (nanos + 1)))
     }
 }
 

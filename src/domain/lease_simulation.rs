@@ -108,7 +108,7 @@ impl Simulation {
         while self.leaders().is_empty() && self.now < start + longest {
             self.tick();
         }
-        (!self.leaders().is_empty()).then(|| self.now - start)
+        (!self.leaders().is_empty()).then(|| self.now.saturating_sub(start))
     }
 
     /// From now on nothing goes wrong.

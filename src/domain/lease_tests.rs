@@ -8,6 +8,7 @@ mod simulation;
 use simulation::{Settings, Simulation};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(1);
 
 fn election() -> Election {
     Election::new("me".into(), LeaseTimes::default())
@@ -71,7 +72,7 @@ fn anothers_lease_is_left_alone_for_its_duration_by_the_own_clock() {
 #[test]
 fn a_renewal_starts_the_wait_anew_and_another_write_does_not() {
     let mut me = election();
-    finding(&mut me, Some(lease(Some("other"), "1")), 0 * SECOND);
+    finding(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
     finding(&mut me, Some(lease(Some("other"), "2")), 14 * SECOND);
     let step = finding(&mut me, Some(lease(Some("other"), "2")), 16 * SECOND);
     assert!(matches!(step, Step::Wait(_)));
@@ -86,8 +87,9 @@ fn another_may_ask_for_a_longer_wait_but_not_for_ever() {
     for (asked, granted) in [(1, 15), (30, 30), (1_000_000, 60)] {
         let mut me = election();
         let long = StoredLease { duration: asked * SECOND, ..lease(Some("other"), "1") };
-        finding(&mut me, Some(long.clone()), 0 * SECOND);
-        let just_before = finding(&mut me, Some(long.clone()), granted * SECOND - SECOND / 1000);
+        finding(&mut me, Some(long.clone()), Duration::ZERO);
+        let just_before =
+            finding(&mut me, Some(long.clone()), (granted * SECOND).saturating_sub(MOMENT));
         assert!(matches!(just_before, Step::Wait(_)), "{asked}");
         let step = finding(&mut me, Some(long), granted * SECOND);
         assert!(matches!(step, Step::Write { .. }), "{asked}");
@@ -97,7 +99,7 @@ fn another_may_ask_for_a_longer_wait_but_not_for_ever() {
 #[test]
 fn who_removes_anothers_lease_wins_no_time() {
     let mut me = election();
-    finding(&mut me, Some(lease(Some("other"), "1")), 0 * SECOND);
+    finding(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
 
     assert!(matches!(finding(&mut me, None, 2 * SECOND), Step::Wait(_)));
     assert_eq!(over(finding(&mut me, None, 15 * SECOND)), None);
@@ -109,15 +111,15 @@ fn leading_ends_by_the_time_before_the_renewal_was_sent() {
     finding(&mut me, None, 5 * SECOND);
     me.written(lease(Some("me"), "1"), 5 * SECOND, 8 * SECOND, 0);
 
-    assert!(me.leads(15 * SECOND - SECOND / 1000));
+    assert!(me.leads((15 * SECOND).saturating_sub(MOMENT)));
     assert!(!me.leads(15 * SECOND));
 }
 
 #[test]
 fn a_leader_renews_over_the_version_it_wrote_without_asking_first() {
     let mut me = election();
-    finding(&mut me, None, 0 * SECOND);
-    me.written(lease(Some("me"), "1"), 0 * SECOND, 0 * SECOND, 0);
+    finding(&mut me, None, Duration::ZERO);
+    me.written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
 
     assert_eq!(me.step(SECOND, 0), Step::Wait(2 * SECOND));
     let Step::Write { claim, over } = me.step(2 * SECOND, 0) else { panic!() };
@@ -127,8 +129,8 @@ fn a_leader_renews_over_the_version_it_wrote_without_asking_first() {
 #[test]
 fn a_leader_that_failed_to_renew_leads_on_to_its_deadline_and_asks_first() {
     let mut me = election();
-    finding(&mut me, None, 0 * SECOND);
-    me.written(lease(Some("me"), "1"), 0 * SECOND, 0 * SECOND, 0);
+    finding(&mut me, None, Duration::ZERO);
+    me.written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
     me.failed(2 * SECOND, 0);
 
     assert!(me.leads(9 * SECOND));
@@ -140,8 +142,8 @@ fn a_leader_that_failed_to_renew_leads_on_to_its_deadline_and_asks_first() {
 fn a_leader_that_finds_another_or_nobody_in_its_place_stops_at_once() {
     for found in [lease(Some("other"), "2"), lease(None, "2")] {
         let mut me = election();
-        finding(&mut me, None, 0 * SECOND);
-        me.written(lease(Some("me"), "1"), 0 * SECOND, 0 * SECOND, 0);
+        finding(&mut me, None, Duration::ZERO);
+        me.written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
         me.conflicted(2 * SECOND, 0);
         assert!(me.leads(3 * SECOND));
 
@@ -153,8 +155,8 @@ fn a_leader_that_finds_another_or_nobody_in_its_place_stops_at_once() {
 #[test]
 fn only_the_own_lease_is_given_back() {
     let mut me = election();
-    finding(&mut me, None, 0 * SECOND);
-    me.written(lease(Some("me"), "1"), 0 * SECOND, 0 * SECOND, 0);
+    finding(&mut me, None, Duration::ZERO);
+    me.written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
 
     let step = me.resign(Some(&lease(Some("me"), "1")));
     assert!(!me.leads(SECOND));

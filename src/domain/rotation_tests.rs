@@ -7,11 +7,11 @@ const DAY: Duration = Duration::from_hours(24);
 const NOW: Duration = Duration::from_hours(24 * 20_000);
 
 fn authority(age: Duration) -> Validity {
-    Validity::of_authority(NOW - age)
+    Validity::of_authority(NOW.saturating_sub(age))
 }
 
 fn leaf(age: Duration) -> Leaf {
-    let validity = Validity::of_leaf(NOW - age, authority(age));
+    let validity = Validity::of_leaf(NOW.saturating_sub(age), authority(age));
     Leaf { validity, of_signer: true, names_fit: true }
 }
 
@@ -62,7 +62,7 @@ fn it_wakes_up_when_the_leaf_is_due() {
     let due = leaf(DAY).validity.renewal();
     let (held, seen) = steady();
 
-    let before = next(due - Duration::from_secs(5), &held, &seen);
+    let before = next(due.saturating_sub(Duration::from_secs(5)), &held, &seen);
 
     assert_eq!(before, Next::Rest(Duration::from_secs(5)));
     assert!(matches!(next(due, &held, &seen), Next::Do(Step::IssueLeaf(_))));

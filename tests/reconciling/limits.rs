@@ -37,7 +37,7 @@ async fn bytes_never_exceed_what_the_sidecars_memory_was_made_for() {
     change_spec(&server, &json!({ "buffer": { "maxSpans": 1000, "maxBytes": "1Gi" } }));
     seconds(5).await;
 
-    assert_eq!(limits(&server, "a"), "max_spans=1000\nmax_bytes=33554432\n");
+    assert_eq!(limits(&server, "a"), "max_spans=1000\nmax_bytes=33554432\nmax_age=none\n");
     assert_eq!(status(&server)["pods"]["outdated"], 1);
 }
 

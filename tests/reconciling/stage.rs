@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::controller::KubeCluster;
-use tracebuffer::adapters::kubernetes::pod::status::from_annotation;
-use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, candidate};
+use tracebuffer::adapters::kubernetes::pod::status::to_annotation;
+use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, limits_text};
 use tracebuffer::adapters::kubernetes::watch::{PodIndex, TraceBufferCache};
 use tracebuffer::application::reconcile::queue::WorkQueue;
 use tracebuffer::application::reconcile::{Parts, Reconciler};
 use tracebuffer::domain::injection::candidate::ObjectKey;
+use tracebuffer::domain::injection::status::{Injected, PodStatus};
 use tracebuffer::domain::operating::standing::PodCounts;
 use tracebuffer::ports::operation::{OperationMonitor, ReconcileOutcome};
 
@@ -53,10 +54,9 @@ impl Operator {
     pub(crate) async fn start(server: &ApiServer, may_look_up: bool) -> Self {
         let queue = Arc::new(WorkQueue::default());
         let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
-        let build = Box::new(move |object: &_| candidate(object, &defaults));
-        let caches = TraceBufferCache::new(server.client(), build, queue.clone());
+        let caches = TraceBufferCache::new(server.client(), defaults, queue.clone());
         let trace_buffers = Arc::new(caches);
-        let pods = Arc::new(PodIndex::new(server.client(), from_annotation, queue.clone()));
+        let pods = Arc::new(PodIndex::new(server.client(), queue.clone()));
         let cluster = Arc::new(KubeCluster::new(
             server.client(),
             Arc::clone(&trace_buffers),
@@ -69,8 +69,8 @@ impl Operator {
             pods: Arc::clone(&pods),
             queue,
             monitor: Arc::new(Deaf),
-            excluded_namespaces: vec!["kube-system".into()],
-            random: || 7_919,
+            own_namespace: "ops".into(),
+            random: || 5_000_000_000,
         });
         let (leading, is_leading) = watch::channel(false);
         let tasks = vec![
@@ -103,7 +103,7 @@ pub(crate) async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
-/// A server with `shop/traces` and the Deployment `shop/web` over the ReplicaSet `web-1`.
+/// A server with `shop/traces` and the Deployment `shop/web` over the `ReplicaSet` `web-1`.
 pub(crate) fn shop() -> ApiServer {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer(&json!({})));
@@ -130,7 +130,7 @@ pub(crate) fn change_spec(server: &ApiServer, spec: &Value) {
     server.put(TRACE_BUFFERS, object);
 }
 
-/// Puts a Deployment that is complete, and its ReplicaSet.
+/// Puts a Deployment that is complete, and its `ReplicaSet`.
 pub(crate) fn put_deployment(server: &ApiServer, name: &str) {
     let object = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -159,7 +159,7 @@ pub(crate) fn uid(server: &ApiServer, resource: &str, name: &str) -> Value {
     server.get(resource, "shop", name).unwrap()["metadata"]["uid"].clone()
 }
 
-/// Puts a pod of the ReplicaSet `<deployment>-1` with these annotations.
+/// Puts a pod of the `ReplicaSet` `<deployment>-1` with these annotations.
 pub(crate) fn put_pod(server: &ApiServer, name: &str, deployment: &str, annotations: &Value) {
     let replica_set = format!("{deployment}-1");
     let owner = json!({
@@ -182,16 +182,16 @@ pub(crate) fn injected(operator: &Operator) -> Value {
     let key = ObjectKey { namespace: "shop".into(), name: "traces".into() };
     let entry = operator.trace_buffers.entry(&key).unwrap();
     let sidecar = entry.candidate.sidecar.as_ref().unwrap();
-    let status = json!({
-        "injected": "shop/traces", "uid": sidecar.uid, "hash": sidecar.hash,
-        "maxBytes": sidecar.limits.max_bytes,
+    let status = PodStatus::Injected(Injected {
+        trace_buffer: key,
+        uid: sidecar.uid.clone(),
+        hash: sidecar.hash.clone(),
+        max_bytes: sidecar.limits.max_bytes,
     });
     json!({
         "tracebuffer.dev/inject": "true",
-        "tracebuffer.dev/status": status.to_string(),
-        "tracebuffer.dev/limits": format!(
-            "max_spans={}\nmax_bytes={}\n", sidecar.limits.max_spans, sidecar.limits.max_bytes
-        ),
+        "tracebuffer.dev/status": to_annotation(&status),
+        "tracebuffer.dev/limits": limits_text(&sidecar.limits),
     })
 }
 

@@ -145,7 +145,7 @@ async fn a_refused_write_is_tried_again_without_hurry_until_it_is_allowed() {
     let operator = Operator::leading(&server).await;
     seconds(600).await;
     let tries = server.seen(Verb::Patch, TRACE_BUFFERS);
-    assert!((10..1300).contains(&tries), "{tries} tries");
+    assert!((10..200).contains(&tries), "{tries} tries");
 
     server.lift(refused);
     seconds(15).await;

@@ -69,10 +69,10 @@ impl Changes for Heard {
     }
 }
 
-pub(crate) fn pod(namespace: &str, name: &str, annotations: Value) -> Value {
+pub(crate) fn pod(namespace: &str, name: &str, annotations: impl Into<Value>) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": name, "namespace": namespace, "annotations": annotations },
+        "metadata": { "name": name, "namespace": namespace, "annotations": annotations.into() },
         "spec": { "containers": [] }, "status": { "phase": "Running" },
     })
 }

@@ -7,7 +7,6 @@ use serde_json::json;
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::watch::{NativeSidecars, PodIndex};
 use tracebuffer::domain::injection::pod_record::Owner;
-use tracebuffer::domain::injection::status::{Injected, PodStatus};
 use tracebuffer::ports::pods::Pods;
 
 use crate::api_server::{ApiServer, Calls, Fault, Verb};
@@ -29,15 +28,12 @@ fn idle() -> Scene {
         server.put("pods", pod(name, "marked", json!({ "tracebuffer.dev/inject": "true" })));
     }
     let heard = Heard::new();
-    let index = Arc::new(PodIndex::new(server.client(), read_status, heard.clone()));
+    let index = Arc::new(PodIndex::new(server.client(), heard.clone()));
     Scene { server, index, heard }
 }
 
-fn read_status(text: &str) -> Option<PodStatus> {
-    let trace_buffer = key("shop", text.strip_prefix("injected:")?);
-    let injected = Injected { trace_buffer, uid: "u".into(), hash: "h".into(), max_bytes: 1 << 20 };
-    Some(PodStatus::Injected(injected))
-}
+/// The annotation of a pod with a sidecar from `shop/web`.
+const INJECTED: &str = r#"{"injected":"shop/web","uid":"u","hash":"h","maxBytes":1048576}"#;
 
 async fn running() -> Scene {
     let scene = idle();
@@ -72,7 +68,7 @@ async fn a_record_has_what_the_controller_looks_at() {
     let mut object = pod(
         "shop",
         "web",
-        json!({ "tracebuffer.dev/status": "injected:web", "tracebuffer.dev/limits": "max_spans=1" }),
+        json!({ "tracebuffer.dev/status": INJECTED, "tracebuffer.dev/limits": "max_spans=1" }),
     );
     object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     object["metadata"]["ownerReferences"] = json!([
@@ -202,4 +198,23 @@ async fn the_clusters_version_is_asked_for_until_it_is_known_and_now_and_then_af
 
     server.set_version("1", "29");
     until("upgraded", || native.get() == Some(true)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trace_buffer_is_used_by_those_made_from_it_and_those_that_name_it_in_full() {
+    let scene = running().await;
+    for (name, annotations) in [
+        ("made", json!({ "tracebuffer.dev/status": INJECTED })),
+        ("named", json!({ "tracebuffer.dev/inject": "shop/web" })),
+        ("short", json!({ "tracebuffer.dev/inject": "web" })),
+        ("other", json!({ "tracebuffer.dev/inject": "shop/webb" })),
+    ] {
+        scene.server.put("pods", pod("bank", name, annotations));
+    }
+    until("known", || scene.names("bank").len() == 6).await;
+
+    let found = scene.index.using(&key("shop", "web"));
+    let names: Vec<_> = found.iter().map(|pod| pod.key.name.as_str()).collect();
+    assert_eq!(names, ["made", "named"]);
+    assert_eq!(scene.index.all().len(), 7);
 }

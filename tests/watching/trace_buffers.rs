@@ -1,11 +1,11 @@
 //! The `TraceBuffer`s.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, sleep};
+use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults};
 use tracebuffer::adapters::kubernetes::watch::TraceBufferCache;
 use tracebuffer::domain::injection::candidate::{Candidate, ObjectKey};
 use tracebuffer::ports::catalog::Catalog;
@@ -17,25 +17,16 @@ struct Scene {
     server: ApiServer,
     cache: Arc<TraceBufferCache>,
     heard: Arc<Heard>,
-    /// How many candidates were built.
-    built: Arc<AtomicUsize>,
 }
 
 /// A server with the `TraceBuffer` `web`, and a cache of it that does not run yet.
 fn idle() -> Scene {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer("web", "http://a:4317"));
-    let (heard, built) = (Heard::new(), Arc::new(AtomicUsize::new(0)));
-    let count = Arc::clone(&built);
-    let build =
-        Box::new(move |object: &tracebuffer::adapters::kubernetes::resource::TraceBuffer| {
-            count.fetch_add(1, Ordering::Relaxed);
-            let name = object.metadata.name.clone().unwrap_or_default();
-            let sidecar = Err(object.spec.destination.endpoint.clone());
-            Candidate { key: key("shop", &name), sidecar, allowed_namespaces: vec![] }
-        });
-    let cache = Arc::new(TraceBufferCache::new(server.client(), build, heard.clone()));
-    Scene { server, cache, heard, built }
+    let heard = Heard::new();
+    let defaults = SidecarDefaults { image: "i:1".into(), image_pull_policy: None };
+    let cache = Arc::new(TraceBufferCache::new(server.client(), defaults, heard.clone()));
+    Scene { server, cache, heard }
 }
 
 /// The same, running, and synced.
@@ -56,9 +47,13 @@ impl Scene {
         self.cache.in_namespace("shop").iter().map(|found| found.key.name.clone()).collect()
     }
 
-    /// What the candidate was built from.
     fn endpoint(&self, name: &str) -> Option<String> {
-        self.cache.get(&key("shop", name)).and_then(|found| found.sidecar.clone().err())
+        let entry = self.cache.entry(&key("shop", name))?;
+        entry.object.as_ref().map(|object| object.spec.destination.endpoint.clone())
+    }
+
+    fn candidate(&self, name: &str) -> Arc<Candidate<Sidecar>> {
+        self.cache.get(&key("shop", name)).expect("it is known")
     }
 
     fn lists(&self) -> usize {
@@ -91,17 +86,19 @@ async fn a_candidate_is_built_once_for_each_change_of_the_spec() {
     let scene = running().await;
     let mut object = scene.server.get(TRACE_BUFFERS, "shop", "web").unwrap();
     object["status"] = json!({ "conditions": [] });
+    let first = scene.candidate("web");
     scene.heard.take();
 
     scene.server.put(TRACE_BUFFERS, object);
     until("told", || !scene.heard.take().is_empty()).await;
-    assert_eq!(scene.built.load(Ordering::Relaxed), 1);
+    assert!(Arc::ptr_eq(&first, &scene.candidate("web")), "only its status changed");
     let entry = scene.cache.entry(&key("shop", "web")).unwrap();
     assert!(entry.object.as_ref().unwrap().status.is_some());
 
     scene.server.put(TRACE_BUFFERS, trace_buffer("web", "http://b:4317"));
     until("told", || !scene.heard.take().is_empty()).await;
-    assert_eq!(scene.built.load(Ordering::Relaxed), 2);
+    assert!(!Arc::ptr_eq(&first, &scene.candidate("web")));
+    assert!(scene.candidate("web").sidecar.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

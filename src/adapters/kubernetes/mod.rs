@@ -1,5 +1,6 @@
 //! Kubernetes: the `TraceBuffer` resource, the sidecar it describes, the webhook and the controller.
 
+pub mod analysis;
 pub mod certificates;
 pub mod controller;
 pub mod diagnosis;

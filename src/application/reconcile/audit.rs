@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Term;
 use super::queue::{Item, Next};
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::decide::is_excluded;
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::injection::status::PodStatus;
 use crate::domain::operating::declared::Declared;
@@ -68,13 +69,31 @@ impl<C: Cluster, P: Pods> Term<C, P> {
     pub(super) async fn audit(&self) -> Result<Next, ClusterError> {
         let findings = self.find();
         self.parts.monitor.uninjected(&findings.uninjected);
-        let rest = findings.to_tell.len() > TOLD_AT_ONCE;
-        let mut result = Ok(());
-        for (pod, notice) in findings.to_tell.iter().take(TOLD_AT_ONCE) {
-            let told = self.tell_owner(pod, notice).await;
-            result = result.and(told);
+        let to_tell = findings.to_tell.iter().map(|(pod, notice)| (pod.as_ref(), notice));
+        self.tell_owners(to_tell).await
+    }
+
+    /// Tells the workloads of pods that do not know, some at a time. One that cannot be told now
+    /// keeps no other waiting.
+    pub(super) async fn tell_owners<'a>(
+        &self,
+        to_tell: impl Iterator<Item = (&'a PodRecord, &'a Notice)> + Send,
+    ) -> Result<Next, ClusterError> {
+        let mut tries = 0;
+        let mut result = Ok(Next::Rest);
+        for (pod, notice) in to_tell {
+            if tries == TOLD_AT_ONCE {
+                return result.and(Ok(Next::After(TELL_PAUSE)));
+            }
+            match self.tell_owner(pod, notice).await {
+                Ok(is_news) => tries += usize::from(is_news),
+                Err(error) => {
+                    tries += 1;
+                    result = Err(error);
+                }
+            }
         }
-        result.map(|()| if rest { Next::After(TELL_PAUSE) } else { Next::Rest })
+        result
     }
 
     /// Looks at every pod. Forgets what owners were told that are no longer there.
@@ -126,8 +145,7 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         let declared = declared.as_ref()?;
         match standing(pod, declared) {
             Standing::Outdated(change) => {
-                let marker = declared.sidecar.as_ref().ok()?.marker();
-                Some(Notice::outdated(key, change, &marker))
+                Some(Notice::outdated(key, change, declared.sidecar.as_ref().ok()?))
             }
             _ => Some(Notice::injected(key, &injected.hash)),
         }
@@ -143,45 +161,41 @@ impl<C: Cluster, P: Pods> Term<C, P> {
             Some(PodStatus::Skipped { reason, message }) => {
                 Cause::Skipped { reason: *reason, message: message.clone() }
             }
-            _ if self.parts.excluded_namespaces.contains(namespace) => Cause::excluded(namespace),
+            _ if is_excluded(namespace, &self.parts.own_namespace) => Cause::excluded(namespace),
             _ => Cause::WebhookNotCalled,
         })
     }
 
-    /// Tells the workload of `pod`, unless it knows.
-    pub(super) async fn tell_owner(
-        &self,
-        pod: &PodRecord,
-        notice: &Notice,
-    ) -> Result<(), ClusterError> {
+    /// Tells the workload of `pod`, unless it knows; returns whether it did not.
+    async fn tell_owner(&self, pod: &PodRecord, notice: &Notice) -> Result<bool, ClusterError> {
         let key = NoticeKey::of(pod, notice);
         if self.told.lock().owners.contains(&key) {
-            return Ok(());
+            return Ok(false);
         }
-        match self.parts.cluster.workload_of(pod).await {
+        let is_news = match self.parts.cluster.workload_of(pod).await {
             Ok(workload) => self.tell(&workload, notice).await?,
-            Err(ClusterError::Gone) => {}
+            Err(ClusterError::Gone) => false,
             Err(error) => return Err(error),
-        }
+        };
         self.told.lock().owners.insert(key);
-        Ok(())
+        Ok(is_news)
     }
 
-    /// Tells a workload, unless it knows.
+    /// Tells a workload, unless it knows; returns whether it did not.
     pub(super) async fn tell(
         &self,
         workload: &Workload,
         notice: &Notice,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<bool, ClusterError> {
         let key = NoticeKey::new(&workload.object.uid, notice);
         if self.told.lock().workloads.contains_key(&key) {
-            return Ok(());
+            return Ok(false);
         }
         match self.parts.cluster.tell(workload, notice).await {
             Ok(()) | Err(ClusterError::Gone) => {}
             Err(error) => return Err(error),
         }
         self.told.lock().workloads.insert(key, Instant::now());
-        Ok(())
+        Ok(true)
     }
 }

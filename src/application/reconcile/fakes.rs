@@ -159,7 +159,7 @@ impl Stage {
             pods: Arc::clone(&cluster),
             queue: Arc::clone(&cluster.queue),
             monitor: Arc::clone(&cluster) as Arc<dyn OperationMonitor>,
-            excluded_namespaces: vec!["kube-system".into()],
+            own_namespace: "ops".into(),
             random: || 0,
         });
         let (leading, is_leading) = watch::channel(false);

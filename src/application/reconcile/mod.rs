@@ -45,8 +45,8 @@ pub struct Parts<C, P> {
     pub queue: Arc<WorkQueue>,
     /// Who watches.
     pub monitor: Arc<dyn OperationMonitor>,
-    /// Namespaces whose pods never get a sidecar, whatever they ask for.
-    pub excluded_namespaces: Vec<String>,
+    /// The operator's own namespace, whose pods never get a sidecar.
+    pub own_namespace: String,
     /// Gives a fresh random number at each call.
     pub random: fn() -> u64,
 }

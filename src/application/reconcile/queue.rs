@@ -17,7 +17,7 @@ use crate::ports::pods::Changes;
 /// How long changes of a `TraceBuffer` are gathered.
 const SPEC_PAUSE: Duration = Duration::from_millis(100);
 /// How long changes of pods are gathered before they are counted.
-const COUNT_PAUSE: Duration = Duration::from_secs(1);
+const COUNT_PAUSE: Duration = Duration::from_secs(2);
 /// How long pods may be bare before their owners are told.
 const AUDIT_PAUSE: Duration = Duration::from_secs(3);
 /// The shortest wait after a failure.

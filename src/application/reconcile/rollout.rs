@@ -127,6 +127,6 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         }
         campaign.turns.insert(owner.clone(), Turn::Moving { since: self.now() });
         let notice = Notice::restarted(&declared.key, &campaign.marker);
-        self.tell(&owner, &notice).await
+        self.tell(&owner, &notice).await.map(drop)
     }
 }

@@ -219,8 +219,10 @@ impl<C: Cluster, P: Pods> Term<C, P> {
             return Ok(Next::After(left));
         }
         let notice = Notice::trace_buffer_deleted(key);
-        for pod in &users {
-            self.tell_owner(pod, &notice).await?;
+        let to_tell = users.iter().map(|pod| (pod.as_ref(), &notice));
+        let next = self.tell_owners(to_tell).await?;
+        if next != Next::Rest {
+            return Ok(next);
         }
         let known = Known { gone: Some(Gone { since, is_told: true }), looked_up: None };
         self.known.lock().insert(key.clone(), known);

@@ -13,7 +13,6 @@ use crate::adapters::kubernetes::lease::KubernetesLease;
 use crate::application::elect::Candidate;
 use crate::application::keep_certificates::CertificateKeeper;
 use crate::application::reconcile::{Parts, Reconciler};
-use crate::domain::injection::decide::SYSTEM_NAMESPACE;
 use crate::domain::lease::LeaseTimes;
 
 /// This replica's candidacy, and what it does while it leads.
@@ -85,7 +84,7 @@ fn reconcile(foundation: &Foundation, leading: watch::Receiver<bool>, duties: &m
         pods: Arc::clone(&foundation.pods),
         queue: Arc::clone(&foundation.queue),
         monitor: foundation.metrics.clone(),
-        excluded_namespaces: vec![SYSTEM_NAMESPACE.to_owned(), settings.namespace.clone()],
+        own_namespace: settings.namespace.clone(),
         random,
     });
     duties.spawn(async move { reconciler.run(leading).await });

@@ -20,8 +20,7 @@ pub use settings::{CertificateSource, ControllerSettings, PullPolicy, WebhookSet
 use self::leading::Leader;
 use self::serving::Server;
 use crate::adapters::kubernetes::certificates::{CertificateFollower, CertificateObjects};
-use crate::adapters::kubernetes::pod::status;
-use crate::adapters::kubernetes::sidecar::{self, SidecarDefaults};
+use crate::adapters::kubernetes::sidecar::SidecarDefaults;
 use crate::adapters::kubernetes::watch::{NativeSidecars, PodIndex, TraceBufferCache};
 use crate::adapters::telemetry::controller::metrics::ControllerMetrics;
 use crate::adapters::telemetry::logging;
@@ -109,9 +108,8 @@ impl Foundation {
             image: settings.sidecar_image.clone(),
             image_pull_policy: settings.sidecar_pull_policy.map(|policy| policy.as_str().into()),
         };
-        let build = Box::new(move |object: &_| sidecar::candidate(object, &defaults));
-        let trace_buffers = TraceBufferCache::new(client.clone(), build, queue.clone());
-        let pods = PodIndex::new(client.clone(), status::from_annotation, queue.clone());
+        let trace_buffers = TraceBufferCache::new(client.clone(), defaults, queue.clone());
+        let pods = PodIndex::new(client.clone(), queue.clone());
         let certificate_objects = CertificateObjects::new(
             client.clone(),
             &settings.namespace,

@@ -21,7 +21,7 @@ use super::words::{in_one_line, listed, quoted};
 pub use super::facts::{ClusterFacts, NamespaceFacts, PodFacts, SidecarPresence};
 
 /// The `TraceBuffer` that counts where several are in a namespace and a pod names none.
-const DEFAULT_NAME: &str = "default";
+pub const DEFAULT_NAME: &str = "default";
 /// The namespace of the cluster's own parts, whose pods never get a sidecar.
 pub const SYSTEM_NAMESPACE: &str = "kube-system";
 /// The entry of `allowedNamespaces` that stands for every one.
@@ -93,6 +93,16 @@ impl Skip {
         Self { reason, message: message.into() }
     }
 
+    /// Returns the skip for a pod of a namespace that is never touched.
+    #[must_use]
+    pub fn excluded(namespace: &str) -> Self {
+        let message = format!(
+            "pods of namespace {namespace} never get a sidecar; run the application in another \
+             namespace"
+        );
+        Self::new(SkipReason::ExcludedNamespace, message)
+    }
+
     /// Returns the skip for a `TraceBuffer` with mistakes.
     #[must_use]
     pub fn not_accepted(trace_buffer: &ObjectKey, mistakes: &str) -> Self {
@@ -100,6 +110,12 @@ impl Skip {
         let message = format!("TraceBuffer {trace_buffer} has mistakes: {mistakes}");
         Self::new(SkipReason::TraceBufferNotAccepted, message)
     }
+}
+
+/// Returns whether no pod of `namespace` is ever touched.
+#[must_use]
+pub fn is_excluded(namespace: &str, own_namespace: &str) -> bool {
+    namespace == SYSTEM_NAMESPACE || namespace == own_namespace
 }
 
 /// Decides what becomes of `pod`. `known` returns the `TraceBuffer`s that it is asked for, as far as
@@ -156,11 +172,8 @@ fn request_of(
         let message = "the pod's annotation tracebuffer.dev/inject is \"false\"";
         return Err(Skip::new(SkipReason::OptedOut, message));
     }
-    if *name == SYSTEM_NAMESPACE || *name == cluster.own_namespace {
-        let message = format!(
-            "pods of namespace {name} never get a sidecar; run the application in another namespace"
-        );
-        return Err(Skip::new(SkipReason::ExcludedNamespace, message));
+    if is_excluded(name, &cluster.own_namespace) {
+        return Err(Skip::excluded(name));
     }
     Ok(request)
 }

@@ -1,5 +1,6 @@
 //! What people are told about a workload: events.
 
+use super::declared::Needs;
 use super::standing::{Cause, Change};
 use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::injection::words::in_one_line;
@@ -50,7 +51,7 @@ impl Notice {
 
     /// A pod's sidecar is from before a change.
     #[must_use]
-    pub fn outdated(trace_buffer: &ObjectKey, change: Change, marker: &str) -> Self {
+    pub fn outdated(trace_buffer: &ObjectKey, change: Change, needs: &Needs) -> Self {
         let what = match change {
             Change::HashDiffers => "has changed since",
             Change::Recreated => "was deleted and made anew since",
@@ -60,7 +61,11 @@ impl Notice {
             "pods have an older sidecar: TraceBuffer {trace_buffer} {what}; they take it up when \
              they are next created"
         );
-        let cause = format!("{}-{marker}", change.as_str());
+        let word = change.as_str();
+        let cause = match change {
+            Change::NeedsMoreMemory => format!("{word}-{}", needs.limits.max_bytes),
+            Change::HashDiffers | Change::Recreated => format!("{word}-{}", needs.hash),
+        };
         Self::new(false, "Outdated", &cause, &message)
     }
 
@@ -115,6 +120,7 @@ impl Notice {
 mod tests {
     use super::*;
     use crate::domain::injection::skip::SkipReason;
+    use crate::domain::operating::declared::RunningLimits;
 
     fn key() -> ObjectKey {
         ObjectKey { namespace: "shop".into(), name: "traces".into() }
@@ -141,12 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn two_changes_of_a_trace_buffer_are_two_notices() {
-        let one = Notice::outdated(&key(), Change::HashDiffers, "a-1");
-        let other = Notice::outdated(&key(), Change::HashDiffers, "b-1");
+    fn two_changes_of_a_trace_buffer_are_two_notices_but_limits_that_all_follow_are_none() {
+        let cause = |change, hash: &str, max_bytes| {
+            let limits = RunningLimits { max_spans: 1, max_bytes, max_age_ms: None };
+            Notice::outdated(&key(), change, &Needs { hash: hash.into(), limits }).cause
+        };
 
-        assert_ne!(one.cause, other.cause);
-        assert!(!one.is_warning);
+        assert_eq!(cause(Change::HashDiffers, "a", 1), "Changed-a");
+        assert_eq!(cause(Change::HashDiffers, "a", 2), "Changed-a");
+        assert_eq!(cause(Change::Recreated, "b", 2), "Recreated-b");
+        assert_eq!(cause(Change::NeedsMoreMemory, "a", 2), "NeedsMoreMemory-2");
     }
 
     #[test]

@@ -2,13 +2,11 @@
 
 use super::declared::{Declared, Needs};
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::decide::{DEFAULT_NAME, Skip, Wanted, wanted};
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::injection::request::InjectRequest;
 use crate::domain::injection::skip::SkipReason;
 use crate::domain::injection::status::{Injected, PodStatus};
-
-/// The `TraceBuffer` that counts where several are in a namespace and a pod names none.
-const DEFAULT_NAME: &str = "default";
 
 /// How a pod stands to its `TraceBuffer`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,14 +79,13 @@ impl Asks {
         {
             return Self::Nothing;
         }
-        match InjectRequest::of(pod.inject.as_deref(), namespace_asks) {
-            Err(_) => Self::Nonsense,
-            Ok(None | Some(InjectRequest::Never)) => Self::Nothing,
-            Ok(Some(InjectRequest::Default)) => Self::Default,
-            Ok(Some(InjectRequest::NamedInFull(key))) => Self::One(key),
-            Ok(Some(InjectRequest::Named(name))) => {
-                Self::One(ObjectKey { namespace: pod.key.namespace.clone(), name })
-            }
+        let Ok(request) = InjectRequest::of(pod.inject.as_deref(), namespace_asks) else {
+            return Self::Nonsense;
+        };
+        match request.and_then(|request| wanted(&request, &pod.key.namespace)) {
+            None => Self::Nothing,
+            Some(Wanted::AllOf(_)) => Self::Default,
+            Some(Wanted::One(key)) => Self::One(key),
         }
     }
 }
@@ -173,11 +170,8 @@ impl Cause {
     /// for it.
     #[must_use]
     pub fn excluded(namespace: &str) -> Self {
-        let message = format!(
-            "pods of namespace {namespace} never get a sidecar; run the application in another \
-             namespace"
-        );
-        Self::Skipped { reason: SkipReason::ExcludedNamespace, message }
+        let Skip { reason, message } = Skip::excluded(namespace);
+        Self::Skipped { reason, message }
     }
 
     /// Returns the word for it in events and metrics.

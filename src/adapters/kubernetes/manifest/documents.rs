@@ -21,13 +21,14 @@ pub(super) struct Document<'a> {
 ///
 /// [`ManifestError::Syntax`] with the number of the document that cannot be read.
 pub(super) fn read(manifest: &str) -> Result<Vec<Document<'_>>, ManifestError> {
-    let documents = divide(manifest).into_iter().enumerate();
-    let read = documents.map(|(index, text)| {
+    let mut line = 0;
+    let documents = divide(manifest).into_iter().enumerate().map(|(index, text)| {
         let value =
-            value(text).map_err(|why| ManifestError::Syntax { document: index + 1, why })?;
+            value(text, line).map_err(|why| ManifestError::Syntax { document: index + 1, why })?;
+        line += text.matches('\n').count();
         Ok(Document { text, value })
     });
-    read.collect()
+    documents.collect()
 }
 
 /// Returns `value` in the language of `text`, which it replaces.
@@ -40,11 +41,16 @@ pub(super) fn written_like(text: &str, value: &Value) -> Result<String, Manifest
     written.map_err(ManifestError::Unwritable)
 }
 
-fn value(text: &str) -> Result<Value, String> {
+/// Reads a document that has so many lines before it, which count in messages.
+fn value(text: &str, lines_before: usize) -> Result<Value, String> {
+    let in_place = "\n".repeat(lines_before) + text;
     if is_json(text) {
-        return serde_json::from_str(text).map_err(|error| error.to_string());
+        return serde_json::from_str(&in_place).map_err(|error| error.to_string());
     }
-    serde_saphyr::from_str::<Option<Value>>(text)
+    // As kubectl reads it, by YAML 1.1: 0644 is octal, and yes is true. No snippet: it may be of a
+    // Secret, and messages end in logs.
+    let as_kubectl = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
+    serde_saphyr::from_str_with_options::<Option<Value>>(&in_place, as_kubectl)
         .map(Option::unwrap_or_default)
         .map_err(|error| error.to_string())
 }
@@ -103,6 +109,19 @@ mod tests {
     }
 
     #[test]
+    fn numbers_and_booleans_are_read_as_kubectl_does() {
+        assert_eq!(
+            values(
+                "mode: 0644\nnew: 0o644\nyes: yes\noff: off\ntime: 12:30:45\ndate: 2024-01-01\n"
+            )[0],
+            json!({
+                "mode": 420, "new": 420, "yes": true, "off": false, "time": "12:30:45",
+                "date": "2024-01-01",
+            })
+        );
+    }
+
+    #[test]
     fn json_is_read_and_written_as_json() {
         let document = r#" {"b": 1, "a": [true, null]}"#;
         assert_eq!(values(document), [json!({"a": [true, null], "b": 1})]);
@@ -123,8 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn a_syntax_error_names_the_document() {
-        let error = read("a: 1\n---\nb: [\n").err().unwrap().to_string();
-        assert!(error.starts_with("document 2: "), "{error}");
+    fn a_syntax_error_names_document_and_line_and_shows_no_text() {
+        for (broken, line) in
+            [("---\nsecret: [\nb: ]]\n", "line 4"), ("---\nok: 1\n---\n\n{\"secret\": \n", "")]
+        {
+            let error = read(&format!("a: 1\n{broken}")).err().unwrap().to_string();
+            assert!(error.starts_with("document ") && error.contains(line), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 }

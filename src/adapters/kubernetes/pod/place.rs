@@ -30,6 +30,9 @@ const INJECTED: [&str; 8] = [
     "xray-daemon",
 ];
 
+/// What the OpenTelemetry operator's init containers, which only copy files, begin with.
+const INSTRUMENTATION: &str = "opentelemetry-auto-instrumentation";
+
 /// Where the sidecar stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -90,7 +93,7 @@ pub(super) fn plain_mesh_proxy(pod: &Value) -> Option<&str> {
 
 fn is_of_application(name: &str) -> bool {
     let others = [&MESH_PROXIES[..], &MESH_INIT, &INJECTED, &[names::CONTAINER]];
-    !others.iter().any(|names| names.contains(&name))
+    !others.iter().any(|names| names.contains(&name)) && !name.starts_with(INSTRUMENTATION)
 }
 
 #[cfg(test)]
@@ -144,6 +147,7 @@ mod tests {
             (second, INIT_CONTAINERS, 1, named("tracebuffer"), false),
             (second, CONTAINERS, 0, named("istio-proxy"), false),
             (second, INIT_CONTAINERS, 2, named("vault-agent-init"), false),
+            (second, INIT_CONTAINERS, 2, named("opentelemetry-auto-instrumentation-java"), false),
         ] {
             assert_eq!(place.serves(kind, index, &container), served, "{place:?} {container}");
         }

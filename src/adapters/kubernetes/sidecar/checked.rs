@@ -2,6 +2,7 @@
 
 use super::SidecarLimits;
 use crate::adapters::kubernetes::resource::KeyReference;
+use crate::adapters::messaging::notation::endpoint::Endpoint;
 use crate::domain::injection::candidate::SidecarPorts;
 
 /// The parts of a spec that had to be read; the others are taken as they are.
@@ -17,6 +18,7 @@ pub(super) struct Checked {
 
 #[derive(Clone, Debug)]
 pub(super) struct CheckedDestination {
+    pub(super) endpoint: Endpoint,
     /// Names in lower case, and values.
     pub(super) values: Vec<(String, String)>,
     pub(super) secrets: Vec<SecretHeader>,

@@ -42,12 +42,13 @@ fn destination(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &Checke
     let encoded = |(name, value): &(String, String)| {
         format!("{name}={}", utf8_percent_encode(value, ENCODED))
     };
-    add_list(found, "HEADERS", to.values.iter().map(encoded).collect());
+    let values: Vec<_> = to.values.iter().map(encoded).collect();
+    add_list(found, "HEADERS", &values);
     let files = to
         .secrets
         .iter()
         .map(|header| format!("{0}={1}", header.name, volumes::header_path(&header.name)));
-    add_list(found, "HEADER_VALUE_FILES", files.collect());
+    add_list(found, "HEADER_VALUE_FILES", &files.collect::<Vec<_>>());
     for (name, path) in volumes::tls_paths(spec.destination.tls.as_ref()) {
         add(found, name, path);
     }
@@ -88,7 +89,7 @@ fn time(milliseconds: u64) -> String {
     Milliseconds(milliseconds).to_string()
 }
 
-fn add_list(found: &mut Vec<EnvVar>, name: &str, entries: Vec<String>) {
+fn add_list(found: &mut Vec<EnvVar>, name: &str, entries: &[String]) {
     if !entries.is_empty() {
         add(found, name, entries.join(","));
     }

@@ -7,11 +7,12 @@ mod environment;
 mod fingerprint;
 mod resources;
 mod volumes;
+mod warnings;
 
 use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
 
 use self::checked::Checked;
-use super::resource::mistakes::Mistakes;
+use super::resource::mistakes::{Mistake, Mistakes};
 use super::resource::{ApplicationEnvironment, Mode, TraceBuffer, TraceBufferSpec};
 use crate::domain::injection::candidate::{Candidate, ObjectKey, SidecarMode, SidecarPorts};
 use crate::domain::units::Milliseconds;
@@ -65,6 +66,14 @@ pub struct SidecarDefaults {
     pub image_pull_policy: Option<String>,
 }
 
+impl SidecarDefaults {
+    /// Returns stand-ins, where only the spec is of interest.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self { image: String::new(), image_pull_policy: None }
+    }
+}
+
 /// Builds the sidecar that `object` describes.
 ///
 /// # Errors
@@ -91,6 +100,13 @@ pub fn build(object: &TraceBuffer, defaults: &SidecarDefaults) -> Result<Sidecar
         drain_seconds: u32::try_from(checked.drain_ms.div_ceil(1_000)).unwrap_or(u32::MAX),
         hash: fingerprint::fingerprint(spec),
     })
+}
+
+/// Returns what is doubtful in the spec of `object`; nothing for one with mistakes.
+#[must_use]
+pub fn warnings(object: &TraceBuffer) -> Vec<Mistake> {
+    let spec = &object.spec;
+    check::check(spec).map(|checked| warnings::warnings(spec, &checked)).unwrap_or_default()
 }
 
 /// Returns what the injection decision needs to know of `object`.

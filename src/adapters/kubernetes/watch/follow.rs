@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::health::Health;
 use super::trouble::Rule;
@@ -16,6 +16,8 @@ use super::trouble::Rule;
 /// The longest a watch lasts before the API server ends it and it is resumed; kube takes a watch
 /// that is silent for 5 s more as dead.
 const WATCH_SECONDS: u32 = 60;
+/// The longest a single request may take.
+pub(super) const MAX_REQUEST: Duration = Duration::from_secs(30);
 /// Silence after which a request without an answer is given up.
 const MAX_SILENCE: Duration = Duration::from_secs(90);
 /// Objects listed at a time: few, because a page is in memory as text and as objects at once.
@@ -103,7 +105,7 @@ async fn silence(health: &Health, last_item: Instant) {
         if silent >= MAX_SILENCE {
             return;
         }
-        sleep_until(Instant::now() + (MAX_SILENCE - silent)).await;
+        sleep(MAX_SILENCE.saturating_sub(silent)).await;
     }
 }
 

@@ -75,13 +75,25 @@ impl<V> Mirror<V> {
     /// Takes note that an object is gone since this version; returns its last state, unless that is
     /// old news.
     pub(super) fn remove(&mut self, key: &ObjectKey, version: u64) -> Option<Arc<V>> {
+        self.bury(key, version, version)
+    }
+
+    /// Takes note that an object is of no interest in this version; returns its last state that was,
+    /// unless that is old news. The same version may become of interest.
+    pub(super) fn ignore(&mut self, key: &ObjectKey, version: u64) -> Option<Arc<V>> {
+        // Most of a cluster's pods are of no interest ever; deletions are to be remembered instead.
+        self.held.get(key)?;
+        self.bury(key, version, version.saturating_sub(1))
+    }
+
+    fn bury(&mut self, key: &ObjectKey, version: u64, last: u64) -> Option<Arc<V>> {
         if self.held.get(key).is_some_and(|held| version != 0 && version < held.version) {
             return None;
         }
         if self.gone.len() == MAX_GONE {
             self.gone.pop_front();
         }
-        self.gone.push_back((key.clone(), version));
+        self.gone.push_back((key.clone(), last));
         self.held.remove(key).map(|held| held.value)
     }
 

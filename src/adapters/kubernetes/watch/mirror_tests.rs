@@ -47,6 +47,17 @@ fn a_deletion_older_than_what_is_known_removes_nothing() {
 }
 
 #[test]
+fn a_version_of_no_interest_may_become_interesting_and_older_ones_may_not() {
+    let mut mirror = Mirror::default();
+    mirror.apply(key("a"), 10, Arc::new(10));
+
+    assert!(mirror.ignore(&key("a"), 9).is_none(), "old news");
+    assert!(mirror.ignore(&key("a"), 12).is_some());
+    assert!(mirror.apply(key("a"), 11, Arc::new(11)).is_none());
+    assert!(mirror.apply(key("a"), 12, Arc::new(12)).is_some());
+}
+
+#[test]
 fn only_so_many_deletions_are_remembered() {
     let mut mirror: Mirror<u64> = Mirror::default();
     for version in 1..=1000 {

@@ -13,6 +13,5 @@ mod trouble;
 mod version;
 
 pub use pods::PodIndex;
-pub use record::ReadStatus;
-pub use trace_buffers::{Build, Entry, TraceBufferCache};
+pub use trace_buffers::{Entry, TraceBufferCache};
 pub use version::NativeSidecars;

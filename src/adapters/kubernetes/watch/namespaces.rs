@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// not ask were not kept.
 #[derive(Default)]
 pub(super) struct Asking {
-    asking: BTreeSet<String>,
+    names: BTreeSet<String>,
     unlisted: BTreeSet<String>,
     /// While everything is listed anew: what was seen in the list.
     listed: Option<BTreeSet<String>>,
@@ -14,7 +14,7 @@ pub(super) struct Asking {
 
 impl Asking {
     pub(super) fn has(&self, namespace: &str) -> bool {
-        self.asking.contains(namespace)
+        self.names.contains(namespace)
     }
 
     pub(super) fn start_list(&mut self) {
@@ -26,7 +26,7 @@ impl Asking {
         if let Some(listed) = &mut self.listed {
             listed.insert(namespace.clone());
         }
-        let is_new = self.asking.insert(namespace.clone());
+        let is_new = self.names.insert(namespace.clone());
         if is_new {
             self.unlisted.insert(namespace);
         }
@@ -36,13 +36,13 @@ impl Asking {
     /// The namespace does not ask; returns whether that is new.
     pub(super) fn remove(&mut self, namespace: &str) -> bool {
         self.unlisted.remove(namespace);
-        self.asking.remove(namespace)
+        self.names.remove(namespace)
     }
 
     /// The list is complete; returns those that ask no more.
     pub(super) fn end_list(&mut self) -> Vec<String> {
         let listed = self.listed.take().unwrap_or_default();
-        let gone: Vec<_> = self.asking.difference(&listed).cloned().collect();
+        let gone: Vec<_> = self.names.difference(&listed).cloned().collect();
         for namespace in &gone {
             self.remove(namespace);
         }

@@ -10,15 +10,15 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::follow::{PAGE_SIZE, Pauses, Watched, follow};
+use super::follow::{MAX_REQUEST, PAGE_SIZE, Pauses, Watched, follow};
 use super::health::Health;
 use super::meta::{key_of, version_of};
 use super::mirror::Mirror;
 use super::namespaces::Asking;
-use super::record::{ReadStatus, is_bare, is_marked, record_of};
+use super::record::{is_bare, is_marked, record_of};
 use super::trouble::Rule;
 use crate::adapters::kubernetes::names::{INJECT, INJECT_ENABLED};
 use crate::domain::injection::candidate::ObjectKey;
@@ -38,7 +38,6 @@ const NOT_OVER: &str = "status.phase!=Succeeded,status.phase!=Failed";
 pub struct PodIndex {
     client: Client,
     changes: Arc<dyn Changes>,
-    read_status: ReadStatus,
     pods_health: Arc<Health>,
     namespaces_health: Arc<Health>,
     known: RwLock<Known>,
@@ -67,11 +66,10 @@ impl Known {
 impl PodIndex {
     /// Knows nothing yet; tells `changes` what it learns.
     #[must_use]
-    pub fn new(client: Client, read_status: ReadStatus, changes: Arc<dyn Changes>) -> Self {
+    pub fn new(client: Client, changes: Arc<dyn Changes>) -> Self {
         Self {
             client,
             changes,
-            read_status,
             pods_health: Health::new(),
             namespaces_health: Health::new(),
             known: RwLock::default(),
@@ -142,23 +140,27 @@ impl PodIndex {
         }
         let (key, version) = (key_of(&metadata), version_of(&metadata));
         if known.pods.differs(&key, version) {
-            known.pods.list(key, version, Arc::new(record_of(metadata, self.read_status)));
+            known.pods.list(key, version, Arc::new(record_of(metadata)));
         } else {
             known.pods.seen(key);
         }
     }
 
     fn apply(&self, metadata: ObjectMeta) {
+        let (key, version) = (key_of(&metadata), version_of(&metadata));
         let mut known = self.known.write();
         if !known.is_wanted(&metadata) {
+            let removed = known.pods.ignore(&key, version);
             drop(known);
-            return self.remove(&metadata);
+            if let Some(pod) = removed {
+                self.changes.pod(&pod);
+            }
+            return;
         }
-        let (key, version) = (key_of(&metadata), version_of(&metadata));
         if !known.pods.is_news(&key, version) {
             return;
         }
-        let record = Arc::new(record_of(metadata, self.read_status));
+        let record = Arc::new(record_of(metadata));
         let news = known.pods.apply(key, version, record);
         drop(known);
         if let Some(pod) = news {
@@ -190,7 +192,9 @@ impl PodIndex {
             }
             Event::InitDone => {
                 let gone = self.known.write().asking.end_list();
-                gone.iter().for_each(|namespace| self.forget_bare(namespace));
+                for namespace in &gone {
+                    self.forget_bare(namespace);
+                }
                 self.namespaces_health.set_synced();
                 self.changes.everything();
             }
@@ -204,7 +208,9 @@ impl PodIndex {
 
     fn forget_bare(&self, namespace: &str) {
         let forgotten = self.known.write().forget_bare(namespace);
-        forgotten.iter().for_each(|pod| self.changes.pod(pod));
+        for pod in &forgotten {
+            self.changes.pod(pod);
+        }
     }
 
     /// Lists the pods of namespaces that began to ask, for ever.
@@ -216,31 +222,41 @@ impl PodIndex {
                 self.to_list.notified().await;
                 continue;
             };
-            match self.list_namespace(&namespace).await {
-                Ok(()) => self.known.write().asking.set_listed(&namespace),
-                Err(error) => {
-                    debug!(namespace, "cannot list its pods, retrying: {error}");
-                    sleep(pauses.next()).await;
-                }
+            if self.list_namespace(&namespace).await {
+                self.known.write().asking.set_listed(&namespace);
+            } else {
+                sleep(pauses.next()).await;
             }
         }
     }
 
-    async fn list_namespace(&self, namespace: &str) -> kube::Result<()> {
+    /// Returns whether all were listed.
+    async fn list_namespace(&self, namespace: &str) -> bool {
         let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), namespace);
         let mut params = ListParams::default().fields(NOT_OVER).limit(PAGE_SIZE);
         loop {
-            let page = api.list(&params).await?;
+            let page = match timeout(MAX_REQUEST, api.list(&params)).await {
+                Ok(Ok(page)) => page,
+                Ok(Err(error)) => {
+                    debug!(namespace, "cannot list its pods, retrying: {error}");
+                    return false;
+                }
+                Err(_) => return false,
+            };
             page.items.into_iter().for_each(|pod| self.apply(pod.metadata));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
-                None => return Ok(()),
+                None => return true,
             }
         }
     }
 }
 
 impl Pods for PodIndex {
+    fn all(&self) -> Vec<Arc<PodRecord>> {
+        self.known.read().pods.all().cloned().collect()
+    }
+
     fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodRecord>> {
         self.known.read().pods.in_namespace(namespace).cloned().collect()
     }
@@ -253,10 +269,6 @@ impl Pods for PodIndex {
                     if injected.trace_buffer == *trace_buffer)
         };
         self.known.read().pods.all().filter(uses).cloned().collect()
-    }
-
-    fn all(&self) -> Vec<Arc<PodRecord>> {
-        self.known.read().pods.all().cloned().collect()
     }
 
     fn namespace_asks(&self, namespace: &str) -> bool {

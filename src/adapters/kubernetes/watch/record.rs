@@ -7,11 +7,8 @@ use kube::api::ObjectMeta;
 
 use super::meta::key_of;
 use crate::adapters::kubernetes::names::{INJECT, INJECTED, LIMITS, STATUS};
+use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::domain::injection::pod_record::{Owner, PodRecord};
-use crate::domain::injection::status::PodStatus;
-
-/// Reads the annotation `tracebuffer.dev/status`.
-pub type ReadStatus = fn(&str) -> Option<PodStatus>;
 
 /// Returns whether the pod itself says something about a sidecar.
 pub(super) fn is_marked(metadata: &ObjectMeta) -> bool {
@@ -29,7 +26,7 @@ pub(super) fn is_bare(pod: &PodRecord) -> bool {
 }
 
 /// Keeps what the controller looks at; all else goes.
-pub(super) fn record_of(mut metadata: ObjectMeta, read_status: ReadStatus) -> PodRecord {
+pub(super) fn record_of(mut metadata: ObjectMeta) -> PodRecord {
     let key = key_of(&metadata);
     let mut annotations = metadata.annotations.take().unwrap_or_default();
     let owners = metadata.owner_references.take().unwrap_or_default();
@@ -39,7 +36,7 @@ pub(super) fn record_of(mut metadata: ObjectMeta, read_status: ReadStatus) -> Po
         uid: metadata.uid.unwrap_or_default(),
         owner: controller.map(owner_of),
         inject: annotations.remove(INJECT),
-        status: annotations.remove(STATUS).as_deref().and_then(read_status),
+        status: annotations.remove(STATUS).as_deref().and_then(from_annotation),
         limits: annotations.remove(LIMITS),
         is_ending: metadata.deletion_timestamp.is_some(),
     }

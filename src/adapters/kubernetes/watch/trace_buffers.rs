@@ -19,7 +19,7 @@ use super::meta::{key_of, slim, version_of};
 use super::mirror::Mirror;
 use super::trouble::Rule;
 use crate::adapters::kubernetes::resource::TraceBuffer;
-use crate::adapters::kubernetes::sidecar::Sidecar;
+use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, candidate};
 use crate::domain::injection::candidate::{Candidate, ObjectKey};
 use crate::ports::catalog::Catalog;
 use crate::ports::pods::Changes;
@@ -29,9 +29,6 @@ const RULE: Rule = Rule { group: "tracebuffer.dev", resource: "tracebuffers" };
 const MAX_REFRESH: Duration = Duration::from_secs(1);
 
 type Guarded = DeserializeGuard<TraceBuffer>;
-
-/// Makes of a `TraceBuffer` what the decision needs.
-pub type Build = Box<dyn Fn(&TraceBuffer) -> Candidate<Sidecar> + Send + Sync>;
 
 /// A `TraceBuffer`, and what was made of it.
 #[derive(Clone, Debug)]
@@ -47,7 +44,7 @@ pub struct Entry {
 /// The `TraceBuffer`s of the cluster; [`run`](Self::run) keeps them current.
 pub struct TraceBufferCache {
     client: Client,
-    build: Build,
+    defaults: SidecarDefaults,
     changes: Arc<dyn Changes>,
     health: Arc<Health>,
     mirror: RwLock<Mirror<Entry>>,
@@ -57,10 +54,10 @@ pub struct TraceBufferCache {
 impl TraceBufferCache {
     /// Knows nothing yet; tells `changes` what it learns.
     #[must_use]
-    pub fn new(client: Client, build: Build, changes: Arc<dyn Changes>) -> Self {
+    pub fn new(client: Client, defaults: SidecarDefaults, changes: Arc<dyn Changes>) -> Self {
         Self {
             client,
-            build,
+            defaults,
             changes,
             health: Health::new(),
             mirror: RwLock::default(),
@@ -161,7 +158,7 @@ impl TraceBufferCache {
         let known = self.entry(key).filter(|known| is_same_spec(known, &object.metadata));
         let candidate = match known {
             Some(known) => Arc::clone(&known.candidate),
-            None => Arc::new((self.build)(&object)),
+            None => Arc::new(candidate(&object, &self.defaults)),
         };
         let metadata = object.metadata.clone();
         Arc::new(Entry { metadata, object: Some(Arc::new(object)), candidate })
@@ -199,8 +196,8 @@ impl Catalog for TraceBufferCache {
 fn malformed(key: &ObjectKey, mut metadata: ObjectMeta, error: &str) -> Entry {
     slim(&mut metadata);
     let why = format!("the object cannot be read as a TraceBuffer: {error}");
-    let candidate = Candidate { key: key.clone(), sidecar: Err(why), allowed_namespaces: vec![] };
-    Entry { metadata, object: None, candidate: Arc::new(candidate) }
+    let refused = Candidate { key: key.clone(), sidecar: Err(why), allowed_namespaces: vec![] };
+    Entry { metadata, object: None, candidate: Arc::new(refused) }
 }
 
 fn is_same_spec(known: &Entry, metadata: &ObjectMeta) -> bool {

@@ -5,13 +5,12 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::follow::Pauses;
+use super::follow::{MAX_REQUEST, Pauses};
+use crate::domain::injection::facts::ClusterFacts;
 
-/// The first minor version of Kubernetes 1 that has native sidecars unless told otherwise.
-const NATIVE_SIDECARS: u32 = 29;
 /// How often the version is asked for: clusters are upgraded under a running operator.
 const EVERY: Duration = Duration::from_mins(10);
 
@@ -38,16 +37,16 @@ impl NativeSidecars {
     pub async fn run(&self, client: &Client) {
         let mut pauses = Pauses::default();
         loop {
-            match client.apiserver_version().await {
-                Ok(version) => {
+            match timeout(MAX_REQUEST, client.apiserver_version()).await {
+                Ok(Ok(version)) => {
                     self.note(&version);
                     sleep(EVERY).await;
+                    continue;
                 }
-                Err(error) => {
-                    warn!("cannot ask for the cluster's version, retrying: {error}");
-                    sleep(pauses.next()).await;
-                }
+                Ok(Err(error)) => warn!("cannot ask for the cluster's version, retrying: {error}"),
+                Err(_) => warn!("the API server does not tell its version, retrying"),
             }
+            sleep(pauses.next()).await;
         }
     }
 
@@ -64,9 +63,9 @@ impl NativeSidecars {
 fn has_native_sidecars(major: &str, minor: &str) -> bool {
     let number = |text: &str| {
         let digits = text.split(|letter: char| !letter.is_ascii_digit()).next();
-        digits.and_then(|digits| digits.parse::<u32>().ok()).unwrap_or(u32::MAX)
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX)
     };
-    number(major) > 1 || number(minor) >= NATIVE_SIDECARS
+    ClusterFacts::has_native_sidecars(number(major), number(minor))
 }
 
 #[cfg(test)]
@@ -74,16 +73,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn native_sidecars_are_there_since_1_29() {
-        for (major, minor, expected) in [
-            ("1", "28", false),
-            ("1", "28+", false),
-            ("1", "29", true),
-            ("1", "29+", true),
-            ("1", "36", true),
-            ("2", "0", true),
-            ("", "", true),
-        ] {
+    fn versions_are_read_whatever_is_behind_the_number() {
+        for (major, minor, expected) in
+            [("1", "28+", false), ("1", "29", true), ("1", "29+", true), ("", "", true)]
+        {
             assert_eq!(has_native_sidecars(major, minor), expected, "{major}.{minor}");
         }
     }

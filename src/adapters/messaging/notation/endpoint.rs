@@ -1,7 +1,7 @@
 //! Where a destination is, and what is spoken to it.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The address of a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,12 @@ impl Endpoint {
 }
 
 impl Endpoint {
+    /// Returns whether it is on this machine, as far as can be told.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        host_is_here(&self.host, Ipv4Addr::LOCALHOST.into())
+    }
+
     /// Returns whether it is, as far as can be told, a listener of this machine on `address`.
     #[must_use]
     pub fn reaches(&self, address: SocketAddr) -> bool {

@@ -130,7 +130,7 @@ async fn owners_of_outdated_pods_are_told_once_for_each_change() {
         let needs = Needs { hash: hash.into(), limits: limits(100) };
         stage.cluster.declare(Declared { sidecar: Ok(needs), ..declared() });
         seconds(30).await;
-        let cause = format!("Changed-{hash}-100");
+        let cause = format!("Changed-{hash}");
         assert_eq!(stage.cluster.told(), [told("web", "Outdated", &cause)]);
     }
 }
@@ -192,6 +192,21 @@ async fn a_flood_of_notices_is_spread_over_time() {
     sleep(Duration::from_millis(3500)).await;
     assert_eq!(stage.cluster.told().len(), 50);
     seconds(10).await;
+
+    assert_eq!(stage.cluster.told().len(), 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_many_owners_of_a_deleted_trace_buffer_are_told_over_time() {
+    let owner = |n| format!("w{n}-1");
+    let pods: Vec<_> = (0..200).map(|n| injected(&format!("p{n}"), &owner(n), "h1")).collect();
+    let stage = Stage::led(&[declared()], &pods).await;
+    stage.cluster.writes();
+
+    stage.cluster.delete(&key("shop", "traces"));
+    sleep(Duration::from_millis(5500)).await;
+    assert_eq!(stage.cluster.told().len(), 50);
+    seconds(30).await;
 
     assert_eq!(stage.cluster.told().len(), 150);
 }

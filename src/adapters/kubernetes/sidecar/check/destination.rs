@@ -35,8 +35,8 @@ pub(super) fn check(
     let linger_ms = notes.time("destination.batch.linger", &batch.linger, 0..=MINUTE);
     let concurrency = notes.count("destination.concurrency", destination.concurrency, 1..=64);
     let (values, secrets) = headers?;
-    endpoint?;
     Some(CheckedDestination {
+        endpoint: endpoint?,
         values,
         secrets,
         timeout_ms: timeout_ms?,

@@ -40,18 +40,18 @@ pub(super) fn check(spec: &TraceBufferSpec) -> Result<Checked, Mistakes> {
     namespaces(&mut notes, &spec.allowed_namespaces);
     rollout(&mut notes, &spec.rollout);
     let drain_ms = notes.time("drainTimeout", &spec.drain_timeout, 0..=HOUR);
-    let build = || {
+    let all = || {
         Some(Checked {
             limits: limits?,
             ports: ports?,
             destination: destination?,
-            max_request_bytes: max_request_bytes?,
+            max_request_bytes: max_request_bytes.ok()?,
             user: user?,
             drain_ms: drain_ms?,
         })
     };
-    let built = build();
-    notes.finish(built)
+    let checked = all();
+    notes.finish(checked)
 }
 
 fn limits(notes: &mut Notes, spec: &TraceBufferSpec) -> Option<SidecarLimits> {
@@ -60,7 +60,11 @@ fn limits(notes: &mut Notes, spec: &TraceBufferSpec) -> Option<SidecarLimits> {
     let max_bytes = notes.size("buffer.maxBytes", &buffer.max_bytes, 64 * KI..=64 * GI);
     let max_age = buffer.max_age.as_ref();
     let max_age_ms = optional(max_age, |age| notes.time("buffer.maxAge", age, 100..=720 * HOUR));
-    Some(SidecarLimits { max_spans: max_spans?, max_bytes: max_bytes?, max_age_ms: max_age_ms? })
+    Some(SidecarLimits {
+        max_spans: max_spans?,
+        max_bytes: max_bytes?,
+        max_age_ms: max_age_ms.ok()?,
+    })
 }
 
 fn ports(notes: &mut Notes, receiver: &Receiver) -> Option<SidecarPorts> {
@@ -83,7 +87,7 @@ fn max_request_bytes(
     notes: &mut Notes,
     receiver: &Receiver,
     max_bytes: Option<u64>,
-) -> Option<Option<u64>> {
+) -> Result<Option<u64>, Noted> {
     const FIELD: &str = "receiver.maxRequestBytes";
     let asked = optional(receiver.max_request_bytes.as_ref(), |quantity| {
         notes.size(FIELD, quantity, KI..=64 * MI)
@@ -97,7 +101,7 @@ fn max_request_bytes(
             format!("must be at most buffer.maxBytes, which is {most}; it is {asked}"),
         );
     }
-    Some(asked)
+    Ok(asked)
 }
 
 fn namespaces(notes: &mut Notes, namespaces: &[String]) {
@@ -121,10 +125,10 @@ fn rollout(notes: &mut Notes, rollout: &Rollout) {
     notes.time("rollout.pause", &rollout.pause, 0..=24 * HOUR);
 }
 
-/// Reads what may be unset: `None` only where it is set and will not do.
-fn optional<T, R>(value: Option<T>, read: impl FnOnce(T) -> Option<R>) -> Option<Option<R>> {
-    match value {
-        None => Some(None),
-        Some(value) => read(value).map(Some),
-    }
+/// A value that is set and will not do, which has been noted.
+struct Noted;
+
+/// Reads what may be unset.
+fn optional<T, R>(value: Option<T>, read: impl FnOnce(T) -> Option<R>) -> Result<Option<R>, Noted> {
+    value.map(|value| read(value).ok_or(Noted)).transpose()
 }

@@ -82,7 +82,7 @@ fn every_field_reaches_the_receiver() {
     assert_eq!(destination.timeout, Duration::from_secs(3));
     assert_eq!(settings.limits.max_spans.get(), 1_234);
     assert_eq!(settings.limits.max_bytes.get(), 1_572_864);
-    assert_eq!(settings.limits.max_age, Some(Duration::from_secs(5_400)));
+    assert_eq!(settings.limits.max_age, Some(Duration::from_mins(90)));
     assert_eq!(settings.overflow, OverflowPolicy::Reject);
     assert_eq!(settings.batch.max_spans, 77);
     assert_eq!(settings.batch.max_bytes, 100_000);

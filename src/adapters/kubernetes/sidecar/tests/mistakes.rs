@@ -9,14 +9,14 @@ fn mistakes(changes: &Value) -> Vec<String> {
 }
 
 #[track_caller]
-fn told(changes: Value, expected: &[&str]) {
-    assert_eq!(mistakes(&changes), expected, "{changes}");
+fn told(changes: &Value, expected: &[&str]) {
+    assert_eq!(mistakes(changes), expected, "{changes}");
 }
 
 #[test]
 fn limits_out_of_bounds_are_told_with_the_bounds_and_what_was_found() {
     told(
-        json!({ "buffer": { "maxSpans": 0, "maxBytes": "32", "maxAge": "10ms" } }),
+        &json!({ "buffer": { "maxSpans": 0, "maxBytes": "32", "maxAge": "10ms" } }),
         &[
             "spec.buffer.maxSpans must be from 1 to 1000000000; it is 0",
             r#"spec.buffer.maxBytes must be a quantity from 64Ki to 64Gi, such as 32Mi; it is "32""#,
@@ -28,7 +28,7 @@ fn limits_out_of_bounds_are_told_with_the_bounds_and_what_was_found() {
 #[test]
 fn a_quantity_or_duration_that_is_none_is_explained() {
     told(
-        json!({ "buffer": { "maxBytes": "32MB", "maxAge": "1d" }, "drainTimeout": "30" }),
+        &json!({ "buffer": { "maxBytes": "32MB", "maxAge": "1d" }, "drainTimeout": "30" }),
         &[
             "spec.buffer.maxBytes must be a quantity from 64Ki to 64Gi, such as 32Mi; \
              it is \"32MB\", and there is no suffix \"MB\" (Ki, Mi, Gi, k, M or G)",
@@ -88,7 +88,7 @@ fn the_sidecar_never_sends_to_itself() {
     let why = "spec.destination.endpoint must not be the sidecar itself, which listens there: name \
                a collector's address";
     for endpoint in ["http://localhost:4317", "http://127.0.0.1:4318", "http://[::1]"] {
-        told(json!({ "destination": { "endpoint": endpoint } }), &[why]);
+        told(&json!({ "destination": { "endpoint": endpoint } }), &[why]);
     }
     // An agent in the same pod, on a port of its own.
     built(&json!({ "destination": { "endpoint": "http://localhost:14317" } }));
@@ -98,7 +98,7 @@ fn the_sidecar_never_sends_to_itself() {
 fn a_header_has_a_name_and_one_source_of_its_value() {
     let reference = json!({ "name": "token", "key": "value" });
     told(
-        json!({ "destination": { "headers": [
+        &json!({ "destination": { "headers": [
             { "name": "two words", "value": "x" },
             { "name": "content-type", "value": "x" },
             { "name": "x!y", "value": "x" },
@@ -135,7 +135,7 @@ fn a_header_has_a_name_and_one_source_of_its_value() {
 fn certificates_are_for_an_encrypted_connection_and_named_once() {
     let reference = json!({ "name": "ca", "key": "ca.crt" });
     told(
-        json!({ "destination": { "tls": {
+        &json!({ "destination": { "tls": {
             "caConfigMapRef": reference, "caSecretRef": reference, "clientSecretName": "no/name",
         } } }),
         &[
@@ -150,7 +150,7 @@ fn certificates_are_for_an_encrypted_connection_and_named_once() {
 #[test]
 fn what_is_sent_at_once_has_bounds() {
     told(
-        json!({ "destination": {
+        &json!({ "destination": {
             "timeout": "1ms", "concurrency": 65,
             "batch": { "maxSpans": 0, "maxBytes": "65Mi", "linger": "2m" },
         } }),
@@ -170,14 +170,14 @@ fn what_is_sent_at_once_has_bounds() {
 #[test]
 fn ports_are_ports_and_all_different() {
     told(
-        json!({ "receiver": { "grpcPort": 0, "httpPort": 65_536 } }),
+        &json!({ "receiver": { "grpcPort": 0, "httpPort": 65_536 } }),
         &[
             "spec.receiver.grpcPort must be from 1 to 65535; it is 0",
             "spec.receiver.httpPort must be from 1 to 65535; it is 65536",
         ],
     );
     told(
-        json!({ "receiver": { "adminPort": 4317 } }),
+        &json!({ "receiver": { "adminPort": 4317 } }),
         &["spec.receiver.adminPort must not be 4317, which receiver.grpcPort is already"],
     );
 }
@@ -185,7 +185,7 @@ fn ports_are_ports_and_all_different() {
 #[test]
 fn a_request_fits_into_the_buffer() {
     told(
-        json!({ "buffer": { "maxBytes": "1Mi" }, "receiver": { "maxRequestBytes": "2Mi" } }),
+        &json!({ "buffer": { "maxBytes": "1Mi" }, "receiver": { "maxRequestBytes": "2Mi" } }),
         &["spec.receiver.maxRequestBytes must be at most buffer.maxBytes, which is 1Mi; it is 2Mi"],
     );
 }
@@ -194,7 +194,7 @@ fn a_request_fits_into_the_buffer() {
 fn an_image_is_the_name_of_one() {
     for image in ["", "https://registry.example/tb", "two words", "-x", "a//b"] {
         told(
-            json!({ "sidecar": { "image": image } }),
+            &json!({ "sidecar": { "image": image } }),
             &[&format!(
                 "spec.sidecar.image must be an image such as registry.example/tracebuffer:1.0, \
                  without a scheme; it is {image:?}"
@@ -206,7 +206,7 @@ fn an_image_is_the_name_of_one() {
 #[test]
 fn resources_that_would_cost_the_pod_are_refused() {
     told(
-        json!({ "sidecar": { "resources": {
+        &json!({ "sidecar": { "resources": {
             "requests": { "cpu": "half", "memory": "128Mi", "ephemeral-storage": "-1" },
             "limits": { "cpu": "1", "memory": "64Mi" },
         } } }),
@@ -224,7 +224,7 @@ fn resources_that_would_cost_the_pod_are_refused() {
 #[test]
 fn a_memory_limit_leaves_room_for_the_buffer() {
     told(
-        json!({ "sidecar": { "resources": { "limits": { "memory": "32Mi" } } } }),
+        &json!({ "sidecar": { "resources": { "limits": { "memory": "32Mi" } } } }),
         &["spec.sidecar.resources.limits.memory must be at least 40Mi, or the sidecar is killed \
            before its buffer of 32Mi is full; it is 32Mi: raise it, or lower buffer.maxBytes"],
     );
@@ -233,11 +233,11 @@ fn a_memory_limit_leaves_room_for_the_buffer() {
 #[test]
 fn a_user_is_fixed_or_the_platforms() {
     told(
-        json!({ "sidecar": { "security": { "user": "Platform", "runAsUser": 7 } } }),
+        &json!({ "sidecar": { "security": { "user": "Platform", "runAsUser": 7 } } }),
         &["spec.sidecar.security.runAsUser must be unset with user: Platform, or user be Fixed"],
     );
     told(
-        json!({ "sidecar": { "security": { "runAsUser": 0 } } }),
+        &json!({ "sidecar": { "security": { "runAsUser": 0 } } }),
         &["spec.sidecar.security.runAsUser must be from 1 to 2147483647; it is 0"],
     );
 }
@@ -245,7 +245,7 @@ fn a_user_is_fixed_or_the_platforms() {
 #[test]
 fn other_namespaces_are_named_once_each() {
     told(
-        json!({ "allowedNamespaces": ["*", "shop", "Shop", "a.b", "shop"] }),
+        &json!({ "allowedNamespaces": ["*", "shop", "Shop", "a.b", "shop"] }),
         &[
             "spec.allowedNamespaces[2] must be a name of lower case letters, digits, '-' and '.'; \
              it is \"Shop\"",
@@ -258,7 +258,7 @@ fn other_namespaces_are_named_once_each() {
 #[test]
 fn the_pace_of_a_rollout_has_bounds() {
     told(
-        json!({ "rollout": { "maxConcurrent": 0, "pause": "25h" } }),
+        &json!({ "rollout": { "maxConcurrent": 0, "pause": "25h" } }),
         &[
             "spec.rollout.maxConcurrent must be from 1 to 100; it is 0",
             "spec.rollout.pause must be a duration from 0s to 24h, such as 1m30s; it is \"25h\"",

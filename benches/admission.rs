@@ -1,0 +1,222 @@
+//! How long the webhook takes to answer, over TLS and HTTP/2 as API servers ask: 100 pods a second on
+//! one connection, a client of the same process. `cargo bench --locked --bench admission [SECONDS]`
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{CertifiedKey as Issued, generate_simple_self_signed};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_rustls::TlsConnector;
+use tracebuffer::adapters::kubernetes::resource::TraceBuffer;
+use tracebuffer::adapters::kubernetes::sidecar::{self, Sidecar, SidecarDefaults};
+use tracebuffer::adapters::kubernetes::webhook::WebhookService;
+use tracebuffer::adapters::server::{Connections, Tls};
+use tracebuffer::adapters::telemetry::controller::metrics::ControllerMetrics;
+use tracebuffer::domain::injection::candidate::{Candidate, ObjectKey};
+use tracebuffer::domain::injection::decide::ClusterFacts;
+use tracebuffer::ports::catalog::Catalog;
+
+/// Pods created a second.
+const RATE: u32 = 100;
+/// A review of a usual pod.
+const BYTES: usize = 10 << 10;
+const DEFAULT_SECONDS: u64 = 10;
+
+type Failure = Box<dyn Error + Send + Sync>;
+type Client = http2::SendRequest<Full<Bytes>>;
+
+/// Two hundred `TraceBuffer`s, one in a namespace.
+struct Known(BTreeMap<ObjectKey, Arc<Candidate<Sidecar>>>);
+
+impl Catalog for Known {
+    type Sidecar = Sidecar;
+
+    fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Sidecar>>> {
+        self.0.get(key).cloned()
+    }
+
+    fn in_namespace(&self, namespace: &str) -> Vec<Arc<Candidate<Sidecar>>> {
+        self.0.values().filter(|known| known.key.namespace == namespace).cloned().collect()
+    }
+
+    async fn refresh(&self, _: &str) {}
+}
+
+#[derive(Debug)]
+struct Served(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Served {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    // Cargo adds `--bench`.
+    let seconds = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(measure(seconds.unwrap_or(DEFAULT_SECONDS)))
+}
+
+async fn measure(seconds: u64) -> Result<(), Failure> {
+    let (address, trusted) = serve().await?;
+    let client = connect(address, trusted).await?;
+    let review = Bytes::from(review()?);
+    let reviews = seconds * u64::from(RATE);
+    let mut ticks = interval(Duration::from_secs(1) / RATE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut asking = JoinSet::new();
+    for _ in 0..reviews {
+        asking.spawn(ask(client.clone(), review.clone(), ticks.tick().await));
+    }
+    report("100 a second", &review, asking).await?;
+
+    // One after the other, for the cost of one.
+    let mut histogram = Histogram::<u64>::new(3)?;
+    for _ in 0..reviews {
+        let took = ask(client.clone(), review.clone(), Instant::now()).await?;
+        histogram.record(u64::try_from(took.as_micros())?)?;
+    }
+    print("one by one", &review, &histogram);
+    Ok(())
+}
+
+async fn report(
+    name: &str,
+    review: &Bytes,
+    mut asking: JoinSet<Result<Duration, Failure>>,
+) -> Result<(), Failure> {
+    let mut histogram = Histogram::<u64>::new(3)?;
+    while let Some(took) = asking.join_next().await {
+        histogram.record(u64::try_from(took??.as_micros())?)?;
+    }
+    print(name, review, &histogram);
+    Ok(())
+}
+
+fn print(name: &str, review: &Bytes, histogram: &Histogram<u64>) {
+    println!(
+        "{name}: {} reviews of {} bytes: p50 {} us, p99 {} us, max {} us",
+        histogram.len(),
+        review.len(),
+        histogram.value_at_quantile(0.5),
+        histogram.value_at_quantile(0.99),
+        histogram.max(),
+    );
+}
+
+/// Asks once and returns the time since `due`, when it should have been sent.
+async fn ask(mut client: Client, review: Bytes, due: Instant) -> Result<Duration, Failure> {
+    client.ready().await?;
+    let request = Request::post("https://localhost/inject")
+        .header("content-type", "application/json")
+        .body(Full::new(review))?;
+    let answer = client.send_request(request).await?.into_body().collect().await?.to_bytes();
+    let took = due.elapsed();
+    let answer: Value = serde_json::from_slice(&answer)?;
+    if answer.pointer("/response/patch").is_none() {
+        return Err(format!("nothing was injected: {answer}").into());
+    }
+    Ok(took)
+}
+
+async fn serve() -> Result<(SocketAddr, CertificateDer<'static>), Failure> {
+    let Issued { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()])?;
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
+    let provider = rustls::crypto::ring::default_provider();
+    let key = CertifiedKey::from_der(vec![cert.der().clone()], key, &provider)?;
+    let tls = Tls::new(Arc::new(Served(Arc::new(key))))?;
+    let cluster = || ClusterFacts { native_sidecars: true, own_namespace: "tracebuffer".into() };
+    let service =
+        WebhookService::new(Arc::new(known()?), cluster, Arc::new(ControllerMetrics::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move { Connections::new().serve_tls(vec![listener], tls, service).await });
+    Ok((address, cert.der().clone()))
+}
+
+async fn connect(address: SocketAddr, trusted: CertificateDer<'static>) -> Result<Client, Failure> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from("localhost")?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    let (client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+fn known() -> Result<Known, Failure> {
+    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
+    let mut known = BTreeMap::new();
+    for number in 0..200 {
+        let object: TraceBuffer = serde_json::from_value(json!({
+            "apiVersion": "tracebuffer.dev/v1alpha1",
+            "kind": "TraceBuffer",
+            "metadata": {"name": "default", "namespace": format!("shop-{number}"), "uid": "u"},
+            "spec": {"destination": {"endpoint": "http://collector.observability:4317"}},
+        }))?;
+        let candidate = sidecar::candidate(&object, &defaults);
+        known.insert(candidate.key.clone(), Arc::new(candidate));
+    }
+    Ok(Known(known))
+}
+
+/// A pod of three containers with as many variables as make it as large as it should be.
+fn review() -> Result<Vec<u8>, Failure> {
+    let mut variables = 0;
+    loop {
+        let env: Vec<Value> = (0..variables)
+            .map(|number| json!({"name": format!("VARIABLE_{number}"), "value": "a usual value"}))
+            .collect();
+        let containers: Vec<Value> = ["web", "cache", "worker"]
+            .map(|name| json!({"name": name, "image": "shop:1", "env": env}))
+            .into();
+        let review = serde_json::to_vec(&json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+                "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                "operation": "CREATE",
+                "namespace": "shop-77",
+                "object": {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "metadata": {
+                        "generateName": "web-7c5ddbdf54-",
+                        "annotations": {"tracebuffer.dev/inject": "true"},
+                    },
+                    "spec": {"containers": containers},
+                },
+            },
+        }))?;
+        if review.len() >= BYTES {
+            return Ok(review);
+        }
+        variables += 1;
+    }
+}

@@ -1,0 +1,199 @@
+//! A YAML or JSON document whose every value knows its line.
+
+use std::fmt;
+
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
+
+/// A value, and where it begins.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// Counted from 1 at the beginning of the file.
+    pub(super) line: u64,
+    pub(super) content: Content,
+}
+
+/// What a node holds.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    Fields(Vec<(String, Node)>),
+    Elements(Vec<Node>),
+    Scalar(Value),
+}
+
+impl Node {
+    /// Reads every document of `text`, empty ones left out.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text, and in which line.
+    pub(super) fn documents(text: &str) -> Result<Vec<Self>, serde_saphyr::Error> {
+        let documents: Vec<Spanned<Content>> = serde_saphyr::from_multiple(text)?;
+        let is_empty = |node: &Self| matches!(node.content, Content::Scalar(Value::Null));
+        Ok(documents.into_iter().map(Self::from).filter(|node| !is_empty(node)).collect())
+    }
+
+    /// Returns the field `name`.
+    pub(super) fn field(&self, name: &str) -> Option<&Self> {
+        match &self.content {
+            Content::Fields(fields) => fields.iter().find(|(n, _)| n == name).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// Returns the text, if it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Scalar(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the elements, if it is a list.
+    pub(super) fn elements(&self) -> &[Self] {
+        match &self.content {
+            Content::Elements(elements) => elements,
+            _ => &[],
+        }
+    }
+
+    /// Returns the line of the field at `path`, such as `spec.headers[0].name`; of the nearest part of
+    /// it that exists, where the field does not.
+    pub(super) fn line_of(&self, path: &str) -> u64 {
+        let steps = path.split(['.', '[']).map(|step| step.trim_end_matches(']'));
+        let mut node = self;
+        for step in steps {
+            let next = match &node.content {
+                Content::Elements(elements) => {
+                    step.parse().ok().and_then(|i: usize| elements.get(i))
+                }
+                _ => node.field(step),
+            };
+            match next {
+                Some(next) => node = next,
+                None => break,
+            }
+        }
+        node.line
+    }
+
+    /// Returns the same without lines, and without what is null, which the API server takes for
+    /// absent.
+    pub(super) fn value(&self) -> Value {
+        match &self.content {
+            Content::Scalar(value) => value.clone(),
+            Content::Elements(elements) => elements.iter().map(Self::value).collect(),
+            Content::Fields(fields) => {
+                let fields = fields.iter().map(|(name, node)| (name.clone(), node.value()));
+                Value::Object(fields.filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
+            }
+        }
+    }
+}
+
+impl From<Spanned<Content>> for Node {
+    fn from(spanned: Spanned<Content>) -> Self {
+        Self { line: spanned.referenced.line(), content: spanned.value }
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::Scalar(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Content, A::Error> {
+        let mut found = Vec::new();
+        while let Some(element) = elements.next_element::<Spanned<Content>>()? {
+            found.push(element.into());
+        }
+        Ok(Content::Elements(found))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Content, A::Error> {
+        let mut found = Vec::new();
+        while let Some((name, value)) = fields.next_entry::<String, Spanned<Content>>()? {
+            found.push((name, value.into()));
+        }
+        Ok(Content::Fields(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        "---\n# nothing\n---\na:\n  b: 1\n  c:\n    - x: null\n    - 1.5\n---\n{\"d\": true}\n";
+
+    #[test]
+    fn every_document_is_read_with_lines_counted_in_the_file() {
+        let documents = Node::documents(TEXT).unwrap();
+
+        let values: Vec<_> = documents.iter().map(Node::value).collect();
+        let expected = [
+            serde_json::json!({ "a": { "b": 1, "c": [{}, 1.5] } }),
+            serde_json::json!({ "d": true }),
+        ];
+        assert_eq!(values, expected);
+        assert_eq!(documents[0].line_of("a.b"), 5);
+        assert_eq!(documents[0].line_of("a.c[1]"), 8);
+        assert_eq!(documents[1].line_of("d"), 10);
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_has_the_line_of_what_should_hold_it() {
+        let documents = Node::documents(TEXT).unwrap();
+
+        assert_eq!(documents[0].line_of("a.c[0].y.z"), 7);
+        assert_eq!(documents[0].line_of("nothing"), 4);
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_told_with_its_line() {
+        let error = Node::documents("a: 1\nb: [1\n").unwrap_err();
+
+        assert!(error.to_string().contains("line"), "{error}");
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_an_error() {
+        assert!(Node::documents("a: 1\na: 2\n").is_err());
+    }
+}

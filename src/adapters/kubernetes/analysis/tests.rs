@@ -1,0 +1,221 @@
+//! What is told about files.
+
+use super::*;
+
+/// The remarks on the only object of a text whose spec is `spec`, as `line field why`.
+fn told(spec: &str, of: fn(Analyzed) -> Vec<Remark>) -> Vec<String> {
+    let head = "apiVersion: tracebuffer.dev/v1alpha1\nkind: TraceBuffer\nmetadata: {name: x}\n";
+    let mut analysis = analyze(&format!("{head}spec: {spec}")).unwrap();
+    let object = analysis.objects.pop().unwrap();
+    let line = |remark: Remark| format!("{} {} {}", remark.line, remark.field, remark.why);
+    of(object).into_iter().map(line).collect()
+}
+
+fn mistakes(spec: &str) -> Vec<String> {
+    told(spec, |object| object.mistakes)
+}
+
+fn warnings(spec: &str) -> Vec<String> {
+    assert_eq!(mistakes(spec), [""; 0], "{spec}");
+    told(spec, |object| object.warnings)
+}
+
+const TO: &str = "destination: {endpoint: \"http://collector.observability:4317\"";
+
+#[test]
+fn a_spec_that_is_as_it_should_be_is_told_nothing_about() {
+    assert_eq!(warnings(&format!("{{{TO}}}}}")), [""; 0]);
+}
+
+#[test]
+fn a_field_of_the_wrong_type_is_told_with_what_is_right() {
+    assert_eq!(
+        mistakes(
+            "{buffer: [], destination: {endpoint: 1, headers: {}}, receiver: {grpcPort: \"1\"}, allowedNamespaces: [1]}"
+        ),
+        [
+            "4 spec.buffer must be a map of fields; it is a list",
+            "4 spec.destination.endpoint must be a text, in quotes if it looks like something else; it is 1",
+            "4 spec.destination.headers must be a list; it is a map",
+            "4 spec.receiver.grpcPort must be a whole number; it is a text",
+            "4 spec.allowedNamespaces[0] must be a text, in quotes if it looks like something else; it is 1",
+        ]
+    );
+}
+
+#[test]
+fn a_word_that_is_none_of_a_few_is_told_with_those() {
+    assert_eq!(
+        mistakes(&format!("{{{TO}, protocol: grpc}}}}")),
+        ["4 spec.destination.protocol must be one of Grpc, HttpProtobuf; it is \"grpc\""]
+    );
+}
+
+#[test]
+fn what_is_required_is_missed_even_if_it_is_null() {
+    assert_eq!(mistakes("{}"), ["4 spec.destination must be set"]);
+    assert_eq!(
+        mistakes("{destination: {endpoint: null}}"),
+        ["4 spec.destination.endpoint must be set"]
+    );
+    let analysis = analyze("apiVersion: tracebuffer.dev/v1\nkind: TraceBuffer\n").unwrap();
+    let told: Vec<_> = analysis.objects[0].mistakes.iter().map(|m| (&*m.field, &*m.why)).collect();
+    assert_eq!(
+        told,
+        [
+            ("apiVersion", "must be tracebuffer.dev/v1alpha1; it is \"tracebuffer.dev/v1\""),
+            ("metadata.name", "must be set"),
+            ("spec", "must be set"),
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_field_is_told_with_the_nearest_or_all_of_its_place() {
+    assert_eq!(
+        mistakes(&format!("{{{TO}, retries: 3, Endpoint: x}}, buffer: {{maxspan: 1}}}}")),
+        [
+            "4 spec.destination.retries is no field; there are batch, compression, concurrency, \
+             endpoint, headers, protocol, timeout, tls",
+            "4 spec.destination.Endpoint is no field; did you mean endpoint?",
+            "4 spec.buffer.maxspan is no field; did you mean maxSpans?",
+        ]
+    );
+}
+
+#[test]
+fn a_field_beside_spec_is_told_where_it_may_belong() {
+    let text = format!(
+        "kind: TraceBuffer\napiVersion: {API_VERSION}\nmetadata: {{name: x}}\nbuffer: {{}}\nspec: {{{TO}}}}}"
+    );
+    let analysis = analyze(&text).unwrap();
+    assert_eq!(
+        analysis.objects[0].mistakes,
+        [Remark {
+            line: 4,
+            field: "buffer".into(),
+            why: "is no field here; does it belong under spec?".into()
+        }]
+    );
+}
+
+#[test]
+fn a_mistake_in_the_meaning_has_the_line_of_its_field() {
+    assert_eq!(
+        mistakes(
+            "\n  destination:\n    endpoint: https://x\n    headers:\n      - name: a\n        value: b\n      - name: te\n        value: b\n"
+        ),
+        [
+            "10 spec.destination.headers[1].name must be a header's name of letters, digits, '-', '_' \
+          and '.'; \"te\" names `te`, which tracebuffer sets itself"
+        ]
+    );
+}
+
+#[test]
+fn other_kinds_are_named_and_passed_over() {
+    let analysis =
+        analyze("kind: Pod\nmetadata: {name: web, namespace: shop}\n---\nx: 1\n---\n- 1\n")
+            .unwrap();
+
+    assert_eq!(analysis.objects, []);
+    assert_eq!(
+        analysis.ignored,
+        ["Pod shop/web", "something without a kind", "something without a kind"]
+    );
+}
+
+#[test]
+fn what_may_not_be_meant_is_a_warning() {
+    let with = |rest: &str| warnings(&format!("{{{TO}}}, {rest}}}"));
+
+    assert_eq!(
+        with("drainTimeout: 0s"),
+        ["4 spec.drainTimeout is 0, so that what is buffered when a pod ends is lost"]
+    );
+    assert_eq!(
+        with("drainTimeout: 30s"),
+        ["4 spec.drainTimeout is 30s, so that pods need a terminationGracePeriodSeconds above it \
+          (Kubernetes' default is 30)"]
+    );
+    assert_eq!(
+        with("allowedNamespaces: [\"*\"]"),
+        ["4 spec.allowedNamespaces has *, so that pods of every namespace may use it; name the \
+          namespaces if you can"]
+    );
+    assert_eq!(
+        with("buffer: {maxBytes: 64Ki, maxSpans: 3}"),
+        [
+            "4 spec.buffer.maxBytes is 64Ki, so that a request to the destination holds at most \
+             16Ki; raise it to 1Mi or more",
+            "4 spec.buffer.maxSpans is 3, so that a request to the destination holds at most 1; \
+             raise it to 512 or more",
+        ]
+    );
+    assert_eq!(
+        with("receiver: {grpcPort: 80}"),
+        [
+            "4 spec.receiver.grpcPort is 80; ports below 1024 need privileges that the sidecar has not \
+          on every node"
+        ]
+    );
+    assert_eq!(
+        with("sidecar: {resources: {limits: {memory: 48Mi}}}"),
+        [
+            "4 spec.sidecar.resources.limits.memory is 48Mi; a full buffer with many connections may \
+          need 64Mi, and be killed"
+        ]
+    );
+    assert_eq!(
+        warnings(&format!("{{{TO}, concurrency: 2}}}}")),
+        ["4 spec.destination.concurrency is above 1, so that spans may arrive in another order"]
+    );
+}
+
+#[test]
+fn an_image_that_moves_is_a_warning_and_one_that_stays_is_not() {
+    let of = |image: &str| warnings(&format!("{{{TO}}}, sidecar: {{image: \"{image}\"}}}}")).len();
+
+    for image in ["tracebuffer", "r.example:5000/tracebuffer", "tracebuffer:latest"] {
+        assert_eq!(of(image), 1, "{image}");
+    }
+    for image in ["tracebuffer:1.0", "r.example:5000/tb:1", "tb@sha256:0123", "tb:latest@sha256:01"]
+    {
+        assert_eq!(of(image), 0, "{image}");
+    }
+}
+
+#[test]
+fn plain_http_is_a_warning_where_others_may_listen() {
+    let of = |endpoint: &str| warnings(&format!("{{destination: {{endpoint: \"{endpoint}\"}}}}"));
+
+    for inside in [
+        "http://c",
+        "http://c.ns",
+        "http://c.ns.svc",
+        "http://c.ns.svc.cluster.local",
+        "http://10.0.0.7",
+        "http://localhost:1",
+        "https://otlp.vendor.example",
+    ] {
+        assert_eq!(of(inside), [""; 0], "{inside}");
+    }
+    assert_eq!(
+        of("http://otlp.vendor.example"),
+        ["4 spec.destination.endpoint is not encrypted, and does not look like a Service of the \
+          cluster; use https:// where others may listen"]
+    );
+}
+
+#[test]
+fn a_credential_in_clear_is_a_warning_at_rest_and_on_its_way() {
+    assert_eq!(
+        warnings(&format!("{{{TO}, headers: [{{name: X-Api-Key, value: abc}}]}}}}")),
+        [
+            "4 spec.destination.endpoint is not encrypted, and so are the headers that look like \
+             credentials; use https://",
+            "4 spec.destination.headers[0].value looks like a credential, which anyone who can read \
+             the pod can read; use secretKeyRef",
+        ]
+    );
+}

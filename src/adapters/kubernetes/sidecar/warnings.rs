@@ -1,0 +1,172 @@
+//! What a spec may say, and its author perhaps did not mean.
+
+use super::checked::Checked;
+use super::resources;
+use crate::adapters::kubernetes::resource::TraceBufferSpec;
+use crate::adapters::kubernetes::resource::mistakes::Mistake;
+use crate::domain::quantity;
+use crate::domain::units::{ByteSize, Milliseconds};
+
+/// With less, the quarter that a batch may be is hardly worth a request.
+const SMALL_BUFFER_BYTES: u64 = 1 << 20;
+const SMALL_BUFFER_SPANS: u64 = 512;
+/// Kubernetes' own terminationGracePeriodSeconds.
+const GRACE_MS: u64 = 30_000;
+/// Ports below need privileges, unless the node says otherwise.
+const FIRST_FREE_PORT: u16 = 1_024;
+
+const ENDPOINT: &str = "destination.endpoint";
+
+/// Parts of names of headers whose values are usually secret.
+const SECRET_NAMES: [&str; 7] =
+    ["authorization", "cookie", "key", "password", "secret", "token", "credential"];
+
+/// Says what is doubtful in a spec that has no mistakes.
+pub(super) fn warnings(spec: &TraceBufferSpec, checked: &Checked) -> Vec<Mistake> {
+    let mut found = Vec::new();
+    encryption(&mut found, spec, checked);
+    headers(&mut found, spec);
+    buffer(&mut found, checked);
+    sending(&mut found, spec, checked);
+    pod(&mut found, spec, checked);
+    found
+}
+
+fn warn(found: &mut Vec<Mistake>, field: &str, why: impl Into<String>) {
+    found.push(Mistake { field: format!("spec.{field}"), why: why.into() });
+}
+
+fn encryption(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
+    let endpoint = &checked.destination.endpoint;
+    if endpoint.tls || endpoint.is_loopback() {
+        return;
+    }
+    let is_secret = |name: &str| !checked.destination.secrets.is_empty() || looks_secret(name);
+    if spec.destination.headers.iter().any(|header| is_secret(&header.name)) {
+        warn(
+            found,
+            ENDPOINT,
+            "is not encrypted, and so are the headers that look like credentials; use https://",
+        );
+    } else if !is_in_cluster(&endpoint.host) {
+        warn(
+            found,
+            ENDPOINT,
+            "is not encrypted, and does not look like a Service of the cluster; use https:// where others may listen",
+        );
+    }
+}
+
+/// Returns whether `host` reads like `name`, `name.namespace`, `name.namespace.svc…` or an address.
+fn is_in_cluster(host: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    is_address
+        || host.matches('.').count() < 2
+        || host.split('.').skip(2).any(|label| label == "svc")
+}
+
+fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_NAMES.iter().any(|part| name.contains(part))
+}
+
+fn headers(found: &mut Vec<Mistake>, spec: &TraceBufferSpec) {
+    for (index, header) in spec.destination.headers.iter().enumerate() {
+        if header.value.is_some() && looks_secret(&header.name) {
+            let field = format!("destination.headers[{index}].value");
+            warn(
+                found,
+                &field,
+                "looks like a credential, which anyone who can read the pod can read; use secretKeyRef",
+            );
+        }
+    }
+}
+
+fn buffer(found: &mut Vec<Mistake>, checked: &Checked) {
+    let (bytes, spans) = (checked.limits.max_bytes, checked.limits.max_spans);
+    if bytes < SMALL_BUFFER_BYTES {
+        let (bytes, batch) = (ByteSize(bytes), ByteSize(bytes / 4));
+        let why = format!(
+            "is {bytes}, so that a request to the destination holds at most {batch}; raise it to 1Mi or more"
+        );
+        warn(found, "buffer.maxBytes", why);
+    }
+    if spans < SMALL_BUFFER_SPANS {
+        let batch = (spans / 4).max(1);
+        let why = format!(
+            "is {spans}, so that a request to the destination holds at most {batch}; raise it to 512 or more"
+        );
+        warn(found, "buffer.maxSpans", why);
+    }
+}
+
+fn sending(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
+    if checked.destination.concurrency > 1 {
+        warn(
+            found,
+            "destination.concurrency",
+            "is above 1, so that spans may arrive in another order",
+        );
+    }
+    if checked.drain_ms == 0 {
+        warn(found, "drainTimeout", "is 0, so that what is buffered when a pod ends is lost");
+    }
+    if checked.drain_ms >= GRACE_MS {
+        let time = Milliseconds(checked.drain_ms);
+        let why = format!(
+            "is {time}, so that pods need a terminationGracePeriodSeconds above it (Kubernetes' default is 30)"
+        );
+        warn(found, "drainTimeout", why);
+    }
+    if spec.allowed_namespaces.iter().any(|name| name == "*") {
+        warn(
+            found,
+            "allowedNamespaces",
+            "has *, so that pods of every namespace may use it; name the namespaces if you can",
+        );
+    }
+}
+
+fn pod(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
+    if spec.sidecar.image.as_deref().is_some_and(is_moving) {
+        warn(
+            found,
+            "sidecar.image",
+            "has no tag or the tag latest, so that pods may run different versions; name a version or digest",
+        );
+    }
+    let ports = checked.ports;
+    for (field, port) in
+        [("grpcPort", ports.grpc), ("httpPort", ports.http), ("adminPort", ports.admin)]
+    {
+        if port < FIRST_FREE_PORT {
+            let why = format!(
+                "is {port}; ports below 1024 need privileges that the sidecar has not on every node"
+            );
+            warn(found, &format!("receiver.{field}"), why);
+        }
+    }
+    memory(found, spec, checked);
+}
+
+fn is_moving(image: &str) -> bool {
+    let name = image.rsplit('/').next().unwrap_or_default();
+    !image.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
+}
+
+fn memory(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
+    let limits = spec.sidecar.resources.as_ref().and_then(|given| given.limits.as_ref());
+    let limit = limits.and_then(|limits| limits.memory.as_ref());
+    let needed = resources::memory_bytes(spec, checked);
+    if let Some(limit) = limit.and_then(|limit| quantity::units(&limit.0).ok())
+        && limit < needed
+    {
+        let (limit, needed) = (ByteSize(limit), ByteSize(needed));
+        let why = format!(
+            "is {limit}; a full buffer with many connections may need {needed}, and be killed"
+        );
+        warn(found, "sidecar.resources.limits.memory", why);
+    }
+}

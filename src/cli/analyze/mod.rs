@@ -1,0 +1,99 @@
+//! `tracebuffer analyze`.
+
+mod report;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use self::report::{FileReport, Outcome, Report};
+use crate::adapters::kubernetes::analysis;
+
+/// The name of the subcommand.
+pub(super) const NAME: &str = "analyze";
+
+/// The exit code where something is wrong.
+const EXIT_MISTAKES: u8 = 1;
+
+const EXPLANATION: &str = "\
+Exit code 0: no mistakes, perhaps warnings; 1: mistakes, or a file that cannot be read.
+Objects of other kinds are passed over.";
+
+/// What to analyze, and how to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Analyze {
+    /// Files; `-` is standard input.
+    files: Vec<PathBuf>,
+    as_json: bool,
+}
+
+/// Describes the subcommand.
+pub(super) fn command() -> Command {
+    Command::new(NAME)
+        .about("Tells what is wrong or doubtful in a TraceBuffer, without a cluster")
+        .after_help(EXPLANATION)
+        .arg(
+            Arg::new("file")
+                .short('f')
+                .long("filename")
+                .value_name("FILE")
+                .value_parser(value_parser!(OsString))
+                .action(ArgAction::Append)
+                .required(true)
+                .help("File in YAML or JSON, or - for standard input; may be given several times"),
+        )
+        .arg(
+            Arg::new("output")
+                .short('o')
+                .long("output")
+                .value_name("text|json")
+                .value_parser(["text", "json"])
+                .default_value("text")
+                .help("How to tell it"),
+        )
+}
+
+/// Reads the flags.
+pub(super) fn request(flags: &ArgMatches) -> Analyze {
+    let files = flags.get_many::<OsString>("file").into_iter().flatten();
+    Analyze {
+        files: files.map(PathBuf::from).collect(),
+        as_json: flags.get_one::<String>("output").is_some_and(|output| output == "json"),
+    }
+}
+
+/// Analyzes and prints.
+pub(super) fn run(request: &Analyze) -> ExitCode {
+    let report = Report { files: request.files.iter().map(analyzed).collect() };
+    let text = if request.as_json { report.json() } else { report.to_string() };
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) if !report.has_mistakes() => ExitCode::SUCCESS,
+        _ => EXIT_MISTAKES.into(),
+    }
+}
+
+fn analyzed(path: &PathBuf) -> FileReport {
+    let is_input = path.as_os_str() == "-";
+    let name = if is_input { "standard input".into() } else { path.display().to_string() };
+    let outcome = match text(path, is_input) {
+        Ok(text) => match analysis::analyze(&text) {
+            Ok(analysis) => Outcome::Analyzed(analysis),
+            Err(error) => Outcome::Unreadable(error.to_string()),
+        },
+        Err(error) => Outcome::Unreadable(format!("cannot be read: {error}")),
+    };
+    FileReport { name, outcome }
+}
+
+fn text(path: &PathBuf, is_input: bool) -> io::Result<String> {
+    if !is_input {
+        return fs::read_to_string(path);
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}

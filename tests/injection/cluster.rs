@@ -1,0 +1,135 @@
+//! A cluster of a few `TraceBuffer`s, without any cluster, and what it makes of a pod.
+
+use std::sync::Arc;
+
+use json_patch::{Patch, PatchOperation};
+use serde_json::{Value, json};
+use tracebuffer::adapters::kubernetes::pod::{Admission, Outcome, admission, facts};
+use tracebuffer::adapters::kubernetes::resource::TraceBuffer;
+use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, candidate};
+use tracebuffer::domain::injection::candidate::Candidate;
+use tracebuffer::domain::injection::decide::{ClusterFacts, NamespaceFacts, Wanted, decide};
+
+/// The namespace of every pod.
+pub(crate) const NAMESPACE: &str = "shop";
+
+/// The members that a patch may replace: tracebuffer's own.
+const OWN: [&str; 3] = [
+    "/metadata/annotations/tracebuffer.dev~1status",
+    "/metadata/annotations/tracebuffer.dev~1limits",
+    "/metadata/labels/tracebuffer.dev~1injected",
+];
+
+/// A cluster.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) trace_buffers: Vec<Arc<Candidate<Sidecar>>>,
+    pub(crate) native_sidecars: bool,
+}
+
+/// A pod that was admitted.
+pub(crate) struct Admitted {
+    pub(crate) pod: Value,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) outcome: Outcome,
+}
+
+impl Cluster {
+    /// Admits `pod`, in which everything must survive.
+    pub(crate) fn admit(&self, pod: &Value) -> Admitted {
+        let cluster = ClusterFacts {
+            native_sidecars: self.native_sidecars,
+            own_namespace: "operator".into(),
+        };
+        let namespace = NamespaceFacts { name: NAMESPACE.into(), asks: false };
+        let facts = facts(pod).expect("a pod");
+        let decision = decide(&facts, &namespace, &cluster, |wanted| self.known(wanted));
+        let Admission { patch, warnings, outcome } = admission(pod, &decision);
+        Admitted { pod: added(pod, &patch), warnings, outcome }
+    }
+
+    fn known(&self, wanted: &Wanted) -> Vec<Arc<Candidate<Sidecar>>> {
+        let is_wanted = |one: &&Arc<Candidate<Sidecar>>| match wanted {
+            Wanted::AllOf(namespace) => one.key.namespace == *namespace,
+            Wanted::One(key) => one.key == *key,
+        };
+        self.trace_buffers.iter().filter(is_wanted).cloned().collect()
+    }
+}
+
+/// Builds a `TraceBuffer` from its spec; the destination need not be given.
+pub(crate) fn trace_buffer(
+    namespace: &str,
+    name: &str,
+    mut spec: Value,
+) -> Arc<Candidate<Sidecar>> {
+    let spec_map = spec.as_object_mut().expect("a spec is a map");
+    spec_map
+        .entry("destination")
+        .or_insert(json!({"endpoint": "http://collector.observability:4317"}));
+    let object = json!({
+        "apiVersion": "tracebuffer.dev/v1alpha1",
+        "kind": "TraceBuffer",
+        "metadata": {"namespace": namespace, "name": name, "uid": "00000000-0000-4000-8000-000000000001"},
+        "spec": spec,
+    });
+    let object: TraceBuffer = serde_json::from_value(object).expect("a TraceBuffer");
+    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
+    Arc::new(candidate(&object, &defaults))
+}
+
+/// Applies a patch and proves, operation by operation, that it adds and replaces nothing that is not
+/// tracebuffer's own.
+fn added(pod: &Value, additions: &Patch) -> Value {
+    let mut patched = pod.clone();
+    for operation in &additions.0 {
+        assert!(matches!(operation, PatchOperation::Add(_)), "no addition: {operation}");
+        let path = operation.path().as_str();
+        let (parent, last) = path.rsplit_once('/').expect("never the whole pod");
+        let parent = patched.pointer(parent).expect("the parent is there");
+        let is_new = parent.is_array() || patched.pointer(path).is_none_or(Value::is_null);
+        assert!(is_new || OWN.contains(&path), "{path} is replaced");
+        assert!(!parent.is_array() || last == "-" || last.parse::<usize>().is_ok());
+        let one = Patch(vec![operation.clone()]);
+        json_patch::patch(&mut patched, &one).expect("it can be applied");
+    }
+    assert_survives(pod, &patched, "");
+    patched
+}
+
+/// Asserts that every value of `old` is in `new`, where lists keep their order and may have more.
+fn assert_survives(old: &Value, new: &Value, path: &str) {
+    match (old, new) {
+        (Value::Null, _) => {}
+        (Value::Object(members), Value::Object(_)) => {
+            for (key, value) in members {
+                let path = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
+                if !OWN.contains(&path.as_str()) {
+                    assert_survives(value, new.get(key).unwrap_or(&Value::Null), &path);
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(now)) => {
+            let mut rest = now.iter();
+            for item in items {
+                assert!(rest.any(|one| survives(item, one)), "{path} lost {item}");
+            }
+        }
+        _ => assert_eq!(old, new, "{path}"),
+    }
+}
+
+/// Whether `new` is `old`, perhaps with more in its maps and lists; tells a list's items apart.
+fn survives(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Null, _) => true,
+        (Value::Object(members), Value::Object(now)) => {
+            members.iter().all(|(key, value)| survives(value, now.get(key).unwrap_or(&Value::Null)))
+        }
+        (Value::Array(items), Value::Array(now)) => {
+            let mut rest = now.iter();
+            items.iter().all(|item| rest.any(|one| survives(item, one)))
+        }
+        _ => old == new,
+    }
+}
