@@ -148,6 +148,14 @@ fn a_skipped_pod_is_told_why_and_what_a_new_one_would_get() {
 }
 
 #[test]
+fn a_pod_that_would_be_skipped_again_is_told_why_once() {
+    let status = r#"{"skipped":"NoTraceBuffer","message":"namespace shop has none"}"#;
+    let annotations = json!({"tracebuffer.dev/inject": "true", "tracebuffer.dev/status": status});
+
+    assert_eq!(found(&case(pod(&annotations), &[])), ["Decision/NoTraceBuffer warning"]);
+}
+
+#[test]
 fn a_pod_that_asks_for_nothing_is_fine() {
     let case = case(pod(&json!({})), &[]);
 
