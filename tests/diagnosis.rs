@@ -1,7 +1,12 @@
 //! Looking over a cluster through its API, as far as a server without admission goes; what is made of
 //! what was read has tests of its own, beside it.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken test should say so")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken test should say so"
+)]
 
 #[path = "support/api_server.rs"]
 mod api_server;
