@@ -1,5 +1,13 @@
 //! One candidate leads at a time, whatever becomes of the API server, the network and the clocks.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a broken test should say so"
+)]
+
 #[path = "support/api_server.rs"]
 mod api_server;
 
@@ -321,7 +329,9 @@ async fn a_bad_minute(seed: u64) -> usize {
             terms += usize::from(!leaders.is_empty() && last != leaders.first().copied());
             last = leaders.first().copied().or(last);
         }
-        rule.map(|rule| server.lift(rule));
+        if let Some(rule) = rule {
+            server.lift(rule);
+        }
     }
     assert!(candidates.iter().any(Running::leads), "seed {seed}: nobody leads in the end");
     terms

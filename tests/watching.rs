@@ -1,6 +1,12 @@
 //! What the operator knows of the cluster stays true, whatever the API server does.
 
-#![allow(clippy::expect_used, reason = "a broken test should say so")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a broken test should say so"
+)]
 
 #[path = "watching/any_script.rs"]
 mod any_script;

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::controller::KubeCluster;
-use tracebuffer::adapters::kubernetes::pod::status::{from_annotation, to_annotation};
-use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, candidate, limits_text};
+use tracebuffer::adapters::kubernetes::pod::status::to_annotation;
+use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, limits_text};
 use tracebuffer::adapters::kubernetes::watch::{PodIndex, TraceBufferCache};
 use tracebuffer::application::reconcile::queue::WorkQueue;
 use tracebuffer::application::reconcile::{Parts, Reconciler};
@@ -54,10 +54,9 @@ impl Operator {
     pub(crate) async fn start(server: &ApiServer, may_look_up: bool) -> Self {
         let queue = Arc::new(WorkQueue::default());
         let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
-        let build = Box::new(move |object: &_| candidate(object, &defaults));
-        let caches = TraceBufferCache::new(server.client(), build, queue.clone());
+        let caches = TraceBufferCache::new(server.client(), defaults, queue.clone());
         let trace_buffers = Arc::new(caches);
-        let pods = Arc::new(PodIndex::new(server.client(), from_annotation, queue.clone()));
+        let pods = Arc::new(PodIndex::new(server.client(), queue.clone()));
         let cluster = Arc::new(KubeCluster::new(
             server.client(),
             Arc::clone(&trace_buffers),
@@ -104,7 +103,7 @@ pub(crate) async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
-/// A server with `shop/traces` and the Deployment `shop/web` over the ReplicaSet `web-1`.
+/// A server with `shop/traces` and the Deployment `shop/web` over the `ReplicaSet` `web-1`.
 pub(crate) fn shop() -> ApiServer {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer(&json!({})));
@@ -131,7 +130,7 @@ pub(crate) fn change_spec(server: &ApiServer, spec: &Value) {
     server.put(TRACE_BUFFERS, object);
 }
 
-/// Puts a Deployment that is complete, and its ReplicaSet.
+/// Puts a Deployment that is complete, and its `ReplicaSet`.
 pub(crate) fn put_deployment(server: &ApiServer, name: &str) {
     let object = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
@@ -160,7 +159,7 @@ pub(crate) fn uid(server: &ApiServer, resource: &str, name: &str) -> Value {
     server.get(resource, "shop", name).unwrap()["metadata"]["uid"].clone()
 }
 
-/// Puts a pod of the ReplicaSet `<deployment>-1` with these annotations.
+/// Puts a pod of the `ReplicaSet` `<deployment>-1` with these annotations.
 pub(crate) fn put_pod(server: &ApiServer, name: &str, deployment: &str, annotations: &Value) {
     let replica_set = format!("{deployment}-1");
     let owner = json!({

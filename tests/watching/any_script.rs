@@ -228,7 +228,7 @@ fn some_pod(n: usize, version: u8) -> Value {
         _ => json!({ "tracebuffer.dev/inject": format!("v{version}") }),
     };
     let mut object = pod(["shop", "bank"][n % 2], &format!("n{n}"), annotations);
-    if version % 7 == 0 {
+    if version.is_multiple_of(7) {
         object["status"]["phase"] = json!("Succeeded");
     }
     object

@@ -15,7 +15,7 @@ pub struct ControllerSettings {
     pub pod_name: String,
     /// The Lease by which one replica leads.
     pub lease_name: String,
-    /// Whether the Secrets and ConfigMaps that a `TraceBuffer` names are looked up.
+    /// Whether the Secrets and config maps that a `TraceBuffer` names are looked up.
     pub verify_references: bool,
     /// Image of the sidecars whose `TraceBuffer` names none.
     pub sidecar_image: String,

@@ -34,7 +34,7 @@ pub(super) fn flag() -> Arg {
 }
 
 impl Output {
-    /// Reads the flag. Colours are for terminals, unless `no_colour` (the variable NO_COLOR) is set.
+    /// Reads the flag. Colours are for terminals, unless `no_colour` (the variable `NO_COLOR`) is set.
     pub(super) fn of(flags: &ArgMatches, no_colour: bool) -> Self {
         match flags.get_one::<String>("output").map(String::as_str) {
             Some("json") => Self::Json,
@@ -63,9 +63,8 @@ fn in_json(findings: &[Finding]) -> String {
 }
 
 fn in_text(findings: &[Finding], colours: bool) -> String {
-    let paint = |colour: &str, text: &str| match colours {
-        true => format!("{colour}{text}{RESET}"),
-        false => text.to_owned(),
+    let paint = |colour: &str, text: &str| {
+        if colours { format!("{colour}{text}{RESET}") } else { text.to_owned() }
     };
     let names = findings.iter().map(|finding| finding.name.chars().count());
     let width = names.filter(|width| *width <= WIDEST_NAME).max().unwrap_or_default();

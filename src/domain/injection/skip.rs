@@ -81,6 +81,35 @@ impl SkipReason {
         }
     }
 
+    /// Returns what it means, in one line.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::NotRequested => "neither the pod nor its namespace asks",
+            Self::OptedOut => "the annotation says false",
+            Self::InvalidAnnotation => "the annotation's value has no meaning",
+            Self::ExcludedNamespace => "the namespace is one that is never touched",
+            Self::HostNetwork => "the pod shares the node's network, where ports would clash",
+            Self::Windows => "the pod runs on Windows, for which there is no sidecar",
+            Self::StaticPod => "the pod mirrors one that a kubelet runs from a file",
+            Self::AlreadyInjected => "the sidecar is there already",
+            Self::NameConflict => "a container or volume of the pod has a name of the sidecar's",
+            Self::PortClash => "a container of the pod listens on a port of the sidecar's",
+            Self::NeedsNativeSidecar => {
+                "the pod runs to completion, and beside a plain container it would never end"
+            }
+            Self::NoTraceBuffer => "there is no TraceBuffer in the namespace",
+            Self::SeveralTraceBuffers => {
+                "there are several TraceBuffers, and none is called default"
+            }
+            Self::TraceBufferNotFound => "there is no TraceBuffer of that name",
+            Self::NotAllowed => {
+                "the TraceBuffer is in another namespace and does not allow this one"
+            }
+            Self::TraceBufferNotAccepted => "the TraceBuffer has mistakes",
+        }
+    }
+
     /// Returns what its owner can do about it, in one line.
     #[must_use]
     pub const fn remedy(self) -> &'static str {

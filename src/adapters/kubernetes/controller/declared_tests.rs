@@ -6,7 +6,7 @@ use super::*;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, candidate};
 
-fn declared_from(spec: Value) -> Declared {
+fn declared_from(spec: &Value) -> Declared {
     let object: TraceBuffer = serde_json::from_value(json!({
         "apiVersion": "tracebuffer.dev/v1alpha1", "kind": "TraceBuffer",
         "metadata": {
@@ -30,7 +30,7 @@ fn destination() -> Value {
 
 #[test]
 fn the_object_is_known_by_name_uid_version_and_generation() {
-    let declared = declared_from(json!({ "destination": destination() }));
+    let declared = declared_from(&json!({ "destination": destination() }));
 
     assert_eq!(declared.key.to_string(), "shop/traces");
     let versions = (declared.uid.as_str(), declared.resource_version.as_str(), declared.generation);
@@ -44,7 +44,7 @@ fn the_object_is_known_by_name_uid_version_and_generation() {
 fn the_pace_is_read_only_where_the_strategy_wants_it() {
     let spec = |strategy: &str| {
         let rollout = json!({ "strategy": strategy, "maxConcurrent": 3, "pause": "1m" });
-        declared_from(json!({ "destination": destination(), "rollout": rollout })).rollout
+        declared_from(&json!({ "destination": destination(), "rollout": rollout })).rollout
     };
 
     assert_eq!(spec("None"), None);
@@ -63,7 +63,7 @@ fn every_field_that_names_a_secret_or_config_map_is_a_reference() {
     destination["tls"] = json!({ "caConfigMapRef": key("ca"), "clientSecretName": "client" });
     let sidecar = json!({ "imagePullSecrets": [{ "name": "pull" }] });
 
-    let declared = declared_from(json!({ "destination": destination, "sidecar": sidecar }));
+    let declared = declared_from(&json!({ "destination": destination, "sidecar": sidecar }));
 
     let found: Vec<_> = declared
         .references
@@ -83,7 +83,7 @@ fn every_field_that_names_a_secret_or_config_map_is_a_reference() {
 
 #[test]
 fn mistakes_are_passed_on() {
-    let declared = declared_from(json!({ "destination": { "endpoint": "nowhere" } }));
+    let declared = declared_from(&json!({ "destination": { "endpoint": "nowhere" } }));
 
     assert!(declared.sidecar.unwrap_err().contains("spec.destination.endpoint"));
 }

@@ -61,16 +61,14 @@ impl Case {
             unseen: None,
             key,
         };
-        case.learn(list(&case.api(client, &case.key.namespace), &ListParams::default()).await);
+        let trace_buffers =
+            |namespace: &str| Api::<TraceBuffer>::namespaced(client.clone(), namespace);
+        case.learn(list(&trace_buffers(&case.key.namespace), &ListParams::default()).await);
         for key in case.elsewhere() {
-            let found = case.api(client, &key.namespace).get(&key.name).await;
+            let found = trace_buffers(&key.namespace).get(&key.name).await;
             case.learn(Seen::of(found.map(|one| vec![one])));
         }
         Ok(case)
-    }
-
-    fn api(&self, client: &Client, namespace: &str) -> Api<TraceBuffer> {
-        Api::namespaced(client.clone(), namespace)
     }
 
     /// Returns the `TraceBuffer`s of other namespaces that the pod names, or has its sidecar from.

@@ -11,6 +11,8 @@ pub fn manifest() -> Value {
     // Only a map without text for keys could fail.
     let mut crd = serde_json::to_value(TraceBuffer::crd()).unwrap_or_default();
     tidy(&mut crd);
+    // Whatever order serde_json is built to keep.
+    crd.sort_all_objects();
     crd
 }
 

@@ -22,7 +22,7 @@ fn fixture() -> Fixture {
     ]);
     let observed = Observed {
         is_leader: Box::new(|| true),
-        certificate_until: Box::new(|| Some(Duration::from_secs(1_800_000_000))),
+        certificate_until: Box::new(|| Some(Duration::from_hours(500_000))),
         watch_ages: vec![
             ("pods", Box::new(|| Duration::from_millis(1_500))),
             ("tracebuffers", Box::new(|| Duration::ZERO)),

@@ -48,7 +48,7 @@ fn of_secret(
     match &served {
         Some(served) => findings.push(lasting("served", served, now)),
         None => {
-            findings.push(SECTION.failed("served", format!("Secret {name} has no tls.crt"), RENEW))
+            findings.push(SECTION.failed("served", format!("Secret {name} has no tls.crt"), RENEW));
         }
     }
     if let (Some(Ok(bundle)), Some(Ok(served))) = (bundle, &served) {
