@@ -140,7 +140,7 @@ init() {
   wait
 }
 
-load() { inside ctr --address "$DIR/run/containerd.sock" --namespace k8s.io images import --all-platforms --local "$1"; }
+load() { inside ctr --address "$DIR/run/containerd.sock" --namespace k8s.io images import --all-platforms --local "$1" 2> >(grep -v DEPRECATION >&2); }
 down() {
   if [ -e "$DIR/outer" ]; then kill -KILL "$(cat "$DIR/outer")" 2>/dev/null || true; fi
   sleep 0.5
