@@ -3,15 +3,13 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use tracebuffer::cli::document::{env_example, settings_table};
+use tracebuffer::cli::document::{env_example, settings_table, skip_reasons_table};
 
 const USAGE: Option<i32> = Some(64);
-
-const TABLE_BEGIN: &str = "<!-- settings -->\n";
-const TABLE_END: &str = "<!-- /settings -->";
 
 fn tracebuffer(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
@@ -44,12 +42,12 @@ fn check_file(file: &str, expected: impl FnOnce(&str) -> String) {
     }
 }
 
-/// Returns `document` with the table of settings between its markers.
-fn with_table(document: &str) -> String {
-    let (before, rest) =
-        document.split_once(TABLE_BEGIN).expect("docs/receiver.md has a table marker");
-    let (_, after) = rest.split_once(TABLE_END).expect("docs/receiver.md has an end marker");
-    format!("{before}{TABLE_BEGIN}\n{}\n{TABLE_END}{after}", settings_table())
+/// Returns `document` with `table` between the markers `name`.
+fn with_table(document: &str, name: &str, table: &str) -> String {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let (before, rest) = document.split_once(&begin).expect("the document has a table marker");
+    let (_, after) = rest.split_once(&end).expect("the document has an end marker");
+    format!("{before}{begin}\n{table}\n{end}{after}")
 }
 
 #[test]
@@ -59,7 +57,13 @@ fn the_committed_env_example_is_the_one_of_the_table() {
 
 #[test]
 fn the_committed_receiver_document_holds_the_table_of_settings() {
-    check_file("docs/receiver.md", with_table);
+    check_file("docs/receiver.md", |found| with_table(found, "settings", &settings_table()));
+}
+
+#[test]
+fn the_committed_operations_document_holds_every_reason_to_skip_a_pod() {
+    let table = skip_reasons_table();
+    check_file("docs/operations.md", |found| with_table(found, "skip reasons", &table));
 }
 
 #[test]
@@ -158,6 +162,58 @@ fn a_destination_that_is_the_receiver_itself_is_refused() {
 
     assert_eq!(output.status.code(), USAGE);
     assert!(stderr(&output).contains("must not be this receiver"), "{}", stderr(&output));
+}
+
+#[test]
+fn as_a_plugin_of_kubectl_it_calls_itself_so() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let plugin = folder.path().join("kubectl-tracebuffer");
+    symlink(env!("CARGO_BIN_EXE_tracebuffer"), &plugin).expect("a link can be made");
+    for (arguments, usage) in [
+        (&["check", "--help"][..], "Usage: kubectl tracebuffer check"),
+        (&["explain", "--help"], "Usage: kubectl tracebuffer explain"),
+        (&["--help"], "Usage: kubectl tracebuffer "),
+    ] {
+        let output = Command::new(&plugin).args(arguments).output().expect("it runs");
+
+        assert!(stdout(&output).contains(usage), "{}", stdout(&output));
+    }
+    let output = run(&["check", "--help"]);
+    assert!(stdout(&output).contains("Usage: tracebuffer check"), "{}", stdout(&output));
+}
+
+#[test]
+fn what_cannot_be_explained_is_a_mistake_of_usage() {
+    for (arguments, why) in [
+        (&["explain"][..], "required"),
+        (&["explain", "pod"], "the pod's name is missing"),
+        (&["explain", "deployment", "a"], "only pods can be explained"),
+        (&["explain", "deployment/a"], "only pods can be explained"),
+        (&["explain", "pod", "../secrets"], "is no name"),
+        (&["explain", "pod/a", "-n", "A?"], "is no name"),
+        (&["check", "-o", "xml"], "invalid value 'xml'"),
+        (&["check", "--in-cluster", "--context=a"], "cannot be used with"),
+    ] {
+        let output = run(arguments);
+
+        assert_eq!(output.status.code(), USAGE, "{arguments:?}");
+        assert!(stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn without_a_cluster_it_says_how_to_name_one_and_ends_with_1() {
+    for (arguments, why) in [
+        (&["check", "--kubeconfig=/nonexistent"][..], "/nonexistent"),
+        (&["check", "--in-cluster"], "this runs in no pod"),
+        (&["explain", "pod", "a", "--context=a"], "KUBECONFIG"),
+    ] {
+        let output = tracebuffer(arguments).env("HOME", "/nonexistent").output().expect("it runs");
+
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&output).contains(why), "{arguments:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
 }
 
 #[test]

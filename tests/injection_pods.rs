@@ -14,7 +14,6 @@ use cluster::{Admitted, Cluster, trace_buffer};
 use restricted::violations;
 use serde_json::{Value, json};
 use tracebuffer::adapters::kubernetes::pod::Outcome;
-use tracebuffer::domain::injection::skip::SkipReason;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
@@ -170,14 +169,4 @@ fn name(value: &Value) -> &str {
 
 fn indented(text: &str) -> String {
     text.lines().fold(String::new(), |all, line| all + "  " + line + "\n")
-}
-
-#[test]
-fn every_reason_is_explained_in_the_operations_guide() {
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
-    let guide = fs::read_to_string(guide).expect("there is a guide");
-    for reason in SkipReason::ALL {
-        let row = format!("\n| `{}` |", reason.as_str());
-        assert!(guide.contains(&row), "{reason:?} has no row in docs/operations.md");
-    }
 }

@@ -18,7 +18,7 @@ def install(*values, chart=CHART, image=None):
     """Installs or upgrades, and waits until every operator is ready."""
     return helm(
         "upgrade", "--install", NAME, chart, "-n", NAMESPACE, "--create-namespace", "--wait",
-        "--timeout", "120s", *image_values(image or os.environ["IMAGE"]),
+        "--timeout", "90s", *image_values(image or os.environ["IMAGE"]),
         "--set", "log.format=text", *values, timeout=180,
     )
 

@@ -1,5 +1,6 @@
 """Objects that the scenarios are made of: applications, destinations, TraceBuffers."""
 
+import json
 import os
 
 from kube import apply, eventually, get, kubectl, list_all, metrics, total
@@ -179,9 +180,10 @@ def only_pod(namespace, app):
 
 
 def is_injected(one):
-    spec = one["spec"]
-    every = spec.get("initContainers", []) + spec["containers"]
-    return any(each["name"] == "tracebuffer" for each in every)
+    """Returns whether a pod has the sidecar, and the webhook says that it put it there."""
+    status = json.loads(one["metadata"].get("annotations", {}).get(STATUS, "{}"))
+    every = one["spec"].get("initContainers", []) + one["spec"]["containers"]
+    return "injected" in status and any(each["name"] == "tracebuffer" for each in every)
 
 
 def ledger(namespace, pod_name, port=9417):

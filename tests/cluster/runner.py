@@ -36,13 +36,15 @@ def choose(names):
 def run(chosen, prepare, explain):
     """Runs scenarios, a line for each; `prepare` is called before the first that needs an operator,
     `explain` after one that failed. Returns how many failed."""
-    failed, prepared, start = [], False, time.monotonic()
+    failed, state, start = [], None, time.monotonic()
     for each in chosen:
         started = time.monotonic()
         try:
-            if each.needs_operator and not prepared:
+            if each.needs_operator and state != "ready":
+                assert state is None, "the operator could not be installed; see the first failure"
+                state = "missing"
                 prepare()
-                prepared = True
+                state = "ready"
                 started = time.monotonic()
             each.act()
             verdict = "ok    "

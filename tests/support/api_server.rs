@@ -1,10 +1,10 @@
 //! A Kubernetes API server in this process, without sockets, that misbehaves as a script says.
 //!
 //! It keeps whatever objects it is given, by resource (`pods`, `leases.coordination.k8s.io`), and
-//! serves get, list (in pages), watch (with bookmarks), create, replace, patch, delete, the
-//! `status` subresource and `/version`. What it simplifies: no schemas, no defaults, no admission,
-//! no finalizers; server-side apply and strategic merge are deep merges that replace lists, and
-//! remember no owners of fields.
+//! serves get, list (in pages), watch (with bookmarks), create (also as a dry run), replace, patch,
+//! delete, the `status` subresource and `/version`. What it simplifies: no schemas, no defaults, no
+//! admission, no finalizers; server-side apply and strategic merge are deep merges that replace
+//! lists, and remember no owners of fields.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 #![allow(

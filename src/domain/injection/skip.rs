@@ -81,6 +81,74 @@ impl SkipReason {
         }
     }
 
+    /// Returns what it means, in one line.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::NotRequested => "neither the pod nor its namespace asks",
+            Self::OptedOut => "the annotation says false",
+            Self::InvalidAnnotation => "the annotation's value has no meaning",
+            Self::ExcludedNamespace => "the namespace is one that is never touched",
+            Self::HostNetwork => "the pod shares the node's network, where ports would clash",
+            Self::Windows => "the pod runs on Windows, for which there is no sidecar",
+            Self::StaticPod => "the pod mirrors one that a kubelet runs from a file",
+            Self::AlreadyInjected => "the sidecar is there already",
+            Self::NameConflict => "a container or volume of the pod has a name of the sidecar's",
+            Self::PortClash => "a container of the pod listens on a port of the sidecar's",
+            Self::NeedsNativeSidecar => {
+                "the pod runs to completion, and beside a plain container it would never end"
+            }
+            Self::NoTraceBuffer => "there is no TraceBuffer in the namespace",
+            Self::SeveralTraceBuffers => {
+                "there are several TraceBuffers, and none is called default"
+            }
+            Self::TraceBufferNotFound => "there is no TraceBuffer of that name",
+            Self::NotAllowed => {
+                "the TraceBuffer is in another namespace and does not allow this one"
+            }
+            Self::TraceBufferNotAccepted => "the TraceBuffer has mistakes",
+        }
+    }
+
+    /// Returns what its owner can do about it, in one line.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::NotRequested => {
+                "put annotation tracebuffer.dev/inject: \"true\" on the pod template"
+            }
+            Self::OptedOut => "none needed; take the annotation away to have a sidecar",
+            Self::InvalidAnnotation => {
+                "set annotation tracebuffer.dev/inject to \"true\", \"false\" or a TraceBuffer's name"
+            }
+            Self::ExcludedNamespace => "run the application in a namespace that is not excluded",
+            Self::HostNetwork => "leave hostNetwork out, or send to a receiver on the node",
+            Self::Windows => "set annotation tracebuffer.dev/inject to \"false\"",
+            Self::StaticPod => "put the output of `tracebuffer inject -f` into the kubelet's file",
+            Self::AlreadyInjected => "none needed",
+            Self::NameConflict => {
+                "rename the pod's container or volume that has the sidecar's name"
+            }
+            Self::PortClash => "set another port in the TraceBuffer's receiver, or free the port",
+            Self::NeedsNativeSidecar => {
+                "set sidecar.mode of the TraceBuffer to Auto; Kubernetes 1.29 or later is needed"
+            }
+            Self::NoTraceBuffer => {
+                "create a TraceBuffer in the namespace, or name one as \"<namespace>/<name>\""
+            }
+            Self::SeveralTraceBuffers => {
+                "name one in annotation tracebuffer.dev/inject, or call one of them default"
+            }
+            Self::TraceBufferNotFound => {
+                "create it, or name another in annotation tracebuffer.dev/inject"
+            }
+            Self::NotAllowed => "add the pod's namespace to the TraceBuffer's allowedNamespaces",
+            Self::TraceBufferNotAccepted => {
+                "correct the TraceBuffer: `kubectl describe tracebuffer` names its mistakes"
+            }
+        }
+    }
+
     /// Returns the reason that `word` stands for.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {

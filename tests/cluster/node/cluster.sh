@@ -45,7 +45,7 @@ clusterDomain: cluster.local
 resolvConf: $DIR/resolv.conf
 containerRuntimeEndpoint: unix://$DIR/run/containerd.sock
 imageGCHighThresholdPercent: 100
-evictionHard: {nodefs.available: "1%", imagefs.available: "1%", memory.available: "100Mi"}
+evictionHard: {nodefs.available: "0%", nodefs.inodesFree: "0%", imagefs.available: "0%", imagefs.inodesFree: "0%", memory.available: "0%"}
 syncFrequency: 10s
 volumePluginDir: $DIR/volumeplugins
 podLogsDir: $DIR/podlogs
@@ -140,7 +140,7 @@ init() {
   wait
 }
 
-load() { inside ctr --address "$DIR/run/containerd.sock" --namespace k8s.io images import --all-platforms --local "$1"; }
+load() { inside ctr --address "$DIR/run/containerd.sock" --namespace k8s.io images import --all-platforms --local "$1" 2> >(grep -v DEPRECATION >&2); }
 down() {
   if [ -e "$DIR/outer" ]; then kill -KILL "$(cat "$DIR/outer")" 2>/dev/null || true; fi
   sleep 0.5

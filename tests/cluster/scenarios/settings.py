@@ -42,6 +42,8 @@ def uses_a_certificate():
             operator.install(
                 "--set", "certificates.mode=existingSecret", "--set", f"certificates.secretName={name}",
                 "--set-file", f"certificates.caBundle={folder}/ca.crt",
+                # The operator has written the caBundle until now.
+                "--force-conflicts",
             )
             apply(pending_pod("shop"), namespace=here)
             assert is_injected(get("pod", "shop", here))

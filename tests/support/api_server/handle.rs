@@ -118,6 +118,9 @@ impl ApiServer {
             return Err((409, format!("{} \"{name}\" already exists", asked.resource)));
         }
         object["metadata"]["name"] = json!(name);
+        if asked.is("dryRun") {
+            return Ok(object);
+        }
         store.put(&place, object);
         let made = store.get(&place).cloned().ok_or_else(|| absent(asked));
         drop(store);

@@ -61,9 +61,11 @@ impl Case {
             unseen: None,
             key,
         };
-        case.learn(list(&trace_buffers(client, &case.key.namespace), &ListParams::default()).await);
+        let trace_buffers =
+            |namespace: &str| Api::<TraceBuffer>::namespaced(client.clone(), namespace);
+        case.learn(list(&trace_buffers(&case.key.namespace), &ListParams::default()).await);
         for key in case.elsewhere() {
-            let found = trace_buffers(client, &key.namespace).get(&key.name).await;
+            let found = trace_buffers(&key.namespace).get(&key.name).await;
             case.learn(Seen::of(found.map(|one| vec![one])));
         }
         Ok(case)
@@ -116,8 +118,4 @@ impl Case {
         };
         self.candidates.iter().filter(is_wanted).cloned().collect()
     }
-}
-
-fn trace_buffers(client: &Client, namespace: &str) -> Api<TraceBuffer> {
-    Api::namespaced(client.clone(), namespace)
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::CustomResourceExt;
 use kube::api::PartialObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use super::facts::Facts;
 use super::operator::{ENTRY, Operator};
 use super::seen::Seen;
 use crate::adapters::kubernetes::certificates::Authority;
-use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::adapters::kubernetes::resource::{TraceBuffer, manifest};
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build, limits_text};
 use crate::domain::rotation::Validity;
 use crate::ports::certificates::{CertificateIssuer, Keyring};
@@ -130,7 +129,7 @@ pub(super) fn operator(keyring: &Keyring) -> Operator {
 pub(super) fn healthy() -> Facts {
     let keyring = keyring(NOW + 60 * DAY);
     let data = |pem: &[u8]| k8s_openapi::ByteString(pem.to_vec());
-    let mut crd = serde_json::to_value(TraceBuffer::crd()).unwrap();
+    let mut crd = manifest();
     crd["status"] = json!({"conditions": [condition("Established", "True", "")]});
     Facts {
         now: NOW,

@@ -24,6 +24,10 @@ const CLIENT_CERTIFICATE: &str = "client.crt";
 const CLIENT_KEY: &str = "client.key";
 const HEADERS: &str = "headers";
 
+/// Where the API server mounts the service account's token into every container that mounts nothing
+/// there itself. A sidecar has no use for a token, and so none to lose.
+const API_TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
 /// Readable for whoever the sidecar runs as, writable for nobody.
 const READ_ONLY: i32 = 0o444;
 
@@ -69,19 +73,23 @@ pub(super) fn volumes(tls: Option<&DestinationTls>, headers: &[SecretHeader]) ->
     volumes
 }
 
-/// Returns where each of `volumes` is seen in the container.
+/// Returns where each of `volumes` is seen in the container, and what hides the pod's API token.
 pub(super) fn mounts(volumes: &[Volume]) -> Vec<VolumeMount> {
     let path = |volume: &Volume| match volume.name.as_str() {
         POD_INFO_VOLUME => POD_INFO_PATH,
         _ => DESTINATION_PATH,
     };
-    let mount = |volume: &Volume| VolumeMount {
-        name: volume.name.clone(),
-        mount_path: path(volume).to_owned(),
+    let seen = volumes.iter().map(|volume| mount(&volume.name, path(volume)));
+    seen.chain([mount(POD_INFO_VOLUME, API_TOKEN_PATH)]).collect()
+}
+
+fn mount(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
         read_only: Some(true),
         ..VolumeMount::default()
-    };
-    volumes.iter().map(mount).collect()
+    }
 }
 
 fn pod_info() -> Volume {

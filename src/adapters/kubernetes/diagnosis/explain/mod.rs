@@ -37,7 +37,9 @@ pub fn explain(case: &Case) -> Vec<Finding> {
         }
         Some(PodStatus::Skipped { reason, message }) => {
             findings.push(skipped(DECISION, reason, &message));
-            findings.extend(new_pod(&anew(case)));
+            // The same again says nothing new.
+            let news = new_pod(&anew(case));
+            findings.extend(news.filter(|finding| finding.name != reason.as_str()));
         }
         None => findings.extend(undecided(case)),
     }

@@ -11,6 +11,8 @@ use crate::domain::injection::decide::Wanted;
 use crate::domain::injection::status::Injected;
 
 const SIDECAR: Section = Section("Sidecar");
+/// Why a container waits where nothing is wrong.
+const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 const RESTART: &str = "create the pod anew: `kubectl rollout restart` of its owner";
 
 pub(super) fn explain(case: &Case, pod: &Pod, injected: &Injected) -> Vec<Finding> {
@@ -32,22 +34,26 @@ fn container(pod: &Pod) -> Option<Finding> {
         1 => ", restarted once".to_owned(),
         times => format!(", restarted {times} times"),
     };
-    let Some(waiting) = waiting(container) else {
-        return Some(SIDECAR.ok(NAME, format!("it runs{restarts}")));
-    };
-    let message = format!("it does not run: {waiting}{restarts}");
     let remedy = "see `kubectl describe pod`, and `kubectl logs -c tracebuffer`";
-    Some(SIDECAR.failed(NAME, message, remedy))
+    if let Some(why) = stopped(container) {
+        return Some(SIDECAR.failed(NAME, format!("it does not run: {why}{restarts}"), remedy));
+    }
+    // Before its probe succeeded the application has to wait.
+    if container.started == Some(false) {
+        return Some(SIDECAR.warning(NAME, format!("it has not started yet{restarts}"), remedy));
+    }
+    Some(SIDECAR.ok(NAME, format!("it runs{restarts}")))
 }
 
-fn waiting(container: &ContainerStatus) -> Option<String> {
+fn stopped(container: &ContainerStatus) -> Option<String> {
     let state = container.state.as_ref()?;
     if let Some(waiting) = &state.waiting {
         let reason = waiting.reason.as_deref().unwrap_or("waiting");
-        return Some(match &waiting.message {
-            Some(message) => format!("{reason}: {message}"),
-            None => reason.to_owned(),
-        });
+        return match &waiting.message {
+            _ if STARTING.contains(&reason) => None,
+            Some(message) => Some(format!("{reason}: {message}")),
+            None => Some(reason.to_owned()),
+        };
     }
     let ended = state.terminated.as_ref()?;
     // At the end of a pod that runs to completion it is as it should be.

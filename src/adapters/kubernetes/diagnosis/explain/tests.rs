@@ -124,6 +124,18 @@ fn a_sidecar_that_does_not_run_is_told_with_the_kubelets_reason() {
 }
 
 #[test]
+fn a_sidecar_that_is_only_starting_is_no_failure() {
+    let mut pod = serde_json::to_value(injected_pod("a", IMAGE)).unwrap();
+    let status = &mut pod["status"]["initContainerStatuses"][0];
+    status["state"] = json!({"waiting": {"reason": "PodInitializing"}});
+    status["started"] = false.into();
+    let case = case(Seen::Is(from(pod)), &[trace_buffer()]);
+
+    assert_eq!(found(&case)[1], "Sidecar/container warning");
+    assert_eq!(message(&case, "container"), "it has not started yet");
+}
+
+#[test]
 fn a_skipped_pod_is_told_why_and_what_a_new_one_would_get() {
     let status = r#"{"skipped":"NoTraceBuffer","message":"namespace shop has none"}"#;
     let annotations = json!({"tracebuffer.dev/inject": "true", "tracebuffer.dev/status": status});
@@ -133,6 +145,14 @@ fn a_skipped_pod_is_told_why_and_what_a_new_one_would_get() {
     assert_eq!(message(&case, "NoTraceBuffer"), "no sidecar: namespace shop has none");
     let expected = "would get a native sidecar from TraceBuffer shop/default";
     assert_eq!(message(&case, "created now"), expected);
+}
+
+#[test]
+fn a_pod_that_would_be_skipped_again_is_told_why_once() {
+    let status = r#"{"skipped":"NoTraceBuffer","message":"namespace shop has none"}"#;
+    let annotations = json!({"tracebuffer.dev/inject": "true", "tracebuffer.dev/status": status});
+
+    assert_eq!(found(&case(pod(&annotations), &[])), ["Decision/NoTraceBuffer warning"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use kube::CustomResourceExt;
 
 use crate::adapters::kubernetes::diagnosis::facts::Facts;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
-use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::adapters::kubernetes::resource::{TraceBuffer, manifest};
 use crate::domain::injection::facts::ClusterFacts;
 
 const SECTION: Section = Section("Cluster");
@@ -48,8 +48,8 @@ fn crd(facts: &Facts) -> Finding {
         }
         Err(finding) => return finding,
     };
-    let ours = TraceBuffer::crd();
-    let Some(version) = ours.spec.versions.first() else {
+    let ours = serde_json::from_value::<CustomResourceDefinition>(manifest()).ok();
+    let Some(version) = ours.as_ref().and_then(|ours| ours.spec.versions.first()) else {
         return SECTION.skipped(name, "this binary knows no version of it");
     };
     let Some(theirs) = crd.spec.versions.iter().find(|one| one.name == version.name) else {

@@ -94,6 +94,17 @@ fn the_limits_are_a_file_that_follows_the_pods_annotation() {
     assert_eq!(file.value.as_deref(), Some("/etc/tracebuffer/pod/limits"));
 }
 
+/// The API server mounts the token of the service account where nothing else is mounted.
+#[test]
+fn something_else_is_mounted_where_the_api_token_would_be() {
+    let sidecar = built(&json!({}));
+
+    let mounts = sidecar.container.volume_mounts.unwrap();
+    let path = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let mount = mounts.iter().find(|mount| mount.mount_path == path).unwrap();
+    assert_eq!(mount.name, "tracebuffer-pod-info");
+}
+
 #[test]
 fn no_secret_is_in_the_environment_and_none_that_is_missing_holds_the_pod_up() {
     let sidecar = built(&json!({ "destination": {
