@@ -52,8 +52,7 @@ impl Scene {
         api.put(TRACE_BUFFERS, trace_buffer());
         api.put("pods", pod("old"));
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("kubeconfig");
-        std::fs::write(&path, kubeconfig(api.listen().await)).unwrap();
+        let path = api.kubeconfig(folder.path()).await;
         loop {
             let [webhook, admin] = free_addresses();
             let mut command = controller();
@@ -121,19 +120,6 @@ fn controller() -> Command {
         .env("TRACEBUFFER_SIDECAR_IMAGE", "registry.example/tracebuffer:1")
         .env("TRACEBUFFER_LINGER_AFTER_STOP", "0s");
     command
-}
-
-fn kubeconfig(server: SocketAddr) -> String {
-    format!(
-        "\
-apiVersion: v1
-kind: Config
-current-context: test
-clusters: [{{name: test, cluster: {{server: 'http://{server}'}}}}]
-contexts: [{{name: test, context: {{cluster: test, user: test}}}}]
-users: [{{name: test, user: {{}}}}]
-"
-    )
 }
 
 fn trusting(authorities: &[u8]) -> TlsConnector {

@@ -20,7 +20,7 @@ mod answer;
 #[path = "api_server/handle.rs"]
 mod handle;
 #[path = "api_server/listening.rs"]
-mod listening;
+pub mod listening;
 #[path = "api_server/merge.rs"]
 mod merge;
 #[path = "api_server/request.rs"]
