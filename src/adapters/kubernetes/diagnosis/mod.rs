@@ -1,7 +1,7 @@
 //! Looking over an installation, and over the fate of a pod.
 //!
-//! What is read from the cluster ([`facts`], [`case`]) is judged by pure functions ([`judge`],
-//! [`explain`]) into [`Finding`]s for people and machines.
+//! What is read from the cluster ([`Facts`], [`Case`]) is judged by pure functions
+//! ([`judge()`], [`explain()`]) into [`Finding`]s for people and machines.
 
 mod case;
 mod certificate;

@@ -7,7 +7,11 @@
     reason = "KubeSchema copies each type into a function, where nothing can reach it"
 )]
 #![expect(clippy::duplicated_attributes, reason = "each printer column has attributes of its own")]
-#![expect(clippy::doc_markdown, reason = "what `kubectl explain` prints is no Markdown")]
+#![expect(
+    clippy::doc_markdown,
+    rustdoc::bare_urls,
+    reason = "what `kubectl explain` prints is no Markdown"
+)]
 
 mod container;
 mod destination;
