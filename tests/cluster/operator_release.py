@@ -26,6 +26,8 @@ def install(*values, chart=CHART, image=None):
 def uninstall():
     """Uninstalls it, and removes what the chart leaves."""
     helm("uninstall", NAME, "-n", NAMESPACE, "--wait", "--timeout", "90s")
+    # They answer on for 10 s, with a certificate that the next ones do not know.
+    eventually("no operator is left", lambda: not list_all("pods", NAMESPACE, SELECTOR), 60)
     delete("secret", SECRET, NAMESPACE)
     delete("lease", NAME, NAMESPACE)
 

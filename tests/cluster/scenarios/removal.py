@@ -67,5 +67,6 @@ def uninstalls():
         assert not is_injected(get("pod", "later", here))
         eventually("the sidecar forwards on", lambda: equal("arrived", arrived(here), 50) is None, 60)
         operator.install()
-        apply(pending_pod("again"), namespace=here)
+        ready_trace_buffer(here, "again")
+        apply(pending_pod("again", inject="again"), namespace=here)
         assert is_injected(get("pod", "again", here)), "after another install nothing is injected"

@@ -34,7 +34,6 @@ def fails_closed():
 def uses_a_certificate():
     name = "given-certificate"
     with Namespace("tb-own-certificate") as here, tempfile.TemporaryDirectory() as folder:
-        ready_trace_buffer(here)
         make_certificate(folder, f"{operator.NAME}-webhook.{operator.NAMESPACE}.svc")
         kubectl("create", "secret", "tls", name, "-n", operator.NAMESPACE,
                 f"--cert={folder}/tls.crt", f"--key={folder}/tls.key")
@@ -44,6 +43,7 @@ def uses_a_certificate():
                 "--set", "certificates.mode=existingSecret", "--set", f"certificates.secretName={name}",
                 "--set-file", f"certificates.caBundle={folder}/ca.crt",
             )
+            ready_trace_buffer(here)
             apply(pending_pod("shop"), namespace=here)
             assert is_injected(get("pod", "shop", here))
             assert not get("secret", operator.SECRET, operator.NAMESPACE), "it made one of its own"
@@ -51,7 +51,8 @@ def uses_a_certificate():
             operator.uninstall()
             operator.install()
             kubectl("delete", "secret", name, "-n", operator.NAMESPACE)
-        apply(pending_pod("again"), namespace=here)
+        ready_trace_buffer(here, "again")
+        apply(pending_pod("again", inject="again"), namespace=here)
         assert is_injected(get("pod", "again", here)), "the way back does not work"
 
 
