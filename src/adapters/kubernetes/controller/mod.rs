@@ -14,11 +14,11 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{Patch, PatchParams};
 use kube::core::PartialObjectMeta;
-use kube::runtime::events::{Recorder, Reporter};
 use kube::{Api, Client};
 use serde_json::json;
 
 use self::call::{call, failed};
+use self::events::Events;
 use self::owners::Owners;
 use super::names::{FIELD_MANAGER, LIMITS};
 use super::resource::TraceBuffer;
@@ -40,7 +40,7 @@ pub struct KubeCluster {
     pods: Arc<PodIndex>,
     may_look_up: bool,
     owners: Owners,
-    recorder: Recorder,
+    events: Events,
 }
 
 impl KubeCluster {
@@ -56,10 +56,8 @@ impl KubeCluster {
         may_look_up: bool,
         pod_name: &str,
     ) -> Self {
-        let reporter =
-            Reporter { controller: FIELD_MANAGER.into(), instance: Some(pod_name.to_owned()) };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            events: Events::new(client.clone(), pod_name),
             owners: Owners::new(client.clone()),
             client,
             trace_buffers,
@@ -183,6 +181,6 @@ impl Cluster for KubeCluster {
     }
 
     async fn tell(&self, workload: &Workload, notice: &Notice) -> Result<(), ClusterError> {
-        events::tell(&self.recorder, workload, notice).await
+        self.events.tell(workload, notice).await
     }
 }
