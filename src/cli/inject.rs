@@ -1,21 +1,20 @@
 //! `tracebuffer inject`: what the webhook does, offline.
 
-use std::fs;
+use std::fmt::Display;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
+use super::input_file::InputFile;
 use crate::adapters::kubernetes::manifest::{Injected, Offline, trace_buffers};
 use crate::adapters::kubernetes::sidecar::SidecarDefaults;
 
 /// The name of the subcommand.
 pub(super) const NAME: &str = "inject";
 
-/// The file name that stands for standard input.
-const STDIN: &str = "-";
 /// The image of this version.
 const IMAGE: &str = concat!("ghcr.io/tracebuffer/tracebuffer:", env!("CARGO_PKG_VERSION"));
 
@@ -33,8 +32,8 @@ Exit code: 0, also when a pod is skipped; 1 when something cannot be read or has
 /// What to inject, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Injection {
-    manifest: PathBuf,
-    trace_buffers: PathBuf,
+    manifest: InputFile,
+    trace_buffers: InputFile,
     namespace: String,
     native_sidecars: bool,
     image: String,
@@ -82,11 +81,11 @@ pub(super) fn command() -> Command {
 impl Injection {
     /// Reads parsed flags.
     pub(super) fn of(flags: &ArgMatches) -> Self {
-        let path = |name| flags.get_one::<PathBuf>(name).cloned().unwrap_or_default();
+        let file = |name| InputFile(flags.get_one::<PathBuf>(name).cloned().unwrap_or_default());
         let text = |name| flags.get_one::<String>(name).cloned().unwrap_or_default();
         Self {
-            manifest: path("filename"),
-            trace_buffers: path("tracebuffer"),
+            manifest: file("filename"),
+            trace_buffers: file("tracebuffer"),
             namespace: text("namespace"),
             native_sidecars: flags.get_one("native-sidecars").copied().unwrap_or(true),
             image: text("image"),
@@ -113,12 +112,12 @@ impl Injection {
 
     fn inject(&self, stdin: &mut dyn Read) -> Result<Injected, String> {
         let Self { manifest, trace_buffers: from, .. } = self;
-        if is_stdin(manifest) && is_stdin(from) {
+        if manifest.is_stdin() && from.is_stdin() {
             return Err("only one of --filename and --tracebuffer can be standard input".to_owned());
         }
-        let at = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", shown(path));
+        let at = |file: &InputFile, error: &dyn Display| format!("{file}: {error}");
         let defaults = SidecarDefaults { image: self.image.clone(), image_pull_policy: None };
-        let declared = read(from, stdin).map_err(|error| at(from, &error))?;
+        let declared = from.read(stdin).map_err(|error| at(from, &error))?;
         let trace_buffers = trace_buffers(&declared, &self.namespace, &defaults)
             .map_err(|error| at(from, &error))?;
         let offline = Offline {
@@ -126,26 +125,17 @@ impl Injection {
             native_sidecars: self.native_sidecars,
             trace_buffers,
         };
-        let text = read(manifest, stdin).map_err(|error| at(manifest, &error))?;
+        let text = manifest.read(stdin).map_err(|error| at(manifest, &error))?;
         offline.inject(&text).map_err(|error| at(manifest, &error))
     }
 }
 
-fn read(path: &Path, stdin: &mut dyn Read) -> io::Result<String> {
-    if is_stdin(path) { io::read_to_string(stdin) } else { fs::read_to_string(path) }
-}
-
-fn is_stdin(path: &Path) -> bool {
-    path == Path::new(STDIN)
-}
-
-fn shown(path: &Path) -> String {
-    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::cli::input_file::STDIN;
 
     const TRACE_BUFFER: &str = "\
 apiVersion: tracebuffer.dev/v1alpha1

@@ -8,6 +8,7 @@ mod crd;
 mod diagnosis;
 mod flush;
 mod inject;
+mod input_file;
 mod receiver;
 mod settings;
 

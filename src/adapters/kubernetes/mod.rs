@@ -10,5 +10,6 @@ pub mod names;
 pub mod pod;
 pub mod resource;
 pub mod sidecar;
+mod version;
 pub mod watch;
 pub mod webhook;

@@ -3,14 +3,13 @@
 mod report;
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use self::report::{FileReport, Outcome, Report};
+use super::input_file::InputFile;
 use crate::adapters::kubernetes::analysis;
 
 /// The name of the subcommand.
@@ -26,8 +25,7 @@ Objects of other kinds are passed over.";
 /// What to analyze, and how to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Analyze {
-    /// Files; `-` is standard input.
-    files: Vec<PathBuf>,
+    files: Vec<InputFile>,
     as_json: bool,
 }
 
@@ -61,7 +59,7 @@ pub(super) fn command() -> Command {
 pub(super) fn request(flags: &ArgMatches) -> Analyze {
     let files = flags.get_many::<OsString>("file").into_iter().flatten();
     Analyze {
-        files: files.map(PathBuf::from).collect(),
+        files: files.map(|name| InputFile(name.into())).collect(),
         as_json: flags.get_one::<String>("output").is_some_and(|output| output == "json"),
     }
 }
@@ -76,24 +74,13 @@ pub(super) fn run(request: &Analyze) -> ExitCode {
     }
 }
 
-fn analyzed(path: &PathBuf) -> FileReport {
-    let is_input = path.as_os_str() == "-";
-    let name = if is_input { "standard input".into() } else { path.display().to_string() };
-    let outcome = match text(path, is_input) {
+fn analyzed(file: &InputFile) -> FileReport {
+    let outcome = match file.read(&mut io::stdin()) {
         Ok(text) => match analysis::analyze(&text) {
             Ok(analysis) => Outcome::Analyzed(analysis),
             Err(error) => Outcome::Unreadable(error.to_string()),
         },
         Err(error) => Outcome::Unreadable(format!("cannot be read: {error}")),
     };
-    FileReport { name, outcome }
-}
-
-fn text(path: &PathBuf, is_input: bool) -> io::Result<String> {
-    if !is_input {
-        return fs::read_to_string(path);
-    }
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text)?;
-    Ok(text)
+    FileReport { name: file.to_string(), outcome }
 }

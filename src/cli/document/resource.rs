@@ -25,8 +25,8 @@ spec:
 ```
 
 More are in [examples](examples/). `tracebuffer analyze -f FILE` tells what is wrong or doubtful in
-one before it is applied. The settings of `tracebuffer receiver` alone are in the
-[README](../README.md).
+one before it is applied. The settings of `tracebuffer receiver` alone are in
+[receiver.md](receiver.md).
 
 Quantities are written as everywhere in Kubernetes (`32Mi`, `1.5Gi`, `1e6`), durations as `1h30m`,
 `10s` or `200ms`.

@@ -12,9 +12,9 @@ use kube::{Api, Client, CustomResourceExt, ResourceExt};
 
 use super::operator::Operator;
 use super::seen::{Seen, list, list_metadata};
-use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::resource::TraceBuffer;
-use crate::domain::injection::decide::SYSTEM_NAMESPACE;
+use crate::adapters::kubernetes::{names, version};
+use crate::domain::injection::decide::is_excluded;
 
 const SECRET_VARIABLE: &str = "TRACEBUFFER_CERTIFICATE_SECRET";
 const DEFAULT_SECRET: &str = "tracebuffer-webhook-tls";
@@ -98,11 +98,8 @@ pub(super) async fn version(client: &Client) -> Result<Seen<(u32, u32, String)>,
     match client.apiserver_version().await {
         Err(error @ (kube::Error::Service(_) | kube::Error::HyperError(_))) => Err(error),
         info => Ok(Seen::of(info.map(|info| {
-            // Some clusters write the minor version as "29+".
-            let number = |text: &str| {
-                text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
-            };
-            (number(&info.major), number(&info.minor), info.git_version)
+            let (major, minor) = version::numbers(&info);
+            (major, minor, info.git_version)
         }))),
     }
 }
@@ -129,8 +126,7 @@ async fn secret(client: &Client, place: &Place, operator: &Operator) -> Seen<Sec
 async fn probe(client: &Client, place: &Place, operator: &Operator) -> (String, Seen<Pod>) {
     let given = place.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
     // There the webhook is never asked.
-    let excluded = given == operator.namespace || given == SYSTEM_NAMESPACE;
-    let namespace = if excluded { "default" } else { given };
+    let namespace = if is_excluded(given, &operator.namespace) { "default" } else { given };
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let params = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
     (namespace.to_owned(), Seen::of(api.create(&params, &probe_pod()).await))

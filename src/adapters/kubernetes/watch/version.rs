@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::follow::{MAX_REQUEST, Pauses};
+use crate::adapters::kubernetes::version::numbers;
 use crate::domain::injection::facts::ClusterFacts;
 
 /// How often the version is asked for: clusters are upgraded under a running operator.
@@ -51,33 +52,10 @@ impl NativeSidecars {
     }
 
     fn note(&self, version: &Info) {
-        let has_them = has_native_sidecars(&version.major, &version.minor);
+        let (major, minor) = numbers(version);
+        let has_them = ClusterFacts::has_native_sidecars(major, minor);
         if self.known.send_replace(Some(has_them)) != Some(has_them) {
             info!(version = version.git_version, native_sidecars = has_them, "cluster version");
-        }
-    }
-}
-
-/// Minor versions may have more behind the number, such as `29+`; what is no number is taken as a
-/// new version.
-fn has_native_sidecars(major: &str, minor: &str) -> bool {
-    let number = |text: &str| {
-        let digits = text.split(|letter: char| !letter.is_ascii_digit()).next();
-        digits.and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX)
-    };
-    ClusterFacts::has_native_sidecars(number(major), number(minor))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_read_whatever_is_behind_the_number() {
-        for (major, minor, expected) in
-            [("1", "28+", false), ("1", "29", true), ("1", "29+", true), ("", "", true)]
-        {
-            assert_eq!(has_native_sidecars(major, minor), expected, "{major}.{minor}");
         }
     }
 }

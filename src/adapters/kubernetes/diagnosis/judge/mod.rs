@@ -7,10 +7,9 @@ mod pods;
 mod trace_buffers;
 mod webhook;
 
-use std::fmt::Write as _;
-
 use super::facts::Facts;
 use super::finding::Finding;
+use crate::domain::injection::words::listed;
 
 /// The version of this binary, and of the chart it belongs to.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -33,13 +32,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
 
 /// Lists the first of `names`, and how many more there are.
 fn few<S: AsRef<str>>(names: &[S]) -> String {
-    let shown: Vec<_> = names.iter().take(MOST_NAMES).map(AsRef::as_ref).collect();
-    let mut text = shown.join(", ");
-    if names.len() > MOST_NAMES {
-        // Writing to a string cannot fail.
-        let _ = write!(text, " and {} more", names.len() - MOST_NAMES);
-    }
-    text
+    listed(names.iter().map(AsRef::as_ref), MOST_NAMES)
 }
 
 /// `1 pod`, `2 pods`.

@@ -14,7 +14,7 @@ use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build};
 use crate::domain::injection::candidate::ObjectKey;
-use crate::domain::injection::decide::SYSTEM_NAMESPACE;
+use crate::domain::injection::decide::is_excluded;
 use crate::domain::injection::request::InjectRequest;
 use crate::domain::injection::status::{Injected, PodStatus};
 
@@ -104,8 +104,8 @@ fn asks(pod: &PartialObjectMeta<Pod>, facts: &Facts) -> bool {
     let namespace = pod.namespace().unwrap_or_default();
     let annotation = pod.annotations().get(names::INJECT).map(String::as_str);
     let request = InjectRequest::of(annotation, facts.asking.contains(&namespace));
-    let never = namespace == facts.operator.namespace || namespace == SYSTEM_NAMESPACE;
-    !never && !matches!(request, Ok(None | Some(InjectRequest::Never)))
+    !is_excluded(&namespace, &facts.operator.namespace)
+        && !matches!(request, Ok(None | Some(InjectRequest::Never)))
 }
 
 /// `None` where not every `TraceBuffer` could be seen.
