@@ -2,7 +2,7 @@
 
 import os
 
-from kube import CHART, apply, eventually, get, helm, kubectl, list_all, metrics
+from kube import CHART, apply, delete, eventually, get, helm, kubectl, list_all, metrics
 
 NAMESPACE = NAME = "tracebuffer"
 SECRET = "tracebuffer-webhook-tls"
@@ -21,6 +21,15 @@ def install(*values, chart=CHART, image=None):
         "--timeout", "90s", *image_values(image or os.environ["IMAGE"]),
         "--set", "log.format=text", *values, timeout=180,
     )
+
+
+def uninstall():
+    """Uninstalls it, and removes what the chart leaves."""
+    helm("uninstall", NAME, "-n", NAMESPACE, "--wait", "--timeout", "90s")
+    # They answer on for 10 s, with a certificate that the next ones do not know.
+    eventually("no operator is left", lambda: not list_all("pods", NAMESPACE, SELECTOR), 60)
+    delete("secret", SECRET, NAMESPACE)
+    delete("lease", NAME, NAMESPACE)
 
 
 def ensure():

@@ -1,6 +1,6 @@
 """The chart by itself; no cluster is asked."""
 
-from kube import CHART, ROOT, helm, tracebuffer
+from kube import CHART, helm
 from runner import scenario
 
 WRONG = {
@@ -43,9 +43,3 @@ def grants_little():
     still = template("--show-only", "templates/rbac.yaml", "--set", "rollouts.enabled=false").out
     workloads = still.split("deployments, statefulsets, daemonsets")[1]
     assert workloads.split("verbs:")[1].splitlines()[0].strip() == "[get]", "restarts are still allowed"
-
-
-@scenario("crd", "the CRD of crds/ and of the chart are what the binary prints", needs_operator=False)
-def crd_is_current():
-    printed = tracebuffer("crd").out
-    assert printed == (ROOT / "crds" / "tracebuffers.yaml").read_text(), "crds/ is stale"

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import operator_release as operator
-from kube import CHART, Namespace, apply, delete, equal, eventually, get, helm, list_all
+from kube import CHART, Namespace, apply, equal, eventually, get, helm, list_all
 from parts import (
     arrived, collector, container, deployment, is_injected, only_pod, pending_pod,
     ready_trace_buffer, rolled_out, sending,
@@ -26,16 +26,10 @@ def older_chart(folder):
     return Path(folder) / "tracebuffer-0.0.9.tgz"
 
 
-def uninstall():
-    helm("uninstall", operator.NAME, "-n", operator.NAMESPACE, "--wait", "--timeout", "90s")
-    for kind, name in (("secret", operator.SECRET), ("lease", operator.NAME)):
-        delete(kind, name, operator.NAMESPACE)
-
-
 @scenario("upgrade", "an upgrade from an older version takes over, keeps its authority and restarts no pod")
 def upgrades():
     with tempfile.TemporaryDirectory() as folder, Namespace("tb-upgrade") as here:
-        uninstall()
+        operator.uninstall()
         operator.install(chart=older_chart(folder), image=os.environ.get("OLD_IMAGE", os.environ["IMAGE"]))
         ready_trace_buffer(here)
         apply(deployment("shop"), namespace=here)
@@ -63,7 +57,7 @@ def uninstalls():
         rolled_out(here, "shop")
         eventually("spans arrive", lambda: arrived(here) == 20, 30)
 
-        uninstall()
+        operator.uninstall()
 
         ours = [w["metadata"]["name"] for w in list_all("mutatingwebhookconfigurations")
                 if "tracebuffer" in w["metadata"]["name"]]
@@ -73,5 +67,6 @@ def uninstalls():
         assert not is_injected(get("pod", "later", here))
         eventually("the sidecar forwards on", lambda: equal("arrived", arrived(here), 50) is None, 60)
         operator.install()
-        apply(pending_pod("again"), namespace=here)
+        ready_trace_buffer(here, "again")
+        apply(pending_pod("again", inject="again"), namespace=here)
         assert is_injected(get("pod", "again", here)), "after another install nothing is injected"

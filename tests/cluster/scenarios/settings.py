@@ -34,23 +34,25 @@ def fails_closed():
 def uses_a_certificate():
     name = "given-certificate"
     with Namespace("tb-own-certificate") as here, tempfile.TemporaryDirectory() as folder:
-        ready_trace_buffer(here)
         make_certificate(folder, f"{operator.NAME}-webhook.{operator.NAMESPACE}.svc")
         kubectl("create", "secret", "tls", name, "-n", operator.NAMESPACE,
                 f"--cert={folder}/tls.crt", f"--key={folder}/tls.key")
+        operator.uninstall()
         try:
             operator.install(
                 "--set", "certificates.mode=existingSecret", "--set", f"certificates.secretName={name}",
                 "--set-file", f"certificates.caBundle={folder}/ca.crt",
-                # The operator has written the caBundle until now.
-                "--force-conflicts",
             )
+            ready_trace_buffer(here)
             apply(pending_pod("shop"), namespace=here)
             assert is_injected(get("pod", "shop", here))
+            assert not get("secret", operator.SECRET, operator.NAMESPACE), "it made one of its own"
         finally:
+            operator.uninstall()
             operator.install()
             kubectl("delete", "secret", name, "-n", operator.NAMESPACE)
-        apply(pending_pod("again"), namespace=here)
+        ready_trace_buffer(here, "again")
+        apply(pending_pod("again", inject="again"), namespace=here)
         assert is_injected(get("pod", "again", here)), "the way back does not work"
 
 
