@@ -178,7 +178,7 @@ fn tries_are_spread_over_a_quarter_of_their_distance() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// Clocks that start anywhere and run up to 40 % apart; requests that are lost, late, carried
     /// out after they were given up; answers that are lost; candidates that die and come back.

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use tracebuffer::domain::injection::pod_record::Owner;
+use tracebuffer::domain::operating::rollout::Progress;
 use tracebuffer::ports::cluster::{Cluster, ClusterError, Workload};
 
 use crate::api_server::{ApiServer, Calls, Fault, Verb};
@@ -27,6 +28,17 @@ fn complete(server: &ApiServer, name: &str, operator: &Operator) {
     object["status"]["observedGeneration"] = object["metadata"]["generation"].clone();
     server.put(DEPLOYMENTS, object);
     put_pod(server, name, name, &injected(operator));
+}
+
+/// What is named `web`.
+fn workload(server: &ApiServer, kind: &str, resource: &str) -> Workload {
+    let object = Owner {
+        api_version: "apps/v1".into(),
+        kind: kind.into(),
+        name: "web".into(),
+        uid: uid(server, resource, "web").as_str().unwrap().into(),
+    };
+    Workload { namespace: "shop".into(), object }
 }
 
 async fn two_deployments() -> (ApiServer, Operator) {
@@ -79,13 +91,7 @@ async fn the_next_leader_restarts_nobody_twice() {
 #[tokio::test(start_paused = true)]
 async fn a_restart_based_on_an_old_look_is_refused() {
     let (server, operator) = two_deployments().await;
-    let object = Owner {
-        api_version: "apps/v1".into(),
-        kind: "Deployment".into(),
-        name: "web".into(),
-        uid: uid(&server, DEPLOYMENTS, "web").as_str().unwrap().into(),
-    };
-    let workload = Workload { namespace: "shop".into(), object };
+    let workload = workload(&server, "Deployment", DEPLOYMENTS);
     let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
 
     let mut changed = server.get(DEPLOYMENTS, "shop", "web").unwrap();
@@ -101,17 +107,56 @@ async fn a_restart_based_on_an_old_look_is_refused() {
 async fn without_the_right_to_restart_the_error_says_which_value_to_set() {
     let (server, operator) = two_deployments().await;
     server.script(Calls::to(Verb::Patch, DEPLOYMENTS), Fault::Refuse(403));
-    let object = Owner {
-        api_version: "apps/v1".into(),
-        kind: "Deployment".into(),
-        name: "web".into(),
-        uid: uid(&server, DEPLOYMENTS, "web").as_str().unwrap().into(),
-    };
-    let workload = Workload { namespace: "shop".into(), object };
+    let workload = workload(&server, "Deployment", DEPLOYMENTS);
     let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
 
     let error = operator.cluster.restart(&workload, &seen, "m").await.unwrap_err().to_string();
 
     assert!(error.starts_with("cannot restart Deployment shop/web: "), "{error}");
     assert!(error.contains("rollouts.enabled"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_kinds_are_restarted_alike_and_what_is_none_of_them_is_not() {
+    let (server, operator) = two_deployments().await;
+    for (kind, resource) in [("StatefulSet", "statefulsets.apps"), ("DaemonSet", "daemonsets.apps")]
+    {
+        server.put(
+            resource,
+            json!({
+                "apiVersion": "apps/v1", "kind": kind,
+                "metadata": { "name": "web", "namespace": "shop" },
+                "spec": {
+                    "replicas": 1, "selector": {}, "serviceName": "web",
+                    "template": { "metadata": {} },
+                },
+                "status": {
+                    "observedGeneration": 1, "replicas": 1, "readyReplicas": 1,
+                    "currentNumberScheduled": 1, "desiredNumberScheduled": 1, "numberMisscheduled": 0,
+                    "numberReady": 1, "numberAvailable": 1, "updatedNumberScheduled": 1,
+                },
+            }),
+        );
+        let workload = workload(&server, kind, resource);
+        let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+        assert_eq!((&seen.progress, &seen.marker), (&Progress::Complete, &None), "{kind}");
+
+        operator.cluster.restart(&workload, &seen, "m").await.unwrap();
+
+        let object = server.get(resource, "shop", "web").unwrap();
+        assert_eq!(object["spec"]["template"]["metadata"]["annotations"][ROLLOUT], "m");
+        let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+        assert_eq!(seen.marker.as_deref(), Some("m"), "{kind}");
+    }
+    let job = workload(&server, "Job", DEPLOYMENTS);
+    assert_eq!(operator.cluster.see(&job).await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namesake_of_a_workload_that_is_gone_is_left_alone() {
+    let (server, operator) = two_deployments().await;
+    let mut workload = workload(&server, "Deployment", DEPLOYMENTS);
+    workload.object.uid = "another".into();
+
+    assert_eq!(operator.cluster.see(&workload).await, Err(ClusterError::Gone));
 }

@@ -1,4 +1,5 @@
-//! A Kubernetes API server in this process, without sockets, that misbehaves as a script says.
+//! A Kubernetes API server in this process, without sockets unless it is asked to listen, that
+//! misbehaves as a script says.
 //!
 //! It keeps whatever objects it is given, by resource (`pods`, `leases.coordination.k8s.io`), and
 //! serves get, list (in pages), watch (with bookmarks), create (also as a dry run), replace, patch,
@@ -18,6 +19,8 @@
 mod answer;
 #[path = "api_server/handle.rs"]
 mod handle;
+#[path = "api_server/listening.rs"]
+pub mod listening;
 #[path = "api_server/merge.rs"]
 mod merge;
 #[path = "api_server/request.rs"]
