@@ -99,7 +99,7 @@ fn without_a_command_it_says_what_is_missing() {
     let output = run(&[]);
 
     assert_eq!(output.status.code(), USAGE);
-    assert!(stderr(&output).contains("try `tracebuffer receiver`"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("`tracebuffer --help` lists it"), "{}", stderr(&output));
     assert!(output.stdout.is_empty());
 }
 

@@ -4,17 +4,21 @@ use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::input_file::InputFile;
 use crate::adapters::kubernetes::manifest::{Injected, Offline, trace_buffers};
-use crate::adapters::kubernetes::sidecar::SidecarDefaults;
+use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults};
+use crate::domain::injection::candidate::Candidate;
 
 /// The name of the subcommand.
 pub(super) const NAME: &str = "inject";
 
+/// The namespace of what names none, as for kubectl.
+const DEFAULT_NAMESPACE: &str = "default";
 /// The image of this version.
 const IMAGE: &str = concat!("ghcr.io/tracebuffer/tracebuffer:", env!("CARGO_PKG_VERSION"));
 
@@ -34,7 +38,8 @@ Exit code: 0, also when a pod is skipped; 1 when something cannot be read or has
 pub struct Injection {
     manifest: InputFile,
     trace_buffers: InputFile,
-    namespace: String,
+    /// `None` leaves it to the `TraceBuffer`s.
+    namespace: Option<String>,
     native_sidecars: bool,
     image: String,
 }
@@ -58,8 +63,7 @@ pub(super) fn command() -> Command {
                 .long("namespace")
                 .short('n')
                 .value_name("NAME")
-                .default_value("default")
-                .help("Namespace of objects, also of TraceBuffers, that name none"),
+                .help("Namespace of objects that name none [default: that of the TraceBuffers]"),
         )
         .arg(
             Arg::new("native-sidecars")
@@ -86,7 +90,7 @@ impl Injection {
         Self {
             manifest: file("filename"),
             trace_buffers: file("tracebuffer"),
-            namespace: text("namespace"),
+            namespace: flags.get_one("namespace").cloned(),
             native_sidecars: flags.get_one("native-sidecars").copied().unwrap_or(true),
             image: text("image"),
         }
@@ -118,16 +122,24 @@ impl Injection {
         let at = |file: &InputFile, error: &dyn Display| format!("{file}: {error}");
         let defaults = SidecarDefaults { image: self.image.clone(), image_pull_policy: None };
         let declared = from.read(stdin).map_err(|error| at(from, &error))?;
-        let trace_buffers = trace_buffers(&declared, &self.namespace, &defaults)
-            .map_err(|error| at(from, &error))?;
+        let assumed = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        let trace_buffers =
+            trace_buffers(&declared, assumed, &defaults).map_err(|error| at(from, &error))?;
         let offline = Offline {
-            namespace: self.namespace.clone(),
+            namespace: self.namespace.clone().unwrap_or_else(|| only_namespace(&trace_buffers)),
             native_sidecars: self.native_sidecars,
             trace_buffers,
         };
         let text = manifest.read(stdin).map_err(|error| at(manifest, &error))?;
         offline.inject(&text).map_err(|error| at(manifest, &error))
     }
+}
+
+/// Returns the namespace that all of them are in, as that of the manifests, where there is one.
+fn only_namespace(trace_buffers: &[Arc<Candidate<Sidecar>>]) -> String {
+    let mut namespaces = trace_buffers.iter().map(|one| one.key.namespace.as_str());
+    let first = namespaces.next().unwrap_or(DEFAULT_NAMESPACE);
+    if namespaces.all(|other| other == first) { first } else { DEFAULT_NAMESPACE }.to_owned()
 }
 
 #[cfg(test)]
@@ -167,9 +179,17 @@ spec:
 
     /// Injects `manifest`, given on standard input.
     fn injected(manifest: &str, arguments: &[&str]) -> Result<Injected, String> {
+        injected_from(TRACE_BUFFER, manifest, arguments)
+    }
+
+    fn injected_from(
+        trace_buffers: &str,
+        manifest: &str,
+        arguments: &[&str],
+    ) -> Result<Injected, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tb.yaml");
-        fs::write(&file, TRACE_BUFFER).unwrap();
+        fs::write(&file, trace_buffers).unwrap();
         let files = ["-f", STDIN, "--tracebuffer", file.to_str().unwrap()];
         injection(&[&files, arguments].concat()).inject(&mut manifest.as_bytes())
     }
@@ -188,6 +208,18 @@ spec:
         let Injected { manifest, remarks } = injected(POD, &flags).unwrap();
         assert_eq!(remarks, ["Pod web: injected the sidecar of TraceBuffer shop/default"]);
         assert!(manifest.contains("image: mine:1") && !manifest.contains("initContainers:"));
+    }
+
+    #[test]
+    fn a_manifest_without_a_namespace_is_taken_to_be_in_that_of_the_trace_buffers() {
+        let of = |namespace: &str| {
+            let name = format!("name: default\n  namespace: {namespace}");
+            TRACE_BUFFER.replace("name: default", &name)
+        };
+        let one = injected_from(&of("shop"), POD, &[]).unwrap();
+        let two = injected_from(&format!("{}---\n{}", of("shop"), of("bank")), POD, &[]).unwrap();
+        assert_eq!(one.remarks, ["Pod web: injected the sidecar of TraceBuffer shop/default"]);
+        assert!(two.remarks[0].contains("namespace default has no TraceBuffer"), "{two:?}");
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Invocation {
             Some((crd::NAME, _)) => Ok(Self::Crd),
             Some((analyze::NAME, flags)) => Ok(Self::Analyze(analyze::request(flags))),
             _ => {
-                let message = "what to run is missing; try `tracebuffer receiver`";
+                let message = "what to run is missing; `tracebuffer --help` lists it";
                 Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
             }
         }
@@ -173,11 +173,11 @@ fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("A bounded, drop-oldest buffer for OpenTelemetry traces")
         .subcommand(receiver::command())
-        .subcommand(crd::command())
-        .subcommand(analyze::command())
-        .subcommand(flush::command())
         .subcommand(controller::command())
         .subcommand(check::command())
         .subcommand(explain::command())
+        .subcommand(analyze::command())
         .subcommand(inject::command())
+        .subcommand(crd::command())
+        .subcommand(flush::command())
 }
