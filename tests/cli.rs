@@ -13,7 +13,9 @@ const USAGE: Option<i32> = Some(64);
 
 fn tracebuffer(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
-    command.env_clear().args(arguments);
+    // The one variable that measuring coverage needs.
+    let kept = std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file));
+    command.env_clear().envs(kept).args(arguments);
     command
 }
 

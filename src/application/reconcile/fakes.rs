@@ -226,6 +226,11 @@ impl FakeCluster {
         self.state.lock().seen.insert(workload.to_owned(), seen);
     }
 
+    /// Deletes a workload.
+    pub(super) fn unsee(&self, workload: &str) {
+        self.state.lock().seen.remove(workload);
+    }
+
     /// Lets the next writes fail so.
     pub(super) fn fail(&self, failures: &[ClusterError]) {
         self.state.lock().failures = failures.iter().rev().cloned().collect();

@@ -5,9 +5,11 @@ use tokio::time::sleep;
 use crate::application::reconcile::fakes::{
     FakeCluster, Stage, declared, injected, key, limits, seen,
 };
+use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::operating::declared::{Declared, Needs, Pace};
 use crate::domain::operating::rollout::Progress::{Complete, Failed, Moving};
 use crate::domain::operating::standing::PodCounts;
+use crate::ports::cluster::ClusterError;
 
 const MARKER: &str = "h2-100";
 
@@ -149,4 +151,50 @@ async fn a_finished_rollout_costs_nothing() {
     seconds(3600).await;
 
     assert_eq!(stage.cluster.reads().1, before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_becomes_of_the_writes_an_owner_is_restarted_once_for_a_change() {
+    for failure in [
+        ClusterError::Conflict,
+        ClusterError::Gone,
+        ClusterError::Failed("the API server is away".into()),
+    ] {
+        for before in 0..6 {
+            let stage = two_owners().await;
+            stage.cluster.fail(&vec![failure.clone(); before]);
+
+            stage.cluster.declare(changed("h2"));
+            seconds(600).await;
+
+            assert_eq!(stage.cluster.restarts(), [restart("a")], "{before} times {failure:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_is_deleted_on_its_way_keeps_nobody_waiting() {
+    let stage = two_owners().await;
+    stage.cluster.declare(changed("h2"));
+    seconds(5).await;
+    assert_eq!(stage.cluster.restarts(), [restart("a")]);
+
+    stage.cluster.unsee("a");
+    stage.cluster.remove("a1");
+    seconds(60).await;
+
+    assert_eq!(stage.cluster.restarts(), [restart("b")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_without_an_owner_stays_outdated_and_stops_nobody() {
+    let stage = two_owners().await;
+    stage.cluster.put(PodRecord { owner: None, ..injected("alone", "alone-1", "h1") });
+
+    stage.cluster.declare(changed("h2"));
+    seconds(30).await;
+
+    assert_eq!(stage.cluster.restarts(), [restart("a")]);
+    let counts = stage.cluster.counts(&key("shop", "traces")).unwrap();
+    assert_eq!((counts.total, counts.outdated), (3, 3));
 }

@@ -59,6 +59,49 @@ fn what_may_not_be_seen_is_skipped_and_fails_nothing() {
 }
 
 #[test]
+fn what_gives_no_answer_fails_and_says_what_was_said() {
+    let (why, say) = (|| "etcdserver: timed out".to_owned(), "cannot be read: etcdserver");
+    let crd = "tracebuffers.tracebuffer.dev";
+
+    assert_one(|f| f.crd = Seen::Unknown(why()), "Cluster", crd, State::Failed, say);
+    let silent = |f: &mut Facts| f.operator.deployment = Seen::Unknown(why());
+    assert_one(silent, "Operator", "pods", State::Failed, say);
+}
+
+#[test]
+fn an_installation_of_which_parts_are_gone_says_what_brings_them() {
+    assert_one(
+        |facts| facts.operator.deployment = Seen::Absent,
+        "Operator",
+        "pods",
+        State::Failed,
+        "Deployment was not found",
+    );
+    assert_one(
+        |facts| {
+            let mut webhook = facts.operator.webhook.get().cloned().unwrap();
+            webhook.webhooks.iter_mut().flatten().for_each(|entry| entry.name = "other".into());
+            facts.operator.webhook = Seen::Is(webhook);
+        },
+        "Webhook",
+        "configuration",
+        State::Failed,
+        "has no entry inject.tracebuffer.dev",
+    );
+    assert_one(
+        |facts| {
+            let mut deployment = facts.operator.deployment.get().cloned().unwrap();
+            deployment.metadata.labels = None;
+            facts.operator.deployment = Seen::Is(deployment);
+        },
+        "Operator",
+        "version",
+        State::Skipped,
+        "has no label",
+    );
+}
+
+#[test]
 fn an_old_cluster_fails_and_one_without_native_sidecars_is_warned_about() {
     let version = |minor| move |facts: &mut Facts| facts.version = Seen::Is((1, minor, "v".into()));
 
