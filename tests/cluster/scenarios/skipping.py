@@ -3,7 +3,9 @@
 import json
 
 import operator_release as operator
-from kube import Failed, Namespace, apply, equal, eventually, get, list_all, tracebuffer
+from kube import (
+    Failed, Namespace, apply, equal, eventually, get, kubectl, list_all, tracebuffer,
+)
 from parts import (
     STATUS, condition, container, counts, is_injected, pending_pod,
     ready_trace_buffer, trace_buffer,
@@ -41,6 +43,9 @@ def every_reason_is_told():
         ready_trace_buffer(here)
         ready_trace_buffer(here, "plain", **NATIVE_LATER)
         ready_trace_buffer(owner, "closed")
+        # The schema knows no loopback; the operator does.
+        apply(trace_buffer("circle", endpoint="http://127.0.0.1:4317"), namespace=here)
+        eventually("circle is not accepted", lambda: condition(here, "circle", "Accepted") == "False", 20)
         apply(trace_buffer("one"), trace_buffer("two"), namespace=many)
         cases = [
             (here, "InvalidAnnotation", pending_pod("invalid", inject="a/b/c")),
@@ -51,6 +56,7 @@ def every_reason_is_told():
             (here, "NeedsNativeSidecar", pending_pod("plain", inject="plain", restartPolicy="Never")),
             (here, "TraceBufferNotFound", pending_pod("notfound", inject="elsewhere")),
             (here, "NotAllowed", pending_pod("notallowed", inject=f"{owner}/closed")),
+            (here, "TraceBufferNotAccepted", pending_pod("notaccepted", inject="circle")),
             (none, "NoTraceBuffer", pending_pod("none")),
             (many, "SeveralTraceBuffers", pending_pod("several")),
         ]
@@ -60,6 +66,19 @@ def every_reason_is_told():
             assert any(f"({reason})" in each for each in answer.warnings), f"{reason}: {answer.err}"
         for namespace, reason, one in cases:
             told(namespace, one["metadata"]["name"], reason)
+    excluded_is_told()
+
+
+def excluded_is_told():
+    """In its own namespace the operator is not asked; event and `explain pod` say so."""
+    here, name = operator.NAMESPACE, "excluded"
+    try:
+        apply(pending_pod(name), namespace=here)
+        eventually("an event says so", lambda: event(here, name, "ExcludedNamespace"), 20)
+        answer = tracebuffer("explain", "pod", name, "-n", here, check=False)
+        assert "ExcludedNamespace" in answer.out, f"explain: {answer.out}{answer.err}"
+    finally:
+        kubectl("delete", "pod", name, "-n", here, "--wait=false", check=False)
 
 
 def windows_pod():
