@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::adapters::kubernetes::analysis::{Analysis, Analyzed, Remark};
+use crate::domain::injection::words::counted;
 
 /// What was found in all files.
 pub(super) struct Report {
@@ -122,9 +123,4 @@ impl fmt::Display for FileReport {
         }
         Ok(())
     }
-}
-
-fn counted(number: usize, word: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{number} {word}{ending}")
 }

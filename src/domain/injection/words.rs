@@ -32,9 +32,20 @@ pub fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>, most: usize) ->
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
+/// `1 pod`, `2 pods`.
+#[must_use]
+pub fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_named_without_an_s() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "pod")), ["0 pods", "1 pod", "2 pods"]);
+    }
 
     #[test]
     fn control_characters_and_quotes_are_escaped() {

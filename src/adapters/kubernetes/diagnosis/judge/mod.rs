@@ -35,10 +35,5 @@ fn few<S: AsRef<str>>(names: &[S]) -> String {
     listed(names.iter().map(AsRef::as_ref), MOST_NAMES)
 }
 
-/// `1 pod`, `2 pods`.
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests;

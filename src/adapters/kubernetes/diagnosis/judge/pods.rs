@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::PartialObjectMeta;
 
-use super::{count, few};
+use super::few;
 use crate::adapters::kubernetes::diagnosis::facts::Facts;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::names;
@@ -17,6 +17,7 @@ use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::injection::decide::is_excluded;
 use crate::domain::injection::request::InjectRequest;
 use crate::domain::injection::status::{Injected, PodStatus};
+use crate::domain::injection::words::counted;
 
 const SECTION: Section = Section("Pods");
 const IMAGE_VARIABLE: &str = "TRACEBUFFER_SIDECAR_IMAGE";
@@ -77,11 +78,11 @@ impl Sorted {
     }
 
     fn findings(self) -> Vec<Finding> {
-        let current = format!("{} with a current sidecar", count(self.current, "pod"));
+        let current = format!("{} with a current sidecar", counted(self.current, "pod"));
         let mut findings = vec![SECTION.ok("current", current)];
         let mut add = |name: &str, pods: &[String], what: &str, remedy: &str| {
             if !pods.is_empty() {
-                let message = format!("{} {what}: {}", count(pods.len(), "pod"), few(pods));
+                let message = format!("{} {what}: {}", counted(pods.len(), "pod"), few(pods));
                 findings.push(SECTION.warning(name, message, remedy));
             }
         };
@@ -140,7 +141,7 @@ fn images(facts: &Facts) -> Option<Finding> {
     if old.is_empty() {
         return Some(SECTION.ok(NAME, format!("sidecars run {newest}, or what they were told to")));
     }
-    let pods = count(old.len(), "pod");
+    let pods = counted(old.len(), "pod");
     let message = format!("{pods} with another image than {newest}: {}", few(&old));
     Some(SECTION.warning(NAME, message, RESTART))
 }

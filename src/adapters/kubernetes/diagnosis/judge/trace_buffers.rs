@@ -2,10 +2,11 @@
 
 use kube::ResourceExt;
 
-use super::{count, few};
+use super::few;
 use crate::adapters::kubernetes::diagnosis::facts::Facts;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::domain::injection::words::counted;
 
 const SECTION: Section = Section("TraceBuffers");
 
@@ -19,7 +20,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     if wrong.is_empty() {
         return vec![match fine {
             0 => SECTION.ok("all", "there is none yet"),
-            _ => SECTION.ok("all", format!("{} accepted and ready", count(fine, "TraceBuffer"))),
+            _ => SECTION.ok("all", format!("{} accepted and ready", counted(fine, "TraceBuffer"))),
         }];
     }
     wrong
