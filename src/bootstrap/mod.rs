@@ -3,6 +3,7 @@
 pub mod controller;
 mod limits_file;
 mod pipeline;
+mod process;
 pub mod receiver;
 pub mod settings;
 mod watch;

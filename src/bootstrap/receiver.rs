@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use super::limits_file::LimitsFile;
 use super::pipeline::{Pipeline, Workers};
 use super::settings::Settings;
-use super::watch;
+use super::{process, watch};
 use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::messaging::otlp::OtlpService;
 use crate::adapters::server::{Connections, bind};
@@ -25,28 +25,16 @@ use crate::application::drain::{Drained, Forwarding, drain};
 use crate::domain::limits::Limits;
 use crate::ports::buffer::TraceBufferPort;
 
-/// Exit code when a port cannot be opened or the system refuses something else that is needed.
-const CANNOT_START: u8 = 1;
 /// How long open requests may take to end once their connections were asked to go.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// Runs a receiver until it is told to stop.
+/// Runs a receiver until it is told to stop. Fails when a port cannot be opened, or the system refuses
+/// something else that is needed.
 #[must_use]
 pub fn run(settings: Settings) -> ExitCode {
     logging::init(&settings.log);
-    let ended = runtime(settings.workers.get()).map_err(Into::into).and_then(|runtime| {
-        let ended = runtime.block_on(serve(settings));
-        // A name lookup that hangs must not keep the process.
-        runtime.shutdown_background();
-        ended
-    });
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!(%error, "the receiver cannot start");
-            ExitCode::from(CANNOT_START)
-        }
-    }
+    let runtime = runtime(settings.workers.get());
+    process::run(runtime, "the receiver cannot start", serve(settings))
 }
 
 fn runtime(workers: usize) -> std::io::Result<Runtime> {

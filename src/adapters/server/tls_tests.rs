@@ -384,6 +384,8 @@ async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
 
     server.connections.shut_down();
     server.serving.await.unwrap();
+    // Nobody listens any more, so that nothing but time is waited for.
+    tokio::time::pause();
     timeout(Duration::from_secs(20), async {
         while probe.answers() {
             tokio::time::sleep(BLINK).await;

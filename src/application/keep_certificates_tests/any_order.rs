@@ -183,7 +183,7 @@ fn is_everywhere(bundles: &[Vec<u8>], authority: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn the_served_leafs_authority_is_always_published_and_was_long_before_it_was_needed(

@@ -13,7 +13,7 @@ use kube::Client;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::info;
 
 pub use settings::{CertificateSource, ControllerSettings, PullPolicy, WebhookSettings};
 
@@ -25,9 +25,8 @@ use crate::adapters::kubernetes::watch::{NativeSidecars, PodIndex, TraceBufferCa
 use crate::adapters::telemetry::controller::metrics::ControllerMetrics;
 use crate::adapters::telemetry::logging;
 use crate::application::reconcile::queue::WorkQueue;
+use crate::bootstrap::process;
 
-/// Exit code when the cluster or a port cannot be used, or a part that runs for ever has ended.
-const FAILED: u8 = 1;
 /// A long list of pods keeps one thread busy while the other answers the webhook.
 const WORKERS: usize = 2;
 
@@ -44,23 +43,12 @@ struct Foundation {
     certificates: Arc<CertificateFollower>,
 }
 
-/// Runs a controller until it is told to stop.
+/// Runs a controller until it is told to stop. Fails when the cluster or a port cannot be used, or a
+/// part that runs for ever has ended.
 #[must_use]
 pub fn run(settings: ControllerSettings) -> ExitCode {
     logging::init(&settings.log);
-    let ended = runtime().map_err(Into::into).and_then(|runtime| {
-        let ended = runtime.block_on(serve(settings));
-        // A name lookup that hangs must not keep the process.
-        runtime.shutdown_background();
-        ended
-    });
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!(%error, "the controller cannot run");
-            ExitCode::from(FAILED)
-        }
-    }
+    process::run(runtime(), "the controller cannot run", serve(settings))
 }
 
 fn runtime() -> io::Result<Runtime> {
