@@ -47,8 +47,10 @@ is_image() { # ARCHIVE ARCHITECTURE
 }
 
 serves() { # COMMAND…: starts a receiver, sends it a span and asks it to end
-  local admin=127.0.0.1:19417 http=127.0.0.1:14318 answer
-  "$@" receiver --grpc-addr 127.0.0.1:14317 --http-addr $http --admin-addr $admin > "$work/receiver" 2>&1 &
+  # Below the ports that the system hands out.
+  local port=$((10000 + RANDOM % 20000)) admin http answer
+  admin=127.0.0.1:$port http=127.0.0.1:$((port + 1))
+  "$@" receiver --grpc-addr 127.0.0.1:$((port + 2)) --http-addr $http --admin-addr $admin > "$work/receiver" 2>&1 &
   receiver=$!
   for _ in $(seq 100); do
     curl -sf "http://$admin/ready" >/dev/null && break
