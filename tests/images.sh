@@ -6,15 +6,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 profile=${PROFILE:-ci}
-packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static buildah crun binutils curl jq)
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}"
-fi
+tests/debian-packages.sh gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static buildah crun binutils curl jq
 
 work=$(mktemp -d)
 receiver=

@@ -26,16 +26,8 @@ fi
 
 [ "$(id -u)" = 0 ] || { echo "only root can make a node; or set KUBECONFIG to use a cluster of yours" >&2; exit 1; }
 command -v go >/dev/null || { echo "go is not installed: Go 1.26 or newer builds Kubernetes" >&2; exit 1; }
-packages=(containernetworking-plugins iptables iproute2 conntrack libseccomp-dev pkg-config gcc libc6-dev
-  buildah crun busybox-static openssl util-linux procps python3)
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}"
-fi
+"$here/../debian-packages.sh" containernetworking-plugins iptables iproute2 conntrack libseccomp-dev pkg-config gcc \
+  libc6-dev buildah crun busybox-static openssl util-linux procps python3
 "$here/node/build.sh"
 
 if [ -z "$binary" ]; then
