@@ -1,49 +1,57 @@
 //! Admitting a pod: the decision, with the `TraceBuffer`s that are known, or can be learnt.
 
-use std::sync::Arc;
-
-use crate::domain::injection::candidate::Candidate;
-use crate::domain::injection::decide::{
-    ClusterFacts, Decision, NamespaceFacts, PodFacts, Shape, Skip, Wanted, decide, wanted,
-};
+use crate::domain::injection::decide::{Decision, decide};
+use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts, PodFacts, SidecarPresence};
 use crate::domain::injection::request::InjectRequest;
+use crate::domain::injection::select::{NamedBy, Selected, select};
 use crate::domain::injection::skip::SkipReason;
-use crate::ports::catalog::Catalog;
+use crate::ports::catalog::{Catalog, UnknownNamespace};
 
-/// Decides what becomes of `pod`. Where its `TraceBuffer` is not known, the catalog is refreshed
-/// once: it may be as new as the pod.
-pub async fn admit<C>(
+/// Decides what becomes of `pod`, of the namespace `name` whose label asks or does not. A namespace in
+/// which no `TraceBuffer` is known is listed before that counts: a `TraceBuffer` may be as new as its
+/// pod.
+///
+/// # Errors
+///
+/// [`UnknownNamespace`]: nothing can be decided.
+pub async fn admit<C: Catalog>(
+    catalog: &C,
+    pod: &PodFacts,
+    (name, asks): (&str, bool),
+    cluster: &ClusterFacts,
+) -> Result<Decision<C::Sidecar>, UnknownNamespace> {
+    let known = catalog.namespace(name).await?;
+    let namespace = NamespaceFacts { asks, ..(*known).clone() };
+    let mut listed = vec![];
+    while let Some(next) = unlisted(catalog, pod, &namespace, cluster, &listed) {
+        catalog.refresh(&next).await;
+        listed.push(next);
+    }
+    Ok(decide(pod, &namespace, cluster, catalog))
+}
+
+/// Returns a namespace that must be listed before the decision is certain: the pod's, before the
+/// operator's default counts or there is none at all; that of the `TraceBuffer`, before it is missing.
+fn unlisted<C: Catalog>(
     catalog: &C,
     pod: &PodFacts,
     namespace: &NamespaceFacts,
     cluster: &ClusterFacts,
-) -> Decision<C::Sidecar>
-where
-    C: Catalog,
-    C::Sidecar: Shape,
-{
-    let decide = || decide(pod, namespace, cluster, |wanted| known(catalog, wanted));
-    let decision = decide();
-    let Some(missed) = missed(&decision, pod, namespace) else { return decision };
-    catalog.refresh(missed.namespace()).await;
-    decide()
-}
-
-fn known<C: Catalog>(catalog: &C, wanted: &Wanted) -> Vec<Arc<Candidate<C::Sidecar>>> {
-    match wanted {
-        Wanted::AllOf(namespace) => catalog.in_namespace(namespace),
-        Wanted::One(key) => catalog.get(key).into_iter().collect(),
-    }
-}
-
-/// Returns what was looked for in vain.
-fn missed<S>(decision: &Decision<S>, pod: &PodFacts, namespace: &NamespaceFacts) -> Option<Wanted> {
-    let Decision::Skip(Skip { reason, .. }) = decision else { return None };
-    if !matches!(reason, SkipReason::NoTraceBuffer | SkipReason::TraceBufferNotFound) {
+    listed: &[String],
+) -> Option<String> {
+    if matches!(pod.sidecar, SidecarPresence::Injected(_)) || cluster.excludes(&namespace.name) {
         return None;
     }
     let request = InjectRequest::of(pod.inject.as_deref(), namespace.asks).ok()??;
-    wanted(&request, &namespace.name)
+    let (of_pod, of_trace_buffer) =
+        match select(&request, namespace, cluster, || catalog.names_in(&namespace.name)) {
+            Ok(Selected { key, by }) => {
+                (by == NamedBy::Operator, catalog.get(&key).is_none().then_some(key.namespace))
+            }
+            Err(skip) => (skip.reason == SkipReason::NoTraceBuffer, None),
+        };
+    let of_pod = of_pod.then(|| namespace.name.clone());
+    [of_pod, of_trace_buffer].into_iter().flatten().find(|one| !listed.contains(one))
 }
 
 #[cfg(test)]
@@ -54,13 +62,16 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::domain::injection::candidate::{ObjectKey, SidecarMode, SidecarPorts};
+    use crate::domain::injection::candidate::{
+        Candidate, ObjectKey, Shape, SidecarMode, SidecarPorts, TraceBuffers,
+    };
+    use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 
     struct FakeSidecar;
 
     impl Shape for FakeSidecar {
         fn mode(&self) -> SidecarMode {
-            SidecarMode::Auto
+            SidecarMode::Native
         }
 
         fn ports(&self) -> SidecarPorts {
@@ -70,6 +81,10 @@ mod tests {
         fn volumes(&self) -> impl Iterator<Item = &str> {
             [].into_iter()
         }
+
+        fn credentials(&self) -> CredentialUse {
+            CredentialUse::None
+        }
     }
 
     /// Knows the first, and after a refresh of its namespace the second.
@@ -78,6 +93,8 @@ mod tests {
         known: Mutex<Vec<ObjectKey>>,
         to_learn: Vec<ObjectKey>,
         refreshed: Mutex<Vec<String>>,
+        trace_buffer: Option<String>,
+        is_unreachable: bool,
     }
 
     impl FakeCatalog {
@@ -88,23 +105,34 @@ mod tests {
         }
     }
 
-    impl Catalog for FakeCatalog {
+    impl TraceBuffers for FakeCatalog {
         type Sidecar = FakeSidecar;
 
         fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<FakeSidecar>>> {
             self.known.lock().contains(key).then(|| candidate(key))
         }
 
-        fn in_namespace(&self, namespace: &str) -> Vec<Arc<Candidate<FakeSidecar>>> {
+        fn names_in(&self, namespace: &str) -> Vec<String> {
             let known = self.known.lock();
-            known.iter().filter(|key| key.namespace == namespace).map(candidate).collect()
+            let here = known.iter().filter(|key| key.namespace == namespace);
+            here.map(|key| key.name.clone()).collect()
         }
+    }
 
+    impl Catalog for FakeCatalog {
         fn refresh(&self, namespace: &str) -> impl Future<Output = ()> + Send {
             self.refreshed.lock().push(namespace.to_owned());
             let learnt = self.to_learn.iter().filter(|key| key.namespace == namespace);
             self.known.lock().extend(learnt.cloned());
             async {}
+        }
+
+        async fn namespace(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {
+            if self.is_unreachable {
+                return Err(UnknownNamespace("no answer".into()));
+            }
+            let trace_buffer = self.trace_buffer.clone();
+            Ok(Arc::new(NamespaceFacts { trace_buffer, ..NamespaceFacts::unknown(name) }))
         }
     }
 
@@ -114,7 +142,7 @@ mod tests {
     }
 
     fn candidate(key: &ObjectKey) -> Arc<Candidate<FakeSidecar>> {
-        let allowed_namespaces = vec!["shop".to_owned()];
+        let allowed_namespaces = AllowedNamespaces::All;
         Arc::new(Candidate { key: key.clone(), sidecar: Ok(FakeSidecar), allowed_namespaces })
     }
 
@@ -123,9 +151,12 @@ mod tests {
         inject: &str,
     ) -> (Result<String, SkipReason>, Vec<String>) {
         let pod = PodFacts { inject: Some(inject.into()), ..PodFacts::default() };
-        let namespace = NamespaceFacts { name: "shop".into(), asks: false };
-        let cluster = ClusterFacts { native_sidecars: true, own_namespace: "operator".into() };
-        let from = match admit(catalog, &pod, &namespace, &cluster).await {
+        let cluster = ClusterFacts {
+            own_namespace: "operator".into(),
+            default_trace_buffer: Some(key("platform/all")),
+            ..ClusterFacts::default()
+        };
+        let from = match admit(catalog, &pod, ("shop", false), &cluster).await.unwrap() {
             Decision::Inject { candidate, .. } | Decision::Complete(candidate) => {
                 Ok(candidate.key.to_string())
             }
@@ -159,8 +190,37 @@ mod tests {
     #[tokio::test]
     async fn a_second_miss_is_final() {
         let catalog = FakeCatalog::of(&[], &[]);
-        let missed = (Err(SkipReason::NoTraceBuffer), vec!["shop".to_owned()]);
+        let refreshed = vec!["shop".to_owned(), "platform".to_owned()];
+        let missed = (Err(SkipReason::TraceBufferNotFound), refreshed);
         assert_eq!(admitted(&catalog, "true").await, missed);
+    }
+
+    #[tokio::test]
+    async fn the_operators_default_counts_only_after_the_pods_namespace_was_listed() {
+        let catalog = FakeCatalog::of(&["platform/all"], &["shop/own"]);
+        let own = (Ok("shop/own".into()), vec!["shop".to_owned()]);
+        assert_eq!(admitted(&catalog, "true").await, own);
+
+        let catalog = FakeCatalog::of(&["platform/all"], &[]);
+        let default = (Ok("platform/all".into()), vec!["shop".to_owned()]);
+        assert_eq!(admitted(&catalog, "true").await, default);
+    }
+
+    #[tokio::test]
+    async fn the_annotation_of_the_namespace_counts() {
+        let mut catalog = FakeCatalog::of(&["shop/default", "platform/team"], &[]);
+        catalog.trace_buffer = Some("platform/team".into());
+        assert_eq!(admitted(&catalog, "true").await, (Ok("platform/team".into()), vec![]));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_decided_for_an_unknown_namespace() {
+        let catalog = FakeCatalog { is_unreachable: true, ..FakeCatalog::of(&["shop/a"], &[]) };
+        let pod = PodFacts { inject: Some("true".into()), ..PodFacts::default() };
+
+        let admitted = admit(&catalog, &pod, ("shop", false), &ClusterFacts::default()).await;
+
+        assert!(admitted.is_err());
     }
 
     #[tokio::test]

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::input_file::InputFile;
@@ -26,7 +25,7 @@ const EXPLANATION: &str = "\
 Reads Kubernetes objects, YAML or JSON, and prints them with a sidecar in every Pod and every pod
 template (of a Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob,
 also in a List) whose annotation tracebuffer.dev/inject asks for one. It decides as the operator's
-webhook does, but knows nothing of labels of namespaces. Documents that get no sidecar are printed as
+webhook does; what it knows of namespaces is what Namespaces among the objects say. Documents that get no sidecar are printed as
 they are; the others keep every field and the order of keys, but lose their comments. What was
 injected, and what was not and why, goes to standard error. A template that has a sidecar keeps the
 one it has: inject into the manifest without it to change it.
@@ -40,7 +39,6 @@ pub struct Injection {
     trace_buffers: InputFile,
     /// `None` leaves it to the `TraceBuffer`s.
     namespace: Option<String>,
-    native_sidecars: bool,
     image: String,
 }
 
@@ -66,14 +64,6 @@ pub(super) fn command() -> Command {
                 .help("Namespace of objects that name none [default: that of the TraceBuffers]"),
         )
         .arg(
-            Arg::new("native-sidecars")
-                .long("native-sidecars")
-                .value_name("BOOL")
-                .value_parser(BoolishValueParser::new())
-                .default_value("true")
-                .help("Whether the cluster has native sidecars: Kubernetes 1.29 or later"),
-        )
-        .arg(
             Arg::new("image")
                 .long("image")
                 .value_name("IMAGE")
@@ -91,7 +81,6 @@ impl Injection {
             manifest: file("filename"),
             trace_buffers: file("tracebuffer"),
             namespace: flags.get_one("namespace").cloned(),
-            native_sidecars: flags.get_one("native-sidecars").copied().unwrap_or(true),
             image: text("image"),
         }
     }
@@ -120,14 +109,14 @@ impl Injection {
             return Err("only one of --filename and --tracebuffer can be standard input".to_owned());
         }
         let at = |file: &InputFile, error: &dyn Display| format!("{file}: {error}");
-        let defaults = SidecarDefaults { image: self.image.clone(), image_pull_policy: None };
+        let defaults =
+            SidecarDefaults { image: self.image.clone(), ..SidecarDefaults::unknown() };
         let declared = from.read(stdin).map_err(|error| at(from, &error))?;
         let assumed = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let trace_buffers =
             trace_buffers(&declared, assumed, &defaults).map_err(|error| at(from, &error))?;
         let offline = Offline {
             namespace: self.namespace.clone().unwrap_or_else(|| only_namespace(&trace_buffers)),
-            native_sidecars: self.native_sidecars,
             trace_buffers,
         };
         let text = manifest.read(stdin).map_err(|error| at(manifest, &error))?;

@@ -6,6 +6,7 @@ pub mod delivery;
 pub mod delivery_policy;
 pub mod fifo;
 pub mod injection;
+pub mod labels;
 pub mod lease;
 pub mod ledger;
 pub mod limits;

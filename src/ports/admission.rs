@@ -30,12 +30,20 @@ pub enum AdmissionFailure {
     Overloaded,
     /// It could not be read, or answered, in time.
     TooSlow,
+    /// The pod's namespace could not be read, and with it the `TraceBuffer` it names.
+    UnknownNamespace,
 }
 
 impl AdmissionFailure {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::BadRequest, Self::Malformed, Self::TooLarge, Self::Overloaded, Self::TooSlow];
+    pub const ALL: [Self; 6] = [
+        Self::BadRequest,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Overloaded,
+        Self::TooSlow,
+        Self::UnknownNamespace,
+    ];
 
     /// Returns the word for it in metrics.
     #[must_use]
@@ -46,6 +54,7 @@ impl AdmissionFailure {
             Self::TooLarge => "TooLarge",
             Self::Overloaded => "Overloaded",
             Self::TooSlow => "TooSlow",
+            Self::UnknownNamespace => "UnknownNamespace",
         }
     }
 }

@@ -1,23 +1,33 @@
-//! The `TraceBuffer`s of the cluster.
+//! The `TraceBuffer`s and namespaces of the cluster.
 
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::domain::injection::candidate::{Candidate, ObjectKey};
+use crate::domain::injection::candidate::{Shape, TraceBuffers};
+use crate::domain::injection::facts::NamespaceFacts;
 
-/// The `TraceBuffer`s of the cluster, as far as they are known.
-pub trait Catalog: Send + Sync + 'static {
-    /// What a sidecar is made from.
-    type Sidecar: Send + Sync + 'static;
-
-    /// Returns the one of this name, without waiting.
-    fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Self::Sidecar>>>;
-
-    /// Returns those of a namespace, by name, without waiting.
-    fn in_namespace(&self, namespace: &str) -> Vec<Arc<Candidate<Self::Sidecar>>>;
-
-    /// Asks the API server for those of a namespace, and knows them when it ends: for a pod that
-    /// comes right after its `TraceBuffer`. Takes a second at most; what cannot be learnt stays
+/// The `TraceBuffer`s and namespaces of the cluster, as far as they are known.
+pub trait Catalog: TraceBuffers<Sidecar: Shape + Send + Sync> + Send + Sync + 'static {
+    /// Lists a namespace's `TraceBuffer`s from the API server, and knows them when it ends: for a pod
+    /// that comes right after its `TraceBuffer`. Takes a second at most; what cannot be learnt stays
     /// unknown.
     fn refresh(&self, namespace: &str) -> impl Future<Output = ()> + Send;
+
+    /// Returns a namespace: the one that is known, or else from the API server. Takes a second at
+    /// most.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownNamespace`] where it cannot be learnt: nobody knows which `TraceBuffer` it names.
+    fn namespace(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Arc<NamespaceFacts>, UnknownNamespace>> + Send;
 }
+
+/// A namespace could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownNamespace(
+    /// Why, and what to do.
+    pub String,
+);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::facts::NamespaceFacts;
 use crate::domain::injection::pod_record::PodRecord;
 
 /// The pods of the cluster that ask for a sidecar, have one, or were refused one; as far as known.
@@ -13,12 +14,12 @@ pub trait Pods: Send + Sync + 'static {
     /// Returns those of a namespace, by name.
     fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodRecord>>;
 
-    /// Returns those whose sidecar was made from `trace_buffer`, and those whose annotation names it
-    /// in full; in any namespace, by name.
+    /// Returns those whose sidecar was made from `trace_buffer`, those whose annotation names it in
+    /// full, and those of the namespaces that name it; in any namespace, by name.
     fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>>;
 
-    /// Returns whether the namespace's label asks for a sidecar in every pod.
-    fn namespace_asks(&self, namespace: &str) -> bool;
+    /// Returns what is known of a namespace; only its name if that is all.
+    fn namespace(&self, name: &str) -> Arc<NamespaceFacts>;
 }
 
 /// Hears what changed.
@@ -28,6 +29,9 @@ pub trait Changes: Send + Sync + 'static {
 
     /// A pod appeared, changed or went; `pod` is its last state.
     fn pod(&self, pod: &PodRecord);
+
+    /// A namespace appeared, went, or has other labels or annotations of ours.
+    fn namespace(&self, name: &str);
 
     /// Whatever was missed: everything is to be looked at again.
     fn everything(&self);

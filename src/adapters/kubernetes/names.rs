@@ -1,10 +1,11 @@
 //! The names by which tracebuffer's parts know each other in a cluster.
 
-/// Pod annotation: `"true"`, `"false"`, `"<name>"` or `"<namespace>/<name>"` of a `TraceBuffer`.
-/// Namespace label of the same key: `enabled`.
+/// Pod annotation: `true`, `enabled`, `false`, `disabled`, `<name>` or `<namespace>/<name>` of a
+/// `TraceBuffer`. Namespace label of the same key: `true` or `enabled`.
 pub const INJECT: &str = "tracebuffer.dev/inject";
-/// The value of the namespace label that asks for a sidecar in every pod.
-pub const INJECT_ENABLED: &str = "enabled";
+/// Namespace annotation: `<name>` or `<namespace>/<name>` of the `TraceBuffer` of pods that name
+/// none; the consent that it may use what belongs to the namespace.
+pub const TRACE_BUFFER: &str = "tracebuffer.dev/tracebuffer";
 /// Pod annotation: what the webhook decided, as JSON; what the controller and people read.
 pub const STATUS: &str = "tracebuffer.dev/status";
 /// Pod annotation: the limits a running sidecar follows.
@@ -25,6 +26,10 @@ pub const POD_INFO_PATH: &str = "/etc/tracebuffer/pod";
 pub const DESTINATION_VOLUME: &str = "tracebuffer-destination";
 /// Where it is mounted.
 pub const DESTINATION_PATH: &str = "/etc/tracebuffer/destination";
+/// The volumes that hold service account tokens; `-0` and so on follows.
+pub const TOKEN_VOLUME: &str = "tracebuffer-token";
+/// Where they are mounted, each in a folder of its number.
+pub const TOKEN_PATH: &str = "/etc/tracebuffer/token";
 /// The field manager of everything tracebuffer writes.
 pub const FIELD_MANAGER: &str = "tracebuffer";
 /// What a container's OpenTelemetry SDK reads to know where its traces go.

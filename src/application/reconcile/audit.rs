@@ -10,12 +10,11 @@ use tokio::time::Instant;
 use super::Term;
 use super::queue::{Item, Next};
 use crate::domain::injection::candidate::ObjectKey;
-use crate::domain::injection::decide::is_excluded;
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::injection::status::PodStatus;
 use crate::domain::operating::declared::Declared;
 use crate::domain::operating::notice::Notice;
-use crate::domain::operating::standing::{Asks, Cause, Standing, standing};
+use crate::domain::operating::standing::{Cause, Standing, asks_in_vain, standing};
 use crate::ports::cluster::{Cluster, ClusterError, Workload};
 use crate::ports::pods::Pods;
 
@@ -131,7 +130,10 @@ impl<C: Cluster, P: Pods> Term<C, P> {
     ) -> Option<Notice> {
         let Some(PodStatus::Injected(injected)) = &pod.status else {
             let cause = self.cause(pod)?;
-            *uninjected.entry(cause.as_str()).or_default() += 1;
+            // Where injection is disabled nothing is missing; the owner is told why all the same.
+            if !self.parts.facts.excludes(&pod.key.namespace) {
+                *uninjected.entry(cause.as_str()).or_default() += 1;
+            }
             return Some(Notice::missing(&cause));
         };
         let key = &injected.trace_buffer;
@@ -154,14 +156,14 @@ impl<C: Cluster, P: Pods> Term<C, P> {
     /// Returns why a pod without sidecar has none, if it asks for one.
     fn cause(&self, pod: &PodRecord) -> Option<Cause> {
         let namespace = &pod.key.namespace;
-        if Asks::of(pod, self.parts.pods.namespace_asks(namespace)) == Asks::Nothing {
+        if !asks_in_vain(pod, self.parts.pods.namespace(namespace).asks) {
             return None;
         }
         Some(match &pod.status {
             Some(PodStatus::Skipped { reason, message }) => {
                 Cause::Skipped { reason: *reason, message: message.clone() }
             }
-            _ if is_excluded(namespace, &self.parts.own_namespace) => Cause::excluded(namespace),
+            _ if self.parts.facts.excludes(namespace) => Cause::excluded(namespace),
             _ => Cause::WebhookNotCalled,
         })
     }

@@ -9,7 +9,7 @@ pub mod queue;
 mod rollout;
 mod trace_buffer;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::facts::ClusterFacts;
+use crate::domain::operating::standing::trace_buffer_of;
 use crate::ports::cluster::{Cluster, ClusterError};
 use crate::ports::operation::{OperationMonitor, ReconcileOutcome};
 use crate::ports::pods::Pods;
@@ -45,8 +47,8 @@ pub struct Parts<C, P> {
     pub queue: Arc<WorkQueue>,
     /// Who watches.
     pub monitor: Arc<dyn OperationMonitor>,
-    /// The operator's own namespace, whose pods never get a sidecar.
-    pub own_namespace: String,
+    /// What the injection decision knows of the cluster.
+    pub facts: ClusterFacts,
     /// Gives a fresh random number at each call.
     pub random: fn() -> u64,
 }
@@ -146,10 +148,22 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         result.unwrap_or(Next::Retry)
     }
 
-    fn namespace(&self, namespace: &str) -> Next {
-        for name in self.parts.cluster.names_in(namespace) {
-            let key = ObjectKey { namespace: namespace.to_owned(), name };
-            self.parts.queue.schedule(Item::TraceBuffer(key), Duration::ZERO);
+    /// Looks at every `TraceBuffer` that a change of the namespace, or of a `TraceBuffer` in it, may
+    /// concern.
+    fn namespace(&self, name: &str) -> Next {
+        let Parts { cluster, pods, facts, queue, .. } = &*self.parts;
+        let namespace = pods.namespace(name);
+        let names = cluster.names_in(name);
+        let here = |name: &String| ObjectKey { namespace: namespace.name.clone(), name: name.clone() };
+        let mut keys: BTreeSet<_> = names.iter().map(here).collect();
+        keys.extend(namespace.named().ok().flatten());
+        keys.extend(facts.default_trace_buffer.clone());
+        let pods = pods.in_namespace(name);
+        keys.extend(pods.iter().filter_map(|pod| {
+            trace_buffer_of(pod, &namespace, facts, || names.clone())
+        }));
+        for key in keys {
+            queue.schedule(Item::TraceBuffer(key), Duration::ZERO);
         }
         Next::Rest
     }

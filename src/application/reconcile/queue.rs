@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::domain::backoff::Backoff;
 use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::injection::pod_record::PodRecord;
+use crate::domain::injection::request::InjectRequest;
 use crate::domain::injection::status::PodStatus;
-use crate::domain::operating::standing::Asks;
+use crate::domain::operating::standing::asks_in_vain;
 use crate::ports::pods::Changes;
 
 /// How long changes of a `TraceBuffer` are gathered.
@@ -30,7 +31,7 @@ pub(super) enum Item {
     TraceBuffer(ObjectKey),
     /// The restarts that a change of it needs.
     Rollout(ObjectKey),
-    /// Every `TraceBuffer` of a namespace.
+    /// Every `TraceBuffer` that the pods of a namespace use or ask for.
     Namespace(String),
     /// Every pod, for what its owner should know.
     Audit,
@@ -163,19 +164,38 @@ impl Changes for WorkQueue {
 
     fn pod(&self, pod: &PodRecord) {
         self.schedule(Item::Audit, AUDIT_PAUSE);
-        let item = match &pod.status {
-            Some(PodStatus::Injected(injected)) => Item::TraceBuffer(injected.trace_buffer.clone()),
-            _ => match Asks::of(pod, true) {
-                Asks::Nothing | Asks::Nonsense => return,
-                Asks::One(key) => Item::TraceBuffer(key),
-                Asks::Default => Item::Namespace(pod.key.namespace.clone()),
-            },
-        };
-        self.schedule(item, COUNT_PAUSE);
+        if let Some(item) = concerned(pod) {
+            self.schedule(item, COUNT_PAUSE);
+        }
+    }
+
+    fn namespace(&self, namespace: &str) {
+        self.schedule(Item::Namespace(namespace.to_owned()), COUNT_PAUSE);
+        self.schedule(Item::Audit, AUDIT_PAUSE);
     }
 
     fn everything(&self) {
         self.schedule(Item::Resync, Duration::ZERO);
+    }
+}
+
+/// Returns what a change of `pod` concerns: the `TraceBuffer` it uses or names, or its namespace,
+/// which knows the one that counts there.
+fn concerned(pod: &PodRecord) -> Option<Item> {
+    let namespace = &pod.key.namespace;
+    if let Some(PodStatus::Injected(injected)) = &pod.status {
+        return Some(Item::TraceBuffer(injected.trace_buffer.clone()));
+    }
+    if !asks_in_vain(pod, true) {
+        return None;
+    }
+    match InjectRequest::of(pod.inject.as_deref(), true).ok()?? {
+        InjectRequest::Never => None,
+        InjectRequest::Default => Some(Item::Namespace(namespace.clone())),
+        InjectRequest::Named(name) => {
+            Some(Item::TraceBuffer(ObjectKey { namespace: namespace.clone(), name }))
+        }
+        InjectRequest::NamedInFull(key) => Some(Item::TraceBuffer(key)),
     }
 }
 

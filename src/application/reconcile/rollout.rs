@@ -58,7 +58,8 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         }
     }
 
-    /// Looks at the owners of outdated pods that are new, and at those that are on their way.
+    /// Looks at the owners of outdated pods that are new, and at those that are on their way. Owners
+    /// in a namespace that does not trust the `TraceBuffer` are left alone.
     async fn look_at_owners(
         &self,
         declared: &Declared,
@@ -66,7 +67,8 @@ impl<C: Cluster, P: Pods> Term<C, P> {
     ) -> Result<(), ClusterError> {
         let mut owners = BTreeSet::new();
         for (pod, standing) in self.members(declared) {
-            if matches!(standing, Standing::Outdated(_)) {
+            let is_outdated = matches!(standing, Standing::Outdated(_));
+            if is_outdated && self.is_trusted_by(declared, &pod) {
                 match self.parts.cluster.workload_of(&pod).await {
                     Ok(workload) => _ = owners.insert(workload),
                     Err(ClusterError::Gone) => {}

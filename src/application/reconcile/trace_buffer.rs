@@ -1,20 +1,21 @@
 //! One look at one `TraceBuffer`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::queue::{Item, Next};
-use super::{Known, Term};
+use super::{Known, Parts, Term};
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::consent::is_trusted;
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::injection::status::{Injected, PodStatus};
 use crate::domain::operating::conditions::{self, References, Status};
 use crate::domain::operating::declared::{Declared, Reference, RunningLimits};
 use crate::domain::operating::notice::Notice;
-use crate::domain::operating::standing::{PodCounts, Standing, belongs, standing};
+use crate::domain::operating::standing::{PodCounts, Standing, standing, trace_buffer_of};
 use crate::ports::cluster::{Cluster, ClusterError, Lookup};
 use crate::ports::pods::Pods;
 
@@ -63,15 +64,23 @@ fn build(
     text: impl Fn(&RunningLimits) -> String,
 ) -> Desired {
     let counts = PodCounts::of(members.iter().map(|(_, standing)| standing));
-    let status = conditions::status(declared, references, counts);
-    let Ok(needs) = &declared.sidecar else {
-        return Desired { status, limits: vec![] };
-    };
+    let limits = wrong_limits(declared, members, text);
+    let status = conditions::status(declared, references, counts, !limits.is_empty());
+    Desired { status, limits }
+}
+
+/// Returns the pods whose limits are not as they should be, and how they should.
+fn wrong_limits(
+    declared: &Declared,
+    members: &[Member],
+    text: impl Fn(&RunningLimits) -> String,
+) -> Vec<(Arc<PodRecord>, String)> {
+    let Ok(needs) = &declared.sidecar else { return vec![] };
     let wrong = members.iter().filter_map(|(pod, _)| {
         let text = text(&needs.limits.within(injected(pod)?.max_bytes));
         (pod.limits.as_ref() != Some(&text)).then(|| (Arc::clone(pod), text))
     });
-    Desired { status, limits: wrong.collect() }
+    wrong.collect()
 }
 
 fn injected(pod: &PodRecord) -> Option<&Injected> {
@@ -108,26 +117,48 @@ impl<C: Cluster, P: Pods> Term<C, P> {
 
     /// Returns the pods that use or ask for it, and are not being deleted.
     pub(super) fn members(&self, declared: &Declared) -> Vec<Member> {
-        let Declared { key, .. } = declared;
-        let pods = &self.parts.pods;
-        let siblings = self.parts.cluster.names_in(&key.namespace);
-        let mut candidates = pods.in_namespace(&key.namespace);
-        let elsewhere = pods.using(key).into_iter();
-        candidates.extend(elsewhere.filter(|pod| pod.key.namespace != key.namespace));
-        candidates.retain(|pod| {
-            let asks = pods.namespace_asks(&pod.key.namespace);
-            !pod.is_ending && belongs(pod, key, asks, &siblings)
-        });
+        let Parts { pods, cluster, facts, .. } = &*self.parts;
+        let mut names = HashMap::new();
+        let mut belongs = |pod: &PodRecord| {
+            let namespace = pods.namespace(&pod.key.namespace);
+            let names = || {
+                let known = names.entry(pod.key.namespace.clone());
+                known.or_insert_with(|| cluster.names_in(&pod.key.namespace)).clone()
+            };
+            trace_buffer_of(pod, &namespace, facts, names).as_ref() == Some(&declared.key)
+        };
+        let mut members = self.candidates(&declared.key);
+        members.retain(|pod| !pod.is_ending && belongs(pod));
         let standing = |pod: Arc<PodRecord>| {
             let standing = standing(&pod, declared);
             (pod, standing)
         };
-        candidates.into_iter().map(standing).collect()
+        members.into_iter().map(standing).collect()
     }
 
-    /// Looks for the objects that it names, in the namespaces of its pods, or else in its own.
+    /// Returns every pod that may use or ask for `key`, among others.
+    fn candidates(&self, key: &ObjectKey) -> Vec<Arc<PodRecord>> {
+        let pods = &self.parts.pods;
+        if self.parts.facts.default_trace_buffer.as_ref() == Some(key) {
+            return pods.all();
+        }
+        let mut candidates = pods.in_namespace(&key.namespace);
+        let elsewhere = pods.using(key).into_iter();
+        candidates.extend(elsewhere.filter(|pod| pod.key.namespace != key.namespace));
+        candidates
+    }
+
+    /// Returns whether it may use what belongs to the namespace of `pod`.
+    pub(super) fn is_trusted_by(&self, declared: &Declared, pod: &PodRecord) -> bool {
+        is_trusted(&declared.key, &self.parts.pods.namespace(&pod.key.namespace))
+    }
+
+    /// Looks for the objects that it names, in the namespaces of its pods that let it use them, or
+    /// else in its own.
     async fn dereference(&self, declared: &Declared, members: &[Member]) -> References {
-        let users = members.iter().filter(|(pod, _)| injected(pod).is_some());
+        let users = members
+            .iter()
+            .filter(|(pod, _)| injected(pod).is_some() && self.is_trusted_by(declared, pod));
         let mut namespaces: BTreeSet<_> =
             users.map(|(pod, _)| pod.key.namespace.as_str()).take(MOST_NAMESPACES).collect();
         if namespaces.is_empty() {

@@ -84,7 +84,7 @@ fn reconcile(foundation: &Foundation, leading: watch::Receiver<bool>, duties: &m
         pods: Arc::clone(&foundation.pods),
         queue: Arc::clone(&foundation.queue),
         monitor: foundation.metrics.clone(),
-        own_namespace: settings.namespace.clone(),
+        facts: settings.facts(),
         random,
     });
     duties.spawn(async move { reconciler.run(leading).await });

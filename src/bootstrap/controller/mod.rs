@@ -19,9 +19,10 @@ pub use settings::{CertificateSource, ControllerSettings, PullPolicy, WebhookSet
 
 use self::leading::Leader;
 use self::serving::Server;
+use crate::adapters::kubernetes::audiences::api_audiences;
 use crate::adapters::kubernetes::certificates::{CertificateFollower, CertificateObjects};
 use crate::adapters::kubernetes::sidecar::SidecarDefaults;
-use crate::adapters::kubernetes::watch::{NativeSidecars, PodIndex, TraceBufferCache};
+use crate::adapters::kubernetes::watch::{NamespaceIndex, PodIndex, TraceBufferCache};
 use crate::adapters::telemetry::controller::metrics::ControllerMetrics;
 use crate::adapters::telemetry::logging;
 use crate::application::reconcile::queue::WorkQueue;
@@ -38,7 +39,7 @@ struct Foundation {
     queue: Arc<WorkQueue>,
     trace_buffers: Arc<TraceBufferCache>,
     pods: Arc<PodIndex>,
-    native_sidecars: Arc<NativeSidecars>,
+    namespaces: Arc<NamespaceIndex>,
     certificate_objects: CertificateObjects,
     certificates: Arc<CertificateFollower>,
 }
@@ -95,9 +96,11 @@ impl Foundation {
         let defaults = SidecarDefaults {
             image: settings.sidecar_image.clone(),
             image_pull_policy: settings.sidecar_pull_policy.map(|policy| policy.as_str().into()),
+            api_audiences: api_audiences(),
         };
         let trace_buffers = TraceBufferCache::new(client.clone(), defaults, queue.clone());
-        let pods = PodIndex::new(client.clone(), queue.clone());
+        let namespaces = Arc::new(NamespaceIndex::new(client.clone(), queue.clone()));
+        let pods = PodIndex::new(client.clone(), Arc::clone(&namespaces), queue.clone());
         let certificate_objects = CertificateObjects::new(
             client.clone(),
             &settings.namespace,
@@ -115,7 +118,7 @@ impl Foundation {
             queue,
             trace_buffers: Arc::new(trace_buffers),
             pods: Arc::new(pods),
-            native_sidecars: Arc::default(),
+            namespaces,
             certificate_objects,
             certificates: Arc::new(certificates),
         })
@@ -129,7 +132,7 @@ impl Foundation {
         tasks.spawn(async move { pods.run().await });
         let certificates = Arc::clone(&self.certificates);
         tasks.spawn(async move { certificates.run().await });
-        let (native_sidecars, client) = (Arc::clone(&self.native_sidecars), self.client.clone());
-        tasks.spawn(async move { native_sidecars.run(&client).await });
+        let namespaces = Arc::clone(&self.namespaces);
+        tasks.spawn(async move { namespaces.run().await });
     }
 }

@@ -9,14 +9,13 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use super::Foundation;
-use crate::adapters::kubernetes::watch::TraceBufferCache;
+use crate::adapters::kubernetes::watch::ClusterCatalog;
 use crate::adapters::kubernetes::webhook::WebhookService;
 use crate::adapters::server::{Connections, Tls, TlsProbe, bind};
 use crate::adapters::telemetry::controller::admin::{
     Condition, ControllerPages, Observed, Readiness, condition,
 };
 use crate::adapters::telemetry::pages::AdminService;
-use crate::domain::injection::decide::ClusterFacts;
 
 /// How long open reviews may take once their connections were asked to go.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
@@ -66,21 +65,18 @@ impl Server {
     }
 }
 
-fn webhook(foundation: &Foundation) -> WebhookService<TraceBufferCache> {
-    let own_namespace = foundation.settings.namespace.clone();
-    let native_sidecars = Arc::clone(&foundation.native_sidecars);
-    let facts = move || ClusterFacts {
-        // Unknown is the older kind: a native sidecar would block a pod that does not know it.
-        native_sidecars: native_sidecars.get().unwrap_or(false),
-        own_namespace: own_namespace.clone(),
+fn webhook(foundation: &Foundation) -> WebhookService<ClusterCatalog> {
+    let catalog = ClusterCatalog {
+        trace_buffers: Arc::clone(&foundation.trace_buffers),
+        namespaces: Arc::clone(&foundation.namespaces),
     };
-    let catalog = Arc::clone(&foundation.trace_buffers);
-    WebhookService::new(catalog, facts, foundation.metrics.clone())
+    let facts = foundation.settings.facts();
+    WebhookService::new(Arc::new(catalog), facts, foundation.metrics.clone())
 }
 
 fn conditions(foundation: &Foundation, probe: Arc<TlsProbe>) -> Vec<Condition> {
     let trace_buffers = Arc::clone(&foundation.trace_buffers);
-    let native_sidecars = Arc::clone(&foundation.native_sidecars);
+    let namespaces = Arc::clone(&foundation.namespaces);
     let (held, trusted) = (foundation.certificates.served(), foundation.certificates.served());
     vec![
         condition(
@@ -88,8 +84,8 @@ fn conditions(foundation: &Foundation, probe: Arc<TlsProbe>) -> Vec<Condition> {
             "the TraceBuffers have not been listed; may the operator list tracebuffers?",
         ),
         condition(
-            move || native_sidecars.get().is_some(),
-            "the API server has not told its version",
+            move || namespaces.is_synced(),
+            "the namespaces have not been listed; is the operator allowed to list namespaces?",
         ),
         condition(
             move || held.valid_until().is_some(),

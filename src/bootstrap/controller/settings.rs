@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::adapters::telemetry::logging::LogSettings;
+use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::facts::ClusterFacts;
 
 /// The settings of one controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub struct ControllerSettings {
     pub webhook: WebhookSettings,
     /// Where health and metrics are shown; at least one address.
     pub admin: Vec<SocketAddr>,
+    /// The namespaces whose pods never get a sidecar, besides its own.
+    pub excluded_namespaces: Vec<String>,
+    /// The `TraceBuffer` of pods for which no other is named or found.
+    pub default_trace_buffer: Option<ObjectKey>,
     /// How long the webhook answers on after the signal to stop.
     pub linger: Duration,
     /// What is logged, and how.
@@ -44,6 +50,18 @@ pub struct WebhookSettings {
     pub certificate_dir: Option<PathBuf>,
     /// Where it listens; at least one address.
     pub addresses: Vec<SocketAddr>,
+}
+
+impl ControllerSettings {
+    /// Returns what the injection decision needs to know of the cluster.
+    #[must_use]
+    pub fn facts(&self) -> ClusterFacts {
+        ClusterFacts {
+            own_namespace: self.namespace.clone(),
+            excluded_namespaces: self.excluded_namespaces.clone(),
+            default_trace_buffer: self.default_trace_buffer.clone(),
+        }
+    }
 }
 
 /// Who makes the webhook's certificate.

@@ -49,6 +49,8 @@ fn compose(input: &mut Input<'_>) -> Result<ControllerSettings, Refused> {
     let pod_name = input.read(&t::POD_NAME);
     let lease_name = input.read(&t::LEASE_NAME);
     let verify_references = input.read(&t::REFERENCES);
+    let excluded_namespaces = input.read(&t::EXCLUDED_NAMESPACES);
+    let default_trace_buffer = input.read(&t::DEFAULT_TRACE_BUFFER);
     let sidecar_image = input.read(&t::SIDECAR_IMAGE);
     let sidecar_pull_policy = input.read(&t::SIDECAR_IMAGE_PULL_POLICY);
     let webhook = webhook(input, namespace.as_deref().ok());
@@ -62,6 +64,8 @@ fn compose(input: &mut Input<'_>) -> Result<ControllerSettings, Refused> {
         verify_references: verify_references?,
         sidecar_image: sidecar_image?,
         sidecar_pull_policy: sidecar_pull_policy?,
+        excluded_namespaces: excluded_namespaces?,
+        default_trace_buffer: default_trace_buffer?,
         webhook: webhook?,
         admin: admin?,
         linger: linger?,

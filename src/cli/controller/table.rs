@@ -1,7 +1,9 @@
 //! Every setting of the controller, once. The chart sets them.
 
 use crate::bootstrap::controller::{CertificateSource, PullPolicy};
-use crate::cli::settings::kinds::{Addresses, Choice, File, Image, Name, Optional, Time};
+use crate::cli::settings::kinds::{
+    Addresses, Choice, File, Image, Name, NameList, Optional, Reference, Time,
+};
 use crate::cli::settings::{MINUTE, log, settings};
 
 settings! {
@@ -14,6 +16,11 @@ settings! {
     REFERENCES in Cluster: Choice<bool> = Choice(&[("verify", true), ("trust", false)]),
         default "trust",
         "Whether the Secrets and ConfigMaps that a TraceBuffer names are looked up; verify needs the right to read them";
+
+    DEFAULT_TRACE_BUFFER in Injection: Optional<Reference> = Optional(Reference), default "",
+        "TraceBuffer of pods that name none, in namespaces that neither name nor have one";
+    EXCLUDED_NAMESPACES in Injection: NameList = NameList, default "",
+        "Namespaces whose pods never get a sidecar, besides the operator's own; the chart keeps their pods from the webhook";
 
     SIDECAR_IMAGE in Sidecar: Image = Image, default "",
         "Image of the sidecars whose TraceBuffer names none";

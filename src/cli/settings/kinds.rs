@@ -1,5 +1,7 @@
 //! The kinds of values a setting can have: how each is read, and what it allows.
 
+mod kubernetes;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -11,10 +13,10 @@ use crate::adapters::messaging::notation::headers::{
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::units::{ByteSize, Milliseconds, UnitError};
 
+pub(in crate::cli) use kubernetes::{Image, Name, NameList, Reference};
+
 /// Most addresses one setting may list.
 const MAX_ADDRESSES: usize = 16;
-/// Longest name of a Kubernetes object, in bytes.
-const MAX_NAME_LENGTH: usize = 253;
 
 /// One kind of value.
 pub(in crate::cli) trait Kind: Sync {
@@ -75,12 +77,6 @@ pub(in crate::cli) struct Addresses;
 
 /// HTTP headers, perhaps none.
 pub(in crate::cli) struct HeaderList;
-
-/// The name of a Kubernetes object, or a DNS name: an RFC 1123 subdomain.
-pub(in crate::cli) struct Name;
-
-/// The reference of a container image, as far as a typing error shows.
-pub(in crate::cli) struct Image;
 
 /// HTTP headers whose values are in files, perhaps none.
 pub(in crate::cli) struct HeaderFileList;
@@ -276,46 +272,6 @@ impl Kind for HeaderList {
 
     fn parse(&self, text: &str) -> Result<Headers, Refusal> {
         Ok(parse_header_list(text)?)
-    }
-}
-
-impl Kind for Name {
-    type Value = String;
-
-    fn value_name(&self) -> String {
-        "NAME".into()
-    }
-
-    fn allowed(&self) -> String {
-        "a name of lower-case letters, digits, '-' and '.'".into()
-    }
-
-    fn parse(&self, text: &str) -> Result<String, Refusal> {
-        let is_edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let is_label = |label: &str| {
-            label.starts_with(is_edge)
-                && label.ends_with(is_edge)
-                && label.chars().all(|c| is_edge(c) || c == '-')
-        };
-        let is_name = text.len() <= MAX_NAME_LENGTH && text.split('.').all(is_label);
-        if is_name { Ok(text.into()) } else { Err(Refusal::NotAllowed) }
-    }
-}
-
-impl Kind for Image {
-    type Value = String;
-
-    fn value_name(&self) -> String {
-        "IMAGE".into()
-    }
-
-    fn allowed(&self) -> String {
-        "the reference of an image, such as registry.example/tracebuffer:0.1.0".into()
-    }
-
-    fn parse(&self, text: &str) -> Result<String, Refusal> {
-        let is_reference = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
-        if is_reference { Ok(text.into()) } else { Err(Refusal::NotAllowed) }
     }
 }
 

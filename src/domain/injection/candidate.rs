@@ -1,6 +1,9 @@
 //! A `TraceBuffer` as the injection decision sees it.
 
 use std::fmt;
+use std::sync::Arc;
+
+use super::consent::{AllowedNamespaces, CredentialUse};
 
 /// The name of a namespaced object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,13 +20,11 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// How the sidecar stands in its pod.
+/// How the sidecar runs in its pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SidecarMode {
-    /// As a native sidecar where the cluster has them, as a plain container elsewhere.
-    #[default]
-    Auto,
     /// As an init container that is always restarted.
+    #[default]
     Native,
     /// As a plain container.
     Container,
@@ -49,6 +50,49 @@ pub struct Candidate<S> {
     pub key: ObjectKey,
     /// The sidecar it describes; its mistakes, for people, where it is not accepted.
     pub sidecar: Result<S, String>,
-    /// The other namespaces whose pods may use it.
-    pub allowed_namespaces: Vec<String>,
+    /// The namespaces whose pods may use it.
+    pub allowed_namespaces: AllowedNamespaces,
+}
+
+/// What the decision needs to know of a sidecar.
+pub trait Shape {
+    /// Returns how it runs in its pod.
+    fn mode(&self) -> SidecarMode;
+
+    /// Returns the ports it listens on.
+    fn ports(&self) -> SidecarPorts;
+
+    /// Returns the names of the volumes it brings.
+    fn volumes(&self) -> impl Iterator<Item = &str>;
+
+    /// Returns what it uses of the namespace it runs in.
+    fn credentials(&self) -> CredentialUse;
+}
+
+/// The `TraceBuffer`s that a decision can choose from.
+pub trait TraceBuffers {
+    /// What a sidecar is made from.
+    type Sidecar;
+
+    /// Returns the one of this name.
+    fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Self::Sidecar>>>;
+
+    /// Returns the names of those in `namespace`, sorted.
+    fn names_in(&self, namespace: &str) -> Vec<String>;
+}
+
+/// A list of all there are.
+impl<S> TraceBuffers for Vec<Arc<Candidate<S>>> {
+    type Sidecar = S;
+
+    fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<S>>> {
+        self.iter().find(|one| one.key == *key).cloned()
+    }
+
+    fn names_in(&self, namespace: &str) -> Vec<String> {
+        let here = self.iter().filter(|one| one.key.namespace == namespace);
+        let mut names: Vec<_> = here.map(|one| one.key.name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
 }

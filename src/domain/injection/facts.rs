@@ -1,6 +1,11 @@
 //! What the decision needs to know of a pod, its namespace and its cluster.
 
+use std::collections::BTreeMap;
+
 use super::candidate::ObjectKey;
+
+/// The namespace of the cluster's own parts.
+pub const SYSTEM_NAMESPACE: &str = "kube-system";
 
 /// A pod, as the decision sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,42 +51,42 @@ pub struct ClaimedPort {
 }
 
 /// A namespace, as the decision sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
     /// Its name.
     pub name: String,
-    /// Whether its label asks for a sidecar in every pod.
+    /// Whether its label `tracebuffer.dev/inject` asks for a sidecar in every pod.
     pub asks: bool,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The value of its annotation `tracebuffer.dev/tracebuffer`.
+    pub trace_buffer: Option<String>,
 }
 
 /// The cluster, as the decision sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterFacts {
-    /// Whether init containers can be sidecars.
-    pub native_sidecars: bool,
     /// The operator's own namespace; empty where there is no operator.
     pub own_namespace: String,
+    /// The namespaces whose pods never get a sidecar, besides the operator's own.
+    pub excluded_namespaces: Vec<String>,
+    /// The `TraceBuffer` of pods for which no other is named or found.
+    pub default_trace_buffer: Option<ObjectKey>,
 }
 
-impl ClusterFacts {
-    /// Returns whether an API server of this version has native sidecars switched on by default:
-    /// Kubernetes 1.29 and later.
+impl NamespaceFacts {
+    /// Returns a namespace of which only the name is known.
     #[must_use]
-    pub const fn has_native_sidecars(major: u32, minor: u32) -> bool {
-        major > 1 || (major == 1 && minor >= 29)
+    pub fn unknown(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn native_sidecars_came_with_kubernetes_1_29() {
-        for (major, minor, has) in
-            [(1, 28, false), (1, 29, true), (1, 36, true), (2, 0, true), (0, 99, false)]
-        {
-            assert_eq!(ClusterFacts::has_native_sidecars(major, minor), has, "{major}.{minor}");
-        }
+impl ClusterFacts {
+    /// Returns whether no pod of `namespace` ever gets a sidecar.
+    #[must_use]
+    pub fn excludes(&self, namespace: &str) -> bool {
+        namespace == self.own_namespace
+            || self.excluded_namespaces.iter().any(|excluded| excluded == namespace)
     }
 }

@@ -4,18 +4,20 @@ use std::fmt;
 
 use super::candidate::ObjectKey;
 use super::words::quoted;
+use crate::domain::labels::{is_dns_label, is_subdomain};
 
-/// Longest name of an object in Kubernetes.
-const MOST_IN_NAME: usize = 253;
-/// Longest part of a name between dots, and longest name of a namespace.
-const MOST_IN_LABEL: usize = 63;
+/// The values that ask for a sidecar without naming a `TraceBuffer`, in the pod's annotation and in
+/// the label of its namespace.
+pub const ASKING: [&str; 2] = ["true", "enabled"];
+/// The values of the pod's annotation that ask for none.
+pub const DECLINING: [&str; 2] = ["false", "disabled"];
 
 /// What a pod asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InjectRequest {
     /// No sidecar.
     Never,
-    /// A sidecar from the namespace's only `TraceBuffer`, or the one named `default`.
+    /// A sidecar from the `TraceBuffer` that its namespace or the operator names.
     Default,
     /// A sidecar from the `TraceBuffer` of this name in the pod's namespace.
     Named(String),
@@ -34,13 +36,14 @@ impl InjectRequest {
     ///
     /// # Errors
     ///
-    /// [`InvalidRequest`] for what is neither `true`, `false`, `<name>` nor `<namespace>/<name>`.
+    /// [`InvalidRequest`] for what is neither `true`, `enabled`, `false`, `disabled`, `<name>` nor
+    /// `<namespace>/<name>`.
     pub fn parse(value: &str) -> Result<Self, InvalidRequest> {
         let request = match value.split_once('/') {
-            None if value == "true" => Some(Self::Default),
-            None if value == "false" => Some(Self::Never),
-            None if is_name(value) => Some(Self::Named(value.to_owned())),
-            Some((namespace, name)) if is_label(namespace) && is_name(name) => {
+            None if ASKING.contains(&value) => Some(Self::Default),
+            None if DECLINING.contains(&value) => Some(Self::Never),
+            None if is_subdomain(value) => Some(Self::Named(value.to_owned())),
+            Some((namespace, name)) if is_dns_label(namespace) && is_subdomain(name) => {
                 let (namespace, name) = (namespace.to_owned(), name.to_owned());
                 Some(Self::NamedInFull(ObjectKey { namespace, name }))
             }
@@ -71,29 +74,14 @@ impl fmt::Display for InvalidRequest {
         let value = quoted(&self.value);
         write!(
             formatter,
-            "annotation tracebuffer.dev/inject is {value}; allowed are \"true\", \"false\", \
-             \"<name>\" and \"<namespace>/<name>\" of a TraceBuffer, in lower case"
+            "annotation tracebuffer.dev/inject is {value}; allowed are \"true\", \
+             \"enabled\", \"false\", \"disabled\", and \"<name>\" or \"<namespace>/<name>\" of a \
+             TraceBuffer, in lower case"
         )
     }
 }
 
 impl std::error::Error for InvalidRequest {}
-
-/// A DNS-1123 subdomain, as objects are named.
-fn is_name(text: &str) -> bool {
-    text.len() <= MOST_IN_NAME && text.split('.').all(is_label)
-}
-
-/// A DNS-1123 label, as namespaces are named.
-fn is_label(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let is_inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-    let is_outer = |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b'-');
-    bytes.len() <= MOST_IN_LABEL
-        && bytes.iter().all(is_inner)
-        && is_outer(bytes.first())
-        && is_outer(bytes.last())
-}
 
 #[cfg(test)]
 mod tests {
@@ -107,7 +95,9 @@ mod tests {
     fn each_form_has_its_meaning() {
         for (value, meaning) in [
             ("true", InjectRequest::Default),
+            ("enabled", InjectRequest::Default),
             ("false", InjectRequest::Never),
+            ("disabled", InjectRequest::Never),
             ("traces", InjectRequest::Named("traces".into())),
             ("a.b-1.c", InjectRequest::Named("a.b-1.c".into())),
             ("0", InjectRequest::Named("0".into())),
@@ -120,10 +110,10 @@ mod tests {
 
     #[test]
     fn anything_else_is_invalid() {
-        let long = "a".repeat(64);
+        let long = format!("{}/b", "a".repeat(64));
         let dotted = format!("{}.b", "a.".repeat(130));
         for value in [
-            "", " ", "True", "FALSE", " true", "true ", "a b", "-a", "a-", ".a", "a.", "a..b",
+            "", " ", "True", "FALSE", "Enabled", " true", "true ", "a b", "-a", "a-", ".a", "a.", "a..b",
             "a_b", "/", "a/", "/a", "a/b/c", "a.b/c", "A/b", "ä", "a\n", "{}", &long, &dotted,
         ] {
             assert!(InjectRequest::parse(value).is_err(), "{value:?}");
@@ -147,8 +137,9 @@ mod tests {
         let error = InjectRequest::parse("Yes\n").unwrap_err().to_string();
         assert_eq!(
             error,
-            "annotation tracebuffer.dev/inject is \"Yes\\n\"; allowed are \"true\", \"false\", \
-             \"<name>\" and \"<namespace>/<name>\" of a TraceBuffer, in lower case"
+            "annotation tracebuffer.dev/inject is \"Yes\\n\"; allowed are \"true\", \
+             \"enabled\", \"false\", \"disabled\", and \"<name>\" or \"<namespace>/<name>\" of a \
+             TraceBuffer, in lower case"
         );
         let long = InjectRequest::parse(&"x ".repeat(100_000)).unwrap_err().to_string();
         assert!(long.len() < 256, "{long}");

@@ -1,15 +1,21 @@
 //! Why a pod gets no sidecar: a closed list, for warnings, events, metrics and people.
 
+use super::candidate::ObjectKey;
+use super::words::in_one_line;
+
+/// Most characters of a `TraceBuffer`'s errors that a message repeats.
+const MAX_MISTAKES: usize = 400;
+
 /// Why a pod that could have asked for a sidecar got none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
     /// Neither the pod nor its namespace asks for one.
     NotRequested,
-    /// The pod's annotation says `false`.
+    /// The pod's annotation says `false` or `disabled`.
     OptedOut,
-    /// The pod's annotation is none of the values that have a meaning.
+    /// The pod's annotation, or that of its Namespace, has no valid value.
     InvalidAnnotation,
-    /// The namespace is one that is never touched.
+    /// Injection is disabled in the namespace.
     ExcludedNamespace,
     /// The pod shares the node's network, where ports would clash.
     HostNetwork,
@@ -25,21 +31,61 @@ pub enum SkipReason {
     PortClash,
     /// A pod that runs to completion would never end beside a plain container.
     NeedsNativeSidecar,
-    /// The namespace has no `TraceBuffer`, and the pod names none.
+    /// The namespace has no `TraceBuffer`, and neither pod, Namespace nor operator names one.
     NoTraceBuffer,
-    /// The namespace has several, none is called `default`, and the pod names none.
+    /// The namespace has several, none is called `default`, and neither pod nor Namespace names one.
     SeveralTraceBuffers,
-    /// There is none of the name the pod gives.
+    /// The one that is named does not exist.
     TraceBufferNotFound,
     /// It is in another namespace and does not allow the pod's.
     NotAllowed,
-    /// It has mistakes and is not accepted.
+    /// It is in another namespace, and would use Secrets or `ConfigMap`s of the pod's.
+    ReferencesNotAllowed,
+    /// It has errors and is not accepted.
     TraceBufferNotAccepted,
+}
+
+/// Why a pod gets no sidecar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// The reason.
+    pub reason: SkipReason,
+    /// The same for people: the objects by name, and the remedy.
+    pub message: String,
+}
+
+impl Skip {
+    pub(super) fn new(reason: SkipReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+
+    pub(super) fn opted_out() -> Self {
+        let message = "the pod's annotation tracebuffer.dev/inject declines a sidecar";
+        Self::new(SkipReason::OptedOut, message)
+    }
+
+    /// Returns the skip for a pod of a namespace in which injection is disabled.
+    #[must_use]
+    pub fn excluded(namespace: &str) -> Self {
+        let message = format!(
+            "injection is disabled in namespace {namespace}; run the application in another \
+             namespace, or remove it from the operator's webhook.excludedNamespaces"
+        );
+        Self::new(SkipReason::ExcludedNamespace, message)
+    }
+
+    /// Returns the skip for a `TraceBuffer` with errors.
+    #[must_use]
+    pub fn not_accepted(trace_buffer: &ObjectKey, mistakes: &str) -> Self {
+        let mistakes = in_one_line(mistakes, MAX_MISTAKES);
+        let message = format!("TraceBuffer {trace_buffer} has errors: {mistakes}");
+        Self::new(SkipReason::TraceBufferNotAccepted, message)
+    }
 }
 
 impl SkipReason {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotRequested,
         Self::OptedOut,
         Self::InvalidAnnotation,
@@ -55,6 +101,7 @@ impl SkipReason {
         Self::SeveralTraceBuffers,
         Self::TraceBufferNotFound,
         Self::NotAllowed,
+        Self::ReferencesNotAllowed,
         Self::TraceBufferNotAccepted,
     ];
 
@@ -77,6 +124,7 @@ impl SkipReason {
             Self::SeveralTraceBuffers => "SeveralTraceBuffers",
             Self::TraceBufferNotFound => "TraceBufferNotFound",
             Self::NotAllowed => "NotAllowed",
+            Self::ReferencesNotAllowed => "ReferencesNotAllowed",
             Self::TraceBufferNotAccepted => "TraceBufferNotAccepted",
         }
     }
@@ -86,9 +134,9 @@ impl SkipReason {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::NotRequested => "neither the pod nor its namespace asks",
-            Self::OptedOut => "the annotation says false",
-            Self::InvalidAnnotation => "the annotation's value has no meaning",
-            Self::ExcludedNamespace => "the namespace is one that is never touched",
+            Self::OptedOut => "the annotation says false or disabled",
+            Self::InvalidAnnotation => "the annotation of the pod or its Namespace has no valid value",
+            Self::ExcludedNamespace => "injection is disabled in the namespace",
             Self::HostNetwork => "the pod shares the node's network, where ports would clash",
             Self::Windows => "the pod runs on Windows, for which there is no sidecar",
             Self::StaticPod => "the pod mirrors one that a kubelet runs from a file",
@@ -98,15 +146,19 @@ impl SkipReason {
             Self::NeedsNativeSidecar => {
                 "the pod runs to completion, and beside a plain container it would never end"
             }
-            Self::NoTraceBuffer => "there is no TraceBuffer in the namespace",
+            Self::NoTraceBuffer => "there is no TraceBuffer in the namespace, and no default",
             Self::SeveralTraceBuffers => {
                 "there are several TraceBuffers, and none is called default"
             }
-            Self::TraceBufferNotFound => "there is no TraceBuffer of that name",
+            Self::TraceBufferNotFound => "the named TraceBuffer does not exist",
             Self::NotAllowed => {
                 "the TraceBuffer is in another namespace and does not allow this one"
             }
-            Self::TraceBufferNotAccepted => "the TraceBuffer has mistakes",
+            Self::ReferencesNotAllowed => {
+                "the TraceBuffer is in another namespace and would use Secrets, ConfigMaps or the \
+                 service account of this one"
+            }
+            Self::TraceBufferNotAccepted => "the TraceBuffer has errors",
         }
     }
 
@@ -119,7 +171,8 @@ impl SkipReason {
             }
             Self::OptedOut => "none needed; take the annotation away to have a sidecar",
             Self::InvalidAnnotation => {
-                "set annotation tracebuffer.dev/inject to \"true\", \"false\" or a TraceBuffer's name"
+                "set it to a TraceBuffer's name; tracebuffer.dev/inject of a pod can also be \"true\" or \
+                 \"false\""
             }
             Self::ExcludedNamespace => "run the application in a namespace that is not excluded",
             Self::HostNetwork => "leave hostNetwork out, or send to a receiver on the node",
@@ -130,9 +183,7 @@ impl SkipReason {
                 "rename the pod's container or volume that has the sidecar's name"
             }
             Self::PortClash => "set another port in the TraceBuffer's receiver, or free the port",
-            Self::NeedsNativeSidecar => {
-                "set sidecar.mode of the TraceBuffer to Auto; Kubernetes 1.29 or later is needed"
-            }
+            Self::NeedsNativeSidecar => "set sidecar.mode of the TraceBuffer to Native",
             Self::NoTraceBuffer => {
                 "create a TraceBuffer in the namespace, or name one as \"<namespace>/<name>\""
             }
@@ -140,11 +191,17 @@ impl SkipReason {
                 "name one in annotation tracebuffer.dev/inject, or call one of them default"
             }
             Self::TraceBufferNotFound => {
-                "create it, or name another in annotation tracebuffer.dev/inject"
+                "create it, or correct the annotation that names it"
             }
-            Self::NotAllowed => "add the pod's namespace to the TraceBuffer's allowedNamespaces",
+            Self::NotAllowed => {
+                "let the TraceBuffer's spec.allowedNamespaces include the pod's namespace"
+            }
+            Self::ReferencesNotAllowed => {
+                "set annotation tracebuffer.dev/tracebuffer: <namespace>/<name> on the Namespace, if \
+                 its owner trusts the TraceBuffer; a service account token is never lent"
+            }
             Self::TraceBufferNotAccepted => {
-                "correct the TraceBuffer: `kubectl describe tracebuffer` names its mistakes"
+                "correct the TraceBuffer: `kubectl describe tracebuffer` lists its errors"
             }
         }
     }

@@ -6,10 +6,22 @@ use super::declared::{Declared, Reference};
 use super::standing::PodCounts;
 use crate::domain::injection::words::in_one_line;
 
-/// Most characters of a condition's message; the API server allows 32768 bytes.
-const MOST_MESSAGE: usize = 1024;
-/// Most absent objects that a message names.
-const MOST_NAMED: usize = 5;
+/// The conditions that every status has.
+pub const ALWAYS: [&str; 3] = [ACCEPTED, RESOLVED_REFS, READY];
+/// The reason of a condition that the operator has not written yet.
+pub const PENDING: &str = "Pending";
+
+const ACCEPTED: &str = "Accepted";
+const RESOLVED_REFS: &str = "ResolvedRefs";
+const READY: &str = "Ready";
+/// As kstatus understands them: there only while they are true.
+const STALLED: &str = "Stalled";
+const RECONCILING: &str = "Reconciling";
+
+/// Maximum characters of a condition's message; the API server allows 32768 bytes.
+const MAX_MESSAGE: usize = 1024;
+/// Maximum number of absent objects that a message names.
+const MAX_NAMED: usize = 5;
 
 /// The status of a `TraceBuffer`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,28 +77,50 @@ pub enum References {
     Failed(String),
 }
 
-/// Returns the status that `declared` is to have.
+/// Computes the status of `declared`. `limits_pending` says that running pods do not have their
+/// limits yet.
 #[must_use]
-pub fn status(declared: &Declared, references: &References, pods: PodCounts) -> Status {
-    let before = declared.status.clone().unwrap_or_default();
-    let fresh = [accepted(declared), resolved(references), ready(declared)];
-    let mut conditions = before.conditions.clone();
-    for (kind, Finding { truth, reason, message }) in fresh {
-        let old = before.conditions.iter().find(|condition| condition.kind == kind);
-        let condition = Condition {
-            kind: kind.to_owned(),
-            truth,
-            reason: reason.to_owned(),
-            message: in_one_line(&message, MOST_MESSAGE),
-            since: old.filter(|old| old.truth == truth).and_then(|old| old.since),
-            observed_generation: Some(declared.generation),
-        };
+pub fn status(
+    declared: &Declared,
+    references: &References,
+    pods: PodCounts,
+    limits_pending: bool,
+) -> Status {
+    let before = declared.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let mut conditions = before.to_vec();
+    conditions.retain(|condition| ![STALLED, RECONCILING].contains(&condition.kind.as_str()));
+    let always = [
+        (ACCEPTED, accepted(declared)),
+        (RESOLVED_REFS, resolved(references)),
+        (READY, ready(declared)),
+    ];
+    let while_true =
+        [(STALLED, stalled(declared)), (RECONCILING, limits_pending.then(reconciling))];
+    let while_true = while_true.into_iter().filter_map(|(kind, finding)| Some((kind, finding?)));
+    for (kind, finding) in always.into_iter().chain(while_true) {
+        let condition = condition(kind, finding, before, declared.generation);
         match conditions.iter_mut().find(|condition| condition.kind == kind) {
             Some(place) => *place = condition,
             None => conditions.push(condition),
         }
     }
     Status { observed_generation: Some(declared.generation), conditions, pods }
+}
+
+/// Keeps the time of a condition whose status stays. The schema's default was never written by
+/// anybody, and its time means nothing.
+fn condition(kind: &str, finding: Finding, before: &[Condition], generation: i64) -> Condition {
+    let Finding { truth, reason, message } = finding;
+    let old = before.iter().find(|old| old.kind == kind);
+    let stays = old.filter(|old| old.truth == truth && old.reason != PENDING);
+    Condition {
+        kind: kind.to_owned(),
+        truth,
+        reason: reason.to_owned(),
+        message: in_one_line(&message, MAX_MESSAGE),
+        since: stays.and_then(|old| old.since),
+        observed_generation: Some(generation),
+    }
 }
 
 struct Finding {
@@ -101,58 +135,65 @@ impl Finding {
     }
 }
 
-fn accepted(declared: &Declared) -> (&'static str, Finding) {
-    let finding = match &declared.sidecar {
-        Ok(_) => Finding::new(Truth::True, "Valid", "the spec has no mistakes"),
+fn accepted(declared: &Declared) -> Finding {
+    match &declared.sidecar {
+        Ok(_) => Finding::new(Truth::True, "Valid", "the spec is valid"),
         Err(mistakes) => Finding::new(Truth::False, "Invalid", mistakes),
-    };
-    ("Accepted", finding)
+    }
 }
 
-fn resolved(references: &References) -> (&'static str, Finding) {
-    let finding = match references {
+fn resolved(references: &References) -> Finding {
+    match references {
         References::None => {
-            Finding::new(Truth::True, "NoReferences", "the spec names no Secret and no ConfigMap")
+            Finding::new(Truth::True, "NoReferences", "the spec refers to no Secret and no ConfigMap")
         }
         References::Found => Finding::new(
             Truth::True,
             "Found",
-            "every Secret and ConfigMap that the spec names exists",
+            "every Secret and ConfigMap that the spec refers to exists",
         ),
         References::Absent(absent) => Finding::new(Truth::False, "NotFound", list(absent)),
         References::NotAllowed => Finding::new(
             Truth::Unknown,
             "NotVerified",
-            "the operator may not look up the Secrets and ConfigMaps that the spec names; sidecars \
-             say in their log when one is absent",
+            "the operator is not allowed to read the Secrets and ConfigMaps that the spec refers to; \
+             sidecars log an absent one",
         ),
         References::Failed(why) => {
-            Finding::new(Truth::Unknown, "LookupFailed", format!("looking failed: {why}"))
+            Finding::new(Truth::Unknown, "LookupFailed", format!("the lookup failed: {why}"))
         }
-    };
-    ("ResolvedRefs", finding)
+    }
 }
 
-fn ready(declared: &Declared) -> (&'static str, Finding) {
-    let finding = if declared.sidecar.is_ok() {
-        Finding::new(Truth::True, "Injecting", "new pods that ask for it get the sidecar")
+fn ready(declared: &Declared) -> Finding {
+    if declared.sidecar.is_ok() {
+        Finding::new(Truth::True, "Injecting", "new pods that ask for the sidecar get it")
     } else {
-        let message = "new pods get no sidecar until the mistakes that Accepted names are mended";
+        let message = "new pods get no sidecar until the errors listed in condition Accepted are fixed";
         Finding::new(Truth::False, "NotAccepted", message)
-    };
-    ("Ready", finding)
+    }
+}
+
+/// Waiting will not help: only another spec will.
+fn stalled(declared: &Declared) -> Option<Finding> {
+    let message = "the operator waits for the errors listed in condition Accepted to be fixed";
+    declared.sidecar.is_err().then(|| Finding::new(Truth::True, "InvalidSpec", message))
+}
+
+fn reconciling() -> Finding {
+    Finding::new(Truth::True, "UpdatingLimits", "running pods are being given the new limits")
 }
 
 fn list(absent: &[(Reference, String)]) -> String {
     let mut text = String::new();
-    for (reference, namespace) in absent.iter().take(MOST_NAMED) {
+    for (reference, namespace) in absent.iter().take(MAX_NAMED) {
         let Reference { kind, name, field } = reference;
         let kind = kind.as_str();
         let separator = if text.is_empty() { "" } else { "; " };
         // Writing to a string cannot fail.
         let _ = write!(text, "{separator}{field}: namespace {namespace} has no {kind} {name}");
     }
-    match absent.len().saturating_sub(MOST_NAMED) {
+    match absent.len().saturating_sub(MAX_NAMED) {
         0 => text,
         more => format!("{text}; and {more} more"),
     }

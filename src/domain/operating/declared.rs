@@ -72,7 +72,7 @@ pub struct Pace {
     /// Most owners restarted at the same time; at least 1.
     pub max_concurrent: usize,
     /// How long to wait after one has completed.
-    pub pause: Duration,
+    pub interval: Duration,
 }
 
 impl Needs {

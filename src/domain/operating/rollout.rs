@@ -157,7 +157,7 @@ fn pause_left<K>(pace: &Pace, owners: &BTreeMap<K, Turn>, now: Duration) -> Opti
         Turn::Done { since } => Some(*since),
         _ => None,
     });
-    let end = done.max()?.saturating_add(pace.pause);
+    let end = done.max()?.saturating_add(pace.interval);
     end.checked_sub(now).filter(|left| !left.is_zero())
 }
 

@@ -2,10 +2,11 @@
 
 use super::declared::{Declared, Needs};
 use crate::domain::injection::candidate::ObjectKey;
-use crate::domain::injection::decide::{DEFAULT_NAME, Skip, Wanted, wanted};
+use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts};
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::injection::request::InjectRequest;
-use crate::domain::injection::skip::SkipReason;
+use crate::domain::injection::select::select;
+use crate::domain::injection::skip::{Skip, SkipReason};
 use crate::domain::injection::status::{Injected, PodStatus};
 
 /// How a pod stands to its `TraceBuffer`.
@@ -57,59 +58,35 @@ pub struct PodCounts {
     pub missing: u32,
 }
 
-/// What a pod without sidecar asks for, by the rules of the injection decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asks {
-    /// For none, and its owner knows.
-    Nothing,
-    /// For something that has no meaning.
-    Nonsense,
-    /// For the one that counts in its namespace.
-    Default,
-    /// For this one.
-    One(ObjectKey),
-}
-
-impl Asks {
-    /// Returns what `pod` asks for.
-    #[must_use]
-    pub fn of(pod: &PodRecord, namespace_asks: bool) -> Self {
-        if let Some(PodStatus::Skipped { reason, .. }) = &pod.status
-            && !reason.is_surprising()
-        {
-            return Self::Nothing;
-        }
-        let Ok(request) = InjectRequest::of(pod.inject.as_deref(), namespace_asks) else {
-            return Self::Nonsense;
-        };
-        match request.and_then(|request| wanted(&request, &pod.key.namespace)) {
-            None => Self::Nothing,
-            Some(Wanted::AllOf(_)) => Self::Default,
-            Some(Wanted::One(key)) => Self::One(key),
-        }
-    }
-}
-
-/// Returns whether `pod` uses or asks for `trace_buffer`. `siblings` are the names of all
-/// `TraceBuffer`s of that one's namespace.
+/// Returns whether `pod` has no sidecar and asks for one, even by an annotation without meaning.
 #[must_use]
-pub fn belongs(
+pub fn asks_in_vain(pod: &PodRecord, namespace_asks: bool) -> bool {
+    match &pod.status {
+        Some(PodStatus::Injected(_)) => return false,
+        Some(PodStatus::Skipped { reason, .. }) if !reason.is_surprising() => return false,
+        _ => {}
+    }
+    let request = InjectRequest::of(pod.inject.as_deref(), namespace_asks);
+    !matches!(request, Ok(None | Some(InjectRequest::Never)))
+}
+
+/// Returns the `TraceBuffer` that `pod` uses, or asks for by the rules of the injection decision.
+/// `names` are those in its namespace.
+#[must_use]
+pub fn trace_buffer_of(
     pod: &PodRecord,
-    trace_buffer: &ObjectKey,
-    namespace_asks: bool,
-    siblings: &[String],
-) -> bool {
+    namespace: &NamespaceFacts,
+    cluster: &ClusterFacts,
+    names: impl FnOnce() -> Vec<String>,
+) -> Option<ObjectKey> {
     if let Some(PodStatus::Injected(injected)) = &pod.status {
-        return injected.trace_buffer == *trace_buffer;
+        return Some(injected.trace_buffer.clone());
     }
-    match Asks::of(pod, namespace_asks) {
-        Asks::Nothing | Asks::Nonsense => false,
-        Asks::One(key) => key == *trace_buffer,
-        Asks::Default => {
-            pod.key.namespace == trace_buffer.namespace
-                && default_of(siblings) == Some(trace_buffer.name.as_str())
-        }
+    if !asks_in_vain(pod, namespace.asks) || cluster.excludes(&namespace.name) {
+        return None;
     }
+    let request = InjectRequest::of(pod.inject.as_deref(), namespace.asks).ok()??;
+    select(&request, namespace, cluster, names).ok().map(|selected| selected.key)
 }
 
 /// Returns how a pod that belongs to `declared` stands to it.
@@ -142,13 +119,6 @@ fn changed(injected: &Injected, uid: &str, needs: &Needs) -> Option<Change> {
     (needs.limits.max_bytes > injected.max_bytes).then_some(Change::NeedsMoreMemory)
 }
 
-fn default_of(names: &[String]) -> Option<&str> {
-    match names {
-        [only] => Some(only),
-        several => several.iter().map(String::as_str).find(|name| *name == DEFAULT_NAME),
-    }
-}
-
 impl PodCounts {
     /// Counts pods by their standing.
     pub fn of<'a>(standings: impl IntoIterator<Item = &'a Standing>) -> Self {
@@ -166,8 +136,8 @@ impl PodCounts {
 }
 
 impl Cause {
-    /// Returns the cause for a pod of a namespace that is never touched; the webhook is not asked
-    /// for it.
+    /// Returns the cause for a pod of a namespace in which injection is disabled; the webhook is not
+    /// called for it.
     #[must_use]
     pub fn excluded(namespace: &str) -> Self {
         let Skip { reason, message } = Skip::excluded(namespace);

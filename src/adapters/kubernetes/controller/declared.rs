@@ -44,8 +44,8 @@ fn pace(rollout: &Rollout) -> Option<Pace> {
         RolloutStrategy::None => None,
         RolloutStrategy::OnChange => Some(Pace {
             max_concurrent: usize::try_from(rollout.max_concurrent).unwrap_or(1),
-            pause: rollout
-                .pause
+            interval: rollout
+                .interval
                 .length()
                 .map_or(Duration::ZERO, |time| Duration::from_millis(time.0)),
         }),
@@ -59,19 +59,26 @@ fn references(spec: &TraceBufferSpec) -> Vec<Reference> {
         found.push(Reference { kind, name: name.to_owned(), field });
     };
     for (n, header) in spec.destination.headers.iter().enumerate() {
-        if let Some(key) = &header.secret_key_ref {
-            add(Secret, &key.name, format!("spec.destination.headers[{n}].secretKeyRef"));
+        let Some(from) = &header.value_from else { continue };
+        let field = format!("spec.destination.headers[{n}].valueFrom");
+        if let Some(key) = &from.secret_key_ref {
+            add(Secret, &key.name, format!("{field}.secretKeyRef"));
+        }
+        if let Some(key) = &from.config_map_key_ref {
+            add(ConfigMap, &key.name, format!("{field}.configMapKeyRef"));
         }
     }
     if let Some(tls) = &spec.destination.tls {
-        if let Some(key) = &tls.ca_config_map_ref {
-            add(ConfigMap, &key.name, "spec.destination.tls.caConfigMapRef".into());
+        let ca = tls.ca.as_ref();
+        if let Some(key) = ca.and_then(|ca| ca.config_map_key_ref.as_ref()) {
+            add(ConfigMap, &key.name, "spec.destination.tls.ca.configMapKeyRef".into());
         }
-        if let Some(key) = &tls.ca_secret_ref {
-            add(Secret, &key.name, "spec.destination.tls.caSecretRef".into());
+        if let Some(key) = ca.and_then(|ca| ca.secret_key_ref.as_ref()) {
+            add(Secret, &key.name, "spec.destination.tls.ca.secretKeyRef".into());
         }
-        if let Some(name) = &tls.client_secret_name {
-            add(Secret, name, "spec.destination.tls.clientSecretName".into());
+        if let Some(client) = &tls.client_certificate_secret_ref {
+            let field = "spec.destination.tls.clientCertificateSecretRef";
+            add(Secret, &client.name, field.into());
         }
     }
     for (n, secret) in spec.sidecar.image_pull_secrets.iter().enumerate() {

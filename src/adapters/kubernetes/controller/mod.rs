@@ -24,13 +24,12 @@ use super::names::{FIELD_MANAGER, LIMITS};
 use super::resource::TraceBuffer;
 use super::sidecar::{SidecarLimits, limits_text};
 use super::watch::{PodIndex, TraceBufferCache};
-use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::candidate::{ObjectKey, TraceBuffers};
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::operating::conditions::Status;
 use crate::domain::operating::declared::{Declared, Reference, ReferenceKind, RunningLimits};
 use crate::domain::operating::notice::Notice;
 use crate::domain::operating::rollout::Seen;
-use crate::ports::catalog::Catalog;
 use crate::ports::cluster::{Cluster, ClusterError, Lookup, Workload};
 
 /// A cluster behind an API server.
@@ -82,8 +81,7 @@ impl Cluster for KubeCluster {
     }
 
     fn names_in(&self, namespace: &str) -> Vec<String> {
-        let candidates = self.trace_buffers.in_namespace(namespace);
-        candidates.iter().map(|candidate| candidate.key.name.clone()).collect()
+        TraceBuffers::names_in(&*self.trace_buffers, namespace)
     }
 
     fn declared(&self, key: &ObjectKey) -> Option<Arc<Declared>> {

@@ -14,7 +14,6 @@ use super::operator::Operator;
 use super::seen::{Seen, list, list_metadata};
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::{names, version};
-use crate::domain::injection::decide::is_excluded;
 
 const SECRET_VARIABLE: &str = "TRACEBUFFER_CERTIFICATE_SECRET";
 const DEFAULT_SECRET: &str = "tracebuffer-webhook-tls";
@@ -45,8 +44,8 @@ pub struct Facts {
     /// A pod that asks for a sidecar, as the server would store it, and its namespace.
     pub(super) probe: (String, Seen<Pod>),
     pub(super) trace_buffers: Seen<Vec<TraceBuffer>>,
-    /// The namespaces that ask for a sidecar in every pod.
-    pub(super) asking: Vec<String>,
+    /// The namespaces that have the label which asks for a sidecar in every pod.
+    pub(super) namespaces: Vec<ObjectMeta>,
     /// Whether `TraceBuffer`s of other namespaces, which pods may use, were left out.
     pub(super) only_one_namespace: bool,
     pub(super) pods: Seen<Vec<PartialObjectMeta<Pod>>>,
@@ -66,7 +65,7 @@ impl Facts {
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
         let by_label = ListParams::default().labels(&format!("{}=true", names::INJECTED));
         let pods: Api<Pod> = api(client, place);
-        let asking = asking(client, place).await;
+        let namespaces = labelled(client, place).await;
         Ok(Self {
             now,
             version,
@@ -75,7 +74,7 @@ impl Facts {
             probe: probe(client, place, &operator).await,
             operator,
             trace_buffers: list(&api(client, place), &ListParams::default()).await,
-            asking,
+            namespaces,
             only_one_namespace: place.namespace.is_some(),
             pods: list_metadata(&pods, &ListParams::default()).await,
             injected: list(&pods, &by_label).await,
@@ -104,12 +103,14 @@ pub(super) async fn version(client: &Client) -> Result<Seen<(u32, u32, String)>,
     }
 }
 
-async fn asking(client: &Client, place: &Place) -> Vec<String> {
-    let label = format!("{}={}", names::INJECT, names::INJECT_ENABLED);
+async fn labelled(client: &Client, place: &Place) -> Vec<ObjectMeta> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let found = list_metadata(&api, &ListParams::default().labels(&label)).await;
-    let names = found.get().into_iter().flatten().map(ResourceExt::name_any);
-    names.filter(|name| place.namespace.as_ref().is_none_or(|only| only == name)).collect()
+    let found = list_metadata(&api, &ListParams::default().labels(names::INJECT)).await;
+    let all = found.get().into_iter().flatten();
+    let here = |one: &&PartialObjectMeta<Namespace>| {
+        place.namespace.as_ref().is_none_or(|only| *only == one.name_any())
+    };
+    all.filter(here).map(|one| one.metadata.clone()).collect()
 }
 
 async fn secret(client: &Client, place: &Place, operator: &Operator) -> Seen<Secret> {
@@ -126,7 +127,7 @@ async fn secret(client: &Client, place: &Place, operator: &Operator) -> Seen<Sec
 async fn probe(client: &Client, place: &Place, operator: &Operator) -> (String, Seen<Pod>) {
     let given = place.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
     // There the webhook is never asked.
-    let namespace = if is_excluded(given, &operator.namespace) { "default" } else { given };
+    let namespace = if operator.cluster().excludes(given) { "default" } else { given };
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let params = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
     (namespace.to_owned(), Seen::of(api.create(&params, &probe_pod()).await))

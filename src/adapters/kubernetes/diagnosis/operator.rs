@@ -6,10 +6,14 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::seen::{Seen, list};
+use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::injection::facts::ClusterFacts;
 
 /// The webhook's entry for annotated pods, by which its configuration is known.
 pub(super) const ENTRY: &str = "inject.tracebuffer.dev";
+
+const EXCLUDED_VARIABLE: &str = "TRACEBUFFER_EXCLUDED_NAMESPACES";
+const DEFAULT_VARIABLE: &str = "TRACEBUFFER_DEFAULT_TRACE_BUFFER";
 
 /// The operator, as far as it could be seen.
 #[derive(Clone, Debug)]
@@ -65,9 +69,19 @@ impl Operator {
         variables.find(|variable| variable.name == name)?.value.as_deref()
     }
 
-    /// Returns what the decision needs to know of the cluster.
-    pub(super) fn cluster(&self, native_sidecars: bool) -> ClusterFacts {
-        ClusterFacts { native_sidecars, own_namespace: self.namespace.clone() }
+    /// Returns what the decision needs to know of the cluster, as the operator was told.
+    pub(super) fn cluster(&self) -> ClusterFacts {
+        let excluded = self.variable(EXCLUDED_VARIABLE).unwrap_or_default().split(',');
+        let excluded = excluded.map(str::trim).filter(|name| !name.is_empty());
+        let default = self.variable(DEFAULT_VARIABLE).and_then(|name| name.split_once('/'));
+        ClusterFacts {
+            own_namespace: self.namespace.clone(),
+            excluded_namespaces: excluded.map(str::to_owned).collect(),
+            default_trace_buffer: default.map(|(namespace, name)| ObjectKey {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            }),
+        }
     }
 }
 

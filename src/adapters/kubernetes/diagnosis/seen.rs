@@ -51,6 +51,14 @@ impl<T> Seen<T> {
         }
     }
 
+    /// Returns why it could not be seen.
+    pub(super) fn why_not(&self) -> Option<String> {
+        match self {
+            Self::Hidden(why) | Self::Unknown(why) => Some(why.clone()),
+            Self::Is(_) | Self::Absent => None,
+        }
+    }
+
     /// Returns it if it is there, and a finding if it could not be seen.
     pub(super) fn or_finding(&self, section: Section, name: &str) -> Result<Option<&T>, Finding> {
         match self {

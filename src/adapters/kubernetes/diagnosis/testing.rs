@@ -54,7 +54,7 @@ pub(super) fn condition(kind: &str, status: &str, message: &str) -> Value {
 
 /// The annotations of a pod with a current sidecar of that `TraceBuffer`.
 pub(super) fn injected_annotations() -> Value {
-    let defaults = SidecarDefaults { image: IMAGE.to_owned(), image_pull_policy: None };
+    let defaults = SidecarDefaults { image: IMAGE.to_owned(), ..SidecarDefaults::unknown() };
     let sidecar = build(&trace_buffer(), &defaults).unwrap();
     let status = json!({
         "injected": "shop/default", "uid": "u-1", "hash": sidecar.hash,
@@ -142,7 +142,7 @@ pub(super) fn healthy() -> Facts {
         }))),
         probe: ("shop".to_owned(), Seen::Is(injected_pod("probe", IMAGE))),
         trace_buffers: Seen::Is(vec![trace_buffer()]),
-        asking: vec![],
+        namespaces: vec![],
         only_one_namespace: false,
         pods: Seen::Is(vec![pod_metadata("a", &injected_annotations())]),
         injected: Seen::Is(vec![injected_pod("a", IMAGE)]),

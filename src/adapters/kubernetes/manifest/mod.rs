@@ -8,21 +8,22 @@ use std::sync::Arc;
 use serde_json::Value;
 use thiserror::Error;
 
+use self::documents::Document;
 use self::templates::{Template, templates};
 use super::names;
+use super::namespace::namespace_facts;
 use super::pod::{NotAPod, Outcome, admission, facts};
 use super::resource::TraceBuffer;
 use super::sidecar::{Sidecar, SidecarDefaults, candidate};
 use crate::domain::injection::candidate::{Candidate, ObjectKey};
-use crate::domain::injection::decide::{ClusterFacts, Decision, NamespaceFacts, Wanted, decide};
+use crate::domain::injection::decide::{Decision, decide};
+use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts};
 
 /// What stands in for the cluster.
 #[derive(Clone, Debug)]
 pub struct Offline {
     /// The namespace of objects that name none.
     pub namespace: String,
-    /// Whether the cluster that is meant has native sidecars.
-    pub native_sidecars: bool,
     /// The `TraceBuffer`s there are.
     pub trace_buffers: Vec<Arc<Candidate<Sidecar>>>,
 }
@@ -118,6 +119,22 @@ fn accepted(
     }
 }
 
+/// Reads the Namespaces among the objects.
+fn namespaces(documents: &[Document<'_>]) -> Vec<NamespaceFacts> {
+    let objects = documents.iter().flat_map(|document| {
+        let items = document.value.get("items").and_then(Value::as_array);
+        [&document.value].into_iter().chain(items.into_iter().flatten())
+    });
+    let namespaces = objects.filter(|object| {
+        object.get("apiVersion").is_some_and(|version| version == "v1")
+            && object.get("kind").is_some_and(|kind| kind == "Namespace")
+    });
+    let metadata = namespaces.filter_map(|object| {
+        serde_json::from_value(object.get("metadata")?.clone()).ok()
+    });
+    metadata.map(|metadata| namespace_facts(&metadata)).collect()
+}
+
 fn is_trace_buffer(object: &Value) -> bool {
     let is = |key: &str, value: &str| object.get(key).is_some_and(|has| has == value);
     is("apiVersion", &api_version()) && is("kind", &<TraceBuffer as kube::Resource>::kind(&()))
@@ -135,10 +152,15 @@ impl Offline {
     /// [`ManifestError`] for what cannot be read.
     pub fn inject(&self, manifest: &str) -> Result<Injected, ManifestError> {
         let (mut text, mut remarks) = (String::new(), vec![]);
-        for mut document in documents::read(manifest)? {
+        let documents = documents::read(manifest)?;
+        let namespaces = namespaces(&documents);
+        for mut document in documents {
             let before = document.value.clone();
             for template in templates(&before) {
-                self.inject_template(&mut document.value, &template, &mut remarks)?;
+                let namespace = template.namespace.as_ref().unwrap_or(&self.namespace);
+                let known = namespaces.iter().find(|known| known.name == *namespace).cloned();
+                let namespace = known.unwrap_or_else(|| NamespaceFacts::unknown(namespace));
+                self.inject_template(&mut document.value, &template, &namespace, &mut remarks)?;
             }
             if document.value == before {
                 text.push_str(document.text);
@@ -156,6 +178,7 @@ impl Offline {
         &self,
         document: &mut Value,
         template: &Template,
+        namespace: &NamespaceFacts,
         remarks: &mut Vec<String>,
     ) -> Result<(), ManifestError> {
         if let Some(remark) = misplaced(document, template) {
@@ -163,9 +186,7 @@ impl Offline {
         }
         let Some(pod) = document.pointer_mut(&template.pointer) else { return Ok(()) };
         let facts = facts(pod).map_err(|error| template.is_no_pod(&error))?;
-        let namespace = template.namespace.clone().unwrap_or_else(|| self.namespace.clone());
-        let namespace = NamespaceFacts { name: namespace, asks: false };
-        let decision = decide(&facts, &namespace, &self.cluster(), |wanted| self.known(wanted));
+        let decision = decide(&facts, namespace, &ClusterFacts::default(), &self.trace_buffers);
         let admission = admission(pod, &decision);
         let object = &template.object;
         match (&decision, &admission.outcome) {
@@ -190,18 +211,6 @@ impl Offline {
         remarks.extend(warnings.map(|text| format!("{object}: {}", without_prefix(text))));
         json_patch::patch(pod, &admission.patch)
             .map_err(|error| ManifestError::Unwritable(error.to_string()))
-    }
-
-    fn cluster(&self) -> ClusterFacts {
-        ClusterFacts { native_sidecars: self.native_sidecars, own_namespace: String::new() }
-    }
-
-    fn known(&self, wanted: &Wanted) -> Vec<Arc<Candidate<Sidecar>>> {
-        let is_wanted = |one: &&Arc<Candidate<Sidecar>>| match wanted {
-            Wanted::AllOf(namespace) => one.key.namespace == *namespace,
-            Wanted::One(key) => one.key == *key,
-        };
-        self.trace_buffers.iter().filter(is_wanted).cloned().collect()
     }
 }
 
@@ -236,7 +245,7 @@ fn misplaced(document: &Value, template: &Template) -> Option<String> {
 
 /// Says that a pod which gets its first pull secrets no longer gets its service account's.
 fn pull_secrets(pod: &Value, decision: &Decision<Sidecar>) -> Option<String> {
-    let Decision::Inject { candidate, .. } = decision else { return None };
+    let Decision::Inject(candidate) = decision else { return None };
     let brings = candidate.sidecar.as_ref().is_ok_and(|own| !own.image_pull_secrets.is_empty());
     let there = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array);
     (brings && there.is_none_or(Vec::is_empty)).then(|| {

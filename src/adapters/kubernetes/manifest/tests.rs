@@ -35,12 +35,12 @@ spec:
 const SERVICE: &str = "apiVersion: v1\nkind: Service   # unchanged\nmetadata: {name: web}\n";
 
 fn defaults() -> SidecarDefaults {
-    SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None }
+    SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() }
 }
 
 fn offline(declared: &str) -> Offline {
     let trace_buffers = trace_buffers(declared, "shop", &defaults()).unwrap();
-    Offline { namespace: "shop".into(), native_sidecars: true, trace_buffers }
+    Offline { namespace: "shop".into(), trace_buffers }
 }
 
 fn injected(manifest: &str) -> Injected {

@@ -9,9 +9,9 @@ use super::warnings::warning;
 use super::{container, environment, read, resources, status};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, limits_text};
-use crate::domain::injection::candidate::{Candidate, ObjectKey};
-use crate::domain::injection::decide::{Decision, Skip};
-use crate::domain::injection::skip::SkipReason;
+use crate::domain::injection::candidate::{Candidate, ObjectKey, SidecarMode};
+use crate::domain::injection::decide::Decision;
+use crate::domain::injection::skip::{Skip, SkipReason};
 use crate::domain::injection::status::{Injected, PodStatus};
 
 /// The seconds a pod has to end where it does not say.
@@ -42,8 +42,8 @@ pub enum Outcome {
 #[must_use]
 pub fn admission(pod: &Value, decision: &Decision<Sidecar>) -> Admission {
     match decision {
-        Decision::Inject { candidate, native } => match &candidate.sidecar {
-            Ok(sidecar) => injection(pod, &candidate.key, sidecar, *native),
+        Decision::Inject(candidate) => match &candidate.sidecar {
+            Ok(sidecar) => injection(pod, &candidate.key, sidecar),
             Err(mistakes) => skipping(pod, &Skip::not_accepted(&candidate.key, mistakes)),
         },
         Decision::Complete(candidate) => completion(pod, candidate),
@@ -51,14 +51,14 @@ pub fn admission(pod: &Value, decision: &Decision<Sidecar>) -> Admission {
     }
 }
 
-fn injection(pod: &Value, key: &ObjectKey, sidecar: &Sidecar, native: bool) -> Admission {
+fn injection(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Admission {
     let mut edit = Edit::of(pod);
-    let place = Place::of_new(pod, native);
+    let place = Place::of_new(pod, sidecar.mode);
     let (fitted, about_resources) = resources::fitted(pod, key, sidecar);
     // First what is addressed by a container's index, which a new container changes.
     let mut said = environment::tell(&mut edit, pod, sidecar, place);
     said.extend(about_resources);
-    said.extend(about_ending(pod, key, sidecar, native));
+    said.extend(about_ending(pod, key, sidecar));
     container::add(&mut edit, pod, sidecar, place, fitted);
     let status = PodStatus::Injected(Injected {
         trace_buffer: key.clone(),
@@ -111,7 +111,7 @@ fn admitted(edit: Edit<'_>, said: &[String], outcome: Outcome) -> Admission {
 }
 
 /// What may be lost when the pod ends.
-fn about_ending(pod: &Value, key: &ObjectKey, sidecar: &Sidecar, native: bool) -> Vec<String> {
+fn about_ending(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Vec<String> {
     let mut said = vec![];
     let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
     let (grace, drain) = (grace.unwrap_or(DEFAULT_GRACE), sidecar.drain_seconds);
@@ -121,7 +121,7 @@ fn about_ending(pod: &Value, key: &ObjectKey, sidecar: &Sidecar, native: bool) -
              gives the sidecar to send what is left (drainTimeout)"
         ));
     }
-    if let Some(proxy) = place::plain_mesh_proxy(pod).filter(|_| native) {
+    if let Some(proxy) = place::plain_mesh_proxy(pod).filter(|_| sidecar.mode == SidecarMode::Native) {
         said.push(format!(
             "{proxy} ends before the sidecar, which then cannot send what is left; use the mesh's \
              native sidecars"

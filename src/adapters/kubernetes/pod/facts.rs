@@ -6,8 +6,7 @@ use thiserror::Error;
 use super::read::{annotation, containers, is_true, label, list, name, text};
 use super::status;
 use crate::adapters::kubernetes::names;
-use crate::domain::injection::decide::{PodFacts, SidecarPresence};
-use crate::domain::injection::facts::ClaimedPort;
+use crate::domain::injection::facts::{ClaimedPort, PodFacts, SidecarPresence};
 use crate::domain::injection::status::PodStatus;
 
 /// What a kubelet marks its static pods' copies in the API server with.

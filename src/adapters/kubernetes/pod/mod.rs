@@ -22,8 +22,8 @@ pub use admission::{Admission, Outcome, admission};
 pub use facts::{NotAPod, facts};
 
 use super::sidecar::Sidecar;
-use crate::domain::injection::candidate::{SidecarMode, SidecarPorts};
-use crate::domain::injection::decide::Shape;
+use crate::domain::injection::candidate::{Shape, SidecarMode, SidecarPorts};
+use crate::domain::injection::consent::CredentialUse;
 
 impl Shape for Sidecar {
     fn mode(&self) -> SidecarMode {
@@ -36,5 +36,9 @@ impl Shape for Sidecar {
 
     fn volumes(&self) -> impl Iterator<Item = &str> {
         self.volumes.iter().map(|volume| volume.name.as_str())
+    }
+
+    fn credentials(&self) -> CredentialUse {
+        self.credentials
     }
 }

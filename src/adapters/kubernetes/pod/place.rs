@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::read::{CONTAINERS, INIT_CONTAINERS, containers, is_native_sidecar, list, name};
 use crate::adapters::kubernetes::names;
+use crate::domain::injection::candidate::SidecarMode;
 
 /// The proxies of service meshes.
 const MESH_PROXIES: [&str; 4] =
@@ -51,8 +52,8 @@ impl Place {
     /// A native one goes first, so that every init container of the application can use it, but
     /// behind all that a mesh has put in: without the mesh's proxy it reaches nobody, and native
     /// sidecars end in reverse order, so the proxy is still there when the sidecar sends the last.
-    pub(super) fn of_new(pod: &Value, native: bool) -> Self {
-        if !native {
+    pub(super) fn of_new(pod: &Value, mode: SidecarMode) -> Self {
+        if mode == SidecarMode::Container {
             return Self::Plain;
         }
         let init = list(pod, "/spec/initContainers");
@@ -119,9 +120,9 @@ mod tests {
             (&["istio-init", "migrate"], 1),
             (&["vault-agent-init", "migrate"], 0),
         ] {
-            assert_eq!(Place::of_new(&pod(init), true), Place::Native { index }, "{init:?}");
+            assert_eq!(Place::of_new(&pod(init), SidecarMode::Native), Place::Native { index }, "{init:?}");
         }
-        assert_eq!(Place::of_new(&pod(&["a"]), false), Place::Plain);
+        assert_eq!(Place::of_new(&pod(&["a"]), SidecarMode::Container), Place::Plain);
     }
 
     #[test]

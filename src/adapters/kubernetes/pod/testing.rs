@@ -13,6 +13,7 @@ use super::{Admission, admission};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarLimits};
 use crate::domain::injection::candidate::{Candidate, ObjectKey, SidecarMode, SidecarPorts};
+use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::injection::decide::Decision;
 
 /// What containers are told.
@@ -24,7 +25,7 @@ pub(super) fn sidecar() -> Sidecar {
     };
     Sidecar {
         uid: "u-1".into(),
-        mode: SidecarMode::Auto,
+        mode: SidecarMode::Native,
         ports: SidecarPorts { grpc: 4317, http: 4318, admin: 9417 },
         container: Container {
             name: names::CONTAINER.into(),
@@ -46,6 +47,8 @@ pub(super) fn sidecar() -> Sidecar {
             downward_api: Some(DownwardAPIVolumeSource::default()),
             ..Volume::default()
         }],
+        credentials: CredentialUse::None,
+        allowed_namespaces: AllowedNamespaces::Same,
         image_pull_secrets: vec![LocalObjectReference { name: "pull".into() }],
         application_endpoint: Some(ENDPOINT.into()),
         resources_are_given: false,
@@ -60,7 +63,11 @@ pub(super) fn key() -> ObjectKey {
 }
 
 pub(super) fn candidate(sidecar: Sidecar) -> Arc<Candidate<Sidecar>> {
-    Arc::new(Candidate { key: key(), sidecar: Ok(sidecar), allowed_namespaces: vec![] })
+    Arc::new(Candidate {
+        key: key(),
+        sidecar: Ok(sidecar),
+        allowed_namespaces: AllowedNamespaces::Same,
+    })
 }
 
 /// A pod of these containers.
@@ -70,7 +77,7 @@ pub(super) fn pod(containers: &Value) -> Value {
 
 /// What becomes of `pod` with a native sidecar.
 pub(super) fn injected(pod: &Value, sidecar: Sidecar) -> Admission {
-    admission(pod, &Decision::Inject { candidate: candidate(sidecar), native: true })
+    admission(pod, &Decision::Inject(candidate(sidecar)))
 }
 
 /// Returns `pod` as the patch makes it.

@@ -5,16 +5,15 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::{SecretReference, rules};
 
-/// The sidecar's container.
+/// Settings of the sidecar's container.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Sidecar {
-    /// How the sidecar stands in the pod. Native: as an init container that is always restarted, which
-    /// starts before the application and ends after it (Kubernetes 1.29 or later). Container: as a
-    /// plain container beside it. Auto: Native where the cluster can, Container elsewhere.
-    /// Default: Auto.
+    /// How the sidecar runs in the pod. Native: as an init container with restartPolicy Always,
+    /// which starts before the application and stops after it. Container: as a plain container
+    /// beside the application; a pod that runs to completion then gets none. Default: Native.
     #[serde(default)]
     pub mode: Mode,
     /// Image of the sidecar. Default: the operator's own, which changes with it.
@@ -22,37 +21,45 @@ pub struct Sidecar {
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = rules::image())]
     pub image: Option<String>,
-    /// Secrets to pull the image with, in the pod's namespace. At most 16. Default: those of the pod.
+    /// Secrets in the pod's namespace to pull the image with. At most 16. Default: those of the pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
-    pub image_pull_secrets: Vec<SecretName>,
-    /// What the sidecar asks of its node, and may use, as it is given here. Default: memory, requested
-    /// and limited, of buffer.maxBytes and an eighth of it, twice receiver.maxRequestBytes, and 20Mi
-    /// (64Mi in all by default; more with compression); cpu 10m requested; ephemeral-storage 16Mi
-    /// requested, 256Mi limited. In a pod of class Guaranteed requests and limits are made equal.
+    pub image_pull_secrets: Vec<SecretReference>,
+    /// Resource requests and limits of the sidecar container, used verbatim. Default: memory,
+    /// requested and limited, of buffer.maxBytes and an eighth of it, twice receiver.maxRequestBytes,
+    /// and 20Mi (64Mi in all by default; more with compression); cpu 10m requested; ephemeral-storage
+    /// 16Mi requested, 256Mi limited. In a pod of class Guaranteed requests and limits are made
+    /// equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Whether the application's containers are told to send their traces to the sidecar. IfUnset: a
-    /// container gets OTEL_EXPORTER_OTLP_TRACES_ENDPOINT unless it sets that variable itself. Never:
-    /// no container is touched. Default: IfUnset.
+    /// Whether the application's containers are configured to send their traces to the sidecar.
+    /// IfUnset: a container gets OTEL_EXPORTER_OTLP_TRACES_ENDPOINT unless it sets that variable
+    /// itself. Never: containers are left unchanged. Default: IfUnset.
     #[serde(default)]
     pub application_environment: ApplicationEnvironment,
-    /// What the sidecar runs as. It always passes the pod security level "restricted".
-    #[serde(default)]
-    pub security: Security,
+    /// User and group of the sidecar container. Everything else of its security context is fixed and
+    /// passes the pod security level "restricted". An empty object leaves user and group to the pod
+    /// or the platform, as OpenShift requires. Default: runAsUser and runAsGroup 65532.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_context: Option<SidecarSecurityContext>,
 }
 
-/// A Secret in the pod's namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+/// User and group of the sidecar container.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-pub struct SecretName {
-    /// Name of the Secret.
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = rules::object_name())]
-    pub name: String,
+pub struct SidecarSecurityContext {
+    /// User ID of the sidecar; never 0. 1 to 2147483647. Default: unset, which leaves it to the pod
+    /// or the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub run_as_user: Option<i64>,
+    /// Group ID of the sidecar. 1 to 2147483647. Default: the same as runAsUser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub run_as_group: Option<i64>,
 }
 
-/// What the sidecar asks of its node, and may use.
+/// Resource requests and limits of the sidecar container.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -61,19 +68,20 @@ pub struct SecretName {
     validation = rules::request_within_limit("ephemeral__dash__storage")
 )]
 pub struct Resources {
-    /// What is set aside for the sidecar.
+    /// Minimum resources that the scheduler reserves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<Amounts>,
-    /// The most it may use. A memory limit must be at least buffer.maxBytes and 8Mi.
+    /// Maximum resources the container may use. The memory limit must be at least buffer.maxBytes
+    /// plus 8Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Amounts>,
 }
 
-/// Amounts of what a node has.
+/// Amounts of compute resources.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Amounts {
-    /// Processors, such as 100m for a tenth of one.
+    /// CPU, such as 100m for a tenth of a core.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::quantity_schema")]
     #[x_kube(validation = rules::amount())]
@@ -83,56 +91,30 @@ pub struct Amounts {
     #[schemars(schema_with = "rules::quantity_schema")]
     #[x_kube(validation = rules::amount())]
     pub memory: Option<Quantity>,
-    /// Space on the node's disk, for logs, such as 64Mi. A pod that exceeds a limit is evicted.
+    /// Space on the node's disk, for logs, such as 64Mi. The kubelet evicts a pod that exceeds its
+    /// limit.
     #[serde(default, rename = "ephemeral-storage", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::quantity_schema")]
     #[x_kube(validation = rules::amount())]
     pub ephemeral_storage: Option<Quantity>,
 }
 
-/// How the sidecar stands in the pod.
+/// How the sidecar runs in the pod.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Native where the cluster has native sidecars, a plain container elsewhere.
+    /// As an init container with restartPolicy Always.
     #[default]
-    Auto,
-    /// An init container that is always restarted: starts before and ends after the application.
     Native,
-    /// A plain container beside the application.
+    /// As a plain container beside the application.
     Container,
 }
 
-/// Whether the application's containers are told to send their traces to the sidecar.
+/// Whether the application's containers are configured to send their traces to the sidecar.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ApplicationEnvironment {
     /// A container gets OTEL_EXPORTER_OTLP_TRACES_ENDPOINT unless it sets it itself.
     #[default]
     IfUnset,
-    /// No container is touched.
+    /// Containers are left unchanged.
     Never,
-}
-
-/// What the sidecar runs as.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::user_is_fixed_or_not())]
-pub struct Security {
-    /// Where the user and group ids come from. Fixed: from runAsUser. Platform: from the platform or
-    /// the pod, as OpenShift wants it. Default: Fixed.
-    #[serde(default)]
-    pub user: UserFrom,
-    /// User and group id of the sidecar with user: Fixed. 1 to 2147483647. Default: 65532.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 2_147_483_647))]
-    pub run_as_user: Option<i64>,
-}
-
-/// Where the user and group ids come from.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UserFrom {
-    /// From runAsUser.
-    #[default]
-    Fixed,
-    /// From the platform or the pod, as OpenShift wants it.
-    Platform,
 }

@@ -5,23 +5,23 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Time, rules};
+use super::{DestinationHeader, DestinationTls, Duration, rules};
 
 /// Where traces are sent, and how.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::path_fits_protocol(), validation = rules::tls_is_for_https())]
 pub struct Destination {
-    /// URL such as http://collector.observability:4317. https encrypts. Without a port, 4317 or 4318 is
-    /// used, as the protocol has it; a path is allowed with protocol HttpProtobuf only, where
-    /// /v1/traces is added to a URL that has none. At most 2048 characters. Required.
+    /// URL of the backend, such as http://collector.observability:4317. https:// encrypts. The port
+    /// defaults to 4317 (GRPC) or 4318 (HTTPProtobuf). A path is allowed with protocol HTTPProtobuf
+    /// only; /v1/traces is added to a URL without one. At most 2048 characters. Required.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = rules::endpoint())]
     pub endpoint: String,
-    /// Transport. Grpc: OTLP/gRPC. HttpProtobuf: OTLP/HTTP with protobuf. Default: Grpc.
+    /// Transport protocol. GRPC: OTLP/gRPC. HTTPProtobuf: OTLP/HTTP with protobuf. Default: GRPC.
     #[serde(default)]
     pub protocol: Protocol,
-    /// How requests are compressed: None, Gzip or Zstd. Default: None.
+    /// Compression of request bodies: None, Gzip or Zstd. Default: None.
     #[serde(default)]
     pub compression: Compression,
     /// Headers added to every request, such as authorization. At most 32. Default: none.
@@ -32,125 +32,72 @@ pub struct Destination {
     )]
     #[x_kube(validation = rules::headers_differ())]
     pub headers: Vec<DestinationHeader>,
-    /// Certificates, for an https endpoint. What is missing or wrong there never keeps a pod from
-    /// starting: the sidecar buffers, says so, and reads it again when it changes. Default: the
-    /// public authorities are trusted, and no certificate is shown.
+    /// TLS settings of an https:// endpoint. A missing or invalid certificate never keeps a pod from
+    /// starting: the sidecar keeps buffering, logs the problem, and reads the file again when it
+    /// changes. Default: public certificate authorities are trusted, no client certificate is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<DestinationTls>,
-    /// Longest wait for one answer, connecting included. A duration from 100ms to 5m. Default: 10s.
+    /// Maximum duration of one request, connecting included. From 100ms to 5m. Default: 10s.
     #[x_kube(validation = rules::duration("100ms", "5m"))]
     #[serde(default = "default_timeout")]
-    pub timeout: Time,
-    /// How spans are put together into requests.
+    pub timeout: Duration,
+    /// How spans are grouped into requests.
     #[serde(default)]
     pub batch: Batch,
-    /// Requests on their way at the same time; more than 1 gives up their order. 1 to 64. Default: 1.
+    /// Maximum number of concurrent requests. More than 1 gives up the order of spans. 1 to 64.
+    /// Default: 1.
     #[schemars(range(min = 1, max = 64))]
     #[serde(default = "default_concurrency")]
     pub concurrency: i32,
 }
 
-/// Transport to the destination.
+/// Transport protocol to the destination.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
     /// OTLP/gRPC.
     #[default]
+    #[serde(rename = "GRPC")]
     Grpc,
     /// OTLP/HTTP with protobuf.
+    #[serde(rename = "HTTPProtobuf")]
     HttpProtobuf,
 }
 
-/// How requests are compressed.
+/// Compression of request bodies.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// Uncompressed.
     #[default]
     None,
-    /// With gzip.
+    /// gzip (RFC 1952).
     Gzip,
-    /// With zstd.
+    /// zstd (RFC 8878).
     Zstd,
 }
 
-/// One header: a value, or a key of a Secret.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::one_value())]
-pub struct DestinationHeader {
-    /// Name of the header, whatever its case: letters, digits, '-', '_' and '.'. At most 128
-    /// characters.
-    #[schemars(length(min = 1, max = 128))]
-    #[x_kube(validation = rules::header_name())]
-    pub name: String,
-    /// Its value in printable ASCII, which anyone who can read the pod can read. At most 4096
-    /// characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 4096))]
-    #[x_kube(validation = rules::header_value())]
-    pub value: Option<String>,
-    /// The key of a Secret, in the pod's namespace, that holds its whole value. The value is read again
-    /// when it changes, and appears neither in the pod nor in its environment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_key_ref: Option<KeyReference>,
-}
-
-/// A key of a Secret or ConfigMap in the pod's namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyReference {
-    /// Name of the object.
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = rules::object_name())]
-    pub name: String,
-    /// Key in it.
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = rules::key())]
-    pub key: String,
-}
-
-/// Certificates for the connection to the destination.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::one_authority())]
-pub struct DestinationTls {
-    /// Key of a ConfigMap, in the pod's namespace, with the PEM certificates of the authorities to trust
-    /// instead of the public ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_config_map_ref: Option<KeyReference>,
-    /// Key of a Secret with the same; set only one of the two.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_secret_ref: Option<KeyReference>,
-    /// Name of a Secret of type kubernetes.io/tls, in the pod's namespace, with the certificate shown
-    /// to the destination.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = rules::object_name())]
-    pub client_secret_name: Option<String>,
-}
-
-/// How spans are put together into requests.
+/// How spans are grouped into requests.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Batch {
-    /// Most spans in one request; never more than a quarter of buffer.maxSpans. 1 to 1000000.
-    /// Default: 8192.
+    /// Maximum number of spans in one request; at most a quarter of buffer.maxSpans is used.
+    /// 1 to 1000000. Default: 8192.
     #[schemars(range(min = 1, max = 1_000_000))]
     #[serde(default = "default_max_spans")]
     pub max_spans: i64,
-    /// Largest request, uncompressed, as a quantity; never more than a quarter of buffer.maxBytes.
-    /// 1Ki to 64Mi. Default: 3584Ki.
+    /// Maximum uncompressed size of one request, as a quantity; at most a quarter of buffer.maxBytes
+    /// is used. 1Ki to 64Mi. Default: 3584Ki.
     #[serde(default = "default_max_bytes")]
     #[schemars(schema_with = "rules::quantity_schema")]
     #[x_kube(validation = rules::quantity("1Ki", "64Mi"))]
     pub max_bytes: Quantity,
-    /// How long a span waits for others to share its request. A duration from 0s to 1m. Default: 200ms.
+    /// Maximum time a span waits for others to share its request. From 0s to 1m. Default: 200ms.
     #[x_kube(validation = rules::duration("0s", "1m"))]
     #[serde(default = "default_linger")]
-    pub linger: Time,
+    pub linger: Duration,
 }
 
 impl Destination {
-    /// Creates a destination of which only the address is given.
+    /// Creates a destination with default settings.
     #[must_use]
     pub fn at(endpoint: impl Into<String>) -> Self {
         Self {
@@ -176,8 +123,8 @@ impl Default for Batch {
     }
 }
 
-fn default_timeout() -> Time {
-    Time("10s".into())
+fn default_timeout() -> Duration {
+    Duration("10s".into())
 }
 
 const fn default_concurrency() -> i32 {
@@ -192,6 +139,6 @@ fn default_max_bytes() -> Quantity {
     Quantity("3584Ki".into())
 }
 
-fn default_linger() -> Time {
-    Time("200ms".into())
+fn default_linger() -> Duration {
+    Duration("200ms".into())
 }

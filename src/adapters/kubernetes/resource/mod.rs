@@ -15,11 +15,15 @@
 
 mod container;
 mod destination;
+mod duration;
+mod header;
 mod manifest;
 pub mod mistakes;
+mod namespaces;
+mod reference;
 mod rules;
 mod status;
-mod time;
+mod tls;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::{CustomResource, KubeSchema};
@@ -27,14 +31,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use container::{
-    Amounts, ApplicationEnvironment, Mode, Resources, SecretName, Security, Sidecar, UserFrom,
+    Amounts, ApplicationEnvironment, Mode, Resources, Sidecar, SidecarSecurityContext,
 };
-pub use destination::{
-    Batch, Compression, Destination, DestinationHeader, DestinationTls, KeyReference, Protocol,
-};
+pub use destination::{Batch, Compression, Destination, Protocol};
+pub use duration::{Duration, InvalidDuration};
+pub use header::{DestinationHeader, FieldReference, HeaderSource, ServiceAccountToken};
 pub use manifest::manifest;
+pub use namespaces::{AllowedNamespaces, FromNamespaces};
+pub use reference::{KeyReference, SecretReference};
 pub use status::{PodCounts, TraceBufferStatus};
-pub use time::Time;
+pub use tls::{CertificateSource, DestinationTls};
 
 /// Describes the sidecar that buffers the traces of a pod and forwards them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -45,9 +51,10 @@ pub use time::Time;
     shortname = "tb",
     category = "observability",
     namespaced,
-    doc = "Describes a sidecar that receives the traces of a pod, buffers them, and sends them on. Pods that have the annotation tracebuffer.dev/inject get one.",
+    doc = "Describes a sidecar that receives the traces of a pod, buffers them, and forwards them to a backend. Pods with the annotation tracebuffer.dev/inject get it.",
     status = "TraceBufferStatus",
     derive = "PartialEq",
+    validation = rules::name_is_not_reserved(),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -63,13 +70,13 @@ pub use time::Time;
     printcolumn(
         name = "Pods",
         type_ = "integer",
-        description = "Pods that have the sidecar, or should have it",
+        description = "Pods that have the sidecar or should have it",
         json_path = ".status.pods.total"
     ),
     printcolumn(
         name = "Outdated",
         type_ = "integer",
-        description = "Pods whose sidecar is from before a change that needs a restart",
+        description = "Pods whose sidecar predates a change that needs new pods",
         json_path = ".status.pods.outdated"
     ),
     printcolumn(
@@ -81,7 +88,7 @@ pub use time::Time;
     printcolumn(
         name = "Accepted",
         type_ = "string",
-        description = "Whether the spec makes sense",
+        description = "Whether the spec is valid",
         json_path = r#".status.conditions[?(@.type=="Accepted")].status"#,
         priority = 1
     ),
@@ -95,14 +102,14 @@ pub use time::Time;
     printcolumn(
         name = "Max-Spans",
         type_ = "integer",
-        description = "Most spans held in each pod",
+        description = "Maximum number of buffered spans, per pod",
         json_path = ".spec.buffer.maxSpans",
         priority = 1
     ),
     printcolumn(
         name = "Max-Bytes",
         type_ = "string",
-        description = "Most memory held by spans in each pod",
+        description = "Maximum memory for buffered spans, per pod",
         json_path = ".spec.buffer.maxBytes",
         priority = 1
     ),
@@ -111,63 +118,56 @@ pub use time::Time;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::request_fits())]
 pub struct TraceBufferSpec {
-    /// What the sidecar keeps, and what it does when that is too much. Whichever limit is reached
-    /// first counts.
+    /// Limits of the buffer. The limit that is reached first applies.
     #[serde(default)]
     pub buffer: Buffer,
-    /// Where traces are sent.
+    /// Where traces are sent, and how.
     pub destination: Destination,
-    /// What the sidecar listens on.
+    /// Ports of the sidecar, and the maximum size of a request.
     #[serde(default)]
     pub receiver: Receiver,
-    /// The container itself.
+    /// Settings of the sidecar's container.
     #[serde(default)]
     pub sidecar: Sidecar,
-    /// Other namespaces whose pods may use this TraceBuffer, by the annotation
-    /// tracebuffer.dev/inject: namespace/name; * is every namespace. Its references to Secrets and
-    /// ConfigMaps are looked up in the pod's namespace. At most 256. Default: none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 256),
-        inner(length(min = 1, max = 63)),
-        extend("x-kubernetes-list-type" = "set")
-    )]
-    #[x_kube(validation = rules::namespaces())]
-    pub allowed_namespaces: Vec<String>,
-    /// Whether pods are restarted when a change needs it.
+    /// Namespaces whose pods may use this TraceBuffer. A pod of another namespace uses it by naming
+    /// it in the annotation tracebuffer.dev/inject: NAMESPACE/NAME, by its Namespace's annotation
+    /// tracebuffer.dev/tracebuffer, or as the operator's default. Secrets and ConfigMaps are resolved
+    /// in the pod's namespace, and there only if its Namespace has that annotation.
+    #[serde(default)]
+    pub allowed_namespaces: AllowedNamespaces,
+    /// Whether and how workloads restart when a change needs new pods.
     #[serde(default)]
     pub rollout: Rollout,
-    /// Longest time between the signal to stop and the end of the sidecar, as it sends what is
-    /// left. Keep it below the pod's terminationGracePeriodSeconds. A duration from 0s to 1h.
-    /// Default: 25s.
+    /// Maximum time the sidecar takes to send what is left after SIGTERM. Keep it below the pod's
+    /// terminationGracePeriodSeconds. From 0s to 1h. Default: 25s.
     #[serde(default = "default_drain_timeout")]
     #[x_kube(validation = rules::duration("0s", "1h"))]
-    pub drain_timeout: Time,
+    pub drain_timeout: Duration,
 }
 
-/// Limits of the buffer. Whichever is reached first counts; then the oldest spans are dropped.
+/// Limits of the buffer. Once the first is reached, overflow applies.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Buffer {
-    /// Most spans held in each pod. 1 to 1000000000. Running pods follow a change within seconds.
-    /// Default: 50000.
+    /// Maximum number of buffered spans, per pod. Running pods follow a change within seconds.
+    /// 1 to 1000000000. Default: 50000.
     #[serde(default = "default_max_spans")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub max_spans: i64,
-    /// Most memory held by spans in each pod, as a quantity such as 32Mi. 64Ki to 64Gi. Running pods
-    /// follow a change within seconds, but never beyond what their memory was made for.
-    /// Default: 32Mi.
+    /// Maximum memory for buffered spans, per pod, as a quantity such as 32Mi. Running pods follow a
+    /// change within seconds, up to the memory they were created with. 64Ki to 64Gi. Default: 32Mi.
     #[serde(default = "default_max_bytes")]
     #[schemars(schema_with = "rules::quantity_schema")]
     #[x_kube(validation = rules::quantity("64Ki", "64Gi"))]
     pub max_bytes: Quantity,
-    /// Age at which a span is dropped unsent, as a duration such as 1h. 100ms to 720h. Running pods
-    /// follow a change within seconds. Default: unset, which keeps spans until room is needed.
+    /// Age at which an unsent span is dropped, as a duration such as 1h. Running pods follow a change
+    /// within seconds. From 100ms to 720h. Default: unset, which keeps spans until the buffer is
+    /// full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration("100ms", "720h"))]
-    pub max_age: Option<Time>,
-    /// What a full buffer does with new spans. DropOldest: the oldest spans are dropped for them.
-    /// Reject: they are refused, and the application may try again. Default: DropOldest.
+    pub max_age: Option<Duration>,
+    /// What a full buffer does with new spans. DropOldest: drops the oldest spans to make room.
+    /// Reject: refuses the new ones, and the application may retry. Default: DropOldest.
     #[serde(default)]
     pub overflow: Overflow,
 }
@@ -175,71 +175,73 @@ pub struct Buffer {
 /// What a full buffer does with new spans.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
-    /// The oldest spans are dropped for them.
+    /// The oldest spans are dropped to make room.
     #[default]
     DropOldest,
-    /// They are refused, and the application may try again.
+    /// New spans are refused, and the application may retry.
     Reject,
 }
 
-/// Ports of the sidecar on the pod's loopback, and what may arrive there.
+/// Ports of the sidecar, and the maximum size of a request.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::ports_differ())]
 pub struct Receiver {
-    /// Port for OTLP on the pod's loopback, usually over gRPC; HTTP is understood too. 1 to 65535.
-    /// Default: 4317.
+    /// Port for OTLP on the pod's loopback address, usually over gRPC; HTTP is accepted too.
+    /// 1 to 65535. Default: 4317.
     #[schemars(range(min = 1, max = 65_535))]
     #[serde(default = "default_grpc_port")]
     pub grpc_port: i32,
-    /// Port for OTLP on the pod's loopback, usually over HTTP; gRPC is understood too. 1 to 65535.
-    /// Default: 4318.
+    /// Port for OTLP on the pod's loopback address, usually over HTTP; gRPC is accepted too.
+    /// 1 to 65535. Default: 4318.
     #[schemars(range(min = 1, max = 65_535))]
     #[serde(default = "default_http_port")]
     pub http_port: i32,
-    /// Port for health and metrics, on the pod's address. 1 to 65535. Default: 9417.
+    /// Port for health and metrics on the pod's IP address. 1 to 65535. Default: 9417.
     #[schemars(range(min = 1, max = 65_535))]
     #[serde(default = "default_admin_port")]
     pub admin_port: i32,
-    /// Largest request received, decompressed, as a quantity. 1Ki to 64Mi, at most buffer.maxBytes.
-    /// Default: 4Mi, or buffer.maxBytes where that is less.
+    /// Maximum size of a received request, decompressed, as a quantity. 1Ki to 64Mi, at most
+    /// buffer.maxBytes. Default: 4Mi, or buffer.maxBytes if that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::quantity_schema")]
     #[x_kube(validation = rules::quantity("1Ki", "64Mi"))]
     pub max_request_bytes: Option<Quantity>,
 }
 
-/// Whether and how fast pods are restarted when a change needs it.
+/// Whether and how workloads restart when a change needs new pods.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// When owners of outdated pods (Deployments, StatefulSets, DaemonSets) are restarted. None:
-    /// never; pods take up the change when they are next created. OnChange: as kubectl rollout restart
-    /// would, a few owners at a time. Default: None.
+    /// When workloads (Deployments, StatefulSets, DaemonSets) with outdated pods are restarted. None:
+    /// never; a pod takes up the change when it is recreated. OnChange: like kubectl rollout restart,
+    /// a few workloads at a time; in another namespace only if that Namespace names this TraceBuffer
+    /// in its annotation tracebuffer.dev/tracebuffer. Default: None.
     #[serde(default)]
     pub strategy: RolloutStrategy,
-    /// Owners restarted at the same time. 1 to 100. Default: 1.
+    /// Maximum number of workloads restarted at the same time. 1 to 100. Default: 1.
     #[schemars(range(min = 1, max = 100))]
     #[serde(default = "default_max_concurrent")]
     pub max_concurrent: i32,
-    /// Pause after an owner has completed, before the next. A duration from 0s to 24h. Default: 10s.
+    /// Time between the completion of a workload's restart and the next one. From 0s to 24h.
+    /// Default: 10s.
     #[x_kube(validation = rules::duration("0s", "24h"))]
-    #[serde(default = "default_pause")]
-    pub pause: Time,
+    #[serde(default = "default_interval")]
+    pub interval: Duration,
 }
 
-/// When owners of outdated pods are restarted.
+/// When workloads with outdated pods are restarted.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RolloutStrategy {
-    /// Never; pods take up the change when they are next created.
+    /// Never; a pod takes up the change when it is recreated.
     #[default]
     None,
-    /// As `kubectl rollout restart` would, one after another.
+    /// Like `kubectl rollout restart`, a few workloads at a time.
     OnChange,
 }
 
 impl TraceBufferSpec {
-    /// Creates a spec that says where traces are sent, and leaves all else as it is by default.
+    /// Creates a spec that sends traces to `endpoint`, with default settings.
     #[must_use]
     pub fn sending_to(endpoint: impl Into<String>) -> Self {
         Self {
@@ -247,15 +249,15 @@ impl TraceBufferSpec {
             destination: Destination::at(endpoint),
             receiver: Receiver::default(),
             sidecar: Sidecar::default(),
-            allowed_namespaces: Vec::new(),
+            allowed_namespaces: AllowedNamespaces::default(),
             rollout: Rollout::default(),
             drain_timeout: default_drain_timeout(),
         }
     }
 }
 
-fn default_drain_timeout() -> Time {
-    Time("25s".into())
+fn default_drain_timeout() -> Duration {
+    Duration("25s".into())
 }
 
 const fn default_max_spans() -> i64 {
@@ -282,8 +284,8 @@ const fn default_max_concurrent() -> i32 {
     1
 }
 
-fn default_pause() -> Time {
-    Time("10s".into())
+fn default_interval() -> Duration {
+    Duration("10s".into())
 }
 
 impl Default for Buffer {
@@ -313,7 +315,7 @@ impl Default for Rollout {
         Self {
             strategy: RolloutStrategy::default(),
             max_concurrent: default_max_concurrent(),
-            pause: default_pause(),
+            interval: default_interval(),
         }
     }
 }

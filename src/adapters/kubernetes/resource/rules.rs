@@ -6,10 +6,12 @@
 use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// Most characters of a duration or quantity: bounds the cost of the rules.
+/// Maximum characters of a duration or quantity; bounds the cost of the rules.
 const MAX_TEXT: usize = 32;
-/// Units largest first, each once; short enough for what CEL can hold.
-const DURATION: &str = r"^([0-9]{1,6}([.][0-9]{1,9})?h)?([0-9]{1,6}([.][0-9]{1,9})?m)?([0-9]{1,6}([.][0-9]{1,9})?s)?([0-9]{1,9}([.][0-9]{1,9})?ms)?$";
+/// The grammar of GEP-2257.
+pub(super) const DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
+/// Maximum labels and requirements of a selector, and values of a requirement.
+const MAX_SELECTED: usize = 16;
 
 /// The schema of a quantity: a number, or a text such as `32Mi`.
 pub(super) fn quantity_schema(_: &mut SchemaGenerator) -> Schema {
@@ -21,10 +23,70 @@ pub(super) fn quantity_schema(_: &mut SchemaGenerator) -> Schema {
 
 /// The schema of a duration.
 pub(super) fn duration_schema() -> Schema {
-    json_schema!({ "type": "string", "minLength": 1, "maxLength": MAX_TEXT })
+    json_schema!({ "type": "string", "pattern": DURATION, "minLength": 1, "maxLength": MAX_TEXT })
+}
+
+/// The schema of upstream's `LabelSelector`, with bounds.
+pub(super) fn label_selector_schema(_: &mut SchemaGenerator) -> Schema {
+    let label = |description: &str| {
+        json_schema!({ "type": "string", "maxLength": 63, "description": description })
+    };
+    let values = json_schema!({
+        "description": "Values for In and NotIn; must be empty for Exists and DoesNotExist.",
+        "type": "array",
+        "maxItems": MAX_SELECTED,
+        "items": { "type": "string", "maxLength": 63 },
+        "x-kubernetes-list-type": "atomic",
+    });
+    let key = json_schema!({
+        "description": "Key of the label.",
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 317,
+    });
+    let operator = json_schema!({
+        "description": "How the label relates to values.",
+        "type": "string",
+        "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+    });
+    let requirement = json_schema!({
+        "description": "A requirement that a label must meet.",
+        "type": "object",
+        "required": ["key", "operator"],
+        "properties": { "key": key, "operator": operator, "values": values },
+    });
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-map-type": "atomic",
+        "properties": {
+            "matchLabels": {
+                "description": "Labels with these values, all of them.",
+                "type": "object",
+                "maxProperties": MAX_SELECTED,
+                "additionalProperties": label("Value of the label."),
+            },
+            "matchExpressions": {
+                "description": "Requirements, all of which must be met.",
+                "type": "array",
+                "maxItems": MAX_SELECTED,
+                "items": requirement,
+                "x-kubernetes-list-type": "atomic",
+            },
+        },
+    })
+}
+
+/// A name that does not mean something else in the annotation `tracebuffer.dev/inject`.
+pub(super) fn name_is_not_reserved() -> Rule {
+    Rule::new("!(self.metadata.name in ['true', 'false', 'enabled', 'disabled'])").message(
+        "metadata.name must not be true, false, enabled or disabled, which have another meaning in \
+         the annotation tracebuffer.dev/inject",
+    )
 }
 
 /// A duration between two.
+///
+/// The grammar is tested again, since rules are evaluated even where the pattern does not match.
 pub(super) fn duration(min: &str, max: &str) -> Rule {
     let within =
         format!("duration(self) >= duration('{min}') && duration(self) <= duration('{max}')");
@@ -70,10 +132,18 @@ pub(super) fn key() -> Rule {
         .message("must be a key: letters, digits, '-', '_' and '.'")
 }
 
-/// The name of a namespace, or a star.
-pub(super) fn namespaces() -> Rule {
-    Rule::new("self.all(name, name == '*' || name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))")
-        .message("must be names of namespaces, or *")
+/// A selector where it is used, and one that selects.
+pub(super) fn selector_is_for_selector() -> Rule {
+    Rule::new(
+        "self.from == 'Selector' ? has(self.selector) && \
+         (has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0 || \
+         has(self.selector.matchExpressions) && size(self.selector.matchExpressions) > 0) : \
+         !has(self.selector)",
+    )
+    .message(
+        "must have a selector with at least one label or expression with from: Selector, and no \
+         selector otherwise; from: All allows every namespace",
+    )
 }
 
 /// A URL of which nothing is secret.
@@ -86,8 +156,8 @@ pub(super) fn endpoint() -> Rule {
 
 /// A URL that suits its protocol.
 pub(super) fn path_fits_protocol() -> Rule {
-    Rule::new("self.protocol != 'Grpc' || !self.endpoint.matches('^[^/]*//[^/]*/.+$')").message(
-        "endpoint must have no path with protocol Grpc; remove it, or set protocol: HttpProtobuf",
+    Rule::new("self.protocol != 'GRPC' || !self.endpoint.matches('^[^/]*//[^/]*/.+$')").message(
+        "endpoint must have no path with protocol GRPC; remove it, or set protocol: HTTPProtobuf",
     )
 }
 
@@ -97,10 +167,22 @@ pub(super) fn tls_is_for_https() -> Rule {
         .message("tls must be unset, or endpoint begin with https://")
 }
 
-/// One source of trusted authorities.
-pub(super) fn one_authority() -> Rule {
-    Rule::new("!(has(self.caConfigMapRef) && has(self.caSecretRef))")
-        .message("must have either caConfigMapRef or caSecretRef; remove one")
+/// One source of certificates.
+pub(super) fn one_certificate_source() -> Rule {
+    Rule::new("has(self.configMapKeyRef) != has(self.secretKeyRef)")
+        .message("must have either configMapKeyRef or secretKeyRef")
+}
+
+/// At least one certificate authority.
+pub(super) fn something_is_trusted() -> Rule {
+    Rule::new("has(self.ca) || !has(self.trustSystemRoots) || self.trustSystemRoots")
+        .message("trustSystemRoots must not be false without ca, or no certificate is trusted")
+}
+
+/// A DNS name or an IP address.
+pub(super) fn server_name() -> Rule {
+    Rule::new("self.matches('^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?$|^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$')")
+        .message("must be a DNS name or an IP address, without a port")
 }
 
 /// A header's name that is free to use.
@@ -123,10 +205,69 @@ pub(super) fn header_value() -> Rule {
     Rule::new("self.matches('^[ -~]*[!-~][ -~]*$')").message("must be printable ASCII, not empty")
 }
 
+/// A text that can begin a header's value.
+pub(super) fn header_prefix() -> Rule {
+    Rule::new("self.matches('^[!-~][ -~]*$')")
+        .message("must be printable ASCII that does not start with a space, such as \"Bearer \"")
+}
+
+/// A value, or where it comes from.
+pub(super) fn value_or_source() -> Rule {
+    Rule::new("has(self.value) != has(self.valueFrom)")
+        .message("must have either value or valueFrom")
+}
+
+/// What describes a source, where there is one.
+pub(super) fn source_is_described() -> Rule {
+    Rule::new("has(self.valueFrom) || !has(self.prefix) && !has(self.optional)")
+        .message("prefix and optional must be unset with value; they apply to valueFrom")
+}
+
+/// Never `optional` for a token, which the kubelet waits for.
+pub(super) fn token_is_required() -> Rule {
+    Rule::new(
+        "!has(self.optional) || !has(self.valueFrom) || !has(self.valueFrom.serviceAccountToken)",
+    )
+    .message("optional must be unset with serviceAccountToken, which is always required")
+}
+
 /// One source of a header's value.
-pub(super) fn one_value() -> Rule {
-    Rule::new("has(self.value) != has(self.secretKeyRef)")
-        .message("must have either value or secretKeyRef")
+pub(super) fn one_source() -> Rule {
+    Rule::new(
+        "[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.serviceAccountToken), \
+         has(self.fieldRef)].exists_one(is_set, is_set)",
+    )
+    .message(
+        "must have exactly one of secretKeyRef, configMapKeyRef, serviceAccountToken and fieldRef",
+    )
+}
+
+/// An audience other than the API server's usual ones.
+pub(super) fn audience() -> Rule {
+    Rule::new(
+        "self.matches('^[!-~]+$') && \
+         !self.matches('^(https://)?kubernetes[.]default([.]svc([.][-.a-z0-9]+)?)?/?$')",
+    )
+    .message(
+        "must be the audience that the destination expects, in printable ASCII without spaces, and \
+         not the API server's",
+    )
+}
+
+/// A field of a pod that can be a header's value.
+pub(super) fn field_path() -> Rule {
+    const KEY: &str = "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?";
+    Rule::new(format!(
+        "self.matches('^metadata[.](name|namespace|uid)$') || \
+         self.matches('^spec[.](nodeName|serviceAccountName)$') || \
+         self.matches('^status[.](podIP|hostIP)$') || \
+         self.matches(\"^metadata[.](labels|annotations)\\\\['{KEY}'\\\\]$\")"
+    ))
+    .message(
+        "must be metadata.name, metadata.namespace, metadata.uid, metadata.labels['KEY'], \
+         metadata.annotations['KEY'], spec.nodeName, spec.serviceAccountName, status.podIP or \
+         status.hostIP",
+    )
 }
 
 /// Header names that differ by more than case.
@@ -156,10 +297,4 @@ pub(super) fn request_fits() -> Rule {
 pub(super) fn image() -> Rule {
     Rule::new("self.matches('^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$') && !self.contains('//')")
         .message("must be an image such as registry.example/tracebuffer:1.0, without a scheme")
-}
-
-/// An id where it has a meaning.
-pub(super) fn user_is_fixed_or_not() -> Rule {
-    Rule::new("self.user != 'Platform' || !has(self.runAsUser)")
-        .message("runAsUser must be unset with user: Platform")
 }

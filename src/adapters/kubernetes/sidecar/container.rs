@@ -84,14 +84,11 @@ fn flush() -> LifecycleHandler {
 
 /// Passes the `restricted` level of pod security, whatever the pod's own context says.
 fn security_context(user: User) -> SecurityContext {
-    let id = match user {
-        User::Id(id) => Some(id),
-        User::FromPlatform => None,
-    };
+    let User { user, group } = user;
     SecurityContext {
         run_as_non_root: Some(true),
-        run_as_user: id,
-        run_as_group: id,
+        run_as_user: user,
+        run_as_group: group,
         allow_privilege_escalation: Some(false),
         privileged: Some(false),
         read_only_root_filesystem: Some(true),

@@ -2,10 +2,12 @@
 //!
 //! All are named, whatever the receiver's own defaults: those may differ between its versions.
 
-use k8s_openapi::api::core::v1::EnvVar;
+use std::fmt::Display;
+
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::checked::Checked;
+use super::checked::{Checked, CheckedDestination, Header, Source};
 use super::volumes;
 use crate::adapters::kubernetes::names::POD_INFO_PATH;
 use crate::adapters::kubernetes::resource::{Compression, Overflow, Protocol, TraceBufferSpec};
@@ -39,24 +41,63 @@ fn destination(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &Checke
         Compression::Zstd => "zstd",
     };
     add(found, "COMPRESSION", compression);
-    let encoded = |(name, value): &(String, String)| {
-        format!("{name}={}", utf8_percent_encode(value, ENCODED))
-    };
-    let values: Vec<_> = to.values.iter().map(encoded).collect();
-    add_list(found, "HEADERS", &values);
-    let files = to
-        .secrets
-        .iter()
-        .map(|header| format!("{0}={1}", header.name, volumes::header_path(&header.name)));
-    add_list(found, "HEADER_VALUE_FILES", &files.collect::<Vec<_>>());
-    for (name, path) in volumes::tls_paths(spec.destination.tls.as_ref()) {
-        add(found, name, path);
+    headers(found, to);
+    for (name, value) in volumes::tls_settings(spec.destination.tls.as_ref()) {
+        add(found, name, value);
     }
     add(found, "TIMEOUT", time(to.timeout_ms));
     add(found, "BATCH_MAX_SPANS", to.batch_spans.to_string());
     add(found, "BATCH_MAX_BYTES", to.batch_bytes.to_string());
     add(found, "LINGER", time(to.linger_ms));
     add(found, "CONCURRENCY", to.concurrency.to_string());
+}
+
+fn headers(found: &mut Vec<EnvVar>, to: &CheckedDestination) {
+    let mut values = vec![];
+    for Header { name, prefix, source } in &to.headers {
+        match source {
+            Source::Literal(value) => values.push(format!("{name}={}", encoded(value))),
+            Source::Variable(path) => {
+                let variable = field(found, path);
+                values.push(format!("{name}={}$({variable})", encoded(prefix)));
+            }
+            Source::File { .. } => {}
+        }
+    }
+    if !values.is_empty() {
+        // Encoded values hold no `$`: each one here stands for a field.
+        found.push(variable("HEADERS", values.join(",")));
+    }
+    let (mut files, mut prefixes, mut optional) = (vec![], vec![], vec![]);
+    for (index, (header, file, is_optional)) in to.files().enumerate() {
+        let name = &header.name;
+        files.push(format!("{name}={}", volumes::header_path(name, file, index)));
+        if !header.prefix.is_empty() {
+            prefixes.push(format!("{name}={}", encoded(&header.prefix)));
+        }
+        if is_optional {
+            optional.push(name.clone());
+        }
+    }
+    add_list(found, "HEADER_VALUE_FILES", &files);
+    add_list(found, "HEADER_VALUE_PREFIXES", &prefixes);
+    add_list(found, "OPTIONAL_HEADERS", &optional);
+}
+
+fn encoded(text: &str) -> impl Display {
+    utf8_percent_encode(text, ENCODED)
+}
+
+/// Adds a variable for a field of the pod, once, and returns its name.
+fn field(found: &mut Vec<EnvVar>, path: &str) -> String {
+    let field = path.rsplit('.').next().unwrap_or(path);
+    let name = format!("TRACEBUFFER_FIELD_{}", field.to_ascii_uppercase());
+    if found.iter().all(|variable| variable.name != name) {
+        let field_ref = ObjectFieldSelector { field_path: path.to_owned(), api_version: None };
+        let from = EnvVarSource { field_ref: Some(field_ref), ..EnvVarSource::default() };
+        found.push(EnvVar { name: name.clone(), value: None, value_from: Some(from) });
+    }
+    name
 }
 
 fn buffer(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &Checked) {
@@ -97,9 +138,9 @@ fn add_list(found: &mut Vec<EnvVar>, name: &str, entries: &[String]) {
 
 /// Adds a variable. In a pod, `$(NAME)` stands for another variable and `$$` for `$`.
 fn add(found: &mut Vec<EnvVar>, name: &str, value: impl Into<String>) {
-    found.push(EnvVar {
-        name: format!("TRACEBUFFER_{name}"),
-        value: Some(value.into().replace('$', "$$")),
-        value_from: None,
-    });
+    found.push(variable(name, value.into().replace('$', "$$")));
+}
+
+fn variable(name: &str, value: String) -> EnvVar {
+    EnvVar { name: format!("TRACEBUFFER_{name}"), value: Some(value), value_from: None }
 }

@@ -1,14 +1,23 @@
 //! A digest of what a pod can take up only by being created anew.
 //!
 //! It is made from the spec's meaning, not from the container: another release of the operator may
-//! build another container, and must not make a single pod outdated by that. What equals its
-//! default is left out, so that a later release can add fields without changing any digest.
+//! build another container, and must not make a single pod outdated by that. Every field counts with
+//! its value, whether that is a default or not: the defaults of a served version never change, and
+//! the API server stores them with the object. A field that a later release adds is unknown to the
+//! objects and digests of before, so it is left out where it has the value it was introduced with;
+//! [`ADDED`] lists such fields, and only grows.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
-use crate::adapters::kubernetes::resource::{Amounts, Buffer, Rollout, Time, TraceBufferSpec};
+use crate::adapters::kubernetes::resource::{Amounts, Duration, TraceBufferSpec};
 use crate::domain::quantity::{self, QuantityError};
+
+/// The fields that were added after the first release, as JSON pointers, and the JSON values that
+/// they were introduced with. A field that is absent where it is unset is none of them.
+///
+/// Frozen: an entry that is changed or removed makes every pod outdated whose `TraceBuffer` has it.
+const ADDED: &[(&str, &str)] = &[];
 
 const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
@@ -16,7 +25,7 @@ const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 /// Returns 32 hexadecimal digits; the same for specs that mean the same.
 pub(super) fn fingerprint(spec: &TraceBufferSpec) -> String {
     let mut meaning = json(spec);
-    leave_out(&mut meaning, &json(&TraceBufferSpec::sending_to("")));
+    leave_out(&mut meaning, ADDED);
     meaning.sort_all_objects();
     format!("{:032x}", fnv1a(meaning.to_string().as_bytes()))
 }
@@ -29,9 +38,6 @@ fn fnv1a(bytes: &[u8]) -> u128 {
 /// Returns `spec` without what running pods follow or never see, every number in one form.
 fn json(spec: &TraceBufferSpec) -> Value {
     let mut spec = spec.clone();
-    spec.buffer = Buffer { overflow: spec.buffer.overflow, ..Buffer::default() };
-    spec.allowed_namespaces.clear();
-    spec.rollout = Rollout::default();
     count(&mut spec.destination.batch.max_bytes, quantity::units);
     time(&mut spec.destination.batch.linger);
     time(&mut spec.destination.timeout);
@@ -44,7 +50,14 @@ fn json(spec: &TraceBufferSpec) -> Value {
         count_all(amounts);
     }
     // Only a map without text for keys could fail.
-    serde_json::to_value(&spec).unwrap_or_default()
+    let mut meaning = serde_json::to_value(&spec).unwrap_or_default();
+    if let Some(members) = meaning.as_object_mut() {
+        members.retain(|name, _| !["allowedNamespaces", "rollout"].contains(&name.as_str()));
+    }
+    if let Some(Value::Object(buffer)) = meaning.get_mut("buffer") {
+        buffer.retain(|name, _| name == "overflow");
+    }
+    meaning
 }
 
 fn count_all(amounts: &mut Amounts) {
@@ -66,18 +79,54 @@ fn count(quantity: &mut Quantity, read: fn(&str) -> Result<u64, QuantityError>) 
     }
 }
 
-fn time(time: &mut Time) {
+fn time(time: &mut Duration) {
     if let Ok(length) = time.length() {
         *time = length.into();
     }
 }
 
-/// Removes from `value` every member that `default` has alike.
-fn leave_out(value: &mut Value, default: &Value) {
-    let (Value::Object(members), Value::Object(defaults)) = (value, default) else { return };
-    members.retain(|name, member| {
-        let Some(default) = defaults.get(name) else { return true };
-        leave_out(member, default);
-        member != default && !member.as_object().is_some_and(serde_json::Map::is_empty)
-    });
+/// Removes each of the `added` fields that has the value it was introduced with.
+fn leave_out(meaning: &mut Value, added: &[(&str, &str)]) {
+    for (pointer, introduced) in added {
+        let Some((parent, name)) = pointer.rsplit_once('/') else { continue };
+        let Some(Value::Object(members)) = meaning.pointer_mut(parent) else { continue };
+        let is_introduced = |value: &Value| value.to_string() == *introduced;
+        if members.get(name).is_some_and(is_introduced) {
+            members.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_added_field_counts_only_beside_the_value_it_was_introduced_with() {
+        let added: &[(&str, &str)] = &[("/destination/fallback", "\"None\""), ("/retries", "3")];
+        for (written, counted) in [
+            (json!({"destination": {"fallback": "None"}, "retries": 3}), json!({"destination": {}})),
+            (
+                json!({"destination": {"fallback": "Other"}, "retries": 4}),
+                json!({"destination": {"fallback": "Other"}, "retries": 4}),
+            ),
+            (json!({}), json!({})),
+        ] {
+            let mut meaning = written;
+
+            leave_out(&mut meaning, added);
+
+            assert_eq!(meaning, counted);
+        }
+    }
+
+    #[test]
+    fn the_list_of_added_fields_only_grows() {
+        // Append to both; see the constant.
+        let frozen: &[(&str, &str)] = &[];
+
+        assert_eq!(ADDED.get(..frozen.len()), Some(frozen));
+    }
 }

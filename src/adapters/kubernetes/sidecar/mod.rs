@@ -11,10 +11,11 @@ mod warnings;
 
 use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
 
-use self::checked::Checked;
+use self::checked::{Checked, File};
 use super::resource::mistakes::{Mistake, Mistakes};
 use super::resource::{ApplicationEnvironment, Mode, TraceBuffer, TraceBufferSpec};
 use crate::domain::injection::candidate::{Candidate, ObjectKey, SidecarMode, SidecarPorts};
+use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::units::Milliseconds;
 
 /// Everything a sidecar is made from; built once for each change of its `TraceBuffer`.
@@ -22,7 +23,7 @@ use crate::domain::units::Milliseconds;
 pub struct Sidecar {
     /// The UID of the `TraceBuffer`; empty for one that is in no cluster.
     pub uid: String,
-    /// How it stands in its pod.
+    /// How it runs in its pod.
     pub mode: SidecarMode,
     /// The ports it listens on.
     pub ports: SidecarPorts,
@@ -30,6 +31,10 @@ pub struct Sidecar {
     pub container: Container,
     /// The volumes it mounts.
     pub volumes: Vec<Volume>,
+    /// What it uses of the namespace it runs in.
+    pub credentials: CredentialUse,
+    /// The namespaces whose pods may have it.
+    pub allowed_namespaces: AllowedNamespaces,
     /// What its image is pulled with.
     pub image_pull_secrets: Vec<LocalObjectReference>,
     /// The endpoint that the application's containers are told, unless they set it; `None` leaves
@@ -64,13 +69,15 @@ pub struct SidecarDefaults {
     pub image: String,
     /// When that image is pulled; `None` leaves it to Kubernetes.
     pub image_pull_policy: Option<String>,
+    /// The audiences of the API server, for which no token is asked.
+    pub api_audiences: Vec<String>,
 }
 
 impl SidecarDefaults {
     /// Returns stand-ins, where only the spec is of interest.
     #[must_use]
     pub fn unknown() -> Self {
-        Self { image: String::new(), image_pull_policy: None }
+        Self { image: String::new(), image_pull_policy: None, api_audiences: vec![] }
     }
 }
 
@@ -81,17 +88,18 @@ impl SidecarDefaults {
 /// Every mistake in its spec.
 pub fn build(object: &TraceBuffer, defaults: &SidecarDefaults) -> Result<Sidecar, Mistakes> {
     let spec = &object.spec;
-    let checked = check::check(spec)?;
-    let volumes = volumes::volumes(spec.destination.tls.as_ref(), &checked.destination.secrets);
+    let checked = check::check(spec, &defaults.api_audiences)?;
+    let volumes = volumes::volumes(spec.destination.tls.as_ref(), &checked.destination);
     Ok(Sidecar {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         mode: match spec.sidecar.mode {
-            Mode::Auto => SidecarMode::Auto,
             Mode::Native => SidecarMode::Native,
             Mode::Container => SidecarMode::Container,
         },
         ports: checked.ports,
         container: container::container(spec, &checked, defaults, &volumes),
+        credentials: credentials(spec, &checked),
+        allowed_namespaces: checked.allowed_namespaces.clone(),
         volumes,
         image_pull_secrets: image_pull_secrets(spec),
         application_endpoint: application_endpoint(spec, &checked),
@@ -106,19 +114,22 @@ pub fn build(object: &TraceBuffer, defaults: &SidecarDefaults) -> Result<Sidecar
 #[must_use]
 pub fn warnings(object: &TraceBuffer) -> Vec<Mistake> {
     let spec = &object.spec;
-    check::check(spec).map(|checked| warnings::warnings(spec, &checked)).unwrap_or_default()
+    check::check(spec, &[]).map(|checked| warnings::warnings(spec, &checked)).unwrap_or_default()
 }
 
 /// Returns what the injection decision needs to know of `object`.
 #[must_use]
 pub fn candidate(object: &TraceBuffer, defaults: &SidecarDefaults) -> Candidate<Sidecar> {
+    let sidecar = build(object, defaults);
+    // A spec with errors allows nobody but its own namespace, to learn of them.
+    let allowed_namespaces = sidecar.as_ref().map(|sidecar| sidecar.allowed_namespaces.clone());
     Candidate {
         key: ObjectKey {
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
             name: object.metadata.name.clone().unwrap_or_default(),
         },
-        sidecar: build(object, defaults).map_err(|mistakes| mistakes.in_one_line()),
-        allowed_namespaces: object.spec.allowed_namespaces.clone(),
+        allowed_namespaces: allowed_namespaces.unwrap_or_default(),
+        sidecar: sidecar.map_err(|mistakes| mistakes.in_one_line()),
     }
 }
 
@@ -130,6 +141,23 @@ pub fn limits_text(limits: &SidecarLimits) -> String {
     // Unset is said too: a line that is missing would leave the age the sidecar started with.
     let max_age = max_age_ms.map_or_else(|| "none".into(), |age| Milliseconds(age).to_string());
     format!("max_spans={max_spans}\nmax_bytes={max_bytes}\nmax_age={max_age}\n")
+}
+
+/// Everything that is resolved in the pod's namespace counts, also what its image is pulled with.
+fn credentials(spec: &TraceBufferSpec, checked: &Checked) -> CredentialUse {
+    let of_file = |file: &File| match file {
+        File::Token { .. } => CredentialUse::ServiceAccountToken,
+        File::Secret(_) | File::ConfigMap(_) => CredentialUse::References,
+        File::Field(_) => CredentialUse::None,
+    };
+    let of_headers = checked.destination.files().map(|(_, file, _)| of_file(file)).max();
+    let tls = spec.destination.tls.as_ref();
+    let has_files =
+        tls.is_some_and(|tls| tls.ca.is_some() || tls.client_certificate_secret_ref.is_some());
+    let has_references = has_files || !spec.sidecar.image_pull_secrets.is_empty();
+    let of_others =
+        if has_references { CredentialUse::References } else { CredentialUse::None };
+    of_headers.unwrap_or_default().max(of_others)
 }
 
 fn image_pull_secrets(spec: &TraceBufferSpec) -> Vec<LocalObjectReference> {

@@ -2,17 +2,20 @@
 //!
 //! Every reference is optional: a Secret that is not there must never keep a pod from starting. The
 //! receiver says which file is missing, buffers meanwhile, and reads it when it appears.
+//!
+//! A service account token is the exception: Kubernetes knows no optional ones, and one that is not
+//! issued fails its whole volume. So each has a volume of its own, and holds up no other file.
 
 use k8s_openapi::api::core::v1::{
     ConfigMapProjection, DownwardAPIVolumeFile, DownwardAPIVolumeSource, KeyToPath,
-    ObjectFieldSelector, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount,
-    VolumeProjection,
+    ObjectFieldSelector, ProjectedVolumeSource, SecretProjection, ServiceAccountTokenProjection,
+    Volume, VolumeMount, VolumeProjection,
 };
 
-use super::checked::SecretHeader;
+use super::checked::{CheckedDestination, File};
 use crate::adapters::kubernetes::names::{
     DESTINATION_PATH, DESTINATION_VOLUME, LIMITS as LIMITS_ANNOTATION, POD_INFO_PATH,
-    POD_INFO_VOLUME,
+    POD_INFO_VOLUME, TOKEN_PATH, TOKEN_VOLUME,
 };
 use crate::adapters::kubernetes::resource::{DestinationTls, KeyReference};
 
@@ -23,6 +26,7 @@ const CA: &str = "ca.crt";
 const CLIENT_CERTIFICATE: &str = "client.crt";
 const CLIENT_KEY: &str = "client.key";
 const HEADERS: &str = "headers";
+const TOKEN: &str = "token";
 
 /// Where the API server mounts the service account's token into every container that mounts nothing
 /// there itself. A sidecar has no use for a token, and so none to lose.
@@ -31,55 +35,62 @@ const API_TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Readable for whoever the sidecar runs as, writable for nobody.
 const READ_ONLY: i32 = 0o444;
 
-/// Returns where the value of header `name` is.
-pub(super) fn header_path(name: &str) -> String {
-    format!("{DESTINATION_PATH}/{HEADERS}/{name}")
+/// Returns where the value of header `name` is, the file at `index` of all headers' files.
+pub(super) fn header_path(name: &str, file: &File, index: usize) -> String {
+    match file {
+        File::Secret(_) | File::ConfigMap(_) => format!("{DESTINATION_PATH}/{HEADERS}/{name}"),
+        File::Field(_) => format!("{POD_INFO_PATH}/{HEADERS}/{name}"),
+        File::Token { .. } => format!("{TOKEN_PATH}/{index}/{TOKEN}"),
+    }
 }
 
-/// Returns the settings that name files of certificates, and those files.
-pub(super) fn tls_paths(tls: Option<&DestinationTls>) -> Vec<(&'static str, String)> {
+/// Returns the settings of TLS: the files that hold certificates, whom to trust, and the name.
+pub(super) fn tls_settings(tls: Option<&DestinationTls>) -> Vec<(&'static str, String)> {
     let Some(tls) = tls else { return Vec::new() };
-    let mut paths = Vec::new();
-    let mut add = |setting, file| paths.push((setting, format!("{DESTINATION_PATH}/{file}")));
-    if tls.ca_config_map_ref.is_some() || tls.ca_secret_ref.is_some() {
-        add("CA_FILE", CA);
+    let mut settings = Vec::new();
+    let mut add = |setting, value: String| settings.push((setting, value));
+    if tls.ca.is_some() {
+        add("CA_FILE", format!("{DESTINATION_PATH}/{CA}"));
+        add("TRUST_SYSTEM_ROOTS", tls.trust_system_roots.unwrap_or(false).to_string());
     }
-    if tls.client_secret_name.is_some() {
-        add("CLIENT_CERTIFICATE_FILE", CLIENT_CERTIFICATE);
-        add("CLIENT_KEY_FILE", CLIENT_KEY);
+    if tls.client_certificate_secret_ref.is_some() {
+        add("CLIENT_CERTIFICATE_FILE", format!("{DESTINATION_PATH}/{CLIENT_CERTIFICATE}"));
+        add("CLIENT_KEY_FILE", format!("{DESTINATION_PATH}/{CLIENT_KEY}"));
     }
-    paths
+    if let Some(name) = &tls.server_name {
+        add("TLS_SERVER_NAME", name.clone());
+    }
+    settings
 }
 
-/// Returns the volumes: the pod's limits, and whatever the destination needs.
-pub(super) fn volumes(tls: Option<&DestinationTls>, headers: &[SecretHeader]) -> Vec<Volume> {
-    let mut volumes = vec![pod_info()];
-    let sources: Vec<_> = tls
-        .map(tls_sources)
-        .unwrap_or_default()
-        .into_iter()
-        .chain(headers.iter().map(header_source))
-        .collect();
-    if !sources.is_empty() {
-        volumes.push(Volume {
-            name: DESTINATION_VOLUME.to_owned(),
-            projected: Some(ProjectedVolumeSource {
-                default_mode: Some(READ_ONLY),
-                sources: Some(sources),
-            }),
-            ..Volume::default()
-        });
+/// Returns the volumes: what is known of the pod, and whatever the destination needs.
+pub(super) fn volumes(tls: Option<&DestinationTls>, to: &CheckedDestination) -> Vec<Volume> {
+    let (mut fields, mut tokens) = (vec![limits_file()], vec![]);
+    let mut sources = tls.map(tls_sources).unwrap_or_default();
+    for (index, (header, file, _)) in to.files().enumerate() {
+        let path = format!("{HEADERS}/{}", header.name);
+        match file {
+            File::Secret(from) => sources.push(secret(&from.name, [(&*from.key, &*path)])),
+            File::ConfigMap(from) => sources.push(config_map(from, &path)),
+            File::Field(field) => fields.push(field_file(field, &path)),
+            File::Token { audience, expiration_seconds } => {
+                tokens.push(token(index, audience, *expiration_seconds));
+            }
+        }
     }
-    volumes
+    let destination =
+        (!sources.is_empty()).then(|| projected(DESTINATION_VOLUME.to_owned(), sources));
+    [pod_info(fields)].into_iter().chain(destination).chain(tokens).collect()
 }
 
 /// Returns where each of `volumes` is seen in the container, and what hides the pod's API token.
 pub(super) fn mounts(volumes: &[Volume]) -> Vec<VolumeMount> {
     let path = |volume: &Volume| match volume.name.as_str() {
-        POD_INFO_VOLUME => POD_INFO_PATH,
-        _ => DESTINATION_PATH,
+        POD_INFO_VOLUME => POD_INFO_PATH.to_owned(),
+        DESTINATION_VOLUME => DESTINATION_PATH.to_owned(),
+        token => format!("{TOKEN_PATH}{}", token.trim_start_matches(TOKEN_VOLUME).replace('-', "/")),
     };
-    let seen = volumes.iter().map(|volume| mount(&volume.name, path(volume)));
+    let seen = volumes.iter().map(|volume| mount(&volume.name, &path(volume)));
     seen.chain([mount(POD_INFO_VOLUME, API_TOKEN_PATH)]).collect()
 }
 
@@ -92,50 +103,73 @@ fn mount(volume: &str, path: &str) -> VolumeMount {
     }
 }
 
-fn pod_info() -> Volume {
-    let field = ObjectFieldSelector {
-        field_path: format!("metadata.annotations['{LIMITS_ANNOTATION}']"),
-        ..ObjectFieldSelector::default()
-    };
-    let file = DownwardAPIVolumeFile {
-        path: LIMITS.to_owned(),
-        field_ref: Some(field),
-        ..DownwardAPIVolumeFile::default()
-    };
+fn pod_info(files: Vec<DownwardAPIVolumeFile>) -> Volume {
     Volume {
         name: POD_INFO_VOLUME.to_owned(),
         downward_api: Some(DownwardAPIVolumeSource {
             default_mode: Some(READ_ONLY),
-            items: Some(vec![file]),
+            items: Some(files),
+        }),
+        ..Volume::default()
+    }
+}
+
+fn limits_file() -> DownwardAPIVolumeFile {
+    field_file(&format!("metadata.annotations['{LIMITS_ANNOTATION}']"), LIMITS)
+}
+
+fn field_file(field: &str, path: &str) -> DownwardAPIVolumeFile {
+    let field_path = field.to_owned();
+    DownwardAPIVolumeFile {
+        path: path.to_owned(),
+        field_ref: Some(ObjectFieldSelector { field_path, api_version: None }),
+        ..DownwardAPIVolumeFile::default()
+    }
+}
+
+fn token(index: usize, audience: &str, expiration_seconds: i64) -> Volume {
+    let source = ServiceAccountTokenProjection {
+        audience: Some(audience.to_owned()),
+        expiration_seconds: Some(expiration_seconds),
+        path: TOKEN.to_owned(),
+    };
+    let source =
+        VolumeProjection { service_account_token: Some(source), ..VolumeProjection::default() };
+    projected(format!("{TOKEN_VOLUME}-{index}"), vec![source])
+}
+
+fn projected(name: String, sources: Vec<VolumeProjection>) -> Volume {
+    Volume {
+        name,
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(READ_ONLY),
+            sources: Some(sources),
         }),
         ..Volume::default()
     }
 }
 
 fn tls_sources(tls: &DestinationTls) -> Vec<VolumeProjection> {
-    let client = tls
-        .client_secret_name
-        .as_ref()
-        .map(|name| secret(name, [("tls.crt", CLIENT_CERTIFICATE), ("tls.key", CLIENT_KEY)]));
-    let ca_secret = tls.ca_secret_ref.as_ref().map(|from| secret(&from.name, [(&*from.key, CA)]));
-    let ca_config_map = tls.ca_config_map_ref.as_ref().map(ca_config_map);
+    let ca = tls.ca.as_ref();
+    let ca_config_map = ca.and_then(|ca| ca.config_map_key_ref.as_ref());
+    let ca_secret = ca.and_then(|ca| ca.secret_key_ref.as_ref());
+    let client = tls.client_certificate_secret_ref.as_ref();
+    let client = client
+        .map(|from| secret(&from.name, [("tls.crt", CLIENT_CERTIFICATE), ("tls.key", CLIENT_KEY)]));
+    let ca_config_map = ca_config_map.map(|from| config_map(from, CA));
+    let ca_secret = ca_secret.map(|from| secret(&from.name, [(&*from.key, CA)]));
     ca_config_map.into_iter().chain(ca_secret).chain(client).collect()
 }
 
-fn ca_config_map(from: &KeyReference) -> VolumeProjection {
+fn config_map(from: &KeyReference, path: &str) -> VolumeProjection {
     VolumeProjection {
         config_map: Some(ConfigMapProjection {
             name: from.name.clone(),
-            items: Some(vec![item(&from.key, CA)]),
+            items: Some(vec![item(&from.key, path)]),
             optional: Some(true),
         }),
         ..VolumeProjection::default()
     }
-}
-
-fn header_source(header: &SecretHeader) -> VolumeProjection {
-    let path = format!("{HEADERS}/{}", header.name);
-    secret(&header.reference.name, [(&*header.reference.key, &*path)])
 }
 
 fn secret<const N: usize>(name: &str, files: [(&str, &str); N]) -> VolumeProjection {

@@ -1,8 +1,8 @@
 //! What a spec may say, and its author perhaps did not mean.
 
-use super::checked::Checked;
+use super::checked::{Checked, File, Header, Source};
 use super::resources;
-use crate::adapters::kubernetes::resource::TraceBufferSpec;
+use crate::adapters::kubernetes::resource::{FromNamespaces, TraceBufferSpec};
 use crate::adapters::kubernetes::resource::mistakes::Mistake;
 use crate::domain::quantity;
 use crate::domain::units::{ByteSize, Milliseconds};
@@ -24,7 +24,7 @@ const SECRET_NAMES: [&str; 7] =
 /// Says what is doubtful in a spec that has no mistakes.
 pub(super) fn warnings(spec: &TraceBufferSpec, checked: &Checked) -> Vec<Mistake> {
     let mut found = Vec::new();
-    encryption(&mut found, spec, checked);
+    encryption(&mut found, checked);
     headers(&mut found, spec);
     buffer(&mut found, checked);
     sending(&mut found, spec, checked);
@@ -36,13 +36,19 @@ fn warn(found: &mut Vec<Mistake>, field: &str, why: impl Into<String>) {
     found.push(Mistake { field: format!("spec.{field}"), why: why.into() });
 }
 
-fn encryption(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
+fn encryption(found: &mut Vec<Mistake>, checked: &Checked) {
     let endpoint = &checked.destination.endpoint;
     if endpoint.tls || endpoint.is_loopback() {
         return;
     }
-    let is_secret = |name: &str| !checked.destination.secrets.is_empty() || looks_secret(name);
-    if spec.destination.headers.iter().any(|header| is_secret(&header.name)) {
+    let is_secret = |header: &Header| {
+        let is_credential = matches!(
+            &header.source,
+            Source::File { file: File::Secret(_) | File::Token { .. }, .. }
+        );
+        is_credential || looks_secret(&header.name)
+    };
+    if checked.destination.headers.iter().any(is_secret) {
         warn(
             found,
             ENDPOINT,
@@ -78,7 +84,7 @@ fn headers(found: &mut Vec<Mistake>, spec: &TraceBufferSpec) {
             warn(
                 found,
                 &field,
-                "looks like a credential, which anyone who can read the pod can read; use secretKeyRef",
+                "looks like a credential, which anyone who can read the pod can read; use valueFrom.secretKeyRef",
             );
         }
     }
@@ -120,12 +126,22 @@ fn sending(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) 
         );
         warn(found, "drainTimeout", why);
     }
-    if spec.allowed_namespaces.iter().any(|name| name == "*") {
-        warn(
-            found,
-            "allowedNamespaces",
-            "has *, so that pods of every namespace may use it; name the namespaces if you can",
-        );
+    namespaces(found, spec, checked);
+}
+
+fn namespaces(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
+    const FIELD: &str = "allowedNamespaces.from";
+    if spec.allowed_namespaces.from == FromNamespaces::Same {
+        return;
+    }
+    let mut files = checked.destination.files();
+    if files.any(|(_, file, _)| matches!(file, File::Token { .. })) {
+        let why = "allows other namespaces, whose pods are skipped all the same: a header has a \
+                   serviceAccountToken, which never leaves the TraceBuffer's namespace";
+        warn(found, FIELD, why);
+    } else if spec.allowed_namespaces.from == FromNamespaces::All {
+        let why = "is All, so that pods of every namespace may use it; use Selector if you can";
+        warn(found, FIELD, why);
     }
 }
 

@@ -1,64 +1,182 @@
-//! The namespaces whose label asks for a sidecar in every pod.
+//! The namespaces, as a watch knows them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Which namespaces ask, and whose pods are still to be listed: the pods of a namespace that did
-/// not ask were not kept.
-#[derive(Default)]
-pub(super) struct Asking {
-    names: BTreeSet<String>,
-    unlisted: BTreeSet<String>,
-    /// While everything is listed anew: what was seen in the list.
-    listed: Option<BTreeSet<String>>,
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ObjectMeta;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::follow::{Watched, follow};
+use super::health::Health;
+use super::meta::{key_of, version_of};
+use super::mirror::Mirror;
+use super::trouble::Rule;
+use crate::adapters::kubernetes::namespace::namespace_facts;
+use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::facts::NamespaceFacts;
+use crate::ports::catalog::UnknownNamespace;
+use crate::ports::pods::Changes;
+
+const RULE: Rule = Rule { group: "", resource: "namespaces" };
+/// The longest a pod waits for a direct look at its namespace.
+const MAX_LOOK: Duration = Duration::from_secs(1);
+
+/// The labels of all namespaces, and the annotation by which they name a `TraceBuffer`;
+/// [`run`](Self::run) keeps them current.
+pub struct NamespaceIndex {
+    client: Client,
+    changes: Arc<dyn Changes>,
+    health: Arc<Health>,
+    mirror: RwLock<Mirror<NamespaceFacts>>,
+    /// Rises with every change.
+    version: watch::Sender<u64>,
 }
 
-impl Asking {
-    pub(super) fn has(&self, namespace: &str) -> bool {
-        self.names.contains(namespace)
-    }
-
-    pub(super) fn start_list(&mut self) {
-        self.listed = Some(BTreeSet::new());
-    }
-
-    /// The namespace asks; returns whether that is new.
-    pub(super) fn add(&mut self, namespace: String) -> bool {
-        if let Some(listed) = &mut self.listed {
-            listed.insert(namespace.clone());
+impl NamespaceIndex {
+    /// Knows nothing yet; tells `changes` what it learns.
+    #[must_use]
+    pub fn new(client: Client, changes: Arc<dyn Changes>) -> Self {
+        Self {
+            client,
+            changes,
+            health: Health::new(),
+            mirror: RwLock::default(),
+            version: watch::Sender::new(0),
         }
-        let is_new = self.names.insert(namespace.clone());
-        if is_new {
-            self.unlisted.insert(namespace);
+    }
+
+    /// Watches indefinitely, through outages of the API server.
+    pub async fn run(&self) {
+        let watched = Watched {
+            client: self.client.clone(),
+            config: watcher::Config::default(),
+            health: &self.health,
+            rule: RULE,
+        };
+        follow(watched, |event| self.take(event)).await;
+    }
+
+    /// Returns whether all were listed once.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.health.is_synced()
+    }
+
+    /// Returns the time since the API server last gave a sign of life; about a minute at most while
+    /// all is well.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.health.age()
+    }
+
+    /// Returns why the watch does not work just now, and what to do.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.health.trouble()
+    }
+
+    /// Returns what is known of a namespace.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<NamespaceFacts>> {
+        self.mirror.read().get(&key(name)).cloned()
+    }
+
+    /// Returns what is known of a namespace, or else what the API server says, within a second.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownNamespace`] with what the API server says instead.
+    pub async fn look_up(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {
+        if let Some(known) = self.get(name) {
+            return Ok(known);
         }
-        is_new
-    }
-
-    /// The namespace does not ask; returns whether that is new.
-    pub(super) fn remove(&mut self, namespace: &str) -> bool {
-        self.unlisted.remove(namespace);
-        self.names.remove(namespace)
-    }
-
-    /// The list is complete; returns those that ask no more.
-    pub(super) fn end_list(&mut self) -> Vec<String> {
-        let listed = self.listed.take().unwrap_or_default();
-        let gone: Vec<_> = self.names.difference(&listed).cloned().collect();
-        for namespace in &gone {
-            self.remove(namespace);
+        let unknown = |why: &str| UnknownNamespace(format!("namespace {name}: {why}"));
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        match timeout(MAX_LOOK, api.get_metadata(name)).await {
+            Ok(Ok(found)) => {
+                self.apply(&found.metadata);
+                self.get(name).ok_or_else(|| unknown("it is gone"))
+            }
+            Ok(Err(error)) => Err(unknown(&error.to_string())),
+            Err(_) => Err(unknown("the API server did not answer within a second")),
         }
-        gone
     }
 
-    /// One whose pods are to be listed.
-    pub(super) fn next_unlisted(&self) -> Option<String> {
-        self.unlisted.first().cloned()
+    /// Returns the names of those that ask for a sidecar in every pod.
+    pub(super) fn asking(&self) -> BTreeSet<String> {
+        let mirror = self.mirror.read();
+        mirror.all().filter(|one| one.asks).map(|one| one.name.clone()).collect()
     }
 
-    pub(super) fn set_listed(&mut self, namespace: &str) {
-        self.unlisted.remove(namespace);
+    /// Returns whether one asks for a sidecar in every pod.
+    pub(super) fn asks(&self, name: &str) -> bool {
+        self.mirror.read().get(&key(name)).is_some_and(|known| known.asks)
     }
 
-    pub(super) fn is_all_listed(&self) -> bool {
-        self.unlisted.is_empty()
+    /// Returns the names of those whose annotation names `trace_buffer`.
+    pub(super) fn naming(&self, trace_buffer: &ObjectKey) -> BTreeSet<String> {
+        let mirror = self.mirror.read();
+        mirror.all().filter(|one| one.names(trace_buffer)).map(|one| one.name.clone()).collect()
     }
+
+    /// Returns a counter that rises with every change.
+    pub(super) fn version(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    fn take(&self, event: Event<PartialObjectMeta<Namespace>>) {
+        match event {
+            Event::Init => self.mirror.write().start_list(),
+            Event::InitApply(namespace) => {
+                let metadata = &namespace.metadata;
+                let facts = Arc::new(namespace_facts(metadata));
+                self.mirror.write().list(key_of(metadata), version_of(metadata), facts);
+            }
+            Event::InitDone => {
+                self.mirror.write().end_list();
+                self.health.set_synced();
+                self.bump();
+                self.changes.everything();
+            }
+            Event::Apply(namespace) => self.apply(&namespace.metadata),
+            Event::Delete(namespace) => {
+                let (key, version) = (key_of(&namespace.metadata), version_of(&namespace.metadata));
+                if self.mirror.write().remove(&key, version).is_some() {
+                    self.tell(&key.name);
+                }
+            }
+        }
+    }
+
+    /// Most changes of a Namespace are of no interest.
+    fn apply(&self, metadata: &ObjectMeta) {
+        let (key, facts) = (key_of(metadata), Arc::new(namespace_facts(metadata)));
+        let mut mirror = self.mirror.write();
+        let is_same = mirror.get(&key).is_some_and(|known| *known == facts);
+        let news = mirror.apply(key.clone(), version_of(metadata), facts);
+        drop(mirror);
+        if news.is_some() && !is_same {
+            self.tell(&key.name);
+        }
+    }
+
+    fn tell(&self, name: &str) {
+        self.bump();
+        self.changes.namespace(name);
+    }
+
+    fn bump(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey { namespace: String::new(), name: name.to_owned() }
 }

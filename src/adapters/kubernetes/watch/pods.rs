@@ -1,15 +1,15 @@
 //! The pods, as a watch knows them: small records of those that matter.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, ObjectMeta};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use parking_lot::RwLock;
-use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
@@ -17,17 +17,16 @@ use super::follow::{MAX_REQUEST, PAGE_SIZE, Pauses, Watched, follow};
 use super::health::Health;
 use super::meta::{key_of, version_of};
 use super::mirror::Mirror;
-use super::namespaces::Asking;
+use super::namespaces::NamespaceIndex;
 use super::record::{is_bare, is_marked, record_of};
 use super::trouble::Rule;
-use crate::adapters::kubernetes::names::{INJECT, INJECT_ENABLED};
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::facts::NamespaceFacts;
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::injection::status::PodStatus;
 use crate::ports::pods::{Changes, Pods};
 
 const PODS: Rule = Rule { group: "", resource: "pods" };
-const NAMESPACES: Rule = Rule { group: "", resource: "namespaces" };
 /// Pods that are over need no sidecar.
 const NOT_OVER: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
@@ -38,85 +37,65 @@ const NOT_OVER: &str = "status.phase!=Succeeded,status.phase!=Failed";
 pub struct PodIndex {
     client: Client,
     changes: Arc<dyn Changes>,
-    pods_health: Arc<Health>,
-    namespaces_health: Arc<Health>,
+    namespaces: Arc<NamespaceIndex>,
+    health: Arc<Health>,
     known: RwLock<Known>,
-    /// Rung when a namespace's pods are to be listed.
-    to_list: Notify,
 }
 
 #[derive(Default)]
 struct Known {
     pods: Mirror<PodRecord>,
-    asking: Asking,
-}
-
-impl Known {
-    fn is_wanted(&self, metadata: &ObjectMeta) -> bool {
-        is_marked(metadata)
-            || metadata.namespace.as_ref().is_some_and(|namespace| self.asking.has(namespace))
-    }
-
-    /// Forgets the pods that mattered only because their namespace asked.
-    fn forget_bare(&mut self, namespace: &str) -> Vec<Arc<PodRecord>> {
-        self.pods.forget(|pod| pod.key.namespace == namespace && is_bare(pod))
-    }
+    /// The namespaces that ask and whose pods were listed: the pods of a namespace that did not ask
+    /// were not kept.
+    listed: BTreeSet<String>,
 }
 
 impl PodIndex {
-    /// Knows nothing yet; tells `changes` what it learns.
+    /// Knows nothing yet; tells `changes` what it learns. Others keep `namespaces` current.
     #[must_use]
-    pub fn new(client: Client, changes: Arc<dyn Changes>) -> Self {
-        Self {
-            client,
-            changes,
-            pods_health: Health::new(),
-            namespaces_health: Health::new(),
-            known: RwLock::default(),
-            to_list: Notify::new(),
-        }
+    pub fn new(
+        client: Client,
+        namespaces: Arc<NamespaceIndex>,
+        changes: Arc<dyn Changes>,
+    ) -> Self {
+        Self { client, changes, namespaces, health: Health::new(), known: RwLock::default() }
     }
 
-    /// Watches for ever, through outages of the API server.
+    /// Watches indefinitely, through outages of the API server.
     pub async fn run(&self) {
         let pods = Watched {
             client: self.client.clone(),
             config: watcher::Config::default().fields(NOT_OVER),
-            health: &self.pods_health,
+            health: &self.health,
             rule: PODS,
         };
-        let namespaces = Watched {
-            client: self.client.clone(),
-            config: watcher::Config::default().labels(&format!("{INJECT}={INJECT_ENABLED}")),
-            health: &self.namespaces_health,
-            rule: NAMESPACES,
-        };
-        tokio::join!(
-            follow(pods, |event| self.take_pod(event)),
-            follow(namespaces, |event| self.take_namespace(event)),
-            self.list_namespaces(),
-        );
+        tokio::join!(follow(pods, |event| self.take_pod(event)), self.follow_namespaces());
     }
 
     /// Returns whether everything was listed, and the pods of every namespace that asks.
     #[must_use]
     pub fn is_synced(&self) -> bool {
-        self.pods_health.is_synced()
-            && self.namespaces_health.is_synced()
-            && self.known.read().asking.is_all_listed()
+        self.health.is_synced()
+            && self.namespaces.is_synced()
+            && self.namespaces.asking().is_subset(&self.known.read().listed)
     }
 
     /// Returns the time since the API server last gave a sign of life; about a minute at most while
     /// all is well.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.pods_health.age().max(self.namespaces_health.age())
+        self.health.age().max(self.namespaces.age())
     }
 
     /// Returns why a watch does not work just now, and what to do.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.pods_health.trouble().or_else(|| self.namespaces_health.trouble())
+        self.health.trouble().or_else(|| self.namespaces.trouble())
+    }
+
+    fn is_wanted(&self, metadata: &ObjectMeta) -> bool {
+        is_marked(metadata)
+            || metadata.namespace.as_ref().is_some_and(|namespace| self.namespaces.asks(namespace))
     }
 
     fn take_pod(&self, event: Event<PartialObjectMeta<Pod>>) {
@@ -125,7 +104,7 @@ impl PodIndex {
             Event::InitApply(pod) => self.list(pod.metadata),
             Event::InitDone => {
                 self.known.write().pods.end_list();
-                self.pods_health.set_synced();
+                self.health.set_synced();
                 self.changes.everything();
             }
             Event::Apply(pod) => self.apply(pod.metadata),
@@ -134,10 +113,10 @@ impl PodIndex {
     }
 
     fn list(&self, metadata: ObjectMeta) {
-        let mut known = self.known.write();
-        if !known.is_wanted(&metadata) {
+        if !self.is_wanted(&metadata) {
             return;
         }
+        let mut known = self.known.write();
         let (key, version) = (key_of(&metadata), version_of(&metadata));
         if known.pods.differs(&key, version) {
             known.pods.list(key, version, Arc::new(record_of(metadata)));
@@ -148,8 +127,9 @@ impl PodIndex {
 
     fn apply(&self, metadata: ObjectMeta) {
         let (key, version) = (key_of(&metadata), version_of(&metadata));
+        let is_wanted = self.is_wanted(&metadata);
         let mut known = self.known.write();
-        if !known.is_wanted(&metadata) {
+        if !is_wanted {
             let removed = known.pods.ignore(&key, version);
             drop(known);
             if let Some(pod) = removed {
@@ -169,9 +149,10 @@ impl PodIndex {
     }
 
     fn remove(&self, metadata: &ObjectMeta) {
+        let is_wanted = self.is_wanted(metadata);
         let mut known = self.known.write();
         let key = key_of(metadata);
-        if known.pods.get(&key).is_none() && !known.is_wanted(metadata) {
+        if known.pods.get(&key).is_none() && !is_wanted {
             return;
         }
         let removed = known.pods.remove(&key, version_of(metadata));
@@ -181,52 +162,37 @@ impl PodIndex {
         }
     }
 
-    fn take_namespace(&self, event: Event<PartialObjectMeta<Namespace>>) {
-        match event {
-            Event::Init => self.known.write().asking.start_list(),
-            Event::InitApply(namespace) | Event::Apply(namespace) => {
-                let is_new = self.known.write().asking.add(key_of(&namespace.metadata).name);
-                if is_new {
-                    self.to_list.notify_one();
-                }
-            }
-            Event::InitDone => {
-                let gone = self.known.write().asking.end_list();
-                for namespace in &gone {
-                    self.forget_bare(namespace);
-                }
-                self.namespaces_health.set_synced();
-                self.changes.everything();
-            }
-            Event::Delete(namespace) => {
-                let name = key_of(&namespace.metadata).name;
-                self.known.write().asking.remove(&name);
-                self.forget_bare(&name);
-            }
-        }
-    }
-
-    fn forget_bare(&self, namespace: &str) {
-        let forgotten = self.known.write().forget_bare(namespace);
-        for pod in &forgotten {
-            self.changes.pod(pod);
-        }
-    }
-
-    /// Lists the pods of namespaces that began to ask, for ever.
-    async fn list_namespaces(&self) {
+    /// Lists the pods of namespaces that begin to ask, and forgets those of namespaces that cease to.
+    async fn follow_namespaces(&self) {
+        let mut version = self.namespaces.version();
         let mut pauses = Pauses::default();
         loop {
-            let next = self.known.read().asking.next_unlisted();
+            version.mark_unchanged();
+            let asking = self.namespaces.asking();
+            self.forget_all_but(&asking);
+            let next = asking.difference(&self.known.read().listed).next().cloned();
             let Some(namespace) = next else {
-                self.to_list.notified().await;
+                // Its sender lives as long as the index.
+                let _ = version.changed().await;
                 continue;
             };
             if self.list_namespace(&namespace).await {
-                self.known.write().asking.set_listed(&namespace);
+                self.known.write().listed.insert(namespace);
             } else {
                 sleep(pauses.next()).await;
             }
+        }
+    }
+
+    /// Forgets the pods that mattered only because their namespace asked.
+    fn forget_all_but(&self, asking: &BTreeSet<String>) {
+        let mut known = self.known.write();
+        known.listed.retain(|namespace| asking.contains(namespace));
+        let is_unwanted = |pod: &PodRecord| is_bare(pod) && !asking.contains(&pod.key.namespace);
+        let forgotten = known.pods.forget(is_unwanted);
+        drop(known);
+        for pod in &forgotten {
+            self.changes.pod(pod);
         }
     }
 
@@ -263,15 +229,17 @@ impl Pods for PodIndex {
 
     fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>> {
         let name = trace_buffer.to_string();
+        let naming = self.namespaces.naming(trace_buffer);
         let uses = |pod: &&Arc<PodRecord>| {
             pod.inject.as_ref() == Some(&name)
                 || matches!(&pod.status, Some(PodStatus::Injected(injected))
                     if injected.trace_buffer == *trace_buffer)
+                || naming.contains(&pod.key.namespace)
         };
         self.known.read().pods.all().filter(uses).cloned().collect()
     }
 
-    fn namespace_asks(&self, namespace: &str) -> bool {
-        self.known.read().asking.has(namespace)
+    fn namespace(&self, name: &str) -> Arc<NamespaceFacts> {
+        self.namespaces.get(name).unwrap_or_else(|| Arc::new(NamespaceFacts::unknown(name)))
     }
 }

@@ -20,8 +20,8 @@ use super::mirror::Mirror;
 use super::trouble::Rule;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, candidate};
-use crate::domain::injection::candidate::{Candidate, ObjectKey};
-use crate::ports::catalog::Catalog;
+use crate::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
+use crate::domain::injection::consent::AllowedNamespaces;
 use crate::ports::pods::Changes;
 
 const RULE: Rule = Rule { group: "tracebuffer.dev", resource: "tracebuffers" };
@@ -164,6 +164,15 @@ impl TraceBufferCache {
         Arc::new(Entry { metadata, object: Some(Arc::new(object)), candidate })
     }
 
+    /// Lists the `TraceBuffer`s of a namespace, and knows them when it ends. Takes a second at most;
+    /// what cannot be learnt stays unknown.
+    pub async fn refresh(&self, namespace: &str) {
+        let look = self.refreshes.once(namespace, || self.list_namespace(namespace));
+        if timeout(MAX_REFRESH, look).await.is_err() {
+            debug!(namespace, "looking for TraceBuffers took longer than {MAX_REFRESH:?}");
+        }
+    }
+
     async fn list_namespace(&self, namespace: &str) {
         let api: Api<Guarded> = Api::namespaced(self.client.clone(), namespace);
         match api.list(&ListParams::default()).await {
@@ -173,30 +182,24 @@ impl TraceBufferCache {
     }
 }
 
-impl Catalog for TraceBufferCache {
+impl TraceBuffers for TraceBufferCache {
     type Sidecar = Sidecar;
 
     fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Sidecar>>> {
         self.mirror.read().get(key).map(|entry| Arc::clone(&entry.candidate))
     }
 
-    fn in_namespace(&self, namespace: &str) -> Vec<Arc<Candidate<Sidecar>>> {
+    fn names_in(&self, namespace: &str) -> Vec<String> {
         let mirror = self.mirror.read();
-        mirror.in_namespace(namespace).map(|entry| Arc::clone(&entry.candidate)).collect()
-    }
-
-    async fn refresh(&self, namespace: &str) {
-        let look = self.refreshes.once(namespace, || self.list_namespace(namespace));
-        if timeout(MAX_REFRESH, look).await.is_err() {
-            debug!(namespace, "looking for TraceBuffers took longer than {MAX_REFRESH:?}");
-        }
+        mirror.in_namespace(namespace).map(|entry| entry.candidate.key.name.clone()).collect()
     }
 }
 
 fn malformed(key: &ObjectKey, mut metadata: ObjectMeta, error: &str) -> Entry {
     slim(&mut metadata);
     let why = format!("the object cannot be read as a TraceBuffer: {error}");
-    let refused = Candidate { key: key.clone(), sidecar: Err(why), allowed_namespaces: vec![] };
+    let allowed_namespaces = AllowedNamespaces::Same;
+    let refused = Candidate { key: key.clone(), sidecar: Err(why), allowed_namespaces };
     Entry { metadata, object: None, candidate: Arc::new(refused) }
 }
 

@@ -30,9 +30,9 @@ use super::pod::{self, Admission, Outcome};
 use super::sidecar::Sidecar;
 use crate::adapters::server::Service;
 use crate::application::admit_pod::admit;
-use crate::domain::injection::decide::{ClusterFacts, NamespaceFacts};
+use crate::domain::injection::facts::ClusterFacts;
 use crate::ports::admission::{AdmissionMonitor, AdmissionOutcome};
-use crate::ports::catalog::Catalog;
+use crate::ports::catalog::{Catalog, UnknownNamespace};
 
 /// Most bytes of a review. API servers take requests of 3 MiB, and a review holds a pod once.
 const MAX_BODY_BYTES: usize = 8 << 20;
@@ -54,7 +54,7 @@ pub struct WebhookService<C> {
 
 struct Webhook<C> {
     catalog: Arc<C>,
-    cluster: Box<dyn Fn() -> ClusterFacts + Send + Sync>,
+    cluster: ClusterFacts,
     monitor: Arc<dyn AdmissionMonitor>,
     budget: Budget,
 }
@@ -62,15 +62,15 @@ struct Webhook<C> {
 type Answered = Result<(AdmissionOutcome, Bytes), Refusal>;
 
 impl<C> WebhookService<C> {
-    /// Decides by the `TraceBuffer`s of `catalog` and what `cluster` returns at each review, and
-    /// tells `monitor` what was answered.
+    /// Decides by the `TraceBuffer`s and namespaces of `catalog` and by `cluster`, and tells `monitor`
+    /// what was answered.
     #[must_use]
     pub fn new(
         catalog: Arc<C>,
-        cluster: impl Fn() -> ClusterFacts + Send + Sync + 'static,
+        cluster: ClusterFacts,
         monitor: Arc<dyn AdmissionMonitor>,
     ) -> Self {
-        let (cluster, budget) = (Box::new(cluster), Budget::new());
+        let budget = Budget::new();
         Self { webhook: Arc::new(Webhook { catalog, cluster, monitor, budget }) }
     }
 }
@@ -117,11 +117,12 @@ impl<C: Catalog<Sidecar = Sidecar>> Webhook<C> {
             let review = review::answer(&uid, &Patch::default(), &[]);
             return Ok((AdmissionOutcome::NotANewPod, review));
         };
-        let namespace = NamespaceFacts { name: namespace, asks: namespace_asks };
         let facts = pod::facts(&pod.json).map_err(|wrong| {
             Refusal::Malformed(format!("in request.object: {} {}", wrong.field, wrong.why))
         })?;
-        let decision = admit(&*self.catalog, &facts, &namespace, &(self.cluster)()).await;
+        let namespace = (namespace.as_str(), namespace_asks);
+        let decision = admit(&*self.catalog, &facts, namespace, &self.cluster).await;
+        let decision = decision.map_err(|UnknownNamespace(why)| Refusal::UnknownNamespace(why))?;
         let Admission { patch, warnings, outcome } = pod::admission(&pod.json, &decision);
         Ok((outcome_of(&outcome), review::answer(&uid, &patch, &warnings)))
     }

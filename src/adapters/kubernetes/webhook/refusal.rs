@@ -28,6 +28,8 @@ pub(super) enum Refusal {
     BrokenOff,
     Overloaded,
     TooSlow(Duration),
+    /// Why what is known of the pod's namespace does not suffice.
+    UnknownNamespace(String),
 }
 
 impl Refusal {
@@ -38,6 +40,7 @@ impl Refusal {
             Self::TooLarge | Self::TooManyValues => AdmissionFailure::TooLarge,
             Self::Overloaded => AdmissionFailure::Overloaded,
             Self::BrokenOff | Self::TooSlow(_) => AdmissionFailure::TooSlow,
+            Self::UnknownNamespace(_) => AdmissionFailure::UnknownNamespace,
         }
     }
 
@@ -49,7 +52,7 @@ impl Refusal {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge | Self::TooManyValues => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BrokenOff | Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::UnknownNamespace(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -71,6 +74,9 @@ impl Refusal {
             Self::BrokenOff => "the review ended early".to_owned(),
             Self::Overloaded => "too many reviews at once; try again".to_owned(),
             Self::TooSlow(limit) => format!("this took longer than {} s", limit.as_secs()),
+            Self::UnknownNamespace(why) => {
+                format!("the TraceBuffer of the pod cannot be determined: {why}; try again")
+            }
         }
     }
 
@@ -81,7 +87,7 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         match self {
             Self::NotPost => headers.insert(ALLOW, HeaderValue::from_static("POST")),
-            Self::Overloaded => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            Self::Overloaded | Self::UnknownNamespace(_) => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
             _ => None,
         };
         response

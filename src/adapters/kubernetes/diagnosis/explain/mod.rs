@@ -10,8 +10,10 @@ use super::finding::{Finding, Section};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::pod::facts;
 use crate::adapters::kubernetes::sidecar::Sidecar;
-use crate::domain::injection::decide::{Decision, SidecarPresence, Skip, decide};
-use crate::domain::injection::skip::SkipReason;
+use crate::domain::injection::candidate::SidecarMode;
+use crate::domain::injection::decide::{Decision, decide};
+use crate::domain::injection::facts::SidecarPresence;
+use crate::domain::injection::skip::{Skip, SkipReason};
 use crate::domain::injection::status::PodStatus;
 
 const POD: Section = Section("Pod");
@@ -80,7 +82,7 @@ fn undecided(case: &Case) -> Vec<Finding> {
 /// Decides as the webhook would for a pod like this one without its sidecar.
 fn anew(case: &Case) -> Result<Decision<Sidecar>, String> {
     if let Some(why) = &case.unseen {
-        return Err(format!("not all TraceBuffers could be read: {why}"));
+        return Err(format!("not all that decides could be read: {why}"));
     }
     // Only what every pod has is looked at, which the type knows.
     let pod = serde_json::to_value(case.pod.get()).unwrap_or(Value::Null);
@@ -88,15 +90,19 @@ fn anew(case: &Case) -> Result<Decision<Sidecar>, String> {
     if matches!(pod.sidecar, SidecarPresence::Injected(_)) {
         pod.sidecar = SidecarPresence::Absent;
     }
-    Ok(decide(&pod, &case.namespace, &case.cluster, |wanted| case.known(wanted)))
+    Ok(decide(&pod, &case.namespace, &case.cluster, &case.candidates))
 }
 
 /// What would become of a pod that is created now.
 fn new_pod(decision: &Result<Decision<Sidecar>, String>) -> Option<Finding> {
     const NAME: &str = "created now";
     Some(match decision {
-        Ok(Decision::Inject { candidate, native }) => {
-            let kind = if *native { "a native sidecar" } else { "a sidecar container" };
+        Ok(Decision::Inject(candidate)) => {
+            let is_plain = |own: &Sidecar| own.mode == SidecarMode::Container;
+            let kind = match &candidate.sidecar {
+                Ok(sidecar) if is_plain(sidecar) => "a sidecar container",
+                _ => "a native sidecar",
+            };
             NEW_POD.ok(NAME, format!("would get {kind} from TraceBuffer {}", candidate.key))
         }
         Ok(Decision::Skip(Skip { reason, message })) => skipped(NEW_POD, *reason, message),

@@ -7,7 +7,7 @@ use crate::adapters::kubernetes::diagnosis::case::Case;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, limits_text};
-use crate::domain::injection::decide::Wanted;
+use crate::domain::injection::candidate::TraceBuffers;
 use crate::domain::injection::status::Injected;
 
 const SIDECAR: Section = Section("Sidecar");
@@ -64,7 +64,7 @@ fn stopped(container: &ContainerStatus) -> Option<String> {
 fn configuration(case: &Case, injected: &Injected) -> Vec<Finding> {
     const NAME: &str = "configuration";
     let key = &injected.trace_buffer;
-    let Some(candidate) = case.known(&Wanted::One(key.clone())).pop() else {
+    let Some(candidate) = case.candidates.get(key) else {
         return vec![match &case.unseen {
             Some(why) => SIDECAR.skipped(NAME, format!("TraceBuffer {key} cannot be read: {why}")),
             None => SIDECAR.warning(

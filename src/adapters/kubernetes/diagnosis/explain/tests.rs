@@ -16,12 +16,12 @@ use crate::domain::injection::facts::NamespaceFacts;
 
 fn case(pod: Seen<Pod>, trace_buffers: &[TraceBuffer]) -> Case {
     let operator = operator(&keyring(NOW + 60 * DAY));
-    let defaults = SidecarDefaults { image: String::new(), image_pull_policy: None };
+    let defaults = SidecarDefaults::unknown();
     Case {
         key: ObjectKey { namespace: "shop".into(), name: "a".into() },
         pod,
-        namespace: NamespaceFacts { name: "shop".into(), asks: false },
-        cluster: operator.cluster(true),
+        namespace: NamespaceFacts::unknown("shop"),
+        cluster: operator.cluster(),
         operator,
         candidates: trace_buffers.iter().map(|one| Arc::new(candidate(one, &defaults))).collect(),
         unseen: None,

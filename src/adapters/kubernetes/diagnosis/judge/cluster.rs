@@ -6,11 +6,10 @@ use kube::CustomResourceExt;
 use crate::adapters::kubernetes::diagnosis::facts::Facts;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::resource::{TraceBuffer, manifest};
-use crate::domain::injection::facts::ClusterFacts;
 
 const SECTION: Section = Section("Cluster");
-/// Webhooks with match conditions, without which every pod of the cluster would reach the operator.
-const OLDEST: (u32, u32) = (1, 28);
+/// The CRD's rules compare quantities, and the sidecar is a native one.
+const OLDEST: (u32, u32) = (1, 29);
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     vec![version(facts), crd(facts)]
@@ -26,14 +25,10 @@ fn version(facts: &Facts) -> Finding {
         return SECTION.skipped(NAME, "the API server does not tell its version");
     };
     if (*major, *minor) < OLDEST {
-        let message = format!("Kubernetes {written} is older than 1.28");
+        let message = format!("Kubernetes {written} is older than 1.29");
         return SECTION.failed(NAME, message, "upgrade the cluster to 1.29 or later");
     }
-    if !ClusterFacts::has_native_sidecars(*major, *minor) {
-        let message = format!("Kubernetes {written} has no native sidecars: Jobs get none");
-        return SECTION.warning(NAME, message, "upgrade the cluster to 1.29 or later");
-    }
-    SECTION.ok(NAME, format!("Kubernetes {written} has native sidecars"))
+    SECTION.ok(NAME, format!("Kubernetes {written} is supported"))
 }
 
 fn crd(facts: &Facts) -> Finding {

@@ -10,11 +10,12 @@ use super::few;
 use crate::adapters::kubernetes::diagnosis::facts::Facts;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::names;
+use crate::adapters::kubernetes::namespace::{meaningless_label, namespace_facts};
 use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build};
 use crate::domain::injection::candidate::ObjectKey;
-use crate::domain::injection::decide::is_excluded;
+use crate::domain::injection::facts::ClusterFacts;
 use crate::domain::injection::request::InjectRequest;
 use crate::domain::injection::status::{Injected, PodStatus};
 use crate::domain::injection::words::counted;
@@ -26,6 +27,7 @@ const RESTART: &str = "create them anew: `kubectl rollout restart`";
 /// The pods that are not as they should be, by name.
 #[derive(Default)]
 struct Sorted {
+    cluster: ClusterFacts,
     current: usize,
     bare: Vec<String>,
     outdated: Vec<String>,
@@ -42,11 +44,12 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         Err(finding) => return vec![finding],
     };
     let newest = newest(facts);
-    let mut sorted = Sorted::default();
+    let mut sorted = Sorted { cluster: facts.operator.cluster(), ..Sorted::default() };
     for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
         sorted.sort(pod, facts, newest.as_ref());
     }
     let mut findings = sorted.findings();
+    findings.extend(labels(facts));
     findings.extend(images(facts));
     findings
 }
@@ -62,9 +65,19 @@ impl Sorted {
             Some(PodStatus::Skipped { reason, .. }) if reason.is_surprising() => {
                 self.skipped.push(format!("{name} ({})", reason.as_str()));
             }
-            None if asks(pod, facts) => self.bare.push(name),
+            None if self.asks(pod, facts) => self.bare.push(name),
             _ => {}
         }
+    }
+
+    fn asks(&self, pod: &PartialObjectMeta<Pod>, facts: &Facts) -> bool {
+        let namespace = pod.namespace().unwrap_or_default();
+        let annotation = pod.annotations().get(names::INJECT).map(String::as_str);
+        let mut known = facts.namespaces.iter().map(namespace_facts);
+        let asks = known.any(|known| known.name == namespace && known.asks);
+        let request = InjectRequest::of(annotation, asks);
+        !self.cluster.excludes(&namespace)
+            && !matches!(request, Ok(None | Some(InjectRequest::Never)))
     }
 
     fn sort_injected(&mut self, name: String, injected: &Injected, newest: &Newest) {
@@ -101,12 +114,27 @@ fn key(pod: &PartialObjectMeta<Pod>) -> String {
     format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
 }
 
-fn asks(pod: &PartialObjectMeta<Pod>, facts: &Facts) -> bool {
-    let namespace = pod.namespace().unwrap_or_default();
-    let annotation = pod.annotations().get(names::INJECT).map(String::as_str);
-    let request = InjectRequest::of(annotation, facts.asking.contains(&namespace));
-    !is_excluded(&namespace, &facts.operator.namespace)
-        && !matches!(request, Ok(None | Some(InjectRequest::Never)))
+/// Whether a Namespace has the label with a value that means nothing, which would go unnoticed.
+fn labels(facts: &Facts) -> Option<Finding> {
+    let wrong = facts.namespaces.iter().filter_map(|metadata| {
+        let value = meaningless_label(metadata)?;
+        Some(format!("{} ({value:?})", metadata.name.as_deref().unwrap_or_default()))
+    });
+    let wrong: Vec<_> = wrong.collect();
+    if wrong.is_empty() {
+        return None;
+    }
+    let namespaces = counted(wrong.len(), "namespace");
+    let message = format!(
+        "{namespaces} with a value of label {} that means nothing there: {}",
+        names::INJECT,
+        few(&wrong)
+    );
+    let remedy = format!(
+        "set the label to true or enabled; a TraceBuffer is named in annotation {}",
+        names::TRACE_BUFFER
+    );
+    Some(SECTION.warning("labels", message, remedy))
 }
 
 /// `None` where not every `TraceBuffer` could be seen.
@@ -115,7 +143,7 @@ fn newest(facts: &Facts) -> Option<Newest> {
         return None;
     }
     let image = facts.operator.variable(IMAGE_VARIABLE).unwrap_or_default().to_owned();
-    let defaults = SidecarDefaults { image, image_pull_policy: None };
+    let defaults = SidecarDefaults { image, ..SidecarDefaults::unknown() };
     let each = facts.trace_buffers.get()?.iter().map(|object| {
         let namespace = object.namespace().unwrap_or_default();
         let key = ObjectKey { namespace, name: object.name_any() };

@@ -1,31 +1,31 @@
 //! `spec.destination`.
 
-use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::notes::{Notes, shown};
-use super::{KI, MI, MINUTE};
+use super::{KI, MI, MINUTE, headers};
 use crate::adapters::kubernetes::resource::{
-    Destination, DestinationHeader, DestinationTls, KeyReference, Protocol,
+    CertificateSource, Destination, DestinationTls, Protocol,
 };
-use crate::adapters::kubernetes::sidecar::checked::{CheckedDestination, SecretHeader};
+use crate::adapters::kubernetes::sidecar::checked::CheckedDestination;
 use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol as Transport};
-use crate::adapters::messaging::notation::headers::{parse_header_name, parse_header_value};
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::injection::candidate::SidecarPorts;
 
 const ENDPOINT: &str = "destination.endpoint";
+/// Maximum characters of a DNS name.
+const MAX_HOST: usize = 253;
 
-type Headers = (Vec<(String, String)>, Vec<SecretHeader>);
-
-/// Reads a destination. `ports` are the sidecar's own, where it must not send to.
+/// Reads a destination. `ports` are the sidecar's own, where it must not send to; tokens must not be
+/// for one of `api_audiences`.
 pub(super) fn check(
     notes: &mut Notes,
     destination: &Destination,
     ports: Option<SidecarPorts>,
+    api_audiences: &[String],
 ) -> Option<CheckedDestination> {
     let endpoint = endpoint(notes, destination, ports);
-    let headers = headers(notes, &destination.headers);
+    let headers = headers::check(notes, &destination.headers, api_audiences);
     let is_encrypted = endpoint.as_ref().map(|endpoint| endpoint.tls);
     tls(notes, destination.tls.as_ref(), is_encrypted);
     let timeout_ms = notes.time("destination.timeout", &destination.timeout, 100..=5 * MINUTE);
@@ -34,11 +34,9 @@ pub(super) fn check(
     let batch_bytes = notes.size("destination.batch.maxBytes", &batch.max_bytes, KI..=64 * MI);
     let linger_ms = notes.time("destination.batch.linger", &batch.linger, 0..=MINUTE);
     let concurrency = notes.count("destination.concurrency", destination.concurrency, 1..=64);
-    let (values, secrets) = headers?;
     Some(CheckedDestination {
         endpoint: endpoint?,
-        values,
-        secrets,
+        headers: headers?,
         timeout_ms: timeout_ms?,
         batch_spans: batch_spans?,
         batch_bytes: batch_bytes?,
@@ -70,7 +68,7 @@ fn endpoint(
     };
     let endpoint = url.and_then(|url| {
         url.endpoint(transport).map_err(|_| {
-            "must have no path with protocol Grpc; remove it, or set protocol: HttpProtobuf".into()
+            "must have no path with protocol GRPC; remove it, or set protocol: HTTPProtobuf".into()
         })
     });
     let endpoint = endpoint.map_err(|why: String| notes.note(ENDPOINT, why)).ok()?;
@@ -84,105 +82,43 @@ fn endpoint(
     Some(endpoint)
 }
 
-fn headers(notes: &mut Notes, headers: &[DestinationHeader]) -> Option<Headers> {
-    let mut known = HashSet::new();
-    let mut found = Some(Headers::default());
-    for (index, header) in headers.iter().enumerate() {
-        let field = format!("destination.headers[{index}]");
-        let name = header_name(notes, &format!("{field}.name"), &header.name);
-        if let Some(name) = &name
-            && !known.insert(name.clone())
-        {
-            notes.note(
-                &format!("{field}.name"),
-                format!("must not name {name:?} for the second time"),
-            );
-        }
-        let source = source(notes, &field, header);
-        found = found.zip(name.zip(source)).map(|(mut found, (name, source))| {
-            match source {
-                Source::Value(value) => found.0.push((name, value)),
-                Source::Secret(reference) => found.1.push(SecretHeader { name, reference }),
-            }
-            found
-        });
-    }
-    found
-}
-
-/// Reads a name, which is also that of a file where the value is in a Secret.
-fn header_name(notes: &mut Notes, field: &str, name: &str) -> Option<String> {
-    let why = match parse_header_name(name) {
-        Ok(parsed) if is_plain(parsed.as_str()) => return Some(parsed.to_string()),
-        Ok(_) => "has other characters".to_owned(),
-        Err(mistake) => mistake.to_string(),
-    };
-    let allowed = "a header's name of letters, digits, '-', '_' and '.'";
-    notes.note(field, format!("must be {allowed}; {} {why}", shown(name)));
-    None
-}
-
-fn is_plain(name: &str) -> bool {
-    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    name.bytes().all(is_inner) && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
-}
-
-/// Where a header's value is.
-enum Source {
-    Value(String),
-    Secret(KeyReference),
-}
-
-fn source(notes: &mut Notes, field: &str, header: &DestinationHeader) -> Option<Source> {
-    match (&header.value, &header.secret_key_ref) {
-        (Some(value), None) => {
-            if let Err(mistake) = parse_header_value(value.as_bytes()) {
-                notes.note(
-                    &format!("{field}.value"),
-                    format!("must be printable ASCII; it {mistake}"),
-                );
-                return None;
-            }
-            Some(Source::Value(value.trim_ascii().to_owned()))
-        }
-        (None, Some(reference)) => {
-            key(notes, &format!("{field}.secretKeyRef"), reference)?;
-            Some(Source::Secret(reference.clone()))
-        }
-        (Some(_), Some(_)) => {
-            notes.note(field, "must have either value or secretKeyRef; remove one");
-            None
-        }
-        (None, None) => {
-            notes.note(field, "must have a value, or a secretKeyRef that says where it is");
-            None
-        }
-    }
-}
-
 fn tls(notes: &mut Notes, tls: Option<&DestinationTls>, is_encrypted: Option<bool>) {
     let Some(tls) = tls else { return };
     if is_encrypted == Some(false) {
         let why = "must be unset, or destination.endpoint begin with https://";
         notes.note("destination.tls", why);
     }
-    if let Some(reference) = &tls.ca_config_map_ref {
-        key(notes, "destination.tls.caConfigMapRef", reference);
+    if let Some(ca) = &tls.ca {
+        certificates(notes, "destination.tls.ca", ca);
+    } else if tls.trust_system_roots == Some(false) {
+        let why = "must not be false without ca, or no certificate is trusted";
+        notes.note("destination.tls.trustSystemRoots", why);
     }
-    if let Some(reference) = &tls.ca_secret_ref {
-        key(notes, "destination.tls.caSecretRef", reference);
+    if let Some(secret) = &tls.client_certificate_secret_ref {
+        notes.object_name("destination.tls.clientCertificateSecretRef.name", &secret.name);
     }
-    if tls.ca_config_map_ref.is_some() && tls.ca_secret_ref.is_some() {
-        let why = "must have either caConfigMapRef or caSecretRef; remove one";
-        notes.note("destination.tls", why);
-    }
-    if let Some(name) = &tls.client_secret_name {
-        notes.object_name("destination.tls.clientSecretName", name);
+    if let Some(name) = tls.server_name.as_ref().filter(|name| !is_server_name(name)) {
+        let found = shown(name);
+        notes.note(
+            "destination.tls.serverName",
+            format!("must be a DNS name or an IP address, without a port; it is {found}"),
+        );
     }
 }
 
-fn key(notes: &mut Notes, field: &str, reference: &KeyReference) -> Option<()> {
-    let name = notes.object_name(&format!("{field}.name"), &reference.name);
-    let key = notes.key(&format!("{field}.key"), &reference.key);
-    name.and(key)
+fn certificates(notes: &mut Notes, field: &str, from: &CertificateSource) {
+    match (&from.config_map_key_ref, &from.secret_key_ref) {
+        (Some(reference), None) => {
+            notes.reference(&format!("{field}.configMapKeyRef"), reference);
+        }
+        (None, Some(reference)) => {
+            notes.reference(&format!("{field}.secretKeyRef"), reference);
+        }
+        _ => notes.note(field, "must have either configMapKeyRef or secretKeyRef"),
+    }
+}
+
+/// What the TLS of the sidecar takes, or it would not start.
+fn is_server_name(name: &str) -> bool {
+    name.len() <= MAX_HOST && rustls::pki_types::ServerName::try_from(name).is_ok()
 }

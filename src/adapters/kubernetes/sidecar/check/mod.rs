@@ -4,12 +4,12 @@
 //! the schema, or be in no cluster at all.
 
 mod destination;
+mod headers;
+mod namespaces;
 mod notes;
 mod pod;
 
-use std::collections::HashSet;
-
-use self::notes::{Notes, shown};
+use self::notes::Notes;
 use super::SidecarLimits;
 use super::checked::Checked;
 use crate::adapters::kubernetes::resource::mistakes::Mistakes;
@@ -24,20 +24,23 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
-/// Reads a spec.
+/// Reads a spec. No token may be for one of `api_audiences`.
 ///
 /// # Errors
 ///
 /// Every mistake in it.
-pub(super) fn check(spec: &TraceBufferSpec) -> Result<Checked, Mistakes> {
+pub(super) fn check(
+    spec: &TraceBufferSpec,
+    api_audiences: &[String],
+) -> Result<Checked, Mistakes> {
     let mut notes = Notes::default();
     let limits = limits(&mut notes, spec);
     let ports = ports(&mut notes, &spec.receiver);
-    let destination = destination::check(&mut notes, &spec.destination, ports);
+    let destination = destination::check(&mut notes, &spec.destination, ports, api_audiences);
     let max_bytes = limits.map(|limits| limits.max_bytes);
     let max_request_bytes = max_request_bytes(&mut notes, &spec.receiver, max_bytes);
     let user = pod::check(&mut notes, &spec.sidecar, max_bytes);
-    namespaces(&mut notes, &spec.allowed_namespaces);
+    let allowed_namespaces = namespaces::check(&mut notes, &spec.allowed_namespaces);
     rollout(&mut notes, &spec.rollout);
     let drain_ms = notes.time("drainTimeout", &spec.drain_timeout, 0..=HOUR);
     let all = || {
@@ -47,6 +50,7 @@ pub(super) fn check(spec: &TraceBufferSpec) -> Result<Checked, Mistakes> {
             destination: destination?,
             max_request_bytes: max_request_bytes.ok()?,
             user: user?,
+            allowed_namespaces: allowed_namespaces?,
             drain_ms: drain_ms?,
         })
     };
@@ -104,25 +108,9 @@ fn max_request_bytes(
     Ok(asked)
 }
 
-fn namespaces(notes: &mut Notes, namespaces: &[String]) {
-    let mut known = HashSet::new();
-    for (index, name) in namespaces.iter().enumerate() {
-        let field = format!("allowedNamespaces[{index}]");
-        if name != "*" && (name.contains('.') || name.len() > 63) {
-            let found = shown(name);
-            notes.note(&field, format!("must be the name of a namespace, or *; it is {found}"));
-        } else if name != "*" {
-            notes.object_name(&field, name);
-        }
-        if !known.insert(name) {
-            notes.note(&field, format!("must not be {}, which is there already", shown(name)));
-        }
-    }
-}
-
 fn rollout(notes: &mut Notes, rollout: &Rollout) {
     notes.count::<u8>("rollout.maxConcurrent", rollout.max_concurrent, 1..=100);
-    notes.time("rollout.pause", &rollout.pause, 0..=24 * HOUR);
+    notes.time("rollout.interval", &rollout.interval, 0..=24 * HOUR);
 }
 
 /// A value that is set and will not do, which has been noted.

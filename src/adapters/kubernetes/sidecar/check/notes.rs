@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::adapters::kubernetes::resource::Time;
+use crate::adapters::kubernetes::resource::{Duration, KeyReference};
 use crate::adapters::kubernetes::resource::mistakes::{Mistake, Mistakes};
+use crate::domain::labels::is_subdomain;
 use crate::domain::quantity::{self, QuantityError};
 use crate::domain::units::{ByteSize, Milliseconds};
 
@@ -93,7 +94,7 @@ impl Notes {
     pub(super) fn time(
         &mut self,
         field: &str,
-        time: &Time,
+        time: &Duration,
         allowed: RangeInclusive<u64>,
     ) -> Option<u64> {
         let why = match time.length() {
@@ -110,12 +111,7 @@ impl Notes {
 
     /// Reads the name of an object.
     pub(super) fn object_name(&mut self, field: &str, name: &str) -> Option<()> {
-        let is_label = |label: &str| {
-            let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-            !label.is_empty() && label.bytes().all(is_inner) && label.trim_matches('-') == label
-        };
-        let is_name = name.len() <= MAX_NAME && name.split('.').all(is_label);
-        self.name_if(field, name, is_name, "of lower case letters, digits, '-' and '.'")
+        self.name_if(field, name, is_subdomain(name), "of lower case letters, digits, '-' and '.'")
     }
 
     /// Reads a key of a Secret or `ConfigMap`.
@@ -126,6 +122,13 @@ impl Notes {
             && key != "."
             && !key.starts_with("..");
         self.name_if(field, key, is_key, "of letters, digits, '-', '_' and '.'")
+    }
+
+    /// Reads a reference to a key.
+    pub(super) fn reference(&mut self, field: &str, reference: &KeyReference) -> Option<()> {
+        let name = self.object_name(&format!("{field}.name"), &reference.name);
+        let key = self.key(&format!("{field}.key"), &reference.key);
+        name.and(key)
     }
 
     fn name_if(&mut self, field: &str, name: &str, is_one: bool, of: &str) -> Option<()> {

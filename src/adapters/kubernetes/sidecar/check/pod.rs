@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::MI;
 use super::notes::{Notes, shown};
-use crate::adapters::kubernetes::resource::{Amounts, Resources, Security, Sidecar, UserFrom};
+use crate::adapters::kubernetes::resource::{
+    Amounts, Resources, Sidecar, SidecarSecurityContext,
+};
 use crate::adapters::kubernetes::sidecar::checked::User;
 use crate::domain::quantity::{self, QuantityError};
 use crate::domain::units::ByteSize;
@@ -30,7 +32,7 @@ pub(super) fn check(notes: &mut Notes, sidecar: &Sidecar, max_bytes: Option<u64>
     if let Some(given) = &sidecar.resources {
         resources(notes, given, max_bytes);
     }
-    user(notes, &sidecar.security)
+    user(notes, sidecar.security_context.as_ref())
 }
 
 fn image_name(notes: &mut Notes, image: &str) {
@@ -83,17 +85,18 @@ fn memory(notes: &mut Notes, limit: u64, max_bytes: u64) {
     }
 }
 
-fn user(notes: &mut Notes, security: &Security) -> Option<User> {
-    const FIELD: &str = "sidecar.security.runAsUser";
-    match (security.user, security.run_as_user) {
-        (UserFrom::Platform, None) => Some(User::FromPlatform),
-        (UserFrom::Platform, Some(_)) => {
-            notes.note(FIELD, "must be unset with user: Platform, or user be Fixed");
-            None
+fn user(notes: &mut Notes, given: Option<&SidecarSecurityContext>) -> Option<User> {
+    const FIELD: &str = "sidecar.securityContext";
+    let Some(SidecarSecurityContext { run_as_user, run_as_group }) = given else {
+        return Some(User { user: Some(NONROOT), group: Some(NONROOT) });
+    };
+    let mut id = |name: &str, id: Option<i64>| match id {
+        Some(id) => {
+            notes.count(&format!("{FIELD}.{name}"), id, 1..=i64::from(i32::MAX)).map(Some)
         }
-        (UserFrom::Fixed, id) => {
-            let id = id.unwrap_or(NONROOT);
-            notes.count(FIELD, id, 1..=i64::from(i32::MAX)).map(User::Id)
-        }
-    }
+        None => Some(None),
+    };
+    let user = id("runAsUser", *run_as_user);
+    let group = id("runAsGroup", run_as_group.or(*run_as_user));
+    Some(User { user: user?, group: group? })
 }

@@ -1,0 +1,68 @@
+//! The audiences of the API server: for whom a token that it accepts was issued.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+/// Where a pod has the token of its service account, which is for the API server.
+const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default, rename = "aud")]
+    audiences: Audiences,
+}
+
+/// One or many, as RFC 7519 has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audiences {
+    Many(Vec<String>),
+    One(String),
+}
+
+impl Default for Audiences {
+    fn default() -> Self {
+        Self::Many(vec![])
+    }
+}
+
+/// Returns the audiences of this process's own token; none where it is in no pod.
+#[must_use]
+pub fn api_audiences() -> Vec<String> {
+    std::fs::read_to_string(TOKEN).ok().and_then(|token| audiences(&token)).unwrap_or_default()
+}
+
+/// Reads the claims of a JSON web token. Its signature is of no interest: nothing is granted by it.
+fn audiences(token: &str) -> Option<Vec<String>> {
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.trim().split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    Some(match claims.audiences {
+        Audiences::Many(all) => all,
+        Audiences::One(one) => vec![one],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(claims: &str) -> String {
+        format!("e30.{}.signature\n", BASE64_URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn one_audience_or_many_are_read_from_a_token() {
+        let many = token(r#"{"aud": ["https://kubernetes.default.svc", "k3s"], "sub": "x"}"#);
+        assert_eq!(audiences(&many).unwrap(), ["https://kubernetes.default.svc", "k3s"]);
+        assert_eq!(audiences(&token(r#"{"aud": "api"}"#)).unwrap(), ["api"]);
+        assert_eq!(audiences(&token("{}")).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_no_token_has_none() {
+        for text in ["", "a", "a.b", "a.!!.c", "e30.bm9uZQ.x"] {
+            assert_eq!(audiences(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A duration in a spec.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+use super::rules;
+use crate::domain::units::Milliseconds;
+
+/// Most numbers in a duration, and most digits in each.
+const MAX_PARTS: usize = 4;
+const MAX_DIGITS: usize = 5;
+
+/// A duration such as `1h30m`, as it was written, in the grammar of
+/// [GEP-2257](https://gateway-api.sigs.k8s.io/geps/gep-2257/).
+///
+/// Kept as text, so that an invalid one is an error with a field's name and not an object that
+/// cannot be read at all.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Duration(
+    /// The text.
+    pub String,
+);
+
+/// The text is not a duration in the grammar of GEP-2257.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidDuration;
+
+impl Duration {
+    /// Returns its length. Units may come in any order and more than once, as in Go.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidDuration`] if the text is not in the grammar.
+    pub fn length(&self) -> Result<Milliseconds, InvalidDuration> {
+        let mut rest = self.0.as_str();
+        let mut total = 0;
+        for _ in 0..MAX_PARTS {
+            let (milliseconds, after) = part(rest).ok_or(InvalidDuration)?;
+            total += milliseconds;
+            if after.is_empty() {
+                return Ok(Milliseconds(total));
+            }
+            rest = after;
+        }
+        Err(InvalidDuration)
+    }
+}
+
+/// Reads one number and its unit; returns its milliseconds and what follows.
+fn part(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at_checked(digits)?;
+    if !(1..=MAX_DIGITS).contains(&digits) {
+        return None;
+    }
+    // `ms` before `m`, which begins alike.
+    let units = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let (after, unit) =
+        units.iter().find_map(|(name, unit)| Some((rest.strip_prefix(name)?, unit)))?;
+    Some((number.parse::<u64>().ok()? * unit, after))
+}
+
+impl From<Milliseconds> for Duration {
+    fn from(length: Milliseconds) -> Self {
+        Self(length.to_string())
+    }
+}
+
+impl fmt::Display for InvalidDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a duration has one to four whole numbers of at most five digits, each followed by h, \
+             m, s or ms",
+        )
+    }
+}
+
+impl std::error::Error for InvalidDuration {}
+
+impl JsonSchema for Duration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        rules::duration_schema()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(text: &str) -> Result<u64, InvalidDuration> {
+        Duration(text.into()).length().map(|length| length.0)
+    }
+
+    #[test]
+    fn every_form_of_the_grammar_is_read_as_go_reads_it() {
+        for (text, milliseconds) in [
+            ("0s", 0),
+            ("10s", 10_000),
+            ("250ms", 250),
+            ("1h30m", 5_400_000),
+            ("1h1m1s1ms", 3_661_001),
+            ("1s1h", 3_601_000),
+            ("1m1m", 120_000),
+            ("007s", 7_000),
+            ("99999h99999h99999h99999h", 4 * 99_999 * 3_600_000),
+        ] {
+            assert_eq!(length(text), Ok(milliseconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "", "0", "10", "s", "1.5s", "-1s", "+1s", "1d", "1 s", " 1s", "1s ", "1S", "100000s",
+            "1h1m1s1ms1h", "1us", "1ns", "1h1", "ms", "1é", "١s",
+        ] {
+            assert_eq!(length(text), Err(InvalidDuration), "{text:?}");
+        }
+    }
+}

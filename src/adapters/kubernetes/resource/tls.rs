@@ -1,0 +1,43 @@
+//! `spec.destination.tls`.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{KeyReference, SecretReference, rules};
+
+/// TLS settings of the connection to the destination.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::something_is_trusted())]
+pub struct DestinationTls {
+    /// PEM certificates of the certificate authorities to trust. Default: the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<CertificateSource>,
+    /// Whether the public certificate authorities, which are part of the sidecar's image, are
+    /// trusted. Default: true without ca, false with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_system_roots: Option<bool>,
+    /// Secret of type kubernetes.io/tls in the pod's namespace with the client certificate and its
+    /// key. Default: no client certificate is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_secret_ref: Option<SecretReference>,
+    /// Name that the destination's certificate must be valid for, also sent as SNI. At most 253
+    /// characters. Default: the host of endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::server_name())]
+    pub server_name: Option<String>,
+}
+
+/// Source of certificates, in the pod's namespace. Exactly one field must be set.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::one_certificate_source())]
+pub struct CertificateSource {
+    /// Key of a ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<KeyReference>,
+    /// Key of a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<KeyReference>,
+}

@@ -1,0 +1,39 @@
+//! What the webhook decides by.
+
+use std::sync::Arc;
+
+use super::{NamespaceIndex, TraceBufferCache};
+use crate::adapters::kubernetes::sidecar::Sidecar;
+use crate::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
+use crate::domain::injection::facts::NamespaceFacts;
+use crate::ports::catalog::{Catalog, UnknownNamespace};
+
+/// The `TraceBuffer`s and namespaces, as the watches of others know them.
+pub struct ClusterCatalog {
+    /// The `TraceBuffer`s.
+    pub trace_buffers: Arc<TraceBufferCache>,
+    /// The namespaces.
+    pub namespaces: Arc<NamespaceIndex>,
+}
+
+impl TraceBuffers for ClusterCatalog {
+    type Sidecar = Sidecar;
+
+    fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Sidecar>>> {
+        self.trace_buffers.get(key)
+    }
+
+    fn names_in(&self, namespace: &str) -> Vec<String> {
+        self.trace_buffers.names_in(namespace)
+    }
+}
+
+impl Catalog for ClusterCatalog {
+    async fn refresh(&self, namespace: &str) {
+        self.trace_buffers.refresh(namespace).await;
+    }
+
+    async fn namespace(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {
+        self.namespaces.look_up(name).await
+    }
+}

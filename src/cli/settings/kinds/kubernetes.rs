@@ -1,0 +1,113 @@
+//! Kinds of values that Kubernetes knows.
+
+use super::{Kind, Refusal};
+use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::labels::{is_dns_label, is_subdomain};
+
+/// The name of a Kubernetes object, or a DNS name: an RFC 1123 subdomain.
+pub(in crate::cli) struct Name;
+
+/// Names of namespaces, perhaps none.
+pub(in crate::cli) struct NameList;
+
+/// The namespace and the name of an object.
+pub(in crate::cli) struct Reference;
+
+/// The reference of a container image, as far as a typing error shows.
+pub(in crate::cli) struct Image;
+
+impl Kind for Name {
+    type Value = String;
+
+    fn value_name(&self) -> String {
+        "NAME".into()
+    }
+
+    fn allowed(&self) -> String {
+        "a name of lower-case letters, digits, '-' and '.'".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, Refusal> {
+        if is_subdomain(text) { Ok(text.into()) } else { Err(Refusal::NotAllowed) }
+    }
+}
+
+impl Kind for NameList {
+    type Value = Vec<String>;
+
+    fn value_name(&self) -> String {
+        "NAME,…".into()
+    }
+
+    fn allowed(&self) -> String {
+        "names of namespaces as name,name2".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<Vec<String>, Refusal> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let name = |name: &str| {
+            let why = || Refusal::because(format!("{name:?} is no name of a namespace"));
+            is_dns_label(name).then(|| name.to_owned()).ok_or_else(why)
+        };
+        names.map(name).collect()
+    }
+}
+
+impl Kind for Reference {
+    type Value = ObjectKey;
+
+    fn value_name(&self) -> String {
+        "NAMESPACE/NAME".into()
+    }
+
+    fn allowed(&self) -> String {
+        "a namespace and a name as namespace/name".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<ObjectKey, Refusal> {
+        let (namespace, name) = text.split_once('/').ok_or(Refusal::NotAllowed)?;
+        if !is_dns_label(namespace) || !is_subdomain(name) {
+            return Err(Refusal::NotAllowed);
+        }
+        Ok(ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+}
+
+impl Kind for Image {
+    type Value = String;
+
+    fn value_name(&self) -> String {
+        "IMAGE".into()
+    }
+
+    fn allowed(&self) -> String {
+        "the reference of an image, such as registry.example/tracebuffer:0.1.0".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<String, Refusal> {
+        let is_reference = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
+        if is_reference { Ok(text.into()) } else { Err(Refusal::NotAllowed) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_namespaces_may_be_empty_and_names_what_is_none() {
+        assert_eq!(NameList.parse("").unwrap(), [""; 0]);
+        assert_eq!(NameList.parse("kube-system, istio-system").unwrap().len(), 2);
+        let refusal = NameList.parse("kube-system,A.b").unwrap_err();
+        assert_eq!(refusal, Refusal::because("\"A.b\" is no name of a namespace"));
+    }
+
+    #[test]
+    fn a_reference_has_a_namespace_and_a_name() {
+        let key = Reference.parse("platform/all.traces").unwrap();
+        assert_eq!((key.namespace.as_str(), key.name.as_str()), ("platform", "all.traces"));
+        for text in ["", "all", "/all", "platform/", "a.b/all", "a/b/c"] {
+            assert_eq!(Reference.parse(text), Err(Refusal::NotAllowed), "{text}");
+        }
+    }
+}
