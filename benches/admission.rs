@@ -28,9 +28,9 @@ use tracebuffer::adapters::kubernetes::sidecar::{self, Sidecar, SidecarDefaults}
 use tracebuffer::adapters::kubernetes::webhook::WebhookService;
 use tracebuffer::adapters::server::{Connections, Tls};
 use tracebuffer::adapters::telemetry::controller::metrics::ControllerMetrics;
-use tracebuffer::domain::injection::candidate::{Candidate, ObjectKey};
-use tracebuffer::domain::injection::decide::ClusterFacts;
-use tracebuffer::ports::catalog::Catalog;
+use tracebuffer::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
+use tracebuffer::domain::injection::facts::{ClusterFacts, NamespaceFacts};
+use tracebuffer::ports::catalog::{Catalog, UnknownNamespace};
 
 /// Pods created a second.
 const RATE: u32 = 100;
@@ -44,18 +44,25 @@ type Client = http2::SendRequest<Full<Bytes>>;
 /// Two hundred `TraceBuffer`s, one in a namespace.
 struct Known(BTreeMap<ObjectKey, Arc<Candidate<Sidecar>>>);
 
-impl Catalog for Known {
+impl TraceBuffers for Known {
     type Sidecar = Sidecar;
 
     fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Sidecar>>> {
         self.0.get(key).cloned()
     }
 
-    fn in_namespace(&self, namespace: &str) -> Vec<Arc<Candidate<Sidecar>>> {
-        self.0.values().filter(|known| known.key.namespace == namespace).cloned().collect()
+    fn names_in(&self, namespace: &str) -> Vec<String> {
+        let here = self.0.keys().filter(|key| key.namespace == namespace);
+        here.map(|key| key.name.clone()).collect()
     }
+}
 
+impl Catalog for Known {
     async fn refresh(&self, _: &str) {}
+
+    async fn namespace(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {
+        Ok(Arc::new(NamespaceFacts::unknown(name)))
+    }
 }
 
 #[derive(Debug)]
@@ -142,7 +149,7 @@ async fn serve() -> Result<(SocketAddr, CertificateDer<'static>), Failure> {
     let provider = rustls::crypto::ring::default_provider();
     let key = CertifiedKey::from_der(vec![cert.der().clone()], key, &provider)?;
     let tls = Tls::new(Arc::new(Served(Arc::new(key))))?;
-    let cluster = || ClusterFacts { native_sidecars: true, own_namespace: "tracebuffer".into() };
+    let cluster = ClusterFacts { own_namespace: "tracebuffer".into(), ..ClusterFacts::default() };
     let service =
         WebhookService::new(Arc::new(known()?), cluster, Arc::new(ControllerMetrics::new()));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -170,7 +177,7 @@ async fn connect(address: SocketAddr, trusted: CertificateDer<'static>) -> Resul
 }
 
 fn known() -> Result<Known, Failure> {
-    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
+    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
     let mut known = BTreeMap::new();
     for number in 0..200 {
         let object: TraceBuffer = serde_json::from_value(json!({

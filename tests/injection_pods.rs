@@ -31,11 +31,11 @@ fn every_pod_becomes_what_is_expected() {
     for path in pods {
         let pod = read(&path);
         let title = path.file_name().expect("a file").to_string_lossy();
-        let modern = summary(&pod, &cluster(true).admit(&pod));
-        let old = summary(&pod, &cluster(false).admit(&pod));
-        write!(seen, "\n{title}\n{modern}").expect("text");
-        if old != modern {
-            write!(seen, "  without native sidecars\n{}", indented(&old)).expect("text");
+        let native = summary(&pod, &cluster("Native").admit(&pod));
+        let plain = summary(&pod, &cluster("Container").admit(&pod));
+        write!(seen, "\n{title}\n{native}").expect("text");
+        if plain != native {
+            write!(seen, "  with mode Container\n{}", indented(&plain)).expect("text");
         }
     }
     let expected = folder().join("expected.txt");
@@ -51,19 +51,30 @@ fn every_pod_becomes_what_is_expected() {
 fn every_pod_stays_as_restricted_as_it_is_and_twice_is_once() {
     for path in pods() {
         let pod = read(&path);
-        for native in [true, false] {
-            let once = cluster(native).admit(&pod).pod;
+        for mode in ["Native", "Container"] {
+            let once = cluster(mode).admit(&pod).pod;
             assert_eq!(violations(&once), violations(&pod), "{}", path.display());
-            assert_eq!(cluster(native).admit(&once).pod, once, "{}", path.display());
+            assert_eq!(cluster(mode).admit(&once).pod, once, "{}", path.display());
         }
     }
 }
 
-fn cluster(native_sidecars: bool) -> Cluster {
+/// A cluster whose default `TraceBuffer` has this mode.
+fn cluster(mode: &str) -> Cluster {
     let pull = json!([{"name": "mirror"}, {"name": "sidecar"}]);
     let memory = json!({"limits": {"memory": "128Mi"}});
+    let allowing =
+        |team: &str| json!({"from": "Selector", "selector": {"matchLabels": {"team": team}}});
+    let token = json!({"secretKeyRef": {"name": "vendor", "key": "token"}});
+    let borrowing = json!({
+        "allowedNamespaces": {"from": "All"},
+        "destination": {
+            "endpoint": "https://traces.example",
+            "headers": [{"name": "authorization", "valueFrom": token}],
+        },
+    });
     let trace_buffers = vec![
-        trace_buffer("shop", "default", json!({})),
+        trace_buffer("shop", "default", json!({"sidecar": {"mode": mode}})),
         trace_buffer("shop", "broken", json!({"destination": {"endpoint": "nowhere"}})),
         trace_buffer("shop", "hands-off", json!({"sidecar": {"applicationEnvironment": "Never"}})),
         trace_buffer("shop", "native", json!({"sidecar": {"mode": "Native"}})),
@@ -78,10 +89,11 @@ fn cluster(native_sidecars: bool) -> Cluster {
             "other-ports",
             json!({"receiver": {"grpcPort": 14317, "httpPort": 14318}}),
         ),
-        trace_buffer("platform", "shared", json!({"allowedNamespaces": ["shop"]})),
-        trace_buffer("platform", "private", json!({"allowedNamespaces": ["office"]})),
+        trace_buffer("platform", "shared", json!({"allowedNamespaces": allowing("checkout")})),
+        trace_buffer("platform", "private", json!({"allowedNamespaces": allowing("office")})),
+        trace_buffer("platform", "borrowing", borrowing),
     ];
-    Cluster { trace_buffers, native_sidecars }
+    Cluster { trace_buffers }
 }
 
 fn folder() -> PathBuf {

@@ -35,17 +35,16 @@ const SPECS: [fn() -> Value; 6] = [
     || json!({"sidecar": {"mode": "Container", "imagePullSecrets": [{"name": "s0"}, {"name": "s9"}]}}),
     || json!({"sidecar": {"mode": "Native", "applicationEnvironment": "Never"}}),
     || json!({"sidecar": {"resources": {"limits": {"memory": "64Mi"}}}, "drainTimeout": "120s"}),
-    || json!({"sidecar": {"security": {"user": "Platform"}}, "buffer": {"maxAge": "1h"}}),
+    || json!({"sidecar": {"securityContext": {}}, "buffer": {"maxAge": "1h"}}),
     || {
         let reference = json!({"name": "keys", "key": "ca.crt"});
-        json!({"destination": {"endpoint": "https://collector:4317", "tls": {"caSecretRef": reference}}})
+        json!({"destination": {"endpoint": "https://collector:4317", "tls": {"ca": {"secretKeyRef": reference}}}})
     },
 ];
 
 fn clusters() -> impl Strategy<Value = Cluster> {
-    (select(&SPECS[..]), any::<bool>()).prop_map(|(spec, native_sidecars)| {
-        let trace_buffers = vec![trace_buffer(NAMESPACE, "default", spec())];
-        Cluster { trace_buffers, native_sidecars }
+    select(&SPECS[..]).prop_map(|spec| Cluster {
+        trace_buffers: vec![trace_buffer(NAMESPACE, "default", spec())],
     })
 }
 

@@ -14,6 +14,8 @@ mod any_script;
 mod api_server;
 #[path = "watching/cluster.rs"]
 mod cluster;
+#[path = "watching/namespaces.rs"]
+mod namespaces;
 #[path = "watching/pods.rs"]
 mod pods;
 #[path = "watching/trace_buffers.rs"]

@@ -157,7 +157,7 @@ mod tests {
             ..ClusterFacts::default()
         };
         let from = match admit(catalog, &pod, ("shop", false), &cluster).await.unwrap() {
-            Decision::Inject { candidate, .. } | Decision::Complete(candidate) => {
+            Decision::Inject(candidate) | Decision::Complete(candidate) => {
                 Ok(candidate.key.to_string())
             }
             Decision::Skip(skip) => Err(skip.reason),

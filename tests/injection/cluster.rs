@@ -1,5 +1,6 @@
 //! A cluster of a few `TraceBuffer`s, without any cluster, and what it makes of a pod.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use json_patch::{Patch, PatchOperation};
@@ -8,7 +9,8 @@ use tracebuffer::adapters::kubernetes::pod::{Admission, Outcome, admission, fact
 use tracebuffer::adapters::kubernetes::resource::TraceBuffer;
 use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, candidate};
 use tracebuffer::domain::injection::candidate::Candidate;
-use tracebuffer::domain::injection::decide::{ClusterFacts, NamespaceFacts, Wanted, decide};
+use tracebuffer::domain::injection::decide::decide;
+use tracebuffer::domain::injection::facts::{ClusterFacts, NamespaceFacts};
 
 /// The namespace of every pod.
 pub(crate) const NAMESPACE: &str = "shop";
@@ -24,7 +26,6 @@ const OWN: [&str; 3] = [
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) trace_buffers: Vec<Arc<Candidate<Sidecar>>>,
-    pub(crate) native_sidecars: bool,
 }
 
 /// A pod that was admitted.
@@ -37,23 +38,13 @@ pub(crate) struct Admitted {
 impl Cluster {
     /// Admits `pod`, in which everything must survive.
     pub(crate) fn admit(&self, pod: &Value) -> Admitted {
-        let cluster = ClusterFacts {
-            native_sidecars: self.native_sidecars,
-            own_namespace: "operator".into(),
-        };
-        let namespace = NamespaceFacts { name: NAMESPACE.into(), asks: false };
+        let cluster = ClusterFacts { own_namespace: "operator".into(), ..ClusterFacts::default() };
+        let labels = BTreeMap::from([("team".to_owned(), "checkout".to_owned())]);
+        let namespace = NamespaceFacts { labels, ..NamespaceFacts::unknown(NAMESPACE) };
         let facts = facts(pod).expect("a pod");
-        let decision = decide(&facts, &namespace, &cluster, |wanted| self.known(wanted));
+        let decision = decide(&facts, &namespace, &cluster, &self.trace_buffers);
         let Admission { patch, warnings, outcome } = admission(pod, &decision);
         Admitted { pod: added(pod, &patch), warnings, outcome }
-    }
-
-    fn known(&self, wanted: &Wanted) -> Vec<Arc<Candidate<Sidecar>>> {
-        let is_wanted = |one: &&Arc<Candidate<Sidecar>>| match wanted {
-            Wanted::AllOf(namespace) => one.key.namespace == *namespace,
-            Wanted::One(key) => one.key == *key,
-        };
-        self.trace_buffers.iter().filter(is_wanted).cloned().collect()
     }
 }
 
@@ -74,7 +65,7 @@ pub(crate) fn trace_buffer(
         "spec": spec,
     });
     let object: TraceBuffer = serde_json::from_value(object).expect("a TraceBuffer");
-    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
+    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
     Arc::new(candidate(&object, &defaults))
 }
 

@@ -11,10 +11,11 @@ use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::controller::KubeCluster;
 use tracebuffer::adapters::kubernetes::pod::status::to_annotation;
 use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, limits_text};
-use tracebuffer::adapters::kubernetes::watch::{PodIndex, TraceBufferCache};
+use tracebuffer::adapters::kubernetes::watch::{NamespaceIndex, PodIndex, TraceBufferCache};
 use tracebuffer::application::reconcile::queue::WorkQueue;
 use tracebuffer::application::reconcile::{Parts, Reconciler};
 use tracebuffer::domain::injection::candidate::ObjectKey;
+use tracebuffer::domain::injection::facts::ClusterFacts;
 use tracebuffer::domain::injection::status::{Injected, PodStatus};
 use tracebuffer::domain::operating::standing::PodCounts;
 use tracebuffer::ports::operation::{OperationMonitor, ReconcileOutcome};
@@ -53,10 +54,13 @@ impl Operator {
     /// Starts one that knows the cluster and does not lead.
     pub(crate) async fn start(server: &ApiServer, may_look_up: bool) -> Self {
         let queue = Arc::new(WorkQueue::default());
-        let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
+        let defaults =
+            SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
         let caches = TraceBufferCache::new(server.client(), defaults, queue.clone());
         let trace_buffers = Arc::new(caches);
-        let pods = Arc::new(PodIndex::new(server.client(), queue.clone()));
+        let namespaces = Arc::new(NamespaceIndex::new(server.client(), queue.clone()));
+        let pods = PodIndex::new(server.client(), Arc::clone(&namespaces), queue.clone());
+        let pods = Arc::new(pods);
         let cluster = Arc::new(KubeCluster::new(
             server.client(),
             Arc::clone(&trace_buffers),
@@ -69,7 +73,7 @@ impl Operator {
             pods: Arc::clone(&pods),
             queue,
             monitor: Arc::new(Deaf),
-            own_namespace: "ops".into(),
+            facts: ClusterFacts { own_namespace: "ops".into(), ..ClusterFacts::default() },
             random: || 5_000_000_000,
         });
         let (leading, is_leading) = watch::channel(false);
@@ -78,6 +82,7 @@ impl Operator {
                 let trace_buffers = Arc::clone(&trace_buffers);
                 async move { trace_buffers.run().await }
             }),
+            tokio::spawn(async move { namespaces.run().await }),
             tokio::spawn(async move { pods.run().await }),
             tokio::spawn(async move { reconciler.run(is_leading).await }),
         ];

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::sidecar::SidecarDefaults;
 use tracebuffer::adapters::kubernetes::watch::{PodIndex, TraceBufferCache};
-use tracebuffer::ports::catalog::Catalog;
+use tracebuffer::domain::injection::candidate::TraceBuffers;
 use tracebuffer::ports::pods::Pods;
 
 use crate::api_server::{ApiServer, Calls, Fault, Verb};

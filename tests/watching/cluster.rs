@@ -64,6 +64,10 @@ impl Changes for Heard {
         self.note(format!("pod {}/{}", pod.key.namespace, pod.key.name));
     }
 
+    fn namespace(&self, name: &str) {
+        self.note(format!("ns {name}"));
+    }
+
     fn everything(&self) {
         self.note("everything".into());
     }

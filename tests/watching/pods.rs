@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::sleep;
-use tracebuffer::adapters::kubernetes::watch::{NativeSidecars, PodIndex};
+use tracebuffer::adapters::kubernetes::watch::{NamespaceIndex, PodIndex};
 use tracebuffer::domain::injection::pod_record::Owner;
 use tracebuffer::ports::pods::Pods;
 
@@ -14,6 +14,7 @@ use crate::cluster::{Heard, key, namespace, pod, until};
 
 struct Scene {
     server: ApiServer,
+    namespaces: Arc<NamespaceIndex>,
     index: Arc<PodIndex>,
     heard: Arc<Heard>,
 }
@@ -28,8 +29,9 @@ fn idle() -> Scene {
         server.put("pods", pod(name, "marked", json!({ "tracebuffer.dev/inject": "true" })));
     }
     let heard = Heard::new();
-    let index = Arc::new(PodIndex::new(server.client(), heard.clone()));
-    Scene { server, index, heard }
+    let namespaces = Arc::new(NamespaceIndex::new(server.client(), heard.clone()));
+    let index = PodIndex::new(server.client(), Arc::clone(&namespaces), heard.clone());
+    Scene { server, namespaces, index: Arc::new(index), heard }
 }
 
 /// The annotation of a pod with a sidecar from `shop/web`.
@@ -44,8 +46,13 @@ async fn running() -> Scene {
 
 impl Scene {
     fn run(&self) {
-        let index = Arc::clone(&self.index);
+        let (namespaces, index) = (Arc::clone(&self.namespaces), Arc::clone(&self.index));
+        tokio::spawn(async move { namespaces.run().await });
         tokio::spawn(async move { index.run().await });
+    }
+
+    fn asks(&self, namespace: &str) -> bool {
+        self.index.namespace(namespace).asks
     }
 
     fn names(&self, namespace: &str) -> Vec<String> {
@@ -59,7 +66,7 @@ async fn marked_pods_are_known_everywhere_and_bare_ones_where_the_namespace_asks
 
     assert_eq!(scene.names("shop"), ["marked"]);
     assert_eq!(scene.names("bank"), ["bare", "marked"]);
-    assert!(scene.index.namespace_asks("bank") && !scene.index.namespace_asks("shop"));
+    assert!(scene.asks("bank") && !scene.asks("shop"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,14 +127,14 @@ async fn a_namespace_that_begins_to_ask_makes_its_pods_known_and_one_that_stops_
     scene.server.put("namespaces", namespace("shop", true));
     until("known", || scene.names("shop").len() == 252).await;
     until("synced again", || scene.index.is_synced()).await;
-    assert_eq!(scene.heard.take().len(), 251, "every bare pod is told");
+    assert_eq!(scene.heard.take().len(), 252, "the namespace and every bare pod are told");
 
     scene.server.put("pods", pod("shop", "new", json!({})));
     until("new ones too", || scene.names("shop").len() == 253).await;
 
     scene.server.put("namespaces", namespace("shop", false));
     until("forgotten", || scene.names("shop") == ["marked"]).await;
-    assert!(!scene.index.namespace_asks("shop"));
+    assert!(!scene.asks("shop"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +142,7 @@ async fn a_namespace_whose_pods_cannot_be_listed_is_tried_again_and_not_synced_u
     let scene = running().await;
     let rule = scene.server.script(Calls::to(Verb::List, "pods"), Fault::Refuse(429));
     scene.server.put("namespaces", namespace("shop", true));
-    until("asks", || scene.index.namespace_asks("shop")).await;
+    until("asks", || scene.asks("shop")).await;
     sleep(Duration::from_secs(20)).await;
     assert!(!scene.index.is_synced());
 
@@ -186,21 +193,6 @@ async fn forbidden_namespaces_are_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clusters_version_is_asked_for_until_it_is_known_and_now_and_then_after() {
-    let server = ApiServer::new();
-    server.set_version("1", "28");
-    server.script(Calls::any().times(2), Fault::Refuse(503));
-    let native = Arc::new(NativeSidecars::default());
-    let (asking, client) = (Arc::clone(&native), server.client());
-    tokio::spawn(async move { asking.run(&client).await });
-    assert_eq!(native.get(), None);
-    until("known", || native.get() == Some(false)).await;
-
-    server.set_version("1", "29");
-    until("upgraded", || native.get() == Some(true)).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_trace_buffer_is_used_by_those_made_from_it_and_those_that_name_it_in_full() {
     let scene = running().await;
     for (name, annotations) in [
@@ -213,8 +205,15 @@ async fn a_trace_buffer_is_used_by_those_made_from_it_and_those_that_name_it_in_
     }
     until("known", || scene.names("bank").len() == 6).await;
 
-    let found = scene.index.using(&key("shop", "web"));
-    let names: Vec<_> = found.iter().map(|pod| pod.key.name.as_str()).collect();
-    assert_eq!(names, ["made", "named"]);
+    let names = |scene: &Scene| {
+        let found = scene.index.using(&key("shop", "web"));
+        found.iter().map(|pod| pod.key.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&scene), ["made", "named"]);
     assert_eq!(scene.index.all().len(), 7);
+
+    let mut naming = namespace("shop", false);
+    naming["metadata"]["annotations"] = json!({ "tracebuffer.dev/tracebuffer": "web" });
+    scene.server.put("namespaces", naming);
+    until("named", || names(&scene) == ["made", "named", "marked"]).await;
 }

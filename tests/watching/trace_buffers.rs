@@ -7,8 +7,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults};
 use tracebuffer::adapters::kubernetes::watch::TraceBufferCache;
-use tracebuffer::domain::injection::candidate::{Candidate, ObjectKey};
-use tracebuffer::ports::catalog::Catalog;
+use tracebuffer::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
 
 use crate::api_server::{ApiServer, Calls, Fault, Verb};
 use crate::cluster::{Heard, TRACE_BUFFERS, key, trace_buffer, until};
@@ -24,7 +23,7 @@ fn idle() -> Scene {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer("web", "http://a:4317"));
     let heard = Heard::new();
-    let defaults = SidecarDefaults { image: "i:1".into(), image_pull_policy: None };
+    let defaults = SidecarDefaults { image: "i:1".into(), ..SidecarDefaults::unknown() };
     let cache = Arc::new(TraceBufferCache::new(server.client(), defaults, heard.clone()));
     Scene { server, cache, heard }
 }
@@ -44,7 +43,7 @@ impl Scene {
     }
 
     fn names(&self) -> Vec<String> {
-        self.cache.in_namespace("shop").iter().map(|found| found.key.name.clone()).collect()
+        self.cache.names_in("shop")
     }
 
     fn endpoint(&self, name: &str) -> Option<String> {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::queue::WorkQueue;
 use super::{Parts, Reconciler};
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts};
 use crate::domain::injection::pod_record::{Owner, PodRecord};
 use crate::domain::injection::skip::SkipReason;
 use crate::domain::injection::status::{Injected, PodStatus};
@@ -41,7 +42,7 @@ struct State {
     is_synced: bool,
     declared: BTreeMap<ObjectKey, Arc<Declared>>,
     pods: BTreeMap<ObjectKey, Arc<PodRecord>>,
-    asking_namespaces: Vec<String>,
+    namespaces: BTreeMap<String, Arc<NamespaceFacts>>,
     lookups: HashMap<String, Lookup>,
     looked_up: usize,
     seen: HashMap<String, Seen>,
@@ -76,6 +77,15 @@ impl Drop for Stage {
 
 pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { namespace: namespace.into(), name: name.into() }
+}
+
+/// The operator is in `ops`, and its default is `platform/all`.
+fn facts() -> ClusterFacts {
+    ClusterFacts {
+        own_namespace: "ops".into(),
+        excluded_namespaces: vec!["kube-system".into()],
+        default_trace_buffer: Some(key("platform", "all")),
+    }
 }
 
 pub(super) fn limits(max_bytes: u64) -> RunningLimits {
@@ -159,7 +169,7 @@ impl Stage {
             pods: Arc::clone(&cluster),
             queue: Arc::clone(&cluster.queue),
             monitor: Arc::clone(&cluster) as Arc<dyn OperationMonitor>,
-            own_namespace: "ops".into(),
+            facts: facts(),
             random: || 0,
         });
         let (leading, is_leading) = watch::channel(false);
@@ -214,8 +224,14 @@ impl FakeCluster {
     }
 
     pub(super) fn let_namespace_ask(&self, namespace: &str) {
-        self.state.lock().asking_namespaces.push(namespace.to_owned());
-        self.queue.everything();
+        let facts = NamespaceFacts { asks: true, ..NamespaceFacts::unknown(namespace) };
+        self.set_namespace(facts);
+    }
+
+    pub(super) fn set_namespace(&self, facts: NamespaceFacts) {
+        let name = facts.name.clone();
+        self.state.lock().namespaces.insert(name.clone(), Arc::new(facts));
+        self.queue.namespace(&name);
     }
 
     pub(super) fn set_lookup(&self, namespace: &str, name: &str, lookup: Lookup) {
@@ -388,13 +404,17 @@ impl Pods for FakeCluster {
         let in_full = format!("{}/{}", trace_buffer.namespace, trace_buffer.name);
         let uses = |pod: &PodRecord| match &pod.status {
             Some(PodStatus::Injected(injected)) => injected.trace_buffer == *trace_buffer,
-            _ => pod.inject.as_ref() == Some(&in_full),
+            _ => {
+                pod.inject.as_ref() == Some(&in_full)
+                    || self.namespace(&pod.key.namespace).names(trace_buffer)
+            }
         };
         self.all().into_iter().filter(|pod| uses(pod)).collect()
     }
 
-    fn namespace_asks(&self, namespace: &str) -> bool {
-        self.state.lock().asking_namespaces.iter().any(|asking| asking == namespace)
+    fn namespace(&self, name: &str) -> Arc<NamespaceFacts> {
+        let known = self.state.lock().namespaces.get(name).cloned();
+        known.unwrap_or_else(|| Arc::new(NamespaceFacts::unknown(name)))
     }
 }
 

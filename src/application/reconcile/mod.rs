@@ -154,14 +154,15 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         let Parts { cluster, pods, facts, queue, .. } = &*self.parts;
         let namespace = pods.namespace(name);
         let names = cluster.names_in(name);
-        let here = |name: &String| ObjectKey { namespace: namespace.name.clone(), name: name.clone() };
+        let here =
+            |name: &String| ObjectKey { namespace: namespace.name.clone(), name: name.clone() };
         let mut keys: BTreeSet<_> = names.iter().map(here).collect();
         keys.extend(namespace.named().ok().flatten());
         keys.extend(facts.default_trace_buffer.clone());
         let pods = pods.in_namespace(name);
-        keys.extend(pods.iter().filter_map(|pod| {
-            trace_buffer_of(pod, &namespace, facts, || names.clone())
-        }));
+        keys.extend(
+            pods.iter().filter_map(|pod| trace_buffer_of(pod, &namespace, facts, || names.clone())),
+        );
         for key in keys {
             queue.schedule(Item::TraceBuffer(key), Duration::ZERO);
         }

@@ -149,8 +149,8 @@ mod tests {
     fn a_field_is_told_with_its_type_default_and_meaning() {
         let text = resource_reference();
 
-        assert!(text.contains("| `maxBytes` | quantity | `32Mi` | Most memory held"), "{text}");
-        assert!(text.contains("| `timeout` | duration | `10s` | Longest wait"), "{text}");
+        assert!(text.contains("| `maxBytes` | quantity | `32Mi` | Maximum memory for"), "{text}");
+        assert!(text.contains("| `timeout` | duration | `10s` | Maximum duration"), "{text}");
         assert!(text.contains("| `overflow` | `DropOldest`, `Reject` | `DropOldest` |"), "{text}");
         assert!(text.contains("| `endpoint` | string | required |"), "{text}");
         assert!(text.contains("| `image` | string | the operator's own, which changes"), "{text}");

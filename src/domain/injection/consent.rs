@@ -138,11 +138,9 @@ mod tests {
     #[test]
     fn its_own_namespace_is_always_allowed() {
         let own = namespace("platform", &[]);
-        for allowed in [
-            AllowedNamespaces::Same,
-            AllowedNamespaces::All,
-            requires("team", Operator::Exists),
-        ] {
+        for allowed in
+            [AllowedNamespaces::Same, AllowedNamespaces::All, requires("team", Operator::Exists)]
+        {
             assert!(allowed.allows("platform", &own), "{allowed:?}");
         }
     }

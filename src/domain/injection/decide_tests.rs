@@ -1,12 +1,12 @@
-use std::slice;
-
 use super::*;
+use crate::domain::injection::consent::AllowedNamespaces;
 use crate::domain::injection::facts::ClaimedPort;
 
 #[derive(Clone, Debug, PartialEq)]
 struct FakeSidecar {
     mode: SidecarMode,
     volumes: Vec<String>,
+    credentials: CredentialUse,
 }
 
 impl Shape for FakeSidecar {
@@ -21,16 +21,24 @@ impl Shape for FakeSidecar {
     fn volumes(&self) -> impl Iterator<Item = &str> {
         self.volumes.iter().map(String::as_str)
     }
+
+    fn credentials(&self) -> CredentialUse {
+        self.credentials
+    }
 }
 
 fn trace_buffer(namespace: &str, name: &str) -> Candidate<FakeSidecar> {
-    let sidecar =
-        FakeSidecar { mode: SidecarMode::Auto, volumes: vec!["tracebuffer-pod-info".into()] };
-    Candidate { key: key(namespace, name), sidecar: Ok(sidecar), allowed_namespaces: vec![] }
+    let sidecar = FakeSidecar {
+        mode: SidecarMode::Native,
+        volumes: vec!["tracebuffer-pod-info".into()],
+        credentials: CredentialUse::None,
+    };
+    let allowed_namespaces = AllowedNamespaces::Same;
+    Candidate { key: key(namespace, name), sidecar: Ok(sidecar), allowed_namespaces }
 }
 
 fn in_mode(mode: SidecarMode) -> Candidate<FakeSidecar> {
-    let sidecar = FakeSidecar { mode, volumes: vec![] };
+    let sidecar = FakeSidecar { mode, volumes: vec![], credentials: CredentialUse::None };
     Candidate { sidecar: Ok(sidecar), ..trace_buffer("shop", "default") }
 }
 
@@ -42,21 +50,21 @@ fn asking(value: &str) -> PodFacts {
     PodFacts { inject: Some(value.into()), ..PodFacts::default() }
 }
 
-fn modern() -> ClusterFacts {
-    ClusterFacts { native_sidecars: true, own_namespace: "operator".into() }
-}
-
-fn old() -> ClusterFacts {
-    ClusterFacts { native_sidecars: false, ..modern() }
+fn cluster() -> ClusterFacts {
+    ClusterFacts {
+        own_namespace: "operator".into(),
+        excluded_namespaces: vec!["kube-system".into()],
+        default_trace_buffer: None,
+    }
 }
 
 fn namespace(name: &str) -> NamespaceFacts {
-    NamespaceFacts { name: name.into(), asks: false }
+    NamespaceFacts::unknown(name)
 }
 
-/// Decides for a pod of namespace `shop` on a modern cluster.
+/// Decides for a pod of namespace `shop`.
 fn decided(pod: &PodFacts, known: &[Candidate<FakeSidecar>]) -> Decision<FakeSidecar> {
-    decided_in(pod, &namespace("shop"), &modern(), known)
+    decided_in(pod, &namespace("shop"), &cluster(), known)
 }
 
 fn decided_in(
@@ -65,13 +73,8 @@ fn decided_in(
     cluster: &ClusterFacts,
     known: &[Candidate<FakeSidecar>],
 ) -> Decision<FakeSidecar> {
-    decide(pod, namespace, cluster, |wanted| {
-        let is_wanted = |one: &&Candidate<FakeSidecar>| match wanted {
-            Wanted::AllOf(namespace) => one.key.namespace == *namespace,
-            Wanted::One(key) => one.key == *key,
-        };
-        known.iter().filter(is_wanted).cloned().map(Arc::new).collect()
-    })
+    let known: Vec<_> = known.iter().cloned().map(Arc::new).collect();
+    decide(pod, namespace, cluster, &known)
 }
 
 #[track_caller]
@@ -81,53 +84,111 @@ fn assert_skips(decision: &Decision<FakeSidecar>, reason: SkipReason, message: &
 }
 
 #[track_caller]
-fn assert_injects(decision: &Decision<FakeSidecar>, from: &str, is_native: bool) {
-    let Decision::Inject { candidate, native } = decision else { panic!("{decision:?}") };
-    assert_eq!((candidate.key.to_string().as_str(), *native), (from, is_native));
+fn assert_injects(decision: &Decision<FakeSidecar>, from: &str) {
+    let Decision::Inject(candidate) = decision else { panic!("{decision:?}") };
+    assert_eq!(candidate.key.to_string(), from);
 }
 
 #[test]
 fn true_means_the_only_trace_buffer_of_the_namespace() {
     let known = [trace_buffer("shop", "a"), trace_buffer("other", "b")];
-    assert_injects(&decided(&asking("true"), &known), "shop/a", true);
+    assert_injects(&decided(&asking("true"), &known), "shop/a");
 }
 
 #[test]
 fn true_means_the_one_named_default_among_several() {
     let known = [trace_buffer("shop", "a"), trace_buffer("shop", "default")];
-    assert_injects(&decided(&asking("true"), &known), "shop/default", true);
+    assert_injects(&decided(&asking("true"), &known), "shop/default");
 }
 
 #[test]
 fn a_namespace_asks_for_a_pod_that_says_nothing() {
-    let shop = NamespaceFacts { name: "shop".into(), asks: true };
+    let shop = NamespaceFacts { asks: true, ..namespace("shop") };
     let known = [trace_buffer("shop", "a")];
-    assert_injects(&decided_in(&PodFacts::default(), &shop, &modern(), &known), "shop/a", true);
+    assert_injects(&decided_in(&PodFacts::default(), &shop, &cluster(), &known), "shop/a");
 }
 
 #[test]
 fn a_name_is_looked_up_in_the_pods_namespace() {
     let known = [trace_buffer("shop", "a"), trace_buffer("shop", "b")];
-    assert_injects(&decided(&asking("b"), &known), "shop/b", true);
-    assert_injects(&decided(&asking("shop/a"), &known), "shop/a", true);
+    assert_injects(&decided(&asking("b"), &known), "shop/b");
+    assert_injects(&decided(&asking("shop/a"), &known), "shop/a");
 }
 
 #[test]
 fn another_namespaces_needs_the_name_in_full_and_leave() {
     let mut shared = trace_buffer("platform", "a");
     assert_skips(
-        &decided(&asking("platform/a"), slice::from_ref(&shared)),
+        &decided(&asking("platform/a"), &[shared.clone()]),
         SkipReason::NotAllowed,
-        "TraceBuffer platform/a does not allow pods of namespace shop; add shop to its \
-         spec.allowedNamespaces",
+        "TraceBuffer platform/a does not allow pods of namespace shop; let its \
+         spec.allowedNamespaces include them",
     );
-    for allowed in ["shop", "*"] {
-        shared.allowed_namespaces = vec!["other".into(), allowed.into()];
-        let known = [shared.clone()];
-        assert_injects(&decided(&asking("platform/a"), &known), "platform/a", true);
-        let Decision::Skip(skip) = decided(&asking("a"), &known) else { panic!("injected") };
-        assert_eq!(skip.reason, SkipReason::TraceBufferNotFound);
+    shared.allowed_namespaces = AllowedNamespaces::All;
+    let known = [shared];
+    assert_injects(&decided(&asking("platform/a"), &known), "platform/a");
+    let Decision::Skip(skip) = decided(&asking("a"), &known) else { panic!("injected") };
+    assert_eq!(skip.reason, SkipReason::TraceBufferNotFound);
+}
+
+fn with_credentials(namespace: &str, credentials: CredentialUse) -> Candidate<FakeSidecar> {
+    let mut candidate = trace_buffer(namespace, "a");
+    candidate.allowed_namespaces = AllowedNamespaces::All;
+    candidate.sidecar.as_mut().unwrap().credentials = credentials;
+    candidate
+}
+
+#[test]
+fn a_foreign_trace_buffer_with_references_needs_the_consent_of_the_namespace_object() {
+    use CredentialUse::{References, ServiceAccountToken};
+    let consenting =
+        NamespaceFacts { trace_buffer: Some("platform/a".into()), ..namespace("shop") };
+    for (credentials, home, pod, injects) in [
+        (References, namespace("shop"), "platform/a", false),
+        (References, consenting.clone(), "platform/a", true),
+        (References, consenting.clone(), "true", true),
+        (ServiceAccountToken, consenting.clone(), "true", false),
+        (CredentialUse::None, namespace("shop"), "platform/a", true),
+    ] {
+        let known = [with_credentials("platform", credentials)];
+        match decided_in(&asking(pod), &home, &cluster(), &known) {
+            Decision::Inject(_) => assert!(injects, "{credentials:?} {home:?}"),
+            Decision::Skip(skip) => {
+                assert_eq!(skip.reason, SkipReason::ReferencesNotAllowed);
+                assert!(!injects, "{credentials:?} {home:?}");
+            }
+            Decision::Complete(_) => panic!("there is no sidecar"),
+        }
     }
+    for credentials in [References, ServiceAccountToken] {
+        let own = [with_credentials("shop", credentials)];
+        assert_injects(&decided(&asking("a"), &own), "shop/a");
+    }
+}
+
+#[test]
+fn the_operators_default_with_references_is_no_consent() {
+    let known = [with_credentials("platform", CredentialUse::References)];
+    let default_trace_buffer = Some(key("platform", "a"));
+    let with_default = ClusterFacts { default_trace_buffer, ..cluster() };
+    let decision = decided_in(&asking("true"), &namespace("shop"), &with_default, &known);
+    assert_skips(
+        &decision,
+        SkipReason::ReferencesNotAllowed,
+        "TraceBuffer platform/a of another namespace refers to Secrets or ConfigMaps, which it may \
+         use only with the consent of the namespace's owner: annotation \
+         tracebuffer.dev/tracebuffer: platform/a on Namespace shop",
+    );
+}
+
+#[test]
+fn a_sidecar_that_is_there_is_not_completed_without_consent() {
+    let known = [with_credentials("platform", CredentialUse::References)];
+    let sidecar = SidecarPresence::Injected(key("platform", "a"));
+    let Decision::Skip(skip) = decided(&PodFacts { sidecar, ..asking("true") }, &known) else {
+        panic!("completed")
+    };
+    assert_eq!(skip.reason, SkipReason::AlreadyInjected);
 }
 
 #[test]
@@ -142,11 +203,11 @@ fn nobody_asked() {
 
 #[test]
 fn a_pod_opts_out_of_its_namespaces_wish() {
-    let shop = NamespaceFacts { name: "shop".into(), asks: true };
+    let shop = NamespaceFacts { asks: true, ..namespace("shop") };
     assert_skips(
-        &decided_in(&asking("false"), &shop, &modern(), &[]),
+        &decided_in(&asking("false"), &shop, &cluster(), &[]),
         SkipReason::OptedOut,
-        "the pod's annotation tracebuffer.dev/inject is \"false\"",
+        "the pod's annotation tracebuffer.dev/inject declines a sidecar",
     );
 }
 
@@ -158,14 +219,14 @@ fn an_annotation_without_meaning_is_told() {
 }
 
 #[test]
-fn the_systems_and_the_operators_namespace_are_never_touched() {
+fn excluded_namespaces_and_the_operators_own_get_nothing() {
     for name in ["kube-system", "operator"] {
         assert_skips(
-            &decided_in(&asking("true"), &namespace(name), &modern(), &[trace_buffer(name, "a")]),
+            &decided_in(&asking("true"), &namespace(name), &cluster(), &[trace_buffer(name, "a")]),
             SkipReason::ExcludedNamespace,
             &format!(
-                "pods of namespace {name} never get a sidecar; run the application in another \
-                 namespace"
+                "injection is disabled in namespace {name}; run the application in another \
+                 namespace, or remove it from the operator's webhook.excludedNamespaces"
             ),
         );
     }
@@ -253,51 +314,21 @@ fn a_trace_buffer_with_mistakes_is_told_in_one_line() {
     assert_skips(
         &decided(&asking("true"), &[broken]),
         SkipReason::TraceBufferNotAccepted,
-        "TraceBuffer shop/a has mistakes: spec.a: wrong; spec.b: wrong too",
-    );
-}
-
-#[test]
-fn the_mode_decides_where_there_is_a_choice() {
-    for (mode, cluster, native) in [
-        (SidecarMode::Auto, modern(), true),
-        (SidecarMode::Auto, old(), false),
-        (SidecarMode::Native, modern(), true),
-        (SidecarMode::Container, modern(), false),
-        (SidecarMode::Container, old(), false),
-    ] {
-        let decision = decided_in(&asking("true"), &namespace("shop"), &cluster, &[in_mode(mode)]);
-        assert_injects(&decision, "shop/default", native);
-    }
-}
-
-#[test]
-fn a_native_sidecar_is_missed_where_the_cluster_has_none() {
-    assert_skips(
-        &decided_in(&asking("true"), &namespace("shop"), &old(), &[in_mode(SidecarMode::Native)]),
-        SkipReason::NeedsNativeSidecar,
-        "TraceBuffer shop/default wants a native sidecar (sidecar.mode: Native), which this cluster \
-         lacks: Kubernetes 1.29 or later has them; set the mode to Auto",
+        "TraceBuffer shop/a has errors: spec.a: wrong; spec.b: wrong too",
     );
 }
 
 #[test]
 fn a_pod_that_runs_to_completion_gets_no_plain_container() {
     let job = PodFacts { runs_to_completion: true, ..asking("true") };
-    for (mode, cluster, injects) in [
-        (SidecarMode::Auto, modern(), true),
-        (SidecarMode::Native, modern(), true),
-        (SidecarMode::Auto, old(), false),
-        (SidecarMode::Container, modern(), false),
-    ] {
-        let decision = decided_in(&job, &namespace("shop"), &cluster, &[in_mode(mode)]);
-        if injects {
-            assert_injects(&decision, "shop/default", true);
-        } else {
-            let Decision::Skip(skip) = decision else { panic!("{decision:?}") };
-            assert_eq!(skip.reason, SkipReason::NeedsNativeSidecar);
-        }
-    }
+    assert_injects(&decided(&job, &[in_mode(SidecarMode::Native)]), "shop/default");
+    assert_skips(
+        &decided(&job, &[in_mode(SidecarMode::Container)]),
+        SkipReason::NeedsNativeSidecar,
+        "the pod runs to completion, and the plain container of TraceBuffer shop/default \
+         (sidecar.mode: Container) would never let it end; set the mode to Native",
+    );
+    assert_injects(&decided(&asking("true"), &[in_mode(SidecarMode::Container)]), "shop/default");
 }
 
 #[test]
@@ -332,7 +363,7 @@ fn a_port_that_is_taken_names_container_and_field() {
 fn other_ports_are_no_clash() {
     let claimed = ClaimedPort { container: "web".into(), port: 4316 };
     let pod = PodFacts { ports: vec![claimed], ..asking("true") };
-    assert_injects(&decided(&pod, &[trace_buffer("shop", "a")]), "shop/a", true);
+    assert_injects(&decided(&pod, &[trace_buffer("shop", "a")]), "shop/a");
 }
 
 type Step = fn(&mut PodFacts, &mut NamespaceFacts, &mut Vec<Candidate<FakeSidecar>>);
@@ -391,7 +422,7 @@ fn the_first_reason_in_the_documented_order_is_told() {
 }
 
 fn reason(pod: &PodFacts, home: &NamespaceFacts, known: &[Candidate<FakeSidecar>]) -> SkipReason {
-    match decided_in(pod, home, &modern(), known) {
+    match decided_in(pod, home, &cluster(), known) {
         Decision::Skip(skip) => skip.reason,
         injected => panic!("{injected:?}"),
     }

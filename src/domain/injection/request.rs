@@ -113,8 +113,9 @@ mod tests {
         let long = format!("{}/b", "a".repeat(64));
         let dotted = format!("{}.b", "a.".repeat(130));
         for value in [
-            "", " ", "True", "FALSE", "Enabled", " true", "true ", "a b", "-a", "a-", ".a", "a.", "a..b",
-            "a_b", "/", "a/", "/a", "a/b/c", "a.b/c", "A/b", "ä", "a\n", "{}", &long, &dotted,
+            "", " ", "True", "FALSE", "Enabled", " true", "true ", "a b", "-a", "a-", ".a", "a.",
+            "a..b", "a_b", "/", "a/", "/a", "a/b/c", "a.b/c", "A/b", "ä", "a\n", "{}", &long,
+            &dotted,
         ] {
             assert!(InjectRequest::parse(value).is_err(), "{value:?}");
         }

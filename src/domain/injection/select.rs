@@ -66,7 +66,8 @@ pub fn select(
                 return selected(here(&name), NamedBy::Itself);
             }
             let default = cluster.default_trace_buffer.clone();
-            default.map_or_else(|| Err(none(&namespace.name)), |key| selected(key, NamedBy::Operator))
+            default
+                .map_or_else(|| Err(none(&namespace.name)), |key| selected(key, NamedBy::Operator))
         }
     }
 }
@@ -167,10 +168,8 @@ mod tests {
         let request = InjectRequest::parse(pod).unwrap();
         let trace_buffer = annotation.map(str::to_owned);
         let namespace = NamespaceFacts { trace_buffer, ..NamespaceFacts::unknown(SHOP) };
-        let default_trace_buffer = default.map(|(namespace, name)| ObjectKey {
-            namespace: namespace.into(),
-            name: name.into(),
-        });
+        let default_trace_buffer = default
+            .map(|(namespace, name)| ObjectKey { namespace: namespace.into(), name: name.into() });
         let cluster = ClusterFacts { default_trace_buffer, ..ClusterFacts::default() };
         let names = || names.iter().map(|name| (*name).to_owned()).collect();
         let selected = select(&request, &namespace, &cluster, names);

@@ -135,7 +135,9 @@ impl SkipReason {
         match self {
             Self::NotRequested => "neither the pod nor its namespace asks",
             Self::OptedOut => "the annotation says false or disabled",
-            Self::InvalidAnnotation => "the annotation of the pod or its Namespace has no valid value",
+            Self::InvalidAnnotation => {
+                "the annotation of the pod or its Namespace has no valid value"
+            }
             Self::ExcludedNamespace => "injection is disabled in the namespace",
             Self::HostNetwork => "the pod shares the node's network, where ports would clash",
             Self::Windows => "the pod runs on Windows, for which there is no sidecar",
@@ -190,9 +192,7 @@ impl SkipReason {
             Self::SeveralTraceBuffers => {
                 "name one in annotation tracebuffer.dev/inject, or call one of them default"
             }
-            Self::TraceBufferNotFound => {
-                "create it, or correct the annotation that names it"
-            }
+            Self::TraceBufferNotFound => "create it, or correct the annotation that names it",
             Self::NotAllowed => {
                 "let the TraceBuffer's spec.allowedNamespaces include the pod's namespace"
             }

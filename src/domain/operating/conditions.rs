@@ -144,9 +144,11 @@ fn accepted(declared: &Declared) -> Finding {
 
 fn resolved(references: &References) -> Finding {
     match references {
-        References::None => {
-            Finding::new(Truth::True, "NoReferences", "the spec refers to no Secret and no ConfigMap")
-        }
+        References::None => Finding::new(
+            Truth::True,
+            "NoReferences",
+            "the spec refers to no Secret and no ConfigMap",
+        ),
         References::Found => Finding::new(
             Truth::True,
             "Found",
@@ -169,7 +171,8 @@ fn ready(declared: &Declared) -> Finding {
     if declared.sidecar.is_ok() {
         Finding::new(Truth::True, "Injecting", "new pods that ask for the sidecar get it")
     } else {
-        let message = "new pods get no sidecar until the errors listed in condition Accepted are fixed";
+        let message =
+            "new pods get no sidecar until the errors listed in condition Accepted are fixed";
         Finding::new(Truth::False, "NotAccepted", message)
     }
 }

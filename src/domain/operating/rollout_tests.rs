@@ -6,8 +6,8 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn pace(max_concurrent: usize, pause: u64) -> Pace {
-    Pace { max_concurrent, pause: at(pause) }
+fn pace(max_concurrent: usize, interval: u64) -> Pace {
+    Pace { max_concurrent, interval: at(interval) }
 }
 
 fn seen(marker: Option<&str>, progress: Progress) -> Seen {

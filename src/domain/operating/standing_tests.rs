@@ -81,37 +81,88 @@ fn a_pod_without_sidecar_is_missing_with_its_cause() {
     assert_eq!(refused, Standing::Missing(cause));
 }
 
+fn shop(asks: bool, trace_buffer: Option<&str>) -> NamespaceFacts {
+    let trace_buffer = trace_buffer.map(str::to_owned);
+    NamespaceFacts { asks, trace_buffer, ..NamespaceFacts::unknown("shop") }
+}
+
+fn cluster() -> ClusterFacts {
+    ClusterFacts {
+        own_namespace: "operator".into(),
+        excluded_namespaces: vec!["kube-system".into()],
+        default_trace_buffer: Some(key("platform", "all")),
+    }
+}
+
+fn of(pod: &PodRecord, namespace: &NamespaceFacts, names: &[&str]) -> Option<String> {
+    let names = || names.iter().map(|name| (*name).to_owned()).collect();
+    trace_buffer_of(pod, namespace, &cluster(), names).map(|key| key.to_string())
+}
+
 #[test]
 fn pods_belong_to_what_they_use_or_else_ask_for() {
-    let here = key("shop", "traces");
-    let one = ["traces".to_owned()];
-    let two = ["default".to_owned(), "traces".to_owned()];
-    for (inject, status, asks, siblings, expected) in [
-        (None, Some(injected("h", "u", 1)), false, &two[..], true),
-        (Some("other"), Some(injected("h", "u", 1)), false, &one, true),
-        (Some("traces"), None, false, &two, true),
-        (Some("shop/traces"), None, false, &two, true),
-        (Some("elsewhere/traces"), None, false, &one, false),
-        (Some("other"), None, false, &one, false),
-        (Some("true"), None, false, &one, true),
-        (Some("true"), None, false, &two, false),
-        (None, None, true, &one, true),
-        (None, None, false, &one, false),
-        (Some("false"), None, true, &one, false),
-        (Some("?"), None, true, &one, false),
-        (Some("true"), Some(skipped(SkipReason::PortClash)), false, &one, true),
-        (None, Some(skipped(SkipReason::OptedOut)), true, &one, false),
+    let one = ["traces"];
+    let two = ["default", "traces"];
+    for (inject, status, asks, names, expected) in [
+        (None, Some(injected("h", "u", 1)), false, &two[..], Some("shop/traces")),
+        (Some("other"), Some(injected("h", "u", 1)), false, &one, Some("shop/traces")),
+        (Some("traces"), None, false, &two, Some("shop/traces")),
+        (Some("shop/traces"), None, false, &two, Some("shop/traces")),
+        (Some("elsewhere/traces"), None, false, &one, Some("elsewhere/traces")),
+        (Some("true"), None, false, &one, Some("shop/traces")),
+        (Some("true"), None, false, &two, Some("shop/default")),
+        (Some("enabled"), None, false, &[], Some("platform/all")),
+        (None, None, true, &one, Some("shop/traces")),
+        (None, None, false, &one, None),
+        (Some("false"), None, true, &one, None),
+        (Some("disabled"), None, true, &one, None),
+        (Some("?"), None, true, &one, None),
+        (Some("true"), Some(skipped(SkipReason::PortClash)), false, &one, Some("shop/traces")),
+        (None, Some(skipped(SkipReason::OptedOut)), true, &one, None),
     ] {
         let pod = pod(inject, status);
-        assert_eq!(belongs(&pod, &here, asks, siblings), expected, "{pod:?}");
+        assert_eq!(of(&pod, &shop(asks, None), names).as_deref(), expected, "{pod:?}");
     }
 }
 
 #[test]
-fn the_namespaces_default_counts_for_pods_of_other_namespaces_never() {
-    let elsewhere = key("elsewhere", "default");
+fn a_pod_that_names_none_belongs_to_the_one_its_namespace_names() {
+    let asking = pod(Some("true"), None);
+    let named = of(&asking, &shop(false, Some("platform/team")), &["default"]);
+    assert_eq!(named.as_deref(), Some("platform/team"));
+    assert_eq!(of(&asking, &shop(false, Some("?")), &["default"]), None);
+}
 
-    assert!(!belongs(&pod(Some("true"), None), &elsewhere, true, &["default".into()]));
+#[test]
+fn a_running_sidecar_stays_with_the_trace_buffer_it_came_from() {
+    let running = pod(Some("true"), Some(injected("h", "u", 1)));
+    let of = of(&running, &shop(true, Some("platform/team")), &[]);
+    assert_eq!(of.as_deref(), Some("shop/traces"));
+}
+
+#[test]
+fn where_injection_is_disabled_nothing_is_asked_for() {
+    for name in ["kube-system", "operator"] {
+        let namespace = NamespaceFacts { asks: true, ..NamespaceFacts::unknown(name) };
+        assert_eq!(of(&pod(Some("true"), None), &namespace, &["default"]), None);
+    }
+}
+
+#[test]
+fn a_pod_asks_in_vain_even_by_a_mistake() {
+    for (inject, status, asks, expected) in [
+        (Some("true"), None, false, true),
+        (Some("?"), None, false, true),
+        (None, None, true, true),
+        (None, None, false, false),
+        (Some("disabled"), None, true, false),
+        (Some("true"), Some(skipped(SkipReason::PortClash)), false, true),
+        (Some("true"), Some(skipped(SkipReason::AlreadyInjected)), false, false),
+        (Some("true"), Some(injected("h", "u", 1)), false, false),
+    ] {
+        let pod = pod(inject, status);
+        assert_eq!(asks_in_vain(&pod, asks), expected, "{pod:?}");
+    }
 }
 
 #[test]

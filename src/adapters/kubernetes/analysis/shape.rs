@@ -33,6 +33,10 @@ pub(super) fn compare(node: &Node, schema: &Value, path: &str, mistakes: &mut Ve
             if let Some(known) = schema.get("properties").and_then(Value::as_object) {
                 compare_fields(fields, known, path, mistakes);
                 required(node, schema, path, mistakes);
+            } else if let Some(values) = schema.get("additionalProperties") {
+                for (name, value) in fields {
+                    compare(value, values, &format!("{path}.{name}"), mistakes);
+                }
             }
         }
     }

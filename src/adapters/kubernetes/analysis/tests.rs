@@ -31,14 +31,14 @@ fn a_spec_that_is_as_it_should_be_is_told_nothing_about() {
 fn a_field_of_the_wrong_type_is_told_with_what_is_right() {
     assert_eq!(
         mistakes(
-            "{buffer: [], destination: {endpoint: 1, headers: {}}, receiver: {grpcPort: \"1\"}, allowedNamespaces: [1]}"
+            "{buffer: [], destination: {endpoint: 1, headers: {}}, receiver: {grpcPort: \"1\"}, allowedNamespaces: {from: 1}}"
         ),
         [
             "4 spec.buffer must be a map of fields; it is a list",
             "4 spec.destination.endpoint must be a text, in quotes if it looks like something else; it is 1",
             "4 spec.destination.headers must be a list; it is a map",
             "4 spec.receiver.grpcPort must be a whole number; it is a text",
-            "4 spec.allowedNamespaces[0] must be a text, in quotes if it looks like something else; it is 1",
+            "4 spec.allowedNamespaces.from must be a text, in quotes if it looks like something else; it is 1",
         ]
     );
 }
@@ -47,8 +47,36 @@ fn a_field_of_the_wrong_type_is_told_with_what_is_right() {
 fn a_word_that_is_none_of_a_few_is_told_with_those() {
     assert_eq!(
         mistakes(&format!("{{{TO}, protocol: grpc}}}}")),
-        ["4 spec.destination.protocol must be one of Grpc, HttpProtobuf; it is \"grpc\""]
+        ["4 spec.destination.protocol must be one of GRPC, HTTPProtobuf; it is \"grpc\""]
     );
+}
+
+#[test]
+fn a_selectors_labels_have_any_key_and_values_that_are_texts() {
+    let of = |labels: &str| {
+        let selector = format!("{{matchLabels: {labels}}}");
+        let allowed = format!("allowedNamespaces: {{from: Selector, selector: {selector}}}");
+        mistakes(&format!("{{{TO}}}, {allowed}}}"))
+    };
+
+    assert_eq!(of("{team: a, example.com/tier: \"1\"}"), [""; 0]);
+    assert_eq!(
+        of("{tier: 1}"),
+        [
+            "4 spec.allowedNamespaces.selector.matchLabels.tier must be a text, in quotes if it looks \
+          like something else; it is 1"
+        ]
+    );
+}
+
+#[test]
+fn a_name_with_another_meaning_is_a_mistake() {
+    let head =
+        "apiVersion: tracebuffer.dev/v1alpha1\nkind: TraceBuffer\nmetadata: {name: enabled}\n";
+    let analysis = analyze(&format!("{head}spec: {{{TO}}}}}")).unwrap();
+
+    let mistake = &analysis.objects[0].mistakes[0];
+    assert_eq!((mistake.line, mistake.field.as_str()), (3, "metadata.name"));
 }
 
 #[test]
@@ -215,7 +243,7 @@ fn a_credential_in_clear_is_a_warning_at_rest_and_on_its_way() {
             "4 spec.destination.endpoint is not encrypted, and so are the headers that look like \
              credentials; use https://",
             "4 spec.destination.headers[0].value looks like a credential, which anyone who can read \
-             the pod can read; use secretKeyRef",
+             the pod can read; use valueFrom.secretKeyRef",
         ]
     );
 }

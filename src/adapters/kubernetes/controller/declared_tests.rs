@@ -16,7 +16,7 @@ fn declared_from(spec: &Value) -> Declared {
         "spec": spec,
     }))
     .unwrap();
-    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
+    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
     declared(&Entry {
         metadata: object.metadata.clone(),
         candidate: Arc::new(candidate(&object, &defaults)),
@@ -43,12 +43,12 @@ fn the_object_is_known_by_name_uid_version_and_generation() {
 #[test]
 fn the_pace_is_read_only_where_the_strategy_wants_it() {
     let spec = |strategy: &str| {
-        let rollout = json!({ "strategy": strategy, "maxConcurrent": 3, "pause": "1m" });
+        let rollout = json!({ "strategy": strategy, "maxConcurrent": 3, "interval": "1m" });
         declared_from(&json!({ "destination": destination(), "rollout": rollout })).rollout
     };
 
     assert_eq!(spec("None"), None);
-    let pace = Pace { max_concurrent: 3, pause: Duration::from_mins(1) };
+    let pace = Pace { max_concurrent: 3, interval: Duration::from_mins(1) };
     assert_eq!(spec("OnChange"), Some(pace));
 }
 
@@ -58,9 +58,14 @@ fn every_field_that_names_a_secret_or_config_map_is_a_reference() {
     let key = |name: &str| json!({ "name": name, "key": "k" });
     destination["headers"] = json!([
         { "name": "a", "value": "plain" },
-        { "name": "b", "secretKeyRef": key("token") },
+        { "name": "b", "valueFrom": { "secretKeyRef": key("token") } },
+        { "name": "c", "valueFrom": { "configMapKeyRef": key("tenants") } },
+        { "name": "d", "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } } },
     ]);
-    destination["tls"] = json!({ "caConfigMapRef": key("ca"), "clientSecretName": "client" });
+    destination["tls"] = json!({
+        "ca": { "configMapKeyRef": key("ca") },
+        "clientCertificateSecretRef": { "name": "client" },
+    });
     let sidecar = json!({ "imagePullSecrets": [{ "name": "pull" }] });
 
     let declared = declared_from(&json!({ "destination": destination, "sidecar": sidecar }));
@@ -73,9 +78,10 @@ fn every_field_that_names_a_secret_or_config_map_is_a_reference() {
     assert_eq!(
         found,
         [
-            "spec.destination.headers[1].secretKeyRef Secret token",
-            "spec.destination.tls.caConfigMapRef ConfigMap ca",
-            "spec.destination.tls.clientSecretName Secret client",
+            "spec.destination.headers[1].valueFrom.secretKeyRef Secret token",
+            "spec.destination.headers[2].valueFrom.configMapKeyRef ConfigMap tenants",
+            "spec.destination.tls.ca.configMapKeyRef ConfigMap ca",
+            "spec.destination.tls.clientCertificateSecretRef Secret client",
             "spec.sidecar.imagePullSecrets[0] Secret pull",
         ]
     );

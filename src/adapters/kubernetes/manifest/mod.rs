@@ -129,9 +129,8 @@ fn namespaces(documents: &[Document<'_>]) -> Vec<NamespaceFacts> {
         object.get("apiVersion").is_some_and(|version| version == "v1")
             && object.get("kind").is_some_and(|kind| kind == "Namespace")
     });
-    let metadata = namespaces.filter_map(|object| {
-        serde_json::from_value(object.get("metadata")?.clone()).ok()
-    });
+    let metadata = namespaces
+        .filter_map(|object| serde_json::from_value(object.get("metadata")?.clone()).ok());
     metadata.map(|metadata| namespace_facts(&metadata)).collect()
 }
 

@@ -121,7 +121,9 @@ fn about_ending(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Vec<String> 
              gives the sidecar to send what is left (drainTimeout)"
         ));
     }
-    if let Some(proxy) = place::plain_mesh_proxy(pod).filter(|_| sidecar.mode == SidecarMode::Native) {
+    if let Some(proxy) =
+        place::plain_mesh_proxy(pod).filter(|_| sidecar.mode == SidecarMode::Native)
+    {
         said.push(format!(
             "{proxy} ends before the sidecar, which then cannot send what is left; use the mesh's \
              native sidecars"

@@ -1,7 +1,8 @@
 use super::*;
 use crate::adapters::kubernetes::pod::facts;
 use crate::adapters::kubernetes::pod::testing::{candidate, injected, key, patched, pod, sidecar};
-use crate::domain::injection::decide::SidecarPresence;
+use crate::domain::injection::consent::AllowedNamespaces;
+use crate::domain::injection::facts::SidecarPresence;
 
 const STATUS_TEXT: &str = r#"{"injected":"shop/default","uid":"u-1","hash":"h1","maxBytes":65536}"#;
 
@@ -65,7 +66,8 @@ fn the_environment_goes_to_the_containers_it_was_meant_for() {
 #[test]
 fn a_plain_container_comes_last() {
     let pod = pod(&json!([{"name": "web"}]));
-    let decision = Decision::Inject { candidate: candidate(sidecar()), native: false };
+    let plain = Sidecar { mode: SidecarMode::Container, ..sidecar() };
+    let decision = Decision::Inject(candidate(plain));
     let patched = patched(&pod, &admission(&pod, &decision));
 
     assert_eq!(patched["spec"]["containers"][1]["name"], "tracebuffer");
@@ -162,8 +164,9 @@ fn a_skip_that_surprises_nobody_is_silent() {
 
 #[test]
 fn a_trace_buffer_with_mistakes_injects_nothing_whatever_was_decided() {
-    let broken = Candidate { key: key(), sidecar: Err("wrong".into()), allowed_namespaces: vec![] };
-    let decision = Decision::Inject { candidate: broken.into(), native: true };
+    let allowed_namespaces = AllowedNamespaces::Same;
+    let broken = Candidate { key: key(), sidecar: Err("wrong".into()), allowed_namespaces };
+    let decision = Decision::Inject(broken.into());
     let admitted = admission(&pod(&json!([])), &decision);
     assert_eq!(admitted.outcome, Outcome::Skipped(SkipReason::TraceBufferNotAccepted));
 }

@@ -120,7 +120,11 @@ mod tests {
             (&["istio-init", "migrate"], 1),
             (&["vault-agent-init", "migrate"], 0),
         ] {
-            assert_eq!(Place::of_new(&pod(init), SidecarMode::Native), Place::Native { index }, "{init:?}");
+            assert_eq!(
+                Place::of_new(&pod(init), SidecarMode::Native),
+                Place::Native { index },
+                "{init:?}"
+            );
         }
         assert_eq!(Place::of_new(&pod(&["a"]), SidecarMode::Container), Place::Plain);
     }

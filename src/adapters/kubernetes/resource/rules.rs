@@ -28,9 +28,7 @@ pub(super) fn duration_schema() -> Schema {
 
 /// The schema of upstream's `LabelSelector`, with bounds.
 pub(super) fn label_selector_schema(_: &mut SchemaGenerator) -> Schema {
-    let label = |description: &str| {
-        json_schema!({ "type": "string", "maxLength": 63, "description": description })
-    };
+    let label = |description: &str| json_schema!({ "type": "string", "maxLength": 63, "description": description });
     let values = json_schema!({
         "description": "Values for In and NotIn; must be empty for Exists and DoesNotExist.",
         "type": "array",
@@ -181,8 +179,10 @@ pub(super) fn something_is_trusted() -> Rule {
 
 /// A DNS name or an IP address.
 pub(super) fn server_name() -> Rule {
-    Rule::new("self.matches('^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?$|^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$')")
-        .message("must be a DNS name or an IP address, without a port")
+    Rule::new(
+        "self.matches('^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?$|^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$')",
+    )
+    .message("must be a DNS name or an IP address, without a port")
 }
 
 /// A header's name that is free to use.
@@ -256,7 +256,8 @@ pub(super) fn audience() -> Rule {
 
 /// A field of a pod that can be a header's value.
 pub(super) fn field_path() -> Rule {
-    const KEY: &str = "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?";
+    const KEY: &str =
+        "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?";
     Rule::new(format!(
         "self.matches('^metadata[.](name|namespace|uid)$') || \
          self.matches('^spec[.](nodeName|serviceAccountName)$') || \

@@ -45,7 +45,10 @@ pub(super) enum Source {
     /// A field of the pod that is known as a variable only.
     Variable(&'static str),
     /// Something the kubelet puts into a file.
-    File { file: File, is_optional: bool },
+    File {
+        file: File,
+        is_optional: bool,
+    },
 }
 
 /// What the kubelet puts into a file.
@@ -55,7 +58,10 @@ pub(super) enum File {
     ConfigMap(KeyReference),
     /// A label or an annotation of the pod, by its path.
     Field(String),
-    Token { audience: String, expiration_seconds: i64 },
+    Token {
+        audience: String,
+        expiration_seconds: i64,
+    },
 }
 
 /// What the sidecar runs as; what is unset comes from the pod or the platform.

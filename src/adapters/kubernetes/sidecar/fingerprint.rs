@@ -107,7 +107,10 @@ mod tests {
     fn an_added_field_counts_only_beside_the_value_it_was_introduced_with() {
         let added: &[(&str, &str)] = &[("/destination/fallback", "\"None\""), ("/retries", "3")];
         for (written, counted) in [
-            (json!({"destination": {"fallback": "None"}, "retries": 3}), json!({"destination": {}})),
+            (
+                json!({"destination": {"fallback": "None"}, "retries": 3}),
+                json!({"destination": {}}),
+            ),
             (
                 json!({"destination": {"fallback": "Other"}, "retries": 4}),
                 json!({"destination": {"fallback": "Other"}, "retries": 4}),

@@ -88,7 +88,7 @@ impl SidecarDefaults {
 /// Every mistake in its spec.
 pub fn build(object: &TraceBuffer, defaults: &SidecarDefaults) -> Result<Sidecar, Mistakes> {
     let spec = &object.spec;
-    let checked = check::check(spec, &defaults.api_audiences)?;
+    let checked = check::check(object, &defaults.api_audiences)?;
     let volumes = volumes::volumes(spec.destination.tls.as_ref(), &checked.destination);
     Ok(Sidecar {
         uid: object.metadata.uid.clone().unwrap_or_default(),
@@ -114,7 +114,7 @@ pub fn build(object: &TraceBuffer, defaults: &SidecarDefaults) -> Result<Sidecar
 #[must_use]
 pub fn warnings(object: &TraceBuffer) -> Vec<Mistake> {
     let spec = &object.spec;
-    check::check(spec, &[]).map(|checked| warnings::warnings(spec, &checked)).unwrap_or_default()
+    check::check(object, &[]).map(|checked| warnings::warnings(spec, &checked)).unwrap_or_default()
 }
 
 /// Returns what the injection decision needs to know of `object`.
@@ -155,8 +155,7 @@ fn credentials(spec: &TraceBufferSpec, checked: &Checked) -> CredentialUse {
     let has_files =
         tls.is_some_and(|tls| tls.ca.is_some() || tls.client_certificate_secret_ref.is_some());
     let has_references = has_files || !spec.sidecar.image_pull_secrets.is_empty();
-    let of_others =
-        if has_references { CredentialUse::References } else { CredentialUse::None };
+    let of_others = if has_references { CredentialUse::References } else { CredentialUse::None };
     of_headers.unwrap_or_default().max(of_others)
 }
 

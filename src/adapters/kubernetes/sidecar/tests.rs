@@ -2,6 +2,7 @@
 
 mod contract;
 mod hash;
+mod headers;
 mod mistakes;
 mod shape;
 
@@ -38,6 +39,7 @@ fn defaults() -> SidecarDefaults {
     SidecarDefaults {
         image: "registry.example/tracebuffer:0.1.0".into(),
         image_pull_policy: Some("IfNotPresent".into()),
+        api_audiences: vec!["https://api.example".into()],
     }
 }
 

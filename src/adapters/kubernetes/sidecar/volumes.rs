@@ -88,7 +88,9 @@ pub(super) fn mounts(volumes: &[Volume]) -> Vec<VolumeMount> {
     let path = |volume: &Volume| match volume.name.as_str() {
         POD_INFO_VOLUME => POD_INFO_PATH.to_owned(),
         DESTINATION_VOLUME => DESTINATION_PATH.to_owned(),
-        token => format!("{TOKEN_PATH}{}", token.trim_start_matches(TOKEN_VOLUME).replace('-', "/")),
+        token => {
+            format!("{TOKEN_PATH}{}", token.trim_start_matches(TOKEN_VOLUME).replace('-', "/"))
+        }
     };
     let seen = volumes.iter().map(|volume| mount(&volume.name, &path(volume)));
     seen.chain([mount(POD_INFO_VOLUME, API_TOKEN_PATH)]).collect()

@@ -2,8 +2,8 @@
 
 use super::checked::{Checked, File, Header, Source};
 use super::resources;
-use crate::adapters::kubernetes::resource::{FromNamespaces, TraceBufferSpec};
 use crate::adapters::kubernetes::resource::mistakes::Mistake;
+use crate::adapters::kubernetes::resource::{FromNamespaces, TraceBufferSpec};
 use crate::domain::quantity;
 use crate::domain::units::{ByteSize, Milliseconds};
 

@@ -53,11 +53,7 @@ struct Known {
 impl PodIndex {
     /// Knows nothing yet; tells `changes` what it learns. Others keep `namespaces` current.
     #[must_use]
-    pub fn new(
-        client: Client,
-        namespaces: Arc<NamespaceIndex>,
-        changes: Arc<dyn Changes>,
-    ) -> Self {
+    pub fn new(client: Client, namespaces: Arc<NamespaceIndex>, changes: Arc<dyn Changes>) -> Self {
         Self { client, changes, namespaces, health: Health::new(), known: RwLock::default() }
     }
 

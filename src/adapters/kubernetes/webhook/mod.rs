@@ -65,11 +65,7 @@ impl<C> WebhookService<C> {
     /// Decides by the `TraceBuffer`s and namespaces of `catalog` and by `cluster`, and tells `monitor`
     /// what was answered.
     #[must_use]
-    pub fn new(
-        catalog: Arc<C>,
-        cluster: ClusterFacts,
-        monitor: Arc<dyn AdmissionMonitor>,
-    ) -> Self {
+    pub fn new(catalog: Arc<C>, cluster: ClusterFacts, monitor: Arc<dyn AdmissionMonitor>) -> Self {
         let budget = Budget::new();
         Self { webhook: Arc::new(Webhook { catalog, cluster, monitor, budget }) }
     }

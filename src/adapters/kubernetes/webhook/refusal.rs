@@ -87,7 +87,9 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         match self {
             Self::NotPost => headers.insert(ALLOW, HeaderValue::from_static("POST")),
-            Self::Overloaded | Self::UnknownNamespace(_) => headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
+            Self::Overloaded | Self::UnknownNamespace(_) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))
+            }
             _ => None,
         };
         response

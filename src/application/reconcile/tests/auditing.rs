@@ -88,6 +88,7 @@ async fn pods_of_excluded_namespaces_are_told_so_as_the_webhook_is_never_asked()
     stage.lead().await;
 
     assert_eq!(stage.cluster.told(), [told("dns", "InjectionSkipped", "ExcludedNamespace")]);
+    assert!(stage.cluster.uninjected_by_cause().is_empty(), "nothing is missing there");
 }
 
 #[tokio::test(start_paused = true)]

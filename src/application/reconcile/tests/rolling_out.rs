@@ -5,6 +5,7 @@ use tokio::time::sleep;
 use crate::application::reconcile::fakes::{
     FakeCluster, Stage, declared, injected, key, limits, seen,
 };
+use crate::domain::injection::facts::NamespaceFacts;
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::operating::declared::{Declared, Needs, Pace};
 use crate::domain::operating::rollout::Progress::{Complete, Failed, Moving};
@@ -17,9 +18,9 @@ async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
-/// `shop/traces` with this hash, which restarts one owner at a time and pauses for 20 s.
+/// `shop/traces` with this hash, which restarts one owner at a time with 20 s between them.
 fn changed(hash: &str) -> Declared {
-    let pace = Pace { max_concurrent: 1, pause: Duration::from_secs(20) };
+    let pace = Pace { max_concurrent: 1, interval: Duration::from_secs(20) };
     let needs = Needs { hash: hash.into(), limits: limits(100) };
     Declared { sidecar: Ok(needs), rollout: Some(pace), ..declared() }
 }
@@ -119,6 +120,24 @@ async fn a_new_leader_goes_on_where_the_old_one_was() {
     seconds(60).await;
 
     assert_eq!(stage.cluster.restarts(), [], "a is still on its way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn owners_of_another_namespace_are_restarted_only_with_its_consent() {
+    let foreign = PodRecord { key: key("cart", "c1"), ..injected("c1", "c-1", "h1") };
+    let stage = Stage::led(&[changed("h1")], &[foreign]).await;
+    stage.cluster.set_seen("c", seen(None, Complete));
+
+    stage.cluster.declare(changed("h2"));
+    seconds(60).await;
+    assert_eq!(stage.cluster.restarts(), []);
+    let counts = stage.cluster.counts(&key("shop", "traces")).unwrap();
+    assert_eq!((counts.total, counts.outdated), (1, 1));
+
+    let trace_buffer = Some("shop/traces".into());
+    stage.cluster.set_namespace(NamespaceFacts { trace_buffer, ..NamespaceFacts::unknown("cart") });
+    seconds(60).await;
+    assert_eq!(stage.cluster.restarts(), [restart("c")]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use crate::application::reconcile::fakes::{
     Stage, Write, bare, declared, injected, key, limits, secret, skipped, text,
 };
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::facts::NamespaceFacts;
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::injection::skip::SkipReason;
 use crate::domain::operating::conditions::{Condition, Status, Truth};
@@ -53,6 +54,34 @@ async fn the_status_counts_the_pods_that_use_it_or_should() {
     assert_eq!(status.pods, counts);
     assert_eq!(condition(&status, "Ready").truth, Truth::True);
     assert_eq!(stage.cluster.counts(&traces()), Some(counts));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_their_namespace_or_the_operator_sends_elsewhere_are_counted_there() {
+    let default = key("platform", "all");
+    let of = |namespace: &str| PodRecord { key: key(namespace, "a"), ..bare("a", "web-1") };
+    let platforms = Declared { key: default.clone(), ..declared() };
+    let stage = Stage::led(&[declared(), platforms], &[of("cart"), of("bank"), of("shop")]).await;
+    let missing = |of: &ObjectKey| stage.cluster.counts(of).unwrap().missing;
+    assert_eq!((missing(&traces()), missing(&default)), (1, 2));
+
+    let trace_buffer = Some("shop/traces".into());
+    stage.cluster.set_namespace(NamespaceFacts { trace_buffer, ..NamespaceFacts::unknown("cart") });
+    seconds(5).await;
+
+    assert_eq!((missing(&traces()), missing(&default)), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_default_makes_no_running_pod_outdated() {
+    let stage = Stage::led(&[declared()], &[injected("a", "web-1", "h1")]).await;
+
+    let trace_buffer = Some("platform/all".into());
+    stage.cluster.set_namespace(NamespaceFacts { trace_buffer, ..NamespaceFacts::unknown("shop") });
+    seconds(10).await;
+
+    let counts = stage.cluster.counts(&traces()).unwrap();
+    assert_eq!((counts.total, counts.current), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +224,7 @@ async fn a_failed_write_is_tried_again_ever_more_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn references_are_looked_for_in_the_namespaces_of_the_pods() {
+async fn references_are_looked_for_in_the_namespaces_of_the_pods_that_consent() {
     let referring = Declared { references: vec![secret("token")], ..declared() };
     let elsewhere = PodRecord { key: key("cart", "e"), ..injected("e", "web-1", "h1") };
     let stage = Stage::new();
@@ -208,7 +237,12 @@ async fn references_are_looked_for_in_the_namespaces_of_the_pods() {
 
     stage.cluster.put(elsewhere);
     seconds(5).await;
+    let status = stage.cluster.status(&traces()).unwrap();
+    assert_eq!(condition(&status, "ResolvedRefs").truth, Truth::True, "nobody looks into cart");
 
+    let trace_buffer = Some("shop/traces".into());
+    stage.cluster.set_namespace(NamespaceFacts { trace_buffer, ..NamespaceFacts::unknown("cart") });
+    seconds(5).await;
     let status = stage.cluster.status(&traces()).unwrap();
     let resolved = condition(&status, "ResolvedRefs");
     assert_eq!(resolved.truth, Truth::False);

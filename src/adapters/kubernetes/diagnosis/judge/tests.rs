@@ -102,11 +102,10 @@ fn an_installation_of_which_parts_are_gone_says_what_brings_them() {
 }
 
 #[test]
-fn an_old_cluster_fails_and_one_without_native_sidecars_is_warned_about() {
-    let version = |minor| move |facts: &mut Facts| facts.version = Seen::Is((1, minor, "v".into()));
+fn an_old_cluster_fails() {
+    let old = |facts: &mut Facts| facts.version = Seen::Is((1, 28, "v".into()));
 
-    assert_one(version(27), "Cluster", "version", State::Failed, "older than 1.28");
-    assert_one(version(28), "Cluster", "version", State::Warning, "no native sidecars");
+    assert_one(old, "Cluster", "version", State::Failed, "older than 1.29");
 }
 
 #[test]
@@ -283,10 +282,20 @@ fn pods_that_want_no_sidecar_are_left_alone() {
 #[test]
 fn a_pod_of_a_namespace_that_asks_is_expected_to_have_a_sidecar() {
     let asked = |facts: &mut Facts| {
-        facts.asking = vec!["shop".to_owned()];
+        let labels = json!({"tracebuffer.dev/inject": "true"});
+        facts.namespaces = vec![from(json!({"name": "shop", "labels": labels}))];
         pod(json!({}))(facts);
     };
     assert_one(asked, "Pods", "without", State::Warning, "shop/b");
+}
+
+#[test]
+fn a_label_that_means_nothing_on_a_namespace_is_told() {
+    let labelled = |facts: &mut Facts| {
+        let labels = json!({"tracebuffer.dev/inject": "traces"});
+        facts.namespaces = vec![from(json!({"name": "shop", "labels": labels}))];
+    };
+    assert_one(labelled, "Pods", "labels", State::Warning, "shop (\"traces\")");
 }
 
 #[test]

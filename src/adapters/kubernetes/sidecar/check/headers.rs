@@ -189,8 +189,8 @@ fn token(
 ) -> Option<File> {
     let audience = &asked.audience;
     let at = format!("{field}.audience");
-    let is_audience = (1..=256).contains(&audience.len())
-        && audience.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_audience =
+        (1..=256).contains(&audience.len()) && audience.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_audience {
         let found = shown(audience);
         notes.note(

@@ -13,8 +13,9 @@ use self::notes::Notes;
 use super::SidecarLimits;
 use super::checked::Checked;
 use crate::adapters::kubernetes::resource::mistakes::Mistakes;
-use crate::adapters::kubernetes::resource::{Receiver, Rollout, TraceBufferSpec};
+use crate::adapters::kubernetes::resource::{Receiver, Rollout, TraceBuffer, TraceBufferSpec};
 use crate::domain::injection::candidate::SidecarPorts;
+use crate::domain::injection::request::{ASKING, DECLINING};
 use crate::domain::units::ByteSize;
 
 const KI: u64 = 1 << 10;
@@ -24,16 +25,15 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
-/// Reads a spec. No token may be for one of `api_audiences`.
+/// Reads a `TraceBuffer`. No token may be for one of `api_audiences`.
 ///
 /// # Errors
 ///
 /// Every mistake in it.
-pub(super) fn check(
-    spec: &TraceBufferSpec,
-    api_audiences: &[String],
-) -> Result<Checked, Mistakes> {
+pub(super) fn check(object: &TraceBuffer, api_audiences: &[String]) -> Result<Checked, Mistakes> {
+    let spec = &object.spec;
     let mut notes = Notes::default();
+    name(&mut notes, object.metadata.name.as_deref().unwrap_or_default());
     let limits = limits(&mut notes, spec);
     let ports = ports(&mut notes, &spec.receiver);
     let destination = destination::check(&mut notes, &spec.destination, ports, api_audiences);
@@ -56,6 +56,17 @@ pub(super) fn check(
     };
     let checked = all();
     notes.finish(checked)
+}
+
+/// Refuses names that mean something else where a `TraceBuffer` is named.
+fn name(notes: &mut Notes, name: &str) {
+    if ASKING.contains(&name) || DECLINING.contains(&name) {
+        let why = format!(
+            "must not be {name:?}, which has another meaning in the annotation \
+             tracebuffer.dev/inject"
+        );
+        notes.note_in("metadata.name", why);
+    }
 }
 
 fn limits(notes: &mut Notes, spec: &TraceBufferSpec) -> Option<SidecarLimits> {

@@ -1,6 +1,8 @@
 //! `spec.allowedNamespaces`.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector as Written, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    LabelSelector as Written, LabelSelectorRequirement,
+};
 
 use super::notes::{Notes, shown};
 use crate::adapters::kubernetes::resource::{AllowedNamespaces as Spec, FromNamespaces};
@@ -32,8 +34,7 @@ fn selector(notes: &mut Notes, written: &Written) -> Option<LabelSelector> {
     let labels = written.match_labels.iter().flatten();
     let expressions = written.match_expressions.iter().flatten();
     let labels = labels.map(|(key, value)| label(notes, key, value)).collect::<Vec<_>>();
-    let expressions =
-        expressions.enumerate().map(|(index, one)| expression(notes, index, one));
+    let expressions = expressions.enumerate().map(|(index, one)| expression(notes, index, one));
     let requirements: Vec<_> = labels.into_iter().chain(expressions).collect();
     if requirements.is_empty() {
         let why = "must have at least one label or expression; from: All allows every namespace";
@@ -99,7 +100,10 @@ fn label_key(notes: &mut Notes, field: &str, key: &str) -> Option<String> {
         return Some(key.to_owned());
     }
     let found = shown(key);
-    notes.note(field, format!("must have keys of labels, such as team or example.com/team; {found} is none"));
+    notes.note(
+        field,
+        format!("must have keys of labels, such as team or example.com/team; {found} is none"),
+    );
     None
 }
 

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use crate::adapters::kubernetes::resource::{Duration, KeyReference};
 use crate::adapters::kubernetes::resource::mistakes::{Mistake, Mistakes};
+use crate::adapters::kubernetes::resource::{Duration, KeyReference};
 use crate::domain::labels::is_subdomain;
 use crate::domain::quantity::{self, QuantityError};
 use crate::domain::units::{ByteSize, Milliseconds};
@@ -20,9 +20,14 @@ const MAX_SHOWN: usize = 60;
 pub(super) struct Notes(Vec<Mistake>);
 
 impl Notes {
-    /// Notes a mistake.
+    /// Notes a mistake in a field of the spec.
     pub(super) fn note(&mut self, field: &str, why: impl Into<String>) {
-        self.0.push(Mistake { field: format!("spec.{field}"), why: why.into() });
+        self.note_in(&format!("spec.{field}"), why);
+    }
+
+    /// Notes a mistake in a field of the object.
+    pub(super) fn note_in(&mut self, field: &str, why: impl Into<String>) {
+        self.0.push(Mistake { field: field.to_owned(), why: why.into() });
     }
 
     /// Returns what was built, unless a mistake was noted on the way.

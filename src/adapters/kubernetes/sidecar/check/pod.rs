@@ -4,9 +4,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::MI;
 use super::notes::{Notes, shown};
-use crate::adapters::kubernetes::resource::{
-    Amounts, Resources, Sidecar, SidecarSecurityContext,
-};
+use crate::adapters::kubernetes::resource::{Amounts, Resources, Sidecar, SidecarSecurityContext};
 use crate::adapters::kubernetes::sidecar::checked::User;
 use crate::domain::quantity::{self, QuantityError};
 use crate::domain::units::ByteSize;
@@ -91,9 +89,7 @@ fn user(notes: &mut Notes, given: Option<&SidecarSecurityContext>) -> Option<Use
         return Some(User { user: Some(NONROOT), group: Some(NONROOT) });
     };
     let mut id = |name: &str, id: Option<i64>| match id {
-        Some(id) => {
-            notes.count(&format!("{FIELD}.{name}"), id, 1..=i64::from(i32::MAX)).map(Some)
-        }
+        Some(id) => notes.count(&format!("{FIELD}.{name}"), id, 1..=i64::from(i32::MAX)).map(Some),
         None => Some(None),
     };
     let user = id("runAsUser", *run_as_user);

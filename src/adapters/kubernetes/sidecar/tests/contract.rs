@@ -46,15 +46,16 @@ fn every_field_reaches_the_receiver() {
         },
         "destination": {
             "endpoint": "https://traces.example/key$(A)$$/v1/traces",
-            "protocol": "HttpProtobuf",
+            "protocol": "HTTPProtobuf",
             "compression": "Zstd",
             "headers": [
                 { "name": "X-Tenant", "value": "a,b=c $(d)$$ 100%" },
-                { "name": "Authorization", "secretKeyRef": { "name": "token", "key": "t" } },
+                { "name": "Authorization", "valueFrom": {
+                    "secretKeyRef": { "name": "token", "key": "t" } } },
             ],
             "tls": {
-                "caConfigMapRef": { "name": "ca", "key": "ca.pem" },
-                "clientSecretName": "client",
+                "ca": { "configMapKeyRef": { "name": "ca", "key": "ca.pem" } },
+                "clientCertificateSecretRef": { "name": "client" },
             },
             "timeout": "3s",
             "batch": { "maxSpans": 77, "maxBytes": "100k", "linger": "0s" },

@@ -9,7 +9,7 @@ fn hash(changes: &Value) -> String {
 #[test]
 fn the_hash_of_a_spec_is_the_same_in_every_release() {
     // Pods that run now carry these. They may change only if every pod is to be outdated.
-    assert_eq!(hash(&json!({})), "35ed1ac2a221b6d123de0b3f79643baf");
+    assert_eq!(hash(&json!({})), "59e150fa7e1f4a1ebab57be40465bf32");
     let full = json!({
         "buffer": { "overflow": "Reject" },
         "destination": { "headers": [{ "name": "a", "value": "b" }], "concurrency": 2 },
@@ -23,8 +23,8 @@ fn what_running_pods_follow_or_never_see_changes_no_hash() {
     let plain = hash(&json!({}));
     for changes in [
         json!({ "buffer": { "maxSpans": 7, "maxBytes": "64Mi", "maxAge": "1h" } }),
-        json!({ "allowedNamespaces": ["shop-2"] }),
-        json!({ "rollout": { "strategy": "OnChange", "maxConcurrent": 3, "pause": "1m" } }),
+        json!({ "allowedNamespaces": { "from": "All" } }),
+        json!({ "rollout": { "strategy": "OnChange", "maxConcurrent": 3, "interval": "1m" } }),
     ] {
         assert_eq!(hash(&changes), plain, "{changes}");
     }
@@ -32,7 +32,7 @@ fn what_running_pods_follow_or_never_see_changes_no_hash() {
 
 #[test]
 fn another_operators_image_changes_no_hash_but_a_specs_own_does() {
-    let newer = SidecarDefaults { image: "tracebuffer:9".into(), image_pull_policy: None };
+    let newer = SidecarDefaults { image: "tracebuffer:9".into(), ..SidecarDefaults::unknown() };
 
     let upgraded = build(&object(&json!({})), &newer).unwrap();
 
@@ -45,16 +45,19 @@ fn another_operators_image_changes_no_hash_but_a_specs_own_does() {
 #[test]
 fn each_setting_that_needs_a_new_pod_changes_the_hash() {
     let reference = json!({ "name": "n", "key": "k" });
-    let tls = json!({ "endpoint": "https://x", "tls": { "caSecretRef": reference } });
+    let tls = json!({ "endpoint": "https://x", "tls": { "ca": { "secretKeyRef": reference } } });
+    let from = |from: &Value| json!({ "headers": [{ "name": "a", "valueFrom": from }] });
     let header = |value: &str| json!({ "headers": [{ "name": "a", "value": value }] });
     let mut hashes: Vec<_> = [
         json!({}),
         json!({ "buffer": { "overflow": "Reject" } }),
         json!({ "destination": { "endpoint": "http://other" } }),
-        json!({ "destination": { "protocol": "HttpProtobuf" } }),
+        json!({ "destination": { "protocol": "HTTPProtobuf" } }),
         json!({ "destination": { "compression": "Gzip" } }),
         json!({ "destination": header("1") }),
         json!({ "destination": header("2") }),
+        json!({ "destination": from(&json!({ "secretKeyRef": reference })) }),
+        json!({ "destination": from(&json!({ "configMapKeyRef": reference })) }),
         json!({ "destination": { "endpoint": "https://x" } }),
         json!({ "destination": tls }),
         json!({ "destination": { "timeout": "9s" } }),
@@ -66,7 +69,8 @@ fn each_setting_that_needs_a_new_pod_changes_the_hash() {
         json!({ "sidecar": { "imagePullSecrets": [{ "name": "x" }] } }),
         json!({ "sidecar": { "resources": { "requests": { "cpu": "1" } } } }),
         json!({ "sidecar": { "applicationEnvironment": "Never" } }),
-        json!({ "sidecar": { "security": { "user": "Platform" } } }),
+        json!({ "sidecar": { "securityContext": {} } }),
+        json!({ "sidecar": { "securityContext": { "runAsUser": 1000 } } }),
         json!({ "drainTimeout": "5s" }),
     ]
     .iter()

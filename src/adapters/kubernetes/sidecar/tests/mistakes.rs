@@ -1,6 +1,7 @@
 //! What is told about a spec that makes no sense.
 
 use super::*;
+use crate::domain::injection::consent::Operator;
 
 /// The mistakes of the smallest spec with `changes`, one a line.
 fn mistakes(changes: &Value) -> Vec<String> {
@@ -33,16 +34,18 @@ fn a_quantity_or_duration_that_is_none_is_explained() {
             "spec.buffer.maxBytes must be a quantity from 64Ki to 64Gi, such as 32Mi; \
              it is \"32MB\", and there is no suffix \"MB\" (Ki, Mi, Gi, k, M or G)",
             "spec.buffer.maxAge must be a duration from 100ms to 720h, such as 1m30s; \
-             it is \"1d\", and there is no unit \"d\" (h, m, s or ms)",
+             it is \"1d\", and a duration has one to four whole numbers of at most five digits, \
+             each followed by h, m, s or ms",
             "spec.drainTimeout must be a duration from 0s to 1h, such as 1m30s; \
-             it is \"30\", and its unit is missing (h, m, s or ms)",
+             it is \"30\", and a duration has one to four whole numbers of at most five digits, \
+             each followed by h, m, s or ms",
         ],
     );
 }
 
 #[test]
 fn a_duration_that_no_clock_could_hold_is_a_mistake_and_no_crash() {
-    for text in ["99999999999999999999999999h", "-1s", "1s-5s", "inf", "NaNs", ""] {
+    for text in ["99999999999999999999999999h", "-1s", "1s-5s", "inf", "NaNs", "1.5s", ""] {
         let found = mistakes(&json!({ "destination": { "timeout": text } }));
 
         assert!(found[0].starts_with("spec.destination.timeout must be a duration"), "{found:?}");
@@ -53,7 +56,7 @@ fn a_duration_that_no_clock_could_hold_is_a_mistake_and_no_crash() {
 fn a_long_value_is_not_repeated_in_full() {
     let found = mistakes(&json!({ "drainTimeout": "9".repeat(1_000) }));
 
-    assert!(found[0].len() < 200, "{found:?}");
+    assert!(found[0].len() < 300, "{found:?}");
 }
 
 #[test]
@@ -78,8 +81,8 @@ fn an_endpoint_that_is_none_is_explained_and_never_quoted() {
     );
     assert_eq!(
         of("http://collector/v1/traces"),
-        ["spec.destination.endpoint must have no path with protocol Grpc; remove it, or set \
-          protocol: HttpProtobuf"]
+        ["spec.destination.endpoint must have no path with protocol GRPC; remove it, or set \
+          protocol: HTTPProtobuf"]
     );
 }
 
@@ -103,12 +106,14 @@ fn a_header_has_a_name_and_one_source_of_its_value() {
             { "name": "content-type", "value": "x" },
             { "name": "x!y", "value": "x" },
             { "name": "neither" },
-            { "name": "both", "value": "x", "secretKeyRef": reference },
+            { "name": "both", "value": "x", "valueFrom": { "secretKeyRef": reference } },
             { "name": "fine", "value": "x" },
             { "name": "Fine", "value": "y" },
             { "name": "empty", "value": " " },
             { "name": "umlaut", "value": "hüter" },
-            { "name": "nowhere", "secretKeyRef": { "name": "Token", "key": "a/b" } },
+            { "name": "nowhere", "valueFrom": { "secretKeyRef": { "name": "Token", "key": "a/b" } } },
+            { "name": "sourceless", "valueFrom": {} },
+            { "name": "twice", "valueFrom": { "secretKeyRef": reference, "configMapKeyRef": reference } },
         ] } }),
         &[
             "spec.destination.headers[0].name must be a header's name of letters, digits, '-', '_' \
@@ -117,34 +122,153 @@ fn a_header_has_a_name_and_one_source_of_its_value() {
              and '.'; \"content-type\" names `content-type`, which tracebuffer sets itself",
             "spec.destination.headers[2].name must be a header's name of letters, digits, '-', '_' \
              and '.'; \"x!y\" has other characters",
-            "spec.destination.headers[3] must have a value, or a secretKeyRef that says where it is",
-            "spec.destination.headers[4] must have either value or secretKeyRef; remove one",
+            "spec.destination.headers[3] must have a value, or valueFrom, the source of one",
+            "spec.destination.headers[4] must have either value or valueFrom; remove one",
             "spec.destination.headers[6].name must not name \"fine\" for the second time",
             "spec.destination.headers[7].value must be printable ASCII; it has no value",
             "spec.destination.headers[8].value must be printable ASCII; \
              it has a value that is not printable ASCII",
-            "spec.destination.headers[9].secretKeyRef.name must be a name of lower case letters, \
+            "spec.destination.headers[9].valueFrom.secretKeyRef.name must be a name of lower case letters, \
              digits, '-' and '.'; it is \"Token\"",
-            "spec.destination.headers[9].secretKeyRef.key must be a name of letters, digits, '-', \
-             '_' and '.'; it is \"a/b\"",
+            "spec.destination.headers[9].valueFrom.secretKeyRef.key must be a name of letters, \
+             digits, '-', '_' and '.'; it is \"a/b\"",
+            "spec.destination.headers[10].valueFrom must have exactly one of secretKeyRef, \
+             configMapKeyRef, serviceAccountToken and fieldRef",
+            "spec.destination.headers[11].valueFrom must have exactly one of secretKeyRef, \
+             configMapKeyRef, serviceAccountToken and fieldRef",
         ],
     );
 }
 
 #[test]
-fn certificates_are_for_an_encrypted_connection_and_named_once() {
+fn a_prefix_and_optional_are_for_a_source_and_a_token_is_never_optional() {
+    let secret = json!({ "secretKeyRef": { "name": "token", "key": "t" } });
+    let token = json!({ "serviceAccountToken": { "audience": "traces" } });
+    told(
+        &json!({ "destination": { "headers": [
+            { "name": "a", "value": "x", "prefix": "Bearer " },
+            { "name": "b", "value": "x", "optional": true },
+            { "name": "c", "valueFrom": secret, "prefix": " x" },
+            { "name": "d", "valueFrom": secret, "prefix": "é" },
+            { "name": "e", "valueFrom": token, "optional": false },
+        ] } }),
+        &[
+            "spec.destination.headers[0].prefix must be unset with value; put it into value",
+            "spec.destination.headers[1].optional must be unset with value",
+            "spec.destination.headers[2].prefix must be printable ASCII that does not start with a \
+             space, such as \"Bearer \"",
+            "spec.destination.headers[3].prefix must be printable ASCII that does not start with a \
+             space, such as \"Bearer \"",
+            "spec.destination.headers[4].optional must be unset with serviceAccountToken, which is \
+             always required",
+        ],
+    );
+}
+
+#[test]
+fn a_token_is_never_for_the_api_server() {
+    let found = |audience: &str| {
+        let token = json!({ "serviceAccountToken": { "audience": audience } });
+        let headers = json!([{ "name": "a", "valueFrom": token }]);
+        build(&object(&json!({ "destination": { "headers": headers } })), &defaults()).is_err()
+    };
+
+    for audience in [
+        "",
+        "two words",
+        "https://kubernetes.default.svc",
+        "https://kubernetes.default.svc/",
+        "https://kubernetes.default.svc.cluster.local",
+        "kubernetes.default.svc",
+        // The operator's own token says so.
+        "https://api.example",
+    ] {
+        assert!(found(audience), "{audience}");
+    }
+    for audience in ["traces", "https://otlp.vendor.example", "https://kubernetes.example"] {
+        assert!(!found(audience), "{audience}");
+    }
+    let short = json!({ "serviceAccountToken": { "audience": "a", "expirationSeconds": 599 } });
+    told(
+        &json!({ "destination": { "headers": [{ "name": "a", "valueFrom": short }] } }),
+        &[
+            "spec.destination.headers[0].valueFrom.serviceAccountToken.expirationSeconds must be from \
+           600 to 4294967296; it is 599",
+        ],
+    );
+}
+
+#[test]
+fn only_fields_that_kubernetes_knows_can_be_a_value() {
+    let found = |path: &str| {
+        let from = json!({ "fieldRef": { "fieldPath": path } });
+        let headers = json!([{ "name": "a", "valueFrom": from }]);
+        build(&object(&json!({ "destination": { "headers": headers } })), &defaults()).is_err()
+    };
+
+    for path in [
+        "",
+        "metadata.labels",
+        "metadata.labels['']",
+        "metadata.labels['a b']",
+        "metadata.labels['a/b/c']",
+        "metadata.labels[\"a\"]",
+        "metadata.annotations['a'] ",
+        "metadata.ownerReferences",
+        "status.phase",
+        "status.podIPs",
+        "spec.containers",
+        "metadata.name\n",
+    ] {
+        assert!(found(path), "{path:?}");
+    }
+    for path in [
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.uid",
+        "metadata.labels['example.com/Team_1']",
+        "metadata.annotations['a.b']",
+        "spec.nodeName",
+        "spec.serviceAccountName",
+        "status.podIP",
+        "status.hostIP",
+    ] {
+        assert!(!found(path), "{path:?}");
+    }
+}
+
+#[test]
+fn certificates_are_for_an_encrypted_connection_and_have_one_source() {
     let reference = json!({ "name": "ca", "key": "ca.crt" });
     told(
         &json!({ "destination": { "tls": {
-            "caConfigMapRef": reference, "caSecretRef": reference, "clientSecretName": "no/name",
+            "ca": { "configMapKeyRef": reference, "secretKeyRef": reference },
+            "clientCertificateSecretRef": { "name": "no/name" },
+            "serverName": "two words",
         } } }),
         &[
             "spec.destination.tls must be unset, or destination.endpoint begin with https://",
-            "spec.destination.tls must have either caConfigMapRef or caSecretRef; remove one",
-            "spec.destination.tls.clientSecretName must be a name of lower case letters, digits, \
-             '-' and '.'; it is \"no/name\"",
+            "spec.destination.tls.ca must have either configMapKeyRef or secretKeyRef",
+            "spec.destination.tls.clientCertificateSecretRef.name must be a name of lower case \
+             letters, digits, '-' and '.'; it is \"no/name\"",
+            "spec.destination.tls.serverName must be a DNS name or an IP address, without a port; it \
+             is \"two words\"",
         ],
     );
+    told(
+        &json!({ "destination": {
+            "endpoint": "https://x", "tls": { "trustSystemRoots": false },
+        } }),
+        &[
+            "spec.destination.tls.trustSystemRoots must not be false without ca, or no certificate is \
+           trusted",
+        ],
+    );
+    for name in ["collector.internal", "10.0.0.1", "fd00::1"] {
+        built(&json!({ "destination": {
+            "endpoint": "https://x", "tls": { "serverName": name },
+        } }));
+    }
 }
 
 #[test]
@@ -231,37 +355,108 @@ fn a_memory_limit_leaves_room_for_the_buffer() {
 }
 
 #[test]
-fn a_user_is_fixed_or_the_platforms() {
+fn a_user_and_a_group_are_never_root() {
     told(
-        &json!({ "sidecar": { "security": { "user": "Platform", "runAsUser": 7 } } }),
-        &["spec.sidecar.security.runAsUser must be unset with user: Platform, or user be Fixed"],
-    );
-    told(
-        &json!({ "sidecar": { "security": { "runAsUser": 0 } } }),
-        &["spec.sidecar.security.runAsUser must be from 1 to 2147483647; it is 0"],
-    );
-}
-
-#[test]
-fn other_namespaces_are_named_once_each() {
-    told(
-        &json!({ "allowedNamespaces": ["*", "shop", "Shop", "a.b", "shop"] }),
+        &json!({ "sidecar": { "securityContext": { "runAsUser": 0, "runAsGroup": 2_147_483_648_i64 } } }),
         &[
-            "spec.allowedNamespaces[2] must be a name of lower case letters, digits, '-' and '.'; \
-             it is \"Shop\"",
-            "spec.allowedNamespaces[3] must be the name of a namespace, or *; it is \"a.b\"",
-            "spec.allowedNamespaces[4] must not be \"shop\", which is there already",
+            "spec.sidecar.securityContext.runAsUser must be from 1 to 2147483647; it is 0",
+            "spec.sidecar.securityContext.runAsGroup must be from 1 to 2147483647; it is 2147483648",
         ],
     );
 }
 
 #[test]
+fn a_selector_selects_and_is_there_only_where_it_is_used() {
+    let labels = json!({ "matchLabels": { "team": "a" } });
+    for (allowed, why) in [
+        (json!({ "from": "Selector" }), "must be set with from: Selector"),
+        (json!({ "from": "All", "selector": labels }), "must be unset, or from be Selector"),
+        (json!({ "selector": labels }), "must be unset, or from be Selector"),
+        (
+            json!({ "from": "Selector", "selector": {} }),
+            "must have at least one label or expression; from: All allows every namespace",
+        ),
+        (
+            json!({ "from": "Selector", "selector": { "matchLabels": {}, "matchExpressions": [] } }),
+            "must have at least one label or expression; from: All allows every namespace",
+        ),
+    ] {
+        let expected = format!("spec.allowedNamespaces.selector {why}");
+        told(&json!({ "allowedNamespaces": allowed }), &[&expected]);
+    }
+}
+
+#[test]
+fn a_selector_is_one_that_kubernetes_takes() {
+    let selector = json!({
+        "matchLabels": { "-team": "a", "tier": "b c" },
+        "matchExpressions": [
+            { "key": "a", "operator": "Equals", "values": ["b"] },
+            { "key": "a", "operator": "In" },
+            { "key": "a", "operator": "Exists", "values": ["b"] },
+        ],
+    });
+    told(
+        &json!({ "allowedNamespaces": { "from": "Selector", "selector": selector } }),
+        &[
+            "spec.allowedNamespaces.selector.matchLabels must have keys of labels, such as team or \
+             example.com/team; \"-team\" is none",
+            "spec.allowedNamespaces.selector.matchLabels must have values of labels: at most 63 \
+             letters, digits, '-', '_' and '.'; \"b c\" is none",
+            "spec.allowedNamespaces.selector.matchExpressions[0].operator must be In, NotIn, Exists \
+             or DoesNotExist; it is \"Equals\"",
+            "spec.allowedNamespaces.selector.matchExpressions[1].values must not be empty with \
+             operator In",
+            "spec.allowedNamespaces.selector.matchExpressions[2].values must be empty with operator \
+             Exists",
+        ],
+    );
+}
+
+#[test]
+fn a_selector_is_read_as_it_is_written() {
+    let selector = json!({
+        "matchLabels": { "team": "a" },
+        "matchExpressions": [
+            { "key": "stage", "operator": "NotIn", "values": ["test", "dev"] },
+            { "key": "example.com/traces", "operator": "Exists" },
+        ],
+    });
+    let sidecar =
+        built(&json!({ "allowedNamespaces": { "from": "Selector", "selector": selector } }));
+
+    let AllowedNamespaces::Selector(selector) = sidecar.allowed_namespaces else { panic!() };
+    let operators: Vec<_> = selector
+        .requirements
+        .into_iter()
+        .map(|requirement| (requirement.key, requirement.operator))
+        .collect();
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let expected = [
+        ("team".to_owned(), Operator::In(owned(&["a"]))),
+        ("stage".to_owned(), Operator::NotIn(owned(&["test", "dev"]))),
+        ("example.com/traces".to_owned(), Operator::Exists),
+    ];
+    assert_eq!(operators, expected);
+}
+
+#[test]
+fn a_name_with_another_meaning_is_refused() {
+    for name in ["true", "false", "enabled", "disabled"] {
+        let mut object = object(&json!({}));
+        object.metadata.name = Some(name.into());
+        let mistakes = build(&object, &defaults()).unwrap_err().in_one_line();
+        assert!(mistakes.starts_with("metadata.name must not be"), "{mistakes}");
+    }
+}
+
+#[test]
 fn the_pace_of_a_rollout_has_bounds() {
     told(
-        &json!({ "rollout": { "maxConcurrent": 0, "pause": "25h" } }),
+        &json!({ "rollout": { "maxConcurrent": 0, "interval": "25h" } }),
         &[
             "spec.rollout.maxConcurrent must be from 1 to 100; it is 0",
-            "spec.rollout.pause must be a duration from 0s to 24h, such as 1m30s; it is \"25h\"",
+            "spec.rollout.interval must be a duration from 0s to 24h, such as 1m30s; it is \"25h\"",
         ],
     );
 }

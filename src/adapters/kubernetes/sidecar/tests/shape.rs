@@ -35,12 +35,16 @@ fn a_sidecar_passes_the_restricted_level() {
 
 #[test]
 fn the_platform_may_choose_the_user_or_the_spec() {
-    let platform = security(&json!({ "sidecar": { "security": { "user": "Platform" } } }));
+    let platform = security(&json!({ "sidecar": { "securityContext": {} } }));
     assert_eq!((platform.run_as_user, platform.run_as_group), (None, None));
     assert_eq!(platform.run_as_non_root, Some(true));
 
-    let given = security(&json!({ "sidecar": { "security": { "runAsUser": 1_000 } } }));
+    let given = security(&json!({ "sidecar": { "securityContext": { "runAsUser": 1_000 } } }));
     assert_eq!((given.run_as_user, given.run_as_group), (Some(1_000), Some(1_000)));
+
+    let both = json!({ "runAsUser": 1_000, "runAsGroup": 2_000 });
+    let given = security(&json!({ "sidecar": { "securityContext": both } }));
+    assert_eq!((given.run_as_user, given.run_as_group), (Some(1_000), Some(2_000)));
 }
 
 #[test]
@@ -107,15 +111,16 @@ fn something_else_is_mounted_where_the_api_token_would_be() {
 
 #[test]
 fn no_secret_is_in_the_environment_and_none_that_is_missing_holds_the_pod_up() {
+    let token = |key: &str| json!({ "name": "token", "key": key });
     let sidecar = built(&json!({ "destination": {
         "endpoint": "https://traces.example",
         "headers": [
-            { "name": "Authorization", "secretKeyRef": { "name": "token", "key": "bearer" } },
-            { "name": "x-key", "secretKeyRef": { "name": "token", "key": "other" } },
+            { "name": "Authorization", "valueFrom": { "secretKeyRef": token("bearer") } },
+            { "name": "x-key", "valueFrom": { "secretKeyRef": token("other") } },
         ],
         "tls": {
-            "caSecretRef": { "name": "ca", "key": "tls.ca" },
-            "clientSecretName": "client",
+            "ca": { "secretKeyRef": { "name": "ca", "key": "tls.ca" } },
+            "clientCertificateSecretRef": { "name": "client" },
         },
     } }));
 
@@ -147,7 +152,7 @@ fn no_secret_is_in_the_environment_and_none_that_is_missing_holds_the_pod_up() {
 fn authorities_may_come_from_a_config_map() {
     let sidecar = built(&json!({ "destination": {
         "endpoint": "https://traces.example",
-        "tls": { "caConfigMapRef": { "name": "trust", "key": "bundle.pem" } },
+        "tls": { "ca": { "configMapKeyRef": { "name": "trust", "key": "bundle.pem" } } },
     } }));
 
     let source = destination_files(&sidecar)[0].config_map.clone().unwrap();
@@ -224,12 +229,9 @@ fn limits_are_told_in_the_receivers_own_words() {
 }
 
 #[test]
-fn how_it_stands_in_the_pod_is_as_the_spec_says() {
-    for (mode, expected) in [
-        ("Auto", SidecarMode::Auto),
-        ("Native", SidecarMode::Native),
-        ("Container", SidecarMode::Container),
-    ] {
+fn how_it_runs_in_the_pod_is_as_the_spec_says() {
+    for (mode, expected) in [("Native", SidecarMode::Native), ("Container", SidecarMode::Container)]
+    {
         assert_eq!(built(&json!({ "sidecar": { "mode": mode } })).mode, expected);
     }
     assert_eq!(built(&json!({})).uid, "u-1");

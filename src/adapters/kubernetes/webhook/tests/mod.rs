@@ -11,7 +11,8 @@ use super::*;
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{self, SidecarDefaults};
-use crate::domain::injection::candidate::{Candidate, ObjectKey};
+use crate::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
+use crate::domain::injection::facts::NamespaceFacts;
 use crate::domain::injection::skip::SkipReason;
 use crate::ports::admission::AdmissionFailure;
 
@@ -28,23 +29,32 @@ struct Catalogue {
     known: Mutex<Vec<Arc<Candidate<Sidecar>>>>,
     new: Mutex<Vec<Arc<Candidate<Sidecar>>>>,
     refresh_takes: Duration,
+    knows_no_namespace: bool,
 }
 
-impl Catalog for Catalogue {
+impl TraceBuffers for Catalogue {
     type Sidecar = Sidecar;
 
     fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Sidecar>>> {
         self.known.lock().iter().find(|known| known.key == *key).cloned()
     }
 
-    fn in_namespace(&self, namespace: &str) -> Vec<Arc<Candidate<Sidecar>>> {
-        let known = self.known.lock();
-        known.iter().filter(|known| known.key.namespace == namespace).cloned().collect()
+    fn names_in(&self, namespace: &str) -> Vec<String> {
+        self.known.lock().names_in(namespace)
     }
+}
 
+impl Catalog for Catalogue {
     async fn refresh(&self, _: &str) {
         tokio::time::sleep(self.refresh_takes).await;
         self.known.lock().append(&mut self.new.lock());
+    }
+
+    async fn namespace(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {
+        if self.knows_no_namespace {
+            return Err(UnknownNamespace(format!("namespace {name}: no answer")));
+        }
+        Ok(Arc::new(NamespaceFacts::unknown(name)))
     }
 }
 
@@ -71,7 +81,7 @@ fn shops() -> Arc<Candidate<Sidecar>> {
         "spec": {"destination": {"endpoint": "http://collector.observability:4317"}},
     }))
     .unwrap();
-    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), image_pull_policy: None };
+    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
     Arc::new(sidecar::candidate(&object, &defaults))
 }
 
@@ -82,8 +92,8 @@ impl Fixture {
 
     fn with(catalog: Catalogue) -> Self {
         let outcomes = Arc::new(Outcomes::default());
-        let cluster =
-            || ClusterFacts { native_sidecars: true, own_namespace: "tracebuffer".into() };
+        let own_namespace = "tracebuffer".to_owned();
+        let cluster = ClusterFacts { own_namespace, ..ClusterFacts::default() };
         let monitor = Arc::clone(&outcomes) as Arc<_>;
         Self { webhook: WebhookService::new(Arc::new(catalog), cluster, monitor), outcomes }
     }
@@ -246,4 +256,17 @@ async fn an_answer_is_json() {
     let response = Fixture::new().send(request(INJECT, POD)).await;
 
     assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+}
+
+#[tokio::test]
+async fn a_pod_of_a_namespace_that_cannot_be_read_is_left_to_the_failure_policy() {
+    let catalog = Catalogue { knows_no_namespace: true, ..Catalogue::default() };
+    let fixture = Fixture::with(catalog);
+
+    let (status, text) = fixture.post(INJECT, POD).await;
+
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+    assert!(text.contains("namespace shop: no answer"), "{text}");
+    let failure = AdmissionFailure::UnknownNamespace;
+    assert_eq!(fixture.outcome(), AdmissionOutcome::Failed(failure));
 }
