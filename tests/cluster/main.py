@@ -7,7 +7,7 @@ import runner
 # In the order in which they run: the last ones disturb the operator, and then take it away.
 from scenarios import (  # noqa: F401
     chart, chart_values, chart_release, install, delivery, workloads, skipping, changes, certificates,
-    settings, disruption, removal,
+    settings, releases, disruption, removal,
 )
 
 
