@@ -32,6 +32,10 @@ deny:
 doc:
     .ci/run doc
 
+# The chart without a cluster; `UPDATE=1 just chart` writes its README
+chart:
+    .ci/run chart
+
 # The OpenTelemetry SDK and Collector on either side
 interop:
     .ci/run interop

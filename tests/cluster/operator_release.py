@@ -10,8 +10,10 @@ SELECTOR = "app.kubernetes.io/name=tracebuffer,app.kubernetes.io/component=opera
 
 
 def image_values(image):
-    repository, _, tag = image.rpartition(":")
-    return ["--set", f"image.repository={repository}", "--set", f"image.tag={tag}"]
+    name, _, tag = image.rpartition(":")
+    registry, slash, repository = name.partition("/")
+    fields = {"registry": registry if slash else "", "repository": repository if slash else name, "tag": tag}
+    return [word for field, text in fields.items() for word in ("--set-string", f"image.{field}={text}")]
 
 
 def install(*values, chart=CHART, image=None):

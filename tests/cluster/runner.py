@@ -55,7 +55,8 @@ def run(chosen, prepare, explain):
             place = next((f for f in reversed(frames) if "scenarios" in f.filename), frames[-1])
             print(f"--- {each.name}: {type(error).__name__} at {place.filename}:{place.lineno}")
             print(f"    {place.line}\n{error}")
-            explain()
+            if each.needs_operator:
+                explain()
         seconds = time.monotonic() - started
         print(f"{verdict} {each.name:<12} {seconds:6.1f} s  {each.promise}", flush=True)
     print(f"\n{len(chosen)} scenarios in {time.monotonic() - start:.0f} s")

@@ -1,29 +1,81 @@
+{{- define "tracebuffer.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
 {{- define "tracebuffer.fullname" -}}
+{{- $name := include "tracebuffer.name" . -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else if contains .Chart.Name .Release.Name -}}
+{{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 50 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
+{{- define "tracebuffer.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
 {{- define "tracebuffer.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ include "tracebuffer.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{/* Labels of every object. The chart's own take precedence over commonLabels. */}}
 {{- define "tracebuffer.labels" -}}
-{{ include "tracebuffer.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- $version := dict "app.kubernetes.io/version" .Chart.AppVersion "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $chart := dict "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
+{{- merge (include "tracebuffer.selectorLabels" . | fromYaml) $version $chart (.Values.commonLabels | default dict) | toYaml -}}
+{{- end -}}
+
+{{/* The same with more labels: (list $ LABELS). */}}
+{{- define "tracebuffer.labelsWith" -}}
+{{- merge (include "tracebuffer.labels" (first .) | fromYaml) (last . | default dict) | toYaml -}}
+{{- end -}}
+
+{{/* Metadata of the CustomResourceDefinition besides its name; crd.yaml is generated. */}}
+{{- define "tracebuffer.crdMetadata" -}}
+{{- $keep := .Values.crds.keep | ternary (dict "helm.sh/resource-policy" "keep") dict -}}
+{{- with merge $keep (.Values.crds.annotations | default dict) -}}
+annotations: {{- toYaml . | nindent 2 }}
+{{ end -}}
+labels: {{- include "tracebuffer.labels" . | nindent 2 }}
+{{- end -}}
+
+{{/* Reference of an image: (list $ IMAGE). */}}
+{{- define "tracebuffer.imageReference" -}}
+{{- $root := first . -}}
+{{- $image := last . -}}
+{{- with ($root.Values.global).imageRegistry | default $image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- $image.repository }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ with $image.digest }}@{{ . }}{{ end -}}
 {{- end -}}
 
 {{- define "tracebuffer.image" -}}
-{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
-{{- .Values.image.repository }}:{{ $tag }}{{ with .Values.image.digest }}@{{ . }}{{ end -}}
+{{- include "tracebuffer.imageReference" (list . .Values.image) -}}
+{{- end -}}
+
+{{/* A digest belongs to one image: another repository or tag does not inherit the operator's. */}}
+{{- define "tracebuffer.sidecarImage" -}}
+{{- $image := .Values.sidecar.image -}}
+{{- $inherited := empty (or $image.repository $image.tag) | ternary .Values.image (omit .Values.image "digest") -}}
+{{- $fields := dict -}}
+{{- range list "registry" "repository" "tag" "digest" -}}
+{{- $_ := set $fields . (get $image . | default (get $inherited .)) -}}
+{{- end -}}
+{{- include "tracebuffer.imageReference" (list . $fields) -}}
+{{- end -}}
+
+{{/* Pull secrets of the release and of a parent chart, in which they may be names. */}}
+{{- define "tracebuffer.imagePullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat ((.Values.global).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- with $secrets -}}
+imagePullSecrets: {{- uniq . | toYaml | nindent 2 }}
+{{- end -}}
 {{- end -}}
 
 {{- define "tracebuffer.serviceAccount" -}}
@@ -38,33 +90,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.certificates.secretName | default (printf "%s-webhook-tls" (include "tracebuffer.fullname" .)) -}}
 {{- end -}}
 
-{{/* What the restricted level of pod security asks of a pod. */}}
-{{- define "tracebuffer.podSecurityContext" -}}
-runAsNonRoot: true
-{{- if .Values.fixedUser }}
-runAsUser: 65532
-runAsGroup: 65532
-{{- end }}
-seccompProfile:
-  type: RuntimeDefault
-{{- end -}}
-
-{{/* What it asks of a container, and a root file system that cannot be written. */}}
-{{- define "tracebuffer.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
-{{- end -}}
-
-{{/* The settings by which the operator finds its own parts; `check` uses them too. */}}
+{{/* Settings by which the operator finds its own objects; `check` uses them too. */}}
 {{- define "tracebuffer.environment" -}}
 - name: TRACEBUFFER_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 - name: TRACEBUFFER_WEBHOOK_NAME
   value: {{ include "tracebuffer.fullname" . }}
 - name: TRACEBUFFER_WEBHOOK_HOST
-  value: {{ include "tracebuffer.webhookService" . }}.{{ .Release.Namespace }}.svc
+  value: {{ include "tracebuffer.webhookService" . }}.{{ include "tracebuffer.namespace" . }}.svc
 - name: TRACEBUFFER_CERTIFICATE_SECRET
   value: {{ include "tracebuffer.certificateSecret" . }}
 {{- end -}}

@@ -4,12 +4,8 @@ use crate::adapters::kubernetes::resource::manifest;
 
 const METADATA: &str = "metadata:\n";
 
-const KEPT: &str = concat!(
-    "  {{- if .Values.crds.keep }}\n",
-    "  annotations:\n",
-    "    helm.sh/resource-policy: keep\n",
-    "  {{- end }}\n",
-);
+/// Labels and annotations, which the chart's helpers make from its values.
+const TEMPLATED: &str = "  {{- include \"tracebuffer.crdMetadata\" . | nindent 2 }}\n";
 
 /// Returns the `CustomResourceDefinition` of `TraceBuffer` as YAML.
 #[must_use]
@@ -18,11 +14,10 @@ pub fn crd_manifest() -> String {
     serde_saphyr::to_string(&manifest()).unwrap_or_default()
 }
 
-/// Returns the chart's template of it: there if `crds.enabled`, and left behind when the release goes
-/// if `crds.keep`.
+/// Returns the chart's template of it: rendered if `crds.enabled`, with the chart's labels and annotations.
 #[must_use]
 pub fn chart_crd() -> String {
-    let manifest = crd_manifest().replacen(METADATA, &format!("{METADATA}{KEPT}"), 1);
+    let manifest = crd_manifest().replacen(METADATA, &format!("{METADATA}{TEMPLATED}"), 1);
     format!("{{{{- if .Values.crds.enabled }}}}\n{manifest}{{{{- end }}}}\n")
 }
 
@@ -40,7 +35,7 @@ mod tests {
     #[test]
     fn the_template_has_no_actions_but_its_own() {
         assert!(!crd_manifest().contains("{{"));
-        assert_eq!(chart_crd().matches("{{").count(), 4);
-        assert!(chart_crd().contains("\nmetadata:\n  {{- if .Values.crds.keep }}\n"));
+        assert_eq!(chart_crd().matches("{{").count(), 3);
+        assert!(chart_crd().contains(&format!("\nmetadata:\n{TEMPLATED}")));
     }
 }

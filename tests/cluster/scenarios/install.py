@@ -72,7 +72,7 @@ def scrape(namespace, name):
 
 @scenario("dry-run", "the API server takes everything the chart can render", needs_operator=False)
 def is_valid():
-    for values in ("default", "least", "everything"):
+    for values in ("default", "least", "everything", "host-network", "openshift"):
         text = helm("template", "dry", CHART, "-n", "default", "-f", CHART / "ci" / f"{values}-values.yaml",
                     "--set", "crds.enabled=false", "--skip-tests").out
         kubectl("apply", "--dry-run=server", "-n", "default", "-f", "-", stdin=text)

@@ -15,7 +15,7 @@ def fails_closed():
     with Namespace("tb-ha") as here:
         ready_trace_buffer(here)
         try:
-            operator.install("-f", CHART / "values-ha.yaml", "--set", "replicas=2")
+            operator.install("-f", CHART / "values-ha.yaml", "--set", "replicaCount=2")
             operator.scale(0)
             try:
                 apply(pending_pod("asking"), namespace=here)
