@@ -28,7 +28,7 @@ def counts_the_outdated():
 @scenario("rollout", "with OnChange the owners are restarted one after another")
 def rolls_out():
     with Namespace("tb-rollout") as here:
-        paced = {"strategy": "OnChange", "maxConcurrent": 1, "pause": "1s"}
+        paced = {"strategy": "OnChange", "maxConcurrent": 1, "interval": "1s"}
         ready_trace_buffer(here, rollout=paced)
         apply(deployment("one"), deployment("two"), namespace=here)
         for name in ("one", "two"):

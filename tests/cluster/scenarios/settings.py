@@ -72,7 +72,7 @@ def make_certificate(folder, host):
 
 @scenario("references", "references are Unknown until the chart grants looking, then told apart")
 def resolves_references():
-    header = {"name": "authorization", "secretKeyRef": {"name": "vendor", "key": "token"}}
+    header = {"name": "authorization", "valueFrom": {"secretKeyRef": {"name": "vendor", "key": "token"}}}
     with Namespace("tb-references") as here:
         ready_trace_buffer(here, destination={"headers": [header]})
 
