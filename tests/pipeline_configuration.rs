@@ -14,10 +14,10 @@ mod receiver;
 mod samples;
 #[path = "support/scripted_destination.rs"]
 mod scripted_destination;
+#[path = "support/volume.rs"]
+mod volume;
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use tracebuffer::adapters::messaging::destination::config::Protocol;
 use pipeline::{Pipeline, dropped, failed, over_both, soon};
 use pki::{Authority, Issued, write};
 use scripted_destination::{Answer, ScriptedDestination};
+use volume::Volume;
 
 const SECRET: &str = "s3cr3t-0f-the-t3st";
 
@@ -110,18 +111,10 @@ async fn with_a_rubbish_client_certificate_it_buffers_and_says_why_and_delivers_
     .await;
 }
 
-/// Replaces the file of limits as a kubelet does: a link to the folder it lies in is swapped.
-fn swap(volume: &Path, version: &str, limits: &str) {
-    fs::create_dir(volume.join(version)).expect("a folder can be made");
-    fs::write(volume.join(version).join("limits"), limits).expect("a file can be written");
-    symlink(version, volume.join("..data_tmp")).expect("a link can be made");
-    fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("it can be swapped");
-}
-
 #[tokio::test]
 async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_nothing() {
-    let volume = tempfile::tempdir().expect("a directory can be made");
-    let file = volume.path().join("limits");
+    let mut volume = Volume::new();
+    let file = volume.path("limits");
     let settings = [("LIMITS_FILE", file.to_str().expect("a path is text")), ("MAX_SPANS", "100")];
     let pipeline = Pipeline::start_in_outage(Protocol::Grpc, &settings).await;
     let held = |spans| {
@@ -130,13 +123,12 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
     // It starts without the file.
     assert!(pipeline.receiver.log().contains("No such file"), "{}", pipeline.receiver.log());
     pipeline.send(10, 3).await;
-    symlink("..data/limits", &file).expect("a link can be made");
 
-    swap(volume.path(), "..1", "max_spans=12\nmax_bytes=1Mi\n");
+    volume.put(&[("limits", "max_spans=12\nmax_bytes=1Mi\n")]);
     let metrics = held(12).await;
     assert_eq!(dropped(&metrics, "overflow"), 18);
 
-    swap(volume.path(), "..2", "max_spans=none\n");
+    volume.put(&[("limits", "max_spans=none\n")]);
     soon("the complaint", async {
         while !pipeline.receiver.log().contains("max_spans is \"none\"") {
             sleep(Duration::from_millis(5)).await;
@@ -149,7 +141,7 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
         (12.into(), (1 << 20).into())
     );
 
-    swap(volume.path(), "..3", "max_spans=5\n");
+    volume.put(&[("limits", "max_spans=5\n")]);
     held(5).await;
     let log = pipeline.receiver.log();
     assert_eq!(log.matches("new limits are in force").count(), 2, "{log}");
