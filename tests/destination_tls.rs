@@ -8,59 +8,17 @@ mod pki;
 mod scripted_destination;
 #[path = "support/spans.rs"]
 mod spans;
+#[path = "support/tls_scene.rs"]
+mod tls_scene;
 
 use std::time::Duration;
 
 use http::Version;
 use pki::{Authority, Issued, write};
 use scripted_destination::{Answer, ScriptedDestination};
-use spans::batch;
-use tempfile::TempDir;
+use tls_scene::{Scene, refused, sent};
 use tracebuffer::adapters::messaging::destination::AnyDestination;
-use tracebuffer::adapters::messaging::destination::config::{DestinationSettings, Protocol};
-use tracebuffer::domain::delivery::{Delivered, Failure, FailureKind};
-use tracebuffer::ports::destination::Destination;
-
-/// A server with TLS, the settings of a client that trusts it, and the place of its files.
-struct Scene {
-    authority: Authority,
-    server: ScriptedDestination,
-    settings: DestinationSettings,
-    files: TempDir,
-}
-
-impl Scene {
-    async fn new(protocol: Protocol, protocols: &[&str], asks_clients: bool) -> Self {
-        let authority = Authority::new();
-        let config = authority.server(protocols, asks_clients);
-        let server = ScriptedDestination::start_tls(protocol, config).await;
-        let files = tempfile::tempdir().unwrap();
-        let mut settings = server.settings();
-        settings.ca_file = Some(write(files.path(), "ca.pem", &authority.pem()));
-        Self { authority, server, settings, files }
-    }
-
-    /// Gives the client a certificate.
-    fn show(&mut self, Issued { certificate, key }: &Issued) {
-        let directory = self.files.path();
-        self.settings.client_certificate_file = Some(write(directory, "tls.crt", certificate));
-        self.settings.client_key_file = Some(write(directory, "tls.key", key));
-    }
-
-    fn destination(&self) -> AnyDestination {
-        AnyDestination::from_settings(Some(&self.settings))
-    }
-}
-
-async fn refused(destination: &AnyDestination) -> Failure {
-    let failure = destination.send(batch(&["a"])).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unavailable, "{}", failure.message);
-    failure
-}
-
-async fn sent(destination: &AnyDestination) {
-    assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
-}
+use tracebuffer::adapters::messaging::destination::config::Protocol;
 
 #[tokio::test]
 async fn grpc_speaks_http2_with_a_server_that_names_it_or_names_nothing() {

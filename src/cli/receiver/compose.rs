@@ -6,6 +6,7 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use super::checks::{self, Listeners};
 use super::table as t;
 use crate::adapters::messaging::destination::config::DestinationSettings;
+use crate::adapters::messaging::notation::headers::{HeaderFiles, NoHeaderFile};
 use crate::bootstrap::settings::{ListenSettings, Settings};
 use crate::cli::settings::input::{Input, Refused};
 use crate::cli::settings::log;
@@ -63,7 +64,7 @@ fn destination(
     let compression = input.read(&t::COMPRESSION);
     let headers = input.read(&t::HEADERS);
     let headers_file = input.read(&t::HEADERS_FILE);
-    let header_files = input.read(&t::HEADER_VALUE_FILES);
+    let header_files = header_files(input);
     let ca_file = input.read(&t::CA_FILE);
     let client_certificate_file = input.read(&t::CLIENT_CERTIFICATE_FILE);
     let client_key_file = input.read(&t::CLIENT_KEY_FILE);
@@ -88,6 +89,23 @@ fn destination(
         client_key_file: client_key_file?,
         timeout: timeout?,
     }))
+}
+
+fn header_files(input: &mut Input<'_>) -> Result<HeaderFiles, Refused> {
+    let files = input.read(&t::HEADER_VALUE_FILES);
+    let prefixes = input.read(&t::HEADER_VALUE_PREFIXES);
+    let optional = input.read(&t::OPTIONAL_HEADERS);
+    let mut files = files?;
+    let why = |none: NoHeaderFile| format!("must name headers of HEADER_VALUE_FILES only; {none}");
+    let with_prefixes = prefixes.and_then(|prefixes| {
+        let added = files.add_prefixes(&prefixes);
+        added.map_err(|none| input.refuse(&t::HEADER_VALUE_PREFIXES, why(none)))
+    });
+    let made_optional = optional.and_then(|names| {
+        let made = files.make_optional(&names);
+        made.map_err(|none| input.refuse(&t::OPTIONAL_HEADERS, why(none)))
+    });
+    with_prefixes.and(made_optional).map(|()| files)
 }
 
 fn limits(input: &mut Input<'_>) -> Result<Limits, Refused> {

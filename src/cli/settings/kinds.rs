@@ -5,8 +5,10 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::adapters::messaging::notation::headers::{
-    HeaderError, HeaderFiles, Headers, parse_header_files, parse_header_list,
+mod headers;
+
+pub(in crate::cli) use self::headers::{
+    HeaderFileList, HeaderList, HeaderNameList, HeaderPrefixList,
 };
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::units::{ByteSize, Milliseconds, UnitError};
@@ -73,17 +75,11 @@ pub(in crate::cli) struct File;
 /// Socket addresses, at least one.
 pub(in crate::cli) struct Addresses;
 
-/// HTTP headers, perhaps none.
-pub(in crate::cli) struct HeaderList;
-
 /// The name of a Kubernetes object, or a DNS name: an RFC 1123 subdomain.
 pub(in crate::cli) struct Name;
 
 /// The reference of a container image, as far as a typing error shows.
 pub(in crate::cli) struct Image;
-
-/// HTTP headers whose values are in files, perhaps none.
-pub(in crate::cli) struct HeaderFileList;
 
 /// The URL of a server.
 pub(in crate::cli) struct ServerUrl;
@@ -116,12 +112,6 @@ impl From<UrlError> for Refusal {
             UrlError::Credentials => Self::because("a user and password belong in HEADERS"),
             UrlError::Because(reason) => Self::Because(reason),
         }
-    }
-}
-
-impl From<HeaderError> for Refusal {
-    fn from(error: HeaderError) -> Self {
-        Self::Because(error.to_string())
     }
 }
 
@@ -261,24 +251,6 @@ impl Kind for Addresses {
     }
 }
 
-impl Kind for HeaderList {
-    type Value = Headers;
-
-    const SECRET: bool = true;
-
-    fn value_name(&self) -> String {
-        "NAME=VALUE,…".into()
-    }
-
-    fn allowed(&self) -> String {
-        "HTTP headers as name=value,name2=value2, values percent-encoded".into()
-    }
-
-    fn parse(&self, text: &str) -> Result<Headers, Refusal> {
-        Ok(parse_header_list(text)?)
-    }
-}
-
 impl Kind for Name {
     type Value = String;
 
@@ -316,22 +288,6 @@ impl Kind for Image {
     fn parse(&self, text: &str) -> Result<String, Refusal> {
         let is_reference = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
         if is_reference { Ok(text.into()) } else { Err(Refusal::NotAllowed) }
-    }
-}
-
-impl Kind for HeaderFileList {
-    type Value = HeaderFiles;
-
-    fn value_name(&self) -> String {
-        "NAME=PATH,…".into()
-    }
-
-    fn allowed(&self) -> String {
-        "HTTP headers and files as name=path,name2=path2".into()
-    }
-
-    fn parse(&self, text: &str) -> Result<HeaderFiles, Refusal> {
-        Ok(parse_header_files(text)?)
     }
 }
 

@@ -48,6 +48,33 @@ fn each_tls_file_is_refused_for_an_unencrypted_endpoint() {
 }
 
 #[test]
+fn a_prefix_and_an_option_need_a_file_of_their_header() {
+    let flags = [
+        "--header-value-files=x-key=/k",
+        "--header-value-prefixes=X-Key=v1:,authorization=hunter2",
+        "--optional-headers=x-key,x-tenant",
+    ];
+
+    let why = "must name headers of HEADER_VALUE_FILES only; there is no file for";
+    assert_eq!(
+        mistakes(&flags, &[]),
+        [
+            format!("--header-value-prefixes (not shown) {why} authorization"),
+            format!("--optional-headers \"x-key,x-tenant\" {why} x-tenant"),
+        ]
+    );
+}
+
+#[test]
+fn a_prefix_and_an_option_are_not_blamed_for_files_that_cannot_be_read() {
+    let flags = ["--header-value-files=x", "--header-value-prefixes=a=b", "--optional-headers=a"];
+
+    let found = mistakes(&flags, &[]);
+
+    assert!(found.len() == 1 && found[0].starts_with("--header-value-files"), "{found:?}");
+}
+
+#[test]
 fn a_grpc_endpoint_with_a_path_is_refused_beside_other_mistakes() {
     let found = mistakes(&["--endpoint=http://collector/v1/traces", "--ca-file=/a"], &[]);
 
