@@ -3,9 +3,14 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a broken test should say so")]
 
+use std::path::PathBuf;
+
+use rustls::ServerConfig;
 use tempfile::TempDir;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
-use tracebuffer::adapters::messaging::destination::config::{DestinationSettings, Protocol};
+use tracebuffer::adapters::messaging::destination::config::{
+    CaFile, DestinationSettings, Protocol,
+};
 use tracebuffer::domain::delivery::{Delivered, Failure, FailureKind};
 use tracebuffer::ports::destination::Destination;
 
@@ -26,10 +31,19 @@ impl Scene {
     pub(crate) async fn new(protocol: Protocol, protocols: &[&str], asks_clients: bool) -> Self {
         let authority = Authority::new();
         let config = authority.server(protocols, asks_clients);
+        Self::with(authority, protocol, config).await
+    }
+
+    /// A server that is configured so.
+    pub(crate) async fn with(
+        authority: Authority,
+        protocol: Protocol,
+        config: ServerConfig,
+    ) -> Self {
         let server = ScriptedDestination::start_tls(protocol, config).await;
         let files = tempfile::tempdir().unwrap();
         let mut settings = server.settings();
-        settings.ca_file = Some(write(files.path(), "ca.pem", &authority.pem()));
+        settings.ca_file = Some(alone(write(files.path(), "ca.pem", &authority.pem())));
         Self { authority, server, settings, files }
     }
 
@@ -44,11 +58,21 @@ impl Scene {
         AnyDestination::from_settings(Some(&self.settings))
     }
 
+    /// The host that the last request was for.
+    pub(crate) fn last_authority(&self) -> String {
+        self.server.requests().pop().unwrap().authority
+    }
+
     /// The value of a header of the last request.
     pub(crate) fn last_header(&self, name: &str) -> Option<String> {
         let request = self.server.requests().pop().unwrap();
         request.headers.get(name).map(|value| value.to_str().unwrap().to_owned())
     }
+}
+
+/// A file of authorities, none but which are trusted.
+pub(crate) const fn alone(path: PathBuf) -> CaFile {
+    CaFile { path, with_system_roots: false }
 }
 
 pub(crate) async fn refused(destination: &AnyDestination) -> Failure {

@@ -3,8 +3,8 @@
 
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{
-    Addresses, Choice, Count, File, HeaderFileList, HeaderList, HeaderNameList, HeaderPrefixList,
-    Optional, ServerUrl, Size, Time,
+    Addresses, CertificateName, Choice, Count, File, HeaderFileList, HeaderList, HeaderNameList,
+    HeaderPrefixList, Optional, ServerUrl, Size, TRUE_OR_FALSE, Time,
 };
 use crate::cli::settings::{HOUR, MINUTE, log, settings};
 use crate::domain::limits::OverflowPolicy;
@@ -36,6 +36,11 @@ settings! {
         "Which of them are left out while their file is missing or empty; others hold requests back";
     CA_FILE in Destination: Optional<File> = Optional(File), default "",
         "PEM file of the authorities to trust instead of the built-in ones";
+    TRUST_SYSTEM_ROOTS in Destination: Optional<Choice<bool>> = Optional(TRUE_OR_FALSE), default "",
+        "Whether to trust the built-in public authorities; unset: only where CA_FILE is unset";
+    TLS_SERVER_NAME in Destination: Optional<CertificateName> = Optional(CertificateName),
+        default "",
+        "Name that the certificate must bear, sent as SNI; unset: the host of ENDPOINT";
     CLIENT_CERTIFICATE_FILE in Destination: Optional<File> = Optional(File), default "",
         "PEM file of the certificate shown to the destination";
     CLIENT_KEY_FILE in Destination: Optional<File> = Optional(File), default "",

@@ -100,7 +100,7 @@ fn an_endpoint_alone_makes_a_destination_of_defaults() {
 
     assert_eq!(
         destination,
-        Some(DestinationSettings {
+        Some(Box::new(DestinationSettings {
             endpoint: Endpoint {
                 tls: false,
                 host: "collector".into(),
@@ -113,10 +113,11 @@ fn an_endpoint_alone_makes_a_destination_of_defaults() {
             headers_file: None,
             header_files: HeaderFiles::default(),
             ca_file: None,
+            server_name: None,
             client_certificate_file: None,
             client_key_file: None,
             timeout: Duration::from_secs(10),
-        })
+        }))
     );
 }
 

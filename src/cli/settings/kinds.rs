@@ -10,6 +10,7 @@ mod headers;
 pub(in crate::cli) use self::headers::{
     HeaderFileList, HeaderList, HeaderNameList, HeaderPrefixList,
 };
+use crate::adapters::messaging::destination::config::ServerName;
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::units::{ByteSize, Milliseconds, UnitError};
 
@@ -83,6 +84,12 @@ pub(in crate::cli) struct Image;
 
 /// The URL of a server.
 pub(in crate::cli) struct ServerUrl;
+
+/// A name that a certificate can bear.
+pub(in crate::cli) struct CertificateName;
+
+/// Yes or no.
+pub(in crate::cli) const TRUE_OR_FALSE: Choice<bool> = Choice(&[("true", true), ("false", false)]);
 
 impl Refusal {
     /// Refuses for `reason`, which holds no part of a secret.
@@ -304,6 +311,22 @@ impl Kind for ServerUrl {
 
     fn parse(&self, text: &str) -> Result<Url, Refusal> {
         Ok(text.parse()?)
+    }
+}
+
+impl Kind for CertificateName {
+    type Value = ServerName<'static>;
+
+    fn value_name(&self) -> String {
+        "NAME".into()
+    }
+
+    fn allowed(&self) -> String {
+        "a DNS name or an IP address, such as collector.example".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<ServerName<'static>, Refusal> {
+        ServerName::try_from(text.to_owned()).map_err(|_| Refusal::NotAllowed)
     }
 }
 

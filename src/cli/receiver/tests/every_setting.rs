@@ -8,7 +8,7 @@ use tracing::Level;
 use super::super::table::ALL;
 use super::{addresses, number, settings};
 use crate::adapters::messaging::destination::config::{
-    Compression, DestinationSettings, Endpoint, Protocol,
+    CaFile, Compression, DestinationSettings, Endpoint, Protocol, ServerName,
 };
 use crate::adapters::messaging::notation::headers::{
     HeaderFiles, parse_header_files, parse_header_list, parse_header_names,
@@ -18,7 +18,7 @@ use crate::bootstrap::settings::{ListenSettings, Settings};
 use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
 
 /// For each setting a value that is neither its default nor in the way of another one.
-const OTHERS: [(&str, &str); 29] = [
+const OTHERS: [(&str, &str); 31] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
@@ -28,6 +28,8 @@ const OTHERS: [(&str, &str); 29] = [
     ("HEADER_VALUE_PREFIXES", "x-key=v1%20"),
     ("OPTIONAL_HEADERS", "x-key"),
     ("CA_FILE", "/run/ca.pem"),
+    ("TRUST_SYSTEM_ROOTS", "true"),
+    ("TLS_SERVER_NAME", "inner.example"),
     ("CLIENT_CERTIFICATE_FILE", "/run/client.pem"),
     ("CLIENT_KEY_FILE", "/run/client.key"),
     ("TIMEOUT", "3s"),
@@ -59,7 +61,7 @@ fn header_files() -> HeaderFiles {
 
 fn other_settings() -> Settings {
     Settings {
-        destination: Some(DestinationSettings {
+        destination: Some(Box::new(DestinationSettings {
             endpoint: Endpoint {
                 tls: true,
                 host: "traces.example".into(),
@@ -71,11 +73,12 @@ fn other_settings() -> Settings {
             headers: parse_header_list("authorization=Bearer x").unwrap(),
             headers_file: Some("/run/headers".into()),
             header_files: header_files(),
-            ca_file: Some("/run/ca.pem".into()),
+            ca_file: Some(CaFile { path: "/run/ca.pem".into(), with_system_roots: true }),
+            server_name: Some(ServerName::try_from("inner.example").unwrap()),
             client_certificate_file: Some("/run/client.pem".into()),
             client_key_file: Some("/run/client.key".into()),
             timeout: Duration::from_secs(3),
-        }),
+        })),
         limits: Limits {
             max_spans: NonZeroU64::new(7).unwrap(),
             max_bytes: NonZeroU64::new(64_000_000).unwrap(),
