@@ -81,7 +81,8 @@ fn what_a_cluster_refuses_is_told_before_it_is_asked() {
         assert_eq!(code, Some(1), "{}: {text}", file.display());
         // The first line of the file is what the API server said: `# spec.field: …`.
         let said = fs::read_to_string(&file).unwrap();
-        let field = said.split_whitespace().find(|word| word.contains("spec") || word.contains("meta"));
+        let field =
+            said.split_whitespace().find(|word| word.contains("spec") || word.contains("meta"));
         let field = field.unwrap().trim_matches(['"', ':']);
         assert!(text.contains(&format!(": {field}")), "{}: {text}", file.display());
     }

@@ -8,59 +8,20 @@ mod pki;
 mod scripted_destination;
 #[path = "support/spans.rs"]
 mod spans;
+#[path = "support/tls_scene.rs"]
+mod tls_scene;
 
 use std::time::Duration;
 
 use http::Version;
 use pki::{Authority, Issued, write};
 use scripted_destination::{Answer, ScriptedDestination};
-use spans::batch;
-use tempfile::TempDir;
+use tls_scene::{Scene, alone, refused, sent};
 use tracebuffer::adapters::messaging::destination::AnyDestination;
-use tracebuffer::adapters::messaging::destination::config::{DestinationSettings, Protocol};
-use tracebuffer::domain::delivery::{Delivered, Failure, FailureKind};
-use tracebuffer::ports::destination::Destination;
+use tracebuffer::adapters::messaging::destination::config::{CaFile, Protocol, ServerName};
 
-/// A server with TLS, the settings of a client that trusts it, and the place of its files.
-struct Scene {
-    authority: Authority,
-    server: ScriptedDestination,
-    settings: DestinationSettings,
-    files: TempDir,
-}
-
-impl Scene {
-    async fn new(protocol: Protocol, protocols: &[&str], asks_clients: bool) -> Self {
-        let authority = Authority::new();
-        let config = authority.server(protocols, asks_clients);
-        let server = ScriptedDestination::start_tls(protocol, config).await;
-        let files = tempfile::tempdir().unwrap();
-        let mut settings = server.settings();
-        settings.ca_file = Some(write(files.path(), "ca.pem", &authority.pem()));
-        Self { authority, server, settings, files }
-    }
-
-    /// Gives the client a certificate.
-    fn show(&mut self, Issued { certificate, key }: &Issued) {
-        let directory = self.files.path();
-        self.settings.client_certificate_file = Some(write(directory, "tls.crt", certificate));
-        self.settings.client_key_file = Some(write(directory, "tls.key", key));
-    }
-
-    fn destination(&self) -> AnyDestination {
-        AnyDestination::from_settings(Some(&self.settings))
-    }
-}
-
-async fn refused(destination: &AnyDestination) -> Failure {
-    let failure = destination.send(batch(&["a"])).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unavailable, "{}", failure.message);
-    failure
-}
-
-async fn sent(destination: &AnyDestination) {
-    assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
-}
+/// What a server of each protocol speaks.
+const BOTH: [(Protocol, &str); 2] = [(Protocol::Grpc, "h2"), (Protocol::Http, "http/1.1")];
 
 #[tokio::test]
 async fn grpc_speaks_http2_with_a_server_that_names_it_or_names_nothing() {
@@ -106,7 +67,8 @@ async fn grpc_asks_about_the_port_where_there_is_no_http2() {
 async fn a_server_of_an_unknown_authority_is_not_trusted() {
     let mut scene = Scene::new(Protocol::Grpc, &["h2"], false).await;
     let other = write(scene.files.path(), "other.pem", &Authority::new().pem());
-    for ca_file in [Some(other), None] {
+    let beside = CaFile { path: other.clone(), with_system_roots: true };
+    for ca_file in [Some(alone(other)), Some(beside), None] {
         scene.settings.ca_file = ca_file;
 
         let failure = refused(&scene.destination()).await;
@@ -125,7 +87,72 @@ async fn a_server_of_another_name_is_not_trusted() {
     let failure = refused(&scene.destination()).await;
 
     assert_eq!(failure.code, "TLS");
-    assert!(failure.message.contains("not valid for name"), "{}", failure.message);
+    let named = "certificate not valid for name \"127.0.0.1\"";
+    assert!(failure.message.contains(named), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_private_authority_is_trusted_beside_the_public_ones() {
+    for (protocol, alpn) in BOTH {
+        let mut scene = Scene::new(protocol, &[alpn], false).await;
+        scene.settings.ca_file = scene
+            .settings
+            .ca_file
+            .map(|CaFile { path, .. }| CaFile { path, with_system_roots: true });
+
+        sent(&scene.destination()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_asked_for_its_name_where_that_is_not_its_host() {
+    for (protocol, alpn) in BOTH {
+        let authority = Authority::new();
+        let config = authority.server_that_is_asked_for("traces.example", &[alpn]);
+        let mut scene = Scene::with(authority, protocol, config).await;
+        assert_eq!(refused(&scene.destination()).await.code, "TLS");
+
+        scene.settings.server_name = Some(ServerName::try_from("traces.example").unwrap());
+
+        sent(&scene.destination()).await;
+        // The name is TLS's alone: HTTP speaks to the host.
+        let host = format!("localhost:{}", scene.server.address().port());
+        assert_eq!(scene.last_authority(), host);
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_be_known_by_an_address_that_is_not_its_host() {
+    for address in ["192.0.2.7", "2001:db8::7"] {
+        for (protocol, alpn) in BOTH {
+            let authority = Authority::new();
+            let config = authority.server_of(address, &[alpn], false);
+            let mut scene = Scene::with(authority, protocol, config).await;
+            scene.settings.server_name = Some(ServerName::try_from(address).unwrap());
+
+            sent(&scene.destination()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_in_the_certificate_is_named_with_those_that_are() {
+    for name in ["other.example", "192.0.2.7"] {
+        for (protocol, alpn) in BOTH {
+            let mut scene = Scene::new(protocol, &[alpn], false).await;
+            scene.settings.server_name = Some(ServerName::try_from(name).unwrap());
+
+            let failure = refused(&scene.destination()).await;
+
+            assert_eq!(failure.code, "TLS");
+            let expected =
+                [&format!("not valid for name {name:?}"), "localhost", "TLS server name"];
+            for part in expected {
+                assert!(failure.message.contains(part), "{}", failure.message);
+            }
+            assert!(!failure.message.contains("CA file"), "{}", failure.message);
+        }
+    }
 }
 
 #[tokio::test]
@@ -166,7 +193,7 @@ async fn a_client_certificate_opens_a_server_that_asks_for_one() {
 
 #[tokio::test]
 async fn a_server_that_asks_for_a_certificate_refuses_a_client_without_one() {
-    for (protocol, alpn) in [(Protocol::Grpc, "h2"), (Protocol::Http, "http/1.1")] {
+    for (protocol, alpn) in BOTH {
         let scene = Scene::new(protocol, &[alpn], true).await;
 
         let failure = refused(&scene.destination()).await;
@@ -180,7 +207,7 @@ async fn a_server_that_asks_for_a_certificate_refuses_a_client_without_one() {
 async fn a_missing_ca_file_is_named_and_picked_up_when_it_appears() {
     let mut scene = Scene::new(Protocol::Grpc, &["h2"], false).await;
     let late = scene.files.path().join("late.pem");
-    scene.settings.ca_file = Some(late.clone());
+    scene.settings.ca_file = Some(alone(late.clone()));
     let destination = scene.destination();
 
     let failure = refused(&destination).await;
@@ -213,7 +240,7 @@ async fn a_rotated_client_certificate_is_shown_on_a_new_connection() {
 
 #[tokio::test]
 async fn a_rotated_ca_file_is_believed_at_once() {
-    for (protocol, alpn) in [(Protocol::Grpc, "h2"), (Protocol::Http, "http/1.1")] {
+    for (protocol, alpn) in BOTH {
         let scene = Scene::new(protocol, &[alpn], false).await;
         let destination = scene.destination();
         sent(&destination).await;

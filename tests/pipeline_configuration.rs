@@ -14,10 +14,10 @@ mod receiver;
 mod samples;
 #[path = "support/scripted_destination.rs"]
 mod scripted_destination;
+#[path = "support/volume.rs"]
+mod volume;
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use tracebuffer::adapters::messaging::destination::config::Protocol;
 use pipeline::{Pipeline, dropped, failed, over_both, soon};
 use pki::{Authority, Issued, write};
 use scripted_destination::{Answer, ScriptedDestination};
+use volume::Volume;
 
 const SECRET: &str = "s3cr3t-0f-the-t3st";
 
@@ -110,18 +111,10 @@ async fn with_a_rubbish_client_certificate_it_buffers_and_says_why_and_delivers_
     .await;
 }
 
-/// Replaces the file of limits as a kubelet does: a link to the folder it lies in is swapped.
-fn swap(volume: &Path, version: &str, limits: &str) {
-    fs::create_dir(volume.join(version)).expect("a folder can be made");
-    fs::write(volume.join(version).join("limits"), limits).expect("a file can be written");
-    symlink(version, volume.join("..data_tmp")).expect("a link can be made");
-    fs::rename(volume.join("..data_tmp"), volume.join("..data")).expect("it can be swapped");
-}
-
 #[tokio::test]
 async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_nothing() {
-    let volume = tempfile::tempdir().expect("a directory can be made");
-    let file = volume.path().join("limits");
+    let mut volume = Volume::new();
+    let file = volume.path("limits");
     let settings = [("LIMITS_FILE", file.to_str().expect("a path is text")), ("MAX_SPANS", "100")];
     let pipeline = Pipeline::start_in_outage(Protocol::Grpc, &settings).await;
     let held = |spans| {
@@ -130,13 +123,12 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
     // It starts without the file.
     assert!(pipeline.receiver.log().contains("No such file"), "{}", pipeline.receiver.log());
     pipeline.send(10, 3).await;
-    symlink("..data/limits", &file).expect("a link can be made");
 
-    swap(volume.path(), "..1", "max_spans=12\nmax_bytes=1Mi\n");
+    volume.put(&[("limits", "max_spans=12\nmax_bytes=1Mi\n")]);
     let metrics = held(12).await;
     assert_eq!(dropped(&metrics, "overflow"), 18);
 
-    swap(volume.path(), "..2", "max_spans=none\n");
+    volume.put(&[("limits", "max_spans=none\n")]);
     soon("the complaint", async {
         while !pipeline.receiver.log().contains("max_spans is \"none\"") {
             sleep(Duration::from_millis(5)).await;
@@ -149,7 +141,7 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
         (12.into(), (1 << 20).into())
     );
 
-    swap(volume.path(), "..3", "max_spans=5\n");
+    volume.put(&[("limits", "max_spans=5\n")]);
     held(5).await;
     let log = pipeline.receiver.log();
     assert_eq!(log.matches("new limits are in force").count(), 2, "{log}");
@@ -202,11 +194,15 @@ async fn a_secret_is_sent_and_shown_nowhere() {
             let file = directory.path().join("headers");
             fs::write(&file, format!("x-key: {SECRET}\n")).expect("a file can be written");
             let path = file.to_str().expect("a path is text");
+            let token = write(directory.path(), "token", SECRET);
             let pipeline = Pipeline::start(
                 protocol,
                 &[
                     ("HEADERS", &list),
                     ("HEADERS_FILE", path),
+                    ("HEADER_VALUE_FILES", &format!("x-token={}", token.display())),
+                    ("HEADER_VALUE_PREFIXES", &format!("x-token={SECRET}%20")),
+                    ("OPTIONAL_HEADERS", "x-token"),
                     ("LOG_LEVEL", "trace"),
                     ("LOG_FORMAT", format),
                     ("DRAIN_TIMEOUT", "100ms"),
@@ -231,6 +227,7 @@ async fn a_secret_is_sent_and_shown_nowhere() {
             let sent = last_header(&pipeline, "authorization");
             assert_eq!(sent, format!("Bearer {SECRET}"));
             assert_eq!(last_header(&pipeline, "x-key"), SECRET);
+            assert_eq!(last_header(&pipeline, "x-token"), format!("{SECRET} {SECRET}"));
             for page in ["/", "/ready", "/metrics", "/debug/buffer"] {
                 let (_, body) = pipeline.receiver.get(page).await;
                 assert!(!body.contains(SECRET), "{page}: {body}");
@@ -252,6 +249,8 @@ fn a_secret_is_not_shown_in_complaints_about_the_configuration() {
         ("HEADERS", format!("a b={SECRET}")),
         ("HEADERS", format!("a={SECRET}%zz")),
         ("HEADERS", format!("grpc-timeout={SECRET}")),
+        ("HEADER_VALUE_PREFIXES", format!("a={SECRET}")),
+        ("HEADER_VALUE_PREFIXES", format!("a={SECRET}%zz")),
         ("ENDPOINT", format!("http://user:{SECRET}@localhost:4317")),
     ];
     for (name, value) in wrong {
@@ -262,7 +261,7 @@ fn a_secret_is_not_shown_in_complaints_about_the_configuration() {
                 command.env(format!("TRACEBUFFER_{name}"), &value);
             }
             if flag {
-                command.arg(format!("--{}={value}", name.to_lowercase()));
+                command.arg(format!("--{}={value}", name.to_lowercase().replace('_', "-")));
             }
 
             let output = command.output().expect("the binary starts");
@@ -272,7 +271,8 @@ fn a_secret_is_not_shown_in_complaints_about_the_configuration() {
             assert_eq!(output.status.code(), Some(64), "{value}: {said}");
             assert!(said.contains("TRACEBUFFER_MAX_SPANS"), "{said}");
             assert!(!said.contains(SECRET), "{said}");
-            assert!(said.to_uppercase().contains(name), "{value} is not accepted: {said}");
+            let named = said.to_uppercase().replace('-', "_");
+            assert!(named.contains(name), "{value} is not accepted: {said}");
         }
     }
 }

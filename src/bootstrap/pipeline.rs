@@ -43,7 +43,7 @@ impl Pipeline {
         let receiver = Arc::new(ReceiveTraces::new(buffer.clone(), metrics.clone(), clock));
         let forwarder = Arc::new(ForwardTraces::new(
             buffer.clone(),
-            AnyDestination::from_settings(settings.destination.as_ref()),
+            AnyDestination::from_settings(settings.destination.as_deref()),
             WireCutter,
             metrics.clone(),
             clock,

@@ -83,7 +83,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
             let connections = connections.clone();
             Box::new(move || connections.open())
         },
-        destination: describe(settings.destination.as_ref()),
+        destination: describe(settings.destination.as_deref()),
         ready: AtomicBool::new(true),
     });
     tokio::spawn({
@@ -154,7 +154,7 @@ fn announce(settings: &Settings, limits: &Limits) {
         grpc = ?listen.grpc,
         http = ?listen.http,
         admin = ?listen.admin,
-        destination = describe(settings.destination.as_ref()),
+        destination = describe(settings.destination.as_deref()),
         max_spans = limits.max_spans,
         max_bytes = limits.max_bytes,
         "listening"

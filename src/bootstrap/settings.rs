@@ -13,7 +13,7 @@ use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where batches are sent; `None` prints them to the console.
-    pub destination: Option<DestinationSettings>,
+    pub destination: Option<Box<DestinationSettings>>,
     /// Bounds of the buffer.
     pub limits: Limits,
     /// What happens to new records when it is full.

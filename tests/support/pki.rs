@@ -14,7 +14,8 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
 /// An authority, and what it issues.
@@ -51,7 +52,17 @@ impl Authority {
     /// A server for `localhost` that speaks the `protocols`, with or without asking its clients for
     /// a certificate of this authority.
     pub(crate) fn server(&self, protocols: &[&str], asks_clients: bool) -> ServerConfig {
-        let Issued { certificate, key } = self.issue("localhost");
+        self.server_of("localhost", protocols, asks_clients)
+    }
+
+    /// The same, for another name or an IP address.
+    pub(crate) fn server_of(
+        &self,
+        name: &str,
+        protocols: &[&str],
+        asks_clients: bool,
+    ) -> ServerConfig {
+        let (chain, key) = self.identity(name);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -64,12 +75,27 @@ impl Authority {
         } else {
             builder.with_no_client_auth()
         };
-        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-        let mut config = builder.with_single_cert(vec![certificate], key).unwrap();
+        let mut config = builder.with_single_cert(chain, key).unwrap();
         config.alpn_protocols =
             protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         config
+    }
+
+    /// A server that sends a client away unless it asks for `name`, by SNI.
+    pub(crate) fn server_that_is_asked_for(&self, name: &str, protocols: &[&str]) -> ServerConfig {
+        let mut config = self.server_of(name, protocols, false);
+        let (chain, key) = self.identity(name);
+        let identity = CertifiedKey::from_der(chain, key, config.crypto_provider()).unwrap();
+        let mut by_name = ResolvesServerCertUsingSni::new();
+        by_name.add(name, identity).unwrap();
+        config.cert_resolver = Arc::new(by_name);
+        config
+    }
+
+    fn identity(&self, name: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let Issued { certificate, key } = self.issue(name);
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        (vec![certificate], PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap())
     }
 }
 

@@ -138,6 +138,7 @@ impl ScriptedDestination {
             headers_file: None,
             header_files: HeaderFiles::default(),
             ca_file: None,
+            server_name: None,
             client_certificate_file: None,
             client_key_file: None,
             timeout: Duration::from_secs(5),

@@ -8,8 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::sidecar::SidecarDefaults;
-use tracebuffer::adapters::kubernetes::watch::{PodIndex, TraceBufferCache};
-use tracebuffer::domain::injection::candidate::TraceBuffers;
+use tracebuffer::adapters::kubernetes::watch::{NamespaceIndex, PodIndex, TraceBufferCache};
 use tracebuffer::ports::pods::Pods;
 
 use crate::api_server::{ApiServer, Calls, Fault, Verb};
@@ -90,11 +89,14 @@ struct World {
 impl World {
     fn new() -> Self {
         let server = ApiServer::new();
-        let defaults = SidecarDefaults { image: "i:1".into(), image_pull_policy: None };
+        let defaults = SidecarDefaults { image: "i:1".into(), ..SidecarDefaults::unknown() };
         let cache = Arc::new(TraceBufferCache::new(server.client(), defaults, Heard::new()));
-        let index = Arc::new(PodIndex::new(server.client(), Heard::new()));
+        let namespaces = Arc::new(NamespaceIndex::new(server.client(), Heard::new()));
+        let index = PodIndex::new(server.client(), Arc::clone(&namespaces), Heard::new());
+        let index = Arc::new(index);
         let (running, also_running) = (Arc::clone(&cache), Arc::clone(&index));
         tokio::spawn(async move { running.run().await });
+        tokio::spawn(async move { namespaces.run().await });
         tokio::spawn(async move { also_running.run().await });
         Self { server, cache, index, past: BTreeMap::new() }
     }

@@ -38,11 +38,18 @@ pub(super) fn client_identity_is_whole(input: &mut Input<'_>) {
     };
 }
 
-/// Refuses files of certificates and keys, for use where nothing is encrypted.
-pub(super) fn no_file_is_for_tls(input: &mut Input<'_>) {
-    for file in [&t::CA_FILE, &t::CLIENT_CERTIFICATE_FILE, &t::CLIENT_KEY_FILE] {
-        if input.is_set(file) {
-            input.refuse(file, "must be unset, or ENDPOINT begin with https://");
+/// Refuses what is about certificates, for use where nothing is encrypted.
+pub(super) fn nothing_is_for_tls(input: &mut Input<'_>) {
+    let settings: [&dyn Described; 5] = [
+        &t::CA_FILE,
+        &t::TRUST_SYSTEM_ROOTS,
+        &t::TLS_SERVER_NAME,
+        &t::CLIENT_CERTIFICATE_FILE,
+        &t::CLIENT_KEY_FILE,
+    ];
+    for setting in settings {
+        if input.is_set(setting) {
+            input.refuse(setting, "must be unset, or ENDPOINT begin with https://");
         }
     }
 }

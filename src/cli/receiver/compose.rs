@@ -5,7 +5,8 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
 use super::checks::{self, Listeners};
 use super::table as t;
-use crate::adapters::messaging::destination::config::DestinationSettings;
+use crate::adapters::messaging::destination::config::{CaFile, DestinationSettings};
+use crate::adapters::messaging::notation::headers::{HeaderFiles, NoHeaderFile};
 use crate::bootstrap::settings::{ListenSettings, Settings};
 use crate::cli::settings::input::{Input, Refused};
 use crate::cli::settings::log;
@@ -26,7 +27,7 @@ pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
     let log = log::settings(input);
     let workers = input.read(&t::WORKERS);
     Ok(Settings {
-        destination: destination?,
+        destination: destination?.map(Box::new),
         limits: limits?,
         overflow: overflow?,
         limits_file: limits_file?,
@@ -63,15 +64,16 @@ fn destination(
     let compression = input.read(&t::COMPRESSION);
     let headers = input.read(&t::HEADERS);
     let headers_file = input.read(&t::HEADERS_FILE);
-    let header_files = input.read(&t::HEADER_VALUE_FILES);
-    let ca_file = input.read(&t::CA_FILE);
+    let header_files = header_files(input);
+    let ca_file = ca_file(input);
+    let server_name = input.read(&t::TLS_SERVER_NAME);
     let client_certificate_file = input.read(&t::CLIENT_CERTIFICATE_FILE);
     let client_key_file = input.read(&t::CLIENT_KEY_FILE);
     let timeout = input.read(&t::TIMEOUT);
     checks::client_identity_is_whole(input);
     let Some(url) = url? else { return Ok(None) };
     if !url.tls {
-        checks::no_file_is_for_tls(input);
+        checks::nothing_is_for_tls(input);
     }
     let protocol = protocol?;
     let endpoint = url.endpoint(protocol).map_err(|why| input.refuse(&t::ENDPOINT, why))?;
@@ -84,10 +86,41 @@ fn destination(
         headers_file: headers_file?,
         header_files: header_files?,
         ca_file: ca_file?,
+        server_name: server_name?,
         client_certificate_file: client_certificate_file?,
         client_key_file: client_key_file?,
         timeout: timeout?,
     }))
+}
+
+fn header_files(input: &mut Input<'_>) -> Result<HeaderFiles, Refused> {
+    let files = input.read(&t::HEADER_VALUE_FILES);
+    let prefixes = input.read(&t::HEADER_VALUE_PREFIXES);
+    let optional = input.read(&t::OPTIONAL_HEADERS);
+    let mut files = files?;
+    let why = |none: NoHeaderFile| format!("must name headers of HEADER_VALUE_FILES only; {none}");
+    let with_prefixes = prefixes.and_then(|prefixes| {
+        let added = files.add_prefixes(&prefixes);
+        added.map_err(|none| input.refuse(&t::HEADER_VALUE_PREFIXES, why(none)))
+    });
+    let made_optional = optional.and_then(|names| {
+        let made = files.make_optional(&names);
+        made.map_err(|none| input.refuse(&t::OPTIONAL_HEADERS, why(none)))
+    });
+    with_prefixes.and(made_optional).map(|()| files)
+}
+
+fn ca_file(input: &mut Input<'_>) -> Result<Option<CaFile>, Refused> {
+    let path = input.read(&t::CA_FILE);
+    let with_system_roots = input.read(&t::TRUST_SYSTEM_ROOTS);
+    match (path?, with_system_roots?) {
+        (Some(path), trust) => Ok(Some(CaFile { path, with_system_roots: trust.unwrap_or(false) })),
+        (None, Some(false)) => {
+            let why = "must be unset or true, or CA_FILE be set: otherwise nobody is trusted";
+            Err(input.refuse(&t::TRUST_SYSTEM_ROOTS, why))
+        }
+        (None, _) => Ok(None),
+    }
 }
 
 fn limits(input: &mut Input<'_>) -> Result<Limits, Refused> {

@@ -3,7 +3,8 @@
 
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{
-    Addresses, Choice, Count, File, HeaderFileList, HeaderList, Optional, ServerUrl, Size, Time,
+    Addresses, CertificateName, Choice, Count, File, HeaderFileList, HeaderList, HeaderNameList,
+    HeaderPrefixList, Optional, ServerUrl, Size, TRUE_OR_FALSE, Time,
 };
 use crate::cli::settings::{HOUR, MINUTE, log, settings};
 use crate::domain::limits::OverflowPolicy;
@@ -28,9 +29,18 @@ settings! {
     HEADERS_FILE in Destination: Optional<File> = Optional(File), default "",
         "File of more headers, one name=value or name: value a line; read again when it changes";
     HEADER_VALUE_FILES in Destination: HeaderFileList = HeaderFileList, default "",
-        "Headers whose whole value is a file's content; read again when it changes";
+        "Headers whose value is a file's content; read again when it changes";
+    HEADER_VALUE_PREFIXES in Destination: HeaderPrefixList = HeaderPrefixList, default "",
+        "What is put before the value in such a file, %20 for a space: authorization=Bearer%20";
+    OPTIONAL_HEADERS in Destination: HeaderNameList = HeaderNameList, default "",
+        "Which of them are left out while their file is missing or empty; others hold requests back";
     CA_FILE in Destination: Optional<File> = Optional(File), default "",
         "PEM file of the authorities to trust instead of the built-in ones";
+    TRUST_SYSTEM_ROOTS in Destination: Optional<Choice<bool>> = Optional(TRUE_OR_FALSE), default "",
+        "Whether to trust the built-in public authorities; unset: only where CA_FILE is unset";
+    TLS_SERVER_NAME in Destination: Optional<CertificateName> = Optional(CertificateName),
+        default "",
+        "Name that the certificate must bear, sent as SNI; unset: the host of ENDPOINT";
     CLIENT_CERTIFICATE_FILE in Destination: Optional<File> = Optional(File), default "",
         "PEM file of the certificate shown to the destination";
     CLIENT_KEY_FILE in Destination: Optional<File> = Optional(File), default "",
@@ -100,11 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn only_headers_are_secret() {
+    fn only_values_of_headers_are_secret() {
         let secret: Vec<_> =
             ALL.iter().filter(|setting| setting.is_secret()).map(|s| s.name()).collect();
 
-        assert_eq!(secret, ["HEADERS"]);
+        assert_eq!(secret, ["HEADERS", "HEADER_VALUE_PREFIXES"]);
     }
 
     #[test]

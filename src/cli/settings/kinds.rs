@@ -1,5 +1,6 @@
 //! The kinds of values a setting can have: how each is read, and what it allows.
 
+mod headers;
 mod kubernetes;
 
 use std::net::SocketAddr;
@@ -7,13 +8,13 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::adapters::messaging::notation::headers::{
-    HeaderError, HeaderFiles, Headers, parse_header_files, parse_header_list,
+pub(in crate::cli) use self::headers::{
+    HeaderFileList, HeaderList, HeaderNameList, HeaderPrefixList,
 };
+pub(in crate::cli) use self::kubernetes::{Image, Name, NameList, Reference};
+use crate::adapters::messaging::destination::config::ServerName;
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::units::{ByteSize, Milliseconds, UnitError};
-
-pub(in crate::cli) use kubernetes::{Image, Name, NameList, Reference};
 
 /// Most addresses one setting may list.
 const MAX_ADDRESSES: usize = 16;
@@ -75,14 +76,14 @@ pub(in crate::cli) struct File;
 /// Socket addresses, at least one.
 pub(in crate::cli) struct Addresses;
 
-/// HTTP headers, perhaps none.
-pub(in crate::cli) struct HeaderList;
-
-/// HTTP headers whose values are in files, perhaps none.
-pub(in crate::cli) struct HeaderFileList;
-
 /// The URL of a server.
 pub(in crate::cli) struct ServerUrl;
+
+/// A name that a certificate can bear.
+pub(in crate::cli) struct CertificateName;
+
+/// Yes or no.
+pub(in crate::cli) const TRUE_OR_FALSE: Choice<bool> = Choice(&[("true", true), ("false", false)]);
 
 impl Refusal {
     /// Refuses for `reason`, which holds no part of a secret.
@@ -112,12 +113,6 @@ impl From<UrlError> for Refusal {
             UrlError::Credentials => Self::because("a user and password belong in HEADERS"),
             UrlError::Because(reason) => Self::Because(reason),
         }
-    }
-}
-
-impl From<HeaderError> for Refusal {
-    fn from(error: HeaderError) -> Self {
-        Self::Because(error.to_string())
     }
 }
 
@@ -257,40 +252,6 @@ impl Kind for Addresses {
     }
 }
 
-impl Kind for HeaderList {
-    type Value = Headers;
-
-    const SECRET: bool = true;
-
-    fn value_name(&self) -> String {
-        "NAME=VALUE,…".into()
-    }
-
-    fn allowed(&self) -> String {
-        "HTTP headers as name=value,name2=value2, values percent-encoded".into()
-    }
-
-    fn parse(&self, text: &str) -> Result<Headers, Refusal> {
-        Ok(parse_header_list(text)?)
-    }
-}
-
-impl Kind for HeaderFileList {
-    type Value = HeaderFiles;
-
-    fn value_name(&self) -> String {
-        "NAME=PATH,…".into()
-    }
-
-    fn allowed(&self) -> String {
-        "HTTP headers and files as name=path,name2=path2".into()
-    }
-
-    fn parse(&self, text: &str) -> Result<HeaderFiles, Refusal> {
-        Ok(parse_header_files(text)?)
-    }
-}
-
 impl Kind for ServerUrl {
     type Value = Url;
 
@@ -304,6 +265,22 @@ impl Kind for ServerUrl {
 
     fn parse(&self, text: &str) -> Result<Url, Refusal> {
         Ok(text.parse()?)
+    }
+}
+
+impl Kind for CertificateName {
+    type Value = ServerName<'static>;
+
+    fn value_name(&self) -> String {
+        "NAME".into()
+    }
+
+    fn allowed(&self) -> String {
+        "a DNS name or an IP address, such as collector.example".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<ServerName<'static>, Refusal> {
+        ServerName::try_from(text.to_owned()).map_err(|_| Refusal::NotAllowed)
     }
 }
 

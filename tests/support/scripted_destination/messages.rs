@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
@@ -34,6 +35,8 @@ pub(crate) struct Reply {
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) spans: Vec<Span>,
+    /// The host and port that the request is for.
+    pub(crate) authority: String,
     pub(crate) path: String,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
@@ -75,12 +78,18 @@ pub(super) async fn receive(request: Request<Incoming>, connection: usize) -> io
     let scopes = message.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
     Ok(Received {
         spans: scopes.flat_map(|scope| scope.spans).collect(),
+        authority: authority(&head),
         path: head.uri.path().to_owned(),
         version: head.version,
         headers: head.headers,
         wire_bytes: body.len(),
         connection,
     })
+}
+
+fn authority(head: &Parts) -> String {
+    let of_http1 = || head.headers["host"].to_str().unwrap().to_owned();
+    head.uri.authority().map_or_else(of_http1, ToString::to_string)
 }
 
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {

@@ -13,7 +13,7 @@ use super::compress::compressed;
 use super::config::{Compression, DestinationSettings, Endpoint};
 use super::connector::Deadline;
 use super::failure::{Step, unavailable};
-use super::files::{HeaderFile, HeaderValueFile};
+use super::header_files::{HeaderValueFile, HeadersFile};
 use super::line::{Outgoing, Target};
 use super::transport::{Lease, Transport};
 use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
@@ -28,7 +28,7 @@ pub(super) struct Client {
     target: Arc<Target>,
     compression: Compression,
     headers: Headers,
-    header_file: Option<HeaderFile>,
+    headers_file: Option<HeadersFile>,
     value_files: Vec<(HeaderName, HeaderValueFile)>,
     timeout: Duration,
     /// `host:port`, for people.
@@ -47,7 +47,7 @@ impl Client {
             target: Arc::new(target),
             compression: settings.compression,
             headers: settings.headers.clone(),
-            header_file: settings.headers_file.clone().map(HeaderFile::new),
+            headers_file: settings.headers_file.clone().map(HeadersFile::new),
             value_files: value_files(&settings.header_files),
             timeout: settings.timeout,
             peer: settings.endpoint.authority(),
@@ -87,17 +87,19 @@ impl Client {
         }
     }
 
-    /// Returns the headers the user wants on every request: those of files replace those of the
+    /// Returns the headers the user wants on this request: those of files replace those of the
     /// same name from the settings.
     pub(super) fn headers(&self) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
         add(&mut headers, &self.headers);
-        if let Some(file) = &self.header_file {
+        if let Some(file) = &self.headers_file {
             add(&mut headers, &file.current()?);
         }
         for (name, file) in &self.value_files {
-            headers.insert(name, file.current()?);
+            if let Some(value) = file.current()? {
+                headers.insert(name, value);
+            }
         }
         Ok(headers)
     }
@@ -134,7 +136,7 @@ impl Client {
 }
 
 fn value_files(files: &HeaderFiles) -> Vec<(HeaderName, HeaderValueFile)> {
-    files.iter().map(|(name, path)| (name.clone(), HeaderValueFile::new(path.clone()))).collect()
+    files.iter().map(|(name, file)| (name.clone(), HeaderValueFile::new(file.clone()))).collect()
 }
 
 fn add(headers: &mut HeaderMap, more: &Headers) {

@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use rustls::CertificateError;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::config::{DestinationSettings, Endpoint, Protocol};
+use super::config::{DestinationSettings, Endpoint, Protocol, ServerName};
 use super::failure::{Step, explained, printable, unavailable};
 use super::tls::{TlsFiles, TlsStamp};
 use crate::domain::delivery::Failure;
@@ -37,6 +37,7 @@ pub(super) struct Connector {
     endpoint: Endpoint,
     protocol: Protocol,
     files: TlsFiles,
+    server_name: Option<ServerName<'static>>,
 }
 
 /// An open connection, ready for HTTP.
@@ -74,6 +75,7 @@ impl Connector {
             endpoint: settings.endpoint.clone(),
             protocol: settings.protocol,
             files: TlsFiles::new(settings),
+            server_name: settings.server_name.clone(),
         }
     }
 
@@ -106,10 +108,16 @@ impl Connector {
             Protocol::Http => &[H2, HTTP_1_1],
         };
         let config = self.files.client_config(protocols)?;
-        let name = ServerName::try_from(self.endpoint.host.clone()).map_err(|_| {
-            self.failed(Step::Tls, "its host is neither a DNS name nor an IP address")
-        })?;
-        Ok((TlsConnector::from(Arc::new(config)), name))
+        Ok((TlsConnector::from(Arc::new(config)), self.server_name()?))
+    }
+
+    /// Returns the name that the server is asked for, and that its certificate must bear.
+    fn server_name(&self) -> Result<ServerName<'static>, Failure> {
+        if let Some(name) = &self.server_name {
+            return Ok(name.clone());
+        }
+        ServerName::try_from(self.endpoint.host.clone())
+            .map_err(|_| self.failed(Step::Tls, "its host is neither a DNS name nor an IP address"))
     }
 
     async fn addresses(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Failure> {
@@ -215,6 +223,9 @@ fn handshake_error(error: &io::Error) -> String {
         Some(rustls::Error::InvalidMessage(_)) => {
             "; it does not seem to speak TLS: if that is so, its address begins with http://"
         }
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "; if it is the right server, set the TLS server name to one of its certificate",
         Some(rustls::Error::InvalidCertificate(_)) => {
             "; if a private authority issued its certificate, name that authority's CA file"
         }
@@ -232,104 +243,4 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::net::{TcpListener, TcpSocket};
-    use tokio::time::timeout;
-
-    use super::super::config::Compression;
-    use super::*;
-    use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
-
-    fn connector() -> Connector {
-        Connector::new(&DestinationSettings {
-            endpoint: Endpoint {
-                tls: false,
-                host: "traces.example".to_owned(),
-                port: 4317,
-                path: String::new(),
-            },
-            protocol: Protocol::Grpc,
-            compression: Compression::None,
-            headers: Headers::default(),
-            headers_file: None,
-            header_files: HeaderFiles::default(),
-            ca_file: None,
-            client_certificate_file: None,
-            client_key_file: None,
-            timeout: Duration::from_secs(1),
-        })
-    }
-
-    async fn listener() -> (SocketAddr, TcpListener) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        (listener.local_addr().unwrap(), listener)
-    }
-
-    async fn refusing() -> SocketAddr {
-        listener().await.0
-    }
-
-    #[tokio::test]
-    async fn the_next_address_is_tried_when_one_refuses() {
-        let (open, _listener) = listener().await;
-        let deadline = Deadline::after(Duration::from_secs(1));
-
-        let stream = connector().dial(vec![refusing().await, open], deadline).await.unwrap();
-
-        assert_eq!(stream.peer_addr().unwrap(), open);
-    }
-
-    #[tokio::test]
-    async fn a_connection_is_told_not_to_delay_linger_or_trust_silence() {
-        let (open, _listener) = listener().await;
-        let deadline = Deadline::after(Duration::from_secs(1));
-
-        let stream = connector().dial(vec![open], deadline).await.unwrap();
-
-        let socket = SockRef::from(&stream);
-        assert!(socket.tcp_nodelay().unwrap());
-        assert_eq!(socket.linger().unwrap(), Some(Duration::ZERO));
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
-    }
-
-    #[tokio::test]
-    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
-        // A queue of waiting connections that is full: the kernel drops further ones.
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let full = socket.listen(1).unwrap();
-        let silent = full.local_addr().unwrap();
-        let mut waiting = Vec::new();
-        while let Ok(stream) = timeout(Duration::from_millis(50), TcpStream::connect(silent)).await
-        {
-            waiting.push(stream.unwrap());
-        }
-        let (open, _listener) = listener().await;
-
-        let deadline = Deadline::after(Duration::from_millis(600));
-        let stream = connector().dial(vec![silent, open], deadline).await.unwrap();
-
-        assert_eq!(stream.peer_addr().unwrap(), open);
-        assert!(deadline.left() > Duration::from_millis(100), "{:?}", deadline.left());
-    }
-
-    #[tokio::test]
-    async fn every_address_that_failed_is_named() {
-        let addresses = vec![refusing().await, refusing().await];
-        let deadline = Deadline::after(Duration::from_secs(1));
-
-        let failure = connector().dial(addresses.clone(), deadline).await.unwrap_err();
-
-        assert_eq!(failure.code, "CONNECT");
-        for part in [addresses[0].to_string(), addresses[1].to_string(), "traces.example".into()] {
-            assert!(failure.message.contains(&part), "{}", failure.message);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_name_without_addresses_is_a_failure_of_dns() {
-        let deadline = Deadline::after(Duration::from_secs(1));
-
-        assert_eq!(connector().dial(Vec::new(), deadline).await.unwrap_err().code, "DNS");
-    }
-}
+mod tests;

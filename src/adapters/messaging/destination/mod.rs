@@ -16,6 +16,7 @@ mod failure;
 mod files;
 mod grpc;
 mod grpc_answer;
+mod header_files;
 mod http;
 mod http_answer;
 mod line;

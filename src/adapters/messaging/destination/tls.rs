@@ -8,7 +8,7 @@ use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::config::DestinationSettings;
+use super::config::{CaFile, DestinationSettings};
 use super::failure::{Step, unavailable};
 use super::files::{Stamp, read, stamp, unusable};
 use crate::domain::delivery::Failure;
@@ -20,7 +20,7 @@ const KEY: &str = "the client key file";
 /// Which certificates to trust and to show.
 #[derive(Clone, Debug)]
 pub(super) struct TlsFiles {
-    ca: Option<PathBuf>,
+    ca: Option<CaFile>,
     client: Option<ClientFiles>,
 }
 
@@ -44,12 +44,12 @@ impl TlsFiles {
 
     /// Returns which versions of the files a connection made now would use.
     pub(super) fn stamp(&self) -> TlsStamp {
-        let of = |path: Option<&PathBuf>| path.and_then(|path| stamp(path));
+        let of = |path: Option<&Path>| path.and_then(stamp);
         let client = self.client.as_ref();
         [
-            of(self.ca.as_ref()),
-            of(client.map(|files| &files.certificate)),
-            of(client.map(|files| &files.key)),
+            of(self.ca.as_deref()),
+            of(client.map(|files| files.certificate.as_path())),
+            of(client.map(|files| files.key.as_path())),
         ]
     }
 
@@ -76,12 +76,14 @@ impl TlsFiles {
     }
 
     fn roots(&self) -> Result<RootCertStore, Failure> {
-        let Some(path) = &self.ca else {
-            return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
-        };
         let mut store = RootCertStore::empty();
-        for certificate in certificates(CA, path)? {
-            store.add(certificate).map_err(|error| unusable(CA, path, &error.to_string()))?;
+        if self.ca.as_ref().is_none_or(|ca| ca.with_system_roots) {
+            store.roots.extend_from_slice(webpki_roots::TLS_SERVER_ROOTS);
+        }
+        if let Some(path) = self.ca.as_deref() {
+            for certificate in certificates(CA, path)? {
+                store.add(certificate).map_err(|error| unusable(CA, path, &error.to_string()))?;
+            }
         }
         Ok(store)
     }
@@ -117,5 +119,41 @@ const fn pem_reason(error: &PemError, nothing_found: &'static str) -> &'static s
         PemError::MissingSectionEnd { .. } => "a PEM section has no end",
         PemError::IllegalSectionStart { .. } => "a PEM section begins with a broken line",
         _ => "it is not valid PEM",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    fn roots(with_system_roots: Option<bool>) -> usize {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        std::fs::write(&path, certificate.pem()).unwrap();
+        let ca = with_system_roots.map(|with_system_roots| CaFile { path, with_system_roots });
+
+        TlsFiles { ca, client: None }.roots().unwrap().len()
+    }
+
+    #[test]
+    fn the_built_in_roots_are_trusted_unless_a_file_stands_in_their_place() {
+        let built_in = webpki_roots::TLS_SERVER_ROOTS.len();
+
+        assert_eq!(roots(None), built_in);
+        assert_eq!(roots(Some(true)), built_in + 1);
+        assert_eq!(roots(Some(false)), 1);
+    }
+
+    #[test]
+    fn a_missing_file_is_a_failure_even_beside_the_built_in_roots() {
+        let ca = Some(CaFile { path: "/nonexistent/ca.pem".into(), with_system_roots: true });
+
+        let failure = TlsFiles { ca, client: None }.roots().unwrap_err();
+
+        assert!(failure.message.contains("the CA file /nonexistent/ca.pem: No such file"));
     }
 }

@@ -28,10 +28,12 @@ fn a_client_certificate_with_its_key_is_taken() {
 }
 
 #[test]
-fn each_tls_file_is_refused_for_an_unencrypted_endpoint() {
+fn each_setting_of_tls_is_refused_for_an_unencrypted_endpoint() {
     let flags = [
         "--endpoint=http://collector",
         "--ca-file=/a",
+        "--trust-system-roots=true",
+        "--tls-server-name=traces.example",
         "--client-certificate-file=/c",
         "--client-key-file=/k",
     ];
@@ -41,10 +43,79 @@ fn each_tls_file_is_refused_for_an_unencrypted_endpoint() {
         mistakes(&flags, &[]),
         [
             format!("--ca-file \"/a\" {why}"),
+            format!("--trust-system-roots \"true\" {why}"),
+            format!("--tls-server-name \"traces.example\" {why}"),
             format!("--client-certificate-file \"/c\" {why}"),
             format!("--client-key-file \"/k\" {why}"),
         ]
     );
+}
+
+#[test]
+fn public_authorities_are_trusted_where_no_file_says_otherwise() {
+    let trusted = |flags: &[&str]| {
+        let destination = settings(&[&[TLS], flags].concat(), &[]).destination.unwrap();
+        destination.ca_file.map(|file| file.with_system_roots)
+    };
+
+    assert_eq!(trusted(&[]), None);
+    assert_eq!(trusted(&["--trust-system-roots=true"]), None);
+    assert_eq!(trusted(&["--ca-file=/a"]), Some(false));
+    assert_eq!(trusted(&["--ca-file=/a", "--trust-system-roots=false"]), Some(false));
+    assert_eq!(trusted(&["--ca-file=/a", "--trust-system-roots=true"]), Some(true));
+}
+
+#[test]
+fn trusting_nobody_is_refused() {
+    assert_eq!(
+        mistakes(&[TLS, "--trust-system-roots=false"], &[]),
+        ["--trust-system-roots \"false\" must be unset or true, or CA_FILE be set: \
+         otherwise nobody is trusted"]
+    );
+}
+
+#[test]
+fn a_server_name_is_a_dns_name_or_an_ip_address() {
+    for name in ["traces.example", "10.0.0.1", "fd00::1"] {
+        let settings = settings(&[TLS, "--tls-server-name", name], &[]);
+        assert_eq!(settings.destination.unwrap().server_name.unwrap().to_str(), name);
+    }
+    for name in ["https://traces.example", "traces.example:443", "*.example", "[fd00::1]"] {
+        assert_eq!(
+            mistakes(&[TLS, "--tls-server-name", name], &[]),
+            [format!(
+                "--tls-server-name {name:?} must be a DNS name or an IP address, such as \
+                 collector.example"
+            )]
+        );
+    }
+}
+
+#[test]
+fn a_prefix_and_an_option_need_a_file_of_their_header() {
+    let flags = [
+        "--header-value-files=x-key=/k",
+        "--header-value-prefixes=X-Key=v1:,authorization=hunter2",
+        "--optional-headers=x-key,x-tenant",
+    ];
+
+    let why = "must name headers of HEADER_VALUE_FILES only; there is no file for";
+    assert_eq!(
+        mistakes(&flags, &[]),
+        [
+            format!("--header-value-prefixes (not shown) {why} authorization"),
+            format!("--optional-headers \"x-key,x-tenant\" {why} x-tenant"),
+        ]
+    );
+}
+
+#[test]
+fn a_prefix_and_an_option_are_not_blamed_for_files_that_cannot_be_read() {
+    let flags = ["--header-value-files=x", "--header-value-prefixes=a=b", "--optional-headers=a"];
+
+    let found = mistakes(&flags, &[]);
+
+    assert!(found.len() == 1 && found[0].starts_with("--header-value-files"), "{found:?}");
 }
 
 #[test]

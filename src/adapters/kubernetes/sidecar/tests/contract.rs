@@ -15,13 +15,23 @@ fn settings(changes: &Value) -> Settings {
     let variables = container.env.unwrap();
     let value = |name: &str| {
         let variable = variables.iter().find(|variable| variable.name == name)?;
-        Some(OsString::from(variable.value.as_ref()?.replace("$$", "$")))
+        Some(OsString::from(expanded(variable.value.as_ref()?)))
     };
     let arguments = ["tracebuffer".to_owned()].into_iter().chain(container.args.unwrap());
     match Invocation::parse(arguments.map(OsString::from), &value).unwrap() {
         Invocation::Receiver(settings) => settings,
         other => panic!("{other:?}"),
     }
+}
+
+/// As a kubelet expands a value, where every field of the pod is `field`.
+fn expanded(value: &str) -> String {
+    let fields = value.split("$(TRACEBUFFER_FIELD_");
+    let rest = |part: &str| part.split_once(')').map_or(part.to_owned(), |(_, rest)| rest.into());
+    let mut parts =
+        fields.enumerate().map(|(n, part)| if n == 0 { part.into() } else { rest(part) });
+    let first = parts.next().unwrap_or_default();
+    parts.fold(first, |all, part: String| all + "field" + &part).replace("$$", "$")
 }
 
 #[test]
@@ -50,12 +60,16 @@ fn every_field_reaches_the_receiver() {
             "compression": "Zstd",
             "headers": [
                 { "name": "X-Tenant", "value": "a,b=c $(d)$$ 100%" },
-                { "name": "Authorization", "valueFrom": {
+                { "name": "Authorization", "prefix": "Bearer ", "optional": true, "valueFrom": {
                     "secretKeyRef": { "name": "token", "key": "t" } } },
+                { "name": "X-Node", "prefix": "n,", "valueFrom": {
+                    "fieldRef": { "fieldPath": "spec.nodeName" } } },
             ],
             "tls": {
                 "ca": { "configMapKeyRef": { "name": "ca", "key": "ca.pem" } },
                 "clientCertificateSecretRef": { "name": "client" },
+                "trustSystemRoots": true,
+                "serverName": "traces.internal",
             },
             "timeout": "3s",
             "batch": { "maxSpans": 77, "maxBytes": "100k", "linger": "0s" },
@@ -74,11 +88,16 @@ fn every_field_reaches_the_receiver() {
     assert_eq!(destination.compression, Compression::Zstd);
     let values: Vec<_> =
         destination.headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
-    assert_eq!(values, [("x-tenant", "a,b=c $(d)$$ 100%")]);
-    let files: Vec<_> =
-        destination.header_files.iter().map(|(n, p)| (n.as_str(), p.to_str().unwrap())).collect();
-    assert_eq!(files, [("authorization", "/etc/tracebuffer/destination/headers/authorization")]);
-    assert_eq!(destination.ca_file.unwrap().to_str(), Some("/etc/tracebuffer/destination/ca.crt"));
+    assert_eq!(values, [("x-tenant", "a,b=c $(d)$$ 100%"), ("x-node", "n,field")]);
+    let (name, file) = destination.header_files.iter().next().unwrap();
+    assert_eq!(name.as_str(), "authorization");
+    assert_eq!(file.to_str(), Some("/etc/tracebuffer/destination/headers/authorization"));
+    assert_eq!(file.value(b"abc").unwrap(), "Bearer abc");
+    assert!(file.is_optional());
+    let ca = destination.ca_file.unwrap();
+    assert_eq!(ca.path.to_str(), Some("/etc/tracebuffer/destination/ca.crt"));
+    assert!(ca.with_system_roots);
+    assert_eq!(destination.server_name.unwrap().to_str(), "traces.internal");
     assert!(destination.client_certificate_file.is_some() && destination.client_key_file.is_some());
     assert_eq!(destination.timeout, Duration::from_secs(3));
     assert_eq!(settings.limits.max_spans.get(), 1_234);

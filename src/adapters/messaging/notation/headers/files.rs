@@ -1,0 +1,215 @@
+//! Headers whose values are in files.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use http::{HeaderName, HeaderValue};
+
+use super::{
+    HeaderError, HeaderMistake, Headers, add_once, checked_name, checked_value, each_entry,
+};
+
+/// Names, each once, and the files that hold the values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderFiles(Vec<(HeaderName, HeaderFile)>);
+
+/// The path of a file that holds the value of one header, and how the value is made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderFile {
+    path: PathBuf,
+    /// Marked as sensitive, so that [`std::fmt::Debug`] does not show it.
+    prefix: Option<HeaderValue>,
+    is_optional: bool,
+}
+
+/// Something was said of a header that has no file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no file for {0}")]
+pub struct NoHeaderFile(HeaderName);
+
+impl HeaderFiles {
+    /// Returns names and files in the order they were written.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderFile)> {
+        self.0.iter().map(|(name, file)| (name, file))
+    }
+
+    /// Puts each of `prefixes` before the value of the header of that name.
+    ///
+    /// # Errors
+    ///
+    /// The first name that has no file.
+    pub fn add_prefixes(&mut self, prefixes: &Headers) -> Result<(), NoHeaderFile> {
+        for (name, prefix) in prefixes.iter() {
+            self.of(name)?.prefix = Some(prefix.clone());
+        }
+        Ok(())
+    }
+
+    /// Lets each of the headers `names` be left out where its file is missing or empty.
+    ///
+    /// # Errors
+    ///
+    /// The first name that has no file.
+    pub fn make_optional(&mut self, names: &[HeaderName]) -> Result<(), NoHeaderFile> {
+        for name in names {
+            self.of(name)?.is_optional = true;
+        }
+        Ok(())
+    }
+
+    fn of(&mut self, name: &HeaderName) -> Result<&mut HeaderFile, NoHeaderFile> {
+        let found = self.0.iter_mut().find(|(known, _)| known == name);
+        found.map(|(_, file)| file).ok_or_else(|| NoHeaderFile(name.clone()))
+    }
+}
+
+impl HeaderFile {
+    /// Returns whether the header may be left out where the file is missing or empty.
+    #[must_use]
+    pub const fn is_optional(&self) -> bool {
+        self.is_optional
+    }
+
+    /// Returns the header's value where this is the file's content: the prefix, and the content
+    /// taken literally but for white space around it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the content, to complete "it …". Holds no part of it.
+    pub fn value(&self, content: &[u8]) -> Result<HeaderValue, HeaderMistake> {
+        let value = content.trim_ascii();
+        if value.is_empty() {
+            return Err(HeaderMistake::NoValue);
+        }
+        let prefix = self.prefix.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        checked_value(&[prefix, value].concat())
+    }
+}
+
+impl From<PathBuf> for HeaderFile {
+    /// A file whose whole content is the value, and without which nothing is sent.
+    fn from(path: PathBuf) -> Self {
+        Self { path, prefix: None, is_optional: false }
+    }
+}
+
+impl Deref for HeaderFile {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Reads `name=path,name2=path2`. White space and empty entries are ignored.
+///
+/// # Errors
+///
+/// The first mistake, by the number of its entry.
+pub fn parse_header_files(text: &str) -> Result<HeaderFiles, HeaderError> {
+    let mut files = HeaderFiles::default();
+    each_entry(text, |entry| {
+        let (name, path) = entry.split_once('=').ok_or(HeaderMistake::NoSeparator)?;
+        let (name, path) = (checked_name(name.trim())?, path.trim());
+        if path.is_empty() {
+            return Err(HeaderMistake::NoValue);
+        }
+        add_once(&mut files.0, name, PathBuf::from(path).into())
+    })?;
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{parse_header_list, parse_header_names};
+    use super::*;
+
+    fn files(list: &str) -> HeaderFiles {
+        parse_header_files(list).unwrap()
+    }
+
+    fn prefixed(prefix: &str) -> HeaderFile {
+        let prefixes = parse_header_list(&format!("authorization={prefix}")).unwrap();
+        let mut files = files("authorization=/run/token");
+        files.add_prefixes(&prefixes).unwrap();
+        files.iter().next().unwrap().1.clone()
+    }
+
+    #[test]
+    fn files_of_values_are_listed_by_the_names_of_their_headers() {
+        let files = files("Authorization=/etc/a=b , ,x-key = /etc/c,");
+
+        let found: Vec<_> =
+            files.iter().map(|(name, file)| (name.as_str(), file.to_str().unwrap())).collect();
+        assert_eq!(found, [("authorization", "/etc/a=b"), ("x-key", "/etc/c")]);
+    }
+
+    #[test]
+    fn a_mistake_in_a_list_of_files_is_named_by_its_entry() {
+        let error = |text| parse_header_files(text).unwrap_err().to_string();
+
+        assert_eq!(error("a=/b,c"), "entry 2 has no `=` between a name and a value");
+        assert_eq!(error("a="), "entry 1 has no value");
+        assert_eq!(error("a=/b,A=/c"), "entry 2 names a header for the second time");
+        assert_eq!(error("te=/b"), "entry 1 names `te`, which tracebuffer sets itself");
+    }
+
+    #[test]
+    fn a_value_is_the_content_without_white_space_around_it() {
+        let file = HeaderFile::from(PathBuf::from("/run/key"));
+
+        let value = file.value(b" two words\r\n").unwrap();
+
+        assert_eq!(value, "two words");
+        assert!(value.is_sensitive());
+    }
+
+    #[test]
+    fn a_prefix_stands_right_before_the_trimmed_content() {
+        let value = prefixed("Bearer%20").value(b"\tabc=\n").unwrap();
+
+        assert_eq!(value, "Bearer abc=");
+        assert!(value.is_sensitive());
+    }
+
+    #[test]
+    fn a_prefix_alone_is_no_value() {
+        for content in [&b""[..], b" \r\n\t"] {
+            assert_eq!(prefixed("Bearer%20").value(content), Err(HeaderMistake::NoValue));
+        }
+    }
+
+    #[test]
+    fn a_content_that_could_forge_another_header_is_refused_behind_a_prefix_too() {
+        assert_eq!(prefixed("Bearer%20").value(b"x\r\nb: y"), Err(HeaderMistake::Value));
+    }
+
+    #[test]
+    fn only_the_headers_that_were_named_are_prefixed_and_optional() {
+        let mut files = files("a=/a,b=/b");
+
+        files.add_prefixes(&parse_header_list("B=v:").unwrap()).unwrap();
+        files.make_optional(&parse_header_names("A").unwrap()).unwrap();
+
+        let found: Vec<_> =
+            files.iter().map(|(_, file)| (file.is_optional(), file.value(b"1").unwrap())).collect();
+        assert_eq!(found, [(true, "1".parse().unwrap()), (false, "v:1".parse().unwrap())]);
+    }
+
+    #[test]
+    fn a_header_without_a_file_is_named() {
+        let mut files = files("a=/a");
+
+        let of_prefix = files.add_prefixes(&parse_header_list("a=x,x-key=y").unwrap());
+        let of_name = files.make_optional(&parse_header_names("X-Key").unwrap());
+
+        for error in [of_prefix.unwrap_err(), of_name.unwrap_err()] {
+            assert_eq!(error.to_string(), "there is no file for x-key");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_prefix() {
+        assert!(!format!("{:?}", prefixed("hunter2")).contains("hunter2"));
+    }
+}
