@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::Value;
 use tracebuffer::cli::document::{chart_crd, crd_manifest, resource_reference};
 
 fn root() -> PathBuf {
@@ -35,6 +36,79 @@ fn the_charts_crd_is_the_one_of_the_code() {
 #[test]
 fn the_committed_reference_is_the_one_of_the_schema() {
     check_file("docs/configuration.md", &resource_reference());
+}
+
+/// Every default of the schema: path, and value as JSON.
+fn defaults(schema: &Value, path: &str, found: &mut Vec<String>) {
+    if let Some(default) = schema.get("default").filter(|default| !default.is_object()) {
+        found.push(format!("{path} {default}"));
+    }
+    let fields = schema.get("properties").and_then(Value::as_object);
+    for (name, field) in fields.into_iter().flatten() {
+        defaults(field, &format!("{path}.{name}"), found);
+    }
+    if let Some(items) = schema.get("items") {
+        defaults(items, &format!("{path}[]"), found);
+    }
+}
+
+/// A default of a served version never changes: objects without the field would change with it, and
+/// every pod that was made from them would be outdated.
+#[test]
+fn no_default_of_a_served_version_ever_changes() {
+    let schema = spec_schema();
+    let mut found = vec![];
+    defaults(&schema, "spec", &mut found);
+
+    let frozen = fs::read_to_string(root().join("tests/crd/v1alpha1-defaults.txt")).unwrap();
+    let frozen: Vec<_> = frozen.lines().filter(|line| !line.starts_with('#')).collect();
+
+    assert_eq!(found, frozen, "add what is new; what was there stays as it was");
+}
+
+/// The API server stores a default that is an object, and with it the defaults inside of it: they
+/// must be the same.
+#[test]
+fn an_object_that_is_left_out_has_the_same_defaults_as_an_empty_one() {
+    fn check(schema: &Value, path: &str) {
+        let fields = schema.get("properties").and_then(Value::as_object);
+        for (name, field) in fields.into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            if let Some(default) = field.get("default").and_then(Value::as_object) {
+                assert_eq!(Value::Object(default.clone()), filled(field), "{path}");
+            }
+            check(field, &path);
+        }
+    }
+
+    /// What the API server makes of `{}`.
+    fn filled(schema: &Value) -> Value {
+        let fields = schema["properties"].as_object().unwrap();
+        let of = |(name, field): (&String, &Value)| {
+            let default = field.get("default")?;
+            let value = if default.is_object() { filled(field) } else { default.clone() };
+            Some((name.clone(), value))
+        };
+        Value::Object(fields.iter().filter_map(of).collect())
+    }
+
+    check(&spec_schema(), "spec");
+}
+
+fn spec_schema() -> Value {
+    let crd: Value = serde_saphyr::from_str(&crd_manifest()).unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
+}
+
+#[test]
+fn the_reference_has_every_annotation_and_label() {
+    let names = fs::read_to_string(root().join("src/adapters/kubernetes/names.rs")).unwrap();
+    let reference = fs::read_to_string(root().join("docs/reference.md")).unwrap();
+    let keys = names.split('"').filter(|text| text.starts_with("tracebuffer.dev/"));
+
+    let absent: Vec<_> = keys.filter(|key| !reference.contains(&format!("`{key}`"))).collect();
+
+    assert_eq!(absent, [""; 0]);
 }
 
 #[test]

@@ -69,12 +69,12 @@ fn put_pod(server: &ApiServer, namespace: &str, name: &str, annotations: &Value)
     server.put("pods", json!({"metadata": metadata, "spec": spec}));
 }
 
-fn put_trace_buffer(server: &ApiServer, namespace: &str, allowed: &[&str]) {
+fn put_trace_buffer(server: &ApiServer, namespace: &str, allowed: &str) {
     let object = json!({
         "apiVersion": "tracebuffer.dev/v1alpha1", "kind": "TraceBuffer",
         "metadata": {"namespace": namespace, "name": "default"},
         "spec": {
-            "destination": {"endpoint": "http://collector:4317"}, "allowedNamespaces": allowed,
+            "destination": {"endpoint": "http://collector:4317"}, "allowedNamespaces": {"from": allowed},
         },
     });
     server.put("tracebuffers.tracebuffer.dev", object);
@@ -171,7 +171,7 @@ async fn bare_pods_are_found_over_several_pages_and_in_one_namespace_if_asked() 
 async fn a_bare_pod_is_explained_with_what_a_new_one_would_get() {
     let server = installed();
     put_pod(&server, "shop", "a", &json!({}));
-    put_trace_buffer(&server, "shop", &[]);
+    put_trace_buffer(&server, "shop", "Same");
 
     let findings = explained(&server, "shop", "a").await;
 
@@ -185,12 +185,12 @@ async fn a_bare_pod_is_explained_with_what_a_new_one_would_get() {
 async fn a_trace_buffer_of_another_namespace_is_read_where_the_pod_names_it() {
     let server = installed();
     put_pod(&server, "other", "a", &json!({"tracebuffer.dev/inject": "shop/default"}));
-    put_trace_buffer(&server, "shop", &[]);
+    put_trace_buffer(&server, "shop", "Same");
     let findings = explained(&server, "other", "a").await;
     let refused = &find(&findings, "A new pod", "NotAllowed").message;
     assert!(refused.contains("TraceBuffer shop/default does not allow"), "{refused}");
 
-    put_trace_buffer(&server, "shop", &["other"]);
+    put_trace_buffer(&server, "shop", "All");
     let findings = explained(&server, "other", "a").await;
     assert_eq!(find(&findings, "A new pod", "created now").state, State::Ok);
 }

@@ -49,6 +49,7 @@ impl Scene {
     async fn start() -> Self {
         let api = ApiServer::new();
         api.put(CONFIGURATIONS, configuration());
+        api.put("namespaces", json!({"metadata": {"name": "shop"}}));
         api.put(TRACE_BUFFERS, trace_buffer());
         api.put("pods", pod("old"));
         let folder = tempfile::tempdir().unwrap();

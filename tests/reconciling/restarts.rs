@@ -12,7 +12,7 @@ use crate::stage::{
 const ROLLOUT: &str = "tracebuffer.dev/rollout";
 
 fn on_change(drain: &str) -> Value {
-    json!({ "drainTimeout": drain, "rollout": { "strategy": "OnChange", "pause": "0s" } })
+    json!({ "drainTimeout": drain, "rollout": { "strategy": "OnChange", "interval": "0s" } })
 }
 
 fn marker(server: &ApiServer, name: &str) -> Option<String> {

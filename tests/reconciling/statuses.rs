@@ -67,7 +67,8 @@ async fn a_change_is_seen_in_the_status_and_times_turn_only_with_the_truth() {
 #[tokio::test(start_paused = true)]
 async fn references_are_looked_up_only_where_that_is_allowed() {
     let server = shop();
-    let headers = json!([{ "name": "a", "secretKeyRef": { "name": "token", "key": "k" } }]);
+    let token = json!({ "name": "token", "key": "k" });
+    let headers = json!([{ "name": "a", "valueFrom": { "secretKeyRef": token } }]);
     let destination = json!({ "endpoint": "https://collector:4317", "headers": headers });
     change_spec(&server, &json!({ "destination": destination }));
 
@@ -80,7 +81,8 @@ async fn references_are_looked_up_only_where_that_is_allowed() {
     let verifying = Operator::leading(&server).await;
     let resolved = condition(&status(&server), "ResolvedRefs");
     assert_eq!(resolved["status"], "False");
-    let message = "spec.destination.headers[0].secretKeyRef: namespace shop has no Secret token";
+    let message =
+        "spec.destination.headers[0].valueFrom.secretKeyRef: namespace shop has no Secret token";
     assert_eq!(resolved["message"], message);
 
     server.put("secrets", json!({ "metadata": { "name": "token", "namespace": "shop" } }));

@@ -38,7 +38,7 @@ fn a_field_of_the_wrong_type_is_told_with_what_is_right() {
             "4 spec.destination.endpoint must be a text, in quotes if it looks like something else; it is 1",
             "4 spec.destination.headers must be a list; it is a map",
             "4 spec.receiver.grpcPort must be a whole number; it is a text",
-            "4 spec.allowedNamespaces.from must be a text, in quotes if it looks like something else; it is 1",
+            "4 spec.allowedNamespaces.from must be one of Same, All, Selector; it is 1",
         ]
     );
 }
@@ -167,9 +167,9 @@ fn what_may_not_be_meant_is_a_warning() {
           (Kubernetes' default is 30)"]
     );
     assert_eq!(
-        with("allowedNamespaces: [\"*\"]"),
-        ["4 spec.allowedNamespaces has *, so that pods of every namespace may use it; name the \
-          namespaces if you can"]
+        with("allowedNamespaces: {from: All}"),
+        ["4 spec.allowedNamespaces.from is All, so that pods of every namespace may use it; use \
+          Selector if you can"]
     );
     assert_eq!(
         with("buffer: {maxBytes: 64Ki, maxSpans: 3}"),
