@@ -7,6 +7,7 @@ from kube import apply, eventually, get, kubectl, list_all, metrics, total
 
 INJECT = "tracebuffer.dev/inject"
 STATUS = "tracebuffer.dev/status"
+TRACE_BUFFER = "tracebuffer.dev/tracebuffer"
 OTELCOL = os.environ.get("OTELCOL_IMAGE", "localhost/otelcol:1")
 SENDER = os.environ.get("TELEMETRYGEN_IMAGE", "localhost/telemetrygen:1")
 RESTRICTED_POD = {
@@ -141,6 +142,34 @@ def collector(namespace):
     apply(config, app, service, namespace=namespace)
     rolled_out(namespace, "collector")
     return f"http://collector.{namespace}:4317"
+
+
+def sink(namespace):
+    """Starts a destination for OTLP/HTTP that prints the headers it gets; returns its endpoint."""
+    answer = "HTTP/1.1 200 OK\\r\\ncontent-length: 0\\r\\nconnection: close\\r\\n\\r\\n"
+    serve = (f"while :; do printf '{answer}' | nc -l -p 4318 -w 5"
+             " | busybox grep -i -E '^(authorization|x-[a-z-]+): '; done")
+    app = deployment("sink", container("sink", serve), inject="false", terminationGracePeriodSeconds=1)
+    service = {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "sink"},
+        "spec": {"selector": {"app": "sink"}, "ports": [{"port": 4318}]},
+    }
+    apply(app, service, namespace=namespace)
+    rolled_out(namespace, "sink")
+    return f"http://sink.{namespace}:4318"
+
+
+def headers_at(namespace):
+    """Lists the headers that the sink of a namespace has got, in lower case but for their values."""
+    lines = kubectl("logs", "deployment/sink", "-n", namespace).out.splitlines()
+    pairs = (line.strip().partition(": ") for line in lines)
+    return [f"{name.lower()}: {value}" for name, _, value in pairs]
+
+
+def header_from_secret(name, key):
+    """The header authorization with a bearer token that a key of a Secret holds."""
+    source = {"secretKeyRef": {"name": name, "key": key}}
+    return {"name": "authorization", "prefix": "Bearer ", "valueFrom": source}
 
 
 def rolled_out(namespace, name, timeout=60):

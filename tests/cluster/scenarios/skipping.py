@@ -7,12 +7,12 @@ from kube import (
     Failed, Namespace, apply, equal, eventually, get, kubectl, list_all, tracebuffer,
 )
 from parts import (
-    STATUS, condition, container, counts, is_injected, pending_pod,
+    STATUS, condition, container, counts, header_from_secret, is_injected, pending_pod,
     ready_trace_buffer, trace_buffer,
 )
 from runner import scenario
 
-NATIVE_LATER = {"sidecar": {"mode": "Container"}}
+PLAIN = {"sidecar": {"mode": "Container"}}
 
 
 def told(namespace, name, reason):
@@ -41,8 +41,10 @@ def every_reason_is_told():
     with Namespace("tb-skips", restricted=False) as here, Namespace("tb-skips-none") as none, \
             Namespace("tb-skips-many") as many, Namespace("tb-skips-owner") as owner:
         ready_trace_buffer(here)
-        ready_trace_buffer(here, "plain", **NATIVE_LATER)
+        ready_trace_buffer(here, "plain", **PLAIN)
         ready_trace_buffer(owner, "closed")
+        ready_trace_buffer(owner, "borrowing", allowedNamespaces={"from": "All"},
+                           destination={"headers": [header_from_secret("vendor", "token")]})
         # The schema knows no loopback; the operator does.
         apply(trace_buffer("circle", endpoint="http://127.0.0.1:4317"), namespace=here)
         eventually("circle is not accepted", lambda: condition(here, "circle", "Accepted") == "False", 20)
@@ -56,6 +58,7 @@ def every_reason_is_told():
             (here, "NeedsNativeSidecar", pending_pod("plain", inject="plain", restartPolicy="Never")),
             (here, "TraceBufferNotFound", pending_pod("notfound", inject="elsewhere")),
             (here, "NotAllowed", pending_pod("notallowed", inject=f"{owner}/closed")),
+            (here, "ReferencesNotAllowed", pending_pod("borrowing", inject=f"{owner}/borrowing")),
             (here, "TraceBufferNotAccepted", pending_pod("notaccepted", inject="circle")),
             (none, "NoTraceBuffer", pending_pod("none")),
             (many, "SeveralTraceBuffers", pending_pod("several")),
@@ -104,16 +107,6 @@ def leaves_alone():
         spec = get("pod", "first", here)["spec"]
         sidecars = [c["name"] for c in spec["initContainers"] + spec["containers"]].count("tracebuffer")
         equal("sidecars", sidecars, 1)
-
-
-@scenario("consent", "a TraceBuffer of another namespace serves the pods that its owner allows")
-def is_shared():
-    with Namespace("tb-consent-owner") as owner, Namespace("tb-consent") as here:
-        ready_trace_buffer(owner, "shared", allowedNamespaces=[here])
-        apply(pending_pod("guest", inject=f"{owner}/shared"), namespace=here)
-        one = get("pod", "guest", here)
-        assert is_injected(one), one["metadata"]["annotations"]
-        equal("status", json.loads(one["metadata"]["annotations"][STATUS])["injected"], f"{owner}/shared")
 
 
 @scenario("mistakes", "a TraceBuffer with mistakes is refused by the schema in words, or not accepted with the reason")
