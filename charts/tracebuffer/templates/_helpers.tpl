@@ -38,6 +38,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.certificates.secretName | default (printf "%s-webhook-tls" (include "tracebuffer.fullname" .)) -}}
 {{- end -}}
 
+{{/* Who keeps the webhook's caBundle: the operator knows itself by it. */}}
+{{- define "tracebuffer.certificateKeeper" -}}
+{{- .Values.certificates.mode }}/{{ include "tracebuffer.certificateSecret" . }}
+{{- end -}}
+
+{{/* Where the authority is that is given in certificates.caBundle; empty where it is not. */}}
+{{- define "tracebuffer.certificateAuthority" -}}
+{{- if and (eq .Values.certificates.mode "existingSecret") .Values.certificates.caBundle -}}
+{{ include "tracebuffer.webhookService" . }}-ca
+{{- end -}}
+{{- end -}}
+
 {{/* What the restricted level of pod security asks of a pod. */}}
 {{- define "tracebuffer.podSecurityContext" -}}
 runAsNonRoot: true
