@@ -6,10 +6,13 @@
 #[path = "support/api_server.rs"]
 mod api_server;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api_server::{ApiServer, Calls, Fault, Verb};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -17,16 +20,23 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracebuffer::adapters::clock::{SystemClock, SystemWallClock};
 use tracebuffer::adapters::kubernetes::certificates::{
-    Authority, CertificateFollower, CertificateObjects, ServedCertificate,
+    Authority, CertificateFollower, CertificateObjects, Names, ServedCertificate,
 };
 use tracebuffer::application::keep_certificates::CertificateKeeper;
-use tracebuffer::ports::certificates::{CertificateMonitor, CertificateStore, StoreError};
+use tracebuffer::application::publish_authorities::AuthorityPublisher;
+use tracebuffer::domain::rotation::Validity;
+use tracebuffer::ports::certificates::{
+    CertificateIssuer, CertificateMonitor, CertificateStore, Keyring, StoreError,
+};
+use tracebuffer::ports::clock::WallClock;
 
 const NAMESPACE: &str = "observability";
 const SECRET: &str = "tracebuffer-webhook-tls";
+const GIVEN: &str = "given";
 const CONFIGURATION: &str = "tracebuffer";
 const CONFIGURATIONS: &str = "mutatingwebhookconfigurations.admissionregistration.k8s.io";
 const HOST: &str = "tracebuffer-webhook.observability.svc";
+const MODE: &str = "tracebuffer.dev/certificates";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The replicas of an operator beside an API server.
@@ -54,8 +64,15 @@ impl Scene {
         Self { api, tasks: JoinSet::new(), failures: Arc::default() }
     }
 
+    /// As an operator sees them that makes the certificate itself.
     fn objects(&self) -> CertificateObjects {
-        CertificateObjects::new(self.api.client(), NAMESPACE, SECRET, CONFIGURATION)
+        self.objects_of("self", SECRET)
+    }
+
+    fn objects_of(&self, mode: &'static str, secret: &str) -> CertificateObjects {
+        let (namespace, secret) = (NAMESPACE.to_owned(), secret.to_owned());
+        let configuration = CONFIGURATION.to_owned();
+        CertificateObjects::new(self.api.client(), Names { namespace, secret, configuration, mode })
     }
 
     fn follow(&mut self, follower: CertificateFollower) -> Arc<ServedCertificate> {
@@ -65,11 +82,68 @@ impl Scene {
     }
 
     fn replica(&mut self) -> Arc<ServedCertificate> {
-        self.follow(CertificateFollower::of_secret(self.objects()))
+        self.follow(CertificateFollower::new(self.objects()))
+    }
+
+    /// A replica that is given its certificate in a Secret, and perhaps the authority as a file.
+    fn given(&mut self, authorities: Option<PathBuf>) -> Arc<ServedCertificate> {
+        let objects = self.objects_of("existingSecret", GIVEN).with_authorities(authorities);
+        let follower = CertificateFollower::new(objects.clone());
+        let (issuer, monitor) = (Authority::new(HOST), Arc::clone(&self.failures));
+        let publisher =
+            AuthorityPublisher::new(issuer, objects, monitor, SystemClock::new(), || 7_000_000);
+        let changes = follower.changes();
+        self.tasks.spawn(async move { publisher.run(changes).await });
+        self.follow(follower)
+    }
+
+    /// A replica of an operator that leaves all to cert-manager, in the Secret that it had before.
+    fn passive(&mut self) -> Arc<ServedCertificate> {
+        self.follow(CertificateFollower::new(self.objects_of("certManager", SECRET)))
+    }
+
+    /// The chart is upgraded to another mode.
+    fn upgrade(&self, keeper: &str) {
+        let mut found = self.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
+        found["metadata"]["annotations"][MODE] = keeper.into();
+        self.api.put(CONFIGURATIONS, found);
+    }
+
+    /// Somebody puts a certificate into a Secret, with its authority or without.
+    fn give(&self, secret: &str, made: &Keyring, with_authority: bool) {
+        let text = |pem: &[u8]| Value::from(BASE64_STANDARD.encode(pem));
+        let mut data = json!({ "tls.crt": text(&made.leaf), "tls.key": text(&made.leaf_key) });
+        if with_authority {
+            data["ca.crt"] = text(&made.bundle);
+        }
+        self.api.put(
+            "secrets",
+            json!({
+                "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data,
+                "metadata": { "name": secret, "namespace": NAMESPACE },
+            }),
+        );
+    }
+
+    /// Somebody without a note publishes an authority alone, as cert-manager does.
+    fn inject(&self, made: &Keyring) {
+        let mut found = self.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
+        for entry in found["webhooks"].as_array_mut().unwrap() {
+            entry["clientConfig"]["caBundle"] = BASE64_STANDARD.encode(&made.bundle).into();
+        }
+        self.api.put(CONFIGURATIONS, found);
+    }
+
+    /// How many certificates API servers trust.
+    fn trusted(&self) -> usize {
+        let published = self.published();
+        assert_eq!(published[0], published[1]);
+        let pem = BASE64_STANDARD.decode(published[0].as_str().unwrap_or_default()).unwrap();
+        String::from_utf8(pem).unwrap().matches("BEGIN CERTIFICATE").count()
     }
 
     fn leader(&mut self) -> Arc<ServedCertificate> {
-        let follower = CertificateFollower::of_secret(self.objects());
+        let follower = CertificateFollower::new(self.objects());
         let clocks = (SystemClock::new(), SystemWallClock);
         let (issuer, monitor) = (Authority::new(HOST), Arc::clone(&self.failures));
         let keeper = CertificateKeeper::new(issuer, self.objects(), monitor, clocks, || 7_000_000);
@@ -97,6 +171,14 @@ impl Scene {
         secret["metadata"]["annotations"][key] = value.into();
         self.api.put("secrets", secret);
     }
+}
+
+/// An authority of somebody else's, and a certificate of it.
+fn made() -> Keyring {
+    let now = SystemWallClock.now();
+    let (issuer, validity) = (Authority::new(HOST), Validity::of_authority(now));
+    let keyring = issuer.add_authority(&Keyring::default(), validity).unwrap();
+    issuer.issue_leaf(&keyring, Validity::of_leaf(now, validity)).unwrap()
 }
 
 fn configuration() -> Value {
@@ -270,33 +352,112 @@ async fn a_write_with_an_old_version_is_a_conflict_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_elses_certificate_is_followed_as_files_and_nothing_is_written() {
-    let mut maker = Scene::new();
-    maker.leader();
-    sleep(SECOND).await;
-    let folder = tempfile::tempdir().unwrap();
+async fn a_given_certificate_is_published_and_renewed_without_a_moment_of_distrust() {
     let mut scene = Scene::new();
-    let follower = CertificateFollower::of_files(scene.objects(), folder.path().to_owned());
-    let served = scene.follow(follower);
+    scene.upgrade("existingSecret/given");
+    let (first, second) = (made(), made());
+    scene.give(GIVEN, &first, true);
+    let replicas = [scene.given(None), scene.given(None)];
     sleep(SECOND).await;
-    assert_eq!(served.valid_until(), None);
+    assert!(replicas.iter().all(|served| served.is_trusted()));
+    let writes = scene.api.seen(Verb::Patch, CONFIGURATIONS);
+    let version = scene.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
+    assert!(writes <= 2, "one of them publishes, and one may learn that it is done: {writes}");
 
-    let keyring = maker.objects().keyring().await.unwrap().unwrap().value;
-    std::fs::write(folder.path().join("tls.crt"), &keyring.leaf).unwrap();
-    std::fs::write(folder.path().join("tls.key"), &keyring.leaf_key).unwrap();
+    scene.give(GIVEN, &second, true);
+    for _ in 0..30 {
+        sleep(SECOND / 2).await;
+        assert!(replicas.iter().all(|served| served.is_trusted()));
+    }
+
+    assert_eq!(scene.trusted(), 2);
+    sleep(600 * SECOND).await;
+    assert!(replicas.iter().all(|served| served.is_trusted()));
+    assert_eq!(scene.trusted(), 1, "the first is forgotten, so it is the second that is served");
+    assert_ne!(scene.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap(), version);
+    assert_eq!(scene.api.seen(Verb::Create, "secrets") + scene.api.seen(Verb::Patch, "secrets"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_authority_of_a_given_certificate_may_be_in_a_file_and_come_later() {
+    let mut scene = Scene::new();
+    scene.upgrade("existingSecret/given");
+    let (folder, made) = (tempfile::tempdir().unwrap(), made());
+    let file = folder.path().join("ca.crt");
+    scene.give(GIVEN, &made, false);
+    let served = scene.given(Some(file.clone()));
     sleep(10 * SECOND).await;
-    assert!(served.valid_until().is_some());
-    assert!(!served.is_trusted(), "nobody has published its authority");
+    assert!(served.valid_until().is_some() && !served.is_trusted());
+    assert!(*scene.failures.0.lock() > 0);
 
-    let theirs = maker.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
-    scene.api.put(CONFIGURATIONS, theirs);
-    sleep(SECOND).await;
+    std::fs::write(file, &made.bundle).unwrap();
+    sleep(10 * SECOND).await;
+
     assert!(served.is_trusted());
+}
 
-    std::fs::write(folder.path().join("tls.crt"), "half a certifi").unwrap();
-    sleep(20 * SECOND).await;
-    assert!(served.is_trusted(), "the last one is served on");
-    for verb in [Verb::Create, Verb::Patch, Verb::Replace] {
-        assert_eq!(scene.api.seen(verb, "secrets") + scene.api.seen(verb, CONFIGURATIONS), 0);
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_mode_and_back_is_a_matter_of_a_second_and_nobody_is_distrusted() {
+    let mut scene = Scene::new();
+    scene.upgrade("self/tracebuffer-webhook-tls");
+    scene.give(GIVEN, &made(), true);
+    let old = scene.leader();
+    sleep(SECOND).await;
+    assert!(old.is_trusted());
+    let new = scene.given(None);
+    sleep(60 * SECOND).await;
+    assert!(old.is_trusted() && !new.is_trusted(), "it is not its turn yet");
+
+    for mode in ["existingSecret/given", "self/tracebuffer-webhook-tls", "existingSecret/given"] {
+        scene.upgrade(mode);
+        sleep(SECOND).await;
+        for _ in 0..50 {
+            assert!(old.is_trusted() && new.is_trusted(), "{mode}");
+            sleep(SECOND).await;
+        }
+        let found = scene.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
+        assert_eq!(
+            found["metadata"]["annotations"]["tracebuffer.dev/certificates-published"],
+            mode
+        );
+    }
+
+    sleep(660 * SECOND).await;
+    assert!(new.is_trusted() && !old.is_trusted(), "replicas of the old mode have long gone");
+    assert_eq!(scene.trusted(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_cert_manager_and_back_replicas_serve_what_is_trusted_whatever_comes_first() {
+    for secret_first in [true, false] {
+        let mut scene = Scene::new();
+        scene.upgrade("self/tracebuffer-webhook-tls");
+        let (old, new) = (scene.leader(), scene.passive());
+        sleep(SECOND).await;
+        let theirs = made();
+
+        scene.upgrade("certManager/tracebuffer-webhook-tls");
+        if secret_first {
+            scene.give(SECRET, &theirs, true);
+        } else {
+            scene.inject(&theirs);
+        }
+        sleep(60 * SECOND).await;
+        assert!(secret_first == (old.is_trusted() && new.is_trusted()));
+        scene.give(SECRET, &theirs, true);
+        scene.inject(&theirs);
+        sleep(SECOND).await;
+        assert!(old.is_trusted() && new.is_trusted());
+        assert_eq!(scene.trusted(), 1);
+
+        scene.upgrade("self/tracebuffer-webhook-tls");
+        for _ in 0..60 {
+            sleep(SECOND).await;
+            assert!(old.is_trusted() && new.is_trusted());
+        }
+        assert_eq!(scene.trusted(), 2);
+        sleep(660 * SECOND).await;
+        assert_eq!(scene.trusted(), 1);
+        assert!(old.is_trusted() && new.is_trusted());
     }
 }

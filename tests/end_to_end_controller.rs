@@ -10,7 +10,7 @@ mod process;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api_server::ApiServer;
 use base64::Engine;
@@ -47,7 +47,10 @@ struct Scene {
 impl Scene {
     /// Starts a controller in a cluster with a `TraceBuffer` and a pod that asks and has no sidecar.
     async fn start() -> Self {
-        let api = ApiServer::new();
+        Self::start_in(ApiServer::new()).await
+    }
+
+    async fn start_in(api: ApiServer) -> Self {
         api.put(CONFIGURATIONS, configuration());
         api.put("namespaces", json!({"metadata": {"name": "shop"}}));
         api.put(TRACE_BUFFERS, trace_buffer());
@@ -213,6 +216,42 @@ async fn a_controller_leads_trusts_injects_and_reports() {
     assert_eq!(metrics.sum::<u64>("tracebuffer_admission_requests_total", &injected), 1);
     assert_eq!(metrics.sum::<u64>("tracebuffer_uninjected_pods", &[]), 1);
     assert_eq!(metrics.sum::<u64>("tracebuffer_leader", &[]), 1);
+}
+
+/// Another operator leads, and goes on doing so.
+fn keep_leading(api: &ApiServer) {
+    let api = api.clone();
+    tokio::spawn(async move {
+        for second in 0.. {
+            let renewed = format!("2026-01-01T00:{:02}:{:02}.000000Z", second / 60, second % 60);
+            api.put(
+                LEASES,
+                json!({
+                    "apiVersion": "coordination.k8s.io/v1",
+                    "kind": "Lease",
+                    "metadata": {"name": "tracebuffer", "namespace": "tracing"},
+                    "spec": {
+                        "holderIdentity": "old-operator_1", "leaseDurationSeconds": 15,
+                        "renewTime": renewed,
+                    },
+                }),
+            );
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_controller_has_its_certificate_while_an_operator_that_makes_none_leads() {
+    let api = ApiServer::new();
+    keep_leading(&api);
+
+    let scene = Scene::start_in(api).await;
+
+    scene.ready().await;
+    assert_eq!(scene.review(&pod("new")).await["allowed"], true);
+    let metrics = scene.controller.metrics().await;
+    assert_eq!(metrics.sum::<u64>("tracebuffer_leader", &[]), 0);
 }
 
 #[tokio::test]

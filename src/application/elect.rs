@@ -155,13 +155,14 @@ impl<S: LeaseStore, C: Clock> Candidate<S, C> {
 
     fn note_error(&self, election: &mut Election, error: &LeaseError) {
         let (now, random) = (self.clock.now(), (self.random)());
+        let lease = self.store.name();
         match error {
             LeaseError::Conflict => election.conflicted(now, random),
             LeaseError::Failed(why) => {
                 if election.leads(now) {
-                    warn!("cannot renew the leader's lease, retrying: {why}");
+                    warn!(lease, "cannot renew the leader's lease, retrying: {why}");
                 } else {
-                    debug!("cannot reach the leader's lease, retrying: {why}");
+                    debug!(lease, "cannot reach the leader's lease, retrying: {why}");
                 }
                 election.failed(now, random);
             }
@@ -176,12 +177,13 @@ impl<S: LeaseStore, C: Clock> Candidate<S, C> {
     /// Tells the two states apart from renewals.
     async fn announce(&self) {
         let mut leadership = self.leadership();
+        let lease = self.store.name();
         loop {
             leadership.gained().await;
-            info!(identity = self.identity, "leading");
+            info!(lease, identity = self.identity, "leading");
             self.is_leading.send_replace(true);
             leadership.lost().await;
-            warn!(identity = self.identity, "leading no more");
+            warn!(lease, identity = self.identity, "leading no more");
             self.is_leading.send_replace(false);
         }
     }
@@ -193,11 +195,16 @@ impl<S: LeaseStore, C: Clock> Candidate<S, C> {
             let Ok(lease) = self.read().await else { continue };
             let Some(step) = election.resign(lease.as_ref()) else { return };
             if self.send(&step).await.is_ok() {
-                info!(identity = self.identity, "gave the leader's lease back");
+                info!(
+                    lease = self.store.name(),
+                    identity = self.identity,
+                    "gave the leader's lease back"
+                );
                 return;
             }
         }
         warn!(
+            lease = self.store.name(),
             "cannot give the leader's lease back; the next one leads after {:?}",
             self.times.duration
         );

@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod delivery;
 pub mod delivery_policy;
 pub mod fifo;
+pub mod handover;
 pub mod injection;
 pub mod labels;
 pub mod lease;

@@ -5,6 +5,9 @@
 //! been held for [`RETIREMENT`], the older authorities go. At every moment the authority of the
 //! leaf that is served is among those published.
 //!
+//! What another keeper has published is taken over in the same way: its authorities join the bundle
+//! as older ones, since replicas serve by them until the last has gone.
+//!
 //! Two clocks: validity follows the wall clock, which may jump; the waits between steps are
 //! measured by the process that watches them, so that no jump cuts one short.
 
@@ -29,7 +32,7 @@ pub const MOST_OLDER: usize = 7;
 /// The most authorities in a bundle, whatever happens: it has to fit into a Secret.
 pub const MOST_AUTHORITIES: usize = 32;
 /// The longest rest: the wall clock may jump meanwhile.
-const LONGEST_REST: Duration = Duration::from_mins(10);
+pub const LONGEST_REST: Duration = Duration::from_mins(10);
 
 /// When a certificate is valid: from and until, both included, since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +76,14 @@ pub struct Seen {
     pub signer_published: Duration,
     /// How long the leaf held has been the one held.
     pub leaf_held: Duration,
+    /// How long the bundle held has been the one held.
+    pub bundle_held: Duration,
     /// How long ago this process made an authority, if it did.
     pub authority_made: Option<Duration>,
+    /// Another keeper was the last to publish.
+    pub by_another: bool,
+    /// Authorities are published that replicas may serve by, and that are not in the bundle held.
+    pub to_adopt: bool,
 }
 
 /// What to do next.
@@ -91,6 +100,8 @@ pub enum Next {
 pub enum Step {
     /// Store a new authority with a new key in front of the bundle.
     AddAuthority(Validity),
+    /// Store the authorities that are published behind those of the bundle.
+    Adopt,
     /// Put the bundle into the webhook's configuration.
     Publish,
     /// Store a new leaf of the signer.
@@ -138,17 +149,28 @@ pub fn next(now: Duration, held: &Holdings, seen: &Seen) -> Next {
         // Two leaders whose clocks disagree would else replace each other's without a pause.
         return after(OVERLAP, seen.authority_made.unwrap_or(OVERLAP), add);
     };
+    let issue = Next::Do(Step::IssueLeaf(Validity::of_leaf(now, signer)));
+    let is_good = |leaf: Leaf| leaf.of_signer && leaf.names_fit && leaf.validity.is_fresh(now);
+    if seen.by_another && !held.leaf.is_some_and(is_good) {
+        // Nobody is asked by it before it is published: replicas are not ready until then.
+        return issue;
+    }
+    if seen.to_adopt {
+        return Next::Do(Step::Adopt);
+    }
     if !seen.is_published {
         return Next::Do(Step::Publish);
     }
-    let issue = Next::Do(Step::IssueLeaf(Validity::of_leaf(now, signer)));
     match held.leaf {
         // A leaf that is lost here may be served still: it counts as one of an older authority.
         None if held.older == 0 => issue,
         None => after(OVERLAP, seen.signer_published, issue),
         Some(leaf) if !leaf.of_signer => after(OVERLAP, seen.signer_published, issue),
         Some(leaf) if !leaf.names_fit || !leaf.validity.is_fresh(now) => issue,
-        Some(_) if held.older > 0 => after(RETIREMENT, seen.leaf_held, Next::Do(Step::ForgetOlder)),
+        Some(_) if held.older > 0 => {
+            let settled = seen.leaf_held.min(seen.bundle_held);
+            after(RETIREMENT, settled, Next::Do(Step::ForgetOlder))
+        }
         Some(leaf) => {
             let due = signer.renewal().min(leaf.validity.renewal());
             Next::Rest(due.saturating_sub(now).min(LONGEST_REST))

@@ -19,7 +19,14 @@ fn leaf(age: Duration) -> Leaf {
 fn steady() -> (Holdings, Seen) {
     let held =
         Holdings { signer: Some(authority(DAY)), leaf: Some(leaf(DAY)), ..Holdings::default() };
-    (held, Seen { is_published: true, signer_published: DAY, leaf_held: DAY, authority_made: None })
+    let seen = Seen {
+        is_published: true,
+        signer_published: DAY,
+        leaf_held: DAY,
+        bundle_held: DAY,
+        ..Seen::default()
+    };
+    (held, seen)
 }
 
 fn add() -> Next {
@@ -186,6 +193,49 @@ fn older_authorities_are_forgotten_ten_minutes_after_the_leaf_was_replaced() {
             seen.leaf_held = leaf_held;
         });
         assert_eq!(next, expected, "{leaf_held:?}");
+    }
+}
+
+#[test]
+fn what_another_has_published_is_adopted_then_published_then_forgotten_ten_minutes_later() {
+    let taking_over = |seen: &mut Seen| {
+        seen.by_another = true;
+        seen.to_adopt = true;
+        seen.is_published = false;
+    };
+    assert_eq!(after_change(|_, seen| taking_over(seen)).0, Next::Do(Step::Adopt));
+
+    let (next, _) = after_change(|held, seen| {
+        taking_over(seen);
+        seen.to_adopt = false;
+        held.older = 1;
+    });
+    assert_eq!(next, Next::Do(Step::Publish));
+
+    let (next, _) = after_change(|held, seen| {
+        held.older = 1;
+        seen.bundle_held = Duration::from_mins(4);
+    });
+    assert_eq!(next, Next::Rest(Duration::from_mins(6)), "however long the leaf is held");
+}
+
+#[test]
+fn a_leaf_that_cannot_be_served_is_issued_before_anything_is_published_after_another() {
+    for bad in [
+        None,
+        Some(Leaf { of_signer: false, ..leaf(DAY) }),
+        Some(Leaf { names_fit: false, ..leaf(DAY) }),
+        Some(leaf(25 * DAY)),
+    ] {
+        let (next, held) = after_change(|held, seen| {
+            held.leaf = bad;
+            held.older = 1;
+            seen.by_another = true;
+            seen.is_published = false;
+            seen.signer_published = Duration::ZERO;
+        });
+
+        assert_eq!(next, issue(&held), "{bad:?}");
     }
 }
 

@@ -34,8 +34,21 @@ pub struct Inspection {
     pub signer: Vec<u8>,
 }
 
+/// Reads and joins bundles of authorities; what is unreadable in them counts as missing.
+pub trait Bundles: Send + Sync + 'static {
+    /// Returns whether every certificate of `part` is in `bundle`. False for none.
+    fn contains(&self, bundle: &[u8], part: &[u8]) -> bool;
+
+    /// Returns whether a certificate is in both.
+    fn share(&self, one: &[u8], other: &[u8]) -> bool;
+
+    /// Returns the authorities of `first`, then those of `others`, each once, as many as a Secret
+    /// has room for.
+    fn join(&self, first: &[u8], others: &[Vec<u8>]) -> Vec<u8>;
+}
+
 /// Makes certificates and reads them.
-pub trait CertificateIssuer: Send + Sync + 'static {
+pub trait CertificateIssuer: Bundles {
     /// Returns what can be used of `keyring`; whatever is unreadable counts as missing.
     fn inspect(&self, keyring: &Keyring) -> Inspection;
 
@@ -52,9 +65,6 @@ pub trait CertificateIssuer: Send + Sync + 'static {
     ///
     /// Why it cannot be made; there must be a signer.
     fn issue_leaf(&self, keyring: &Keyring, validity: Validity) -> Result<Keyring, IssueError>;
-
-    /// Returns whether every certificate of `part` is in `bundle`; both are PEM. False for none.
-    fn contains(&self, bundle: &[u8], part: &[u8]) -> bool;
 }
 
 /// Why a certificate could not be made.
@@ -80,6 +90,22 @@ pub struct Publication {
     pub bundles: Vec<Vec<u8>>,
     /// Changes whenever a bundle does; not with every change of the object.
     pub generation: String,
+    /// Who is to publish.
+    pub mandate: Mandate,
+    /// Another keeper was the last to publish: replicas may serve by what it published.
+    pub by_another: bool,
+}
+
+/// Who is to publish, as the configuration itself says: whoever writes it writes in place of the
+/// version that said so, and so nobody writes after the mandate is another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mandate {
+    /// Nobody said; whoever runs does.
+    Unsaid,
+    /// This keeper.
+    Ours,
+    /// Another one.
+    Anothers,
 }
 
 /// Keeps the keyring and publishes its bundle.
@@ -113,8 +139,8 @@ pub trait CertificateStore: Send + Sync + 'static {
         &self,
     ) -> impl Future<Output = Result<Option<Versioned<Publication>>, StoreError>> + Send;
 
-    /// Publishes `bundle` in every entry of the configuration of `version`, and changes nothing
-    /// else.
+    /// Publishes `bundle` in every entry of the configuration that `published` was read from, and
+    /// notes there whose it is; changes nothing else.
     ///
     /// # Errors
     ///
@@ -127,6 +153,9 @@ pub trait CertificateStore: Send + Sync + 'static {
 
     /// Returns where it publishes, for messages: `MutatingWebhookConfiguration tracebuffer`.
     fn publisher(&self) -> String;
+
+    /// Returns where it keeps, for messages: `Secret observability/tracebuffer-webhook-tls`.
+    fn keeper(&self) -> String;
 }
 
 /// Why the store did not do it.

@@ -15,6 +15,9 @@ pub enum LeaseError {
 
 /// A lease that all candidates can read and write.
 pub trait LeaseStore: Send + Sync + 'static {
+    /// Returns the lease's name, for messages.
+    fn name(&self) -> &str;
+
     /// Returns the lease, if there is one.
     fn read(&self) -> impl Future<Output = Result<Option<StoredLease>, LeaseError>> + Send;
 

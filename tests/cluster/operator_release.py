@@ -32,6 +32,7 @@ def uninstall():
     eventually("no operator is left", lambda: not list_all("pods", NAMESPACE, SELECTOR), 60)
     delete("secret", SECRET, NAMESPACE)
     delete("lease", NAME, NAMESPACE)
+    delete("lease", SECRET, NAMESPACE)
 
 
 def ensure():

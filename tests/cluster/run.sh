@@ -6,9 +6,15 @@
 # the node down. `run.sh --list` names the scenarios. KEEP=1 leaves the node for
 # `node/cluster.sh exec kubectl …`.
 #
-# With KUBECONFIG set it uses that cluster, of which it needs all rights; IMAGE (tracebuffer's), OTELCOL_IMAGE
-# and TELEMETRYGEN_IMAGE (with a shell, as node/build.sh makes it) then name images that can be pulled
-# there, TRACEBUFFER_BIN the same version as a program for here.
+# With KUBECONFIG set it uses that cluster, which must have no tracebuffer yet, and of which it needs all
+# rights. It leaves the release `tracebuffer` there. What it needs besides:
+#   here   python3, openssl, kubectl, helm 4; TRACEBUFFER_BIN, a program of the version of IMAGE
+#   there  images that the nodes have or can pull: IMAGE, tracebuffer's; OLD_IMAGE, of which it upgrades, if
+#          that is to be another; OTELCOL_IMAGE, an OpenTelemetry Collector; TELEMETRYGEN_IMAGE, with a shell, as
+#          node/build.sh makes it
+#   either cert-manager in the cluster, or the program of that name that node/build.sh makes, for the
+#          scenario cert-manager
+# A node that KEEP=1 has left is such a cluster: node/cluster.sh exec env IMAGE=… … tests/cluster/run.sh
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -19,7 +25,12 @@ export PYTHONDONTWRITEBYTECODE=1
 binary=${TRACEBUFFER_BIN:-}
 if [ -n "${KUBECONFIG:-}" ]; then
   : "${IMAGE:?which image of tracebuffer the cluster can pull}"
+  : "${OTELCOL_IMAGE:?which image of an OpenTelemetry Collector the cluster can pull}"
+  : "${TELEMETRYGEN_IMAGE:?which image of telemetrygen, with a shell, the cluster can pull}"
   : "${binary:?TRACEBUFFER_BIN: which program has the version of IMAGE}"
+  for tool in python3 openssl kubectl helm; do
+    command -v "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 1; }
+  done
   export TRACEBUFFER_BIN=$binary
   exec python3 -u "$here/main.py" "$@"
 fi

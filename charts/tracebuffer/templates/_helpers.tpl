@@ -90,6 +90,18 @@ imagePullSecrets: {{- uniq . | toYaml | nindent 2 }}
 {{- .Values.certificates.secretName | default (printf "%s-webhook-tls" (include "tracebuffer.fullname" .)) -}}
 {{- end -}}
 
+{{/* Who keeps the webhook's caBundle: the operator knows itself by it. */}}
+{{- define "tracebuffer.certificateKeeper" -}}
+{{- .Values.certificates.mode }}/{{ include "tracebuffer.certificateSecret" . }}
+{{- end -}}
+
+{{/* Where the authority is that is given in certificates.caBundle; empty where it is not. */}}
+{{- define "tracebuffer.certificateAuthority" -}}
+{{- if and (eq .Values.certificates.mode "existingSecret") .Values.certificates.caBundle -}}
+{{ include "tracebuffer.webhookService" . }}-ca
+{{- end -}}
+{{- end -}}
+
 {{/* Settings by which the operator finds its own objects; `check` uses them too. */}}
 {{- define "tracebuffer.environment" -}}
 - name: TRACEBUFFER_NAMESPACE

@@ -61,6 +61,10 @@ impl KubernetesLease {
 }
 
 impl LeaseStore for KubernetesLease {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     async fn read(&self) -> Result<Option<StoredLease>, LeaseError> {
         let found = self.api.get_opt(&self.name).await.map_err(|error| self.error(&error))?;
         Ok(found.map(|lease| self.remember(lease)))

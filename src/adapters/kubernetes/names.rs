@@ -38,3 +38,8 @@ pub const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 pub const ROTATE: &str = "tracebuffer.dev/rotate";
 /// Annotation of the same Secret: the value of [`ROTATE`] that was obeyed last.
 pub const ROTATED: &str = "tracebuffer.dev/rotated";
+/// Annotation of the webhook's configuration: who is to keep its `caBundle`, as
+/// `<certificates.mode>/<Secret>`. The chart writes it.
+pub const CERTIFICATES: &str = "tracebuffer.dev/certificates";
+/// Annotation of the same configuration: who has published the `caBundle` last, in the same words.
+pub const CERTIFICATES_PUBLISHED: &str = "tracebuffer.dev/certificates-published";

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::domain::rotation::{Holdings, Leaf, Validity};
 use crate::ports::certificates::{
-    CertificateIssuer, CertificateMonitor, CertificateStore, Inspection, IssueError, Keyring,
-    Publication, StoreError, Versioned,
+    Bundles, CertificateIssuer, CertificateMonitor, CertificateStore, Inspection, IssueError,
+    Keyring, Mandate, Publication, StoreError, Versioned,
 };
 use crate::ports::clock::WallClock;
 
@@ -48,6 +48,13 @@ pub(crate) enum Written {
     Published(Vec<Vec<u8>>, bool),
 }
 
+/// The keeper that makes certificates itself, and one that is given them.
+pub(crate) const OWN: &str = "self";
+pub(crate) const GIVEN: &str = "existingSecret";
+
+/// A cluster as the keeper sees it that is given its certificate, in a Secret of its own.
+pub(crate) struct GivenStore(pub(crate) Arc<FakeCluster>);
+
 /// A Secret and a webhook's configuration of two entries.
 pub(crate) struct FakeCluster {
     start: Instant,
@@ -57,6 +64,11 @@ pub(crate) struct FakeCluster {
 
 struct State {
     keyring: Option<Keyring>,
+    /// The other keeper's Secret.
+    given: Option<Keyring>,
+    /// Whose task it is to publish, and who did.
+    asked: Option<&'static str>,
+    noted: Option<&'static str>,
     bundles: Option<Vec<Vec<u8>>>,
     keyring_version: u64,
     version: u64,
@@ -181,10 +193,27 @@ impl CertificateIssuer for FakeIssuer {
             ..keyring.clone()
         })
     }
+}
 
+impl Bundles for FakeIssuer {
     fn contains(&self, bundle: &[u8], part: &[u8]) -> bool {
         let (bundle, part) = (lines(bundle), lines(part));
         !part.is_empty() && part.iter().all(|words| bundle.contains(words))
+    }
+
+    fn share(&self, one: &[u8], other: &[u8]) -> bool {
+        let other = lines(other);
+        lines(one).iter().any(|words| other.contains(words))
+    }
+
+    fn join(&self, first: &[u8], others: &[Vec<u8>]) -> Vec<u8> {
+        let mut joined = lines(first);
+        for words in others.iter().flat_map(|other| lines(other)) {
+            if !joined.contains(&words) {
+                joined.push(words);
+            }
+        }
+        text(&joined)
     }
 }
 
@@ -193,6 +222,9 @@ impl FakeCluster {
     pub(crate) fn new() -> Arc<Self> {
         let state = State {
             keyring: None,
+            given: None,
+            asked: None,
+            noted: None,
             bundles: Some(vec![vec![], vec![]]),
             keyring_version: 0,
             version: 0,
@@ -242,6 +274,22 @@ impl FakeCluster {
         self.tell();
     }
 
+    /// Somebody else gives the other keeper these authorities, and a certificate.
+    pub(crate) fn give(&self, bundle: &str) {
+        let given = Keyring { bundle: bundle.as_bytes().to_vec(), ..Keyring::default() };
+        self.state.lock().given = Some(given);
+        self.tell();
+    }
+
+    /// The chart asks one of the keepers to publish.
+    pub(crate) fn ask(&self, who: &'static str) {
+        let mut state = self.state.lock();
+        state.asked = Some(who);
+        state.version += 1;
+        drop(state);
+        self.tell();
+    }
+
     /// Somebody else changes the configuration.
     pub(crate) fn republish(&self, bundles: Option<Vec<Vec<u8>>>) {
         let mut state = self.state.lock();
@@ -261,6 +309,47 @@ impl FakeCluster {
 
     fn tell(&self) {
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    async fn published_to(
+        &self,
+        who: &'static str,
+    ) -> Result<Option<Versioned<Publication>>, StoreError> {
+        self.call(|state| {
+            let (version, generation) = (state.version.to_string(), state.generation.to_string());
+            let mandate = match state.asked {
+                None => Mandate::Unsaid,
+                Some(asked) if asked == who => Mandate::Ours,
+                Some(_) => Mandate::Anothers,
+            };
+            let by_another = mandate != Mandate::Unsaid && state.noted != Some(who);
+            let publication = |bundles| Publication { bundles, generation, mandate, by_another };
+            let bundles = state.bundles.clone();
+            Ok(bundles.map(|bundles| Versioned { value: publication(bundles), version }))
+        })
+        .await
+    }
+
+    async fn publish_by(
+        &self,
+        who: &'static str,
+        bundle: &[u8],
+        published: &Versioned<Publication>,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            if state.version.to_string() != published.version {
+                return Err(StoreError::Conflict);
+            }
+            let bundles = vec![bundle.to_vec(); published.value.bundles.len()];
+            state.version += 1;
+            state.generation += 1;
+            state.noted = Some(who);
+            state.bundles = Some(bundles.clone());
+            state.note(self.start, Written::Published(bundles, true));
+            self.tell();
+            Ok(())
+        })
+        .await
     }
 
     async fn call<T>(
@@ -320,13 +409,7 @@ impl CertificateStore for Arc<FakeCluster> {
     }
 
     async fn published(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
-        self.call(|state| {
-            let (version, generation) = (state.version.to_string(), state.generation.to_string());
-            let publication = |bundles| Publication { bundles, generation };
-            let bundles = state.bundles.clone();
-            Ok(bundles.map(|bundles| Versioned { value: publication(bundles), version }))
-        })
-        .await
+        self.published_to(OWN).await
     }
 
     async fn publish(
@@ -334,23 +417,48 @@ impl CertificateStore for Arc<FakeCluster> {
         bundle: &[u8],
         published: &Versioned<Publication>,
     ) -> Result<(), StoreError> {
-        self.call(|state| {
-            if state.version.to_string() != published.version {
-                return Err(StoreError::Conflict);
-            }
-            let bundles = vec![bundle.to_vec(); published.value.bundles.len()];
-            state.version += 1;
-            state.generation += 1;
-            state.bundles = Some(bundles.clone());
-            state.note(self.start, Written::Published(bundles, true));
-            self.tell();
-            Ok(())
-        })
-        .await
+        self.publish_by(OWN, bundle, published).await
     }
 
     fn publisher(&self) -> String {
         "MutatingWebhookConfiguration tracebuffer".to_owned()
+    }
+
+    fn keeper(&self) -> String {
+        "Secret own".to_owned()
+    }
+}
+
+impl CertificateStore for GivenStore {
+    async fn keyring(&self) -> Result<Option<Versioned<Keyring>>, StoreError> {
+        let read = |state: &mut State| {
+            Ok(state.given.clone().map(|value| Versioned { value, version: String::new() }))
+        };
+        self.0.call(read).await
+    }
+
+    async fn keep(&self, _keyring: &Keyring, _version: Option<&str>) -> Result<(), StoreError> {
+        panic!("it is not this keeper's Secret");
+    }
+
+    async fn published(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
+        self.0.published_to(GIVEN).await
+    }
+
+    async fn publish(
+        &self,
+        bundle: &[u8],
+        published: &Versioned<Publication>,
+    ) -> Result<(), StoreError> {
+        self.0.publish_by(GIVEN, bundle, published).await
+    }
+
+    fn publisher(&self) -> String {
+        self.0.publisher()
+    }
+
+    fn keeper(&self) -> String {
+        "Secret given".to_owned()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::application::fakes::{FakeClock, Log};
 use crate::domain::rotation::{OVERLAP, RETIREMENT, Validity};
 
 mod any_order;
+mod takeover;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);

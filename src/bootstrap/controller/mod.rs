@@ -1,4 +1,4 @@
-//! The controller: the webhook in every replica, the reconciler in the one that leads.
+//! The controller: the webhook in every replica, reconciling and making certificates in one each.
 
 mod leading;
 mod serving;
@@ -17,10 +17,10 @@ use tracing::info;
 
 pub use settings::{CertificateSource, ControllerSettings, PullPolicy, WebhookSettings};
 
-use self::leading::Leader;
+use self::leading::Duties;
 use self::serving::Server;
 use crate::adapters::kubernetes::audiences::api_audiences;
-use crate::adapters::kubernetes::certificates::{CertificateFollower, CertificateObjects};
+use crate::adapters::kubernetes::certificates::{CertificateFollower, CertificateObjects, Names};
 use crate::adapters::kubernetes::sidecar::SidecarDefaults;
 use crate::adapters::kubernetes::watch::{NamespaceIndex, PodIndex, TraceBufferCache};
 use crate::adapters::telemetry::controller::metrics::ControllerMetrics;
@@ -61,8 +61,8 @@ async fn serve(settings: ControllerSettings) -> Result<(), Box<dyn Error>> {
     let foundation = Foundation::lay(settings).await?;
     let mut tasks = JoinSet::new();
     foundation.follow(&mut tasks);
-    let leader = Leader::start(&foundation);
-    let server = Server::start(&foundation, leader.is_leading(), &mut tasks)?;
+    let duties = Duties::start(&foundation);
+    let server = Server::start(&foundation, duties.is_leading(), &mut tasks)?;
     tokio::select! {
         () = stop => {}
         Some(ended) = tasks.join_next() => {
@@ -70,7 +70,7 @@ async fn serve(settings: ControllerSettings) -> Result<(), Box<dyn Error>> {
         }
     }
     info!("stopping; answering on while API servers still ask");
-    tokio::join!(leader.end(), server.end());
+    tokio::join!(duties.end(), server.end());
     info!("ended");
     Ok(())
 }
@@ -87,6 +87,18 @@ fn stopped() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+fn certificate_objects(settings: &ControllerSettings, client: &Client) -> CertificateObjects {
+    let webhook = &settings.webhook;
+    let names = Names {
+        namespace: settings.namespace.clone(),
+        secret: webhook.secret_name.clone(),
+        configuration: webhook.configuration_name.clone(),
+        mode: webhook.certificates.as_str(),
+    };
+    CertificateObjects::new(client.clone(), names)
+        .with_authorities(webhook.certificate_ca_file.clone())
+}
+
 impl Foundation {
     async fn lay(settings: ControllerSettings) -> Result<Self, Box<dyn Error>> {
         let client = Client::try_default().await.map_err(|error| {
@@ -101,16 +113,8 @@ impl Foundation {
         let trace_buffers = TraceBufferCache::new(client.clone(), defaults, queue.clone());
         let namespaces = Arc::new(NamespaceIndex::new(client.clone(), queue.clone()));
         let pods = PodIndex::new(client.clone(), Arc::clone(&namespaces), queue.clone());
-        let certificate_objects = CertificateObjects::new(
-            client.clone(),
-            &settings.namespace,
-            &settings.webhook.secret_name,
-            &settings.webhook.configuration_name,
-        );
-        let certificates = match settings.webhook.certificate_dir.clone() {
-            None => CertificateFollower::of_secret(certificate_objects.clone()),
-            Some(folder) => CertificateFollower::of_files(certificate_objects.clone(), folder),
-        };
+        let certificate_objects = certificate_objects(&settings, &client);
+        let certificates = CertificateFollower::new(certificate_objects.clone());
         Ok(Self {
             settings,
             client,

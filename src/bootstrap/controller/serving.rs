@@ -89,7 +89,7 @@ fn conditions(foundation: &Foundation, probe: Arc<TlsProbe>) -> Vec<Condition> {
         ),
         condition(
             move || held.valid_until().is_some(),
-            "there is no certificate to serve; see the log of the operator that leads",
+            "there is no certificate to serve; see the operators' logs",
         ),
         condition(
             move || trusted.is_trusted(),

@@ -44,10 +44,14 @@ pub struct WebhookSettings {
     pub configuration_name: String,
     /// The DNS name of its Service.
     pub host: String,
-    /// The Secret that holds the certificate the operator makes itself.
+    /// Who makes its certificate.
+    pub certificates: CertificateSource,
+    /// The Secret that holds it.
     pub secret_name: String,
-    /// The folder of a certificate that somebody else makes; `None` makes it itself.
-    pub certificate_dir: Option<PathBuf>,
+    /// The Lease by which one replica makes it.
+    pub certificate_lease_name: String,
+    /// Where the authorities of an existing Secret are, if not in it.
+    pub certificate_ca_file: Option<PathBuf>,
     /// Where it listens; at least one address.
     pub addresses: Vec<SocketAddr>,
 }
@@ -64,13 +68,15 @@ impl ControllerSettings {
     }
 }
 
-/// Who makes the webhook's certificate.
+/// Who makes the webhook's certificate, and publishes its authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateSource {
-    /// The operator.
+    /// The operator does both.
     Own,
-    /// Somebody else, as files.
-    Files,
+    /// Somebody else makes it, the operator publishes its authority.
+    ExistingSecret,
+    /// cert-manager does both.
+    CertManager,
 }
 
 /// When an image is pulled.
@@ -82,6 +88,18 @@ pub enum PullPolicy {
     IfNotPresent,
     /// Never: the node has it.
     Never,
+}
+
+impl CertificateSource {
+    /// Returns the word of the chart's `certificates.mode`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "self",
+            Self::ExistingSecret => "existingSecret",
+            Self::CertManager => "certManager",
+        }
+    }
 }
 
 impl PullPolicy {

@@ -76,23 +76,25 @@ fn compose(input: &mut Input<'_>) -> Result<ControllerSettings, Refused> {
 fn webhook(input: &mut Input<'_>, namespace: Option<&str>) -> Result<WebhookSettings, Refused> {
     let configuration_name = input.read(&t::WEBHOOK_NAME);
     let host = input.read(&t::WEBHOOK_HOST);
-    let source = input.read(&t::CERTIFICATES);
+    let certificates = input.read(&t::CERTIFICATES);
     let secret_name = input.read(&t::CERTIFICATE_SECRET);
-    let certificate_dir = input.read(&t::CERTIFICATE_DIR);
+    let certificate_ca_file = input.read(&t::CERTIFICATE_CA_FILE);
+    let certificate_lease_name = input.read(&t::CERTIFICATE_LEASE_NAME);
     let addresses = input.read(&t::WEBHOOK_ADDR);
-    let certificate_dir = match (source?, certificate_dir?) {
-        (CertificateSource::Own, _) => None,
-        (CertificateSource::Files, Some(folder)) => Some(folder),
-        (CertificateSource::Files, None) => {
-            return Err(input.refuse(&t::CERTIFICATE_DIR, "must be set with CERTIFICATES=files"));
-        }
-    };
+    let (certificates, certificate_ca_file) = (certificates?, certificate_ca_file?);
+    if certificate_ca_file.is_some() && certificates != CertificateSource::ExistingSecret {
+        return Err(
+            input.refuse(&t::CERTIFICATE_CA_FILE, "goes with CERTIFICATES=existingSecret only")
+        );
+    }
     let namespace = namespace.unwrap_or_default();
     Ok(WebhookSettings {
         configuration_name: configuration_name?,
         host: host?.unwrap_or_else(|| format!("tracebuffer-webhook.{namespace}.svc")),
+        certificates,
         secret_name: secret_name?,
-        certificate_dir,
+        certificate_lease_name: certificate_lease_name?,
+        certificate_ca_file,
         addresses: addresses?,
     })
 }

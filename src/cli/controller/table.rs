@@ -35,13 +35,16 @@ settings! {
     WEBHOOK_HOST in Webhook: Optional<Name> = Optional(Name), default "",
         "The DNS name of the webhook's Service; unset is tracebuffer-webhook.NAMESPACE.svc";
     CERTIFICATES in Webhook: Choice<CertificateSource> = Choice(&[
-            ("self", CertificateSource::Own), ("files", CertificateSource::Files),
+            ("self", CertificateSource::Own), ("existingSecret", CertificateSource::ExistingSecret),
+            ("certManager", CertificateSource::CertManager),
         ]), default "self",
-        "Who makes the webhook's certificate: the operator itself, or somebody who puts it into CERTIFICATE_DIR";
+        "Who makes the webhook's certificate; the operator publishes its authority in the caBundle, unless that is certManager";
     CERTIFICATE_SECRET in Webhook: Name = Name, default "tracebuffer-webhook-tls",
-        "The Secret in its namespace that holds the certificate it makes itself";
-    CERTIFICATE_DIR in Webhook: Optional<File> = Optional(File), default "",
-        "Folder with tls.crt and tls.key, and perhaps ca.crt; read again when they change";
+        "The Secret in its namespace that holds the certificate: tls.crt, tls.key, and ca.crt";
+    CERTIFICATE_CA_FILE in Webhook: Optional<File> = Optional(File), default "",
+        "File with the authorities of an existing Secret that has no ca.crt; read again when it changes";
+    CERTIFICATE_LEASE_NAME in Webhook: Name = Name, default "tracebuffer-webhook-tls",
+        "The Lease in its namespace by which one replica makes the certificate";
 
     WEBHOOK_ADDR in Listening: Addresses = Addresses, default "0.0.0.0:9443,[::]:9443",
         "Where the API server asks what to do with a pod";

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::bootstrap::controller::{ControllerSettings, PullPolicy};
+use crate::bootstrap::controller::{CertificateSource, ControllerSettings, PullPolicy};
 use crate::cli::{Invocation, Stop};
 
 use super::table::ALL;
@@ -33,7 +33,8 @@ fn three_settings_are_enough() {
 
     assert_eq!(settings.namespace, "tracing");
     assert_eq!(settings.webhook.host, "tracebuffer-webhook.tracing.svc");
-    assert_eq!(settings.webhook.certificate_dir, None);
+    assert_eq!(settings.webhook.certificates, CertificateSource::Own);
+    assert_eq!(settings.webhook.certificate_ca_file, None);
     assert_eq!(settings.linger, Duration::from_secs(10));
     assert!(!settings.verify_references);
 }
@@ -59,13 +60,18 @@ fn flags_win_over_variables() {
 }
 
 #[test]
-fn certificates_from_files_need_a_folder() {
-    let error = parse(&["--certificates", "files"], &NEEDED).unwrap_err();
-    let flags = ["--certificates", "files", "--certificate-dir", "/run/tls"];
+fn a_file_of_authorities_goes_with_an_existing_secret_only() {
+    let file = ["--certificate-ca-file", "/run/ca.crt"];
+    for mode in ["self", "certManager"] {
+        let error = parse(&[&file[..], &["--certificates", mode]].concat(), &NEEDED).unwrap_err();
+        assert!(error.contains("goes with CERTIFICATES=existingSecret only"), "{error}");
+    }
 
-    assert!(error.contains("must be set with CERTIFICATES=files"), "{error}");
-    let folder = parse(&flags, &NEEDED).unwrap().webhook.certificate_dir;
-    assert_eq!(folder, Some(PathBuf::from("/run/tls")));
+    let flags = [&file[..], &["--certificates", "existingSecret"]].concat();
+    let webhook = parse(&flags, &NEEDED).unwrap().webhook;
+
+    assert_eq!(webhook.certificates, CertificateSource::ExistingSecret);
+    assert_eq!(webhook.certificate_ca_file, Some(PathBuf::from("/run/ca.crt")));
 }
 
 #[test]

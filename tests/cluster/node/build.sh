@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# build.sh [PROGRAM…]: builds the programs of a Kubernetes node, helm and telemetrygen from their Go
+# build.sh [PROGRAM…]: builds the programs of a Kubernetes node, helm, cert-manager and telemetrygen from their Go
 # modules, and the images that every node has, into $CLUSTER_BIN; with names, these programs and nothing
 # else. About 10 minutes on 2 cores the first time; what is there and up to date is left alone. Wants Go
 # 1.26 and the Debian packages of ../run.sh.
 set -euo pipefail
+shopt -s nullglob
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 BIN=${CLUSTER_BIN:-${XDG_CACHE_HOME:-$HOME/.cache}/tracebuffer-cluster}
 K8S=v1.36.3
@@ -35,8 +36,13 @@ done
 CGO_ENABLED=1 build runc runc github.com/opencontainers/runc -tags seccomp -ldflags "-s -w"
 build helm helm helm.sh/helm/v4/cmd/helm -ldflags "-s -w"
 build coredns coredns github.com/coredns/coredns -ldflags "-s -w"
+build cert-manager cert-manager . -ldflags "-s -w"
 build telemetrygen telemetrygen github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen -ldflags "-s -w"
 [ $# -eq 0 ] || exit 0
+
+crds=$(cd "$here/modules/cert-manager" && go list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)/deploy/crds
+rm -rf "$BIN/cert-manager-crds"
+install -D -m 644 -t "$BIN/cert-manager-crds" "$crds"/cert-manager.io_*.yaml
 
 image() { # NAME FILE…: a scratch image of these files, run as the first
   local name=$1 first=${2##*/} work file newer=; shift

@@ -3,44 +3,14 @@
 import contextlib
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 
 import operator_release as operator
-from kube import Namespace, apply, delete, equal, eventually, get, kubectl, list_all
-from parts import counts, is_injected, pending_pod, ready_trace_buffer
+from creating import Creating, bare
+from kube import Namespace, delete, equal, eventually, get, kubectl
+from parts import counts, ready_trace_buffer
 from runner import scenario
-
-
-class Creating:
-    """Creates annotated pods, five a second, until it is left."""
-
-    def __init__(self, namespace):
-        self.namespace, self.stop, self.created, self.error = namespace, threading.Event(), 0, None
-        self.thread = threading.Thread(target=self.work, daemon=True)
-
-    def work(self):
-        try:
-            while not self.stop.wait(0.15):
-                apply(pending_pod(f"pod-{self.created}"), namespace=self.namespace)
-                self.created += 1
-        except Exception as error:  # shown by the scenario's own thread
-            self.error = error
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join(30)
-        if self.error:
-            raise self.error
-
-
-def bare(namespace):
-    return [p["metadata"]["name"] for p in list_all("pods", namespace) if not is_injected(p)]
 
 
 @scenario("roll", "a rolling restart and a helm upgrade leave no pod without its sidecar")

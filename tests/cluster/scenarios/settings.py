@@ -1,9 +1,5 @@
 """Other ways to install it."""
 
-import subprocess
-import tempfile
-from pathlib import Path
-
 import operator_release as operator
 from kube import CHART, Failed, Namespace, apply, equal, eventually, get, kubectl
 from parts import condition, is_injected, pending_pod, ready_trace_buffer
@@ -28,46 +24,6 @@ def fails_closed():
             assert is_injected(get("pod", "asking", here))
         finally:
             operator.install()
-
-
-@scenario("own-certificate", "with a certificate of one's own in a Secret, the operator makes none and pods are injected")
-def uses_a_certificate():
-    name = "given-certificate"
-    with Namespace("tb-own-certificate") as here, tempfile.TemporaryDirectory() as folder:
-        make_certificate(folder, f"{operator.NAME}-webhook.{operator.NAMESPACE}.svc")
-        kubectl("create", "secret", "tls", name, "-n", operator.NAMESPACE,
-                f"--cert={folder}/tls.crt", f"--key={folder}/tls.key")
-        operator.uninstall()
-        try:
-            operator.install(
-                "--set", "certificates.mode=existingSecret", "--set", f"certificates.secretName={name}",
-                "--set-file", f"certificates.caBundle={folder}/ca.crt",
-            )
-            ready_trace_buffer(here)
-            apply(pending_pod("shop"), namespace=here)
-            assert is_injected(get("pod", "shop", here))
-            assert not get("secret", operator.SECRET, operator.NAMESPACE), "it made one of its own"
-        finally:
-            operator.uninstall()
-            operator.install()
-            kubectl("delete", "secret", name, "-n", operator.NAMESPACE)
-        ready_trace_buffer(here, "again")
-        apply(pending_pod("again", inject="again"), namespace=here)
-        assert is_injected(get("pod", "again", here)), "the way back does not work"
-
-
-def make_certificate(folder, host):
-    """Makes ca.crt, tls.crt and tls.key for a host."""
-
-    def openssl(*words):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    openssl("req", "-x509", *curve, "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt")
-    openssl("req", *curve, "-subj", "/CN=webhook", "-keyout", "tls.key", "-out", "tls.csr")
-    (Path(folder) / "names").write_text(f"subjectAltName=DNS:{host}\n")
-    openssl("x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-            "-days", "2", "-extfile", "names", "-out", "tls.crt")
 
 
 @scenario("references", "references are Unknown until the chart grants looking, then told apart")

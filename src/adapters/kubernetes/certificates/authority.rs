@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use super::{served, x509};
 use crate::domain::rotation::{Holdings, Leaf, MOST_AUTHORITIES, Validity};
-use crate::ports::certificates::{CertificateIssuer, Inspection, IssueError, Keyring};
+use crate::ports::certificates::{Bundles, CertificateIssuer, Inspection, IssueError, Keyring};
 
 /// Makes and reads the certificates of one webhook. Holds no key: they come with every keyring.
 #[derive(Clone, Debug)]
@@ -51,6 +51,25 @@ struct FoundLeaf {
     issuer: usize,
     validity: Validity,
     names_fit: bool,
+}
+
+impl Bundles for Authority {
+    fn contains(&self, bundle: &[u8], part: &[u8]) -> bool {
+        let (bundle, part) = (x509::authorities(bundle), x509::authorities(part));
+        !part.is_empty() && part.iter().all(|certificate| bundle.contains(certificate))
+    }
+
+    fn share(&self, one: &[u8], other: &[u8]) -> bool {
+        let other = x509::authorities(other);
+        x509::authorities(one).iter().any(|certificate| other.contains(certificate))
+    }
+
+    fn join(&self, first: &[u8], others: &[Vec<u8>]) -> Vec<u8> {
+        // A line's end between them: the last line of a file may lack its own.
+        let all =
+            others.iter().fold(first.to_vec(), |all, other| [&all, &b"\n"[..], other].concat());
+        x509::pem(x509::authorities(&all).iter().take(MOST_AUTHORITIES))
+    }
 }
 
 impl CertificateIssuer for Authority {
@@ -102,11 +121,6 @@ impl CertificateIssuer for Authority {
             leaf_key: key.serialize_pem().into_bytes(),
             ..keyring.clone()
         })
-    }
-
-    fn contains(&self, bundle: &[u8], part: &[u8]) -> bool {
-        let (bundle, part) = (x509::authorities(bundle), x509::authorities(part));
-        !part.is_empty() && part.iter().all(|certificate| bundle.contains(certificate))
     }
 }
 

@@ -1,9 +1,7 @@
 //! Follows the certificate to serve, and what API servers are told to trust; in every replica.
 
 use std::convert::Infallible;
-use std::fmt::{Debug, Display};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,38 +14,25 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::objects::{CertificateObjects, LEAF, LEAF_KEY, bundles};
-use super::served::ServedCertificate;
+use super::served::{Offered, ServedCertificate};
+use crate::ports::certificates::CertificateStore;
 
-/// How often the files are looked at. The kubelet itself takes up to a minute.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// Most bytes of a file that are read.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// How often it is looked whether it is time for the next certificate, and at the authorities' file.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Keeps what is served in step with what is stored.
 pub struct CertificateFollower {
     objects: CertificateObjects,
-    /// Where the certificate lies as files; else it is in the Secret.
-    files: Option<PathBuf>,
     served: Arc<ServedCertificate>,
     changes: watch::Sender<u64>,
 }
 
 impl CertificateFollower {
-    /// Follows the Secret, whose keyring the leader keeps.
+    /// Follows the Secret, whoever keeps it, and the webhook's configuration.
     #[must_use]
-    pub fn of_secret(objects: CertificateObjects) -> Self {
-        Self::new(objects, None)
-    }
-
-    /// Follows `tls.crt` and `tls.key` in a folder, which somebody else keeps.
-    #[must_use]
-    pub fn of_files(objects: CertificateObjects, folder: PathBuf) -> Self {
-        Self::new(objects, Some(folder))
-    }
-
-    fn new(objects: CertificateObjects, files: Option<PathBuf>) -> Self {
+    pub fn new(objects: CertificateObjects) -> Self {
         let (served, changes) = (Arc::default(), watch::Sender::new(0));
-        Self { objects, files, served, changes }
+        Self { objects, served, changes }
     }
 
     /// What is served: the TLS server's resolver.
@@ -56,7 +41,8 @@ impl CertificateFollower {
         Arc::clone(&self.served)
     }
 
-    /// Returns a counter that rises with every change of the Secret or the configuration.
+    /// Returns a counter that rises with every change of the Secret, the configuration or the
+    /// authorities' file.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -66,56 +52,61 @@ impl CertificateFollower {
     pub async fn run(&self) {
         let (configurations, name) = self.objects.configurations();
         let trust = follow(configurations, name, |configuration| {
-            self.served.published(configuration.map(bundles).unwrap_or_default());
+            if self.served.published(configuration.map(bundles).unwrap_or_default()) {
+                self.note_another();
+            }
             self.tell();
         });
-        if let Some(folder) = &self.files {
-            tokio::join!(trust, self.follow_files(folder));
-        } else {
-            tokio::join!(trust, self.follow_secret());
-        }
+        tokio::join!(trust, self.follow_secret(), self.look());
     }
 
     async fn follow_secret(&self) -> Infallible {
         let (secrets, name) = self.objects.secrets();
-        let source = self.objects.keeper();
         follow(secrets, name, |secret: Option<Secret>| {
             let data = secret.and_then(|secret| secret.data).unwrap_or_default();
             let part = |key: &str| data.get(key).map_or(&[][..], |value| &value.0);
-            // Empty is what the leader has not come to yet.
+            // Empty is what its keeper has not come to yet.
             if !part(LEAF).is_empty() {
-                self.serve(&source, part(LEAF), part(LEAF_KEY));
+                self.serve(part(LEAF), part(LEAF_KEY));
             }
             self.tell();
         })
         .await
     }
 
-    async fn follow_files(&self, folder: &Path) -> Infallible {
+    /// Does what no watch tells of.
+    async fn look(&self) -> Infallible {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         let mut known = None;
         loop {
             ticks.tick().await;
-            let files = read(folder);
-            if known.as_ref() == Some(&files) {
-                continue;
+            if self.served.settle() {
+                self.note_another();
             }
-            match &files {
-                Ok((chain, key)) => self.serve(&folder.display(), chain, key),
-                Err(error) => warn!(error, "the webhook's certificate cannot be read; trying on"),
+            let authorities = self.objects.authorities();
+            if known != authorities {
+                known = authorities;
+                self.tell();
             }
-            known = Some(files);
         }
     }
 
-    fn serve(&self, source: &dyn Display, chain: &[u8], key: &[u8]) {
+    fn serve(&self, chain: &[u8], key: &[u8]) {
+        let source = self.objects.keeper();
         match self.served.serve(chain, key) {
-            Ok(true) => info!(%source, "serving another certificate"),
-            Ok(false) => {}
+            Ok(Offered::Known) => {}
+            Ok(Offered::Served) => self.note_another(),
+            Ok(Offered::Waits) => {
+                info!(source, "there is another certificate; serving the last until it is trusted");
+            }
             Err(error) => {
-                warn!(%source, %error, "the webhook's certificate cannot be used; serving the last");
+                warn!(source, %error, "the webhook's certificate cannot be used; serving the last");
             }
         }
+    }
+
+    fn note_another(&self) {
+        info!(source = self.objects.keeper(), "serving another certificate");
     }
 
     fn tell(&self) {
@@ -138,20 +129,4 @@ where
             None => std::future::pending().await,
         }
     }
-}
-
-type Files = (Vec<u8>, Vec<u8>);
-
-fn read(folder: &Path) -> Result<Files, String> {
-    let file = |name: &str| {
-        let path = folder.join(name);
-        read_file(&path).map_err(|error| format!("{}: {error}", path.display()))
-    };
-    Ok((file(LEAF)?, file(LEAF_KEY)?))
-}
-
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

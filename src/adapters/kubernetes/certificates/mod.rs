@@ -1,5 +1,5 @@
-//! The webhook's certificates without cert-manager: made here, kept in a Secret, published in the
-//! `caBundle` of the webhook's configuration; or read from files that somebody else keeps.
+//! The webhook's certificates: made here or by somebody else, kept in a Secret, published in the
+//! `caBundle` of the webhook's configuration.
 
 mod authority;
 mod follower;
@@ -9,5 +9,5 @@ pub(super) mod x509;
 
 pub use authority::Authority;
 pub use follower::CertificateFollower;
-pub use objects::CertificateObjects;
+pub use objects::{CertificateObjects, Names};
 pub use served::ServedCertificate;

@@ -1,4 +1,7 @@
 //! The certificate that is served, swapped under the running server.
+//!
+//! Another one is served only when API servers trust it, as long as they trust the last: whoever
+//! renews a certificate may tell its authority to the one before the other, or after.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +14,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::time::Instant;
 
 use super::x509;
+
+/// How long API servers have known a certificate's authority before it is served: they read the
+/// webhook's configuration from caches of their own.
+pub(super) const SETTLED: Duration = Duration::from_secs(10);
 
 /// The certificate that is served, and whether API servers are told to trust it.
 #[derive(Debug, Default)]
@@ -26,6 +34,25 @@ struct Standing {
     /// The bundle of each entry of the webhook's configuration.
     published: Vec<Vec<CertificateDer<'static>>>,
     is_trusted: bool,
+    /// What is served next.
+    next: Option<Next>,
+}
+
+#[derive(Debug)]
+struct Next {
+    key: Arc<CertifiedKey>,
+    trusted_since: Option<Instant>,
+}
+
+/// What became of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// It is served from the next handshake on.
+    Served,
+    /// It waits to be trusted.
+    Waits,
+    /// It was known before.
+    Known,
 }
 
 /// Why a certificate cannot be served. Quotes nothing of it.
@@ -48,32 +75,62 @@ impl ServedCertificate {
         Some(x509::validity(leaf)?.not_after)
     }
 
-    /// Serves another certificate from the next handshake on. Returns whether it is another.
-    pub(super) fn serve(&self, chain: &[u8], key: &[u8]) -> Result<bool, Unusable> {
-        let key = certified_key(chain, key)?;
-        let is_new = self.key.load().as_ref().is_none_or(|served| served.cert != key.cert);
-        if is_new {
-            self.key.store(Some(Arc::new(key)));
-            self.judge(&mut self.standing.lock());
+    /// Serves another certificate, or lets it wait for [`Self::settle`].
+    pub(super) fn serve(&self, chain: &[u8], key: &[u8]) -> Result<Offered, Unusable> {
+        let key = Arc::new(certified_key(chain, key)?);
+        let mut standing = self.standing.lock();
+        if self.key.load().as_ref().is_some_and(|served| served.cert == key.cert) {
+            standing.next = None;
+            return Ok(Offered::Known);
         }
-        Ok(is_new)
+        if standing.next.as_ref().is_some_and(|next| next.key.cert == key.cert) {
+            return Ok(Offered::Known);
+        }
+        standing.next = Some(Next { key, trusted_since: None });
+        Ok(if self.step(&mut standing) { Offered::Served } else { Offered::Waits })
     }
 
-    /// Takes note of what is published now, the bundle of each entry as PEM.
-    pub(super) fn published(&self, bundles: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    /// Takes note of what is published now, the bundle of each entry as PEM. Returns whether another
+    /// certificate is served.
+    pub(super) fn published(&self, bundles: impl IntoIterator<Item = impl AsRef<[u8]>>) -> bool {
         let mut standing = self.standing.lock();
         standing.published =
             bundles.into_iter().map(|bundle| x509::authorities(bundle.as_ref())).collect();
         self.judge(&mut standing);
+        self.step(&mut standing)
+    }
+
+    /// Serves the certificate that waits, if it is time. Returns whether another is served.
+    pub(super) fn settle(&self) -> bool {
+        self.step(&mut self.standing.lock())
+    }
+
+    fn step(&self, standing: &mut Standing) -> bool {
+        let Some(mut next) = standing.next.take() else { return false };
+        let since = standing.trusts(&next.key).then(|| {
+            // The first time counts.
+            next.trusted_since.unwrap_or_else(Instant::now)
+        });
+        next.trusted_since = since;
+        let is_due = since.is_some_and(|since| since.elapsed() >= SETTLED);
+        if standing.is_trusted && !is_due {
+            standing.next = Some(next);
+            return false;
+        }
+        self.key.store(Some(next.key));
+        self.judge(standing);
+        true
     }
 
     fn judge(&self, standing: &mut Standing) {
-        let served = self.key.load();
-        let published = &standing.published;
-        standing.is_trusted = served.as_ref().is_some_and(|served| {
-            !published.is_empty()
-                && published.iter().all(|bundle| x509::is_trusted(&served.cert, bundle))
-        });
+        standing.is_trusted = self.key.load().as_ref().is_some_and(|key| standing.trusts(key));
+    }
+}
+
+impl Standing {
+    fn trusts(&self, key: &CertifiedKey) -> bool {
+        let mut bundles = self.published.iter();
+        !self.published.is_empty() && bundles.all(|bundle| x509::is_trusted(&key.cert, bundle))
     }
 }
 

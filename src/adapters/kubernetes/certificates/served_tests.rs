@@ -77,11 +77,11 @@ fn a_client_that_trusts_the_bundle_and_only_it_accepts_what_is_served() {
     let config = server(&served);
     assert!(handshake(&config, &keyring.bundle).is_err(), "nothing is served yet");
 
-    assert_eq!(served.serve(&keyring.leaf, &keyring.leaf_key), Ok(true));
+    assert_eq!(served.serve(&keyring.leaf, &keyring.leaf_key), Ok(Offered::Served));
 
     assert_eq!(handshake(&config, &keyring.bundle), Ok(()));
     assert!(handshake(&config, &other.bundle).is_err());
-    assert_eq!(served.serve(&keyring.leaf, &keyring.leaf_key), Ok(false), "it is the same");
+    assert_eq!(served.serve(&keyring.leaf, &keyring.leaf_key), Ok(Offered::Known));
 }
 
 #[test]
@@ -103,9 +103,62 @@ fn it_is_trusted_once_every_entry_holds_its_authority() {
         served.published(&bundles);
         assert_eq!(served.is_trusted(), trusted, "{}", bundles.len());
     }
-    served.published([&keyring.bundle]);
+    served.published([&[][..]]);
     served.serve(&other.leaf, &other.leaf_key).unwrap();
+    served.published([&keyring.bundle]);
     assert!(!served.is_trusted(), "the other one's authority is not published");
+}
+
+/// `old` is served and trusted; `new` is offered.
+fn renewing() -> (Arc<ServedCertificate>, Keyring, Keyring) {
+    let (old, new) = (made(), made());
+    let served = Arc::new(ServedCertificate::default());
+    served.published([&old.bundle]);
+    served.serve(&old.leaf, &old.leaf_key).unwrap();
+    assert_eq!(served.serve(&new.leaf, &new.leaf_key), Ok(Offered::Waits));
+    (served, old, new)
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_certificate_is_served_ten_seconds_after_it_is_trusted() {
+    let (served, old, new) = renewing();
+    let config = server(&served);
+    sleep(Duration::from_hours(1)).await;
+    assert!(!served.settle());
+    assert_eq!(handshake(&config, &old.bundle), Ok(()), "nobody trusts the other one yet");
+
+    assert!(!served.published([[&new.bundle[..], &old.bundle].concat()]));
+    sleep(9 * SECOND).await;
+    assert_eq!(served.serve(&new.leaf, &new.leaf_key), Ok(Offered::Known), "it waits on");
+    assert!(!served.settle());
+    assert_eq!(handshake(&config, &old.bundle), Ok(()));
+    sleep(SECOND).await;
+    assert!(served.settle());
+
+    assert_eq!(handshake(&config, &new.bundle), Ok(()));
+    assert!(served.is_trusted() && !served.settle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_certificate_is_served_at_once_when_the_last_is_trusted_no_more() {
+    let (served, _, new) = renewing();
+
+    assert!(served.published([&new.bundle]));
+
+    assert_eq!(handshake(&server(&served), &new.bundle), Ok(()));
+    assert!(served.is_trusted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_taken_back_is_not_served() {
+    let (served, old, new) = renewing();
+
+    assert_eq!(served.serve(&old.leaf, &old.leaf_key), Ok(Offered::Known));
+
+    assert!(!served.published([[&new.bundle[..], &old.bundle].concat()]));
+    sleep(SETTLED).await;
+    assert!(!served.settle());
+    assert_eq!(handshake(&server(&served), &old.bundle), Ok(()));
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn configuration(case: &Case) -> Option<Finding> {
     }
     if entry.client_config.ca_bundle.as_ref().is_none_or(|ca| ca.0.is_empty()) {
         let message = format!("MutatingWebhookConfiguration {name} has no caBundle yet");
-        return Some(CAUSE.failed(NAME, message, "see the log of the operator's leader"));
+        return Some(CAUSE.failed(NAME, message, "see the operators' logs"));
     }
     let since = found.metadata.creation_timestamp.as_ref().map(|time| time.0);
     if is_before(created(case), since) {

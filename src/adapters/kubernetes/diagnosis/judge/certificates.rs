@@ -11,8 +11,7 @@ const SECTION: Section = Section("Certificates");
 const DAY: i64 = 24 * 60 * 60;
 /// With less than this left, renewal should have happened long ago.
 const SOON: i64 = 7 * DAY;
-const RENEW: &str =
-    "see the log of the operator's leader, or of whatever else keeps the certificate";
+const RENEW: &str = "see the operators' logs, or those of whatever else keeps the certificate";
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let bundle = ca_bundle(facts);

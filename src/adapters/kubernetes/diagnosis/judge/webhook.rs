@@ -45,7 +45,7 @@ fn configuration(facts: &Facts) -> Finding {
                 "{} of {name} has no caBundle: the API server cannot trust it",
                 super::few(&bare)
             ),
-            "see the log of the operator's leader, which keeps the caBundle",
+            "see the operators' logs: one of them, or cert-manager, keeps the caBundle",
         );
     }
     SECTION.ok(NAME, format!("MutatingWebhookConfiguration {name} is there and has its caBundle"))

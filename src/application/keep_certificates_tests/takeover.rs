@@ -1,0 +1,133 @@
+//! The webhook goes from one keeper to another and back, as `helm upgrade` has it.
+
+use super::super::super::publish_authorities::AuthorityPublisher;
+use super::super::fakes::{GIVEN, GivenStore, OWN};
+use super::*;
+
+/// Both keepers run, as during a rolling update; the cluster is asked for the first.
+struct Change {
+    scene: Scene,
+    publisher: JoinHandle<()>,
+}
+
+impl Change {
+    async fn settled(who: &'static str) -> Self {
+        let cluster = FakeCluster::new();
+        cluster.give("A100 1 2\n");
+        cluster.ask(who);
+        let store = GivenStore(Arc::clone(&cluster));
+        let (issuer, monitor) = (FakeIssuer::new(), Arc::<RecordingMonitor>::default());
+        let publisher =
+            AuthorityPublisher::new(issuer, store, monitor, FakeClock::new(), || 7_777_777_777);
+        let changes = cluster.changes();
+        let publisher = tokio::spawn(async move { publisher.run(changes).await });
+        let scene = Scene::new(cluster, true);
+        sleep(2 * MINUTE).await;
+        Self { scene, publisher }
+    }
+
+    async fn ask(&self, who: &'static str) {
+        self.scene.cluster.ask(who);
+        sleep(SECOND).await;
+    }
+
+    /// Asserts that what is published has these authorities, in any order.
+    fn assert_published(&self, names: &[&str], when: &str) {
+        for mut found in self.scene.names() {
+            found.sort();
+            assert_eq!(found, names, "{when}: {:?}", told(&self.scene.cluster.writes()));
+        }
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.publisher.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_that_is_not_asked_writes_nothing_at_all() {
+    let given = Change::settled(GIVEN).await;
+    given.assert_published(&["A100"], "given");
+    assert_eq!(given.scene.cluster.held(), None);
+
+    let own = Change::settled(OWN).await;
+    own.assert_published(&["A1"], "own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_own_to_given_both_are_trusted_for_ten_minutes() {
+    let change = Change::settled(OWN).await;
+
+    change.ask(GIVEN).await;
+    change.assert_published(&["A1", "A100"], "at once");
+    sleep(9 * MINUTE).await;
+    change.assert_published(&["A1", "A100"], "after nine minutes");
+    sleep(2 * MINUTE).await;
+
+    change.assert_published(&["A100"], "in the end");
+    assert_eq!(change.scene.leaf(), "L2", "its own Secret stays as it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_given_to_own_a_leaf_is_there_within_a_second_and_both_are_trusted_for_ten_minutes() {
+    let change = Change::settled(GIVEN).await;
+
+    change.ask(OWN).await;
+    change.assert_published(&["A1", "A100"], "at once");
+    assert_eq!(change.scene.leaf(), "L2");
+    sleep(9 * MINUTE).await;
+    change.assert_published(&["A1", "A100"], "after nine minutes");
+    sleep(2 * MINUTE).await;
+
+    change.assert_published(&["A1"], "in the end");
+    assert_eq!(change.scene.leaf(), "L2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_and_back_again_at_once_takes_no_authority_away() {
+    let change = Change::settled(OWN).await;
+    for who in [GIVEN, OWN, GIVEN, OWN] {
+        change.ask(who).await;
+        change.assert_published(&["A1", "A100"], who);
+        sleep(MINUTE).await;
+        change.assert_published(&["A1", "A100"], who);
+    }
+
+    sleep(5 * MINUTE).await;
+    change.assert_published(&["A1", "A100"], "ten minutes count from the last change");
+    sleep(10 * MINUTE).await;
+    change.assert_published(&["A1"], "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_without_a_note_has_published_stays_for_ten_minutes_too() {
+    let change = Change::settled(OWN).await;
+    // cert-manager's injector puts its own in place of all.
+    change.scene.cluster.ask("certManager");
+    change.scene.cluster.republish(Some(vec![b"A200 1 2\n".to_vec(); 2]));
+    sleep(MINUTE).await;
+    change.assert_published(&["A200"], "nobody here interferes");
+
+    change.ask(OWN).await;
+
+    change.assert_published(&["A1", "A200"], "at once");
+    sleep(11 * MINUTE).await;
+    change.assert_published(&["A1"], "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_an_authority_that_has_expired_meanwhile_another_is_made_and_its_leaf_is_there_first()
+{
+    let change = Change::settled(OWN).await;
+    change.ask(GIVEN).await;
+    sleep(400 * DAY).await;
+
+    change.ask(OWN).await;
+
+    change.assert_published(&["A1", "A100", "A3"], "at once");
+    assert_eq!(authority_of(&change.scene.cluster.held().unwrap().leaf).as_deref(), Some("A3"));
+    sleep(20 * MINUTE).await;
+    change.assert_published(&["A3"], "in the end");
+}
