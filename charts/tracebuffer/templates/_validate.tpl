@@ -27,7 +27,7 @@
 {{- define "tracebuffer.validateEnv" -}}
 {{- $own := list "NAMESPACE" "POD_NAME" "LEASE_NAME" "REFERENCES" "SIDECAR_IMAGE" "SIDECAR_IMAGE_PULL_POLICY" -}}
 {{- $own = concat $own (list "WEBHOOK_NAME" "WEBHOOK_HOST" "WEBHOOK_ADDR" "ADMIN_ADDR" "LOG_LEVEL" "LOG_FORMAT") -}}
-{{- $own = concat $own (list "CERTIFICATES" "CERTIFICATE_SECRET" "CERTIFICATE_DIR" "CERTIFICATE_LEASE_NAME") -}}
+{{- $own = concat $own (list "CERTIFICATES" "CERTIFICATE_SECRET" "CERTIFICATE_CA_FILE" "CERTIFICATE_LEASE_NAME") -}}
 {{- $own = concat $own (list "DEFAULT_TRACE_BUFFER" "EXCLUDED_NAMESPACES") -}}
 {{- range . -}}
 {{- if and (hasPrefix "TRACEBUFFER_" .name) (has (trimPrefix "TRACEBUFFER_" .name) $own) -}}
