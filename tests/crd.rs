@@ -96,8 +96,9 @@ fn an_object_that_is_left_out_has_the_same_defaults_as_an_empty_one() {
 }
 
 fn spec_schema() -> Value {
-    let crd: Value = serde_saphyr::from_str(&crd_manifest()).unwrap();
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
+    let crd: Value = serde_saphyr::from_str(&crd_manifest()).expect("it is YAML");
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+    crd.pointer(path).expect("there is a spec").clone()
 }
 
 #[test]

@@ -11,8 +11,8 @@ const HEAD: &str = "\
 
 <!-- Made from the CRD: `UPDATE=1 cargo test --test crd` -->
 
-Everything that can be said in a `TraceBuffer` (`tracebuffer.dev/v1alpha1`); `kubectl explain
-tb.spec --recursive` shows the same. Only `spec.destination.endpoint` is required:
+All fields of a `TraceBuffer` (`tracebuffer.dev/v1alpha1`); `kubectl explain tb.spec --recursive` shows
+the same. Only `spec.destination.endpoint` is required:
 
 ```yaml
 apiVersion: tracebuffer.dev/v1alpha1
@@ -24,16 +24,17 @@ spec:
     endpoint: http://collector.observability:4317
 ```
 
-More are in [examples](examples/). `tracebuffer analyze -f FILE` tells what is wrong or doubtful in
-one before it is applied. The settings of `tracebuffer receiver` alone are in
-[receiver.md](receiver.md).
+More are in [examples](examples/). `tracebuffer analyze -f FILE` reports errors and doubtful values before
+you apply a TraceBuffer. Annotations and labels are in [reference.md](reference.md), the settings of
+`tracebuffer receiver` alone in [receiver.md](receiver.md).
 
-Quantities are written as everywhere in Kubernetes (`32Mi`, `1.5Gi`, `1e6`), durations as `1h30m`,
-`10s` or `200ms`.
+Quantities are those of Kubernetes (`32Mi`, `1.5Gi`, `1e6`). Durations follow
+[GEP-2257](https://gateway-api.sigs.k8s.io/geps/gep-2257/): one to four whole numbers with the units `h`, `m`,
+`s` and `ms`, such as `1h30m` or `200ms`.
 
-Running pods follow a change of `buffer.maxSpans`, `buffer.maxBytes` and `buffer.maxAge` by
-themselves; `allowedNamespaces` and `rollout` concern the operator only. Every other change reaches a
-pod when it is created anew, by itself or as `rollout` says.
+Running pods follow a change of `buffer.maxSpans`, `buffer.maxBytes` and `buffer.maxAge` within seconds;
+`allowedNamespaces` and `rollout` concern the operator only. A pod takes up every other change when it is
+recreated, by itself or by a restart as `rollout` says.
 ";
 
 const TABLE: &str = "\n| Field | Type | Default | Meaning |\n|---|---|---|---|\n";

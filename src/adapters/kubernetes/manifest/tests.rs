@@ -94,6 +94,21 @@ fn a_skipped_pod_is_left_alone_and_told() {
 }
 
 #[test]
+fn a_namespace_among_the_objects_counts_with_its_label_and_its_annotation() {
+    let silent = DEPLOYMENT.replace("tracebuffer.dev/inject: \"true\"", "other: x");
+    let labelled = "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  \
+                    labels: {tracebuffer.dev/inject: enabled}\n";
+    let Injected { remarks, .. } = injected(&format!("{silent}{labelled}"));
+    assert_eq!(remarks, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
+
+    let named = "---\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  \
+                 metadata:\n    name: shop\n    \
+                 annotations: {tracebuffer.dev/tracebuffer: nowhere}\n";
+    let Injected { remarks, .. } = injected(&format!("{DEPLOYMENT}{named}"));
+    assert!(remarks[0].contains("there is no TraceBuffer shop/nowhere"), "{remarks:?}");
+}
+
+#[test]
 fn a_pod_that_does_not_ask_is_left_alone_in_silence() {
     for annotation in ["tracebuffer.dev/inject: \"false\"", "other: x"] {
         let manifest = DEPLOYMENT.replace("tracebuffer.dev/inject: \"true\"", annotation);

@@ -6,8 +6,8 @@
     unreachable_pub,
     reason = "KubeSchema copies each type into a function, where nothing can reach it"
 )]
-#![expect(clippy::duplicated_attributes, reason = "each printer column has attributes of its own")]
 #![expect(
+    clippy::doc_link_with_quotes,
     clippy::doc_markdown,
     rustdoc::bare_urls,
     reason = "what `kubectl explain` prints is no Markdown"

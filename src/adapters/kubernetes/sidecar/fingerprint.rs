@@ -90,8 +90,8 @@ fn leave_out(meaning: &mut Value, added: &[(&str, &str)]) {
     for (pointer, introduced) in added {
         let Some((parent, name)) = pointer.rsplit_once('/') else { continue };
         let Some(Value::Object(members)) = meaning.pointer_mut(parent) else { continue };
-        let is_introduced = |value: &Value| value.to_string() == *introduced;
-        if members.get(name).is_some_and(is_introduced) {
+        let introduced = serde_json::from_str::<Value>(introduced).ok();
+        if members.get(name) == introduced.as_ref() {
             members.remove(name);
         }
     }

@@ -63,19 +63,14 @@ fn expression(
     let values = written.values.iter().flatten();
     let values = values.map(|value| label_value(notes, &at, value)).collect::<Vec<_>>();
     let values = values.into_iter().collect::<Option<Vec<_>>>();
-    let operator = operator(notes, &field, &written.operator, values?);
+    let operator = operator(notes, &field, &written.operator, &values?);
     Some(Requirement { key: key?, operator: operator? })
 }
 
-fn operator(
-    notes: &mut Notes,
-    field: &str,
-    operator: &str,
-    values: Vec<String>,
-) -> Option<Operator> {
+fn operator(notes: &mut Notes, field: &str, operator: &str, values: &[String]) -> Option<Operator> {
     let (found, needs_values) = match operator {
-        "In" => (Operator::In(values.clone()), true),
-        "NotIn" => (Operator::NotIn(values.clone()), true),
+        "In" => (Operator::In(values.to_vec()), true),
+        "NotIn" => (Operator::NotIn(values.to_vec()), true),
         "Exists" => (Operator::Exists, false),
         "DoesNotExist" => (Operator::DoesNotExist, false),
         other => {
