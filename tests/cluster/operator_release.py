@@ -52,6 +52,13 @@ def pods():
     return [pod for pod in every if "deletionTimestamp" not in pod["metadata"]]
 
 
+def reinstall(*values):
+    """Installs with other values, and waits until no operator with the old ones answers any more."""
+    install(*values)
+    eventually("the old operators have ended",
+               lambda: len(list_all("pods", NAMESPACE, SELECTOR)) == len(pods()), 60)
+
+
 def scale(replicas):
     """Sets the number of operators, and waits until it is so."""
     kubectl("scale", "deployment", NAME, "-n", NAMESPACE, f"--replicas={replicas}")

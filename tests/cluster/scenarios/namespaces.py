@@ -59,7 +59,7 @@ def operator_has_a_default():
         ready_trace_buffer(platform, "all", allowedNamespaces={"from": "All"})
         equal("without a default", decide(here, "first"), "NoTraceBuffer")
         try:
-            operator.install("--set", f"defaultTraceBuffer={platform}/all")
+            operator.reinstall("--set", f"defaultTraceBuffer={platform}/all")
             equal("the default", decide(here, "second"), f"{platform}/all")
             eventually("it is counted there", lambda: equal(
                 "current", counts(platform, "all").get("current"), 1) is None, 20)
@@ -133,7 +133,7 @@ def excludes_namespaces():
         ready_trace_buffer(here)
         system = "kube-system"
         try:
-            operator.install("--set", f"webhook.excludedNamespaces={{{here}}}")
+            operator.reinstall("--set", f"webhook.excludedNamespaces={{{here}}}")
             apply(pending_pod("asking"), pending_pod("silent", inject=None), namespace=here)
             for name in ("asking", "silent"):
                 assert not is_injected(get("pod", name, here)), f"{name} was injected"

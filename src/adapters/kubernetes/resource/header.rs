@@ -74,9 +74,10 @@ pub struct ServiceAccountToken {
     pub audience: String,
     /// Requested lifetime of the token in seconds; the kubelet renews it at 80 percent of that.
     /// 600 to 4294967296. Default: 3600.
+    // Without a default in the schema: one inside of a list makes client-side apply see a change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 600, max = 4_294_967_296_i64))]
-    #[serde(default = "default_expiration_seconds")]
-    pub expiration_seconds: i64,
+    pub expiration_seconds: Option<i64>,
 }
 
 /// A field of the pod.
@@ -90,8 +91,4 @@ pub struct FieldReference {
     #[schemars(length(min = 1, max = 384))]
     #[x_kube(validation = rules::field_path())]
     pub field_path: String,
-}
-
-const fn default_expiration_seconds() -> i64 {
-    3600
 }

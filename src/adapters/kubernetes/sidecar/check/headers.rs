@@ -20,6 +20,8 @@ const VARIABLES: [&str; 7] = [
     "status.podIP",
     "status.hostIP",
 ];
+/// The lifetime of a token where none is asked for, as Kubernetes has it.
+const DEFAULT_EXPIRATION_SECONDS: i64 = 3600;
 /// How Kubernetes names the API server's own audience where nobody says otherwise.
 const API_AUDIENCE: &str = "kubernetes.default";
 
@@ -214,7 +216,8 @@ fn token(
     }
     let bounds = 600..=4_294_967_296;
     let at = format!("{field}.expirationSeconds");
-    let expiration_seconds = notes.count(&at, asked.expiration_seconds, bounds)?;
+    let asked_for = asked.expiration_seconds.unwrap_or(DEFAULT_EXPIRATION_SECONDS);
+    let expiration_seconds = notes.count(&at, asked_for, bounds)?;
     Some(File::Token { audience: audience.clone(), expiration_seconds })
 }
 
