@@ -14,7 +14,7 @@
 #          node/build.sh makes it
 #   either cert-manager in the cluster, or the program of that name that node/build.sh makes, for the
 #          scenario cert-manager
-# A node that KEEP=1 has left is such a cluster: node/cluster.sh exec env IMAGE=… … tests/cluster/run.sh
+# A node that KEEP=1 has left is such a cluster: node/cluster.sh exec env IMAGE=… … "$PWD/tests/cluster/run.sh"
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
