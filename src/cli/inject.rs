@@ -25,10 +25,10 @@ const EXPLANATION: &str = "\
 Reads Kubernetes objects, YAML or JSON, and prints them with a sidecar in every Pod and every pod
 template (of a Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob,
 also in a List) whose annotation tracebuffer.dev/inject asks for one. It decides as the operator's
-webhook does; what it knows of namespaces is what Namespaces among the objects say. Documents that get no sidecar are printed as
-they are; the others keep every field and the order of keys, but lose their comments. What was
-injected, and what was not and why, goes to standard error. A template that has a sidecar keeps the
-one it has: inject into the manifest without it to change it.
+webhook does; labels and annotations of namespaces are taken from Namespace objects in the input.
+Documents that get no sidecar are printed as they are; the others keep every field and the order of
+keys, but lose their comments. What was injected, and what was not and why, goes to standard error. A
+template that has a sidecar keeps the one it has: inject into the manifest without it to change it.
 
 Exit code: 0, also when a pod is skipped; 1 when something cannot be read or has mistakes.";
 

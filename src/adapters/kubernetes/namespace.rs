@@ -7,6 +7,7 @@ use kube::api::ObjectMeta;
 use super::names::{INJECT, TRACE_BUFFER};
 use crate::domain::injection::facts::NamespaceFacts;
 use crate::domain::injection::request::{ASKING, DECLINING};
+use crate::domain::injection::words::quoted;
 
 /// Returns what the decision needs to know of a Namespace.
 #[must_use]
@@ -26,12 +27,29 @@ fn asks(labels: &BTreeMap<String, String>) -> bool {
     labels.get(INJECT).is_some_and(|value| ASKING.contains(&value.as_str()))
 }
 
-/// Returns the value of the label by which a Namespace asks for sidecars, if it has no meaning there.
+/// Returns what is set on a Namespace and means nothing there, which would go unnoticed.
 #[must_use]
-pub fn meaningless_label(metadata: &ObjectMeta) -> Option<&str> {
-    let value = metadata.labels.as_ref()?.get(INJECT)?.as_str();
-    let has_meaning = ASKING.contains(&value) || DECLINING.contains(&value);
-    (!has_meaning).then_some(value)
+pub fn mistake(metadata: &ObjectMeta) -> Option<String> {
+    let label = |key| metadata.labels.as_ref().and_then(|all| all.get(key));
+    let annotation = |key| metadata.annotations.as_ref().and_then(|all| all.get(key));
+    let has_meaning =
+        |value: &&String| ASKING.contains(&value.as_str()) || DECLINING.contains(&value.as_str());
+    if let Some(value) = label(INJECT).filter(|value| !has_meaning(value)) {
+        let value = quoted(value);
+        return Some(format!(
+            "label {INJECT} is {value}, which means nothing on a Namespace: set it to true or enabled; \
+             a TraceBuffer is named in annotation {TRACE_BUFFER}"
+        ));
+    }
+    if annotation(INJECT).is_some() {
+        return Some(format!(
+            "annotation {INJECT} means nothing on a Namespace: set it as a label"
+        ));
+    }
+    if label(TRACE_BUFFER).is_some() {
+        return Some(format!("label {TRACE_BUFFER} means nothing: set it as an annotation"));
+    }
+    namespace_facts(metadata).named().err().map(|skip| skip.message)
 }
 
 #[cfg(test)]
@@ -52,7 +70,7 @@ mod tests {
 
     #[test]
     fn true_and_enabled_ask_alike_and_a_mistake_does_not() {
-        for (label, asks, is_meaningless) in [
+        for (label, asks, is_mistaken) in [
             (None, false, false),
             (Some("true"), true, false),
             (Some("enabled"), true, false),
@@ -64,7 +82,30 @@ mod tests {
         ] {
             let metadata = metadata(label, None);
             assert_eq!(namespace_facts(&metadata).asks, asks, "{label:?}");
-            assert_eq!(meaningless_label(&metadata).is_some(), is_meaningless, "{label:?}");
+            assert_eq!(mistake(&metadata).is_some(), is_mistaken, "{label:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_in_the_wrong_place_is_a_mistake() {
+        let one =
+            |key: &str, value: &str| Some(BTreeMap::from([(key.to_owned(), value.to_owned())]));
+        let labelled = |key: &str| ObjectMeta { labels: one(key, "a"), ..metadata(None, None) };
+        let annotated = |key: &str, value: &str| ObjectMeta {
+            annotations: one(key, value),
+            ..metadata(None, None)
+        };
+        for (metadata, part) in [
+            (labelled(TRACE_BUFFER), Some("set it as an annotation")),
+            (annotated(INJECT, "true"), Some("set it as a label")),
+            (annotated(TRACE_BUFFER, "a/b/c"), Some("is \"a/b/c\"; allowed are")),
+            (annotated(TRACE_BUFFER, "a/b"), None),
+            (labelled("team"), None),
+        ] {
+            match (mistake(&metadata), part) {
+                (Some(found), Some(part)) => assert!(found.contains(part), "{found}"),
+                (found, part) => assert_eq!(found.as_deref(), part),
+            }
         }
     }
 

@@ -18,7 +18,7 @@ settings! {
         "Whether the Secrets and ConfigMaps that a TraceBuffer names are looked up; verify needs the right to read them";
 
     DEFAULT_TRACE_BUFFER in Injection: Optional<Reference> = Optional(Reference), default "",
-        "TraceBuffer of pods that name none, in namespaces that neither name nor have one";
+        "TraceBuffer of pods for which neither pod nor Namespace names one, in namespaces without any";
     EXCLUDED_NAMESPACES in Injection: NameList = NameList, default "",
         "Namespaces whose pods never get a sidecar, besides the operator's own; the chart keeps their pods from the webhook";
 

@@ -198,7 +198,8 @@ impl SkipReason {
             }
             Self::ReferencesNotAllowed => {
                 "set annotation tracebuffer.dev/tracebuffer: <namespace>/<name> on the Namespace, if \
-                 its owner trusts the TraceBuffer; a service account token is never lent"
+                 its owner trusts the TraceBuffer; one with serviceAccountToken works in its own \
+                 namespace only"
             }
             Self::TraceBufferNotAccepted => {
                 "correct the TraceBuffer: `kubectl describe tracebuffer` lists its errors"

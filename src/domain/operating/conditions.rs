@@ -184,7 +184,11 @@ fn stalled(declared: &Declared) -> Option<Finding> {
 }
 
 fn reconciling() -> Finding {
-    Finding::new(Truth::True, "UpdatingLimits", "running pods are being given the new limits")
+    Finding::new(
+        Truth::True,
+        "UpdatingLimits",
+        "the operator is propagating new buffer limits to running pods",
+    )
 }
 
 fn list(absent: &[(Reference, String)]) -> String {

@@ -16,7 +16,7 @@ IMAGE = os.environ.get("IMAGE", "")
 @scenario("editor", "who may edit a namespace does the README's steps there; who may view it sees TraceBuffers only")
 def grants_users():
     with Namespace("tb-editor") as here:
-        for role in ("edit", "view"):
+        for role in ("edit", "view", "admin"):
             kubectl("create", "rolebinding", role, f"--clusterrole={role}", f"--user={role}", "-n", here)
 
         def done_by(user, *objects):
@@ -35,7 +35,11 @@ def grants_users():
             assert "cannot create resource" in str(refused), refused
         done_by("edit", trace_buffer())
         ready_trace_buffer(here)
-        done_by("edit", deployment("shop"))
+        assert can("admin", "create", "tracebuffers.tracebuffer.dev")
+        done_by("edit", deployment("shop", inject=None))
+        rolled_out(here, "shop")
+        annotated = {"spec": {"template": {"metadata": {"annotations": {"tracebuffer.dev/inject": "true"}}}}}
+        kubectl("patch", "deployment", "shop", "-n", here, "--as", "edit", "--patch", json.dumps(annotated))
         rolled_out(here, "shop")
         assert is_injected(only_pod(here, "shop"))
         seen = kubectl("get", "tracebuffers", "-n", here, "--as", "view", "-o", "name").out.split()

@@ -46,6 +46,7 @@ def applies_without_drift():
             again = kubectl("apply", *place)
             assert "unchanged" in again.out, f"{file.name}: {again.out}"
         explained = kubectl("explain", "tracebuffer.spec.destination.headers.valueFrom").out
+        explained = " ".join(explained.split())
         assert "serviceAccountToken" in explained and "Exactly one field must be set" in explained, explained
 
 

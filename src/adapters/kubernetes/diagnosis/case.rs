@@ -11,7 +11,7 @@ use super::facts::{Place, version};
 use super::operator::Operator;
 use super::seen::{Seen, list};
 use crate::adapters::kubernetes::names;
-use crate::adapters::kubernetes::namespace::namespace_facts;
+use crate::adapters::kubernetes::namespace::{mistake, namespace_facts};
 use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, candidate};
@@ -26,6 +26,8 @@ pub struct Case {
     pub(super) key: ObjectKey,
     pub(super) pod: Seen<Pod>,
     pub(super) namespace: NamespaceFacts,
+    /// What is set on the Namespace and means nothing there.
+    pub(super) namespace_mistake: Option<String>,
     pub(super) cluster: ClusterFacts,
     pub(super) operator: Operator,
     /// Those of the pod's namespace, and those it names elsewhere.
@@ -54,6 +56,7 @@ impl Case {
                 || NamespaceFacts::unknown(&key.namespace),
                 |found| namespace_facts(&found.metadata),
             ),
+            namespace_mistake: namespace.get().and_then(|found| mistake(&found.metadata)),
             cluster: operator.cluster(),
             operator,
             candidates: Vec::new(),

@@ -44,7 +44,7 @@ pub struct Facts {
     /// A pod that asks for a sidecar, as the server would store it, and its namespace.
     pub(super) probe: (String, Seen<Pod>),
     pub(super) trace_buffers: Seen<Vec<TraceBuffer>>,
-    /// The namespaces that have the label which asks for a sidecar in every pod.
+    /// The namespaces, by their metadata.
     pub(super) namespaces: Vec<ObjectMeta>,
     /// Whether `TraceBuffer`s of other namespaces, which pods may use, were left out.
     pub(super) only_one_namespace: bool,
@@ -65,7 +65,7 @@ impl Facts {
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
         let by_label = ListParams::default().labels(&format!("{}=true", names::INJECTED));
         let pods: Api<Pod> = api(client, place);
-        let namespaces = labelled(client, place).await;
+        let namespaces = namespaces(client, place).await;
         Ok(Self {
             now,
             version,
@@ -103,9 +103,9 @@ pub(super) async fn version(client: &Client) -> Result<Seen<(u32, u32, String)>,
     }
 }
 
-async fn labelled(client: &Client, place: &Place) -> Vec<ObjectMeta> {
+async fn namespaces(client: &Client, place: &Place) -> Vec<ObjectMeta> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let found = list_metadata(&api, &ListParams::default().labels(names::INJECT)).await;
+    let found = list_metadata(&api, &ListParams::default()).await;
     let all = found.get().into_iter().flatten();
     let here = |one: &&PartialObjectMeta<Namespace>| {
         place.namespace.as_ref().is_none_or(|only| *only == one.name_any())

@@ -37,9 +37,10 @@ pub struct Sidecar {
     /// itself. Never: containers are left unchanged. Default: IfUnset.
     #[serde(default)]
     pub application_environment: ApplicationEnvironment,
-    /// User and group of the sidecar container. Everything else of its security context is fixed and
-    /// passes the pod security level "restricted". An empty object leaves user and group to the pod
-    /// or the platform, as OpenShift requires. Default: runAsUser and runAsGroup 65532.
+    /// User and group of the sidecar container. Everything else of its security context, such as
+    /// runAsNonRoot, is fixed and passes the pod security level "restricted". If unset, user and
+    /// group are 65532. If set, it replaces that default whole: an empty object leaves both to the
+    /// pod or the platform, as OpenShift requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<SidecarSecurityContext>,
 }
@@ -48,8 +49,8 @@ pub struct Sidecar {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SidecarSecurityContext {
-    /// User ID of the sidecar; never 0. 1 to 2147483647. Default: unset, which leaves it to the pod
-    /// or the platform.
+    /// User ID of the sidecar; never 0. 1 to 2147483647. If unset, it is left to the pod or the
+    /// platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub run_as_user: Option<i64>,

@@ -25,7 +25,8 @@ pub struct DestinationHeader {
     #[schemars(length(min = 1, max = 4096))]
     #[x_kube(validation = rules::header_value())]
     pub value: Option<String>,
-    /// Source of the value, resolved in the pod's namespace. Cannot be used with value.
+    /// Source of the value, resolved in the pod's namespace. Cannot be used with value. Exactly one
+    /// field must be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<HeaderSource>,
     /// Text put before the value of valueFrom, such as "Bearer ". At most 256 characters.
@@ -57,7 +58,8 @@ pub struct HeaderSource {
     /// from starting: the kubelet waits until the API server has issued the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_token: Option<ServiceAccountToken>,
-    /// Field of the pod, such as its namespace or a label.
+    /// Field of the pod, such as its namespace or a label. Fields other than labels and annotations
+    /// are always set; optional has no effect on them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field_ref: Option<FieldReference>,
 }

@@ -131,8 +131,10 @@ pub struct TraceBufferSpec {
     pub sidecar: Sidecar,
     /// Namespaces whose pods may use this TraceBuffer. A pod of another namespace uses it by naming
     /// it in the annotation tracebuffer.dev/inject: NAMESPACE/NAME, by its Namespace's annotation
-    /// tracebuffer.dev/tracebuffer, or as the operator's default. Secrets and ConfigMaps are resolved
-    /// in the pod's namespace, and there only if its Namespace has that annotation.
+    /// tracebuffer.dev/tracebuffer, or as the operator's default. References to Secrets and
+    /// ConfigMaps are always resolved in the pod's namespace. In another namespace than this
+    /// TraceBuffer's they are resolved only if that Namespace object has the annotation
+    /// tracebuffer.dev/tracebuffer naming this TraceBuffer.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
     /// Whether and how workloads restart when a change needs new pods.

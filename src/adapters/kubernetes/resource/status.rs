@@ -19,7 +19,8 @@ pub struct TraceBufferStatus {
     /// Accepted: the spec is valid. ResolvedRefs: the Secrets and ConfigMaps that the spec refers to
     /// exist, if the operator is allowed to read them. Ready: new pods get the sidecar. Stalled, only
     /// while True: the spec has errors that only its author can fix. Reconciling, only while True:
-    /// running pods are being given new limits.
+    /// the operator is propagating new buffer limits to
+    /// running pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,

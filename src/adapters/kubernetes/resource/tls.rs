@@ -10,7 +10,8 @@ use super::{KeyReference, SecretReference, rules};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::something_is_trusted())]
 pub struct DestinationTls {
-    /// PEM certificates of the certificate authorities to trust. Default: the public ones.
+    /// Source of the PEM certificates of the certificate authorities to trust, in the pod's
+    /// namespace. Exactly one field must be set. Default: the public authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<CertificateSource>,
     /// Whether the public certificate authorities, which are part of the sidecar's image, are

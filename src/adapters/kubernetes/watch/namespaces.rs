@@ -12,13 +12,14 @@ use kube::{Api, Client};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tracing::warn;
 
 use super::follow::{Watched, follow};
 use super::health::Health;
 use super::meta::{key_of, version_of};
 use super::mirror::Mirror;
 use super::trouble::Rule;
-use crate::adapters::kubernetes::namespace::namespace_facts;
+use crate::adapters::kubernetes::namespace::{mistake, namespace_facts};
 use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::injection::facts::NamespaceFacts;
 use crate::ports::catalog::UnknownNamespace;
@@ -137,6 +138,9 @@ impl NamespaceIndex {
             Event::InitApply(namespace) => {
                 let metadata = &namespace.metadata;
                 let facts = Arc::new(namespace_facts(metadata));
+                if self.get(&facts.name).as_ref() != Some(&facts) {
+                    warn_of_mistake(metadata);
+                }
                 self.mirror.write().list(key_of(metadata), version_of(metadata), facts);
             }
             Event::InitDone => {
@@ -163,6 +167,7 @@ impl NamespaceIndex {
         let news = mirror.apply(key.clone(), version_of(metadata), facts);
         drop(mirror);
         if news.is_some() && !is_same {
+            warn_of_mistake(metadata);
             self.tell(&key.name);
         }
     }
@@ -174,6 +179,13 @@ impl NamespaceIndex {
 
     fn bump(&self) {
         self.version.send_modify(|version| *version += 1);
+    }
+}
+
+fn warn_of_mistake(metadata: &ObjectMeta) {
+    if let Some(mistake) = mistake(metadata) {
+        let namespace = metadata.name.as_deref().unwrap_or_default();
+        warn!(namespace, "{mistake}");
     }
 }
 

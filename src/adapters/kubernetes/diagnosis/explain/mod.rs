@@ -3,6 +3,8 @@
 mod causes;
 mod sidecar;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use serde_json::Value;
 
 use super::case::Case;
@@ -33,6 +35,7 @@ pub fn explain(case: &Case) -> Vec<Finding> {
         Err(finding) => return vec![finding],
     };
     let mut findings = vec![asked(case)];
+    findings.extend(misplaced(case, pod));
     match case.status() {
         Some(PodStatus::Injected(injected)) => {
             findings.extend(sidecar::explain(case, pod, &injected));
@@ -61,6 +64,18 @@ fn asked(case: &Case) -> Finding {
         }
     };
     POD.ok(case.key.to_string(), message)
+}
+
+/// What is set in a place where it means nothing, and was perhaps meant to count.
+fn misplaced(case: &Case, pod: &Pod) -> Option<Finding> {
+    const NAME: &str = "misplaced";
+    let remedy = "set it where it is read; see `tracebuffer.dev` in the documentation";
+    if pod.labels().contains_key(names::INJECT) && case.annotation(names::INJECT).is_none() {
+        let message =
+            format!("{} is a label of the pod; it is read as an annotation", names::INJECT);
+        return Some(POD.warning(NAME, message, remedy));
+    }
+    case.namespace_mistake.as_ref().map(|mistake| POD.warning(NAME, mistake.as_str(), remedy))
 }
 
 /// A pod about which nobody was asked, or need not have been.

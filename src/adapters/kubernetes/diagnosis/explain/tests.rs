@@ -21,6 +21,7 @@ fn case(pod: Seen<Pod>, trace_buffers: &[TraceBuffer]) -> Case {
         key: ObjectKey { namespace: "shop".into(), name: "a".into() },
         pod,
         namespace: NamespaceFacts::unknown("shop"),
+        namespace_mistake: None,
         cluster: operator.cluster(),
         operator,
         candidates: trace_buffers.iter().map(|one| Arc::new(candidate(one, &defaults))).collect(),
@@ -237,4 +238,19 @@ fn nothing_is_guessed_where_trace_buffers_cannot_be_read() {
     });
 
     assert_eq!(found.last().unwrap(), "A new pod/created now skipped");
+}
+
+#[test]
+fn what_is_set_in_the_wrong_place_is_told() {
+    let mut labelled = pod(&json!({}));
+    if let Seen::Is(pod) = &mut labelled {
+        let label = ("tracebuffer.dev/inject".to_owned(), "true".to_owned());
+        pod.metadata.labels = Some([label].into());
+    }
+    let labelled = case(labelled, &[trace_buffer()]);
+    assert!(message(&labelled, "misplaced").contains("is a label of the pod"));
+
+    let mut mistaken = case(annotated(), &[trace_buffer()]);
+    mistaken.namespace_mistake = Some("label x means nothing".into());
+    assert_eq!(message(&mistaken, "misplaced"), "label x means nothing");
 }

@@ -10,7 +10,7 @@ use super::few;
 use crate::adapters::kubernetes::diagnosis::facts::Facts;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::names;
-use crate::adapters::kubernetes::namespace::{meaningless_label, namespace_facts};
+use crate::adapters::kubernetes::namespace::{mistake, namespace_facts};
 use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build};
@@ -22,7 +22,7 @@ use crate::domain::injection::words::counted;
 
 const SECTION: Section = Section("Pods");
 const IMAGE_VARIABLE: &str = "TRACEBUFFER_SIDECAR_IMAGE";
-const RESTART: &str = "create them anew: `kubectl rollout restart`";
+const RESTART: &str = "recreate them: `kubectl rollout restart`";
 
 /// The pods that are not as they should be, by name.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         sorted.sort(pod, facts, newest.as_ref());
     }
     let mut findings = sorted.findings();
-    findings.extend(labels(facts));
+    findings.extend(namespaces(facts));
     findings.extend(images(facts));
     findings
 }
@@ -99,10 +99,10 @@ impl Sorted {
                 findings.push(SECTION.warning(name, message, remedy));
             }
         };
-        let bare = "asking for a sidecar, about which nobody was asked";
+        let bare = "asking for a sidecar, for which the webhook was not called";
         let explain = "see `tracebuffer explain pod NAME -n NAMESPACE`";
         add("without", &self.bare, bare, &format!("{RESTART}; {explain}"));
-        add("skipped", &self.skipped, "asking in vain", explain);
+        add("skipped", &self.skipped, "asking for a sidecar and skipped", explain);
         add("outdated", &self.outdated, "with a sidecar from before a change", RESTART);
         let orphaned = "whose TraceBuffer is gone; they run on";
         add("orphaned", &self.orphaned, orphaned, "create the TraceBuffer again, or the pods anew");
@@ -114,27 +114,15 @@ fn key(pod: &PartialObjectMeta<Pod>) -> String {
     format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
 }
 
-/// Whether a Namespace has the label with a value that means nothing, which would go unnoticed.
-fn labels(facts: &Facts) -> Option<Finding> {
+/// Whether something is set on a Namespace that means nothing there, and would go unnoticed.
+fn namespaces(facts: &Facts) -> Option<Finding> {
     let wrong = facts.namespaces.iter().filter_map(|metadata| {
-        let value = meaningless_label(metadata)?;
-        Some(format!("{} ({value:?})", metadata.name.as_deref().unwrap_or_default()))
+        let name = metadata.name.as_deref().unwrap_or_default();
+        Some(format!("{name}: {}", mistake(metadata)?))
     });
     let wrong: Vec<_> = wrong.collect();
-    if wrong.is_empty() {
-        return None;
-    }
-    let namespaces = counted(wrong.len(), "namespace");
-    let message = format!(
-        "{namespaces} with a value of label {} that means nothing there: {}",
-        names::INJECT,
-        few(&wrong)
-    );
-    let remedy = format!(
-        "set the label to true or enabled; a TraceBuffer is named in annotation {}",
-        names::TRACE_BUFFER
-    );
-    Some(SECTION.warning("labels", message, remedy))
+    let remedy = "correct the labels and annotations of the Namespace";
+    (!wrong.is_empty()).then(|| SECTION.warning("namespaces", few(&wrong), remedy))
 }
 
 /// `None` where not every `TraceBuffer` could be seen.

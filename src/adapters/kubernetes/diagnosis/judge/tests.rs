@@ -295,7 +295,13 @@ fn a_label_that_means_nothing_on_a_namespace_is_told() {
         let labels = json!({"tracebuffer.dev/inject": "traces"});
         facts.namespaces = vec![from(json!({"name": "shop", "labels": labels}))];
     };
-    assert_one(labelled, "Pods", "labels", State::Warning, "shop (\"traces\")");
+    assert_one(
+        labelled,
+        "Pods",
+        "namespaces",
+        State::Warning,
+        "shop: label tracebuffer.dev/inject",
+    );
 }
 
 #[test]
