@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
-use tracebuffer::domain::injection::pod_record::Owner;
+use tracebuffer::domain::injection::candidate::ObjectKey;
+use tracebuffer::domain::injection::pod_record::{Owner, PodRecord};
 use tracebuffer::domain::operating::rollout::Progress;
 use tracebuffer::ports::cluster::{Cluster, ClusterError, Workload};
 
@@ -114,6 +115,42 @@ async fn without_the_right_to_restart_the_error_says_which_value_to_set() {
 
     assert!(error.starts_with("cannot restart Deployment shop/web: "), "{error}");
     assert!(error.contains("rollouts.enabled"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_a_pod_made_up_is_nobody_of_another_namespace() {
+    let (server, operator) = two_deployments().await;
+    let own = pod("shop", "apps/v1", "ReplicaSet", &uid(&server, "replicasets.apps", "web-1"));
+    let found = operator.cluster.workload_of(&own).await.unwrap();
+    assert_eq!((found.namespace.as_str(), found.object.name.as_str()), ("shop", "web"));
+
+    for (api_version, kind) in [("apps/v1", "ReplicaSet"), ("bogus/v1", "Foo")] {
+        let uid = &own.owner.as_ref().unwrap().uid;
+        let forged = pod("cart", api_version, kind, &json!(uid));
+        match operator.cluster.workload_of(&forged).await {
+            Ok(found) => assert_eq!(found.namespace, "cart"),
+            Err(error) => assert_eq!(error, ClusterError::Gone),
+        }
+    }
+}
+
+/// A pod that says that this controls it.
+fn pod(namespace: &str, api_version: &str, kind: &str, uid: &Value) -> PodRecord {
+    let owner = Owner {
+        api_version: api_version.into(),
+        kind: kind.into(),
+        name: "web-1".into(),
+        uid: uid.as_str().unwrap().into(),
+    };
+    PodRecord {
+        key: ObjectKey { namespace: namespace.into(), name: "p".into() },
+        uid: "u".into(),
+        owner: Some(owner),
+        inject: Some("true".into()),
+        status: None,
+        limits: None,
+        is_ending: false,
+    }
 }
 
 #[tokio::test(start_paused = true)]

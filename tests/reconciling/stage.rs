@@ -140,7 +140,7 @@ pub(crate) fn put_deployment(server: &ApiServer, name: &str) {
     let object = json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": { "name": name, "namespace": "shop" },
-        "spec": { "replicas": 1, "selector": {}, "template": { "metadata": {} } },
+        "spec": { "replicas": 1, "selector": {}, "template": { "metadata": { "annotations": bare() } } },
         "status": {
             "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1,
         },

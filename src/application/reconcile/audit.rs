@@ -40,6 +40,8 @@ pub(super) struct Told {
 /// Two notices of the same key are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct NoticeKey {
+    /// Whoever creates pods can name the UID of another namespace's object as their owner's.
+    namespace: String,
     uid: String,
     reason: &'static str,
     cause: String,
@@ -54,13 +56,15 @@ struct Findings {
 }
 
 impl NoticeKey {
-    fn new(uid: &str, notice: &Notice) -> Self {
-        Self { uid: uid.to_owned(), reason: notice.reason, cause: notice.cause.clone() }
+    fn new(namespace: &str, uid: &str, notice: &Notice) -> Self {
+        let (namespace, uid) = (namespace.to_owned(), uid.to_owned());
+        Self { namespace, uid, reason: notice.reason, cause: notice.cause.clone() }
     }
 
     /// The key for what controls a pod, or the pod itself.
     fn of(pod: &PodRecord, notice: &Notice) -> Self {
-        Self::new(pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid), notice)
+        let uid = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid);
+        Self::new(&pod.key.namespace, uid, notice)
     }
 }
 
@@ -189,7 +193,7 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         workload: &Workload,
         notice: &Notice,
     ) -> Result<bool, ClusterError> {
-        let key = NoticeKey::new(&workload.object.uid, notice);
+        let key = NoticeKey::new(&workload.namespace, &workload.object.uid, notice);
         if self.told.lock().workloads.contains_key(&key) {
             return Ok(false);
         }

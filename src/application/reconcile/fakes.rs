@@ -1,6 +1,6 @@
 //! A cluster in memory that answers at once and remembers what was written to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::queue::WorkQueue;
 use super::{Parts, Reconciler};
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts};
 use crate::domain::injection::pod_record::{Owner, PodRecord};
 use crate::domain::injection::skip::SkipReason;
@@ -47,6 +48,8 @@ struct State {
     looked_up: usize,
     seen: HashMap<String, Seen>,
     looks: usize,
+    /// Pods that take no new limits.
+    refusing: HashSet<String>,
     /// How the next writes fail.
     failures: Vec<ClusterError>,
     writes: Vec<(Duration, Write)>,
@@ -105,6 +108,8 @@ pub(super) fn declared() -> Declared {
         resource_version: "1".into(),
         generation: 1,
         sidecar: Ok(Needs { hash: "h1".into(), limits: limits(100) }),
+        allowed_namespaces: AllowedNamespaces::All,
+        credentials: CredentialUse::None,
         references: vec![],
         rollout: None,
         status: None,
@@ -153,7 +158,8 @@ pub(super) fn skipped(name: &str, owner: &str, reason: SkipReason) -> PodRecord 
 
 pub(super) fn seen(marker: Option<&str>, progress: Progress) -> Seen {
     let marker = marker.map(str::to_owned);
-    Seen { marker, progress, obstacle: None, resource_version: "1".into() }
+    let inject = Some("traces".into());
+    Seen { marker, progress, obstacle: None, inject, resource_version: "1".into() }
 }
 
 impl Stage {
@@ -245,6 +251,11 @@ impl FakeCluster {
     /// Deletes a workload.
     pub(super) fn unsee(&self, workload: &str) {
         self.state.lock().seen.remove(workload);
+    }
+
+    /// Lets a pod refuse new limits, as a policy engine does.
+    pub(super) fn let_refuse_limits(&self, pod: &str) {
+        self.state.lock().refusing.insert(pod.to_owned());
     }
 
     /// Lets the next writes fail so.
@@ -356,6 +367,9 @@ impl Cluster for FakeCluster {
     }
 
     async fn set_limits(&self, pod: &PodRecord, text: &str) -> Result<(), ClusterError> {
+        if self.state.lock().refusing.contains(&pod.key.name) {
+            return Err(ClusterError::Failed("refused".into()));
+        }
         self.write(Write::Limits(pod.key.name.clone(), text.to_owned()))?;
         self.put(PodRecord { limits: Some(text.to_owned()), ..pod.clone() });
         Ok(())

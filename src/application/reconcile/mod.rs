@@ -5,6 +5,7 @@
 //! status; the middle ones know no cluster.
 
 mod audit;
+mod limits;
 pub mod queue;
 mod rollout;
 mod trace_buffer;
@@ -26,6 +27,7 @@ use crate::ports::cluster::{Cluster, ClusterError};
 use crate::ports::operation::{OperationMonitor, ReconcileOutcome};
 use crate::ports::pods::Pods;
 use audit::Told;
+use limits::Refusals;
 use queue::{Item, Next, WorkQueue};
 use rollout::Campaign;
 use trace_buffer::{Gone, LookedUp};
@@ -64,6 +66,7 @@ struct Term<C, P> {
     started: Instant,
     known: Mutex<HashMap<ObjectKey, Known>>,
     campaigns: Mutex<HashMap<ObjectKey, Campaign>>,
+    refusals: Mutex<HashMap<ObjectKey, Refusals>>,
     told: Mutex<Told>,
 }
 
@@ -117,6 +120,7 @@ impl<C: Cluster, P: Pods> Term<C, P> {
             started: Instant::now(),
             known: Mutex::default(),
             campaigns: Mutex::default(),
+            refusals: Mutex::default(),
             told: Mutex::default(),
         }
     }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Term;
 use super::queue::Next;
+use super::{Parts, Term};
 use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::operating::declared::{Declared, Pace};
 use crate::domain::operating::notice::Notice;
 use crate::domain::operating::rollout::{LOOK_EVERY, LOOK_SELDOM, Seen, Step, Turn, next};
-use crate::domain::operating::standing::Standing;
+use crate::domain::operating::standing::{Standing, trace_buffer_for};
 use crate::ports::cluster::{Cluster, ClusterError, Workload};
 use crate::ports::pods::Pods;
 
@@ -58,8 +58,7 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         }
     }
 
-    /// Looks at the owners of outdated pods that are new, and at those that are on their way. Owners
-    /// in a namespace that does not trust the `TraceBuffer` are left alone.
+    /// Looks at the owners of outdated pods that are new, and at those that are on their way.
     async fn look_at_owners(
         &self,
         declared: &Declared,
@@ -68,7 +67,7 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         let mut owners = BTreeSet::new();
         for (pod, standing) in self.members(declared) {
             let is_outdated = matches!(standing, Standing::Outdated(_));
-            if is_outdated && self.is_trusted_by(declared, &pod) {
+            if is_outdated && self.may_restart(declared, &pod.key.namespace) {
                 match self.parts.cluster.workload_of(&pod).await {
                     Ok(workload) => _ = owners.insert(workload),
                     Err(ClusterError::Gone) => {}
@@ -85,18 +84,33 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         });
         owners.extend(on_their_way.map(|(owner, _)| owner.clone()));
         for owner in owners {
-            self.look_at_owner(campaign, &owner).await?;
+            self.look_at_owner(declared, campaign, &owner).await?;
         }
         Ok(())
     }
 
+    fn may_restart(&self, declared: &Declared, namespace: &str) -> bool {
+        declared.may_restart_in(&self.parts.pods.namespace(namespace))
+    }
+
+    /// Returns whether the new pods of an owner would have its sidecar. A pod's own annotations do not
+    /// tell: whoever creates pods can make one up and name any owner.
+    fn would_have(&self, declared: &Declared, owner: &Workload, seen: &Seen) -> bool {
+        let Parts { pods, cluster, facts, .. } = &*self.parts;
+        let namespace = pods.namespace(&owner.namespace);
+        let names = || cluster.names_in(&owner.namespace);
+        let asked_for = trace_buffer_for(seen.inject.as_deref(), &namespace, facts, names);
+        asked_for.as_ref() == Some(&declared.key) && declared.may_restart_in(&namespace)
+    }
+
     async fn look_at_owner(
         &self,
+        declared: &Declared,
         campaign: &mut Campaign,
         owner: &Workload,
     ) -> Result<Option<Seen>, ClusterError> {
         let seen = match self.parts.cluster.see(owner).await {
-            Ok(seen) => seen,
+            Ok(seen) => seen.filter(|seen| self.would_have(declared, owner, seen)),
             Err(ClusterError::Gone) => None,
             Err(error) => return Err(error),
         };
@@ -117,7 +131,7 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         campaign: &mut Campaign,
         owner: Workload,
     ) -> Result<(), ClusterError> {
-        let seen = self.look_at_owner(campaign, &owner).await?;
+        let seen = self.look_at_owner(declared, campaign, &owner).await?;
         let Some(seen) = seen.filter(|_| campaign.turns.get(&owner) == Some(&Turn::Waiting)) else {
             return Ok(());
         };

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::limits::{
+    LIMITS_AT_ONCE, LIMITS_PAUSE, Refusals, WrongLimits, are_pending, wrong_limits,
+};
 use super::queue::{Item, Next};
 use super::{Known, Parts, Term};
 use crate::domain::injection::candidate::ObjectKey;
@@ -19,10 +22,6 @@ use crate::domain::operating::standing::{PodCounts, Standing, standing, trace_bu
 use crate::ports::cluster::{Cluster, ClusterError, Lookup};
 use crate::ports::pods::Pods;
 
-/// Most pods whose limits are written before the status is, so that it is true in time.
-const LIMITS_AT_ONCE: usize = 64;
-/// How long to wait before the next ones.
-const LIMITS_PAUSE: Duration = Duration::from_millis(50);
 /// How long what came of looking for references is believed.
 const BELIEVED: Duration = Duration::from_secs(30);
 /// Most namespaces in which references are looked for.
@@ -52,8 +51,7 @@ pub(super) struct Gone {
 /// What is to be.
 struct Desired {
     status: Status,
-    /// Pods whose limits are not as they should be, and how they should.
-    limits: Vec<(Arc<PodRecord>, String)>,
+    limits: Vec<WrongLimits>,
 }
 
 /// Builds what is to be from what is. `text` writes limits as sidecars read them.
@@ -61,29 +59,16 @@ fn build(
     declared: &Declared,
     references: &References,
     members: &[Member],
+    refusals: &Refusals,
     text: impl Fn(&RunningLimits) -> String,
 ) -> Desired {
     let counts = PodCounts::of(members.iter().map(|(_, standing)| standing));
-    let limits = wrong_limits(declared, members, text);
-    let status = conditions::status(declared, references, counts, !limits.is_empty());
+    let limits = wrong_limits(declared, members, refusals, text);
+    let status = conditions::status(declared, references, counts, are_pending(&limits));
     Desired { status, limits }
 }
 
-/// Returns the pods whose limits are not as they should be, and how they should.
-fn wrong_limits(
-    declared: &Declared,
-    members: &[Member],
-    text: impl Fn(&RunningLimits) -> String,
-) -> Vec<(Arc<PodRecord>, String)> {
-    let Ok(needs) = &declared.sidecar else { return vec![] };
-    let wrong = members.iter().filter_map(|(pod, _)| {
-        let text = text(&needs.limits.within(injected(pod)?.max_bytes));
-        (pod.limits.as_ref() != Some(&text)).then(|| (Arc::clone(pod), text))
-    });
-    wrong.collect()
-}
-
-fn injected(pod: &PodRecord) -> Option<&Injected> {
+pub(super) fn injected(pod: &PodRecord) -> Option<&Injected> {
     match &pod.status {
         Some(PodStatus::Injected(injected)) => Some(injected),
         _ => None,
@@ -101,7 +86,13 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         let members = self.members(&declared);
         let references = self.dereference(&declared, &members).await;
         let cluster = &self.parts.cluster;
-        let desired = build(&declared, &references, &members, |limits| cluster.limits_text(limits));
+        let desired = {
+            let all = self.refusals.lock();
+            let none = Refusals::default();
+            let refusals = all.get(key).unwrap_or(&none);
+            let text = |limits: &RunningLimits| cluster.limits_text(limits);
+            build(&declared, &references, &members, refusals, text)
+        };
         self.parts.monitor.pods(key, Some(desired.status.pods));
         let applied = self.apply(&declared, &desired).await;
         self.update_status(&declared, &desired.status).await?;
@@ -115,7 +106,8 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         })
     }
 
-    /// Returns the pods that use or ask for it, and are not being deleted.
+    /// Returns the pods that use or ask for it, of the namespaces that it allows, and are not being
+    /// deleted.
     pub(super) fn members(&self, declared: &Declared) -> Vec<Member> {
         let Parts { pods, cluster, facts, .. } = &*self.parts;
         let mut names = HashMap::new();
@@ -125,7 +117,8 @@ impl<C: Cluster, P: Pods> Term<C, P> {
                 let known = names.entry(pod.key.namespace.clone());
                 known.or_insert_with(|| cluster.names_in(&pod.key.namespace)).clone()
             };
-            trace_buffer_of(pod, &namespace, facts, names).as_ref() == Some(&declared.key)
+            declared.allows(&namespace)
+                && trace_buffer_of(pod, &namespace, facts, names).as_ref() == Some(&declared.key)
         };
         let mut members = self.candidates(&declared.key);
         members.retain(|pod| !pod.is_ending && belongs(pod));
@@ -199,21 +192,12 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         }
     }
 
-    /// Writes limits, some at a time, and starts what needs a restart. One that cannot be written now
-    /// keeps no other waiting.
+    /// Writes limits, and starts what needs a restart.
     async fn apply(&self, declared: &Declared, desired: &Desired) -> Result<(), ClusterError> {
         if declared.rollout.is_some() {
             self.parts.queue.schedule(Item::Rollout(declared.key.clone()), Duration::ZERO);
         }
-        let mut result = Ok(());
-        for (pod, text) in desired.limits.iter().take(LIMITS_AT_ONCE) {
-            match self.parts.cluster.set_limits(pod, text).await {
-                Ok(()) | Err(ClusterError::Gone) => {}
-                Err(ClusterError::Conflict) => result = Err(ClusterError::Conflict),
-                Err(failed) => return Err(failed),
-            }
-        }
-        result
+        self.write_limits(declared, &desired.limits).await
     }
 
     async fn update_status(
@@ -231,6 +215,7 @@ impl<C: Cluster, P: Pods> Term<C, P> {
     async fn gone(&self, key: &ObjectKey) -> Result<Next, ClusterError> {
         self.parts.monitor.pods(key, None);
         self.campaigns.lock().remove(key);
+        self.refusals.lock().remove(key);
         let mut users = self.parts.pods.using(key);
         users.retain(|pod| {
             !pod.is_ending && injected(pod).is_some_and(|injected| injected.trace_buffer == *key)

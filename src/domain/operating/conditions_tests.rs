@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operating::declared::{Needs, ReferenceKind, RunningLimits};
 
 fn declared(sidecar: Result<Needs, String>, status: Option<Status>) -> Declared {
@@ -9,6 +10,8 @@ fn declared(sidecar: Result<Needs, String>, status: Option<Status>) -> Declared 
         resource_version: "1".into(),
         generation: 7,
         sidecar,
+        allowed_namespaces: AllowedNamespaces::Same,
+        credentials: CredentialUse::None,
         references: vec![],
         rollout: None,
         status,

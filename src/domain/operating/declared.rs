@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::conditions::Status;
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse, is_trusted, may_use};
+use crate::domain::injection::facts::NamespaceFacts;
 
 /// A `TraceBuffer` as the controller sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,10 @@ pub struct Declared {
     pub generation: i64,
     /// What its spec asks for; its mistakes, for people, where there are any.
     pub sidecar: Result<Needs, String>,
+    /// The namespaces whose pods may use it.
+    pub allowed_namespaces: AllowedNamespaces,
+    /// What its sidecar uses of the namespace it runs in.
+    pub credentials: CredentialUse,
     /// The Secrets and `ConfigMap`s that it names.
     pub references: Vec<Reference>,
     /// How owners of outdated pods are restarted; `None` leaves them alone.
@@ -73,6 +79,23 @@ pub struct Pace {
     pub max_concurrent: usize,
     /// How long to wait after one has completed.
     pub interval: Duration,
+}
+
+impl Declared {
+    /// Returns whether pods of `namespace` may use it.
+    #[must_use]
+    pub fn allows(&self, namespace: &NamespaceFacts) -> bool {
+        self.allowed_namespaces.allows(&self.key.namespace, namespace)
+    }
+
+    /// Returns whether it may restart workloads of `namespace`, and their new pods would be given its
+    /// sidecar.
+    #[must_use]
+    pub fn may_restart_in(&self, namespace: &NamespaceFacts) -> bool {
+        self.allows(namespace)
+            && is_trusted(&self.key, namespace)
+            && may_use(&self.key, self.credentials, namespace)
+    }
 }
 
 impl Needs {

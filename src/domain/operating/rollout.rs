@@ -22,6 +22,8 @@ pub struct Seen {
     pub progress: Progress,
     /// Why a restart would do nothing, if so.
     pub obstacle: Option<&'static str>,
+    /// The annotation by which its new pods ask for a sidecar.
+    pub inject: Option<String>,
     /// What the API server wants back to notice that a writer is behind.
     pub resource_version: String,
 }

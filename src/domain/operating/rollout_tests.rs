@@ -15,6 +15,7 @@ fn seen(marker: Option<&str>, progress: Progress) -> Seen {
         marker: marker.map(str::to_owned),
         progress,
         obstacle: None,
+        inject: None,
         resource_version: "1".into(),
     }
 }

@@ -82,10 +82,25 @@ pub fn trace_buffer_of(
     if let Some(PodStatus::Injected(injected)) = &pod.status {
         return Some(injected.trace_buffer.clone());
     }
-    if !asks_in_vain(pod, namespace.asks) || cluster.excludes(&namespace.name) {
+    if !asks_in_vain(pod, namespace.asks) {
         return None;
     }
-    let request = InjectRequest::of(pod.inject.as_deref(), namespace.asks).ok()??;
+    trace_buffer_for(pod.inject.as_deref(), namespace, cluster, names)
+}
+
+/// Returns the `TraceBuffer` that a new pod whose annotation is `inject` asks for. `names` are those
+/// in its namespace.
+#[must_use]
+pub fn trace_buffer_for(
+    inject: Option<&str>,
+    namespace: &NamespaceFacts,
+    cluster: &ClusterFacts,
+    names: impl FnOnce() -> Vec<String>,
+) -> Option<ObjectKey> {
+    if cluster.excludes(&namespace.name) {
+        return None;
+    }
+    let request = InjectRequest::of(inject, namespace.asks).ok()??;
     select(&request, namespace, cluster, names).ok().map(|selected| selected.key)
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operating::declared::RunningLimits;
 
 fn key(namespace: &str, name: &str) -> ObjectKey {
@@ -33,6 +34,8 @@ fn declared(sidecar: Result<Needs, String>) -> Declared {
         resource_version: "1".into(),
         generation: 1,
         sidecar,
+        allowed_namespaces: AllowedNamespaces::Same,
+        credentials: CredentialUse::None,
         references: vec![],
         rollout: None,
         status: None,

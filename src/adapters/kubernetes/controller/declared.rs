@@ -6,6 +6,7 @@ use super::status;
 use crate::adapters::kubernetes::resource::{Rollout, RolloutStrategy, TraceBufferSpec};
 use crate::adapters::kubernetes::sidecar::Sidecar;
 use crate::adapters::kubernetes::watch::Entry;
+use crate::domain::injection::candidate::Shape;
 use crate::domain::operating::declared::{
     Declared, Needs, Pace, Reference, ReferenceKind, RunningLimits,
 };
@@ -14,12 +15,15 @@ pub(super) fn declared(entry: &Entry) -> Declared {
     let metadata = &entry.metadata;
     let object = entry.object.as_deref();
     let spec = object.map(|object| &object.spec);
+    let sidecar = entry.candidate.sidecar.as_ref();
     Declared {
         key: entry.candidate.key.clone(),
         uid: metadata.uid.clone().unwrap_or_default(),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
-        sidecar: entry.candidate.sidecar.as_ref().map(needs).map_err(Clone::clone),
+        sidecar: sidecar.map(needs).map_err(Clone::clone),
+        allowed_namespaces: entry.candidate.allowed_namespaces.clone(),
+        credentials: sidecar.map(Shape::credentials).unwrap_or_default(),
         references: spec.map(references).unwrap_or_default(),
         rollout: spec.and_then(|spec| pace(&spec.rollout)),
         status: object.and_then(|object| object.status.as_ref()).map(status::from_resource),

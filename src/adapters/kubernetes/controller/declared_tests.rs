@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, candidate};
+use crate::domain::injection::facts::NamespaceFacts;
 
 fn declared_from(spec: &Value) -> Declared {
     let object: TraceBuffer = serde_json::from_value(json!({
@@ -85,6 +86,31 @@ fn every_field_that_names_a_secret_or_config_map_is_a_reference() {
             "spec.sidecar.imagePullSecrets[0] Secret pull",
         ]
     );
+}
+
+#[test]
+fn whom_it_allows_and_what_it_uses_decide_whom_it_may_restart() {
+    let spec = |headers: Value| {
+        let mut destination = destination();
+        destination["headers"] = headers;
+        declared_from(&json!({
+            "destination": destination, "allowedNamespaces": { "from": "All" },
+        }))
+    };
+    let plain = spec(json!([]));
+    let token = spec(json!([{
+        "name": "authorization",
+        "valueFrom": { "serviceAccountToken": { "audience": "traces" } },
+    }]));
+    let named = NamespaceFacts {
+        trace_buffer: Some("shop/traces".into()),
+        ..NamespaceFacts::unknown("cart")
+    };
+
+    assert!(plain.may_restart_in(&named));
+    assert!(!plain.may_restart_in(&NamespaceFacts::unknown("cart")));
+    assert!(!token.may_restart_in(&named));
+    assert!(token.may_restart_in(&NamespaceFacts::unknown("shop")));
 }
 
 #[test]

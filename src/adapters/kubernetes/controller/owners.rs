@@ -15,11 +15,15 @@ use crate::ports::cluster::{ClusterError, Workload};
 /// Most owners whose own owner is remembered; then all are forgotten.
 const MOST_REMEMBERED: usize = 4096;
 
-/// Finds workloads, and remembers them by the UID of what controls the pod.
+/// Finds workloads, and remembers them by what controls the pod.
 pub(super) struct Owners {
     client: Client,
-    known: Mutex<HashMap<String, Workload>>,
+    known: Mutex<HashMap<Controlled, Owner>>,
 }
+
+/// A namespace, and what controls a pod in it. A pod's author writes the latter, and may make up
+/// all of it: the UID alone could be that of another namespace's object.
+type Controlled = (String, Owner);
 
 impl Owners {
     pub(super) fn new(client: Client) -> Self {
@@ -32,21 +36,21 @@ impl Owners {
         let Some(owner) = pod.owner.as_ref().filter(|owner| owner.kind != "Node") else {
             return Ok(Workload { namespace, object: itself(pod) });
         };
-        if let Some(known) = self.known.lock().get(&owner.uid) {
-            return Ok(known.clone());
+        let controlled = (namespace.clone(), owner.clone());
+        if let Some(known) = self.known.lock().get(&controlled).cloned() {
+            return Ok(Workload { namespace, object: known });
         }
         let object = match (group(&owner.api_version), owner.kind.as_str()) {
             ("apps", "ReplicaSet") => self.above::<ReplicaSet>(&namespace, owner).await?,
             ("batch", "Job") => self.above::<Job>(&namespace, owner).await?,
             _ => return Ok(Workload { namespace, object: owner.clone() }),
         };
-        let workload = Workload { namespace, object };
         let mut known = self.known.lock();
         if known.len() >= MOST_REMEMBERED {
             known.clear();
         }
-        known.insert(owner.uid.clone(), workload.clone());
-        Ok(workload)
+        known.insert(controlled, object.clone());
+        Ok(Workload { namespace, object })
     }
 
     /// Returns what controls `owner`, or else itself.

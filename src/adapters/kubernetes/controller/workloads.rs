@@ -11,7 +11,7 @@ use super::call::{CallError, Namespaced, call, failed};
 use super::owners::group;
 use super::progress::{daemon_set, deployment, stateful_set};
 use super::writing;
-use crate::adapters::kubernetes::names::ROLLOUT;
+use crate::adapters::kubernetes::names::{INJECT, ROLLOUT};
 use crate::domain::operating::rollout::{Progress, Seen};
 use crate::ports::cluster::{ClusterError, Workload};
 
@@ -79,11 +79,13 @@ fn seen(
     (progress, obstacle): Found,
 ) -> Seen {
     let template = template.and_then(|template| template.metadata.as_ref());
-    let marker = |metadata: &ObjectMeta| metadata.annotations.as_ref()?.get(ROLLOUT).cloned();
+    let annotation = |metadata: &ObjectMeta, key| metadata.annotations.as_ref()?.get(key).cloned();
+    let of_template = |key| template.and_then(|template| annotation(template, key));
     Seen {
-        marker: marker(metadata).or_else(|| template.and_then(marker)),
+        marker: annotation(metadata, ROLLOUT).or_else(|| of_template(ROLLOUT)),
         progress,
         obstacle,
+        inject: of_template(INJECT),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
     }
 }

@@ -45,6 +45,19 @@ async fn an_owner_is_told_once_of_each_cause_however_many_pods() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_told_for_an_owner_whose_uid_a_pod_of_another_namespace_has_made_up() {
+    let forged = PodRecord { key: key("cart", "f"), ..bare("f", "web-1") };
+    let stage = Stage::led(&[declared()], &[forged]).await;
+    seconds(10).await;
+    assert_eq!(stage.cluster.told().len(), 1);
+
+    stage.cluster.put(bare("a", "web-1"));
+    seconds(10).await;
+
+    assert_eq!(stage.cluster.told(), [told("web", "MissingSidecar", "WebhookNotCalled")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bare_pod_is_told_of_after_some_seconds_only() {
     let stage = Stage::led(&[declared()], &[]).await;
 

@@ -5,10 +5,12 @@ use tokio::time::sleep;
 use crate::application::reconcile::fakes::{
     FakeCluster, Stage, declared, injected, key, limits, seen,
 };
+use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::injection::facts::NamespaceFacts;
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::operating::declared::{Declared, Needs, Pace};
 use crate::domain::operating::rollout::Progress::{Complete, Failed, Moving};
+use crate::domain::operating::rollout::Seen;
 use crate::domain::operating::standing::PodCounts;
 use crate::ports::cluster::ClusterError;
 
@@ -126,7 +128,8 @@ async fn a_new_leader_goes_on_where_the_old_one_was() {
 async fn owners_of_another_namespace_are_restarted_only_with_its_consent() {
     let foreign = PodRecord { key: key("cart", "c1"), ..injected("c1", "c-1", "h1") };
     let stage = Stage::led(&[changed("h1")], &[foreign]).await;
-    stage.cluster.set_seen("c", seen(None, Complete));
+    let inject = Some("shop/traces".into());
+    stage.cluster.set_seen("c", Seen { inject, ..seen(None, Complete) });
 
     stage.cluster.declare(changed("h2"));
     seconds(60).await;
@@ -138,6 +141,54 @@ async fn owners_of_another_namespace_are_restarted_only_with_its_consent() {
     stage.cluster.set_namespace(NamespaceFacts { trace_buffer, ..NamespaceFacts::unknown("cart") });
     seconds(60).await;
     assert_eq!(stage.cluster.restarts(), [restart("c")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_restarted_whose_new_pods_would_not_have_its_sidecar() {
+    let asks =
+        |inject: Option<&str>| Seen { inject: inject.map(str::to_owned), ..seen(None, Complete) };
+    let named = |trace_buffer: &str| NamespaceFacts {
+        trace_buffer: Some(trace_buffer.into()),
+        ..NamespaceFacts::unknown("cart")
+    };
+    let in_full = Some("shop/traces");
+    let foreign = |change: &dyn Fn(&mut Declared)| {
+        let mut declared = changed("h2");
+        change(&mut declared);
+        declared
+    };
+    let same: &dyn Fn(&mut Declared) = &|_| {};
+    for (why, seen, namespace, change, is_restarted) in [
+        ("it would", asks(in_full), named("shop/traces"), same, true),
+        ("its template asks for none", asks(None), named("shop/traces"), same, false),
+        ("its template opts out", asks(Some("false")), named("shop/traces"), same, false),
+        ("its template names another", asks(Some("other")), named("shop/traces"), same, false),
+        ("the namespace names another", asks(Some("true")), named("shop/other"), same, false),
+        (
+            "the namespace is no longer allowed",
+            asks(in_full),
+            named("shop/traces"),
+            &|declared| declared.allowed_namespaces = AllowedNamespaces::Same,
+            false,
+        ),
+        (
+            "it hands out the pod's identity now",
+            asks(in_full),
+            named("shop/traces"),
+            &|declared| declared.credentials = CredentialUse::ServiceAccountToken,
+            false,
+        ),
+    ] {
+        let pod = PodRecord { key: key("cart", "c1"), ..injected("c1", "c-1", "h1") };
+        let stage = Stage::led(&[changed("h1")], &[pod]).await;
+        stage.cluster.set_namespace(namespace);
+        stage.cluster.set_seen("c", seen);
+
+        stage.cluster.declare(foreign(change));
+        seconds(60).await;
+
+        assert_eq!(!stage.cluster.restarts().is_empty(), is_restarted, "{why}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

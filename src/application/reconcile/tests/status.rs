@@ -6,6 +6,7 @@ use crate::application::reconcile::fakes::{
     Stage, Write, bare, declared, injected, key, limits, secret, skipped, text,
 };
 use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::consent::AllowedNamespaces;
 use crate::domain::injection::facts::NamespaceFacts;
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::injection::skip::SkipReason;
@@ -206,6 +207,45 @@ async fn one_pod_that_changed_meanwhile_keeps_no_other_waiting() {
     assert_eq!(writes[0], Write::Limits("b".into(), text(40)));
     assert!(matches!(&writes[1], Write::Status(..)));
     assert!(writes.contains(&Write::Limits("a".into(), text(40))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_refuse_their_limits_keep_neither_others_nor_the_status_waiting() {
+    let pods: Vec<_> = (0..200).map(|n| injected(&format!("p{n:03}"), "web-1", "h1")).collect();
+    let stage = Stage::led(&[declared()], &pods).await;
+    for n in 0..100 {
+        stage.cluster.let_refuse_limits(&format!("p{n:03}"));
+    }
+    stage.cluster.writes();
+
+    stage.cluster.declare(with_limits(40));
+    seconds(5).await;
+    let status = stage.cluster.status(&traces()).unwrap();
+    assert_eq!(condition(&status, "Reconciling").truth, Truth::True);
+    seconds(600).await;
+
+    let writes = stage.cluster.writes();
+    let limits = writes.iter().filter(|write| matches!(write, Write::Limits(..))).count();
+    assert_eq!(limits, 100);
+    let status = stage.cluster.status(&traces()).unwrap();
+    assert!(status.conditions.iter().all(|one| one.kind != "Reconciling"), "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_a_namespace_that_it_does_not_allow_are_none_of_its_own() {
+    let foreign = PodRecord { key: key("cart", "e"), ..injected("e", "web-1", "h1") };
+    let allowed_namespaces = AllowedNamespaces::Same;
+    let own = Declared { allowed_namespaces: allowed_namespaces.clone(), ..declared() };
+    let stage = Stage::led(&[own], &[foreign, injected("a", "web-1", "h1")]).await;
+    assert_eq!(stage.cluster.status(&traces()).unwrap().pods.total, 1);
+    stage.cluster.writes();
+
+    stage.cluster.declare(Declared { allowed_namespaces, ..with_limits(40) });
+    seconds(60).await;
+
+    let writes = stage.cluster.writes();
+    let limits = writes.iter().filter(|write| matches!(write, Write::Limits(..)));
+    assert_eq!(limits.collect::<Vec<_>>(), [&Write::Limits("a".into(), text(40))]);
 }
 
 #[tokio::test(start_paused = true)]
