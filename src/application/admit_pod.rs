@@ -24,7 +24,7 @@ pub async fn admit<C: Catalog>(
     let namespace = NamespaceFacts { asks, ..(*known).clone() };
     let mut listed = vec![];
     while let Some(next) = unlisted(catalog, pod, &namespace, cluster, &listed) {
-        catalog.refresh(&next).await;
+        catalog.refresh(&next).await?;
         listed.push(next);
     }
     Ok(decide(pod, &namespace, cluster, catalog))
@@ -56,7 +56,6 @@ fn unlisted<C: Catalog>(
 
 #[cfg(test)]
 mod tests {
-    use std::future::Future;
     use std::sync::Arc;
 
     use parking_lot::Mutex;
@@ -95,6 +94,7 @@ mod tests {
         refreshed: Mutex<Vec<String>>,
         trace_buffer: Option<String>,
         is_unreachable: bool,
+        cannot_list: bool,
     }
 
     impl FakeCatalog {
@@ -120,11 +120,14 @@ mod tests {
     }
 
     impl Catalog for FakeCatalog {
-        fn refresh(&self, namespace: &str) -> impl Future<Output = ()> + Send {
+        async fn refresh(&self, namespace: &str) -> Result<(), UnknownNamespace> {
+            if self.cannot_list {
+                return Err(UnknownNamespace("no answer".into()));
+            }
             self.refreshed.lock().push(namespace.to_owned());
             let learnt = self.to_learn.iter().filter(|key| key.namespace == namespace);
             self.known.lock().extend(learnt.cloned());
-            async {}
+            Ok(())
         }
 
         async fn namespace(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {
@@ -219,6 +222,18 @@ mod tests {
         let pod = PodFacts { inject: Some("true".into()), ..PodFacts::default() };
 
         let admitted = admit(&catalog, &pod, ("shop", false), &ClusterFacts::default()).await;
+
+        assert!(admitted.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_decided_where_the_namespace_may_have_one_of_its_own() {
+        let catalog = FakeCatalog { cannot_list: true, ..FakeCatalog::of(&["platform/all"], &[]) };
+        let pod = PodFacts { inject: Some("true".into()), ..PodFacts::default() };
+        let default_trace_buffer = Some(key("platform/all"));
+        let cluster = ClusterFacts { default_trace_buffer, ..ClusterFacts::default() };
+
+        let admitted = admit(&catalog, &pod, ("shop", false), &cluster).await;
 
         assert!(admitted.is_err());
     }

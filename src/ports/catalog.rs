@@ -9,9 +9,13 @@ use crate::domain::injection::facts::NamespaceFacts;
 /// The `TraceBuffer`s and namespaces of the cluster, as far as they are known.
 pub trait Catalog: TraceBuffers<Sidecar: Shape + Send + Sync> + Send + Sync + 'static {
     /// Lists a namespace's `TraceBuffer`s from the API server, and knows them when it ends: for a pod
-    /// that comes right after its `TraceBuffer`. Takes a second at most; what cannot be learnt stays
-    /// unknown.
-    fn refresh(&self, namespace: &str) -> impl Future<Output = ()> + Send;
+    /// that comes right after its `TraceBuffer`. Takes a second at most.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownNamespace`] where they cannot be learnt: there may be one that the pod is meant for.
+    fn refresh(&self, namespace: &str)
+    -> impl Future<Output = Result<(), UnknownNamespace>> + Send;
 
     /// Returns a namespace: the one that is known, or else from the API server. Takes a second at
     /// most.
@@ -25,7 +29,7 @@ pub trait Catalog: TraceBuffers<Sidecar: Shape + Send + Sync> + Send + Sync + 's
     ) -> impl Future<Output = Result<Arc<NamespaceFacts>, UnknownNamespace>> + Send;
 }
 
-/// A namespace could not be read.
+/// A namespace, or what is in it, could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownNamespace(
     /// Why, and what to do.

@@ -135,7 +135,8 @@ impl World {
                 self.server.script(Calls::to(verb, RESOURCES[r]).times(times), fault(kind));
             }
             Happening::Expire => self.server.expire(),
-            Happening::Refresh => self.cache.refresh("shop").await,
+            // What it could not learn, the watch will.
+            Happening::Refresh => _ = self.cache.refresh("shop").await,
             Happening::Pass(time) => sleep(Duration::from_millis(time)).await,
         }
     }

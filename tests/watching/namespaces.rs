@@ -55,7 +55,7 @@ async fn labels_and_the_named_trace_buffer_are_known_and_changes_of_them_told() 
 
     scene.server.put("namespaces", namespace("shop", true));
     until("asks", || scene.index.get("shop").unwrap().asks).await;
-    assert_eq!(scene.heard.take(), ["ns shop"]);
+    assert_eq!(scene.heard.take(), ["tb platform/shared", "ns shop"], "who was named hears of it");
 
     scene.server.remove("namespaces", "", "shop");
     until("gone", || scene.index.get("shop").is_none()).await;

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults};
 use tracebuffer::adapters::kubernetes::watch::TraceBufferCache;
 use tracebuffer::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
+use tracebuffer::ports::catalog::UnknownNamespace;
 
 use crate::api_server::{ApiServer, Calls, Fault, Verb};
 use crate::cluster::{Heard, TRACE_BUFFERS, key, trace_buffer, until};
@@ -271,7 +272,7 @@ async fn an_idle_watch_stays_fresh_by_bookmarks() {
 async fn a_refresh_learns_what_the_watch_has_not_told_yet() {
     let scene = idle();
 
-    scene.cache.refresh("shop").await;
+    scene.cache.refresh("shop").await.unwrap();
     assert_eq!(scene.names(), ["web"]);
     assert_eq!(scene.heard.take(), ["tb shop/web"]);
 
@@ -285,9 +286,33 @@ async fn a_refresh_never_waits_longer_than_a_second() {
     scene.server.script(Calls::to(Verb::List, TRACE_BUFFERS), Fault::Stall);
     let start = Instant::now();
 
-    tokio::join!(scene.cache.refresh("shop"), scene.cache.refresh("shop"));
+    let looks = tokio::join!(scene.cache.refresh("shop"), scene.cache.refresh("shop"));
+    for UnknownNamespace(why) in [looks.0.unwrap_err(), looks.1.unwrap_err()] {
+        assert!(why.contains("did not answer within a second"), "{why}");
+    }
     assert!(start.elapsed() <= Duration::from_millis(1010), "{:?}", start.elapsed());
     assert!(scene.names().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_refresh_at_once_share_a_failure() {
+    let scene = idle();
+    let list = || Calls::to(Verb::List, TRACE_BUFFERS);
+    scene.server.script(list(), Fault::DelayAnswer(Duration::from_millis(100)));
+    let refresh = || {
+        let cache = Arc::clone(&scene.cache);
+        tokio::spawn(async move { cache.refresh("shop").await })
+    };
+    let first = refresh();
+    sleep(Duration::from_millis(50)).await;
+    scene.server.script(list(), Fault::Refuse(403));
+    let others: Vec<_> = (0..10).map(|_| refresh()).collect();
+
+    first.await.unwrap().unwrap();
+    for other in others {
+        assert!(other.await.unwrap().is_err());
+    }
+    assert_eq!(scene.lists(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,10 +329,10 @@ async fn many_who_refresh_at_once_share_a_list_that_began_after_they_came() {
     scene.server.put(TRACE_BUFFERS, trace_buffer("late", "http://a:1"));
     let others: Vec<_> = (0..100).map(|_| refresh()).collect();
 
-    first.await.unwrap();
+    first.await.unwrap().unwrap();
     assert_eq!(scene.names(), ["web"], "its list began too early");
     for other in others {
-        other.await.unwrap();
+        other.await.unwrap().unwrap();
     }
     assert_eq!(scene.names(), ["late", "web"]);
     assert_eq!(scene.lists(), 2);

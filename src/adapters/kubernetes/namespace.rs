@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::api::ObjectMeta;
 
 use super::names::{INJECT, TRACE_BUFFER};
-use crate::domain::injection::facts::NamespaceFacts;
+use crate::domain::injection::facts::{NamespaceFacts, SYSTEM_NAMESPACE};
 use crate::domain::injection::request::{ASKING, DECLINING};
 use crate::domain::injection::words::quoted;
 
@@ -14,9 +14,10 @@ use crate::domain::injection::words::quoted;
 pub fn namespace_facts(metadata: &ObjectMeta) -> NamespaceFacts {
     let labels = metadata.labels.clone().unwrap_or_default();
     let annotations = metadata.annotations.as_ref();
+    let name = metadata.name.clone().unwrap_or_default();
     NamespaceFacts {
-        name: metadata.name.clone().unwrap_or_default(),
-        asks: asks(&labels),
+        asks: name != SYSTEM_NAMESPACE && asks(&labels),
+        name,
         trace_buffer: annotations.and_then(|all| all.get(TRACE_BUFFER)).cloned(),
         labels,
     }
@@ -84,6 +85,18 @@ mod tests {
             assert_eq!(namespace_facts(&metadata).asks, asks, "{label:?}");
             assert_eq!(mistake(&metadata).is_some(), is_mistaken, "{label:?}");
         }
+    }
+
+    #[test]
+    fn the_label_has_no_effect_on_the_system_namespace() {
+        let metadata = ObjectMeta {
+            name: Some(SYSTEM_NAMESPACE.into()),
+            ..metadata(Some("true"), Some("platform/shared"))
+        };
+        let facts = namespace_facts(&metadata);
+
+        assert!(!facts.asks);
+        assert_eq!(facts.trace_buffer.as_deref(), Some("platform/shared"));
     }
 
     #[test]

@@ -29,8 +29,8 @@ impl TraceBuffers for ClusterCatalog {
 }
 
 impl Catalog for ClusterCatalog {
-    async fn refresh(&self, namespace: &str) {
-        self.trace_buffers.refresh(namespace).await;
+    async fn refresh(&self, namespace: &str) -> Result<(), UnknownNamespace> {
+        self.trace_buffers.refresh(namespace).await
     }
 
     async fn namespace(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {

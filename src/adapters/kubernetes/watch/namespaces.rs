@@ -152,8 +152,9 @@ impl NamespaceIndex {
             Event::Apply(namespace) => self.apply(&namespace.metadata),
             Event::Delete(namespace) => {
                 let (key, version) = (key_of(&namespace.metadata), version_of(&namespace.metadata));
-                if self.mirror.write().remove(&key, version).is_some() {
-                    self.tell(&key.name);
+                let removed = self.mirror.write().remove(&key, version);
+                if removed.is_some() {
+                    self.tell(&key.name, removed);
                 }
             }
         }
@@ -163,17 +164,22 @@ impl NamespaceIndex {
     fn apply(&self, metadata: &ObjectMeta) {
         let (key, facts) = (key_of(metadata), Arc::new(namespace_facts(metadata)));
         let mut mirror = self.mirror.write();
-        let is_same = mirror.get(&key).is_some_and(|known| *known == facts);
+        let known = mirror.get(&key).cloned();
+        let is_same = known.as_ref() == Some(&facts);
         let news = mirror.apply(key.clone(), version_of(metadata), facts);
         drop(mirror);
         if news.is_some() && !is_same {
             warn_of_mistake(metadata);
-            self.tell(&key.name);
+            self.tell(&key.name, known);
         }
     }
 
-    fn tell(&self, name: &str) {
+    /// Tells of a change; whoever was named before may have lost pods by it.
+    fn tell(&self, name: &str, before: Option<Arc<NamespaceFacts>>) {
         self.bump();
+        if let Some(key) = before.and_then(|facts| facts.named().ok().flatten()) {
+            self.changes.trace_buffer(&key);
+        }
         self.changes.namespace(name);
     }
 

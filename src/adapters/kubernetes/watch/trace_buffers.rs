@@ -11,7 +11,6 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::timeout;
-use tracing::debug;
 
 use super::follow::{Watched, follow};
 use super::health::Health;
@@ -22,6 +21,7 @@ use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, candidate};
 use crate::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
 use crate::domain::injection::consent::AllowedNamespaces;
+use crate::ports::catalog::UnknownNamespace;
 use crate::ports::pods::Changes;
 
 const RULE: Rule = Rule { group: "tracebuffer.dev", resource: "tracebuffers" };
@@ -164,21 +164,28 @@ impl TraceBufferCache {
         Arc::new(Entry { metadata, object: Some(Arc::new(object)), candidate })
     }
 
-    /// Lists the `TraceBuffer`s of a namespace, and knows them when it ends. Takes a second at most;
-    /// what cannot be learnt stays unknown.
-    pub async fn refresh(&self, namespace: &str) {
+    /// Lists the `TraceBuffer`s of a namespace, and knows them when it ends. Takes a second at most.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownNamespace`] with what the API server says instead.
+    pub async fn refresh(&self, namespace: &str) -> Result<(), UnknownNamespace> {
         let look = self.refreshes.once(namespace, || self.list_namespace(namespace));
-        if timeout(MAX_REFRESH, look).await.is_err() {
-            debug!(namespace, "looking for TraceBuffers took longer than {MAX_REFRESH:?}");
-        }
+        let looked = timeout(MAX_REFRESH, look).await;
+        let looked = looked
+            .unwrap_or_else(|_| Err("the API server did not answer within a second".to_owned()));
+        looked.map_err(|why| {
+            UnknownNamespace(format!(
+                "cannot list the TraceBuffers of namespace {namespace}: {why}"
+            ))
+        })
     }
 
-    async fn list_namespace(&self, namespace: &str) {
+    async fn list_namespace(&self, namespace: &str) -> Result<(), String> {
         let api: Api<Guarded> = Api::namespaced(self.client.clone(), namespace);
-        match api.list(&ListParams::default()).await {
-            Ok(list) => list.items.into_iter().for_each(|object| self.apply(object)),
-            Err(error) => debug!(namespace, "cannot look for TraceBuffers: {error}"),
-        }
+        let list = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+        list.items.into_iter().for_each(|object| self.apply(object));
+        Ok(())
     }
 }
 
@@ -216,23 +223,43 @@ fn is_same_spec(known: &Entry, metadata: &ObjectMeta) -> bool {
 struct Refreshes {
     /// Counts arrivals and starts, to tell which came first.
     ticks: AtomicU64,
-    /// By namespace: the tick at which the last look started.
-    looks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<u64>>>>,
+    /// By namespace: the last look.
+    looks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Look>>>>,
+}
+
+/// A direct look at a namespace.
+struct Look {
+    /// The tick at which it started.
+    started: u64,
+    /// What came of it.
+    result: Result<(), String>,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { started: 0, result: Ok(()) }
+    }
 }
 
 impl Refreshes {
     /// Looks, unless somebody else did and started after this call.
-    async fn once<F: Future<Output = ()>>(&self, namespace: &str, look: impl FnOnce() -> F) {
+    async fn once<F: Future<Output = Result<(), String>>>(
+        &self,
+        namespace: &str,
+        look: impl FnOnce() -> F,
+    ) -> Result<(), String> {
         let arrived = self.ticks.fetch_add(1, Ordering::Relaxed);
         let turn = Arc::clone(self.looks.lock().entry(namespace.to_owned()).or_default());
         let mut last = turn.lock().await;
-        if *last <= arrived {
+        if last.started <= arrived {
             let started = self.ticks.fetch_add(1, Ordering::Relaxed);
-            look().await;
-            *last = started;
+            let result = look().await;
+            *last = Look { started, result };
         }
+        let result = last.result.clone();
         drop(last);
         drop(turn);
         self.looks.lock().retain(|_, turn| Arc::strong_count(turn) > 1);
+        result
     }
 }

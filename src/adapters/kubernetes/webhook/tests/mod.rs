@@ -45,9 +45,10 @@ impl TraceBuffers for Catalogue {
 }
 
 impl Catalog for Catalogue {
-    async fn refresh(&self, _: &str) {
+    async fn refresh(&self, _: &str) -> Result<(), UnknownNamespace> {
         tokio::time::sleep(self.refresh_takes).await;
         self.known.lock().append(&mut self.new.lock());
+        Ok(())
     }
 
     async fn namespace(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {
