@@ -15,10 +15,11 @@
 {{- end -}}
 
 {{- define "tracebuffer.validateDefault" -}}
-{{- if and . (not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" .)) -}}
+{{- $name := . | splitList "/" | last -}}
+{{- if and . (or (gt (len $name) 253) (not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" .))) -}}
 {{- fail (printf "defaultTraceBuffer is %q; set it to a namespace and the name of a TraceBuffer in it, such as observability/default" .) -}}
 {{- end -}}
-{{- if has (. | splitList "/" | last) (list "true" "false" "enabled" "disabled") -}}
+{{- if has $name (list "true" "false" "enabled" "disabled") -}}
 {{- fail (printf "defaultTraceBuffer is %q; no TraceBuffer can have this name" .) -}}
 {{- end -}}
 {{- end -}}

@@ -64,12 +64,6 @@ fn part(text: &str) -> Option<(u64, &str)> {
     Some((number.parse::<u64>().ok()? * unit, after))
 }
 
-impl From<Milliseconds> for Duration {
-    fn from(length: Milliseconds) -> Self {
-        Self(length.to_string())
-    }
-}
-
 impl fmt::Display for InvalidDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(

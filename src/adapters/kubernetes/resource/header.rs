@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{KeyReference, rules};
 
+/// Maximum characters of a header's name, which is also part of a file's name.
+pub const MAX_HEADER_NAME: usize = 128;
+
 /// A request header: a literal value, or the source of one.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -16,7 +19,7 @@ use super::{KeyReference, rules};
 pub struct DestinationHeader {
     /// Name of the header, case-insensitive: letters, digits, '-', '_' and '.'. At most 128
     /// characters.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = MAX_HEADER_NAME))]
     #[x_kube(validation = rules::header_name())]
     pub name: String,
     /// Literal value in printable ASCII. Anyone who can read the pod can read it; use valueFrom for

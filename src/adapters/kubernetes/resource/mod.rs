@@ -35,12 +35,14 @@ pub use container::{
 };
 pub use destination::{Batch, Compression, Destination, Protocol};
 pub use duration::{Duration, InvalidDuration};
-pub use header::{DestinationHeader, FieldReference, HeaderSource, ServiceAccountToken};
+pub use header::{
+    DestinationHeader, FieldReference, HeaderSource, MAX_HEADER_NAME, ServiceAccountToken,
+};
 pub use manifest::manifest;
 pub use namespaces::{AllowedNamespaces, FromNamespaces};
 pub use reference::{KeyReference, SecretReference};
 pub use status::{PodCounts, TraceBufferStatus};
-pub use tls::{CertificateSource, DestinationTls};
+pub use tls::{CertificateSource, DestinationTls, MAX_SERVER_NAME};
 
 /// Describes the sidecar that buffers the traces of a pod and forwards them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -132,9 +134,9 @@ pub struct TraceBufferSpec {
     /// Namespaces whose pods may use this TraceBuffer. A pod of another namespace uses it by naming
     /// it in the annotation tracebuffer.dev/inject: NAMESPACE/NAME, by its Namespace's annotation
     /// tracebuffer.dev/tracebuffer, or as the operator's default. References to Secrets and
-    /// ConfigMaps are always resolved in the pod's namespace. In another namespace than this
-    /// TraceBuffer's they are resolved only if that Namespace object has the annotation
-    /// tracebuffer.dev/tracebuffer naming this TraceBuffer.
+    /// ConfigMaps are always resolved in the pod's namespace. In every namespace but this
+    /// TraceBuffer's own, references and restarts need the Namespace's annotation
+    /// tracebuffer.dev/tracebuffer to name this TraceBuffer.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespaces,
     /// Whether and how workloads restart when a change needs new pods.

@@ -103,7 +103,7 @@ fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
     });
     json_schema!({
         "type": "array",
-        "maxItems": 8,
+        "maxItems": 16,
         "items": item,
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["type"],

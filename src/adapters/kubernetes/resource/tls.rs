@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{KeyReference, SecretReference, rules};
 
+/// Maximum characters of a DNS name.
+pub const MAX_SERVER_NAME: usize = 253;
+
 /// TLS settings of the connection to the destination.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -25,7 +28,7 @@ pub struct DestinationTls {
     /// Name that the destination's certificate must be valid for, also sent as SNI. At most 253
     /// characters. Default: the host of endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = MAX_SERVER_NAME))]
     #[x_kube(validation = rules::server_name())]
     pub server_name: Option<String>,
 }

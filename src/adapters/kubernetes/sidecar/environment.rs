@@ -53,20 +53,15 @@ fn destination(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &Checke
 }
 
 fn headers(found: &mut Vec<EnvVar>, to: &CheckedDestination) {
-    let mut values = vec![];
-    for Header { name, prefix, source } in &to.headers {
-        match source {
-            Source::Literal(value) => values.push(format!("{name}={}", encoded(value))),
-            Source::Variable(path) => {
-                let variable = field(found, path);
-                values.push(format!("{name}={}$({variable})", encoded(prefix)));
-            }
-            Source::File { .. } => {}
+    for header in &to.headers {
+        if let Source::Variable(path) = &header.source {
+            field(found, path);
         }
     }
-    if !values.is_empty() {
+    let list = header_list(&to.headers);
+    if !list.is_empty() {
         // Encoded values hold no `$`: each one here stands for a field.
-        found.push(variable("HEADERS", values.join(",")));
+        found.push(variable("HEADERS", list));
     }
     let (mut files, mut prefixes, mut optional) = (vec![], vec![], vec![]);
     for (index, (header, file, is_optional)) in to.files().enumerate() {
@@ -84,20 +79,35 @@ fn headers(found: &mut Vec<EnvVar>, to: &CheckedDestination) {
     add_list(found, "OPTIONAL_HEADERS", &optional);
 }
 
+/// Returns the headers whose values are in no file, as one text; fields of the pod by their variables.
+pub(super) fn header_list(headers: &[Header]) -> String {
+    let entries = headers.iter().filter_map(|Header { name, prefix, source }| match source {
+        Source::Literal(value) => Some(format!("{name}={}", encoded(value))),
+        Source::Variable(path) => {
+            Some(format!("{name}={}$({})", encoded(prefix), field_variable(path)))
+        }
+        Source::File { .. } => None,
+    });
+    entries.collect::<Vec<_>>().join(",")
+}
+
 fn encoded(text: &str) -> impl Display {
     utf8_percent_encode(text, ENCODED)
 }
 
-/// Adds a variable for a field of the pod, once, and returns its name.
-fn field(found: &mut Vec<EnvVar>, path: &str) -> String {
-    let field = path.rsplit('.').next().unwrap_or(path);
-    let name = format!("TRACEBUFFER_FIELD_{}", field.to_ascii_uppercase());
+/// Adds a variable for a field of the pod, once.
+fn field(found: &mut Vec<EnvVar>, path: &str) {
+    let name = field_variable(path);
     if found.iter().all(|variable| variable.name != name) {
         let field_ref = ObjectFieldSelector { field_path: path.to_owned(), api_version: None };
         let from = EnvVarSource { field_ref: Some(field_ref), ..EnvVarSource::default() };
-        found.push(EnvVar { name: name.clone(), value: None, value_from: Some(from) });
+        found.push(EnvVar { name, value: None, value_from: Some(from) });
     }
-    name
+}
+
+fn field_variable(path: &str) -> String {
+    let field = path.rsplit('.').next().unwrap_or(path);
+    format!("TRACEBUFFER_FIELD_{}", field.to_ascii_uppercase())
 }
 
 fn buffer(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &Checked) {

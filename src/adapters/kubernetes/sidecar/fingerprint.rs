@@ -12,9 +12,13 @@ use serde_json::Value;
 
 use crate::adapters::kubernetes::resource::{Amounts, Duration, TraceBufferSpec};
 use crate::domain::quantity::{self, QuantityError};
+use crate::domain::units::Milliseconds;
 
 /// The fields that were added after the first release, as JSON pointers, and the JSON values that
 /// they were introduced with. A field that is absent where it is unset is none of them.
+///
+/// A pointer does not reach into lists: a field that is added to an item of a list must be an
+/// `Option` that is not serialized while it is unset.
 ///
 /// Frozen: an entry that is changed or removed makes every pod outdated whose `TraceBuffer` has it.
 const ADDED: &[(&str, &str)] = &[];
@@ -39,9 +43,6 @@ fn fnv1a(bytes: &[u8]) -> u128 {
 fn json(spec: &TraceBufferSpec) -> Value {
     let mut spec = spec.clone();
     count(&mut spec.destination.batch.max_bytes, quantity::units);
-    time(&mut spec.destination.batch.linger);
-    time(&mut spec.destination.timeout);
-    time(&mut spec.drain_timeout);
     if let Some(bytes) = &mut spec.receiver.max_request_bytes {
         count(bytes, quantity::units);
     }
@@ -51,6 +52,9 @@ fn json(spec: &TraceBufferSpec) -> Value {
     }
     // Only a map without text for keys could fail.
     let mut meaning = serde_json::to_value(&spec).unwrap_or_default();
+    time(&mut meaning, "/destination/batch/linger", &spec.destination.batch.linger);
+    time(&mut meaning, "/destination/timeout", &spec.destination.timeout);
+    time(&mut meaning, "/drainTimeout", &spec.drain_timeout);
     if let Some(members) = meaning.as_object_mut() {
         members.retain(|name, _| !["allowedNamespaces", "rollout"].contains(&name.as_str()));
     }
@@ -79,9 +83,10 @@ fn count(quantity: &mut Quantity, read: fn(&str) -> Result<u64, QuantityError>) 
     }
 }
 
-fn time(time: &mut Duration) {
-    if let Ok(length) = time.length() {
-        *time = length.into();
+/// Replaces a length of time by its number of milliseconds.
+fn time(meaning: &mut Value, pointer: &str, time: &Duration) {
+    if let (Some(place), Ok(Milliseconds(length))) = (meaning.pointer_mut(pointer), time.length()) {
+        *place = length.into();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod contract;
 mod hash;
+mod header_mistakes;
 mod headers;
 mod mistakes;
 mod shape;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::notes::{Notes, shown};
 use super::{KI, MI, MINUTE, headers};
 use crate::adapters::kubernetes::resource::{
-    CertificateSource, Destination, DestinationTls, Protocol,
+    CertificateSource, Destination, DestinationTls, MAX_SERVER_NAME, Protocol,
 };
 use crate::adapters::kubernetes::sidecar::checked::CheckedDestination;
 use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol as Transport};
@@ -13,8 +13,6 @@ use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::injection::candidate::SidecarPorts;
 
 const ENDPOINT: &str = "destination.endpoint";
-/// Maximum characters of a DNS name.
-const MAX_HOST: usize = 253;
 
 /// Reads a destination. `ports` are the sidecar's own, where it must not send to; tokens must not be
 /// for one of `api_audiences`.
@@ -118,7 +116,10 @@ fn certificates(notes: &mut Notes, field: &str, from: &CertificateSource) {
     }
 }
 
-/// What the TLS of the sidecar takes, or it would not start.
+/// What the TLS of the sidecar takes, or it would not start; and no more than the schema takes.
 fn is_server_name(name: &str) -> bool {
-    name.len() <= MAX_HOST && rustls::pki_types::ServerName::try_from(name).is_ok()
+    name.len() <= MAX_SERVER_NAME
+        && !name.contains('_')
+        && !name.ends_with('.')
+        && rustls::pki_types::ServerName::try_from(name).is_ok()
 }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use super::notes::{Notes, shown};
 use crate::adapters::kubernetes::resource::{
-    DestinationHeader, FieldReference, HeaderSource, ServiceAccountToken,
+    DestinationHeader, FieldReference, HeaderSource, MAX_HEADER_NAME, ServiceAccountToken,
 };
 use crate::adapters::kubernetes::sidecar::checked::{File, Header, Source};
+use crate::adapters::kubernetes::sidecar::environment::header_list;
 use crate::adapters::messaging::notation::headers::{parse_header_name, parse_header_value};
 use crate::domain::labels::is_label_key;
 
@@ -20,6 +21,9 @@ const VARIABLES: [&str; 7] = [
     "status.podIP",
     "status.hostIP",
 ];
+/// Maximum bytes of the headers that one environment variable holds. Linux starts no process with a
+/// variable of 128 KiB; the kubelet replaces the names of fields by values, which may be longer.
+const MAX_HEADER_LIST: usize = 64 << 10;
 /// The lifetime of a token where none is asked for, as Kubernetes has it.
 const DEFAULT_EXPIRATION_SECONDS: i64 = 3600;
 /// How Kubernetes names the API server's own audience where nobody says otherwise.
@@ -53,12 +57,28 @@ pub(super) fn check(
             found
         });
     }
+    list_size(notes, found.as_deref().unwrap_or_default());
     found
+}
+
+fn list_size(notes: &mut Notes, headers: &[Header]) {
+    let bytes = header_list(headers).len();
+    if bytes > MAX_HEADER_LIST {
+        let of_what = "names and percent-encoded values together";
+        let why = format!(
+            "must have at most {MAX_HEADER_LIST} bytes, {of_what}; it has {bytes}: use valueFrom \
+             with a Secret or ConfigMap for large values"
+        );
+        notes.note("destination.headers", why);
+    }
 }
 
 /// Reads a name, which is also that of a file where the value is in one.
 fn header_name(notes: &mut Notes, field: &str, name: &str) -> Option<String> {
     let why = match parse_header_name(name) {
+        Ok(_) if name.len() > MAX_HEADER_NAME => {
+            format!("has {} characters, more than {MAX_HEADER_NAME}", name.len())
+        }
         Ok(parsed) if is_plain(parsed.as_str()) => return Some(parsed.to_string()),
         Ok(_) => "has other characters".to_owned(),
         Err(mistake) => mistake.to_string(),
