@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use tracing::warn;
 
 /// Where a pod has the token of its service account, which is for the API server.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -27,10 +28,18 @@ impl Default for Audiences {
     }
 }
 
-/// Returns the audiences of this process's own token; none where it is in no pod.
+/// Returns the audiences of this process's own token; none, with a warning, where it is in no pod.
 #[must_use]
 pub fn api_audiences() -> Vec<String> {
-    std::fs::read_to_string(TOKEN).ok().and_then(|token| audiences(&token)).unwrap_or_default()
+    let token = std::fs::read_to_string(TOKEN);
+    let found = token.ok().and_then(|token| audiences(&token)).unwrap_or_default();
+    if found.is_empty() {
+        warn!(
+            "the audiences of the API server cannot be read from {TOKEN}: of the TraceBuffers that \
+             send tokens for it, only those with its usual names are refused"
+        );
+    }
+    found
 }
 
 /// Reads the claims of a JSON web token. Its signature is of no interest: nothing is granted by it.

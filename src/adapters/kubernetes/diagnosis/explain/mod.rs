@@ -105,7 +105,15 @@ fn anew(case: &Case) -> Result<Decision<Sidecar>, String> {
     if matches!(pod.sidecar, SidecarPresence::Injected(_)) {
         pod.sidecar = SidecarPresence::Absent;
     }
-    Ok(decide(&pod, &case.namespace, &case.cluster, &case.candidates))
+    let decision = decide(&pod, &case.namespace, &case.cluster, &case.candidates);
+    if let Decision::Skip(Skip { reason: SkipReason::NoTraceBuffer, message }) = &decision
+        && let Some(why) = case.operator.deployment.why_not()
+    {
+        return Err(format!(
+            "{message}; the operator may have a default, which cannot be read: {why}"
+        ));
+    }
+    Ok(decision)
 }
 
 /// What would become of a pod that is created now.

@@ -241,6 +241,16 @@ fn nothing_is_guessed_where_trace_buffers_cannot_be_read() {
 }
 
 #[test]
+fn the_operators_default_is_not_ruled_out_where_it_cannot_be_read() {
+    let (found, _) = causes(|case| {
+        case.candidates.clear();
+        case.operator.deployment = Seen::Hidden("forbidden".to_owned());
+    });
+
+    assert_eq!(found.last().unwrap(), "A new pod/created now skipped");
+}
+
+#[test]
 fn what_is_set_in_the_wrong_place_is_told() {
     let mut labelled = pod(&json!({}));
     if let Seen::Is(pod) = &mut labelled {

@@ -185,6 +185,8 @@ fn a_dry_run_that_others_refuse_proves_nothing() {
         facts.probe.1 = Seen::Hidden("admission webhook \"policy\" denied the request".into());
     };
     assert_one(refused, "Webhook", "reachable", State::Warning, "was refused: admission");
+    let excluded = |facts: &mut Facts| facts.probe.0 = facts.operator.namespace.clone();
+    assert_one(excluded, "Webhook", "reachable", State::Skipped, "is excluded from injection");
     let nowhere = |facts: &mut Facts| facts.probe.1 = Seen::Absent;
     assert_one(nowhere, "Webhook", "reachable", State::Warning, "no namespace shop");
 }

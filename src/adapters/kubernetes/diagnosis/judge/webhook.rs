@@ -58,6 +58,10 @@ fn reachable(facts: &Facts) -> Finding {
     if matches!(facts.operator.webhook, Seen::Absent) {
         return SECTION.skipped(NAME, "there is nothing to be reached");
     }
+    if facts.operator.cluster().excludes(namespace) {
+        let why = "is excluded from injection, so no pod in it tells; choose another with -n";
+        return SECTION.skipped(NAME, format!("namespace {namespace} {why}"));
+    }
     match seen {
         Seen::Is(pod) => answered(pod, namespace),
         Seen::Hidden(why) if !why.contains("admission") => SECTION.skipped(
