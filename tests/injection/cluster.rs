@@ -40,7 +40,8 @@ impl Cluster {
     pub(crate) fn admit(&self, pod: &Value) -> Admitted {
         let cluster = ClusterFacts { own_namespace: "operator".into(), ..ClusterFacts::default() };
         let labels = BTreeMap::from([("team".to_owned(), "checkout".to_owned())]);
-        let namespace = NamespaceFacts { labels, ..NamespaceFacts::unknown(NAMESPACE) };
+        let namespace =
+            NamespaceFacts { labels: Some(labels), ..NamespaceFacts::unknown(NAMESPACE) };
         let facts = facts(pod).expect("a pod");
         let decision = decide(&facts, &namespace, &cluster, &self.trace_buffers);
         let Admission { patch, warnings, outcome } = admission(pod, &decision);

@@ -19,7 +19,7 @@ pub fn namespace_facts(metadata: &ObjectMeta) -> NamespaceFacts {
         asks: name != SYSTEM_NAMESPACE && asks(&labels),
         name,
         trace_buffer: annotations.and_then(|all| all.get(TRACE_BUFFER)).cloned(),
-        labels,
+        labels: Some(labels),
     }
 }
 

@@ -71,7 +71,9 @@ impl AllowedNamespaces {
             || match self {
                 Self::Same => false,
                 Self::All => true,
-                Self::Selector(selector) => selector.matches(&namespace.labels),
+                Self::Selector(selector) => {
+                    namespace.labels.as_ref().is_some_and(|labels| selector.matches(labels))
+                }
             }
     }
 }
@@ -123,7 +125,7 @@ mod tests {
 
     fn namespace(name: &str, labels: &[(&str, &str)]) -> NamespaceFacts {
         let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into()));
-        NamespaceFacts { labels: labels.collect(), ..NamespaceFacts::unknown(name) }
+        NamespaceFacts { labels: Some(labels.collect()), ..NamespaceFacts::unknown(name) }
     }
 
     fn key(namespace: &str) -> ObjectKey {
@@ -165,6 +167,14 @@ mod tests {
         ] {
             assert_eq!(allowed.allows("platform", &shop), is_allowed, "{allowed:?}");
         }
+    }
+
+    #[test]
+    fn no_selector_matches_labels_that_nobody_knows() {
+        let unknown = NamespaceFacts::unknown("shop");
+
+        assert!(!requires("team", Operator::DoesNotExist).allows("platform", &unknown));
+        assert!(AllowedNamespaces::All.allows("platform", &unknown));
     }
 
     #[test]

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use super::candidate::{Candidate, ObjectKey, Shape, SidecarMode, SidecarPorts, TraceBuffers};
-use super::consent::{CredentialUse, may_use};
+use super::consent::{AllowedNamespaces, CredentialUse, may_use};
 use super::facts::{ClusterFacts, NamespaceFacts, PodFacts, SidecarPresence};
 use super::request::InjectRequest;
 use super::select::{Selected, select};
@@ -133,15 +133,28 @@ fn find<T: TraceBuffers>(
 ) -> Result<Arc<Candidate<T::Sidecar>>, Skip> {
     let candidate = known.get(&selected.key);
     let candidate = candidate.ok_or_else(|| selected.not_found(&namespace.name))?;
-    if !allows(&candidate, namespace) {
-        let message = format!(
-            "TraceBuffer {} does not allow pods of namespace {}; let its spec.allowedNamespaces \
-             include them",
-            candidate.key, namespace.name
-        );
-        return Err(Skip::new(SkipReason::NotAllowed, message));
+    if allows(&candidate, namespace) {
+        Ok(candidate)
+    } else {
+        Err(not_allowed(&candidate, namespace))
     }
-    Ok(candidate)
+}
+
+fn not_allowed<S>(candidate: &Candidate<S>, namespace: &NamespaceFacts) -> Skip {
+    let (key, name) = (&candidate.key, &namespace.name);
+    let selects = matches!(candidate.allowed_namespaces, AllowedNamespaces::Selector(_));
+    let message = if selects && namespace.labels.is_none() {
+        format!(
+            "TraceBuffer {key} allows namespaces by their labels, and those of namespace {name} are \
+             not known; give its Namespace object, too"
+        )
+    } else {
+        format!(
+            "TraceBuffer {key} does not allow pods of namespace {name}; let its \
+             spec.allowedNamespaces include them"
+        )
+    };
+    Skip::new(SkipReason::NotAllowed, message)
 }
 
 fn allows<S>(candidate: &Candidate<S>, namespace: &NamespaceFacts) -> bool {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::injection::consent::AllowedNamespaces;
+use crate::domain::injection::consent::{AllowedNamespaces, LabelSelector};
 use crate::domain::injection::facts::ClaimedPort;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +123,13 @@ fn another_namespaces_needs_the_name_in_full_and_leave() {
         SkipReason::NotAllowed,
         "TraceBuffer platform/a does not allow pods of namespace shop; let its \
          spec.allowedNamespaces include them",
+    );
+    shared.allowed_namespaces = AllowedNamespaces::Selector(LabelSelector::default());
+    assert_skips(
+        &decided(&asking("platform/a"), &[shared.clone()]),
+        SkipReason::NotAllowed,
+        "TraceBuffer platform/a allows namespaces by their labels, and those of namespace shop are \
+         not known; give its Namespace object, too",
     );
     shared.allowed_namespaces = AllowedNamespaces::All;
     let known = [shared];

@@ -57,8 +57,8 @@ pub struct NamespaceFacts {
     pub name: String,
     /// Whether its label `tracebuffer.dev/inject` asks for a sidecar in every pod.
     pub asks: bool,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    /// Its labels; `None` where the Namespace was not seen, which no selector matches.
+    pub labels: Option<BTreeMap<String, String>>,
     /// The value of its annotation `tracebuffer.dev/tracebuffer`.
     pub trace_buffer: Option<String>,
 }

@@ -145,6 +145,8 @@ def excludes_namespaces():
             apply(pending_pod("tb-silent", inject=None), namespace=system)
             assert not is_injected(get("pod", "tb-silent", system)), "the label counts in kube-system"
             equal("an annotated pod there", decide(system, "tb-asking"), f"{system}/tb-excluded")
+            eventually("only that one is counted", lambda: equal(
+                "total and missing", [counts(system, "tb-excluded").get(k) for k in ("total", "missing")], [1, 0]) is None, 20)
         finally:
             kubectl("label", "namespace", system, "tracebuffer.dev/inject-", check=False)
             for name in ("tb-silent", "tb-asking"):
