@@ -87,6 +87,7 @@ impl Process {
         // The log, not /ready: on a port that was lost to another receiver, that one would answer.
         while !LISTENS.iter().any(|line| self.log.lock().contains(line)) {
             if self.exit_code().is_some() {
+                self.log_is_complete().await;
                 return false;
             }
             assert!(started.elapsed() < PATIENCE, "it does not listen:\n{}", self.log());
@@ -155,11 +156,15 @@ impl Process {
             assert!(started.elapsed() < 2 * PATIENCE, "it does not end:\n{}", self.log());
             sleep(POLL).await;
         };
-        // The last lines may still be on their way from the pipe to the log.
+        self.log_is_complete().await;
+        Ended { code, log: self.log() }
+    }
+
+    /// Waits, after its end, until the last lines have come from the pipe to the log.
+    async fn log_is_complete(&self) {
         while Arc::strong_count(&self.log) > 1 {
             sleep(POLL).await;
         }
-        Ended { code, log: self.log() }
     }
 
     #[allow(clippy::option_option)] // Ended or not; by an exit code or a signal.
