@@ -5,6 +5,7 @@ use tokio::time::sleep;
 use crate::application::reconcile::fakes::{
     Stage, Write, bare, declared, injected, key, limits, skipped,
 };
+use crate::domain::injection::consent::AllowedNamespaces;
 use crate::domain::injection::pod_record::PodRecord;
 use crate::domain::injection::skip::SkipReason;
 use crate::domain::operating::declared::{Declared, Needs};
@@ -42,6 +43,22 @@ async fn an_owner_is_told_once_of_each_cause_however_many_pods() {
     let by_cause = stage.cluster.uninjected_by_cause();
     let expected = [("HostNetwork", 1), ("PortClash", 1), ("WebhookNotCalled", 3)];
     assert_eq!(by_cause.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_promised_a_change_that_the_namespace_may_no_longer_have() {
+    let foreign = PodRecord { key: key("cart", "e"), ..injected("e", "web-1", "h0") };
+    let outdated = |told: Vec<(String, &'static str, String)>| {
+        told.iter().filter(|(_, reason, _)| *reason == "Outdated").count()
+    };
+    let stage = Stage::led(&[declared()], std::slice::from_ref(&foreign)).await;
+    seconds(600).await;
+    assert_eq!(outdated(stage.cluster.told()), 1);
+
+    let own = Declared { allowed_namespaces: AllowedNamespaces::Same, ..declared() };
+    let stage = Stage::led(&[own], &[foreign]).await;
+    seconds(600).await;
+    assert_eq!(outdated(stage.cluster.told()), 0);
 }
 
 #[tokio::test(start_paused = true)]
