@@ -149,10 +149,10 @@ impl<C: Cluster, P: Pods> Term<C, P> {
             declared
         });
         let declared = declared.as_ref()?;
-        let is_allowed = declared.allows(&self.parts.pods.namespace(&pod.key.namespace));
+        let allows = || declared.allows(&self.parts.pods.namespace(&pod.key.namespace));
         match standing(pod, declared) {
             // Where it is no longer allowed, no new pod would take the change up.
-            Standing::Outdated(change) if is_allowed => {
+            Standing::Outdated(change) if allows() => {
                 Some(Notice::outdated(key, change, declared.sidecar.as_ref().ok()?))
             }
             _ => Some(Notice::injected(key, &injected.hash)),

@@ -94,7 +94,9 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         let mut refusals = Refusals::default();
         let (now, later) = wrong.split_at(wrong.len().min(LIMITS_AT_ONCE));
         for one in later {
-            one.refused.inspect(|refused| refusals.remember(one, *refused));
+            if let Some(refused) = one.refused {
+                refusals.remember(one, refused);
+            }
         }
         for one in now {
             match self.parts.cluster.set_limits(&one.pod, &one.text).await {

@@ -67,7 +67,8 @@ impl<C: Cluster, P: Pods> Term<C, P> {
         let mut owners = BTreeSet::new();
         for (pod, standing) in self.members(declared) {
             let is_outdated = matches!(standing, Standing::Outdated(_));
-            if is_outdated && self.may_restart(declared, &pod.key.namespace) {
+            let namespace = || self.parts.pods.namespace(&pod.key.namespace);
+            if is_outdated && declared.may_restart_in(&namespace()) {
                 match self.parts.cluster.workload_of(&pod).await {
                     Ok(workload) => _ = owners.insert(workload),
                     Err(ClusterError::Gone) => {}
@@ -87,10 +88,6 @@ impl<C: Cluster, P: Pods> Term<C, P> {
             self.look_at_owner(declared, campaign, &owner).await?;
         }
         Ok(())
-    }
-
-    fn may_restart(&self, declared: &Declared, namespace: &str) -> bool {
-        declared.may_restart_in(&self.parts.pods.namespace(namespace))
     }
 
     /// Returns whether the new pods of an owner would have its sidecar. A pod's own annotations do not

@@ -142,7 +142,7 @@ impl<C: Cluster, P: Pods> Term<C, P> {
     }
 
     /// Returns whether it may use what belongs to the namespace of `pod`.
-    pub(super) fn is_trusted_by(&self, declared: &Declared, pod: &PodRecord) -> bool {
+    fn is_trusted_by(&self, declared: &Declared, pod: &PodRecord) -> bool {
         is_trusted(&declared.key, &self.parts.pods.namespace(&pod.key.namespace))
     }
 
