@@ -6,7 +6,7 @@
 #![cfg(feature = "shuttle")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
 
-#[path = "support/buffer.rs"]
+#[path = "integration/support/buffer.rs"]
 mod support;
 
 use std::collections::BTreeMap;

@@ -291,5 +291,4 @@ fn percent(part: u64, whole: u64) -> u8 {
 }
 
 #[cfg(test)]
-#[path = "buffer_management_tests.rs"]
 mod tests;

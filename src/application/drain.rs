@@ -64,5 +64,4 @@ pub async fn drain<B: TraceBufferPort>(
 }
 
 #[cfg(test)]
-#[path = "drain_tests.rs"]
 mod tests;

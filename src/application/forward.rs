@@ -273,5 +273,4 @@ const fn remedy(kind: FailureKind) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "forward_tests/mod.rs"]
 mod tests;

@@ -218,8 +218,6 @@ impl From<IssueError> for StoreError {
 }
 
 #[cfg(test)]
-#[path = "keep_certificates_tests/fakes.rs"]
 pub(crate) mod fakes;
 #[cfg(test)]
-#[path = "keep_certificates_tests/mod.rs"]
 mod tests;

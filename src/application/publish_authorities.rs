@@ -136,5 +136,4 @@ where
 }
 
 #[cfg(test)]
-#[path = "publish_authorities_tests.rs"]
 mod tests;

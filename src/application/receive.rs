@@ -147,5 +147,4 @@ fn explain(error: AppendError) -> (RefusalReason, ReceiveError) {
 }
 
 #[cfg(test)]
-#[path = "receive_tests.rs"]
 mod tests;

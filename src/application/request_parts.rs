@@ -87,5 +87,4 @@ fn split(chunks: &[Bytes], length: usize) -> (Bytes, Vec<Bytes>) {
 }
 
 #[cfg(test)]
-#[path = "request_parts_tests.rs"]
 mod tests;

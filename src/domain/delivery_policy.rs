@@ -146,5 +146,4 @@ impl DeliveryPolicy {
 }
 
 #[cfg(test)]
-#[path = "delivery_policy_tests.rs"]
 mod tests;

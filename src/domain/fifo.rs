@@ -415,5 +415,4 @@ impl Fifo {
 }
 
 #[cfg(test)]
-#[path = "fifo_tests.rs"]
 mod tests;

@@ -239,5 +239,4 @@ impl Election {
 }
 
 #[cfg(test)]
-#[path = "lease_tests.rs"]
 mod tests;

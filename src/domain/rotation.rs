@@ -194,5 +194,4 @@ fn after(wait: Duration, passed: Duration, then: Next) -> Next {
 }
 
 #[cfg(test)]
-#[path = "rotation_tests.rs"]
 mod tests;

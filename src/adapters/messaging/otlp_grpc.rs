@@ -152,5 +152,4 @@ pub(super) fn status(refused: &Refused) -> Status {
 }
 
 #[cfg(test)]
-#[path = "otlp_grpc_tests.rs"]
 mod tests;

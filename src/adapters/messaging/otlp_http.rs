@@ -207,5 +207,4 @@ fn reply(code: StatusCode, body: Vec<u8>, format: Format) -> Response<AnswerBody
 }
 
 #[cfg(test)]
-#[path = "otlp_http_tests.rs"]
 mod tests;

@@ -197,5 +197,3 @@ async fn pause(error: &io::Error) {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tls_tests;

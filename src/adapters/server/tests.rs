@@ -12,15 +12,16 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 
-pub(super) const BLINK: Duration = Duration::from_millis(50);
-pub(super) const HTTP1_REQUEST: &[u8] =
-    b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nhi";
+mod tls;
+
+const BLINK: Duration = Duration::from_millis(50);
+const HTTP1_REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nhi";
 
 /// Answers with the length of the body, at `/slow` once it is let go, at `/old` after an hour and
 /// a half.
 #[derive(Clone, Default)]
-pub(super) struct Lengths {
-    pub(super) let_go: Arc<Notify>,
+struct Lengths {
+    let_go: Arc<Notify>,
 }
 
 impl Service for Lengths {
@@ -85,12 +86,12 @@ impl Server {
     }
 }
 
-pub(super) fn request(path: &str) -> Request<Full<Bytes>> {
+fn request(path: &str) -> Request<Full<Bytes>> {
     let uri = format!("http://t{path}");
     Request::post(uri).body(Full::new(Bytes::from_static(b"hi"))).unwrap()
 }
 
-pub(super) async fn text(response: Response<Incoming>) -> String {
+async fn text(response: Response<Incoming>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 

@@ -120,5 +120,4 @@ impl RecordStore for MemoryStore {
 }
 
 #[cfg(test)]
-#[path = "memory_tests.rs"]
 mod tests;

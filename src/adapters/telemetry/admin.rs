@@ -136,5 +136,4 @@ fn seconds_since(when: SystemTime) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "admin_tests.rs"]
 mod tests;

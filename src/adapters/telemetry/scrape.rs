@@ -142,5 +142,4 @@ fn seconds(time: SystemTime) -> Option<f64> {
 }
 
 #[cfg(test)]
-#[path = "scrape_tests.rs"]
 mod tests;

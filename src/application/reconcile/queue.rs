@@ -200,5 +200,4 @@ fn concerned(pod: &PodRecord) -> Option<Item> {
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
 mod tests;

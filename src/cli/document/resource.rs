@@ -9,7 +9,7 @@ use crate::adapters::kubernetes::resource::manifest;
 const HEAD: &str = "\
 # Configuration of a TraceBuffer
 
-<!-- Made from the CRD: `UPDATE=1 cargo test --test crd` -->
+<!-- Made from the CRD: `UPDATE=1 cargo test --test integration crd` -->
 
 All fields of a `TraceBuffer` (`tracebuffer.dev/v1alpha1`); `kubectl explain tb.spec --recursive` shows
 the same. Only `spec.destination.endpoint` is required:

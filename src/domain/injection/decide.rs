@@ -236,5 +236,4 @@ fn has_free_ports(pod: &PodFacts, key: &ObjectKey, ports: SidecarPorts) -> Resul
 }
 
 #[cfg(test)]
-#[path = "decide_tests.rs"]
 mod tests;

@@ -207,5 +207,4 @@ fn list(absent: &[(Reference, String)]) -> String {
 }
 
 #[cfg(test)]
-#[path = "conditions_tests.rs"]
 mod tests;

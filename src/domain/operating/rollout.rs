@@ -164,5 +164,4 @@ fn pause_left<K>(pace: &Pace, owners: &BTreeMap<K, Turn>, now: Duration) -> Opti
 }
 
 #[cfg(test)]
-#[path = "rollout_tests.rs"]
 mod tests;

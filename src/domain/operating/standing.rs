@@ -182,5 +182,4 @@ impl Change {
 }
 
 #[cfg(test)]
-#[path = "standing_tests.rs"]
 mod tests;

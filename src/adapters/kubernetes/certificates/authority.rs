@@ -198,5 +198,4 @@ fn failed(what: &'static str) -> impl Fn(Error) -> IssueError {
 }
 
 #[cfg(test)]
-#[path = "authority_tests.rs"]
 mod tests;

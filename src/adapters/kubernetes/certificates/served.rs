@@ -162,5 +162,4 @@ impl fmt::Display for Unusable {
 }
 
 #[cfg(test)]
-#[path = "served_tests.rs"]
 mod tests;

@@ -118,5 +118,4 @@ pub(super) fn holds_name(certificate: &CertificateDer<'_>, name: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "x509_tests.rs"]
 mod tests;

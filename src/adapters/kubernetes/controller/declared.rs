@@ -92,5 +92,4 @@ fn references(spec: &TraceBufferSpec) -> Vec<Reference> {
 }
 
 #[cfg(test)]
-#[path = "declared_tests.rs"]
 mod tests;

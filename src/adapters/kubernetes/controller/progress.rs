@@ -73,5 +73,4 @@ fn complete_if(complete: bool) -> Progress {
 }
 
 #[cfg(test)]
-#[path = "progress_tests.rs"]
 mod tests;

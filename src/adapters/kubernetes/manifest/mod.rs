@@ -259,5 +259,4 @@ fn without_prefix(warning: &str) -> &str {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -133,5 +133,4 @@ fn about_ending(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Vec<String> 
 }
 
 #[cfg(test)]
-#[path = "admission_tests.rs"]
 mod tests;

@@ -101,5 +101,4 @@ fn leads_to(endpoint: &str, sidecar: &Sidecar) -> bool {
 }
 
 #[cfg(test)]
-#[path = "environment_tests.rs"]
 mod tests;

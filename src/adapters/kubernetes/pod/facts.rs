@@ -132,5 +132,4 @@ fn ports(container: &Value) -> impl Iterator<Item = ClaimedPort> {
 }
 
 #[cfg(test)]
-#[path = "facts_tests.rs"]
 mod tests;

@@ -131,5 +131,4 @@ fn enough_cpu(requests: &Amounts) -> Quantity {
 }
 
 #[cfg(test)]
-#[path = "resources_tests.rs"]
 mod tests;

@@ -144,5 +144,4 @@ impl<V> Mirror<V> {
 }
 
 #[cfg(test)]
-#[path = "mirror_tests.rs"]
 mod tests;

@@ -269,8 +269,4 @@ fn late() -> Refused {
 }
 
 #[cfg(test)]
-#[path = "../body_tests.rs"]
 mod tests;
-
-#[cfg(test)]
-mod framing_tests;

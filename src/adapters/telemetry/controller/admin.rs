@@ -138,5 +138,4 @@ impl Observed {
 }
 
 #[cfg(test)]
-#[path = "admin_tests.rs"]
 mod tests;

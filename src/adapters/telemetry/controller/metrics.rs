@@ -214,5 +214,4 @@ const fn labels(outcome: AdmissionOutcome) -> (&'static str, &'static str) {
 }
 
 #[cfg(test)]
-#[path = "metrics_tests.rs"]
 mod tests;

@@ -1,0 +1,273 @@
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::StatusCode;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::adapters::kubernetes::names;
+use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::adapters::kubernetes::sidecar::{self, SidecarDefaults};
+use crate::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
+use crate::domain::injection::facts::NamespaceFacts;
+use crate::domain::injection::skip::SkipReason;
+use crate::ports::admission::AdmissionFailure;
+
+mod hostile;
+mod limits;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const POD: &str = include_str!("tests/reviews/pod_of_a_deployment.json");
+const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
+
+/// Knows a `TraceBuffer` of the namespace `shop`, at once or only after it was asked for.
+#[derive(Default)]
+struct Catalogue {
+    known: Mutex<Vec<Arc<Candidate<Sidecar>>>>,
+    new: Mutex<Vec<Arc<Candidate<Sidecar>>>>,
+    refresh_takes: Duration,
+    knows_no_namespace: bool,
+}
+
+impl TraceBuffers for Catalogue {
+    type Sidecar = Sidecar;
+
+    fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Sidecar>>> {
+        self.known.lock().iter().find(|known| known.key == *key).cloned()
+    }
+
+    fn names_in(&self, namespace: &str) -> Vec<String> {
+        self.known.lock().names_in(namespace)
+    }
+}
+
+impl Catalog for Catalogue {
+    async fn refresh(&self, _: &str) -> Result<(), UnknownNamespace> {
+        tokio::time::sleep(self.refresh_takes).await;
+        self.known.lock().append(&mut self.new.lock());
+        Ok(())
+    }
+
+    async fn namespace(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {
+        if self.knows_no_namespace {
+            return Err(UnknownNamespace(format!("namespace {name}: no answer")));
+        }
+        Ok(Arc::new(NamespaceFacts::unknown(name)))
+    }
+}
+
+/// Remembers what was answered.
+#[derive(Default)]
+struct Outcomes(Mutex<Vec<AdmissionOutcome>>);
+
+impl AdmissionMonitor for Outcomes {
+    fn answered(&self, outcome: AdmissionOutcome, _: Duration) {
+        self.0.lock().push(outcome);
+    }
+}
+
+struct Fixture {
+    webhook: WebhookService<Catalogue>,
+    outcomes: Arc<Outcomes>,
+}
+
+fn shops() -> Arc<Candidate<Sidecar>> {
+    let object: TraceBuffer = serde_json::from_value(json!({
+        "apiVersion": "tracebuffer.dev/v1alpha1",
+        "kind": "TraceBuffer",
+        "metadata": {"name": "default", "namespace": "shop", "uid": "u-1"},
+        "spec": {"destination": {"endpoint": "http://collector.observability:4317"}},
+    }))
+    .unwrap();
+    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
+    Arc::new(sidecar::candidate(&object, &defaults))
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::with(Catalogue { known: Mutex::new(vec![shops()]), ..Catalogue::default() })
+    }
+
+    fn with(catalog: Catalogue) -> Self {
+        let outcomes = Arc::new(Outcomes::default());
+        let own_namespace = "tracebuffer".to_owned();
+        let cluster = ClusterFacts { own_namespace, ..ClusterFacts::default() };
+        let monitor = Arc::clone(&outcomes) as Arc<_>;
+        Self { webhook: WebhookService::new(Arc::new(catalog), cluster, monitor), outcomes }
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
+        self.webhook.webhook.respond(HERE, request).await
+    }
+
+    async fn post(&self, path: &str, body: impl Into<Bytes>) -> (StatusCode, String) {
+        let response = self.send(request(path, body)).await;
+        let status = response.status();
+        (status, text(response).await)
+    }
+
+    /// Returns the response of an answered review.
+    async fn review(&self, path: &str, review: &Value) -> Value {
+        let (status, text) = self.post(path, review.to_string()).await;
+        assert_eq!(status, StatusCode::OK, "{text}");
+        response_of(&text)
+    }
+
+    fn outcome(&self) -> AdmissionOutcome {
+        let outcomes = self.outcomes.0.lock();
+        assert_eq!(outcomes.len(), 1, "one request has one outcome");
+        outcomes[0]
+    }
+}
+
+fn request(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let request = Request::post(path).header(CONTENT_TYPE, "application/json");
+    request.body(Full::new(body.into())).unwrap()
+}
+
+async fn text(response: Response<Full<Bytes>>) -> String {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+/// Returns the response in a review after checking what every one must be (the API server's own
+/// checks: `verifyAdmissionResponse`).
+fn response_of(text: &str) -> Value {
+    let mut review: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(review["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(review["kind"], "AdmissionReview");
+    let response = review["response"].take();
+    assert_eq!(response["allowed"], true);
+    let has = |field: &str| response.get(field).is_some();
+    assert_eq!(has("patch"), has("patchType"), "{response}");
+    response
+}
+
+fn patch_of(response: &Value) -> Vec<Value> {
+    let Some(patch) = response.get("patch") else { return vec![] };
+    assert_eq!(response["patchType"], "JSONPatch");
+    serde_json::from_slice(&BASE64_STANDARD.decode(patch.as_str().unwrap()).unwrap()).unwrap()
+}
+
+fn pod_review() -> Value {
+    serde_json::from_str(POD).unwrap()
+}
+
+#[tokio::test]
+async fn a_pod_that_asks_gets_a_sidecar() {
+    let fixture = Fixture::new();
+
+    let response = fixture.review(INJECT, &pod_review()).await;
+
+    assert_eq!(response["uid"], UID);
+    assert_eq!(response.get("warnings"), None);
+    let patch = patch_of(&response);
+    assert!(patch.iter().all(|operation| operation["op"] == "add"), "{patch:?}");
+    let patch: json_patch::Patch = serde_json::from_value(patch.into()).unwrap();
+    let mut pod = pod_review()["request"]["object"].take();
+    json_patch::patch(&mut pod, &patch).unwrap();
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], names::CONTAINER);
+    assert_eq!(pod["spec"]["containers"][0]["aFieldOfTheFuture"]["deep"][1], 2.5);
+    assert_eq!(fixture.outcome(), AdmissionOutcome::Injected);
+}
+
+#[tokio::test]
+async fn a_pod_that_gets_none_is_told_why() {
+    let fixture = Fixture::new();
+    let mut review = pod_review();
+    review["request"]["object"]["spec"]["hostNetwork"] = true.into();
+
+    let response = fixture.review(INJECT, &review).await;
+
+    assert!(response["warnings"][0].as_str().unwrap().contains("HostNetwork"), "{response}");
+    assert_eq!(patch_of(&response)[0]["op"], "add", "its status is written");
+    assert_eq!(fixture.outcome(), AdmissionOutcome::Skipped(SkipReason::HostNetwork));
+}
+
+#[tokio::test]
+async fn a_pod_without_the_annotation_gets_one_only_where_its_namespace_asks() {
+    let mut review = pod_review();
+    review["request"]["object"]["metadata"]["annotations"] = Value::Null;
+    let (by_pod, by_namespace) = (Fixture::new(), Fixture::new());
+
+    let untouched = by_pod.review(INJECT, &review).await;
+    by_namespace.review(INJECT_NAMESPACE, &review).await;
+
+    assert_eq!(untouched, json!({"uid": UID, "allowed": true}));
+    assert_eq!(by_pod.outcome(), AdmissionOutcome::Skipped(SkipReason::NotRequested));
+    assert_eq!(by_namespace.outcome(), AdmissionOutcome::Injected);
+}
+
+/// The pod's own namespace is not set yet where a client left it to the URL.
+#[tokio::test]
+async fn the_namespace_is_that_of_the_request() {
+    let fixture = Fixture::new();
+    let mut review = pod_review();
+    review["request"]["namespace"] = "elsewhere".into();
+    review["request"]["object"]["metadata"]["namespace"] = "shop".into();
+
+    fixture.review(INJECT, &review).await;
+
+    assert_eq!(fixture.outcome(), AdmissionOutcome::Skipped(SkipReason::NoTraceBuffer));
+}
+
+#[tokio::test]
+async fn whatever_is_not_a_new_pod_is_allowed_untouched() {
+    for review in [
+        include_str!("tests/reviews/pod_that_is_updated.json"),
+        include_str!("tests/reviews/pod_that_is_deleted.json"),
+        include_str!("tests/reviews/ephemeral_containers.json"),
+        include_str!("tests/reviews/binding.json"),
+        include_str!("tests/reviews/deployment.json"),
+    ] {
+        let fixture = Fixture::new();
+
+        let (status, text) = fixture.post(INJECT, review).await;
+
+        assert_eq!(status, StatusCode::OK, "{text}");
+        assert_eq!(response_of(&text), json!({"uid": UID, "allowed": true}));
+        assert_eq!(fixture.outcome(), AdmissionOutcome::NotANewPod);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_is_answered_like_any_other() {
+    let fixture = Fixture::new();
+    let mut review = pod_review();
+    review["request"]["dryRun"] = true.into();
+
+    assert!(!patch_of(&fixture.review(INJECT, &review).await).is_empty());
+}
+
+#[tokio::test]
+async fn a_trace_buffer_as_new_as_its_pod_is_found() {
+    let fixture =
+        Fixture::with(Catalogue { new: Mutex::new(vec![shops()]), ..Catalogue::default() });
+
+    fixture.review(INJECT, &pod_review()).await;
+
+    assert_eq!(fixture.outcome(), AdmissionOutcome::Injected);
+}
+
+#[tokio::test]
+async fn an_answer_is_json() {
+    let response = Fixture::new().send(request(INJECT, POD)).await;
+
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+}
+
+#[tokio::test]
+async fn a_pod_of_a_namespace_that_cannot_be_read_is_left_to_the_failure_policy() {
+    let catalog = Catalogue { knows_no_namespace: true, ..Catalogue::default() };
+    let fixture = Fixture::with(catalog);
+
+    let (status, text) = fixture.post(INJECT, POD).await;
+
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+    assert!(text.contains("namespace shop: no answer"), "{text}");
+    let failure = AdmissionFailure::UnknownNamespace;
+    assert_eq!(fixture.outcome(), AdmissionOutcome::Failed(failure));
+}

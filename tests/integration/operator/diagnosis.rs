@@ -1,0 +1,186 @@
+//! Looking over a cluster through its API, as far as a server without admission goes; what is made of
+//! what was read has tests of its own, beside it.
+
+use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use serde_json::{Value, json};
+use tracebuffer::adapters::kubernetes::diagnosis::{
+    Case, Facts, Finding, Place, State, explain, judge, worst,
+};
+use tracebuffer::adapters::kubernetes::resource::manifest;
+use tracebuffer::domain::injection::candidate::ObjectKey;
+
+const NOW: i64 = 2_000_000_000;
+
+/// A server on which the chart of this version is installed as `tb` in `tracing`.
+fn installed() -> ApiServer {
+    let server = ApiServer::new();
+    server.set_version("1", "36");
+    server.put("customresourcedefinitions.apiextensions.k8s.io", crd());
+    server.put(
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        json!({"metadata": {"name": "tb"}, "webhooks": [{
+            "name": "inject.tracebuffer.dev", "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "clientConfig": {"service": {"name": "tb-webhook", "namespace": "tracing"}},
+        }]}),
+    );
+    server.put(
+        "deployments.apps",
+        json!({"metadata": {
+            "name": "tb", "namespace": "tracing",
+            "labels": {"app.kubernetes.io/version": env!("CARGO_PKG_VERSION")},
+        }, "spec": {
+            "replicas": 1, "selector": {}, "template": {"spec": {"containers": [{
+                "name": "operator",
+                "env": [{"name": "TRACEBUFFER_CERTIFICATE_SECRET", "value": "tb-tls"}],
+            }]}},
+        }, "status": {"readyReplicas": 1}}),
+    );
+    server.put("secrets", json!({"metadata": {"name": "tb-tls", "namespace": "tracing"}}));
+    server.put(
+        "namespaces",
+        json!({"metadata": {"name": "shop", "labels": {"tracebuffer.dev/inject": "enabled"}}}),
+    );
+    server
+}
+
+fn crd() -> Value {
+    let mut crd = manifest();
+    crd["status"] = json!({"conditions": [{
+        "type": "Established", "status": "True", "reason": "", "message": "",
+        "lastTransitionTime": "2030-01-01T00:00:00Z",
+    }]});
+    crd
+}
+
+fn put_pod(server: &ApiServer, namespace: &str, name: &str, annotations: &Value) {
+    let metadata = json!({"namespace": namespace, "name": name, "annotations": annotations});
+    let spec = json!({"containers": [{"name": "app", "image": "app"}]});
+    server.put("pods", json!({"metadata": metadata, "spec": spec}));
+}
+
+fn put_trace_buffer(server: &ApiServer, namespace: &str, allowed: &str) {
+    let object = json!({
+        "apiVersion": "tracebuffer.dev/v1alpha1", "kind": "TraceBuffer",
+        "metadata": {"namespace": namespace, "name": "default"},
+        "spec": {
+            "destination": {"endpoint": "http://collector:4317"}, "allowedNamespaces": {"from": allowed},
+        },
+    });
+    server.put("tracebuffers.tracebuffer.dev", object);
+}
+
+async fn check(server: &ApiServer, place: &Place) -> Vec<Finding> {
+    judge(&Facts::read(&server.client(), place, NOW).await.unwrap())
+}
+
+async fn explained(server: &ApiServer, namespace: &str, name: &str) -> Vec<Finding> {
+    let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
+    explain(&Case::read(&server.client(), key, &Place::default()).await.unwrap())
+}
+
+fn find<'a>(findings: &'a [Finding], section: &str, name: &str) -> &'a Finding {
+    let found = findings.iter().find(|one| one.section == section && one.name == name);
+    found.unwrap_or_else(|| panic!("no {section}/{name} in {findings:#?}"))
+}
+
+#[tokio::test]
+async fn the_operator_is_found_by_the_webhook_whatever_its_name() {
+    let server = installed();
+
+    let findings = check(&server, &Place::default()).await;
+
+    let pods = find(&findings, "Operator", "pods");
+    assert_eq!(pods.message, "1 of 1 pods of Deployment tracing/tb are ready");
+    assert_eq!(find(&findings, "Operator", "version").state, State::Ok);
+    // The Secret that its Deployment names was found: it lacks the certificate.
+    assert_eq!(find(&findings, "Certificates", "served").message, "Secret tb-tls has no tls.crt");
+    assert_eq!(find(&findings, "Webhook", "reachable").state, State::Failed);
+    // The webhook was tried with a pod that was not created.
+    assert_eq!(server.seen(Verb::Create, "pods"), 1);
+    assert!(server.all("pods").is_empty());
+}
+
+#[tokio::test]
+async fn inside_a_cluster_it_is_looked_up_by_the_names_it_was_told() {
+    let server = installed();
+    // The chart's role allows this by name alone.
+    let lists = Calls::to(Verb::List, "mutatingwebhookconfigurations.admissionregistration.k8s.io");
+    server.script(lists, Fault::Refuse(403));
+    let place = Place {
+        operator_name: Some("tb".to_owned()),
+        operator_namespace: Some("tracing".to_owned()),
+        ..Place::default()
+    };
+
+    let findings = check(&server, &place).await;
+
+    assert_eq!(find(&findings, "Operator", "pods").state, State::Ok);
+    let without_names = check(&server, &Place::default()).await;
+    assert_eq!(find(&without_names, "Operator", "pods").state, State::Skipped);
+}
+
+#[tokio::test]
+async fn one_who_may_see_nothing_is_told_so_and_nothing_fails() {
+    let server = installed();
+    server.script(Calls::any(), Fault::Refuse(403));
+
+    let findings = check(&server, &Place::default()).await;
+
+    assert_eq!(worst(&findings), State::Ok, "{findings:#?}");
+    assert!(findings.iter().any(|finding| finding.message.contains("not allowed")));
+}
+
+#[tokio::test]
+async fn a_cluster_that_does_not_answer_is_an_error_and_no_finding() {
+    let server = installed();
+    server.go_away();
+
+    assert!(Facts::read(&server.client(), &Place::default(), NOW).await.is_err());
+}
+
+#[tokio::test]
+async fn bare_pods_are_found_over_several_pages_and_in_one_namespace_if_asked() {
+    let server = installed();
+    for number in 0..1_100 {
+        put_pod(&server, "shop", &format!("p{number:04}"), &json!({}));
+    }
+    put_pod(&server, "other", "q", &json!({"tracebuffer.dev/inject": "true"}));
+
+    let findings = check(&server, &Place::default()).await;
+    let without = &find(&findings, "Pods", "without").message;
+    assert!(without.starts_with("1101 pods asking for a sidecar"), "{without}");
+
+    let place = Place { namespace: Some("other".to_owned()), ..Place::default() };
+    let findings = check(&server, &place).await;
+    let without = &find(&findings, "Pods", "without").message;
+    assert!(without.starts_with("1 pod asking") && without.contains("other/q"), "{without}");
+}
+
+#[tokio::test]
+async fn a_bare_pod_is_explained_with_what_a_new_one_would_get() {
+    let server = installed();
+    put_pod(&server, "shop", "a", &json!({}));
+    put_trace_buffer(&server, "shop", "Same");
+
+    let findings = explained(&server, "shop", "a").await;
+
+    assert!(findings[0].message.contains("its namespace asks"), "{findings:#?}");
+    assert_eq!(find(&findings, "Decision", "WebhookNotCalled").state, State::Failed);
+    let new = &find(&findings, "A new pod", "created now").message;
+    assert_eq!(new, "would get a native sidecar from TraceBuffer shop/default");
+}
+
+#[tokio::test]
+async fn a_trace_buffer_of_another_namespace_is_read_where_the_pod_names_it() {
+    let server = installed();
+    put_pod(&server, "other", "a", &json!({"tracebuffer.dev/inject": "shop/default"}));
+    put_trace_buffer(&server, "shop", "Same");
+    let findings = explained(&server, "other", "a").await;
+    let refused = &find(&findings, "A new pod", "NotAllowed").message;
+    assert!(refused.contains("TraceBuffer shop/default does not allow"), "{refused}");
+
+    put_trace_buffer(&server, "shop", "All");
+    let findings = explained(&server, "other", "a").await;
+    assert_eq!(find(&findings, "A new pod", "created now").state, State::Ok);
+}

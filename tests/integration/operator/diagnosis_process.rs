@@ -1,0 +1,150 @@
+//! `tracebuffer check` and `tracebuffer explain` as a person runs them.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::api_server::listening::kubeconfig;
+use crate::support::api_server::{ApiServer, Calls, Fault};
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+/// Runs the binary with words of a command line, and a kubeconfig.
+async fn run(words: &str, kubeconfig: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
+    let coverage = std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file));
+    command.env_clear().envs(coverage).env("KUBECONFIG", kubeconfig).args(words.split(' '));
+    spawn_blocking(move || command.output()).await.unwrap().unwrap()
+}
+
+/// Runs it against `api`; returns its exit code, and what it said on both outputs.
+async fn ask(api: &ApiServer, words: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(words, &api.kubeconfig(folder.path()).await).await;
+    (output.status.code(), said(&output))
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text)).concat()
+}
+
+fn pod(annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "cart", "namespace": "shop", "uid": "pod-1", "annotations": annotations,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+        "status": {"phase": "Running"},
+    })
+}
+
+#[tokio::test]
+async fn a_cluster_without_an_operator_fails_the_check() {
+    let (code, text) = ask(&ApiServer::new(), "check").await;
+
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("the CustomResourceDefinition is missing"), "{text}");
+    assert!(text.contains("install the chart"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colours where nobody looks: {text}");
+}
+
+#[tokio::test]
+async fn what_may_not_be_seen_is_skipped_and_no_failure() {
+    let api = ApiServer::new();
+    api.script(Calls::any(), Fault::Refuse(403));
+
+    let (code, text) = ask(&api, "check -o json").await;
+
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    assert!(!findings.is_empty());
+    assert!(findings.iter().all(|one| one["state"] == "skipped"), "{report:#}");
+    assert_eq!(code, Some(0), "{report:#}");
+}
+
+#[tokio::test]
+async fn a_pod_that_was_skipped_is_explained_with_the_reason() {
+    let api = ApiServer::new();
+    let status = json!({"skipped": "HostNetwork", "message": "it uses the node's network"});
+    api.put(
+        "pods",
+        pod(&json!({
+            "tracebuffer.dev/inject": "true",
+            "tracebuffer.dev/status": status.to_string(),
+        })),
+    );
+
+    let (code, text) = ask(&api, "explain pod cart -n shop").await;
+
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("HostNetwork") && text.contains("it uses the node's network"), "{text}");
+}
+
+#[tokio::test]
+async fn a_pod_about_which_nobody_was_asked_is_explained_with_what_to_do() {
+    let api = ApiServer::new();
+    api.put("pods", pod(&json!({"tracebuffer.dev/inject": "true"})));
+
+    let (code, text) = ask(&api, "explain pod/cart -n shop").await;
+
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("WebhookNotCalled") && text.contains("create it anew"), "{text}");
+    assert!(text.contains("NoTraceBuffer"), "{text}");
+}
+
+#[tokio::test]
+async fn a_pod_that_is_not_there_ends_with_1() {
+    let (code, text) = ask(&ApiServer::new(), "explain pod cart").await;
+
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("default/cart") && text.contains("there is no such pod"), "{text}");
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_reached_is_told_with_the_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kubeconfig");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    std::fs::write(&path, kubeconfig(free)).unwrap();
+
+    for words in ["check", "explain pod cart"] {
+        let output = run(words, &path).await;
+
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        let text = said(&output);
+        assert!(text.contains("the cluster cannot be reached"), "{text}");
+        assert!(text.contains("Connection refused"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_missing_or_names_no_such_context_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let found = ApiServer::new().kubeconfig(folder.path()).await;
+    let named = format!("check --kubeconfig {}", missing.display());
+    let hint = "name one with --kubeconfig or KUBECONFIG";
+
+    for (words, path, cause) in [
+        ("check", &missing, hint),
+        ("check --context other", &found, hint),
+        (named.as_str(), &found, "No such file"),
+    ] {
+        let output = run(words, path).await;
+
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        let text = said(&output);
+        assert!(text.contains("no cluster: ") && text.contains(cause), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn outside_of_a_pod_there_is_no_cluster_to_be_in() {
+    let (code, text) = ask(&ApiServer::new(), "check --in-cluster").await;
+
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("this runs in no pod of a cluster"), "{text}");
+}

@@ -1,0 +1,342 @@
+//! One candidate leads at a time, whatever becomes of the API server, the network and the clocks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use fastrand::Rng;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tracebuffer::adapters::kubernetes::lease::KubernetesLease;
+use tracebuffer::application::elect::{Candidate, Leadership};
+use tracebuffer::domain::lease::LeaseTimes;
+use tracebuffer::ports::clock::Clock;
+
+const LEASES: &str = "leases.coordination.k8s.io";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A clock that starts anywhere and does not run quite right.
+struct SkewedClock {
+    start: Instant,
+    offset: Duration,
+    rate: f64,
+}
+
+impl Clock for SkewedClock {
+    fn now(&self) -> Duration {
+        self.offset + self.start.elapsed().mul_f64(self.rate)
+    }
+}
+
+/// A candidate that runs.
+struct Running {
+    leadership: Leadership<SkewedClock>,
+    is_leading: tokio::sync::watch::Receiver<bool>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(server: &ApiServer, name: &str, rate: f64) -> Self {
+        let store = Arc::new(KubernetesLease::new(server.client(), "ops", "tracebuffer"));
+        let offset = Duration::from_secs(fastrand::u64(..1_000_000));
+        let clock = Arc::new(SkewedClock { start: Instant::now(), offset, rate });
+        let times = LeaseTimes::default();
+        let candidate = Candidate::new(store, clock, name.to_owned(), times, || fastrand::u64(..));
+        let (leadership, is_leading) = (candidate.leadership(), candidate.is_leading());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            candidate
+                .run(async {
+                    if stopped.await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                })
+                .await;
+        });
+        Self { leadership, is_leading, stop: Some(stop), task }
+    }
+
+    fn leads(&self) -> bool {
+        self.leadership.leads()
+    }
+
+    async fn stop(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.task.await.unwrap();
+    }
+
+    /// It dies without a word.
+    fn kill(self) {
+        self.task.abort();
+    }
+}
+
+async fn until(what: &str, mut is_true: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    let wait = async {
+        while !is_true() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(timeout(Duration::from_mins(5), wait).await.is_ok(), "never came true: {what}");
+    start.elapsed()
+}
+
+fn holder(server: &ApiServer) -> Value {
+    server.get(LEASES, "ops", "tracebuffer").unwrap()["spec"]["holderIdentity"].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_leads_at_once_and_the_second_waits() {
+    let server = ApiServer::new();
+    let first = Running::start(&server, "a", 1.0);
+    assert!(until("leads", || first.leads()).await < SECOND);
+    let second = Running::start(&server, "b", 1.0);
+    sleep(Duration::from_mins(10)).await;
+
+    assert!(first.leads() && !second.leads());
+    let lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
+    assert_eq!(lease["spec"]["holderIdentity"], "a");
+    assert_eq!(lease["spec"]["leaseDurationSeconds"], 15);
+    assert_eq!(lease["spec"]["leaseTransitions"], 0);
+    assert!(lease["spec"]["acquireTime"].is_string() && lease["spec"]["renewTime"].is_string());
+    assert!(*first.is_leading.borrow() && !*second.is_leading.borrow());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_dies_is_replaced_within_20_s_whatever_its_wall_clock_wrote() {
+    for wall_clock in ["2026-01-01T00:10:00.000000Z", "1999-12-31T23:50:00.000000Z"] {
+        let server = ApiServer::new();
+        let first = Running::start(&server, "a", 1.0);
+        until("leads", || first.leads()).await;
+        let second = Running::start(&server, "b", 1.0);
+        sleep(7 * SECOND).await;
+        first.kill();
+        let mut lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
+        lease["spec"]["renewTime"] = json!(wall_clock);
+        server.put(LEASES, lease);
+
+        let taken = until("replaced", || second.leads()).await;
+        assert!(taken >= 15 * SECOND && taken <= 20 * SECOND, "{taken:?}");
+        let lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
+        assert_eq!(lease["spec"]["leaseTransitions"], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_stops_gives_the_lease_back_and_the_next_leads_at_once() {
+    let server = ApiServer::new();
+    let first = Running::start(&server, "a", 1.0);
+    until("leads", || first.leads()).await;
+    let second = Running::start(&server, "b", 1.0);
+    sleep(7 * SECOND).await;
+    let (leadership, is_leading) = (first.leadership.clone(), first.is_leading.clone());
+
+    first.stop().await;
+    assert_eq!(holder(&server), "");
+    assert!(!leadership.leads() && !*is_leading.borrow());
+    assert!(until("replaced", || second.leads()).await <= 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_lead_takes_nothing_back_when_it_stops() {
+    let server = ApiServer::new();
+    let first = Running::start(&server, "a", 1.0);
+    until("leads", || first.leads()).await;
+    let second = Running::start(&server, "b", 1.0);
+    sleep(7 * SECOND).await;
+
+    second.stop().await;
+    assert_eq!(holder(&server), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_takes_no_longer_than_its_tries_when_the_server_is_silent() {
+    let server = ApiServer::new();
+    let first = Running::start(&server, "a", 1.0);
+    until("leads", || first.leads()).await;
+    server.script(Calls::any(), Fault::Stall);
+    let start = Instant::now();
+
+    first.stop().await;
+    assert!(start.elapsed() <= 10 * SECOND, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_cut_off_stops_before_another_may_begin_and_returns_as_a_follower() {
+    let server = ApiServer::new();
+    let first = Running::start(&server, "a", 1.0);
+    until("leads", || first.leads()).await;
+    let away = server.go_away();
+
+    let stopped = until("stopped", || !first.leads()).await;
+    assert!(stopped > 7 * SECOND && stopped <= 10 * SECOND, "{stopped:?}");
+    assert!(until("told", || !*first.is_leading.borrow()).await < SECOND / 10);
+    server.lift(away);
+    assert!(until("leads again", || first.leads()).await <= 2 * SECOND, "nobody else was there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_outage_or_lost_answers_cost_no_leadership() {
+    let server = ApiServer::new();
+    let first = Running::start(&server, "a", 1.0);
+    until("leads", || first.leads()).await;
+    let second = Running::start(&server, "b", 1.0);
+    let is_leading = first.is_leading.clone();
+    for fault in [Fault::Drop, Fault::DropAnswer, Fault::Refuse(500), Fault::Refuse(429)] {
+        sleep(20 * SECOND).await;
+        let rule = server.script(Calls::about(LEASES), fault);
+        sleep(6 * SECOND).await;
+        server.lift(rule);
+    }
+    server.script(Calls::to(Verb::Replace, LEASES).times(1), Fault::Stall);
+    sleep(20 * SECOND).await;
+
+    assert!(first.leads() && !second.leads());
+    assert!(!is_leading.has_changed().unwrap_or(true) || *is_leading.borrow());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_others_into_the_lease_is_kept_and_costs_no_leadership() {
+    let server = ApiServer::new();
+    let first = Running::start(&server, "a", 1.0);
+    until("leads", || first.leads()).await;
+    let mut lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
+    lease["metadata"]["labels"] = json!({ "team": "x" });
+    server.put(LEASES, lease);
+    let mut was_leader = true;
+    for _ in 0..300 {
+        sleep(SECOND / 10).await;
+        was_leader &= first.leads();
+    }
+
+    assert!(was_leader);
+    let lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
+    assert_eq!(lease["metadata"]["labels"]["team"], "x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_lease_another_took_by_force_stops_with_its_next_renewal() {
+    let server = ApiServer::new();
+    let first = Running::start(&server, "a", 1.0);
+    until("leads", || first.leads()).await;
+    let mut lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
+    lease["spec"]["holderIdentity"] = json!("b");
+    server.put(LEASES, lease);
+
+    assert!(until("stopped", || !first.leads()).await < 3 * SECOND);
+}
+
+/// What a deposed leader decided on was seen before; the new one has changed it since.
+#[tokio::test(start_paused = true)]
+async fn a_stale_leaders_write_fails() {
+    let server = ApiServer::new();
+    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "m", "namespace": "ops" } });
+    server.put("configmaps", map);
+    let first = Running::start(&server, "a", 1.0);
+    until("leads", || first.leads()).await;
+    let second = Running::start(&server, "b", 1.0);
+    let maps: Api<ConfigMap> = Api::namespaced(server.client(), "ops");
+    let seen_by_first = maps.get("m").await.unwrap();
+
+    // The first's write is on its way when it is cut off, and arrives only after it was replaced.
+    server.script(Calls::to(Verb::Replace, "configmaps").times(1), Fault::Delay(30 * SECOND));
+    let late = maps.clone();
+    let write =
+        tokio::spawn(
+            async move { late.replace("m", &PostParams::default(), &seen_by_first).await },
+        );
+    sleep(SECOND).await;
+    first.kill();
+    until("replaced", || second.leads()).await;
+    let mut mine = maps.get("m").await.unwrap();
+    mine.data = Some([("by".to_owned(), "b".to_owned())].into());
+    maps.replace("m", &PostParams::default(), &mine).await.unwrap();
+
+    let Err(kube::Error::Api(status)) = write.await.unwrap() else { panic!("it was taken") };
+    assert_eq!(status.code, 409);
+    assert_eq!(server.get("configmaps", "ops", "m").unwrap()["data"]["by"], "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forbidden_is_tried_again_until_it_is_allowed() {
+    let server = ApiServer::new();
+    let rule = server.script(Calls::about(LEASES), Fault::Refuse(403));
+    let first = Running::start(&server, "a", 1.0);
+    sleep(Duration::from_mins(2)).await;
+    assert!(!first.leads());
+    assert!(server.seen(Verb::Get, LEASES) < 200);
+
+    server.lift(rule);
+    until("leads", || first.leads()).await;
+}
+
+/// Three candidates whose clocks run up to 30 % apart, and a server with a fault of its own each
+/// second: two never lead at once, and in the end one does.
+#[test]
+fn two_never_lead_at_once_over_many_seeds() {
+    let led = AtomicUsize::new(0);
+    for seed in 0..200 {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        led.fetch_add(runtime.block_on(a_bad_minute(seed)), Ordering::Relaxed);
+    }
+    assert!(led.load(Ordering::Relaxed) > 200, "somebody led for most of the time: {led:?}");
+}
+
+/// Returns how many terms there were.
+async fn a_bad_minute(seed: u64) -> usize {
+    let mut random = Rng::with_seed(seed);
+    fastrand::seed(seed);
+    let server = ApiServer::new();
+    let start = |name: usize, random: &mut Rng| {
+        Running::start(&server, &format!("c{name}"), 0.87 + random.f64() * 0.26)
+    };
+    let mut candidates: Vec<_> = (0..3).map(|name| start(name, &mut random)).collect();
+    let mut terms = 0;
+    let mut last = None;
+    for second in 0..90 {
+        let rule = (second < 60).then(|| server.script(Calls::any(), fault(&mut random)));
+        if second < 60 && random.u32(..20) == 0 {
+            let name = random.usize(..3);
+            std::mem::replace(&mut candidates[name], start(second + 10, &mut random)).kill();
+        }
+        for _ in 0..20 {
+            sleep(SECOND / 20).await;
+            let leaders: Vec<_> = (0..3).filter(|n| candidates[*n].leads()).collect();
+            assert!(leaders.len() < 2, "seed {seed}, second {second}: {leaders:?}");
+            terms += usize::from(!leaders.is_empty() && last != leaders.first().copied());
+            last = leaders.first().copied().or(last);
+        }
+        if let Some(rule) = rule {
+            server.lift(rule);
+        }
+    }
+    assert!(candidates.iter().any(Running::leads), "seed {seed}: nobody leads in the end");
+    terms
+}
+
+fn fault(random: &mut Rng) -> Fault {
+    let delay = SECOND.mul_f64(random.f64() * 8.0);
+    match random.u32(..12) {
+        0 => Fault::Drop,
+        1 => Fault::DropAnswer,
+        2 => Fault::Stall,
+        3 => Fault::Delay(delay),
+        4 => Fault::DelayAnswer(delay),
+        5 => Fault::Refuse(409),
+        6 => Fault::Refuse(503),
+        7 => Fault::Refuse(429),
+        _ => Fault::Nothing,
+    }
+}

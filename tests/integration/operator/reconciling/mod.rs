@@ -1,0 +1,7 @@
+//! The controller against an API server: what it writes, and what it must not.
+
+mod events;
+mod limits;
+mod restarts;
+mod stage;
+mod statuses;

@@ -1,0 +1,199 @@
+use serde_json::{Value, json};
+use tracebuffer::domain::injection::candidate::ObjectKey;
+use tracebuffer::domain::injection::pod_record::{Owner, PodRecord};
+use tracebuffer::domain::operating::rollout::Progress;
+use tracebuffer::ports::cluster::{Cluster, ClusterError, Workload};
+
+use super::stage::{
+    DEPLOYMENTS, Operator, change_spec, events, injected, put_deployment, put_pod, seconds, shop,
+    uid,
+};
+use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+
+const ROLLOUT: &str = "tracebuffer.dev/rollout";
+
+fn on_change(drain: &str) -> Value {
+    json!({ "drainTimeout": drain, "rollout": { "strategy": "OnChange", "interval": "0s" } })
+}
+
+fn marker(server: &ApiServer, name: &str) -> Option<String> {
+    let object = server.get(DEPLOYMENTS, "shop", name).unwrap();
+    let template = &object["spec"]["template"]["metadata"]["annotations"][ROLLOUT];
+    assert_eq!(object["metadata"]["annotations"][ROLLOUT], *template);
+    template.as_str().map(str::to_owned)
+}
+
+/// The Deployment's controller has done its work.
+fn complete(server: &ApiServer, name: &str, operator: &Operator) {
+    let mut object = server.get(DEPLOYMENTS, "shop", name).unwrap();
+    object["status"]["observedGeneration"] = object["metadata"]["generation"].clone();
+    server.put(DEPLOYMENTS, object);
+    put_pod(server, name, name, &injected(operator));
+}
+
+/// What is named `web`.
+fn workload(server: &ApiServer, kind: &str, resource: &str) -> Workload {
+    let object = Owner {
+        api_version: "apps/v1".into(),
+        kind: kind.into(),
+        name: "web".into(),
+        uid: uid(server, resource, "web").as_str().unwrap().into(),
+    };
+    Workload { namespace: "shop".into(), object }
+}
+
+async fn two_deployments() -> (ApiServer, Operator) {
+    let server = shop();
+    put_deployment(&server, "api");
+    change_spec(&server, &on_change("5s"));
+    let operator = Operator::leading(&server).await;
+    for name in ["api", "web"] {
+        put_pod(&server, name, name, &injected(&operator));
+    }
+    seconds(10).await;
+    assert_eq!((marker(&server, "api"), marker(&server, "web")), (None, None));
+    (server, operator)
+}
+
+#[tokio::test(start_paused = true)]
+async fn owners_are_restarted_by_their_template_one_after_another() {
+    let (server, operator) = two_deployments().await;
+
+    change_spec(&server, &on_change("6s"));
+    seconds(60).await;
+    assert!(marker(&server, "api").is_some());
+    assert_eq!(marker(&server, "web"), None, "web waits for api");
+
+    complete(&server, "api", &operator);
+    seconds(10).await;
+    assert_eq!(marker(&server, "web"), marker(&server, "api"));
+
+    complete(&server, "web", &operator);
+    seconds(600).await;
+    assert_eq!(server.seen(Verb::Patch, DEPLOYMENTS), 2);
+    assert!(events(&server).contains(&"Deployment/api Restarted".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_leader_restarts_nobody_twice() {
+    let (server, operator) = two_deployments().await;
+    change_spec(&server, &on_change("6s"));
+    seconds(10).await;
+    operator.lead(false).await;
+
+    let next = Operator::leading(&server).await;
+    seconds(60).await;
+
+    assert_eq!(server.seen(Verb::Patch, DEPLOYMENTS), 1);
+    assert_eq!(marker(&server, "web"), None);
+    drop(next);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_based_on_an_old_look_is_refused() {
+    let (server, operator) = two_deployments().await;
+    let workload = workload(&server, "Deployment", DEPLOYMENTS);
+    let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+
+    let mut changed = server.get(DEPLOYMENTS, "shop", "web").unwrap();
+    changed["spec"]["replicas"] = json!(2);
+    server.put(DEPLOYMENTS, changed);
+    let restarted = operator.cluster.restart(&workload, &seen, "m").await;
+
+    assert_eq!(restarted, Err(ClusterError::Conflict));
+    assert_eq!(marker(&server, "web"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_restart_the_error_says_which_value_to_set() {
+    let (server, operator) = two_deployments().await;
+    server.script(Calls::to(Verb::Patch, DEPLOYMENTS), Fault::Refuse(403));
+    let workload = workload(&server, "Deployment", DEPLOYMENTS);
+    let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+
+    let error = operator.cluster.restart(&workload, &seen, "m").await.unwrap_err().to_string();
+
+    assert!(error.starts_with("cannot restart Deployment shop/web: "), "{error}");
+    assert!(error.contains("rollouts.enabled"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_a_pod_made_up_is_nobody_of_another_namespace() {
+    let (server, operator) = two_deployments().await;
+    let own = pod("shop", "apps/v1", "ReplicaSet", &uid(&server, "replicasets.apps", "web-1"));
+    let found = operator.cluster.workload_of(&own).await.unwrap();
+    assert_eq!((found.namespace.as_str(), found.object.name.as_str()), ("shop", "web"));
+
+    for (api_version, kind) in [("apps/v1", "ReplicaSet"), ("bogus/v1", "Foo")] {
+        let uid = &own.owner.as_ref().unwrap().uid;
+        let forged = pod("cart", api_version, kind, &json!(uid));
+        match operator.cluster.workload_of(&forged).await {
+            Ok(found) => assert_eq!(found.namespace, "cart"),
+            Err(error) => assert_eq!(error, ClusterError::Gone),
+        }
+    }
+}
+
+/// A pod that says that this controls it.
+fn pod(namespace: &str, api_version: &str, kind: &str, uid: &Value) -> PodRecord {
+    let owner = Owner {
+        api_version: api_version.into(),
+        kind: kind.into(),
+        name: "web-1".into(),
+        uid: uid.as_str().unwrap().into(),
+    };
+    PodRecord {
+        key: ObjectKey { namespace: namespace.into(), name: "p".into() },
+        uid: "u".into(),
+        owner: Some(owner),
+        inject: Some("true".into()),
+        status: None,
+        limits: None,
+        is_ending: false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_kinds_are_restarted_alike_and_what_is_none_of_them_is_not() {
+    let (server, operator) = two_deployments().await;
+    for (kind, resource) in [("StatefulSet", "statefulsets.apps"), ("DaemonSet", "daemonsets.apps")]
+    {
+        server.put(
+            resource,
+            json!({
+                "apiVersion": "apps/v1", "kind": kind,
+                "metadata": { "name": "web", "namespace": "shop" },
+                "spec": {
+                    "replicas": 1, "selector": {}, "serviceName": "web",
+                    "template": { "metadata": {} },
+                },
+                "status": {
+                    "observedGeneration": 1, "replicas": 1, "readyReplicas": 1,
+                    "currentNumberScheduled": 1, "desiredNumberScheduled": 1, "numberMisscheduled": 0,
+                    "numberReady": 1, "numberAvailable": 1, "updatedNumberScheduled": 1,
+                },
+            }),
+        );
+        let workload = workload(&server, kind, resource);
+        let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+        assert_eq!((&seen.progress, &seen.marker), (&Progress::Complete, &None), "{kind}");
+
+        operator.cluster.restart(&workload, &seen, "m").await.unwrap();
+
+        let object = server.get(resource, "shop", "web").unwrap();
+        assert_eq!(object["spec"]["template"]["metadata"]["annotations"][ROLLOUT], "m");
+        let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+        assert_eq!(seen.marker.as_deref(), Some("m"), "{kind}");
+    }
+    let job = workload(&server, "Job", DEPLOYMENTS);
+    assert_eq!(operator.cluster.see(&job).await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namesake_of_a_workload_that_is_gone_is_left_alone() {
+    let (server, operator) = two_deployments().await;
+    let mut workload = workload(&server, "Deployment", DEPLOYMENTS);
+    workload.object.uid = "another".into();
+
+    assert_eq!(operator.cluster.see(&workload).await, Err(ClusterError::Gone));
+}

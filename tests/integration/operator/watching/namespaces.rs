@@ -1,0 +1,101 @@
+//! The namespaces: their labels, and the `TraceBuffer` they name.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tracebuffer::adapters::kubernetes::watch::NamespaceIndex;
+
+use super::cluster::{Heard, namespace, until};
+use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+
+struct Scene {
+    server: ApiServer,
+    index: Arc<NamespaceIndex>,
+    heard: Arc<Heard>,
+}
+
+impl Scene {
+    /// A server with the namespace `shop`, and an index that knows nothing yet.
+    fn idle() -> Self {
+        let server = ApiServer::new();
+        server.put("namespaces", namespace("shop", false));
+        let heard = Heard::new();
+        let index = Arc::new(NamespaceIndex::new(server.client(), heard.clone()));
+        Self { server, index, heard }
+    }
+
+    async fn running() -> Self {
+        let scene = Self::idle();
+        let index = Arc::clone(&scene.index);
+        tokio::spawn(async move { index.run().await });
+        until("synced", || scene.index.is_synced()).await;
+        scene.heard.take();
+        scene
+    }
+}
+
+fn with_annotation(name: &str, key: &str, value: &str) -> Value {
+    let mut object = namespace(name, false);
+    object["metadata"]["annotations"] = json!({ key: value });
+    object
+}
+
+#[tokio::test(start_paused = true)]
+async fn labels_and_the_named_trace_buffer_are_known_and_changes_of_them_told() {
+    let scene = Scene::running().await;
+    let annotated = with_annotation("shop", "tracebuffer.dev/tracebuffer", "platform/shared");
+
+    scene.server.put("namespaces", annotated);
+    until("told", || !scene.heard.take().is_empty()).await;
+
+    let facts = scene.index.get("shop").unwrap();
+    assert_eq!(facts.trace_buffer.as_deref(), Some("platform/shared"));
+
+    scene.server.put("namespaces", namespace("shop", true));
+    until("asks", || scene.index.get("shop").unwrap().asks).await;
+    assert_eq!(scene.heard.take(), ["tb platform/shared", "ns shop"], "who was named hears of it");
+
+    scene.server.remove("namespaces", "", "shop");
+    until("gone", || scene.index.get("shop").is_none()).await;
+    assert_eq!(scene.heard.take(), ["ns shop"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_changes_of_a_namespace_are_told_to_nobody() {
+    let scene = Scene::running().await;
+
+    scene.server.put("namespaces", with_annotation("shop", "example.com/note", "7"));
+    sleep(Duration::from_secs(5)).await;
+
+    assert_eq!(scene.heard.take(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_is_not_known_costs_one_request() {
+    let scene = Scene::idle();
+
+    let facts = scene.index.look_up("shop").await.unwrap();
+    assert_eq!(facts.name, "shop");
+    scene.index.look_up("shop").await.unwrap();
+
+    assert_eq!(scene.server.seen(Verb::Get, "namespaces"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_cannot_be_read_is_unknown_within_a_second() {
+    let scene = Scene::idle();
+    let absent = scene.index.look_up("bank").await.unwrap_err();
+    assert!(absent.0.starts_with("namespace bank: "), "{}", absent.0);
+
+    for (fault, part) in [
+        (Fault::Refuse(403), "namespace shop: "),
+        (Fault::Stall, "namespace shop: the API server did not answer within a second"),
+    ] {
+        let rule = scene.server.script(Calls::to(Verb::Get, "namespaces"), fault);
+        let unknown = scene.index.look_up("shop").await.unwrap_err();
+        assert!(unknown.0.starts_with(part), "{}", unknown.0);
+        scene.server.lift(rule);
+    }
+}

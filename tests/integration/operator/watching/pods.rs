@@ -1,0 +1,219 @@
+//! The pods, and the namespaces that ask for all of theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+use tracebuffer::adapters::kubernetes::watch::{NamespaceIndex, PodIndex};
+use tracebuffer::domain::injection::pod_record::Owner;
+use tracebuffer::ports::pods::Pods;
+
+use super::cluster::{Heard, key, namespace, pod, until};
+use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+
+struct Scene {
+    server: ApiServer,
+    namespaces: Arc<NamespaceIndex>,
+    index: Arc<PodIndex>,
+    heard: Arc<Heard>,
+}
+
+/// A server with the namespaces `shop`, which does not ask, and `bank`, which does, and a bare and
+/// an annotated pod in each.
+fn idle() -> Scene {
+    let server = ApiServer::new();
+    for (name, asks) in [("shop", false), ("bank", true)] {
+        server.put("namespaces", namespace(name, asks));
+        server.put("pods", pod(name, "bare", json!({})));
+        server.put("pods", pod(name, "marked", json!({ "tracebuffer.dev/inject": "true" })));
+    }
+    let heard = Heard::new();
+    let namespaces = Arc::new(NamespaceIndex::new(server.client(), heard.clone()));
+    let index = PodIndex::new(server.client(), Arc::clone(&namespaces), heard.clone());
+    Scene { server, namespaces, index: Arc::new(index), heard }
+}
+
+/// The annotation of a pod with a sidecar from `shop/web`.
+const INJECTED: &str = r#"{"injected":"shop/web","uid":"u","hash":"h","maxBytes":1048576}"#;
+
+async fn running() -> Scene {
+    let scene = idle();
+    scene.run();
+    until("synced", || scene.index.is_synced()).await;
+    scene
+}
+
+impl Scene {
+    fn run(&self) {
+        let (namespaces, index) = (Arc::clone(&self.namespaces), Arc::clone(&self.index));
+        tokio::spawn(async move { namespaces.run().await });
+        tokio::spawn(async move { index.run().await });
+    }
+
+    fn asks(&self, namespace: &str) -> bool {
+        self.index.namespace(namespace).asks
+    }
+
+    fn names(&self, namespace: &str) -> Vec<String> {
+        self.index.in_namespace(namespace).iter().map(|pod| pod.key.name.clone()).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn marked_pods_are_known_everywhere_and_bare_ones_where_the_namespace_asks() {
+    let scene = running().await;
+
+    assert_eq!(scene.names("shop"), ["marked"]);
+    assert_eq!(scene.names("bank"), ["bare", "marked"]);
+    assert!(scene.asks("bank") && !scene.asks("shop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_has_what_the_controller_looks_at() {
+    let scene = running().await;
+    let mut object = pod(
+        "shop",
+        "web",
+        json!({ "tracebuffer.dev/status": INJECTED, "tracebuffer.dev/limits": "max_spans=1" }),
+    );
+    object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    object["metadata"]["ownerReferences"] = json!([
+        { "apiVersion": "v1", "kind": "Other", "name": "o", "uid": "0" },
+        { "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "1", "controller": true },
+    ]);
+    scene.server.put("pods", object);
+    until("known", || !scene.index.using(&key("shop", "web")).is_empty()).await;
+
+    let found = scene.index.using(&key("shop", "web"));
+    let [record] = found.as_slice() else { panic!("{found:?}") };
+    let owner = Owner {
+        api_version: "apps/v1".into(),
+        kind: "ReplicaSet".into(),
+        name: "rs".into(),
+        uid: "1".into(),
+    };
+    assert_eq!((&record.key, &record.owner), (&key("shop", "web"), &Some(owner)));
+    assert_eq!(record.limits.as_deref(), Some("max_spans=1"));
+    assert!(record.is_ending && record.uid.starts_with("uid-") && record.inject.is_none());
+    assert!(scene.index.using(&key("shop", "other")).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_ends_or_loses_its_mark_is_told_and_forgotten() {
+    let scene = running().await;
+    scene.heard.take();
+    let mut over = scene.server.get("pods", "shop", "marked").unwrap();
+    over["status"]["phase"] = json!("Succeeded");
+    scene.server.put("pods", over);
+    until("gone", || scene.names("shop").is_empty()).await;
+    assert_eq!(scene.heard.take(), ["pod shop/marked"]);
+
+    scene.server.put("pods", pod("shop", "bare", json!({ "tracebuffer.dev/inject": "x" })));
+    until("known", || scene.names("shop") == ["bare"]).await;
+    scene.server.put("pods", pod("shop", "bare", json!({})));
+    until("gone", || scene.names("shop").is_empty()).await;
+    assert_eq!(scene.heard.take(), ["pod shop/bare", "pod shop/bare"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_begins_to_ask_makes_its_pods_known_and_one_that_stops_forgets_them() {
+    let scene = running().await;
+    for number in 0..250 {
+        scene.server.put("pods", pod("shop", &format!("many-{number}"), json!({})));
+    }
+    scene.heard.take();
+
+    scene.server.put("namespaces", namespace("shop", true));
+    until("known", || scene.names("shop").len() == 252).await;
+    until("synced again", || scene.index.is_synced()).await;
+    assert_eq!(scene.heard.take().len(), 252, "the namespace and every bare pod are told");
+
+    scene.server.put("pods", pod("shop", "new", json!({})));
+    until("new ones too", || scene.names("shop").len() == 253).await;
+
+    scene.server.put("namespaces", namespace("shop", false));
+    until("forgotten", || scene.names("shop") == ["marked"]).await;
+    assert!(!scene.asks("shop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_whose_pods_cannot_be_listed_is_tried_again_and_not_synced_until_then() {
+    let scene = running().await;
+    let rule = scene.server.script(Calls::to(Verb::List, "pods"), Fault::Refuse(429));
+    scene.server.put("namespaces", namespace("shop", true));
+    until("asks", || scene.asks("shop")).await;
+    sleep(Duration::from_secs(20)).await;
+    assert!(!scene.index.is_synced());
+
+    scene.server.lift(rule);
+    until("synced", || scene.index.is_synced()).await;
+    assert_eq!(scene.names("shop"), ["bare", "marked"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_while_history_expired_is_set_right() {
+    let scene = running().await;
+    let away = scene.server.go_away();
+    scene.server.remove("pods", "bank", "marked");
+    scene.server.remove("namespaces", "", "bank");
+    scene.server.put("namespaces", namespace("shop", true));
+    scene.server.expire();
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(scene.names("bank"), ["bare", "marked"]);
+
+    scene.server.lift(away);
+    until("set right", || scene.names("bank").is_empty() && scene.names("shop").len() == 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_listed_in_pages() {
+    let scene = idle();
+    for number in 0..250 {
+        let marked = json!({ "tracebuffer.dev/inject": "true" });
+        scene.server.put("pods", pod("shop", &format!("many-{number}"), marked));
+    }
+    scene.run();
+
+    until("synced", || scene.index.is_synced()).await;
+    assert_eq!(scene.names("shop").len(), 251);
+    assert_eq!(scene.server.seen(Verb::List, "pods"), 3 + 1, "three pages, and `bank`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn forbidden_namespaces_are_named() {
+    let scene = idle();
+    scene.server.script(Calls::about("namespaces"), Fault::Refuse(403));
+    scene.run();
+    until("trouble", || scene.index.trouble().is_some()).await;
+
+    let trouble = scene.index.trouble().unwrap();
+    assert!(trouble.contains("resources: [\"namespaces\"], verbs: [list, watch]"), "{trouble}");
+    assert!(!scene.index.is_synced());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trace_buffer_is_used_by_those_made_from_it_and_those_that_name_it_in_full() {
+    let scene = running().await;
+    for (name, annotations) in [
+        ("made", json!({ "tracebuffer.dev/status": INJECTED })),
+        ("named", json!({ "tracebuffer.dev/inject": "shop/web" })),
+        ("short", json!({ "tracebuffer.dev/inject": "web" })),
+        ("other", json!({ "tracebuffer.dev/inject": "shop/webb" })),
+    ] {
+        scene.server.put("pods", pod("bank", name, annotations));
+    }
+    until("known", || scene.names("bank").len() == 6).await;
+
+    let names = |scene: &Scene| {
+        let found = scene.index.using(&key("shop", "web"));
+        found.iter().map(|pod| pod.key.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&scene), ["made", "named"]);
+    assert_eq!(scene.index.all().len(), 7);
+
+    let mut naming = namespace("shop", false);
+    naming["metadata"]["annotations"] = json!({ "tracebuffer.dev/tracebuffer": "web" });
+    scene.server.put("namespaces", naming);
+    until("named", || names(&scene) == ["made", "named", "marked"]).await;
+}

@@ -1,0 +1,274 @@
+//! The buffer against a naive model, over long random sequences of commands.
+
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::model::{Model, OVERHEAD, Record};
+use crate::support::buffer::{limits, payload, records};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tracebuffer::adapters::storage::memory::MemoryStore;
+use tracebuffer::application::buffer_management::TraceBuffer;
+use tracebuffer::domain::fifo::Settlement;
+use tracebuffer::domain::ledger::DropReason;
+use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use tracebuffer::ports::buffer::{AppendError, Batch, TraceBufferPort};
+use tracebuffer::ports::clock::Clock;
+
+#[derive(Clone, Copy, Debug)]
+enum Command {
+    Append { spans: u32, bytes: usize },
+    Take(BatchLimits),
+    Acknowledge { batch: Index, rejected: u64 },
+    AcknowledgePart { batch: Index, spans: u32, rejected: u64 },
+    Lose { batch: Index },
+    GiveBack { batch: Index },
+    SetLimits(Limits),
+    Pass(Duration),
+    Expire,
+    DropAll,
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let spans = prop_oneof![8 => 1..=6u32, 2 => 7..=60u32, 1 => 100..=400u32];
+    let bytes = prop_oneof![1 => Just(0), 8 => 1..=600usize, 3 => 900..=5_000usize,
+        1 => 5_000..=60_000usize];
+    let batch = any::<Index>;
+    let rejected = || prop_oneof![3 => Just(0), 1 => 1..=4u64, 1 => Just(u64::MAX)];
+    prop_oneof![
+        40 => (spans, bytes).prop_map(|(spans, bytes)| Command::Append { spans, bytes }),
+        14 => batch_limits().prop_map(Command::Take),
+        5 => (batch(), rejected())
+            .prop_map(|(batch, rejected)| Command::Acknowledge { batch, rejected }),
+        5 => (batch(), 0..=20u32, rejected())
+            .prop_map(|(batch, spans, rejected)| Command::AcknowledgePart { batch, spans, rejected }),
+        1 => batch().prop_map(|batch| Command::Lose { batch }),
+        8 => batch().prop_map(|batch| Command::GiveBack { batch }),
+        2 => buffer_limits().prop_map(Command::SetLimits),
+        6 => (0..4_000u64).prop_map(|millis| Command::Pass(Duration::from_millis(millis))),
+        1 => Just(Command::Expire),
+        1 => Just(Command::DropAll),
+    ]
+}
+
+fn buffer_limits() -> impl Strategy<Value = Limits> {
+    let spans = prop_oneof![1..=10u64, 50..=300u64, Just(100_000)];
+    let bytes = prop_oneof![1 => OVERHEAD..=1_000, 4 => 2_000..=50_000u64, 1 => Just(1 << 20)];
+    let age = prop_oneof![Just(None), (1..=60u64).prop_map(|s| Some(Duration::from_secs(s)))];
+    (spans, bytes, age)
+        .prop_map(|(spans, bytes, max_age)| Limits { max_age, ..limits(spans, bytes) })
+}
+
+fn batch_limits() -> impl Strategy<Value = BatchLimits> {
+    let spans = prop_oneof![1..=20u64, Just(8_192)];
+    let bytes = prop_oneof![1..=2_000u64, Just(1 << 20)];
+    let most = prop_oneof![1..=5usize, Just(usize::MAX)];
+    (spans, bytes, most).prop_map(|(max_spans, max_bytes, max_records)| BatchLimits {
+        max_spans,
+        max_bytes,
+        max_records,
+        linger: Duration::ZERO,
+    })
+}
+
+#[derive(Clone)]
+struct TestClock(Arc<AtomicU64>);
+
+impl TestClock {
+    fn pass(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// The buffer, the model, and the batches both have on the wire, in the same order.
+struct Pair {
+    clock: TestClock,
+    buffer: TraceBuffer<MemoryStore, TestClock>,
+    model: Model,
+    flying: Vec<Batch>,
+    tried: u64,
+}
+
+impl Pair {
+    fn new(limits: Limits, policy: OverflowPolicy) -> Self {
+        let clock = TestClock(Arc::default());
+        let store = MemoryStore::new();
+        let buffer = TraceBuffer::new(limits, policy, store, clock.clone());
+        Self { clock, buffer, model: Model::new(limits, policy), flying: Vec::new(), tried: 0 }
+    }
+
+    fn run(&mut self, command: Command) {
+        let flying = self.flying.len();
+        match command {
+            Command::Append { spans, bytes } => self.append(spans, bytes),
+            Command::Take(limits) => self.take(limits),
+            Command::SetLimits(limits) => {
+                self.buffer.set_limits(limits);
+                self.model.limits = limits;
+                self.model.evict();
+            }
+            Command::Pass(time) => self.clock.pass(time),
+            Command::Expire => {
+                self.buffer.expire();
+                self.model.expire(self.clock.now());
+            }
+            Command::DropAll => self.drop_all(),
+            _ if flying == 0 => {}
+            Command::Acknowledge { batch, rejected } => {
+                let place = batch.index(flying);
+                let spans = self.end(place, Settlement::Delivered { rejected_spans: rejected });
+                self.model.acknowledge(spans, rejected);
+                self.model.evict();
+            }
+            Command::Lose { batch } => {
+                let reason = DropReason::Permanent;
+                let spans = self.end(batch.index(flying), Settlement::Dropped(reason));
+                self.model.lose(reason, spans);
+                self.model.evict();
+            }
+            Command::AcknowledgePart { batch, spans, rejected } => {
+                self.acknowledge_part(batch.index(flying), spans, rejected);
+            }
+            Command::GiveBack { batch } => self.give_back(batch.index(flying)),
+        }
+    }
+
+    fn append(&mut self, spans: u32, bytes: usize) {
+        let payload = payload(self.tried, bytes);
+        self.tried += 1;
+        let spans = NonZeroU32::new(spans).unwrap();
+
+        let appended = self.buffer.append_now(&payload, spans);
+
+        let evicted = appended.map(|appended| appended.evicted_spans);
+        let expected = self.model.append(payload, spans.get(), self.clock.now());
+        assert_eq!(evicted, expected.map_err(AppendError::Refused));
+    }
+
+    fn take(&mut self, limits: BatchLimits) {
+        let taken = take_now(&self.buffer, limits);
+
+        let expected = self.model.take(&limits, self.clock.now());
+        assert_eq!(taken.is_some(), expected.is_some());
+        let (Some(batch), Some(expected)) = (taken, expected) else { return };
+        let entries = batch.entries.iter().zip(records(&batch));
+        let taken: Vec<_> = entries
+            .map(|(entry, payload)| (entry.sequence, u64::from(entry.skip), payload))
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|record| (record.sequence, record.gone, record.payload.clone()))
+            .collect();
+        assert_eq!(taken, expected);
+        self.flying.push(batch);
+    }
+
+    fn end(&mut self, place: usize, settlement: Settlement) -> u64 {
+        self.buffer.settle(self.flying.swap_remove(place), settlement);
+        self.model.flying.swap_remove(place).iter().map(Record::live).sum()
+    }
+
+    fn acknowledge_part(&mut self, place: usize, spans: u32, rejected: u64) {
+        if self.flying[place].entries.len() != 1 {
+            return;
+        }
+        self.buffer.settle_part(
+            &mut self.flying[place],
+            spans,
+            Settlement::Delivered { rejected_spans: rejected },
+        );
+        let record = &mut self.model.flying[place][0];
+        let spans = u64::from(spans).min(record.live());
+        record.gone += spans;
+        self.model.acknowledge(spans, rejected);
+    }
+
+    fn give_back(&mut self, place: usize) {
+        self.buffer.give_back(self.flying.swap_remove(place));
+        self.model.give_back(place);
+    }
+
+    fn drop_all(&mut self) {
+        let lost = self.buffer.drop_all(DropReason::Shutdown);
+
+        assert_eq!(lost, self.model.waiting_spans());
+        while !self.model.waiting.is_empty() {
+            self.model.lose_oldest(DropReason::Shutdown);
+        }
+    }
+
+    fn compare(&self) {
+        let model = &self.model;
+        let status = self.buffer.status();
+        let ledger = status.ledger;
+        let counts =
+            [ledger.accepted, ledger.sent, ledger.rejected, ledger.buffered, ledger.in_flight];
+        let (waiting, flying) = (model.waiting_spans(), model.flying_spans());
+        assert_eq!(counts, [model.accepted, model.sent, model.rejected, waiting, flying]);
+        assert_eq!(ledger.drops().collect::<Vec<_>>(), model.dropped);
+        assert!(ledger.is_balanced(), "{ledger:?}");
+        assert_eq!(status.charged_bytes, model.charge());
+        assert_eq!(status.oldest_age, model.oldest_age(self.clock.now()));
+        let within = ledger.buffered + ledger.in_flight <= status.limits.max_spans.get()
+            && status.charged_bytes <= status.limits.max_bytes.get();
+        assert!(within || model.waiting.is_empty(), "{status:?}");
+    }
+}
+
+/// Takes a batch if there is one now.
+fn take_now<B: TraceBufferPort>(buffer: &B, limits: BatchLimits) -> Option<Batch> {
+    let taking = pin!(buffer.take(limits));
+    match taking.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(taken) => taken.unwrap(),
+        Poll::Pending => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_buffer_does_what_the_naive_model_does_over_any_sequence_of_commands(
+        limits in buffer_limits(),
+        policy in prop_oneof![
+            4 => Just(OverflowPolicy::DropOldest),
+            1 => Just(OverflowPolicy::Reject),
+        ],
+        commands in vec(command(), 1..=1_000),
+    ) {
+        let mut pair = Pair::new(limits, policy);
+        for command in commands {
+            pair.run(command);
+            pair.compare();
+        }
+        while !pair.flying.is_empty() {
+            pair.give_back(0);
+            pair.compare();
+        }
+        let all = BatchLimits {
+            max_spans: u64::MAX,
+            max_bytes: u64::MAX,
+            max_records: usize::MAX,
+            linger: Duration::ZERO,
+        };
+        while !pair.model.waiting.is_empty() {
+            pair.take(all);
+            pair.compare();
+        }
+    }
+}

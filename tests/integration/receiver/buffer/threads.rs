@@ -1,0 +1,245 @@
+//! The buffer under many threads of the operating system: nothing lost, nothing doubled.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::buffer::{limits, payload, records};
+use bytes::Bytes;
+use tracebuffer::adapters::clock::SystemClock;
+use tracebuffer::adapters::storage::memory::MemoryStore;
+use tracebuffer::application::buffer_management::TraceBuffer;
+use tracebuffer::domain::fifo::{Refusal, Settlement};
+use tracebuffer::domain::ledger::{DropReason, Ledger};
+use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use tracebuffer::ports::buffer::{AppendError, Batch, TraceBufferPort};
+
+const PRODUCERS: u64 = 4;
+const RECORDS_EACH: u64 = 5_000;
+/// A wait longer than this is a wake-up that was lost.
+const TOO_LONG: Duration = Duration::from_mins(1);
+const DELIVERED: Settlement = Settlement::Delivered { rejected_spans: 0 };
+const BATCH: BatchLimits = BatchLimits {
+    max_spans: 500,
+    max_bytes: 100_000,
+    max_records: usize::MAX,
+    linger: Duration::from_millis(1),
+};
+
+type Buffer = TraceBuffer<MemoryStore, SystemClock>;
+
+/// One record that was delivered.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Delivered {
+    sequence: u64,
+    id: u64,
+    spans: u64,
+}
+
+/// What a run came to.
+struct Outcome {
+    /// Spans whose append succeeded.
+    appended: u64,
+    /// By each consumer, in the order it settled them.
+    delivered: Vec<Vec<Delivered>>,
+    ledger: Ledger,
+}
+
+/// What a consumer does with its batches.
+#[derive(Clone, Copy)]
+enum Consumer {
+    /// Settles every one.
+    Delivers,
+    /// Gives every third back first, and settles half of a lone record on its own.
+    Falters,
+}
+
+/// Runs all producers and `consumers` on threads of their own, and `meddle` beside them, again and
+/// again until all is appended. Ends when the buffer is empty.
+fn run(
+    limits: Limits,
+    policy: OverflowPolicy,
+    consumers: &[Consumer],
+    meddle: impl Fn(&Buffer, u64) + Sync,
+) -> Outcome {
+    let store = MemoryStore::new();
+    let buffer = &TraceBuffer::new(limits, policy, store, SystemClock::new());
+    let (appended, delivered) = thread::scope(|scope| {
+        let producers: Vec<_> =
+            (0..PRODUCERS).map(|producer| scope.spawn(move || produce(buffer, producer))).collect();
+        let consumers: Vec<_> = consumers
+            .iter()
+            .map(|consumer| scope.spawn(move || consume(buffer, *consumer)))
+            .collect();
+        let mut turn = 0;
+        while !producers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            meddle(buffer, turn);
+            turn += 1;
+            thread::yield_now();
+        }
+        let appended = producers.into_iter().map(|producer| producer.join().unwrap()).sum();
+        buffer.close();
+        (appended, consumers.into_iter().map(|consumer| consumer.join().unwrap()).collect())
+    });
+    Outcome { appended, delivered, ledger: buffer.status().ledger }
+}
+
+/// The record of a producer: now and then one that is larger than a block of the store.
+fn record(id: u64) -> (Bytes, NonZeroU32) {
+    let length = if id.is_multiple_of(97) { 20_000 } else { 8 + id % 300 };
+    let spans = 1 + u32::try_from(id % 7).unwrap();
+    (payload(id, usize::try_from(length).unwrap()), NonZeroU32::new(spans).unwrap())
+}
+
+/// Appends all records of one producer, trying again where there is no room, and returns its spans.
+fn produce(buffer: &Buffer, producer: u64) -> u64 {
+    let append = |id| {
+        let (payload, spans) = record(id);
+        let started = Instant::now();
+        loop {
+            match buffer.append_now(&payload, spans) {
+                Ok(_) => return u64::from(spans.get()),
+                Err(AppendError::Refused(Refusal::Full)) => {
+                    assert!(started.elapsed() < TOO_LONG, "nobody makes room");
+                    thread::yield_now();
+                }
+                Err(error) => unreachable!("{error:?}"),
+            }
+        }
+    };
+    (0..RECORDS_EACH).map(|n| append(producer << 32 | n)).sum()
+}
+
+/// Takes until the buffer is closed and empty.
+fn consume(buffer: &Buffer, consumer: Consumer) -> Vec<Delivered> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let take = || tokio::time::timeout(TOO_LONG, buffer.take(BATCH));
+        let mut delivered = Vec::new();
+        let mut turn = 0;
+        while let Some(mut batch) = take().await.expect("a wake-up was lost").unwrap() {
+            turn += 1;
+            match consumer {
+                Consumer::Falters if turn % 3 == 0 => {
+                    buffer.give_back(batch);
+                    continue;
+                }
+                Consumer::Falters if batch.entries.len() == 1 => {
+                    let spans = batch.entries[0].live_spans() / 2;
+                    delivered.push(Delivered { spans, ..read(&batch).remove(0) });
+                    buffer.settle_part(
+                        &mut batch,
+                        u32::try_from(spans).unwrap(),
+                        Settlement::Delivered { rejected_spans: 0 },
+                    );
+                }
+                _ => {}
+            }
+            delivered.extend(read(&batch));
+            buffer.settle(batch, DELIVERED);
+        }
+        delivered
+    })
+}
+
+/// Reads a batch's records; panics where a payload is not what its producer made.
+fn read(batch: &Batch) -> Vec<Delivered> {
+    let mut read = Vec::new();
+    for (entry, bytes) in batch.entries.iter().zip(records(batch)) {
+        let id = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        let (made, spans) = record(id);
+        assert_eq!((bytes, entry.spans), (made, spans.get()));
+        read.push(Delivered { sequence: entry.sequence, id, spans: entry.live_spans() });
+    }
+    read
+}
+
+impl Outcome {
+    /// Returns the records delivered and the spans of each that were.
+    ///
+    /// Checks that each producer's records lay in the buffer in the order it appended them, that
+    /// no span was delivered twice, and that the ledger agrees.
+    fn check(&self) -> BTreeMap<u64, u64> {
+        let mut all: Vec<_> = self.delivered.iter().flatten().collect();
+        all.sort();
+        let mut spans = BTreeMap::new();
+        let mut last = BTreeMap::new();
+        for delivered in &all {
+            let before = last.insert(delivered.id >> 32, delivered.id);
+            assert!(before.is_none_or(|before| before <= delivered.id), "{before:?} {delivered:?}");
+            *spans.entry(delivered.id).or_default() += delivered.spans;
+        }
+        for (id, spans) in &spans {
+            assert!(*spans <= u64::from(record(*id).1.get()), "{id} was delivered twice");
+        }
+        let Ledger { accepted, sent, .. } = self.ledger;
+        assert!(self.ledger.is_balanced(), "{:?}", self.ledger);
+        assert_eq!((accepted, sent), (self.appended, spans.values().sum()));
+        assert_eq!(accepted, sent + self.ledger.dropped(DropReason::Overflow));
+        spans
+    }
+
+    fn assert_complete(&self) {
+        let spans = self.check();
+        assert_eq!(spans.len() as u64, PRODUCERS * RECORDS_EACH);
+        assert_eq!(self.ledger.sent, self.appended);
+    }
+}
+
+#[test]
+fn with_room_for_all_one_taker_gets_every_record_once_and_in_order() {
+    let roomy = limits(1_000_000, 1 << 30);
+
+    let outcome = run(roomy, OverflowPolicy::DropOldest, &[Consumer::Delivers], |_, _| {});
+
+    assert!(outcome.delivered[0].is_sorted());
+    outcome.assert_complete();
+}
+
+#[test]
+fn with_room_for_all_several_faltering_takers_get_every_record_once() {
+    let roomy = limits(1_000_000, 1 << 30);
+
+    let outcome = run(roomy, OverflowPolicy::DropOldest, &[Consumer::Falters; 3], |_, _| {});
+
+    outcome.assert_complete();
+}
+
+#[test]
+fn with_little_room_every_span_is_either_taken_or_evicted() {
+    let tight = limits(200, 60_000);
+
+    let outcome = run(tight, OverflowPolicy::DropOldest, &[Consumer::Falters; 3], |_, _| {});
+
+    outcome.check();
+    assert!(outcome.ledger.dropped(DropReason::Overflow) > 0);
+}
+
+#[test]
+fn with_little_room_and_rejection_every_accepted_record_is_taken_once() {
+    let tight = limits(200, 60_000);
+
+    let outcome = run(tight, OverflowPolicy::Reject, &[Consumer::Falters; 3], |_, _| {});
+
+    outcome.assert_complete();
+}
+
+#[test]
+fn while_the_limits_change_every_span_is_either_taken_or_evicted() {
+    let sizes = [limits(5_000, 1 << 20), limits(20, 25_000), limits(300, 1 << 20)];
+    let resize = |buffer: &Buffer, turn: u64| {
+        buffer.set_limits(sizes[usize::try_from(turn % 3).unwrap()]);
+        buffer.expire();
+        let status = buffer.status();
+        let held = status.ledger.buffered + status.ledger.in_flight;
+        assert!(status.ledger.is_balanced(), "{status:?}");
+        assert!(held <= status.limits.max_spans.get() || status.ledger.buffered == 0, "{status:?}");
+    };
+
+    let consumers = [Consumer::Falters, Consumer::Delivers];
+    let outcome = run(sizes[0], OverflowPolicy::DropOldest, &consumers, resize);
+
+    outcome.check();
+    assert!(outcome.ledger.dropped(DropReason::Overflow) > 0);
+}

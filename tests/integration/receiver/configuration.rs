@@ -1,0 +1,261 @@
+//! What the receiver is told, when it cannot use it yet, and what it must never tell.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracebuffer::adapters::messaging::destination::config::Protocol;
+
+use crate::support::pipeline::{Pipeline, dropped, failed, over_both, soon};
+use crate::support::pki::{Authority, Issued, write};
+use crate::support::scripted_destination::{Answer, ScriptedDestination};
+use crate::support::volume::Volume;
+
+const SECRET: &str = "s3cr3t-0f-the-t3st";
+
+#[tokio::test]
+async fn without_its_header_file_it_buffers_and_says_why_and_delivers_once_it_is_there() {
+    over_both(async |protocol| {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let file = directory.path().join("headers");
+        let path = file.to_str().expect("a path is text");
+        let pipeline = Pipeline::start(protocol, &[("HEADERS_FILE", path)]).await;
+
+        pipeline.audited(pipeline.send(5, 2)).await;
+        pipeline.failing(1).await;
+        assert_buffers_and_names(&pipeline, path, "No such file").await;
+
+        fs::write(&file, "x-tenant: blue\n").expect("a file can be written");
+        pipeline.audited(pipeline.all_arrived()).await;
+        assert_eq!(last_header(&pipeline, "x-tenant"), "blue");
+        fs::write(&file, "x-tenant: green\n").expect("a file can be written");
+        pipeline.send(1, 1).await;
+        pipeline.all_arrived().await;
+        assert_eq!(last_header(&pipeline, "x-tenant"), "green");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_its_authority_file_it_buffers_and_says_why_and_delivers_once_it_is_there() {
+    over_both(async |protocol| {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let file = directory.path().join("ca.pem");
+        let path = file.to_str().expect("a path is text");
+        let authority = Authority::new();
+        let spoken: &[&str] = if protocol == Protocol::Grpc { &["h2"] } else { &["http/1.1"] };
+        let server = authority.server(spoken, false);
+        let destination = ScriptedDestination::start_tls(protocol, server).await;
+        let endpoint = format!("https://localhost:{}", destination.address().port());
+        let settings = [("ENDPOINT", endpoint.as_str()), ("CA_FILE", path)];
+        let pipeline = Pipeline::start_before(destination, protocol, &settings).await;
+
+        pipeline.audited(pipeline.send(5, 2)).await;
+        pipeline.failing(1).await;
+        assert_buffers_and_names(&pipeline, path, "No such file").await;
+
+        fs::write(&file, authority.pem()).expect("a file can be written");
+        pipeline.audited(pipeline.all_arrived()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn with_a_rubbish_client_certificate_it_buffers_and_says_why_and_delivers_once_it_is_good() {
+    over_both(async |protocol| {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let put = |name: &str, text: &str| write(directory.path(), name, text);
+        let authority = Authority::new();
+        let spoken: &[&str] = if protocol == Protocol::Grpc { &["h2"] } else { &["http/1.1"] };
+        let server = authority.server(spoken, true);
+        let destination = ScriptedDestination::start_tls(protocol, server).await;
+        let endpoint = format!("https://localhost:{}", destination.address().port());
+        let files = [put("ca.pem", &authority.pem()), put("crt", "rubbish"), put("key", "too")];
+        let [ca, certificate, key] =
+            files.each_ref().map(|path| path.to_str().expect("a path is text"));
+        let settings = [
+            ("ENDPOINT", endpoint.as_str()),
+            ("CA_FILE", ca),
+            ("CLIENT_CERTIFICATE_FILE", certificate),
+            ("CLIENT_KEY_FILE", key),
+        ];
+        let pipeline = Pipeline::start_before(destination, protocol, &settings).await;
+
+        pipeline.audited(pipeline.send(5, 2)).await;
+        pipeline.failing(1).await;
+        assert_buffers_and_names(&pipeline, certificate, "no PEM certificate").await;
+
+        let Issued { certificate, key } = authority.issue("client");
+        put("crt", &certificate);
+        put("key", &key);
+        pipeline.audited(pipeline.all_arrived()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_nothing() {
+    let mut volume = Volume::new();
+    let file = volume.path("limits");
+    let settings = [("LIMITS_FILE", file.to_str().expect("a path is text")), ("MAX_SPANS", "100")];
+    let pipeline = Pipeline::start_in_outage(Protocol::Grpc, &settings).await;
+    let held = |spans| {
+        pipeline.receiver.until(move |m| m.sum::<i64>("tracebuffer_buffer_spans", &[]) == spans)
+    };
+    // It starts without the file.
+    assert!(pipeline.receiver.log().contains("No such file"), "{}", pipeline.receiver.log());
+    pipeline.send(10, 3).await;
+
+    volume.put(&[("limits", "max_spans=12\nmax_bytes=1Mi\n")]);
+    let metrics = held(12).await;
+    assert_eq!(dropped(&metrics, "overflow"), 18);
+
+    volume.put(&[("limits", "max_spans=none\n")]);
+    soon("the complaint", async {
+        while !pipeline.receiver.log().contains("max_spans is \"none\"") {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let limits = pipeline.receiver.debug().await["limits"].clone();
+    assert_eq!(
+        (limits["max_spans"].clone(), limits["max_bytes"].clone()),
+        (12.into(), (1 << 20).into())
+    );
+
+    volume.put(&[("limits", "max_spans=5\n")]);
+    held(5).await;
+    let log = pipeline.receiver.log();
+    assert_eq!(log.matches("new limits are in force").count(), 2, "{log}");
+}
+
+#[tokio::test]
+async fn whatever_the_compression_everything_arrives_as_it_was() {
+    for compression in ["none", "gzip", "zstd"] {
+        over_both(async |protocol| {
+            let pipeline = Pipeline::start(protocol, &[("COMPRESSION", compression)]).await;
+
+            pipeline.send_padded(10, 5, 1000).await;
+            pipeline.all_arrived().await;
+
+            let spans = pipeline.destination.received_spans();
+            assert!(spans.iter().all(|span| span.trace_state == "x".repeat(1000)));
+            let small = pipeline.destination.requests().iter().all(|r| r.wire_bytes < 5000);
+            assert_eq!(small, compression != "none");
+        })
+        .await;
+    }
+}
+
+async fn assert_buffers_and_names(pipeline: &Pipeline, path: &str, why: &str) {
+    assert_eq!(pipeline.receiver.get("/ready").await.0, 200);
+    let debug = pipeline.receiver.debug().await;
+    assert_eq!(debug["buffer"]["spans"], 10, "{debug:#}");
+    let error = &debug["destination"]["last_error"];
+    assert_eq!(error["code"], "FILE", "{debug:#}");
+    let message = error["message"].as_str().expect("a text");
+    assert!(message.contains(path) && message.contains(why), "{message}");
+    let metrics = pipeline.receiver.metrics().await;
+    assert!(failed(&metrics, "FILE", false) >= 1, "{metrics:#?}");
+    assert!(pipeline.receiver.log().contains(path), "{}", pipeline.receiver.log());
+    assert!(pipeline.destination.requests().is_empty());
+}
+
+fn last_header(pipeline: &Pipeline, name: &str) -> String {
+    let request = pipeline.destination.requests().pop().expect("a request came");
+    let value = request.headers.get(name).expect("it has the header");
+    value.to_str().expect("a text").to_owned()
+}
+
+#[tokio::test]
+async fn a_secret_is_sent_and_shown_nowhere() {
+    let list = format!("authorization=Bearer%20{SECRET}");
+    for format in ["text", "json"] {
+        over_both(async |protocol| {
+            let directory = tempfile::tempdir().expect("a directory can be made");
+            let file = directory.path().join("headers");
+            fs::write(&file, format!("x-key: {SECRET}\n")).expect("a file can be written");
+            let path = file.to_str().expect("a path is text");
+            let token = write(directory.path(), "token", SECRET);
+            let pipeline = Pipeline::start(
+                protocol,
+                &[
+                    ("HEADERS", &list),
+                    ("HEADERS_FILE", path),
+                    ("HEADER_VALUE_FILES", &format!("x-token={}", token.display())),
+                    ("HEADER_VALUE_PREFIXES", &format!("x-token={SECRET}%20")),
+                    ("OPTIONAL_HEADERS", "x-token"),
+                    ("LOG_LEVEL", "trace"),
+                    ("LOG_FORMAT", format),
+                    ("DRAIN_TIMEOUT", "100ms"),
+                ],
+            )
+            .await;
+            let denial = match protocol {
+                Protocol::Grpc => Answer::grpc(16),
+                Protocol::Http => Answer::http(401),
+            };
+            pipeline.destination.script([denial, Answer::Reset, Answer::ResetStream]);
+
+            for _ in 0..4 {
+                pipeline.send(1, 1).await;
+                pipeline.quiet().await;
+            }
+            // A file that is wrong, and what it says is secret too.
+            fs::write(&file, format!("{SECRET}\n")).expect("a file can be written");
+            pipeline.send(1, 1).await;
+            pipeline.failing(1).await;
+
+            let sent = last_header(&pipeline, "authorization");
+            assert_eq!(sent, format!("Bearer {SECRET}"));
+            assert_eq!(last_header(&pipeline, "x-key"), SECRET);
+            assert_eq!(last_header(&pipeline, "x-token"), format!("{SECRET} {SECRET}"));
+            for page in ["/", "/ready", "/metrics", "/debug/buffer"] {
+                let (_, body) = pipeline.receiver.get(page).await;
+                assert!(!body.contains(SECRET), "{page}: {body}");
+            }
+            pipeline.receiver.terminate();
+            let log = pipeline.receiver.ended().await.log;
+            assert!(log.contains("DEBUG"), "{log}");
+            assert!(!log.contains(SECRET), "{log}");
+        })
+        .await;
+    }
+}
+
+#[test]
+fn a_secret_is_not_shown_in_complaints_about_the_configuration() {
+    let wrong = [
+        ("HEADERS", format!("authorization: Bearer {SECRET}\nx")),
+        ("HEADERS", SECRET.to_owned()),
+        ("HEADERS", format!("a b={SECRET}")),
+        ("HEADERS", format!("a={SECRET}%zz")),
+        ("HEADERS", format!("grpc-timeout={SECRET}")),
+        ("HEADER_VALUE_PREFIXES", format!("a={SECRET}")),
+        ("HEADER_VALUE_PREFIXES", format!("a={SECRET}%zz")),
+        ("ENDPOINT", format!("http://user:{SECRET}@localhost:4317")),
+    ];
+    for (name, value) in wrong {
+        for (flag, variable) in [(false, true), (true, false)] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
+            command.arg("receiver").env("TRACEBUFFER_MAX_SPANS", "none");
+            if variable {
+                command.env(format!("TRACEBUFFER_{name}"), &value);
+            }
+            if flag {
+                command.arg(format!("--{}={value}", name.to_lowercase().replace('_', "-")));
+            }
+
+            let output = command.output().expect("the binary starts");
+
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert_eq!(output.status.code(), Some(64), "{value}: {said}");
+            assert!(said.contains("TRACEBUFFER_MAX_SPANS"), "{said}");
+            assert!(!said.contains(SECRET), "{said}");
+            let named = said.to_uppercase().replace('-', "_");
+            assert!(named.contains(name), "{value} is not accepted: {said}");
+        }
+    }
+}

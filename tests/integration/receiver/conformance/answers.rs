@@ -1,0 +1,213 @@
+//! Answers: full success, partial success, warnings.
+//!
+//! gRPC, HTTP/1.1 and HTTP/2, each on both ports.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
+
+use super::recording;
+use crate::support::client::{ANY, Verdict, ways};
+use crate::support::destinations::{Away, Recorder};
+use crate::support::receiver::Receiver;
+use crate::support::samples::{decoded_spans, many_spans, serialized, span, spans};
+
+/// OTLP, Full Success: "On success, the server response MUST be a `Export<signal>ServiceResponse`
+/// message"; "The server MUST leave the `partial_success` field unset in case of a successful
+/// response."
+#[tokio::test]
+async fn a_request_that_is_taken_whole_is_answered_without_partial_success() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, ANY) {
+        let answer = way.export(spans(&["a", "b"])).await;
+
+        assert_eq!(answer.response().partial_success, None, "{way:?}");
+    }
+    assert_eq!(receiver.metrics().await.accepted_spans(), 12);
+}
+
+/// OTLP, Full Success: "If the server receives an empty request (a request that does not carry any
+/// telemetry data) the server SHOULD respond with success."
+#[tokio::test]
+async fn an_empty_request_succeeds() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, ANY) {
+        let answer = way.export("").await;
+
+        assert_eq!(answer.response().partial_success, None, "{way:?}");
+    }
+}
+
+/// OTLP, Empty Telemetry Envelopes: "receivers MAY ignore empty envelopes, and implementations
+/// that receive and send (forward) OTLP payloads MAY drop empty envelopes."
+#[tokio::test]
+async fn empty_envelopes_succeed_and_are_not_forwarded() {
+    let mut recorder = Recorder::start().await;
+    let receiver = recording(&recorder).await;
+    let scope_spans = vec![ScopeSpans::default()];
+    let envelopes =
+        [ResourceSpans::default(), ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+
+    for way in ways(&receiver, ANY) {
+        for envelope in envelopes.clone() {
+            let request = ExportTraceServiceRequest { resource_spans: vec![envelope] };
+            let answer = way.export(request.encode_to_vec()).await;
+
+            assert_eq!(answer.response().partial_success, None, "{way:?}");
+        }
+    }
+    ways(&receiver, ANY)[0].export(spans(&["first"])).await;
+    assert_eq!(recorder.next().await, spans(&["first"]));
+}
+
+/// OTLP, Partial Success: "the server MUST initialize the `partial_success` field […], and it MUST
+/// set the respective `rejected_spans` […] field with the number of spans […] it rejected"; "The
+/// server SHOULD populate the `error_message` field with a human-readable error message". What is
+/// invalid: `trace.proto`, "An ID with all zeroes OR of length other than 16 bytes is considered
+/// invalid".
+#[tokio::test]
+async fn an_invalid_span_is_rejected_alone_and_counted_with_the_reason() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, ANY) {
+        for (invalid, reason) in invalid_spans() {
+            let answer = way.export(serialized(vec![span("a"), invalid, span("b")])).await;
+
+            let partial = answer.partial_success();
+            assert_eq!(partial.rejected_spans, 1, "{reason} over {way:?}");
+            let message = partial.error_message;
+            assert!(message.starts_with("1 span was rejected: "), "{message}");
+            assert!(message.contains(reason), "{message} does not say {reason}");
+        }
+    }
+}
+
+/// OTLP, Partial Success: "If the request is only partially accepted (i.e. when the server accepts
+/// only parts of the data and rejects the rest), the server response MUST be the same
+/// `Export<signal>ServiceResponse` message as in the Full Success case."
+#[tokio::test]
+async fn a_request_without_any_valid_span_succeeds_with_all_of_them_rejected() {
+    let receiver = Receiver::start(&[]).await;
+    let invalid: Vec<_> = invalid_spans().into_iter().map(|(span, _)| span).collect();
+
+    for way in ways(&receiver, ANY) {
+        let partial = way.export(serialized(invalid.clone())).await.partial_success();
+
+        assert_eq!(partial.rejected_spans, 9, "{way:?}");
+        assert!(partial.error_message.starts_with("9 spans were rejected"), "{partial:?}");
+    }
+    assert_eq!(receiver.metrics().await.accepted_spans(), 0);
+}
+
+/// OTLP, Partial Success: "when the server accepts only parts of the data and rejects the rest":
+/// the accepted part is data like any other.
+#[tokio::test]
+async fn the_valid_spans_beside_an_invalid_one_are_forwarded() {
+    let mut recorder = Recorder::start().await;
+    let receiver = recording(&recorder).await;
+    let zero = Span { trace_id: vec![0; 16], ..span("zero") };
+
+    for way in ways(&receiver, ANY) {
+        way.export(serialized(vec![span("a"), zero.clone(), span("b")])).await;
+
+        assert_eq!(decoded_spans(&recorder.next().await), [span("a"), span("b")], "{way:?}");
+    }
+}
+
+/// OTLP, Partial Success: "Servers MAY also use the `partial_success` field to convey
+/// warnings/suggestions to clients even when the server fully accepts the request. In such cases,
+/// the `rejected_<signal>` field MUST have a value of `0`, and the `error_message` field MUST be
+/// non-empty."
+#[tokio::test]
+async fn a_nearly_full_buffer_is_told_once_with_no_span_rejected() {
+    for index in 0..6 {
+        let away = Away::new();
+        let receiver = Receiver::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
+        let way = ways(&receiver, ANY)[index];
+
+        let below = way.export(many_spans(8)).await;
+        let nearly_full = way.export(many_spans(1)).await;
+        let soon_after = way.export(many_spans(1)).await;
+
+        assert_eq!(below.response().partial_success, None, "{way:?}");
+        let warning = nearly_full.partial_success();
+        assert_eq!(warning.rejected_spans, 0, "{way:?}");
+        assert!(warning.error_message.contains("90 % full"), "{warning:?}");
+        assert_eq!(soon_after.response().partial_success, None, "{way:?}");
+    }
+}
+
+/// OTLP, Partial Success, as above: a full buffer takes the newest spans and drops its oldest.
+#[tokio::test]
+async fn a_full_buffer_that_drops_its_oldest_spans_accepts_and_warns() {
+    for index in 0..6 {
+        let away = Away::new();
+        let receiver = Receiver::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
+        let way = ways(&receiver, ANY)[index];
+        way.export(many_spans(8)).await;
+
+        let warning = way.export(many_spans(4)).await.partial_success();
+
+        assert_eq!(warning.rejected_spans, 0, "{way:?}");
+        assert!(warning.error_message.contains("drops its oldest spans"), "{warning:?}");
+        let metrics = receiver.metrics().await;
+        assert_eq!(metrics.accepted_spans(), 12);
+        assert_eq!(metrics.unaccounted_spans(), 0);
+    }
+}
+
+/// OTLP, OTLP/gRPC Throttling: "If the server is unable to keep up with the pace of data it
+/// receives from the client then it SHOULD signal that fact to the client", by "code Unavailable
+/// and MAY supply additional details via status using `RetryInfo`". OTLP/HTTP Throttling: "the server
+/// SHOULD respond with `HTTP 429 Too Many Requests` or `HTTP 503 Service Unavailable` and MAY
+/// include "Retry-After" header".
+#[tokio::test]
+async fn a_full_buffer_that_rejects_says_unavailable_and_when_to_try_again() {
+    let away = Away::new();
+    let settings =
+        [("ENDPOINT", away.endpoint.as_str()), ("MAX_SPANS", "10"), ("OVERFLOW", "reject")];
+    let receiver = Receiver::start(&settings).await;
+    let ways = ways(&receiver, ANY);
+    ways[0].export(many_spans(10)).await;
+
+    for way in ways {
+        let answer = way.export(many_spans(1)).await;
+
+        assert_eq!(answer.verdict(), Verdict::Unavailable, "{way:?}");
+        // Longer, and SDKs give up: "big enough to give the server time to recover yet […] not too
+        // big to cause the client to drop data while being throttled".
+        let delay = answer.details().retry_info().and_then(|info| info.retry_delay).unwrap();
+        assert_eq!(delay.as_secs(), 1, "{way:?}");
+        if answer.status == 503 {
+            assert_eq!(answer.header("retry-after"), "1", "{way:?}");
+        }
+    }
+    assert_eq!(receiver.metrics().await.accepted_spans(), 10);
+}
+
+/// Spans that break each rule for ids, and words of the reason that is given.
+fn invalid_spans() -> Vec<(Span, &'static str)> {
+    let valid = || span("invalid");
+    let link = |trace_id: &[u8], span_id: &[u8]| Span {
+        links: vec![Link {
+            trace_id: trace_id.to_vec(),
+            span_id: span_id.to_vec(),
+            ..Link::default()
+        }],
+        ..valid()
+    };
+    vec![
+        (Span { trace_id: vec![], ..valid() }, "trace_id has 0 bytes"),
+        (Span { trace_id: vec![1; 15], ..valid() }, "trace_id has 15 bytes"),
+        (Span { trace_id: vec![0; 16], ..valid() }, "trace_id is all zero"),
+        (Span { span_id: vec![], ..valid() }, "span_id has 0 bytes"),
+        (Span { span_id: vec![1; 9], ..valid() }, "span_id has 9 bytes"),
+        (Span { span_id: vec![0; 8], ..valid() }, "span_id is all zero"),
+        (Span { parent_span_id: vec![1; 4], ..valid() }, "parent_span_id has 4 bytes"),
+        (link(&[1; 8], &[1; 8]), "a link's trace_id has 8 bytes"),
+        (link(&[1; 16], &[1; 16]), "a link's span_id has 16 bytes"),
+    ]
+}

@@ -1,0 +1,79 @@
+//! What becomes of JSON on its way through a receiver.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use serde_json::Value;
+
+use super::recording;
+use crate::support::client::{HTTP, JSON, TRACES, post, ways};
+use crate::support::destinations::Recorder;
+use crate::support::receiver::Receiver;
+
+/// The ids of the span of [`with_span`].
+pub(crate) const IDS: &str =
+    r#""traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174""#;
+
+/// A receiver and where it forwards to.
+pub(crate) struct Rig {
+    pub(crate) receiver: Receiver,
+    pub(crate) recorder: Recorder,
+}
+
+impl Rig {
+    pub(crate) async fn start() -> Self {
+        let recorder = Recorder::start().await;
+        Self { receiver: recording(&recorder).await, recorder }
+    }
+
+    /// Sends `json` in every way, and returns what became of it, each time the same.
+    pub(crate) async fn taken(&mut self, json: &str) -> ExportTraceServiceRequest {
+        let mut taken = None;
+        for way in ways(&self.receiver, HTTP) {
+            let answer = way.send(post(TRACES, JSON, json.to_owned())).await;
+            assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"{}"[..]), "{json}");
+
+            let forwarded = self.recorder.next().await;
+            assert_eq!(taken.get_or_insert_with(|| forwarded.clone()), &forwarded, "{json}");
+        }
+        ExportTraceServiceRequest::decode(taken.expect("there are ways")).expect("it decodes")
+    }
+
+    /// The only span of a request with these fields beside its ids.
+    pub(crate) async fn span(&mut self, fields: &str) -> Span {
+        let mut request = self.taken(&with_span(fields)).await;
+        request.resource_spans.remove(0).scope_spans.remove(0).spans.remove(0)
+    }
+
+    /// The value of an attribute that is given as `json`.
+    pub(crate) async fn value(&mut self, json: &str) -> Option<Any> {
+        let mut span = self.span(&with_value(json)).await;
+        span.attributes.remove(0).value.and_then(|value| value.value)
+    }
+
+    /// Sends `json` in every way and checks that the refusal gives the reason.
+    pub(crate) async fn refused(&self, json: impl AsRef<[u8]>, reason: &str) {
+        let json = json.as_ref();
+        let shown = String::from_utf8_lossy(&json[..json.len().min(200)]);
+        for way in ways(&self.receiver, HTTP) {
+            let answer = way.send(post(TRACES, JSON, json.to_vec())).await;
+
+            assert_eq!(answer.status, 400, "{shown} over {way:?}");
+            let status: Value = serde_json::from_slice(&answer.body).unwrap();
+            let message = status["message"].as_str().unwrap();
+            assert!(message.contains(reason), "{shown}: {message:?} does not say {reason:?}");
+        }
+    }
+}
+
+/// A request with one span with these fields beside its ids.
+pub(crate) fn with_span(fields: &str) -> String {
+    let comma = if fields.is_empty() { "" } else { "," };
+    format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{IDS}{comma}{fields}}}]}}]}}]}}"#)
+}
+
+/// The field of a span with one attribute.
+pub(crate) fn with_value(json: &str) -> String {
+    format!(r#""attributes":[{{"key":"a","value":{json}}}]"#)
+}

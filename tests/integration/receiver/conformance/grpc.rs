@@ -1,0 +1,339 @@
+//! gRPC's own rules: services, framing, statuses, metadata.
+//!
+//! gRPC on both ports, by tonic's client and from raw frames.
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::task::JoinSet;
+use tonic::codec::CompressionEncoding;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
+use tonic_types::StatusExt;
+use tracebuffer::cli::document::env_example;
+
+use super::recording;
+use crate::support::client::{EXPORT, GRPC, Pieces, Protocol, Verdict, Way, post, ways, with};
+use crate::support::destinations::Recorder;
+use crate::support::receiver::Receiver;
+use crate::support::samples::{decoded_spans, framed, gzip, request, span, spans};
+
+const GRPC_ONLY: &[Protocol] = &[Protocol::Grpc];
+
+/// OTLP, OTLP/gRPC: "the client starts sending telemetry data using unary requests using
+/// `Export*ServiceRequest` messages"; "The response MUST be the appropriate message".
+#[tokio::test]
+async fn tonics_client_gets_full_and_partial_success() {
+    let mut recorder = Recorder::start().await;
+    let receiver = recording(&recorder).await;
+    let zero = Span { span_id: vec![0; 8], ..span("zero") };
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        let mut client = client(way).await;
+
+        let full = client.export(request(vec![span("a")])).await.unwrap().into_inner();
+        let partial = client.export(request(vec![span("a"), zero.clone()])).await.unwrap();
+
+        assert_eq!(full.partial_success, None, "{way:?}");
+        let partial = partial.into_inner().partial_success.unwrap();
+        assert_eq!(partial.rejected_spans, 1, "{way:?}");
+        for _ in 0..2 {
+            assert_eq!(decoded_spans(&recorder.next().await), [span("a")], "{way:?}");
+        }
+    }
+}
+
+/// OTLP, OTLP/gRPC Default Port: "The default network port for OTLP/gRPC is 4317."
+#[test]
+fn the_default_port_for_grpc_is_4317() {
+    assert!(env_example().contains("TRACEBUFFER_GRPC_ADDR=127.0.0.1:4317,[::1]:4317\n"));
+}
+
+/// OTLP, Protocol Details: "All server components MUST support […] Gzip compression", and zstd
+/// beyond it, as a real client compresses. gRPC, Compression: "A gRPC peer MAY choose to respond
+/// using a different compression method to that of the request, including not performing any
+/// compression".
+#[tokio::test]
+async fn tonics_client_may_compress() {
+    let mut recorder = Recorder::start().await;
+    let receiver = recording(&recorder).await;
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
+            let client = client(way).await;
+            let mut client = client.send_compressed(encoding).accept_compressed(encoding);
+
+            client.export(request(vec![span("a")])).await.unwrap();
+
+            assert_eq!(recorder.next().await, spans(&["a"]), "{encoding:?} over {way:?}");
+        }
+    }
+}
+
+/// OTLP, OTLP/gRPC Request: "the gRPC server implementations MUST report a `RESOURCE_EXHAUSTED` code
+/// as a non-retryable error", which reaches a client that is still sending.
+#[tokio::test]
+async fn tonics_client_learns_why_while_it_still_sends() {
+    let receiver = Receiver::start(&[]).await;
+    let large = vec![Span { trace_state: "x".repeat(16 << 20), ..span("large") }];
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        let mut client = client(way).await;
+        for _ in 0..5 {
+            let status = client.export(request(large.clone())).await.unwrap_err();
+
+            assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+            assert!(status.get_details_retry_info().is_none(), "{status:?}");
+        }
+        assert!(client.export(request(vec![span("a")])).await.is_ok(), "{way:?}");
+    }
+}
+
+/// OTLP, OTLP/gRPC Concurrent Requests: "The implementations that need to achieve high throughput
+/// SHOULD support concurrent Unary calls". As many as SDKs make at once (30) are taken from the first
+/// moment, before the client can know a limit. RFC 9113, 6.5.2, on that limit: "It is recommended
+/// that this value be no smaller than 100". Not followed: unread requests would hold too much memory.
+#[tokio::test]
+async fn thirty_calls_at_once_over_a_new_connection_are_all_taken() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        let client = client(way).await;
+        let mut calls = JoinSet::new();
+        for _ in 0..30 {
+            let mut client = client.clone();
+            calls.spawn(async move { client.export(request(vec![span("a")])).await });
+        }
+
+        for answer in calls.join_all().await {
+            assert!(answer.is_ok(), "{answer:?} over {way:?}");
+        }
+    }
+    assert_eq!(receiver.metrics().await.accepted_spans(), 60);
+}
+
+/// gRPC, Status codes: `UNIMPLEMENTED`, "The operation is not implemented or is not
+/// supported/enabled in this service": other signals and unknown methods.
+#[tokio::test]
+async fn other_services_and_methods_are_unimplemented() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        for path in [
+            "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Import",
+            "/grpc.health.v1.Health/Check",
+            "/v1/traces",
+            "/",
+        ] {
+            let answer = way.send(post(path, GRPC, framed(0, b""))).await;
+
+            assert_eq!(answer.grpc().code(), Code::Unimplemented, "{path} over {way:?}");
+            assert!(answer.grpc().message().contains(EXPORT), "{path} over {way:?}");
+        }
+    }
+}
+
+/// gRPC, PROTOCOL-HTTP2: "Content-Type → "content-type" "application/grpc" [("+proto" / "+json" /
+/// {custom})]". RFC 9110, 8.3.1: in any case, and with parameters.
+#[tokio::test]
+async fn protobuf_by_any_of_its_content_types_is_taken() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        for content_type in [
+            "application/grpc",
+            "application/grpc+proto",
+            "Application/GRPC+Proto",
+            "application/grpc;charset=utf-8",
+        ] {
+            let answer = way.send(post(EXPORT, content_type, framed(0, &spans(&["a"])))).await;
+
+            assert_eq!(answer.response().partial_success, None, "{content_type} over {way:?}");
+        }
+    }
+}
+
+/// gRPC, PROTOCOL-HTTP2, as above: messages that are no protobuf cannot be taken. "If Content-Type
+/// does not begin with "application/grpc", gRPC servers SHOULD respond with HTTP status of 415": so
+/// for gRPC-Web, and for gRPC over HTTP/1.1, which has no trailers to rely on.
+#[tokio::test]
+async fn other_kinds_of_grpc_are_refused() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        for content_type in ["application/grpc+json", "application/grpc+thrift"] {
+            let answer = way.send(post(EXPORT, content_type, framed(0, b"{}"))).await;
+            assert_eq!(answer.grpc().code(), Code::Unimplemented, "{content_type} over {way:?}");
+        }
+        for (protocol, content_type) in [
+            (Protocol::Http2, "application/grpc-web"),
+            (Protocol::Http2, "application/grpc-web+proto"),
+            (Protocol::Http1, "application/grpc"),
+            (Protocol::Http1, "application/grpc+proto"),
+        ] {
+            let way = Way { protocol, ..way };
+            let answer = way.send(post("/v1/traces", content_type, framed(0, b""))).await;
+            assert_eq!(answer.status, 415, "{content_type} over {way:?}");
+            assert!(!answer.refusal().message.is_empty());
+        }
+    }
+}
+
+/// gRPC, PROTOCOL-HTTP2: "DATA frame boundaries have no relation to Length-Prefixed-Message
+/// boundaries and implementations should make no assumptions about their alignment."
+#[tokio::test]
+async fn a_message_in_frames_of_any_size_is_taken() {
+    let receiver = Receiver::start(&[]).await;
+    let message = framed(0, &spans(&["a"]));
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        for size in [1, 3, 5, 7, message.len()] {
+            let request = post(EXPORT, GRPC, "").map(|_| Pieces::new(&message, size));
+            let answer = way.send(request).await;
+
+            assert_eq!(answer.response().partial_success, None, "{size} over {way:?}");
+        }
+    }
+}
+
+/// gRPC, PROTOCOL-HTTP2: "Request → Request-Headers *Length-Prefixed-Message EOS", one of them in a
+/// unary call; "Message-Length → {length of Message}". OTLP, Failures: what "cannot be deserialized"
+/// is an `INVALID_ARGUMENT`.
+#[tokio::test]
+async fn a_call_without_exactly_one_whole_message_is_refused() {
+    let receiver = Receiver::start(&[]).await;
+    let message = framed(0, &spans(&["a"]));
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        for body in [
+            vec![],
+            message[..4].to_vec(),
+            message[..message.len() - 1].to_vec(),
+            [&message[..], b"\0"].concat(),
+            [&message[..], &message].concat(),
+            framed(2, &spans(&["a"])).to_vec(),
+        ] {
+            let answer = way.send(post(EXPORT, GRPC, body.clone())).await;
+
+            assert_eq!(answer.verdict(), Verdict::Malformed, "{body:?} over {way:?}");
+        }
+    }
+    assert_eq!(receiver.metrics().await.accepted_spans(), 0);
+}
+
+/// gRPC, Compression: "An ill-constructed message with its Compressed-Flag bit set but lacking a
+/// grpc-encoding entry different from identity in its metadata MUST fail with `INTERNAL` status, its
+/// associated description indicating the invalid Compressed-Flag condition." Not followed in the
+/// code: it is bad data, so `INVALID_ARGUMENT` as OTLP has it; neither is retryable.
+#[tokio::test]
+async fn a_compressed_message_without_an_encoding_is_refused() {
+    let receiver = Receiver::start(&[]).await;
+    let message = framed(1, &gzip(&spans(&["a"])));
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        let without = post(EXPORT, GRPC, message.clone());
+        let identity = with(without.clone(), "grpc-encoding", "identity");
+
+        for request in [without, identity] {
+            let answer = way.send(request).await;
+
+            assert_eq!(answer.grpc().code(), Code::InvalidArgument, "{way:?}");
+            assert!(answer.grpc().message().contains("flagged as compressed"), "{way:?}");
+        }
+    }
+}
+
+/// gRPC, PROTOCOL-HTTP2: "A value of 0 indicates that no encoding of Message bytes has occurred",
+/// whatever the header says.
+#[tokio::test]
+async fn a_message_that_is_not_compressed_is_taken_under_any_known_encoding() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        for encoding in ["gzip", "zstd", "identity"] {
+            let request = with(way.request(spans(&["a"])), "grpc-encoding", encoding);
+
+            assert_eq!(way.send(request).await.response().partial_success, None, "{way:?}");
+        }
+    }
+}
+
+/// gRPC, Compression: "if it receives a message compressed in an undisclosed but supported encoding,
+/// it MUST include said encoding in the response's `grpc-accept-encoding` header."
+#[tokio::test]
+async fn the_answer_to_a_compressed_message_discloses_its_encoding() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        let answer = way.export_compressed("gzip", &gzip(&spans(&["a"]))).await;
+
+        assert_eq!(answer.header("grpc-accept-encoding"), "gzip,zstd,identity", "{way:?}");
+    }
+}
+
+/// gRPC, PROTOCOL-HTTP2: "`Timeout → "grpc-timeout" TimeoutValue TimeoutUnit`"; "Implementations must
+/// not error due to receiving an invalid ASCII-Value that's a valid field-value in HTTP".
+#[tokio::test]
+async fn timeouts_and_custom_metadata_are_accepted() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        for (name, value) in [
+            ("grpc-timeout", "1H"),
+            ("grpc-timeout", "10S"),
+            ("grpc-timeout", "99999999n"),
+            ("grpc-accept-encoding", "identity, deflate, gzip"),
+            ("trace-proto-bin", "jher831yy13JHy3hc"),
+            ("authorization", "Bearer x"),
+            ("x-tenant", "caf\u{e9}"),
+        ] {
+            let answer = way.send(with(way.request(spans(&["a"])), name, value)).await;
+
+            assert_eq!(answer.response().partial_success, None, "{name}: {value} over {way:?}");
+        }
+        let mut timed = Request::new(request(vec![span("a")]));
+        timed.set_timeout(std::time::Duration::from_secs(10));
+        assert!(client(way).await.export(timed).await.is_ok(), "{way:?}");
+    }
+}
+
+/// gRPC, PROTOCOL-HTTP2: "Method → ":method POST"".
+#[tokio::test]
+async fn a_call_by_another_method_is_refused() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, GRPC_ONLY) {
+        let mut call = way.request(spans(&["a"]));
+        *call.method_mut() = http::Method::PUT;
+
+        assert_eq!(way.send(call).await.grpc().code(), Code::Unimplemented, "{way:?}");
+    }
+}
+
+/// gRPC, PROTOCOL-HTTP2: "Servers should send GOAWAY before terminating a connection to reliably
+/// inform clients which work has been accepted by the server and is being executed."
+#[tokio::test]
+async fn a_receiver_that_ends_takes_leave_of_its_clients() {
+    let receiver = Receiver::start(&[("DRAIN_TIMEOUT", "200ms")]).await;
+    let mut connections = vec![];
+    for way in ways(&receiver, GRPC_ONLY) {
+        let mut connection = way.connect().await;
+        connection.send(way.request(spans(&["a"]))).await;
+        connections.push(connection);
+    }
+
+    receiver.terminate();
+
+    for connection in connections {
+        connection.closed().await;
+    }
+    let ended = receiver.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+}
+
+async fn client(way: Way) -> TraceServiceClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", way.address)).unwrap();
+    TraceServiceClient::new(endpoint.connect().await.unwrap())
+}

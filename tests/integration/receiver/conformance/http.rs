@@ -1,0 +1,297 @@
+//! OTLP/HTTP: paths, methods, content types, statuses and their bodies.
+//!
+//! HTTP/1.1 and HTTP/2, each on both ports.
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Full;
+use serde_json::Value;
+use tracebuffer::cli::document::env_example;
+
+use crate::support::client::{
+    Answer, HTTP, JSON, PROTOBUF, Protocol, TRACES, Verdict, Way, post, ways, with,
+};
+use crate::support::destinations::Away;
+use crate::support::receiver::Receiver;
+use crate::support::samples::{many_spans, spans};
+
+/// OTLP, OTLP/HTTP Response: "The server MUST set "Content-Type: application/x-protobuf" header if
+/// the response body is binary-encoded Protobuf payload. […] The server MUST use the same
+/// "Content-Type" in the response as it received in the request." Full Success: "On success, the
+/// server MUST respond with `HTTP 200 OK`."
+#[tokio::test]
+async fn a_success_is_200_with_the_content_type_of_the_request() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, HTTP) {
+        for (content_type, body, expected) in [(PROTOBUF, "", ""), (JSON, "{}", "{}")] {
+            let answer = way.send(post(TRACES, content_type, body)).await;
+
+            assert_eq!(answer.status, 200, "{way:?}");
+            assert_eq!(answer.content_type(), content_type, "{way:?}");
+            assert_eq!(answer.body, expected, "{way:?}");
+        }
+    }
+}
+
+/// OTLP, OTLP/HTTP Default Port: "The default network port for OTLP/HTTP is 4318."
+#[test]
+fn the_default_port_for_http_is_4318() {
+    assert!(env_example().contains("TRACEBUFFER_HTTP_ADDR=127.0.0.1:4318,[::1]:4318\n"));
+}
+
+/// OTLP, Failures: "The response body for all `HTTP 4xx` and `HTTP 5xx` responses MUST be a
+/// Protobuf-encoded `Status` message that describes the problem"; "The `Status.message` field SHOULD
+/// contain a developer-facing error message". OTLP/HTTP Response: "The server MUST set
+/// "Content-Type: application/json" if the response is JSON-encoded Protobuf payload. The server
+/// MUST use the same "Content-Type" in the response as it received in the request."
+#[tokio::test]
+async fn every_refusal_is_a_status_in_the_encoding_of_the_request() {
+    let away = Away::new();
+    let settings = [
+        ("ENDPOINT", away.endpoint.as_str()),
+        ("MAX_SPANS", "10"),
+        ("OVERFLOW", "reject"),
+        ("MAX_REQUEST_BYTES", "64Ki"),
+    ];
+    let receiver = Receiver::start(&settings).await;
+    let ways = ways(&receiver, HTTP);
+    ways[0].export(many_spans(10)).await;
+    let one_span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
+        {"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174"}]}]}]}"#;
+
+    for way in ways {
+        for (content_type, one) in [(PROTOBUF, many_spans(1)), (JSON, one_span.into())] {
+            let traces = |body: &Bytes| post(TRACES, content_type, body.clone());
+            let mut get = traces(&one);
+            *get.method_mut() = Method::GET;
+            let refusals = [
+                (traces(&Bytes::from_static(b"\xff")), 400),
+                (post("/v1/metrics", content_type, one.clone()), 404),
+                (get, 405),
+                (traces(&vec![b' '; 65 << 10].into()), 413),
+                (with(traces(&one), "content-encoding", "br"), 415),
+                (traces(&one), 503),
+            ];
+            for (request, expected) in refusals {
+                let answer = way.send(request).await;
+
+                assert_eq!(answer.status, expected, "{way:?} {content_type}");
+                assert!(!told(&answer, content_type).is_empty(), "{way:?} {content_type}");
+            }
+        }
+    }
+}
+
+/// OTLP, Bad Data: "The `Status.details` field in the response SHOULD contain a `BadRequest` that
+/// describes the bad data." OTLP/HTTP Throttling: "MAY include "Retry-After" header", here beside
+/// its equal in the details.
+#[tokio::test]
+async fn details_in_json_say_which_they_are() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, HTTP) {
+        let answer = way.send(post(TRACES, JSON, r#"{"resourceSpans":[7]}"#)).await;
+
+        let status: Value = serde_json::from_slice(&answer.body).unwrap();
+        let detail = &status["details"][0];
+        assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.BadRequest", "{way:?}");
+        let description = detail["fieldViolations"][0]["description"].as_str().unwrap();
+        assert!(description.contains("in resourceSpans[0]"), "{description}");
+    }
+}
+
+/// OTLP, OTLP/HTTP Request: "The default URL path for requests that carry trace data is
+/// `/v1/traces`"; "Non-default URL paths for requests MAY be configured": an exporter that was given
+/// an endpoint without a path posts to `/`.
+#[tokio::test]
+async fn traces_are_taken_at_their_path_and_at_the_root() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, HTTP) {
+        for path in [TRACES, "/", "/v1/traces?key=value"] {
+            let answer = way.send(post(path, PROTOBUF, spans(&["a"]))).await;
+
+            assert_eq!(answer.verdict(), Verdict::Accepted, "{path} over {way:?}");
+        }
+    }
+}
+
+/// OTLP, OTLP/HTTP Request: the paths "for requests that carry metric data", "log data" and
+/// "profiling data" are other ones; All Other Responses: "should be treated according to HTTP
+/// specifications" (RFC 9110, 15.5.5: 404).
+#[tokio::test]
+async fn other_signals_and_unknown_paths_are_not_found() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, HTTP) {
+        for path in ["/v1/metrics", "/v1/logs", "/v1development/profiles", "/v1/traces/x", "/v2"] {
+            let answer = way.send(post(path, PROTOBUF, spans(&["a"]))).await;
+
+            assert_eq!(answer.status, 404, "{path} over {way:?}");
+            assert!(answer.refusal().message.contains(TRACES), "{path} over {way:?}");
+        }
+    }
+}
+
+/// OTLP, OTLP/HTTP: "OTLP/HTTP uses HTTP POST requests". RFC 9110, 15.5.6: "The origin server MUST
+/// generate an Allow header field in a 405 response".
+#[tokio::test]
+async fn another_method_than_post_is_not_allowed() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, HTTP) {
+        for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"] {
+            let request = Request::builder().method(method).uri(TRACES);
+            let answer = way.send(request.body(Full::<Bytes>::default()).unwrap()).await;
+
+            assert_eq!(answer.status, 405, "{method} over {way:?}");
+            assert_eq!(answer.header("allow"), "POST", "{method} over {way:?}");
+            // An answer to HEAD has no body.
+            assert!(method == "HEAD" || !answer.refusal().message.is_empty());
+        }
+    }
+}
+
+/// OTLP, OTLP/HTTP Connection: "Server implementations SHOULD accept OTLP/HTTP with binary-encoded
+/// Protobuf payload and OTLP/HTTP with JSON-encoded Protobuf payload requests on the same port and
+/// multiplex the requests to the corresponding payload decoder based on the "Content-Type" request
+/// header."
+#[tokio::test]
+async fn protobuf_and_json_are_taken_on_the_same_connection() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, HTTP) {
+        let mut connection = way.connect().await;
+        for (content_type, body) in [(PROTOBUF, ""), (JSON, "{}"), (PROTOBUF, ""), (JSON, "{}")] {
+            let answer = connection.send(post(TRACES, content_type, body)).await;
+
+            assert_eq!(answer.status, 200, "{way:?}");
+            assert_eq!(answer.content_type(), content_type, "{way:?}");
+        }
+    }
+}
+
+/// OTLP, OTLP/HTTP Connection: "Server implementations MAY accept OTLP/gRPC and OTLP/HTTP requests
+/// on the same port and multiplex the connections to the corresponding transport handler based on
+/// the "Content-Type" request header."
+#[tokio::test]
+async fn grpc_and_http_are_taken_on_the_same_connection() {
+    let receiver = Receiver::start(&[]).await;
+
+    for http in ways(&receiver, &[Protocol::Http2]) {
+        let grpc = Way { protocol: Protocol::Grpc, ..http };
+        let mut connection = http.connect().await;
+        for way in [http, grpc, http, grpc] {
+            let answer = connection.send(way.request(spans(&["a"]))).await;
+
+            let answer = Answer { way, ..answer };
+            assert_eq!(answer.response().partial_success, None, "{way:?}");
+        }
+    }
+}
+
+/// OTLP, OTLP/HTTP: "Implementations MAY use HTTP/1.1 or HTTP/2 transports": the answers are the same.
+#[tokio::test]
+async fn both_versions_of_http_are_answered_alike() {
+    let receiver = Receiver::start(&[]).await;
+    let requests = || {
+        [
+            post(TRACES, PROTOBUF, spans(&["a"])),
+            post(TRACES, PROTOBUF, "\u{7f}"),
+            post(TRACES, JSON, "{}"),
+            post(TRACES, JSON, "[]"),
+            post("/v1/logs", JSON, "{}"),
+            post(TRACES, "text/plain", ""),
+            with(post(TRACES, JSON, "{}"), "content-encoding", "br"),
+        ]
+    };
+
+    for ways in ways(&receiver, HTTP).chunks(2) {
+        for (first, second) in requests().into_iter().zip(requests()) {
+            let (http1, http2) = (ways[0].send(first).await, ways[1].send(second).await);
+
+            let seen = |answer: &Answer| {
+                let mut headers = answer.headers.clone();
+                // Of HTTP/1.1's framing, and left out over HTTP/2.
+                headers.remove("content-length");
+                headers.remove("date");
+                (answer.status, headers, answer.body.clone())
+            };
+            assert_eq!(seen(&http1), seen(&http2));
+        }
+    }
+}
+
+/// RFC 9110, 8.3.1: "The type and subtype tokens are case-insensitive"; a media type may have
+/// parameters, as in `application/json; charset=utf-8`.
+#[tokio::test]
+async fn a_content_type_may_be_of_any_case_and_have_parameters() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, HTTP) {
+        for (content_type, body, answered) in [
+            ("Application/X-Protobuf", "", PROTOBUF),
+            ("application/x-protobuf;messageType=x", "", PROTOBUF),
+            ("APPLICATION/JSON", "{}", JSON),
+            ("application/json; charset=utf-8", "{}", JSON),
+            ("application/json ; a=\"b;c\"", "{}", JSON),
+        ] {
+            let answer = way.send(post(TRACES, content_type, body)).await;
+
+            assert_eq!(answer.status, 200, "{content_type} over {way:?}");
+            assert_eq!(answer.content_type(), answered, "{content_type} over {way:?}");
+        }
+    }
+}
+
+/// OTLP, Binary Protobuf Encoding: "The client and the server MUST set "Content-Type:
+/// application/x-protobuf" request and response headers"; JSON Protobuf Encoding: likewise
+/// `application/json`. RFC 9110, 15.5.16: 415 for anything else.
+#[tokio::test]
+async fn another_content_type_or_none_is_unsupported() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, HTTP) {
+        for content_type in
+            ["application/protobuf", "text/plain", "application/grpc-web", "application/jsonx"]
+        {
+            let answer = way.send(post(TRACES, content_type, spans(&["a"]))).await;
+
+            assert_eq!(answer.status, 415, "{content_type} over {way:?}");
+            let message = answer.refusal().message;
+            assert!(message.contains(PROTOBUF) && message.contains(JSON), "{message}");
+        }
+        let mut without = post(TRACES, PROTOBUF, spans(&["a"]));
+        without.headers_mut().clear();
+        assert_eq!(way.send(without).await.status, 415, "{way:?}");
+    }
+}
+
+/// OTLP, OTLP/HTTP Response: "If the request header "Accept-Encoding: gzip" is present in the
+/// request the server MAY gzip-encode the response": it is free not to.
+#[tokio::test]
+async fn an_answer_is_readable_whatever_encodings_the_client_accepts() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, HTTP) {
+        for accepted in ["gzip", "identity;q=0, gzip", "*"] {
+            let request = with(way.request(spans(&["a"])), "accept-encoding", accepted);
+            let answer = way.send(request).await;
+
+            assert_eq!(answer.header("content-encoding"), "", "{way:?}");
+            assert_eq!(answer.response().partial_success, None, "{way:?}");
+        }
+    }
+}
+
+/// The message of a refusal, whose body must be a `Status` in that encoding.
+fn told(answer: &Answer, content_type: &str) -> String {
+    if content_type == PROTOBUF {
+        return answer.refusal().message;
+    }
+    assert_eq!(answer.content_type(), JSON, "{answer:?}");
+    let status: Value = serde_json::from_slice(&answer.body).expect("the body is JSON");
+    assert!(status["code"].is_u64() && status["details"].is_array(), "{status}");
+    status["message"].as_str().expect("a message is a string").to_owned()
+}

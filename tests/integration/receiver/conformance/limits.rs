@@ -1,0 +1,219 @@
+//! Sizes: what is too large is refused for good, before and after decompression.
+//!
+//! gRPC, HTTP/1.1 and HTTP/2, each on both ports.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use super::messages::nested_arrays;
+use crate::support::client::{
+    ANY, Answer, EXPORT, GRPC, PROTOBUF, Protocol, TRACES, Unfinished, Verdict, post, ways, with,
+};
+use crate::support::receiver::{Metrics, Receiver};
+use crate::support::samples::{gzip, many_spans, sized, spans, zstd};
+
+const LIMIT: usize = 64 << 10;
+const SETTINGS: &[(&str, &str)] = &[("MAX_REQUEST_BYTES", "64Ki")];
+
+/// OTLP, OTLP/gRPC Request: "The server MUST enforce a message size limit when receiving the
+/// request"; "Implementations SHOULD allow this limit to be configured. If the limit is exceeded,
+/// the gRPC server implementations MUST report a `RESOURCE_EXHAUSTED` code as a non-retryable
+/// error." OTLP/HTTP Request: "If the limit is exceeded, the server MUST respond with `HTTP 413
+/// Content Too Large`."
+#[tokio::test]
+async fn a_request_of_the_configured_limit_is_taken_and_one_byte_more_is_not() {
+    let receiver = Receiver::start(SETTINGS).await;
+
+    for way in ways(&receiver, ANY) {
+        assert_eq!(way.export(sized(LIMIT)).await.response().partial_success, None, "{way:?}");
+        assert_too_large(&way.export(sized(LIMIT + 1)).await);
+    }
+}
+
+/// OTLP, OTLP/gRPC Request and OTLP/HTTP Request: "The server MUST limit the size of the request
+/// body when parsing it, including after decompression".
+#[tokio::test]
+async fn the_limit_holds_after_decompression() {
+    let receiver = Receiver::start(SETTINGS).await;
+
+    for way in ways(&receiver, ANY) {
+        for (name, compress) in [("gzip", gzip as fn(&[u8]) -> Bytes), ("zstd", zstd)] {
+            let at_limit = way.export_compressed(name, &compress(&sized(LIMIT))).await;
+            assert_eq!(at_limit.response().partial_success, None, "{name} over {way:?}");
+
+            let above = way.export_compressed(name, &compress(&sized(LIMIT + 1))).await;
+            assert_too_large(&above);
+        }
+    }
+}
+
+/// OTLP, OTLP/gRPC Request: "to mitigate possible excessive memory usage caused by a misconfigured
+/// or malicious client": a request that would become a thousand times as large.
+#[tokio::test]
+async fn a_request_that_explodes_when_decompressed_is_refused_before_it_does() {
+    let receiver = Receiver::start(&[]).await;
+    let zeros = vec![0; 64 << 20];
+    let (gzip, zstd) = (gzip(&zeros), zstd(&zeros));
+    let resident = |metrics: Metrics| metrics.sum::<u64>("process_resident_memory_bytes", &[]);
+    let before = resident(receiver.metrics().await);
+
+    for way in ways(&receiver, ANY) {
+        assert_too_large(&way.export_compressed("gzip", &gzip).await);
+        assert_too_large(&way.export_compressed("zstd", &zstd).await);
+    }
+
+    let grown = resident(receiver.metrics().await).saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes more");
+}
+
+/// OTLP, OTLP/HTTP Request: "The server MUST limit the size of the request body when parsing it,
+/// including after decompression": including, so before it too. Empty gzip members and skippable
+/// zstd frames decompress to nothing, however many there are.
+#[tokio::test]
+async fn the_limit_holds_before_decompression() {
+    let receiver = Receiver::start(SETTINGS).await;
+    let members = gzip(b"").repeat(LIMIT / 20 + 1);
+    let frames = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0].repeat(LIMIT / 8 + 1);
+
+    for way in ways(&receiver, ANY) {
+        assert_too_large(&way.export_compressed("gzip", &members).await);
+        assert_too_large(&way.export_compressed("zstd", &frames).await);
+    }
+}
+
+/// OTLP, OTLP/gRPC Request: "The server implementations typically enforce a default incoming message
+/// size limit of 4 MiB. However, it is RECOMMENDED to use 64 MiB as the default limit." Not
+/// followed: the whole buffer is smaller by default.
+#[tokio::test]
+async fn the_default_limit_is_4_mib() {
+    let receiver = Receiver::start(&[]).await;
+
+    for way in ways(&receiver, ANY) {
+        assert_eq!(way.export(sized(4 << 20)).await.verdict(), Verdict::Accepted, "{way:?}");
+        assert_too_large(&way.export(sized((4 << 20) + 1)).await);
+    }
+}
+
+/// OTLP, as above: "Implementations SHOULD allow this limit to be configured", to what is
+/// recommended, where the buffer is large enough.
+#[tokio::test]
+async fn the_limit_can_be_the_recommended_64_mib() {
+    let settings = [("MAX_REQUEST_BYTES", "64Mi"), ("MAX_BYTES", "256Mi")];
+    let receiver = Receiver::start(&settings).await;
+    let request = gzip(&sized(64 << 20));
+
+    for way in &ways(&receiver, ANY)[..3] {
+        let answer = way.export_compressed("gzip", &request).await;
+
+        assert_eq!(answer.verdict(), Verdict::Accepted, "{way:?}");
+    }
+}
+
+/// OTLP, as above: refused from what is announced, the length of the gRPC message or of the HTTP
+/// body, while the request is still on its way.
+#[tokio::test]
+async fn a_request_that_announces_too_much_is_refused_before_it_is_sent() {
+    let receiver = Receiver::start(SETTINGS).await;
+    let announced = (LIMIT + 1).to_be_bytes();
+
+    for way in ways(&receiver, ANY) {
+        for encoding in ["identity", "gzip"] {
+            let prefix = [&[u8::from(encoding == "gzip")], &announced[4..]].concat();
+            let request = match way.protocol {
+                Protocol::Grpc => with(post(EXPORT, GRPC, ""), "grpc-encoding", encoding),
+                Protocol::Http1 | Protocol::Http2 => {
+                    let request = with(post(TRACES, PROTOBUF, ""), "content-encoding", encoding);
+                    with(request, "content-length", &(LIMIT + 1).to_string())
+                }
+            };
+            let request = request.map(|_| Unfinished::new(prefix));
+
+            assert_too_large(&way.send(request).await);
+        }
+    }
+}
+
+/// OTLP, OTLP/gRPC Request, as above: what is larger than the whole buffer can never be taken.
+#[tokio::test]
+async fn a_request_larger_than_the_whole_buffer_is_refused_for_good() {
+    let few_spans = [("MAX_SPANS", "10"), ("OVERFLOW", "reject")];
+    let few_bytes = [("MAX_BYTES", "64Ki"), ("MAX_REQUEST_BYTES", "64Ki")];
+
+    for (settings, message) in [(few_spans, many_spans(11)), (few_bytes, sized(LIMIT))] {
+        let receiver = Receiver::start(&settings).await;
+        for way in ways(&receiver, ANY) {
+            assert_too_large(&way.export(message.clone()).await);
+        }
+    }
+}
+
+/// OTLP, OTLP/HTTP Response: "The server MUST limit the size of the response body, including before
+/// compression, to avoid overwhelming the client." gRPC, PROTOCOL-HTTP2: "Clients may limit the size
+/// of Response-Headers, Trailers, and Trailers-Only, with a default of 8 KiB each suggested."
+#[tokio::test]
+async fn an_answer_is_small_whatever_was_asked() {
+    let receiver = Receiver::start(&[]).await;
+    let long_path = format!("/{}", "%ff/".repeat(2000));
+
+    for way in ways(&receiver, ANY) {
+        let mut lost = way.request(spans(&["a"]));
+        *lost.uri_mut() = long_path.parse().unwrap();
+        let deep = nested_arrays(60);
+
+        for answer in [way.send(lost).await, way.export(deep).await] {
+            assert!(!answer.refusal().message.is_empty());
+            let fields = answer.headers.iter().chain(&answer.trailers);
+            let headers: usize =
+                fields.map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(headers < 8 << 10, "{headers} bytes of headers over {way:?}");
+            assert!(answer.body.len() < 4 << 10, "{} bytes over {way:?}", answer.body.len());
+        }
+    }
+}
+
+/// RFC 9113, 8.1: a server that answers before the request is complete resets its stream "without
+/// error"; the connection lives on.
+#[tokio::test]
+async fn an_oversize_request_does_not_cost_the_connection() {
+    let receiver = Receiver::start(SETTINGS).await;
+
+    for way in ways(&receiver, ANY) {
+        let mut connection = way.connect().await;
+        for _ in 0..20 {
+            assert_too_large(&connection.send(way.request(sized(2 * LIMIT))).await);
+        }
+
+        let answer = connection.send(way.request(spans(&["a"]))).await;
+        assert_eq!(answer.verdict(), Verdict::Accepted, "{way:?}");
+    }
+}
+
+/// OTLP, Failures: "this can happen when the server is temporarily unable to process the data":
+/// connections that cannot be opened for want of file descriptors wait, and cost no more than a look
+/// now and then.
+#[tokio::test]
+async fn connections_beyond_the_open_files_wait_for_others_to_end() {
+    let receiver = Receiver::start_with_open_files(24, &[]).await;
+    let mut open = vec![];
+    for _ in 0..24 {
+        open.push(TcpStream::connect(receiver.grpc()).await.unwrap());
+    }
+    tokio::time::sleep(Duration::from_millis(350)).await;
+
+    let complaints = receiver.log().matches("cannot accept connections; trying again").count();
+    assert!((1..=8).contains(&complaints), "{}", receiver.log());
+    drop(open);
+
+    for way in ways(&receiver, ANY) {
+        assert_eq!(way.export(spans(&["a"])).await.verdict(), Verdict::Accepted, "{way:?}");
+    }
+}
+
+/// Checks that an answer says that a request is too large, and not to try again.
+fn assert_too_large(answer: &Answer) {
+    assert_eq!(answer.verdict(), Verdict::TooLarge, "{answer:?}");
+    assert!(answer.details().retry_info().is_none(), "{answer:?}");
+    assert_eq!(answer.header("retry-after"), "", "{answer:?}");
+}

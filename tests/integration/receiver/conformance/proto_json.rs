@@ -1,0 +1,242 @@
+//! `ProtoJSON`, the JSON mapping that OTLP refers to, and JSON itself.
+//!
+//! HTTP/1.1 and HTTP/2, each on both ports.
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+
+use super::conversion::{IDS, Rig, with_span, with_value};
+use super::messages::DEEPEST_ARRAYS;
+
+/// ProtoJSON, int32, fixed32, uint32, int64, …: "Either numbers or strings are accepted. Empty
+/// strings are invalid. Exponent notation (such as `1e2`) is accepted in both quoted and unquoted
+/// forms." Out of range numeric values: "Zero fractional portions are accepted."
+#[tokio::test]
+async fn integers_may_be_quoted_and_have_an_exponent_or_a_zero_fraction() {
+    let mut rig = Rig::start().await;
+    for json in ["200", "\"200\"", "2e2", "\"2E+2\"", "200.0", "\"200.00\"", "20000e-2"] {
+        let span = rig.span(&format!(r#""droppedEventsCount":{json},"flags":{json}"#)).await;
+        assert_eq!((span.dropped_events_count, span.flags), (200, 200), "{json}");
+    }
+}
+
+/// ProtoJSON, Out of range numeric values: "if the number […] doesn't
+/// fit in the corresponding type, the parser should fail to parse. This includes any negative number
+/// for `uint32`"; "Values with nonzero fractional portions are not allowed for integer-typed fields."
+#[tokio::test]
+async fn numbers_that_do_not_fit_are_refused() {
+    let rig = Rig::start().await;
+    for (field, json) in [
+        ("droppedLinksCount", "-1"),
+        ("droppedLinksCount", "4294967296"),
+        ("droppedLinksCount", "1.5"),
+        ("droppedLinksCount", "\"\""),
+        ("droppedLinksCount", "\" 1\""),
+        ("droppedLinksCount", "true"),
+        ("startTimeUnixNano", "18446744073709551616"),
+        ("startTimeUnixNano", "\"-1\""),
+        ("kind", "2147483648"),
+    ] {
+        rig.refused(with_span(&format!(r#""{field}":{json}"#)), field).await;
+    }
+}
+
+/// ProtoJSON, float, double: "JSON value will be a number or one of the special string values "NaN",
+/// "Infinity", and "-Infinity". Either numbers or strings are accepted. […] Exponent notation is also
+/// accepted."
+#[tokio::test]
+async fn doubles_are_numbers_strings_or_special_names() {
+    let mut rig = Rig::start().await;
+    for (json, expected) in [
+        ("1.5", 1.5),
+        ("\"-2.5\"", -2.5),
+        ("1e3", 1000.0),
+        ("0", 0.0),
+        ("\"Infinity\"", f64::INFINITY),
+        ("\"-Infinity\"", f64::NEG_INFINITY),
+        ("\"NaN\"", f64::NAN),
+    ] {
+        let Some(Any::DoubleValue(value)) =
+            rig.value(&format!(r#"{{"doubleValue":{json}}}"#)).await
+        else {
+            panic!("{json} is no double");
+        };
+        assert_eq!(value.total_cmp(&expected), std::cmp::Ordering::Equal, "{json}");
+    }
+    rig.refused(with_span(&with_value(r#"{"doubleValue":NaN}"#)), "doubleValue").await;
+    rig.refused(with_span(&with_value(r#"{"doubleValue":1e999}"#)), "doubleValue").await;
+}
+
+/// ProtoJSON, bytes: "Either standard or URL-safe base64 encoding with/without paddings are
+/// accepted."
+#[tokio::test]
+async fn bytes_are_base64_in_either_alphabet_with_or_without_padding() {
+    let mut rig = Rig::start().await;
+    for text in ["+/8=", "+/8", "-_8=", "-_8"] {
+        let value = rig.value(&format!(r#"{{"bytesValue":"{text}"}}"#)).await;
+        assert_eq!(value, Some(Any::BytesValue(vec![0xfb, 0xff])), "{text}");
+    }
+    rig.refused(with_span(&with_value(r#"{"bytesValue":"!"}"#)), "bytesValue").await;
+}
+
+/// ProtoJSON, Null values: "Parsers accept `null` as a legal value for any field"; "The field should
+/// remain unset, as though it was not present in the input at all".
+#[tokio::test]
+async fn null_leaves_any_field_unset() {
+    let mut rig = Rig::start().await;
+    let nulls = [
+        "traceState",
+        "parentSpanId",
+        "name",
+        "kind",
+        "startTimeUnixNano",
+        "endTimeUnixNano",
+        "attributes",
+        "droppedAttributesCount",
+        "events",
+        "links",
+        "status",
+        "flags",
+    ]
+    .map(|field| format!(r#""{field}":null"#));
+
+    assert_eq!(rig.span(&nulls.join(",")).await, rig.span("").await);
+    for value in ["null", "{}", r#"{"stringValue":null}"#, r#"{"arrayValue":null}"#] {
+        assert_eq!(rig.value(value).await, None, "{value}");
+    }
+    let around = format!(
+        r#"{{"resourceSpans":[{{"resource":null,"schemaUrl":null,"scopeSpans":[{{"scope":null,
+        "spans":[{{{IDS}}}]}}]}}]}}"#
+    );
+    assert_eq!(rig.taken(&around).await, rig.taken(&with_span("")).await);
+}
+
+/// ProtoJSON, Null values: "`null` values are not allowed within repeated fields."
+#[tokio::test]
+async fn null_within_an_array_is_refused() {
+    let rig = Rig::start().await;
+    rig.refused(r#"{"resourceSpans":[null]}"#, "resourceSpans[0]").await;
+    rig.refused(with_span(r#""attributes":[null]"#), "attributes[0]").await;
+    let array = with_value(r#"{"arrayValue":{"values":[null]}}"#);
+    rig.refused(with_span(&array), "values[0]").await;
+}
+
+/// ProtoJSON, Duplicate values: "Parsers should accept the same field being duplicated, and the last
+/// value provided should be retained."
+#[tokio::test]
+async fn of_a_field_given_twice_the_last_value_is_retained() {
+    let mut rig = Rig::start().await;
+
+    let span = rig.span(r#""name":"first","kind":1,"name":"last","kind":5"#).await;
+
+    assert_eq!((span.name.as_str(), span.kind), ("last", 5));
+}
+
+/// ProtoJSON, Duplicate values: "Serializers must never serialize […] multiple different cases in the
+/// same oneof in the same JSON object."
+#[tokio::test]
+async fn two_members_of_one_value_are_refused() {
+    let rig = Rig::start().await;
+    let two = with_value(r#"{"stringValue":"a","intValue":1}"#);
+    rig.refused(with_span(&two), "attributes[0].value").await;
+}
+
+/// `common.proto`, `AnyValue`: "It is valid for all values to be unspecified"; changelog, 1.9.0:
+/// values of every kind, in each other.
+#[tokio::test]
+async fn attribute_values_of_every_kind_are_converted() {
+    let mut rig = Rig::start().await;
+    let any = |value| AnyValue { value: Some(value) };
+
+    for (json, expected) in [
+        (r#"{"stringValue":""}"#, Any::StringValue(String::new())),
+        (r#"{"boolValue":false}"#, Any::BoolValue(false)),
+        (r#"{"intValue":"0"}"#, Any::IntValue(0)),
+        (r#"{"bytesValue":""}"#, Any::BytesValue(vec![])),
+        (r#"{"arrayValue":{}}"#, Any::ArrayValue(ArrayValue::default())),
+        (
+            r#"{"arrayValue":{"values":[{"intValue":1},{},{"boolValue":true}]}}"#,
+            Any::ArrayValue(ArrayValue {
+                values: vec![
+                    any(Any::IntValue(1)),
+                    AnyValue { value: None },
+                    any(Any::BoolValue(true)),
+                ],
+            }),
+        ),
+        (
+            r#"{"kvlistValue":{"values":[{"key":"k","value":{"stringValue":"v"}}]}}"#,
+            Any::KvlistValue(KeyValueList {
+                values: vec![KeyValue {
+                    key: "k".to_owned(),
+                    value: Some(any(Any::StringValue("v".to_owned()))),
+                    ..KeyValue::default()
+                }],
+            }),
+        ),
+    ] {
+        assert_eq!(rig.value(json).await, Some(expected), "{json}");
+    }
+}
+
+/// RFC 8259, 2 and 7: whitespace between tokens, escapes in strings and keys.
+#[tokio::test]
+async fn whitespace_and_escapes_are_json() {
+    let mut rig = Rig::start().await;
+
+    let spaced = format!("\r\n\t {} \r\n\t", with_span("\n\t\"name\" :\r \"a\""));
+    let request_with_a = rig.taken(&spaced).await;
+    let span = rig.span(r#""n\u0061me":"\ud83d\ude00\"\\\/\n\u0000é""#).await;
+
+    assert_eq!(request_with_a.resource_spans[0].scope_spans[0].spans[0].name, "a");
+    assert_eq!(span.name, "😀\"\\/\n\0é");
+}
+
+/// RFC 8259, 2: "JSON-text = ws value ws": one value, here the object of a message, and nothing after
+/// it.
+#[tokio::test]
+async fn what_is_not_one_json_object_is_refused() {
+    let rig = Rig::start().await;
+    let whole = with_span("");
+
+    for json in ["", " ", "[]", "null", "7", "\"a\"", "{\"resourceSpans\":[]"] {
+        rig.refused(json, "malformed OTLP/JSON request at line 1").await;
+    }
+    for after in ["{}", "x", "\0", ",", &whole] {
+        rig.refused(format!("{whole}{after}"), "trailing characters").await;
+    }
+    for json in ["{'resourceSpans':[]}", "{resourceSpans:[]}", "{\"resourceSpans\":[],}"] {
+        rig.refused(json, "malformed").await;
+    }
+}
+
+/// RFC 8259, 8.1: "JSON text exchanged between systems […] MUST be encoded using UTF-8"; 8.2: lone
+/// surrogates cannot be encoded, so no protobuf string can hold them.
+#[tokio::test]
+async fn strings_that_are_not_unicode_are_refused() {
+    let rig = Rig::start().await;
+    let with_name = with_span(r#""name":"?""#).into_bytes();
+    let at = with_name.iter().position(|byte| *byte == b'?').unwrap();
+    let mut latin = with_name.clone();
+    latin[at] = 0xe9;
+
+    rig.refused(latin, "not UTF-8").await;
+    rig.refused(with_span(r#""name":"\ud83d""#), "spans[0].name").await;
+    rig.refused(with_span(r#""name":"\ude00\ud83d""#), "spans[0].name").await;
+}
+
+/// Protobuf, Proto Limits, Depth Limit: 100 messages, in JSON as in protobuf.
+#[tokio::test]
+async fn messages_nest_to_the_limit_and_not_past_it() {
+    let mut rig = Rig::start().await;
+    let nested = |depth: usize| {
+        let open = r#"{"arrayValue":{"values":["#.repeat(depth);
+        format!("{open}{{\"intValue\":1}}{}", "]}}".repeat(depth))
+    };
+
+    assert!(rig.value(&nested(DEEPEST_ARRAYS)).await.is_some());
+    let deeper = with_span(&with_value(&nested(DEEPEST_ARRAYS + 1)));
+    rig.refused(deeper, "nested deeper than the 100 levels").await;
+    rig.refused("[".repeat(1 << 20), "not a JSON object").await;
+    rig.refused(format!("{{\"resourceSpans\":{}", "[".repeat(1 << 20)), "resourceSpans").await;
+}

@@ -1,0 +1,365 @@
+//! OTLP/gRPC out, against a real server that does what a script says.
+
+use std::time::Duration;
+
+use crate::support::scripted_destination::{Answer, Reply, ScriptedDestination};
+use crate::support::spans::{Watched, batch, large_batch};
+use http::Version;
+use tokio::time::timeout;
+use tracebuffer::adapters::messaging::destination::AnyDestination;
+use tracebuffer::adapters::messaging::destination::config::{Compression, Protocol};
+use tracebuffer::adapters::messaging::notation::headers::{parse_header_files, parse_header_list};
+use tracebuffer::domain::delivery::{Delivered, Failure, FailureKind};
+use tracebuffer::ports::destination::Destination;
+
+const SOON: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_millis(200);
+
+async fn pair() -> (ScriptedDestination, AnyDestination) {
+    let server = ScriptedDestination::start(Protocol::Grpc).await;
+    let destination = AnyDestination::from_settings(Some(&server.settings()));
+    (server, destination)
+}
+
+async fn impatient_pair() -> (ScriptedDestination, AnyDestination) {
+    let server = ScriptedDestination::start(Protocol::Grpc).await;
+    let mut settings = server.settings();
+    settings.timeout = SHORT;
+    (server, AnyDestination::from_settings(Some(&settings)))
+}
+
+fn kind_and_code(outcome: Result<Delivered, Failure>) -> (FailureKind, &'static str) {
+    let failure = outcome.expect_err("the script refuses");
+    (failure.kind, failure.code)
+}
+
+#[tokio::test]
+async fn spans_arrive_in_order_over_one_connection() {
+    let (server, destination) = pair().await;
+
+    for names in [&["a", "b"][..], &["c"]] {
+        assert_eq!(destination.send(batch(names)).await, Ok(Delivered::default()));
+    }
+
+    assert_eq!(server.received_names(), ["a", "b", "c"]);
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_request_says_what_it_is_and_carries_the_configured_headers() {
+    let server = ScriptedDestination::start(Protocol::Grpc).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("headers");
+    std::fs::write(&file, "x-key: from-file").unwrap();
+    let mut settings = server.settings();
+    settings.headers = parse_header_list("x-tenant=blue,x-key=from-list").unwrap();
+    settings.headers_file = Some(file);
+    let token = directory.path().join("token");
+    std::fs::write(&token, "Bearer secret\n").unwrap();
+    let of_files = format!("authorization={}", token.display());
+    settings.header_files = parse_header_files(&of_files).unwrap();
+
+    AnyDestination::from_settings(Some(&settings)).send(batch(&["a"])).await.unwrap();
+
+    let request = &server.requests()[0];
+    assert_eq!(request.path, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+    assert_eq!(request.version, Version::HTTP_2);
+    let expected = [
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("user-agent", concat!("tracebuffer/", env!("CARGO_PKG_VERSION"))),
+        ("x-tenant", "blue"),
+        ("x-key", "from-file"),
+        ("authorization", "Bearer secret"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(request.headers[name], value);
+    }
+    let left = request.headers["grpc-timeout"].to_str().unwrap().strip_suffix('m').unwrap();
+    assert!((1..=5_000).contains(&left.parse::<u64>().unwrap()), "{left}");
+    assert!(!request.headers.contains_key("grpc-encoding"));
+    assert!(!request.headers.contains_key("grpc-accept-encoding"));
+}
+
+#[tokio::test]
+async fn a_compressed_batch_arrives_whole_and_smaller() {
+    for compression in [Compression::Gzip, Compression::Zstd] {
+        let server = ScriptedDestination::start(Protocol::Grpc).await;
+        let mut settings = server.settings();
+        settings.compression = compression;
+        let request = large_batch(100, 10_000);
+        let bytes = request.bytes();
+
+        AnyDestination::from_settings(Some(&settings)).send(request).await.unwrap();
+
+        assert_eq!(server.received_spans().len(), 100);
+        assert!(server.requests()[0].wire_bytes < bytes / 20, "{compression:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_far_larger_than_the_windows_arrives_whole() {
+    let (server, destination) = pair().await;
+
+    destination.send(large_batch(7, 512 * 1024)).await.unwrap();
+    destination.send(large_batch(5_000, 0)).await.unwrap();
+
+    let names: Vec<String> = (0..7).chain(0..5_000).map(|number| number.to_string()).collect();
+    assert_eq!(server.received_names(), names);
+}
+
+#[tokio::test]
+async fn concurrent_sends_share_one_connection() {
+    let (server, destination) = pair().await;
+    server.otherwise(Answer::Delay(Duration::from_millis(50), Box::new(Answer::Accept)));
+
+    let sends = (batch(&["a"]), batch(&["b"]), batch(&["c"]));
+    let outcomes = tokio::join!(
+        destination.send(sends.0),
+        destination.send(sends.1),
+        destination.send(sends.2)
+    );
+
+    assert_eq!(
+        outcomes,
+        (Ok(Delivered::default()), Ok(Delivered::default()), Ok(Delivered::default()))
+    );
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn every_refusal_is_understood() {
+    use FailureKind::{InvalidData, Refused, TimedOut, TooLarge, Unavailable};
+    let (server, destination) = pair().await;
+    let codes = [
+        (1, Unavailable, "CANCELLED"),
+        (2, Refused, "UNKNOWN"),
+        (3, InvalidData, "INVALID_ARGUMENT"),
+        (4, TimedOut, "DEADLINE_EXCEEDED"),
+        (7, Refused, "PERMISSION_DENIED"),
+        (8, TooLarge, "RESOURCE_EXHAUSTED"),
+        (12, Refused, "UNIMPLEMENTED"),
+        (13, Refused, "INTERNAL"),
+        (14, Unavailable, "UNAVAILABLE"),
+        (16, Refused, "UNAUTHENTICATED"),
+    ];
+    for (code, kind, name) in codes {
+        server.script([Answer::grpc(code)]);
+
+        assert_eq!(kind_and_code(destination.send(batch(&["a"])).await), (kind, name));
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_with_retry_info_says_when_to_come_back() {
+    let (server, destination) = pair().await;
+    let retry_after = Some(Duration::from_millis(2_500));
+    server.script([Answer::Grpc { code: 8, message: "full %, really", retry_after }]);
+
+    let failure = destination.send(batch(&["a"])).await.unwrap_err();
+
+    assert_eq!((failure.kind, failure.retry_after), (FailureKind::Unavailable, retry_after));
+    assert!(failure.message.ends_with("RESOURCE_EXHAUSTED: full %, really"), "{}", failure.message);
+    assert!(failure.message.contains(&server.address().port().to_string()));
+}
+
+#[tokio::test]
+async fn a_partial_success_is_a_delivery_with_rejected_spans() {
+    let (server, destination) = pair().await;
+    server.script([Answer::Partial { rejected: 2, message: "too old" }]);
+
+    let delivered = destination.send(batch(&["a", "b"])).await.unwrap();
+
+    assert_eq!(delivered, Delivered { rejected_spans: 2, message: "too old".to_owned() });
+}
+
+#[tokio::test]
+async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
+    let (server, destination) = pair().await;
+    let long = Reply::grpc(&vec![0; 200_000], 0);
+    server.script([Reply::grpc(&[0xff], 0), long].map(Answer::Reply));
+
+    for _ in 0..2 {
+        let delivered = destination.send(batch(&["a"])).await.unwrap();
+        assert!(delivered.message.contains("cannot be read"), "{}", delivered.message);
+    }
+    destination.send(batch(&["a"])).await.unwrap();
+
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_status_is_tried_again() {
+    let (server, destination) = pair().await;
+    let without_status = Reply { trailers: Vec::new(), ..Reply::grpc(&[], 0) };
+    let broken = Reply { broken: true, ..without_status.clone() };
+    server.script([without_status, broken].map(Answer::Reply));
+
+    let outcome = destination.send(batch(&["a"])).await;
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+    let outcome = destination.send(batch(&["a"])).await;
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "RESET"));
+}
+
+#[tokio::test]
+async fn a_refusal_that_lists_every_span_is_still_understood() {
+    let (server, destination) = pair().await;
+    let headers = vec![("grpc-status", "3".to_owned()), ("grpc-message", "x".repeat(40_000))];
+    server.script([Answer::Reply(Reply { headers, ..Reply::default() })]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+
+    assert_eq!(kind_and_code(outcome), (FailureKind::InvalidData, "INVALID_ARGUMENT"));
+}
+
+#[tokio::test]
+async fn an_answer_with_an_endless_head_is_given_up() {
+    let (server, destination) = pair().await;
+    let mut reply = Reply::grpc(&[], 0);
+    reply.headers.push(("x-long", "x".repeat(100_000)));
+    server.script([Answer::Reply(reply)]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+}
+
+#[tokio::test]
+async fn a_proxy_that_answers_in_http_is_understood() {
+    let (server, destination) = pair().await;
+    server.script([Answer::http(502), Answer::http(404)]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "UNAVAILABLE"));
+    let failure = destination.send(batch(&["a"])).await.unwrap_err();
+    assert_eq!(failure.code, "UNIMPLEMENTED");
+    assert!(failure.message.contains("HTTP 404"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_reset_is_tried_again_over_another_connection() {
+    let (server, destination) = pair().await;
+    for answer in [Answer::Reset, Answer::ResetStream] {
+        server.script([answer]);
+
+        let outcome = destination.send(batch(&["a"])).await;
+
+        assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "RESET"));
+        assert_eq!(destination.send(batch(&["b"])).await, Ok(Delivered::default()));
+    }
+    assert_eq!(server.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_silent_destination_times_out_and_is_given_up() {
+    let (server, destination) = impatient_pair().await;
+    for answer in [Answer::Swallow, Answer::Ignore] {
+        server.otherwise(answer);
+        let (request, watched) = Watched::batch(1 << 20);
+
+        let failure = destination.send(request).await.unwrap_err();
+
+        assert_eq!((failure.kind, failure.code), (FailureKind::TimedOut, "TIMEOUT"));
+        assert!(failure.message.contains("within 200ms"), "{}", failure.message);
+        timeout(SOON, server.connections_open(0)).await.unwrap();
+        timeout(SOON, watched.freed()).await.unwrap();
+    }
+    server.otherwise(Answer::Accept);
+    assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
+}
+
+#[tokio::test]
+async fn a_dropped_send_leaves_nothing_behind() {
+    let (server, destination) = pair().await;
+    destination.send(batch(&["a"])).await.unwrap();
+    for answer in [Answer::Swallow, Answer::Ignore] {
+        server.script([answer]);
+        let (request, watched) = Watched::batch(1 << 20);
+
+        let begun = timeout(SOON, server.script_ended());
+        tokio::select! {
+            outcome = destination.send(request) => panic!("{outcome:?}"),
+            begun = begun => begun.unwrap(),
+        }
+
+        timeout(SOON, server.connections_open(0)).await.unwrap();
+        timeout(SOON, watched.freed()).await.unwrap();
+    }
+    assert_eq!(destination.send(batch(&["b"])).await, Ok(Delivered::default()));
+}
+
+#[tokio::test]
+async fn a_dropped_send_does_not_disturb_another_on_the_same_connection() {
+    let (server, destination) = pair().await;
+    server.script([
+        Answer::Delay(Duration::from_millis(150), Box::new(Answer::Accept)),
+        Answer::Swallow,
+    ]);
+    let kept = destination.send(batch(&["a"]));
+    let dropped = async {
+        server.requests_read(1).await;
+        timeout(Duration::from_millis(50), destination.send(batch(&["b"]))).await
+    };
+
+    let (kept, dropped) = tokio::join!(kept, dropped);
+
+    assert_eq!(kept, Ok(Delivered::default()));
+    assert!(dropped.is_err());
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_goodbye_is_followed_without_a_failure() {
+    let (server, destination) = pair().await;
+    for name in ["a", "b", "c"] {
+        server.script([Answer::GoAway(Box::new(Answer::Accept))]);
+
+        assert_eq!(destination.send(batch(&[name])).await, Ok(Delivered::default()));
+    }
+
+    assert_eq!(server.received_names(), ["a", "b", "c"]);
+    assert_eq!(server.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_after_a_goodbye() {
+    let (server, destination) = pair().await;
+    let slow = Answer::Delay(Duration::from_millis(100), Box::new(Answer::Accept));
+    server.script([Answer::GoAway(Box::new(slow))]);
+
+    let first = destination.send(batch(&["a"]));
+    let second = async {
+        server.requests_read(1).await;
+        destination.send(batch(&["b"])).await
+    };
+
+    assert_eq!(tokio::join!(first, second), (Ok(Delivered::default()), Ok(Delivered::default())));
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_is_replaced_without_a_failure() {
+    let (server, destination) = pair().await;
+    destination.send(batch(&["a"])).await.unwrap();
+
+    server.close_connections().await;
+    tokio::task::yield_now().await;
+
+    assert_eq!(destination.send(batch(&["b"])).await, Ok(Delivered::default()));
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_destination_that_comes_back_is_found_again() {
+    let (mut server, destination) = pair().await;
+    server.stop().await;
+
+    let failure = destination.send(batch(&["a"])).await.unwrap_err();
+    assert_eq!((failure.kind, failure.code), (FailureKind::Unavailable, "CONNECT"));
+    let peer = format!("localhost:{}", server.address().port());
+    assert!(failure.message.contains(&peer), "{}", failure.message);
+    assert!(failure.message.contains("refused"), "{}", failure.message);
+
+    server.restart().await;
+    assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
+}

@@ -1,0 +1,160 @@
+//! Headers whose values are in files, as they are when a request is sent, over TLS.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::pki::write;
+use crate::support::tls_scene::{Scene, refused, sent};
+use crate::support::volume::Volume;
+use tracebuffer::adapters::messaging::destination::config::Protocol;
+use tracebuffer::adapters::messaging::notation::headers::{
+    HeaderFiles, parse_header_files, parse_header_list, parse_header_names,
+};
+
+const TOKEN: &str = "authorization";
+const BEARER: &str = "authorization=Bearer%20";
+
+/// One server of each protocol.
+async fn scenes() -> [Scene; 2] {
+    [
+        Scene::new(Protocol::Grpc, &["h2"], false).await,
+        Scene::new(Protocol::Http, &["http/1.1"], false).await,
+    ]
+}
+
+/// The header `authorization` from the file at `path`, with or without a prefix.
+fn token(path: &Path, prefixes: &str) -> HeaderFiles {
+    let mut files = parse_header_files(&format!("{TOKEN}={}", path.display())).unwrap();
+    files.add_prefixes(&parse_header_list(prefixes).unwrap()).unwrap();
+    files
+}
+
+/// The same, without which requests are sent too.
+fn optional_token(path: &Path) -> HeaderFiles {
+    let mut files = token(path, BEARER);
+    files.make_optional(&parse_header_names(TOKEN).unwrap()).unwrap();
+    files
+}
+
+#[tokio::test]
+async fn a_prefix_is_sent_before_the_value_of_a_file() {
+    for mut scene in scenes().await {
+        let path = write(scene.files.path(), "token", "abc\n");
+        scene.settings.header_files = token(&path, BEARER);
+
+        sent(&scene.destination()).await;
+
+        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer abc"));
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_was_renewed_is_in_the_next_request_on_the_same_connection() {
+    for mut scene in scenes().await {
+        let path = write(scene.files.path(), "token", "first\n");
+        scene.settings.header_files = token(&path, BEARER);
+        let destination = scene.destination();
+        sent(&destination).await;
+
+        fs::write(&path, "second, longer\n").unwrap();
+        sent(&destination).await;
+
+        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer second, longer"));
+        assert_eq!(scene.server.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_the_same_length_that_a_kubelet_swapped_in_is_in_the_next_request() {
+    for mut scene in scenes().await {
+        let mut volume = Volume::new();
+        volume.put(&[("token", "one")]);
+        scene.settings.header_files = token(&volume.path("token"), "");
+        let destination = scene.destination();
+        for value in ["one", "two", "six"] {
+            volume.put(&[("token", value)]);
+
+            sent(&destination).await;
+
+            assert_eq!(scene.last_header(TOKEN).as_deref(), Some(value));
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_an_optional_file_the_header_is_left_out_until_the_file_appears() {
+    for mut scene in scenes().await {
+        let mut volume = Volume::new();
+        scene.settings.header_files = optional_token(&volume.path("token"));
+        let destination = scene.destination();
+
+        sent(&destination).await;
+        assert_eq!(scene.last_header(TOKEN), None);
+
+        volume.put(&[("token", "late\n")]);
+        sent(&destination).await;
+        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer late"));
+
+        // The key was removed: the file is a link to nowhere.
+        volume.put(&[]);
+        sent(&destination).await;
+        assert_eq!(scene.last_header(TOKEN), None);
+    }
+}
+
+#[tokio::test]
+async fn with_an_empty_optional_file_the_header_is_left_out() {
+    for mut scene in scenes().await {
+        for empty in ["", " \r\n"] {
+            let path = write(scene.files.path(), "token", empty);
+            scene.settings.header_files = optional_token(&path);
+
+            sent(&scene.destination()).await;
+
+            assert_eq!(scene.last_header(TOKEN), None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_file_that_is_needed_nothing_is_sent_until_it_holds_a_value() {
+    for mut scene in scenes().await {
+        let path = scene.files.path().join("token");
+        scene.settings.header_files = token(&path, BEARER);
+        let destination = scene.destination();
+        let start = format!("cannot use the file of a header's value {}: ", path.display());
+
+        let missing = refused(&destination).await;
+        fs::write(&path, "\n").unwrap();
+        let empty = refused(&destination).await;
+
+        assert_eq!((missing.code, empty.code), ("FILE", "FILE"));
+        let why = format!("{start}No such file");
+        assert!(missing.message.starts_with(&why), "{}", missing.message);
+        let why = format!("{start}it has no value");
+        assert!(empty.message.starts_with(&why), "{}", empty.message);
+        assert_eq!(scene.server.connections(), 0);
+
+        fs::write(&path, "abc").unwrap();
+        sent(&destination).await;
+        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer abc"));
+    }
+}
+
+#[tokio::test]
+async fn an_optional_header_that_is_left_out_leaves_the_one_of_the_settings() {
+    for mut scene in scenes().await {
+        let path = scene.files.path().join("token");
+        scene.settings.headers = parse_header_list("authorization=shared,x-tenant=blue").unwrap();
+        scene.settings.header_files = optional_token(&path);
+        let destination = scene.destination();
+
+        sent(&destination).await;
+        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("shared"));
+
+        fs::write(&path, "own").unwrap();
+        sent(&destination).await;
+        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer own"));
+        assert_eq!(scene.last_header("x-tenant").as_deref(), Some("blue"));
+    }
+}

@@ -1,0 +1,320 @@
+//! OTLP/HTTP out, in plain text and so over HTTP/1.1, against a real server with a script.
+
+use std::time::{Duration, SystemTime};
+
+use crate::support::scripted_destination::{Answer, Reply, ScriptedDestination};
+use crate::support::spans::{Watched, batch, large_batch};
+use http::Version;
+use tokio::time::timeout;
+use tracebuffer::adapters::messaging::destination::AnyDestination;
+use tracebuffer::adapters::messaging::destination::config::{Compression, Protocol};
+use tracebuffer::adapters::messaging::notation::headers::parse_header_list;
+use tracebuffer::domain::delivery::{Delivered, Failure, FailureKind};
+use tracebuffer::ports::destination::Destination;
+
+const SOON: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_millis(200);
+
+async fn pair() -> (ScriptedDestination, AnyDestination) {
+    let server = ScriptedDestination::start(Protocol::Http).await;
+    let destination = AnyDestination::from_settings(Some(&server.settings()));
+    (server, destination)
+}
+
+fn kind_and_code(outcome: Result<Delivered, Failure>) -> (FailureKind, &'static str) {
+    let failure = outcome.expect_err("the script refuses");
+    (failure.kind, failure.code)
+}
+
+#[tokio::test]
+async fn spans_arrive_in_order_over_one_connection() {
+    let (server, destination) = pair().await;
+
+    for names in [&["a", "b"][..], &["c"]] {
+        assert_eq!(destination.send(batch(names)).await, Ok(Delivered::default()));
+    }
+
+    assert_eq!(server.received_names(), ["a", "b", "c"]);
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_request_says_what_it_is_and_carries_the_configured_headers() {
+    let server = ScriptedDestination::start(Protocol::Http).await;
+    let mut settings = server.settings();
+    settings.endpoint.path = "/otlp/v1/traces?tenant=blue".to_owned();
+    settings.headers = parse_header_list("x-key=value,user-agent=mine").unwrap();
+    let request = batch(&["a", "b"]);
+    let bytes = request.bytes().to_string();
+
+    AnyDestination::from_settings(Some(&settings)).send(request).await.unwrap();
+
+    let request = &server.requests()[0];
+    assert_eq!((request.path.as_str(), request.version), ("/otlp/v1/traces", Version::HTTP_11));
+    let host = format!("localhost:{}", server.address().port());
+    let expected = [
+        ("host", host.as_str()),
+        ("content-type", "application/x-protobuf"),
+        ("content-length", &bytes),
+        ("user-agent", "mine"),
+        ("x-key", "value"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(request.headers[name], value);
+    }
+    assert!(!request.headers.contains_key("content-encoding"));
+}
+
+#[tokio::test]
+async fn a_compressed_batch_arrives_whole_and_smaller() {
+    for (compression, name) in [(Compression::Gzip, "gzip"), (Compression::Zstd, "zstd")] {
+        let server = ScriptedDestination::start(Protocol::Http).await;
+        let mut settings = server.settings();
+        settings.compression = compression;
+        let request = large_batch(100, 10_000);
+        let bytes = request.bytes();
+
+        AnyDestination::from_settings(Some(&settings)).send(request).await.unwrap();
+
+        assert_eq!(server.received_spans().len(), 100);
+        let request = &server.requests()[0];
+        assert_eq!(request.headers["content-encoding"], name);
+        assert!(request.wire_bytes < bytes / 20, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_many_pieces_arrives_whole() {
+    let (server, destination) = pair().await;
+
+    destination.send(large_batch(7, 512 * 1024)).await.unwrap();
+    destination.send(large_batch(5_000, 0)).await.unwrap();
+
+    let names: Vec<String> = (0..7).chain(0..5_000).map(|number| number.to_string()).collect();
+    assert_eq!(server.received_names(), names);
+}
+
+#[tokio::test]
+async fn concurrent_sends_keep_their_connections_for_the_next_time() {
+    let (server, destination) = pair().await;
+    server.otherwise(Answer::Delay(Duration::from_millis(50), Box::new(Answer::Accept)));
+
+    for _ in 0..2 {
+        let sends = (destination.send(batch(&["a"])), destination.send(batch(&["b"])));
+        let outcomes = tokio::join!(sends.0, sends.1);
+        assert_eq!(outcomes, (Ok(Delivered::default()), Ok(Delivered::default())));
+    }
+
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn every_refusal_is_understood() {
+    use FailureKind::{InvalidData, Refused, TooLarge, Unavailable};
+    let (server, destination) = pair().await;
+    let statuses = [
+        (308, Refused, "3xx"),
+        (400, InvalidData, "400"),
+        (401, Refused, "401"),
+        (404, Refused, "404"),
+        (413, TooLarge, "413"),
+        (418, Refused, "4xx"),
+        (429, Unavailable, "429"),
+        (500, Refused, "500"),
+        (502, Unavailable, "502"),
+        (503, Unavailable, "503"),
+        (504, Unavailable, "504"),
+    ];
+    for (status, kind, name) in statuses {
+        server.script([Answer::http(status)]);
+
+        let failure = destination.send(batch(&["a"])).await.unwrap_err();
+
+        assert_eq!((failure.kind, failure.code), (kind, name));
+        assert!(failure.message.contains(": scripted"), "{}", failure.message);
+    }
+    assert_eq!((server.connections(), server.requests().len()), (1, statuses.len()));
+}
+
+#[tokio::test]
+async fn a_refusal_says_when_to_come_back_in_seconds_or_by_a_date() {
+    let (server, destination) = pair().await;
+    let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_mins(1));
+    for (value, range) in [("7".to_owned(), 7..=7), (date, 55..=60)] {
+        server.script([Answer::Http { status: 503, message: "", retry_after: Some(value) }]);
+
+        let failure = destination.send(batch(&["a"])).await.unwrap_err();
+
+        assert!(range.contains(&failure.retry_after.unwrap().as_secs()), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_partial_success_is_a_delivery_with_rejected_spans() {
+    let (server, destination) = pair().await;
+    server.script([Answer::Partial { rejected: 2, message: "too old" }]);
+
+    let delivered = destination.send(batch(&["a", "b"])).await.unwrap();
+
+    assert_eq!(delivered, Delivered { rejected_spans: 2, message: "too old".to_owned() });
+}
+
+#[tokio::test]
+async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
+    let (server, destination) = pair().await;
+    server.script([Answer::Reply(Reply::protobuf(200, vec![0xff]))]);
+
+    let delivered = destination.send(batch(&["a"])).await.unwrap();
+
+    assert!(delivered.message.contains("not OTLP"), "{}", delivered.message);
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_off_and_counts_by_its_status() {
+    let (server, destination) = pair().await;
+    server
+        .script([200, 503].map(|status| Answer::Reply(Reply::protobuf(status, vec![0; 1 << 20]))));
+
+    let delivered = destination.send(batch(&["a"])).await.unwrap();
+    assert!(delivered.message.contains("not OTLP"), "{}", delivered.message);
+    let outcome = destination.send(batch(&["a"])).await;
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "503"));
+
+    timeout(SOON, server.connections_open(0)).await.unwrap();
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_success_that_breaks_off_is_a_delivery_with_a_warning() {
+    let (server, destination) = pair().await;
+    let broken = Reply { broken: true, ..Reply::protobuf(200, vec![0; 10]) };
+    server.script([Answer::Reply(broken)]);
+
+    let delivered = destination.send(batch(&["a"])).await.unwrap();
+
+    assert!(delivered.message.contains("not OTLP"), "{}", delivered.message);
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_is_replaced_without_a_failure() {
+    let (server, destination) = pair().await;
+    destination.send(batch(&["a"])).await.unwrap();
+
+    server.close_connections().await;
+
+    assert_eq!(destination.send(batch(&["b"])).await, Ok(Delivered::default()));
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_met_a_closing_connection_is_repeated_without_a_failure() {
+    let (server, destination) = pair().await;
+    server.script([Answer::Accept, Answer::ResetStream, Answer::Accept, Answer::Reset]);
+    destination.send(batch(&["a"])).await.unwrap();
+
+    for name in ["b", "c"] {
+        assert_eq!(destination.send(batch(&[name])).await, Ok(Delivered::default()));
+    }
+
+    assert_eq!(server.received_names(), ["a", "b", "c"]);
+    assert_eq!((server.connections(), server.requests().len()), (3, 5));
+}
+
+#[tokio::test]
+async fn a_repeated_request_does_not_trust_another_old_connection() {
+    let (server, destination) = pair().await;
+    let slow = Answer::Delay(Duration::from_millis(50), Box::new(Answer::Accept));
+    server.script([slow.clone(), slow, Answer::ResetStream]);
+    let sends = (destination.send(batch(&["a"])), destination.send(batch(&["b"])));
+    let _both = tokio::join!(sends.0, sends.1);
+
+    assert_eq!(destination.send(batch(&["c"])).await, Ok(Delivered::default()));
+
+    assert_eq!(server.requests().last().map(|request| request.connection), Some(2));
+}
+
+#[tokio::test]
+async fn an_answer_with_an_endless_head_is_given_up() {
+    let (server, destination) = pair().await;
+    let mut reply = Reply::protobuf(503, Vec::new());
+    reply.headers.push(("x-long", "x".repeat(300_000)));
+    server.script([Answer::Reply(reply)]);
+
+    let outcome = destination.send(batch(&["a"])).await;
+
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+}
+
+#[tokio::test]
+async fn a_new_connection_that_closes_without_an_answer_is_a_failure() {
+    for answer in [Answer::ResetStream, Answer::Reset] {
+        let (server, destination) = pair().await;
+        server.script([answer]);
+
+        let outcome = destination.send(batch(&["a"])).await;
+
+        assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "RESET"));
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_no_more_requests_is_obeyed() {
+    let (server, destination) = pair().await;
+    server.script([Answer::GoAway(Box::new(Answer::Accept))]);
+
+    for name in ["a", "b"] {
+        assert_eq!(destination.send(batch(&[name])).await, Ok(Delivered::default()));
+    }
+
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_silent_destination_times_out_and_is_given_up() {
+    let server = ScriptedDestination::start(Protocol::Http).await;
+    let mut settings = server.settings();
+    settings.timeout = SHORT;
+    let destination = AnyDestination::from_settings(Some(&settings));
+    for answer in [Answer::Swallow, Answer::Ignore] {
+        server.otherwise(answer);
+        let (request, watched) = Watched::batch(8 << 20);
+
+        let outcome = destination.send(request).await;
+
+        assert_eq!(kind_and_code(outcome), (FailureKind::TimedOut, "TIMEOUT"));
+        timeout(SOON, watched.freed()).await.unwrap();
+    }
+    server.otherwise(Answer::Accept);
+    assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
+}
+
+#[tokio::test]
+async fn a_dropped_send_leaves_nothing_behind() {
+    let (server, destination) = pair().await;
+    destination.send(batch(&["a"])).await.unwrap();
+    server.script([Answer::Swallow]);
+    let (request, watched) = Watched::batch(8 << 20);
+
+    let begun = timeout(SOON, server.script_ended());
+    tokio::select! {
+        outcome = destination.send(request) => panic!("{outcome:?}"),
+        begun = begun => begun.unwrap(),
+    }
+
+    timeout(SOON, watched.freed()).await.unwrap();
+    timeout(SOON, server.connections_open(0)).await.unwrap();
+    assert_eq!(destination.send(batch(&["b"])).await, Ok(Delivered::default()));
+}
+
+#[tokio::test]
+async fn a_destination_that_comes_back_is_found_again() {
+    let (mut server, destination) = pair().await;
+    server.stop().await;
+    let outcome = destination.send(batch(&["a"])).await;
+    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "CONNECT"));
+
+    server.restart().await;
+
+    assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
+}

@@ -1,0 +1,7 @@
+//! OTLP out, against a real server.
+
+mod connection;
+mod grpc;
+mod headers;
+mod http;
+mod tls;

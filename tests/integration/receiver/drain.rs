@@ -1,0 +1,332 @@
+//! Ending: what was acknowledged is delivered, or its loss is told, before the time is up.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
+use tracebuffer::adapters::messaging::destination::config::Protocol;
+
+use crate::support::client::{PROTOBUF, TRACES, post, with};
+use crate::support::pipeline::{Pipeline, names, over_both, soon};
+use crate::support::receiver::Receiver;
+use crate::support::samples::{request, span, spans};
+use crate::support::scripted_destination::Answer;
+
+/// An application that sends until nobody listens any more.
+struct Application {
+    acknowledged: Arc<Mutex<Vec<String>>>,
+    sending: JoinHandle<()>,
+}
+
+impl Application {
+    fn start(pipeline: &Pipeline, protocol: Protocol) -> Self {
+        let acknowledged = Arc::default();
+        let sending = match protocol {
+            Protocol::Grpc => {
+                tokio::spawn(send_grpc(pipeline.way().address, Arc::clone(&acknowledged)))
+            }
+            Protocol::Http => {
+                tokio::spawn(send_http(pipeline.way().address, Arc::clone(&acknowledged)))
+            }
+        };
+        Self { acknowledged, sending }
+    }
+
+    fn acknowledged(&self) -> usize {
+        self.acknowledged.lock().len()
+    }
+
+    async fn acknowledges(&self, spans: usize) {
+        soon("sending", async {
+            while self.acknowledged() < spans {
+                sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+    }
+}
+
+async fn send_grpc(address: std::net::SocketAddr, acknowledged: Arc<Mutex<Vec<String>>>) {
+    let mut client =
+        TraceServiceClient::connect(format!("http://{address}")).await.expect("it listens");
+    for number in 0.. {
+        let name = format!("still {number}");
+        if client.export(request(vec![span(&name)])).await.is_err() {
+            return;
+        }
+        acknowledged.lock().push(name);
+    }
+}
+
+async fn send_http(address: std::net::SocketAddr, acknowledged: Arc<Mutex<Vec<String>>>) {
+    let stream = TcpStream::connect(address).await.expect("it listens");
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake::<_, Full<Bytes>>(io).await.expect("it speaks HTTP");
+    tokio::spawn(connection);
+    for number in 0.. {
+        let name = format!("still {number}");
+        let request = with(post(TRACES, PROTOBUF, spans(&[&name])), "host", "localhost");
+        if sender.ready().await.is_err() {
+            return;
+        }
+        let Ok(answer) = sender.send_request(request).await else { return };
+        if answer.status() != 200 || answer.into_body().collect().await.is_err() {
+            return;
+        }
+        acknowledged.lock().push(name);
+    }
+}
+
+fn signal(receiver: &Receiver, signal: Signal) {
+    let pid = i32::try_from(receiver.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, signal).expect("it can be signalled");
+}
+
+#[tokio::test]
+async fn what_still_lingers_is_delivered_before_the_end() {
+    over_both(async |protocol| {
+        let pipeline = Pipeline::start(protocol, &[("LINGER", "1m")]).await;
+        pipeline.send(10, 3).await;
+        assert!(pipeline.destination.received_names().is_empty());
+
+        pipeline.receiver.terminate();
+        let Pipeline { destination, receiver, .. } = pipeline;
+        let ended = receiver.ended().await;
+
+        assert_eq!(ended.code, Some(0), "{}", ended.log);
+        assert_eq!(destination.received_names(), names(0..30));
+        assert!(ended.log.contains("nothing was lost"), "{}", ended.log);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_destination_that_comes_back_in_time_is_delivered() {
+    over_both(async |protocol| {
+        let mut pipeline = Pipeline::start_in_outage(protocol, &[]).await;
+        pipeline.send(10, 3).await;
+        pipeline.failing(1).await;
+
+        pipeline.receiver.terminate();
+        soon("the drain", async {
+            while !pipeline.receiver.log().contains("delivering what is buffered") {
+                sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        pipeline.destination.restart().await;
+        let Pipeline { destination, receiver, .. } = pipeline;
+        let ended = receiver.ended().await;
+
+        assert_eq!(ended.code, Some(0), "{}", ended.log);
+        assert_eq!(destination.received_names(), names(0..30));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_application_that_keeps_sending_loses_nothing_it_was_acknowledged() {
+    over_both(async |protocol| {
+        let pipeline = Pipeline::start(protocol, &[("DRAIN_TIMEOUT", "2s")]).await;
+        let application = Application::start(&pipeline, protocol);
+        application.acknowledges(10).await;
+
+        pipeline.receiver.terminate();
+        soon("stopping", async {
+            while !pipeline.receiver.log().contains("accepting on") {
+                sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        let before = application.acknowledged();
+        application.acknowledges(before + 10).await;
+        let Pipeline { destination, receiver, .. } = pipeline;
+        let ended = receiver.ended().await;
+
+        soon("the application", application.sending).await.expect("it does not panic");
+        assert_eq!(ended.code, Some(0), "{}", ended.log);
+        assert!(ended.log.contains("nothing was lost"), "{}", ended.log);
+        let mut received = destination.received_names();
+        let acknowledged = application.acknowledged.lock();
+        // The answer to the last may have been lost.
+        assert!(received.len() <= acknowledged.len() + 1);
+        received.truncate(acknowledged.len());
+        assert_eq!(received, *acknowledged);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dead_destination_does_not_keep_the_process_and_the_loss_is_told() {
+    over_both(async |protocol| {
+        let pipeline = Pipeline::start_in_outage(protocol, &[("DRAIN_TIMEOUT", "1s")]).await;
+
+        assert_lost_in_time(pipeline).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_destination_that_swallows_does_not_keep_the_process_and_the_loss_is_told() {
+    over_both(async |protocol| {
+        let pipeline = Pipeline::start(protocol, &[("DRAIN_TIMEOUT", "1s")]).await;
+        pipeline.destination.otherwise(Answer::Swallow);
+
+        assert_lost_in_time(pipeline).await;
+    })
+    .await;
+}
+
+async fn assert_lost_in_time(pipeline: Pipeline) {
+    pipeline.send(10, 3).await;
+    let Pipeline { receiver, destination, .. } = pipeline;
+
+    let told = Instant::now();
+    receiver.terminate();
+    let ended = receiver.ended().await;
+
+    assert!(told.elapsed() < Duration::from_secs(2), "{:?}: {}", told.elapsed(), ended.log);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert!(destination.received_names().is_empty());
+    let loss = ended.log.lines().find(|line| line.contains("ERROR spans are lost"));
+    assert!(loss.is_some_and(|line| line.contains("spans=30")), "{}", ended.log);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once_and_the_loss_is_told() {
+    for second in [Signal::TERM, Signal::INT] {
+        let settings = [("DRAIN_TIMEOUT", "1m")];
+        let pipeline = Pipeline::start_in_outage(Protocol::Grpc, &settings).await;
+        pipeline.send(10, 3).await;
+        pipeline.receiver.terminate();
+        soon("the drain", async {
+            while !pipeline.receiver.log().contains("delivering what is buffered") {
+                sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+
+        let told = Instant::now();
+        signal(&pipeline.receiver, second);
+        let ended = pipeline.receiver.ended().await;
+
+        assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+        assert_eq!(ended.code, Some(0), "{}", ended.log);
+        let loss = ended.log.lines().find(|line| line.contains("ERROR told to stop a second time"));
+        assert!(loss.is_some_and(|line| line.contains("spans=30")), "{}", ended.log);
+    }
+}
+
+#[tokio::test]
+async fn it_is_unready_but_alive_while_applications_end_and_takes_what_they_send() {
+    let pipeline = Pipeline::start(Protocol::Grpc, &[("DRAIN_TIMEOUT", "1m")]).await;
+    let mut connection = pipeline.way().connect().await;
+    let request = || pipeline.way().request(pipeline.next_request(1, 0));
+    assert!(connection.send(request()).await.response().partial_success.is_none());
+    assert_eq!(pipeline.receiver.get("/ready").await.0, 200);
+
+    pipeline.receiver.terminate();
+    soon("/ready", async {
+        while pipeline.receiver.get("/ready").await.0 != 503 {
+            sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+
+    assert_eq!(pipeline.receiver.get("/live").await.0, 200);
+    // Over the connection that is open, and over new ones.
+    assert!(connection.send(request()).await.response().partial_success.is_none());
+    pipeline.send(1, 1).await;
+    drop(connection);
+    let Pipeline { destination, receiver, .. } = pipeline;
+    let ended = receiver.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert_eq!(destination.received_names(), names(0..3));
+}
+
+#[tokio::test]
+async fn applications_that_stay_are_asked_to_go_while_what_they_sent_still_waits() {
+    over_both(async |protocol| {
+        let settings = [("DRAIN_TIMEOUT", "2s")];
+        let pipeline = Pipeline::start_in_outage(protocol, &settings).await;
+        let mut connection = pipeline.way().connect().await;
+        let request = pipeline.way().request(pipeline.next_request(1, 0));
+        assert!(connection.send(request).await.response().partial_success.is_none());
+
+        pipeline.receiver.terminate();
+        connection.closed().await;
+
+        // In good order, and not by the end of the process.
+        assert_eq!(pipeline.receiver.get("/live").await.0, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_who_interrupts_it_does_not_wait_for_applications() {
+    let pipeline = Pipeline::start(Protocol::Grpc, &[("DRAIN_TIMEOUT", "1m")]).await;
+    let mut connection = pipeline.way().connect().await;
+    let request = pipeline.way().request(pipeline.next_request(1, 0));
+    assert!(connection.send(request).await.response().partial_success.is_none());
+
+    let told = Instant::now();
+    signal(&pipeline.receiver, Signal::INT);
+    let Pipeline { destination, receiver, .. } = pipeline;
+    let ended = receiver.ended().await;
+
+    assert!(told.elapsed() < Duration::from_secs(10), "{:?}: {}", told.elapsed(), ended.log);
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    assert_eq!(destination.received_names(), ["0"]);
+}
+
+/// Runs `tracebuffer flush` as a container's preStop hook does; returns what it printed.
+async fn flush(admin: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
+    command.arg("flush").env("TRACEBUFFER_ADMIN_ADDR", admin);
+    let output = spawn_blocking(move || command.output()).await.expect("no panic");
+    let output = output.expect("the binary runs");
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("a text");
+    (output.status.code(), said)
+}
+
+#[tokio::test]
+async fn before_its_end_it_can_be_asked_to_flush_and_goes_on() {
+    over_both(async |protocol| {
+        let pipeline = Pipeline::start(protocol, &[("LINGER", "1m")]).await;
+        pipeline.send(10, 3).await;
+        assert!(pipeline.destination.received_names().is_empty());
+
+        let (code, said) = flush(&pipeline.receiver.admin().to_string()).await;
+
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(said, "sending 30 buffered spans without waiting\n");
+        pipeline.all_arrived().await;
+        // What comes later does not linger either.
+        pipeline.send(1, 1).await;
+        pipeline.all_arrived().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flush_that_nobody_answers_is_no_failure_and_no_wait() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let silent = silent.local_addr().expect("it has an address").to_string();
+    let asked = Instant::now();
+
+    let (code, said) = flush(&silent).await;
+
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("no receiver was asked to flush"), "{said}");
+}

@@ -1,0 +1,123 @@
+//! Clients that ask for more than their share.
+
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
+use tracebuffer::adapters::messaging::destination::config::Protocol as Destination;
+
+use crate::support::client::{Protocol, Verdict, Way, ways};
+use crate::support::samples::{request, sized, span, spans};
+use crate::support::scripted_destination::{Answer, ScriptedDestination};
+use crate::support::victim::Victim;
+
+/// What a client waits at most before it must have an answer.
+const LONGEST: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_waiting() {
+    let victim = Victim::start().await;
+    let address = format!("http://{}", victim.receiver.grpc());
+    let greedy = TraceServiceClient::connect(address).await.expect("it listens");
+    // Too large for the share of a small one: they are read one at a time.
+    let large = request(vec![Span { trace_state: "x".repeat(300 << 10), ..span("large") }]);
+
+    let mut streams = JoinSet::new();
+    for _ in 0..30 {
+        let (mut client, request) = (greedy.clone(), large.clone());
+        streams.spawn(async move {
+            let started = Instant::now();
+            let answer = client.export(request).await;
+            (answer, started.elapsed())
+        });
+    }
+    for way in ways(&victim.receiver, &[Protocol::Grpc, Protocol::Http1]) {
+        let mut connection = way.connect().await;
+        for _ in 0..20 {
+            let started = Instant::now();
+            let answer = connection.send(way.request(spans(&["small"]))).await;
+            assert_eq!(answer.verdict(), Verdict::Accepted, "{answer:?}");
+            assert!(started.elapsed() < LONGEST, "{:?} over {way:?}", started.elapsed());
+        }
+    }
+
+    for (answer, took) in streams.join_all().await {
+        answer.expect("a large request is taken");
+        assert!(took < LONGEST, "{took:?}");
+    }
+    drop(greedy);
+    victim.recovers().await;
+}
+
+/// A request that announces `bytes` and brings a few of them.
+fn begun(bytes: usize) -> Vec<u8> {
+    let head = "POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\n";
+    format!("{head}content-length: {bytes}\r\n\r\n\n").into_bytes()
+}
+
+#[tokio::test]
+async fn requests_that_are_begun_and_not_ended_keep_no_small_request_waiting() {
+    let victim = Victim::start().await;
+    let mut held = Vec::new();
+    for bytes in [200 << 10, 4 << 20] {
+        for _ in 0..30 {
+            let mut stream = victim.connect().await;
+            stream.write_all(&begun(bytes)).await.expect("it listens");
+            held.push(stream);
+        }
+    }
+
+    victim.serves_others().await;
+    drop(held);
+
+    victim.recovers().await;
+}
+
+#[tokio::test]
+async fn clients_that_vanish_in_the_middle_of_a_request_leave_nothing_behind() {
+    let victim = Victim::start().await;
+    for bytes in [2, 1 << 10, 100 << 10, 1 << 20] {
+        for _ in 0..50 {
+            let mut stream = victim.connect().await;
+            stream.write_all(&begun(bytes)).await.expect("it listens");
+            stream.set_zero_linger().expect("an open socket takes options");
+        }
+    }
+
+    victim.recovers().await;
+}
+
+#[tokio::test]
+async fn a_flood_while_the_destination_is_stuck_takes_no_more_memory_than_the_limit() {
+    for stuck in [Answer::Swallow, Answer::Ignore, Answer::grpc(14)] {
+        let destination = ScriptedDestination::start(Destination::Grpc).await;
+        destination.otherwise(stuck);
+        let endpoint = format!("http://{}", destination.address());
+        let settings = [("ENDPOINT", endpoint.as_str()), ("TIMEOUT", "500ms"), ("LINGER", "0s")];
+        let victim = Victim::start_with(&settings).await;
+
+        // Three times the limit, in requests of all sizes.
+        let way = Way { address: victim.receiver.grpc(), protocol: Protocol::Grpc };
+        let mut clients = JoinSet::new();
+        for (size, requests) in [(1 << 10, 800), (10 << 10, 600), (60 << 10, 120), (1 << 20, 10)] {
+            let message = sized(size);
+            clients.spawn(async move {
+                let mut connection = way.connect().await;
+                for _ in 0..requests {
+                    let answer = connection.send(way.request(message.clone())).await;
+                    assert_eq!(answer.verdict(), Verdict::Accepted, "{answer:?}");
+                }
+            });
+        }
+        clients.join_all().await;
+
+        let metrics = victim.receiver.metrics().await;
+        assert_eq!(metrics.unaccounted_spans(), 0, "{metrics:#?}");
+        let dropped: u64 =
+            metrics.sum("tracebuffer_dropped_spans_total", &[("reason", "overflow")]);
+        assert!(dropped > 0, "{metrics:#?}");
+        victim.was_bounded();
+    }
+}

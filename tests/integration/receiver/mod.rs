@@ -1,0 +1,11 @@
+//! The receiver.
+
+mod buffer;
+mod configuration;
+mod conformance;
+mod destination;
+mod drain;
+mod faults;
+mod hostile_clients;
+mod json_properties;
+mod wire_properties;

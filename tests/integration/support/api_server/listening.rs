@@ -1,0 +1,66 @@
+//! The same server on a port, for other processes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use kube::client::Body;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::handle::handle;
+use super::{ApiServer, Inner};
+
+impl ApiServer {
+    /// Listens, and writes a kubeconfig into `folder` that leads here; its namespace is `default`.
+    pub(crate) async fn kubeconfig(&self, folder: &Path) -> PathBuf {
+        let path = folder.join("kubeconfig");
+        std::fs::write(&path, kubeconfig(self.listen().await)).unwrap();
+        path
+    }
+
+    /// Listens on a free port of 127.0.0.1, for HTTP/1.1, as long as the runtime lives.
+    async fn listen(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(Arc::clone(&inner), stream));
+            }
+        });
+        address
+    }
+}
+
+async fn serve(inner: Arc<Inner>, stream: TcpStream) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let inner = Arc::clone(&inner);
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+            handle(inner, Request::from_parts(head, Body::from(body.to_vec()))).await
+        }
+    });
+    // A client that goes away, and a fault that breaks the connection, end it alike.
+    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+}
+
+/// Leads to a `server` without TLS, as nobody in particular.
+pub(crate) fn kubeconfig(server: SocketAddr) -> String {
+    format!(
+        "\
+apiVersion: v1
+kind: Config
+current-context: test
+clusters: [{{name: test, cluster: {{server: 'http://{server}'}}}}]
+contexts: [{{name: test, context: {{cluster: test, user: test}}}}]
+users: [{{name: test, user: {{}}}}]
+"
+    )
+}

@@ -1,0 +1,107 @@
+//! Which requests go wrong, and how.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::request::{Asked, Verb};
+
+/// How a request goes wrong.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// It is refused with this HTTP status and a matching `Status`.
+    Refuse(u16),
+    /// It gets exactly this answer.
+    Answer(u16, Value),
+    /// The connection breaks before it arrives.
+    Drop,
+    /// It is carried out, but the connection breaks before the answer arrives.
+    DropAnswer,
+    /// It never arrives, and nothing comes back.
+    Stall,
+    /// It arrives only after this time.
+    Delay(Duration),
+    /// It is carried out at once, but answered after this time.
+    DelayAnswer(Duration),
+    /// It is carried out as it should; for exceptions to an older rule.
+    Nothing,
+}
+
+/// Which requests a rule is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Calls {
+    verb: Option<Verb>,
+    resource: Option<String>,
+    name: Option<String>,
+    times: Option<usize>,
+}
+
+impl Calls {
+    /// All of them.
+    pub(crate) fn any() -> Self {
+        Self::default()
+    }
+
+    /// Those that do this to a resource.
+    pub(crate) fn to(verb: Verb, resource: &str) -> Self {
+        Self { verb: Some(verb), resource: Some(resource.to_owned()), ..Self::default() }
+    }
+
+    /// Those about a resource, whatever they do.
+    pub(crate) fn about(resource: &str) -> Self {
+        Self { resource: Some(resource.to_owned()), ..Self::default() }
+    }
+
+    /// Of them, only the next `times`.
+    #[must_use]
+    pub(crate) fn times(self, times: usize) -> Self {
+        Self { times: Some(times), ..self }
+    }
+
+    fn fits(&self, asked: &Asked) -> bool {
+        self.verb.is_none_or(|verb| verb == asked.verb)
+            && self.resource.as_ref().is_none_or(|resource| *resource == asked.resource)
+            && self.name.as_ref().is_none_or(|name| *name == asked.name)
+            && self.times != Some(0)
+    }
+}
+
+/// A rule that can be lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RuleId(usize);
+
+#[derive(Default)]
+pub(crate) struct Script {
+    rules: Vec<(RuleId, Calls, Fault)>,
+    next: usize,
+    seen: Vec<(Verb, String)>,
+}
+
+impl Script {
+    pub(crate) fn add(&mut self, calls: Calls, fault: Fault) -> RuleId {
+        let id = RuleId(self.next);
+        self.next += 1;
+        self.rules.push((id, calls, fault));
+        id
+    }
+
+    pub(crate) fn lift(&mut self, rule: RuleId) {
+        self.rules.retain(|(id, ..)| *id != rule);
+    }
+
+    pub(crate) fn seen(&self, verb: Verb, resource: &str) -> usize {
+        self.seen.iter().filter(|(v, r)| *v == verb && r == resource).count()
+    }
+
+    /// Notes the request, and says what becomes of it.
+    pub(crate) fn decide(&mut self, asked: &Asked) -> Fault {
+        self.seen.push((asked.verb, asked.resource.clone()));
+        let Some((_, calls, fault)) =
+            self.rules.iter_mut().rev().find(|(_, calls, _)| calls.fits(asked))
+        else {
+            return Fault::Nothing;
+        };
+        calls.times = calls.times.map(|times| times - 1);
+        fault.clone()
+    }
+}

@@ -1,0 +1,165 @@
+//! The objects, and their history.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::{Value, json};
+
+/// Where an object lies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub resource: String,
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Place {
+    pub(crate) fn new(resource: &str, namespace: &str, name: &str) -> Self {
+        Self { resource: resource.into(), namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The place that an object's metadata names.
+    pub(crate) fn of(resource: &str, object: &Value) -> Self {
+        let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+        Self::new(resource, text("namespace"), text("name"))
+    }
+}
+
+/// One change: what an object was, and what it became.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub version: u64,
+    pub resource: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+/// The history that was asked for is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone;
+
+pub(crate) struct Store {
+    /// The version of the newest change.
+    pub version: u64,
+    /// Changes up to this one are forgotten.
+    oldest: u64,
+    objects: BTreeMap<Place, Value>,
+    history: VecDeque<Change>,
+    /// The rest of lists that were given out in part, by their token.
+    pages: BTreeMap<String, (u64, Vec<Value>)>,
+    pub server_version: (String, String),
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            version: 100,
+            oldest: 0,
+            objects: BTreeMap::new(),
+            history: VecDeque::new(),
+            pages: BTreeMap::new(),
+            server_version: ("1".into(), "33".into()),
+        }
+    }
+}
+
+impl Store {
+    pub(crate) fn get(&self, place: &Place) -> Option<&Value> {
+        self.objects.get(place)
+    }
+
+    pub(crate) fn all(&self, resource: &str) -> impl Iterator<Item = &Value> {
+        let first = Place::new(resource, "", "");
+        self.objects
+            .range(first..)
+            .take_while(move |(place, _)| place.resource == resource)
+            .map(|(_, object)| object)
+    }
+
+    /// Stores `object`; gives it what a server gives. Returns its version.
+    pub(crate) fn put(&mut self, place: &Place, mut object: Value) -> u64 {
+        let before = self.objects.get(place).cloned();
+        let generation = generation(before.as_ref(), &object);
+        let version = self.version + 1;
+        let known = before.as_ref().map(|before| &before["metadata"]);
+        let keep = |key: &str, new: Value| known.map_or(new, |known| known[key].clone());
+        let (uid, created) = (
+            keep("uid", json!(format!("uid-{version}"))),
+            keep("creationTimestamp", json!("2026-01-01T00:00:00Z")),
+        );
+        let metadata = &mut object["metadata"];
+        metadata["name"] = json!(place.name);
+        if !place.namespace.is_empty() {
+            metadata["namespace"] = json!(place.namespace);
+        }
+        metadata["uid"] = uid;
+        metadata["creationTimestamp"] = created;
+        metadata["generation"] = json!(generation);
+        metadata["resourceVersion"] = json!(version.to_string());
+        self.objects.insert(place.clone(), object.clone());
+        self.remember(place, before, Some(object))
+    }
+
+    pub(crate) fn remove(&mut self, place: &Place) -> Option<Value> {
+        let before = self.objects.remove(place)?;
+        self.remember(place, Some(before.clone()), None);
+        Some(before)
+    }
+
+    fn remember(&mut self, place: &Place, before: Option<Value>, after: Option<Value>) -> u64 {
+        self.version += 1;
+        let (version, resource) = (self.version, place.resource.clone());
+        self.history.push_back(Change { version, resource, before, after });
+        version
+    }
+
+    /// The changes of a resource after `version`.
+    pub(crate) fn since(&self, version: u64, resource: &str) -> Result<Vec<Change>, Gone> {
+        if version < self.oldest {
+            return Err(Gone);
+        }
+        let changes = self.history.iter().filter(|change| change.version > version);
+        Ok(changes.filter(|change| change.resource == resource).cloned().collect())
+    }
+
+    pub(crate) fn expire(&mut self) {
+        self.version += 1;
+        self.oldest = self.version;
+        self.history.clear();
+        self.pages.clear();
+    }
+
+    /// Gives out `limit` of `items` (all, if it is 0), and the token for the others.
+    pub(crate) fn page(
+        &mut self,
+        mut items: Vec<Value>,
+        at: u64,
+        limit: usize,
+    ) -> (Vec<Value>, String) {
+        if limit == 0 || items.len() <= limit {
+            return (items, String::new());
+        }
+        let rest = items.split_off(limit);
+        let token = format!("page-{}-{}", at, self.pages.len());
+        self.pages.insert(token.clone(), (at, rest));
+        (items, token)
+    }
+
+    /// What is left of a list.
+    pub(crate) fn rest_of(&mut self, token: &str) -> Result<(u64, Vec<Value>), Gone> {
+        self.pages.get(token).cloned().ok_or(Gone)
+    }
+}
+
+/// Grows whenever anything but metadata and status changes.
+fn generation(before: Option<&Value>, after: &Value) -> u64 {
+    let substance = |object: &Value| {
+        let mut object = object.clone();
+        if let Some(fields) = object.as_object_mut() {
+            fields.retain(|key, _| key != "metadata" && key != "status");
+        }
+        object
+    };
+    let Some(before) = before else { return 1 };
+    let known = before["metadata"]["generation"].as_u64().unwrap_or(1);
+    known + u64::from(substance(before) != substance(after))
+}

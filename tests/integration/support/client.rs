@@ -1,0 +1,368 @@
+//! Speaking OTLP to a receiver in every way there is, byte by byte.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderName, Request, StatusCode, Uri};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tonic_types::{ErrorDetails, Status, StatusExt};
+
+use crate::support::receiver::Receiver;
+use crate::support::samples::framed;
+
+/// How long one request may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The path of the one gRPC method.
+pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// The path for HTTP.
+pub(crate) const TRACES: &str = "/v1/traces";
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const GRPC: &str = "application/grpc";
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Grpc,
+    Http1,
+    Http2,
+}
+
+/// Every protocol.
+pub(crate) const ANY: &[Protocol] = &[Protocol::Grpc, Protocol::Http1, Protocol::Http2];
+/// OTLP/HTTP over both versions of HTTP.
+pub(crate) const HTTP: &[Protocol] = &[Protocol::Http1, Protocol::Http2];
+
+/// A protocol and where to speak it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    pub(crate) address: SocketAddr,
+    pub(crate) protocol: Protocol,
+}
+
+/// A body that can be sent.
+pub(crate) trait Sendable:
+    Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
+{
+}
+
+impl<B> Sendable for B where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
+{
+}
+
+/// A connection for several requests.
+pub(crate) struct Connection<B> {
+    way: Way,
+    sender: Sender<B>,
+    running: JoinHandle<hyper::Result<()>>,
+}
+
+enum Sender<B> {
+    Http1(http1::SendRequest<B>),
+    Http2(http2::SendRequest<B>),
+}
+
+/// A body that begins and never ends.
+pub(crate) struct Unfinished(Option<Bytes>);
+
+/// A body in pieces, each a frame of its own.
+pub(crate) struct Pieces(VecDeque<Bytes>);
+
+/// An answer, down to its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) way: Way,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: HeaderMap,
+}
+
+/// What an answer means, in either transport's codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// OK, 200.
+    Accepted,
+    /// `INVALID_ARGUMENT`, 400.
+    Malformed,
+    /// `RESOURCE_EXHAUSTED`, 413.
+    TooLarge,
+    /// `UNAVAILABLE`, 503.
+    Unavailable,
+    /// `UNIMPLEMENTED`; 404, 405 and 415.
+    Unsupported,
+}
+
+/// Either port of a receiver in each of `protocols`.
+pub(crate) fn ways(receiver: &Receiver, protocols: &[Protocol]) -> Vec<Way> {
+    let ports = [receiver.grpc(), receiver.http()];
+    let on = |address| protocols.iter().map(move |&protocol| Way { address, protocol });
+    ports.into_iter().flat_map(on).collect()
+}
+
+/// A POST of `body`.
+pub(crate) fn post(path: &str, content_type: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let request = Request::post(path).header(CONTENT_TYPE, content_type);
+    request.body(Full::new(body.into())).expect("path and type are valid")
+}
+
+/// The same request with one more header.
+pub(crate) fn with<B>(mut request: Request<B>, name: &'static str, value: &str) -> Request<B> {
+    let value = value.parse().expect("a header value");
+    request.headers_mut().append(HeaderName::from_static(name), value);
+    request
+}
+
+impl Way {
+    /// Sends a serialized request as an exporter does.
+    pub(crate) async fn export(self, message: impl Into<Bytes>) -> Answer {
+        self.send(self.request(message)).await
+    }
+
+    /// Sends a compressed request as an exporter does.
+    pub(crate) async fn export_compressed(self, encoding: &str, message: &[u8]) -> Answer {
+        let request = match self.protocol {
+            Protocol::Grpc => {
+                with(post(EXPORT, GRPC, framed(1, message)), "grpc-encoding", encoding)
+            }
+            Protocol::Http1 | Protocol::Http2 => {
+                with(self.request(message.to_vec()), "content-encoding", encoding)
+            }
+        };
+        self.send(request).await
+    }
+
+    /// A serialized request as an exporter sends it.
+    pub(crate) fn request(self, message: impl Into<Bytes>) -> Request<Full<Bytes>> {
+        match self.protocol {
+            Protocol::Grpc => {
+                with(post(EXPORT, GRPC, framed(0, &message.into())), "te", "trailers")
+            }
+            Protocol::Http1 | Protocol::Http2 => post(TRACES, PROTOBUF, message),
+        }
+    }
+
+    /// Sends `request` over a connection of its own.
+    pub(crate) async fn send<B: Sendable>(self, request: Request<B>) -> Answer {
+        self.connect().await.send(request).await
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn connect<B: Sendable>(self) -> Connection<B> {
+        let stream = TcpStream::connect(self.address).await.expect("the receiver listens");
+        stream.set_nodelay(true).expect("an open socket takes options");
+        self.connect_over(stream).await
+    }
+
+    /// Speaks over `stream`.
+    pub(crate) async fn connect_over<B, S>(self, stream: S) -> Connection<B>
+    where
+        B: Sendable,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let io = TokioIo::new(stream);
+        if self.protocol == Protocol::Http1 {
+            let (sender, connection) = http1::handshake(io).await.expect("a connection opens");
+            let running = tokio::spawn(connection);
+            return Connection { way: self, sender: Sender::Http1(sender), running };
+        }
+        let opened = http2::handshake(TokioExecutor::new(), io).await;
+        let (sender, connection) = opened.expect("a connection opens");
+        let running = tokio::spawn(connection);
+        Connection { way: self, sender: Sender::Http2(sender), running }
+    }
+
+    /// Says whom the request is for, as the version of HTTP wants it.
+    fn named<B>(self, mut request: Request<B>) -> Request<B> {
+        let host = self.address.to_string();
+        if self.protocol == Protocol::Http1 {
+            request.headers_mut().insert(HOST, host.parse().expect("an address is a host"));
+            return request;
+        }
+        let path = request.uri().path_and_query().expect("a request has a path").clone();
+        let uri = Uri::builder().scheme("http").authority(host).path_and_query(path).build();
+        *request.uri_mut() = uri.expect("address and path are valid");
+        request
+    }
+}
+
+impl<B: Sendable> Connection<B> {
+    /// Sends one request.
+    pub(crate) async fn send(&mut self, request: Request<B>) -> Answer {
+        let way = self.way;
+        let request = way.named(request);
+        let exchange = async {
+            let response = match &mut self.sender {
+                Sender::Http1(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await?
+                }
+                Sender::Http2(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await?
+                }
+            };
+            let (head, body) = response.into_parts();
+            let body = body.collect().await?;
+            let trailers = body.trailers().cloned().unwrap_or_default();
+            let (status, headers) = (head.status, head.headers);
+            Ok::<_, hyper::Error>(Answer { way, status, headers, body: body.to_bytes(), trailers })
+        };
+        let answer = timeout(PATIENCE, exchange).await.expect("an answer comes in time");
+        answer.unwrap_or_else(|error| panic!("{way:?} got no answer: {error:?}"))
+    }
+
+    /// Waits until the receiver has closed the connection, in good order.
+    pub(crate) async fn closed(self) {
+        let closed = timeout(PATIENCE, self.running).await.expect("it is closed in time");
+        closed.expect("the client does not panic").expect("it is closed in good order");
+    }
+}
+
+impl Pieces {
+    /// Cuts `body` into pieces of `size` bytes.
+    pub(crate) fn new(body: &[u8], size: usize) -> Self {
+        Self(body.chunks(size).map(Bytes::copy_from_slice).collect())
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+impl Unfinished {
+    pub(crate) fn new(begin: impl Into<Bytes>) -> Self {
+        Self(Some(begin.into()))
+    }
+}
+
+impl Body for Unfinished {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.take().map_or(Poll::Pending, |begin| Poll::Ready(Some(Ok(Frame::data(begin)))))
+    }
+}
+
+impl Answer {
+    /// What the code says.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let code = match self.way.protocol {
+            Protocol::Grpc => i32::from(self.grpc().code()),
+            Protocol::Http1 | Protocol::Http2 => i32::from(self.status.as_u16()),
+        };
+        match code {
+            0 | 200 => Verdict::Accepted,
+            3 | 400 => Verdict::Malformed,
+            8 | 413 => Verdict::TooLarge,
+            14 | 503 => Verdict::Unavailable,
+            12 | 404 | 405 | 415 => Verdict::Unsupported,
+            _ => panic!("an answer of an unknown kind: {self:#?}"),
+        }
+    }
+
+    /// The gRPC status, which must be where gRPC has it.
+    pub(crate) fn grpc(&self) -> tonic::Status {
+        assert_eq!(self.status, 200, "gRPC answers are 200: {self:#?}");
+        assert_eq!(self.content_type(), GRPC, "{self:#?}");
+        // In trailers, or in the headers of an answer that has nothing else.
+        let (place, alone) = if self.trailers.is_empty() {
+            (&self.headers, self.body.is_empty())
+        } else {
+            (&self.trailers, !self.headers.contains_key("grpc-status"))
+        };
+        assert!(alone, "the status stands in the wrong place: {self:#?}");
+        tonic::Status::from_header_map(place).unwrap_or_else(|| panic!("no status: {self:#?}"))
+    }
+
+    /// The message of a success, which must be as the transport has it.
+    pub(crate) fn response(&self) -> ExportTraceServiceResponse {
+        assert_eq!(self.verdict(), Verdict::Accepted, "{self:#?}");
+        let message = match self.way.protocol {
+            Protocol::Grpc => {
+                let length = u32::try_from(self.body.len() - 5).expect("an answer is small");
+                let prefix = [&[0][..], &length.to_be_bytes()].concat();
+                assert_eq!(self.body[..5], prefix, "one message, not compressed");
+                self.body.slice(5..)
+            }
+            Protocol::Http1 | Protocol::Http2 => {
+                assert_eq!(self.content_type(), PROTOBUF, "{self:#?}");
+                self.body.clone()
+            }
+        };
+        ExportTraceServiceResponse::decode(message).expect("the answer decodes")
+    }
+
+    /// The partial success, which must be there.
+    pub(crate) fn partial_success(&self) -> ExportTracePartialSuccess {
+        self.response().partial_success.unwrap_or_else(|| panic!("full success: {self:#?}"))
+    }
+
+    /// The `Status` of a refusal, which must be as the transport has it.
+    pub(crate) fn refusal(&self) -> Status {
+        assert_ne!(self.verdict(), Verdict::Accepted, "{self:#?}");
+        let status = match self.way.protocol {
+            Protocol::Grpc if self.grpc().details().is_empty() => {
+                let message = self.grpc().message().to_owned();
+                Status { code: self.grpc().code().into(), message, details: vec![] }
+            }
+            Protocol::Grpc => {
+                Status::decode(self.grpc().details()).expect("the details are a Status")
+            }
+            Protocol::Http1 | Protocol::Http2 => {
+                assert_eq!(self.content_type(), PROTOBUF, "{self:#?}");
+                Status::decode(self.body.clone()).expect("the body is a Status")
+            }
+        };
+        assert!(!status.message.is_empty(), "a refusal says why: {self:#?}");
+        status
+    }
+
+    /// The details of a refusal.
+    pub(crate) fn details(&self) -> ErrorDetails {
+        let Status { code, message, .. } = self.refusal();
+        let details = self.refusal().encode_to_vec().into();
+        tonic::Status::with_details(code.into(), message, details).get_error_details()
+    }
+
+    /// The content type, as it is written.
+    pub(crate) fn content_type(&self) -> &str {
+        self.header("content-type")
+    }
+
+    /// A header, as it is written; empty when there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("printable"))
+    }
+}

@@ -1,0 +1,222 @@
+//! A receiver between an application and a scripted destination, and an audit of its ledger.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+use tracebuffer::adapters::messaging::destination::config::Protocol;
+
+use crate::support::client::{self, Verdict, Way};
+use crate::support::receiver::{Metrics, Receiver};
+use crate::support::samples::{serialized, span};
+use crate::support::scripted_destination::ScriptedDestination;
+
+/// How often the ledger is audited while something happens.
+const AUDIT_EVERY: Duration = Duration::from_millis(3);
+/// How long anything may take that should take a moment, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A receiver that sends to a scripted destination without lingering.
+///
+/// Its application names its spans by number, counted from 0.
+pub(crate) struct Pipeline {
+    pub(crate) destination: ScriptedDestination,
+    pub(crate) receiver: Receiver,
+    protocol: Protocol,
+    named: AtomicUsize,
+}
+
+/// Runs `scenario` over both transports.
+pub(crate) async fn over_both(scenario: impl AsyncFn(Protocol)) {
+    // On the heap: they are large.
+    tokio::join!(Box::pin(scenario(Protocol::Grpc)), Box::pin(scenario(Protocol::Http)));
+}
+
+impl Pipeline {
+    /// Starts both. `settings` come on top of where to send to, and may not wait for company.
+    pub(crate) async fn start(protocol: Protocol, settings: &[(&str, &str)]) -> Self {
+        let destination = ScriptedDestination::start(protocol).await;
+        Self::start_before(destination, protocol, settings).await
+    }
+
+    /// Starts a receiver before a destination that is away.
+    pub(crate) async fn start_in_outage(protocol: Protocol, settings: &[(&str, &str)]) -> Self {
+        let mut destination = ScriptedDestination::start(protocol).await;
+        destination.stop().await;
+        Self::start_before(destination, protocol, settings).await
+    }
+
+    /// Starts a receiver before this destination; `settings` may name it otherwise.
+    pub(crate) async fn start_before(
+        destination: ScriptedDestination,
+        protocol: Protocol,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let endpoint = format!("http://{}", destination.address());
+        let name = match protocol {
+            Protocol::Grpc => "grpc",
+            Protocol::Http => "http",
+        };
+        let own = [("ENDPOINT", endpoint.as_str()), ("PROTOCOL", name), ("LINGER", "0s")];
+        let receiver = Receiver::start(&[&own, settings].concat()).await;
+        Self { destination, receiver, protocol, named: AtomicUsize::new(0) }
+    }
+
+    /// How its application speaks to the receiver: as the receiver speaks to the destination.
+    pub(crate) fn way(&self) -> Way {
+        match self.protocol {
+            Protocol::Grpc => {
+                Way { address: self.receiver.grpc(), protocol: client::Protocol::Grpc }
+            }
+            Protocol::Http => {
+                Way { address: self.receiver.http(), protocol: client::Protocol::Http1 }
+            }
+        }
+    }
+
+    /// The spans named so far.
+    pub(crate) fn named(&self) -> usize {
+        self.named.load(Ordering::Relaxed)
+    }
+
+    /// A serialized request with the next `spans`, each with `padding` bytes beside its name.
+    pub(crate) fn next_request(&self, spans: usize, padding: usize) -> Bytes {
+        let first = self.named.fetch_add(spans, Ordering::Relaxed);
+        let padded =
+            |number: usize| Span { trace_state: "x".repeat(padding), ..span(&number.to_string()) };
+        serialized((first..first + spans).map(padded).collect())
+    }
+
+    /// Sends `requests`, one after the other, each of which must be accepted whole.
+    pub(crate) async fn send(&self, requests: usize, spans_each: usize) {
+        self.send_padded(requests, spans_each, 0).await;
+    }
+
+    /// The same with larger spans.
+    pub(crate) async fn send_padded(&self, requests: usize, spans_each: usize, padding: usize) {
+        let mut connection = self.way().connect().await;
+        for _ in 0..requests {
+            let request = self.next_request(spans_each, padding);
+            let answer = connection.send(self.way().request(request)).await;
+            assert_eq!(answer.verdict(), Verdict::Accepted, "{answer:?}");
+            let rejected = answer.response().partial_success.map(|partial| partial.rejected_spans);
+            assert_eq!(rejected.unwrap_or(0), 0, "{answer:?}");
+        }
+    }
+
+    /// Waits until the last `failures` sends have failed.
+    pub(crate) async fn failing(&self, failures: u64) {
+        soon("the destination fails", async {
+            while self.receiver.debug().await["destination"]["failures_in_a_row"]
+                .as_u64()
+                .is_none_or(|failed| failed < failures)
+            {
+                sleep(AUDIT_EVERY).await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until nothing is buffered or on its way, and audits the counters then.
+    pub(crate) async fn quiet(&self) -> Metrics {
+        let places = ["tracebuffer_buffer_spans", "tracebuffer_exporter_in_flight_spans"];
+        let empty = |metrics: &Metrics| {
+            places.map(|place| metrics.sum::<i64>(place, &[])).iter().sum::<i64>() == 0
+        };
+        let metrics = self.receiver.until(empty).await;
+        assert_eq!(metrics.unaccounted_spans(), 0, "{metrics:#?}");
+        metrics
+    }
+
+    /// Waits until all is quiet; every span must then have arrived once, in order.
+    pub(crate) async fn all_arrived(&self) -> Metrics {
+        let metrics = self.quiet().await;
+        assert_eq!(self.destination.received_names(), names(0..self.named()));
+        assert_eq!(sent(&metrics), self.named() as u64);
+        metrics
+    }
+
+    /// Waits until all is quiet; every span must then have arrived, some perhaps twice, in order
+    /// apart from that.
+    pub(crate) async fn all_arrived_at_least_once(&self) -> Metrics {
+        let metrics = self.quiet().await;
+        let mut seen = HashSet::new();
+        let mut received = self.destination.received_names();
+        received.retain(|name| seen.insert(name.clone()));
+        assert_eq!(received, names(0..self.named()));
+        assert_eq!(sent(&metrics), self.named() as u64);
+        metrics
+    }
+
+    /// Does `work`, and audits the ledger all the while.
+    pub(crate) async fn audited<T>(&self, work: impl Future<Output = T>) -> T {
+        let audits = async {
+            loop {
+                audit(&self.receiver.debug().await);
+                sleep(AUDIT_EVERY).await;
+            }
+        };
+        let done = soon("the work under audit", async {
+            tokio::select! {
+                done = work => done,
+                () = audits => unreachable!("audits never end"),
+            }
+        })
+        .await;
+        audit(&self.receiver.debug().await);
+        done
+    }
+}
+
+/// Waits for something that should take a moment.
+pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{what} did not end in time"))
+}
+
+/// The names of these spans.
+pub(crate) fn names(numbers: Range<usize>) -> Vec<String> {
+    numbers.map(|number| number.to_string()).collect()
+}
+
+/// Spans that were sent and taken.
+pub(crate) fn sent(metrics: &Metrics) -> u64 {
+    metrics.sum("tracebuffer_exporter_sent_spans_total", &[])
+}
+
+/// Spans that were sent and rejected.
+pub(crate) fn rejected_spans(metrics: &Metrics) -> u64 {
+    metrics.sum("tracebuffer_exporter_rejected_spans_total", &[])
+}
+
+/// Spans that were dropped for `reason`.
+pub(crate) fn dropped(metrics: &Metrics, reason: &str) -> u64 {
+    metrics.sum("tracebuffer_dropped_spans_total", &[("reason", reason)])
+}
+
+/// Failed sends with this code.
+pub(crate) fn failed(metrics: &Metrics, code: &str, permanent: bool) -> u64 {
+    let permanent = permanent.to_string();
+    let labels = [("code", code), ("permanent", permanent.as_str())];
+    metrics.sum("tracebuffer_exporter_send_failed_requests_total", &labels)
+}
+
+/// Checks one snapshot of `/debug/buffer`: no span is nowhere, and no limit is exceeded.
+fn audit(snapshot: &Value) {
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let ledger = &snapshot["ledger"];
+    let dropped = ledger["dropped"].as_object().expect("drops by reason").values().map(number);
+    let held = number(&ledger["buffered"]) + number(&ledger["in_flight"]);
+    let gone = number(&ledger["sent"]) + number(&ledger["rejected"]) + dropped.sum::<u64>();
+    assert_eq!(number(&ledger["accepted"]), gone + held, "{snapshot:#}");
+    assert!(held <= number(&snapshot["limits"]["max_spans"]), "{snapshot:#}");
+    assert!(
+        number(&snapshot["buffer"]["bytes"]) <= number(&snapshot["limits"]["max_bytes"]),
+        "{snapshot:#}"
+    );
+}

@@ -1,0 +1,99 @@
+//! A certificate authority for tests.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
+
+/// An authority, and what it issues.
+pub(crate) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, both in PEM.
+pub(crate) struct Issued {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
+    }
+
+    /// The authority's own certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    pub(crate) fn issue(&self, name: &str) -> Issued {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Issued { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// A server for `localhost` that speaks the `protocols`, with or without asking its clients for
+    /// a certificate of this authority.
+    pub(crate) fn server(&self, protocols: &[&str], asks_clients: bool) -> ServerConfig {
+        self.server_of("localhost", protocols, asks_clients)
+    }
+
+    /// The same, for another name or an IP address.
+    pub(crate) fn server_of(
+        &self,
+        name: &str,
+        protocols: &[&str],
+        asks_clients: bool,
+    ) -> ServerConfig {
+        let (chain, key) = self.identity(name);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = if asks_clients {
+            let mut roots = RootCertStore::empty();
+            roots.add(self.issuer.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let mut config = builder.with_single_cert(chain, key).unwrap();
+        config.alpn_protocols =
+            protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config
+    }
+
+    /// A server that sends a client away unless it asks for `name`, by SNI.
+    pub(crate) fn server_that_is_asked_for(&self, name: &str, protocols: &[&str]) -> ServerConfig {
+        let mut config = self.server_of(name, protocols, false);
+        let (chain, key) = self.identity(name);
+        let identity = CertifiedKey::from_der(chain, key, config.crypto_provider()).unwrap();
+        let mut by_name = ResolvesServerCertUsingSni::new();
+        by_name.add(name, identity).unwrap();
+        config.cert_resolver = Arc::new(by_name);
+        config
+    }
+
+    fn identity(&self, name: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let Issued { certificate, key } = self.issue(name);
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        (vec![certificate], PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap())
+    }
+}
+
+/// Writes a file into a directory and returns its path.
+pub(crate) fn write(directory: &Path, name: &str, content: &str) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, content).unwrap();
+    path
+}

@@ -1,0 +1,230 @@
+//! The real binary, as a child process.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt::Debug;
+use std::io::{BufRead, BufReader};
+use std::iter::Sum;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+/// The binary.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tracebuffer");
+/// What the log says once it listens, as text and as JSON.
+const LISTENS: [&str; 2] = ["INFO listening", r#""INFO","message":"listening""#];
+/// How often to look whether something has happened.
+pub(crate) const POLL: Duration = Duration::from_millis(2);
+/// How long anything may take that should take a moment, on a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running process. Killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    admin: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Exit code; `None` if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// Everything it logged.
+    pub(crate) log: String,
+}
+
+/// The numbers of one scrape, by sample as it is written: name and labels.
+#[derive(Debug)]
+pub(crate) struct Metrics(BTreeMap<String, String>);
+
+impl Process {
+    /// Starts `command` with the variables `TRACEBUFFER_*` that it has been given, and no others.
+    /// `admin` is where it shows health and metrics.
+    pub(crate) fn spawn(mut command: Command, admin: SocketAddr) -> Self {
+        let given: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+        let foreign = env::vars_os().map(|(name, _)| name);
+        for name in foreign.filter(|name| name.to_string_lossy().starts_with("TRACEBUFFER_")) {
+            if !given.contains(&name) {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in lines.map_while(Result::ok) {
+                    let mut log = log.lock();
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            }
+        });
+        Self { child, admin, log }
+    }
+
+    /// Waits until it listens; `false` when it ended instead.
+    pub(crate) async fn listens(&mut self) -> bool {
+        let started = Instant::now();
+        // The log, not /ready: on a port that was lost to another receiver, that one would answer.
+        while !LISTENS.iter().any(|line| self.log.lock().contains(line)) {
+            if self.exit_code().is_some() {
+                self.log_is_complete().await;
+                return false;
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not listen:\n{}", self.log());
+            sleep(POLL).await;
+        }
+        true
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// Scrapes `/metrics`.
+    pub(crate) async fn metrics(&self) -> Metrics {
+        Metrics::parse(&self.get("/metrics").await.1)
+    }
+
+    /// Asks the admin port for `path`; returns status and body.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let exchange = async {
+            let mut stream = TcpStream::connect(self.admin).await?;
+            let request = format!("GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = timeout(PATIENCE, exchange).await.expect("the admin port answers in time");
+        let answer = answer.expect("the admin port can be reached");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("an answer has a status"), body.to_owned())
+    }
+
+    /// Waits until the metrics are as wanted.
+    pub(crate) async fn until(&self, reached: impl Fn(&Metrics) -> bool) -> Metrics {
+        let started = Instant::now();
+        loop {
+            let metrics = self.metrics().await;
+            if reached(&metrics) {
+                return metrics;
+            }
+            assert!(started.elapsed() < PATIENCE, "not reached in time: {metrics:#?}");
+            sleep(POLL).await;
+        }
+    }
+
+    /// Tells it to end (SIGTERM) and does not wait.
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it can be signalled");
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let started = Instant::now();
+        let code = loop {
+            if let Some(code) = self.exit_code() {
+                break code;
+            }
+            assert!(started.elapsed() < 2 * PATIENCE, "it does not end:\n{}", self.log());
+            sleep(POLL).await;
+        };
+        self.log_is_complete().await;
+        Ended { code, log: self.log() }
+    }
+
+    /// Waits, after its end, until the last lines have come from the pipe to the log.
+    async fn log_is_complete(&self) {
+        while Arc::strong_count(&self.log) > 1 {
+            sleep(POLL).await;
+        }
+    }
+
+    #[allow(clippy::option_option)] // Ended or not; by an exit code or a signal.
+    fn exit_code(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().expect("a child can be waited for").map(|status| status.code())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails when it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Metrics {
+    fn parse(text: &str) -> Self {
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let parsed = samples.map(|line| {
+            let (sample, value) = line.rsplit_once(' ').expect("a sample has a value");
+            (sample.to_owned(), value.to_owned())
+        });
+        Self(parsed.collect())
+    }
+
+    /// Adds up the samples of `name` that have all of `labels`. There must be some.
+    pub(crate) fn sum<T>(&self, name: &str, labels: &[(&str, &str)]) -> T
+    where
+        T: FromStr<Err: Debug> + Sum,
+    {
+        let wanted: Vec<_> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let matching = self.0.iter().filter(|(sample, _)| {
+            let (found, labels) = sample.split_once('{').unwrap_or((sample, ""));
+            found == name && wanted.iter().all(|label| labels.contains(label.as_str()))
+        });
+        let mut values = matching.map(|(_, value)| value.parse().expect("a number")).peekable();
+        assert!(values.peek().is_some(), "no sample of {name} with {labels:?} in {self:#?}");
+        values.sum()
+    }
+
+    /// Spans that were accepted, over all transports.
+    pub(crate) fn accepted_spans(&self) -> i64 {
+        self.sum("tracebuffer_receiver_accepted_spans_total", &[])
+    }
+
+    /// Accepted spans that are in none of the places where they may be. Always 0, or the ledger
+    /// is wrong.
+    pub(crate) fn unaccounted_spans(&self) -> i64 {
+        const PLACES: [&str; 5] = [
+            "tracebuffer_exporter_sent_spans_total",
+            "tracebuffer_exporter_rejected_spans_total",
+            "tracebuffer_dropped_spans_total",
+            "tracebuffer_buffer_spans",
+            "tracebuffer_exporter_in_flight_spans",
+        ];
+        self.accepted_spans() - PLACES.map(|place| self.sum::<i64>(place, &[])).iter().sum::<i64>()
+    }
+}
+
+/// Addresses that were free a moment ago.
+pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+    listeners.map(|listener| listener.local_addr().expect("a bound socket has an address"))
+}
