@@ -26,28 +26,30 @@ use tokio_rustls::TlsConnector;
 use tracebuffer::adapters::kubernetes::resource::TraceBuffer;
 use tracebuffer::adapters::kubernetes::sidecar::{self, Sidecar, SidecarDefaults};
 use tracebuffer::adapters::kubernetes::webhook::WebhookService;
-use tracebuffer::adapters::server::{Connections, Tls};
+use tracebuffer::adapters::server::{HttpServer, Tls};
 use tracebuffer::adapters::telemetry::controller::metrics::ControllerMetrics;
-use tracebuffer::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
 use tracebuffer::domain::injection::facts::{ClusterFacts, NamespaceFacts};
+use tracebuffer::domain::injection::trace_buffer_view::{
+    ObjectKey, TraceBufferLister, TraceBufferView,
+};
 use tracebuffer::ports::catalog::{Catalog, UnknownNamespace};
 
 /// Pods created a second.
-const RATE: u32 = 100;
+const REVIEWS_PER_SECOND: u32 = 100;
 /// A review of a usual pod.
-const BYTES: usize = 10 << 10;
+const REVIEW_BYTES: usize = 10 << 10;
 const DEFAULT_SECONDS: u64 = 10;
 
-type Failure = Box<dyn Error + Send + Sync>;
+type BenchError = Box<dyn Error + Send + Sync>;
 type Client = http2::SendRequest<Full<Bytes>>;
 
 /// Two hundred `TraceBuffer`s, one in a namespace.
-struct Known(BTreeMap<ObjectKey, Arc<Candidate<Sidecar>>>);
+struct StaticCatalog(BTreeMap<ObjectKey, Arc<TraceBufferView<Sidecar>>>);
 
-impl TraceBuffers for Known {
+impl TraceBufferLister for StaticCatalog {
     type Sidecar = Sidecar;
 
-    fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Sidecar>>> {
+    fn get(&self, key: &ObjectKey) -> Option<Arc<TraceBufferView<Sidecar>>> {
         self.0.get(key).cloned()
     }
 
@@ -57,7 +59,7 @@ impl TraceBuffers for Known {
     }
 }
 
-impl Catalog for Known {
+impl Catalog for StaticCatalog {
     async fn refresh(&self, _: &str) -> Result<(), UnknownNamespace> {
         Ok(())
     }
@@ -68,38 +70,38 @@ impl Catalog for Known {
 }
 
 #[derive(Debug)]
-struct Served(Arc<CertifiedKey>);
+struct FixedCertificate(Arc<CertifiedKey>);
 
-impl ResolvesServerCert for Served {
+impl ResolvesServerCert for FixedCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0))
     }
 }
 
-fn main() -> Result<(), Failure> {
+fn main() -> Result<(), BenchError> {
     // Cargo adds `--bench`.
     let seconds = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(measure(seconds.unwrap_or(DEFAULT_SECONDS)))
 }
 
-async fn measure(seconds: u64) -> Result<(), Failure> {
+async fn measure(seconds: u64) -> Result<(), BenchError> {
     let (address, trusted) = serve().await?;
     let client = connect(address, trusted).await?;
     let review = Bytes::from(review()?);
-    let reviews = seconds * u64::from(RATE);
-    let mut ticks = interval(Duration::from_secs(1) / RATE);
+    let reviews = seconds * u64::from(REVIEWS_PER_SECOND);
+    let mut ticks = interval(Duration::from_secs(1) / REVIEWS_PER_SECOND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut asking = JoinSet::new();
     for _ in 0..reviews {
-        asking.spawn(ask(client.clone(), review.clone(), ticks.tick().await));
+        asking.spawn(send_review(client.clone(), review.clone(), ticks.tick().await));
     }
     report("100 a second", &review, asking).await?;
 
     // One after the other, for the cost of one.
     let mut histogram = Histogram::<u64>::new(3)?;
     for _ in 0..reviews {
-        let took = ask(client.clone(), review.clone(), Instant::now()).await?;
+        let took = send_review(client.clone(), review.clone(), Instant::now()).await?;
         histogram.record(u64::try_from(took.as_micros())?)?;
     }
     print("one by one", &review, &histogram);
@@ -109,8 +111,8 @@ async fn measure(seconds: u64) -> Result<(), Failure> {
 async fn report(
     name: &str,
     review: &Bytes,
-    mut asking: JoinSet<Result<Duration, Failure>>,
-) -> Result<(), Failure> {
+    mut asking: JoinSet<Result<Duration, BenchError>>,
+) -> Result<(), BenchError> {
     let mut histogram = Histogram::<u64>::new(3)?;
     while let Some(took) = asking.join_next().await {
         histogram.record(u64::try_from(took??.as_micros())?)?;
@@ -131,7 +133,11 @@ fn print(name: &str, review: &Bytes, histogram: &Histogram<u64>) {
 }
 
 /// Asks once and returns the time since `due`, when it should have been sent.
-async fn ask(mut client: Client, review: Bytes, due: Instant) -> Result<Duration, Failure> {
+async fn send_review(
+    mut client: Client,
+    review: Bytes,
+    due: Instant,
+) -> Result<Duration, BenchError> {
     client.ready().await?;
     let request = Request::post("https://localhost/inject")
         .header("content-type", "application/json")
@@ -145,22 +151,29 @@ async fn ask(mut client: Client, review: Bytes, due: Instant) -> Result<Duration
     Ok(took)
 }
 
-async fn serve() -> Result<(SocketAddr, CertificateDer<'static>), Failure> {
+async fn serve() -> Result<(SocketAddr, CertificateDer<'static>), BenchError> {
     let Issued { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()])?;
     let key = PrivateKeyDer::try_from(signing_key.serialize_der())?;
     let provider = rustls::crypto::ring::default_provider();
     let key = CertifiedKey::from_der(vec![cert.der().clone()], key, &provider)?;
-    let tls = Tls::new(Arc::new(Served(Arc::new(key))))?;
-    let cluster = ClusterFacts { own_namespace: "tracebuffer".into(), ..ClusterFacts::default() };
-    let service =
-        WebhookService::new(Arc::new(known()?), cluster, Arc::new(ControllerMetrics::new()));
+    let tls = Tls::new(Arc::new(FixedCertificate(Arc::new(key))))?;
+    let cluster =
+        ClusterFacts { operator_namespace: "tracebuffer".into(), ..ClusterFacts::default() };
+    let service = WebhookService::new(
+        Arc::new(static_catalog()?),
+        cluster,
+        Arc::new(ControllerMetrics::new()),
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { Connections::new().serve_tls(vec![listener], tls, service).await });
+    tokio::spawn(async move { HttpServer::new().serve_tls(vec![listener], tls, service).await });
     Ok((address, cert.der().clone()))
 }
 
-async fn connect(address: SocketAddr, trusted: CertificateDer<'static>) -> Result<Client, Failure> {
+async fn connect(
+    address: SocketAddr,
+    trusted: CertificateDer<'static>,
+) -> Result<Client, BenchError> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -178,7 +191,7 @@ async fn connect(address: SocketAddr, trusted: CertificateDer<'static>) -> Resul
     Ok(client)
 }
 
-fn known() -> Result<Known, Failure> {
+fn static_catalog() -> Result<StaticCatalog, BenchError> {
     let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
     let mut known = BTreeMap::new();
     for number in 0..200 {
@@ -188,14 +201,14 @@ fn known() -> Result<Known, Failure> {
             "metadata": {"name": "default", "namespace": format!("shop-{number}"), "uid": "u"},
             "spec": {"destination": {"endpoint": "http://collector.observability:4317"}},
         }))?;
-        let candidate = sidecar::candidate(&object, &defaults);
+        let candidate = sidecar::trace_buffer_view(&object, &defaults);
         known.insert(candidate.key.clone(), Arc::new(candidate));
     }
-    Ok(Known(known))
+    Ok(StaticCatalog(known))
 }
 
 /// A pod of three containers with as many variables as make it as large as it should be.
-fn review() -> Result<Vec<u8>, Failure> {
+fn review() -> Result<Vec<u8>, BenchError> {
     let mut variables = 0;
     loop {
         let env: Vec<Value> = (0..variables)
@@ -223,7 +236,7 @@ fn review() -> Result<Vec<u8>, Failure> {
                 },
             },
         }))?;
-        if review.len() >= BYTES {
+        if review.len() >= REVIEW_BYTES {
             return Ok(review);
         }
         variables += 1;

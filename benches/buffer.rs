@@ -30,13 +30,13 @@ use prost_queue::ProstQueue;
 use tracebuffer::adapters::clock::SystemClock;
 use tracebuffer::adapters::storage::memory::MemoryStore;
 use tracebuffer::application::buffer_management::TraceBuffer;
-use tracebuffer::domain::fifo::Settlement;
-use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use tracebuffer::domain::fifo::BatchOutcome;
+use tracebuffer::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 use tracebuffer::ports::buffer::{Batch, TraceBufferPort};
 
 const MAX_SPANS: u64 = 50_000;
 const MAX_BYTES: u64 = 32 << 20;
-const BATCH: BatchLimits = BatchLimits {
+const BATCH_LIMITS: BatchLimits = BatchLimits {
     max_spans: 8_192,
     max_bytes: 3_670_016,
     max_records: usize::MAX,
@@ -55,13 +55,13 @@ fn main() {
     take(&mut criterion);
     contended_append(&mut criterion);
     criterion.final_summary();
-    if latency_is_asked_for() {
+    if should_measure_latency() {
         latency::measure();
     }
 }
 
 /// Not in a test run, and not where another part is named.
-fn latency_is_asked_for() -> bool {
+fn should_measure_latency() -> bool {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let mut parts = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
     let all = parts.peek().is_none();
@@ -109,7 +109,7 @@ fn take(criterion: &mut Criterion) {
                 let batch = take_now(&buffer).unwrap();
                 let took = start.elapsed();
                 assert_eq!(batch.spans(), u64::from(RECORDS));
-                buffer.settle(batch, Settlement::Delivered { rejected_spans: 0 });
+                buffer.acknowledge(batch, BatchOutcome::Delivered { rejected_spans: 0 });
                 took
             };
             (0..batches).map(|_| once()).sum()
@@ -179,7 +179,7 @@ fn on_threads(threads: u64, times: u64, action: impl Fn() + Sync) -> Duration {
 }
 
 fn new_buffer() -> Buffer {
-    let limits = Limits {
+    let limits = BufferLimits {
         max_spans: NonZeroU64::new(MAX_SPANS).unwrap(),
         max_bytes: NonZeroU64::new(MAX_BYTES).unwrap(),
         max_age: None,
@@ -197,7 +197,7 @@ fn full_buffer(request: &Bytes, spans: u32) -> Buffer {
 }
 
 fn take_now(buffer: &Buffer) -> Option<Batch> {
-    let taking = pin!(buffer.take(BATCH));
+    let taking = pin!(buffer.take(BATCH_LIMITS));
     match taking.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(taken) => taken.unwrap(),
         Poll::Pending => None,

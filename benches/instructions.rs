@@ -25,44 +25,44 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::kit::{
-    Outcome,
-    generator::{self, Shape},
+    BenchResult,
+    generator::{self, Concurrency},
     payload::Payload,
     process::{self, Program},
     report::{self, Table},
-    subject::{Kind, Setting, Subject},
+    subject::{Subject, SubjectKind, SubjectSettings},
 };
 
 /// Valgrind is 20 to 50 times slower than the machine.
-const PATIENCE: Duration = Duration::from_mins(1);
-const SHAPE: Shape = Shape { connections: 1, streams: 1 };
-const CASES: [Case; 2] = [
-    Case { spans: 512, requests: 60, most: 3_000.0, per: "span" },
-    Case { spans: 1, requests: 3_000, most: 46_000.0, per: "request" },
+const STARTUP_TIMEOUT: Duration = Duration::from_mins(1);
+const CONCURRENCY: Concurrency = Concurrency { connections: 1, streams: 1 };
+const CASES: [InstructionCase; 2] = [
+    InstructionCase { spans: 512, requests: 60, max_instructions: 3_000.0, unit: "span" },
+    InstructionCase { spans: 1, requests: 3_000, max_instructions: 46_000.0, unit: "request" },
 ];
-const LEAST_RATIO: f64 = 8.0;
+const MIN_RATIO: f64 = 8.0;
 
 #[derive(Debug, Clone, Copy)]
-struct Case {
+struct InstructionCase {
     spans: usize,
     requests: u64,
     /// The target, in instructions per span or request.
-    most: f64,
-    per: &'static str,
+    max_instructions: f64,
+    unit: &'static str,
 }
 
 #[derive(Debug, Clone)]
-enum Receiver {
+enum MeasuredReceiver {
     Tracebuffer(PathBuf),
     /// This program again, as a tonic server that decodes each request and drops it.
     Prost,
 }
 
 /// Decodes, as tonic does for every generated service, and keeps nothing.
-struct Discard;
+struct DiscardingService;
 
 #[tonic::async_trait]
-impl TraceService for Discard {
+impl TraceService for DiscardingService {
     async fn export(
         &self,
         _request: tonic::Request<ExportTraceServiceRequest>,
@@ -104,9 +104,10 @@ fn command() -> Command {
         )
 }
 
-fn run(arguments: &ArgMatches) -> Outcome<()> {
+fn run(arguments: &ArgMatches) -> BenchResult<()> {
     let ours = arguments.get_one::<PathBuf>("tracebuffer").cloned();
-    let ours = Receiver::Tracebuffer(ours.unwrap_or(env!("CARGO_BIN_EXE_tracebuffer").into()));
+    let ours =
+        MeasuredReceiver::Tracebuffer(ours.unwrap_or(env!("CARGO_BIN_EXE_tracebuffer").into()));
     let keep = arguments.get_one::<PathBuf>("keep").map(PathBuf::as_path);
     let mut table = Table::new(
         "User instructions of ingest, gRPC, uncompressed",
@@ -114,17 +115,17 @@ fn run(arguments: &ArgMatches) -> Outcome<()> {
     );
     let mut missed = Vec::new();
     for case in CASES {
-        let (ours, prost) = (case.count(&ours, keep)?, case.count(&Receiver::Prost, keep)?);
+        let (ours, prost) = (case.count(&ours, keep)?, case.count(&MeasuredReceiver::Prost, keep)?);
         let ratio = prost / ours;
         table.row([
             case.spans.to_string(),
-            case.per.to_owned(),
+            case.unit.to_owned(),
             format!("{ours:.0}"),
-            format!("{:.0}", case.most),
+            format!("{:.0}", case.max_instructions),
             format!("{prost:.0}"),
             format!("{ratio:.2}x"),
         ]);
-        if ours > case.most || (case.spans > 1 && ratio < LEAST_RATIO) {
+        if ours > case.max_instructions || (case.spans > 1 && ratio < MIN_RATIO) {
             missed.push(format!("missed at {} spans a request", case.spans));
         }
     }
@@ -132,7 +133,8 @@ fn run(arguments: &ArgMatches) -> Outcome<()> {
     table.note("(I(2n) - I(n)) / n requests, callgrind's count of the whole process.");
     println!("{}", table.text());
     if let Some(file) = arguments.get_one::<PathBuf>("markdown") {
-        let versions = [format!("Valgrind: {}", report::said_by("valgrind", &["--version"]))];
+        let versions =
+            [format!("Valgrind: {}", report::first_output_line("valgrind", &["--version"]))];
         let machine = report::machine(&versions).join("\n- ");
         report::write_section(
             file,
@@ -143,18 +145,18 @@ fn run(arguments: &ArgMatches) -> Outcome<()> {
     if missed.is_empty() { Ok(()) } else { Err(missed.join("\n").into()) }
 }
 
-impl Case {
+impl InstructionCase {
     /// Instructions per span or per request, whichever the case asks for.
-    fn count(&self, receiver: &Receiver, keep: Option<&Path>) -> Outcome<f64> {
+    fn count(&self, receiver: &MeasuredReceiver, keep: Option<&Path>) -> BenchResult<f64> {
         let once = receiver.instructions(self.spans, self.requests, keep)?;
         let twice = receiver.instructions(self.spans, 2 * self.requests, keep)?;
         let units = self.requests * self.spans as u64;
         eprintln!("  {} spans a request, {}: {once}, {twice}", self.spans, receiver.name());
-        Ok(report::number(twice.saturating_sub(once)) / report::number(units))
+        Ok(report::as_f64(twice.saturating_sub(once)) / report::as_f64(units))
     }
 }
 
-impl Receiver {
+impl MeasuredReceiver {
     fn name(&self) -> &'static str {
         match self {
             Self::Tracebuffer(_) => "tracebuffer",
@@ -163,7 +165,7 @@ impl Receiver {
     }
 
     /// Instructions of a process that starts, receives `requests` requests, and ends.
-    fn instructions(&self, spans: usize, requests: u64, keep: Option<&Path>) -> Outcome<u64> {
+    fn instructions(&self, spans: usize, requests: u64, keep: Option<&Path>) -> BenchResult<u64> {
         let files = tempfile::tempdir()?;
         let (plain, port) = self.program(files.path())?;
         let name = format!("callgrind.{}.{spans}x{requests}", self.name());
@@ -176,25 +178,25 @@ impl Receiver {
         arguments.extend(plain.arguments);
         let program = Program { path: "valgrind".into(), arguments, ..plain };
         let mut process = program.start_on(0)?;
-        process.wait_for_port(port, PATIENCE)?;
+        process.wait_for_port(port, STARTUP_TIMEOUT)?;
 
         let payload = Payload::plain(spans)?;
         let expected = requests * payload.spans();
-        let load = generator::closed_loop(port, SHAPE, payload, requests, 1, None);
+        let load = generator::closed_loop(port, CONCURRENCY, payload, requests, 1, None);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let offered = runtime.block_on(load)?;
         if offered.accepted != expected {
             return Err(format!("accepted {} of {expected} spans", offered.accepted).into());
         }
         rustix::process::kill_process(process.pid(), rustix::process::Signal::TERM)?;
-        collected(&program.log)
+        read_callgrind_total(&program.log)
     }
 
-    fn program(&self, files: &Path) -> Outcome<(Program, u16)> {
+    fn program(&self, files: &Path) -> BenchResult<(Program, u16)> {
         match self {
             Self::Tracebuffer(binary) => {
-                let subject = Subject { kind: Kind::Tracebuffer, binary: binary.clone() };
-                let dead = Setting::roomy(process::free_port()?);
+                let subject = Subject { kind: SubjectKind::Tracebuffer, binary: binary.clone() };
+                let dead = SubjectSettings::roomy(process::free_port()?);
                 let (mut program, port, _) = subject.program(dead, files)?;
                 // What is buffered has nowhere to go: do not wait for it.
                 let drain = ("TRACEBUFFER_DRAIN_TIMEOUT".to_owned(), "100ms".to_owned());
@@ -212,9 +214,9 @@ impl Receiver {
 }
 
 /// The total that callgrind writes when its program ends.
-fn collected(log: &Path) -> Outcome<u64> {
+fn read_callgrind_total(log: &Path) -> BenchResult<u64> {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < STARTUP_TIMEOUT {
         let text = fs::read_to_string(log)?;
         let total = text.lines().find_map(|line| line.split_once("Collected : "));
         if let Some((_, total)) = total {
@@ -225,12 +227,12 @@ fn collected(log: &Path) -> Outcome<u64> {
     Err("callgrind reports no count".into())
 }
 
-fn serve_prost(port: u16) -> Outcome<()> {
+fn serve_prost(port: u16) -> BenchResult<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let address = (Ipv4Addr::LOCALHOST, port).into();
         let incoming = TcpIncoming::bind(address)?.with_nodelay(Some(true));
-        let service = TraceServiceServer::new(Discard);
+        let service = TraceServiceServer::new(DiscardingService);
         Ok(Server::builder().add_service(service).serve_with_incoming(incoming).await?)
     })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tracebuffer::cli::Invocation;
 
 fn main() -> ExitCode {
-    match Invocation::of_process() {
+    match Invocation::from_process() {
         Ok(invocation) => invocation.run(),
         Err(stop) => stop.report(),
     }

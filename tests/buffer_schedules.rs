@@ -19,16 +19,16 @@ use shuttle::thread::{JoinHandle, spawn};
 use support::{limits, payload, records};
 use tracebuffer::adapters::storage::memory::MemoryStore;
 use tracebuffer::application::buffer_management::TraceBuffer;
-use tracebuffer::domain::fifo::Settlement;
+use tracebuffer::domain::fifo::BatchOutcome;
 use tracebuffer::domain::ledger::{DropReason, Ledger};
-use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use tracebuffer::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 use tracebuffer::ports::buffer::{Batch, TraceBufferPort};
 use tracebuffer::ports::clock::Clock;
 
 const SCHEDULES: usize = 3_000;
 /// Points at which a schedule of the second kind departs from the order of priority.
 const DEPTH: usize = 3;
-const DELIVERED: Settlement = Settlement::Delivered { rejected_spans: 0 };
+const DELIVERED: BatchOutcome = BatchOutcome::Delivered { rejected_spans: 0 };
 const BATCH: BatchLimits =
     BatchLimits { max_spans: 100, max_bytes: 100_000, max_records: 2, linger: Duration::ZERO };
 
@@ -45,7 +45,7 @@ type Buffer = TraceBuffer<MemoryStore, StillClock>;
 /// The sequence, the id and the spans of records delivered.
 type Delivered = Vec<(u64, u64, u64)>;
 
-fn buffer(limits: Limits) -> Arc<Buffer> {
+fn buffer(limits: BufferLimits) -> Arc<Buffer> {
     let store = MemoryStore::new();
     Arc::new(TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, StillClock))
 }
@@ -74,29 +74,29 @@ fn taker(buffer: &Arc<Buffer>, mut falters: bool) -> JoinHandle<Delivered> {
         while let Some(mut batch) = block_on(buffer.take(BATCH)).unwrap() {
             let entries = read(&batch);
             if std::mem::take(&mut falters) {
-                buffer.give_back(batch);
+                buffer.requeue(batch);
                 continue;
             }
             if let [(sequence, id, spans)] = entries[..] {
-                buffer.settle_part(&mut batch, 1, DELIVERED);
+                buffer.acknowledge_part(&mut batch, 1, DELIVERED);
                 delivered.push((sequence, id, 1));
                 delivered.push((sequence, id, spans - 1));
             } else {
                 delivered.extend(entries);
             }
-            buffer.settle(batch, DELIVERED);
+            buffer.acknowledge(batch, DELIVERED);
         }
         delivered
     })
 }
 
 fn read(batch: &Batch) -> Delivered {
-    let read = |(entry, bytes): (&tracebuffer::domain::fifo::Entry, bytes::Bytes)| {
+    let read = |(entry, bytes): (&tracebuffer::domain::fifo::BufferedRecord, bytes::Bytes)| {
         let id = u64::from_le_bytes(bytes[..8].try_into().unwrap());
         assert_eq!(bytes, payload(id, length(id)));
-        (entry.sequence, id, entry.live_spans())
+        (entry.sequence, id, entry.unsettled_spans())
     };
-    batch.entries.iter().zip(records(batch)).map(read).collect()
+    batch.records.iter().zip(records(batch)).map(read).collect()
 }
 
 fn balanced(buffer: &Buffer) -> Ledger {

@@ -16,7 +16,7 @@ const TARGET_P999: Duration = Duration::from_micros(50);
 const TARGET_MAX: Duration = Duration::from_millis(5);
 /// A destination that is away costs the buffer a batch taken and given back this often: as long as
 /// the first wait of the forwarder's backoff at most, which then grows a hundredfold.
-const RETRY_EVERY: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Prints a table: one row per pace and setting.
 pub(crate) fn measure() {
@@ -38,7 +38,7 @@ fn append(per_second: u32, beside: impl Fn(&Buffer) + Sync) -> Histogram<u64> {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 beside(&buffer);
-                thread::sleep(RETRY_EVERY);
+                thread::sleep(RETRY_INTERVAL);
             }
         });
         let histogram = paced(per_second, || {
@@ -51,7 +51,7 @@ fn append(per_second: u32, beside: impl Fn(&Buffer) + Sync) -> Histogram<u64> {
 
 fn fail_batches(buffer: &Buffer) {
     if let Some(batch) = take_now(buffer) {
-        buffer.give_back(batch);
+        buffer.requeue(batch);
     }
 }
 

@@ -12,13 +12,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::{
     kit::{
-        Outcome, process, report,
-        subject::{self, Kind, Subject},
+        BenchResult, process, report,
+        subject::{self, Subject, SubjectKind},
     },
-    scenarios::{Findings, Plan, idle, outage, paced, saturated},
+    scenarios::{BenchPlan, ScenarioResults, idle, outage, paced, saturated},
 };
 
-type Scenario = fn(&Plan) -> Outcome<Findings>;
+type Scenario = fn(&BenchPlan) -> BenchResult<ScenarioResults>;
 
 /// Idle comes first: the others bind this thread to the load core.
 const SCENARIOS: [(&str, Scenario); 4] = [
@@ -92,9 +92,9 @@ fn command() -> Command {
         .arg(flag("bench").hide(true))
 }
 
-fn run(arguments: &ArgMatches) -> Outcome<Vec<String>> {
+fn run(arguments: &ArgMatches) -> BenchResult<Vec<String>> {
     let plan = plan(arguments)?;
-    process::wake_exactly()?;
+    process::disable_timer_slack()?;
     let versions: Vec<String> = plan.subjects.iter().map(Subject::version).collect();
     let machine = report::machine(&versions);
     println!("{}", machine.join("\n"));
@@ -120,14 +120,14 @@ fn run(arguments: &ArgMatches) -> Outcome<Vec<String>> {
     Ok(failures)
 }
 
-fn plan(arguments: &ArgMatches) -> Outcome<Plan> {
+fn plan(arguments: &ArgMatches) -> BenchResult<BenchPlan> {
     let named: Vec<&String> = arguments.get_many("subject").unwrap_or_default().collect();
     let wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| *wanted == name);
     let given = |name: &str| arguments.get_one::<PathBuf>(name).cloned();
     let mut subjects = Vec::new();
     if wanted("tracebuffer") {
         let binary = given("tracebuffer").map_or_else(subject::build_tracebuffer, Ok)?;
-        subjects.push(Subject { kind: Kind::Tracebuffer, binary });
+        subjects.push(Subject { kind: SubjectKind::Tracebuffer, binary });
     }
     if wanted("otelcol") {
         let binary = given("otelcol").unwrap_or_else(subject::collector);
@@ -138,11 +138,11 @@ fn plan(arguments: &ArgMatches) -> Outcome<Plan> {
             )
             .into());
         }
-        subjects.push(Subject { kind: Kind::Collector, binary });
+        subjects.push(Subject { kind: SubjectKind::Collector, binary });
     }
     let quick = arguments.get_flag("quick");
     let core = |name: &str| arguments.get_one::<usize>(name).copied().unwrap_or_default();
-    Ok(Plan {
+    Ok(BenchPlan {
         subjects,
         quick,
         repeats: arguments.get_one("repeats").copied().unwrap_or(if quick { 1 } else { 5 }),

@@ -3,7 +3,7 @@
 use crate::domain::injection::decide::{Decision, decide};
 use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts, PodFacts, SidecarPresence};
 use crate::domain::injection::request::InjectRequest;
-use crate::domain::injection::select::{NamedBy, Selected, select};
+use crate::domain::injection::select::{SelectedBy, Selection, select};
 use crate::domain::injection::skip::SkipReason;
 use crate::ports::catalog::{Catalog, UnknownNamespace};
 
@@ -21,9 +21,9 @@ pub async fn admit<C: Catalog>(
     cluster: &ClusterFacts,
 ) -> Result<Decision<C::Sidecar>, UnknownNamespace> {
     let known = catalog.namespace(name).await?;
-    let namespace = NamespaceFacts { asks, ..(*known).clone() };
+    let namespace = NamespaceFacts { opted_in: asks, ..(*known).clone() };
     let mut listed = vec![];
-    while let Some(next) = unlisted(catalog, pod, &namespace, cluster, &listed) {
+    while let Some(next) = next_namespace_to_list(catalog, pod, &namespace, cluster, &listed) {
         catalog.refresh(&next).await?;
         listed.push(next);
     }
@@ -32,7 +32,7 @@ pub async fn admit<C: Catalog>(
 
 /// Returns a namespace that must be listed before the decision is certain: the pod's, before the
 /// operator's default counts or there is none at all; that of the `TraceBuffer`, before it is missing.
-fn unlisted<C: Catalog>(
+fn next_namespace_to_list<C: Catalog>(
     catalog: &C,
     pod: &PodFacts,
     namespace: &NamespaceFacts,
@@ -42,12 +42,13 @@ fn unlisted<C: Catalog>(
     if matches!(pod.sidecar, SidecarPresence::Injected(_)) || cluster.excludes(&namespace.name) {
         return None;
     }
-    let request = InjectRequest::of(pod.inject.as_deref(), namespace.asks).ok()??;
+    let request = InjectRequest::resolve(pod.inject.as_deref(), namespace.opted_in).ok()??;
     let (of_pod, of_trace_buffer) =
         match select(&request, namespace, cluster, || catalog.names_in(&namespace.name)) {
-            Ok(Selected { key, by }) => {
-                (by == NamedBy::Operator, catalog.get(&key).is_none().then_some(key.namespace))
-            }
+            Ok(Selection { key, by }) => (
+                by == SelectedBy::OperatorDefault,
+                catalog.get(&key).is_none().then_some(key.namespace),
+            ),
             Err(skip) => (skip.reason == SkipReason::NoTraceBuffer, None),
         };
     let of_pod = of_pod.then(|| namespace.name.clone());
@@ -61,14 +62,14 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::domain::injection::candidate::{
-        Candidate, ObjectKey, Shape, SidecarMode, SidecarPorts, TraceBuffers,
-    };
     use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
+    use crate::domain::injection::trace_buffer_view::{
+        ObjectKey, SidecarMode, SidecarPorts, SidecarTemplate, TraceBufferLister, TraceBufferView,
+    };
 
     struct FakeSidecar;
 
-    impl Shape for FakeSidecar {
+    impl SidecarTemplate for FakeSidecar {
         fn mode(&self) -> SidecarMode {
             SidecarMode::Native
         }
@@ -77,11 +78,11 @@ mod tests {
             SidecarPorts { grpc: 4317, http: 4318, admin: 9417 }
         }
 
-        fn volumes(&self) -> impl Iterator<Item = &str> {
+        fn volume_names(&self) -> impl Iterator<Item = &str> {
             [].into_iter()
         }
 
-        fn credentials(&self) -> CredentialUse {
+        fn credential_use(&self) -> CredentialUse {
             CredentialUse::None
         }
     }
@@ -105,10 +106,10 @@ mod tests {
         }
     }
 
-    impl TraceBuffers for FakeCatalog {
+    impl TraceBufferLister for FakeCatalog {
         type Sidecar = FakeSidecar;
 
-        fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<FakeSidecar>>> {
+        fn get(&self, key: &ObjectKey) -> Option<Arc<TraceBufferView<FakeSidecar>>> {
             self.known.lock().contains(key).then(|| candidate(key))
         }
 
@@ -144,9 +145,9 @@ mod tests {
         ObjectKey { namespace: namespace.into(), name: name.into() }
     }
 
-    fn candidate(key: &ObjectKey) -> Arc<Candidate<FakeSidecar>> {
+    fn candidate(key: &ObjectKey) -> Arc<TraceBufferView<FakeSidecar>> {
         let allowed_namespaces = AllowedNamespaces::All;
-        Arc::new(Candidate { key: key.clone(), sidecar: Ok(FakeSidecar), allowed_namespaces })
+        Arc::new(TraceBufferView { key: key.clone(), sidecar: Ok(FakeSidecar), allowed_namespaces })
     }
 
     async fn admitted(
@@ -155,12 +156,12 @@ mod tests {
     ) -> (Result<String, SkipReason>, Vec<String>) {
         let pod = PodFacts { inject: Some(inject.into()), ..PodFacts::default() };
         let cluster = ClusterFacts {
-            own_namespace: "operator".into(),
+            operator_namespace: "operator".into(),
             default_trace_buffer: Some(key("platform/all")),
             ..ClusterFacts::default()
         };
         let from = match admit(catalog, &pod, ("shop", false), &cluster).await.unwrap() {
-            Decision::Inject(candidate) | Decision::Complete(candidate) => {
+            Decision::Inject(candidate) | Decision::CompleteInjection(candidate) => {
                 Ok(candidate.key.to_string())
             }
             Decision::Skip(skip) => Err(skip.reason),

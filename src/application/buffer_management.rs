@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use shuttle_parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::domain::fifo::{Evicted, Fifo, Readiness, Settlement};
+use crate::domain::fifo::{BatchOutcome, BatchReadiness, Evicted, Fifo};
 use crate::domain::ledger::DropReason;
-use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 use crate::ports::buffer::{AppendError, Appended, Batch, BufferStatus, TraceBufferPort};
 use crate::ports::clock::Clock;
 use crate::ports::record_store::{RecordStore, StoreError};
@@ -21,10 +21,10 @@ struct State<S> {
     fifo: Fifo,
     store: S,
     /// What has to be there before a waiting taker is woken.
-    wake_at: Option<BatchLimits>,
-    flushing: bool,
+    wake_threshold: Option<BatchLimits>,
+    linger_disabled: bool,
     closed: bool,
-    sealed: bool,
+    rejecting_new: bool,
 }
 
 /// The buffer between receivers and forwarder.
@@ -40,30 +40,30 @@ pub struct TraceBuffer<S, C> {
 }
 
 /// What one try to append came to.
-enum Try {
+enum TryAppend {
     Done(Appended, bool),
     Refused(AppendError),
-    NeedsRoom(usize),
+    NeedsBlocks(usize),
 }
 
 /// What one try to take came to.
-enum Take {
+enum TryTake {
     Done,
-    Ended,
-    NeedsRoom(usize),
+    Closed,
+    NeedsCapacity(usize),
     Wait(Option<Duration>),
 }
 
 impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
     /// Creates an empty buffer.
-    pub fn new(limits: Limits, policy: OverflowPolicy, store: S, clock: C) -> Self {
+    pub fn new(limits: BufferLimits, policy: OverflowPolicy, store: S, clock: C) -> Self {
         let state = State {
             fifo: Fifo::new(limits, policy),
             store,
-            wake_at: None,
-            flushing: false,
+            wake_threshold: None,
+            linger_disabled: false,
             closed: false,
-            sealed: false,
+            rejecting_new: false,
         };
         Self { state: Mutex::new(state), readable: Notify::new(), clock }
     }
@@ -74,23 +74,23 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
     ///
     /// See [`TraceBufferPort::append`].
     pub fn append_now(&self, payload: &[u8], spans: NonZeroU32) -> Result<Appended, AppendError> {
-        let mut room = Vec::new();
+        let mut spare_blocks = Vec::new();
         loop {
             // Declared before the guard, so freed after it.
-            let mut rubbish = Vec::new();
+            let mut freed = Vec::new();
             let tried = self.state.lock().append(
                 payload,
                 spans.get(),
-                &mut room,
-                &mut rubbish,
+                &mut spare_blocks,
+                &mut freed,
                 self.clock.now(),
             );
             match tried {
-                Try::NeedsRoom(blocks) => {
-                    room.resize_with(blocks, || BytesMut::with_capacity(S::BLOCK_BYTES));
+                TryAppend::NeedsBlocks(blocks) => {
+                    spare_blocks.resize_with(blocks, || BytesMut::with_capacity(S::BLOCK_BYTES));
                 }
-                Try::Refused(error) => return Err(error),
-                Try::Done(appended, wake) => {
+                TryAppend::Refused(error) => return Err(error),
+                TryAppend::Done(appended, wake) => {
                     if wake {
                         self.readable.notify_waiters();
                     }
@@ -100,21 +100,21 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
         }
     }
 
-    fn try_take(&self, limits: &BatchLimits, batch: &mut Batch) -> Result<Take, StoreError> {
-        let mut rubbish = Vec::new();
+    fn try_take(&self, limits: &BatchLimits, batch: &mut Batch) -> Result<TryTake, StoreError> {
+        let mut freed = Vec::new();
         let now = self.clock.now();
         let mut state = self.state.lock();
         let expired = state.fifo.expire(now);
-        state.store.discard_front(expired.bytes, &mut rubbish);
+        state.store.discard_front(expired.bytes, &mut freed);
         state.take(limits, batch, now)
     }
 
     /// Changes the index, discards in the store what that evicted, and frees it after the lock.
-    fn change(&self, change: impl FnOnce(&mut State<S>) -> Evicted) -> u64 {
-        let mut rubbish = Vec::new();
+    fn mutate(&self, change: impl FnOnce(&mut State<S>) -> Evicted) -> u64 {
+        let mut freed = Vec::new();
         let mut state = self.state.lock();
         let evicted = change(&mut state);
-        state.store.discard_front(evicted.bytes, &mut rubbish);
+        state.store.discard_front(evicted.bytes, &mut freed);
         drop(state);
         evicted.spans
     }
@@ -125,37 +125,37 @@ impl<S: RecordStore> State<S> {
         &mut self,
         payload: &[u8],
         spans: u32,
-        room: &mut Vec<BytesMut>,
-        rubbish: &mut Vec<Bytes>,
+        spare_blocks: &mut Vec<BytesMut>,
+        freed: &mut Vec<Bytes>,
         now: Duration,
-    ) -> Try {
-        if self.sealed {
-            return Try::Refused(AppendError::Sealed);
+    ) -> TryAppend {
+        if self.rejecting_new {
+            return TryAppend::Refused(AppendError::ShuttingDown);
         }
         let blocks = self.store.blocks_wanted(payload.len());
-        if blocks > room.len() {
-            return Try::NeedsRoom(blocks);
+        if blocks > spare_blocks.len() {
+            return TryAppend::NeedsBlocks(blocks);
         }
         let length = payload.len() as u64;
-        let evicted = match self.fifo.make_room(spans, length) {
+        let evicted = match self.fifo.evict_for(spans, length) {
             Ok(evicted) => evicted,
-            Err(refusal) => return Try::Refused(AppendError::Refused(refusal)),
+            Err(refusal) => return TryAppend::Refused(AppendError::Capacity(refusal)),
         };
-        self.store.discard_front(evicted.bytes, rubbish);
-        if let Err(error) = self.store.append(payload, room) {
-            return Try::Refused(AppendError::Store(error));
+        self.store.discard_front(evicted.bytes, freed);
+        if let Err(error) = self.store.append(payload, spare_blocks) {
+            return TryAppend::Refused(AppendError::Store(error));
         }
         let skipped = self.fifo.push(spans, length, now);
         let appended = Appended {
             evicted_spans: evicted.spans + skipped,
             fill_percent: fill_percent(&self.fifo),
         };
-        Try::Done(appended, self.must_wake())
+        TryAppend::Done(appended, self.must_wake())
     }
 
     /// Returns whether a taker waits for what is there now.
     fn must_wake(&mut self) -> bool {
-        self.wake_at.take_if(|batch| self.fifo.fills(batch)).is_some()
+        self.wake_threshold.take_if(|batch| self.fifo.fills_batch(batch)).is_some()
     }
 
     fn take(
@@ -163,33 +163,33 @@ impl<S: RecordStore> State<S> {
         limits: &BatchLimits,
         batch: &mut Batch,
         now: Duration,
-    ) -> Result<Take, StoreError> {
+    ) -> Result<TryTake, StoreError> {
         let mut limits = *limits;
-        if self.flushing {
+        if self.linger_disabled {
             limits.linger = Duration::ZERO;
         }
-        match self.fifo.readiness(&limits, now) {
-            Readiness::Empty if self.closed => return Ok(Take::Ended),
-            Readiness::Empty => {
-                self.wake_at = Some(BatchLimits { max_records: 1, ..limits });
-                return Ok(Take::Wait(None));
+        match self.fifo.batch_readiness(&limits, now) {
+            BatchReadiness::Empty if self.closed => return Ok(TryTake::Closed),
+            BatchReadiness::Empty => {
+                self.wake_threshold = Some(BatchLimits { max_records: 1, ..limits });
+                return Ok(TryTake::Wait(None));
             }
-            Readiness::Wait(rest) => {
-                self.wake_at = Some(limits);
-                return Ok(Take::Wait(Some(rest)));
+            BatchReadiness::Wait(rest) => {
+                self.wake_threshold = Some(limits);
+                return Ok(TryTake::Wait(Some(rest)));
             }
-            Readiness::Ready => {}
+            BatchReadiness::Ready => {}
         }
         let records = self.fifo.next_batch_records(&limits);
-        if batch.entries.capacity() < records {
-            return Ok(Take::NeedsRoom(records));
+        if batch.records.capacity() < records {
+            return Ok(TryTake::NeedsCapacity(records));
         }
-        let bytes = self.fifo.take(records, &mut batch.entries);
+        let bytes = self.fifo.take(records, &mut batch.records);
         if let Err(error) = self.store.take_front(bytes, &mut batch.payload) {
-            self.fifo.settle(&batch.entries, Settlement::Dropped(DropReason::Permanent));
+            self.fifo.acknowledge(&batch.records, BatchOutcome::Dropped(DropReason::Permanent));
             return Err(error);
         }
-        Ok(Take::Done)
+        Ok(TryTake::Done)
     }
 }
 
@@ -204,11 +204,11 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
             // Listens before it looks, so that it misses no news in between.
             let news = self.readable.notified();
             match self.try_take(&limits, &mut batch)? {
-                Take::Done => return Ok(Some(batch)),
-                Take::Ended => return Ok(None),
-                Take::NeedsRoom(records) => batch.entries.reserve_exact(records),
-                Take::Wait(None) => news.await,
-                Take::Wait(Some(rest)) => {
+                TryTake::Done => return Ok(Some(batch)),
+                TryTake::Closed => return Ok(None),
+                TryTake::NeedsCapacity(records) => batch.records.reserve_exact(records),
+                TryTake::Wait(None) => news.await,
+                TryTake::Wait(Some(rest)) => {
                     // Woken or not, the next try decides.
                     let _ = tokio::time::timeout(rest, news).await;
                 }
@@ -216,40 +216,40 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
         }
     }
 
-    fn settle(&self, batch: Batch, settlement: Settlement) {
-        self.change(|state| state.fifo.settle(&batch.entries, settlement));
+    fn acknowledge(&self, batch: Batch, settlement: BatchOutcome) {
+        self.mutate(|state| state.fifo.acknowledge(&batch.records, settlement));
     }
 
-    fn settle_part(&self, batch: &mut Batch, spans: u32, settlement: Settlement) {
-        if let Some(entry) = batch.entries.first_mut() {
-            self.state.lock().fifo.settle_part(entry, spans, settlement);
+    fn acknowledge_part(&self, batch: &mut Batch, spans: u32, settlement: BatchOutcome) {
+        if let Some(entry) = batch.records.first_mut() {
+            self.state.lock().fifo.acknowledge_part(entry, spans, settlement);
         }
     }
 
-    fn give_back(&self, batch: Batch) {
+    fn requeue(&self, batch: Batch) {
         if batch.spans() == 0 {
             // All settled in parts: no record waits without a span to be sent.
-            return self.settle(batch, Settlement::Delivered { rejected_spans: 0 });
+            return self.acknowledge(batch, BatchOutcome::Delivered { rejected_spans: 0 });
         }
-        self.change(|state| {
-            let before = state.fifo.give_back(&batch.entries);
+        self.mutate(|state| {
+            let before = state.fifo.requeue(&batch.records);
             state.store.put_back(before, &batch.payload);
             state.fifo.enforce_limits()
         });
         self.readable.notify_waiters();
     }
 
-    fn set_limits(&self, limits: Limits) {
-        self.change(|state| state.fifo.set_limits(limits));
+    fn set_limits(&self, limits: BufferLimits) {
+        self.mutate(|state| state.fifo.set_limits(limits));
     }
 
     fn expire(&self) {
         let now = self.clock.now();
-        self.change(|state| state.fifo.expire(now));
+        self.mutate(|state| state.fifo.expire(now));
     }
 
     fn flush(&self) {
-        self.state.lock().flushing = true;
+        self.state.lock().linger_disabled = true;
         self.readable.notify_waiters();
     }
 
@@ -258,12 +258,12 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
         self.flush();
     }
 
-    fn seal(&self) {
-        self.state.lock().sealed = true;
+    fn reject_new(&self) {
+        self.state.lock().rejecting_new = true;
     }
 
     fn drop_all(&self, reason: DropReason) -> u64 {
-        self.change(|state| state.fifo.drop_all(reason))
+        self.mutate(|state| state.fifo.drop_all(reason))
     }
 
     fn status(&self) -> BufferStatus {

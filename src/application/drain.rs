@@ -9,7 +9,7 @@ use crate::ports::buffer::TraceBufferPort;
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
+pub enum DrainOutcome {
     /// Nothing was left.
     Empty,
     /// Time was up; this many spans are lost.
@@ -17,15 +17,15 @@ pub enum Drained {
 }
 
 /// The workers that empty the buffer.
-pub trait Forwarding {
+pub trait ForwardingWorkers {
     /// Makes them lose no time.
-    fn hurry(&self);
+    fn begin_drain(&self);
 
     /// Makes them give back what they are sending and end.
     fn stop(&self);
 
     /// Waits until all have ended.
-    fn ended(&mut self) -> impl Future<Output = ()> + Send;
+    fn join(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// Closes the buffer and waits until `forwarding` has emptied it, at most for `timeout`.
@@ -34,33 +34,33 @@ pub trait Forwarding {
 /// once: there may be no later.
 pub async fn drain<B: TraceBufferPort>(
     buffer: &B,
-    mut forwarding: impl Forwarding,
+    mut forwarding: impl ForwardingWorkers,
     timeout: Duration,
-) -> Drained {
+) -> DrainOutcome {
     let before = buffer.status().ledger;
     buffer.close();
-    forwarding.hurry();
+    forwarding.begin_drain();
     let waiting = before.buffered + before.in_flight;
     if waiting > 0 {
         info!(spans = waiting, "delivering what is buffered before ending");
     }
-    if tokio::time::timeout(timeout, forwarding.ended()).await.is_err() {
+    if tokio::time::timeout(timeout, forwarding.join()).await.is_err() {
         forwarding.stop();
-        forwarding.ended().await;
+        forwarding.join().await;
     }
     // What came after the drop would be acknowledged and lost without a trace.
-    buffer.seal();
+    buffer.reject_new();
     let lost = buffer.drop_all(DropReason::Shutdown);
     let sent_spans = buffer.status().ledger.sent - before.sent;
     if lost == 0 {
         info!(sent_spans, "nothing is left in the buffer");
-        return Drained::Empty;
+        return DrainOutcome::Empty;
     }
     error!(
         spans = lost,
         sent_spans, "spans are lost: the destination did not take them before the deadline"
     );
-    Drained::Lost(lost)
+    DrainOutcome::Lost(lost)
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use tracing::subscriber::DefaultGuard;
 
 use super::buffer_management::TraceBuffer;
-use crate::domain::answer;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
-use crate::domain::limits::{Limits, OverflowPolicy};
+use crate::domain::limits::{BufferLimits, OverflowPolicy};
+use crate::domain::response_status::ResponseStatus;
 use crate::ports::buffer::TraceBufferPort;
 use crate::ports::clock::Clock;
 use crate::ports::destination::{Destination, OutgoingRequest};
@@ -48,46 +48,46 @@ pub(crate) type FakeBuffer = TraceBuffer<FakeStore, FakeClock>;
 pub(crate) struct FakeCutter;
 
 /// What a destination makes of a request.
-pub(crate) enum Answer {
-    Take(Delivered),
+pub(crate) enum ScriptedResponse {
+    Accept(Delivered),
     Fail(Failure),
-    After(Duration, Box<Answer>),
-    When(Arc<Notify>, Box<Answer>),
-    Never,
+    Delay(Duration, Box<ScriptedResponse>),
+    WaitFor(Arc<Notify>, Box<ScriptedResponse>),
+    NeverRespond,
 }
 
 /// A request as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Arrival {
+pub(crate) struct ReceivedRequest {
     /// Time since the destination was made.
     pub(crate) at: Duration,
     pub(crate) payload: String,
     pub(crate) spans: u64,
 }
 
-type Script = Box<dyn FnMut(&Arrival) -> Answer + Send>;
+type Script = Box<dyn FnMut(&ReceivedRequest) -> ScriptedResponse + Send>;
 
 /// Answers as its script says, and remembers.
 pub(crate) struct ScriptedDestination {
     clock: FakeClock,
     script: Mutex<Script>,
-    arrivals: Mutex<Vec<Arrival>>,
-    taken: Mutex<String>,
+    received: Mutex<Vec<ReceivedRequest>>,
+    accepted_spans: Mutex<String>,
 }
 
 /// What the monitor was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(crate) enum MonitorEvent {
     Accepted(Transport, u64),
     Refused(Transport, RefusalReason, u64),
-    Answered(Transport, answer::Answer),
+    Responded(Transport, ResponseStatus),
     Delivered(Duration),
     SendFailed(FailureKind, Duration),
 }
 
 /// Where all accepted spans are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Whereabouts {
+pub(crate) struct LedgerTotals {
     pub(crate) sent: u64,
     pub(crate) rejected: u64,
     pub(crate) dropped: u64,
@@ -97,12 +97,12 @@ pub(crate) struct Whereabouts {
 
 /// The log of this test's thread.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
 /// Writes down what it is told.
 #[derive(Default)]
 pub(crate) struct RecordingMonitor {
-    events: Mutex<Vec<Event>>,
+    events: Mutex<Vec<MonitorEvent>>,
 }
 
 impl FakeClock {
@@ -124,7 +124,11 @@ impl RecordStore for FakeStore {
         0
     }
 
-    fn append(&mut self, payload: &[u8], _room: &mut Vec<BytesMut>) -> Result<(), StoreError> {
+    fn append(
+        &mut self,
+        payload: &[u8],
+        _spare_blocks: &mut Vec<BytesMut>,
+    ) -> Result<(), StoreError> {
         if payload.first() == Some(&UNWRITABLE) {
             return Err(StoreError { message: "the disk is full".to_owned() });
         }
@@ -132,7 +136,7 @@ impl RecordStore for FakeStore {
         Ok(())
     }
 
-    fn discard_front(&mut self, bytes: u64, _rubbish: &mut Vec<Bytes>) {
+    fn discard_front(&mut self, bytes: u64, _freed: &mut Vec<Bytes>) {
         self.payloads.advance(size(bytes));
     }
 
@@ -160,98 +164,100 @@ impl RequestCutter for FakeCutter {
     }
 }
 
-impl Answer {
-    pub(crate) fn after(self, delay: Duration) -> Self {
-        Self::After(delay, Box::new(self))
+impl ScriptedResponse {
+    pub(crate) fn delayed(self, delay: Duration) -> Self {
+        Self::Delay(delay, Box::new(self))
     }
 }
 
 impl ScriptedDestination {
-    pub(crate) fn new(script: impl FnMut(&Arrival) -> Answer + Send + 'static) -> Arc<Self> {
+    pub(crate) fn new(
+        script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             clock: FakeClock::new(),
             script: Mutex::new(Box::new(script)),
-            arrivals: Mutex::default(),
-            taken: Mutex::default(),
+            received: Mutex::default(),
+            accepted_spans: Mutex::default(),
         })
     }
 
     /// Returns every request that arrived.
-    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
-        self.arrivals.lock().clone()
+    pub(crate) fn received(&self) -> Vec<ReceivedRequest> {
+        self.received.lock().clone()
     }
 
     /// Returns the payloads of every request that arrived.
     pub(crate) fn payloads(&self) -> Vec<String> {
-        self.arrivals().into_iter().map(|arrival| arrival.payload).collect()
+        self.received().into_iter().map(|arrival| arrival.payload).collect()
     }
 
     /// Returns the spans taken, in the order of the answers.
-    pub(crate) fn taken(&self) -> String {
-        self.taken.lock().clone()
+    pub(crate) fn accepted_spans(&self) -> String {
+        self.accepted_spans.lock().clone()
     }
 }
 
 impl Destination for Arc<ScriptedDestination> {
     async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
         let payload = String::from_utf8(request.chunks.concat()).unwrap();
-        let arrival = Arrival { at: self.clock.now(), payload, spans: request.spans };
-        self.arrivals.lock().push(arrival.clone());
-        let mut answer = (self.script.lock())(&arrival);
+        let arrival = ReceivedRequest { at: self.clock.now(), payload, spans: request.spans };
+        self.received.lock().push(arrival.clone());
+        let mut response = (self.script.lock())(&arrival);
         loop {
-            answer = match answer {
-                Answer::Take(delivered) => {
-                    self.taken.lock().push_str(&arrival.payload);
+            response = match response {
+                ScriptedResponse::Accept(delivered) => {
+                    self.accepted_spans.lock().push_str(&arrival.payload);
                     return Ok(delivered);
                 }
-                Answer::Fail(failure) => return Err(failure),
-                Answer::After(delay, then) => {
+                ScriptedResponse::Fail(failure) => return Err(failure),
+                ScriptedResponse::Delay(delay, then) => {
                     tokio::time::sleep(delay).await;
                     *then
                 }
-                Answer::When(called, then) => {
+                ScriptedResponse::WaitFor(called, then) => {
                     called.notified().await;
                     *then
                 }
-                Answer::Never => std::future::pending().await,
+                ScriptedResponse::NeverRespond => std::future::pending().await,
             };
         }
     }
 }
 
 impl RecordingMonitor {
-    pub(crate) fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<MonitorEvent> {
         self.events.lock().clone()
     }
 
-    fn note(&self, event: Event) {
+    fn record(&self, event: MonitorEvent) {
         self.events.lock().push(event);
     }
 }
 
 impl Monitor for RecordingMonitor {
-    fn answered(&self, transport: Transport, answer: answer::Answer) {
-        self.note(Event::Answered(transport, answer));
+    fn responded(&self, transport: Transport, status: ResponseStatus) {
+        self.record(MonitorEvent::Responded(transport, status));
     }
 
     fn accepted(&self, transport: Transport, spans: u64) {
-        self.note(Event::Accepted(transport, spans));
+        self.record(MonitorEvent::Accepted(transport, spans));
     }
 
     fn refused(&self, transport: Transport, reason: RefusalReason, spans: u64) {
-        self.note(Event::Refused(transport, reason, spans));
+        self.record(MonitorEvent::Refused(transport, reason, spans));
     }
 
     fn delivered(&self, took: Duration) {
-        self.note(Event::Delivered(took));
+        self.record(MonitorEvent::Delivered(took));
     }
 
     fn send_failed(&self, failure: &Failure, took: Duration) {
-        self.note(Event::SendFailed(failure.kind, took));
+        self.record(MonitorEvent::SendFailed(failure.kind, took));
     }
 }
 
-impl io::Write for Log {
+impl io::Write for CapturedLog {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.lock().write(line)
     }
@@ -261,7 +267,7 @@ impl io::Write for Log {
     }
 }
 
-impl Log {
+impl CapturedLog {
     pub(crate) fn start() -> (Self, DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();
@@ -281,13 +287,13 @@ impl Log {
 }
 
 /// Full success.
-pub(crate) fn take() -> Answer {
-    Answer::Take(Delivered::default())
+pub(crate) fn accept() -> ScriptedResponse {
+    ScriptedResponse::Accept(Delivered::default())
 }
 
 /// A failure of `kind`.
-pub(crate) fn fail(kind: FailureKind) -> Answer {
-    Answer::Fail(failure(kind))
+pub(crate) fn fail(kind: FailureKind) -> ScriptedResponse {
+    ScriptedResponse::Fail(failure(kind))
 }
 
 /// A failure of `kind`.
@@ -296,8 +302,8 @@ pub(crate) fn failure(kind: FailureKind) -> Failure {
 }
 
 /// Limits in spans and bytes, without a maximum age.
-pub(crate) fn limits(spans: u64, bytes: u64) -> Limits {
-    Limits {
+pub(crate) fn limits(spans: u64, bytes: u64) -> BufferLimits {
+    BufferLimits {
         max_spans: NonZeroU64::new(spans).unwrap(),
         max_bytes: NonZeroU64::new(bytes).unwrap(),
         max_age: None,
@@ -305,21 +311,21 @@ pub(crate) fn limits(spans: u64, bytes: u64) -> Limits {
 }
 
 /// An empty buffer.
-pub(crate) fn buffer(limits: Limits, policy: OverflowPolicy) -> Arc<FakeBuffer> {
+pub(crate) fn buffer(limits: BufferLimits, policy: OverflowPolicy) -> Arc<FakeBuffer> {
     Arc::new(TraceBuffer::new(limits, policy, FakeStore::default(), FakeClock::new()))
 }
 
 /// Keeps a record whose spans are the letters of `payload`.
-pub(crate) fn store(buffer: &FakeBuffer, payload: &str) {
+pub(crate) fn append_record(buffer: &FakeBuffer, payload: &str) {
     let spans = u32::try_from(payload.len()).ok().and_then(NonZeroU32::new).unwrap();
     buffer.append_now(&Bytes::copy_from_slice(payload.as_bytes()), spans).unwrap();
 }
 
 /// Returns where the spans are, none missing.
-pub(crate) fn whereabouts(buffer: &FakeBuffer) -> Whereabouts {
+pub(crate) fn ledger_totals(buffer: &FakeBuffer) -> LedgerTotals {
     let ledger = buffer.status().ledger;
     assert!(ledger.is_balanced(), "{ledger:?}");
-    Whereabouts {
+    LedgerTotals {
         sent: ledger.sent,
         rejected: ledger.rejected,
         dropped: ledger.dropped_total(),

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
-use super::request_parts::{Part, next_part};
+use super::batch_request::{BatchRequest, next_request};
 use crate::domain::backoff::Backoff;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
-use crate::domain::delivery_policy::{Attempt, DeliveryPolicy, Verdict};
-use crate::domain::fifo::Settlement;
+use crate::domain::delivery_policy::{Attempt, DeliveryPolicy, RetryDecision};
+use crate::domain::fifo::BatchOutcome;
 use crate::domain::ledger::DropReason;
 use crate::domain::limits::BatchLimits;
 use crate::ports::buffer::{Batch, TraceBufferPort};
@@ -23,7 +23,7 @@ use crate::ports::record_store::StoreError;
 use crate::ports::request_cutter::RequestCutter;
 
 /// The longest wait between tries while draining: there may be only seconds left.
-const LONGEST_PAUSE_DRAINING: Duration = Duration::from_millis(500);
+const MAX_BACKOFF_DRAINING: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -33,12 +33,12 @@ enum Phase {
 }
 
 /// What the workers of one destination know together.
-struct Pace {
+struct DeliveryState {
     policy: DeliveryPolicy,
     backoff: Backoff,
     failing: bool,
     /// The destination is left alone until then.
-    resume_at: Option<Instant>,
+    retry_at: Option<Instant>,
 }
 
 /// Takes batches from the buffer and delivers them, oldest first.
@@ -50,7 +50,7 @@ pub struct ForwardTraces<B, D, W, M, C> {
     cutter: W,
     monitor: Arc<M>,
     clock: C,
-    pace: Mutex<Pace>,
+    state: Mutex<DeliveryState>,
     phase: watch::Sender<Phase>,
     random: fn() -> u64,
 }
@@ -73,26 +73,26 @@ where
         batch: BatchLimits,
         random: fn() -> u64,
     ) -> Self {
-        let pace = Pace {
+        let pace = DeliveryState {
             policy: DeliveryPolicy::new(batch),
             backoff: Backoff::default(),
             failing: false,
-            resume_at: None,
+            retry_at: None,
         };
         let phase = watch::Sender::new(Phase::Running);
-        Self { buffer, destination, cutter, monitor, clock, pace: Mutex::new(pace), phase, random }
+        Self { buffer, destination, cutter, monitor, clock, state: Mutex::new(pace), phase, random }
     }
 
     /// Ends a pause at once and keeps later ones short.
-    pub fn hurry(&self) {
-        let mut pace = self.pace.lock();
-        pace.resume_at = None;
-        self.enter(Phase::Draining);
+    pub fn begin_drain(&self) {
+        let mut pace = self.state.lock();
+        pace.retry_at = None;
+        self.advance_phase(Phase::Draining);
     }
 
     /// Makes every worker give back what it is sending and end.
     pub fn stop(&self) {
-        self.enter(Phase::Stopped);
+        self.advance_phase(Phase::Stopped);
     }
 
     /// Forwards until the buffer is closed and empty, or [`ForwardTraces::stop`] is called.
@@ -102,7 +102,7 @@ where
         loop {
             let taken = tokio::select! {
                 biased;
-                () = self.stopped() => return,
+                () = self.wait_until_stopped() => return,
                 taken = self.next_batch() => taken,
             };
             match taken {
@@ -114,13 +114,13 @@ where
     }
 
     async fn next_batch(&self) -> Result<Option<Batch>, StoreError> {
-        self.pause().await;
-        let limits = self.pace.lock().policy.next_batch();
+        self.wait_for_backoff().await;
+        let limits = self.state.lock().policy.next_batch_limits();
         self.buffer.take(limits).await
     }
 
     /// Goes on to `phase`, never back.
-    fn enter(&self, phase: Phase) {
+    fn advance_phase(&self, phase: Phase) {
         self.phase.send_modify(|current| *current = phase.max(*current));
     }
 
@@ -128,48 +128,52 @@ where
     async fn deliver(&self, batch: Batch) {
         let mut unsent = Some(batch);
         while let Some(batch) = unsent.take() {
-            if self.paused_until().is_some() {
+            if self.backing_off_until().is_some() {
                 // Another worker met a failure: where the batch was, it may be evicted.
-                return self.buffer.give_back(batch);
+                return self.buffer.requeue(batch);
             }
-            let limits = self.pace.lock().policy.next_batch();
-            let Part { request, attempt, of_record } = next_part(&self.cutter, &batch, &limits);
+            let limits = self.state.lock().policy.next_batch_limits();
+            let BatchRequest { request, attempt, part_spans: of_record } =
+                next_request(&self.cutter, &batch, &limits);
             let started = self.clock.now();
             let outcome = tokio::select! {
                 // An answer that is there settles the batch, stop or not.
                 biased;
                 outcome = self.destination.send(request) => outcome,
-                () = self.stopped() => return self.buffer.give_back(batch),
+                () = self.wait_until_stopped() => return self.buffer.requeue(batch),
             };
             let took = self.clock.now().saturating_sub(started);
             match outcome {
                 Ok(delivered) => {
                     self.monitor.delivered(took);
-                    self.note_delivery(&delivered, attempt);
+                    self.handle_success(&delivered, attempt);
                     let rejected_spans = delivered.rejected_spans;
-                    unsent =
-                        self.settle(batch, of_record, Settlement::Delivered { rejected_spans });
+                    unsent = self.acknowledge(
+                        batch,
+                        of_record,
+                        BatchOutcome::Delivered { rejected_spans },
+                    );
                 }
                 Err(failure) => {
                     self.monitor.send_failed(&failure, took);
-                    self.fail(batch, of_record, &failure, attempt);
+                    self.handle_failure(batch, of_record, &failure, attempt);
                 }
             }
         }
     }
 
     /// Ends what was sent and returns what is left of the batch, if that was only a part of it.
-    fn settle(&self, mut batch: Batch, part: Option<u32>, end: Settlement) -> Option<Batch> {
+    fn acknowledge(&self, mut batch: Batch, part: Option<u32>, end: BatchOutcome) -> Option<Batch> {
         let Some(spans) = part else {
-            self.buffer.settle(batch, end);
+            self.buffer.acknowledge(batch, end);
             return None;
         };
-        self.buffer.settle_part(&mut batch, spans, end);
+        self.buffer.acknowledge_part(&mut batch, spans, end);
         Some(batch)
     }
 
-    fn note_delivery(&self, delivered: &Delivered, attempt: Attempt) {
-        let mut pace = self.pace.lock();
+    fn handle_success(&self, delivered: &Delivered, attempt: Attempt) {
+        let mut pace = self.state.lock();
         pace.policy.delivered();
         pace.backoff.reset();
         let recovered = std::mem::take(&mut pace.failing);
@@ -187,63 +191,64 @@ where
         debug!(spans = attempt.spans, bytes = attempt.bytes, "delivered");
     }
 
-    fn fail(&self, batch: Batch, part: Option<u32>, failure: &Failure, attempt: Attempt) {
-        let verdict = self.pace.lock().policy.failed(failure.kind, attempt);
-        let (Verdict::GiveBack { pause } | Verdict::Drop { pause }) = verdict;
+    fn handle_failure(&self, batch: Batch, part: Option<u32>, failure: &Failure, attempt: Attempt) {
+        let decision = self.state.lock().policy.failed(failure.kind, attempt);
+        let (RetryDecision::Requeue { back_off: pause } | RetryDecision::Drop { back_off: pause }) =
+            decision;
         if pause {
             // First, so that no other worker sends the batch meanwhile.
-            self.hold_off(failure.retry_after);
+            self.start_backoff(failure.retry_after);
         }
-        let rest = match verdict {
-            Verdict::GiveBack { .. } => {
-                self.report(failure, pause);
+        let rest = match decision {
+            RetryDecision::Requeue { .. } => {
+                self.log_failure(failure, pause);
                 Some(batch)
             }
-            Verdict::Drop { .. } => {
-                report_loss(failure, attempt);
-                self.settle(batch, part, Settlement::Dropped(DropReason::Permanent))
+            RetryDecision::Drop { .. } => {
+                log_loss(failure, attempt);
+                self.acknowledge(batch, part, BatchOutcome::Dropped(DropReason::Permanent))
             }
         };
         if let Some(rest) = rest {
-            self.buffer.give_back(rest);
+            self.buffer.requeue(rest);
         }
     }
 
     /// Makes all workers leave the destination alone for a while.
-    fn hold_off(&self, asked: Option<Duration>) {
+    fn start_backoff(&self, asked: Option<Duration>) {
         let now = Instant::now();
-        let mut pace = self.pace.lock();
-        if asked.is_none() && pace.resume_at.is_some_and(|resume_at| now < resume_at) {
+        let mut pace = self.state.lock();
+        if asked.is_none() && pace.retry_at.is_some_and(|resume_at| now < resume_at) {
             // Requests that were on the wire together fail together: that is one failure.
             return;
         }
         let wait = pace.backoff.after_failure(asked, (self.random)());
         let draining = *self.phase.borrow() != Phase::Running;
-        let wait = if draining { wait.min(LONGEST_PAUSE_DRAINING) } else { wait };
-        pace.resume_at = pace.resume_at.max(Some(now + wait));
+        let wait = if draining { wait.min(MAX_BACKOFF_DRAINING) } else { wait };
+        pace.retry_at = pace.retry_at.max(Some(now + wait));
     }
 
-    fn paused_until(&self) -> Option<Instant> {
-        self.pace.lock().resume_at.filter(|resume_at| Instant::now() < *resume_at)
+    fn backing_off_until(&self) -> Option<Instant> {
+        self.state.lock().retry_at.filter(|resume_at| Instant::now() < *resume_at)
     }
 
     /// Waits until the destination may be tried again.
-    async fn pause(&self) {
+    async fn wait_for_backoff(&self) {
         let mut phase = self.phase.subscribe();
-        while let Some(resume_at) = self.paused_until() {
+        while let Some(resume_at) = self.backing_off_until() {
             // A change of phase may have ended the pause.
             let _ = timeout_at(resume_at, phase.changed()).await;
         }
     }
 
-    async fn stopped(&self) {
+    async fn wait_until_stopped(&self) {
         // The sender lives as long as `self`.
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
     /// Says once that the destination is away, not at every try, nor when it takes smaller batches.
-    fn report(&self, failure: &Failure, away: bool) {
-        let news = away && !std::mem::replace(&mut self.pace.lock().failing, true);
+    fn log_failure(&self, failure: &Failure, away: bool) {
+        let news = away && !std::mem::replace(&mut self.state.lock().failing, true);
         let (code, reason) = (failure.code, &failure.message);
         if news {
             warn!(code, %reason, "the destination does not take spans; buffering and retrying");
@@ -253,7 +258,7 @@ where
     }
 }
 
-fn report_loss(failure: &Failure, attempt: Attempt) {
+fn log_loss(failure: &Failure, attempt: Attempt) {
     error!(
         spans = attempt.spans,
         code = failure.code,

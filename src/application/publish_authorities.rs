@@ -10,11 +10,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::info;
 
-use super::certificate_duty::{Attendance, Duty, Since, held_for, published};
-use crate::domain::handover::{self, Next, Seen};
-use crate::domain::rotation::LONGEST_REST;
+use super::certificate_loop::{
+    CertificateLoop, CertificateTask, UnchangedSince, require_publication, unchanged_for,
+};
+use crate::domain::ca_publication::{self, PublicationAction, PublicationObservation};
+use crate::domain::rotation::MAX_POLL_INTERVAL;
 use crate::ports::certificates::{
-    Bundles, CertificateMonitor, CertificateStore, Mandate, Publication, StoreError, Versioned,
+    AssignedPublisher, CaBundles, CertificateMonitor, CertificateStore, Publication, StoreError,
+    Versioned,
 };
 use crate::ports::clock::Clock;
 
@@ -22,20 +25,20 @@ use crate::ports::clock::Clock;
 pub struct AuthorityPublisher<B, S, M, C> {
     bundles: B,
     store: S,
-    attendance: Attendance<M>,
+    certificate_loop: CertificateLoop<M>,
     clock: C,
 }
 
 /// What this replica has seen.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct PublicationHistory {
     /// What every entry has held.
-    published: Option<Since<Vec<u8>>>,
+    published: Option<UnchangedSince<Vec<u8>>>,
 }
 
 impl<B, S, M, C> AuthorityPublisher<B, S, M, C>
 where
-    B: Bundles,
+    B: CaBundles,
     S: CertificateStore,
     M: CertificateMonitor,
     C: Clock,
@@ -43,7 +46,7 @@ where
     /// Creates the use case. `random` gives a fresh random number at each call.
     #[must_use]
     pub fn new(bundles: B, store: S, monitor: Arc<M>, clock: C, random: fn() -> u64) -> Self {
-        Self { bundles, store, attendance: Attendance { monitor, random }, clock }
+        Self { bundles, store, certificate_loop: CertificateLoop { monitor, random }, clock }
     }
 
     /// Publishes for ever.
@@ -52,18 +55,18 @@ where
     /// one it looks again every ten minutes.
     pub async fn run(&self, changes: watch::Receiver<u64>) {
         let always = watch::Sender::new(true);
-        self.attendance.attend(self, always.subscribe(), changes).await;
+        self.certificate_loop.run(self, always.subscribe(), changes).await;
     }
 
     /// Returns the authorities that are given.
-    async fn given(&self) -> Result<Vec<u8>, StoreError> {
-        let keeper = self.store.keeper();
-        let Some(keyring) = self.store.keyring().await? else {
+    async fn read_authorities(&self) -> Result<Vec<u8>, StoreError> {
+        let keeper = self.store.tls_location();
+        let Some(keyring) = self.store.read_tls().await? else {
             return Err(StoreError::Failed(format!(
                 "there is no {keeper}: create it, or correct certificates.secretName"
             )));
         };
-        let given = self.bundles.join(&keyring.value.bundle, &[]);
+        let given = self.bundles.merge(&keyring.value.bundle, &[]);
         if given.is_empty() {
             return Err(StoreError::Failed(format!(
                 "{keeper} has no authority: put it there as ca.crt, or set certificates.caBundle"
@@ -72,22 +75,22 @@ where
         Ok(given)
     }
 
-    fn remember(
+    fn update_history(
         &self,
-        memory: &mut Memory,
+        memory: &mut PublicationHistory,
         published: &Publication,
         given: &[u8],
         all: &[u8],
-    ) -> Seen {
+    ) -> PublicationObservation {
         let is_complete = |bundle: &Vec<u8>| self.bundles.contains(bundle, all);
-        let is_published = !published.by_another
+        let is_published = !published.published_by_other
             && !published.bundles.is_empty()
             && published.bundles.iter().all(is_complete);
         let known = is_published.then(|| all.to_vec());
-        Seen {
+        PublicationObservation {
             is_published,
-            has_others: all != given,
-            held: held_for(&mut memory.published, known, self.clock.now()),
+            has_old_authorities: all != given,
+            unchanged_for: unchanged_for(&mut memory.published, known, self.clock.now()),
         }
     }
 
@@ -101,32 +104,37 @@ where
     }
 }
 
-impl<B, S, M, C> Duty for AuthorityPublisher<B, S, M, C>
+impl<B, S, M, C> CertificateTask for AuthorityPublisher<B, S, M, C>
 where
-    B: Bundles,
+    B: CaBundles,
     S: CertificateStore,
     M: CertificateMonitor,
     C: Clock,
 {
-    type Memory = Memory;
+    type History = PublicationHistory;
 
-    async fn act(&self, memory: &mut Memory) -> Result<Duration, StoreError> {
-        let published = published(&self.store).await?;
-        if published.value.mandate == Mandate::Anothers {
-            *memory = Memory::default();
-            return Ok(LONGEST_REST);
+    async fn run_once(&self, memory: &mut PublicationHistory) -> Result<Duration, StoreError> {
+        let published = require_publication(&self.store).await?;
+        if published.value.assigned_publisher == AssignedPublisher::Other {
+            *memory = PublicationHistory::default();
+            return Ok(MAX_POLL_INTERVAL);
         }
-        let given = self.given().await?;
-        let all = self.bundles.join(&given, &published.value.bundles);
-        let to = self.store.publisher();
-        match handover::next(&self.remember(memory, &published.value, &given, &all)) {
-            Next::Rest(rest) => Ok(rest),
-            Next::Publish => {
+        let given = self.read_authorities().await?;
+        let all = self.bundles.merge(&given, &published.value.bundles);
+        let to = self.store.publication_location();
+        match ca_publication::next_action(&self.update_history(
+            memory,
+            &published.value,
+            &given,
+            &all,
+        )) {
+            PublicationAction::Wait(rest) => Ok(rest),
+            PublicationAction::PublishAll => {
                 let rest = self.publish(&all, &published).await?;
                 info!(to, "the webhook's certificate authorities are published");
                 Ok(rest)
             }
-            Next::ForgetOthers => {
+            PublicationAction::PruneOldAuthorities => {
                 let rest = self.publish(&given, &published).await?;
                 info!(to, "the webhook's older certificate authorities are forgotten");
                 Ok(rest)

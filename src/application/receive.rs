@@ -7,18 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::domain::answer::Answer;
-use crate::domain::fifo::Refusal;
+use crate::domain::fifo::CapacityError;
 use crate::domain::observability::InvalidSpan;
+use crate::domain::response_status::ResponseStatus;
 use crate::ports::buffer::{AppendError, Appended, TraceBufferPort};
 use crate::ports::clock::Clock;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
-use crate::ports::receive::{Receipt, ReceiveError, ReceivePort, Submission};
+use crate::ports::receive::{ExportRequest, ExportResult, ReceiveError, ReceivePort};
 
 /// At this fill the application is told.
 const NEARLY_FULL_PERCENT: u8 = 90;
 /// The application is told at most this often: its SDK logs every warning.
-const WARN_EVERY: Duration = Duration::from_secs(30);
+const WARNING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Takes requests into the buffer and decides what to tell the sender.
 pub struct ReceiveTraces<B, M, C> {
@@ -47,7 +47,7 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceiveTraces<B, M, C> {
                 Ok(appended)
             }
             Err(error) => {
-                let (reason, error) = explain(error);
+                let (reason, error) = classify_append_error(error);
                 self.monitor.refused(transport, reason, count);
                 Err(error)
             }
@@ -55,18 +55,18 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceiveTraces<B, M, C> {
     }
 
     /// The near-full warning: legal on full success (OTLP 1.11, "Partial Success"), rate-limited.
-    fn warning(&self, appended: Appended) -> Option<String> {
+    fn fullness_warning(&self, appended: Appended) -> Option<String> {
         if appended.evicted_spans == 0 && appended.fill_percent < NEARLY_FULL_PERCENT {
             return None;
         }
         let now = self.clock.now();
         let mut last = self.last_warning.lock();
-        if last.is_some_and(|last| now.saturating_sub(last) < WARN_EVERY) {
+        if last.is_some_and(|last| now.saturating_sub(last) < WARNING_INTERVAL) {
             return None;
         }
         *last = Some(now);
         drop(last);
-        Some(fullness(appended))
+        Some(fullness_message(appended))
     }
 }
 
@@ -74,9 +74,9 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceivePort for ReceiveTraces<B, 
     async fn receive(
         &self,
         transport: Transport,
-        submission: Submission,
-    ) -> Result<Receipt, ReceiveError> {
-        let Submission { payload, spans, rejected_spans, first_invalid } = submission;
+        request: ExportRequest,
+    ) -> Result<ExportResult, ReceiveError> {
+        let ExportRequest { payload, spans, rejected_spans, first_invalid } = request;
         if rejected_spans > 0 {
             self.monitor.refused(transport, RefusalReason::InvalidSpan, rejected_spans);
         }
@@ -84,25 +84,25 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceivePort for ReceiveTraces<B, 
             None => None,
             Some(spans) => Some(self.append(transport, payload, spans).await?),
         };
-        let invalid = first_invalid.map(|reason| rejection(rejected_spans, reason));
-        let warning = appended.and_then(|appended| self.warning(appended));
+        let invalid = first_invalid.map(|reason| rejection_message(rejected_spans, reason));
+        let warning = appended.and_then(|appended| self.fullness_warning(appended));
         let message = [invalid, warning].into_iter().flatten().collect::<Vec<_>>().join("; ");
-        Ok(Receipt { rejected_spans, message })
+        Ok(ExportResult { rejected_spans, message })
     }
 
-    fn answered(&self, transport: Transport, answer: Answer) {
-        self.monitor.answered(transport, answer);
+    fn responded(&self, transport: Transport, answer: ResponseStatus) {
+        self.monitor.responded(transport, answer);
     }
 }
 
-fn rejection(spans: u64, reason: InvalidSpan) -> String {
+fn rejection_message(spans: u64, reason: InvalidSpan) -> String {
     match spans {
         1 => format!("1 span was rejected: {reason}"),
         _ => format!("{spans} spans were rejected; the first because {reason}"),
     }
 }
 
-fn fullness(appended: Appended) -> String {
+fn fullness_message(appended: Appended) -> String {
     let fill = appended.fill_percent;
     if appended.evicted_spans > 0 {
         return format!(
@@ -116,27 +116,27 @@ fn fullness(appended: Appended) -> String {
     )
 }
 
-fn explain(error: AppendError) -> (RefusalReason, ReceiveError) {
+fn classify_append_error(error: AppendError) -> (RefusalReason, ReceiveError) {
     match error {
-        AppendError::Refused(Refusal::TooManyBytes { charge, max_bytes }) => (
+        AppendError::Capacity(CapacityError::TooManyBytes { charge, max_bytes }) => (
             RefusalReason::TooLarge,
             ReceiveError::TooLarge(format!(
                 "the request needs {charge} bytes of buffer, more than the whole buffer's \
                  {max_bytes}: send smaller batches or raise TRACEBUFFER_MAX_BYTES"
             )),
         ),
-        AppendError::Refused(Refusal::TooManySpans { spans, max_spans }) => (
+        AppendError::Capacity(CapacityError::TooManySpans { spans, max_spans }) => (
             RefusalReason::TooLarge,
             ReceiveError::TooLarge(format!(
                 "the request has {spans} spans, more than the whole buffer's {max_spans}: send \
                  smaller batches or raise TRACEBUFFER_MAX_SPANS"
             )),
         ),
-        AppendError::Refused(Refusal::Full) => (
+        AppendError::Capacity(CapacityError::Full) => (
             RefusalReason::Full,
             ReceiveError::Unavailable("the trace buffer is full; try again later".to_owned()),
         ),
-        AppendError::Sealed => (
+        AppendError::ShuttingDown => (
             RefusalReason::Shutdown,
             ReceiveError::Unavailable("the receiver is shutting down".to_owned()),
         ),

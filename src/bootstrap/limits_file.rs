@@ -10,12 +10,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::cli::limits_text;
-use crate::domain::limits::Limits;
+use crate::domain::limits::BufferLimits;
 use crate::ports::buffer::TraceBufferPort;
 
 /// How often the file is read. It is a few lines in memory, so reading it costs no more than asking
 /// whether it changed, and no way of replacing it can be missed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Most bytes of it that are read.
 const MAX_FILE_BYTES: u64 = 4 * 1024;
 
@@ -23,37 +23,37 @@ const MAX_FILE_BYTES: u64 = 4 * 1024;
 pub(super) struct LimitsFile {
     path: PathBuf,
     /// Holds for what the file does not say.
-    boot: Limits,
-    in_force: Limits,
+    initial: BufferLimits,
+    current: BufferLimits,
     /// What was last complained about, so that it is said once.
-    problem: Option<String>,
+    last_problem: Option<String>,
 }
 
 /// What a look at the file found.
 #[derive(Debug, PartialEq, Eq)]
-enum News {
-    Changed { from: Limits, to: Limits },
-    Problem(String),
+enum LimitsFileChange {
+    Changed { from: BufferLimits, to: BufferLimits },
+    Invalid(String),
 }
 
 impl LimitsFile {
-    pub(super) const fn new(path: PathBuf, boot: Limits) -> Self {
-        Self { path, boot, in_force: boot, problem: None }
+    pub(super) const fn new(path: PathBuf, boot: BufferLimits) -> Self {
+        Self { path, initial: boot, current: boot, last_problem: None }
     }
 
     /// Reads the file and puts what it says into force; without a usable file the limits stay.
-    pub(super) fn apply<B: TraceBufferPort>(&mut self, buffer: &B) {
-        let text = read(&self.path).map_err(|error| error.to_string());
-        for news in self.learn(text) {
+    pub(super) fn reload<B: TraceBufferPort>(&mut self, buffer: &B) {
+        let text = read_file(&self.path).map_err(|error| error.to_string());
+        for news in self.update(text) {
             match news {
-                News::Changed { from, to } => {
+                LimitsFileChange::Changed { from, to } => {
                     buffer.set_limits(to);
-                    let (from, to) = (limits_text::shown(&from), limits_text::shown(&to));
+                    let (from, to) = (limits_text::render(&from), limits_text::render(&to));
                     info!(%from, %to, "new limits are in force");
                 }
-                News::Problem(problem) => {
+                LimitsFileChange::Invalid(problem) => {
                     let (file, in_force) =
-                        (self.path.display(), limits_text::shown(&self.in_force));
+                        (self.path.display(), limits_text::render(&self.current));
                     warn!(%file, %problem, %in_force, "the file of limits has a mistake");
                 }
             }
@@ -61,40 +61,40 @@ impl LimitsFile {
     }
 
     /// Applies it again and again, for ever.
-    pub(super) async fn follow<B: TraceBufferPort>(mut self, buffer: Arc<B>) {
-        let mut ticks = interval(LOOK_EVERY);
+    pub(super) async fn poll<B: TraceBufferPort>(mut self, buffer: Arc<B>) {
+        let mut ticks = interval(POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.apply(&*buffer);
+            self.reload(&*buffer);
         }
     }
 
-    fn learn(&mut self, text: Result<String, String>) -> Vec<News> {
-        let read = text.and_then(|text| limits_text::parse(&text, self.boot));
+    fn update(&mut self, text: Result<String, String>) -> Vec<LimitsFileChange> {
+        let read = text.and_then(|text| limits_text::parse(&text, self.initial));
         let (limits, problem) = match read {
-            Ok(read) if read.unknown.is_empty() => (read.limits, None),
+            Ok(read) if read.unknown_names.is_empty() => (read.limits, None),
             Ok(read) => {
-                let unknown = format!("nothing is known of {}", read.unknown.join(", "));
+                let unknown = format!("nothing is known of {}", read.unknown_names.join(", "));
                 (read.limits, Some(unknown))
             }
-            Err(problem) => (self.in_force, Some(problem)),
+            Err(problem) => (self.current, Some(problem)),
         };
         let mut news = Vec::new();
-        if limits != self.in_force {
-            news.push(News::Changed { from: self.in_force, to: limits });
-            self.in_force = limits;
+        if limits != self.current {
+            news.push(LimitsFileChange::Changed { from: self.current, to: limits });
+            self.current = limits;
         }
-        if problem != self.problem {
-            news.extend(problem.clone().map(News::Problem));
-            self.problem = problem;
+        if problem != self.last_problem {
+            news.extend(problem.clone().map(LimitsFileChange::Invalid));
+            self.last_problem = problem;
         }
         news
     }
 }
 
 /// A few system calls, made while the only worker waits: the file lies in memory.
-fn read(path: &Path) -> io::Result<String> {
+fn read_file(path: &Path) -> io::Result<String> {
     // Opening a pipe would wait for its writer.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
@@ -118,21 +118,21 @@ mod tests {
     use crate::application::buffer_management::TraceBuffer;
     use crate::domain::limits::OverflowPolicy;
 
-    fn limits(max_spans: u64) -> Limits {
+    fn limits(max_spans: u64) -> BufferLimits {
         let max_spans = NonZeroU64::new(max_spans).unwrap();
-        Limits { max_spans, max_bytes: NonZeroU64::new(1 << 20).unwrap(), max_age: None }
+        BufferLimits { max_spans, max_bytes: NonZeroU64::new(1 << 20).unwrap(), max_age: None }
     }
 
     fn file() -> LimitsFile {
         LimitsFile::new("limits".into(), limits(100))
     }
 
-    fn says(file: &mut LimitsFile, text: &str) -> Vec<News> {
-        file.learn(Ok(text.to_owned()))
+    fn says(file: &mut LimitsFile, text: &str) -> Vec<LimitsFileChange> {
+        file.update(Ok(text.to_owned()))
     }
 
-    fn change(from: u64, to: u64) -> News {
-        News::Changed { from: limits(from), to: limits(to) }
+    fn change(from: u64, to: u64) -> LimitsFileChange {
+        LimitsFileChange::Changed { from: limits(from), to: limits(to) }
     }
 
     #[test]
@@ -157,10 +157,10 @@ mod tests {
         says(&mut file, "max_spans=5");
 
         for text in [Ok("max_spans=many".to_owned()), Err("gone".to_owned())] {
-            let news = file.learn(text.clone());
+            let news = file.update(text.clone());
 
-            assert!(matches!(news.as_slice(), [News::Problem(_)]), "{news:?}");
-            assert_eq!(file.learn(text), []);
+            assert!(matches!(news.as_slice(), [LimitsFileChange::Invalid(_)]), "{news:?}");
+            assert_eq!(file.update(text), []);
         }
         assert_eq!(says(&mut file, "max_spans=6"), [change(5, 6)]);
     }
@@ -169,10 +169,10 @@ mod tests {
     fn a_problem_that_comes_back_after_it_was_solved_is_told_again() {
         let mut file = file();
         let gone = || Err("gone".to_owned());
-        file.learn(gone());
+        file.update(gone());
         says(&mut file, "");
 
-        assert_eq!(file.learn(gone()), [News::Problem("gone".to_owned())]);
+        assert_eq!(file.update(gone()), [LimitsFileChange::Invalid("gone".to_owned())]);
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
 
         let news = says(&mut file, "mood=good\nmax_spans=5");
 
-        let problem = News::Problem("nothing is known of mood".to_owned());
+        let problem = LimitsFileChange::Invalid("nothing is known of mood".to_owned());
         assert_eq!(news, [change(100, 5), problem]);
         assert_eq!(says(&mut file, "mood=good\nmax_spans=5"), []);
     }
@@ -200,12 +200,12 @@ mod tests {
         let policy = OverflowPolicy::DropOldest;
         let buffer = TraceBuffer::new(limits(100), policy, store, SystemClock::new());
         let mut file = LimitsFile::new(at("limits"), limits(100));
-        file.apply(&buffer);
+        file.reload(&buffer);
         assert_eq!(buffer.status().limits, limits(7));
 
         symlink("..2", at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
-        file.apply(&buffer);
+        file.reload(&buffer);
 
         assert_eq!(buffer.status().limits, limits(3));
     }
@@ -216,7 +216,7 @@ mod tests {
         let path = folder.path().join("limits");
         fs::write(&path, "#".repeat(4_097)).unwrap();
 
-        assert_eq!(read(&path).unwrap_err().to_string(), "it is larger than 4 KiB");
-        assert_eq!(read(folder.path()).unwrap_err().to_string(), "it is not a file");
+        assert_eq!(read_file(&path).unwrap_err().to_string(), "it is larger than 4 KiB");
+        assert_eq!(read_file(folder.path()).unwrap_err().to_string(), "it is not a file");
     }
 }

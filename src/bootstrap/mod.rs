@@ -2,8 +2,8 @@
 
 pub mod controller;
 mod limits_file;
+mod loss_reporter;
 mod pipeline;
 mod process;
 pub mod receiver;
 pub mod settings;
-mod watch;

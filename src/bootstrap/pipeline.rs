@@ -6,14 +6,14 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::error;
 
-use super::settings::Settings;
+use super::settings::ReceiverSettings;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::messaging::destination::AnyDestination;
 use crate::adapters::messaging::wire::WireCutter;
 use crate::adapters::storage::memory::MemoryStore;
 use crate::adapters::telemetry::metrics::Metrics;
 use crate::application::buffer_management::TraceBuffer;
-use crate::application::drain::Forwarding;
+use crate::application::drain::ForwardingWorkers;
 use crate::application::forward::ForwardTraces;
 use crate::application::receive::ReceiveTraces;
 
@@ -35,10 +35,11 @@ pub(super) struct Workers {
 }
 
 impl Pipeline {
-    pub(super) fn build(settings: &Settings) -> Self {
+    pub(super) fn build(settings: &ReceiverSettings) -> Self {
         let clock = SystemClock::new();
         let store = MemoryStore::new();
-        let buffer = Arc::new(TraceBuffer::new(settings.limits, settings.overflow, store, clock));
+        let buffer =
+            Arc::new(TraceBuffer::new(settings.limits, settings.overflow_policy, store, clock));
         let metrics = Arc::new(Metrics::new());
         let receiver = Arc::new(ReceiveTraces::new(buffer.clone(), metrics.clone(), clock));
         let forwarder = Arc::new(ForwardTraces::new(
@@ -47,20 +48,20 @@ impl Pipeline {
             WireCutter,
             metrics.clone(),
             clock,
-            settings.batch.shared_by(settings.concurrency, &settings.limits),
+            settings.batch_limits.for_workers(settings.concurrency, &settings.limits),
             || fastrand::u64(..),
         ));
         Self { buffer, metrics, receiver, forwarder }
     }
 
     /// Returns what makes the workers lose no time.
-    pub(super) fn hurry(&self) -> Box<dyn Fn() + Send + Sync> {
+    pub(super) fn drain_trigger(&self) -> Box<dyn Fn() + Send + Sync> {
         let forwarder = Arc::clone(&self.forwarder);
-        Box::new(move || forwarder.hurry())
+        Box::new(move || forwarder.begin_drain())
     }
 
     /// Starts as many workers as batches may be in flight.
-    pub(super) fn forward(&self, concurrency: NonZeroUsize) -> Workers {
+    pub(super) fn spawn_workers(&self, concurrency: NonZeroUsize) -> Workers {
         let mut tasks = JoinSet::new();
         for _ in 0..concurrency.get() {
             let forwarder = Arc::clone(&self.forwarder);
@@ -70,16 +71,16 @@ impl Pipeline {
     }
 }
 
-impl Forwarding for Workers {
-    fn hurry(&self) {
-        self.forwarder.hurry();
+impl ForwardingWorkers for Workers {
+    fn begin_drain(&self) {
+        self.forwarder.begin_drain();
     }
 
     fn stop(&self) {
         self.forwarder.stop();
     }
 
-    async fn ended(&mut self) {
+    async fn join(&mut self) {
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended {
                 error!(%error, "a forwarding worker ended by a fault; please report it");

@@ -13,25 +13,25 @@ use tracing::{error, info, warn};
 
 use super::limits_file::LimitsFile;
 use super::pipeline::{Pipeline, Workers};
-use super::settings::Settings;
-use super::{process, watch};
+use super::settings::ReceiverSettings;
+use super::{loss_reporter, process};
 use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::messaging::otlp::OtlpService;
-use crate::adapters::server::{Connections, bind};
+use crate::adapters::server::{HttpServer, bind};
 use crate::adapters::telemetry::admin::AdminState;
+use crate::adapters::telemetry::admin_server::AdminService;
 use crate::adapters::telemetry::logging;
-use crate::adapters::telemetry::pages::AdminService;
-use crate::application::drain::{Drained, Forwarding, drain};
-use crate::domain::limits::Limits;
+use crate::application::drain::{DrainOutcome, ForwardingWorkers, drain};
+use crate::domain::limits::BufferLimits;
 use crate::ports::buffer::TraceBufferPort;
 
 /// How long open requests may take to end once their connections were asked to go.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const CONNECTION_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs a receiver until it is told to stop. Fails when a port cannot be opened, or the system refuses
 /// something else that is needed.
 #[must_use]
-pub fn run(settings: Settings) -> ExitCode {
+pub fn run(settings: ReceiverSettings) -> ExitCode {
     logging::init(&settings.log);
     let runtime = runtime(settings.workers.get());
     process::run(runtime, "the receiver cannot start", serve(settings))
@@ -45,14 +45,14 @@ fn runtime(workers: usize) -> std::io::Result<Runtime> {
 }
 
 /// The open ports.
-struct Ports {
+struct Listeners {
     otlp: Vec<TcpListener>,
     admin: Vec<TcpListener>,
 }
 
 /// Why the receiver stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stop {
+enum StopSignal {
     /// Kubernetes or a supervisor ends it; applications may still have something to send.
     Terminate,
     /// A person at a terminal ends it.
@@ -64,31 +64,31 @@ struct Signals {
     interrupt: Signal,
 }
 
-async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
+async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::new()?;
-    let ports = Ports::open(&settings)?;
+    let ports = Listeners::open(&settings)?;
     let pipeline = Pipeline::build(&settings);
-    let workers = pipeline.forward(settings.concurrency);
+    let workers = pipeline.spawn_workers(settings.concurrency);
     if let Some(path) = settings.limits_file.clone() {
         let mut file = LimitsFile::new(path, settings.limits);
-        file.apply(&*pipeline.buffer);
-        tokio::spawn(file.follow(Arc::clone(&pipeline.buffer)));
+        file.reload(&*pipeline.buffer);
+        tokio::spawn(file.poll(Arc::clone(&pipeline.buffer)));
     }
-    let connections = Connections::new();
+    let connections = HttpServer::new();
     let admin = Arc::new(AdminState {
         buffer: Arc::clone(&pipeline.buffer),
         metrics: Arc::clone(&pipeline.metrics),
-        hurry: pipeline.hurry(),
+        begin_drain: pipeline.drain_trigger(),
         open_connections: {
             let connections = connections.clone();
-            Box::new(move || connections.open())
+            Box::new(move || connections.open_connections())
         },
-        destination: describe(settings.destination.as_deref()),
+        destination: describe_destination(settings.destination.as_deref()),
         ready: AtomicBool::new(true),
     });
     tokio::spawn({
         let service = AdminService::new(Arc::clone(&admin));
-        async move { Connections::new().serve(ports.admin, service).await }
+        async move { HttpServer::new().serve(ports.admin, service).await }
     });
     tokio::spawn({
         let service =
@@ -96,15 +96,15 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         let connections = connections.clone();
         async move { connections.serve(ports.otlp, service).await }
     });
-    tokio::spawn(watch::losses(Arc::clone(&pipeline.buffer)));
-    announce(&settings, &pipeline.buffer.status().limits);
+    tokio::spawn(loss_reporter::run(Arc::clone(&pipeline.buffer)));
+    log_listening(&settings, &pipeline.buffer.status().limits);
 
-    let stop = signals.first().await;
+    let stop = signals.next().await;
     admin.ready.store(false, Ordering::Release);
-    let ending = end(stop, settings.drain_timeout, &pipeline, workers, &connections);
+    let ending = shut_down(stop, settings.drain_timeout, &pipeline, workers, &connections);
     tokio::select! {
-        drained = ending => log_end(drained),
-        _ = signals.first() => log_abandoned(&pipeline),
+        drained = ending => log_drain_outcome(drained),
+        _ = signals.next() => log_forced_exit(&pipeline),
     }
     Ok(())
 }
@@ -112,35 +112,39 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
 /// Accepts on while applications are connected, then asks them to go, then flushes.
 ///
 /// A sidecar that Kubernetes ends last has no connections left and flushes at once.
-async fn end(
-    stop: Stop,
+async fn shut_down(
+    stop: StopSignal,
     drain_timeout: Duration,
     pipeline: &Pipeline,
     workers: Workers,
-    connections: &Connections,
-) -> Drained {
+    connections: &HttpServer,
+) -> DrainOutcome {
     let deadline = Instant::now() + drain_timeout;
     pipeline.buffer.flush();
-    workers.hurry();
-    if stop == Stop::Terminate && connections.open() > 0 {
-        info!(connections = connections.open(), "stopping; accepting on while applications end");
+    workers.begin_drain();
+    if stop == StopSignal::Terminate && connections.open_connections() > 0 {
+        info!(
+            connections = connections.open_connections(),
+            "stopping; accepting on while applications end"
+        );
         // Half of the time at most, so that the other half is left for the flush.
-        let _ = timeout(drain_timeout / 2, connections.none_open()).await;
+        let _ = timeout(drain_timeout / 2, connections.all_closed()).await;
     }
     connections.shut_down();
-    let _ = timeout(LAST_ANSWERS.min(drain_timeout / 4), connections.none_open()).await;
+    let _ =
+        timeout(CONNECTION_DRAIN_TIMEOUT.min(drain_timeout / 4), connections.all_closed()).await;
     let left = deadline.saturating_duration_since(Instant::now());
     drain(&*pipeline.buffer, workers, left).await
 }
 
-fn log_end(drained: Drained) {
+fn log_drain_outcome(drained: DrainOutcome) {
     match drained {
-        Drained::Empty => info!("ended; nothing was lost"),
-        Drained::Lost(spans) => warn!(spans, "ended before everything was delivered"),
+        DrainOutcome::Empty => info!("ended; nothing was lost"),
+        DrainOutcome::Lost(spans) => warn!(spans, "ended before everything was delivered"),
     }
 }
 
-fn log_abandoned(pipeline: &Pipeline) {
+fn log_forced_exit(pipeline: &Pipeline) {
     let ledger = pipeline.buffer.status().ledger;
     match ledger.buffered + ledger.in_flight {
         0 => info!("told to stop a second time; ended, nothing was lost"),
@@ -148,13 +152,13 @@ fn log_abandoned(pipeline: &Pipeline) {
     }
 }
 
-fn announce(settings: &Settings, limits: &Limits) {
+fn log_listening(settings: &ReceiverSettings, limits: &BufferLimits) {
     let listen = &settings.listen;
     info!(
         grpc = ?listen.grpc,
         http = ?listen.http,
         admin = ?listen.admin,
-        destination = describe(settings.destination.as_deref()),
+        destination = describe_destination(settings.destination.as_deref()),
         max_spans = limits.max_spans,
         max_bytes = limits.max_bytes,
         "listening"
@@ -162,15 +166,15 @@ fn announce(settings: &Settings, limits: &Limits) {
 }
 
 /// Names the destination for people; no path, no header, no secret.
-fn describe(destination: Option<&DestinationSettings>) -> String {
+fn describe_destination(destination: Option<&DestinationSettings>) -> String {
     destination.map_or_else(
         || "console".to_owned(),
         |settings| format!("{} ({})", settings.endpoint, settings.protocol.as_str()),
     )
 }
 
-impl Ports {
-    fn open(settings: &Settings) -> Result<Self, Box<dyn Error>> {
+impl Listeners {
+    fn open(settings: &ReceiverSettings) -> Result<Self, Box<dyn Error>> {
         let listen = &settings.listen;
         let mut otlp = bind(&listen.grpc)?;
         otlp.extend(bind(&listen.http)?);
@@ -186,10 +190,10 @@ impl Signals {
         })
     }
 
-    async fn first(&mut self) -> Stop {
+    async fn next(&mut self) -> StopSignal {
         tokio::select! {
-            _ = self.terminate.recv() => Stop::Terminate,
-            _ = self.interrupt.recv() => Stop::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
         }
     }
 }

@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::telemetry::logging::LogSettings;
-use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// The settings of one receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct ReceiverSettings {
     /// Where batches are sent; `None` prints them to the console.
     pub destination: Option<Box<DestinationSettings>>,
     /// Bounds of the buffer.
-    pub limits: Limits,
+    pub limits: BufferLimits,
     /// What happens to new records when it is full.
-    pub overflow: OverflowPolicy,
+    pub overflow_policy: OverflowPolicy,
     /// File of limits that replace the above while the receiver runs.
     pub limits_file: Option<PathBuf>,
     /// Bounds of one batch as they were asked for; the buffer lowers them to a part of its limits.
-    pub batch: BatchLimits,
+    pub batch_limits: BatchLimits,
     /// Batches in flight at the same time; with more than one, order is not kept.
     pub concurrency: NonZeroUsize,
     /// What is listened on.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Command;
 
-use super::document::crd_manifest;
+use super::generated::crd_yaml;
 
 /// The name of the subcommand.
 pub(super) const NAME: &str = "crd";
@@ -19,7 +19,7 @@ pub(super) fn command() -> Command {
 
 /// Prints it.
 pub(super) fn run() -> ExitCode {
-    match io::stdout().write_all(crd_manifest().as_bytes()) {
+    match io::stdout().write_all(crd_yaml().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

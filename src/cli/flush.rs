@@ -9,26 +9,26 @@ use clap::{ArgMatches, Command};
 use tokio::runtime::Builder;
 
 use super::receiver::table::ADMIN_ADDR;
-use super::settings::input::{Environment, Input};
-use super::settings::mistakes::Mistakes;
-use super::settings::{Table, flag};
-use crate::adapters::telemetry::ask;
+use super::settings::errors::SettingErrors;
+use super::settings::reader::{EnvLookup, SettingsReader};
+use super::settings::{SettingTable, flag};
+use crate::adapters::telemetry::admin_client;
 
 /// The name of the subcommand.
 pub(super) const NAME: &str = "flush";
 
-static TABLE: Table = &[&ADMIN_ADDR];
+static TABLE: SettingTable = &[&ADMIN_ADDR];
 
 /// Longest wait for an answer: the kubelet waits for this process before it ends the container.
-const PATIENCE: Duration = Duration::from_millis(800);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(800);
 
-const EXPLANATION: &str = "Made for a container's preStop hook: it returns within a second, and with exit code 0 whether or not anybody answered, since a hook that fails helps nobody.";
+const AFTER_HELP: &str = "Made for a container's preStop hook: it returns within a second, and with exit code 0 whether or not anybody answered, since a hook that fails helps nobody.";
 
 /// Describes the subcommand.
 pub(super) fn command() -> Command {
     Command::new(NAME)
         .about("Asks the receiver on this machine to send what it has, without waiting for more")
-        .after_help(EXPLANATION)
+        .after_help(AFTER_HELP)
         .next_line_help(true)
         .arg(flag(&ADMIN_ADDR))
 }
@@ -40,9 +40,9 @@ pub(super) fn command() -> Command {
 /// The mistake in it.
 pub(super) fn addresses(
     flags: &ArgMatches,
-    environment: Environment<'_>,
-) -> Result<Vec<SocketAddr>, Mistakes> {
-    let mut input = Input::new(NAME, TABLE, flags, environment);
+    environment: EnvLookup<'_>,
+) -> Result<Vec<SocketAddr>, SettingErrors> {
+    let mut input = SettingsReader::new(NAME, TABLE, flags, environment);
     let addresses = input.read(&ADMIN_ADDR);
     input.finish(addresses)
 }
@@ -53,7 +53,7 @@ pub(super) fn run(addresses: &[SocketAddr]) -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(ask::flush(addresses, PATIENCE)));
+        .and_then(|runtime| runtime.block_on(admin_client::flush(addresses, RESPONSE_TIMEOUT)));
     // Whoever does not listen need not know.
     let _ = match asked {
         Ok(said) => writeln!(io::stdout(), "{said}"),

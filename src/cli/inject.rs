@@ -9,9 +9,11 @@ use std::sync::Arc;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::input_file::InputFile;
-use crate::adapters::kubernetes::manifest::{Injected, Offline, trace_buffers};
+use crate::adapters::kubernetes::manifest::{
+    InjectedManifest, OfflineInjector, parse_trace_buffers,
+};
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults};
-use crate::domain::injection::candidate::Candidate;
+use crate::domain::injection::trace_buffer_view::TraceBufferView;
 
 /// The name of the subcommand.
 pub(super) const NAME: &str = "inject";
@@ -21,7 +23,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// The image of this version.
 const IMAGE: &str = concat!("ghcr.io/tracebuffer/tracebuffer:", env!("CARGO_PKG_VERSION"));
 
-const EXPLANATION: &str = "\
+const AFTER_HELP: &str = "\
 Reads Kubernetes objects, YAML or JSON, and prints them with a sidecar in every Pod and every pod
 template (of a Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob,
 also in a List) whose annotation tracebuffer.dev/inject asks for one. It decides as the operator's
@@ -34,7 +36,7 @@ Exit code: 0, also when a pod is skipped; 1 when something cannot be read or has
 
 /// What to inject, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Injection {
+pub struct InjectArgs {
     manifest: InputFile,
     trace_buffers: InputFile,
     /// `None` leaves it to the `TraceBuffer`s.
@@ -53,7 +55,7 @@ pub(super) fn command() -> Command {
     };
     Command::new(NAME)
         .about("Adds the sidecar to manifests, without a cluster")
-        .after_help(EXPLANATION)
+        .after_help(AFTER_HELP)
         .arg(file("filename").short('f').help("Manifest to inject into; - is standard input"))
         .arg(file("tracebuffer").help("Manifest with the TraceBuffers; - is standard input"))
         .arg(
@@ -72,9 +74,9 @@ pub(super) fn command() -> Command {
         )
 }
 
-impl Injection {
+impl InjectArgs {
     /// Reads parsed flags.
-    pub(super) fn of(flags: &ArgMatches) -> Self {
+    pub(super) fn from_flags(flags: &ArgMatches) -> Self {
         let file = |name| InputFile(flags.get_one::<PathBuf>(name).cloned().unwrap_or_default());
         let text = |name| flags.get_one::<String>(name).cloned().unwrap_or_default();
         Self {
@@ -90,7 +92,7 @@ impl Injection {
         let done = self.inject(&mut io::stdin()).and_then(|injected| {
             let printed = io::stdout().write_all(injected.manifest.as_bytes());
             printed.map_err(|error| format!("standard output: {error}"))?;
-            Ok(injected.remarks)
+            Ok(injected.messages)
         });
         let (lines, code) = match done {
             Ok(remarks) => (remarks, ExitCode::SUCCESS),
@@ -103,7 +105,7 @@ impl Injection {
         code
     }
 
-    fn inject(&self, stdin: &mut dyn Read) -> Result<Injected, String> {
+    fn inject(&self, stdin: &mut dyn Read) -> Result<InjectedManifest, String> {
         let Self { manifest, trace_buffers: from, .. } = self;
         if manifest.is_stdin() && from.is_stdin() {
             return Err("only one of --filename and --tracebuffer can be standard input".to_owned());
@@ -113,9 +115,9 @@ impl Injection {
         let declared = from.read(stdin).map_err(|error| at(from, &error))?;
         let assumed = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let trace_buffers =
-            trace_buffers(&declared, assumed, &defaults).map_err(|error| at(from, &error))?;
-        let offline = Offline {
-            namespace: self.namespace.clone().unwrap_or_else(|| only_namespace(&trace_buffers)),
+            parse_trace_buffers(&declared, assumed, &defaults).map_err(|error| at(from, &error))?;
+        let offline = OfflineInjector {
+            namespace: self.namespace.clone().unwrap_or_else(|| common_namespace(&trace_buffers)),
             trace_buffers,
         };
         let text = manifest.read(stdin).map_err(|error| at(manifest, &error))?;
@@ -124,7 +126,7 @@ impl Injection {
 }
 
 /// Returns the namespace that all of them are in, as that of the manifests, where there is one.
-fn only_namespace(trace_buffers: &[Arc<Candidate<Sidecar>>]) -> String {
+fn common_namespace(trace_buffers: &[Arc<TraceBufferView<Sidecar>>]) -> String {
     let mut namespaces = trace_buffers.iter().map(|one| one.key.namespace.as_str());
     let first = namespaces.next().unwrap_or(DEFAULT_NAMESPACE);
     if namespaces.all(|other| other == first) { first } else { DEFAULT_NAMESPACE }.to_owned()
@@ -160,13 +162,13 @@ spec:
     image: web:1
 ";
 
-    fn injection(arguments: &[&str]) -> Injection {
+    fn injection(arguments: &[&str]) -> InjectArgs {
         let flags = command().try_get_matches_from([&[NAME], arguments].concat()).unwrap();
-        Injection::of(&flags)
+        InjectArgs::from_flags(&flags)
     }
 
     /// Injects `manifest`, given on standard input.
-    fn injected(manifest: &str, arguments: &[&str]) -> Result<Injected, String> {
+    fn injected(manifest: &str, arguments: &[&str]) -> Result<InjectedManifest, String> {
         injected_from(TRACE_BUFFER, manifest, arguments)
     }
 
@@ -174,7 +176,7 @@ spec:
         trace_buffers: &str,
         manifest: &str,
         arguments: &[&str],
-    ) -> Result<Injected, String> {
+    ) -> Result<InjectedManifest, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tb.yaml");
         fs::write(&file, trace_buffers).unwrap();
@@ -184,7 +186,7 @@ spec:
 
     #[test]
     fn a_pod_on_standard_input_gets_its_sidecar() {
-        let Injected { manifest, remarks } = injected(POD, &[]).unwrap();
+        let InjectedManifest { manifest, messages: remarks } = injected(POD, &[]).unwrap();
         assert_eq!(remarks, ["Pod web: injected the sidecar of TraceBuffer default/default"]);
         let image = format!("image: {IMAGE}");
         assert!(manifest.contains(&image) && manifest.contains("initContainers:"), "{manifest}");
@@ -192,7 +194,7 @@ spec:
 
     #[test]
     fn flags_choose_namespace_and_image() {
-        let Injected { manifest, remarks } =
+        let InjectedManifest { manifest, messages: remarks } =
             injected(POD, &["-n", "shop", "--image", "mine:1"]).unwrap();
         assert_eq!(remarks, ["Pod web: injected the sidecar of TraceBuffer shop/default"]);
         assert!(manifest.contains("image: mine:1"));
@@ -206,8 +208,8 @@ spec:
         };
         let one = injected_from(&of("shop"), POD, &[]).unwrap();
         let two = injected_from(&format!("{}---\n{}", of("shop"), of("bank")), POD, &[]).unwrap();
-        assert_eq!(one.remarks, ["Pod web: injected the sidecar of TraceBuffer shop/default"]);
-        assert!(two.remarks[0].contains("namespace default has no TraceBuffer"), "{two:?}");
+        assert_eq!(one.messages, ["Pod web: injected the sidecar of TraceBuffer shop/default"]);
+        assert!(two.messages[0].contains("namespace default has no TraceBuffer"), "{two:?}");
     }
 
     #[test]

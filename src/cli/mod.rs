@@ -1,6 +1,6 @@
 //! The command line: from arguments and environment to checked settings. Nothing else reads them.
 
-pub mod document;
+pub mod generated;
 
 mod analyze;
 mod controller;
@@ -22,51 +22,51 @@ use std::process::ExitCode;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-pub use self::analyze::Analyze;
+pub use self::analyze::AnalyzeArgs;
 use self::diagnosis::{
-    check::{self, Check},
-    explain::{self, Explain},
+    check::{self, CheckArgs},
+    explain::{self, ExplainArgs},
 };
-pub use self::inject::Injection;
+pub use self::inject::InjectArgs;
 pub(crate) use self::receiver::limits_text;
-pub use self::settings::mistakes::Mistakes;
+pub use self::settings::errors::SettingErrors;
 use crate::bootstrap::controller::ControllerSettings;
-use crate::bootstrap::settings::Settings;
+use crate::bootstrap::settings::ReceiverSettings;
 
 /// The exit code of a wrong command line or configuration (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
 
 /// The name by which kubectl finds its plugin `tracebuffer`.
-const PLUGIN: &str = "kubectl-tracebuffer";
+const KUBECTL_PLUGIN: &str = "kubectl-tracebuffer";
 
 /// What the process is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// Run a receiver.
-    Receiver(Settings),
+    Receiver(ReceiverSettings),
     /// Ask the receiver at these addresses to send what it has.
     Flush(Vec<SocketAddr>),
     /// Print the definition of the resource.
     Crd,
     /// Tell what is wrong in files of resources.
-    Analyze(Analyze),
+    Analyze(AnalyzeArgs),
     /// Run a controller.
     Controller(ControllerSettings),
     /// Look over an installation.
-    Check(Check),
+    Check(CheckArgs),
     /// Explain what became of a pod.
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// Inject into manifests.
-    Inject(Injection),
+    Inject(InjectArgs),
 }
 
 /// Why nothing is to be run.
 #[derive(Debug)]
-pub enum Stop {
+pub enum CliError {
     /// Help or the version was asked for, or the command line makes no sense.
     Usage(clap::Error),
     /// Settings are wrong.
-    Configuration(Mistakes),
+    Configuration(SettingErrors),
 }
 
 impl Invocation {
@@ -75,7 +75,7 @@ impl Invocation {
     /// # Errors
     ///
     /// A [`Stop`] to be reported.
-    pub fn of_process() -> Result<Self, Stop> {
+    pub fn from_process() -> Result<Self, CliError> {
         Self::parse(env::args_os(), &|name| env::var_os(name))
     }
 
@@ -87,30 +87,30 @@ impl Invocation {
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
         environment: &dyn Fn(&str) -> Option<OsString>,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, CliError> {
         let mut arguments = arguments.into_iter().peekable();
-        let mut command = command_as(arguments.peek());
-        let matches = command.try_get_matches_from_mut(arguments).map_err(without_value)?;
+        let mut command = command_for(arguments.peek());
+        let matches = command.try_get_matches_from_mut(arguments).map_err(hide_value)?;
         match matches.subcommand() {
             Some((receiver::NAME, flags)) => receiver::settings(flags, environment)
                 .map(Self::Receiver)
-                .map_err(Stop::Configuration),
-            Some((flush::NAME, flags)) => {
-                flush::addresses(flags, environment).map(Self::Flush).map_err(Stop::Configuration)
-            }
+                .map_err(CliError::Configuration),
+            Some((flush::NAME, flags)) => flush::addresses(flags, environment)
+                .map(Self::Flush)
+                .map_err(CliError::Configuration),
             Some((controller::NAME, flags)) => controller::settings(flags, environment)
                 .map(Self::Controller)
-                .map_err(Stop::Configuration),
+                .map_err(CliError::Configuration),
             Some((check::NAME, flags)) => Ok(Self::Check(check::parse(flags, environment))),
             Some((explain::NAME, flags)) => explain::parse(flags, environment, &mut command)
                 .map(Self::Explain)
-                .map_err(Stop::Usage),
-            Some((inject::NAME, flags)) => Ok(Self::Inject(Injection::of(flags))),
+                .map_err(CliError::Usage),
+            Some((inject::NAME, flags)) => Ok(Self::Inject(InjectArgs::from_flags(flags))),
             Some((crd::NAME, _)) => Ok(Self::Crd),
-            Some((analyze::NAME, flags)) => Ok(Self::Analyze(analyze::request(flags))),
+            Some((analyze::NAME, flags)) => Ok(Self::Analyze(analyze::parse(flags))),
             _ => {
                 let message = "what to run is missing; `tracebuffer --help` lists it";
-                Err(Stop::Usage(command.error(ErrorKind::MissingSubcommand, message)))
+                Err(CliError::Usage(command.error(ErrorKind::MissingSubcommand, message)))
             }
         }
     }
@@ -131,7 +131,7 @@ impl Invocation {
     }
 }
 
-impl Stop {
+impl CliError {
     /// Prints help and version to standard output, mistakes to standard error, and returns the
     /// exit code: 0 for the former, 64 for the latter.
     #[must_use]
@@ -151,20 +151,20 @@ impl Stop {
 }
 
 /// Hides an argument that is no flag: it may be the second word of an unquoted secret.
-fn without_value(mut error: clap::Error) -> Stop {
+fn hide_value(mut error: clap::Error) -> CliError {
     let is_value = |context: &ContextValue| matches!(context, ContextValue::String(text) if !text.starts_with('-'));
     if error.kind() == ErrorKind::UnknownArgument
         && error.get(ContextKind::InvalidArg).is_some_and(is_value)
     {
         error.insert(ContextKind::InvalidArg, ContextValue::String("(not shown)".into()));
     }
-    Stop::Usage(error)
+    CliError::Usage(error)
 }
 
 /// Describes the command line for a program of this path: as a plugin it is called through kubectl.
-fn command_as(program: Option<&OsString>) -> Command {
+fn command_for(program: Option<&OsString>) -> Command {
     let is_plugin =
-        program.is_some_and(|path| Path::new(path).file_stem() == Some(PLUGIN.as_ref()));
+        program.is_some_and(|path| Path::new(path).file_stem() == Some(KUBECTL_PLUGIN.as_ref()));
     if is_plugin { command().bin_name("kubectl tracebuffer") } else { command() }
 }
 

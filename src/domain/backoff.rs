@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// The longest wait before the first retry.
-const FIRST: Duration = Duration::from_millis(100);
+const INITIAL_DELAY: Duration = Duration::from_millis(100);
 /// The longest wait between retries that nobody asked for.
-const LONGEST: Duration = Duration::from_secs(10);
+const MAX_DELAY: Duration = Duration::from_secs(10);
 /// The longest wait a destination may ask for.
-const LONGEST_ASKED: Duration = Duration::from_mins(5);
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// Exponential backoff with full jitter.
 ///
@@ -26,8 +26,8 @@ impl Backoff {
     pub fn after_failure(&mut self, asked: Option<Duration>, random: u64) -> Duration {
         let doublings = self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
-        let ceiling = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-        asked.unwrap_or_default().min(LONGEST_ASKED) + part_of(ceiling, random)
+        let ceiling = INITIAL_DELAY.saturating_mul(1 << doublings).min(MAX_DELAY);
+        asked.unwrap_or_default().min(MAX_RETRY_AFTER) + full_jitter(ceiling, random)
     }
 
     /// Forgets the failures.
@@ -37,7 +37,7 @@ impl Backoff {
 }
 
 /// Returns a part of `whole` chosen by `random`, `whole` included.
-fn part_of(whole: Duration, random: u64) -> Duration {
+fn full_jitter(whole: Duration, random: u64) -> Duration {
     let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX - 1);
     Duration::from_nanos(random % (nanos + 1))
 }
@@ -55,7 +55,7 @@ mod tests {
     fn the_first_wait_is_at_most_100_ms() {
         let mut backoff = Backoff::default();
 
-        assert_eq!(backoff.after_failure(None, whole(FIRST)), FIRST);
+        assert_eq!(backoff.after_failure(None, whole(INITIAL_DELAY)), INITIAL_DELAY);
     }
 
     #[test]
@@ -68,7 +68,7 @@ mod tests {
         let mut backoff = Backoff::default();
 
         let waits: Vec<_> = (0..4)
-            .map(|n| backoff.after_failure(None, whole(FIRST * (1 << n))).as_millis())
+            .map(|n| backoff.after_failure(None, whole(INITIAL_DELAY * (1 << n))).as_millis())
             .collect();
 
         assert_eq!(waits, [100, 200, 400, 800]);
@@ -78,7 +78,7 @@ mod tests {
     fn the_wait_never_exceeds_10_s_however_many_failures() {
         let mut backoff = Backoff { failures: u32::MAX };
 
-        assert_eq!(backoff.after_failure(None, whole(LONGEST)), LONGEST);
+        assert_eq!(backoff.after_failure(None, whole(MAX_DELAY)), MAX_DELAY);
         assert_eq!(backoff.failures, u32::MAX);
     }
 
@@ -88,7 +88,7 @@ mod tests {
 
         backoff.reset();
 
-        assert_eq!(backoff.after_failure(None, whole(FIRST)), FIRST);
+        assert_eq!(backoff.after_failure(None, whole(INITIAL_DELAY)), INITIAL_DELAY);
     }
 
     #[test]
@@ -96,22 +96,25 @@ mod tests {
         let asked = Duration::from_secs(20);
 
         assert_eq!(Backoff::default().after_failure(Some(asked), 0), asked);
-        assert_eq!(Backoff::default().after_failure(Some(asked), whole(FIRST)), asked + FIRST);
+        assert_eq!(
+            Backoff::default().after_failure(Some(asked), whole(INITIAL_DELAY)),
+            asked + INITIAL_DELAY
+        );
     }
 
     #[test]
     fn a_destination_that_asks_for_no_time_is_still_left_alone_longer_each_time() {
         let mut backoff = Backoff { failures: 4 };
 
-        let wait = backoff.after_failure(Some(Duration::ZERO), whole(16 * FIRST));
+        let wait = backoff.after_failure(Some(Duration::ZERO), whole(16 * INITIAL_DELAY));
 
-        assert_eq!(wait, 16 * FIRST);
+        assert_eq!(wait, 16 * INITIAL_DELAY);
     }
 
     #[test]
     fn a_destination_cannot_ask_for_more_than_5_minutes() {
         let wait = Backoff::default().after_failure(Some(Duration::MAX), 0);
 
-        assert_eq!(wait, LONGEST_ASKED);
+        assert_eq!(wait, MAX_RETRY_AFTER);
     }
 }

@@ -55,7 +55,7 @@ impl FailureKind {
 /// `OUT_OF_RANGE`, `UNAVAILABLE`, `DATA_LOSS`, and `RESOURCE_EXHAUSTED` "only if the server can
 /// recover", that is with `RetryInfo`; without, it is the answer to an oversize request.
 #[must_use]
-pub const fn of_grpc_code(code: i32, has_retry_info: bool) -> (FailureKind, &'static str) {
+pub const fn classify_grpc_code(code: i32, has_retry_info: bool) -> (FailureKind, &'static str) {
     use FailureKind::{InvalidData, Refused, TimedOut, TooLarge, Unavailable};
     match code {
         1 => (Unavailable, "CANCELLED"),
@@ -84,7 +84,7 @@ pub const fn of_grpc_code(code: i32, has_retry_info: bool) -> (FailureKind, &'st
 /// OTLP 1.11, "Retryable Response Codes": 429, 502, 503 and 504; "all other 4xx or 5xx response
 /// status codes MUST NOT be retried".
 #[must_use]
-pub const fn of_http_status(status: u16) -> (FailureKind, &'static str) {
+pub const fn classify_http_status(status: u16) -> (FailureKind, &'static str) {
     use FailureKind::{InvalidData, Refused, TooLarge, Unavailable};
     match status {
         400 => (InvalidData, "400"),
@@ -97,11 +97,11 @@ pub const fn of_http_status(status: u16) -> (FailureKind, &'static str) {
         502 => (Unavailable, "502"),
         503 => (Unavailable, "503"),
         504 => (Unavailable, "504"),
-        _ => (Refused, class_of(status)),
+        _ => (Refused, status_class(status)),
     }
 }
 
-const fn class_of(status: u16) -> &'static str {
+const fn status_class(status: u16) -> &'static str {
     match status {
         300..=399 => "3xx",
         400..=499 => "4xx",
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_grpc_code_that_otlp_calls_retryable_is_tried_again() {
         for code in [1, 4, 10, 11, 14, 15] {
-            let (kind, _) = of_grpc_code(code, false);
+            let (kind, _) = classify_grpc_code(code, false);
             assert!(!kind.is_permanent(), "code {code}");
         }
     }
@@ -125,41 +125,41 @@ mod tests {
     #[test]
     fn any_other_grpc_code_is_permanent() {
         for code in [2, 3, 5, 6, 7, 9, 12, 13, 16, 17, -1] {
-            let (kind, _) = of_grpc_code(code, true);
+            let (kind, _) = classify_grpc_code(code, true);
             assert!(kind.is_permanent(), "code {code}");
         }
     }
 
     #[test]
     fn resource_exhausted_is_retryable_only_with_retry_info() {
-        assert_eq!(of_grpc_code(8, true).0, FailureKind::Unavailable);
-        assert_eq!(of_grpc_code(8, false).0, FailureKind::TooLarge);
+        assert_eq!(classify_grpc_code(8, true).0, FailureKind::Unavailable);
+        assert_eq!(classify_grpc_code(8, false).0, FailureKind::TooLarge);
     }
 
     #[test]
     fn invalid_argument_and_400_mean_the_data_is_at_fault() {
-        assert_eq!(of_grpc_code(3, false).0, FailureKind::InvalidData);
-        assert_eq!(of_http_status(400).0, FailureKind::InvalidData);
+        assert_eq!(classify_grpc_code(3, false).0, FailureKind::InvalidData);
+        assert_eq!(classify_http_status(400).0, FailureKind::InvalidData);
     }
 
     #[test]
     fn a_413_means_the_request_is_too_large() {
-        assert_eq!(of_http_status(413), (FailureKind::TooLarge, "413"));
+        assert_eq!(classify_http_status(413), (FailureKind::TooLarge, "413"));
     }
 
     #[test]
     fn only_four_http_statuses_are_retryable() {
         let retryable: Vec<u16> =
-            (300..600).filter(|status| !of_http_status(*status).0.is_permanent()).collect();
+            (300..600).filter(|status| !classify_http_status(*status).0.is_permanent()).collect();
 
         assert_eq!(retryable, [429, 502, 503, 504]);
     }
 
     #[test]
     fn every_unlisted_http_status_has_a_label_of_its_class() {
-        assert_eq!(of_http_status(307).1, "3xx");
-        assert_eq!(of_http_status(418).1, "4xx");
-        assert_eq!(of_http_status(501).1, "5xx");
-        assert_eq!(of_http_status(101).1, "other");
+        assert_eq!(classify_http_status(307).1, "3xx");
+        assert_eq!(classify_http_status(418).1, "4xx");
+        assert_eq!(classify_http_status(501).1, "5xx");
+        assert_eq!(classify_http_status(101).1, "other");
     }
 }

@@ -7,13 +7,13 @@ use super::limits::BatchLimits;
 const TIMEOUTS_BEFORE_HALVING: u32 = 3;
 /// A size refusal of less than this is not believed to be about size alone (memory limiters answer
 /// with the same code), so the next try waits.
-const PLAUSIBLE_SIZE_LIMIT: u64 = 64 << 10;
+const MIN_PLAUSIBLE_SIZE_LIMIT: u64 = 64 << 10;
 /// After a delivery the batch may grow by this part of the configured size.
-const GROWTH: u64 = 32;
+const GROWTH_DIVISOR: u64 = 32;
 /// After a delivery the size known to be refused rises by this part of itself: the destination may
 /// have been short of memory then, or have a larger limit now. To find that it has not costs one
 /// request in a hundred.
-const DOUBT: u64 = 1_024;
+const REFUSED_SIZE_GROWTH_DIVISOR: u64 = 1_024;
 
 /// What was sent: a whole batch, or a part of its only record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +28,16 @@ pub struct Attempt {
 
 /// What to do with a batch that was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryDecision {
     /// Put it back at the head and try again.
-    GiveBack {
+    Requeue {
         /// Whether to leave the destination alone first.
-        pause: bool,
+        back_off: bool,
     },
     /// Count it as lost.
     Drop {
         /// Whether to leave the destination alone afterwards.
-        pause: bool,
+        back_off: bool,
     },
 }
 
@@ -51,7 +51,7 @@ pub struct DeliveryPolicy {
     refused_bytes: u64,
     timeouts: u32,
     /// Records dropped as invalid since the last delivery.
-    invalid_in_a_row: u32,
+    consecutive_invalid: u32,
 }
 
 impl DeliveryPolicy {
@@ -64,33 +64,34 @@ impl DeliveryPolicy {
             max_bytes: configured.max_bytes,
             refused_bytes: u64::MAX,
             timeouts: 0,
-            invalid_in_a_row: 0,
+            consecutive_invalid: 0,
         }
     }
 
     /// Returns the limits of the next batch.
     #[must_use]
-    pub const fn next_batch(&self) -> BatchLimits {
+    pub const fn next_batch_limits(&self) -> BatchLimits {
         BatchLimits { max_records: self.max_records, max_bytes: self.max_bytes, ..self.configured }
     }
 
     /// Takes note of a delivery: the next batch may be larger.
     pub fn delivered(&mut self) {
         self.timeouts = 0;
-        self.invalid_in_a_row = 0;
+        self.consecutive_invalid = 0;
         self.max_records = self.max_records.saturating_mul(2).min(self.configured.max_records);
-        self.refused_bytes = self.refused_bytes.saturating_add(self.refused_bytes / DOUBT);
+        self.refused_bytes =
+            self.refused_bytes.saturating_add(self.refused_bytes / REFUSED_SIZE_GROWTH_DIVISOR);
         let ceiling = self.configured.max_bytes.min(self.refused_bytes / 8 * 7).max(1);
-        let grown = self.max_bytes.saturating_add(self.configured.max_bytes / GROWTH);
+        let grown = self.max_bytes.saturating_add(self.configured.max_bytes / GROWTH_DIVISOR);
         self.max_bytes = grown.min(ceiling.max(self.max_bytes));
     }
 
     /// Decides what becomes of `attempt` after a failure of `kind`.
-    pub fn failed(&mut self, kind: FailureKind, attempt: Attempt) -> Verdict {
+    pub fn failed(&mut self, kind: FailureKind, attempt: Attempt) -> RetryDecision {
         match kind {
             FailureKind::Unavailable => {
                 self.timeouts = 0;
-                Verdict::GiveBack { pause: true }
+                RetryDecision::Requeue { back_off: true }
             }
             FailureKind::TimedOut => self.timed_out(attempt),
             FailureKind::TooLarge => self.too_large(attempt),
@@ -99,39 +100,39 @@ impl DeliveryPolicy {
         }
     }
 
-    fn timed_out(&mut self, attempt: Attempt) -> Verdict {
+    fn timed_out(&mut self, attempt: Attempt) -> RetryDecision {
         self.timeouts += 1;
         if self.timeouts >= TIMEOUTS_BEFORE_HALVING {
             self.timeouts = 0;
             self.halve_bytes(attempt);
         }
-        Verdict::GiveBack { pause: true }
+        RetryDecision::Requeue { back_off: true }
     }
 
-    fn too_large(&mut self, attempt: Attempt) -> Verdict {
+    fn too_large(&mut self, attempt: Attempt) -> RetryDecision {
         if attempt.spans <= 1 {
-            return Verdict::Drop { pause: true };
+            return RetryDecision::Drop { back_off: true };
         }
-        self.refused_bytes = self.refused_bytes.min(attempt.bytes).max(PLAUSIBLE_SIZE_LIMIT);
+        self.refused_bytes = self.refused_bytes.min(attempt.bytes).max(MIN_PLAUSIBLE_SIZE_LIMIT);
         self.halve_bytes(attempt);
-        Verdict::GiveBack { pause: attempt.bytes < PLAUSIBLE_SIZE_LIMIT }
+        RetryDecision::Requeue { back_off: attempt.bytes < MIN_PLAUSIBLE_SIZE_LIMIT }
     }
 
     /// Risks half as many records each time: whatever the reason, it may last.
-    fn refused(&mut self, attempt: Attempt) -> Verdict {
+    fn refused(&mut self, attempt: Attempt) -> RetryDecision {
         self.halve_records(attempt);
-        Verdict::Drop { pause: true }
+        RetryDecision::Drop { back_off: true }
     }
 
     /// Bisects: halves until a record stands alone. Every drop in a row but the first is followed
     /// by a pause, so that a destination that calls everything invalid costs a record per pause.
-    fn invalid(&mut self, attempt: Attempt) -> Verdict {
+    fn invalid(&mut self, attempt: Attempt) -> RetryDecision {
         if attempt.records > 1 {
             self.halve_records(attempt);
-            return Verdict::GiveBack { pause: false };
+            return RetryDecision::Requeue { back_off: false };
         }
-        self.invalid_in_a_row += 1;
-        Verdict::Drop { pause: self.invalid_in_a_row > 1 }
+        self.consecutive_invalid += 1;
+        RetryDecision::Drop { back_off: self.consecutive_invalid > 1 }
     }
 
     /// Never raises: the attempt of another worker may be older and larger.

@@ -11,20 +11,20 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ledger::{DropReason, Ledger};
-use super::limits::{BatchLimits, Limits, OverflowPolicy};
+use super::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// What the longest record an entry can describe is charged.
-const LARGEST_CHARGE: u64 = Limits::charge(u32::MAX as u64);
+const MAX_RECORD_CHARGE: u64 = BufferLimits::charge(u32::MAX as u64);
 
 /// One record in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct BufferedRecord {
     /// Position among all records ever accepted.
     pub sequence: u64,
     /// Spans in the payload.
     pub spans: u32,
     /// Spans at the payload's start that are settled already: evicted, or sent in an earlier part.
-    pub skip: u32,
+    pub settled_prefix: u32,
     /// Length of the payload.
     pub bytes: u32,
     arrived_nanos: u64,
@@ -41,7 +41,7 @@ pub struct Evicted {
 
 /// Why a record was not admitted. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum CapacityError {
     /// It can never fit: it alone would be charged more than the byte limit.
     TooManyBytes {
         /// Bytes it would be charged.
@@ -62,7 +62,7 @@ pub enum Refusal {
 
 /// When the next batch may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
+pub enum BatchReadiness {
     /// Now.
     Ready,
     /// Once the oldest span has waited this much longer, or more came.
@@ -73,7 +73,7 @@ pub enum Readiness {
 
 /// How a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
+pub enum BatchOutcome {
     /// The destination took it, but for this many rejected spans.
     Delivered {
         /// `partial_success.rejected_spans`; more than the batch holds counts as all of it.
@@ -86,9 +86,9 @@ pub enum Settlement {
 /// The records held, oldest first, and the ledger of all spans.
 #[derive(Debug)]
 pub struct Fifo {
-    limits: Limits,
+    limits: BufferLimits,
     policy: OverflowPolicy,
-    queue: VecDeque<Entry>,
+    queue: VecDeque<BufferedRecord>,
     queued_charge: u64,
     pinned_charge: u64,
     /// First sequence and arrival of each batch on the wire.
@@ -97,22 +97,22 @@ pub struct Fifo {
     ledger: Ledger,
 }
 
-impl Entry {
+impl BufferedRecord {
     /// Returns the spans that are still to be sent.
     #[must_use]
-    pub const fn live_spans(&self) -> u64 {
-        self.spans.saturating_sub(self.skip) as u64
+    pub const fn unsettled_spans(&self) -> u64 {
+        self.spans.saturating_sub(self.settled_prefix) as u64
     }
 
     const fn charge(&self) -> u64 {
-        Limits::charge(self.bytes as u64)
+        BufferLimits::charge(self.bytes as u64)
     }
 }
 
 impl Fifo {
     /// Creates an empty index.
     #[must_use]
-    pub fn new(limits: Limits, policy: OverflowPolicy) -> Self {
+    pub fn new(limits: BufferLimits, policy: OverflowPolicy) -> Self {
         Self {
             limits,
             policy,
@@ -127,7 +127,7 @@ impl Fifo {
 
     /// Returns the limits in force.
     #[must_use]
-    pub const fn limits(&self) -> &Limits {
+    pub const fn limits(&self) -> &BufferLimits {
         &self.limits
     }
 
@@ -146,7 +146,7 @@ impl Fifo {
     /// Returns the payload bytes waiting, those on the wire not included.
     #[must_use]
     pub fn queued_bytes(&self) -> u64 {
-        let overhead = Limits::charge(0).saturating_mul(self.queue.len() as u64);
+        let overhead = BufferLimits::charge(0).saturating_mul(self.queue.len() as u64);
         self.queued_charge - overhead
     }
 
@@ -167,16 +167,16 @@ impl Fifo {
     ///
     /// [`Refusal`] when the record can never fit, when batches on the wire leave no room, or when
     /// the policy is to reject.
-    pub fn make_room(&mut self, spans: u32, bytes: u64) -> Result<Evicted, Refusal> {
-        let charge = Limits::charge(bytes);
+    pub fn evict_for(&mut self, spans: u32, bytes: u64) -> Result<Evicted, CapacityError> {
+        let charge = BufferLimits::charge(bytes);
         let max_bytes = self.limits.max_bytes.get();
-        let largest = max_bytes.min(LARGEST_CHARGE);
+        let largest = max_bytes.min(MAX_RECORD_CHARGE);
         if charge > largest {
-            return Err(Refusal::TooManyBytes { charge, max_bytes: largest });
+            return Err(CapacityError::TooManyBytes { charge, max_bytes: largest });
         }
         let max_spans = self.limits.max_spans.get();
         if self.policy == OverflowPolicy::Reject && u64::from(spans) > max_spans {
-            return Err(Refusal::TooManySpans { spans, max_spans });
+            return Err(CapacityError::TooManySpans { spans, max_spans });
         }
         let fits = self.held_spans() + u64::from(spans) <= max_spans
             && self.charged_bytes() + charge <= max_bytes;
@@ -186,7 +186,7 @@ impl Fifo {
         let pinned_leave_no_room =
             self.pinned_charge + charge > max_bytes || self.ledger.in_flight >= max_spans;
         if self.policy == OverflowPolicy::Reject || pinned_leave_no_room {
-            return Err(Refusal::Full);
+            return Err(CapacityError::Full);
         }
         Ok(self.evict_until(max_spans.saturating_sub(u64::from(spans)), max_bytes - charge))
     }
@@ -198,24 +198,24 @@ impl Fifo {
     pub fn push(&mut self, spans: u32, bytes: u64, now: Duration) -> u64 {
         let room = self.limits.max_spans.get().saturating_sub(self.held_spans());
         let skip = spans - u32::try_from(room).unwrap_or(u32::MAX).min(spans);
-        let entry = Entry {
+        let entry = BufferedRecord {
             sequence: self.next_sequence,
             spans,
-            skip,
+            settled_prefix: skip,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             arrived_nanos: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         };
         self.next_sequence += 1;
         self.ledger.accepted += u64::from(spans);
         self.ledger.add_dropped(DropReason::Overflow, u64::from(skip));
-        self.ledger.buffered += entry.live_spans();
+        self.ledger.buffered += entry.unsettled_spans();
         self.queued_charge += entry.charge();
         self.queue.push_back(entry);
         u64::from(skip)
     }
 
     /// Puts new limits into force and evicts what no longer fits.
-    pub fn set_limits(&mut self, limits: Limits) -> Evicted {
+    pub fn set_limits(&mut self, limits: BufferLimits) -> Evicted {
         self.limits = limits;
         self.evict_until(limits.max_spans.get(), limits.max_bytes.get())
     }
@@ -244,23 +244,25 @@ impl Fifo {
 
     /// Says whether a batch within `limits` may be taken at `now`.
     #[must_use]
-    pub fn readiness(&self, limits: &BatchLimits, now: Duration) -> Readiness {
+    pub fn batch_readiness(&self, limits: &BatchLimits, now: Duration) -> BatchReadiness {
         let Some(front) = self.queue.front() else {
-            return Readiness::Empty;
+            return BatchReadiness::Empty;
         };
         let waited = now.saturating_sub(Duration::from_nanos(front.arrived_nanos));
         match limits.linger.checked_sub(waited) {
-            Some(rest) if !rest.is_zero() && !self.fills(limits) => Readiness::Wait(rest),
-            _ => Readiness::Ready,
+            Some(rest) if !rest.is_zero() && !self.fills_batch(limits) => {
+                BatchReadiness::Wait(rest)
+            }
+            _ => BatchReadiness::Ready,
         }
     }
 
     /// Returns whether what waits is enough for a full batch within `limits`.
     #[must_use]
-    pub fn fills(&self, limits: &BatchLimits) -> bool {
-        self.ledger.buffered >= limits.max_spans.min(self.limits.batch_spans())
+    pub fn fills_batch(&self, limits: &BatchLimits) -> bool {
+        self.ledger.buffered >= limits.max_spans.min(self.limits.max_batch_spans())
             || self.queued_bytes() >= limits.max_bytes
-            || self.queued_charge >= self.limits.batch_charge()
+            || self.queued_charge >= self.limits.max_batch_charge()
             || self.queue.len() >= limits.max_records
     }
 
@@ -272,18 +274,18 @@ impl Fifo {
     /// sent, which is cheap at the start of a batch only.
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
-        let end = self.next_pinned();
-        let max_spans = limits.max_spans.min(self.limits.batch_spans());
+        let end = self.next_pinned_sequence();
+        let max_spans = limits.max_spans.min(self.limits.max_batch_spans());
         let (mut spans, mut bytes, mut charge) = (0, 0, 0);
         let entries = self.queue.iter().enumerate().take(limits.max_records);
         let fit = entries.take_while(|(place, entry)| {
-            spans += entry.live_spans();
+            spans += entry.unsettled_spans();
             bytes += u64::from(entry.bytes);
             charge += entry.charge();
-            let joins = *place == 0 || (entry.skip == 0 && entry.sequence < end);
+            let joins = *place == 0 || (entry.settled_prefix == 0 && entry.sequence < end);
             let fits = spans <= max_spans
                 && bytes <= limits.max_bytes
-                && charge <= self.limits.batch_charge();
+                && charge <= self.limits.max_batch_charge();
             joins && fits
         });
         fit.count().max(1).min(self.queue.len())
@@ -293,7 +295,7 @@ impl Fifo {
     ///
     /// Returns the payload bytes to take from the store's front. Does not allocate when `batch`
     /// has the room.
-    pub fn take(&mut self, records: usize, batch: &mut Vec<Entry>) -> u64 {
+    pub fn take(&mut self, records: usize, batch: &mut Vec<BufferedRecord>) -> u64 {
         let mut bytes = 0;
         if let Some(front) = self.queue.front() {
             self.pinned.push((front.sequence, front.arrived_nanos));
@@ -302,26 +304,31 @@ impl Fifo {
             bytes += u64::from(entry.bytes);
             self.queued_charge -= entry.charge();
             self.pinned_charge += entry.charge();
-            self.ledger.buffered -= entry.live_spans();
-            self.ledger.in_flight += entry.live_spans();
+            self.ledger.buffered -= entry.unsettled_spans();
+            self.ledger.in_flight += entry.unsettled_spans();
             batch.push(entry);
         }
         bytes
     }
 
     /// Ends `batch`, whatever is left of it. Returns what a lowered limit evicts.
-    pub fn settle(&mut self, batch: &[Entry], settlement: Settlement) -> Evicted {
-        let spans = batch.iter().map(Entry::live_spans).sum();
-        self.leave_flight(spans, settlement);
+    pub fn acknowledge(&mut self, batch: &[BufferedRecord], settlement: BatchOutcome) -> Evicted {
+        let spans = batch.iter().map(BufferedRecord::unsettled_spans).sum();
+        self.account_outcome(spans, settlement);
         self.unpin(batch);
         self.evict_until(self.limits.max_spans.get(), self.limits.max_bytes.get())
     }
 
     /// Settles the first `spans` of a batch of one record; the rest stays on the wire.
-    pub fn settle_part(&mut self, entry: &mut Entry, spans: u32, settlement: Settlement) {
-        let spans = u64::from(spans).min(entry.live_spans());
-        entry.skip += u32::try_from(spans).unwrap_or(u32::MAX);
-        self.leave_flight(spans, settlement);
+    pub fn acknowledge_part(
+        &mut self,
+        entry: &mut BufferedRecord,
+        spans: u32,
+        settlement: BatchOutcome,
+    ) {
+        let spans = u64::from(spans).min(entry.unsettled_spans());
+        entry.settled_prefix += u32::try_from(spans).unwrap_or(u32::MAX);
+        self.account_outcome(spans, settlement);
     }
 
     /// Returns `batch`, which has spans to be sent, to its place in the queue, before all that came
@@ -329,7 +336,7 @@ impl Fifo {
     ///
     /// Returns the payload bytes in the queue before that place. To be followed by
     /// [`Fifo::enforce_limits`], after the store has its payload back.
-    pub fn give_back(&mut self, batch: &[Entry]) -> u64 {
+    pub fn requeue(&mut self, batch: &[BufferedRecord]) -> u64 {
         self.unpin(batch);
         let first = batch.first().map_or(0, |entry| entry.sequence);
         let before = self.queue.iter().take_while(|entry| entry.sequence < first);
@@ -338,8 +345,8 @@ impl Fifo {
         self.queue.rotate_left(records);
         for entry in batch.iter().rev() {
             self.queued_charge += entry.charge();
-            self.ledger.in_flight -= entry.live_spans();
-            self.ledger.buffered += entry.live_spans();
+            self.ledger.in_flight -= entry.unsettled_spans();
+            self.ledger.buffered += entry.unsettled_spans();
             self.queue.push_front(*entry);
         }
         self.queue.rotate_right(records);
@@ -356,28 +363,28 @@ impl Fifo {
     }
 
     /// Returns the sequence at which the next batch on the wire behind the front begins.
-    fn next_pinned(&self) -> u64 {
+    fn next_pinned_sequence(&self) -> u64 {
         let front = self.queue.front().map_or(0, |entry| entry.sequence);
         let behind = self.pinned.iter().map(|(first, _)| *first).filter(|first| *first > front);
         behind.min().unwrap_or(u64::MAX)
     }
 
-    fn unpin(&mut self, batch: &[Entry]) {
-        self.pinned_charge -= batch.iter().map(Entry::charge).sum::<u64>();
+    fn unpin(&mut self, batch: &[BufferedRecord]) {
+        self.pinned_charge -= batch.iter().map(BufferedRecord::charge).sum::<u64>();
         if let Some(first) = batch.first() {
             self.pinned.retain(|(sequence, _)| *sequence != first.sequence);
         }
     }
 
-    fn leave_flight(&mut self, spans: u64, settlement: Settlement) {
+    fn account_outcome(&mut self, spans: u64, settlement: BatchOutcome) {
         self.ledger.in_flight -= spans;
         match settlement {
-            Settlement::Delivered { rejected_spans } => {
+            BatchOutcome::Delivered { rejected_spans } => {
                 let rejected = rejected_spans.min(spans);
                 self.ledger.rejected += rejected;
                 self.ledger.sent += spans - rejected;
             }
-            Settlement::Dropped(reason) => self.ledger.add_dropped(reason, spans),
+            BatchOutcome::Dropped(reason) => self.ledger.add_dropped(reason, spans),
         }
     }
 
@@ -392,11 +399,11 @@ impl Fifo {
             if excess == 0 {
                 break;
             }
-            if excess >= front.live_spans() {
+            if excess >= front.unsettled_spans() {
                 self.drop_front(DropReason::Overflow, &mut evicted);
                 continue;
             }
-            front.skip += u32::try_from(excess).unwrap_or(u32::MAX);
+            front.settled_prefix += u32::try_from(excess).unwrap_or(u32::MAX);
             self.ledger.buffered -= excess;
             self.ledger.add_dropped(DropReason::Overflow, excess);
             evicted.spans += excess;
@@ -407,9 +414,9 @@ impl Fifo {
     fn drop_front(&mut self, reason: DropReason, dropped: &mut Evicted) {
         let Some(entry) = self.queue.pop_front() else { return };
         self.queued_charge -= entry.charge();
-        self.ledger.buffered -= entry.live_spans();
-        self.ledger.add_dropped(reason, entry.live_spans());
-        dropped.spans += entry.live_spans();
+        self.ledger.buffered -= entry.unsettled_spans();
+        self.ledger.add_dropped(reason, entry.unsettled_spans());
+        dropped.spans += entry.unsettled_spans();
         dropped.bytes += u64::from(entry.bytes);
     }
 }

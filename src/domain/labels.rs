@@ -1,10 +1,10 @@
 //! Names, labels and their values, as Kubernetes has them.
 
 /// Maximum bytes of the name of an object.
-const MAX_NAME: usize = 253;
+const MAX_NAME_BYTES: usize = 253;
 /// Maximum bytes of a part of a name between dots, of the name of a namespace, of the name in a
 /// label's key, and of a label's value.
-const MAX_LABEL: usize = 63;
+const MAX_LABEL_BYTES: usize = 63;
 
 /// Returns whether `text` is a DNS-1123 label, as namespaces are named.
 #[must_use]
@@ -12,7 +12,7 @@ pub fn is_dns_label(text: &str) -> bool {
     let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     let is_outer = |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b'-');
     let bytes = text.as_bytes();
-    bytes.len() <= MAX_LABEL
+    bytes.len() <= MAX_LABEL_BYTES
         && text.bytes().all(is_inner)
         && is_outer(bytes.first())
         && is_outer(bytes.last())
@@ -22,12 +22,12 @@ pub fn is_dns_label(text: &str) -> bool {
 ///
 /// Parts between dots may be longer than in the DNS, as the API server has it.
 #[must_use]
-pub fn is_subdomain(text: &str) -> bool {
+pub fn is_dns_subdomain(text: &str) -> bool {
     let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     let is_part = |part: &str| {
         !part.is_empty() && part.bytes().all(is_inner) && part.trim_matches('-') == part
     };
-    text.len() <= MAX_NAME && text.split('.').all(is_part)
+    text.len() <= MAX_NAME_BYTES && text.split('.').all(is_part)
 }
 
 /// Returns whether `text` is the key of a label or an annotation: a name, and perhaps a DNS
@@ -35,7 +35,9 @@ pub fn is_subdomain(text: &str) -> bool {
 #[must_use]
 pub fn is_label_key(text: &str) -> bool {
     match text.split_once('/') {
-        Some((prefix, name)) => is_subdomain(prefix) && is_label_value(name) && !name.is_empty(),
+        Some((prefix, name)) => {
+            is_dns_subdomain(prefix) && is_label_value(name) && !name.is_empty()
+        }
         None => is_label_value(text) && !text.is_empty(),
     }
 }
@@ -46,7 +48,7 @@ pub fn is_label_value(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let is_outer = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
-    bytes.len() <= MAX_LABEL
+    bytes.len() <= MAX_LABEL_BYTES
         && text.bytes().all(is_inner)
         && is_outer(bytes.first())
         && is_outer(bytes.last())
@@ -89,7 +91,7 @@ mod tests {
             ("a.-b", false),
             ("a_b", false),
         ] {
-            assert_eq!(is_subdomain(text), is, "{text}");
+            assert_eq!(is_dns_subdomain(text), is, "{text}");
         }
     }
 

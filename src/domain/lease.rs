@@ -17,7 +17,7 @@ pub struct LeaseTimes {
     /// Time since its last renewal after which a leader leads no more.
     pub renew_deadline: Duration,
     /// The longest time between two tries.
-    pub retry: Duration,
+    pub retry_period: Duration,
 }
 
 impl Default for LeaseTimes {
@@ -25,13 +25,13 @@ impl Default for LeaseTimes {
         Self {
             duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
-            retry: Duration::from_secs(2),
+            retry_period: Duration::from_secs(2),
         }
     }
 }
 
 /// The longest duration that another's lease is granted.
-const MAX_DURATION: Duration = Duration::from_mins(1);
+const MAX_LEASE_DURATION: Duration = Duration::from_mins(1);
 
 /// The lease as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +43,14 @@ pub struct StoredLease {
     /// How often the holder changed.
     pub transitions: u32,
     /// Changes with every renewal; means nothing else.
-    pub renewal: String,
+    pub renew_time: String,
     /// Changes with every write.
     pub version: String,
 }
 
 /// A lease to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct LeaseUpdate {
     /// Who will hold it; `None` gives it back.
     pub holder: Option<String>,
     /// The time others wait.
@@ -58,12 +58,12 @@ pub struct Claim {
     /// How often the holder changed.
     pub transitions: u32,
     /// Whether it is another holder's than before.
-    pub is_new_term: bool,
+    pub changes_holder: bool,
 }
 
 /// What a candidate does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ElectionAction {
     /// Nothing, until this time.
     Wait(Duration),
     /// It asks the store for the lease.
@@ -71,9 +71,9 @@ pub enum Step {
     /// It writes the lease.
     Write {
         /// What is written.
-        claim: Claim,
+        update: LeaseUpdate,
         /// The version it replaces; `None` if there is to be none.
-        over: Option<String>,
+        expected_version: Option<String>,
     },
 }
 
@@ -82,20 +82,20 @@ pub enum Step {
 pub struct Election {
     identity: String,
     times: LeaseTimes,
-    known: Known,
+    lease: KnownLease,
     /// Another's lease, and when its last renewal was first seen.
-    rival: Option<Rival>,
+    observed_holder: Option<ObservedHolder>,
     /// Nothing is done before.
-    due: Duration,
+    next_attempt_at: Duration,
     /// It leads until then.
-    until: Option<Duration>,
+    leads_until: Option<Duration>,
 }
 
 /// What the store has, as far as is known.
 #[derive(Debug)]
-enum Known {
+enum KnownLease {
     /// It must be asked.
-    Nothing,
+    Unknown,
     /// There is no lease.
     Absent,
     /// This one.
@@ -103,15 +103,15 @@ enum Known {
 }
 
 #[derive(Debug)]
-struct Rival {
+struct ObservedHolder {
     lease: StoredLease,
-    since: Duration,
+    first_seen: Duration,
 }
 
-impl Rival {
+impl ObservedHolder {
     /// When it may be replaced.
     fn expiry(&self, times: &LeaseTimes) -> Duration {
-        self.since + self.lease.duration.min(MAX_DURATION).max(times.duration)
+        self.first_seen + self.lease.duration.min(MAX_LEASE_DURATION).max(times.duration)
     }
 }
 
@@ -122,119 +122,125 @@ impl Election {
         Self {
             identity,
             times,
-            known: Known::Nothing,
-            rival: None,
-            due: Duration::ZERO,
-            until: None,
+            lease: KnownLease::Unknown,
+            observed_holder: None,
+            next_attempt_at: Duration::ZERO,
+            leads_until: None,
         }
     }
 
     /// Returns until when it leads, unless it renews the lease before.
     #[must_use]
     pub fn leads_until(&self) -> Option<Duration> {
-        self.until
+        self.leads_until
     }
 
     /// Returns whether it leads.
     #[must_use]
-    pub fn leads(&self, now: Duration) -> bool {
-        self.until.is_some_and(|until| now < until)
+    pub fn is_leader(&self, now: Duration) -> bool {
+        self.leads_until.is_some_and(|until| now < until)
     }
 
     /// Returns what to do now.
-    pub fn step(&mut self, now: Duration, random: u64) -> Step {
-        if now < self.due {
-            return Step::Wait(self.due);
+    pub fn next_action(&mut self, now: Duration, random: u64) -> ElectionAction {
+        if now < self.next_attempt_at {
+            return ElectionAction::Wait(self.next_attempt_at);
         }
-        let known = match &self.known {
-            Known::Nothing => return Step::Read,
-            Known::Absent => None,
-            Known::Present(lease) => Some(lease),
+        let known = match &self.lease {
+            KnownLease::Unknown => return ElectionAction::Read,
+            KnownLease::Absent => None,
+            KnownLease::Present(lease) => Some(lease),
         };
-        if let Some(rival) = &self.rival {
+        if let Some(rival) = &self.observed_holder {
             let expiry = rival.expiry(&self.times);
             if now < expiry {
-                self.known = Known::Nothing;
-                self.due = (now + self.pause(random)).min(expiry);
-                return Step::Wait(self.due);
+                self.lease = KnownLease::Unknown;
+                self.next_attempt_at = (now + self.jittered_retry_period(random)).min(expiry);
+                return ElectionAction::Wait(self.next_attempt_at);
             }
         }
-        Step::Write { claim: self.claim(known), over: known.map(|lease| lease.version.clone()) }
+        ElectionAction::Write {
+            update: self.lease_update(known),
+            expected_version: known.map(|lease| lease.version.clone()),
+        }
     }
 
     /// The store answered a [`Step::Read`].
-    pub fn found(&mut self, lease: Option<StoredLease>, now: Duration) {
+    pub fn on_read(&mut self, lease: Option<StoredLease>, now: Duration) {
         match &lease {
             // Somebody removed it: whoever held it is given its time.
             None => {}
             Some(lease) if lease.holder.as_ref().is_none_or(|holder| *holder == self.identity) => {
-                self.rival = None;
+                self.observed_holder = None;
             }
             Some(lease) => {
-                let is_known = |rival: &Rival| {
-                    rival.lease.holder == lease.holder && rival.lease.renewal == lease.renewal
+                let is_known = |rival: &ObservedHolder| {
+                    rival.lease.holder == lease.holder && rival.lease.renew_time == lease.renew_time
                 };
-                if !self.rival.as_ref().is_some_and(is_known) {
-                    self.rival = Some(Rival { lease: lease.clone(), since: now });
+                if !self.observed_holder.as_ref().is_some_and(is_known) {
+                    self.observed_holder =
+                        Some(ObservedHolder { lease: lease.clone(), first_seen: now });
                 }
             }
         }
-        if self.rival.is_some() || lease.as_ref().is_some_and(|lease| lease.holder.is_none()) {
-            self.until = None;
+        if self.observed_holder.is_some()
+            || lease.as_ref().is_some_and(|lease| lease.holder.is_none())
+        {
+            self.leads_until = None;
         }
-        self.known = lease.map_or(Known::Absent, Known::Present);
+        self.lease = lease.map_or(KnownLease::Absent, KnownLease::Present);
     }
 
     /// The store took a [`Step::Write`] that was sent at `sent`.
-    pub fn written(&mut self, lease: StoredLease, sent: Duration, now: Duration, random: u64) {
-        self.until = Some(sent + self.times.renew_deadline);
-        self.rival = None;
-        self.known = Known::Present(lease);
-        self.due = now + self.pause(random);
+    pub fn on_written(&mut self, lease: StoredLease, sent: Duration, now: Duration, random: u64) {
+        self.leads_until = Some(sent + self.times.renew_deadline);
+        self.observed_holder = None;
+        self.lease = KnownLease::Present(lease);
+        self.next_attempt_at = now + self.jittered_retry_period(random);
     }
 
     /// The store refused a [`Step::Write`], because somebody else wrote before.
-    pub fn conflicted(&mut self, now: Duration, random: u64) {
-        self.known = Known::Nothing;
-        self.due = now + self.pause(random) / 10;
+    pub fn on_conflict(&mut self, now: Duration, random: u64) {
+        self.lease = KnownLease::Unknown;
+        self.next_attempt_at = now + self.jittered_retry_period(random) / 10;
     }
 
     /// The store did not answer: what was asked may have been done, or may yet be.
-    pub fn failed(&mut self, now: Duration, random: u64) {
-        self.known = Known::Nothing;
-        self.due = now + self.pause(random) / 2;
+    pub fn on_failure(&mut self, now: Duration, random: u64) {
+        self.lease = KnownLease::Unknown;
+        self.next_attempt_at = now + self.jittered_retry_period(random) / 2;
     }
 
     /// It leads no more by its own will; returns what gives the lease back, where `lease` is what
     /// the store has.
-    pub fn resign(&mut self, lease: Option<&StoredLease>) -> Option<Step> {
-        self.until = None;
+    pub fn resign(&mut self, lease: Option<&StoredLease>) -> Option<ElectionAction> {
+        self.leads_until = None;
         let lease = lease.filter(|lease| lease.holder.as_ref() == Some(&self.identity))?;
-        let claim = Claim {
+        let claim = LeaseUpdate {
             holder: None,
             duration: self.times.duration,
             transitions: lease.transitions,
-            is_new_term: false,
+            changes_holder: false,
         };
-        Some(Step::Write { claim, over: Some(lease.version.clone()) })
+        Some(ElectionAction::Write { update: claim, expected_version: Some(lease.version.clone()) })
     }
 
-    fn claim(&self, over: Option<&StoredLease>) -> Claim {
+    fn lease_update(&self, over: Option<&StoredLease>) -> LeaseUpdate {
         let is_new_term = over.is_none_or(|lease| lease.holder.as_ref() != Some(&self.identity));
         let before = over.map_or(0, |lease| lease.transitions);
-        Claim {
+        LeaseUpdate {
             holder: Some(self.identity.clone()),
             duration: self.times.duration,
             transitions: before.saturating_add(u32::from(is_new_term && over.is_some())),
-            is_new_term,
+            changes_holder: is_new_term,
         }
     }
 
     /// Between three quarters and the whole of the time between tries.
-    fn pause(&self, random: u64) -> Duration {
-        let quarter = self.times.retry / 4;
+    fn jittered_retry_period(&self, random: u64) -> Duration {
+        let quarter = self.times.retry_period / 4;
         let nanos = u64::try_from(quarter.as_nanos()).unwrap_or(u64::MAX - 1);
-        self.times.retry.saturating_sub(Duration::from_nanos(random % (nanos + 1)))
+        self.times.retry_period.saturating_sub(Duration::from_nanos(random % (nanos + 1)))
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 pub const RECORD_OVERHEAD_BYTES: u64 = 64;
 
 /// A batch may pin one part in this many of each limit.
-const BATCH_SHARE: u64 = 4;
+const BATCH_LIMIT_DIVISOR: u64 = 4;
 
 /// The bounds of the buffer. Both hold exactly, at every moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct BufferLimits {
     /// Most spans held, those being sent included.
     pub max_spans: NonZeroU64,
     /// Most bytes held: payloads plus [`RECORD_OVERHEAD_BYTES`] for each record, those being sent
@@ -45,7 +45,7 @@ pub struct BatchLimits {
     pub linger: Duration,
 }
 
-impl Limits {
+impl BufferLimits {
     /// Returns what a record with a payload of `payload_bytes` is charged.
     #[must_use]
     pub const fn charge(payload_bytes: u64) -> u64 {
@@ -54,15 +54,15 @@ impl Limits {
 
     /// Returns the most spans a batch may pin while it is on the wire, if it has several records.
     #[must_use]
-    pub const fn batch_spans(&self) -> u64 {
-        self.max_spans.get() / BATCH_SHARE
+    pub const fn max_batch_spans(&self) -> u64 {
+        self.max_spans.get() / BATCH_LIMIT_DIVISOR
     }
 
     /// Returns the most bytes a batch may be charged while it is on the wire, if it has several
     /// records.
     #[must_use]
-    pub const fn batch_charge(&self) -> u64 {
-        self.max_bytes.get() / BATCH_SHARE
+    pub const fn max_batch_charge(&self) -> u64 {
+        self.max_bytes.get() / BATCH_LIMIT_DIVISOR
     }
 }
 
@@ -70,7 +70,7 @@ impl BatchLimits {
     /// Lowers a batch so that `workers` of them on the wire at once pin at most half of `limits`
     /// and leave something to evict; never below one span.
     #[must_use]
-    pub fn shared_by(self, workers: NonZeroUsize, limits: &Limits) -> Self {
+    pub fn for_workers(self, workers: NonZeroUsize, limits: &BufferLimits) -> Self {
         let share = (workers.get() as u64).saturating_mul(2);
         Self {
             max_spans: self.max_spans.min(limits.max_spans.get() / share).max(1),
@@ -84,8 +84,8 @@ impl BatchLimits {
 mod tests {
     use super::*;
 
-    fn limits(spans: u64, bytes: u64) -> Limits {
-        Limits {
+    fn limits(spans: u64, bytes: u64) -> BufferLimits {
+        BufferLimits {
             max_spans: NonZeroU64::new(spans).unwrap(),
             max_bytes: NonZeroU64::new(bytes).unwrap(),
             max_age: None,
@@ -94,19 +94,19 @@ mod tests {
 
     #[test]
     fn a_record_is_charged_its_payload_and_the_overhead() {
-        assert_eq!(Limits::charge(100), 164);
+        assert_eq!(BufferLimits::charge(100), 164);
     }
 
     #[test]
     fn a_charge_past_the_largest_number_stays_there() {
-        assert_eq!(Limits::charge(u64::MAX), u64::MAX);
+        assert_eq!(BufferLimits::charge(u64::MAX), u64::MAX);
     }
 
     #[test]
     fn a_batch_may_pin_a_quarter_of_each_limit() {
         let limits = limits(103, 4_000);
 
-        assert_eq!((limits.batch_spans(), limits.batch_charge()), (25, 1_000));
+        assert_eq!((limits.max_batch_spans(), limits.max_batch_charge()), (25, 1_000));
     }
 
     const BATCH: BatchLimits = BatchLimits {
@@ -116,8 +116,8 @@ mod tests {
         linger: Duration::from_millis(200),
     };
 
-    fn shared_by(workers: usize, limits: &Limits) -> (u64, u64) {
-        let batch = BATCH.shared_by(NonZeroUsize::new(workers).unwrap(), limits);
+    fn shared_by(workers: usize, limits: &BufferLimits) -> (u64, u64) {
+        let batch = BATCH.for_workers(NonZeroUsize::new(workers).unwrap(), limits);
         (batch.max_spans, batch.max_bytes)
     }
 

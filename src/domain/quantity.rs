@@ -33,7 +33,7 @@ pub enum QuantityError {
     /// It is below zero.
     Negative,
     /// There is no such suffix.
-    Suffix(String),
+    UnknownSuffix(String),
     /// It is beyond 2^63-1.
     TooLarge,
 }
@@ -41,18 +41,18 @@ pub enum QuantityError {
 /// What a suffix does to a number.
 #[derive(Clone, Copy)]
 enum Scale {
-    Times(u128),
-    Over(u128),
+    Multiply(u128),
+    Divide(u128),
 }
 
 /// A decimal number without its sign.
-struct Number {
+struct Decimal {
     whole: u128,
     fraction: u128,
     /// What the fraction is a part of: 10 to the power of its digits.
-    parts: u128,
+    denominator: u128,
     /// Whether digits were cut off that were not all zero.
-    has_rest: bool,
+    truncated: bool,
 }
 
 /// Returns the whole number, such as of bytes, that `text` stands for; fractions are rounded up,
@@ -61,8 +61,8 @@ struct Number {
 /// # Errors
 ///
 /// [`QuantityError`] if it is no quantity, negative, or too large.
-pub fn units(text: &str) -> Result<u64, QuantityError> {
-    counted(text, 1)
+pub fn parse_value(text: &str) -> Result<u64, QuantityError> {
+    parse_scaled(text, 1)
 }
 
 /// Returns `text` in thousandths, as processors are counted.
@@ -70,15 +70,15 @@ pub fn units(text: &str) -> Result<u64, QuantityError> {
 /// # Errors
 ///
 /// As of [`units`].
-pub fn thousandths(text: &str) -> Result<u64, QuantityError> {
-    counted(text, 1_000)
+pub fn parse_milli_value(text: &str) -> Result<u64, QuantityError> {
+    parse_scaled(text, 1_000)
 }
 
-fn counted(text: &str, per_unit: u128) -> Result<u64, QuantityError> {
+fn parse_scaled(text: &str, per_unit: u128) -> Result<u64, QuantityError> {
     let (sign, unsigned) = split_sign(text);
     let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
     let (digits, suffix) = unsigned.split_at(end);
-    let number = Number::read(digits)?;
+    let number = Decimal::parse(digits)?;
     let scale = scale(suffix, number.is_zero())?;
     let value = number.scaled(scale, per_unit).ok_or(QuantityError::TooLarge)?;
     if sign == Some('-') && value > 0 {
@@ -95,14 +95,14 @@ fn split_sign(text: &str) -> (Option<char>, &str) {
 
 fn scale(suffix: &str, is_zero: bool) -> Result<Scale, QuantityError> {
     if let Some((_, bits)) = BINARY.iter().find(|(name, _)| *name == suffix) {
-        return Ok(Scale::Times(1 << bits));
+        return Ok(Scale::Multiply(1 << bits));
     }
     if let Some((_, exponent)) = DECIMAL.iter().find(|(name, _)| *name == suffix) {
         return Ok(power(*exponent));
     }
     let exponent = suffix.strip_prefix(['e', 'E']).and_then(|digits| digits.parse::<i32>().ok());
-    match exponent.ok_or_else(|| QuantityError::Suffix(suffix.to_owned()))? {
-        _ if is_zero => Ok(Scale::Times(1)),
+    match exponent.ok_or_else(|| QuantityError::UnknownSuffix(suffix.to_owned()))? {
+        _ if is_zero => Ok(Scale::Multiply(1)),
         large if large.unsigned_abs() > MAX_EXPONENT && large > 0 => Err(QuantityError::TooLarge),
         exponent => Ok(power(exponent)),
     }
@@ -113,11 +113,11 @@ const fn power(exponent: i32) -> Scale {
     let size = exponent.unsigned_abs();
     let size = if size > 2 * MAX_EXPONENT { 2 * MAX_EXPONENT } else { size };
     let power = 10_u128.pow(size);
-    if exponent < 0 { Scale::Over(power) } else { Scale::Times(power) }
+    if exponent < 0 { Scale::Divide(power) } else { Scale::Multiply(power) }
 }
 
-impl Number {
-    fn read(text: &str) -> Result<Self, QuantityError> {
+impl Decimal {
+    fn parse(text: &str) -> Result<Self, QuantityError> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
             return Err(QuantityError::NotANumber);
@@ -131,26 +131,26 @@ impl Number {
         Ok(Self {
             whole: digits(whole),
             fraction: digits(kept),
-            parts: kept.bytes().fold(1, |parts, _| parts * 10),
-            has_rest: rest.bytes().any(|digit| digit != b'0'),
+            denominator: kept.bytes().fold(1, |parts, _| parts * 10),
+            truncated: rest.bytes().any(|digit| digit != b'0'),
         })
     }
 
     const fn is_zero(&self) -> bool {
-        self.whole == 0 && self.fraction == 0 && !self.has_rest
+        self.whole == 0 && self.fraction == 0 && !self.truncated
     }
 
     /// Returns the number in parts of `per_unit`, scaled and rounded up; `None` if it is too large.
     fn scaled(&self, scale: Scale, per_unit: u128) -> Option<u128> {
         let (times, over) = match scale {
-            Scale::Times(times) => (times.checked_mul(per_unit)?, 1),
-            Scale::Over(over) => (per_unit, over),
+            Scale::Multiply(times) => (times.checked_mul(per_unit)?, 1),
+            Scale::Divide(over) => (per_unit, over),
         };
         let whole = self.whole.checked_mul(times)?;
         let fraction = self.fraction.checked_mul(times)?;
-        let (more, rest) = (fraction / self.parts, fraction % self.parts);
+        let (more, rest) = (fraction / self.denominator, fraction % self.denominator);
         let total = whole.checked_add(more)?;
-        let has_rest = self.has_rest || rest != 0 || total % over != 0;
+        let has_rest = self.truncated || rest != 0 || total % over != 0;
         (total / over).checked_add(u128::from(has_rest))
     }
 }
@@ -165,7 +165,7 @@ impl fmt::Display for QuantityError {
         match self {
             Self::NotANumber => f.write_str("it does not begin with a number"),
             Self::Negative => f.write_str("it is negative"),
-            Self::Suffix(suffix) => {
+            Self::UnknownSuffix(suffix) => {
                 write!(f, "there is no suffix {suffix:?} (Ki, Mi, Gi, k, M or G)")
             }
             Self::TooLarge => f.write_str("it is too large"),
@@ -183,7 +183,7 @@ mod tests {
     fn a_number_without_a_suffix_counts_itself() {
         for (text, value) in [("0", 0), ("33554432", 33_554_432), ("+7", 7), ("007", 7), ("5.", 5)]
         {
-            assert_eq!(units(text), Ok(value), "{text}");
+            assert_eq!(parse_value(text), Ok(value), "{text}");
         }
     }
 
@@ -204,22 +204,22 @@ mod tests {
             ("1E", 1_000_000_000_000_000_000),
         ];
         for (text, value) in expected {
-            assert_eq!(units(text), Ok(value), "{text}");
+            assert_eq!(parse_value(text), Ok(value), "{text}");
         }
     }
 
     #[test]
     fn a_decimal_point_may_stand_anywhere() {
-        assert_eq!(units("1.5Gi"), Ok(1_610_612_736));
-        assert_eq!(units("3.5Mi"), Ok(3_670_016));
-        assert_eq!(units(".5Ki"), Ok(512));
-        assert_eq!(units("2.Ki"), Ok(2_048));
+        assert_eq!(parse_value("1.5Gi"), Ok(1_610_612_736));
+        assert_eq!(parse_value("3.5Mi"), Ok(3_670_016));
+        assert_eq!(parse_value(".5Ki"), Ok(512));
+        assert_eq!(parse_value("2.Ki"), Ok(2_048));
     }
 
     #[test]
     fn an_exponent_may_be_written_either_way_and_have_a_sign() {
         for text in ["1e3", "1E3", "1e+3", "10000e-1", "0.001e6"] {
-            assert_eq!(units(text), Ok(1_000), "{text}");
+            assert_eq!(parse_value(text), Ok(1_000), "{text}");
         }
     }
 
@@ -227,10 +227,10 @@ mod tests {
     fn what_is_no_whole_number_is_rounded_up() {
         for text in ["0.1", "1m", "999m", "1000m", "1u", "1n", "1e-40", "0.0000000000000000000001"]
         {
-            assert_eq!(units(text), Ok(1), "{text}");
+            assert_eq!(parse_value(text), Ok(1), "{text}");
         }
-        assert_eq!(units("1.0000000000000000000001Ki"), Ok(1_025));
-        assert_eq!(units("1001m"), Ok(2));
+        assert_eq!(parse_value("1.0000000000000000000001Ki"), Ok(1_025));
+        assert_eq!(parse_value("1001m"), Ok(2));
     }
 
     #[test]
@@ -238,22 +238,22 @@ mod tests {
         for (text, value) in
             [("1", 1_000), ("100m", 100), ("0.1", 100), ("0.0001", 1), ("1.5k", 1_500_000)]
         {
-            assert_eq!(thousandths(text), Ok(value), "{text}");
+            assert_eq!(parse_milli_value(text), Ok(value), "{text}");
         }
     }
 
     #[test]
     fn what_is_below_zero_is_refused_but_not_zero() {
-        assert_eq!(units("-1Mi"), Err(QuantityError::Negative));
-        assert_eq!(units("-0"), Ok(0));
+        assert_eq!(parse_value("-1Mi"), Err(QuantityError::Negative));
+        assert_eq!(parse_value("-0"), Ok(0));
     }
 
     #[test]
     fn what_is_no_number_is_refused() {
         for text in ["", "Mi", "-", "--1", "+-1", ".", "1.2.3", " 1", "ä"] {
-            let error = units(text).unwrap_err();
+            let error = parse_value(text).unwrap_err();
             assert!(
-                matches!(error, QuantityError::NotANumber | QuantityError::Suffix(_)),
+                matches!(error, QuantityError::NotANumber | QuantityError::UnknownSuffix(_)),
                 "{text:?}: {error:?}"
             );
         }
@@ -262,18 +262,21 @@ mod tests {
     #[test]
     fn an_unknown_suffix_is_named() {
         for suffix in ["mi", "MB", "KB", "K", "MiB", "e", "e1.5", "e3Mi", " Mi", "Mi "] {
-            assert_eq!(units(&format!("1{suffix}")), Err(QuantityError::Suffix(suffix.into())));
+            assert_eq!(
+                parse_value(&format!("1{suffix}")),
+                Err(QuantityError::UnknownSuffix(suffix.into()))
+            );
         }
     }
 
     #[test]
     fn the_largest_is_two_to_the_63rd_less_one() {
-        assert_eq!(units("9223372036854775807"), Ok(i64::MAX.unsigned_abs()));
+        assert_eq!(parse_value("9223372036854775807"), Ok(i64::MAX.unsigned_abs()));
         for text in
             ["9223372036854775808", "8Ei", "10E", "1e19", "1e99999", "123456789012345678901"]
         {
-            assert_eq!(units(text), Err(QuantityError::TooLarge), "{text}");
+            assert_eq!(parse_value(text), Err(QuantityError::TooLarge), "{text}");
         }
-        assert_eq!(units("0e99999"), Ok(0));
+        assert_eq!(parse_value("0e99999"), Ok(0));
     }
 }

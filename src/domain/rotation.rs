@@ -23,16 +23,16 @@ pub const LEAF_LIFETIME: Duration = Duration::from_hours(24 * 30);
 pub const BACKDATE: Duration = Duration::from_hours(1);
 /// How long a bundle is published before a leaf that needs it is served: API servers read the
 /// webhook's configuration from a cache.
-pub const OVERLAP: Duration = Duration::from_mins(1);
+pub const PROPAGATION_DELAY: Duration = Duration::from_mins(1);
 /// How long the older authorities stay once the leaf is the newest one's. Longer than a replica
 /// that missed the change needs to list the Secret anew.
-pub const RETIREMENT: Duration = Duration::from_mins(10);
+pub const AUTHORITY_RETENTION: Duration = Duration::from_mins(10);
 /// The most authorities beside the newest: no rotation is begun on request beyond that.
-pub const MOST_OLDER: usize = 7;
+pub const MAX_OLD_AUTHORITIES: usize = 7;
 /// The most authorities in a bundle, whatever happens: it has to fit into a Secret.
-pub const MOST_AUTHORITIES: usize = 32;
+pub const MAX_AUTHORITIES: usize = 32;
 /// The longest rest: the wall clock may jump meanwhile.
-pub const LONGEST_REST: Duration = Duration::from_mins(10);
+pub const MAX_POLL_INTERVAL: Duration = Duration::from_mins(10);
 
 /// When a certificate is valid: from and until, both included, since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,15 +45,15 @@ pub struct Validity {
 
 /// What is stored, as far as it can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holdings {
+pub struct CertificateState {
     /// The authority whose key is held: the newest.
     pub signer: Option<Validity>,
     /// The leaf, if its key is held and its authority is in the bundle.
     pub leaf: Option<Leaf>,
     /// Authorities in the bundle beside the signer.
-    pub older: usize,
+    pub old_authorities: usize,
     /// Somebody asked for a rotation that has not been begun.
-    pub rotation_asked: bool,
+    pub rotation_requested: bool,
 }
 
 /// A leaf that can be served.
@@ -62,52 +62,52 @@ pub struct Leaf {
     /// When it is valid.
     pub validity: Validity,
     /// It is of the signer, not of an older authority.
-    pub of_signer: bool,
+    pub issued_by_signer: bool,
     /// It holds the webhook's name.
-    pub names_fit: bool,
+    pub names_match: bool,
 }
 
 /// What this process has seen of the world, measured by a clock that does not jump.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct RotationObservation {
     /// Exactly the bundle held is published, in every entry.
     pub is_published: bool,
     /// How long the signer has been published in every entry, without a break.
-    pub signer_published: Duration,
+    pub signer_published_for: Duration,
     /// How long the leaf held has been the one held.
-    pub leaf_held: Duration,
+    pub leaf_unchanged_for: Duration,
     /// How long the bundle held has been the one held.
-    pub bundle_held: Duration,
+    pub bundle_unchanged_for: Duration,
     /// How long ago this process made an authority, if it did.
-    pub authority_made: Option<Duration>,
+    pub last_authority_age: Option<Duration>,
     /// Another keeper was the last to publish.
-    pub by_another: bool,
+    pub published_by_other: bool,
     /// Authorities are published that replicas may serve by, and that are not in the bundle held.
-    pub to_adopt: bool,
+    pub needs_adoption: bool,
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum RotationAction {
     /// Do this, then look again.
-    Do(Step),
+    Apply(RotationStep),
     /// Look again after this long, or when something changes.
-    Rest(Duration),
+    Wait(Duration),
 }
 
 /// One write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RotationStep {
     /// Store a new authority with a new key in front of the bundle.
     AddAuthority(Validity),
     /// Store the authorities that are published behind those of the bundle.
-    Adopt,
+    AdoptPublished,
     /// Put the bundle into the webhook's configuration.
     Publish,
     /// Store a new leaf of the signer.
     IssueLeaf(Validity),
     /// Take every authority but the signer out of the bundle.
-    ForgetOlder,
+    PruneOldAuthorities,
 }
 
 impl Validity {
@@ -131,65 +131,81 @@ impl Validity {
 
     /// Returns when two thirds of it are over.
     #[must_use]
-    pub fn renewal(self) -> Duration {
+    pub fn renewal_time(self) -> Duration {
         let lifetime = self.not_after.saturating_sub(self.not_before);
         self.not_before.saturating_add(lifetime / 3 * 2)
     }
 
     fn is_fresh(self, now: Duration) -> bool {
-        self.not_before <= now && now < self.renewal()
+        self.not_before <= now && now < self.renewal_time()
     }
 }
 
 /// Returns what to do at `now`, wall-clock time since the Unix epoch.
 #[must_use]
-pub fn next(now: Duration, held: &Holdings, seen: &Seen) -> Next {
-    let Some(signer) = held.signer.filter(|signer| keeps(now, *signer, held)) else {
-        let add = Next::Do(Step::AddAuthority(Validity::of_authority(now)));
+pub fn next_action(
+    now: Duration,
+    held: &CertificateState,
+    seen: &RotationObservation,
+) -> RotationAction {
+    let Some(signer) = held.signer.filter(|signer| keeps_signer(now, *signer, held)) else {
+        let add = RotationAction::Apply(RotationStep::AddAuthority(Validity::of_authority(now)));
         // Two leaders whose clocks disagree would else replace each other's without a pause.
-        return after(OVERLAP, seen.authority_made.unwrap_or(OVERLAP), add);
+        return once_elapsed(
+            PROPAGATION_DELAY,
+            seen.last_authority_age.unwrap_or(PROPAGATION_DELAY),
+            add,
+        );
     };
-    let issue = Next::Do(Step::IssueLeaf(Validity::of_leaf(now, signer)));
-    let is_good = |leaf: Leaf| leaf.of_signer && leaf.names_fit && leaf.validity.is_fresh(now);
-    if seen.by_another && !held.leaf.is_some_and(is_good) {
+    let issue = RotationAction::Apply(RotationStep::IssueLeaf(Validity::of_leaf(now, signer)));
+    let is_good =
+        |leaf: Leaf| leaf.issued_by_signer && leaf.names_match && leaf.validity.is_fresh(now);
+    if seen.published_by_other && !held.leaf.is_some_and(is_good) {
         // Nobody is asked by it before it is published: replicas are not ready until then.
         return issue;
     }
-    if seen.to_adopt {
-        return Next::Do(Step::Adopt);
+    if seen.needs_adoption {
+        return RotationAction::Apply(RotationStep::AdoptPublished);
     }
     if !seen.is_published {
-        return Next::Do(Step::Publish);
+        return RotationAction::Apply(RotationStep::Publish);
     }
     match held.leaf {
         // A leaf that is lost here may be served still: it counts as one of an older authority.
-        None if held.older == 0 => issue,
-        None => after(OVERLAP, seen.signer_published, issue),
-        Some(leaf) if !leaf.of_signer => after(OVERLAP, seen.signer_published, issue),
-        Some(leaf) if !leaf.names_fit || !leaf.validity.is_fresh(now) => issue,
-        Some(_) if held.older > 0 => {
-            let settled = seen.leaf_held.min(seen.bundle_held);
-            after(RETIREMENT, settled, Next::Do(Step::ForgetOlder))
+        None if held.old_authorities == 0 => issue,
+        None => once_elapsed(PROPAGATION_DELAY, seen.signer_published_for, issue),
+        Some(leaf) if !leaf.issued_by_signer => {
+            once_elapsed(PROPAGATION_DELAY, seen.signer_published_for, issue)
+        }
+        Some(leaf) if !leaf.names_match || !leaf.validity.is_fresh(now) => issue,
+        Some(_) if held.old_authorities > 0 => {
+            let settled = seen.leaf_unchanged_for.min(seen.bundle_unchanged_for);
+            once_elapsed(
+                AUTHORITY_RETENTION,
+                settled,
+                RotationAction::Apply(RotationStep::PruneOldAuthorities),
+            )
         }
         Some(leaf) => {
-            let due = signer.renewal().min(leaf.validity.renewal());
-            Next::Rest(due.saturating_sub(now).min(LONGEST_REST))
+            let due = signer.renewal_time().min(leaf.validity.renewal_time());
+            RotationAction::Wait(due.saturating_sub(now).min(MAX_POLL_INTERVAL))
         }
     }
 }
 
 /// Returns whether the signer stays.
-fn keeps(now: Duration, signer: Validity, held: &Holdings) -> bool {
+fn keeps_signer(now: Duration, signer: Validity, held: &CertificateState) -> bool {
     // A rotation in progress is ended first, or requests in a row would never reach the leaf.
-    let in_progress = held.leaf.is_some_and(|leaf| !leaf.of_signer);
-    let obeys = held.rotation_asked && !in_progress && held.older < MOST_OLDER;
+    let in_progress = held.leaf.is_some_and(|leaf| !leaf.issued_by_signer);
+    let obeys =
+        held.rotation_requested && !in_progress && held.old_authorities < MAX_OLD_AUTHORITIES;
     signer.is_fresh(now) && !obeys
 }
 
-fn after(wait: Duration, passed: Duration, then: Next) -> Next {
+fn once_elapsed(wait: Duration, passed: Duration, then: RotationAction) -> RotationAction {
     match wait.saturating_sub(passed) {
         Duration::ZERO => then,
-        rest => Next::Rest(rest),
+        rest => RotationAction::Wait(rest),
     }
 }
 

@@ -51,11 +51,11 @@ pub enum UnitError {
     /// The number is below zero.
     Negative,
     /// There is no such unit of a size.
-    SizeUnit(String),
+    UnknownSizeUnit(String),
     /// There is no such unit of time.
-    TimeUnit(String),
+    UnknownTimeUnit(String),
     /// The number has no unit of time, and needs one.
-    NoTimeUnit,
+    MissingTimeUnit,
     /// The units of time do not come largest first, each once.
     UnitOrder,
     /// The value is beyond what can be counted.
@@ -75,7 +75,7 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (number, unit) = split_number(text.trim())?;
-        let bytes = size_unit(unit).ok_or_else(|| UnitError::SizeUnit(unit.to_owned()))?;
+        let bytes = size_unit(unit).ok_or_else(|| UnitError::UnknownSizeUnit(unit.to_owned()))?;
         scaled(number, bytes).map(Self)
     }
 }
@@ -130,11 +130,11 @@ impl fmt::Display for UnitError {
         match self {
             Self::NotANumber => f.write_str("a number is missing"),
             Self::Negative => f.write_str("it is negative"),
-            Self::SizeUnit(unit) => {
+            Self::UnknownSizeUnit(unit) => {
                 write!(f, "there is no unit {unit:?} (Ki, Mi, Gi, k, M or G, with or without B)")
             }
-            Self::TimeUnit(unit) => write!(f, "there is no unit {unit:?} (h, m, s or ms)"),
-            Self::NoTimeUnit => f.write_str("its unit is missing (h, m, s or ms)"),
+            Self::UnknownTimeUnit(unit) => write!(f, "there is no unit {unit:?} (h, m, s or ms)"),
+            Self::MissingTimeUnit => f.write_str("its unit is missing (h, m, s or ms)"),
             Self::UnitOrder => f.write_str("its units must come largest first, each once"),
             Self::TooLarge => f.write_str("it is too large"),
         }
@@ -173,9 +173,9 @@ fn time_unit<'a>(unit: &str, units: &'a [Unit]) -> Result<(u64, &'a [Unit]), Uni
     let mut left = units.iter();
     match left.find(|known| is_named(known)) {
         Some((_, milliseconds)) => Ok((*milliseconds, left.as_slice())),
-        None if unit.is_empty() => Err(UnitError::NoTimeUnit),
+        None if unit.is_empty() => Err(UnitError::MissingTimeUnit),
         None if TIME_UNITS.iter().any(is_named) => Err(UnitError::UnitOrder),
-        None => Err(UnitError::TimeUnit(unit.to_owned())),
+        None => Err(UnitError::UnknownTimeUnit(unit.to_owned())),
     }
 }
 

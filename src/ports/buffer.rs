@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::record_store::StoreError;
-use crate::domain::fifo::{Entry, Refusal, Settlement};
+use crate::domain::fifo::{BatchOutcome, BufferedRecord, CapacityError};
 use crate::domain::ledger::{DropReason, Ledger};
-use crate::domain::limits::{BatchLimits, Limits};
+use crate::domain::limits::{BatchLimits, BufferLimits};
 
 /// A thread-safe FIFO of records, bounded in spans and bytes.
 ///
@@ -45,16 +45,16 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Batch>, StoreError>> + Send;
 
     /// Ends a batch.
-    fn settle(&self, batch: Batch, settlement: Settlement);
+    fn acknowledge(&self, batch: Batch, settlement: BatchOutcome);
 
     /// Ends the first `spans` of a batch of one record; the rest stays on the wire.
-    fn settle_part(&self, batch: &mut Batch, spans: u32, settlement: Settlement);
+    fn acknowledge_part(&self, batch: &mut Batch, spans: u32, settlement: BatchOutcome);
 
     /// Returns a batch to its place, at the head; it may be evicted again.
-    fn give_back(&self, batch: Batch);
+    fn requeue(&self, batch: Batch);
 
     /// Puts new limits into force, evicting the oldest at once where they are lower.
-    fn set_limits(&self, limits: Limits);
+    fn set_limits(&self, limits: BufferLimits);
 
     /// Drops what is older than the maximum age.
     fn expire(&self);
@@ -66,7 +66,7 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     fn close(&self);
 
     /// Refuses what comes from now on.
-    fn seal(&self);
+    fn reject_new(&self);
 
     /// Drops all that waits, for `reason`, and returns how many spans that were.
     fn drop_all(&self, reason: DropReason) -> u64;
@@ -88,9 +88,9 @@ pub struct Appended {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendError {
     /// The limits or the policy forbid it.
-    Refused(Refusal),
+    Capacity(CapacityError),
     /// The buffer is sealed: nobody will come for the record.
-    Sealed,
+    ShuttingDown,
     /// The store failed.
     Store(StoreError),
 }
@@ -99,7 +99,7 @@ pub enum AppendError {
 #[derive(Debug, Default)]
 pub struct Batch {
     /// The records, oldest first; only the first may have spans that are settled already.
-    pub entries: Vec<Entry>,
+    pub records: Vec<BufferedRecord>,
     /// Their payloads, one behind the other, in pieces of any length.
     pub payload: Vec<Bytes>,
 }
@@ -110,7 +110,7 @@ pub struct BufferStatus {
     /// Where every accepted span is.
     pub ledger: Ledger,
     /// The limits in force.
-    pub limits: Limits,
+    pub limits: BufferLimits,
     /// Bytes charged to the limit.
     pub charged_bytes: u64,
     /// Age of the oldest span held.
@@ -121,12 +121,12 @@ impl Batch {
     /// Returns the spans still to be sent.
     #[must_use]
     pub fn spans(&self) -> u64 {
-        self.entries.iter().map(Entry::live_spans).sum()
+        self.records.iter().map(BufferedRecord::unsettled_spans).sum()
     }
 
     /// Returns the encoded bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.entries.iter().map(|entry| u64::from(entry.bytes)).sum()
+        self.records.iter().map(|entry| u64::from(entry.bytes)).sum()
     }
 }

@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::domain::injection::candidate::{Shape, TraceBuffers};
 use crate::domain::injection::facts::NamespaceFacts;
+use crate::domain::injection::trace_buffer_view::{SidecarTemplate, TraceBufferLister};
 
 /// The `TraceBuffer`s and namespaces of the cluster, as far as they are known.
-pub trait Catalog: TraceBuffers<Sidecar: Shape + Send + Sync> + Send + Sync + 'static {
+pub trait Catalog:
+    TraceBufferLister<Sidecar: SidecarTemplate + Send + Sync> + Send + Sync + 'static
+{
     /// Lists a namespace's `TraceBuffer`s from the API server, and knows them when it ends: for a pod
     /// that comes right after its `TraceBuffer`. Takes a second at most.
     ///

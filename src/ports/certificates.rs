@@ -4,11 +4,11 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::domain::rotation::{Holdings, Validity};
+use crate::domain::rotation::{CertificateState, Validity};
 
 /// What is kept, as PEM; empty where there is nothing.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Keyring {
+pub struct WebhookTls {
     /// The authorities to be trusted, the newest first.
     pub bundle: Vec<u8>,
     /// The key of the newest authority.
@@ -18,16 +18,16 @@ pub struct Keyring {
     /// Its key.
     pub leaf_key: Vec<u8>,
     /// By its value somebody asks for a rotation: once for each new one.
-    pub rotation_asked: Option<String>,
+    pub rotation_requested: Option<String>,
     /// The last value of `rotation_asked` that was obeyed.
-    pub rotation_done: Option<String>,
+    pub rotation_handled: Option<String>,
 }
 
 /// What a keyring is good for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
     /// What can be used.
-    pub holdings: Holdings,
+    pub state: CertificateState,
     /// The readable part of the bundle: what is to be published.
     pub bundle: Vec<u8>,
     /// The signer's certificate as PEM, empty without one.
@@ -35,36 +35,44 @@ pub struct Inspection {
 }
 
 /// Reads and joins bundles of authorities; what is unreadable in them counts as missing.
-pub trait Bundles: Send + Sync + 'static {
+pub trait CaBundles: Send + Sync + 'static {
     /// Returns whether every certificate of `part` is in `bundle`. False for none.
     fn contains(&self, bundle: &[u8], part: &[u8]) -> bool;
 
     /// Returns whether a certificate is in both.
-    fn share(&self, one: &[u8], other: &[u8]) -> bool;
+    fn intersects(&self, one: &[u8], other: &[u8]) -> bool;
 
     /// Returns the authorities of `first`, then those of `others`, each once, as many as a Secret
     /// has room for.
-    fn join(&self, first: &[u8], others: &[Vec<u8>]) -> Vec<u8>;
+    fn merge(&self, first: &[u8], others: &[Vec<u8>]) -> Vec<u8>;
 }
 
 /// Makes certificates and reads them.
-pub trait CertificateIssuer: Bundles {
+pub trait CertificateIssuer: CaBundles {
     /// Returns what can be used of `keyring`; whatever is unreadable counts as missing.
-    fn inspect(&self, keyring: &Keyring) -> Inspection;
+    fn inspect(&self, keyring: &WebhookTls) -> Inspection;
 
     /// Returns `keyring` with a new authority in front of its readable bundle.
     ///
     /// # Errors
     ///
     /// Why it cannot be made.
-    fn add_authority(&self, keyring: &Keyring, validity: Validity) -> Result<Keyring, IssueError>;
+    fn add_authority(
+        &self,
+        keyring: &WebhookTls,
+        validity: Validity,
+    ) -> Result<WebhookTls, IssueError>;
 
     /// Returns `keyring` with a new leaf of its signer.
     ///
     /// # Errors
     ///
     /// Why it cannot be made; there must be a signer.
-    fn issue_leaf(&self, keyring: &Keyring, validity: Validity) -> Result<Keyring, IssueError>;
+    fn issue_leaf(
+        &self,
+        keyring: &WebhookTls,
+        validity: Validity,
+    ) -> Result<WebhookTls, IssueError>;
 }
 
 /// Why a certificate could not be made.
@@ -91,21 +99,21 @@ pub struct Publication {
     /// Changes whenever a bundle does; not with every change of the object.
     pub generation: String,
     /// Who is to publish.
-    pub mandate: Mandate,
+    pub assigned_publisher: AssignedPublisher,
     /// Another keeper was the last to publish: replicas may serve by what it published.
-    pub by_another: bool,
+    pub published_by_other: bool,
 }
 
 /// Who is to publish, as the configuration itself says: whoever writes it writes in place of the
 /// version that said so, and so nobody writes after the mandate is another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mandate {
+pub enum AssignedPublisher {
     /// Nobody said; whoever runs does.
-    Unsaid,
+    Unassigned,
     /// This keeper.
-    Ours,
+    Us,
     /// Another one.
-    Anothers,
+    Other,
 }
 
 /// Keeps the keyring and publishes its bundle.
@@ -115,18 +123,18 @@ pub trait CertificateStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError::Failed`].
-    fn keyring(
+    fn read_tls(
         &self,
-    ) -> impl Future<Output = Result<Option<Versioned<Keyring>>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<Versioned<WebhookTls>>, StoreError>> + Send;
 
     /// Writes the keyring in place of `version`, or as the first one.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; nothing was written in a conflict, and perhaps in a failure.
-    fn keep(
+    fn write_tls(
         &self,
-        keyring: &Keyring,
+        keyring: &WebhookTls,
         version: Option<&str>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -135,7 +143,7 @@ pub trait CertificateStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError::Failed`].
-    fn published(
+    fn read_publication(
         &self,
     ) -> impl Future<Output = Result<Option<Versioned<Publication>>, StoreError>> + Send;
 
@@ -152,10 +160,10 @@ pub trait CertificateStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Returns where it publishes, for messages: `MutatingWebhookConfiguration tracebuffer`.
-    fn publisher(&self) -> String;
+    fn publication_location(&self) -> String;
 
     /// Returns where it keeps, for messages: `Secret observability/tracebuffer-webhook-tls`.
-    fn keeper(&self) -> String;
+    fn tls_location(&self) -> String;
 }
 
 /// Why the store did not do it.
@@ -176,22 +184,22 @@ pub trait CertificateMonitor: Send + Sync + 'static {
     fn failed(&self);
 }
 
-impl Keyring {
+impl WebhookTls {
     /// Returns whether a rotation was asked for that has not been begun.
     #[must_use]
-    pub fn asks_for_rotation(&self) -> bool {
-        self.rotation_asked.is_some() && self.rotation_asked != self.rotation_done
+    pub fn is_rotation_pending(&self) -> bool {
+        self.rotation_requested.is_some() && self.rotation_requested != self.rotation_handled
     }
 }
 
-impl fmt::Debug for Keyring {
+impl fmt::Debug for WebhookTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The keys stay out of every log.
         f.debug_struct("Keyring")
             .field("bundle", &String::from_utf8_lossy(&self.bundle))
             .field("leaf", &String::from_utf8_lossy(&self.leaf))
-            .field("rotation_asked", &self.rotation_asked)
-            .field("rotation_done", &self.rotation_done)
+            .field("rotation_asked", &self.rotation_requested)
+            .field("rotation_done", &self.rotation_handled)
             .finish_non_exhaustive()
     }
 }

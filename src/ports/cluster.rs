@@ -4,12 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::domain::injection::candidate::ObjectKey;
-use crate::domain::injection::pod_record::{Owner, PodRecord};
-use crate::domain::operating::conditions::Status;
-use crate::domain::operating::declared::{Declared, Reference, RunningLimits};
-use crate::domain::operating::notice::Notice;
-use crate::domain::operating::rollout::Seen;
+use crate::domain::injection::pod_snapshot::{Owner, PodSnapshot};
+use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::reconcile::conditions::Status;
+use crate::domain::reconcile::rollout::WorkloadStatus;
+use crate::domain::reconcile::trace_buffer_snapshot::{
+    Reference, RunningLimits, TraceBufferSnapshot,
+};
+use crate::domain::reconcile::workload_event::WorkloadEvent;
 
 /// The object by which people know a pod: a `Deployment`, a `CronJob`, or the pod itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,13 +24,13 @@ pub struct Workload {
 
 /// What came of looking for an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
+pub enum LookupOutcome {
     /// It is there.
     Found,
     /// It is not.
-    Absent,
+    NotFound,
     /// The operator may not look.
-    NotAllowed,
+    Forbidden,
 }
 
 /// Why something could not be read or written.
@@ -37,7 +39,7 @@ pub enum ClusterError {
     /// Somebody else wrote in the meantime: what is known here is behind.
     Conflict,
     /// The object is gone.
-    Gone,
+    NotFound,
     /// Anything else, and what to do about it.
     Failed(String),
 }
@@ -50,16 +52,16 @@ pub trait Cluster: Send + Sync + 'static {
     fn is_synced(&self) -> bool;
 
     /// Returns the names of all `TraceBuffer`s.
-    fn trace_buffers(&self) -> Vec<ObjectKey>;
+    fn trace_buffer_keys(&self) -> Vec<ObjectKey>;
 
     /// Returns the names of a namespace's `TraceBuffer`s.
     fn names_in(&self, namespace: &str) -> Vec<String>;
 
     /// Returns the `TraceBuffer` of this name.
-    fn declared(&self, key: &ObjectKey) -> Option<Arc<Declared>>;
+    fn trace_buffer(&self, key: &ObjectKey) -> Option<Arc<TraceBufferSnapshot>>;
 
     /// Returns the text by which a running sidecar learns its limits.
-    fn limits_text(&self, limits: &RunningLimits) -> String;
+    fn render_limits(&self, limits: &RunningLimits) -> String;
 
     /// Looks for an object that a `TraceBuffer` names.
     ///
@@ -70,7 +72,7 @@ pub trait Cluster: Send + Sync + 'static {
         &self,
         namespace: &str,
         reference: &Reference,
-    ) -> impl Future<Output = Result<Lookup, ClusterError>> + Send;
+    ) -> impl Future<Output = Result<LookupOutcome, ClusterError>> + Send;
 
     /// Returns the workload that `pod` is part of. Remembers answers.
     ///
@@ -79,7 +81,7 @@ pub trait Cluster: Send + Sync + 'static {
     /// [`ClusterError`] when its owners cannot be read.
     fn workload_of(
         &self,
-        pod: &PodRecord,
+        pod: &PodSnapshot,
     ) -> impl Future<Output = Result<Workload, ClusterError>> + Send;
 
     /// Writes new limits to a running pod.
@@ -89,7 +91,7 @@ pub trait Cluster: Send + Sync + 'static {
     /// [`ClusterError`]; nothing has changed then.
     fn set_limits(
         &self,
-        pod: &PodRecord,
+        pod: &PodSnapshot,
         text: &str,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
@@ -100,7 +102,7 @@ pub trait Cluster: Send + Sync + 'static {
     /// [`ClusterError`]; nothing has changed then.
     fn write_status(
         &self,
-        declared: &Declared,
+        declared: &TraceBufferSnapshot,
         status: &Status,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
@@ -109,10 +111,10 @@ pub trait Cluster: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`ClusterError`] when it cannot be read.
-    fn see(
+    fn get_workload(
         &self,
         workload: &Workload,
-    ) -> impl Future<Output = Result<Option<Seen>, ClusterError>> + Send;
+    ) -> impl Future<Output = Result<Option<WorkloadStatus>, ClusterError>> + Send;
 
     /// Restarts a workload that was seen as `seen`, and marks it.
     ///
@@ -122,7 +124,7 @@ pub trait Cluster: Send + Sync + 'static {
     fn restart(
         &self,
         workload: &Workload,
-        seen: &Seen,
+        seen: &WorkloadStatus,
         marker: &str,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
@@ -131,10 +133,10 @@ pub trait Cluster: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`ClusterError`] when they were not told.
-    fn tell(
+    fn publish_event(
         &self,
         workload: &Workload,
-        notice: &Notice,
+        notice: &WorkloadEvent,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 }
 
@@ -142,7 +144,7 @@ impl fmt::Display for ClusterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict => f.write_str("somebody else changed it in the meantime"),
-            Self::Gone => f.write_str("it is gone"),
+            Self::NotFound => f.write_str("it is gone"),
             Self::Failed(why) => f.write_str(why),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::domain::lease::{Claim, StoredLease};
+use crate::domain::lease::{LeaseUpdate, StoredLease};
 
 /// Why a lease was not written or read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// what was written.
     fn write(
         &self,
-        claim: &Claim,
+        claim: &LeaseUpdate,
         over: Option<&str>,
     ) -> impl Future<Output = Result<StoredLease, LeaseError>> + Send;
 }

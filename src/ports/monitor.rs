@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::answer::Answer;
 use crate::domain::delivery::Failure;
+use crate::domain::response_status::ResponseStatus;
 
 /// The protocol a request came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub trait Monitor: Send + Sync + 'static {
     fn refused(&self, transport: Transport, reason: RefusalReason, spans: u64);
 
     /// A request was answered.
-    fn answered(&self, transport: Transport, answer: Answer);
+    fn responded(&self, transport: Transport, answer: ResponseStatus);
 
     /// The destination took a request, `took` after it was sent.
     fn delivered(&self, took: Duration);

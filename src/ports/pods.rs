@@ -2,37 +2,37 @@
 
 use std::sync::Arc;
 
-use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::injection::facts::NamespaceFacts;
-use crate::domain::injection::pod_record::PodRecord;
+use crate::domain::injection::pod_snapshot::PodSnapshot;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
 
 /// The pods of the cluster that ask for a sidecar, have one, or were refused one; as far as known.
-pub trait Pods: Send + Sync + 'static {
+pub trait PodLister: Send + Sync + 'static {
     /// Returns all of them, in any order.
-    fn all(&self) -> Vec<Arc<PodRecord>>;
+    fn all(&self) -> Vec<Arc<PodSnapshot>>;
 
     /// Returns those of a namespace, by name.
-    fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodRecord>>;
+    fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodSnapshot>>;
 
     /// Returns those whose sidecar was made from `trace_buffer`, those whose annotation names it in
     /// full, and those of the namespaces that name it; in any namespace, by name.
-    fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>>;
+    fn referencing(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodSnapshot>>;
 
     /// Returns what is known of a namespace; only its name if that is all.
     fn namespace(&self, name: &str) -> Arc<NamespaceFacts>;
 }
 
 /// Hears what changed.
-pub trait Changes: Send + Sync + 'static {
+pub trait ChangeHandler: Send + Sync + 'static {
     /// A `TraceBuffer` appeared, changed or went.
-    fn trace_buffer(&self, key: &ObjectKey);
+    fn trace_buffer_changed(&self, key: &ObjectKey);
 
     /// A pod appeared, changed or went; `pod` is its last state.
-    fn pod(&self, pod: &PodRecord);
+    fn pod_changed(&self, pod: &PodSnapshot);
 
     /// A namespace appeared, went, or has other labels or annotations of ours.
-    fn namespace(&self, name: &str);
+    fn namespace_changed(&self, name: &str);
 
     /// Whatever was missed: everything is to be looked at again.
-    fn everything(&self);
+    fn resync(&self);
 }

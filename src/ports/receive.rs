@@ -5,8 +5,8 @@ use std::future::Future;
 use bytes::Bytes;
 
 use super::monitor::Transport;
-use crate::domain::answer::Answer;
 use crate::domain::observability::InvalidSpan;
+use crate::domain::response_status::ResponseStatus;
 
 /// Takes requests whose bytes were found to be well formed.
 pub trait ReceivePort: Send + Sync + 'static {
@@ -18,16 +18,16 @@ pub trait ReceivePort: Send + Sync + 'static {
     fn receive(
         &self,
         transport: Transport,
-        submission: Submission,
-    ) -> impl Future<Output = Result<Receipt, ReceiveError>> + Send;
+        request: ExportRequest,
+    ) -> impl Future<Output = Result<ExportResult, ReceiveError>> + Send;
 
     /// Takes note of an answer that went out.
-    fn answered(&self, transport: Transport, answer: Answer);
+    fn responded(&self, transport: Transport, answer: ResponseStatus);
 }
 
 /// A request whose bytes were found to be well formed.
 #[derive(Debug)]
-pub struct Submission {
+pub struct ExportRequest {
     /// The request without its invalid spans.
     pub payload: Bytes,
     /// Valid spans in it.
@@ -40,7 +40,7 @@ pub struct Submission {
 
 /// The answer to an accepted request; all default means full success.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
+pub struct ExportResult {
     /// `partial_success.rejected_spans`.
     pub rejected_spans: u64,
     /// `partial_success.error_message`; a warning when no span was rejected.

@@ -20,10 +20,14 @@ pub trait RecordStore: Send + 'static {
     /// # Errors
     ///
     /// [`StoreError`] when it could not be kept; nothing has changed then.
-    fn append(&mut self, payload: &[u8], room: &mut Vec<BytesMut>) -> Result<(), StoreError>;
+    fn append(
+        &mut self,
+        payload: &[u8],
+        spare_blocks: &mut Vec<BytesMut>,
+    ) -> Result<(), StoreError>;
 
     /// Forgets the first `bytes`; memory to be freed goes to `rubbish`.
-    fn discard_front(&mut self, bytes: u64, rubbish: &mut Vec<Bytes>);
+    fn discard_front(&mut self, bytes: u64, freed: &mut Vec<Bytes>);
 
     /// Moves the first `bytes` out, in pieces of any length.
     ///

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use tracebuffer::cli::document::{env_example, settings_table, skip_reasons_table};
+use tracebuffer::cli::generated::{env_example, settings_table, skip_reasons_table};
 
 const USAGE: Option<i32> = Some(64);
 

@@ -7,7 +7,7 @@ use h2::{RecvStream, client::SendRequest};
 use http::{HeaderMap, Request};
 use tokio::net::TcpStream;
 
-use super::{Outcome, scanner::Malformed};
+use super::{BenchResult, scanner::Malformed};
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -20,7 +20,7 @@ pub(crate) struct Client {
 
 /// How the receiver answered.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Answer {
+pub(crate) struct ExportResponse {
     /// The gRPC status code; 0 is OK.
     pub(crate) code: u32,
     /// `partial_success.rejected_spans`.
@@ -28,7 +28,7 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    pub(crate) async fn connect(port: u16, compressed: bool) -> Outcome<Self> {
+    pub(crate) async fn connect(port: u16, compressed: bool) -> BenchResult<Self> {
         let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         tcp.set_nodelay(true)?;
         let (connection, driver) = h2::client::handshake(tcp).await?;
@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// Sends one message and waits for its answer.
-    pub(crate) async fn export(&self, message: Bytes) -> Outcome<Answer> {
+    pub(crate) async fn export(&self, message: Bytes) -> BenchResult<ExportResponse> {
         let mut connection = self.connection.clone().ready().await?;
         let (response, mut stream) = connection.send_request(self.head.clone(), false)?;
         stream.send_data(message, true)?;
@@ -48,11 +48,11 @@ impl Client {
         let code = trailers.as_ref().and_then(status).or_else(|| status(&head.headers));
         let code = code.ok_or_else(|| format!("no gRPC status, HTTP status {}", head.status))?;
         let rejected = rejected_spans(&message).map_err(|Malformed| "unreadable answer")?;
-        Ok(Answer { code, rejected })
+        Ok(ExportResponse { code, rejected })
     }
 }
 
-fn head(port: u16, compressed: bool) -> Outcome<Request<()>> {
+fn head(port: u16, compressed: bool) -> BenchResult<Request<()>> {
     let request = Request::post(format!("http://127.0.0.1:{port}{EXPORT_PATH}"))
         .version(http::Version::HTTP_2)
         .header("content-type", "application/grpc")
@@ -62,7 +62,7 @@ fn head(port: u16, compressed: bool) -> Outcome<Request<()>> {
     Ok(request.header("grpc-encoding", encoding).body(())?)
 }
 
-async fn read(body: &mut RecvStream) -> Outcome<Vec<u8>> {
+async fn read(body: &mut RecvStream) -> BenchResult<Vec<u8>> {
     let mut message = Vec::new();
     while let Some(piece) = body.data().await {
         let piece = piece?;

@@ -14,11 +14,11 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use tokio::{sync::mpsc, task::JoinSet, time};
 
-use super::{Outcome, client::Client, payload::Payload};
+use super::{BenchResult, client::Client, payload::Payload};
 
 /// How many connections, and how many requests at once on each.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape {
+pub(crate) struct Concurrency {
     pub(crate) connections: usize,
     pub(crate) streams: usize,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Backlog {
 
 /// What was offered and how it was answered.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Offered {
+pub(crate) struct LoadSummary {
     pub(crate) requests: u64,
     pub(crate) spans: u64,
     /// Spans answered with OK and not rejected by a partial success.
@@ -43,16 +43,16 @@ pub(crate) struct Offered {
 
 /// Latencies of a paced run, in microseconds.
 #[derive(Debug)]
-pub(crate) struct Paced {
-    pub(crate) offered: Offered,
+pub(crate) struct OpenLoopResult {
+    pub(crate) offered: LoadSummary,
     /// From the scheduled time to the whole answer.
-    pub(crate) acknowledged: Histogram<u64>,
+    pub(crate) latency: Histogram<u64>,
     /// From the scheduled time to the moment the generator sends: what it adds itself.
     pub(crate) lateness: Histogram<u64>,
 }
 
 #[derive(Debug)]
-struct Tickets {
+struct RequestSequence {
     payload: Payload,
     left: AtomicU64,
     next_span: AtomicU64,
@@ -60,12 +60,12 @@ struct Tickets {
     backlog: Option<Backlog>,
 }
 
-struct Ticket {
+struct ScheduledRequest {
     due: Instant,
     first_span: u64,
 }
 
-impl Offered {
+impl LoadSummary {
     fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.spans += other.spans;
@@ -76,7 +76,7 @@ impl Offered {
     }
 }
 
-impl Tickets {
+impl RequestSequence {
     /// The first span id of the next request, once the backlog allows it.
     async fn take(&self) -> Option<u64> {
         self.left
@@ -97,14 +97,14 @@ impl Tickets {
 /// from `first_span`; the backlog counts those that arrived from there on.
 pub(crate) async fn closed_loop(
     port: u16,
-    shape: Shape,
+    shape: Concurrency,
     payload: Payload,
     requests: u64,
     first_span: u64,
     backlog: Option<Backlog>,
-) -> Outcome<Offered> {
+) -> BenchResult<LoadSummary> {
     let compressed = payload.compressed();
-    let tickets = Arc::new(Tickets {
+    let tickets = Arc::new(RequestSequence {
         payload,
         left: AtomicU64::new(requests),
         next_span: AtomicU64::new(first_span),
@@ -115,18 +115,21 @@ pub(crate) async fn closed_loop(
     for _ in 0..shape.connections {
         let client = Client::connect(port, compressed).await?;
         for _ in 0..shape.streams {
-            workers.spawn(work(client.clone(), Arc::clone(&tickets)));
+            workers.spawn(closed_loop_worker(client.clone(), Arc::clone(&tickets)));
         }
     }
-    let mut offered = Offered::default();
+    let mut offered = LoadSummary::default();
     while let Some(worker) = workers.join_next().await {
         offered.add(worker??);
     }
     Ok(offered)
 }
 
-async fn work(client: Client, tickets: Arc<Tickets>) -> Outcome<Offered> {
-    let mut offered = Offered::default();
+async fn closed_loop_worker(
+    client: Client,
+    tickets: Arc<RequestSequence>,
+) -> BenchResult<LoadSummary> {
+    let mut offered = LoadSummary::default();
     let mut spent = None;
     while let Some(first) = tickets.take().await {
         let message = tickets.payload.message(first, spent.take());
@@ -140,8 +143,8 @@ async fn send(
     client: &Client,
     payload: &Payload,
     message: Bytes,
-    offered: &mut Offered,
-) -> Outcome<()> {
+    offered: &mut LoadSummary,
+) -> BenchResult<()> {
     offered.requests += 1;
     offered.spans += payload.spans();
     let answer = client.export(message).await?;
@@ -157,47 +160,48 @@ async fn send(
 ///
 /// The loop is open: a request is due at its time whether or not earlier ones are answered, and
 /// its latency counts from then, also while it waits for a free stream.
-pub(crate) async fn paced(
+pub(crate) async fn open_loop(
     port: u16,
     streams: usize,
     payload: Payload,
     interval: Duration,
     duration: Duration,
     first_span: u64,
-) -> Outcome<Paced> {
+) -> BenchResult<OpenLoopResult> {
     let client = Client::connect(port, payload.compressed()).await?;
     let (tickets, queue) = mpsc::unbounded_channel();
     let queue = Arc::new(tokio::sync::Mutex::new(queue));
     let mut workers = JoinSet::new();
     for _ in 0..streams {
-        workers.spawn(pace(client.clone(), payload.clone(), Arc::clone(&queue)));
+        workers.spawn(open_loop_worker(client.clone(), payload.clone(), Arc::clone(&queue)));
     }
     let spans = payload.spans();
     // tokio's timer knows whole milliseconds only, a sleeping thread microseconds.
-    let clock = thread::spawn(move || tick(&tickets, interval, duration, first_span, spans));
-    let mut total = Paced::new()?;
+    let clock =
+        thread::spawn(move || schedule_requests(&tickets, interval, duration, first_span, spans));
+    let mut total = OpenLoopResult::new()?;
     while let Some(worker) = workers.join_next().await {
         let one = worker??;
         total.offered.add(one.offered);
-        total.acknowledged.add(one.acknowledged)?;
+        total.latency.add(one.latency)?;
         total.lateness.add(one.lateness)?;
     }
     clock.join().map_err(|_| "the pacing thread panicked")?;
     Ok(total)
 }
 
-impl Paced {
-    fn new() -> Outcome<Self> {
+impl OpenLoopResult {
+    fn new() -> BenchResult<Self> {
         Ok(Self {
-            offered: Offered::default(),
-            acknowledged: Histogram::new(3)?,
+            offered: LoadSummary::default(),
+            latency: Histogram::new(3)?,
             lateness: Histogram::new(3)?,
         })
     }
 }
 
-fn tick(
-    tickets: &mpsc::UnboundedSender<Ticket>,
+fn schedule_requests(
+    tickets: &mpsc::UnboundedSender<ScheduledRequest>,
     interval: Duration,
     duration: Duration,
     first_span: u64,
@@ -208,7 +212,7 @@ fn tick(
     let mut first_span = first_span;
     while due < start + duration {
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        if tickets.send(Ticket { due, first_span }).is_err() {
+        if tickets.send(ScheduledRequest { due, first_span }).is_err() {
             return;
         }
         due += interval;
@@ -216,20 +220,20 @@ fn tick(
     }
 }
 
-async fn pace(
+async fn open_loop_worker(
     client: Client,
     payload: Payload,
-    queue: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Ticket>>>,
-) -> Outcome<Paced> {
-    let mut paced = Paced::new()?;
+    queue: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<ScheduledRequest>>>,
+) -> BenchResult<OpenLoopResult> {
+    let mut paced = OpenLoopResult::new()?;
     let mut spent = None;
     loop {
         let ticket = queue.lock().await.recv().await;
-        let Some(Ticket { due, first_span }) = ticket else { return Ok(paced) };
+        let Some(ScheduledRequest { due, first_span }) = ticket else { return Ok(paced) };
         let message = payload.message(first_span, spent.take());
         paced.lateness.record(micros_since(due))?;
         send(&client, &payload, message.clone(), &mut paced.offered).await?;
-        paced.acknowledged.record(micros_since(due))?;
+        paced.latency.record(micros_since(due))?;
         spent = Some(message);
     }
 }

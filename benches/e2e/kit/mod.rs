@@ -12,4 +12,4 @@ pub(crate) mod subject;
 pub(crate) mod usage;
 
 /// What went wrong, in words for the person who runs the benchmark.
-pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type BenchResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-use super::{Outcome, scanner::Scanner};
+use super::{BenchResult, scanner::Scanner};
 
 /// One span of ten attributes, with its tag and length.
 pub(crate) const SPAN_BYTES: usize = 446;
@@ -40,7 +40,7 @@ struct Padding {
 
 impl Payload {
     /// A request of `spans` spans, not compressed.
-    pub(crate) fn plain(spans: usize) -> Outcome<Self> {
+    pub(crate) fn plain(spans: usize) -> BenchResult<Self> {
         let request = request(spans, padding()?);
         let body = request.encode_to_vec();
         let frame = frame(&body, false)?;
@@ -51,7 +51,7 @@ impl Payload {
     }
 
     /// The same, compressed once: its span ids stay as they are.
-    pub(crate) fn gzip(spans: usize) -> Outcome<Self> {
+    pub(crate) fn gzip(spans: usize) -> BenchResult<Self> {
         let plain = Self::plain(spans)?;
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(plain.frame.get(GRPC_PREFIX..).unwrap_or_default())?;
@@ -89,7 +89,7 @@ impl Payload {
     }
 
     /// Reads a message back in odd pieces, so that generator and sink are known to agree.
-    fn verify(&self) -> Outcome<()> {
+    fn verify(&self) -> BenchResult<()> {
         let (mut scanner, mut next) = (Scanner::new(), 1);
         let mut in_order = true;
         for piece in self.message(1, None).chunks(7) {
@@ -108,7 +108,7 @@ impl Payload {
     }
 }
 
-fn frame(body: &[u8], compressed: bool) -> Outcome<Bytes> {
+fn frame(body: &[u8], compressed: bool) -> BenchResult<Bytes> {
     let mut frame = BytesMut::with_capacity(GRPC_PREFIX + body.len());
     frame.put_u8(u8::from(compressed));
     frame.put_u32(u32::try_from(body.len())?);
@@ -116,7 +116,7 @@ fn frame(body: &[u8], compressed: bool) -> Outcome<Bytes> {
     Ok(frame.freeze())
 }
 
-fn find_ids(request: &ExportTraceServiceRequest, frame: &[u8]) -> Outcome<Vec<usize>> {
+fn find_ids(request: &ExportTraceServiceRequest, frame: &[u8]) -> BenchResult<Vec<usize>> {
     let spans = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
     let (mut ids, mut from) = (Vec::new(), 0);
     for span in spans.flat_map(|scope| &scope.spans) {
@@ -128,7 +128,7 @@ fn find_ids(request: &ExportTraceServiceRequest, frame: &[u8]) -> Outcome<Vec<us
     Ok(ids)
 }
 
-fn padding() -> Outcome<Padding> {
+fn padding() -> BenchResult<Padding> {
     let length = |spans, padding| request(spans, padding).encoded_len();
     let fits = |limit: usize, grows: &dyn Fn(usize) -> usize| {
         (0..limit).find(|size| grows(*size) == limit).ok_or("the payload cannot be padded to size")

@@ -13,7 +13,7 @@ use std::{
 
 use rustix::process::Pid;
 
-use super::{Outcome, usage::Cgroup};
+use super::{BenchResult, usage::Cgroup};
 
 /// A program to be started; nothing of this process's environment but `PATH` and `HOME` reaches it.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub(crate) struct Program {
 
 /// A running program; it is killed when dropped, and with this process on kernels that can.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningProcess {
     child: Child,
     log: PathBuf,
     cgroup: Option<Cgroup>,
@@ -35,9 +35,9 @@ pub(crate) struct Running {
 
 impl Program {
     /// Starts it on `core`, in a control group of its own where this machine allows one.
-    pub(crate) fn start_on(&self, core: usize) -> Outcome<Running> {
+    pub(crate) fn start_on(&self, core: usize) -> BenchResult<RunningProcess> {
         let cgroup = Cgroup::create();
-        let mut words = wrapper();
+        let mut words = parent_death_wrapper();
         words.extend(["taskset", "-c", &core.to_string()].map(str::to_owned));
         if let Some(cgroup) = &cgroup {
             let join = r#"echo $$ > "$0" && exec "$@""#;
@@ -45,16 +45,16 @@ impl Program {
         }
         words.push(self.path.display().to_string());
         let child = self.spawn(&words)?;
-        Ok(Running { child, log: self.log.clone(), cgroup })
+        Ok(RunningProcess { child, log: self.log.clone(), cgroup })
     }
 
     /// Starts it as it is, on any core, so that the time to start is its own.
-    pub(crate) fn start(&self) -> Outcome<Running> {
+    pub(crate) fn start(&self) -> BenchResult<RunningProcess> {
         let child = self.spawn(&[self.path.display().to_string()])?;
-        Ok(Running { child, log: self.log.clone(), cgroup: None })
+        Ok(RunningProcess { child, log: self.log.clone(), cgroup: None })
     }
 
-    fn spawn(&self, words: &[String]) -> Outcome<Child> {
+    fn spawn(&self, words: &[String]) -> BenchResult<Child> {
         let (first, rest) = words.split_first().ok_or("no program named")?;
         let log = File::create(&self.log)?;
         let kept = ["PATH", "HOME"].map(|name| (name, std::env::var_os(name).unwrap_or_default()));
@@ -72,7 +72,7 @@ impl Program {
     }
 }
 
-impl Running {
+impl RunningProcess {
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
@@ -82,28 +82,28 @@ impl Running {
     }
 
     /// Waits until something accepts on `port`.
-    pub(crate) fn wait_for_port(&mut self, port: u16, patience: Duration) -> Outcome<()> {
+    pub(crate) fn wait_for_port(&mut self, port: u16, patience: Duration) -> BenchResult<()> {
         let start = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if let Some(status) = self.child.try_wait()? {
-                return Err(format!("it ended with {status}: {}", self.last_words()).into());
+                return Err(format!("it ended with {status}: {}", self.log_tail()).into());
             }
             if start.elapsed() > patience {
-                return Err(format!("port {port} stays closed: {}", self.last_words()).into());
+                return Err(format!("port {port} stays closed: {}", self.log_tail()).into());
             }
             thread::sleep(Duration::from_micros(100));
         }
         Ok(())
     }
 
-    fn last_words(&self) -> String {
+    fn log_tail(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().rev().take(5).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProcess {
     fn drop(&mut self) {
         // It may have ended already; then there is nothing to kill.
         let _ = self.child.kill();
@@ -112,7 +112,7 @@ impl Drop for Running {
 }
 
 /// Words before the program that make the kernel kill it when this process dies in whatever way.
-fn wrapper() -> Vec<String> {
+fn parent_death_wrapper() -> Vec<String> {
     let known = Command::new("setpriv").arg("--version").stdout(Stdio::null()).status();
     if known.is_ok_and(|status| status.success()) {
         return ["setpriv", "--pdeathsig", "KILL"].map(str::to_owned).to_vec();
@@ -121,7 +121,7 @@ fn wrapper() -> Vec<String> {
 }
 
 /// Binds the calling thread, and those it starts, to `core`.
-pub(crate) fn pin_this_thread(core: usize) -> Outcome<()> {
+pub(crate) fn pin_this_thread(core: usize) -> BenchResult<()> {
     let this = fs::read_link("/proc/thread-self")?;
     let thread = this.file_name().ok_or("this thread has no id")?;
     let pinned = Command::new("taskset")
@@ -137,13 +137,13 @@ pub(crate) fn pin_this_thread(core: usize) -> Outcome<()> {
 }
 
 /// Lets this process's sleeping threads wake up as due, and not up to 50 µs later.
-pub(crate) fn wake_exactly() -> std::io::Result<()> {
+pub(crate) fn disable_timer_slack() -> std::io::Result<()> {
     fs::write("/proc/self/timerslack_ns", "1")
 }
 
 /// A port of 127.0.0.1 where nothing listens, below those that the kernel gives to clients. Another
 /// benchmark at the same time looks elsewhere: nothing holds a port on which nobody is to listen.
-pub(crate) fn free_port() -> Outcome<u16> {
+pub(crate) fn free_port() -> BenchResult<u16> {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 22_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -159,7 +159,7 @@ pub(crate) fn free_port() -> Outcome<u16> {
 }
 
 /// The status line and body of a plain HTTP GET.
-pub(crate) fn get(port: u16, path: &str) -> Outcome<String> {
+pub(crate) fn get(port: u16, path: &str) -> BenchResult<String> {
     let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     tcp.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(tcp, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;

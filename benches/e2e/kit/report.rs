@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 
-use super::Outcome;
+use super::BenchResult;
 
 /// A titled table of text cells.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl Samples {
     }
 
     /// `median (min-max)`, or a dash.
-    pub(crate) fn show(&self, decimals: usize) -> String {
+    pub(crate) fn summary(&self, decimals: usize) -> String {
         let sorted = self.sorted();
         match (self.median(), sorted.first(), sorted.last()) {
             (Some(only), Some(_), Some(_)) if sorted.len() == 1 => format!("{only:.decimals$}"),
@@ -117,12 +117,12 @@ pub(crate) fn ratio(theirs: &Samples, ours: &Samples) -> Option<f64> {
 
 /// A count as a floating-point number; exact up to 2^53.
 #[expect(clippy::cast_precision_loss, reason = "measurements are far below 2^53")]
-pub(crate) fn number(count: u64) -> f64 {
+pub(crate) fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
-pub(crate) fn mib(kib: u64) -> f64 {
-    number(kib) / 1024.0
+pub(crate) fn kib_to_mib(kib: u64) -> f64 {
+    as_f64(kib) / 1024.0
 }
 
 /// The machine and what ran on it, one line each.
@@ -137,17 +137,17 @@ pub(crate) fn machine(versions: &[String]) -> Vec<String> {
         format!(
             "Machine: {} x {model}, {:.0} GiB",
             models().count(),
-            mib(total.unwrap_or(0)) / 1024.0
+            kib_to_mib(total.unwrap_or(0)) / 1024.0
         ),
-        format!("Kernel: {}", said_by("uname", &["-srm"])),
-        format!("Compiler: {}", said_by("rustc", &["--version"])),
+        format!("Kernel: {}", first_output_line("uname", &["-srm"])),
+        format!("Compiler: {}", first_output_line("rustc", &["--version"])),
     ];
     lines.extend_from_slice(versions);
     lines
 }
 
 /// The first line a program prints.
-pub(crate) fn said_by(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn first_output_line(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     text.ok()
@@ -156,7 +156,7 @@ pub(crate) fn said_by(program: &str, arguments: &[&str]) -> String {
 }
 
 /// Puts `text` between the lines `<!-- name -->` and `<!-- /name -->` of the file, or at its end.
-pub(crate) fn write_section(file: &Path, name: &str, text: &str) -> Outcome<()> {
+pub(crate) fn write_section(file: &Path, name: &str, text: &str) -> BenchResult<()> {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
     let old = fs::read_to_string(file).unwrap_or_default();
     let parts =

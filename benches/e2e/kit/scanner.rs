@@ -6,7 +6,7 @@
 /// is jumped over, so that the sink costs little beside the program it measures.
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    step: Step,
+    state: ScanState,
     offset: u64,
     /// Where the open messages end: request, resource spans, scope spans, span.
     ends: [u64; 4],
@@ -20,7 +20,7 @@ pub(crate) struct Scanner {
 pub(crate) struct Malformed;
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum ScanState {
     Prefix { left: u8, length: u32 },
     Key,
     Length { field: u64 },
@@ -44,7 +44,7 @@ const SPAN_ID_FIELD: u64 = 2;
 impl Scanner {
     pub(crate) fn new() -> Self {
         Self {
-            step: Step::Prefix { left: 5, length: 0 },
+            state: ScanState::Prefix { left: 5, length: 0 },
             offset: 0,
             ends: [0; 4],
             depth: 0,
@@ -55,7 +55,7 @@ impl Scanner {
 
     /// Whether exactly one whole message was read.
     pub(crate) fn finished(&self) -> bool {
-        matches!(self.step, Step::Done)
+        matches!(self.state, ScanState::Done)
     }
 
     /// Reads the next piece and calls `found` with each span id that ends in it.
@@ -66,7 +66,7 @@ impl Scanner {
     ) -> Result<(), Malformed> {
         let mut rest = piece;
         while let Some((&byte, tail)) = rest.split_first() {
-            if let Step::Skip { left } = self.step {
+            if let ScanState::Skip { left } = self.state {
                 let here = left.min(rest.len() as u64);
                 rest = rest.split_at(usize::try_from(here).map_err(|_| Malformed)?).1;
                 self.offset += here;
@@ -81,32 +81,32 @@ impl Scanner {
     }
 
     fn byte(&mut self, byte: u8, found: &mut impl FnMut(u64)) -> Result<(), Malformed> {
-        match self.step {
-            Step::Prefix { left, length } => self.prefix(left, length, byte)?,
-            Step::Key => {
+        match self.state {
+            ScanState::Prefix { left, length } => self.prefix(left, length, byte)?,
+            ScanState::Key => {
                 if let Some(key) = self.varint.push(byte)? {
                     self.key(key)?;
                 }
             }
-            Step::Length { field } => {
+            ScanState::Length { field } => {
                 if let Some(length) = self.varint.push(byte)? {
                     self.field(field, length)?;
                 }
             }
-            Step::Value => {
+            ScanState::Value => {
                 if self.varint.push(byte)?.is_some() {
                     self.next_key();
                 }
             }
-            Step::SpanId { left } => {
+            ScanState::SpanId { left } => {
                 self.id = (self.id << 8) | u64::from(byte);
-                self.step = Step::SpanId { left: left - 1 };
+                self.state = ScanState::SpanId { left: left - 1 };
                 if left == 1 {
                     found(self.id);
                     self.skip_rest_of_span();
                 }
             }
-            Step::Skip { .. } | Step::Done => return Err(Malformed),
+            ScanState::Skip { .. } | ScanState::Done => return Err(Malformed),
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Scanner {
             return Err(Malformed);
         }
         let length = if left == COMPRESSION_FLAG { 0 } else { (length << 8) | u32::from(byte) };
-        self.step = Step::Prefix { left: left - 1, length };
+        self.state = ScanState::Prefix { left: left - 1, length };
         if left == 1 {
             self.open(u64::from(length));
         }
@@ -126,9 +126,9 @@ impl Scanner {
 
     fn key(&mut self, key: u64) -> Result<(), Malformed> {
         match key & 7 {
-            0 => self.step = Step::Value,
+            0 => self.state = ScanState::Value,
             1 => self.skip(8),
-            2 => self.step = Step::Length { field: key >> 3 },
+            2 => self.state = ScanState::Length { field: key >> 3 },
             5 => self.skip(4),
             _ => return Err(Malformed),
         }
@@ -148,7 +148,7 @@ impl Scanner {
                 return Err(Malformed);
             }
             self.id = 0;
-            self.step = Step::SpanId { left: 8 };
+            self.state = ScanState::SpanId { left: 8 };
         } else {
             self.skip(length);
         }
@@ -166,7 +166,7 @@ impl Scanner {
         if left == 0 {
             self.next_key();
         } else {
-            self.step = Step::Skip { left };
+            self.state = ScanState::Skip { left };
         }
     }
 
@@ -177,10 +177,10 @@ impl Scanner {
 
     /// Leaves the messages that end here, and reads on in the one around them.
     fn next_key(&mut self) {
-        self.step = Step::Key;
+        self.state = ScanState::Key;
         while self.ends.get(self.depth).is_some_and(|end| self.offset >= *end) {
             if self.depth == 0 {
-                self.step = Step::Done;
+                self.state = ScanState::Done;
                 return;
             }
             self.depth -= 1;

@@ -22,7 +22,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-use super::{Outcome, process, scanner::Scanner};
+use super::{BenchResult, process, scanner::Scanner};
 
 const WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -31,13 +31,13 @@ const EMPTY_ANSWER: Bytes = Bytes::from_static(&[0; 5]);
 
 /// What the sink does with those who send to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum SinkBehavior {
     /// Reads, counts, answers OK.
-    Answer,
+    Respond,
     /// Speaks HTTP/2 and reads, but never answers.
-    Swallow,
+    NeverRespond,
     /// Accepts connections and never reads a byte.
-    Stall,
+    NeverRead,
 }
 
 /// The spans that arrived in whole requests; the ids are the generator's sequence numbers.
@@ -52,7 +52,7 @@ pub(crate) struct Tally {
     /// The first of the unbroken sequence that ends with the last id.
     pub(crate) unbroken_from: u64,
     /// How many ids were not greater than the one before.
-    pub(crate) disorder: u64,
+    pub(crate) out_of_order: u64,
     /// Requests that were not one whole readable message.
     pub(crate) malformed: u64,
 }
@@ -73,11 +73,11 @@ struct Shared {
 }
 
 impl Tally {
-    fn see(&mut self, id: u64) {
+    fn count_span(&mut self, id: u64) {
         if self.spans == 0 {
             self.first = id;
         } else if id <= self.last {
-            self.disorder += 1;
+            self.out_of_order += 1;
         }
         if self.spans == 0 || id != self.last + 1 {
             self.unbroken_from = id;
@@ -89,7 +89,8 @@ impl Tally {
 
     fn add(&mut self, later: &Self) {
         if later.spans > 0 {
-            self.disorder += later.disorder + u64::from(self.spans > 0 && later.first <= self.last);
+            self.out_of_order +=
+                later.out_of_order + u64::from(self.spans > 0 && later.first <= self.last);
             if self.spans == 0 {
                 self.first = later.first;
             }
@@ -108,7 +109,7 @@ impl Tally {
 
 impl Sink {
     /// Listens on `port` of 127.0.0.1, in a thread of its own on `core`.
-    pub(crate) fn start(port: u16, manner: Manner, core: usize) -> Outcome<Self> {
+    pub(crate) fn start(port: u16, manner: SinkBehavior, core: usize) -> BenchResult<Self> {
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared::default());
@@ -177,8 +178,8 @@ impl Drop for Sink {
 }
 
 fn ready_with<T>(
-    started: Outcome<T>,
-    ready: &std::sync::mpsc::Sender<Outcome<()>>,
+    started: BenchResult<T>,
+    ready: &std::sync::mpsc::Sender<BenchResult<()>>,
 ) -> Result<T, ()> {
     let (outcome, value) = match started {
         Ok(value) => (Ok(()), Ok(value)),
@@ -188,11 +189,11 @@ fn ready_with<T>(
     value
 }
 
-async fn serve(listener: TcpListener, manner: Manner, shared: Arc<Shared>) {
+async fn serve(listener: TcpListener, manner: SinkBehavior, shared: Arc<Shared>) {
     let mut unread = Vec::new();
     loop {
         match listener.accept().await {
-            Ok((tcp, _)) if manner == Manner::Stall => unread.push(tcp),
+            Ok((tcp, _)) if manner == SinkBehavior::NeverRead => unread.push(tcp),
             Ok((tcp, _)) => drop(tokio::spawn(connection(tcp, manner, Arc::clone(&shared)))),
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
@@ -200,7 +201,7 @@ async fn serve(listener: TcpListener, manner: Manner, shared: Arc<Shared>) {
 }
 
 /// An error here is a connection the subject closed; what it lost is missing in the tally.
-async fn connection(tcp: TcpStream, manner: Manner, shared: Arc<Shared>) -> Outcome<()> {
+async fn connection(tcp: TcpStream, manner: SinkBehavior, shared: Arc<Shared>) -> BenchResult<()> {
     tcp.set_nodelay(true)?;
     let mut builder = Builder::new();
     builder.initial_window_size(WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
@@ -218,12 +219,12 @@ async fn connection(tcp: TcpStream, manner: Manner, shared: Arc<Shared>) -> Outc
 async fn exchange(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    manner: Manner,
+    manner: SinkBehavior,
     shared: Arc<Shared>,
     mut closed: watch::Receiver<()>,
-) -> Outcome<()> {
+) -> BenchResult<()> {
     let tally = read(request.into_body()).await?;
-    if manner == Manner::Swallow {
+    if manner == SinkBehavior::NeverRespond {
         // The answer's handle must live, or h2 resets the stream; changed() fails at the end.
         return Ok(closed.changed().await?);
     }
@@ -233,12 +234,12 @@ async fn exchange(
     Ok(())
 }
 
-async fn read(mut body: RecvStream) -> Outcome<Tally> {
+async fn read(mut body: RecvStream) -> BenchResult<Tally> {
     let mut tally = Tally { requests: 1, ..Tally::default() };
     let mut scanner = Scanner::new();
     while let Some(piece) = body.data().await {
         let piece = piece?;
-        if scanner.feed(&piece, |id| tally.see(id)).is_err() {
+        if scanner.feed(&piece, |id| tally.count_span(id)).is_err() {
             tally.malformed = 1;
         }
         body.flow_control().release_capacity(piece.len())?;
@@ -247,7 +248,7 @@ async fn read(mut body: RecvStream) -> Outcome<Tally> {
     Ok(tally)
 }
 
-fn answer(mut respond: SendResponse<Bytes>) -> Outcome<()> {
+fn answer(mut respond: SendResponse<Bytes>) -> BenchResult<()> {
     let mut head = Response::new(());
     head.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
     let mut stream = respond.send_response(head, false)?;

@@ -10,17 +10,17 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    Outcome,
-    process::{self, Program, Running},
+    BenchResult,
+    process::{self, Program, RunningProcess},
     report,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(20);
 /// The Collector's `memory_limiter` where nothing is to be lost.
 pub(crate) const ROOMY_MIB: u64 = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SubjectKind {
     Tracebuffer,
     Collector,
 }
@@ -28,13 +28,13 @@ pub(crate) enum Kind {
 /// A program that receives and forwards OTLP.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
-    pub(crate) kind: Kind,
+    pub(crate) kind: SubjectKind,
     pub(crate) binary: PathBuf,
 }
 
 /// What it is started with.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Setting {
+pub(crate) struct SubjectSettings {
     /// Port of 127.0.0.1 to which it forwards over gRPC, uncompressed.
     pub(crate) destination: u16,
     pub(crate) max_bytes: u64,
@@ -45,17 +45,17 @@ pub(crate) struct Setting {
 
 /// A subject that listens.
 #[derive(Debug)]
-pub(crate) struct Listening {
-    pub(crate) process: Running,
+pub(crate) struct RunningSubject {
+    pub(crate) process: RunningProcess,
     pub(crate) port: u16,
     /// Where it serves `/ready` and `/metrics`.
     pub(crate) admin_port: Option<u16>,
     /// From its start to the first connection it accepted.
-    pub(crate) took: Duration,
+    pub(crate) startup_time: Duration,
     _files: TempDir,
 }
 
-impl Setting {
+impl SubjectSettings {
     /// Limits that a subject which keeps up never reaches.
     pub(crate) fn roomy(destination: u16) -> Self {
         Self {
@@ -75,67 +75,77 @@ impl Setting {
 impl Subject {
     pub(crate) fn name(&self) -> &'static str {
         match self.kind {
-            Kind::Tracebuffer => "tracebuffer",
-            Kind::Collector => "otelcol",
+            SubjectKind::Tracebuffer => "tracebuffer",
+            SubjectKind::Collector => "otelcol",
         }
     }
 
     pub(crate) fn version(&self) -> String {
         let binary = self.binary.display().to_string();
         let size = fs::metadata(&self.binary).map_or(0, |metadata| metadata.len());
-        let size = report::mib(size / 1024);
+        let size = report::kib_to_mib(size / 1024);
         match self.kind {
-            Kind::Tracebuffer => {
-                let commit = report::said_by("git", &["rev-parse", "--short", "HEAD"]);
+            SubjectKind::Tracebuffer => {
+                let commit = report::first_output_line("git", &["rev-parse", "--short", "HEAD"]);
                 let version = env!("CARGO_PKG_VERSION");
                 format!("tracebuffer: {version} at {commit}, binary {size:.1} MiB")
             }
-            Kind::Collector => {
-                let version = report::said_by(&binary, &["--version"]);
+            SubjectKind::Collector => {
+                let version = report::first_output_line(&binary, &["--version"]);
                 format!("OpenTelemetry Collector: {version}, binary {size:.1} MiB")
             }
         }
     }
 
     /// Starts it on `core` and waits until it is ready.
-    pub(crate) fn launch(&self, setting: Setting, core: usize) -> Outcome<Listening> {
+    pub(crate) fn launch(
+        &self,
+        setting: SubjectSettings,
+        core: usize,
+    ) -> BenchResult<RunningSubject> {
         self.start(setting, |program| program.start_on(core))
     }
 
     /// The same on any core, started directly.
-    pub(crate) fn launch_bare(&self, setting: Setting) -> Outcome<Listening> {
+    pub(crate) fn launch_unpinned(&self, setting: SubjectSettings) -> BenchResult<RunningSubject> {
         self.start(setting, Program::start)
     }
 
     fn start(
         &self,
-        setting: Setting,
-        start: impl FnOnce(&Program) -> Outcome<Running>,
-    ) -> Outcome<Listening> {
+        setting: SubjectSettings,
+        start: impl FnOnce(&Program) -> BenchResult<RunningProcess>,
+    ) -> BenchResult<RunningSubject> {
         let files = tempfile::tempdir()?;
         let (program, port, admin_port) = self.program(setting, files.path())?;
         let spawned = Instant::now();
         let mut process = start(&program)?;
         process
-            .wait_for_port(port, PATIENCE)
+            .wait_for_port(port, STARTUP_TIMEOUT)
             .map_err(|error| format!("{} is not ready: {error}", self.name()))?;
-        Ok(Listening { process, port, admin_port, took: spawned.elapsed(), _files: files })
+        Ok(RunningSubject {
+            process,
+            port,
+            admin_port,
+            startup_time: spawned.elapsed(),
+            _files: files,
+        })
     }
 
     /// How it is started, the port on which it receives, and the one of its metrics.
     pub(crate) fn program(
         &self,
-        setting: Setting,
+        setting: SubjectSettings,
         files: &Path,
-    ) -> Outcome<(Program, u16, Option<u16>)> {
+    ) -> BenchResult<(Program, u16, Option<u16>)> {
         let port = process::free_port()?;
         let (arguments, environment, admin_port) = match self.kind {
-            Kind::Tracebuffer => {
+            SubjectKind::Tracebuffer => {
                 let (http, admin) = (process::free_port()?, process::free_port()?);
                 let environment = tracebuffer_environment(setting, port, http, admin);
                 (vec!["receiver".to_owned()], environment, Some(admin))
             }
-            Kind::Collector => {
+            SubjectKind::Collector => {
                 let config = files.join("otelcol.yaml");
                 fs::write(&config, collector_config(setting, port))?;
                 (vec![format!("--config={}", config.display())], Vec::new(), None)
@@ -147,15 +157,15 @@ impl Subject {
     }
 }
 
-impl Listening {
+impl RunningSubject {
     /// Its metrics page, if it has one.
-    pub(crate) fn metrics(&self) -> Outcome<Option<String>> {
+    pub(crate) fn metrics(&self) -> BenchResult<Option<String>> {
         self.admin_port.map(|port| process::get(port, "/metrics")).transpose()
     }
 }
 
 fn tracebuffer_environment(
-    setting: Setting,
+    setting: SubjectSettings,
     grpc: u16,
     http: u16,
     admin: u16,
@@ -173,8 +183,8 @@ fn tracebuffer_environment(
 }
 
 /// As in its documentation for production, without its own metrics, which would only cost it.
-fn collector_config(setting: Setting, port: u16) -> String {
-    let Setting { destination, memory_limit_mib, .. } = setting;
+fn collector_config(setting: SubjectSettings, port: u16) -> String {
+    let SubjectSettings { destination, memory_limit_mib, .. } = setting;
     format!(
         "receivers:
   otlp: {{protocols: {{grpc: {{endpoint: '127.0.0.1:{port}'}}}}}}
@@ -197,7 +207,7 @@ service:
 }
 
 /// The release binary of this project, built by cargo if it is not up to date.
-pub(crate) fn build_tracebuffer() -> Outcome<PathBuf> {
+pub(crate) fn build_tracebuffer() -> BenchResult<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let root = env!("CARGO_MANIFEST_DIR");
     let arguments = ["build", "--release", "--locked", "--bin", "tracebuffer"];

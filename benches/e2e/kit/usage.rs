@@ -10,10 +10,10 @@ use std::{
 
 use rustix::process::Pid;
 
-use super::Outcome;
+use super::BenchResult;
 
 /// Names of control groups begin so; the id of the process that made them follows.
-const GROUP: &str = "tracebuffer-bench-";
+const CGROUP_PREFIX: &str = "tracebuffer-bench-";
 
 /// CPU time of all threads of a process up to now.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub(crate) struct CpuTime {
 
 /// Resident memory of a process.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryUsage {
     pub(crate) now_kib: u64,
     /// The most it ever was.
     pub(crate) peak_kib: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Cgroup {
 }
 
 impl CpuTime {
-    pub(crate) fn of(pid: Pid) -> Outcome<Self> {
+    pub(crate) fn of(pid: Pid) -> BenchResult<Self> {
         let pid = pid.as_raw_nonzero();
         let mut threads = 0;
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -60,11 +60,11 @@ impl CpuTime {
     }
 }
 
-impl Memory {
-    pub(crate) fn of(pid: Pid) -> Outcome<Self> {
+impl MemoryUsage {
+    pub(crate) fn of(pid: Pid) -> BenchResult<Self> {
         let pid = pid.as_raw_nonzero();
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let kib = |name: &str| -> Outcome<u64> {
+        let kib = |name: &str| -> BenchResult<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let value = line.and_then(|rest| rest.split_whitespace().next());
             Ok(value.ok_or_else(|| format!("/proc/{pid}/status has no {name}"))?.parse()?)
@@ -78,7 +78,7 @@ impl Cgroup {
     pub(crate) fn create() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{GROUP}{}-{number}", std::process::id());
+        let name = format!("{CGROUP_PREFIX}{}-{number}", std::process::id());
         let at = |root: &str, peak: &str| {
             remove_orphans(Path::new(root));
             let path = Path::new(root).join(&name);
@@ -113,7 +113,7 @@ impl Drop for Cgroup {
 fn remove_orphans(root: &Path) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let rest = name.to_str().and_then(|name| name.strip_prefix(GROUP));
+        let rest = name.to_str().and_then(|name| name.strip_prefix(CGROUP_PREFIX));
         let owner = rest.and_then(|rest| rest.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             // Its process may be dying yet; the next one tries again.
@@ -122,7 +122,7 @@ fn remove_orphans(root: &Path) {
     }
 }
 
-fn ticks(pid: NonZeroI32) -> Outcome<Duration> {
+fn ticks(pid: NonZeroI32) -> BenchResult<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in brackets may hold blanks; utime and stime are the 12th and 13th word after it.
     let words = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');

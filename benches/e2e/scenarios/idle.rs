@@ -2,21 +2,21 @@
 
 use std::{fs, thread, time::Duration};
 
-use super::{Findings, Plan, say};
+use super::{BenchPlan, ScenarioResults, print_progress};
 use crate::kit::{
-    Outcome, process,
-    report::{Samples, Table, mib},
-    subject::{Setting, Subject},
-    usage::Memory,
+    BenchResult, process,
+    report::{Samples, Table, kib_to_mib},
+    subject::{Subject, SubjectSettings},
+    usage::MemoryUsage,
 };
 
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
+pub(crate) fn run(plan: &BenchPlan) -> BenchResult<ScenarioResults> {
     let starts = if plan.quick { 3 } else { 20 };
     let mut table =
         Table::new("Idle", &["subject", "start to listening ms", "RSS MiB", "binary MiB"]);
-    let mut findings = Findings::default();
+    let mut findings = ScenarioResults::default();
     for subject in &plan.subjects {
         let (mut start, mut resident) = (Samples::default(), Samples::default());
         for _ in 0..starts {
@@ -25,12 +25,17 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
             }
         }
         let size = fs::metadata(&subject.binary)?.len();
-        say(&format!("idle {:12} {} ms {} MiB", subject.name(), start.show(1), resident.show(1)));
+        print_progress(&format!(
+            "idle {:12} {} ms {} MiB",
+            subject.name(),
+            start.summary(1),
+            resident.summary(1)
+        ));
         table.row([
             subject.name().to_owned(),
-            start.show(1),
-            resident.show(1),
-            format!("{:.1}", mib(size / 1024)),
+            start.summary(1),
+            resident.summary(1),
+            format!("{:.1}", kib_to_mib(size / 1024)),
         ]);
     }
     table.note(format!(
@@ -41,10 +46,10 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
     Ok(findings)
 }
 
-fn measure(subject: &Subject, start: &mut Samples, resident: &mut Samples) -> Outcome<()> {
-    let listening = subject.launch_bare(Setting::limited(process::free_port()?, 32))?;
-    start.push(listening.took.as_secs_f64() * 1e3);
-    thread::sleep(SETTLE);
-    resident.push(mib(Memory::of(listening.process.pid())?.now_kib));
+fn measure(subject: &Subject, start: &mut Samples, resident: &mut Samples) -> BenchResult<()> {
+    let listening = subject.launch_unpinned(SubjectSettings::limited(process::free_port()?, 32))?;
+    start.push(listening.startup_time.as_secs_f64() * 1e3);
+    thread::sleep(SETTLE_TIME);
+    resident.push(kib_to_mib(MemoryUsage::of(listening.process.pid())?.now_kib));
     Ok(())
 }

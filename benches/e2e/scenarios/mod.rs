@@ -11,14 +11,14 @@ use std::{
     time::Duration,
 };
 
-use crate::kit::{Outcome, process, report::Table, subject::Subject};
+use crate::kit::{BenchResult, process, report::Table, subject::Subject};
 
 /// No load takes longer; one that does says that a subject no longer answers.
-const LOAD_LIMIT: Duration = Duration::from_mins(2);
+const LOAD_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What to run, and where.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct BenchPlan {
     pub(crate) subjects: Vec<Subject>,
     /// A short run that shows whether everything works; its figures mean little.
     pub(crate) quick: bool,
@@ -32,21 +32,21 @@ pub(crate) struct Plan {
 
 /// What a scenario found.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub(crate) struct ScenarioResults {
     pub(crate) tables: Vec<Table>,
     /// Broken promises of tracebuffer, and void runs.
     pub(crate) failures: Vec<String>,
 }
 
-impl Findings {
+impl ScenarioResults {
     /// Says it at once, for a run may take minutes yet, and keeps it for the end.
     fn fail(&mut self, what: String) {
-        say(&what);
+        print_progress(&what);
         self.failures.push(what);
     }
 }
 
-impl Plan {
+impl BenchPlan {
     /// Every subject once per repeat, in turn, so that what else the machine does hits all alike.
     fn interleaved(&self) -> impl Iterator<Item = (usize, &Subject)> {
         (0..self.repeats).flat_map(|_| self.subjects.iter().enumerate())
@@ -55,25 +55,25 @@ impl Plan {
     /// Runs a load in a thread of its own on the load core.
     fn run<T: Send + 'static>(
         &self,
-        load: impl Future<Output = Outcome<T>> + Send + 'static,
-    ) -> JoinHandle<Outcome<T>> {
+        load: impl Future<Output = BenchResult<T>> + Send + 'static,
+    ) -> JoinHandle<BenchResult<T>> {
         let core = self.load_core;
         thread::spawn(move || {
             process::pin_this_thread(core)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let limited = tokio::time::timeout(LOAD_LIMIT, load).await;
-                limited.map_err(|_| format!("the load took longer than {LOAD_LIMIT:?}"))?
+                let limited = tokio::time::timeout(LOAD_TIMEOUT, load).await;
+                limited.map_err(|_| format!("the load took longer than {LOAD_TIMEOUT:?}"))?
             })
         })
     }
 }
 
-fn join<T>(load: JoinHandle<Outcome<T>>) -> Outcome<T> {
+fn join<T>(load: JoinHandle<BenchResult<T>>) -> BenchResult<T> {
     load.join().map_err(|_| "the generator panicked")?
 }
 
 /// Shows progress on the terminal, where a run takes minutes.
-fn say(line: &str) {
+fn print_progress(line: &str) {
     eprintln!("  {line}");
 }

@@ -5,27 +5,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Findings, Plan, join, recovery, say};
+use super::{BenchPlan, ScenarioResults, join, print_progress, recovery};
 use crate::kit::{
-    Outcome,
-    generator::{self, Offered, Shape},
+    BenchResult,
+    generator::{self, Concurrency, LoadSummary},
     payload::Payload,
     process,
-    report::{Table, mib, number},
-    sink::{Manner, Sink},
-    subject::{Kind, Listening, Setting, Subject},
-    usage::{Cgroup, Memory},
+    report::{Table, as_f64, kib_to_mib},
+    sink::{Sink, SinkBehavior},
+    subject::{RunningSubject, Subject, SubjectKind, SubjectSettings},
+    usage::{Cgroup, MemoryUsage},
 };
 
-const OFFERED_LIMITS: u64 = 3;
-const SAMPLE_EVERY: Duration = Duration::from_millis(20);
+const OFFERED_MULTIPLE: u64 = 3;
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 /// How long memory is watched after the load.
-const AFTERMATH: Duration = Duration::from_millis(500);
+const SETTLE_TIME: Duration = Duration::from_millis(500);
 const COLLECTOR_LIMIT_MIB: u64 = 64;
 
 /// How the destination fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum DestinationFault {
     /// Nothing listens.
     Dead,
     /// It reads and never answers.
@@ -35,8 +35,8 @@ pub(super) enum Fault {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Case {
-    pub(super) fault: Fault,
+pub(super) struct OutageCase {
+    pub(super) fault: DestinationFault,
     pub(super) limit_mib: u64,
     pub(super) connections: usize,
     pub(super) spans: usize,
@@ -45,15 +45,15 @@ pub(super) struct Case {
 
 /// What a run came to.
 #[derive(Debug, Clone)]
-struct Run {
-    case: Case,
+struct OutageRun {
+    case: OutageCase,
     peak_kib: u64,
     end_kib: u64,
     cgroup_kib: Option<u64>,
-    offered: Offered,
+    offered: LoadSummary,
 }
 
-impl Case {
+impl OutageCase {
     pub(super) fn name(&self) -> String {
         format!(
             "{} MiB, {}, {} conn., {}/request, {}",
@@ -71,7 +71,7 @@ impl Case {
     }
 }
 
-impl Fault {
+impl DestinationFault {
     fn name(self) -> &'static str {
         match self {
             Self::Dead => "dead",
@@ -80,19 +80,19 @@ impl Fault {
         }
     }
 
-    fn sink(self, port: u16, core: usize) -> Outcome<Option<Sink>> {
+    fn sink(self, port: u16, core: usize) -> BenchResult<Option<Sink>> {
         let manner = match self {
             Self::Dead => return Ok(None),
-            Self::Blackholed => Manner::Swallow,
-            Self::Stalled => Manner::Stall,
+            Self::Blackholed => SinkBehavior::NeverRespond,
+            Self::Stalled => SinkBehavior::NeverRead,
         };
         Sink::start(port, manner, core).map(Some)
     }
 }
 
-pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
+pub(crate) fn run(plan: &BenchPlan) -> BenchResult<ScenarioResults> {
     process::pin_this_thread(plan.load_core)?;
-    let mut findings = Findings::default();
+    let mut findings = ScenarioResults::default();
     for subject in &plan.subjects {
         let mut runs = Vec::new();
         let cases = cases(plan, subject.kind);
@@ -116,12 +116,17 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
 }
 
 /// All combinations for tracebuffer; for the Collector, whose limit is another one, two beside it.
-fn cases(plan: &Plan, kind: Kind) -> Vec<Case> {
+fn cases(plan: &BenchPlan, kind: SubjectKind) -> Vec<OutageCase> {
     let spans = [512, 1];
-    if kind == Kind::Collector {
+    if kind == SubjectKind::Collector {
         let limit_mib = COLLECTOR_LIMIT_MIB;
-        let case =
-            |spans| Case { fault: Fault::Dead, limit_mib, connections: 1, spans, gzip: false };
+        let case = |spans| OutageCase {
+            fault: DestinationFault::Dead,
+            limit_mib,
+            connections: 1,
+            spans,
+            gzip: false,
+        };
         return spans.map(case).to_vec();
     }
     let limits: &[u64] = if plan.quick { &[8] } else { &[8, 32, 64] };
@@ -132,9 +137,11 @@ fn cases(plan: &Plan, kind: Kind) -> Vec<Case> {
     };
     let mut cases = Vec::new();
     for &limit_mib in limits {
-        for fault in [Fault::Dead, Fault::Blackholed, Fault::Stalled] {
+        for fault in
+            [DestinationFault::Dead, DestinationFault::Blackholed, DestinationFault::Stalled]
+        {
             for &(connections, gzip) in senders {
-                cases.extend(spans.map(|spans| Case {
+                cases.extend(spans.map(|spans| OutageCase {
                     fault,
                     limit_mib,
                     connections,
@@ -147,51 +154,60 @@ fn cases(plan: &Plan, kind: Kind) -> Vec<Case> {
     cases
 }
 
-fn measure(plan: &Plan, subject: &Subject, case: Case) -> Outcome<(Run, Vec<String>)> {
+fn measure(
+    plan: &BenchPlan,
+    subject: &Subject,
+    case: OutageCase,
+) -> BenchResult<(OutageRun, Vec<String>)> {
     let destination = process::free_port()?;
     let _sink = case.fault.sink(destination, plan.load_core)?;
-    let setting = Setting::limited(destination, case.limit_mib);
+    let setting = SubjectSettings::limited(destination, case.limit_mib);
     let listening = subject.launch(setting, plan.subject_core)?;
     let payload = if case.gzip { Payload::gzip(case.spans) } else { Payload::plain(case.spans) }?;
-    let requests = (OFFERED_LIMITS * (case.limit_mib << 20)).div_ceil(payload.encoded_bytes());
-    let shape = Shape { connections: case.connections, streams: 1 };
+    let requests = (OFFERED_MULTIPLE * (case.limit_mib << 20)).div_ceil(payload.encoded_bytes());
+    let shape = Concurrency { connections: case.connections, streams: 1 };
     let load = plan.run(generator::closed_loop(listening.port, shape, payload, requests, 1, None));
 
     let mut peak_kib = 0;
     let mut finished = None;
-    while finished.is_none_or(|at: Instant| at.elapsed() < AFTERMATH) {
-        peak_kib = peak_kib.max(Memory::of(listening.process.pid())?.now_kib);
+    while finished.is_none_or(|at: Instant| at.elapsed() < SETTLE_TIME) {
+        peak_kib = peak_kib.max(MemoryUsage::of(listening.process.pid())?.now_kib);
         if finished.is_none() && load.is_finished() {
             finished = Some(Instant::now());
         }
-        thread::sleep(SAMPLE_EVERY);
+        thread::sleep(SAMPLE_INTERVAL);
     }
     let offered = join(load)?;
-    let memory = Memory::of(listening.process.pid())?;
-    let run = Run {
+    let memory = MemoryUsage::of(listening.process.pid())?;
+    let run = OutageRun {
         case,
         peak_kib: peak_kib.max(memory.peak_kib),
         end_kib: memory.now_kib,
         cgroup_kib: listening.process.cgroup().and_then(Cgroup::peak_kib),
         offered,
     };
-    say(&format!("outage {:12} {:46} {:6.1} MiB", subject.name(), case.name(), mib(run.peak_kib)));
-    let broken = judge(plan, subject, &run, &listening, destination);
+    print_progress(&format!(
+        "outage {:12} {:46} {:6.1} MiB",
+        subject.name(),
+        case.name(),
+        kib_to_mib(run.peak_kib)
+    ));
+    let broken = violations(plan, subject, &run, &listening, destination);
     Ok((run, broken))
 }
 
 /// The promises that this run broke; only tracebuffer made any.
-fn judge(
-    plan: &Plan,
+fn violations(
+    plan: &BenchPlan,
     subject: &Subject,
-    run: &Run,
-    listening: &Listening,
+    run: &OutageRun,
+    listening: &RunningSubject,
     destination: u16,
 ) -> Vec<String> {
     let mut broken = Vec::new();
-    if subject.kind == Kind::Tracebuffer {
+    if subject.kind == SubjectKind::Tracebuffer {
         if run.peak_kib > run.case.allowed_kib() {
-            let (peak, allowed) = (mib(run.peak_kib), mib(run.case.allowed_kib()));
+            let (peak, allowed) = (kib_to_mib(run.peak_kib), kib_to_mib(run.case.allowed_kib()));
             broken.push(format!("peak {peak:.1} MiB, allowed {allowed:.1} MiB"));
         }
         if !run.offered.refused.is_empty() {
@@ -206,8 +222,8 @@ fn judge(
 }
 
 /// The worst run of each limit and fault.
-fn table(subject: &Subject, runs: &[Run]) -> Table {
-    let title = format!("Outage, {}: {OFFERED_LIMITS} x the limit offered", subject.name());
+fn table(subject: &Subject, runs: &[OutageRun]) -> Table {
+    let title = format!("Outage, {}: {OFFERED_MULTIPLE} x the limit offered", subject.name());
     let mut table = Table::new(
         &title,
         &[
@@ -220,33 +236,35 @@ fn table(subject: &Subject, runs: &[Run]) -> Table {
             "accepted",
         ],
     );
-    let worse = |a: &&Run, b: &&Run| a.peak_kib.cmp(&b.peak_kib);
-    let same =
-        |a: &Run, b: &Run| a.case.limit_mib == b.case.limit_mib && a.case.fault == b.case.fault;
+    let worse = |a: &&OutageRun, b: &&OutageRun| a.peak_kib.cmp(&b.peak_kib);
+    let same = |a: &OutageRun, b: &OutageRun| {
+        a.case.limit_mib == b.case.limit_mib && a.case.fault == b.case.fault
+    };
     for group in runs.chunk_by(same) {
         if let Some(worst) = group.iter().max_by(worse) {
             table.row(row(subject, worst));
         }
     }
     table.note(format!("{} runs; RSS every 20 ms, and the kernel's own peak.", runs.len()));
-    if subject.kind == Kind::Collector {
+    if subject.kind == SubjectKind::Collector {
         table.note("Its limit is memory_limiter's limit_mib, on the heap, checked every 100 ms.");
     }
     table
 }
 
-fn row(subject: &Subject, run: &Run) -> [String; 7] {
+fn row(subject: &Subject, run: &OutageRun) -> [String; 7] {
     let allowed = run.case.allowed_kib();
     let passed = if run.peak_kib <= allowed { "pass" } else { "fail" };
-    let ours = subject.kind == Kind::Tracebuffer;
-    let share = number(run.offered.accepted) / number(run.offered.spans.max(1));
+    let ours = subject.kind == SubjectKind::Tracebuffer;
+    let share = as_f64(run.offered.accepted) / as_f64(run.offered.spans.max(1));
     [
         run.case.name(),
-        format!("{:.1}", mib(run.peak_kib)),
-        if ours { format!("{:.1}", mib(allowed)) } else { "-".to_owned() },
+        format!("{:.1}", kib_to_mib(run.peak_kib)),
+        if ours { format!("{:.1}", kib_to_mib(allowed)) } else { "-".to_owned() },
         if ours { passed.to_owned() } else { "-".to_owned() },
-        format!("{:.1}", mib(run.end_kib)),
-        run.cgroup_kib.map_or("not available here".to_owned(), |kib| format!("{:.1}", mib(kib))),
+        format!("{:.1}", kib_to_mib(run.end_kib)),
+        run.cgroup_kib
+            .map_or("not available here".to_owned(), |kib| format!("{:.1}", kib_to_mib(kib))),
         format!("{:.1} %", share * 100.0),
     ]
 }

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::{Findings, Plan, join, saturated::all_arrived, say};
+use super::{BenchPlan, ScenarioResults, join, print_progress, saturated::check_all_arrived};
 use crate::kit::{
-    Outcome, generator,
+    BenchResult, generator,
     payload::Payload,
     process,
-    report::{Samples, Table, mib, number, ratio},
-    sink::{Manner, Sink},
-    subject::{Kind, Setting, Subject},
-    usage::{CpuTime, Memory},
+    report::{Samples, Table, as_f64, kib_to_mib, ratio},
+    sink::{Sink, SinkBehavior},
+    subject::{Subject, SubjectKind, SubjectSettings},
+    usage::{CpuTime, MemoryUsage},
 };
 
 const INTERVAL: Duration = Duration::from_millis(1);
 const STREAMS: usize = 8;
 const WARM_UP: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(5);
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The generator was held up by something else if it was later than this at p99.
 const DISTURBED_MILLIS: f64 = 1.0;
 /// The quantiles of a row; the last is the maximum.
@@ -27,17 +27,17 @@ const QUANTILES: [f64; 4] = [0.5, 0.99, 0.999, 1.0];
 #[derive(Debug, Default, Clone)]
 struct Figures {
     /// In milliseconds, by quantile.
-    acknowledged: [Samples; QUANTILES.len()],
+    latency: [Samples; QUANTILES.len()],
     lateness: Samples,
     disturbed: usize,
     micros_per_request: Samples,
     peak_mib: Samples,
 }
 
-pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
+pub(crate) fn run(plan: &BenchPlan) -> BenchResult<ScenarioResults> {
     process::pin_this_thread(plan.load_core)?;
     let duration = Duration::from_secs(if plan.quick { 3 } else { 20 });
-    let mut findings = Findings::default();
+    let mut findings = ScenarioResults::default();
     let mut figures = vec![Figures::default(); plan.subjects.len()];
     for (at, subject) in plan.interleaved() {
         let Some(figures) = figures.get_mut(at) else { continue };
@@ -49,7 +49,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
     Ok(findings)
 }
 
-fn table(plan: &Plan, duration: Duration, all: &[Figures]) -> Table {
+fn table(plan: &BenchPlan, duration: Duration, all: &[Figures]) -> Table {
     let mut table = Table::new(
         "Paced, 1,000 single-span requests/s over 8 streams, open loop",
         &[
@@ -65,10 +65,10 @@ fn table(plan: &Plan, duration: Duration, all: &[Figures]) -> Table {
     );
     for (subject, figures) in plan.subjects.iter().zip(all) {
         let mut row = vec![subject.name().to_owned()];
-        row.extend(figures.acknowledged.iter().map(|quantile| quantile.show(3)));
-        row.push(figures.micros_per_request.show(1));
-        row.push(figures.peak_mib.show(1));
-        row.push(figures.lateness.show(3));
+        row.extend(figures.latency.iter().map(|quantile| quantile.summary(3)));
+        row.push(figures.micros_per_request.summary(1));
+        row.push(figures.peak_mib.summary(1));
+        row.push(figures.lateness.summary(3));
         table.row(row);
     }
     table.note(format!(
@@ -87,7 +87,7 @@ fn table(plan: &Plan, duration: Duration, all: &[Figures]) -> Table {
         both.find(|(subject, _)| subject.kind == kind)
             .map(|(_, figures)| &figures.micros_per_request)
     };
-    let both = cpu(Kind::Collector).zip(cpu(Kind::Tracebuffer));
+    let both = cpu(SubjectKind::Collector).zip(cpu(SubjectKind::Tracebuffer));
     if let Some(ratio) = both.and_then(|(theirs, ours)| ratio(theirs, ours)) {
         table.note(format!("CPU per request, otelcol/ours: {ratio:.2}x."));
     }
@@ -95,23 +95,32 @@ fn table(plan: &Plan, duration: Duration, all: &[Figures]) -> Table {
 }
 
 fn measure(
-    plan: &Plan,
+    plan: &BenchPlan,
     subject: &Subject,
     duration: Duration,
     figures: &mut Figures,
-) -> Outcome<()> {
-    let sink = Sink::start(process::free_port()?, Manner::Answer, plan.load_core)?;
-    let listening = subject.launch(Setting::roomy(sink.port()), plan.subject_core)?;
+) -> BenchResult<()> {
+    let sink = Sink::start(process::free_port()?, SinkBehavior::Respond, plan.load_core)?;
+    let listening = subject.launch(SubjectSettings::roomy(sink.port()), plan.subject_core)?;
     let pid = listening.process.pid();
-    let offer = |duration| -> Outcome<generator::Paced> {
+    let offer = |duration| -> BenchResult<generator::OpenLoopResult> {
         sink.reset();
-        let load =
-            generator::paced(listening.port, STREAMS, Payload::plain(1)?, INTERVAL, duration, 1);
+        let load = generator::open_loop(
+            listening.port,
+            STREAMS,
+            Payload::plain(1)?,
+            INTERVAL,
+            duration,
+            1,
+        );
         let paced = join(plan.run(load))?;
         if paced.offered.accepted != paced.offered.spans {
             return Err(format!("refused: {:?}", paced.offered.refused).into());
         }
-        all_arrived(&sink.wait_for(paced.offered.spans, PATIENCE), paced.offered.spans)?;
+        check_all_arrived(
+            &sink.wait_for(paced.offered.spans, ARRIVAL_TIMEOUT),
+            paced.offered.spans,
+        )?;
         Ok(paced)
     };
     offer(WARM_UP)?;
@@ -119,20 +128,24 @@ fn measure(
     let paced = offer(duration)?;
     let cpu = CpuTime::of(pid)?.since(&before);
 
-    for (samples, quantile) in figures.acknowledged.iter_mut().zip(QUANTILES) {
-        samples.push(millis(&paced.acknowledged, quantile));
+    for (samples, quantile) in figures.latency.iter_mut().zip(QUANTILES) {
+        samples.push(millis(&paced.latency, quantile));
     }
     let lateness = millis(&paced.lateness, 0.99);
     figures.lateness.push(lateness);
     figures.disturbed += usize::from(lateness > DISTURBED_MILLIS);
-    let micros = cpu.as_secs_f64() * 1e6 / number(paced.offered.requests);
+    let micros = cpu.as_secs_f64() * 1e6 / as_f64(paced.offered.requests);
     figures.micros_per_request.push(micros);
-    figures.peak_mib.push(mib(Memory::of(pid)?.peak_kib));
-    let shown = QUANTILES.map(|quantile| format!("{:.3}", millis(&paced.acknowledged, quantile)));
-    say(&format!("paced {:12} {} ms {micros:6.1} us/request", subject.name(), shown.join(" / ")));
+    figures.peak_mib.push(kib_to_mib(MemoryUsage::of(pid)?.peak_kib));
+    let shown = QUANTILES.map(|quantile| format!("{:.3}", millis(&paced.latency, quantile)));
+    print_progress(&format!(
+        "paced {:12} {} ms {micros:6.1} us/request",
+        subject.name(),
+        shown.join(" / ")
+    ));
     Ok(())
 }
 
 fn millis(histogram: &Histogram<u64>, quantile: f64) -> f64 {
-    number(histogram.value_at_quantile(quantile)) / 1e3
+    as_f64(histogram.value_at_quantile(quantile)) / 1e3
 }

@@ -6,18 +6,18 @@ use std::{
 };
 
 use super::{
-    Plan,
-    outage::{Case, Fault},
+    BenchPlan,
+    outage::{DestinationFault, OutageCase},
 };
 use crate::kit::{
-    Outcome,
-    generator::Offered,
-    sink::{Manner, Sink, Tally},
-    subject::Listening,
+    BenchResult,
+    generator::LoadSummary,
+    sink::{Sink, SinkBehavior, Tally},
+    subject::RunningSubject,
 };
 
 /// Longer than the longest pause between two attempts to send.
-const PATIENCE: Duration = Duration::from_secs(90);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The spans that tracebuffer says it accepted, and what it says became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn read(listening: &Listening) -> Outcome<Self> {
+    fn read(listening: &RunningSubject) -> BenchResult<Self> {
         let page = listening.metrics()?.ok_or("no metrics to read the ledger from")?;
         Ok(Self {
             accepted: sum(&page, "tracebuffer_receiver_accepted_spans_total")?,
@@ -43,7 +43,7 @@ impl Ledger {
         })
     }
 
-    fn check(&self, offered: &Offered) -> Outcome<()> {
+    fn check(&self, offered: &LoadSummary) -> BenchResult<()> {
         let known = self.sent + self.rejected + self.dropped + self.buffered + self.in_flight;
         if self.accepted == known && self.accepted == offered.accepted {
             return Ok(());
@@ -54,17 +54,17 @@ impl Ledger {
 
 /// Checks the ledger of a subject after the load, and brings a dead destination back to life.
 pub(super) fn verify(
-    plan: &Plan,
-    case: Case,
-    offered: &Offered,
-    listening: &Listening,
+    plan: &BenchPlan,
+    case: OutageCase,
+    offered: &LoadSummary,
+    listening: &RunningSubject,
     destination: u16,
-) -> Outcome<()> {
+) -> BenchResult<()> {
     Ledger::read(listening)?.check(offered)?;
-    if case.fault != Fault::Dead {
+    if case.fault != DestinationFault::Dead {
         return Ok(());
     }
-    let sink = Sink::start(destination, Manner::Answer, plan.load_core)?;
+    let sink = Sink::start(destination, SinkBehavior::Respond, plan.load_core)?;
     let ledger = wait_until_empty(listening)?;
     ledger.check(offered)?;
     let tally = sink.tally();
@@ -75,15 +75,15 @@ pub(super) fn verify(
     if case.gzip || case.connections > 1 { Ok(()) } else { newest_in_order(&tally, offered.spans) }
 }
 
-fn wait_until_empty(listening: &Listening) -> Outcome<Ledger> {
+fn wait_until_empty(listening: &RunningSubject) -> BenchResult<Ledger> {
     let start = Instant::now();
     loop {
         let ledger = Ledger::read(listening)?;
         if ledger.buffered + ledger.in_flight == 0 {
             return Ok(ledger);
         }
-        if start.elapsed() > PATIENCE {
-            return Err(format!("not empty {PATIENCE:?} after the outage: {ledger:?}").into());
+        if start.elapsed() > DRAIN_TIMEOUT {
+            return Err(format!("not empty {DRAIN_TIMEOUT:?} after the outage: {ledger:?}").into());
         }
         thread::sleep(Duration::from_millis(50));
     }
@@ -91,17 +91,17 @@ fn wait_until_empty(listening: &Listening) -> Outcome<Ledger> {
 
 /// What arrived ends with the newest span, in order, and no younger span was dropped for an older
 /// one but by the batch that was on its way to the destination: at most a quarter of what fits.
-fn newest_in_order(tally: &Tally, offered: u64) -> Outcome<()> {
+fn newest_in_order(tally: &Tally, offered: u64) -> BenchResult<()> {
     let unbroken = (tally.last + 1).saturating_sub(tally.unbroken_from);
     let newest = tally.spans > 0 && tally.last == offered && unbroken * 4 >= tally.spans * 3;
-    if newest && tally.disorder == 0 {
+    if newest && tally.out_of_order == 0 {
         return Ok(());
     }
     Err(format!("of the spans 1 to {offered} not the newest arrived, in order: {tally:?}").into())
 }
 
 /// The sum of a metric over all its labels.
-fn sum(page: &str, name: &str) -> Outcome<u64> {
+fn sum(page: &str, name: &str) -> BenchResult<u64> {
     let values = page.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;
         rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next())?

@@ -2,26 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Findings, Plan, join, say};
+use super::{BenchPlan, ScenarioResults, join, print_progress};
 use crate::kit::{
-    Outcome,
-    generator::{self, Backlog, Shape},
+    BenchResult,
+    generator::{self, Backlog, Concurrency},
     payload::Payload,
     process,
-    report::{Samples, Table, mib, number, ratio},
-    sink::{Manner, Sink, Tally},
-    subject::{Kind, Listening, Setting, Subject},
-    usage::{CpuTime, Memory},
+    report::{Samples, Table, as_f64, kib_to_mib, ratio},
+    sink::{Sink, SinkBehavior, Tally},
+    subject::{RunningSubject, Subject, SubjectKind, SubjectSettings},
+    usage::{CpuTime, MemoryUsage},
 };
 
 /// Spans between generator and sink at most: 8 of the Collector's batches, 28 MiB.
 const BACKLOG_SPANS: u64 = 65_536;
-const PATIENCE: Duration = Duration::from_secs(10);
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy)]
-struct Case {
+struct SaturatedCase {
     spans: usize,
-    shape: Shape,
+    shape: Concurrency,
     requests: u64,
 }
 
@@ -33,16 +33,28 @@ struct Figures {
     peak_mib: Samples,
 }
 
-const CASES: [Case; 4] = [
-    Case { spans: 512, shape: Shape { connections: 1, streams: 1 }, requests: 2_000 },
-    Case { spans: 512, shape: Shape { connections: 4, streams: 4 }, requests: 2_000 },
-    Case { spans: 1, shape: Shape { connections: 1, streams: 1 }, requests: 60_000 },
-    Case { spans: 1, shape: Shape { connections: 4, streams: 4 }, requests: 120_000 },
+const CASES: [SaturatedCase; 4] = [
+    SaturatedCase {
+        spans: 512,
+        shape: Concurrency { connections: 1, streams: 1 },
+        requests: 2_000,
+    },
+    SaturatedCase {
+        spans: 512,
+        shape: Concurrency { connections: 4, streams: 4 },
+        requests: 2_000,
+    },
+    SaturatedCase { spans: 1, shape: Concurrency { connections: 1, streams: 1 }, requests: 60_000 },
+    SaturatedCase {
+        spans: 1,
+        shape: Concurrency { connections: 4, streams: 4 },
+        requests: 120_000,
+    },
 ];
 
-pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
+pub(crate) fn run(plan: &BenchPlan) -> BenchResult<ScenarioResults> {
     process::pin_this_thread(plan.load_core)?;
-    let mut findings = Findings::default();
+    let mut findings = ScenarioResults::default();
     let mut table = Table::new(
         "Saturated, gRPC in and out, uncompressed",
         &[
@@ -59,7 +71,7 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
         let requests = if plan.quick { case.requests / 10 } else { case.requests };
         let mut figures = vec![Figures::default(); plan.subjects.len()];
         for (at, subject) in plan.interleaved() {
-            let case = Case { requests, ..case };
+            let case = SaturatedCase { requests, ..case };
             let Some(figures) = figures.get_mut(at) else { continue };
             if let Err(error) = measure(plan, subject, case, figures) {
                 let name = subject.name();
@@ -78,34 +90,39 @@ pub(crate) fn run(plan: &Plan) -> Outcome<Findings> {
     Ok(findings)
 }
 
-fn add_rows(table: &mut Table, plan: &Plan, case: Case, all: &[Figures]) {
+fn add_rows(table: &mut Table, plan: &BenchPlan, case: SaturatedCase, all: &[Figures]) {
     let of = |kind| plan.subjects.iter().zip(all).find(|(subject, _)| subject.kind == kind);
-    let ratio = of(Kind::Collector)
-        .zip(of(Kind::Tracebuffer))
+    let ratio = of(SubjectKind::Collector)
+        .zip(of(SubjectKind::Tracebuffer))
         .and_then(|((_, theirs), (_, ours))| ratio(&theirs.nanos_per_span, &ours.nanos_per_span));
     for (subject, figures) in plan.subjects.iter().zip(all) {
-        let ratio = ratio.filter(|_| subject.kind == Kind::Tracebuffer);
+        let ratio = ratio.filter(|_| subject.kind == SubjectKind::Tracebuffer);
         table.row([
             case.name(),
             subject.name().to_owned(),
-            figures.nanos_per_span.show(0),
-            figures.micros_per_request.show(1),
-            figures.spans_per_second.show(0),
-            figures.peak_mib.show(1),
+            figures.nanos_per_span.summary(0),
+            figures.micros_per_request.summary(1),
+            figures.spans_per_second.summary(0),
+            figures.peak_mib.summary(1),
             ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}x")),
         ]);
     }
 }
 
-impl Case {
+impl SaturatedCase {
     fn name(&self) -> String {
         format!("{}, {}x{}", self.spans, self.shape.connections, self.shape.streams)
     }
 }
 
-fn measure(plan: &Plan, subject: &Subject, case: Case, figures: &mut Figures) -> Outcome<()> {
-    let sink = Sink::start(process::free_port()?, Manner::Answer, plan.load_core)?;
-    let listening = subject.launch(Setting::roomy(sink.port()), plan.subject_core)?;
+fn measure(
+    plan: &BenchPlan,
+    subject: &Subject,
+    case: SaturatedCase,
+    figures: &mut Figures,
+) -> BenchResult<()> {
+    let sink = Sink::start(process::free_port()?, SinkBehavior::Respond, plan.load_core)?;
+    let listening = subject.launch(SubjectSettings::roomy(sink.port()), plan.subject_core)?;
     let pid = listening.process.pid();
     let warm_up = (case.requests / 10).max(1);
     offer(plan, &listening, &sink, case, warm_up)?;
@@ -116,28 +133,28 @@ fn measure(plan: &Plan, subject: &Subject, case: Case, figures: &mut Figures) ->
     let (elapsed, cpu) = (start.elapsed(), CpuTime::of(pid)?.since(&before));
 
     let nanos = cpu.as_secs_f64() * 1e9;
-    figures.nanos_per_span.push(nanos / number(spans));
-    figures.micros_per_request.push(nanos / 1e3 / number(case.requests));
-    figures.spans_per_second.push(number(spans) / elapsed.as_secs_f64() / 1e3);
-    figures.peak_mib.push(mib(Memory::of(pid)?.peak_kib));
-    say(&format!(
+    figures.nanos_per_span.push(nanos / as_f64(spans));
+    figures.micros_per_request.push(nanos / 1e3 / as_f64(case.requests));
+    figures.spans_per_second.push(as_f64(spans) / elapsed.as_secs_f64() / 1e3);
+    figures.peak_mib.push(kib_to_mib(MemoryUsage::of(pid)?.peak_kib));
+    print_progress(&format!(
         "saturated {:12} {:12} {:7.0} ns/span {:7.2} us/request",
         case.name(),
         subject.name(),
-        nanos / number(spans),
-        nanos / 1e3 / number(case.requests)
+        nanos / as_f64(spans),
+        nanos / 1e3 / as_f64(case.requests)
     ));
     Ok(())
 }
 
 /// Sends `requests` requests and returns their spans, once each of them arrived exactly once.
 fn offer(
-    plan: &Plan,
-    listening: &Listening,
+    plan: &BenchPlan,
+    listening: &RunningSubject,
     sink: &Sink,
-    case: Case,
+    case: SaturatedCase,
     requests: u64,
-) -> Outcome<u64> {
+) -> BenchResult<u64> {
     let backlog = Backlog { arrived: sink.arrived(), limit: BACKLOG_SPANS };
     let payload = Payload::plain(case.spans)?;
     let spans = requests * payload.spans();
@@ -151,12 +168,12 @@ fn offer(
         )
         .into());
     }
-    all_arrived(&sink.wait_for(spans, PATIENCE), spans)?;
+    check_all_arrived(&sink.wait_for(spans, ARRIVAL_TIMEOUT), spans)?;
     Ok(spans)
 }
 
 /// Whether the spans 1 to `spans` arrived, each once.
-pub(super) fn all_arrived(tally: &Tally, spans: u64) -> Outcome<()> {
+pub(super) fn check_all_arrived(tally: &Tally, spans: u64) -> BenchResult<()> {
     if tally.malformed > 0 {
         return Err(format!("{} unreadable requests at the sink", tally.malformed).into());
     }

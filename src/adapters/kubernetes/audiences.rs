@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 /// Where a pod has the token of its service account, which is for the API server.
-const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 #[derive(Deserialize)]
 struct Claims {
@@ -31,11 +31,11 @@ impl Default for Audiences {
 /// Returns the audiences of this process's own token; none, with a warning, where it is in no pod.
 #[must_use]
 pub fn api_audiences() -> Vec<String> {
-    let token = std::fs::read_to_string(TOKEN);
+    let token = std::fs::read_to_string(TOKEN_FILE);
     let found = token.ok().and_then(|token| audiences(&token)).unwrap_or_default();
     if found.is_empty() {
         warn!(
-            "the audiences of the API server cannot be read from {TOKEN}: of the TraceBuffers that \
+            "the audiences of the API server cannot be read from {TOKEN_FILE}: of the TraceBuffers that \
              send tokens for it, only those with its usual names are refused"
         );
     }

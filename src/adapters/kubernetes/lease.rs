@@ -10,19 +10,19 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 
 use super::names::FIELD_MANAGER;
-use crate::domain::lease::{Claim, StoredLease};
+use crate::domain::lease::{LeaseUpdate, StoredLease};
 use crate::ports::lease::{LeaseError, LeaseStore};
 
 /// One `Lease` object. Its times are for people and for other implementations: nothing here
 /// compares them with a clock.
-pub struct KubernetesLease {
+pub struct KubeLeaseStore {
     api: Api<Lease>,
     name: String,
     /// The object as it was last seen: a write keeps what others put into it.
     last: Mutex<Option<Lease>>,
 }
 
-impl KubernetesLease {
+impl KubeLeaseStore {
     /// The lease of this name in `namespace`, whether it exists or not.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
@@ -31,7 +31,7 @@ impl KubernetesLease {
     }
 
     /// The object to write; `None` if the version it is to replace was never seen.
-    fn object(&self, claim: &Claim, over: Option<&str>) -> Option<Lease> {
+    fn build_object(&self, claim: &LeaseUpdate, over: Option<&str>) -> Option<Lease> {
         let mut lease = match over {
             None => Lease::default(),
             Some(version) => {
@@ -42,7 +42,7 @@ impl KubernetesLease {
         lease.metadata.name = Some(self.name.clone());
         let now = MicroTime(Timestamp::now());
         let spec = lease.spec.get_or_insert_default();
-        if claim.is_new_term {
+        if claim.changes_holder {
             spec.acquire_time = Some(now.clone());
         }
         spec.renew_time = Some(now);
@@ -60,18 +60,23 @@ impl KubernetesLease {
     }
 }
 
-impl LeaseStore for KubernetesLease {
+impl LeaseStore for KubeLeaseStore {
     fn name(&self) -> &str {
         &self.name
     }
 
     async fn read(&self) -> Result<Option<StoredLease>, LeaseError> {
-        let found = self.api.get_opt(&self.name).await.map_err(|error| self.error(&error))?;
+        let found =
+            self.api.get_opt(&self.name).await.map_err(|error| self.to_lease_error(&error))?;
         Ok(found.map(|lease| self.remember(lease)))
     }
 
-    async fn write(&self, claim: &Claim, over: Option<&str>) -> Result<StoredLease, LeaseError> {
-        let lease = self.object(claim, over).ok_or(LeaseError::Conflict)?;
+    async fn write(
+        &self,
+        claim: &LeaseUpdate,
+        over: Option<&str>,
+    ) -> Result<StoredLease, LeaseError> {
+        let lease = self.build_object(claim, over).ok_or(LeaseError::Conflict)?;
         let params =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let written = match over {
@@ -79,12 +84,12 @@ impl LeaseStore for KubernetesLease {
             // The object carries the version, and so replaces no other.
             Some(_) => self.api.replace(&self.name, &params, &lease).await,
         };
-        written.map(|lease| self.remember(lease)).map_err(|error| self.error(&error))
+        written.map(|lease| self.remember(lease)).map_err(|error| self.to_lease_error(&error))
     }
 }
 
-impl KubernetesLease {
-    fn error(&self, error: &kube::Error) -> LeaseError {
+impl KubeLeaseStore {
+    fn to_lease_error(&self, error: &kube::Error) -> LeaseError {
         let name = &self.name;
         match error {
             // Of a write: another version is there, or none any more.
@@ -110,7 +115,7 @@ fn stored(lease: &Lease) -> StoredLease {
         holder: spec.holder_identity.clone().filter(|holder| !holder.is_empty()),
         duration: Duration::from_secs(seconds.unwrap_or_default()),
         transitions: spec.lease_transitions.and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
-        renewal: spec.renew_time.as_ref().map(|time| time.0.to_string()).unwrap_or_default(),
+        renew_time: spec.renew_time.as_ref().map(|time| time.0.to_string()).unwrap_or_default(),
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
     }
 }

@@ -17,7 +17,7 @@ pub const INJECTED_TRUE: &str = "true";
 /// Pod-template annotation by which a rollout restarts an owner.
 pub const ROLLOUT: &str = "tracebuffer.dev/rollout";
 /// The sidecar's container.
-pub const CONTAINER: &str = "tracebuffer";
+pub const SIDECAR_CONTAINER: &str = "tracebuffer";
 /// The volume that holds the pod's annotations and other small files.
 pub const POD_INFO_VOLUME: &str = "tracebuffer-pod-info";
 /// Where it is mounted; the annotation [`LIMITS`] is the file `limits` there.

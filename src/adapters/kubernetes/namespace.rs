@@ -6,8 +6,8 @@ use kube::api::ObjectMeta;
 
 use super::names::{INJECT, TRACE_BUFFER};
 use crate::domain::injection::facts::{NamespaceFacts, SYSTEM_NAMESPACE};
-use crate::domain::injection::request::{ASKING, DECLINING};
-use crate::domain::injection::words::quoted;
+use crate::domain::injection::request::{OPT_IN_VALUES, OPT_OUT_VALUES};
+use crate::domain::injection::text::quoted;
 
 /// Returns what the decision needs to know of a Namespace.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn namespace_facts(metadata: &ObjectMeta) -> NamespaceFacts {
     let annotations = metadata.annotations.as_ref();
     let name = metadata.name.clone().unwrap_or_default();
     NamespaceFacts {
-        asks: name != SYSTEM_NAMESPACE && asks(&labels),
+        opted_in: name != SYSTEM_NAMESPACE && opts_in(&labels),
         name,
         trace_buffer: annotations.and_then(|all| all.get(TRACE_BUFFER)).cloned(),
         labels: Some(labels),
@@ -24,17 +24,18 @@ pub fn namespace_facts(metadata: &ObjectMeta) -> NamespaceFacts {
 }
 
 /// Returns whether a Namespace with these labels asks for a sidecar in every pod.
-fn asks(labels: &BTreeMap<String, String>) -> bool {
-    labels.get(INJECT).is_some_and(|value| ASKING.contains(&value.as_str()))
+fn opts_in(labels: &BTreeMap<String, String>) -> bool {
+    labels.get(INJECT).is_some_and(|value| OPT_IN_VALUES.contains(&value.as_str()))
 }
 
 /// Returns what is set on a Namespace and means nothing there, which would go unnoticed.
 #[must_use]
-pub fn mistake(metadata: &ObjectMeta) -> Option<String> {
+pub fn misconfiguration(metadata: &ObjectMeta) -> Option<String> {
     let label = |key| metadata.labels.as_ref().and_then(|all| all.get(key));
     let annotation = |key| metadata.annotations.as_ref().and_then(|all| all.get(key));
-    let has_meaning =
-        |value: &&String| ASKING.contains(&value.as_str()) || DECLINING.contains(&value.as_str());
+    let has_meaning = |value: &&String| {
+        OPT_IN_VALUES.contains(&value.as_str()) || OPT_OUT_VALUES.contains(&value.as_str())
+    };
     if let Some(value) = label(INJECT).filter(|value| !has_meaning(value)) {
         let value = quoted(value);
         return Some(format!(
@@ -50,7 +51,7 @@ pub fn mistake(metadata: &ObjectMeta) -> Option<String> {
     if label(TRACE_BUFFER).is_some() {
         return Some(format!("label {TRACE_BUFFER} means nothing: set it as an annotation"));
     }
-    namespace_facts(metadata).named().err().map(|skip| skip.message)
+    namespace_facts(metadata).named_trace_buffer().err().map(|skip| skip.message)
 }
 
 #[cfg(test)]
@@ -82,8 +83,8 @@ mod tests {
             (Some(""), false, true),
         ] {
             let metadata = metadata(label, None);
-            assert_eq!(namespace_facts(&metadata).asks, asks, "{label:?}");
-            assert_eq!(mistake(&metadata).is_some(), is_mistaken, "{label:?}");
+            assert_eq!(namespace_facts(&metadata).opted_in, asks, "{label:?}");
+            assert_eq!(misconfiguration(&metadata).is_some(), is_mistaken, "{label:?}");
         }
     }
 
@@ -95,7 +96,7 @@ mod tests {
         };
         let facts = namespace_facts(&metadata);
 
-        assert!(!facts.asks);
+        assert!(!facts.opted_in);
         assert_eq!(facts.trace_buffer.as_deref(), Some("platform/shared"));
     }
 
@@ -115,7 +116,7 @@ mod tests {
             (annotated(TRACE_BUFFER, "a/b"), None),
             (labelled("team"), None),
         ] {
-            match (mistake(&metadata), part) {
+            match (misconfiguration(&metadata), part) {
                 (Some(found), Some(part)) => assert!(found.contains(part), "{found}"),
                 (found, part) => assert_eq!(found.as_deref(), part),
             }

@@ -4,11 +4,11 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 
 /// Returns the major and the minor version. Minor versions may have more behind the number, such as
 /// `29+`; what is no number is taken as the newest.
-pub(super) fn numbers(version: &Info) -> (u32, u32) {
-    (number(&version.major), number(&version.minor))
+pub(super) fn major_minor(version: &Info) -> (u32, u32) {
+    (leading_number(&version.major), leading_number(&version.minor))
 }
 
-fn number(text: &str) -> u32 {
+fn leading_number(text: &str) -> u32 {
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     text.get(..end).and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX)
 }
@@ -27,7 +27,7 @@ mod tests {
             ("", "x", (newest, newest)),
         ] {
             let (major, minor) = (major.to_owned(), minor.to_owned());
-            assert_eq!(numbers(&Info { major, minor, ..Info::default() }), expected);
+            assert_eq!(major_minor(&Info { major, minor, ..Info::default() }), expected);
         }
     }
 }

@@ -1,15 +1,15 @@
 //! OTLP in and out.
 
-mod answer_body;
 mod body;
 pub mod destination;
-mod door;
+mod export_handler;
 pub mod json;
 pub mod notation;
 pub mod otlp;
 mod otlp_grpc;
 mod otlp_http;
-mod refused;
+mod request_error;
+mod response_body;
 #[cfg(test)]
 mod testing;
 pub mod wire;

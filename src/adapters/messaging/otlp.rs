@@ -7,43 +7,48 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 
-use super::answer_body::AnswerBody;
 use super::body::BodyReader;
-use super::door::Door;
+use super::export_handler::ExportHandler;
+use super::response_body::ResponseBody;
 use super::{otlp_grpc, otlp_http};
-use crate::adapters::server::Service;
+use crate::adapters::server::HttpService;
 use crate::ports::receive::ReceivePort;
 
 /// Answers OTLP requests of either transport, on any port.
 pub struct OtlpService<R> {
-    door: Arc<Door<R>>,
+    handler: Arc<ExportHandler<R>>,
 }
 
 impl<R> OtlpService<R> {
     /// Hands requests of up to `max_request_bytes`, decompressed, to `receiver`.
     #[must_use]
     pub fn new(receiver: Arc<R>, max_request_bytes: usize) -> Self {
-        Self { door: Arc::new(Door { receiver, reader: BodyReader::new(max_request_bytes) }) }
+        Self {
+            handler: Arc::new(ExportHandler {
+                receiver,
+                reader: BodyReader::new(max_request_bytes),
+            }),
+        }
     }
 }
 
 impl<R> Clone for OtlpService<R> {
     fn clone(&self) -> Self {
-        Self { door: Arc::clone(&self.door) }
+        Self { handler: Arc::clone(&self.handler) }
     }
 }
 
-impl<R: ReceivePort> Service for OtlpService<R> {
-    type Body = AnswerBody;
+impl<R: ReceivePort> HttpService for OtlpService<R> {
+    type Body = ResponseBody;
 
-    async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+    async fn handle(&self, _: IpAddr, request: Request<Incoming>) -> Response<ResponseBody> {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         // Over HTTP/1 its status, a trailer, would be lost.
         let can_be_grpc = request.version() >= Version::HTTP_2;
         if can_be_grpc && content_type.is_some_and(otlp_grpc::is_grpc) {
-            otlp_grpc::answer(&self.door, request).await
+            otlp_grpc::handle(&self.handler, request).await
         } else {
-            otlp_http::answer(&self.door, request).await
+            otlp_http::handle(&self.handler, request).await
         }
     }
 }

@@ -14,107 +14,112 @@ use http_body_util::BodyExt;
 use prost::Message;
 use serde_json::json;
 
-use super::answer_body::AnswerBody;
-use super::body::{Encoding, Plan};
-use super::door::{Door, Format, response};
-use super::otlp_grpc::{RETRY_DELAY, is_grpc, status};
-use super::refused::Refused;
-use crate::domain::answer::Answer;
+use super::body::{Encoding, ReadOptions};
+use super::export_handler::{ExportHandler, MessageFormat, export_response};
+use super::otlp_grpc::{RETRY_DELAY, grpc_status, is_grpc};
+use super::request_error::RequestError;
+use super::response_body::ResponseBody;
+use crate::domain::response_status::ResponseStatus;
 use crate::ports::monitor::Transport;
-use crate::ports::receive::{Receipt, ReceivePort};
+use crate::ports::receive::{ExportResult, ReceivePort};
 
 /// OTLP's path, and `/`: an exporter given a per-signal endpoint without a path posts there.
-const PATHS: [&str; 2] = ["/v1/traces", "/"];
+const TRACES_PATHS: [&str; 2] = ["/v1/traces", "/"];
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 /// An HTTP/1 client that is still sending would see a broken connection, not the answer; so much
 /// of a refused body is read and thrown away.
-const MOST_DISCARDED_BYTES: usize = 64 << 20;
-const LONGEST_DISCARD: Duration = Duration::from_secs(5);
+const MAX_DISCARDED_BYTES: usize = 64 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers one OTLP/HTTP request.
-pub(super) async fn answer<R, B>(door: &Door<R>, request: Request<B>) -> Response<AnswerBody>
+pub(super) async fn handle<R, B>(
+    handler: &ExportHandler<R>,
+    request: Request<B>,
+) -> Response<ResponseBody>
 where
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Send + Unpin + 'static,
 {
     let (head, mut body) = request.into_parts();
-    let format = format(&head.headers);
-    let result = export(door, &head, &mut body, format).await;
-    let answer = result.as_ref().map_or_else(|refused| refused.answer, |_| Answer::Accepted);
-    door.receiver.answered(Transport::Http, answer);
-    let format = format.unwrap_or(Format::Protobuf);
+    let format = message_format(&head.headers);
+    let result = export(handler, &head, &mut body, format).await;
+    let answer =
+        result.as_ref().map_or_else(|refused| refused.status, |_| ResponseStatus::Accepted);
+    handler.receiver.responded(Transport::Http, answer);
+    let format = format.unwrap_or(MessageFormat::Protobuf);
     match result {
-        Ok(receipt) => success(receipt, format),
+        Ok(receipt) => success_response(receipt, format),
         Err(refused) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
-            let mut response = failure(&refused, format);
+            let mut response = error_response(&refused, format);
             if head.headers.contains_key(EXPECT) {
                 // It may or may not send the body now, so what comes next may be anything.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             // While the answer is on its way: the client may wait for it before it sends more.
-            tokio::spawn(discard(body));
+            tokio::spawn(discard_body(body));
             response
         }
-        Err(refused) => failure(&refused, format),
+        Err(refused) => error_response(&refused, format),
     }
 }
 
 async fn export<R, B>(
-    door: &Door<R>,
+    handler: &ExportHandler<R>,
     head: &http::request::Parts,
     body: &mut B,
-    format: Option<Format>,
-) -> Result<Receipt, Refused>
+    format: Option<MessageFormat>,
+) -> Result<ExportResult, RequestError>
 where
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
     if head.headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
         let message = "gRPC is received over HTTP/2 only";
-        return Err(Refused::new(Answer::UnsupportedMediaType, message));
+        return Err(RequestError::new(ResponseStatus::UnsupportedMediaType, message));
     }
     let path = head.uri.path();
-    if !PATHS.contains(&path) {
-        let message = format!("no such path: {path:.200}; traces are received at {}", PATHS[0]);
-        return Err(Refused::new(Answer::NotFound, message));
+    if !TRACES_PATHS.contains(&path) {
+        let message =
+            format!("no such path: {path:.200}; traces are received at {}", TRACES_PATHS[0]);
+        return Err(RequestError::new(ResponseStatus::NotFound, message));
     }
     if head.method != Method::POST {
         let message = format!("traces are received by POST, not {:.20}", head.method.as_str());
-        return Err(Refused::new(Answer::MethodNotAllowed, message));
+        return Err(RequestError::new(ResponseStatus::MethodNotAllowed, message));
     }
     let format = format.ok_or_else(|| {
         let message = format!("content-type must be {PROTOBUF} or {JSON}");
-        Refused::new(Answer::UnsupportedMediaType, message)
+        RequestError::new(ResponseStatus::UnsupportedMediaType, message)
     })?;
     let named = head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
     let encoding = Encoding::from_header(named).ok_or_else(|| {
         let message = format!("content-encoding must be one of {}", Encoding::ACCEPTED);
-        Refused::new(Answer::UnsupportedMediaType, message)
+        RequestError::new(ResponseStatus::UnsupportedMediaType, message)
     })?;
     let length =
         head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let copies = if format == Format::Json { 2 } else { 1 };
-    let message = door.reader.read_http(body, length, Plan { encoding, copies }).await?;
-    door.admit(Transport::Http, message.bytes.clone(), format).await
+    let copies = if format == MessageFormat::Json { 2 } else { 1 };
+    let message = handler.reader.read_http(body, length, ReadOptions { encoding, copies }).await?;
+    handler.export(Transport::Http, message.bytes.clone(), format).await
 }
 
 /// Returns how the content type says the body is serialized; parameters are ignored.
-fn format(headers: &HeaderMap) -> Option<Format> {
+fn message_format(headers: &HeaderMap) -> Option<MessageFormat> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let kind = value.split(';').next()?.trim();
     if kind.eq_ignore_ascii_case(PROTOBUF) {
-        Some(Format::Protobuf)
+        Some(MessageFormat::Protobuf)
     } else if kind.eq_ignore_ascii_case(JSON) {
-        Some(Format::Json)
+        Some(MessageFormat::Json)
     } else {
         None
     }
 }
 
-async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
+async fn discard_body<B: Body<Data = Bytes> + Unpin>(mut body: B) {
     let discarding = async {
-        let mut left = MOST_DISCARDED_BYTES;
+        let mut left = MAX_DISCARDED_BYTES;
         while let Some(Ok(frame)) = body.frame().await {
             let length = frame.data_ref().map_or(0, Bytes::len);
             let Some(rest) = left.checked_sub(length) else { return };
@@ -122,14 +127,14 @@ async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
         }
     };
     // Time up or not, it is enough.
-    let _ = tokio::time::timeout(LONGEST_DISCARD, discarding).await;
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, discarding).await;
 }
 
-fn success(receipt: Receipt, format: Format) -> Response<AnswerBody> {
-    let message = response(receipt);
+fn success_response(result: ExportResult, format: MessageFormat) -> Response<ResponseBody> {
+    let message = export_response(result);
     let body = match format {
-        Format::Protobuf => message.encode_to_vec(),
-        Format::Json => match message.partial_success {
+        MessageFormat::Protobuf => message.encode_to_vec(),
+        MessageFormat::Json => match message.partial_success {
             None => b"{}".to_vec(),
             Some(partial) => json!({ "partialSuccess": {
                 "rejectedSpans": partial.rejected_spans.to_string(),
@@ -143,19 +148,19 @@ fn success(receipt: Receipt, format: Format) -> Response<AnswerBody> {
 }
 
 /// Answers with a `Status` in the request's encoding, as every 4xx and 5xx must.
-fn failure(refused: &Refused, format: Format) -> Response<AnswerBody> {
-    let code = StatusCode::from_u16(refused.answer.http_status().0);
+fn error_response(refused: &RequestError, format: MessageFormat) -> Response<ResponseBody> {
+    let code = StatusCode::from_u16(refused.status.http_status().0);
     let code = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = reply(code, status_body(refused, format), format);
     let headers = response.headers_mut();
-    match refused.answer {
-        Answer::Unavailable => {
+    match refused.status {
+        ResponseStatus::Unavailable => {
             headers.insert(RETRY_AFTER, RETRY_DELAY.as_secs().into());
         }
-        Answer::MethodNotAllowed => {
+        ResponseStatus::MethodNotAllowed => {
             headers.insert(ALLOW, HeaderValue::from_static("POST"));
         }
-        Answer::UnsupportedMediaType => {
+        ResponseStatus::UnsupportedMediaType => {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(Encoding::ACCEPTED));
         }
         _ => {}
@@ -163,14 +168,14 @@ fn failure(refused: &Refused, format: Format) -> Response<AnswerBody> {
     response
 }
 
-fn status_body(refused: &Refused, format: Format) -> Vec<u8> {
-    let status = status(refused);
+fn status_body(refused: &RequestError, format: MessageFormat) -> Vec<u8> {
+    let status = grpc_status(refused);
     match format {
-        Format::Json => json_status(refused).to_string().into_bytes(),
+        MessageFormat::Json => json_status(refused).to_string().into_bytes(),
         // With details, they are the whole `Status`.
-        Format::Protobuf if !status.details().is_empty() => status.details().to_vec(),
-        Format::Protobuf => tonic_types::Status {
-            code: refused.answer.grpc_code().0,
+        MessageFormat::Protobuf if !status.details().is_empty() => status.details().to_vec(),
+        MessageFormat::Protobuf => tonic_types::Status {
+            code: refused.status.grpc_code().0,
             message: refused.message.clone().into_owned(),
             details: vec![],
         }
@@ -178,15 +183,15 @@ fn status_body(refused: &Refused, format: Format) -> Vec<u8> {
     }
 }
 
-fn json_status(refused: &Refused) -> serde_json::Value {
-    let code = refused.answer.grpc_code().0;
+fn json_status(refused: &RequestError) -> serde_json::Value {
+    let code = refused.status.grpc_code().0;
     let message = &refused.message;
-    let details = match refused.answer {
-        Answer::Malformed => json!([{
+    let details = match refused.status {
+        ResponseStatus::Malformed => json!([{
             "@type": "type.googleapis.com/google.rpc.BadRequest",
             "fieldViolations": [{ "description": message }],
         }]),
-        Answer::Unavailable => json!([{
+        ResponseStatus::Unavailable => json!([{
             "@type": "type.googleapis.com/google.rpc.RetryInfo",
             "retryDelay": format!("{}s", RETRY_DELAY.as_secs()),
         }]),
@@ -195,12 +200,12 @@ fn json_status(refused: &Refused) -> serde_json::Value {
     json!({ "code": code, "message": message, "details": details })
 }
 
-fn reply(code: StatusCode, body: Vec<u8>, format: Format) -> Response<AnswerBody> {
+fn reply(code: StatusCode, body: Vec<u8>, format: MessageFormat) -> Response<ResponseBody> {
     let kind = match format {
-        Format::Protobuf => PROTOBUF,
-        Format::Json => JSON,
+        MessageFormat::Protobuf => PROTOBUF,
+        MessageFormat::Json => JSON,
     };
-    let mut response = Response::new(AnswerBody::data(body.into()));
+    let mut response = Response::new(ResponseBody::data(body.into()));
     *response.status_mut() = code;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response

@@ -20,14 +20,14 @@ use prost::Message;
 use tokio::time::{Sleep, sleep};
 
 use super::body::BodyReader;
-use super::door::Door;
-use crate::domain::answer::Answer;
+use super::export_handler::ExportHandler;
+use crate::domain::response_status::ResponseStatus;
 use crate::ports::monitor::Transport;
-use crate::ports::receive::{Receipt, ReceiveError, ReceivePort, Submission};
+use crate::ports::receive::{ExportRequest, ExportResult, ReceiveError, ReceivePort};
 
 /// What a body does next.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum BodyEvent {
     Data(Bytes),
     Trailers,
     Wait(Duration),
@@ -35,48 +35,48 @@ pub(super) enum Event {
     /// Nothing more comes, and no end.
     Stall,
     /// Notes that it was read so far.
-    Note(Arc<AtomicBool>),
+    MarkReached(Arc<AtomicBool>),
     /// Being asked for more would be a mistake.
-    Forbidden,
+    PanicIfPolled,
 }
 
 /// A body that does what its script says, and then ends.
 #[derive(Debug)]
 pub(super) struct ScriptedBody {
-    events: VecDeque<Event>,
+    events: VecDeque<BodyEvent>,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 /// What a [`FakeReceiver`] was told.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
-    pub(super) received: Vec<(Transport, Submission)>,
-    pub(super) answered: Vec<(Transport, Answer)>,
+pub(super) struct RecordedCalls {
+    pub(super) received: Vec<(Transport, ExportRequest)>,
+    pub(super) responses: Vec<(Transport, ResponseStatus)>,
 }
 
 /// Keeps what it gets and answers what it was told to.
 pub(super) struct FakeReceiver {
-    answer: Result<Receipt, ReceiveError>,
-    pub(super) notes: Mutex<Notes>,
+    result: Result<ExportResult, ReceiveError>,
+    pub(super) calls: Mutex<RecordedCalls>,
 }
 
 impl ScriptedBody {
-    pub(super) fn new(events: impl IntoIterator<Item = Event>) -> Self {
+    pub(super) fn new(events: impl IntoIterator<Item = BodyEvent>) -> Self {
         Self { events: events.into_iter().collect(), waiting: None }
     }
 
     /// Comes in these pieces.
     pub(super) fn pieces<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> Self {
         let pieces = pieces.into_iter();
-        Self::new(pieces.map(|piece| Event::Data(Bytes::copy_from_slice(piece.as_ref()))))
+        Self::new(pieces.map(|piece| BodyEvent::Data(Bytes::copy_from_slice(piece.as_ref()))))
     }
 
     /// Comes byte by byte.
-    pub(super) fn dribbled(bytes: &[u8]) -> Self {
+    pub(super) fn byte_by_byte(bytes: &[u8]) -> Self {
         Self::pieces(bytes.chunks(1))
     }
 
-    pub(super) fn then(mut self, event: Event) -> Self {
+    pub(super) fn then(mut self, event: BodyEvent) -> Self {
         self.events.push_back(event);
         self
     }
@@ -97,18 +97,18 @@ impl Body for ScriptedBody {
             }
             match self.events.pop_front() {
                 None => return Poll::Ready(None),
-                Some(Event::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Some(Event::Trailers) => {
+                Some(BodyEvent::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Some(BodyEvent::Trailers) => {
                     return Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::new()))));
                 }
-                Some(Event::Fail(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Event::Wait(time)) => self.waiting = Some(Box::pin(sleep(time))),
-                Some(Event::Note(reached)) => reached.store(true, Ordering::Relaxed),
-                Some(Event::Stall) => {
-                    self.events.push_front(Event::Stall);
+                Some(BodyEvent::Fail(error)) => return Poll::Ready(Some(Err(error))),
+                Some(BodyEvent::Wait(time)) => self.waiting = Some(Box::pin(sleep(time))),
+                Some(BodyEvent::MarkReached(reached)) => reached.store(true, Ordering::Relaxed),
+                Some(BodyEvent::Stall) => {
+                    self.events.push_front(BodyEvent::Stall);
                     return Poll::Pending;
                 }
-                Some(Event::Forbidden) => panic!("the body was asked for more"),
+                Some(BodyEvent::PanicIfPolled) => panic!("the body was asked for more"),
             }
         }
     }
@@ -121,16 +121,16 @@ impl Body for ScriptedBody {
 impl FakeReceiver {
     /// Takes everything.
     pub(super) fn accepting() -> Self {
-        Self::answering(Ok(Receipt::default()))
+        Self::returning(Ok(ExportResult::default()))
     }
 
-    pub(super) fn answering(answer: Result<Receipt, ReceiveError>) -> Self {
-        Self { answer, notes: Mutex::default() }
+    pub(super) fn returning(answer: Result<ExportResult, ReceiveError>) -> Self {
+        Self { result: answer, calls: Mutex::default() }
     }
 
     /// A way in that leads here, for requests of up to `max_bytes`.
-    pub(super) fn door(self, max_bytes: usize) -> Door<Self> {
-        Door { receiver: Arc::new(self), reader: BodyReader::new(max_bytes) }
+    pub(super) fn handler(self, max_bytes: usize) -> ExportHandler<Self> {
+        ExportHandler { receiver: Arc::new(self), reader: BodyReader::new(max_bytes) }
     }
 }
 
@@ -138,14 +138,14 @@ impl ReceivePort for FakeReceiver {
     async fn receive(
         &self,
         transport: Transport,
-        submission: Submission,
-    ) -> Result<Receipt, ReceiveError> {
-        self.notes.lock().received.push((transport, submission));
-        self.answer.clone()
+        request: ExportRequest,
+    ) -> Result<ExportResult, ReceiveError> {
+        self.calls.lock().received.push((transport, request));
+        self.result.clone()
     }
 
-    fn answered(&self, transport: Transport, answer: Answer) {
-        self.notes.lock().answered.push((transport, answer));
+    fn responded(&self, transport: Transport, answer: ResponseStatus) {
+        self.calls.lock().responses.push((transport, answer));
     }
 }
 
@@ -162,7 +162,7 @@ pub(super) fn zstd(data: &[u8]) -> Vec<u8> {
 }
 
 /// A gRPC message: its compressed flag, its length, itself.
-pub(super) fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+pub(super) fn frame_message(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [&[flag][..], &length.to_be_bytes(), message].concat()
 }

@@ -19,18 +19,18 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tracing::debug;
 
-use super::opening::{Opening, Protocol, Stream};
-use super::{Place, Service};
+use super::protocol_detector::{HttpVersion, IoStream, ProtocolDetector};
+use super::{ConnectionPermit, HttpService};
 
 /// How long a peer may take to say its first word, a TLS handshake included.
-const FIRST_WORD: Duration = Duration::from_secs(10);
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an HTTP/1 peer may take for a request's head, or rest between requests.
-const HTTP1_IDLE: Duration = Duration::from_secs(75);
+const HTTP1_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How often a silent HTTP/2 peer is asked whether it is still there, and how long it may take.
-const PING_EVERY: Duration = Duration::from_mins(1);
+const PING_INTERVAL: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Age at which a peer is asked to connect anew; up to a tenth more is added at random.
-const MAX_AGE: Duration = Duration::from_hours(1);
+const MAX_CONNECTION_AGE: Duration = Duration::from_hours(1);
 
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: u32 = 16 << 10;
@@ -50,79 +50,79 @@ const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
 
 /// HTTP/2 connections that may be new at once: a client that does not wait for our settings sends
 /// HTTP/2's own window of 64 KiB first, and many of them would use too much memory together.
-pub(super) const MAX_NEWCOMERS: usize = 16;
+pub(super) const MAX_HANDSHAKING: usize = 16;
 /// A connection is new until its first answer, at most so long.
-const SETTLING_IN: Duration = Duration::from_millis(200);
+const HANDSHAKING_TIMEOUT: Duration = Duration::from_millis(200);
 
 type MaybeContent<B> = Either<B, Empty<Bytes>>;
 
 pub(super) struct Connection {
     peer: IpAddr,
-    _place: Place,
+    _permit: ConnectionPermit,
     stream_window: u32,
-    newcomers: Arc<Semaphore>,
+    handshaking: Arc<Semaphore>,
     shutdown: watch::Receiver<bool>,
 }
 
 impl Connection {
     pub(super) fn new(
         peer: IpAddr,
-        place: Place,
-        newcomers: Arc<Semaphore>,
+        permit: ConnectionPermit,
+        handshaking: Arc<Semaphore>,
         shutdown: watch::Receiver<bool>,
     ) -> Self {
-        let open_connections = place.open();
+        let open_connections = permit.open_connections();
         let stream_window = if open_connections <= WIDE_CONNECTIONS {
             WIDE_STREAM_WINDOW
         } else {
             NARROW_STREAM_WINDOW
         };
-        Self { peer, _place: place, stream_window, newcomers, shutdown }
+        Self { peer, _permit: permit, stream_window, handshaking, shutdown }
     }
 
     /// Serves requests until the peer leaves, breaks a rule, or is asked to go.
-    pub(super) async fn serve<S: Service>(
+    pub(super) async fn serve<S: HttpService>(
         mut self,
         stream: TcpStream,
-        opening: impl Opening,
+        detector: impl ProtocolDetector,
         service: S,
     ) {
         let opened = tokio::select! {
-            opened = tokio::time::timeout(FIRST_WORD, opening.open(stream)) => opened,
+            opened = tokio::time::timeout(PREFACE_TIMEOUT, detector.detect(stream)) => opened,
             _ = self.shutdown.wait_for(|down| *down) => return,
         };
         match opened {
-            Ok(Ok((stream, Protocol::Http2))) => self.serve_http2(stream, service).await,
-            Ok(Ok((stream, Protocol::Http1))) => self.serve_http1(stream, service).await,
+            Ok(Ok((stream, HttpVersion::Http2))) => self.serve_http2(stream, service).await,
+            Ok(Ok((stream, HttpVersion::Http1))) => self.serve_http1(stream, service).await,
             Ok(Err(error)) => debug!(%error, "a connection ended before its first request"),
             Err(_) => debug!("a connection that said nothing was closed"),
         }
     }
 
-    async fn serve_http1<S: Service>(self, stream: impl Stream, service: S) {
+    async fn serve_http1<S: HttpService>(self, stream: impl IoStream, service: S) {
         let answer = service_fn(move |request| {
             let service = service.clone();
-            async move { Ok::<_, Infallible>(service.answer(self.peer, request).await) }
+            async move { Ok::<_, Infallible>(service.handle(self.peer, request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HTTP1_IDLE)
+            .header_read_timeout(HTTP1_IDLE_TIMEOUT)
             .max_buf_size(HTTP1_BUFFER_BYTES)
             .serve_connection(TokioIo::new(stream), answer);
         drive(pin!(connection), http1::Connection::graceful_shutdown, self.shutdown).await;
     }
 
-    async fn serve_http2<S: Service>(self, stream: impl Stream, service: S) {
+    async fn serve_http2<S: HttpService>(self, stream: impl IoStream, service: S) {
         let answered = Arc::new(Notify::new());
-        if let Ok(permit) = self.newcomers.acquire_owned().await {
-            tokio::spawn(settle_in(permit, Arc::clone(&answered)));
+        if let Ok(permit) = self.handshaking.acquire_owned().await {
+            tokio::spawn(release_after_first_response(permit, Arc::clone(&answered)));
         }
         let answer = service_fn(move |request: Request<Incoming>| {
             let service = service.clone();
             let answered = Arc::clone(&answered);
             async move {
                 let is_head = request.method() == Method::HEAD;
-                let response = service.answer(self.peer, request).await;
+                let response = service.handle(self.peer, request).await;
                 let response =
                     if is_head { without_content(response) } else { with_content(response) };
                 answered.notify_one();
@@ -131,7 +131,7 @@ impl Connection {
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .keep_alive_interval(PING_EVERY)
+            .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)
             // A stream that waits for its turn may not hold back the one whose turn it is.
@@ -147,9 +147,9 @@ impl Connection {
 
 /// Lets the next newcomer in once this one has its first answer, and with it our window; or sends
 /// nothing.
-async fn settle_in(permit: OwnedSemaphorePermit, answered: Arc<Notify>) {
+async fn release_after_first_response(permit: OwnedSemaphorePermit, answered: Arc<Notify>) {
     // Answered or not, its time is over.
-    let _ = tokio::time::timeout(SETTLING_IN, answered.notified()).await;
+    let _ = tokio::time::timeout(HANDSHAKING_TIMEOUT, answered.notified()).await;
     drop(permit);
 }
 
@@ -173,7 +173,7 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
 ) {
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = leave(shutdown) => {
+        () = shutdown_or_max_age(shutdown) => {
             ask_to_end(connection.as_mut());
             connection.await
         }
@@ -184,8 +184,9 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
 }
 
 /// Ends when the connection should: at shutdown, or when it is old.
-async fn leave(mut shutdown: watch::Receiver<bool>) {
-    let jitter = MAX_AGE.mul_f64(fastrand::f64() / 10.0);
+async fn shutdown_or_max_age(mut shutdown: watch::Receiver<bool>) {
+    let jitter = MAX_CONNECTION_AGE.mul_f64(fastrand::f64() / 10.0);
     // Whichever comes first; the sender outlives every connection.
-    let _ = tokio::time::timeout(MAX_AGE + jitter, shutdown.wait_for(|down| *down)).await;
+    let _ =
+        tokio::time::timeout(MAX_CONNECTION_AGE + jitter, shutdown.wait_for(|down| *down)).await;
 }

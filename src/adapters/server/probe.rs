@@ -17,16 +17,16 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 /// How often the port is tried while it answers, and while it does not.
-const EVERY: Duration = Duration::from_secs(5);
-const EVERY_UNANSWERED: Duration = Duration::from_millis(500);
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a handshake may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tries a port of this process; [`run`](Self::run) keeps it current.
 pub struct TlsProbe {
     address: SocketAddr,
     client: TlsConnector,
-    answers: AtomicBool,
+    is_healthy: AtomicBool,
 }
 
 impl TlsProbe {
@@ -37,41 +37,42 @@ impl TlsProbe {
     /// Those of rustls, when this build of it supports no version of TLS.
     pub fn new(listening: SocketAddr) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Arc::new(HoldsItsKey(Arc::clone(&provider)));
+        let verifier = Arc::new(AcceptAnyCertificate(Arc::clone(&provider)));
         let mut client = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         client.resumption = Resumption::disabled();
-        let address = SocketAddr::new(reachable(listening.ip()), listening.port());
+        let address = SocketAddr::new(loopback_if_unspecified(listening.ip()), listening.port());
         let client = Arc::new(client).into();
-        Ok(Self { address, client, answers: AtomicBool::new(false) })
+        Ok(Self { address, client, is_healthy: AtomicBool::new(false) })
     }
 
     /// Returns whether the last handshake succeeded.
     #[must_use]
-    pub fn answers(&self) -> bool {
-        self.answers.load(Ordering::Acquire)
+    pub fn is_healthy(&self) -> bool {
+        self.is_healthy.load(Ordering::Acquire)
     }
 
     /// Tries for ever.
     pub async fn run(&self) {
         loop {
-            let answers = matches!(timeout(PATIENCE, self.shake_hands()).await, Ok(Ok(())));
-            self.answers.store(answers, Ordering::Release);
-            sleep(if answers { EVERY } else { EVERY_UNANSWERED }).await;
+            let answers =
+                matches!(timeout(HANDSHAKE_TIMEOUT, self.tls_handshake()).await, Ok(Ok(())));
+            self.is_healthy.store(answers, Ordering::Release);
+            sleep(if answers { PROBE_INTERVAL } else { RETRY_INTERVAL }).await;
         }
     }
 
-    async fn shake_hands(&self) -> io::Result<()> {
+    async fn tls_handshake(&self) -> io::Result<()> {
         let stream = TcpStream::connect(self.address).await?;
         self.client.connect(self.address.ip().into(), stream).await.map(drop)
     }
 }
 
 /// Where a port is reached from here that listens on `ip`.
-const fn reachable(ip: IpAddr) -> IpAddr {
+const fn loopback_if_unspecified(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -81,15 +82,15 @@ const fn reachable(ip: IpAddr) -> IpAddr {
 
 /// Accepts whatever certificate the port shows, so long as it has the key: whether API servers trust
 /// it is asked elsewhere.
-struct HoldsItsKey(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl fmt::Debug for HoldsItsKey {
+impl fmt::Debug for AcceptAnyCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HoldsItsKey")
     }
 }
 
-impl ServerCertVerifier for HoldsItsKey {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

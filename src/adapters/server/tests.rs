@@ -14,22 +14,22 @@ use super::*;
 
 mod tls;
 
-const BLINK: Duration = Duration::from_millis(50);
+const SHORT_WAIT: Duration = Duration::from_millis(50);
 const HTTP1_REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nhi";
 
 /// Answers with the length of the body, at `/slow` once it is let go, at `/old` after an hour and
 /// a half.
 #[derive(Clone, Default)]
-struct Lengths {
-    let_go: Arc<Notify>,
+struct BodyLengthService {
+    release: Arc<Notify>,
 }
 
-impl Service for Lengths {
+impl HttpService for BodyLengthService {
     type Body = Full<Bytes>;
 
-    async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, _: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match request.uri().path() {
-            "/slow" => self.let_go.notified().await,
+            "/slow" => self.release.notified().await,
             "/old" => sleep(Duration::from_mins(90)).await,
             _ => {}
         }
@@ -40,8 +40,8 @@ impl Service for Lengths {
 
 struct Server {
     address: SocketAddr,
-    connections: Connections,
-    service: Lengths,
+    connections: HttpServer,
+    service: BodyLengthService,
     serving: JoinHandle<()>,
 }
 
@@ -49,7 +49,7 @@ impl Server {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (connections, service) = (Connections::new(), Lengths::default());
+        let (connections, service) = (HttpServer::new(), BodyLengthService::default());
         let serving = tokio::spawn({
             let (connections, service) = (connections.clone(), service.clone());
             async move { connections.serve(vec![listener], service).await }
@@ -64,7 +64,7 @@ impl Server {
     }
 
     /// Connects and says `first`, in pieces of `size` bytes.
-    async fn say(&self, first: &[u8], size: usize) -> TcpStream {
+    async fn send_in_pieces(&self, first: &[u8], size: usize) -> TcpStream {
         let mut stream = self.connect().await;
         for piece in first.chunks(size) {
             stream.write_all(piece).await.unwrap();
@@ -79,8 +79,8 @@ impl Server {
         (sender, tokio::spawn(connection))
     }
 
-    async fn connections_are(&self, count: usize) {
-        while self.connections.open() != count {
+    async fn wait_for_connections(&self, count: usize) {
+        while self.connections.open_connections() != count {
             sleep(Duration::from_millis(1)).await;
         }
     }
@@ -108,7 +108,7 @@ async fn http_1_and_http_2_are_served_on_one_port() {
     let server = Server::start().await;
 
     let (mut http2, _connection) = server.http2().await;
-    let http1 = server.say(HTTP1_REQUEST, usize::MAX).await;
+    let http1 = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
 
     assert_eq!(text(http2.send_request(request("/")).await.unwrap()).await, "2");
     let mut answer = [0; 15];
@@ -125,10 +125,10 @@ async fn a_request_is_understood_however_its_first_bytes_are_cut() {
     let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[0, 0, 0, 4, 0, 0, 0, 0, 0]];
 
     for first in [get, put] {
-        let answer = read_all(server.say(first, 1).await).await;
+        let answer = read_all(server.send_in_pieces(first, 1).await).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     }
-    let mut http2 = server.say(&preface.concat(), 1).await;
+    let mut http2 = server.send_in_pieces(&preface.concat(), 1).await;
     let mut header = [0; 9];
     http2.read_exact(&mut header).await.unwrap();
     assert_eq!(header[3], 4, "the first frame of a server is SETTINGS");
@@ -140,7 +140,7 @@ async fn a_peer_that_does_not_begin_is_left_after_10_s() {
     for first in [&b""[..], b"P", b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
         let started = Instant::now();
 
-        let answer = read_all(server.say(first, usize::MAX).await).await;
+        let answer = read_all(server.send_in_pieces(first, usize::MAX).await).await;
 
         assert_eq!(answer, "");
         let waited = started.elapsed();
@@ -154,7 +154,7 @@ async fn a_peer_that_does_not_end_its_head_or_begin_another_is_left_after_75_s()
     for (first, answered) in [(&HTTP1_REQUEST[..20], false), (HTTP1_REQUEST, true)] {
         let started = Instant::now();
 
-        let answer = read_all(server.say(first, usize::MAX).await).await;
+        let answer = read_all(server.send_in_pieces(first, usize::MAX).await).await;
 
         assert_eq!(answer.starts_with("HTTP/1.1 200 OK"), answered, "{answer}");
         let waited = started.elapsed();
@@ -166,21 +166,22 @@ async fn a_peer_that_does_not_end_its_head_or_begin_another_is_left_after_75_s()
 async fn a_peer_that_leaves_before_its_first_word_is_forgotten() {
     let server = Server::start().await;
     for first in [&b""[..], b"PR", b"PRI"] {
-        drop(server.say(first, usize::MAX).await);
+        drop(server.send_in_pieces(first, usize::MAX).await);
     }
-    let kept = server.say(HTTP1_REQUEST, usize::MAX).await;
+    let kept = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
 
     // Sooner than those who say nothing.
-    timeout(Duration::from_secs(5), server.connections_are(1)).await.unwrap();
+    timeout(Duration::from_secs(5), server.wait_for_connections(1)).await.unwrap();
     drop(kept);
-    timeout(Duration::from_secs(20), server.connections.none_open()).await.unwrap();
+    timeout(Duration::from_secs(20), server.connections.all_closed()).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_is_no_http_is_answered_by_400() {
     let server = Server::start().await;
 
-    let answer = read_all(server.say(b"\x16\x03\x01 hello\r\n\r\n", usize::MAX).await).await;
+    let answer =
+        read_all(server.send_in_pieces(b"\x16\x03\x01 hello\r\n\r\n", usize::MAX).await).await;
 
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }
@@ -191,7 +192,7 @@ async fn a_head_larger_than_16_kib_is_answered_by_431() {
     let long = "x".repeat(17 << 10);
 
     let head = format!("GET / HTTP/1.1\r\nlong: {long}\r\n\r\n");
-    let answer = read_all(server.say(head.as_bytes(), usize::MAX).await).await;
+    let answer = read_all(server.send_in_pieces(head.as_bytes(), usize::MAX).await).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 
     let (mut http2, _connection) = server.http2().await;
@@ -228,12 +229,12 @@ async fn more_connections_than_allowed_wait_for_others_to_end() {
     let server = Server::start().await;
     let mut open = vec![];
     for _ in 0..MAX_CONNECTIONS {
-        open.push(server.say(b"GET", usize::MAX).await);
+        open.push(server.send_in_pieces(b"GET", usize::MAX).await);
     }
-    server.connections_are(MAX_CONNECTIONS).await;
-    let mut waiting = server.say(HTTP1_REQUEST, usize::MAX).await;
+    server.wait_for_connections(MAX_CONNECTIONS).await;
+    let mut waiting = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
     let mut answer = [0; 15];
-    assert!(timeout(BLINK, waiting.read_exact(&mut answer)).await.is_err());
+    assert!(timeout(SHORT_WAIT, waiting.read_exact(&mut answer)).await.is_err());
 
     open.pop();
 
@@ -244,14 +245,14 @@ async fn more_connections_than_allowed_wait_for_others_to_end() {
 #[tokio::test]
 async fn waiting_until_none_is_open_keeps_no_new_one_away() {
     let server = Server::start().await;
-    let kept = server.say(HTTP1_REQUEST, usize::MAX).await;
-    server.connections_are(1).await;
-    let none_open = server.connections.none_open();
+    let kept = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
+    server.wait_for_connections(1).await;
+    let none_open = server.connections.all_closed();
     tokio::pin!(none_open);
-    assert!(timeout(BLINK, none_open.as_mut()).await.is_err());
+    assert!(timeout(SHORT_WAIT, none_open.as_mut()).await.is_err());
 
-    assert_eq!(server.connections.open(), 1);
-    let mut new = server.say(HTTP1_REQUEST, usize::MAX).await;
+    assert_eq!(server.connections.open_connections(), 1);
+    let mut new = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
     let mut answer = [0; 15];
     timeout(Duration::from_secs(20), new.read_exact(&mut answer)).await.unwrap().unwrap();
 
@@ -264,23 +265,23 @@ async fn at_shutdown_open_requests_are_answered_and_their_connections_end() {
     let server = Server::start().await;
     let (mut http2, http2_connection) = server.http2().await;
     let slow2 = tokio::spawn(http2.clone().send_request(request("/slow")));
-    let slow1 = server.say(b"GET /slow HTTP/1.1\r\nhost: t\r\n\r\n", usize::MAX).await;
-    let idle1 = server.say(HTTP1_REQUEST, usize::MAX).await;
+    let slow1 = server.send_in_pieces(b"GET /slow HTTP/1.1\r\nhost: t\r\n\r\n", usize::MAX).await;
+    let idle1 = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
     let silent = server.connect().await;
-    server.connections_are(4).await;
-    tokio::time::sleep(BLINK).await;
+    server.wait_for_connections(4).await;
+    tokio::time::sleep(SHORT_WAIT).await;
 
     server.connections.shut_down();
 
     // Nobody waits for those that have nothing open.
     assert!(read_all(idle1).await.starts_with("HTTP/1.1 200 OK"));
     assert_eq!(read_all(silent).await, "");
-    server.connections_are(2).await;
+    server.wait_for_connections(2).await;
     // GOAWAY: what comes now is not taken any more.
     while http2.send_request(request("/")).await.is_ok() {}
     assert!(!server.serving.is_finished());
 
-    server.service.let_go.notify_waiters();
+    server.service.release.notify_waiters();
 
     assert_eq!(text(slow2.await.unwrap().unwrap()).await, "2");
     let slow1 = read_all(slow1).await;
@@ -303,8 +304,8 @@ async fn thirty_requests_at_once_are_taken_from_the_first_moment() {
 
     let mut answered = 0;
     while !requests.is_empty() {
-        server.service.let_go.notify_waiters();
-        while let Ok(Some(answer)) = timeout(BLINK, requests.join_next()).await {
+        server.service.release.notify_waiters();
+        while let Ok(Some(answer)) = timeout(SHORT_WAIT, requests.join_next()).await {
             assert_eq!(answer.unwrap().unwrap().status(), StatusCode::OK);
             answered += 1;
         }
@@ -317,8 +318,8 @@ async fn thirty_requests_at_once_are_taken_from_the_first_moment() {
 async fn an_old_connection_is_asked_to_end_with_its_request() {
     let server = Server::start().await;
 
-    let young = server.say(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n", usize::MAX).await;
-    let old = server.say(b"GET /old HTTP/1.1\r\nhost: t\r\n\r\n", usize::MAX).await;
+    let young = server.send_in_pieces(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n", usize::MAX).await;
+    let old = server.send_in_pieces(b"GET /old HTTP/1.1\r\nhost: t\r\n\r\n", usize::MAX).await;
 
     let (young, old) = (read_all(young).await, read_all(old).await);
     assert!(young.starts_with("HTTP/1.1 200 OK") && !young.contains("connection: close"));
@@ -330,7 +331,7 @@ async fn new_http_2_connections_are_let_in_a_few_at_a_time() {
     let server = Server::start().await;
     let started = Instant::now();
     let mut newcomers = vec![];
-    for _ in 0..MAX_NEWCOMERS {
+    for _ in 0..MAX_HANDSHAKING {
         // Connected, and silent.
         newcomers.push(server.http2().await);
     }
@@ -350,7 +351,7 @@ async fn a_connection_that_has_its_first_answer_is_not_new_any_more() {
     let mut settled = vec![];
     let started = Instant::now();
 
-    for _ in 0..5 * MAX_NEWCOMERS {
+    for _ in 0..5 * MAX_HANDSHAKING {
         let (mut sender, connection) = server.http2().await;
         sender.send_request(request("/")).await.unwrap();
         settled.push((sender, connection));

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::opening::{HTTP2_PREFACE, Opening, Protocol};
+use super::protocol_detector::{HTTP2_PREFACE, HttpVersion, ProtocolDetector};
 
 const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
@@ -20,7 +20,7 @@ const ALPN_HTTP1: &[u8] = b"http/1.1";
 const HANDSHAKE_RECORD: u8 = 22;
 
 /// The answer to HTTP without TLS: many a person meets this port with `curl http://`.
-const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+const NOT_TLS_RESPONSE: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-type: text/plain; charset=utf-8\r\n\
     connection: close\r\n\
     \r\n\
@@ -35,7 +35,7 @@ pub struct Tls {
 }
 
 /// A connection of which the first bytes have been read already.
-type Opened =
+type TlsIo =
     Join<Chain<Cursor<Vec<u8>>, ReadHalf<TlsStream<TcpStream>>>, WriteHalf<TlsStream<TcpStream>>>;
 
 impl Tls {
@@ -59,19 +59,19 @@ impl Tls {
     }
 }
 
-impl Opening for Tls {
-    type Stream = Opened;
+impl ProtocolDetector for Tls {
+    type Stream = TlsIo;
 
-    async fn open(&self, mut stream: TcpStream) -> io::Result<(Opened, Protocol)> {
+    async fn detect(&self, mut stream: TcpStream) -> io::Result<(TlsIo, HttpVersion)> {
         let mut first = [0];
         if stream.peek(&mut first).await? == 1 && first != [HANDSHAKE_RECORD] {
-            return Err(say_it_is_not_tls(&mut stream).await);
+            return Err(reject_plaintext(&mut stream).await);
         }
         let mut stream = self.acceptor.accept(stream).await?;
         let mut taken = vec![];
-        let mut protocol = Protocol::Http1;
+        let mut protocol = HttpVersion::Http1;
         if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
-            protocol = Protocol::Http2;
+            protocol = HttpVersion::Http2;
             // As without TLS, all of it is the first word.
             taken.resize(HTTP2_PREFACE.len(), 0);
             stream.read_exact(&mut taken).await?;
@@ -81,9 +81,9 @@ impl Opening for Tls {
     }
 }
 
-async fn say_it_is_not_tls(stream: &mut TcpStream) -> io::Error {
+async fn reject_plaintext(stream: &mut TcpStream) -> io::Error {
     let answered = async {
-        stream.write_all(NOT_TLS).await?;
+        stream.write_all(NOT_TLS_RESPONSE).await?;
         stream.shutdown().await?;
         copy(&mut stream.take(MAX_NOT_TLS_BYTES), &mut sink()).await
     };

@@ -9,18 +9,18 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
+use super::admin_server::{AdminPages, TEXT_PLAIN, reply};
 use super::exposition::Exposition;
 use super::metrics::Metrics;
-use super::pages::{Pages, TEXT, reply};
 use super::process::ProcessStats;
 use super::scrape::Scrape;
 use crate::ports::buffer::{BufferStatus, TraceBufferPort};
 
 const JSON: &str = "application/json";
 /// Where the state of the buffer is told.
-const DEBUG: &str = "/debug/buffer";
+const DEBUG_PATH: &str = "/debug/buffer";
 /// Where an eager flush is asked for.
-pub(super) const FLUSH: &str = "/flush";
+pub(super) const FLUSH_PATH: &str = "/flush";
 const OVERVIEW: &str = "tracebuffer\n\n\
     /live          200 while the process runs\n\
     /ready         200 while it listens\n\
@@ -35,7 +35,7 @@ pub struct AdminState<B> {
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Makes the forwarder send without waiting, from now on.
-    pub hurry: Box<dyn Fn() + Send + Sync>,
+    pub begin_drain: Box<dyn Fn() + Send + Sync>,
     /// Counts the receiver's open connections.
     pub open_connections: Box<dyn Fn() -> usize + Send + Sync>,
     /// Where spans go, for people; without secrets.
@@ -44,13 +44,13 @@ pub struct AdminState<B> {
     pub ready: AtomicBool,
 }
 
-impl<B: TraceBufferPort> Pages for AdminState<B> {
+impl<B: TraceBufferPort> AdminPages for AdminState<B> {
     const OVERVIEW: &'static str = OVERVIEW;
     // Error messages of the destination are for those who can reach this machine.
-    const LOCAL: &'static [&'static str] = &[DEBUG, FLUSH];
-    const POSTED: &'static [&'static str] = &[FLUSH];
+    const LOCAL_PATHS: &'static [&'static str] = &[DEBUG_PATH, FLUSH_PATH];
+    const POST_PATHS: &'static [&'static str] = &[FLUSH_PATH];
 
-    fn missing(&self) -> Vec<String> {
+    fn unready_reasons(&self) -> Vec<String> {
         let is_ready = self.ready.load(Ordering::Acquire);
         if is_ready { vec![] } else { vec!["not listening".to_owned()] }
     }
@@ -65,10 +65,10 @@ impl<B: TraceBufferPort> Pages for AdminState<B> {
         scrape.exposition()
     }
 
-    fn other(&self, path: &str) -> Option<Response<Full<Bytes>>> {
+    fn page(&self, path: &str) -> Option<Response<Full<Bytes>>> {
         match path {
-            DEBUG => Some(reply(StatusCode::OK, JSON, format!("{:#}\n", self.debug()))),
-            FLUSH => Some(self.flush()),
+            DEBUG_PATH => Some(reply(StatusCode::OK, JSON, format!("{:#}\n", self.debug_json()))),
+            FLUSH_PATH => Some(self.flush()),
             _ => None,
         }
     }
@@ -78,13 +78,17 @@ impl<B: TraceBufferPort> AdminState<B> {
     /// Sends eagerly from now on, and says how much there is to be sent.
     fn flush(&self) -> Response<Full<Bytes>> {
         self.buffer.flush();
-        (self.hurry)();
+        (self.begin_drain)();
         let ledger = self.buffer.status().ledger;
         let spans = ledger.buffered + ledger.in_flight;
-        reply(StatusCode::OK, TEXT, format!("sending {spans} buffered spans without waiting\n"))
+        reply(
+            StatusCode::OK,
+            TEXT_PLAIN,
+            format!("sending {spans} buffered spans without waiting\n"),
+        )
     }
 
-    fn debug(&self) -> Value {
+    fn debug_json(&self) -> Value {
         let BufferStatus { ledger, limits, charged_bytes, oldest_age } = self.buffer.status();
         let dropped: serde_json::Map<_, _> =
             ledger.drops().map(|(reason, n)| (reason.as_str().to_owned(), n.into())).collect();
@@ -112,8 +116,8 @@ impl<B: TraceBufferPort> AdminState<B> {
     }
 
     fn destination_state(&self) -> Value {
-        let news = self.metrics.news();
-        let state = match (news.failures_in_a_row, news.last_success) {
+        let news = self.metrics.destination_health();
+        let state = match (news.consecutive_failures, news.last_success) {
             (0, None) => "untried",
             (0, Some(_)) => "delivering",
             _ => "failing",
@@ -124,7 +128,7 @@ impl<B: TraceBufferPort> AdminState<B> {
         json!({
             "endpoint": self.destination,
             "state": state,
-            "failures_in_a_row": news.failures_in_a_row,
+            "failures_in_a_row": news.consecutive_failures,
             "last_success_seconds_ago": news.last_success.map(seconds_since),
             "last_error": last_error,
         })

@@ -24,28 +24,28 @@ pub(super) type Labels = Vec<(&'static str, &'static str)>;
 
 /// One metric family with its samples.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(super) struct MetricFamily {
     name: &'static str,
     help: &'static str,
     kind: MetricType,
-    samples: Vec<(Labels, Value)>,
+    samples: Vec<(Labels, MetricValue)>,
 }
 
 /// A number that is written as what it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value {
-    Whole(u64),
-    Real(f64),
+pub(super) enum MetricValue {
+    Integer(u64),
+    Float(f64),
 }
 
 #[derive(Debug)]
-struct Families(Vec<Family>);
+struct FamilyCollector(Vec<MetricFamily>);
 
 /// All that one scrape tells.
 #[derive(Debug)]
 pub(super) struct Exposition {
     histograms: Registry,
-    families: Vec<Family>,
+    families: Vec<MetricFamily>,
 }
 
 impl Exposition {
@@ -55,10 +55,10 @@ impl Exposition {
         let info = gauges(
             "tracebuffer_build_info",
             "The version that runs",
-            vec![(version, Value::Whole(1))],
+            vec![(version, MetricValue::Integer(1))],
         );
         let mut families = vec![info];
-        families.extend(about(process));
+        families.extend(process_metrics(process));
         Self { histograms: Registry::default(), families }
     }
 
@@ -73,12 +73,15 @@ impl Exposition {
     }
 
     /// Adds metrics.
-    pub(super) fn add(&mut self, families: Vec<Family>) {
+    pub(super) fn add(&mut self, families: Vec<MetricFamily>) {
         self.families.extend(families);
     }
 
     /// Returns the text in the format that a scraper accepts, and its content type.
-    pub(super) fn text(self, accept: &str) -> Result<(&'static str, String), fmt::Error> {
+    pub(super) fn encode_for_accept(
+        self,
+        accept: &str,
+    ) -> Result<(&'static str, String), fmt::Error> {
         if accept.contains("application/openmetrics-text") {
             self.openmetrics().map(|text| (OPENMETRICS, text))
         } else {
@@ -88,7 +91,7 @@ impl Exposition {
 
     /// Returns the `OpenMetrics` text.
     pub(super) fn openmetrics(mut self) -> Result<String, fmt::Error> {
-        self.histograms.register_collector(Box::new(Families(self.families)));
+        self.histograms.register_collector(Box::new(FamilyCollector(self.families)));
         let mut text = String::new();
         encode(&mut text, &self.histograms)?;
         Ok(text)
@@ -101,7 +104,7 @@ impl Exposition {
 }
 
 /// What the kernel knows of a process.
-fn about(process: &ProcessStats) -> Vec<Family> {
+fn process_metrics(process: &ProcessStats) -> Vec<MetricFamily> {
     let ProcessStats {
         cpu_seconds,
         resident_bytes,
@@ -111,11 +114,11 @@ fn about(process: &ProcessStats) -> Vec<Family> {
         threads,
         start_seconds,
     } = process;
-    let whole = |value: &Option<u64>| value.map(Value::Whole);
+    let whole = |value: &Option<u64>| value.map(MetricValue::Integer);
     let mut families = vec![];
-    families.extend(cpu_seconds.map(|seconds| Family {
+    families.extend(cpu_seconds.map(|seconds| MetricFamily {
         kind: MetricType::Counter,
-        ..gauge("process_cpu_seconds", "User and system CPU time", Value::Real(seconds))
+        ..gauge("process_cpu_seconds", "User and system CPU time", MetricValue::Float(seconds))
     }));
     let gauges = [
         ("process_resident_memory_bytes", "Resident memory", whole(resident_bytes)),
@@ -126,7 +129,7 @@ fn about(process: &ProcessStats) -> Vec<Family> {
         (
             "process_start_time_seconds",
             "When the process started, since the Unix epoch",
-            start_seconds.map(Value::Real),
+            start_seconds.map(MetricValue::Float),
         ),
     ];
     families.extend(
@@ -139,28 +142,29 @@ pub(super) fn counter(
     name: &'static str,
     help: &'static str,
     samples: Vec<(Labels, u64)>,
-) -> Family {
-    let samples = samples.into_iter().map(|(labels, n)| (labels, Value::Whole(n))).collect();
-    Family { name, help, kind: MetricType::Counter, samples }
+) -> MetricFamily {
+    let samples =
+        samples.into_iter().map(|(labels, n)| (labels, MetricValue::Integer(n))).collect();
+    MetricFamily { name, help, kind: MetricType::Counter, samples }
 }
 
 /// A gauge with labels.
 pub(super) fn gauges(
     name: &'static str,
     help: &'static str,
-    samples: Vec<(Labels, Value)>,
-) -> Family {
-    Family { name, help, kind: MetricType::Gauge, samples }
+    samples: Vec<(Labels, MetricValue)>,
+) -> MetricFamily {
+    MetricFamily { name, help, kind: MetricType::Gauge, samples }
 }
 
 /// A gauge without labels.
-pub(super) fn gauge(name: &'static str, help: &'static str, value: Value) -> Family {
+pub(super) fn gauge(name: &'static str, help: &'static str, value: MetricValue) -> MetricFamily {
     gauges(name, help, vec![(vec![], value)])
 }
 
-impl Collector for Families {
+impl Collector for FamilyCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        for Family { name, help, kind, samples } in &self.0 {
+        for MetricFamily { name, help, kind, samples } in &self.0 {
             let help = format!("{help}.");
             let mut family = encoder.encode_descriptor(name, &help, None, *kind)?;
             for (labels, value) in samples {
@@ -175,7 +179,7 @@ impl Collector for Families {
     }
 }
 
-impl Value {
+impl MetricValue {
     fn encode(&self, encoder: &mut MetricEncoder, kind: MetricType) -> Result<(), fmt::Error> {
         match kind {
             MetricType::Counter => encoder.encode_counter::<NoLabelSet, _, f64>(self, None),
@@ -184,20 +188,20 @@ impl Value {
     }
 }
 
-impl EncodeCounterValue for Value {
+impl EncodeCounterValue for MetricValue {
     fn encode(&self, encoder: &mut CounterValueEncoder) -> Result<(), fmt::Error> {
         match self {
-            Self::Whole(value) => EncodeCounterValue::encode(value, encoder),
-            Self::Real(value) => EncodeCounterValue::encode(value, encoder),
+            Self::Integer(value) => EncodeCounterValue::encode(value, encoder),
+            Self::Float(value) => EncodeCounterValue::encode(value, encoder),
         }
     }
 }
 
-impl EncodeGaugeValue for Value {
+impl EncodeGaugeValue for MetricValue {
     fn encode(&self, encoder: &mut GaugeValueEncoder) -> Result<(), fmt::Error> {
         match self {
-            Self::Whole(value) => EncodeGaugeValue::encode(value, encoder),
-            Self::Real(value) => EncodeGaugeValue::encode(value, encoder),
+            Self::Integer(value) => EncodeGaugeValue::encode(value, encoder),
+            Self::Float(value) => EncodeGaugeValue::encode(value, encoder),
         }
     }
 }

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::domain::answer::Answer;
 use crate::domain::delivery::Failure;
+use crate::domain::response_status::ResponseStatus;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 
 const TRANSPORTS: [(Transport, &str); 2] = [(Transport::Grpc, "grpc"), (Transport::Http, "http")];
-const REFUSALS: [(RefusalReason, &str); 5] = [
+const REFUSAL_REASONS: [(RefusalReason, &str); 5] = [
     (RefusalReason::InvalidSpan, "invalid_span"),
     (RefusalReason::TooLarge, "too_large"),
     (RefusalReason::Full, "full"),
@@ -21,23 +21,24 @@ const REFUSALS: [(RefusalReason, &str); 5] = [
     (RefusalReason::StoreFailed, "store_failed"),
 ];
 /// Upper bounds of the send duration's buckets, in seconds.
-const SEND_SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+const SEND_DURATION_BUCKETS: [f64; 11] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
 /// What one transport has counted.
 #[derive(Debug, Default)]
 struct TransportCounters {
     accepted: AtomicU64,
-    refused: [AtomicU64; REFUSALS.len()],
-    answered: [AtomicU64; Answer::ALL.len()],
+    refused: [AtomicU64; REFUSAL_REASONS.len()],
+    responses: [AtomicU64; ResponseStatus::ALL.len()],
 }
 
 /// The latest news of the destination.
 #[derive(Clone, Debug, Default)]
-pub(super) struct DestinationNews {
+pub(super) struct DestinationHealth {
     pub(super) last_success: Option<SystemTime>,
     pub(super) last_failure: Option<(SystemTime, &'static str, Cow<'static, str>)>,
     /// Failed sends since the last that succeeded.
-    pub(super) failures_in_a_row: u64,
+    pub(super) consecutive_failures: u64,
 }
 
 /// Counts what happens; every label comes from a closed set.
@@ -45,8 +46,8 @@ pub(super) struct DestinationNews {
 pub struct Metrics {
     transports: [TransportCounters; TRANSPORTS.len()],
     send_failed: Mutex<BTreeMap<(&'static str, bool), u64>>,
-    pub(super) send_seconds: Histogram,
-    news: Mutex<DestinationNews>,
+    pub(super) send_duration: Histogram,
+    destination_health: Mutex<DestinationHealth>,
 }
 
 impl Metrics {
@@ -56,13 +57,13 @@ impl Metrics {
         Self {
             transports: Default::default(),
             send_failed: Mutex::default(),
-            send_seconds: Histogram::new(SEND_SECONDS),
-            news: Mutex::default(),
+            send_duration: Histogram::new(SEND_DURATION_BUCKETS),
+            destination_health: Mutex::default(),
         }
     }
 
-    pub(super) fn news(&self) -> DestinationNews {
-        self.news.lock().clone()
+    pub(super) fn destination_health(&self) -> DestinationHealth {
+        self.destination_health.lock().clone()
     }
 
     /// Returns accepted spans by transport.
@@ -73,16 +74,16 @@ impl Metrics {
     /// Returns refused spans by transport and reason.
     pub(super) fn refused_spans(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         self.by_transport().flat_map(|(transport, counters)| {
-            let reasons = REFUSALS.into_iter().zip(&counters.refused);
+            let reasons = REFUSAL_REASONS.into_iter().zip(&counters.refused);
             reasons.map(move |((_, reason), count)| (transport, reason, load(count)))
         })
     }
 
     /// Returns answered requests by transport and code; codes with the same name are one.
-    pub(super) fn answered_requests(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+    pub(super) fn response_counts(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         let mut requests = BTreeMap::new();
         for ((transport, name), counters) in TRANSPORTS.into_iter().zip(&self.transports) {
-            for (answer, count) in Answer::ALL.into_iter().zip(&counters.answered) {
+            for (answer, count) in ResponseStatus::ALL.into_iter().zip(&counters.responses) {
                 let (_, code) = match transport {
                     Transport::Grpc => answer.grpc_code(),
                     Transport::Http => {
@@ -105,7 +106,7 @@ impl Metrics {
         TRANSPORTS.into_iter().map(|(_, name)| name).zip(&self.transports)
     }
 
-    fn of(&self, transport: Transport) -> &TransportCounters {
+    fn counters(&self, transport: Transport) -> &TransportCounters {
         let [grpc, http] = &self.transports;
         match transport {
             Transport::Grpc => grpc,
@@ -122,37 +123,37 @@ impl Default for Metrics {
 
 impl Monitor for Metrics {
     fn accepted(&self, transport: Transport, spans: u64) {
-        add(&self.of(transport).accepted, spans);
+        add(&self.counters(transport).accepted, spans);
     }
 
     fn refused(&self, transport: Transport, reason: RefusalReason, spans: u64) {
-        let counters = REFUSALS.iter().zip(&self.of(transport).refused);
+        let counters = REFUSAL_REASONS.iter().zip(&self.counters(transport).refused);
         for (_, counter) in counters.filter(|((each, _), _)| *each == reason) {
             add(counter, spans);
         }
     }
 
-    fn answered(&self, transport: Transport, answer: Answer) {
-        let counters = Answer::ALL.iter().zip(&self.of(transport).answered);
+    fn responded(&self, transport: Transport, answer: ResponseStatus) {
+        let counters = ResponseStatus::ALL.iter().zip(&self.counters(transport).responses);
         for (_, counter) in counters.filter(|(each, _)| **each == answer) {
             add(counter, 1);
         }
     }
 
     fn delivered(&self, took: Duration) {
-        self.send_seconds.observe(took.as_secs_f64());
-        let mut news = self.news.lock();
+        self.send_duration.observe(took.as_secs_f64());
+        let mut news = self.destination_health.lock();
         news.last_success = Some(SystemTime::now());
-        news.failures_in_a_row = 0;
+        news.consecutive_failures = 0;
     }
 
     fn send_failed(&self, failure: &Failure, took: Duration) {
-        self.send_seconds.observe(took.as_secs_f64());
+        self.send_duration.observe(took.as_secs_f64());
         let key = (failure.code, failure.kind.is_permanent());
         *self.send_failed.lock().entry(key).or_default() += 1;
-        let mut news = self.news.lock();
+        let mut news = self.destination_health.lock();
         news.last_failure = Some((SystemTime::now(), failure.code, failure.message.clone()));
-        news.failures_in_a_row += 1;
+        news.consecutive_failures += 1;
     }
 }
 
@@ -193,11 +194,11 @@ mod tests {
     fn answers_with_the_same_grpc_code_are_counted_together() {
         let metrics = Metrics::new();
 
-        metrics.answered(Transport::Grpc, Answer::NotFound);
-        metrics.answered(Transport::Grpc, Answer::MethodNotAllowed);
-        metrics.answered(Transport::Http, Answer::NotFound);
+        metrics.responded(Transport::Grpc, ResponseStatus::NotFound);
+        metrics.responded(Transport::Grpc, ResponseStatus::MethodNotAllowed);
+        metrics.responded(Transport::Http, ResponseStatus::NotFound);
 
-        let answered = metrics.answered_requests();
+        let answered = metrics.response_counts();
         assert_eq!(answered.get(&("grpc", "UNIMPLEMENTED")), Some(&2));
         assert_eq!(answered.get(&("http", "404")), Some(&1));
         assert_eq!(answered.get(&("http", "405")), Some(&0));
@@ -214,11 +215,11 @@ mod tests {
         };
         metrics.send_failed(&failure, Duration::ZERO);
         metrics.send_failed(&failure, Duration::ZERO);
-        assert_eq!(metrics.news().failures_in_a_row, 2);
+        assert_eq!(metrics.destination_health().consecutive_failures, 2);
 
         metrics.delivered(Duration::ZERO);
 
-        assert_eq!(metrics.news().failures_in_a_row, 0);
+        assert_eq!(metrics.destination_health().consecutive_failures, 0);
         assert_eq!(metrics.failed_sends().get(&("CONNECT", false)), Some(&2));
     }
 }

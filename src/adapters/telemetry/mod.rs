@@ -1,11 +1,11 @@
 //! What the process says about itself.
 
 pub mod admin;
-pub mod ask;
+pub mod admin_client;
+pub mod admin_server;
 pub mod controller;
 mod exposition;
 pub mod logging;
 pub mod metrics;
-pub mod pages;
 mod process;
 mod scrape;

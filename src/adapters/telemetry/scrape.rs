@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::exposition::{Exposition, Family, Value, counter, gauge};
+use super::exposition::{Exposition, MetricFamily, MetricValue, counter, gauge};
 use super::metrics::Metrics;
 use super::process::ProcessStats;
 use crate::ports::buffer::BufferStatus;
@@ -22,7 +22,7 @@ impl Scrape<'_> {
         exposition.histogram(
             "tracebuffer_exporter_send_duration_seconds",
             "Time from sending a request to the destination's answer",
-            &self.metrics.send_seconds,
+            &self.metrics.send_duration,
         );
         exposition.add(self.receiver());
         exposition.add(self.buffer());
@@ -30,10 +30,10 @@ impl Scrape<'_> {
         exposition
     }
 
-    fn receiver(&self) -> Vec<Family> {
+    fn receiver(&self) -> Vec<MetricFamily> {
         let accepted = self.metrics.accepted_spans();
         let refused = self.metrics.refused_spans();
-        let answered = self.metrics.answered_requests().into_iter();
+        let answered = self.metrics.response_counts().into_iter();
         vec![
             counter(
                 "tracebuffer_receiver_accepted_spans",
@@ -57,12 +57,12 @@ impl Scrape<'_> {
             gauge(
                 "tracebuffer_receiver_connections",
                 "Connections open",
-                Value::Whole(self.open_connections),
+                MetricValue::Integer(self.open_connections),
             ),
         ]
     }
 
-    fn buffer(&self) -> Vec<Family> {
+    fn buffer(&self) -> Vec<MetricFamily> {
         let BufferStatus { ledger, limits, charged_bytes, oldest_age } = &self.status;
         let age = oldest_age.unwrap_or_default().as_secs_f64();
         let dropped = ledger.drops();
@@ -70,27 +70,27 @@ impl Scrape<'_> {
             gauge(
                 "tracebuffer_buffer_spans",
                 "Spans waiting in the buffer",
-                Value::Whole(ledger.buffered),
+                MetricValue::Integer(ledger.buffered),
             ),
             gauge(
                 "tracebuffer_buffer_bytes",
                 "Bytes charged to the limit, spans being sent included",
-                Value::Whole(*charged_bytes),
+                MetricValue::Integer(*charged_bytes),
             ),
             gauge(
                 "tracebuffer_buffer_capacity_spans",
                 "Most spans held, those being sent included",
-                Value::Whole(limits.max_spans.get()),
+                MetricValue::Integer(limits.max_spans.get()),
             ),
             gauge(
                 "tracebuffer_buffer_capacity_bytes",
                 "Most bytes held, those being sent included",
-                Value::Whole(limits.max_bytes.get()),
+                MetricValue::Integer(limits.max_bytes.get()),
             ),
             gauge(
                 "tracebuffer_buffer_oldest_age_seconds",
                 "Age of the oldest span held; 0 when there is none",
-                Value::Real(age),
+                MetricValue::Float(age),
             ),
             counter(
                 "tracebuffer_dropped_spans",
@@ -100,13 +100,14 @@ impl Scrape<'_> {
         ]
     }
 
-    fn exporter(&self) -> Vec<Family> {
+    fn exporter(&self) -> Vec<MetricFamily> {
         let ledger = &self.status.ledger;
         let failed = self.metrics.failed_sends().into_iter().map(|((code, permanent), n)| {
             let permanent = if permanent { "true" } else { "false" };
             (vec![("code", code), ("permanent", permanent)], n)
         });
-        let last_success = self.metrics.news().last_success.and_then(seconds).unwrap_or_default();
+        let last_success =
+            self.metrics.destination_health().last_success.and_then(seconds).unwrap_or_default();
         vec![
             counter(
                 "tracebuffer_exporter_sent_spans",
@@ -121,7 +122,7 @@ impl Scrape<'_> {
             gauge(
                 "tracebuffer_exporter_in_flight_spans",
                 "Spans on their way to the destination",
-                Value::Whole(ledger.in_flight),
+                MetricValue::Integer(ledger.in_flight),
             ),
             counter(
                 "tracebuffer_exporter_send_failed_requests",
@@ -131,7 +132,7 @@ impl Scrape<'_> {
             gauge(
                 "tracebuffer_exporter_last_success_timestamp_seconds",
                 "When the destination last took a request; 0 when never",
-                Value::Real(last_success),
+                MetricValue::Float(last_success),
             ),
         ]
     }

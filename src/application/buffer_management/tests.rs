@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::*;
-use crate::domain::fifo::Refusal;
+use crate::domain::fifo::CapacityError;
 use crate::domain::ledger::Ledger;
 
 mod waiting;
@@ -63,8 +63,8 @@ impl RecordStore for TestStore {
         Ok(())
     }
 
-    fn discard_front(&mut self, bytes: u64, rubbish: &mut Vec<Bytes>) {
-        rubbish.extend(self.front(bytes));
+    fn discard_front(&mut self, bytes: u64, freed: &mut Vec<Bytes>) {
+        freed.extend(self.front(bytes));
     }
 
     fn take_front(&mut self, bytes: u64, into: &mut Vec<Bytes>) -> Result<(), StoreError> {
@@ -86,15 +86,15 @@ impl RecordStore for TestStore {
 
 type TestBuffer = TraceBuffer<TestStore, TestClock>;
 
-fn limits(max_spans: u64, max_bytes: u64) -> Limits {
-    Limits {
+fn limits(max_spans: u64, max_bytes: u64) -> BufferLimits {
+    BufferLimits {
         max_spans: NonZeroU64::new(max_spans).unwrap(),
         max_bytes: NonZeroU64::new(max_bytes).unwrap(),
         max_age: None,
     }
 }
 
-fn buffer_over(limits: Limits, store: TestStore) -> Arc<TestBuffer> {
+fn buffer_over(limits: BufferLimits, store: TestStore) -> Arc<TestBuffer> {
     let clock = TestClock(Instant::now());
     Arc::new(TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, clock))
 }
@@ -187,8 +187,8 @@ async fn a_refused_record_leaves_the_buffer_as_it_was() {
 
     let refused = buffer.append_now(&Bytes::from_static(&[0; 37]), NonZeroU32::MIN);
 
-    let refusal = Refusal::TooManyBytes { charge: 101, max_bytes: 100 };
-    assert_eq!(refused, Err(AppendError::Refused(refusal)));
+    let refusal = CapacityError::TooManyBytes { charge: 101, max_bytes: 100 };
+    assert_eq!(refused, Err(AppendError::Capacity(refusal)));
     assert_eq!(buffer.status(), before);
 }
 
@@ -203,7 +203,7 @@ async fn evicted_payloads_leave_the_store_with_their_records() {
     let mut taken = Vec::new();
     while let Some(batch) = buffer.take(AT_ONCE).await.unwrap() {
         taken.push(text(&batch));
-        buffer.settle(batch, Settlement::Delivered { rejected_spans: 0 });
+        buffer.acknowledge(batch, BatchOutcome::Delivered { rejected_spans: 0 });
     }
 
     assert_eq!(taken, ["two", "six"]);
@@ -233,8 +233,8 @@ async fn a_batch_given_back_is_taken_again_in_its_place() {
     let second = take(&buffer).await;
     append(&buffer, "three", 1);
 
-    buffer.give_back(first);
-    buffer.give_back(second);
+    buffer.requeue(first);
+    buffer.requeue(second);
 
     assert_eq!(text(&take(&buffer).await), "one two three");
     assert_sound(&buffer);
@@ -248,7 +248,7 @@ async fn a_batch_given_back_to_a_full_buffer_loses_what_the_limits_do_not_allow(
     let batch = take(&buffer).await;
     buffer.set_limits(limits(2, PLENTY));
 
-    buffer.give_back(batch);
+    buffer.requeue(batch);
 
     assert_eq!(buffer.status().ledger.dropped(DropReason::Overflow), 2);
     assert_eq!(text(&take(&buffer).await), "two");
@@ -261,7 +261,7 @@ async fn a_settled_batch_is_counted_and_no_longer_charged() {
     let batch = take(&buffer).await;
     assert_eq!(buffer.status().charged_bytes, 67);
 
-    buffer.settle(batch, Settlement::Delivered { rejected_spans: 1 });
+    buffer.acknowledge(batch, BatchOutcome::Delivered { rejected_spans: 1 });
 
     let BufferStatus { ledger, charged_bytes, oldest_age, .. } = buffer.status();
     assert_eq!((ledger.sent, ledger.rejected, charged_bytes, oldest_age), (3, 1, 0, None));
@@ -273,7 +273,7 @@ async fn a_part_of_a_record_is_settled_alone() {
     append(&buffer, "one", 4);
     let mut batch = take(&buffer).await;
 
-    buffer.settle_part(&mut batch, 3, Settlement::Delivered { rejected_spans: 1 });
+    buffer.acknowledge_part(&mut batch, 3, BatchOutcome::Delivered { rejected_spans: 1 });
 
     let ledger = buffer.status().ledger;
     assert_eq!((ledger.sent, ledger.rejected, ledger.in_flight, batch.spans()), (2, 1, 1, 1));
@@ -284,9 +284,9 @@ async fn a_record_settled_part_by_part_to_its_end_does_not_come_back() {
     let buffer = spacious();
     append(&buffer, "one", 4);
     let mut batch = take(&buffer).await;
-    buffer.settle_part(&mut batch, 4, Settlement::Delivered { rejected_spans: 0 });
+    buffer.acknowledge_part(&mut batch, 4, BatchOutcome::Delivered { rejected_spans: 0 });
 
-    buffer.give_back(batch);
+    buffer.requeue(batch);
 
     let BufferStatus { ledger, charged_bytes, .. } = buffer.status();
     assert_eq!((ledger.sent, ledger.buffered, charged_bytes), (4, 0, 0));
@@ -298,7 +298,11 @@ async fn a_record_settled_part_by_part_to_its_end_does_not_come_back() {
 async fn a_part_of_an_empty_batch_is_nothing() {
     let buffer = spacious();
 
-    buffer.settle_part(&mut Batch::default(), 3, Settlement::Delivered { rejected_spans: 1 });
+    buffer.acknowledge_part(
+        &mut Batch::default(),
+        3,
+        BatchOutcome::Delivered { rejected_spans: 1 },
+    );
 
     assert_eq!(buffer.status().ledger, Ledger::default());
 }
@@ -318,7 +322,7 @@ async fn drop_all_says_how_many_spans_it_lost_and_keeps_what_comes_later() {
 
 #[tokio::test(start_paused = true)]
 async fn spans_past_the_maximum_age_are_never_taken() {
-    let aged = Limits { max_age: Some(Duration::from_secs(10)), ..limits(100, PLENTY) };
+    let aged = BufferLimits { max_age: Some(Duration::from_secs(10)), ..limits(100, PLENTY) };
     let buffer = buffer_over(aged, TestStore::default());
     append(&buffer, "old", 2);
     tokio::time::advance(Duration::from_secs(11)).await;
@@ -330,7 +334,7 @@ async fn spans_past_the_maximum_age_are_never_taken() {
 
 #[tokio::test(start_paused = true)]
 async fn expire_drops_what_is_too_old_without_a_taker() {
-    let aged = Limits { max_age: Some(Duration::from_secs(10)), ..limits(100, PLENTY) };
+    let aged = BufferLimits { max_age: Some(Duration::from_secs(10)), ..limits(100, PLENTY) };
     let buffer = buffer_over(aged, TestStore::default());
     append(&buffer, "old", 2);
     tokio::time::advance(Duration::from_secs(11)).await;
@@ -388,9 +392,9 @@ impl Drop for Probe {
 
 #[tokio::test(start_paused = true)]
 async fn no_payload_is_freed_under_the_lock() {
-    let aged = Limits { max_age: Some(Duration::from_secs(10)), ..limits(8, PLENTY) };
-    let lowest = Limits { max_spans: NonZeroU64::MIN, ..aged };
-    let delivered = Settlement::Delivered { rejected_spans: 0 };
+    let aged = BufferLimits { max_age: Some(Duration::from_secs(10)), ..limits(8, PLENTY) };
+    let lowest = BufferLimits { max_spans: NonZeroU64::MIN, ..aged };
+    let delivered = BatchOutcome::Delivered { rejected_spans: 0 };
     let buffer = buffer_over(aged, TestStore::default());
     let freed = Arc::default();
     let append_probe = || {
@@ -403,12 +407,12 @@ async fn no_payload_is_freed_under_the_lock() {
     append_probe();
     buffer.drop_all(DropReason::Shutdown);
     append_probe();
-    buffer.settle(take(&buffer).await, delivered);
+    buffer.acknowledge(take(&buffer).await, delivered);
     append_probe();
     append(&buffer, "stays", 1);
     buffer.set_limits(lowest);
     buffer.set_limits(aged);
-    buffer.settle(take(&buffer).await, delivered);
+    buffer.acknowledge(take(&buffer).await, delivered);
     append_probe();
     tokio::time::advance(Duration::from_secs(11)).await;
     buffer.expire();
@@ -418,7 +422,7 @@ async fn no_payload_is_freed_under_the_lock() {
     let batch = take(&buffer).await;
     append_probe();
     buffer.set_limits(lowest);
-    buffer.give_back(batch);
+    buffer.requeue(batch);
 
     assert_eq!(*freed.lock(), [false; 7]);
     assert_sound(&buffer);

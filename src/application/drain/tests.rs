@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::application::fakes::{
-    Answer, Arrival, FakeBuffer, FakeClock, FakeCutter, Log, RecordingMonitor, ScriptedDestination,
-    Whereabouts, buffer, fail, failure, limits, store, take, whereabouts,
+    CapturedLog, FakeBuffer, FakeClock, FakeCutter, LedgerTotals, ReceivedRequest,
+    RecordingMonitor, ScriptedDestination, ScriptedResponse, accept, append_record, buffer, fail,
+    failure, ledger_totals, limits,
 };
 use crate::application::forward::ForwardTraces;
 use crate::domain::delivery::{Failure, FailureKind};
@@ -30,31 +31,34 @@ struct Workers {
     running: JoinSet<()>,
 }
 
-impl Forwarding for Workers {
-    fn hurry(&self) {
-        self.forward.hurry();
+impl ForwardingWorkers for Workers {
+    fn begin_drain(&self) {
+        self.forward.begin_drain();
     }
 
     fn stop(&self) {
         self.forward.stop();
     }
 
-    async fn ended(&mut self) {
+    async fn join(&mut self) {
         while let Some(worker) = self.running.join_next().await {
             worker.unwrap();
         }
     }
 }
 
-struct Scene {
+struct Harness {
     buffer: Arc<FakeBuffer>,
     destination: Arc<ScriptedDestination>,
     workers: Workers,
 }
 
-impl Scene {
+impl Harness {
     /// Starts `workers` that send to a destination that answers as `script` says.
-    fn new(workers: usize, script: impl FnMut(&Arrival) -> Answer + Send + 'static) -> Self {
+    fn new(
+        workers: usize,
+        script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
+    ) -> Self {
         let buffer = buffer(limits(1_000, 100_000), OverflowPolicy::DropOldest);
         let destination = ScriptedDestination::new(script);
         let forward = Arc::new(ForwardTraces::new(
@@ -75,7 +79,7 @@ impl Scene {
     }
 
     /// Drains and returns how it ended and how long it took.
-    async fn drain(self) -> (Drained, Duration) {
+    async fn drain(self) -> (DrainOutcome, Duration) {
         let start = Instant::now();
         let drained = drain(&*self.buffer, self.workers, TIMEOUT).await;
         (drained, start.elapsed())
@@ -84,37 +88,37 @@ impl Scene {
 
 #[tokio::test(start_paused = true)]
 async fn with_nothing_to_deliver_a_drain_ends_at_once() {
-    let scene = Scene::new(3, |_| take());
+    let scene = Harness::new(3, |_| accept());
     sleep(Duration::from_secs(1)).await;
 
-    assert_eq!(scene.drain().await, (Drained::Empty, Duration::ZERO));
+    assert_eq!(scene.drain().await, (DrainOutcome::Empty, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_delivers_at_once_what_waits_for_company() {
-    let scene = Scene::new(1, |_| take());
-    store(&scene.buffer, "ab");
+    let scene = Harness::new(1, |_| accept());
+    append_record(&scene.buffer, "ab");
     sleep(Duration::from_secs(1)).await;
     let (buffer, destination) = (Arc::clone(&scene.buffer), Arc::clone(&scene.destination));
 
-    assert_eq!(scene.drain().await, (Drained::Empty, Duration::ZERO));
+    assert_eq!(scene.drain().await, (DrainOutcome::Empty, Duration::ZERO));
 
-    assert_eq!(destination.taken(), "ab");
-    assert_eq!(whereabouts(&buffer), Whereabouts { sent: 2, ..Whereabouts::default() });
+    assert_eq!(destination.accepted_spans(), "ab");
+    assert_eq!(ledger_totals(&buffer), LedgerTotals { sent: 2, ..LedgerTotals::default() });
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_delivers_everything_oldest_first() {
-    let scene = Scene::new(1, |_| take().after(Duration::from_millis(100)));
+    let scene = Harness::new(1, |_| accept().delayed(Duration::from_millis(100)));
     for record in ["abc", "def", "ghi", "jkl"] {
-        store(&scene.buffer, record);
+        append_record(&scene.buffer, record);
     }
     let destination = Arc::clone(&scene.destination);
 
     let (drained, took) = scene.drain().await;
 
-    assert_eq!(drained, Drained::Empty);
-    assert_eq!(destination.taken(), "abcdefghijkl");
+    assert_eq!(drained, DrainOutcome::Empty);
+    assert_eq!(destination.accepted_spans(), "abcdefghijkl");
     assert!(took < Duration::from_millis(410), "took {took:?}");
 }
 
@@ -122,106 +126,106 @@ async fn a_drain_delivers_everything_oldest_first() {
 async fn a_drain_does_not_sit_out_the_pause_after_a_failure() {
     let retry_after = Some(Duration::from_mins(5));
     let away = Failure { retry_after, ..failure(FailureKind::Unavailable) };
-    let mut answers = [Answer::Fail(away)].into_iter();
-    let scene = Scene::new(1, move |_| answers.next().unwrap_or_else(take));
-    store(&scene.buffer, "ab");
+    let mut answers = [ScriptedResponse::Fail(away)].into_iter();
+    let scene = Harness::new(1, move |_| answers.next().unwrap_or_else(accept));
+    append_record(&scene.buffer, "ab");
     scene.buffer.flush();
     sleep(Duration::from_secs(1)).await;
 
-    assert_eq!(scene.drain().await, (Drained::Empty, Duration::ZERO));
+    assert_eq!(scene.drain().await, (DrainOutcome::Empty, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_what_waits_is_lost_and_counted() {
-    let scene = Scene::new(1, |_| fail(FailureKind::Unavailable));
-    store(&scene.buffer, "abc");
-    store(&scene.buffer, "de");
+    let scene = Harness::new(1, |_| fail(FailureKind::Unavailable));
+    append_record(&scene.buffer, "abc");
+    append_record(&scene.buffer, "de");
     let buffer = Arc::clone(&scene.buffer);
 
     let (drained, took) = scene.drain().await;
 
-    assert_eq!(drained, Drained::Lost(5));
+    assert_eq!(drained, DrainOutcome::Lost(5));
     assert_eq!(buffer.status().ledger.dropped(DropReason::Shutdown), 5);
-    assert_eq!(whereabouts(&buffer), Whereabouts { dropped: 5, ..Whereabouts::default() });
+    assert_eq!(ledger_totals(&buffer), LedgerTotals { dropped: 5, ..LedgerTotals::default() });
     assert!(took >= TIMEOUT && took < TIMEOUT + Duration::from_millis(5), "took {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_what_is_on_the_wire_is_lost_and_counted() {
-    let scene = Scene::new(2, |_| Answer::Never);
-    store(&scene.buffer, "abc");
-    store(&scene.buffer, "def");
-    store(&scene.buffer, "ghi");
+    let scene = Harness::new(2, |_| ScriptedResponse::NeverRespond);
+    append_record(&scene.buffer, "abc");
+    append_record(&scene.buffer, "def");
+    append_record(&scene.buffer, "ghi");
     let buffer = Arc::clone(&scene.buffer);
     buffer.flush();
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(whereabouts(&buffer).in_flight, 6);
+    assert_eq!(ledger_totals(&buffer).in_flight, 6);
 
     let (drained, _) = scene.drain().await;
 
-    assert_eq!(drained, Drained::Lost(9));
-    assert_eq!(whereabouts(&buffer), Whereabouts { dropped: 9, ..Whereabouts::default() });
+    assert_eq!(drained, DrainOutcome::Lost(9));
+    assert_eq!(ledger_totals(&buffer), LedgerTotals { dropped: 9, ..LedgerTotals::default() });
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_delivered_before_the_deadline_is_not_lost() {
-    let scene = Scene::new(1, |_| take().after(Duration::from_millis(1_500)));
-    store(&scene.buffer, "abc");
-    store(&scene.buffer, "def");
+    let scene = Harness::new(1, |_| accept().delayed(Duration::from_millis(1_500)));
+    append_record(&scene.buffer, "abc");
+    append_record(&scene.buffer, "def");
     let buffer = Arc::clone(&scene.buffer);
 
     let (drained, _) = scene.drain().await;
 
-    assert_eq!(drained, Drained::Lost(3));
-    assert_eq!(whereabouts(&buffer), Whereabouts { sent: 3, dropped: 3, ..Default::default() });
+    assert_eq!(drained, DrainOutcome::Lost(3));
+    assert_eq!(ledger_totals(&buffer), LedgerTotals { sent: 3, dropped: 3, ..Default::default() });
 }
 
 #[tokio::test(start_paused = true)]
 async fn spans_that_still_arrive_while_draining_are_delivered_too() {
-    let scene = Scene::new(1, |_| take().after(Duration::from_millis(500)));
-    store(&scene.buffer, "abc");
+    let scene = Harness::new(1, |_| accept().delayed(Duration::from_millis(500)));
+    append_record(&scene.buffer, "abc");
     let (buffer, destination) = (Arc::clone(&scene.buffer), Arc::clone(&scene.destination));
     let late = tokio::spawn({
         let buffer = Arc::clone(&buffer);
         async move {
             sleep(Duration::from_millis(250)).await;
-            store(&buffer, "de");
+            append_record(&buffer, "de");
         }
     });
 
     let (drained, _) = scene.drain().await;
 
     late.await.unwrap();
-    assert_eq!(drained, Drained::Empty);
-    assert_eq!(destination.taken(), "abcde");
+    assert_eq!(drained, DrainOutcome::Empty);
+    assert_eq!(destination.accepted_spans(), "abcde");
 }
 
 #[tokio::test(start_paused = true)]
 async fn spans_the_destination_refuses_while_draining_are_neither_delivered_nor_left() {
-    let (log, _guard) = Log::start();
-    let scene = Scene::new(1, |arrival| match arrival.payload.as_str() {
+    let (log, _guard) = CapturedLog::start();
+    let scene = Harness::new(1, |arrival| match arrival.payload.as_str() {
         "abc" => fail(FailureKind::Refused),
-        _ => take(),
+        _ => accept(),
     });
-    store(&scene.buffer, "abc");
-    store(&scene.buffer, "de");
+    append_record(&scene.buffer, "abc");
+    append_record(&scene.buffer, "de");
     let buffer = Arc::clone(&scene.buffer);
 
     let (drained, _) = scene.drain().await;
 
-    assert_eq!(drained, Drained::Empty);
+    assert_eq!(drained, DrainOutcome::Empty);
     assert_eq!(buffer.status().ledger.dropped(DropReason::Permanent), 3);
     assert_eq!(log.lines().last().unwrap(), "INFO nothing is left in the buffer sent_spans=2");
 }
 
 #[tokio::test(start_paused = true)]
 async fn spans_lost_at_the_deadline_are_an_error() {
-    let (log, _guard) = Log::start();
-    let mut answers = [take()].into_iter();
-    let scene = Scene::new(1, move |_| answers.next().unwrap_or(Answer::Never));
-    store(&scene.buffer, "sent");
+    let (log, _guard) = CapturedLog::start();
+    let mut answers = [accept()].into_iter();
+    let scene = Harness::new(1, move |_| answers.next().unwrap_or(ScriptedResponse::NeverRespond));
+    append_record(&scene.buffer, "sent");
     sleep(Duration::from_mins(2)).await;
-    store(&scene.buffer, "abc");
+    append_record(&scene.buffer, "abc");
 
     scene.drain().await;
 
@@ -237,11 +241,11 @@ async fn spans_lost_at_the_deadline_are_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_drain_nothing_more_is_accepted() {
-    let scene = Scene::new(1, |_| take());
+    let scene = Harness::new(1, |_| accept());
     let buffer = Arc::clone(&scene.buffer);
 
     scene.drain().await;
 
     let late = buffer.append_now(b"abc", std::num::NonZeroU32::MIN);
-    assert_eq!(late, Err(crate::ports::buffer::AppendError::Sealed));
+    assert_eq!(late, Err(crate::ports::buffer::AppendError::ShuttingDown));
 }

@@ -5,11 +5,12 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::application::fakes::{
-    Answer, Arrival, Event, FakeBuffer, FakeClock, FakeCutter, RecordingMonitor,
-    ScriptedDestination, Whereabouts, buffer, fail, failure, limits, store, take, whereabouts,
+    FakeBuffer, FakeClock, FakeCutter, LedgerTotals, MonitorEvent, ReceivedRequest,
+    RecordingMonitor, ScriptedDestination, ScriptedResponse, accept, append_record, buffer, fail,
+    failure, ledger_totals, limits,
 };
 use crate::domain::ledger::Ledger;
-use crate::domain::limits::{Limits, OverflowPolicy};
+use crate::domain::limits::{BufferLimits, OverflowPolicy};
 
 mod delivering;
 mod ending;
@@ -32,7 +33,7 @@ type Forward =
     ForwardTraces<FakeBuffer, Arc<ScriptedDestination>, FakeCutter, RecordingMonitor, FakeClock>;
 
 /// A buffer, a forwarder and a destination. Whatever happens, the ledger must balance at the end.
-struct Scene {
+struct Harness {
     buffer: Arc<FakeBuffer>,
     destination: Arc<ScriptedDestination>,
     monitor: Arc<RecordingMonitor>,
@@ -40,15 +41,15 @@ struct Scene {
     workers: JoinSet<()>,
 }
 
-impl Scene {
-    fn new(script: impl FnMut(&Arrival) -> Answer + Send + 'static) -> Self {
+impl Harness {
+    fn new(script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static) -> Self {
         Self::with(limits(1 << 20, 1 << 30), BATCH, script)
     }
 
     fn with(
-        limits: Limits,
+        limits: BufferLimits,
         batch: BatchLimits,
-        script: impl FnMut(&Arrival) -> Answer + Send + 'static,
+        script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
     ) -> Self {
         let buffer = buffer(limits, OverflowPolicy::DropOldest);
         let destination = ScriptedDestination::new(script);
@@ -67,7 +68,7 @@ impl Scene {
 
     fn store(&self, payloads: &[&str]) {
         for payload in payloads {
-            store(&self.buffer, payload);
+            append_record(&self.buffer, payload);
         }
     }
 
@@ -95,7 +96,7 @@ impl Scene {
 
     /// Returns the milliseconds between the requests, a timer's inaccuracy taken off.
     fn pauses(&self) -> Vec<u128> {
-        let arrivals = self.destination.arrivals();
+        let arrivals = self.destination.received();
         let pauses = arrivals.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at));
         pauses.map(|pause| pause.as_millis() / 20 * 20).collect()
     }
@@ -104,8 +105,8 @@ impl Scene {
         self.buffer.status().ledger
     }
 
-    fn whereabouts(&self) -> Whereabouts {
-        whereabouts(&self.buffer)
+    fn ledger_totals(&self) -> LedgerTotals {
+        ledger_totals(&self.buffer)
     }
 
     fn lost_for_good(&self) -> u64 {
@@ -113,11 +114,11 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for Harness {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // Asserts the balance.
-            self.whereabouts();
+            self.ledger_totals();
         }
     }
 }

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::sleep;
 
-use super::super::fakes::{FakeClock, Log};
-use super::super::keep_certificates::fakes::{
+use super::super::fakes::{CapturedLog, FakeClock};
+use super::super::rotate_certificates::fakes::{
     FakeCluster, FakeIssuer, GIVEN, GivenStore, RecordingMonitor, authorities,
 };
 use super::*;
-use crate::ports::certificates::Keyring;
+use crate::ports::certificates::WebhookTls;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -84,7 +84,7 @@ async fn a_bundle_that_somebody_took_away_is_back_within_a_second() {
 async fn two_replicas_that_were_given_different_things_take_nothing_from_each_other_at_once() {
     let cluster = settled().await;
     let (old, monitor) = (GivenStore(Arc::clone(&cluster)), Arc::<RecordingMonitor>::default());
-    let stale = Stale(old);
+    let stale = StaleStore(old);
     let publisher =
         AuthorityPublisher::new(FakeIssuer::new(), stale, monitor, FakeClock::new(), || 1);
     let changes = cluster.changes();
@@ -101,20 +101,24 @@ async fn two_replicas_that_were_given_different_things_take_nothing_from_each_ot
 }
 
 /// Sees another Secret than the others do.
-struct Stale(GivenStore);
+struct StaleStore(GivenStore);
 
-impl CertificateStore for Stale {
-    async fn keyring(&self) -> Result<Option<Versioned<Keyring>>, StoreError> {
-        let value = Keyring { bundle: b"A9 1 2\n".to_vec(), ..Keyring::default() };
+impl CertificateStore for StaleStore {
+    async fn read_tls(&self) -> Result<Option<Versioned<WebhookTls>>, StoreError> {
+        let value = WebhookTls { bundle: b"A9 1 2\n".to_vec(), ..WebhookTls::default() };
         Ok(Some(Versioned { value, version: String::new() }))
     }
 
-    async fn keep(&self, keyring: &Keyring, version: Option<&str>) -> Result<(), StoreError> {
-        self.0.keep(keyring, version).await
+    async fn write_tls(
+        &self,
+        keyring: &WebhookTls,
+        version: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.0.write_tls(keyring, version).await
     }
 
-    async fn published(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
-        self.0.published().await
+    async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
+        self.0.read_publication().await
     }
 
     async fn publish(
@@ -125,12 +129,12 @@ impl CertificateStore for Stale {
         self.0.publish(bundle, published).await
     }
 
-    fn publisher(&self) -> String {
-        self.0.publisher()
+    fn publication_location(&self) -> String {
+        self.0.publication_location()
     }
 
-    fn keeper(&self) -> String {
-        self.0.keeper()
+    fn tls_location(&self) -> String {
+        self.0.tls_location()
     }
 }
 
@@ -140,7 +144,7 @@ async fn what_is_missing_is_said_once_with_the_remedy_and_counted() {
         (None, "there is no Secret given: create it, or correct certificates.secretName"),
         (Some("rubbish\n"), "Secret given has no authority: put it there as ca.crt, or set"),
     ] {
-        let (log, _guard) = Log::start();
+        let (log, _guard) = CapturedLog::start();
         let cluster = FakeCluster::new();
         if let Some(given) = given {
             cluster.give(given);

@@ -4,27 +4,28 @@ use tokio::time::advance;
 
 use super::*;
 use crate::application::fakes::{
-    Event, FakeBuffer, FakeClock, RecordingMonitor, Whereabouts, buffer, limits, whereabouts,
+    FakeBuffer, FakeClock, LedgerTotals, MonitorEvent, RecordingMonitor, buffer, ledger_totals,
+    limits,
 };
-use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 const GRPC: Transport = Transport::Grpc;
 const BATCH: BatchLimits =
     BatchLimits { max_spans: 1, max_bytes: 1, max_records: 1, linger: Duration::ZERO };
 
 /// A buffer, what receives into it, and what the monitor heard.
-struct Scene {
+struct Harness {
     buffer: Arc<FakeBuffer>,
     monitor: Arc<RecordingMonitor>,
     receive: ReceiveTraces<FakeBuffer, RecordingMonitor, FakeClock>,
 }
 
-impl Scene {
-    fn new(limits: Limits) -> Self {
+impl Harness {
+    fn new(limits: BufferLimits) -> Self {
         Self::with(limits, OverflowPolicy::DropOldest)
     }
 
-    fn with(limits: Limits, policy: OverflowPolicy) -> Self {
+    fn with(limits: BufferLimits, policy: OverflowPolicy) -> Self {
         let buffer = buffer(limits, policy);
         let monitor = Arc::new(RecordingMonitor::default());
         let clock = FakeClock::new();
@@ -32,7 +33,7 @@ impl Scene {
         Self { buffer, monitor, receive }
     }
 
-    async fn receive(&self, submission: Submission) -> Result<Receipt, ReceiveError> {
+    async fn receive(&self, submission: ExportRequest) -> Result<ExportResult, ReceiveError> {
         self.receive.receive(GRPC, submission).await
     }
 
@@ -44,12 +45,12 @@ impl Scene {
     }
 }
 
-fn valid(spans: usize) -> Submission {
+fn valid(spans: usize) -> ExportRequest {
     mixed(spans, 0)
 }
 
-fn mixed(spans: usize, invalid: u64) -> Submission {
-    Submission {
+fn mixed(spans: usize, invalid: u64) -> ExportRequest {
+    ExportRequest {
         payload: Bytes::from(vec![b'a'; spans]),
         spans: u32::try_from(spans).unwrap(),
         rejected_spans: invalid,
@@ -57,12 +58,12 @@ fn mixed(spans: usize, invalid: u64) -> Submission {
     }
 }
 
-fn unwritable() -> Submission {
-    Submission { payload: Bytes::from_static(b"??"), ..valid(2) }
+fn unwritable() -> ExportRequest {
+    ExportRequest { payload: Bytes::from_static(b"??"), ..valid(2) }
 }
 
-fn roomy() -> Scene {
-    Scene::new(limits(100, 10_000))
+fn roomy() -> Harness {
+    Harness::new(limits(100, 10_000))
 }
 
 #[tokio::test]
@@ -71,15 +72,18 @@ async fn valid_spans_are_stored_and_fully_accepted() {
 
     let receipt = scene.receive(valid(3)).await;
 
-    assert_eq!(receipt, Ok(Receipt::default()));
-    assert_eq!(scene.monitor.events(), [Event::Accepted(GRPC, 3)]);
-    assert_eq!(whereabouts(&scene.buffer), Whereabouts { buffered: 3, ..Whereabouts::default() });
+    assert_eq!(receipt, Ok(ExportResult::default()));
+    assert_eq!(scene.monitor.events(), [MonitorEvent::Accepted(GRPC, 3)]);
+    assert_eq!(
+        ledger_totals(&scene.buffer),
+        LedgerTotals { buffered: 3, ..LedgerTotals::default() }
+    );
 }
 
 #[tokio::test]
 async fn the_payload_is_stored_as_it_came() {
     let scene = roomy();
-    let submission = Submission { payload: Bytes::from_static(b"xyz"), ..valid(3) };
+    let submission = ExportRequest { payload: Bytes::from_static(b"xyz"), ..valid(3) };
 
     scene.receive(submission).await.unwrap();
 
@@ -93,7 +97,7 @@ async fn an_empty_request_succeeds_and_stores_nothing() {
 
     let receipt = scene.receive(valid(0)).await;
 
-    assert_eq!(receipt, Ok(Receipt::default()));
+    assert_eq!(receipt, Ok(ExportResult::default()));
     assert_eq!(scene.monitor.events(), []);
     assert_eq!(scene.buffer.status().charged_bytes, 0);
 }
@@ -104,16 +108,16 @@ async fn the_monitor_is_told_the_transport_of_a_request() {
 
     scene.receive.receive(Transport::Http, valid(1)).await.unwrap();
 
-    assert_eq!(scene.monitor.events(), [Event::Accepted(Transport::Http, 1)]);
+    assert_eq!(scene.monitor.events(), [MonitorEvent::Accepted(Transport::Http, 1)]);
 }
 
 #[test]
 fn the_monitor_is_told_every_answer() {
     let scene = roomy();
 
-    scene.receive.answered(GRPC, Answer::Malformed);
+    scene.receive.responded(GRPC, ResponseStatus::Malformed);
 
-    assert_eq!(scene.monitor.events(), [Event::Answered(GRPC, Answer::Malformed)]);
+    assert_eq!(scene.monitor.events(), [MonitorEvent::Responded(GRPC, ResponseStatus::Malformed)]);
 }
 
 #[tokio::test]
@@ -123,8 +127,8 @@ async fn one_invalid_span_is_rejected_with_its_reason() {
     let receipt = scene.receive(mixed(2, 1)).await.unwrap();
 
     let message = "1 span was rejected: trace_id is all zero".to_owned();
-    assert_eq!(receipt, Receipt { rejected_spans: 1, message });
-    assert_eq!(whereabouts(&scene.buffer).buffered, 2);
+    assert_eq!(receipt, ExportResult { rejected_spans: 1, message });
+    assert_eq!(ledger_totals(&scene.buffer).buffered, 2);
 }
 
 #[tokio::test]
@@ -134,7 +138,7 @@ async fn several_invalid_spans_are_counted_and_the_first_reason_is_given() {
     let receipt = scene.receive(mixed(2, 5)).await.unwrap();
 
     let message = "5 spans were rejected; the first because trace_id is all zero".to_owned();
-    assert_eq!(receipt, Receipt { rejected_spans: 5, message });
+    assert_eq!(receipt, ExportResult { rejected_spans: 5, message });
 }
 
 #[tokio::test]
@@ -145,7 +149,7 @@ async fn a_request_of_invalid_spans_only_is_answered_and_stores_nothing() {
 
     assert_eq!(receipt.rejected_spans, 4);
     assert_eq!(scene.buffer.status().charged_bytes, 0);
-    let refused = Event::Refused(GRPC, RefusalReason::InvalidSpan, 4);
+    let refused = MonitorEvent::Refused(GRPC, RefusalReason::InvalidSpan, 4);
     assert_eq!(scene.monitor.events(), [refused]);
 }
 
@@ -157,20 +161,20 @@ async fn the_monitor_counts_accepted_and_invalid_spans_apart() {
 
     let events = scene.monitor.events();
     assert_eq!(events.len(), 2);
-    assert!(events.contains(&Event::Accepted(GRPC, 2)));
-    assert!(events.contains(&Event::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
+    assert!(events.contains(&MonitorEvent::Accepted(GRPC, 2)));
+    assert!(events.contains(&MonitorEvent::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn below_90_percent_the_application_is_told_nothing() {
-    let scene = Scene::new(limits(100, 1_000_000));
+    let scene = Harness::new(limits(100, 1_000_000));
 
     assert_eq!(scene.message(89).await, "");
 }
 
 #[tokio::test(start_paused = true)]
 async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
-    let scene = Scene::new(limits(100, 1_000_000));
+    let scene = Harness::new(limits(100, 1_000_000));
 
     let message = scene.message(90).await;
 
@@ -183,7 +187,7 @@ async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
 
 #[tokio::test(start_paused = true)]
 async fn the_application_is_told_when_bytes_run_out_before_spans() {
-    let scene = Scene::new(limits(1_000_000, 1_000));
+    let scene = Harness::new(limits(1_000_000, 1_000));
 
     // 836 bytes and 64 for the index.
     let message = scene.message(836).await;
@@ -193,7 +197,7 @@ async fn the_application_is_told_when_bytes_run_out_before_spans() {
 
 #[tokio::test(start_paused = true)]
 async fn the_application_is_told_when_the_oldest_spans_are_dropped() {
-    let scene = Scene::new(limits(10, 1_000_000));
+    let scene = Harness::new(limits(10, 1_000_000));
     scene.message(8).await;
 
     let message = scene.message(4).await;
@@ -207,7 +211,7 @@ async fn the_application_is_told_when_the_oldest_spans_are_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn an_eviction_is_told_even_where_it_leaves_room() {
-    let scene = Scene::new(limits(1_000, 400));
+    let scene = Harness::new(limits(1_000, 400));
     scene.message(236).await;
 
     // The record of 300 bytes has to go for one of 100.
@@ -219,7 +223,7 @@ async fn an_eviction_is_told_even_where_it_leaves_room() {
 
 #[tokio::test(start_paused = true)]
 async fn the_application_is_warned_at_most_once_in_30_s() {
-    let scene = Scene::new(limits(100, 1_000_000));
+    let scene = Harness::new(limits(100, 1_000_000));
     assert_ne!(scene.message(95).await, "");
 
     assert_eq!(scene.message(1).await, "");
@@ -233,7 +237,7 @@ async fn the_application_is_warned_at_most_once_in_30_s() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_below_90_percent_does_not_spend_the_warning() {
-    let scene = Scene::new(limits(100, 1_000_000));
+    let scene = Harness::new(limits(100, 1_000_000));
     scene.message(89).await;
 
     assert_ne!(scene.message(1).await, "");
@@ -241,7 +245,7 @@ async fn a_request_below_90_percent_does_not_spend_the_warning() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejection_and_a_warning_travel_in_one_message() {
-    let scene = Scene::new(limits(10, 1_000_000));
+    let scene = Harness::new(limits(10, 1_000_000));
 
     let message = scene.receive(mixed(9, 1)).await.unwrap().message;
 
@@ -252,7 +256,7 @@ async fn a_rejection_and_a_warning_travel_in_one_message() {
 
 #[tokio::test]
 async fn a_record_larger_than_the_whole_buffer_can_never_be_accepted() {
-    let scene = Scene::new(limits(1_000, 200));
+    let scene = Harness::new(limits(1_000, 200));
 
     let error = scene.receive(valid(137)).await.unwrap_err();
 
@@ -262,14 +266,14 @@ async fn a_record_larger_than_the_whole_buffer_can_never_be_accepted() {
         "the request needs 201 bytes of buffer, more than the whole buffer's 200: send smaller \
          batches or raise TRACEBUFFER_MAX_BYTES"
     );
-    let refused = Event::Refused(GRPC, RefusalReason::TooLarge, 137);
+    let refused = MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 137);
     assert_eq!(scene.monitor.events(), [refused]);
-    assert_eq!(whereabouts(&scene.buffer), Whereabouts::default());
+    assert_eq!(ledger_totals(&scene.buffer), LedgerTotals::default());
 }
 
 #[tokio::test]
 async fn more_spans_than_a_rejecting_buffer_holds_can_never_be_accepted() {
-    let scene = Scene::with(limits(10, 10_000), OverflowPolicy::Reject);
+    let scene = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
 
     let error = scene.receive(valid(11)).await.unwrap_err();
 
@@ -279,20 +283,20 @@ async fn more_spans_than_a_rejecting_buffer_holds_can_never_be_accepted() {
         "the request has 11 spans, more than the whole buffer's 10: send smaller batches or \
          raise TRACEBUFFER_MAX_SPANS"
     );
-    assert_eq!(scene.monitor.events(), [Event::Refused(GRPC, RefusalReason::TooLarge, 11)]);
+    assert_eq!(scene.monitor.events(), [MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 11)]);
 }
 
 #[tokio::test]
 async fn a_full_buffer_that_rejects_asks_to_come_again() {
-    let scene = Scene::with(limits(10, 10_000), OverflowPolicy::Reject);
+    let scene = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
     scene.receive(valid(8)).await.unwrap();
 
     let error = scene.receive(valid(3)).await.unwrap_err();
 
     let message = "the trace buffer is full; try again later".to_owned();
     assert_eq!(error, ReceiveError::Unavailable(message));
-    assert_eq!(scene.monitor.events()[1..], [Event::Refused(GRPC, RefusalReason::Full, 3)]);
-    assert_eq!(whereabouts(&scene.buffer).buffered, 8);
+    assert_eq!(scene.monitor.events()[1..], [MonitorEvent::Refused(GRPC, RefusalReason::Full, 3)]);
+    assert_eq!(ledger_totals(&scene.buffer).buffered, 8);
 }
 
 #[tokio::test]
@@ -302,30 +306,33 @@ async fn a_store_that_fails_asks_to_come_again_and_says_why() {
     let error = scene.receive(unwritable()).await.unwrap_err();
 
     assert_eq!(error, ReceiveError::Unavailable("the disk is full".to_owned()));
-    assert_eq!(scene.monitor.events(), [Event::Refused(GRPC, RefusalReason::StoreFailed, 2)]);
-    assert_eq!(whereabouts(&scene.buffer), Whereabouts::default());
+    assert_eq!(
+        scene.monitor.events(),
+        [MonitorEvent::Refused(GRPC, RefusalReason::StoreFailed, 2)]
+    );
+    assert_eq!(ledger_totals(&scene.buffer), LedgerTotals::default());
 }
 
 #[tokio::test]
 async fn a_refused_request_counts_its_invalid_spans_too() {
-    let scene = Scene::new(limits(1_000, 200));
+    let scene = Harness::new(limits(1_000, 200));
 
     scene.receive(mixed(150, 3)).await.unwrap_err();
 
     let events = scene.monitor.events();
-    assert!(events.contains(&Event::Refused(GRPC, RefusalReason::TooLarge, 150)));
-    assert!(events.contains(&Event::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
+    assert!(events.contains(&MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 150)));
+    assert!(events.contains(&MonitorEvent::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
 }
 
 #[tokio::test]
 async fn a_sealed_buffer_says_that_the_receiver_is_ending() {
-    let scene = Scene::with(limits(10, 10_000), OverflowPolicy::DropOldest);
-    scene.buffer.seal();
+    let scene = Harness::with(limits(10, 10_000), OverflowPolicy::DropOldest);
+    scene.buffer.reject_new();
 
     let error = scene.receive(valid(3)).await.unwrap_err();
 
     let message = "the receiver is shutting down".to_owned();
     assert_eq!(error, ReceiveError::Unavailable(message));
-    assert_eq!(scene.monitor.events(), [Event::Refused(GRPC, RefusalReason::Shutdown, 3)]);
+    assert_eq!(scene.monitor.events(), [MonitorEvent::Refused(GRPC, RefusalReason::Shutdown, 3)]);
     assert_eq!(scene.buffer.status().ledger.accepted, 0);
 }

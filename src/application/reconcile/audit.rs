@@ -7,88 +7,90 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Term;
-use super::queue::{Item, Next};
-use crate::domain::injection::candidate::ObjectKey;
-use crate::domain::injection::pod_record::PodRecord;
-use crate::domain::injection::status::PodStatus;
-use crate::domain::operating::declared::Declared;
-use crate::domain::operating::notice::Notice;
-use crate::domain::operating::standing::{Cause, Standing, asks_in_vain, standing};
+use super::LeaderSession;
+use super::queue::{ReconcileAction, WorkItem};
+use crate::domain::injection::pod_snapshot::PodSnapshot;
+use crate::domain::injection::status::InjectionStatus;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::reconcile::sidecar_state::{
+    MissingReason, SidecarState, is_missing_sidecar, sidecar_state,
+};
+use crate::domain::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
+use crate::domain::reconcile::workload_event::WorkloadEvent;
 use crate::ports::cluster::{Cluster, ClusterError, Workload};
-use crate::ports::pods::Pods;
+use crate::ports::pods::PodLister;
 
 /// Most owners told in one go.
-const TOLD_AT_ONCE: usize = 50;
+const MAX_EVENTS_PER_PASS: usize = 50;
 /// How long to wait before the next ones.
-const TELL_PAUSE: Duration = Duration::from_secs(1);
+const EVENTS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a workload is not told the same again, although its pods are others' now; as long as
 /// Kubernetes keeps events.
-const NOT_AGAIN: Duration = Duration::from_hours(1);
+const EVENT_DEDUP_WINDOW: Duration = Duration::from_hours(1);
 
 /// What owners were told while this replica leads.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct EventDedup {
     /// By what controls the pods.
-    owners: HashSet<NoticeKey>,
+    owners: HashSet<EventKey>,
     /// By the workload.
-    workloads: HashMap<NoticeKey, Instant>,
+    workloads: HashMap<EventKey, Instant>,
     /// Whether there was an audit already.
     is_primed: bool,
 }
 
 /// Two notices of the same key are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct NoticeKey {
+struct EventKey {
     /// Whoever creates pods can name the UID of another namespace's object as their owner's.
     namespace: String,
     uid: String,
     reason: &'static str,
-    cause: String,
+    dedup_key: String,
 }
 
 /// What an audit found.
 #[derive(Default)]
-struct Findings {
-    uninjected: BTreeMap<&'static str, u64>,
-    seen: HashSet<NoticeKey>,
-    to_tell: Vec<(Arc<PodRecord>, Notice)>,
+struct AuditFindings {
+    missing_pods: BTreeMap<&'static str, u64>,
+    current_keys: HashSet<EventKey>,
+    to_publish: Vec<(Arc<PodSnapshot>, WorkloadEvent)>,
 }
 
-impl NoticeKey {
-    fn new(namespace: &str, uid: &str, notice: &Notice) -> Self {
+impl EventKey {
+    fn new(namespace: &str, uid: &str, notice: &WorkloadEvent) -> Self {
         let (namespace, uid) = (namespace.to_owned(), uid.to_owned());
-        Self { namespace, uid, reason: notice.reason, cause: notice.cause.clone() }
+        Self { namespace, uid, reason: notice.reason, dedup_key: notice.dedup_key.clone() }
     }
 
     /// The key for what controls a pod, or the pod itself.
-    fn of(pod: &PodRecord, notice: &Notice) -> Self {
+    fn of(pod: &PodSnapshot, notice: &WorkloadEvent) -> Self {
         let uid = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid);
         Self::new(&pod.key.namespace, uid, notice)
     }
 }
 
-impl<C: Cluster, P: Pods> Term<C, P> {
-    pub(super) async fn audit(&self) -> Result<Next, ClusterError> {
-        let findings = self.find();
-        self.parts.monitor.uninjected(&findings.uninjected);
-        let to_tell = findings.to_tell.iter().map(|(pod, notice)| (pod.as_ref(), notice));
-        self.tell_owners(to_tell).await
+impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
+    pub(super) async fn audit(&self) -> Result<ReconcileAction, ClusterError> {
+        let findings = self.collect_findings();
+        self.context.monitor.missing_pods(&findings.missing_pods);
+        let to_tell = findings.to_publish.iter().map(|(pod, notice)| (pod.as_ref(), notice));
+        self.publish_pod_events(to_tell).await
     }
 
     /// Tells the workloads of pods that do not know, some at a time. One that cannot be told now
     /// keeps no other waiting.
-    pub(super) async fn tell_owners<'a>(
+    pub(super) async fn publish_pod_events<'a>(
         &self,
-        to_tell: impl Iterator<Item = (&'a PodRecord, &'a Notice)> + Send,
-    ) -> Result<Next, ClusterError> {
+        to_tell: impl Iterator<Item = (&'a PodSnapshot, &'a WorkloadEvent)> + Send,
+    ) -> Result<ReconcileAction, ClusterError> {
         let mut tries = 0;
-        let mut result = Ok(Next::Rest);
+        let mut result = Ok(ReconcileAction::AwaitChange);
         for (pod, notice) in to_tell {
-            if tries == TOLD_AT_ONCE {
-                return result.and(Ok(Next::After(TELL_PAUSE)));
+            if tries == MAX_EVENTS_PER_PASS {
+                return result.and(Ok(ReconcileAction::RequeueAfter(EVENTS_INTERVAL)));
             }
-            match self.tell_owner(pod, notice).await {
+            match self.publish_pod_event(pod, notice).await {
                 Ok(is_news) => tries += usize::from(is_news),
                 Err(error) => {
                     tries += 1;
@@ -100,110 +102,115 @@ impl<C: Cluster, P: Pods> Term<C, P> {
     }
 
     /// Looks at every pod. Forgets what owners were told that are no longer there.
-    fn find(&self) -> Findings {
-        let mut findings = Findings::default();
+    fn collect_findings(&self) -> AuditFindings {
+        let mut findings = AuditFindings::default();
         let mut declared = HashMap::new();
-        let pods = self.parts.pods.all();
-        let mut told = self.told.lock();
-        for pod in pods.into_iter().filter(|pod| !pod.is_ending) {
-            let Some(notice) = self.notice(&pod, &mut declared, &mut findings.uninjected) else {
+        let pods = self.context.pods.all();
+        let mut told = self.event_dedup.lock();
+        for pod in pods.into_iter().filter(|pod| !pod.is_terminating) {
+            let Some(notice) = self.event_for_pod(&pod, &mut declared, &mut findings.missing_pods)
+            else {
                 continue;
             };
-            let key = NoticeKey::of(&pod, &notice);
+            let key = EventKey::of(&pod, &notice);
             if told.owners.contains(&key) {
-                findings.seen.insert(key);
-            } else if !told.is_primed && notice.is_old_news() {
+                findings.current_keys.insert(key);
+            } else if !told.is_primed && notice.reports_success() {
                 told.owners.insert(key.clone());
-                findings.seen.insert(key);
-            } else if findings.seen.insert(key) {
-                findings.to_tell.push((pod, notice));
+                findings.current_keys.insert(key);
+            } else if findings.current_keys.insert(key) {
+                findings.to_publish.push((pod, notice));
             }
         }
         told.is_primed = true;
-        told.owners.retain(|key| findings.seen.contains(key));
-        told.workloads.retain(|_, at| at.elapsed() < NOT_AGAIN);
+        told.owners.retain(|key| findings.current_keys.contains(key));
+        told.workloads.retain(|_, at| at.elapsed() < EVENT_DEDUP_WINDOW);
         findings
     }
 
     /// Returns what the owner of `pod` should know.
-    fn notice(
+    fn event_for_pod(
         &self,
-        pod: &PodRecord,
-        known: &mut HashMap<ObjectKey, Option<Arc<Declared>>>,
+        pod: &PodSnapshot,
+        known: &mut HashMap<ObjectKey, Option<Arc<TraceBufferSnapshot>>>,
         uninjected: &mut BTreeMap<&'static str, u64>,
-    ) -> Option<Notice> {
-        let Some(PodStatus::Injected(injected)) = &pod.status else {
-            let cause = self.cause(pod)?;
+    ) -> Option<WorkloadEvent> {
+        let Some(InjectionStatus::Injected(injected)) = &pod.status else {
+            let cause = self.missing_reason(pod)?;
             // Where injection is disabled nothing is missing; the owner is told why all the same.
-            if !self.parts.facts.excludes(&pod.key.namespace) {
+            if !self.context.facts.excludes(&pod.key.namespace) {
                 *uninjected.entry(cause.as_str()).or_default() += 1;
             }
-            return Some(Notice::missing(&cause));
+            return Some(WorkloadEvent::missing(&cause));
         };
         let key = &injected.trace_buffer;
         let declared = known.entry(key.clone()).or_insert_with(|| {
-            let declared = self.parts.cluster.declared(key);
-            if declared.is_none() && !self.is_gone_and_told(key) {
-                self.parts.queue.schedule(Item::TraceBuffer(key.clone()), Duration::ZERO);
+            let declared = self.context.cluster.trace_buffer(key);
+            if declared.is_none() && !self.is_deletion_event_published(key) {
+                self.context.queue.schedule(WorkItem::TraceBuffer(key.clone()), Duration::ZERO);
             }
             declared
         });
         let declared = declared.as_ref()?;
-        let allows = || declared.allows(&self.parts.pods.namespace(&pod.key.namespace));
-        match standing(pod, declared) {
+        let allows = || declared.allows(&self.context.pods.namespace(&pod.key.namespace));
+        match sidecar_state(pod, declared) {
             // Where it is no longer allowed, no new pod would take the change up.
-            Standing::Outdated(change) if allows() => {
-                Some(Notice::outdated(key, change, declared.sidecar.as_ref().ok()?))
+            SidecarState::Outdated(change) if allows() => {
+                Some(WorkloadEvent::outdated(key, change, declared.sidecar.as_ref().ok()?))
             }
-            _ => Some(Notice::injected(key, &injected.hash)),
+            _ => Some(WorkloadEvent::injected(key, &injected.hash)),
         }
     }
 
     /// Returns why a pod without sidecar has none, if it asks for one.
-    fn cause(&self, pod: &PodRecord) -> Option<Cause> {
+    fn missing_reason(&self, pod: &PodSnapshot) -> Option<MissingReason> {
         let namespace = &pod.key.namespace;
-        if !asks_in_vain(pod, self.parts.pods.namespace(namespace).asks) {
+        if !is_missing_sidecar(pod, self.context.pods.namespace(namespace).opted_in) {
             return None;
         }
         Some(match &pod.status {
-            Some(PodStatus::Skipped { reason, message }) => {
-                Cause::Skipped { reason: *reason, message: message.clone() }
+            Some(InjectionStatus::Skipped { reason, message }) => {
+                MissingReason::Skipped { reason: *reason, message: message.clone() }
             }
-            _ if self.parts.facts.excludes(namespace) => Cause::excluded(namespace),
-            _ => Cause::WebhookNotCalled,
+            _ if self.context.facts.excludes(namespace) => MissingReason::excluded(namespace),
+            _ => MissingReason::WebhookNotCalled,
         })
     }
 
     /// Tells the workload of `pod`, unless it knows; returns whether it did not.
-    async fn tell_owner(&self, pod: &PodRecord, notice: &Notice) -> Result<bool, ClusterError> {
-        let key = NoticeKey::of(pod, notice);
-        if self.told.lock().owners.contains(&key) {
+    async fn publish_pod_event(
+        &self,
+        pod: &PodSnapshot,
+        notice: &WorkloadEvent,
+    ) -> Result<bool, ClusterError> {
+        let key = EventKey::of(pod, notice);
+        if self.event_dedup.lock().owners.contains(&key) {
             return Ok(false);
         }
-        let is_news = match self.parts.cluster.workload_of(pod).await {
-            Ok(workload) => self.tell(&workload, notice).await?,
-            Err(ClusterError::Gone) => false,
+        let is_news = match self.context.cluster.workload_of(pod).await {
+            Ok(workload) => self.publish_event(&workload, notice).await?,
+            Err(ClusterError::NotFound) => false,
             Err(error) => return Err(error),
         };
-        self.told.lock().owners.insert(key);
+        self.event_dedup.lock().owners.insert(key);
         Ok(is_news)
     }
 
     /// Tells a workload, unless it knows; returns whether it did not.
-    pub(super) async fn tell(
+    pub(super) async fn publish_event(
         &self,
         workload: &Workload,
-        notice: &Notice,
+        notice: &WorkloadEvent,
     ) -> Result<bool, ClusterError> {
-        let key = NoticeKey::new(&workload.namespace, &workload.object.uid, notice);
-        if self.told.lock().workloads.contains_key(&key) {
+        let key = EventKey::new(&workload.namespace, &workload.object.uid, notice);
+        if self.event_dedup.lock().workloads.contains_key(&key) {
             return Ok(false);
         }
-        match self.parts.cluster.tell(workload, notice).await {
-            Ok(()) | Err(ClusterError::Gone) => {}
+        match self.context.cluster.publish_event(workload, notice).await {
+            Ok(()) | Err(ClusterError::NotFound) => {}
             Err(error) => return Err(error),
         }
-        self.told.lock().workloads.insert(key, Instant::now());
+        self.event_dedup.lock().workloads.insert(key, Instant::now());
         Ok(true)
     }
 }

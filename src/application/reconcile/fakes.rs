@@ -10,52 +10,52 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::queue::WorkQueue;
-use super::{Parts, Reconciler};
-use crate::domain::injection::candidate::ObjectKey;
+use super::{ReconcileContext, Reconciler};
 use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts};
-use crate::domain::injection::pod_record::{Owner, PodRecord};
+use crate::domain::injection::pod_snapshot::{Owner, PodSnapshot};
 use crate::domain::injection::skip::SkipReason;
-use crate::domain::injection::status::{Injected, PodStatus};
-use crate::domain::operating::conditions::Status;
-use crate::domain::operating::declared::{
-    Declared, Needs, Reference, ReferenceKind, RunningLimits,
+use crate::domain::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::reconcile::conditions::Status;
+use crate::domain::reconcile::rollout::{RolloutProgress, WorkloadStatus};
+use crate::domain::reconcile::sidecar_state::PodCounts;
+use crate::domain::reconcile::trace_buffer_snapshot::{
+    DesiredSidecar, Reference, ReferenceKind, RunningLimits, TraceBufferSnapshot,
 };
-use crate::domain::operating::notice::Notice;
-use crate::domain::operating::rollout::{Progress, Seen};
-use crate::domain::operating::standing::PodCounts;
-use crate::ports::cluster::{Cluster, ClusterError, Lookup, Workload};
-use crate::ports::operation::{OperationMonitor, ReconcileOutcome};
-use crate::ports::pods::{Changes, Pods};
+use crate::domain::reconcile::workload_event::WorkloadEvent;
+use crate::ports::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
+use crate::ports::pods::{ChangeHandler, PodLister};
+use crate::ports::reconcile::{ReconcileMonitor, ReconcileOutcome};
 
 /// What was done to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Write {
+pub(super) enum RecordedWrite {
     Status(ObjectKey, Status),
     Limits(String, String),
     Restart(String, String),
     /// Workload, reason, cause.
-    Told(String, &'static str, String),
+    Event(String, &'static str, String),
 }
 
 #[derive(Default)]
 struct State {
     is_synced: bool,
-    declared: BTreeMap<ObjectKey, Arc<Declared>>,
-    pods: BTreeMap<ObjectKey, Arc<PodRecord>>,
+    trace_buffers: BTreeMap<ObjectKey, Arc<TraceBufferSnapshot>>,
+    pods: BTreeMap<ObjectKey, Arc<PodSnapshot>>,
     namespaces: BTreeMap<String, Arc<NamespaceFacts>>,
-    lookups: HashMap<String, Lookup>,
-    looked_up: usize,
-    seen: HashMap<String, Seen>,
-    looks: usize,
+    lookups: HashMap<String, LookupOutcome>,
+    reference_lookups: usize,
+    workloads: HashMap<String, WorkloadStatus>,
+    workload_reads: usize,
     /// Pods that take no new limits.
-    refusing: HashSet<String>,
+    rejecting_limits: HashSet<String>,
     /// How the next writes fail.
     failures: Vec<ClusterError>,
-    writes: Vec<(Duration, Write)>,
+    writes: Vec<(Duration, RecordedWrite)>,
     outcomes: Vec<ReconcileOutcome>,
     counts: BTreeMap<ObjectKey, PodCounts>,
-    uninjected: BTreeMap<&'static str, u64>,
+    missing_pods: BTreeMap<&'static str, u64>,
 }
 
 /// The cluster, its pods, and who watches.
@@ -66,13 +66,13 @@ pub(super) struct FakeCluster {
 }
 
 /// A cluster with a reconciler on it.
-pub(super) struct Stage {
+pub(super) struct Harness {
     pub(super) cluster: Arc<FakeCluster>,
     pub(super) leading: watch::Sender<bool>,
     running: JoinHandle<()>,
 }
 
-impl Drop for Stage {
+impl Drop for Harness {
     fn drop(&mut self) {
         self.running.abort();
     }
@@ -85,7 +85,7 @@ pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
 /// The operator is in `ops`, and its default is `platform/all`.
 fn facts() -> ClusterFacts {
     ClusterFacts {
-        own_namespace: "ops".into(),
+        operator_namespace: "ops".into(),
         excluded_namespaces: vec!["kube-system".into()],
         default_trace_buffer: Some(key("platform", "all")),
     }
@@ -101,13 +101,13 @@ pub(super) fn text(max_bytes: u64) -> String {
 }
 
 /// `shop/traces` with hash `h1` and 100 bytes.
-pub(super) fn declared() -> Declared {
-    Declared {
+pub(super) fn snapshot() -> TraceBufferSnapshot {
+    TraceBufferSnapshot {
         key: key("shop", "traces"),
         uid: "u1".into(),
         resource_version: "1".into(),
         generation: 1,
-        sidecar: Ok(Needs { hash: "h1".into(), limits: limits(100) }),
+        sidecar: Ok(DesiredSidecar { hash: "h1".into(), limits: limits(100) }),
         allowed_namespaces: AllowedNamespaces::All,
         credentials: CredentialUse::None,
         references: vec![],
@@ -121,8 +121,8 @@ pub(super) fn secret(name: &str) -> Reference {
 }
 
 /// A pod of `owner` in `shop` that asks and has nothing.
-pub(super) fn bare(name: &str, owner: &str) -> PodRecord {
-    PodRecord {
+pub(super) fn missing_pod(name: &str, owner: &str) -> PodSnapshot {
+    PodSnapshot {
         key: key("shop", name),
         uid: format!("uid-{name}"),
         owner: Some(Owner {
@@ -134,35 +134,41 @@ pub(super) fn bare(name: &str, owner: &str) -> PodRecord {
         inject: Some("true".into()),
         status: None,
         limits: None,
-        is_ending: false,
+        is_terminating: false,
     }
 }
 
 /// The same with a sidecar of `shop/traces`.
-pub(super) fn injected(name: &str, owner: &str, hash: &str) -> PodRecord {
+pub(super) fn injected_pod(name: &str, owner: &str, hash: &str) -> PodSnapshot {
     let trace_buffer = key("shop", "traces");
     let (uid, hash) = ("u1".into(), hash.into());
-    let injected = Injected { trace_buffer, uid, hash, max_bytes: 100 };
-    PodRecord {
-        status: Some(PodStatus::Injected(injected)),
+    let injected = InjectedSidecar { trace_buffer, uid, hash, max_bytes: 100 };
+    PodSnapshot {
+        status: Some(InjectionStatus::Injected(injected)),
         limits: Some(text(100)),
-        ..bare(name, owner)
+        ..missing_pod(name, owner)
     }
 }
 
 /// The same, skipped.
-pub(super) fn skipped(name: &str, owner: &str, reason: SkipReason) -> PodRecord {
-    let status = PodStatus::Skipped { reason, message: "because".into() };
-    PodRecord { status: Some(status), ..bare(name, owner) }
+pub(super) fn skipped_pod(name: &str, owner: &str, reason: SkipReason) -> PodSnapshot {
+    let status = InjectionStatus::Skipped { reason, message: "because".into() };
+    PodSnapshot { status: Some(status), ..missing_pod(name, owner) }
 }
 
-pub(super) fn seen(marker: Option<&str>, progress: Progress) -> Seen {
+pub(super) fn workload_status(marker: Option<&str>, progress: RolloutProgress) -> WorkloadStatus {
     let marker = marker.map(str::to_owned);
     let inject = Some("traces".into());
-    Seen { marker, progress, obstacle: None, inject, resource_version: "1".into() }
+    WorkloadStatus {
+        revision: marker,
+        progress,
+        restart_blocker: None,
+        inject,
+        resource_version: "1".into(),
+    }
 }
 
-impl Stage {
+impl Harness {
     /// Sets up a cluster without a leader.
     pub(super) fn new() -> Self {
         let cluster = Arc::new(FakeCluster {
@@ -170,11 +176,11 @@ impl Stage {
             started: Instant::now(),
             queue: Arc::default(),
         });
-        let reconciler = Reconciler::new(Parts {
+        let reconciler = Reconciler::new(ReconcileContext {
             cluster: Arc::clone(&cluster),
             pods: Arc::clone(&cluster),
             queue: Arc::clone(&cluster.queue),
-            monitor: Arc::clone(&cluster) as Arc<dyn OperationMonitor>,
+            monitor: Arc::clone(&cluster) as Arc<dyn ReconcileMonitor>,
             facts: facts(),
             random: || 0,
         });
@@ -184,13 +190,16 @@ impl Stage {
     }
 
     /// Sets up a cluster with these, and a leader that has seen them.
-    pub(super) async fn led(declared: &[Declared], pods: &[PodRecord]) -> Self {
+    pub(super) async fn with_leader(
+        declared: &[TraceBufferSnapshot],
+        pods: &[PodSnapshot],
+    ) -> Self {
         let stage = Self::new();
         for one in declared {
-            stage.cluster.declare(one.clone());
+            stage.cluster.put_trace_buffer(one.clone());
         }
         for pod in pods {
-            stage.cluster.put(pod.clone());
+            stage.cluster.put_pod(pod.clone());
         }
         stage.lead().await;
         stage
@@ -203,83 +212,83 @@ impl Stage {
 }
 
 impl FakeCluster {
-    pub(super) fn declare(&self, declared: Declared) {
+    pub(super) fn put_trace_buffer(&self, declared: TraceBufferSnapshot) {
         let key = declared.key.clone();
-        self.state.lock().declared.insert(key.clone(), Arc::new(declared));
-        self.queue.trace_buffer(&key);
+        self.state.lock().trace_buffers.insert(key.clone(), Arc::new(declared));
+        self.queue.trace_buffer_changed(&key);
     }
 
-    pub(super) fn delete(&self, key: &ObjectKey) {
-        self.state.lock().declared.remove(key);
-        self.queue.trace_buffer(key);
+    pub(super) fn delete_trace_buffer(&self, key: &ObjectKey) {
+        self.state.lock().trace_buffers.remove(key);
+        self.queue.trace_buffer_changed(key);
     }
 
-    pub(super) fn put(&self, pod: PodRecord) {
+    pub(super) fn put_pod(&self, pod: PodSnapshot) {
         let pod = Arc::new(pod);
         self.state.lock().pods.insert(pod.key.clone(), Arc::clone(&pod));
-        self.queue.pod(&pod);
+        self.queue.pod_changed(&pod);
     }
 
-    pub(super) fn remove(&self, name: &str) {
+    pub(super) fn delete_pod(&self, name: &str) {
         let pod = self.state.lock().pods.remove(&key("shop", name)).unwrap();
-        self.queue.pod(&pod);
+        self.queue.pod_changed(&pod);
     }
 
     pub(super) fn set_synced(&self, is_synced: bool) {
         self.state.lock().is_synced = is_synced;
     }
 
-    pub(super) fn let_namespace_ask(&self, namespace: &str) {
-        let facts = NamespaceFacts { asks: true, ..NamespaceFacts::unknown(namespace) };
+    pub(super) fn opt_in_namespace(&self, namespace: &str) {
+        let facts = NamespaceFacts { opted_in: true, ..NamespaceFacts::unknown(namespace) };
         self.set_namespace(facts);
     }
 
     pub(super) fn set_namespace(&self, facts: NamespaceFacts) {
         let name = facts.name.clone();
         self.state.lock().namespaces.insert(name.clone(), Arc::new(facts));
-        self.queue.namespace(&name);
+        self.queue.namespace_changed(&name);
     }
 
-    pub(super) fn set_lookup(&self, namespace: &str, name: &str, lookup: Lookup) {
+    pub(super) fn set_lookup(&self, namespace: &str, name: &str, lookup: LookupOutcome) {
         self.state.lock().lookups.insert(format!("{namespace}/{name}"), lookup);
     }
 
-    pub(super) fn set_seen(&self, workload: &str, seen: Seen) {
-        self.state.lock().seen.insert(workload.to_owned(), seen);
+    pub(super) fn set_workload(&self, workload: &str, seen: WorkloadStatus) {
+        self.state.lock().workloads.insert(workload.to_owned(), seen);
     }
 
     /// Deletes a workload.
-    pub(super) fn unsee(&self, workload: &str) {
-        self.state.lock().seen.remove(workload);
+    pub(super) fn delete_workload(&self, workload: &str) {
+        self.state.lock().workloads.remove(workload);
     }
 
     /// Lets a pod refuse new limits, as a policy engine does.
-    pub(super) fn let_refuse_limits(&self, pod: &str) {
-        self.state.lock().refusing.insert(pod.to_owned());
+    pub(super) fn reject_limits(&self, pod: &str) {
+        self.state.lock().rejecting_limits.insert(pod.to_owned());
     }
 
     /// Lets the next writes fail so.
-    pub(super) fn fail(&self, failures: &[ClusterError]) {
+    pub(super) fn fail_next_writes(&self, failures: &[ClusterError]) {
         self.state.lock().failures = failures.iter().rev().cloned().collect();
     }
 
     /// Returns what was written since the last call, and when.
-    pub(super) fn timed_writes(&self) -> Vec<(Duration, Write)> {
+    pub(super) fn timed_writes(&self) -> Vec<(Duration, RecordedWrite)> {
         std::mem::take(&mut self.state.lock().writes)
     }
 
     /// Returns what was written since the last call.
-    pub(super) fn writes(&self) -> Vec<Write> {
+    pub(super) fn writes(&self) -> Vec<RecordedWrite> {
         self.timed_writes().into_iter().map(|(_, write)| write).collect()
     }
 
     /// Returns what owners were told since the last call: workload, reason, cause.
-    pub(super) fn told(&self) -> Vec<(String, &'static str, String)> {
+    pub(super) fn events(&self) -> Vec<(String, &'static str, String)> {
         let mut told: Vec<_> = self
             .writes()
             .into_iter()
             .filter_map(|write| match write {
-                Write::Told(workload, reason, cause) => Some((workload, reason, cause)),
+                RecordedWrite::Event(workload, reason, cause) => Some((workload, reason, cause)),
                 _ => None,
             })
             .collect();
@@ -290,22 +299,22 @@ impl FakeCluster {
     /// Returns which workloads were restarted since the last call, with the marker.
     pub(super) fn restarts(&self) -> Vec<(String, String)> {
         let writes = self.writes().into_iter().filter_map(|write| match write {
-            Write::Restart(workload, marker) => Some((workload, marker)),
+            RecordedWrite::Restart(workload, marker) => Some((workload, marker)),
             _ => None,
         });
         writes.collect()
     }
 
     pub(super) fn status(&self, key: &ObjectKey) -> Option<Status> {
-        self.state.lock().declared.get(key)?.status.clone()
+        self.state.lock().trace_buffers.get(key)?.status.clone()
     }
 
     pub(super) fn counts(&self, key: &ObjectKey) -> Option<PodCounts> {
         self.state.lock().counts.get(key).copied()
     }
 
-    pub(super) fn uninjected_by_cause(&self) -> BTreeMap<&'static str, u64> {
-        self.state.lock().uninjected.clone()
+    pub(super) fn missing_pods_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        self.state.lock().missing_pods.clone()
     }
 
     pub(super) fn outcomes(&self) -> Vec<ReconcileOutcome> {
@@ -315,10 +324,10 @@ impl FakeCluster {
     /// How often references were looked up and workloads looked at.
     pub(super) fn reads(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.looked_up, state.looks)
+        (state.reference_lookups, state.workload_reads)
     }
 
-    fn write(&self, write: Write) -> Result<(), ClusterError> {
+    fn write(&self, write: RecordedWrite) -> Result<(), ClusterError> {
         let mut state = self.state.lock();
         if let Some(failure) = state.failures.pop() {
             return Err(failure);
@@ -333,94 +342,114 @@ impl Cluster for FakeCluster {
         self.state.lock().is_synced
     }
 
-    fn trace_buffers(&self) -> Vec<ObjectKey> {
-        self.state.lock().declared.keys().cloned().collect()
+    fn trace_buffer_keys(&self) -> Vec<ObjectKey> {
+        self.state.lock().trace_buffers.keys().cloned().collect()
     }
 
     fn names_in(&self, namespace: &str) -> Vec<String> {
-        let all = self.trace_buffers().into_iter();
+        let all = self.trace_buffer_keys().into_iter();
         all.filter(|key| key.namespace == namespace).map(|key| key.name).collect()
     }
 
-    fn declared(&self, key: &ObjectKey) -> Option<Arc<Declared>> {
-        self.state.lock().declared.get(key).cloned()
+    fn trace_buffer(&self, key: &ObjectKey) -> Option<Arc<TraceBufferSnapshot>> {
+        self.state.lock().trace_buffers.get(key).cloned()
     }
 
-    fn limits_text(&self, limits: &RunningLimits) -> String {
+    fn render_limits(&self, limits: &RunningLimits) -> String {
         text(limits.max_bytes)
     }
 
-    async fn look_up(&self, namespace: &str, what: &Reference) -> Result<Lookup, ClusterError> {
+    async fn look_up(
+        &self,
+        namespace: &str,
+        what: &Reference,
+    ) -> Result<LookupOutcome, ClusterError> {
         let mut state = self.state.lock();
-        state.looked_up += 1;
+        state.reference_lookups += 1;
         let lookup = state.lookups.get(&format!("{namespace}/{}", what.name)).copied();
         lookup.ok_or_else(|| ClusterError::Failed("no answer".into()))
     }
 
     /// The workload has the `ReplicaSet`'s name up to the dash.
-    async fn workload_of(&self, pod: &PodRecord) -> Result<Workload, ClusterError> {
-        let owner = pod.owner.clone().ok_or(ClusterError::Gone)?;
+    async fn workload_of(&self, pod: &PodSnapshot) -> Result<Workload, ClusterError> {
+        let owner = pod.owner.clone().ok_or(ClusterError::NotFound)?;
         let name = owner.name.split('-').next().unwrap_or_default().to_owned();
         let (kind, uid) = ("Deployment".to_owned(), format!("uid-{name}"));
         let object = Owner { kind, name, uid, ..owner };
         Ok(Workload { namespace: pod.key.namespace.clone(), object })
     }
 
-    async fn set_limits(&self, pod: &PodRecord, text: &str) -> Result<(), ClusterError> {
-        if self.state.lock().refusing.contains(&pod.key.name) {
+    async fn set_limits(&self, pod: &PodSnapshot, text: &str) -> Result<(), ClusterError> {
+        if self.state.lock().rejecting_limits.contains(&pod.key.name) {
             return Err(ClusterError::Failed("refused".into()));
         }
-        self.write(Write::Limits(pod.key.name.clone(), text.to_owned()))?;
-        self.put(PodRecord { limits: Some(text.to_owned()), ..pod.clone() });
+        self.write(RecordedWrite::Limits(pod.key.name.clone(), text.to_owned()))?;
+        self.put_pod(PodSnapshot { limits: Some(text.to_owned()), ..pod.clone() });
         Ok(())
     }
 
-    async fn write_status(&self, declared: &Declared, new: &Status) -> Result<(), ClusterError> {
+    async fn write_status(
+        &self,
+        declared: &TraceBufferSnapshot,
+        new: &Status,
+    ) -> Result<(), ClusterError> {
         let mut status = new.clone();
         let now = i64::try_from(self.started.elapsed().as_secs()).unwrap();
         for condition in &mut status.conditions {
-            condition.since.get_or_insert(now);
+            condition.last_transition_time.get_or_insert(now);
         }
-        self.write(Write::Status(declared.key.clone(), status.clone()))?;
-        self.declare(Declared { status: Some(status), ..declared.clone() });
+        self.write(RecordedWrite::Status(declared.key.clone(), status.clone()))?;
+        self.put_trace_buffer(TraceBufferSnapshot { status: Some(status), ..declared.clone() });
         Ok(())
     }
 
-    async fn see(&self, workload: &Workload) -> Result<Option<Seen>, ClusterError> {
+    async fn get_workload(
+        &self,
+        workload: &Workload,
+    ) -> Result<Option<WorkloadStatus>, ClusterError> {
         let mut state = self.state.lock();
-        state.looks += 1;
-        Ok(state.seen.get(&workload.object.name).cloned())
+        state.workload_reads += 1;
+        Ok(state.workloads.get(&workload.object.name).cloned())
     }
 
-    async fn restart(&self, what: &Workload, _: &Seen, marker: &str) -> Result<(), ClusterError> {
+    async fn restart(
+        &self,
+        what: &Workload,
+        _: &WorkloadStatus,
+        marker: &str,
+    ) -> Result<(), ClusterError> {
         let name = &what.object.name;
-        self.write(Write::Restart(name.clone(), marker.to_owned()))?;
-        self.set_seen(name, seen(Some(marker), Progress::Moving));
+        self.write(RecordedWrite::Restart(name.clone(), marker.to_owned()))?;
+        self.set_workload(name, workload_status(Some(marker), RolloutProgress::Progressing));
         Ok(())
     }
 
-    async fn tell(&self, workload: &Workload, notice: &Notice) -> Result<(), ClusterError> {
+    async fn publish_event(
+        &self,
+        workload: &Workload,
+        notice: &WorkloadEvent,
+    ) -> Result<(), ClusterError> {
         let name = workload.object.name.clone();
-        self.write(Write::Told(name, notice.reason, notice.cause.clone()))
+        self.write(RecordedWrite::Event(name, notice.reason, notice.dedup_key.clone()))
     }
 }
 
-impl Pods for FakeCluster {
-    fn all(&self) -> Vec<Arc<PodRecord>> {
+impl PodLister for FakeCluster {
+    fn all(&self) -> Vec<Arc<PodSnapshot>> {
         self.state.lock().pods.values().cloned().collect()
     }
 
-    fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodRecord>> {
+    fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodSnapshot>> {
         self.all().into_iter().filter(|pod| pod.key.namespace == namespace).collect()
     }
 
-    fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>> {
+    fn referencing(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodSnapshot>> {
         let in_full = format!("{}/{}", trace_buffer.namespace, trace_buffer.name);
-        let uses = |pod: &PodRecord| match &pod.status {
-            Some(PodStatus::Injected(injected)) => injected.trace_buffer == *trace_buffer,
+        let uses = |pod: &PodSnapshot| match &pod.status {
+            Some(InjectionStatus::Injected(injected)) => injected.trace_buffer == *trace_buffer,
             _ => {
                 pod.inject.as_ref() == Some(&in_full)
-                    || self.namespace(&pod.key.namespace).names(trace_buffer)
+                    || self.namespace(&pod.key.namespace).names_trace_buffer(trace_buffer)
             }
         };
         self.all().into_iter().filter(|pod| uses(pod)).collect()
@@ -432,12 +461,12 @@ impl Pods for FakeCluster {
     }
 }
 
-impl OperationMonitor for FakeCluster {
+impl ReconcileMonitor for FakeCluster {
     fn reconciled(&self, outcome: ReconcileOutcome, _took: Duration) {
         self.state.lock().outcomes.push(outcome);
     }
 
-    fn pods(&self, trace_buffer: &ObjectKey, counts: Option<PodCounts>) {
+    fn pod_counts(&self, trace_buffer: &ObjectKey, counts: Option<PodCounts>) {
         let mut state = self.state.lock();
         match counts {
             Some(counts) => state.counts.insert(trace_buffer.clone(), counts),
@@ -445,7 +474,7 @@ impl OperationMonitor for FakeCluster {
         };
     }
 
-    fn uninjected(&self, pods: &BTreeMap<&'static str, u64>) {
-        self.state.lock().uninjected = pods.clone();
+    fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>) {
+        self.state.lock().missing_pods = pods.clone();
     }
 }

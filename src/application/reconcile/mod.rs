@@ -20,27 +20,27 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::injection::facts::ClusterFacts;
-use crate::domain::operating::standing::trace_buffer_of;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::reconcile::sidecar_state::trace_buffer_of_pod;
 use crate::ports::cluster::{Cluster, ClusterError};
-use crate::ports::operation::{OperationMonitor, ReconcileOutcome};
-use crate::ports::pods::Pods;
-use audit::Told;
-use limits::Refusals;
-use queue::{Item, Next, WorkQueue};
-use rollout::Campaign;
-use trace_buffer::{Gone, LookedUp};
+use crate::ports::pods::PodLister;
+use crate::ports::reconcile::{ReconcileMonitor, ReconcileOutcome};
+use audit::EventDedup;
+use limits::LimitsFailures;
+use queue::{ReconcileAction, WorkItem, WorkQueue};
+use rollout::RolloutState;
+use trace_buffer::{CachedReferences, Deletion};
 
 /// How many things are looked at at a time.
 const WORKERS: usize = 4;
 /// How often everything is looked at, changed or not.
-const RESYNC_EVERY: Duration = Duration::from_mins(5);
+const RESYNC_INTERVAL: Duration = Duration::from_mins(5);
 /// How often is asked whether everything was seen once.
-const UNTIL_SYNCED: Duration = Duration::from_millis(500);
+const SYNC_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What reconciling is connected to.
-pub struct Parts<C, P> {
+pub struct ReconcileContext<C, P> {
     /// The cluster.
     pub cluster: Arc<C>,
     /// Its pods.
@@ -48,7 +48,7 @@ pub struct Parts<C, P> {
     /// Where changes arrive.
     pub queue: Arc<WorkQueue>,
     /// Who watches.
-    pub monitor: Arc<dyn OperationMonitor>,
+    pub monitor: Arc<dyn ReconcileMonitor>,
     /// What the injection decision knows of the cluster.
     pub facts: ClusterFacts,
     /// Gives a fresh random number at each call.
@@ -57,31 +57,31 @@ pub struct Parts<C, P> {
 
 /// The use case.
 pub struct Reconciler<C, P> {
-    parts: Arc<Parts<C, P>>,
+    context: Arc<ReconcileContext<C, P>>,
 }
 
 /// What is remembered while this replica leads.
-struct Term<C, P> {
-    parts: Arc<Parts<C, P>>,
+struct LeaderSession<C, P> {
+    context: Arc<ReconcileContext<C, P>>,
     started: Instant,
-    known: Mutex<HashMap<ObjectKey, Known>>,
-    campaigns: Mutex<HashMap<ObjectKey, Campaign>>,
-    refusals: Mutex<HashMap<ObjectKey, Refusals>>,
-    told: Mutex<Told>,
+    trace_buffers: Mutex<HashMap<ObjectKey, TraceBufferSession>>,
+    rollouts: Mutex<HashMap<ObjectKey, RolloutState>>,
+    limits_failures: Mutex<HashMap<ObjectKey, LimitsFailures>>,
+    event_dedup: Mutex<EventDedup>,
 }
 
 /// What is remembered of one `TraceBuffer`.
 #[derive(Default)]
-struct Known {
-    looked_up: Option<LookedUp>,
-    gone: Option<Gone>,
+struct TraceBufferSession {
+    references: Option<CachedReferences>,
+    deletion: Option<Deletion>,
 }
 
-impl<C: Cluster, P: Pods> Reconciler<C, P> {
+impl<C: Cluster, P: PodLister> Reconciler<C, P> {
     /// Creates the use case.
     #[must_use]
-    pub fn new(parts: Parts<C, P>) -> Self {
-        Self { parts: Arc::new(parts) }
+    pub fn new(parts: ReconcileContext<C, P>) -> Self {
+        Self { context: Arc::new(parts) }
     }
 
     /// Reconciles whenever `leading` is true, until nobody can tell any more.
@@ -90,12 +90,12 @@ impl<C: Cluster, P: Pods> Reconciler<C, P> {
     pub async fn run(&self, mut leading: watch::Receiver<bool>) {
         while leading.wait_for(|leads| *leads).await.is_ok() {
             info!("reconciling");
-            let term = Arc::new(Term::new(Arc::clone(&self.parts)));
-            self.parts.queue.clear();
-            self.parts.queue.schedule(Item::Resync, Duration::ZERO);
+            let term = Arc::new(LeaderSession::new(Arc::clone(&self.context)));
+            self.context.queue.clear();
+            self.context.queue.schedule(WorkItem::Resync, Duration::ZERO);
             let mut workers = JoinSet::new();
             for _ in 0..WORKERS {
-                workers.spawn(work(Arc::clone(&term)));
+                workers.spawn(run_worker(Arc::clone(&term)));
             }
             let _ = leading.wait_for(|leads| !leads).await;
             workers.shutdown().await;
@@ -105,41 +105,41 @@ impl<C: Cluster, P: Pods> Reconciler<C, P> {
 }
 
 /// Looks at one thing after another, for ever.
-async fn work<C: Cluster, P: Pods>(term: Arc<Term<C, P>>) {
+async fn run_worker<C: Cluster, P: PodLister>(term: Arc<LeaderSession<C, P>>) {
     loop {
-        let item = term.parts.queue.next().await;
-        let next = term.look_at(&item).await;
-        term.parts.queue.done(item, next, (term.parts.random)());
+        let item = term.context.queue.next().await;
+        let next = term.reconcile(&item).await;
+        term.context.queue.done(item, next, (term.context.random)());
     }
 }
 
-impl<C: Cluster, P: Pods> Term<C, P> {
-    fn new(parts: Arc<Parts<C, P>>) -> Self {
+impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
+    fn new(parts: Arc<ReconcileContext<C, P>>) -> Self {
         Self {
-            parts,
+            context: parts,
             started: Instant::now(),
-            known: Mutex::default(),
-            campaigns: Mutex::default(),
-            refusals: Mutex::default(),
-            told: Mutex::default(),
+            trace_buffers: Mutex::default(),
+            rollouts: Mutex::default(),
+            limits_failures: Mutex::default(),
+            event_dedup: Mutex::default(),
         }
     }
 
-    async fn look_at(&self, item: &Item) -> Next {
-        if !self.parts.cluster.is_synced() {
-            return Next::After(UNTIL_SYNCED);
+    async fn reconcile(&self, item: &WorkItem) -> ReconcileAction {
+        if !self.context.cluster.is_synced() {
+            return ReconcileAction::RequeueAfter(SYNC_POLL_INTERVAL);
         }
         let started = Instant::now();
         let result = match item {
-            Item::TraceBuffer(key) => self.trace_buffer(key).await,
-            Item::Rollout(key) => self.roll_out(key).await,
-            Item::Namespace(namespace) => Ok(self.namespace(namespace)),
-            Item::Audit => self.audit().await,
-            Item::Resync => Ok(self.resync()),
+            WorkItem::TraceBuffer(key) => self.reconcile_trace_buffer(key).await,
+            WorkItem::Rollout(key) => self.reconcile_rollout(key).await,
+            WorkItem::Namespace(namespace) => Ok(self.reconcile_namespace(namespace)),
+            WorkItem::Audit => self.audit().await,
+            WorkItem::Resync => Ok(self.resync()),
         };
         let outcome = match &result {
             Ok(_) => ReconcileOutcome::Done,
-            Err(ClusterError::Conflict | ClusterError::Gone) => {
+            Err(ClusterError::Conflict | ClusterError::NotFound) => {
                 debug!(?item, "somebody else wrote in the meantime");
                 ReconcileOutcome::Conflict
             }
@@ -148,38 +148,39 @@ impl<C: Cluster, P: Pods> Term<C, P> {
                 ReconcileOutcome::Failed
             }
         };
-        self.parts.monitor.reconciled(outcome, started.elapsed());
-        result.unwrap_or(Next::Retry)
+        self.context.monitor.reconciled(outcome, started.elapsed());
+        result.unwrap_or(ReconcileAction::Retry)
     }
 
     /// Looks at every `TraceBuffer` that a change of the namespace, or of a `TraceBuffer` in it, may
     /// concern.
-    fn namespace(&self, name: &str) -> Next {
-        let Parts { cluster, pods, facts, queue, .. } = &*self.parts;
+    fn reconcile_namespace(&self, name: &str) -> ReconcileAction {
+        let ReconcileContext { cluster, pods, facts, queue, .. } = &*self.context;
         let namespace = pods.namespace(name);
         let names = cluster.names_in(name);
         let here =
             |name: &String| ObjectKey { namespace: namespace.name.clone(), name: name.clone() };
         let mut keys: BTreeSet<_> = names.iter().map(here).collect();
-        keys.extend(namespace.named().ok().flatten());
+        keys.extend(namespace.named_trace_buffer().ok().flatten());
         keys.extend(facts.default_trace_buffer.clone());
         let pods = pods.in_namespace(name);
         keys.extend(
-            pods.iter().filter_map(|pod| trace_buffer_of(pod, &namespace, facts, || names.clone())),
+            pods.iter()
+                .filter_map(|pod| trace_buffer_of_pod(pod, &namespace, facts, || names.clone())),
         );
         for key in keys {
-            queue.schedule(Item::TraceBuffer(key), Duration::ZERO);
+            queue.schedule(WorkItem::TraceBuffer(key), Duration::ZERO);
         }
-        Next::Rest
+        ReconcileAction::AwaitChange
     }
 
-    fn resync(&self) -> Next {
-        let known = self.known.lock().keys().cloned().collect::<Vec<_>>();
-        for key in self.parts.cluster.trace_buffers().into_iter().chain(known) {
-            self.parts.queue.schedule(Item::TraceBuffer(key), Duration::ZERO);
+    fn resync(&self) -> ReconcileAction {
+        let known = self.trace_buffers.lock().keys().cloned().collect::<Vec<_>>();
+        for key in self.context.cluster.trace_buffer_keys().into_iter().chain(known) {
+            self.context.queue.schedule(WorkItem::TraceBuffer(key), Duration::ZERO);
         }
-        self.parts.queue.schedule(Item::Audit, Duration::ZERO);
-        Next::After(RESYNC_EVERY)
+        self.context.queue.schedule(WorkItem::Audit, Duration::ZERO);
+        ReconcileAction::RequeueAfter(RESYNC_INTERVAL)
     }
 
     /// Time since this replica leads.

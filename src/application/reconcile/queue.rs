@@ -8,25 +8,25 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::domain::backoff::Backoff;
-use crate::domain::injection::candidate::ObjectKey;
-use crate::domain::injection::pod_record::PodRecord;
+use crate::domain::injection::pod_snapshot::PodSnapshot;
 use crate::domain::injection::request::InjectRequest;
-use crate::domain::injection::status::PodStatus;
-use crate::domain::operating::standing::asks_in_vain;
-use crate::ports::pods::Changes;
+use crate::domain::injection::status::InjectionStatus;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::reconcile::sidecar_state::is_missing_sidecar;
+use crate::ports::pods::ChangeHandler;
 
 /// How long changes of a `TraceBuffer` are gathered.
-const SPEC_PAUSE: Duration = Duration::from_millis(100);
+const TRACE_BUFFER_DEBOUNCE: Duration = Duration::from_millis(100);
 /// How long changes of pods are gathered before they are counted.
-const COUNT_PAUSE: Duration = Duration::from_secs(2);
+const POD_DEBOUNCE: Duration = Duration::from_secs(2);
 /// How long pods may be bare before their owners are told.
-const AUDIT_PAUSE: Duration = Duration::from_secs(3);
+const AUDIT_DEBOUNCE: Duration = Duration::from_secs(3);
 /// The shortest wait after a failure.
-const AFTER_FAILURE: Duration = Duration::from_millis(500);
+const MIN_BACKOFF: Duration = Duration::from_millis(500);
 
 /// Something to look at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Item {
+pub(super) enum WorkItem {
     /// One `TraceBuffer`.
     TraceBuffer(ObjectKey),
     /// The restarts that a change of it needs.
@@ -41,11 +41,11 @@ pub(super) enum Item {
 
 /// How a look at something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum ReconcileAction {
     /// Nothing more until it changes.
-    Rest,
+    AwaitChange,
     /// Look again after this time.
-    After(Duration),
+    RequeueAfter(Duration),
     /// It failed.
     Retry,
 }
@@ -53,34 +53,34 @@ pub(super) enum Next {
 /// The queue of a reconciler. Hears of changes; nothing in it is ever handed out twice at a time.
 #[derive(Default)]
 pub struct WorkQueue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     /// When each is due.
-    due: HashMap<Item, Instant>,
+    due: HashMap<WorkItem, Instant>,
     /// Those of them that are not being looked at, by time.
-    waiting: BTreeSet<(Instant, Item)>,
-    running: HashSet<Item>,
-    backoff: HashMap<Item, Backoff>,
+    waiting: BTreeSet<(Instant, WorkItem)>,
+    running: HashSet<WorkItem>,
+    backoff: HashMap<WorkItem, Backoff>,
 }
 
 impl WorkQueue {
     /// Sees to it that `item` is looked at after `delay` at the latest.
-    pub(super) fn schedule(&self, item: Item, delay: Duration) {
+    pub(super) fn schedule(&self, item: WorkItem, delay: Duration) {
         self.state.lock().schedule(item, Instant::now() + delay);
         self.changed.notify_one();
     }
 
     /// Forgets everything, what is being looked at included.
     pub(super) fn clear(&self) {
-        *self.state.lock() = State::default();
+        *self.state.lock() = QueueState::default();
     }
 
     /// Waits for something that is due, and hands it out. Cancel safe.
-    pub(super) async fn next(&self) -> Item {
+    pub(super) async fn next(&self) -> WorkItem {
         loop {
             let changed = self.changed.notified();
             let due = match self.state.lock().pop() {
@@ -102,17 +102,17 @@ impl WorkQueue {
     }
 
     /// Takes back what was handed out. `random` is a fresh random number.
-    pub(super) fn done(&self, item: Item, next: Next, random: u64) {
+    pub(super) fn done(&self, item: WorkItem, next: ReconcileAction, random: u64) {
         let mut state = self.state.lock();
         state.running.remove(&item);
         let delay = match next {
-            Next::Retry => {
+            ReconcileAction::Retry => {
                 let backoff = state.backoff.entry(item.clone()).or_default();
-                Some(backoff.after_failure(Some(AFTER_FAILURE), random))
+                Some(backoff.after_failure(Some(MIN_BACKOFF), random))
             }
-            Next::Rest | Next::After(_) => {
+            ReconcileAction::AwaitChange | ReconcileAction::RequeueAfter(_) => {
                 state.backoff.remove(&item);
-                if let Next::After(delay) = next { Some(delay) } else { None }
+                if let ReconcileAction::RequeueAfter(delay) = next { Some(delay) } else { None }
             }
         };
         if let Some(due) = state.due.get(&item).copied() {
@@ -127,8 +127,8 @@ impl WorkQueue {
     }
 }
 
-impl State {
-    fn schedule(&mut self, item: Item, due: Instant) {
+impl QueueState {
+    fn schedule(&mut self, item: WorkItem, due: Instant) {
         match self.due.get(&item).copied() {
             Some(known) if known <= due => return,
             Some(known) => self.waiting.remove(&(known, item.clone())),
@@ -141,7 +141,7 @@ impl State {
     }
 
     /// Hands out what is due, or says when something will be.
-    fn pop(&mut self) -> Result<Item, Option<Instant>> {
+    fn pop(&mut self) -> Result<WorkItem, Option<Instant>> {
         match self.waiting.first() {
             None => return Err(None),
             Some((due, _)) if *due > Instant::now() => return Err(Some(*due)),
@@ -154,48 +154,48 @@ impl State {
     }
 }
 
-impl Changes for WorkQueue {
-    fn trace_buffer(&self, key: &ObjectKey) {
-        self.schedule(Item::TraceBuffer(key.clone()), SPEC_PAUSE);
+impl ChangeHandler for WorkQueue {
+    fn trace_buffer_changed(&self, key: &ObjectKey) {
+        self.schedule(WorkItem::TraceBuffer(key.clone()), TRACE_BUFFER_DEBOUNCE);
         // Which one counts for pods that name none may have changed.
-        self.schedule(Item::Namespace(key.namespace.clone()), COUNT_PAUSE);
-        self.schedule(Item::Audit, AUDIT_PAUSE);
+        self.schedule(WorkItem::Namespace(key.namespace.clone()), POD_DEBOUNCE);
+        self.schedule(WorkItem::Audit, AUDIT_DEBOUNCE);
     }
 
-    fn pod(&self, pod: &PodRecord) {
-        self.schedule(Item::Audit, AUDIT_PAUSE);
-        if let Some(item) = concerned(pod) {
-            self.schedule(item, COUNT_PAUSE);
+    fn pod_changed(&self, pod: &PodSnapshot) {
+        self.schedule(WorkItem::Audit, AUDIT_DEBOUNCE);
+        if let Some(item) = work_item_for(pod) {
+            self.schedule(item, POD_DEBOUNCE);
         }
     }
 
-    fn namespace(&self, namespace: &str) {
-        self.schedule(Item::Namespace(namespace.to_owned()), COUNT_PAUSE);
-        self.schedule(Item::Audit, AUDIT_PAUSE);
+    fn namespace_changed(&self, namespace: &str) {
+        self.schedule(WorkItem::Namespace(namespace.to_owned()), POD_DEBOUNCE);
+        self.schedule(WorkItem::Audit, AUDIT_DEBOUNCE);
     }
 
-    fn everything(&self) {
-        self.schedule(Item::Resync, Duration::ZERO);
+    fn resync(&self) {
+        self.schedule(WorkItem::Resync, Duration::ZERO);
     }
 }
 
 /// Returns what a change of `pod` concerns: the `TraceBuffer` it uses or names, or its namespace,
 /// which knows the one that counts there.
-fn concerned(pod: &PodRecord) -> Option<Item> {
+fn work_item_for(pod: &PodSnapshot) -> Option<WorkItem> {
     let namespace = &pod.key.namespace;
-    if let Some(PodStatus::Injected(injected)) = &pod.status {
-        return Some(Item::TraceBuffer(injected.trace_buffer.clone()));
+    if let Some(InjectionStatus::Injected(injected)) = &pod.status {
+        return Some(WorkItem::TraceBuffer(injected.trace_buffer.clone()));
     }
-    if !asks_in_vain(pod, true) {
+    if !is_missing_sidecar(pod, true) {
         return None;
     }
-    match InjectRequest::of(pod.inject.as_deref(), true).ok()?? {
-        InjectRequest::Never => None,
-        InjectRequest::Default => Some(Item::Namespace(namespace.clone())),
+    match InjectRequest::resolve(pod.inject.as_deref(), true).ok()?? {
+        InjectRequest::OptOut => None,
+        InjectRequest::Default => Some(WorkItem::Namespace(namespace.clone())),
         InjectRequest::Named(name) => {
-            Some(Item::TraceBuffer(ObjectKey { namespace: namespace.clone(), name }))
+            Some(WorkItem::TraceBuffer(ObjectKey { namespace: namespace.clone(), name }))
         }
-        InjectRequest::NamedInFull(key) => Some(Item::TraceBuffer(key)),
+        InjectRequest::Qualified(key) => Some(WorkItem::TraceBuffer(key)),
     }
 }
 

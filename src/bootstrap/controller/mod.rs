@@ -1,6 +1,6 @@
 //! The controller: the webhook in every replica, reconciling and making certificates in one each.
 
-mod leading;
+mod leader_tasks;
 mod serving;
 mod settings;
 
@@ -17,12 +17,14 @@ use tracing::info;
 
 pub use settings::{CertificateSource, ControllerSettings, PullPolicy, WebhookSettings};
 
-use self::leading::Duties;
-use self::serving::Server;
+use self::leader_tasks::LeaderTasks;
+use self::serving::ControllerServer;
 use crate::adapters::kubernetes::audiences::api_audiences;
-use crate::adapters::kubernetes::certificates::{CertificateFollower, CertificateObjects, Names};
+use crate::adapters::kubernetes::certificates::{
+    CertificateObjectNames, CertificateWatcher, KubeCertificateStore,
+};
 use crate::adapters::kubernetes::sidecar::SidecarDefaults;
-use crate::adapters::kubernetes::watch::{NamespaceIndex, PodIndex, TraceBufferCache};
+use crate::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
 use crate::adapters::telemetry::controller::metrics::ControllerMetrics;
 use crate::adapters::telemetry::logging;
 use crate::application::reconcile::queue::WorkQueue;
@@ -32,16 +34,16 @@ use crate::bootstrap::process;
 const WORKERS: usize = 2;
 
 /// What every part of a controller stands on.
-struct Foundation {
+struct ControllerContext {
     settings: ControllerSettings,
     client: Client,
     metrics: Arc<ControllerMetrics>,
     queue: Arc<WorkQueue>,
     trace_buffers: Arc<TraceBufferCache>,
-    pods: Arc<PodIndex>,
-    namespaces: Arc<NamespaceIndex>,
-    certificate_objects: CertificateObjects,
-    certificates: Arc<CertificateFollower>,
+    pods: Arc<PodCache>,
+    namespaces: Arc<NamespaceCache>,
+    certificate_store: KubeCertificateStore,
+    certificates: Arc<CertificateWatcher>,
 }
 
 /// Runs a controller until it is told to stop. Fails when the cluster or a port cannot be used, or a
@@ -57,12 +59,12 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 async fn serve(settings: ControllerSettings) -> Result<(), Box<dyn Error>> {
-    let stop = stopped()?;
-    let foundation = Foundation::lay(settings).await?;
+    let stop = shutdown_signal()?;
+    let foundation = ControllerContext::connect(settings).await?;
     let mut tasks = JoinSet::new();
-    foundation.follow(&mut tasks);
-    let duties = Duties::start(&foundation);
-    let server = Server::start(&foundation, duties.is_leading(), &mut tasks)?;
+    foundation.spawn_watches(&mut tasks);
+    let duties = LeaderTasks::start(&foundation);
+    let server = ControllerServer::start(&foundation, duties.is_leading(), &mut tasks)?;
     tokio::select! {
         () = stop => {}
         Some(ended) = tasks.join_next() => {
@@ -70,13 +72,13 @@ async fn serve(settings: ControllerSettings) -> Result<(), Box<dyn Error>> {
         }
     }
     info!("stopping; answering on while API servers still ask");
-    tokio::join!(duties.end(), server.end());
+    tokio::join!(duties.shut_down(), server.shut_down());
     info!("ended");
     Ok(())
 }
 
 /// Ends at the first signal to stop.
-fn stopped() -> io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -87,20 +89,20 @@ fn stopped() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn certificate_objects(settings: &ControllerSettings, client: &Client) -> CertificateObjects {
+fn certificate_store(settings: &ControllerSettings, client: &Client) -> KubeCertificateStore {
     let webhook = &settings.webhook;
-    let names = Names {
+    let names = CertificateObjectNames {
         namespace: settings.namespace.clone(),
         secret: webhook.secret_name.clone(),
         configuration: webhook.configuration_name.clone(),
         mode: webhook.certificates.as_str(),
     };
-    CertificateObjects::new(client.clone(), names)
-        .with_authorities(webhook.certificate_ca_file.clone())
+    KubeCertificateStore::new(client.clone(), names)
+        .with_ca_file(webhook.certificate_ca_file.clone())
 }
 
-impl Foundation {
-    async fn lay(settings: ControllerSettings) -> Result<Self, Box<dyn Error>> {
+impl ControllerContext {
+    async fn connect(settings: ControllerSettings) -> Result<Self, Box<dyn Error>> {
         let client = Client::try_default().await.map_err(|error| {
             format!("there is no cluster: run this in a pod, or set KUBECONFIG: {error}")
         })?;
@@ -111,10 +113,10 @@ impl Foundation {
             api_audiences: api_audiences(),
         };
         let trace_buffers = TraceBufferCache::new(client.clone(), defaults, queue.clone());
-        let namespaces = Arc::new(NamespaceIndex::new(client.clone(), queue.clone()));
-        let pods = PodIndex::new(client.clone(), Arc::clone(&namespaces), queue.clone());
-        let certificate_objects = certificate_objects(&settings, &client);
-        let certificates = CertificateFollower::new(certificate_objects.clone());
+        let namespaces = Arc::new(NamespaceCache::new(client.clone(), queue.clone()));
+        let pods = PodCache::new(client.clone(), Arc::clone(&namespaces), queue.clone());
+        let certificate_objects = certificate_store(&settings, &client);
+        let certificates = CertificateWatcher::new(certificate_objects.clone());
         Ok(Self {
             settings,
             client,
@@ -123,13 +125,13 @@ impl Foundation {
             trace_buffers: Arc::new(trace_buffers),
             pods: Arc::new(pods),
             namespaces,
-            certificate_objects,
+            certificate_store: certificate_objects,
             certificates: Arc::new(certificates),
         })
     }
 
     /// Keeps what is known of the cluster current.
-    fn follow(&self, tasks: &mut JoinSet<()>) {
+    fn spawn_watches(&self, tasks: &mut JoinSet<()>) {
         let trace_buffers = Arc::clone(&self.trace_buffers);
         tasks.spawn(async move { trace_buffers.run().await });
         let pods = Arc::clone(&self.pods);

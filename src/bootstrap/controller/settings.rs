@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::adapters::telemetry::logging::LogSettings;
-use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::injection::facts::ClusterFacts;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
 
 /// The settings of one controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct ControllerSettings {
     /// The `TraceBuffer` of pods for which no other is named or found.
     pub default_trace_buffer: Option<ObjectKey>,
     /// How long the webhook answers on after the signal to stop.
-    pub linger: Duration,
+    pub shutdown_delay: Duration,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -59,9 +59,9 @@ pub struct WebhookSettings {
 impl ControllerSettings {
     /// Returns what the injection decision needs to know of the cluster.
     #[must_use]
-    pub fn facts(&self) -> ClusterFacts {
+    pub fn cluster_facts(&self) -> ClusterFacts {
         ClusterFacts {
-            own_namespace: self.namespace.clone(),
+            operator_namespace: self.namespace.clone(),
             excluded_namespaces: self.excluded_namespaces.clone(),
             default_trace_buffer: self.default_trace_buffer.clone(),
         }
@@ -72,7 +72,7 @@ impl ControllerSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateSource {
     /// The operator does both.
-    Own,
+    SelfManaged,
     /// Somebody else makes it, the operator publishes its authority.
     ExistingSecret,
     /// cert-manager does both.
@@ -95,7 +95,7 @@ impl CertificateSource {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Own => "self",
+            Self::SelfManaged => "self",
             Self::ExistingSecret => "existingSecret",
             Self::CertManager => "certManager",
         }

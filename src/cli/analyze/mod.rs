@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use self::report::{FileReport, Outcome, Report};
+use self::report::{FileOutcome, FileReport, Report};
 use super::input_file::InputFile;
 use crate::adapters::kubernetes::analysis;
 
@@ -16,15 +16,15 @@ use crate::adapters::kubernetes::analysis;
 pub(super) const NAME: &str = "analyze";
 
 /// The exit code where something is wrong.
-const EXIT_MISTAKES: u8 = 1;
+const EXIT_ERRORS: u8 = 1;
 
-const EXPLANATION: &str = "\
+const AFTER_HELP: &str = "\
 Exit code 0: no mistakes, perhaps warnings; 1: mistakes, or a file that cannot be read.
 Objects of other kinds are passed over.";
 
 /// What to analyze, and how to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Analyze {
+pub struct AnalyzeArgs {
     files: Vec<InputFile>,
     as_json: bool,
 }
@@ -33,7 +33,7 @@ pub struct Analyze {
 pub(super) fn command() -> Command {
     Command::new(NAME)
         .about("Tells what is wrong or doubtful in a TraceBuffer, without a cluster")
-        .after_help(EXPLANATION)
+        .after_help(AFTER_HELP)
         .arg(
             Arg::new("file")
                 .short('f')
@@ -56,31 +56,31 @@ pub(super) fn command() -> Command {
 }
 
 /// Reads the flags.
-pub(super) fn request(flags: &ArgMatches) -> Analyze {
+pub(super) fn parse(flags: &ArgMatches) -> AnalyzeArgs {
     let files = flags.get_many::<OsString>("file").into_iter().flatten();
-    Analyze {
+    AnalyzeArgs {
         files: files.map(|name| InputFile(name.into())).collect(),
         as_json: flags.get_one::<String>("output").is_some_and(|output| output == "json"),
     }
 }
 
 /// Analyzes and prints.
-pub(super) fn run(request: &Analyze) -> ExitCode {
-    let report = Report { files: request.files.iter().map(analyzed).collect() };
-    let text = if request.as_json { report.json() } else { report.to_string() };
+pub(super) fn run(request: &AnalyzeArgs) -> ExitCode {
+    let report = Report { files: request.files.iter().map(analyze_file).collect() };
+    let text = if request.as_json { report.to_json() } else { report.to_string() };
     match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) if !report.has_mistakes() => ExitCode::SUCCESS,
-        _ => EXIT_MISTAKES.into(),
+        Ok(()) if !report.has_errors() => ExitCode::SUCCESS,
+        _ => EXIT_ERRORS.into(),
     }
 }
 
-fn analyzed(file: &InputFile) -> FileReport {
+fn analyze_file(file: &InputFile) -> FileReport {
     let outcome = match file.read(&mut io::stdin()) {
         Ok(text) => match analysis::analyze(&text) {
-            Ok(analysis) => Outcome::Analyzed(analysis),
-            Err(error) => Outcome::Unreadable(error.to_string()),
+            Ok(analysis) => FileOutcome::Analyzed(analysis),
+            Err(error) => FileOutcome::Unreadable(error.to_string()),
         },
-        Err(error) => Outcome::Unreadable(format!("cannot be read: {error}")),
+        Err(error) => FileOutcome::Unreadable(format!("cannot be read: {error}")),
     };
     FileReport { name: file.to_string(), outcome }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::adapters::kubernetes::analysis::{Analysis, Analyzed, Remark};
-use crate::domain::injection::words::counted;
+use crate::adapters::kubernetes::analysis::{Analysis, AnalyzedTraceBuffer, Diagnostic};
+use crate::domain::injection::text::pluralize;
 
 /// What was found in all files.
 pub(super) struct Report {
@@ -16,10 +16,10 @@ pub(super) struct Report {
 pub(super) struct FileReport {
     /// As it was named.
     pub(super) name: String,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: FileOutcome,
 }
 
-pub(super) enum Outcome {
+pub(super) enum FileOutcome {
     Analyzed(Analysis),
     /// Why it could not be.
     Unreadable(String),
@@ -27,64 +27,64 @@ pub(super) enum Outcome {
 
 impl Report {
     /// Returns whether anything is wrong, unreadable files included.
-    pub(super) fn has_mistakes(&self) -> bool {
-        self.count(|object| object.mistakes.len()) > 0 || self.unreadable() > 0
+    pub(super) fn has_errors(&self) -> bool {
+        self.count(|object| object.errors.len()) > 0 || self.unreadable_files() > 0
     }
 
     /// Returns it as JSON.
-    pub(super) fn json(&self) -> String {
+    pub(super) fn to_json(&self) -> String {
         let files: Vec<_> = self.files.iter().map(FileReport::value).collect();
         let value = json!({
             "files": files,
-            "mistakes": self.count(|object| object.mistakes.len()) + self.unreadable(),
+            "mistakes": self.count(|object| object.errors.len()) + self.unreadable_files(),
             "warnings": self.count(|object| object.warnings.len()),
         });
         format!("{value:#}\n")
     }
 
-    fn objects(&self) -> impl Iterator<Item = &Analyzed> {
+    fn objects(&self) -> impl Iterator<Item = &AnalyzedTraceBuffer> {
         self.files.iter().flat_map(FileReport::objects)
     }
 
-    fn count(&self, of: fn(&Analyzed) -> usize) -> usize {
+    fn count(&self, of: fn(&AnalyzedTraceBuffer) -> usize) -> usize {
         self.objects().map(of).sum()
     }
 
-    fn unreadable(&self) -> usize {
-        let is_unreadable = |file: &&FileReport| matches!(file.outcome, Outcome::Unreadable(_));
+    fn unreadable_files(&self) -> usize {
+        let is_unreadable = |file: &&FileReport| matches!(file.outcome, FileOutcome::Unreadable(_));
         self.files.iter().filter(is_unreadable).count()
     }
 }
 
 impl FileReport {
-    fn objects(&self) -> &[Analyzed] {
+    fn objects(&self) -> &[AnalyzedTraceBuffer] {
         match &self.outcome {
-            Outcome::Analyzed(analysis) => &analysis.objects,
-            Outcome::Unreadable(_) => &[],
+            FileOutcome::Analyzed(analysis) => &analysis.trace_buffers,
+            FileOutcome::Unreadable(_) => &[],
         }
     }
 
     fn value(&self) -> Value {
         match &self.outcome {
-            Outcome::Unreadable(why) => json!({ "file": self.name, "unreadable": why }),
-            Outcome::Analyzed(analysis) => json!({
+            FileOutcome::Unreadable(why) => json!({ "file": self.name, "unreadable": why }),
+            FileOutcome::Analyzed(analysis) => json!({
                 "file": self.name,
-                "traceBuffers": analysis.objects.iter().map(object_value).collect::<Vec<_>>(),
+                "traceBuffers": analysis.trace_buffers.iter().map(object_value).collect::<Vec<_>>(),
                 "ignored": analysis.ignored,
             }),
         }
     }
 }
 
-fn object_value(object: &Analyzed) -> Value {
-    let values = |remarks: &[Remark]| {
-        let value = |remark: &Remark| json!({ "line": remark.line, "field": remark.field, "message": remark.why });
+fn object_value(object: &AnalyzedTraceBuffer) -> Value {
+    let values = |remarks: &[Diagnostic]| {
+        let value = |remark: &Diagnostic| json!({ "line": remark.line, "field": remark.field, "message": remark.message });
         remarks.iter().map(value).collect::<Vec<_>>()
     };
     json!({
         "name": object.name,
         "line": object.line,
-        "mistakes": values(&object.mistakes),
+        "mistakes": values(&object.errors),
         "warnings": values(&object.warnings),
     })
 }
@@ -95,10 +95,10 @@ impl fmt::Display for Report {
         for file in &self.files {
             write!(f, "{file}")?;
         }
-        let mistakes = self.count(|object| object.mistakes.len()) + self.unreadable();
+        let mistakes = self.count(|object| object.errors.len()) + self.unreadable_files();
         let warnings = self.count(|object| object.warnings.len());
-        let objects = counted(self.objects().count(), "TraceBuffer");
-        let (mistakes, warnings) = (counted(mistakes, "mistake"), counted(warnings, "warning"));
+        let objects = pluralize(self.objects().count(), "TraceBuffer");
+        let (mistakes, warnings) = (pluralize(mistakes, "mistake"), pluralize(warnings, "warning"));
         writeln!(f, "{objects}: {mistakes}, {warnings}")
     }
 }
@@ -107,15 +107,15 @@ impl fmt::Display for FileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = &self.name;
         let analysis = match &self.outcome {
-            Outcome::Analyzed(analysis) => analysis,
-            Outcome::Unreadable(why) => return writeln!(f, "{file}: {why}"),
+            FileOutcome::Analyzed(analysis) => analysis,
+            FileOutcome::Unreadable(why) => return writeln!(f, "{file}: {why}"),
         };
         for other in &analysis.ignored {
             writeln!(f, "{file}: passed over: {other}")?;
         }
-        for object in &analysis.objects {
-            for (remarks, word) in [(&object.mistakes, ""), (&object.warnings, "warning: ")] {
-                for Remark { line, field, why } in remarks {
+        for object in &analysis.trace_buffers {
+            for (remarks, word) in [(&object.errors, ""), (&object.warnings, "warning: ")] {
+                for Diagnostic { line, field, message: why } in remarks {
                     let name = &object.name;
                     writeln!(f, "{file}:{line}: {word}TraceBuffer {name}: {field} {why}")?;
                 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use super::settings::input::{Environment, Input, Refused};
-use super::settings::mistakes::Mistakes;
+use super::settings::errors::SettingErrors;
+use super::settings::reader::{EnvLookup, ErrorReported, SettingsReader};
 use super::settings::{flag, log};
 use crate::bootstrap;
 use crate::bootstrap::controller::{CertificateSource, ControllerSettings, WebhookSettings};
@@ -32,9 +32,9 @@ pub(super) fn command() -> Command {
 /// Every mistake found.
 pub(super) fn settings(
     flags: &ArgMatches,
-    environment: Environment<'_>,
-) -> Result<ControllerSettings, Mistakes> {
-    let mut input = Input::new(NAME, t::ALL, flags, environment);
+    environment: EnvLookup<'_>,
+) -> Result<ControllerSettings, SettingErrors> {
+    let mut input = SettingsReader::new(NAME, t::ALL, flags, environment);
     let settings = compose(&mut input);
     input.finish(settings)
 }
@@ -44,7 +44,7 @@ pub(super) fn run(settings: ControllerSettings) -> ExitCode {
     bootstrap::controller::run(settings)
 }
 
-fn compose(input: &mut Input<'_>) -> Result<ControllerSettings, Refused> {
+fn compose(input: &mut SettingsReader<'_>) -> Result<ControllerSettings, ErrorReported> {
     let namespace = input.read(&t::NAMESPACE);
     let pod_name = input.read(&t::POD_NAME);
     let lease_name = input.read(&t::LEASE_NAME);
@@ -68,12 +68,15 @@ fn compose(input: &mut Input<'_>) -> Result<ControllerSettings, Refused> {
         default_trace_buffer: default_trace_buffer?,
         webhook: webhook?,
         admin: admin?,
-        linger: linger?,
+        shutdown_delay: linger?,
         log: log?,
     })
 }
 
-fn webhook(input: &mut Input<'_>, namespace: Option<&str>) -> Result<WebhookSettings, Refused> {
+fn webhook(
+    input: &mut SettingsReader<'_>,
+    namespace: Option<&str>,
+) -> Result<WebhookSettings, ErrorReported> {
     let configuration_name = input.read(&t::WEBHOOK_NAME);
     let host = input.read(&t::WEBHOOK_HOST);
     let certificates = input.read(&t::CERTIFICATES);
@@ -84,7 +87,7 @@ fn webhook(input: &mut Input<'_>, namespace: Option<&str>) -> Result<WebhookSett
     let (certificates, certificate_ca_file) = (certificates?, certificate_ca_file?);
     if certificate_ca_file.is_some() && certificates != CertificateSource::ExistingSecret {
         return Err(
-            input.refuse(&t::CERTIFICATE_CA_FILE, "goes with CERTIFICATES=existingSecret only")
+            input.add_error(&t::CERTIFICATE_CA_FILE, "goes with CERTIFICATES=existingSecret only")
         );
     }
     let namespace = namespace.unwrap_or_default();

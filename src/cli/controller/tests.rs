@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bootstrap::controller::{CertificateSource, ControllerSettings, PullPolicy};
-use crate::cli::{Invocation, Stop};
+use crate::cli::{CliError, Invocation};
 
 use super::table::ALL;
 
 /// What has no default.
-const NEEDED: [(&str, &str); 3] = [
+const REQUIRED: [(&str, &str); 3] = [
     ("TRACEBUFFER_NAMESPACE", "tracing"),
     ("TRACEBUFFER_POD_NAME", "tracebuffer-0"),
     ("TRACEBUFFER_SIDECAR_IMAGE", "registry.example/tracebuffer:1"),
@@ -22,20 +22,20 @@ fn parse(flags: &[&str], variables: &[(&str, &str)]) -> Result<ControllerSetting
     match Invocation::parse(arguments, &value) {
         Ok(Invocation::Controller(settings)) => Ok(settings),
         Ok(other) => panic!("{other:?}"),
-        Err(Stop::Configuration(mistakes)) => Err(mistakes.to_string()),
-        Err(Stop::Usage(error)) => panic!("{error}"),
+        Err(CliError::Configuration(mistakes)) => Err(mistakes.to_string()),
+        Err(CliError::Usage(error)) => panic!("{error}"),
     }
 }
 
 #[test]
 fn three_settings_are_enough() {
-    let settings = parse(&[], &NEEDED).unwrap();
+    let settings = parse(&[], &REQUIRED).unwrap();
 
     assert_eq!(settings.namespace, "tracing");
     assert_eq!(settings.webhook.host, "tracebuffer-webhook.tracing.svc");
-    assert_eq!(settings.webhook.certificates, CertificateSource::Own);
+    assert_eq!(settings.webhook.certificates, CertificateSource::SelfManaged);
     assert_eq!(settings.webhook.certificate_ca_file, None);
-    assert_eq!(settings.linger, Duration::from_secs(10));
+    assert_eq!(settings.shutdown_delay, Duration::from_secs(10));
     assert!(!settings.verify_references);
 }
 
@@ -43,7 +43,7 @@ fn three_settings_are_enough() {
 fn what_has_no_default_is_asked_for_at_once() {
     let text = parse(&[], &[]).unwrap_err();
 
-    for (variable, _) in NEEDED {
+    for (variable, _) in REQUIRED {
         assert!(text.contains(variable), "{text}");
     }
     assert!(text.ends_with("`tracebuffer controller --help` explains every setting.\n"), "{text}");
@@ -53,7 +53,7 @@ fn what_has_no_default_is_asked_for_at_once() {
 fn flags_win_over_variables() {
     let flags = ["--webhook-host", "a.b", "--sidecar-image-pull-policy", "Never"];
 
-    let settings = parse(&flags, &NEEDED).unwrap();
+    let settings = parse(&flags, &REQUIRED).unwrap();
 
     assert_eq!(settings.webhook.host, "a.b");
     assert_eq!(settings.sidecar_pull_policy, Some(PullPolicy::Never));
@@ -63,12 +63,12 @@ fn flags_win_over_variables() {
 fn a_file_of_authorities_goes_with_an_existing_secret_only() {
     let file = ["--certificate-ca-file", "/run/ca.crt"];
     for mode in ["self", "certManager"] {
-        let error = parse(&[&file[..], &["--certificates", mode]].concat(), &NEEDED).unwrap_err();
+        let error = parse(&[&file[..], &["--certificates", mode]].concat(), &REQUIRED).unwrap_err();
         assert!(error.contains("goes with CERTIFICATES=existingSecret only"), "{error}");
     }
 
     let flags = [&file[..], &["--certificates", "existingSecret"]].concat();
-    let webhook = parse(&flags, &NEEDED).unwrap().webhook;
+    let webhook = parse(&flags, &REQUIRED).unwrap().webhook;
 
     assert_eq!(webhook.certificates, CertificateSource::ExistingSecret);
     assert_eq!(webhook.certificate_ca_file, Some(PathBuf::from("/run/ca.crt")));
@@ -77,7 +77,7 @@ fn a_file_of_authorities_goes_with_an_existing_secret_only() {
 #[test]
 fn no_variable_has_a_name_that_a_kubernetes_service_can_put_into_a_pod() {
     for setting in ALL {
-        let name = setting.variable();
+        let name = setting.env_var();
         assert!(!name.ends_with("_PORT") && !name.contains("_PORT_"), "{name}");
         assert!(!name.contains("_SERVICE_"), "{name}");
     }

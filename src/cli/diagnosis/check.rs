@@ -5,23 +5,25 @@ use std::process::ExitCode;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use jiff::Timestamp;
 
-use super::client::{self, Connection, unreachable};
-use super::report::{self, Output};
-use super::{FAILED, run};
-use crate::adapters::kubernetes::diagnosis::{Facts, Place, State, judge, worst};
-use crate::cli::settings::input::Environment;
+use super::client::{self, ClusterConnection, unreachable_message};
+use super::report::{self, OutputFormat};
+use super::{EXIT_FAILED, run};
+use crate::adapters::kubernetes::diagnosis::{
+    CheckInput, DiagnosisScope, FindingState, check, worst_state,
+};
+use crate::cli::settings::reader::EnvLookup;
 
 /// The name of the subcommand.
 pub(in crate::cli) const NAME: &str = "check";
 
-const EXPLANATION: &str = "The exit code is 0 when nothing failed, 1 when something did or the cluster cannot be reached, and 64 for a wrong command line. What you are not allowed to see is skipped. Nothing is changed: the webhook is tried with a dry run.";
+const AFTER_HELP: &str = "The exit code is 0 when nothing failed, 1 when something did or the cluster cannot be reached, and 64 for a wrong command line. What you are not allowed to see is skipped. Nothing is changed: the webhook is tried with a dry run.";
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    connection: Connection,
-    place: Place,
-    output: Output,
+pub struct CheckArgs {
+    connection: ClusterConnection,
+    scope: DiagnosisScope,
+    output: OutputFormat,
     /// Whether a warning counts as a failure.
     strict: bool,
 }
@@ -32,7 +34,7 @@ pub(in crate::cli) fn command() -> Command {
         .about(
             "Looks over an installation: versions, webhook, certificates, pods without a sidecar",
         )
-        .after_help(EXPLANATION)
+        .after_help(AFTER_HELP)
         .arg(namespace_flag(
             "Look at the TraceBuffers and pods of this namespace alone [default: all]",
         ))
@@ -51,44 +53,48 @@ pub(super) fn namespace_flag(help: &'static str) -> Arg {
 }
 
 /// Reads what to look at.
-pub(in crate::cli) fn parse(flags: &ArgMatches, environment: Environment<'_>) -> Check {
-    let connection = Connection::of(flags);
-    Check {
-        place: place(flags, environment, connection.in_cluster),
-        output: Output::of(flags, environment("NO_COLOR").is_some()),
+pub(in crate::cli) fn parse(flags: &ArgMatches, environment: EnvLookup<'_>) -> CheckArgs {
+    let connection = ClusterConnection::from_flags(flags);
+    CheckArgs {
+        scope: scope(flags, environment, connection.in_cluster),
+        output: OutputFormat::from_flags(flags, environment("NO_COLOR").is_some()),
         strict: flags.get_flag("strict"),
         connection,
     }
 }
 
 /// Where to look; in the operator's own pods, where its variables say.
-pub(super) fn place(flags: &ArgMatches, environment: Environment<'_>, in_cluster: bool) -> Place {
+pub(super) fn scope(
+    flags: &ArgMatches,
+    environment: EnvLookup<'_>,
+    in_cluster: bool,
+) -> DiagnosisScope {
     let told = |name: &str| {
         let value = environment(&format!("TRACEBUFFER_{name}")).filter(|_| in_cluster)?;
         value.into_string().ok().filter(|text| !text.is_empty())
     };
-    Place {
+    DiagnosisScope {
         namespace: flags.get_one::<String>("namespace").cloned(),
         operator_namespace: told("NAMESPACE"),
         operator_name: told("WEBHOOK_NAME"),
-        secret: told("CERTIFICATE_SECRET"),
+        certificate_secret: told("CERTIFICATE_SECRET"),
     }
 }
 
-impl Check {
+impl CheckArgs {
     /// Looks, prints what it found, and returns the exit code.
     pub(in crate::cli) fn run(self) -> ExitCode {
         run(async move {
             let client = self.connection.client().await?;
             let now = Timestamp::now().as_second();
-            let facts = Facts::read(&client, &self.place, now)
+            let facts = CheckInput::read(&client, &self.scope, now)
                 .await
-                .map_err(|error| unreachable(&error))?;
-            let findings = judge(&facts);
+                .map_err(|error| unreachable_message(&error))?;
+            let findings = check(&facts);
             self.output.print(&findings);
-            let bearable = if self.strict { State::Ok } else { State::Warning };
-            let is_fine = worst(&findings) <= bearable;
-            Ok(if is_fine { ExitCode::SUCCESS } else { FAILED.into() })
+            let bearable = if self.strict { FindingState::Ok } else { FindingState::Warning };
+            let is_fine = worst_state(&findings) <= bearable;
+            Ok(if is_fine { ExitCode::SUCCESS } else { EXIT_FAILED.into() })
         })
     }
 }

@@ -10,11 +10,11 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Which cluster, and with whose rights.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::cli) struct Connection {
+pub(in crate::cli) struct ClusterConnection {
     kubeconfig: Option<PathBuf>,
     context: Option<String>,
     pub(super) in_cluster: bool,
@@ -39,8 +39,8 @@ pub(super) fn flags() -> [Arg; 3] {
     ]
 }
 
-impl Connection {
-    pub(super) fn of(flags: &ArgMatches) -> Self {
+impl ClusterConnection {
+    pub(super) fn from_flags(flags: &ArgMatches) -> Self {
         Self {
             kubeconfig: flags.get_one::<OsString>("kubeconfig").map(PathBuf::from),
             context: flags.get_one::<String>("context").cloned(),
@@ -52,36 +52,37 @@ impl Connection {
     pub(super) async fn client(&self) -> Result<Client, String> {
         let mut config = self.config().await.map_err(|why| format!("no cluster: {why}"))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.read_timeout = Some(ANSWER_TIMEOUT);
-        Client::try_from(config).map_err(|error| format!("no cluster: {}", chain(&error)))
+        config.read_timeout = Some(RESPONSE_TIMEOUT);
+        Client::try_from(config).map_err(|error| format!("no cluster: {}", error_chain(&error)))
     }
 
     async fn config(&self) -> Result<Config, String> {
         if self.in_cluster {
-            return Config::incluster()
-                .map_err(|error| format!("this runs in no pod of a cluster ({})", chain(&error)));
+            return Config::incluster().map_err(|error| {
+                format!("this runs in no pod of a cluster ({})", error_chain(&error))
+            });
         }
         let options =
             KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         let config = match &self.kubeconfig {
             Some(path) => {
-                let file = Kubeconfig::read_from(path).map_err(|error| chain(&error))?;
+                let file = Kubeconfig::read_from(path).map_err(|error| error_chain(&error))?;
                 Config::from_custom_kubeconfig(file, &options).await
             }
             None => Config::from_kubeconfig(&options).await,
         };
         let hint = "name one with --kubeconfig or KUBECONFIG, or use --in-cluster in a pod";
-        config.map_err(|error| format!("{}; {hint}", chain(&error)))
+        config.map_err(|error| format!("{}; {hint}", error_chain(&error)))
     }
 }
 
 /// Says that nobody answered, and why.
-pub(super) fn unreachable(error: &kube::Error) -> String {
-    format!("the cluster cannot be reached: {}", chain(error))
+pub(super) fn unreachable_message(error: &kube::Error) -> String {
+    format!("the cluster cannot be reached: {}", error_chain(error))
 }
 
 /// An error and all its causes, each once.
-fn chain(error: &dyn Error) -> String {
+fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -5,35 +5,35 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command};
 
-use super::check::{namespace_flag, place};
-use super::client::{self, Connection, unreachable};
-use super::report::{self, Output};
-use super::{FAILED, run};
-use crate::adapters::kubernetes::diagnosis::{Case, Place, State, explain};
-use crate::cli::settings::input::Environment;
-use crate::domain::injection::candidate::ObjectKey;
+use super::check::{namespace_flag, scope};
+use super::client::{self, ClusterConnection, unreachable_message};
+use super::report::{self, OutputFormat};
+use super::{EXIT_FAILED, run};
+use crate::adapters::kubernetes::diagnosis::{DiagnosisScope, ExplainInput, FindingState, explain};
+use crate::cli::settings::reader::EnvLookup;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
 
 /// The name of the subcommand.
 pub(in crate::cli) const NAME: &str = "explain";
 
-const EXPLANATION: &str = "The exit code is 0 when the pod was found, 1 when it or the cluster was not, and 64 for a wrong command line.";
+const AFTER_HELP: &str = "The exit code is 0 when the pod was found, 1 when it or the cluster was not, and 64 for a wrong command line.";
 /// What a pod is called.
-const KINDS: [&str; 3] = ["pod", "pods", "po"];
+const POD_WORDS: [&str; 3] = ["pod", "pods", "po"];
 
 /// What to explain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explain {
-    connection: Connection,
-    place: Place,
+pub struct ExplainArgs {
+    connection: ClusterConnection,
+    scope: DiagnosisScope,
     pod: String,
-    output: Output,
+    output: OutputFormat,
 }
 
 /// Describes the subcommand.
 pub(in crate::cli) fn command() -> Command {
     Command::new(NAME)
         .about("Says why a pod was or was not injected, and what to do")
-        .after_help(EXPLANATION)
+        .after_help(AFTER_HELP)
         .arg(Arg::new("kind").value_name("pod").required(true).help("The word pod, or pod/NAME"))
         .arg(Arg::new("name").value_name("NAME").help("The pod's name"))
         .arg(namespace_flag("The pod's namespace [default: the context's]"))
@@ -48,16 +48,16 @@ pub(in crate::cli) fn command() -> Command {
 /// What is wrong with it, for `command`.
 pub(in crate::cli) fn parse(
     flags: &ArgMatches,
-    environment: Environment<'_>,
+    environment: EnvLookup<'_>,
     command: &mut Command,
-) -> Result<Explain, clap::Error> {
+) -> Result<ExplainArgs, clap::Error> {
     let text = |name: &str| flags.get_one::<String>(name).map(String::as_str);
     let (kind, name) = match (text("kind"), text("name")) {
         (Some(kind), None) => kind.split_once('/').unwrap_or((kind, "")),
         (kind, name) => (kind.unwrap_or_default(), name.unwrap_or_default()),
     };
     let mut refuse = |why: String| Err(command.error(ErrorKind::ValueValidation, why));
-    if !KINDS.contains(&kind) {
+    if !POD_WORDS.contains(&kind) {
         return refuse(format!("only pods can be explained, not {kind:?}: explain pod NAME"));
     }
     if name.is_empty() {
@@ -68,28 +68,29 @@ pub(in crate::cli) fn parse(
     if let Some(wrong) = [name, namespace].iter().find(|text| !text.chars().all(is_of_name)) {
         return refuse(format!("{wrong:?} is no name; names have a-z, 0-9, - and ."));
     }
-    let connection = Connection::of(flags);
-    Ok(Explain {
-        place: place(flags, environment, connection.in_cluster),
+    let connection = ClusterConnection::from_flags(flags);
+    Ok(ExplainArgs {
+        scope: scope(flags, environment, connection.in_cluster),
         pod: name.to_owned(),
-        output: Output::of(flags, environment("NO_COLOR").is_some()),
+        output: OutputFormat::from_flags(flags, environment("NO_COLOR").is_some()),
         connection,
     })
 }
 
-impl Explain {
+impl ExplainArgs {
     /// Looks, prints what it found, and returns the exit code.
     pub(in crate::cli) fn run(self) -> ExitCode {
         run(async move {
             let client = self.connection.client().await?;
-            let namespace = self.place.namespace.as_deref().unwrap_or(client.default_namespace());
+            let namespace = self.scope.namespace.as_deref().unwrap_or(client.default_namespace());
             let key = ObjectKey { namespace: namespace.to_owned(), name: self.pod };
-            let case =
-                Case::read(&client, key, &self.place).await.map_err(|error| unreachable(&error))?;
+            let case = ExplainInput::read(&client, key, &self.scope)
+                .await
+                .map_err(|error| unreachable_message(&error))?;
             let findings = explain(&case);
             self.output.print(&findings);
-            let is_found = findings.first().is_some_and(|pod| pod.state == State::Ok);
-            Ok(if is_found { ExitCode::SUCCESS } else { FAILED.into() })
+            let is_found = findings.first().is_some_and(|pod| pod.state == FindingState::Ok);
+            Ok(if is_found { ExitCode::SUCCESS } else { EXIT_FAILED.into() })
         })
     }
 }

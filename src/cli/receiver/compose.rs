@@ -3,18 +3,18 @@
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
-use super::checks::{self, Listeners};
+use super::checks::{self, ListenAddresses};
 use super::table as t;
 use crate::adapters::messaging::destination::config::{CaFile, DestinationSettings};
-use crate::adapters::messaging::notation::headers::{HeaderFiles, NoHeaderFile};
-use crate::bootstrap::settings::{ListenSettings, Settings};
-use crate::cli::settings::input::{Input, Refused};
+use crate::adapters::messaging::notation::headers::{HeaderFiles, MissingHeaderFile};
+use crate::bootstrap::settings::{ListenSettings, ReceiverSettings};
 use crate::cli::settings::log;
-use crate::domain::limits::{BatchLimits, Limits};
+use crate::cli::settings::reader::{ErrorReported, SettingsReader};
+use crate::domain::limits::{BatchLimits, BufferLimits};
 use crate::domain::units::ByteSize;
 
 /// Reads all settings.
-pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
+pub(super) fn settings(input: &mut SettingsReader<'_>) -> Result<ReceiverSettings, ErrorReported> {
     let listeners = listeners(input);
     let destination = destination(input, &listeners);
     let limits = limits(input);
@@ -26,13 +26,13 @@ pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
     let drain_timeout = input.read(&t::DRAIN_TIMEOUT);
     let log = log::settings(input);
     let workers = input.read(&t::WORKERS);
-    Ok(Settings {
+    Ok(ReceiverSettings {
         destination: destination?.map(Box::new),
         limits: limits?,
-        overflow: overflow?,
+        overflow_policy: overflow?,
         limits_file: limits_file?,
-        batch: batch?,
-        concurrency: size(concurrency?),
+        batch_limits: batch?,
+        concurrency: to_nonzero_usize(concurrency?),
         listen: ListenSettings {
             grpc: listeners.grpc?,
             http: listeners.http?,
@@ -41,24 +41,24 @@ pub(super) fn settings(input: &mut Input<'_>) -> Result<Settings, Refused> {
         },
         drain_timeout: drain_timeout?,
         log: log?,
-        workers: size(workers?),
+        workers: to_nonzero_usize(workers?),
     })
 }
 
-fn listeners(input: &mut Input<'_>) -> Listeners {
-    let listeners = Listeners {
+fn listeners(input: &mut SettingsReader<'_>) -> ListenAddresses {
+    let listeners = ListenAddresses {
         grpc: input.read(&t::GRPC_ADDR),
         http: input.read(&t::HTTP_ADDR),
         admin: input.read(&t::ADMIN_ADDR),
     };
-    checks::listeners_are_apart(input, &listeners);
+    checks::reject_address_conflicts(input, &listeners);
     listeners
 }
 
 fn destination(
-    input: &mut Input<'_>,
-    listeners: &Listeners,
-) -> Result<Option<DestinationSettings>, Refused> {
+    input: &mut SettingsReader<'_>,
+    listeners: &ListenAddresses,
+) -> Result<Option<DestinationSettings>, ErrorReported> {
     let url = input.read(&t::ENDPOINT);
     let protocol = input.read(&t::PROTOCOL);
     let compression = input.read(&t::COMPRESSION);
@@ -70,14 +70,14 @@ fn destination(
     let client_certificate_file = input.read(&t::CLIENT_CERTIFICATE_FILE);
     let client_key_file = input.read(&t::CLIENT_KEY_FILE);
     let timeout = input.read(&t::TIMEOUT);
-    checks::client_identity_is_whole(input);
+    checks::check_client_certificate_has_key(input);
     let Some(url) = url? else { return Ok(None) };
     if !url.tls {
-        checks::nothing_is_for_tls(input);
+        checks::reject_tls_settings(input);
     }
     let protocol = protocol?;
-    let endpoint = url.endpoint(protocol).map_err(|why| input.refuse(&t::ENDPOINT, why))?;
-    checks::endpoint_is_elsewhere(input, &endpoint, listeners);
+    let endpoint = url.into_endpoint(protocol).map_err(|why| input.add_error(&t::ENDPOINT, why))?;
+    checks::reject_own_endpoint(input, &endpoint, listeners);
     Ok(Some(DestinationSettings {
         endpoint,
         protocol,
@@ -93,44 +93,45 @@ fn destination(
     }))
 }
 
-fn header_files(input: &mut Input<'_>) -> Result<HeaderFiles, Refused> {
+fn header_files(input: &mut SettingsReader<'_>) -> Result<HeaderFiles, ErrorReported> {
     let files = input.read(&t::HEADER_VALUE_FILES);
     let prefixes = input.read(&t::HEADER_VALUE_PREFIXES);
     let optional = input.read(&t::OPTIONAL_HEADERS);
     let mut files = files?;
-    let why = |none: NoHeaderFile| format!("must name headers of HEADER_VALUE_FILES only; {none}");
+    let why =
+        |none: MissingHeaderFile| format!("must name headers of HEADER_VALUE_FILES only; {none}");
     let with_prefixes = prefixes.and_then(|prefixes| {
         let added = files.add_prefixes(&prefixes);
-        added.map_err(|none| input.refuse(&t::HEADER_VALUE_PREFIXES, why(none)))
+        added.map_err(|none| input.add_error(&t::HEADER_VALUE_PREFIXES, why(none)))
     });
     let made_optional = optional.and_then(|names| {
         let made = files.make_optional(&names);
-        made.map_err(|none| input.refuse(&t::OPTIONAL_HEADERS, why(none)))
+        made.map_err(|none| input.add_error(&t::OPTIONAL_HEADERS, why(none)))
     });
     with_prefixes.and(made_optional).map(|()| files)
 }
 
-fn ca_file(input: &mut Input<'_>) -> Result<Option<CaFile>, Refused> {
+fn ca_file(input: &mut SettingsReader<'_>) -> Result<Option<CaFile>, ErrorReported> {
     let path = input.read(&t::CA_FILE);
     let with_system_roots = input.read(&t::TRUST_SYSTEM_ROOTS);
     match (path?, with_system_roots?) {
         (Some(path), trust) => Ok(Some(CaFile { path, with_system_roots: trust.unwrap_or(false) })),
         (None, Some(false)) => {
             let why = "must be unset or true, or CA_FILE be set: otherwise nobody is trusted";
-            Err(input.refuse(&t::TRUST_SYSTEM_ROOTS, why))
+            Err(input.add_error(&t::TRUST_SYSTEM_ROOTS, why))
         }
         (None, _) => Ok(None),
     }
 }
 
-fn limits(input: &mut Input<'_>) -> Result<Limits, Refused> {
+fn limits(input: &mut SettingsReader<'_>) -> Result<BufferLimits, ErrorReported> {
     let max_spans = input.read(&t::MAX_SPANS);
     let max_bytes = input.read(&t::MAX_BYTES);
     let max_age = input.read(&t::MAX_AGE);
-    Ok(Limits { max_spans: max_spans?.into(), max_bytes: max_bytes?, max_age: max_age? })
+    Ok(BufferLimits { max_spans: max_spans?.into(), max_bytes: max_bytes?, max_age: max_age? })
 }
 
-fn batch(input: &mut Input<'_>) -> Result<BatchLimits, Refused> {
+fn batch(input: &mut SettingsReader<'_>) -> Result<BatchLimits, ErrorReported> {
     let max_spans = input.read(&t::BATCH_MAX_SPANS);
     let max_bytes = input.read(&t::BATCH_MAX_BYTES);
     let linger = input.read(&t::LINGER);
@@ -144,16 +145,19 @@ fn batch(input: &mut Input<'_>) -> Result<BatchLimits, Refused> {
 
 /// Reads the bound of a request. The default gives way to a smaller buffer; a bound that was asked
 /// for does not, since it cannot be met.
-fn max_request_bytes(input: &mut Input<'_>, limits: Option<&Limits>) -> Result<usize, Refused> {
+fn max_request_bytes(
+    input: &mut SettingsReader<'_>,
+    limits: Option<&BufferLimits>,
+) -> Result<usize, ErrorReported> {
     let asked = input.read(&t::MAX_REQUEST_BYTES)?;
     let most = limits.map_or(NonZeroU64::MAX, |limits| limits.max_bytes);
     if asked > most && input.is_set(&t::MAX_REQUEST_BYTES) {
         let why = format!("must be at most MAX_BYTES, which is {}", ByteSize(most.get()));
-        return Err(input.refuse(&t::MAX_REQUEST_BYTES, why));
+        return Err(input.add_error(&t::MAX_REQUEST_BYTES, why));
     }
     Ok(usize::try_from(asked.min(most).get()).unwrap_or(usize::MAX))
 }
 
-fn size(number: NonZeroU32) -> NonZeroUsize {
+fn to_nonzero_usize(number: NonZeroU32) -> NonZeroUsize {
     NonZeroUsize::try_from(number).unwrap_or(NonZeroUsize::MAX)
 }

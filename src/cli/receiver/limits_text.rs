@@ -3,9 +3,9 @@
 use std::num::NonZeroU64;
 
 use super::table as t;
-use crate::cli::settings::kinds::Kind;
-use crate::cli::settings::{Described, Setting};
-use crate::domain::limits::Limits;
+use crate::cli::settings::kinds::ValueKind;
+use crate::cli::settings::{AnySetting, Setting};
+use crate::domain::limits::BufferLimits;
 use crate::domain::units::{ByteSize, Milliseconds};
 
 /// The value of `max_age` that keeps spans until room is needed, whatever was set at the start.
@@ -13,10 +13,10 @@ const NONE: &str = "none";
 
 /// What such a text says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LimitsText {
-    pub(crate) limits: Limits,
+pub(crate) struct ParsedLimits {
+    pub(crate) limits: BufferLimits,
     /// Names that have no meaning here, perhaps those of a later version.
-    pub(crate) unknown: Vec<String>,
+    pub(crate) unknown_names: Vec<String>,
 }
 
 /// Reads the lines `max_spans=…`, `max_bytes=…` and `max_age=…`, whose values are those of the
@@ -26,8 +26,8 @@ pub(crate) struct LimitsText {
 /// # Errors
 ///
 /// The first line that is wrong, and what is allowed there.
-pub(crate) fn parse(text: &str, boot: Limits) -> Result<LimitsText, String> {
-    let mut read = LimitsText { limits: boot, unknown: Vec::new() };
+pub(crate) fn parse(text: &str, boot: BufferLimits) -> Result<ParsedLimits, String> {
+    let mut read = ParsedLimits { limits: boot, unknown_names: Vec::new() };
     for (number, line) in (1_u32..).zip(text.lines().map(str::trim)) {
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -42,8 +42,8 @@ pub(crate) fn parse(text: &str, boot: Limits) -> Result<LimitsText, String> {
 }
 
 /// Writes limits as [`parse`] reads them, on one line.
-pub(crate) fn shown(limits: &Limits) -> String {
-    let Limits { max_spans, max_bytes, max_age } = limits;
+pub(crate) fn render(limits: &BufferLimits) -> String {
+    let BufferLimits { max_spans, max_bytes, max_age } = limits;
     let max_age = max_age.map_or_else(
         || NONE.to_owned(),
         |age| Milliseconds(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)).to_string(),
@@ -51,22 +51,22 @@ pub(crate) fn shown(limits: &Limits) -> String {
     format!("max_spans={max_spans} max_bytes={} max_age={max_age}", ByteSize(max_bytes.get()))
 }
 
-impl LimitsText {
+impl ParsedLimits {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let limits = &mut self.limits;
         match name {
-            "max_spans" => replace(&mut limits.max_spans, value, |value| {
-                checked(&t::MAX_SPANS, value).map(NonZeroU64::from)
+            "max_spans" => set_unless_empty(&mut limits.max_spans, value, |value| {
+                parse_setting(&t::MAX_SPANS, value).map(NonZeroU64::from)
             }),
-            "max_bytes" => {
-                replace(&mut limits.max_bytes, value, |value| checked(&t::MAX_BYTES, value))
-            }
-            "max_age" => replace(&mut limits.max_age, value, |value| match value {
+            "max_bytes" => set_unless_empty(&mut limits.max_bytes, value, |value| {
+                parse_setting(&t::MAX_BYTES, value)
+            }),
+            "max_age" => set_unless_empty(&mut limits.max_age, value, |value| match value {
                 NONE => Ok(None),
-                _ => checked(&t::MAX_AGE, value).map_err(|why| format!("{why}, or {NONE}")),
+                _ => parse_setting(&t::MAX_AGE, value).map_err(|why| format!("{why}, or {NONE}")),
             }),
             unknown => {
-                self.unknown.push(unknown.to_owned());
+                self.unknown_names.push(unknown.to_owned());
                 Ok(())
             }
         }
@@ -74,7 +74,7 @@ impl LimitsText {
 }
 
 /// Replaces a limit by what `value` says, unless it says nothing.
-fn replace<T>(
+fn set_unless_empty<T>(
     limit: &mut T,
     value: &str,
     parse: impl FnOnce(&str) -> Result<T, String>,
@@ -85,8 +85,8 @@ fn replace<T>(
     Ok(())
 }
 
-fn checked<K: Kind>(setting: &Setting<K>, value: &str) -> Result<K::Value, String> {
-    setting.kind.parse(value).map_err(|refusal| refusal.complete(&setting.allowed()))
+fn parse_setting<K: ValueKind>(setting: &Setting<K>, value: &str) -> Result<K::Value, String> {
+    setting.kind.parse(value).map_err(|refusal| refusal.message(&setting.allowed()))
 }
 
 #[cfg(test)]
@@ -95,16 +95,16 @@ mod tests {
 
     use super::*;
 
-    fn limits(max_spans: u64, max_bytes: u64, max_age: Option<Duration>) -> Limits {
+    fn limits(max_spans: u64, max_bytes: u64, max_age: Option<Duration>) -> BufferLimits {
         let positive = |number| NonZeroU64::new(number).unwrap();
-        Limits { max_spans: positive(max_spans), max_bytes: positive(max_bytes), max_age }
+        BufferLimits { max_spans: positive(max_spans), max_bytes: positive(max_bytes), max_age }
     }
 
-    fn boot() -> Limits {
+    fn boot() -> BufferLimits {
         limits(100, 1 << 20, Some(Duration::from_mins(1)))
     }
 
-    fn read(text: &str) -> LimitsText {
+    fn read(text: &str) -> ParsedLimits {
         parse(text, boot()).unwrap()
     }
 
@@ -113,7 +113,7 @@ mod tests {
         let read = read("max_spans=5\n\n# to be tried\n max_bytes = 32Mi \nmax_age=1h30m\n");
 
         assert_eq!(read.limits, limits(5, 32 << 20, Some(Duration::from_mins(90))));
-        assert!(read.unknown.is_empty());
+        assert!(read.unknown_names.is_empty());
     }
 
     #[test]
@@ -122,13 +122,13 @@ mod tests {
         assert_eq!(read("max_spans=\nmax_bytes=\nmax_age=").limits, boot());
         assert_eq!(
             read("max_spans=5").limits,
-            Limits { max_spans: 5.try_into().unwrap(), ..boot() }
+            BufferLimits { max_spans: 5.try_into().unwrap(), ..boot() }
         );
     }
 
     #[test]
     fn an_age_can_be_taken_away() {
-        assert_eq!(read("max_age=none").limits, Limits { max_age: None, ..boot() });
+        assert_eq!(read("max_age=none").limits, BufferLimits { max_age: None, ..boot() });
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         let read = read("max_requests=5\nmax_spans=5");
 
         assert_eq!(read.limits.max_spans.get(), 5);
-        assert_eq!(read.unknown, ["max_requests"]);
+        assert_eq!(read.unknown_names, ["max_requests"]);
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn limits_are_shown_as_they_are_read() {
         for limits in [boot(), limits(5, 1_000_001, None)] {
-            let text = shown(&limits).replace(' ', "\n");
+            let text = render(&limits).replace(' ', "\n");
 
             assert_eq!(parse(&text, boot()).unwrap().limits, limits);
         }

@@ -9,22 +9,22 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
+use super::settings::errors::SettingErrors;
 use super::settings::flag;
-use super::settings::input::{Environment, Input};
-use super::settings::mistakes::Mistakes;
+use super::settings::reader::{EnvLookup, SettingsReader};
 use crate::bootstrap;
-use crate::bootstrap::settings::Settings;
+use crate::bootstrap::settings::ReceiverSettings;
 
 /// The name of the subcommand.
 pub(super) const NAME: &str = "receiver";
 
-const EXPLANATION: &str = "Every setting is a flag or an environment variable; a flag wins, and an empty value means unset.";
+const AFTER_HELP: &str = "Every setting is a flag or an environment variable; a flag wins, and an empty value means unset.";
 
 /// Describes the subcommand.
 pub(super) fn command() -> Command {
     Command::new(NAME)
         .about("Receives traces, buffers them, and sends them on")
-        .after_help(EXPLANATION)
+        .after_help(AFTER_HELP)
         .next_line_help(true)
         .args(table::ALL.iter().map(|setting| flag(*setting)))
 }
@@ -36,15 +36,15 @@ pub(super) fn command() -> Command {
 /// Every mistake found.
 pub(super) fn settings(
     flags: &ArgMatches,
-    environment: Environment<'_>,
-) -> Result<Settings, Mistakes> {
-    let mut input = Input::new(NAME, table::ALL, flags, environment);
+    environment: EnvLookup<'_>,
+) -> Result<ReceiverSettings, SettingErrors> {
+    let mut input = SettingsReader::new(NAME, table::ALL, flags, environment);
     let settings = compose::settings(&mut input);
     input.finish(settings)
 }
 
 /// Runs a receiver to its end.
-pub(super) fn run(settings: Settings) -> ExitCode {
+pub(super) fn run(settings: ReceiverSettings) -> ExitCode {
     bootstrap::receiver::run(settings)
 }
 

@@ -3,8 +3,8 @@
 
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{
-    Addresses, CertificateName, Choice, Count, File, HeaderFileList, HeaderList, HeaderNameList,
-    HeaderPrefixList, Optional, ServerUrl, Size, TRUE_OR_FALSE, Time,
+    BOOLEAN, Choice, DurationRange, FilePath, HeaderFileList, HeaderList, HeaderNameList,
+    HeaderPrefixList, IntegerRange, Optional, ServerUrl, SizeRange, SocketAddresses, TlsServerName,
 };
 use crate::cli::settings::{HOUR, MINUTE, log, settings};
 use crate::domain::limits::OverflowPolicy;
@@ -26,7 +26,7 @@ settings! {
         "How requests are compressed";
     HEADERS in Destination: HeaderList = HeaderList, default "",
         "Headers added to every request; others can see a flag, so prefer a file";
-    HEADERS_FILE in Destination: Optional<File> = Optional(File), default "",
+    HEADERS_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
         "File of more headers, one name=value or name: value a line; read again when it changes";
     HEADER_VALUE_FILES in Destination: HeaderFileList = HeaderFileList, default "",
         "Headers whose value is a file's content; read again when it changes";
@@ -34,54 +34,54 @@ settings! {
         "What is put before the value in such a file, %20 for a space: authorization=Bearer%20";
     OPTIONAL_HEADERS in Destination: HeaderNameList = HeaderNameList, default "",
         "Which of them are left out while their file is missing or empty; others hold requests back";
-    CA_FILE in Destination: Optional<File> = Optional(File), default "",
+    CA_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
         "PEM file of the authorities to trust instead of the built-in ones";
-    TRUST_SYSTEM_ROOTS in Destination: Optional<Choice<bool>> = Optional(TRUE_OR_FALSE), default "",
+    TRUST_SYSTEM_ROOTS in Destination: Optional<Choice<bool>> = Optional(BOOLEAN), default "",
         "Whether to trust the built-in public authorities; unset: only where CA_FILE is unset";
-    TLS_SERVER_NAME in Destination: Optional<CertificateName> = Optional(CertificateName),
+    TLS_SERVER_NAME in Destination: Optional<TlsServerName> = Optional(TlsServerName),
         default "",
         "Name that the certificate must bear, sent as SNI; unset: the host of ENDPOINT";
-    CLIENT_CERTIFICATE_FILE in Destination: Optional<File> = Optional(File), default "",
+    CLIENT_CERTIFICATE_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
         "PEM file of the certificate shown to the destination";
-    CLIENT_KEY_FILE in Destination: Optional<File> = Optional(File), default "",
+    CLIENT_KEY_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
         "PEM file of that certificate's private key";
-    TIMEOUT in Destination: Time = Time { min: 100, max: 5 * MINUTE }, default "10s",
+    TIMEOUT in Destination: DurationRange = DurationRange { min: 100, max: 5 * MINUTE }, default "10s",
         "Longest wait for one answer, connecting included";
 
-    MAX_SPANS in Buffer: Count = Count { min: 1, max: 1_000_000_000 }, default "50000",
+    MAX_SPANS in Buffer: IntegerRange = IntegerRange { min: 1, max: 1_000_000_000 }, default "50000",
         "Most spans held";
-    MAX_BYTES in Buffer: Size = Size { min: 64 * KI, max: 64 * GI }, default "32Mi",
+    MAX_BYTES in Buffer: SizeRange = SizeRange { min: 64 * KI, max: 64 * GI }, default "32Mi",
         "Most memory held by spans";
-    MAX_AGE in Buffer: Optional<Time> = Optional(Time { min: 100, max: 720 * HOUR }), default "",
+    MAX_AGE in Buffer: Optional<DurationRange> = Optional(DurationRange { min: 100, max: 720 * HOUR }), default "",
         "Age at which a span is dropped unsent; unset keeps it until room is needed";
     OVERFLOW in Buffer: Choice<OverflowPolicy> = Choice(&[
             ("drop-oldest", OverflowPolicy::DropOldest), ("reject", OverflowPolicy::Reject),
         ]), default "drop-oldest",
         "What a full buffer does with new spans: drop the oldest for them, or refuse them";
-    LIMITS_FILE in Buffer: Optional<File> = Optional(File), default "",
+    LIMITS_FILE in Buffer: Optional<FilePath> = Optional(FilePath), default "",
         "File of limits to follow while running: lines max_spans=, max_bytes=, max_age=";
 
-    BATCH_MAX_SPANS in Sending: Count = Count { min: 1, max: 1_000_000 }, default "8192",
+    BATCH_MAX_SPANS in Sending: IntegerRange = IntegerRange { min: 1, max: 1_000_000 }, default "8192",
         "Most spans in one request; never more than a quarter of MAX_SPANS";
-    BATCH_MAX_BYTES in Sending: Size = Size { min: KI, max: 64 * MI }, default "3.5Mi",
+    BATCH_MAX_BYTES in Sending: SizeRange = SizeRange { min: KI, max: 64 * MI }, default "3.5Mi",
         "Largest request, uncompressed; never more than a quarter of MAX_BYTES";
-    LINGER in Sending: Time = Time { min: 0, max: MINUTE }, default "200ms",
+    LINGER in Sending: DurationRange = DurationRange { min: 0, max: MINUTE }, default "200ms",
         "How long a span waits for others to share its request";
-    CONCURRENCY in Sending: Count = Count { min: 1, max: 64 }, default "1",
+    CONCURRENCY in Sending: IntegerRange = IntegerRange { min: 1, max: 64 }, default "1",
         "Requests on their way at the same time; more than 1 gives up their order";
 
-    GRPC_ADDR in Listening: Addresses = Addresses, default "127.0.0.1:4317,[::1]:4317",
+    GRPC_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:4317,[::1]:4317",
         "Where traces are received, usually over gRPC; HTTP is understood too";
-    HTTP_ADDR in Listening: Addresses = Addresses, default "127.0.0.1:4318,[::1]:4318",
+    HTTP_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:4318,[::1]:4318",
         "Where traces are received, usually over HTTP; gRPC is understood too";
-    ADMIN_ADDR in Listening: Addresses = Addresses, default "127.0.0.1:9417",
+    ADMIN_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:9417",
         "Where health, metrics and the state of the buffer are shown";
-    MAX_REQUEST_BYTES in Listening: Size = Size { min: KI, max: 64 * MI }, default "4Mi",
+    MAX_REQUEST_BYTES in Listening: SizeRange = SizeRange { min: KI, max: 64 * MI }, default "4Mi",
         "Largest request received, decompressed; never more than MAX_BYTES";
 
-    DRAIN_TIMEOUT in Process: Time = Time { min: 0, max: HOUR }, default "25s",
+    DRAIN_TIMEOUT in Process: DurationRange = DurationRange { min: 0, max: HOUR }, default "25s",
         "Longest time to send what is left after the signal to stop";
-    WORKERS in Process: Count = Count { min: 1, max: 64 }, default "1",
+    WORKERS in Process: IntegerRange = IntegerRange { min: 1, max: 64 }, default "1",
         "Threads that do the work";
 
     + log::FORMAT, log::LEVEL
@@ -90,11 +90,11 @@ settings! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::settings::Described;
+    use crate::cli::settings::AnySetting;
 
     #[test]
     fn a_name_gives_the_variable_and_the_flag() {
-        assert_eq!(MAX_SPANS.variable(), "TRACEBUFFER_MAX_SPANS");
+        assert_eq!(MAX_SPANS.env_var(), "TRACEBUFFER_MAX_SPANS");
         assert_eq!(MAX_SPANS.flag(), "max-spans");
     }
 
@@ -102,7 +102,7 @@ mod tests {
     fn no_variable_has_a_name_that_a_kubernetes_service_can_put_into_a_pod() {
         // A Service `tracebuffer-x` makes TRACEBUFFER_X_PORT, …_PORT_80_TCP_ADDR, …_SERVICE_HOST.
         for setting in ALL {
-            let name = setting.variable();
+            let name = setting.env_var();
             assert!(!name.ends_with("_PORT"), "{name}");
             assert!(!name.contains("_PORT_"), "{name}");
             assert!(!name.contains("_SERVICE_"), "{name}");

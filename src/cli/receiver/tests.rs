@@ -17,11 +17,14 @@ use crate::adapters::messaging::destination::config::{
 };
 use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
-use crate::bootstrap::settings::{ListenSettings, Settings};
-use crate::cli::{Invocation, Mistakes, Stop, document};
-use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use crate::bootstrap::settings::{ListenSettings, ReceiverSettings};
+use crate::cli::{CliError, Invocation, SettingErrors, generated};
+use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
-fn parse_os(flags: Vec<OsString>, variables: &[(&str, OsString)]) -> Result<Settings, Stop> {
+fn parse_os(
+    flags: Vec<OsString>,
+    variables: &[(&str, OsString)],
+) -> Result<ReceiverSettings, CliError> {
     let variables: HashMap<_, _> = variables.iter().cloned().collect();
     let arguments = ["tracebuffer".into(), "receiver".into()].into_iter().chain(flags);
     match Invocation::parse(arguments, &|name| variables.get(name).cloned())? {
@@ -30,27 +33,27 @@ fn parse_os(flags: Vec<OsString>, variables: &[(&str, OsString)]) -> Result<Sett
     }
 }
 
-fn parse(flags: &[&str], variables: &[(&str, &str)]) -> Result<Settings, Stop> {
+fn parse(flags: &[&str], variables: &[(&str, &str)]) -> Result<ReceiverSettings, CliError> {
     let flags = flags.iter().map(OsString::from).collect();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.into())).collect();
     parse_os(flags, &variables)
 }
 
-pub(super) fn settings(flags: &[&str], variables: &[(&str, &str)]) -> Settings {
+pub(super) fn settings(flags: &[&str], variables: &[(&str, &str)]) -> ReceiverSettings {
     parse(flags, variables).unwrap()
 }
 
-fn mistakes_of(result: Result<Settings, Stop>) -> Vec<String> {
+fn errors_of(result: Result<ReceiverSettings, CliError>) -> Vec<String> {
     match result.unwrap_err() {
-        Stop::Configuration(Mistakes { list, .. }) => {
-            list.iter().map(|m| format!("{} {} {}", m.origin, m.found, m.why)).collect()
+        CliError::Configuration(SettingErrors { errors: list, .. }) => {
+            list.iter().map(|m| format!("{} {} {}", m.origin, m.found, m.message)).collect()
         }
-        Stop::Usage(error) => panic!("{error}"),
+        CliError::Usage(error) => panic!("{error}"),
     }
 }
 
-pub(super) fn mistakes(flags: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
-    mistakes_of(parse(flags, variables))
+pub(super) fn errors(flags: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
+    errors_of(parse(flags, variables))
 }
 
 fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
@@ -65,16 +68,16 @@ fn number(number: usize) -> NonZeroUsize {
 fn with_nothing_set_the_defaults_hold() {
     assert_eq!(
         settings(&[], &[]),
-        Settings {
+        ReceiverSettings {
             destination: None,
-            limits: Limits {
+            limits: BufferLimits {
                 max_spans: NonZeroU64::new(50_000).unwrap(),
                 max_bytes: NonZeroU64::new(32 << 20).unwrap(),
                 max_age: None,
             },
-            overflow: OverflowPolicy::DropOldest,
+            overflow_policy: OverflowPolicy::DropOldest,
             limits_file: None,
-            batch: BatchLimits {
+            batch_limits: BatchLimits {
                 max_spans: 8_192,
                 max_bytes: 3_670_016,
                 max_records: usize::MAX,
@@ -131,7 +134,7 @@ fn a_flag_wins_over_a_variable() {
 #[test]
 fn an_empty_variable_or_flag_means_unset() {
     for blank in ["", "  "] {
-        let variables = ALL.iter().map(|s| (s.variable(), OsString::from(blank)));
+        let variables = ALL.iter().map(|s| (s.env_var(), OsString::from(blank)));
         let variables: Vec<_> = variables.collect();
         let variables: Vec<_> = variables.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
         assert_eq!(parse_os(vec![], &variables).unwrap(), settings(&[], &[]));
@@ -144,12 +147,12 @@ fn an_empty_variable_or_flag_means_unset() {
 fn white_space_around_a_value_is_ignored() {
     let settings = settings(&[], &[("TRACEBUFFER_OVERFLOW", " reject\n")]);
 
-    assert_eq!(settings.overflow, OverflowPolicy::Reject);
+    assert_eq!(settings.overflow_policy, OverflowPolicy::Reject);
 }
 
 #[test]
 fn the_example_file_sets_every_variable_to_its_default() {
-    let text = document::env_example();
+    let text = generated::env_example();
     let variables: Vec<_> = text
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -163,10 +166,10 @@ fn the_example_file_sets_every_variable_to_its_default() {
 #[test]
 fn every_mistake_is_named_at_once_in_the_order_of_the_table() {
     let can_be_wrong: Vec<_> = ALL.iter().filter(|s| !s.name().ends_with("_FILE")).collect();
-    let variables: Vec<_> = can_be_wrong.iter().map(|s| (s.variable(), "all wrong!")).collect();
+    let variables: Vec<_> = can_be_wrong.iter().map(|s| (s.env_var(), "all wrong!")).collect();
     let variables: Vec<_> = variables.iter().map(|(n, v)| (n.as_str(), *v)).collect();
 
-    let found = mistakes(&[], &variables);
+    let found = errors(&[], &variables);
 
     let named: Vec<_> = found.iter().filter_map(|m| m.split(' ').next()).collect();
     let expected: Vec<_> = variables.iter().map(|(name, _)| *name).collect();
@@ -175,7 +178,7 @@ fn every_mistake_is_named_at_once_in_the_order_of_the_table() {
 
 #[test]
 fn a_mistake_names_where_the_value_came_from_the_value_and_what_is_allowed() {
-    let found = mistakes(
+    let found = errors(
         &["--max-bytes", "32mib"],
         &[("TRACEBUFFER_MAX_SPANS", "0"), ("TRACEBUFFER_LINGER", "-1s")],
     );
@@ -193,7 +196,7 @@ fn a_mistake_names_where_the_value_came_from_the_value_and_what_is_allowed() {
 
 #[test]
 fn a_negative_number_after_a_flag_is_its_value() {
-    let found = mistakes(&["--max-spans", "-5"], &[]);
+    let found = errors(&["--max-spans", "-5"], &[]);
 
     assert_eq!(found, ["--max-spans \"-5\" must be a whole number from 1 to 1000000000"]);
 }
@@ -203,8 +206,8 @@ fn a_value_that_is_not_unicode_is_a_mistake() {
     let bytes = OsString::from_vec(vec![b'/', 0xff]);
     let variables = [("TRACEBUFFER_CA_FILE", bytes.clone())];
 
-    let of_variable = mistakes_of(parse_os(vec![], &variables));
-    let of_flag = mistakes_of(parse_os(vec!["--workers".into(), bytes], &[]));
+    let of_variable = errors_of(parse_os(vec![], &variables));
+    let of_flag = errors_of(parse_os(vec!["--workers".into(), bytes], &[]));
 
     assert_eq!(of_variable.len(), 1);
     assert!(
@@ -224,7 +227,7 @@ fn a_secret_is_shown_neither_in_a_mistake_nor_by_debug() {
     for text in [format!("{stop:?}"), format!("{in_query:?}"), format!("{fine:?}")] {
         assert!(!text.contains("hunter2"), "{text}");
     }
-    assert!(mistakes(&flags, &[])[1].starts_with("--headers (not shown) must be HTTP headers"));
+    assert!(errors(&flags, &[])[1].starts_with("--headers (not shown) must be HTTP headers"));
 }
 
 #[test]
@@ -249,7 +252,7 @@ fn an_unknown_flag_or_command_is_a_mistake_of_usage_that_shows_no_value() {
     ] {
         let arguments = ["tracebuffer"].into_iter().chain(arguments).map(OsString::from);
         let stop = Invocation::parse(arguments, &|_| None).unwrap_err();
-        let Stop::Usage(error) = stop else { panic!("{stop:?}") };
+        let CliError::Usage(error) = stop else { panic!("{stop:?}") };
         assert!(error.use_stderr());
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }

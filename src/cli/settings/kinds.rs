@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(in crate::cli) use self::headers::{
     HeaderFileList, HeaderList, HeaderNameList, HeaderPrefixList,
 };
-pub(in crate::cli) use self::kubernetes::{Image, Name, NameList, Reference};
+pub(in crate::cli) use self::kubernetes::{Image, NamespaceList, ObjectName, ObjectReference};
 use crate::adapters::messaging::destination::config::ServerName;
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::units::{ByteSize, Milliseconds, UnitError};
@@ -20,12 +20,12 @@ use crate::domain::units::{ByteSize, Milliseconds, UnitError};
 const MAX_ADDRESSES: usize = 16;
 
 /// One kind of value.
-pub(in crate::cli) trait Kind: Sync {
+pub(in crate::cli) trait ValueKind: Sync {
     /// What a valid text is read as.
     type Value;
 
     /// Whether the text must never be shown.
-    const SECRET: bool = false;
+    const IS_SECRET: bool = false;
 
     /// Names the value in a synopsis.
     fn value_name(&self) -> String;
@@ -34,35 +34,35 @@ pub(in crate::cli) trait Kind: Sync {
     fn allowed(&self) -> String;
 
     /// Reads a trimmed text.
-    fn parse(&self, text: &str) -> Result<Self::Value, Refusal>;
+    fn parse(&self, text: &str) -> Result<Self::Value, ValueError>;
 }
 
 /// Why a text is not a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Refusal {
+pub(in crate::cli) enum ValueError {
     /// It is not what is allowed; there is no more to say.
     NotAllowed,
     /// The same, and this is the reason. No part of a secret.
-    Because(String),
+    Other(String),
 }
 
 /// A value that may be absent, which an empty text says.
 pub(in crate::cli) struct Optional<K>(pub(in crate::cli) K);
 
 /// A whole number.
-pub(in crate::cli) struct Count {
+pub(in crate::cli) struct IntegerRange {
     pub(in crate::cli) min: u32,
     pub(in crate::cli) max: u32,
 }
 
 /// A number of bytes, never 0.
-pub(in crate::cli) struct Size {
+pub(in crate::cli) struct SizeRange {
     pub(in crate::cli) min: u64,
     pub(in crate::cli) max: u64,
 }
 
 /// A length of time, bounded in milliseconds.
-pub(in crate::cli) struct Time {
+pub(in crate::cli) struct DurationRange {
     pub(in crate::cli) min: u64,
     pub(in crate::cli) max: u64,
 }
@@ -71,55 +71,55 @@ pub(in crate::cli) struct Time {
 pub(in crate::cli) struct Choice<T: 'static>(pub(in crate::cli) &'static [(&'static str, T)]);
 
 /// A path, which is not looked at.
-pub(in crate::cli) struct File;
+pub(in crate::cli) struct FilePath;
 
 /// Socket addresses, at least one.
-pub(in crate::cli) struct Addresses;
+pub(in crate::cli) struct SocketAddresses;
 
 /// The URL of a server.
 pub(in crate::cli) struct ServerUrl;
 
 /// A name that a certificate can bear.
-pub(in crate::cli) struct CertificateName;
+pub(in crate::cli) struct TlsServerName;
 
 /// Yes or no.
-pub(in crate::cli) const TRUE_OR_FALSE: Choice<bool> = Choice(&[("true", true), ("false", false)]);
+pub(in crate::cli) const BOOLEAN: Choice<bool> = Choice(&[("true", true), ("false", false)]);
 
-impl Refusal {
+impl ValueError {
     /// Refuses for `reason`, which holds no part of a secret.
-    pub(in crate::cli) fn because(reason: impl Into<String>) -> Self {
-        Self::Because(reason.into())
+    pub(in crate::cli) fn other(reason: impl Into<String>) -> Self {
+        Self::Other(reason.into())
     }
 
     /// Says what is `allowed` instead, and why this is not.
-    pub(in crate::cli) fn complete(&self, allowed: &str) -> String {
+    pub(in crate::cli) fn message(&self, allowed: &str) -> String {
         match self {
             Self::NotAllowed => format!("must be {allowed}"),
-            Self::Because(reason) => format!("must be {allowed}; {reason}"),
+            Self::Other(reason) => format!("must be {allowed}; {reason}"),
         }
     }
 }
 
-impl From<UnitError> for Refusal {
+impl From<UnitError> for ValueError {
     fn from(error: UnitError) -> Self {
-        Self::Because(error.to_string())
+        Self::Other(error.to_string())
     }
 }
 
-impl From<UrlError> for Refusal {
+impl From<UrlError> for ValueError {
     fn from(error: UrlError) -> Self {
         match error {
             UrlError::NotHttp => Self::NotAllowed,
-            UrlError::Credentials => Self::because("a user and password belong in HEADERS"),
-            UrlError::Because(reason) => Self::Because(reason),
+            UrlError::Credentials => Self::other("a user and password belong in HEADERS"),
+            UrlError::Other(reason) => Self::Other(reason),
         }
     }
 }
 
-impl<K: Kind> Kind for Optional<K> {
+impl<K: ValueKind> ValueKind for Optional<K> {
     type Value = Option<K::Value>;
 
-    const SECRET: bool = K::SECRET;
+    const IS_SECRET: bool = K::IS_SECRET;
 
     fn value_name(&self) -> String {
         self.0.value_name()
@@ -129,12 +129,12 @@ impl<K: Kind> Kind for Optional<K> {
         self.0.allowed()
     }
 
-    fn parse(&self, text: &str) -> Result<Self::Value, Refusal> {
+    fn parse(&self, text: &str) -> Result<Self::Value, ValueError> {
         if text.is_empty() { Ok(None) } else { self.0.parse(text).map(Some) }
     }
 }
 
-impl Kind for Count {
+impl ValueKind for IntegerRange {
     type Value = NonZeroU32;
 
     fn value_name(&self) -> String {
@@ -145,14 +145,14 @@ impl Kind for Count {
         format!("a whole number from {} to {}", self.min, self.max)
     }
 
-    fn parse(&self, text: &str) -> Result<NonZeroU32, Refusal> {
-        let number = text.parse::<NonZeroU32>().map_err(|_| Refusal::NotAllowed)?;
-        within(number.get(), self.min, self.max)?;
+    fn parse(&self, text: &str) -> Result<NonZeroU32, ValueError> {
+        let number = text.parse::<NonZeroU32>().map_err(|_| ValueError::NotAllowed)?;
+        check_range(number.get(), self.min, self.max)?;
         Ok(number)
     }
 }
 
-impl Kind for Size {
+impl ValueKind for SizeRange {
     type Value = NonZeroU64;
 
     fn value_name(&self) -> String {
@@ -164,14 +164,14 @@ impl Kind for Size {
         format!("a size from {min} to {max}, such as 32Mi, 64MB or 1048576")
     }
 
-    fn parse(&self, text: &str) -> Result<NonZeroU64, Refusal> {
+    fn parse(&self, text: &str) -> Result<NonZeroU64, ValueError> {
         let ByteSize(bytes) = text.parse()?;
-        within(bytes, self.min, self.max)?;
-        NonZeroU64::new(bytes).ok_or(Refusal::NotAllowed)
+        check_range(bytes, self.min, self.max)?;
+        NonZeroU64::new(bytes).ok_or(ValueError::NotAllowed)
     }
 }
 
-impl Kind for Time {
+impl ValueKind for DurationRange {
     type Value = Duration;
 
     fn value_name(&self) -> String {
@@ -183,41 +183,41 @@ impl Kind for Time {
         format!("a duration from {min} to {max}")
     }
 
-    fn parse(&self, text: &str) -> Result<Duration, Refusal> {
+    fn parse(&self, text: &str) -> Result<Duration, ValueError> {
         let time: Milliseconds = text.parse()?;
-        within(time.0, self.min, self.max)?;
+        check_range(time.0, self.min, self.max)?;
         Ok(time.duration())
     }
 }
 
-impl<T: Copy + Sync> Kind for Choice<T> {
+impl<T: Copy + Sync> ValueKind for Choice<T> {
     type Value = T;
 
     fn value_name(&self) -> String {
-        self.words().join("|")
+        self.choices().join("|")
     }
 
     fn allowed(&self) -> String {
-        match self.words().split_last() {
+        match self.choices().split_last() {
             Some((last, [])) => (*last).to_owned(),
             Some((last, others)) => format!("{} or {last}", others.join(", ")),
             None => String::new(),
         }
     }
 
-    fn parse(&self, text: &str) -> Result<T, Refusal> {
+    fn parse(&self, text: &str) -> Result<T, ValueError> {
         let known = self.0.iter().find(|(word, _)| *word == text);
-        known.map(|(_, value)| *value).ok_or(Refusal::NotAllowed)
+        known.map(|(_, value)| *value).ok_or(ValueError::NotAllowed)
     }
 }
 
 impl<T> Choice<T> {
-    fn words(&self) -> Vec<&'static str> {
+    fn choices(&self) -> Vec<&'static str> {
         self.0.iter().map(|(word, _)| *word).collect()
     }
 }
 
-impl Kind for File {
+impl ValueKind for FilePath {
     type Value = PathBuf;
 
     fn value_name(&self) -> String {
@@ -228,12 +228,12 @@ impl Kind for File {
         "a path".into()
     }
 
-    fn parse(&self, text: &str) -> Result<PathBuf, Refusal> {
+    fn parse(&self, text: &str) -> Result<PathBuf, ValueError> {
         Ok(text.into())
     }
 }
 
-impl Kind for Addresses {
+impl ValueKind for SocketAddresses {
     type Value = Vec<SocketAddr>;
 
     fn value_name(&self) -> String {
@@ -244,15 +244,15 @@ impl Kind for Addresses {
         format!("1 to {MAX_ADDRESSES} IP addresses with ports, such as 127.0.0.1:4317,[::1]:4317")
     }
 
-    fn parse(&self, text: &str) -> Result<Vec<SocketAddr>, Refusal> {
+    fn parse(&self, text: &str) -> Result<Vec<SocketAddr>, ValueError> {
         let addresses =
             text.split(',').map(|part| address(part.trim())).collect::<Result<Vec<_>, _>>()?;
-        within(addresses.len(), 1, MAX_ADDRESSES)?;
+        check_range(addresses.len(), 1, MAX_ADDRESSES)?;
         Ok(addresses)
     }
 }
 
-impl Kind for ServerUrl {
+impl ValueKind for ServerUrl {
     type Value = Url;
 
     fn value_name(&self) -> String {
@@ -263,12 +263,12 @@ impl Kind for ServerUrl {
         "an http:// or https:// URL, such as http://collector:4317".into()
     }
 
-    fn parse(&self, text: &str) -> Result<Url, Refusal> {
+    fn parse(&self, text: &str) -> Result<Url, ValueError> {
         Ok(text.parse()?)
     }
 }
 
-impl Kind for CertificateName {
+impl ValueKind for TlsServerName {
     type Value = ServerName<'static>;
 
     fn value_name(&self) -> String {
@@ -279,17 +279,17 @@ impl Kind for CertificateName {
         "a DNS name or an IP address, such as collector.example".into()
     }
 
-    fn parse(&self, text: &str) -> Result<ServerName<'static>, Refusal> {
-        ServerName::try_from(text.to_owned()).map_err(|_| Refusal::NotAllowed)
+    fn parse(&self, text: &str) -> Result<ServerName<'static>, ValueError> {
+        ServerName::try_from(text.to_owned()).map_err(|_| ValueError::NotAllowed)
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, Refusal> {
-    text.parse().map_err(|_| Refusal::because(format!("{text:?} is no IP address with a port")))
+fn address(text: &str) -> Result<SocketAddr, ValueError> {
+    text.parse().map_err(|_| ValueError::other(format!("{text:?} is no IP address with a port")))
 }
 
-fn within<N: Copy + PartialOrd>(number: N, min: N, max: N) -> Result<(), Refusal> {
-    if (min..=max).contains(&number) { Ok(()) } else { Err(Refusal::NotAllowed) }
+fn check_range<N: Copy + PartialOrd>(number: N, min: N, max: N) -> Result<(), ValueError> {
+    if (min..=max).contains(&number) { Ok(()) } else { Err(ValueError::NotAllowed) }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use tracing::Level;
 
-use super::input::{Input, Refused};
 use super::kinds::Choice;
+use super::reader::{ErrorReported, SettingsReader};
 use super::setting;
 use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
 
@@ -19,7 +19,9 @@ setting!(pub(in crate::cli) LEVEL = "LOG_LEVEL", in Process: Choice<Level> = Cho
     "The least important events that are logged");
 
 /// Reads both.
-pub(in crate::cli) fn settings(input: &mut Input<'_>) -> Result<LogSettings, Refused> {
+pub(in crate::cli) fn settings(
+    input: &mut SettingsReader<'_>,
+) -> Result<LogSettings, ErrorReported> {
     let format = input.read(&FORMAT);
     let level = input.read(&LEVEL);
     Ok(LogSettings { format: format?, level: level? })

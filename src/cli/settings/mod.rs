@@ -1,34 +1,34 @@
 //! Settings as data: the flags, variables, help and documents of a subcommand all come from one table
 //! of them.
 
-pub(in crate::cli) mod input;
+pub(in crate::cli) mod errors;
 pub(in crate::cli) mod kinds;
 pub(in crate::cli) mod log;
-pub(in crate::cli) mod mistakes;
+pub(in crate::cli) mod reader;
 
 use std::ffi::OsString;
 
 use clap::{Arg, value_parser};
 
-use self::kinds::Kind;
+use self::kinds::ValueKind;
 
 pub(in crate::cli) const MINUTE: u64 = 60_000;
 pub(in crate::cli) const HOUR: u64 = 60 * MINUTE;
 
 /// Every setting of one subcommand, in the order they are shown.
-pub(in crate::cli) type Table = &'static [&'static dyn Described];
+pub(in crate::cli) type SettingTable = &'static [&'static dyn AnySetting];
 
 /// One setting.
 pub(in crate::cli) struct Setting<K> {
     pub(in crate::cli) name: &'static str,
     pub(in crate::cli) group: &'static str,
     pub(in crate::cli) default: &'static str,
-    pub(in crate::cli) meaning: &'static str,
+    pub(in crate::cli) help: &'static str,
     pub(in crate::cli) kind: K,
 }
 
 /// A setting, whatever its kind.
-pub(in crate::cli) trait Described: Sync {
+pub(in crate::cli) trait AnySetting: Sync {
     /// Returns the name without a prefix, such as `MAX_SPANS`.
     fn name(&self) -> &'static str;
 
@@ -39,7 +39,7 @@ pub(in crate::cli) trait Described: Sync {
     fn default(&self) -> &'static str;
 
     /// Returns one line on what it does.
-    fn meaning(&self) -> &'static str;
+    fn help(&self) -> &'static str;
 
     /// Returns the placeholder of its value.
     fn value_name(&self) -> String;
@@ -51,7 +51,7 @@ pub(in crate::cli) trait Described: Sync {
     fn is_secret(&self) -> bool;
 
     /// Returns the environment variable.
-    fn variable(&self) -> String {
+    fn env_var(&self) -> String {
         format!("TRACEBUFFER_{}", self.name())
     }
 
@@ -64,13 +64,13 @@ pub(in crate::cli) trait Described: Sync {
 /// Declares the settings of a subcommand, and `ALL`, which has those of elsewhere at its end.
 macro_rules! settings {
     ($($name:ident in $group:ident: $kind:ty = $value:expr, default $default:literal,
-        $meaning:literal;)* + $($shared:path),*) => {
+        $help:literal;)* + $($shared:path),*) => {
         $($crate::cli::settings::setting!(
-            pub(in crate::cli) $name = stringify!($name), in $group: $kind = $value, default $default, $meaning
+            pub(in crate::cli) $name = stringify!($name), in $group: $kind = $value, default $default, $help
         );)*
 
         /// All of them, in the order they are shown.
-        pub(in crate::cli) static ALL: $crate::cli::settings::Table =
+        pub(in crate::cli) static ALL: $crate::cli::settings::SettingTable =
             &[$(&$name,)* $(&$shared),*];
     };
 }
@@ -78,13 +78,13 @@ macro_rules! settings {
 /// Declares one setting.
 macro_rules! setting {
     ($sight:vis $static:ident = $name:expr, in $group:ident: $kind:ty = $value:expr,
-        default $default:literal, $meaning:literal) => {
+        default $default:literal, $help:literal) => {
         $sight static $static: $crate::cli::settings::Setting<$kind> =
             $crate::cli::settings::Setting {
                 name: $name,
                 group: stringify!($group),
                 default: $default,
-                meaning: $meaning,
+                help: $help,
                 kind: $value,
             };
     };
@@ -93,7 +93,7 @@ macro_rules! setting {
 pub(in crate::cli) use setting;
 pub(in crate::cli) use settings;
 
-impl<K: Kind> Described for Setting<K> {
+impl<K: ValueKind> AnySetting for Setting<K> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -106,8 +106,8 @@ impl<K: Kind> Described for Setting<K> {
         self.default
     }
 
-    fn meaning(&self) -> &'static str {
-        self.meaning
+    fn help(&self) -> &'static str {
+        self.help
     }
 
     fn value_name(&self) -> String {
@@ -119,12 +119,12 @@ impl<K: Kind> Described for Setting<K> {
     }
 
     fn is_secret(&self) -> bool {
-        K::SECRET
+        K::IS_SECRET
     }
 }
 
 /// Describes the flag of `setting`.
-pub(in crate::cli) fn flag(setting: &dyn Described) -> Arg {
+pub(in crate::cli) fn flag(setting: &dyn AnySetting) -> Arg {
     let default = match setting.default() {
         "" => String::new(),
         default => format!(" [default: {default}]"),
@@ -135,5 +135,5 @@ pub(in crate::cli) fn flag(setting: &dyn Described) -> Arg {
         .value_parser(value_parser!(OsString))
         .allow_negative_numbers(true)
         .help_heading(setting.group())
-        .help(format!("{}\n[env: {}]{default}", setting.meaning(), setting.variable()))
+        .help(format!("{}\n[env: {}]{default}", setting.help(), setting.env_var()))
 }

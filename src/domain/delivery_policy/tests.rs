@@ -17,12 +17,12 @@ fn attempt(records: usize, spans: u64, bytes: u64) -> Attempt {
     Attempt { records, spans, bytes }
 }
 
-const GIVE_BACK_AND_PAUSE: Verdict = Verdict::GiveBack { pause: true };
-const GIVE_BACK_AT_ONCE: Verdict = Verdict::GiveBack { pause: false };
+const REQUEUE_AND_BACK_OFF: RetryDecision = RetryDecision::Requeue { back_off: true };
+const REQUEUE_AT_ONCE: RetryDecision = RetryDecision::Requeue { back_off: false };
 
 #[test]
 fn the_first_batch_is_as_configured() {
-    assert_eq!(policy().next_batch(), CONFIGURED);
+    assert_eq!(policy().next_batch_limits(), CONFIGURED);
 }
 
 #[test]
@@ -31,8 +31,8 @@ fn an_unavailable_destination_gets_the_same_batch_again_after_a_pause() {
 
     let verdict = policy.failed(FailureKind::Unavailable, attempt(10, 100, 1_000));
 
-    assert_eq!(verdict, GIVE_BACK_AND_PAUSE);
-    assert_eq!(policy.next_batch(), CONFIGURED);
+    assert_eq!(verdict, REQUEUE_AND_BACK_OFF);
+    assert_eq!(policy.next_batch_limits(), CONFIGURED);
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn the_third_timeout_in_a_row_halves_the_batch() {
 
     for expected in [CONFIGURED.max_bytes, CONFIGURED.max_bytes, 500_000] {
         let verdict = policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
-        assert_eq!(verdict, GIVE_BACK_AND_PAUSE);
-        assert_eq!(policy.next_batch().max_bytes, expected);
+        assert_eq!(verdict, REQUEUE_AND_BACK_OFF);
+        assert_eq!(policy.next_batch_limits().max_bytes, expected);
     }
 }
 
@@ -55,7 +55,7 @@ fn a_timeout_after_another_failure_starts_a_new_count() {
 
     policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
 
-    assert_eq!(policy.next_batch().max_bytes, CONFIGURED.max_bytes);
+    assert_eq!(policy.next_batch_limits().max_bytes, CONFIGURED.max_bytes);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_timeout_after_a_delivery_starts_a_new_count() {
 
     policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
 
-    assert_eq!(policy.next_batch().max_bytes, CONFIGURED.max_bytes);
+    assert_eq!(policy.next_batch_limits().max_bytes, CONFIGURED.max_bytes);
 }
 
 #[test]
@@ -76,22 +76,22 @@ fn an_oversize_batch_is_halved_and_sent_again_at_once() {
 
     let verdict = policy.failed(FailureKind::TooLarge, attempt(1, 100, 1_000_000));
 
-    assert_eq!(verdict, GIVE_BACK_AT_ONCE);
-    assert_eq!(policy.next_batch().max_bytes, 500_000);
+    assert_eq!(verdict, REQUEUE_AT_ONCE);
+    assert_eq!(policy.next_batch_limits().max_bytes, 500_000);
 }
 
 #[test]
 fn an_oversize_answer_to_a_small_batch_is_followed_by_a_pause() {
     let verdict = policy().failed(FailureKind::TooLarge, attempt(1, 2, 1_000));
 
-    assert_eq!(verdict, GIVE_BACK_AND_PAUSE);
+    assert_eq!(verdict, REQUEUE_AND_BACK_OFF);
 }
 
 #[test]
 fn a_single_span_too_large_for_the_destination_is_dropped() {
     let verdict = policy().failed(FailureKind::TooLarge, attempt(1, 1, 5_000_000));
 
-    assert_eq!(verdict, Verdict::Drop { pause: true });
+    assert_eq!(verdict, RetryDecision::Drop { back_off: true });
 }
 
 #[test]
@@ -102,10 +102,10 @@ fn a_batch_stays_below_a_size_that_was_refused_for_a_hundred_deliveries() {
     for _ in 0..5 {
         policy.delivered();
     }
-    assert!(policy.next_batch().max_bytes > 875_000);
+    assert!(policy.next_batch_limits().max_bytes > 875_000);
     for _ in 0..95 {
         policy.delivered();
-        assert!(policy.next_batch().max_bytes < 1_000_000);
+        assert!(policy.next_batch_limits().max_bytes < 1_000_000);
     }
 }
 
@@ -116,7 +116,7 @@ fn a_size_too_small_to_be_believed_does_not_hold_batches_down() {
 
     policy.delivered();
 
-    assert!(policy.next_batch().max_bytes > 50_000);
+    assert!(policy.next_batch_limits().max_bytes > 50_000);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_destination_once_out_of_memory_gets_full_batches_again_in_time() {
         policy.delivered();
     }
 
-    assert_eq!(policy.next_batch(), CONFIGURED);
+    assert_eq!(policy.next_batch_limits(), CONFIGURED);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn an_old_failure_of_a_larger_batch_does_not_make_the_next_larger() {
         policy.failed(kind, attempt(100, 1_000, 1_000_000));
     }
 
-    let next = policy.next_batch();
+    let next = policy.next_batch_limits();
     assert_eq!((next.max_records, next.max_bytes), (2, 50_000));
 }
 
@@ -157,12 +157,12 @@ fn a_batch_halved_by_timeouts_grows_back_to_the_configured_size() {
     }
 
     policy.delivered();
-    assert_eq!(policy.next_batch().max_bytes, 600_000);
+    assert_eq!(policy.next_batch_limits().max_bytes, 600_000);
     for _ in 0..32 {
         policy.delivered();
     }
 
-    assert_eq!(policy.next_batch().max_bytes, CONFIGURED.max_bytes);
+    assert_eq!(policy.next_batch_limits().max_bytes, CONFIGURED.max_bytes);
 }
 
 #[test]
@@ -171,8 +171,8 @@ fn an_invalid_batch_is_halved_by_records_until_one_stands_alone() {
     let mut records = 9;
 
     let mut seen = vec![];
-    while policy.failed(FailureKind::InvalidData, attempt(records, 90, 900)) == GIVE_BACK_AT_ONCE {
-        records = policy.next_batch().max_records;
+    while policy.failed(FailureKind::InvalidData, attempt(records, 90, 900)) == REQUEUE_AT_ONCE {
+        records = policy.next_batch_limits().max_records;
         seen.push(records);
     }
 
@@ -183,7 +183,7 @@ fn an_invalid_batch_is_halved_by_records_until_one_stands_alone() {
 fn the_first_guilty_record_is_dropped_without_a_pause() {
     let verdict = policy().failed(FailureKind::InvalidData, attempt(1, 10, 100));
 
-    assert_eq!(verdict, Verdict::Drop { pause: false });
+    assert_eq!(verdict, RetryDecision::Drop { back_off: false });
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_destination_that_calls_everything_invalid_costs_a_record_per_pause() {
 
     let verdict = policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
 
-    assert_eq!(verdict, Verdict::Drop { pause: true });
+    assert_eq!(verdict, RetryDecision::Drop { back_off: true });
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_delivery_between_two_guilty_records_spares_the_pause() {
 
     let verdict = policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
 
-    assert_eq!(verdict, Verdict::Drop { pause: false });
+    assert_eq!(verdict, RetryDecision::Drop { back_off: false });
 }
 
 #[test]
@@ -214,14 +214,14 @@ fn after_the_bisection_each_delivery_doubles_the_records() {
 
     policy.delivered();
 
-    assert_eq!(policy.next_batch().max_records, 4);
+    assert_eq!(policy.next_batch_limits().max_records, 4);
 }
 
 #[test]
 fn a_destination_that_refuses_for_good_costs_one_batch_and_a_pause() {
     let verdict = policy().failed(FailureKind::Refused, attempt(10, 100, 1_000));
 
-    assert_eq!(verdict, Verdict::Drop { pause: true });
+    assert_eq!(verdict, RetryDecision::Drop { back_off: true });
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_destination_that_keeps_refusing_costs_half_as_many_records_each_time() {
     for _ in 0..4 {
         policy.failed(FailureKind::Refused, attempt(records, 100, 1_000));
         lost.push(records);
-        records = policy.next_batch().max_records;
+        records = policy.next_batch_limits().max_records;
     }
 
     assert_eq!(lost, [5, 2, 1, 1]);
@@ -245,5 +245,5 @@ fn a_batch_of_one_byte_cannot_be_halved_to_nothing() {
 
     policy.failed(FailureKind::TooLarge, attempt(1, 2, 1));
 
-    assert_eq!(policy.next_batch().max_bytes, 1);
+    assert_eq!(policy.next_batch_limits().max_bytes, 1);
 }

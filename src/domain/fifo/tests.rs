@@ -5,8 +5,8 @@ use super::*;
 const PLENTY: u64 = 1 << 40;
 const START: Duration = Duration::from_secs(1_000);
 
-fn limits(max_spans: u64, max_bytes: u64) -> Limits {
-    Limits {
+fn limits(max_spans: u64, max_bytes: u64) -> BufferLimits {
+    BufferLimits {
         max_spans: NonZeroU64::new(max_spans).unwrap(),
         max_bytes: NonZeroU64::new(max_bytes).unwrap(),
         max_age: None,
@@ -22,16 +22,21 @@ fn of_bytes(max_bytes: u64) -> Fifo {
 }
 
 /// Admits a record and returns all spans it cost, its own included, and the bytes to discard.
-fn admit_at(fifo: &mut Fifo, spans: u32, bytes: u32, now: Duration) -> Result<(u64, u64), Refusal> {
+fn admit_at(
+    fifo: &mut Fifo,
+    spans: u32,
+    bytes: u32,
+    now: Duration,
+) -> Result<(u64, u64), CapacityError> {
     let before = fifo.ledger().dropped(DropReason::Overflow);
-    let evicted = fifo.make_room(spans, bytes.into())?;
+    let evicted = fifo.evict_for(spans, bytes.into())?;
     let skipped = fifo.push(spans, bytes.into(), now);
     assert_sound(fifo);
     assert_eq!(fifo.ledger().dropped(DropReason::Overflow) - before, evicted.spans + skipped);
     Ok((evicted.spans + skipped, evicted.bytes))
 }
 
-fn admit(fifo: &mut Fifo, spans: u32, bytes: u32) -> Result<(u64, u64), Refusal> {
+fn admit(fifo: &mut Fifo, spans: u32, bytes: u32) -> Result<(u64, u64), CapacityError> {
     admit_at(fifo, spans, bytes, START)
 }
 
@@ -41,7 +46,7 @@ fn admit_each(fifo: &mut Fifo, records: &[(u32, u32)]) {
     }
 }
 
-fn take(fifo: &mut Fifo, records: usize) -> Vec<Entry> {
+fn take(fifo: &mut Fifo, records: usize) -> Vec<BufferedRecord> {
     let mut batch = Vec::new();
     let bytes = fifo.take(records, &mut batch);
     assert_eq!(bytes, batch.iter().map(|entry| u64::from(entry.bytes)).sum::<u64>());
@@ -49,8 +54,8 @@ fn take(fifo: &mut Fifo, records: usize) -> Vec<Entry> {
     batch
 }
 
-fn give_back(fifo: &mut Fifo, batch: &[Entry]) -> (u64, Evicted) {
-    let before = fifo.give_back(batch);
+fn requeue(fifo: &mut Fifo, batch: &[BufferedRecord]) -> (u64, Evicted) {
+    let before = fifo.requeue(batch);
     let evicted = fifo.enforce_limits();
     assert_sound(fifo);
     (before, evicted)
@@ -66,7 +71,7 @@ fn assert_sound(fifo: &Fifo) {
 
 /// The records that wait, as (sequence, spans still to be sent).
 fn waiting(fifo: &Fifo) -> Vec<(u64, u64)> {
-    fifo.queue.iter().map(|entry| (entry.sequence, entry.live_spans())).collect()
+    fifo.queue.iter().map(|entry| (entry.sequence, entry.unsettled_spans())).collect()
 }
 
 mod admission {
@@ -137,7 +142,7 @@ mod admission {
 
         assert_eq!(cost, Ok((7, 100)));
         assert_eq!(waiting(&fifo), [(1, 5)]);
-        assert_eq!(fifo.queue[0].skip, 3);
+        assert_eq!(fifo.queue[0].settled_prefix, 3);
     }
 
     #[test]
@@ -148,7 +153,7 @@ mod admission {
 
         let refused = admit(&mut fifo, 1, 237);
 
-        assert_eq!(refused, Err(Refusal::TooManyBytes { charge: 301, max_bytes: 300 }));
+        assert_eq!(refused, Err(CapacityError::TooManyBytes { charge: 301, max_bytes: 300 }));
         assert_eq!((*fifo.ledger(), waiting(&fifo)), (before, vec![(0, 2)]));
     }
 
@@ -156,12 +161,12 @@ mod admission {
     fn a_record_longer_than_an_entry_can_say_is_refused_however_large_the_buffer() {
         let mut fifo = of_bytes(u64::MAX);
         let longest = u64::from(u32::MAX);
-        assert_eq!(fifo.make_room(1, longest), Ok(Evicted::default()));
+        assert_eq!(fifo.evict_for(1, longest), Ok(Evicted::default()));
 
-        let refused = fifo.make_room(1, longest + 1);
+        let refused = fifo.evict_for(1, longest + 1);
 
         let (charge, max_bytes) = (longest + 65, longest + 64);
-        assert_eq!(refused, Err(Refusal::TooManyBytes { charge, max_bytes }));
+        assert_eq!(refused, Err(CapacityError::TooManyBytes { charge, max_bytes }));
     }
 
     #[test]
@@ -195,7 +200,7 @@ mod rejecting {
 
             let refused = admit(&mut fifo, 1, 100);
 
-            assert_eq!(refused, Err(Refusal::Full));
+            assert_eq!(refused, Err(CapacityError::Full));
             assert_eq!(waiting(&fifo), [(0, 3)]);
         }
     }
@@ -206,7 +211,7 @@ mod rejecting {
 
         let refused = admit(&mut fifo, 4, 1);
 
-        assert_eq!(refused, Err(Refusal::TooManySpans { spans: 4, max_spans: 3 }));
+        assert_eq!(refused, Err(CapacityError::TooManySpans { spans: 4, max_spans: 3 }));
     }
 
     #[test]
@@ -214,9 +219,9 @@ mod rejecting {
         let mut fifo = rejecting(3, PLENTY);
         admit(&mut fifo, 3, 1).unwrap();
         let batch = take(&mut fifo, 1);
-        assert_eq!(admit(&mut fifo, 1, 1), Err(Refusal::Full));
+        assert_eq!(admit(&mut fifo, 1, 1), Err(CapacityError::Full));
 
-        fifo.settle(&batch, Settlement::Delivered { rejected_spans: 0 });
+        fifo.acknowledge(&batch, BatchOutcome::Delivered { rejected_spans: 0 });
 
         assert_eq!(admit(&mut fifo, 1, 1), Ok((0, 0)));
     }
@@ -257,9 +262,9 @@ mod limit_changes {
         let evicted = fifo.set_limits(limits(5, PLENTY));
 
         assert_eq!(evicted, Evicted { spans: 4, bytes: 20 });
-        assert_eq!(admit(&mut fifo, 1, 1), Err(Refusal::Full));
+        assert_eq!(admit(&mut fifo, 1, 1), Err(CapacityError::Full));
         assert_eq!(fifo.ledger().in_flight, 6);
-        fifo.settle(&batch, Settlement::Delivered { rejected_spans: 0 });
+        fifo.acknowledge(&batch, BatchOutcome::Delivered { rejected_spans: 0 });
         assert_eq!(admit(&mut fifo, 5, 1), Ok((0, 0)));
     }
 
@@ -270,7 +275,7 @@ mod limit_changes {
         let batch = take(&mut fifo, 2);
         fifo.set_limits(limits(5, PLENTY));
 
-        let (_, evicted) = give_back(&mut fifo, &batch);
+        let (_, evicted) = requeue(&mut fifo, &batch);
 
         assert_eq!(evicted, Evicted { spans: 3, bytes: 10 });
         assert_eq!(waiting(&fifo), [(1, 5)]);
@@ -281,7 +286,7 @@ mod age {
     use super::*;
 
     fn aged() -> Fifo {
-        let limits = Limits { max_age: Some(Duration::from_secs(10)), ..limits(100, PLENTY) };
+        let limits = BufferLimits { max_age: Some(Duration::from_secs(10)), ..limits(100, PLENTY) };
         Fifo::new(limits, OverflowPolicy::DropOldest)
     }
 
@@ -326,7 +331,7 @@ mod age {
         let late = START + Duration::from_mins(1);
 
         assert_eq!(fifo.expire(late), Evicted::default());
-        give_back(&mut fifo, &batch);
+        requeue(&mut fifo, &batch);
 
         assert_eq!(fifo.expire(late), Evicted { spans: 3, bytes: 30 });
     }
@@ -340,7 +345,7 @@ mod age {
         let batch = take(&mut fifo, 1);
 
         let on_the_wire = fifo.oldest_age(LATER);
-        fifo.settle(&batch, Settlement::Delivered { rejected_spans: 0 });
+        fifo.acknowledge(&batch, BatchOutcome::Delivered { rejected_spans: 0 });
         let settled = fifo.oldest_age(LATER);
 
         assert_eq!((on_the_wire, settled), (Some(Duration::from_secs(5)), Some(Duration::ZERO)));

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::candidate::ObjectKey;
 use super::facts::NamespaceFacts;
+use super::trace_buffer_view::ObjectKey;
 
 /// The namespaces whose pods may use a `TraceBuffer`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,21 +26,21 @@ pub enum AllowedNamespaces {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelSelector {
     /// What labels must meet, all of it.
-    pub requirements: Vec<Requirement>,
+    pub requirements: Vec<LabelRequirement>,
 }
 
 /// What one label must meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requirement {
+pub struct LabelRequirement {
     /// The key of the label.
     pub key: String,
     /// What its value must meet.
-    pub operator: Operator,
+    pub operator: LabelOperator,
 }
 
 /// What the value of a label must meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operator {
+pub enum LabelOperator {
     /// Is one of these.
     In(Vec<String>),
     /// Is none of these; also met where there is no such label.
@@ -82,18 +82,18 @@ impl LabelSelector {
     /// Returns whether `labels` meet all requirements.
     #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.requirements.iter().all(|requirement| requirement.is_met(labels))
+        self.requirements.iter().all(|requirement| requirement.matches(labels))
     }
 }
 
-impl Requirement {
-    fn is_met(&self, labels: &BTreeMap<String, String>) -> bool {
+impl LabelRequirement {
+    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         match &self.operator {
-            Operator::In(values) => value.is_some_and(|value| values.contains(value)),
-            Operator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
-            Operator::Exists => value.is_some(),
-            Operator::DoesNotExist => value.is_none(),
+            LabelOperator::In(values) => value.is_some_and(|value| values.contains(value)),
+            LabelOperator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+            LabelOperator::Exists => value.is_some(),
+            LabelOperator::DoesNotExist => value.is_none(),
         }
     }
 }
@@ -101,20 +101,20 @@ impl Requirement {
 /// Returns whether `trace_buffer` may use what belongs to `namespace`: it is its own, or the
 /// Namespace object names it.
 #[must_use]
-pub fn is_trusted(trace_buffer: &ObjectKey, namespace: &NamespaceFacts) -> bool {
-    trace_buffer.namespace == namespace.name || namespace.names(trace_buffer)
+pub fn has_consent(trace_buffer: &ObjectKey, namespace: &NamespaceFacts) -> bool {
+    trace_buffer.namespace == namespace.name || namespace.names_trace_buffer(trace_buffer)
 }
 
 /// Returns whether a sidecar of `trace_buffer` may make such use of `namespace`.
 #[must_use]
-pub fn may_use(
+pub fn may_use_credentials(
     trace_buffer: &ObjectKey,
     credentials: CredentialUse,
     namespace: &NamespaceFacts,
 ) -> bool {
     match credentials {
         CredentialUse::None => true,
-        CredentialUse::References => is_trusted(trace_buffer, namespace),
+        CredentialUse::References => has_consent(trace_buffer, namespace),
         CredentialUse::ServiceAccountToken => trace_buffer.namespace == namespace.name,
     }
 }
@@ -132,17 +132,19 @@ mod tests {
         ObjectKey { namespace: namespace.into(), name: "shared".into() }
     }
 
-    fn requires(key: &str, operator: Operator) -> AllowedNamespaces {
-        let requirements = vec![Requirement { key: key.into(), operator }];
+    fn requires(key: &str, operator: LabelOperator) -> AllowedNamespaces {
+        let requirements = vec![LabelRequirement { key: key.into(), operator }];
         AllowedNamespaces::Selector(LabelSelector { requirements })
     }
 
     #[test]
     fn its_own_namespace_is_always_allowed() {
         let own = namespace("platform", &[]);
-        for allowed in
-            [AllowedNamespaces::Same, AllowedNamespaces::All, requires("team", Operator::Exists)]
-        {
+        for allowed in [
+            AllowedNamespaces::Same,
+            AllowedNamespaces::All,
+            requires("team", LabelOperator::Exists),
+        ] {
             assert!(allowed.allows("platform", &own), "{allowed:?}");
         }
     }
@@ -154,16 +156,16 @@ mod tests {
         for (allowed, is_allowed) in [
             (AllowedNamespaces::Same, false),
             (AllowedNamespaces::All, true),
-            (requires("team", Operator::In(a.clone())), true),
-            (requires("team", Operator::In(b.clone())), false),
-            (requires("other", Operator::In(a.clone())), false),
-            (requires("team", Operator::NotIn(a.clone())), false),
-            (requires("team", Operator::NotIn(b)), true),
-            (requires("other", Operator::NotIn(a)), true),
-            (requires("team", Operator::Exists), true),
-            (requires("other", Operator::Exists), false),
-            (requires("team", Operator::DoesNotExist), false),
-            (requires("other", Operator::DoesNotExist), true),
+            (requires("team", LabelOperator::In(a.clone())), true),
+            (requires("team", LabelOperator::In(b.clone())), false),
+            (requires("other", LabelOperator::In(a.clone())), false),
+            (requires("team", LabelOperator::NotIn(a.clone())), false),
+            (requires("team", LabelOperator::NotIn(b)), true),
+            (requires("other", LabelOperator::NotIn(a)), true),
+            (requires("team", LabelOperator::Exists), true),
+            (requires("other", LabelOperator::Exists), false),
+            (requires("team", LabelOperator::DoesNotExist), false),
+            (requires("other", LabelOperator::DoesNotExist), true),
         ] {
             assert_eq!(allowed.allows("platform", &shop), is_allowed, "{allowed:?}");
         }
@@ -173,13 +175,14 @@ mod tests {
     fn no_selector_matches_labels_that_nobody_knows() {
         let unknown = NamespaceFacts::unknown("shop");
 
-        assert!(!requires("team", Operator::DoesNotExist).allows("platform", &unknown));
+        assert!(!requires("team", LabelOperator::DoesNotExist).allows("platform", &unknown));
         assert!(AllowedNamespaces::All.allows("platform", &unknown));
     }
 
     #[test]
     fn all_requirements_must_be_met() {
-        let exists = |key: &str| Requirement { key: key.into(), operator: Operator::Exists };
+        let exists =
+            |key: &str| LabelRequirement { key: key.into(), operator: LabelOperator::Exists };
         let selector = LabelSelector { requirements: vec![exists("a"), exists("b")] };
         let labels = |keys: &[&str]| {
             keys.iter().map(|key| ((*key).to_owned(), String::new())).collect::<BTreeMap<_, _>>()
@@ -193,16 +196,16 @@ mod tests {
     fn only_the_namespace_object_lends_its_secrets_and_nothing_lends_its_identity() {
         let mut shop = namespace("shop", &[]);
         let foreign = key("platform");
-        assert!(may_use(&foreign, CredentialUse::None, &shop));
-        assert!(!may_use(&foreign, CredentialUse::References, &shop));
+        assert!(may_use_credentials(&foreign, CredentialUse::None, &shop));
+        assert!(!may_use_credentials(&foreign, CredentialUse::References, &shop));
 
         shop.trace_buffer = Some("platform/shared".into());
-        assert!(may_use(&foreign, CredentialUse::References, &shop));
-        assert!(!may_use(&foreign, CredentialUse::ServiceAccountToken, &shop));
-        assert!(!may_use(&key("other"), CredentialUse::References, &shop));
+        assert!(may_use_credentials(&foreign, CredentialUse::References, &shop));
+        assert!(!may_use_credentials(&foreign, CredentialUse::ServiceAccountToken, &shop));
+        assert!(!may_use_credentials(&key("other"), CredentialUse::References, &shop));
 
         let own = key("shop");
-        assert!(may_use(&own, CredentialUse::References, &shop));
-        assert!(may_use(&own, CredentialUse::ServiceAccountToken, &shop));
+        assert!(may_use_credentials(&own, CredentialUse::References, &shop));
+        assert!(may_use_credentials(&own, CredentialUse::ServiceAccountToken, &shop));
     }
 }

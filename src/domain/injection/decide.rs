@@ -13,21 +13,23 @@
 
 use std::sync::Arc;
 
-use super::candidate::{Candidate, ObjectKey, Shape, SidecarMode, SidecarPorts, TraceBuffers};
-use super::consent::{AllowedNamespaces, CredentialUse, may_use};
+use super::consent::{AllowedNamespaces, CredentialUse, may_use_credentials};
 use super::facts::{ClusterFacts, NamespaceFacts, PodFacts, SidecarPresence};
 use super::request::InjectRequest;
-use super::select::{Selected, select};
+use super::select::{Selection, select};
 use super::skip::{Skip, SkipReason};
-use super::words::quoted;
+use super::text::quoted;
+use super::trace_buffer_view::{
+    ObjectKey, SidecarMode, SidecarPorts, SidecarTemplate, TraceBufferLister, TraceBufferView,
+};
 
 /// What becomes of a pod.
 #[derive(Clone, Debug)]
 pub enum Decision<S> {
     /// It gets a sidecar, made from this `TraceBuffer`, which is accepted.
-    Inject(Arc<Candidate<S>>),
+    Inject(Arc<TraceBufferView<S>>),
     /// It has its sidecar, from this `TraceBuffer`; containers may have come since then.
-    Complete(Arc<Candidate<S>>),
+    CompleteInjection(Arc<TraceBufferView<S>>),
     /// It gets none.
     Skip(Skip),
 }
@@ -41,29 +43,29 @@ pub fn decide<T>(
     known: &T,
 ) -> Decision<T::Sidecar>
 where
-    T: TraceBuffers<Sidecar: Shape>,
+    T: TraceBufferLister<Sidecar: SidecarTemplate>,
 {
-    let decided = request_of(pod, namespace, cluster).and_then(|request| {
+    let decided = resolve_request(pod, namespace, cluster).and_then(|request| {
         if let SidecarPresence::Injected(key) = &pod.sidecar {
-            return complete(key, namespace, known);
+            return complete_injection(key, namespace, known);
         }
-        suits_any(pod)?;
+        check_pod(pod)?;
         let names = || known.names_in(&namespace.name);
         let selected = select(&request, namespace, cluster, names)?;
-        let candidate = find(&selected, namespace, known)?;
-        suits(pod, &candidate, namespace)?;
+        let candidate = find_trace_buffer(&selected, namespace, known)?;
+        check_template(pod, &candidate, namespace)?;
         Ok(Decision::Inject(candidate))
     });
     decided.unwrap_or_else(Decision::Skip)
 }
 
-fn request_of(
+fn resolve_request(
     pod: &PodFacts,
     namespace: &NamespaceFacts,
     cluster: &ClusterFacts,
 ) -> Result<InjectRequest, Skip> {
     let name = &namespace.name;
-    let request = InjectRequest::of(pod.inject.as_deref(), namespace.asks)
+    let request = InjectRequest::resolve(pod.inject.as_deref(), namespace.opted_in)
         .map_err(|invalid| Skip::new(SkipReason::InvalidAnnotation, invalid.to_string()))?;
     let request = request.ok_or_else(|| {
         let message = format!(
@@ -72,7 +74,7 @@ fn request_of(
         );
         Skip::new(SkipReason::NotRequested, message)
     })?;
-    if request == InjectRequest::Never {
+    if request == InjectRequest::OptOut {
         return Err(Skip::opted_out());
     }
     if cluster.excludes(name) {
@@ -82,27 +84,28 @@ fn request_of(
 }
 
 /// Returns the `TraceBuffer` of a sidecar that is there, if this pod may still use it.
-fn complete<T>(
+fn complete_injection<T>(
     key: &ObjectKey,
     namespace: &NamespaceFacts,
     known: &T,
 ) -> Result<Decision<T::Sidecar>, Skip>
 where
-    T: TraceBuffers<Sidecar: Shape>,
+    T: TraceBufferLister<Sidecar: SidecarTemplate>,
 {
-    let is_usable = |candidate: &Arc<Candidate<T::Sidecar>>| {
+    let is_usable = |candidate: &Arc<TraceBufferView<T::Sidecar>>| {
         let sidecar = candidate.sidecar.as_ref();
         allows(candidate, namespace)
-            && sidecar.is_ok_and(|sidecar| may_use(key, sidecar.credentials(), namespace))
+            && sidecar
+                .is_ok_and(|sidecar| may_use_credentials(key, sidecar.credential_use(), namespace))
     };
-    known.get(key).filter(is_usable).map(Decision::Complete).ok_or_else(|| {
+    known.get(key).filter(is_usable).map(Decision::CompleteInjection).ok_or_else(|| {
         let message = format!("the sidecar of TraceBuffer {key} is there already");
         Skip::new(SkipReason::AlreadyInjected, message)
     })
 }
 
 /// What stands against a sidecar in `pod`, whatever `TraceBuffer` it is made from.
-fn suits_any(pod: &PodFacts) -> Result<(), Skip> {
+fn check_pod(pod: &PodFacts) -> Result<(), Skip> {
     if pod.host_network {
         let message = "the pod uses the node's network (hostNetwork: true), where the sidecar's \
                        ports clash with other pods'; leave hostNetwork out, or send to a receiver \
@@ -114,7 +117,7 @@ fn suits_any(pod: &PodFacts) -> Result<(), Skip> {
                        tracebuffer.dev/inject to \"false\"";
         return Err(Skip::new(SkipReason::Windows, message));
     }
-    if pod.mirrors_static {
+    if pod.is_mirror_pod {
         let message = "the pod mirrors a static pod, which only the kubelet's file can change; put \
                        the output of `tracebuffer inject -f` there";
         return Err(Skip::new(SkipReason::StaticPod, message));
@@ -126,11 +129,11 @@ fn suits_any(pod: &PodFacts) -> Result<(), Skip> {
     Ok(())
 }
 
-fn find<T: TraceBuffers>(
-    selected: &Selected,
+fn find_trace_buffer<T: TraceBufferLister>(
+    selected: &Selection,
     namespace: &NamespaceFacts,
     known: &T,
-) -> Result<Arc<Candidate<T::Sidecar>>, Skip> {
+) -> Result<Arc<TraceBufferView<T::Sidecar>>, Skip> {
     let candidate = known.get(&selected.key);
     let candidate = candidate.ok_or_else(|| selected.not_found(&namespace.name))?;
     if allows(&candidate, namespace) {
@@ -140,7 +143,7 @@ fn find<T: TraceBuffers>(
     }
 }
 
-fn not_allowed<S>(candidate: &Candidate<S>, namespace: &NamespaceFacts) -> Skip {
+fn not_allowed<S>(candidate: &TraceBufferView<S>, namespace: &NamespaceFacts) -> Skip {
     let (key, name) = (&candidate.key, &namespace.name);
     let selects = matches!(candidate.allowed_namespaces, AllowedNamespaces::Selector(_));
     let message = if selects && namespace.labels.is_none() {
@@ -157,37 +160,39 @@ fn not_allowed<S>(candidate: &Candidate<S>, namespace: &NamespaceFacts) -> Skip 
     Skip::new(SkipReason::NotAllowed, message)
 }
 
-fn allows<S>(candidate: &Candidate<S>, namespace: &NamespaceFacts) -> bool {
+fn allows<S>(candidate: &TraceBufferView<S>, namespace: &NamespaceFacts) -> bool {
     candidate.allowed_namespaces.allows(&candidate.key.namespace, namespace)
 }
 
 /// What stands against this sidecar in this pod.
-fn suits<S: Shape>(
+fn check_template<S: SidecarTemplate>(
     pod: &PodFacts,
-    candidate: &Candidate<S>,
+    candidate: &TraceBufferView<S>,
     namespace: &NamespaceFacts,
 ) -> Result<(), Skip> {
     let key = &candidate.key;
     let sidecar = candidate.sidecar.as_ref();
     let sidecar = sidecar.map_err(|mistakes| Skip::not_accepted(key, mistakes))?;
-    has_consent(key, sidecar.credentials(), namespace)?;
-    lets_the_pod_end(pod, key, sidecar.mode())?;
-    if let Some(name) = sidecar.volumes().find(|name| pod.volumes.iter().any(|has| has == name)) {
+    check_consent(key, sidecar.credential_use(), namespace)?;
+    check_run_to_completion(pod, key, sidecar.mode())?;
+    if let Some(name) =
+        sidecar.volume_names().find(|name| pod.volumes.iter().any(|has| has == name))
+    {
         let message = format!(
             "a volume of the pod is named {} like one of the sidecar's; rename it",
             quoted(name)
         );
         return Err(Skip::new(SkipReason::NameConflict, message));
     }
-    has_free_ports(pod, key, sidecar.ports())
+    check_ports(pod, key, sidecar.ports())
 }
 
-fn has_consent(
+fn check_consent(
     key: &ObjectKey,
     credentials: CredentialUse,
     namespace: &NamespaceFacts,
 ) -> Result<(), Skip> {
-    if may_use(key, credentials, namespace) {
+    if may_use_credentials(key, credentials, namespace) {
         return Ok(());
     }
     let name = &namespace.name;
@@ -205,7 +210,7 @@ fn has_consent(
     Err(Skip::new(SkipReason::ReferencesNotAllowed, message))
 }
 
-fn lets_the_pod_end(pod: &PodFacts, key: &ObjectKey, mode: SidecarMode) -> Result<(), Skip> {
+fn check_run_to_completion(pod: &PodFacts, key: &ObjectKey, mode: SidecarMode) -> Result<(), Skip> {
     if mode == SidecarMode::Native || !pod.runs_to_completion {
         return Ok(());
     }
@@ -216,7 +221,7 @@ fn lets_the_pod_end(pod: &PodFacts, key: &ObjectKey, mode: SidecarMode) -> Resul
     Err(Skip::new(SkipReason::NeedsNativeSidecar, message))
 }
 
-fn has_free_ports(pod: &PodFacts, key: &ObjectKey, ports: SidecarPorts) -> Result<(), Skip> {
+fn check_ports(pod: &PodFacts, key: &ObjectKey, ports: SidecarPorts) -> Result<(), Skip> {
     let own = [
         (ports.grpc, "receiver.grpcPort"),
         (ports.http, "receiver.httpPort"),

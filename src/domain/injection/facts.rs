@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::candidate::ObjectKey;
+use super::trace_buffer_view::ObjectKey;
 
 /// The namespace of the cluster's own parts.
 pub const SYSTEM_NAMESPACE: &str = "kube-system";
@@ -18,7 +18,7 @@ pub struct PodFacts {
     /// Whether it is for nodes that run Windows.
     pub windows: bool,
     /// Whether it is the copy of a pod that a kubelet runs from a file of its own.
-    pub mirrors_static: bool,
+    pub is_mirror_pod: bool,
     /// Whether it ends when its containers do: its restart policy is other than `Always`.
     pub runs_to_completion: bool,
     /// Whether a container has the sidecar's name.
@@ -26,7 +26,7 @@ pub struct PodFacts {
     /// The names of its volumes.
     pub volumes: Vec<String>,
     /// What its containers say they listen on, over TCP.
-    pub ports: Vec<ClaimedPort>,
+    pub ports: Vec<ContainerPort>,
 }
 
 /// Whether a container has the sidecar's name, and whether it is the sidecar.
@@ -43,7 +43,7 @@ pub enum SidecarPresence {
 
 /// A port that a container says it listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimedPort {
+pub struct ContainerPort {
     /// The container's name.
     pub container: String,
     /// The port.
@@ -56,7 +56,7 @@ pub struct NamespaceFacts {
     /// Its name.
     pub name: String,
     /// Whether its label `tracebuffer.dev/inject` asks for a sidecar in every pod.
-    pub asks: bool,
+    pub opted_in: bool,
     /// Its labels; `None` where the Namespace was not seen, which no selector matches.
     pub labels: Option<BTreeMap<String, String>>,
     /// The value of its annotation `tracebuffer.dev/tracebuffer`.
@@ -67,7 +67,7 @@ pub struct NamespaceFacts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterFacts {
     /// The operator's own namespace; empty where there is no operator.
-    pub own_namespace: String,
+    pub operator_namespace: String,
     /// The namespaces whose pods never get a sidecar, besides the operator's own.
     pub excluded_namespaces: Vec<String>,
     /// The `TraceBuffer` of pods for which no other is named or found.
@@ -86,7 +86,7 @@ impl ClusterFacts {
     /// Returns whether no pod of `namespace` ever gets a sidecar.
     #[must_use]
     pub fn excludes(&self, namespace: &str) -> bool {
-        namespace == self.own_namespace
+        namespace == self.operator_namespace
             || self.excluded_namespaces.iter().any(|excluded| excluded == namespace)
     }
 }

@@ -1,12 +1,12 @@
 //! Whether a pod gets a sidecar, from which `TraceBuffer`, and why not.
 
-pub mod candidate;
 pub mod consent;
 pub mod decide;
 pub mod facts;
-pub mod pod_record;
+pub mod pod_snapshot;
 pub mod request;
 pub mod select;
 pub mod skip;
 pub mod status;
-pub mod words;
+pub mod text;
+pub mod trace_buffer_view;

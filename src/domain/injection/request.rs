@@ -2,27 +2,27 @@
 
 use std::fmt;
 
-use super::candidate::ObjectKey;
-use super::words::quoted;
-use crate::domain::labels::{is_dns_label, is_subdomain};
+use super::text::quoted;
+use super::trace_buffer_view::ObjectKey;
+use crate::domain::labels::{is_dns_label, is_dns_subdomain};
 
 /// The values that ask for a sidecar without naming a `TraceBuffer`, in the pod's annotation and in
 /// the label of its namespace.
-pub const ASKING: [&str; 2] = ["true", "enabled"];
+pub const OPT_IN_VALUES: [&str; 2] = ["true", "enabled"];
 /// The values of the pod's annotation that ask for none.
-pub const DECLINING: [&str; 2] = ["false", "disabled"];
+pub const OPT_OUT_VALUES: [&str; 2] = ["false", "disabled"];
 
 /// What a pod asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InjectRequest {
     /// No sidecar.
-    Never,
+    OptOut,
     /// A sidecar from the `TraceBuffer` that its namespace or the operator names.
     Default,
     /// A sidecar from the `TraceBuffer` of this name in the pod's namespace.
     Named(String),
     /// A sidecar from this `TraceBuffer`, in whatever namespace.
-    NamedInFull(ObjectKey),
+    Qualified(ObjectKey),
 }
 
 /// A value of the annotation that has no meaning.
@@ -40,12 +40,12 @@ impl InjectRequest {
     /// `<namespace>/<name>`.
     pub fn parse(value: &str) -> Result<Self, InvalidRequest> {
         let request = match value.split_once('/') {
-            None if ASKING.contains(&value) => Some(Self::Default),
-            None if DECLINING.contains(&value) => Some(Self::Never),
-            None if is_subdomain(value) => Some(Self::Named(value.to_owned())),
-            Some((namespace, name)) if is_dns_label(namespace) && is_subdomain(name) => {
+            None if OPT_IN_VALUES.contains(&value) => Some(Self::Default),
+            None if OPT_OUT_VALUES.contains(&value) => Some(Self::OptOut),
+            None if is_dns_subdomain(value) => Some(Self::Named(value.to_owned())),
+            Some((namespace, name)) if is_dns_label(namespace) && is_dns_subdomain(name) => {
                 let (namespace, name) = (namespace.to_owned(), name.to_owned());
-                Some(Self::NamedInFull(ObjectKey { namespace, name }))
+                Some(Self::Qualified(ObjectKey { namespace, name }))
             }
             _ => None,
         };
@@ -58,7 +58,7 @@ impl InjectRequest {
     /// # Errors
     ///
     /// [`InvalidRequest`] as [`InjectRequest::parse`].
-    pub fn of(
+    pub fn resolve(
         annotation: Option<&str>,
         namespace_asks: bool,
     ) -> Result<Option<Self>, InvalidRequest> {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn named_in_full(namespace: &str, name: &str) -> InjectRequest {
-        InjectRequest::NamedInFull(ObjectKey { namespace: namespace.into(), name: name.into() })
+        InjectRequest::Qualified(ObjectKey { namespace: namespace.into(), name: name.into() })
     }
 
     #[test]
@@ -96,8 +96,8 @@ mod tests {
         for (value, meaning) in [
             ("true", InjectRequest::Default),
             ("enabled", InjectRequest::Default),
-            ("false", InjectRequest::Never),
-            ("disabled", InjectRequest::Never),
+            ("false", InjectRequest::OptOut),
+            ("disabled", InjectRequest::OptOut),
             ("traces", InjectRequest::Named("traces".into())),
             ("a.b-1.c", InjectRequest::Named("a.b-1.c".into())),
             ("0", InjectRequest::Named("0".into())),
@@ -148,11 +148,11 @@ mod tests {
 
     #[test]
     fn the_pods_own_word_counts_before_its_namespaces() {
-        let of = |annotation, asks| InjectRequest::of(annotation, asks).unwrap();
+        let of = |annotation, asks| InjectRequest::resolve(annotation, asks).unwrap();
         assert_eq!(of(None, false), None);
         assert_eq!(of(None, true), Some(InjectRequest::Default));
-        assert_eq!(of(Some("false"), true), Some(InjectRequest::Never));
+        assert_eq!(of(Some("false"), true), Some(InjectRequest::OptOut));
         assert_eq!(of(Some("a"), true), Some(InjectRequest::Named("a".into())));
-        assert!(InjectRequest::of(Some("?"), true).is_err());
+        assert!(InjectRequest::resolve(Some("?"), true).is_err());
     }
 }

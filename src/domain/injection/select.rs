@@ -8,11 +8,11 @@
 //! 3. its namespace has only one, or one called `default`;
 //! 4. the operator has a default for the whole cluster.
 
-use super::candidate::ObjectKey;
 use super::facts::{ClusterFacts, NamespaceFacts};
 use super::request::InjectRequest;
 use super::skip::{Skip, SkipReason};
-use super::words::{listed, quoted};
+use super::text::{join_limited, quoted};
+use super::trace_buffer_view::ObjectKey;
 
 /// The `TraceBuffer` that counts where a namespace has several and nobody names one.
 pub const DEFAULT_NAME: &str = "default";
@@ -21,24 +21,24 @@ const MAX_NAMES: usize = 5;
 
 /// The `TraceBuffer` that a pod gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selected {
+pub struct Selection {
     /// Its name; whether it exists is not known yet, unless the namespace has it.
     pub key: ObjectKey,
     /// What named it.
-    pub by: NamedBy,
+    pub by: SelectedBy,
 }
 
 /// What named a `TraceBuffer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamedBy {
+pub enum SelectedBy {
     /// The pod's annotation.
-    Pod,
+    PodAnnotation,
     /// The annotation of its Namespace.
-    Namespace,
+    NamespaceAnnotation,
     /// Nothing: it is the namespace's only one, or its default.
-    Itself,
+    NamespaceDefault,
     /// The operator, as the default of the cluster.
-    Operator,
+    OperatorDefault,
 }
 
 /// Selects the `TraceBuffer` of a pod that asks so. `names` are those in the pod's namespace.
@@ -51,35 +51,37 @@ pub fn select(
     namespace: &NamespaceFacts,
     cluster: &ClusterFacts,
     names: impl FnOnce() -> Vec<String>,
-) -> Result<Selected, Skip> {
-    let selected = |key: ObjectKey, by| Ok(Selected { key, by });
+) -> Result<Selection, Skip> {
+    let selected = |key: ObjectKey, by| Ok(Selection { key, by });
     let here = |name: &str| ObjectKey { namespace: namespace.name.clone(), name: name.to_owned() };
     match request {
-        InjectRequest::Never => Err(Skip::opted_out()),
-        InjectRequest::Named(name) => selected(here(name), NamedBy::Pod),
-        InjectRequest::NamedInFull(key) => selected(key.clone(), NamedBy::Pod),
+        InjectRequest::OptOut => Err(Skip::opted_out()),
+        InjectRequest::Named(name) => selected(here(name), SelectedBy::PodAnnotation),
+        InjectRequest::Qualified(key) => selected(key.clone(), SelectedBy::PodAnnotation),
         InjectRequest::Default => {
-            if let Some(key) = namespace.named()? {
-                return selected(key, NamedBy::Namespace);
+            if let Some(key) = namespace.named_trace_buffer()? {
+                return selected(key, SelectedBy::NamespaceAnnotation);
             }
-            if let Some(name) = default_of(&namespace.name, &names())? {
-                return selected(here(&name), NamedBy::Itself);
+            if let Some(name) = namespace_default(&namespace.name, &names())? {
+                return selected(here(&name), SelectedBy::NamespaceDefault);
             }
             let default = cluster.default_trace_buffer.clone();
-            default
-                .map_or_else(|| Err(none(&namespace.name)), |key| selected(key, NamedBy::Operator))
+            default.map_or_else(
+                || Err(no_trace_buffer(&namespace.name)),
+                |key| selected(key, SelectedBy::OperatorDefault),
+            )
         }
     }
 }
 
-fn default_of(namespace: &str, names: &[String]) -> Result<Option<String>, Skip> {
+fn namespace_default(namespace: &str, names: &[String]) -> Result<Option<String>, Skip> {
     let default = names.iter().find(|name| *name == DEFAULT_NAME);
     match (default, names) {
         (Some(name), _) => Ok(Some(name.clone())),
         (None, []) => Ok(None),
         (None, [only]) => Ok(Some(only.clone())),
         (None, several) => {
-            let names = listed(several.iter().map(String::as_str), MAX_NAMES);
+            let names = join_limited(several.iter().map(String::as_str), MAX_NAMES);
             let message = format!(
                 "namespace {namespace} has several TraceBuffers and none is named {DEFAULT_NAME}; \
                  name one in annotation tracebuffer.dev/inject: {names}"
@@ -89,7 +91,7 @@ fn default_of(namespace: &str, names: &[String]) -> Result<Option<String>, Skip>
     }
 }
 
-fn none(namespace: &str) -> Skip {
+fn no_trace_buffer(namespace: &str) -> Skip {
     let message = format!(
         "namespace {namespace} has no TraceBuffer; create one, or name one of another namespace as \
          \"<namespace>/<name>\" in annotation tracebuffer.dev/inject"
@@ -97,20 +99,20 @@ fn none(namespace: &str) -> Skip {
     Skip::new(SkipReason::NoTraceBuffer, message)
 }
 
-impl Selected {
+impl Selection {
     /// Returns the skip for one that does not exist.
     #[must_use]
     pub fn not_found(&self, namespace: &str) -> Skip {
         let Self { key, by } = self;
         let remedy = match by {
-            NamedBy::Pod | NamedBy::Itself => {
+            SelectedBy::PodAnnotation | SelectedBy::NamespaceDefault => {
                 "create it, or name another in annotation tracebuffer.dev/inject".to_owned()
             }
-            NamedBy::Namespace => format!(
+            SelectedBy::NamespaceAnnotation => format!(
                 "create it, or correct annotation tracebuffer.dev/tracebuffer of Namespace \
                  {namespace}"
             ),
-            NamedBy::Operator => {
+            SelectedBy::OperatorDefault => {
                 "it is the operator's default: create it, or a TraceBuffer in the pod's namespace"
                     .to_owned()
             }
@@ -126,13 +128,13 @@ impl NamespaceFacts {
     /// # Errors
     ///
     /// The skip for a value that names none.
-    pub fn named(&self) -> Result<Option<ObjectKey>, Skip> {
+    pub fn named_trace_buffer(&self) -> Result<Option<ObjectKey>, Skip> {
         let Some(value) = &self.trace_buffer else { return Ok(None) };
         let key = match InjectRequest::parse(value) {
             Ok(InjectRequest::Named(name)) => {
                 Some(ObjectKey { namespace: self.name.clone(), name })
             }
-            Ok(InjectRequest::NamedInFull(key)) => Some(key),
+            Ok(InjectRequest::Qualified(key)) => Some(key),
             _ => None,
         };
         key.map(Some).ok_or_else(|| {
@@ -148,8 +150,8 @@ impl NamespaceFacts {
 
     /// Returns whether the annotation of the Namespace names `trace_buffer`.
     #[must_use]
-    pub fn names(&self, trace_buffer: &ObjectKey) -> bool {
-        self.named().is_ok_and(|named| named.as_ref() == Some(trace_buffer))
+    pub fn names_trace_buffer(&self, trace_buffer: &ObjectKey) -> bool {
+        self.named_trace_buffer().is_ok_and(|named| named.as_ref() == Some(trace_buffer))
     }
 }
 
@@ -214,11 +216,11 @@ mod tests {
     fn what_is_not_found_says_who_named_it() {
         let key = ObjectKey { namespace: "platform".into(), name: "all".into() };
         for (by, part) in [
-            (NamedBy::Pod, "annotation tracebuffer.dev/inject"),
-            (NamedBy::Namespace, "tracebuffer.dev/tracebuffer of Namespace shop"),
-            (NamedBy::Operator, "the operator's default"),
+            (SelectedBy::PodAnnotation, "annotation tracebuffer.dev/inject"),
+            (SelectedBy::NamespaceAnnotation, "tracebuffer.dev/tracebuffer of Namespace shop"),
+            (SelectedBy::OperatorDefault, "the operator's default"),
         ] {
-            let skip = Selected { key: key.clone(), by }.not_found(SHOP);
+            let skip = Selection { key: key.clone(), by }.not_found(SHOP);
             assert!(skip.message.contains(part), "{}", skip.message);
             assert!(skip.message.contains("platform/all"), "{}", skip.message);
         }

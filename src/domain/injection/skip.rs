@@ -1,10 +1,10 @@
 //! Why a pod gets no sidecar: a closed list, for warnings, events, metrics and people.
 
-use super::candidate::ObjectKey;
-use super::words::in_one_line;
+use super::text::in_one_line;
+use super::trace_buffer_view::ObjectKey;
 
 /// Most characters of a `TraceBuffer`'s errors that a message repeats.
-const MAX_MISTAKES: usize = 400;
+const MAX_ERROR_CHARS: usize = 400;
 
 /// Why a pod that could have asked for a sidecar got none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,7 +77,7 @@ impl Skip {
     /// Returns the skip for a `TraceBuffer` with errors.
     #[must_use]
     pub fn not_accepted(trace_buffer: &ObjectKey, mistakes: &str) -> Self {
-        let mistakes = in_one_line(mistakes, MAX_MISTAKES);
+        let mistakes = in_one_line(mistakes, MAX_ERROR_CHARS);
         let message = format!("TraceBuffer {trace_buffer} has errors: {mistakes}");
         Self::new(SkipReason::TraceBufferNotAccepted, message)
     }
@@ -209,14 +209,14 @@ impl SkipReason {
 
     /// Returns the reason that `word` stands for.
     #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub fn from_str(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
     /// Returns whether the pod asked for a sidecar and should be told; the others are what its
     /// owner wants.
     #[must_use]
-    pub const fn is_surprising(self) -> bool {
+    pub const fn should_warn(self) -> bool {
         !matches!(self, Self::NotRequested | Self::OptedOut | Self::AlreadyInjected)
     }
 }
@@ -228,18 +228,18 @@ mod tests {
     #[test]
     fn every_reason_has_a_word_of_its_own_that_leads_back_to_it() {
         for reason in SkipReason::ALL {
-            assert_eq!(SkipReason::from_word(reason.as_str()), Some(reason));
+            assert_eq!(SkipReason::from_str(reason.as_str()), Some(reason));
         }
     }
 
     #[test]
     fn an_unknown_word_is_no_reason() {
-        assert_eq!(SkipReason::from_word("Mood"), None);
+        assert_eq!(SkipReason::from_str("Mood"), None);
     }
 
     #[test]
     fn what_the_owner_wants_surprises_nobody() {
-        assert!(!SkipReason::OptedOut.is_surprising());
-        assert!(SkipReason::HostNetwork.is_surprising());
+        assert!(!SkipReason::OptedOut.should_warn());
+        assert!(SkipReason::HostNetwork.should_warn());
     }
 }

@@ -1,13 +1,13 @@
 //! What was decided for a pod, as the pod itself tells: the annotation `tracebuffer.dev/status`.
 
-use super::candidate::ObjectKey;
 use super::skip::SkipReason;
+use super::trace_buffer_view::ObjectKey;
 
 /// What the webhook decided for a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PodStatus {
+pub enum InjectionStatus {
     /// It got a sidecar.
-    Injected(Injected),
+    Injected(InjectedSidecar),
     /// It got none.
     Skipped {
         /// Why.
@@ -19,7 +19,7 @@ pub enum PodStatus {
 
 /// The sidecar a pod got.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Injected {
+pub struct InjectedSidecar {
     /// The `TraceBuffer` it was made from.
     pub trace_buffer: ObjectKey,
     /// That object's UID, which tells it from a later one of the same name.

@@ -4,7 +4,7 @@ use super::*;
 
 mod simulation;
 
-use simulation::{Settings, Simulation};
+use simulation::{FaultProfile, Simulation};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(1);
@@ -18,36 +18,45 @@ fn lease(holder: Option<&str>, renewal: &str) -> StoredLease {
         holder: holder.map(str::to_owned),
         duration: 15 * SECOND,
         transitions: 3,
-        renewal: renewal.into(),
+        renew_time: renewal.into(),
         version: format!("v-{renewal}"),
     }
 }
 
 /// What it does at `now` when the store has this.
-fn finding(election: &mut Election, lease: Option<StoredLease>, now: Duration) -> Step {
-    assert_eq!(election.step(now, 0), Step::Read);
-    election.found(lease, now);
-    election.step(now, 0)
+fn next_action_after_read(
+    election: &mut Election,
+    lease: Option<StoredLease>,
+    now: Duration,
+) -> ElectionAction {
+    assert_eq!(election.next_action(now, 0), ElectionAction::Read);
+    election.on_read(lease, now);
+    election.next_action(now, 0)
 }
 
-fn over(step: Step) -> Option<String> {
+fn expected_version(step: ElectionAction) -> Option<String> {
     match step {
-        Step::Write { over, .. } => over,
+        ElectionAction::Write { expected_version: over, .. } => over,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn a_lease_that_is_not_there_is_made_at_once() {
-    let Step::Write { claim, over } = finding(&mut election(), None, SECOND) else { panic!() };
+    let ElectionAction::Write { update: claim, expected_version: over } =
+        next_action_after_read(&mut election(), None, SECOND)
+    else {
+        panic!()
+    };
 
-    assert_eq!((claim.holder.as_deref(), claim.is_new_term), (Some("me"), true));
+    assert_eq!((claim.holder.as_deref(), claim.changes_holder), (Some("me"), true));
     assert_eq!((claim.transitions, over), (0, None));
 }
 
 #[test]
 fn a_lease_that_was_given_back_is_taken_at_once_over_its_version() {
-    let Step::Write { claim, over } = finding(&mut election(), Some(lease(None, "1")), SECOND)
+    let ElectionAction::Write { update: claim, expected_version: over } =
+        next_action_after_read(&mut election(), Some(lease(None, "1")), SECOND)
     else {
         panic!()
     };
@@ -60,25 +69,33 @@ fn anothers_lease_is_left_alone_for_its_duration_by_the_own_clock() {
     let mut me = election();
     let start = 1000 * SECOND;
     for after in (0..15).step_by(2) {
-        let step = finding(&mut me, Some(lease(Some("other"), "1")), start + after * SECOND);
-        assert_eq!(step, Step::Wait((start + (after + 2) * SECOND).min(start + 15 * SECOND)));
+        let step = next_action_after_read(
+            &mut me,
+            Some(lease(Some("other"), "1")),
+            start + after * SECOND,
+        );
+        assert_eq!(
+            step,
+            ElectionAction::Wait((start + (after + 2) * SECOND).min(start + 15 * SECOND))
+        );
     }
 
-    let step = finding(&mut me, Some(lease(Some("other"), "1")), start + 15 * SECOND);
-    assert_eq!(over(step).as_deref(), Some("v-1"));
+    let step =
+        next_action_after_read(&mut me, Some(lease(Some("other"), "1")), start + 15 * SECOND);
+    assert_eq!(expected_version(step).as_deref(), Some("v-1"));
 }
 
 #[test]
 fn a_renewal_starts_the_wait_anew_and_another_write_does_not() {
     let mut me = election();
-    finding(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
-    finding(&mut me, Some(lease(Some("other"), "2")), 14 * SECOND);
-    let step = finding(&mut me, Some(lease(Some("other"), "2")), 16 * SECOND);
-    assert!(matches!(step, Step::Wait(_)));
+    next_action_after_read(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
+    next_action_after_read(&mut me, Some(lease(Some("other"), "2")), 14 * SECOND);
+    let step = next_action_after_read(&mut me, Some(lease(Some("other"), "2")), 16 * SECOND);
+    assert!(matches!(step, ElectionAction::Wait(_)));
 
     let labelled = StoredLease { version: "v-3".into(), ..lease(Some("other"), "2") };
-    let step = finding(&mut me, Some(labelled), 29 * SECOND);
-    assert_eq!(over(step).as_deref(), Some("v-3"));
+    let step = next_action_after_read(&mut me, Some(labelled), 29 * SECOND);
+    assert_eq!(expected_version(step).as_deref(), Some("v-3"));
 }
 
 #[test]
@@ -86,80 +103,89 @@ fn another_may_ask_for_a_longer_wait_but_not_for_ever() {
     for (asked, granted) in [(1, 15), (30, 30), (1_000_000, 60)] {
         let mut me = election();
         let long = StoredLease { duration: asked * SECOND, ..lease(Some("other"), "1") };
-        finding(&mut me, Some(long.clone()), Duration::ZERO);
-        let just_before =
-            finding(&mut me, Some(long.clone()), (granted * SECOND).saturating_sub(MOMENT));
-        assert!(matches!(just_before, Step::Wait(_)), "{asked}");
-        let step = finding(&mut me, Some(long), granted * SECOND);
-        assert!(matches!(step, Step::Write { .. }), "{asked}");
+        next_action_after_read(&mut me, Some(long.clone()), Duration::ZERO);
+        let just_before = next_action_after_read(
+            &mut me,
+            Some(long.clone()),
+            (granted * SECOND).saturating_sub(MOMENT),
+        );
+        assert!(matches!(just_before, ElectionAction::Wait(_)), "{asked}");
+        let step = next_action_after_read(&mut me, Some(long), granted * SECOND);
+        assert!(matches!(step, ElectionAction::Write { .. }), "{asked}");
     }
 }
 
 #[test]
 fn who_removes_anothers_lease_wins_no_time() {
     let mut me = election();
-    finding(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
+    next_action_after_read(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
 
-    assert!(matches!(finding(&mut me, None, 2 * SECOND), Step::Wait(_)));
-    assert_eq!(over(finding(&mut me, None, 15 * SECOND)), None);
+    assert!(matches!(next_action_after_read(&mut me, None, 2 * SECOND), ElectionAction::Wait(_)));
+    assert_eq!(expected_version(next_action_after_read(&mut me, None, 15 * SECOND)), None);
 }
 
 #[test]
 fn leading_ends_by_the_time_before_the_renewal_was_sent() {
     let mut me = election();
-    finding(&mut me, None, 5 * SECOND);
-    me.written(lease(Some("me"), "1"), 5 * SECOND, 8 * SECOND, 0);
+    next_action_after_read(&mut me, None, 5 * SECOND);
+    me.on_written(lease(Some("me"), "1"), 5 * SECOND, 8 * SECOND, 0);
 
-    assert!(me.leads((15 * SECOND).saturating_sub(MOMENT)));
-    assert!(!me.leads(15 * SECOND));
+    assert!(me.is_leader((15 * SECOND).saturating_sub(MOMENT)));
+    assert!(!me.is_leader(15 * SECOND));
 }
 
 #[test]
 fn a_leader_renews_over_the_version_it_wrote_without_asking_first() {
     let mut me = election();
-    finding(&mut me, None, Duration::ZERO);
-    me.written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
+    next_action_after_read(&mut me, None, Duration::ZERO);
+    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
 
-    assert_eq!(me.step(SECOND, 0), Step::Wait(2 * SECOND));
-    let Step::Write { claim, over } = me.step(2 * SECOND, 0) else { panic!() };
-    assert_eq!((over.as_deref(), claim.is_new_term), (Some("v-1"), false));
+    assert_eq!(me.next_action(SECOND, 0), ElectionAction::Wait(2 * SECOND));
+    let ElectionAction::Write { update: claim, expected_version: over } =
+        me.next_action(2 * SECOND, 0)
+    else {
+        panic!()
+    };
+    assert_eq!((over.as_deref(), claim.changes_holder), (Some("v-1"), false));
 }
 
 #[test]
 fn a_leader_that_failed_to_renew_leads_on_to_its_deadline_and_asks_first() {
     let mut me = election();
-    finding(&mut me, None, Duration::ZERO);
-    me.written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
-    me.failed(2 * SECOND, 0);
+    next_action_after_read(&mut me, None, Duration::ZERO);
+    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
+    me.on_failure(2 * SECOND, 0);
 
-    assert!(me.leads(9 * SECOND));
-    let step = finding(&mut me, Some(lease(Some("me"), "2")), 4 * SECOND);
-    assert_eq!(over(step).as_deref(), Some("v-2"), "the write had happened");
+    assert!(me.is_leader(9 * SECOND));
+    let step = next_action_after_read(&mut me, Some(lease(Some("me"), "2")), 4 * SECOND);
+    assert_eq!(expected_version(step).as_deref(), Some("v-2"), "the write had happened");
 }
 
 #[test]
 fn a_leader_that_finds_another_or_nobody_in_its_place_stops_at_once() {
     for found in [lease(Some("other"), "2"), lease(None, "2")] {
         let mut me = election();
-        finding(&mut me, None, Duration::ZERO);
-        me.written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
-        me.conflicted(2 * SECOND, 0);
-        assert!(me.leads(3 * SECOND));
+        next_action_after_read(&mut me, None, Duration::ZERO);
+        me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
+        me.on_conflict(2 * SECOND, 0);
+        assert!(me.is_leader(3 * SECOND));
 
-        finding(&mut me, Some(found), 3 * SECOND);
-        assert!(!me.leads(3 * SECOND));
+        next_action_after_read(&mut me, Some(found), 3 * SECOND);
+        assert!(!me.is_leader(3 * SECOND));
     }
 }
 
 #[test]
 fn only_the_own_lease_is_given_back() {
     let mut me = election();
-    finding(&mut me, None, Duration::ZERO);
-    me.written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
+    next_action_after_read(&mut me, None, Duration::ZERO);
+    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
 
     let step = me.resign(Some(&lease(Some("me"), "1")));
-    assert!(!me.leads(SECOND));
-    let Some(Step::Write { claim, over }) = step else { panic!() };
+    assert!(!me.is_leader(SECOND));
+    let Some(ElectionAction::Write { update: claim, expected_version: over }) = step else {
+        panic!()
+    };
     assert_eq!((claim.holder, over.as_deref()), (None, Some("v-1")));
     assert_eq!(me.resign(Some(&lease(Some("other"), "1"))), None);
     assert_eq!(me.resign(None), None);
@@ -168,7 +194,7 @@ fn only_the_own_lease_is_given_back() {
 #[test]
 fn tries_are_spread_over_a_quarter_of_their_distance() {
     let me = election();
-    let pauses: Vec<_> = (0..1000).map(|n| me.pause(n * 7_919_317)).collect();
+    let pauses: Vec<_> = (0..1000).map(|n| me.jittered_retry_period(n * 7_919_317)).collect();
 
     assert!(pauses.iter().all(|p| *p >= 3 * SECOND / 2 && *p <= 2 * SECOND));
     assert!(
@@ -183,19 +209,19 @@ proptest! {
     /// out after they were given up; answers that are lost; candidates that die and come back.
     #[test]
     fn two_never_lead_at_once_and_one_does_in_the_end(seed in any::<u64>()) {
-        let mut simulation = Simulation::new(seed, Settings::HOSTILE);
+        let mut simulation = Simulation::new(seed, FaultProfile::HOSTILE);
         simulation.run(60 * SECOND);
-        simulation.calm();
+        simulation.stop_faults();
         simulation.run(45 * SECOND);
         prop_assert_eq!(simulation.leaders().len(), 1);
     }
 
     #[test]
     fn a_dead_leader_is_replaced_within_20_s(seed in any::<u64>()) {
-        let mut simulation = Simulation::new(seed, Settings::FRIENDLY);
+        let mut simulation = Simulation::new(seed, FaultProfile::FRIENDLY);
         simulation.run(10 * SECOND);
         simulation.kill_leader();
-        let taken = simulation.run_until_led(30 * SECOND);
+        let taken = simulation.run_until_leader(30 * SECOND);
         prop_assert!(taken.is_some_and(|taken| taken <= 20 * SECOND), "{:?}", taken);
     }
 }

@@ -12,67 +12,75 @@ fn authority(age: Duration) -> Validity {
 
 fn leaf(age: Duration) -> Leaf {
     let validity = Validity::of_leaf(NOW.saturating_sub(age), authority(age));
-    Leaf { validity, of_signer: true, names_fit: true }
+    Leaf { validity, issued_by_signer: true, names_match: true }
 }
 
 /// All is well and seen for long.
-fn steady() -> (Holdings, Seen) {
-    let held =
-        Holdings { signer: Some(authority(DAY)), leaf: Some(leaf(DAY)), ..Holdings::default() };
-    let seen = Seen {
+fn steady() -> (CertificateState, RotationObservation) {
+    let held = CertificateState {
+        signer: Some(authority(DAY)),
+        leaf: Some(leaf(DAY)),
+        ..CertificateState::default()
+    };
+    let seen = RotationObservation {
         is_published: true,
-        signer_published: DAY,
-        leaf_held: DAY,
-        bundle_held: DAY,
-        ..Seen::default()
+        signer_published_for: DAY,
+        leaf_unchanged_for: DAY,
+        bundle_unchanged_for: DAY,
+        ..RotationObservation::default()
     };
     (held, seen)
 }
 
-fn add() -> Next {
-    Next::Do(Step::AddAuthority(Validity::of_authority(NOW)))
+fn add() -> RotationAction {
+    RotationAction::Apply(RotationStep::AddAuthority(Validity::of_authority(NOW)))
 }
 
-fn issue(held: &Holdings) -> Next {
-    Next::Do(Step::IssueLeaf(Validity::of_leaf(NOW, held.signer.unwrap())))
+fn issue(held: &CertificateState) -> RotationAction {
+    RotationAction::Apply(RotationStep::IssueLeaf(Validity::of_leaf(NOW, held.signer.unwrap())))
 }
 
 /// What is next once `change` has been made to the steady state.
-fn after_change(change: impl FnOnce(&mut Holdings, &mut Seen)) -> (Next, Holdings) {
+fn after_change(
+    change: impl FnOnce(&mut CertificateState, &mut RotationObservation),
+) -> (RotationAction, CertificateState) {
     let (mut held, mut seen) = steady();
     change(&mut held, &mut seen);
-    (next(NOW, &held, &seen), held)
+    (next_action(NOW, &held, &seen), held)
 }
 
 #[test]
 fn where_nothing_is_held_an_authority_is_made_then_published_then_a_leaf_is_issued_at_once() {
-    let mut held = Holdings::default();
-    let mut seen = Seen::default();
-    assert_eq!(next(NOW, &held, &seen), add());
+    let mut held = CertificateState::default();
+    let mut seen = RotationObservation::default();
+    assert_eq!(next_action(NOW, &held, &seen), add());
 
     held.signer = Some(authority(Duration::ZERO));
-    assert_eq!(next(NOW, &held, &seen), Next::Do(Step::Publish));
+    assert_eq!(next_action(NOW, &held, &seen), RotationAction::Apply(RotationStep::Publish));
 
     seen.is_published = true;
-    assert_eq!(next(NOW, &held, &seen), issue(&held));
+    assert_eq!(next_action(NOW, &held, &seen), issue(&held));
 }
 
 #[test]
 fn while_all_is_well_it_rests_but_never_longer_than_ten_minutes() {
     let (held, seen) = steady();
 
-    assert_eq!(next(NOW, &held, &seen), Next::Rest(Duration::from_mins(10)));
+    assert_eq!(next_action(NOW, &held, &seen), RotationAction::Wait(Duration::from_mins(10)));
 }
 
 #[test]
 fn it_wakes_up_when_the_leaf_is_due() {
-    let due = leaf(DAY).validity.renewal();
+    let due = leaf(DAY).validity.renewal_time();
     let (held, seen) = steady();
 
-    let before = next(due.saturating_sub(Duration::from_secs(5)), &held, &seen);
+    let before = next_action(due.saturating_sub(Duration::from_secs(5)), &held, &seen);
 
-    assert_eq!(before, Next::Rest(Duration::from_secs(5)));
-    assert!(matches!(next(due, &held, &seen), Next::Do(Step::IssueLeaf(_))));
+    assert_eq!(before, RotationAction::Wait(Duration::from_secs(5)));
+    assert!(matches!(
+        next_action(due, &held, &seen),
+        RotationAction::Apply(RotationStep::IssueLeaf(_))
+    ));
 }
 
 #[test]
@@ -110,8 +118,8 @@ fn an_authority_is_replaced_at_two_thirds_of_its_life_and_whenever_the_clock_say
 
 #[test]
 fn a_bundle_that_somebody_changed_is_published_again_before_anything_else_is_written() {
-    let unpublished = |change: fn(&mut Holdings)| {
-        let change = |held: &mut Holdings, seen: &mut Seen| {
+    let unpublished = |change: fn(&mut CertificateState)| {
+        let change = |held: &mut CertificateState, seen: &mut RotationObservation| {
             seen.is_published = false;
             change(held);
         };
@@ -119,12 +127,12 @@ fn a_bundle_that_somebody_changed_is_published_again_before_anything_else_is_wri
     };
 
     for change in [
-        |_: &mut Holdings| {},
-        |held: &mut Holdings| held.leaf = None,
-        |held: &mut Holdings| held.older = 1,
-        |held: &mut Holdings| held.leaf = Some(leaf(25 * DAY)),
+        |_: &mut CertificateState| {},
+        |held: &mut CertificateState| held.leaf = None,
+        |held: &mut CertificateState| held.old_authorities = 1,
+        |held: &mut CertificateState| held.leaf = Some(leaf(25 * DAY)),
     ] {
-        assert_eq!(unpublished(change), Next::Do(Step::Publish));
+        assert_eq!(unpublished(change), RotationAction::Apply(RotationStep::Publish));
     }
 }
 
@@ -138,11 +146,15 @@ fn a_leaf_of_a_new_authority_waits_until_api_servers_have_had_the_bundle_for_a_m
         (DAY, None),
     ] {
         let (next, held) = after_change(|held, seen| {
-            held.leaf = Some(Leaf { of_signer: false, ..leaf(DAY) });
-            held.older = 1;
-            seen.signer_published = published;
+            held.leaf = Some(Leaf { issued_by_signer: false, ..leaf(DAY) });
+            held.old_authorities = 1;
+            seen.signer_published_for = published;
         });
-        assert_eq!(next, expected.map_or_else(|| issue(&held), Next::Rest), "{published:?}");
+        assert_eq!(
+            next,
+            expected.map_or_else(|| issue(&held), RotationAction::Wait),
+            "{published:?}"
+        );
     }
 }
 
@@ -150,11 +162,11 @@ fn a_leaf_of_a_new_authority_waits_until_api_servers_have_had_the_bundle_for_a_m
 fn even_an_expired_leaf_of_an_older_authority_waits_for_the_overlap() {
     // Perhaps it is this clock that is wrong.
     let (next, _) = after_change(|held, seen| {
-        held.leaf = Some(Leaf { of_signer: false, ..leaf(40 * DAY) });
-        seen.signer_published = Duration::ZERO;
+        held.leaf = Some(Leaf { issued_by_signer: false, ..leaf(40 * DAY) });
+        seen.signer_published_for = Duration::ZERO;
     });
 
-    assert_eq!(next, Next::Rest(OVERLAP));
+    assert_eq!(next, RotationAction::Wait(PROPAGATION_DELAY));
 }
 
 #[test]
@@ -162,20 +174,20 @@ fn a_lost_leaf_is_replaced_at_once_unless_replicas_may_still_serve_one_of_an_old
     let lost_with = |older| {
         after_change(|held, seen| {
             held.leaf = None;
-            held.older = older;
-            seen.signer_published = Duration::ZERO;
+            held.old_authorities = older;
+            seen.signer_published_for = Duration::ZERO;
         })
     };
 
     let (next, held) = lost_with(0);
     assert_eq!(next, issue(&held));
-    assert_eq!(lost_with(1).0, Next::Rest(OVERLAP));
+    assert_eq!(lost_with(1).0, RotationAction::Wait(PROPAGATION_DELAY));
 }
 
 #[test]
 fn a_leaf_without_the_webhooks_name_is_replaced_at_once() {
     let (next, held) =
-        after_change(|held, _| held.leaf = Some(Leaf { names_fit: false, ..leaf(DAY) }));
+        after_change(|held, _| held.leaf = Some(Leaf { names_match: false, ..leaf(DAY) }));
 
     assert_eq!(next, issue(&held));
 }
@@ -184,13 +196,13 @@ fn a_leaf_without_the_webhooks_name_is_replaced_at_once() {
 fn older_authorities_are_forgotten_ten_minutes_after_the_leaf_was_replaced() {
     let mins = Duration::from_mins;
     for (leaf_held, expected) in [
-        (mins(0), Next::Rest(mins(10))),
-        (mins(9), Next::Rest(mins(1))),
-        (mins(10), Next::Do(Step::ForgetOlder)),
+        (mins(0), RotationAction::Wait(mins(10))),
+        (mins(9), RotationAction::Wait(mins(1))),
+        (mins(10), RotationAction::Apply(RotationStep::PruneOldAuthorities)),
     ] {
         let (next, _) = after_change(|held, seen| {
-            held.older = 2;
-            seen.leaf_held = leaf_held;
+            held.old_authorities = 2;
+            seen.leaf_unchanged_for = leaf_held;
         });
         assert_eq!(next, expected, "{leaf_held:?}");
     }
@@ -198,41 +210,44 @@ fn older_authorities_are_forgotten_ten_minutes_after_the_leaf_was_replaced() {
 
 #[test]
 fn what_another_has_published_is_adopted_then_published_then_forgotten_ten_minutes_later() {
-    let taking_over = |seen: &mut Seen| {
-        seen.by_another = true;
-        seen.to_adopt = true;
+    let taking_over = |seen: &mut RotationObservation| {
+        seen.published_by_other = true;
+        seen.needs_adoption = true;
         seen.is_published = false;
     };
-    assert_eq!(after_change(|_, seen| taking_over(seen)).0, Next::Do(Step::Adopt));
+    assert_eq!(
+        after_change(|_, seen| taking_over(seen)).0,
+        RotationAction::Apply(RotationStep::AdoptPublished)
+    );
 
     let (next, _) = after_change(|held, seen| {
         taking_over(seen);
-        seen.to_adopt = false;
-        held.older = 1;
+        seen.needs_adoption = false;
+        held.old_authorities = 1;
     });
-    assert_eq!(next, Next::Do(Step::Publish));
+    assert_eq!(next, RotationAction::Apply(RotationStep::Publish));
 
     let (next, _) = after_change(|held, seen| {
-        held.older = 1;
-        seen.bundle_held = Duration::from_mins(4);
+        held.old_authorities = 1;
+        seen.bundle_unchanged_for = Duration::from_mins(4);
     });
-    assert_eq!(next, Next::Rest(Duration::from_mins(6)), "however long the leaf is held");
+    assert_eq!(next, RotationAction::Wait(Duration::from_mins(6)), "however long the leaf is held");
 }
 
 #[test]
 fn a_leaf_that_cannot_be_served_is_issued_before_anything_is_published_after_another() {
     for bad in [
         None,
-        Some(Leaf { of_signer: false, ..leaf(DAY) }),
-        Some(Leaf { names_fit: false, ..leaf(DAY) }),
+        Some(Leaf { issued_by_signer: false, ..leaf(DAY) }),
+        Some(Leaf { names_match: false, ..leaf(DAY) }),
         Some(leaf(25 * DAY)),
     ] {
         let (next, held) = after_change(|held, seen| {
             held.leaf = bad;
-            held.older = 1;
-            seen.by_another = true;
+            held.old_authorities = 1;
+            seen.published_by_other = true;
             seen.is_published = false;
-            seen.signer_published = Duration::ZERO;
+            seen.signer_published_for = Duration::ZERO;
         });
 
         assert_eq!(next, issue(&held), "{bad:?}");
@@ -244,25 +259,28 @@ fn a_process_makes_at_most_one_authority_a_minute() {
     let after_making = |ago| {
         after_change(|held, seen| {
             held.signer = None;
-            seen.authority_made = Some(ago);
+            seen.last_authority_age = Some(ago);
         })
         .0
     };
 
-    assert_eq!(after_making(Duration::from_secs(20)), Next::Rest(Duration::from_secs(40)));
+    assert_eq!(
+        after_making(Duration::from_secs(20)),
+        RotationAction::Wait(Duration::from_secs(40))
+    );
     assert_eq!(after_making(Duration::from_mins(1)), add());
 }
 
 #[test]
 fn a_rotation_on_request_begins_at_once() {
-    assert_eq!(after_change(|held, _| held.rotation_asked = true).0, add());
+    assert_eq!(after_change(|held, _| held.rotation_requested = true).0, add());
 }
 
 #[test]
 fn a_rotation_on_request_lets_the_one_in_progress_end_first() {
     let (next, held) = after_change(|held, _| {
-        held.rotation_asked = true;
-        held.leaf = Some(Leaf { of_signer: false, ..leaf(DAY) });
+        held.rotation_requested = true;
+        held.leaf = Some(Leaf { issued_by_signer: false, ..leaf(DAY) });
     });
 
     assert_eq!(next, issue(&held));
@@ -272,15 +290,15 @@ fn a_rotation_on_request_lets_the_one_in_progress_end_first() {
 fn the_bundle_does_not_grow_for_ever_by_requests() {
     let asked_with = |older| {
         after_change(|held, seen| {
-            held.rotation_asked = true;
-            held.older = older;
-            seen.leaf_held = Duration::ZERO;
+            held.rotation_requested = true;
+            held.old_authorities = older;
+            seen.leaf_unchanged_for = Duration::ZERO;
         })
         .0
     };
 
-    assert_eq!(asked_with(MOST_OLDER - 1), add());
-    assert_eq!(asked_with(MOST_OLDER), Next::Rest(RETIREMENT));
+    assert_eq!(asked_with(MAX_OLD_AUTHORITIES - 1), add());
+    assert_eq!(asked_with(MAX_OLD_AUTHORITIES), RotationAction::Wait(AUTHORITY_RETENTION));
 }
 
 #[test]

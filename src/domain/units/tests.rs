@@ -11,11 +11,11 @@ fn time(text: &str) -> Result<Duration, UnitError> {
 }
 
 fn no_size_unit(unit: &str) -> Result<u64, UnitError> {
-    Err(UnitError::SizeUnit(unit.to_owned()))
+    Err(UnitError::UnknownSizeUnit(unit.to_owned()))
 }
 
 fn no_time_unit(unit: &str) -> Result<Duration, UnitError> {
-    Err(UnitError::TimeUnit(unit.to_owned()))
+    Err(UnitError::UnknownTimeUnit(unit.to_owned()))
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn a_duration_has_one_unit_or_several_largest_first() {
 
 #[test]
 fn a_duration_without_a_unit_is_refused() {
-    assert_eq!(time("10"), Err(UnitError::NoTimeUnit));
-    assert_eq!(time("1h30"), Err(UnitError::NoTimeUnit));
+    assert_eq!(time("10"), Err(UnitError::MissingTimeUnit));
+    assert_eq!(time("1h30"), Err(UnitError::MissingTimeUnit));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 use futures_util::{StreamExt, TryStreamExt, pin_mut};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -122,8 +122,8 @@ async fn rules_fit_as_often_as_they_say_and_the_newest_decides() {
     let server = ApiServer::new();
     server.put("pods", pod("web", "Running"));
     let pods: Api<Pod> = Api::namespaced(server.client(), "shop");
-    server.script(Calls::any(), Fault::Refuse(503));
-    server.script(Calls::to(Verb::Get, "pods").times(1), Fault::Refuse(429));
+    server.script(RequestMatcher::any(), Fault::Refuse(503));
+    server.script(RequestMatcher::to(Verb::Get, "pods").times(1), Fault::Refuse(429));
 
     assert_eq!(code(pods.get("web").await), 429);
     assert_eq!(code(pods.get("web").await), 503);
@@ -141,13 +141,13 @@ async fn a_lost_answer_is_a_write_that_happened_and_a_lost_request_is_not() {
         async move { pods.delete(name, &DeleteParams::default()).await.map(drop) }
     };
 
-    server.script(Calls::to(Verb::Delete, "pods").times(1), Fault::DropAnswer);
+    server.script(RequestMatcher::to(Verb::Delete, "pods").times(1), Fault::DropResponse);
     assert!(delete("a").await.is_err());
-    let away = server.go_away();
+    let away = server.disconnect();
     assert!(delete("b").await.is_err());
     server.lift(away);
     assert_eq!(server.all("pods").len(), 1);
 
-    server.script(Calls::to(Verb::Delete, "pods").times(1), Fault::Stall);
+    server.script(RequestMatcher::to(Verb::Delete, "pods").times(1), Fault::Stall);
     assert!(timeout(Duration::from_secs(9), delete("b")).await.is_err());
 }

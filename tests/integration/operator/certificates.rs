@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use parking_lot::Mutex;
@@ -15,13 +15,14 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracebuffer::adapters::clock::{SystemClock, SystemWallClock};
 use tracebuffer::adapters::kubernetes::certificates::{
-    Authority, CertificateFollower, CertificateObjects, Names, ServedCertificate,
+    CertificateObjectNames, CertificateWatcher, KubeCertificateStore, RcgenIssuer,
+    ServedCertificate,
 };
-use tracebuffer::application::keep_certificates::CertificateKeeper;
 use tracebuffer::application::publish_authorities::AuthorityPublisher;
+use tracebuffer::application::rotate_certificates::CertificateRotator;
 use tracebuffer::domain::rotation::Validity;
 use tracebuffer::ports::certificates::{
-    CertificateIssuer, CertificateMonitor, CertificateStore, Keyring, StoreError,
+    CertificateIssuer, CertificateMonitor, CertificateStore, StoreError, WebhookTls,
 };
 use tracebuffer::ports::clock::WallClock;
 
@@ -35,7 +36,7 @@ const MODE: &str = "tracebuffer.dev/certificates";
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The replicas of an operator beside an API server.
-struct Scene {
+struct Harness {
     api: ApiServer,
     tasks: JoinSet<()>,
     failures: Arc<Failures>,
@@ -52,7 +53,7 @@ impl CertificateMonitor for Failures {
     }
 }
 
-impl Scene {
+impl Harness {
     fn new() -> Self {
         let api = ApiServer::new();
         api.put(CONFIGURATIONS, configuration());
@@ -60,31 +61,34 @@ impl Scene {
     }
 
     /// As an operator sees them that makes the certificate itself.
-    fn objects(&self) -> CertificateObjects {
+    fn objects(&self) -> KubeCertificateStore {
         self.objects_of("self", SECRET)
     }
 
-    fn objects_of(&self, mode: &'static str, secret: &str) -> CertificateObjects {
+    fn objects_of(&self, mode: &'static str, secret: &str) -> KubeCertificateStore {
         let (namespace, secret) = (NAMESPACE.to_owned(), secret.to_owned());
         let configuration = CONFIGURATION.to_owned();
-        CertificateObjects::new(self.api.client(), Names { namespace, secret, configuration, mode })
+        KubeCertificateStore::new(
+            self.api.client(),
+            CertificateObjectNames { namespace, secret, configuration, mode },
+        )
     }
 
-    fn follow(&mut self, follower: CertificateFollower) -> Arc<ServedCertificate> {
+    fn follow(&mut self, follower: CertificateWatcher) -> Arc<ServedCertificate> {
         let served = follower.served();
         self.tasks.spawn(async move { follower.run().await });
         served
     }
 
     fn replica(&mut self) -> Arc<ServedCertificate> {
-        self.follow(CertificateFollower::new(self.objects()))
+        self.follow(CertificateWatcher::new(self.objects()))
     }
 
     /// A replica that is given its certificate in a Secret, and perhaps the authority as a file.
     fn given(&mut self, authorities: Option<PathBuf>) -> Arc<ServedCertificate> {
-        let objects = self.objects_of("existingSecret", GIVEN).with_authorities(authorities);
-        let follower = CertificateFollower::new(objects.clone());
-        let (issuer, monitor) = (Authority::new(HOST), Arc::clone(&self.failures));
+        let objects = self.objects_of("existingSecret", GIVEN).with_ca_file(authorities);
+        let follower = CertificateWatcher::new(objects.clone());
+        let (issuer, monitor) = (RcgenIssuer::new(HOST), Arc::clone(&self.failures));
         let publisher =
             AuthorityPublisher::new(issuer, objects, monitor, SystemClock::new(), || 7_000_000);
         let changes = follower.changes();
@@ -94,7 +98,7 @@ impl Scene {
 
     /// A replica of an operator that leaves all to cert-manager, in the Secret that it had before.
     fn passive(&mut self) -> Arc<ServedCertificate> {
-        self.follow(CertificateFollower::new(self.objects_of("certManager", SECRET)))
+        self.follow(CertificateWatcher::new(self.objects_of("certManager", SECRET)))
     }
 
     /// The chart is upgraded to another mode.
@@ -105,7 +109,7 @@ impl Scene {
     }
 
     /// Somebody puts a certificate into a Secret, with its authority or without.
-    fn give(&self, secret: &str, made: &Keyring, with_authority: bool) {
+    fn give(&self, secret: &str, made: &WebhookTls, with_authority: bool) {
         let text = |pem: &[u8]| Value::from(BASE64_STANDARD.encode(pem));
         let mut data = json!({ "tls.crt": text(&made.leaf), "tls.key": text(&made.leaf_key) });
         if with_authority {
@@ -121,7 +125,7 @@ impl Scene {
     }
 
     /// Somebody without a note publishes an authority alone, as cert-manager does.
-    fn inject(&self, made: &Keyring) {
+    fn inject(&self, made: &WebhookTls) {
         let mut found = self.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
         for entry in found["webhooks"].as_array_mut().unwrap() {
             entry["clientConfig"]["caBundle"] = BASE64_STANDARD.encode(&made.bundle).into();
@@ -138,10 +142,10 @@ impl Scene {
     }
 
     fn leader(&mut self) -> Arc<ServedCertificate> {
-        let follower = CertificateFollower::new(self.objects());
+        let follower = CertificateWatcher::new(self.objects());
         let clocks = (SystemClock::new(), SystemWallClock);
-        let (issuer, monitor) = (Authority::new(HOST), Arc::clone(&self.failures));
-        let keeper = CertificateKeeper::new(issuer, self.objects(), monitor, clocks, || 7_000_000);
+        let (issuer, monitor) = (RcgenIssuer::new(HOST), Arc::clone(&self.failures));
+        let keeper = CertificateRotator::new(issuer, self.objects(), monitor, clocks, || 7_000_000);
         let changes = follower.changes();
         self.tasks.spawn(async move {
             let leading = watch::Sender::new(true);
@@ -169,10 +173,10 @@ impl Scene {
 }
 
 /// An authority of somebody else's, and a certificate of it.
-fn made() -> Keyring {
+fn made() -> WebhookTls {
     let now = SystemWallClock.now();
-    let (issuer, validity) = (Authority::new(HOST), Validity::of_authority(now));
-    let keyring = issuer.add_authority(&Keyring::default(), validity).unwrap();
+    let (issuer, validity) = (RcgenIssuer::new(HOST), Validity::of_authority(now));
+    let keyring = issuer.add_authority(&WebhookTls::default(), validity).unwrap();
     issuer.issue_leaf(&keyring, Validity::of_leaf(now, validity)).unwrap()
 }
 
@@ -199,7 +203,7 @@ fn configuration() -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn a_fresh_install_is_trusted_within_a_second_by_every_replica() {
-    let mut scene = Scene::new();
+    let mut scene = Harness::new();
     let (leader, replica) = (scene.leader(), scene.replica());
 
     sleep(SECOND).await;
@@ -217,7 +221,7 @@ async fn a_fresh_install_is_trusted_within_a_second_by_every_replica() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_of_the_configuration_changes_but_the_bundle() {
-    let mut scene = Scene::new();
+    let mut scene = Harness::new();
     let before = scene.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
     scene.leader();
 
@@ -234,7 +238,7 @@ async fn nothing_of_the_configuration_changes_but_the_bundle() {
 #[tokio::test(start_paused = true)]
 async fn an_upgrade_that_renders_the_configuration_without_the_bundle_is_repaired_within_a_second()
 {
-    let mut scene = Scene::new();
+    let mut scene = Harness::new();
     let replica = scene.replica();
     scene.leader();
     sleep(SECOND).await;
@@ -249,7 +253,7 @@ async fn an_upgrade_that_renders_the_configuration_without_the_bundle_is_repaire
 
 #[tokio::test(start_paused = true)]
 async fn a_rotation_on_request_reaches_every_replica_and_leaves_others_marks_on_the_secret() {
-    let mut scene = Scene::new();
+    let mut scene = Harness::new();
     let replica = scene.replica();
     scene.leader();
     sleep(120 * SECOND).await;
@@ -270,22 +274,22 @@ async fn a_rotation_on_request_reaches_every_replica_and_leaves_others_marks_on_
     assert_eq!(annotations["tracebuffer.dev/rotate"], "today");
     assert_eq!(annotations["tracebuffer.dev/rotated"], "today");
     assert!(replica.is_trusted(), "and the older authority is gone");
-    let published = scene.objects().published().await.unwrap().unwrap().value.bundles;
+    let published = scene.objects().read_publication().await.unwrap().unwrap().value.bundles;
     let pem = String::from_utf8(published[0].clone()).unwrap();
     assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 1, "{pem}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn lost_answers_conflicts_broken_watches_and_expired_versions_only_delay() {
-    let mut scene = Scene::new();
+    let mut scene = Harness::new();
     for (verb, resource) in [
         (Verb::Create, "secrets"),
         (Verb::Patch, "secrets"),
         (Verb::Patch, CONFIGURATIONS),
         (Verb::Get, "secrets"),
     ] {
-        scene.api.script(Calls::to(verb, resource).times(1), Fault::DropAnswer);
-        scene.api.script(Calls::to(verb, resource).times(1), Fault::Refuse(409));
+        scene.api.script(RequestMatcher::to(verb, resource).times(1), Fault::DropResponse);
+        scene.api.script(RequestMatcher::to(verb, resource).times(1), Fault::Refuse(409));
     }
     let (leader, replica) = (scene.leader(), scene.replica());
     sleep(30 * SECOND).await;
@@ -307,10 +311,10 @@ async fn lost_answers_conflicts_broken_watches_and_expired_versions_only_delay()
 
 #[tokio::test(start_paused = true)]
 async fn what_the_operator_may_not_do_is_said_with_the_object_and_the_remedy() {
-    let scene = Scene::new();
-    scene.api.script(Calls::to(Verb::Get, "secrets"), Fault::Refuse(403));
+    let scene = Harness::new();
+    scene.api.script(RequestMatcher::to(Verb::Get, "secrets"), Fault::Refuse(403));
 
-    let StoreError::Failed(error) = scene.objects().keyring().await.unwrap_err() else {
+    let StoreError::Failed(error) = scene.objects().read_tls().await.unwrap_err() else {
         panic!("no conflict")
     };
 
@@ -324,20 +328,20 @@ async fn what_the_operator_may_not_do_is_said_with_the_object_and_the_remedy() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_with_an_old_version_is_a_conflict_and_changes_nothing() {
-    let mut scene = Scene::new();
+    let mut scene = Harness::new();
     scene.leader();
     sleep(SECOND).await;
     scene.tasks.abort_all();
     let objects = scene.objects();
-    let keyring = objects.keyring().await.unwrap().unwrap();
-    let published = objects.published().await.unwrap().unwrap();
+    let keyring = objects.read_tls().await.unwrap().unwrap();
+    let published = objects.read_publication().await.unwrap().unwrap();
     scene.annotate("a", "b");
     scene.api.put(CONFIGURATIONS, configuration());
     let before = (scene.secret(), scene.published());
 
     for refused in [
-        objects.keep(&keyring.value, Some(&keyring.version)).await,
-        objects.keep(&keyring.value, None).await,
+        objects.write_tls(&keyring.value, Some(&keyring.version)).await,
+        objects.write_tls(&keyring.value, None).await,
         objects.publish(b"stale", &published).await,
     ] {
         assert_eq!(refused, Err(StoreError::Conflict));
@@ -348,7 +352,7 @@ async fn a_write_with_an_old_version_is_a_conflict_and_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_given_certificate_is_published_and_renewed_without_a_moment_of_distrust() {
-    let mut scene = Scene::new();
+    let mut scene = Harness::new();
     scene.upgrade("existingSecret/given");
     let (first, second) = (made(), made());
     scene.give(GIVEN, &first, true);
@@ -375,7 +379,7 @@ async fn a_given_certificate_is_published_and_renewed_without_a_moment_of_distru
 
 #[tokio::test(start_paused = true)]
 async fn the_authority_of_a_given_certificate_may_be_in_a_file_and_come_later() {
-    let mut scene = Scene::new();
+    let mut scene = Harness::new();
     scene.upgrade("existingSecret/given");
     let (folder, made) = (tempfile::tempdir().unwrap(), made());
     let file = folder.path().join("ca.crt");
@@ -393,7 +397,7 @@ async fn the_authority_of_a_given_certificate_may_be_in_a_file_and_come_later() 
 
 #[tokio::test(start_paused = true)]
 async fn a_change_of_the_mode_and_back_is_a_matter_of_a_second_and_nobody_is_distrusted() {
-    let mut scene = Scene::new();
+    let mut scene = Harness::new();
     scene.upgrade("self/tracebuffer-webhook-tls");
     scene.give(GIVEN, &made(), true);
     let old = scene.leader();
@@ -425,7 +429,7 @@ async fn a_change_of_the_mode_and_back_is_a_matter_of_a_second_and_nobody_is_dis
 #[tokio::test(start_paused = true)]
 async fn to_cert_manager_and_back_replicas_serve_what_is_trusted_whatever_comes_first() {
     for secret_first in [true, false] {
-        let mut scene = Scene::new();
+        let mut scene = Harness::new();
         scene.upgrade("self/tracebuffer-webhook-tls");
         let (old, new) = (scene.leader(), scene.passive());
         sleep(SECOND).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::api_server::ApiServer;
-use crate::support::process::{BINARY, PATIENCE, POLL, Process, free_addresses};
+use crate::support::process::{BINARY, POLL_INTERVAL, Process, WAIT_TIMEOUT, free_addresses};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -58,7 +58,7 @@ impl Scene {
                 .env("TRACEBUFFER_WEBHOOK_ADDR", webhook.to_string())
                 .env("TRACEBUFFER_ADMIN_ADDR", admin.to_string());
             let mut controller = Process::spawn(command, admin);
-            if controller.listens().await {
+            if controller.wait_until_listening().await {
                 return Self { api, controller, webhook, _folder: folder };
             }
             let log = controller.log();
@@ -71,16 +71,16 @@ impl Scene {
         let started = Instant::now();
         while !is_so().await {
             assert!(
-                started.elapsed() < PATIENCE,
+                started.elapsed() < WAIT_TIMEOUT,
                 "{what}: not in time:\n{}",
                 self.controller.log()
             );
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
     async fn ready(&self) {
-        self.until("ready", async || self.controller.get("/ready").await.0 == 200).await;
+        self.until("ready", async || self.controller.get_admin("/ready").await.0 == 200).await;
     }
 
     fn status(&self) -> Value {
@@ -258,7 +258,7 @@ async fn a_controller_that_is_told_to_stop_gives_the_lease_back() {
     assert!(holder().starts_with("operator-0_"), "{}", holder());
 
     scene.controller.terminate();
-    let ended = scene.controller.ended().await;
+    let ended = scene.controller.wait_for_exit().await;
 
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     let lease = scene.api.get(LEASES, "tracing", "tracebuffer").unwrap();
@@ -271,7 +271,7 @@ async fn a_controller_without_a_cluster_says_what_to_do_and_ends() {
     let mut command = controller();
     command.env("KUBECONFIG", "/nowhere/kubeconfig").env("HOME", "/nowhere");
 
-    let ended = Process::spawn(command, admin).ended().await;
+    let ended = Process::spawn(command, admin).wait_for_exit().await;
 
     assert_eq!(ended.code, Some(1), "{}", ended.log);
     assert!(ended.log.contains("run this in a pod, or set KUBECONFIG"), "{}", ended.log);

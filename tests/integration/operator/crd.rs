@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
-use tracebuffer::cli::document::{chart_crd, crd_manifest, resource_reference};
+use tracebuffer::cli::generated::{crd_chart_template, crd_yaml, resource_reference};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -25,12 +25,12 @@ fn check_file(file: &str, expected: &str) {
 
 #[test]
 fn the_committed_crd_is_the_one_of_the_code() {
-    check_file("crds/tracebuffers.tracebuffer.dev.yaml", &crd_manifest());
+    check_file("crds/tracebuffers.tracebuffer.dev.yaml", &crd_yaml());
 }
 
 #[test]
 fn the_charts_crd_is_the_one_of_the_code() {
-    check_file("charts/tracebuffer/templates/crd.yaml", &chart_crd());
+    check_file("charts/tracebuffer/templates/crd.yaml", &crd_chart_template());
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_object_that_is_left_out_has_the_same_defaults_as_an_empty_one() {
 }
 
 fn spec_schema() -> Value {
-    let crd: Value = serde_saphyr::from_str(&crd_manifest()).expect("it is YAML");
+    let crd: Value = serde_saphyr::from_str(&crd_yaml()).expect("it is YAML");
     let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
     crd.pointer(path).expect("there is a spec").clone()
 }
@@ -119,7 +119,7 @@ fn the_command_prints_the_crd() {
     let output = Command::new(env!("CARGO_BIN_EXE_tracebuffer")).arg("crd").output().unwrap();
 
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), crd_manifest());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), crd_yaml());
 }
 
 /// Every YAML file of a folder.

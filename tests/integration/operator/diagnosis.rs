@@ -1,13 +1,13 @@
 //! Looking over a cluster through its API, as far as a server without admission goes; what is made of
 //! what was read has tests of its own, beside it.
 
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 use serde_json::{Value, json};
 use tracebuffer::adapters::kubernetes::diagnosis::{
-    Case, Facts, Finding, Place, State, explain, judge, worst,
+    CheckInput, DiagnosisScope, ExplainInput, Finding, FindingState, check, explain, worst_state,
 };
-use tracebuffer::adapters::kubernetes::resource::manifest;
-use tracebuffer::domain::injection::candidate::ObjectKey;
+use tracebuffer::adapters::kubernetes::resource::crd_json;
+use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
 
 const NOW: i64 = 2_000_000_000;
 
@@ -45,7 +45,7 @@ fn installed() -> ApiServer {
 }
 
 fn crd() -> Value {
-    let mut crd = manifest();
+    let mut crd = crd_json();
     crd["status"] = json!({"conditions": [{
         "type": "Established", "status": "True", "reason": "", "message": "",
         "lastTransitionTime": "2030-01-01T00:00:00Z",
@@ -70,13 +70,13 @@ fn put_trace_buffer(server: &ApiServer, namespace: &str, allowed: &str) {
     server.put("tracebuffers.tracebuffer.dev", object);
 }
 
-async fn check(server: &ApiServer, place: &Place) -> Vec<Finding> {
-    judge(&Facts::read(&server.client(), place, NOW).await.unwrap())
+async fn checked(server: &ApiServer, scope: &DiagnosisScope) -> Vec<Finding> {
+    check(&CheckInput::read(&server.client(), scope, NOW).await.unwrap())
 }
 
 async fn explained(server: &ApiServer, namespace: &str, name: &str) -> Vec<Finding> {
     let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
-    explain(&Case::read(&server.client(), key, &Place::default()).await.unwrap())
+    explain(&ExplainInput::read(&server.client(), key, &DiagnosisScope::default()).await.unwrap())
 }
 
 fn find<'a>(findings: &'a [Finding], section: &str, name: &str) -> &'a Finding {
@@ -88,14 +88,14 @@ fn find<'a>(findings: &'a [Finding], section: &str, name: &str) -> &'a Finding {
 async fn the_operator_is_found_by_the_webhook_whatever_its_name() {
     let server = installed();
 
-    let findings = check(&server, &Place::default()).await;
+    let findings = checked(&server, &DiagnosisScope::default()).await;
 
     let pods = find(&findings, "Operator", "pods");
     assert_eq!(pods.message, "1 of 1 pods of Deployment tracing/tb are ready");
-    assert_eq!(find(&findings, "Operator", "version").state, State::Ok);
+    assert_eq!(find(&findings, "Operator", "version").state, FindingState::Ok);
     // The Secret that its Deployment names was found: it lacks the certificate.
     assert_eq!(find(&findings, "Certificates", "served").message, "Secret tb-tls has no tls.crt");
-    assert_eq!(find(&findings, "Webhook", "reachable").state, State::Failed);
+    assert_eq!(find(&findings, "Webhook", "reachable").state, FindingState::Failed);
     // The webhook was tried with a pod that was not created.
     assert_eq!(server.seen(Verb::Create, "pods"), 1);
     assert!(server.all("pods").is_empty());
@@ -105,38 +105,41 @@ async fn the_operator_is_found_by_the_webhook_whatever_its_name() {
 async fn inside_a_cluster_it_is_looked_up_by_the_names_it_was_told() {
     let server = installed();
     // The chart's role allows this by name alone.
-    let lists = Calls::to(Verb::List, "mutatingwebhookconfigurations.admissionregistration.k8s.io");
+    let lists = RequestMatcher::to(
+        Verb::List,
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    );
     server.script(lists, Fault::Refuse(403));
-    let place = Place {
+    let place = DiagnosisScope {
         operator_name: Some("tb".to_owned()),
         operator_namespace: Some("tracing".to_owned()),
-        ..Place::default()
+        ..DiagnosisScope::default()
     };
 
-    let findings = check(&server, &place).await;
+    let findings = checked(&server, &place).await;
 
-    assert_eq!(find(&findings, "Operator", "pods").state, State::Ok);
-    let without_names = check(&server, &Place::default()).await;
-    assert_eq!(find(&without_names, "Operator", "pods").state, State::Skipped);
+    assert_eq!(find(&findings, "Operator", "pods").state, FindingState::Ok);
+    let without_names = checked(&server, &DiagnosisScope::default()).await;
+    assert_eq!(find(&without_names, "Operator", "pods").state, FindingState::Skipped);
 }
 
 #[tokio::test]
 async fn one_who_may_see_nothing_is_told_so_and_nothing_fails() {
     let server = installed();
-    server.script(Calls::any(), Fault::Refuse(403));
+    server.script(RequestMatcher::any(), Fault::Refuse(403));
 
-    let findings = check(&server, &Place::default()).await;
+    let findings = checked(&server, &DiagnosisScope::default()).await;
 
-    assert_eq!(worst(&findings), State::Ok, "{findings:#?}");
+    assert_eq!(worst_state(&findings), FindingState::Ok, "{findings:#?}");
     assert!(findings.iter().any(|finding| finding.message.contains("not allowed")));
 }
 
 #[tokio::test]
 async fn a_cluster_that_does_not_answer_is_an_error_and_no_finding() {
     let server = installed();
-    server.go_away();
+    server.disconnect();
 
-    assert!(Facts::read(&server.client(), &Place::default(), NOW).await.is_err());
+    assert!(CheckInput::read(&server.client(), &DiagnosisScope::default(), NOW).await.is_err());
 }
 
 #[tokio::test]
@@ -147,12 +150,12 @@ async fn bare_pods_are_found_over_several_pages_and_in_one_namespace_if_asked() 
     }
     put_pod(&server, "other", "q", &json!({"tracebuffer.dev/inject": "true"}));
 
-    let findings = check(&server, &Place::default()).await;
+    let findings = checked(&server, &DiagnosisScope::default()).await;
     let without = &find(&findings, "Pods", "without").message;
     assert!(without.starts_with("1101 pods asking for a sidecar"), "{without}");
 
-    let place = Place { namespace: Some("other".to_owned()), ..Place::default() };
-    let findings = check(&server, &place).await;
+    let place = DiagnosisScope { namespace: Some("other".to_owned()), ..DiagnosisScope::default() };
+    let findings = checked(&server, &place).await;
     let without = &find(&findings, "Pods", "without").message;
     assert!(without.starts_with("1 pod asking") && without.contains("other/q"), "{without}");
 }
@@ -166,7 +169,7 @@ async fn a_bare_pod_is_explained_with_what_a_new_one_would_get() {
     let findings = explained(&server, "shop", "a").await;
 
     assert!(findings[0].message.contains("its namespace asks"), "{findings:#?}");
-    assert_eq!(find(&findings, "Decision", "WebhookNotCalled").state, State::Failed);
+    assert_eq!(find(&findings, "Decision", "WebhookNotCalled").state, FindingState::Failed);
     let new = &find(&findings, "A new pod", "created now").message;
     assert_eq!(new, "would get a native sidecar from TraceBuffer shop/default");
 }
@@ -182,5 +185,5 @@ async fn a_trace_buffer_of_another_namespace_is_read_where_the_pod_names_it() {
 
     put_trace_buffer(&server, "shop", "All");
     let findings = explained(&server, "other", "a").await;
-    assert_eq!(find(&findings, "A new pod", "created now").state, State::Ok);
+    assert_eq!(find(&findings, "A new pod", "created now").state, FindingState::Ok);
 }

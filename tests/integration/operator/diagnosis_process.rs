@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::api_server::listening::kubeconfig;
-use crate::support::api_server::{ApiServer, Calls, Fault};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -54,7 +54,7 @@ async fn a_cluster_without_an_operator_fails_the_check() {
 #[tokio::test]
 async fn what_may_not_be_seen_is_skipped_and_no_failure() {
     let api = ApiServer::new();
-    api.script(Calls::any(), Fault::Refuse(403));
+    api.script(RequestMatcher::any(), Fault::Refuse(403));
 
     let (code, text) = ask(&api, "check -o json").await;
 

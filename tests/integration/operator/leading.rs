@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 use fastrand::Rng;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tracebuffer::adapters::kubernetes::lease::KubernetesLease;
-use tracebuffer::application::elect::{Candidate, Leadership};
+use tracebuffer::adapters::kubernetes::lease::KubeLeaseStore;
+use tracebuffer::application::elect::{LeaderElector, Leadership};
 use tracebuffer::domain::lease::LeaseTimes;
 use tracebuffer::ports::clock::Clock;
 
@@ -35,20 +35,21 @@ impl Clock for SkewedClock {
 }
 
 /// A candidate that runs.
-struct Running {
+struct RunningElector {
     leadership: Leadership<SkewedClock>,
     is_leading: tokio::sync::watch::Receiver<bool>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-impl Running {
+impl RunningElector {
     fn start(server: &ApiServer, name: &str, rate: f64) -> Self {
-        let store = Arc::new(KubernetesLease::new(server.client(), "ops", "tracebuffer"));
+        let store = Arc::new(KubeLeaseStore::new(server.client(), "ops", "tracebuffer"));
         let offset = Duration::from_secs(fastrand::u64(..1_000_000));
         let clock = Arc::new(SkewedClock { start: Instant::now(), offset, rate });
         let times = LeaseTimes::default();
-        let candidate = Candidate::new(store, clock, name.to_owned(), times, || fastrand::u64(..));
+        let candidate =
+            LeaderElector::new(store, clock, name.to_owned(), times, || fastrand::u64(..));
         let (leadership, is_leading) = (candidate.leadership(), candidate.is_leading());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -64,7 +65,7 @@ impl Running {
     }
 
     fn leads(&self) -> bool {
-        self.leadership.leads()
+        self.leadership.is_leader()
     }
 
     async fn stop(mut self) {
@@ -78,7 +79,7 @@ impl Running {
     }
 }
 
-async fn until(what: &str, mut is_true: impl FnMut() -> bool) -> Duration {
+async fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     let wait = async {
         while !is_true() {
@@ -96,9 +97,9 @@ fn holder(server: &ApiServer) -> Value {
 #[tokio::test(start_paused = true)]
 async fn the_first_leads_at_once_and_the_second_waits() {
     let server = ApiServer::new();
-    let first = Running::start(&server, "a", 1.0);
-    assert!(until("leads", || first.leads()).await < SECOND);
-    let second = Running::start(&server, "b", 1.0);
+    let first = RunningElector::start(&server, "a", 1.0);
+    assert!(wait_until("leads", || first.leads()).await < SECOND);
+    let second = RunningElector::start(&server, "b", 1.0);
     sleep(Duration::from_mins(10)).await;
 
     assert!(first.leads() && !second.leads());
@@ -114,16 +115,16 @@ async fn the_first_leads_at_once_and_the_second_waits() {
 async fn a_leader_that_dies_is_replaced_within_20_s_whatever_its_wall_clock_wrote() {
     for wall_clock in ["2026-01-01T00:10:00.000000Z", "1999-12-31T23:50:00.000000Z"] {
         let server = ApiServer::new();
-        let first = Running::start(&server, "a", 1.0);
-        until("leads", || first.leads()).await;
-        let second = Running::start(&server, "b", 1.0);
+        let first = RunningElector::start(&server, "a", 1.0);
+        wait_until("leads", || first.leads()).await;
+        let second = RunningElector::start(&server, "b", 1.0);
         sleep(7 * SECOND).await;
         first.kill();
         let mut lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
         lease["spec"]["renewTime"] = json!(wall_clock);
         server.put(LEASES, lease);
 
-        let taken = until("replaced", || second.leads()).await;
+        let taken = wait_until("replaced", || second.leads()).await;
         assert!(taken >= 15 * SECOND && taken <= 20 * SECOND, "{taken:?}");
         let lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
         assert_eq!(lease["spec"]["leaseTransitions"], 1);
@@ -133,24 +134,24 @@ async fn a_leader_that_dies_is_replaced_within_20_s_whatever_its_wall_clock_wrot
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_stops_gives_the_lease_back_and_the_next_leads_at_once() {
     let server = ApiServer::new();
-    let first = Running::start(&server, "a", 1.0);
-    until("leads", || first.leads()).await;
-    let second = Running::start(&server, "b", 1.0);
+    let first = RunningElector::start(&server, "a", 1.0);
+    wait_until("leads", || first.leads()).await;
+    let second = RunningElector::start(&server, "b", 1.0);
     sleep(7 * SECOND).await;
     let (leadership, is_leading) = (first.leadership.clone(), first.is_leading.clone());
 
     first.stop().await;
     assert_eq!(holder(&server), "");
-    assert!(!leadership.leads() && !*is_leading.borrow());
-    assert!(until("replaced", || second.leads()).await <= 2 * SECOND);
+    assert!(!leadership.is_leader() && !*is_leading.borrow());
+    assert!(wait_until("replaced", || second.leads()).await <= 2 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_does_not_lead_takes_nothing_back_when_it_stops() {
     let server = ApiServer::new();
-    let first = Running::start(&server, "a", 1.0);
-    until("leads", || first.leads()).await;
-    let second = Running::start(&server, "b", 1.0);
+    let first = RunningElector::start(&server, "a", 1.0);
+    wait_until("leads", || first.leads()).await;
+    let second = RunningElector::start(&server, "b", 1.0);
     sleep(7 * SECOND).await;
 
     second.stop().await;
@@ -160,9 +161,9 @@ async fn one_that_does_not_lead_takes_nothing_back_when_it_stops() {
 #[tokio::test(start_paused = true)]
 async fn stopping_takes_no_longer_than_its_tries_when_the_server_is_silent() {
     let server = ApiServer::new();
-    let first = Running::start(&server, "a", 1.0);
-    until("leads", || first.leads()).await;
-    server.script(Calls::any(), Fault::Stall);
+    let first = RunningElector::start(&server, "a", 1.0);
+    wait_until("leads", || first.leads()).await;
+    server.script(RequestMatcher::any(), Fault::Stall);
     let start = Instant::now();
 
     first.stop().await;
@@ -172,31 +173,34 @@ async fn stopping_takes_no_longer_than_its_tries_when_the_server_is_silent() {
 #[tokio::test(start_paused = true)]
 async fn a_leader_cut_off_stops_before_another_may_begin_and_returns_as_a_follower() {
     let server = ApiServer::new();
-    let first = Running::start(&server, "a", 1.0);
-    until("leads", || first.leads()).await;
-    let away = server.go_away();
+    let first = RunningElector::start(&server, "a", 1.0);
+    wait_until("leads", || first.leads()).await;
+    let away = server.disconnect();
 
-    let stopped = until("stopped", || !first.leads()).await;
+    let stopped = wait_until("stopped", || !first.leads()).await;
     assert!(stopped > 7 * SECOND && stopped <= 10 * SECOND, "{stopped:?}");
-    assert!(until("told", || !*first.is_leading.borrow()).await < SECOND / 10);
+    assert!(wait_until("told", || !*first.is_leading.borrow()).await < SECOND / 10);
     server.lift(away);
-    assert!(until("leads again", || first.leads()).await <= 2 * SECOND, "nobody else was there");
+    assert!(
+        wait_until("leads again", || first.leads()).await <= 2 * SECOND,
+        "nobody else was there"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_short_outage_or_lost_answers_cost_no_leadership() {
     let server = ApiServer::new();
-    let first = Running::start(&server, "a", 1.0);
-    until("leads", || first.leads()).await;
-    let second = Running::start(&server, "b", 1.0);
+    let first = RunningElector::start(&server, "a", 1.0);
+    wait_until("leads", || first.leads()).await;
+    let second = RunningElector::start(&server, "b", 1.0);
     let is_leading = first.is_leading.clone();
-    for fault in [Fault::Drop, Fault::DropAnswer, Fault::Refuse(500), Fault::Refuse(429)] {
+    for fault in [Fault::Drop, Fault::DropResponse, Fault::Refuse(500), Fault::Refuse(429)] {
         sleep(20 * SECOND).await;
-        let rule = server.script(Calls::about(LEASES), fault);
+        let rule = server.script(RequestMatcher::about(LEASES), fault);
         sleep(6 * SECOND).await;
         server.lift(rule);
     }
-    server.script(Calls::to(Verb::Replace, LEASES).times(1), Fault::Stall);
+    server.script(RequestMatcher::to(Verb::Replace, LEASES).times(1), Fault::Stall);
     sleep(20 * SECOND).await;
 
     assert!(first.leads() && !second.leads());
@@ -206,8 +210,8 @@ async fn a_short_outage_or_lost_answers_cost_no_leadership() {
 #[tokio::test(start_paused = true)]
 async fn a_write_of_others_into_the_lease_is_kept_and_costs_no_leadership() {
     let server = ApiServer::new();
-    let first = Running::start(&server, "a", 1.0);
-    until("leads", || first.leads()).await;
+    let first = RunningElector::start(&server, "a", 1.0);
+    wait_until("leads", || first.leads()).await;
     let mut lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
     lease["metadata"]["labels"] = json!({ "team": "x" });
     server.put(LEASES, lease);
@@ -225,13 +229,13 @@ async fn a_write_of_others_into_the_lease_is_kept_and_costs_no_leadership() {
 #[tokio::test(start_paused = true)]
 async fn a_leader_whose_lease_another_took_by_force_stops_with_its_next_renewal() {
     let server = ApiServer::new();
-    let first = Running::start(&server, "a", 1.0);
-    until("leads", || first.leads()).await;
+    let first = RunningElector::start(&server, "a", 1.0);
+    wait_until("leads", || first.leads()).await;
     let mut lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
     lease["spec"]["holderIdentity"] = json!("b");
     server.put(LEASES, lease);
 
-    assert!(until("stopped", || !first.leads()).await < 3 * SECOND);
+    assert!(wait_until("stopped", || !first.leads()).await < 3 * SECOND);
 }
 
 /// What a deposed leader decided on was seen before; the new one has changed it since.
@@ -240,14 +244,17 @@ async fn a_stale_leaders_write_fails() {
     let server = ApiServer::new();
     let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "m", "namespace": "ops" } });
     server.put("configmaps", map);
-    let first = Running::start(&server, "a", 1.0);
-    until("leads", || first.leads()).await;
-    let second = Running::start(&server, "b", 1.0);
+    let first = RunningElector::start(&server, "a", 1.0);
+    wait_until("leads", || first.leads()).await;
+    let second = RunningElector::start(&server, "b", 1.0);
     let maps: Api<ConfigMap> = Api::namespaced(server.client(), "ops");
     let seen_by_first = maps.get("m").await.unwrap();
 
     // The first's write is on its way when it is cut off, and arrives only after it was replaced.
-    server.script(Calls::to(Verb::Replace, "configmaps").times(1), Fault::Delay(30 * SECOND));
+    server.script(
+        RequestMatcher::to(Verb::Replace, "configmaps").times(1),
+        Fault::Delay(30 * SECOND),
+    );
     let late = maps.clone();
     let write =
         tokio::spawn(
@@ -255,7 +262,7 @@ async fn a_stale_leaders_write_fails() {
         );
     sleep(SECOND).await;
     first.kill();
-    until("replaced", || second.leads()).await;
+    wait_until("replaced", || second.leads()).await;
     let mut mine = maps.get("m").await.unwrap();
     mine.data = Some([("by".to_owned(), "b".to_owned())].into());
     maps.replace("m", &PostParams::default(), &mine).await.unwrap();
@@ -268,14 +275,14 @@ async fn a_stale_leaders_write_fails() {
 #[tokio::test(start_paused = true)]
 async fn what_is_forbidden_is_tried_again_until_it_is_allowed() {
     let server = ApiServer::new();
-    let rule = server.script(Calls::about(LEASES), Fault::Refuse(403));
-    let first = Running::start(&server, "a", 1.0);
+    let rule = server.script(RequestMatcher::about(LEASES), Fault::Refuse(403));
+    let first = RunningElector::start(&server, "a", 1.0);
     sleep(Duration::from_mins(2)).await;
     assert!(!first.leads());
     assert!(server.seen(Verb::Get, LEASES) < 200);
 
     server.lift(rule);
-    until("leads", || first.leads()).await;
+    wait_until("leads", || first.leads()).await;
 }
 
 /// Three candidates whose clocks run up to 30 % apart, and a server with a fault of its own each
@@ -300,13 +307,13 @@ async fn a_bad_minute(seed: u64) -> usize {
     fastrand::seed(seed);
     let server = ApiServer::new();
     let start = |name: usize, random: &mut Rng| {
-        Running::start(&server, &format!("c{name}"), 0.87 + random.f64() * 0.26)
+        RunningElector::start(&server, &format!("c{name}"), 0.87 + random.f64() * 0.26)
     };
     let mut candidates: Vec<_> = (0..3).map(|name| start(name, &mut random)).collect();
     let mut terms = 0;
     let mut last = None;
     for second in 0..90 {
-        let rule = (second < 60).then(|| server.script(Calls::any(), fault(&mut random)));
+        let rule = (second < 60).then(|| server.script(RequestMatcher::any(), fault(&mut random)));
         if second < 60 && random.u32(..20) == 0 {
             let name = random.usize(..3);
             std::mem::replace(&mut candidates[name], start(second + 10, &mut random)).kill();
@@ -322,7 +329,7 @@ async fn a_bad_minute(seed: u64) -> usize {
             server.lift(rule);
         }
     }
-    assert!(candidates.iter().any(Running::leads), "seed {seed}: nobody leads in the end");
+    assert!(candidates.iter().any(RunningElector::leads), "seed {seed}: nobody leads in the end");
     terms
 }
 
@@ -330,13 +337,13 @@ fn fault(random: &mut Rng) -> Fault {
     let delay = SECOND.mul_f64(random.f64() * 8.0);
     match random.u32(..12) {
         0 => Fault::Drop,
-        1 => Fault::DropAnswer,
+        1 => Fault::DropResponse,
         2 => Fault::Stall,
         3 => Fault::Delay(delay),
-        4 => Fault::DelayAnswer(delay),
+        4 => Fault::DelayResponse(delay),
         5 => Fault::Refuse(409),
         6 => Fault::Refuse(503),
         7 => Fault::Refuse(429),
-        _ => Fault::Nothing,
+        _ => Fault::PassThrough,
     }
 }

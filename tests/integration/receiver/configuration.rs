@@ -7,31 +7,33 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
-use crate::support::pipeline::{Pipeline, dropped, failed, over_both, soon};
-use crate::support::pki::{Authority, Issued, write};
-use crate::support::scripted_destination::{Answer, ScriptedDestination};
+use crate::support::pipeline::{
+    Pipeline, dropped_spans, failed_requests, over_both_protocols, within_timeout,
+};
+use crate::support::pki::{IssuedCertificate, TestAuthority, write};
+use crate::support::scripted_destination::{ScriptedDestination, ScriptedResponse};
 use crate::support::volume::Volume;
 
 const SECRET: &str = "s3cr3t-0f-the-t3st";
 
 #[tokio::test]
 async fn without_its_header_file_it_buffers_and_says_why_and_delivers_once_it_is_there() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let file = directory.path().join("headers");
         let path = file.to_str().expect("a path is text");
         let pipeline = Pipeline::start(protocol, &[("HEADERS_FILE", path)]).await;
 
-        pipeline.audited(pipeline.send(5, 2)).await;
-        pipeline.failing(1).await;
+        pipeline.while_auditing(pipeline.send(5, 2)).await;
+        pipeline.wait_until_failing(1).await;
         assert_buffers_and_names(&pipeline, path, "No such file").await;
 
         fs::write(&file, "x-tenant: blue\n").expect("a file can be written");
-        pipeline.audited(pipeline.all_arrived()).await;
+        pipeline.while_auditing(pipeline.assert_all_arrived()).await;
         assert_eq!(last_header(&pipeline, "x-tenant"), "blue");
         fs::write(&file, "x-tenant: green\n").expect("a file can be written");
         pipeline.send(1, 1).await;
-        pipeline.all_arrived().await;
+        pipeline.assert_all_arrived().await;
         assert_eq!(last_header(&pipeline, "x-tenant"), "green");
     })
     .await;
@@ -39,36 +41,36 @@ async fn without_its_header_file_it_buffers_and_says_why_and_delivers_once_it_is
 
 #[tokio::test]
 async fn without_its_authority_file_it_buffers_and_says_why_and_delivers_once_it_is_there() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let file = directory.path().join("ca.pem");
         let path = file.to_str().expect("a path is text");
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let spoken: &[&str] = if protocol == Protocol::Grpc { &["h2"] } else { &["http/1.1"] };
-        let server = authority.server(spoken, false);
+        let server = authority.server_config(spoken, false);
         let destination = ScriptedDestination::start_tls(protocol, server).await;
         let endpoint = format!("https://localhost:{}", destination.address().port());
         let settings = [("ENDPOINT", endpoint.as_str()), ("CA_FILE", path)];
-        let pipeline = Pipeline::start_before(destination, protocol, &settings).await;
+        let pipeline = Pipeline::start_with_destination(destination, protocol, &settings).await;
 
-        pipeline.audited(pipeline.send(5, 2)).await;
-        pipeline.failing(1).await;
+        pipeline.while_auditing(pipeline.send(5, 2)).await;
+        pipeline.wait_until_failing(1).await;
         assert_buffers_and_names(&pipeline, path, "No such file").await;
 
         fs::write(&file, authority.pem()).expect("a file can be written");
-        pipeline.audited(pipeline.all_arrived()).await;
+        pipeline.while_auditing(pipeline.assert_all_arrived()).await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn with_a_rubbish_client_certificate_it_buffers_and_says_why_and_delivers_once_it_is_good() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let put = |name: &str, text: &str| write(directory.path(), name, text);
-        let authority = Authority::new();
+        let authority = TestAuthority::new();
         let spoken: &[&str] = if protocol == Protocol::Grpc { &["h2"] } else { &["http/1.1"] };
-        let server = authority.server(spoken, true);
+        let server = authority.server_config(spoken, true);
         let destination = ScriptedDestination::start_tls(protocol, server).await;
         let endpoint = format!("https://localhost:{}", destination.address().port());
         let files = [put("ca.pem", &authority.pem()), put("crt", "rubbish"), put("key", "too")];
@@ -80,16 +82,16 @@ async fn with_a_rubbish_client_certificate_it_buffers_and_says_why_and_delivers_
             ("CLIENT_CERTIFICATE_FILE", certificate),
             ("CLIENT_KEY_FILE", key),
         ];
-        let pipeline = Pipeline::start_before(destination, protocol, &settings).await;
+        let pipeline = Pipeline::start_with_destination(destination, protocol, &settings).await;
 
-        pipeline.audited(pipeline.send(5, 2)).await;
-        pipeline.failing(1).await;
+        pipeline.while_auditing(pipeline.send(5, 2)).await;
+        pipeline.wait_until_failing(1).await;
         assert_buffers_and_names(&pipeline, certificate, "no PEM certificate").await;
 
-        let Issued { certificate, key } = authority.issue("client");
+        let IssuedCertificate { certificate, key } = authority.issue("client");
         put("crt", &certificate);
         put("key", &key);
-        pipeline.audited(pipeline.all_arrived()).await;
+        pipeline.while_auditing(pipeline.assert_all_arrived()).await;
     })
     .await;
 }
@@ -101,7 +103,9 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
     let settings = [("LIMITS_FILE", file.to_str().expect("a path is text")), ("MAX_SPANS", "100")];
     let pipeline = Pipeline::start_in_outage(Protocol::Grpc, &settings).await;
     let held = |spans| {
-        pipeline.receiver.until(move |m| m.sum::<i64>("tracebuffer_buffer_spans", &[]) == spans)
+        pipeline
+            .receiver
+            .wait_for_metrics(move |m| m.sum::<i64>("tracebuffer_buffer_spans", &[]) == spans)
     };
     // It starts without the file.
     assert!(pipeline.receiver.log().contains("No such file"), "{}", pipeline.receiver.log());
@@ -109,10 +113,10 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
 
     volume.put(&[("limits", "max_spans=12\nmax_bytes=1Mi\n")]);
     let metrics = held(12).await;
-    assert_eq!(dropped(&metrics, "overflow"), 18);
+    assert_eq!(dropped_spans(&metrics, "overflow"), 18);
 
     volume.put(&[("limits", "max_spans=none\n")]);
-    soon("the complaint", async {
+    within_timeout("the complaint", async {
         while !pipeline.receiver.log().contains("max_spans is \"none\"") {
             sleep(Duration::from_millis(5)).await;
         }
@@ -133,11 +137,11 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
 #[tokio::test]
 async fn whatever_the_compression_everything_arrives_as_it_was() {
     for compression in ["none", "gzip", "zstd"] {
-        over_both(async |protocol| {
+        over_both_protocols(async |protocol| {
             let pipeline = Pipeline::start(protocol, &[("COMPRESSION", compression)]).await;
 
             pipeline.send_padded(10, 5, 1000).await;
-            pipeline.all_arrived().await;
+            pipeline.assert_all_arrived().await;
 
             let spans = pipeline.destination.received_spans();
             assert!(spans.iter().all(|span| span.trace_state == "x".repeat(1000)));
@@ -149,7 +153,7 @@ async fn whatever_the_compression_everything_arrives_as_it_was() {
 }
 
 async fn assert_buffers_and_names(pipeline: &Pipeline, path: &str, why: &str) {
-    assert_eq!(pipeline.receiver.get("/ready").await.0, 200);
+    assert_eq!(pipeline.receiver.get_admin("/ready").await.0, 200);
     let debug = pipeline.receiver.debug().await;
     assert_eq!(debug["buffer"]["spans"], 10, "{debug:#}");
     let error = &debug["destination"]["last_error"];
@@ -157,7 +161,7 @@ async fn assert_buffers_and_names(pipeline: &Pipeline, path: &str, why: &str) {
     let message = error["message"].as_str().expect("a text");
     assert!(message.contains(path) && message.contains(why), "{message}");
     let metrics = pipeline.receiver.metrics().await;
-    assert!(failed(&metrics, "FILE", false) >= 1, "{metrics:#?}");
+    assert!(failed_requests(&metrics, "FILE", false) >= 1, "{metrics:#?}");
     assert!(pipeline.receiver.log().contains(path), "{}", pipeline.receiver.log());
     assert!(pipeline.destination.requests().is_empty());
 }
@@ -172,7 +176,7 @@ fn last_header(pipeline: &Pipeline, name: &str) -> String {
 async fn a_secret_is_sent_and_shown_nowhere() {
     let list = format!("authorization=Bearer%20{SECRET}");
     for format in ["text", "json"] {
-        over_both(async |protocol| {
+        over_both_protocols(async |protocol| {
             let directory = tempfile::tempdir().expect("a directory can be made");
             let file = directory.path().join("headers");
             fs::write(&file, format!("x-key: {SECRET}\n")).expect("a file can be written");
@@ -193,30 +197,34 @@ async fn a_secret_is_sent_and_shown_nowhere() {
             )
             .await;
             let denial = match protocol {
-                Protocol::Grpc => Answer::grpc(16),
-                Protocol::Http => Answer::http(401),
+                Protocol::Grpc => ScriptedResponse::grpc(16),
+                Protocol::Http => ScriptedResponse::http(401),
             };
-            pipeline.destination.script([denial, Answer::Reset, Answer::ResetStream]);
+            pipeline.destination.script([
+                denial,
+                ScriptedResponse::ResetConnection,
+                ScriptedResponse::ResetStream,
+            ]);
 
             for _ in 0..4 {
                 pipeline.send(1, 1).await;
-                pipeline.quiet().await;
+                pipeline.wait_until_drained().await;
             }
             // A file that is wrong, and what it says is secret too.
             fs::write(&file, format!("{SECRET}\n")).expect("a file can be written");
             pipeline.send(1, 1).await;
-            pipeline.failing(1).await;
+            pipeline.wait_until_failing(1).await;
 
             let sent = last_header(&pipeline, "authorization");
             assert_eq!(sent, format!("Bearer {SECRET}"));
             assert_eq!(last_header(&pipeline, "x-key"), SECRET);
             assert_eq!(last_header(&pipeline, "x-token"), format!("{SECRET} {SECRET}"));
             for page in ["/", "/ready", "/metrics", "/debug/buffer"] {
-                let (_, body) = pipeline.receiver.get(page).await;
+                let (_, body) = pipeline.receiver.get_admin(page).await;
                 assert!(!body.contains(SECRET), "{page}: {body}");
             }
             pipeline.receiver.terminate();
-            let log = pipeline.receiver.ended().await.log;
+            let log = pipeline.receiver.wait_for_exit().await.log;
             assert!(log.contains("DEBUG"), "{log}");
             assert!(!log.contains(SECRET), "{log}");
         })

@@ -15,11 +15,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
-use crate::support::client::{PROTOBUF, TRACES, post, with};
-use crate::support::pipeline::{Pipeline, names, over_both, soon};
-use crate::support::receiver::Receiver;
+use crate::support::client::{PROTOBUF_CONTENT_TYPE, TRACES_PATH, post, with_header};
+use crate::support::pipeline::{Pipeline, over_both_protocols, span_names, within_timeout};
+use crate::support::receiver::ReceiverProcess;
 use crate::support::samples::{request, span, spans};
-use crate::support::scripted_destination::Answer;
+use crate::support::scripted_destination::ScriptedResponse;
 
 /// An application that sends until nobody listens any more.
 struct Application {
@@ -32,10 +32,10 @@ impl Application {
         let acknowledged = Arc::default();
         let sending = match protocol {
             Protocol::Grpc => {
-                tokio::spawn(send_grpc(pipeline.way().address, Arc::clone(&acknowledged)))
+                tokio::spawn(send_grpc(pipeline.endpoint().address, Arc::clone(&acknowledged)))
             }
             Protocol::Http => {
-                tokio::spawn(send_http(pipeline.way().address, Arc::clone(&acknowledged)))
+                tokio::spawn(send_http(pipeline.endpoint().address, Arc::clone(&acknowledged)))
             }
         };
         Self { acknowledged, sending }
@@ -46,7 +46,7 @@ impl Application {
     }
 
     async fn acknowledges(&self, spans: usize) {
-        soon("sending", async {
+        within_timeout("sending", async {
             while self.acknowledged() < spans {
                 sleep(Duration::from_millis(2)).await;
             }
@@ -75,7 +75,11 @@ async fn send_http(address: std::net::SocketAddr, acknowledged: Arc<Mutex<Vec<St
     tokio::spawn(connection);
     for number in 0.. {
         let name = format!("still {number}");
-        let request = with(post(TRACES, PROTOBUF, spans(&[&name])), "host", "localhost");
+        let request = with_header(
+            post(TRACES_PATH, PROTOBUF_CONTENT_TYPE, spans(&[&name])),
+            "host",
+            "localhost",
+        );
         if sender.ready().await.is_err() {
             return;
         }
@@ -87,24 +91,24 @@ async fn send_http(address: std::net::SocketAddr, acknowledged: Arc<Mutex<Vec<St
     }
 }
 
-fn signal(receiver: &Receiver, signal: Signal) {
+fn signal(receiver: &ReceiverProcess, signal: Signal) {
     let pid = i32::try_from(receiver.pid()).ok().and_then(Pid::from_raw).expect("a process id");
     kill_process(pid, signal).expect("it can be signalled");
 }
 
 #[tokio::test]
 async fn what_still_lingers_is_delivered_before_the_end() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("LINGER", "1m")]).await;
         pipeline.send(10, 3).await;
         assert!(pipeline.destination.received_names().is_empty());
 
         pipeline.receiver.terminate();
         let Pipeline { destination, receiver, .. } = pipeline;
-        let ended = receiver.ended().await;
+        let ended = receiver.wait_for_exit().await;
 
         assert_eq!(ended.code, Some(0), "{}", ended.log);
-        assert_eq!(destination.received_names(), names(0..30));
+        assert_eq!(destination.received_names(), span_names(0..30));
         assert!(ended.log.contains("nothing was lost"), "{}", ended.log);
     })
     .await;
@@ -112,13 +116,13 @@ async fn what_still_lingers_is_delivered_before_the_end() {
 
 #[tokio::test]
 async fn what_waits_for_a_destination_that_comes_back_in_time_is_delivered() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let mut pipeline = Pipeline::start_in_outage(protocol, &[]).await;
         pipeline.send(10, 3).await;
-        pipeline.failing(1).await;
+        pipeline.wait_until_failing(1).await;
 
         pipeline.receiver.terminate();
-        soon("the drain", async {
+        within_timeout("the drain", async {
             while !pipeline.receiver.log().contains("delivering what is buffered") {
                 sleep(Duration::from_millis(2)).await;
             }
@@ -126,23 +130,23 @@ async fn what_waits_for_a_destination_that_comes_back_in_time_is_delivered() {
         .await;
         pipeline.destination.restart().await;
         let Pipeline { destination, receiver, .. } = pipeline;
-        let ended = receiver.ended().await;
+        let ended = receiver.wait_for_exit().await;
 
         assert_eq!(ended.code, Some(0), "{}", ended.log);
-        assert_eq!(destination.received_names(), names(0..30));
+        assert_eq!(destination.received_names(), span_names(0..30));
     })
     .await;
 }
 
 #[tokio::test]
 async fn an_application_that_keeps_sending_loses_nothing_it_was_acknowledged() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("DRAIN_TIMEOUT", "2s")]).await;
         let application = Application::start(&pipeline, protocol);
         application.acknowledges(10).await;
 
         pipeline.receiver.terminate();
-        soon("stopping", async {
+        within_timeout("stopping", async {
             while !pipeline.receiver.log().contains("accepting on") {
                 sleep(Duration::from_millis(2)).await;
             }
@@ -151,9 +155,9 @@ async fn an_application_that_keeps_sending_loses_nothing_it_was_acknowledged() {
         let before = application.acknowledged();
         application.acknowledges(before + 10).await;
         let Pipeline { destination, receiver, .. } = pipeline;
-        let ended = receiver.ended().await;
+        let ended = receiver.wait_for_exit().await;
 
-        soon("the application", application.sending).await.expect("it does not panic");
+        within_timeout("the application", application.sending).await.expect("it does not panic");
         assert_eq!(ended.code, Some(0), "{}", ended.log);
         assert!(ended.log.contains("nothing was lost"), "{}", ended.log);
         let mut received = destination.received_names();
@@ -168,7 +172,7 @@ async fn an_application_that_keeps_sending_loses_nothing_it_was_acknowledged() {
 
 #[tokio::test]
 async fn a_dead_destination_does_not_keep_the_process_and_the_loss_is_told() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start_in_outage(protocol, &[("DRAIN_TIMEOUT", "1s")]).await;
 
         assert_lost_in_time(pipeline).await;
@@ -178,9 +182,9 @@ async fn a_dead_destination_does_not_keep_the_process_and_the_loss_is_told() {
 
 #[tokio::test]
 async fn a_destination_that_swallows_does_not_keep_the_process_and_the_loss_is_told() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("DRAIN_TIMEOUT", "1s")]).await;
-        pipeline.destination.otherwise(Answer::Swallow);
+        pipeline.destination.set_default_response(ScriptedResponse::NeverRespond);
 
         assert_lost_in_time(pipeline).await;
     })
@@ -193,7 +197,7 @@ async fn assert_lost_in_time(pipeline: Pipeline) {
 
     let told = Instant::now();
     receiver.terminate();
-    let ended = receiver.ended().await;
+    let ended = receiver.wait_for_exit().await;
 
     assert!(told.elapsed() < Duration::from_secs(2), "{:?}: {}", told.elapsed(), ended.log);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
@@ -209,7 +213,7 @@ async fn a_second_signal_ends_it_at_once_and_the_loss_is_told() {
         let pipeline = Pipeline::start_in_outage(Protocol::Grpc, &settings).await;
         pipeline.send(10, 3).await;
         pipeline.receiver.terminate();
-        soon("the drain", async {
+        within_timeout("the drain", async {
             while !pipeline.receiver.log().contains("delivering what is buffered") {
                 sleep(Duration::from_millis(2)).await;
             }
@@ -218,7 +222,7 @@ async fn a_second_signal_ends_it_at_once_and_the_loss_is_told() {
 
         let told = Instant::now();
         signal(&pipeline.receiver, second);
-        let ended = pipeline.receiver.ended().await;
+        let ended = pipeline.receiver.wait_for_exit().await;
 
         assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
         assert_eq!(ended.code, Some(0), "{}", ended.log);
@@ -230,44 +234,44 @@ async fn a_second_signal_ends_it_at_once_and_the_loss_is_told() {
 #[tokio::test]
 async fn it_is_unready_but_alive_while_applications_end_and_takes_what_they_send() {
     let pipeline = Pipeline::start(Protocol::Grpc, &[("DRAIN_TIMEOUT", "1m")]).await;
-    let mut connection = pipeline.way().connect().await;
-    let request = || pipeline.way().request(pipeline.next_request(1, 0));
-    assert!(connection.send(request()).await.response().partial_success.is_none());
-    assert_eq!(pipeline.receiver.get("/ready").await.0, 200);
+    let mut connection = pipeline.endpoint().connect().await;
+    let request = || pipeline.endpoint().request(pipeline.next_request(1, 0));
+    assert!(connection.send(request()).await.success_message().partial_success.is_none());
+    assert_eq!(pipeline.receiver.get_admin("/ready").await.0, 200);
 
     pipeline.receiver.terminate();
-    soon("/ready", async {
-        while pipeline.receiver.get("/ready").await.0 != 503 {
+    within_timeout("/ready", async {
+        while pipeline.receiver.get_admin("/ready").await.0 != 503 {
             sleep(Duration::from_millis(2)).await;
         }
     })
     .await;
 
-    assert_eq!(pipeline.receiver.get("/live").await.0, 200);
+    assert_eq!(pipeline.receiver.get_admin("/live").await.0, 200);
     // Over the connection that is open, and over new ones.
-    assert!(connection.send(request()).await.response().partial_success.is_none());
+    assert!(connection.send(request()).await.success_message().partial_success.is_none());
     pipeline.send(1, 1).await;
     drop(connection);
     let Pipeline { destination, receiver, .. } = pipeline;
-    let ended = receiver.ended().await;
+    let ended = receiver.wait_for_exit().await;
     assert_eq!(ended.code, Some(0), "{}", ended.log);
-    assert_eq!(destination.received_names(), names(0..3));
+    assert_eq!(destination.received_names(), span_names(0..3));
 }
 
 #[tokio::test]
 async fn applications_that_stay_are_asked_to_go_while_what_they_sent_still_waits() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let settings = [("DRAIN_TIMEOUT", "2s")];
         let pipeline = Pipeline::start_in_outage(protocol, &settings).await;
-        let mut connection = pipeline.way().connect().await;
-        let request = pipeline.way().request(pipeline.next_request(1, 0));
-        assert!(connection.send(request).await.response().partial_success.is_none());
+        let mut connection = pipeline.endpoint().connect().await;
+        let request = pipeline.endpoint().request(pipeline.next_request(1, 0));
+        assert!(connection.send(request).await.success_message().partial_success.is_none());
 
         pipeline.receiver.terminate();
         connection.closed().await;
 
         // In good order, and not by the end of the process.
-        assert_eq!(pipeline.receiver.get("/live").await.0, 200);
+        assert_eq!(pipeline.receiver.get_admin("/live").await.0, 200);
     })
     .await;
 }
@@ -275,14 +279,14 @@ async fn applications_that_stay_are_asked_to_go_while_what_they_sent_still_waits
 #[tokio::test]
 async fn a_person_who_interrupts_it_does_not_wait_for_applications() {
     let pipeline = Pipeline::start(Protocol::Grpc, &[("DRAIN_TIMEOUT", "1m")]).await;
-    let mut connection = pipeline.way().connect().await;
-    let request = pipeline.way().request(pipeline.next_request(1, 0));
-    assert!(connection.send(request).await.response().partial_success.is_none());
+    let mut connection = pipeline.endpoint().connect().await;
+    let request = pipeline.endpoint().request(pipeline.next_request(1, 0));
+    assert!(connection.send(request).await.success_message().partial_success.is_none());
 
     let told = Instant::now();
     signal(&pipeline.receiver, Signal::INT);
     let Pipeline { destination, receiver, .. } = pipeline;
-    let ended = receiver.ended().await;
+    let ended = receiver.wait_for_exit().await;
 
     assert!(told.elapsed() < Duration::from_secs(10), "{:?}: {}", told.elapsed(), ended.log);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
@@ -301,7 +305,7 @@ async fn flush(admin: &str) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn before_its_end_it_can_be_asked_to_flush_and_goes_on() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("LINGER", "1m")]).await;
         pipeline.send(10, 3).await;
         assert!(pipeline.destination.received_names().is_empty());
@@ -310,10 +314,10 @@ async fn before_its_end_it_can_be_asked_to_flush_and_goes_on() {
 
         assert_eq!(code, Some(0), "{said}");
         assert_eq!(said, "sending 30 buffered spans without waiting\n");
-        pipeline.all_arrived().await;
+        pipeline.assert_all_arrived().await;
         // What comes later does not linger either.
         pipeline.send(1, 1).await;
-        pipeline.all_arrived().await;
+        pipeline.assert_all_arrived().await;
     })
     .await;
 }

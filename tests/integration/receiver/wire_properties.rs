@@ -1,8 +1,8 @@
 //! The wire scanner and splicer against `prost`, on requests valid, doubtful and broken.
 
-use crate::support::requests::{
-    Field, Value, crooked_attribute, encode, field, message, mutate, mutations, plain_attribute,
-    suspect_request, valid_request,
+use crate::support::proto_requests::{
+    Field, Value, encode, field, message, mutate, mutations, plain_attribute,
+    possibly_malformed_attribute, suspicious_request, valid_request,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -17,7 +17,7 @@ proptest! {
 
     #[test]
     fn a_crooked_attribute_is_accepted_exactly_if_prost_decodes_it(
-        attribute in crooked_attribute(),
+        attribute in possibly_malformed_attribute(),
     ) {
         let plain = [&[0x0a, 1][..], b"k", &[0x12, 2, 0x10, 1]].concat();
         let attributes = [plain.clone(), attribute, plain].map(|bytes| field(9, Value::Bytes(bytes)));
@@ -39,7 +39,7 @@ proptest! {
 
     #[test]
     fn a_request_with_stray_fields_is_accepted_exactly_if_prost_decodes_it(
-        tree in suspect_request(),
+        tree in suspicious_request(),
     ) {
         assert_as_prost(&encode(&tree))?;
     }

@@ -3,12 +3,12 @@
 use std::num::NonZeroU64;
 
 use bytes::Bytes;
-use tracebuffer::domain::limits::Limits;
+use tracebuffer::domain::limits::BufferLimits;
 use tracebuffer::ports::buffer::Batch;
 
 /// Returns limits without a maximum age.
-pub(crate) fn limits(max_spans: u64, max_bytes: u64) -> Limits {
-    Limits {
+pub(crate) fn limits(max_spans: u64, max_bytes: u64) -> BufferLimits {
+    BufferLimits {
         max_spans: NonZeroU64::new(max_spans).unwrap(),
         max_bytes: NonZeroU64::new(max_bytes).unwrap(),
         max_age: None,
@@ -30,7 +30,7 @@ pub(crate) fn payload(id: u64, length: usize) -> Bytes {
 /// Returns the payload of each record of a batch, and checks that there is nothing else.
 pub(crate) fn records(batch: &Batch) -> Vec<Bytes> {
     let mut payload = Bytes::from(batch.payload.concat());
-    let lengths = batch.entries.iter().map(|entry| entry.bytes as usize);
+    let lengths = batch.records.iter().map(|entry| entry.bytes as usize);
     let records = lengths.map(|length| payload.split_to(length)).collect();
     assert!(payload.is_empty(), "bytes of no record");
     records

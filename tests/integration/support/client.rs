@@ -25,18 +25,18 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic_types::{ErrorDetails, Status, StatusExt};
 
-use crate::support::receiver::Receiver;
-use crate::support::samples::framed;
+use crate::support::receiver::ReceiverProcess;
+use crate::support::samples::frame_message;
 
 /// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The path of the one gRPC method.
-pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+pub(crate) const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// The path for HTTP.
-pub(crate) const TRACES: &str = "/v1/traces";
-pub(crate) const PROTOBUF: &str = "application/x-protobuf";
-pub(crate) const JSON: &str = "application/json";
-pub(crate) const GRPC: &str = "application/grpc";
+pub(crate) const TRACES_PATH: &str = "/v1/traces";
+pub(crate) const PROTOBUF_CONTENT_TYPE: &str = "application/x-protobuf";
+pub(crate) const JSON_CONTENT_TYPE: &str = "application/json";
+pub(crate) const GRPC_CONTENT_TYPE: &str = "application/grpc";
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,33 +47,33 @@ pub(crate) enum Protocol {
 }
 
 /// Every protocol.
-pub(crate) const ANY: &[Protocol] = &[Protocol::Grpc, Protocol::Http1, Protocol::Http2];
+pub(crate) const ALL_PROTOCOLS: &[Protocol] = &[Protocol::Grpc, Protocol::Http1, Protocol::Http2];
 /// OTLP/HTTP over both versions of HTTP.
-pub(crate) const HTTP: &[Protocol] = &[Protocol::Http1, Protocol::Http2];
+pub(crate) const HTTP_PROTOCOLS: &[Protocol] = &[Protocol::Http1, Protocol::Http2];
 
 /// A protocol and where to speak it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Way {
+pub(crate) struct ReceiverEndpoint {
     pub(crate) address: SocketAddr,
     pub(crate) protocol: Protocol,
 }
 
 /// A body that can be sent.
-pub(crate) trait Sendable:
+pub(crate) trait SendBody:
     Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
 {
 }
 
-impl<B> Sendable for B where
+impl<B> SendBody for B where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
 {
 }
 
 /// A connection for several requests.
 pub(crate) struct Connection<B> {
-    way: Way,
+    endpoint: ReceiverEndpoint,
     sender: Sender<B>,
-    running: JoinHandle<hyper::Result<()>>,
+    connection_task: JoinHandle<hyper::Result<()>>,
 }
 
 enum Sender<B> {
@@ -82,15 +82,15 @@ enum Sender<B> {
 }
 
 /// A body that begins and never ends.
-pub(crate) struct Unfinished(Option<Bytes>);
+pub(crate) struct UnfinishedBody(Option<Bytes>);
 
 /// A body in pieces, each a frame of its own.
-pub(crate) struct Pieces(VecDeque<Bytes>);
+pub(crate) struct BodyInPieces(VecDeque<Bytes>);
 
 /// An answer, down to its bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) way: Way,
+pub(crate) struct OtlpResponse {
+    pub(crate) endpoint: ReceiverEndpoint,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -99,7 +99,7 @@ pub(crate) struct Answer {
 
 /// What an answer means, in either transport's codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum ResponseKind {
     /// OK, 200.
     Accepted,
     /// `INVALID_ARGUMENT`, 400.
@@ -113,9 +113,13 @@ pub(crate) enum Verdict {
 }
 
 /// Either port of a receiver in each of `protocols`.
-pub(crate) fn ways(receiver: &Receiver, protocols: &[Protocol]) -> Vec<Way> {
+pub(crate) fn receiver_endpoints(
+    receiver: &ReceiverProcess,
+    protocols: &[Protocol],
+) -> Vec<ReceiverEndpoint> {
     let ports = [receiver.grpc(), receiver.http()];
-    let on = |address| protocols.iter().map(move |&protocol| Way { address, protocol });
+    let on =
+        |address| protocols.iter().map(move |&protocol| ReceiverEndpoint { address, protocol });
     ports.into_iter().flat_map(on).collect()
 }
 
@@ -126,26 +130,32 @@ pub(crate) fn post(path: &str, content_type: &str, body: impl Into<Bytes>) -> Re
 }
 
 /// The same request with one more header.
-pub(crate) fn with<B>(mut request: Request<B>, name: &'static str, value: &str) -> Request<B> {
+pub(crate) fn with_header<B>(
+    mut request: Request<B>,
+    name: &'static str,
+    value: &str,
+) -> Request<B> {
     let value = value.parse().expect("a header value");
     request.headers_mut().append(HeaderName::from_static(name), value);
     request
 }
 
-impl Way {
+impl ReceiverEndpoint {
     /// Sends a serialized request as an exporter does.
-    pub(crate) async fn export(self, message: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn export(self, message: impl Into<Bytes>) -> OtlpResponse {
         self.send(self.request(message)).await
     }
 
     /// Sends a compressed request as an exporter does.
-    pub(crate) async fn export_compressed(self, encoding: &str, message: &[u8]) -> Answer {
+    pub(crate) async fn export_compressed(self, encoding: &str, message: &[u8]) -> OtlpResponse {
         let request = match self.protocol {
-            Protocol::Grpc => {
-                with(post(EXPORT, GRPC, framed(1, message)), "grpc-encoding", encoding)
-            }
+            Protocol::Grpc => with_header(
+                post(EXPORT_PATH, GRPC_CONTENT_TYPE, frame_message(1, message)),
+                "grpc-encoding",
+                encoding,
+            ),
             Protocol::Http1 | Protocol::Http2 => {
-                with(self.request(message.to_vec()), "content-encoding", encoding)
+                with_header(self.request(message.to_vec()), "content-encoding", encoding)
             }
         };
         self.send(request).await
@@ -154,20 +164,22 @@ impl Way {
     /// A serialized request as an exporter sends it.
     pub(crate) fn request(self, message: impl Into<Bytes>) -> Request<Full<Bytes>> {
         match self.protocol {
-            Protocol::Grpc => {
-                with(post(EXPORT, GRPC, framed(0, &message.into())), "te", "trailers")
-            }
-            Protocol::Http1 | Protocol::Http2 => post(TRACES, PROTOBUF, message),
+            Protocol::Grpc => with_header(
+                post(EXPORT_PATH, GRPC_CONTENT_TYPE, frame_message(0, &message.into())),
+                "te",
+                "trailers",
+            ),
+            Protocol::Http1 | Protocol::Http2 => post(TRACES_PATH, PROTOBUF_CONTENT_TYPE, message),
         }
     }
 
     /// Sends `request` over a connection of its own.
-    pub(crate) async fn send<B: Sendable>(self, request: Request<B>) -> Answer {
+    pub(crate) async fn send<B: SendBody>(self, request: Request<B>) -> OtlpResponse {
         self.connect().await.send(request).await
     }
 
     /// Opens a connection.
-    pub(crate) async fn connect<B: Sendable>(self) -> Connection<B> {
+    pub(crate) async fn connect<B: SendBody>(self) -> Connection<B> {
         let stream = TcpStream::connect(self.address).await.expect("the receiver listens");
         stream.set_nodelay(true).expect("an open socket takes options");
         self.connect_over(stream).await
@@ -176,23 +188,27 @@ impl Way {
     /// Speaks over `stream`.
     pub(crate) async fn connect_over<B, S>(self, stream: S) -> Connection<B>
     where
-        B: Sendable,
+        B: SendBody,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let io = TokioIo::new(stream);
         if self.protocol == Protocol::Http1 {
             let (sender, connection) = http1::handshake(io).await.expect("a connection opens");
             let running = tokio::spawn(connection);
-            return Connection { way: self, sender: Sender::Http1(sender), running };
+            return Connection {
+                endpoint: self,
+                sender: Sender::Http1(sender),
+                connection_task: running,
+            };
         }
         let opened = http2::handshake(TokioExecutor::new(), io).await;
         let (sender, connection) = opened.expect("a connection opens");
         let running = tokio::spawn(connection);
-        Connection { way: self, sender: Sender::Http2(sender), running }
+        Connection { endpoint: self, sender: Sender::Http2(sender), connection_task: running }
     }
 
     /// Says whom the request is for, as the version of HTTP wants it.
-    fn named<B>(self, mut request: Request<B>) -> Request<B> {
+    fn with_host<B>(self, mut request: Request<B>) -> Request<B> {
         let host = self.address.to_string();
         if self.protocol == Protocol::Http1 {
             request.headers_mut().insert(HOST, host.parse().expect("an address is a host"));
@@ -205,11 +221,11 @@ impl Way {
     }
 }
 
-impl<B: Sendable> Connection<B> {
+impl<B: SendBody> Connection<B> {
     /// Sends one request.
-    pub(crate) async fn send(&mut self, request: Request<B>) -> Answer {
-        let way = self.way;
-        let request = way.named(request);
+    pub(crate) async fn send(&mut self, request: Request<B>) -> OtlpResponse {
+        let way = self.endpoint;
+        let request = way.with_host(request);
         let exchange = async {
             let response = match &mut self.sender {
                 Sender::Http1(sender) => {
@@ -225,27 +241,34 @@ impl<B: Sendable> Connection<B> {
             let body = body.collect().await?;
             let trailers = body.trailers().cloned().unwrap_or_default();
             let (status, headers) = (head.status, head.headers);
-            Ok::<_, hyper::Error>(Answer { way, status, headers, body: body.to_bytes(), trailers })
+            Ok::<_, hyper::Error>(OtlpResponse {
+                endpoint: way,
+                status,
+                headers,
+                body: body.to_bytes(),
+                trailers,
+            })
         };
-        let answer = timeout(PATIENCE, exchange).await.expect("an answer comes in time");
+        let answer = timeout(REQUEST_TIMEOUT, exchange).await.expect("an answer comes in time");
         answer.unwrap_or_else(|error| panic!("{way:?} got no answer: {error:?}"))
     }
 
     /// Waits until the receiver has closed the connection, in good order.
     pub(crate) async fn closed(self) {
-        let closed = timeout(PATIENCE, self.running).await.expect("it is closed in time");
+        let closed =
+            timeout(REQUEST_TIMEOUT, self.connection_task).await.expect("it is closed in time");
         closed.expect("the client does not panic").expect("it is closed in good order");
     }
 }
 
-impl Pieces {
+impl BodyInPieces {
     /// Cuts `body` into pieces of `size` bytes.
     pub(crate) fn new(body: &[u8], size: usize) -> Self {
         Self(body.chunks(size).map(Bytes::copy_from_slice).collect())
     }
 }
 
-impl Body for Pieces {
+impl Body for BodyInPieces {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -257,13 +280,13 @@ impl Body for Pieces {
     }
 }
 
-impl Unfinished {
+impl UnfinishedBody {
     pub(crate) fn new(begin: impl Into<Bytes>) -> Self {
         Self(Some(begin.into()))
     }
 }
 
-impl Body for Unfinished {
+impl Body for UnfinishedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -275,19 +298,19 @@ impl Body for Unfinished {
     }
 }
 
-impl Answer {
+impl OtlpResponse {
     /// What the code says.
-    pub(crate) fn verdict(&self) -> Verdict {
-        let code = match self.way.protocol {
+    pub(crate) fn kind(&self) -> ResponseKind {
+        let code = match self.endpoint.protocol {
             Protocol::Grpc => i32::from(self.grpc().code()),
             Protocol::Http1 | Protocol::Http2 => i32::from(self.status.as_u16()),
         };
         match code {
-            0 | 200 => Verdict::Accepted,
-            3 | 400 => Verdict::Malformed,
-            8 | 413 => Verdict::TooLarge,
-            14 | 503 => Verdict::Unavailable,
-            12 | 404 | 405 | 415 => Verdict::Unsupported,
+            0 | 200 => ResponseKind::Accepted,
+            3 | 400 => ResponseKind::Malformed,
+            8 | 413 => ResponseKind::TooLarge,
+            14 | 503 => ResponseKind::Unavailable,
+            12 | 404 | 405 | 415 => ResponseKind::Unsupported,
             _ => panic!("an answer of an unknown kind: {self:#?}"),
         }
     }
@@ -295,7 +318,7 @@ impl Answer {
     /// The gRPC status, which must be where gRPC has it.
     pub(crate) fn grpc(&self) -> tonic::Status {
         assert_eq!(self.status, 200, "gRPC answers are 200: {self:#?}");
-        assert_eq!(self.content_type(), GRPC, "{self:#?}");
+        assert_eq!(self.content_type(), GRPC_CONTENT_TYPE, "{self:#?}");
         // In trailers, or in the headers of an answer that has nothing else.
         let (place, alone) = if self.trailers.is_empty() {
             (&self.headers, self.body.is_empty())
@@ -307,9 +330,9 @@ impl Answer {
     }
 
     /// The message of a success, which must be as the transport has it.
-    pub(crate) fn response(&self) -> ExportTraceServiceResponse {
-        assert_eq!(self.verdict(), Verdict::Accepted, "{self:#?}");
-        let message = match self.way.protocol {
+    pub(crate) fn success_message(&self) -> ExportTraceServiceResponse {
+        assert_eq!(self.kind(), ResponseKind::Accepted, "{self:#?}");
+        let message = match self.endpoint.protocol {
             Protocol::Grpc => {
                 let length = u32::try_from(self.body.len() - 5).expect("an answer is small");
                 let prefix = [&[0][..], &length.to_be_bytes()].concat();
@@ -317,7 +340,7 @@ impl Answer {
                 self.body.slice(5..)
             }
             Protocol::Http1 | Protocol::Http2 => {
-                assert_eq!(self.content_type(), PROTOBUF, "{self:#?}");
+                assert_eq!(self.content_type(), PROTOBUF_CONTENT_TYPE, "{self:#?}");
                 self.body.clone()
             }
         };
@@ -326,13 +349,13 @@ impl Answer {
 
     /// The partial success, which must be there.
     pub(crate) fn partial_success(&self) -> ExportTracePartialSuccess {
-        self.response().partial_success.unwrap_or_else(|| panic!("full success: {self:#?}"))
+        self.success_message().partial_success.unwrap_or_else(|| panic!("full success: {self:#?}"))
     }
 
     /// The `Status` of a refusal, which must be as the transport has it.
-    pub(crate) fn refusal(&self) -> Status {
-        assert_ne!(self.verdict(), Verdict::Accepted, "{self:#?}");
-        let status = match self.way.protocol {
+    pub(crate) fn error_status(&self) -> Status {
+        assert_ne!(self.kind(), ResponseKind::Accepted, "{self:#?}");
+        let status = match self.endpoint.protocol {
             Protocol::Grpc if self.grpc().details().is_empty() => {
                 let message = self.grpc().message().to_owned();
                 Status { code: self.grpc().code().into(), message, details: vec![] }
@@ -341,7 +364,7 @@ impl Answer {
                 Status::decode(self.grpc().details()).expect("the details are a Status")
             }
             Protocol::Http1 | Protocol::Http2 => {
-                assert_eq!(self.content_type(), PROTOBUF, "{self:#?}");
+                assert_eq!(self.content_type(), PROTOBUF_CONTENT_TYPE, "{self:#?}");
                 Status::decode(self.body.clone()).expect("the body is a Status")
             }
         };
@@ -351,8 +374,8 @@ impl Answer {
 
     /// The details of a refusal.
     pub(crate) fn details(&self) -> ErrorDetails {
-        let Status { code, message, .. } = self.refusal();
-        let details = self.refusal().encode_to_vec().into();
+        let Status { code, message, .. } = self.error_status();
+        let details = self.error_status().encode_to_vec().into();
         tonic::Status::with_details(code.into(), message, details).get_error_details()
     }
 

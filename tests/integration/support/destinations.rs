@@ -16,23 +16,23 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a request may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(20);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An OTLP/HTTP destination that takes everything. Stops when dropped.
-pub(crate) struct Recorder {
+pub(crate) struct RecordingDestination {
     address: SocketAddr,
     bodies: UnboundedReceiver<Bytes>,
     _accepting: JoinSet<()>,
 }
 
 /// A destination that refuses connections.
-pub(crate) struct Away {
+pub(crate) struct UnreachableDestination {
     pub(crate) endpoint: String,
     /// Holds the port, without listening.
     _socket: TcpSocket,
 }
 
-impl Recorder {
+impl RecordingDestination {
     /// Listens on a port of its own.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
@@ -50,17 +50,18 @@ impl Recorder {
 
     /// Waits for the body of the next request.
     pub(crate) async fn next(&mut self) -> Bytes {
-        let next = timeout(PATIENCE, self.bodies.recv()).await.expect("a request arrives in time");
-        next.expect("the server lives in self")
+        let next_body =
+            timeout(REQUEST_TIMEOUT, self.bodies.recv()).await.expect("a request arrives in time");
+        next_body.expect("the server lives in self")
     }
 
     /// The body of a request that has arrived and was not read yet.
-    pub(crate) fn unread(&mut self) -> Option<Bytes> {
+    pub(crate) fn try_next_body(&mut self) -> Option<Bytes> {
         self.bodies.try_recv().ok()
     }
 }
 
-impl Away {
+impl UnreachableDestination {
     pub(crate) fn new() -> Self {
         let socket = TcpSocket::new_v4().expect("a socket can be made");
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a port is free");

@@ -12,28 +12,28 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
-use crate::support::client::{self, Verdict, Way};
-use crate::support::receiver::{Metrics, Receiver};
+use crate::support::client::{self, ReceiverEndpoint, ResponseKind};
+use crate::support::receiver::{Metrics, ReceiverProcess};
 use crate::support::samples::{serialized, span};
 use crate::support::scripted_destination::ScriptedDestination;
 
 /// How often the ledger is audited while something happens.
-const AUDIT_EVERY: Duration = Duration::from_millis(3);
+const AUDIT_INTERVAL: Duration = Duration::from_millis(3);
 /// How long anything may take that should take a moment, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A receiver that sends to a scripted destination without lingering.
 ///
 /// Its application names its spans by number, counted from 0.
 pub(crate) struct Pipeline {
     pub(crate) destination: ScriptedDestination,
-    pub(crate) receiver: Receiver,
+    pub(crate) receiver: ReceiverProcess,
     protocol: Protocol,
-    named: AtomicUsize,
+    next_span: AtomicUsize,
 }
 
 /// Runs `scenario` over both transports.
-pub(crate) async fn over_both(scenario: impl AsyncFn(Protocol)) {
+pub(crate) async fn over_both_protocols(scenario: impl AsyncFn(Protocol)) {
     // On the heap: they are large.
     tokio::join!(Box::pin(scenario(Protocol::Grpc)), Box::pin(scenario(Protocol::Http)));
 }
@@ -42,18 +42,18 @@ impl Pipeline {
     /// Starts both. `settings` come on top of where to send to, and may not wait for company.
     pub(crate) async fn start(protocol: Protocol, settings: &[(&str, &str)]) -> Self {
         let destination = ScriptedDestination::start(protocol).await;
-        Self::start_before(destination, protocol, settings).await
+        Self::start_with_destination(destination, protocol, settings).await
     }
 
     /// Starts a receiver before a destination that is away.
     pub(crate) async fn start_in_outage(protocol: Protocol, settings: &[(&str, &str)]) -> Self {
         let mut destination = ScriptedDestination::start(protocol).await;
         destination.stop().await;
-        Self::start_before(destination, protocol, settings).await
+        Self::start_with_destination(destination, protocol, settings).await
     }
 
     /// Starts a receiver before this destination; `settings` may name it otherwise.
-    pub(crate) async fn start_before(
+    pub(crate) async fn start_with_destination(
         destination: ScriptedDestination,
         protocol: Protocol,
         settings: &[(&str, &str)],
@@ -64,30 +64,31 @@ impl Pipeline {
             Protocol::Http => "http",
         };
         let own = [("ENDPOINT", endpoint.as_str()), ("PROTOCOL", name), ("LINGER", "0s")];
-        let receiver = Receiver::start(&[&own, settings].concat()).await;
-        Self { destination, receiver, protocol, named: AtomicUsize::new(0) }
+        let receiver = ReceiverProcess::start(&[&own, settings].concat()).await;
+        Self { destination, receiver, protocol, next_span: AtomicUsize::new(0) }
     }
 
     /// How its application speaks to the receiver: as the receiver speaks to the destination.
-    pub(crate) fn way(&self) -> Way {
+    pub(crate) fn endpoint(&self) -> ReceiverEndpoint {
         match self.protocol {
             Protocol::Grpc => {
-                Way { address: self.receiver.grpc(), protocol: client::Protocol::Grpc }
+                ReceiverEndpoint { address: self.receiver.grpc(), protocol: client::Protocol::Grpc }
             }
-            Protocol::Http => {
-                Way { address: self.receiver.http(), protocol: client::Protocol::Http1 }
-            }
+            Protocol::Http => ReceiverEndpoint {
+                address: self.receiver.http(),
+                protocol: client::Protocol::Http1,
+            },
         }
     }
 
     /// The spans named so far.
-    pub(crate) fn named(&self) -> usize {
-        self.named.load(Ordering::Relaxed)
+    pub(crate) fn span_count(&self) -> usize {
+        self.next_span.load(Ordering::Relaxed)
     }
 
     /// A serialized request with the next `spans`, each with `padding` bytes beside its name.
     pub(crate) fn next_request(&self, spans: usize, padding: usize) -> Bytes {
-        let first = self.named.fetch_add(spans, Ordering::Relaxed);
+        let first = self.next_span.fetch_add(spans, Ordering::Relaxed);
         let padded =
             |number: usize| Span { trace_state: "x".repeat(padding), ..span(&number.to_string()) };
         serialized((first..first + spans).map(padded).collect())
@@ -100,69 +101,70 @@ impl Pipeline {
 
     /// The same with larger spans.
     pub(crate) async fn send_padded(&self, requests: usize, spans_each: usize, padding: usize) {
-        let mut connection = self.way().connect().await;
+        let mut connection = self.endpoint().connect().await;
         for _ in 0..requests {
             let request = self.next_request(spans_each, padding);
-            let answer = connection.send(self.way().request(request)).await;
-            assert_eq!(answer.verdict(), Verdict::Accepted, "{answer:?}");
-            let rejected = answer.response().partial_success.map(|partial| partial.rejected_spans);
+            let answer = connection.send(self.endpoint().request(request)).await;
+            assert_eq!(answer.kind(), ResponseKind::Accepted, "{answer:?}");
+            let rejected =
+                answer.success_message().partial_success.map(|partial| partial.rejected_spans);
             assert_eq!(rejected.unwrap_or(0), 0, "{answer:?}");
         }
     }
 
     /// Waits until the last `failures` sends have failed.
-    pub(crate) async fn failing(&self, failures: u64) {
-        soon("the destination fails", async {
+    pub(crate) async fn wait_until_failing(&self, failures: u64) {
+        within_timeout("the destination fails", async {
             while self.receiver.debug().await["destination"]["failures_in_a_row"]
                 .as_u64()
                 .is_none_or(|failed| failed < failures)
             {
-                sleep(AUDIT_EVERY).await;
+                sleep(AUDIT_INTERVAL).await;
             }
         })
         .await;
     }
 
     /// Waits until nothing is buffered or on its way, and audits the counters then.
-    pub(crate) async fn quiet(&self) -> Metrics {
+    pub(crate) async fn wait_until_drained(&self) -> Metrics {
         let places = ["tracebuffer_buffer_spans", "tracebuffer_exporter_in_flight_spans"];
         let empty = |metrics: &Metrics| {
             places.map(|place| metrics.sum::<i64>(place, &[])).iter().sum::<i64>() == 0
         };
-        let metrics = self.receiver.until(empty).await;
+        let metrics = self.receiver.wait_for_metrics(empty).await;
         assert_eq!(metrics.unaccounted_spans(), 0, "{metrics:#?}");
         metrics
     }
 
     /// Waits until all is quiet; every span must then have arrived once, in order.
-    pub(crate) async fn all_arrived(&self) -> Metrics {
-        let metrics = self.quiet().await;
-        assert_eq!(self.destination.received_names(), names(0..self.named()));
-        assert_eq!(sent(&metrics), self.named() as u64);
+    pub(crate) async fn assert_all_arrived(&self) -> Metrics {
+        let metrics = self.wait_until_drained().await;
+        assert_eq!(self.destination.received_names(), span_names(0..self.span_count()));
+        assert_eq!(sent(&metrics), self.span_count() as u64);
         metrics
     }
 
     /// Waits until all is quiet; every span must then have arrived, some perhaps twice, in order
     /// apart from that.
-    pub(crate) async fn all_arrived_at_least_once(&self) -> Metrics {
-        let metrics = self.quiet().await;
+    pub(crate) async fn assert_all_arrived_at_least_once(&self) -> Metrics {
+        let metrics = self.wait_until_drained().await;
         let mut seen = HashSet::new();
         let mut received = self.destination.received_names();
         received.retain(|name| seen.insert(name.clone()));
-        assert_eq!(received, names(0..self.named()));
-        assert_eq!(sent(&metrics), self.named() as u64);
+        assert_eq!(received, span_names(0..self.span_count()));
+        assert_eq!(sent(&metrics), self.span_count() as u64);
         metrics
     }
 
     /// Does `work`, and audits the ledger all the while.
-    pub(crate) async fn audited<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn while_auditing<T>(&self, work: impl Future<Output = T>) -> T {
         let audits = async {
             loop {
                 audit(&self.receiver.debug().await);
-                sleep(AUDIT_EVERY).await;
+                sleep(AUDIT_INTERVAL).await;
             }
         };
-        let done = soon("the work under audit", async {
+        let done = within_timeout("the work under audit", async {
             tokio::select! {
                 done = work => done,
                 () = audits => unreachable!("audits never end"),
@@ -175,12 +177,12 @@ impl Pipeline {
 }
 
 /// Waits for something that should take a moment.
-pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{what} did not end in time"))
+pub(crate) async fn within_timeout<T>(what: &str, work: impl Future<Output = T>) -> T {
+    timeout(WAIT_TIMEOUT, work).await.unwrap_or_else(|_| panic!("{what} did not end in time"))
 }
 
 /// The names of these spans.
-pub(crate) fn names(numbers: Range<usize>) -> Vec<String> {
+pub(crate) fn span_names(numbers: Range<usize>) -> Vec<String> {
     numbers.map(|number| number.to_string()).collect()
 }
 
@@ -195,12 +197,12 @@ pub(crate) fn rejected_spans(metrics: &Metrics) -> u64 {
 }
 
 /// Spans that were dropped for `reason`.
-pub(crate) fn dropped(metrics: &Metrics, reason: &str) -> u64 {
+pub(crate) fn dropped_spans(metrics: &Metrics, reason: &str) -> u64 {
     metrics.sum("tracebuffer_dropped_spans_total", &[("reason", reason)])
 }
 
 /// Failed sends with this code.
-pub(crate) fn failed(metrics: &Metrics, code: &str, permanent: bool) -> u64 {
+pub(crate) fn failed_requests(metrics: &Metrics, code: &str, permanent: bool) -> u64 {
     let permanent = permanent.to_string();
     let labels = [("code", code), ("permanent", permanent.as_str())];
     metrics.sum("tracebuffer_exporter_send_failed_requests_total", &labels)

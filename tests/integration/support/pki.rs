@@ -11,17 +11,17 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
 /// An authority, and what it issues.
-pub(crate) struct Authority {
+pub(crate) struct TestAuthority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 /// A certificate and its key, both in PEM.
-pub(crate) struct Issued {
+pub(crate) struct IssuedCertificate {
     pub(crate) certificate: String,
     pub(crate) key: String,
 }
 
-impl Authority {
+impl TestAuthority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -34,21 +34,21 @@ impl Authority {
         self.issuer.pem()
     }
 
-    pub(crate) fn issue(&self, name: &str) -> Issued {
+    pub(crate) fn issue(&self, name: &str) -> IssuedCertificate {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Issued { certificate: certificate.pem(), key: key.serialize_pem() }
+        IssuedCertificate { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
     /// A server for `localhost` that speaks the `protocols`, with or without asking its clients for
     /// a certificate of this authority.
-    pub(crate) fn server(&self, protocols: &[&str], asks_clients: bool) -> ServerConfig {
-        self.server_of("localhost", protocols, asks_clients)
+    pub(crate) fn server_config(&self, protocols: &[&str], asks_clients: bool) -> ServerConfig {
+        self.server_config_for("localhost", protocols, asks_clients)
     }
 
     /// The same, for another name or an IP address.
-    pub(crate) fn server_of(
+    pub(crate) fn server_config_for(
         &self,
         name: &str,
         protocols: &[&str],
@@ -74,8 +74,12 @@ impl Authority {
     }
 
     /// A server that sends a client away unless it asks for `name`, by SNI.
-    pub(crate) fn server_that_is_asked_for(&self, name: &str, protocols: &[&str]) -> ServerConfig {
-        let mut config = self.server_of(name, protocols, false);
+    pub(crate) fn server_config_requiring_sni(
+        &self,
+        name: &str,
+        protocols: &[&str],
+    ) -> ServerConfig {
+        let mut config = self.server_config_for(name, protocols, false);
         let (chain, key) = self.identity(name);
         let identity = CertifiedKey::from_der(chain, key, config.crypto_provider()).unwrap();
         let mut by_name = ResolvesServerCertUsingSni::new();
@@ -85,7 +89,7 @@ impl Authority {
     }
 
     fn identity(&self, name: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        let Issued { certificate, key } = self.issue(name);
+        let IssuedCertificate { certificate, key } = self.issue(name);
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
         (vec![certificate], PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap())
     }

@@ -20,11 +20,11 @@ use tokio::time::{sleep, timeout};
 /// The binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tracebuffer");
 /// What the log says once it listens, as text and as JSON.
-const LISTENS: [&str; 2] = ["INFO listening", r#""INFO","message":"listening""#];
+const LISTENING_LOG_LINES: [&str; 2] = ["INFO listening", r#""INFO","message":"listening""#];
 /// How often to look whether something has happened.
-pub(crate) const POLL: Duration = Duration::from_millis(2);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// How long anything may take that should take a moment, on a machine that is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running process. Killed when dropped.
 pub(crate) struct Process {
@@ -35,7 +35,7 @@ pub(crate) struct Process {
 
 /// How a process ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct ProcessExit {
     /// Exit code; `None` if a signal ended it.
     pub(crate) code: Option<i32>,
     /// Everything it logged.
@@ -79,16 +79,16 @@ impl Process {
     }
 
     /// Waits until it listens; `false` when it ended instead.
-    pub(crate) async fn listens(&mut self) -> bool {
+    pub(crate) async fn wait_until_listening(&mut self) -> bool {
         let started = Instant::now();
         // The log, not /ready: on a port that was lost to another receiver, that one would answer.
-        while !LISTENS.iter().any(|line| self.log.lock().contains(line)) {
+        while !LISTENING_LOG_LINES.iter().any(|line| self.log.lock().contains(line)) {
             if self.exit_code().is_some() {
-                self.log_is_complete().await;
+                self.wait_for_log_end().await;
                 return false;
             }
-            assert!(started.elapsed() < PATIENCE, "it does not listen:\n{}", self.log());
-            sleep(POLL).await;
+            assert!(started.elapsed() < WAIT_TIMEOUT, "it does not listen:\n{}", self.log());
+            sleep(POLL_INTERVAL).await;
         }
         true
     }
@@ -105,11 +105,11 @@ impl Process {
 
     /// Scrapes `/metrics`.
     pub(crate) async fn metrics(&self) -> Metrics {
-        Metrics::parse(&self.get("/metrics").await.1)
+        Metrics::parse(&self.get_admin("/metrics").await.1)
     }
 
     /// Asks the admin port for `path`; returns status and body.
-    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get_admin(&self, path: &str) -> (u16, String) {
         let exchange = async {
             let mut stream = TcpStream::connect(self.admin).await?;
             let request = format!("GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
@@ -118,7 +118,7 @@ impl Process {
             stream.read_to_string(&mut answer).await?;
             Ok::<_, std::io::Error>(answer)
         };
-        let answer = timeout(PATIENCE, exchange).await.expect("the admin port answers in time");
+        let answer = timeout(WAIT_TIMEOUT, exchange).await.expect("the admin port answers in time");
         let answer = answer.expect("the admin port can be reached");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -126,15 +126,15 @@ impl Process {
     }
 
     /// Waits until the metrics are as wanted.
-    pub(crate) async fn until(&self, reached: impl Fn(&Metrics) -> bool) -> Metrics {
+    pub(crate) async fn wait_for_metrics(&self, reached: impl Fn(&Metrics) -> bool) -> Metrics {
         let started = Instant::now();
         loop {
             let metrics = self.metrics().await;
             if reached(&metrics) {
                 return metrics;
             }
-            assert!(started.elapsed() < PATIENCE, "not reached in time: {metrics:#?}");
-            sleep(POLL).await;
+            assert!(started.elapsed() < WAIT_TIMEOUT, "not reached in time: {metrics:#?}");
+            sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -144,23 +144,23 @@ impl Process {
     }
 
     /// Waits until it has ended.
-    pub(crate) async fn ended(mut self) -> Ended {
+    pub(crate) async fn wait_for_exit(mut self) -> ProcessExit {
         let started = Instant::now();
         let code = loop {
             if let Some(code) = self.exit_code() {
                 break code;
             }
-            assert!(started.elapsed() < 2 * PATIENCE, "it does not end:\n{}", self.log());
-            sleep(POLL).await;
+            assert!(started.elapsed() < 2 * WAIT_TIMEOUT, "it does not end:\n{}", self.log());
+            sleep(POLL_INTERVAL).await;
         };
-        self.log_is_complete().await;
-        Ended { code, log: self.log() }
+        self.wait_for_log_end().await;
+        ProcessExit { code, log: self.log() }
     }
 
     /// Waits, after its end, until the last lines have come from the pipe to the log.
-    async fn log_is_complete(&self) {
+    async fn wait_for_log_end(&self) {
         while Arc::strong_count(&self.log) > 1 {
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

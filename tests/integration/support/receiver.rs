@@ -7,20 +7,20 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::process::{BINARY, free_addresses};
-pub(crate) use super::process::{Ended, Metrics, Process};
+pub(crate) use super::process::{Metrics, Process, ProcessExit};
 
 /// How often other ports are tried when somebody was quicker.
-const ATTEMPTS: usize = 10;
+const MAX_PORT_ATTEMPTS: usize = 10;
 
 /// A running receiver. Killed when dropped.
-pub(crate) struct Receiver {
+pub(crate) struct ReceiverProcess {
     process: Process,
     grpc: SocketAddr,
     http: SocketAddr,
     admin: SocketAddr,
 }
 
-impl Deref for Receiver {
+impl Deref for ReceiverProcess {
     type Target = Process;
 
     fn deref(&self) -> &Process {
@@ -28,14 +28,14 @@ impl Deref for Receiver {
     }
 }
 
-impl Receiver {
+impl ReceiverProcess {
     /// Starts a receiver and waits until it listens.
     ///
     /// `settings` are variables without `TRACEBUFFER_` and come on top of free ports on 127.0.0.1
     /// for `GRPC_ADDR`, `HTTP_ADDR` and `ADMIN_ADDR`. Without `ENDPOINT` it prints its batches,
     /// to nowhere. A `LOG_LEVEL` must let INFO through.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
-        Self::start_as(settings, || {
+        Self::start_command(settings, || {
             let mut command = Command::new(BINARY);
             command.arg("receiver");
             command
@@ -45,7 +45,7 @@ impl Receiver {
 
     /// Starts a receiver that may open so many files and sockets at once.
     pub(crate) async fn start_with_open_files(limit: u32, settings: &[(&str, &str)]) -> Self {
-        Self::start_as(settings, move || {
+        Self::start_command(settings, move || {
             let mut command = Command::new("sh");
             command.arg("-c").arg(format!("ulimit -n {limit} && exec \"$0\" receiver"));
             command.arg(BINARY);
@@ -54,16 +54,16 @@ impl Receiver {
         .await
     }
 
-    async fn start_as(settings: &[(&str, &str)], command: impl Fn() -> Command) -> Self {
-        for _ in 0..ATTEMPTS {
+    async fn start_command(settings: &[(&str, &str)], command: impl Fn() -> Command) -> Self {
+        for _ in 0..MAX_PORT_ATTEMPTS {
             let mut receiver = Self::spawn(command(), settings);
-            if receiver.process.listens().await {
+            if receiver.process.wait_until_listening().await {
                 return receiver;
             }
             let log = receiver.log();
             assert!(log.contains("the port is taken"), "the receiver did not start:\n{log}");
         }
-        panic!("no free ports were found in {ATTEMPTS} attempts");
+        panic!("no free ports were found in {MAX_PORT_ATTEMPTS} attempts");
     }
 
     fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
@@ -93,11 +93,11 @@ impl Receiver {
 
     /// Reads `/debug/buffer`.
     pub(crate) async fn debug(&self) -> Value {
-        serde_json::from_str(&self.get("/debug/buffer").await.1).expect("it is JSON")
+        serde_json::from_str(&self.get_admin("/debug/buffer").await.1).expect("it is JSON")
     }
 
     /// Waits until it has ended.
-    pub(crate) async fn ended(self) -> Ended {
-        self.process.ended().await
+    pub(crate) async fn wait_for_exit(self) -> ProcessExit {
+        self.process.wait_for_exit().await
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn zstd(data: &[u8]) -> Bytes {
 }
 
 /// A gRPC message: its compressed flag, its length, itself.
-pub(crate) fn framed(flag: u8, message: &[u8]) -> Bytes {
+pub(crate) fn frame_message(flag: u8, message: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(5 + message.len());
     frame.put_u8(flag);
     frame.put_u32(u32::try_from(message.len()).expect("a message is small"));

@@ -45,30 +45,30 @@ fn record(name: &str, padding: usize) -> Bytes {
 }
 
 /// Tells when the bytes of a batch were freed.
-pub(crate) struct Watched(tokio::sync::oneshot::Receiver<()>);
+pub(crate) struct WatchedBatch(tokio::sync::oneshot::Receiver<()>);
 
-struct Owner {
+struct TrackedBytes {
     bytes: Vec<u8>,
     // Dropped with the bytes, which the receiver notices.
     _alive: tokio::sync::oneshot::Sender<()>,
 }
 
-impl AsRef<[u8]> for Owner {
+impl AsRef<[u8]> for TrackedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Watched {
+impl WatchedBatch {
     /// One record of `bytes` and somebody who watches it.
-    pub(crate) fn batch(bytes: usize) -> (OutgoingRequest, Self) {
+    pub(crate) fn create(bytes: usize) -> (OutgoingRequest, Self) {
         let (alive, watch) = tokio::sync::oneshot::channel();
-        let owner = Owner { bytes: record("watched", bytes).to_vec(), _alive: alive };
+        let owner = TrackedBytes { bytes: record("watched", bytes).to_vec(), _alive: alive };
         (OutgoingRequest { chunks: vec![Bytes::from_owner(owner)], spans: 1 }, Self(watch))
     }
 
     /// Waits until nothing holds the bytes any more. Bound it by a timeout.
-    pub(crate) async fn freed(self) {
+    pub(crate) async fn wait_until_freed(self) {
         let _ = self.0.await;
     }
 }

@@ -18,8 +18,8 @@ pub(super) struct Node {
 /// What a node holds.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    Fields(Vec<(String, Node)>),
-    Elements(Vec<Node>),
+    Mapping(Vec<(String, Node)>),
+    Sequence(Vec<Node>),
     Scalar(Value),
 }
 
@@ -29,7 +29,7 @@ impl Node {
     /// # Errors
     ///
     /// What is wrong with the text, and in which line.
-    pub(super) fn documents(text: &str) -> Result<Vec<Self>, serde_saphyr::Error> {
+    pub(super) fn parse_documents(text: &str) -> Result<Vec<Self>, serde_saphyr::Error> {
         let documents: Vec<Spanned<Content>> = serde_saphyr::from_multiple(text)?;
         let is_empty = |node: &Self| matches!(node.content, Content::Scalar(Value::Null));
         Ok(documents.into_iter().map(Self::from).filter(|node| !is_empty(node)).collect())
@@ -38,13 +38,15 @@ impl Node {
     /// Returns the field `name`.
     pub(super) fn field(&self, name: &str) -> Option<&Self> {
         match &self.content {
-            Content::Fields(fields) => fields.iter().find(|(n, _)| n == name).map(|(_, node)| node),
+            Content::Mapping(fields) => {
+                fields.iter().find(|(n, _)| n == name).map(|(_, node)| node)
+            }
             _ => None,
         }
     }
 
     /// Returns the text, if it is one.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(super) fn as_str(&self) -> Option<&str> {
         match &self.content {
             Content::Scalar(Value::String(text)) => Some(text),
             _ => None,
@@ -52,9 +54,9 @@ impl Node {
     }
 
     /// Returns the elements, if it is a list.
-    pub(super) fn elements(&self) -> &[Self] {
+    pub(super) fn as_sequence(&self) -> &[Self] {
         match &self.content {
-            Content::Elements(elements) => elements,
+            Content::Sequence(elements) => elements,
             _ => &[],
         }
     }
@@ -66,7 +68,7 @@ impl Node {
         let mut node = self;
         for step in steps {
             let next = match &node.content {
-                Content::Elements(elements) => {
+                Content::Sequence(elements) => {
                     step.parse().ok().and_then(|i: usize| elements.get(i))
                 }
                 _ => node.field(step),
@@ -81,12 +83,12 @@ impl Node {
 
     /// Returns the same without lines, and without what is null, which the API server takes for
     /// absent.
-    pub(super) fn value(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
-            Content::Elements(elements) => elements.iter().map(Self::value).collect(),
-            Content::Fields(fields) => {
-                let fields = fields.iter().map(|(name, node)| (name.clone(), node.value()));
+            Content::Sequence(elements) => elements.iter().map(Self::to_json).collect(),
+            Content::Mapping(fields) => {
+                let fields = fields.iter().map(|(name, node)| (name.clone(), node.to_json()));
                 Value::Object(fields.filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
             }
         }
@@ -143,7 +145,7 @@ impl<'de> Visitor<'de> for ContentVisitor {
         while let Some(element) = elements.next_element::<Spanned<Content>>()? {
             found.push(element.into());
         }
-        Ok(Content::Elements(found))
+        Ok(Content::Sequence(found))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Content, A::Error> {
@@ -151,7 +153,7 @@ impl<'de> Visitor<'de> for ContentVisitor {
         while let Some((name, value)) = fields.next_entry::<String, Spanned<Content>>()? {
             found.push((name, value.into()));
         }
-        Ok(Content::Fields(found))
+        Ok(Content::Mapping(found))
     }
 }
 
@@ -164,9 +166,9 @@ mod tests {
 
     #[test]
     fn every_document_is_read_with_lines_counted_in_the_file() {
-        let documents = Node::documents(TEXT).unwrap();
+        let documents = Node::parse_documents(TEXT).unwrap();
 
-        let values: Vec<_> = documents.iter().map(Node::value).collect();
+        let values: Vec<_> = documents.iter().map(Node::to_json).collect();
         let expected = [
             serde_json::json!({ "a": { "b": 1, "c": [{}, 1.5] } }),
             serde_json::json!({ "d": true }),
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_field_that_is_not_there_has_the_line_of_what_should_hold_it() {
-        let documents = Node::documents(TEXT).unwrap();
+        let documents = Node::parse_documents(TEXT).unwrap();
 
         assert_eq!(documents[0].line_of("a.c[0].y.z"), 7);
         assert_eq!(documents[0].line_of("nothing"), 4);
@@ -187,13 +189,13 @@ mod tests {
 
     #[test]
     fn what_is_no_yaml_is_told_with_its_line() {
-        let error = Node::documents("a: 1\nb: [1\n").unwrap_err();
+        let error = Node::parse_documents("a: 1\nb: [1\n").unwrap_err();
 
         assert!(error.to_string().contains("line"), "{error}");
     }
 
     #[test]
     fn a_field_that_is_there_twice_is_an_error() {
-        assert!(Node::documents("a: 1\na: 2\n").is_err());
+        assert!(Node::parse_documents("a: 1\na: 2\n").is_err());
     }
 }

@@ -3,34 +3,34 @@
 use super::*;
 
 /// The remarks on the only object of a text whose spec is `spec`, as `line field why`.
-fn told(spec: &str, of: fn(Analyzed) -> Vec<Remark>) -> Vec<String> {
+fn diagnostic_lines(spec: &str, of: fn(AnalyzedTraceBuffer) -> Vec<Diagnostic>) -> Vec<String> {
     let head = "apiVersion: tracebuffer.dev/v1alpha1\nkind: TraceBuffer\nmetadata: {name: x}\n";
     let mut analysis = analyze(&format!("{head}spec: {spec}")).unwrap();
-    let object = analysis.objects.pop().unwrap();
-    let line = |remark: Remark| format!("{} {} {}", remark.line, remark.field, remark.why);
+    let object = analysis.trace_buffers.pop().unwrap();
+    let line = |remark: Diagnostic| format!("{} {} {}", remark.line, remark.field, remark.message);
     of(object).into_iter().map(line).collect()
 }
 
-fn mistakes(spec: &str) -> Vec<String> {
-    told(spec, |object| object.mistakes)
+fn errors(spec: &str) -> Vec<String> {
+    diagnostic_lines(spec, |object| object.errors)
 }
 
 fn warnings(spec: &str) -> Vec<String> {
-    assert_eq!(mistakes(spec), [""; 0], "{spec}");
-    told(spec, |object| object.warnings)
+    assert_eq!(errors(spec), [""; 0], "{spec}");
+    diagnostic_lines(spec, |object| object.warnings)
 }
 
-const TO: &str = "destination: {endpoint: \"http://collector.observability:4317\"";
+const DESTINATION: &str = "destination: {endpoint: \"http://collector.observability:4317\"";
 
 #[test]
 fn a_spec_that_is_as_it_should_be_is_told_nothing_about() {
-    assert_eq!(warnings(&format!("{{{TO}}}}}")), [""; 0]);
+    assert_eq!(warnings(&format!("{{{DESTINATION}}}}}")), [""; 0]);
 }
 
 #[test]
 fn a_field_of_the_wrong_type_is_told_with_what_is_right() {
     assert_eq!(
-        mistakes(
+        errors(
             "{buffer: [], destination: {endpoint: 1, headers: {}}, receiver: {grpcPort: \"1\"}, allowedNamespaces: {from: 1}}"
         ),
         [
@@ -46,7 +46,7 @@ fn a_field_of_the_wrong_type_is_told_with_what_is_right() {
 #[test]
 fn a_word_that_is_none_of_a_few_is_told_with_those() {
     assert_eq!(
-        mistakes(&format!("{{{TO}, protocol: grpc}}}}")),
+        errors(&format!("{{{DESTINATION}, protocol: grpc}}}}")),
         ["4 spec.destination.protocol must be one of GRPC, HTTPProtobuf; it is \"grpc\""]
     );
 }
@@ -56,7 +56,7 @@ fn a_selectors_labels_have_any_key_and_values_that_are_texts() {
     let of = |labels: &str| {
         let selector = format!("{{matchLabels: {labels}}}");
         let allowed = format!("allowedNamespaces: {{from: Selector, selector: {selector}}}");
-        mistakes(&format!("{{{TO}}}, {allowed}}}"))
+        errors(&format!("{{{DESTINATION}}}, {allowed}}}"))
     };
 
     assert_eq!(of("{team: a, example.com/tier: \"1\"}"), [""; 0]);
@@ -73,21 +73,22 @@ fn a_selectors_labels_have_any_key_and_values_that_are_texts() {
 fn a_name_with_another_meaning_is_a_mistake() {
     let head =
         "apiVersion: tracebuffer.dev/v1alpha1\nkind: TraceBuffer\nmetadata: {name: enabled}\n";
-    let analysis = analyze(&format!("{head}spec: {{{TO}}}}}")).unwrap();
+    let analysis = analyze(&format!("{head}spec: {{{DESTINATION}}}}}")).unwrap();
 
-    let mistake = &analysis.objects[0].mistakes[0];
+    let mistake = &analysis.trace_buffers[0].errors[0];
     assert_eq!((mistake.line, mistake.field.as_str()), (3, "metadata.name"));
 }
 
 #[test]
 fn what_is_required_is_missed_even_if_it_is_null() {
-    assert_eq!(mistakes("{}"), ["4 spec.destination must be set"]);
+    assert_eq!(errors("{}"), ["4 spec.destination must be set"]);
     assert_eq!(
-        mistakes("{destination: {endpoint: null}}"),
+        errors("{destination: {endpoint: null}}"),
         ["4 spec.destination.endpoint must be set"]
     );
     let analysis = analyze("apiVersion: tracebuffer.dev/v1\nkind: TraceBuffer\n").unwrap();
-    let told: Vec<_> = analysis.objects[0].mistakes.iter().map(|m| (&*m.field, &*m.why)).collect();
+    let told: Vec<_> =
+        analysis.trace_buffers[0].errors.iter().map(|m| (&*m.field, &*m.message)).collect();
     assert_eq!(
         told,
         [
@@ -101,7 +102,7 @@ fn what_is_required_is_missed_even_if_it_is_null() {
 #[test]
 fn an_unknown_field_is_told_with_the_nearest_or_all_of_its_place() {
     assert_eq!(
-        mistakes(&format!("{{{TO}, retries: 3, Endpoint: x}}, buffer: {{maxspan: 1}}}}")),
+        errors(&format!("{{{DESTINATION}, retries: 3, Endpoint: x}}, buffer: {{maxspan: 1}}}}")),
         [
             "4 spec.destination.retries is no field; there are batch, compression, concurrency, \
              endpoint, headers, protocol, timeout, tls",
@@ -114,15 +115,15 @@ fn an_unknown_field_is_told_with_the_nearest_or_all_of_its_place() {
 #[test]
 fn a_field_beside_spec_is_told_where_it_may_belong() {
     let text = format!(
-        "kind: TraceBuffer\napiVersion: {API_VERSION}\nmetadata: {{name: x}}\nbuffer: {{}}\nspec: {{{TO}}}}}"
+        "kind: TraceBuffer\napiVersion: {API_VERSION}\nmetadata: {{name: x}}\nbuffer: {{}}\nspec: {{{DESTINATION}}}}}"
     );
     let analysis = analyze(&text).unwrap();
     assert_eq!(
-        analysis.objects[0].mistakes,
-        [Remark {
+        analysis.trace_buffers[0].errors,
+        [Diagnostic {
             line: 4,
             field: "buffer".into(),
-            why: "is no field here; does it belong under spec?".into()
+            message: "is no field here; does it belong under spec?".into()
         }]
     );
 }
@@ -130,7 +131,7 @@ fn a_field_beside_spec_is_told_where_it_may_belong() {
 #[test]
 fn a_mistake_in_the_meaning_has_the_line_of_its_field() {
     assert_eq!(
-        mistakes(
+        errors(
             "\n  destination:\n    endpoint: https://x\n    headers:\n      - name: a\n        value: b\n      - name: te\n        value: b\n"
         ),
         [
@@ -146,7 +147,7 @@ fn other_kinds_are_named_and_passed_over() {
         analyze("kind: Pod\nmetadata: {name: web, namespace: shop}\n---\nx: 1\n---\n- 1\n")
             .unwrap();
 
-    assert_eq!(analysis.objects, []);
+    assert_eq!(analysis.trace_buffers, []);
     assert_eq!(
         analysis.ignored,
         ["Pod shop/web", "something without a kind", "something without a kind"]
@@ -155,7 +156,7 @@ fn other_kinds_are_named_and_passed_over() {
 
 #[test]
 fn what_may_not_be_meant_is_a_warning() {
-    let with = |rest: &str| warnings(&format!("{{{TO}}}, {rest}}}"));
+    let with = |rest: &str| warnings(&format!("{{{DESTINATION}}}, {rest}}}"));
 
     assert_eq!(
         with("drainTimeout: 0s"),
@@ -195,14 +196,16 @@ fn what_may_not_be_meant_is_a_warning() {
         ]
     );
     assert_eq!(
-        warnings(&format!("{{{TO}, concurrency: 2}}}}")),
+        warnings(&format!("{{{DESTINATION}, concurrency: 2}}}}")),
         ["4 spec.destination.concurrency is above 1, so that spans may arrive in another order"]
     );
 }
 
 #[test]
 fn an_image_that_moves_is_a_warning_and_one_that_stays_is_not() {
-    let of = |image: &str| warnings(&format!("{{{TO}}}, sidecar: {{image: \"{image}\"}}}}")).len();
+    let of = |image: &str| {
+        warnings(&format!("{{{DESTINATION}}}, sidecar: {{image: \"{image}\"}}}}")).len()
+    };
 
     for image in ["tracebuffer", "r.example:5000/tracebuffer", "tracebuffer:latest"] {
         assert_eq!(of(image), 1, "{image}");
@@ -238,7 +241,7 @@ fn plain_http_is_a_warning_where_others_may_listen() {
 #[test]
 fn a_credential_in_clear_is_a_warning_at_rest_and_on_its_way() {
     assert_eq!(
-        warnings(&format!("{{{TO}, headers: [{{name: X-Api-Key, value: abc}}]}}}}")),
+        warnings(&format!("{{{DESTINATION}, headers: [{{name: X-Api-Key, value: abc}}]}}}}")),
         [
             "4 spec.destination.endpoint is not encrypted, and so are the headers that look like \
              credentials; use https://",

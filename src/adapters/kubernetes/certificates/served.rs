@@ -20,51 +20,51 @@ use super::x509;
 
 /// How long API servers have known a certificate's authority before it is served: they read the
 /// webhook's configuration from caches of their own.
-pub(super) const SETTLED: Duration = Duration::from_secs(10);
+pub(super) const TRUST_DELAY: Duration = Duration::from_secs(10);
 
 /// The certificate that is served, and whether API servers are told to trust it.
 #[derive(Debug, Default)]
 pub struct ServedCertificate {
     key: ArcSwapOption<CertifiedKey>,
-    standing: Mutex<Standing>,
+    trust: Mutex<TrustState>,
 }
 
 #[derive(Debug, Default)]
-struct Standing {
+struct TrustState {
     /// The bundle of each entry of the webhook's configuration.
     published: Vec<Vec<CertificateDer<'static>>>,
     is_trusted: bool,
     /// What is served next.
-    next: Option<Next>,
+    pending: Option<PendingCertificate>,
 }
 
 #[derive(Debug)]
-struct Next {
+struct PendingCertificate {
     key: Arc<CertifiedKey>,
     trusted_since: Option<Instant>,
 }
 
 /// What became of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offered {
+pub(super) enum OfferOutcome {
     /// It is served from the next handshake on.
     Served,
     /// It waits to be trusted.
-    Waits,
+    Pending,
     /// It was known before.
-    Known,
+    Unchanged,
 }
 
 /// Why a certificate cannot be served. Quotes nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unusable(String);
+pub(super) struct UnusableCertificate(String);
 
 impl ServedCertificate {
     /// Returns whether every entry of the webhook's configuration holds the authority of the
     /// certificate that is served; its validity is not looked at.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
-        self.standing.lock().is_trusted
+        self.trust.lock().is_trusted
     }
 
     /// Returns until when the certificate that is served is valid, since the Unix epoch.
@@ -76,58 +76,69 @@ impl ServedCertificate {
     }
 
     /// Serves another certificate, or lets it wait for [`Self::settle`].
-    pub(super) fn serve(&self, chain: &[u8], key: &[u8]) -> Result<Offered, Unusable> {
+    pub(super) fn offer(
+        &self,
+        chain: &[u8],
+        key: &[u8],
+    ) -> Result<OfferOutcome, UnusableCertificate> {
         let key = Arc::new(certified_key(chain, key)?);
-        let mut standing = self.standing.lock();
+        let mut standing = self.trust.lock();
         if self.key.load().as_ref().is_some_and(|served| served.cert == key.cert) {
-            standing.next = None;
-            return Ok(Offered::Known);
+            standing.pending = None;
+            return Ok(OfferOutcome::Unchanged);
         }
-        if standing.next.as_ref().is_some_and(|next| next.key.cert == key.cert) {
-            return Ok(Offered::Known);
+        if standing.pending.as_ref().is_some_and(|next| next.key.cert == key.cert) {
+            return Ok(OfferOutcome::Unchanged);
         }
-        standing.next = Some(Next { key, trusted_since: None });
-        Ok(if self.step(&mut standing) { Offered::Served } else { Offered::Waits })
+        standing.pending = Some(PendingCertificate { key, trusted_since: None });
+        Ok(if self.try_promote(&mut standing) {
+            OfferOutcome::Served
+        } else {
+            OfferOutcome::Pending
+        })
     }
 
     /// Takes note of what is published now, the bundle of each entry as PEM. Returns whether another
     /// certificate is served.
-    pub(super) fn published(&self, bundles: impl IntoIterator<Item = impl AsRef<[u8]>>) -> bool {
-        let mut standing = self.standing.lock();
+    pub(super) fn set_published(
+        &self,
+        bundles: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> bool {
+        let mut standing = self.trust.lock();
         standing.published =
             bundles.into_iter().map(|bundle| x509::authorities(bundle.as_ref())).collect();
-        self.judge(&mut standing);
-        self.step(&mut standing)
+        self.update_trust(&mut standing);
+        self.try_promote(&mut standing)
     }
 
     /// Serves the certificate that waits, if it is time. Returns whether another is served.
-    pub(super) fn settle(&self) -> bool {
-        self.step(&mut self.standing.lock())
+    pub(super) fn serve_if_due(&self) -> bool {
+        self.try_promote(&mut self.trust.lock())
     }
 
-    fn step(&self, standing: &mut Standing) -> bool {
-        let Some(mut next) = standing.next.take() else { return false };
+    fn try_promote(&self, standing: &mut TrustState) -> bool {
+        let Some(mut next) = standing.pending.take() else { return false };
         let since = standing.trusts(&next.key).then(|| {
             // The first time counts.
             next.trusted_since.unwrap_or_else(Instant::now)
         });
         next.trusted_since = since;
-        let is_due = since.is_some_and(|since| since.elapsed() >= SETTLED);
+        let is_due = since.is_some_and(|since| since.elapsed() >= TRUST_DELAY);
         if standing.is_trusted && !is_due {
-            standing.next = Some(next);
+            standing.pending = Some(next);
             return false;
         }
         self.key.store(Some(next.key));
-        self.judge(standing);
+        self.update_trust(standing);
         true
     }
 
-    fn judge(&self, standing: &mut Standing) {
+    fn update_trust(&self, standing: &mut TrustState) {
         standing.is_trusted = self.key.load().as_ref().is_some_and(|key| standing.trusts(key));
     }
 }
 
-impl Standing {
+impl TrustState {
     fn trusts(&self, key: &CertifiedKey) -> bool {
         let mut bundles = self.published.iter();
         !self.published.is_empty() && bundles.all(|bundle| x509::is_trusted(&key.cert, bundle))
@@ -141,8 +152,8 @@ impl ResolvesServerCert for ServedCertificate {
 }
 
 /// Reads a chain of certificates and the key of the first, as PEM.
-pub(super) fn certified_key(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, Unusable> {
-    let unusable = |why: &str| Unusable(why.to_owned());
+pub(super) fn certified_key(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, UnusableCertificate> {
+    let unusable = |why: &str| UnusableCertificate(why.to_owned());
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| unusable("tls.crt is not valid PEM"))?;
@@ -151,11 +162,12 @@ pub(super) fn certified_key(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, Un
     }
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|_| unusable("tls.key holds no private key as PEM"))?;
-    CertifiedKey::from_der(chain, key, &default_provider())
-        .map_err(|error| Unusable(format!("tls.crt and tls.key cannot be used: {error}")))
+    CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
+        UnusableCertificate(format!("tls.crt and tls.key cannot be used: {error}"))
+    })
 }
 
-impl fmt::Display for Unusable {
+impl fmt::Display for UnusableCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

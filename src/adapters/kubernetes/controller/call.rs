@@ -11,15 +11,15 @@ use tokio::time::timeout;
 use crate::ports::cluster::ClusterError;
 
 /// The longest wait for one answer.
-const LONGEST: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A type of objects that lie in namespaces.
-pub(super) trait Namespaced:
+pub(super) trait NamespacedResource:
     Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug
 {
 }
 
-impl<K> Namespaced for K where
+impl<K> NamespacedResource for K where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
         + DeserializeOwned
@@ -33,7 +33,7 @@ pub(super) enum CallError {
     /// The API server refused, or was not reached.
     Kube(kube::Error),
     /// It did not answer.
-    Silence,
+    Timeout,
 }
 
 impl CallError {
@@ -46,7 +46,7 @@ impl CallError {
     }
 
     /// Returns whether it refused because the namespace is being deleted.
-    fn is_about_an_ending_namespace(&self) -> bool {
+    fn is_namespace_terminating(&self) -> bool {
         matches!(self, Self::Kube(kube::Error::Api(status))
             if status.code == 403 && status.message.contains("is being terminated"))
     }
@@ -57,27 +57,27 @@ impl fmt::Display for CallError {
         match self {
             Self::Kube(kube::Error::Api(status)) => f.write_str(&status.message),
             Self::Kube(error) => write!(f, "{error}"),
-            Self::Silence => write!(f, "the API server did not answer within {LONGEST:?}"),
+            Self::Timeout => write!(f, "the API server did not answer within {REQUEST_TIMEOUT:?}"),
         }
     }
 }
 
 /// Waits for an answer, but not for ever.
-pub(super) async fn call<T>(
+pub(super) async fn with_timeout<T>(
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, CallError> {
-    match timeout(LONGEST, request).await {
+    match timeout(REQUEST_TIMEOUT, request).await {
         Ok(answer) => answer.map_err(CallError::Kube),
-        Err(_) => Err(CallError::Silence),
+        Err(_) => Err(CallError::Timeout),
     }
 }
 
 /// Returns what a failure means to reconciling; `what` says what could not be done.
-pub(super) fn failed(error: &CallError, what: impl FnOnce() -> String) -> ClusterError {
+pub(super) fn cluster_error(error: &CallError, what: impl FnOnce() -> String) -> ClusterError {
     match error.code() {
         Some(409) => ClusterError::Conflict,
-        Some(404) => ClusterError::Gone,
-        Some(403) if error.is_about_an_ending_namespace() => ClusterError::Gone,
+        Some(404) => ClusterError::NotFound,
+        Some(403) if error.is_namespace_terminating() => ClusterError::NotFound,
         Some(403) => ClusterError::Failed(format!(
             "{}: {error}; the chart's ClusterRole has the rule",
             what()

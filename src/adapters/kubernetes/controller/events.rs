@@ -5,72 +5,72 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use parking_lot::Mutex;
 
-use super::call::{call, failed};
+use super::call::{cluster_error, with_timeout};
 use crate::adapters::kubernetes::names::FIELD_MANAGER;
-use crate::domain::operating::notice::Notice;
+use crate::domain::reconcile::workload_event::WorkloadEvent;
 use crate::ports::cluster::{ClusterError, Workload};
 
 /// The longest action that an event may have, in bytes.
-const MOST_ACTION: usize = 128;
+const MAX_ACTION_BYTES: usize = 128;
 
 /// A recorder remembers every event for six minutes, to count repetitions: some 2 KiB each. After so
 /// many it is replaced; a repetition from before is a new event then.
-const MOST_REMEMBERED: u32 = 512;
+const MAX_EVENTS_PER_RECORDER: u32 = 512;
 
 /// Publishes events.
-pub(super) struct Events {
+pub(super) struct EventPublisher {
     client: Client,
     reporter: Reporter,
-    recording: Mutex<Recording>,
+    recording: Mutex<CountingRecorder>,
 }
 
-struct Recording {
+struct CountingRecorder {
     recorder: Recorder,
     published: u32,
 }
 
-impl Events {
+impl EventPublisher {
     /// Creates a publisher that reports as `pod_name`.
     pub(super) fn new(client: Client, pod_name: &str) -> Self {
         let reporter =
             Reporter { controller: FIELD_MANAGER.into(), instance: Some(pod_name.to_owned()) };
         let recorder = Recorder::new(client.clone(), reporter.clone());
-        let recording = Mutex::new(Recording { recorder, published: 0 });
+        let recording = Mutex::new(CountingRecorder { recorder, published: 0 });
         Self { client, reporter, recording }
     }
 
     /// Publishes `notice` on `workload`. One that differs in its cause only is another event: the
     /// cause is part of what the recorder tells events apart by.
-    pub(super) async fn tell(
+    pub(super) async fn publish(
         &self,
         workload: &Workload,
-        notice: &Notice,
+        notice: &WorkloadEvent,
     ) -> Result<(), ClusterError> {
-        let (event, regarding) = (event(notice), regarding(workload));
-        let published = call(self.recorder().publish(&event, &regarding)).await;
+        let (event, regarding) = (to_kube_event(notice), regarding(workload));
+        let published = with_timeout(self.recorder().publish(&event, &regarding)).await;
         published.map_err(|error| {
             let (kind, name) = (&workload.object.kind, &workload.object.name);
-            failed(&error, || format!("cannot tell {kind} {}/{name}", workload.namespace))
+            cluster_error(&error, || format!("cannot tell {kind} {}/{name}", workload.namespace))
         })
     }
 
     fn recorder(&self) -> Recorder {
         let mut recording = self.recording.lock();
         recording.published += 1;
-        if recording.published > MOST_REMEMBERED {
+        if recording.published > MAX_EVENTS_PER_RECORDER {
             let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-            *recording = Recording { recorder, published: 1 };
+            *recording = CountingRecorder { recorder, published: 1 };
         }
         recording.recorder.clone()
     }
 }
 
-fn event(notice: &Notice) -> Event {
+fn to_kube_event(notice: &WorkloadEvent) -> Event {
     Event {
         type_: if notice.is_warning { EventType::Warning } else { EventType::Normal },
         reason: notice.reason.to_owned(),
         note: Some(notice.message.clone()),
-        action: shortened(&notice.cause),
+        action: truncate_action(&notice.dedup_key),
         secondary: None,
     }
 }
@@ -87,8 +87,8 @@ fn regarding(workload: &Workload) -> ObjectReference {
     }
 }
 
-fn shortened(text: &str) -> String {
-    let mut end = text.len().min(MOST_ACTION);
+fn truncate_action(text: &str) -> String {
+    let mut end = text.len().min(MAX_ACTION_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn an_action_is_cut_at_a_character() {
-        assert_eq!(shortened("PortClash"), "PortClash");
-        assert_eq!(shortened(&"é".repeat(100)).len(), 128);
-        assert_eq!(shortened(&format!("a{}", "é".repeat(100))).len(), 127);
+        assert_eq!(truncate_action("PortClash"), "PortClash");
+        assert_eq!(truncate_action(&"é".repeat(100)).len(), 128);
+        assert_eq!(truncate_action(&format!("a{}", "é".repeat(100))).len(), 127);
     }
 }

@@ -2,11 +2,11 @@
 //! where what they are based on is behind.
 
 mod call;
-mod declared;
 mod events;
 mod owners;
 mod progress;
 mod status;
+mod trace_buffer_snapshot;
 mod workloads;
 
 use std::sync::Arc;
@@ -17,29 +17,31 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use serde_json::json;
 
-use self::call::{call, failed};
-use self::events::Events;
-use self::owners::Owners;
+use self::call::{cluster_error, with_timeout};
+use self::events::EventPublisher;
+use self::owners::WorkloadResolver;
 use super::names::{FIELD_MANAGER, LIMITS};
 use super::resource::TraceBuffer;
-use super::sidecar::{SidecarLimits, limits_text};
-use super::watch::{PodIndex, TraceBufferCache};
-use crate::domain::injection::candidate::{ObjectKey, TraceBuffers};
-use crate::domain::injection::pod_record::PodRecord;
-use crate::domain::operating::conditions::Status;
-use crate::domain::operating::declared::{Declared, Reference, ReferenceKind, RunningLimits};
-use crate::domain::operating::notice::Notice;
-use crate::domain::operating::rollout::Seen;
-use crate::ports::cluster::{Cluster, ClusterError, Lookup, Workload};
+use super::sidecar::{SidecarLimits, render_limits};
+use super::watch::{PodCache, TraceBufferCache};
+use crate::domain::injection::pod_snapshot::PodSnapshot;
+use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferLister};
+use crate::domain::reconcile::conditions::Status;
+use crate::domain::reconcile::rollout::WorkloadStatus;
+use crate::domain::reconcile::trace_buffer_snapshot::{
+    Reference, ReferenceKind, RunningLimits, TraceBufferSnapshot,
+};
+use crate::domain::reconcile::workload_event::WorkloadEvent;
+use crate::ports::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
 
 /// A cluster behind an API server.
 pub struct KubeCluster {
     client: Client,
     trace_buffers: Arc<TraceBufferCache>,
-    pods: Arc<PodIndex>,
-    may_look_up: bool,
-    owners: Owners,
-    events: Events,
+    pods: Arc<PodCache>,
+    may_read_references: bool,
+    owners: WorkloadResolver,
+    events: EventPublisher,
 }
 
 impl KubeCluster {
@@ -51,23 +53,23 @@ impl KubeCluster {
     pub fn new(
         client: Client,
         trace_buffers: Arc<TraceBufferCache>,
-        pods: Arc<PodIndex>,
+        pods: Arc<PodCache>,
         may_look_up: bool,
         pod_name: &str,
     ) -> Self {
         Self {
-            events: Events::new(client.clone(), pod_name),
-            owners: Owners::new(client.clone()),
+            events: EventPublisher::new(client.clone(), pod_name),
+            owners: WorkloadResolver::new(client.clone()),
             client,
             trace_buffers,
             pods,
-            may_look_up,
+            may_read_references: may_look_up,
         }
     }
 }
 
 /// How tracebuffer writes.
-fn writing() -> PatchParams {
+fn patch_params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
 
@@ -76,57 +78,61 @@ impl Cluster for KubeCluster {
         self.trace_buffers.is_synced() && self.pods.is_synced()
     }
 
-    fn trace_buffers(&self) -> Vec<ObjectKey> {
-        self.trace_buffers.all().iter().map(|entry| entry.candidate.key.clone()).collect()
+    fn trace_buffer_keys(&self) -> Vec<ObjectKey> {
+        self.trace_buffers.all().iter().map(|entry| entry.view.key.clone()).collect()
     }
 
     fn names_in(&self, namespace: &str) -> Vec<String> {
-        TraceBuffers::names_in(&*self.trace_buffers, namespace)
+        TraceBufferLister::names_in(&*self.trace_buffers, namespace)
     }
 
-    fn declared(&self, key: &ObjectKey) -> Option<Arc<Declared>> {
-        self.trace_buffers.entry(key).map(|entry| Arc::new(declared::declared(&entry)))
+    fn trace_buffer(&self, key: &ObjectKey) -> Option<Arc<TraceBufferSnapshot>> {
+        self.trace_buffers.entry(key).map(|entry| Arc::new(trace_buffer_snapshot::snapshot(&entry)))
     }
 
-    fn limits_text(&self, limits: &RunningLimits) -> String {
+    fn render_limits(&self, limits: &RunningLimits) -> String {
         let RunningLimits { max_spans, max_bytes, max_age_ms } = *limits;
-        limits_text(&SidecarLimits { max_spans, max_bytes, max_age_ms })
+        render_limits(&SidecarLimits { max_spans, max_bytes, max_age_ms })
     }
 
-    async fn look_up(&self, namespace: &str, what: &Reference) -> Result<Lookup, ClusterError> {
-        if !self.may_look_up {
-            return Ok(Lookup::NotAllowed);
+    async fn look_up(
+        &self,
+        namespace: &str,
+        what: &Reference,
+    ) -> Result<LookupOutcome, ClusterError> {
+        if !self.may_read_references {
+            return Ok(LookupOutcome::Forbidden);
         }
         let client = self.client.clone();
         let found = match what.kind {
             ReferenceKind::Secret => {
                 let api: Api<Secret> = Api::namespaced(client, namespace);
-                call(api.get_metadata_opt(&what.name)).await.map(|found| found.is_some())
+                with_timeout(api.get_metadata_opt(&what.name)).await.map(|found| found.is_some())
             }
             ReferenceKind::ConfigMap => {
                 let api: Api<ConfigMap> = Api::namespaced(client, namespace);
-                call(api.get_metadata_opt(&what.name)).await.map(|found| found.is_some())
+                with_timeout(api.get_metadata_opt(&what.name)).await.map(|found| found.is_some())
             }
         };
         match found {
-            Ok(true) => Ok(Lookup::Found),
-            Ok(false) => Ok(Lookup::Absent),
-            Err(error) if error.code() == Some(403) => Ok(Lookup::NotAllowed),
+            Ok(true) => Ok(LookupOutcome::Found),
+            Ok(false) => Ok(LookupOutcome::NotFound),
+            Err(error) if error.code() == Some(403) => Ok(LookupOutcome::Forbidden),
             Err(error) => {
                 let Reference { kind, name, .. } = what;
                 let kind = kind.as_str();
-                Err(failed(&error, || format!("cannot look for {kind} {namespace}/{name}")))
+                Err(cluster_error(&error, || format!("cannot look for {kind} {namespace}/{name}")))
             }
         }
     }
 
-    async fn workload_of(&self, pod: &PodRecord) -> Result<Workload, ClusterError> {
+    async fn workload_of(&self, pod: &PodSnapshot) -> Result<Workload, ClusterError> {
         self.owners.workload_of(pod).await
     }
 
     /// Insists on the limits that were seen, rather than on the version: a pod's status changes all
     /// the time, and others' annotations are none of our business.
-    async fn set_limits(&self, pod: &PodRecord, text: &str) -> Result<(), ClusterError> {
+    async fn set_limits(&self, pod: &PodSnapshot, text: &str) -> Result<(), ClusterError> {
         let member = format!("/metadata/annotations/{}", LIMITS.replace('/', "~1"));
         let mut steps = vec![json!({ "op": "test", "path": "/metadata/uid", "value": pod.uid })];
         if let Some(seen) = &pod.limits {
@@ -138,15 +144,20 @@ impl Cluster for KubeCluster {
         let patch = serde_json::from_value(json!(steps))
             .map_err(|error| ClusterError::Failed(format!("{}: {error}", what())))?;
         let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), namespace);
-        let patched = call(api.patch(name, &writing(), &Patch::Json::<()>(patch))).await;
+        let patched =
+            with_timeout(api.patch(name, &patch_params(), &Patch::Json::<()>(patch))).await;
         match patched {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some(422) => Err(ClusterError::Conflict),
-            Err(error) => Err(failed(&error, what)),
+            Err(error) => Err(cluster_error(&error, what)),
         }
     }
 
-    async fn write_status(&self, declared: &Declared, new: &Status) -> Result<(), ClusterError> {
+    async fn write_status(
+        &self,
+        declared: &TraceBufferSnapshot,
+        new: &Status,
+    ) -> Result<(), ClusterError> {
         let ObjectKey { namespace, name } = &declared.key;
         let created = self.trace_buffers.entry(&declared.key);
         let created = created.and_then(|entry| entry.metadata.creation_timestamp.clone());
@@ -159,26 +170,36 @@ impl Cluster for KubeCluster {
         });
         let api: Api<PartialObjectMeta<TraceBuffer>> =
             Api::namespaced(self.client.clone(), namespace);
-        let patched = call(api.patch_status(name, &writing(), &Patch::Merge(patch))).await;
+        let patched =
+            with_timeout(api.patch_status(name, &patch_params(), &Patch::Merge(patch))).await;
         patched.map(drop).map_err(|error| {
-            failed(&error, || format!("cannot write the status of TraceBuffer {namespace}/{name}"))
+            cluster_error(&error, || {
+                format!("cannot write the status of TraceBuffer {namespace}/{name}")
+            })
         })
     }
 
-    async fn see(&self, workload: &Workload) -> Result<Option<Seen>, ClusterError> {
-        workloads::see(&self.client, workload).await
+    async fn get_workload(
+        &self,
+        workload: &Workload,
+    ) -> Result<Option<WorkloadStatus>, ClusterError> {
+        workloads::get_workload(&self.client, workload).await
     }
 
     async fn restart(
         &self,
         workload: &Workload,
-        seen: &Seen,
+        seen: &WorkloadStatus,
         marker: &str,
     ) -> Result<(), ClusterError> {
         workloads::restart(&self.client, workload, seen, marker).await
     }
 
-    async fn tell(&self, workload: &Workload, notice: &Notice) -> Result<(), ClusterError> {
-        self.events.tell(workload, notice).await
+    async fn publish_event(
+        &self,
+        workload: &Workload,
+        notice: &WorkloadEvent,
+    ) -> Result<(), ClusterError> {
+        self.events.publish(workload, notice).await
     }
 }

@@ -2,22 +2,22 @@
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, DeploymentStatus, StatefulSet};
 
-use super::workloads::Found;
-use crate::domain::operating::rollout::Progress;
+use super::workloads::ProgressReport;
+use crate::domain::reconcile::rollout::RolloutProgress;
 
 const ON_DELETE: &str = "its update strategy is OnDelete";
 const PAUSED: &str = "it is paused";
 
-pub(super) fn deployment(found: &Deployment) -> Found {
+pub(super) fn deployment(found: &Deployment) -> ProgressReport {
     let spec = found.spec.as_ref();
     let paused = spec.and_then(|spec| spec.paused).unwrap_or_default();
     let wanted = spec.and_then(|spec| spec.replicas).unwrap_or(1);
     let obstacle = paused.then_some(PAUSED);
     let status = found.status.clone().unwrap_or_default();
     let progress = if is_behind(found.metadata.generation, status.observed_generation) {
-        Progress::Moving
-    } else if let Some(why) = exceeded(&status) {
-        Progress::Failed(why)
+        RolloutProgress::Progressing
+    } else if let Some(why) = deadline_exceeded(&status) {
+        RolloutProgress::Failed(why)
     } else {
         let updated = status.updated_replicas.unwrap_or_default();
         let old = status.replicas.unwrap_or_default() > updated;
@@ -27,14 +27,14 @@ pub(super) fn deployment(found: &Deployment) -> Found {
     (progress, obstacle)
 }
 
-fn exceeded(status: &DeploymentStatus) -> Option<String> {
+fn deadline_exceeded(status: &DeploymentStatus) -> Option<String> {
     let mut conditions = status.conditions.iter().flatten();
     let condition = conditions.find(|condition| condition.type_ == "Progressing")?;
     let is_exceeded = condition.reason.as_deref() == Some("ProgressDeadlineExceeded");
     is_exceeded.then(|| condition.message.clone().unwrap_or_else(|| "deadline exceeded".into()))
 }
 
-pub(super) fn stateful_set(found: &StatefulSet) -> Found {
+pub(super) fn stateful_set(found: &StatefulSet) -> ProgressReport {
     let spec = found.spec.as_ref();
     let strategy = spec.and_then(|spec| spec.update_strategy.as_ref());
     let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
@@ -53,7 +53,7 @@ pub(super) fn stateful_set(found: &StatefulSet) -> Found {
     (complete_if(!behind && is_ready && is_updated), on_delete.then_some(ON_DELETE))
 }
 
-pub(super) fn daemon_set(found: &DaemonSet) -> Found {
+pub(super) fn daemon_set(found: &DaemonSet) -> ProgressReport {
     let strategy = found.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref());
     let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
     let status = found.status.clone().unwrap_or_default();
@@ -68,8 +68,8 @@ fn is_behind(generation: Option<i64>, observed: Option<i64>) -> bool {
     observed.unwrap_or_default() < generation.unwrap_or_default()
 }
 
-fn complete_if(complete: bool) -> Progress {
-    if complete { Progress::Complete } else { Progress::Moving }
+fn complete_if(complete: bool) -> RolloutProgress {
+    if complete { RolloutProgress::Complete } else { RolloutProgress::Progressing }
 }
 
 #[cfg(test)]

@@ -4,20 +4,21 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as Written, Time};
 
 use crate::adapters::kubernetes::resource::{PodCounts as WrittenCounts, TraceBufferStatus};
-use crate::domain::operating::conditions::{Condition, Status, Truth};
-use crate::domain::operating::standing::PodCounts;
+use crate::domain::reconcile::conditions::{Condition, ConditionStatus, Status};
+use crate::domain::reconcile::sidecar_state::PodCounts;
 
 /// Returns the status to write; conditions without a time get `now`.
 pub(super) fn to_resource(status: &Status, now: Timestamp) -> TraceBufferStatus {
     let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     let conditions = status.conditions.iter().map(|condition| {
-        let since = condition.since.and_then(|since| Timestamp::from_second(since).ok());
+        let since =
+            condition.last_transition_time.and_then(|since| Timestamp::from_second(since).ok());
         Written {
-            type_: condition.kind.clone(),
-            status: match condition.truth {
-                Truth::True => "True".into(),
-                Truth::False => "False".into(),
-                Truth::Unknown => "Unknown".into(),
+            type_: condition.type_.clone(),
+            status: match condition.status {
+                ConditionStatus::True => "True".into(),
+                ConditionStatus::False => "False".into(),
+                ConditionStatus::Unknown => "Unknown".into(),
             },
             reason: condition.reason.clone(),
             message: condition.message.clone(),
@@ -42,15 +43,15 @@ pub(super) fn from_resource(written: &TraceBufferStatus) -> Status {
     let count = |count: i32| u32::try_from(count).unwrap_or_default();
     let counts = written.pods.unwrap_or_default();
     let conditions = written.conditions.iter().map(|written| Condition {
-        kind: written.type_.clone(),
-        truth: match written.status.as_str() {
-            "True" => Truth::True,
-            "False" => Truth::False,
-            _ => Truth::Unknown,
+        type_: written.type_.clone(),
+        status: match written.status.as_str() {
+            "True" => ConditionStatus::True,
+            "False" => ConditionStatus::False,
+            _ => ConditionStatus::Unknown,
         },
         reason: written.reason.clone(),
         message: written.message.clone(),
-        since: Some(written.last_transition_time.0.as_second()),
+        last_transition_time: Some(written.last_transition_time.0.as_second()),
         observed_generation: written.observed_generation,
     });
     Status {
@@ -69,13 +70,13 @@ pub(super) fn from_resource(written: &TraceBufferStatus) -> Status {
 mod tests {
     use super::*;
 
-    fn condition(kind: &str, truth: Truth, since: Option<i64>) -> Condition {
+    fn condition(kind: &str, truth: ConditionStatus, since: Option<i64>) -> Condition {
         Condition {
-            kind: kind.into(),
-            truth,
+            type_: kind.into(),
+            status: truth,
             reason: "Because".into(),
             message: "of it".into(),
-            since,
+            last_transition_time: since,
             observed_generation: Some(3),
         }
     }
@@ -85,9 +86,9 @@ mod tests {
         let status = Status {
             observed_generation: Some(3),
             conditions: vec![
-                condition("Accepted", Truth::True, Some(1_700_000_000)),
-                condition("Ready", Truth::False, Some(1_700_000_001)),
-                condition("ResolvedRefs", Truth::Unknown, Some(1_700_000_002)),
+                condition("Accepted", ConditionStatus::True, Some(1_700_000_000)),
+                condition("Ready", ConditionStatus::False, Some(1_700_000_001)),
+                condition("ResolvedRefs", ConditionStatus::Unknown, Some(1_700_000_002)),
             ],
             pods: PodCounts { total: 6, current: 1, outdated: 2, missing: 3 },
         };
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_condition_that_has_just_turned_gets_the_time_of_writing() {
-        let conditions = vec![condition("Ready", Truth::True, None)];
+        let conditions = vec![condition("Ready", ConditionStatus::True, None)];
         let now = Timestamp::from_second(1_700_000_000).unwrap();
 
         let written = to_resource(&Status { conditions, ..Status::default() }, now);

@@ -7,25 +7,25 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::call::{CallError, Namespaced, call, failed};
-use super::owners::group;
+use super::call::{CallError, NamespacedResource, cluster_error, with_timeout};
+use super::owners::api_group;
+use super::patch_params;
 use super::progress::{daemon_set, deployment, stateful_set};
-use super::writing;
 use crate::adapters::kubernetes::names::{INJECT, ROLLOUT};
-use crate::domain::operating::rollout::{Progress, Seen};
+use crate::domain::reconcile::rollout::{RolloutProgress, WorkloadStatus};
 use crate::ports::cluster::{ClusterError, Workload};
 
 /// What can be restarted.
 #[derive(Clone, Copy)]
-enum Kind {
+enum WorkloadKind {
     Deployment,
     StatefulSet,
     DaemonSet,
 }
 
-impl Kind {
+impl WorkloadKind {
     fn of(workload: &Workload) -> Option<Self> {
-        match (group(&workload.object.api_version), workload.object.kind.as_str()) {
+        match (api_group(&workload.object.api_version), workload.object.kind.as_str()) {
             ("apps", "Deployment") => Some(Self::Deployment),
             ("apps", "StatefulSet") => Some(Self::StatefulSet),
             ("apps", "DaemonSet") => Some(Self::DaemonSet),
@@ -35,56 +35,60 @@ impl Kind {
 }
 
 /// A progress, and why a restart would do nothing.
-pub(super) type Found = (Progress, Option<&'static str>);
+pub(super) type ProgressReport = (RolloutProgress, Option<&'static str>);
 
-pub(super) async fn see(
+pub(super) async fn get_workload(
     client: &Client,
     workload: &Workload,
-) -> Result<Option<Seen>, ClusterError> {
-    let Some(kind) = Kind::of(workload) else { return Ok(None) };
+) -> Result<Option<WorkloadStatus>, ClusterError> {
+    let Some(kind) = WorkloadKind::of(workload) else { return Ok(None) };
     match kind {
-        Kind::Deployment => {
-            let found: Deployment = read(client, workload).await?;
+        WorkloadKind::Deployment => {
+            let found: Deployment = get_object(client, workload).await?;
             let template = found.spec.as_ref().map(|spec| &spec.template);
-            Ok(Some(seen(&found.metadata, template, deployment(&found))))
+            Ok(Some(workload_status(&found.metadata, template, deployment(&found))))
         }
-        Kind::StatefulSet => {
-            let found: StatefulSet = read(client, workload).await?;
+        WorkloadKind::StatefulSet => {
+            let found: StatefulSet = get_object(client, workload).await?;
             let template = found.spec.as_ref().map(|spec| &spec.template);
-            Ok(Some(seen(&found.metadata, template, stateful_set(&found))))
+            Ok(Some(workload_status(&found.metadata, template, stateful_set(&found))))
         }
-        Kind::DaemonSet => {
-            let found: DaemonSet = read(client, workload).await?;
+        WorkloadKind::DaemonSet => {
+            let found: DaemonSet = get_object(client, workload).await?;
             let template = found.spec.as_ref().map(|spec| &spec.template);
-            Ok(Some(seen(&found.metadata, template, daemon_set(&found))))
+            Ok(Some(workload_status(&found.metadata, template, daemon_set(&found))))
         }
     }
 }
 
-async fn read<K: Namespaced>(client: &Client, workload: &Workload) -> Result<K, ClusterError> {
+async fn get_object<K: NamespacedResource>(
+    client: &Client,
+    workload: &Workload,
+) -> Result<K, ClusterError> {
     let api: Api<K> = Api::namespaced(client.clone(), &workload.namespace);
-    let found = call(api.get(&workload.object.name)).await;
-    let found = found.map_err(|error| failed(&error, || cannot("read", workload)))?;
+    let found = with_timeout(api.get(&workload.object.name)).await;
+    let found =
+        found.map_err(|error| cluster_error(&error, || failure_message("read", workload)))?;
     if found.meta().uid.as_ref() == Some(&workload.object.uid) {
         Ok(found)
     } else {
-        Err(ClusterError::Gone)
+        Err(ClusterError::NotFound)
     }
 }
 
 /// The marker is on the object, too: it stays there when the template's is taken back.
-fn seen(
+fn workload_status(
     metadata: &ObjectMeta,
     template: Option<&PodTemplateSpec>,
-    (progress, obstacle): Found,
-) -> Seen {
+    (progress, obstacle): ProgressReport,
+) -> WorkloadStatus {
     let template = template.and_then(|template| template.metadata.as_ref());
     let annotation = |metadata: &ObjectMeta, key| metadata.annotations.as_ref()?.get(key).cloned();
     let of_template = |key| template.and_then(|template| annotation(template, key));
-    Seen {
-        marker: annotation(metadata, ROLLOUT).or_else(|| of_template(ROLLOUT)),
+    WorkloadStatus {
+        revision: annotation(metadata, ROLLOUT).or_else(|| of_template(ROLLOUT)),
         progress,
-        obstacle,
+        restart_blocker: obstacle,
         inject: of_template(INJECT),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
     }
@@ -93,7 +97,7 @@ fn seen(
 pub(super) async fn restart(
     client: &Client,
     workload: &Workload,
-    seen: &Seen,
+    seen: &WorkloadStatus,
     marker: &str,
 ) -> Result<(), ClusterError> {
     let annotations = json!({ ROLLOUT: marker });
@@ -105,33 +109,37 @@ pub(super) async fn restart(
         },
         "spec": { "template": { "metadata": { "annotations": annotations } } },
     }));
-    let patched = match Kind::of(workload) {
-        None => return Err(ClusterError::Gone),
-        Some(Kind::Deployment) => write::<Deployment>(client, workload, &patch).await,
-        Some(Kind::StatefulSet) => write::<StatefulSet>(client, workload, &patch).await,
-        Some(Kind::DaemonSet) => write::<DaemonSet>(client, workload, &patch).await,
+    let patched = match WorkloadKind::of(workload) {
+        None => return Err(ClusterError::NotFound),
+        Some(WorkloadKind::Deployment) => send_patch::<Deployment>(client, workload, &patch).await,
+        Some(WorkloadKind::StatefulSet) => {
+            send_patch::<StatefulSet>(client, workload, &patch).await
+        }
+        Some(WorkloadKind::DaemonSet) => send_patch::<DaemonSet>(client, workload, &patch).await,
     };
     match patched {
         Err(error) if error.code() == Some(403) => {
-            let cannot = cannot("restart", workload);
+            let cannot = failure_message("restart", workload);
             let remedy = "set rollouts.enabled of the chart, or the TraceBuffer's rollout.strategy \
                           to None";
             Err(ClusterError::Failed(format!("{cannot}: {error}; {remedy}")))
         }
-        patched => patched.map_err(|error| failed(&error, || cannot("restart", workload))),
+        patched => {
+            patched.map_err(|error| cluster_error(&error, || failure_message("restart", workload)))
+        }
     }
 }
 
-async fn write<K: Namespaced>(
+async fn send_patch<K: NamespacedResource>(
     client: &Client,
     workload: &Workload,
     patch: &Patch<serde_json::Value>,
 ) -> Result<(), CallError> {
     let api: Api<PartialObjectMeta<K>> = Api::namespaced(client.clone(), &workload.namespace);
-    call(api.patch(&workload.object.name, &writing(), patch)).await.map(drop)
+    with_timeout(api.patch(&workload.object.name, &patch_params(), patch)).await.map(drop)
 }
 
-fn cannot(verb: &str, workload: &Workload) -> String {
+fn failure_message(verb: &str, workload: &Workload) -> String {
     let Workload { namespace, object } = workload;
     format!("cannot {verb} {} {namespace}/{}", object.kind, object.name)
 }

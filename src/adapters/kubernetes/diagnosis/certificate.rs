@@ -17,7 +17,7 @@ pub(super) type Certificate = CertificateDer<'static>;
 /// # Errors
 ///
 /// Why it holds none, or one that cannot be read.
-pub(super) fn read(pem: &[u8]) -> Result<Vec<Certificate>, String> {
+pub(super) fn parse_pem(pem: &[u8]) -> Result<Vec<Certificate>, String> {
     let certificates = Certificate::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.to_string())?;
@@ -31,7 +31,7 @@ pub(super) fn read(pem: &[u8]) -> Result<Vec<Certificate>, String> {
 }
 
 /// Returns when the last of them ends, in seconds since 1970.
-pub(super) fn last_end(certificates: &[Certificate]) -> i64 {
+pub(super) fn latest_expiry(certificates: &[Certificate]) -> i64 {
     let validities = certificates.iter().filter_map(x509::validity);
     validities.map(|validity| seconds(validity.not_after)).max().unwrap_or_default()
 }
@@ -43,22 +43,22 @@ fn seconds(time: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::kubernetes::diagnosis::testing::{NOW, keyring};
+    use crate::adapters::kubernetes::diagnosis::testing::{NOW, webhook_tls};
 
     #[test]
     fn the_last_end_counts() {
-        let pem = [keyring(NOW + 3_600).leaf, keyring(NOW - 60).leaf].concat();
+        let pem = [webhook_tls(NOW + 3_600).leaf, webhook_tls(NOW - 60).leaf].concat();
 
-        let certificates = read(&pem).unwrap();
+        let certificates = parse_pem(&pem).unwrap();
 
         assert_eq!(certificates.len(), 2);
-        assert_eq!(last_end(&certificates), NOW + 3_600);
+        assert_eq!(latest_expiry(&certificates), NOW + 3_600);
     }
 
     #[test]
     fn what_is_no_certificate_is_told() {
         let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert_eq!(read(b""), Err("it holds no PEM certificate".to_owned()));
-        assert!(read(rubbish.as_bytes()).is_err());
+        assert_eq!(parse_pem(b""), Err("it holds no PEM certificate".to_owned()));
+        assert!(parse_pem(rubbish.as_bytes()).is_err());
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How good a finding is, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum FindingState {
     /// As it should be.
     Ok,
     /// It could not be looked at.
@@ -24,7 +24,7 @@ pub struct Finding {
     /// What was looked at.
     pub name: String,
     /// How good it is.
-    pub state: State,
+    pub state: FindingState,
     /// What was found, with the objects by name.
     pub message: String,
     /// What to do, where something should be done.
@@ -32,7 +32,7 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
-impl State {
+impl FindingState {
     /// Returns the word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -47,9 +47,9 @@ impl State {
 
 /// Returns the worst state of `findings`; what was skipped is no worse than what is fine.
 #[must_use]
-pub fn worst(findings: &[Finding]) -> State {
+pub fn worst_state(findings: &[Finding]) -> FindingState {
     let states = findings.iter().map(|finding| finding.state);
-    states.filter(|state| *state != State::Skipped).max().unwrap_or(State::Ok)
+    states.filter(|state| *state != FindingState::Skipped).max().unwrap_or(FindingState::Ok)
 }
 
 /// A section, from which findings are made.
@@ -58,11 +58,11 @@ pub(super) struct Section(pub(super) &'static str);
 
 impl Section {
     pub(super) fn ok(self, name: impl Into<String>, message: impl Into<String>) -> Finding {
-        self.finding(State::Ok, name, message, None)
+        self.finding(FindingState::Ok, name, message, None)
     }
 
     pub(super) fn skipped(self, name: impl Into<String>, message: impl Into<String>) -> Finding {
-        self.finding(State::Skipped, name, message, None)
+        self.finding(FindingState::Skipped, name, message, None)
     }
 
     pub(super) fn warning(
@@ -71,16 +71,16 @@ impl Section {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Finding {
-        self.finding(State::Warning, name, message, Some(remedy.into()))
+        self.finding(FindingState::Warning, name, message, Some(remedy.into()))
     }
 
     /// A warning whose message says what to do.
-    pub(super) fn complete_warning(
+    pub(super) fn warning_without_remedy(
         self,
         name: impl Into<String>,
         message: impl Into<String>,
     ) -> Finding {
-        self.finding(State::Warning, name, message, None)
+        self.finding(FindingState::Warning, name, message, None)
     }
 
     pub(super) fn failed(
@@ -89,12 +89,12 @@ impl Section {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Finding {
-        self.finding(State::Failed, name, message, Some(remedy.into()))
+        self.finding(FindingState::Failed, name, message, Some(remedy.into()))
     }
 
     fn finding(
         self,
-        state: State,
+        state: FindingState,
         name: impl Into<String>,
         message: impl Into<String>,
         remedy: Option<String>,
@@ -111,10 +111,10 @@ mod tests {
     fn the_worst_counts_and_what_was_skipped_does_not() {
         let section = Section("Cluster");
         let (ok, skipped) = (section.ok("a", ""), section.skipped("b", ""));
-        assert_eq!(worst(&[]), State::Ok);
-        assert_eq!(worst(&[skipped.clone(), ok.clone()]), State::Ok);
-        assert_eq!(worst(&[section.warning("c", "", ""), ok.clone()]), State::Warning);
-        assert_eq!(worst(&[section.failed("d", "", ""), skipped, ok]), State::Failed);
+        assert_eq!(worst_state(&[]), FindingState::Ok);
+        assert_eq!(worst_state(&[skipped.clone(), ok.clone()]), FindingState::Ok);
+        assert_eq!(worst_state(&[section.warning("c", "", ""), ok.clone()]), FindingState::Warning);
+        assert_eq!(worst_state(&[section.failed("d", "", ""), skipped, ok]), FindingState::Failed);
     }
 
     #[test]

@@ -3,19 +3,19 @@
 //! What is read from the cluster ([`Facts`], [`Case`]) is judged by pure functions
 //! ([`judge()`], [`explain()`]) into [`Finding`]s for people and machines.
 
-mod case;
 mod certificate;
+mod check;
+mod check_input;
 mod explain;
-mod facts;
+mod explain_input;
+mod fetched;
 mod finding;
-mod judge;
 mod operator;
-mod seen;
 #[cfg(test)]
 mod testing;
 
-pub use case::Case;
+pub use check::check;
+pub use check_input::{CheckInput, DiagnosisScope};
 pub use explain::explain;
-pub use facts::{Facts, Place};
-pub use finding::{Finding, State, worst};
-pub use judge::judge;
+pub use explain_input::ExplainInput;
+pub use finding::{Finding, FindingState, worst_state};

@@ -5,37 +5,39 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use super::seen::{Seen, list};
-use crate::domain::injection::candidate::ObjectKey;
+use super::fetched::{Fetched, list};
 use crate::domain::injection::facts::ClusterFacts;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
 
 /// The webhook's entry for annotated pods, by which its configuration is known.
-pub(super) const ENTRY: &str = "inject.tracebuffer.dev";
+pub(super) const WEBHOOK_ENTRY_NAME: &str = "inject.tracebuffer.dev";
 
-const EXCLUDED_VARIABLE: &str = "TRACEBUFFER_EXCLUDED_NAMESPACES";
-const DEFAULT_VARIABLE: &str = "TRACEBUFFER_DEFAULT_TRACE_BUFFER";
+const EXCLUDED_NAMESPACES_VAR: &str = "TRACEBUFFER_EXCLUDED_NAMESPACES";
+const DEFAULT_TRACE_BUFFER_VAR: &str = "TRACEBUFFER_DEFAULT_TRACE_BUFFER";
 
 /// The operator, as far as it could be seen.
 #[derive(Clone, Debug)]
-pub(super) struct Operator {
-    pub(super) webhook: Seen<MutatingWebhookConfiguration>,
-    pub(super) deployment: Seen<Deployment>,
+pub(super) struct OperatorObjects {
+    pub(super) webhook_configuration: Fetched<MutatingWebhookConfiguration>,
+    pub(super) deployment: Fetched<Deployment>,
     /// Its own namespace; empty if it is not known.
     pub(super) namespace: String,
 }
 
-impl Operator {
+impl OperatorObjects {
     /// Looks for it: by the `name` that the chart gives to both objects and their `namespace`, where
     /// they are known, or else by the webhook's entry.
-    pub(super) async fn look(client: &Client, name: Option<&str>, namespace: Option<&str>) -> Self {
+    pub(super) async fn read(client: &Client, name: Option<&str>, namespace: Option<&str>) -> Self {
         let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
         let webhook = match name {
-            Some(name) => Seen::of(api.get(name).await),
+            Some(name) => Fetched::from_result(api.get(name).await),
             None => match list(&api, &ListParams::default()).await {
-                Seen::Is(all) => all.into_iter().find(is_ours).map_or(Seen::Absent, Seen::Is),
-                Seen::Absent => Seen::Absent,
-                Seen::Hidden(why) => Seen::Hidden(why),
-                Seen::Unknown(why) => Seen::Unknown(why),
+                Fetched::Found(all) => {
+                    all.into_iter().find(is_ours).map_or(Fetched::NotFound, Fetched::Found)
+                }
+                Fetched::NotFound => Fetched::NotFound,
+                Fetched::Forbidden(why) => Fetched::Forbidden(why),
+                Fetched::Failed(why) => Fetched::Failed(why),
             },
         };
         let found = webhook.get();
@@ -45,15 +47,15 @@ impl Operator {
         let deployment = match name {
             Some(name) if !namespace.is_empty() => {
                 let api = Api::<Deployment>::namespaced(client.clone(), &namespace);
-                Seen::of(api.get(&name).await)
+                Fetched::from_result(api.get(&name).await)
             }
             _ => match &webhook {
-                Seen::Is(_) | Seen::Absent => Seen::Absent,
+                Fetched::Found(_) | Fetched::NotFound => Fetched::NotFound,
                 // Its Deployment is found through it.
-                Seen::Hidden(why) | Seen::Unknown(why) => Seen::Hidden(why.clone()),
+                Fetched::Forbidden(why) | Fetched::Failed(why) => Fetched::Forbidden(why.clone()),
             },
         };
-        Self { webhook, deployment, namespace }
+        Self { webhook_configuration: webhook, deployment, namespace }
     }
 
     /// Returns how many of its replicas are ready.
@@ -63,19 +65,19 @@ impl Operator {
     }
 
     /// Returns the value of a variable of its container.
-    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+    pub(super) fn env_var(&self, name: &str) -> Option<&str> {
         let pod = self.deployment.get()?.spec.as_ref()?.template.spec.as_ref()?;
         let mut variables = pod.containers.iter().flat_map(|one| one.env.iter().flatten());
         variables.find(|variable| variable.name == name)?.value.as_deref()
     }
 
     /// Returns what the decision needs to know of the cluster, as the operator was told.
-    pub(super) fn cluster(&self) -> ClusterFacts {
-        let excluded = self.variable(EXCLUDED_VARIABLE).unwrap_or_default().split(',');
+    pub(super) fn cluster_facts(&self) -> ClusterFacts {
+        let excluded = self.env_var(EXCLUDED_NAMESPACES_VAR).unwrap_or_default().split(',');
         let excluded = excluded.map(str::trim).filter(|name| !name.is_empty());
-        let default = self.variable(DEFAULT_VARIABLE).and_then(|name| name.split_once('/'));
+        let default = self.env_var(DEFAULT_TRACE_BUFFER_VAR).and_then(|name| name.split_once('/'));
         ClusterFacts {
-            own_namespace: self.namespace.clone(),
+            operator_namespace: self.namespace.clone(),
             excluded_namespaces: excluded.map(str::to_owned).collect(),
             default_trace_buffer: default.map(|(namespace, name)| ObjectKey {
                 namespace: namespace.to_owned(),
@@ -86,7 +88,7 @@ impl Operator {
 }
 
 fn is_ours(configuration: &MutatingWebhookConfiguration) -> bool {
-    configuration.webhooks.iter().flatten().any(|entry| entry.name == ENTRY)
+    configuration.webhooks.iter().flatten().any(|entry| entry.name == WEBHOOK_ENTRY_NAME)
 }
 
 fn service_namespace(configuration: &MutatingWebhookConfiguration) -> Option<String> {

@@ -7,35 +7,35 @@ use kube::api::PartialObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::facts::Facts;
-use super::operator::{ENTRY, Operator};
-use super::seen::Seen;
-use crate::adapters::kubernetes::certificates::Authority;
-use crate::adapters::kubernetes::resource::{TraceBuffer, manifest};
-use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build, limits_text};
+use super::check_input::CheckInput;
+use super::fetched::Fetched;
+use super::operator::{OperatorObjects, WEBHOOK_ENTRY_NAME};
+use crate::adapters::kubernetes::certificates::RcgenIssuer;
+use crate::adapters::kubernetes::resource::{TraceBuffer, crd_json};
+use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build, render_limits};
 use crate::domain::rotation::Validity;
-use crate::ports::certificates::{CertificateIssuer, Keyring};
+use crate::ports::certificates::{CertificateIssuer, WebhookTls};
 
 /// Seconds since 1970.
 pub(super) const NOW: i64 = 2_000_000_000;
 pub(super) const DAY: i64 = 86_400;
 pub(super) const IMAGE: &str = "example/tracebuffer:1";
 
-pub(super) fn from<T: DeserializeOwned>(json: Value) -> T {
+pub(super) fn from_json<T: DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).unwrap()
 }
 
 /// A new authority and a leaf of it, which end then.
-pub(super) fn keyring(ends: i64) -> Keyring {
+pub(super) fn webhook_tls(ends: i64) -> WebhookTls {
     let time = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap());
     let validity = Validity { not_before: time(ends - 365 * DAY), not_after: time(ends) };
-    let authority = Authority::new("tracebuffer-webhook.tracing.svc");
-    let keyring = authority.add_authority(&Keyring::default(), validity).unwrap();
+    let authority = RcgenIssuer::new("tracebuffer-webhook.tracing.svc");
+    let keyring = authority.add_authority(&WebhookTls::default(), validity).unwrap();
     authority.issue_leaf(&keyring, validity).unwrap()
 }
 
 pub(super) fn trace_buffer() -> TraceBuffer {
-    from(json!({
+    from_json(json!({
         "apiVersion": "tracebuffer.dev/v1alpha1", "kind": "TraceBuffer",
         "metadata": {"namespace": "shop", "name": "default", "uid": "u-1", "generation": 2},
         "spec": {"destination": {"endpoint": "http://collector:4317"}},
@@ -63,19 +63,19 @@ pub(super) fn injected_annotations() -> Value {
     json!({
         "tracebuffer.dev/inject": "true",
         "tracebuffer.dev/status": status.to_string(),
-        "tracebuffer.dev/limits": limits_text(&sidecar.limits),
+        "tracebuffer.dev/limits": render_limits(&sidecar.limits),
     })
 }
 
 pub(super) fn pod_metadata(name: &str, annotations: &Value) -> PartialObjectMeta<Pod> {
-    from(json!({
+    from_json(json!({
         "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
         "metadata": {"namespace": "shop", "name": name, "annotations": annotations},
     }))
 }
 
 pub(super) fn injected_pod(name: &str, image: &str) -> Pod {
-    from(json!({
+    from_json(json!({
         "metadata": {
             "namespace": "shop", "name": name, "annotations": injected_annotations(),
             "labels": {"tracebuffer.dev/injected": "true"},
@@ -92,13 +92,13 @@ pub(super) fn injected_pod(name: &str, image: &str) -> Pod {
     }))
 }
 
-pub(super) fn operator(keyring: &Keyring) -> Operator {
+pub(super) fn operator_objects(keyring: &WebhookTls) -> OperatorObjects {
     let bundle = k8s_openapi::ByteString(keyring.bundle.clone());
-    Operator {
-        webhook: Seen::Is(from(json!({
+    OperatorObjects {
+        webhook_configuration: Fetched::Found(from_json(json!({
             "metadata": {"name": "tracebuffer", "creationTimestamp": "2030-01-01T00:00:00Z"},
             "webhooks": [{
-                "name": ENTRY, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "name": WEBHOOK_ENTRY_NAME, "admissionReviewVersions": ["v1"], "sideEffects": "None",
                 "clientConfig": {
                     "caBundle": bundle,
                     "service": {"name": "tracebuffer-webhook", "namespace": "tracing"},
@@ -109,7 +109,7 @@ pub(super) fn operator(keyring: &Keyring) -> Operator {
                 }]},
             }],
         }))),
-        deployment: Seen::Is(from(json!({
+        deployment: Fetched::Found(from_json(json!({
             "metadata": {
                 "namespace": "tracing", "name": "tracebuffer",
                 "labels": {"app.kubernetes.io/version": env!("CARGO_PKG_VERSION")},
@@ -126,25 +126,25 @@ pub(super) fn operator(keyring: &Keyring) -> Operator {
     }
 }
 
-pub(super) fn healthy() -> Facts {
-    let keyring = keyring(NOW + 60 * DAY);
+pub(super) fn healthy_installation() -> CheckInput {
+    let keyring = webhook_tls(NOW + 60 * DAY);
     let data = |pem: &[u8]| k8s_openapi::ByteString(pem.to_vec());
-    let mut crd = manifest();
+    let mut crd = crd_json();
     crd["status"] = json!({"conditions": [condition("Established", "True", "")]});
-    Facts {
+    CheckInput {
         now: NOW,
-        version: Seen::Is((1, 36, "v1.36.0".to_owned())),
-        crd: Seen::Is(from(crd)),
-        operator: operator(&keyring),
-        secret: Seen::Is(from(json!({
+        version: Fetched::Found((1, 36, "v1.36.0".to_owned())),
+        crd: Fetched::Found(from_json(crd)),
+        operator: operator_objects(&keyring),
+        certificate_secret: Fetched::Found(from_json(json!({
             "metadata": {"namespace": "tracing", "name": "tracebuffer-webhook-tls"},
             "data": {"ca.crt": data(&keyring.bundle), "tls.crt": data(&keyring.leaf)},
         }))),
-        probe: ("shop".to_owned(), Seen::Is(injected_pod("probe", IMAGE))),
-        trace_buffers: Seen::Is(vec![trace_buffer()]),
+        dry_run: ("shop".to_owned(), Fetched::Found(injected_pod("probe", IMAGE))),
+        trace_buffers: Fetched::Found(vec![trace_buffer()]),
         namespaces: vec![],
-        only_one_namespace: false,
-        pods: Seen::Is(vec![pod_metadata("a", &injected_annotations())]),
-        injected: Seen::Is(vec![injected_pod("a", IMAGE)]),
+        is_single_namespace: false,
+        pods: Fetched::Found(vec![pod_metadata("a", &injected_annotations())]),
+        injected_pods: Fetched::Found(vec![injected_pod("a", IMAGE)]),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::ManifestError;
 
 /// What a line begins with that divides YAML documents.
-const MARKER: &str = "---";
+const DOCUMENT_SEPARATOR: &str = "---";
 
 /// One document.
 pub(super) struct Document<'a> {
@@ -20,11 +20,11 @@ pub(super) struct Document<'a> {
 /// # Errors
 ///
 /// [`ManifestError::Syntax`] with the number of the document that cannot be read.
-pub(super) fn read(manifest: &str) -> Result<Vec<Document<'_>>, ManifestError> {
+pub(super) fn parse_documents(manifest: &str) -> Result<Vec<Document<'_>>, ManifestError> {
     let mut line = 0;
-    let documents = divide(manifest).into_iter().enumerate().map(|(index, text)| {
-        let value =
-            value(text, line).map_err(|why| ManifestError::Syntax { document: index + 1, why })?;
+    let documents = split_documents(manifest).into_iter().enumerate().map(|(index, text)| {
+        let value = parse_value(text, line)
+            .map_err(|why| ManifestError::Syntax { document: index + 1, message: why })?;
         line += text.matches('\n').count();
         Ok(Document { text, value })
     });
@@ -32,17 +32,17 @@ pub(super) fn read(manifest: &str) -> Result<Vec<Document<'_>>, ManifestError> {
 }
 
 /// Returns `value` in the language of `text`, which it replaces.
-pub(super) fn written_like(text: &str, value: &Value) -> Result<String, ManifestError> {
+pub(super) fn serialize_like(text: &str, value: &Value) -> Result<String, ManifestError> {
     let written = if is_json(text) {
         serde_json::to_string_pretty(value).map(|json| json + "\n").map_err(|e| e.to_string())
     } else {
         serde_saphyr::to_string(value).map_err(|e| e.to_string())
     };
-    written.map_err(ManifestError::Unwritable)
+    written.map_err(ManifestError::NotSerializable)
 }
 
 /// Reads a document that has so many lines before it, which count in messages.
-fn value(text: &str, lines_before: usize) -> Result<Value, String> {
+fn parse_value(text: &str, lines_before: usize) -> Result<Value, String> {
     let in_place = "\n".repeat(lines_before) + text;
     if is_json(text) {
         return serde_json::from_str(&in_place).map_err(|error| error.to_string());
@@ -61,11 +61,11 @@ fn is_json(text: &str) -> bool {
 
 /// Divides a manifest at the lines that divide documents. A line within a text of several lines is
 /// indented and no such line.
-fn divide(manifest: &str) -> Vec<&str> {
+fn split_documents(manifest: &str) -> Vec<&str> {
     let mut starts = vec![0];
     let mut at = 0;
     for line in manifest.split_inclusive('\n') {
-        let rest = line.strip_prefix(MARKER);
+        let rest = line.strip_prefix(DOCUMENT_SEPARATOR);
         if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace)) {
             starts.push(at);
         }
@@ -83,20 +83,21 @@ mod tests {
     use super::*;
 
     fn values(manifest: &str) -> Vec<Value> {
-        read(manifest).unwrap().into_iter().map(|document| document.value).collect()
+        parse_documents(manifest).unwrap().into_iter().map(|document| document.value).collect()
     }
 
     #[test]
     fn documents_are_divided_and_lose_nothing_of_their_text() {
         let manifest = "# head\na: 1\n---\n---  # note\nb: |\n  ---\n  x\n--- \nc: ---\n---d: 1\n";
         let documents =
-            read("# head\na: 1\n---\n---  # note\nb: |\n  ---\n  x\n--- \nc: 2\n").unwrap();
+            parse_documents("# head\na: 1\n---\n---  # note\nb: |\n  ---\n  x\n--- \nc: 2\n")
+                .unwrap();
         let texts: Vec<_> = documents.iter().map(|document| document.text).collect();
         assert_eq!(
             texts,
             ["# head\na: 1\n", "---\n", "---  # note\nb: |\n  ---\n  x\n", "--- \nc: 2\n"]
         );
-        assert_eq!(divide(manifest).concat(), manifest);
+        assert_eq!(split_documents(manifest).concat(), manifest);
     }
 
     #[test]
@@ -125,7 +126,7 @@ mod tests {
     fn json_is_read_and_written_as_json() {
         let document = r#" {"b": 1, "a": [true, null]}"#;
         assert_eq!(values(document), [json!({"a": [true, null], "b": 1})]);
-        let written = written_like(document, &values(document)[0]).unwrap();
+        let written = serialize_like(document, &values(document)[0]).unwrap();
         assert_eq!(written, "{\n  \"b\": 1,\n  \"a\": [\n    true,\n    null\n  ]\n}\n");
     }
 
@@ -135,7 +136,7 @@ mod tests {
                         f: 0.5\nl: 9007199254740993\nempty: ''\nlist: []\nmap: {}\nnothing: null\n\
                         several: |\n  a\n   b\n\nfolded: 'a: b # c'\ntilde: '~'\non: 'on'\n'y': n\n'1': one\n";
         let first = values(document);
-        let written = written_like(document, &first[0]).unwrap();
+        let written = serialize_like(document, &first[0]).unwrap();
         assert_eq!(values(&written), first, "{written}");
         let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&values(&written)[0])[..3], ["z", "a", "n"]);
@@ -146,7 +147,7 @@ mod tests {
         for (broken, line) in
             [("---\nsecret: [\nb: ]]\n", "line 4"), ("---\nok: 1\n---\n\n{\"secret\": \n", "")]
         {
-            let error = read(&format!("a: 1\n{broken}")).err().unwrap().to_string();
+            let error = parse_documents(&format!("a: 1\n{broken}")).err().unwrap().to_string();
             assert!(error.starts_with("document ") && error.contains(line), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }

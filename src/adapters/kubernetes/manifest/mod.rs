@@ -9,70 +9,70 @@ use serde_json::Value;
 use thiserror::Error;
 
 use self::documents::Document;
-use self::templates::{Template, templates};
+use self::templates::{PodTemplate, pod_templates};
 use super::names;
 use super::namespace::namespace_facts;
-use super::pod::{NotAPod, Outcome, admission, facts};
+use super::pod::{InjectionOutcome, InvalidPod, apply_decision, pod_facts};
 use super::resource::TraceBuffer;
-use super::sidecar::{Sidecar, SidecarDefaults, candidate};
-use crate::domain::injection::candidate::{Candidate, ObjectKey};
+use super::sidecar::{Sidecar, SidecarDefaults, trace_buffer_view};
 use crate::domain::injection::decide::{Decision, decide};
 use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts};
+use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferView};
 
 /// What stands in for the cluster.
 #[derive(Clone, Debug)]
-pub struct Offline {
+pub struct OfflineInjector {
     /// The namespace of objects that name none.
     pub namespace: String,
     /// The `TraceBuffer`s there are.
-    pub trace_buffers: Vec<Arc<Candidate<Sidecar>>>,
+    pub trace_buffers: Vec<Arc<TraceBufferView<Sidecar>>>,
 }
 
 /// A manifest with sidecars.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Injected {
+pub struct InjectedManifest {
     /// Its text. Documents without a new sidecar are as they were; the others have lost their
     /// comments.
     pub manifest: String,
     /// What was done and what was not, a line for each, with the object's name.
-    pub remarks: Vec<String>,
+    pub messages: Vec<String>,
 }
 
 /// Why a manifest cannot be worked on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ManifestError {
     /// It is no YAML.
-    #[error("document {document}: {why}")]
+    #[error("document {document}: {message}")]
     Syntax {
         /// Which of its documents, from 1.
         document: usize,
         /// What the parser says.
-        why: String,
+        message: String,
     },
     /// An object has no pod where it should.
-    #[error("{object}: {field} {why}")]
-    NotAPod {
+    #[error("{object}: {field} {message}")]
+    InvalidPod {
         /// The object, such as `Deployment web`.
         object: String,
         /// The field, seen from the object.
         field: String,
         /// What is wrong with it.
-        why: String,
+        message: String,
     },
     /// A `TraceBuffer` is not as it should be.
-    #[error("TraceBuffer {key}: {why}")]
-    TraceBuffer {
+    #[error("TraceBuffer {key}: {message}")]
+    InvalidTraceBuffer {
         /// Its name.
         key: String,
         /// What is wrong with it.
-        why: String,
+        message: String,
     },
     /// There is no `TraceBuffer` where one should be.
     #[error("there is no object of kind TraceBuffer and apiVersion {0}")]
     NoTraceBuffer(String),
     /// The result cannot be printed.
     #[error("the result cannot be written: {0}")]
-    Unwritable(String),
+    NotSerializable(String),
 }
 
 /// Reads the `TraceBuffer`s in a manifest; other objects are passed over. `namespace` is that of one
@@ -81,15 +81,15 @@ pub enum ManifestError {
 /// # Errors
 ///
 /// [`ManifestError`] if there is none, or one with mistakes.
-pub fn trace_buffers(
+pub fn parse_trace_buffers(
     manifest: &str,
     namespace: &str,
     defaults: &SidecarDefaults,
-) -> Result<Vec<Arc<Candidate<Sidecar>>>, ManifestError> {
+) -> Result<Vec<Arc<TraceBufferView<Sidecar>>>, ManifestError> {
     let mut found = vec![];
-    for document in documents::read(manifest)? {
+    for document in documents::parse_documents(manifest)? {
         if is_trace_buffer(&document.value) {
-            found.push(Arc::new(accepted(document.value, namespace, defaults)?));
+            found.push(Arc::new(parse_trace_buffer(document.value, namespace, defaults)?));
         }
     }
     if found.is_empty() {
@@ -98,24 +98,24 @@ pub fn trace_buffers(
     Ok(found)
 }
 
-fn accepted(
+fn parse_trace_buffer(
     object: Value,
     namespace: &str,
     defaults: &SidecarDefaults,
-) -> Result<Candidate<Sidecar>, ManifestError> {
+) -> Result<TraceBufferView<Sidecar>, ManifestError> {
     let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let key = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
-    let wrong = |key: &ObjectKey, why: &str| {
-        let (key, why) = (key.to_string(), why.to_owned());
-        ManifestError::TraceBuffer { key, why }
+    let invalid = |key: &ObjectKey, message: &str| {
+        let (key, message) = (key.to_string(), message.to_owned());
+        ManifestError::InvalidTraceBuffer { key, message }
     };
     let mut object: TraceBuffer =
-        serde_json::from_value(object).map_err(|error| wrong(&key, &error.to_string()))?;
+        serde_json::from_value(object).map_err(|error| invalid(&key, &error.to_string()))?;
     object.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
-    let candidate = candidate(&object, defaults);
-    match &candidate.sidecar {
-        Ok(_) => Ok(candidate),
-        Err(mistakes) => Err(wrong(&candidate.key, mistakes)),
+    let view = trace_buffer_view(&object, defaults);
+    match &view.sidecar {
+        Ok(_) => Ok(view),
+        Err(errors) => Err(invalid(&view.key, errors)),
     }
 }
 
@@ -143,19 +143,19 @@ fn api_version() -> String {
     <TraceBuffer as kube::Resource>::api_version(&()).into_owned()
 }
 
-impl Offline {
+impl OfflineInjector {
     /// Returns `manifest` with a sidecar in every pod and template that asks for one.
     ///
     /// # Errors
     ///
     /// [`ManifestError`] for what cannot be read.
-    pub fn inject(&self, manifest: &str) -> Result<Injected, ManifestError> {
+    pub fn inject(&self, manifest: &str) -> Result<InjectedManifest, ManifestError> {
         let (mut text, mut remarks) = (String::new(), vec![]);
-        let documents = documents::read(manifest)?;
+        let documents = documents::parse_documents(manifest)?;
         let namespaces = namespaces(&documents);
         for mut document in documents {
             let before = document.value.clone();
-            for template in templates(&before) {
+            for template in pod_templates(&before) {
                 let namespace = template.namespace.as_ref().unwrap_or(&self.namespace);
                 let known = namespaces.iter().find(|known| known.name == *namespace).cloned();
                 let namespace = known.unwrap_or_else(|| NamespaceFacts::unknown(namespace));
@@ -167,34 +167,34 @@ impl Offline {
                 if document.text.starts_with("---") {
                     text.push_str("---\n");
                 }
-                text.push_str(&documents::written_like(document.text, &document.value)?);
+                text.push_str(&documents::serialize_like(document.text, &document.value)?);
             }
         }
-        Ok(Injected { manifest: text, remarks })
+        Ok(InjectedManifest { manifest: text, messages: remarks })
     }
 
     fn inject_template(
         &self,
         document: &mut Value,
-        template: &Template,
+        template: &PodTemplate,
         namespace: &NamespaceFacts,
         remarks: &mut Vec<String>,
     ) -> Result<(), ManifestError> {
-        if let Some(remark) = misplaced(document, template) {
+        if let Some(remark) = misplaced_annotation(document, template) {
             remarks.push(remark);
         }
         let Some(pod) = document.pointer_mut(&template.pointer) else { return Ok(()) };
-        let facts = facts(pod).map_err(|error| template.is_no_pod(&error))?;
+        let facts = pod_facts(pod).map_err(|error| template.invalid_pod_error(&error))?;
         let decision = decide(&facts, namespace, &ClusterFacts::default(), &self.trace_buffers);
-        let admission = admission(pod, &decision);
-        let object = &template.object;
+        let admission = apply_decision(pod, &decision);
+        let object = &template.object_name;
         match (&decision, &admission.outcome) {
-            (_, Outcome::Injected(key)) => {
+            (_, InjectionOutcome::Injected(key)) => {
                 remarks.push(format!("{object}: injected the sidecar of TraceBuffer {key}"));
             }
             // The webhook is to decide again, so nothing is written.
-            (Decision::Skip(skip), Outcome::Skipped(reason)) => {
-                if reason.is_surprising() {
+            (Decision::Skip(skip), InjectionOutcome::Skipped(reason)) => {
+                if reason.should_warn() {
                     remarks.push(format!(
                         "{object}: no sidecar ({}): {}",
                         reason.as_str(),
@@ -205,25 +205,31 @@ impl Offline {
             }
             _ => {}
         }
-        remarks.extend(pull_secrets(pod, &decision).map(|remark| format!("{object}: {remark}")));
+        remarks.extend(
+            pull_secrets_warning(pod, &decision).map(|remark| format!("{object}: {remark}")),
+        );
         let warnings = admission.warnings.iter();
         remarks.extend(warnings.map(|text| format!("{object}: {}", without_prefix(text))));
         json_patch::patch(pod, &admission.patch)
-            .map_err(|error| ManifestError::Unwritable(error.to_string()))
+            .map_err(|error| ManifestError::NotSerializable(error.to_string()))
     }
 }
 
-impl Template {
-    fn is_no_pod(&self, error: &NotAPod) -> ManifestError {
+impl PodTemplate {
+    fn invalid_pod_error(&self, error: &InvalidPod) -> ManifestError {
         let place = self.pointer.strip_prefix(&self.object_pointer).unwrap_or_default();
         let field = format!("{}.{}", place.replace('/', "."), error.field);
         let field = field.trim_start_matches('.').to_owned();
-        ManifestError::NotAPod { object: self.object.clone(), field, why: error.why.to_owned() }
+        ManifestError::InvalidPod {
+            object: self.object_name.clone(),
+            field,
+            message: error.message.to_owned(),
+        }
     }
 }
 
 /// Says that the annotation is on the object, where nobody reads it, and not on its template.
-fn misplaced(document: &Value, template: &Template) -> Option<String> {
+fn misplaced_annotation(document: &Value, template: &PodTemplate) -> Option<String> {
     let has = |pointer: &str| {
         let annotations = document.pointer(&format!("{pointer}/metadata/annotations"));
         annotations.is_some_and(|all| all.get(names::INJECT).is_some())
@@ -236,16 +242,16 @@ fn misplaced(document: &Value, template: &Template) -> Option<String> {
         let place = place.trim_start_matches('/').replace('/', ".");
         format!(
             "{}: no sidecar: annotation {} is on the object; put it into {place}.metadata.annotations",
-            template.object,
+            template.object_name,
             names::INJECT,
         )
     })
 }
 
 /// Says that a pod which gets its first pull secrets no longer gets its service account's.
-fn pull_secrets(pod: &Value, decision: &Decision<Sidecar>) -> Option<String> {
-    let Decision::Inject(candidate) = decision else { return None };
-    let brings = candidate.sidecar.as_ref().is_ok_and(|own| !own.image_pull_secrets.is_empty());
+fn pull_secrets_warning(pod: &Value, decision: &Decision<Sidecar>) -> Option<String> {
+    let Decision::Inject(view) = decision else { return None };
+    let brings = view.sidecar.as_ref().is_ok_and(|own| !own.image_pull_secrets.is_empty());
     let there = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array);
     (brings && there.is_none_or(Vec::is_empty)).then(|| {
         "imagePullSecrets of the sidecar were added; those of the pod's service account are no longer \

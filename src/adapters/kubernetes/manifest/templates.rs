@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// The kinds of object that are pods or make them, with their API group, and where the pod is.
-const KINDS: [(&str, &str, &str); 8] = [
+const POD_KINDS: [(&str, &str, &str); 8] = [
     ("", "Pod", ""),
     ("", "ReplicationController", "/spec/template"),
     ("apps", "DaemonSet", "/spec/template"),
@@ -15,11 +15,11 @@ const KINDS: [(&str, &str, &str); 8] = [
 ];
 
 /// A pod, or the template of pods, in an object.
-pub(super) struct Template {
+pub(super) struct PodTemplate {
     /// Where it is in the document, as a JSON pointer.
     pub(super) pointer: String,
     /// The object's kind and name, as people write them: `Deployment web`.
-    pub(super) object: String,
+    pub(super) object_name: String,
     /// The object's namespace, if it says.
     pub(super) namespace: Option<String>,
     /// Where the object is in the document.
@@ -27,13 +27,13 @@ pub(super) struct Template {
 }
 
 /// Returns the pods and templates in `document`, which is an object or a list of objects.
-pub(super) fn templates(document: &Value) -> Vec<Template> {
+pub(super) fn pod_templates(document: &Value) -> Vec<PodTemplate> {
     let mut found = vec![];
     collect(document, String::new(), &mut found);
     found
 }
 
-fn collect(object: &Value, pointer: String, found: &mut Vec<Template>) {
+fn collect(object: &Value, pointer: String, found: &mut Vec<PodTemplate>) {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let (version, kind) = (text("apiVersion"), text("kind"));
     if let Some(items) =
@@ -45,13 +45,13 @@ fn collect(object: &Value, pointer: String, found: &mut Vec<Template>) {
         return;
     }
     let group = version.split_once('/').map_or("", |(group, _)| group);
-    let known = KINDS.iter().find(|(of, name, _)| *of == group && *name == kind);
+    let known = POD_KINDS.iter().find(|(of, name, _)| *of == group && *name == kind);
     let Some((_, _, place)) = known else { return };
     let metadata = |key: &str| object.pointer(&format!("/metadata/{key}")).and_then(Value::as_str);
     let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or("(without name)");
-    found.push(Template {
+    found.push(PodTemplate {
         pointer: format!("{pointer}{place}"),
-        object: format!("{kind} {name}"),
+        object_name: format!("{kind} {name}"),
         namespace: metadata("namespace").map(str::to_owned),
         object_pointer: pointer,
     });
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     fn pointers(document: &Value) -> Vec<String> {
-        templates(document).into_iter().map(|template| template.pointer).collect()
+        pod_templates(document).into_iter().map(|template| template.pointer).collect()
     }
 
     #[test]
@@ -106,8 +106,9 @@ mod tests {
         let inner = json!({"apiVersion": "v1", "kind": "PodList", "items": [pod]});
         let list =
             json!({"apiVersion": "v1", "kind": "List", "items": [{"kind": "Service"}, inner, pod]});
-        let found = templates(&list);
-        let shown: Vec<_> = found.iter().map(|t| (t.pointer.as_str(), t.object.as_str())).collect();
+        let found = pod_templates(&list);
+        let shown: Vec<_> =
+            found.iter().map(|t| (t.pointer.as_str(), t.object_name.as_str())).collect();
         assert_eq!(shown, [("/items/1/items/0", "Pod a"), ("/items/2", "Pod a")]);
         assert_eq!(found[0].namespace.as_deref(), Some("shop"));
     }

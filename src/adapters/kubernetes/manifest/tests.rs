@@ -38,22 +38,26 @@ fn defaults() -> SidecarDefaults {
     SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() }
 }
 
-fn offline(declared: &str) -> Offline {
-    let trace_buffers = trace_buffers(declared, "shop", &defaults()).unwrap();
-    Offline { namespace: "shop".into(), trace_buffers }
+fn injector(declared: &str) -> OfflineInjector {
+    let trace_buffers = parse_trace_buffers(declared, "shop", &defaults()).unwrap();
+    OfflineInjector { namespace: "shop".into(), trace_buffers }
 }
 
-fn injected(manifest: &str) -> Injected {
-    offline(TRACE_BUFFER).inject(manifest).unwrap()
+fn inject(manifest: &str) -> InjectedManifest {
+    injector(TRACE_BUFFER).inject(manifest).unwrap()
 }
 
 fn values(manifest: &str) -> Vec<Value> {
-    documents::read(manifest).unwrap().into_iter().map(|document| document.value).collect()
+    documents::parse_documents(manifest)
+        .unwrap()
+        .into_iter()
+        .map(|document| document.value)
+        .collect()
 }
 
 #[test]
 fn a_template_gets_its_sidecar_and_keeps_the_rest() {
-    let Injected { manifest, remarks } = injected(DEPLOYMENT);
+    let InjectedManifest { manifest, messages: remarks } = inject(DEPLOYMENT);
     assert_eq!(remarks, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
     let deployment = &values(&manifest)[0];
     let spec = &deployment["spec"]["template"]["spec"];
@@ -69,7 +73,7 @@ fn a_template_gets_its_sidecar_and_keeps_the_rest() {
 #[test]
 fn other_documents_are_printed_as_they_are() {
     let (head, tail) = ("# head\n---\n# note\n", "---\n# tail\nkind: X\n");
-    let manifest = injected(&format!("{head}{SERVICE}---\n{DEPLOYMENT}{tail}")).manifest;
+    let manifest = inject(&format!("{head}{SERVICE}---\n{DEPLOYMENT}{tail}")).manifest;
     assert!(
         manifest.starts_with(&format!("{head}{SERVICE}---\napiVersion: apps/v1\n")),
         "{manifest}"
@@ -80,14 +84,14 @@ fn other_documents_are_printed_as_they_are() {
 
 #[test]
 fn twice_is_once() {
-    let once = injected(DEPLOYMENT).manifest;
-    assert_eq!(injected(&once), Injected { manifest: once.clone(), remarks: vec![] });
+    let once = inject(DEPLOYMENT).manifest;
+    assert_eq!(inject(&once), InjectedManifest { manifest: once.clone(), messages: vec![] });
 }
 
 #[test]
 fn a_skipped_pod_is_left_alone_and_told() {
     let manifest = DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "hostNetwork: true");
-    let Injected { manifest: same, remarks } = injected(&manifest);
+    let InjectedManifest { manifest: same, messages: remarks } = inject(&manifest);
     assert_eq!(same, manifest);
     assert_eq!(remarks.len(), 1);
     assert!(remarks[0].starts_with("Deployment web: no sidecar (HostNetwork): the pod uses"));
@@ -98,13 +102,13 @@ fn a_namespace_among_the_objects_counts_with_its_label_and_its_annotation() {
     let silent = DEPLOYMENT.replace("tracebuffer.dev/inject: \"true\"", "other: x");
     let labelled = "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  \
                     labels: {tracebuffer.dev/inject: enabled}\n";
-    let Injected { remarks, .. } = injected(&format!("{silent}{labelled}"));
+    let InjectedManifest { messages: remarks, .. } = inject(&format!("{silent}{labelled}"));
     assert_eq!(remarks, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
 
     let named = "---\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  \
                  metadata:\n    name: shop\n    \
                  annotations: {tracebuffer.dev/tracebuffer: nowhere}\n";
-    let Injected { remarks, .. } = injected(&format!("{DEPLOYMENT}{named}"));
+    let InjectedManifest { messages: remarks, .. } = inject(&format!("{DEPLOYMENT}{named}"));
     assert!(remarks[0].contains("there is no TraceBuffer shop/nowhere"), "{remarks:?}");
 }
 
@@ -112,7 +116,10 @@ fn a_namespace_among_the_objects_counts_with_its_label_and_its_annotation() {
 fn a_pod_that_does_not_ask_is_left_alone_in_silence() {
     for annotation in ["tracebuffer.dev/inject: \"false\"", "other: x"] {
         let manifest = DEPLOYMENT.replace("tracebuffer.dev/inject: \"true\"", annotation);
-        assert_eq!(injected(&manifest), Injected { manifest: manifest.clone(), remarks: vec![] });
+        assert_eq!(
+            inject(&manifest),
+            InjectedManifest { manifest: manifest.clone(), messages: vec![] }
+        );
     }
 }
 
@@ -123,7 +130,7 @@ fn an_annotation_on_the_deployment_itself_is_told_to_be_misplaced() {
         .replace("        tracebuffer.dev/inject: \"true\"\n", "        x: y\n")
         .replace("metadata:\n  name: web   #", metadata);
     assert_eq!(
-        injected(&manifest).remarks,
+        inject(&manifest).messages,
         ["Deployment web: no sidecar: annotation tracebuffer.dev/inject is on the object; put it \
              into spec.template.metadata.annotations"]
     );
@@ -133,17 +140,17 @@ fn an_annotation_on_the_deployment_itself_is_told_to_be_misplaced() {
 fn warnings_name_the_object() {
     let manifest =
         DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "terminationGracePeriodSeconds: 1");
-    let remarks = injected(&manifest).remarks;
+    let remarks = inject(&manifest).messages;
     assert!(remarks[1].starts_with("Deployment web: terminationGracePeriodSeconds 1 is less"));
 }
 
 #[test]
 fn first_pull_secrets_take_the_service_accounts_place_and_that_is_told() {
     let declared = format!("{TRACE_BUFFER}  sidecar: {{imagePullSecrets: [{{name: pull}}]}}\n");
-    let offline = offline(&declared);
-    assert_eq!(offline.inject(DEPLOYMENT).unwrap().remarks.len(), 2);
+    let offline = injector(&declared);
+    assert_eq!(offline.inject(DEPLOYMENT).unwrap().messages.len(), 2);
     let with_own = DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "imagePullSecrets: [{name: own}]");
-    assert_eq!(offline.inject(&with_own).unwrap().remarks.len(), 1);
+    assert_eq!(offline.inject(&with_own).unwrap().messages.len(), 1);
 }
 
 #[test]
@@ -154,7 +161,7 @@ fn all_of_a_list_are_injected() {
         "spec": {"containers": [{"name": "a"}]},
     });
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [pod, pod]});
-    let Injected { manifest, remarks } = injected(&list.to_string());
+    let InjectedManifest { manifest, messages: remarks } = inject(&list.to_string());
     let list: Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(list["items"][1]["spec"]["initContainers"][0]["name"], "tracebuffer");
     assert_eq!(remarks.len(), 2);
@@ -164,7 +171,7 @@ fn all_of_a_list_are_injected() {
 fn what_is_no_pod_is_told_with_object_and_field() {
     let manifest = DEPLOYMENT.replace("\"true\"", "true");
     assert_eq!(
-        offline(TRACE_BUFFER).inject(&manifest).unwrap_err().to_string(),
+        injector(TRACE_BUFFER).inject(&manifest).unwrap_err().to_string(),
         "Deployment web: spec.template.metadata.annotations[tracebuffer.dev/inject] is no text; put \
          the value in quotes"
     );
@@ -172,8 +179,9 @@ fn what_is_no_pod_is_told_with_object_and_field() {
 
 #[test]
 fn a_manifest_without_trace_buffer_or_with_a_wrong_one_is_told() {
-    let error =
-        |declared: &str| trace_buffers(declared, "shop", &defaults()).unwrap_err().to_string();
+    let error = |declared: &str| {
+        parse_trace_buffers(declared, "shop", &defaults()).unwrap_err().to_string()
+    };
     assert_eq!(
         error(SERVICE),
         "there is no object of kind TraceBuffer and apiVersion tracebuffer.dev/v1alpha1"

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::edit::Edit;
-use super::place::Place;
-use super::read::{containers, list, name, text};
+use super::patch_builder::PatchBuilder;
+use super::pod_json::{containers, list, name, text};
+use super::position::SidecarPosition;
 use super::warnings;
 use crate::adapters::kubernetes::names::TRACES_ENDPOINT;
 use crate::adapters::kubernetes::sidecar::Sidecar;
@@ -14,26 +14,26 @@ const TRACES_EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 /// What switches a container's SDK off.
 const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 /// The hosts that are the pod itself.
-const LOOPBACK: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+const LOOPBACK_HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
 /// What becomes of a container's environment.
 #[derive(Debug, PartialEq, Eq)]
-enum Plan {
+enum EndpointAction {
     /// It is told the endpoint.
-    Tell,
+    Add,
     /// It sends to the sidecar already, or wants to send nothing.
-    Leave,
+    LeaveUnchanged,
     /// It says itself where its traces go.
     Bypass,
 }
 
 /// Tells every container that the sidecar serves where its traces go, and returns what is to be
 /// said about those that do as they like.
-pub(super) fn tell(
-    edit: &mut Edit<'_>,
+pub(super) fn add_endpoint(
+    edit: &mut PatchBuilder<'_>,
     pod: &Value,
     sidecar: &Sidecar,
-    place: Place,
+    place: SidecarPosition,
 ) -> Vec<String> {
     let Some(endpoint) = &sidecar.application_endpoint else { return vec![] };
     let (mut bypassing, mut overridden) = (vec![], vec![]);
@@ -41,31 +41,31 @@ pub(super) fn tell(
         if !place.serves(kind, index, container) {
             continue;
         }
-        match plan(container, sidecar) {
-            Plan::Tell => {
+        match endpoint_action(container, sidecar) {
+            EndpointAction::Add => {
                 let variable = json!({"name": TRACES_ENDPOINT, "value": endpoint});
                 edit.append(&["spec", kind, &index.to_string(), "env"], vec![variable]);
                 if !list(container, "/envFrom").is_empty() {
                     overridden.push(name(container));
                 }
             }
-            Plan::Leave => {}
-            Plan::Bypass => bypassing.push(name(container)),
+            EndpointAction::LeaveUnchanged => {}
+            EndpointAction::Bypass => bypassing.push(name(container)),
         }
     }
-    spoken(&bypassing, &overridden)
+    endpoint_warnings(&bypassing, &overridden)
 }
 
-fn spoken(bypassing: &[&str], overridden: &[&str]) -> Vec<String> {
+fn endpoint_warnings(bypassing: &[&str], overridden: &[&str]) -> Vec<String> {
     let mut said = vec![];
     if !bypassing.is_empty() {
-        let containers = warnings::containers(bypassing);
+        let containers = warnings::container_list(bypassing);
         said.push(format!(
             "the traces of {containers} bypass the buffer: {TRACES_ENDPOINT} is set there"
         ));
     }
     if !overridden.is_empty() {
-        let containers = warnings::containers(overridden);
+        let containers = warnings::container_list(overridden);
         said.push(format!(
             "{TRACES_ENDPOINT} was added to {containers} and overrides one that envFrom may bring"
         ));
@@ -73,31 +73,31 @@ fn spoken(bypassing: &[&str], overridden: &[&str]) -> Vec<String> {
     said
 }
 
-fn plan(container: &Value, sidecar: &Sidecar) -> Plan {
-    if let Some(set) = variable(container, TRACES_ENDPOINT) {
-        let is_ours = text(set, "/value").is_some_and(|value| leads_to(value, sidecar));
-        return if is_ours { Plan::Leave } else { Plan::Bypass };
+fn endpoint_action(container: &Value, sidecar: &Sidecar) -> EndpointAction {
+    if let Some(set) = effective_variable(container, TRACES_ENDPOINT) {
+        let is_ours = text(set, "/value").is_some_and(|value| is_sidecar_endpoint(value, sidecar));
+        return if is_ours { EndpointAction::LeaveUnchanged } else { EndpointAction::Bypass };
     }
-    let value = |name| variable(container, name).and_then(|set| text(set, "/value"));
+    let value = |name| effective_variable(container, name).and_then(|set| text(set, "/value"));
     let exports = value(TRACES_EXPORTER).is_none_or(|all| {
         all.is_empty() || all.contains('$') || all.split(',').any(|one| one.trim() == "otlp")
     });
     let is_disabled = value(SDK_DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if exports && !is_disabled { Plan::Tell } else { Plan::Leave }
+    if exports && !is_disabled { EndpointAction::Add } else { EndpointAction::LeaveUnchanged }
 }
 
 /// Returns the last variable of this name: the one that counts.
-fn variable<'a>(container: &'a Value, wanted: &str) -> Option<&'a Value> {
+fn effective_variable<'a>(container: &'a Value, wanted: &str) -> Option<&'a Value> {
     list(container, "/env").iter().rfind(|variable| name(variable) == wanted)
 }
 
 /// Whether an endpoint is the sidecar's: one of its ports on the pod's loopback.
-fn leads_to(endpoint: &str, sidecar: &Sidecar) -> bool {
+fn is_sidecar_endpoint(endpoint: &str, sidecar: &Sidecar) -> bool {
     let authority = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let authority = authority.split_once('/').map_or(authority, |(authority, _)| authority);
     let Some((host, port)) = authority.rsplit_once(':') else { return false };
     let ports = [sidecar.ports.grpc, sidecar.ports.http];
-    LOOPBACK.contains(&host) && port.parse().is_ok_and(|port: u16| ports.contains(&port))
+    LOOPBACK_HOSTS.contains(&host) && port.parse().is_ok_and(|port: u16| ports.contains(&port))
 }
 
 #[cfg(test)]

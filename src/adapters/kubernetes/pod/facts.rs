@@ -3,26 +3,26 @@
 use serde_json::Value;
 use thiserror::Error;
 
-use super::read::{annotation, containers, is_true, label, list, name, text};
+use super::pod_json::{annotation, containers, is_true, label, list, name, text};
 use super::status;
 use crate::adapters::kubernetes::names;
-use crate::domain::injection::facts::{ClaimedPort, PodFacts, SidecarPresence};
-use crate::domain::injection::status::PodStatus;
+use crate::domain::injection::facts::{ContainerPort, PodFacts, SidecarPresence};
+use crate::domain::injection::status::InjectionStatus;
 
 /// What a kubelet marks its static pods' copies in the API server with.
-const MIRROR: &str = "kubernetes.io/config.mirror";
+const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// The node labels that tell the operating system; the second is of old.
-const NODE_SYSTEM: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
+const NODE_OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 const WINDOWS: &str = "windows";
 
 /// JSON that is no pod, or none that can be patched.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{field} {why}")]
-pub struct NotAPod {
+#[error("{field} {message}")]
+pub struct InvalidPod {
     /// Which part of it.
     pub field: String,
     /// What is wrong with it.
-    pub why: &'static str,
+    pub message: &'static str,
 }
 
 /// Returns what the decision needs to know of `pod`, a pod or a pod template.
@@ -30,22 +30,22 @@ pub struct NotAPod {
 /// # Errors
 ///
 /// [`NotAPod`] where a part is not of the form that every pod has; whatever is merely unknown passes.
-pub fn facts(pod: &Value) -> Result<PodFacts, NotAPod> {
-    check(pod)?;
+pub fn pod_facts(pod: &Value) -> Result<PodFacts, InvalidPod> {
+    validate(pod)?;
     let restart_policy = text(pod, "/spec/restartPolicy");
     Ok(PodFacts {
         inject: annotation(pod, names::INJECT).map(str::to_owned),
         host_network: is_true(pod, "/spec/hostNetwork"),
         windows: is_for_windows(pod),
-        mirrors_static: annotation(pod, MIRROR).is_some(),
+        is_mirror_pod: annotation(pod, MIRROR_ANNOTATION).is_some(),
         runs_to_completion: restart_policy.is_some_and(|policy| policy != "Always"),
-        sidecar: sidecar(pod),
+        sidecar: sidecar_presence(pod),
         volumes: list(pod, "/spec/volumes").iter().map(|volume| name(volume).to_owned()).collect(),
-        ports: containers(pod).flat_map(|(_, _, container)| ports(container)).collect(),
+        ports: containers(pod).flat_map(|(_, _, container)| container_ports(container)).collect(),
     })
 }
 
-fn check(pod: &Value) -> Result<(), NotAPod> {
+fn validate(pod: &Value) -> Result<(), InvalidPod> {
     let is_pod = text(pod, "/kind").is_none_or(|kind| kind == "Pod");
     ensure(is_pod && pod.is_object(), "the object", "is no pod")?;
     ensure(pod.get("spec").is_some_and(Value::is_object), "spec", "is missing or no map")?;
@@ -71,8 +71,8 @@ fn check(pod: &Value) -> Result<(), NotAPod> {
     Ok(())
 }
 
-fn ensure(holds: bool, field: &str, why: &'static str) -> Result<(), NotAPod> {
-    if holds { Ok(()) } else { Err(NotAPod { field: field.to_owned(), why }) }
+fn ensure(holds: bool, field: &str, why: &'static str) -> Result<(), InvalidPod> {
+    if holds { Ok(()) } else { Err(InvalidPod { field: field.to_owned(), message: why }) }
 }
 
 fn is_map_or_absent(value: Option<&Value>) -> bool {
@@ -92,15 +92,15 @@ fn is_for_windows(pod: &Value) -> bool {
                  /nodeSelectorTerms";
     let terms = list(pod, terms);
     text(pod, "/spec/os/name") == Some(WINDOWS)
-        || NODE_SYSTEM.iter().any(selects)
-        || (!terms.is_empty() && terms.iter().all(wants_windows))
+        || NODE_OS_LABELS.iter().any(selects)
+        || (!terms.is_empty() && terms.iter().all(requires_windows))
 }
 
 /// Whether a term of a node affinity wants a node with Windows.
-fn wants_windows(term: &Value) -> bool {
+fn requires_windows(term: &Value) -> bool {
     list(term, "/matchExpressions").iter().any(|expression| {
         let values = list(expression, "/values");
-        text(expression, "/key").is_some_and(|key| NODE_SYSTEM.contains(&key))
+        text(expression, "/key").is_some_and(|key| NODE_OS_LABELS.contains(&key))
             && text(expression, "/operator") == Some("In")
             && !values.is_empty()
             && values.iter().all(|value| value == WINDOWS)
@@ -108,26 +108,26 @@ fn wants_windows(term: &Value) -> bool {
 }
 
 /// A container of the sidecar's name is the sidecar if annotation and label say so, too.
-fn sidecar(pod: &Value) -> SidecarPresence {
-    if !containers(pod).any(|(_, _, container)| name(container) == names::CONTAINER) {
+fn sidecar_presence(pod: &Value) -> SidecarPresence {
+    if !containers(pod).any(|(_, _, container)| name(container) == names::SIDECAR_CONTAINER) {
         return SidecarPresence::Absent;
     }
     let is_labelled = label(pod, names::INJECTED) == Some(names::INJECTED_TRUE);
     match annotation(pod, names::STATUS).and_then(status::from_annotation) {
-        Some(PodStatus::Injected(injected)) if is_labelled => {
+        Some(InjectionStatus::Injected(injected)) if is_labelled => {
             SidecarPresence::Injected(injected.trace_buffer)
         }
         _ => SidecarPresence::Foreign,
     }
 }
 
-fn ports(container: &Value) -> impl Iterator<Item = ClaimedPort> {
+fn container_ports(container: &Value) -> impl Iterator<Item = ContainerPort> {
     let over_tcp = list(container, "/ports")
         .iter()
         .filter(|port| text(port, "/protocol").is_none_or(|protocol| protocol == "TCP"));
     over_tcp.filter_map(|port| {
         let port = u16::try_from(port.get("containerPort")?.as_u64()?).ok()?;
-        Some(ClaimedPort { container: name(container).to_owned(), port })
+        Some(ContainerPort { container: name(container).to_owned(), port })
     })
 }
 

@@ -7,25 +7,25 @@
 
 mod admission;
 mod container;
-mod edit;
 mod environment;
 mod facts;
-mod place;
-mod read;
+mod patch_builder;
+mod pod_json;
+mod position;
 mod resources;
 pub mod status;
 #[cfg(test)]
 mod testing;
 mod warnings;
 
-pub use admission::{Admission, Outcome, admission};
-pub use facts::{NotAPod, facts};
+pub use admission::{Admission, InjectionOutcome, apply_decision};
+pub use facts::{InvalidPod, pod_facts};
 
 use super::sidecar::Sidecar;
-use crate::domain::injection::candidate::{Shape, SidecarMode, SidecarPorts};
 use crate::domain::injection::consent::CredentialUse;
+use crate::domain::injection::trace_buffer_view::{SidecarMode, SidecarPorts, SidecarTemplate};
 
-impl Shape for Sidecar {
+impl SidecarTemplate for Sidecar {
     fn mode(&self) -> SidecarMode {
         self.mode
     }
@@ -34,11 +34,11 @@ impl Shape for Sidecar {
         self.ports
     }
 
-    fn volumes(&self) -> impl Iterator<Item = &str> {
+    fn volume_names(&self) -> impl Iterator<Item = &str> {
         self.volumes.iter().map(|volume| volume.name.as_str())
     }
 
-    fn credentials(&self) -> CredentialUse {
+    fn credential_use(&self) -> CredentialUse {
         self.credentials
     }
 }

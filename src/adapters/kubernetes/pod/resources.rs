@@ -10,43 +10,43 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
-use super::read::containers;
+use super::pod_json::containers;
 use crate::adapters::kubernetes::sidecar::Sidecar;
-use crate::domain::injection::candidate::ObjectKey;
-use crate::domain::quantity::thousandths;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::quantity::parse_milli_value;
 
 /// What a pod's class depends on.
-const CLASS: [&str; 2] = ["cpu", "memory"];
+const QOS_RESOURCES: [&str; 2] = ["cpu", "memory"];
 /// The least a sidecar gets of a processor where it may not borrow more than it has requested.
-const LEAST_CPU: &str = "100m";
+const MIN_CPU: &str = "100m";
 
-type Amounts = BTreeMap<String, Quantity>;
+type ResourceList = BTreeMap<String, Quantity>;
 
 /// Returns the sidecar's requests and limits in this pod, and what is to be said of them.
-pub(super) fn fitted(
+pub(super) fn fit_resources(
     pod: &Value,
     key: &ObjectKey,
     sidecar: &Sidecar,
 ) -> (Option<ResourceRequirements>, Option<String>) {
     let resources = sidecar.container.resources.clone();
-    let of_pod = named_by_pod(pod);
-    if sidecar.resources_are_given {
-        let said = given(pod, key, resources.as_ref(), &of_pod);
+    let of_pod = pod_level_resources(pod);
+    if sidecar.has_explicit_resources {
+        let said = explicit_resources_warning(pod, key, resources.as_ref(), &of_pod);
         return (resources, said);
     }
     let mut resources = resources.unwrap_or_default();
     if !of_pod.is_empty() {
-        let said = leave_to_pod(&mut resources, &of_pod);
+        let said = remove_pod_level_resources(&mut resources, &of_pod);
         return (Some(resources), said);
     }
     if is_guaranteed(pod) {
-        guarantee(&mut resources);
+        make_guaranteed(&mut resources);
     }
     (Some(resources), None)
 }
 
 /// What is to be said of resources that stay as the `TraceBuffer` sets them.
-fn given(
+fn explicit_resources_warning(
     pod: &Value,
     key: &ObjectKey,
     resources: Option<&ResourceRequirements>,
@@ -59,7 +59,8 @@ fn given(
         ));
     }
     let keeps = resources.and_then(|all| serde_json::to_value(all).ok());
-    let keeps = keeps.is_some_and(|all| CLASS.iter().all(|what| has_equal(&all, what)));
+    let keeps =
+        keeps.is_some_and(|all| QOS_RESOURCES.iter().all(|what| request_equals_limit(&all, what)));
     (is_guaranteed(pod) && !keeps).then(|| {
         format!(
             "the pod is no longer Guaranteed: sidecar.resources of TraceBuffer {key} lacks limits, \
@@ -69,14 +70,20 @@ fn given(
 }
 
 /// Returns which of cpu and memory the pod has for all its containers together.
-fn named_by_pod(pod: &Value) -> Vec<&'static str> {
+fn pod_level_resources(pod: &Value) -> Vec<&'static str> {
     let names = |list: &str, what: &str| {
         pod.pointer(&format!("/spec/resources/{list}/{what}")).is_some_and(|value| !value.is_null())
     };
-    CLASS.into_iter().filter(|what| names("limits", what) || names("requests", what)).collect()
+    QOS_RESOURCES
+        .into_iter()
+        .filter(|what| names("limits", what) || names("requests", what))
+        .collect()
 }
 
-fn leave_to_pod(resources: &mut ResourceRequirements, of_pod: &[&str]) -> Option<String> {
+fn remove_pod_level_resources(
+    resources: &mut ResourceRequirements,
+    of_pod: &[&str],
+) -> Option<String> {
     let memory = resources.limits.as_ref().and_then(|limits| limits.get("memory")).cloned();
     for amounts in [&mut resources.requests, &mut resources.limits] {
         if let Some(amounts) = amounts {
@@ -96,27 +103,28 @@ fn is_guaranteed(pod: &Value) -> bool {
     let mut all = containers(pod).map(|(_, _, container)| container.get("resources")).peekable();
     all.peek().is_some()
         && all.all(|resources| {
-            resources.is_some_and(|all| CLASS.iter().all(|what| has_equal(all, what)))
+            resources
+                .is_some_and(|all| QOS_RESOURCES.iter().all(|what| request_equals_limit(all, what)))
         })
 }
 
 /// Whether a limit is set, and the request, which is the limit where it is left out, equals it.
-fn has_equal(resources: &Value, what: &str) -> bool {
+fn request_equals_limit(resources: &Value, what: &str) -> bool {
     let amount = |list: &str| {
         let value = resources.get(list)?.get(what)?;
-        thousandths(&value.as_str().map_or_else(|| value.to_string(), str::to_owned)).ok()
+        parse_milli_value(&value.as_str().map_or_else(|| value.to_string(), str::to_owned)).ok()
     };
     let limit = amount("limits");
     limit.is_some_and(|limit| limit > 0) && [None, limit].contains(&amount("requests"))
 }
 
 /// Makes requests and limits of cpu and memory the same: the limit, or else the request.
-fn guarantee(resources: &mut ResourceRequirements) {
+fn make_guaranteed(resources: &mut ResourceRequirements) {
     let requests = resources.requests.get_or_insert_default();
     let limits = resources.limits.get_or_insert_default();
-    let cpu = limits.get("cpu").cloned().unwrap_or_else(|| enough_cpu(requests));
+    let cpu = limits.get("cpu").cloned().unwrap_or_else(|| guaranteed_cpu(requests));
     let memory = limits.get("memory").or_else(|| requests.get("memory")).cloned();
-    let both: Amounts = [("cpu".to_owned(), cpu)]
+    let both: ResourceList = [("cpu".to_owned(), cpu)]
         .into_iter()
         .chain(memory.map(|m| ("memory".to_owned(), m)))
         .collect();
@@ -124,10 +132,10 @@ fn guarantee(resources: &mut ResourceRequirements) {
     limits.extend(both);
 }
 
-fn enough_cpu(requests: &Amounts) -> Quantity {
-    let size = |cpu: &str| thousandths(cpu).unwrap_or_default();
-    let requested = requests.get("cpu").filter(|cpu| size(&cpu.0) >= size(LEAST_CPU));
-    requested.cloned().unwrap_or_else(|| Quantity(LEAST_CPU.to_owned()))
+fn guaranteed_cpu(requests: &ResourceList) -> Quantity {
+    let size = |cpu: &str| parse_milli_value(cpu).unwrap_or_default();
+    let requested = requests.get("cpu").filter(|cpu| size(&cpu.0) >= size(MIN_CPU));
+    requested.cloned().unwrap_or_else(|| Quantity(MIN_CPU.to_owned()))
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::injection::candidate::ObjectKey;
 use crate::domain::injection::skip::SkipReason;
-use crate::domain::injection::status::{Injected, PodStatus};
+use crate::domain::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::injection::trace_buffer_view::ObjectKey;
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum StatusAnnotation {
     #[serde(rename_all = "camelCase")]
     Injected {
         injected: String,
@@ -27,17 +27,18 @@ enum Written {
 
 /// Returns the annotation's value for `status`.
 #[must_use]
-pub fn to_annotation(status: &PodStatus) -> String {
+pub fn to_annotation(status: &InjectionStatus) -> String {
     let written = match status {
-        PodStatus::Injected(injected) => Written::Injected {
+        InjectionStatus::Injected(injected) => StatusAnnotation::Injected {
             injected: injected.trace_buffer.to_string(),
             uid: injected.uid.clone(),
             hash: injected.hash.clone(),
             max_bytes: injected.max_bytes,
         },
-        PodStatus::Skipped { reason, message } => {
-            Written::Skipped { skipped: reason.as_str().to_owned(), message: message.clone() }
-        }
+        InjectionStatus::Skipped { reason, message } => StatusAnnotation::Skipped {
+            skipped: reason.as_str().to_owned(),
+            message: message.clone(),
+        },
     };
     // Text and numbers always serialize.
     serde_json::to_string(&written).unwrap_or_default()
@@ -45,15 +46,15 @@ pub fn to_annotation(status: &PodStatus) -> String {
 
 /// Reads the annotation's value; `None` if it is none that tracebuffer writes.
 #[must_use]
-pub fn from_annotation(value: &str) -> Option<PodStatus> {
+pub fn from_annotation(value: &str) -> Option<InjectionStatus> {
     match serde_json::from_str(value).ok()? {
-        Written::Injected { injected, uid, hash, max_bytes } => {
+        StatusAnnotation::Injected { injected, uid, hash, max_bytes } => {
             let (namespace, name) = injected.split_once('/')?;
             let trace_buffer = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
-            Some(PodStatus::Injected(Injected { trace_buffer, uid, hash, max_bytes }))
+            Some(InjectionStatus::Injected(InjectedSidecar { trace_buffer, uid, hash, max_bytes }))
         }
-        Written::Skipped { skipped, message } => {
-            Some(PodStatus::Skipped { reason: SkipReason::from_word(&skipped)?, message })
+        StatusAnnotation::Skipped { skipped, message } => {
+            Some(InjectionStatus::Skipped { reason: SkipReason::from_str(&skipped)?, message })
         }
     }
 }
@@ -62,8 +63,8 @@ pub fn from_annotation(value: &str) -> Option<PodStatus> {
 mod tests {
     use super::*;
 
-    fn injected() -> PodStatus {
-        PodStatus::Injected(Injected {
+    fn injected() -> InjectionStatus {
+        InjectionStatus::Injected(InjectedSidecar {
             trace_buffer: ObjectKey { namespace: "shop".into(), name: "default".into() },
             uid: "u-1".into(),
             hash: "h1".into(),
@@ -77,7 +78,8 @@ mod tests {
             to_annotation(&injected()),
             r#"{"injected":"shop/default","uid":"u-1","hash":"h1","maxBytes":33554432}"#
         );
-        let skipped = PodStatus::Skipped { reason: SkipReason::PortClash, message: "\"a\"".into() };
+        let skipped =
+            InjectionStatus::Skipped { reason: SkipReason::PortClash, message: "\"a\"".into() };
         assert_eq!(to_annotation(&skipped), r#"{"skipped":"PortClash","message":"\"a\""}"#);
     }
 
@@ -85,7 +87,7 @@ mod tests {
     fn what_is_written_is_read_back() {
         assert_eq!(from_annotation(&to_annotation(&injected())), Some(injected()));
         for reason in SkipReason::ALL {
-            let status = PodStatus::Skipped { reason, message: "why\n".into() };
+            let status = InjectionStatus::Skipped { reason, message: "why\n".into() };
             assert_eq!(from_annotation(&to_annotation(&status)), Some(status));
         }
     }

@@ -9,12 +9,14 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::{Value, json};
 
-use super::{Admission, admission};
+use super::{Admission, apply_decision};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarLimits};
-use crate::domain::injection::candidate::{Candidate, ObjectKey, SidecarMode, SidecarPorts};
 use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::injection::decide::Decision;
+use crate::domain::injection::trace_buffer_view::{
+    ObjectKey, SidecarMode, SidecarPorts, TraceBufferView,
+};
 
 /// What containers are told.
 pub(super) const ENDPOINT: &str = "http://127.0.0.1:4317";
@@ -28,7 +30,7 @@ pub(super) fn sidecar() -> Sidecar {
         mode: SidecarMode::Native,
         ports: SidecarPorts { grpc: 4317, http: 4318, admin: 9417 },
         container: Container {
-            name: names::CONTAINER.into(),
+            name: names::SIDECAR_CONTAINER.into(),
             image: Some("tracebuffer:1".into()),
             args: Some(vec!["receiver".into()]),
             resources: Some(ResourceRequirements {
@@ -51,9 +53,9 @@ pub(super) fn sidecar() -> Sidecar {
         allowed_namespaces: AllowedNamespaces::Same,
         image_pull_secrets: vec![LocalObjectReference { name: "pull".into() }],
         application_endpoint: Some(ENDPOINT.into()),
-        resources_are_given: false,
+        has_explicit_resources: false,
         limits: SidecarLimits { max_spans: 1000, max_bytes: 65_536, max_age_ms: None },
-        drain_seconds: 25,
+        drain_timeout_seconds: 25,
         hash: "h1".into(),
     }
 }
@@ -62,8 +64,8 @@ pub(super) fn key() -> ObjectKey {
     ObjectKey { namespace: "shop".into(), name: "default".into() }
 }
 
-pub(super) fn candidate(sidecar: Sidecar) -> Arc<Candidate<Sidecar>> {
-    Arc::new(Candidate {
+pub(super) fn trace_buffer_view(sidecar: Sidecar) -> Arc<TraceBufferView<Sidecar>> {
+    Arc::new(TraceBufferView {
         key: key(),
         sidecar: Ok(sidecar),
         allowed_namespaces: AllowedNamespaces::Same,
@@ -77,7 +79,7 @@ pub(super) fn pod(containers: &Value) -> Value {
 
 /// What becomes of `pod` with a native sidecar.
 pub(super) fn injected(pod: &Value, sidecar: Sidecar) -> Admission {
-    admission(pod, &Decision::Inject(candidate(sidecar)))
+    apply_decision(pod, &Decision::Inject(trace_buffer_view(sidecar)))
 }
 
 /// Returns `pod` as the patch makes it.

@@ -1,27 +1,27 @@
 //! What the owner of a pod is told when it is admitted.
 
-use crate::domain::injection::words::{listed, quoted};
+use crate::domain::injection::text::{join_limited, quoted};
 
 /// Most bytes of a warning. The API server cuts all of a request's at 4 KiB.
-const MOST_BYTES: usize = 255;
+const MAX_BYTES: usize = 255;
 /// Most containers that a warning names.
-const MOST_CONTAINERS: usize = 3;
+const MAX_CONTAINERS: usize = 3;
 
 /// Returns `text` as a warning of tracebuffer's, cut to a length that every client shows.
-pub(super) fn warning(text: &str) -> String {
+pub(super) fn format_warning(text: &str) -> String {
     let text = format!("tracebuffer: {text}");
-    if text.len() <= MOST_BYTES {
+    if text.len() <= MAX_BYTES {
         return text;
     }
-    let end = text.floor_char_boundary(MOST_BYTES - '…'.len_utf8());
+    let end = text.floor_char_boundary(MAX_BYTES - '…'.len_utf8());
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
 /// Returns the names of containers as a message shows them.
-pub(super) fn containers(names: &[&str]) -> String {
+pub(super) fn container_list(names: &[&str]) -> String {
     let noun = if names.len() == 1 { "container" } else { "containers" };
     let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
-    format!("{noun} {}", listed(names.iter().map(String::as_str), MOST_CONTAINERS))
+    format!("{noun} {}", join_limited(names.iter().map(String::as_str), MAX_CONTAINERS))
 }
 
 #[cfg(test)]
@@ -30,20 +30,20 @@ mod tests {
 
     #[test]
     fn a_warning_says_whose_it_is() {
-        assert_eq!(warning("so it is"), "tracebuffer: so it is");
+        assert_eq!(format_warning("so it is"), "tracebuffer: so it is");
     }
 
     #[test]
     fn a_long_warning_is_cut_at_a_character() {
         for text in ["é".repeat(500), format!("x{}", "é".repeat(500)), "a".repeat(500)] {
-            let warning = warning(&text);
+            let warning = format_warning(&text);
             assert!((252..256).contains(&warning.len()) && warning.ends_with('…'), "{warning}");
         }
     }
 
     #[test]
     fn containers_are_named() {
-        assert_eq!(containers(&["a"]), r#"container "a""#);
-        assert_eq!(containers(&["a", "b", "c", "d"]), r#"containers "a", "b", "c" and 1 more"#);
+        assert_eq!(container_list(&["a"]), r#"container "a""#);
+        assert_eq!(container_list(&["a", "b", "c", "d"]), r#"containers "a", "b", "c" and 1 more"#);
     }
 }

@@ -5,13 +5,13 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DestinationHeader, DestinationTls, Duration, rules};
+use super::{DestinationHeader, DestinationTls, DurationString, rules};
 
 /// Where traces are sent, and how.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::path_fits_protocol(), validation = rules::tls_is_for_https())]
-pub struct Destination {
+pub struct DestinationSpec {
     /// URL of the backend, such as http://collector.observability:4317. https:// encrypts. The port
     /// defaults to 4317 (GRPC) or 4318 (HTTPProtobuf). A path is allowed with protocol HTTPProtobuf
     /// only; /v1/traces is added to a URL without one. At most 2048 characters. Required.
@@ -20,10 +20,10 @@ pub struct Destination {
     pub endpoint: String,
     /// Transport protocol. GRPC: OTLP/gRPC. HTTPProtobuf: OTLP/HTTP with protobuf. Default: GRPC.
     #[serde(default)]
-    pub protocol: Protocol,
+    pub protocol: ProtocolSpec,
     /// Compression of request bodies: None, Gzip or Zstd. Default: None.
     #[serde(default)]
-    pub compression: Compression,
+    pub compression: CompressionSpec,
     /// Headers added to every request, such as authorization. At most 32. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -40,10 +40,10 @@ pub struct Destination {
     /// Maximum duration of one request, connecting included. From 100ms to 5m. Default: 10s.
     #[x_kube(validation = rules::duration("100ms", "5m"))]
     #[serde(default = "default_timeout")]
-    pub timeout: Duration,
+    pub timeout: DurationString,
     /// How spans are grouped into requests.
     #[serde(default)]
-    pub batch: Batch,
+    pub batch: BatchSpec,
     /// Maximum number of concurrent requests. More than 1 gives up the order of spans. 1 to 64.
     /// Default: 1.
     #[schemars(range(min = 1, max = 64))]
@@ -53,7 +53,7 @@ pub struct Destination {
 
 /// Transport protocol to the destination.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
+pub enum ProtocolSpec {
     /// OTLP/gRPC.
     #[default]
     #[serde(rename = "GRPC")]
@@ -65,7 +65,7 @@ pub enum Protocol {
 
 /// Compression of request bodies.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
+pub enum CompressionSpec {
     /// Uncompressed.
     #[default]
     None,
@@ -78,7 +78,7 @@ pub enum Compression {
 /// How spans are grouped into requests.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct Batch {
+pub struct BatchSpec {
     /// Maximum number of spans in one request; at most a quarter of buffer.maxSpans is used.
     /// 1 to 1000000. Default: 8192.
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -93,27 +93,27 @@ pub struct Batch {
     /// Maximum time a span waits for others to share its request. From 0s to 1m. Default: 200ms.
     #[x_kube(validation = rules::duration("0s", "1m"))]
     #[serde(default = "default_linger")]
-    pub linger: Duration,
+    pub linger: DurationString,
 }
 
-impl Destination {
+impl DestinationSpec {
     /// Creates a destination with default settings.
     #[must_use]
-    pub fn at(endpoint: impl Into<String>) -> Self {
+    pub fn with_endpoint(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
-            protocol: Protocol::default(),
-            compression: Compression::default(),
+            protocol: ProtocolSpec::default(),
+            compression: CompressionSpec::default(),
             headers: Vec::new(),
             tls: None,
             timeout: default_timeout(),
-            batch: Batch::default(),
+            batch: BatchSpec::default(),
             concurrency: default_concurrency(),
         }
     }
 }
 
-impl Default for Batch {
+impl Default for BatchSpec {
     fn default() -> Self {
         Self {
             max_spans: default_max_spans(),
@@ -123,8 +123,8 @@ impl Default for Batch {
     }
 }
 
-fn default_timeout() -> Duration {
-    Duration("10s".into())
+fn default_timeout() -> DurationString {
+    DurationString("10s".into())
 }
 
 const fn default_concurrency() -> i32 {
@@ -139,6 +139,6 @@ fn default_max_bytes() -> Quantity {
     Quantity("3584Ki".into())
 }
 
-fn default_linger() -> Duration {
-    Duration("200ms".into())
+fn default_linger() -> DurationString {
+    DurationString("200ms".into())
 }

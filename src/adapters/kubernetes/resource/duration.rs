@@ -20,7 +20,7 @@ const MAX_DIGITS: usize = 5;
 /// cannot be read at all.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(transparent)]
-pub struct Duration(
+pub struct DurationString(
     /// The text.
     pub String,
 );
@@ -29,17 +29,17 @@ pub struct Duration(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidDuration;
 
-impl Duration {
+impl DurationString {
     /// Returns its length. Units may come in any order and more than once, as in Go.
     ///
     /// # Errors
     ///
     /// [`InvalidDuration`] if the text is not in the grammar.
-    pub fn length(&self) -> Result<Milliseconds, InvalidDuration> {
+    pub fn to_milliseconds(&self) -> Result<Milliseconds, InvalidDuration> {
         let mut rest = self.0.as_str();
         let mut total = 0;
         for _ in 0..MAX_PARTS {
-            let (milliseconds, after) = part(rest).ok_or(InvalidDuration)?;
+            let (milliseconds, after) = parse_part(rest).ok_or(InvalidDuration)?;
             total += milliseconds;
             if after.is_empty() {
                 return Ok(Milliseconds(total));
@@ -51,7 +51,7 @@ impl Duration {
 }
 
 /// Reads one number and its unit; returns its milliseconds and what follows.
-fn part(text: &str) -> Option<(u64, &str)> {
+fn parse_part(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = text.split_at_checked(digits)?;
     if !(1..=MAX_DIGITS).contains(&digits) {
@@ -75,7 +75,7 @@ impl fmt::Display for InvalidDuration {
 
 impl std::error::Error for InvalidDuration {}
 
-impl JsonSchema for Duration {
+impl JsonSchema for DurationString {
     fn schema_name() -> Cow<'static, str> {
         "Duration".into()
     }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn length(text: &str) -> Result<u64, InvalidDuration> {
-        Duration(text.into()).length().map(|length| length.0)
+        DurationString(text.into()).to_milliseconds().map(|length| length.0)
     }
 
     #[test]

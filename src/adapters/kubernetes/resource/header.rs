@@ -13,7 +13,7 @@ pub const MAX_HEADER_NAME: usize = 128;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = rules::value_or_source(),
-    validation = rules::source_is_described(),
+    validation = rules::prefix_and_optional_need_source(),
     validation = rules::token_is_required()
 )]
 pub struct DestinationHeader {

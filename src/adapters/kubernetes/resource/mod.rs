@@ -13,36 +13,37 @@
     reason = "what `kubectl explain` prints is no Markdown"
 )]
 
-mod container;
+mod crd;
 mod destination;
 mod duration;
 mod header;
-mod manifest;
-pub mod mistakes;
 mod namespaces;
 mod reference;
 mod rules;
+mod sidecar;
 mod status;
 mod tls;
+pub mod validation;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use container::{
-    Amounts, ApplicationEnvironment, Mode, Resources, Sidecar, SidecarSecurityContext,
-};
-pub use destination::{Batch, Compression, Destination, Protocol};
-pub use duration::{Duration, InvalidDuration};
+pub use crd::crd_json;
+pub use destination::{BatchSpec, CompressionSpec, DestinationSpec, ProtocolSpec};
+pub use duration::{DurationString, InvalidDuration};
 pub use header::{
     DestinationHeader, FieldReference, HeaderSource, MAX_HEADER_NAME, ServiceAccountToken,
 };
-pub use manifest::manifest;
-pub use namespaces::{AllowedNamespaces, FromNamespaces};
+pub use namespaces::{AllowedNamespacesSpec, FromNamespaces};
 pub use reference::{KeyReference, SecretReference};
+pub use sidecar::{
+    ApplicationEnvironment, ResourceAmounts, SidecarModeSpec, SidecarResources,
+    SidecarSecurityContext, SidecarSpec,
+};
 pub use status::{PodCounts, TraceBufferStatus};
-pub use tls::{CertificateSource, DestinationTls, MAX_SERVER_NAME};
+pub use tls::{CaSource, DestinationTls, MAX_SERVER_NAME};
 
 /// Describes the sidecar that buffers the traces of a pod and forwards them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -118,19 +119,19 @@ pub use tls::{CertificateSource, DestinationTls, MAX_SERVER_NAME};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::request_fits())]
+#[x_kube(validation = rules::request_fits_buffer())]
 pub struct TraceBufferSpec {
     /// Limits of the buffer. The limit that is reached first applies.
     #[serde(default)]
-    pub buffer: Buffer,
+    pub buffer: BufferSpec,
     /// Where traces are sent, and how.
-    pub destination: Destination,
+    pub destination: DestinationSpec,
     /// Ports of the sidecar, and the maximum size of a request.
     #[serde(default)]
-    pub receiver: Receiver,
+    pub receiver: ReceiverSpec,
     /// Settings of the sidecar's container.
     #[serde(default)]
-    pub sidecar: Sidecar,
+    pub sidecar: SidecarSpec,
     /// Namespaces whose pods may use this TraceBuffer. A pod of another namespace uses it by naming
     /// it in the annotation tracebuffer.dev/inject: NAMESPACE/NAME, by its Namespace's annotation
     /// tracebuffer.dev/tracebuffer, or as the operator's default. References to Secrets and
@@ -138,21 +139,21 @@ pub struct TraceBufferSpec {
     /// TraceBuffer's own, references and restarts need the Namespace's annotation
     /// tracebuffer.dev/tracebuffer to name this TraceBuffer.
     #[serde(default)]
-    pub allowed_namespaces: AllowedNamespaces,
+    pub allowed_namespaces: AllowedNamespacesSpec,
     /// Whether and how workloads restart when a change needs new pods.
     #[serde(default)]
-    pub rollout: Rollout,
+    pub rollout: RolloutSpec,
     /// Maximum time the sidecar takes to send what is left after SIGTERM. Keep it below the pod's
     /// terminationGracePeriodSeconds. From 0s to 1h. Default: 25s.
     #[serde(default = "default_drain_timeout")]
     #[x_kube(validation = rules::duration("0s", "1h"))]
-    pub drain_timeout: Duration,
+    pub drain_timeout: DurationString,
 }
 
 /// Limits of the buffer. Once the first is reached, overflow applies.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct Buffer {
+pub struct BufferSpec {
     /// Maximum number of buffered spans, per pod. Running pods follow a change within seconds.
     /// 1 to 1000000000. Default: 50000.
     #[serde(default = "default_max_spans")]
@@ -169,16 +170,16 @@ pub struct Buffer {
     /// full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration("100ms", "720h"))]
-    pub max_age: Option<Duration>,
+    pub max_age: Option<DurationString>,
     /// What a full buffer does with new spans. DropOldest: drops the oldest spans to make room.
     /// Reject: refuses the new ones, and the application may retry. Default: DropOldest.
     #[serde(default)]
-    pub overflow: Overflow,
+    pub overflow: OverflowPolicySpec,
 }
 
 /// What a full buffer does with new spans.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overflow {
+pub enum OverflowPolicySpec {
     /// The oldest spans are dropped to make room.
     #[default]
     DropOldest,
@@ -190,7 +191,7 @@ pub enum Overflow {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::ports_differ())]
-pub struct Receiver {
+pub struct ReceiverSpec {
     /// Port for OTLP on the pod's loopback address, usually over gRPC; HTTP is accepted too.
     /// 1 to 65535. Default: 4317.
     #[schemars(range(min = 1, max = 65_535))]
@@ -216,7 +217,7 @@ pub struct Receiver {
 /// Whether and how workloads restart when a change needs new pods.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct Rollout {
+pub struct RolloutSpec {
     /// When workloads (Deployments, StatefulSets, DaemonSets) with outdated pods are restarted. None:
     /// never; a pod takes up the change when it is recreated. OnChange: like kubectl rollout restart,
     /// a few workloads at a time; in another namespace only if that Namespace names this TraceBuffer
@@ -231,7 +232,7 @@ pub struct Rollout {
     /// Default: 10s.
     #[x_kube(validation = rules::duration("0s", "24h"))]
     #[serde(default = "default_interval")]
-    pub interval: Duration,
+    pub interval: DurationString,
 }
 
 /// When workloads with outdated pods are restarted.
@@ -247,21 +248,21 @@ pub enum RolloutStrategy {
 impl TraceBufferSpec {
     /// Creates a spec that sends traces to `endpoint`, with default settings.
     #[must_use]
-    pub fn sending_to(endpoint: impl Into<String>) -> Self {
+    pub fn with_endpoint(endpoint: impl Into<String>) -> Self {
         Self {
-            buffer: Buffer::default(),
-            destination: Destination::at(endpoint),
-            receiver: Receiver::default(),
-            sidecar: Sidecar::default(),
-            allowed_namespaces: AllowedNamespaces::default(),
-            rollout: Rollout::default(),
+            buffer: BufferSpec::default(),
+            destination: DestinationSpec::with_endpoint(endpoint),
+            receiver: ReceiverSpec::default(),
+            sidecar: SidecarSpec::default(),
+            allowed_namespaces: AllowedNamespacesSpec::default(),
+            rollout: RolloutSpec::default(),
             drain_timeout: default_drain_timeout(),
         }
     }
 }
 
-fn default_drain_timeout() -> Duration {
-    Duration("25s".into())
+fn default_drain_timeout() -> DurationString {
+    DurationString("25s".into())
 }
 
 const fn default_max_spans() -> i64 {
@@ -288,22 +289,22 @@ const fn default_max_concurrent() -> i32 {
     1
 }
 
-fn default_interval() -> Duration {
-    Duration("10s".into())
+fn default_interval() -> DurationString {
+    DurationString("10s".into())
 }
 
-impl Default for Buffer {
+impl Default for BufferSpec {
     fn default() -> Self {
         Self {
             max_spans: default_max_spans(),
             max_bytes: default_max_bytes(),
             max_age: None,
-            overflow: Overflow::default(),
+            overflow: OverflowPolicySpec::default(),
         }
     }
 }
 
-impl Default for Receiver {
+impl Default for ReceiverSpec {
     fn default() -> Self {
         Self {
             grpc_port: default_grpc_port(),
@@ -314,7 +315,7 @@ impl Default for Receiver {
     }
 }
 
-impl Default for Rollout {
+impl Default for RolloutSpec {
     fn default() -> Self {
         Self {
             strategy: RolloutStrategy::default(),

@@ -10,8 +10,8 @@ use super::rules;
 /// Which namespaces' pods may use a TraceBuffer.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::selector_is_for_selector())]
-pub struct AllowedNamespaces {
+#[x_kube(validation = rules::selector_matches_from())]
+pub struct AllowedNamespacesSpec {
     /// Same: the namespace of this TraceBuffer. All: every namespace. Selector: its own namespace
     /// and those whose labels match selector. Default: Same.
     #[serde(default)]

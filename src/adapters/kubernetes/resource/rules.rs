@@ -9,9 +9,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 /// Maximum characters of a duration or quantity; bounds the cost of the rules.
 const MAX_TEXT: usize = 32;
 /// The grammar of GEP-2257.
-pub(super) const DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
+pub(super) const DURATION_PATTERN: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
 /// Maximum labels and requirements of a selector, and values of a requirement.
-const MAX_SELECTED: usize = 16;
+const MAX_SELECTOR_ITEMS: usize = 16;
 
 /// The schema of a quantity: a number, or a text such as `32Mi`.
 pub(super) fn quantity_schema(_: &mut SchemaGenerator) -> Schema {
@@ -23,7 +23,7 @@ pub(super) fn quantity_schema(_: &mut SchemaGenerator) -> Schema {
 
 /// The schema of a duration.
 pub(super) fn duration_schema() -> Schema {
-    json_schema!({ "type": "string", "pattern": DURATION, "minLength": 1, "maxLength": MAX_TEXT })
+    json_schema!({ "type": "string", "pattern": DURATION_PATTERN, "minLength": 1, "maxLength": MAX_TEXT })
 }
 
 /// The schema of upstream's `LabelSelector`, with bounds.
@@ -32,7 +32,7 @@ pub(super) fn label_selector_schema(_: &mut SchemaGenerator) -> Schema {
     let values = json_schema!({
         "description": "Values for In and NotIn; must be empty for Exists and DoesNotExist.",
         "type": "array",
-        "maxItems": MAX_SELECTED,
+        "maxItems": MAX_SELECTOR_ITEMS,
         "items": { "type": "string", "maxLength": 63 },
         "x-kubernetes-list-type": "atomic",
     });
@@ -60,13 +60,13 @@ pub(super) fn label_selector_schema(_: &mut SchemaGenerator) -> Schema {
             "matchLabels": {
                 "description": "Labels with these values, all of them.",
                 "type": "object",
-                "maxProperties": MAX_SELECTED,
+                "maxProperties": MAX_SELECTOR_ITEMS,
                 "additionalProperties": label("Value of the label."),
             },
             "matchExpressions": {
                 "description": "Requirements, all of which must be met.",
                 "type": "array",
-                "maxItems": MAX_SELECTED,
+                "maxItems": MAX_SELECTOR_ITEMS,
                 "items": requirement,
                 "x-kubernetes-list-type": "atomic",
             },
@@ -88,7 +88,7 @@ pub(super) fn name_is_not_reserved() -> Rule {
 pub(super) fn duration(min: &str, max: &str) -> Rule {
     let within =
         format!("duration(self) >= duration('{min}') && duration(self) <= duration('{max}')");
-    Rule::new(format!("self.matches('{DURATION}') && {within}"))
+    Rule::new(format!("self.matches('{DURATION_PATTERN}') && {within}"))
         .message(format!("must be a duration from {min} to {max}, such as 1m30s").as_str())
 }
 
@@ -102,7 +102,7 @@ pub(super) fn quantity(min: &str, max: &str) -> Rule {
 }
 
 /// An amount of something a node has.
-pub(super) fn amount() -> Rule {
+pub(super) fn non_negative_quantity() -> Rule {
     let text = "string(self)";
     Rule::new(format!("isQuantity({text}) && quantity({text}).compareTo(quantity('0')) >= 0"))
         .message("must be a quantity that is not negative, such as 100m or 64Mi")
@@ -131,7 +131,7 @@ pub(super) fn key() -> Rule {
 }
 
 /// A selector where it is used, and one that selects.
-pub(super) fn selector_is_for_selector() -> Rule {
+pub(super) fn selector_matches_from() -> Rule {
     Rule::new(
         "self.from == 'Selector' ? has(self.selector) && \
          (has(self.selector.matchLabels) && size(self.selector.matchLabels) > 0 || \
@@ -172,7 +172,7 @@ pub(super) fn one_certificate_source() -> Rule {
 }
 
 /// At least one certificate authority.
-pub(super) fn something_is_trusted() -> Rule {
+pub(super) fn some_authority_is_trusted() -> Rule {
     Rule::new("has(self.ca) || !has(self.trustSystemRoots) || self.trustSystemRoots")
         .message("trustSystemRoots must not be false without ca, or no certificate is trusted")
 }
@@ -218,7 +218,7 @@ pub(super) fn value_or_source() -> Rule {
 }
 
 /// What describes a source, where there is one.
-pub(super) fn source_is_described() -> Rule {
+pub(super) fn prefix_and_optional_need_source() -> Rule {
     Rule::new("has(self.valueFrom) || !has(self.prefix) && !has(self.optional)")
         .message("prefix and optional must be unset with value; they apply to valueFrom")
 }
@@ -287,7 +287,7 @@ pub(super) fn ports_differ() -> Rule {
 }
 
 /// A request that fits into the buffer.
-pub(super) fn request_fits() -> Rule {
+pub(super) fn request_fits_buffer() -> Rule {
     let value = |of: &str| format!("quantity(string(self.{of}))");
     let (request, buffer) = (value("receiver.maxRequestBytes"), value("buffer.maxBytes"));
     Rule::new(format!("!has(self.receiver.maxRequestBytes) || {request}.compareTo({buffer}) <= 0"))

@@ -6,7 +6,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::domain::operating::conditions::{ALWAYS, PENDING};
+use crate::domain::reconcile::conditions::{PENDING_REASON, REQUIRED_CONDITIONS};
 
 /// What the operator observed.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -50,12 +50,12 @@ fn pending() -> Value {
         json!({
             "type": kind,
             "status": "Unknown",
-            "reason": PENDING,
+            "reason": PENDING_REASON,
             "message": "Waiting for the operator",
             "lastTransitionTime": "1970-01-01T00:00:00Z",
         })
     };
-    json!({ "conditions": ALWAYS.map(condition) })
+    json!({ "conditions": REQUIRED_CONDITIONS.map(condition) })
 }
 
 /// The schema of a list of upstream's `Condition`, with upstream's bounds.

@@ -11,12 +11,12 @@ pub const MAX_SERVER_NAME: usize = 253;
 /// TLS settings of the connection to the destination.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::something_is_trusted())]
+#[x_kube(validation = rules::some_authority_is_trusted())]
 pub struct DestinationTls {
     /// Source of the PEM certificates of the certificate authorities to trust, in the pod's
     /// namespace. Exactly one field must be set. Default: the public authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca: Option<CertificateSource>,
+    pub ca: Option<CaSource>,
     /// Whether the public certificate authorities, which are part of the sidecar's image, are
     /// trusted. Default: true without ca, false with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ pub struct DestinationTls {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::one_certificate_source())]
-pub struct CertificateSource {
+pub struct CaSource {
     /// Key of a ConfigMap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<KeyReference>,

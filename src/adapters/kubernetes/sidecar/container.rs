@@ -6,22 +6,22 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::checked::{Checked, User};
+use super::validated::{RunAs, ValidatedSpec};
 use super::{SidecarDefaults, environment, resources, volumes};
-use crate::adapters::kubernetes::names::CONTAINER;
+use crate::adapters::kubernetes::names::SIDECAR_CONTAINER;
 use crate::adapters::kubernetes::resource::TraceBufferSpec;
 
 /// Where the image has the program.
-const PROGRAM: &str = "/tracebuffer";
+const PROGRAM_PATH: &str = "/tracebuffer";
 /// The name of the port that a `PodMonitor` reads metrics from.
 const ADMIN_PORT_NAME: &str = "tb-admin";
 /// Seconds until a sidecar that never listens is started anew; the application waits for it.
-const STARTUP_SECONDS: i32 = 300;
+const STARTUP_TIMEOUT_SECONDS: i32 = 300;
 
 /// Builds the container; `volumes` are those it mounts.
 pub(super) fn container(
     spec: &TraceBufferSpec,
-    checked: &Checked,
+    checked: &ValidatedSpec,
     defaults: &SidecarDefaults,
     volumes: &[Volume],
 ) -> Container {
@@ -32,7 +32,7 @@ pub(super) fn container(
     };
     let admin = i32::from(checked.ports.admin);
     Container {
-        name: CONTAINER.to_owned(),
+        name: SIDECAR_CONTAINER.to_owned(),
         image: Some(image.unwrap_or_else(|| defaults.image.clone())),
         image_pull_policy,
         args: Some(vec!["receiver".to_owned()]),
@@ -48,7 +48,7 @@ pub(super) fn container(
         volume_mounts: Some(volumes::mounts(volumes)),
         startup_probe: Some(Probe {
             period_seconds: Some(1),
-            failure_threshold: Some(STARTUP_SECONDS),
+            failure_threshold: Some(STARTUP_TIMEOUT_SECONDS),
             ..probe("/ready", admin)
         }),
         liveness_probe: Some(Probe {
@@ -57,7 +57,7 @@ pub(super) fn container(
             timeout_seconds: Some(5),
             ..probe("/live", admin)
         }),
-        lifecycle: Some(Lifecycle { pre_stop: Some(flush()), ..Lifecycle::default() }),
+        lifecycle: Some(Lifecycle { pre_stop: Some(flush_hook()), ..Lifecycle::default() }),
         ..Container::default()
     }
 }
@@ -75,16 +75,16 @@ fn probe(path: &str, port: i32) -> Probe {
 }
 
 /// Tells the receiver that the pod is ending, while the application still runs.
-fn flush() -> LifecycleHandler {
+fn flush_hook() -> LifecycleHandler {
     LifecycleHandler {
-        exec: Some(ExecAction { command: Some(vec![PROGRAM.to_owned(), "flush".to_owned()]) }),
+        exec: Some(ExecAction { command: Some(vec![PROGRAM_PATH.to_owned(), "flush".to_owned()]) }),
         ..LifecycleHandler::default()
     }
 }
 
 /// Passes the `restricted` level of pod security, whatever the pod's own context says.
-fn security_context(user: User) -> SecurityContext {
-    let User { user, group } = user;
+fn security_context(user: RunAs) -> SecurityContext {
+    let RunAs { user, group } = user;
     SecurityContext {
         run_as_non_root: Some(true),
         run_as_user: user,

@@ -1,21 +1,23 @@
 //! The sidecar that a `TraceBuffer` describes, whatever pod it is put into.
 
-mod check;
-mod checked;
 mod container;
 mod environment;
-mod fingerprint;
 mod resources;
+mod spec_hash;
+mod validate;
+mod validated;
 mod volumes;
 mod warnings;
 
 use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
 
-use self::checked::{Checked, File};
-use super::resource::mistakes::{Mistake, Mistakes};
-use super::resource::{ApplicationEnvironment, Mode, TraceBuffer, TraceBufferSpec};
-use crate::domain::injection::candidate::{Candidate, ObjectKey, SidecarMode, SidecarPorts};
+use self::validated::{ProjectedFile, ValidatedSpec};
+use super::resource::validation::{FieldError, ValidationErrors};
+use super::resource::{ApplicationEnvironment, SidecarModeSpec, TraceBuffer, TraceBufferSpec};
 use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
+use crate::domain::injection::trace_buffer_view::{
+    ObjectKey, SidecarMode, SidecarPorts, TraceBufferView,
+};
 use crate::domain::units::Milliseconds;
 
 /// Everything a sidecar is made from; built once for each change of its `TraceBuffer`.
@@ -41,11 +43,11 @@ pub struct Sidecar {
     /// them alone.
     pub application_endpoint: Option<String>,
     /// Whether requests are set by the `TraceBuffer` rather than derived, and stay as they are.
-    pub resources_are_given: bool,
+    pub has_explicit_resources: bool,
     /// The limits it starts with, which running ones follow.
     pub limits: SidecarLimits,
     /// Longest time it takes to end, in whole seconds, rounded up.
-    pub drain_seconds: u32,
+    pub drain_timeout_seconds: u32,
     /// A digest of what a pod can take up only by being created anew; limits and the operator's own
     /// default image are no part of it.
     pub hash: String,
@@ -86,15 +88,18 @@ impl SidecarDefaults {
 /// # Errors
 ///
 /// Every mistake in its spec.
-pub fn build(object: &TraceBuffer, defaults: &SidecarDefaults) -> Result<Sidecar, Mistakes> {
+pub fn build(
+    object: &TraceBuffer,
+    defaults: &SidecarDefaults,
+) -> Result<Sidecar, ValidationErrors> {
     let spec = &object.spec;
-    let checked = check::check(object, &defaults.api_audiences)?;
+    let checked = validate::validate(object, &defaults.api_audiences)?;
     let volumes = volumes::volumes(spec.destination.tls.as_ref(), &checked.destination);
     Ok(Sidecar {
         uid: object.metadata.uid.clone().unwrap_or_default(),
         mode: match spec.sidecar.mode {
-            Mode::Native => SidecarMode::Native,
-            Mode::Container => SidecarMode::Container,
+            SidecarModeSpec::Native => SidecarMode::Native,
+            SidecarModeSpec::Container => SidecarMode::Container,
         },
         ports: checked.ports,
         container: container::container(spec, &checked, defaults, &volumes),
@@ -103,27 +108,33 @@ pub fn build(object: &TraceBuffer, defaults: &SidecarDefaults) -> Result<Sidecar
         volumes,
         image_pull_secrets: image_pull_secrets(spec),
         application_endpoint: application_endpoint(spec, &checked),
-        resources_are_given: spec.sidecar.resources.is_some(),
+        has_explicit_resources: spec.sidecar.resources.is_some(),
         limits: checked.limits,
-        drain_seconds: u32::try_from(checked.drain_ms.div_ceil(1_000)).unwrap_or(u32::MAX),
-        hash: fingerprint::fingerprint(spec),
+        drain_timeout_seconds: u32::try_from(checked.drain_timeout_ms.div_ceil(1_000))
+            .unwrap_or(u32::MAX),
+        hash: spec_hash::spec_hash(spec),
     })
 }
 
 /// Returns what is doubtful in the spec of `object`; nothing for one with mistakes.
 #[must_use]
-pub fn warnings(object: &TraceBuffer) -> Vec<Mistake> {
+pub fn warnings(object: &TraceBuffer) -> Vec<FieldError> {
     let spec = &object.spec;
-    check::check(object, &[]).map(|checked| warnings::warnings(spec, &checked)).unwrap_or_default()
+    validate::validate(object, &[])
+        .map(|checked| warnings::warnings(spec, &checked))
+        .unwrap_or_default()
 }
 
 /// Returns what the injection decision needs to know of `object`.
 #[must_use]
-pub fn candidate(object: &TraceBuffer, defaults: &SidecarDefaults) -> Candidate<Sidecar> {
+pub fn trace_buffer_view(
+    object: &TraceBuffer,
+    defaults: &SidecarDefaults,
+) -> TraceBufferView<Sidecar> {
     let sidecar = build(object, defaults);
     // A spec with errors allows nobody but its own namespace, to learn of them.
     let allowed_namespaces = sidecar.as_ref().map(|sidecar| sidecar.allowed_namespaces.clone());
-    Candidate {
+    TraceBufferView {
         key: ObjectKey {
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
             name: object.metadata.name.clone().unwrap_or_default(),
@@ -136,7 +147,7 @@ pub fn candidate(object: &TraceBuffer, defaults: &SidecarDefaults) -> Candidate<
 /// Returns the value of the annotation [`LIMITS`](super::names::LIMITS), which is the content of the
 /// file that the sidecar follows.
 #[must_use]
-pub fn limits_text(limits: &SidecarLimits) -> String {
+pub fn render_limits(limits: &SidecarLimits) -> String {
     let SidecarLimits { max_spans, max_bytes, max_age_ms } = limits;
     // Unset is said too: a line that is missing would leave the age the sidecar started with.
     let max_age = max_age_ms.map_or_else(|| "none".into(), |age| Milliseconds(age).to_string());
@@ -144,13 +155,13 @@ pub fn limits_text(limits: &SidecarLimits) -> String {
 }
 
 /// Everything that is resolved in the pod's namespace counts, also what its image is pulled with.
-fn credentials(spec: &TraceBufferSpec, checked: &Checked) -> CredentialUse {
-    let of_file = |file: &File| match file {
-        File::Token { .. } => CredentialUse::ServiceAccountToken,
-        File::Secret(_) | File::ConfigMap(_) => CredentialUse::References,
-        File::Field(_) => CredentialUse::None,
+fn credentials(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> CredentialUse {
+    let of_file = |file: &ProjectedFile| match file {
+        ProjectedFile::ServiceAccountToken { .. } => CredentialUse::ServiceAccountToken,
+        ProjectedFile::Secret(_) | ProjectedFile::ConfigMap(_) => CredentialUse::References,
+        ProjectedFile::DownwardApiField(_) => CredentialUse::None,
     };
-    let of_headers = checked.destination.files().map(|(_, file, _)| of_file(file)).max();
+    let of_headers = checked.destination.projected_files().map(|(_, file, _)| of_file(file)).max();
     let tls = spec.destination.tls.as_ref();
     let has_files =
         tls.is_some_and(|tls| tls.ca.is_some() || tls.client_certificate_secret_ref.is_some());
@@ -165,7 +176,7 @@ fn image_pull_secrets(spec: &TraceBufferSpec) -> Vec<LocalObjectReference> {
 }
 
 /// The sidecar understands every protocol there, so one address fits every exporter.
-fn application_endpoint(spec: &TraceBufferSpec, checked: &Checked) -> Option<String> {
+fn application_endpoint(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Option<String> {
     match spec.sidecar.application_environment {
         ApplicationEnvironment::IfUnset => Some(format!("http://127.0.0.1:{}", checked.ports.grpc)),
         ApplicationEnvironment::Never => None,

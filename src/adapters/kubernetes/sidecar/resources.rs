@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::checked::Checked;
-use crate::adapters::kubernetes::resource::{Amounts, Compression, Resources, TraceBufferSpec};
+use super::validated::ValidatedSpec;
+use crate::adapters::kubernetes::resource::{
+    CompressionSpec, ResourceAmounts, SidecarResources, TraceBufferSpec,
+};
 use crate::domain::units::ByteSize;
 
 const MI: u64 = 1 << 20;
@@ -16,46 +18,47 @@ const PROGRAM_BYTES: u64 = 20 * MI;
 /// What may be received at once where the spec says nothing.
 const DEFAULT_REQUEST_BYTES: u64 = 4 * MI;
 /// The allocator's part of the buffer: one eighth. Measured: less than a tenth.
-const ALLOCATOR_SHARE: u64 = 8;
+const ALLOCATOR_DIVISOR: u64 = 8;
 /// Compressors and what they work on exist only while a batch is compressed.
 const COMPRESSOR_BYTES: u64 = 4 * MI;
 /// Enough to answer; a full buffer at work takes what is free on the node.
-const CPU: &str = "10m";
+const CPU_REQUEST: &str = "10m";
 /// A log without trouble; a kubelet keeps at most 50Mi of it by default, which the limit must bear,
 /// as passing it costs the whole pod.
 const STORAGE_REQUEST: &str = "16Mi";
 const STORAGE_LIMIT: &str = "256Mi";
 
 /// Returns what `spec` gives, as it is, or what its limits need.
-pub(super) fn resources(spec: &TraceBufferSpec, checked: &Checked) -> ResourceRequirements {
+pub(super) fn resources(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> ResourceRequirements {
     match &spec.sidecar.resources {
-        Some(given) => as_given(given),
-        None => derived(memory_bytes(spec, checked)),
+        Some(given) => explicit_resources(given),
+        None => default_resources(memory_bytes(spec, checked)),
     }
 }
 
 /// Returns the memory that a full buffer and 200 connections need, in bytes, rounded up to Mi:
 /// maxBytes and an eighth of it, twice the largest request, 20Mi for the program, and with
 /// compression a batch and 4Mi for each request on its way.
-pub(super) fn memory_bytes(spec: &TraceBufferSpec, checked: &Checked) -> u64 {
+pub(super) fn memory_bytes(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> u64 {
     let buffer = checked.limits.max_bytes;
     let request = checked.max_request_bytes.unwrap_or(DEFAULT_REQUEST_BYTES.min(buffer));
     let compression = match spec.destination.compression {
-        Compression::None => 0,
-        Compression::Gzip | Compression::Zstd => {
-            let batch = checked.destination.batch_bytes.min(buffer / 4);
+        CompressionSpec::None => 0,
+        CompressionSpec::Gzip | CompressionSpec::Zstd => {
+            let batch = checked.destination.batch_max_bytes.min(buffer / 4);
             (batch + COMPRESSOR_BYTES) * checked.destination.concurrency
         }
     };
-    let total = PROGRAM_BYTES + buffer + buffer / ALLOCATOR_SHARE + 2 * request + compression;
+    let total = PROGRAM_BYTES + buffer + buffer / ALLOCATOR_DIVISOR + 2 * request + compression;
     total.next_multiple_of(MI)
 }
 
-fn derived(memory_bytes: u64) -> ResourceRequirements {
+fn default_resources(memory_bytes: u64) -> ResourceRequirements {
     let memory = Quantity(ByteSize(memory_bytes).to_string());
     let of = |name: &str, quantity: &str| (name.to_owned(), Quantity(quantity.to_owned()));
     let memory = ("memory".to_owned(), memory);
-    let requests = [of("cpu", CPU), of("ephemeral-storage", STORAGE_REQUEST), memory.clone()];
+    let requests =
+        [of("cpu", CPU_REQUEST), of("ephemeral-storage", STORAGE_REQUEST), memory.clone()];
     let limits = [of("ephemeral-storage", STORAGE_LIMIT), memory];
     ResourceRequirements {
         requests: Some(requests.into()),
@@ -64,15 +67,15 @@ fn derived(memory_bytes: u64) -> ResourceRequirements {
     }
 }
 
-fn as_given(given: &Resources) -> ResourceRequirements {
+fn explicit_resources(given: &SidecarResources) -> ResourceRequirements {
     ResourceRequirements {
-        requests: given.requests.as_ref().map(amounts),
-        limits: given.limits.as_ref().map(amounts),
+        requests: given.requests.as_ref().map(resource_list),
+        limits: given.limits.as_ref().map(resource_list),
         claims: None,
     }
 }
 
-fn amounts(amounts: &Amounts) -> BTreeMap<String, Quantity> {
+fn resource_list(amounts: &ResourceAmounts) -> BTreeMap<String, Quantity> {
     let each = [
         ("cpu", &amounts.cpu),
         ("memory", &amounts.memory),

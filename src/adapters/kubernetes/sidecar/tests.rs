@@ -1,11 +1,11 @@
 //! What a spec becomes, and what is told about one that makes no sense.
 
+mod container;
 mod contract;
 mod hash;
-mod header_mistakes;
+mod header_errors;
 mod headers;
-mod mistakes;
-mod shape;
+mod validation_errors;
 
 use serde_json::{Value, json};
 

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{
     Volume, VolumeMount, VolumeProjection,
 };
 
-use super::checked::{CheckedDestination, File};
+use super::validated::{ProjectedFile, ValidatedDestination};
 use crate::adapters::kubernetes::names::{
     DESTINATION_PATH, DESTINATION_VOLUME, LIMITS as LIMITS_ANNOTATION, POD_INFO_PATH,
     POD_INFO_VOLUME, TOKEN_PATH, TOKEN_VOLUME,
@@ -20,27 +20,29 @@ use crate::adapters::kubernetes::names::{
 use crate::adapters::kubernetes::resource::{DestinationTls, KeyReference};
 
 /// The file of limits in the pod's own volume.
-pub(super) const LIMITS: &str = "limits";
+pub(super) const LIMITS_FILE: &str = "limits";
 
-const CA: &str = "ca.crt";
-const CLIENT_CERTIFICATE: &str = "client.crt";
-const CLIENT_KEY: &str = "client.key";
-const HEADERS: &str = "headers";
-const TOKEN: &str = "token";
+const CA_FILE: &str = "ca.crt";
+const CLIENT_CERTIFICATE_FILE: &str = "client.crt";
+const CLIENT_KEY_FILE: &str = "client.key";
+const HEADERS_DIRECTORY: &str = "headers";
+const TOKEN_FILE: &str = "token";
 
 /// Where the API server mounts the service account's token into every container that mounts nothing
 /// there itself. A sidecar has no use for a token, and so none to lose.
 const API_TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Readable for whoever the sidecar runs as, writable for nobody.
-const READ_ONLY: i32 = 0o444;
+const READ_ONLY_MODE: i32 = 0o444;
 
 /// Returns where the value of header `name` is, the file at `index` of all headers' files.
-pub(super) fn header_path(name: &str, file: &File, index: usize) -> String {
+pub(super) fn header_path(name: &str, file: &ProjectedFile, index: usize) -> String {
     match file {
-        File::Secret(_) | File::ConfigMap(_) => format!("{DESTINATION_PATH}/{HEADERS}/{name}"),
-        File::Field(_) => format!("{POD_INFO_PATH}/{HEADERS}/{name}"),
-        File::Token { .. } => format!("{TOKEN_PATH}/{index}/{TOKEN}"),
+        ProjectedFile::Secret(_) | ProjectedFile::ConfigMap(_) => {
+            format!("{DESTINATION_PATH}/{HEADERS_DIRECTORY}/{name}")
+        }
+        ProjectedFile::DownwardApiField(_) => format!("{POD_INFO_PATH}/{HEADERS_DIRECTORY}/{name}"),
+        ProjectedFile::ServiceAccountToken { .. } => format!("{TOKEN_PATH}/{index}/{TOKEN_FILE}"),
     }
 }
 
@@ -50,12 +52,12 @@ pub(super) fn tls_settings(tls: Option<&DestinationTls>) -> Vec<(&'static str, S
     let mut settings = Vec::new();
     let mut add = |setting, value: String| settings.push((setting, value));
     if tls.ca.is_some() {
-        add("CA_FILE", format!("{DESTINATION_PATH}/{CA}"));
+        add("CA_FILE", format!("{DESTINATION_PATH}/{CA_FILE}"));
         add("TRUST_SYSTEM_ROOTS", tls.trust_system_roots.unwrap_or(false).to_string());
     }
     if tls.client_certificate_secret_ref.is_some() {
-        add("CLIENT_CERTIFICATE_FILE", format!("{DESTINATION_PATH}/{CLIENT_CERTIFICATE}"));
-        add("CLIENT_KEY_FILE", format!("{DESTINATION_PATH}/{CLIENT_KEY}"));
+        add("CLIENT_CERTIFICATE_FILE", format!("{DESTINATION_PATH}/{CLIENT_CERTIFICATE_FILE}"));
+        add("CLIENT_KEY_FILE", format!("{DESTINATION_PATH}/{CLIENT_KEY_FILE}"));
     }
     if let Some(name) = &tls.server_name {
         add("TLS_SERVER_NAME", name.clone());
@@ -64,16 +66,16 @@ pub(super) fn tls_settings(tls: Option<&DestinationTls>) -> Vec<(&'static str, S
 }
 
 /// Returns the volumes: what is known of the pod, and whatever the destination needs.
-pub(super) fn volumes(tls: Option<&DestinationTls>, to: &CheckedDestination) -> Vec<Volume> {
+pub(super) fn volumes(tls: Option<&DestinationTls>, to: &ValidatedDestination) -> Vec<Volume> {
     let (mut fields, mut tokens) = (vec![limits_file()], vec![]);
     let mut sources = tls.map(tls_sources).unwrap_or_default();
-    for (index, (header, file, _)) in to.files().enumerate() {
-        let path = format!("{HEADERS}/{}", header.name);
+    for (index, (header, file, _)) in to.projected_files().enumerate() {
+        let path = format!("{HEADERS_DIRECTORY}/{}", header.name);
         match file {
-            File::Secret(from) => sources.push(secret(&from.name, [(&*from.key, &*path)])),
-            File::ConfigMap(from) => sources.push(config_map(from, &path)),
-            File::Field(field) => fields.push(field_file(field, &path)),
-            File::Token { audience, expiration_seconds } => {
+            ProjectedFile::Secret(from) => sources.push(secret(&from.name, [(&*from.key, &*path)])),
+            ProjectedFile::ConfigMap(from) => sources.push(config_map(from, &path)),
+            ProjectedFile::DownwardApiField(field) => fields.push(field_file(field, &path)),
+            ProjectedFile::ServiceAccountToken { audience, expiration_seconds } => {
                 tokens.push(token(index, audience, *expiration_seconds));
             }
         }
@@ -109,7 +111,7 @@ fn pod_info(files: Vec<DownwardAPIVolumeFile>) -> Volume {
     Volume {
         name: POD_INFO_VOLUME.to_owned(),
         downward_api: Some(DownwardAPIVolumeSource {
-            default_mode: Some(READ_ONLY),
+            default_mode: Some(READ_ONLY_MODE),
             items: Some(files),
         }),
         ..Volume::default()
@@ -117,7 +119,7 @@ fn pod_info(files: Vec<DownwardAPIVolumeFile>) -> Volume {
 }
 
 fn limits_file() -> DownwardAPIVolumeFile {
-    field_file(&format!("metadata.annotations['{LIMITS_ANNOTATION}']"), LIMITS)
+    field_file(&format!("metadata.annotations['{LIMITS_ANNOTATION}']"), LIMITS_FILE)
 }
 
 fn field_file(field: &str, path: &str) -> DownwardAPIVolumeFile {
@@ -133,7 +135,7 @@ fn token(index: usize, audience: &str, expiration_seconds: i64) -> Volume {
     let source = ServiceAccountTokenProjection {
         audience: Some(audience.to_owned()),
         expiration_seconds: Some(expiration_seconds),
-        path: TOKEN.to_owned(),
+        path: TOKEN_FILE.to_owned(),
     };
     let source =
         VolumeProjection { service_account_token: Some(source), ..VolumeProjection::default() };
@@ -144,7 +146,7 @@ fn projected(name: String, sources: Vec<VolumeProjection>) -> Volume {
     Volume {
         name,
         projected: Some(ProjectedVolumeSource {
-            default_mode: Some(READ_ONLY),
+            default_mode: Some(READ_ONLY_MODE),
             sources: Some(sources),
         }),
         ..Volume::default()
@@ -156,10 +158,11 @@ fn tls_sources(tls: &DestinationTls) -> Vec<VolumeProjection> {
     let ca_config_map = ca.and_then(|ca| ca.config_map_key_ref.as_ref());
     let ca_secret = ca.and_then(|ca| ca.secret_key_ref.as_ref());
     let client = tls.client_certificate_secret_ref.as_ref();
-    let client = client
-        .map(|from| secret(&from.name, [("tls.crt", CLIENT_CERTIFICATE), ("tls.key", CLIENT_KEY)]));
-    let ca_config_map = ca_config_map.map(|from| config_map(from, CA));
-    let ca_secret = ca_secret.map(|from| secret(&from.name, [(&*from.key, CA)]));
+    let client = client.map(|from| {
+        secret(&from.name, [("tls.crt", CLIENT_CERTIFICATE_FILE), ("tls.key", CLIENT_KEY_FILE)])
+    });
+    let ca_config_map = ca_config_map.map(|from| config_map(from, CA_FILE));
+    let ca_secret = ca_secret.map(|from| secret(&from.name, [(&*from.key, CA_FILE)]));
     ca_config_map.into_iter().chain(ca_secret).chain(client).collect()
 }
 

@@ -1,8 +1,8 @@
 //! What a spec may say, and its author perhaps did not mean.
 
-use super::checked::{Checked, File, Header, Source};
 use super::resources;
-use crate::adapters::kubernetes::resource::mistakes::Mistake;
+use super::validated::{HeaderValueSource, ProjectedFile, ValidatedHeader, ValidatedSpec};
+use crate::adapters::kubernetes::resource::validation::FieldError;
 use crate::adapters::kubernetes::resource::{FromNamespaces, TraceBufferSpec};
 use crate::domain::quantity;
 use crate::domain::units::{ByteSize, Milliseconds};
@@ -11,18 +11,18 @@ use crate::domain::units::{ByteSize, Milliseconds};
 const SMALL_BUFFER_BYTES: u64 = 1 << 20;
 const SMALL_BUFFER_SPANS: u64 = 512;
 /// Kubernetes' own terminationGracePeriodSeconds.
-const GRACE_MS: u64 = 30_000;
+const DEFAULT_GRACE_PERIOD_MS: u64 = 30_000;
 /// Ports below need privileges, unless the node says otherwise.
-const FIRST_FREE_PORT: u16 = 1_024;
+const FIRST_UNPRIVILEGED_PORT: u16 = 1_024;
 
 const ENDPOINT: &str = "destination.endpoint";
 
 /// Parts of names of headers whose values are usually secret.
-const SECRET_NAMES: [&str; 7] =
+const SECRET_NAME_PARTS: [&str; 7] =
     ["authorization", "cookie", "key", "password", "secret", "token", "credential"];
 
 /// Says what is doubtful in a spec that has no mistakes.
-pub(super) fn warnings(spec: &TraceBufferSpec, checked: &Checked) -> Vec<Mistake> {
+pub(super) fn warnings(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Vec<FieldError> {
     let mut found = Vec::new();
     encryption(&mut found, checked);
     headers(&mut found, spec);
@@ -32,19 +32,22 @@ pub(super) fn warnings(spec: &TraceBufferSpec, checked: &Checked) -> Vec<Mistake
     found
 }
 
-fn warn(found: &mut Vec<Mistake>, field: &str, why: impl Into<String>) {
-    found.push(Mistake { field: format!("spec.{field}"), why: why.into() });
+fn warn(found: &mut Vec<FieldError>, field: &str, why: impl Into<String>) {
+    found.push(FieldError { field: format!("spec.{field}"), message: why.into() });
 }
 
-fn encryption(found: &mut Vec<Mistake>, checked: &Checked) {
+fn encryption(found: &mut Vec<FieldError>, checked: &ValidatedSpec) {
     let endpoint = &checked.destination.endpoint;
     if endpoint.tls || endpoint.is_loopback() {
         return;
     }
-    let is_secret = |header: &Header| {
+    let is_secret = |header: &ValidatedHeader| {
         let is_credential = matches!(
             &header.source,
-            Source::File { file: File::Secret(_) | File::Token { .. }, .. }
+            HeaderValueSource::File {
+                file: ProjectedFile::Secret(_) | ProjectedFile::ServiceAccountToken { .. },
+                ..
+            }
         );
         is_credential || looks_secret(&header.name)
     };
@@ -74,10 +77,10 @@ fn is_in_cluster(host: &str) -> bool {
 
 fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    SECRET_NAMES.iter().any(|part| name.contains(part))
+    SECRET_NAME_PARTS.iter().any(|part| name.contains(part))
 }
 
-fn headers(found: &mut Vec<Mistake>, spec: &TraceBufferSpec) {
+fn headers(found: &mut Vec<FieldError>, spec: &TraceBufferSpec) {
     for (index, header) in spec.destination.headers.iter().enumerate() {
         if header.value.is_some() && looks_secret(&header.name) {
             let field = format!("destination.headers[{index}].value");
@@ -90,7 +93,7 @@ fn headers(found: &mut Vec<Mistake>, spec: &TraceBufferSpec) {
     }
 }
 
-fn buffer(found: &mut Vec<Mistake>, checked: &Checked) {
+fn buffer(found: &mut Vec<FieldError>, checked: &ValidatedSpec) {
     let (bytes, spans) = (checked.limits.max_bytes, checked.limits.max_spans);
     if bytes < SMALL_BUFFER_BYTES {
         let (bytes, batch) = (ByteSize(bytes), ByteSize(bytes / 4));
@@ -108,7 +111,7 @@ fn buffer(found: &mut Vec<Mistake>, checked: &Checked) {
     }
 }
 
-fn sending(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
+fn sending(found: &mut Vec<FieldError>, spec: &TraceBufferSpec, checked: &ValidatedSpec) {
     if checked.destination.concurrency > 1 {
         warn(
             found,
@@ -116,11 +119,11 @@ fn sending(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) 
             "is above 1, so that spans may arrive in another order",
         );
     }
-    if checked.drain_ms == 0 {
+    if checked.drain_timeout_ms == 0 {
         warn(found, "drainTimeout", "is 0, so that what is buffered when a pod ends is lost");
     }
-    if checked.drain_ms >= GRACE_MS {
-        let time = Milliseconds(checked.drain_ms);
+    if checked.drain_timeout_ms >= DEFAULT_GRACE_PERIOD_MS {
+        let time = Milliseconds(checked.drain_timeout_ms);
         let why = format!(
             "is {time}, so that pods need a terminationGracePeriodSeconds above it (Kubernetes' default is 30)"
         );
@@ -129,13 +132,13 @@ fn sending(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) 
     namespaces(found, spec, checked);
 }
 
-fn namespaces(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
+fn namespaces(found: &mut Vec<FieldError>, spec: &TraceBufferSpec, checked: &ValidatedSpec) {
     const FIELD: &str = "allowedNamespaces.from";
     if spec.allowed_namespaces.from == FromNamespaces::Same {
         return;
     }
-    let mut files = checked.destination.files();
-    if files.any(|(_, file, _)| matches!(file, File::Token { .. })) {
+    let mut files = checked.destination.projected_files();
+    if files.any(|(_, file, _)| matches!(file, ProjectedFile::ServiceAccountToken { .. })) {
         let why = "allows other namespaces, whose pods are skipped all the same: a header has a \
                    serviceAccountToken, which never leaves the TraceBuffer's namespace";
         warn(found, FIELD, why);
@@ -145,8 +148,8 @@ fn namespaces(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checke
     }
 }
 
-fn pod(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
-    if spec.sidecar.image.as_deref().is_some_and(is_moving) {
+fn pod(found: &mut Vec<FieldError>, spec: &TraceBufferSpec, checked: &ValidatedSpec) {
+    if spec.sidecar.image.as_deref().is_some_and(is_floating_tag) {
         warn(
             found,
             "sidecar.image",
@@ -157,7 +160,7 @@ fn pod(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
     for (field, port) in
         [("grpcPort", ports.grpc), ("httpPort", ports.http), ("adminPort", ports.admin)]
     {
-        if port < FIRST_FREE_PORT {
+        if port < FIRST_UNPRIVILEGED_PORT {
             let why = format!(
                 "is {port}; ports below 1024 need privileges that the sidecar has not on every node"
             );
@@ -167,16 +170,16 @@ fn pod(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
     memory(found, spec, checked);
 }
 
-fn is_moving(image: &str) -> bool {
+fn is_floating_tag(image: &str) -> bool {
     let name = image.rsplit('/').next().unwrap_or_default();
     !image.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
 }
 
-fn memory(found: &mut Vec<Mistake>, spec: &TraceBufferSpec, checked: &Checked) {
+fn memory(found: &mut Vec<FieldError>, spec: &TraceBufferSpec, checked: &ValidatedSpec) {
     let limits = spec.sidecar.resources.as_ref().and_then(|given| given.limits.as_ref());
     let limit = limits.and_then(|limits| limits.memory.as_ref());
     let needed = resources::memory_bytes(spec, checked);
-    if let Some(limit) = limit.and_then(|limit| quantity::units(&limit.0).ok())
+    if let Some(limit) = limit.and_then(|limit| quantity::parse_value(&limit.0).ok())
         && limit < needed
     {
         let (limit, needed) = (ByteSize(limit), ByteSize(needed));

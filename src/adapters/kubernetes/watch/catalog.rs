@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{NamespaceIndex, TraceBufferCache};
+use super::{NamespaceCache, TraceBufferCache};
 use crate::adapters::kubernetes::sidecar::Sidecar;
-use crate::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
 use crate::domain::injection::facts::NamespaceFacts;
+use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferLister, TraceBufferView};
 use crate::ports::catalog::{Catalog, UnknownNamespace};
 
 /// The `TraceBuffer`s and namespaces, as the watches of others know them.
@@ -13,13 +13,13 @@ pub struct ClusterCatalog {
     /// The `TraceBuffer`s.
     pub trace_buffers: Arc<TraceBufferCache>,
     /// The namespaces.
-    pub namespaces: Arc<NamespaceIndex>,
+    pub namespaces: Arc<NamespaceCache>,
 }
 
-impl TraceBuffers for ClusterCatalog {
+impl TraceBufferLister for ClusterCatalog {
     type Sidecar = Sidecar;
 
-    fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Sidecar>>> {
+    fn get(&self, key: &ObjectKey) -> Option<Arc<TraceBufferView<Sidecar>>> {
         self.trace_buffers.get(key)
     }
 

@@ -10,27 +10,27 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// How a watch fares.
-pub(super) struct Health {
+pub(super) struct WatchHealth {
     start: Instant,
     /// Milliseconds from the start to the last sign of life.
-    last_sign: AtomicU64,
+    last_activity: AtomicU64,
     is_synced: AtomicBool,
-    trouble: Mutex<Option<Trouble>>,
+    failure: Mutex<Option<WatchFailure>>,
 }
 
-struct Trouble {
-    what: String,
+struct WatchFailure {
+    message: String,
     /// Milliseconds from the start.
     at: u64,
 }
 
-impl Health {
+impl WatchHealth {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             start: Instant::now(),
-            last_sign: AtomicU64::new(0),
+            last_activity: AtomicU64::new(0),
             is_synced: AtomicBool::new(false),
-            trouble: Mutex::new(None),
+            failure: Mutex::new(None),
         })
     }
 
@@ -45,7 +45,7 @@ impl Health {
 
     /// Returns the time since the API server last said anything good.
     pub(super) fn age(&self) -> Duration {
-        let last = Duration::from_millis(self.last_sign.load(Ordering::Relaxed));
+        let last = Duration::from_millis(self.last_activity.load(Ordering::Relaxed));
         self.start.elapsed().saturating_sub(last)
     }
 
@@ -53,36 +53,40 @@ impl Health {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn sign_of_life(&self) {
-        self.last_sign.store(self.now(), Ordering::Relaxed);
+    fn record_activity(&self) {
+        self.last_activity.store(self.now(), Ordering::Relaxed);
     }
 
-    fn is_over(&self, trouble: &Trouble) -> bool {
-        self.last_sign.load(Ordering::Relaxed) > trouble.at
+    fn is_resolved(&self, trouble: &WatchFailure) -> bool {
+        self.last_activity.load(Ordering::Relaxed) > trouble.at
     }
 
     /// Returns what is wrong just now, and what to do about it.
-    pub(super) fn trouble(&self) -> Option<String> {
-        let known = self.trouble.lock();
-        known.as_ref().filter(|trouble| !self.is_over(trouble)).map(|trouble| trouble.what.clone())
+    pub(super) fn failure(&self) -> Option<String> {
+        let known = self.failure.lock();
+        known
+            .as_ref()
+            .filter(|trouble| !self.is_resolved(trouble))
+            .map(|trouble| trouble.message.clone())
     }
 
     /// Notes what is wrong; returns whether that is new.
-    pub(super) fn set_trouble(&self, what: String) -> bool {
-        let mut known = self.trouble.lock();
-        let is_new = known.as_ref().is_none_or(|known| known.what != what || self.is_over(known));
-        *known = Some(Trouble { what, at: self.now() });
+    pub(super) fn record_failure(&self, what: String) -> bool {
+        let mut known = self.failure.lock();
+        let is_new =
+            known.as_ref().is_none_or(|known| known.message != what || self.is_resolved(known));
+        *known = Some(WatchFailure { message: what, at: self.now() });
         is_new
     }
 
     /// Notes that all is well; returns whether that is new.
-    pub(super) fn clear_trouble(&self) -> bool {
-        self.trouble.lock().take().is_some()
+    pub(super) fn clear_failure(&self) -> bool {
+        self.failure.lock().take().is_some()
     }
 
     /// Returns the client, overheard: whatever comes back to it is a sign of life, even what kube's
     /// watcher keeps to itself, such as bookmarks.
-    pub(super) fn overhear(self: &Arc<Self>, client: Client) -> Client {
+    pub(super) fn instrument(self: &Arc<Self>, client: Client) -> Client {
         let namespace = client.default_namespace().to_owned();
         let health = Arc::clone(self);
         let service = tower::service_fn(move |request| {
@@ -92,7 +96,7 @@ impl Health {
                 let is_good = response.status().is_success();
                 let note = move || {
                     if is_good {
-                        health.sign_of_life();
+                        health.record_activity();
                     }
                 };
                 note();

@@ -2,17 +2,17 @@
 //! server does: expired history, silence, errors and outages.
 
 mod catalog;
-mod follow;
+mod failure;
 mod health;
 mod meta;
-mod mirror;
 mod namespaces;
+mod object_cache;
+mod pod_snapshot;
 mod pods;
-mod record;
+mod resilient_watch;
 mod trace_buffers;
-mod trouble;
 
 pub use catalog::ClusterCatalog;
-pub use namespaces::NamespaceIndex;
-pub use pods::PodIndex;
-pub use trace_buffers::{Entry, TraceBufferCache};
+pub use namespaces::NamespaceCache;
+pub use pods::PodCache;
+pub use trace_buffers::{CachedTraceBuffer, TraceBufferCache};

@@ -14,54 +14,54 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::follow::{Watched, follow};
-use super::health::Health;
+use super::failure::RbacRule;
+use super::health::WatchHealth;
 use super::meta::{key_of, version_of};
-use super::mirror::Mirror;
-use super::trouble::Rule;
-use crate::adapters::kubernetes::namespace::{mistake, namespace_facts};
-use crate::domain::injection::candidate::ObjectKey;
+use super::object_cache::ObjectCache;
+use super::resilient_watch::{WatchTarget, watch_forever};
+use crate::adapters::kubernetes::namespace::{misconfiguration, namespace_facts};
 use crate::domain::injection::facts::NamespaceFacts;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
 use crate::ports::catalog::UnknownNamespace;
-use crate::ports::pods::Changes;
+use crate::ports::pods::ChangeHandler;
 
-const RULE: Rule = Rule { group: "", resource: "namespaces" };
+const RULE: RbacRule = RbacRule { group: "", resource: "namespaces" };
 /// The longest a pod waits for a direct look at its namespace.
-const MAX_LOOK: Duration = Duration::from_secs(1);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The labels of all namespaces, and the annotation by which they name a `TraceBuffer`;
 /// [`run`](Self::run) keeps them current.
-pub struct NamespaceIndex {
+pub struct NamespaceCache {
     client: Client,
-    changes: Arc<dyn Changes>,
-    health: Arc<Health>,
-    mirror: RwLock<Mirror<NamespaceFacts>>,
+    changes: Arc<dyn ChangeHandler>,
+    health: Arc<WatchHealth>,
+    objects: RwLock<ObjectCache<NamespaceFacts>>,
     /// Rises with every change.
     version: watch::Sender<u64>,
 }
 
-impl NamespaceIndex {
+impl NamespaceCache {
     /// Knows nothing yet; tells `changes` what it learns.
     #[must_use]
-    pub fn new(client: Client, changes: Arc<dyn Changes>) -> Self {
+    pub fn new(client: Client, changes: Arc<dyn ChangeHandler>) -> Self {
         Self {
             client,
             changes,
-            health: Health::new(),
-            mirror: RwLock::default(),
+            health: WatchHealth::new(),
+            objects: RwLock::default(),
             version: watch::Sender::new(0),
         }
     }
 
     /// Watches indefinitely, through outages of the API server.
     pub async fn run(&self) {
-        let watched = Watched {
+        let watched = WatchTarget {
             client: self.client.clone(),
             config: watcher::Config::default(),
             health: &self.health,
             rule: RULE,
         };
-        follow(watched, |event| self.take(event)).await;
+        watch_forever(watched, |event| self.handle_event(event)).await;
     }
 
     /// Returns whether all were listed once.
@@ -79,14 +79,14 @@ impl NamespaceIndex {
 
     /// Returns why the watch does not work just now, and what to do.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.health.trouble()
+    pub fn failure(&self) -> Option<String> {
+        self.health.failure()
     }
 
     /// Returns what is known of a namespace.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<NamespaceFacts>> {
-        self.mirror.read().get(&key(name)).cloned()
+        self.objects.read().get(&key(name)).cloned()
     }
 
     /// Returns what is known of a namespace, or else what the API server says, within a second.
@@ -100,7 +100,7 @@ impl NamespaceIndex {
         }
         let unknown = |why: &str| UnknownNamespace(format!("namespace {name}: {why}"));
         let api: Api<Namespace> = Api::all(self.client.clone());
-        match timeout(MAX_LOOK, api.get_metadata(name)).await {
+        match timeout(LOOKUP_TIMEOUT, api.get_metadata(name)).await {
             Ok(Ok(found)) => {
                 self.apply(&found.metadata);
                 self.get(name).ok_or_else(|| unknown("it is gone"))
@@ -111,20 +111,24 @@ impl NamespaceIndex {
     }
 
     /// Returns the names of those that ask for a sidecar in every pod.
-    pub(super) fn asking(&self) -> BTreeSet<String> {
-        let mirror = self.mirror.read();
-        mirror.all().filter(|one| one.asks).map(|one| one.name.clone()).collect()
+    pub(super) fn opted_in(&self) -> BTreeSet<String> {
+        let mirror = self.objects.read();
+        mirror.all().filter(|one| one.opted_in).map(|one| one.name.clone()).collect()
     }
 
     /// Returns whether one asks for a sidecar in every pod.
-    pub(super) fn asks(&self, name: &str) -> bool {
-        self.mirror.read().get(&key(name)).is_some_and(|known| known.asks)
+    pub(super) fn is_opted_in(&self, name: &str) -> bool {
+        self.objects.read().get(&key(name)).is_some_and(|known| known.opted_in)
     }
 
     /// Returns the names of those whose annotation names `trace_buffer`.
     pub(super) fn naming(&self, trace_buffer: &ObjectKey) -> BTreeSet<String> {
-        let mirror = self.mirror.read();
-        mirror.all().filter(|one| one.names(trace_buffer)).map(|one| one.name.clone()).collect()
+        let mirror = self.objects.read();
+        mirror
+            .all()
+            .filter(|one| one.names_trace_buffer(trace_buffer))
+            .map(|one| one.name.clone())
+            .collect()
     }
 
     /// Returns a counter that rises with every change.
@@ -132,29 +136,29 @@ impl NamespaceIndex {
         self.version.subscribe()
     }
 
-    fn take(&self, event: Event<PartialObjectMeta<Namespace>>) {
+    fn handle_event(&self, event: Event<PartialObjectMeta<Namespace>>) {
         match event {
-            Event::Init => self.mirror.write().start_list(),
+            Event::Init => self.objects.write().start_relist(),
             Event::InitApply(namespace) => {
                 let metadata = &namespace.metadata;
                 let facts = Arc::new(namespace_facts(metadata));
                 if self.get(&facts.name).as_ref() != Some(&facts) {
-                    warn_of_mistake(metadata);
+                    warn_if_misconfigured(metadata);
                 }
-                self.mirror.write().list(key_of(metadata), version_of(metadata), facts);
+                self.objects.write().apply_listed(key_of(metadata), version_of(metadata), facts);
             }
             Event::InitDone => {
-                self.mirror.write().end_list();
+                self.objects.write().finish_relist();
                 self.health.set_synced();
                 self.bump();
-                self.changes.everything();
+                self.changes.resync();
             }
             Event::Apply(namespace) => self.apply(&namespace.metadata),
             Event::Delete(namespace) => {
                 let (key, version) = (key_of(&namespace.metadata), version_of(&namespace.metadata));
-                let removed = self.mirror.write().remove(&key, version);
+                let removed = self.objects.write().remove(&key, version);
                 if removed.is_some() {
-                    self.tell(&key.name, removed);
+                    self.notify(&key.name, removed);
                 }
             }
         }
@@ -163,24 +167,24 @@ impl NamespaceIndex {
     /// Most changes of a Namespace are of no interest.
     fn apply(&self, metadata: &ObjectMeta) {
         let (key, facts) = (key_of(metadata), Arc::new(namespace_facts(metadata)));
-        let mut mirror = self.mirror.write();
+        let mut mirror = self.objects.write();
         let known = mirror.get(&key).cloned();
         let is_same = known.as_ref() == Some(&facts);
         let news = mirror.apply(key.clone(), version_of(metadata), facts);
         drop(mirror);
         if news.is_some() && !is_same {
-            warn_of_mistake(metadata);
-            self.tell(&key.name, known);
+            warn_if_misconfigured(metadata);
+            self.notify(&key.name, known);
         }
     }
 
     /// Tells of a change; whoever was named before may have lost pods by it.
-    fn tell(&self, name: &str, before: Option<Arc<NamespaceFacts>>) {
+    fn notify(&self, name: &str, before: Option<Arc<NamespaceFacts>>) {
         self.bump();
-        if let Some(key) = before.and_then(|facts| facts.named().ok().flatten()) {
-            self.changes.trace_buffer(&key);
+        if let Some(key) = before.and_then(|facts| facts.named_trace_buffer().ok().flatten()) {
+            self.changes.trace_buffer_changed(&key);
         }
-        self.changes.namespace(name);
+        self.changes.namespace_changed(name);
     }
 
     fn bump(&self) {
@@ -188,8 +192,8 @@ impl NamespaceIndex {
     }
 }
 
-fn warn_of_mistake(metadata: &ObjectMeta) {
-    if let Some(mistake) = mistake(metadata) {
+fn warn_if_misconfigured(metadata: &ObjectMeta) {
+    if let Some(mistake) = misconfiguration(metadata) {
         let namespace = metadata.name.as_deref().unwrap_or_default();
         warn!(namespace, "{mistake}");
     }

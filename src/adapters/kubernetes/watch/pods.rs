@@ -13,59 +13,68 @@ use parking_lot::RwLock;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::follow::{MAX_REQUEST, PAGE_SIZE, Pauses, Watched, follow};
-use super::health::Health;
+use super::failure::RbacRule;
+use super::health::WatchHealth;
 use super::meta::{key_of, version_of};
-use super::mirror::Mirror;
-use super::namespaces::NamespaceIndex;
-use super::record::{is_bare, is_marked, record_of};
-use super::trouble::Rule;
-use crate::domain::injection::candidate::ObjectKey;
+use super::namespaces::NamespaceCache;
+use super::object_cache::ObjectCache;
+use super::pod_snapshot::{is_marked, is_namespace_only, pod_snapshot};
+use super::resilient_watch::{
+    PAGE_SIZE, REQUEST_TIMEOUT, WatchBackoff, WatchTarget, watch_forever,
+};
 use crate::domain::injection::facts::NamespaceFacts;
-use crate::domain::injection::pod_record::PodRecord;
-use crate::domain::injection::status::PodStatus;
-use crate::ports::pods::{Changes, Pods};
+use crate::domain::injection::pod_snapshot::PodSnapshot;
+use crate::domain::injection::status::InjectionStatus;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::ports::pods::{ChangeHandler, PodLister};
 
-const PODS: Rule = Rule { group: "", resource: "pods" };
+const RULE: RbacRule = RbacRule { group: "", resource: "pods" };
 /// Pods that are over need no sidecar.
-const NOT_OVER: &str = "status.phase!=Succeeded,status.phase!=Failed";
+const ACTIVE_PODS: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// The pods that carry a mark of tracebuffer, and all those of namespaces that ask for a sidecar in
 /// every pod; [`run`](Self::run) keeps them current.
 ///
 /// Of other pods nothing is kept. When a namespace begins to ask, its pods are listed once.
-pub struct PodIndex {
+pub struct PodCache {
     client: Client,
-    changes: Arc<dyn Changes>,
-    namespaces: Arc<NamespaceIndex>,
-    health: Arc<Health>,
-    known: RwLock<Known>,
+    changes: Arc<dyn ChangeHandler>,
+    namespaces: Arc<NamespaceCache>,
+    health: Arc<WatchHealth>,
+    cached: RwLock<CachedPods>,
 }
 
 #[derive(Default)]
-struct Known {
-    pods: Mirror<PodRecord>,
+struct CachedPods {
+    pods: ObjectCache<PodSnapshot>,
     /// The namespaces that ask and whose pods were listed: the pods of a namespace that did not ask
     /// were not kept.
-    listed: BTreeSet<String>,
+    listed_namespaces: BTreeSet<String>,
 }
 
-impl PodIndex {
+impl PodCache {
     /// Knows nothing yet; tells `changes` what it learns. Others keep `namespaces` current.
     #[must_use]
-    pub fn new(client: Client, namespaces: Arc<NamespaceIndex>, changes: Arc<dyn Changes>) -> Self {
-        Self { client, changes, namespaces, health: Health::new(), known: RwLock::default() }
+    pub fn new(
+        client: Client,
+        namespaces: Arc<NamespaceCache>,
+        changes: Arc<dyn ChangeHandler>,
+    ) -> Self {
+        Self { client, changes, namespaces, health: WatchHealth::new(), cached: RwLock::default() }
     }
 
     /// Watches indefinitely, through outages of the API server.
     pub async fn run(&self) {
-        let pods = Watched {
+        let pods = WatchTarget {
             client: self.client.clone(),
-            config: watcher::Config::default().fields(NOT_OVER),
+            config: watcher::Config::default().fields(ACTIVE_PODS),
             health: &self.health,
-            rule: PODS,
+            rule: RULE,
         };
-        tokio::join!(follow(pods, |event| self.take_pod(event)), self.follow_namespaces());
+        tokio::join!(
+            watch_forever(pods, |event| self.handle_event(event)),
+            self.track_namespaces()
+        );
     }
 
     /// Returns whether everything was listed, and the pods of every namespace that asks.
@@ -73,7 +82,7 @@ impl PodIndex {
     pub fn is_synced(&self) -> bool {
         self.health.is_synced()
             && self.namespaces.is_synced()
-            && self.namespaces.asking().is_subset(&self.known.read().listed)
+            && self.namespaces.opted_in().is_subset(&self.cached.read().listed_namespaces)
     }
 
     /// Returns the time since the API server last gave a sign of life; about a minute at most while
@@ -85,23 +94,26 @@ impl PodIndex {
 
     /// Returns why a watch does not work just now, and what to do.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.health.trouble().or_else(|| self.namespaces.trouble())
+    pub fn failure(&self) -> Option<String> {
+        self.health.failure().or_else(|| self.namespaces.failure())
     }
 
-    fn is_wanted(&self, metadata: &ObjectMeta) -> bool {
+    fn is_tracked(&self, metadata: &ObjectMeta) -> bool {
         is_marked(metadata)
-            || metadata.namespace.as_ref().is_some_and(|namespace| self.namespaces.asks(namespace))
+            || metadata
+                .namespace
+                .as_ref()
+                .is_some_and(|namespace| self.namespaces.is_opted_in(namespace))
     }
 
-    fn take_pod(&self, event: Event<PartialObjectMeta<Pod>>) {
+    fn handle_event(&self, event: Event<PartialObjectMeta<Pod>>) {
         match event {
-            Event::Init => self.known.write().pods.start_list(),
+            Event::Init => self.cached.write().pods.start_relist(),
             Event::InitApply(pod) => self.list(pod.metadata),
             Event::InitDone => {
-                self.known.write().pods.end_list();
+                self.cached.write().pods.finish_relist();
                 self.health.set_synced();
-                self.changes.everything();
+                self.changes.resync();
             }
             Event::Apply(pod) => self.apply(pod.metadata),
             Event::Delete(pod) => self.remove(&pod.metadata),
@@ -109,44 +121,44 @@ impl PodIndex {
     }
 
     fn list(&self, metadata: ObjectMeta) {
-        if !self.is_wanted(&metadata) {
+        if !self.is_tracked(&metadata) {
             return;
         }
-        let mut known = self.known.write();
+        let mut known = self.cached.write();
         let (key, version) = (key_of(&metadata), version_of(&metadata));
-        if known.pods.differs(&key, version) {
-            known.pods.list(key, version, Arc::new(record_of(metadata)));
+        if known.pods.version_differs(&key, version) {
+            known.pods.apply_listed(key, version, Arc::new(pod_snapshot(metadata)));
         } else {
-            known.pods.seen(key);
+            known.pods.mark_listed(key);
         }
     }
 
     fn apply(&self, metadata: ObjectMeta) {
         let (key, version) = (key_of(&metadata), version_of(&metadata));
-        let is_wanted = self.is_wanted(&metadata);
-        let mut known = self.known.write();
+        let is_wanted = self.is_tracked(&metadata);
+        let mut known = self.cached.write();
         if !is_wanted {
-            let removed = known.pods.ignore(&key, version);
+            let removed = known.pods.untrack(&key, version);
             drop(known);
             if let Some(pod) = removed {
-                self.changes.pod(&pod);
+                self.changes.pod_changed(&pod);
             }
             return;
         }
-        if !known.pods.is_news(&key, version) {
+        if !known.pods.is_newer_version(&key, version) {
             return;
         }
-        let record = Arc::new(record_of(metadata));
+        let record = Arc::new(pod_snapshot(metadata));
         let news = known.pods.apply(key, version, record);
         drop(known);
         if let Some(pod) = news {
-            self.changes.pod(&pod);
+            self.changes.pod_changed(&pod);
         }
     }
 
     fn remove(&self, metadata: &ObjectMeta) {
-        let is_wanted = self.is_wanted(metadata);
-        let mut known = self.known.write();
+        let is_wanted = self.is_tracked(metadata);
+        let mut known = self.cached.write();
         let key = key_of(metadata);
         if known.pods.get(&key).is_none() && !is_wanted {
             return;
@@ -154,26 +166,26 @@ impl PodIndex {
         let removed = known.pods.remove(&key, version_of(metadata));
         drop(known);
         if let Some(pod) = removed {
-            self.changes.pod(&pod);
+            self.changes.pod_changed(&pod);
         }
     }
 
     /// Lists the pods of namespaces that begin to ask, and forgets those of namespaces that cease to.
-    async fn follow_namespaces(&self) {
+    async fn track_namespaces(&self) {
         let mut version = self.namespaces.version();
-        let mut pauses = Pauses::default();
+        let mut pauses = WatchBackoff::default();
         loop {
             version.mark_unchanged();
-            let asking = self.namespaces.asking();
-            self.forget_all_but(&asking);
-            let next = asking.difference(&self.known.read().listed).next().cloned();
+            let asking = self.namespaces.opted_in();
+            self.retain_opted_in(&asking);
+            let next = asking.difference(&self.cached.read().listed_namespaces).next().cloned();
             let Some(namespace) = next else {
                 // Its sender lives as long as the index.
                 let _ = version.changed().await;
                 continue;
             };
             if self.list_namespace(&namespace).await {
-                self.known.write().listed.insert(namespace);
+                self.cached.write().listed_namespaces.insert(namespace);
             } else {
                 sleep(pauses.next()).await;
             }
@@ -181,23 +193,24 @@ impl PodIndex {
     }
 
     /// Forgets the pods that mattered only because their namespace asked.
-    fn forget_all_but(&self, asking: &BTreeSet<String>) {
-        let mut known = self.known.write();
-        known.listed.retain(|namespace| asking.contains(namespace));
-        let is_unwanted = |pod: &PodRecord| is_bare(pod) && !asking.contains(&pod.key.namespace);
-        let forgotten = known.pods.forget(is_unwanted);
+    fn retain_opted_in(&self, asking: &BTreeSet<String>) {
+        let mut known = self.cached.write();
+        known.listed_namespaces.retain(|namespace| asking.contains(namespace));
+        let is_unwanted =
+            |pod: &PodSnapshot| is_namespace_only(pod) && !asking.contains(&pod.key.namespace);
+        let forgotten = known.pods.remove_where(is_unwanted);
         drop(known);
         for pod in &forgotten {
-            self.changes.pod(pod);
+            self.changes.pod_changed(pod);
         }
     }
 
     /// Returns whether all were listed.
     async fn list_namespace(&self, namespace: &str) -> bool {
         let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), namespace);
-        let mut params = ListParams::default().fields(NOT_OVER).limit(PAGE_SIZE);
+        let mut params = ListParams::default().fields(ACTIVE_PODS).limit(PAGE_SIZE);
         loop {
-            let page = match timeout(MAX_REQUEST, api.list(&params)).await {
+            let page = match timeout(REQUEST_TIMEOUT, api.list(&params)).await {
                 Ok(Ok(page)) => page,
                 Ok(Err(error)) => {
                     debug!(namespace, "cannot list its pods, retrying: {error}");
@@ -214,25 +227,25 @@ impl PodIndex {
     }
 }
 
-impl Pods for PodIndex {
-    fn all(&self) -> Vec<Arc<PodRecord>> {
-        self.known.read().pods.all().cloned().collect()
+impl PodLister for PodCache {
+    fn all(&self) -> Vec<Arc<PodSnapshot>> {
+        self.cached.read().pods.all().cloned().collect()
     }
 
-    fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodRecord>> {
-        self.known.read().pods.in_namespace(namespace).cloned().collect()
+    fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodSnapshot>> {
+        self.cached.read().pods.in_namespace(namespace).cloned().collect()
     }
 
-    fn using(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodRecord>> {
+    fn referencing(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodSnapshot>> {
         let name = trace_buffer.to_string();
         let naming = self.namespaces.naming(trace_buffer);
-        let uses = |pod: &&Arc<PodRecord>| {
+        let uses = |pod: &&Arc<PodSnapshot>| {
             pod.inject.as_ref() == Some(&name)
-                || matches!(&pod.status, Some(PodStatus::Injected(injected))
+                || matches!(&pod.status, Some(InjectionStatus::Injected(injected))
                     if injected.trace_buffer == *trace_buffer)
                 || naming.contains(&pod.key.namespace)
         };
-        self.known.read().pods.all().filter(uses).cloned().collect()
+        self.cached.read().pods.all().filter(uses).cloned().collect()
     }
 
     fn namespace(&self, name: &str) -> Arc<NamespaceFacts> {

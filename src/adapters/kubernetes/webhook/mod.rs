@@ -4,9 +4,9 @@
 //! be looked at is an HTTP error instead, so that the `failurePolicy` says what becomes of it.
 
 mod budget;
-mod refusal;
+mod limited_json;
 mod review;
-mod values;
+mod review_error;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use json_patch::Patch;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use budget::{Budget, Pod};
-use refusal::Refusal;
-use review::{NewPod, Review};
+use budget::{BudgetedPod, MemoryBudget};
+use review::{AdmissionRequest, NewPod};
+use review_error::ReviewError;
 
-use super::pod::{self, Admission, Outcome};
+use super::pod::{self, Admission, InjectionOutcome};
 use super::sidecar::Sidecar;
-use crate::adapters::server::Service;
+use crate::adapters::server::HttpService;
 use crate::application::admit_pod::admit;
 use crate::domain::injection::facts::ClusterFacts;
 use crate::ports::admission::{AdmissionMonitor, AdmissionOutcome};
@@ -37,15 +37,15 @@ use crate::ports::catalog::{Catalog, UnknownNamespace};
 /// Most bytes of a review. API servers take requests of 3 MiB, and a review holds a pod once.
 const MAX_BODY_BYTES: usize = 8 << 20;
 /// How long a review may take to arrive.
-const READING: Duration = Duration::from_secs(2);
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer may take; API servers wait 5 s.
-const ANSWERING: Duration = Duration::from_secs(4);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Where pods are reviewed that ask by an annotation.
-const INJECT: &str = "/inject";
+const INJECT_PATH: &str = "/inject";
 /// Where pods are reviewed whose namespace asks by its label.
-const INJECT_NAMESPACE: &str = "/inject-namespace";
-const PATHS: [&str; 2] = [INJECT, INJECT_NAMESPACE];
+const INJECT_NAMESPACE_PATH: &str = "/inject-namespace";
+const PATHS: [&str; 2] = [INJECT_PATH, INJECT_NAMESPACE_PATH];
 
 /// Answers reviews.
 pub struct WebhookService<C> {
@@ -56,17 +56,17 @@ struct Webhook<C> {
     catalog: Arc<C>,
     cluster: ClusterFacts,
     monitor: Arc<dyn AdmissionMonitor>,
-    budget: Budget,
+    budget: MemoryBudget,
 }
 
-type Answered = Result<(AdmissionOutcome, Bytes), Refusal>;
+type ReviewResult = Result<(AdmissionOutcome, Bytes), ReviewError>;
 
 impl<C> WebhookService<C> {
     /// Decides by the `TraceBuffer`s and namespaces of `catalog` and by `cluster`, and tells `monitor`
     /// what was answered.
     #[must_use]
     pub fn new(catalog: Arc<C>, cluster: ClusterFacts, monitor: Arc<dyn AdmissionMonitor>) -> Self {
-        let budget = Budget::new();
+        let budget = MemoryBudget::new();
         Self { webhook: Arc::new(Webhook { catalog, cluster, monitor, budget }) }
     }
 }
@@ -77,10 +77,10 @@ impl<C> Clone for WebhookService<C> {
     }
 }
 
-impl<C: Catalog<Sidecar = Sidecar>> Service for WebhookService<C> {
+impl<C: Catalog<Sidecar = Sidecar>> HttpService for WebhookService<C> {
     type Body = Full<Bytes>;
 
-    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
         self.webhook.respond(peer, request).await
     }
 }
@@ -91,68 +91,79 @@ impl<C: Catalog<Sidecar = Sidecar>> Webhook<C> {
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
         let started = Instant::now();
-        let answered = timeout(ANSWERING, self.review(request)).await;
-        let (outcome, response) = match answered.unwrap_or(Err(Refusal::TooSlow(ANSWERING))) {
-            Ok((outcome, review)) => (outcome, json(review)),
+        let answered = timeout(RESPONSE_TIMEOUT, self.review(request)).await;
+        let (outcome, response) = match answered
+            .unwrap_or(Err(ReviewError::Timeout(RESPONSE_TIMEOUT)))
+        {
+            Ok((outcome, review)) => (outcome, json_response(review)),
             Err(refusal) => {
                 debug!(%peer, ?refusal, "a request to the webhook was not answered with a review");
-                (AdmissionOutcome::Failed(refusal.failure()), refusal.response())
+                (AdmissionOutcome::Failed(refusal.admission_failure()), refusal.response())
             }
         };
         self.monitor.answered(outcome, started.elapsed());
         response
     }
 
-    async fn review<B>(&self, request: Request<B>) -> Answered
+    async fn review<B>(&self, request: Request<B>) -> ReviewResult
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
-        let namespace_asks = check(request.method(), request.uri().path(), request.headers())?;
-        let (uid, pod) = self.read(request.into_body()).await?;
+        let namespace_asks =
+            check_request(request.method(), request.uri().path(), request.headers())?;
+        let (uid, pod) = self.read_review(request.into_body()).await?;
         let Some((namespace, pod)) = pod else {
-            let review = review::answer(&uid, &Patch::default(), &[]);
+            let review = review::review_response(&uid, &Patch::default(), &[]);
             return Ok((AdmissionOutcome::NotANewPod, review));
         };
-        let facts = pod::facts(&pod.json).map_err(|wrong| {
-            Refusal::Malformed(format!("in request.object: {} {}", wrong.field, wrong.why))
+        let facts = pod::pod_facts(&pod.json).map_err(|wrong| {
+            ReviewError::Malformed(format!("in request.object: {} {}", wrong.field, wrong.message))
         })?;
         let namespace = (namespace.as_str(), namespace_asks);
         let decision = admit(&*self.catalog, &facts, namespace, &self.cluster).await;
-        let decision = decision.map_err(|UnknownNamespace(why)| Refusal::UnknownNamespace(why))?;
-        let Admission { patch, warnings, outcome } = pod::admission(&pod.json, &decision);
-        Ok((outcome_of(&outcome), review::answer(&uid, &patch, &warnings)))
+        let decision =
+            decision.map_err(|UnknownNamespace(why)| ReviewError::UnknownNamespace(why))?;
+        let Admission { patch, warnings, outcome } = pod::apply_decision(&pod.json, &decision);
+        Ok((outcome_of(&outcome), review::review_response(&uid, &patch, &warnings)))
     }
 
     /// Returns the review's uid and what it is about: a pod and its namespace.
-    async fn read<B>(&self, body: B) -> Result<(String, Option<(String, Pod)>), Refusal>
+    async fn read_review<B>(
+        &self,
+        body: B,
+    ) -> Result<(String, Option<(String, BudgetedPod)>), ReviewError>
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
-        let _share = self.budget.bytes(body.size_hint().exact()).await?;
-        let body = timeout(READING, Limited::new(body, MAX_BODY_BYTES).collect()).await;
-        let body = body.map_err(|_| Refusal::TooSlow(READING))?.map_err(|error| {
-            if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::BrokenOff }
+        let _share = self.budget.reserve_bytes(body.size_hint().exact()).await?;
+        let body = timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
+        let body = body.map_err(|_| ReviewError::Timeout(READ_TIMEOUT))?.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                ReviewError::TooLarge
+            } else {
+                ReviewError::IncompleteBody
+            }
         })?;
         let body = body.to_bytes();
-        let Review { uid, pod } = Review::read(&body)?;
+        let AdmissionRequest { uid, pod } = AdmissionRequest::parse(&body)?;
         let Some(NewPod { namespace, object }) = pod else { return Ok((uid, None)) };
-        let pod = self.budget.pod(object.get()).await?;
+        let pod = self.budget.read_pod(object.get()).await?;
         Ok((uid, Some((namespace, pod))))
     }
 }
 
 /// Returns whether the pod's namespace asks for a sidecar, if the request is one for a review.
-fn check(method: &Method, path: &str, headers: &HeaderMap) -> Result<bool, Refusal> {
+fn check_request(method: &Method, path: &str, headers: &HeaderMap) -> Result<bool, ReviewError> {
     let namespace_asks = match path {
-        INJECT => false,
-        INJECT_NAMESPACE => true,
-        _ => return Err(Refusal::NotFound),
+        INJECT_PATH => false,
+        INJECT_NAMESPACE_PATH => true,
+        _ => return Err(ReviewError::NotFound),
     };
     if method != Method::POST {
-        return Err(Refusal::NotPost);
+        return Err(ReviewError::MethodNotAllowed);
     }
     if !is_json(headers.get(CONTENT_TYPE)) || headers.contains_key(CONTENT_ENCODING) {
-        return Err(Refusal::NotJson);
+        return Err(ReviewError::UnsupportedMediaType);
     }
     Ok(namespace_asks)
 }
@@ -164,14 +175,14 @@ fn is_json(kind: Option<&HeaderValue>) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-const fn outcome_of(outcome: &Outcome) -> AdmissionOutcome {
+const fn outcome_of(outcome: &InjectionOutcome) -> AdmissionOutcome {
     match outcome {
-        Outcome::Injected(_) => AdmissionOutcome::Injected,
-        Outcome::Skipped(reason) => AdmissionOutcome::Skipped(*reason),
+        InjectionOutcome::Injected(_) => AdmissionOutcome::Injected,
+        InjectionOutcome::Skipped(reason) => AdmissionOutcome::Skipped(*reason),
     }
 }
 
-fn json(review: Bytes) -> Response<Full<Bytes>> {
+fn json_response(review: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(review));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -8,14 +8,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, json};
 
-use super::refusal::Refusal;
+use super::review_error::ReviewError;
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
 /// What is asked.
 #[derive(Debug)]
-pub(super) struct Review<'a> {
+pub(super) struct AdmissionRequest<'a> {
     /// What the answer is known by.
     pub(super) uid: String,
     /// The new pod that it is about, if it is.
@@ -33,20 +33,20 @@ pub(super) struct NewPod<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an AdmissionReview")]
-struct Asked<'a> {
+struct RawReview<'a> {
     #[serde(default)]
     api_version: String,
     #[serde(default)]
     kind: String,
     #[serde(borrow)]
-    request: Option<Request<'a>>,
+    request: Option<RawRequest<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "the request of a review")]
-struct Request<'a> {
+struct RawRequest<'a> {
     uid: String,
-    kind: ObjectKind,
+    kind: GroupVersionKind,
     #[serde(default)]
     sub_resource: Option<String>,
     operation: String,
@@ -58,17 +58,17 @@ struct Request<'a> {
 
 #[derive(Deserialize)]
 #[serde(expecting = "the group, version and kind of an object")]
-struct ObjectKind {
+struct GroupVersionKind {
     #[serde(default)]
     group: String,
     version: String,
     kind: String,
 }
 
-impl<'a> Review<'a> {
-    pub(super) fn read(body: &'a [u8]) -> Result<Self, Refusal> {
-        let asked: Asked<'a> =
-            serde_json::from_slice(body).map_err(|error| Refusal::Malformed(error.to_string()))?;
+impl<'a> AdmissionRequest<'a> {
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, ReviewError> {
+        let asked: RawReview<'a> = serde_json::from_slice(body)
+            .map_err(|error| ReviewError::Malformed(error.to_string()))?;
         if asked.api_version != API_VERSION || asked.kind != KIND {
             return Err(malformed(format!(
                 "it is {:?} of {:?}, not {KIND} of {API_VERSION}",
@@ -76,8 +76,8 @@ impl<'a> Review<'a> {
             )));
         }
         let request = asked.request.ok_or_else(|| malformed("it has no request"))?;
-        let is_about_a_new_pod = request.is_about_a_new_pod();
-        let Request { uid, namespace, object, .. } = request;
+        let is_about_a_new_pod = request.is_pod_creation();
+        let RawRequest { uid, namespace, object, .. } = request;
         if !is_about_a_new_pod {
             return Ok(Self { uid, pod: None });
         }
@@ -89,9 +89,9 @@ impl<'a> Review<'a> {
     }
 }
 
-impl Request<'_> {
-    fn is_about_a_new_pod(&self) -> bool {
-        let ObjectKind { group, version, kind } = &self.kind;
+impl RawRequest<'_> {
+    fn is_pod_creation(&self) -> bool {
+        let GroupVersionKind { group, version, kind } = &self.kind;
         let is_pod = (group.as_str(), version.as_str(), kind.as_str()) == ("", "v1", "Pod");
         is_pod
             && self.operation == "CREATE"
@@ -99,12 +99,12 @@ impl Request<'_> {
     }
 }
 
-fn malformed(what: impl Into<String>) -> Refusal {
-    Refusal::Malformed(what.into())
+fn malformed(what: impl Into<String>) -> ReviewError {
+    ReviewError::Malformed(what.into())
 }
 
 /// Returns the answer to the review of this `uid` as JSON: the pod is allowed, with `patch`.
-pub(super) fn answer(uid: &str, patch: &Patch, warnings: &[String]) -> Bytes {
+pub(super) fn review_response(uid: &str, patch: &Patch, warnings: &[String]) -> Bytes {
     let mut response = Map::new();
     response.insert("uid".into(), uid.into());
     response.insert("allowed".into(), true.into());

@@ -11,9 +11,9 @@ use super::*;
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{self, SidecarDefaults};
-use crate::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
 use crate::domain::injection::facts::NamespaceFacts;
 use crate::domain::injection::skip::SkipReason;
+use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferLister, TraceBufferView};
 use crate::ports::admission::AdmissionFailure;
 
 mod hostile;
@@ -25,17 +25,17 @@ const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 
 /// Knows a `TraceBuffer` of the namespace `shop`, at once or only after it was asked for.
 #[derive(Default)]
-struct Catalogue {
-    known: Mutex<Vec<Arc<Candidate<Sidecar>>>>,
-    new: Mutex<Vec<Arc<Candidate<Sidecar>>>>,
+struct FakeCatalog {
+    known: Mutex<Vec<Arc<TraceBufferView<Sidecar>>>>,
+    new: Mutex<Vec<Arc<TraceBufferView<Sidecar>>>>,
     refresh_takes: Duration,
     knows_no_namespace: bool,
 }
 
-impl TraceBuffers for Catalogue {
+impl TraceBufferLister for FakeCatalog {
     type Sidecar = Sidecar;
 
-    fn get(&self, key: &ObjectKey) -> Option<Arc<Candidate<Sidecar>>> {
+    fn get(&self, key: &ObjectKey) -> Option<Arc<TraceBufferView<Sidecar>>> {
         self.known.lock().iter().find(|known| known.key == *key).cloned()
     }
 
@@ -44,7 +44,7 @@ impl TraceBuffers for Catalogue {
     }
 }
 
-impl Catalog for Catalogue {
+impl Catalog for FakeCatalog {
     async fn refresh(&self, _: &str) -> Result<(), UnknownNamespace> {
         tokio::time::sleep(self.refresh_takes).await;
         self.known.lock().append(&mut self.new.lock());
@@ -61,20 +61,20 @@ impl Catalog for Catalogue {
 
 /// Remembers what was answered.
 #[derive(Default)]
-struct Outcomes(Mutex<Vec<AdmissionOutcome>>);
+struct RecordedOutcomes(Mutex<Vec<AdmissionOutcome>>);
 
-impl AdmissionMonitor for Outcomes {
+impl AdmissionMonitor for RecordedOutcomes {
     fn answered(&self, outcome: AdmissionOutcome, _: Duration) {
         self.0.lock().push(outcome);
     }
 }
 
-struct Fixture {
-    webhook: WebhookService<Catalogue>,
-    outcomes: Arc<Outcomes>,
+struct Harness {
+    webhook: WebhookService<FakeCatalog>,
+    outcomes: Arc<RecordedOutcomes>,
 }
 
-fn shops() -> Arc<Candidate<Sidecar>> {
+fn shop_trace_buffer() -> Arc<TraceBufferView<Sidecar>> {
     let object: TraceBuffer = serde_json::from_value(json!({
         "apiVersion": "tracebuffer.dev/v1alpha1",
         "kind": "TraceBuffer",
@@ -83,18 +83,21 @@ fn shops() -> Arc<Candidate<Sidecar>> {
     }))
     .unwrap();
     let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
-    Arc::new(sidecar::candidate(&object, &defaults))
+    Arc::new(sidecar::trace_buffer_view(&object, &defaults))
 }
 
-impl Fixture {
+impl Harness {
     fn new() -> Self {
-        Self::with(Catalogue { known: Mutex::new(vec![shops()]), ..Catalogue::default() })
+        Self::with(FakeCatalog {
+            known: Mutex::new(vec![shop_trace_buffer()]),
+            ..FakeCatalog::default()
+        })
     }
 
-    fn with(catalog: Catalogue) -> Self {
-        let outcomes = Arc::new(Outcomes::default());
+    fn with(catalog: FakeCatalog) -> Self {
+        let outcomes = Arc::new(RecordedOutcomes::default());
         let own_namespace = "tracebuffer".to_owned();
-        let cluster = ClusterFacts { own_namespace, ..ClusterFacts::default() };
+        let cluster = ClusterFacts { operator_namespace: own_namespace, ..ClusterFacts::default() };
         let monitor = Arc::clone(&outcomes) as Arc<_>;
         Self { webhook: WebhookService::new(Arc::new(catalog), cluster, monitor), outcomes }
     }
@@ -158,9 +161,9 @@ fn pod_review() -> Value {
 
 #[tokio::test]
 async fn a_pod_that_asks_gets_a_sidecar() {
-    let fixture = Fixture::new();
+    let fixture = Harness::new();
 
-    let response = fixture.review(INJECT, &pod_review()).await;
+    let response = fixture.review(INJECT_PATH, &pod_review()).await;
 
     assert_eq!(response["uid"], UID);
     assert_eq!(response.get("warnings"), None);
@@ -169,18 +172,18 @@ async fn a_pod_that_asks_gets_a_sidecar() {
     let patch: json_patch::Patch = serde_json::from_value(patch.into()).unwrap();
     let mut pod = pod_review()["request"]["object"].take();
     json_patch::patch(&mut pod, &patch).unwrap();
-    assert_eq!(pod["spec"]["initContainers"][0]["name"], names::CONTAINER);
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], names::SIDECAR_CONTAINER);
     assert_eq!(pod["spec"]["containers"][0]["aFieldOfTheFuture"]["deep"][1], 2.5);
     assert_eq!(fixture.outcome(), AdmissionOutcome::Injected);
 }
 
 #[tokio::test]
 async fn a_pod_that_gets_none_is_told_why() {
-    let fixture = Fixture::new();
+    let fixture = Harness::new();
     let mut review = pod_review();
     review["request"]["object"]["spec"]["hostNetwork"] = true.into();
 
-    let response = fixture.review(INJECT, &review).await;
+    let response = fixture.review(INJECT_PATH, &review).await;
 
     assert!(response["warnings"][0].as_str().unwrap().contains("HostNetwork"), "{response}");
     assert_eq!(patch_of(&response)[0]["op"], "add", "its status is written");
@@ -191,10 +194,10 @@ async fn a_pod_that_gets_none_is_told_why() {
 async fn a_pod_without_the_annotation_gets_one_only_where_its_namespace_asks() {
     let mut review = pod_review();
     review["request"]["object"]["metadata"]["annotations"] = Value::Null;
-    let (by_pod, by_namespace) = (Fixture::new(), Fixture::new());
+    let (by_pod, by_namespace) = (Harness::new(), Harness::new());
 
-    let untouched = by_pod.review(INJECT, &review).await;
-    by_namespace.review(INJECT_NAMESPACE, &review).await;
+    let untouched = by_pod.review(INJECT_PATH, &review).await;
+    by_namespace.review(INJECT_NAMESPACE_PATH, &review).await;
 
     assert_eq!(untouched, json!({"uid": UID, "allowed": true}));
     assert_eq!(by_pod.outcome(), AdmissionOutcome::Skipped(SkipReason::NotRequested));
@@ -204,12 +207,12 @@ async fn a_pod_without_the_annotation_gets_one_only_where_its_namespace_asks() {
 /// The pod's own namespace is not set yet where a client left it to the URL.
 #[tokio::test]
 async fn the_namespace_is_that_of_the_request() {
-    let fixture = Fixture::new();
+    let fixture = Harness::new();
     let mut review = pod_review();
     review["request"]["namespace"] = "elsewhere".into();
     review["request"]["object"]["metadata"]["namespace"] = "shop".into();
 
-    fixture.review(INJECT, &review).await;
+    fixture.review(INJECT_PATH, &review).await;
 
     assert_eq!(fixture.outcome(), AdmissionOutcome::Skipped(SkipReason::NoTraceBuffer));
 }
@@ -223,9 +226,9 @@ async fn whatever_is_not_a_new_pod_is_allowed_untouched() {
         include_str!("tests/reviews/binding.json"),
         include_str!("tests/reviews/deployment.json"),
     ] {
-        let fixture = Fixture::new();
+        let fixture = Harness::new();
 
-        let (status, text) = fixture.post(INJECT, review).await;
+        let (status, text) = fixture.post(INJECT_PATH, review).await;
 
         assert_eq!(status, StatusCode::OK, "{text}");
         assert_eq!(response_of(&text), json!({"uid": UID, "allowed": true}));
@@ -235,36 +238,38 @@ async fn whatever_is_not_a_new_pod_is_allowed_untouched() {
 
 #[tokio::test]
 async fn a_dry_run_is_answered_like_any_other() {
-    let fixture = Fixture::new();
+    let fixture = Harness::new();
     let mut review = pod_review();
     review["request"]["dryRun"] = true.into();
 
-    assert!(!patch_of(&fixture.review(INJECT, &review).await).is_empty());
+    assert!(!patch_of(&fixture.review(INJECT_PATH, &review).await).is_empty());
 }
 
 #[tokio::test]
 async fn a_trace_buffer_as_new_as_its_pod_is_found() {
-    let fixture =
-        Fixture::with(Catalogue { new: Mutex::new(vec![shops()]), ..Catalogue::default() });
+    let fixture = Harness::with(FakeCatalog {
+        new: Mutex::new(vec![shop_trace_buffer()]),
+        ..FakeCatalog::default()
+    });
 
-    fixture.review(INJECT, &pod_review()).await;
+    fixture.review(INJECT_PATH, &pod_review()).await;
 
     assert_eq!(fixture.outcome(), AdmissionOutcome::Injected);
 }
 
 #[tokio::test]
 async fn an_answer_is_json() {
-    let response = Fixture::new().send(request(INJECT, POD)).await;
+    let response = Harness::new().send(request(INJECT_PATH, POD)).await;
 
     assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
 }
 
 #[tokio::test]
 async fn a_pod_of_a_namespace_that_cannot_be_read_is_left_to_the_failure_policy() {
-    let catalog = Catalogue { knows_no_namespace: true, ..Catalogue::default() };
-    let fixture = Fixture::with(catalog);
+    let catalog = FakeCatalog { knows_no_namespace: true, ..FakeCatalog::default() };
+    let fixture = Harness::with(catalog);
 
-    let (status, text) = fixture.post(INJECT, POD).await;
+    let (status, text) = fixture.post(INJECT_PATH, POD).await;
 
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
     assert!(text.contains("namespace shop: no answer"), "{text}");

@@ -6,16 +6,16 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::adapters::messaging::refused::Refused;
+use crate::adapters::messaging::request_error::RequestError;
 
 /// Memory shared by all requests being read.
 const SHARED_BYTES: usize = 1 << 20;
 /// A request may take at most this much of it; larger ones are read one at a time beside it.
-const LARGEST_SHARE_BYTES: usize = SHARED_BYTES / 4;
+const MAX_SHARE_BYTES: usize = SHARED_BYTES / 4;
 /// What one permit of the semaphore stands for.
-const UNIT_BYTES: usize = 1 << 10;
+const PERMIT_BYTES: usize = 1 << 10;
 /// How long a request waits for its turn. A refusal loses data in real SDKs, a long wait too.
-const LONGEST_WAIT: Duration = Duration::from_secs(3);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Memory for reading: a shared megabyte, and room for one large request at a time.
 ///
@@ -28,7 +28,7 @@ pub(super) struct ReadBudget {
 
 /// Memory taken; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(super) struct BudgetPermit {
     bytes: usize,
     shared: Option<OwnedSemaphorePermit>,
     large: Option<OwnedSemaphorePermit>,
@@ -37,30 +37,34 @@ pub(super) struct Permit {
 impl ReadBudget {
     pub(super) fn new() -> Self {
         Self {
-            shared: Arc::new(Semaphore::new(SHARED_BYTES / UNIT_BYTES)),
+            shared: Arc::new(Semaphore::new(SHARED_BYTES / PERMIT_BYTES)),
             large: Arc::new(Semaphore::new(1)),
         }
     }
 
     /// Waits for `bytes`.
-    pub(super) async fn admit(&self, bytes: usize) -> Result<Permit, Refused> {
-        let mut permit = Permit { bytes, shared: None, large: None };
-        if bytes > LARGEST_SHARE_BYTES {
-            permit.large = Some(wait(&self.large, 1).await?);
+    pub(super) async fn acquire(&self, bytes: usize) -> Result<BudgetPermit, RequestError> {
+        let mut permit = BudgetPermit { bytes, shared: None, large: None };
+        if bytes > MAX_SHARE_BYTES {
+            permit.large = Some(acquire_permits(&self.large, 1).await?);
         } else {
-            permit.shared = Some(wait(&self.shared, units(bytes)).await?);
+            permit.shared = Some(acquire_permits(&self.shared, permits_for(bytes)).await?);
         }
         Ok(permit)
     }
 
     /// Waits until `permit` stands for `bytes`.
-    pub(super) async fn grow(&self, permit: &mut Permit, bytes: usize) -> Result<(), Refused> {
+    pub(super) async fn grow(
+        &self,
+        permit: &mut BudgetPermit,
+        bytes: usize,
+    ) -> Result<(), RequestError> {
         if permit.large.is_none() && bytes > permit.bytes {
-            let more = units(bytes) - units(permit.bytes);
+            let more = permits_for(bytes) - permits_for(permit.bytes);
             let shared = Arc::clone(&self.shared).try_acquire_many_owned(more).ok();
-            match (&mut permit.shared, shared.filter(|_| bytes <= LARGEST_SHARE_BYTES)) {
+            match (&mut permit.shared, shared.filter(|_| bytes <= MAX_SHARE_BYTES)) {
                 (Some(held), Some(more)) => held.merge(more),
-                _ => permit.large = Some(wait(&self.large, 1).await?),
+                _ => permit.large = Some(acquire_permits(&self.large, 1).await?),
             }
         }
         permit.bytes = permit.bytes.max(bytes);
@@ -68,32 +72,36 @@ impl ReadBudget {
     }
 }
 
-fn units(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+fn permits_for(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX)
 }
 
-async fn wait(semaphore: &Arc<Semaphore>, permits: u32) -> Result<OwnedSemaphorePermit, Refused> {
-    let acquired = timeout(LONGEST_WAIT, Arc::clone(semaphore).acquire_many_owned(permits)).await;
+async fn acquire_permits(
+    semaphore: &Arc<Semaphore>,
+    permits: u32,
+) -> Result<OwnedSemaphorePermit, RequestError> {
+    let acquired =
+        timeout(ACQUIRE_TIMEOUT, Arc::clone(semaphore).acquire_many_owned(permits)).await;
     match acquired {
         Ok(Ok(permit)) => Ok(permit),
-        _ => Err(Refused::unavailable("too many requests are being read; try again later")),
+        _ => Err(RequestError::unavailable("too many requests are being read; try again later")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::answer::Answer;
+    use crate::domain::response_status::ResponseStatus;
 
     #[tokio::test(start_paused = true)]
     async fn small_requests_share_the_megabyte_and_the_next_one_waits_its_turn() {
         let budget = ReadBudget::new();
         let mut held = vec![];
         for _ in 0..4 {
-            held.push(budget.admit(LARGEST_SHARE_BYTES).await.unwrap());
+            held.push(budget.acquire(MAX_SHARE_BYTES).await.unwrap());
         }
 
-        let waiting = budget.admit(1);
+        let waiting = budget.acquire(1);
         tokio::pin!(waiting);
         assert!(timeout(Duration::from_secs(1), waiting.as_mut()).await.is_err());
         held.pop();
@@ -104,11 +112,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_waited_3_s_is_refused_and_may_try_again() {
         let budget = ReadBudget::new();
-        let _large = budget.admit(SHARED_BYTES).await.unwrap();
+        let _large = budget.acquire(SHARED_BYTES).await.unwrap();
 
-        let refused = budget.admit(SHARED_BYTES).await.unwrap_err();
+        let refused = budget.acquire(SHARED_BYTES).await.unwrap_err();
 
-        assert_eq!(refused.answer, Answer::Unavailable);
+        assert_eq!(refused.status, ResponseStatus::Unavailable);
     }
 
     #[tokio::test(start_paused = true)]
@@ -116,17 +124,17 @@ mod tests {
         let budget = ReadBudget::new();
         let mut held = vec![];
         for _ in 0..4 {
-            held.push(budget.admit(LARGEST_SHARE_BYTES).await.unwrap());
+            held.push(budget.acquire(MAX_SHARE_BYTES).await.unwrap());
         }
 
-        assert!(budget.admit(64 << 20).await.is_ok());
+        assert!(budget.acquire(64 << 20).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_growing_request_becomes_the_large_one_when_the_megabyte_is_spent() {
         let budget = ReadBudget::new();
-        let mut growing = budget.admit(STEP).await.unwrap();
-        let _others = budget.shared.acquire_many(units(SHARED_BYTES - STEP)).await.unwrap();
+        let mut growing = budget.acquire(STEP).await.unwrap();
+        let _others = budget.shared.acquire_many(permits_for(SHARED_BYTES - STEP)).await.unwrap();
 
         budget.grow(&mut growing, 2 * STEP).await.unwrap();
         budget.grow(&mut growing, 64 << 20).await.unwrap();
@@ -139,13 +147,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_request_took_is_given_back_when_it_ends() {
         let budget = ReadBudget::new();
-        let mut permit = budget.admit(STEP).await.unwrap();
+        let mut permit = budget.acquire(STEP).await.unwrap();
         budget.grow(&mut permit, 3 * STEP).await.unwrap();
-        assert_eq!(budget.shared.available_permits(), (SHARED_BYTES - 3 * STEP) / UNIT_BYTES);
+        assert_eq!(budget.shared.available_permits(), (SHARED_BYTES - 3 * STEP) / PERMIT_BYTES);
 
         drop(permit);
 
-        assert_eq!(budget.shared.available_permits(), SHARED_BYTES / UNIT_BYTES);
+        assert_eq!(budget.shared.available_permits(), SHARED_BYTES / PERMIT_BYTES);
     }
 
     const STEP: usize = 64 << 10;
@@ -153,7 +161,7 @@ mod tests {
     impl ReadBudget {
         /// Bytes of the shared megabyte that are taken.
         pub(in crate::adapters::messaging) fn shared_bytes_taken(&self) -> usize {
-            SHARED_BYTES - self.shared.available_permits() * UNIT_BYTES
+            SHARED_BYTES - self.shared.available_permits() * PERMIT_BYTES
         }
 
         /// Whether a large request is being read.

@@ -7,37 +7,37 @@ use std::pin::Pin;
 use bytes::{Buf, Bytes};
 use http_body::Body;
 
-use crate::adapters::messaging::refused::Refused;
+use crate::adapters::messaging::request_error::RequestError;
 
 /// Hands out a body's data in order, at most as much as it should have.
-pub(super) struct Chunks<B> {
+pub(super) struct BodyChunks<B> {
     body: B,
     pending: Bytes,
     /// Bytes still to come, where that is known.
-    left: Option<usize>,
+    remaining: Option<usize>,
 }
 
-impl<B> Chunks<B>
+impl<B> BodyChunks<B>
 where
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
     pub(super) fn new(body: B) -> Self {
-        Self { body, pending: Bytes::new(), left: None }
+        Self { body, pending: Bytes::new(), remaining: None }
     }
 
     /// From now on, exactly `length` bytes must come.
-    pub(super) fn limit(&mut self, length: usize) {
-        self.left = Some(length);
+    pub(super) fn expect_length(&mut self, length: usize) {
+        self.remaining = Some(length);
     }
 
     /// Takes the first `N` bytes.
-    pub(super) async fn prefix<const N: usize>(&mut self) -> Result<[u8; N], Refused> {
+    pub(super) async fn read_prefix<const N: usize>(&mut self) -> Result<[u8; N], RequestError> {
         let mut prefix = [0; N];
         let mut filled = 0;
         while filled < N {
             if self.pending.is_empty() {
-                self.pending = self.frame().await?.ok_or_else(|| {
-                    Refused::malformed("the request ended before its first message")
+                self.pending = self.next_data().await?.ok_or_else(|| {
+                    RequestError::malformed("the request ended before its first message")
                 })?;
             }
             let part = self.pending.len().min(N - filled);
@@ -50,46 +50,46 @@ where
     }
 
     /// Returns the next chunk, never empty; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Refused> {
-        if self.left == Some(0) {
-            return self.end().await.map(|()| None);
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, RequestError> {
+        if self.remaining == Some(0) {
+            return self.expect_end().await.map(|()| None);
         }
         let chunk = if self.pending.is_empty() {
-            self.frame().await?
+            self.next_data().await?
         } else {
             Some(std::mem::take(&mut self.pending))
         };
-        let Some(left) = &mut self.left else { return Ok(chunk) };
+        let Some(left) = &mut self.remaining else { return Ok(chunk) };
         let length = chunk.as_ref().map_or(0, Bytes::len);
         match left.checked_sub(length) {
-            _ if length == 0 => Err(Refused::malformed(format!(
+            _ if length == 0 => Err(RequestError::malformed(format!(
                 "the request ended {left} bytes before its message was complete"
             ))),
             Some(rest) => {
                 *left = rest;
                 Ok(chunk)
             }
-            None => Err(surplus()),
+            None => Err(trailing_data_error()),
         }
     }
 
     /// Makes sure that nothing more comes.
-    pub(super) async fn end(&mut self) -> Result<(), Refused> {
+    pub(super) async fn expect_end(&mut self) -> Result<(), RequestError> {
         if !self.pending.is_empty() {
-            return Err(surplus());
+            return Err(trailing_data_error());
         }
         if self.body.is_end_stream() {
             return Ok(());
         }
-        self.frame().await?.map_or(Ok(()), |_| Err(surplus()))
+        self.next_data().await?.map_or(Ok(()), |_| Err(trailing_data_error()))
     }
 
-    async fn frame(&mut self) -> Result<Option<Bytes>, Refused> {
+    async fn next_data(&mut self) -> Result<Option<Bytes>, RequestError> {
         loop {
             let frame = poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx)).await;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(broken(&error)),
+                Some(Err(error)) => return Err(body_error(&error)),
                 // Trailers say nothing to a receiver.
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
@@ -101,10 +101,10 @@ where
     }
 }
 
-fn surplus() -> Refused {
-    Refused::malformed("there is data after the request's message")
+fn trailing_data_error() -> RequestError {
+    RequestError::malformed("there is data after the request's message")
 }
 
-fn broken(error: &impl Display) -> Refused {
-    Refused::malformed(format!("the request's body ended with an error: {error}"))
+fn body_error(error: &impl Display) -> RequestError {
+    RequestError::malformed(format!("the request's body ended with an error: {error}"))
 }

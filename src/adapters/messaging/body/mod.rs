@@ -2,7 +2,7 @@
 
 mod budget;
 mod chunks;
-mod inflate;
+mod decompress;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -11,43 +11,43 @@ use bytes::Bytes;
 use http_body::Body;
 use tokio::time::timeout;
 
-use super::refused::Refused;
-use budget::{Permit, ReadBudget};
-use chunks::Chunks;
-use inflate::{Inflaters, Wants};
+use super::request_error::RequestError;
+use budget::{BudgetPermit, ReadBudget};
+use chunks::BodyChunks;
+use decompress::{DecompressStatus, DecompressorPool};
 
-pub(super) use inflate::Encoding;
+pub(super) use decompress::Encoding;
 
 /// How long a message may take from its first byte to its last.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a sender may be silent in the middle of a message that is read into memory of its own,
 /// which others may be waiting for.
-const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory for messages of unknown length is taken in steps of at least this.
-const STEP_BYTES: usize = 64 << 10;
+const GROWTH_STEP_BYTES: usize = 64 << 10;
 /// How much traces usually shrink when compressed, rounded up.
-const USUAL_RATIO: usize = 8;
+const TYPICAL_COMPRESSION_RATIO: usize = 8;
 /// `Compressed-Flag` and `Message-Length` of the gRPC wire format.
 const GRPC_PREFIX_BYTES: usize = 5;
 
 /// Reads messages. One per process, so that its budget holds for all connections together.
 pub(super) struct BodyReader {
     budget: ReadBudget,
-    inflaters: Inflaters,
+    decompressors: DecompressorPool,
     max_bytes: usize,
 }
 
 /// A whole message, decompressed.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(super) struct RequestMessage {
     pub(super) bytes: Bytes,
     /// Keeps the memory charged until the message is stored.
-    _permit: Option<Permit>,
+    _permit: Option<BudgetPermit>,
 }
 
 /// How a message takes memory while it is read and converted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct ReadOptions {
     pub(super) encoding: Encoding,
     /// Copies of the message that exist at once.
     pub(super) copies: usize,
@@ -56,7 +56,7 @@ pub(super) struct Plan {
 impl BodyReader {
     /// Reads messages of up to `max_bytes`, decompressed.
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { budget: ReadBudget::new(), inflaters: Inflaters::default(), max_bytes }
+        Self { budget: ReadBudget::new(), decompressors: DecompressorPool::default(), max_bytes }
     }
 
     /// Reads an HTTP body.
@@ -64,57 +64,61 @@ impl BodyReader {
         &self,
         body: B,
         length: Option<u64>,
-        plan: Plan,
-    ) -> Result<Message, Refused>
+        plan: ReadOptions,
+    ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
         timeout(READ_TIMEOUT, async {
             let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-            self.read(&mut Chunks::new(body), length, plan).await
+            self.read(&mut BodyChunks::new(body), length, plan).await
         })
         .await
-        .unwrap_or_else(|_| Err(late()))
+        .unwrap_or_else(|_| Err(read_timeout_error()))
     }
 
     /// Reads the one message of a unary gRPC request; `encoding` is what `grpc-encoding` names.
-    pub(super) async fn read_grpc<B>(&self, body: B, encoding: Encoding) -> Result<Message, Refused>
+    pub(super) async fn read_grpc<B>(
+        &self,
+        body: B,
+        encoding: Encoding,
+    ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
         timeout(READ_TIMEOUT, async {
-            let mut chunks = Chunks::new(body);
-            let [flag, length @ ..] = chunks.prefix::<GRPC_PREFIX_BYTES>().await?;
+            let mut chunks = BodyChunks::new(body);
+            let [flag, length @ ..] = chunks.read_prefix::<GRPC_PREFIX_BYTES>().await?;
             let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
             let encoding = match flag {
                 0 => Encoding::Identity,
                 1 if encoding == Encoding::Identity => {
-                    return Err(Refused::malformed(
+                    return Err(RequestError::malformed(
                         "the message is flagged as compressed but the request has no grpc-encoding",
                     ));
                 }
                 1 => encoding,
                 other => {
-                    return Err(Refused::malformed(format!(
+                    return Err(RequestError::malformed(format!(
                         "the gRPC message's compressed flag is {other}, must be 0 or 1"
                     )));
                 }
             };
-            chunks.limit(length);
-            self.read(&mut chunks, Some(length), Plan { encoding, copies: 1 }).await
+            chunks.expect_length(length);
+            self.read(&mut chunks, Some(length), ReadOptions { encoding, copies: 1 }).await
         })
         .await
-        .unwrap_or_else(|_| Err(late()))
+        .unwrap_or_else(|_| Err(read_timeout_error()))
     }
 
     /// The usual small message is read in place; the rest is boxed, to keep the future of every
     /// open request small.
     async fn read<B>(
         &self,
-        chunks: &mut Chunks<B>,
+        chunks: &mut BodyChunks<B>,
         length: Option<usize>,
-        plan: Plan,
-    ) -> Result<Message, Refused>
+        plan: ReadOptions,
+    ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
@@ -126,27 +130,27 @@ impl BodyReader {
         }
         let first = chunks.next().await?.unwrap_or_default();
         if length == Some(first.len()) {
-            chunks.end().await?;
-            return Ok(Message { bytes: first, _permit: None });
+            chunks.expect_end().await?;
+            return Ok(RequestMessage { bytes: first, _permit: None });
         }
         Box::pin(self.read_identity(chunks, first, length, plan)).await
     }
 
     async fn read_identity<B>(
         &self,
-        chunks: &mut Chunks<B>,
+        chunks: &mut BodyChunks<B>,
         first: Bytes,
         length: Option<usize>,
-        plan: Plan,
-    ) -> Result<Message, Refused>
+        plan: ReadOptions,
+    ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let mut buffer = Growing::new(self, plan);
-        buffer.make_room(length.unwrap_or(first.len())).await?;
+        let mut buffer = BudgetedBuffer::new(self, plan);
+        buffer.reserve(length.unwrap_or(first.len())).await?;
         buffer.bytes.extend_from_slice(&first);
-        while let Some(chunk) = soon(chunks.next()).await? {
-            buffer.make_room(chunk.len()).await?;
+        while let Some(chunk) = with_idle_timeout(chunks.next()).await? {
+            buffer.reserve(chunk.len()).await?;
             buffer.bytes.extend_from_slice(&chunk);
         }
         buffer.finish()
@@ -154,16 +158,16 @@ impl BodyReader {
 
     async fn read_compressed<B>(
         &self,
-        chunks: &mut Chunks<B>,
-        plan: Plan,
-    ) -> Result<Message, Refused>
+        chunks: &mut BodyChunks<B>,
+        plan: ReadOptions,
+    ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let mut buffer = Growing::new(self, plan);
+        let mut buffer = BudgetedBuffer::new(self, plan);
         let mut inflate = None;
         let mut compressed = 0;
-        while let Some(chunk) = soon(chunks.next()).await? {
+        while let Some(chunk) = with_idle_timeout(chunks.next()).await? {
             // Bounds the work too: a row of empty members goes on for ever and comes to nothing.
             compressed += chunk.len();
             if compressed > self.max_bytes {
@@ -172,28 +176,28 @@ impl BodyReader {
             let inflate = match &mut inflate {
                 Some(inflate) => inflate,
                 none => {
-                    buffer.make_room(self.usual_size(chunk.len())).await?;
-                    none.insert(self.inflaters.get(plan.encoding)?)
+                    buffer.reserve(self.estimated_size(chunk.len())).await?;
+                    none.insert(self.decompressors.acquire(plan.encoding)?)
                 }
             };
             inflate.feed(chunk);
-            while inflate.step(&mut buffer.bytes)? == Wants::Room {
-                buffer.make_room(1).await?;
+            while inflate.step(&mut buffer.bytes)? == DecompressStatus::NeedsOutput {
+                buffer.reserve(1).await?;
             }
         }
-        let inflate = inflate.ok_or_else(inflate::incomplete)?;
+        let inflate = inflate.ok_or_else(decompress::incomplete_error)?;
         inflate.finish()?;
-        self.inflaters.put_back(inflate);
+        self.decompressors.release(inflate);
         buffer.finish()
     }
 
     /// What so many compressed bytes usually come to, at most a step.
-    fn usual_size(&self, compressed: usize) -> usize {
-        (compressed * USUAL_RATIO).clamp(2, STEP_BYTES).min(self.max_bytes)
+    fn estimated_size(&self, compressed: usize) -> usize {
+        (compressed * TYPICAL_COMPRESSION_RATIO).clamp(2, GROWTH_STEP_BYTES).min(self.max_bytes)
     }
 
-    fn too_large(&self, found: usize) -> Refused {
-        Refused::too_large(format!(
+    fn too_large(&self, found: usize) -> RequestError {
+        RequestError::too_large(format!(
             "the request has {found} bytes, the limit is {} (before and after decompression): send \
              smaller batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
             self.max_bytes
@@ -202,24 +206,24 @@ impl BodyReader {
 }
 
 /// A buffer that takes its memory from the budget before it grows.
-struct Growing<'a> {
+struct BudgetedBuffer<'a> {
     reader: &'a BodyReader,
     bytes: Vec<u8>,
-    permit: Option<Permit>,
+    permit: Option<BudgetPermit>,
     copies: usize,
     /// What the decompressor needs beside the message.
-    extra: usize,
+    decoder_bytes: usize,
 }
 
-impl<'a> Growing<'a> {
-    fn new(reader: &'a BodyReader, plan: Plan) -> Self {
-        let (window_copies, extra) = plan.encoding.memory();
+impl<'a> BudgetedBuffer<'a> {
+    fn new(reader: &'a BodyReader, plan: ReadOptions) -> Self {
+        let (window_copies, extra) = plan.encoding.decoder_memory();
         let copies = plan.copies + window_copies;
-        Self { reader, bytes: Vec::new(), permit: None, copies, extra }
+        Self { reader, bytes: Vec::new(), permit: None, copies, decoder_bytes: extra }
     }
 
     /// Makes room for `more` bytes; more than one past the limit is refused.
-    async fn make_room(&mut self, more: usize) -> Result<(), Refused> {
+    async fn reserve(&mut self, more: usize) -> Result<(), RequestError> {
         let needed = self.bytes.len() + more;
         // One byte past the limit, so that a message of exactly the limit is told from a larger.
         let most = self.reader.max_bytes + 1;
@@ -229,43 +233,45 @@ impl<'a> Growing<'a> {
         if needed <= self.bytes.capacity() {
             return Ok(());
         }
-        let step = if self.bytes.is_empty() && more > 1 { 0 } else { STEP_BYTES };
+        let step = if self.bytes.is_empty() && more > 1 { 0 } else { GROWTH_STEP_BYTES };
         let wanted = needed.max(self.bytes.capacity() + self.bytes.capacity() / 2).max(step);
         let capacity = wanted.min(most);
-        self.charge(capacity).await?;
+        self.acquire_budget(capacity).await?;
         self.bytes.reserve_exact(capacity - self.bytes.len());
         Ok(())
     }
 
-    async fn charge(&mut self, capacity: usize) -> Result<(), Refused> {
-        let bytes = capacity.saturating_mul(self.copies) + self.extra;
+    async fn acquire_budget(&mut self, capacity: usize) -> Result<(), RequestError> {
+        let bytes = capacity.saturating_mul(self.copies) + self.decoder_bytes;
         let budget = &self.reader.budget;
         match &mut self.permit {
-            None => self.permit = Some(budget.admit(bytes).await?),
+            None => self.permit = Some(budget.acquire(bytes).await?),
             Some(permit) => budget.grow(permit, bytes).await?,
         }
         Ok(())
     }
 
-    fn finish(self) -> Result<Message, Refused> {
+    fn finish(self) -> Result<RequestMessage, RequestError> {
         if self.bytes.len() > self.reader.max_bytes {
             return Err(self.reader.too_large(self.bytes.len()));
         }
-        Ok(Message { bytes: self.bytes.into(), _permit: self.permit })
+        Ok(RequestMessage { bytes: self.bytes.into(), _permit: self.permit })
     }
 }
 
 /// Lets a sender that has gone silent not keep the memory others wait for.
-async fn soon<T>(next: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
-    timeout(LONGEST_SILENCE, next).await.unwrap_or_else(|_| {
-        let seconds = LONGEST_SILENCE.as_secs();
-        Err(Refused::timed_out(format!("nothing more of the request came for {seconds} s")))
+async fn with_idle_timeout<T>(
+    next: impl Future<Output = Result<T, RequestError>>,
+) -> Result<T, RequestError> {
+    timeout(IDLE_TIMEOUT, next).await.unwrap_or_else(|_| {
+        let seconds = IDLE_TIMEOUT.as_secs();
+        Err(RequestError::timed_out(format!("nothing more of the request came for {seconds} s")))
     })
 }
 
-fn late() -> Refused {
+fn read_timeout_error() -> RequestError {
     let seconds = READ_TIMEOUT.as_secs();
-    Refused::timed_out(format!("the request was not complete after {seconds} s"))
+    RequestError::timed_out(format!("the request was not complete after {seconds} s"))
 }
 
 #[cfg(test)]

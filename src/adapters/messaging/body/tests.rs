@@ -4,26 +4,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 use super::*;
-use crate::adapters::messaging::testing::{Event, ScriptedBody};
-use crate::domain::answer::Answer;
+use crate::adapters::messaging::testing::{BodyEvent, ScriptedBody};
+use crate::domain::response_status::ResponseStatus;
 
 mod framing;
 
 const KI: usize = 1 << 10;
 const LIMIT: usize = 256 * KI;
-const PLAIN: Plan = Plan { encoding: Encoding::Identity, copies: 1 };
+const PLAIN: ReadOptions = ReadOptions { encoding: Encoding::Identity, copies: 1 };
 
 fn reader() -> BodyReader {
     BodyReader::new(LIMIT)
 }
 
 /// Reads a body whose length was not announced.
-async fn read(reader: &BodyReader, body: ScriptedBody) -> Result<Message, Refused> {
+async fn read(reader: &BodyReader, body: ScriptedBody) -> Result<RequestMessage, RequestError> {
     reader.read_http(body, None, PLAIN).await
 }
 
 /// Reads `body` for `time`, then returns what was taken of the shared memory by then.
-async fn taken_after(time: Duration, body: ScriptedBody, length: Option<u64>, plan: Plan) -> usize {
+async fn taken_after(
+    time: Duration,
+    body: ScriptedBody,
+    length: Option<u64>,
+    plan: ReadOptions,
+) -> usize {
     let reader = BodyReader::new(LIMIT);
     let reading = reader.read_http(body, length, plan);
     tokio::pin!(reading);
@@ -36,7 +41,7 @@ fn bytes(count: usize) -> Vec<u8> {
 }
 
 fn stalled(begin: usize) -> ScriptedBody {
-    ScriptedBody::pieces([bytes(begin)]).then(Event::Stall)
+    ScriptedBody::pieces([bytes(begin)]).then(BodyEvent::Stall)
 }
 
 /// A piece of a larger buffer, with the news whether that was freed.
@@ -62,7 +67,7 @@ fn tracked(piece: usize) -> (Bytes, Arc<AtomicBool>) {
 #[tokio::test]
 async fn a_body_in_pieces_is_joined_with_or_without_an_announced_length() {
     for length in [None, Some(6)] {
-        let body = ScriptedBody::pieces(["ab", "", "cd", "ef"]).then(Event::Trailers);
+        let body = ScriptedBody::pieces(["ab", "", "cd", "ef"]).then(BodyEvent::Trailers);
 
         let message = reader().read_http(body, length, PLAIN).await.unwrap();
 
@@ -84,8 +89,10 @@ async fn a_small_body_in_one_piece_takes_no_memory_of_its_own() {
     let (piece, freed) = tracked(100);
     let reader = reader();
 
-    let message =
-        reader.read_http(ScriptedBody::new([Event::Data(piece)]), Some(100), PLAIN).await.unwrap();
+    let message = reader
+        .read_http(ScriptedBody::new([BodyEvent::Data(piece)]), Some(100), PLAIN)
+        .await
+        .unwrap();
 
     assert!(!freed.load(Ordering::Relaxed));
     assert_eq!(reader.budget.shared_bytes_taken(), 0);
@@ -103,7 +110,7 @@ async fn memory_for_an_announced_length_is_taken_at_once() {
 async fn memory_for_an_unknown_length_is_taken_in_steps() {
     let second = Duration::from_secs(1);
     let growing =
-        |pieces: usize| ScriptedBody::pieces(vec![bytes(10 * KI); pieces]).then(Event::Stall);
+        |pieces: usize| ScriptedBody::pieces(vec![bytes(10 * KI); pieces]).then(BodyEvent::Stall);
 
     assert_eq!(taken_after(second, growing(1), None, PLAIN).await, 10 * KI);
     assert_eq!(taken_after(second, growing(2), None, PLAIN).await, 64 * KI);
@@ -115,7 +122,7 @@ async fn memory_for_an_unknown_length_is_taken_in_steps() {
 #[tokio::test(start_paused = true)]
 async fn memory_is_taken_for_every_copy_of_the_message() {
     let second = Duration::from_secs(1);
-    let plan = |encoding, copies| Plan { encoding, copies };
+    let plan = |encoding, copies| ReadOptions { encoding, copies };
     let announced = Some(20 * KI as u64);
 
     let converted = plan(Encoding::Identity, 2);
@@ -126,8 +133,8 @@ async fn memory_is_taken_for_every_copy_of_the_message() {
 async fn memory_for_a_compressed_body_is_taken_for_what_it_usually_comes_to() {
     use crate::adapters::messaging::testing::{gzip, zstd};
     let second = Duration::from_secs(1);
-    let begun = |body: Vec<u8>| ScriptedBody::pieces([&body[..8]]).then(Event::Stall);
-    let plan = |encoding| Plan { encoding, copies: 64 };
+    let begun = |body: Vec<u8>| ScriptedBody::pieces([&body[..8]]).then(BodyEvent::Stall);
+    let plan = |encoding| ReadOptions { encoding, copies: 64 };
 
     // 64 copies of 64 bytes, one more for zstd's window, and what the decompressor itself takes.
     let taken = taken_after(second, begun(gzip(b"text")), None, plan(Encoding::Gzip)).await;
@@ -151,10 +158,11 @@ async fn memory_is_kept_until_the_message_is_let_go() {
 async fn memory_is_given_back_when_the_client_leaves_in_the_middle() {
     let reader = reader();
 
-    let refused = read(&reader, ScriptedBody::pieces(["a", "b"]).then(Event::Fail("reset"))).await;
+    let refused =
+        read(&reader, ScriptedBody::pieces(["a", "b"]).then(BodyEvent::Fail("reset"))).await;
 
     let refused = refused.unwrap_err();
-    assert_eq!(refused.answer, Answer::Malformed);
+    assert_eq!(refused.status, ResponseStatus::Malformed);
     assert_eq!(refused.message, "the request's body ended with an error: reset");
     assert_eq!(reader.budget.shared_bytes_taken(), 0);
 }
@@ -162,7 +170,7 @@ async fn memory_is_given_back_when_the_client_leaves_in_the_middle() {
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_while_others_use_the_memory() {
     let reader = BodyReader::new(4 << 20);
-    let large = ScriptedBody::pieces(["a"]).then(Event::Wait(Duration::from_secs(2)));
+    let large = ScriptedBody::pieces(["a"]).then(BodyEvent::Wait(Duration::from_secs(2)));
     let length = Some(300 * KI as u64);
     let started = Instant::now();
 
@@ -191,7 +199,7 @@ async fn a_request_that_waited_3_s_for_memory_is_refused_and_may_try_again() {
         second = second => second,
     };
 
-    assert_eq!(second.unwrap_err().answer, Answer::Unavailable);
+    assert_eq!(second.unwrap_err().status, ResponseStatus::Unavailable);
     assert_eq!(started.elapsed(), Duration::from_secs(3));
 }
 
@@ -220,12 +228,12 @@ async fn a_large_request_is_read_while_small_ones_hold_all_shared_memory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_not_complete_after_10_s_is_refused() {
-    for body in [ScriptedBody::new([Event::Stall]), dripping(20)] {
+    for body in [ScriptedBody::new([BodyEvent::Stall]), dripping(20)] {
         let started = Instant::now();
 
         let refused = read(&reader(), body).await.unwrap_err();
 
-        assert_eq!(refused.answer, Answer::TimedOut);
+        assert_eq!(refused.status, ResponseStatus::TimedOut);
         assert_eq!(refused.message, "the request was not complete after 10 s");
         assert_eq!(started.elapsed(), Duration::from_secs(10));
     }
@@ -237,7 +245,7 @@ async fn a_request_that_falls_silent_in_the_middle_is_refused_after_5_s() {
 
     let refused = read(&reader(), stalled(1)).await.unwrap_err();
 
-    assert_eq!(refused.answer, Answer::TimedOut);
+    assert_eq!(refused.status, ResponseStatus::TimedOut);
     assert_eq!(refused.message, "nothing more of the request came for 5 s");
     assert_eq!(started.elapsed(), Duration::from_secs(5));
 }
@@ -249,7 +257,8 @@ async fn a_slow_request_that_is_complete_in_time_is_taken() {
 
 /// A body of so many bytes, one a second.
 fn dripping(bytes: usize) -> ScriptedBody {
-    let drip = || [Event::Data(Bytes::from_static(b"a")), Event::Wait(Duration::from_secs(1))];
+    let drip =
+        || [BodyEvent::Data(Bytes::from_static(b"a")), BodyEvent::Wait(Duration::from_secs(1))];
     ScriptedBody::new(std::iter::repeat_with(drip).take(bytes).flatten().collect::<Vec<_>>())
 }
 
@@ -265,25 +274,25 @@ async fn a_body_of_exactly_the_limit_is_taken_and_one_byte_more_is_not() {
         let refused = read(&reader(), body(LIMIT + 1)).await.unwrap_err();
 
         assert_eq!(taken.bytes, bytes(LIMIT), "in {pieces} pieces");
-        assert_eq!(refused.answer, Answer::TooLarge, "in {pieces} pieces");
+        assert_eq!(refused.status, ResponseStatus::TooLarge, "in {pieces} pieces");
         assert!(refused.message.contains("TRACEBUFFER_MAX_REQUEST_BYTES"), "{refused:?}");
     }
 }
 
 #[tokio::test]
 async fn an_announced_length_beyond_the_limit_is_refused_before_anything_is_read() {
-    let body = ScriptedBody::new([Event::Forbidden]);
+    let body = ScriptedBody::new([BodyEvent::PanicIfPolled]);
 
     let refused = reader().read_http(body, Some(LIMIT as u64 + 1), PLAIN).await.unwrap_err();
 
-    assert_eq!(refused.answer, Answer::TooLarge);
+    assert_eq!(refused.status, ResponseStatus::TooLarge);
 }
 
 #[tokio::test]
 async fn a_length_that_no_machine_can_hold_is_too_large() {
-    let body = ScriptedBody::new([Event::Forbidden]);
+    let body = ScriptedBody::new([BodyEvent::PanicIfPolled]);
 
     let refused = reader().read_http(body, Some(u64::MAX), PLAIN).await.unwrap_err();
 
-    assert_eq!(refused.answer, Answer::TooLarge);
+    assert_eq!(refused.status, ResponseStatus::TooLarge);
 }

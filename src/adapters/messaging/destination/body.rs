@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rope {
     /// What comes before all pieces; kept apart so that there is room for it at no cost.
-    head: Bytes,
+    prefix: Bytes,
     /// None of them empty.
     pieces: VecDeque<Bytes>,
     remaining: usize,
@@ -28,8 +28,8 @@ pub(super) struct RopeBody(Option<Rope>);
 
 impl Rope {
     /// Puts `head` before everything else, once.
-    pub(super) fn with_head(self, head: Bytes) -> Self {
-        Self { remaining: self.remaining + head.len(), head, ..self }
+    pub(super) fn with_prefix(self, head: Bytes) -> Self {
+        Self { remaining: self.remaining + head.len(), prefix: head, ..self }
     }
 
     pub(super) fn push(&mut self, piece: Bytes) {
@@ -40,7 +40,7 @@ impl Rope {
     }
 
     pub(super) fn pieces(&self) -> impl Iterator<Item = &Bytes> {
-        std::iter::once(&self.head).filter(|head| !head.is_empty()).chain(&self.pieces)
+        std::iter::once(&self.prefix).filter(|head| !head.is_empty()).chain(&self.pieces)
     }
 }
 
@@ -48,7 +48,7 @@ impl From<Vec<Bytes>> for Rope {
     fn from(mut pieces: Vec<Bytes>) -> Self {
         pieces.retain(|piece| !piece.is_empty());
         let remaining = pieces.iter().map(Bytes::len).sum();
-        Self { head: Bytes::new(), pieces: pieces.into(), remaining }
+        Self { prefix: Bytes::new(), pieces: pieces.into(), remaining }
     }
 }
 
@@ -71,8 +71,8 @@ impl Buf for Rope {
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.remaining, "cannot advance past the end");
         self.remaining -= count;
-        let of_head = count.min(self.head.len());
-        self.head.advance(of_head);
+        let of_head = count.min(self.prefix.len());
+        self.prefix.advance(of_head);
         count -= of_head;
         while let Some(front) = self.pieces.front_mut() {
             if count < front.len() {
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_rope_reads_as_its_pieces_one_after_another() {
-        let mut rope = rope(&["ab", "", "cde"]).with_head(Bytes::from_static(b"> "));
+        let mut rope = rope(&["ab", "", "cde"]).with_prefix(Bytes::from_static(b"> "));
         rope.push(Bytes::new());
         rope.push(Bytes::from_static(b"f"));
 
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_vectored_write_sees_all_pieces_that_fit() {
-        let rope = rope(&["de", "f"]).with_head(Bytes::from_static(b"abc"));
+        let rope = rope(&["de", "f"]).with_prefix(Bytes::from_static(b"abc"));
         let mut slices = [IoSlice::new(&[]); 2];
 
         assert_eq!(rope.chunks_vectored(&mut slices), 2);

@@ -7,15 +7,15 @@ use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::timeout_at;
 
-use super::answer::{Answer, Rest, read};
 use super::body::Rope;
-use super::compress::compressed;
+use super::compress::compress;
 use super::config::{Compression, DestinationSettings, Endpoint};
+use super::connection_pool::{ConnectionPool, PooledConnection};
 use super::connector::Deadline;
-use super::failure::{Step, unavailable};
-use super::header_files::{HeaderValueFile, HeadersFile};
-use super::line::{Outgoing, Target};
-use super::transport::{Lease, Transport};
+use super::failure::{SendStage, unavailable};
+use super::header_files::{CachedHeaderValue, CachedHeaders};
+use super::http_connection::{HttpRequest, Target};
+use super::response::{BufferedResponse, ExcessBody, read_response};
 use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 use crate::domain::delivery::{Failure, FailureKind};
 
@@ -24,12 +24,12 @@ const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
 /// Sends bodies to one endpoint.
 #[derive(Debug)]
 pub(super) struct Client {
-    transport: Transport,
+    pool: ConnectionPool,
     target: Arc<Target>,
     compression: Compression,
     headers: Headers,
-    headers_file: Option<HeadersFile>,
-    value_files: Vec<(HeaderName, HeaderValueFile)>,
+    headers_file: Option<CachedHeaders>,
+    value_files: Vec<(HeaderName, CachedHeaderValue)>,
     timeout: Duration,
     /// `host:port`, for people.
     pub(super) peer: String,
@@ -43,11 +43,11 @@ impl Client {
             path: path.to_owned(),
         };
         Self {
-            transport: Transport::new(settings),
+            pool: ConnectionPool::new(settings),
             target: Arc::new(target),
             compression: settings.compression,
             headers: settings.headers.clone(),
-            headers_file: settings.headers_file.clone().map(HeadersFile::new),
+            headers_file: settings.headers_file.clone().map(CachedHeaders::new),
             value_files: value_files(&settings.header_files),
             timeout: settings.timeout,
             peer: settings.endpoint.authority(),
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// Waits for one attempt until its time is over.
-    pub(super) async fn in_time<T>(
+    pub(super) async fn with_deadline<T>(
         &self,
         deadline: Deadline,
         attempt: impl Future<Output = Result<T, Failure>>,
@@ -92,9 +92,9 @@ impl Client {
     pub(super) fn headers(&self) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
-        add(&mut headers, &self.headers);
+        add_headers(&mut headers, &self.headers);
         if let Some(file) = &self.headers_file {
-            add(&mut headers, &file.current()?);
+            add_headers(&mut headers, &file.current()?);
         }
         for (name, file) in &self.value_files {
             if let Some(value) = file.current()? {
@@ -106,40 +106,43 @@ impl Client {
 
     /// Connects where there is no connection. Done first, because a dead destination is not worth
     /// the compression.
-    pub(super) async fn connected(&self, deadline: Deadline) -> Result<Lease<'_>, Failure> {
-        self.transport.lease(deadline).await
+    pub(super) async fn connect(
+        &self,
+        deadline: Deadline,
+    ) -> Result<PooledConnection<'_>, Failure> {
+        self.pool.acquire(deadline).await
     }
 
-    pub(super) async fn compressed(&self, body: Rope) -> Result<Rope, Failure> {
-        compressed(body, self.compression).await.map_err(|error| {
-            unavailable(Step::Reset, format!("the batch cannot be compressed: {error}"))
+    pub(super) async fn compress(&self, body: Rope) -> Result<Rope, Failure> {
+        compress(body, self.compression).await.map_err(|error| {
+            unavailable(SendStage::Reset, format!("the batch cannot be compressed: {error}"))
         })
     }
 
     /// Sends one request and reads the answer.
-    pub(super) async fn exchange<'a>(
+    pub(super) async fn send_request<'a>(
         &'a self,
-        lease: Lease<'a>,
+        connection: PooledConnection<'a>,
         headers: HeaderMap,
         body: Rope,
         deadline: Deadline,
-        rest: Rest,
-    ) -> Result<Answer, Failure> {
-        let request = Outgoing { target: Arc::clone(&self.target), headers, body };
-        Ok(read(self.transport.exchange(lease, request, deadline).await?, rest).await)
+        rest: ExcessBody,
+    ) -> Result<BufferedResponse, Failure> {
+        let request = HttpRequest { target: Arc::clone(&self.target), headers, body };
+        Ok(read_response(self.pool.send_request(connection, request, deadline).await?, rest).await)
     }
 
     /// The failure of an answer that broke off.
-    pub(super) fn broken(&self, answer: &Answer) -> Option<Failure> {
-        answer.body.broken.as_ref().map(|error| self.transport.unanswered(error, true))
+    pub(super) fn body_failure(&self, answer: &BufferedResponse) -> Option<Failure> {
+        answer.body.error.as_ref().map(|error| self.pool.connection_failure(error, true))
     }
 }
 
-fn value_files(files: &HeaderFiles) -> Vec<(HeaderName, HeaderValueFile)> {
-    files.iter().map(|(name, file)| (name.clone(), HeaderValueFile::new(file.clone()))).collect()
+fn value_files(files: &HeaderFiles) -> Vec<(HeaderName, CachedHeaderValue)> {
+    files.iter().map(|(name, file)| (name.clone(), CachedHeaderValue::new(file.clone()))).collect()
 }
 
-fn add(headers: &mut HeaderMap, more: &Headers) {
+fn add_headers(headers: &mut HeaderMap, more: &Headers) {
     for (name, value) in more.iter() {
         headers.insert(name, value.clone());
     }

@@ -17,7 +17,7 @@ const LEVEL: u32 = 1;
 
 /// Output in blocks of one size, so that growing never copies or doubles what is there.
 #[derive(Default)]
-struct Blocks {
+struct BlockWriter {
     full: Rope,
     open: BytesMut,
 }
@@ -28,18 +28,18 @@ struct Blocks {
 /// # Errors
 ///
 /// What the codec reports; neither has a reason to fail other than want of memory.
-pub(super) async fn compressed(body: Rope, how: Compression) -> io::Result<Rope> {
+pub(super) async fn compress(body: Rope, how: Compression) -> io::Result<Rope> {
     match how {
         Compression::None => Ok(body),
         Compression::Gzip => {
             let level = flate2::Compression::new(LEVEL);
-            let mut encoder = GzEncoder::new(Blocks::default(), level);
+            let mut encoder = GzEncoder::new(BlockWriter::default(), level);
             feed(&mut encoder, &body).await?;
             Ok(encoder.finish()?.into_rope())
         }
         Compression::Zstd => {
             let level = i32::try_from(LEVEL).unwrap_or(1);
-            let mut encoder = zstd::Encoder::new(Blocks::default(), level)?;
+            let mut encoder = zstd::Encoder::new(BlockWriter::default(), level)?;
             feed(&mut encoder, &body).await?;
             Ok(encoder.finish()?.into_rope())
         }
@@ -59,14 +59,14 @@ async fn feed(encoder: &mut impl Write, body: &Rope) -> io::Result<()> {
     Ok(())
 }
 
-impl Blocks {
+impl BlockWriter {
     fn into_rope(mut self) -> Rope {
         self.full.push(self.open.freeze());
         self.full
     }
 }
 
-impl Write for Blocks {
+impl Write for BlockWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.open.capacity() == 0 {
             self.open = BytesMut::with_capacity(BLOCK_BYTES);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     async fn roundtrip(bytes: &[u8], piece: usize, how: Compression) -> Vec<u8> {
-        let packed = compressed(rope(bytes, piece), how).await.unwrap();
+        let packed = compress(rope(bytes, piece), how).await.unwrap();
         let mut unpacked = Vec::new();
         match how {
             Compression::None => packed.reader().read_to_end(&mut unpacked),
@@ -143,7 +143,7 @@ mod tests {
         let bytes = vec![b'a'; 1 << 20];
 
         for how in [Compression::Gzip, Compression::Zstd] {
-            let packed = compressed(rope(&bytes, 1 << 20), how).await.unwrap();
+            let packed = compress(rope(&bytes, 1 << 20), how).await.unwrap();
             assert!(packed.remaining() < bytes.len() / 50, "{how:?}: {}", packed.remaining());
         }
     }
@@ -151,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn other_tasks_run_while_a_large_body_is_compressed() {
         let bytes = noise(SLICE_BYTES * 4);
-        let mut packing = std::pin::pin!(compressed(rope(&bytes, bytes.len()), Compression::Gzip));
+        let mut packing = std::pin::pin!(compress(rope(&bytes, bytes.len()), Compression::Gzip));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
 
         let yielded = (0..4).filter(|_| packing.as_mut().poll(&mut context).is_pending()).count();

@@ -14,16 +14,16 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::config::{DestinationSettings, Endpoint, Protocol, ServerName};
-use super::failure::{Step, explained, printable, unavailable};
-use super::tls::{TlsFiles, TlsStamp};
+use super::failure::{SendStage, error_chain, printable, unavailable};
+use super::tls::{TlsFileVersions, TlsFiles};
 use crate::domain::delivery::Failure;
 
 /// ALPN names (RFC 7301 and RFC 9113).
-const H2: &[u8] = b"h2";
-const HTTP_1_1: &[u8] = b"http/1.1";
+const ALPN_HTTP2: &[u8] = b"h2";
+const ALPN_HTTP1: &[u8] = b"http/1.1";
 
 /// Later than anybody waits; more would not fit the clock.
-const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
 /// Finds within a minute that the other end of an idle connection is gone.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
@@ -42,29 +42,29 @@ pub(super) struct Connector {
 
 /// An open connection, ready for HTTP.
 pub(super) struct Connected {
-    pub(super) stream: Box<dyn Stream>,
+    pub(super) stream: Box<dyn IoStream>,
     /// Whether to speak HTTP/2 on it.
     pub(super) http2: bool,
 }
 
 /// A connection, encrypted or not.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
 
 /// The moment by which a send must be over, and how long it was given.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     pub(super) at: Instant,
-    pub(super) given: Duration,
+    pub(super) timeout: Duration,
 }
 
 impl Deadline {
     pub(super) fn after(given: Duration) -> Self {
-        Self { at: Instant::now() + given.min(FOR_EVER), given }
+        Self { at: Instant::now() + given.min(MAX_TIMEOUT), timeout: given }
     }
 
-    pub(super) fn left(&self) -> Duration {
+    pub(super) fn remaining(&self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 }
@@ -84,28 +84,28 @@ impl Connector {
     }
 
     /// Returns which versions of the certificate files a connection made now would use.
-    pub(super) fn stamp(&self) -> TlsStamp {
-        self.files.stamp()
+    pub(super) fn file_versions(&self) -> TlsFileVersions {
+        self.files.versions()
     }
 
     /// Connects. Every step is made afresh: addresses are looked up and files are read again.
     pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connected, Failure> {
         // Files first: a mistake in them needs no network to be found.
-        let tls = if self.endpoint.tls { Some(self.tls()?) } else { None };
-        let tcp = self.dial(self.addresses(deadline).await?, deadline).await?;
+        let tls = if self.endpoint.tls { Some(self.tls_connector()?) } else { None };
+        let tcp = self.dial(self.resolve(deadline).await?, deadline).await?;
         match tls {
             None => Ok(Connected {
                 stream: Box::new(tcp),
                 http2: matches!(self.protocol, Protocol::Grpc),
             }),
-            Some((connector, name)) => self.shake_hands(&connector, name, tcp, deadline).await,
+            Some((connector, name)) => self.tls_handshake(&connector, name, tcp, deadline).await,
         }
     }
 
-    fn tls(&self) -> Result<(TlsConnector, ServerName<'static>), Failure> {
+    fn tls_connector(&self) -> Result<(TlsConnector, ServerName<'static>), Failure> {
         let protocols: &[&[u8]] = match self.protocol {
-            Protocol::Grpc => &[H2],
-            Protocol::Http => &[H2, HTTP_1_1],
+            Protocol::Grpc => &[ALPN_HTTP2],
+            Protocol::Http => &[ALPN_HTTP2, ALPN_HTTP1],
         };
         let config = self.files.client_config(protocols)?;
         Ok((TlsConnector::from(Arc::new(config)), self.server_name()?))
@@ -116,18 +116,20 @@ impl Connector {
         if let Some(name) = &self.server_name {
             return Ok(name.clone());
         }
-        ServerName::try_from(self.endpoint.host.clone())
-            .map_err(|_| self.failed(Step::Tls, "its host is neither a DNS name nor an IP address"))
+        ServerName::try_from(self.endpoint.host.clone()).map_err(|_| {
+            self.failure(SendStage::Tls, "its host is neither a DNS name nor an IP address")
+        })
     }
 
-    async fn addresses(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Failure> {
+    async fn resolve(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Failure> {
         let host = self.endpoint.host.as_str();
         let lookup = tokio::net::lookup_host((host, self.endpoint.port));
         match timeout_at(deadline.at, lookup).await {
             Err(_) => {
-                Err(self.failed(Step::Dns, &format!("no answer within {:?}", deadline.given)))
+                Err(self
+                    .failure(SendStage::Dns, &format!("no answer within {:?}", deadline.timeout)))
             }
-            Ok(Err(error)) => Err(self.failed(Step::Dns, &explained(&error))),
+            Ok(Err(error)) => Err(self.failure(SendStage::Dns, &error_chain(&error))),
             Ok(Ok(addresses)) => Ok(addresses.collect()),
         }
     }
@@ -141,10 +143,10 @@ impl Connector {
         let mut tried = Vec::new();
         for (index, address) in addresses.iter().enumerate() {
             let waiting = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-            let share = deadline.left() / waiting;
+            let share = deadline.remaining() / waiting;
             let error = match timeout_at(Instant::now() + share, TcpStream::connect(address)).await
             {
-                Ok(Ok(stream)) => match prepared(stream) {
+                Ok(Ok(stream)) => match configure_socket(stream) {
                     Ok(stream) => return Ok(stream),
                     Err(error) => error.to_string(),
                 },
@@ -154,12 +156,12 @@ impl Connector {
             tried.push(format!("{address}: {error}"));
         }
         if tried.is_empty() {
-            return Err(self.failed(Step::Dns, "the name has no address"));
+            return Err(self.failure(SendStage::Dns, "the name has no address"));
         }
-        Err(self.failed(Step::Connect, &printable(&tried.join("; "))))
+        Err(self.failure(SendStage::Connect, &printable(&tried.join("; "))))
     }
 
-    async fn shake_hands(
+    async fn tls_handshake(
         &self,
         connector: &TlsConnector,
         name: ServerName<'static>,
@@ -168,20 +170,20 @@ impl Connector {
     ) -> Result<Connected, Failure> {
         let stream = match timeout_at(deadline.at, connector.connect(name, tcp)).await {
             Err(_) => {
-                let late = format!("no answer within {:?}", deadline.given);
-                return Err(self.failed(Step::Tls, &late));
+                let late = format!("no answer within {:?}", deadline.timeout);
+                return Err(self.failure(SendStage::Tls, &late));
             }
-            Ok(Err(error)) => return Err(self.failed(Step::Tls, &handshake_error(&error))),
+            Ok(Err(error)) => return Err(self.failure(SendStage::Tls, &handshake_error(&error))),
             Ok(Ok(stream)) => stream,
         };
         let chosen = stream.get_ref().1.alpn_protocol();
         // Servers without ALPN exist; over gRPC there is nothing but HTTP/2 to speak with them.
-        let http2 = chosen == Some(H2) || matches!(self.protocol, Protocol::Grpc);
+        let http2 = chosen == Some(ALPN_HTTP2) || matches!(self.protocol, Protocol::Grpc);
         Ok(Connected { stream: Box::new(stream), http2 })
     }
 
     /// What may be wrong where the peer has never said anything that makes sense.
-    pub(super) const fn suspicion(&self) -> &'static str {
+    pub(super) const fn wrong_port_hint(&self) -> &'static str {
         match (self.protocol, self.endpoint.tls) {
             (Protocol::Grpc, true) => "; is this its OTLP/gRPC port?",
             (Protocol::Grpc, false) => {
@@ -195,19 +197,21 @@ impl Connector {
     }
 
     /// A failure of `step`, which names the endpoint.
-    pub(super) fn failed(&self, step: Step, reason: &str) -> Failure {
+    pub(super) fn failure(&self, step: SendStage, reason: &str) -> Failure {
         let doing = match step {
-            Step::Dns => "cannot look up",
-            Step::Connect => "cannot connect to",
-            Step::Tls => "no TLS connection to",
-            Step::File | Step::Reset | Step::Answer | Step::Console => "no answer from",
+            SendStage::Dns => "cannot look up",
+            SendStage::Connect => "cannot connect to",
+            SendStage::Tls => "no TLS connection to",
+            SendStage::File | SendStage::Reset | SendStage::Response | SendStage::Console => {
+                "no answer from"
+            }
         };
         unavailable(step, format!("{doing} {}: {reason}", self.endpoint.authority()))
     }
 }
 
 /// Sets what the kernel should know of every connection.
-fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
+fn configure_socket(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     // Between batches, firewalls forget silent connections, without a word to either end.
     SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
@@ -234,7 +238,7 @@ fn handshake_error(error: &io::Error) -> String {
         }
         _ => "",
     };
-    format!("{}{remedy}", explained(error))
+    format!("{}{remedy}", error_chain(error))
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use super::body::Rope;
-use super::failure::{Step, printable, unavailable};
+use super::failure::{SendStage, printable, unavailable};
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
@@ -21,7 +21,7 @@ const MAX_NAMES: usize = 3;
 /// Most characters of one name.
 const MAX_NAME_LENGTH: usize = 60;
 /// What OpenTelemetry calls a service without a name.
-const NAMELESS: &str = "unknown_service";
+const UNKNOWN_SERVICE: &str = "unknown_service";
 
 /// Prints each batch as one line and calls it delivered.
 ///
@@ -33,10 +33,10 @@ pub struct ConsoleDestination<W> {
 }
 
 /// The first span names of one service.
-struct Service {
+struct ServiceSummary {
     name: String,
     spans: Vec<String>,
-    more: bool,
+    truncated: bool,
 }
 
 impl<W: Write + Send + 'static> ConsoleDestination<W> {
@@ -61,20 +61,21 @@ impl<W: Write + Send + 'static> ConsoleDestination<W> {
 impl<W: Write + Send + 'static> Destination for ConsoleDestination<W> {
     async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        match self.print(line(since_epoch, request)).await {
+        match self.print(format_line(since_epoch, request)).await {
             Ok(()) => Ok(Delivered::default()),
-            Err(error) => {
-                Err(unavailable(Step::Console, format!("cannot print to the console: {error}")))
-            }
+            Err(error) => Err(unavailable(
+                SendStage::Console,
+                format!("cannot print to the console: {error}"),
+            )),
         }
     }
 }
 
-fn line(since_epoch: Duration, request: OutgoingRequest) -> String {
+fn format_line(since_epoch: Duration, request: OutgoingRequest) -> String {
     let spans = request.spans;
     let plural = if spans == 1 { "" } else { "s" };
     let body = Rope::from(request.chunks);
-    let size = size(body.remaining());
+    let size = format_size(body.remaining());
     let content = match ExportTraceServiceRequest::decode(body) {
         Ok(request) => summary(&request.resource_spans),
         Err(error) => format!("(not readable: {error})"),
@@ -89,7 +90,7 @@ fn time_of_day(since_epoch: Duration) -> String {
 }
 
 /// Writes a size in the largest unit that leaves a number of at least one, cut to one decimal.
-fn size(bytes: usize) -> String {
+fn format_size(bytes: usize) -> String {
     const KIB: usize = 1024;
     const MIB: usize = 1024 * KIB;
     let (unit, name) = match bytes {
@@ -101,21 +102,21 @@ fn size(bytes: usize) -> String {
 }
 
 fn summary(resources: &[ResourceSpans]) -> String {
-    let mut services: Vec<Service> = Vec::new();
+    let mut services: Vec<ServiceSummary> = Vec::new();
     let mut more = false;
     for resource in resources {
         let name = service_name(resource);
         if let Some(known) = services.iter_mut().find(|service| service.name == name) {
             known.add(resource);
         } else if services.len() < MAX_NAMES {
-            let mut service = Service { name, spans: Vec::new(), more: false };
+            let mut service = ServiceSummary { name, spans: Vec::new(), truncated: false };
             service.add(resource);
             services.push(service);
         } else {
             more = true;
         }
     }
-    let mut text = services.iter().map(Service::text).collect::<Vec<_>>().join("; ");
+    let mut text = services.iter().map(ServiceSummary::text).collect::<Vec<_>>().join("; ");
     if more {
         text.push_str("; …");
     }
@@ -129,15 +130,15 @@ fn service_name(resource: &ResourceSpans) -> String {
         .filter_map(|attribute| attribute.value.as_ref()?.value.as_ref());
     match values.next() {
         Some(Value::StringValue(name)) if !name.is_empty() => shortened(name),
-        _ => NAMELESS.to_owned(),
+        _ => UNKNOWN_SERVICE.to_owned(),
     }
 }
 
-impl Service {
+impl ServiceSummary {
     fn add(&mut self, resource: &ResourceSpans) {
         for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
             if self.spans.len() == MAX_NAMES {
-                self.more = true;
+                self.truncated = true;
                 return;
             }
             self.spans.push(shortened(&span.name));
@@ -146,7 +147,7 @@ impl Service {
 
     fn text(&self) -> String {
         let mut text = format!("{}: {}", self.name, self.spans.join(", "));
-        if self.more {
+        if self.truncated {
             text.push_str(", …");
         }
         text

@@ -11,7 +11,7 @@ const MAX_TEXT_BYTES: usize = 1024;
 
 /// How far a send came before it failed; its name is the metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum SendStage {
     /// A certificate, key or header file.
     File,
     /// Looking up the host's addresses.
@@ -23,12 +23,12 @@ pub(super) enum Step {
     /// A request that was cut short.
     Reset,
     /// An answer that makes no sense.
-    Answer,
+    Response,
     /// Printing.
     Console,
 }
 
-impl Step {
+impl SendStage {
     const fn code(self) -> &'static str {
         match self {
             Self::File => "FILE",
@@ -36,14 +36,14 @@ impl Step {
             Self::Connect => "CONNECT",
             Self::Tls => "TLS",
             Self::Reset => "RESET",
-            Self::Answer => "ANSWER",
+            Self::Response => "ANSWER",
             Self::Console => "CONSOLE",
         }
     }
 }
 
 /// A failure to be tried again, with the same bytes.
-pub(super) fn unavailable(step: Step, message: impl Into<Cow<'static, str>>) -> Failure {
+pub(super) fn unavailable(step: SendStage, message: impl Into<Cow<'static, str>>) -> Failure {
     Failure {
         kind: FailureKind::Unavailable,
         code: step.code(),
@@ -61,7 +61,7 @@ pub(super) fn printable(text: &str) -> String {
             shown.push('…');
             break;
         }
-        if character.is_control() || changes_direction(character) {
+        if character.is_control() || is_bidi_control(character) {
             // Writing to a String cannot fail.
             let _ = write!(shown, "{}", character.escape_debug());
         } else {
@@ -72,12 +72,12 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// Line separators and the characters that reorder text on a screen.
-const fn changes_direction(character: char) -> bool {
+const fn is_bidi_control(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns what an error and the errors behind it say, each once.
-pub(super) fn explained(error: &(dyn Error + 'static)) -> String {
+pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -126,6 +126,6 @@ mod tests {
         struct Outer(#[source] io::Error);
 
         let error = Outer(io::Error::other("refused\n"));
-        assert_eq!(explained(&error), r"no connection: refused\n");
+        assert_eq!(error_chain(&error), r"no connection: refused\n");
     }
 }

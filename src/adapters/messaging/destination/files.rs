@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::failure::{Step, unavailable};
+use super::failure::{SendStage, unavailable};
 use crate::domain::delivery::Failure;
 
 /// Most bytes of a file that are read: far more than any bundle of certificates has.
@@ -14,11 +14,11 @@ const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// What tells one version of a file from another; `None` where there is no file to be seen.
 ///
 /// Kubernetes replaces a mounted file by another behind a link, so the inode counts too.
-pub(super) type Stamp = Option<Version>;
+pub(super) type FileVersion = Option<FileIdentity>;
 
 /// See [`Stamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Version {
+pub(super) struct FileIdentity {
     inode: u64,
     bytes: u64,
     seconds: i64,
@@ -28,9 +28,9 @@ pub(super) struct Version {
 /// Returns the version of the file at `path`, links followed.
 ///
 /// One system call, made while the only worker waits: these files lie on a local disk or in memory.
-pub(super) fn stamp(path: &Path) -> Stamp {
+pub(super) fn file_version(path: &Path) -> FileVersion {
     let metadata = std::fs::metadata(path).ok()?;
-    Some(Version {
+    Some(FileIdentity {
         inode: metadata.ino(),
         bytes: metadata.len(),
         seconds: metadata.mtime(),
@@ -39,12 +39,12 @@ pub(super) fn stamp(path: &Path) -> Stamp {
 }
 
 /// Reads a whole file; `what` names it in a failure.
-pub(super) fn read(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
-    content(path).map_err(|error| unusable(what, path, &error.to_string()))
+pub(super) fn read_file(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    read_bounded(path).map_err(|error| file_failure(what, path, &error.to_string()))
 }
 
 /// Reads a whole file.
-pub(super) fn content(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
@@ -54,10 +54,10 @@ pub(super) fn content(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The failure of a file that is missing, unreadable or wrong. `reason` must not quote it.
-pub(super) fn unusable(what: &str, path: &Path, reason: &str) -> Failure {
+pub(super) fn file_failure(what: &str, path: &Path, reason: &str) -> Failure {
     let path = path.display();
     unavailable(
-        Step::File,
+        SendStage::File,
         format!("cannot use {what} {path}: {reason}; it is read again at the next try"),
     )
 }
@@ -72,7 +72,7 @@ mod tests {
         let path = directory.path().join("ca.pem");
         File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
 
-        let failure = read("the CA file", &path).unwrap_err();
+        let failure = read_file("the CA file", &path).unwrap_err();
 
         assert!(failure.message.contains("larger than 4 MiB"), "{}", failure.message);
     }

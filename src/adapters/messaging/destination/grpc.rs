@@ -4,21 +4,21 @@ use bytes::{Buf, BufMut, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::answer::Rest;
 use super::body::Rope;
 use super::client::Client;
 use super::config::DestinationSettings;
 use super::connector::Deadline;
-use super::failure::{Step, unavailable};
-use super::grpc_answer::outcome;
+use super::failure::{SendStage, unavailable};
+use super::grpc_response::delivery_result;
+use super::response::ExcessBody;
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
-const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// A flag and the length of the message.
-const PREFIX_BYTES: usize = 5;
+const GRPC_PREFIX_BYTES: usize = 5;
 /// The largest number of eight digits, which is all that `grpc-timeout` may have.
 const MAX_TIMEOUT_MS: u128 = 99_999_999;
 
@@ -32,41 +32,44 @@ impl GrpcDestination {
     /// Prepares to send as `settings` say. Opens no connection yet.
     #[must_use]
     pub fn new(settings: &DestinationSettings) -> Self {
-        Self { client: Client::new(settings, PATH) }
+        Self { client: Client::new(settings, EXPORT_PATH) }
     }
 
-    async fn attempt(
+    async fn try_send(
         &self,
         request: OutgoingRequest,
         deadline: Deadline,
     ) -> Result<Delivered, Failure> {
         let mut headers = self.client.headers()?;
-        let lease = self.client.connected(deadline).await?;
+        let connection = self.client.connect(deadline).await?;
         let encoding = self.client.encoding();
-        let message = self.client.compressed(Rope::from(request.chunks)).await?;
-        let body = framed(message, encoding.is_some())?;
+        let message = self.client.compress(Rope::from(request.chunks)).await?;
+        let body = frame_message(message, encoding.is_some())?;
         add_protocol_headers(&mut headers, encoding, deadline);
-        let answer = self.client.exchange(lease, headers, body, deadline, Rest::Skip).await?;
-        let broken = self.client.broken(&answer);
-        outcome(answer, broken, &self.client.peer)
+        let answer = self
+            .client
+            .send_request(connection, headers, body, deadline, ExcessBody::Discard)
+            .await?;
+        let broken = self.client.body_failure(&answer);
+        delivery_result(answer, broken, &self.client.peer)
     }
 }
 
 impl Destination for GrpcDestination {
     async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
         let deadline = self.client.deadline();
-        self.client.in_time(deadline, self.attempt(request, deadline)).await
+        self.client.with_deadline(deadline, self.try_send(request, deadline)).await
     }
 }
 
 /// Puts the prefix of a gRPC message before it.
-fn framed(message: Rope, compressed: bool) -> Result<Rope, Failure> {
+fn frame_message(message: Rope, compressed: bool) -> Result<Rope, Failure> {
     let length = u32::try_from(message.remaining())
-        .map_err(|_| unavailable(Step::Reset, "a gRPC message cannot have 4 GiB or more"))?;
-    let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);
+        .map_err(|_| unavailable(SendStage::Reset, "a gRPC message cannot have 4 GiB or more"))?;
+    let mut prefix = BytesMut::with_capacity(GRPC_PREFIX_BYTES);
     prefix.put_u8(u8::from(compressed));
     prefix.put_u32(length);
-    Ok(message.with_head(prefix.freeze()))
+    Ok(message.with_prefix(prefix.freeze()))
 }
 
 fn add_protocol_headers(
@@ -79,7 +82,7 @@ fn add_protocol_headers(
     if let Some(encoding) = encoding {
         headers.insert(GRPC_ENCODING, encoding);
     }
-    let left = deadline.left().as_millis().clamp(1, MAX_TIMEOUT_MS);
+    let left = deadline.remaining().as_millis().clamp(1, MAX_TIMEOUT_MS);
     if let Ok(left) = HeaderValue::try_from(format!("{left}m")) {
         headers.insert(GRPC_TIMEOUT, left);
     }
@@ -97,11 +100,11 @@ mod tests {
     fn a_message_is_prefixed_by_its_flag_and_length() {
         let rope = Rope::from(vec![Bytes::from_static(b"abc"), Bytes::from_static(b"de")]);
 
-        let mut framed = framed(rope.clone(), true).unwrap();
+        let mut framed = frame_message(rope.clone(), true).unwrap();
         assert_eq!(framed.copy_to_bytes(framed.remaining()), &b"\x01\0\0\0\x05abcde"[..]);
 
-        let mut framed = super::framed(rope, false).unwrap();
-        assert_eq!(framed.copy_to_bytes(PREFIX_BYTES), &b"\0\0\0\0\x05"[..]);
+        let mut framed = super::frame_message(rope, false).unwrap();
+        assert_eq!(framed.copy_to_bytes(GRPC_PREFIX_BYTES), &b"\0\0\0\0\x05"[..]);
     }
 
     fn timeout_of(given: Duration) -> String {

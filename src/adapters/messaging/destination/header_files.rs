@@ -6,67 +6,67 @@ use std::path::{Path, PathBuf};
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-use super::files::{Stamp, content, stamp, unusable};
+use super::files::{FileVersion, file_failure, file_version, read_bounded};
 use crate::adapters::messaging::notation::headers::{
-    HeaderFile, HeaderMistake, Headers, parse_header_lines,
+    HeaderErrorKind, HeaderFile, Headers, parse_header_lines,
 };
 use crate::domain::delivery::Failure;
 
 /// A file of headers.
 #[derive(Debug)]
-pub(super) struct HeadersFile {
+pub(super) struct CachedHeaders {
     path: PathBuf,
-    parsed: Parsed<Headers>,
+    parsed: FileCache<Headers>,
 }
 
 /// A file that holds the value of one header.
 #[derive(Debug)]
-pub(super) struct HeaderValueFile {
+pub(super) struct CachedHeaderValue {
     file: HeaderFile,
-    parsed: Parsed<HeaderValue>,
+    parsed: FileCache<HeaderValue>,
 }
 
 /// What a file said, until it has changed.
 #[derive(Debug)]
-struct Parsed<T>(Mutex<Option<(Stamp, T)>>);
+struct FileCache<T>(Mutex<Option<(FileVersion, T)>>);
 
 /// Why a file says nothing that can be used.
-struct Unusable {
+struct HeaderFileError {
     /// Whether there is no file, or nothing in it.
-    is_absent: bool,
+    is_missing: bool,
     /// Never quotes the file.
     reason: String,
 }
 
-impl HeadersFile {
+impl CachedHeaders {
     pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, parsed: Parsed::new() }
+        Self { path, parsed: FileCache::new() }
     }
 
     /// Returns what the file says now.
     pub(super) fn current(&self) -> Result<Headers, Failure> {
         self.parsed
-            .current(&self.path, header_lines)
+            .current(&self.path, parse_lines)
             .map_err(|unusable| unusable.failure("the header file", &self.path))
     }
 }
 
-impl HeaderValueFile {
+impl CachedHeaderValue {
     pub(super) const fn new(file: HeaderFile) -> Self {
-        Self { file, parsed: Parsed::new() }
+        Self { file, parsed: FileCache::new() }
     }
 
     /// Returns the header's value as it is now; `None` where the header is to be left out.
     pub(super) fn current(&self) -> Result<Option<HeaderValue>, Failure> {
         match self.parsed.current(&self.file, |bytes| Ok(self.file.value(bytes)?)) {
             Ok(value) => Ok(Some(value)),
-            Err(unusable) if unusable.is_absent && self.file.is_optional() => Ok(None),
+            Err(unusable) if unusable.is_missing && self.file.is_optional() => Ok(None),
             Err(unusable) => Err(unusable.failure("the file of a header's value", &self.file)),
         }
     }
 }
 
-impl<T: Clone> Parsed<T> {
+impl<T: Clone> FileCache<T> {
     const fn new() -> Self {
         Self(Mutex::new(None))
     }
@@ -75,16 +75,16 @@ impl<T: Clone> Parsed<T> {
     fn current(
         &self,
         path: &Path,
-        parse: impl Fn(&[u8]) -> Result<T, Unusable>,
-    ) -> Result<T, Unusable> {
+        parse: impl Fn(&[u8]) -> Result<T, HeaderFileError>,
+    ) -> Result<T, HeaderFileError> {
         // Taken before the file is read: a change in between is then seen the next time.
-        let stamp = stamp(path);
+        let stamp = file_version(path);
         let mut parsed = self.0.lock();
         match &*parsed {
             Some((known, value)) if *known == stamp && stamp.is_some() => Ok(value.clone()),
             _ => {
                 *parsed = None;
-                let value = parse(&content(path)?)?;
+                let value = parse(&read_bounded(path)?)?;
                 *parsed = Some((stamp, value.clone()));
                 Ok(value)
             }
@@ -92,28 +92,28 @@ impl<T: Clone> Parsed<T> {
     }
 }
 
-impl Unusable {
+impl HeaderFileError {
     fn failure(&self, what: &str, path: &Path) -> Failure {
-        unusable(what, path, &self.reason)
+        file_failure(what, path, &self.reason)
     }
 }
 
-impl From<io::Error> for Unusable {
+impl From<io::Error> for HeaderFileError {
     fn from(error: io::Error) -> Self {
         let is_absent = error.kind() == io::ErrorKind::NotFound;
-        Self { is_absent, reason: error.to_string() }
+        Self { is_missing: is_absent, reason: error.to_string() }
     }
 }
 
-impl From<HeaderMistake> for Unusable {
-    fn from(mistake: HeaderMistake) -> Self {
-        let is_absent = mistake == HeaderMistake::NoValue;
-        Self { is_absent, reason: format!("it {mistake}") }
+impl From<HeaderErrorKind> for HeaderFileError {
+    fn from(mistake: HeaderErrorKind) -> Self {
+        let is_absent = mistake == HeaderErrorKind::MissingValue;
+        Self { is_missing: is_absent, reason: format!("it {mistake}") }
     }
 }
 
-fn header_lines(bytes: &[u8]) -> Result<Headers, Unusable> {
-    let wrong = |reason| Unusable { is_absent: false, reason };
+fn parse_lines(bytes: &[u8]) -> Result<Headers, HeaderFileError> {
+    let wrong = |reason| HeaderFileError { is_missing: false, reason };
     let text = str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".to_owned()))?;
     parse_header_lines(text).map_err(|error| wrong(error.to_string()))
 }

@@ -3,12 +3,12 @@
 use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
-use super::answer::Rest;
 use super::body::Rope;
 use super::client::Client;
 use super::config::DestinationSettings;
 use super::connector::Deadline;
-use super::http_answer::outcome;
+use super::http_response::delivery_result;
+use super::response::ExcessBody;
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
@@ -25,26 +25,29 @@ impl HttpDestination {
         Self { client: Client::new(settings, &settings.endpoint.path) }
     }
 
-    async fn attempt(
+    async fn try_send(
         &self,
         request: OutgoingRequest,
         deadline: Deadline,
     ) -> Result<Delivered, Failure> {
         let mut headers = self.client.headers()?;
-        let lease = self.client.connected(deadline).await?;
+        let connection = self.client.connect(deadline).await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if let Some(encoding) = self.client.encoding() {
             headers.insert(CONTENT_ENCODING, encoding);
         }
-        let body = self.client.compressed(Rope::from(request.chunks)).await?;
-        let answer = self.client.exchange(lease, headers, body, deadline, Rest::CutOff).await?;
-        outcome(&answer, &self.client.peer)
+        let body = self.client.compress(Rope::from(request.chunks)).await?;
+        let answer = self
+            .client
+            .send_request(connection, headers, body, deadline, ExcessBody::Disconnect)
+            .await?;
+        delivery_result(&answer, &self.client.peer)
     }
 }
 
 impl Destination for HttpDestination {
     async fn send(&self, request: OutgoingRequest) -> Result<Delivered, Failure> {
         let deadline = self.client.deadline();
-        self.client.in_time(deadline, self.attempt(request, deadline)).await
+        self.client.with_deadline(deadline, self.try_send(request, deadline)).await
     }
 }

@@ -6,23 +6,23 @@
 
 pub mod config;
 
-mod answer;
 mod body;
 mod client;
 mod compress;
+mod connection_pool;
 mod connector;
 mod console;
 mod failure;
 mod files;
 mod grpc;
-mod grpc_answer;
+mod grpc_response;
 mod header_files;
 mod http;
-mod http_answer;
-mod line;
-mod line_error;
+mod http_connection;
+mod http_connection_error;
+mod http_response;
+mod response;
 mod tls;
-mod transport;
 
 use std::io::Stdout;
 

@@ -9,8 +9,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::config::{CaFile, DestinationSettings};
-use super::failure::{Step, unavailable};
-use super::files::{Stamp, read, stamp, unusable};
+use super::failure::{SendStage, unavailable};
+use super::files::{FileVersion, file_failure, file_version, read_file};
 use crate::domain::delivery::Failure;
 
 const CA: &str = "the CA file";
@@ -31,7 +31,7 @@ struct ClientFiles {
 }
 
 /// The versions of all files of a [`TlsFiles`].
-pub(super) type TlsStamp = [Stamp; 3];
+pub(super) type TlsFileVersions = [FileVersion; 3];
 
 impl TlsFiles {
     pub(super) fn new(settings: &DestinationSettings) -> Self {
@@ -43,8 +43,8 @@ impl TlsFiles {
     }
 
     /// Returns which versions of the files a connection made now would use.
-    pub(super) fn stamp(&self) -> TlsStamp {
-        let of = |path: Option<&Path>| path.and_then(stamp);
+    pub(super) fn versions(&self) -> TlsFileVersions {
+        let of = |path: Option<&Path>| path.and_then(file_version);
         let client = self.client.as_ref();
         [
             of(self.ca.as_deref()),
@@ -58,7 +58,7 @@ impl TlsFiles {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| unavailable(Step::Tls, format!("TLS cannot start: {error}")))?
+            .map_err(|error| unavailable(SendStage::Tls, format!("TLS cannot start: {error}")))?
             .with_root_certificates(self.roots()?);
         let mut config = match &self.client {
             None => builder.with_no_client_auth(),
@@ -66,7 +66,7 @@ impl TlsFiles {
                 let (chain, key) = files.read()?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|error| unusable(KEY, &files.key, &error.to_string()))?
+                    .map_err(|error| file_failure(KEY, &files.key, &error.to_string()))?
             }
         };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
@@ -82,7 +82,9 @@ impl TlsFiles {
         }
         if let Some(path) = self.ca.as_deref() {
             for certificate in certificates(CA, path)? {
-                store.add(certificate).map_err(|error| unusable(CA, path, &error.to_string()))?;
+                store
+                    .add(certificate)
+                    .map_err(|error| file_failure(CA, path, &error.to_string()))?;
             }
         }
         Ok(store)
@@ -92,8 +94,8 @@ impl TlsFiles {
 impl ClientFiles {
     fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {
         let chain = certificates(CERTIFICATE, &self.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(KEY, &self.key)?).map_err(|error| {
-            unusable(KEY, &self.key, pem_reason(&error, "it holds no PEM private key"))
+        let key = PrivateKeyDer::from_pem_slice(&read_file(KEY, &self.key)?).map_err(|error| {
+            file_failure(KEY, &self.key, pem_reason(&error, "it holds no PEM private key"))
         })?;
         Ok((chain, key))
     }
@@ -101,12 +103,12 @@ impl ClientFiles {
 
 fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     const NONE: &str = "it holds no PEM certificate";
-    let pem = read(what, path)?;
+    let pem = read_file(what, path)?;
     let certificates = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable(what, path, pem_reason(&error, NONE)))?;
+        .map_err(|error| file_failure(what, path, pem_reason(&error, NONE)))?;
     if certificates.is_empty() {
-        return Err(unusable(what, path, NONE));
+        return Err(file_failure(what, path, NONE));
     }
     Ok(certificates)
 }

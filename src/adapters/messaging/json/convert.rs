@@ -9,18 +9,18 @@ use serde_json::value::RawValue;
 
 use super::bytes;
 use super::encode::{self, WireType};
-use super::error::{Excerpt, MalformedJson, Path, Step};
+use super::error::{Excerpt, JsonPath, MalformedJson, PathSegment};
 use super::number;
-use super::schema::{Field, Kind, MAX_FIELDS, Message, NumberKind, REQUEST};
+use super::schema::{FieldKind, FieldSchema, MAX_FIELDS, MessageSchema, NumberKind, REQUEST};
 
 /// Most levels of messages, the request being the first: what protobuf decoders allow.
-const MAX_LEVELS: usize = 100;
+const MAX_DEPTH: usize = 100;
 
 /// One conversion under way.
-pub(super) struct Conversion {
+pub(super) struct Converter {
     out: Vec<u8>,
-    path: Path,
-    levels: usize,
+    path: JsonPath,
+    depth: usize,
 }
 
 /// Whether a field had a value or `null`.
@@ -32,30 +32,34 @@ enum Presence {
 
 /// Where each field of the message being read lies in the output.
 #[derive(Default)]
-struct Layout([Range<usize>; MAX_FIELDS]);
+struct FieldRanges([Range<usize>; MAX_FIELDS]);
 
 /// Reads the request.
-struct RequestVisitor<'a>(&'a mut Conversion);
+struct RequestVisitor<'a>(&'a mut Converter);
 
 /// Reads a key: the field it names with its place in the table, or `None` for an unknown one.
-struct KeyVisitor(&'static Message);
+struct KeyVisitor(&'static MessageSchema);
 
 /// Reads the value of a field, or one element of it, and writes it.
 struct ValueVisitor<'a> {
-    conversion: &'a mut Conversion,
-    field: &'static Field,
+    converter: &'a mut Converter,
+    field: &'static FieldSchema,
     /// Whether this is one element of a repeated field.
     element: bool,
 }
 
-impl Conversion {
+impl Converter {
     /// Prepares for a request of `bytes` bytes of JSON.
     pub(super) fn new(bytes: usize) -> Self {
-        Self { out: Vec::with_capacity(super::max_output(bytes)), path: Path::default(), levels: 0 }
+        Self {
+            out: Vec::with_capacity(super::max_output(bytes)),
+            path: JsonPath::default(),
+            depth: 0,
+        }
     }
 
     /// Converts a request.
-    pub(super) fn run(mut self, json: &str) -> Result<Vec<u8>, MalformedJson> {
+    pub(super) fn convert(mut self, json: &str) -> Result<Vec<u8>, MalformedJson> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         // Levels of messages are counted here; unknown values are skipped without recursion.
         deserializer.disable_recursion_limit();
@@ -67,43 +71,44 @@ impl Conversion {
     }
 
     /// Reads the fields of one message.
-    fn message<'de, A: MapAccess<'de>>(
+    fn read_message<'de, A: MapAccess<'de>>(
         &mut self,
-        message: &'static Message,
+        message: &'static MessageSchema,
         mut map: A,
     ) -> Result<(), A::Error> {
-        if self.levels == MAX_LEVELS {
+        if self.depth == MAX_DEPTH {
             return Err(A::Error::custom(format_args!(
-                "found messages nested deeper than the {MAX_LEVELS} levels that are allowed"
+                "found messages nested deeper than the {MAX_DEPTH} levels that are allowed"
             )));
         }
-        self.levels += 1;
-        let mut layout = Layout::default();
+        self.depth += 1;
+        let mut layout = FieldRanges::default();
         while let Some(key) = map.next_key_seed(KeyVisitor(message))? {
             match key {
-                Some((at, field)) => self
-                    .field(message, &mut layout, (at, field), &mut map)
-                    .inspect_err(|_| self.path.prepend(Step::Field(field.name)))?,
+                Some((at, field)) => {
+                    self.read_field(message, &mut layout, (at, field), &mut map)
+                        .inspect_err(|_| self.path.prepend(PathSegment::Field(field.name)))?
+                }
                 None => _ = map.next_value::<IgnoredAny>()?,
             }
         }
-        self.levels -= 1;
+        self.depth -= 1;
         Ok(())
     }
 
     /// Reads one field of a message; a later value of the same field replaces an earlier one.
-    fn field<'de, A: MapAccess<'de>>(
+    fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
-        message: &'static Message,
-        layout: &mut Layout,
-        (at, field): (usize, &'static Field),
+        message: &'static MessageSchema,
+        layout: &mut FieldRanges,
+        (at, field): (usize, &'static FieldSchema),
         map: &mut A,
     ) -> Result<(), A::Error> {
         let start = self.out.len();
-        let value = ValueVisitor { conversion: self, field, element: false };
+        let value = ValueVisitor { converter: self, field, element: false };
         if map.next_value_seed(value)? == Presence::Set {
             layout.replace(at, start, &mut self.out);
-            if message.oneof && layout.holds_two() {
+            if message.oneof && layout.has_multiple() {
                 return Err(A::Error::custom("found a second value where only one is allowed"));
             }
         }
@@ -111,7 +116,7 @@ impl Conversion {
     }
 }
 
-impl Layout {
+impl FieldRanges {
     /// Notes that field `at` was written from `start` to the end of `out`, and takes out what was
     /// written for it before.
     fn replace(&mut self, at: usize, start: usize, out: &mut Vec<u8>) {
@@ -126,14 +131,14 @@ impl Layout {
         }
     }
 
-    fn holds_two(&self) -> bool {
+    fn has_multiple(&self) -> bool {
         self.0.iter().filter(|range| !range.is_empty()).count() > 1
     }
 }
 
 impl ValueVisitor<'_> {
     /// What one value belongs here; `None` where the array of a repeated field does.
-    fn kind(&self) -> Option<Kind> {
+    fn kind(&self) -> Option<FieldKind> {
         (self.element || !self.field.repeated).then_some(self.field.kind)
     }
 
@@ -142,7 +147,7 @@ impl ValueVisitor<'_> {
     }
 
     fn allowed(&self) -> &'static str {
-        self.kind().map_or("an array", Kind::allowed)
+        self.kind().map_or("an array", FieldKind::allowed)
     }
 
     fn unexpected<E: Error>(&self, found: impl Display) -> E {
@@ -157,7 +162,7 @@ impl ValueVisitor<'_> {
             Some(b'[') => return Err(self.unexpected("an array")),
             _ => {}
         }
-        match number::put_number(&mut self.conversion.out, self.field.number, kind, json) {
+        match number::put_number(&mut self.converter.out, self.field.number, kind, json) {
             Some(()) => Ok(Presence::Set),
             None => Err(self.unexpected(Excerpt(json))),
         }
@@ -166,15 +171,15 @@ impl ValueVisitor<'_> {
     /// Writes a string or bytes; `None` for a text that is neither.
     fn put_text(&mut self, text: &str) -> Option<()> {
         let kind = self.kind()?;
-        let out = &mut self.conversion.out;
-        let body = encode::open(out, self.field.number);
+        let out = &mut self.converter.out;
+        let body = encode::begin_field(out, self.field.number);
         match kind {
-            Kind::String => out.extend_from_slice(text.as_bytes()),
-            Kind::Hex => bytes::put_hex(out, text)?,
-            Kind::Base64 => bytes::put_base64(out, text)?,
-            Kind::Message(_) | Kind::Bool | Kind::Number(_) => return None,
+            FieldKind::String => out.extend_from_slice(text.as_bytes()),
+            FieldKind::Hex => bytes::put_hex(out, text)?,
+            FieldKind::Base64 => bytes::put_base64(out, text)?,
+            FieldKind::Message(_) | FieldKind::Bool | FieldKind::Number(_) => return None,
         }
-        encode::close(out, body);
+        encode::end_field(out, body);
         Some(())
     }
 }
@@ -187,12 +192,12 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        self.0.message(&REQUEST, map)
+        self.0.read_message(&REQUEST, map)
     }
 }
 
 impl<'de> DeserializeSeed<'de> for KeyVisitor {
-    type Value = Option<(usize, &'static Field)>;
+    type Value = Option<(usize, &'static FieldSchema)>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -200,7 +205,7 @@ impl<'de> DeserializeSeed<'de> for KeyVisitor {
 }
 
 impl Visitor<'_> for KeyVisitor {
-    type Value = Option<(usize, &'static Field)>;
+    type Value = Option<(usize, &'static FieldSchema)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
@@ -216,7 +221,7 @@ impl<'de> DeserializeSeed<'de> for ValueVisitor<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Presence, D::Error> {
         match self.kind() {
-            Some(Kind::Number(kind)) => {
+            Some(FieldKind::Number(kind)) => {
                 self.number(kind, <&RawValue>::deserialize(deserializer)?.get())
             }
             _ => deserializer.deserialize_any(self),
@@ -236,11 +241,11 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Presence, E> {
-        let Some(Kind::Bool) = self.kind() else {
+        let Some(FieldKind::Bool) = self.kind() else {
             return Err(self.unexpected(value));
         };
-        encode::put_tag(&mut self.conversion.out, self.field.number, WireType::Varint);
-        encode::put_varint(&mut self.conversion.out, value.into());
+        encode::put_tag(&mut self.converter.out, self.field.number, WireType::Varint);
+        encode::put_varint(&mut self.converter.out, value.into());
         Ok(Presence::Set)
     }
 
@@ -267,12 +272,12 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
         if self.kind().is_some() {
             return Err(self.unexpected("an array"));
         }
-        let Self { conversion, field, .. } = self;
+        let Self { converter: conversion, field, .. } = self;
         for index in 0.. {
-            let element = ValueVisitor { conversion, field, element: true };
+            let element = ValueVisitor { converter: conversion, field, element: true };
             let next = seq
                 .next_element_seed(element)
-                .inspect_err(|_| conversion.path.prepend(Step::Element(index)))?;
+                .inspect_err(|_| conversion.path.prepend(PathSegment::Index(index)))?;
             if next.is_none() {
                 break;
             }
@@ -281,12 +286,12 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Presence, A::Error> {
-        let Some(Kind::Message(message)) = self.kind() else {
+        let Some(FieldKind::Message(message)) = self.kind() else {
             return Err(self.unexpected("an object"));
         };
-        let body = encode::open(&mut self.conversion.out, self.field.number);
-        self.conversion.message(message, map)?;
-        encode::close(&mut self.conversion.out, body);
+        let body = encode::begin_field(&mut self.converter.out, self.field.number);
+        self.converter.read_message(message, map)?;
+        encode::end_field(&mut self.converter.out, body);
         Ok(Presence::Set)
     }
 }

@@ -28,13 +28,13 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Begins a length-delimited field whose length is not known yet; returns where its body begins.
-pub(super) fn open(out: &mut Vec<u8>, number: u32) -> usize {
+pub(super) fn begin_field(out: &mut Vec<u8>, number: u32) -> usize {
     put_tag(out, number, WireType::LengthDelimited);
     out.len()
 }
 
 /// Ends the field whose body began at `body`: puts its length in front of it.
-pub(super) fn close(out: &mut Vec<u8>, body: usize) {
+pub(super) fn end_field(out: &mut Vec<u8>, body: usize) {
     let end = out.len();
     put_varint(out, (end - body) as u64);
     let prefix = out.len() - end;
@@ -72,9 +72,9 @@ mod tests {
     fn the_length_of_a_body_is_put_in_front_of_it() {
         let mut out = vec![9];
 
-        let body = open(&mut out, 1);
+        let body = begin_field(&mut out, 1);
         out.extend([5; 200]);
-        close(&mut out, body);
+        end_field(&mut out, body);
 
         assert_eq!(out[..4], [9, 10, 200, 1]);
         assert_eq!(out[4..], [5; 200]);

@@ -3,10 +3,10 @@
 use std::fmt::{self, Display, Write};
 
 /// Most characters of the sender's text quoted in an error.
-const EXCERPT_CHARS: usize = 40;
+const MAX_EXCERPT_CHARS: usize = 40;
 
 /// Most steps of a path named at its beginning and, beyond those, at its end.
-const PATH_STEPS: usize = 12;
+const MAX_PATH_SEGMENTS: usize = 12;
 
 /// Why a JSON request could not be converted, and where.
 ///
@@ -22,13 +22,13 @@ pub struct MalformedJson {
 /// The fields and array positions that lead from the request to a value, the last one first: an
 /// error collects them on its way out.
 #[derive(Default)]
-pub(super) struct Path(Vec<Step>);
+pub(super) struct JsonPath(Vec<PathSegment>);
 
 /// One step of a [`Path`].
 #[derive(Clone, Copy)]
-pub(super) enum Step {
+pub(super) enum PathSegment {
     Field(&'static str),
-    Element(usize),
+    Index(usize),
 }
 
 /// The beginning of a text the sender wrote, escaped.
@@ -74,7 +74,7 @@ impl MalformedJson {
     }
 
     /// Takes over what the JSON parser, or a visitor of ours, reported while at `path`.
-    pub(super) fn new(error: &serde_json::Error, path: &Path) -> Self {
+    pub(super) fn new(error: &serde_json::Error, path: &JsonPath) -> Self {
         let (line, column) = (error.line(), error.column());
         let mut problem = error.to_string();
         let position = format!(" at line {line} column {column}");
@@ -97,23 +97,23 @@ impl Display for MalformedJson {
 
 impl std::error::Error for MalformedJson {}
 
-impl Path {
+impl JsonPath {
     /// Puts a step in front of those that are known.
-    pub(super) fn prepend(&mut self, step: Step) {
+    pub(super) fn prepend(&mut self, step: PathSegment) {
         self.0.push(step);
     }
 }
 
-impl Display for Path {
+impl Display for JsonPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tail = self.0.len().saturating_sub(PATH_STEPS).max(PATH_STEPS);
+        let tail = self.0.len().saturating_sub(MAX_PATH_SEGMENTS).max(MAX_PATH_SEGMENTS);
         for (at, step) in self.0.iter().rev().enumerate() {
             match step {
-                _ if at == PATH_STEPS && at < tail => f.write_str("…")?,
-                _ if at > PATH_STEPS && at < tail => {}
-                Step::Field(name) if at == 0 => f.write_str(name)?,
-                Step::Field(name) => write!(f, ".{name}")?,
-                Step::Element(index) => write!(f, "[{index}]")?,
+                _ if at == MAX_PATH_SEGMENTS && at < tail => f.write_str("…")?,
+                _ if at > MAX_PATH_SEGMENTS && at < tail => {}
+                PathSegment::Field(name) if at == 0 => f.write_str(name)?,
+                PathSegment::Field(name) => write!(f, ".{name}")?,
+                PathSegment::Index(index) => write!(f, "[{index}]")?,
             }
         }
         Ok(())
@@ -123,7 +123,7 @@ impl Display for Path {
 impl Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut chars = self.0.chars();
-        for char in chars.by_ref().take(EXCERPT_CHARS) {
+        for char in chars.by_ref().take(MAX_EXCERPT_CHARS) {
             if char.is_control() {
                 write!(f, "{}", char.escape_default())?;
             } else {
@@ -138,15 +138,19 @@ impl Display for Excerpt<'_> {
 mod tests {
     use super::*;
 
-    fn path(steps: impl IntoIterator<Item = Step, IntoIter: DoubleEndedIterator>) -> String {
-        let mut path = Path::default();
+    fn path(steps: impl IntoIterator<Item = PathSegment, IntoIter: DoubleEndedIterator>) -> String {
+        let mut path = JsonPath::default();
         steps.into_iter().rev().for_each(|step| path.prepend(step));
         path.to_string()
     }
 
     #[test]
     fn a_path_is_written_as_in_javascript() {
-        let steps = [Step::Field("resourceSpans"), Step::Element(0), Step::Field("schemaUrl")];
+        let steps = [
+            PathSegment::Field("resourceSpans"),
+            PathSegment::Index(0),
+            PathSegment::Field("schemaUrl"),
+        ];
 
         assert_eq!(path(steps), "resourceSpans[0].schemaUrl");
     }
@@ -154,11 +158,11 @@ mod tests {
     #[test]
     fn a_long_path_keeps_its_beginning_and_its_end() {
         assert_eq!(
-            path((0..100).map(Step::Element)),
+            path((0..100).map(PathSegment::Index)),
             "[0][1][2][3][4][5][6][7][8][9][10][11]…[88][89][90][91][92][93][94][95][96][97][98][99]"
         );
         assert_eq!(
-            path((0..14).map(Step::Element)),
+            path((0..14).map(PathSegment::Index)),
             "[0][1][2][3][4][5][6][7][8][9][10][11][12][13]"
         );
     }

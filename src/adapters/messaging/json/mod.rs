@@ -34,7 +34,7 @@ mod schema;
 
 pub use error::MalformedJson;
 
-use convert::Conversion;
+use convert::Converter;
 
 /// The whitespace of JSON (RFC 8259 §2).
 const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
@@ -58,7 +58,7 @@ pub fn to_protobuf(json: &[u8]) -> Result<Vec<u8>, MalformedJson> {
     let body = text.trim_start_matches(WHITESPACE);
     let start = text.len() - body.len();
     match body.chars().next() {
-        Some('{') => Conversion::new(json.len()).run(text),
+        Some('{') => Converter::new(json.len()).convert(text),
         Some(_) => Err(MalformedJson::at(json, start, "the request is not a JSON object")),
         None => Err(MalformedJson::at(json, start, "the request is empty, not a JSON object")),
     }

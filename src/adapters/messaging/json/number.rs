@@ -47,30 +47,30 @@ pub(super) fn put_number(
     kind: NumberKind,
     json: &str,
 ) -> Option<()> {
-    let text = text_of(json)?;
+    let text = unquote(json)?;
     let quoted = json.starts_with('"');
     match kind {
         NumberKind::Enum if quoted => return None,
         NumberKind::Double => {
-            let value = double(&text).or_else(|| special_double(&text))?;
+            let value = parse_double(&text).or_else(|| parse_special_double(&text))?;
             put_fixed(out, number, WireType::Fixed64, &value.to_le_bytes());
         }
         NumberKind::Fixed64 => {
-            let value = u64::try_from(integer(&text)?).ok()?;
+            let value = u64::try_from(parse_integer(&text)?).ok()?;
             put_fixed(out, number, WireType::Fixed64, &value.to_le_bytes());
         }
         NumberKind::Fixed32 => {
-            let value = u32::try_from(integer(&text)?).ok()?;
+            let value = u32::try_from(parse_integer(&text)?).ok()?;
             put_fixed(out, number, WireType::Fixed32, &value.to_le_bytes());
         }
         NumberKind::Uint32 => {
-            put_varint(out, number, u32::try_from(integer(&text)?).ok()?.into());
+            put_varint(out, number, u32::try_from(parse_integer(&text)?).ok()?.into());
         }
         NumberKind::Int64 => {
-            put_varint(out, number, i64::try_from(integer(&text)?).ok()?.cast_unsigned());
+            put_varint(out, number, i64::try_from(parse_integer(&text)?).ok()?.cast_unsigned());
         }
         NumberKind::Int32 | NumberKind::Enum => {
-            let value = i64::from(i32::try_from(integer(&text)?).ok()?);
+            let value = i64::from(i32::try_from(parse_integer(&text)?).ok()?);
             put_varint(out, number, value.cast_unsigned());
         }
     }
@@ -78,7 +78,7 @@ pub(super) fn put_number(
 }
 
 /// Returns what a number or a string in JSON says.
-fn text_of(json: &str) -> Option<Cow<'_, str>> {
+fn unquote(json: &str) -> Option<Cow<'_, str>> {
     match json.strip_prefix('"') {
         None => Some(Cow::Borrowed(json)),
         Some(_) if json.contains('\\') => serde_json::from_str(json).ok().map(Cow::Owned),
@@ -99,7 +99,7 @@ fn put_varint(out: &mut Vec<u8>, number: u32, value: u64) {
 /// Reads an integer in any form JSON has for it, `1e3` and `1.0` included, without rounding.
 ///
 /// Returns `None` for what is no number, has a fraction, or is beyond 20 digits.
-fn integer(text: &str) -> Option<i128> {
+fn parse_integer(text: &str) -> Option<i128> {
     let number = Decimal::parse(text)?;
     let fraction = number.fraction.trim_end_matches('0');
     let whole = match fraction {
@@ -123,13 +123,13 @@ fn integer(text: &str) -> Option<i128> {
 /// Reads a number to the nearest double.
 ///
 /// Returns `None` for what is no number or is beyond the largest double.
-fn double(text: &str) -> Option<f64> {
+fn parse_double(text: &str) -> Option<f64> {
     Decimal::parse(text)?;
     text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 /// Reads the names `ProtoJSON` has for the doubles that are no numbers in JSON.
-fn special_double(text: &str) -> Option<f64> {
+fn parse_special_double(text: &str) -> Option<f64> {
     match text {
         "NaN" => Some(f64::NAN),
         "Infinity" => Some(f64::INFINITY),
@@ -180,15 +180,15 @@ mod tests {
             ("10000000000000000000000000e-20", 100_000),
         ];
         for (text, value) in forms {
-            assert_eq!(integer(text), Some(value), "{text}");
+            assert_eq!(parse_integer(text), Some(value), "{text}");
         }
     }
 
     #[test]
     fn integers_are_not_rounded_on_their_way() {
-        assert_eq!(integer("9223372036854775807.0"), Some(i128::from(i64::MAX)));
-        assert_eq!(integer("1844674407370955161.5e1"), Some(i128::from(u64::MAX)));
-        assert_eq!(integer("1.0000000000000000000000001"), None);
+        assert_eq!(parse_integer("9223372036854775807.0"), Some(i128::from(i64::MAX)));
+        assert_eq!(parse_integer("1844674407370955161.5e1"), Some(i128::from(u64::MAX)));
+        assert_eq!(parse_integer("1.0000000000000000000000001"), None);
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
             "1e99999999999999999999",
         ];
         for text in forms {
-            assert_eq!(integer(text), None, "{text}");
+            assert_eq!(parse_integer(text), None, "{text}");
         }
     }
 
@@ -239,23 +239,23 @@ mod tests {
             "１２３",
         ];
         for text in forms {
-            assert_eq!((integer(text), double(text)), (None, None), "{text}");
+            assert_eq!((parse_integer(text), parse_double(text)), (None, None), "{text}");
         }
     }
 
     #[test]
     fn doubles_are_read_to_the_nearest() {
-        assert_eq!(double("0.1"), Some(0.1));
-        assert_eq!(double("-2.22507e-308"), Some(-2.22507e-308));
-        assert_eq!(double("1.79769e+308"), Some(1.79769e+308));
-        assert_eq!(double("179769313486231570000e288"), Some(f64::MAX));
-        assert_eq!(double("5e-324"), Some(5e-324));
-        assert_eq!(double("-0.0").map(f64::to_bits), Some((-0.0_f64).to_bits()));
+        assert_eq!(parse_double("0.1"), Some(0.1));
+        assert_eq!(parse_double("-2.22507e-308"), Some(-2.22507e-308));
+        assert_eq!(parse_double("1.79769e+308"), Some(1.79769e+308));
+        assert_eq!(parse_double("179769313486231570000e288"), Some(f64::MAX));
+        assert_eq!(parse_double("5e-324"), Some(5e-324));
+        assert_eq!(parse_double("-0.0").map(f64::to_bits), Some((-0.0_f64).to_bits()));
     }
 
     #[test]
     fn a_number_beyond_the_largest_double_is_none() {
-        assert_eq!(double("1.89769e+308"), None);
-        assert_eq!(double("-1e309"), None);
+        assert_eq!(parse_double("1.89769e+308"), None);
+        assert_eq!(parse_double("-1e309"), None);
     }
 }

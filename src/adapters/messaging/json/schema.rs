@@ -1,48 +1,48 @@
 //! The messages of an OTLP 1.11 trace request, as tables: JSON name, field number, kind.
 
-use Kind::{Base64, Bool, Hex, Number, String};
+use FieldKind::{Base64, Bool, Hex, Number, String};
 use NumberKind::{Double, Enum, Fixed32, Fixed64, Int32, Int64, Uint32};
 
 /// The most fields that one message has.
 pub(super) const MAX_FIELDS: usize = 16;
 
 /// `opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`.
-pub(super) static REQUEST: Message =
-    message(&[many("resourceSpans", 1, Kind::Message(&RESOURCE_SPANS))]);
+pub(super) static REQUEST: MessageSchema =
+    message(&[many("resourceSpans", 1, FieldKind::Message(&RESOURCE_SPANS))]);
 
-static RESOURCE_SPANS: Message = message(&[
-    one("resource", 1, Kind::Message(&RESOURCE)),
-    many("scopeSpans", 2, Kind::Message(&SCOPE_SPANS)),
+static RESOURCE_SPANS: MessageSchema = message(&[
+    one("resource", 1, FieldKind::Message(&RESOURCE)),
+    many("scopeSpans", 2, FieldKind::Message(&SCOPE_SPANS)),
     one("schemaUrl", 3, String),
 ]);
 
-static RESOURCE: Message = message(&[
-    many("attributes", 1, Kind::Message(&KEY_VALUE)),
+static RESOURCE: MessageSchema = message(&[
+    many("attributes", 1, FieldKind::Message(&KEY_VALUE)),
     one("droppedAttributesCount", 2, Number(Uint32)),
-    many("entityRefs", 3, Kind::Message(&ENTITY_REF)),
+    many("entityRefs", 3, FieldKind::Message(&ENTITY_REF)),
 ]);
 
-static ENTITY_REF: Message = message(&[
+static ENTITY_REF: MessageSchema = message(&[
     one("schemaUrl", 1, String),
     one("type", 2, String),
     many("idKeys", 3, String),
     many("descriptionKeys", 4, String),
 ]);
 
-static SCOPE_SPANS: Message = message(&[
-    one("scope", 1, Kind::Message(&SCOPE)),
-    many("spans", 2, Kind::Message(&SPAN)),
+static SCOPE_SPANS: MessageSchema = message(&[
+    one("scope", 1, FieldKind::Message(&SCOPE)),
+    many("spans", 2, FieldKind::Message(&SPAN)),
     one("schemaUrl", 3, String),
 ]);
 
-static SCOPE: Message = message(&[
+static SCOPE: MessageSchema = message(&[
     one("name", 1, String),
     one("version", 2, String),
-    many("attributes", 3, Kind::Message(&KEY_VALUE)),
+    many("attributes", 3, FieldKind::Message(&KEY_VALUE)),
     one("droppedAttributesCount", 4, Number(Uint32)),
 ]);
 
-static SPAN: Message = message(&[
+static SPAN: MessageSchema = message(&[
     one("traceId", 1, Hex),
     one("spanId", 2, Hex),
     one("traceState", 3, String),
@@ -52,75 +52,76 @@ static SPAN: Message = message(&[
     one("kind", 6, Number(Enum)),
     one("startTimeUnixNano", 7, Number(Fixed64)),
     one("endTimeUnixNano", 8, Number(Fixed64)),
-    many("attributes", 9, Kind::Message(&KEY_VALUE)),
+    many("attributes", 9, FieldKind::Message(&KEY_VALUE)),
     one("droppedAttributesCount", 10, Number(Uint32)),
-    many("events", 11, Kind::Message(&EVENT)),
+    many("events", 11, FieldKind::Message(&EVENT)),
     one("droppedEventsCount", 12, Number(Uint32)),
-    many("links", 13, Kind::Message(&LINK)),
+    many("links", 13, FieldKind::Message(&LINK)),
     one("droppedLinksCount", 14, Number(Uint32)),
-    one("status", 15, Kind::Message(&STATUS)),
+    one("status", 15, FieldKind::Message(&STATUS)),
 ]);
 
-static EVENT: Message = message(&[
+static EVENT: MessageSchema = message(&[
     one("timeUnixNano", 1, Number(Fixed64)),
     one("name", 2, String),
-    many("attributes", 3, Kind::Message(&KEY_VALUE)),
+    many("attributes", 3, FieldKind::Message(&KEY_VALUE)),
     one("droppedAttributesCount", 4, Number(Uint32)),
 ]);
 
-static LINK: Message = message(&[
+static LINK: MessageSchema = message(&[
     one("traceId", 1, Hex),
     one("spanId", 2, Hex),
     one("traceState", 3, String),
-    many("attributes", 4, Kind::Message(&KEY_VALUE)),
+    many("attributes", 4, FieldKind::Message(&KEY_VALUE)),
     one("droppedAttributesCount", 5, Number(Uint32)),
     one("flags", 6, Number(Fixed32)),
 ]);
 
-static STATUS: Message = message(&[one("message", 2, String), one("code", 3, Number(Enum))]);
+static STATUS: MessageSchema = message(&[one("message", 2, String), one("code", 3, Number(Enum))]);
 
-static KEY_VALUE: Message = message(&[
+static KEY_VALUE: MessageSchema = message(&[
     one("key", 1, String),
-    one("value", 2, Kind::Message(&ANY_VALUE)),
+    one("value", 2, FieldKind::Message(&ANY_VALUE)),
     one("keyStrindex", 3, Number(Int32)),
 ]);
 
-static ANY_VALUE: Message = oneof(&[
+static ANY_VALUE: MessageSchema = oneof(&[
     one("stringValue", 1, String),
     one("boolValue", 2, Bool),
     one("intValue", 3, Number(Int64)),
     one("doubleValue", 4, Number(Double)),
-    one("arrayValue", 5, Kind::Message(&ARRAY_VALUE)),
-    one("kvlistValue", 6, Kind::Message(&KEY_VALUE_LIST)),
+    one("arrayValue", 5, FieldKind::Message(&ARRAY_VALUE)),
+    one("kvlistValue", 6, FieldKind::Message(&KEY_VALUE_LIST)),
     one("bytesValue", 7, Base64),
     one("stringValueStrindex", 8, Number(Int32)),
 ]);
 
-static ARRAY_VALUE: Message = message(&[many("values", 1, Kind::Message(&ANY_VALUE))]);
+static ARRAY_VALUE: MessageSchema = message(&[many("values", 1, FieldKind::Message(&ANY_VALUE))]);
 
-static KEY_VALUE_LIST: Message = message(&[many("values", 1, Kind::Message(&KEY_VALUE))]);
+static KEY_VALUE_LIST: MessageSchema =
+    message(&[many("values", 1, FieldKind::Message(&KEY_VALUE))]);
 
 /// One message type.
-pub(super) struct Message {
-    pub(super) fields: &'static [Field],
+pub(super) struct MessageSchema {
+    pub(super) fields: &'static [FieldSchema],
     /// Whether the fields are the members of one `oneof`, so that at most one may be set.
     pub(super) oneof: bool,
 }
 
 /// One field of a message.
-pub(super) struct Field {
+pub(super) struct FieldSchema {
     /// The key in JSON: the lowerCamelCase form of the field's name.
     pub(super) name: &'static str,
     pub(super) number: u32,
-    pub(super) kind: Kind,
+    pub(super) kind: FieldKind,
     /// Whether the field is an array in JSON.
     pub(super) repeated: bool,
 }
 
 /// How a value is written, in JSON and in protobuf.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
-    Message(&'static Message),
+pub(super) enum FieldKind {
+    Message(&'static MessageSchema),
     String,
     /// Bytes written in hexadecimal: the trace and span ids.
     Hex,
@@ -142,11 +143,11 @@ pub(super) enum NumberKind {
     Uint32,
 }
 
-impl Kind {
+impl FieldKind {
     /// Says which JSON values are allowed.
     pub(super) const fn allowed(self) -> &'static str {
         match self {
-            Kind::Message(_) => "an object",
+            FieldKind::Message(_) => "an object",
             String => "a string",
             Hex => "a string of hexadecimal digits, two for each byte (OTLP ids are not base64)",
             Base64 => "a base64 string",
@@ -163,20 +164,20 @@ impl Kind {
     }
 }
 
-const fn message(fields: &'static [Field]) -> Message {
+const fn message(fields: &'static [FieldSchema]) -> MessageSchema {
     assert!(fields.len() <= MAX_FIELDS);
-    Message { fields, oneof: false }
+    MessageSchema { fields, oneof: false }
 }
 
-const fn oneof(fields: &'static [Field]) -> Message {
+const fn oneof(fields: &'static [FieldSchema]) -> MessageSchema {
     assert!(fields.len() <= MAX_FIELDS);
-    Message { fields, oneof: true }
+    MessageSchema { fields, oneof: true }
 }
 
-const fn one(name: &'static str, number: u32, kind: Kind) -> Field {
-    Field { name, number, kind, repeated: false }
+const fn one(name: &'static str, number: u32, kind: FieldKind) -> FieldSchema {
+    FieldSchema { name, number, kind, repeated: false }
 }
 
-const fn many(name: &'static str, number: u32, kind: Kind) -> Field {
-    Field { name, number, kind, repeated: true }
+const fn many(name: &'static str, number: u32, kind: FieldKind) -> FieldSchema {
+    FieldSchema { name, number, kind, repeated: true }
 }

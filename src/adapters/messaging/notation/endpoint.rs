@@ -42,13 +42,13 @@ impl Endpoint {
     /// Returns whether it is on this machine, as far as can be told.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        host_is_here(&self.host, Ipv4Addr::LOCALHOST.into())
+        is_local_host(&self.host, Ipv4Addr::LOCALHOST.into())
     }
 
     /// Returns whether it is, as far as can be told, a listener of this machine on `address`.
     #[must_use]
     pub fn reaches(&self, address: SocketAddr) -> bool {
-        self.port == address.port() && host_is_here(&self.host, address.ip())
+        self.port == address.port() && is_local_host(&self.host, address.ip())
     }
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-fn host_is_here(host: &str, listener: IpAddr) -> bool {
+fn is_local_host(host: &str, listener: IpAddr) -> bool {
     if let Ok(ip) = host.parse::<IpAddr>() {
         let ip = ip.to_canonical();
         return ip.is_loopback() || ip.is_unspecified() || ip == listener.to_canonical();

@@ -4,11 +4,11 @@ use std::fmt;
 
 use http::{HeaderName, HeaderValue};
 
+mod error;
 mod files;
-mod mistake;
 
-pub use self::files::{HeaderFile, HeaderFiles, NoHeaderFile, parse_header_files};
-pub use self::mistake::{HeaderError, HeaderMistake};
+pub use self::error::{HeaderError, HeaderErrorKind};
+pub use self::files::{HeaderFile, HeaderFiles, MissingHeaderFile, parse_header_files};
 
 /// Headers the transport itself sets, or that are meant for one hop only (RFC 9110, 7.6.1).
 const RESERVED: [&str; 14] = [
@@ -44,8 +44,8 @@ impl Headers {
         self.0.is_empty()
     }
 
-    fn add(&mut self, name: &str, value: &[u8]) -> Result<(), HeaderMistake> {
-        add_once(&mut self.0, checked_name(name)?, checked_value(value)?)
+    fn add(&mut self, name: &str, value: &[u8]) -> Result<(), HeaderErrorKind> {
+        add_unique(&mut self.0, validate_name(name)?, validate_value(value)?)
     }
 }
 
@@ -60,8 +60,8 @@ impl Headers {
 /// The first mistake, by the number of its entry.
 pub fn parse_header_list(text: &str) -> Result<Headers, HeaderError> {
     let mut headers = Headers::default();
-    each_entry(text, |entry| {
-        let (name, value) = entry.split_once('=').ok_or(HeaderMistake::NoSeparator)?;
+    for_each_entry(text, |entry| {
+        let (name, value) = entry.split_once('=').ok_or(HeaderErrorKind::MissingSeparator)?;
         headers.add(name.trim(), &percent_decoded(value.trim())?)
     })?;
     Ok(headers)
@@ -74,13 +74,13 @@ pub fn parse_header_list(text: &str) -> Result<Headers, HeaderError> {
 /// The first mistake, by the number of its entry.
 pub fn parse_header_names(text: &str) -> Result<Vec<HeaderName>, HeaderError> {
     let mut names = Vec::new();
-    each_entry(text, |entry| {
-        let name = checked_name(entry).map_err(|mistake| match mistake {
-            HeaderMistake::Name => HeaderMistake::NoName,
+    for_each_entry(text, |entry| {
+        let name = validate_name(entry).map_err(|mistake| match mistake {
+            HeaderErrorKind::InvalidName => HeaderErrorKind::NotAName,
             other => other,
         })?;
         if names.contains(&name) {
-            return Err(HeaderMistake::Twice);
+            return Err(HeaderErrorKind::Duplicate);
         }
         names.push(name);
         Ok(())
@@ -93,8 +93,8 @@ pub fn parse_header_names(text: &str) -> Result<Vec<HeaderName>, HeaderError> {
 /// # Errors
 ///
 /// What is wrong with it, to complete "it …".
-pub fn parse_header_name(text: &str) -> Result<HeaderName, HeaderMistake> {
-    checked_name(text)
+pub fn parse_header_name(text: &str) -> Result<HeaderName, HeaderErrorKind> {
+    validate_name(text)
 }
 
 /// Reads a header's value, taken literally but for white space around it.
@@ -102,8 +102,8 @@ pub fn parse_header_name(text: &str) -> Result<HeaderName, HeaderMistake> {
 /// # Errors
 ///
 /// What is wrong with it, to complete "it …". Holds no part of it.
-pub fn parse_header_value(bytes: &[u8]) -> Result<HeaderValue, HeaderMistake> {
-    checked_value(bytes.trim_ascii())
+pub fn parse_header_value(bytes: &[u8]) -> Result<HeaderValue, HeaderErrorKind> {
+    validate_value(bytes.trim_ascii())
 }
 
 /// Reads one header a line, `name=value` or `name: value`, taken literally. Empty lines and lines
@@ -122,9 +122,9 @@ pub fn parse_header_lines(text: &str) -> Result<Headers, HeaderError> {
 }
 
 /// Hands over each entry of a list, white space around it and empty ones left out.
-fn each_entry<'a>(
+fn for_each_entry<'a>(
     text: &'a str,
-    mut add: impl FnMut(&'a str) -> Result<(), HeaderMistake>,
+    mut add: impl FnMut(&'a str) -> Result<(), HeaderErrorKind>,
 ) -> Result<(), HeaderError> {
     let entries = text.split(',').map(str::trim).enumerate();
     for (index, entry) in entries.filter(|(_, entry)| !entry.is_empty()) {
@@ -134,67 +134,67 @@ fn each_entry<'a>(
 }
 
 /// Adds to a list in which each name stands once.
-fn add_once<T>(
+fn add_unique<T>(
     list: &mut Vec<(HeaderName, T)>,
     name: HeaderName,
     value: T,
-) -> Result<(), HeaderMistake> {
+) -> Result<(), HeaderErrorKind> {
     if list.iter().any(|(known, _)| *known == name) {
-        return Err(HeaderMistake::Twice);
+        return Err(HeaderErrorKind::Duplicate);
     }
     list.push((name, value));
     Ok(())
 }
 
-fn add_line(headers: &mut Headers, line: &str) -> Result<(), HeaderMistake> {
+fn add_line(headers: &mut Headers, line: &str) -> Result<(), HeaderErrorKind> {
     if line.is_empty() || line.starts_with('#') {
         return Ok(());
     }
-    let (name, value) = line.split_once(['=', ':']).ok_or(HeaderMistake::NoSeparator)?;
+    let (name, value) = line.split_once(['=', ':']).ok_or(HeaderErrorKind::MissingSeparator)?;
     headers.add(name.trim(), value.trim().as_bytes())
 }
 
-fn checked_name(text: &str) -> Result<HeaderName, HeaderMistake> {
+fn validate_name(text: &str) -> Result<HeaderName, HeaderErrorKind> {
     // `from_bytes` lower-cases, which HTTP/2 asks for (RFC 9113, 8.2.1).
-    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| HeaderMistake::Name)?;
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| HeaderErrorKind::InvalidName)?;
     if name.as_str().starts_with("grpc-") {
-        return Err(HeaderMistake::Reserved("grpc-*"));
+        return Err(HeaderErrorKind::Reserved("grpc-*"));
     }
     match RESERVED.into_iter().find(|reserved| name == *reserved) {
-        Some(reserved) => Err(HeaderMistake::Reserved(reserved)),
+        Some(reserved) => Err(HeaderErrorKind::Reserved(reserved)),
         None => Ok(name),
     }
 }
 
-fn checked_value(bytes: &[u8]) -> Result<HeaderValue, HeaderMistake> {
+fn validate_value(bytes: &[u8]) -> Result<HeaderValue, HeaderErrorKind> {
     if bytes.is_empty() {
-        return Err(HeaderMistake::NoValue);
+        return Err(HeaderErrorKind::MissingValue);
     }
     // gRPC over HTTP/2, `ASCII-Value`; `HeaderValue` alone would take more.
     if !bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Err(HeaderMistake::Value);
+        return Err(HeaderErrorKind::InvalidValue);
     }
-    let mut value = HeaderValue::from_bytes(bytes).map_err(|_| HeaderMistake::Value)?;
+    let mut value = HeaderValue::from_bytes(bytes).map_err(|_| HeaderErrorKind::InvalidValue)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn percent_decoded(text: &str) -> Result<Vec<u8>, HeaderMistake> {
+fn percent_decoded(text: &str) -> Result<Vec<u8>, HeaderErrorKind> {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        let (digits, rest) = part.split_at_checked(2).ok_or(HeaderMistake::Escape)?;
+        let (digits, rest) = part.split_at_checked(2).ok_or(HeaderErrorKind::InvalidEscape)?;
         bytes.push(hex_byte(digits)?);
         bytes.extend_from_slice(rest.as_bytes());
     }
     Ok(bytes)
 }
 
-fn hex_byte(digits: &str) -> Result<u8, HeaderMistake> {
+fn hex_byte(digits: &str) -> Result<u8, HeaderErrorKind> {
     if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(HeaderMistake::Escape);
+        return Err(HeaderErrorKind::InvalidEscape);
     }
-    u8::from_str_radix(digits, 16).map_err(|_| HeaderMistake::Escape)
+    u8::from_str_radix(digits, 16).map_err(|_| HeaderErrorKind::InvalidEscape)
 }
 
 impl fmt::Debug for Headers {

@@ -32,7 +32,7 @@ pub enum UrlError {
     /// It holds a user or password.
     Credentials,
     /// It is one, and this is wrong with it.
-    Because(String),
+    Other(String),
 }
 
 impl Url {
@@ -41,7 +41,7 @@ impl Url {
     /// # Errors
     ///
     /// What must be otherwise, to complete "the URL …".
-    pub fn endpoint(self, protocol: Protocol) -> Result<Endpoint, &'static str> {
+    pub fn into_endpoint(self, protocol: Protocol) -> Result<Endpoint, &'static str> {
         let path = match protocol {
             Protocol::Http if self.path.is_empty() => TRACES_PATH.to_owned(),
             Protocol::Grpc if !self.path.is_empty() => {
@@ -62,22 +62,22 @@ impl FromStr for Url {
             return Err(UrlError::Credentials);
         }
         if text.contains(['?', '#']) {
-            return Err(UrlError::because("a query or fragment has no meaning here"));
+            return Err(UrlError::other("a query or fragment has no meaning here"));
         }
-        let tls = uses_tls(text).ok_or(UrlError::NotHttp)?;
+        let tls = parse_scheme(text).ok_or(UrlError::NotHttp)?;
         let uri: Uri =
-            text.parse().map_err(|error: InvalidUri| UrlError::Because(error.to_string()))?;
+            text.parse().map_err(|error: InvalidUri| UrlError::Other(error.to_string()))?;
         let authority = uri.authority().ok_or(UrlError::NotHttp)?;
-        let host = host(authority.host()).ok_or(UrlError::because("its host is not valid"))?;
-        let port = port(authority.as_str(), authority.host())?;
+        let host = parse_host(authority.host()).ok_or(UrlError::other("its host is not valid"))?;
+        let port = parse_port(authority.as_str(), authority.host())?;
         let path = if uri.path() == "/" { "" } else { uri.path() };
         Ok(Self { tls, host, port, path: path.to_owned() })
     }
 }
 
 impl UrlError {
-    fn because(reason: &str) -> Self {
-        Self::Because(reason.to_owned())
+    fn other(reason: &str) -> Self {
+        Self::Other(reason.to_owned())
     }
 }
 
@@ -86,14 +86,14 @@ impl fmt::Display for UrlError {
         match self {
             Self::NotHttp => f.write_str("it is no http:// or https:// URL"),
             Self::Credentials => f.write_str("a user and password do not belong there"),
-            Self::Because(reason) => f.write_str(reason),
+            Self::Other(reason) => f.write_str(reason),
         }
     }
 }
 
 impl std::error::Error for UrlError {}
 
-fn uses_tls(text: &str) -> Option<bool> {
+fn parse_scheme(text: &str) -> Option<bool> {
     let (scheme, _) = text.split_once("://")?;
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Some(false),
@@ -103,7 +103,7 @@ fn uses_tls(text: &str) -> Option<bool> {
 }
 
 /// Returns a host without brackets, if it is a name or an address.
-fn host(text: &str) -> Option<String> {
+fn parse_host(text: &str) -> Option<String> {
     if let Some(address) = text.strip_prefix('[') {
         let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
         return Some(address.to_string());
@@ -113,13 +113,13 @@ fn host(text: &str) -> Option<String> {
 }
 
 /// Returns the port behind `host`, if there is one.
-fn port(authority: &str, host: &str) -> Result<Option<u16>, UrlError> {
+fn parse_port(authority: &str, host: &str) -> Result<Option<u16>, UrlError> {
     let behind_host = authority.strip_prefix(host).unwrap_or_default();
     if behind_host.is_empty() {
         return Ok(None);
     }
     let port = behind_host.strip_prefix(':').and_then(|port| port.parse::<NonZeroU16>().ok());
-    let port = port.ok_or(UrlError::because("its port is no number from 1 to 65535"))?;
+    let port = port.ok_or(UrlError::other("its port is no number from 1 to 65535"))?;
     Ok(Some(port.get()))
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn endpoint(text: &str, protocol: Protocol) -> String {
-        let endpoint = text.parse::<Url>().unwrap().endpoint(protocol).unwrap();
+        let endpoint = text.parse::<Url>().unwrap().into_endpoint(protocol).unwrap();
         format!("{endpoint}{}", endpoint.path)
     }
 
@@ -169,7 +169,7 @@ mod tests {
     fn a_grpc_url_may_end_with_a_slash_and_has_no_path() {
         let url = "http://collector/".parse::<Url>().unwrap();
 
-        assert_eq!(url.endpoint(Protocol::Grpc).unwrap().path, "");
+        assert_eq!(url.into_endpoint(Protocol::Grpc).unwrap().path, "");
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
         let url = "http://collector:4317/v1/traces".parse::<Url>().unwrap();
 
         assert_eq!(
-            url.endpoint(Protocol::Grpc),
+            url.into_endpoint(Protocol::Grpc),
             Err("must have no path with protocol grpc (with http it may)")
         );
     }

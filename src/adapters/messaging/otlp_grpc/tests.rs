@@ -5,23 +5,23 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 
 use super::*;
 use crate::adapters::messaging::testing::{
-    Event, FakeReceiver, ScriptedBody, framed, gzip, one_span, two_spans_one_invalid,
+    BodyEvent, FakeReceiver, ScriptedBody, frame_message, gzip, one_span, two_spans_one_invalid,
 };
 use crate::domain::observability::InvalidSpan;
 use crate::ports::receive::ReceiveError;
 
 const LIMIT: usize = 1 << 10;
 /// What a client may refuse to read of an answer's headers (gRPC, PROTOCOL-HTTP2).
-const MOST_HEADER_BYTES: usize = 8 << 10;
+const MAX_HEADER_BYTES: usize = 8 << 10;
 
 /// An answer whose body has been read.
-struct Answered {
+struct TestResponse {
     head: http::response::Parts,
     body: Bytes,
     trailers: HeaderMap,
 }
 
-impl Answered {
+impl TestResponse {
     fn status(&self) -> Status {
         let place = if self.trailers.is_empty() { &self.head.headers } else { &self.trailers };
         Status::from_header_map(place).unwrap()
@@ -29,33 +29,33 @@ impl Answered {
 }
 
 fn request(body: ScriptedBody) -> Request<ScriptedBody> {
-    Request::post(EXPORT).header(CONTENT_TYPE, "application/grpc").body(body).unwrap()
+    Request::post(EXPORT_PATH).header(CONTENT_TYPE, "application/grpc").body(body).unwrap()
 }
 
 fn message(message: &[u8]) -> Request<ScriptedBody> {
-    request(ScriptedBody::pieces([framed(0, message)]))
+    request(ScriptedBody::pieces([frame_message(0, message)]))
 }
 
-async fn answered(door: &Door<FakeReceiver>, request: Request<ScriptedBody>) -> Answered {
-    let (head, body) = answer(door, request).await.into_parts();
+async fn send(door: &ExportHandler<FakeReceiver>, request: Request<ScriptedBody>) -> TestResponse {
+    let (head, body) = handle(door, request).await.into_parts();
     let body = body.collect().await.unwrap();
     let trailers = body.trailers().cloned().unwrap_or_default();
-    Answered { head, body: body.to_bytes(), trailers }
+    TestResponse { head, body: body.to_bytes(), trailers }
 }
 
 /// Answers a request with a receiver that says `answer`.
-async fn told(answer: Result<Receipt, ReceiveError>) -> Answered {
-    answered(&FakeReceiver::answering(answer).door(LIMIT), message(&one_span())).await
+async fn response_to(answer: Result<ExportResult, ReceiveError>) -> TestResponse {
+    send(&FakeReceiver::returning(answer).handler(LIMIT), message(&one_span())).await
 }
 
-async fn refused(request: Request<ScriptedBody>) -> Status {
-    let door = FakeReceiver::accepting().door(LIMIT);
-    let status = answered(&door, request).await.status();
-    assert!(door.receiver.notes.lock().received.is_empty());
+async fn send_invalid(request: Request<ScriptedBody>) -> Status {
+    let door = FakeReceiver::accepting().handler(LIMIT);
+    let status = send(&door, request).await.status();
+    assert!(door.receiver.calls.lock().received.is_empty());
     status
 }
 
-fn response(answer: &Answered) -> ExportTraceServiceResponse {
+fn response(answer: &TestResponse) -> ExportTraceServiceResponse {
     assert_eq!(answer.status().code(), Code::Ok);
     let length = u32::try_from(answer.body.len() - 5).unwrap();
     assert_eq!(answer.body[..5], [&[0][..], &length.to_be_bytes()].concat());
@@ -64,10 +64,10 @@ fn response(answer: &Answered) -> ExportTraceServiceResponse {
 
 #[tokio::test]
 async fn full_success_is_an_empty_message_and_a_status_in_trailers() {
-    let answer = told(Ok(Receipt::default())).await;
+    let answer = response_to(Ok(ExportResult::default())).await;
 
     assert_eq!(answer.head.headers[CONTENT_TYPE], "application/grpc");
-    assert_eq!(answer.body, FULL_SUCCESS);
+    assert_eq!(answer.body, FULL_SUCCESS_FRAME);
     assert_eq!(answer.trailers["grpc-status"], "0");
 }
 
@@ -75,9 +75,9 @@ async fn full_success_is_an_empty_message_and_a_status_in_trailers() {
 async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
     for rejected_spans in [0, 3] {
         let error_message = "look".to_owned();
-        let receipt = Receipt { rejected_spans, message: error_message.clone() };
+        let receipt = ExportResult { rejected_spans, message: error_message.clone() };
 
-        let answer = told(Ok(receipt)).await;
+        let answer = response_to(Ok(receipt)).await;
 
         let rejected_spans = i64::try_from(rejected_spans).unwrap();
         let expected = ExportTracePartialSuccess { rejected_spans, error_message };
@@ -87,25 +87,25 @@ async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
 
 #[tokio::test]
 async fn the_receiver_gets_the_bytes_that_were_sent_and_their_count() {
-    let door = FakeReceiver::accepting().door(LIMIT);
+    let door = FakeReceiver::accepting().handler(LIMIT);
 
-    answered(&door, message(&one_span())).await;
+    send(&door, message(&one_span())).await;
 
-    let notes = door.receiver.notes.lock();
+    let notes = door.receiver.calls.lock();
     let (transport, submission) = &notes.received[0];
     assert_eq!(*transport, Transport::Grpc);
     assert_eq!(submission.payload, one_span());
     assert_eq!((submission.spans, submission.rejected_spans), (1, 0));
-    assert_eq!(notes.answered, [(Transport::Grpc, Answer::Accepted)]);
+    assert_eq!(notes.responses, [(Transport::Grpc, ResponseStatus::Accepted)]);
 }
 
 #[tokio::test]
 async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
-    let door = FakeReceiver::accepting().door(LIMIT);
+    let door = FakeReceiver::accepting().handler(LIMIT);
 
-    answered(&door, message(&two_spans_one_invalid())).await;
+    send(&door, message(&two_spans_one_invalid())).await;
 
-    let (_, submission) = door.receiver.notes.lock().received.pop().unwrap();
+    let (_, submission) = door.receiver.calls.lock().received.pop().unwrap();
     assert_eq!(submission.payload, one_span());
     assert_eq!((submission.spans, submission.rejected_spans), (1, 1));
     assert_eq!(submission.first_invalid, Some(InvalidSpan::TraceIdZero));
@@ -114,16 +114,16 @@ async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
 
 #[tokio::test]
 async fn an_empty_message_is_handed_in_as_no_spans() {
-    let door = FakeReceiver::accepting().door(LIMIT);
+    let door = FakeReceiver::accepting().handler(LIMIT);
 
-    answered(&door, message(b"")).await;
+    send(&door, message(b"")).await;
 
-    assert_eq!(door.receiver.notes.lock().received[0].1.spans, 0);
+    assert_eq!(door.receiver.calls.lock().received[0].1.spans, 0);
 }
 
 #[tokio::test]
 async fn what_is_too_large_for_the_buffer_is_exhausted_without_a_time_to_retry() {
-    let status = told(Err(ReceiveError::TooLarge("too large".to_owned()))).await.status();
+    let status = response_to(Err(ReceiveError::TooLarge("too large".to_owned()))).await.status();
 
     assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "too large"));
     assert!(status.get_details_retry_info().is_none());
@@ -131,20 +131,20 @@ async fn what_is_too_large_for_the_buffer_is_exhausted_without_a_time_to_retry()
 
 #[tokio::test]
 async fn what_cannot_be_taken_now_is_unavailable_with_a_time_to_retry() {
-    let door = FakeReceiver::answering(Err(ReceiveError::Unavailable("full".to_owned())));
-    let door = door.door(LIMIT);
+    let door = FakeReceiver::returning(Err(ReceiveError::Unavailable("full".to_owned())));
+    let door = door.handler(LIMIT);
 
-    let status = answered(&door, message(&one_span())).await.status();
+    let status = send(&door, message(&one_span())).await.status();
 
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "full"));
     assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
-    let notes = door.receiver.notes.lock();
-    assert_eq!(notes.answered, [(Transport::Grpc, Answer::Unavailable)]);
+    let notes = door.receiver.calls.lock();
+    assert_eq!(notes.responses, [(Transport::Grpc, ResponseStatus::Unavailable)]);
 }
 
 #[tokio::test]
 async fn what_does_not_decode_is_an_invalid_argument_with_what_and_where() {
-    let status = refused(message(&[0xff])).await;
+    let status = send_invalid(message(&[0xff])).await;
 
     assert_eq!(status.code(), Code::InvalidArgument);
     let bad = status.get_details_bad_request().unwrap();
@@ -154,7 +154,7 @@ async fn what_does_not_decode_is_an_invalid_argument_with_what_and_where() {
 
 #[tokio::test]
 async fn a_larger_message_than_allowed_is_exhausted() {
-    let status = refused(message(&[0; LIMIT + 1])).await;
+    let status = send_invalid(message(&[0; LIMIT + 1])).await;
 
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert!(status.details().is_empty());
@@ -162,7 +162,7 @@ async fn a_larger_message_than_allowed_is_exhausted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_does_not_come_in_time_is_a_deadline_exceeded() {
-    let status = refused(request(ScriptedBody::new([Event::Stall]))).await;
+    let status = send_invalid(request(ScriptedBody::new([BodyEvent::Stall]))).await;
 
     assert_eq!(status.code(), Code::DeadlineExceeded);
 }
@@ -177,10 +177,10 @@ async fn another_method_or_service_is_unimplemented_and_nothing_is_read() {
         "/v1/traces",
         "/",
     ] {
-        let mut request = request(ScriptedBody::new([Event::Forbidden]));
+        let mut request = request(ScriptedBody::new([BodyEvent::PanicIfPolled]));
         *request.uri_mut() = path.parse().unwrap();
 
-        let status = refused(request).await;
+        let status = send_invalid(request).await;
 
         assert_eq!(status.code(), Code::Unimplemented, "{path}");
         assert!(status.message().contains(path), "{status}");
@@ -189,10 +189,10 @@ async fn another_method_or_service_is_unimplemented_and_nothing_is_read() {
 
 #[tokio::test]
 async fn only_post_is_implemented() {
-    let mut request = request(ScriptedBody::new([Event::Forbidden]));
+    let mut request = request(ScriptedBody::new([BodyEvent::PanicIfPolled]));
     *request.method_mut() = Method::GET;
 
-    assert_eq!(refused(request).await.code(), Code::Unimplemented);
+    assert_eq!(send_invalid(request).await.code(), Code::Unimplemented);
 }
 
 #[tokio::test]
@@ -210,9 +210,9 @@ async fn only_protobuf_is_implemented() {
     ] {
         let mut request = message(&one_span());
         request.headers_mut().insert(CONTENT_TYPE, content_type.parse().unwrap());
-        let door = FakeReceiver::accepting().door(LIMIT);
+        let door = FakeReceiver::accepting().handler(LIMIT);
 
-        let status = answered(&door, request).await.status();
+        let status = send(&door, request).await.status();
 
         let expected = if taken { Code::Ok } else { Code::Unimplemented };
         assert_eq!(status.code(), expected, "{content_type}");
@@ -221,11 +221,11 @@ async fn only_protobuf_is_implemented() {
 
 #[tokio::test]
 async fn an_unknown_encoding_is_unimplemented_with_those_that_are_known() {
-    let mut request = request(ScriptedBody::new([Event::Forbidden]));
+    let mut request = request(ScriptedBody::new([BodyEvent::PanicIfPolled]));
     request.headers_mut().insert("grpc-encoding", "snappy".parse().unwrap());
-    let door = FakeReceiver::accepting().door(LIMIT);
+    let door = FakeReceiver::accepting().handler(LIMIT);
 
-    let answer = answered(&door, request).await;
+    let answer = send(&door, request).await;
 
     assert_eq!(answer.status().code(), Code::Unimplemented);
     assert_eq!(answer.head.headers["grpc-accept-encoding"], "gzip,zstd,identity");
@@ -235,15 +235,19 @@ async fn an_unknown_encoding_is_unimplemented_with_those_that_are_known() {
 /// encoding, it MUST include said encoding in the response's `grpc-accept-encoding` header."
 #[tokio::test]
 async fn an_answer_to_a_compressed_request_discloses_the_encodings() {
-    let door = FakeReceiver::accepting().door(LIMIT);
+    let door = FakeReceiver::accepting().handler(LIMIT);
     for (encoding, expected) in [(Some("gzip"), Some("gzip,zstd,identity")), (None, None)] {
-        let body = if encoding.is_some() { framed(1, &gzip(&one_span())) } else { framed(0, b"") };
+        let body = if encoding.is_some() {
+            frame_message(1, &gzip(&one_span()))
+        } else {
+            frame_message(0, b"")
+        };
         let mut request = request(ScriptedBody::pieces([body]));
         if let Some(encoding) = encoding {
             request.headers_mut().insert("grpc-encoding", encoding.parse().unwrap());
         }
 
-        let answer = answered(&door, request).await;
+        let answer = send(&door, request).await;
 
         assert_eq!(answer.status().code(), Code::Ok);
         let disclosed = answer.head.headers.get("grpc-accept-encoding");
@@ -264,12 +268,12 @@ async fn the_headers_of_a_refusal_are_less_than_a_client_may_refuse() {
     let deep = [vec![0x12], deep].concat();
 
     for request in [lost, message(&deep)] {
-        let answer = answered(&FakeReceiver::accepting().door(LIMIT), request).await;
+        let answer = send(&FakeReceiver::accepting().handler(LIMIT), request).await;
 
         assert_ne!(answer.status().code(), Code::Ok);
         let fields = answer.head.headers.iter();
         let bytes: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-        assert!(bytes < MOST_HEADER_BYTES, "{bytes}");
+        assert!(bytes < MAX_HEADER_BYTES, "{bytes}");
     }
 }
 
@@ -293,8 +297,8 @@ fn grpc_is_told_by_its_content_type() {
 
 #[test]
 fn every_answer_has_the_status_of_its_code() {
-    for answer in Answer::ALL {
-        let status = status(&Refused::new(answer, "why"));
+    for answer in ResponseStatus::ALL {
+        let status = grpc_status(&RequestError::new(answer, "why"));
 
         assert_eq!(i32::from(status.code()), answer.grpc_code().0);
         assert_eq!(status.message(), "why");

@@ -11,7 +11,7 @@ use tonic_types::{Status, StatusExt};
 
 use super::*;
 use crate::adapters::messaging::testing::{
-    Event, FakeReceiver, ScriptedBody, gzip, one_span, two_spans_one_invalid,
+    BodyEvent, FakeReceiver, ScriptedBody, gzip, one_span, two_spans_one_invalid,
 };
 use crate::ports::receive::ReceiveError;
 
@@ -20,13 +20,13 @@ const JSON_SPAN: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
     {"traceId":"01010101010101010101010101010101","spanId":"0202020202020202"}]}]}]}"#;
 
 /// An answer whose body has been read.
-struct Answered {
+struct TestResponse {
     status: u16,
     headers: HeaderMap,
     body: Bytes,
 }
 
-impl Answered {
+impl TestResponse {
     fn protobuf(&self) -> Status {
         assert_eq!(self.headers[CONTENT_TYPE], PROTOBUF);
         Status::decode(self.body.clone()).unwrap()
@@ -70,30 +70,33 @@ fn at(path: &str, mut request: Request<ScriptedBody>) -> Request<ScriptedBody> {
     request
 }
 
-async fn answered(door: &Door<FakeReceiver>, request: Request<ScriptedBody>) -> Answered {
-    let (head, body) = answer(door, request).await.into_parts();
+async fn send(door: &ExportHandler<FakeReceiver>, request: Request<ScriptedBody>) -> TestResponse {
+    let (head, body) = handle(door, request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    Answered { status: head.status.as_u16(), headers: head.headers, body }
+    TestResponse { status: head.status.as_u16(), headers: head.headers, body }
 }
 
-async fn told(answer: Result<Receipt, ReceiveError>, request: Request<ScriptedBody>) -> Answered {
-    answered(&FakeReceiver::answering(answer).door(LIMIT), request).await
+async fn response_to(
+    answer: Result<ExportResult, ReceiveError>,
+    request: Request<ScriptedBody>,
+) -> TestResponse {
+    send(&FakeReceiver::returning(answer).handler(LIMIT), request).await
 }
 
-async fn refused(request: Request<ScriptedBody>) -> Answered {
-    let door = FakeReceiver::accepting().door(LIMIT);
-    let answer = answered(&door, request).await;
-    assert!(door.receiver.notes.lock().received.is_empty());
+async fn send_invalid(request: Request<ScriptedBody>) -> TestResponse {
+    let door = FakeReceiver::accepting().handler(LIMIT);
+    let answer = send(&door, request).await;
+    assert!(door.receiver.calls.lock().received.is_empty());
     answer
 }
 
 #[tokio::test]
 async fn full_success_is_an_empty_message_in_the_encoding_of_the_request() {
-    let answer = told(Ok(Receipt::default()), protobuf(&one_span())).await;
+    let answer = response_to(Ok(ExportResult::default()), protobuf(&one_span())).await;
     assert_eq!((answer.status, answer.body.len()), (200, 0));
     assert_eq!(answer.headers[CONTENT_TYPE], PROTOBUF);
 
-    let answer = told(Ok(Receipt::default()), json(JSON_SPAN)).await;
+    let answer = response_to(Ok(ExportResult::default()), json(JSON_SPAN)).await;
     assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
     assert_eq!(answer.headers[CONTENT_TYPE], JSON);
 }
@@ -101,9 +104,9 @@ async fn full_success_is_an_empty_message_in_the_encoding_of_the_request() {
 #[tokio::test]
 async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
     for rejected_spans in [0, 3] {
-        let receipt = Receipt { rejected_spans, message: "a \"quote\"".to_owned() };
+        let receipt = ExportResult { rejected_spans, message: "a \"quote\"".to_owned() };
 
-        let answer = told(Ok(receipt.clone()), protobuf(&one_span())).await;
+        let answer = response_to(Ok(receipt.clone()), protobuf(&one_span())).await;
         let expected = ExportTracePartialSuccess {
             rejected_spans: i64::try_from(rejected_spans).unwrap(),
             error_message: receipt.message.clone(),
@@ -111,7 +114,7 @@ async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
         let response = ExportTraceServiceResponse::decode(answer.body).unwrap();
         assert_eq!((answer.status, response.partial_success), (200, Some(expected)));
 
-        let answer = told(Ok(receipt), json(JSON_SPAN)).await;
+        let answer = response_to(Ok(receipt), json(JSON_SPAN)).await;
         let partial = &answer.json()["partialSuccess"];
         assert_eq!(partial["rejectedSpans"], rejected_spans.to_string());
         assert_eq!(partial["errorMessage"], "a \"quote\"");
@@ -124,14 +127,18 @@ async fn the_receiver_gets_the_same_bytes_from_protobuf_json_and_gzip() {
         protobuf(&one_span()),
         json(JSON_SPAN),
         with(protobuf(&gzip(&one_span())), "content-encoding", "gzip"),
-        with(request(JSON, ScriptedBody::dribbled(JSON_SPAN.as_bytes())), "content-length", "152"),
+        with(
+            request(JSON, ScriptedBody::byte_by_byte(JSON_SPAN.as_bytes())),
+            "content-length",
+            "152",
+        ),
     ] {
-        let door = FakeReceiver::accepting().door(LIMIT);
+        let door = FakeReceiver::accepting().handler(LIMIT);
 
-        answered(&door, request).await;
+        send(&door, request).await;
 
-        let mut notes = door.receiver.notes.lock();
-        assert_eq!(notes.answered, [(Transport::Http, Answer::Accepted)]);
+        let mut notes = door.receiver.calls.lock();
+        assert_eq!(notes.responses, [(Transport::Http, ResponseStatus::Accepted)]);
         let (transport, submission) = notes.received.pop().unwrap();
         assert_eq!(transport, Transport::Http);
         assert_eq!(submission.payload, one_span());
@@ -141,35 +148,35 @@ async fn the_receiver_gets_the_same_bytes_from_protobuf_json_and_gzip() {
 
 #[tokio::test]
 async fn converted_json_has_no_spare_capacity() {
-    let door = FakeReceiver::accepting().door(LIMIT);
+    let door = FakeReceiver::accepting().handler(LIMIT);
 
-    answered(&door, json(JSON_SPAN)).await;
+    send(&door, json(JSON_SPAN)).await;
 
-    let (_, submission) = door.receiver.notes.lock().received.pop().unwrap();
+    let (_, submission) = door.receiver.calls.lock().received.pop().unwrap();
     assert_eq!(submission.payload.try_into_mut().unwrap().capacity(), one_span().len());
 }
 
 #[tokio::test]
 async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
-    let door = FakeReceiver::accepting().door(LIMIT);
+    let door = FakeReceiver::accepting().handler(LIMIT);
 
-    answered(&door, protobuf(&two_spans_one_invalid())).await;
+    send(&door, protobuf(&two_spans_one_invalid())).await;
 
-    let (_, submission) = door.receiver.notes.lock().received.pop().unwrap();
+    let (_, submission) = door.receiver.calls.lock().received.pop().unwrap();
     assert_eq!(submission.payload, one_span());
     assert_eq!((submission.spans, submission.rejected_spans), (1, 1));
 }
 
 #[tokio::test]
 async fn what_does_not_decode_is_400_with_what_and_where() {
-    let answer = refused(protobuf(&[0xff])).await;
+    let answer = send_invalid(protobuf(&[0xff])).await;
     let message = answer.protobuf().message;
     assert_eq!((answer.status, answer.protobuf().code), (400, 3));
     assert!(message.starts_with("byte 0, in ExportTraceServiceRequest"), "{message}");
     let bad = answer.details();
     assert_eq!(bad.bad_request().unwrap().field_violations[0].description, message);
 
-    let answer = refused(json("{\"resourceSpans\":7}")).await;
+    let answer = send_invalid(json("{\"resourceSpans\":7}")).await;
     let status = answer.json();
     assert_eq!((answer.status, &status["code"]), (400, &Value::from(3)));
     assert!(status["message"].as_str().unwrap().contains("in resourceSpans"), "{status}");
@@ -182,13 +189,13 @@ async fn what_does_not_decode_is_400_with_what_and_where() {
 async fn what_cannot_be_taken_now_is_503_with_a_time_to_retry() {
     let full = || Err(ReceiveError::Unavailable("full".to_owned()));
 
-    let answer = told(full(), protobuf(&one_span())).await;
+    let answer = response_to(full(), protobuf(&one_span())).await;
     assert_eq!((answer.status, answer.protobuf().message.as_str()), (503, "full"));
     assert_eq!(answer.headers[RETRY_AFTER], "1");
     let delay = answer.details().retry_info().unwrap().retry_delay;
     assert_eq!(delay, Some(Duration::from_secs(1)));
 
-    let answer = told(full(), json(JSON_SPAN)).await;
+    let answer = response_to(full(), json(JSON_SPAN)).await;
     assert_eq!((answer.status, &answer.headers[RETRY_AFTER]), (503, &"1".parse().unwrap()));
     let detail = &answer.json()["details"][0];
     assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.RetryInfo");
@@ -199,25 +206,25 @@ async fn what_cannot_be_taken_now_is_503_with_a_time_to_retry() {
 async fn what_is_too_large_is_413_without_a_time_to_retry() {
     let too_large = || Err(ReceiveError::TooLarge("too large".to_owned()));
     for answer in [
-        told(too_large(), protobuf(&one_span())).await,
-        refused(protobuf(&[0; LIMIT + 1])).await,
-        refused(with(protobuf(b""), "content-length", "1025")).await,
+        response_to(too_large(), protobuf(&one_span())).await,
+        send_invalid(protobuf(&[0; LIMIT + 1])).await,
+        send_invalid(with(protobuf(b""), "content-length", "1025")).await,
     ] {
         assert_eq!((answer.status, answer.protobuf().code), (413, 8));
         assert!(answer.details().retry_info().is_none());
         assert!(!answer.headers.contains_key(RETRY_AFTER));
     }
 
-    let answer = told(too_large(), json(JSON_SPAN)).await;
+    let answer = response_to(too_large(), json(JSON_SPAN)).await;
     let expected = json!({ "code": 8, "message": "too large", "details": [] });
     assert_eq!((answer.status, answer.json()), (413, expected));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_does_not_come_in_time_is_408() {
-    let request = request(PROTOBUF, ScriptedBody::new([Event::Stall]));
+    let request = request(PROTOBUF, ScriptedBody::new([BodyEvent::Stall]));
 
-    let answer = refused(request).await;
+    let answer = send_invalid(request).await;
 
     assert_eq!((answer.status, answer.protobuf().code), (408, 4));
 }
@@ -226,11 +233,11 @@ async fn what_does_not_come_in_time_is_408() {
 async fn another_path_is_404_in_the_encoding_of_the_request() {
     for path in ["/v1/metrics", "/v1/logs", "/v1development/profiles", "/v1/traces/", "/V1/traces"]
     {
-        let answer = refused(at(path, protobuf(&one_span()))).await;
+        let answer = send_invalid(at(path, protobuf(&one_span()))).await;
         assert_eq!((answer.status, answer.protobuf().code), (404, 12), "{path}");
         assert!(answer.protobuf().message.contains(path), "{path}");
 
-        let answer = refused(at(path, json(JSON_SPAN))).await;
+        let answer = send_invalid(at(path, json(JSON_SPAN))).await;
         assert_eq!((answer.status, &answer.json()["code"]), (404, &Value::from(12)), "{path}");
     }
 }
@@ -238,7 +245,8 @@ async fn another_path_is_404_in_the_encoding_of_the_request() {
 #[tokio::test]
 async fn the_root_and_a_query_are_no_other_path() {
     for path in ["/", "/?a=b", "/v1/traces?a=b"] {
-        let answer = told(Ok(Receipt::default()), at(path, protobuf(&one_span()))).await;
+        let answer =
+            response_to(Ok(ExportResult::default()), at(path, protobuf(&one_span()))).await;
 
         assert_eq!(answer.status, 200, "{path}");
     }
@@ -250,7 +258,7 @@ async fn another_method_is_405_with_the_one_that_is_allowed() {
         let mut request = json("{}");
         *request.method_mut() = method;
 
-        let answer = refused(request).await;
+        let answer = send_invalid(request).await;
 
         assert_eq!((answer.status, &answer.headers[ALLOW]), (405, &"POST".parse().unwrap()));
         assert_eq!(answer.json()["code"], 12);
@@ -260,13 +268,13 @@ async fn another_method_is_405_with_the_one_that_is_allowed() {
 #[tokio::test]
 async fn another_content_type_is_415_in_protobuf() {
     for kind in ["text/plain", "application/json-seq", "application/protobuf", "", "\u{e9}"] {
-        let answer = refused(request(kind, ScriptedBody::pieces([one_span()]))).await;
+        let answer = send_invalid(request(kind, ScriptedBody::pieces([one_span()]))).await;
         assert_eq!((answer.status, answer.protobuf().code), (415, 12), "{kind:?}");
     }
 
     let mut without = protobuf(&one_span());
     without.headers_mut().remove(CONTENT_TYPE);
-    assert_eq!(refused(without).await.status, 415);
+    assert_eq!(send_invalid(without).await.status, 415);
 }
 
 #[tokio::test]
@@ -278,7 +286,8 @@ async fn a_content_type_may_be_of_any_case_and_have_parameters() {
         ("application/json ;charset=utf-8;a=\"b\"", b"{}".to_vec()),
     ] {
         let answer =
-            told(Ok(Receipt::default()), request(kind, ScriptedBody::pieces([body]))).await;
+            response_to(Ok(ExportResult::default()), request(kind, ScriptedBody::pieces([body])))
+                .await;
 
         assert_eq!(answer.status, 200, "{kind}");
         let expected = kind.split([';', ' ']).next().unwrap().to_ascii_lowercase();
@@ -288,7 +297,7 @@ async fn a_content_type_may_be_of_any_case_and_have_parameters() {
 
 #[tokio::test]
 async fn an_unknown_encoding_is_415_with_those_that_are_known() {
-    let answer = refused(with(json("{}"), "content-encoding", "br")).await;
+    let answer = send_invalid(with(json("{}"), "content-encoding", "br")).await;
 
     assert_eq!((answer.status, &answer.json()["code"]), (415, &Value::from(12)));
     assert_eq!(answer.headers[ACCEPT_ENCODING], "gzip,zstd,identity");
@@ -301,7 +310,7 @@ async fn grpc_over_http_1_is_415_and_told_why() {
         request("application/grpc", ScriptedBody::pieces([one_span()])),
     );
 
-    let answer = refused(request).await;
+    let answer = send_invalid(request).await;
 
     assert_eq!(answer.status, 415);
     assert_eq!(answer.protobuf().message, "gRPC is received over HTTP/2 only");
@@ -309,10 +318,10 @@ async fn grpc_over_http_1_is_415_and_told_why() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_does_not_wait_for_the_rest_of_the_body_which_is_read_all_the_same() {
-    let (body, reached) = unread(Event::Wait(Duration::from_secs(4)));
+    let (body, reached) = unread(BodyEvent::Wait(Duration::from_secs(4)));
     let started = Instant::now();
 
-    let answer = refused(at("/nowhere", request(PROTOBUF, body))).await;
+    let answer = send_invalid(at("/nowhere", request(PROTOBUF, body))).await;
 
     assert_eq!((answer.status, started.elapsed()), (404, Duration::ZERO));
     sleep(Duration::from_secs(5)).await;
@@ -321,14 +330,14 @@ async fn a_refusal_does_not_wait_for_the_rest_of_the_body_which_is_read_all_the_
 
 #[tokio::test(start_paused = true)]
 async fn of_a_refused_body_no_more_is_read_than_5_s_or_64_mib() {
-    let slow = unread(Event::Wait(Duration::from_secs(6)));
+    let slow = unread(BodyEvent::Wait(Duration::from_secs(6)));
     let mib = Bytes::from(vec![0; 1 << 20]);
     let reached = Arc::new(AtomicBool::new(false));
-    let large = ScriptedBody::new(vec![mib; 65].into_iter().map(Event::Data));
-    let large = (large.then(Event::Note(Arc::clone(&reached))), reached);
+    let large = ScriptedBody::new(vec![mib; 65].into_iter().map(BodyEvent::Data));
+    let large = (large.then(BodyEvent::MarkReached(Arc::clone(&reached))), reached);
 
     for (body, reached) in [slow, large] {
-        refused(at("/nowhere", request(PROTOBUF, body))).await;
+        send_invalid(at("/nowhere", request(PROTOBUF, body))).await;
 
         sleep(Duration::from_secs(20)).await;
         assert!(!reached.load(Ordering::Relaxed));
@@ -337,11 +346,11 @@ async fn of_a_refused_body_no_more_is_read_than_5_s_or_64_mib() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_body_over_http_2_is_not_read() {
-    let (body, reached) = unread(Event::Data(Bytes::from_static(b"rest")));
+    let (body, reached) = unread(BodyEvent::Data(Bytes::from_static(b"rest")));
     let mut request = at("/nowhere", request(PROTOBUF, body));
     *request.version_mut() = Version::HTTP_2;
 
-    refused(request).await;
+    send_invalid(request).await;
 
     sleep(Duration::from_secs(1)).await;
     assert!(!reached.load(Ordering::Relaxed));
@@ -351,15 +360,15 @@ async fn a_refused_body_over_http_2_is_not_read() {
 async fn a_client_that_asked_first_is_told_to_leave_with_its_refusal() {
     let expecting = |path| with(at(path, protobuf(&one_span())), "expect", "100-continue");
 
-    let answer = refused(expecting("/nowhere")).await;
+    let answer = send_invalid(expecting("/nowhere")).await;
     assert_eq!(answer.headers[CONNECTION], "close");
 
-    let answer = told(Ok(Receipt::default()), expecting("/")).await;
+    let answer = response_to(Ok(ExportResult::default()), expecting("/")).await;
     assert!(!answer.headers.contains_key(CONNECTION));
 }
 
 /// A body that begins with `event`, and whether it was read to its end.
-fn unread(event: Event) -> (ScriptedBody, Arc<AtomicBool>) {
+fn unread(event: BodyEvent) -> (ScriptedBody, Arc<AtomicBool>) {
     let reached = Arc::new(AtomicBool::new(false));
-    (ScriptedBody::new([event, Event::Note(Arc::clone(&reached))]), reached)
+    (ScriptedBody::new([event, BodyEvent::MarkReached(Arc::clone(&reached))]), reached)
 }

@@ -1,6 +1,6 @@
 //! The everyday attribute, recognised at a glance.
 
-use super::text::is_ascii;
+use super::ascii::is_ascii;
 
 /// The key byte of `KeyValue.key`.
 const KEY: u8 = 1 << 3 | 2;
@@ -72,7 +72,7 @@ fn is_varint(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::hand_made::{bytes, message, varint};
+    use super::super::fixtures::{bytes, message, varint};
     use super::*;
 
     fn attribute(key: &[u8], value: &[u8]) -> Vec<u8> {

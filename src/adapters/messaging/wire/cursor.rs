@@ -1,31 +1,31 @@
 //! Reading protobuf's primitives from a slice.
 
-use super::malformed::Problem;
+use super::malformed::FieldProblem;
 
 /// The most bytes a varint has: ten times seven bits hold 64.
-const VARINT_BYTES: usize = 10;
+const MAX_VARINT_BYTES: usize = 10;
 /// What the tenth byte of a varint may hold: the 64th bit.
-const LAST_BYTE_MAX: u8 = 1;
+const MAX_LAST_VARINT_BYTE: u8 = 1;
 /// The largest field number, 29 bits long.
-const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
+const MAX_FIELD_NUMBER: u32 = (1 << 29) - 1;
 
 /// A place in a message.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
-    left: &'a [u8],
+    remaining: &'a [u8],
 }
 
 /// What introduces a field.
 #[derive(Clone, Copy)]
 struct Key {
     number: u32,
-    wire: Wire,
+    kind: KeyKind,
 }
 
 /// A wire type.
 #[derive(Clone, Copy)]
-enum Wire {
-    Value(Layout),
+enum KeyKind {
+    Value(WireType),
     StartGroup,
     EndGroup,
 }
@@ -33,54 +33,54 @@ enum Wire {
 /// How one value is laid out: the wire types but for groups.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Layout {
+pub(super) enum WireType {
     Varint = 0,
     Fixed64 = 1,
-    Delimited = 2,
+    LengthDelimited = 2,
     Fixed32 = 5,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { left: bytes }
+        Self { remaining: bytes }
     }
 
     /// Returns what has not been read yet.
     #[inline]
-    pub(super) const fn left(&self) -> &'a [u8] {
-        self.left
+    pub(super) const fn remaining(&self) -> &'a [u8] {
+        self.remaining
     }
 
     /// Reads a varint, or returns `None` where none ends within ten bytes and 64 bits.
     #[inline]
     pub(super) fn varint(&mut self) -> Option<u64> {
-        let (value, left) = match self.left.split_first() {
+        let (value, left) = match self.remaining.split_first() {
             Some((byte, left)) if *byte < 0x80 => (u64::from(*byte), left),
-            _ => long_varint(self.left)?,
+            _ => long_varint(self.remaining)?,
         };
-        self.left = left;
+        self.remaining = left;
         Some(value)
     }
 
     /// Reads one value, and returns its bytes but for a varint's; `None` where it is not all there,
     /// or no varint.
     #[inline]
-    pub(super) fn value(&mut self, layout: Layout) -> Option<&'a [u8]> {
+    pub(super) fn value(&mut self, layout: WireType) -> Option<&'a [u8]> {
         match layout {
-            Layout::Delimited => {
+            WireType::LengthDelimited => {
                 let length = self.varint()?;
                 self.take(usize::try_from(length).ok()?)
             }
-            Layout::Fixed64 => self.take(8),
-            Layout::Fixed32 => self.take(4),
-            Layout::Varint => self.varint().map(|_| [].as_slice()),
+            WireType::Fixed64 => self.take(8),
+            WireType::Fixed32 => self.take(4),
+            WireType::Varint => self.varint().map(|_| [].as_slice()),
         }
     }
 
     #[inline]
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, left) = self.left.split_at_checked(count)?;
-        self.left = left;
+        let (taken, left) = self.remaining.split_at_checked(count)?;
+        self.remaining = left;
         Some(taken)
     }
 
@@ -88,45 +88,47 @@ impl<'a> Cursor<'a> {
     ///
     /// `levels` more may be nested in the message around it: as in `prost`, any unknown field takes
     /// one, and a group one more for what is in it.
-    pub(super) fn skip(&mut self, key: u64, levels: u32) -> Result<(), Problem> {
+    pub(super) fn skip(&mut self, key: u64, levels: u32) -> Result<(), FieldProblem> {
         self.skip_value(Key::new(key)?, levels)
     }
 
-    fn skip_value(&mut self, key: Key, levels: u32) -> Result<(), Problem> {
-        let inner_levels = levels.checked_sub(1).ok_or(Problem::TooDeep)?;
-        match key.wire {
-            Wire::StartGroup => self.skip_group(key.number, inner_levels),
-            Wire::EndGroup => Err(Problem::GroupNotStarted),
-            Wire::Value(layout) => {
+    fn skip_value(&mut self, key: Key, levels: u32) -> Result<(), FieldProblem> {
+        let inner_levels = levels.checked_sub(1).ok_or(FieldProblem::TooDeep)?;
+        match key.kind {
+            KeyKind::StartGroup => self.skip_group(key.number, inner_levels),
+            KeyKind::EndGroup => Err(FieldProblem::UnexpectedEndGroup),
+            KeyKind::Value(layout) => {
                 let start = *self;
                 self.value(layout).map(drop).ok_or_else(|| start.bad_value(layout))
             }
         }
     }
 
-    fn skip_group(&mut self, number: u32, levels: u32) -> Result<(), Problem> {
-        while !self.left.is_empty() {
+    fn skip_group(&mut self, number: u32, levels: u32) -> Result<(), FieldProblem> {
+        while !self.remaining.is_empty() {
             let start = *self;
             let key = Key::new(self.varint().ok_or_else(|| start.bad_varint())?)?;
-            match key.wire {
-                Wire::EndGroup if key.number == number => return Ok(()),
-                Wire::EndGroup => return Err(Problem::OtherGroupEnds(key.number)),
+            match key.kind {
+                KeyKind::EndGroup if key.number == number => return Ok(()),
+                KeyKind::EndGroup => return Err(FieldProblem::MismatchedEndGroup(key.number)),
                 _ => self.skip_value(key, levels)?,
             }
         }
-        Err(Problem::GroupNotEnded)
+        Err(FieldProblem::UnclosedGroup)
     }
 
     /// Says why no value of this layout could be read from here.
     #[cold]
-    pub(super) fn bad_value(self, layout: Layout) -> Problem {
+    pub(super) fn bad_value(self, layout: WireType) -> FieldProblem {
         let mut behind_length = self;
         match layout {
-            Layout::Fixed64 => Problem::Ends { needed: 8, left: self.left.len() },
-            Layout::Fixed32 => Problem::Ends { needed: 4, left: self.left.len() },
-            Layout::Varint => self.bad_varint(),
-            Layout::Delimited => match behind_length.varint() {
-                Some(needed) => Problem::Ends { needed, left: behind_length.left.len() },
+            WireType::Fixed64 => FieldProblem::Truncated { needed: 8, left: self.remaining.len() },
+            WireType::Fixed32 => FieldProblem::Truncated { needed: 4, left: self.remaining.len() },
+            WireType::Varint => self.bad_varint(),
+            WireType::LengthDelimited => match behind_length.varint() {
+                Some(needed) => {
+                    FieldProblem::Truncated { needed, left: behind_length.remaining.len() }
+                }
                 None => self.bad_varint(),
             },
         }
@@ -134,30 +136,34 @@ impl<'a> Cursor<'a> {
 
     /// Says why no varint could be read from here.
     #[cold]
-    pub(super) fn bad_varint(self) -> Problem {
-        if self.left.len() < VARINT_BYTES { Problem::VarintEnds } else { Problem::VarintTooLong }
-    }
-}
-
-impl Key {
-    fn new(key: u64) -> Result<Self, Problem> {
-        match u32::try_from(key >> 3) {
-            Ok(number @ 1..=FIELD_NUMBER_MAX) => Ok(Self { number, wire: Wire::new(key & 7)? }),
-            _ => Err(Problem::FieldNumber),
+    pub(super) fn bad_varint(self) -> FieldProblem {
+        if self.remaining.len() < MAX_VARINT_BYTES {
+            FieldProblem::TruncatedVarint
+        } else {
+            FieldProblem::VarintOverflow
         }
     }
 }
 
-impl Wire {
-    fn new(wire: u64) -> Result<Self, Problem> {
+impl Key {
+    fn new(key: u64) -> Result<Self, FieldProblem> {
+        match u32::try_from(key >> 3) {
+            Ok(number @ 1..=MAX_FIELD_NUMBER) => Ok(Self { number, kind: KeyKind::new(key & 7)? }),
+            _ => Err(FieldProblem::InvalidFieldNumber),
+        }
+    }
+}
+
+impl KeyKind {
+    fn new(wire: u64) -> Result<Self, FieldProblem> {
         match wire {
-            0 => Ok(Self::Value(Layout::Varint)),
-            1 => Ok(Self::Value(Layout::Fixed64)),
-            2 => Ok(Self::Value(Layout::Delimited)),
+            0 => Ok(Self::Value(WireType::Varint)),
+            1 => Ok(Self::Value(WireType::Fixed64)),
+            2 => Ok(Self::Value(WireType::LengthDelimited)),
             3 => Ok(Self::StartGroup),
             4 => Ok(Self::EndGroup),
-            5 => Ok(Self::Value(Layout::Fixed32)),
-            _ => Err(Problem::NoSuchWireType(wire)),
+            5 => Ok(Self::Value(WireType::Fixed32)),
+            _ => Err(FieldProblem::UnknownWireType(wire)),
         }
     }
 }
@@ -169,10 +175,10 @@ fn long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
         return Some((u64::from(*first & 0x7f) | u64::from(*second) << 7, left));
     }
     let mut value = 0;
-    for (index, byte) in bytes.iter().take(VARINT_BYTES).enumerate() {
+    for (index, byte) in bytes.iter().take(MAX_VARINT_BYTES).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
         if *byte < 0x80 {
-            let fits = index + 1 < VARINT_BYTES || *byte <= LAST_BYTE_MAX;
+            let fits = index + 1 < MAX_VARINT_BYTES || *byte <= MAX_LAST_VARINT_BYTE;
             return bytes.get(index + 1..).filter(|_| fits).map(|left| (value, left));
         }
     }

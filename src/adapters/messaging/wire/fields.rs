@@ -1,21 +1,21 @@
 //! Reading the fields of one message, each checked against the schema.
 
+use super::ascii::is_ascii;
 use super::attribute;
-use super::cursor::{Cursor, Layout};
-use super::malformed::{Checked, Flaw, Problem};
-use super::schema::{KEY_VALUE, Kind, Known, Schema, UNKNOWN};
-use super::text::is_ascii;
+use super::cursor::{Cursor, WireType};
+use super::malformed::{FieldProblem, ScanError, ScanResult};
+use super::schema::{FieldKind, FieldSchema, KEY_VALUE, MessageSchema, UNKNOWN_FIELD};
 
 /// Levels that may be nested below the request, as in `prost` and in the C++, Java and Python
 /// libraries: they cannot decode what is deeper.
-pub(super) const LEVELS: u32 = 100;
+pub(super) const MAX_DEPTH: u32 = 100;
 
 /// The fields of one message, in the order they lie.
-pub(super) struct Fields<'a> {
+pub(super) struct FieldReader<'a> {
     cursor: Cursor<'a>,
-    schema: &'static Schema,
+    schema: &'static MessageSchema,
     /// Levels that may be nested in this message.
-    levels: u32,
+    depth_left: u32,
 }
 
 /// One field, well formed but for the message in it, if there is one.
@@ -24,18 +24,18 @@ pub(super) struct Field<'a> {
     pub(super) number: u64,
     /// The bytes of a string, bytes or message field.
     pub(super) payload: &'a [u8],
-    known: &'static Known,
+    schema: &'static FieldSchema,
 }
 
-impl<'a> Fields<'a> {
-    pub(super) const fn new(bytes: &'a [u8], schema: &'static Schema, levels: u32) -> Self {
-        Self { cursor: Cursor::new(bytes), schema, levels }
+impl<'a> FieldReader<'a> {
+    pub(super) const fn new(bytes: &'a [u8], schema: &'static MessageSchema, levels: u32) -> Self {
+        Self { cursor: Cursor::new(bytes), schema, depth_left: levels }
     }
 
     /// Returns what lies behind the field last read.
     #[inline]
-    pub(super) const fn left(&self) -> &'a [u8] {
-        self.cursor.left()
+    pub(super) const fn remaining(&self) -> &'a [u8] {
+        self.cursor.remaining()
     }
 
     /// Reads the next field; `None` at the end of the message.
@@ -44,27 +44,27 @@ impl<'a> Fields<'a> {
         reason = "measured: nearly twice as fast with the schema known"
     )]
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Checked<Option<Field<'a>>> {
+    pub(super) fn next(&mut self) -> ScanResult<Option<Field<'a>>> {
         let start = self.cursor;
-        if start.left().is_empty() {
+        if start.remaining().is_empty() {
             return Ok(None);
         }
         let Some(key) = self.cursor.varint() else { return Err(bad_key(start)) };
         let known = self.schema.field(key >> 3);
-        let layout = match known.layout {
+        let layout = match known.wire_type {
             Some(layout) if layout as u64 == key & 7 => layout,
             _ => {
-                self.cursor = skip_unknown(start, self.cursor, key, known, self.levels)?;
-                return Ok(Some(Field { number: 0, payload: &[], known: &UNKNOWN }));
+                self.cursor = skip_unknown(start, self.cursor, key, known, self.depth_left)?;
+                return Ok(Some(Field { number: 0, payload: &[], schema: &UNKNOWN_FIELD }));
             }
         };
         let before = self.cursor;
         let Some(payload) = self.cursor.value(layout) else {
             return Err(bad_value(start, before, key, known, layout));
         };
-        let field = Field { number: key >> 3, payload, known };
-        if matches!(known.kind, Kind::Text) && !is_ascii(payload) {
-            check_utf8(payload, self.left(), key, known)?;
+        let field = Field { number: key >> 3, payload, schema: known };
+        if matches!(known.kind, FieldKind::Text) && !is_ascii(payload) {
+            check_utf8(payload, self.remaining(), key, known)?;
         }
         Ok(Some(field))
     }
@@ -73,16 +73,18 @@ impl<'a> Fields<'a> {
     /// plain attribute, all plain attributes that follow, because they come in runs.
     #[expect(clippy::inline_always, reason = "measured, as `next`")]
     #[inline(always)]
-    pub(super) fn check_nested(&mut self, field: &Field<'a>) -> Checked<()> {
-        match field.known.kind {
+    pub(super) fn check_nested(&mut self, field: &Field<'a>) -> ScanResult<()> {
+        match field.schema.kind {
             // An attribute takes one level, and its value another.
-            Kind::Attribute if self.levels >= 2 && attribute::is_plain(field.payload) => {
-                let key = field.number << 3 | Layout::Delimited as u64;
-                self.cursor = Cursor::new(attribute::skip_plain(self.left(), key));
+            FieldKind::Attribute if self.depth_left >= 2 && attribute::is_plain(field.payload) => {
+                let key = field.number << 3 | WireType::LengthDelimited as u64;
+                self.cursor = Cursor::new(attribute::skip_plain(self.remaining(), key));
                 Ok(())
             }
-            Kind::Attribute => self.nested(field, |bytes, levels| check(bytes, &KEY_VALUE, levels)),
-            Kind::Message(schema) => {
+            FieldKind::Attribute => {
+                self.nested(field, |bytes, levels| check(bytes, &KEY_VALUE, levels))
+            }
+            FieldKind::Message(schema) => {
                 self.nested(field, |bytes, levels| check(bytes, schema, levels))
             }
             _ => Ok(()),
@@ -96,20 +98,24 @@ impl<'a> Fields<'a> {
     pub(super) fn nested<T>(
         &self,
         field: &Field<'a>,
-        read: impl FnOnce(&'a [u8], u32) -> Checked<T>,
-    ) -> Checked<T> {
-        let (name, after) = (field.known.name, self.left().len());
-        let Some(levels) = self.levels.checked_sub(1) else {
+        read: impl FnOnce(&'a [u8], u32) -> ScanResult<T>,
+    ) -> ScanResult<T> {
+        let (name, after) = (field.schema.name, self.remaining().len());
+        let Some(levels) = self.depth_left.checked_sub(1) else {
             let before_end = field.payload.len() + after;
-            return Err(Flaw::new(before_end, Some((field.number, name)), Problem::TooDeep));
+            return Err(ScanError::new(
+                before_end,
+                Some((field.number, name)),
+                FieldProblem::TooDeep,
+            ));
         };
-        read(field.payload, levels).map_err(|flaw| flaw.within(name, after))
+        read(field.payload, levels).map_err(|flaw| flaw.in_field(name, after))
     }
 }
 
 /// Checks a message and all that is nested in it.
-fn check(bytes: &[u8], schema: &'static Schema, levels: u32) -> Checked<()> {
-    let mut fields = Fields::new(bytes, schema, levels);
+fn check(bytes: &[u8], schema: &'static MessageSchema, levels: u32) -> ScanResult<()> {
+    let mut fields = FieldReader::new(bytes, schema, levels);
     while let Some(field) = fields.next()? {
         fields.check_nested(&field)?;
     }
@@ -122,22 +128,24 @@ fn skip_unknown<'a>(
     start: Cursor<'a>,
     mut behind_key: Cursor<'a>,
     key: u64,
-    known: &'static Known,
+    known: &'static FieldSchema,
     levels: u32,
-) -> Checked<Cursor<'a>> {
-    let skipped = match known.layout {
-        Some(layout) => Err(Problem::WireType { found: key & 7, needed: layout as u8 }),
+) -> ScanResult<Cursor<'a>> {
+    let skipped = match known.wire_type {
+        Some(layout) => Err(FieldProblem::WrongWireType { found: key & 7, needed: layout as u8 }),
         None => behind_key.skip(key, levels),
     };
     match skipped {
         Ok(()) => Ok(behind_key),
-        Err(problem) => Err(Flaw::new(start.left().len(), Some((key >> 3, known.name)), problem)),
+        Err(problem) => {
+            Err(ScanError::new(start.remaining().len(), Some((key >> 3, known.name)), problem))
+        }
     }
 }
 
 #[cold]
-fn bad_key(start: Cursor<'_>) -> Flaw {
-    Flaw::new(start.left().len(), None, start.bad_varint())
+fn bad_key(start: Cursor<'_>) -> ScanError {
+    ScanError::new(start.remaining().len(), None, start.bad_varint())
 }
 
 #[cold]
@@ -145,16 +153,16 @@ fn bad_value(
     start: Cursor<'_>,
     behind_key: Cursor<'_>,
     key: u64,
-    known: &'static Known,
-    layout: Layout,
-) -> Flaw {
+    known: &'static FieldSchema,
+    layout: WireType,
+) -> ScanError {
     let problem = behind_key.bad_value(layout);
-    Flaw::new(start.left().len(), Some((key >> 3, known.name)), problem)
+    ScanError::new(start.remaining().len(), Some((key >> 3, known.name)), problem)
 }
 
 #[cold]
-fn check_utf8(text: &[u8], after: &[u8], key: u64, known: &'static Known) -> Checked<()> {
+fn check_utf8(text: &[u8], after: &[u8], key: u64, known: &'static FieldSchema) -> ScanResult<()> {
     let Err(error) = std::str::from_utf8(text) else { return Ok(()) };
     let before_end = text.len() - error.valid_up_to() + after.len();
-    Err(Flaw::new(before_end, Some((key >> 3, known.name)), Problem::NotUtf8))
+    Err(ScanError::new(before_end, Some((key >> 3, known.name)), FieldProblem::InvalidUtf8))
 }

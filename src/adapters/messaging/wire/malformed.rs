@@ -3,56 +3,56 @@
 use std::fmt;
 
 /// Fields shown at either end of a deep path; those between are only counted.
-const PATH_ENDS: usize = 6;
+const SHOWN_PATH_ENDS: usize = 6;
 
 /// Why a request cannot be read as an `ExportTraceServiceRequest`.
 ///
 /// Its text names the byte, the message and the field as the OTLP `.proto` files do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed {
+pub struct MalformedProtobuf {
     offset: usize,
-    flaw: Flaw,
+    error: ScanError,
 }
 
 /// A flaw, on its way up from the message it lies in.
 ///
 /// Boxed, because flaws are rare and what a check returns should fit in a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Flaw(Box<Details>);
+pub(super) struct ScanError(Box<ErrorDetails>);
 
 /// What a check returns.
-pub(super) type Checked<T> = Result<T, Flaw>;
+pub(super) type ScanResult<T> = Result<T, ScanError>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Details {
+struct ErrorDetails {
     /// The number and name of the field; none where its key cannot be read.
     field: Option<(u64, &'static str)>,
-    problem: Problem,
+    problem: FieldProblem,
     /// The fields that lead to the message, innermost first.
     path: Vec<&'static str>,
     /// Bytes from the flaw to the end of the message the path has reached.
-    before_end: usize,
+    bytes_to_end: usize,
 }
 
 /// What can be wrong with one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Problem {
-    VarintEnds,
-    VarintTooLong,
-    FieldNumber,
-    NoSuchWireType(u64),
-    WireType { found: u64, needed: u8 },
-    Ends { needed: u64, left: usize },
-    NotUtf8,
-    GroupNotStarted,
-    GroupNotEnded,
-    OtherGroupEnds(u32),
+pub(super) enum FieldProblem {
+    TruncatedVarint,
+    VarintOverflow,
+    InvalidFieldNumber,
+    UnknownWireType(u64),
+    WrongWireType { found: u64, needed: u8 },
+    Truncated { needed: u64, left: usize },
+    InvalidUtf8,
+    UnexpectedEndGroup,
+    UnclosedGroup,
+    MismatchedEndGroup(u32),
     TooDeep,
 }
 
-impl Malformed {
-    pub(super) fn new(flaw: Flaw, request_bytes: usize) -> Self {
-        Self { offset: request_bytes.saturating_sub(flaw.0.before_end), flaw }
+impl MalformedProtobuf {
+    pub(super) fn new(flaw: ScanError, request_bytes: usize) -> Self {
+        Self { offset: request_bytes.saturating_sub(flaw.0.bytes_to_end), error: flaw }
     }
 
     /// Returns the position in the request, in bytes from 0, of what is malformed: the first byte
@@ -63,30 +63,30 @@ impl Malformed {
     }
 }
 
-impl Flaw {
+impl ScanError {
     /// A flaw `before_end` bytes before the end of the message at hand.
     #[cold]
     pub(super) fn new(
         before_end: usize,
         field: Option<(u64, &'static str)>,
-        problem: Problem,
+        problem: FieldProblem,
     ) -> Self {
-        Self(Box::new(Details { field, problem, path: Vec::new(), before_end }))
+        Self(Box::new(ErrorDetails { field, problem, path: Vec::new(), bytes_to_end: before_end }))
     }
 
     /// Moves the flaw from a nested message to the one around it: `field` holds the nested message,
     /// and `after` bytes follow it.
     #[cold]
-    pub(super) fn within(mut self, field: &'static str, after: usize) -> Self {
+    pub(super) fn in_field(mut self, field: &'static str, after: usize) -> Self {
         self.0.path.push(field);
-        self.0.before_end += after;
+        self.0.bytes_to_end += after;
         self
     }
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for MalformedProtobuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details { field, problem, path, .. } = &*self.flaw.0;
+        let ErrorDetails { field, problem, path, .. } = &*self.error.0;
         write!(f, "byte {}, in ExportTraceServiceRequest", self.offset)?;
         write_path(f, path)?;
         match field {
@@ -96,38 +96,40 @@ impl fmt::Display for Malformed {
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for MalformedProtobuf {}
 
 fn write_path(f: &mut fmt::Formatter<'_>, innermost_first: &[&'static str]) -> fmt::Result {
     let depth = innermost_first.len();
-    let hidden = depth.saturating_sub(2 * PATH_ENDS);
+    let hidden = depth.saturating_sub(2 * SHOWN_PATH_ENDS);
     for (index, name) in innermost_first.iter().rev().enumerate() {
-        if hidden == 0 || index < PATH_ENDS || index >= PATH_ENDS + hidden {
+        if hidden == 0 || index < SHOWN_PATH_ENDS || index >= SHOWN_PATH_ENDS + hidden {
             write!(f, ".{name}")?;
-        } else if index == PATH_ENDS {
+        } else if index == SHOWN_PATH_ENDS {
             write!(f, ".({hidden} more)")?;
         }
     }
     Ok(())
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for FieldProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::VarintEnds => f.write_str("ends within a number"),
-            Self::VarintTooLong => f.write_str("has a number of more than 64 bits"),
-            Self::FieldNumber => f.write_str("has a number outside 1 to 536870911"),
-            Self::NoSuchWireType(found) => write!(f, "has wire type {found}, which does not exist"),
-            Self::WireType { found, needed } => {
+            Self::TruncatedVarint => f.write_str("ends within a number"),
+            Self::VarintOverflow => f.write_str("has a number of more than 64 bits"),
+            Self::InvalidFieldNumber => f.write_str("has a number outside 1 to 536870911"),
+            Self::UnknownWireType(found) => {
+                write!(f, "has wire type {found}, which does not exist")
+            }
+            Self::WrongWireType { found, needed } => {
                 write!(f, "has wire type {found}, must be {needed}")
             }
-            Self::Ends { needed, left } => {
+            Self::Truncated { needed, left } => {
                 write!(f, "needs {needed} bytes, but its message has {left} left")
             }
-            Self::NotUtf8 => f.write_str("is not UTF-8"),
-            Self::GroupNotStarted => f.write_str("ends a group that was not started"),
-            Self::GroupNotEnded => f.write_str("starts a group that does not end"),
-            Self::OtherGroupEnds(number) => {
+            Self::InvalidUtf8 => f.write_str("is not UTF-8"),
+            Self::UnexpectedEndGroup => f.write_str("ends a group that was not started"),
+            Self::UnclosedGroup => f.write_str("starts a group that does not end"),
+            Self::MismatchedEndGroup(number) => {
                 write!(f, "starts a group in which group {number} ends, which was not started")
             }
             Self::TooDeep => f.write_str("is nested more than 100 levels deep"),

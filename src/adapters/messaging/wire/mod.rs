@@ -4,16 +4,16 @@
 //! exactly what `prost` decodes, no more and no less; the other functions work on accepted requests,
 //! and copy whole runs of the sender's bytes.
 
+mod ascii;
 mod attribute;
 mod cursor;
 mod fields;
 #[cfg(test)]
-mod hand_made;
+mod fixtures;
 mod malformed;
 mod scan;
 mod schema;
 mod splice;
-mod text;
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use crate::ports::request_cutter::RequestCutter;
 
-pub use malformed::Malformed;
+pub use malformed::MalformedProtobuf;
 pub use scan::{Scanned, scan};
 pub use splice::{keep_spans, without_invalid_spans};
 

@@ -1,7 +1,7 @@
 //! The one pass that decides whether a request is taken.
 
-use super::fields::{Fields, LEVELS};
-use super::malformed::{Checked, Malformed};
+use super::fields::{FieldReader, MAX_DEPTH};
+use super::malformed::{MalformedProtobuf, ScanResult};
 use super::schema::{LINK, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, SPAN, number};
 use crate::domain::observability::{InvalidSpan, TraceSpan, check_link};
 
@@ -28,16 +28,17 @@ pub struct Scanned {
 /// # Errors
 ///
 /// [`Malformed`] where the bytes do not decode. An invalid span is no error: it is counted.
-pub fn scan(request: &[u8]) -> Result<Scanned, Malformed> {
+pub fn scan(request: &[u8]) -> Result<Scanned, MalformedProtobuf> {
     let mut scanned = Scanned::default();
-    scan_request(request, &mut scanned).map_err(|flaw| Malformed::new(flaw, request.len()))?;
+    scan_request(request, &mut scanned)
+        .map_err(|flaw| MalformedProtobuf::new(flaw, request.len()))?;
     Ok(scanned)
 }
 
 // Each message below takes one of the levels: a span, three deep, has three fewer than the request.
 
-fn scan_request(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
-    let mut fields = Fields::new(bytes, &REQUEST, LEVELS);
+fn scan_request(bytes: &[u8], scanned: &mut Scanned) -> ScanResult<()> {
+    let mut fields = FieldReader::new(bytes, &REQUEST, MAX_DEPTH);
     while let Some(field) = fields.next()? {
         match field.number {
             number::RESOURCE_SPANS => {
@@ -49,8 +50,8 @@ fn scan_request(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
     Ok(())
 }
 
-fn scan_resource_spans(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
-    let mut fields = Fields::new(bytes, &RESOURCE_SPANS, LEVELS - 1);
+fn scan_resource_spans(bytes: &[u8], scanned: &mut Scanned) -> ScanResult<()> {
+    let mut fields = FieldReader::new(bytes, &RESOURCE_SPANS, MAX_DEPTH - 1);
     while let Some(field) = fields.next()? {
         match field.number {
             number::SCOPE_SPANS => {
@@ -62,8 +63,8 @@ fn scan_resource_spans(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
     Ok(())
 }
 
-fn scan_scope_spans(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
-    let mut fields = Fields::new(bytes, &SCOPE_SPANS, LEVELS - 2);
+fn scan_scope_spans(bytes: &[u8], scanned: &mut Scanned) -> ScanResult<()> {
+    let mut fields = FieldReader::new(bytes, &SCOPE_SPANS, MAX_DEPTH - 2);
     while let Some(field) = fields.next()? {
         match field.number {
             number::SPANS => scanned.count(fields.nested(&field, |bytes, _| scan_span(bytes))?),
@@ -74,8 +75,8 @@ fn scan_scope_spans(bytes: &[u8], scanned: &mut Scanned) -> Checked<()> {
 }
 
 /// Checks one `Span` of a request; the inner result is what the domain says to its ids.
-pub(super) fn scan_span(bytes: &[u8]) -> Checked<Result<(), InvalidSpan>> {
-    let mut fields = Fields::new(bytes, &SPAN, LEVELS - 3);
+pub(super) fn scan_span(bytes: &[u8]) -> ScanResult<Result<(), InvalidSpan>> {
+    let mut fields = FieldReader::new(bytes, &SPAN, MAX_DEPTH - 3);
     let mut trace_id: &[u8] = &[];
     let mut span_id: &[u8] = &[];
     let mut parent_span_id: &[u8] = &[];
@@ -94,8 +95,8 @@ pub(super) fn scan_span(bytes: &[u8]) -> Checked<Result<(), InvalidSpan>> {
     Ok(TraceSpan::new(trace_id, span_id, parent_span_id).and(links))
 }
 
-fn scan_link(bytes: &[u8]) -> Checked<Result<(), InvalidSpan>> {
-    let mut fields = Fields::new(bytes, &LINK, LEVELS - 4);
+fn scan_link(bytes: &[u8]) -> ScanResult<Result<(), InvalidSpan>> {
+    let mut fields = FieldReader::new(bytes, &LINK, MAX_DEPTH - 4);
     let mut trace_id: &[u8] = &[];
     let mut span_id: &[u8] = &[];
     while let Some(field) = fields.next()? {

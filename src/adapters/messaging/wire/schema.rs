@@ -3,24 +3,24 @@
 //! From the `.proto` files as the `opentelemetry-proto` crate 0.33 has them; the property tests hold
 //! these tables against that crate.
 
-use super::cursor::Layout;
+use super::cursor::WireType;
 
 /// The known fields of one message; the index is the field number.
-pub(super) struct Schema {
-    fields: &'static [Known],
+pub(super) struct MessageSchema {
+    fields: &'static [FieldSchema],
 }
 
 /// One known field.
-pub(super) struct Known {
+pub(super) struct FieldSchema {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: FieldKind,
     /// As its kind demands; `None` for what no schema knows.
-    pub(super) layout: Option<Layout>,
+    pub(super) wire_type: Option<WireType>,
 }
 
 /// What a field holds, as far as it matters to a check.
 #[derive(Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum FieldKind {
     /// No known field: whatever is well formed passes.
     Unknown,
     Varint,
@@ -29,33 +29,38 @@ pub(super) enum Kind {
     Bytes,
     /// Must be UTF-8.
     Text,
-    Message(&'static Schema),
+    Message(&'static MessageSchema),
     /// A `KeyValue`.
     Attribute,
 }
 
-impl Schema {
+impl MessageSchema {
     /// Returns what is known of field `number`.
     #[inline]
-    pub(super) fn field(&self, number: u64) -> &'static Known {
-        usize::try_from(number).ok().and_then(|index| self.fields.get(index)).unwrap_or(&UNKNOWN)
+    pub(super) fn field(&self, number: u64) -> &'static FieldSchema {
+        usize::try_from(number)
+            .ok()
+            .and_then(|index| self.fields.get(index))
+            .unwrap_or(&UNKNOWN_FIELD)
     }
 }
 
-const fn field(name: &'static str, kind: Kind) -> Known {
+const fn field(name: &'static str, kind: FieldKind) -> FieldSchema {
     let layout = match kind {
-        Kind::Unknown => None,
-        Kind::Varint => Some(Layout::Varint),
-        Kind::Fixed32 => Some(Layout::Fixed32),
-        Kind::Fixed64 => Some(Layout::Fixed64),
-        Kind::Bytes | Kind::Text | Kind::Message(_) | Kind::Attribute => Some(Layout::Delimited),
+        FieldKind::Unknown => None,
+        FieldKind::Varint => Some(WireType::Varint),
+        FieldKind::Fixed32 => Some(WireType::Fixed32),
+        FieldKind::Fixed64 => Some(WireType::Fixed64),
+        FieldKind::Bytes | FieldKind::Text | FieldKind::Message(_) | FieldKind::Attribute => {
+            Some(WireType::LengthDelimited)
+        }
     };
-    Known { name, kind, layout }
+    FieldSchema { name, kind, wire_type: layout }
 }
 
 /// What no message knows; also stands at index 0 and in the gaps of a schema.
-pub(super) static UNKNOWN: Known = NO_FIELD;
-const NO_FIELD: Known = field("unknown", Kind::Unknown);
+pub(super) static UNKNOWN_FIELD: FieldSchema = NO_FIELD;
+const NO_FIELD: FieldSchema = field("unknown", FieldKind::Unknown);
 
 /// Numbers of the fields that are read, not only checked.
 pub(super) mod number {
@@ -70,128 +75,135 @@ pub(super) mod number {
     pub(crate) const LINK_SPAN_ID: u64 = 2;
 }
 
-pub(super) static REQUEST: Schema =
-    Schema { fields: &[NO_FIELD, field("resource_spans", Kind::Message(&RESOURCE_SPANS))] };
+pub(super) static REQUEST: MessageSchema = MessageSchema {
+    fields: &[NO_FIELD, field("resource_spans", FieldKind::Message(&RESOURCE_SPANS))],
+};
 
-pub(super) static RESOURCE_SPANS: Schema = Schema {
+pub(super) static RESOURCE_SPANS: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("resource", Kind::Message(&RESOURCE)),
-        field("scope_spans", Kind::Message(&SCOPE_SPANS)),
-        field("schema_url", Kind::Text),
+        field("resource", FieldKind::Message(&RESOURCE)),
+        field("scope_spans", FieldKind::Message(&SCOPE_SPANS)),
+        field("schema_url", FieldKind::Text),
     ],
 };
 
-static RESOURCE: Schema = Schema {
+static RESOURCE: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("attributes", Kind::Attribute),
-        field("dropped_attributes_count", Kind::Varint),
-        field("entity_refs", Kind::Message(&ENTITY_REF)),
+        field("attributes", FieldKind::Attribute),
+        field("dropped_attributes_count", FieldKind::Varint),
+        field("entity_refs", FieldKind::Message(&ENTITY_REF)),
     ],
 };
 
-static ENTITY_REF: Schema = Schema {
+static ENTITY_REF: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("schema_url", Kind::Text),
-        field("type", Kind::Text),
-        field("id_keys", Kind::Text),
-        field("description_keys", Kind::Text),
+        field("schema_url", FieldKind::Text),
+        field("type", FieldKind::Text),
+        field("id_keys", FieldKind::Text),
+        field("description_keys", FieldKind::Text),
     ],
 };
 
-pub(super) static SCOPE_SPANS: Schema = Schema {
+pub(super) static SCOPE_SPANS: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("scope", Kind::Message(&SCOPE)),
-        field("spans", Kind::Message(&SPAN)),
-        field("schema_url", Kind::Text),
+        field("scope", FieldKind::Message(&SCOPE)),
+        field("spans", FieldKind::Message(&SPAN)),
+        field("schema_url", FieldKind::Text),
     ],
 };
 
-static SCOPE: Schema = Schema {
+static SCOPE: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("name", Kind::Text),
-        field("version", Kind::Text),
-        field("attributes", Kind::Attribute),
-        field("dropped_attributes_count", Kind::Varint),
+        field("name", FieldKind::Text),
+        field("version", FieldKind::Text),
+        field("attributes", FieldKind::Attribute),
+        field("dropped_attributes_count", FieldKind::Varint),
     ],
 };
 
-pub(super) static SPAN: Schema = Schema {
+pub(super) static SPAN: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("trace_id", Kind::Bytes),
-        field("span_id", Kind::Bytes),
-        field("trace_state", Kind::Text),
-        field("parent_span_id", Kind::Bytes),
-        field("name", Kind::Text),
-        field("kind", Kind::Varint),
-        field("start_time_unix_nano", Kind::Fixed64),
-        field("end_time_unix_nano", Kind::Fixed64),
-        field("attributes", Kind::Attribute),
-        field("dropped_attributes_count", Kind::Varint),
-        field("events", Kind::Message(&EVENT)),
-        field("dropped_events_count", Kind::Varint),
-        field("links", Kind::Message(&LINK)),
-        field("dropped_links_count", Kind::Varint),
-        field("status", Kind::Message(&STATUS)),
-        field("flags", Kind::Fixed32),
+        field("trace_id", FieldKind::Bytes),
+        field("span_id", FieldKind::Bytes),
+        field("trace_state", FieldKind::Text),
+        field("parent_span_id", FieldKind::Bytes),
+        field("name", FieldKind::Text),
+        field("kind", FieldKind::Varint),
+        field("start_time_unix_nano", FieldKind::Fixed64),
+        field("end_time_unix_nano", FieldKind::Fixed64),
+        field("attributes", FieldKind::Attribute),
+        field("dropped_attributes_count", FieldKind::Varint),
+        field("events", FieldKind::Message(&EVENT)),
+        field("dropped_events_count", FieldKind::Varint),
+        field("links", FieldKind::Message(&LINK)),
+        field("dropped_links_count", FieldKind::Varint),
+        field("status", FieldKind::Message(&STATUS)),
+        field("flags", FieldKind::Fixed32),
     ],
 };
 
-static EVENT: Schema = Schema {
+static EVENT: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("time_unix_nano", Kind::Fixed64),
-        field("name", Kind::Text),
-        field("attributes", Kind::Attribute),
-        field("dropped_attributes_count", Kind::Varint),
+        field("time_unix_nano", FieldKind::Fixed64),
+        field("name", FieldKind::Text),
+        field("attributes", FieldKind::Attribute),
+        field("dropped_attributes_count", FieldKind::Varint),
     ],
 };
 
-pub(super) static LINK: Schema = Schema {
+pub(super) static LINK: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("trace_id", Kind::Bytes),
-        field("span_id", Kind::Bytes),
-        field("trace_state", Kind::Text),
-        field("attributes", Kind::Attribute),
-        field("dropped_attributes_count", Kind::Varint),
-        field("flags", Kind::Fixed32),
+        field("trace_id", FieldKind::Bytes),
+        field("span_id", FieldKind::Bytes),
+        field("trace_state", FieldKind::Text),
+        field("attributes", FieldKind::Attribute),
+        field("dropped_attributes_count", FieldKind::Varint),
+        field("flags", FieldKind::Fixed32),
     ],
 };
 
-static STATUS: Schema = Schema {
-    fields: &[NO_FIELD, NO_FIELD, field("message", Kind::Text), field("code", Kind::Varint)],
-};
-
-pub(super) static KEY_VALUE: Schema = Schema {
+static STATUS: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("key", Kind::Text),
-        field("value", Kind::Message(&ANY_VALUE)),
-        field("key_strindex", Kind::Varint),
+        NO_FIELD,
+        field("message", FieldKind::Text),
+        field("code", FieldKind::Varint),
     ],
 };
 
-static ANY_VALUE: Schema = Schema {
+pub(super) static KEY_VALUE: MessageSchema = MessageSchema {
     fields: &[
         NO_FIELD,
-        field("string_value", Kind::Text),
-        field("bool_value", Kind::Varint),
-        field("int_value", Kind::Varint),
-        field("double_value", Kind::Fixed64),
-        field("array_value", Kind::Message(&ARRAY_VALUE)),
-        field("kvlist_value", Kind::Message(&KEY_VALUE_LIST)),
-        field("bytes_value", Kind::Bytes),
-        field("string_value_strindex", Kind::Varint),
+        field("key", FieldKind::Text),
+        field("value", FieldKind::Message(&ANY_VALUE)),
+        field("key_strindex", FieldKind::Varint),
     ],
 };
 
-static ARRAY_VALUE: Schema =
-    Schema { fields: &[NO_FIELD, field("values", Kind::Message(&ANY_VALUE))] };
+static ANY_VALUE: MessageSchema = MessageSchema {
+    fields: &[
+        NO_FIELD,
+        field("string_value", FieldKind::Text),
+        field("bool_value", FieldKind::Varint),
+        field("int_value", FieldKind::Varint),
+        field("double_value", FieldKind::Fixed64),
+        field("array_value", FieldKind::Message(&ARRAY_VALUE)),
+        field("kvlist_value", FieldKind::Message(&KEY_VALUE_LIST)),
+        field("bytes_value", FieldKind::Bytes),
+        field("string_value_strindex", FieldKind::Varint),
+    ],
+};
 
-static KEY_VALUE_LIST: Schema = Schema { fields: &[NO_FIELD, field("values", Kind::Attribute)] };
+static ARRAY_VALUE: MessageSchema =
+    MessageSchema { fields: &[NO_FIELD, field("values", FieldKind::Message(&ANY_VALUE))] };
+
+static KEY_VALUE_LIST: MessageSchema =
+    MessageSchema { fields: &[NO_FIELD, field("values", FieldKind::Attribute)] };

@@ -7,24 +7,31 @@ use std::iter;
 use std::ops::Range;
 
 use super::cursor::Cursor;
-use super::fields::{Fields, LEVELS};
+use super::fields::{FieldReader, MAX_DEPTH};
 use super::scan::scan_span;
-use super::schema::{REQUEST, RESOURCE_SPANS, SCOPE_SPANS, Schema, number};
+use super::schema::{MessageSchema, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, number};
 
 /// One of the three messages around a span.
-struct Level {
-    schema: &'static Schema,
+struct NestingLevel {
+    schema: &'static MessageSchema,
     /// The field that holds what the level is made of.
-    items: u64,
+    child_field: u64,
     /// The level of those items; `None` where they are spans.
-    below: Option<&'static Level>,
+    child_level: Option<&'static NestingLevel>,
 }
 
-static IN_REQUEST: Level =
-    Level { schema: &REQUEST, items: number::RESOURCE_SPANS, below: Some(&IN_RESOURCE_SPANS) };
-static IN_RESOURCE_SPANS: Level =
-    Level { schema: &RESOURCE_SPANS, items: number::SCOPE_SPANS, below: Some(&IN_SCOPE_SPANS) };
-static IN_SCOPE_SPANS: Level = Level { schema: &SCOPE_SPANS, items: number::SPANS, below: None };
+static IN_REQUEST: NestingLevel = NestingLevel {
+    schema: &REQUEST,
+    child_field: number::RESOURCE_SPANS,
+    child_level: Some(&IN_RESOURCE_SPANS),
+};
+static IN_RESOURCE_SPANS: NestingLevel = NestingLevel {
+    schema: &RESOURCE_SPANS,
+    child_field: number::SCOPE_SPANS,
+    child_level: Some(&IN_SCOPE_SPANS),
+};
+static IN_SCOPE_SPANS: NestingLevel =
+    NestingLevel { schema: &SCOPE_SPANS, child_field: number::SPANS, child_level: None };
 
 /// Copies a request, but for the spans it is told to cut out.
 struct Splicer<'a, F> {
@@ -33,26 +40,26 @@ struct Splicer<'a, F> {
     keep: F,
     /// The position of the next span.
     position: u64,
-    copy: Vec<u8>,
+    output: Vec<u8>,
     /// Up to where the request is copied, or cut out. What follows is copied in one run, as late as
     /// possible.
-    done: usize,
+    copied_to: usize,
 }
 
 /// What became of the spans of one message.
 #[derive(Clone, Copy, Default)]
-struct Outcome {
+struct SplicedSpans {
     kept: u64,
-    cut: u64,
+    removed: u64,
 }
 
 /// Where a message field lies in the request.
-struct Place {
+struct FieldRange {
     start: usize,
     /// Where its length begins, behind the key.
-    length: usize,
+    length_start: usize,
     /// Where its payload begins, behind the length.
-    payload: usize,
+    payload_start: usize,
     end: usize,
 }
 
@@ -80,81 +87,91 @@ pub fn keep_spans(request: &[u8], keep: Range<u64>) -> Vec<u8> {
 
 fn splice(request: &[u8], keep: impl FnMut(u64, &[u8]) -> bool) -> Vec<u8> {
     let copy = Vec::with_capacity(request.len());
-    let mut splicer = Splicer { request, keep, position: 0, copy, done: 0 };
+    let mut splicer = Splicer { request, keep, position: 0, output: copy, copied_to: 0 };
     splicer.message(request, &IN_REQUEST, 0);
     splicer.copy_to(request.len());
-    splicer.copy.shrink_to_fit();
-    splicer.copy
+    splicer.output.shrink_to_fit();
+    splicer.output
 }
 
 impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
     /// Goes through a message of `level` that begins at `offset` in the request.
-    fn message(&mut self, message: &[u8], level: &'static Level, offset: usize) -> Outcome {
+    fn message(
+        &mut self,
+        message: &[u8],
+        level: &'static NestingLevel,
+        offset: usize,
+    ) -> SplicedSpans {
         let end = offset + message.len();
-        let mut outcome = Outcome::default();
-        let mut fields = Fields::new(message, level.schema, LEVELS);
+        let mut outcome = SplicedSpans::default();
+        let mut fields = FieldReader::new(message, level.schema, MAX_DEPTH);
         loop {
-            let before = fields.left();
+            let before = fields.remaining();
             let Ok(Some(field)) = fields.next() else { return outcome };
-            if field.number != level.items {
+            if field.number != level.child_field {
                 continue;
             }
-            let place = Place::new(end, before, field.payload, fields.left());
-            let item = match level.below {
+            let place = FieldRange::new(end, before, field.payload, fields.remaining());
+            let item = match level.child_level {
                 None => self.span(field.payload, &place),
                 Some(below) => self.item(field.payload, below, &place),
             };
             outcome.kept += item.kept;
-            outcome.cut += item.cut;
+            outcome.removed += item.removed;
         }
     }
 
-    fn span(&mut self, span: &[u8], place: &Place) -> Outcome {
+    fn span(&mut self, span: &[u8], place: &FieldRange) -> SplicedSpans {
         let position = self.position;
         self.position += 1;
         if (self.keep)(position, span) {
-            return Outcome { kept: 1, cut: 0 };
+            return SplicedSpans { kept: 1, removed: 0 };
         }
         self.copy_to(place.start);
-        self.done = place.end;
-        Outcome { kept: 0, cut: 1 }
+        self.copied_to = place.end;
+        SplicedSpans { kept: 0, removed: 1 }
     }
 
     /// Goes through a `ResourceSpans` or `ScopeSpans`, and cuts it out or writes its length anew
     /// where it has to.
-    fn item(&mut self, payload: &[u8], level: &'static Level, place: &Place) -> Outcome {
+    fn item(
+        &mut self,
+        payload: &[u8],
+        level: &'static NestingLevel,
+        place: &FieldRange,
+    ) -> SplicedSpans {
         // What lies between `done` and here stays, so this field's place in the copy is known.
-        let copied_as = self.copy.len() + (place.start - self.done);
-        let outcome = self.message(payload, level, place.payload);
-        if outcome.cut > 0 && outcome.kept == 0 {
-            self.copy.truncate(copied_as);
-            self.done = place.end;
-        } else if outcome.cut > 0 {
+        let copied_as = self.output.len() + (place.start - self.copied_to);
+        let outcome = self.message(payload, level, place.payload_start);
+        if outcome.removed > 0 && outcome.kept == 0 {
+            self.output.truncate(copied_as);
+            self.copied_to = place.end;
+        } else if outcome.removed > 0 {
             self.copy_to(place.end);
-            let length_at = copied_as + (place.length - place.start);
-            let payload_at = copied_as + (place.payload - place.start);
-            let length = (self.copy.len() - payload_at) as u64;
-            self.copy.splice(length_at..payload_at, varint(length));
+            let length_at = copied_as + (place.length_start - place.start);
+            let payload_at = copied_as + (place.payload_start - place.start);
+            let length = (self.output.len() - payload_at) as u64;
+            self.output.splice(length_at..payload_at, varint(length));
         }
         outcome
     }
 
     fn copy_to(&mut self, end: usize) {
-        let run = self.request.get(self.done..end).unwrap_or_default();
-        self.copy.extend_from_slice(run);
-        self.done = end;
+        let run = self.request.get(self.copied_to..end).unwrap_or_default();
+        self.output.extend_from_slice(run);
+        self.copied_to = end;
     }
 }
 
-impl Place {
+impl FieldRange {
     /// The place of a field between `before` and `after`, both of which go on to `end`.
     fn new(end: usize, before: &[u8], payload: &[u8], after: &[u8]) -> Self {
         let mut behind_key = Cursor::new(before);
         behind_key.varint();
         Self {
             start: end - before.len(),
-            length: end - behind_key.left().len(),
-            payload: end - after.len() - payload.len(),
+            length_start: end - behind_key.remaining().len(),
+            payload_start: end - after.len() - payload.len(),
             end: end - after.len(),
         }
     }

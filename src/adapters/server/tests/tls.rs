@@ -21,9 +21,9 @@ use super::*;
 
 /// The certificate that is served now.
 #[derive(Debug)]
-struct Served(Mutex<Arc<CertifiedKey>>);
+struct SwappableCertificate(Mutex<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for Served {
+impl ResolvesServerCert for SwappableCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.lock()))
     }
@@ -58,10 +58,10 @@ fn client(
 
 struct Server {
     address: SocketAddr,
-    connections: Connections,
-    service: Lengths,
+    connections: HttpServer,
+    service: BodyLengthService,
     serving: JoinHandle<()>,
-    served: Arc<Served>,
+    served: Arc<SwappableCertificate>,
     trusted: CertificateDer<'static>,
 }
 
@@ -69,9 +69,9 @@ impl Server {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (connections, service) = (Connections::new(), Lengths::default());
+        let (connections, service) = (HttpServer::new(), BodyLengthService::default());
         let (key, trusted) = certificate();
-        let served = Arc::new(Served(Mutex::new(key)));
+        let served = Arc::new(SwappableCertificate(Mutex::new(key)));
         let tls = Tls::new(Arc::clone(&served) as Arc<_>).unwrap();
         let serving = tokio::spawn({
             let (connections, service) = (connections.clone(), service.clone());
@@ -132,8 +132,8 @@ impl Server {
         sender
     }
 
-    async fn connections_are(&self, count: usize) {
-        while self.connections.open() != count {
+    async fn wait_for_connections(&self, count: usize) {
+        while self.connections.open_connections() != count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -236,7 +236,7 @@ async fn http_without_tls_is_told_what_this_port_speaks() {
         }
         assert!(answer.starts_with(b"HTTP/1.1 400 "));
     }
-    server.connections_are(0).await;
+    server.wait_for_connections(0).await;
 }
 
 #[tokio::test]
@@ -299,8 +299,8 @@ async fn at_shutdown_open_requests_are_answered_and_handshakes_are_left() {
     let mut http2 = server.http2().await;
     let slow = tokio::spawn(http2.clone().send_request(request("/slow")));
     let silent = server.tcp().await;
-    server.connections_are(2).await;
-    tokio::time::sleep(BLINK).await;
+    server.wait_for_connections(2).await;
+    tokio::time::sleep(SHORT_WAIT).await;
 
     server.connections.shut_down();
 
@@ -308,7 +308,7 @@ async fn at_shutdown_open_requests_are_answered_and_handshakes_are_left() {
     // GOAWAY: what comes now is not taken any more.
     while http2.send_request(request("/")).await.is_ok() {}
     assert!(!server.serving.is_finished());
-    server.service.let_go.notify_waiters();
+    server.service.release.notify_waiters();
     assert_eq!(text(slow.await.unwrap().unwrap()).await, "2");
     server.serving.await.unwrap();
 }
@@ -320,11 +320,11 @@ async fn handshakes_count_as_connections() {
     for _ in 0..MAX_CONNECTIONS {
         silent.push(server.tcp().await);
     }
-    server.connections_are(MAX_CONNECTIONS).await;
+    server.wait_for_connections(MAX_CONNECTIONS).await;
     let client = client(from_ref(&server.trusted), rustls::DEFAULT_VERSIONS, &[]);
     let waiting = server.get(&client);
     tokio::pin!(waiting);
-    assert!(timeout(BLINK, waiting.as_mut()).await.is_err());
+    assert!(timeout(SHORT_WAIT, waiting.as_mut()).await.is_err());
 
     silent.pop();
 
@@ -336,13 +336,15 @@ async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() 
     let server = Server::start().await;
     let client = client(from_ref(&server.trusted), rustls::DEFAULT_VERSIONS, &[]);
     let slow = tokio::spawn(server.http2().await.send_request(request("/slow")));
-    server.connections_are(1).await;
-    tokio::time::sleep(BLINK).await;
+    server.wait_for_connections(1).await;
+    tokio::time::sleep(SHORT_WAIT).await;
     let ending = tokio::spawn({
         let connections = server.connections.clone();
-        async move { connections.end(Duration::from_secs(1), Duration::from_secs(20)).await }
+        async move {
+            connections.shut_down_gracefully(Duration::from_secs(1), Duration::from_secs(20)).await
+        }
     });
-    tokio::time::sleep(BLINK).await;
+    tokio::time::sleep(SHORT_WAIT).await;
 
     let late = server.get(&client).await.unwrap();
 
@@ -350,7 +352,7 @@ async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() 
     read_all(late).await;
     assert!(server.get(&client).await.is_err());
     assert!(!ending.is_finished());
-    server.service.let_go.notify_waiters();
+    server.service.release.notify_waiters();
     assert_eq!(text(slow.await.unwrap().unwrap()).await, "2");
     ending.await.unwrap();
 }
@@ -359,10 +361,10 @@ async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() 
 async fn a_server_that_ends_waits_for_no_answer_longer_than_it_may() {
     let server = Server::start().await;
     let _slow = tokio::spawn(server.http2().await.send_request(request("/slow")));
-    server.connections_are(1).await;
-    tokio::time::sleep(BLINK).await;
+    server.wait_for_connections(1).await;
+    tokio::time::sleep(SHORT_WAIT).await;
 
-    let ended = server.connections.end(Duration::ZERO, BLINK);
+    let ended = server.connections.shut_down_gracefully(Duration::ZERO, SHORT_WAIT);
 
     timeout(Duration::from_secs(5), ended).await.unwrap();
 }
@@ -371,13 +373,13 @@ async fn a_server_that_ends_waits_for_no_answer_longer_than_it_may() {
 async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
     let server = Server::start().await;
     let probe = Arc::new(TlsProbe::new(server.address).unwrap());
-    assert!(!probe.answers(), "nothing was tried yet");
+    assert!(!probe.is_healthy(), "nothing was tried yet");
     let probing = tokio::spawn({
         let probe = Arc::clone(&probe);
         async move { probe.run().await }
     });
 
-    while !probe.answers() {
+    while !probe.is_healthy() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
@@ -386,8 +388,8 @@ async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
     // Nobody listens any more, so that nothing but time is waited for.
     tokio::time::pause();
     timeout(Duration::from_secs(20), async {
-        while probe.answers() {
-            tokio::time::sleep(BLINK).await;
+        while probe.is_healthy() {
+            tokio::time::sleep(SHORT_WAIT).await;
         }
     })
     .await
@@ -398,26 +400,26 @@ async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
 #[tokio::test]
 async fn a_port_that_speaks_no_tls_or_has_no_certificate_does_not_answer() {
     #[derive(Debug)]
-    struct Nothing;
-    impl ResolvesServerCert for Nothing {
+    struct NoCertificate;
+    impl ResolvesServerCert for NoCertificate {
         fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
             None
         }
     }
-    for tls in [None, Some(Tls::new(Arc::new(Nothing)).unwrap())] {
+    for tls in [None, Some(Tls::new(Arc::new(NoCertificate)).unwrap())] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let probe = TlsProbe::new(listener.local_addr().unwrap()).unwrap();
         tokio::spawn(async move {
-            let (connections, service) = (Connections::new(), Lengths::default());
+            let (connections, service) = (HttpServer::new(), BodyLengthService::default());
             match tls {
                 Some(tls) => connections.serve_tls(vec![listener], tls, service).await,
                 None => connections.serve(vec![listener], service).await,
             }
         });
 
-        assert!(timeout(10 * BLINK, probe.run()).await.is_err());
+        assert!(timeout(10 * SHORT_WAIT, probe.run()).await.is_err());
 
-        assert!(!probe.answers());
+        assert!(!probe.is_healthy());
     }
 }
 
@@ -427,7 +429,7 @@ async fn a_port_that_listens_everywhere_is_tried_on_the_loopback() {
     let everywhere = SocketAddr::new("0.0.0.0".parse().unwrap(), server.address.port());
     let probe = TlsProbe::new(everywhere).unwrap();
 
-    assert!(timeout(10 * BLINK, probe.run()).await.is_err());
+    assert!(timeout(10 * SHORT_WAIT, probe.run()).await.is_err());
 
-    assert!(probe.answers());
+    assert!(probe.is_healthy());
 }

@@ -6,14 +6,14 @@ use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 
+use super::super::admin_server::handle;
 use super::super::exposition::{OPENMETRICS, PROMETHEUS};
-use super::super::pages::answer;
 use super::*;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::storage::memory::MemoryStore;
 use crate::application::buffer_management::TraceBuffer;
 use crate::domain::delivery::{Failure, FailureKind};
-use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 use crate::ports::monitor::Monitor;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -22,7 +22,7 @@ const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
 type State = AdminState<TraceBuffer<MemoryStore, SystemClock>>;
 
 fn state() -> State {
-    let limits = Limits {
+    let limits = BufferLimits {
         max_spans: NonZeroU64::new(100).unwrap(),
         max_bytes: NonZeroU64::new(1 << 20).unwrap(),
         max_age: Some(Duration::from_mins(1)),
@@ -32,7 +32,7 @@ fn state() -> State {
     AdminState {
         buffer: Arc::new(buffer),
         metrics: Arc::new(Metrics::new()),
-        hurry: Box::new(|| ()),
+        begin_drain: Box::new(|| ()),
         open_connections: Box::new(|| 2),
         destination: "http://collector:4317".to_owned(),
         ready: AtomicBool::new(true),
@@ -40,7 +40,7 @@ fn state() -> State {
 }
 
 fn get(state: &State, peer: IpAddr, path: &str) -> Response<Full<Bytes>> {
-    answer(state, peer, &Method::GET, path, &HeaderMap::new())
+    handle(state, peer, &Method::GET, path, &HeaderMap::new())
 }
 
 async fn text(response: Response<Full<Bytes>>) -> String {
@@ -77,7 +77,7 @@ fn metrics_come_in_the_format_that_was_asked_for() {
     let accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
 
-    let asked = answer(&state, HERE, &Method::GET, "/metrics", &headers);
+    let asked = handle(&state, HERE, &Method::GET, "/metrics", &headers);
     let plain = get(&state, HERE, "/metrics");
 
     assert_eq!(asked.headers()[CONTENT_TYPE], OPENMETRICS);
@@ -144,22 +144,22 @@ async fn an_unknown_path_is_answered_with_those_there_are() {
 fn only_get_and_head_are_answered() {
     let state = state();
 
-    let post = answer(&state, HERE, &Method::POST, "/live", &HeaderMap::new());
-    let head = answer(&state, HERE, &Method::HEAD, "/live", &HeaderMap::new());
+    let post = handle(&state, HERE, &Method::POST, "/live", &HeaderMap::new());
+    let head = handle(&state, HERE, &Method::HEAD, "/live", &HeaderMap::new());
 
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(head.status(), StatusCode::OK);
 }
 
 fn post(state: &State, peer: IpAddr, path: &str) -> Response<Full<Bytes>> {
-    answer(state, peer, &Method::POST, path, &HeaderMap::new())
+    handle(state, peer, &Method::POST, path, &HeaderMap::new())
 }
 
 #[tokio::test]
 async fn a_flush_hands_out_what_lingers_hurries_the_forwarder_and_can_be_repeated() {
     let hurried = Arc::new(AtomicBool::new(false));
     let mut state = state();
-    state.hurry = Box::new({
+    state.begin_drain = Box::new({
         let hurried = Arc::clone(&hurried);
         move || hurried.store(true, Ordering::Relaxed)
     });
@@ -186,7 +186,7 @@ async fn a_flush_hands_out_what_lingers_hurries_the_forwarder_and_can_be_repeate
 #[test]
 fn a_flush_is_asked_for_from_this_machine_and_with_post_only() {
     let mut state = state();
-    state.hurry = Box::new(|| panic!("it is not flushed"));
+    state.begin_drain = Box::new(|| panic!("it is not flushed"));
 
     assert_eq!(post(&state, ELSEWHERE, "/flush").status(), StatusCode::FORBIDDEN);
     let response = get(&state, HERE, "/flush");

@@ -9,8 +9,8 @@ use http::Response;
 use http_body_util::Full;
 
 use super::metrics::ControllerMetrics;
-use crate::adapters::telemetry::exposition::{Exposition, Value, gauge, gauges};
-use crate::adapters::telemetry::pages::Pages;
+use crate::adapters::telemetry::admin_server::AdminPages;
+use crate::adapters::telemetry::exposition::{Exposition, MetricValue, gauge, gauges};
 use crate::adapters::telemetry::process::ProcessStats;
 
 const OVERVIEW: &str = "tracebuffer controller\n\n\
@@ -19,19 +19,19 @@ const OVERVIEW: &str = "tracebuffer controller\n\n\
     /metrics  Prometheus and OpenMetrics\n";
 
 /// Returns what is missing, for people, in one line; `None` while nothing is.
-pub type Condition = Box<dyn Fn() -> Option<String> + Send + Sync>;
+pub type ReadinessCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// A resource, and how long ago its watch was last heard of.
 pub type WatchAge = (&'static str, Box<dyn Fn() -> Duration + Send + Sync>);
 
 /// Whether API servers may be sent here.
 pub struct Readiness {
-    conditions: Vec<Condition>,
-    is_ending: AtomicBool,
+    checks: Vec<ReadinessCheck>,
+    is_shutting_down: AtomicBool,
 }
 
 /// What is looked at for each scrape.
-pub struct Observed {
+pub struct ScrapeSources {
     /// Whether this replica leads.
     pub is_leader: Box<dyn Fn() -> bool + Send + Sync>,
     /// Until when the certificate that is served is valid, since the Unix epoch; `None` without one.
@@ -44,36 +44,36 @@ pub struct Observed {
 pub struct ControllerPages {
     metrics: Arc<ControllerMetrics>,
     readiness: Arc<Readiness>,
-    observed: Observed,
+    sources: ScrapeSources,
 }
 
 impl Readiness {
     /// Is ready while no condition misses anything.
     #[must_use]
-    pub const fn new(conditions: Vec<Condition>) -> Self {
-        Self { conditions, is_ending: AtomicBool::new(false) }
+    pub const fn new(conditions: Vec<ReadinessCheck>) -> Self {
+        Self { checks: conditions, is_shutting_down: AtomicBool::new(false) }
     }
 
     /// Is not ready from now on: the process ends.
-    pub fn end(&self) {
-        self.is_ending.store(true, Ordering::Release);
+    pub fn begin_shutdown(&self) {
+        self.is_shutting_down.store(true, Ordering::Release);
     }
 
     /// Returns what is missing, each in one line; nothing while it is ready.
     #[must_use]
-    pub fn missing(&self) -> Vec<String> {
-        if self.is_ending.load(Ordering::Acquire) {
+    pub fn unready_reasons(&self) -> Vec<String> {
+        if self.is_shutting_down.load(Ordering::Acquire) {
             return vec!["ending".to_owned()];
         }
-        self.conditions.iter().filter_map(|condition| condition()).collect()
+        self.checks.iter().filter_map(|check| check()).collect()
     }
 }
 
 /// Makes a condition of a check and what is missing while it fails.
-pub fn condition(
+pub fn readiness_check(
     holds: impl Fn() -> bool + Send + Sync + 'static,
     missing: &'static str,
-) -> Condition {
+) -> ReadinessCheck {
     Box::new(move || (!holds()).then(|| missing.to_owned()))
 }
 
@@ -83,50 +83,50 @@ impl ControllerPages {
     pub const fn new(
         metrics: Arc<ControllerMetrics>,
         readiness: Arc<Readiness>,
-        observed: Observed,
+        observed: ScrapeSources,
     ) -> Self {
-        Self { metrics, readiness, observed }
+        Self { metrics, readiness, sources: observed }
     }
 }
 
-impl Pages for ControllerPages {
+impl AdminPages for ControllerPages {
     const OVERVIEW: &'static str = OVERVIEW;
-    const LOCAL: &'static [&'static str] = &[];
-    const POSTED: &'static [&'static str] = &[];
+    const LOCAL_PATHS: &'static [&'static str] = &[];
+    const POST_PATHS: &'static [&'static str] = &[];
 
-    fn missing(&self) -> Vec<String> {
-        self.readiness.missing()
+    fn unready_reasons(&self) -> Vec<String> {
+        self.readiness.unready_reasons()
     }
 
     fn exposition(&self) -> Exposition {
         let mut exposition = Exposition::new(&ProcessStats::read());
-        let is_leader = (self.observed.is_leader)();
-        self.metrics.tell(&mut exposition, is_leader);
-        self.observed.tell(&mut exposition, is_leader);
+        let is_leader = (self.sources.is_leader)();
+        self.metrics.write_to(&mut exposition, is_leader);
+        self.sources.write_to(&mut exposition, is_leader);
         exposition
     }
 
-    fn other(&self, _: &str) -> Option<Response<Full<Bytes>>> {
+    fn page(&self, _: &str) -> Option<Response<Full<Bytes>>> {
         None
     }
 }
 
-impl Observed {
-    fn tell(&self, exposition: &mut Exposition, is_leader: bool) {
+impl ScrapeSources {
+    fn write_to(&self, exposition: &mut Exposition, is_leader: bool) {
         let ages = self.watch_ages.iter().map(|(resource, age)| {
-            (vec![("resource", *resource)], Value::Real(age().as_secs_f64()))
+            (vec![("resource", *resource)], MetricValue::Float(age().as_secs_f64()))
         });
         let until = (self.certificate_until)().unwrap_or_default();
         exposition.add(vec![
             gauge(
                 "tracebuffer_leader",
                 "Whether this replica leads: 1 or 0",
-                Value::Whole(u64::from(is_leader)),
+                MetricValue::Integer(u64::from(is_leader)),
             ),
             gauge(
                 "tracebuffer_webhook_certificate_expiry_timestamp_seconds",
                 "Until when the certificate that is served is valid; 0 without one",
-                Value::Real(until.as_secs_f64()),
+                MetricValue::Float(until.as_secs_f64()),
             ),
             gauges(
                 "tracebuffer_watch_age_seconds",

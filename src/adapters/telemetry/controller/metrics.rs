@@ -6,19 +6,21 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::adapters::telemetry::exposition::{Exposition, Family, Value, counter, gauge, gauges};
-use crate::domain::injection::candidate::ObjectKey;
+use crate::adapters::telemetry::exposition::{
+    Exposition, MetricFamily, MetricValue, counter, gauge, gauges,
+};
 use crate::domain::injection::skip::SkipReason;
-use crate::domain::operating::standing::PodCounts;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::reconcile::sidecar_state::PodCounts;
 use crate::ports::admission::{AdmissionFailure, AdmissionMonitor, AdmissionOutcome};
 use crate::ports::certificates::CertificateMonitor;
-use crate::ports::operation::{OperationMonitor, ReconcileOutcome};
+use crate::ports::reconcile::{ReconcileMonitor, ReconcileOutcome};
 
 /// Upper bounds of the buckets of both durations, in seconds. API servers wait 5 s for the webhook.
-const SECONDS: [f64; 13] =
+const DURATION_BUCKETS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-const RECONCILED: [(ReconcileOutcome, &str); 3] = [
+const RECONCILE_RESULTS: [(ReconcileOutcome, &str); 3] = [
     (ReconcileOutcome::Done, "done"),
     (ReconcileOutcome::Conflict, "conflict"),
     (ReconcileOutcome::Failed, "failed"),
@@ -35,14 +37,14 @@ pub struct ControllerMetrics {
     reconciled: Counts<&'static str>,
     reconcile_seconds: Histogram,
     pods: Mutex<BTreeMap<ObjectKey, PodCounts>>,
-    uninjected: Counts<&'static str>,
-    certificates: Mutex<Certificates>,
+    missing_pods: Counts<&'static str>,
+    certificates: Mutex<CertificateStats>,
 }
 
 #[derive(Debug, Default)]
-struct Certificates {
+struct CertificateStats {
     /// Until when the stored ones are valid, by what they are; since the Unix epoch.
-    until: BTreeMap<&'static str, Duration>,
+    expiry: BTreeMap<&'static str, Duration>,
     failures: u64,
 }
 
@@ -51,18 +53,18 @@ impl ControllerMetrics {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            admissions: Mutex::new(every_outcome().map(|outcome| (labels(outcome), 0)).collect()),
-            admission_seconds: Histogram::new(SECONDS),
-            reconciled: Mutex::new(RECONCILED.map(|(_, word)| (word, 0)).into()),
-            reconcile_seconds: Histogram::new(SECONDS),
+            admissions: Mutex::new(all_outcomes().map(|outcome| (labels(outcome), 0)).collect()),
+            admission_seconds: Histogram::new(DURATION_BUCKETS),
+            reconciled: Mutex::new(RECONCILE_RESULTS.map(|(_, word)| (word, 0)).into()),
+            reconcile_seconds: Histogram::new(DURATION_BUCKETS),
             pods: Mutex::default(),
-            uninjected: Mutex::default(),
+            missing_pods: Mutex::default(),
             certificates: Mutex::default(),
         }
     }
 
     /// Tells what every replica knows, and what only the one that leads does.
-    pub(super) fn tell(&self, exposition: &mut Exposition, is_leader: bool) {
+    pub(super) fn write_to(&self, exposition: &mut Exposition, is_leader: bool) {
         exposition.histogram(
             "tracebuffer_admission_duration_seconds",
             "Time from a request to the webhook to its answer",
@@ -74,16 +76,16 @@ impl ControllerMetrics {
             &self.reconcile_seconds,
         );
         exposition.add(vec![
-            self.about_admissions(),
-            self.about_reconciling(),
-            self.about_failures(),
+            self.admission_requests(),
+            self.reconcile_results(),
+            self.certificate_failures(),
         ]);
         if is_leader {
-            exposition.add(self.findings());
+            exposition.add(self.leader_metrics());
         }
     }
 
-    fn about_admissions(&self) -> Family {
+    fn admission_requests(&self) -> MetricFamily {
         let admissions = self.admissions.lock();
         let samples = admissions.iter().map(|((outcome, reason), count)| {
             (vec![("outcome", *outcome), ("reason", *reason)], *count)
@@ -95,13 +97,13 @@ impl ControllerMetrics {
         )
     }
 
-    fn about_reconciling(&self) -> Family {
+    fn reconcile_results(&self) -> MetricFamily {
         let reconciled = self.reconciled.lock();
         let samples = reconciled.iter().map(|(word, count)| (vec![("result", *word)], *count));
         counter("tracebuffer_reconcile", "Objects reconciled, by result", samples.collect())
     }
 
-    fn about_failures(&self) -> Family {
+    fn certificate_failures(&self) -> MetricFamily {
         counter(
             "tracebuffer_certificate_failures",
             "Failed attempts to keep the webhook's certificates",
@@ -110,29 +112,29 @@ impl ControllerMetrics {
     }
 
     /// What reconciling found, which goes stale where it is done no longer.
-    fn findings(&self) -> Vec<Family> {
-        let uninjected = self.uninjected.lock();
+    fn leader_metrics(&self) -> Vec<MetricFamily> {
+        let uninjected = self.missing_pods.lock();
         let uninjected = uninjected.iter().map(|(cause, pods)| (*cause, *pods));
         let pods = self.pods.lock();
         let sum = |of: fn(&PodCounts) -> u32| pods.values().map(|pods| u64::from(of(pods))).sum();
-        let until = self.certificates.lock().until.clone();
+        let until = self.certificates.lock().expiry.clone();
         vec![
             gauges(
                 "tracebuffer_uninjected_pods",
                 "Pods that ask for a sidecar and have none, by cause",
                 uninjected
-                    .map(|(cause, pods)| (vec![("cause", cause)], Value::Whole(pods)))
+                    .map(|(cause, pods)| (vec![("cause", cause)], MetricValue::Integer(pods)))
                     .collect(),
             ),
             gauge(
                 "tracebuffer_outdated_pods",
                 "Pods whose sidecar is from before a change of its TraceBuffer",
-                Value::Whole(sum(|pods| pods.outdated)),
+                MetricValue::Integer(sum(|pods| pods.outdated)),
             ),
             gauge(
                 "tracebuffer_current_pods",
                 "Pods whose sidecar is as its TraceBuffer says",
-                Value::Whole(sum(|pods| pods.current)),
+                MetricValue::Integer(sum(|pods| pods.current)),
             ),
             gauges(
                 "tracebuffer_stored_certificate_expiry_timestamp_seconds",
@@ -140,7 +142,7 @@ impl ControllerMetrics {
                 until
                     .into_iter()
                     .map(|(what, until)| {
-                        (vec![("certificate", what)], Value::Real(until.as_secs_f64()))
+                        (vec![("certificate", what)], MetricValue::Float(until.as_secs_f64()))
                     })
                     .collect(),
             ),
@@ -161,15 +163,15 @@ impl AdmissionMonitor for ControllerMetrics {
     }
 }
 
-impl OperationMonitor for ControllerMetrics {
+impl ReconcileMonitor for ControllerMetrics {
     fn reconciled(&self, outcome: ReconcileOutcome, took: Duration) {
-        for (_, word) in RECONCILED.into_iter().filter(|(each, _)| *each == outcome) {
+        for (_, word) in RECONCILE_RESULTS.into_iter().filter(|(each, _)| *each == outcome) {
             *self.reconciled.lock().entry(word).or_default() += 1;
         }
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
-    fn pods(&self, trace_buffer: &ObjectKey, counts: Option<PodCounts>) {
+    fn pod_counts(&self, trace_buffer: &ObjectKey, counts: Option<PodCounts>) {
         let mut pods = self.pods.lock();
         match counts {
             Some(counts) => pods.insert(trace_buffer.clone(), counts),
@@ -177,8 +179,8 @@ impl OperationMonitor for ControllerMetrics {
         };
     }
 
-    fn uninjected(&self, pods: &BTreeMap<&'static str, u64>) {
-        let mut uninjected = self.uninjected.lock();
+    fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>) {
+        let mut uninjected = self.missing_pods.lock();
         // A cause that was told once stays, so that its series ends at zero.
         uninjected.values_mut().for_each(|pods| *pods = 0);
         uninjected.extend(pods);
@@ -188,7 +190,7 @@ impl OperationMonitor for ControllerMetrics {
 impl CertificateMonitor for ControllerMetrics {
     fn stored(&self, authority_until: Duration, leaf_until: Duration) {
         let until = [("authority", authority_until), ("leaf", leaf_until)];
-        self.certificates.lock().until = until.into();
+        self.certificates.lock().expiry = until.into();
     }
 
     fn failed(&self) {
@@ -196,7 +198,7 @@ impl CertificateMonitor for ControllerMetrics {
     }
 }
 
-fn every_outcome() -> impl Iterator<Item = AdmissionOutcome> {
+fn all_outcomes() -> impl Iterator<Item = AdmissionOutcome> {
     [AdmissionOutcome::Injected, AdmissionOutcome::NotANewPod]
         .into_iter()
         .chain(SkipReason::ALL.into_iter().map(AdmissionOutcome::Skipped))

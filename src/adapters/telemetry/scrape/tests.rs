@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::domain::delivery::{Failure, FailureKind};
 use crate::domain::ledger::{DropReason, Ledger};
-use crate::domain::limits::Limits;
+use crate::domain::limits::BufferLimits;
 use crate::ports::monitor::{Monitor, Transport};
 
 fn status() -> BufferStatus {
@@ -14,7 +14,7 @@ fn status() -> BufferStatus {
     ledger.add_dropped(DropReason::Overflow, 3);
     BufferStatus {
         ledger,
-        limits: Limits {
+        limits: BufferLimits {
             max_spans: NonZeroU64::new(50).unwrap(),
             max_bytes: NonZeroU64::new(4_096).unwrap(),
             max_age: None,

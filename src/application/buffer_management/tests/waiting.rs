@@ -207,7 +207,7 @@ async fn a_batch_given_back_wakes_a_waiting_taker() {
     let batch = take(&buffer).await;
     let waiting = [taker(&buffer, AT_ONCE).await, taker(&buffer, AT_ONCE).await];
 
-    buffer.give_back(batch);
+    buffer.requeue(batch);
 
     let [first, second] = waiting;
     assert_eq!(taken(first).await, "one");

@@ -4,22 +4,22 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn delivered_spans_are_settled_as_sent() {
-    let mut scene = Scene::new(|_| take());
+    let mut scene = Harness::new(|_| accept());
     scene.store(&["ab", "c"]);
 
     scene.finish().await;
 
-    assert_eq!(scene.whereabouts(), Whereabouts { sent: 3, ..Whereabouts::default() });
+    assert_eq!(scene.ledger_totals(), LedgerTotals { sent: 3, ..LedgerTotals::default() });
 }
 
 #[tokio::test(start_paused = true)]
 async fn records_that_wait_together_travel_in_one_request_oldest_first() {
-    let mut scene = Scene::new(|_| take());
+    let mut scene = Harness::new(|_| accept());
     scene.store(&["ab", "c", "def"]);
 
     scene.finish().await;
 
-    let arrivals = scene.destination.arrivals();
+    let arrivals = scene.destination.received();
     assert_eq!((arrivals.len(), arrivals[0].spans), (1, 6));
     assert_eq!(arrivals[0].payload, "abcdef");
 }
@@ -27,7 +27,7 @@ async fn records_that_wait_together_travel_in_one_request_oldest_first() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_ends_before_the_record_that_would_exceed_its_spans() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
-    let mut scene = Scene::with(limits(100, 10_000), batch, |_| take());
+    let mut scene = Harness::with(limits(100, 10_000), batch, |_| accept());
     scene.store(&["ab", "c", "de", "fghi"]);
 
     scene.finish().await;
@@ -37,7 +37,7 @@ async fn a_batch_ends_before_the_record_that_would_exceed_its_spans() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lone_span_waits_for_company_no_longer_than_the_linger() {
-    let mut scene = Scene::new(|_| take());
+    let mut scene = Harness::new(|_| accept());
     scene.start(1);
     scene.store(&["a"]);
 
@@ -51,31 +51,34 @@ async fn a_lone_span_waits_for_company_no_longer_than_the_linger() {
 #[tokio::test(start_paused = true)]
 async fn spans_the_destination_rejects_are_counted_and_not_sent_again() {
     let rejecting = || Delivered { rejected_spans: 2, message: "too old".to_owned() };
-    let mut scene = Scene::new(move |_| Answer::Take(rejecting()));
+    let mut scene = Harness::new(move |_| ScriptedResponse::Accept(rejecting()));
     scene.store(&["abcde"]);
 
     scene.finish().await;
 
     assert_eq!(scene.destination.payloads(), ["abcde"]);
-    assert_eq!(scene.whereabouts(), Whereabouts { sent: 3, rejected: 2, ..Whereabouts::default() });
+    assert_eq!(
+        scene.ledger_totals(),
+        LedgerTotals { sent: 3, rejected: 2, ..LedgerTotals::default() }
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_cannot_reject_more_spans_than_it_was_sent() {
-    let mut scene = Scene::new(|_| {
-        Answer::Take(Delivered { rejected_spans: u64::MAX, message: String::new() })
+    let mut scene = Harness::new(|_| {
+        ScriptedResponse::Accept(Delivered { rejected_spans: u64::MAX, message: String::new() })
     });
     scene.store(&["abc"]);
 
     scene.finish().await;
 
-    assert_eq!(scene.whereabouts(), Whereabouts { rejected: 3, ..Whereabouts::default() });
+    assert_eq!(scene.ledger_totals(), LedgerTotals { rejected: 3, ..LedgerTotals::default() });
 }
 
 #[tokio::test(start_paused = true)]
 async fn spans_taken_with_a_warning_count_as_sent() {
-    let mut scene = Scene::new(|_| {
-        Answer::Take(Delivered { rejected_spans: 0, message: "nearly full".to_owned() })
+    let mut scene = Harness::new(|_| {
+        ScriptedResponse::Accept(Delivered { rejected_spans: 0, message: "nearly full".to_owned() })
     });
     scene.store(&["abc"]);
 
@@ -86,28 +89,31 @@ async fn spans_taken_with_a_warning_count_as_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn evicted_spans_of_the_oldest_record_are_not_sent() {
-    let mut scene = Scene::with(limits(8, 10_000), BATCH, |_| take());
+    let mut scene = Harness::with(limits(8, 10_000), BATCH, |_| accept());
     scene.store(&["abcde", "fgh", "ij"]);
 
     scene.finish().await;
 
-    assert_eq!(scene.destination.taken(), "cdefghij");
+    assert_eq!(scene.destination.accepted_spans(), "cdefghij");
     assert_eq!(scene.ledger().dropped(DropReason::Overflow), 2);
-    let announced: u64 = scene.destination.arrivals().iter().map(|arrival| arrival.spans).sum();
+    let announced: u64 = scene.destination.received().iter().map(|arrival| arrival.spans).sum();
     assert_eq!(announced, 8);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_monitor_is_told_how_long_each_request_took() {
     let mut answers =
-        [fail(FailureKind::Unavailable).after(secs(2)), take().after(secs(1))].into_iter();
-    let mut scene = Scene::new(move |_| answers.next().unwrap());
+        [fail(FailureKind::Unavailable).delayed(secs(2)), accept().delayed(secs(1))].into_iter();
+    let mut scene = Harness::new(move |_| answers.next().unwrap());
     scene.store(&["a"]);
 
     scene.finish().await;
 
     assert_eq!(
         scene.monitor.events(),
-        [Event::SendFailed(FailureKind::Unavailable, secs(2)), Event::Delivered(secs(1))]
+        [
+            MonitorEvent::SendFailed(FailureKind::Unavailable, secs(2)),
+            MonitorEvent::Delivered(secs(1))
+        ]
     );
 }

@@ -1,15 +1,15 @@
 //! What a person reads.
 
 use super::*;
-use crate::application::fakes::Log;
+use crate::application::fakes::CapturedLog;
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_reported_once_and_so_is_its_end() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = CapturedLog::start();
     let mut failures = 50;
-    let mut scene = Scene::new(move |_| {
+    let mut scene = Harness::new(move |_| {
         failures -= i32::from(failures > 0);
-        if failures > 0 { fail(FailureKind::Unavailable) } else { take() }
+        if failures > 0 { fail(FailureKind::Unavailable) } else { accept() }
     });
     scene.store(&["ab", "c"]);
 
@@ -27,14 +27,11 @@ async fn an_outage_is_reported_once_and_so_is_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_must_only_be_smaller_is_no_outage() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = CapturedLog::start();
     let mut first = true;
-    let mut scene =
-        Scene::new(
-            move |_| {
-                if std::mem::take(&mut first) { fail(FailureKind::TooLarge) } else { take() }
-            },
-        );
+    let mut scene = Harness::new(move |_| {
+        if std::mem::take(&mut first) { fail(FailureKind::TooLarge) } else { accept() }
+    });
     scene.store(&["a".repeat(100_000).as_str(); 2]);
 
     scene.finish().await;
@@ -44,8 +41,8 @@ async fn a_batch_that_must_only_be_smaller_is_no_outage() {
 
 #[tokio::test(start_paused = true)]
 async fn spans_refused_for_good_are_an_error_that_says_what_to_do() {
-    let (log, _guard) = Log::start();
-    let mut scene = Scene::new(|_| fail(FailureKind::Refused));
+    let (log, _guard) = CapturedLog::start();
+    let mut scene = Harness::new(|_| fail(FailureKind::Refused));
     scene.store(&["abc"]);
 
     scene.finish().await;
@@ -58,12 +55,12 @@ async fn spans_refused_for_good_are_an_error_that_says_what_to_do() {
 
 #[tokio::test(start_paused = true)]
 async fn rejected_spans_are_an_error_and_a_mere_message_is_a_warning() {
-    let (log, _guard) = Log::start();
+    let (log, _guard) = CapturedLog::start();
     let mut answers = [(2, "too old"), (0, "nearly full")].into_iter();
     let batch = BatchLimits { max_spans: 3, ..BATCH };
-    let mut scene = Scene::with(limits(100, 10_000), batch, move |_| {
+    let mut scene = Harness::with(limits(100, 10_000), batch, move |_| {
         let (rejected_spans, message) = answers.next().unwrap();
-        Answer::Take(Delivered { rejected_spans, message: message.to_owned() })
+        ScriptedResponse::Accept(Delivered { rejected_spans, message: message.to_owned() })
     });
     scene.store(&["abc", "def"]);
 

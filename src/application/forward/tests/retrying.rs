@@ -3,24 +3,24 @@
 use super::*;
 
 /// Fails `times` times, then takes everything.
-fn away(times: usize) -> impl FnMut(&Arrival) -> Answer + Send + 'static {
+fn unavailable(times: usize) -> impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static {
     let mut left = times;
     move |_| {
         if left == 0 {
-            return take();
+            return accept();
         }
         left -= 1;
         fail(FailureKind::Unavailable)
     }
 }
 
-fn asking(wait: Duration) -> Answer {
-    Answer::Fail(Failure { retry_after: Some(wait), ..failure(FailureKind::Unavailable) })
+fn asking(wait: Duration) -> ScriptedResponse {
+    ScriptedResponse::Fail(Failure { retry_after: Some(wait), ..failure(FailureKind::Unavailable) })
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unavailable_destination_gets_the_same_bytes_again_after_the_pause() {
-    let mut scene = Scene::new(away(3));
+    let mut scene = Harness::new(unavailable(3));
     scene.store(&["ab", "c"]);
 
     scene.finish().await;
@@ -33,9 +33,9 @@ async fn an_unavailable_destination_gets_the_same_bytes_again_after_the_pause() 
 #[tokio::test(start_paused = true)]
 async fn after_a_delivery_the_pauses_start_short_again() {
     let unavailable = || fail(FailureKind::Unavailable);
-    let mut answers = [unavailable(), unavailable(), take(), unavailable(), take()].into_iter();
+    let mut answers = [unavailable(), unavailable(), accept(), unavailable(), accept()].into_iter();
     let batch = BatchLimits { max_spans: 1, ..BATCH };
-    let mut scene = Scene::with(limits(100, 10_000), batch, move |_| answers.next().unwrap());
+    let mut scene = Harness::with(limits(100, 10_000), batch, move |_| answers.next().unwrap());
     scene.store(&["a", "b"]);
 
     scene.finish().await;
@@ -46,7 +46,7 @@ async fn after_a_delivery_the_pauses_start_short_again() {
 
 #[tokio::test(start_paused = true)]
 async fn what_arrives_during_an_outage_follows_in_order() {
-    let mut scene = Scene::new(away(10));
+    let mut scene = Harness::new(unavailable(10));
     scene.start(1);
 
     for payload in ["ab", "c", "d", "efg"] {
@@ -55,29 +55,29 @@ async fn what_arrives_during_an_outage_follows_in_order() {
     }
     scene.finish().await;
 
-    assert_eq!(scene.destination.taken(), "abcdefg");
+    assert_eq!(scene.destination.accepted_spans(), "abcdefg");
     assert_eq!(scene.ledger().sent, 7);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_day_of_outage_loses_nothing_while_there_is_room() {
     let day = secs(24 * 60 * 60);
-    let mut scene = Scene::new(move |arrival| match arrival.at {
-        at if at < day => fail(FailureKind::Unavailable).after(secs(10)),
-        _ => take(),
+    let mut scene = Harness::new(move |arrival| match arrival.at {
+        at if at < day => fail(FailureKind::Unavailable).delayed(secs(10)),
+        _ => accept(),
     });
     scene.store(&["ab", "c"]);
 
     scene.finish().await;
 
-    assert_eq!(scene.destination.taken(), "abc");
-    assert_eq!(scene.whereabouts(), Whereabouts { sent: 3, ..Whereabouts::default() });
-    assert!(scene.destination.arrivals().len() > 8_000);
+    assert_eq!(scene.destination.accepted_spans(), "abc");
+    assert_eq!(scene.ledger_totals(), LedgerTotals { sent: 3, ..LedgerTotals::default() });
+    assert!(scene.destination.received().len() > 8_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_may_be_evicted_while_the_destination_is_left_alone() {
-    let mut scene = Scene::with(limits(4, 10_000), BATCH, |_| asking(secs(20)));
+    let mut scene = Harness::with(limits(4, 10_000), BATCH, |_| asking(secs(20)));
     scene.start(1);
     scene.store(&["a"]);
     sleep(secs(1)).await;
@@ -91,7 +91,7 @@ async fn a_batch_may_be_evicted_while_the_destination_is_left_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_on_the_wire_is_not_evicted_but_what_waits_behind_it() {
-    let mut scene = Scene::with(limits(4, 10_000), BATCH, |_| take().after(secs(5)));
+    let mut scene = Harness::with(limits(4, 10_000), BATCH, |_| accept().delayed(secs(5)));
     scene.start(1);
     scene.store(&["a"]);
     sleep(secs(1)).await;
@@ -100,22 +100,17 @@ async fn a_batch_on_the_wire_is_not_evicted_but_what_waits_behind_it() {
     scene.store(&["e"]);
     scene.finish().await;
 
-    assert_eq!(scene.destination.taken(), "acde");
+    assert_eq!(scene.destination.accepted_spans(), "acde");
     assert_eq!(scene.ledger().dropped(DropReason::Overflow), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn spans_given_back_may_grow_too_old_to_be_sent() {
-    let old = Limits { max_age: Some(secs(30)), ..limits(100, 10_000) };
+    let old = BufferLimits { max_age: Some(secs(30)), ..limits(100, 10_000) };
     let mut first = true;
-    let mut scene =
-        Scene::with(
-            old,
-            BATCH,
-            move |_| {
-                if std::mem::take(&mut first) { asking(secs(60)) } else { take() }
-            },
-        );
+    let mut scene = Harness::with(old, BATCH, move |_| {
+        if std::mem::take(&mut first) { asking(secs(60)) } else { accept() }
+    });
     scene.start(1);
     scene.store(&["ab"]);
     sleep(secs(50)).await;
@@ -123,14 +118,14 @@ async fn spans_given_back_may_grow_too_old_to_be_sent() {
 
     scene.finish().await;
 
-    assert_eq!(scene.destination.taken(), "c");
+    assert_eq!(scene.destination.accepted_spans(), "c");
     assert_eq!(scene.ledger().dropped(DropReason::Expired), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_is_left_alone_as_long_as_it_asked() {
-    let mut answers = [asking(secs(20)), take()].into_iter();
-    let mut scene = Scene::new(move |_| answers.next().unwrap());
+    let mut answers = [asking(secs(20)), accept()].into_iter();
+    let mut scene = Harness::new(move |_| answers.next().unwrap());
     scene.store(&["a"]);
 
     scene.finish().await;
@@ -140,8 +135,8 @@ async fn a_destination_is_left_alone_as_long_as_it_asked() {
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_that_asks_for_a_year_is_tried_again_after_5_minutes() {
-    let mut answers = [asking(secs(365 * 24 * 60 * 60)), take()].into_iter();
-    let mut scene = Scene::new(move |_| answers.next().unwrap());
+    let mut answers = [asking(secs(365 * 24 * 60 * 60)), accept()].into_iter();
+    let mut scene = Harness::new(move |_| answers.next().unwrap());
     scene.store(&["a"]);
 
     scene.finish().await;
@@ -151,7 +146,7 @@ async fn a_destination_that_asks_for_a_year_is_tried_again_after_5_minutes() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_forwarder_wakes_for_what_arrives_after_a_recovery() {
-    let mut scene = Scene::new(away(1));
+    let mut scene = Harness::new(unavailable(1));
     scene.start(1);
     scene.store(&["a"]);
     sleep(secs(5)).await;
@@ -159,5 +154,5 @@ async fn an_idle_forwarder_wakes_for_what_arrives_after_a_recovery() {
     scene.store(&["b"]);
     sleep(secs(5)).await;
 
-    assert_eq!(scene.destination.taken(), "ab");
+    assert_eq!(scene.destination.accepted_spans(), "ab");
 }

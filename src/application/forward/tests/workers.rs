@@ -12,10 +12,10 @@ fn sorted(text: &str) -> String {
 async fn with_several_workers_every_span_arrives_exactly_once() {
     let batch = BatchLimits { max_spans: 3, ..BATCH };
     let mut turn = 0;
-    let mut scene = Scene::with(limits(10_000, 1 << 20), batch, move |_| {
+    let mut scene = Harness::with(limits(10_000, 1 << 20), batch, move |_| {
         turn += 1;
-        let answer = if turn % 7 == 0 { fail(FailureKind::Unavailable) } else { take() };
-        answer.after(millis(turn * 37 % 200))
+        let answer = if turn % 7 == 0 { fail(FailureKind::Unavailable) } else { accept() };
+        answer.delayed(millis(turn * 37 % 200))
     });
     let records: Vec<String> =
         ('A'..='Z').chain('a'..='z').map(|letter| letter.to_string().repeat(2)).collect();
@@ -27,14 +27,14 @@ async fn with_several_workers_every_span_arrives_exactly_once() {
     }
     scene.finish().await;
 
-    assert_eq!(sorted(&scene.destination.taken()), records.concat());
+    assert_eq!(sorted(&scene.destination.accepted_spans()), records.concat());
     assert_eq!(scene.ledger().sent, 2 * records.len() as u64);
 }
 
 #[tokio::test(start_paused = true)]
 async fn several_workers_send_at_the_same_time() {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
-    let mut scene = Scene::with(limits(100, 10_000), batch, |_| take().after(secs(1)));
+    let mut scene = Harness::with(limits(100, 10_000), batch, |_| accept().delayed(secs(1)));
     scene.store(&["a", "b", "c"]);
     scene.start(3);
 
@@ -46,30 +46,30 @@ async fn several_workers_send_at_the_same_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_one_worker_was_asked_for_holds_for_all() {
-    let mut scene = Scene::new(|arrival| {
+    let mut scene = Harness::new(|arrival| {
         if arrival.at >= secs(20) {
-            return take();
+            return accept();
         }
         let retry_after = Some(secs(20));
-        Answer::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) })
+        ScriptedResponse::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) })
     });
     scene.start(3);
     scene.store(&["a"]);
     scene.buffer.flush();
 
     sleep(secs(10)).await;
-    assert_eq!(scene.destination.arrivals().len(), 1);
+    assert_eq!(scene.destination.received().len(), 1);
     assert_eq!(scene.ledger().buffered, 1);
     sleep(secs(15)).await;
 
-    assert_eq!(scene.destination.taken(), "a");
+    assert_eq!(scene.destination.accepted_spans(), "a");
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_fail_together_count_as_one_failure() {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
-    let mut scene = Scene::with(limits(100, 10_000), batch, |_| {
-        fail(FailureKind::Unavailable).after(millis(10))
+    let mut scene = Harness::with(limits(100, 10_000), batch, |_| {
+        fail(FailureKind::Unavailable).delayed(millis(10))
     });
     scene.store(&["a", "b", "c", "d"]);
     scene.start(4);
@@ -77,7 +77,7 @@ async fn requests_that_fail_together_count_as_one_failure() {
     sleep(millis(350)).await;
 
     // At 0, after 100 ms, and after another 200 ms.
-    assert_eq!(scene.destination.arrivals().len(), 12);
+    assert_eq!(scene.destination.received().len(), 12);
     scene.forward.stop();
     scene.ended().await;
 }
@@ -85,12 +85,14 @@ async fn requests_that_fail_together_count_as_one_failure() {
 #[tokio::test(start_paused = true)]
 async fn a_record_sent_in_parts_waits_when_another_worker_met_a_failure() {
     let batch = BatchLimits { max_spans: 100, max_bytes: 2, ..BATCH };
-    let mut scene = Scene::with(limits(100, 10_000), batch, |arrival| {
+    let mut scene = Harness::with(limits(100, 10_000), batch, |arrival| {
         let retry_after = Some(secs(20));
         match arrival.payload.as_str() {
-            _ if arrival.at > secs(20) => take(),
-            "z" => Answer::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) }),
-            _ => take().after(secs(2)),
+            _ if arrival.at > secs(20) => accept(),
+            "z" => {
+                ScriptedResponse::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) })
+            }
+            _ => accept().delayed(secs(2)),
         }
     });
     scene.store(&["abcdef", "z"]);
@@ -102,16 +104,16 @@ async fn a_record_sent_in_parts_waits_when_another_worker_met_a_failure() {
     assert_eq!(scene.ledger().buffered, 5);
     scene.finish().await;
 
-    assert_eq!(scene.destination.taken(), "abcdefz");
+    assert_eq!(scene.destination.accepted_spans(), "abcdefz");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guilty_record_is_found_soon_while_other_workers_deliver() {
     let batch = BatchLimits { max_spans: 64, ..BATCH };
-    let mut scene = Scene::with(limits(1 << 20, 1 << 30), batch, |arrival| {
+    let mut scene = Harness::with(limits(1 << 20, 1 << 30), batch, |arrival| {
         let guilty = arrival.payload.contains('x');
-        let answer = if guilty { fail(FailureKind::InvalidData) } else { take() };
-        answer.after(millis(10))
+        let answer = if guilty { fail(FailureKind::InvalidData) } else { accept() };
+        answer.delayed(millis(10))
     });
     for n in 0..20_000 {
         scene.store(&[if n == 100 { "x" } else { "a" }]);
@@ -127,9 +129,9 @@ async fn a_guilty_record_is_found_soon_while_other_workers_deliver() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_is_stuck_does_not_keep_another_from_what_arrives() {
-    let mut scene = Scene::new(|arrival| match arrival.payload.as_str() {
-        "a" => Answer::Never,
-        _ => take(),
+    let mut scene = Harness::new(|arrival| match arrival.payload.as_str() {
+        "a" => ScriptedResponse::NeverRespond,
+        _ => accept(),
     });
     scene.start(2);
     sleep(secs(1)).await;
@@ -139,7 +141,7 @@ async fn a_worker_that_is_stuck_does_not_keep_another_from_what_arrives() {
     scene.store(&["b"]);
     sleep(secs(1)).await;
 
-    assert_eq!(scene.destination.taken(), "b");
+    assert_eq!(scene.destination.accepted_spans(), "b");
     scene.forward.stop();
     scene.ended().await;
 }
@@ -147,14 +149,14 @@ async fn a_worker_that_is_stuck_does_not_keep_another_from_what_arrives() {
 #[tokio::test(start_paused = true)]
 async fn idle_workers_share_what_one_batch_cannot_hold() {
     let batch = BatchLimits { max_spans: 2, ..BATCH };
-    let mut scene = Scene::with(limits(100, 10_000), batch, |_| take().after(secs(1)));
+    let mut scene = Harness::with(limits(100, 10_000), batch, |_| accept().delayed(secs(1)));
     scene.start(3);
     sleep(secs(1)).await;
     scene.store(&["ab", "cd", "ef"]);
 
     sleep(millis(500)).await;
 
-    assert_eq!(scene.whereabouts().in_flight, 6);
+    assert_eq!(scene.ledger_totals().in_flight, 6);
     scene.finish().await;
 }
 
@@ -162,19 +164,20 @@ async fn idle_workers_share_what_one_batch_cannot_hold() {
 async fn second_try(first: Option<Duration>, second: Option<Duration>) -> Duration {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
     let mut failed = 0;
-    let mut scene = Scene::with(limits(100, 10_000), batch, move |arrival| {
+    let mut scene = Harness::with(limits(100, 10_000), batch, move |arrival| {
         failed += 1;
         let (retry_after, delay) = match arrival.payload.as_str() {
-            _ if failed > 2 => return take(),
+            _ if failed > 2 => return accept(),
             "a" => (first, millis(10)),
             _ => (second, millis(20)),
         };
-        Answer::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) }).after(delay)
+        ScriptedResponse::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) })
+            .delayed(delay)
     });
     scene.store(&["a", "b"]);
     scene.start(2);
     scene.finish().await;
-    scene.destination.arrivals()[2].at
+    scene.destination.received()[2].at
 }
 
 #[tokio::test(start_paused = true)]

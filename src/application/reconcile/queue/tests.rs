@@ -6,8 +6,8 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-fn item(name: &str) -> Item {
-    Item::TraceBuffer(ObjectKey { namespace: "shop".into(), name: name.into() })
+fn item(name: &str) -> WorkItem {
+    WorkItem::TraceBuffer(ObjectKey { namespace: "shop".into(), name: name.into() })
 }
 
 fn ms(millis: u64) -> Duration {
@@ -65,7 +65,7 @@ async fn what_is_being_looked_at_is_not_handed_out_twice_but_again_afterwards() 
 
     queue.schedule(item("a"), Duration::ZERO);
     assert!(timeout(MINUTE, queue.next()).await.is_err());
-    queue.done(first, Next::Rest, 0);
+    queue.done(first, ReconcileAction::AwaitChange, 0);
 
     assert_eq!(queue.next().await, item("a"));
 }
@@ -99,11 +99,11 @@ async fn each_failure_is_waited_after_longer_and_a_success_starts_over() {
     queue.schedule(item("a"), Duration::ZERO);
     let mut waits = vec![];
     for (outcome, random_ms) in [
-        (Next::Retry, 100),
-        (Next::Retry, 200),
-        (Next::Retry, 400),
-        (Next::After(ms(10)), 0),
-        (Next::Retry, 100),
+        (ReconcileAction::Retry, 100),
+        (ReconcileAction::Retry, 200),
+        (ReconcileAction::Retry, 400),
+        (ReconcileAction::RequeueAfter(ms(10)), 0),
+        (ReconcileAction::Retry, 100),
     ] {
         let got = queue.next().await;
         let random = ms(random_ms).as_nanos().try_into().unwrap();

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::application::reconcile::fakes::{Stage, Write, declared, injected, key};
-use crate::domain::operating::declared::Declared;
+use crate::application::reconcile::fakes::{Harness, RecordedWrite, injected_pod, key, snapshot};
+use crate::domain::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
 
 async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
@@ -11,47 +11,47 @@ async fn seconds(seconds: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_before_this_replica_leads() {
-    let stage = Stage::new();
-    stage.cluster.declare(declared());
+    let stage = Harness::new();
+    stage.cluster.put_trace_buffer(snapshot());
     seconds(600).await;
     assert_eq!(stage.cluster.writes(), []);
 
     stage.lead().await;
 
-    assert!(matches!(stage.cluster.writes().as_slice(), [Write::Status(..)]));
+    assert!(matches!(stage.cluster.writes().as_slice(), [RecordedWrite::Status(..)]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_after_another_leads_and_all_of_it_when_it_leads_again() {
-    let stage = Stage::led(&[declared()], &[]).await;
+    let stage = Harness::with_leader(&[snapshot()], &[]).await;
     stage.cluster.writes();
 
     stage.leading.send(false).unwrap();
     seconds(1).await;
-    stage.cluster.put(injected("a", "web-1", "h1"));
-    stage.cluster.declare(Declared { key: key("shop", "other"), ..declared() });
+    stage.cluster.put_pod(injected_pod("a", "web-1", "h1"));
+    stage.cluster.put_trace_buffer(TraceBufferSnapshot { key: key("shop", "other"), ..snapshot() });
     seconds(600).await;
     assert_eq!(stage.cluster.writes(), []);
 
     stage.lead().await;
 
     let writes = stage.cluster.writes();
-    let statuses = writes.iter().filter(|write| matches!(write, Write::Status(..))).count();
+    let statuses = writes.iter().filter(|write| matches!(write, RecordedWrite::Status(..))).count();
     assert_eq!(statuses, 2, "{writes:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_concluded_before_everything_was_seen() {
-    let stage = Stage::new();
+    let stage = Harness::new();
     stage.cluster.set_synced(false);
-    stage.cluster.put(injected("a", "web-1", "h1"));
+    stage.cluster.put_pod(injected_pod("a", "web-1", "h1"));
     stage.lead().await;
     seconds(60).await;
     assert_eq!(stage.cluster.writes(), []);
 
-    stage.cluster.declare(declared());
+    stage.cluster.put_trace_buffer(snapshot());
     stage.cluster.set_synced(true);
     seconds(10).await;
 
-    assert!(matches!(stage.cluster.writes().as_slice(), [Write::Status(..)]));
+    assert!(matches!(stage.cluster.writes().as_slice(), [RecordedWrite::Status(..)]));
 }

@@ -3,55 +3,57 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::application::reconcile::fakes::{
-    FakeCluster, Stage, declared, injected, key, limits, seen,
+    FakeCluster, Harness, injected_pod, key, limits, snapshot, workload_status,
 };
 use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::injection::facts::NamespaceFacts;
-use crate::domain::injection::pod_record::PodRecord;
-use crate::domain::operating::declared::{Declared, Needs, Pace};
-use crate::domain::operating::rollout::Progress::{Complete, Failed, Moving};
-use crate::domain::operating::rollout::Seen;
-use crate::domain::operating::standing::PodCounts;
+use crate::domain::injection::pod_snapshot::PodSnapshot;
+use crate::domain::reconcile::rollout::RolloutProgress::{Complete, Failed, Progressing};
+use crate::domain::reconcile::rollout::WorkloadStatus;
+use crate::domain::reconcile::sidecar_state::PodCounts;
+use crate::domain::reconcile::trace_buffer_snapshot::{
+    DesiredSidecar, RolloutPolicy, TraceBufferSnapshot,
+};
 use crate::ports::cluster::ClusterError;
 
-const MARKER: &str = "h2-100";
+const REVISION: &str = "h2-100";
 
 async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
 /// `shop/traces` with this hash, which restarts one owner at a time with 20 s between them.
-fn changed(hash: &str) -> Declared {
-    let pace = Pace { max_concurrent: 1, interval: Duration::from_secs(20) };
-    let needs = Needs { hash: hash.into(), limits: limits(100) };
-    Declared { sidecar: Ok(needs), rollout: Some(pace), ..declared() }
+fn with_hash(hash: &str) -> TraceBufferSnapshot {
+    let pace = RolloutPolicy { max_concurrent: 1, interval: Duration::from_secs(20) };
+    let needs = DesiredSidecar { hash: hash.into(), limits: limits(100) };
+    TraceBufferSnapshot { sidecar: Ok(needs), rollout: Some(pace), ..snapshot() }
 }
 
 /// A cluster in which the owners `a` and `b` have outdated pods.
-async fn two_owners() -> Stage {
-    let pods = [injected("a1", "a-1", "h1"), injected("b1", "b-1", "h1")];
-    let stage = Stage::led(&[changed("h1")], &pods).await;
-    stage.cluster.set_seen("a", seen(None, Complete));
-    stage.cluster.set_seen("b", seen(None, Complete));
+async fn two_owners() -> Harness {
+    let pods = [injected_pod("a1", "a-1", "h1"), injected_pod("b1", "b-1", "h1")];
+    let stage = Harness::with_leader(&[with_hash("h1")], &pods).await;
+    stage.cluster.set_workload("a", workload_status(None, Complete));
+    stage.cluster.set_workload("b", workload_status(None, Complete));
     assert_eq!(stage.cluster.restarts(), []);
     stage
 }
 
 fn complete(cluster: &FakeCluster, owner: &str) {
-    cluster.remove(&format!("{owner}1"));
-    cluster.put(injected(&format!("{owner}2"), &format!("{owner}-2"), "h2"));
-    cluster.set_seen(owner, seen(Some(MARKER), Complete));
+    cluster.delete_pod(&format!("{owner}1"));
+    cluster.put_pod(injected_pod(&format!("{owner}2"), &format!("{owner}-2"), "h2"));
+    cluster.set_workload(owner, workload_status(Some(REVISION), Complete));
 }
 
 fn restart(owner: &str) -> (String, String) {
-    (owner.to_owned(), MARKER.to_owned())
+    (owner.to_owned(), REVISION.to_owned())
 }
 
 #[tokio::test(start_paused = true)]
 async fn owners_are_restarted_one_after_another_with_a_pause_between() {
     let stage = two_owners().await;
 
-    stage.cluster.declare(changed("h2"));
+    stage.cluster.put_trace_buffer(with_hash("h2"));
     seconds(30).await;
     assert_eq!(stage.cluster.restarts(), [restart("a")], "b waits for a");
     complete(&stage.cluster, "a");
@@ -71,7 +73,7 @@ async fn owners_are_restarted_one_after_another_with_a_pause_between() {
 async fn without_the_strategy_nothing_is_restarted() {
     let stage = two_owners().await;
 
-    stage.cluster.declare(Declared { rollout: None, ..changed("h2") });
+    stage.cluster.put_trace_buffer(TraceBufferSnapshot { rollout: None, ..with_hash("h2") });
     seconds(600).await;
 
     assert_eq!(stage.cluster.restarts(), []);
@@ -81,16 +83,16 @@ async fn without_the_strategy_nothing_is_restarted() {
 async fn one_that_does_not_come_up_halts_the_others_until_the_next_change() {
     let stage = two_owners().await;
 
-    stage.cluster.declare(changed("h2"));
+    stage.cluster.put_trace_buffer(with_hash("h2"));
     seconds(5).await;
-    stage.cluster.set_seen("a", seen(Some(MARKER), Failed("crashes".into())));
+    stage.cluster.set_workload("a", workload_status(Some(REVISION), Failed("crashes".into())));
     seconds(600).await;
-    let told = stage.cluster.told();
+    let told = stage.cluster.events();
     let halted: Vec<_> = told.iter().filter(|(_, reason, _)| *reason == "RolloutHalted").collect();
-    assert_eq!(halted, [&("a".to_owned(), "RolloutHalted", MARKER.to_owned())]);
+    assert_eq!(halted, [&("a".to_owned(), "RolloutHalted", REVISION.to_owned())]);
     assert_eq!(stage.cluster.restarts(), []);
 
-    stage.cluster.declare(changed("h3"));
+    stage.cluster.put_trace_buffer(with_hash("h3"));
     seconds(5).await;
 
     assert_eq!(stage.cluster.restarts(), [("a".to_owned(), "h3-100".to_owned())]);
@@ -99,11 +101,11 @@ async fn one_that_does_not_come_up_halts_the_others_until_the_next_change() {
 #[tokio::test(start_paused = true)]
 async fn nobody_is_restarted_again_for_a_change_that_was_taken_back() {
     let stage = two_owners().await;
-    stage.cluster.declare(changed("h2"));
+    stage.cluster.put_trace_buffer(with_hash("h2"));
     seconds(5).await;
     assert_eq!(stage.cluster.restarts(), [restart("a")]);
 
-    stage.cluster.set_seen("a", seen(None, Complete));
+    stage.cluster.set_workload("a", workload_status(None, Complete));
     seconds(600).await;
 
     assert_eq!(stage.cluster.restarts(), [restart("b")]);
@@ -112,7 +114,7 @@ async fn nobody_is_restarted_again_for_a_change_that_was_taken_back() {
 #[tokio::test(start_paused = true)]
 async fn a_new_leader_goes_on_where_the_old_one_was() {
     let stage = two_owners().await;
-    stage.cluster.declare(changed("h2"));
+    stage.cluster.put_trace_buffer(with_hash("h2"));
     seconds(5).await;
     assert_eq!(stage.cluster.restarts(), [restart("a")]);
 
@@ -126,12 +128,12 @@ async fn a_new_leader_goes_on_where_the_old_one_was() {
 
 #[tokio::test(start_paused = true)]
 async fn owners_of_another_namespace_are_restarted_only_with_its_consent() {
-    let foreign = PodRecord { key: key("cart", "c1"), ..injected("c1", "c-1", "h1") };
-    let stage = Stage::led(&[changed("h1")], &[foreign]).await;
+    let foreign = PodSnapshot { key: key("cart", "c1"), ..injected_pod("c1", "c-1", "h1") };
+    let stage = Harness::with_leader(&[with_hash("h1")], &[foreign]).await;
     let inject = Some("shop/traces".into());
-    stage.cluster.set_seen("c", Seen { inject, ..seen(None, Complete) });
+    stage.cluster.set_workload("c", WorkloadStatus { inject, ..workload_status(None, Complete) });
 
-    stage.cluster.declare(changed("h2"));
+    stage.cluster.put_trace_buffer(with_hash("h2"));
     seconds(60).await;
     assert_eq!(stage.cluster.restarts(), []);
     let counts = stage.cluster.counts(&key("shop", "traces")).unwrap();
@@ -145,19 +147,21 @@ async fn owners_of_another_namespace_are_restarted_only_with_its_consent() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_is_restarted_whose_new_pods_would_not_have_its_sidecar() {
-    let asks =
-        |inject: Option<&str>| Seen { inject: inject.map(str::to_owned), ..seen(None, Complete) };
+    let asks = |inject: Option<&str>| WorkloadStatus {
+        inject: inject.map(str::to_owned),
+        ..workload_status(None, Complete)
+    };
     let named = |trace_buffer: &str| NamespaceFacts {
         trace_buffer: Some(trace_buffer.into()),
         ..NamespaceFacts::unknown("cart")
     };
     let in_full = Some("shop/traces");
-    let foreign = |change: &dyn Fn(&mut Declared)| {
-        let mut declared = changed("h2");
+    let foreign = |change: &dyn Fn(&mut TraceBufferSnapshot)| {
+        let mut declared = with_hash("h2");
         change(&mut declared);
         declared
     };
-    let same: &dyn Fn(&mut Declared) = &|_| {};
+    let same: &dyn Fn(&mut TraceBufferSnapshot) = &|_| {};
     for (why, seen, namespace, change, is_restarted) in [
         ("it would", asks(in_full), named("shop/traces"), same, true),
         ("its template asks for none", asks(None), named("shop/traces"), same, false),
@@ -179,12 +183,12 @@ async fn nobody_is_restarted_whose_new_pods_would_not_have_its_sidecar() {
             false,
         ),
     ] {
-        let pod = PodRecord { key: key("cart", "c1"), ..injected("c1", "c-1", "h1") };
-        let stage = Stage::led(&[changed("h1")], &[pod]).await;
+        let pod = PodSnapshot { key: key("cart", "c1"), ..injected_pod("c1", "c-1", "h1") };
+        let stage = Harness::with_leader(&[with_hash("h1")], &[pod]).await;
         stage.cluster.set_namespace(namespace);
-        stage.cluster.set_seen("c", seen);
+        stage.cluster.set_workload("c", seen);
 
-        stage.cluster.declare(foreign(change));
+        stage.cluster.put_trace_buffer(foreign(change));
         seconds(60).await;
 
         assert_eq!(!stage.cluster.restarts().is_empty(), is_restarted, "{why}");
@@ -194,10 +198,10 @@ async fn nobody_is_restarted_whose_new_pods_would_not_have_its_sidecar() {
 #[tokio::test(start_paused = true)]
 async fn who_cannot_be_restarted_is_looked_at_seldom() {
     let stage = two_owners().await;
-    stage.cluster.set_seen("a", seen(None, Moving));
-    stage.cluster.set_seen("b", seen(None, Moving));
+    stage.cluster.set_workload("a", workload_status(None, Progressing));
+    stage.cluster.set_workload("b", workload_status(None, Progressing));
 
-    stage.cluster.declare(changed("h2"));
+    stage.cluster.put_trace_buffer(with_hash("h2"));
     seconds(5).await;
     let before = stage.cluster.reads().1;
     seconds(300).await;
@@ -210,7 +214,7 @@ async fn who_cannot_be_restarted_is_looked_at_seldom() {
 #[tokio::test(start_paused = true)]
 async fn a_finished_rollout_costs_nothing() {
     let stage = two_owners().await;
-    stage.cluster.declare(changed("h2"));
+    stage.cluster.put_trace_buffer(with_hash("h2"));
     seconds(5).await;
     complete(&stage.cluster, "a");
     seconds(30).await;
@@ -227,14 +231,14 @@ async fn a_finished_rollout_costs_nothing() {
 async fn whatever_becomes_of_the_writes_an_owner_is_restarted_once_for_a_change() {
     for failure in [
         ClusterError::Conflict,
-        ClusterError::Gone,
+        ClusterError::NotFound,
         ClusterError::Failed("the API server is away".into()),
     ] {
         for before in 0..6 {
             let stage = two_owners().await;
-            stage.cluster.fail(&vec![failure.clone(); before]);
+            stage.cluster.fail_next_writes(&vec![failure.clone(); before]);
 
-            stage.cluster.declare(changed("h2"));
+            stage.cluster.put_trace_buffer(with_hash("h2"));
             seconds(600).await;
 
             assert_eq!(stage.cluster.restarts(), [restart("a")], "{before} times {failure:?}");
@@ -245,12 +249,12 @@ async fn whatever_becomes_of_the_writes_an_owner_is_restarted_once_for_a_change(
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_is_deleted_on_its_way_keeps_nobody_waiting() {
     let stage = two_owners().await;
-    stage.cluster.declare(changed("h2"));
+    stage.cluster.put_trace_buffer(with_hash("h2"));
     seconds(5).await;
     assert_eq!(stage.cluster.restarts(), [restart("a")]);
 
-    stage.cluster.unsee("a");
-    stage.cluster.remove("a1");
+    stage.cluster.delete_workload("a");
+    stage.cluster.delete_pod("a1");
     seconds(60).await;
 
     assert_eq!(stage.cluster.restarts(), [restart("b")]);
@@ -259,9 +263,9 @@ async fn an_owner_that_is_deleted_on_its_way_keeps_nobody_waiting() {
 #[tokio::test(start_paused = true)]
 async fn a_pod_without_an_owner_stays_outdated_and_stops_nobody() {
     let stage = two_owners().await;
-    stage.cluster.put(PodRecord { owner: None, ..injected("alone", "alone-1", "h1") });
+    stage.cluster.put_pod(PodSnapshot { owner: None, ..injected_pod("alone", "alone-1", "h1") });
 
-    stage.cluster.declare(changed("h2"));
+    stage.cluster.put_trace_buffer(with_hash("h2"));
     seconds(30).await;
 
     assert_eq!(stage.cluster.restarts(), [restart("a")]);

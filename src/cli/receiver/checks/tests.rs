@@ -1,13 +1,13 @@
 //! Mistakes that lie between settings; single values are tried in `cli::tests`.
 
-use super::super::tests::{mistakes, settings};
+use super::super::tests::{errors, settings};
 
 const TLS: &str = "--endpoint=https://collector";
 
 #[test]
 fn a_client_certificate_without_a_key_names_the_key() {
     assert_eq!(
-        mistakes(&[TLS, "--client-certificate-file=/c"], &[]),
+        errors(&[TLS, "--client-certificate-file=/c"], &[]),
         ["TRACEBUFFER_CLIENT_KEY_FILE unset must be set with CLIENT_CERTIFICATE_FILE"]
     );
 }
@@ -15,7 +15,7 @@ fn a_client_certificate_without_a_key_names_the_key() {
 #[test]
 fn a_client_key_without_a_certificate_names_the_certificate() {
     assert_eq!(
-        mistakes(&[TLS, "--client-key-file=/k"], &[]),
+        errors(&[TLS, "--client-key-file=/k"], &[]),
         ["TRACEBUFFER_CLIENT_CERTIFICATE_FILE unset must be set with CLIENT_KEY_FILE"]
     );
 }
@@ -40,7 +40,7 @@ fn each_setting_of_tls_is_refused_for_an_unencrypted_endpoint() {
 
     let why = "must be unset, or ENDPOINT begin with https://";
     assert_eq!(
-        mistakes(&flags, &[]),
+        errors(&flags, &[]),
         [
             format!("--ca-file \"/a\" {why}"),
             format!("--trust-system-roots \"true\" {why}"),
@@ -68,7 +68,7 @@ fn public_authorities_are_trusted_where_no_file_says_otherwise() {
 #[test]
 fn trusting_nobody_is_refused() {
     assert_eq!(
-        mistakes(&[TLS, "--trust-system-roots=false"], &[]),
+        errors(&[TLS, "--trust-system-roots=false"], &[]),
         ["--trust-system-roots \"false\" must be unset or true, or CA_FILE be set: \
          otherwise nobody is trusted"]
     );
@@ -82,7 +82,7 @@ fn a_server_name_is_a_dns_name_or_an_ip_address() {
     }
     for name in ["https://traces.example", "traces.example:443", "*.example", "[fd00::1]"] {
         assert_eq!(
-            mistakes(&[TLS, "--tls-server-name", name], &[]),
+            errors(&[TLS, "--tls-server-name", name], &[]),
             [format!(
                 "--tls-server-name {name:?} must be a DNS name or an IP address, such as \
                  collector.example"
@@ -101,7 +101,7 @@ fn a_prefix_and_an_option_need_a_file_of_their_header() {
 
     let why = "must name headers of HEADER_VALUE_FILES only; there is no file for";
     assert_eq!(
-        mistakes(&flags, &[]),
+        errors(&flags, &[]),
         [
             format!("--header-value-prefixes (not shown) {why} authorization"),
             format!("--optional-headers \"x-key,x-tenant\" {why} x-tenant"),
@@ -113,14 +113,14 @@ fn a_prefix_and_an_option_need_a_file_of_their_header() {
 fn a_prefix_and_an_option_are_not_blamed_for_files_that_cannot_be_read() {
     let flags = ["--header-value-files=x", "--header-value-prefixes=a=b", "--optional-headers=a"];
 
-    let found = mistakes(&flags, &[]);
+    let found = errors(&flags, &[]);
 
     assert!(found.len() == 1 && found[0].starts_with("--header-value-files"), "{found:?}");
 }
 
 #[test]
 fn a_grpc_endpoint_with_a_path_is_refused_beside_other_mistakes() {
-    let found = mistakes(&["--endpoint=http://collector/v1/traces", "--ca-file=/a"], &[]);
+    let found = errors(&["--endpoint=http://collector/v1/traces", "--ca-file=/a"], &[]);
 
     let why = "must have no path with protocol grpc (with http it may)";
     assert_eq!(
@@ -145,7 +145,7 @@ fn a_destination_that_is_this_receiver_is_refused() {
         "https://[::]:4318",
         "http://[::ffff:127.0.0.1]:4317",
     ] {
-        let found = mistakes(&["--endpoint", endpoint], &[]);
+        let found = errors(&["--endpoint", endpoint], &[]);
         let start = format!("--endpoint \"{endpoint}\" must not be this receiver, which is at ");
         assert!(found.len() == 1 && found[0].starts_with(&start), "{found:?}");
     }
@@ -156,7 +156,7 @@ fn a_destination_that_is_this_receiver_is_named_beside_mistakes_of_other_setting
     let flags =
         ["--endpoint=http://[::1]:9", "--http-addr=[::1]:9", "--grpc-addr=x", "--timeout=x"];
 
-    let found = mistakes(&flags, &[]);
+    let found = errors(&flags, &[]);
 
     let named: Vec<_> = found.iter().filter_map(|m| m.split(' ').next()).collect();
     assert_eq!(named, ["--endpoint", "--timeout", "--grpc-addr"]);
@@ -167,7 +167,7 @@ fn a_destination_at_an_address_listened_on_is_refused() {
     let flags = ["--endpoint=http://10.0.0.1:5000", "--http-addr=10.0.0.1:5000"];
 
     assert_eq!(
-        mistakes(&flags, &[]),
+        errors(&flags, &[]),
         ["--endpoint \"http://10.0.0.1:5000\" must not be this receiver, which is at HTTP_ADDR"]
     );
 }
@@ -188,11 +188,11 @@ fn a_destination_on_another_port_or_host_is_taken() {
 #[test]
 fn a_port_in_two_settings_is_refused_where_it_comes_second() {
     assert_eq!(
-        mistakes(&["--admin-addr=10.0.0.1:4318"], &[]),
+        errors(&["--admin-addr=10.0.0.1:4318"], &[]),
         ["--admin-addr \"10.0.0.1:4318\" must not use a port twice; HTTP_ADDR has 127.0.0.1:4318"]
     );
     assert_eq!(
-        mistakes(&[], &[("TRACEBUFFER_GRPC_ADDR", "0.0.0.0:4318")]),
+        errors(&[], &[("TRACEBUFFER_GRPC_ADDR", "0.0.0.0:4318")]),
         [
             "TRACEBUFFER_HTTP_ADDR \"127.0.0.1:4318,[::1]:4318\" (default) must not use a port twice; \
          GRPC_ADDR has 0.0.0.0:4318"
@@ -203,7 +203,7 @@ fn a_port_in_two_settings_is_refused_where_it_comes_second() {
 #[test]
 fn addresses_of_one_setting_that_overlap_are_refused() {
     for list in ["127.0.0.1:1,127.0.0.1:1", "0.0.0.0:1,127.0.0.1:1", "[::1]:1,[::]:1"] {
-        let found = mistakes(&["--grpc-addr", list], &[]);
+        let found = errors(&["--grpc-addr", list], &[]);
         assert!(found.len() == 1 && found[0].contains("must not use a port twice"), "{found:?}");
     }
 }
@@ -227,7 +227,7 @@ fn the_default_request_bound_gives_way_to_a_smaller_buffer() {
 #[test]
 fn a_request_bound_above_the_buffer_is_refused_when_it_was_asked_for() {
     assert_eq!(
-        mistakes(&["--max-bytes=1Mi", "--max-request-bytes=2Mi"], &[]),
+        errors(&["--max-bytes=1Mi", "--max-request-bytes=2Mi"], &[]),
         ["--max-request-bytes \"2Mi\" must be at most MAX_BYTES, which is 1Mi"]
     );
     let equal = settings(&["--max-bytes=1Mi", "--max-request-bytes=1Mi"], &[]);

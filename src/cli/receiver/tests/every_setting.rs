@@ -14,8 +14,8 @@ use crate::adapters::messaging::notation::headers::{
     HeaderFiles, parse_header_files, parse_header_list, parse_header_names,
 };
 use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
-use crate::bootstrap::settings::{ListenSettings, Settings};
-use crate::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use crate::bootstrap::settings::{ListenSettings, ReceiverSettings};
+use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// For each setting a value that is neither its default nor in the way of another one.
 const OTHERS: [(&str, &str); 31] = [
@@ -59,8 +59,8 @@ fn header_files() -> HeaderFiles {
     files
 }
 
-fn other_settings() -> Settings {
-    Settings {
+fn other_settings() -> ReceiverSettings {
+    ReceiverSettings {
         destination: Some(Box::new(DestinationSettings {
             endpoint: Endpoint {
                 tls: true,
@@ -79,14 +79,14 @@ fn other_settings() -> Settings {
             client_key_file: Some("/run/client.key".into()),
             timeout: Duration::from_secs(3),
         })),
-        limits: Limits {
+        limits: BufferLimits {
             max_spans: NonZeroU64::new(7).unwrap(),
             max_bytes: NonZeroU64::new(64_000_000).unwrap(),
             max_age: Some(Duration::from_mins(90)),
         },
-        overflow: OverflowPolicy::Reject,
+        overflow_policy: OverflowPolicy::Reject,
         limits_file: Some("/run/limits".into()),
-        batch: BatchLimits {
+        batch_limits: BatchLimits {
             max_spans: 5,
             max_bytes: 1 << 20,
             max_records: usize::MAX,

@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::{Kind, Refusal};
+use super::{ValueError, ValueKind};
 use crate::adapters::messaging::notation::headers::{
     HeaderError, HeaderFiles, Headers, parse_header_files, parse_header_list, parse_header_names,
 };
@@ -19,16 +19,16 @@ pub(in crate::cli) struct HeaderPrefixList;
 /// Names of HTTP headers, perhaps none.
 pub(in crate::cli) struct HeaderNameList;
 
-impl From<HeaderError> for Refusal {
+impl From<HeaderError> for ValueError {
     fn from(error: HeaderError) -> Self {
-        Self::Because(error.to_string())
+        Self::Other(error.to_string())
     }
 }
 
-impl Kind for HeaderList {
+impl ValueKind for HeaderList {
     type Value = Headers;
 
-    const SECRET: bool = true;
+    const IS_SECRET: bool = true;
 
     fn value_name(&self) -> String {
         "NAME=VALUE,…".into()
@@ -38,12 +38,12 @@ impl Kind for HeaderList {
         "HTTP headers as name=value,name2=value2, values percent-encoded".into()
     }
 
-    fn parse(&self, text: &str) -> Result<Headers, Refusal> {
+    fn parse(&self, text: &str) -> Result<Headers, ValueError> {
         Ok(parse_header_list(text)?)
     }
 }
 
-impl Kind for HeaderFileList {
+impl ValueKind for HeaderFileList {
     type Value = HeaderFiles;
 
     fn value_name(&self) -> String {
@@ -54,16 +54,16 @@ impl Kind for HeaderFileList {
         "HTTP headers and files as name=path,name2=path2".into()
     }
 
-    fn parse(&self, text: &str) -> Result<HeaderFiles, Refusal> {
+    fn parse(&self, text: &str) -> Result<HeaderFiles, ValueError> {
         Ok(parse_header_files(text)?)
     }
 }
 
-impl Kind for HeaderPrefixList {
+impl ValueKind for HeaderPrefixList {
     type Value = Headers;
 
     // Part of a value, which is secret as a whole.
-    const SECRET: bool = true;
+    const IS_SECRET: bool = true;
 
     fn value_name(&self) -> String {
         "NAME=PREFIX,…".into()
@@ -73,12 +73,12 @@ impl Kind for HeaderPrefixList {
         "HTTP headers and prefixes as name=prefix,name2=prefix2, prefixes percent-encoded".into()
     }
 
-    fn parse(&self, text: &str) -> Result<Headers, Refusal> {
+    fn parse(&self, text: &str) -> Result<Headers, ValueError> {
         Ok(parse_header_list(text)?)
     }
 }
 
-impl Kind for HeaderNameList {
+impl ValueKind for HeaderNameList {
     type Value = Vec<HeaderName>;
 
     fn value_name(&self) -> String {
@@ -89,7 +89,7 @@ impl Kind for HeaderNameList {
         "names of HTTP headers as name,name2".into()
     }
 
-    fn parse(&self, text: &str) -> Result<Vec<HeaderName>, Refusal> {
+    fn parse(&self, text: &str) -> Result<Vec<HeaderName>, ValueError> {
         Ok(parse_header_names(text)?)
     }
 }

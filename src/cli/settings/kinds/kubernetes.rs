@@ -1,22 +1,22 @@
 //! Kinds of values that Kubernetes knows.
 
-use super::{Kind, Refusal};
-use crate::domain::injection::candidate::ObjectKey;
-use crate::domain::labels::{is_dns_label, is_subdomain};
+use super::{ValueError, ValueKind};
+use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::labels::{is_dns_label, is_dns_subdomain};
 
 /// The name of a Kubernetes object, or a DNS name: an RFC 1123 subdomain.
-pub(in crate::cli) struct Name;
+pub(in crate::cli) struct ObjectName;
 
 /// Names of namespaces, perhaps none.
-pub(in crate::cli) struct NameList;
+pub(in crate::cli) struct NamespaceList;
 
 /// The namespace and the name of an object.
-pub(in crate::cli) struct Reference;
+pub(in crate::cli) struct ObjectReference;
 
 /// The reference of a container image, as far as a typing error shows.
 pub(in crate::cli) struct Image;
 
-impl Kind for Name {
+impl ValueKind for ObjectName {
     type Value = String;
 
     fn value_name(&self) -> String {
@@ -27,12 +27,12 @@ impl Kind for Name {
         "a name of lower-case letters, digits, '-' and '.'".into()
     }
 
-    fn parse(&self, text: &str) -> Result<String, Refusal> {
-        if is_subdomain(text) { Ok(text.into()) } else { Err(Refusal::NotAllowed) }
+    fn parse(&self, text: &str) -> Result<String, ValueError> {
+        if is_dns_subdomain(text) { Ok(text.into()) } else { Err(ValueError::NotAllowed) }
     }
 }
 
-impl Kind for NameList {
+impl ValueKind for NamespaceList {
     type Value = Vec<String>;
 
     fn value_name(&self) -> String {
@@ -43,17 +43,17 @@ impl Kind for NameList {
         "names of namespaces as name,name2".into()
     }
 
-    fn parse(&self, text: &str) -> Result<Vec<String>, Refusal> {
+    fn parse(&self, text: &str) -> Result<Vec<String>, ValueError> {
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
         let name = |name: &str| {
-            let why = || Refusal::because(format!("{name:?} is no name of a namespace"));
+            let why = || ValueError::other(format!("{name:?} is no name of a namespace"));
             is_dns_label(name).then(|| name.to_owned()).ok_or_else(why)
         };
         names.map(name).collect()
     }
 }
 
-impl Kind for Reference {
+impl ValueKind for ObjectReference {
     type Value = ObjectKey;
 
     fn value_name(&self) -> String {
@@ -64,16 +64,16 @@ impl Kind for Reference {
         "a namespace and a name as namespace/name".into()
     }
 
-    fn parse(&self, text: &str) -> Result<ObjectKey, Refusal> {
-        let (namespace, name) = text.split_once('/').ok_or(Refusal::NotAllowed)?;
-        if !is_dns_label(namespace) || !is_subdomain(name) {
-            return Err(Refusal::NotAllowed);
+    fn parse(&self, text: &str) -> Result<ObjectKey, ValueError> {
+        let (namespace, name) = text.split_once('/').ok_or(ValueError::NotAllowed)?;
+        if !is_dns_label(namespace) || !is_dns_subdomain(name) {
+            return Err(ValueError::NotAllowed);
         }
         Ok(ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }
 
-impl Kind for Image {
+impl ValueKind for Image {
     type Value = String;
 
     fn value_name(&self) -> String {
@@ -84,9 +84,9 @@ impl Kind for Image {
         "the reference of an image, such as registry.example/tracebuffer:0.1.0".into()
     }
 
-    fn parse(&self, text: &str) -> Result<String, Refusal> {
+    fn parse(&self, text: &str) -> Result<String, ValueError> {
         let is_reference = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
-        if is_reference { Ok(text.into()) } else { Err(Refusal::NotAllowed) }
+        if is_reference { Ok(text.into()) } else { Err(ValueError::NotAllowed) }
     }
 }
 
@@ -96,18 +96,18 @@ mod tests {
 
     #[test]
     fn a_list_of_namespaces_may_be_empty_and_names_what_is_none() {
-        assert_eq!(NameList.parse("").unwrap(), [""; 0]);
-        assert_eq!(NameList.parse("kube-system, istio-system").unwrap().len(), 2);
-        let refusal = NameList.parse("kube-system,A.b").unwrap_err();
-        assert_eq!(refusal, Refusal::because("\"A.b\" is no name of a namespace"));
+        assert_eq!(NamespaceList.parse("").unwrap(), [""; 0]);
+        assert_eq!(NamespaceList.parse("kube-system, istio-system").unwrap().len(), 2);
+        let refusal = NamespaceList.parse("kube-system,A.b").unwrap_err();
+        assert_eq!(refusal, ValueError::other("\"A.b\" is no name of a namespace"));
     }
 
     #[test]
     fn a_reference_has_a_namespace_and_a_name() {
-        let key = Reference.parse("platform/all.traces").unwrap();
+        let key = ObjectReference.parse("platform/all.traces").unwrap();
         assert_eq!((key.namespace.as_str(), key.name.as_str()), ("platform", "all.traces"));
         for text in ["", "all", "/all", "platform/", "a.b/all", "a/b/c"] {
-            assert_eq!(Reference.parse(text), Err(Refusal::NotAllowed), "{text}");
+            assert_eq!(ObjectReference.parse(text), Err(ValueError::NotAllowed), "{text}");
         }
     }
 }

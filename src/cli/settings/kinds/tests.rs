@@ -2,15 +2,15 @@
 
 use super::*;
 
-const COUNT: Count = Count { min: 1, max: 64 };
-const SIZE: Size = Size { min: 1 << 10, max: 64 << 20 };
-const TIME: Time = Time { min: 100, max: 300_000 };
+const COUNT: IntegerRange = IntegerRange { min: 1, max: 64 };
+const SIZE: SizeRange = SizeRange { min: 1 << 10, max: 64 << 20 };
+const TIME: DurationRange = DurationRange { min: 100, max: 300_000 };
 const CHOICE: Choice<u8> = Choice(&[("one", 1), ("two", 2), ("deux", 2)]);
 
-fn reason<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
+fn reason<T: std::fmt::Debug>(result: Result<T, ValueError>) -> String {
     match result.unwrap_err() {
-        Refusal::Because(reason) => reason,
-        Refusal::NotAllowed => "not allowed".into(),
+        ValueError::Other(reason) => reason,
+        ValueError::NotAllowed => "not allowed".into(),
     }
 }
 
@@ -19,7 +19,7 @@ fn a_count_is_taken_within_its_bounds_only() {
     assert_eq!(COUNT.parse("1").unwrap().get(), 1);
     assert_eq!(COUNT.parse("64").unwrap().get(), 64);
     for text in ["0", "65", "-1", "1.5", "4294967296", "one", "1 0"] {
-        assert_eq!(COUNT.parse(text), Err(Refusal::NotAllowed), "{text}");
+        assert_eq!(COUNT.parse(text), Err(ValueError::NotAllowed), "{text}");
     }
     assert_eq!(COUNT.allowed(), "a whole number from 1 to 64");
 }
@@ -39,7 +39,7 @@ fn a_size_is_taken_within_its_bounds_only() {
 
 #[test]
 fn a_size_of_nothing_is_refused_even_where_the_bounds_have_it() {
-    assert_eq!(Size { min: 0, max: 1 }.parse("0"), Err(Refusal::NotAllowed));
+    assert_eq!(SizeRange { min: 0, max: 1 }.parse("0"), Err(ValueError::NotAllowed));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_time_is_taken_within_its_bounds_only() {
 fn a_choice_takes_its_words_exactly() {
     assert_eq!(CHOICE.parse("two"), Ok(2));
     assert_eq!(CHOICE.parse("deux"), Ok(2));
-    assert_eq!(CHOICE.parse("Two"), Err(Refusal::NotAllowed));
+    assert_eq!(CHOICE.parse("Two"), Err(ValueError::NotAllowed));
     assert_eq!(CHOICE.allowed(), "one, two or deux");
     assert_eq!(CHOICE.value_name(), "one|two|deux");
 }
@@ -70,7 +70,7 @@ fn an_optional_value_is_absent_when_empty_and_checked_otherwise() {
 
 #[test]
 fn addresses_of_both_families_are_read_in_order() {
-    let addresses = Addresses.parse("127.0.0.1:4317, [::1]:4317").unwrap();
+    let addresses = SocketAddresses.parse("127.0.0.1:4317, [::1]:4317").unwrap();
 
     let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["127.0.0.1:4317", "[::1]:4317"]);
@@ -81,7 +81,7 @@ fn an_address_that_is_no_ip_address_with_a_port_is_named() {
     for bad in ["localhost:4317", "127.0.0.1", "::1:4317", "[::1]", ":4317", "1.2.3.4:99999", ""] {
         let text = format!("127.0.0.1:4317,{bad}");
         let expected = format!("{bad:?} is no IP address with a port");
-        assert_eq!(reason(Addresses.parse(&text)), expected);
+        assert_eq!(reason(SocketAddresses.parse(&text)), expected);
     }
 }
 
@@ -89,8 +89,11 @@ fn an_address_that_is_no_ip_address_with_a_port_is_named() {
 fn more_addresses_than_allowed_are_refused() {
     let sixteen = vec!["127.0.0.1:1"; 16].join(",");
 
-    assert!(Addresses.parse(&sixteen).is_ok());
-    assert_eq!(Addresses.parse(&format!("{sixteen},127.0.0.1:1")), Err(Refusal::NotAllowed));
+    assert!(SocketAddresses.parse(&sixteen).is_ok());
+    assert_eq!(
+        SocketAddresses.parse(&format!("{sixteen},127.0.0.1:1")),
+        Err(ValueError::NotAllowed)
+    );
 }
 
 #[test]

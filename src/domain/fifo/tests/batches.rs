@@ -9,7 +9,7 @@ const BATCH: BatchLimits = BatchLimits {
     linger: Duration::from_millis(200),
 };
 
-const DELIVERED: Settlement = Settlement::Delivered { rejected_spans: 0 };
+const DELIVERED: BatchOutcome = BatchOutcome::Delivered { rejected_spans: 0 };
 
 fn holding(records: &[(u32, u32)]) -> Fifo {
     let mut fifo = of_spans(1_000);
@@ -102,7 +102,7 @@ mod cutting {
         let batch = take(&mut fifo, 1);
         admit(&mut fifo, 1, 10).unwrap();
 
-        give_back(&mut fifo, &batch);
+        requeue(&mut fifo, &batch);
 
         assert_eq!(waiting(&fifo), [(0, 2), (1, 2), (2, 395), (3, 1)]);
         assert_eq!(fifo.next_batch_records(&BATCH), 1);
@@ -129,7 +129,7 @@ mod readiness {
 
     #[test]
     fn an_empty_buffer_is_not_ready() {
-        assert_eq!(holding(&[]).readiness(&BATCH, START), Readiness::Empty);
+        assert_eq!(holding(&[]).batch_readiness(&BATCH, START), BatchReadiness::Empty);
     }
 
     #[test]
@@ -137,14 +137,14 @@ mod readiness {
         let fifo = holding(&[(1, 1)]);
 
         let rest = Duration::from_millis(150);
-        assert_eq!(fifo.readiness(&BATCH, RECENT), Readiness::Wait(rest));
+        assert_eq!(fifo.batch_readiness(&BATCH, RECENT), BatchReadiness::Wait(rest));
     }
 
     #[test]
     fn a_record_that_lingered_is_ready() {
         let fifo = holding(&[(1, 1)]);
 
-        assert_eq!(fifo.readiness(&BATCH, START + BATCH.linger), Readiness::Ready);
+        assert_eq!(fifo.batch_readiness(&BATCH, START + BATCH.linger), BatchReadiness::Ready);
     }
 
     #[test]
@@ -152,7 +152,7 @@ mod readiness {
         let fifo = holding(&[(1, 1)]);
 
         let batch = BatchLimits { linger: Duration::ZERO, ..BATCH };
-        assert_eq!(fifo.readiness(&batch, START), Readiness::Ready);
+        assert_eq!(fifo.batch_readiness(&batch, START), BatchReadiness::Ready);
     }
 
     #[test]
@@ -161,7 +161,11 @@ mod readiness {
         let cases: [(&[(u32, u32)], _); 3] =
             [(&[(100, 1)], BATCH), (&[(1, 1_000)], BATCH), (&[(1, 1); 3], three)];
         for (records, batch) in cases {
-            assert_eq!(holding(records).readiness(&batch, START), Readiness::Ready, "{records:?}");
+            assert_eq!(
+                holding(records).batch_readiness(&batch, START),
+                BatchReadiness::Ready,
+                "{records:?}"
+            );
         }
     }
 
@@ -170,7 +174,7 @@ mod readiness {
         for mut fifo in [of_spans(40), of_bytes(4 * 100)] {
             admit(&mut fifo, 10, 36).unwrap();
 
-            assert_eq!(fifo.readiness(&BATCH, START), Readiness::Ready);
+            assert_eq!(fifo.batch_readiness(&BATCH, START), BatchReadiness::Ready);
         }
     }
 
@@ -180,8 +184,8 @@ mod readiness {
         let cases: [(&[(u32, u32)], _); 3] =
             [(&[(99, 1)], BATCH), (&[(1, 999)], BATCH), (&[(1, 1); 2], three)];
         for (records, batch) in cases {
-            let ready = holding(records).readiness(&batch, START);
-            assert_eq!(ready, Readiness::Wait(BATCH.linger), "{records:?}");
+            let ready = holding(records).batch_readiness(&batch, START);
+            assert_eq!(ready, BatchReadiness::Wait(BATCH.linger), "{records:?}");
         }
     }
 
@@ -189,7 +193,10 @@ mod readiness {
     fn a_clock_behind_the_arrival_makes_a_record_wait_the_whole_linger() {
         let fifo = holding(&[(1, 1)]);
 
-        assert_eq!(fifo.readiness(&BATCH, Duration::ZERO), Readiness::Wait(BATCH.linger));
+        assert_eq!(
+            fifo.batch_readiness(&BATCH, Duration::ZERO),
+            BatchReadiness::Wait(BATCH.linger)
+        );
     }
 }
 
@@ -236,7 +243,7 @@ mod pinning {
             admit(&mut fifo, 3, 36).unwrap();
             take(&mut fifo, 1);
 
-            assert_eq!(admit(&mut fifo, 1, 36), Err(Refusal::Full));
+            assert_eq!(admit(&mut fifo, 1, 36), Err(CapacityError::Full));
         }
     }
 
@@ -261,7 +268,7 @@ mod settling {
         let mut fifo = holding(&[(3, 10), (2, 10)]);
         let batch = take(&mut fifo, 2);
 
-        let evicted = fifo.settle(&batch, DELIVERED);
+        let evicted = fifo.acknowledge(&batch, DELIVERED);
 
         assert_eq!((outcome(&fifo), fifo.charged_bytes()), ([5, 0, 0], 0));
         assert_eq!((evicted, fifo.oldest_age(START)), (Evicted::default(), None));
@@ -272,7 +279,7 @@ mod settling {
         let mut fifo = holding(&[(5, 10)]);
         let batch = take(&mut fifo, 1);
 
-        fifo.settle(&batch, Settlement::Delivered { rejected_spans: 2 });
+        fifo.acknowledge(&batch, BatchOutcome::Delivered { rejected_spans: 2 });
 
         assert_eq!(outcome(&fifo), [3, 2, 0]);
     }
@@ -282,7 +289,7 @@ mod settling {
         let mut fifo = holding(&[(5, 10)]);
         let batch = take(&mut fifo, 1);
 
-        fifo.settle(&batch, Settlement::Delivered { rejected_spans: u64::MAX });
+        fifo.acknowledge(&batch, BatchOutcome::Delivered { rejected_spans: u64::MAX });
 
         assert_eq!(outcome(&fifo), [0, 5, 0]);
     }
@@ -292,7 +299,7 @@ mod settling {
         let mut fifo = holding(&[(5, 10)]);
         let batch = take(&mut fifo, 1);
 
-        fifo.settle(&batch, Settlement::Dropped(DropReason::Permanent));
+        fifo.acknowledge(&batch, BatchOutcome::Dropped(DropReason::Permanent));
 
         assert_eq!(fifo.ledger().dropped(DropReason::Permanent), 5);
         assert_sound(&fifo);
@@ -303,11 +310,11 @@ mod settling {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
 
-        fifo.settle_part(&mut batch[0], 4, Settlement::Delivered { rejected_spans: 1 });
+        fifo.acknowledge_part(&mut batch[0], 4, BatchOutcome::Delivered { rejected_spans: 1 });
 
-        assert_eq!((outcome(&fifo), batch[0].live_spans()), ([3, 1, 6], 6));
+        assert_eq!((outcome(&fifo), batch[0].unsettled_spans()), ([3, 1, 6], 6));
         assert_eq!(fifo.charged_bytes(), 74);
-        fifo.settle(&batch, DELIVERED);
+        fifo.acknowledge(&batch, DELIVERED);
         assert_eq!((fifo.ledger().sent, fifo.charged_bytes()), (9, 0));
     }
 
@@ -316,18 +323,18 @@ mod settling {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
 
-        fifo.settle_part(&mut batch[0], 11, Settlement::Delivered { rejected_spans: 99 });
+        fifo.acknowledge_part(&mut batch[0], 11, BatchOutcome::Delivered { rejected_spans: 99 });
 
-        assert_eq!((outcome(&fifo), batch[0].live_spans()), ([0, 10, 0], 0));
+        assert_eq!((outcome(&fifo), batch[0].unsettled_spans()), ([0, 10, 0], 0));
     }
 
     #[test]
     fn a_batch_given_back_after_a_part_keeps_only_the_rest() {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
-        fifo.settle_part(&mut batch[0], 4, Settlement::Delivered { rejected_spans: 0 });
+        fifo.acknowledge_part(&mut batch[0], 4, BatchOutcome::Delivered { rejected_spans: 0 });
 
-        give_back(&mut fifo, &batch);
+        requeue(&mut fifo, &batch);
 
         assert_eq!(waiting(&fifo), [(0, 6)]);
     }
@@ -343,7 +350,7 @@ mod giving_back {
         let mut fifo = holding(&THREE);
         let batch = take(&mut fifo, 2);
 
-        let (before, evicted) = give_back(&mut fifo, &batch);
+        let (before, evicted) = requeue(&mut fifo, &batch);
 
         assert_eq!((before, evicted), (0, Evicted::default()));
         assert_eq!(waiting(&fifo), [(0, 1), (1, 2), (2, 3)]);
@@ -355,7 +362,7 @@ mod giving_back {
         let mut fifo = holding(&THREE);
         let (first, second) = (take(&mut fifo, 1), take(&mut fifo, 1));
 
-        let places = [give_back(&mut fifo, &first).0, give_back(&mut fifo, &second).0];
+        let places = [requeue(&mut fifo, &first).0, requeue(&mut fifo, &second).0];
 
         assert_eq!(places, [0, 10]);
         assert_eq!(waiting(&fifo), [(0, 1), (1, 2), (2, 3)]);
@@ -366,7 +373,7 @@ mod giving_back {
         let mut fifo = holding(&THREE);
         let (first, second) = (take(&mut fifo, 1), take(&mut fifo, 1));
 
-        let places = [give_back(&mut fifo, &second).0, give_back(&mut fifo, &first).0];
+        let places = [requeue(&mut fifo, &second).0, requeue(&mut fifo, &first).0];
 
         assert_eq!(places, [0, 0]);
         assert_eq!(waiting(&fifo), [(0, 1), (1, 2), (2, 3)]);
@@ -377,7 +384,7 @@ mod giving_back {
         let mut fifo = of_spans(6);
         admit_each(&mut fifo, &THREE);
         let batch = take(&mut fifo, 2);
-        give_back(&mut fifo, &batch);
+        requeue(&mut fifo, &batch);
 
         let cost = admit(&mut fifo, 2, 1);
 
@@ -389,12 +396,12 @@ mod giving_back {
     fn a_batch_does_not_reach_past_one_on_the_wire_so_that_both_find_their_places() {
         let mut fifo = holding(&[(1, 10), (1, 10), (1, 10), (1, 10)]);
         let (first, second) = (take(&mut fifo, 2), take(&mut fifo, 1));
-        give_back(&mut fifo, &first);
+        requeue(&mut fifo, &first);
 
         let records = fifo.next_batch_records(&BATCH);
         let first = take(&mut fifo, records);
-        give_back(&mut fifo, &second);
-        give_back(&mut fifo, &first);
+        requeue(&mut fifo, &second);
+        requeue(&mut fifo, &first);
 
         assert_eq!(records, 2);
         assert_eq!(waiting(&fifo), [(0, 1), (1, 1), (2, 1), (3, 1)]);
@@ -404,9 +411,9 @@ mod giving_back {
     fn a_batch_reaches_past_one_that_was_settled() {
         let mut fifo = holding(&[(1, 10), (1, 10), (1, 10)]);
         let (first, second) = (take(&mut fifo, 1), take(&mut fifo, 1));
-        give_back(&mut fifo, &first);
+        requeue(&mut fifo, &first);
 
-        fifo.settle(&second, DELIVERED);
+        fifo.acknowledge(&second, DELIVERED);
 
         assert_eq!(fifo.next_batch_records(&BATCH), 2);
     }
@@ -416,7 +423,7 @@ mod giving_back {
         let mut fifo = holding(&THREE);
         take(&mut fifo, 1);
 
-        give_back(&mut fifo, &[]);
+        requeue(&mut fifo, &[]);
 
         assert_eq!((waiting(&fifo), fifo.ledger().in_flight), (vec![(1, 2), (2, 3)], 1));
     }

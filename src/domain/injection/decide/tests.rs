@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::injection::consent::{AllowedNamespaces, LabelSelector};
-use crate::domain::injection::facts::ClaimedPort;
+use crate::domain::injection::facts::ContainerPort;
 
 #[derive(Clone, Debug, PartialEq)]
 struct FakeSidecar {
@@ -9,7 +9,7 @@ struct FakeSidecar {
     credentials: CredentialUse,
 }
 
-impl Shape for FakeSidecar {
+impl SidecarTemplate for FakeSidecar {
     fn mode(&self) -> SidecarMode {
         self.mode
     }
@@ -18,41 +18,41 @@ impl Shape for FakeSidecar {
         SidecarPorts { grpc: 4317, http: 4318, admin: 9417 }
     }
 
-    fn volumes(&self) -> impl Iterator<Item = &str> {
+    fn volume_names(&self) -> impl Iterator<Item = &str> {
         self.volumes.iter().map(String::as_str)
     }
 
-    fn credentials(&self) -> CredentialUse {
+    fn credential_use(&self) -> CredentialUse {
         self.credentials
     }
 }
 
-fn trace_buffer(namespace: &str, name: &str) -> Candidate<FakeSidecar> {
+fn trace_buffer(namespace: &str, name: &str) -> TraceBufferView<FakeSidecar> {
     let sidecar = FakeSidecar {
         mode: SidecarMode::Native,
         volumes: vec!["tracebuffer-pod-info".into()],
         credentials: CredentialUse::None,
     };
     let allowed_namespaces = AllowedNamespaces::Same;
-    Candidate { key: key(namespace, name), sidecar: Ok(sidecar), allowed_namespaces }
+    TraceBufferView { key: key(namespace, name), sidecar: Ok(sidecar), allowed_namespaces }
 }
 
-fn in_mode(mode: SidecarMode) -> Candidate<FakeSidecar> {
+fn in_mode(mode: SidecarMode) -> TraceBufferView<FakeSidecar> {
     let sidecar = FakeSidecar { mode, volumes: vec![], credentials: CredentialUse::None };
-    Candidate { sidecar: Ok(sidecar), ..trace_buffer("shop", "default") }
+    TraceBufferView { sidecar: Ok(sidecar), ..trace_buffer("shop", "default") }
 }
 
 fn key(namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { namespace: namespace.into(), name: name.into() }
 }
 
-fn asking(value: &str) -> PodFacts {
+fn requesting_pod(value: &str) -> PodFacts {
     PodFacts { inject: Some(value.into()), ..PodFacts::default() }
 }
 
 fn cluster() -> ClusterFacts {
     ClusterFacts {
-        own_namespace: "operator".into(),
+        operator_namespace: "operator".into(),
         excluded_namespaces: vec!["kube-system".into()],
         default_trace_buffer: None,
     }
@@ -63,7 +63,7 @@ fn namespace(name: &str) -> NamespaceFacts {
 }
 
 /// Decides for a pod of namespace `shop`.
-fn decided(pod: &PodFacts, known: &[Candidate<FakeSidecar>]) -> Decision<FakeSidecar> {
+fn decided(pod: &PodFacts, known: &[TraceBufferView<FakeSidecar>]) -> Decision<FakeSidecar> {
     decided_in(pod, &namespace("shop"), &cluster(), known)
 }
 
@@ -71,7 +71,7 @@ fn decided_in(
     pod: &PodFacts,
     namespace: &NamespaceFacts,
     cluster: &ClusterFacts,
-    known: &[Candidate<FakeSidecar>],
+    known: &[TraceBufferView<FakeSidecar>],
 ) -> Decision<FakeSidecar> {
     let known: Vec<_> = known.iter().cloned().map(Arc::new).collect();
     decide(pod, namespace, cluster, &known)
@@ -92,18 +92,18 @@ fn assert_injects(decision: &Decision<FakeSidecar>, from: &str) {
 #[test]
 fn true_means_the_only_trace_buffer_of_the_namespace() {
     let known = [trace_buffer("shop", "a"), trace_buffer("other", "b")];
-    assert_injects(&decided(&asking("true"), &known), "shop/a");
+    assert_injects(&decided(&requesting_pod("true"), &known), "shop/a");
 }
 
 #[test]
 fn true_means_the_one_named_default_among_several() {
     let known = [trace_buffer("shop", "a"), trace_buffer("shop", "default")];
-    assert_injects(&decided(&asking("true"), &known), "shop/default");
+    assert_injects(&decided(&requesting_pod("true"), &known), "shop/default");
 }
 
 #[test]
 fn a_namespace_asks_for_a_pod_that_says_nothing() {
-    let shop = NamespaceFacts { asks: true, ..namespace("shop") };
+    let shop = NamespaceFacts { opted_in: true, ..namespace("shop") };
     let known = [trace_buffer("shop", "a")];
     assert_injects(&decided_in(&PodFacts::default(), &shop, &cluster(), &known), "shop/a");
 }
@@ -111,34 +111,34 @@ fn a_namespace_asks_for_a_pod_that_says_nothing() {
 #[test]
 fn a_name_is_looked_up_in_the_pods_namespace() {
     let known = [trace_buffer("shop", "a"), trace_buffer("shop", "b")];
-    assert_injects(&decided(&asking("b"), &known), "shop/b");
-    assert_injects(&decided(&asking("shop/a"), &known), "shop/a");
+    assert_injects(&decided(&requesting_pod("b"), &known), "shop/b");
+    assert_injects(&decided(&requesting_pod("shop/a"), &known), "shop/a");
 }
 
 #[test]
 fn another_namespaces_needs_the_name_in_full_and_leave() {
     let mut shared = trace_buffer("platform", "a");
     assert_skips(
-        &decided(&asking("platform/a"), &[shared.clone()]),
+        &decided(&requesting_pod("platform/a"), &[shared.clone()]),
         SkipReason::NotAllowed,
         "TraceBuffer platform/a does not allow pods of namespace shop; let its \
          spec.allowedNamespaces include them",
     );
     shared.allowed_namespaces = AllowedNamespaces::Selector(LabelSelector::default());
     assert_skips(
-        &decided(&asking("platform/a"), &[shared.clone()]),
+        &decided(&requesting_pod("platform/a"), &[shared.clone()]),
         SkipReason::NotAllowed,
         "TraceBuffer platform/a allows namespaces by their labels, and those of namespace shop are \
          not known; give its Namespace object, too",
     );
     shared.allowed_namespaces = AllowedNamespaces::All;
     let known = [shared];
-    assert_injects(&decided(&asking("platform/a"), &known), "platform/a");
-    let Decision::Skip(skip) = decided(&asking("a"), &known) else { panic!("injected") };
+    assert_injects(&decided(&requesting_pod("platform/a"), &known), "platform/a");
+    let Decision::Skip(skip) = decided(&requesting_pod("a"), &known) else { panic!("injected") };
     assert_eq!(skip.reason, SkipReason::TraceBufferNotFound);
 }
 
-fn with_credentials(namespace: &str, credentials: CredentialUse) -> Candidate<FakeSidecar> {
+fn with_credentials(namespace: &str, credentials: CredentialUse) -> TraceBufferView<FakeSidecar> {
     let mut candidate = trace_buffer(namespace, "a");
     candidate.allowed_namespaces = AllowedNamespaces::All;
     candidate.sidecar.as_mut().unwrap().credentials = credentials;
@@ -158,18 +158,18 @@ fn a_foreign_trace_buffer_with_references_needs_the_consent_of_the_namespace_obj
         (CredentialUse::None, namespace("shop"), "platform/a", true),
     ] {
         let known = [with_credentials("platform", credentials)];
-        match decided_in(&asking(pod), &home, &cluster(), &known) {
+        match decided_in(&requesting_pod(pod), &home, &cluster(), &known) {
             Decision::Inject(_) => assert!(injects, "{credentials:?} {home:?}"),
             Decision::Skip(skip) => {
                 assert_eq!(skip.reason, SkipReason::ReferencesNotAllowed);
                 assert!(!injects, "{credentials:?} {home:?}");
             }
-            Decision::Complete(_) => panic!("there is no sidecar"),
+            Decision::CompleteInjection(_) => panic!("there is no sidecar"),
         }
     }
     for credentials in [References, ServiceAccountToken] {
         let own = [with_credentials("shop", credentials)];
-        assert_injects(&decided(&asking("a"), &own), "shop/a");
+        assert_injects(&decided(&requesting_pod("a"), &own), "shop/a");
     }
 }
 
@@ -178,7 +178,7 @@ fn the_operators_default_with_references_is_no_consent() {
     let known = [with_credentials("platform", CredentialUse::References)];
     let default_trace_buffer = Some(key("platform", "a"));
     let with_default = ClusterFacts { default_trace_buffer, ..cluster() };
-    let decision = decided_in(&asking("true"), &namespace("shop"), &with_default, &known);
+    let decision = decided_in(&requesting_pod("true"), &namespace("shop"), &with_default, &known);
     assert_skips(
         &decision,
         SkipReason::ReferencesNotAllowed,
@@ -192,7 +192,8 @@ fn the_operators_default_with_references_is_no_consent() {
 fn a_sidecar_that_is_there_is_not_completed_without_consent() {
     let known = [with_credentials("platform", CredentialUse::References)];
     let sidecar = SidecarPresence::Injected(key("platform", "a"));
-    let Decision::Skip(skip) = decided(&PodFacts { sidecar, ..asking("true") }, &known) else {
+    let Decision::Skip(skip) = decided(&PodFacts { sidecar, ..requesting_pod("true") }, &known)
+    else {
         panic!("completed")
     };
     assert_eq!(skip.reason, SkipReason::AlreadyInjected);
@@ -210,9 +211,9 @@ fn nobody_asked() {
 
 #[test]
 fn a_pod_opts_out_of_its_namespaces_wish() {
-    let shop = NamespaceFacts { asks: true, ..namespace("shop") };
+    let shop = NamespaceFacts { opted_in: true, ..namespace("shop") };
     assert_skips(
-        &decided_in(&asking("false"), &shop, &cluster(), &[]),
+        &decided_in(&requesting_pod("false"), &shop, &cluster(), &[]),
         SkipReason::OptedOut,
         "the pod's annotation tracebuffer.dev/inject declines a sidecar",
     );
@@ -220,7 +221,7 @@ fn a_pod_opts_out_of_its_namespaces_wish() {
 
 #[test]
 fn an_annotation_without_meaning_is_told() {
-    let Decision::Skip(skip) = decided(&asking("Yes"), &[]) else { panic!("not skipped") };
+    let Decision::Skip(skip) = decided(&requesting_pod("Yes"), &[]) else { panic!("not skipped") };
     assert_eq!(skip.reason, SkipReason::InvalidAnnotation);
     assert!(skip.message.contains("\"Yes\"; allowed are"), "{}", skip.message);
 }
@@ -229,7 +230,12 @@ fn an_annotation_without_meaning_is_told() {
 fn excluded_namespaces_and_the_operators_own_get_nothing() {
     for name in ["kube-system", "operator"] {
         assert_skips(
-            &decided_in(&asking("true"), &namespace(name), &cluster(), &[trace_buffer(name, "a")]),
+            &decided_in(
+                &requesting_pod("true"),
+                &namespace(name),
+                &cluster(),
+                &[trace_buffer(name, "a")],
+            ),
             SkipReason::ExcludedNamespace,
             &format!(
                 "injection is disabled in namespace {name}; run the application in another \
@@ -241,16 +247,18 @@ fn excluded_namespaces_and_the_operators_own_get_nothing() {
 
 #[test]
 fn a_pod_with_its_sidecar_is_completed_from_the_same_trace_buffer() {
-    let pod = PodFacts { sidecar: SidecarPresence::Injected(key("shop", "a")), ..asking("true") };
+    let pod =
+        PodFacts { sidecar: SidecarPresence::Injected(key("shop", "a")), ..requesting_pod("true") };
     let decision = decided(&pod, &[trace_buffer("shop", "a"), trace_buffer("shop", "default")]);
-    let Decision::Complete(candidate) = decision else { panic!("{decision:?}") };
+    let Decision::CompleteInjection(candidate) = decision else { panic!("{decision:?}") };
     assert_eq!(candidate.key, key("shop", "a"));
 }
 
 #[test]
 fn a_pod_whose_sidecars_trace_buffer_is_gone_or_anothers_is_left_as_it_is() {
     for (of, known) in [("shop", vec![]), ("other", vec![trace_buffer("other", "a")])] {
-        let pod = PodFacts { sidecar: SidecarPresence::Injected(key(of, "a")), ..asking("true") };
+        let pod =
+            PodFacts { sidecar: SidecarPresence::Injected(key(of, "a")), ..requesting_pod("true") };
         let message = format!("the sidecar of TraceBuffer {of}/a is there already");
         assert_skips(&decided(&pod, &known), SkipReason::AlreadyInjected, &message);
     }
@@ -258,7 +266,7 @@ fn a_pod_whose_sidecars_trace_buffer_is_gone_or_anothers_is_left_as_it_is() {
 
 #[test]
 fn a_pod_on_the_host_network_is_skipped() {
-    let pod = PodFacts { host_network: true, ..asking("true") };
+    let pod = PodFacts { host_network: true, ..requesting_pod("true") };
     assert_skips(
         &decided(&pod, &[trace_buffer("shop", "a")]),
         SkipReason::HostNetwork,
@@ -270,10 +278,10 @@ fn a_pod_on_the_host_network_is_skipped() {
 #[test]
 fn what_no_trace_buffer_could_change_is_told_before_any_is_looked_for() {
     for (pod, reason) in [
-        (PodFacts { windows: true, ..asking("true") }, SkipReason::Windows),
-        (PodFacts { mirrors_static: true, ..asking("true") }, SkipReason::StaticPod),
+        (PodFacts { windows: true, ..requesting_pod("true") }, SkipReason::Windows),
+        (PodFacts { is_mirror_pod: true, ..requesting_pod("true") }, SkipReason::StaticPod),
         (
-            PodFacts { sidecar: SidecarPresence::Foreign, ..asking("true") },
+            PodFacts { sidecar: SidecarPresence::Foreign, ..requesting_pod("true") },
             SkipReason::NameConflict,
         ),
     ] {
@@ -285,7 +293,7 @@ fn what_no_trace_buffer_could_change_is_told_before_any_is_looked_for() {
 #[test]
 fn a_namespace_without_trace_buffer_is_told() {
     assert_skips(
-        &decided(&asking("true"), &[trace_buffer("other", "a")]),
+        &decided(&requesting_pod("true"), &[trace_buffer("other", "a")]),
         SkipReason::NoTraceBuffer,
         "namespace shop has no TraceBuffer; create one, or name one of another namespace as \
          \"<namespace>/<name>\" in annotation tracebuffer.dev/inject",
@@ -295,7 +303,7 @@ fn a_namespace_without_trace_buffer_is_told() {
 #[test]
 fn several_without_a_default_are_listed() {
     assert_skips(
-        &decided(&asking("true"), &[trace_buffer("shop", "a"), trace_buffer("shop", "b")]),
+        &decided(&requesting_pod("true"), &[trace_buffer("shop", "a"), trace_buffer("shop", "b")]),
         SkipReason::SeveralTraceBuffers,
         "namespace shop has several TraceBuffers and none is named default; name one in annotation \
          tracebuffer.dev/inject: a, b",
@@ -305,7 +313,7 @@ fn several_without_a_default_are_listed() {
 #[test]
 fn a_name_that_is_nobodys_is_told() {
     assert_skips(
-        &decided(&asking("b"), &[trace_buffer("shop", "a")]),
+        &decided(&requesting_pod("b"), &[trace_buffer("shop", "a")]),
         SkipReason::TraceBufferNotFound,
         "there is no TraceBuffer shop/b; create it, or name another in annotation \
          tracebuffer.dev/inject",
@@ -314,12 +322,12 @@ fn a_name_that_is_nobodys_is_told() {
 
 #[test]
 fn a_trace_buffer_with_mistakes_is_told_in_one_line() {
-    let broken = Candidate {
+    let broken = TraceBufferView {
         sidecar: Err("spec.a: wrong\nspec.b: wrong too\n".into()),
         ..trace_buffer("shop", "a")
     };
     assert_skips(
-        &decided(&asking("true"), &[broken]),
+        &decided(&requesting_pod("true"), &[broken]),
         SkipReason::TraceBufferNotAccepted,
         "TraceBuffer shop/a has errors: spec.a: wrong; spec.b: wrong too",
     );
@@ -327,7 +335,7 @@ fn a_trace_buffer_with_mistakes_is_told_in_one_line() {
 
 #[test]
 fn a_pod_that_runs_to_completion_gets_no_plain_container() {
-    let job = PodFacts { runs_to_completion: true, ..asking("true") };
+    let job = PodFacts { runs_to_completion: true, ..requesting_pod("true") };
     assert_injects(&decided(&job, &[in_mode(SidecarMode::Native)]), "shop/default");
     assert_skips(
         &decided(&job, &[in_mode(SidecarMode::Container)]),
@@ -335,12 +343,15 @@ fn a_pod_that_runs_to_completion_gets_no_plain_container() {
         "the pod runs to completion, and the plain container of TraceBuffer shop/default \
          (sidecar.mode: Container) would never let it end; set the mode to Native",
     );
-    assert_injects(&decided(&asking("true"), &[in_mode(SidecarMode::Container)]), "shop/default");
+    assert_injects(
+        &decided(&requesting_pod("true"), &[in_mode(SidecarMode::Container)]),
+        "shop/default",
+    );
 }
 
 #[test]
 fn a_volume_of_the_sidecars_name_is_a_conflict() {
-    let pod = PodFacts { volumes: vec!["tracebuffer-pod-info".into()], ..asking("true") };
+    let pod = PodFacts { volumes: vec!["tracebuffer-pod-info".into()], ..requesting_pod("true") };
     assert_skips(
         &decided(&pod, &[trace_buffer("shop", "a")]),
         SkipReason::NameConflict,
@@ -353,8 +364,8 @@ fn a_port_that_is_taken_names_container_and_field() {
     for (port, field) in
         [(4317, "receiver.grpcPort"), (4318, "receiver.httpPort"), (9417, "receiver.adminPort")]
     {
-        let claimed = |port| ClaimedPort { container: "web".into(), port };
-        let pod = PodFacts { ports: vec![claimed(80), claimed(port)], ..asking("true") };
+        let claimed = |port| ContainerPort { container: "web".into(), port };
+        let pod = PodFacts { ports: vec![claimed(80), claimed(port)], ..requesting_pod("true") };
         assert_skips(
             &decided(&pod, &[trace_buffer("shop", "a")]),
             SkipReason::PortClash,
@@ -368,12 +379,12 @@ fn a_port_that_is_taken_names_container_and_field() {
 
 #[test]
 fn other_ports_are_no_clash() {
-    let claimed = ClaimedPort { container: "web".into(), port: 4316 };
-    let pod = PodFacts { ports: vec![claimed], ..asking("true") };
+    let claimed = ContainerPort { container: "web".into(), port: 4316 };
+    let pod = PodFacts { ports: vec![claimed], ..requesting_pod("true") };
     assert_injects(&decided(&pod, &[trace_buffer("shop", "a")]), "shop/a");
 }
 
-type Step = fn(&mut PodFacts, &mut NamespaceFacts, &mut Vec<Candidate<FakeSidecar>>);
+type Mutation = fn(&mut PodFacts, &mut NamespaceFacts, &mut Vec<TraceBufferView<FakeSidecar>>);
 
 #[test]
 fn the_first_reason_in_the_documented_order_is_told() {
@@ -381,22 +392,22 @@ fn the_first_reason_in_the_documented_order_is_told() {
         inject: Some("false".into()),
         host_network: true,
         windows: true,
-        mirrors_static: true,
+        is_mirror_pod: true,
         runs_to_completion: true,
         sidecar: SidecarPresence::Foreign,
         volumes: vec!["tracebuffer-pod-info".into()],
-        ports: vec![ClaimedPort { container: "web".into(), port: 4317 }],
+        ports: vec![ContainerPort { container: "web".into(), port: 4317 }],
     };
     let mut home = namespace("kube-system");
     let mut known = vec![];
     let mut reasons = vec![];
-    let steps: [Step; 10] = [
+    let steps: [Mutation; 10] = [
         |pod, _, _| pod.inject = Some("?".into()),
         |pod, _, _| pod.inject = Some("true".into()),
         |_, home, _| home.name = "shop".into(),
         |pod, _, _| pod.host_network = false,
         |pod, _, _| pod.windows = false,
-        |pod, _, _| pod.mirrors_static = false,
+        |pod, _, _| pod.is_mirror_pod = false,
         |pod, _, _| pod.sidecar = SidecarPresence::Absent,
         |_, _, known| known.push(in_mode(SidecarMode::Container)),
         |pod, _, known| {
@@ -428,7 +439,11 @@ fn the_first_reason_in_the_documented_order_is_told() {
     );
 }
 
-fn reason(pod: &PodFacts, home: &NamespaceFacts, known: &[Candidate<FakeSidecar>]) -> SkipReason {
+fn reason(
+    pod: &PodFacts,
+    home: &NamespaceFacts,
+    known: &[TraceBufferView<FakeSidecar>],
+) -> SkipReason {
     match decided_in(pod, home, &cluster(), known) {
         Decision::Skip(skip) => skip.reason,
         injected => panic!("{injected:?}"),
@@ -438,8 +453,9 @@ fn reason(pod: &PodFacts, home: &NamespaceFacts, known: &[Candidate<FakeSidecar>
 #[test]
 fn what_others_wrote_is_bounded_and_escaped_in_every_message() {
     let nasty = "\u{1b}[31m\n".repeat(10_000);
-    let claimed = ClaimedPort { container: nasty.clone(), port: 4317 };
-    let pods = [PodFacts { ports: vec![claimed], ..asking("true") }, asking(&nasty)];
+    let claimed = ContainerPort { container: nasty.clone(), port: 4317 };
+    let pods =
+        [PodFacts { ports: vec![claimed], ..requesting_pod("true") }, requesting_pod(&nasty)];
     for pod in pods {
         let decision = decided(&pod, &[trace_buffer("shop", "a")]);
         let Decision::Skip(skip) = decision else { panic!("{decision:?}") };

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use json_patch::{Patch, PatchOperation};
 use serde_json::{Value, json};
-use tracebuffer::adapters::kubernetes::pod::{Admission, Outcome, admission, facts};
+use tracebuffer::adapters::kubernetes::pod::{
+    Admission, InjectionOutcome, apply_decision, pod_facts,
+};
 use tracebuffer::adapters::kubernetes::resource::TraceBuffer;
-use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, candidate};
-use tracebuffer::domain::injection::candidate::Candidate;
+use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, trace_buffer_view};
 use tracebuffer::domain::injection::decide::decide;
 use tracebuffer::domain::injection::facts::{ClusterFacts, NamespaceFacts};
+use tracebuffer::domain::injection::trace_buffer_view::TraceBufferView;
 
 /// The namespace of every pod.
 pub(crate) const NAMESPACE: &str = "shop";
 
 /// The members that a patch may replace: tracebuffer's own.
-const OWN: [&str; 3] = [
+const OWN_MEMBERS: [&str; 3] = [
     "/metadata/annotations/tracebuffer.dev~1status",
     "/metadata/annotations/tracebuffer.dev~1limits",
     "/metadata/labels/tracebuffer.dev~1injected",
@@ -25,27 +27,28 @@ const OWN: [&str; 3] = [
 /// A cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    pub(crate) trace_buffers: Vec<Arc<Candidate<Sidecar>>>,
+    pub(crate) trace_buffers: Vec<Arc<TraceBufferView<Sidecar>>>,
 }
 
 /// A pod that was admitted.
-pub(crate) struct Admitted {
+pub(crate) struct AdmittedPod {
     pub(crate) pod: Value,
     pub(crate) warnings: Vec<String>,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: InjectionOutcome,
 }
 
 impl Cluster {
     /// Admits `pod`, in which everything must survive.
-    pub(crate) fn admit(&self, pod: &Value) -> Admitted {
-        let cluster = ClusterFacts { own_namespace: "operator".into(), ..ClusterFacts::default() };
+    pub(crate) fn admit(&self, pod: &Value) -> AdmittedPod {
+        let cluster =
+            ClusterFacts { operator_namespace: "operator".into(), ..ClusterFacts::default() };
         let labels = BTreeMap::from([("team".to_owned(), "checkout".to_owned())]);
         let namespace =
             NamespaceFacts { labels: Some(labels), ..NamespaceFacts::unknown(NAMESPACE) };
-        let facts = facts(pod).expect("a pod");
+        let facts = pod_facts(pod).expect("a pod");
         let decision = decide(&facts, &namespace, &cluster, &self.trace_buffers);
-        let Admission { patch, warnings, outcome } = admission(pod, &decision);
-        Admitted { pod: added(pod, &patch), warnings, outcome }
+        let Admission { patch, warnings, outcome } = apply_decision(pod, &decision);
+        AdmittedPod { pod: apply_additions(pod, &patch), warnings, outcome }
     }
 }
 
@@ -54,7 +57,7 @@ pub(crate) fn trace_buffer(
     namespace: &str,
     name: &str,
     mut spec: Value,
-) -> Arc<Candidate<Sidecar>> {
+) -> Arc<TraceBufferView<Sidecar>> {
     let spec_map = spec.as_object_mut().expect("a spec is a map");
     spec_map
         .entry("destination")
@@ -67,12 +70,12 @@ pub(crate) fn trace_buffer(
     });
     let object: TraceBuffer = serde_json::from_value(object).expect("a TraceBuffer");
     let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
-    Arc::new(candidate(&object, &defaults))
+    Arc::new(trace_buffer_view(&object, &defaults))
 }
 
 /// Applies a patch and proves, operation by operation, that it adds and replaces nothing that is not
 /// tracebuffer's own.
-fn added(pod: &Value, additions: &Patch) -> Value {
+fn apply_additions(pod: &Value, additions: &Patch) -> Value {
     let mut patched = pod.clone();
     for operation in &additions.0 {
         assert!(matches!(operation, PatchOperation::Add(_)), "no addition: {operation}");
@@ -80,7 +83,7 @@ fn added(pod: &Value, additions: &Patch) -> Value {
         let (parent, last) = path.rsplit_once('/').expect("never the whole pod");
         let parent = patched.pointer(parent).expect("the parent is there");
         let is_new = parent.is_array() || patched.pointer(path).is_none_or(Value::is_null);
-        assert!(is_new || OWN.contains(&path), "{path} is replaced");
+        assert!(is_new || OWN_MEMBERS.contains(&path), "{path} is replaced");
         assert!(!parent.is_array() || last == "-" || last.parse::<usize>().is_ok());
         let one = Patch(vec![operation.clone()]);
         json_patch::patch(&mut patched, &one).expect("it can be applied");
@@ -96,7 +99,7 @@ fn assert_survives(old: &Value, new: &Value, path: &str) {
         (Value::Object(members), Value::Object(_)) => {
             for (key, value) in members {
                 let path = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
-                if !OWN.contains(&path.as_str()) {
+                if !OWN_MEMBERS.contains(&path.as_str()) {
                     assert_survives(value, new.get(key).unwrap_or(&Value::Null), &path);
                 }
             }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use super::cluster::{Admitted, Cluster, trace_buffer};
+use super::cluster::{AdmittedPod, Cluster, trace_buffer};
 use super::restricted::violations;
 use serde_json::{Value, json};
-use tracebuffer::adapters::kubernetes::pod::Outcome;
+use tracebuffer::adapters::kubernetes::pod::InjectionOutcome;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
@@ -110,12 +110,12 @@ fn read(path: &Path) -> Value {
 }
 
 /// What became of `pod`, in a few lines.
-fn summary(pod: &Value, admitted: &Admitted) -> String {
+fn summary(pod: &Value, admitted: &AdmittedPod) -> String {
     let mut lines = String::new();
     let mut line = |text: String| writeln!(lines, "  {text}").expect("text");
     match &admitted.outcome {
-        Outcome::Injected(key) => line(format!("injected from {key}")),
-        Outcome::Skipped(reason) => line(format!("skipped: {}", reason.as_str())),
+        InjectionOutcome::Injected(key) => line(format!("injected from {key}")),
+        InjectionOutcome::Skipped(reason) => line(format!("skipped: {}", reason.as_str())),
     }
     if pod != &admitted.pod {
         for list in ["initContainers", "containers"] {

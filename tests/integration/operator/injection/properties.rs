@@ -1,14 +1,14 @@
 //! What holds for every pod: patches only add, twice is once, restricted stays restricted, and
 //! nothing of a pod is lost, whatever it is.
 
-use super::cluster::{Admitted, Cluster, NAMESPACE, trace_buffer};
+use super::cluster::{AdmittedPod, Cluster, NAMESPACE, trace_buffer};
 use super::restricted::violations;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
-use tracebuffer::adapters::kubernetes::pod::{Outcome, facts};
+use tracebuffer::adapters::kubernetes::pod::{InjectionOutcome, pod_facts};
 use tracebuffer::domain::injection::skip::SkipReason;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
@@ -180,8 +180,8 @@ proptest! {
         let twice = cluster.admit(&once.pod);
 
         prop_assert_eq!(&twice.pod, &once.pod);
-        if matches!(once.outcome, Outcome::Injected(_)) {
-            prop_assert_eq!(twice.outcome, Outcome::Skipped(SkipReason::AlreadyInjected));
+        if matches!(once.outcome, InjectionOutcome::Injected(_)) {
+            prop_assert_eq!(twice.outcome, InjectionOutcome::Skipped(SkipReason::AlreadyInjected));
         } else {
             prop_assert_eq!(twice.outcome, once.outcome);
         }
@@ -190,7 +190,7 @@ proptest! {
 
     #[test]
     fn restricted_stays_restricted(pod in pods(), cluster in clusters()) {
-        let Admitted { pod: injected, .. } = cluster.admit(&pod);
+        let AdmittedPod { pod: injected, .. } = cluster.admit(&pod);
 
         prop_assert_eq!(violations(&injected), violations(&pod));
     }
@@ -203,9 +203,9 @@ proptest! {
         let mut more = once.clone();
         let Some(containers) = listed(&mut more) else { return Ok(()) };
         containers.insert(if first { 0 } else { containers.len() }, json!({"name": "late"}));
-        let Admitted { pod: mut completed, outcome, .. } = cluster.admit(&more);
+        let AdmittedPod { pod: mut completed, outcome, .. } = cluster.admit(&more);
 
-        if outcome == Outcome::Skipped(SkipReason::AlreadyInjected) {
+        if outcome == InjectionOutcome::Skipped(SkipReason::AlreadyInjected) {
             let containers = listed(&mut completed).expect("they are still there");
             let at = containers.iter().position(|one| one["name"] == "late").expect("it is there");
             let is_told = containers.remove(at)["env"][0]["name"] == ENDPOINT;
@@ -217,8 +217,8 @@ proptest! {
 
     #[test]
     fn whatever_json_is_given_as_a_pod_nothing_panics(anything in anything(), spec in anything()) {
-        let _ = facts(&anything);
-        let _ = facts(&json!({"metadata": anything, "spec": spec}));
+        let _ = pod_facts(&anything);
+        let _ = pod_facts(&json!({"metadata": anything, "spec": spec}));
     }
 }
 
@@ -233,8 +233,8 @@ fn the_generated_pods_are_of_every_kind_that_matters() {
         let pod = pods().new_tree(&mut runner).expect("a pod").current();
         let cluster = clusters().new_tree(&mut runner).expect("a cluster").current();
         let word = match cluster.admit(&pod).outcome {
-            Outcome::Injected(_) => "Injected",
-            Outcome::Skipped(reason) => reason.as_str(),
+            InjectionOutcome::Injected(_) => "Injected",
+            InjectionOutcome::Skipped(reason) => reason.as_str(),
         };
         *outcomes.entry(word).or_insert(0) += 1;
     }

@@ -1,18 +1,19 @@
 use serde_json::json;
 
-use super::stage::{
-    EVENTS, Operator, TRACE_BUFFERS, bare, change_spec, events, injected, put_pod, seconds, shop,
+use super::harness::{
+    EVENTS, TRACE_BUFFERS, TestOperator, change_spec, events, injected_pod_annotations,
+    missing_pod_annotations, put_pod, shop_cluster, sleep_seconds,
 };
-use crate::support::api_server::{Calls, Fault, Verb};
+use crate::support::api_server::{Fault, RequestMatcher, Verb};
 
 #[tokio::test(start_paused = true)]
 async fn bare_pods_are_told_of_once_on_the_deployment() {
-    let server = shop();
-    put_pod(&server, "a", "web", &bare());
-    put_pod(&server, "b", "web", &bare());
-    let operator = Operator::leading(&server).await;
-    put_pod(&server, "c", "web", &bare());
-    seconds(3000).await;
+    let server = shop_cluster();
+    put_pod(&server, "a", "web", &missing_pod_annotations());
+    put_pod(&server, "b", "web", &missing_pod_annotations());
+    let operator = TestOperator::start_leading(&server).await;
+    put_pod(&server, "c", "web", &missing_pod_annotations());
+    sleep_seconds(3000).await;
 
     assert_eq!(events(&server), ["Deployment/web MissingSidecar"]);
     let event = &server.all(EVENTS)[0];
@@ -25,13 +26,13 @@ async fn bare_pods_are_told_of_once_on_the_deployment() {
 
 #[tokio::test(start_paused = true)]
 async fn a_skipped_pod_tells_its_owner_what_the_webhook_said() {
-    let server = shop();
+    let server = shop_cluster();
     let skipped = json!({
         "tracebuffer.dev/inject": "true",
         "tracebuffer.dev/status": r#"{"skipped":"HostNetwork","message":"it is on the node's"}"#,
     });
     put_pod(&server, "a", "web", &skipped);
-    let operator = Operator::leading(&server).await;
+    let operator = TestOperator::start_leading(&server).await;
 
     let event = &server.all(EVENTS)[0];
 
@@ -45,14 +46,14 @@ async fn a_skipped_pod_tells_its_owner_what_the_webhook_said() {
 
 #[tokio::test(start_paused = true)]
 async fn two_causes_on_one_owner_are_two_events() {
-    let server = shop();
+    let server = shop_cluster();
     for (name, reason) in [("a", "HostNetwork"), ("b", "PortClash")] {
         let status = json!({ "skipped": reason, "message": "so" }).to_string();
         let annotations =
             json!({ "tracebuffer.dev/inject": "true", "tracebuffer.dev/status": status });
         put_pod(&server, name, "web", &annotations);
     }
-    let operator = Operator::leading(&server).await;
+    let operator = TestOperator::start_leading(&server).await;
 
     assert_eq!(server.all(EVENTS).len(), 2);
     drop(operator);
@@ -60,47 +61,47 @@ async fn two_causes_on_one_owner_are_two_events() {
 
 #[tokio::test(start_paused = true)]
 async fn injected_outdated_and_deleted_are_told_of_in_turn() {
-    let server = shop();
-    let operator = Operator::leading(&server).await;
+    let server = shop_cluster();
+    let operator = TestOperator::start_leading(&server).await;
 
-    put_pod(&server, "a", "web", &injected(&operator));
-    seconds(10).await;
+    put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
+    sleep_seconds(10).await;
     assert_eq!(events(&server), ["Deployment/web Injected"]);
 
     change_spec(&server, &json!({ "drainTimeout": "7s" }));
-    seconds(10).await;
+    sleep_seconds(10).await;
     assert_eq!(events(&server), ["Deployment/web Injected", "Deployment/web Outdated"]);
 
     let before = server.get("pods", "shop", "a");
     server.remove(TRACE_BUFFERS, "shop", "traces");
-    seconds(20).await;
+    sleep_seconds(20).await;
     assert!(events(&server).contains(&"Deployment/web TraceBufferDeleted".to_owned()));
     assert_eq!(server.get("pods", "shop", "a"), before, "running pods are left alone");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_nobody_controls_is_told_itself_and_a_namespace_that_ends_is_no_trouble() {
-    let server = shop();
-    server.script(Calls::to(Verb::Create, EVENTS).times(1), {
+    let server = shop_cluster();
+    server.script(RequestMatcher::to(Verb::Create, EVENTS).times(1), {
         let message = "events \"x\" is forbidden: unable to create new content in namespace shop \
                        because it is being terminated";
         let status = json!({
             "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
             "code": 403, "message": message,
         });
-        Fault::Answer(403, status)
+        Fault::Respond(403, status)
     });
-    put_pod(&server, "a", "web", &bare());
-    let operator = Operator::leading(&server).await;
+    put_pod(&server, "a", "web", &missing_pod_annotations());
+    let operator = TestOperator::start_leading(&server).await;
     assert_eq!(server.all(EVENTS).len(), 0);
 
     let alone = json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": "alone", "namespace": "shop", "annotations": bare() },
+        "metadata": { "name": "alone", "namespace": "shop", "annotations": missing_pod_annotations() },
         "spec": { "containers": [] }, "status": { "phase": "Running" },
     });
     server.put("pods", alone);
-    seconds(10).await;
+    sleep_seconds(10).await;
 
     assert_eq!(events(&server), ["Pod/alone MissingSidecar"]);
     drop(operator);
@@ -108,15 +109,15 @@ async fn a_pod_that_nobody_controls_is_told_itself_and_a_namespace_that_ends_is_
 
 #[tokio::test(start_paused = true)]
 async fn after_an_outage_owners_are_told_what_they_missed() {
-    let server = shop();
-    let operator = Operator::leading(&server).await;
-    let refused = server.script(Calls::about(EVENTS), Fault::Refuse(500));
-    put_pod(&server, "a", "web", &bare());
-    seconds(30).await;
+    let server = shop_cluster();
+    let operator = TestOperator::start_leading(&server).await;
+    let refused = server.script(RequestMatcher::about(EVENTS), Fault::Refuse(500));
+    put_pod(&server, "a", "web", &missing_pod_annotations());
+    sleep_seconds(30).await;
     assert_eq!(server.all(EVENTS).len(), 0);
 
     server.lift(refused);
-    seconds(30).await;
+    sleep_seconds(30).await;
 
     assert_eq!(events(&server), ["Deployment/web MissingSidecar"]);
     drop(operator);

@@ -1,9 +1,12 @@
 use serde_json::{Value, json};
-use tracebuffer::domain::injection::candidate::ObjectKey;
-use tracebuffer::domain::injection::pod_record::PodRecord;
+use tracebuffer::domain::injection::pod_snapshot::PodSnapshot;
+use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
 use tracebuffer::ports::cluster::{Cluster, ClusterError};
 
-use super::stage::{Operator, change_spec, injected, put_pod, seconds, shop, status};
+use super::harness::{
+    TestOperator, change_spec, injected_pod_annotations, put_pod, shop_cluster, sleep_seconds,
+    status,
+};
 use crate::support::api_server::{ApiServer, Verb};
 
 fn limits(server: &ApiServer, pod: &str) -> Value {
@@ -13,14 +16,14 @@ fn limits(server: &ApiServer, pod: &str) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn running_pods_are_told_new_limits_and_stay_current() {
-    let server = shop();
-    let operator = Operator::leading(&server).await;
-    put_pod(&server, "a", "web", &injected(&operator));
-    seconds(5).await;
+    let server = shop_cluster();
+    let operator = TestOperator::start_leading(&server).await;
+    put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
+    sleep_seconds(5).await;
 
     let buffer = json!({ "maxSpans": 1000, "maxBytes": "16Mi", "maxAge": "1h" });
     change_spec(&server, &json!({ "buffer": buffer }));
-    seconds(5).await;
+    sleep_seconds(5).await;
 
     assert_eq!(limits(&server, "a"), "max_spans=1000\nmax_bytes=16777216\nmax_age=1h\n");
     assert_eq!(status(&server)["pods"]["current"], 1);
@@ -29,13 +32,13 @@ async fn running_pods_are_told_new_limits_and_stay_current() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_never_exceed_what_the_sidecars_memory_was_made_for() {
-    let server = shop();
-    let operator = Operator::leading(&server).await;
-    put_pod(&server, "a", "web", &injected(&operator));
-    seconds(5).await;
+    let server = shop_cluster();
+    let operator = TestOperator::start_leading(&server).await;
+    put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
+    sleep_seconds(5).await;
 
     change_spec(&server, &json!({ "buffer": { "maxSpans": 1000, "maxBytes": "1Gi" } }));
-    seconds(5).await;
+    sleep_seconds(5).await;
 
     assert_eq!(limits(&server, "a"), "max_spans=1000\nmax_bytes=33554432\nmax_age=none\n");
     assert_eq!(status(&server)["pods"]["outdated"], 1);
@@ -43,19 +46,19 @@ async fn bytes_never_exceed_what_the_sidecars_memory_was_made_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_leader_cannot_bring_old_limits_back_or_write_to_another_pod_of_that_name() {
-    let server = shop();
-    let operator = Operator::start(&server, true).await;
-    put_pod(&server, "a", "web", &injected(&operator));
+    let server = shop_cluster();
+    let operator = TestOperator::start(&server, true).await;
+    put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
     let stored = server.get("pods", "shop", "a").unwrap();
     let uid = stored["metadata"]["uid"].as_str().unwrap().to_owned();
-    let seen = |uid: &str, limits: &str| PodRecord {
+    let seen = |uid: &str, limits: &str| PodSnapshot {
         key: ObjectKey { namespace: "shop".into(), name: "a".into() },
         uid: uid.into(),
         owner: None,
         inject: None,
         status: None,
         limits: Some(limits.into()),
-        is_ending: false,
+        is_terminating: false,
     };
     let now = limits(&server, "a").as_str().unwrap().to_owned();
     let cluster = &operator.cluster;
@@ -69,5 +72,5 @@ async fn a_stale_leader_cannot_bring_old_limits_back_or_write_to_another_pod_of_
     assert_eq!(limits(&server, "a"), "new");
     server.remove("pods", "shop", "a");
     let gone = cluster.set_limits(&seen(&uid, "new"), "old").await;
-    assert_eq!(gone, Err(ClusterError::Gone));
+    assert_eq!(gone, Err(ClusterError::NotFound));
 }

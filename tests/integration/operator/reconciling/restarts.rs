@@ -1,14 +1,14 @@
 use serde_json::{Value, json};
-use tracebuffer::domain::injection::candidate::ObjectKey;
-use tracebuffer::domain::injection::pod_record::{Owner, PodRecord};
-use tracebuffer::domain::operating::rollout::Progress;
+use tracebuffer::domain::injection::pod_snapshot::{Owner, PodSnapshot};
+use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
+use tracebuffer::domain::reconcile::rollout::RolloutProgress;
 use tracebuffer::ports::cluster::{Cluster, ClusterError, Workload};
 
-use super::stage::{
-    DEPLOYMENTS, Operator, change_spec, events, injected, put_deployment, put_pod, seconds, shop,
-    uid,
+use super::harness::{
+    DEPLOYMENTS, TestOperator, change_spec, events, injected_pod_annotations, put_deployment,
+    put_pod, shop_cluster, sleep_seconds, uid,
 };
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 
 const ROLLOUT: &str = "tracebuffer.dev/rollout";
 
@@ -24,11 +24,11 @@ fn marker(server: &ApiServer, name: &str) -> Option<String> {
 }
 
 /// The Deployment's controller has done its work.
-fn complete(server: &ApiServer, name: &str, operator: &Operator) {
+fn complete(server: &ApiServer, name: &str, operator: &TestOperator) {
     let mut object = server.get(DEPLOYMENTS, "shop", name).unwrap();
     object["status"]["observedGeneration"] = object["metadata"]["generation"].clone();
     server.put(DEPLOYMENTS, object);
-    put_pod(server, name, name, &injected(operator));
+    put_pod(server, name, name, &injected_pod_annotations(operator));
 }
 
 /// What is named `web`.
@@ -42,15 +42,15 @@ fn workload(server: &ApiServer, kind: &str, resource: &str) -> Workload {
     Workload { namespace: "shop".into(), object }
 }
 
-async fn two_deployments() -> (ApiServer, Operator) {
-    let server = shop();
+async fn two_deployments() -> (ApiServer, TestOperator) {
+    let server = shop_cluster();
     put_deployment(&server, "api");
     change_spec(&server, &on_change("5s"));
-    let operator = Operator::leading(&server).await;
+    let operator = TestOperator::start_leading(&server).await;
     for name in ["api", "web"] {
-        put_pod(&server, name, name, &injected(&operator));
+        put_pod(&server, name, name, &injected_pod_annotations(&operator));
     }
-    seconds(10).await;
+    sleep_seconds(10).await;
     assert_eq!((marker(&server, "api"), marker(&server, "web")), (None, None));
     (server, operator)
 }
@@ -60,16 +60,16 @@ async fn owners_are_restarted_by_their_template_one_after_another() {
     let (server, operator) = two_deployments().await;
 
     change_spec(&server, &on_change("6s"));
-    seconds(60).await;
+    sleep_seconds(60).await;
     assert!(marker(&server, "api").is_some());
     assert_eq!(marker(&server, "web"), None, "web waits for api");
 
     complete(&server, "api", &operator);
-    seconds(10).await;
+    sleep_seconds(10).await;
     assert_eq!(marker(&server, "web"), marker(&server, "api"));
 
     complete(&server, "web", &operator);
-    seconds(600).await;
+    sleep_seconds(600).await;
     assert_eq!(server.seen(Verb::Patch, DEPLOYMENTS), 2);
     assert!(events(&server).contains(&"Deployment/api Restarted".to_owned()));
 }
@@ -78,11 +78,11 @@ async fn owners_are_restarted_by_their_template_one_after_another() {
 async fn the_next_leader_restarts_nobody_twice() {
     let (server, operator) = two_deployments().await;
     change_spec(&server, &on_change("6s"));
-    seconds(10).await;
-    operator.lead(false).await;
+    sleep_seconds(10).await;
+    operator.set_leading(false).await;
 
-    let next = Operator::leading(&server).await;
-    seconds(60).await;
+    let next = TestOperator::start_leading(&server).await;
+    sleep_seconds(60).await;
 
     assert_eq!(server.seen(Verb::Patch, DEPLOYMENTS), 1);
     assert_eq!(marker(&server, "web"), None);
@@ -93,7 +93,7 @@ async fn the_next_leader_restarts_nobody_twice() {
 async fn a_restart_based_on_an_old_look_is_refused() {
     let (server, operator) = two_deployments().await;
     let workload = workload(&server, "Deployment", DEPLOYMENTS);
-    let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+    let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
 
     let mut changed = server.get(DEPLOYMENTS, "shop", "web").unwrap();
     changed["spec"]["replicas"] = json!(2);
@@ -107,9 +107,9 @@ async fn a_restart_based_on_an_old_look_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn without_the_right_to_restart_the_error_says_which_value_to_set() {
     let (server, operator) = two_deployments().await;
-    server.script(Calls::to(Verb::Patch, DEPLOYMENTS), Fault::Refuse(403));
+    server.script(RequestMatcher::to(Verb::Patch, DEPLOYMENTS), Fault::Refuse(403));
     let workload = workload(&server, "Deployment", DEPLOYMENTS);
-    let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
+    let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
 
     let error = operator.cluster.restart(&workload, &seen, "m").await.unwrap_err().to_string();
 
@@ -129,27 +129,27 @@ async fn an_owner_that_a_pod_made_up_is_nobody_of_another_namespace() {
         let forged = pod("cart", api_version, kind, &json!(uid));
         match operator.cluster.workload_of(&forged).await {
             Ok(found) => assert_eq!(found.namespace, "cart"),
-            Err(error) => assert_eq!(error, ClusterError::Gone),
+            Err(error) => assert_eq!(error, ClusterError::NotFound),
         }
     }
 }
 
 /// A pod that says that this controls it.
-fn pod(namespace: &str, api_version: &str, kind: &str, uid: &Value) -> PodRecord {
+fn pod(namespace: &str, api_version: &str, kind: &str, uid: &Value) -> PodSnapshot {
     let owner = Owner {
         api_version: api_version.into(),
         kind: kind.into(),
         name: "web-1".into(),
         uid: uid.as_str().unwrap().into(),
     };
-    PodRecord {
+    PodSnapshot {
         key: ObjectKey { namespace: namespace.into(), name: "p".into() },
         uid: "u".into(),
         owner: Some(owner),
         inject: Some("true".into()),
         status: None,
         limits: None,
-        is_ending: false,
+        is_terminating: false,
     }
 }
 
@@ -175,18 +175,18 @@ async fn other_kinds_are_restarted_alike_and_what_is_none_of_them_is_not() {
             }),
         );
         let workload = workload(&server, kind, resource);
-        let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
-        assert_eq!((&seen.progress, &seen.marker), (&Progress::Complete, &None), "{kind}");
+        let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+        assert_eq!((&seen.progress, &seen.revision), (&RolloutProgress::Complete, &None), "{kind}");
 
         operator.cluster.restart(&workload, &seen, "m").await.unwrap();
 
         let object = server.get(resource, "shop", "web").unwrap();
         assert_eq!(object["spec"]["template"]["metadata"]["annotations"][ROLLOUT], "m");
-        let seen = operator.cluster.see(&workload).await.unwrap().unwrap();
-        assert_eq!(seen.marker.as_deref(), Some("m"), "{kind}");
+        let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+        assert_eq!(seen.revision.as_deref(), Some("m"), "{kind}");
     }
     let job = workload(&server, "Job", DEPLOYMENTS);
-    assert_eq!(operator.cluster.see(&job).await, Ok(None));
+    assert_eq!(operator.cluster.get_workload(&job).await, Ok(None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,5 +195,5 @@ async fn a_namesake_of_a_workload_that_is_gone_is_left_alone() {
     let mut workload = workload(&server, "Deployment", DEPLOYMENTS);
     workload.object.uid = "another".into();
 
-    assert_eq!(operator.cluster.see(&workload).await, Err(ClusterError::Gone));
+    assert_eq!(operator.cluster.get_workload(&workload).await, Err(ClusterError::NotFound));
 }

@@ -1,13 +1,13 @@
 use serde_json::json;
-use tracebuffer::domain::injection::candidate::ObjectKey;
-use tracebuffer::domain::operating::conditions::Status;
+use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
+use tracebuffer::domain::reconcile::conditions::Status;
 use tracebuffer::ports::cluster::{Cluster, ClusterError};
 
-use super::stage::{
-    Operator, TRACE_BUFFERS, bare, change_spec, condition, injected, put_pod, seconds, shop,
-    status, trace_buffer,
+use super::harness::{
+    TRACE_BUFFERS, TestOperator, change_spec, condition, injected_pod_annotations,
+    missing_pod_annotations, put_pod, shop_cluster, sleep_seconds, status, trace_buffer,
 };
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 
 fn traces() -> ObjectKey {
     ObjectKey { namespace: "shop".into(), name: "traces".into() }
@@ -15,11 +15,11 @@ fn traces() -> ObjectKey {
 
 #[tokio::test(start_paused = true)]
 async fn the_status_tells_conditions_and_counts() {
-    let server = shop();
-    let operator = Operator::leading(&server).await;
-    put_pod(&server, "a", "web", &injected(&operator));
-    put_pod(&server, "b", "web", &bare());
-    seconds(5).await;
+    let server = shop_cluster();
+    let operator = TestOperator::start_leading(&server).await;
+    put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
+    put_pod(&server, "b", "web", &missing_pod_annotations());
+    sleep_seconds(5).await;
 
     let status = status(&server);
 
@@ -32,13 +32,13 @@ async fn the_status_tells_conditions_and_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_steady_cluster_is_not_written_to() {
-    let server = shop();
-    let operator = Operator::leading(&server).await;
-    put_pod(&server, "a", "web", &injected(&operator));
-    seconds(10).await;
+    let server = shop_cluster();
+    let operator = TestOperator::start_leading(&server).await;
+    put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
+    sleep_seconds(10).await;
     let before = server.seen(Verb::Patch, TRACE_BUFFERS);
 
-    seconds(3600).await;
+    sleep_seconds(3600).await;
 
     assert_eq!(server.seen(Verb::Patch, TRACE_BUFFERS), before);
     assert_eq!(server.seen(Verb::Patch, "pods"), 0);
@@ -46,14 +46,14 @@ async fn a_steady_cluster_is_not_written_to() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_is_seen_in_the_status_and_times_turn_only_with_the_truth() {
-    let server = shop();
-    let operator = Operator::leading(&server).await;
-    put_pod(&server, "a", "web", &injected(&operator));
-    seconds(5).await;
+    let server = shop_cluster();
+    let operator = TestOperator::start_leading(&server).await;
+    put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
+    sleep_seconds(5).await;
     let before = status(&server);
 
     change_spec(&server, &json!({ "drainTimeout": "7s" }));
-    seconds(5).await;
+    sleep_seconds(5).await;
 
     let after = status(&server);
     assert_eq!(after["observedGeneration"], 2);
@@ -66,19 +66,19 @@ async fn a_change_is_seen_in_the_status_and_times_turn_only_with_the_truth() {
 
 #[tokio::test(start_paused = true)]
 async fn references_are_looked_up_only_where_that_is_allowed() {
-    let server = shop();
+    let server = shop_cluster();
     let token = json!({ "name": "token", "key": "k" });
     let headers = json!([{ "name": "a", "valueFrom": { "secretKeyRef": token } }]);
     let destination = json!({ "endpoint": "https://collector:4317", "headers": headers });
     change_spec(&server, &json!({ "destination": destination }));
 
-    let trusting = Operator::start(&server, false).await;
-    trusting.lead(true).await;
+    let trusting = TestOperator::start(&server, false).await;
+    trusting.set_leading(true).await;
     assert_eq!(condition(&status(&server), "ResolvedRefs")["status"], "Unknown");
     assert_eq!(server.seen(Verb::Get, "secrets"), 0);
     drop(trusting);
 
-    let verifying = Operator::leading(&server).await;
+    let verifying = TestOperator::start_leading(&server).await;
     let resolved = condition(&status(&server), "ResolvedRefs");
     assert_eq!(resolved["status"], "False");
     let message =
@@ -86,21 +86,21 @@ async fn references_are_looked_up_only_where_that_is_allowed() {
     assert_eq!(resolved["message"], message);
 
     server.put("secrets", json!({ "metadata": { "name": "token", "namespace": "shop" } }));
-    seconds(40).await;
+    sleep_seconds(40).await;
     assert_eq!(condition(&status(&server), "ResolvedRefs")["status"], "True");
 
-    server.script(Calls::to(Verb::Get, "secrets"), Fault::Refuse(403));
-    seconds(600).await;
+    server.script(RequestMatcher::to(Verb::Get, "secrets"), Fault::Refuse(403));
+    sleep_seconds(600).await;
     assert_eq!(condition(&status(&server), "ResolvedRefs")["status"], "Unknown");
     drop(verifying);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_leaders_status_is_refused() {
-    let server = shop();
-    let operator = Operator::leading(&server).await;
-    let seen = operator.cluster.declared(&traces()).unwrap();
-    operator.lead(false).await;
+    let server = shop_cluster();
+    let operator = TestOperator::start_leading(&server).await;
+    let seen = operator.cluster.trace_buffer(&traces()).unwrap();
+    operator.set_leading(false).await;
 
     change_spec(&server, &json!({ "drainTimeout": "7s" }));
     let written = operator.cluster.write_status(&seen, &Status::default()).await;
@@ -110,10 +110,10 @@ async fn a_stale_leaders_status_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn the_status_of_one_made_anew_is_not_touched_by_who_knew_the_old_one() {
-    let server = shop();
-    let operator = Operator::leading(&server).await;
-    let mut seen = operator.cluster.declared(&traces()).unwrap().as_ref().clone();
-    operator.lead(false).await;
+    let server = shop_cluster();
+    let operator = TestOperator::start_leading(&server).await;
+    let mut seen = operator.cluster.trace_buffer(&traces()).unwrap().as_ref().clone();
+    operator.set_leading(false).await;
 
     server.remove(TRACE_BUFFERS, "shop", "traces");
     server.put(TRACE_BUFFERS, trace_buffer(&json!({})));
@@ -126,14 +126,14 @@ async fn the_status_of_one_made_anew_is_not_touched_by_who_knew_the_old_one() {
 
 #[tokio::test(start_paused = true)]
 async fn two_leaders_end_with_a_true_status_and_no_quarrel() {
-    let server = shop();
-    let first = Operator::leading(&server).await;
-    let second = Operator::leading(&server).await;
-    put_pod(&server, "a", "web", &injected(&first));
-    seconds(30).await;
+    let server = shop_cluster();
+    let first = TestOperator::start_leading(&server).await;
+    let second = TestOperator::start_leading(&server).await;
+    put_pod(&server, "a", "web", &injected_pod_annotations(&first));
+    sleep_seconds(30).await;
     let before = server.seen(Verb::Patch, TRACE_BUFFERS);
 
-    seconds(3600).await;
+    sleep_seconds(3600).await;
 
     assert_eq!(status(&server)["pods"]["current"], 1);
     assert_eq!(server.seen(Verb::Patch, TRACE_BUFFERS), before);
@@ -142,15 +142,15 @@ async fn two_leaders_end_with_a_true_status_and_no_quarrel() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_write_is_tried_again_without_hurry_until_it_is_allowed() {
-    let server = shop();
-    let refused = server.script(Calls::to(Verb::Patch, TRACE_BUFFERS), Fault::Refuse(403));
-    let operator = Operator::leading(&server).await;
-    seconds(600).await;
+    let server = shop_cluster();
+    let refused = server.script(RequestMatcher::to(Verb::Patch, TRACE_BUFFERS), Fault::Refuse(403));
+    let operator = TestOperator::start_leading(&server).await;
+    sleep_seconds(600).await;
     let tries = server.seen(Verb::Patch, TRACE_BUFFERS);
     assert!((10..200).contains(&tries), "{tries} tries");
 
     server.lift(refused);
-    seconds(15).await;
+    sleep_seconds(15).await;
 
     assert_eq!(status(&server)["observedGeneration"], 1);
     drop(operator);
@@ -158,11 +158,11 @@ async fn a_refused_write_is_tried_again_without_hurry_until_it_is_allowed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_is_not_waited_for_without_end() {
-    let server = shop();
-    server.script(Calls::to(Verb::Patch, TRACE_BUFFERS).times(2), Fault::Stall);
-    let operator = Operator::leading(&server).await;
+    let server = shop_cluster();
+    server.script(RequestMatcher::to(Verb::Patch, TRACE_BUFFERS).times(2), Fault::Stall);
+    let operator = TestOperator::start_leading(&server).await;
 
-    seconds(40).await;
+    sleep_seconds(40).await;
 
     assert_eq!(status(&server)["observedGeneration"], 1);
     drop(operator);
@@ -173,13 +173,13 @@ async fn an_object_that_cannot_be_read_is_not_accepted_and_not_written_to_for_ev
     let server = ApiServer::new();
     let object = trace_buffer(&json!({ "receiver": { "grpcPort": "many" } }));
     server.put(TRACE_BUFFERS, object);
-    let operator = Operator::leading(&server).await;
-    seconds(60).await;
+    let operator = TestOperator::start_leading(&server).await;
+    sleep_seconds(60).await;
     let version = || server.get(TRACE_BUFFERS, "shop", "traces").unwrap()["metadata"].clone();
     let before = version();
     assert_eq!(condition(&status(&server), "Accepted")["status"], "False");
 
-    seconds(1200).await;
+    sleep_seconds(1200).await;
 
     assert_eq!(version(), before);
     drop(operator);

@@ -8,17 +8,17 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::sidecar::SidecarDefaults;
-use tracebuffer::adapters::kubernetes::watch::{NamespaceIndex, PodIndex, TraceBufferCache};
-use tracebuffer::ports::pods::Pods;
+use tracebuffer::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
+use tracebuffer::ports::pods::PodLister;
 
-use super::cluster::{Heard, TRACE_BUFFERS, namespace, pod, trace_buffer};
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use super::cluster::{RecordedChanges, TRACE_BUFFERS, namespace, pod, trace_buffer};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 
 const RESOURCES: [&str; 3] = [TRACE_BUFFERS, "pods", "namespaces"];
 
 /// Something that happens. Numbers choose among names and resources.
 #[derive(Clone, Debug)]
-enum Happening {
+enum Disturbance {
     PutTraceBuffer(usize, u8),
     BreakTraceBuffer(usize),
     PutPod(usize, u8),
@@ -46,24 +46,24 @@ enum FaultKind {
     DelayAnswer(u64),
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+fn disturbance() -> impl Strategy<Value = Disturbance> {
     let name = 0..4_usize;
     let resource = 0..3_usize;
     prop_oneof![
-        4 => (name.clone(), any::<u8>()).prop_map(|(n, v)| Happening::PutTraceBuffer(n, v)),
-        1 => name.clone().prop_map(Happening::BreakTraceBuffer),
-        4 => (name.clone(), any::<u8>()).prop_map(|(n, v)| Happening::PutPod(n, v)),
-        2 => (0..2_usize, any::<bool>()).prop_map(|(n, asks)| Happening::Ask(n, asks)),
-        3 => (resource.clone(), name).prop_map(|(r, n)| Happening::Remove(r, n)),
-        2 => (resource.clone(), any::<usize>()).prop_map(|(r, n)| Happening::Repeat(r, n)),
-        1 => resource.clone().prop_map(Happening::End),
-        1 => resource.clone().prop_map(Happening::Break),
-        1 => resource.clone().prop_map(Happening::Stall),
+        4 => (name.clone(), any::<u8>()).prop_map(|(n, v)| Disturbance::PutTraceBuffer(n, v)),
+        1 => name.clone().prop_map(Disturbance::BreakTraceBuffer),
+        4 => (name.clone(), any::<u8>()).prop_map(|(n, v)| Disturbance::PutPod(n, v)),
+        2 => (0..2_usize, any::<bool>()).prop_map(|(n, asks)| Disturbance::Ask(n, asks)),
+        3 => (resource.clone(), name).prop_map(|(r, n)| Disturbance::Remove(r, n)),
+        2 => (resource.clone(), any::<usize>()).prop_map(|(r, n)| Disturbance::Repeat(r, n)),
+        1 => resource.clone().prop_map(Disturbance::End),
+        1 => resource.clone().prop_map(Disturbance::Break),
+        1 => resource.clone().prop_map(Disturbance::Stall),
         3 => (resource, any::<bool>(), fault_kind(), 1..4_usize)
-            .prop_map(|(r, lists, kind, times)| Happening::Fail(r, lists, kind, times)),
-        1 => Just(Happening::Expire),
-        1 => Just(Happening::Refresh),
-        5 => (1..20_000_u64).prop_map(Happening::Pass),
+            .prop_map(|(r, lists, kind, times)| Disturbance::Fail(r, lists, kind, times)),
+        1 => Just(Disturbance::Expire),
+        1 => Just(Disturbance::Refresh),
+        5 => (1..20_000_u64).prop_map(Disturbance::Pass),
     ]
 }
 
@@ -78,21 +78,22 @@ fn fault_kind() -> impl Strategy<Value = FaultKind> {
     ]
 }
 
-struct World {
+struct Harness {
     server: ApiServer,
     cache: Arc<TraceBufferCache>,
-    index: Arc<PodIndex>,
+    index: Arc<PodCache>,
     /// Every state that objects were ever in.
     past: BTreeMap<&'static str, Vec<Value>>,
 }
 
-impl World {
+impl Harness {
     fn new() -> Self {
         let server = ApiServer::new();
         let defaults = SidecarDefaults { image: "i:1".into(), ..SidecarDefaults::unknown() };
-        let cache = Arc::new(TraceBufferCache::new(server.client(), defaults, Heard::new()));
-        let namespaces = Arc::new(NamespaceIndex::new(server.client(), Heard::new()));
-        let index = PodIndex::new(server.client(), Arc::clone(&namespaces), Heard::new());
+        let cache =
+            Arc::new(TraceBufferCache::new(server.client(), defaults, RecordedChanges::new()));
+        let namespaces = Arc::new(NamespaceCache::new(server.client(), RecordedChanges::new()));
+        let index = PodCache::new(server.client(), Arc::clone(&namespaces), RecordedChanges::new());
         let index = Arc::new(index);
         let (running, also_running) = (Arc::clone(&cache), Arc::clone(&index));
         tokio::spawn(async move { running.run().await });
@@ -110,34 +111,35 @@ impl World {
         self.past.entry(resource).or_default().extend(stored);
     }
 
-    async fn happen(&mut self, happening: Happening) {
+    async fn disturb(&mut self, happening: Disturbance) {
         match happening {
-            Happening::PutTraceBuffer(n, version) => {
+            Disturbance::PutTraceBuffer(n, version) => {
                 let endpoint = format!("http://v{version}:4317");
                 self.put(TRACE_BUFFERS, trace_buffer(&format!("n{n}"), &endpoint));
             }
-            Happening::BreakTraceBuffer(n) => {
+            Disturbance::BreakTraceBuffer(n) => {
                 let mut object = trace_buffer(&format!("n{n}"), "http://a:1");
                 object["spec"]["destination"] = json!(7);
                 self.put(TRACE_BUFFERS, object);
             }
-            Happening::PutPod(n, version) => self.put("pods", some_pod(n, version)),
-            Happening::Ask(n, asks) => {
+            Disturbance::PutPod(n, version) => self.put("pods", some_pod(n, version)),
+            Disturbance::Ask(n, asks) => {
                 self.put("namespaces", namespace(["shop", "bank"][n], asks));
             }
-            Happening::Remove(r, n) => self.remove(RESOURCES[r], n),
-            Happening::Repeat(r, n) => self.repeat(RESOURCES[r], n),
-            Happening::End(r) => self.server.end_watches(RESOURCES[r]),
-            Happening::Break(r) => self.server.break_watches(RESOURCES[r]),
-            Happening::Stall(r) => self.server.stall_watches(RESOURCES[r]),
-            Happening::Fail(r, lists, kind, times) => {
+            Disturbance::Remove(r, n) => self.remove(RESOURCES[r], n),
+            Disturbance::Repeat(r, n) => self.repeat(RESOURCES[r], n),
+            Disturbance::End(r) => self.server.end_watches(RESOURCES[r]),
+            Disturbance::Break(r) => self.server.break_watches(RESOURCES[r]),
+            Disturbance::Stall(r) => self.server.stall_watches(RESOURCES[r]),
+            Disturbance::Fail(r, lists, kind, times) => {
                 let verb = if lists { Verb::List } else { Verb::Watch };
-                self.server.script(Calls::to(verb, RESOURCES[r]).times(times), fault(kind));
+                self.server
+                    .script(RequestMatcher::to(verb, RESOURCES[r]).times(times), fault(kind));
             }
-            Happening::Expire => self.server.expire(),
+            Disturbance::Expire => self.server.expire(),
             // What it could not learn, the watch will.
-            Happening::Refresh => _ = self.cache.refresh("shop").await,
-            Happening::Pass(time) => sleep(Duration::from_millis(time)).await,
+            Disturbance::Refresh => _ = self.cache.refresh("shop").await,
+            Disturbance::Pass(time) => sleep(Duration::from_millis(time)).await,
         }
     }
 
@@ -177,7 +179,7 @@ impl World {
         entries
             .map(|entry| {
                 let version = entry.metadata.resource_version.clone().unwrap_or_default();
-                (entry.candidate.key.name.clone(), version)
+                (entry.view.key.name.clone(), version)
             })
             .collect()
     }
@@ -241,17 +243,17 @@ fn fault(kind: FaultKind) -> Fault {
     match kind {
         FaultKind::Refuse(code) => Fault::Refuse(code),
         FaultKind::Drop => Fault::Drop,
-        FaultKind::DropAnswer => Fault::DropAnswer,
+        FaultKind::DropAnswer => Fault::DropResponse,
         FaultKind::Stall => Fault::Stall,
         FaultKind::Delay(time) => Fault::Delay(Duration::from_millis(time)),
-        FaultKind::DelayAnswer(time) => Fault::DelayAnswer(Duration::from_millis(time)),
+        FaultKind::DelayAnswer(time) => Fault::DelayResponse(Duration::from_millis(time)),
     }
 }
 
-async fn converges(script: Vec<Happening>) {
-    let mut world = World::new();
+async fn converges(script: Vec<Disturbance>) {
+    let mut world = Harness::new();
     for happening in script {
-        world.happen(happening).await;
+        world.disturb(happening).await;
     }
     for _ in 0..600 {
         if world.is_right() {
@@ -267,7 +269,7 @@ proptest! {
 
     #[test]
     fn any_script_ends_with_the_servers_state_known(
-        script in prop::collection::vec(happening(), 1..60),
+        script in prop::collection::vec(disturbance(), 1..60),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()

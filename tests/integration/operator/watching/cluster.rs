@@ -6,9 +6,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
-use tracebuffer::domain::injection::candidate::ObjectKey;
-use tracebuffer::domain::injection::pod_record::PodRecord;
-use tracebuffer::ports::pods::Changes;
+use tracebuffer::domain::injection::pod_snapshot::PodSnapshot;
+use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
+use tracebuffer::ports::pods::ChangeHandler;
 
 pub(crate) const TRACE_BUFFERS: &str = "tracebuffers.tracebuffer.dev";
 
@@ -25,7 +25,7 @@ pub(crate) fn trace_buffer(name: &str, endpoint: &str) -> Value {
 }
 
 /// Waits, in paused time, until something is true.
-pub(crate) async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+pub(crate) async fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     let wait = async {
         while !is_true() {
             sleep(Duration::from_millis(10)).await;
@@ -36,40 +36,40 @@ pub(crate) async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
 
 /// Notes what it hears.
 #[derive(Default)]
-pub(crate) struct Heard {
-    words: Mutex<Vec<String>>,
+pub(crate) struct RecordedChanges {
+    entries: Mutex<Vec<String>>,
 }
 
-impl Heard {
+impl RecordedChanges {
     pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
 
     /// What was heard since the last time.
     pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.words.lock())
+        std::mem::take(&mut self.entries.lock())
     }
 
-    fn note(&self, word: String) {
-        self.words.lock().push(word);
+    fn record(&self, word: String) {
+        self.entries.lock().push(word);
     }
 }
 
-impl Changes for Heard {
-    fn trace_buffer(&self, key: &ObjectKey) {
-        self.note(format!("tb {}/{}", key.namespace, key.name));
+impl ChangeHandler for RecordedChanges {
+    fn trace_buffer_changed(&self, key: &ObjectKey) {
+        self.record(format!("tb {}/{}", key.namespace, key.name));
     }
 
-    fn pod(&self, pod: &PodRecord) {
-        self.note(format!("pod {}/{}", pod.key.namespace, pod.key.name));
+    fn pod_changed(&self, pod: &PodSnapshot) {
+        self.record(format!("pod {}/{}", pod.key.namespace, pod.key.name));
     }
 
-    fn namespace(&self, name: &str) {
-        self.note(format!("ns {name}"));
+    fn namespace_changed(&self, name: &str) {
+        self.record(format!("ns {name}"));
     }
 
-    fn everything(&self) {
-        self.note("everything".into());
+    fn resync(&self) {
+        self.record("everything".into());
     }
 }
 

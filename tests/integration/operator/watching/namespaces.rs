@@ -5,24 +5,24 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use tracebuffer::adapters::kubernetes::watch::NamespaceIndex;
+use tracebuffer::adapters::kubernetes::watch::NamespaceCache;
 
-use super::cluster::{Heard, namespace, until};
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use super::cluster::{RecordedChanges, namespace, wait_until};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 
-struct Scene {
+struct Harness {
     server: ApiServer,
-    index: Arc<NamespaceIndex>,
-    heard: Arc<Heard>,
+    index: Arc<NamespaceCache>,
+    heard: Arc<RecordedChanges>,
 }
 
-impl Scene {
+impl Harness {
     /// A server with the namespace `shop`, and an index that knows nothing yet.
     fn idle() -> Self {
         let server = ApiServer::new();
         server.put("namespaces", namespace("shop", false));
-        let heard = Heard::new();
-        let index = Arc::new(NamespaceIndex::new(server.client(), heard.clone()));
+        let heard = RecordedChanges::new();
+        let index = Arc::new(NamespaceCache::new(server.client(), heard.clone()));
         Self { server, index, heard }
     }
 
@@ -30,7 +30,7 @@ impl Scene {
         let scene = Self::idle();
         let index = Arc::clone(&scene.index);
         tokio::spawn(async move { index.run().await });
-        until("synced", || scene.index.is_synced()).await;
+        wait_until("synced", || scene.index.is_synced()).await;
         scene.heard.take();
         scene
     }
@@ -44,27 +44,27 @@ fn with_annotation(name: &str, key: &str, value: &str) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn labels_and_the_named_trace_buffer_are_known_and_changes_of_them_told() {
-    let scene = Scene::running().await;
+    let scene = Harness::running().await;
     let annotated = with_annotation("shop", "tracebuffer.dev/tracebuffer", "platform/shared");
 
     scene.server.put("namespaces", annotated);
-    until("told", || !scene.heard.take().is_empty()).await;
+    wait_until("told", || !scene.heard.take().is_empty()).await;
 
     let facts = scene.index.get("shop").unwrap();
     assert_eq!(facts.trace_buffer.as_deref(), Some("platform/shared"));
 
     scene.server.put("namespaces", namespace("shop", true));
-    until("asks", || scene.index.get("shop").unwrap().asks).await;
+    wait_until("asks", || scene.index.get("shop").unwrap().opted_in).await;
     assert_eq!(scene.heard.take(), ["tb platform/shared", "ns shop"], "who was named hears of it");
 
     scene.server.remove("namespaces", "", "shop");
-    until("gone", || scene.index.get("shop").is_none()).await;
+    wait_until("gone", || scene.index.get("shop").is_none()).await;
     assert_eq!(scene.heard.take(), ["ns shop"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_changes_of_a_namespace_are_told_to_nobody() {
-    let scene = Scene::running().await;
+    let scene = Harness::running().await;
 
     scene.server.put("namespaces", with_annotation("shop", "example.com/note", "7"));
     sleep(Duration::from_secs(5)).await;
@@ -74,7 +74,7 @@ async fn other_changes_of_a_namespace_are_told_to_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_that_is_not_known_costs_one_request() {
-    let scene = Scene::idle();
+    let scene = Harness::idle();
 
     let facts = scene.index.look_up("shop").await.unwrap();
     assert_eq!(facts.name, "shop");
@@ -85,7 +85,7 @@ async fn a_namespace_that_is_not_known_costs_one_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_that_cannot_be_read_is_unknown_within_a_second() {
-    let scene = Scene::idle();
+    let scene = Harness::idle();
     let absent = scene.index.look_up("bank").await.unwrap_err();
     assert!(absent.0.starts_with("namespace bank: "), "{}", absent.0);
 
@@ -93,7 +93,7 @@ async fn a_namespace_that_cannot_be_read_is_unknown_within_a_second() {
         (Fault::Refuse(403), "namespace shop: "),
         (Fault::Stall, "namespace shop: the API server did not answer within a second"),
     ] {
-        let rule = scene.server.script(Calls::to(Verb::Get, "namespaces"), fault);
+        let rule = scene.server.script(RequestMatcher::to(Verb::Get, "namespaces"), fault);
         let unknown = scene.index.look_up("shop").await.unwrap_err();
         assert!(unknown.0.starts_with(part), "{}", unknown.0);
         scene.server.lift(rule);

@@ -5,46 +5,46 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::sleep;
-use tracebuffer::adapters::kubernetes::watch::{NamespaceIndex, PodIndex};
-use tracebuffer::domain::injection::pod_record::Owner;
-use tracebuffer::ports::pods::Pods;
+use tracebuffer::adapters::kubernetes::watch::{NamespaceCache, PodCache};
+use tracebuffer::domain::injection::pod_snapshot::Owner;
+use tracebuffer::ports::pods::PodLister;
 
-use super::cluster::{Heard, key, namespace, pod, until};
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use super::cluster::{RecordedChanges, key, namespace, pod, wait_until};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 
-struct Scene {
+struct Harness {
     server: ApiServer,
-    namespaces: Arc<NamespaceIndex>,
-    index: Arc<PodIndex>,
-    heard: Arc<Heard>,
+    namespaces: Arc<NamespaceCache>,
+    index: Arc<PodCache>,
+    heard: Arc<RecordedChanges>,
 }
 
 /// A server with the namespaces `shop`, which does not ask, and `bank`, which does, and a bare and
 /// an annotated pod in each.
-fn idle() -> Scene {
+fn idle() -> Harness {
     let server = ApiServer::new();
     for (name, asks) in [("shop", false), ("bank", true)] {
         server.put("namespaces", namespace(name, asks));
         server.put("pods", pod(name, "bare", json!({})));
         server.put("pods", pod(name, "marked", json!({ "tracebuffer.dev/inject": "true" })));
     }
-    let heard = Heard::new();
-    let namespaces = Arc::new(NamespaceIndex::new(server.client(), heard.clone()));
-    let index = PodIndex::new(server.client(), Arc::clone(&namespaces), heard.clone());
-    Scene { server, namespaces, index: Arc::new(index), heard }
+    let heard = RecordedChanges::new();
+    let namespaces = Arc::new(NamespaceCache::new(server.client(), heard.clone()));
+    let index = PodCache::new(server.client(), Arc::clone(&namespaces), heard.clone());
+    Harness { server, namespaces, index: Arc::new(index), heard }
 }
 
 /// The annotation of a pod with a sidecar from `shop/web`.
 const INJECTED: &str = r#"{"injected":"shop/web","uid":"u","hash":"h","maxBytes":1048576}"#;
 
-async fn running() -> Scene {
+async fn running() -> Harness {
     let scene = idle();
     scene.run();
-    until("synced", || scene.index.is_synced()).await;
+    wait_until("synced", || scene.index.is_synced()).await;
     scene
 }
 
-impl Scene {
+impl Harness {
     fn run(&self) {
         let (namespaces, index) = (Arc::clone(&self.namespaces), Arc::clone(&self.index));
         tokio::spawn(async move { namespaces.run().await });
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     fn asks(&self, namespace: &str) -> bool {
-        self.index.namespace(namespace).asks
+        self.index.namespace(namespace).opted_in
     }
 
     fn names(&self, namespace: &str) -> Vec<String> {
@@ -83,9 +83,9 @@ async fn a_record_has_what_the_controller_looks_at() {
         { "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "1", "controller": true },
     ]);
     scene.server.put("pods", object);
-    until("known", || !scene.index.using(&key("shop", "web")).is_empty()).await;
+    wait_until("known", || !scene.index.referencing(&key("shop", "web")).is_empty()).await;
 
-    let found = scene.index.using(&key("shop", "web"));
+    let found = scene.index.referencing(&key("shop", "web"));
     let [record] = found.as_slice() else { panic!("{found:?}") };
     let owner = Owner {
         api_version: "apps/v1".into(),
@@ -95,8 +95,8 @@ async fn a_record_has_what_the_controller_looks_at() {
     };
     assert_eq!((&record.key, &record.owner), (&key("shop", "web"), &Some(owner)));
     assert_eq!(record.limits.as_deref(), Some("max_spans=1"));
-    assert!(record.is_ending && record.uid.starts_with("uid-") && record.inject.is_none());
-    assert!(scene.index.using(&key("shop", "other")).is_empty());
+    assert!(record.is_terminating && record.uid.starts_with("uid-") && record.inject.is_none());
+    assert!(scene.index.referencing(&key("shop", "other")).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,13 +106,13 @@ async fn a_pod_that_ends_or_loses_its_mark_is_told_and_forgotten() {
     let mut over = scene.server.get("pods", "shop", "marked").unwrap();
     over["status"]["phase"] = json!("Succeeded");
     scene.server.put("pods", over);
-    until("gone", || scene.names("shop").is_empty()).await;
+    wait_until("gone", || scene.names("shop").is_empty()).await;
     assert_eq!(scene.heard.take(), ["pod shop/marked"]);
 
     scene.server.put("pods", pod("shop", "bare", json!({ "tracebuffer.dev/inject": "x" })));
-    until("known", || scene.names("shop") == ["bare"]).await;
+    wait_until("known", || scene.names("shop") == ["bare"]).await;
     scene.server.put("pods", pod("shop", "bare", json!({})));
-    until("gone", || scene.names("shop").is_empty()).await;
+    wait_until("gone", || scene.names("shop").is_empty()).await;
     assert_eq!(scene.heard.take(), ["pod shop/bare", "pod shop/bare"]);
 }
 
@@ -125,36 +125,36 @@ async fn a_namespace_that_begins_to_ask_makes_its_pods_known_and_one_that_stops_
     scene.heard.take();
 
     scene.server.put("namespaces", namespace("shop", true));
-    until("known", || scene.names("shop").len() == 252).await;
-    until("synced again", || scene.index.is_synced()).await;
+    wait_until("known", || scene.names("shop").len() == 252).await;
+    wait_until("synced again", || scene.index.is_synced()).await;
     assert_eq!(scene.heard.take().len(), 252, "the namespace and every bare pod are told");
 
     scene.server.put("pods", pod("shop", "new", json!({})));
-    until("new ones too", || scene.names("shop").len() == 253).await;
+    wait_until("new ones too", || scene.names("shop").len() == 253).await;
 
     scene.server.put("namespaces", namespace("shop", false));
-    until("forgotten", || scene.names("shop") == ["marked"]).await;
+    wait_until("forgotten", || scene.names("shop") == ["marked"]).await;
     assert!(!scene.asks("shop"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_whose_pods_cannot_be_listed_is_tried_again_and_not_synced_until_then() {
     let scene = running().await;
-    let rule = scene.server.script(Calls::to(Verb::List, "pods"), Fault::Refuse(429));
+    let rule = scene.server.script(RequestMatcher::to(Verb::List, "pods"), Fault::Refuse(429));
     scene.server.put("namespaces", namespace("shop", true));
-    until("asks", || scene.asks("shop")).await;
+    wait_until("asks", || scene.asks("shop")).await;
     sleep(Duration::from_secs(20)).await;
     assert!(!scene.index.is_synced());
 
     scene.server.lift(rule);
-    until("synced", || scene.index.is_synced()).await;
+    wait_until("synced", || scene.index.is_synced()).await;
     assert_eq!(scene.names("shop"), ["bare", "marked"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_changed_while_history_expired_is_set_right() {
     let scene = running().await;
-    let away = scene.server.go_away();
+    let away = scene.server.disconnect();
     scene.server.remove("pods", "bank", "marked");
     scene.server.remove("namespaces", "", "bank");
     scene.server.put("namespaces", namespace("shop", true));
@@ -163,7 +163,8 @@ async fn what_changed_while_history_expired_is_set_right() {
     assert_eq!(scene.names("bank"), ["bare", "marked"]);
 
     scene.server.lift(away);
-    until("set right", || scene.names("bank").is_empty() && scene.names("shop").len() == 2).await;
+    wait_until("set right", || scene.names("bank").is_empty() && scene.names("shop").len() == 2)
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +176,7 @@ async fn pods_are_listed_in_pages() {
     }
     scene.run();
 
-    until("synced", || scene.index.is_synced()).await;
+    wait_until("synced", || scene.index.is_synced()).await;
     assert_eq!(scene.names("shop").len(), 251);
     assert_eq!(scene.server.seen(Verb::List, "pods"), 3 + 1, "three pages, and `bank`");
 }
@@ -183,11 +184,11 @@ async fn pods_are_listed_in_pages() {
 #[tokio::test(start_paused = true)]
 async fn forbidden_namespaces_are_named() {
     let scene = idle();
-    scene.server.script(Calls::about("namespaces"), Fault::Refuse(403));
+    scene.server.script(RequestMatcher::about("namespaces"), Fault::Refuse(403));
     scene.run();
-    until("trouble", || scene.index.trouble().is_some()).await;
+    wait_until("trouble", || scene.index.failure().is_some()).await;
 
-    let trouble = scene.index.trouble().unwrap();
+    let trouble = scene.index.failure().unwrap();
     assert!(trouble.contains("resources: [\"namespaces\"], verbs: [list, watch]"), "{trouble}");
     assert!(!scene.index.is_synced());
 }
@@ -203,10 +204,10 @@ async fn a_trace_buffer_is_used_by_those_made_from_it_and_those_that_name_it_in_
     ] {
         scene.server.put("pods", pod("bank", name, annotations));
     }
-    until("known", || scene.names("bank").len() == 6).await;
+    wait_until("known", || scene.names("bank").len() == 6).await;
 
-    let names = |scene: &Scene| {
-        let found = scene.index.using(&key("shop", "web"));
+    let names = |scene: &Harness| {
+        let found = scene.index.referencing(&key("shop", "web"));
         found.iter().map(|pod| pod.key.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&scene), ["made", "named"]);
@@ -215,5 +216,5 @@ async fn a_trace_buffer_is_used_by_those_made_from_it_and_those_that_name_it_in_
     let mut naming = namespace("shop", false);
     naming["metadata"]["annotations"] = json!({ "tracebuffer.dev/tracebuffer": "web" });
     scene.server.put("namespaces", naming);
-    until("named", || names(&scene) == ["made", "named", "marked"]).await;
+    wait_until("named", || names(&scene) == ["made", "named", "marked"]).await;
 }

@@ -7,37 +7,39 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults};
 use tracebuffer::adapters::kubernetes::watch::TraceBufferCache;
-use tracebuffer::domain::injection::candidate::{Candidate, ObjectKey, TraceBuffers};
+use tracebuffer::domain::injection::trace_buffer_view::{
+    ObjectKey, TraceBufferLister, TraceBufferView,
+};
 use tracebuffer::ports::catalog::UnknownNamespace;
 
-use super::cluster::{Heard, TRACE_BUFFERS, key, trace_buffer, until};
-use crate::support::api_server::{ApiServer, Calls, Fault, Verb};
+use super::cluster::{RecordedChanges, TRACE_BUFFERS, key, trace_buffer, wait_until};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 
-struct Scene {
+struct Harness {
     server: ApiServer,
     cache: Arc<TraceBufferCache>,
-    heard: Arc<Heard>,
+    heard: Arc<RecordedChanges>,
 }
 
 /// A server with the `TraceBuffer` `web`, and a cache of it that does not run yet.
-fn idle() -> Scene {
+fn idle() -> Harness {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer("web", "http://a:4317"));
-    let heard = Heard::new();
+    let heard = RecordedChanges::new();
     let defaults = SidecarDefaults { image: "i:1".into(), ..SidecarDefaults::unknown() };
     let cache = Arc::new(TraceBufferCache::new(server.client(), defaults, heard.clone()));
-    Scene { server, cache, heard }
+    Harness { server, cache, heard }
 }
 
 /// The same, running, and synced.
-async fn running() -> Scene {
+async fn running() -> Harness {
     let scene = idle();
     scene.run();
-    until("synced", || scene.cache.is_synced()).await;
+    wait_until("synced", || scene.cache.is_synced()).await;
     scene
 }
 
-impl Scene {
+impl Harness {
     fn run(&self) {
         let cache = Arc::clone(&self.cache);
         tokio::spawn(async move { cache.run().await });
@@ -52,7 +54,7 @@ impl Scene {
         entry.object.as_ref().map(|object| object.spec.destination.endpoint.clone())
     }
 
-    fn candidate(&self, name: &str) -> Arc<Candidate<Sidecar>> {
+    fn candidate(&self, name: &str) -> Arc<TraceBufferView<Sidecar>> {
         self.cache.get(&key("shop", name)).expect("it is known")
     }
 
@@ -63,7 +65,7 @@ impl Scene {
     /// Waits for a change that the server has now, as a sign that the watch works.
     async fn notices_changes(&self) {
         self.server.put(TRACE_BUFFERS, trace_buffer("sign", "http://sign:1"));
-        until("a change is noticed", || self.names().contains(&"sign".into())).await;
+        wait_until("a change is noticed", || self.names().contains(&"sign".into())).await;
     }
 }
 
@@ -74,9 +76,9 @@ async fn what_is_listed_and_what_changes_is_known_and_told() {
     assert_eq!(scene.heard.take(), ["everything"]);
 
     scene.server.put(TRACE_BUFFERS, trace_buffer("web", "http://b:4317"));
-    until("changed", || scene.endpoint("web").unwrap() == "http://b:4317").await;
+    wait_until("changed", || scene.endpoint("web").unwrap() == "http://b:4317").await;
     scene.server.remove(TRACE_BUFFERS, "shop", "web");
-    until("gone", || scene.names().is_empty()).await;
+    wait_until("gone", || scene.names().is_empty()).await;
 
     assert_eq!(scene.heard.take(), ["tb shop/web", "tb shop/web"]);
 }
@@ -90,13 +92,13 @@ async fn a_candidate_is_built_once_for_each_change_of_the_spec() {
     scene.heard.take();
 
     scene.server.put(TRACE_BUFFERS, object);
-    until("told", || !scene.heard.take().is_empty()).await;
+    wait_until("told", || !scene.heard.take().is_empty()).await;
     assert!(Arc::ptr_eq(&first, &scene.candidate("web")), "only its status changed");
     let entry = scene.cache.entry(&key("shop", "web")).unwrap();
     assert!(entry.object.as_ref().unwrap().status.is_some());
 
     scene.server.put(TRACE_BUFFERS, trace_buffer("web", "http://b:4317"));
-    until("told", || !scene.heard.take().is_empty()).await;
+    wait_until("told", || !scene.heard.take().is_empty()).await;
     assert!(!Arc::ptr_eq(&first, &scene.candidate("web")));
     assert!(scene.candidate("web").sidecar.is_ok());
 }
@@ -109,7 +111,7 @@ async fn one_made_anew_under_the_same_name_is_built_anew() {
     scene.server.remove(TRACE_BUFFERS, "shop", "web");
     scene.server.put(TRACE_BUFFERS, trace_buffer("web", "http://new:1"));
 
-    until("rebuilt", || scene.endpoint("web").unwrap_or_default() == "http://new:1").await;
+    wait_until("rebuilt", || scene.endpoint("web").unwrap_or_default() == "http://new:1").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,13 +125,13 @@ async fn a_malformed_object_is_not_accepted_and_stops_nothing() {
     let entry = scene.cache.entry(&key("shop", "broken")).unwrap();
     assert!(entry.object.is_none());
     assert_eq!(entry.metadata.generation, Some(1));
-    let why = entry.candidate.sidecar.as_ref().unwrap_err();
+    let why = entry.view.sidecar.as_ref().unwrap_err();
     assert!(why.contains("cannot be read as a TraceBuffer") && why.contains("many"), "{why}");
 
     let fresh = idle();
     fresh.server.put(TRACE_BUFFERS, broken);
     fresh.run();
-    until("synced", || fresh.cache.is_synced()).await;
+    wait_until("synced", || fresh.cache.is_synced()).await;
     assert_eq!(fresh.names(), ["broken", "web"]);
 }
 
@@ -137,16 +139,17 @@ async fn a_malformed_object_is_not_accepted_and_stops_nothing() {
 async fn what_vanished_while_history_expired_is_cleared_by_a_new_list() {
     let scene = running().await;
     scene.server.put(TRACE_BUFFERS, trace_buffer("other", "http://a:1"));
-    until("both known", || scene.names().len() == 2).await;
+    wait_until("both known", || scene.names().len() == 2).await;
     scene.heard.take();
 
-    let refused = scene.server.script(Calls::to(Verb::Watch, TRACE_BUFFERS), Fault::Refuse(503));
+    let refused =
+        scene.server.script(RequestMatcher::to(Verb::Watch, TRACE_BUFFERS), Fault::Refuse(503));
     scene.server.break_watches(TRACE_BUFFERS);
     scene.server.remove(TRACE_BUFFERS, "shop", "web");
     scene.server.expire();
     scene.server.lift(refused);
 
-    until("cleared", || scene.names() == ["other"]).await;
+    wait_until("cleared", || scene.names() == ["other"]).await;
     assert_eq!(scene.heard.take(), ["everything"]);
     assert_eq!(scene.lists(), 2);
 }
@@ -155,10 +158,12 @@ async fn what_vanished_while_history_expired_is_cleared_by_a_new_list() {
 async fn a_watch_refused_at_its_beginning_for_lost_history_lists_anew() {
     for code in [410, 504] {
         let scene = running().await;
-        scene.server.script(Calls::to(Verb::Watch, TRACE_BUFFERS).times(1), Fault::Refuse(code));
+        scene
+            .server
+            .script(RequestMatcher::to(Verb::Watch, TRACE_BUFFERS).times(1), Fault::Refuse(code));
         scene.server.end_watches(TRACE_BUFFERS);
 
-        until("listed anew", || scene.lists() == 2).await;
+        wait_until("listed anew", || scene.lists() == 2).await;
         scene.notices_changes().await;
     }
 }
@@ -171,7 +176,7 @@ async fn a_watch_that_goes_silent_is_given_up_and_resumed() {
     scene.server.put(TRACE_BUFFERS, trace_buffer("web", "http://b:4317"));
     let start = Instant::now();
 
-    until("changed", || scene.endpoint("web").unwrap() == "http://b:4317").await;
+    wait_until("changed", || scene.endpoint("web").unwrap() == "http://b:4317").await;
     assert!(start.elapsed() < Duration::from_secs(70), "{:?}", start.elapsed());
     assert_eq!(scene.lists(), 1, "it was resumed where it was");
 }
@@ -179,8 +184,8 @@ async fn a_watch_that_goes_silent_is_given_up_and_resumed() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_never_answered_is_given_up() {
     let scene = idle();
-    scene.server.script(Calls::to(Verb::List, TRACE_BUFFERS).times(1), Fault::Stall);
-    scene.server.script(Calls::to(Verb::Watch, TRACE_BUFFERS).times(1), Fault::Stall);
+    scene.server.script(RequestMatcher::to(Verb::List, TRACE_BUFFERS).times(1), Fault::Stall);
+    scene.server.script(RequestMatcher::to(Verb::Watch, TRACE_BUFFERS).times(1), Fault::Stall);
     scene.run();
     let start = Instant::now();
 
@@ -194,7 +199,7 @@ async fn duplicates_and_old_states_change_nothing() {
     let old = scene.server.get(TRACE_BUFFERS, "shop", "web").unwrap();
     scene.server.put(TRACE_BUFFERS, trace_buffer("web", "http://b:4317"));
     let new = scene.server.get(TRACE_BUFFERS, "shop", "web").unwrap();
-    until("changed", || scene.endpoint("web").unwrap() == "http://b:4317").await;
+    wait_until("changed", || scene.endpoint("web").unwrap() == "http://b:4317").await;
     scene.heard.take();
 
     for object in [&new, &old, &new] {
@@ -207,7 +212,7 @@ async fn duplicates_and_old_states_change_nothing() {
     assert_eq!(scene.heard.take(), ["tb shop/sign"]);
 
     scene.server.remove(TRACE_BUFFERS, "shop", "web");
-    until("gone", || scene.names() == ["sign"]).await;
+    wait_until("gone", || scene.names() == ["sign"]).await;
     scene.server.send_event(TRACE_BUFFERS, "MODIFIED", new);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(scene.names(), ["sign"], "nothing comes back");
@@ -216,12 +221,12 @@ async fn duplicates_and_old_states_change_nothing() {
 #[tokio::test(start_paused = true)]
 async fn forbidden_names_the_missing_rule_and_goes_on_by_itself_once_it_is_there() {
     let scene = idle();
-    let rule = scene.server.script(Calls::about(TRACE_BUFFERS), Fault::Refuse(403));
+    let rule = scene.server.script(RequestMatcher::about(TRACE_BUFFERS), Fault::Refuse(403));
     scene.run();
-    until("trouble", || scene.cache.trouble().is_some()).await;
+    wait_until("trouble", || scene.cache.failure().is_some()).await;
     sleep(Duration::from_mins(5)).await;
 
-    let trouble = scene.cache.trouble().unwrap();
+    let trouble = scene.cache.failure().unwrap();
     assert!(
         trouble.contains("apiGroups: [\"tracebuffer.dev\"], resources: [\"tracebuffers\"]"),
         "{trouble}"
@@ -230,25 +235,25 @@ async fn forbidden_names_the_missing_rule_and_goes_on_by_itself_once_it_is_there
     assert!(!scene.cache.is_synced());
 
     scene.server.lift(rule);
-    until("synced", || scene.cache.is_synced()).await;
-    assert_eq!(scene.cache.trouble(), None);
+    wait_until("synced", || scene.cache.is_synced()).await;
+    assert_eq!(scene.cache.failure(), None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_away_for_a_minute_is_served_from_memory_and_found_again() {
     let scene = running().await;
-    let away = scene.server.go_away();
+    let away = scene.server.disconnect();
     scene.server.put(TRACE_BUFFERS, trace_buffer("web", "http://b:4317"));
     sleep(Duration::from_mins(1)).await;
 
     assert_eq!(scene.endpoint("web").unwrap(), "http://a:4317");
     assert!(scene.cache.age() > Duration::from_secs(55), "{:?}", scene.cache.age());
-    assert!(scene.cache.trouble().unwrap().contains("retrying"));
+    assert!(scene.cache.failure().unwrap().contains("retrying"));
 
     scene.server.lift(away);
-    until("current", || scene.endpoint("web").unwrap() == "http://b:4317").await;
+    wait_until("current", || scene.endpoint("web").unwrap() == "http://b:4317").await;
     assert!(scene.cache.age() < Duration::from_secs(1));
-    assert_eq!(scene.cache.trouble(), None);
+    assert_eq!(scene.cache.failure(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,7 +288,7 @@ async fn a_refresh_learns_what_the_watch_has_not_told_yet() {
 #[tokio::test(start_paused = true)]
 async fn a_refresh_never_waits_longer_than_a_second() {
     let scene = idle();
-    scene.server.script(Calls::to(Verb::List, TRACE_BUFFERS), Fault::Stall);
+    scene.server.script(RequestMatcher::to(Verb::List, TRACE_BUFFERS), Fault::Stall);
     let start = Instant::now();
 
     let looks = tokio::join!(scene.cache.refresh("shop"), scene.cache.refresh("shop"));
@@ -297,8 +302,8 @@ async fn a_refresh_never_waits_longer_than_a_second() {
 #[tokio::test(start_paused = true)]
 async fn many_who_refresh_at_once_share_a_failure() {
     let scene = idle();
-    let list = || Calls::to(Verb::List, TRACE_BUFFERS);
-    scene.server.script(list(), Fault::DelayAnswer(Duration::from_millis(100)));
+    let list = || RequestMatcher::to(Verb::List, TRACE_BUFFERS);
+    scene.server.script(list(), Fault::DelayResponse(Duration::from_millis(100)));
     let refresh = || {
         let cache = Arc::clone(&scene.cache);
         tokio::spawn(async move { cache.refresh("shop").await })
@@ -318,8 +323,8 @@ async fn many_who_refresh_at_once_share_a_failure() {
 #[tokio::test(start_paused = true)]
 async fn many_who_refresh_at_once_share_a_list_that_began_after_they_came() {
     let scene = idle();
-    let list = Calls::to(Verb::List, TRACE_BUFFERS);
-    scene.server.script(list, Fault::DelayAnswer(Duration::from_millis(100)));
+    let list = RequestMatcher::to(Verb::List, TRACE_BUFFERS);
+    scene.server.script(list, Fault::DelayResponse(Duration::from_millis(100)));
     let refresh = || {
         let cache = Arc::clone(&scene.cache);
         tokio::spawn(async move { cache.refresh("shop").await })

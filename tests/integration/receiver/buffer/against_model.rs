@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::model::{Model, OVERHEAD, Record};
+use super::model::{Model, RECORD_OVERHEAD, Record};
 use crate::support::buffer::{limits, payload, records};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use tracebuffer::adapters::storage::memory::MemoryStore;
 use tracebuffer::application::buffer_management::TraceBuffer;
-use tracebuffer::domain::fifo::Settlement;
+use tracebuffer::domain::fifo::BatchOutcome;
 use tracebuffer::domain::ledger::DropReason;
-use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use tracebuffer::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 use tracebuffer::ports::buffer::{AppendError, Batch, TraceBufferPort};
 use tracebuffer::ports::clock::Clock;
 
@@ -28,7 +28,7 @@ enum Command {
     AcknowledgePart { batch: Index, spans: u32, rejected: u64 },
     Lose { batch: Index },
     GiveBack { batch: Index },
-    SetLimits(Limits),
+    SetLimits(BufferLimits),
     Pass(Duration),
     Expire,
     DropAll,
@@ -56,12 +56,13 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn buffer_limits() -> impl Strategy<Value = Limits> {
+fn buffer_limits() -> impl Strategy<Value = BufferLimits> {
     let spans = prop_oneof![1..=10u64, 50..=300u64, Just(100_000)];
-    let bytes = prop_oneof![1 => OVERHEAD..=1_000, 4 => 2_000..=50_000u64, 1 => Just(1 << 20)];
+    let bytes =
+        prop_oneof![1 => RECORD_OVERHEAD..=1_000, 4 => 2_000..=50_000u64, 1 => Just(1 << 20)];
     let age = prop_oneof![Just(None), (1..=60u64).prop_map(|s| Some(Duration::from_secs(s)))];
     (spans, bytes, age)
-        .prop_map(|(spans, bytes, max_age)| Limits { max_age, ..limits(spans, bytes) })
+        .prop_map(|(spans, bytes, max_age)| BufferLimits { max_age, ..limits(spans, bytes) })
 }
 
 fn batch_limits() -> impl Strategy<Value = BatchLimits> {
@@ -92,24 +93,24 @@ impl Clock for TestClock {
 }
 
 /// The buffer, the model, and the batches both have on the wire, in the same order.
-struct Pair {
+struct BufferAndModel {
     clock: TestClock,
     buffer: TraceBuffer<MemoryStore, TestClock>,
     model: Model,
-    flying: Vec<Batch>,
+    in_flight: Vec<Batch>,
     tried: u64,
 }
 
-impl Pair {
-    fn new(limits: Limits, policy: OverflowPolicy) -> Self {
+impl BufferAndModel {
+    fn new(limits: BufferLimits, policy: OverflowPolicy) -> Self {
         let clock = TestClock(Arc::default());
         let store = MemoryStore::new();
         let buffer = TraceBuffer::new(limits, policy, store, clock.clone());
-        Self { clock, buffer, model: Model::new(limits, policy), flying: Vec::new(), tried: 0 }
+        Self { clock, buffer, model: Model::new(limits, policy), in_flight: Vec::new(), tried: 0 }
     }
 
     fn run(&mut self, command: Command) {
-        let flying = self.flying.len();
+        let flying = self.in_flight.len();
         match command {
             Command::Append { spans, bytes } => self.append(spans, bytes),
             Command::Take(limits) => self.take(limits),
@@ -127,14 +128,14 @@ impl Pair {
             _ if flying == 0 => {}
             Command::Acknowledge { batch, rejected } => {
                 let place = batch.index(flying);
-                let spans = self.end(place, Settlement::Delivered { rejected_spans: rejected });
+                let spans = self.end(place, BatchOutcome::Delivered { rejected_spans: rejected });
                 self.model.acknowledge(spans, rejected);
                 self.model.evict();
             }
             Command::Lose { batch } => {
                 let reason = DropReason::Permanent;
-                let spans = self.end(batch.index(flying), Settlement::Dropped(reason));
-                self.model.lose(reason, spans);
+                let spans = self.end(batch.index(flying), BatchOutcome::Dropped(reason));
+                self.model.drop_spans(reason, spans);
                 self.model.evict();
             }
             Command::AcknowledgePart { batch, spans, rejected } => {
@@ -153,7 +154,7 @@ impl Pair {
 
         let evicted = appended.map(|appended| appended.evicted_spans);
         let expected = self.model.append(payload, spans.get(), self.clock.now());
-        assert_eq!(evicted, expected.map_err(AppendError::Refused));
+        assert_eq!(evicted, expected.map_err(AppendError::Capacity));
     }
 
     fn take(&mut self, limits: BatchLimits) {
@@ -162,41 +163,41 @@ impl Pair {
         let expected = self.model.take(&limits, self.clock.now());
         assert_eq!(taken.is_some(), expected.is_some());
         let (Some(batch), Some(expected)) = (taken, expected) else { return };
-        let entries = batch.entries.iter().zip(records(&batch));
+        let entries = batch.records.iter().zip(records(&batch));
         let taken: Vec<_> = entries
-            .map(|(entry, payload)| (entry.sequence, u64::from(entry.skip), payload))
+            .map(|(entry, payload)| (entry.sequence, u64::from(entry.settled_prefix), payload))
             .collect();
         let expected: Vec<_> = expected
             .iter()
-            .map(|record| (record.sequence, record.gone, record.payload.clone()))
+            .map(|record| (record.sequence, record.settled_prefix, record.payload.clone()))
             .collect();
         assert_eq!(taken, expected);
-        self.flying.push(batch);
+        self.in_flight.push(batch);
     }
 
-    fn end(&mut self, place: usize, settlement: Settlement) -> u64 {
-        self.buffer.settle(self.flying.swap_remove(place), settlement);
-        self.model.flying.swap_remove(place).iter().map(Record::live).sum()
+    fn end(&mut self, place: usize, settlement: BatchOutcome) -> u64 {
+        self.buffer.acknowledge(self.in_flight.swap_remove(place), settlement);
+        self.model.in_flight.swap_remove(place).iter().map(Record::unsettled_spans).sum()
     }
 
     fn acknowledge_part(&mut self, place: usize, spans: u32, rejected: u64) {
-        if self.flying[place].entries.len() != 1 {
+        if self.in_flight[place].records.len() != 1 {
             return;
         }
-        self.buffer.settle_part(
-            &mut self.flying[place],
+        self.buffer.acknowledge_part(
+            &mut self.in_flight[place],
             spans,
-            Settlement::Delivered { rejected_spans: rejected },
+            BatchOutcome::Delivered { rejected_spans: rejected },
         );
-        let record = &mut self.model.flying[place][0];
-        let spans = u64::from(spans).min(record.live());
-        record.gone += spans;
+        let record = &mut self.model.in_flight[place][0];
+        let spans = u64::from(spans).min(record.unsettled_spans());
+        record.settled_prefix += spans;
         self.model.acknowledge(spans, rejected);
     }
 
     fn give_back(&mut self, place: usize) {
-        self.buffer.give_back(self.flying.swap_remove(place));
-        self.model.give_back(place);
+        self.buffer.requeue(self.in_flight.swap_remove(place));
+        self.model.requeue(place);
     }
 
     fn drop_all(&mut self) {
@@ -204,7 +205,7 @@ impl Pair {
 
         assert_eq!(lost, self.model.waiting_spans());
         while !self.model.waiting.is_empty() {
-            self.model.lose_oldest(DropReason::Shutdown);
+            self.model.drop_oldest(DropReason::Shutdown);
         }
     }
 
@@ -214,7 +215,7 @@ impl Pair {
         let ledger = status.ledger;
         let counts =
             [ledger.accepted, ledger.sent, ledger.rejected, ledger.buffered, ledger.in_flight];
-        let (waiting, flying) = (model.waiting_spans(), model.flying_spans());
+        let (waiting, flying) = (model.waiting_spans(), model.in_flight_spans());
         assert_eq!(counts, [model.accepted, model.sent, model.rejected, waiting, flying]);
         assert_eq!(ledger.drops().collect::<Vec<_>>(), model.dropped);
         assert!(ledger.is_balanced(), "{ledger:?}");
@@ -251,12 +252,12 @@ proptest! {
         ],
         commands in vec(command(), 1..=1_000),
     ) {
-        let mut pair = Pair::new(limits, policy);
+        let mut pair = BufferAndModel::new(limits, policy);
         for command in commands {
             pair.run(command);
             pair.compare();
         }
-        while !pair.flying.is_empty() {
+        while !pair.in_flight.is_empty() {
             pair.give_back(0);
             pair.compare();
         }

@@ -3,37 +3,37 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tracebuffer::domain::fifo::Refusal;
+use tracebuffer::domain::fifo::CapacityError;
 use tracebuffer::domain::ledger::DropReason;
-use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use tracebuffer::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
-pub(crate) const OVERHEAD: u64 = 64;
+pub(crate) const RECORD_OVERHEAD: u64 = 64;
 
 pub(crate) struct Record {
     pub(crate) sequence: u64,
     pub(crate) payload: Bytes,
     pub(crate) spans: u64,
     /// Of these, evicted or settled already.
-    pub(crate) gone: u64,
+    pub(crate) settled_prefix: u64,
     pub(crate) arrived: Duration,
 }
 
 impl Record {
-    pub(crate) fn live(&self) -> u64 {
-        self.spans - self.gone
+    pub(crate) fn unsettled_spans(&self) -> u64 {
+        self.spans - self.settled_prefix
     }
 
     pub(crate) fn charge(&self) -> u64 {
-        self.payload.len() as u64 + OVERHEAD
+        self.payload.len() as u64 + RECORD_OVERHEAD
     }
 }
 
 /// What the buffer should be, written for being obvious.
 pub(crate) struct Model {
     policy: OverflowPolicy,
-    pub(crate) limits: Limits,
+    pub(crate) limits: BufferLimits,
     pub(crate) waiting: Vec<Record>,
-    pub(crate) flying: Vec<Vec<Record>>,
+    pub(crate) in_flight: Vec<Vec<Record>>,
     appended: u64,
     pub(crate) accepted: u64,
     pub(crate) sent: u64,
@@ -42,27 +42,37 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(limits: Limits, policy: OverflowPolicy) -> Self {
+    pub(crate) fn new(limits: BufferLimits, policy: OverflowPolicy) -> Self {
         let dropped = DropReason::ALL.map(|reason| (reason, 0)).to_vec();
         let (waiting, flying) = (Vec::new(), Vec::new());
         let (appended, accepted, sent, rejected) = (0, 0, 0, 0);
-        Self { policy, limits, waiting, flying, appended, accepted, sent, rejected, dropped }
+        Self {
+            policy,
+            limits,
+            waiting,
+            in_flight: flying,
+            appended,
+            accepted,
+            sent,
+            rejected,
+            dropped,
+        }
     }
 
-    pub(crate) fn flying_spans(&self) -> u64 {
-        self.flying.iter().flatten().map(Record::live).sum()
+    pub(crate) fn in_flight_spans(&self) -> u64 {
+        self.in_flight.iter().flatten().map(Record::unsettled_spans).sum()
     }
 
-    pub(crate) fn flying_charge(&self) -> u64 {
-        self.flying.iter().flatten().map(Record::charge).sum()
+    pub(crate) fn in_flight_charge(&self) -> u64 {
+        self.in_flight.iter().flatten().map(Record::charge).sum()
     }
 
     pub(crate) fn waiting_spans(&self) -> u64 {
-        self.waiting.iter().map(Record::live).sum()
+        self.waiting.iter().map(Record::unsettled_spans).sum()
     }
 
     pub(crate) fn charge(&self) -> u64 {
-        self.waiting.iter().map(Record::charge).sum::<u64>() + self.flying_charge()
+        self.waiting.iter().map(Record::charge).sum::<u64>() + self.in_flight_charge()
     }
 
     pub(crate) fn max_spans(&self) -> u64 {
@@ -74,30 +84,30 @@ impl Model {
     }
 
     pub(crate) fn fits(&self) -> bool {
-        self.waiting_spans() + self.flying_spans() <= self.max_spans()
+        self.waiting_spans() + self.in_flight_spans() <= self.max_spans()
             && self.charge() <= self.max_bytes()
     }
 
-    pub(crate) fn lose(&mut self, reason: DropReason, spans: u64) {
+    pub(crate) fn drop_spans(&mut self, reason: DropReason, spans: u64) {
         self.dropped.iter_mut().find(|(each, _)| *each == reason).unwrap().1 += spans;
     }
 
-    pub(crate) fn lose_oldest(&mut self, reason: DropReason) {
+    pub(crate) fn drop_oldest(&mut self, reason: DropReason) {
         let record = self.waiting.remove(0);
-        self.lose(reason, record.live());
+        self.drop_spans(reason, record.unsettled_spans());
     }
 
     /// Whole records for bytes, then span by span.
     pub(crate) fn evict(&mut self) {
         while self.charge() > self.max_bytes() && !self.waiting.is_empty() {
-            self.lose_oldest(DropReason::Overflow);
+            self.drop_oldest(DropReason::Overflow);
         }
         while !self.fits() && !self.waiting.is_empty() {
-            if self.waiting[0].live() > 1 {
-                self.waiting[0].gone += 1;
-                self.lose(DropReason::Overflow, 1);
+            if self.waiting[0].unsettled_spans() > 1 {
+                self.waiting[0].settled_prefix += 1;
+                self.drop_spans(DropReason::Overflow, 1);
             } else {
-                self.lose_oldest(DropReason::Overflow);
+                self.drop_oldest(DropReason::Overflow);
             }
         }
     }
@@ -107,36 +117,42 @@ impl Model {
         payload: Bytes,
         spans: u32,
         now: Duration,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<u64, CapacityError> {
         let (max_spans, max_bytes) = (self.max_spans(), self.max_bytes());
-        let record =
-            Record { sequence: self.appended, payload, spans: spans.into(), gone: 0, arrived: now };
+        let record = Record {
+            sequence: self.appended,
+            payload,
+            spans: spans.into(),
+            settled_prefix: 0,
+            arrived: now,
+        };
         if record.charge() > max_bytes {
-            return Err(Refusal::TooManyBytes { charge: record.charge(), max_bytes });
+            return Err(CapacityError::TooManyBytes { charge: record.charge(), max_bytes });
         }
         let rejects = self.policy == OverflowPolicy::Reject;
         if rejects && record.spans > max_spans {
-            return Err(Refusal::TooManySpans { spans, max_spans });
+            return Err(CapacityError::TooManySpans { spans, max_spans });
         }
-        let no_room_beside_what_flies =
-            self.flying_spans() >= max_spans || self.flying_charge() + record.charge() > max_bytes;
-        let no_room_at_all = self.waiting_spans() + self.flying_spans() + record.spans > max_spans
+        let no_room_beside_what_flies = self.in_flight_spans() >= max_spans
+            || self.in_flight_charge() + record.charge() > max_bytes;
+        let no_room_at_all = self.waiting_spans() + self.in_flight_spans() + record.spans
+            > max_spans
             || self.charge() + record.charge() > max_bytes;
         if no_room_beside_what_flies || (rejects && no_room_at_all) {
-            return Err(Refusal::Full);
+            return Err(CapacityError::Full);
         }
-        let lost_before = self.lost(DropReason::Overflow);
+        let lost_before = self.dropped_spans(DropReason::Overflow);
         self.appended += 1;
         self.accepted += record.spans;
         self.waiting.push(record);
         self.evict();
-        Ok(self.lost(DropReason::Overflow) - lost_before)
+        Ok(self.dropped_spans(DropReason::Overflow) - lost_before)
     }
 
     pub(crate) fn expire(&mut self, now: Duration) {
         let Some(max_age) = self.limits.max_age else { return };
         while self.waiting.first().is_some_and(|record| now > record.arrived + max_age) {
-            self.lose_oldest(DropReason::Expired);
+            self.drop_oldest(DropReason::Expired);
         }
     }
 
@@ -146,9 +162,9 @@ impl Model {
         while size < self.waiting.len().min(limits.max_records) {
             let batch = &self.waiting[..=size];
             let (first, last) = (batch[0].sequence, &batch[size]);
-            let spans: u64 = batch.iter().map(Record::live).sum();
+            let spans: u64 = batch.iter().map(Record::unsettled_spans).sum();
             let charge: u64 = batch.iter().map(Record::charge).sum();
-            let bytes = charge - OVERHEAD * batch.len() as u64;
+            let bytes = charge - RECORD_OVERHEAD * batch.len() as u64;
             let flies_between = |flying: &Vec<Record>| {
                 first < flying[0].sequence && flying[0].sequence < last.sequence
             };
@@ -156,7 +172,11 @@ impl Model {
                 || bytes > limits.max_bytes
                 || spans > self.max_spans() / 4
                 || charge > self.max_bytes() / 4;
-            if size > 0 && (too_large || last.gone > 0 || self.flying.iter().any(flies_between)) {
+            if size > 0
+                && (too_large
+                    || last.settled_prefix > 0
+                    || self.in_flight.iter().any(flies_between))
+            {
                 break;
             }
             size += 1;
@@ -170,8 +190,8 @@ impl Model {
         if size == 0 {
             return None;
         }
-        self.flying.push(self.waiting.drain(..size).collect());
-        self.flying.last()
+        self.in_flight.push(self.waiting.drain(..size).collect());
+        self.in_flight.last()
     }
 
     pub(crate) fn acknowledge(&mut self, spans: u64, rejected: u64) {
@@ -179,19 +199,19 @@ impl Model {
         self.rejected += rejected.min(spans);
     }
 
-    pub(crate) fn give_back(&mut self, place: usize) {
-        self.waiting.extend(self.flying.swap_remove(place));
-        self.waiting.retain(|record| record.live() > 0);
+    pub(crate) fn requeue(&mut self, place: usize) {
+        self.waiting.extend(self.in_flight.swap_remove(place));
+        self.waiting.retain(|record| record.unsettled_spans() > 0);
         self.waiting.sort_by_key(|record| record.sequence);
         self.evict();
     }
 
-    pub(crate) fn lost(&self, reason: DropReason) -> u64 {
+    pub(crate) fn dropped_spans(&self, reason: DropReason) -> u64 {
         self.dropped.iter().find(|(each, _)| *each == reason).unwrap().1
     }
 
     pub(crate) fn oldest_age(&self, now: Duration) -> Option<Duration> {
-        let oldest = self.waiting.iter().chain(self.flying.iter().flatten());
+        let oldest = self.waiting.iter().chain(self.in_flight.iter().flatten());
         oldest.map(|record| now.saturating_sub(record.arrived)).max()
     }
 }

@@ -10,16 +10,16 @@ use bytes::Bytes;
 use tracebuffer::adapters::clock::SystemClock;
 use tracebuffer::adapters::storage::memory::MemoryStore;
 use tracebuffer::application::buffer_management::TraceBuffer;
-use tracebuffer::domain::fifo::{Refusal, Settlement};
+use tracebuffer::domain::fifo::{BatchOutcome, CapacityError};
 use tracebuffer::domain::ledger::{DropReason, Ledger};
-use tracebuffer::domain::limits::{BatchLimits, Limits, OverflowPolicy};
+use tracebuffer::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 use tracebuffer::ports::buffer::{AppendError, Batch, TraceBufferPort};
 
 const PRODUCERS: u64 = 4;
 const RECORDS_EACH: u64 = 5_000;
 /// A wait longer than this is a wake-up that was lost.
 const TOO_LONG: Duration = Duration::from_mins(1);
-const DELIVERED: Settlement = Settlement::Delivered { rejected_spans: 0 };
+const DELIVERED: BatchOutcome = BatchOutcome::Delivered { rejected_spans: 0 };
 const BATCH: BatchLimits = BatchLimits {
     max_spans: 500,
     max_bytes: 100_000,
@@ -58,7 +58,7 @@ enum Consumer {
 /// Runs all producers and `consumers` on threads of their own, and `meddle` beside them, again and
 /// again until all is appended. Ends when the buffer is empty.
 fn run(
-    limits: Limits,
+    limits: BufferLimits,
     policy: OverflowPolicy,
     consumers: &[Consumer],
     meddle: impl Fn(&Buffer, u64) + Sync,
@@ -100,7 +100,7 @@ fn produce(buffer: &Buffer, producer: u64) -> u64 {
         loop {
             match buffer.append_now(&payload, spans) {
                 Ok(_) => return u64::from(spans.get()),
-                Err(AppendError::Refused(Refusal::Full)) => {
+                Err(AppendError::Capacity(CapacityError::Full)) => {
                     assert!(started.elapsed() < TOO_LONG, "nobody makes room");
                     thread::yield_now();
                 }
@@ -122,22 +122,22 @@ fn consume(buffer: &Buffer, consumer: Consumer) -> Vec<Delivered> {
             turn += 1;
             match consumer {
                 Consumer::Falters if turn % 3 == 0 => {
-                    buffer.give_back(batch);
+                    buffer.requeue(batch);
                     continue;
                 }
-                Consumer::Falters if batch.entries.len() == 1 => {
-                    let spans = batch.entries[0].live_spans() / 2;
+                Consumer::Falters if batch.records.len() == 1 => {
+                    let spans = batch.records[0].unsettled_spans() / 2;
                     delivered.push(Delivered { spans, ..read(&batch).remove(0) });
-                    buffer.settle_part(
+                    buffer.acknowledge_part(
                         &mut batch,
                         u32::try_from(spans).unwrap(),
-                        Settlement::Delivered { rejected_spans: 0 },
+                        BatchOutcome::Delivered { rejected_spans: 0 },
                     );
                 }
                 _ => {}
             }
             delivered.extend(read(&batch));
-            buffer.settle(batch, DELIVERED);
+            buffer.acknowledge(batch, DELIVERED);
         }
         delivered
     })
@@ -146,11 +146,11 @@ fn consume(buffer: &Buffer, consumer: Consumer) -> Vec<Delivered> {
 /// Reads a batch's records; panics where a payload is not what its producer made.
 fn read(batch: &Batch) -> Vec<Delivered> {
     let mut read = Vec::new();
-    for (entry, bytes) in batch.entries.iter().zip(records(batch)) {
+    for (entry, bytes) in batch.records.iter().zip(records(batch)) {
         let id = u64::from_le_bytes(bytes[..8].try_into().unwrap());
         let (made, spans) = record(id);
         assert_eq!((bytes, entry.spans), (made, spans.get()));
-        read.push(Delivered { sequence: entry.sequence, id, spans: entry.live_spans() });
+        read.push(Delivered { sequence: entry.sequence, id, spans: entry.unsettled_spans() });
     }
     read
 }

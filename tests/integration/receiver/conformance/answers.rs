@@ -8,9 +8,9 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
 use super::recording;
-use crate::support::client::{ANY, Verdict, ways};
-use crate::support::destinations::{Away, Recorder};
-use crate::support::receiver::Receiver;
+use crate::support::client::{ALL_PROTOCOLS, ResponseKind, receiver_endpoints};
+use crate::support::destinations::{RecordingDestination, UnreachableDestination};
+use crate::support::receiver::ReceiverProcess;
 use crate::support::samples::{decoded_spans, many_spans, serialized, span, spans};
 
 /// OTLP, Full Success: "On success, the server response MUST be a `Export<signal>ServiceResponse`
@@ -18,12 +18,12 @@ use crate::support::samples::{decoded_spans, many_spans, serialized, span, spans
 /// response."
 #[tokio::test]
 async fn a_request_that_is_taken_whole_is_answered_without_partial_success() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         let answer = way.export(spans(&["a", "b"])).await;
 
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
+        assert_eq!(answer.success_message().partial_success, None, "{way:?}");
     }
     assert_eq!(receiver.metrics().await.accepted_spans(), 12);
 }
@@ -32,12 +32,12 @@ async fn a_request_that_is_taken_whole_is_answered_without_partial_success() {
 /// telemetry data) the server SHOULD respond with success."
 #[tokio::test]
 async fn an_empty_request_succeeds() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         let answer = way.export("").await;
 
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
+        assert_eq!(answer.success_message().partial_success, None, "{way:?}");
     }
 }
 
@@ -45,21 +45,21 @@ async fn an_empty_request_succeeds() {
 /// that receive and send (forward) OTLP payloads MAY drop empty envelopes."
 #[tokio::test]
 async fn empty_envelopes_succeed_and_are_not_forwarded() {
-    let mut recorder = Recorder::start().await;
+    let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
     let scope_spans = vec![ScopeSpans::default()];
     let envelopes =
         [ResourceSpans::default(), ResourceSpans { scope_spans, ..ResourceSpans::default() }];
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for envelope in envelopes.clone() {
             let request = ExportTraceServiceRequest { resource_spans: vec![envelope] };
             let answer = way.export(request.encode_to_vec()).await;
 
-            assert_eq!(answer.response().partial_success, None, "{way:?}");
+            assert_eq!(answer.success_message().partial_success, None, "{way:?}");
         }
     }
-    ways(&receiver, ANY)[0].export(spans(&["first"])).await;
+    receiver_endpoints(&receiver, ALL_PROTOCOLS)[0].export(spans(&["first"])).await;
     assert_eq!(recorder.next().await, spans(&["first"]));
 }
 
@@ -70,9 +70,9 @@ async fn empty_envelopes_succeed_and_are_not_forwarded() {
 /// invalid".
 #[tokio::test]
 async fn an_invalid_span_is_rejected_alone_and_counted_with_the_reason() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for (invalid, reason) in invalid_spans() {
             let answer = way.export(serialized(vec![span("a"), invalid, span("b")])).await;
 
@@ -90,10 +90,10 @@ async fn an_invalid_span_is_rejected_alone_and_counted_with_the_reason() {
 /// `Export<signal>ServiceResponse` message as in the Full Success case."
 #[tokio::test]
 async fn a_request_without_any_valid_span_succeeds_with_all_of_them_rejected() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
     let invalid: Vec<_> = invalid_spans().into_iter().map(|(span, _)| span).collect();
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         let partial = way.export(serialized(invalid.clone())).await.partial_success();
 
         assert_eq!(partial.rejected_spans, 9, "{way:?}");
@@ -106,11 +106,11 @@ async fn a_request_without_any_valid_span_succeeds_with_all_of_them_rejected() {
 /// the accepted part is data like any other.
 #[tokio::test]
 async fn the_valid_spans_beside_an_invalid_one_are_forwarded() {
-    let mut recorder = Recorder::start().await;
+    let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
     let zero = Span { trace_id: vec![0; 16], ..span("zero") };
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         way.export(serialized(vec![span("a"), zero.clone(), span("b")])).await;
 
         assert_eq!(decoded_spans(&recorder.next().await), [span("a"), span("b")], "{way:?}");
@@ -124,19 +124,20 @@ async fn the_valid_spans_beside_an_invalid_one_are_forwarded() {
 #[tokio::test]
 async fn a_nearly_full_buffer_is_told_once_with_no_span_rejected() {
     for index in 0..6 {
-        let away = Away::new();
-        let receiver = Receiver::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
-        let way = ways(&receiver, ANY)[index];
+        let away = UnreachableDestination::new();
+        let receiver =
+            ReceiverProcess::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
+        let way = receiver_endpoints(&receiver, ALL_PROTOCOLS)[index];
 
         let below = way.export(many_spans(8)).await;
         let nearly_full = way.export(many_spans(1)).await;
         let soon_after = way.export(many_spans(1)).await;
 
-        assert_eq!(below.response().partial_success, None, "{way:?}");
+        assert_eq!(below.success_message().partial_success, None, "{way:?}");
         let warning = nearly_full.partial_success();
         assert_eq!(warning.rejected_spans, 0, "{way:?}");
         assert!(warning.error_message.contains("90 % full"), "{warning:?}");
-        assert_eq!(soon_after.response().partial_success, None, "{way:?}");
+        assert_eq!(soon_after.success_message().partial_success, None, "{way:?}");
     }
 }
 
@@ -144,9 +145,10 @@ async fn a_nearly_full_buffer_is_told_once_with_no_span_rejected() {
 #[tokio::test]
 async fn a_full_buffer_that_drops_its_oldest_spans_accepts_and_warns() {
     for index in 0..6 {
-        let away = Away::new();
-        let receiver = Receiver::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
-        let way = ways(&receiver, ANY)[index];
+        let away = UnreachableDestination::new();
+        let receiver =
+            ReceiverProcess::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
+        let way = receiver_endpoints(&receiver, ALL_PROTOCOLS)[index];
         way.export(many_spans(8)).await;
 
         let warning = way.export(many_spans(4)).await.partial_success();
@@ -166,17 +168,17 @@ async fn a_full_buffer_that_drops_its_oldest_spans_accepts_and_warns() {
 /// include "Retry-After" header".
 #[tokio::test]
 async fn a_full_buffer_that_rejects_says_unavailable_and_when_to_try_again() {
-    let away = Away::new();
+    let away = UnreachableDestination::new();
     let settings =
         [("ENDPOINT", away.endpoint.as_str()), ("MAX_SPANS", "10"), ("OVERFLOW", "reject")];
-    let receiver = Receiver::start(&settings).await;
-    let ways = ways(&receiver, ANY);
+    let receiver = ReceiverProcess::start(&settings).await;
+    let ways = receiver_endpoints(&receiver, ALL_PROTOCOLS);
     ways[0].export(many_spans(10)).await;
 
     for way in ways {
         let answer = way.export(many_spans(1)).await;
 
-        assert_eq!(answer.verdict(), Verdict::Unavailable, "{way:?}");
+        assert_eq!(answer.kind(), ResponseKind::Unavailable, "{way:?}");
         // Longer, and SDKs give up: "big enough to give the server time to recover yet […] not too
         // big to cause the client to drop data while being throttled".
         let delay = answer.details().retry_info().and_then(|info| info.retry_delay).unwrap();

@@ -5,9 +5,11 @@
 use bytes::Bytes;
 
 use super::recording;
-use crate::support::client::{ANY, Protocol, Verdict, ways, with};
-use crate::support::destinations::Recorder;
-use crate::support::receiver::Receiver;
+use crate::support::client::{
+    ALL_PROTOCOLS, Protocol, ResponseKind, receiver_endpoints, with_header,
+};
+use crate::support::destinations::RecordingDestination;
+use crate::support::receiver::ReceiverProcess;
 use crate::support::samples::{gzip, spans, zstd};
 
 /// A zstd frame that holds nothing to decompress (RFC 8878, Skippable Frames).
@@ -18,15 +20,15 @@ const SKIPPABLE_FRAME: &[u8] = &[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
 /// synonym for "no encoding"".
 #[tokio::test]
 async fn a_request_without_compression_is_taken_whatever_name_that_is_given() {
-    let mut recorder = Recorder::start().await;
+    let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for name in ["", "none", "identity", "Identity"] {
             let header = encoding_header(way.protocol);
-            let answer = way.send(with(way.request(spans(&["a"])), header, name)).await;
+            let answer = way.send(with_header(way.request(spans(&["a"])), header, name)).await;
 
-            assert_eq!(answer.verdict(), Verdict::Accepted, "{name:?} over {way:?}");
+            assert_eq!(answer.kind(), ResponseKind::Accepted, "{name:?} over {way:?}");
             assert_eq!(recorder.next().await, spans(&["a"]));
         }
     }
@@ -115,9 +117,9 @@ async fn data_that_is_not_what_the_encoding_says_is_refused() {
 /// by an unsupported content coding, the Accept-Encoding response header field ought to be used".
 #[tokio::test]
 async fn an_unknown_encoding_is_refused_with_those_that_are_known() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for name in ["deflate", "br", "gzip, gzip", "snappy"] {
             let answer = way.export_compressed(name, &spans(&["a"])).await;
 
@@ -127,36 +129,36 @@ async fn an_unknown_encoding_is_refused_with_those_that_are_known() {
             };
             assert!(matches!(code, 12 | 415), "{name} over {way:?} is answered by {code}");
             assert_eq!(answer.header(header), "gzip,zstd,identity", "{name} over {way:?}");
-            assert!(answer.refusal().message.contains("gzip,zstd,identity"), "{answer:?}");
+            assert!(answer.error_status().message.contains("gzip,zstd,identity"), "{answer:?}");
         }
     }
 }
 
 async fn assert_forwarded(names: &[&str], compressed: &[u8]) {
-    let mut recorder = Recorder::start().await;
+    let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for name in names {
             let answer = way.export_compressed(name, compressed).await;
 
-            assert_eq!(answer.response().partial_success, None, "{name} over {way:?}");
+            assert_eq!(answer.success_message().partial_success, None, "{name} over {way:?}");
             assert_eq!(recorder.next().await, spans(&["a", "b"]), "{name} over {way:?}");
         }
     }
 }
 
 async fn assert_undecodable(cases: &[(&str, &[u8])], reason: &str) {
-    let receiver = Receiver::start(&[]).await;
-    for way in ways(&receiver, ANY) {
+    let receiver = ReceiverProcess::start(&[]).await;
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for (name, compressed) in cases {
             let answer = way.export_compressed(name, compressed).await;
 
             assert_eq!(
-                answer.verdict(),
-                Verdict::Malformed,
+                answer.kind(),
+                ResponseKind::Malformed,
                 "{name} over {way:?}: {compressed:x?}"
             );
-            let told = answer.refusal().message;
+            let told = answer.error_status().message;
             assert!(told.contains(reason), "{told:?} does not say {reason:?}");
         }
     }

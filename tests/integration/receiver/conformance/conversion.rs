@@ -7,31 +7,33 @@ use prost::Message;
 use serde_json::Value;
 
 use super::recording;
-use crate::support::client::{HTTP, JSON, TRACES, post, ways};
-use crate::support::destinations::Recorder;
-use crate::support::receiver::Receiver;
+use crate::support::client::{
+    HTTP_PROTOCOLS, JSON_CONTENT_TYPE, TRACES_PATH, post, receiver_endpoints,
+};
+use crate::support::destinations::RecordingDestination;
+use crate::support::receiver::ReceiverProcess;
 
 /// The ids of the span of [`with_span`].
 pub(crate) const IDS: &str =
     r#""traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174""#;
 
 /// A receiver and where it forwards to.
-pub(crate) struct Rig {
-    pub(crate) receiver: Receiver,
-    pub(crate) recorder: Recorder,
+pub(crate) struct Harness {
+    pub(crate) receiver: ReceiverProcess,
+    pub(crate) recorder: RecordingDestination,
 }
 
-impl Rig {
+impl Harness {
     pub(crate) async fn start() -> Self {
-        let recorder = Recorder::start().await;
+        let recorder = RecordingDestination::start().await;
         Self { receiver: recording(&recorder).await, recorder }
     }
 
     /// Sends `json` in every way, and returns what became of it, each time the same.
     pub(crate) async fn taken(&mut self, json: &str) -> ExportTraceServiceRequest {
         let mut taken = None;
-        for way in ways(&self.receiver, HTTP) {
-            let answer = way.send(post(TRACES, JSON, json.to_owned())).await;
+        for way in receiver_endpoints(&self.receiver, HTTP_PROTOCOLS) {
+            let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json.to_owned())).await;
             assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"{}"[..]), "{json}");
 
             let forwarded = self.recorder.next().await;
@@ -56,8 +58,8 @@ impl Rig {
     pub(crate) async fn refused(&self, json: impl AsRef<[u8]>, reason: &str) {
         let json = json.as_ref();
         let shown = String::from_utf8_lossy(&json[..json.len().min(200)]);
-        for way in ways(&self.receiver, HTTP) {
-            let answer = way.send(post(TRACES, JSON, json.to_vec())).await;
+        for way in receiver_endpoints(&self.receiver, HTTP_PROTOCOLS) {
+            let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json.to_vec())).await;
 
             assert_eq!(answer.status, 400, "{shown} over {way:?}");
             let status: Value = serde_json::from_slice(&answer.body).unwrap();

@@ -9,13 +9,16 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 use tonic_types::StatusExt;
-use tracebuffer::cli::document::env_example;
+use tracebuffer::cli::generated::env_example;
 
 use super::recording;
-use crate::support::client::{EXPORT, GRPC, Pieces, Protocol, Verdict, Way, post, ways, with};
-use crate::support::destinations::Recorder;
-use crate::support::receiver::Receiver;
-use crate::support::samples::{decoded_spans, framed, gzip, request, span, spans};
+use crate::support::client::{
+    BodyInPieces, EXPORT_PATH, GRPC_CONTENT_TYPE, Protocol, ReceiverEndpoint, ResponseKind, post,
+    receiver_endpoints, with_header,
+};
+use crate::support::destinations::RecordingDestination;
+use crate::support::receiver::ReceiverProcess;
+use crate::support::samples::{decoded_spans, frame_message, gzip, request, span, spans};
 
 const GRPC_ONLY: &[Protocol] = &[Protocol::Grpc];
 
@@ -23,11 +26,11 @@ const GRPC_ONLY: &[Protocol] = &[Protocol::Grpc];
 /// `Export*ServiceRequest` messages"; "The response MUST be the appropriate message".
 #[tokio::test]
 async fn tonics_client_gets_full_and_partial_success() {
-    let mut recorder = Recorder::start().await;
+    let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
     let zero = Span { span_id: vec![0; 8], ..span("zero") };
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         let mut client = client(way).await;
 
         let full = client.export(request(vec![span("a")])).await.unwrap().into_inner();
@@ -54,10 +57,10 @@ fn the_default_port_for_grpc_is_4317() {
 /// compression".
 #[tokio::test]
 async fn tonics_client_may_compress() {
-    let mut recorder = Recorder::start().await;
+    let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
             let client = client(way).await;
             let mut client = client.send_compressed(encoding).accept_compressed(encoding);
@@ -73,10 +76,10 @@ async fn tonics_client_may_compress() {
 /// as a non-retryable error", which reaches a client that is still sending.
 #[tokio::test]
 async fn tonics_client_learns_why_while_it_still_sends() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
     let large = vec![Span { trace_state: "x".repeat(16 << 20), ..span("large") }];
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         let mut client = client(way).await;
         for _ in 0..5 {
             let status = client.export(request(large.clone())).await.unwrap_err();
@@ -94,9 +97,9 @@ async fn tonics_client_learns_why_while_it_still_sends() {
 /// that this value be no smaller than 100". Not followed: unread requests would hold too much memory.
 #[tokio::test]
 async fn thirty_calls_at_once_over_a_new_connection_are_all_taken() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         let client = client(way).await;
         let mut calls = JoinSet::new();
         for _ in 0..30 {
@@ -115,9 +118,9 @@ async fn thirty_calls_at_once_over_a_new_connection_are_all_taken() {
 /// supported/enabled in this service": other signals and unknown methods.
 #[tokio::test]
 async fn other_services_and_methods_are_unimplemented() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         for path in [
             "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
             "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
@@ -127,10 +130,10 @@ async fn other_services_and_methods_are_unimplemented() {
             "/v1/traces",
             "/",
         ] {
-            let answer = way.send(post(path, GRPC, framed(0, b""))).await;
+            let answer = way.send(post(path, GRPC_CONTENT_TYPE, frame_message(0, b""))).await;
 
             assert_eq!(answer.grpc().code(), Code::Unimplemented, "{path} over {way:?}");
-            assert!(answer.grpc().message().contains(EXPORT), "{path} over {way:?}");
+            assert!(answer.grpc().message().contains(EXPORT_PATH), "{path} over {way:?}");
         }
     }
 }
@@ -139,18 +142,23 @@ async fn other_services_and_methods_are_unimplemented() {
 /// {custom})]". RFC 9110, 8.3.1: in any case, and with parameters.
 #[tokio::test]
 async fn protobuf_by_any_of_its_content_types_is_taken() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         for content_type in [
             "application/grpc",
             "application/grpc+proto",
             "Application/GRPC+Proto",
             "application/grpc;charset=utf-8",
         ] {
-            let answer = way.send(post(EXPORT, content_type, framed(0, &spans(&["a"])))).await;
+            let answer =
+                way.send(post(EXPORT_PATH, content_type, frame_message(0, &spans(&["a"])))).await;
 
-            assert_eq!(answer.response().partial_success, None, "{content_type} over {way:?}");
+            assert_eq!(
+                answer.success_message().partial_success,
+                None,
+                "{content_type} over {way:?}"
+            );
         }
     }
 }
@@ -160,11 +168,11 @@ async fn protobuf_by_any_of_its_content_types_is_taken() {
 /// for gRPC-Web, and for gRPC over HTTP/1.1, which has no trailers to rely on.
 #[tokio::test]
 async fn other_kinds_of_grpc_are_refused() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         for content_type in ["application/grpc+json", "application/grpc+thrift"] {
-            let answer = way.send(post(EXPORT, content_type, framed(0, b"{}"))).await;
+            let answer = way.send(post(EXPORT_PATH, content_type, frame_message(0, b"{}"))).await;
             assert_eq!(answer.grpc().code(), Code::Unimplemented, "{content_type} over {way:?}");
         }
         for (protocol, content_type) in [
@@ -173,10 +181,10 @@ async fn other_kinds_of_grpc_are_refused() {
             (Protocol::Http1, "application/grpc"),
             (Protocol::Http1, "application/grpc+proto"),
         ] {
-            let way = Way { protocol, ..way };
-            let answer = way.send(post("/v1/traces", content_type, framed(0, b""))).await;
+            let way = ReceiverEndpoint { protocol, ..way };
+            let answer = way.send(post("/v1/traces", content_type, frame_message(0, b""))).await;
             assert_eq!(answer.status, 415, "{content_type} over {way:?}");
-            assert!(!answer.refusal().message.is_empty());
+            assert!(!answer.error_status().message.is_empty());
         }
     }
 }
@@ -185,15 +193,16 @@ async fn other_kinds_of_grpc_are_refused() {
 /// boundaries and implementations should make no assumptions about their alignment."
 #[tokio::test]
 async fn a_message_in_frames_of_any_size_is_taken() {
-    let receiver = Receiver::start(&[]).await;
-    let message = framed(0, &spans(&["a"]));
+    let receiver = ReceiverProcess::start(&[]).await;
+    let message = frame_message(0, &spans(&["a"]));
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         for size in [1, 3, 5, 7, message.len()] {
-            let request = post(EXPORT, GRPC, "").map(|_| Pieces::new(&message, size));
+            let request =
+                post(EXPORT_PATH, GRPC_CONTENT_TYPE, "").map(|_| BodyInPieces::new(&message, size));
             let answer = way.send(request).await;
 
-            assert_eq!(answer.response().partial_success, None, "{size} over {way:?}");
+            assert_eq!(answer.success_message().partial_success, None, "{size} over {way:?}");
         }
     }
 }
@@ -203,21 +212,21 @@ async fn a_message_in_frames_of_any_size_is_taken() {
 /// is an `INVALID_ARGUMENT`.
 #[tokio::test]
 async fn a_call_without_exactly_one_whole_message_is_refused() {
-    let receiver = Receiver::start(&[]).await;
-    let message = framed(0, &spans(&["a"]));
+    let receiver = ReceiverProcess::start(&[]).await;
+    let message = frame_message(0, &spans(&["a"]));
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         for body in [
             vec![],
             message[..4].to_vec(),
             message[..message.len() - 1].to_vec(),
             [&message[..], b"\0"].concat(),
             [&message[..], &message].concat(),
-            framed(2, &spans(&["a"])).to_vec(),
+            frame_message(2, &spans(&["a"])).to_vec(),
         ] {
-            let answer = way.send(post(EXPORT, GRPC, body.clone())).await;
+            let answer = way.send(post(EXPORT_PATH, GRPC_CONTENT_TYPE, body.clone())).await;
 
-            assert_eq!(answer.verdict(), Verdict::Malformed, "{body:?} over {way:?}");
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "{body:?} over {way:?}");
         }
     }
     assert_eq!(receiver.metrics().await.accepted_spans(), 0);
@@ -229,12 +238,12 @@ async fn a_call_without_exactly_one_whole_message_is_refused() {
 /// code: it is bad data, so `INVALID_ARGUMENT` as OTLP has it; neither is retryable.
 #[tokio::test]
 async fn a_compressed_message_without_an_encoding_is_refused() {
-    let receiver = Receiver::start(&[]).await;
-    let message = framed(1, &gzip(&spans(&["a"])));
+    let receiver = ReceiverProcess::start(&[]).await;
+    let message = frame_message(1, &gzip(&spans(&["a"])));
 
-    for way in ways(&receiver, GRPC_ONLY) {
-        let without = post(EXPORT, GRPC, message.clone());
-        let identity = with(without.clone(), "grpc-encoding", "identity");
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+        let without = post(EXPORT_PATH, GRPC_CONTENT_TYPE, message.clone());
+        let identity = with_header(without.clone(), "grpc-encoding", "identity");
 
         for request in [without, identity] {
             let answer = way.send(request).await;
@@ -249,13 +258,13 @@ async fn a_compressed_message_without_an_encoding_is_refused() {
 /// whatever the header says.
 #[tokio::test]
 async fn a_message_that_is_not_compressed_is_taken_under_any_known_encoding() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         for encoding in ["gzip", "zstd", "identity"] {
-            let request = with(way.request(spans(&["a"])), "grpc-encoding", encoding);
+            let request = with_header(way.request(spans(&["a"])), "grpc-encoding", encoding);
 
-            assert_eq!(way.send(request).await.response().partial_success, None, "{way:?}");
+            assert_eq!(way.send(request).await.success_message().partial_success, None, "{way:?}");
         }
     }
 }
@@ -264,9 +273,9 @@ async fn a_message_that_is_not_compressed_is_taken_under_any_known_encoding() {
 /// it MUST include said encoding in the response's `grpc-accept-encoding` header."
 #[tokio::test]
 async fn the_answer_to_a_compressed_message_discloses_its_encoding() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         let answer = way.export_compressed("gzip", &gzip(&spans(&["a"]))).await;
 
         assert_eq!(answer.header("grpc-accept-encoding"), "gzip,zstd,identity", "{way:?}");
@@ -277,9 +286,9 @@ async fn the_answer_to_a_compressed_message_discloses_its_encoding() {
 /// not error due to receiving an invalid ASCII-Value that's a valid field-value in HTTP".
 #[tokio::test]
 async fn timeouts_and_custom_metadata_are_accepted() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         for (name, value) in [
             ("grpc-timeout", "1H"),
             ("grpc-timeout", "10S"),
@@ -289,9 +298,13 @@ async fn timeouts_and_custom_metadata_are_accepted() {
             ("authorization", "Bearer x"),
             ("x-tenant", "caf\u{e9}"),
         ] {
-            let answer = way.send(with(way.request(spans(&["a"])), name, value)).await;
+            let answer = way.send(with_header(way.request(spans(&["a"])), name, value)).await;
 
-            assert_eq!(answer.response().partial_success, None, "{name}: {value} over {way:?}");
+            assert_eq!(
+                answer.success_message().partial_success,
+                None,
+                "{name}: {value} over {way:?}"
+            );
         }
         let mut timed = Request::new(request(vec![span("a")]));
         timed.set_timeout(std::time::Duration::from_secs(10));
@@ -302,9 +315,9 @@ async fn timeouts_and_custom_metadata_are_accepted() {
 /// gRPC, PROTOCOL-HTTP2: "Method → ":method POST"".
 #[tokio::test]
 async fn a_call_by_another_method_is_refused() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         let mut call = way.request(spans(&["a"]));
         *call.method_mut() = http::Method::PUT;
 
@@ -316,9 +329,9 @@ async fn a_call_by_another_method_is_refused() {
 /// inform clients which work has been accepted by the server and is being executed."
 #[tokio::test]
 async fn a_receiver_that_ends_takes_leave_of_its_clients() {
-    let receiver = Receiver::start(&[("DRAIN_TIMEOUT", "200ms")]).await;
+    let receiver = ReceiverProcess::start(&[("DRAIN_TIMEOUT", "200ms")]).await;
     let mut connections = vec![];
-    for way in ways(&receiver, GRPC_ONLY) {
+    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         let mut connection = way.connect().await;
         connection.send(way.request(spans(&["a"]))).await;
         connections.push(connection);
@@ -329,11 +342,11 @@ async fn a_receiver_that_ends_takes_leave_of_its_clients() {
     for connection in connections {
         connection.closed().await;
     }
-    let ended = receiver.ended().await;
+    let ended = receiver.wait_for_exit().await;
     assert_eq!(ended.code, Some(0), "{}", ended.log);
 }
 
-async fn client(way: Way) -> TraceServiceClient<Channel> {
+async fn client(way: ReceiverEndpoint) -> TraceServiceClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", way.address)).unwrap();
     TraceServiceClient::new(endpoint.connect().await.unwrap())
 }

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
 use serde_json::Value;
-use tracebuffer::cli::document::env_example;
+use tracebuffer::cli::generated::env_example;
 
 use crate::support::client::{
-    Answer, HTTP, JSON, PROTOBUF, Protocol, TRACES, Verdict, Way, post, ways, with,
+    HTTP_PROTOCOLS, JSON_CONTENT_TYPE, OtlpResponse, PROTOBUF_CONTENT_TYPE, Protocol,
+    ReceiverEndpoint, ResponseKind, TRACES_PATH, post, receiver_endpoints, with_header,
 };
-use crate::support::destinations::Away;
-use crate::support::receiver::Receiver;
+use crate::support::destinations::UnreachableDestination;
+use crate::support::receiver::ReceiverProcess;
 use crate::support::samples::{many_spans, spans};
 
 /// OTLP, OTLP/HTTP Response: "The server MUST set "Content-Type: application/x-protobuf" header if
@@ -21,11 +22,13 @@ use crate::support::samples::{many_spans, spans};
 /// server MUST respond with `HTTP 200 OK`."
 #[tokio::test]
 async fn a_success_is_200_with_the_content_type_of_the_request() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, HTTP) {
-        for (content_type, body, expected) in [(PROTOBUF, "", ""), (JSON, "{}", "{}")] {
-            let answer = way.send(post(TRACES, content_type, body)).await;
+    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+        for (content_type, body, expected) in
+            [(PROTOBUF_CONTENT_TYPE, "", ""), (JSON_CONTENT_TYPE, "{}", "{}")]
+        {
+            let answer = way.send(post(TRACES_PATH, content_type, body)).await;
 
             assert_eq!(answer.status, 200, "{way:?}");
             assert_eq!(answer.content_type(), content_type, "{way:?}");
@@ -47,22 +50,24 @@ fn the_default_port_for_http_is_4318() {
 /// MUST use the same "Content-Type" in the response as it received in the request."
 #[tokio::test]
 async fn every_refusal_is_a_status_in_the_encoding_of_the_request() {
-    let away = Away::new();
+    let away = UnreachableDestination::new();
     let settings = [
         ("ENDPOINT", away.endpoint.as_str()),
         ("MAX_SPANS", "10"),
         ("OVERFLOW", "reject"),
         ("MAX_REQUEST_BYTES", "64Ki"),
     ];
-    let receiver = Receiver::start(&settings).await;
-    let ways = ways(&receiver, HTTP);
+    let receiver = ReceiverProcess::start(&settings).await;
+    let ways = receiver_endpoints(&receiver, HTTP_PROTOCOLS);
     ways[0].export(many_spans(10)).await;
     let one_span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
         {"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174"}]}]}]}"#;
 
     for way in ways {
-        for (content_type, one) in [(PROTOBUF, many_spans(1)), (JSON, one_span.into())] {
-            let traces = |body: &Bytes| post(TRACES, content_type, body.clone());
+        for (content_type, one) in
+            [(PROTOBUF_CONTENT_TYPE, many_spans(1)), (JSON_CONTENT_TYPE, one_span.into())]
+        {
+            let traces = |body: &Bytes| post(TRACES_PATH, content_type, body.clone());
             let mut get = traces(&one);
             *get.method_mut() = Method::GET;
             let refusals = [
@@ -70,14 +75,17 @@ async fn every_refusal_is_a_status_in_the_encoding_of_the_request() {
                 (post("/v1/metrics", content_type, one.clone()), 404),
                 (get, 405),
                 (traces(&vec![b' '; 65 << 10].into()), 413),
-                (with(traces(&one), "content-encoding", "br"), 415),
+                (with_header(traces(&one), "content-encoding", "br"), 415),
                 (traces(&one), 503),
             ];
             for (request, expected) in refusals {
                 let answer = way.send(request).await;
 
                 assert_eq!(answer.status, expected, "{way:?} {content_type}");
-                assert!(!told(&answer, content_type).is_empty(), "{way:?} {content_type}");
+                assert!(
+                    !status_message(&answer, content_type).is_empty(),
+                    "{way:?} {content_type}"
+                );
             }
         }
     }
@@ -88,10 +96,11 @@ async fn every_refusal_is_a_status_in_the_encoding_of_the_request() {
 /// its equal in the details.
 #[tokio::test]
 async fn details_in_json_say_which_they_are() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, HTTP) {
-        let answer = way.send(post(TRACES, JSON, r#"{"resourceSpans":[7]}"#)).await;
+    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+        let answer =
+            way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, r#"{"resourceSpans":[7]}"#)).await;
 
         let status: Value = serde_json::from_slice(&answer.body).unwrap();
         let detail = &status["details"][0];
@@ -106,13 +115,13 @@ async fn details_in_json_say_which_they_are() {
 /// an endpoint without a path posts to `/`.
 #[tokio::test]
 async fn traces_are_taken_at_their_path_and_at_the_root() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, HTTP) {
-        for path in [TRACES, "/", "/v1/traces?key=value"] {
-            let answer = way.send(post(path, PROTOBUF, spans(&["a"]))).await;
+    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+        for path in [TRACES_PATH, "/", "/v1/traces?key=value"] {
+            let answer = way.send(post(path, PROTOBUF_CONTENT_TYPE, spans(&["a"]))).await;
 
-            assert_eq!(answer.verdict(), Verdict::Accepted, "{path} over {way:?}");
+            assert_eq!(answer.kind(), ResponseKind::Accepted, "{path} over {way:?}");
         }
     }
 }
@@ -122,14 +131,14 @@ async fn traces_are_taken_at_their_path_and_at_the_root() {
 /// specifications" (RFC 9110, 15.5.5: 404).
 #[tokio::test]
 async fn other_signals_and_unknown_paths_are_not_found() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, HTTP) {
+    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for path in ["/v1/metrics", "/v1/logs", "/v1development/profiles", "/v1/traces/x", "/v2"] {
-            let answer = way.send(post(path, PROTOBUF, spans(&["a"]))).await;
+            let answer = way.send(post(path, PROTOBUF_CONTENT_TYPE, spans(&["a"]))).await;
 
             assert_eq!(answer.status, 404, "{path} over {way:?}");
-            assert!(answer.refusal().message.contains(TRACES), "{path} over {way:?}");
+            assert!(answer.error_status().message.contains(TRACES_PATH), "{path} over {way:?}");
         }
     }
 }
@@ -138,17 +147,17 @@ async fn other_signals_and_unknown_paths_are_not_found() {
 /// generate an Allow header field in a 405 response".
 #[tokio::test]
 async fn another_method_than_post_is_not_allowed() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, HTTP) {
+    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"] {
-            let request = Request::builder().method(method).uri(TRACES);
+            let request = Request::builder().method(method).uri(TRACES_PATH);
             let answer = way.send(request.body(Full::<Bytes>::default()).unwrap()).await;
 
             assert_eq!(answer.status, 405, "{method} over {way:?}");
             assert_eq!(answer.header("allow"), "POST", "{method} over {way:?}");
             // An answer to HEAD has no body.
-            assert!(method == "HEAD" || !answer.refusal().message.is_empty());
+            assert!(method == "HEAD" || !answer.error_status().message.is_empty());
         }
     }
 }
@@ -159,12 +168,17 @@ async fn another_method_than_post_is_not_allowed() {
 /// header."
 #[tokio::test]
 async fn protobuf_and_json_are_taken_on_the_same_connection() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, HTTP) {
+    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         let mut connection = way.connect().await;
-        for (content_type, body) in [(PROTOBUF, ""), (JSON, "{}"), (PROTOBUF, ""), (JSON, "{}")] {
-            let answer = connection.send(post(TRACES, content_type, body)).await;
+        for (content_type, body) in [
+            (PROTOBUF_CONTENT_TYPE, ""),
+            (JSON_CONTENT_TYPE, "{}"),
+            (PROTOBUF_CONTENT_TYPE, ""),
+            (JSON_CONTENT_TYPE, "{}"),
+        ] {
+            let answer = connection.send(post(TRACES_PATH, content_type, body)).await;
 
             assert_eq!(answer.status, 200, "{way:?}");
             assert_eq!(answer.content_type(), content_type, "{way:?}");
@@ -177,16 +191,16 @@ async fn protobuf_and_json_are_taken_on_the_same_connection() {
 /// the "Content-Type" request header."
 #[tokio::test]
 async fn grpc_and_http_are_taken_on_the_same_connection() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for http in ways(&receiver, &[Protocol::Http2]) {
-        let grpc = Way { protocol: Protocol::Grpc, ..http };
+    for http in receiver_endpoints(&receiver, &[Protocol::Http2]) {
+        let grpc = ReceiverEndpoint { protocol: Protocol::Grpc, ..http };
         let mut connection = http.connect().await;
         for way in [http, grpc, http, grpc] {
             let answer = connection.send(way.request(spans(&["a"]))).await;
 
-            let answer = Answer { way, ..answer };
-            assert_eq!(answer.response().partial_success, None, "{way:?}");
+            let answer = OtlpResponse { endpoint: way, ..answer };
+            assert_eq!(answer.success_message().partial_success, None, "{way:?}");
         }
     }
 }
@@ -194,24 +208,24 @@ async fn grpc_and_http_are_taken_on_the_same_connection() {
 /// OTLP, OTLP/HTTP: "Implementations MAY use HTTP/1.1 or HTTP/2 transports": the answers are the same.
 #[tokio::test]
 async fn both_versions_of_http_are_answered_alike() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
     let requests = || {
         [
-            post(TRACES, PROTOBUF, spans(&["a"])),
-            post(TRACES, PROTOBUF, "\u{7f}"),
-            post(TRACES, JSON, "{}"),
-            post(TRACES, JSON, "[]"),
-            post("/v1/logs", JSON, "{}"),
-            post(TRACES, "text/plain", ""),
-            with(post(TRACES, JSON, "{}"), "content-encoding", "br"),
+            post(TRACES_PATH, PROTOBUF_CONTENT_TYPE, spans(&["a"])),
+            post(TRACES_PATH, PROTOBUF_CONTENT_TYPE, "\u{7f}"),
+            post(TRACES_PATH, JSON_CONTENT_TYPE, "{}"),
+            post(TRACES_PATH, JSON_CONTENT_TYPE, "[]"),
+            post("/v1/logs", JSON_CONTENT_TYPE, "{}"),
+            post(TRACES_PATH, "text/plain", ""),
+            with_header(post(TRACES_PATH, JSON_CONTENT_TYPE, "{}"), "content-encoding", "br"),
         ]
     };
 
-    for ways in ways(&receiver, HTTP).chunks(2) {
+    for ways in receiver_endpoints(&receiver, HTTP_PROTOCOLS).chunks(2) {
         for (first, second) in requests().into_iter().zip(requests()) {
             let (http1, http2) = (ways[0].send(first).await, ways[1].send(second).await);
 
-            let seen = |answer: &Answer| {
+            let seen = |answer: &OtlpResponse| {
                 let mut headers = answer.headers.clone();
                 // Of HTTP/1.1's framing, and left out over HTTP/2.
                 headers.remove("content-length");
@@ -227,17 +241,17 @@ async fn both_versions_of_http_are_answered_alike() {
 /// parameters, as in `application/json; charset=utf-8`.
 #[tokio::test]
 async fn a_content_type_may_be_of_any_case_and_have_parameters() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, HTTP) {
+    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for (content_type, body, answered) in [
-            ("Application/X-Protobuf", "", PROTOBUF),
-            ("application/x-protobuf;messageType=x", "", PROTOBUF),
-            ("APPLICATION/JSON", "{}", JSON),
-            ("application/json; charset=utf-8", "{}", JSON),
-            ("application/json ; a=\"b;c\"", "{}", JSON),
+            ("Application/X-Protobuf", "", PROTOBUF_CONTENT_TYPE),
+            ("application/x-protobuf;messageType=x", "", PROTOBUF_CONTENT_TYPE),
+            ("APPLICATION/JSON", "{}", JSON_CONTENT_TYPE),
+            ("application/json; charset=utf-8", "{}", JSON_CONTENT_TYPE),
+            ("application/json ; a=\"b;c\"", "{}", JSON_CONTENT_TYPE),
         ] {
-            let answer = way.send(post(TRACES, content_type, body)).await;
+            let answer = way.send(post(TRACES_PATH, content_type, body)).await;
 
             assert_eq!(answer.status, 200, "{content_type} over {way:?}");
             assert_eq!(answer.content_type(), answered, "{content_type} over {way:?}");
@@ -250,19 +264,22 @@ async fn a_content_type_may_be_of_any_case_and_have_parameters() {
 /// `application/json`. RFC 9110, 15.5.16: 415 for anything else.
 #[tokio::test]
 async fn another_content_type_or_none_is_unsupported() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, HTTP) {
+    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for content_type in
             ["application/protobuf", "text/plain", "application/grpc-web", "application/jsonx"]
         {
-            let answer = way.send(post(TRACES, content_type, spans(&["a"]))).await;
+            let answer = way.send(post(TRACES_PATH, content_type, spans(&["a"]))).await;
 
             assert_eq!(answer.status, 415, "{content_type} over {way:?}");
-            let message = answer.refusal().message;
-            assert!(message.contains(PROTOBUF) && message.contains(JSON), "{message}");
+            let message = answer.error_status().message;
+            assert!(
+                message.contains(PROTOBUF_CONTENT_TYPE) && message.contains(JSON_CONTENT_TYPE),
+                "{message}"
+            );
         }
-        let mut without = post(TRACES, PROTOBUF, spans(&["a"]));
+        let mut without = post(TRACES_PATH, PROTOBUF_CONTENT_TYPE, spans(&["a"]));
         without.headers_mut().clear();
         assert_eq!(way.send(without).await.status, 415, "{way:?}");
     }
@@ -272,25 +289,25 @@ async fn another_content_type_or_none_is_unsupported() {
 /// request the server MAY gzip-encode the response": it is free not to.
 #[tokio::test]
 async fn an_answer_is_readable_whatever_encodings_the_client_accepts() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, HTTP) {
+    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for accepted in ["gzip", "identity;q=0, gzip", "*"] {
-            let request = with(way.request(spans(&["a"])), "accept-encoding", accepted);
+            let request = with_header(way.request(spans(&["a"])), "accept-encoding", accepted);
             let answer = way.send(request).await;
 
             assert_eq!(answer.header("content-encoding"), "", "{way:?}");
-            assert_eq!(answer.response().partial_success, None, "{way:?}");
+            assert_eq!(answer.success_message().partial_success, None, "{way:?}");
         }
     }
 }
 
 /// The message of a refusal, whose body must be a `Status` in that encoding.
-fn told(answer: &Answer, content_type: &str) -> String {
-    if content_type == PROTOBUF {
-        return answer.refusal().message;
+fn status_message(answer: &OtlpResponse, content_type: &str) -> String {
+    if content_type == PROTOBUF_CONTENT_TYPE {
+        return answer.error_status().message;
     }
-    assert_eq!(answer.content_type(), JSON, "{answer:?}");
+    assert_eq!(answer.content_type(), JSON_CONTENT_TYPE, "{answer:?}");
     let status: Value = serde_json::from_slice(&answer.body).expect("the body is JSON");
     assert!(status["code"].is_u64() && status["details"].is_array(), "{status}");
     status["message"].as_str().expect("a message is a string").to_owned()

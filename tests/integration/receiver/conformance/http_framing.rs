@@ -13,8 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::client::{ANY, HTTP, PROTOBUF, Verdict, ways};
-use crate::support::receiver::Receiver;
+use crate::support::client::{
+    ALL_PROTOCOLS, HTTP_PROTOCOLS, PROTOBUF_CONTENT_TYPE, ResponseKind, receiver_endpoints,
+};
+use crate::support::receiver::ReceiverProcess;
 use crate::support::samples::{sized, spans};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,11 +56,11 @@ async fn a_request_without_a_length_is_taken() {
         assert!(answer.starts_with(OK), "{answer}");
     }
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         // A body of unknown length: chunked in HTTP/1.1, without Content-Length in HTTP/2.
         let unknown = way.request(spans(&["a"])).map(|body| body.map_frame(|frame| frame));
 
-        assert_eq!(way.send(unknown).await.response().partial_success, None, "{way:?}");
+        assert_eq!(way.send(unknown).await.success_message().partial_success, None, "{way:?}");
     }
 }
 
@@ -136,16 +138,16 @@ async fn a_client_that_sends_everything_first_gets_its_413_and_keeps_its_connect
 /// RFC 9112, 2.1 and RFC 9113, 4: a message is a sequence of octets, however the network cuts it.
 #[tokio::test]
 async fn a_request_that_arrives_in_single_bytes_is_taken() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         let stream = TcpStream::connect(way.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
 
         let mut connection = way.connect_over(Dribble(stream)).await;
         let answer = connection.send(way.request(spans(&["a", "b"]))).await;
 
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
+        assert_eq!(answer.success_message().partial_success, None, "{way:?}");
     }
     assert_eq!(receiver.metrics().await.accepted_spans(), 12);
 }
@@ -155,15 +157,15 @@ async fn a_request_that_arrives_in_single_bytes_is_taken() {
 /// connections""), through refusals as well.
 #[tokio::test]
 async fn a_connection_serves_one_request_after_the_other_refused_or_not() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         let mut connection = way.connect().await;
         for _ in 0..3 {
             let taken = connection.send(way.request(spans(&["a"]))).await;
-            assert_eq!(taken.verdict(), Verdict::Accepted, "{way:?}");
+            assert_eq!(taken.kind(), ResponseKind::Accepted, "{way:?}");
             let refused = connection.send(way.request("\u{7f}")).await;
-            assert_eq!(refused.verdict(), Verdict::Malformed, "{way:?}");
+            assert_eq!(refused.kind(), ResponseKind::Malformed, "{way:?}");
         }
     }
 }
@@ -207,7 +209,7 @@ async fn a_wish_to_upgrade_is_ignored() {
 #[tokio::test]
 async fn absolute_targets_and_http_1_0_are_taken() {
     let absolute = head_for("http://localhost:4318/v1/traces", "connection: close");
-    let old = format!("POST /v1/traces HTTP/1.0\r\ncontent-type: {PROTOBUF}\r\n\r\n");
+    let old = format!("POST /v1/traces HTTP/1.0\r\ncontent-type: {PROTOBUF_CONTENT_TYPE}\r\n\r\n");
 
     let (_receiver, ports) = ports().await;
     for port in ports {
@@ -233,14 +235,14 @@ async fn a_request_that_breaks_off_is_not_taken() {
         assert!(!answer.starts_with(OK.as_bytes()));
     }
 
-    let http = ways(&receiver, HTTP)[0].export(spans(&["b"])).await;
-    assert_eq!(http.verdict(), Verdict::Accepted);
+    let http = receiver_endpoints(&receiver, HTTP_PROTOCOLS)[0].export(spans(&["b"])).await;
+    assert_eq!(http.kind(), ResponseKind::Accepted);
     assert_eq!(receiver.metrics().await.accepted_spans(), 1);
 }
 
 /// A receiver and its ports.
-async fn ports() -> (Receiver, [SocketAddr; 2]) {
-    let receiver = Receiver::start(&[]).await;
+async fn ports() -> (ReceiverProcess, [SocketAddr; 2]) {
+    let receiver = ReceiverProcess::start(&[]).await;
     let ports = [receiver.grpc(), receiver.http()];
     (receiver, ports)
 }
@@ -251,7 +253,7 @@ fn head(headers: &str) -> Vec<u8> {
 }
 
 fn head_for(target: &str, headers: &str) -> Vec<u8> {
-    format!("POST {target} HTTP/1.1\r\nhost: t\r\ncontent-type: {PROTOBUF}\r\n{headers}\r\n\r\n")
+    format!("POST {target} HTTP/1.1\r\nhost: t\r\ncontent-type: {PROTOBUF_CONTENT_TYPE}\r\n{headers}\r\n\r\n")
         .into_bytes()
 }
 

@@ -8,15 +8,17 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::{Value, json};
 
-use super::conversion::{IDS, Rig, with_span};
-use crate::support::client::{HTTP, JSON, TRACES, post, ways, with};
+use super::conversion::{Harness, IDS, with_span};
+use crate::support::client::{
+    HTTP_PROTOCOLS, JSON_CONTENT_TYPE, TRACES_PATH, post, receiver_endpoints, with_header,
+};
 use crate::support::samples::{gzip, request};
 
 /// OTLP, JSON Protobuf Encoding: "The `traceId` and `spanId` byte arrays are represented as
 /// case-insensitive hex-encoded strings […] in all OTLP Protobuf messages, e.g., the `Span`, `Link`".
 #[tokio::test]
 async fn ids_are_hexadecimal_in_any_case() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     let span = rig
         .span(
             r#""parentSpanId":"AbCdEf0123456789","links":[
@@ -34,7 +36,7 @@ async fn ids_are_hexadecimal_in_any_case() {
 /// JSON Mapping".
 #[tokio::test]
 async fn an_id_that_is_not_hexadecimal_is_refused() {
-    let rig = Rig::start().await;
+    let rig = Harness::start().await;
     for id in ["W47/95gDgQPSabYzgT/GDA==", "5B8EFFF798038103D269B633813FC60", "0x8EFFF798038103"] {
         let json = with_span("").replace("5B8EFFF798038103D269B633813FC60C", id);
         rig.refused(json, "spans[0].traceId").await;
@@ -45,7 +47,7 @@ async fn an_id_that_is_not_hexadecimal_is_refused() {
 /// Protobuf Encoding; the enum name strings MUST NOT be used."
 #[tokio::test]
 async fn enums_are_integers_and_their_names_are_refused() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
 
     let span = rig.span(r#""kind":2,"status":{"code":1}"#).await;
     assert_eq!((span.kind, span.status.unwrap().code), (2, 1));
@@ -60,7 +62,7 @@ async fn enums_are_integers_and_their_names_are_refused() {
 /// and MUST unmarshal the message as if the unknown field was not present in the payload."
 #[tokio::test]
 async fn unknown_fields_are_ignored_at_every_level() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     for value in ["1", "null", "\"x\"", "[[{}]]", r#"{"traceId":7,"spans":[{}]}"#, "1e999"] {
         let new = format!(r#""new":{value}"#);
         let json = format!(
@@ -78,7 +80,7 @@ async fn unknown_fields_are_ignored_at_every_level() {
 /// lowerCamelCase. Original field names are not valid to use as keys for JSON objects."
 #[tokio::test]
 async fn original_field_names_are_unknown() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
 
     let span = rig.span(r#""trace_state":"a","dropped_links_count":1,"end_time_unix_nano":"2""#);
     let span = span.await;
@@ -91,7 +93,7 @@ async fn original_field_names_are_unknown() {
 /// decimal strings, and either numbers or strings are accepted when decoding."
 #[tokio::test]
 async fn integers_of_64_bits_are_strings_or_numbers() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     for json in ["18446744073709551615", "\"18446744073709551615\""] {
         let span = rig.span(&format!(r#""startTimeUnixNano":{json}"#)).await;
         assert_eq!(span.start_time_unix_nano, u64::MAX, "{json}");
@@ -106,14 +108,14 @@ async fn integers_of_64_bits_are_strings_or_numbers() {
 /// success."
 #[tokio::test]
 async fn an_empty_object_is_an_empty_request() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     for json in ["{}", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":null}"#] {
-        for way in ways(&rig.receiver, HTTP) {
-            let answer = way.send(post(TRACES, JSON, json)).await;
+        for way in receiver_endpoints(&rig.receiver, HTTP_PROTOCOLS) {
+            let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json)).await;
             assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"{}"[..]), "{json}");
         }
     }
-    assert_eq!(rig.recorder.unread(), None);
+    assert_eq!(rig.recorder.try_next_body(), None);
 }
 
 /// OTLP, Partial Success: "it MUST set the respective `rejected_spans` […] field"; OTLP, JSON Protobuf
@@ -122,30 +124,40 @@ async fn an_empty_object_is_an_empty_request() {
 /// OTLP/JSON is zero-length and thus is also invalid)".
 #[tokio::test]
 async fn a_partial_success_is_answered_in_json() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     let invalid = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
         {"traceId":"","spanId":"EEE19B7EC3C1B174"},
         {"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"0000000000000000"}]}]}]}"#;
 
-    for way in ways(&rig.receiver, HTTP) {
-        let answer = way.send(post(TRACES, JSON, invalid)).await;
+    for way in receiver_endpoints(&rig.receiver, HTTP_PROTOCOLS) {
+        let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, invalid)).await;
 
         let partial: Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_eq!((answer.status.as_u16(), answer.content_type()), (200, JSON), "{way:?}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.content_type()),
+            (200, JSON_CONTENT_TYPE),
+            "{way:?}"
+        );
         assert_eq!(partial["partialSuccess"]["rejectedSpans"], json!("2"), "{way:?}");
         let message = partial["partialSuccess"]["errorMessage"].as_str().unwrap();
         assert!(message.contains("trace_id has 0 bytes"), "{message}");
     }
-    assert_eq!(rig.recorder.unread(), None);
+    assert_eq!(rig.recorder.try_next_body(), None);
 }
 
 /// OTLP, OTLP/HTTP Request: "The client MAY gzip the content", JSON too.
 #[tokio::test]
 async fn compressed_json_is_taken() {
-    let mut rig = Rig::start().await;
-    for way in ways(&rig.receiver, HTTP) {
+    let mut rig = Harness::start().await;
+    for way in receiver_endpoints(&rig.receiver, HTTP_PROTOCOLS) {
         let body = gzip(with_span(r#""name":"a""#).as_bytes());
-        let answer = way.send(with(post(TRACES, JSON, body), "content-encoding", "gzip")).await;
+        let answer = way
+            .send(with_header(
+                post(TRACES_PATH, JSON_CONTENT_TYPE, body),
+                "content-encoding",
+                "gzip",
+            ))
+            .await;
 
         assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"{}"[..]), "{way:?}");
         let forwarded = ExportTraceServiceRequest::decode(rig.recorder.next().await).unwrap();

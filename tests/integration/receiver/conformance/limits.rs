@@ -9,9 +9,10 @@ use tokio::net::TcpStream;
 
 use super::messages::nested_arrays;
 use crate::support::client::{
-    ANY, Answer, EXPORT, GRPC, PROTOBUF, Protocol, TRACES, Unfinished, Verdict, post, ways, with,
+    ALL_PROTOCOLS, EXPORT_PATH, GRPC_CONTENT_TYPE, OtlpResponse, PROTOBUF_CONTENT_TYPE, Protocol,
+    ResponseKind, TRACES_PATH, UnfinishedBody, post, receiver_endpoints, with_header,
 };
-use crate::support::receiver::{Metrics, Receiver};
+use crate::support::receiver::{Metrics, ReceiverProcess};
 use crate::support::samples::{gzip, many_spans, sized, spans, zstd};
 
 const LIMIT: usize = 64 << 10;
@@ -24,10 +25,14 @@ const SETTINGS: &[(&str, &str)] = &[("MAX_REQUEST_BYTES", "64Ki")];
 /// Content Too Large`."
 #[tokio::test]
 async fn a_request_of_the_configured_limit_is_taken_and_one_byte_more_is_not() {
-    let receiver = Receiver::start(SETTINGS).await;
+    let receiver = ReceiverProcess::start(SETTINGS).await;
 
-    for way in ways(&receiver, ANY) {
-        assert_eq!(way.export(sized(LIMIT)).await.response().partial_success, None, "{way:?}");
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        assert_eq!(
+            way.export(sized(LIMIT)).await.success_message().partial_success,
+            None,
+            "{way:?}"
+        );
         assert_too_large(&way.export(sized(LIMIT + 1)).await);
     }
 }
@@ -36,12 +41,12 @@ async fn a_request_of_the_configured_limit_is_taken_and_one_byte_more_is_not() {
 /// body when parsing it, including after decompression".
 #[tokio::test]
 async fn the_limit_holds_after_decompression() {
-    let receiver = Receiver::start(SETTINGS).await;
+    let receiver = ReceiverProcess::start(SETTINGS).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for (name, compress) in [("gzip", gzip as fn(&[u8]) -> Bytes), ("zstd", zstd)] {
             let at_limit = way.export_compressed(name, &compress(&sized(LIMIT))).await;
-            assert_eq!(at_limit.response().partial_success, None, "{name} over {way:?}");
+            assert_eq!(at_limit.success_message().partial_success, None, "{name} over {way:?}");
 
             let above = way.export_compressed(name, &compress(&sized(LIMIT + 1))).await;
             assert_too_large(&above);
@@ -53,13 +58,13 @@ async fn the_limit_holds_after_decompression() {
 /// or malicious client": a request that would become a thousand times as large.
 #[tokio::test]
 async fn a_request_that_explodes_when_decompressed_is_refused_before_it_does() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
     let zeros = vec![0; 64 << 20];
     let (gzip, zstd) = (gzip(&zeros), zstd(&zeros));
     let resident = |metrics: Metrics| metrics.sum::<u64>("process_resident_memory_bytes", &[]);
     let before = resident(receiver.metrics().await);
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         assert_too_large(&way.export_compressed("gzip", &gzip).await);
         assert_too_large(&way.export_compressed("zstd", &zstd).await);
     }
@@ -73,11 +78,11 @@ async fn a_request_that_explodes_when_decompressed_is_refused_before_it_does() {
 /// zstd frames decompress to nothing, however many there are.
 #[tokio::test]
 async fn the_limit_holds_before_decompression() {
-    let receiver = Receiver::start(SETTINGS).await;
+    let receiver = ReceiverProcess::start(SETTINGS).await;
     let members = gzip(b"").repeat(LIMIT / 20 + 1);
     let frames = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0].repeat(LIMIT / 8 + 1);
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         assert_too_large(&way.export_compressed("gzip", &members).await);
         assert_too_large(&way.export_compressed("zstd", &frames).await);
     }
@@ -88,10 +93,10 @@ async fn the_limit_holds_before_decompression() {
 /// followed: the whole buffer is smaller by default.
 #[tokio::test]
 async fn the_default_limit_is_4_mib() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in ways(&receiver, ANY) {
-        assert_eq!(way.export(sized(4 << 20)).await.verdict(), Verdict::Accepted, "{way:?}");
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        assert_eq!(way.export(sized(4 << 20)).await.kind(), ResponseKind::Accepted, "{way:?}");
         assert_too_large(&way.export(sized((4 << 20) + 1)).await);
     }
 }
@@ -101,13 +106,13 @@ async fn the_default_limit_is_4_mib() {
 #[tokio::test]
 async fn the_limit_can_be_the_recommended_64_mib() {
     let settings = [("MAX_REQUEST_BYTES", "64Mi"), ("MAX_BYTES", "256Mi")];
-    let receiver = Receiver::start(&settings).await;
+    let receiver = ReceiverProcess::start(&settings).await;
     let request = gzip(&sized(64 << 20));
 
-    for way in &ways(&receiver, ANY)[..3] {
+    for way in &receiver_endpoints(&receiver, ALL_PROTOCOLS)[..3] {
         let answer = way.export_compressed("gzip", &request).await;
 
-        assert_eq!(answer.verdict(), Verdict::Accepted, "{way:?}");
+        assert_eq!(answer.kind(), ResponseKind::Accepted, "{way:?}");
     }
 }
 
@@ -115,20 +120,26 @@ async fn the_limit_can_be_the_recommended_64_mib() {
 /// body, while the request is still on its way.
 #[tokio::test]
 async fn a_request_that_announces_too_much_is_refused_before_it_is_sent() {
-    let receiver = Receiver::start(SETTINGS).await;
+    let receiver = ReceiverProcess::start(SETTINGS).await;
     let announced = (LIMIT + 1).to_be_bytes();
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for encoding in ["identity", "gzip"] {
             let prefix = [&[u8::from(encoding == "gzip")], &announced[4..]].concat();
             let request = match way.protocol {
-                Protocol::Grpc => with(post(EXPORT, GRPC, ""), "grpc-encoding", encoding),
+                Protocol::Grpc => {
+                    with_header(post(EXPORT_PATH, GRPC_CONTENT_TYPE, ""), "grpc-encoding", encoding)
+                }
                 Protocol::Http1 | Protocol::Http2 => {
-                    let request = with(post(TRACES, PROTOBUF, ""), "content-encoding", encoding);
-                    with(request, "content-length", &(LIMIT + 1).to_string())
+                    let request = with_header(
+                        post(TRACES_PATH, PROTOBUF_CONTENT_TYPE, ""),
+                        "content-encoding",
+                        encoding,
+                    );
+                    with_header(request, "content-length", &(LIMIT + 1).to_string())
                 }
             };
-            let request = request.map(|_| Unfinished::new(prefix));
+            let request = request.map(|_| UnfinishedBody::new(prefix));
 
             assert_too_large(&way.send(request).await);
         }
@@ -142,8 +153,8 @@ async fn a_request_larger_than_the_whole_buffer_is_refused_for_good() {
     let few_bytes = [("MAX_BYTES", "64Ki"), ("MAX_REQUEST_BYTES", "64Ki")];
 
     for (settings, message) in [(few_spans, many_spans(11)), (few_bytes, sized(LIMIT))] {
-        let receiver = Receiver::start(&settings).await;
-        for way in ways(&receiver, ANY) {
+        let receiver = ReceiverProcess::start(&settings).await;
+        for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
             assert_too_large(&way.export(message.clone()).await);
         }
     }
@@ -154,16 +165,16 @@ async fn a_request_larger_than_the_whole_buffer_is_refused_for_good() {
 /// of Response-Headers, Trailers, and Trailers-Only, with a default of 8 KiB each suggested."
 #[tokio::test]
 async fn an_answer_is_small_whatever_was_asked() {
-    let receiver = Receiver::start(&[]).await;
+    let receiver = ReceiverProcess::start(&[]).await;
     let long_path = format!("/{}", "%ff/".repeat(2000));
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         let mut lost = way.request(spans(&["a"]));
         *lost.uri_mut() = long_path.parse().unwrap();
         let deep = nested_arrays(60);
 
         for answer in [way.send(lost).await, way.export(deep).await] {
-            assert!(!answer.refusal().message.is_empty());
+            assert!(!answer.error_status().message.is_empty());
             let fields = answer.headers.iter().chain(&answer.trailers);
             let headers: usize =
                 fields.map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
@@ -177,16 +188,16 @@ async fn an_answer_is_small_whatever_was_asked() {
 /// error"; the connection lives on.
 #[tokio::test]
 async fn an_oversize_request_does_not_cost_the_connection() {
-    let receiver = Receiver::start(SETTINGS).await;
+    let receiver = ReceiverProcess::start(SETTINGS).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         let mut connection = way.connect().await;
         for _ in 0..20 {
             assert_too_large(&connection.send(way.request(sized(2 * LIMIT))).await);
         }
 
         let answer = connection.send(way.request(spans(&["a"]))).await;
-        assert_eq!(answer.verdict(), Verdict::Accepted, "{way:?}");
+        assert_eq!(answer.kind(), ResponseKind::Accepted, "{way:?}");
     }
 }
 
@@ -195,7 +206,7 @@ async fn an_oversize_request_does_not_cost_the_connection() {
 /// now and then.
 #[tokio::test]
 async fn connections_beyond_the_open_files_wait_for_others_to_end() {
-    let receiver = Receiver::start_with_open_files(24, &[]).await;
+    let receiver = ReceiverProcess::start_with_open_files(24, &[]).await;
     let mut open = vec![];
     for _ in 0..24 {
         open.push(TcpStream::connect(receiver.grpc()).await.unwrap());
@@ -206,14 +217,14 @@ async fn connections_beyond_the_open_files_wait_for_others_to_end() {
     assert!((1..=8).contains(&complaints), "{}", receiver.log());
     drop(open);
 
-    for way in ways(&receiver, ANY) {
-        assert_eq!(way.export(spans(&["a"])).await.verdict(), Verdict::Accepted, "{way:?}");
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        assert_eq!(way.export(spans(&["a"])).await.kind(), ResponseKind::Accepted, "{way:?}");
     }
 }
 
 /// Checks that an answer says that a request is too large, and not to try again.
-fn assert_too_large(answer: &Answer) {
-    assert_eq!(answer.verdict(), Verdict::TooLarge, "{answer:?}");
+fn assert_too_large(answer: &OtlpResponse) {
+    assert_eq!(answer.kind(), ResponseKind::TooLarge, "{answer:?}");
     assert!(answer.details().retry_info().is_none(), "{answer:?}");
     assert_eq!(answer.header("retry-after"), "", "{answer:?}");
 }

@@ -8,9 +8,9 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, Key
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use super::recording;
-use crate::support::client::{ANY, Verdict, ways};
-use crate::support::destinations::Recorder;
-use crate::support::receiver::Receiver;
+use crate::support::client::{ALL_PROTOCOLS, ResponseKind, receiver_endpoints};
+use crate::support::destinations::RecordingDestination;
+use crate::support::receiver::ReceiverProcess;
 use crate::support::samples::{serialized, span, spans};
 
 /// Arrays within arrays in an attribute of a span that make 100 levels of messages, the request
@@ -171,29 +171,29 @@ async fn bytes_that_do_not_decode_are_refused_with_what_and_where() {
 /// of the request is kept.
 #[tokio::test]
 async fn a_refused_request_changes_nothing() {
-    let mut recorder = Recorder::start().await;
+    let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
 
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         // A valid span comes before the broken one.
         let message = [spans(&["kept by nobody"]), Bytes::from_static(&[0xff])].concat();
-        assert_eq!(way.export(message).await.verdict(), Verdict::Malformed, "{way:?}");
+        assert_eq!(way.export(message).await.kind(), ResponseKind::Malformed, "{way:?}");
     }
 
     assert_eq!(receiver.metrics().await.accepted_spans(), 0);
-    ways(&receiver, ANY)[0].export(spans(&["next"])).await;
+    receiver_endpoints(&receiver, ALL_PROTOCOLS)[0].export(spans(&["next"])).await;
     assert_eq!(recorder.next().await, spans(&["next"]));
 }
 
 /// Sends each message in every way and checks that its refusal gives the reason.
 async fn assert_refused(cases: &[(&[u8], &str)]) {
-    let receiver = Receiver::start(&[]).await;
-    for way in ways(&receiver, ANY) {
+    let receiver = ReceiverProcess::start(&[]).await;
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for (message, reason) in cases {
             let answer = way.export(message.to_vec()).await;
 
-            assert_eq!(answer.verdict(), Verdict::Malformed, "{way:?}: {reason}");
-            let told = answer.refusal().message;
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "{way:?}: {reason}");
+            let told = answer.error_status().message;
             assert!(told.contains(reason), "{way:?}: {told:?} does not say {reason:?}");
             let details = answer.details();
             let violations = &details.bad_request().expect("what was bad").field_violations;
@@ -228,12 +228,12 @@ fn attribute(key: &str, value: Option<AnyValue>) -> KeyValue {
 }
 
 async fn assert_forwarded_untouched(message: &[u8]) {
-    let mut recorder = Recorder::start().await;
+    let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
-    for way in ways(&receiver, ANY) {
+    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         let answer = way.export(Bytes::copy_from_slice(message)).await;
 
-        assert_eq!(answer.response().partial_success, None, "{way:?}");
+        assert_eq!(answer.success_message().partial_success, None, "{way:?}");
         assert_eq!(recorder.next().await, message, "{way:?}");
     }
 }

@@ -17,11 +17,11 @@ mod limits;
 mod messages;
 mod proto_json;
 
-use crate::support::destinations::Recorder;
-use crate::support::receiver::Receiver;
+use crate::support::destinations::RecordingDestination;
+use crate::support::receiver::ReceiverProcess;
 
 /// A receiver that forwards to `recorder` at once.
-async fn recording(recorder: &Recorder) -> Receiver {
+async fn recording(recorder: &RecordingDestination) -> ReceiverProcess {
     let endpoint = recorder.endpoint();
-    Receiver::start(&[("ENDPOINT", &endpoint), ("PROTOCOL", "http"), ("LINGER", "0s")]).await
+    ReceiverProcess::start(&[("ENDPOINT", &endpoint), ("PROTOCOL", "http"), ("LINGER", "0s")]).await
 }

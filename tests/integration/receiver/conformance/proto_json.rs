@@ -5,7 +5,7 @@
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
 
-use super::conversion::{IDS, Rig, with_span, with_value};
+use super::conversion::{Harness, IDS, with_span, with_value};
 use super::messages::DEEPEST_ARRAYS;
 
 /// ProtoJSON, int32, fixed32, uint32, int64, …: "Either numbers or strings are accepted. Empty
@@ -13,7 +13,7 @@ use super::messages::DEEPEST_ARRAYS;
 /// forms." Out of range numeric values: "Zero fractional portions are accepted."
 #[tokio::test]
 async fn integers_may_be_quoted_and_have_an_exponent_or_a_zero_fraction() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     for json in ["200", "\"200\"", "2e2", "\"2E+2\"", "200.0", "\"200.00\"", "20000e-2"] {
         let span = rig.span(&format!(r#""droppedEventsCount":{json},"flags":{json}"#)).await;
         assert_eq!((span.dropped_events_count, span.flags), (200, 200), "{json}");
@@ -25,7 +25,7 @@ async fn integers_may_be_quoted_and_have_an_exponent_or_a_zero_fraction() {
 /// for `uint32`"; "Values with nonzero fractional portions are not allowed for integer-typed fields."
 #[tokio::test]
 async fn numbers_that_do_not_fit_are_refused() {
-    let rig = Rig::start().await;
+    let rig = Harness::start().await;
     for (field, json) in [
         ("droppedLinksCount", "-1"),
         ("droppedLinksCount", "4294967296"),
@@ -46,7 +46,7 @@ async fn numbers_that_do_not_fit_are_refused() {
 /// accepted."
 #[tokio::test]
 async fn doubles_are_numbers_strings_or_special_names() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     for (json, expected) in [
         ("1.5", 1.5),
         ("\"-2.5\"", -2.5),
@@ -71,7 +71,7 @@ async fn doubles_are_numbers_strings_or_special_names() {
 /// accepted."
 #[tokio::test]
 async fn bytes_are_base64_in_either_alphabet_with_or_without_padding() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     for text in ["+/8=", "+/8", "-_8=", "-_8"] {
         let value = rig.value(&format!(r#"{{"bytesValue":"{text}"}}"#)).await;
         assert_eq!(value, Some(Any::BytesValue(vec![0xfb, 0xff])), "{text}");
@@ -83,7 +83,7 @@ async fn bytes_are_base64_in_either_alphabet_with_or_without_padding() {
 /// remain unset, as though it was not present in the input at all".
 #[tokio::test]
 async fn null_leaves_any_field_unset() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     let nulls = [
         "traceState",
         "parentSpanId",
@@ -114,7 +114,7 @@ async fn null_leaves_any_field_unset() {
 /// ProtoJSON, Null values: "`null` values are not allowed within repeated fields."
 #[tokio::test]
 async fn null_within_an_array_is_refused() {
-    let rig = Rig::start().await;
+    let rig = Harness::start().await;
     rig.refused(r#"{"resourceSpans":[null]}"#, "resourceSpans[0]").await;
     rig.refused(with_span(r#""attributes":[null]"#), "attributes[0]").await;
     let array = with_value(r#"{"arrayValue":{"values":[null]}}"#);
@@ -125,7 +125,7 @@ async fn null_within_an_array_is_refused() {
 /// value provided should be retained."
 #[tokio::test]
 async fn of_a_field_given_twice_the_last_value_is_retained() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
 
     let span = rig.span(r#""name":"first","kind":1,"name":"last","kind":5"#).await;
 
@@ -136,7 +136,7 @@ async fn of_a_field_given_twice_the_last_value_is_retained() {
 /// same oneof in the same JSON object."
 #[tokio::test]
 async fn two_members_of_one_value_are_refused() {
-    let rig = Rig::start().await;
+    let rig = Harness::start().await;
     let two = with_value(r#"{"stringValue":"a","intValue":1}"#);
     rig.refused(with_span(&two), "attributes[0].value").await;
 }
@@ -145,7 +145,7 @@ async fn two_members_of_one_value_are_refused() {
 /// values of every kind, in each other.
 #[tokio::test]
 async fn attribute_values_of_every_kind_are_converted() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     let any = |value| AnyValue { value: Some(value) };
 
     for (json, expected) in [
@@ -182,7 +182,7 @@ async fn attribute_values_of_every_kind_are_converted() {
 /// RFC 8259, 2 and 7: whitespace between tokens, escapes in strings and keys.
 #[tokio::test]
 async fn whitespace_and_escapes_are_json() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
 
     let spaced = format!("\r\n\t {} \r\n\t", with_span("\n\t\"name\" :\r \"a\""));
     let request_with_a = rig.taken(&spaced).await;
@@ -196,7 +196,7 @@ async fn whitespace_and_escapes_are_json() {
 /// it.
 #[tokio::test]
 async fn what_is_not_one_json_object_is_refused() {
-    let rig = Rig::start().await;
+    let rig = Harness::start().await;
     let whole = with_span("");
 
     for json in ["", " ", "[]", "null", "7", "\"a\"", "{\"resourceSpans\":[]"] {
@@ -214,7 +214,7 @@ async fn what_is_not_one_json_object_is_refused() {
 /// surrogates cannot be encoded, so no protobuf string can hold them.
 #[tokio::test]
 async fn strings_that_are_not_unicode_are_refused() {
-    let rig = Rig::start().await;
+    let rig = Harness::start().await;
     let with_name = with_span(r#""name":"?""#).into_bytes();
     let at = with_name.iter().position(|byte| *byte == b'?').unwrap();
     let mut latin = with_name.clone();
@@ -228,7 +228,7 @@ async fn strings_that_are_not_unicode_are_refused() {
 /// Protobuf, Proto Limits, Depth Limit: 100 messages, in JSON as in protobuf.
 #[tokio::test]
 async fn messages_nest_to_the_limit_and_not_past_it() {
-    let mut rig = Rig::start().await;
+    let mut rig = Harness::start().await;
     let nested = |depth: usize| {
         let open = r#"{"arrayValue":{"values":["#.repeat(depth);
         format!("{open}{{\"intValue\":1}}{}", "]}}".repeat(depth))

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::scripted_destination::{Answer, Reply, ScriptedDestination};
-use crate::support::spans::{Watched, batch, large_batch};
+use crate::support::scripted_destination::{RawResponse, ScriptedDestination, ScriptedResponse};
+use crate::support::spans::{WatchedBatch, batch, large_batch};
 use http::Version;
 use tokio::time::timeout;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
@@ -111,7 +111,10 @@ async fn a_batch_far_larger_than_the_windows_arrives_whole() {
 #[tokio::test]
 async fn concurrent_sends_share_one_connection() {
     let (server, destination) = pair().await;
-    server.otherwise(Answer::Delay(Duration::from_millis(50), Box::new(Answer::Accept)));
+    server.set_default_response(ScriptedResponse::Delay(
+        Duration::from_millis(50),
+        Box::new(ScriptedResponse::Accept),
+    ));
 
     let sends = (batch(&["a"]), batch(&["b"]), batch(&["c"]));
     let outcomes = tokio::join!(
@@ -144,7 +147,7 @@ async fn every_refusal_is_understood() {
         (16, Refused, "UNAUTHENTICATED"),
     ];
     for (code, kind, name) in codes {
-        server.script([Answer::grpc(code)]);
+        server.script([ScriptedResponse::grpc(code)]);
 
         assert_eq!(kind_and_code(destination.send(batch(&["a"])).await), (kind, name));
     }
@@ -155,7 +158,7 @@ async fn every_refusal_is_understood() {
 async fn a_refusal_with_retry_info_says_when_to_come_back() {
     let (server, destination) = pair().await;
     let retry_after = Some(Duration::from_millis(2_500));
-    server.script([Answer::Grpc { code: 8, message: "full %, really", retry_after }]);
+    server.script([ScriptedResponse::Grpc { code: 8, message: "full %, really", retry_after }]);
 
     let failure = destination.send(batch(&["a"])).await.unwrap_err();
 
@@ -167,7 +170,7 @@ async fn a_refusal_with_retry_info_says_when_to_come_back() {
 #[tokio::test]
 async fn a_partial_success_is_a_delivery_with_rejected_spans() {
     let (server, destination) = pair().await;
-    server.script([Answer::Partial { rejected: 2, message: "too old" }]);
+    server.script([ScriptedResponse::PartialSuccess { rejected: 2, message: "too old" }]);
 
     let delivered = destination.send(batch(&["a", "b"])).await.unwrap();
 
@@ -177,8 +180,8 @@ async fn a_partial_success_is_a_delivery_with_rejected_spans() {
 #[tokio::test]
 async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
     let (server, destination) = pair().await;
-    let long = Reply::grpc(&vec![0; 200_000], 0);
-    server.script([Reply::grpc(&[0xff], 0), long].map(Answer::Reply));
+    let long = RawResponse::grpc(&vec![0; 200_000], 0);
+    server.script([RawResponse::grpc(&[0xff], 0), long].map(ScriptedResponse::RawResponse));
 
     for _ in 0..2 {
         let delivered = destination.send(batch(&["a"])).await.unwrap();
@@ -192,9 +195,9 @@ async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
 #[tokio::test]
 async fn an_answer_without_a_status_is_tried_again() {
     let (server, destination) = pair().await;
-    let without_status = Reply { trailers: Vec::new(), ..Reply::grpc(&[], 0) };
-    let broken = Reply { broken: true, ..without_status.clone() };
-    server.script([without_status, broken].map(Answer::Reply));
+    let without_status = RawResponse { trailers: Vec::new(), ..RawResponse::grpc(&[], 0) };
+    let broken = RawResponse { broken: true, ..without_status.clone() };
+    server.script([without_status, broken].map(ScriptedResponse::RawResponse));
 
     let outcome = destination.send(batch(&["a"])).await;
     assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
@@ -206,7 +209,8 @@ async fn an_answer_without_a_status_is_tried_again() {
 async fn a_refusal_that_lists_every_span_is_still_understood() {
     let (server, destination) = pair().await;
     let headers = vec![("grpc-status", "3".to_owned()), ("grpc-message", "x".repeat(40_000))];
-    server.script([Answer::Reply(Reply { headers, ..Reply::default() })]);
+    server
+        .script([ScriptedResponse::RawResponse(RawResponse { headers, ..RawResponse::default() })]);
 
     let outcome = destination.send(batch(&["a"])).await;
 
@@ -216,9 +220,9 @@ async fn a_refusal_that_lists_every_span_is_still_understood() {
 #[tokio::test]
 async fn an_answer_with_an_endless_head_is_given_up() {
     let (server, destination) = pair().await;
-    let mut reply = Reply::grpc(&[], 0);
+    let mut reply = RawResponse::grpc(&[], 0);
     reply.headers.push(("x-long", "x".repeat(100_000)));
-    server.script([Answer::Reply(reply)]);
+    server.script([ScriptedResponse::RawResponse(reply)]);
 
     let outcome = destination.send(batch(&["a"])).await;
 
@@ -228,7 +232,7 @@ async fn an_answer_with_an_endless_head_is_given_up() {
 #[tokio::test]
 async fn a_proxy_that_answers_in_http_is_understood() {
     let (server, destination) = pair().await;
-    server.script([Answer::http(502), Answer::http(404)]);
+    server.script([ScriptedResponse::http(502), ScriptedResponse::http(404)]);
 
     let outcome = destination.send(batch(&["a"])).await;
     assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "UNAVAILABLE"));
@@ -240,7 +244,7 @@ async fn a_proxy_that_answers_in_http_is_understood() {
 #[tokio::test]
 async fn a_reset_is_tried_again_over_another_connection() {
     let (server, destination) = pair().await;
-    for answer in [Answer::Reset, Answer::ResetStream] {
+    for answer in [ScriptedResponse::ResetConnection, ScriptedResponse::ResetStream] {
         server.script([answer]);
 
         let outcome = destination.send(batch(&["a"])).await;
@@ -254,18 +258,18 @@ async fn a_reset_is_tried_again_over_another_connection() {
 #[tokio::test]
 async fn a_silent_destination_times_out_and_is_given_up() {
     let (server, destination) = impatient_pair().await;
-    for answer in [Answer::Swallow, Answer::Ignore] {
-        server.otherwise(answer);
-        let (request, watched) = Watched::batch(1 << 20);
+    for answer in [ScriptedResponse::NeverRespond, ScriptedResponse::NeverRead] {
+        server.set_default_response(answer);
+        let (request, watched) = WatchedBatch::create(1 << 20);
 
         let failure = destination.send(request).await.unwrap_err();
 
         assert_eq!((failure.kind, failure.code), (FailureKind::TimedOut, "TIMEOUT"));
         assert!(failure.message.contains("within 200ms"), "{}", failure.message);
-        timeout(SOON, server.connections_open(0)).await.unwrap();
-        timeout(SOON, watched.freed()).await.unwrap();
+        timeout(SOON, server.wait_for_open_connections(0)).await.unwrap();
+        timeout(SOON, watched.wait_until_freed()).await.unwrap();
     }
-    server.otherwise(Answer::Accept);
+    server.set_default_response(ScriptedResponse::Accept);
     assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
 }
 
@@ -273,18 +277,18 @@ async fn a_silent_destination_times_out_and_is_given_up() {
 async fn a_dropped_send_leaves_nothing_behind() {
     let (server, destination) = pair().await;
     destination.send(batch(&["a"])).await.unwrap();
-    for answer in [Answer::Swallow, Answer::Ignore] {
+    for answer in [ScriptedResponse::NeverRespond, ScriptedResponse::NeverRead] {
         server.script([answer]);
-        let (request, watched) = Watched::batch(1 << 20);
+        let (request, watched) = WatchedBatch::create(1 << 20);
 
-        let begun = timeout(SOON, server.script_ended());
+        let begun = timeout(SOON, server.wait_for_script_end());
         tokio::select! {
             outcome = destination.send(request) => panic!("{outcome:?}"),
             begun = begun => begun.unwrap(),
         }
 
-        timeout(SOON, server.connections_open(0)).await.unwrap();
-        timeout(SOON, watched.freed()).await.unwrap();
+        timeout(SOON, server.wait_for_open_connections(0)).await.unwrap();
+        timeout(SOON, watched.wait_until_freed()).await.unwrap();
     }
     assert_eq!(destination.send(batch(&["b"])).await, Ok(Delivered::default()));
 }
@@ -293,12 +297,12 @@ async fn a_dropped_send_leaves_nothing_behind() {
 async fn a_dropped_send_does_not_disturb_another_on_the_same_connection() {
     let (server, destination) = pair().await;
     server.script([
-        Answer::Delay(Duration::from_millis(150), Box::new(Answer::Accept)),
-        Answer::Swallow,
+        ScriptedResponse::Delay(Duration::from_millis(150), Box::new(ScriptedResponse::Accept)),
+        ScriptedResponse::NeverRespond,
     ]);
     let kept = destination.send(batch(&["a"]));
     let dropped = async {
-        server.requests_read(1).await;
+        server.wait_for_requests(1).await;
         timeout(Duration::from_millis(50), destination.send(batch(&["b"]))).await
     };
 
@@ -313,7 +317,7 @@ async fn a_dropped_send_does_not_disturb_another_on_the_same_connection() {
 async fn a_goodbye_is_followed_without_a_failure() {
     let (server, destination) = pair().await;
     for name in ["a", "b", "c"] {
-        server.script([Answer::GoAway(Box::new(Answer::Accept))]);
+        server.script([ScriptedResponse::GoAway(Box::new(ScriptedResponse::Accept))]);
 
         assert_eq!(destination.send(batch(&[name])).await, Ok(Delivered::default()));
     }
@@ -325,12 +329,13 @@ async fn a_goodbye_is_followed_without_a_failure() {
 #[tokio::test]
 async fn a_request_under_way_is_finished_after_a_goodbye() {
     let (server, destination) = pair().await;
-    let slow = Answer::Delay(Duration::from_millis(100), Box::new(Answer::Accept));
-    server.script([Answer::GoAway(Box::new(slow))]);
+    let slow =
+        ScriptedResponse::Delay(Duration::from_millis(100), Box::new(ScriptedResponse::Accept));
+    server.script([ScriptedResponse::GoAway(Box::new(slow))]);
 
     let first = destination.send(batch(&["a"]));
     let second = async {
-        server.requests_read(1).await;
+        server.wait_for_requests(1).await;
         destination.send(batch(&["b"])).await
     };
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::pki::write;
-use crate::support::tls_scene::{Scene, refused, sent};
+use crate::support::tls_harness::{TlsHarness, assert_delivered, assert_unavailable};
 use crate::support::volume::Volume;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 use tracebuffer::adapters::messaging::notation::headers::{
@@ -15,10 +15,10 @@ const TOKEN: &str = "authorization";
 const BEARER: &str = "authorization=Bearer%20";
 
 /// One server of each protocol.
-async fn scenes() -> [Scene; 2] {
+async fn scenes() -> [TlsHarness; 2] {
     [
-        Scene::new(Protocol::Grpc, &["h2"], false).await,
-        Scene::new(Protocol::Http, &["http/1.1"], false).await,
+        TlsHarness::new(Protocol::Grpc, &["h2"], false).await,
+        TlsHarness::new(Protocol::Http, &["http/1.1"], false).await,
     ]
 }
 
@@ -42,7 +42,7 @@ async fn a_prefix_is_sent_before_the_value_of_a_file() {
         let path = write(scene.files.path(), "token", "abc\n");
         scene.settings.header_files = token(&path, BEARER);
 
-        sent(&scene.destination()).await;
+        assert_delivered(&scene.destination()).await;
 
         assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer abc"));
     }
@@ -54,10 +54,10 @@ async fn a_token_that_was_renewed_is_in_the_next_request_on_the_same_connection(
         let path = write(scene.files.path(), "token", "first\n");
         scene.settings.header_files = token(&path, BEARER);
         let destination = scene.destination();
-        sent(&destination).await;
+        assert_delivered(&destination).await;
 
         fs::write(&path, "second, longer\n").unwrap();
-        sent(&destination).await;
+        assert_delivered(&destination).await;
 
         assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer second, longer"));
         assert_eq!(scene.server.connections(), 1);
@@ -74,7 +74,7 @@ async fn a_token_of_the_same_length_that_a_kubelet_swapped_in_is_in_the_next_req
         for value in ["one", "two", "six"] {
             volume.put(&[("token", value)]);
 
-            sent(&destination).await;
+            assert_delivered(&destination).await;
 
             assert_eq!(scene.last_header(TOKEN).as_deref(), Some(value));
         }
@@ -88,16 +88,16 @@ async fn without_an_optional_file_the_header_is_left_out_until_the_file_appears(
         scene.settings.header_files = optional_token(&volume.path("token"));
         let destination = scene.destination();
 
-        sent(&destination).await;
+        assert_delivered(&destination).await;
         assert_eq!(scene.last_header(TOKEN), None);
 
         volume.put(&[("token", "late\n")]);
-        sent(&destination).await;
+        assert_delivered(&destination).await;
         assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer late"));
 
         // The key was removed: the file is a link to nowhere.
         volume.put(&[]);
-        sent(&destination).await;
+        assert_delivered(&destination).await;
         assert_eq!(scene.last_header(TOKEN), None);
     }
 }
@@ -109,7 +109,7 @@ async fn with_an_empty_optional_file_the_header_is_left_out() {
             let path = write(scene.files.path(), "token", empty);
             scene.settings.header_files = optional_token(&path);
 
-            sent(&scene.destination()).await;
+            assert_delivered(&scene.destination()).await;
 
             assert_eq!(scene.last_header(TOKEN), None);
         }
@@ -124,9 +124,9 @@ async fn without_a_file_that_is_needed_nothing_is_sent_until_it_holds_a_value() 
         let destination = scene.destination();
         let start = format!("cannot use the file of a header's value {}: ", path.display());
 
-        let missing = refused(&destination).await;
+        let missing = assert_unavailable(&destination).await;
         fs::write(&path, "\n").unwrap();
-        let empty = refused(&destination).await;
+        let empty = assert_unavailable(&destination).await;
 
         assert_eq!((missing.code, empty.code), ("FILE", "FILE"));
         let why = format!("{start}No such file");
@@ -136,7 +136,7 @@ async fn without_a_file_that_is_needed_nothing_is_sent_until_it_holds_a_value() 
         assert_eq!(scene.server.connections(), 0);
 
         fs::write(&path, "abc").unwrap();
-        sent(&destination).await;
+        assert_delivered(&destination).await;
         assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer abc"));
     }
 }
@@ -149,11 +149,11 @@ async fn an_optional_header_that_is_left_out_leaves_the_one_of_the_settings() {
         scene.settings.header_files = optional_token(&path);
         let destination = scene.destination();
 
-        sent(&destination).await;
+        assert_delivered(&destination).await;
         assert_eq!(scene.last_header(TOKEN).as_deref(), Some("shared"));
 
         fs::write(&path, "own").unwrap();
-        sent(&destination).await;
+        assert_delivered(&destination).await;
         assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer own"));
         assert_eq!(scene.last_header("x-tenant").as_deref(), Some("blue"));
     }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::support::scripted_destination::{Answer, Reply, ScriptedDestination};
-use crate::support::spans::{Watched, batch, large_batch};
+use crate::support::scripted_destination::{RawResponse, ScriptedDestination, ScriptedResponse};
+use crate::support::spans::{WatchedBatch, batch, large_batch};
 use http::Version;
 use tokio::time::timeout;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
@@ -97,7 +97,10 @@ async fn a_batch_of_many_pieces_arrives_whole() {
 #[tokio::test]
 async fn concurrent_sends_keep_their_connections_for_the_next_time() {
     let (server, destination) = pair().await;
-    server.otherwise(Answer::Delay(Duration::from_millis(50), Box::new(Answer::Accept)));
+    server.set_default_response(ScriptedResponse::Delay(
+        Duration::from_millis(50),
+        Box::new(ScriptedResponse::Accept),
+    ));
 
     for _ in 0..2 {
         let sends = (destination.send(batch(&["a"])), destination.send(batch(&["b"])));
@@ -126,7 +129,7 @@ async fn every_refusal_is_understood() {
         (504, Unavailable, "504"),
     ];
     for (status, kind, name) in statuses {
-        server.script([Answer::http(status)]);
+        server.script([ScriptedResponse::http(status)]);
 
         let failure = destination.send(batch(&["a"])).await.unwrap_err();
 
@@ -141,7 +144,11 @@ async fn a_refusal_says_when_to_come_back_in_seconds_or_by_a_date() {
     let (server, destination) = pair().await;
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_mins(1));
     for (value, range) in [("7".to_owned(), 7..=7), (date, 55..=60)] {
-        server.script([Answer::Http { status: 503, message: "", retry_after: Some(value) }]);
+        server.script([ScriptedResponse::Http {
+            status: 503,
+            message: "",
+            retry_after: Some(value),
+        }]);
 
         let failure = destination.send(batch(&["a"])).await.unwrap_err();
 
@@ -152,7 +159,7 @@ async fn a_refusal_says_when_to_come_back_in_seconds_or_by_a_date() {
 #[tokio::test]
 async fn a_partial_success_is_a_delivery_with_rejected_spans() {
     let (server, destination) = pair().await;
-    server.script([Answer::Partial { rejected: 2, message: "too old" }]);
+    server.script([ScriptedResponse::PartialSuccess { rejected: 2, message: "too old" }]);
 
     let delivered = destination.send(batch(&["a", "b"])).await.unwrap();
 
@@ -162,7 +169,7 @@ async fn a_partial_success_is_a_delivery_with_rejected_spans() {
 #[tokio::test]
 async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
     let (server, destination) = pair().await;
-    server.script([Answer::Reply(Reply::protobuf(200, vec![0xff]))]);
+    server.script([ScriptedResponse::RawResponse(RawResponse::protobuf(200, vec![0xff]))]);
 
     let delivered = destination.send(batch(&["a"])).await.unwrap();
 
@@ -172,23 +179,24 @@ async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
 #[tokio::test]
 async fn an_endless_answer_is_cut_off_and_counts_by_its_status() {
     let (server, destination) = pair().await;
-    server
-        .script([200, 503].map(|status| Answer::Reply(Reply::protobuf(status, vec![0; 1 << 20]))));
+    server.script([200, 503].map(|status| {
+        ScriptedResponse::RawResponse(RawResponse::protobuf(status, vec![0; 1 << 20]))
+    }));
 
     let delivered = destination.send(batch(&["a"])).await.unwrap();
     assert!(delivered.message.contains("not OTLP"), "{}", delivered.message);
     let outcome = destination.send(batch(&["a"])).await;
     assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "503"));
 
-    timeout(SOON, server.connections_open(0)).await.unwrap();
+    timeout(SOON, server.wait_for_open_connections(0)).await.unwrap();
     assert_eq!(server.connections(), 2);
 }
 
 #[tokio::test]
 async fn a_success_that_breaks_off_is_a_delivery_with_a_warning() {
     let (server, destination) = pair().await;
-    let broken = Reply { broken: true, ..Reply::protobuf(200, vec![0; 10]) };
-    server.script([Answer::Reply(broken)]);
+    let broken = RawResponse { broken: true, ..RawResponse::protobuf(200, vec![0; 10]) };
+    server.script([ScriptedResponse::RawResponse(broken)]);
 
     let delivered = destination.send(batch(&["a"])).await.unwrap();
 
@@ -209,7 +217,12 @@ async fn a_connection_closed_while_idle_is_replaced_without_a_failure() {
 #[tokio::test]
 async fn a_request_that_met_a_closing_connection_is_repeated_without_a_failure() {
     let (server, destination) = pair().await;
-    server.script([Answer::Accept, Answer::ResetStream, Answer::Accept, Answer::Reset]);
+    server.script([
+        ScriptedResponse::Accept,
+        ScriptedResponse::ResetStream,
+        ScriptedResponse::Accept,
+        ScriptedResponse::ResetConnection,
+    ]);
     destination.send(batch(&["a"])).await.unwrap();
 
     for name in ["b", "c"] {
@@ -223,8 +236,9 @@ async fn a_request_that_met_a_closing_connection_is_repeated_without_a_failure()
 #[tokio::test]
 async fn a_repeated_request_does_not_trust_another_old_connection() {
     let (server, destination) = pair().await;
-    let slow = Answer::Delay(Duration::from_millis(50), Box::new(Answer::Accept));
-    server.script([slow.clone(), slow, Answer::ResetStream]);
+    let slow =
+        ScriptedResponse::Delay(Duration::from_millis(50), Box::new(ScriptedResponse::Accept));
+    server.script([slow.clone(), slow, ScriptedResponse::ResetStream]);
     let sends = (destination.send(batch(&["a"])), destination.send(batch(&["b"])));
     let _both = tokio::join!(sends.0, sends.1);
 
@@ -236,9 +250,9 @@ async fn a_repeated_request_does_not_trust_another_old_connection() {
 #[tokio::test]
 async fn an_answer_with_an_endless_head_is_given_up() {
     let (server, destination) = pair().await;
-    let mut reply = Reply::protobuf(503, Vec::new());
+    let mut reply = RawResponse::protobuf(503, Vec::new());
     reply.headers.push(("x-long", "x".repeat(300_000)));
-    server.script([Answer::Reply(reply)]);
+    server.script([ScriptedResponse::RawResponse(reply)]);
 
     let outcome = destination.send(batch(&["a"])).await;
 
@@ -247,7 +261,7 @@ async fn an_answer_with_an_endless_head_is_given_up() {
 
 #[tokio::test]
 async fn a_new_connection_that_closes_without_an_answer_is_a_failure() {
-    for answer in [Answer::ResetStream, Answer::Reset] {
+    for answer in [ScriptedResponse::ResetStream, ScriptedResponse::ResetConnection] {
         let (server, destination) = pair().await;
         server.script([answer]);
 
@@ -261,7 +275,7 @@ async fn a_new_connection_that_closes_without_an_answer_is_a_failure() {
 #[tokio::test]
 async fn a_server_that_wants_no_more_requests_is_obeyed() {
     let (server, destination) = pair().await;
-    server.script([Answer::GoAway(Box::new(Answer::Accept))]);
+    server.script([ScriptedResponse::GoAway(Box::new(ScriptedResponse::Accept))]);
 
     for name in ["a", "b"] {
         assert_eq!(destination.send(batch(&[name])).await, Ok(Delivered::default()));
@@ -276,16 +290,16 @@ async fn a_silent_destination_times_out_and_is_given_up() {
     let mut settings = server.settings();
     settings.timeout = SHORT;
     let destination = AnyDestination::from_settings(Some(&settings));
-    for answer in [Answer::Swallow, Answer::Ignore] {
-        server.otherwise(answer);
-        let (request, watched) = Watched::batch(8 << 20);
+    for answer in [ScriptedResponse::NeverRespond, ScriptedResponse::NeverRead] {
+        server.set_default_response(answer);
+        let (request, watched) = WatchedBatch::create(8 << 20);
 
         let outcome = destination.send(request).await;
 
         assert_eq!(kind_and_code(outcome), (FailureKind::TimedOut, "TIMEOUT"));
-        timeout(SOON, watched.freed()).await.unwrap();
+        timeout(SOON, watched.wait_until_freed()).await.unwrap();
     }
-    server.otherwise(Answer::Accept);
+    server.set_default_response(ScriptedResponse::Accept);
     assert_eq!(destination.send(batch(&["a"])).await, Ok(Delivered::default()));
 }
 
@@ -293,17 +307,17 @@ async fn a_silent_destination_times_out_and_is_given_up() {
 async fn a_dropped_send_leaves_nothing_behind() {
     let (server, destination) = pair().await;
     destination.send(batch(&["a"])).await.unwrap();
-    server.script([Answer::Swallow]);
-    let (request, watched) = Watched::batch(8 << 20);
+    server.script([ScriptedResponse::NeverRespond]);
+    let (request, watched) = WatchedBatch::create(8 << 20);
 
-    let begun = timeout(SOON, server.script_ended());
+    let begun = timeout(SOON, server.wait_for_script_end());
     tokio::select! {
         outcome = destination.send(request) => panic!("{outcome:?}"),
         begun = begun => begun.unwrap(),
     }
 
-    timeout(SOON, watched.freed()).await.unwrap();
-    timeout(SOON, server.connections_open(0)).await.unwrap();
+    timeout(SOON, watched.wait_until_freed()).await.unwrap();
+    timeout(SOON, server.wait_for_open_connections(0)).await.unwrap();
     assert_eq!(destination.send(batch(&["b"])).await, Ok(Delivered::default()));
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::pki::{Authority, Issued, write};
-use crate::support::scripted_destination::{Answer, ScriptedDestination};
-use crate::support::tls_scene::{Scene, alone, refused, sent};
+use crate::support::pki::{IssuedCertificate, TestAuthority, write};
+use crate::support::scripted_destination::{ScriptedDestination, ScriptedResponse};
+use crate::support::tls_harness::{
+    TlsHarness, assert_delivered, assert_unavailable, only_authority,
+};
 use http::Version;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
 use tracebuffer::adapters::messaging::destination::config::{CaFile, Protocol, ServerName};
@@ -15,9 +17,9 @@ const BOTH: [(Protocol, &str); 2] = [(Protocol::Grpc, "h2"), (Protocol::Http, "h
 #[tokio::test]
 async fn grpc_speaks_http2_with_a_server_that_names_it_or_names_nothing() {
     for protocols in [&["h2"][..], &[]] {
-        let scene = Scene::new(Protocol::Grpc, protocols, false).await;
+        let scene = TlsHarness::new(Protocol::Grpc, protocols, false).await;
 
-        sent(&scene.destination()).await;
+        assert_delivered(&scene.destination()).await;
 
         assert_eq!(scene.server.requests()[0].version, Version::HTTP_2);
     }
@@ -31,11 +33,11 @@ async fn http_speaks_what_the_server_prefers() {
         (&[], Version::HTTP_11),
     ];
     for (protocols, version) in cases {
-        let scene = Scene::new(Protocol::Http, protocols, false).await;
+        let scene = TlsHarness::new(Protocol::Http, protocols, false).await;
         let destination = scene.destination();
 
-        sent(&destination).await;
-        sent(&destination).await;
+        assert_delivered(&destination).await;
+        assert_delivered(&destination).await;
 
         assert_eq!(scene.server.requests()[0].version, version, "{protocols:?}");
         assert_eq!(scene.server.connections(), 1, "{protocols:?}");
@@ -44,9 +46,9 @@ async fn http_speaks_what_the_server_prefers() {
 
 #[tokio::test]
 async fn grpc_asks_about_the_port_where_there_is_no_http2() {
-    let scene = Scene::new(Protocol::Grpc, &["http/1.1"], false).await;
+    let scene = TlsHarness::new(Protocol::Grpc, &["http/1.1"], false).await;
 
-    let failure = refused(&scene.destination()).await;
+    let failure = assert_unavailable(&scene.destination()).await;
 
     assert_eq!(failure.code, "TLS");
     assert!(failure.message.contains("OTLP/gRPC port?"), "{}", failure.message);
@@ -54,13 +56,13 @@ async fn grpc_asks_about_the_port_where_there_is_no_http2() {
 
 #[tokio::test]
 async fn a_server_of_an_unknown_authority_is_not_trusted() {
-    let mut scene = Scene::new(Protocol::Grpc, &["h2"], false).await;
-    let other = write(scene.files.path(), "other.pem", &Authority::new().pem());
+    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
+    let other = write(scene.files.path(), "other.pem", &TestAuthority::new().pem());
     let beside = CaFile { path: other.clone(), with_system_roots: true };
-    for ca_file in [Some(alone(other)), Some(beside), None] {
+    for ca_file in [Some(only_authority(other)), Some(beside), None] {
         scene.settings.ca_file = ca_file;
 
-        let failure = refused(&scene.destination()).await;
+        let failure = assert_unavailable(&scene.destination()).await;
 
         assert_eq!(failure.code, "TLS");
         assert!(failure.message.contains("name that authority's CA file"), "{}", failure.message);
@@ -70,10 +72,10 @@ async fn a_server_of_an_unknown_authority_is_not_trusted() {
 
 #[tokio::test]
 async fn a_server_of_another_name_is_not_trusted() {
-    let mut scene = Scene::new(Protocol::Grpc, &["h2"], false).await;
+    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
     scene.settings.endpoint.host = "127.0.0.1".to_owned();
 
-    let failure = refused(&scene.destination()).await;
+    let failure = assert_unavailable(&scene.destination()).await;
 
     assert_eq!(failure.code, "TLS");
     let named = "certificate not valid for name \"127.0.0.1\"";
@@ -83,27 +85,27 @@ async fn a_server_of_another_name_is_not_trusted() {
 #[tokio::test]
 async fn a_private_authority_is_trusted_beside_the_public_ones() {
     for (protocol, alpn) in BOTH {
-        let mut scene = Scene::new(protocol, &[alpn], false).await;
+        let mut scene = TlsHarness::new(protocol, &[alpn], false).await;
         scene.settings.ca_file = scene
             .settings
             .ca_file
             .map(|CaFile { path, .. }| CaFile { path, with_system_roots: true });
 
-        sent(&scene.destination()).await;
+        assert_delivered(&scene.destination()).await;
     }
 }
 
 #[tokio::test]
 async fn a_server_is_asked_for_its_name_where_that_is_not_its_host() {
     for (protocol, alpn) in BOTH {
-        let authority = Authority::new();
-        let config = authority.server_that_is_asked_for("traces.example", &[alpn]);
-        let mut scene = Scene::with(authority, protocol, config).await;
-        assert_eq!(refused(&scene.destination()).await.code, "TLS");
+        let authority = TestAuthority::new();
+        let config = authority.server_config_requiring_sni("traces.example", &[alpn]);
+        let mut scene = TlsHarness::with_config(authority, protocol, config).await;
+        assert_eq!(assert_unavailable(&scene.destination()).await.code, "TLS");
 
         scene.settings.server_name = Some(ServerName::try_from("traces.example").unwrap());
 
-        sent(&scene.destination()).await;
+        assert_delivered(&scene.destination()).await;
         // The name is TLS's alone: HTTP speaks to the host.
         let host = format!("localhost:{}", scene.server.address().port());
         assert_eq!(scene.last_authority(), host);
@@ -114,12 +116,12 @@ async fn a_server_is_asked_for_its_name_where_that_is_not_its_host() {
 async fn a_server_may_be_known_by_an_address_that_is_not_its_host() {
     for address in ["192.0.2.7", "2001:db8::7"] {
         for (protocol, alpn) in BOTH {
-            let authority = Authority::new();
-            let config = authority.server_of(address, &[alpn], false);
-            let mut scene = Scene::with(authority, protocol, config).await;
+            let authority = TestAuthority::new();
+            let config = authority.server_config_for(address, &[alpn], false);
+            let mut scene = TlsHarness::with_config(authority, protocol, config).await;
             scene.settings.server_name = Some(ServerName::try_from(address).unwrap());
 
-            sent(&scene.destination()).await;
+            assert_delivered(&scene.destination()).await;
         }
     }
 }
@@ -128,10 +130,10 @@ async fn a_server_may_be_known_by_an_address_that_is_not_its_host() {
 async fn a_name_that_is_not_in_the_certificate_is_named_with_those_that_are() {
     for name in ["other.example", "192.0.2.7"] {
         for (protocol, alpn) in BOTH {
-            let mut scene = Scene::new(protocol, &[alpn], false).await;
+            let mut scene = TlsHarness::new(protocol, &[alpn], false).await;
             scene.settings.server_name = Some(ServerName::try_from(name).unwrap());
 
-            let failure = refused(&scene.destination()).await;
+            let failure = assert_unavailable(&scene.destination()).await;
 
             assert_eq!(failure.code, "TLS");
             let expected =
@@ -151,7 +153,7 @@ async fn a_server_without_tls_behind_https_is_recognised() {
         let mut settings = server.settings();
         settings.endpoint.tls = true;
 
-        let failure = refused(&AnyDestination::from_settings(Some(&settings))).await;
+        let failure = assert_unavailable(&AnyDestination::from_settings(Some(&settings))).await;
 
         assert_eq!(failure.code, "TLS", "{}", failure.message);
         assert!(failure.message.contains("http://"), "{}", failure.message);
@@ -161,10 +163,10 @@ async fn a_server_without_tls_behind_https_is_recognised() {
 #[tokio::test]
 async fn a_server_with_tls_behind_http_is_suspected() {
     for protocol in [Protocol::Grpc, Protocol::Http] {
-        let mut scene = Scene::new(protocol, &["h2", "http/1.1"], false).await;
+        let mut scene = TlsHarness::new(protocol, &["h2", "http/1.1"], false).await;
         scene.settings.endpoint.tls = false;
 
-        let failure = refused(&scene.destination()).await;
+        let failure = assert_unavailable(&scene.destination()).await;
 
         assert_eq!(failure.code, "ANSWER", "{}", failure.message);
         assert!(failure.message.contains("https://"), "{}", failure.message);
@@ -173,19 +175,19 @@ async fn a_server_with_tls_behind_http_is_suspected() {
 
 #[tokio::test]
 async fn a_client_certificate_opens_a_server_that_asks_for_one() {
-    let mut scene = Scene::new(Protocol::Grpc, &["h2"], true).await;
+    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], true).await;
     let client = scene.authority.issue("client");
-    scene.show(&client);
+    scene.set_client_certificate(&client);
 
-    sent(&scene.destination()).await;
+    assert_delivered(&scene.destination()).await;
 }
 
 #[tokio::test]
 async fn a_server_that_asks_for_a_certificate_refuses_a_client_without_one() {
     for (protocol, alpn) in BOTH {
-        let scene = Scene::new(protocol, &[alpn], true).await;
+        let scene = TlsHarness::new(protocol, &[alpn], true).await;
 
-        let failure = refused(&scene.destination()).await;
+        let failure = assert_unavailable(&scene.destination()).await;
 
         assert_eq!(failure.code, "TLS", "{}", failure.message);
         assert!(failure.message.contains("CertificateRequired"), "{}", failure.message);
@@ -194,35 +196,35 @@ async fn a_server_that_asks_for_a_certificate_refuses_a_client_without_one() {
 
 #[tokio::test]
 async fn a_missing_ca_file_is_named_and_picked_up_when_it_appears() {
-    let mut scene = Scene::new(Protocol::Grpc, &["h2"], false).await;
+    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
     let late = scene.files.path().join("late.pem");
-    scene.settings.ca_file = Some(alone(late.clone()));
+    scene.settings.ca_file = Some(only_authority(late.clone()));
     let destination = scene.destination();
 
-    let failure = refused(&destination).await;
+    let failure = assert_unavailable(&destination).await;
     assert_eq!(failure.code, "FILE");
     let named = format!("the CA file {}: No such file", late.display());
     assert!(failure.message.contains(&named), "{}", failure.message);
     assert_eq!(scene.server.connections(), 0);
 
     write(scene.files.path(), "late.pem", &scene.authority.pem());
-    sent(&destination).await;
+    assert_delivered(&destination).await;
 }
 
 #[tokio::test]
 async fn a_rotated_client_certificate_is_shown_on_a_new_connection() {
-    let mut scene = Scene::new(Protocol::Grpc, &["h2"], true).await;
+    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], true).await;
     let first = scene.authority.issue("first");
-    scene.show(&first);
+    scene.set_client_certificate(&first);
     let destination = scene.destination();
-    sent(&destination).await;
-    sent(&destination).await;
+    assert_delivered(&destination).await;
+    assert_delivered(&destination).await;
     assert_eq!(scene.server.connections(), 1);
 
     let second = scene.authority.issue("second");
-    scene.show(&second);
-    sent(&destination).await;
-    sent(&destination).await;
+    scene.set_client_certificate(&second);
+    assert_delivered(&destination).await;
+    assert_delivered(&destination).await;
 
     assert_eq!(scene.server.connections(), 2);
 }
@@ -230,35 +232,36 @@ async fn a_rotated_client_certificate_is_shown_on_a_new_connection() {
 #[tokio::test]
 async fn a_rotated_ca_file_is_believed_at_once() {
     for (protocol, alpn) in BOTH {
-        let scene = Scene::new(protocol, &[alpn], false).await;
+        let scene = TlsHarness::new(protocol, &[alpn], false).await;
         let destination = scene.destination();
-        sent(&destination).await;
+        assert_delivered(&destination).await;
 
-        write(scene.files.path(), "ca.pem", &Authority::new().pem());
+        write(scene.files.path(), "ca.pem", &TestAuthority::new().pem());
 
-        assert_eq!(refused(&destination).await.code, "TLS");
+        assert_eq!(assert_unavailable(&destination).await.code, "TLS");
     }
 }
 
 #[tokio::test]
 async fn a_connection_from_before_a_rotation_is_not_used_again() {
-    let mut scene = Scene::new(Protocol::Http, &["http/1.1"], true).await;
+    let mut scene = TlsHarness::new(Protocol::Http, &["http/1.1"], true).await;
     let first = scene.authority.issue("first");
-    scene.show(&first);
+    scene.set_client_certificate(&first);
     let destination = scene.destination();
-    let slow = Answer::Delay(Duration::from_millis(100), Box::new(Answer::Accept));
+    let slow =
+        ScriptedResponse::Delay(Duration::from_millis(100), Box::new(ScriptedResponse::Accept));
     scene.server.script([slow]);
 
-    let before = sent(&destination);
+    let before = assert_delivered(&destination);
     let after = async {
-        scene.server.requests_read(1).await;
+        scene.server.wait_for_requests(1).await;
         let second = scene.authority.issue("second");
         write(scene.files.path(), "tls.crt", &second.certificate);
         write(scene.files.path(), "tls.key", &second.key);
-        sent(&destination).await;
+        assert_delivered(&destination).await;
     };
     tokio::join!(before, after);
-    sent(&destination).await;
+    assert_delivered(&destination).await;
 
     let over: Vec<usize> =
         scene.server.requests().iter().map(|request| request.connection).collect();
@@ -268,8 +271,8 @@ async fn a_connection_from_before_a_rotation_is_not_used_again() {
 #[tokio::test]
 async fn broken_files_are_described_and_never_quoted() {
     const SECRET: &str = "hunter2";
-    let authority = Authority::new();
-    let Issued { certificate, key } = authority.issue("client");
+    let authority = TestAuthority::new();
+    let IssuedCertificate { certificate, key } = authority.issue("client");
     let other_key = authority.issue("other").key;
     let garbage = format!("-----BEGIN PRIVATE KEY-----\n{SECRET}!\n-----END PRIVATE KEY-----\n");
     let cases = [
@@ -279,10 +282,13 @@ async fn broken_files_are_described_and_never_quoted() {
         (&certificate, &other_key, "tls.key: keys may not be consistent"),
     ];
     for (certificate, key, reason) in cases {
-        let mut scene = Scene::new(Protocol::Grpc, &["h2"], false).await;
-        scene.show(&Issued { certificate: certificate.to_owned(), key: key.to_owned() });
+        let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
+        scene.set_client_certificate(&IssuedCertificate {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        });
 
-        let failure = refused(&scene.destination()).await;
+        let failure = assert_unavailable(&scene.destination()).await;
 
         assert_eq!(failure.code, "FILE");
         assert!(failure.message.contains(reason), "{}", failure.message);

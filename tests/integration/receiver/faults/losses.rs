@@ -4,87 +4,97 @@ use std::time::{Duration, Instant};
 
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
-use crate::support::client::Verdict;
-use crate::support::pipeline::{Pipeline, dropped, failed, names, over_both, sent};
+use crate::support::client::ResponseKind;
+use crate::support::pipeline::{
+    Pipeline, dropped_spans, failed_requests, over_both_protocols, sent, span_names,
+};
 use crate::support::receiver::Metrics;
-use crate::support::scripted_destination::Answer;
+use crate::support::scripted_destination::ScriptedResponse;
 
 /// A refusal after which the destination is left alone for a while.
-fn come_back_later(protocol: Protocol) -> Answer {
+fn come_back_later(protocol: Protocol) -> ScriptedResponse {
     match protocol {
-        Protocol::Grpc => Answer::Grpc {
+        Protocol::Grpc => ScriptedResponse::Grpc {
             code: 14,
             message: "scripted",
             retry_after: Some(Duration::from_secs(2)),
         },
-        Protocol::Http => {
-            Answer::Http { status: 503, message: "scripted", retry_after: Some("2".to_owned()) }
-        }
+        Protocol::Http => ScriptedResponse::Http {
+            status: 503,
+            message: "scripted",
+            retry_after: Some("2".to_owned()),
+        },
     }
 }
 
 #[tokio::test]
 async fn after_an_overflow_the_newest_spans_arrive_and_the_rest_is_counted() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("MAX_SPANS", "100")]).await;
         pipeline.destination.script([come_back_later(protocol)]);
         let started = Instant::now();
         pipeline.send(1, 1).await;
-        pipeline.failing(1).await;
+        pipeline.wait_until_failing(1).await;
 
         // Nothing is on its way meanwhile, so that the oldest can be dropped.
-        pipeline.audited(pipeline.send(37, 7)).await;
+        pipeline.while_auditing(pipeline.send(37, 7)).await;
         assert!(started.elapsed() < Duration::from_secs(2), "too slow to tell anything");
         let metrics = pipeline.receiver.metrics().await;
-        assert_eq!(dropped(&metrics, "overflow"), 160);
+        assert_eq!(dropped_spans(&metrics, "overflow"), 160);
         assert_eq!(metrics.unaccounted_spans(), 0, "{metrics:#?}");
-        let metrics = pipeline.audited(pipeline.quiet()).await;
+        let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
 
-        assert_eq!(pipeline.destination.received_names(), names(160..260));
+        assert_eq!(pipeline.destination.received_names(), span_names(160..260));
         assert_eq!(sent(&metrics), 100);
-        assert_eq!(dropped(&metrics, "overflow"), 160);
+        assert_eq!(dropped_spans(&metrics, "overflow"), 160);
     })
     .await;
 }
 
 #[tokio::test]
 async fn after_an_overflow_in_bytes_the_newest_requests_arrive_and_the_rest_is_counted() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("MAX_BYTES", "256Ki")]).await;
         pipeline.destination.script([come_back_later(protocol)]);
         pipeline.send(1, 1).await;
-        pipeline.failing(1).await;
+        pipeline.wait_until_failing(1).await;
 
         // About 10 KiB each, so that between 20 and 25 have room.
-        pipeline.audited(pipeline.send_padded(80, 2, 5_000)).await;
-        let metrics = pipeline.audited(pipeline.quiet()).await;
+        pipeline.while_auditing(pipeline.send_padded(80, 2, 5_000)).await;
+        let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
 
         let arrived = pipeline.destination.received_names();
         assert!((40..=50).contains(&arrived.len()), "{arrived:?}");
-        assert_eq!(arrived, names(pipeline.named() - arrived.len()..pipeline.named()));
-        assert_eq!(dropped(&metrics, "overflow"), (pipeline.named() - arrived.len()) as u64);
+        assert_eq!(
+            arrived,
+            span_names(pipeline.span_count() - arrived.len()..pipeline.span_count())
+        );
+        assert_eq!(
+            dropped_spans(&metrics, "overflow"),
+            (pipeline.span_count() - arrived.len()) as u64
+        );
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_full_buffer_that_is_to_reject_tells_the_application_and_loses_nothing_it_took() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let settings = [("MAX_SPANS", "100"), ("OVERFLOW", "reject")];
         let mut pipeline = Pipeline::start_in_outage(protocol, &settings).await;
-        pipeline.audited(pipeline.send(14, 7)).await;
-        let taken = pipeline.named();
+        pipeline.while_auditing(pipeline.send(14, 7)).await;
+        let taken = pipeline.span_count();
 
-        let refused = pipeline.way().export(pipeline.next_request(7, 0)).await;
-        assert_eq!(refused.verdict(), Verdict::Unavailable, "{refused:?}");
+        let refused = pipeline.endpoint().export(pipeline.next_request(7, 0)).await;
+        assert_eq!(refused.kind(), ResponseKind::Unavailable, "{refused:?}");
         let asked = refused.details().retry_info().and_then(|info| info.retry_delay);
         assert!(asked.is_some() || !refused.header("retry-after").is_empty(), "{refused:?}");
         pipeline.destination.restart().await;
-        let metrics = pipeline.audited(pipeline.quiet()).await;
+        let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
 
-        assert_eq!(pipeline.destination.received_names(), names(0..taken));
+        assert_eq!(pipeline.destination.received_names(), span_names(0..taken));
         assert_eq!(metrics.accepted_spans(), 98);
-        assert_eq!(dropped(&metrics, "overflow"), 0);
+        assert_eq!(dropped_spans(&metrics, "overflow"), 0);
         let full = [("reason", "full")];
         assert_eq!(metrics.sum::<u64>("tracebuffer_receiver_refused_spans_total", &full), 7);
     })
@@ -93,20 +103,23 @@ async fn a_full_buffer_that_is_to_reject_tells_the_application_and_loses_nothing
 
 #[tokio::test]
 async fn a_batch_on_its_way_is_never_counted_as_both_dropped_and_sent() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let settings = [("MAX_SPANS", "100"), ("TIMEOUT", "300ms")];
         let pipeline = Pipeline::start(protocol, &settings).await;
-        pipeline.destination.script([Answer::Swallow, Answer::Swallow]);
-        let slowly = Answer::Delay(Duration::from_millis(20), Box::new(Answer::Accept));
-        pipeline.destination.otherwise(slowly);
+        pipeline
+            .destination
+            .script([ScriptedResponse::NeverRespond, ScriptedResponse::NeverRespond]);
+        let slowly =
+            ScriptedResponse::Delay(Duration::from_millis(20), Box::new(ScriptedResponse::Accept));
+        pipeline.destination.set_default_response(slowly);
 
         let metrics = pipeline
-            .audited(async {
+            .while_auditing(async {
                 while pipeline.destination.received_names().is_empty() {
                     pipeline.send(10, 7).await;
                 }
                 pipeline.send(40, 7).await;
-                pipeline.quiet().await
+                pipeline.wait_until_drained().await
             })
             .await;
 
@@ -115,8 +128,11 @@ async fn a_batch_on_its_way_is_never_counted_as_both_dropped_and_sent() {
             .collect();
         assert!(numbers.is_sorted_by(|a, b| a < b), "in order, none twice: {numbers:?}");
         assert_eq!(sent(&metrics), numbers.len() as u64);
-        assert_eq!(dropped(&metrics, "overflow"), (pipeline.named() - numbers.len()) as u64);
-        let newest = pipeline.named() - 75..pipeline.named();
+        assert_eq!(
+            dropped_spans(&metrics, "overflow"),
+            (pipeline.span_count() - numbers.len()) as u64
+        );
+        let newest = pipeline.span_count() - 75..pipeline.span_count();
         assert!(newest.into_iter().all(|number| numbers.contains(&number)), "{numbers:?}");
     })
     .await;
@@ -124,16 +140,16 @@ async fn a_batch_on_its_way_is_never_counted_as_both_dropped_and_sent() {
 
 #[tokio::test]
 async fn spans_older_than_the_maximum_age_are_dropped_in_an_outage() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let mut pipeline = Pipeline::start_in_outage(protocol, &[("MAX_AGE", "300ms")]).await;
 
-        pipeline.audited(pipeline.send(5, 2)).await;
-        let expired = |metrics: &Metrics| dropped(metrics, "expired") == 10;
-        pipeline.audited(pipeline.receiver.until(expired)).await;
+        pipeline.while_auditing(pipeline.send(5, 2)).await;
+        let expired = |metrics: &Metrics| dropped_spans(metrics, "expired") == 10;
+        pipeline.while_auditing(pipeline.receiver.wait_for_metrics(expired)).await;
         pipeline.destination.restart().await;
         // Until the next try, new spans would grow old too.
         pipeline
-            .audited(async {
+            .while_auditing(async {
                 while pipeline.destination.received_names().is_empty() {
                     pipeline.send(1, 2).await;
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -141,37 +157,43 @@ async fn spans_older_than_the_maximum_age_are_dropped_in_an_outage() {
             })
             .await;
 
-        let metrics = pipeline.quiet().await;
+        let metrics = pipeline.wait_until_drained().await;
         let arrived = pipeline.destination.received_names();
-        assert_eq!(arrived, names(pipeline.named() - arrived.len()..pipeline.named()));
+        assert_eq!(
+            arrived,
+            span_names(pipeline.span_count() - arrived.len()..pipeline.span_count())
+        );
         assert_eq!(sent(&metrics), arrived.len() as u64);
-        assert_eq!(dropped(&metrics, "expired"), (pipeline.named() - arrived.len()) as u64);
+        assert_eq!(
+            dropped_spans(&metrics, "expired"),
+            (pipeline.span_count() - arrived.len()) as u64
+        );
     })
     .await;
 }
 
 #[tokio::test]
 async fn an_expired_token_costs_one_ever_smaller_batch_per_backoff() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("MAX_SPANS", "160")]).await;
         let (refusal, code) = match protocol {
-            Protocol::Grpc => (Answer::grpc(16), "UNAUTHENTICATED"),
-            Protocol::Http => (Answer::http(401), "401"),
+            Protocol::Grpc => (ScriptedResponse::grpc(16), "UNAUTHENTICATED"),
+            Protocol::Http => (ScriptedResponse::http(401), "401"),
         };
         pipeline.destination.script([come_back_later(protocol)]);
         pipeline.destination.script([(); 3].map(|()| refusal.clone()));
         pipeline.send(1, 1).await;
-        pipeline.failing(1).await;
+        pipeline.wait_until_failing(1).await;
 
-        pipeline.audited(pipeline.send(159, 1)).await;
-        let metrics = pipeline.audited(pipeline.quiet()).await;
+        pipeline.while_auditing(pipeline.send(159, 1)).await;
+        let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
 
         let batches: Vec<_> =
             pipeline.destination.requests().iter().map(|request| request.spans.len()).collect();
         assert_eq!(batches[..4], [1, 40, 20, 10]);
-        assert_eq!(failed(&metrics, code, true), 3);
-        assert_eq!(dropped(&metrics, "permanent"), 70);
-        assert_eq!(pipeline.destination.received_names(), names(70..160));
+        assert_eq!(failed_requests(&metrics, code, true), 3);
+        assert_eq!(dropped_spans(&metrics, "permanent"), 70);
+        assert_eq!(pipeline.destination.received_names(), span_names(70..160));
         assert!(pipeline.receiver.log().contains(code), "{}", pipeline.receiver.log());
     })
     .await;

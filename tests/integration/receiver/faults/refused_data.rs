@@ -2,26 +2,28 @@
 
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
-use crate::support::pipeline::{Pipeline, dropped, failed, names, over_both};
+use crate::support::pipeline::{
+    Pipeline, dropped_spans, failed_requests, over_both_protocols, span_names,
+};
 use crate::support::receiver::Metrics;
-use crate::support::scripted_destination::{Answer, Received};
+use crate::support::scripted_destination::{ReceivedRequest, ScriptedResponse};
 
 /// Most bytes of a request that the small destination takes.
 const SMALL: usize = 100_000;
 
 #[tokio::test]
 async fn a_poison_record_is_dropped_alone() {
-    let poisoned = |request: &Received| request.spans.iter().any(|span| span.name == "77");
-    over_both(async |protocol| {
+    let poisoned = |request: &ReceivedRequest| request.spans.iter().any(|span| span.name == "77");
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start_in_outage(protocol, &[]).await;
-        pipeline.audited(pipeline.send(100, 2)).await;
+        pipeline.while_auditing(pipeline.send(100, 2)).await;
 
         let (pipeline, metrics) = after_refusing(poisoned, pipeline, protocol).await;
 
         // The record with span 77 is the one of 76 and 77.
-        let expected = [names(0..76), names(78..200)].concat();
+        let expected = [span_names(0..76), span_names(78..200)].concat();
         assert_eq!(pipeline.destination.received_names(), expected);
-        assert_eq!(dropped(&metrics, "permanent"), 2);
+        assert_eq!(dropped_spans(&metrics, "permanent"), 2);
         let log = pipeline.receiver.log();
         assert!(log.contains("they are lost") && log.contains("spans=2"), "{log}");
     })
@@ -30,61 +32,62 @@ async fn a_poison_record_is_dropped_alone() {
 
 #[tokio::test]
 async fn several_poison_records_are_dropped_and_nothing_else() {
-    let poisoned = |request: &Received| request.spans.iter().any(|span| span.name.ends_with('7'));
-    over_both(async |protocol| {
+    let poisoned =
+        |request: &ReceivedRequest| request.spans.iter().any(|span| span.name.ends_with('7'));
+    over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start_in_outage(protocol, &[]).await;
-        pipeline.audited(pipeline.send(50, 1)).await;
+        pipeline.while_auditing(pipeline.send(50, 1)).await;
 
         let (pipeline, metrics) = after_refusing(poisoned, pipeline, protocol).await;
 
-        let mut expected = names(0..50);
+        let mut expected = span_names(0..50);
         expected.retain(|name| !name.ends_with('7'));
         assert_eq!(pipeline.destination.received_names(), expected);
-        assert_eq!(dropped(&metrics, "permanent"), 5);
+        assert_eq!(dropped_spans(&metrics, "permanent"), 5);
     })
     .await;
 }
 
 /// Ends the outage at a destination that calls `such` requests invalid, and waits for quiet.
 async fn after_refusing(
-    such: fn(&Received) -> bool,
+    such: fn(&ReceivedRequest) -> bool,
     mut pipeline: Pipeline,
     protocol: Protocol,
 ) -> (Pipeline, Metrics) {
     let refusal = match protocol {
-        Protocol::Grpc => Answer::grpc(3),
-        Protocol::Http => Answer::http(400),
+        Protocol::Grpc => ScriptedResponse::grpc(3),
+        Protocol::Http => ScriptedResponse::http(400),
     };
-    let answer = Answer::If(such, Box::new(refusal), Box::new(Answer::Accept));
-    pipeline.destination.otherwise(answer);
+    let answer = ScriptedResponse::If(such, Box::new(refusal), Box::new(ScriptedResponse::Accept));
+    pipeline.destination.set_default_response(answer);
     pipeline.destination.restart().await;
-    let metrics = pipeline.audited(pipeline.quiet()).await;
+    let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
     (pipeline, metrics)
 }
 
 #[tokio::test]
 async fn batches_too_large_for_the_destination_arrive_in_smaller_ones() {
-    over_both(async |protocol| {
+    over_both_protocols(async |protocol| {
         let mut pipeline = Pipeline::start_in_outage(protocol, &[]).await;
         let (refusal, code) = match protocol {
-            Protocol::Grpc => (Answer::grpc(8), "RESOURCE_EXHAUSTED"),
-            Protocol::Http => (Answer::http(413), "413"),
+            Protocol::Grpc => (ScriptedResponse::grpc(8), "RESOURCE_EXHAUSTED"),
+            Protocol::Http => (ScriptedResponse::http(413), "413"),
         };
-        let too_large = |request: &Received| request.wire_bytes > SMALL;
-        pipeline.destination.otherwise(Answer::If(
+        let too_large = |request: &ReceivedRequest| request.wire_bytes > SMALL;
+        pipeline.destination.set_default_response(ScriptedResponse::If(
             too_large,
             Box::new(refusal),
-            Box::new(Answer::Accept),
+            Box::new(ScriptedResponse::Accept),
         ));
 
-        pipeline.audited(pipeline.send_padded(150, 2, 1000)).await;
+        pipeline.while_auditing(pipeline.send_padded(150, 2, 1000)).await;
         // A single request of several times what it takes.
-        pipeline.audited(pipeline.send_padded(1, 300, 1000)).await;
-        pipeline.audited(pipeline.send_padded(50, 2, 1000)).await;
+        pipeline.while_auditing(pipeline.send_padded(1, 300, 1000)).await;
+        pipeline.while_auditing(pipeline.send_padded(50, 2, 1000)).await;
         pipeline.destination.restart().await;
-        let metrics = pipeline.audited(pipeline.all_arrived()).await;
+        let metrics = pipeline.while_auditing(pipeline.assert_all_arrived()).await;
 
-        assert!(failed(&metrics, code, true) >= 2, "{metrics:#?}");
+        assert!(failed_requests(&metrics, code, true) >= 2, "{metrics:#?}");
         let accepted = pipeline.destination.requests().into_iter();
         let largest =
             accepted.map(|request| request.wire_bytes).filter(|&bytes| bytes <= SMALL).max();

@@ -6,30 +6,32 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
-use crate::support::client::{ANY, Verdict, ways};
+use crate::support::client::{ALL_PROTOCOLS, ResponseKind, receiver_endpoints};
 use crate::support::receiver::Metrics;
+use crate::support::receiver_under_test::{
+    CONNECTIONS_METRIC, ReceiverUnderTest, send_and_read_to_end,
+};
 use crate::support::samples::spans;
-use crate::support::victim::{CONNECTIONS, Victim, last_words};
 
 /// Connections served at once.
 const MOST: usize = 256;
 
 #[tokio::test]
 async fn random_bytes_at_the_port_harm_nobody() {
-    let victim = Victim::start().await;
+    let victim = ReceiverUnderTest::start().await;
     let mut random = fastrand::Rng::with_seed(11);
 
     for _ in 0..200 {
         let words: Vec<u8> = (0..random.usize(1..4096)).map(|_| random.u8(..)).collect();
-        last_words(victim.connect().await, &words).await;
+        send_and_read_to_end(victim.connect().await, &words).await;
     }
 
-    victim.recovers().await;
+    victim.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn connections_that_say_nothing_or_half_a_greeting_keep_nobody_waiting() {
-    let victim = Victim::start().await;
+    let victim = ReceiverUnderTest::start().await;
     let mut held = Vec::new();
     for greeting in ["", "P", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM", "POST /v1/tra"] {
         for _ in 0..40 {
@@ -38,53 +40,53 @@ async fn connections_that_say_nothing_or_half_a_greeting_keep_nobody_waiting() {
             held.push(stream);
         }
     }
-    let all = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS, &[]) >= 200;
-    victim.receiver.until(all).await;
+    let all = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) >= 200;
+    victim.receiver.wait_for_metrics(all).await;
 
-    victim.serves_others().await;
+    victim.assert_serves_others().await;
     drop(held);
 
-    victim.recovers().await;
+    victim.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn a_thousand_connections_at_once_leave_nothing_behind() {
     allow_many_files();
-    let victim = Victim::start().await;
+    let victim = ReceiverUnderTest::start().await;
     let mut held = Vec::new();
     for _ in 0..1000 {
         held.push(victim.connect().await);
     }
-    let full = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS, &[]) >= MOST;
-    let metrics = victim.receiver.until(full).await;
-    assert_eq!(metrics.sum::<usize>(CONNECTIONS, &[]), MOST, "no more are served at once");
+    let full = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) >= MOST;
+    let metrics = victim.receiver.wait_for_metrics(full).await;
+    assert_eq!(metrics.sum::<usize>(CONNECTIONS_METRIC, &[]), MOST, "no more are served at once");
 
     drop(held);
 
-    let none = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS, &[]) == 0;
-    victim.receiver.until(none).await;
-    victim.recovers().await;
+    let none = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) == 0;
+    victim.receiver.wait_for_metrics(none).await;
+    victim.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn a_thousand_requests_on_as_many_connections_are_all_answered() {
     allow_many_files();
-    let victim = Victim::start().await;
+    let victim = ReceiverUnderTest::start().await;
     let mut clients = tokio::task::JoinSet::new();
-    for way in ways(&victim.receiver, ANY).into_iter().cycle().take(1000) {
+    for way in receiver_endpoints(&victim.receiver, ALL_PROTOCOLS).into_iter().cycle().take(1000) {
         clients.spawn(way.export(spans(&["one of many"])));
     }
 
     for answer in clients.join_all().await {
-        assert_eq!(answer.verdict(), Verdict::Accepted, "{answer:?}");
+        assert_eq!(answer.kind(), ResponseKind::Accepted, "{answer:?}");
     }
 
-    victim.recovers().await;
+    victim.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn clients_that_speak_a_byte_at_a_time_keep_nobody_waiting() {
-    let victim = Victim::start().await;
+    let victim = ReceiverUnderTest::start().await;
     let head =
         b"POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nbody that never ends";
     let mut slow = tokio::task::JoinSet::new();
@@ -102,29 +104,29 @@ async fn clients_that_speak_a_byte_at_a_time_keep_nobody_waiting() {
     }
 
     while !slow.is_empty() {
-        victim.serves_others().await;
+        victim.assert_serves_others().await;
         let _ = timeout(Duration::from_millis(100), slow.join_next()).await;
     }
 
-    victim.recovers().await;
+    victim.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn a_head_of_many_mebibytes_is_refused_and_harms_nobody() {
-    let victim = Victim::start().await;
+    let victim = ReceiverUnderTest::start().await;
     let endless_line = [&b"POST /"[..], &vec![b'a'; 4 << 20]].concat();
     let long_header = [&b"POST / HTTP/1.1\r\nx: "[..], &vec![b'a'; 4 << 20]].concat();
     let many_headers =
         [&b"POST / HTTP/1.1\r\n"[..], &b"x: aaaaaaaaaaaaaaaaaaaa\r\n".repeat(100_000)].concat();
 
     for words in [endless_line, long_header, many_headers] {
-        let heard = last_words(victim.connect().await, &words).await;
+        let heard = send_and_read_to_end(victim.connect().await, &words).await;
         let heard = String::from_utf8_lossy(&heard);
         // The answer may be lost when the rest of the request meets a closed connection.
         assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 4"), "{heard}");
     }
 
-    victim.recovers().await;
+    victim.assert_recovers().await;
 }
 
 /// Lets this process, which holds the other ends, open as many files as it may.

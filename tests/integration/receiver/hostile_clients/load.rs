@@ -8,17 +8,17 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 use tracebuffer::adapters::messaging::destination::config::Protocol as Destination;
 
-use crate::support::client::{Protocol, Verdict, Way, ways};
+use crate::support::client::{Protocol, ReceiverEndpoint, ResponseKind, receiver_endpoints};
+use crate::support::receiver_under_test::ReceiverUnderTest;
 use crate::support::samples::{request, sized, span, spans};
-use crate::support::scripted_destination::{Answer, ScriptedDestination};
-use crate::support::victim::Victim;
+use crate::support::scripted_destination::{ScriptedDestination, ScriptedResponse};
 
 /// What a client waits at most before it must have an answer.
 const LONGEST: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_waiting() {
-    let victim = Victim::start().await;
+    let victim = ReceiverUnderTest::start().await;
     let address = format!("http://{}", victim.receiver.grpc());
     let greedy = TraceServiceClient::connect(address).await.expect("it listens");
     // Too large for the share of a small one: they are read one at a time.
@@ -33,12 +33,12 @@ async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_w
             (answer, started.elapsed())
         });
     }
-    for way in ways(&victim.receiver, &[Protocol::Grpc, Protocol::Http1]) {
+    for way in receiver_endpoints(&victim.receiver, &[Protocol::Grpc, Protocol::Http1]) {
         let mut connection = way.connect().await;
         for _ in 0..20 {
             let started = Instant::now();
             let answer = connection.send(way.request(spans(&["small"]))).await;
-            assert_eq!(answer.verdict(), Verdict::Accepted, "{answer:?}");
+            assert_eq!(answer.kind(), ResponseKind::Accepted, "{answer:?}");
             assert!(started.elapsed() < LONGEST, "{:?} over {way:?}", started.elapsed());
         }
     }
@@ -48,7 +48,7 @@ async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_w
         assert!(took < LONGEST, "{took:?}");
     }
     drop(greedy);
-    victim.recovers().await;
+    victim.assert_recovers().await;
 }
 
 /// A request that announces `bytes` and brings a few of them.
@@ -59,7 +59,7 @@ fn begun(bytes: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn requests_that_are_begun_and_not_ended_keep_no_small_request_waiting() {
-    let victim = Victim::start().await;
+    let victim = ReceiverUnderTest::start().await;
     let mut held = Vec::new();
     for bytes in [200 << 10, 4 << 20] {
         for _ in 0..30 {
@@ -69,15 +69,15 @@ async fn requests_that_are_begun_and_not_ended_keep_no_small_request_waiting() {
         }
     }
 
-    victim.serves_others().await;
+    victim.assert_serves_others().await;
     drop(held);
 
-    victim.recovers().await;
+    victim.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn clients_that_vanish_in_the_middle_of_a_request_leave_nothing_behind() {
-    let victim = Victim::start().await;
+    let victim = ReceiverUnderTest::start().await;
     for bytes in [2, 1 << 10, 100 << 10, 1 << 20] {
         for _ in 0..50 {
             let mut stream = victim.connect().await;
@@ -86,20 +86,22 @@ async fn clients_that_vanish_in_the_middle_of_a_request_leave_nothing_behind() {
         }
     }
 
-    victim.recovers().await;
+    victim.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn a_flood_while_the_destination_is_stuck_takes_no_more_memory_than_the_limit() {
-    for stuck in [Answer::Swallow, Answer::Ignore, Answer::grpc(14)] {
+    for stuck in
+        [ScriptedResponse::NeverRespond, ScriptedResponse::NeverRead, ScriptedResponse::grpc(14)]
+    {
         let destination = ScriptedDestination::start(Destination::Grpc).await;
-        destination.otherwise(stuck);
+        destination.set_default_response(stuck);
         let endpoint = format!("http://{}", destination.address());
         let settings = [("ENDPOINT", endpoint.as_str()), ("TIMEOUT", "500ms"), ("LINGER", "0s")];
-        let victim = Victim::start_with(&settings).await;
+        let victim = ReceiverUnderTest::start_with(&settings).await;
 
         // Three times the limit, in requests of all sizes.
-        let way = Way { address: victim.receiver.grpc(), protocol: Protocol::Grpc };
+        let way = ReceiverEndpoint { address: victim.receiver.grpc(), protocol: Protocol::Grpc };
         let mut clients = JoinSet::new();
         for (size, requests) in [(1 << 10, 800), (10 << 10, 600), (60 << 10, 120), (1 << 20, 10)] {
             let message = sized(size);
@@ -107,7 +109,7 @@ async fn a_flood_while_the_destination_is_stuck_takes_no_more_memory_than_the_li
                 let mut connection = way.connect().await;
                 for _ in 0..requests {
                     let answer = connection.send(way.request(message.clone())).await;
-                    assert_eq!(answer.verdict(), Verdict::Accepted, "{answer:?}");
+                    assert_eq!(answer.kind(), ResponseKind::Accepted, "{answer:?}");
                 }
             });
         }
@@ -118,6 +120,6 @@ async fn a_flood_while_the_destination_is_stuck_takes_no_more_memory_than_the_li
         let dropped: u64 =
             metrics.sum("tracebuffer_dropped_spans_total", &[("reason", "overflow")]);
         assert!(dropped > 0, "{metrics:#?}");
-        victim.was_bounded();
+        victim.assert_memory_bounded();
     }
 }

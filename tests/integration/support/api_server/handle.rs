@@ -8,40 +8,40 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::answer::{Chunks, broken, refused, whole};
-use super::merge::patched;
-use super::request::{Asked, Verb};
+use super::patch::apply_patch;
+use super::request::{ApiRequest, Verb};
+use super::response::{ChunkedBody, connection_reset, error_response, json_response};
 use super::script::Fault;
-use super::selector::selects;
-use super::store::Place;
-use super::watching::{self, Command};
+use super::selector::matches;
+use super::store::ResourceKey;
+use super::watching::{self, WatchCommand};
 use super::{ApiServer, Inner};
 
-type Handled = Result<Response<Chunks>, std::io::Error>;
+type HandlerResult = Result<Response<ChunkedBody>, std::io::Error>;
 
-pub(crate) async fn handle(inner: Arc<Inner>, request: Request<Body>) -> Handled {
-    let Some(asked) = Asked::of(&request) else {
-        return Ok(refused(404, &format!("no such path: {}", request.uri())));
+pub(crate) async fn handle(inner: Arc<Inner>, request: Request<Body>) -> HandlerResult {
+    let Some(asked) = ApiRequest::parse(&request) else {
+        return Ok(error_response(404, &format!("no such path: {}", request.uri())));
     };
     let body = request.into_body().collect_bytes().await.unwrap_or_default();
     let server = ApiServer { inner };
-    let fault = server.inner.script.lock().decide(&asked);
+    let fault = server.inner.script.lock().next_fault(&asked);
     match fault {
-        Fault::Nothing => Ok(server.carry_out(&asked, &body)),
-        Fault::Refuse(code) => Ok(refused(code, &format!("the script answers {code}"))),
-        Fault::Answer(code, answer) => Ok(whole(code, &answer)),
-        Fault::Drop => Err(broken()),
-        Fault::DropAnswer => {
-            drop(server.carry_out(&asked, &body));
-            Err(broken())
+        Fault::PassThrough => Ok(server.execute(&asked, &body)),
+        Fault::Refuse(code) => Ok(error_response(code, &format!("the script answers {code}"))),
+        Fault::Respond(code, answer) => Ok(json_response(code, &answer)),
+        Fault::Drop => Err(connection_reset()),
+        Fault::DropResponse => {
+            drop(server.execute(&asked, &body));
+            Err(connection_reset())
         }
         Fault::Stall => pending().await,
         Fault::Delay(time) => {
             sleep(time).await;
-            Ok(server.carry_out(&asked, &body))
+            Ok(server.execute(&asked, &body))
         }
-        Fault::DelayAnswer(time) => {
-            let answer = server.carry_out(&asked, &body);
+        Fault::DelayResponse(time) => {
+            let answer = server.execute(&asked, &body);
             sleep(time).await;
             Ok(answer)
         }
@@ -49,10 +49,10 @@ pub(crate) async fn handle(inner: Arc<Inner>, request: Request<Body>) -> Handled
 }
 
 /// A refusal: its HTTP status and message.
-type Refusal = (u16, String);
+type ApiError = (u16, String);
 
 impl ApiServer {
-    fn carry_out(&self, asked: &Asked, body: &[u8]) -> Response<Chunks> {
+    fn execute(&self, asked: &ApiRequest, body: &[u8]) -> Response<ChunkedBody> {
         if asked.verb == Verb::Watch {
             return watching::start(&self.inner, asked.clone());
         }
@@ -67,13 +67,13 @@ impl ApiServer {
         match done {
             Ok(answer) => {
                 let code = if asked.verb == Verb::Create { 201 } else { 200 };
-                whole(code, &shown(asked, &answer))
+                json_response(code, &as_requested(asked, &answer))
             }
-            Err((code, message)) => refused(code, &message),
+            Err((code, message)) => error_response(code, &message),
         }
     }
 
-    fn read(&self, asked: &Asked) -> Result<Value, Refusal> {
+    fn read(&self, asked: &ApiRequest) -> Result<Value, ApiError> {
         let store = self.inner.store.lock();
         if asked.resource == "version" {
             let (major, minor) = &store.server_version;
@@ -83,29 +83,29 @@ impl ApiServer {
                 "compiler": "", "platform": "",
             }));
         }
-        store.get(&place(asked)).cloned().ok_or_else(|| absent(asked))
+        store.get(&resource_key(asked)).cloned().ok_or_else(|| not_found(asked))
     }
 
-    fn list(&self, asked: &Asked) -> Result<Value, Refusal> {
+    fn list(&self, asked: &ApiRequest) -> Result<Value, ApiError> {
         let mut store = self.inner.store.lock();
-        let token = asked.value("continue");
+        let token = asked.parameter("continue");
         let (version, items) = if token.is_empty() {
-            let items = store.all(&asked.resource).filter(|object| is_wanted(asked, object));
+            let items = store.all(&asked.resource).filter(|object| is_selected(asked, object));
             (store.version, items.cloned().collect())
         } else {
             let gone = (410, "the continue token is too old".to_owned());
-            store.rest_of(token).map_err(|_| gone)?
+            store.next_page(token).map_err(|_| gone)?
         };
-        let limit = asked.value("limit").parse().unwrap_or(0);
+        let limit = asked.parameter("limit").parse().unwrap_or(0);
         let (items, token) = store.page(items, version, limit);
-        let items: Vec<_> = items.iter().map(|item| shown(asked, item)).collect();
+        let items: Vec<_> = items.iter().map(|item| as_requested(asked, item)).collect();
         Ok(json!({
             "apiVersion": "v1", "kind": "List", "items": items,
             "metadata": { "resourceVersion": version.to_string(), "continue": token },
         }))
     }
 
-    fn create(&self, asked: &Asked, body: &[u8]) -> Result<Value, Refusal> {
+    fn create(&self, asked: &ApiRequest, body: &[u8]) -> Result<Value, ApiError> {
         let mut object = parsed(body)?;
         let mut store = self.inner.store.lock();
         let metadata = &object["metadata"];
@@ -113,35 +113,36 @@ impl ApiServer {
             (Some(name), _) => name.to_owned(),
             (None, prefix) => format!("{}{}", prefix.unwrap_or_default(), store.version),
         };
-        let place = Place::new(&asked.resource, &asked.namespace, &name);
+        let place = ResourceKey::new(&asked.resource, &asked.namespace, &name);
         if store.get(&place).is_some() {
             return Err((409, format!("{} \"{name}\" already exists", asked.resource)));
         }
         object["metadata"]["name"] = json!(name);
-        if asked.is("dryRun") {
+        if asked.is_true("dryRun") {
             return Ok(object);
         }
         store.put(&place, object);
-        let made = store.get(&place).cloned().ok_or_else(|| absent(asked));
+        let made = store.get(&place).cloned().ok_or_else(|| not_found(asked));
         drop(store);
-        self.tell(Command::Changed);
+        self.send_command(WatchCommand::Changed);
         made
     }
 
-    fn replace(&self, asked: &Asked, body: &[u8]) -> Result<Value, Refusal> {
+    fn replace(&self, asked: &ApiRequest, body: &[u8]) -> Result<Value, ApiError> {
         let object = parsed(body)?;
         self.change(asked, |_| Ok(object))
     }
 
-    fn patch(&self, asked: &Asked, body: &[u8]) -> Result<Value, Refusal> {
+    fn patch(&self, asked: &ApiRequest, body: &[u8]) -> Result<Value, ApiError> {
         let is_apply = asked.content_type.starts_with("application/apply-patch");
-        let exists = self.inner.store.lock().get(&place(asked)).is_some();
+        let exists = self.inner.store.lock().get(&resource_key(asked)).is_some();
         if is_apply && !exists && asked.subresource.is_empty() {
             return self.create(asked, body);
         }
         self.change(asked, |before| {
             // A version that the patch names is one it insists on; none is none.
-            let mut patched = patched(before, body, &asked.content_type).map_err(|e| (422, e))?;
+            let mut patched =
+                apply_patch(before, body, &asked.content_type).map_err(|e| (422, e))?;
             let named = serde_json::from_slice::<Value>(body).ok();
             let named = named.and_then(|patch| patch["metadata"].get("resourceVersion").cloned());
             let insists = asked.content_type != "application/json-patch+json";
@@ -156,12 +157,12 @@ impl ApiServer {
     /// another.
     fn change(
         &self,
-        asked: &Asked,
-        make: impl FnOnce(&Value) -> Result<Value, Refusal>,
-    ) -> Result<Value, Refusal> {
+        asked: &ApiRequest,
+        make: impl FnOnce(&Value) -> Result<Value, ApiError>,
+    ) -> Result<Value, ApiError> {
         let mut store = self.inner.store.lock();
-        let place = place(asked);
-        let before = store.get(&place).cloned().ok_or_else(|| absent(asked))?;
+        let place = resource_key(asked);
+        let before = store.get(&place).cloned().ok_or_else(|| not_found(asked))?;
         let named = make(&before)?;
         for key in ["resourceVersion", "uid"] {
             let wanted = named["metadata"][key].as_str().unwrap_or_default();
@@ -169,22 +170,22 @@ impl ApiServer {
                 return Err((409, format!("{}: the object has been modified", place.name)));
             }
         }
-        let after = merged_parts(&before, named, &asked.subresource);
-        if after == before || asked.is("dryRun") {
+        let after = merge_parts(&before, named, &asked.subresource);
+        if after == before || asked.is_true("dryRun") {
             return Ok(after);
         }
         store.put(&place, after);
-        let after = store.get(&place).cloned().ok_or_else(|| absent(asked));
+        let after = store.get(&place).cloned().ok_or_else(|| not_found(asked));
         drop(store);
-        self.tell(Command::Changed);
+        self.send_command(WatchCommand::Changed);
         after
     }
 
-    fn delete(&self, asked: &Asked, body: &[u8]) -> Result<Value, Refusal> {
+    fn delete(&self, asked: &ApiRequest, body: &[u8]) -> Result<Value, ApiError> {
         let wanted = serde_json::from_slice::<Value>(body).unwrap_or_default();
         let mut store = self.inner.store.lock();
-        let place = place(asked);
-        let before = store.get(&place).ok_or_else(|| absent(asked))?;
+        let place = resource_key(asked);
+        let before = store.get(&place).ok_or_else(|| not_found(asked))?;
         for key in ["resourceVersion", "uid"] {
             let wanted = wanted["preconditions"][key].as_str();
             if wanted.is_some_and(|wanted| before["metadata"][key] != *wanted) {
@@ -193,13 +194,13 @@ impl ApiServer {
         }
         store.remove(&place);
         drop(store);
-        self.tell(Command::Changed);
+        self.send_command(WatchCommand::Changed);
         Ok(json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }))
     }
 }
 
 /// Through `status` only the status changes; otherwise all but it, and what the server gives.
-fn merged_parts(before: &Value, named: Value, subresource: &str) -> Value {
+fn merge_parts(before: &Value, named: Value, subresource: &str) -> Value {
     if subresource == "status" {
         let mut after = before.clone();
         after["status"] = named["status"].clone();
@@ -217,27 +218,27 @@ fn merged_parts(before: &Value, named: Value, subresource: &str) -> Value {
     after
 }
 
-fn place(asked: &Asked) -> Place {
-    Place::new(&asked.resource, &asked.namespace, &asked.name)
+fn resource_key(asked: &ApiRequest) -> ResourceKey {
+    ResourceKey::new(&asked.resource, &asked.namespace, &asked.name)
 }
 
-fn absent(asked: &Asked) -> Refusal {
+fn not_found(asked: &ApiRequest) -> ApiError {
     (404, format!("{} \"{}\" not found", asked.resource, asked.name))
 }
 
-fn parsed(body: &[u8]) -> Result<Value, Refusal> {
+fn parsed(body: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
 }
 
 /// Whether a list or watch is about this object.
-pub(crate) fn is_wanted(asked: &Asked, object: &Value) -> bool {
+pub(crate) fn is_selected(asked: &ApiRequest, object: &Value) -> bool {
     let is_there =
         asked.namespace.is_empty() || object["metadata"]["namespace"] == *asked.namespace;
-    is_there && selects(asked.value("labelSelector"), asked.value("fieldSelector"), object)
+    is_there && matches(asked.parameter("labelSelector"), asked.parameter("fieldSelector"), object)
 }
 
 /// An object as it was asked for: whole, or only its metadata.
-pub(crate) fn shown(asked: &Asked, object: &Value) -> Value {
+pub(crate) fn as_requested(asked: &ApiRequest, object: &Value) -> Value {
     if !asked.is_metadata_only || object.get("items").is_some() || object["kind"] == "Status" {
         return object.clone();
     }

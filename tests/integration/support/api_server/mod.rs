@@ -7,11 +7,11 @@
 //! admission, no finalizers; server-side apply and strategic merge are deep merges that replace
 //! lists, and remember no owners of fields.
 
-mod answer;
 mod handle;
 pub(crate) mod listening;
-mod merge;
+mod patch;
 mod request;
+mod response;
 mod script;
 mod selector;
 mod store;
@@ -19,17 +19,16 @@ mod watching;
 
 use std::sync::Arc;
 
-use kube::{Client, Resource};
+use kube::Client;
 use parking_lot::Mutex;
-use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
 pub(crate) use self::request::Verb;
 use self::script::Script;
-pub(crate) use self::script::{Calls, Fault, RuleId};
-use self::store::{Place, Store};
-use self::watching::Command;
+pub(crate) use self::script::{Fault, RequestMatcher, RuleId};
+use self::store::{ResourceKey, Store};
+use self::watching::WatchCommand;
 
 /// The server; clones are handles to the same one.
 #[derive(Clone)]
@@ -41,7 +40,7 @@ struct Inner {
     store: Mutex<Store>,
     script: Mutex<Script>,
     /// What open watches hear.
-    commands: broadcast::Sender<Command>,
+    commands: broadcast::Sender<WatchCommand>,
 }
 
 impl ApiServer {
@@ -63,20 +62,21 @@ impl ApiServer {
     ///
     /// `resource` is the plural with its group, such as `pods` or `leases.coordination.k8s.io`.
     pub(crate) fn put(&self, resource: &str, object: Value) -> u64 {
-        let version = self.inner.store.lock().put(&Place::of(resource, &object), object);
-        self.tell(Command::Changed);
+        let version =
+            self.inner.store.lock().put(&ResourceKey::of_object(resource, &object), object);
+        self.send_command(WatchCommand::Changed);
         version
     }
 
     /// Removes an object if it is there; `namespace` is empty for a cluster's own.
     pub(crate) fn remove(&self, resource: &str, namespace: &str, name: &str) {
-        self.inner.store.lock().remove(&Place::new(resource, namespace, name));
-        self.tell(Command::Changed);
+        self.inner.store.lock().remove(&ResourceKey::new(resource, namespace, name));
+        self.send_command(WatchCommand::Changed);
     }
 
     /// The object as it is stored.
     pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
-        self.inner.store.lock().get(&Place::new(resource, namespace, name)).cloned()
+        self.inner.store.lock().get(&ResourceKey::new(resource, namespace, name)).cloned()
     }
 
     /// Every object of a resource.
@@ -87,56 +87,56 @@ impl ApiServer {
     /// Forgets all history: a watch that resumes from any version so far, or a list that continues,
     /// is told `410 Gone`.
     pub(crate) fn expire(&self) {
-        self.inner.store.lock().expire();
+        self.inner.store.lock().expire_history();
     }
 
     /// Says what becomes of requests like `calls`, until [`lift`](Self::lift) or as often as they
     /// say. The newest rule that fits decides.
-    pub(crate) fn script(&self, calls: Calls, fault: Fault) -> RuleId {
+    pub(crate) fn script(&self, calls: RequestMatcher, fault: Fault) -> RuleId {
         self.inner.script.lock().add(calls, fault)
     }
 
     /// Takes a rule back; requests that it stalls stay so.
     pub(crate) fn lift(&self, rule: RuleId) {
-        self.inner.script.lock().lift(rule);
+        self.inner.script.lock().remove_rule(rule);
     }
 
     /// Every connection breaks, and none can be made, until the rule is lifted.
-    pub(crate) fn go_away(&self) -> RuleId {
-        let rule = self.script(Calls::any(), Fault::Drop);
-        self.tell(Command::Break(String::new()));
+    pub(crate) fn disconnect(&self) -> RuleId {
+        let rule = self.script(RequestMatcher::any(), Fault::Drop);
+        self.send_command(WatchCommand::Break(String::new()));
         rule
     }
 
     /// How many requests like this there were, whatever became of them.
     pub(crate) fn seen(&self, verb: Verb, resource: &str) -> usize {
-        self.inner.script.lock().seen(verb, resource)
+        self.inner.script.lock().request_count(verb, resource)
     }
 
     /// Sends an event as it is to the open watches of a resource: for duplicates, old states and
     /// nonsense. `kind` is `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
     pub(crate) fn send_event(&self, resource: &str, kind: &'static str, object: Value) {
-        self.tell(Command::Send(resource.to_owned(), kind, object));
+        self.send_command(WatchCommand::Send(resource.to_owned(), kind, object));
     }
 
     /// Sends a bookmark to every open watch of a resource.
     pub(crate) fn bookmark(&self, resource: &str) {
-        self.tell(Command::Bookmark(resource.to_owned()));
+        self.send_command(WatchCommand::Bookmark(resource.to_owned()));
     }
 
     /// Ends the open watches of a resource (of all, if it is empty) as a server does now and then.
     pub(crate) fn end_watches(&self, resource: &str) {
-        self.tell(Command::End(resource.to_owned()));
+        self.send_command(WatchCommand::End(resource.to_owned()));
     }
 
     /// Breaks their connections.
     pub(crate) fn break_watches(&self, resource: &str) {
-        self.tell(Command::Break(resource.to_owned()));
+        self.send_command(WatchCommand::Break(resource.to_owned()));
     }
 
     /// Nothing more comes from those that are open, not even their end.
     pub(crate) fn stall_watches(&self, resource: &str) {
-        self.tell(Command::Stall(resource.to_owned()));
+        self.send_command(WatchCommand::Stall(resource.to_owned()));
     }
 
     /// The version that `/version` tells, as major and minor.
@@ -144,7 +144,7 @@ impl ApiServer {
         self.inner.store.lock().server_version = (major.to_owned(), minor.to_owned());
     }
 
-    fn tell(&self, command: Command) {
+    fn send_command(&self, command: WatchCommand) {
         // Nobody may be watching.
         drop(self.inner.commands.send(command));
     }

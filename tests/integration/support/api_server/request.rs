@@ -19,7 +19,7 @@ pub(crate) enum Verb {
 
 /// A request, taken apart.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ApiRequest {
     pub verb: Verb,
     /// Such as `pods`, or `version` for `/version`.
     pub resource: String,
@@ -35,15 +35,15 @@ pub(crate) struct Asked {
     pub is_metadata_only: bool,
 }
 
-impl Asked {
-    pub(crate) fn of<B>(request: &http::Request<B>) -> Option<Self> {
+impl ApiRequest {
+    pub(crate) fn parse<B>(request: &http::Request<B>) -> Option<Self> {
         let header = |name: &str| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
         };
-        let query = query_of(request.uri().query().unwrap_or_default());
+        let query = parse_query(request.uri().query().unwrap_or_default());
         let path = request.uri().path().trim_matches('/').split('/').map(decoded).collect();
-        let (resource, namespace, name, subresource) = place_of(path)?;
-        let verb = verb_of(request.method(), &name, &query)?;
+        let (resource, namespace, name, subresource) = parse_path(path)?;
+        let verb = parse_verb(request.method(), &name, &query)?;
         Some(Self {
             verb,
             resource,
@@ -56,16 +56,16 @@ impl Asked {
         })
     }
 
-    pub(crate) fn is(&self, key: &str) -> bool {
+    pub(crate) fn is_true(&self, key: &str) -> bool {
         self.query.get(key).is_some_and(|value| value == "true" || value == "All")
     }
 
-    pub(crate) fn value(&self, key: &str) -> &str {
+    pub(crate) fn parameter(&self, key: &str) -> &str {
         self.query.get(key).map_or("", String::as_str)
     }
 }
 
-fn verb_of(method: &Method, name: &str, query: &BTreeMap<String, String>) -> Option<Verb> {
+fn parse_verb(method: &Method, name: &str, query: &BTreeMap<String, String>) -> Option<Verb> {
     let is_watch = query.get("watch").is_some_and(|value| value == "true");
     Some(match *method {
         Method::GET if is_watch => Verb::Watch,
@@ -79,7 +79,7 @@ fn verb_of(method: &Method, name: &str, query: &BTreeMap<String, String>) -> Opt
     })
 }
 
-fn place_of(mut path: Vec<String>) -> Option<(String, String, String, String)> {
+fn parse_path(mut path: Vec<String>) -> Option<(String, String, String, String)> {
     path.reverse();
     let group = match path.pop()?.as_str() {
         "version" => return Some(("version".into(), String::new(), "v".into(), String::new())),
@@ -99,7 +99,7 @@ fn place_of(mut path: Vec<String>) -> Option<(String, String, String, String)> {
     Some((resource, namespace, name, path.pop().unwrap_or_default()))
 }
 
-fn query_of(query: &str) -> BTreeMap<String, String> {
+fn parse_query(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::request::{Asked, Verb};
+use super::request::{ApiRequest, Verb};
 
 /// How a request goes wrong.
 #[derive(Clone, Debug)]
@@ -12,31 +12,31 @@ pub(crate) enum Fault {
     /// It is refused with this HTTP status and a matching `Status`.
     Refuse(u16),
     /// It gets exactly this answer.
-    Answer(u16, Value),
+    Respond(u16, Value),
     /// The connection breaks before it arrives.
     Drop,
     /// It is carried out, but the connection breaks before the answer arrives.
-    DropAnswer,
+    DropResponse,
     /// It never arrives, and nothing comes back.
     Stall,
     /// It arrives only after this time.
     Delay(Duration),
     /// It is carried out at once, but answered after this time.
-    DelayAnswer(Duration),
+    DelayResponse(Duration),
     /// It is carried out as it should; for exceptions to an older rule.
-    Nothing,
+    PassThrough,
 }
 
 /// Which requests a rule is about.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Calls {
+pub(crate) struct RequestMatcher {
     verb: Option<Verb>,
     resource: Option<String>,
     name: Option<String>,
     times: Option<usize>,
 }
 
-impl Calls {
+impl RequestMatcher {
     /// All of them.
     pub(crate) fn any() -> Self {
         Self::default()
@@ -58,7 +58,7 @@ impl Calls {
         Self { times: Some(times), ..self }
     }
 
-    fn fits(&self, asked: &Asked) -> bool {
+    fn matches(&self, asked: &ApiRequest) -> bool {
         self.verb.is_none_or(|verb| verb == asked.verb)
             && self.resource.as_ref().is_none_or(|resource| *resource == asked.resource)
             && self.name.as_ref().is_none_or(|name| *name == asked.name)
@@ -72,34 +72,34 @@ pub(crate) struct RuleId(usize);
 
 #[derive(Default)]
 pub(crate) struct Script {
-    rules: Vec<(RuleId, Calls, Fault)>,
+    rules: Vec<(RuleId, RequestMatcher, Fault)>,
     next: usize,
-    seen: Vec<(Verb, String)>,
+    requests: Vec<(Verb, String)>,
 }
 
 impl Script {
-    pub(crate) fn add(&mut self, calls: Calls, fault: Fault) -> RuleId {
+    pub(crate) fn add(&mut self, calls: RequestMatcher, fault: Fault) -> RuleId {
         let id = RuleId(self.next);
         self.next += 1;
         self.rules.push((id, calls, fault));
         id
     }
 
-    pub(crate) fn lift(&mut self, rule: RuleId) {
+    pub(crate) fn remove_rule(&mut self, rule: RuleId) {
         self.rules.retain(|(id, ..)| *id != rule);
     }
 
-    pub(crate) fn seen(&self, verb: Verb, resource: &str) -> usize {
-        self.seen.iter().filter(|(v, r)| *v == verb && r == resource).count()
+    pub(crate) fn request_count(&self, verb: Verb, resource: &str) -> usize {
+        self.requests.iter().filter(|(v, r)| *v == verb && r == resource).count()
     }
 
     /// Notes the request, and says what becomes of it.
-    pub(crate) fn decide(&mut self, asked: &Asked) -> Fault {
-        self.seen.push((asked.verb, asked.resource.clone()));
+    pub(crate) fn next_fault(&mut self, asked: &ApiRequest) -> Fault {
+        self.requests.push((asked.verb, asked.resource.clone()));
         let Some((_, calls, fault)) =
-            self.rules.iter_mut().rev().find(|(_, calls, _)| calls.fits(asked))
+            self.rules.iter_mut().rev().find(|(_, calls, _)| calls.matches(asked))
         else {
-            return Fault::Nothing;
+            return Fault::PassThrough;
         };
         calls.times = calls.times.map(|times| times - 1);
         fault.clone()

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Whether an object is selected; empty selectors select everything.
-pub(crate) fn selects(labels: &str, fields: &str, object: &Value) -> bool {
+pub(crate) fn matches(labels: &str, fields: &str, object: &Value) -> bool {
     requirements(labels).all(|requirement| has_label(&requirement, object))
         && requirements(fields).all(|requirement| has_field(&requirement, object))
 }

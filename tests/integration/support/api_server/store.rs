@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 /// Where an object lies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct ResourceKey {
     pub resource: String,
     pub namespace: String,
     pub name: String,
 }
 
-impl Place {
+impl ResourceKey {
     pub(crate) fn new(resource: &str, namespace: &str, name: &str) -> Self {
         Self { resource: resource.into(), namespace: namespace.into(), name: name.into() }
     }
 
     /// The place that an object's metadata names.
-    pub(crate) fn of(resource: &str, object: &Value) -> Self {
+    pub(crate) fn of_object(resource: &str, object: &Value) -> Self {
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
         Self::new(resource, text("namespace"), text("name"))
     }
@@ -35,14 +35,14 @@ pub(crate) struct Change {
 
 /// The history that was asked for is gone.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gone;
+pub(crate) struct HistoryExpired;
 
 pub(crate) struct Store {
     /// The version of the newest change.
     pub version: u64,
     /// Changes up to this one are forgotten.
-    oldest: u64,
-    objects: BTreeMap<Place, Value>,
+    oldest_version: u64,
+    objects: BTreeMap<ResourceKey, Value>,
     history: VecDeque<Change>,
     /// The rest of lists that were given out in part, by their token.
     pages: BTreeMap<String, (u64, Vec<Value>)>,
@@ -53,7 +53,7 @@ impl Default for Store {
     fn default() -> Self {
         Self {
             version: 100,
-            oldest: 0,
+            oldest_version: 0,
             objects: BTreeMap::new(),
             history: VecDeque::new(),
             pages: BTreeMap::new(),
@@ -63,12 +63,12 @@ impl Default for Store {
 }
 
 impl Store {
-    pub(crate) fn get(&self, place: &Place) -> Option<&Value> {
+    pub(crate) fn get(&self, place: &ResourceKey) -> Option<&Value> {
         self.objects.get(place)
     }
 
     pub(crate) fn all(&self, resource: &str) -> impl Iterator<Item = &Value> {
-        let first = Place::new(resource, "", "");
+        let first = ResourceKey::new(resource, "", "");
         self.objects
             .range(first..)
             .take_while(move |(place, _)| place.resource == resource)
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Stores `object`; gives it what a server gives. Returns its version.
-    pub(crate) fn put(&mut self, place: &Place, mut object: Value) -> u64 {
+    pub(crate) fn put(&mut self, place: &ResourceKey, mut object: Value) -> u64 {
         let before = self.objects.get(place).cloned();
         let generation = generation(before.as_ref(), &object);
         let version = self.version + 1;
@@ -96,16 +96,21 @@ impl Store {
         metadata["generation"] = json!(generation);
         metadata["resourceVersion"] = json!(version.to_string());
         self.objects.insert(place.clone(), object.clone());
-        self.remember(place, before, Some(object))
+        self.record_change(place, before, Some(object))
     }
 
-    pub(crate) fn remove(&mut self, place: &Place) -> Option<Value> {
+    pub(crate) fn remove(&mut self, place: &ResourceKey) -> Option<Value> {
         let before = self.objects.remove(place)?;
-        self.remember(place, Some(before.clone()), None);
+        self.record_change(place, Some(before.clone()), None);
         Some(before)
     }
 
-    fn remember(&mut self, place: &Place, before: Option<Value>, after: Option<Value>) -> u64 {
+    fn record_change(
+        &mut self,
+        place: &ResourceKey,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> u64 {
         self.version += 1;
         let (version, resource) = (self.version, place.resource.clone());
         self.history.push_back(Change { version, resource, before, after });
@@ -113,17 +118,21 @@ impl Store {
     }
 
     /// The changes of a resource after `version`.
-    pub(crate) fn since(&self, version: u64, resource: &str) -> Result<Vec<Change>, Gone> {
-        if version < self.oldest {
-            return Err(Gone);
+    pub(crate) fn changes_since(
+        &self,
+        version: u64,
+        resource: &str,
+    ) -> Result<Vec<Change>, HistoryExpired> {
+        if version < self.oldest_version {
+            return Err(HistoryExpired);
         }
         let changes = self.history.iter().filter(|change| change.version > version);
         Ok(changes.filter(|change| change.resource == resource).cloned().collect())
     }
 
-    pub(crate) fn expire(&mut self) {
+    pub(crate) fn expire_history(&mut self) {
         self.version += 1;
-        self.oldest = self.version;
+        self.oldest_version = self.version;
         self.history.clear();
         self.pages.clear();
     }
@@ -145,8 +154,8 @@ impl Store {
     }
 
     /// What is left of a list.
-    pub(crate) fn rest_of(&mut self, token: &str) -> Result<(u64, Vec<Value>), Gone> {
-        self.pages.get(token).cloned().ok_or(Gone)
+    pub(crate) fn next_page(&mut self, token: &str) -> Result<(u64, Vec<Value>), HistoryExpired> {
+        self.pages.get(token).cloned().ok_or(HistoryExpired)
     }
 }
 

@@ -11,16 +11,16 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, interval_at, sleep_until};
 
 use super::Inner;
-use super::answer::{Chunk, Chunks, broken, status, streamed};
-use super::handle::{is_wanted, shown};
-use super::request::Asked;
+use super::handle::{as_requested, is_selected};
+use super::request::ApiRequest;
+use super::response::{Chunk, ChunkedBody, connection_reset, status_object, streaming_response};
 use super::store::Change;
 
-const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What open watches are told; a resource's name, or an empty one for all.
 #[derive(Clone, Debug)]
-pub(crate) enum Command {
+pub(crate) enum WatchCommand {
     /// The store has changed.
     Changed,
     Send(String, &'static str, Value),
@@ -32,95 +32,98 @@ pub(crate) enum Command {
 
 struct Watch {
     inner: Arc<Inner>,
-    asked: Asked,
+    request: ApiRequest,
     sender: mpsc::UnboundedSender<Chunk>,
     /// The version up to which everything was sent.
-    sent: u64,
+    sent_version: u64,
 }
 
 /// Whether a watch goes on.
 #[derive(PartialEq, Eq)]
-enum Next {
-    On,
-    End,
+enum WatchState {
+    Open,
+    Ended,
 }
 
-pub(crate) fn start(inner: &Arc<Inner>, asked: Asked) -> Response<Chunks> {
-    let (sender, response) = streamed();
+pub(crate) fn start(inner: &Arc<Inner>, asked: ApiRequest) -> Response<ChunkedBody> {
+    let (sender, response) = streaming_response();
     let commands = inner.commands.subscribe();
-    let sent = asked.value("resourceVersion").parse().unwrap_or(0);
-    let watch = Watch { inner: Arc::clone(inner), asked, sender, sent };
+    let sent = asked.parameter("resourceVersion").parse().unwrap_or(0);
+    let watch = Watch { inner: Arc::clone(inner), request: asked, sender, sent_version: sent };
     tokio::spawn(watch.run(commands));
     response
 }
 
 impl Watch {
-    async fn run(mut self, mut commands: broadcast::Receiver<Command>) {
-        let timeout = self.asked.value("timeoutSeconds").parse().unwrap_or(290);
+    async fn run(mut self, mut commands: broadcast::Receiver<WatchCommand>) {
+        let timeout = self.request.parameter("timeoutSeconds").parse().unwrap_or(290);
         let end = Instant::now() + Duration::from_secs(timeout);
-        let mut bookmarks = interval_at(Instant::now() + BOOKMARK_EVERY, BOOKMARK_EVERY);
-        while self.catch_up() == Next::On
-            && self.step(&mut commands, &mut bookmarks, end).await == Next::On
+        let mut bookmarks = interval_at(Instant::now() + BOOKMARK_INTERVAL, BOOKMARK_INTERVAL);
+        while self.catch_up() == WatchState::Open
+            && self.step(&mut commands, &mut bookmarks, end).await == WatchState::Open
         {}
     }
 
     async fn step(
         &mut self,
-        commands: &mut broadcast::Receiver<Command>,
+        commands: &mut broadcast::Receiver<WatchCommand>,
         bookmarks: &mut Interval,
         end: Instant,
-    ) -> Next {
+    ) -> WatchState {
         tokio::select! {
-            () = self.sender.closed() => return Next::End,
-            () = sleep_until(end) => return Next::End,
+            () = self.sender.closed() => return WatchState::Ended,
+            () = sleep_until(end) => return WatchState::Ended,
             _ = bookmarks.tick() => self.bookmark(),
             command = commands.recv() => match command {
-                Ok(command) => return self.obey(command).await,
+                Ok(command) => return self.handle_command(command).await,
                 Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Next::End,
+                Err(RecvError::Closed) => return WatchState::Ended,
             },
         }
-        Next::On
+        WatchState::Open
     }
 
-    async fn obey(&mut self, command: Command) -> Next {
-        let is_mine = |resource: &String| resource.is_empty() || *resource == self.asked.resource;
+    async fn handle_command(&mut self, command: WatchCommand) -> WatchState {
+        let is_mine = |resource: &String| resource.is_empty() || *resource == self.request.resource;
         match command {
-            Command::Send(resource, kind, object) if is_mine(&resource) => self.send(kind, &object),
-            Command::Bookmark(resource) if is_mine(&resource) => self.bookmark(),
-            Command::End(resource) if is_mine(&resource) => return Next::End,
-            Command::Break(resource) if is_mine(&resource) => {
-                drop(self.sender.send(Err(broken())));
-                return Next::End;
+            WatchCommand::Send(resource, kind, object) if is_mine(&resource) => {
+                self.send(kind, &object)
             }
-            Command::Stall(resource) if is_mine(&resource) => {
+            WatchCommand::Bookmark(resource) if is_mine(&resource) => self.bookmark(),
+            WatchCommand::End(resource) if is_mine(&resource) => return WatchState::Ended,
+            WatchCommand::Break(resource) if is_mine(&resource) => {
+                drop(self.sender.send(Err(connection_reset())));
+                return WatchState::Ended;
+            }
+            WatchCommand::Stall(resource) if is_mine(&resource) => {
                 self.sender.closed().await;
-                return Next::End;
+                return WatchState::Ended;
             }
             _ => {}
         }
-        Next::On
+        WatchState::Open
     }
 
-    fn catch_up(&mut self) -> Next {
+    fn catch_up(&mut self) -> WatchState {
         let store = self.inner.store.lock();
-        let changes = store.since(self.sent, &self.asked.resource);
-        self.sent = store.version;
+        let changes = store.changes_since(self.sent_version, &self.request.resource);
+        self.sent_version = store.version;
         drop(store);
         let Ok(changes) = changes else {
-            self.send("ERROR", &status(410, "too old resource version"));
-            return Next::End;
+            self.send("ERROR", &status_object(410, "too old resource version"));
+            return WatchState::Ended;
         };
         for change in changes {
-            self.tell(&change);
+            self.send_change(&change);
         }
-        Next::On
+        WatchState::Open
     }
 
     /// Sends a change as this watch's selectors see it.
-    fn tell(&self, change: &Change) {
-        let seen =
-            |object: &Option<Value>| object.clone().filter(|object| is_wanted(&self.asked, object));
+    fn send_change(&self, change: &Change) {
+        let seen = |object: &Option<Value>| {
+            object.clone().filter(|object| is_selected(&self.request, object))
+        };
         match (seen(&change.before), seen(&change.after)) {
             (None, Some(after)) => self.send("ADDED", &after),
             (Some(_), Some(after)) => self.send("MODIFIED", &after),
@@ -134,13 +137,13 @@ impl Watch {
     }
 
     fn bookmark(&self) {
-        let metadata = json!({ "resourceVersion": self.sent.to_string() });
+        let metadata = json!({ "resourceVersion": self.sent_version.to_string() });
         let object = json!({ "apiVersion": "v1", "kind": "Bookmark", "metadata": metadata });
         self.write("BOOKMARK", &object);
     }
 
     fn send(&self, kind: &str, object: &Value) {
-        self.write(kind, &shown(&self.asked, object));
+        self.write(kind, &as_requested(&self.request, object));
     }
 
     fn write(&self, kind: &str, object: &Value) {

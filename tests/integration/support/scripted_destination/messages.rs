@@ -21,7 +21,7 @@ use tonic_types::{ErrorDetails, StatusExt, pb};
 
 /// An answer, part by part.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reply {
+pub(crate) struct RawResponse {
     /// HTTP status; 0 means 200.
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
@@ -33,7 +33,7 @@ pub(crate) struct Reply {
 
 /// One request as it came in.
 #[derive(Clone, Debug)]
-pub(crate) struct Received {
+pub(crate) struct ReceivedRequest {
     pub(crate) spans: Vec<Span>,
     /// The host and port that the request is for.
     pub(crate) authority: String,
@@ -47,7 +47,7 @@ pub(crate) struct Received {
 }
 
 /// The body of an answer.
-pub(crate) struct ReplyBody {
+pub(crate) struct ResponseBody {
     frames: VecDeque<Frame<Bytes>>,
     ending: Ending,
 }
@@ -61,7 +61,10 @@ enum Ending {
 }
 
 /// Reads a request to its end and decodes it.
-pub(super) async fn receive(request: Request<Incoming>, connection: usize) -> io::Result<Received> {
+pub(super) async fn read_request(
+    request: Request<Incoming>,
+    connection: usize,
+) -> io::Result<ReceivedRequest> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let is_grpc = is_grpc(&head.headers);
@@ -72,11 +75,11 @@ pub(super) async fn receive(request: Request<Incoming>, connection: usize) -> io
     } else {
         (body.clone(), head.headers.get("content-encoding"))
     };
-    let message = unpacked(&message, encoding)?;
+    let message = decompressed(&message, encoding)?;
     let message =
         ExportTraceServiceRequest::decode(message.as_slice()).map_err(io::Error::other)?;
     let scopes = message.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-    Ok(Received {
+    Ok(ReceivedRequest {
         spans: scopes.flat_map(|scope| scope.spans).collect(),
         authority: authority(&head),
         path: head.uri.path().to_owned(),
@@ -96,7 +99,7 @@ pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get("content-type").is_some_and(|value| value == "application/grpc")
 }
 
-fn unpacked(message: &[u8], encoding: Option<&HeaderValue>) -> io::Result<Vec<u8>> {
+fn decompressed(message: &[u8], encoding: Option<&HeaderValue>) -> io::Result<Vec<u8>> {
     let mut unpacked = Vec::new();
     match encoding.map(HeaderValue::as_bytes) {
         None => return Ok(message.to_vec()),
@@ -108,16 +111,16 @@ fn unpacked(message: &[u8], encoding: Option<&HeaderValue>) -> io::Result<Vec<u8
 }
 
 /// A success; `partial` holds rejected spans and a message.
-pub(super) fn success(grpc: bool, partial: Option<(i64, &str)>) -> Reply {
+pub(super) fn success(grpc: bool, partial: Option<(i64, &str)>) -> RawResponse {
     let partial_success = partial.map(|(rejected_spans, message)| ExportTracePartialSuccess {
         rejected_spans,
         error_message: message.to_owned(),
     });
     let message = ExportTraceServiceResponse { partial_success }.encode_to_vec();
-    if grpc { Reply::grpc(&message, 0) } else { Reply::protobuf(200, message) }
+    if grpc { RawResponse::grpc(&message, 0) } else { RawResponse::protobuf(200, message) }
 }
 
-pub(super) fn grpc_refusal(code: i32, message: &str, retry_after: Option<Duration>) -> Reply {
+pub(super) fn grpc_error(code: i32, message: &str, retry_after: Option<Duration>) -> RawResponse {
     let details = match retry_after {
         Some(delay) => ErrorDetails::with_retry_info(Some(delay)),
         None => ErrorDetails::new(),
@@ -125,7 +128,7 @@ pub(super) fn grpc_refusal(code: i32, message: &str, retry_after: Option<Duratio
     let status = tonic::Status::with_error_details(code.into(), message, details);
     let mut headers = HeaderMap::new();
     status.add_header(&mut headers).expect("tonic writes what it made");
-    let mut reply = Reply::default();
+    let mut reply = RawResponse::default();
     reply.headers.push(("content-type", "application/grpc".to_owned()));
     for name in ["grpc-status", "grpc-message", "grpc-status-details-bin"] {
         if let Some(value) = headers.get(name) {
@@ -135,14 +138,14 @@ pub(super) fn grpc_refusal(code: i32, message: &str, retry_after: Option<Duratio
     reply
 }
 
-pub(super) fn http_refusal(status: u16, message: &str, retry_after: Option<String>) -> Reply {
+pub(super) fn http_error(status: u16, message: &str, retry_after: Option<String>) -> RawResponse {
     let body = pb::Status { message: message.to_owned(), ..pb::Status::default() };
-    let mut reply = Reply::protobuf(status, body.encode_to_vec());
+    let mut reply = RawResponse::protobuf(status, body.encode_to_vec());
     reply.headers.extend(retry_after.map(|value| ("retry-after", value)));
     reply
 }
 
-impl Reply {
+impl RawResponse {
     /// A gRPC answer with a message and, in trailers, a status.
     pub(crate) fn grpc(message: &[u8], status: i32) -> Self {
         let mut body = BytesMut::new();
@@ -168,8 +171,8 @@ impl Reply {
     }
 }
 
-impl From<Reply> for Response<ReplyBody> {
-    fn from(reply: Reply) -> Self {
+impl From<RawResponse> for Response<ResponseBody> {
+    fn from(reply: RawResponse) -> Self {
         let mut frames = VecDeque::new();
         if !reply.body.is_empty() {
             frames.push_back(Frame::data(reply.body));
@@ -178,7 +181,7 @@ impl From<Reply> for Response<ReplyBody> {
             frames.push_back(Frame::trailers(header_map(reply.trailers)));
         }
         let ending = if reply.broken { Ending::Breaking } else { Ending::Clean };
-        let mut response = Self::new(ReplyBody { frames, ending });
+        let mut response = Self::new(ResponseBody { frames, ending });
         if reply.status != 0 {
             *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
         }
@@ -194,7 +197,7 @@ fn header_map(pairs: Vec<(&'static str, String)>) -> HeaderMap {
         .collect()
 }
 
-impl Body for ReplyBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
 

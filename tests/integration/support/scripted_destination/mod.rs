@@ -22,37 +22,37 @@ use tracebuffer::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 mod messages;
 mod serve;
 
-pub(crate) use self::messages::{Received, Reply};
+pub(crate) use self::messages::{RawResponse, ReceivedRequest};
 
 const POLL: Duration = Duration::from_millis(5);
 
 /// What to do with one request.
 #[derive(Clone, Debug)]
-pub(crate) enum Answer {
+pub(crate) enum ScriptedResponse {
     /// Takes the spans and says so.
     Accept,
     /// Takes the request, and says that some spans were rejected, or has something else to say.
-    Partial { rejected: i64, message: &'static str },
+    PartialSuccess { rejected: i64, message: &'static str },
     /// Refuses, in gRPC; a delay becomes a `RetryInfo`.
     Grpc { code: i32, message: &'static str, retry_after: Option<Duration> },
     /// Refuses, in HTTP; `retry_after` is the header's value as it stands.
     Http { status: u16, message: &'static str, retry_after: Option<String> },
     /// Answers exactly this.
-    Reply(Reply),
+    RawResponse(RawResponse),
     /// Reads the request and never answers.
-    Swallow,
+    NeverRespond,
     /// Does not even read the request.
-    Ignore,
+    NeverRead,
     /// Waits before the answer.
-    Delay(Duration, Box<Answer>),
+    Delay(Duration, Box<ScriptedResponse>),
     /// Resets the stream (HTTP/2), or closes the connection in place of an answer (HTTP/1.1).
     ResetStream,
     /// Resets the TCP connection.
-    Reset,
+    ResetConnection,
     /// Answers, and says that no more requests are welcome on this connection.
-    GoAway(Box<Answer>),
+    GoAway(Box<ScriptedResponse>),
     /// Gives the first answer to such requests, the second to others.
-    If(fn(&Received) -> bool, Box<Answer>, Box<Answer>),
+    If(fn(&ReceivedRequest) -> bool, Box<ScriptedResponse>, Box<ScriptedResponse>),
 }
 
 /// The destination. Stops when dropped.
@@ -74,9 +74,9 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    script: VecDeque<Answer>,
-    otherwise: Answer,
-    requests: Vec<Received>,
+    script: VecDeque<ScriptedResponse>,
+    default_response: ScriptedResponse,
+    requests: Vec<ReceivedRequest>,
     accepted: Vec<Span>,
     connections: usize,
     open: usize,
@@ -97,7 +97,7 @@ impl ScriptedDestination {
     async fn start_with(protocol: Protocol, tls: Option<TlsAcceptor>) -> Self {
         let state = State {
             script: VecDeque::new(),
-            otherwise: Answer::Accept,
+            default_response: ScriptedResponse::Accept,
             requests: Vec::new(),
             accepted: Vec::new(),
             connections: 0,
@@ -148,17 +148,17 @@ impl ScriptedDestination {
     }
 
     /// Appends to what is to be done with the next requests.
-    pub(crate) fn script(&self, answers: impl IntoIterator<Item = Answer>) {
+    pub(crate) fn script(&self, answers: impl IntoIterator<Item = ScriptedResponse>) {
         self.shared.state.lock().script.extend(answers);
     }
 
     /// What to do once the script is at its end; without this, accept.
-    pub(crate) fn otherwise(&self, answer: Answer) {
-        self.shared.state.lock().otherwise = answer;
+    pub(crate) fn set_default_response(&self, answer: ScriptedResponse) {
+        self.shared.state.lock().default_response = answer;
     }
 
     /// All requests, refused ones too, in the order in which they were read.
-    pub(crate) fn requests(&self) -> Vec<Received> {
+    pub(crate) fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.state.lock().requests.clone()
     }
 
@@ -178,26 +178,26 @@ impl ScriptedDestination {
     }
 
     /// Waits until the script is at its end, its last answer begun. Bound it by a timeout.
-    pub(crate) async fn script_ended(&self) {
-        self.until(|state| state.script.is_empty()).await;
+    pub(crate) async fn wait_for_script_end(&self) {
+        self.wait_until(|state| state.script.is_empty()).await;
     }
 
     /// Waits until `count` requests were read. Bound it by a timeout.
-    pub(crate) async fn requests_read(&self, count: usize) {
-        self.until(|state| state.requests.len() >= count).await;
+    pub(crate) async fn wait_for_requests(&self, count: usize) {
+        self.wait_until(|state| state.requests.len() >= count).await;
     }
 
     /// Waits until `count` spans were accepted. Bound it by a timeout.
-    pub(crate) async fn spans_received(&self, count: usize) {
-        self.until(|state| state.accepted.len() >= count).await;
+    pub(crate) async fn wait_for_spans(&self, count: usize) {
+        self.wait_until(|state| state.accepted.len() >= count).await;
     }
 
     /// Waits until exactly `count` connections are open. Bound it by a timeout.
-    pub(crate) async fn connections_open(&self, count: usize) {
-        self.until(|state| state.open == count).await;
+    pub(crate) async fn wait_for_open_connections(&self, count: usize) {
+        self.wait_until(|state| state.open == count).await;
     }
 
-    async fn until(&self, reached: impl Fn(&State) -> bool) {
+    async fn wait_until(&self, reached: impl Fn(&State) -> bool) {
         let mut changes = self.shared.changed.subscribe();
         while !reached(&self.shared.state.lock()) {
             changes.changed().await.expect("the sender lives in self");
@@ -207,7 +207,7 @@ impl ScriptedDestination {
     /// Closes the connections that are open, as a server does with idle ones.
     pub(crate) async fn close_connections(&self) {
         self.shared.state.lock().idle_close.notify_waiters();
-        self.connections_open(0).await;
+        self.wait_for_open_connections(0).await;
     }
 
     /// Stops listening and resets all connections: the next attempt to connect is refused.
@@ -215,7 +215,7 @@ impl ScriptedDestination {
         if let Some(accepting) = self.accepting.take() {
             accepting.abort();
             let _ = accepting.await;
-            self.connections_open(0).await;
+            self.wait_for_open_connections(0).await;
             self.reserved = Some(reserve(self.address).expect("the port was its own until now"));
         }
     }
@@ -261,7 +261,7 @@ impl Drop for ScriptedDestination {
     }
 }
 
-impl Answer {
+impl ScriptedResponse {
     /// Refuses in gRPC.
     pub(crate) const fn grpc(code: i32) -> Self {
         Self::Grpc { code, message: "scripted", retry_after: None }

@@ -14,20 +14,20 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
-use super::messages::{ReplyBody, grpc_refusal, http_refusal, is_grpc, receive, success};
-use super::{Answer, Shared};
+use super::messages::{ResponseBody, grpc_error, http_error, is_grpc, read_request, success};
+use super::{ScriptedResponse, Shared};
 
 /// How a request reaches its connection.
 #[derive(Debug, Default)]
-struct Handle {
+struct ConnectionControl {
     go_away: Notify,
     reset: Notify,
 }
 
 /// Counts a connection as open for as long as it lives.
-struct Open(Arc<Shared>);
+struct OpenConnectionGuard(Arc<Shared>);
 
-impl Drop for Open {
+impl Drop for OpenConnectionGuard {
     fn drop(&mut self) {
         self.0.update(|state| state.open -= 1);
     }
@@ -47,7 +47,7 @@ pub(super) async fn listen(
             state.open += 1;
             state.connections - 1
         });
-        let open = Open(Arc::clone(&shared));
+        let open = OpenConnectionGuard(Arc::clone(&shared));
         let (shared, tls) = (Arc::clone(&shared), tls.clone());
         connections.spawn(async move {
             connection(stream, protocol, tls, shared, number).await;
@@ -85,7 +85,7 @@ async fn http<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     shared: Arc<Shared>,
     number: usize,
 ) {
-    let handle = Arc::new(Handle::default());
+    let handle = Arc::new(ConnectionControl::default());
     let idle_close = Arc::clone(&shared.state.lock().idle_close);
     let service = {
         let handle = Arc::clone(&handle);
@@ -122,52 +122,56 @@ async fn respond(
     request: Request<Incoming>,
     connection: usize,
     shared: Arc<Shared>,
-    handle: Arc<Handle>,
-) -> std::io::Result<Response<ReplyBody>> {
+    handle: Arc<ConnectionControl>,
+) -> std::io::Result<Response<ResponseBody>> {
     let mut answer = shared.update(|state| {
         let next = state.script.pop_front();
-        next.unwrap_or_else(|| state.otherwise.clone())
+        next.unwrap_or_else(|| state.default_response.clone())
     });
-    if matches!(answer, Answer::Ignore) {
+    if matches!(answer, ScriptedResponse::NeverRead) {
         let _unread = request;
         return std::future::pending().await;
     }
-    let received = receive(request, connection).await?;
+    let received = read_request(request, connection).await?;
     let grpc = is_grpc(&received.headers);
     let spans = received.spans.clone();
     shared.update(|state| state.requests.push(received.clone()));
     loop {
         answer = match answer {
-            Answer::Delay(time, then) => {
+            ScriptedResponse::Delay(time, then) => {
                 tokio::time::sleep(time).await;
                 *then
             }
-            Answer::If(such, then, otherwise) => *(if such(&received) { then } else { otherwise }),
-            Answer::GoAway(then) => {
+            ScriptedResponse::If(such, then, otherwise) => {
+                *(if such(&received) { then } else { otherwise })
+            }
+            ScriptedResponse::GoAway(then) => {
                 handle.go_away.notify_one();
                 *then
             }
-            Answer::Swallow | Answer::Ignore => return std::future::pending().await,
-            Answer::Reset => {
+            ScriptedResponse::NeverRespond | ScriptedResponse::NeverRead => {
+                return std::future::pending().await;
+            }
+            ScriptedResponse::ResetConnection => {
                 handle.reset.notify_one();
                 return std::future::pending().await;
             }
-            Answer::ResetStream => return Err(std::io::Error::other("scripted")),
-            Answer::Accept => {
+            ScriptedResponse::ResetStream => return Err(std::io::Error::other("scripted")),
+            ScriptedResponse::Accept => {
                 shared.update(|state| state.accepted.extend(spans));
                 return Ok(success(grpc, None).into());
             }
-            Answer::Partial { rejected, message } => {
+            ScriptedResponse::PartialSuccess { rejected, message } => {
                 shared.update(|state| state.accepted.extend(spans));
                 return Ok(success(grpc, Some((rejected, message))).into());
             }
-            Answer::Grpc { code, message, retry_after } => {
-                return Ok(grpc_refusal(code, message, retry_after).into());
+            ScriptedResponse::Grpc { code, message, retry_after } => {
+                return Ok(grpc_error(code, message, retry_after).into());
             }
-            Answer::Http { status, message, retry_after } => {
-                return Ok(http_refusal(status, message, retry_after).into());
+            ScriptedResponse::Http { status, message, retry_after } => {
+                return Ok(http_error(status, message, retry_after).into());
             }
-            Answer::Reply(reply) => return Ok(reply.into()),
+            ScriptedResponse::RawResponse(reply) => return Ok(reply.into()),
         };
     }
 }

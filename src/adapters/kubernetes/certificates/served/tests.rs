@@ -7,13 +7,13 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::super::Authority;
+use super::super::RcgenIssuer;
 use super::*;
 use crate::adapters::clock::SystemClock;
-use crate::application::keep_certificates::CertificateKeeper;
-use crate::application::keep_certificates::fakes::{FakeCluster, RecordingMonitor, Written};
-use crate::domain::rotation::{OVERLAP, Validity};
-use crate::ports::certificates::{CertificateIssuer, Keyring};
+use crate::application::rotate_certificates::CertificateRotator;
+use crate::application::rotate_certificates::fakes::{FakeCluster, RecordingMonitor, Written};
+use crate::domain::rotation::{PROPAGATION_DELAY, Validity};
+use crate::ports::certificates::{CertificateIssuer, WebhookTls};
 use crate::ports::clock::WallClock;
 
 const HOST: &str = "tracebuffer-webhook.observability.svc";
@@ -34,10 +34,10 @@ impl WallClock for TestWallClock {
     }
 }
 
-fn made() -> Keyring {
+fn new_tls() -> WebhookTls {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-    let (issuer, validity) = (Authority::new(HOST), Validity::of_authority(now));
-    let keyring = issuer.add_authority(&Keyring::default(), validity).unwrap();
+    let (issuer, validity) = (RcgenIssuer::new(HOST), Validity::of_authority(now));
+    let keyring = issuer.add_authority(&WebhookTls::default(), validity).unwrap();
     issuer.issue_leaf(&keyring, Validity::of_leaf(now, validity)).unwrap()
 }
 
@@ -72,26 +72,26 @@ fn handshake(server: &Arc<ServerConfig>, bundle: &[u8]) -> Result<(), rustls::Er
 
 #[test]
 fn a_client_that_trusts_the_bundle_and_only_it_accepts_what_is_served() {
-    let (keyring, other) = (made(), made());
+    let (keyring, other) = (new_tls(), new_tls());
     let served = Arc::new(ServedCertificate::default());
     let config = server(&served);
     assert!(handshake(&config, &keyring.bundle).is_err(), "nothing is served yet");
 
-    assert_eq!(served.serve(&keyring.leaf, &keyring.leaf_key), Ok(Offered::Served));
+    assert_eq!(served.offer(&keyring.leaf, &keyring.leaf_key), Ok(OfferOutcome::Served));
 
     assert_eq!(handshake(&config, &keyring.bundle), Ok(()));
     assert!(handshake(&config, &other.bundle).is_err());
-    assert_eq!(served.serve(&keyring.leaf, &keyring.leaf_key), Ok(Offered::Known));
+    assert_eq!(served.offer(&keyring.leaf, &keyring.leaf_key), Ok(OfferOutcome::Unchanged));
 }
 
 #[test]
 fn it_is_trusted_once_every_entry_holds_its_authority() {
-    let (keyring, other) = (made(), made());
+    let (keyring, other) = (new_tls(), new_tls());
     let both = [&other.bundle[..], &keyring.bundle].concat();
     let served = ServedCertificate::default();
-    served.published([&keyring.bundle]);
+    served.set_published([&keyring.bundle]);
     assert!(!served.is_trusted(), "nothing is served yet");
-    served.serve(&keyring.leaf, &keyring.leaf_key).unwrap();
+    served.offer(&keyring.leaf, &keyring.leaf_key).unwrap();
     assert!(served.is_trusted());
 
     for (bundles, trusted) in [
@@ -100,22 +100,22 @@ fn it_is_trusted_once_every_entry_holds_its_authority() {
         (vec![&both[..], &keyring.bundle], true),
         (vec![&keyring.bundle, &other.bundle], false),
     ] {
-        served.published(&bundles);
+        served.set_published(&bundles);
         assert_eq!(served.is_trusted(), trusted, "{}", bundles.len());
     }
-    served.published([&[][..]]);
-    served.serve(&other.leaf, &other.leaf_key).unwrap();
-    served.published([&keyring.bundle]);
+    served.set_published([&[][..]]);
+    served.offer(&other.leaf, &other.leaf_key).unwrap();
+    served.set_published([&keyring.bundle]);
     assert!(!served.is_trusted(), "the other one's authority is not published");
 }
 
 /// `old` is served and trusted; `new` is offered.
-fn renewing() -> (Arc<ServedCertificate>, Keyring, Keyring) {
-    let (old, new) = (made(), made());
+fn renewing() -> (Arc<ServedCertificate>, WebhookTls, WebhookTls) {
+    let (old, new) = (new_tls(), new_tls());
     let served = Arc::new(ServedCertificate::default());
-    served.published([&old.bundle]);
-    served.serve(&old.leaf, &old.leaf_key).unwrap();
-    assert_eq!(served.serve(&new.leaf, &new.leaf_key), Ok(Offered::Waits));
+    served.set_published([&old.bundle]);
+    served.offer(&old.leaf, &old.leaf_key).unwrap();
+    assert_eq!(served.offer(&new.leaf, &new.leaf_key), Ok(OfferOutcome::Pending));
     (served, old, new)
 }
 
@@ -124,26 +124,26 @@ async fn another_certificate_is_served_ten_seconds_after_it_is_trusted() {
     let (served, old, new) = renewing();
     let config = server(&served);
     sleep(Duration::from_hours(1)).await;
-    assert!(!served.settle());
+    assert!(!served.serve_if_due());
     assert_eq!(handshake(&config, &old.bundle), Ok(()), "nobody trusts the other one yet");
 
-    assert!(!served.published([[&new.bundle[..], &old.bundle].concat()]));
+    assert!(!served.set_published([[&new.bundle[..], &old.bundle].concat()]));
     sleep(9 * SECOND).await;
-    assert_eq!(served.serve(&new.leaf, &new.leaf_key), Ok(Offered::Known), "it waits on");
-    assert!(!served.settle());
+    assert_eq!(served.offer(&new.leaf, &new.leaf_key), Ok(OfferOutcome::Unchanged), "it waits on");
+    assert!(!served.serve_if_due());
     assert_eq!(handshake(&config, &old.bundle), Ok(()));
     sleep(SECOND).await;
-    assert!(served.settle());
+    assert!(served.serve_if_due());
 
     assert_eq!(handshake(&config, &new.bundle), Ok(()));
-    assert!(served.is_trusted() && !served.settle());
+    assert!(served.is_trusted() && !served.serve_if_due());
 }
 
 #[tokio::test(start_paused = true)]
 async fn another_certificate_is_served_at_once_when_the_last_is_trusted_no_more() {
     let (served, _, new) = renewing();
 
-    assert!(served.published([&new.bundle]));
+    assert!(served.set_published([&new.bundle]));
 
     assert_eq!(handshake(&server(&served), &new.bundle), Ok(()));
     assert!(served.is_trusted());
@@ -153,26 +153,26 @@ async fn another_certificate_is_served_at_once_when_the_last_is_trusted_no_more(
 async fn a_certificate_that_is_taken_back_is_not_served() {
     let (served, old, new) = renewing();
 
-    assert_eq!(served.serve(&old.leaf, &old.leaf_key), Ok(Offered::Known));
+    assert_eq!(served.offer(&old.leaf, &old.leaf_key), Ok(OfferOutcome::Unchanged));
 
-    assert!(!served.published([[&new.bundle[..], &old.bundle].concat()]));
-    sleep(SETTLED).await;
-    assert!(!served.settle());
+    assert!(!served.set_published([[&new.bundle[..], &old.bundle].concat()]));
+    sleep(TRUST_DELAY).await;
+    assert!(!served.serve_if_due());
     assert_eq!(handshake(&server(&served), &old.bundle), Ok(()));
 }
 
 #[test]
 fn what_cannot_be_used_is_refused_by_name_and_the_last_is_served_on() {
-    let (keyring, other) = (made(), made());
+    let (keyring, other) = (new_tls(), new_tls());
     let served = Arc::new(ServedCertificate::default());
-    served.serve(&keyring.leaf, &keyring.leaf_key).unwrap();
+    served.offer(&keyring.leaf, &keyring.leaf_key).unwrap();
     for (chain, key, why) in [
         (&b""[..], &keyring.leaf_key[..], "tls.crt holds no certificate"),
         (b"-----BEGIN CERTIFICATE-----\n", &keyring.leaf_key, "tls.crt is not valid PEM"),
         (&keyring.leaf, b"hunter2", "tls.key holds no private key as PEM"),
         (&keyring.leaf, &other.leaf_key, "tls.crt and tls.key cannot be used: keys may not be"),
     ] {
-        let error = served.serve(chain, key).unwrap_err().to_string();
+        let error = served.offer(chain, key).unwrap_err().to_string();
         assert!(error.starts_with(why), "{error}");
     }
 
@@ -181,9 +181,9 @@ fn what_cannot_be_used_is_refused_by_name_and_the_last_is_served_on() {
 
 #[test]
 fn it_tells_until_when_the_leaf_is_valid() {
-    let (served, keyring) = (ServedCertificate::default(), made());
+    let (served, keyring) = (ServedCertificate::default(), new_tls());
     assert_eq!(served.valid_until(), None);
-    served.serve(&keyring.leaf, &keyring.leaf_key).unwrap();
+    served.offer(&keyring.leaf, &keyring.leaf_key).unwrap();
 
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     let left = served.valid_until().unwrap().saturating_sub(now);
@@ -192,7 +192,7 @@ fn it_tells_until_when_the_leaf_is_valid() {
 }
 
 /// What an API server believes that read the configuration `age` ago.
-fn believed(cluster: &FakeCluster, start: Instant, age: Duration) -> Vec<u8> {
+fn bundle_seen_by_api_server(cluster: &FakeCluster, start: Instant, age: Duration) -> Vec<u8> {
     let then = start.elapsed().saturating_sub(age);
     let writes = cluster.writes();
     let published = writes.iter().filter_map(|write| match &write.what {
@@ -210,7 +210,7 @@ async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_kn
     let clocks = (SystemClock::new(), TestWallClock::new());
     let monitor = Arc::<RecordingMonitor>::default();
     let store = Arc::clone(&cluster);
-    let keeper = CertificateKeeper::new(Authority::new(HOST), store, monitor, clocks, || 7);
+    let keeper = CertificateRotator::new(RcgenIssuer::new(HOST), store, monitor, clocks, || 7);
     let (leads, changes) = (leading.subscribe(), cluster.changes());
     let keeper = tokio::spawn(async move { keeper.run(leads, changes).await });
     sleep(SECOND).await;
@@ -221,15 +221,19 @@ async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_kn
     for call in 0..1_000_u32 {
         if call % 250 == 50 {
             cluster.tamper(|keyring| {
-                keyring.as_mut().unwrap().rotation_asked = Some(call.to_string());
+                keyring.as_mut().unwrap().rotation_requested = Some(call.to_string());
             });
         }
         let held = cluster.held().unwrap();
-        served.serve(&held.leaf, &held.leaf_key).unwrap();
+        served.offer(&held.leaf, &held.leaf_key).unwrap();
         leaves.insert(held.leaf);
-        let age = OVERLAP.saturating_sub(SECOND) * (call % 7) / 6;
+        let age = PROPAGATION_DELAY.saturating_sub(SECOND) * (call % 7) / 6;
 
-        assert_eq!(handshake(&config, &believed(&cluster, start, age)), Ok(()), "call {call}");
+        assert_eq!(
+            handshake(&config, &bundle_seen_by_api_server(&cluster, start, age)),
+            Ok(()),
+            "call {call}"
+        );
 
         sleep(Duration::from_millis(4_100)).await;
     }

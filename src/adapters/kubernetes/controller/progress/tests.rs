@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use Progress::{Complete, Failed, Moving};
+use RolloutProgress::{Complete, Failed, Progressing};
 
-fn of_deployment(spec: &Value, status: &Value) -> Found {
+fn of_deployment(spec: &Value, status: &Value) -> ProgressReport {
     let mut spec = spec.clone();
     spec["selector"] = json!({});
     spec["template"] = json!({});
@@ -11,7 +11,7 @@ fn of_deployment(spec: &Value, status: &Value) -> Found {
     deployment(&serde_json::from_value(object).unwrap())
 }
 
-fn of_stateful_set(spec: &Value, status: &Value) -> Found {
+fn of_stateful_set(spec: &Value, status: &Value) -> ProgressReport {
     let mut spec = spec.clone();
     spec["selector"] = json!({});
     spec["template"] = json!({});
@@ -20,7 +20,7 @@ fn of_stateful_set(spec: &Value, status: &Value) -> Found {
     stateful_set(&serde_json::from_value(object).unwrap())
 }
 
-fn of_daemon_set(spec: &Value, status: &Value) -> Found {
+fn of_daemon_set(spec: &Value, status: &Value) -> ProgressReport {
     let mut spec = spec.clone();
     spec["selector"] = json!({});
     spec["template"] = json!({});
@@ -40,11 +40,11 @@ fn a_deployment_is_complete_when_all_its_pods_are_new_and_available() {
     let two = json!({ "replicas": 2 });
     for (observed, replicas, updated, available, expected) in [
         (2, 2, 2, 2, Complete),
-        (1, 2, 2, 2, Moving),
-        (2, 3, 2, 2, Moving),
-        (2, 2, 1, 2, Moving),
-        (2, 2, 2, 1, Moving),
-        (2, 0, 0, 0, Moving),
+        (1, 2, 2, 2, Progressing),
+        (2, 3, 2, 2, Progressing),
+        (2, 2, 1, 2, Progressing),
+        (2, 2, 2, 1, Progressing),
+        (2, 0, 0, 0, Progressing),
     ] {
         let status = json!({
             "observedGeneration": observed, "replicas": replicas, "updatedReplicas": updated,
@@ -72,15 +72,18 @@ fn a_deployment_past_its_deadline_has_failed_for_the_generation_that_was_seen() 
     assert_eq!(of_deployment(&json!({}), &status).0, Failed(why));
 
     status["observedGeneration"] = json!(1);
-    assert_eq!(of_deployment(&json!({}), &status).0, Moving);
+    assert_eq!(of_deployment(&json!({}), &status).0, Progressing);
 }
 
 #[test]
 fn a_stateful_set_is_complete_when_all_are_ready_and_of_one_revision() {
     let two = json!({ "replicas": 2 });
-    for (observed, ready, current, expected) in
-        [(2, 2, "b", Complete), (1, 2, "b", Moving), (2, 1, "b", Moving), (2, 2, "a", Moving)]
-    {
+    for (observed, ready, current, expected) in [
+        (2, 2, "b", Complete),
+        (1, 2, "b", Progressing),
+        (2, 1, "b", Progressing),
+        (2, 2, "a", Progressing),
+    ] {
         let status = json!({
             "observedGeneration": observed, "replicas": 2, "readyReplicas": ready,
             "currentRevision": current, "updateRevision": "b", "updatedReplicas": 2,
@@ -102,15 +105,18 @@ fn below_a_partition_pods_stay_old() {
         })
     };
 
-    assert_eq!(of_stateful_set(&spec, &status(0)).0, Moving);
+    assert_eq!(of_stateful_set(&spec, &status(0)).0, Progressing);
     assert_eq!(of_stateful_set(&spec, &status(1)).0, Complete);
 }
 
 #[test]
 fn a_daemon_set_is_complete_when_every_node_has_an_available_new_pod() {
-    for (observed, updated, available, expected) in
-        [(2, 2, 2, Complete), (1, 2, 2, Moving), (2, 1, 2, Moving), (2, 2, 1, Moving)]
-    {
+    for (observed, updated, available, expected) in [
+        (2, 2, 2, Complete),
+        (1, 2, 2, Progressing),
+        (2, 1, 2, Progressing),
+        (2, 2, 1, Progressing),
+    ] {
         let status = json!({
             "observedGeneration": observed, "updatedNumberScheduled": updated,
             "numberAvailable": available,

@@ -5,17 +5,18 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::ResourceExt;
 
-use crate::adapters::kubernetes::diagnosis::case::Case;
+use crate::adapters::kubernetes::diagnosis::explain_input::ExplainInput;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
-use crate::adapters::kubernetes::diagnosis::operator::ENTRY;
+use crate::adapters::kubernetes::diagnosis::operator::WEBHOOK_ENTRY_NAME;
 
 const CAUSE: Section = Section("Likely causes");
-const INSTALL: &str = "install the chart: `helm install`";
-const RESTART: &str = "create the pod anew";
+const INSTALL_REMEDY: &str = "install the chart: `helm install`";
+const RESTART_REMEDY: &str = "create the pod anew";
 
 /// Looks for the usual causes.
-pub(super) fn causes(case: &Case) -> Vec<Finding> {
-    let found: Vec<_> = [configuration(case), operator(case)].into_iter().flatten().collect();
+pub(super) fn likely_causes(case: &ExplainInput) -> Vec<Finding> {
+    let found: Vec<_> =
+        [webhook_configuration_cause(case), operator_cause(case)].into_iter().flatten().collect();
     if !found.is_empty() {
         return found;
     }
@@ -26,18 +27,18 @@ pub(super) fn causes(case: &Case) -> Vec<Finding> {
     vec![CAUSE.warning("unknown", message, remedy)]
 }
 
-fn configuration(case: &Case) -> Option<Finding> {
+fn webhook_configuration_cause(case: &ExplainInput) -> Option<Finding> {
     const NAME: &str = "configuration";
-    let found = match case.operator.webhook.or_finding(CAUSE, NAME) {
+    let found = match case.operator.webhook_configuration.or_finding(CAUSE, NAME) {
         Ok(Some(found)) => found,
         Ok(None) => {
             let message = "there is no MutatingWebhookConfiguration of tracebuffer";
-            return Some(CAUSE.failed(NAME, message, INSTALL));
+            return Some(CAUSE.failed(NAME, message, INSTALL_REMEDY));
         }
         Err(finding) => return Some(finding),
     };
     let name = found.name_any();
-    let entry = found.webhooks.iter().flatten().find(|entry| entry.name == ENTRY)?;
+    let entry = found.webhooks.iter().flatten().find(|entry| entry.name == WEBHOOK_ENTRY_NAME)?;
     if excludes(entry, &case.key.namespace) {
         let message = format!(
             "MutatingWebhookConfiguration {name} excludes namespace {}",
@@ -52,9 +53,9 @@ fn configuration(case: &Case) -> Option<Finding> {
         return Some(CAUSE.failed(NAME, message, "see the operators' logs"));
     }
     let since = found.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    if is_before(created(case), since) {
+    if is_before(created_at(case), since) {
         let message = "the pod was created before tracebuffer was installed";
-        return Some(CAUSE.warning(NAME, message, RESTART));
+        return Some(CAUSE.warning(NAME, message, RESTART_REMEDY));
     }
     None
 }
@@ -70,13 +71,13 @@ fn excludes(entry: &MutatingWebhook, namespace: &str) -> bool {
     })
 }
 
-fn operator(case: &Case) -> Option<Finding> {
+fn operator_cause(case: &ExplainInput) -> Option<Finding> {
     const NAME: &str = "operator";
     let deployment = match case.operator.deployment.or_finding(CAUSE, NAME) {
         Ok(Some(deployment)) => deployment,
         Ok(None) => {
             let message = "the operator's Deployment was not found";
-            return Some(CAUSE.failed(NAME, message, INSTALL));
+            return Some(CAUSE.failed(NAME, message, INSTALL_REMEDY));
         }
         Err(finding) => return Some(finding),
     };
@@ -87,9 +88,9 @@ fn operator(case: &Case) -> Option<Finding> {
         return Some(CAUSE.failed(NAME, message, remedy));
     }
     let since = available_since(deployment);
-    if is_before(created(case), since) {
+    if is_before(created_at(case), since) {
         let message = "the operator became available only after the pod was created";
-        return Some(CAUSE.warning(NAME, message, RESTART));
+        return Some(CAUSE.warning(NAME, message, RESTART_REMEDY));
     }
     None
 }
@@ -100,7 +101,7 @@ fn available_since(deployment: &Deployment) -> Option<Timestamp> {
     available.last_transition_time.as_ref().map(|time| time.0)
 }
 
-fn created(case: &Case) -> Option<Timestamp> {
+fn created_at(case: &ExplainInput) -> Option<Timestamp> {
     case.pod.get()?.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 

@@ -7,16 +7,16 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::case::Case;
+use super::explain_input::ExplainInput;
 use super::finding::{Finding, Section};
 use crate::adapters::kubernetes::names;
-use crate::adapters::kubernetes::pod::facts;
+use crate::adapters::kubernetes::pod::pod_facts;
 use crate::adapters::kubernetes::sidecar::Sidecar;
-use crate::domain::injection::candidate::SidecarMode;
 use crate::domain::injection::decide::{Decision, decide};
 use crate::domain::injection::facts::SidecarPresence;
 use crate::domain::injection::skip::{Skip, SkipReason};
-use crate::domain::injection::status::PodStatus;
+use crate::domain::injection::status::InjectionStatus;
+use crate::domain::injection::trace_buffer_view::SidecarMode;
 
 const POD: Section = Section("Pod");
 const DECISION: Section = Section("Decision");
@@ -24,7 +24,7 @@ const NEW_POD: Section = Section("A new pod");
 
 /// Explains what was decided for a pod, whether that still holds, and what to do.
 #[must_use]
-pub fn explain(case: &Case) -> Vec<Finding> {
+pub fn explain(case: &ExplainInput) -> Vec<Finding> {
     let pod = match case.pod.or_finding(POD, &case.key.to_string()) {
         Ok(Some(pod)) => pod,
         Ok(None) => {
@@ -34,16 +34,16 @@ pub fn explain(case: &Case) -> Vec<Finding> {
         }
         Err(finding) => return vec![finding],
     };
-    let mut findings = vec![asked(case)];
+    let mut findings = vec![request_finding(case)];
     findings.extend(misplaced(case, pod));
-    match case.status() {
-        Some(PodStatus::Injected(injected)) => {
+    match case.injection_status() {
+        Some(InjectionStatus::Injected(injected)) => {
             findings.extend(sidecar::explain(case, pod, &injected));
         }
-        Some(PodStatus::Skipped { reason, message }) => {
+        Some(InjectionStatus::Skipped { reason, message }) => {
             findings.push(skipped(DECISION, reason, &message));
             // The same again says nothing new.
-            let news = new_pod(&anew(case));
+            let news = creation_finding(&decide_now(case));
             findings.extend(news.filter(|finding| finding.name != reason.as_str()));
         }
         None => findings.extend(undecided(case)),
@@ -52,10 +52,10 @@ pub fn explain(case: &Case) -> Vec<Finding> {
 }
 
 /// What the pod asks for.
-fn asked(case: &Case) -> Finding {
+fn request_finding(case: &ExplainInput) -> Finding {
     let message = match case.annotation(names::INJECT) {
         Some(value) => format!("annotation {} is {value:?}", names::INJECT),
-        None if case.namespace.asks => format!(
+        None if case.namespace.opted_in => format!(
             "it has no annotation {}; its namespace asks for a sidecar in every pod",
             names::INJECT
         ),
@@ -67,7 +67,7 @@ fn asked(case: &Case) -> Finding {
 }
 
 /// What is set in a place where it means nothing, and was perhaps meant to count.
-fn misplaced(case: &Case, pod: &Pod) -> Option<Finding> {
+fn misplaced(case: &ExplainInput, pod: &Pod) -> Option<Finding> {
     const NAME: &str = "misplaced";
     let remedy = "set it where it is read; see `tracebuffer.dev` in the documentation";
     if pod.labels().contains_key(names::INJECT) && case.annotation(names::INJECT).is_none() {
@@ -75,39 +75,41 @@ fn misplaced(case: &Case, pod: &Pod) -> Option<Finding> {
             format!("{} is a label of the pod; it is read as an annotation", names::INJECT);
         return Some(POD.warning(NAME, message, remedy));
     }
-    case.namespace_mistake.as_ref().map(|mistake| POD.warning(NAME, mistake.as_str(), remedy))
+    case.namespace_misconfiguration
+        .as_ref()
+        .map(|mistake| POD.warning(NAME, mistake.as_str(), remedy))
 }
 
 /// A pod about which nobody was asked, or need not have been.
-fn undecided(case: &Case) -> Vec<Finding> {
-    let decision = anew(case);
+fn undecided(case: &ExplainInput) -> Vec<Finding> {
+    let decision = decide_now(case);
     if let Ok(Decision::Skip(Skip { reason, message })) = &decision
-        && !reason.is_surprising()
+        && !reason.should_warn()
     {
         return vec![skipped(DECISION, *reason, message)];
     }
     let message = "it asks for a sidecar, and nobody was asked about it when it was created";
     let remedy = "remove the cause, then create it anew: `kubectl rollout restart` of its owner";
     let mut findings = vec![DECISION.failed("WebhookNotCalled", message, remedy)];
-    findings.extend(causes::causes(case));
-    findings.extend(new_pod(&decision));
+    findings.extend(causes::likely_causes(case));
+    findings.extend(creation_finding(&decision));
     findings
 }
 
 /// Decides as the webhook would for a pod like this one without its sidecar.
-fn anew(case: &Case) -> Result<Decision<Sidecar>, String> {
-    if let Some(why) = &case.unseen {
+fn decide_now(case: &ExplainInput) -> Result<Decision<Sidecar>, String> {
+    if let Some(why) = &case.fetch_error {
         return Err(format!("not all that decides could be read: {why}"));
     }
     // Only what every pod has is looked at, which the type knows.
     let pod = serde_json::to_value(case.pod.get()).unwrap_or(Value::Null);
-    let mut pod = facts(&pod).map_err(|error| error.to_string())?;
+    let mut pod = pod_facts(&pod).map_err(|error| error.to_string())?;
     if matches!(pod.sidecar, SidecarPresence::Injected(_)) {
         pod.sidecar = SidecarPresence::Absent;
     }
-    let decision = decide(&pod, &case.namespace, &case.cluster, &case.candidates);
+    let decision = decide(&pod, &case.namespace, &case.cluster, &case.trace_buffers);
     if let Decision::Skip(Skip { reason: SkipReason::NoTraceBuffer, message }) = &decision
-        && let Some(why) = case.operator.deployment.why_not()
+        && let Some(why) = case.operator.deployment.error_message()
     {
         return Err(format!(
             "{message}; the operator may have a default, which cannot be read: {why}"
@@ -117,7 +119,7 @@ fn anew(case: &Case) -> Result<Decision<Sidecar>, String> {
 }
 
 /// What would become of a pod that is created now.
-fn new_pod(decision: &Result<Decision<Sidecar>, String>) -> Option<Finding> {
+fn creation_finding(decision: &Result<Decision<Sidecar>, String>) -> Option<Finding> {
     const NAME: &str = "created now";
     Some(match decision {
         Ok(Decision::Inject(candidate)) => {
@@ -129,15 +131,15 @@ fn new_pod(decision: &Result<Decision<Sidecar>, String>) -> Option<Finding> {
             NEW_POD.ok(NAME, format!("would get {kind} from TraceBuffer {}", candidate.key))
         }
         Ok(Decision::Skip(Skip { reason, message })) => skipped(NEW_POD, *reason, message),
-        Ok(Decision::Complete(_)) => return None,
+        Ok(Decision::CompleteInjection(_)) => return None,
         Err(why) => NEW_POD.skipped(NAME, why.as_str()),
     })
 }
 
 fn skipped(section: Section, reason: SkipReason, message: &str) -> Finding {
     let name = reason.as_str();
-    if reason.is_surprising() {
-        section.complete_warning(name, format!("no sidecar: {message}"))
+    if reason.should_warn() {
+        section.warning_without_remedy(name, format!("no sidecar: {message}"))
     } else {
         section.ok(name, format!("no sidecar: {message}"))
     }

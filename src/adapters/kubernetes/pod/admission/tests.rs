@@ -1,6 +1,8 @@
 use super::*;
-use crate::adapters::kubernetes::pod::facts;
-use crate::adapters::kubernetes::pod::testing::{candidate, injected, key, patched, pod, sidecar};
+use crate::adapters::kubernetes::pod::pod_facts;
+use crate::adapters::kubernetes::pod::testing::{
+    injected, key, patched, pod, sidecar, trace_buffer_view,
+};
 use crate::domain::injection::consent::AllowedNamespaces;
 use crate::domain::injection::facts::SidecarPresence;
 
@@ -33,7 +35,10 @@ fn a_native_sidecar_comes_first_with_all_that_belongs_to_it() {
             },
         })
     );
-    assert_eq!((admission.warnings, admission.outcome), (vec![], Outcome::Injected(key())));
+    assert_eq!(
+        (admission.warnings, admission.outcome),
+        (vec![], InjectionOutcome::Injected(key()))
+    );
 }
 
 #[test]
@@ -44,10 +49,10 @@ fn the_environment_goes_to_the_containers_it_was_meant_for() {
     ]);
     let patched = patched(&pod, &injected(&pod, sidecar()));
 
-    let told: Vec<_> = read::containers(&patched)
+    let told: Vec<_> = pod_json::containers(&patched)
         .map(|(_, _, container)| {
-            let env = read::list(container, "/env").iter();
-            (read::name(container), env.map(read::name).collect::<Vec<_>>())
+            let env = pod_json::list(container, "/env").iter();
+            (pod_json::name(container), env.map(pod_json::name).collect::<Vec<_>>())
         })
         .collect();
     assert_eq!(
@@ -67,8 +72,8 @@ fn the_environment_goes_to_the_containers_it_was_meant_for() {
 fn a_plain_container_comes_last() {
     let pod = pod(&json!([{"name": "web"}]));
     let plain = Sidecar { mode: SidecarMode::Container, ..sidecar() };
-    let decision = Decision::Inject(candidate(plain));
-    let patched = patched(&pod, &admission(&pod, &decision));
+    let decision = Decision::Inject(trace_buffer_view(plain));
+    let patched = patched(&pod, &apply_decision(&pod, &decision));
 
     assert_eq!(patched["spec"]["containers"][1]["name"], "tracebuffer");
     assert_eq!(patched["spec"]["containers"][1].get("restartPolicy"), None);
@@ -111,14 +116,15 @@ fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
 fn a_second_time_changes_nothing_but_completes_containers_that_came_since() {
     let pod = pod(&json!([{"name": "web"}]));
     let mut first = patched(&pod, &injected(&pod, sidecar()));
-    assert_eq!(facts(&first).unwrap().sidecar, SidecarPresence::Injected(key()));
+    assert_eq!(pod_facts(&first).unwrap().sidecar, SidecarPresence::Injected(key()));
 
-    let again = admission(&first, &Decision::Complete(candidate(sidecar())));
-    let already = Outcome::Skipped(SkipReason::AlreadyInjected);
+    let again = apply_decision(&first, &Decision::CompleteInjection(trace_buffer_view(sidecar())));
+    let already = InjectionOutcome::Skipped(SkipReason::AlreadyInjected);
     assert_eq!((again.patch.0, &again.outcome), (vec![], &already));
 
     first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
-    let completed = admission(&first, &Decision::Complete(candidate(sidecar())));
+    let completed =
+        apply_decision(&first, &Decision::CompleteInjection(trace_buffer_view(sidecar())));
     assert_eq!(
         serde_json::to_value(&completed.patch).unwrap(),
         json!([{
@@ -135,29 +141,33 @@ fn a_sidecar_of_another_making_is_not_completed() {
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
     let changed = Sidecar { hash: "h2".into(), ..sidecar() };
-    assert!(admission(&first, &Decision::Complete(candidate(changed))).patch.is_empty());
+    assert!(
+        apply_decision(&first, &Decision::CompleteInjection(trace_buffer_view(changed)))
+            .patch
+            .is_empty()
+    );
 }
 
 #[test]
 fn a_surprising_skip_is_written_and_said() {
     let pod = pod(&json!([{"name": "web"}]));
-    let admitted = admission(&pod, &skip(SkipReason::PortClash));
+    let admitted = apply_decision(&pod, &skip(SkipReason::PortClash));
     assert_eq!(admitted.warnings, ["tracebuffer: no sidecar (PortClash): because; do this"]);
-    assert_eq!(admitted.outcome, Outcome::Skipped(SkipReason::PortClash));
+    assert_eq!(admitted.outcome, InjectionOutcome::Skipped(SkipReason::PortClash));
     let patched = patched(&pod, &admitted);
     assert_eq!(
         patched["metadata"]["annotations"],
         json!({names::STATUS: r#"{"skipped":"PortClash","message":"because; do this"}"#})
     );
     assert_eq!(patched["spec"], pod["spec"]);
-    assert!(admission(&patched, &skip(SkipReason::PortClash)).patch.is_empty());
+    assert!(apply_decision(&patched, &skip(SkipReason::PortClash)).patch.is_empty());
 }
 
 #[test]
 fn a_skip_that_surprises_nobody_is_silent() {
     let pod = pod(&json!([{"name": "web"}]));
     for reason in [SkipReason::NotRequested, SkipReason::OptedOut, SkipReason::AlreadyInjected] {
-        let admitted = admission(&pod, &skip(reason));
+        let admitted = apply_decision(&pod, &skip(reason));
         assert_eq!((admitted.patch.0, admitted.warnings), (vec![], Vec::<String>::new()));
     }
 }
@@ -165,10 +175,10 @@ fn a_skip_that_surprises_nobody_is_silent() {
 #[test]
 fn a_trace_buffer_with_mistakes_injects_nothing_whatever_was_decided() {
     let allowed_namespaces = AllowedNamespaces::Same;
-    let broken = Candidate { key: key(), sidecar: Err("wrong".into()), allowed_namespaces };
+    let broken = TraceBufferView { key: key(), sidecar: Err("wrong".into()), allowed_namespaces };
     let decision = Decision::Inject(broken.into());
-    let admitted = admission(&pod(&json!([])), &decision);
-    assert_eq!(admitted.outcome, Outcome::Skipped(SkipReason::TraceBufferNotAccepted));
+    let admitted = apply_decision(&pod(&json!([])), &decision);
+    assert_eq!(admitted.outcome, InjectionOutcome::Skipped(SkipReason::TraceBufferNotAccepted));
 }
 
 #[test]
@@ -178,7 +188,8 @@ fn too_short_a_grace_period_is_said() {
         [(json!(24), 25, true), (json!(25), 25, false), (json!(null), 31, true)]
     {
         pod["spec"]["terminationGracePeriodSeconds"] = grace;
-        let warnings = injected(&pod, Sidecar { drain_seconds: drain, ..sidecar() }).warnings;
+        let warnings =
+            injected(&pod, Sidecar { drain_timeout_seconds: drain, ..sidecar() }).warnings;
         assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
     }
     pod["spec"]["terminationGracePeriodSeconds"] = json!(5);
@@ -204,7 +215,7 @@ fn every_warning_is_short() {
     let long = "x".repeat(1000);
     let own = json!([{"name": names::TRACES_ENDPOINT, "value": ""}]);
     let pod = pod(&json!([{"name": long, "env": own}, {"name": long, "envFrom": [{}]}]));
-    let warnings = injected(&pod, Sidecar { drain_seconds: 99, ..sidecar() }).warnings;
+    let warnings = injected(&pod, Sidecar { drain_timeout_seconds: 99, ..sidecar() }).warnings;
     assert_eq!(warnings.len(), 3);
     assert!(warnings.iter().all(|text| text.len() < 256 && text.starts_with("tracebuffer: ")));
 }

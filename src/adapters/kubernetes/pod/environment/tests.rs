@@ -2,8 +2,8 @@ use super::*;
 use crate::adapters::kubernetes::pod::testing::{ENDPOINT, pod, sidecar};
 
 /// What becomes of a container with this environment.
-fn planned(env: &Value) -> Plan {
-    plan(&json!({"name": "web", "env": env}), &sidecar())
+fn action_for(env: &Value) -> EndpointAction {
+    endpoint_action(&json!({"name": "web", "env": env}), &sidecar())
 }
 
 fn endpoint(value: &str) -> Value {
@@ -22,7 +22,7 @@ fn a_container_that_says_nothing_of_traces_is_told() {
         json!([{"name": TRACES_EXPORTER, "valueFrom": {}}]),
         json!([{"name": SDK_DISABLED, "value": "false"}]),
     ] {
-        assert_eq!(planned(&env), Plan::Tell, "{env}");
+        assert_eq!(action_for(&env), EndpointAction::Add, "{env}");
     }
 }
 
@@ -33,7 +33,7 @@ fn a_container_that_wants_no_otlp_is_left_alone() {
         json!([{"name": TRACES_EXPORTER, "value": "zipkin,console"}]),
         json!([{"name": SDK_DISABLED, "value": "TRUE"}]),
     ] {
-        assert_eq!(planned(&env), Plan::Leave, "{env}");
+        assert_eq!(action_for(&env), EndpointAction::LeaveUnchanged, "{env}");
     }
 }
 
@@ -46,7 +46,7 @@ fn a_container_that_sends_to_the_sidecar_already_is_left_alone() {
         "127.0.0.1:4317",
         "https://localhost:4317/",
     ] {
-        assert_eq!(planned(&endpoint(value)), Plan::Leave, "{value}");
+        assert_eq!(action_for(&endpoint(value)), EndpointAction::LeaveUnchanged, "{value}");
     }
 }
 
@@ -62,10 +62,10 @@ fn a_container_that_sends_elsewhere_bypasses_the_buffer() {
         "http://127.0.0.1:4317@evil:4317",
         "http://localhost:9417",
     ] {
-        assert_eq!(planned(&endpoint(value)), Plan::Bypass, "{value}");
+        assert_eq!(action_for(&endpoint(value)), EndpointAction::Bypass, "{value}");
     }
     let from = json!([{"name": TRACES_ENDPOINT, "valueFrom": {"fieldRef": {}}}]);
-    assert_eq!(planned(&from), Plan::Bypass);
+    assert_eq!(action_for(&from), EndpointAction::Bypass);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_last_of_several_values_counts() {
         {"name": TRACES_ENDPOINT, "value": "http://collector:4317"},
         {"name": TRACES_ENDPOINT, "value": ENDPOINT},
     ]);
-    assert_eq!(planned(&both), Plan::Leave);
+    assert_eq!(action_for(&both), EndpointAction::LeaveUnchanged);
 }
 
 #[test]
@@ -85,12 +85,12 @@ fn what_is_told_goes_behind_what_is_there_and_the_rest_is_said() {
         {"name": "own", "env": endpoint("http://collector:4317")},
         {"name": "istio-proxy", "env": []},
     ]));
-    let mut edit = Edit::of(&pod);
-    let said = tell(&mut edit, &pod, &sidecar(), Place::Native { index: 0 });
+    let mut edit = PatchBuilder::new(&pod);
+    let said = add_endpoint(&mut edit, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
 
     let variable = json!({"name": TRACES_ENDPOINT, "value": ENDPOINT});
     assert_eq!(
-        serde_json::to_value(edit.finish()).unwrap(),
+        serde_json::to_value(edit.build()).unwrap(),
         json!([
             {"op": "add", "path": "/spec/containers/0/env", "value": [variable]},
             {"op": "add", "path": "/spec/containers/1/env/-", "value": variable},
@@ -110,8 +110,8 @@ fn what_is_told_goes_behind_what_is_there_and_the_rest_is_said() {
 #[test]
 fn a_trace_buffer_that_never_touches_the_application_says_nothing() {
     let pod = pod(&json!([{"name": "own", "env": endpoint("http://collector:4317")}]));
-    let mut edit = Edit::of(&pod);
+    let mut edit = PatchBuilder::new(&pod);
     let silent = Sidecar { application_endpoint: None, ..sidecar() };
-    assert!(tell(&mut edit, &pod, &silent, Place::Plain).is_empty());
-    assert!(edit.finish().is_empty());
+    assert!(add_endpoint(&mut edit, &pod, &silent, SidecarPosition::Container).is_empty());
+    assert!(edit.build().is_empty());
 }

@@ -1,11 +1,11 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::injection::candidate::ObjectKey;
+use crate::domain::injection::trace_buffer_view::ObjectKey;
 
 #[track_caller]
-fn of(pod: &Value) -> PodFacts {
-    facts(pod).unwrap()
+fn facts_of(pod: &Value) -> PodFacts {
+    pod_facts(pod).unwrap()
 }
 
 fn spec(spec: &Value) -> Value {
@@ -19,22 +19,25 @@ fn the_smallest_pod_has_no_facts() {
         json!({"kind": "Pod", "metadata": null, "spec": {"containers": null, "volumes": null}}),
         json!({"metadata": {"annotations": null, "labels": null}, "spec": {"containers": []}}),
     ] {
-        assert_eq!(of(&pod), PodFacts::default());
+        assert_eq!(facts_of(&pod), PodFacts::default());
     }
 }
 
 #[test]
 fn the_annotation_is_read() {
     let pod = json!({"metadata": {"annotations": {names::INJECT: "a/b"}}, "spec": {}});
-    assert_eq!(of(&pod).inject.as_deref(), Some("a/b"));
+    assert_eq!(facts_of(&pod).inject.as_deref(), Some("a/b"));
 }
 
 #[test]
 fn the_hosts_network_and_completion_are_read() {
-    assert!(of(&spec(&json!({"hostNetwork": true}))).host_network);
-    assert!(!of(&spec(&json!({"hostNetwork": false}))).host_network);
+    assert!(facts_of(&spec(&json!({"hostNetwork": true}))).host_network);
+    assert!(!facts_of(&spec(&json!({"hostNetwork": false}))).host_network);
     for (policy, completes) in [("Always", false), ("OnFailure", true), ("Never", true)] {
-        assert_eq!(of(&spec(&json!({"restartPolicy": policy}))).runs_to_completion, completes);
+        assert_eq!(
+            facts_of(&spec(&json!({"restartPolicy": policy}))).runs_to_completion,
+            completes
+        );
     }
 }
 
@@ -56,14 +59,14 @@ fn windows_is_told_by_system_selector_or_affinity() {
         (affinity(json!([wants(&["windows"]), wants(&["linux"])])), false),
         (affinity(json!([])), false),
     ] {
-        assert_eq!(of(&spec(&pod)).windows, windows, "{pod}");
+        assert_eq!(facts_of(&spec(&pod)).windows, windows, "{pod}");
     }
 }
 
 #[test]
 fn the_mirror_of_a_static_pod_is_told_by_its_annotation() {
-    let pod = json!({"metadata": {"annotations": {MIRROR: "hash"}}, "spec": {}});
-    assert!(of(&pod).mirrors_static);
+    let pod = json!({"metadata": {"annotations": {MIRROR_ANNOTATION: "hash"}}, "spec": {}});
+    assert!(facts_of(&pod).is_mirror_pod);
 }
 
 #[test]
@@ -75,14 +78,14 @@ fn tcp_ports_of_all_containers_are_claimed() {
         ]}],
         "initContainers": [{"name": "log", "ports": [{"containerPort": 90}]}],
     }));
-    let claimed = |container: &str, port| ClaimedPort { container: container.into(), port };
-    assert_eq!(of(&pod).ports, [claimed("web", 80), claimed("web", 81), claimed("log", 90)]);
+    let claimed = |container: &str, port| ContainerPort { container: container.into(), port };
+    assert_eq!(facts_of(&pod).ports, [claimed("web", 80), claimed("web", 81), claimed("log", 90)]);
 }
 
 #[test]
 fn volumes_are_named() {
     let pod = spec(&json!({"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b"}]}));
-    assert_eq!(of(&pod).volumes, ["a", "b"]);
+    assert_eq!(facts_of(&pod).volumes, ["a", "b"]);
 }
 
 #[test]
@@ -102,9 +105,9 @@ fn a_container_of_the_sidecars_name_is_the_sidecar_if_annotation_and_label_say_s
                 "annotations": {names::STATUS: status}, "labels": {names::INJECTED: label},
             });
             let pod = json!({"metadata": metadata, "spec": {list: [{"name": "tracebuffer"}]}});
-            assert_eq!(of(&pod).sidecar, presence);
+            assert_eq!(facts_of(&pod).sidecar, presence);
             let without = json!({"metadata": metadata, "spec": {list: [{"name": "web"}]}});
-            assert_eq!(of(&without).sidecar, SidecarPresence::Absent);
+            assert_eq!(facts_of(&without).sidecar, SidecarPresence::Absent);
         }
     }
 }
@@ -119,7 +122,7 @@ fn what_is_unknown_or_odd_in_detail_passes() {
             "nodeSelector": [], "affinity": 3, "volumes": [{}, 1],
         },
     });
-    assert!(facts(&pod).is_ok());
+    assert!(pod_facts(&pod).is_ok());
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn what_is_no_pod_is_told_with_its_field() {
         (spec(&json!({"containers": [1]})), "spec.containers[0] is no map"),
         (spec(&json!({"initContainers": [{"env": {}}]})), "spec.initContainers[0].env is no list"),
     ] {
-        assert_eq!(facts(&pod).unwrap_err().to_string(), error);
+        assert_eq!(pod_facts(&pod).unwrap_err().to_string(), error);
     }
 }
 
@@ -145,7 +148,7 @@ fn what_is_no_pod_is_told_with_its_field() {
 fn an_annotation_without_quotes_is_told() {
     let pod = json!({"metadata": {"annotations": {names::INJECT: true}}, "spec": {}});
     assert_eq!(
-        facts(&pod).unwrap_err().to_string(),
+        pod_facts(&pod).unwrap_err().to_string(),
         "metadata.annotations[tracebuffer.dev/inject] is no text; put the value in quotes"
     );
 }

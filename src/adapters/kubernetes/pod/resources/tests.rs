@@ -8,8 +8,8 @@ fn guaranteed() -> Value {
     json!({"name": "web", "resources": all})
 }
 
-fn of_sidecar(pod: &Value, sidecar: &Sidecar) -> (Value, Option<String>) {
-    let (resources, said) = fitted(pod, &key(), sidecar);
+fn fitted_resources(pod: &Value, sidecar: &Sidecar) -> (Value, Option<String>) {
+    let (resources, said) = fit_resources(pod, &key(), sidecar);
     (serde_json::to_value(resources).unwrap(), said)
 }
 
@@ -18,7 +18,7 @@ fn an_ordinary_pod_changes_nothing() {
     let expected = serde_json::to_value(&sidecar().container.resources).unwrap();
     for containers in [json!([{"name": "web"}]), json!([guaranteed(), {"name": "log"}]), json!([])]
     {
-        assert_eq!(of_sidecar(&pod(&containers), &sidecar()), (expected.clone(), None));
+        assert_eq!(fitted_resources(&pod(&containers), &sidecar()), (expected.clone(), None));
     }
 }
 
@@ -28,7 +28,7 @@ fn a_guaranteed_pod_stays_guaranteed() {
         "requests": {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "16Mi"},
         "limits": {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "256Mi"},
     });
-    assert_eq!(of_sidecar(&pod(&json!([guaranteed()])), &sidecar()), (expected, None));
+    assert_eq!(fitted_resources(&pod(&json!([guaranteed()])), &sidecar()), (expected, None));
 }
 
 #[test]
@@ -68,28 +68,28 @@ fn a_processor_limit_is_what_is_requested_if_that_is_enough() {
     let mut busy = sidecar();
     let resources = busy.container.resources.as_mut().unwrap();
     resources.requests.as_mut().unwrap().insert("cpu".into(), Quantity("0.25".into()));
-    let (resources, _) = of_sidecar(&pod(&json!([guaranteed()])), &busy);
+    let (resources, _) = fitted_resources(&pod(&json!([guaranteed()])), &busy);
     assert_eq!(resources["limits"]["cpu"], "0.25");
 }
 
 #[test]
 fn given_resources_stay_and_the_lost_class_is_said() {
-    let given = Sidecar { resources_are_given: true, ..sidecar() };
-    let (resources, said) = of_sidecar(&pod(&json!([guaranteed()])), &given);
+    let given = Sidecar { has_explicit_resources: true, ..sidecar() };
+    let (resources, said) = fitted_resources(&pod(&json!([guaranteed()])), &given);
     assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());
     assert_eq!(
         said.unwrap(),
         "the pod is no longer Guaranteed: sidecar.resources of TraceBuffer shop/default lacks \
          limits, and requests equal to them, for cpu and memory"
     );
-    assert_eq!(of_sidecar(&pod(&json!([{"name": "web"}])), &given).1, None);
+    assert_eq!(fitted_resources(&pod(&json!([{"name": "web"}])), &given).1, None);
 }
 
 #[test]
 fn given_resources_that_keep_the_class_are_nothing_to_speak_of() {
-    let mut given = Sidecar { resources_are_given: true, ..sidecar() };
-    guarantee(given.container.resources.as_mut().unwrap());
-    assert_eq!(of_sidecar(&pod(&json!([guaranteed()])), &given).1, None);
+    let mut given = Sidecar { has_explicit_resources: true, ..sidecar() };
+    make_guaranteed(given.container.resources.as_mut().unwrap());
+    assert_eq!(fitted_resources(&pod(&json!([guaranteed()])), &given).1, None);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
     let mut pod = pod(&json!([{"name": "web"}]));
     pod["spec"]["resources"] = json!({"limits": {"cpu": "2", "memory": "2Gi"}});
     assert_eq!(
-        of_sidecar(&pod, &sidecar()),
+        fitted_resources(&pod, &sidecar()),
         (
             json!({
                 "requests": {"ephemeral-storage": "16Mi"}, "limits": {"ephemeral-storage": "256Mi"},
@@ -108,7 +108,7 @@ fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
         )
     );
     pod["spec"]["resources"] = json!({"requests": {"cpu": "2"}});
-    let (resources, said) = of_sidecar(&pod, &sidecar());
+    let (resources, said) = fitted_resources(&pod, &sidecar());
     assert_eq!(resources["requests"], json!({"ephemeral-storage": "16Mi", "memory": "64Mi"}));
     assert_eq!(said, None);
 }
@@ -117,8 +117,8 @@ fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
 fn given_resources_stay_in_a_pod_with_its_own_and_that_is_said() {
     let mut pod = pod(&json!([{"name": "web"}]));
     pod["spec"]["resources"] = json!({"limits": {"memory": "2Gi"}});
-    let given = Sidecar { resources_are_given: true, ..sidecar() };
-    let (resources, said) = of_sidecar(&pod, &given);
+    let given = Sidecar { has_explicit_resources: true, ..sidecar() };
+    let (resources, said) = fitted_resources(&pod, &given);
     assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());
     assert!(said.unwrap().contains("sidecar.resources of TraceBuffer shop/default"));
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
-use crate::bootstrap::settings::Settings;
+use crate::bootstrap::settings::ReceiverSettings;
 use crate::cli::{Invocation, limits_text as read_limits};
 use crate::domain::limits::OverflowPolicy;
 
 /// Starts a receiver as a kubelet would, up to the point where its settings are read.
-fn settings(changes: &Value) -> Settings {
+fn settings(changes: &Value) -> ReceiverSettings {
     let container = built(changes).container;
     let variables = container.env.unwrap();
     let value = |name: &str| {
@@ -103,10 +103,10 @@ fn every_field_reaches_the_receiver() {
     assert_eq!(settings.limits.max_spans.get(), 1_234);
     assert_eq!(settings.limits.max_bytes.get(), 1_572_864);
     assert_eq!(settings.limits.max_age, Some(Duration::from_mins(90)));
-    assert_eq!(settings.overflow, OverflowPolicy::Reject);
-    assert_eq!(settings.batch.max_spans, 77);
-    assert_eq!(settings.batch.max_bytes, 100_000);
-    assert_eq!(settings.batch.linger, Duration::ZERO);
+    assert_eq!(settings.overflow_policy, OverflowPolicy::Reject);
+    assert_eq!(settings.batch_limits.max_spans, 77);
+    assert_eq!(settings.batch_limits.max_bytes, 100_000);
+    assert_eq!(settings.batch_limits.linger, Duration::ZERO);
     assert_eq!(settings.concurrency.get(), 4);
     let shown = |addresses: &[std::net::SocketAddr]| {
         addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -151,11 +151,11 @@ fn the_limits_of_a_running_sidecar_are_read_back_as_they_are() {
         json!({ "buffer": { "maxSpans": 7, "maxBytes": "1.5Mi", "maxAge": "90s" } }),
         json!({ "buffer": { "maxSpans": 7 } }),
     ] {
-        let text = limits_text(&built(&changes).limits);
+        let text = render_limits(&built(&changes).limits);
 
         let read = read_limits::parse(&text, boot).unwrap();
 
         assert_eq!(read.limits, settings(&changes).limits, "{text}");
-        assert!(read.unknown.is_empty(), "{text}");
+        assert!(read.unknown_names.is_empty(), "{text}");
     }
 }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 async fn refused(body: impl Into<Bytes>) -> String {
-    let fixture = Fixture::new();
-    let (status, text) = fixture.post(INJECT, body).await;
+    let fixture = Harness::new();
+    let (status, text) = fixture.post(INJECT_PATH, body).await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{text}");
     assert_eq!(fixture.outcome(), AdmissionOutcome::Failed(AdmissionFailure::Malformed));
     text
@@ -187,7 +187,7 @@ fn pointers(value: &Value, here: &str) -> Vec<String> {
 
 fn assert_answered(path: &str, body: String) -> Result<(), TestCaseError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let (status, text) = runtime.block_on(Fixture::new().post(path, body));
+    let (status, text) = runtime.block_on(Harness::new().post(path, body));
     if status == StatusCode::OK {
         for operation in patch_of(&response_of(&text)) {
             prop_assert_eq!(&operation["op"], "add");
@@ -202,7 +202,7 @@ fn assert_answered(path: &str, body: String) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn any_json_gets_a_review_or_a_clear_error(json in any_json()) {
-        assert_answered(INJECT, json.to_string())?;
+        assert_answered(INJECT_PATH, json.to_string())?;
     }
 
     #[test]
@@ -216,7 +216,7 @@ proptest! {
     #[test]
     fn any_bytes_get_a_clear_error(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let (status, _) = runtime.block_on(Fixture::new().post(INJECT, bytes));
+        let (status, _) = runtime.block_on(Harness::new().post(INJECT_PATH, bytes));
         prop_assert_eq!(status, StatusCode::BAD_REQUEST);
     }
 
@@ -224,7 +224,7 @@ proptest! {
     fn a_review_cut_short_gets_a_clear_error(at in any::<prop::sample::Index>()) {
         let cut = &POD[..at.index(POD.trim_end().len())];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let (status, _) = runtime.block_on(Fixture::new().post(INJECT, cut));
+        let (status, _) = runtime.block_on(Harness::new().post(INJECT_PATH, cut));
         prop_assert_eq!(status, StatusCode::BAD_REQUEST);
     }
 }

@@ -30,7 +30,7 @@ impl Body for Endless {
 }
 
 fn endless(pieces: usize) -> Request<Endless> {
-    request(INJECT, "").map(|_| Endless { pieces })
+    request(INJECT_PATH, "").map(|_| Endless { pieces })
 }
 
 /// A review of this many bytes.
@@ -48,10 +48,10 @@ fn failed(failure: AdmissionFailure) -> AdmissionOutcome {
 
 #[tokio::test]
 async fn a_review_of_8_mib_is_answered_and_one_byte_more_refused() {
-    let (largest, larger) = (Fixture::new(), Fixture::new());
+    let (largest, larger) = (Harness::new(), Harness::new());
 
-    let (status, _) = largest.post(INJECT, of_size(MAX_BODY_BYTES)).await;
-    let (refused, text) = larger.post(INJECT, of_size(MAX_BODY_BYTES + 1)).await;
+    let (status, _) = largest.post(INJECT_PATH, of_size(MAX_BODY_BYTES)).await;
+    let (refused, text) = larger.post(INJECT_PATH, of_size(MAX_BODY_BYTES + 1)).await;
 
     assert_eq!(status, StatusCode::OK);
     assert_eq!(largest.outcome(), AdmissionOutcome::Injected);
@@ -62,7 +62,7 @@ async fn a_review_of_8_mib_is_answered_and_one_byte_more_refused() {
 
 #[tokio::test]
 async fn a_body_of_unknown_length_is_limited_all_the_same() {
-    let fixture = Fixture::new();
+    let fixture = Harness::new();
 
     let response = fixture.webhook.webhook.respond(HERE, endless(9)).await;
 
@@ -71,11 +71,11 @@ async fn a_body_of_unknown_length_is_limited_all_the_same() {
 
 #[tokio::test]
 async fn a_pod_of_too_many_values_is_refused() {
-    let fixture = Fixture::new();
+    let fixture = Harness::new();
     let mut review = pod_review();
     review["request"]["object"]["spec"]["x"] = vec![Value::Null; 100_000].into();
 
-    let (status, text) = fixture.post(INJECT, review.to_string()).await;
+    let (status, text) = fixture.post(INJECT_PATH, review.to_string()).await;
 
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(text, "the pod has more than 100000 values\n");
@@ -92,10 +92,10 @@ async fn only_json_is_read() {
         (CONTENT_TYPE, "", StatusCode::UNSUPPORTED_MEDIA_TYPE),
         (CONTENT_ENCODING, "gzip", StatusCode::UNSUPPORTED_MEDIA_TYPE),
     ] {
-        let mut request = request(INJECT, POD);
+        let mut request = request(INJECT_PATH, POD);
         request.headers_mut().insert(name.clone(), value.parse().unwrap());
 
-        let response = Fixture::new().send(request).await;
+        let response = Harness::new().send(request).await;
 
         assert_eq!(response.status(), status, "{name}: {value}");
     }
@@ -103,8 +103,8 @@ async fn only_json_is_read() {
 
 #[tokio::test]
 async fn only_post_is_answered() {
-    let fixture = Fixture::new();
-    let mut request = request(INJECT, POD);
+    let fixture = Harness::new();
+    let mut request = request(INJECT_PATH, POD);
     *request.method_mut() = Method::GET;
 
     let response = fixture.send(request).await;
@@ -116,7 +116,7 @@ async fn only_post_is_answered() {
 
 #[tokio::test]
 async fn an_unknown_path_is_answered_with_those_there_are() {
-    let (status, text) = Fixture::new().post("/mutate", POD).await;
+    let (status, text) = Harness::new().post("/mutate", POD).await;
 
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(text, "nothing here; reviews are answered at /inject and /inject-namespace\n");
@@ -124,7 +124,7 @@ async fn an_unknown_path_is_answered_with_those_there_are() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_end_is_left_after_2_s() {
-    let fixture = Fixture::new();
+    let fixture = Harness::new();
     let started = Instant::now();
 
     let response = fixture.webhook.webhook.respond(HERE, endless(7)).await;
@@ -138,10 +138,10 @@ async fn a_body_that_does_not_end_is_left_after_2_s() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_never_takes_longer_than_4_s() {
     let refresh_takes = Duration::from_hours(1);
-    let fixture = Fixture::with(Catalogue { refresh_takes, ..Catalogue::default() });
+    let fixture = Harness::with(FakeCatalog { refresh_takes, ..FakeCatalog::default() });
     let started = Instant::now();
 
-    let (status, text) = fixture.post(INJECT, POD).await;
+    let (status, text) = fixture.post(INJECT_PATH, POD).await;
 
     assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
     assert_eq!(text, "this took longer than 4 s\n");
@@ -150,7 +150,7 @@ async fn an_answer_never_takes_longer_than_4_s() {
 
 #[tokio::test(start_paused = true)]
 async fn reviews_that_arrive_slowly_keep_others_waiting_for_a_second_at_most() {
-    let fixture = Arc::new(Fixture::new());
+    let fixture = Arc::new(Harness::new());
     let mut slow = JoinSet::new();
     // Two of an unknown length could become as large as all may be together.
     for _ in 0..2 {
@@ -160,22 +160,22 @@ async fn reviews_that_arrive_slowly_keep_others_waiting_for_a_second_at_most() {
     tokio::task::yield_now().await;
     let started = Instant::now();
 
-    let overloaded = fixture.send(request(INJECT, POD)).await;
+    let overloaded = fixture.send(request(INJECT_PATH, POD)).await;
 
     assert_eq!(overloaded.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(overloaded.headers()[RETRY_AFTER], "1");
     assert_eq!(started.elapsed().as_secs(), 1);
     slow.join_all().await;
-    assert_eq!(fixture.send(request(INJECT, POD)).await.status(), StatusCode::OK);
+    assert_eq!(fixture.send(request(INJECT_PATH, POD)).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn many_reviews_at_once_are_all_answered() {
-    let fixture = Arc::new(Fixture::new());
+    let fixture = Arc::new(Harness::new());
     let mut reviews = JoinSet::new();
     for _ in 0..500 {
         let fixture = Arc::clone(&fixture);
-        reviews.spawn(async move { fixture.send(request(INJECT, POD)).await.status() });
+        reviews.spawn(async move { fixture.send(request(INJECT_PATH, POD)).await.status() });
     }
 
     assert!(reviews.join_all().await.iter().all(|status| *status == StatusCode::OK));

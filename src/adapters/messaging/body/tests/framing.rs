@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::super::*;
-use crate::adapters::messaging::testing::{Event, ScriptedBody, framed, gzip, zstd};
-use crate::domain::answer::Answer;
+use crate::adapters::messaging::testing::{BodyEvent, ScriptedBody, frame_message, gzip, zstd};
+use crate::domain::response_status::ResponseStatus;
 
 const LIMIT: usize = 100 << 10;
 const MESSAGE: &[u8] = b"a message of some length, of some length, of some length";
@@ -13,24 +13,24 @@ fn reader() -> BodyReader {
     BodyReader::new(LIMIT)
 }
 
-async fn read_grpc(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, Refused> {
+async fn read_grpc(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, RequestError> {
     reader().read_grpc(body, encoding).await.map(|message| message.bytes)
 }
 
-async fn read_http(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, Refused> {
-    let plan = Plan { encoding, copies: 1 };
+async fn read_http(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, RequestError> {
+    let plan = ReadOptions { encoding, copies: 1 };
     reader().read_http(body, None, plan).await.map(|message| message.bytes)
 }
 
-fn assert_malformed(result: Result<Bytes, Refused>, message: &str) {
+fn assert_malformed(result: Result<Bytes, RequestError>, message: &str) {
     let refused = result.unwrap_err();
-    assert_eq!(refused.answer, Answer::Malformed, "{refused:?}");
+    assert_eq!(refused.status, ResponseStatus::Malformed, "{refused:?}");
     assert!(refused.message.contains(message), "{:?} is not {message:?}", refused.message);
 }
 
 #[tokio::test]
 async fn a_grpc_message_is_read_wherever_it_is_cut() {
-    let frame = framed(0, MESSAGE);
+    let frame = frame_message(0, MESSAGE);
     for at in 0..=frame.len() {
         let (first, second) = frame.split_at(at);
 
@@ -42,7 +42,7 @@ async fn a_grpc_message_is_read_wherever_it_is_cut() {
 
 #[tokio::test]
 async fn a_grpc_message_is_read_byte_by_byte_and_with_trailers_behind_it() {
-    let body = ScriptedBody::dribbled(&framed(0, MESSAGE)).then(Event::Trailers);
+    let body = ScriptedBody::byte_by_byte(&frame_message(0, MESSAGE)).then(BodyEvent::Trailers);
 
     assert_eq!(read_grpc(body, Encoding::Identity).await.unwrap(), MESSAGE);
 }
@@ -50,7 +50,7 @@ async fn a_grpc_message_is_read_byte_by_byte_and_with_trailers_behind_it() {
 #[tokio::test]
 async fn an_empty_grpc_message_is_read() {
     for flag in [0, 1] {
-        let body = ScriptedBody::pieces([framed(flag, b"")]);
+        let body = ScriptedBody::pieces([frame_message(flag, b"")]);
 
         // Nothing cannot be a compressed message: that has a header at least.
         let read = read_grpc(body, Encoding::Gzip).await;
@@ -61,30 +61,30 @@ async fn an_empty_grpc_message_is_read() {
 
 #[tokio::test]
 async fn the_flag_of_a_grpc_message_says_whether_it_is_compressed() {
-    let plain = ScriptedBody::pieces([framed(0, MESSAGE)]);
+    let plain = ScriptedBody::pieces([frame_message(0, MESSAGE)]);
     assert_eq!(read_grpc(plain, Encoding::Gzip).await.unwrap(), MESSAGE);
 
-    let compressed = ScriptedBody::pieces([framed(1, &gzip(MESSAGE))]);
+    let compressed = ScriptedBody::pieces([frame_message(1, &gzip(MESSAGE))]);
     assert_eq!(read_grpc(compressed, Encoding::Gzip).await.unwrap(), MESSAGE);
 }
 
 #[tokio::test]
 async fn a_compressed_grpc_message_without_an_encoding_is_refused() {
-    let body = ScriptedBody::pieces([framed(1, &gzip(MESSAGE))]);
+    let body = ScriptedBody::pieces([frame_message(1, &gzip(MESSAGE))]);
 
     assert_malformed(read_grpc(body, Encoding::Identity).await, "has no grpc-encoding");
 }
 
 #[tokio::test]
 async fn a_flag_that_grpc_does_not_know_is_refused() {
-    let body = ScriptedBody::pieces([framed(2, MESSAGE)]);
+    let body = ScriptedBody::pieces([frame_message(2, MESSAGE)]);
 
     assert_malformed(read_grpc(body, Encoding::Gzip).await, "flag is 2, must be 0 or 1");
 }
 
 #[tokio::test]
 async fn a_grpc_request_that_ends_before_its_message_does_is_refused() {
-    let frame = framed(0, MESSAGE);
+    let frame = frame_message(0, MESSAGE);
     for length in 0..5 {
         let body = ScriptedBody::pieces([&frame[..length]]);
         assert_malformed(read_grpc(body, Encoding::Identity).await, "before its first message");
@@ -92,17 +92,18 @@ async fn a_grpc_request_that_ends_before_its_message_does_is_refused() {
 
     let short = ScriptedBody::pieces([&frame[..frame.len() - 3]]);
     assert_malformed(read_grpc(short, Encoding::Identity).await, "3 bytes before its message");
-    let compressed = framed(1, &gzip(MESSAGE));
+    let compressed = frame_message(1, &gzip(MESSAGE));
     let short = ScriptedBody::pieces([&compressed[..compressed.len() - 3]]);
     assert_malformed(read_grpc(short, Encoding::Gzip).await, "3 bytes before its message");
 }
 
 #[tokio::test]
 async fn a_second_message_or_anything_else_behind_the_first_is_refused() {
-    for (first, encoding) in
-        [(framed(0, MESSAGE), Encoding::Identity), (framed(1, &gzip(MESSAGE)), Encoding::Gzip)]
-    {
-        for second in [framed(0, b""), vec![7]] {
+    for (first, encoding) in [
+        (frame_message(0, MESSAGE), Encoding::Identity),
+        (frame_message(1, &gzip(MESSAGE)), Encoding::Gzip),
+    ] {
+        for second in [frame_message(0, b""), vec![7]] {
             let together = ScriptedBody::pieces([[&first[..], &second].concat()]);
             let apart = ScriptedBody::pieces([&first, &second]);
 
@@ -118,11 +119,11 @@ async fn an_announced_grpc_message_beyond_the_limit_is_refused_from_its_prefix()
     for flag in [0, 1] {
         for length in [LIMIT + 1, u32::MAX as usize] {
             let prefix = [&[flag], &u32::try_from(length).unwrap().to_be_bytes()[..]].concat();
-            let body = ScriptedBody::pieces([prefix]).then(Event::Forbidden);
+            let body = ScriptedBody::pieces([prefix]).then(BodyEvent::PanicIfPolled);
 
             let refused = read_grpc(body, Encoding::Gzip).await.unwrap_err();
 
-            assert_eq!(refused.answer, Answer::TooLarge, "flag {flag}, {length} bytes");
+            assert_eq!(refused.status, ResponseStatus::TooLarge, "flag {flag}, {length} bytes");
         }
     }
 }
@@ -130,7 +131,8 @@ async fn an_announced_grpc_message_beyond_the_limit_is_refused_from_its_prefix()
 #[tokio::test]
 async fn compressed_bytes_beyond_the_limit_are_refused_though_they_hold_nothing() {
     // The tenth part of this is the limit.
-    let endless = |piece: Vec<u8>| ScriptedBody::pieces(vec![piece; 1000]).then(Event::Forbidden);
+    let endless =
+        |piece: Vec<u8>| ScriptedBody::pieces(vec![piece; 1000]).then(BodyEvent::PanicIfPolled);
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 0xf8, 3, 0, 0][..], &[0; 1016]].concat();
 
     for (body, encoding) in
@@ -138,7 +140,7 @@ async fn compressed_bytes_beyond_the_limit_are_refused_though_they_hold_nothing(
     {
         let refused = read_http(body, encoding).await.unwrap_err();
 
-        assert_eq!(refused.answer, Answer::TooLarge, "{encoding:?}");
+        assert_eq!(refused.status, ResponseStatus::TooLarge, "{encoding:?}");
     }
 }
 
@@ -157,7 +159,7 @@ async fn a_compressed_message_is_read_wherever_it_is_cut() {
 
             assert_eq!(read.unwrap(), MESSAGE, "{encoding:?} cut at {at}");
         }
-        let dribbled = ScriptedBody::dribbled(&compressed);
+        let dribbled = ScriptedBody::byte_by_byte(&compressed);
         assert_eq!(read_http(dribbled, encoding).await.unwrap(), MESSAGE, "{encoding:?}");
     }
 }
@@ -184,7 +186,7 @@ async fn a_message_of_exactly_the_limit_is_decompressed_and_one_byte_more_is_not
         let refused = read_http(ScriptedBody::pieces([compress(&message)]), encoding).await;
 
         assert_eq!(taken.unwrap(), message[..LIMIT], "{encoding:?}");
-        assert_eq!(refused.unwrap_err().answer, Answer::TooLarge, "{encoding:?}");
+        assert_eq!(refused.unwrap_err().status, ResponseStatus::TooLarge, "{encoding:?}");
     }
 }
 

@@ -75,7 +75,7 @@ async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
     let stream = connector().dial(vec![silent, open], deadline).await.unwrap();
 
     assert_eq!(stream.peer_addr().unwrap(), open);
-    assert!(deadline.left() > Duration::from_millis(100), "{:?}", deadline.left());
+    assert!(deadline.remaining() > Duration::from_millis(100), "{:?}", deadline.remaining());
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ fn a_batch_is_one_line_of_time_spans_bytes_service_and_names() {
     let request = request(vec![spans_of(Some("checkout"), &["GET /cart", "SELECT items"])], 2);
     let bytes = request.bytes();
 
-    let line = line(NOON, request);
+    let line = format_line(NOON, request);
 
     let expected =
         format!("12:03:04.123Z  2 spans  {bytes} B  checkout: GET /cart, SELECT items\n");
@@ -94,7 +94,7 @@ fn a_service_without_a_name_is_called_as_opentelemetry_calls_it() {
 
 #[test]
 fn names_cannot_move_the_cursor_or_fake_a_line() {
-    let line = line(NOON, request(vec![spans_of(Some("a\u{1b}[2J"), &["x\ny"])], 1));
+    let line = format_line(NOON, request(vec![spans_of(Some("a\u{1b}[2J"), &["x\ny"])], 1));
 
     assert_eq!(line.matches('\n').count(), 1);
     assert!(line.ends_with("  a\\u{1b}[2J: x\\ny\n"), "{line}");
@@ -109,7 +109,7 @@ fn a_long_name_is_cut_between_characters() {
 
 #[test]
 fn one_span_is_not_called_spans() {
-    assert!(line(NOON, request(vec![], 1)).contains("  1 span  "));
+    assert!(format_line(NOON, request(vec![], 1)).contains("  1 span  "));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn sizes_are_written_in_the_largest_fitting_unit() {
         (3_670_016, "3.5 MiB"),
     ];
     for (bytes, text) in cases {
-        assert_eq!(size(bytes), text);
+        assert_eq!(format_size(bytes), text);
     }
 }
 
@@ -130,7 +130,7 @@ fn sizes_are_written_in_the_largest_fitting_unit() {
 fn bytes_that_do_not_decode_are_still_announced() {
     let request = OutgoingRequest { chunks: vec![Bytes::from_static(&[0xff, 0xff])], spans: 1 };
 
-    assert!(line(NOON, request).contains("  1 span  2 B  (not readable: "));
+    assert!(format_line(NOON, request).contains("  1 span  2 B  (not readable: "));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ fn a_header_file_is_parsed_again_after_it_was_rewritten() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("headers");
     std::fs::write(&path, "a: 1").unwrap();
-    let file = HeadersFile::new(path.clone());
+    let file = CachedHeaders::new(path.clone());
     assert_eq!(names(&file.current().unwrap()), ["a"]);
 
     std::fs::write(&path, "bb: 2").unwrap();
@@ -30,7 +30,7 @@ fn a_header_file_replaced_behind_a_link_is_parsed_again() {
     std::fs::write(at("old"), "a: 1").unwrap();
     std::fs::write(at("new"), "b: 2").unwrap();
     symlink(at("old"), at("headers")).unwrap();
-    let file = HeadersFile::new(at("headers"));
+    let file = CachedHeaders::new(at("headers"));
     assert_eq!(names(&file.current().unwrap()), ["a"]);
 
     symlink(at("new"), at("link")).unwrap();
@@ -43,7 +43,7 @@ fn a_header_file_replaced_behind_a_link_is_parsed_again() {
 fn a_header_file_that_appears_late_is_picked_up() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("headers");
-    let file = HeadersFile::new(path.clone());
+    let file = CachedHeaders::new(path.clone());
     let failure = file.current().unwrap_err();
     assert_eq!(failure.code, "FILE");
     assert!(failure.message.contains(path.to_str().unwrap()), "{}", failure.message);
@@ -59,7 +59,7 @@ fn a_header_file_that_disappears_is_a_failure_and_not_a_memory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("headers");
     std::fs::write(&path, "a: 1").unwrap();
-    let file = HeadersFile::new(path.clone());
+    let file = CachedHeaders::new(path.clone());
     file.current().unwrap();
 
     std::fs::remove_file(&path).unwrap();
@@ -74,7 +74,7 @@ fn a_broken_header_file_is_described_and_never_quoted() {
     for content in [&b"hunter2"[..], b"hunter2\xff: x"] {
         std::fs::write(&path, content).unwrap();
 
-        let failure = HeadersFile::new(path.clone()).current().unwrap_err();
+        let failure = CachedHeaders::new(path.clone()).current().unwrap_err();
 
         assert!(!failure.message.contains("hunter2"), "{}", failure.message);
         assert!(failure.message.contains("headers"), "{}", failure.message);
@@ -89,12 +89,12 @@ fn place() -> (TempDir, PathBuf) {
 }
 
 /// A file of the header `authorization`.
-fn value_file(path: &Path, prefix: &str, is_optional: bool) -> HeaderValueFile {
+fn value_file(path: &Path, prefix: &str, is_optional: bool) -> CachedHeaderValue {
     let optional = is_optional.then_some(HeaderName::from_static("authorization"));
     let mut files = parse_header_files(&format!("authorization={}", path.display())).unwrap();
     files.add_prefixes(&parse_header_list(prefix).unwrap()).unwrap();
     files.make_optional(optional.as_slice()).unwrap();
-    HeaderValueFile::new(files.iter().next().unwrap().1.clone())
+    CachedHeaderValue::new(files.iter().next().unwrap().1.clone())
 }
 
 #[test]

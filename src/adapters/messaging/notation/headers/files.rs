@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    HeaderError, HeaderMistake, Headers, add_once, checked_name, checked_value, each_entry,
+    HeaderError, HeaderErrorKind, Headers, add_unique, for_each_entry, validate_name,
+    validate_value,
 };
 
 /// Names, each once, and the files that hold the values.
@@ -25,7 +26,7 @@ pub struct HeaderFile {
 /// Something was said of a header that has no file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no file for {0}")]
-pub struct NoHeaderFile(HeaderName);
+pub struct MissingHeaderFile(HeaderName);
 
 impl HeaderFiles {
     /// Returns names and files in the order they were written.
@@ -38,9 +39,9 @@ impl HeaderFiles {
     /// # Errors
     ///
     /// The first name that has no file.
-    pub fn add_prefixes(&mut self, prefixes: &Headers) -> Result<(), NoHeaderFile> {
+    pub fn add_prefixes(&mut self, prefixes: &Headers) -> Result<(), MissingHeaderFile> {
         for (name, prefix) in prefixes.iter() {
-            self.of(name)?.prefix = Some(prefix.clone());
+            self.get_mut(name)?.prefix = Some(prefix.clone());
         }
         Ok(())
     }
@@ -50,16 +51,16 @@ impl HeaderFiles {
     /// # Errors
     ///
     /// The first name that has no file.
-    pub fn make_optional(&mut self, names: &[HeaderName]) -> Result<(), NoHeaderFile> {
+    pub fn make_optional(&mut self, names: &[HeaderName]) -> Result<(), MissingHeaderFile> {
         for name in names {
-            self.of(name)?.is_optional = true;
+            self.get_mut(name)?.is_optional = true;
         }
         Ok(())
     }
 
-    fn of(&mut self, name: &HeaderName) -> Result<&mut HeaderFile, NoHeaderFile> {
+    fn get_mut(&mut self, name: &HeaderName) -> Result<&mut HeaderFile, MissingHeaderFile> {
         let found = self.0.iter_mut().find(|(known, _)| known == name);
-        found.map(|(_, file)| file).ok_or_else(|| NoHeaderFile(name.clone()))
+        found.map(|(_, file)| file).ok_or_else(|| MissingHeaderFile(name.clone()))
     }
 }
 
@@ -76,13 +77,13 @@ impl HeaderFile {
     /// # Errors
     ///
     /// What is wrong with the content, to complete "it …". Holds no part of it.
-    pub fn value(&self, content: &[u8]) -> Result<HeaderValue, HeaderMistake> {
+    pub fn value(&self, content: &[u8]) -> Result<HeaderValue, HeaderErrorKind> {
         let value = content.trim_ascii();
         if value.is_empty() {
-            return Err(HeaderMistake::NoValue);
+            return Err(HeaderErrorKind::MissingValue);
         }
         let prefix = self.prefix.as_ref().map_or(&[][..], HeaderValue::as_bytes);
-        checked_value(&[prefix, value].concat())
+        validate_value(&[prefix, value].concat())
     }
 }
 
@@ -108,13 +109,13 @@ impl Deref for HeaderFile {
 /// The first mistake, by the number of its entry.
 pub fn parse_header_files(text: &str) -> Result<HeaderFiles, HeaderError> {
     let mut files = HeaderFiles::default();
-    each_entry(text, |entry| {
-        let (name, path) = entry.split_once('=').ok_or(HeaderMistake::NoSeparator)?;
-        let (name, path) = (checked_name(name.trim())?, path.trim());
+    for_each_entry(text, |entry| {
+        let (name, path) = entry.split_once('=').ok_or(HeaderErrorKind::MissingSeparator)?;
+        let (name, path) = (validate_name(name.trim())?, path.trim());
         if path.is_empty() {
-            return Err(HeaderMistake::NoValue);
+            return Err(HeaderErrorKind::MissingValue);
         }
-        add_once(&mut files.0, name, PathBuf::from(path).into())
+        add_unique(&mut files.0, name, PathBuf::from(path).into())
     })?;
     Ok(files)
 }
@@ -175,13 +176,13 @@ mod tests {
     #[test]
     fn a_prefix_alone_is_no_value() {
         for content in [&b""[..], b" \r\n\t"] {
-            assert_eq!(prefixed("Bearer%20").value(content), Err(HeaderMistake::NoValue));
+            assert_eq!(prefixed("Bearer%20").value(content), Err(HeaderErrorKind::MissingValue));
         }
     }
 
     #[test]
     fn a_content_that_could_forge_another_header_is_refused_behind_a_prefix_too() {
-        assert_eq!(prefixed("Bearer%20").value(b"x\r\nb: y"), Err(HeaderMistake::Value));
+        assert_eq!(prefixed("Bearer%20").value(b"x\r\nb: y"), Err(HeaderErrorKind::InvalidValue));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::super::hand_made::{
+use super::super::fixtures::{
     bytes, fixed64, message, request_with, request_with_value, resource, varint,
 };
 use super::super::scan;

@@ -1,4 +1,4 @@
-use super::super::hand_made::{
+use super::super::fixtures::{
     bytes, fixed64, invalid_span, long, message, request_with, request_with_value, resource, scope,
     span, span_fields, varint,
 };

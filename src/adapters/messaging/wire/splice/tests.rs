@@ -1,5 +1,5 @@
 use super::super::WireCutter;
-use super::super::hand_made::{
+use super::super::fixtures::{
     bytes, invalid_span, long, message, resource, scope, span, span_fields,
 };
 use super::*;

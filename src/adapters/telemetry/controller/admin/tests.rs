@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 
 use super::*;
-use crate::adapters::telemetry::pages::answer;
+use crate::adapters::telemetry::admin_server::handle;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -17,10 +17,10 @@ fn fixture() -> Fixture {
     let synced = Arc::new(AtomicBool::new(true));
     let holds = Arc::clone(&synced);
     let readiness = Readiness::new(vec![
-        condition(move || holds.load(Ordering::Acquire), "the pods are not listed yet"),
+        readiness_check(move || holds.load(Ordering::Acquire), "the pods are not listed yet"),
         Box::new(|| None),
     ]);
-    let observed = Observed {
+    let observed = ScrapeSources {
         is_leader: Box::new(|| true),
         certificate_until: Box::new(|| Some(Duration::from_hours(500_000))),
         watch_ages: vec![
@@ -33,7 +33,7 @@ fn fixture() -> Fixture {
 }
 
 async fn get(pages: &ControllerPages, path: &str) -> (StatusCode, String) {
-    let response = answer(pages, HERE, &Method::GET, path, &HeaderMap::new());
+    let response = handle(pages, HERE, &Method::GET, path, &HeaderMap::new());
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
@@ -54,8 +54,8 @@ async fn it_is_ready_while_nothing_is_missing() {
 #[tokio::test]
 async fn all_that_is_missing_is_told_one_in_a_line() {
     let readiness = Readiness::new(vec![
-        condition(|| false, "no certificate"),
-        condition(|| true, "never told"),
+        readiness_check(|| false, "no certificate"),
+        readiness_check(|| true, "never told"),
         Box::new(|| Some("forbidden to list pods".to_owned())),
     ]);
     let Fixture { mut pages, .. } = fixture();
@@ -68,7 +68,7 @@ async fn all_that_is_missing_is_told_one_in_a_line() {
 async fn it_is_not_ready_once_it_ends() {
     let Fixture { pages, .. } = fixture();
 
-    pages.readiness.end();
+    pages.readiness.begin_shutdown();
 
     assert_eq!(get(&pages, "/ready").await, (StatusCode::SERVICE_UNAVAILABLE, "ending\n".into()));
     assert_eq!(get(&pages, "/live").await.0, StatusCode::OK);

@@ -3,7 +3,7 @@ use crate::adapters::telemetry::process::ProcessStats;
 
 fn text(metrics: &ControllerMetrics, is_leader: bool) -> String {
     let mut exposition = Exposition::new(&ProcessStats::default());
-    metrics.tell(&mut exposition, is_leader);
+    metrics.write_to(&mut exposition, is_leader);
     exposition.openmetrics().unwrap()
 }
 
@@ -73,12 +73,12 @@ fn pods_are_added_up_over_the_trace_buffers_there_are() {
     let counts = |current, outdated| {
         Some(PodCounts { total: current + outdated, current, outdated, missing: 0 })
     };
-    metrics.pods(&key("a"), counts(1, 2));
-    metrics.pods(&key("b"), counts(10, 20));
-    metrics.pods(&key("c"), counts(100, 200));
-    metrics.pods(&key("b"), counts(11, 21));
+    metrics.pod_counts(&key("a"), counts(1, 2));
+    metrics.pod_counts(&key("b"), counts(10, 20));
+    metrics.pod_counts(&key("c"), counts(100, 200));
+    metrics.pod_counts(&key("b"), counts(11, 21));
 
-    metrics.pods(&key("c"), None);
+    metrics.pod_counts(&key("c"), None);
 
     let lines = ["tracebuffer_outdated_pods 23", "tracebuffer_current_pods 12"];
     assert_has(&text(&metrics, true), &lines);
@@ -87,9 +87,9 @@ fn pods_are_added_up_over_the_trace_buffers_there_are() {
 #[test]
 fn a_cause_that_is_over_is_told_as_zero() {
     let metrics = ControllerMetrics::new();
-    metrics.uninjected(&BTreeMap::from([("WebhookNotCalled", 3), ("HostNetwork", 1)]));
+    metrics.missing_pods(&BTreeMap::from([("WebhookNotCalled", 3), ("HostNetwork", 1)]));
 
-    metrics.uninjected(&BTreeMap::from([("HostNetwork", 2)]));
+    metrics.missing_pods(&BTreeMap::from([("HostNetwork", 2)]));
 
     assert_has(
         &text(&metrics, true),
@@ -103,7 +103,7 @@ fn a_cause_that_is_over_is_told_as_zero() {
 #[test]
 fn only_the_one_that_leads_tells_what_reconciling_found() {
     let metrics = ControllerMetrics::new();
-    metrics.pods(&key("a"), Some(PodCounts::default()));
+    metrics.pod_counts(&key("a"), Some(PodCounts::default()));
 
     assert!(!text(&metrics, false).contains("outdated_pods"));
     assert!(text(&metrics, true).contains("outdated_pods"));

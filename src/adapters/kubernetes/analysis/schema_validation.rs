@@ -1,0 +1,169 @@
+//! Whether a document has the shape of the resource: known fields, right types, nothing missing.
+
+use serde_json::{Map, Value};
+
+use super::node::{Content, Node};
+use crate::adapters::kubernetes::resource::validation::FieldError;
+
+/// A name so far from every known one that none is meant.
+const MAX_EDIT_DISTANCE: usize = 3;
+
+/// Compares `node`, which stands at `path`, with a schema of the CRD.
+pub(super) fn validate(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<FieldError>) {
+    let mut tell = |why: String| mistakes.push(FieldError { field: path.to_owned(), message: why });
+    match &node.content {
+        // The API server takes it for absent.
+        Content::Scalar(Value::Null) => {}
+        content if !has_type(content, schema) => {
+            tell(format!(
+                "must be {}; it is {}",
+                describe_expected(schema),
+                describe_found(content)
+            ));
+        }
+        Content::Scalar(value) => {
+            let words = schema.get("enum").and_then(Value::as_array);
+            if words.is_some_and(|words| !words.contains(value)) {
+                tell(format!("must be {}; it is {value}", describe_expected(schema)));
+            }
+        }
+        Content::Sequence(elements) => {
+            let items = schema.get("items").unwrap_or(&Value::Null);
+            for (index, element) in elements.iter().enumerate() {
+                validate(element, items, &format!("{path}[{index}]"), mistakes);
+            }
+        }
+        Content::Mapping(fields) => {
+            if let Some(known) = schema.get("properties").and_then(Value::as_object) {
+                validate_fields(fields, known, path, mistakes);
+                validate_required(node, schema, path, mistakes);
+            } else if let Some(values) = schema.get("additionalProperties") {
+                for (name, value) in fields {
+                    validate(value, values, &format!("{path}.{name}"), mistakes);
+                }
+            }
+        }
+    }
+}
+
+fn validate_fields(
+    fields: &[(String, Node)],
+    known: &Map<String, Value>,
+    path: &str,
+    mistakes: &mut Vec<FieldError>,
+) {
+    for (name, node) in fields {
+        let field = format!("{path}.{name}");
+        match known.get(name) {
+            Some(schema) => validate(node, schema, &field, mistakes),
+            None => {
+                mistakes.push(FieldError { field, message: unknown_field_message(name, known) })
+            }
+        }
+    }
+}
+
+fn validate_required(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<FieldError>) {
+    let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    for name in names.filter_map(Value::as_str) {
+        let is_there = |node: &Node| !matches!(node.content, Content::Scalar(Value::Null));
+        if !node.field(name).is_some_and(is_there) {
+            mistakes.push(FieldError {
+                field: format!("{path}.{name}"),
+                message: "must be set".into(),
+            });
+        }
+    }
+}
+
+fn unknown_field_message(name: &str, known: &Map<String, Value>) -> String {
+    let nearest = known.keys().min_by_key(|candidate| edit_distance(name, candidate));
+    if let Some(nearest) =
+        nearest.filter(|candidate| edit_distance(name, candidate) <= MAX_EDIT_DISTANCE)
+    {
+        return format!("is no field; did you mean {nearest}?");
+    }
+    let names: Vec<_> = known.keys().map(String::as_str).collect();
+    format!("is no field; there are {}", names.join(", "))
+}
+
+fn has_type(content: &Content, schema: &Value) -> bool {
+    if schema.get("x-kubernetes-int-or-string").is_some() {
+        let is_either = |value: &Value| value.is_string() || value.is_i64() || value.is_u64();
+        return matches!(content, Content::Scalar(value) if is_either(value));
+    }
+    match (schema.get("type").and_then(Value::as_str), content) {
+        (Some("object"), content) => matches!(content, Content::Mapping(_)),
+        (Some("array"), content) => matches!(content, Content::Sequence(_)),
+        (Some("string"), Content::Scalar(value)) => value.is_string(),
+        (Some("integer"), Content::Scalar(value)) => value.is_i64() || value.is_u64(),
+        (Some("boolean"), Content::Scalar(value)) => value.is_boolean(),
+        (Some("string" | "integer" | "boolean"), _) => false,
+        (_, _) => true,
+    }
+}
+
+fn describe_expected(schema: &Value) -> String {
+    if let Some(words) = schema.get("enum").and_then(Value::as_array) {
+        let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();
+        return format!("one of {}", words.join(", "));
+    }
+    if schema.get("x-kubernetes-int-or-string").is_some() {
+        return "a quantity such as 32Mi".into();
+    }
+    match schema.get("type").and_then(Value::as_str).unwrap_or_default() {
+        "array" => "a list".into(),
+        "object" => "a map of fields".into(),
+        "integer" => "a whole number".into(),
+        "boolean" => "true or false".into(),
+        _ => "a text, in quotes if it looks like something else".into(),
+    }
+}
+
+/// Says what was found, without a text that may be a secret in the wrong place.
+fn describe_found(content: &Content) -> String {
+    match content {
+        Content::Mapping(_) => "a map".into(),
+        Content::Sequence(_) => "a list".into(),
+        Content::Scalar(Value::String(_)) => "a text".into(),
+        Content::Scalar(value) => value.to_string(),
+    }
+}
+
+/// Returns how many letters must be put in, left out or exchanged to make `one` from `other`, case
+/// aside.
+fn edit_distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.to_lowercase().chars().enumerate() {
+        let mut next = vec![index + 1];
+        for (candidate, pair) in other.iter().zip(row.windows(2)) {
+            let (Some(diagonal), Some(above)) = (pair.first(), pair.last()) else { continue };
+            let left = next.last().copied().unwrap_or_default();
+            let exchanged = diagonal + usize::from(*candidate != letter);
+            next.push(exchanged.min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_counts_letters_put_in_left_out_or_exchanged() {
+        for (one, other, expected) in [
+            ("buffer", "buffer", 0),
+            ("bufer", "buffer", 1),
+            ("maxspans", "maxSpans", 0),
+            ("maxSpan", "maxSpans", 1),
+            ("endpiont", "endpoint", 2),
+            ("", "abc", 3),
+            ("abc", "", 3),
+        ] {
+            assert_eq!(edit_distance(one, other), expected, "{one} {other}");
+        }
+    }
+}

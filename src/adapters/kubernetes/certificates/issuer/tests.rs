@@ -1,0 +1,201 @@
+//! Certificates made and read again; what a strict client makes of them is `served_tests`' matter.
+
+use super::*;
+
+const HOST: &str = "tracebuffer-webhook.observability.svc";
+const NOW: Duration = Duration::from_hours(500_000);
+
+fn issuer() -> RcgenIssuer {
+    RcgenIssuer::new(HOST)
+}
+
+fn with_authority(keyring: &WebhookTls) -> WebhookTls {
+    issuer().add_authority(keyring, Validity::of_authority(NOW)).unwrap()
+}
+
+fn with_leaf(keyring: &WebhookTls) -> WebhookTls {
+    let signer = issuer().inspect(keyring).state.signer.unwrap();
+    issuer().issue_leaf(keyring, Validity::of_leaf(NOW, signer)).unwrap()
+}
+
+fn complete_tls() -> WebhookTls {
+    with_leaf(&with_authority(&WebhookTls::default()))
+}
+
+#[test]
+fn what_was_made_is_read_again() {
+    let keyring = complete_tls();
+
+    let found = issuer().inspect(&keyring);
+
+    let signer = Validity::of_authority(NOW);
+    assert_eq!(
+        found.state,
+        CertificateState {
+            signer: Some(signer),
+            leaf: Some(Leaf {
+                validity: Validity::of_leaf(NOW, signer),
+                issued_by_signer: true,
+                names_match: true
+            }),
+            old_authorities: 0,
+            rotation_requested: false,
+        }
+    );
+    assert_eq!(found.bundle, keyring.bundle);
+    assert_eq!(found.signer, keyring.bundle);
+}
+
+#[test]
+fn an_empty_keyring_holds_nothing() {
+    assert_eq!(issuer().inspect(&WebhookTls::default()), Inspection::default());
+}
+
+#[test]
+fn a_next_authority_comes_in_front_and_leaves_the_leaf_to_the_older_one() {
+    let before = complete_tls();
+
+    let after = with_authority(&before);
+
+    let found = issuer().inspect(&after);
+    assert_eq!(found.state.old_authorities, 1);
+    assert!(!found.state.leaf.unwrap().issued_by_signer);
+    assert!(after.bundle.ends_with(&before.bundle), "the older one stays");
+    assert!(after.bundle.starts_with(&found.signer), "the newest comes first");
+    assert_eq!((&after.leaf, &after.leaf_key), (&before.leaf, &before.leaf_key));
+    let renewed = issuer().inspect(&with_leaf(&after)).state;
+    assert!(renewed.leaf.unwrap().issued_by_signer);
+    assert_eq!(renewed.old_authorities, 1);
+}
+
+#[test]
+fn a_new_authority_obeys_the_request_for_a_rotation_and_a_leaf_does_not() {
+    let asked = WebhookTls { rotation_requested: Some("now".to_owned()), ..complete_tls() };
+    assert!(issuer().inspect(&asked).state.rotation_requested);
+
+    assert!(issuer().inspect(&with_leaf(&asked)).state.rotation_requested);
+    assert!(!issuer().inspect(&with_authority(&asked)).state.rotation_requested);
+}
+
+#[test]
+fn whatever_of_a_half_written_secret_is_unreadable_counts_as_missing() {
+    let whole = complete_tls();
+    let cut = |pem: &[u8]| pem[..pem.len() / 2].to_vec();
+    let other = complete_tls();
+
+    let no_key = WebhookTls { authority_key: cut(&whole.authority_key), ..whole.clone() };
+    let found = issuer().inspect(&no_key).state;
+    assert_eq!((found.signer, found.old_authorities, found.leaf.is_some()), (None, 1, true));
+
+    let foreign_key = WebhookTls { authority_key: other.authority_key.clone(), ..whole.clone() };
+    assert_eq!(issuer().inspect(&foreign_key).state.signer, None);
+
+    for broken in [
+        WebhookTls { leaf: cut(&whole.leaf), ..whole.clone() },
+        WebhookTls { leaf_key: cut(&whole.leaf_key), ..whole.clone() },
+        WebhookTls { leaf_key: other.leaf_key.clone(), ..whole.clone() },
+        WebhookTls { leaf: other.leaf.clone(), leaf_key: other.leaf_key.clone(), ..whole.clone() },
+        WebhookTls { leaf: b"\xff\xfe".to_vec(), ..whole.clone() },
+    ] {
+        let found = issuer().inspect(&broken).state;
+        assert_eq!(found.leaf, None, "{broken:?}");
+        assert!(found.signer.is_some());
+    }
+
+    let no_bundle = WebhookTls { bundle: cut(&whole.bundle), ..whole };
+    assert_eq!(issuer().inspect(&no_bundle), Inspection::default());
+}
+
+#[test]
+fn an_authority_that_can_be_read_survives_the_rubbish_around_it() {
+    let whole = complete_tls();
+    let mut bundle =
+        b"rubbish\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
+    bundle.extend_from_slice(&whole.bundle);
+    bundle.extend_from_slice(&whole.bundle);
+    let dirty = WebhookTls { bundle, authority_key: vec![], ..whole.clone() };
+
+    let found = issuer().inspect(&dirty);
+    assert_eq!(found.bundle, whole.bundle);
+    assert!(with_authority(&dirty).bundle.ends_with(&whole.bundle));
+}
+
+#[test]
+fn a_leaf_for_another_host_does_not_fit() {
+    let keyring = complete_tls();
+
+    let found = RcgenIssuer::new("other.observability.svc").inspect(&keyring);
+
+    assert!(!found.state.leaf.unwrap().names_match);
+}
+
+#[test]
+fn the_leaf_holds_every_name_of_the_service_and_no_other() {
+    let leaf = &x509::authorities(&complete_tls().leaf)[0];
+
+    for name in [
+        "tracebuffer-webhook.observability.svc",
+        "tracebuffer-webhook.observability",
+        "tracebuffer-webhook.observability.svc.cluster.local",
+    ] {
+        assert!(x509::holds_name(leaf, name), "{name}");
+    }
+    for name in ["tracebuffer-webhook", "x.observability.svc", "not a name"] {
+        assert!(!x509::holds_name(leaf, name), "{name}");
+    }
+}
+
+#[test]
+fn every_authority_and_every_leaf_has_a_key_and_a_name_of_its_own() {
+    let (a, b) = (complete_tls(), complete_tls());
+
+    let anchors =
+        [&a, &b].map(|keyring| trust_anchor(&x509::authorities(&keyring.bundle)[0]).unwrap());
+    assert_ne!(anchors[0].subject, anchors[1].subject);
+    assert_ne!(anchors[0].subject_public_key_info, anchors[1].subject_public_key_info);
+    assert_ne!(a.leaf_key, b.leaf_key);
+    assert_ne!(a.leaf_key, a.authority_key);
+    assert_ne!(with_leaf(&a).leaf_key, a.leaf_key);
+    let key = parse_key(&a.authority_key).unwrap();
+    assert!(key.algorithm() == &rcgen::PKCS_ECDSA_P256_SHA256);
+}
+
+#[test]
+fn without_a_key_no_leaf_is_issued_and_the_error_says_which() {
+    let error =
+        issuer().issue_leaf(&WebhookTls::default(), Validity::of_authority(NOW)).unwrap_err();
+
+    assert_eq!(error.to_string(), "ca.key holds no key that can be read");
+}
+
+#[test]
+fn a_bundle_contains_its_parts_and_nothing_contains_nothing() {
+    let (one, two) = (complete_tls(), complete_tls());
+    let both = [&one.bundle[..], &two.bundle].concat();
+
+    assert!(issuer().contains(&both, &one.bundle));
+    assert!(issuer().contains(&both, &[&two.bundle[..], &one.bundle].concat()));
+    assert!(!issuer().contains(&one.bundle, &both));
+    assert!(!issuer().contains(&both, b""));
+    assert!(!issuer().contains(b"", b""));
+}
+
+#[test]
+fn no_key_shows_in_the_debug_text_of_a_keyring() {
+    let text = format!("{:?}", complete_tls());
+
+    assert!(text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE"), "{text}");
+}
+
+#[test]
+fn a_bundle_has_an_end_and_the_leafs_authority_stays_in_it() {
+    let mut keyring = complete_tls();
+    for _ in 0..2 * MAX_AUTHORITIES {
+        keyring = with_authority(&keyring);
+    }
+
+    let found = issuer().inspect(&keyring).state;
+
+    assert_eq!(found.old_authorities, MAX_AUTHORITIES - 1);
+    assert!(found.leaf.is_some());
+}

@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::adapters::kubernetes::sidecar::{SidecarDefaults, trace_buffer_view};
+use crate::domain::injection::facts::NamespaceFacts;
+
+fn snapshot_from(spec: &Value) -> TraceBufferSnapshot {
+    let object: TraceBuffer = serde_json::from_value(json!({
+        "apiVersion": "tracebuffer.dev/v1alpha1", "kind": "TraceBuffer",
+        "metadata": {
+            "name": "traces", "namespace": "shop", "uid": "u1", "resourceVersion": "7",
+            "generation": 3,
+        },
+        "spec": spec,
+    }))
+    .unwrap();
+    let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
+    snapshot(&CachedTraceBuffer {
+        metadata: object.metadata.clone(),
+        view: Arc::new(trace_buffer_view(&object, &defaults)),
+        object: Some(Arc::new(object)),
+    })
+}
+
+fn destination() -> Value {
+    json!({ "endpoint": "https://collector:4317" })
+}
+
+#[test]
+fn the_object_is_known_by_name_uid_version_and_generation() {
+    let declared = snapshot_from(&json!({ "destination": destination() }));
+
+    assert_eq!(declared.key.to_string(), "shop/traces");
+    let versions = (declared.uid.as_str(), declared.resource_version.as_str(), declared.generation);
+    assert_eq!(versions, ("u1", "7", 3));
+    assert_eq!(declared.status, None);
+    let limits = declared.sidecar.unwrap().limits;
+    assert_eq!(limits.max_bytes, 32 << 20);
+}
+
+#[test]
+fn the_pace_is_read_only_where_the_strategy_wants_it() {
+    let spec = |strategy: &str| {
+        let rollout = json!({ "strategy": strategy, "maxConcurrent": 3, "interval": "1m" });
+        snapshot_from(&json!({ "destination": destination(), "rollout": rollout })).rollout
+    };
+
+    assert_eq!(spec("None"), None);
+    let pace = RolloutPolicy { max_concurrent: 3, interval: Duration::from_mins(1) };
+    assert_eq!(spec("OnChange"), Some(pace));
+}
+
+#[test]
+fn every_field_that_names_a_secret_or_config_map_is_a_reference() {
+    let mut destination = destination();
+    let key = |name: &str| json!({ "name": name, "key": "k" });
+    destination["headers"] = json!([
+        { "name": "a", "value": "plain" },
+        { "name": "b", "valueFrom": { "secretKeyRef": key("token") } },
+        { "name": "c", "valueFrom": { "configMapKeyRef": key("tenants") } },
+        { "name": "d", "valueFrom": { "fieldRef": { "fieldPath": "metadata.namespace" } } },
+    ]);
+    destination["tls"] = json!({
+        "ca": { "configMapKeyRef": key("ca") },
+        "clientCertificateSecretRef": { "name": "client" },
+    });
+    let sidecar = json!({ "imagePullSecrets": [{ "name": "pull" }] });
+
+    let declared = snapshot_from(&json!({ "destination": destination, "sidecar": sidecar }));
+
+    let found: Vec<_> = declared
+        .references
+        .iter()
+        .map(|one| format!("{} {} {}", one.field, one.kind.as_str(), one.name))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "spec.destination.headers[1].valueFrom.secretKeyRef Secret token",
+            "spec.destination.headers[2].valueFrom.configMapKeyRef ConfigMap tenants",
+            "spec.destination.tls.ca.configMapKeyRef ConfigMap ca",
+            "spec.destination.tls.clientCertificateSecretRef Secret client",
+            "spec.sidecar.imagePullSecrets[0] Secret pull",
+        ]
+    );
+}
+
+#[test]
+fn whom_it_allows_and_what_it_uses_decide_whom_it_may_restart() {
+    let spec = |headers: Value| {
+        let mut destination = destination();
+        destination["headers"] = headers;
+        snapshot_from(&json!({
+            "destination": destination, "allowedNamespaces": { "from": "All" },
+        }))
+    };
+    let plain = spec(json!([]));
+    let token = spec(json!([{
+        "name": "authorization",
+        "valueFrom": { "serviceAccountToken": { "audience": "traces" } },
+    }]));
+    let named = NamespaceFacts {
+        trace_buffer: Some("shop/traces".into()),
+        ..NamespaceFacts::unknown("cart")
+    };
+
+    assert!(plain.may_restart_in(&named));
+    assert!(!plain.may_restart_in(&NamespaceFacts::unknown("cart")));
+    assert!(!token.may_restart_in(&named));
+    assert!(token.may_restart_in(&NamespaceFacts::unknown("shop")));
+}
+
+#[test]
+fn mistakes_are_passed_on() {
+    let declared = snapshot_from(&json!({ "destination": { "endpoint": "nowhere" } }));
+
+    assert!(declared.sidecar.unwrap_err().contains("spec.destination.endpoint"));
+}

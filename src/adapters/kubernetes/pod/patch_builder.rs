@@ -1,0 +1,143 @@
+//! Collecting the `add` operations of a patch.
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::jsonptr::Token;
+use json_patch::{AddOperation, Patch, PatchOperation};
+use serde_json::Value;
+
+/// A patch in the making, for one document.
+pub(super) struct PatchBuilder<'a> {
+    document: &'a Value,
+    operations: Vec<PatchOperation>,
+}
+
+impl<'a> PatchBuilder<'a> {
+    /// Starts with no operation.
+    pub(super) const fn new(document: &'a Value) -> Self {
+        Self { document, operations: vec![] }
+    }
+
+    /// Adds `members` to the map at `path`, and to the maps in it; what is there already and is
+    /// neither null nor a map is replaced if it differs.
+    pub(super) fn merge(&mut self, path: &[&str], members: Value) {
+        let pointer = PointerBuf::from_tokens(path.iter().copied());
+        match (self.document.pointer(pointer.as_str()), members) {
+            (Some(Value::Object(_)), Value::Object(members)) => {
+                for (key, member) in members {
+                    self.merge(&[path, &[key.as_str()]].concat(), member);
+                }
+            }
+            (Some(there), member) if *there == member => {}
+            (_, member) => self.add(pointer, member),
+        }
+    }
+
+    /// Adds `values` at the end of the list at `path`, which is made where there is none.
+    pub(super) fn append(&mut self, path: &[&str], values: Vec<Value>) {
+        self.insert(path, None, values);
+    }
+
+    /// Adds `value` to the list at `path`, which is made where there is none, before the one at
+    /// `index`.
+    pub(super) fn insert_before(&mut self, path: &[&str], index: usize, value: Value) {
+        self.insert(path, Some(index), vec![value]);
+    }
+
+    /// Returns the patch.
+    pub(super) fn build(self) -> Patch {
+        Patch(self.operations)
+    }
+
+    fn insert(&mut self, path: &[&str], index: Option<usize>, values: Vec<Value>) {
+        let pointer = PointerBuf::from_tokens(path.iter().copied());
+        if values.is_empty() {
+            return;
+        }
+        match self.document.pointer(pointer.as_str()) {
+            Some(Value::Array(_)) => {
+                for value in values {
+                    let place = index.map_or_else(|| Token::new("-"), Token::from);
+                    self.add(pointer.with_trailing_token(place), value);
+                }
+            }
+            None | Some(Value::Null) => self.add(pointer, Value::Array(values)),
+            // Of no form that a pod has; nothing is replaced.
+            Some(_) => {}
+        }
+    }
+
+    fn add(&mut self, path: PointerBuf, value: Value) {
+        self.operations.push(PatchOperation::Add(AddOperation { path, value }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn assert_edits(
+        document: &Value,
+        edit: impl FnOnce(&mut PatchBuilder<'_>),
+        operations: &Value,
+    ) {
+        let mut edited = PatchBuilder::new(document);
+        edit(&mut edited);
+        assert_eq!(serde_json::to_value(edited.build()).unwrap(), *operations);
+    }
+
+    #[test]
+    fn a_map_that_is_missing_or_null_is_made_whole() {
+        for document in [json!({}), json!({"m": null})] {
+            assert_edits(
+                &document,
+                |edit| edit.merge(&["m"], json!({"a": "1"})),
+                &json!([{"op": "add", "path": "/m", "value": {"a": "1"}}]),
+            );
+        }
+    }
+
+    #[test]
+    fn members_are_added_one_by_one_with_their_keys_escaped() {
+        assert_edits(
+            &json!({"m": {"old": "0", "same": "1"}}),
+            |edit| edit.merge(&["m"], json!({"a/b~c": "1", "same": "1"})),
+            &json!([{"op": "add", "path": "/m/a~1b~0c", "value": "1"}]),
+        );
+    }
+
+    #[test]
+    fn a_list_that_is_missing_or_null_is_made_whole() {
+        for document in [json!({}), json!({"l": null})] {
+            assert_edits(
+                &document,
+                |edit| edit.append(&["l"], vec![json!(1), json!(2)]),
+                &json!([{"op": "add", "path": "/l", "value": [1, 2]}]),
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_grows_at_its_end_or_before_a_place() {
+        assert_edits(
+            &json!({"l": [{"n": []}]}),
+            |edit| {
+                edit.append(&["l", "0", "n"], vec![json!(1), json!(2)]);
+                edit.insert_before(&["l"], 0, json!(3));
+            },
+            &json!([
+                {"op": "add", "path": "/l/0/n/-", "value": 1},
+                {"op": "add", "path": "/l/0/n/-", "value": 2},
+                {"op": "add", "path": "/l/0", "value": 3},
+            ]),
+        );
+    }
+
+    #[test]
+    fn nothing_to_add_is_no_operation_and_no_list_is_replaced() {
+        assert_edits(&json!({}), |edit| edit.append(&["l"], vec![]), &json!([]));
+        assert_edits(&json!({"l": 1}), |edit| edit.append(&["l"], vec![json!(1)]), &json!([]));
+    }
+}

@@ -1,0 +1,125 @@
+//! `spec.destination`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::validator::{Validator, truncated_quote};
+use super::{KI, MI, MINUTE, headers};
+use crate::adapters::kubernetes::resource::{
+    CaSource, DestinationSpec, DestinationTls, MAX_SERVER_NAME, ProtocolSpec,
+};
+use crate::adapters::kubernetes::sidecar::validated::ValidatedDestination;
+use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol as Transport};
+use crate::adapters::messaging::notation::url::{Url, UrlError};
+use crate::domain::injection::trace_buffer_view::SidecarPorts;
+
+const ENDPOINT: &str = "destination.endpoint";
+
+/// Reads a destination. `ports` are the sidecar's own, where it must not send to; tokens must not be
+/// for one of `api_audiences`.
+pub(super) fn validate(
+    notes: &mut Validator,
+    destination: &DestinationSpec,
+    ports: Option<SidecarPorts>,
+    api_audiences: &[String],
+) -> Option<ValidatedDestination> {
+    let endpoint = endpoint(notes, destination, ports);
+    let headers = headers::validate(notes, &destination.headers, api_audiences);
+    let is_encrypted = endpoint.as_ref().map(|endpoint| endpoint.tls);
+    validate_tls(notes, destination.tls.as_ref(), is_encrypted);
+    let timeout_ms = notes.duration("destination.timeout", &destination.timeout, 100..=5 * MINUTE);
+    let batch = &destination.batch;
+    let batch_spans = notes.integer("destination.batch.maxSpans", batch.max_spans, 1..=1_000_000);
+    let batch_bytes = notes.byte_size("destination.batch.maxBytes", &batch.max_bytes, KI..=64 * MI);
+    let linger_ms = notes.duration("destination.batch.linger", &batch.linger, 0..=MINUTE);
+    let concurrency = notes.integer("destination.concurrency", destination.concurrency, 1..=64);
+    Some(ValidatedDestination {
+        endpoint: endpoint?,
+        headers: headers?,
+        timeout_ms: timeout_ms?,
+        batch_max_spans: batch_spans?,
+        batch_max_bytes: batch_bytes?,
+        linger_ms: linger_ms?,
+        concurrency: concurrency?,
+    })
+}
+
+/// Reads the address. What is wrong with it is told without quoting it: it may hold a key.
+fn endpoint(
+    notes: &mut Validator,
+    destination: &DestinationSpec,
+    ports: Option<SidecarPorts>,
+) -> Option<Endpoint> {
+    let text = &destination.endpoint;
+    let url = text.parse::<Url>().map_err(|error| match error {
+        UrlError::NotHttp if text.is_empty() => "must be set to a URL".to_owned(),
+        UrlError::NotHttp => {
+            "must be an http:// or https:// URL, such as http://collector.observability:4317".into()
+        }
+        UrlError::Credentials => {
+            "must be a URL without credentials, which belong in spec.destination.headers".into()
+        }
+        UrlError::Other(why) => format!("must be a URL of scheme, host, port and path: {why}"),
+    });
+    let transport = match destination.protocol {
+        ProtocolSpec::Grpc => Transport::Grpc,
+        ProtocolSpec::HttpProtobuf => Transport::Http,
+    };
+    let endpoint = url.and_then(|url| {
+        url.into_endpoint(transport).map_err(|_| {
+            "must have no path with protocol GRPC; remove it, or set protocol: HTTPProtobuf".into()
+        })
+    });
+    let endpoint = endpoint.map_err(|why: String| notes.add_spec_error(ENDPOINT, why)).ok()?;
+    let loops = |port| endpoint.reaches(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    if let Some(SidecarPorts { grpc, http, .. }) = ports
+        && [grpc, http].into_iter().any(loops)
+    {
+        let why = "must not be the sidecar itself, which listens there: name a collector's address";
+        notes.add_spec_error(ENDPOINT, why);
+    }
+    Some(endpoint)
+}
+
+fn validate_tls(notes: &mut Validator, tls: Option<&DestinationTls>, is_encrypted: Option<bool>) {
+    let Some(tls) = tls else { return };
+    if is_encrypted == Some(false) {
+        let why = "must be unset, or destination.endpoint begin with https://";
+        notes.add_spec_error("destination.tls", why);
+    }
+    if let Some(ca) = &tls.ca {
+        validate_ca_source(notes, "destination.tls.ca", ca);
+    } else if tls.trust_system_roots == Some(false) {
+        let why = "must not be false without ca, or no certificate is trusted";
+        notes.add_spec_error("destination.tls.trustSystemRoots", why);
+    }
+    if let Some(secret) = &tls.client_certificate_secret_ref {
+        notes.object_name("destination.tls.clientCertificateSecretRef.name", &secret.name);
+    }
+    if let Some(name) = tls.server_name.as_ref().filter(|name| !is_server_name(name)) {
+        let found = truncated_quote(name);
+        notes.add_spec_error(
+            "destination.tls.serverName",
+            format!("must be a DNS name or an IP address, without a port; it is {found}"),
+        );
+    }
+}
+
+fn validate_ca_source(notes: &mut Validator, field: &str, from: &CaSource) {
+    match (&from.config_map_key_ref, &from.secret_key_ref) {
+        (Some(reference), None) => {
+            notes.key_reference(&format!("{field}.configMapKeyRef"), reference);
+        }
+        (None, Some(reference)) => {
+            notes.key_reference(&format!("{field}.secretKeyRef"), reference);
+        }
+        _ => notes.add_spec_error(field, "must have either configMapKeyRef or secretKeyRef"),
+    }
+}
+
+/// What the TLS of the sidecar takes, or it would not start; and no more than the schema takes.
+fn is_server_name(name: &str) -> bool {
+    name.len() <= MAX_SERVER_NAME
+        && !name.contains('_')
+        && !name.ends_with('.')
+        && rustls::pki_types::ServerName::try_from(name).is_ok()
+}

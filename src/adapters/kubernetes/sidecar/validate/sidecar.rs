@@ -1,0 +1,107 @@
+//! `spec.sidecar`: what the pod's other parts must get along with.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::MI;
+use super::validator::{Validator, truncated_quote};
+use crate::adapters::kubernetes::resource::{
+    ResourceAmounts, SidecarResources, SidecarSecurityContext, SidecarSpec,
+};
+use crate::adapters::kubernetes::sidecar::validated::RunAs;
+use crate::domain::quantity::{self, QuantityError};
+use crate::domain::units::ByteSize;
+
+/// Most characters of an image's name.
+const MAX_IMAGE: usize = 512;
+/// Memory of the program beside what it buffers: with less it cannot even idle.
+const MIN_PROGRAM_BYTES: u64 = 8 * MI;
+/// The user and group where none is given; what distroless images call `nonroot`.
+const NONROOT_ID: i64 = 65_532;
+
+type AmountField = fn(&ResourceAmounts) -> Option<&Quantity>;
+type ParseQuantity = fn(&str) -> Result<u64, QuantityError>;
+
+/// Reads the container's settings; returns what it runs as.
+pub(super) fn validate(
+    notes: &mut Validator,
+    sidecar: &SidecarSpec,
+    max_bytes: Option<u64>,
+) -> Option<RunAs> {
+    if let Some(image) = &sidecar.image {
+        validate_image(notes, image);
+    }
+    for (index, secret) in sidecar.image_pull_secrets.iter().enumerate() {
+        notes.object_name(&format!("sidecar.imagePullSecrets[{index}].name"), &secret.name);
+    }
+    if let Some(given) = &sidecar.resources {
+        validate_resources(notes, given, max_bytes);
+    }
+    run_as(notes, sidecar.security_context.as_ref())
+}
+
+fn validate_image(notes: &mut Validator, image: &str) {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte);
+    let is_name = (1..=MAX_IMAGE).contains(&image.len())
+        && image.bytes().all(is_inner)
+        && image.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && !image.contains("//");
+    if !is_name {
+        let found = truncated_quote(image);
+        let allowed = "an image such as registry.example/tracebuffer:1.0, without a scheme";
+        notes.add_spec_error("sidecar.image", format!("must be {allowed}; it is {found}"));
+    }
+}
+
+/// Refuses what the API server would refuse in a pod: there it would cost the pod, not the sidecar.
+fn validate_resources(notes: &mut Validator, given: &SidecarResources, max_bytes: Option<u64>) {
+    let amounts: [(&str, AmountField, ParseQuantity); 3] = [
+        ("cpu", |amounts| amounts.cpu.as_ref(), quantity::parse_milli_value),
+        ("memory", |amounts| amounts.memory.as_ref(), quantity::parse_value),
+        ("ephemeral-storage", |amounts| amounts.ephemeral_storage.as_ref(), quantity::parse_value),
+    ];
+    for (name, of, read) in amounts {
+        let mut amount = |from: &str, amounts: Option<&ResourceAmounts>| {
+            let field = format!("sidecar.resources.{from}.{name}");
+            notes.quantity(&field, amounts.and_then(of)?, read)
+        };
+        let request = amount("requests", given.requests.as_ref());
+        let limit = amount("limits", given.limits.as_ref());
+        if request.zip(limit).is_some_and(|(request, limit)| request > limit) {
+            let field = format!("sidecar.resources.requests.{name}");
+            notes
+                .add_spec_error(&field, format!("must be at most sidecar.resources.limits.{name}"));
+        }
+        if let ("memory", Some(limit), Some(max_bytes)) = (name, limit, max_bytes) {
+            validate_memory_limit(notes, limit, max_bytes);
+        }
+    }
+}
+
+/// Refuses a limit that a full buffer is sure to exceed.
+fn validate_memory_limit(notes: &mut Validator, limit: u64, max_bytes: u64) {
+    let least = max_bytes.saturating_add(MIN_PROGRAM_BYTES);
+    if limit < least {
+        let (least, limit, max_bytes) = (ByteSize(least), ByteSize(limit), ByteSize(max_bytes));
+        let why = format!(
+            "must be at least {least}, or the sidecar is killed before its buffer of {max_bytes} \
+             is full; it is {limit}: raise it, or lower buffer.maxBytes"
+        );
+        notes.add_spec_error("sidecar.resources.limits.memory", why);
+    }
+}
+
+fn run_as(notes: &mut Validator, given: Option<&SidecarSecurityContext>) -> Option<RunAs> {
+    const FIELD: &str = "sidecar.securityContext";
+    let Some(SidecarSecurityContext { run_as_user, run_as_group }) = given else {
+        return Some(RunAs { user: Some(NONROOT_ID), group: Some(NONROOT_ID) });
+    };
+    let mut id = |name: &str, id: Option<i64>| match id {
+        Some(id) => {
+            notes.integer(&format!("{FIELD}.{name}"), id, 1..=i64::from(i32::MAX)).map(Some)
+        }
+        None => Some(None),
+    };
+    let user = id("runAsUser", *run_as_user);
+    let group = id("runAsGroup", run_as_group.or(*run_as_user));
+    Some(RunAs { user: user?, group: group? })
+}

@@ -1,0 +1,159 @@
+//! Reads single values, and notes every one that will not do.
+
+use std::ops::RangeInclusive;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use crate::adapters::kubernetes::resource::validation::{FieldError, ValidationErrors};
+use crate::adapters::kubernetes::resource::{DurationString, KeyReference};
+use crate::domain::labels::is_dns_subdomain;
+use crate::domain::quantity::{self, QuantityError};
+use crate::domain::units::{ByteSize, Milliseconds};
+
+/// Most characters of a name of an object.
+const MAX_NAME: usize = 253;
+/// Most characters of a value that a message shows.
+const MAX_QUOTED_CHARS: usize = 60;
+
+/// The mistakes found so far. A value that will not do is noted and read as `None`.
+#[derive(Debug, Default)]
+pub(super) struct Validator(Vec<FieldError>);
+
+impl Validator {
+    /// Notes a mistake in a field of the spec.
+    pub(super) fn add_spec_error(&mut self, field: &str, why: impl Into<String>) {
+        self.add_error(&format!("spec.{field}"), why);
+    }
+
+    /// Notes a mistake in a field of the object.
+    pub(super) fn add_error(&mut self, field: &str, why: impl Into<String>) {
+        self.0.push(FieldError { field: field.to_owned(), message: why.into() });
+    }
+
+    /// Returns what was built, unless a mistake was noted on the way.
+    pub(super) fn finish<T>(self, built: Option<T>) -> Result<T, ValidationErrors> {
+        match built {
+            Some(built) if self.0.is_empty() => Ok(built),
+            _ => Err(ValidationErrors(self.0)),
+        }
+    }
+
+    /// Reads a whole number.
+    pub(super) fn integer<N>(
+        &mut self,
+        field: &str,
+        number: impl Into<i64>,
+        allowed: RangeInclusive<i64>,
+    ) -> Option<N>
+    where
+        N: TryFrom<i64>,
+    {
+        let number = number.into();
+        let found = allowed.contains(&number).then(|| N::try_from(number).ok()).flatten();
+        if found.is_none() {
+            let (min, max) = allowed.into_inner();
+            self.add_spec_error(field, format!("must be from {min} to {max}; it is {number}"));
+        }
+        found
+    }
+
+    /// Reads a number of bytes.
+    pub(super) fn byte_size(
+        &mut self,
+        field: &str,
+        quantity: &Quantity,
+        allowed: RangeInclusive<u64>,
+    ) -> Option<u64> {
+        let why = match quantity::parse_value(&quantity.0) {
+            Ok(bytes) if allowed.contains(&bytes) => return Some(bytes),
+            Ok(_) => String::new(),
+            Err(error) => format!(", and {error}"),
+        };
+        let (min, max) = allowed.into_inner();
+        let (min, max, found) = (ByteSize(min), ByteSize(max), truncated_quote(&quantity.0));
+        let allowed = format!("a quantity from {min} to {max}, such as 32Mi");
+        self.add_spec_error(field, format!("must be {allowed}; it is {found}{why}"));
+        None
+    }
+
+    /// Reads an amount that Kubernetes will take, whatever its size.
+    pub(super) fn quantity(
+        &mut self,
+        field: &str,
+        amount: &Quantity,
+        read: fn(&str) -> Result<u64, QuantityError>,
+    ) -> Option<u64> {
+        let why = match read(&amount.0) {
+            Ok(amount) => return Some(amount),
+            Err(error) => error,
+        };
+        let found = truncated_quote(&amount.0);
+        self.add_spec_error(
+            field,
+            format!("must be a quantity, such as 100m or 64Mi; it is {found}, and {why}"),
+        );
+        None
+    }
+
+    /// Reads a length of time, in milliseconds.
+    pub(super) fn duration(
+        &mut self,
+        field: &str,
+        time: &DurationString,
+        allowed: RangeInclusive<u64>,
+    ) -> Option<u64> {
+        let why = match time.to_milliseconds() {
+            Ok(Milliseconds(length)) if allowed.contains(&length) => return Some(length),
+            Ok(_) => String::new(),
+            Err(error) => format!(", and {error}"),
+        };
+        let (min, max) = allowed.into_inner();
+        let (min, max, found) = (Milliseconds(min), Milliseconds(max), truncated_quote(&time.0));
+        let allowed = format!("a duration from {min} to {max}, such as 1m30s");
+        self.add_spec_error(field, format!("must be {allowed}; it is {found}{why}"));
+        None
+    }
+
+    /// Reads the name of an object.
+    pub(super) fn object_name(&mut self, field: &str, name: &str) -> Option<()> {
+        self.check_name(
+            field,
+            name,
+            is_dns_subdomain(name),
+            "of lower case letters, digits, '-' and '.'",
+        )
+    }
+
+    /// Reads a key of a Secret or `ConfigMap`.
+    pub(super) fn key(&mut self, field: &str, key: &str) -> Option<()> {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let is_key = (1..=MAX_NAME).contains(&key.len())
+            && key.bytes().all(is_inner)
+            && key != "."
+            && !key.starts_with("..");
+        self.check_name(field, key, is_key, "of letters, digits, '-', '_' and '.'")
+    }
+
+    /// Reads a reference to a key.
+    pub(super) fn key_reference(&mut self, field: &str, reference: &KeyReference) -> Option<()> {
+        let name = self.object_name(&format!("{field}.name"), &reference.name);
+        let key = self.key(&format!("{field}.key"), &reference.key);
+        name.and(key)
+    }
+
+    fn check_name(&mut self, field: &str, name: &str, is_one: bool, of: &str) -> Option<()> {
+        if !is_one {
+            let found = truncated_quote(name);
+            self.add_spec_error(field, format!("must be a name {of}; it is {found}"));
+        }
+        is_one.then_some(())
+    }
+}
+
+/// Quotes a value, the end of a long one cut off.
+pub(super) fn truncated_quote(text: &str) -> String {
+    if text.chars().count() <= MAX_QUOTED_CHARS {
+        return format!("{text:?}");
+    }
+    format!("{:?}…", text.chars().take(MAX_QUOTED_CHARS).collect::<String>())
+}

@@ -1,0 +1,84 @@
+//! What a spec says, as values that are known to be valid.
+
+use super::SidecarLimits;
+use crate::adapters::kubernetes::resource::KeyReference;
+use crate::adapters::messaging::notation::endpoint::Endpoint;
+use crate::domain::injection::consent::AllowedNamespaces;
+use crate::domain::injection::trace_buffer_view::SidecarPorts;
+
+/// The parts of a spec that had to be read; the others are taken as they are.
+#[derive(Clone, Debug)]
+pub(super) struct ValidatedSpec {
+    pub(super) limits: SidecarLimits,
+    pub(super) ports: SidecarPorts,
+    pub(super) destination: ValidatedDestination,
+    pub(super) max_request_bytes: Option<u64>,
+    pub(super) user: RunAs,
+    pub(super) allowed_namespaces: AllowedNamespaces,
+    pub(super) drain_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct ValidatedDestination {
+    pub(super) endpoint: Endpoint,
+    pub(super) headers: Vec<ValidatedHeader>,
+    pub(super) timeout_ms: u64,
+    pub(super) batch_max_spans: u64,
+    pub(super) batch_max_bytes: u64,
+    pub(super) linger_ms: u64,
+    pub(super) concurrency: u64,
+}
+
+/// A header, and where its value comes from.
+#[derive(Clone, Debug)]
+pub(super) struct ValidatedHeader {
+    /// In lower case.
+    pub(super) name: String,
+    /// What its value begins with; empty for a literal.
+    pub(super) prefix: String,
+    pub(super) source: HeaderValueSource,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum HeaderValueSource {
+    Literal(String),
+    /// A field of the pod that is known as a variable only.
+    FieldVariable(&'static str),
+    /// Something the kubelet puts into a file.
+    File {
+        file: ProjectedFile,
+        is_optional: bool,
+    },
+}
+
+/// What the kubelet puts into a file.
+#[derive(Clone, Debug)]
+pub(super) enum ProjectedFile {
+    Secret(KeyReference),
+    ConfigMap(KeyReference),
+    /// A label or an annotation of the pod, by its path.
+    DownwardApiField(String),
+    ServiceAccountToken {
+        audience: String,
+        expiration_seconds: i64,
+    },
+}
+
+/// What the sidecar runs as; what is unset comes from the pod or the platform.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunAs {
+    pub(super) user: Option<i64>,
+    pub(super) group: Option<i64>,
+}
+
+impl ValidatedDestination {
+    /// Returns the headers whose values are in files, and those files.
+    pub(super) fn projected_files(
+        &self,
+    ) -> impl Iterator<Item = (&ValidatedHeader, &ProjectedFile, bool)> {
+        self.headers.iter().filter_map(|header| match &header.source {
+            HeaderValueSource::File { file, is_optional } => Some((header, file, *is_optional)),
+            _ => None,
+        })
+    }
+}

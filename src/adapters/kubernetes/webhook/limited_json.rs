@@ -1,0 +1,143 @@
+//! Reading JSON of a limited number of values.
+//!
+//! `serde_json` has no such limit, and its own reader of values takes an object of a certain private
+//! key for JSON in a text, which would get past one.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// Why a document was not read.
+#[derive(Debug)]
+pub(super) enum LimitedJsonError {
+    TooManyValues,
+    Malformed(serde_json::Error),
+}
+
+/// Reads a document of at most `limit` values, and returns how many it has. Of members with the same
+/// name the last one counts.
+pub(super) fn parse(json: &str, limit: u32) -> Result<(Value, u32), LimitedJsonError> {
+    let left = Cell::new(Some(limit));
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let value = LimitedValueSeed(&left).deserialize(&mut reader).and_then(|value| {
+        reader.end()?;
+        Ok(value)
+    });
+    match (value, left.get()) {
+        (Ok(value), Some(left)) => Ok((value, limit - left)),
+        (Err(error), Some(_)) => Err(LimitedJsonError::Malformed(error)),
+        (_, None) => Err(LimitedJsonError::TooManyValues),
+    }
+}
+
+/// Reads one value; how many more may be read, nothing after one too many.
+#[derive(Clone, Copy)]
+struct LimitedValueSeed<'a>(&'a Cell<Option<u32>>);
+
+impl<'de> DeserializeSeed<'de> for LimitedValueSeed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
+        self.0.set(self.0.get().and_then(|left| left.checked_sub(1)));
+        if self.0.get().is_none() {
+            return Err(serde::de::Error::custom("too many values"));
+        }
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for LimitedValueSeed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = vec![];
+        while let Some(value) = list.next_element_seed(self)? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut values = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            values.insert(name, members.next_value_seed(self)?);
+        }
+        Ok(values.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_value_is_read_and_counted() {
+        let text = r#"{"a": [1, -2, 0.5, true, null], "b": {"c": "\u00e9"}}"#;
+
+        let (value, values) = parse(text, 9).unwrap();
+
+        assert_eq!(value, json!({"a": [1, -2, 0.5, true, null], "b": {"c": "é"}}));
+        assert_eq!(values, 9);
+    }
+
+    #[test]
+    fn one_value_too_many_is_refused() {
+        assert!(matches!(parse("[1, 2]", 2), Err(LimitedJsonError::TooManyValues)));
+        assert!(matches!(parse("{\"a\": {}}", 1), Err(LimitedJsonError::TooManyValues)));
+        assert!(matches!(parse("[1, 2", 3), Err(LimitedJsonError::Malformed(_))));
+        assert!(matches!(parse("[1, 2] 3", 3), Err(LimitedJsonError::Malformed(_))));
+    }
+
+    #[test]
+    fn of_members_with_the_same_name_the_last_one_counts() {
+        assert_eq!(parse(r#"{"a": 1, "a": [2]}"#, 9).unwrap(), (json!({"a": [2]}), 4));
+    }
+
+    #[test]
+    fn nothing_nested_deeper_than_127_levels_is_read() {
+        let nested = |levels| "[".repeat(levels) + &"]".repeat(levels);
+
+        assert!(parse(&nested(127), 1_000).is_ok());
+        assert!(matches!(parse(&nested(100_000), 1_000), Err(LimitedJsonError::Malformed(_))));
+    }
+
+    #[test]
+    fn json_in_a_text_stays_a_text() {
+        let (value, values) = parse(r#"{"$serde_json::private::RawValue": "[1, 2]"}"#, 9).unwrap();
+
+        assert_eq!(value, json!({"$serde_json::private::RawValue": "[1, 2]"}));
+        assert_eq!(values, 2);
+    }
+}

@@ -1,0 +1,169 @@
+//! One open HTTP connection and the tasks that drive it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::watch;
+
+use super::body::{Rope, RopeBody};
+use super::connector::IoStream;
+use super::http_connection_error::HttpConnectionError;
+
+/// Receive window of HTTP/2, the protocol's own default: answers are small.
+const WINDOW_BYTES: u32 = 65_535;
+/// Longest head of an answer: the messages of some servers list every span they refused.
+const MAX_HEAD_BYTES: u32 = 64 * 1024;
+/// Largest read buffer of HTTP/1.1, which has to hold the longest head.
+const READ_BUFFER_BYTES: usize = MAX_HEAD_BYTES as usize;
+/// Shortest and longest silence, while a request is open, before a ping asks whether the peer is
+/// still there. Servers close connections that ping much more often.
+const PING_INTERVAL_RANGE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+
+/// A request, before it is known how HTTP will write it.
+#[derive(Clone, Debug)]
+pub(super) struct HttpRequest {
+    pub(super) target: Arc<Target>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Rope,
+}
+
+/// Where requests are addressed to.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) scheme: &'static str,
+    /// `host:port`, or the host alone where the port is the scheme's own.
+    pub(super) authority: String,
+    pub(super) path: String,
+}
+
+/// An HTTP/2 connection, for any number of requests at a time.
+#[derive(Debug)]
+pub(super) struct Http2 {
+    sender: http2::SendRequest<RopeBody>,
+    _tasks: TaskGuard,
+}
+
+/// An HTTP/1.1 connection, for one request at a time.
+#[derive(Debug)]
+pub(super) struct Http1 {
+    sender: http1::SendRequest<RopeBody>,
+    _tasks: TaskGuard,
+}
+
+/// Ends the tasks of a connection when dropped: whatever they still held, unsent bytes of abandoned
+/// requests included, is freed and the socket closed, even if the peer no longer reads.
+#[derive(Debug)]
+struct TaskGuard(#[expect(dead_code, reason = "held to be dropped")] watch::Sender<()>);
+
+/// Spawns tasks that end with their [`Tasks`].
+#[derive(Clone, Debug)]
+struct Spawner(watch::Receiver<()>);
+
+impl HttpRequest {
+    fn for_http2(self) -> http::Result<Request<RopeBody>> {
+        let uri = Uri::builder()
+            .scheme(self.target.scheme)
+            .authority(self.target.authority.as_str())
+            .path_and_query(self.target.path.as_str())
+            .build()?;
+        Ok(post(uri, Version::HTTP_2, self.headers, self.body))
+    }
+
+    fn for_http1(mut self) -> http::Result<Request<RopeBody>> {
+        let host = HeaderValue::from_str(&self.target.authority)?;
+        self.headers.insert(HOST, host);
+        let path = PathAndQuery::try_from(self.target.path.as_str())?;
+        Ok(post(Uri::from(path), Version::HTTP_11, self.headers, self.body))
+    }
+}
+
+fn post(uri: Uri, version: Version, headers: HeaderMap, body: Rope) -> Request<RopeBody> {
+    let mut request = Request::new(RopeBody::from(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.version_mut() = version;
+    *request.headers_mut() = headers;
+    request
+}
+
+impl Http2 {
+    pub(super) async fn open(stream: Box<dyn IoStream>, timeout: Duration) -> hyper::Result<Self> {
+        let (tasks, spawner) = TaskGuard::new();
+        let ping_after = (timeout / 2).clamp(PING_INTERVAL_RANGE.0, PING_INTERVAL_RANGE.1);
+        let (sender, connection) = http2::Builder::new(spawner.clone())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .max_header_list_size(MAX_HEAD_BYTES)
+            .keep_alive_interval(ping_after)
+            .keep_alive_timeout(ping_after)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        spawner.execute(connection);
+        Ok(Self { sender, _tasks: tasks })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    pub(super) async fn send(
+        &self,
+        request: HttpRequest,
+    ) -> Result<Response<Incoming>, HttpConnectionError> {
+        Ok(self.sender.clone().send_request(request.for_http2()?).await?)
+    }
+}
+
+impl Http1 {
+    pub(super) async fn open(stream: Box<dyn IoStream>) -> hyper::Result<Self> {
+        let (tasks, spawner) = TaskGuard::new();
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(READ_BUFFER_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        spawner.execute(connection);
+        Ok(Self { sender, _tasks: tasks })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        request: HttpRequest,
+    ) -> Result<Response<Incoming>, HttpConnectionError> {
+        let request = request.for_http1()?;
+        self.sender.ready().await?;
+        Ok(self.sender.send_request(request).await?)
+    }
+}
+
+impl TaskGuard {
+    fn new() -> (Self, Spawner) {
+        let (sender, receiver) = watch::channel(());
+        (Self(sender), Spawner(receiver))
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Spawner {
+    fn execute(&self, task: F) {
+        let mut owner = self.0.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = task => {}
+                // Nothing is ever sent: the only news is that the owner is gone.
+                _ = owner.changed() => {}
+            }
+        });
+    }
+}

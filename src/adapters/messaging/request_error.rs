@@ -1,0 +1,45 @@
+//! A request that is not taken, and why.
+
+use std::borrow::Cow;
+
+use crate::domain::response_status::ResponseStatus;
+use crate::ports::receive::ReceiveError;
+
+/// The answer to a request that is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RequestError {
+    pub(super) status: ResponseStatus,
+    /// For a person: what was wrong, where, and what to do.
+    pub(super) message: Cow<'static, str>,
+}
+
+impl RequestError {
+    pub(super) fn new(answer: ResponseStatus, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: answer, message: message.into() }
+    }
+
+    pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ResponseStatus::Malformed, message)
+    }
+
+    pub(super) fn too_large(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ResponseStatus::TooLarge, message)
+    }
+
+    pub(super) fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ResponseStatus::Unavailable, message)
+    }
+
+    pub(super) fn timed_out(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ResponseStatus::TimedOut, message)
+    }
+}
+
+impl From<ReceiveError> for RequestError {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::TooLarge(message) => Self::too_large(message),
+            ReceiveError::Unavailable(message) => Self::unavailable(message),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Asking a receiver on this machine, from another process.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::admin::FLUSH_PATH;
+
+/// Most bytes of an answer that are read.
+const MAX_RESPONSE_BYTES: usize = 4 * 1024;
+
+/// Asks the first receiver that answers at one of `addresses` to send what it has without waiting,
+/// and returns what it says. Gives up after `patience`.
+///
+/// An address that means every address of the machine is asked over loopback.
+///
+/// # Errors
+///
+/// Why nobody did it, for people.
+pub async fn flush(addresses: &[SocketAddr], patience: Duration) -> Result<String, String> {
+    let ask = async {
+        let mut failures = Vec::new();
+        for address in addresses.iter().copied().map(loopback_if_unspecified) {
+            match post(address, FLUSH_PATH).await {
+                Ok(said) => return Ok(said),
+                Err(error) => failures.push(format!("{address}: {error}")),
+            }
+        }
+        Err(failures.join("; "))
+    };
+    let is_late = || Err(format!("no answer within {} ms", patience.as_millis()));
+    timeout(patience, ask).await.unwrap_or_else(|_| is_late())
+}
+
+fn loopback_if_unspecified(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+async fn post(address: SocketAddr, path: &str) -> io::Result<String> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header(HOST, address.to_string())
+        .body(Empty::<Bytes>::new())
+        .map_err(io::Error::other)?;
+    let (head, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
+    let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(io::Error::other)?;
+    let said = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
+    if head.status.is_success() {
+        return Ok(said);
+    }
+    Err(io::Error::other(format!("{}: {said}", head.status)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Answers one request with `answer`; returns where.
+    async fn answering(answer: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).await.unwrap();
+            assert!(request[..length].starts_with(b"POST /flush HTTP/1.1\r\n"));
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        address
+    }
+
+    async fn closed() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_first_that_answers_is_asked() {
+        let here = answering("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ndone.\n").await;
+
+        let said = flush(&[closed().await, here], PATIENCE).await;
+
+        assert_eq!(said, Ok("done.".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_with_its_reason() {
+        let here = answering("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await;
+
+        let failure = flush(&[here], PATIENCE).await.unwrap_err();
+
+        assert_eq!(failure, format!("{here}: 403 Forbidden: no"));
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_told_with_the_address() {
+        let nowhere = closed().await;
+
+        let failure = flush(&[nowhere], PATIENCE).await.unwrap_err();
+
+        assert!(failure.starts_with(&format!("{nowhere}: ")), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn one_that_never_answers_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let started = Instant::now();
+
+        let patience = Duration::from_millis(50);
+        let failure = flush(&[listener.local_addr().unwrap()], patience).await.unwrap_err();
+
+        assert_eq!(failure, "no answer within 50 ms");
+        assert!(started.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn every_address_of_the_machine_is_asked_over_loopback() {
+        let asked = |text: &str| loopback_if_unspecified(text.parse().unwrap()).to_string();
+
+        assert_eq!(asked("0.0.0.0:9417"), "127.0.0.1:9417");
+        assert_eq!(asked("[::]:9417"), "[::1]:9417");
+        assert_eq!(asked("10.0.0.7:9417"), "10.0.0.7:9417");
+    }
+}

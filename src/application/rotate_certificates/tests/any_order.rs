@@ -1,0 +1,216 @@
+//! Whatever happens in whatever order: leaders that come, go, overlap and crash between two writes,
+//! clocks that jump, people who rotate, and tools that undo what was written.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// A call's two halves take no longer than this each.
+const MAX_LATENCY_MILLIS: u64 = 3_000;
+/// What a leader has just read may have been changed by an outsider while it acts on it.
+const READ_TO_WRITE_WINDOW: Duration = Duration::from_secs(20);
+/// Longer than a replica needs to serve what is stored.
+const REPLICA_LAG: Duration = Duration::from_mins(9);
+
+#[derive(Clone, Debug)]
+enum Disturbance {
+    /// A replica begins or ends to lead; it may not be alone.
+    Lead(usize, bool),
+    /// A replica dies in the middle of whatever it does, and starts again.
+    Crash(usize),
+    Jump(usize, i64),
+    Rotate,
+    /// Somebody takes the bundle away, where all is well.
+    Unpublish,
+    /// Somebody destroys a part of the Secret, where all is well.
+    Destroy(u8),
+}
+
+fn disturbance() -> impl Strategy<Value = Disturbance> {
+    let replica = 0..2_usize;
+    prop_oneof![
+        3 => (replica.clone(), any::<bool>()).prop_map(|(who, leads)| Disturbance::Lead(who, leads)),
+        2 => replica.clone().prop_map(Disturbance::Crash),
+        1 => (replica, -400..400_i64).prop_map(|(who, days)| Disturbance::Jump(who, days * 86_400)),
+        3 => Just(Disturbance::Rotate),
+        1 => Just(Disturbance::Unpublish),
+        1 => (0..5_u8).prop_map(Disturbance::Destroy),
+    ]
+}
+
+/// A pause before each happening, in seconds: within a step, within the overlap, or beyond it.
+fn pause() -> impl Strategy<Value = u64> {
+    prop_oneof![0..5_u64, 0..90_u64, 300..2_000_u64]
+}
+
+struct Replica {
+    clock: FakeWallClock,
+    leading: watch::Sender<bool>,
+    keeper: JoinHandle<()>,
+    issuer: FakeIssuer,
+}
+
+impl Replica {
+    fn start(cluster: &Arc<FakeCluster>, issuer: &FakeIssuer, leads: bool) -> Self {
+        let (clock, leading) = (FakeWallClock::new(), watch::Sender::new(leads));
+        let keeper = Self::spawn(cluster, issuer, &clock, &leading);
+        Self { clock, leading, keeper, issuer: issuer.clone() }
+    }
+
+    fn spawn(
+        cluster: &Arc<FakeCluster>,
+        issuer: &FakeIssuer,
+        clock: &FakeWallClock,
+        leading: &watch::Sender<bool>,
+    ) -> JoinHandle<()> {
+        let (clocks, monitor) = ((FakeClock::new(), clock.clone()), Arc::default());
+        let store = Arc::clone(cluster);
+        let keeper: CertificateRotator<_, _, RecordingMonitor, _, _> =
+            CertificateRotator::new(issuer.clone(), store, monitor, clocks, || 77_777_777);
+        let (leading, changes) = (leading.subscribe(), cluster.changes());
+        tokio::spawn(async move { keeper.run(leading, changes).await })
+    }
+
+    fn crash(&mut self, cluster: &Arc<FakeCluster>) {
+        self.keeper.abort();
+        self.keeper = Self::spawn(cluster, &self.issuer, &self.clock, &self.leading);
+    }
+}
+
+fn disturb(what: &Disturbance, cluster: &Arc<FakeCluster>, replicas: &mut [Replica], count: usize) {
+    match *what {
+        Disturbance::Lead(who, leads) => drop(replicas[who].leading.send_replace(leads)),
+        Disturbance::Crash(who) => replicas[who].crash(cluster),
+        Disturbance::Jump(who, seconds) => replicas[who].clock.jump(seconds),
+        Disturbance::Rotate => cluster.tamper(|keyring| {
+            if let Some(keyring) = keyring {
+                keyring.rotation_requested = Some(count.to_string());
+            }
+        }),
+        Disturbance::Unpublish if is_consistent(cluster) => {
+            cluster.republish(Some(vec![vec![], b"A99 1 2\n".to_vec()]));
+        }
+        Disturbance::Destroy(part) if is_consistent(cluster) => {
+            cluster.tamper(|keyring| destroy(part, keyring));
+        }
+        Disturbance::Unpublish | Disturbance::Destroy(_) => {}
+    }
+}
+
+fn destroy(part: u8, whole: &mut Option<WebhookTls>) {
+    let Some(keyring) = whole else { return };
+    match part {
+        0 => *whole = None,
+        1 => keyring.bundle = b"rubbish".to_vec(),
+        2 => keyring.authority_key.clear(),
+        3 => keyring.leaf = b"half a le".to_vec(),
+        _ => keyring.leaf_key.clear(),
+    }
+}
+
+/// What is held is readable, and published: an outsider destroys one thing at a time.
+fn is_consistent(cluster: &FakeCluster) -> bool {
+    let Some(held) = cluster.held() else { return false };
+    let found = FakeIssuer::new().inspect(&held);
+    let published = cluster.bundles();
+    found.state.leaf.is_some()
+        && found.state.signer.is_some()
+        && published.iter().all(|bundle| *bundle == found.bundle)
+}
+
+/// Asserts what must hold at every moment of a history.
+pub(super) fn assert_invariants(cluster: &FakeCluster) {
+    let writes = cluster.writes();
+    let mut leaves: Vec<(Duration, String)> = vec![];
+    for (index, write) in writes.iter().enumerate() {
+        let before = &writes[..index];
+        match &write.what {
+            Written::Keyring(keyring) => {
+                let Some(authority) = authority_of(&keyring.leaf) else { continue };
+                let last = leaves.last().map(|(_, last)| last.clone());
+                if last.as_ref() != Some(&authority) {
+                    let is_first = last.is_none();
+                    assert_propagated(before, write.at, &authority, is_first);
+                }
+                leaves.push((write.at, authority));
+            }
+            Written::Published(bundles, true) => {
+                let current = leaves.len().saturating_sub(1);
+                for (number, (_, authority)) in leaves.iter().enumerate() {
+                    let replaced = leaves.get(number + 1).map(|(at, _)| *at);
+                    let is_served =
+                        number == current || replaced.is_some_and(|at| write.at < at + REPLICA_LAG);
+                    assert!(
+                        !is_served || is_everywhere(bundles, authority),
+                        "at {:?}: {authority} is served and not published: {:#?}",
+                        write.at,
+                        describe(&writes),
+                    );
+                }
+            }
+            Written::Published(_, false) => {}
+        }
+    }
+}
+
+/// Asserts that API servers have known an authority for the overlap when a leaf of it is stored.
+/// The very first leaf replaces none, and needs only to be published.
+fn assert_propagated(before: &[Write], now: Duration, authority: &str, is_first: bool) {
+    let until = now.saturating_sub(READ_TO_WRITE_WINDOW);
+    let from = if is_first { now } else { now.saturating_sub(PROPAGATION_DELAY) };
+    let published: Vec<_> = before
+        .iter()
+        .filter_map(|write| match &write.what {
+            Written::Published(bundles, _) => Some((write.at, bundles)),
+            Written::Keyring(_) => None,
+        })
+        .collect();
+    for (index, (at, bundles)) in published.iter().enumerate() {
+        let end = published.get(index + 1).map_or(now, |(at, _)| *at);
+        let counts = end > from && (*at < until || is_first);
+        assert!(
+            !counts || is_everywhere(bundles, authority),
+            "a leaf of {authority} at {now:?}: not published between {at:?} and {end:?}: {:#?}",
+            describe(before),
+        );
+    }
+    assert!(!published.is_empty(), "a leaf of {authority} before anything was published");
+}
+
+fn is_everywhere(bundles: &[Vec<u8>], authority: &str) -> bool {
+    bundles.iter().all(|bundle| authorities(bundle).iter().any(|name| name == authority))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_served_leafs_authority_is_always_published_and_was_long_before_it_was_needed(
+        happenings in vec((pause(), disturbance()), 1..40),
+        latencies in vec(0..MAX_LATENCY_MILLIS, 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (cluster, issuer) = (FakeCluster::new(), FakeIssuer::new());
+            cluster.take_their_time(latencies.into_iter().map(Duration::from_millis).collect());
+            let mut replicas =
+                [Replica::start(&cluster, &issuer, true), Replica::start(&cluster, &issuer, false)];
+            for (count, (pause, what)) in happenings.iter().enumerate() {
+                sleep(Duration::from_secs(*pause)).await;
+                disturb(what, &cluster, &mut replicas, count);
+            }
+            assert_invariants(&cluster);
+            // Left alone with one leader, all is well in the end.
+            replicas[0].leading.send_replace(true);
+            replicas[1].leading.send_replace(false);
+            sleep(Duration::from_hours(2)).await;
+            assert!(is_consistent(&cluster), "{:#?}", describe(&cluster.writes()));
+            assert_invariants(&cluster);
+        });
+    }
+}

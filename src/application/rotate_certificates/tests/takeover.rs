@@ -1,0 +1,133 @@
+//! The webhook goes from one keeper to another and back, as `helm upgrade` has it.
+
+use super::super::super::publish_authorities::AuthorityPublisher;
+use super::super::fakes::{GIVEN, GivenStore, OWN};
+use super::*;
+
+/// Both keepers run, as during a rolling update; the cluster is asked for the first.
+struct Takeover {
+    harness: Harness,
+    publisher: JoinHandle<()>,
+}
+
+impl Takeover {
+    async fn settled(who: &'static str) -> Self {
+        let cluster = FakeCluster::new();
+        cluster.give("A100 1 2\n");
+        cluster.ask(who);
+        let store = GivenStore(Arc::clone(&cluster));
+        let (issuer, monitor) = (FakeIssuer::new(), Arc::<RecordingMonitor>::default());
+        let publisher =
+            AuthorityPublisher::new(issuer, store, monitor, FakeClock::new(), || 7_777_777_777);
+        let changes = cluster.changes();
+        let publisher = tokio::spawn(async move { publisher.run(changes).await });
+        let scene = Harness::new(cluster, true);
+        sleep(2 * MINUTE).await;
+        Self { harness: scene, publisher }
+    }
+
+    async fn assign_publisher(&self, who: &'static str) {
+        self.harness.cluster.ask(who);
+        sleep(SECOND).await;
+    }
+
+    /// Asserts that what is published has these authorities, in any order.
+    fn assert_published(&self, names: &[&str], when: &str) {
+        for mut found in self.harness.names() {
+            found.sort();
+            assert_eq!(found, names, "{when}: {:?}", describe(&self.harness.cluster.writes()));
+        }
+    }
+}
+
+impl Drop for Takeover {
+    fn drop(&mut self) {
+        self.publisher.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_that_is_not_asked_writes_nothing_at_all() {
+    let given = Takeover::settled(GIVEN).await;
+    given.assert_published(&["A100"], "given");
+    assert_eq!(given.harness.cluster.held(), None);
+
+    let own = Takeover::settled(OWN).await;
+    own.assert_published(&["A1"], "own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_own_to_given_both_are_trusted_for_ten_minutes() {
+    let change = Takeover::settled(OWN).await;
+
+    change.assign_publisher(GIVEN).await;
+    change.assert_published(&["A1", "A100"], "at once");
+    sleep(9 * MINUTE).await;
+    change.assert_published(&["A1", "A100"], "after nine minutes");
+    sleep(2 * MINUTE).await;
+
+    change.assert_published(&["A100"], "in the end");
+    assert_eq!(change.harness.leaf(), "L2", "its own Secret stays as it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_given_to_own_a_leaf_is_there_within_a_second_and_both_are_trusted_for_ten_minutes() {
+    let change = Takeover::settled(GIVEN).await;
+
+    change.assign_publisher(OWN).await;
+    change.assert_published(&["A1", "A100"], "at once");
+    assert_eq!(change.harness.leaf(), "L2");
+    sleep(9 * MINUTE).await;
+    change.assert_published(&["A1", "A100"], "after nine minutes");
+    sleep(2 * MINUTE).await;
+
+    change.assert_published(&["A1"], "in the end");
+    assert_eq!(change.harness.leaf(), "L2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_and_back_again_at_once_takes_no_authority_away() {
+    let change = Takeover::settled(OWN).await;
+    for who in [GIVEN, OWN, GIVEN, OWN] {
+        change.assign_publisher(who).await;
+        change.assert_published(&["A1", "A100"], who);
+        sleep(MINUTE).await;
+        change.assert_published(&["A1", "A100"], who);
+    }
+
+    sleep(5 * MINUTE).await;
+    change.assert_published(&["A1", "A100"], "ten minutes count from the last change");
+    sleep(10 * MINUTE).await;
+    change.assert_published(&["A1"], "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_without_a_note_has_published_stays_for_ten_minutes_too() {
+    let change = Takeover::settled(OWN).await;
+    // cert-manager's injector puts its own in place of all.
+    change.harness.cluster.ask("certManager");
+    change.harness.cluster.republish(Some(vec![b"A200 1 2\n".to_vec(); 2]));
+    sleep(MINUTE).await;
+    change.assert_published(&["A200"], "nobody here interferes");
+
+    change.assign_publisher(OWN).await;
+
+    change.assert_published(&["A1", "A200"], "at once");
+    sleep(11 * MINUTE).await;
+    change.assert_published(&["A1"], "in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_an_authority_that_has_expired_meanwhile_another_is_made_and_its_leaf_is_there_first()
+{
+    let change = Takeover::settled(OWN).await;
+    change.assign_publisher(GIVEN).await;
+    sleep(400 * DAY).await;
+
+    change.assign_publisher(OWN).await;
+
+    change.assert_published(&["A1", "A100", "A3"], "at once");
+    assert_eq!(authority_of(&change.harness.cluster.held().unwrap().leaf).as_deref(), Some("A3"));
+    sleep(20 * MINUTE).await;
+    change.assert_published(&["A3"], "in the end");
+}

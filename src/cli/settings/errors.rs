@@ -1,0 +1,120 @@
+//! Everything that is wrong with a configuration, in one list.
+
+use std::fmt;
+
+use super::SettingTable;
+
+/// Widest value shown in full.
+const MAX_FOUND_WIDTH: usize = 40;
+
+/// One setting that will not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) struct SettingError {
+    /// The name of the setting.
+    pub(in crate::cli) setting: &'static str,
+    /// The flag or variable the value came from.
+    pub(in crate::cli) origin: String,
+    /// The value, quoted; never a secret.
+    pub(in crate::cli) found: String,
+    /// What is allowed.
+    pub(in crate::cli) message: String,
+}
+
+/// All mistakes of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingErrors {
+    /// The subcommand they were made in.
+    pub(in crate::cli) command: &'static str,
+    pub(in crate::cli) errors: Vec<SettingError>,
+}
+
+impl SettingErrors {
+    /// Puts the mistakes of `command` into the order of its table.
+    pub(in crate::cli) fn sorted(
+        command: &'static str,
+        table: SettingTable,
+        mut list: Vec<SettingError>,
+    ) -> Self {
+        list.sort_by_key(|mistake| table.iter().position(|s| s.name() == mistake.setting));
+        Self { command, errors: list }
+    }
+}
+
+impl fmt::Display for SettingErrors {
+    /// Writes a line for each mistake, in columns.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<_> = self
+            .errors
+            .iter()
+            .map(|m| (m.origin.as_str(), truncated(&m.found), &m.message))
+            .collect();
+        let origin_width = rows.iter().map(|row| row.0.chars().count()).max().unwrap_or_default();
+        let found_width = rows.iter().map(|row| row.1.chars().count()).max().unwrap_or_default();
+        let heading = if rows.len() == 1 { "1 setting is" } else { "these settings are" };
+        writeln!(f, "tracebuffer cannot start, {heading} wrong:\n")?;
+        for (origin, found, why) in rows {
+            writeln!(f, "  {origin:origin_width$}  {found:found_width$}  {why}")?;
+        }
+        writeln!(f, "\n`tracebuffer {} --help` explains every setting.", self.command)
+    }
+}
+
+impl std::error::Error for SettingErrors {}
+
+fn truncated(found: &str) -> String {
+    if found.chars().count() <= MAX_FOUND_WIDTH {
+        return found.to_owned();
+    }
+    found.chars().take(MAX_FOUND_WIDTH - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(origin: &str, found: &str, why: &str) -> SettingError {
+        SettingError {
+            setting: "LINGER",
+            origin: origin.into(),
+            found: found.into(),
+            message: why.into(),
+        }
+    }
+
+    fn of(list: Vec<SettingError>) -> SettingErrors {
+        SettingErrors { command: "receiver", errors: list }
+    }
+
+    #[test]
+    fn mistakes_are_listed_in_aligned_columns() {
+        let mistakes = of(vec![
+            mistake("TRACEBUFFER_MAX_SPANS", r#""many""#, "must be a number"),
+            mistake("--linger", r#""später""#, "must be a duration"),
+        ]);
+
+        let text = mistakes.to_string();
+
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("  ")).collect();
+        assert_eq!(
+            lines,
+            [
+                r#"  TRACEBUFFER_MAX_SPANS  "many"    must be a number"#,
+                r#"  --linger               "später"  must be a duration"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_single_mistake_is_called_one() {
+        let text = of(vec![mistake("--linger", "x", "y")]).to_string();
+
+        assert!(text.starts_with("tracebuffer cannot start, 1 setting is wrong:\n"), "{text}");
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        let text = of(vec![mistake("--linger", &"ä".repeat(1_000), "end")]).to_string();
+
+        assert!(text.contains(&format!("  {}…  end", "ä".repeat(39))), "{text}");
+    }
+}

@@ -1,0 +1,121 @@
+//! What a receiver answers, in the codes of both transports.
+
+/// The kinds of answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseStatus {
+    /// Taken, perhaps without its invalid spans.
+    Accepted,
+    /// Cannot be decoded; sending it again would not help.
+    Malformed,
+    /// Larger than the receiver takes; sending it again would not help.
+    TooLarge,
+    /// Cannot be taken now; may be sent again.
+    Unavailable,
+    /// The sender was too slow.
+    TimedOut,
+    /// No such service or path.
+    NotFound,
+    /// Not the method for the path.
+    MethodNotAllowed,
+    /// Content type or encoding unknown.
+    UnsupportedMediaType,
+}
+
+impl ResponseStatus {
+    /// Every answer there is.
+    pub const ALL: [Self; 8] = [
+        Self::Accepted,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::Unavailable,
+        Self::TimedOut,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::UnsupportedMediaType,
+    ];
+
+    /// Returns the gRPC status code and its name.
+    ///
+    /// OTLP 1.11, "Failures": bad data is `INVALID_ARGUMENT`, an oversize request
+    /// `RESOURCE_EXHAUSTED` (without `RetryInfo`: not retryable), backpressure `UNAVAILABLE`.
+    #[must_use]
+    pub const fn grpc_code(self) -> (i32, &'static str) {
+        match self {
+            Self::Accepted => (0, "OK"),
+            Self::Malformed => (3, "INVALID_ARGUMENT"),
+            Self::TooLarge => (8, "RESOURCE_EXHAUSTED"),
+            Self::Unavailable => (14, "UNAVAILABLE"),
+            Self::TimedOut => (4, "DEADLINE_EXCEEDED"),
+            Self::NotFound | Self::MethodNotAllowed | Self::UnsupportedMediaType => {
+                (12, "UNIMPLEMENTED")
+            }
+        }
+    }
+
+    /// Returns the HTTP status and its text.
+    ///
+    /// OTLP 1.11, "OTLP/HTTP Response": undecodable is 400, oversize 413, overload 503.
+    #[must_use]
+    pub const fn http_status(self) -> (u16, &'static str) {
+        match self {
+            Self::Accepted => (200, "200"),
+            Self::Malformed => (400, "400"),
+            Self::TooLarge => (413, "413"),
+            Self::Unavailable => (503, "503"),
+            Self::TimedOut => (408, "408"),
+            Self::NotFound => (404, "404"),
+            Self::MethodNotAllowed => (405, "405"),
+            Self::UnsupportedMediaType => (415, "415"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::delivery::{FailureKind, classify_grpc_code, classify_http_status};
+
+    #[test]
+    fn only_an_answer_that_may_change_is_retryable_for_a_client() {
+        for answer in
+            ResponseStatus::ALL.into_iter().filter(|answer| *answer != ResponseStatus::Accepted)
+        {
+            let (grpc, _) = classify_grpc_code(answer.grpc_code().0, false);
+            let (http, _) = classify_http_status(answer.http_status().0);
+            let retryable =
+                matches!(answer, ResponseStatus::Unavailable | ResponseStatus::TimedOut);
+            assert_eq!(!grpc.is_permanent(), retryable, "{answer:?} over gRPC");
+            assert_eq!(
+                !http.is_permanent(),
+                answer == ResponseStatus::Unavailable,
+                "{answer:?} over HTTP"
+            );
+        }
+    }
+
+    #[test]
+    fn an_oversize_request_is_told_apart_from_overload() {
+        assert_eq!(ResponseStatus::TooLarge.grpc_code(), (8, "RESOURCE_EXHAUSTED"));
+        assert_eq!(ResponseStatus::TooLarge.http_status(), (413, "413"));
+        assert_eq!(classify_grpc_code(8, false).0, FailureKind::TooLarge);
+    }
+
+    #[test]
+    fn every_answer_has_an_http_status_of_its_own() {
+        let mut statuses = ResponseStatus::ALL.map(|answer| answer.http_status().0);
+        statuses.sort_unstable();
+
+        assert_eq!(statuses, [200, 400, 404, 405, 408, 413, 415, 503]);
+    }
+
+    #[test]
+    fn a_request_for_anything_else_is_unimplemented_over_grpc() {
+        for answer in [
+            ResponseStatus::NotFound,
+            ResponseStatus::MethodNotAllowed,
+            ResponseStatus::UnsupportedMediaType,
+        ] {
+            assert_eq!(answer.grpc_code(), (12, "UNIMPLEMENTED"));
+        }
+    }
+}
