@@ -27,12 +27,13 @@ use tracebuffer::adapters::kubernetes::resource::TraceBuffer;
 use tracebuffer::adapters::kubernetes::sidecar::{self, Sidecar, SidecarDefaults};
 use tracebuffer::adapters::kubernetes::webhook::WebhookService;
 use tracebuffer::adapters::server::{HttpServer, Tls};
-use tracebuffer::adapters::telemetry::controller::metrics::ControllerMetrics;
-use tracebuffer::domain::injection::facts::{ClusterFacts, NamespaceFacts};
-use tracebuffer::domain::injection::trace_buffer_view::{
-    ObjectKey, TraceBufferLister, TraceBufferView,
+use tracebuffer::adapters::telemetry::operator::metrics::ControllerMetrics;
+use tracebuffer::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
+use tracebuffer::domain::operator::injection::trace_buffer_view::{
+    TraceBufferLister, TraceBufferView,
 };
-use tracebuffer::ports::catalog::{Catalog, UnknownNamespace};
+use tracebuffer::domain::operator::object_key::ObjectKey;
+use tracebuffer::ports::operator::catalog::{Catalog, UnknownNamespace};
 
 /// Pods created a second.
 const REVIEWS_PER_SECOND: u32 = 100;

@@ -1,7 +1,6 @@
 //! Stand-ins for the world around the use cases. A span is one byte of payload, so what was sent
 //! reads as text.
 
-use std::io;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,10 +9,9 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::Instant;
-use tracing::subscriber::DefaultGuard;
 
 use super::buffer_management::TraceBuffer;
+use super::testing::FakeClock;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
 use crate::domain::limits::{BufferLimits, OverflowPolicy};
 use crate::domain::response_status::ResponseStatus;
@@ -28,12 +26,6 @@ use crate::ports::request_cutter::RequestCutter;
 const UNREADABLE: u8 = b'!';
 /// The store refuses to keep a record that starts with this span.
 const UNWRITABLE: u8 = b'?';
-
-/// The time of the test's runtime, paused or not.
-#[derive(Clone, Copy)]
-pub(crate) struct FakeClock {
-    start: Instant,
-}
 
 /// All payloads in one piece, so that a batch of several records is one piece, too.
 #[derive(Default)]
@@ -95,26 +87,10 @@ pub(crate) struct LedgerTotals {
     pub(crate) in_flight: u64,
 }
 
-/// The log of this test's thread.
-#[derive(Clone, Default)]
-pub(crate) struct CapturedLog(Arc<Mutex<Vec<u8>>>);
-
 /// Writes down what it is told.
 #[derive(Default)]
 pub(crate) struct RecordingMonitor {
     events: Mutex<Vec<MonitorEvent>>,
-}
-
-impl FakeClock {
-    pub(crate) fn new() -> Self {
-        Self { start: Instant::now() }
-    }
-}
-
-impl Clock for FakeClock {
-    fn now(&self) -> Duration {
-        self.start.elapsed()
-    }
 }
 
 impl RecordStore for FakeStore {
@@ -254,35 +230,6 @@ impl Monitor for RecordingMonitor {
 
     fn send_failed(&self, failure: &Failure, took: Duration) {
         self.record(MonitorEvent::SendFailed(failure.kind, took));
-    }
-}
-
-impl io::Write for CapturedLog {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.lock().write(line)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl CapturedLog {
-    pub(crate) fn start() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .without_time()
-            .with_target(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().clone()).unwrap();
-        text.lines().map(|line| line.trim().to_owned()).collect()
     }
 }
 

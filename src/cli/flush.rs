@@ -12,7 +12,7 @@ use super::receiver::table::ADMIN_ADDR;
 use super::settings::errors::SettingErrors;
 use super::settings::reader::{EnvLookup, SettingsReader};
 use super::settings::{SettingTable, flag};
-use crate::adapters::telemetry::admin_client;
+use crate::adapters::telemetry::receiver::admin_client;
 
 /// The name of the subcommand.
 pub(super) const NAME: &str = "flush";

@@ -13,7 +13,7 @@ use crate::adapters::kubernetes::manifest::{
     InjectedManifest, OfflineInjector, parse_trace_buffers,
 };
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults};
-use crate::domain::injection::trace_buffer_view::TraceBufferView;
+use crate::domain::operator::injection::trace_buffer_view::TraceBufferView;
 
 /// The name of the subcommand.
 pub(super) const NAME: &str = "inject";

@@ -31,7 +31,7 @@ pub use self::inject::InjectArgs;
 pub(crate) use self::receiver::limits_text;
 pub use self::settings::errors::SettingErrors;
 use crate::bootstrap::controller::ControllerSettings;
-use crate::bootstrap::settings::ReceiverSettings;
+use crate::bootstrap::receiver::settings::ReceiverSettings;
 
 /// The exit code of a wrong command line or configuration (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;

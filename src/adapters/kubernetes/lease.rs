@@ -10,8 +10,8 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 
 use super::names::FIELD_MANAGER;
-use crate::domain::lease::{LeaseUpdate, StoredLease};
-use crate::ports::lease::{LeaseError, LeaseStore};
+use crate::domain::operator::lease::{LeaseUpdate, StoredLease};
+use crate::ports::operator::lease::{LeaseError, LeaseStore};
 
 /// One `Lease` object. Its times are for people and for other implementations: nothing here
 /// compares them with a clock.

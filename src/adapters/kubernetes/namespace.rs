@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use kube::api::ObjectMeta;
 
 use super::names::{INJECT, TRACE_BUFFER};
-use crate::domain::injection::facts::{NamespaceFacts, SYSTEM_NAMESPACE};
-use crate::domain::injection::request::{OPT_IN_VALUES, OPT_OUT_VALUES};
-use crate::domain::injection::text::quoted;
+use crate::domain::operator::injection::facts::{NamespaceFacts, SYSTEM_NAMESPACE};
+use crate::domain::operator::injection::request::{OPT_IN_VALUES, OPT_OUT_VALUES};
+use crate::domain::text::quoted;
 
 /// Returns what the decision needs to know of a Namespace.
 #[must_use]

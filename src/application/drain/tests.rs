@@ -7,11 +7,11 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::application::fakes::{
-    CapturedLog, FakeBuffer, FakeClock, FakeCutter, LedgerTotals, ReceivedRequest,
-    RecordingMonitor, ScriptedDestination, ScriptedResponse, accept, append_record, buffer, fail,
-    failure, ledger_totals, limits,
+    FakeBuffer, FakeCutter, LedgerTotals, ReceivedRequest, RecordingMonitor, ScriptedDestination,
+    ScriptedResponse, accept, append_record, buffer, fail, failure, ledger_totals, limits,
 };
 use crate::application::forward::ForwardTraces;
+use crate::application::testing::{CapturedLog, FakeClock};
 use crate::domain::delivery::{Failure, FailureKind};
 use crate::domain::limits::{BatchLimits, OverflowPolicy};
 

@@ -5,10 +5,11 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::application::fakes::{
-    FakeBuffer, FakeClock, FakeCutter, LedgerTotals, MonitorEvent, ReceivedRequest,
-    RecordingMonitor, ScriptedDestination, ScriptedResponse, accept, append_record, buffer, fail,
-    failure, ledger_totals, limits,
+    FakeBuffer, FakeCutter, LedgerTotals, MonitorEvent, ReceivedRequest, RecordingMonitor,
+    ScriptedDestination, ScriptedResponse, accept, append_record, buffer, fail, failure,
+    ledger_totals, limits,
 };
+use crate::application::testing::FakeClock;
 use crate::domain::ledger::Ledger;
 use crate::domain::limits::{BufferLimits, OverflowPolicy};
 

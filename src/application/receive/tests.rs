@@ -4,9 +4,9 @@ use tokio::time::advance;
 
 use super::*;
 use crate::application::fakes::{
-    FakeBuffer, FakeClock, LedgerTotals, MonitorEvent, RecordingMonitor, buffer, ledger_totals,
-    limits,
+    FakeBuffer, LedgerTotals, MonitorEvent, RecordingMonitor, buffer, ledger_totals, limits,
 };
+use crate::application::testing::FakeClock;
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 const GRPC: Transport = Transport::Grpc;

@@ -12,11 +12,11 @@ use crate::adapters::clock::{SystemClock, SystemWallClock};
 use crate::adapters::kubernetes::certificates::RcgenIssuer;
 use crate::adapters::kubernetes::controller::KubeCluster;
 use crate::adapters::kubernetes::lease::KubeLeaseStore;
-use crate::application::elect::LeaderElector;
-use crate::application::publish_authorities::AuthorityPublisher;
-use crate::application::reconcile::{ReconcileContext, Reconciler};
-use crate::application::rotate_certificates::CertificateRotator;
-use crate::domain::lease::LeaseTimes;
+use crate::application::operator::elect::LeaderElector;
+use crate::application::operator::publish_authorities::AuthorityPublisher;
+use crate::application::operator::reconcile::{ReconcileContext, Reconciler};
+use crate::application::operator::rotate_certificates::CertificateRotator;
+use crate::domain::operator::lease::LeaseTimes;
 
 /// What this replica does while it leads, and what it does anyway.
 pub(super) struct LeaderTasks {

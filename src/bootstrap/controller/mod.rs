@@ -25,9 +25,9 @@ use crate::adapters::kubernetes::certificates::{
 };
 use crate::adapters::kubernetes::sidecar::SidecarDefaults;
 use crate::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
-use crate::adapters::telemetry::controller::metrics::ControllerMetrics;
 use crate::adapters::telemetry::logging;
-use crate::application::reconcile::queue::WorkQueue;
+use crate::adapters::telemetry::operator::metrics::ControllerMetrics;
+use crate::application::operator::reconcile::queue::WorkQueue;
 use crate::bootstrap::process;
 
 /// A long list of pods keeps one thread busy while the other answers the webhook.

@@ -13,7 +13,7 @@ use crate::adapters::kubernetes::watch::ClusterCatalog;
 use crate::adapters::kubernetes::webhook::WebhookService;
 use crate::adapters::server::{HttpServer, Tls, TlsProbe, bind};
 use crate::adapters::telemetry::admin_server::AdminService;
-use crate::adapters::telemetry::controller::admin::{
+use crate::adapters::telemetry::operator::admin::{
     ControllerPages, Readiness, ReadinessCheck, ScrapeSources, readiness_check,
 };
 

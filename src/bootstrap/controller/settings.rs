@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::adapters::telemetry::logging::LogSettings;
-use crate::domain::injection::facts::ClusterFacts;
-use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::operator::injection::facts::ClusterFacts;
+use crate::domain::operator::object_key::ObjectKey;
 
 /// The settings of one controller.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::adapters::kubernetes::analysis::{Analysis, AnalyzedTraceBuffer, Diagnostic};
-use crate::domain::injection::text::pluralize;
+use crate::domain::text::pluralize;
 
 /// What was found in all files.
 pub(super) struct Report {

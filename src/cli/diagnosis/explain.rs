@@ -11,7 +11,7 @@ use super::report::{self, OutputFormat};
 use super::{EXIT_FAILED, run};
 use crate::adapters::kubernetes::diagnosis::{DiagnosisScope, ExplainInput, FindingState, explain};
 use crate::cli::settings::reader::EnvLookup;
-use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::operator::object_key::ObjectKey;
 
 /// The name of the subcommand.
 pub(in crate::cli) const NAME: &str = "explain";

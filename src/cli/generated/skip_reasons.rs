@@ -1,6 +1,6 @@
 //! The reasons why a pod gets no sidecar, as a table.
 
-use crate::domain::injection::skip::SkipReason;
+use crate::domain::operator::injection::skip::SkipReason;
 
 const HEAD: &str = "\
 | Reason | What it means | What to do |

@@ -7,7 +7,7 @@ use super::checks::{self, ListenAddresses};
 use super::table as t;
 use crate::adapters::messaging::destination::config::{CaFile, DestinationSettings};
 use crate::adapters::messaging::notation::headers::{HeaderFiles, MissingHeaderFile};
-use crate::bootstrap::settings::{ListenSettings, ReceiverSettings};
+use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::cli::settings::log;
 use crate::cli::settings::reader::{ErrorReported, SettingsReader};
 use crate::domain::limits::{BatchLimits, BufferLimits};

@@ -13,7 +13,7 @@ use super::settings::errors::SettingErrors;
 use super::settings::flag;
 use super::settings::reader::{EnvLookup, SettingsReader};
 use crate::bootstrap;
-use crate::bootstrap::settings::ReceiverSettings;
+use crate::bootstrap::receiver::settings::ReceiverSettings;
 
 /// The name of the subcommand.
 pub(super) const NAME: &str = "receiver";

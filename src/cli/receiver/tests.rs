@@ -17,7 +17,7 @@ use crate::adapters::messaging::destination::config::{
 };
 use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
-use crate::bootstrap::settings::{ListenSettings, ReceiverSettings};
+use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::cli::{CliError, Invocation, SettingErrors, generated};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 

@@ -18,13 +18,13 @@ use tracebuffer::adapters::kubernetes::certificates::{
     CertificateObjectNames, CertificateWatcher, KubeCertificateStore, RcgenIssuer,
     ServedCertificate,
 };
-use tracebuffer::application::publish_authorities::AuthorityPublisher;
-use tracebuffer::application::rotate_certificates::CertificateRotator;
-use tracebuffer::domain::rotation::Validity;
-use tracebuffer::ports::certificates::{
+use tracebuffer::application::operator::publish_authorities::AuthorityPublisher;
+use tracebuffer::application::operator::rotate_certificates::CertificateRotator;
+use tracebuffer::domain::operator::rotation::Validity;
+use tracebuffer::ports::clock::WallClock;
+use tracebuffer::ports::operator::certificates::{
     CertificateIssuer, CertificateMonitor, CertificateStore, StoreError, WebhookTls,
 };
-use tracebuffer::ports::clock::WallClock;
 
 const NAMESPACE: &str = "observability";
 const SECRET: &str = "tracebuffer-webhook-tls";

@@ -7,7 +7,7 @@ use tracebuffer::adapters::kubernetes::diagnosis::{
     CheckInput, DiagnosisScope, ExplainInput, Finding, FindingState, check, explain, worst_state,
 };
 use tracebuffer::adapters::kubernetes::resource::crd_json;
-use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
+use tracebuffer::domain::operator::object_key::ObjectKey;
 
 const NOW: i64 = 2_000_000_000;
 

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracebuffer::adapters::kubernetes::lease::KubeLeaseStore;
-use tracebuffer::application::elect::{LeaderElector, Leadership};
-use tracebuffer::domain::lease::LeaseTimes;
+use tracebuffer::application::operator::elect::{LeaderElector, Leadership};
+use tracebuffer::domain::operator::lease::LeaseTimes;
 use tracebuffer::ports::clock::Clock;
 
 const LEASES: &str = "leases.coordination.k8s.io";

@@ -12,8 +12,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
 use super::{served, x509};
-use crate::domain::rotation::{CertificateState, Leaf, MAX_AUTHORITIES, Validity};
-use crate::ports::certificates::{
+use crate::domain::operator::rotation::{CertificateState, Leaf, MAX_AUTHORITIES, Validity};
+use crate::ports::operator::certificates::{
     CaBundles, CertificateIssuer, Inspection, IssueError, WebhookTls,
 };
 

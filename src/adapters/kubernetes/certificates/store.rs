@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::adapters::kubernetes::names::{
     CERTIFICATES, CERTIFICATES_PUBLISHED, FIELD_MANAGER, ROTATE, ROTATED,
 };
-use crate::ports::certificates::{
+use crate::ports::operator::certificates::{
     AssignedPublisher, CertificateStore, Publication, StoreError, Versioned, WebhookTls,
 };
 

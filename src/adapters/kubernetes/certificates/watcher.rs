@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::served::{OfferOutcome, ServedCertificate};
 use super::store::{KubeCertificateStore, LEAF, LEAF_KEY, ca_bundles};
-use crate::ports::certificates::CertificateStore;
+use crate::ports::operator::certificates::CertificateStore;
 
 /// How often it is looked whether it is time for the next certificate, and at the authorities' file.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use rustls::server::ParsedCertificate;
 use yasna::models::{GeneralizedTime, UTCTime};
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, BERReaderSeq, Tag, tags};
 
-use crate::domain::rotation::Validity;
+use crate::domain::operator::rotation::Validity;
 
 /// Returns the authorities of a bundle, each once, those that cannot be read left out.
 pub(super) fn authorities(pem: &[u8]) -> Vec<CertificateDer<'static>> {

@@ -8,7 +8,7 @@ use kube::Resource;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use crate::ports::cluster::ClusterError;
+use crate::ports::operator::cluster::ClusterError;
 
 /// The longest wait for one answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use super::call::{cluster_error, with_timeout};
 use crate::adapters::kubernetes::names::FIELD_MANAGER;
-use crate::domain::reconcile::workload_event::WorkloadEvent;
-use crate::ports::cluster::{ClusterError, Workload};
+use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
+use crate::ports::operator::cluster::{ClusterError, Workload};
 
 /// The longest action that an event may have, in bytes.
 const MAX_ACTION_BYTES: usize = 128;

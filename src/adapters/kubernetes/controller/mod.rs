@@ -24,15 +24,16 @@ use super::names::{FIELD_MANAGER, LIMITS};
 use super::resource::TraceBuffer;
 use super::sidecar::{SidecarLimits, render_limits};
 use super::watch::{PodCache, TraceBufferCache};
-use crate::domain::injection::pod_snapshot::PodSnapshot;
-use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferLister};
-use crate::domain::reconcile::conditions::Status;
-use crate::domain::reconcile::rollout::WorkloadStatus;
-use crate::domain::reconcile::trace_buffer_snapshot::{
+use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
+use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
+use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::conditions::Status;
+use crate::domain::operator::reconcile::rollout::WorkloadStatus;
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     Reference, ReferenceKind, RunningLimits, TraceBufferSnapshot,
 };
-use crate::domain::reconcile::workload_event::WorkloadEvent;
-use crate::ports::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
+use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
+use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
 
 /// A cluster behind an API server.
 pub struct KubeCluster {

@@ -9,8 +9,8 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 
 use super::call::{NamespacedResource, cluster_error, with_timeout};
-use crate::domain::injection::pod_snapshot::{Owner, PodSnapshot};
-use crate::ports::cluster::{ClusterError, Workload};
+use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
+use crate::ports::operator::cluster::{ClusterError, Workload};
 
 /// Most owners whose own owner is remembered; then all are forgotten.
 const MAX_CACHED_OWNERS: usize = 4096;

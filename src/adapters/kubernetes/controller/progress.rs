@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, DeploymentStatus, StatefulSet};
 
 use super::workloads::ProgressReport;
-use crate::domain::reconcile::rollout::RolloutProgress;
+use crate::domain::operator::reconcile::rollout::RolloutProgress;
 
 const ON_DELETE: &str = "its update strategy is OnDelete";
 const PAUSED: &str = "it is paused";

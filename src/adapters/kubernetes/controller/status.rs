@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as Written, Time};
 
 use crate::adapters::kubernetes::resource::{PodCounts as WrittenCounts, TraceBufferStatus};
-use crate::domain::reconcile::conditions::{Condition, ConditionStatus, Status};
-use crate::domain::reconcile::sidecar_state::PodCounts;
+use crate::domain::operator::reconcile::conditions::{Condition, ConditionStatus, Status};
+use crate::domain::operator::reconcile::sidecar_state::PodCounts;
 
 /// Returns the status to write; conditions without a time get `now`.
 pub(super) fn to_resource(status: &Status, now: Timestamp) -> TraceBufferStatus {

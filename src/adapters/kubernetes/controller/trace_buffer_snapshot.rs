@@ -6,8 +6,8 @@ use super::status;
 use crate::adapters::kubernetes::resource::{RolloutSpec, RolloutStrategy, TraceBufferSpec};
 use crate::adapters::kubernetes::sidecar::Sidecar;
 use crate::adapters::kubernetes::watch::CachedTraceBuffer;
-use crate::domain::injection::trace_buffer_view::SidecarTemplate;
-use crate::domain::reconcile::trace_buffer_snapshot::{
+use crate::domain::operator::injection::trace_buffer_view::SidecarTemplate;
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     DesiredSidecar, Reference, ReferenceKind, RolloutPolicy, RunningLimits, TraceBufferSnapshot,
 };
 

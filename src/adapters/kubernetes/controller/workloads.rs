@@ -12,8 +12,8 @@ use super::owners::api_group;
 use super::patch_params;
 use super::progress::{daemon_set, deployment, stateful_set};
 use crate::adapters::kubernetes::names::{INJECT, ROLLOUT};
-use crate::domain::reconcile::rollout::{RolloutProgress, WorkloadStatus};
-use crate::ports::cluster::{ClusterError, Workload};
+use crate::domain::operator::reconcile::rollout::{RolloutProgress, WorkloadStatus};
+use crate::ports::operator::cluster::{ClusterError, Workload};
 
 /// What can be restarted.
 #[derive(Clone, Copy)]

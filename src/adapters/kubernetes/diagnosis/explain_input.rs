@@ -15,10 +15,11 @@ use crate::adapters::kubernetes::namespace::{misconfiguration, namespace_facts};
 use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, trace_buffer_view};
-use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts};
-use crate::domain::injection::request::InjectRequest;
-use crate::domain::injection::status::InjectionStatus;
-use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferView};
+use crate::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
+use crate::domain::operator::injection::request::InjectRequest;
+use crate::domain::operator::injection::status::InjectionStatus;
+use crate::domain::operator::injection::trace_buffer_view::TraceBufferView;
+use crate::domain::operator::object_key::ObjectKey;
 
 /// A pod, and what decides about it.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::fetched::{Fetched, list};
-use crate::domain::injection::facts::ClusterFacts;
-use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::operator::injection::facts::ClusterFacts;
+use crate::domain::operator::object_key::ObjectKey;
 
 /// The webhook's entry for annotated pods, by which its configuration is known.
 pub(super) const WEBHOOK_ENTRY_NAME: &str = "inject.tracebuffer.dev";

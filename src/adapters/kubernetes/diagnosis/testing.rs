@@ -13,8 +13,8 @@ use super::operator::{OperatorObjects, WEBHOOK_ENTRY_NAME};
 use crate::adapters::kubernetes::certificates::RcgenIssuer;
 use crate::adapters::kubernetes::resource::{TraceBuffer, crd_json};
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build, render_limits};
-use crate::domain::rotation::Validity;
-use crate::ports::certificates::{CertificateIssuer, WebhookTls};
+use crate::domain::operator::rotation::Validity;
+use crate::ports::operator::certificates::{CertificateIssuer, WebhookTls};
 
 /// Seconds since 1970.
 pub(super) const NOW: i64 = 2_000_000_000;

@@ -15,9 +15,10 @@ use super::namespace::namespace_facts;
 use super::pod::{InjectionOutcome, InvalidPod, apply_decision, pod_facts};
 use super::resource::TraceBuffer;
 use super::sidecar::{Sidecar, SidecarDefaults, trace_buffer_view};
-use crate::domain::injection::decide::{Decision, decide};
-use crate::domain::injection::facts::{ClusterFacts, NamespaceFacts};
-use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferView};
+use crate::domain::operator::injection::decide::{Decision, decide};
+use crate::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
+use crate::domain::operator::injection::trace_buffer_view::TraceBufferView;
+use crate::domain::operator::object_key::ObjectKey;
 
 /// What stands in for the cluster.
 #[derive(Clone, Debug)]

@@ -9,10 +9,11 @@ use super::warnings::format_warning;
 use super::{container, environment, pod_json, resources, status};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, render_limits};
-use crate::domain::injection::decide::Decision;
-use crate::domain::injection::skip::{Skip, SkipReason};
-use crate::domain::injection::status::{InjectedSidecar, InjectionStatus};
-use crate::domain::injection::trace_buffer_view::{ObjectKey, SidecarMode, TraceBufferView};
+use crate::domain::operator::injection::decide::Decision;
+use crate::domain::operator::injection::skip::{Skip, SkipReason};
+use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::operator::injection::trace_buffer_view::{SidecarMode, TraceBufferView};
+use crate::domain::operator::object_key::ObjectKey;
 
 /// The seconds a pod has to end where it does not say.
 const DEFAULT_GRACE_PERIOD_SECONDS: u64 = 30;

@@ -6,8 +6,8 @@ use thiserror::Error;
 use super::pod_json::{annotation, containers, is_true, label, list, name, text};
 use super::status;
 use crate::adapters::kubernetes::names;
-use crate::domain::injection::facts::{ContainerPort, PodFacts, SidecarPresence};
-use crate::domain::injection::status::InjectionStatus;
+use crate::domain::operator::injection::facts::{ContainerPort, PodFacts, SidecarPresence};
+use crate::domain::operator::injection::status::InjectionStatus;
 
 /// What a kubelet marks its static pods' copies in the API server with.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";

@@ -22,8 +22,10 @@ pub use admission::{Admission, InjectionOutcome, apply_decision};
 pub use facts::{InvalidPod, pod_facts};
 
 use super::sidecar::Sidecar;
-use crate::domain::injection::consent::CredentialUse;
-use crate::domain::injection::trace_buffer_view::{SidecarMode, SidecarPorts, SidecarTemplate};
+use crate::domain::operator::injection::consent::CredentialUse;
+use crate::domain::operator::injection::trace_buffer_view::{
+    SidecarMode, SidecarPorts, SidecarTemplate,
+};
 
 impl SidecarTemplate for Sidecar {
     fn mode(&self) -> SidecarMode {

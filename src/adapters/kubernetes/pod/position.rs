@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::pod_json::{CONTAINERS, INIT_CONTAINERS, containers, is_native_sidecar, list, name};
 use crate::adapters::kubernetes::names;
-use crate::domain::injection::trace_buffer_view::SidecarMode;
+use crate::domain::operator::injection::trace_buffer_view::SidecarMode;
 
 /// The proxies of service meshes.
 const MESH_PROXIES: [&str; 4] =

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::pod_json::containers;
 use crate::adapters::kubernetes::sidecar::Sidecar;
-use crate::domain::injection::trace_buffer_view::ObjectKey;
-use crate::domain::quantity::parse_milli_value;
+use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::quantity::parse_milli_value;
 
 /// What a pod's class depends on.
 const QOS_RESOURCES: [&str; 2] = ["cpu", "memory"];

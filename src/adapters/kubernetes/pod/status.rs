@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::injection::skip::SkipReason;
-use crate::domain::injection::status::{InjectedSidecar, InjectionStatus};
-use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::operator::injection::skip::SkipReason;
+use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::operator::object_key::ObjectKey;
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]

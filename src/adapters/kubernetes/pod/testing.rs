@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use super::{Admission, apply_decision};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarLimits};
-use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
-use crate::domain::injection::decide::Decision;
-use crate::domain::injection::trace_buffer_view::{
-    ObjectKey, SidecarMode, SidecarPorts, TraceBufferView,
+use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
+use crate::domain::operator::injection::decide::Decision;
+use crate::domain::operator::injection::trace_buffer_view::{
+    SidecarMode, SidecarPorts, TraceBufferView,
 };
+use crate::domain::operator::object_key::ObjectKey;
 
 /// What containers are told.
 pub(super) const ENDPOINT: &str = "http://127.0.0.1:4317";

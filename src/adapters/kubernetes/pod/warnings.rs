@@ -1,6 +1,6 @@
 //! What the owner of a pod is told when it is admitted.
 
-use crate::domain::injection::text::{join_limited, quoted};
+use crate::domain::text::{join_limited, quoted};
 
 /// Most bytes of a warning. The API server cuts all of a request's at 4 KiB.
 const MAX_BYTES: usize = 255;

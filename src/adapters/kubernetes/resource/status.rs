@@ -6,7 +6,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::domain::reconcile::conditions::{PENDING_REASON, REQUIRED_CONDITIONS};
+use crate::domain::operator::reconcile::conditions::{PENDING_REASON, REQUIRED_CONDITIONS};
 
 /// What the operator observed.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]

@@ -14,10 +14,11 @@ use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
 use self::validated::{ProjectedFile, ValidatedSpec};
 use super::resource::validation::{FieldError, ValidationErrors};
 use super::resource::{ApplicationEnvironment, SidecarModeSpec, TraceBuffer, TraceBufferSpec};
-use crate::domain::injection::consent::{AllowedNamespaces, CredentialUse};
-use crate::domain::injection::trace_buffer_view::{
-    ObjectKey, SidecarMode, SidecarPorts, TraceBufferView,
+use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
+use crate::domain::operator::injection::trace_buffer_view::{
+    SidecarMode, SidecarPorts, TraceBufferView,
 };
+use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::units::Milliseconds;
 
 /// Everything a sidecar is made from; built once for each change of its `TraceBuffer`.

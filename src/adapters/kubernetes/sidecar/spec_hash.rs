@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use crate::adapters::kubernetes::resource::{DurationString, ResourceAmounts, TraceBufferSpec};
-use crate::domain::quantity::{self, QuantityError};
+use crate::domain::operator::quantity::{self, QuantityError};
 use crate::domain::units::Milliseconds;
 
 /// The fields that were added after the first release, as JSON pointers, and the JSON values that

@@ -3,8 +3,8 @@
 use super::SidecarLimits;
 use crate::adapters::kubernetes::resource::KeyReference;
 use crate::adapters::messaging::notation::endpoint::Endpoint;
-use crate::domain::injection::consent::AllowedNamespaces;
-use crate::domain::injection::trace_buffer_view::SidecarPorts;
+use crate::domain::operator::injection::consent::AllowedNamespaces;
+use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
 
 /// The parts of a spec that had to be read; the others are taken as they are.
 #[derive(Clone, Debug)]

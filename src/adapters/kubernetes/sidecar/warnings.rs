@@ -4,7 +4,7 @@ use super::resources;
 use super::validated::{HeaderValueSource, ProjectedFile, ValidatedHeader, ValidatedSpec};
 use crate::adapters::kubernetes::resource::validation::FieldError;
 use crate::adapters::kubernetes::resource::{FromNamespaces, TraceBufferSpec};
-use crate::domain::quantity;
+use crate::domain::operator::quantity;
 use crate::domain::units::{ByteSize, Milliseconds};
 
 /// With less, the quarter that a batch may be is hardly worth a request.

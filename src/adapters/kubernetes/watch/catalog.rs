@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::{NamespaceCache, TraceBufferCache};
 use crate::adapters::kubernetes::sidecar::Sidecar;
-use crate::domain::injection::facts::NamespaceFacts;
-use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferLister, TraceBufferView};
-use crate::ports::catalog::{Catalog, UnknownNamespace};
+use crate::domain::operator::injection::facts::NamespaceFacts;
+use crate::domain::operator::injection::trace_buffer_view::{TraceBufferLister, TraceBufferView};
+use crate::domain::operator::object_key::ObjectKey;
+use crate::ports::operator::catalog::{Catalog, UnknownNamespace};
 
 /// The `TraceBuffer`s and namespaces, as the watches of others know them.
 pub struct ClusterCatalog {

@@ -2,7 +2,7 @@
 
 use kube::api::ObjectMeta;
 
-use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::operator::object_key::ObjectKey;
 
 /// What kubectl writes: the whole object again.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

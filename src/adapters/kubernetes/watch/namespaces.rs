@@ -20,10 +20,10 @@ use super::meta::{key_of, version_of};
 use super::object_cache::ObjectCache;
 use super::resilient_watch::{WatchTarget, watch_forever};
 use crate::adapters::kubernetes::namespace::{misconfiguration, namespace_facts};
-use crate::domain::injection::facts::NamespaceFacts;
-use crate::domain::injection::trace_buffer_view::ObjectKey;
-use crate::ports::catalog::UnknownNamespace;
-use crate::ports::pods::ChangeHandler;
+use crate::domain::operator::injection::facts::NamespaceFacts;
+use crate::domain::operator::object_key::ObjectKey;
+use crate::ports::operator::catalog::UnknownNamespace;
+use crate::ports::operator::pods::ChangeHandler;
 
 const RULE: RbacRule = RbacRule { group: "", resource: "namespaces" };
 /// The longest a pod waits for a direct look at its namespace.

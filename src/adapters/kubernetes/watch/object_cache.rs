@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::operator::object_key::ObjectKey;
 
 /// How many deletions are remembered.
 const MAX_TOMBSTONES: usize = 256;

@@ -8,7 +8,7 @@ use kube::api::ObjectMeta;
 use super::meta::key_of;
 use crate::adapters::kubernetes::names::{INJECT, INJECTED, LIMITS, STATUS};
 use crate::adapters::kubernetes::pod::status::from_annotation;
-use crate::domain::injection::pod_snapshot::{Owner, PodSnapshot};
+use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
 
 /// Returns whether the pod itself says something about a sidecar.
 pub(super) fn is_marked(metadata: &ObjectMeta) -> bool {

@@ -22,11 +22,11 @@ use super::pod_snapshot::{is_marked, is_namespace_only, pod_snapshot};
 use super::resilient_watch::{
     PAGE_SIZE, REQUEST_TIMEOUT, WatchBackoff, WatchTarget, watch_forever,
 };
-use crate::domain::injection::facts::NamespaceFacts;
-use crate::domain::injection::pod_snapshot::PodSnapshot;
-use crate::domain::injection::status::InjectionStatus;
-use crate::domain::injection::trace_buffer_view::ObjectKey;
-use crate::ports::pods::{ChangeHandler, PodLister};
+use crate::domain::operator::injection::facts::NamespaceFacts;
+use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
+use crate::domain::operator::injection::status::InjectionStatus;
+use crate::domain::operator::object_key::ObjectKey;
+use crate::ports::operator::pods::{ChangeHandler, PodLister};
 
 const RULE: RbacRule = RbacRule { group: "", resource: "pods" };
 /// Pods that are over need no sidecar.

@@ -19,10 +19,11 @@ use super::object_cache::ObjectCache;
 use super::resilient_watch::{WatchTarget, watch_forever};
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, trace_buffer_view};
-use crate::domain::injection::consent::AllowedNamespaces;
-use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferLister, TraceBufferView};
-use crate::ports::catalog::UnknownNamespace;
-use crate::ports::pods::ChangeHandler;
+use crate::domain::operator::injection::consent::AllowedNamespaces;
+use crate::domain::operator::injection::trace_buffer_view::{TraceBufferLister, TraceBufferView};
+use crate::domain::operator::object_key::ObjectKey;
+use crate::ports::operator::catalog::UnknownNamespace;
+use crate::ports::operator::pods::ChangeHandler;
 
 const RULE: RbacRule = RbacRule { group: "tracebuffer.dev", resource: "tracebuffers" };
 /// The longest a pod waits for a direct look.

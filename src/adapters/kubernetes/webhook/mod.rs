@@ -29,10 +29,10 @@ use review_error::ReviewError;
 use super::pod::{self, Admission, InjectionOutcome};
 use super::sidecar::Sidecar;
 use crate::adapters::server::HttpService;
-use crate::application::admit_pod::admit;
-use crate::domain::injection::facts::ClusterFacts;
-use crate::ports::admission::{AdmissionMonitor, AdmissionOutcome};
-use crate::ports::catalog::{Catalog, UnknownNamespace};
+use crate::application::operator::admit_pod::admit;
+use crate::domain::operator::injection::facts::ClusterFacts;
+use crate::ports::operator::admission::{AdmissionMonitor, AdmissionOutcome};
+use crate::ports::operator::catalog::{Catalog, UnknownNamespace};
 
 /// Most bytes of a review. API servers take requests of 3 MiB, and a review holds a pod once.
 const MAX_BODY_BYTES: usize = 8 << 20;

@@ -12,7 +12,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 
 use super::{MAX_BODY_BYTES, PATHS};
-use crate::ports::admission::AdmissionFailure;
+use crate::ports::operator::admission::AdmissionFailure;
 
 /// Why a request is not answered with a review.
 #[derive(Debug, PartialEq, Eq)]

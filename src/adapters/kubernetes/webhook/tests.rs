@@ -11,10 +11,11 @@ use super::*;
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{self, SidecarDefaults};
-use crate::domain::injection::facts::NamespaceFacts;
-use crate::domain::injection::skip::SkipReason;
-use crate::domain::injection::trace_buffer_view::{ObjectKey, TraceBufferLister, TraceBufferView};
-use crate::ports::admission::AdmissionFailure;
+use crate::domain::operator::injection::facts::NamespaceFacts;
+use crate::domain::operator::injection::skip::SkipReason;
+use crate::domain::operator::injection::trace_buffer_view::{TraceBufferLister, TraceBufferView};
+use crate::domain::operator::object_key::ObjectKey;
+use crate::ports::operator::admission::AdmissionFailure;
 
 mod hostile;
 mod limits;

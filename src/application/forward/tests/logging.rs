@@ -1,7 +1,7 @@
 //! What a person reads.
 
 use super::*;
-use crate::application::fakes::CapturedLog;
+use crate::application::testing::CapturedLog;
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_reported_once_and_so_is_its_end() {

@@ -14,7 +14,7 @@ use crate::adapters::messaging::notation::headers::{
     HeaderFiles, parse_header_files, parse_header_list, parse_header_names,
 };
 use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
-use crate::bootstrap::settings::{ListenSettings, ReceiverSettings};
+use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// For each setting a value that is neither its default nor in the way of another one.

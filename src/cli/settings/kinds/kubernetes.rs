@@ -1,8 +1,8 @@
 //! Kinds of values that Kubernetes knows.
 
 use super::{ValueError, ValueKind};
-use crate::domain::injection::trace_buffer_view::ObjectKey;
-use crate::domain::labels::{is_dns_label, is_dns_subdomain};
+use crate::domain::operator::labels::{is_dns_label, is_dns_subdomain};
+use crate::domain::operator::object_key::ObjectKey;
 
 /// The name of a Kubernetes object, or a DNS name: an RFC 1123 subdomain.
 pub(in crate::cli) struct ObjectName;

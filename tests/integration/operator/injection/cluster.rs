@@ -10,9 +10,9 @@ use tracebuffer::adapters::kubernetes::pod::{
 };
 use tracebuffer::adapters::kubernetes::resource::TraceBuffer;
 use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, trace_buffer_view};
-use tracebuffer::domain::injection::decide::decide;
-use tracebuffer::domain::injection::facts::{ClusterFacts, NamespaceFacts};
-use tracebuffer::domain::injection::trace_buffer_view::TraceBufferView;
+use tracebuffer::domain::operator::injection::decide::decide;
+use tracebuffer::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
+use tracebuffer::domain::operator::injection::trace_buffer_view::TraceBufferView;
 
 /// The namespace of every pod.
 pub(crate) const NAMESPACE: &str = "shop";

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use tracebuffer::adapters::kubernetes::pod::{InjectionOutcome, pod_facts};
-use tracebuffer::domain::injection::skip::SkipReason;
+use tracebuffer::domain::operator::injection::skip::SkipReason;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 

@@ -12,13 +12,13 @@ use tracebuffer::adapters::kubernetes::controller::KubeCluster;
 use tracebuffer::adapters::kubernetes::pod::status::to_annotation;
 use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, render_limits};
 use tracebuffer::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
-use tracebuffer::application::reconcile::queue::WorkQueue;
-use tracebuffer::application::reconcile::{ReconcileContext, Reconciler};
-use tracebuffer::domain::injection::facts::ClusterFacts;
-use tracebuffer::domain::injection::status::{InjectedSidecar, InjectionStatus};
-use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
-use tracebuffer::domain::reconcile::sidecar_state::PodCounts;
-use tracebuffer::ports::reconcile::{ReconcileMonitor, ReconcileOutcome};
+use tracebuffer::application::operator::reconcile::queue::WorkQueue;
+use tracebuffer::application::operator::reconcile::{ReconcileContext, Reconciler};
+use tracebuffer::domain::operator::injection::facts::ClusterFacts;
+use tracebuffer::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
+use tracebuffer::domain::operator::object_key::ObjectKey;
+use tracebuffer::domain::operator::reconcile::sidecar_state::PodCounts;
+use tracebuffer::ports::operator::reconcile::{ReconcileMonitor, ReconcileOutcome};
 
 use crate::support::api_server::ApiServer;
 

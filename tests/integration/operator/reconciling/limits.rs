@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
-use tracebuffer::domain::injection::pod_snapshot::PodSnapshot;
-use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
-use tracebuffer::ports::cluster::{Cluster, ClusterError};
+use tracebuffer::domain::operator::injection::pod_snapshot::PodSnapshot;
+use tracebuffer::domain::operator::object_key::ObjectKey;
+use tracebuffer::ports::operator::cluster::{Cluster, ClusterError};
 
 use super::harness::{
     TestOperator, change_spec, injected_pod_annotations, put_pod, shop_cluster, sleep_seconds,

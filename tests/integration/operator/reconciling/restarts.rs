@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
-use tracebuffer::domain::injection::pod_snapshot::{Owner, PodSnapshot};
-use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
-use tracebuffer::domain::reconcile::rollout::RolloutProgress;
-use tracebuffer::ports::cluster::{Cluster, ClusterError, Workload};
+use tracebuffer::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
+use tracebuffer::domain::operator::object_key::ObjectKey;
+use tracebuffer::domain::operator::reconcile::rollout::RolloutProgress;
+use tracebuffer::ports::operator::cluster::{Cluster, ClusterError, Workload};
 
 use super::harness::{
     DEPLOYMENTS, TestOperator, change_spec, events, injected_pod_annotations, put_deployment,

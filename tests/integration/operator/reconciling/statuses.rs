@@ -1,7 +1,7 @@
 use serde_json::json;
-use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
-use tracebuffer::domain::reconcile::conditions::Status;
-use tracebuffer::ports::cluster::{Cluster, ClusterError};
+use tracebuffer::domain::operator::object_key::ObjectKey;
+use tracebuffer::domain::operator::reconcile::conditions::Status;
+use tracebuffer::ports::operator::cluster::{Cluster, ClusterError};
 
 use super::harness::{
     TRACE_BUFFERS, TestOperator, change_spec, condition, injected_pod_annotations,

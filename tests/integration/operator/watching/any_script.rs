@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::sidecar::SidecarDefaults;
 use tracebuffer::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
-use tracebuffer::ports::pods::PodLister;
+use tracebuffer::ports::operator::pods::PodLister;
 
 use super::cluster::{RecordedChanges, TRACE_BUFFERS, namespace, pod, trace_buffer};
 use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};

@@ -6,9 +6,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
-use tracebuffer::domain::injection::pod_snapshot::PodSnapshot;
-use tracebuffer::domain::injection::trace_buffer_view::ObjectKey;
-use tracebuffer::ports::pods::ChangeHandler;
+use tracebuffer::domain::operator::injection::pod_snapshot::PodSnapshot;
+use tracebuffer::domain::operator::object_key::ObjectKey;
+use tracebuffer::ports::operator::pods::ChangeHandler;
 
 pub(crate) const TRACE_BUFFERS: &str = "tracebuffers.tracebuffer.dev";
 

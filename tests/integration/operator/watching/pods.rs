@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::watch::{NamespaceCache, PodCache};
-use tracebuffer::domain::injection::pod_snapshot::Owner;
-use tracebuffer::ports::pods::PodLister;
+use tracebuffer::domain::operator::injection::pod_snapshot::Owner;
+use tracebuffer::ports::operator::pods::PodLister;
 
 use super::cluster::{RecordedChanges, key, namespace, pod, wait_until};
 use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};

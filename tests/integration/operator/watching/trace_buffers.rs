@@ -7,10 +7,11 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracebuffer::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults};
 use tracebuffer::adapters::kubernetes::watch::TraceBufferCache;
-use tracebuffer::domain::injection::trace_buffer_view::{
-    ObjectKey, TraceBufferLister, TraceBufferView,
+use tracebuffer::domain::operator::injection::trace_buffer_view::{
+    TraceBufferLister, TraceBufferView,
 };
-use tracebuffer::ports::catalog::UnknownNamespace;
+use tracebuffer::domain::operator::object_key::ObjectKey;
+use tracebuffer::ports::operator::catalog::UnknownNamespace;
 
 use super::cluster::{RecordedChanges, TRACE_BUFFERS, key, trace_buffer, wait_until};
 use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};

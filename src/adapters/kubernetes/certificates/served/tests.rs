@@ -10,11 +10,13 @@ use tokio::time::{Instant, sleep};
 use super::super::RcgenIssuer;
 use super::*;
 use crate::adapters::clock::SystemClock;
-use crate::application::rotate_certificates::CertificateRotator;
-use crate::application::rotate_certificates::fakes::{FakeCluster, RecordingMonitor, Written};
-use crate::domain::rotation::{PROPAGATION_DELAY, Validity};
-use crate::ports::certificates::{CertificateIssuer, WebhookTls};
+use crate::application::operator::rotate_certificates::CertificateRotator;
+use crate::application::operator::rotate_certificates::fakes::{
+    FakeCluster, RecordingMonitor, Written,
+};
+use crate::domain::operator::rotation::{PROPAGATION_DELAY, Validity};
 use crate::ports::clock::WallClock;
+use crate::ports::operator::certificates::{CertificateIssuer, WebhookTls};
 
 const HOST: &str = "tracebuffer-webhook.observability.svc";
 const SECOND: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, trace_buffer_view};
-use crate::domain::injection::facts::NamespaceFacts;
+use crate::domain::operator::injection::facts::NamespaceFacts;
 
 fn snapshot_from(spec: &Value) -> TraceBufferSnapshot {
     let object: TraceBuffer = serde_json::from_value(json!({

@@ -9,7 +9,7 @@ mod webhook;
 
 use super::check_input::CheckInput;
 use super::finding::Finding;
-use crate::domain::injection::text::join_limited;
+use crate::domain::text::join_limited;
 
 /// The version of this binary, and of the chart it belongs to.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -14,11 +14,11 @@ use crate::adapters::kubernetes::namespace::{misconfiguration, namespace_facts};
 use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build};
-use crate::domain::injection::facts::ClusterFacts;
-use crate::domain::injection::request::InjectRequest;
-use crate::domain::injection::status::{InjectedSidecar, InjectionStatus};
-use crate::domain::injection::text::pluralize;
-use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::operator::injection::facts::ClusterFacts;
+use crate::domain::operator::injection::request::InjectRequest;
+use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::text::pluralize;
 
 const SECTION: Section = Section("Pods");
 const SIDECAR_IMAGE_VAR: &str = "TRACEBUFFER_SIDECAR_IMAGE";

@@ -6,7 +6,7 @@ use super::join_names;
 use crate::adapters::kubernetes::diagnosis::check_input::CheckInput;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::resource::TraceBuffer;
-use crate::domain::injection::text::pluralize;
+use crate::domain::text::pluralize;
 
 const SECTION: Section = Section("TraceBuffers");
 

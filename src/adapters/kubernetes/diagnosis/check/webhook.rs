@@ -9,7 +9,7 @@ use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::diagnosis::operator::WEBHOOK_ENTRY_NAME;
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::pod::status::from_annotation;
-use crate::domain::injection::status::InjectionStatus;
+use crate::domain::operator::injection::status::InjectionStatus;
 
 const SECTION: Section = Section("Webhook");
 

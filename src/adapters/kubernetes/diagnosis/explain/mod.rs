@@ -12,11 +12,11 @@ use super::finding::{Finding, Section};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::pod::pod_facts;
 use crate::adapters::kubernetes::sidecar::Sidecar;
-use crate::domain::injection::decide::{Decision, decide};
-use crate::domain::injection::facts::SidecarPresence;
-use crate::domain::injection::skip::{Skip, SkipReason};
-use crate::domain::injection::status::InjectionStatus;
-use crate::domain::injection::trace_buffer_view::SidecarMode;
+use crate::domain::operator::injection::decide::{Decision, decide};
+use crate::domain::operator::injection::facts::SidecarPresence;
+use crate::domain::operator::injection::skip::{Skip, SkipReason};
+use crate::domain::operator::injection::status::InjectionStatus;
+use crate::domain::operator::injection::trace_buffer_view::SidecarMode;
 
 const POD: Section = Section("Pod");
 const DECISION: Section = Section("Decision");

@@ -7,8 +7,8 @@ use crate::adapters::kubernetes::diagnosis::explain_input::ExplainInput;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, render_limits};
-use crate::domain::injection::status::InjectedSidecar;
-use crate::domain::injection::trace_buffer_view::TraceBufferLister;
+use crate::domain::operator::injection::status::InjectedSidecar;
+use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
 
 const SIDECAR: Section = Section("Sidecar");
 /// Why a container waits where nothing is wrong.

@@ -11,8 +11,8 @@ use crate::adapters::kubernetes::diagnosis::testing::{
 };
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, trace_buffer_view};
-use crate::domain::injection::facts::NamespaceFacts;
-use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::operator::injection::facts::NamespaceFacts;
+use crate::domain::operator::object_key::ObjectKey;
 
 fn input(pod: Fetched<Pod>, trace_buffers: &[TraceBuffer]) -> ExplainInput {
     let operator = operator_objects(&webhook_tls(NOW + 60 * DAY));

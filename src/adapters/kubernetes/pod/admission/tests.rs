@@ -3,8 +3,8 @@ use crate::adapters::kubernetes::pod::pod_facts;
 use crate::adapters::kubernetes::pod::testing::{
     injected, key, patched, pod, sidecar, trace_buffer_view,
 };
-use crate::domain::injection::consent::AllowedNamespaces;
-use crate::domain::injection::facts::SidecarPresence;
+use crate::domain::operator::injection::consent::AllowedNamespaces;
+use crate::domain::operator::injection::facts::SidecarPresence;
 
 const STATUS_TEXT: &str = r#"{"injected":"shop/default","uid":"u-1","hash":"h1","maxBytes":65536}"#;
 

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::injection::trace_buffer_view::ObjectKey;
+use crate::domain::operator::object_key::ObjectKey;
 
 #[track_caller]
 fn facts_of(pod: &Value) -> PodFacts {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
-use crate::bootstrap::settings::ReceiverSettings;
+use crate::bootstrap::receiver::settings::ReceiverSettings;
 use crate::cli::{Invocation, limits_text as read_limits};
 use crate::domain::limits::OverflowPolicy;
 

@@ -1,7 +1,7 @@
 //! What is told about a spec that makes no sense.
 
 use super::*;
-use crate::domain::injection::consent::LabelOperator;
+use crate::domain::operator::injection::consent::LabelOperator;
 
 /// The mistakes of the smallest spec with `changes`, one a line.
 fn errors(changes: &Value) -> Vec<String> {

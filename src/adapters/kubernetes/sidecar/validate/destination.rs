@@ -10,7 +10,7 @@ use crate::adapters::kubernetes::resource::{
 use crate::adapters::kubernetes::sidecar::validated::ValidatedDestination;
 use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol as Transport};
 use crate::adapters::messaging::notation::url::{Url, UrlError};
-use crate::domain::injection::trace_buffer_view::SidecarPorts;
+use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
 
 const ENDPOINT: &str = "destination.endpoint";
 

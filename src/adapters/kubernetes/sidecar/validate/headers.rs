@@ -11,7 +11,7 @@ use crate::adapters::kubernetes::sidecar::validated::{
     HeaderValueSource, ProjectedFile, ValidatedHeader,
 };
 use crate::adapters::messaging::notation::headers::{parse_header_name, parse_header_value};
-use crate::domain::labels::is_label_key;
+use crate::domain::operator::labels::is_label_key;
 
 /// What a pod knows of itself only in variables.
 const ENV_ONLY_FIELDS: [&str; 7] = [

@@ -16,8 +16,8 @@ use crate::adapters::kubernetes::resource::validation::ValidationErrors;
 use crate::adapters::kubernetes::resource::{
     ReceiverSpec, RolloutSpec, TraceBuffer, TraceBufferSpec,
 };
-use crate::domain::injection::request::{OPT_IN_VALUES, OPT_OUT_VALUES};
-use crate::domain::injection::trace_buffer_view::SidecarPorts;
+use crate::domain::operator::injection::request::{OPT_IN_VALUES, OPT_OUT_VALUES};
+use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
 use crate::domain::units::ByteSize;
 
 const KI: u64 = 1 << 10;

@@ -6,10 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
 
 use super::validator::{Validator, truncated_quote};
 use crate::adapters::kubernetes::resource::{AllowedNamespacesSpec as Spec, FromNamespaces};
-use crate::domain::injection::consent::{
+use crate::domain::operator::injection::consent::{
     AllowedNamespaces, LabelOperator, LabelRequirement, LabelSelector,
 };
-use crate::domain::labels::{is_label_key, is_label_value};
+use crate::domain::operator::labels::{is_label_key, is_label_value};
 
 const SELECTOR: &str = "allowedNamespaces.selector";
 

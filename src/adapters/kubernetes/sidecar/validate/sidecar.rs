@@ -8,7 +8,7 @@ use crate::adapters::kubernetes::resource::{
     ResourceAmounts, SidecarResources, SidecarSecurityContext, SidecarSpec,
 };
 use crate::adapters::kubernetes::sidecar::validated::RunAs;
-use crate::domain::quantity::{self, QuantityError};
+use crate::domain::operator::quantity::{self, QuantityError};
 use crate::domain::units::ByteSize;
 
 /// Most characters of an image's name.

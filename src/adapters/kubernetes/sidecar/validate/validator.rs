@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::adapters::kubernetes::resource::validation::{FieldError, ValidationErrors};
 use crate::adapters::kubernetes::resource::{DurationString, KeyReference};
-use crate::domain::labels::is_dns_subdomain;
-use crate::domain::quantity::{self, QuantityError};
+use crate::domain::operator::labels::is_dns_subdomain;
+use crate::domain::operator::quantity::{self, QuantityError};
 use crate::domain::units::{ByteSize, Milliseconds};
 
 /// Most characters of a name of an object.

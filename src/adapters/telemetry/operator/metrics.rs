@@ -1,0 +1,219 @@
+//! Counters of the controller.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus_client::metrics::histogram::Histogram;
+
+use crate::adapters::telemetry::exposition::{
+    Exposition, MetricFamily, MetricValue, counter, gauge, gauges,
+};
+use crate::domain::operator::injection::skip::SkipReason;
+use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::sidecar_state::PodCounts;
+use crate::ports::operator::admission::{AdmissionFailure, AdmissionMonitor, AdmissionOutcome};
+use crate::ports::operator::certificates::CertificateMonitor;
+use crate::ports::operator::reconcile::{ReconcileMonitor, ReconcileOutcome};
+
+/// Upper bounds of the buckets of both durations, in seconds. API servers wait 5 s for the webhook.
+const DURATION_BUCKETS: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+const RECONCILE_RESULTS: [(ReconcileOutcome, &str); 3] = [
+    (ReconcileOutcome::Done, "done"),
+    (ReconcileOutcome::Conflict, "conflict"),
+    (ReconcileOutcome::Failed, "failed"),
+];
+
+/// A label of a closed set, or two.
+type Counts<L> = Mutex<BTreeMap<L, u64>>;
+
+/// Counts what the webhook and the controller do; every label comes from a closed set.
+#[derive(Debug)]
+pub struct ControllerMetrics {
+    admissions: Counts<(&'static str, &'static str)>,
+    admission_seconds: Histogram,
+    reconciled: Counts<&'static str>,
+    reconcile_seconds: Histogram,
+    pods: Mutex<BTreeMap<ObjectKey, PodCounts>>,
+    missing_pods: Counts<&'static str>,
+    certificates: Mutex<CertificateStats>,
+}
+
+#[derive(Debug, Default)]
+struct CertificateStats {
+    /// Until when the stored ones are valid, by what they are; since the Unix epoch.
+    expiry: BTreeMap<&'static str, Duration>,
+    failures: u64,
+}
+
+impl ControllerMetrics {
+    /// Starts at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            admissions: Mutex::new(all_outcomes().map(|outcome| (labels(outcome), 0)).collect()),
+            admission_seconds: Histogram::new(DURATION_BUCKETS),
+            reconciled: Mutex::new(RECONCILE_RESULTS.map(|(_, word)| (word, 0)).into()),
+            reconcile_seconds: Histogram::new(DURATION_BUCKETS),
+            pods: Mutex::default(),
+            missing_pods: Mutex::default(),
+            certificates: Mutex::default(),
+        }
+    }
+
+    /// Tells what every replica knows, and what only the one that leads does.
+    pub(super) fn write_to(&self, exposition: &mut Exposition, is_leader: bool) {
+        exposition.histogram(
+            "tracebuffer_admission_duration_seconds",
+            "Time from a request to the webhook to its answer",
+            &self.admission_seconds,
+        );
+        exposition.histogram(
+            "tracebuffer_reconcile_duration_seconds",
+            "Time to reconcile one object",
+            &self.reconcile_seconds,
+        );
+        exposition.add(vec![
+            self.admission_requests(),
+            self.reconcile_results(),
+            self.certificate_failures(),
+        ]);
+        if is_leader {
+            exposition.add(self.leader_metrics());
+        }
+    }
+
+    fn admission_requests(&self) -> MetricFamily {
+        let admissions = self.admissions.lock();
+        let samples = admissions.iter().map(|((outcome, reason), count)| {
+            (vec![("outcome", *outcome), ("reason", *reason)], *count)
+        });
+        counter(
+            "tracebuffer_admission_requests",
+            "Requests to the webhook, by what became of the pod",
+            samples.collect(),
+        )
+    }
+
+    fn reconcile_results(&self) -> MetricFamily {
+        let reconciled = self.reconciled.lock();
+        let samples = reconciled.iter().map(|(word, count)| (vec![("result", *word)], *count));
+        counter("tracebuffer_reconcile", "Objects reconciled, by result", samples.collect())
+    }
+
+    fn certificate_failures(&self) -> MetricFamily {
+        counter(
+            "tracebuffer_certificate_failures",
+            "Failed attempts to keep the webhook's certificates",
+            vec![(vec![], self.certificates.lock().failures)],
+        )
+    }
+
+    /// What reconciling found, which goes stale where it is done no longer.
+    fn leader_metrics(&self) -> Vec<MetricFamily> {
+        let uninjected = self.missing_pods.lock();
+        let uninjected = uninjected.iter().map(|(cause, pods)| (*cause, *pods));
+        let pods = self.pods.lock();
+        let sum = |of: fn(&PodCounts) -> u32| pods.values().map(|pods| u64::from(of(pods))).sum();
+        let until = self.certificates.lock().expiry.clone();
+        vec![
+            gauges(
+                "tracebuffer_uninjected_pods",
+                "Pods that ask for a sidecar and have none, by cause",
+                uninjected
+                    .map(|(cause, pods)| (vec![("cause", cause)], MetricValue::Integer(pods)))
+                    .collect(),
+            ),
+            gauge(
+                "tracebuffer_outdated_pods",
+                "Pods whose sidecar is from before a change of its TraceBuffer",
+                MetricValue::Integer(sum(|pods| pods.outdated)),
+            ),
+            gauge(
+                "tracebuffer_current_pods",
+                "Pods whose sidecar is as its TraceBuffer says",
+                MetricValue::Integer(sum(|pods| pods.current)),
+            ),
+            gauges(
+                "tracebuffer_stored_certificate_expiry_timestamp_seconds",
+                "Until when the certificates the operator keeps are valid",
+                until
+                    .into_iter()
+                    .map(|(what, until)| {
+                        (vec![("certificate", what)], MetricValue::Float(until.as_secs_f64()))
+                    })
+                    .collect(),
+            ),
+        ]
+    }
+}
+
+impl Default for ControllerMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl AdmissionMonitor for ControllerMetrics {
+    fn answered(&self, outcome: AdmissionOutcome, took: Duration) {
+        *self.admissions.lock().entry(labels(outcome)).or_default() += 1;
+        self.admission_seconds.observe(took.as_secs_f64());
+    }
+}
+
+impl ReconcileMonitor for ControllerMetrics {
+    fn reconciled(&self, outcome: ReconcileOutcome, took: Duration) {
+        for (_, word) in RECONCILE_RESULTS.into_iter().filter(|(each, _)| *each == outcome) {
+            *self.reconciled.lock().entry(word).or_default() += 1;
+        }
+        self.reconcile_seconds.observe(took.as_secs_f64());
+    }
+
+    fn pod_counts(&self, trace_buffer: &ObjectKey, counts: Option<PodCounts>) {
+        let mut pods = self.pods.lock();
+        match counts {
+            Some(counts) => pods.insert(trace_buffer.clone(), counts),
+            None => pods.remove(trace_buffer),
+        };
+    }
+
+    fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>) {
+        let mut uninjected = self.missing_pods.lock();
+        // A cause that was told once stays, so that its series ends at zero.
+        uninjected.values_mut().for_each(|pods| *pods = 0);
+        uninjected.extend(pods);
+    }
+}
+
+impl CertificateMonitor for ControllerMetrics {
+    fn stored(&self, authority_until: Duration, leaf_until: Duration) {
+        let until = [("authority", authority_until), ("leaf", leaf_until)];
+        self.certificates.lock().expiry = until.into();
+    }
+
+    fn failed(&self) {
+        self.certificates.lock().failures += 1;
+    }
+}
+
+fn all_outcomes() -> impl Iterator<Item = AdmissionOutcome> {
+    [AdmissionOutcome::Injected, AdmissionOutcome::NotANewPod]
+        .into_iter()
+        .chain(SkipReason::ALL.into_iter().map(AdmissionOutcome::Skipped))
+        .chain(AdmissionFailure::ALL.into_iter().map(AdmissionOutcome::Failed))
+}
+
+/// The outcome and the reason; an empty label is none.
+const fn labels(outcome: AdmissionOutcome) -> (&'static str, &'static str) {
+    match outcome {
+        AdmissionOutcome::Injected => ("injected", ""),
+        AdmissionOutcome::Skipped(reason) => ("skipped", reason.as_str()),
+        AdmissionOutcome::NotANewPod => ("untouched", "NotANewPod"),
+        AdmissionOutcome::Failed(failure) => ("failed", failure.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Publishing in a fake cluster, on paused time.
+
+use std::sync::atomic::Ordering;
+
+use tokio::time::sleep;
+
+use super::super::rotate_certificates::fakes::{
+    FakeCluster, FakeIssuer, GIVEN, GivenStore, RecordingMonitor, authorities,
+};
+use super::*;
+use crate::application::testing::{CapturedLog, FakeClock};
+use crate::ports::operator::certificates::WebhookTls;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Starts a replica beside a cluster.
+fn start(cluster: &Arc<FakeCluster>) -> Arc<RecordingMonitor> {
+    let monitor = Arc::<RecordingMonitor>::default();
+    let store = GivenStore(Arc::clone(cluster));
+    let publisher = AuthorityPublisher::new(
+        FakeIssuer::new(),
+        store,
+        Arc::clone(&monitor),
+        FakeClock::new(),
+        || 7_777_777_777,
+    );
+    let changes = cluster.changes();
+    tokio::spawn(async move { publisher.run(changes).await });
+    monitor
+}
+
+/// A cluster where `A1` is given and published.
+async fn settled() -> Arc<FakeCluster> {
+    let cluster = FakeCluster::new();
+    cluster.ask(GIVEN);
+    cluster.give("A1 1 2\n");
+    start(&cluster);
+    sleep(SECOND).await;
+    cluster
+}
+
+fn names(cluster: &FakeCluster) -> Vec<Vec<String>> {
+    cluster.bundles().iter().map(|bundle| authorities(bundle)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_is_published_everywhere_and_nothing_more_is_written() {
+    let cluster = settled().await;
+    assert_eq!(names(&cluster), [["A1"], ["A1"]]);
+
+    sleep(Duration::from_hours(24)).await;
+
+    assert_eq!(cluster.writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authority_that_is_renewed_stays_for_ten_minutes_beside_its_successor() {
+    let cluster = settled().await;
+
+    cluster.give("A2 1 2\n");
+    sleep(SECOND).await;
+    assert_eq!(names(&cluster), [["A2", "A1"], ["A2", "A1"]]);
+    sleep(9 * MINUTE).await;
+    assert_eq!(names(&cluster), [["A2", "A1"], ["A2", "A1"]]);
+    sleep(MINUTE).await;
+
+    assert_eq!(names(&cluster), [["A2"], ["A2"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_that_somebody_took_away_is_back_within_a_second() {
+    let cluster = settled().await;
+    for wrong in [vec![vec![], vec![]], vec![b"A1 1 2\n".to_vec(), vec![]]] {
+        cluster.republish(Some(wrong));
+
+        sleep(SECOND).await;
+
+        assert_eq!(names(&cluster), [["A1"], ["A1"]]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_replicas_that_were_given_different_things_take_nothing_from_each_other_at_once() {
+    let cluster = settled().await;
+    let (old, monitor) = (GivenStore(Arc::clone(&cluster)), Arc::<RecordingMonitor>::default());
+    let stale = StaleStore(old);
+    let publisher =
+        AuthorityPublisher::new(FakeIssuer::new(), stale, monitor, FakeClock::new(), || 1);
+    let changes = cluster.changes();
+    tokio::spawn(async move { publisher.run(changes).await });
+
+    sleep(9 * MINUTE).await;
+    let writes = cluster.writes().len();
+
+    assert_eq!(writes, 2, "each published once");
+    for mut bundle in names(&cluster) {
+        bundle.sort();
+        assert_eq!(bundle, ["A1", "A9"]);
+    }
+}
+
+/// Sees another Secret than the others do.
+struct StaleStore(GivenStore);
+
+impl CertificateStore for StaleStore {
+    async fn read_tls(&self) -> Result<Option<Versioned<WebhookTls>>, StoreError> {
+        let value = WebhookTls { bundle: b"A9 1 2\n".to_vec(), ..WebhookTls::default() };
+        Ok(Some(Versioned { value, version: String::new() }))
+    }
+
+    async fn write_tls(
+        &self,
+        keyring: &WebhookTls,
+        version: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.0.write_tls(keyring, version).await
+    }
+
+    async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
+        self.0.read_publication().await
+    }
+
+    async fn publish(
+        &self,
+        bundle: &[u8],
+        published: &Versioned<Publication>,
+    ) -> Result<(), StoreError> {
+        self.0.publish(bundle, published).await
+    }
+
+    fn publication_location(&self) -> String {
+        self.0.publication_location()
+    }
+
+    fn tls_location(&self) -> String {
+        self.0.tls_location()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_is_said_once_with_the_remedy_and_counted() {
+    for (given, told) in [
+        (None, "there is no Secret given: create it, or correct certificates.secretName"),
+        (Some("rubbish\n"), "Secret given has no authority: put it there as ca.crt, or set"),
+    ] {
+        let (log, _guard) = CapturedLog::start();
+        let cluster = FakeCluster::new();
+        if let Some(given) = given {
+            cluster.give(given);
+        }
+        let monitor = start(&cluster);
+        sleep(MINUTE).await;
+        let lines = log.lines();
+        assert_eq!(lines.iter().filter(|line| line.contains(told)).count(), 1, "{lines:?}");
+        assert!(monitor.failures.load(Ordering::Relaxed) > 1);
+
+        cluster.give("A1 1 2\n");
+        sleep(SECOND).await;
+
+        assert_eq!(names(&cluster), [["A1"], ["A1"]]);
+    }
+}

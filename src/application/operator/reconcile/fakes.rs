@@ -1,0 +1,480 @@
+//! A cluster in memory that answers at once and remembers what was written to it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::queue::WorkQueue;
+use super::{ReconcileContext, Reconciler};
+use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
+use crate::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
+use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
+use crate::domain::operator::injection::skip::SkipReason;
+use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::conditions::Status;
+use crate::domain::operator::reconcile::rollout::{RolloutProgress, WorkloadStatus};
+use crate::domain::operator::reconcile::sidecar_state::PodCounts;
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{
+    DesiredSidecar, Reference, ReferenceKind, RunningLimits, TraceBufferSnapshot,
+};
+use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
+use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
+use crate::ports::operator::pods::{ChangeHandler, PodLister};
+use crate::ports::operator::reconcile::{ReconcileMonitor, ReconcileOutcome};
+
+/// What was done to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RecordedWrite {
+    Status(ObjectKey, Status),
+    Limits(String, String),
+    Restart(String, String),
+    /// Workload, reason, cause.
+    Event(String, &'static str, String),
+}
+
+#[derive(Default)]
+struct State {
+    is_synced: bool,
+    trace_buffers: BTreeMap<ObjectKey, Arc<TraceBufferSnapshot>>,
+    pods: BTreeMap<ObjectKey, Arc<PodSnapshot>>,
+    namespaces: BTreeMap<String, Arc<NamespaceFacts>>,
+    lookups: HashMap<String, LookupOutcome>,
+    reference_lookups: usize,
+    workloads: HashMap<String, WorkloadStatus>,
+    workload_reads: usize,
+    /// Pods that take no new limits.
+    rejecting_limits: HashSet<String>,
+    /// How the next writes fail.
+    failures: Vec<ClusterError>,
+    writes: Vec<(Duration, RecordedWrite)>,
+    outcomes: Vec<ReconcileOutcome>,
+    counts: BTreeMap<ObjectKey, PodCounts>,
+    missing_pods: BTreeMap<&'static str, u64>,
+}
+
+/// The cluster, its pods, and who watches.
+pub(super) struct FakeCluster {
+    state: Mutex<State>,
+    started: Instant,
+    pub(super) queue: Arc<WorkQueue>,
+}
+
+/// A cluster with a reconciler on it.
+pub(super) struct Harness {
+    pub(super) cluster: Arc<FakeCluster>,
+    pub(super) leading: watch::Sender<bool>,
+    running: JoinHandle<()>,
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
+    ObjectKey { namespace: namespace.into(), name: name.into() }
+}
+
+/// The operator is in `ops`, and its default is `platform/all`.
+fn facts() -> ClusterFacts {
+    ClusterFacts {
+        operator_namespace: "ops".into(),
+        excluded_namespaces: vec!["kube-system".into()],
+        default_trace_buffer: Some(key("platform", "all")),
+    }
+}
+
+pub(super) fn limits(max_bytes: u64) -> RunningLimits {
+    RunningLimits { max_spans: 10, max_bytes, max_age_ms: None }
+}
+
+/// The limits as a sidecar reads them here.
+pub(super) fn text(max_bytes: u64) -> String {
+    format!("bytes={max_bytes}")
+}
+
+/// `shop/traces` with hash `h1` and 100 bytes.
+pub(super) fn snapshot() -> TraceBufferSnapshot {
+    TraceBufferSnapshot {
+        key: key("shop", "traces"),
+        uid: "u1".into(),
+        resource_version: "1".into(),
+        generation: 1,
+        sidecar: Ok(DesiredSidecar { hash: "h1".into(), limits: limits(100) }),
+        allowed_namespaces: AllowedNamespaces::All,
+        credentials: CredentialUse::None,
+        references: vec![],
+        rollout: None,
+        status: None,
+    }
+}
+
+pub(super) fn secret(name: &str) -> Reference {
+    Reference { kind: ReferenceKind::Secret, name: name.into(), field: "spec.field".into() }
+}
+
+/// A pod of `owner` in `shop` that asks and has nothing.
+pub(super) fn missing_pod(name: &str, owner: &str) -> PodSnapshot {
+    PodSnapshot {
+        key: key("shop", name),
+        uid: format!("uid-{name}"),
+        owner: Some(Owner {
+            api_version: "apps/v1".into(),
+            kind: "ReplicaSet".into(),
+            name: owner.into(),
+            uid: format!("uid-{owner}"),
+        }),
+        inject: Some("true".into()),
+        status: None,
+        limits: None,
+        is_terminating: false,
+    }
+}
+
+/// The same with a sidecar of `shop/traces`.
+pub(super) fn injected_pod(name: &str, owner: &str, hash: &str) -> PodSnapshot {
+    let trace_buffer = key("shop", "traces");
+    let (uid, hash) = ("u1".into(), hash.into());
+    let injected = InjectedSidecar { trace_buffer, uid, hash, max_bytes: 100 };
+    PodSnapshot {
+        status: Some(InjectionStatus::Injected(injected)),
+        limits: Some(text(100)),
+        ..missing_pod(name, owner)
+    }
+}
+
+/// The same, skipped.
+pub(super) fn skipped_pod(name: &str, owner: &str, reason: SkipReason) -> PodSnapshot {
+    let status = InjectionStatus::Skipped { reason, message: "because".into() };
+    PodSnapshot { status: Some(status), ..missing_pod(name, owner) }
+}
+
+pub(super) fn workload_status(marker: Option<&str>, progress: RolloutProgress) -> WorkloadStatus {
+    let marker = marker.map(str::to_owned);
+    let inject = Some("traces".into());
+    WorkloadStatus {
+        revision: marker,
+        progress,
+        restart_blocker: None,
+        inject,
+        resource_version: "1".into(),
+    }
+}
+
+impl Harness {
+    /// Sets up a cluster without a leader.
+    pub(super) fn new() -> Self {
+        let cluster = Arc::new(FakeCluster {
+            state: Mutex::new(State { is_synced: true, ..State::default() }),
+            started: Instant::now(),
+            queue: Arc::default(),
+        });
+        let reconciler = Reconciler::new(ReconcileContext {
+            cluster: Arc::clone(&cluster),
+            pods: Arc::clone(&cluster),
+            queue: Arc::clone(&cluster.queue),
+            monitor: Arc::clone(&cluster) as Arc<dyn ReconcileMonitor>,
+            facts: facts(),
+            random: || 0,
+        });
+        let (leading, is_leading) = watch::channel(false);
+        let running = tokio::spawn(async move { reconciler.run(is_leading).await });
+        Self { cluster, leading, running }
+    }
+
+    /// Sets up a cluster with these, and a leader that has seen them.
+    pub(super) async fn with_leader(
+        declared: &[TraceBufferSnapshot],
+        pods: &[PodSnapshot],
+    ) -> Self {
+        let stage = Self::new();
+        for one in declared {
+            stage.cluster.put_trace_buffer(one.clone());
+        }
+        for pod in pods {
+            stage.cluster.put_pod(pod.clone());
+        }
+        stage.lead().await;
+        stage
+    }
+
+    pub(super) async fn lead(&self) {
+        self.leading.send(true).unwrap();
+        sleep(Duration::from_secs(10)).await;
+    }
+}
+
+impl FakeCluster {
+    pub(super) fn put_trace_buffer(&self, declared: TraceBufferSnapshot) {
+        let key = declared.key.clone();
+        self.state.lock().trace_buffers.insert(key.clone(), Arc::new(declared));
+        self.queue.trace_buffer_changed(&key);
+    }
+
+    pub(super) fn delete_trace_buffer(&self, key: &ObjectKey) {
+        self.state.lock().trace_buffers.remove(key);
+        self.queue.trace_buffer_changed(key);
+    }
+
+    pub(super) fn put_pod(&self, pod: PodSnapshot) {
+        let pod = Arc::new(pod);
+        self.state.lock().pods.insert(pod.key.clone(), Arc::clone(&pod));
+        self.queue.pod_changed(&pod);
+    }
+
+    pub(super) fn delete_pod(&self, name: &str) {
+        let pod = self.state.lock().pods.remove(&key("shop", name)).unwrap();
+        self.queue.pod_changed(&pod);
+    }
+
+    pub(super) fn set_synced(&self, is_synced: bool) {
+        self.state.lock().is_synced = is_synced;
+    }
+
+    pub(super) fn opt_in_namespace(&self, namespace: &str) {
+        let facts = NamespaceFacts { opted_in: true, ..NamespaceFacts::unknown(namespace) };
+        self.set_namespace(facts);
+    }
+
+    pub(super) fn set_namespace(&self, facts: NamespaceFacts) {
+        let name = facts.name.clone();
+        self.state.lock().namespaces.insert(name.clone(), Arc::new(facts));
+        self.queue.namespace_changed(&name);
+    }
+
+    pub(super) fn set_lookup(&self, namespace: &str, name: &str, lookup: LookupOutcome) {
+        self.state.lock().lookups.insert(format!("{namespace}/{name}"), lookup);
+    }
+
+    pub(super) fn set_workload(&self, workload: &str, seen: WorkloadStatus) {
+        self.state.lock().workloads.insert(workload.to_owned(), seen);
+    }
+
+    /// Deletes a workload.
+    pub(super) fn delete_workload(&self, workload: &str) {
+        self.state.lock().workloads.remove(workload);
+    }
+
+    /// Lets a pod refuse new limits, as a policy engine does.
+    pub(super) fn reject_limits(&self, pod: &str) {
+        self.state.lock().rejecting_limits.insert(pod.to_owned());
+    }
+
+    /// Lets the next writes fail so.
+    pub(super) fn fail_next_writes(&self, failures: &[ClusterError]) {
+        self.state.lock().failures = failures.iter().rev().cloned().collect();
+    }
+
+    /// Returns what was written since the last call, and when.
+    pub(super) fn timed_writes(&self) -> Vec<(Duration, RecordedWrite)> {
+        std::mem::take(&mut self.state.lock().writes)
+    }
+
+    /// Returns what was written since the last call.
+    pub(super) fn writes(&self) -> Vec<RecordedWrite> {
+        self.timed_writes().into_iter().map(|(_, write)| write).collect()
+    }
+
+    /// Returns what owners were told since the last call: workload, reason, cause.
+    pub(super) fn events(&self) -> Vec<(String, &'static str, String)> {
+        let mut told: Vec<_> = self
+            .writes()
+            .into_iter()
+            .filter_map(|write| match write {
+                RecordedWrite::Event(workload, reason, cause) => Some((workload, reason, cause)),
+                _ => None,
+            })
+            .collect();
+        told.sort();
+        told
+    }
+
+    /// Returns which workloads were restarted since the last call, with the marker.
+    pub(super) fn restarts(&self) -> Vec<(String, String)> {
+        let writes = self.writes().into_iter().filter_map(|write| match write {
+            RecordedWrite::Restart(workload, marker) => Some((workload, marker)),
+            _ => None,
+        });
+        writes.collect()
+    }
+
+    pub(super) fn status(&self, key: &ObjectKey) -> Option<Status> {
+        self.state.lock().trace_buffers.get(key)?.status.clone()
+    }
+
+    pub(super) fn counts(&self, key: &ObjectKey) -> Option<PodCounts> {
+        self.state.lock().counts.get(key).copied()
+    }
+
+    pub(super) fn missing_pods_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        self.state.lock().missing_pods.clone()
+    }
+
+    pub(super) fn outcomes(&self) -> Vec<ReconcileOutcome> {
+        std::mem::take(&mut self.state.lock().outcomes)
+    }
+
+    /// How often references were looked up and workloads looked at.
+    pub(super) fn reads(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.reference_lookups, state.workload_reads)
+    }
+
+    fn write(&self, write: RecordedWrite) -> Result<(), ClusterError> {
+        let mut state = self.state.lock();
+        if let Some(failure) = state.failures.pop() {
+            return Err(failure);
+        }
+        state.writes.push((self.started.elapsed(), write));
+        Ok(())
+    }
+}
+
+impl Cluster for FakeCluster {
+    fn is_synced(&self) -> bool {
+        self.state.lock().is_synced
+    }
+
+    fn trace_buffer_keys(&self) -> Vec<ObjectKey> {
+        self.state.lock().trace_buffers.keys().cloned().collect()
+    }
+
+    fn names_in(&self, namespace: &str) -> Vec<String> {
+        let all = self.trace_buffer_keys().into_iter();
+        all.filter(|key| key.namespace == namespace).map(|key| key.name).collect()
+    }
+
+    fn trace_buffer(&self, key: &ObjectKey) -> Option<Arc<TraceBufferSnapshot>> {
+        self.state.lock().trace_buffers.get(key).cloned()
+    }
+
+    fn render_limits(&self, limits: &RunningLimits) -> String {
+        text(limits.max_bytes)
+    }
+
+    async fn look_up(
+        &self,
+        namespace: &str,
+        what: &Reference,
+    ) -> Result<LookupOutcome, ClusterError> {
+        let mut state = self.state.lock();
+        state.reference_lookups += 1;
+        let lookup = state.lookups.get(&format!("{namespace}/{}", what.name)).copied();
+        lookup.ok_or_else(|| ClusterError::Failed("no answer".into()))
+    }
+
+    /// The workload has the `ReplicaSet`'s name up to the dash.
+    async fn workload_of(&self, pod: &PodSnapshot) -> Result<Workload, ClusterError> {
+        let owner = pod.owner.clone().ok_or(ClusterError::NotFound)?;
+        let name = owner.name.split('-').next().unwrap_or_default().to_owned();
+        let (kind, uid) = ("Deployment".to_owned(), format!("uid-{name}"));
+        let object = Owner { kind, name, uid, ..owner };
+        Ok(Workload { namespace: pod.key.namespace.clone(), object })
+    }
+
+    async fn set_limits(&self, pod: &PodSnapshot, text: &str) -> Result<(), ClusterError> {
+        if self.state.lock().rejecting_limits.contains(&pod.key.name) {
+            return Err(ClusterError::Failed("refused".into()));
+        }
+        self.write(RecordedWrite::Limits(pod.key.name.clone(), text.to_owned()))?;
+        self.put_pod(PodSnapshot { limits: Some(text.to_owned()), ..pod.clone() });
+        Ok(())
+    }
+
+    async fn write_status(
+        &self,
+        declared: &TraceBufferSnapshot,
+        new: &Status,
+    ) -> Result<(), ClusterError> {
+        let mut status = new.clone();
+        let now = i64::try_from(self.started.elapsed().as_secs()).unwrap();
+        for condition in &mut status.conditions {
+            condition.last_transition_time.get_or_insert(now);
+        }
+        self.write(RecordedWrite::Status(declared.key.clone(), status.clone()))?;
+        self.put_trace_buffer(TraceBufferSnapshot { status: Some(status), ..declared.clone() });
+        Ok(())
+    }
+
+    async fn get_workload(
+        &self,
+        workload: &Workload,
+    ) -> Result<Option<WorkloadStatus>, ClusterError> {
+        let mut state = self.state.lock();
+        state.workload_reads += 1;
+        Ok(state.workloads.get(&workload.object.name).cloned())
+    }
+
+    async fn restart(
+        &self,
+        what: &Workload,
+        _: &WorkloadStatus,
+        marker: &str,
+    ) -> Result<(), ClusterError> {
+        let name = &what.object.name;
+        self.write(RecordedWrite::Restart(name.clone(), marker.to_owned()))?;
+        self.set_workload(name, workload_status(Some(marker), RolloutProgress::Progressing));
+        Ok(())
+    }
+
+    async fn publish_event(
+        &self,
+        workload: &Workload,
+        notice: &WorkloadEvent,
+    ) -> Result<(), ClusterError> {
+        let name = workload.object.name.clone();
+        self.write(RecordedWrite::Event(name, notice.reason, notice.dedup_key.clone()))
+    }
+}
+
+impl PodLister for FakeCluster {
+    fn all(&self) -> Vec<Arc<PodSnapshot>> {
+        self.state.lock().pods.values().cloned().collect()
+    }
+
+    fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodSnapshot>> {
+        self.all().into_iter().filter(|pod| pod.key.namespace == namespace).collect()
+    }
+
+    fn referencing(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodSnapshot>> {
+        let in_full = format!("{}/{}", trace_buffer.namespace, trace_buffer.name);
+        let uses = |pod: &PodSnapshot| match &pod.status {
+            Some(InjectionStatus::Injected(injected)) => injected.trace_buffer == *trace_buffer,
+            _ => {
+                pod.inject.as_ref() == Some(&in_full)
+                    || self.namespace(&pod.key.namespace).names_trace_buffer(trace_buffer)
+            }
+        };
+        self.all().into_iter().filter(|pod| uses(pod)).collect()
+    }
+
+    fn namespace(&self, name: &str) -> Arc<NamespaceFacts> {
+        let known = self.state.lock().namespaces.get(name).cloned();
+        known.unwrap_or_else(|| Arc::new(NamespaceFacts::unknown(name)))
+    }
+}
+
+impl ReconcileMonitor for FakeCluster {
+    fn reconciled(&self, outcome: ReconcileOutcome, _took: Duration) {
+        self.state.lock().outcomes.push(outcome);
+    }
+
+    fn pod_counts(&self, trace_buffer: &ObjectKey, counts: Option<PodCounts>) {
+        let mut state = self.state.lock();
+        match counts {
+            Some(counts) => state.counts.insert(trace_buffer.clone(), counts),
+            None => state.counts.remove(trace_buffer),
+        };
+    }
+
+    fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>) {
+        self.state.lock().missing_pods = pods.clone();
+    }
+}

@@ -1,0 +1,494 @@
+//! A cluster and certificates that read as text. Everything takes its time on tokio's clock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::domain::operator::rotation::{CertificateState, Leaf, Validity};
+use crate::ports::clock::WallClock;
+use crate::ports::operator::certificates::{
+    AssignedPublisher, CaBundles, CertificateIssuer, CertificateMonitor, CertificateStore,
+    Inspection, IssueError, Publication, StoreError, Versioned, WebhookTls,
+};
+
+/// When the tests begin.
+const TODAY: Duration = Duration::from_hours(24 * 20_000);
+
+/// Follows the test's time, and jumps where it is told to.
+#[derive(Clone)]
+pub(crate) struct FakeWallClock {
+    start: Instant,
+    jump_seconds: Arc<AtomicI64>,
+}
+
+/// Certificates as text: the authority `A1 from until`, the leaf `L2 A1 from until name`; the key of
+/// each is its name.
+#[derive(Clone)]
+pub(crate) struct FakeIssuer {
+    pub(crate) host: &'static str,
+    made: Arc<AtomicU64>,
+}
+
+/// Something that somebody wrote.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) at: Duration,
+    pub(crate) what: Written,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Keyring(WebhookTls),
+    /// By a keeper, or by somebody else.
+    Published(Vec<Vec<u8>>, bool),
+}
+
+/// The keeper that makes certificates itself, and one that is given them.
+pub(crate) const OWN: &str = "self";
+pub(crate) const GIVEN: &str = "existingSecret";
+
+/// A cluster as the keeper sees it that is given its certificate, in a Secret of its own.
+pub(crate) struct GivenStore(pub(crate) Arc<FakeCluster>);
+
+/// A Secret and a webhook's configuration of two entries.
+pub(crate) struct FakeCluster {
+    start: Instant,
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+}
+
+struct State {
+    keyring: Option<WebhookTls>,
+    /// The other keeper's Secret.
+    given: Option<WebhookTls>,
+    /// Whose task it is to publish, and who did.
+    asked: Option<&'static str>,
+    noted: Option<&'static str>,
+    bundles: Option<Vec<Vec<u8>>>,
+    keyring_version: u64,
+    version: u64,
+    generation: u64,
+    writes: Vec<Write>,
+    refusals: VecDeque<StoreError>,
+    /// How long each half of a call takes, in turn.
+    latencies: Vec<Duration>,
+    calls: usize,
+}
+
+/// What the monitor was told.
+#[derive(Default)]
+pub(crate) struct RecordingMonitor {
+    pub(crate) expiry: Mutex<Option<(Duration, Duration)>>,
+    pub(crate) failures: AtomicU64,
+}
+
+impl FakeWallClock {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), jump_seconds: Arc::default() }
+    }
+
+    pub(crate) fn jump(&self, seconds: i64) {
+        self.jump_seconds.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl WallClock for FakeWallClock {
+    fn now(&self) -> Duration {
+        let right = TODAY + self.start.elapsed();
+        let jump = self.jump_seconds.load(Ordering::Relaxed);
+        let size = Duration::from_secs(jump.unsigned_abs());
+        if jump < 0 { right.saturating_sub(size) } else { right + size }
+    }
+}
+
+impl FakeIssuer {
+    pub(crate) fn new() -> Self {
+        Self { host: "webhook", made: Arc::default() }
+    }
+
+    fn name(&self, letter: char) -> String {
+        format!("{letter}{}", self.made.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// The names of the authorities in a bundle, those that cannot be read left out.
+pub(crate) fn authorities(bundle: &[u8]) -> Vec<String> {
+    lines(bundle).into_iter().map(|words| words[0].clone()).collect()
+}
+
+/// The authority of a leaf, if it is whole.
+pub(crate) fn authority_of(leaf: &[u8]) -> Option<String> {
+    let words = words(leaf);
+    (words.len() == 5).then(|| words[1].clone())
+}
+
+fn words(text: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(text).split_whitespace().map(str::to_owned).collect()
+}
+
+fn lines(bundle: &[u8]) -> Vec<Vec<String>> {
+    let mut found: Vec<_> = bundle.split(|byte| *byte == b'\n').map(words).collect();
+    found.retain(|words| words.len() == 3 && words[0].starts_with('A'));
+    found.dedup();
+    found
+}
+
+fn text(lines: &[Vec<String>]) -> Vec<u8> {
+    lines.iter().flat_map(|words| (words.join(" ") + "\n").into_bytes()).collect()
+}
+
+fn validity(from: &str, until: &str) -> Validity {
+    let seconds = |text: &str| Duration::from_secs(text.parse().unwrap());
+    Validity { not_before: seconds(from), not_after: seconds(until) }
+}
+
+impl CertificateIssuer for FakeIssuer {
+    fn inspect(&self, keyring: &WebhookTls) -> Inspection {
+        let bundle = lines(&keyring.bundle);
+        let signer = bundle.iter().find(|words| words[0].as_bytes() == keyring.authority_key);
+        let leaf = words(&keyring.leaf);
+        let is_usable = leaf.len() == 5
+            && leaf[0].as_bytes() == keyring.leaf_key
+            && bundle.iter().any(|words| words[0] == leaf[1]);
+        Inspection {
+            state: CertificateState {
+                signer: signer.map(|words| validity(&words[1], &words[2])),
+                leaf: is_usable.then(|| Leaf {
+                    validity: validity(&leaf[2], &leaf[3]),
+                    issued_by_signer: signer.is_some_and(|words| words[0] == leaf[1]),
+                    names_match: leaf[4] == self.host,
+                }),
+                old_authorities: bundle.len() - usize::from(signer.is_some()),
+                rotation_requested: keyring.is_rotation_pending(),
+            },
+            bundle: text(&bundle),
+            signer: signer.map_or_else(Vec::new, |words| text(std::slice::from_ref(words))),
+        }
+    }
+
+    fn add_authority(
+        &self,
+        keyring: &WebhookTls,
+        validity: Validity,
+    ) -> Result<WebhookTls, IssueError> {
+        let name = self.name('A');
+        let (from, until) = (validity.not_before.as_secs(), validity.not_after.as_secs());
+        let older = text(&lines(&keyring.bundle));
+        Ok(WebhookTls {
+            bundle: [format!("{name} {from} {until}\n").into_bytes(), older].concat(),
+            authority_key: name.into_bytes(),
+            rotation_handled: keyring.rotation_requested.clone(),
+            ..keyring.clone()
+        })
+    }
+
+    fn issue_leaf(
+        &self,
+        keyring: &WebhookTls,
+        validity: Validity,
+    ) -> Result<WebhookTls, IssueError> {
+        let name = self.name('L');
+        let signer = String::from_utf8_lossy(&keyring.authority_key);
+        let (from, until) = (validity.not_before.as_secs(), validity.not_after.as_secs());
+        Ok(WebhookTls {
+            leaf: format!("{name} {signer} {from} {until} {}", self.host).into_bytes(),
+            leaf_key: name.into_bytes(),
+            ..keyring.clone()
+        })
+    }
+}
+
+impl CaBundles for FakeIssuer {
+    fn contains(&self, bundle: &[u8], part: &[u8]) -> bool {
+        let (bundle, part) = (lines(bundle), lines(part));
+        !part.is_empty() && part.iter().all(|words| bundle.contains(words))
+    }
+
+    fn intersects(&self, one: &[u8], other: &[u8]) -> bool {
+        let other = lines(other);
+        lines(one).iter().any(|words| other.contains(words))
+    }
+
+    fn merge(&self, first: &[u8], others: &[Vec<u8>]) -> Vec<u8> {
+        let mut joined = lines(first);
+        for words in others.iter().flat_map(|other| lines(other)) {
+            if !joined.contains(&words) {
+                joined.push(words);
+            }
+        }
+        text(&joined)
+    }
+}
+
+impl FakeCluster {
+    /// Nothing in it but the configuration without bundles.
+    pub(crate) fn new() -> Arc<Self> {
+        let state = State {
+            keyring: None,
+            given: None,
+            asked: None,
+            noted: None,
+            bundles: Some(vec![vec![], vec![]]),
+            keyring_version: 0,
+            version: 0,
+            generation: 0,
+            writes: vec![],
+            refusals: VecDeque::new(),
+            latencies: vec![Duration::from_millis(1)],
+            calls: 0,
+        };
+        let (state, changes) = (Mutex::new(state), watch::Sender::new(0));
+        Arc::new(Self { start: Instant::now(), state, changes })
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Lets the halves of the calls take this long, in turn.
+    pub(crate) fn take_their_time(&self, latencies: Vec<Duration>) {
+        self.state.lock().latencies = latencies;
+    }
+
+    /// Answers the next calls like this.
+    pub(crate) fn refuse(&self, errors: impl IntoIterator<Item = StoreError>) {
+        self.state.lock().refusals.extend(errors);
+    }
+
+    pub(crate) fn held(&self) -> Option<WebhookTls> {
+        self.state.lock().keyring.clone()
+    }
+
+    pub(crate) fn bundles(&self) -> Vec<Vec<u8>> {
+        self.state.lock().bundles.clone().unwrap_or_default()
+    }
+
+    /// Everything written so far.
+    pub(crate) fn writes(&self) -> Vec<Write> {
+        self.state.lock().writes.clone()
+    }
+
+    /// Somebody else changes the Secret.
+    pub(crate) fn tamper(&self, change: impl FnOnce(&mut Option<WebhookTls>)) {
+        let mut state = self.state.lock();
+        change(&mut state.keyring);
+        state.keyring_version += 1;
+        drop(state);
+        self.tell();
+    }
+
+    /// Somebody else gives the other keeper these authorities, and a certificate.
+    pub(crate) fn give(&self, bundle: &str) {
+        let given = WebhookTls { bundle: bundle.as_bytes().to_vec(), ..WebhookTls::default() };
+        self.state.lock().given = Some(given);
+        self.tell();
+    }
+
+    /// The chart asks one of the keepers to publish.
+    pub(crate) fn ask(&self, who: &'static str) {
+        let mut state = self.state.lock();
+        state.asked = Some(who);
+        state.version += 1;
+        drop(state);
+        self.tell();
+    }
+
+    /// Somebody else changes the configuration.
+    pub(crate) fn republish(&self, bundles: Option<Vec<Vec<u8>>>) {
+        let mut state = self.state.lock();
+        state.version += 1;
+        state.generation += 1;
+        state.bundles.clone_from(&bundles);
+        state.note(self.start, Written::Published(bundles.unwrap_or_default(), false));
+        drop(state);
+        self.tell();
+    }
+
+    /// Somebody else changes a label of the configuration.
+    pub(crate) fn label(&self) {
+        self.state.lock().version += 1;
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    async fn published_to(
+        &self,
+        who: &'static str,
+    ) -> Result<Option<Versioned<Publication>>, StoreError> {
+        self.call(|state| {
+            let (version, generation) = (state.version.to_string(), state.generation.to_string());
+            let mandate = match state.asked {
+                None => AssignedPublisher::Unassigned,
+                Some(asked) if asked == who => AssignedPublisher::Us,
+                Some(_) => AssignedPublisher::Other,
+            };
+            let by_another = mandate != AssignedPublisher::Unassigned && state.noted != Some(who);
+            let publication = |bundles| Publication {
+                bundles,
+                generation,
+                assigned_publisher: mandate,
+                published_by_other: by_another,
+            };
+            let bundles = state.bundles.clone();
+            Ok(bundles.map(|bundles| Versioned { value: publication(bundles), version }))
+        })
+        .await
+    }
+
+    async fn publish_by(
+        &self,
+        who: &'static str,
+        bundle: &[u8],
+        published: &Versioned<Publication>,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            if state.version.to_string() != published.version {
+                return Err(StoreError::Conflict);
+            }
+            let bundles = vec![bundle.to_vec(); published.value.bundles.len()];
+            state.version += 1;
+            state.generation += 1;
+            state.noted = Some(who);
+            state.bundles = Some(bundles.clone());
+            state.note(self.start, Written::Published(bundles, true));
+            self.tell();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn call<T>(
+        &self,
+        call: impl FnOnce(&mut State) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.pause().await;
+        let done = {
+            let mut state = self.state.lock();
+            match state.refusals.pop_front() {
+                Some(refusal) => Err(refusal),
+                None => call(&mut state),
+            }
+        };
+        self.pause().await;
+        done
+    }
+
+    async fn pause(&self) {
+        let latency = {
+            let mut state = self.state.lock();
+            state.calls += 1;
+            state.latencies[state.calls % state.latencies.len()]
+        };
+        sleep(latency).await;
+    }
+}
+
+impl State {
+    fn note(&mut self, start: Instant, what: Written) {
+        self.writes.push(Write { at: start.elapsed(), what });
+    }
+}
+
+impl CertificateStore for Arc<FakeCluster> {
+    async fn read_tls(&self) -> Result<Option<Versioned<WebhookTls>>, StoreError> {
+        self.call(|state| {
+            let version = state.keyring_version.to_string();
+            Ok(state.keyring.clone().map(|value| Versioned { value, version }))
+        })
+        .await
+    }
+
+    async fn write_tls(
+        &self,
+        keyring: &WebhookTls,
+        version: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.call(|state| {
+            let current = state.keyring.is_some().then(|| state.keyring_version.to_string());
+            if current.as_deref() != version {
+                return Err(StoreError::Conflict);
+            }
+            state.keyring = Some(keyring.clone());
+            state.keyring_version += 1;
+            state.note(self.start, Written::Keyring(keyring.clone()));
+            self.tell();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
+        self.published_to(OWN).await
+    }
+
+    async fn publish(
+        &self,
+        bundle: &[u8],
+        published: &Versioned<Publication>,
+    ) -> Result<(), StoreError> {
+        self.publish_by(OWN, bundle, published).await
+    }
+
+    fn publication_location(&self) -> String {
+        "MutatingWebhookConfiguration tracebuffer".to_owned()
+    }
+
+    fn tls_location(&self) -> String {
+        "Secret own".to_owned()
+    }
+}
+
+impl CertificateStore for GivenStore {
+    async fn read_tls(&self) -> Result<Option<Versioned<WebhookTls>>, StoreError> {
+        let read = |state: &mut State| {
+            Ok(state.given.clone().map(|value| Versioned { value, version: String::new() }))
+        };
+        self.0.call(read).await
+    }
+
+    async fn write_tls(
+        &self,
+        _keyring: &WebhookTls,
+        _version: Option<&str>,
+    ) -> Result<(), StoreError> {
+        panic!("it is not this keeper's Secret");
+    }
+
+    async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
+        self.0.published_to(GIVEN).await
+    }
+
+    async fn publish(
+        &self,
+        bundle: &[u8],
+        published: &Versioned<Publication>,
+    ) -> Result<(), StoreError> {
+        self.0.publish_by(GIVEN, bundle, published).await
+    }
+
+    fn publication_location(&self) -> String {
+        self.0.publication_location()
+    }
+
+    fn tls_location(&self) -> String {
+        "Secret given".to_owned()
+    }
+}
+
+impl CertificateMonitor for RecordingMonitor {
+    fn stored(&self, authority_until: Duration, leaf_until: Duration) {
+        *self.expiry.lock() = Some((authority_until, leaf_until));
+    }
+
+    fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,382 @@
+//! Keeping certificates in a fake cluster, on paused time.
+
+use std::sync::atomic::Ordering;
+
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::fakes::{
+    FakeCluster, FakeIssuer, FakeWallClock, RecordingMonitor, Write, Written, authorities,
+    authority_of,
+};
+use super::*;
+use crate::application::testing::{CapturedLog, FakeClock};
+use crate::domain::operator::rotation::{AUTHORITY_RETENTION, PROPAGATION_DELAY, Validity};
+
+mod any_order;
+mod takeover;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// One replica beside a cluster.
+struct Harness {
+    cluster: Arc<FakeCluster>,
+    clock: FakeWallClock,
+    monitor: Arc<RecordingMonitor>,
+    leading: watch::Sender<bool>,
+    keeper: JoinHandle<()>,
+}
+
+impl Harness {
+    /// A leader beside an empty cluster.
+    fn leading() -> Self {
+        Self::new(FakeCluster::new(), true)
+    }
+
+    fn new(cluster: Arc<FakeCluster>, leads: bool) -> Self {
+        let clock = FakeWallClock::new();
+        let monitor = Arc::new(RecordingMonitor::default());
+        let leading = watch::Sender::new(leads);
+        let keeper = start(&cluster, &clock, &monitor, leading.subscribe());
+        Self { cluster, clock, monitor, leading, keeper }
+    }
+
+    /// A leader that has made everything.
+    async fn settled() -> Self {
+        let scene = Self::leading();
+        sleep(2 * MINUTE).await;
+        scene
+    }
+
+    fn names(&self) -> Vec<Vec<String>> {
+        self.cluster.bundles().iter().map(|bundle| authorities(bundle)).collect()
+    }
+
+    fn leaf(&self) -> String {
+        String::from_utf8(self.cluster.held().unwrap().leaf_key).unwrap()
+    }
+
+    fn request_rotation(&self, value: &str) {
+        let value = Some(value.to_owned());
+        self.cluster.tamper(|keyring| keyring.as_mut().unwrap().rotation_requested = value);
+    }
+}
+
+fn start(
+    cluster: &Arc<FakeCluster>,
+    clock: &FakeWallClock,
+    monitor: &Arc<RecordingMonitor>,
+    leading: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let clocks = (FakeClock::new(), clock.clone());
+    let (issuer, store) = (FakeIssuer::new(), Arc::clone(cluster));
+    let keeper =
+        CertificateRotator::new(issuer, store, Arc::clone(monitor), clocks, || 10_000_000_000);
+    let changes = cluster.changes();
+    tokio::spawn(async move { keeper.run(leading, changes).await })
+}
+
+/// `authority A1`, `published A1`, `leaf L2 of A1`.
+fn describe(writes: &[Write]) -> Vec<String> {
+    let mut leaf = vec![];
+    let mut tell = |write: &Write| match &write.what {
+        Written::Published(bundles, _) => {
+            format!("published {}", authorities(&bundles[0]).join(" "))
+        }
+        Written::Keyring(keyring) if keyring.leaf == leaf => {
+            format!("bundle {}", authorities(&keyring.bundle).join(" "))
+        }
+        Written::Keyring(keyring) => {
+            leaf.clone_from(&keyring.leaf);
+            let name = String::from_utf8_lossy(&keyring.leaf_key);
+            format!("leaf {name} of {}", authority_of(&leaf).unwrap())
+        }
+    };
+    writes.iter().map(&mut tell).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_nothing_the_authority_is_stored_then_published_everywhere_then_the_leaf_is_stored() {
+    let scene = Harness::settled().await;
+
+    assert_eq!(describe(&scene.cluster.writes()), ["bundle A1", "published A1", "leaf L2 of A1"]);
+    assert_eq!(scene.names(), [["A1"], ["A1"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_while_all_is_well() {
+    let scene = Harness::settled().await;
+
+    sleep(19 * DAY).await;
+
+    assert_eq!(scene.cluster.writes().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_that_somebody_removed_or_changed_is_back_within_a_second() {
+    let scene = Harness::settled().await;
+    let right = scene.cluster.bundles();
+    for wrong in [
+        vec![vec![], vec![]],
+        vec![right[0].clone(), vec![]],
+        vec![b"A9 1 2\n".to_vec(), right[0].clone()],
+        vec![[&right[0][..], b"A9 1 2\n"].concat(), right[0].clone()],
+    ] {
+        scene.cluster.republish(Some(wrong));
+
+        sleep(SECOND).await;
+
+        assert_eq!(scene.cluster.bundles(), right);
+    }
+    assert_eq!(scene.leaf(), "L2", "the leaf stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaf_is_renewed_after_twenty_days_by_the_same_authority() {
+    let scene = Harness::settled().await;
+
+    sleep(20 * DAY).await;
+
+    assert_eq!(describe(&scene.cluster.writes())[3..], ["leaf L3 of A1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authority_is_replaced_step_by_step_with_an_overlap() {
+    let scene = Harness::settled().await;
+    scene.request_rotation("2026-11-24");
+    sleep(Duration::from_hours(1)).await;
+
+    let writes = &scene.cluster.writes()[3..];
+
+    let steps = ["bundle A3 A1", "published A3 A1", "leaf L4 of A3", "bundle A3", "published A3"];
+    let names = describe(&scene.cluster.writes());
+    assert_eq!(names[3..], steps);
+    let waited = |from: usize, to: usize| writes[to].at.saturating_sub(writes[from].at);
+    assert!(waited(1, 2) >= PROPAGATION_DELAY, "API servers know A3 before it is needed");
+    assert!(waited(1, 2) < PROPAGATION_DELAY + SECOND);
+    assert!(waited(2, 3) >= AUTHORITY_RETENTION, "replicas have let go of A1's leaf");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_authority_is_replaced_unasked() {
+    let scene = Harness::settled().await;
+
+    sleep(244 * DAY).await;
+
+    let newest = scene.names()[0][0].clone();
+    assert_ne!(newest, "A1");
+    let newest_only = std::slice::from_ref(&newest);
+    assert!(scene.names().iter().all(|names| names == newest_only));
+    assert_eq!(authority_of(&scene.cluster.held().unwrap().leaf), Some(newest));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_new_value_of_the_annotation_rotates_once() {
+    let scene = Harness::settled().await;
+    for (value, authorities) in [("a", 2), ("a", 2), ("b", 3)] {
+        scene.request_rotation(value);
+        sleep(Duration::from_hours(1)).await;
+
+        let written = describe(&scene.cluster.writes());
+        let bundles = written.iter().filter(|line| line.starts_with("leaf")).count();
+        assert_eq!(bundles, authorities, "{value}: {written:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_overlap_begins_anew_when_the_bundle_was_gone_meanwhile() {
+    let scene = Harness::settled().await;
+    scene.request_rotation("now");
+    sleep(50 * SECOND).await;
+    scene.cluster.republish(Some(vec![vec![], vec![]]));
+
+    sleep(55 * SECOND).await;
+    assert_eq!(scene.leaf(), "L2");
+    sleep(10 * SECOND).await;
+    assert_eq!(scene.leaf(), "L4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_on_the_configuration_does_not_delay_a_rotation() {
+    let scene = Harness::settled().await;
+    scene.request_rotation("now");
+    for _ in 0..6 {
+        sleep(10 * SECOND).await;
+        scene.cluster.label();
+    }
+
+    sleep(SECOND).await;
+
+    assert_eq!(scene.leaf(), "L4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_jump_of_the_wall_clock_shortens_no_overlap() {
+    let scene = Harness::settled().await;
+    scene.request_rotation("now");
+    sleep(SECOND).await;
+
+    scene.clock.jump(3600);
+    sleep(55 * SECOND).await;
+    assert_eq!(scene.leaf(), "L2");
+    sleep(10 * SECOND).await;
+    assert_eq!(scene.leaf(), "L4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_years_and_back_the_certificates_are_valid_by_the_clock_and_nothing_was_cut_short() {
+    let scene = Harness::settled().await;
+    for jump in [3 * 365 * 86_400, -3 * 365 * 86_400, -40 * 86_400] {
+        scene.clock.jump(jump);
+        sleep(Duration::from_hours(1)).await;
+
+        let found = FakeIssuer::new().inspect(&scene.cluster.held().unwrap()).state;
+        let now = scene.clock.now();
+        let is_valid = |v: Validity| v.not_before <= now && now < v.not_after;
+        assert!(is_valid(found.signer.unwrap()) && is_valid(found.leaf.unwrap().validity));
+        assert_eq!((found.old_authorities, found.leaf.unwrap().issued_by_signer), (0, true));
+    }
+    any_order::assert_invariants(&scene.cluster);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_secret_is_made_anew_and_what_replicas_serve_on_stays_trusted() {
+    let scene = Harness::settled().await;
+
+    scene.cluster.tamper(|keyring| *keyring = None);
+    sleep(30 * SECOND).await;
+
+    let names = authorities(&scene.cluster.bundles()[0]);
+    assert_eq!((names.len(), names[1].as_str()), (2, "A1"), "{names:?}");
+    assert!(scene.cluster.held().unwrap().leaf.is_empty(), "API servers do not know it yet");
+    sleep(MINUTE).await;
+    assert_eq!(authority_of(&scene.cluster.held().unwrap().leaf).as_ref(), Some(&names[0]));
+    sleep(2 * AUTHORITY_RETENTION).await;
+    assert_eq!(authorities(&scene.cluster.bundles()[0]), names[..1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_key_of_the_authority_is_a_rotation_with_overlap() {
+    let scene = Harness::settled().await;
+
+    scene.cluster.tamper(|keyring| keyring.as_mut().unwrap().authority_key = b"half a k".to_vec());
+    sleep(30 * SECOND).await;
+
+    assert_eq!(scene.names()[0], ["A3", "A1"]);
+    assert_eq!(scene.leaf(), "L2");
+    sleep(MINUTE).await;
+    assert_eq!(scene.leaf(), "L4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_leaf_is_issued_again_at_once() {
+    let scene = Harness::settled().await;
+
+    scene.cluster.tamper(|keyring| keyring.as_mut().unwrap().leaf_key.clear());
+    sleep(SECOND).await;
+
+    assert_eq!(scene.leaf(), "L3");
+    assert_eq!(scene.names()[0], ["A1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_leader_writes() {
+    let scene = Harness::new(FakeCluster::new(), false);
+    sleep(DAY).await;
+    assert!(scene.cluster.writes().is_empty());
+
+    scene.leading.send_replace(true);
+    sleep(SECOND).await;
+    assert_eq!(scene.cluster.writes().len(), 3);
+
+    scene.leading.send_replace(false);
+    sleep(SECOND).await;
+    scene.cluster.republish(Some(vec![vec![], vec![]]));
+    sleep(DAY).await;
+    assert_eq!(scene.names(), [[""; 0], [""; 0]]);
+
+    scene.leading.send_replace(true);
+    sleep(SECOND).await;
+    assert_eq!(scene.names(), [["A1"], ["A1"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_when_nobody_will_say_any_more_who_leads() {
+    let Harness { leading, keeper, .. } = Harness::settled().await;
+
+    drop(leading);
+
+    tokio::time::timeout(SECOND, keeper).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_is_read_again_and_is_no_failure() {
+    let cluster = FakeCluster::new();
+    cluster.refuse([StoreError::Conflict, StoreError::Conflict]);
+
+    let scene = Harness::new(cluster, true);
+    sleep(SECOND).await;
+
+    assert_eq!(scene.names(), [["A1"], ["A1"]]);
+    assert_eq!(scene.monitor.failures.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_logged_once_counted_each_time_and_tried_again_ever_more_slowly() {
+    let (log, _guard) = CapturedLog::start();
+    let cluster = FakeCluster::new();
+    cluster.refuse(std::iter::repeat_n(StoreError::Failed("no way".to_owned()), 30));
+
+    let scene = Harness::new(cluster, true);
+    sleep(MINUTE).await;
+
+    let failures = scene.monitor.failures.load(Ordering::Relaxed);
+    assert!((10..30).contains(&failures), "{failures}");
+    let lines = log.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("no way")).count(), 1, "{lines:?}");
+    sleep(5 * MINUTE).await;
+    assert_eq!(scene.names(), [["A1"], ["A1"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_configuration_it_says_so_and_goes_on_when_there_is_one() {
+    let (log, _guard) = CapturedLog::start();
+    let cluster = FakeCluster::new();
+    cluster.republish(None);
+    let scene = Harness::new(Arc::clone(&cluster), true);
+    sleep(MINUTE).await;
+    let lines = log.lines();
+    assert!(
+        lines[0].contains("there is no MutatingWebhookConfiguration tracebuffer: install"),
+        "{lines:?}"
+    );
+
+    cluster.republish(Some(vec![vec![]]));
+    sleep(SECOND).await;
+
+    assert_eq!(scene.names(), [["A1"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_monitor_hears_how_long_the_certificates_last() {
+    let scene = Harness::settled().await;
+
+    let (authority, leaf) = scene.monitor.expiry.lock().unwrap();
+
+    let left = |until: Duration| until.saturating_sub(scene.clock.now()).as_secs().div_ceil(86_400);
+    assert_eq!((left(authority), left(leaf)), (365, 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_does_is_logged_in_order() {
+    let (log, _guard) = CapturedLog::start();
+    let _scene = Harness::settled().await;
+
+    let lines = log.lines();
+    for (line, text) in lines.iter().zip(["authority", "published to", "certificate"]) {
+        assert!(line.contains(text), "{lines:?}");
+    }
+    assert_eq!(lines.len(), 3, "{lines:?}");
+}

@@ -1,0 +1,90 @@
+//! From the door to the destination: the parts of the data path, joined.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tracing::error;
+
+use super::settings::ReceiverSettings;
+use crate::adapters::clock::SystemClock;
+use crate::adapters::messaging::destination::AnyDestination;
+use crate::adapters::messaging::wire::WireCutter;
+use crate::adapters::storage::memory::MemoryStore;
+use crate::adapters::telemetry::receiver::metrics::Metrics;
+use crate::application::buffer_management::TraceBuffer;
+use crate::application::drain::ForwardingWorkers;
+use crate::application::forward::ForwardTraces;
+use crate::application::receive::ReceiveTraces;
+
+pub(super) type Buffer = TraceBuffer<MemoryStore, SystemClock>;
+type Forwarder = ForwardTraces<Buffer, AnyDestination, WireCutter, Metrics, SystemClock>;
+
+/// The data path of one receiver.
+pub(super) struct Pipeline {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) receiver: Arc<ReceiveTraces<Buffer, Metrics, SystemClock>>,
+    forwarder: Arc<Forwarder>,
+}
+
+/// The running workers of the forwarder.
+pub(super) struct Workers {
+    forwarder: Arc<Forwarder>,
+    tasks: JoinSet<()>,
+}
+
+impl Pipeline {
+    pub(super) fn build(settings: &ReceiverSettings) -> Self {
+        let clock = SystemClock::new();
+        let store = MemoryStore::new();
+        let buffer =
+            Arc::new(TraceBuffer::new(settings.limits, settings.overflow_policy, store, clock));
+        let metrics = Arc::new(Metrics::new());
+        let receiver = Arc::new(ReceiveTraces::new(buffer.clone(), metrics.clone(), clock));
+        let forwarder = Arc::new(ForwardTraces::new(
+            buffer.clone(),
+            AnyDestination::from_settings(settings.destination.as_deref()),
+            WireCutter,
+            metrics.clone(),
+            clock,
+            settings.batch_limits.for_workers(settings.concurrency, &settings.limits),
+            || fastrand::u64(..),
+        ));
+        Self { buffer, metrics, receiver, forwarder }
+    }
+
+    /// Returns what makes the workers lose no time.
+    pub(super) fn drain_trigger(&self) -> Box<dyn Fn() + Send + Sync> {
+        let forwarder = Arc::clone(&self.forwarder);
+        Box::new(move || forwarder.begin_drain())
+    }
+
+    /// Starts as many workers as batches may be in flight.
+    pub(super) fn spawn_workers(&self, concurrency: NonZeroUsize) -> Workers {
+        let mut tasks = JoinSet::new();
+        for _ in 0..concurrency.get() {
+            let forwarder = Arc::clone(&self.forwarder);
+            tasks.spawn(async move { forwarder.run().await });
+        }
+        Workers { forwarder: Arc::clone(&self.forwarder), tasks }
+    }
+}
+
+impl ForwardingWorkers for Workers {
+    fn begin_drain(&self) {
+        self.forwarder.begin_drain();
+    }
+
+    fn stop(&self) {
+        self.forwarder.stop();
+    }
+
+    async fn join(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                error!(%error, "a forwarding worker ended by a fault; please report it");
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Whether a pod gets a sidecar, from which `TraceBuffer`, and why not.
+
+pub mod consent;
+pub mod decide;
+pub mod facts;
+pub mod pod_snapshot;
+pub mod request;
+pub mod select;
+pub mod skip;
+pub mod status;
+pub mod trace_buffer_view;

@@ -1,0 +1,158 @@
+//! What a pod asks for: the annotation `tracebuffer.dev/inject`.
+
+use std::fmt;
+
+use crate::domain::operator::labels::{is_dns_label, is_dns_subdomain};
+use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::text::quoted;
+
+/// The values that ask for a sidecar without naming a `TraceBuffer`, in the pod's annotation and in
+/// the label of its namespace.
+pub const OPT_IN_VALUES: [&str; 2] = ["true", "enabled"];
+/// The values of the pod's annotation that ask for none.
+pub const OPT_OUT_VALUES: [&str; 2] = ["false", "disabled"];
+
+/// What a pod asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InjectRequest {
+    /// No sidecar.
+    OptOut,
+    /// A sidecar from the `TraceBuffer` that its namespace or the operator names.
+    Default,
+    /// A sidecar from the `TraceBuffer` of this name in the pod's namespace.
+    Named(String),
+    /// A sidecar from this `TraceBuffer`, in whatever namespace.
+    Qualified(ObjectKey),
+}
+
+/// A value of the annotation that has no meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidRequest {
+    value: String,
+}
+
+impl InjectRequest {
+    /// Reads the value of the annotation.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRequest`] for what is neither `true`, `enabled`, `false`, `disabled`, `<name>` nor
+    /// `<namespace>/<name>`.
+    pub fn parse(value: &str) -> Result<Self, InvalidRequest> {
+        let request = match value.split_once('/') {
+            None if OPT_IN_VALUES.contains(&value) => Some(Self::Default),
+            None if OPT_OUT_VALUES.contains(&value) => Some(Self::OptOut),
+            None if is_dns_subdomain(value) => Some(Self::Named(value.to_owned())),
+            Some((namespace, name)) if is_dns_label(namespace) && is_dns_subdomain(name) => {
+                let (namespace, name) = (namespace.to_owned(), name.to_owned());
+                Some(Self::Qualified(ObjectKey { namespace, name }))
+            }
+            _ => None,
+        };
+        request.ok_or_else(|| InvalidRequest { value: value.to_owned() })
+    }
+
+    /// Returns what a pod asks for by its annotation, or else by its namespace's label; `None` if
+    /// neither asks.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRequest`] as [`InjectRequest::parse`].
+    pub fn resolve(
+        annotation: Option<&str>,
+        namespace_asks: bool,
+    ) -> Result<Option<Self>, InvalidRequest> {
+        match annotation {
+            Some(value) => Self::parse(value).map(Some),
+            None => Ok(namespace_asks.then_some(Self::Default)),
+        }
+    }
+}
+
+impl fmt::Display for InvalidRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = quoted(&self.value);
+        write!(
+            formatter,
+            "annotation tracebuffer.dev/inject is {value}; allowed are \"true\", \
+             \"enabled\", \"false\", \"disabled\", and \"<name>\" or \"<namespace>/<name>\" of a \
+             TraceBuffer, in lower case"
+        )
+    }
+}
+
+impl std::error::Error for InvalidRequest {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named_in_full(namespace: &str, name: &str) -> InjectRequest {
+        InjectRequest::Qualified(ObjectKey { namespace: namespace.into(), name: name.into() })
+    }
+
+    #[test]
+    fn each_form_has_its_meaning() {
+        for (value, meaning) in [
+            ("true", InjectRequest::Default),
+            ("enabled", InjectRequest::Default),
+            ("false", InjectRequest::OptOut),
+            ("disabled", InjectRequest::OptOut),
+            ("traces", InjectRequest::Named("traces".into())),
+            ("a.b-1.c", InjectRequest::Named("a.b-1.c".into())),
+            ("0", InjectRequest::Named("0".into())),
+            ("shop/traces", named_in_full("shop", "traces")),
+            ("shop/true", named_in_full("shop", "true")),
+        ] {
+            assert_eq!(InjectRequest::parse(value), Ok(meaning), "{value}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_invalid() {
+        let long = format!("{}/b", "a".repeat(64));
+        let dotted = format!("{}.b", "a.".repeat(130));
+        for value in [
+            "", " ", "True", "FALSE", "Enabled", " true", "true ", "a b", "-a", "a-", ".a", "a.",
+            "a..b", "a_b", "/", "a/", "/a", "a/b/c", "a.b/c", "A/b", "ä", "a\n", "{}", &long,
+            &dotted,
+        ] {
+            assert!(InjectRequest::parse(value).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_names_are_names() {
+        let label = "a".repeat(63);
+        let name = [label.as_str(), &label, &label, &"b".repeat(61)].join(".");
+        assert_eq!(name.len(), 253);
+        assert_eq!(
+            InjectRequest::parse(&format!("{label}/{name}")),
+            Ok(named_in_full(&label, &name))
+        );
+        assert!(InjectRequest::parse(&format!("{name}b")).is_err());
+    }
+
+    #[test]
+    fn the_error_repeats_the_value_harmlessly_and_says_what_is_allowed() {
+        let error = InjectRequest::parse("Yes\n").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "annotation tracebuffer.dev/inject is \"Yes\\n\"; allowed are \"true\", \
+             \"enabled\", \"false\", \"disabled\", and \"<name>\" or \"<namespace>/<name>\" of a \
+             TraceBuffer, in lower case"
+        );
+        let long = InjectRequest::parse(&"x ".repeat(100_000)).unwrap_err().to_string();
+        assert!(long.len() < 256, "{long}");
+    }
+
+    #[test]
+    fn the_pods_own_word_counts_before_its_namespaces() {
+        let of = |annotation, asks| InjectRequest::resolve(annotation, asks).unwrap();
+        assert_eq!(of(None, false), None);
+        assert_eq!(of(None, true), Some(InjectRequest::Default));
+        assert_eq!(of(Some("false"), true), Some(InjectRequest::OptOut));
+        assert_eq!(of(Some("a"), true), Some(InjectRequest::Named("a".into())));
+        assert!(InjectRequest::resolve(Some("?"), true).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! A `TraceBuffer` as the injection decision sees it.
+
+use std::sync::Arc;
+
+use super::consent::{AllowedNamespaces, CredentialUse};
+use crate::domain::operator::object_key::ObjectKey;
+
+/// How the sidecar runs in its pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SidecarMode {
+    /// As an init container that is always restarted.
+    #[default]
+    Native,
+    /// As a plain container.
+    Container,
+}
+
+/// The ports a sidecar listens on; all different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SidecarPorts {
+    /// OTLP, by convention over gRPC.
+    pub grpc: u16,
+    /// OTLP, by convention over HTTP.
+    pub http: u16,
+    /// Health and metrics.
+    pub admin: u16,
+}
+
+/// What the decision needs to know of a `TraceBuffer`.
+///
+/// `S` is what the sidecar is made from; the decision carries it through.
+#[derive(Clone, Debug)]
+pub struct TraceBufferView<S> {
+    /// Its name.
+    pub key: ObjectKey,
+    /// The sidecar it describes; its mistakes, for people, where it is not accepted.
+    pub sidecar: Result<S, String>,
+    /// The namespaces whose pods may use it.
+    pub allowed_namespaces: AllowedNamespaces,
+}
+
+/// What the decision needs to know of a sidecar.
+pub trait SidecarTemplate {
+    /// Returns how it runs in its pod.
+    fn mode(&self) -> SidecarMode;
+
+    /// Returns the ports it listens on.
+    fn ports(&self) -> SidecarPorts;
+
+    /// Returns the names of the volumes it brings.
+    fn volume_names(&self) -> impl Iterator<Item = &str>;
+
+    /// Returns what it uses of the namespace it runs in.
+    fn credential_use(&self) -> CredentialUse;
+}
+
+/// The `TraceBuffer`s that a decision can choose from.
+pub trait TraceBufferLister {
+    /// What a sidecar is made from.
+    type Sidecar;
+
+    /// Returns the one of this name.
+    fn get(&self, key: &ObjectKey) -> Option<Arc<TraceBufferView<Self::Sidecar>>>;
+
+    /// Returns the names of those in `namespace`, sorted.
+    fn names_in(&self, namespace: &str) -> Vec<String>;
+}
+
+/// A list of all there are.
+impl<S> TraceBufferLister for Vec<Arc<TraceBufferView<S>>> {
+    type Sidecar = S;
+
+    fn get(&self, key: &ObjectKey) -> Option<Arc<TraceBufferView<S>>> {
+        self.iter().find(|one| one.key == *key).cloned()
+    }
+
+    fn names_in(&self, namespace: &str) -> Vec<String> {
+        let here = self.iter().filter(|one| one.key.namespace == namespace);
+        let mut names: Vec<_> = here.map(|one| one.key.name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+}

@@ -1,0 +1,251 @@
+use super::*;
+use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
+use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{
+    DesiredSidecar, ReferenceKind, RunningLimits,
+};
+
+fn snapshot(
+    sidecar: Result<DesiredSidecar, String>,
+    status: Option<Status>,
+) -> TraceBufferSnapshot {
+    TraceBufferSnapshot {
+        key: ObjectKey { namespace: "shop".into(), name: "traces".into() },
+        uid: "u1".into(),
+        resource_version: "1".into(),
+        generation: 7,
+        sidecar,
+        allowed_namespaces: AllowedNamespaces::Same,
+        credentials: CredentialUse::None,
+        references: vec![],
+        rollout: None,
+        status,
+    }
+}
+
+fn desired_sidecar() -> DesiredSidecar {
+    let limits = RunningLimits { max_spans: 1, max_bytes: 1, max_age_ms: None };
+    DesiredSidecar { hash: "h".into(), limits }
+}
+
+fn summary(status: &Status) -> Vec<(&str, ConditionStatus, &str)> {
+    let conditions = status.conditions.iter();
+    conditions.map(|one| (one.type_.as_str(), one.status, one.reason.as_str())).collect()
+}
+
+fn of<'a>(status: &'a Status, kind: &str) -> &'a Condition {
+    status.conditions.iter().find(|condition| condition.type_ == kind).unwrap()
+}
+
+fn not_found(name: &str) -> (Reference, String) {
+    let kind = ReferenceKind::Secret;
+    let field = "spec.destination.headers[0].secretKeyRef".to_owned();
+    (Reference { kind, name: name.into(), field }, "shop".into())
+}
+
+/// The status while running pods have the limits that they should have.
+fn settled(
+    declared: &TraceBufferSnapshot,
+    references: &ReferenceResolution,
+    pods: PodCounts,
+) -> Status {
+    compute_status(declared, references, pods, false)
+}
+
+/// The status as it is read back: every condition has a time.
+fn written(mut status: Status, since: i64) -> Status {
+    for condition in &mut status.conditions {
+        condition.last_transition_time.get_or_insert(since);
+    }
+    status
+}
+
+#[test]
+fn a_good_spec_is_accepted_and_ready() {
+    let status = settled(
+        &snapshot(Ok(desired_sidecar()), None),
+        &ReferenceResolution::None,
+        PodCounts::default(),
+    );
+
+    assert_eq!(
+        summary(&status),
+        [
+            ("Accepted", ConditionStatus::True, "Valid"),
+            ("ResolvedRefs", ConditionStatus::True, "NoReferences"),
+            ("Ready", ConditionStatus::True, "Injecting")
+        ]
+    );
+    assert_eq!(status.observed_generation, Some(7));
+    assert!(status.conditions.iter().all(|one| one.observed_generation == Some(7)));
+}
+
+#[test]
+fn mistakes_are_repeated_in_one_line() {
+    let wrong = Err("spec.a: is bad\nspec.b: is worse".to_owned());
+
+    let status = settled(&snapshot(wrong, None), &ReferenceResolution::Found, PodCounts::default());
+
+    assert_eq!(
+        summary(&status),
+        [
+            ("Accepted", ConditionStatus::False, "Invalid"),
+            ("ResolvedRefs", ConditionStatus::True, "Found"),
+            ("Ready", ConditionStatus::False, "NotAccepted"),
+            ("Stalled", ConditionStatus::True, "InvalidSpec")
+        ]
+    );
+    assert_eq!(of(&status, "Accepted").message, "spec.a: is bad; spec.b: is worse");
+}
+
+#[test]
+fn each_outcome_of_looking_has_its_condition() {
+    for (references, truth, reason) in [
+        (ReferenceResolution::NotFound(vec![not_found("a")]), ConditionStatus::False, "NotFound"),
+        (ReferenceResolution::Forbidden, ConditionStatus::Unknown, "NotVerified"),
+        (ReferenceResolution::Failed("timeout".into()), ConditionStatus::Unknown, "LookupFailed"),
+    ] {
+        let status =
+            settled(&snapshot(Ok(desired_sidecar()), None), &references, PodCounts::default());
+        let condition = of(&status, "ResolvedRefs");
+        assert_eq!((condition.status, condition.reason.as_str()), (truth, reason));
+        assert_eq!(
+            of(&status, "Ready").status,
+            ConditionStatus::True,
+            "sidecars start without them"
+        );
+    }
+}
+
+#[test]
+fn absent_objects_are_named_with_field_and_namespace_and_at_most_five_of_them() {
+    let many = (0..7).map(|n| not_found(&format!("s{n}"))).collect();
+
+    let status = settled(
+        &snapshot(Ok(desired_sidecar()), None),
+        &ReferenceResolution::NotFound(many),
+        PodCounts::default(),
+    );
+
+    let message = &of(&status, "ResolvedRefs").message;
+    let first = "spec.destination.headers[0].secretKeyRef: namespace shop has no Secret s0; ";
+    assert!(message.starts_with(first), "{message}");
+    assert!(message.ends_with("has no Secret s4; and 2 more"), "{message}");
+}
+
+#[test]
+fn the_time_is_kept_while_the_truth_stays_and_new_when_it_turns() {
+    let first = settled(
+        &snapshot(Ok(desired_sidecar()), None),
+        &ReferenceResolution::None,
+        PodCounts::default(),
+    );
+    assert!(first.conditions.iter().all(|one| one.last_transition_time.is_none()));
+    let first = written(first, 100);
+
+    let wrong = snapshot(Err("wrong".into()), Some(first));
+    let second = settled(&wrong, &ReferenceResolution::Found, PodCounts::default());
+
+    assert_eq!(of(&second, "Accepted").last_transition_time, None);
+    assert_eq!(of(&second, "ResolvedRefs").last_transition_time, Some(100));
+    assert_eq!(of(&second, "ResolvedRefs").reason, "Found");
+}
+
+#[test]
+fn a_status_that_is_true_already_is_the_same() {
+    let counts = PodCounts { total: 1, current: 1, ..PodCounts::default() };
+    let before = written(
+        settled(&snapshot(Ok(desired_sidecar()), None), &ReferenceResolution::None, counts),
+        100,
+    );
+
+    let again = settled(
+        &snapshot(Ok(desired_sidecar()), Some(before.clone())),
+        &ReferenceResolution::None,
+        counts,
+    );
+
+    assert_eq!(again, before);
+}
+
+#[test]
+fn conditions_of_others_are_kept() {
+    let foreign = Condition {
+        type_: "Approved".into(),
+        status: ConditionStatus::True,
+        reason: "ByHand".into(),
+        message: String::new(),
+        last_transition_time: Some(1),
+        observed_generation: None,
+    };
+    let before = Status { conditions: vec![foreign.clone()], ..Status::default() };
+
+    let status = settled(
+        &snapshot(Ok(desired_sidecar()), Some(before)),
+        &ReferenceResolution::None,
+        PodCounts::default(),
+    );
+
+    assert_eq!(status.conditions.len(), 4);
+    assert_eq!(status.conditions[0], foreign);
+}
+
+#[test]
+fn a_corrected_spec_is_no_longer_stalled() {
+    let wrong = settled(
+        &snapshot(Err("wrong".into()), None),
+        &ReferenceResolution::None,
+        PodCounts::default(),
+    );
+
+    let corrected = snapshot(Ok(desired_sidecar()), Some(written(wrong, 100)));
+    let status = settled(&corrected, &ReferenceResolution::None, PodCounts::default());
+
+    assert!(status.conditions.iter().all(|one| one.type_ != "Stalled"));
+}
+
+#[test]
+fn it_is_reconciling_only_while_limits_are_pending() {
+    let pending = compute_status(
+        &snapshot(Ok(desired_sidecar()), None),
+        &ReferenceResolution::None,
+        PodCounts::default(),
+        true,
+    );
+    assert_eq!(of(&pending, "Reconciling").status, ConditionStatus::True);
+
+    let before = snapshot(Ok(desired_sidecar()), Some(written(pending, 100)));
+    let settled = settled(&before, &ReferenceResolution::None, PodCounts::default());
+
+    assert_eq!(summary(&settled).len(), REQUIRED_CONDITIONS.len());
+}
+
+#[test]
+fn the_time_of_the_schemas_default_is_no_time() {
+    let pending = REQUIRED_CONDITIONS.map(|kind| Condition {
+        type_: kind.into(),
+        status: ConditionStatus::Unknown,
+        reason: PENDING_REASON.into(),
+        message: "Waiting for the operator".into(),
+        last_transition_time: Some(0),
+        observed_generation: None,
+    });
+    let before = Status { conditions: pending.to_vec(), ..Status::default() };
+
+    let status = settled(
+        &snapshot(Ok(desired_sidecar()), Some(before)),
+        &ReferenceResolution::Forbidden,
+        PodCounts::default(),
+    );
+
+    assert!(status.conditions.iter().all(|one| one.last_transition_time.is_none()), "{status:?}");
+}
+
+#[test]
+fn a_message_has_a_bound() {
+    let wrong = snapshot(Err("x".repeat(100_000)), None);
+
+    let status = settled(&wrong, &ReferenceResolution::None, PodCounts::default());
+
+    assert!(of(&status, "Accepted").message.len() < 1100);
+}
