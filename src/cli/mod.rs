@@ -74,7 +74,7 @@ impl Invocation {
     ///
     /// # Errors
     ///
-    /// A [`Stop`] to be reported.
+    /// A [`CliError`] to be reported.
     pub fn from_process() -> Result<Self, CliError> {
         Self::parse(env::args_os(), &|name| env::var_os(name))
     }
@@ -83,7 +83,7 @@ impl Invocation {
     ///
     /// # Errors
     ///
-    /// A [`Stop`] to be reported.
+    /// A [`CliError`] to be reported.
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
         environment: &dyn Fn(&str) -> Option<OsString>,

@@ -165,7 +165,7 @@ impl Fifo {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] when the record can never fit, when batches on the wire leave no room, or when
+    /// [`CapacityError`] when the record can never fit, when batches on the wire leave no room, or when
     /// the policy is to reject.
     pub fn evict_for(&mut self, spans: u32, bytes: u64) -> Result<Evicted, CapacityError> {
         let charge = BufferLimits::charge(bytes);

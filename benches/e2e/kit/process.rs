@@ -15,7 +15,7 @@ use rustix::process::Pid;
 
 use super::{BenchResult, usage::Cgroup};
 
-/// A program to be started; nothing of this process's environment but `PATH` and `HOME` reaches it.
+/// A program to be started; nothing of this process's environment but `EXPORT_PATH` and `HOME` reaches it.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) path: PathBuf,

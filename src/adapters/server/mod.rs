@@ -96,7 +96,7 @@ impl HttpServer {
     }
 
     /// Serves on for `linger`, until whoever sends to this process has heard that it ends; then
-    /// asks every peer to end after its open requests, which may take `last_answers`.
+    /// asks every peer to end after its open requests, which may take `drain_timeout`.
     pub async fn shut_down_gracefully(&self, shutdown_delay: Duration, drain_timeout: Duration) {
         tokio::time::sleep(shutdown_delay).await;
         self.shut_down();
@@ -104,13 +104,13 @@ impl HttpServer {
         let _ = tokio::time::timeout(drain_timeout, self.all_closed()).await;
     }
 
-    /// Accepts connections on `listeners` until [`Connections::shut_down`]; ends when the last
+    /// Accepts connections on `listeners` until [`HttpServer::shut_down`]; ends when the last
     /// connection has.
     pub async fn serve<S: HttpService>(&self, listeners: Vec<TcpListener>, service: S) {
         self.serve_with(Plaintext, listeners, service).await;
     }
 
-    /// As [`Connections::serve`], over TLS. A peer chooses HTTP/2 by ALPN and speaks HTTP/1.1
+    /// As [`HttpServer::serve`], over TLS. A peer chooses HTTP/2 by ALPN and speaks HTTP/1.1
     /// without.
     pub async fn serve_tls<S: HttpService>(
         &self,

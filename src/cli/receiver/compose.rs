@@ -1,4 +1,4 @@
-//! From single values to [`Settings`]: everything is read first, so that every mistake is noted,
+//! From single values to [`ReceiverSettings`]: everything is read first, so that every mistake is noted,
 //! then put together.
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};

@@ -1,6 +1,6 @@
 //! When authorities that somebody else makes are published, and when those of before them go.
 //!
-//! What was published before stays beside them for [`RETIREMENT`]: replicas serve by it until they
+//! What was published before stays beside them for [`AUTHORITY_RETENTION`]: replicas serve by it until they
 //! have come to the new certificate, or have gone themselves.
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! When the webhook's certificates are made, published, served and forgotten.
 //!
 //! The order of a rotation: a new authority joins the bundle; the bundle is published; once API
-//! servers have had it for [`OVERLAP`], a leaf of the new authority is issued; once that leaf has
-//! been held for [`RETIREMENT`], the older authorities go. At every moment the authority of the
+//! servers have had it for [`PROPAGATION_DELAY`], a leaf of the new authority is issued; once that leaf has
+//! been held for [`AUTHORITY_RETENTION`], the older authorities go. At every moment the authority of the
 //! leaf that is served is among those published.
 //!
 //! What another keeper has published is taken over in the same way: its authorities join the bundle

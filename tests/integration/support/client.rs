@@ -302,7 +302,7 @@ impl OtlpResponse {
     /// What the code says.
     pub(crate) fn kind(&self) -> ResponseKind {
         let code = match self.endpoint.protocol {
-            Protocol::Grpc => i32::from(self.grpc().code()),
+            Protocol::Grpc => i32::from(self.grpc_status().code()),
             Protocol::Http1 | Protocol::Http2 => i32::from(self.status.as_u16()),
         };
         match code {
@@ -316,7 +316,7 @@ impl OtlpResponse {
     }
 
     /// The gRPC status, which must be where gRPC has it.
-    pub(crate) fn grpc(&self) -> tonic::Status {
+    pub(crate) fn grpc_status(&self) -> tonic::Status {
         assert_eq!(self.status, 200, "gRPC answers are 200: {self:#?}");
         assert_eq!(self.content_type(), GRPC_CONTENT_TYPE, "{self:#?}");
         // In trailers, or in the headers of an answer that has nothing else.
@@ -356,12 +356,12 @@ impl OtlpResponse {
     pub(crate) fn error_status(&self) -> Status {
         assert_ne!(self.kind(), ResponseKind::Accepted, "{self:#?}");
         let status = match self.endpoint.protocol {
-            Protocol::Grpc if self.grpc().details().is_empty() => {
-                let message = self.grpc().message().to_owned();
-                Status { code: self.grpc().code().into(), message, details: vec![] }
+            Protocol::Grpc if self.grpc_status().details().is_empty() => {
+                let message = self.grpc_status().message().to_owned();
+                Status { code: self.grpc_status().code().into(), message, details: vec![] }
             }
             Protocol::Grpc => {
-                Status::decode(self.grpc().details()).expect("the details are a Status")
+                Status::decode(self.grpc_status().details()).expect("the details are a Status")
             }
             Protocol::Http1 | Protocol::Http2 => {
                 assert_eq!(self.content_type(), PROTOBUF_CONTENT_TYPE, "{self:#?}");

@@ -140,7 +140,7 @@ impl Pipeline {
     pub(crate) async fn assert_all_arrived(&self) -> Metrics {
         let metrics = self.wait_until_drained().await;
         assert_eq!(self.destination.received_names(), span_names(0..self.span_count()));
-        assert_eq!(sent(&metrics), self.span_count() as u64);
+        assert_eq!(sent_spans(&metrics), self.span_count() as u64);
         metrics
     }
 
@@ -152,7 +152,7 @@ impl Pipeline {
         let mut received = self.destination.received_names();
         received.retain(|name| seen.insert(name.clone()));
         assert_eq!(received, span_names(0..self.span_count()));
-        assert_eq!(sent(&metrics), self.span_count() as u64);
+        assert_eq!(sent_spans(&metrics), self.span_count() as u64);
         metrics
     }
 
@@ -187,7 +187,7 @@ pub(crate) fn span_names(numbers: Range<usize>) -> Vec<String> {
 }
 
 /// Spans that were sent and taken.
-pub(crate) fn sent(metrics: &Metrics) -> u64 {
+pub(crate) fn sent_spans(metrics: &Metrics) -> u64 {
     metrics.sum("tracebuffer_exporter_sent_spans_total", &[])
 }
 

@@ -58,7 +58,7 @@ pub struct ParseError(#[source] serde_saphyr::Error);
 ///
 /// # Errors
 ///
-/// [`Unreadable`] if the text is neither.
+/// [`ParseError`] if the text is neither.
 pub fn analyze(text: &str) -> Result<Analysis, ParseError> {
     let mut analysis = Analysis::default();
     for document in Node::parse_documents(text).map_err(ParseError)? {

@@ -75,7 +75,7 @@ impl ServedCertificate {
         Some(x509::validity(leaf)?.not_after)
     }
 
-    /// Serves another certificate, or lets it wait for [`Self::settle`].
+    /// Serves another certificate, or lets it wait for [`Self::serve_if_due`].
     pub(super) fn offer(
         &self,
         chain: &[u8],

@@ -1,6 +1,6 @@
 //! Looking over an installation, and over the fate of a pod.
 //!
-//! What is read from the cluster ([`Facts`], [`Case`]) is judged by pure functions
+//! What is read from the cluster ([`CheckInput`], [`ExplainInput`]) is judged by pure functions
 //! ([`judge()`], [`explain()`]) into [`Finding`]s for people and machines.
 
 mod certificate;

@@ -29,7 +29,7 @@ pub struct InvalidPod {
 ///
 /// # Errors
 ///
-/// [`NotAPod`] where a part is not of the form that every pod has; whatever is merely unknown passes.
+/// [`InvalidPod`] where a part is not of the form that every pod has; whatever is merely unknown passes.
 pub fn pod_facts(pod: &Value) -> Result<PodFacts, InvalidPod> {
     validate(pod)?;
     let restart_policy = text(pod, "/spec/restartPolicy");

@@ -5,7 +5,7 @@
 //! its value, whether that is a default or not: the defaults of a served version never change, and
 //! the API server stores them with the object. A field that a later release adds is unknown to the
 //! objects and digests of before, so it is left out where it has the value it was introduced with;
-//! [`ADDED`] lists such fields, and only grows.
+//! [`ADDED_FIELDS`] lists such fields, and only grows.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;

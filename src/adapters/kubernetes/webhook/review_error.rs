@@ -1,6 +1,6 @@
 //! Why a request is not answered with a review, as HTTP says it.
 //!
-//! What follows for the pod is the `failurePolicy`'s business: with `Ignore` it starts without a
+//! What follows for the pod is the `failurePolicy`'s business: with `NeverRead` it starts without a
 //! sidecar and the auditor reports it, with `Fail` it does not start. That is why what fails here is
 //! never answered as if it had been looked at and allowed.
 

@@ -44,7 +44,7 @@ pub(super) struct StreamingResponse<'a> {
 
 /// A connection in use.
 ///
-/// Dropped without [`Lease::finish`], it is not used again: what was left half done on it, and what
+/// Dropped without [`PooledConnection::release`], it is not used again: what was left half done on it, and what
 /// it still holds of the request, goes with it.
 #[derive(Debug)]
 pub(super) struct PooledConnection<'a> {

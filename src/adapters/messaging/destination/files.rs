@@ -16,7 +16,7 @@ const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// Kubernetes replaces a mounted file by another behind a link, so the inode counts too.
 pub(super) type FileVersion = Option<FileIdentity>;
 
-/// See [`Stamp`].
+/// See [`FileVersion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileIdentity {
     inode: u64,

@@ -63,7 +63,7 @@ pub(super) struct Http1 {
 #[derive(Debug)]
 struct TaskGuard(#[expect(dead_code, reason = "held to be dropped")] watch::Sender<()>);
 
-/// Spawns tasks that end with their [`Tasks`].
+/// Spawns tasks that end with their [`TaskGuard`].
 #[derive(Clone, Debug)]
 struct Spawner(watch::Receiver<()>);
 

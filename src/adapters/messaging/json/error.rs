@@ -24,7 +24,7 @@ pub struct MalformedJson {
 #[derive(Default)]
 pub(super) struct JsonPath(Vec<PathSegment>);
 
-/// One step of a [`Path`].
+/// One step of a [`JsonPath`].
 #[derive(Clone, Copy)]
 pub(super) enum PathSegment {
     Field(&'static str),

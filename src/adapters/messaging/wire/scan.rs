@@ -27,7 +27,7 @@ pub struct Scanned {
 ///
 /// # Errors
 ///
-/// [`Malformed`] where the bytes do not decode. An invalid span is no error: it is counted.
+/// [`MalformedProtobuf`] where the bytes do not decode. An invalid span is no error: it is counted.
 pub fn scan(request: &[u8]) -> Result<Scanned, MalformedProtobuf> {
     let mut scanned = Scanned::default();
     scan_request(request, &mut scanned)

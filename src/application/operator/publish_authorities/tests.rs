@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::sleep;
 
 use super::super::rotate_certificates::fakes::{
-    FakeCluster, FakeIssuer, GIVEN, GivenStore, RecordingMonitor, authorities,
+    EXISTING_SECRET, ExistingSecretStore, FakeCluster, FakeIssuer, RecordingMonitor, authorities,
 };
 use super::*;
 use crate::application::testing::{CapturedLog, FakeClock};
@@ -17,7 +17,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// Starts a replica beside a cluster.
 fn start(cluster: &Arc<FakeCluster>) -> Arc<RecordingMonitor> {
     let monitor = Arc::<RecordingMonitor>::default();
-    let store = GivenStore(Arc::clone(cluster));
+    let store = ExistingSecretStore(Arc::clone(cluster));
     let publisher = AuthorityPublisher::new(
         FakeIssuer::new(),
         store,
@@ -33,8 +33,8 @@ fn start(cluster: &Arc<FakeCluster>) -> Arc<RecordingMonitor> {
 /// A cluster where `A1` is given and published.
 async fn settled() -> Arc<FakeCluster> {
     let cluster = FakeCluster::new();
-    cluster.ask(GIVEN);
-    cluster.give("A1 1 2\n");
+    cluster.assign_publisher(EXISTING_SECRET);
+    cluster.set_existing_secret("A1 1 2\n");
     start(&cluster);
     sleep(SECOND).await;
     cluster
@@ -58,7 +58,7 @@ async fn what_is_given_is_published_everywhere_and_nothing_more_is_written() {
 async fn an_authority_that_is_renewed_stays_for_ten_minutes_beside_its_successor() {
     let cluster = settled().await;
 
-    cluster.give("A2 1 2\n");
+    cluster.set_existing_secret("A2 1 2\n");
     sleep(SECOND).await;
     assert_eq!(names(&cluster), [["A2", "A1"], ["A2", "A1"]]);
     sleep(9 * MINUTE).await;
@@ -72,7 +72,7 @@ async fn an_authority_that_is_renewed_stays_for_ten_minutes_beside_its_successor
 async fn a_bundle_that_somebody_took_away_is_back_within_a_second() {
     let cluster = settled().await;
     for wrong in [vec![vec![], vec![]], vec![b"A1 1 2\n".to_vec(), vec![]]] {
-        cluster.republish(Some(wrong));
+        cluster.overwrite_bundles(Some(wrong));
 
         sleep(SECOND).await;
 
@@ -83,7 +83,8 @@ async fn a_bundle_that_somebody_took_away_is_back_within_a_second() {
 #[tokio::test(start_paused = true)]
 async fn two_replicas_that_were_given_different_things_take_nothing_from_each_other_at_once() {
     let cluster = settled().await;
-    let (old, monitor) = (GivenStore(Arc::clone(&cluster)), Arc::<RecordingMonitor>::default());
+    let (old, monitor) =
+        (ExistingSecretStore(Arc::clone(&cluster)), Arc::<RecordingMonitor>::default());
     let stale = StaleStore(old);
     let publisher =
         AuthorityPublisher::new(FakeIssuer::new(), stale, monitor, FakeClock::new(), || 1);
@@ -101,7 +102,7 @@ async fn two_replicas_that_were_given_different_things_take_nothing_from_each_ot
 }
 
 /// Sees another Secret than the others do.
-struct StaleStore(GivenStore);
+struct StaleStore(ExistingSecretStore);
 
 impl CertificateStore for StaleStore {
     async fn read_tls(&self) -> Result<Option<Versioned<WebhookTls>>, StoreError> {
@@ -147,7 +148,7 @@ async fn what_is_missing_is_said_once_with_the_remedy_and_counted() {
         let (log, _guard) = CapturedLog::start();
         let cluster = FakeCluster::new();
         if let Some(given) = given {
-            cluster.give(given);
+            cluster.set_existing_secret(given);
         }
         let monitor = start(&cluster);
         sleep(MINUTE).await;
@@ -155,7 +156,7 @@ async fn what_is_missing_is_said_once_with_the_remedy_and_counted() {
         assert_eq!(lines.iter().filter(|line| line.contains(told)).count(), 1, "{lines:?}");
         assert!(monitor.failures.load(Ordering::Relaxed) > 1);
 
-        cluster.give("A1 1 2\n");
+        cluster.set_existing_secret("A1 1 2\n");
         sleep(SECOND).await;
 
         assert_eq!(names(&cluster), [["A1"], ["A1"]]);

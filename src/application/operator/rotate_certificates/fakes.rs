@@ -36,24 +36,24 @@ pub(crate) struct FakeIssuer {
 
 /// Something that somebody wrote.
 #[derive(Clone, Debug)]
-pub(crate) struct Write {
+pub(crate) struct RecordedWrite {
     pub(crate) at: Duration,
-    pub(crate) what: Written,
+    pub(crate) value: RecordedValue,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
-    Keyring(WebhookTls),
+pub(crate) enum RecordedValue {
+    Tls(WebhookTls),
     /// By a keeper, or by somebody else.
     Published(Vec<Vec<u8>>, bool),
 }
 
 /// The keeper that makes certificates itself, and one that is given them.
-pub(crate) const OWN: &str = "self";
-pub(crate) const GIVEN: &str = "existingSecret";
+pub(crate) const SELF_MANAGED: &str = "self";
+pub(crate) const EXISTING_SECRET: &str = "existingSecret";
 
 /// A cluster as the keeper sees it that is given its certificate, in a Secret of its own.
-pub(crate) struct GivenStore(pub(crate) Arc<FakeCluster>);
+pub(crate) struct ExistingSecretStore(pub(crate) Arc<FakeCluster>);
 
 /// A Secret and a webhook's configuration of two entries.
 pub(crate) struct FakeCluster {
@@ -63,18 +63,18 @@ pub(crate) struct FakeCluster {
 }
 
 struct State {
-    keyring: Option<WebhookTls>,
+    tls: Option<WebhookTls>,
     /// The other keeper's Secret.
-    given: Option<WebhookTls>,
+    existing_secret: Option<WebhookTls>,
     /// Whose task it is to publish, and who did.
-    asked: Option<&'static str>,
-    noted: Option<&'static str>,
+    assigned_publisher: Option<&'static str>,
+    last_publisher: Option<&'static str>,
     bundles: Option<Vec<Vec<u8>>>,
-    keyring_version: u64,
+    tls_version: u64,
     version: u64,
     generation: u64,
-    writes: Vec<Write>,
-    refusals: VecDeque<StoreError>,
+    writes: Vec<RecordedWrite>,
+    failures: VecDeque<StoreError>,
     /// How long each half of a call takes, in turn.
     latencies: Vec<Duration>,
     calls: usize,
@@ -229,16 +229,16 @@ impl FakeCluster {
     /// Nothing in it but the configuration without bundles.
     pub(crate) fn new() -> Arc<Self> {
         let state = State {
-            keyring: None,
-            given: None,
-            asked: None,
-            noted: None,
+            tls: None,
+            existing_secret: None,
+            assigned_publisher: None,
+            last_publisher: None,
             bundles: Some(vec![vec![], vec![]]),
-            keyring_version: 0,
+            tls_version: 0,
             version: 0,
             generation: 0,
             writes: vec![],
-            refusals: VecDeque::new(),
+            failures: VecDeque::new(),
             latencies: vec![Duration::from_millis(1)],
             calls: 0,
         };
@@ -251,17 +251,17 @@ impl FakeCluster {
     }
 
     /// Lets the halves of the calls take this long, in turn.
-    pub(crate) fn take_their_time(&self, latencies: Vec<Duration>) {
+    pub(crate) fn set_latencies(&self, latencies: Vec<Duration>) {
         self.state.lock().latencies = latencies;
     }
 
     /// Answers the next calls like this.
-    pub(crate) fn refuse(&self, errors: impl IntoIterator<Item = StoreError>) {
-        self.state.lock().refusals.extend(errors);
+    pub(crate) fn fail_next(&self, errors: impl IntoIterator<Item = StoreError>) {
+        self.state.lock().failures.extend(errors);
     }
 
-    pub(crate) fn held(&self) -> Option<WebhookTls> {
-        self.state.lock().keyring.clone()
+    pub(crate) fn stored_tls(&self) -> Option<WebhookTls> {
+        self.state.lock().tls.clone()
     }
 
     pub(crate) fn bundles(&self) -> Vec<Vec<u8>> {
@@ -269,68 +269,70 @@ impl FakeCluster {
     }
 
     /// Everything written so far.
-    pub(crate) fn writes(&self) -> Vec<Write> {
+    pub(crate) fn writes(&self) -> Vec<RecordedWrite> {
         self.state.lock().writes.clone()
     }
 
     /// Somebody else changes the Secret.
     pub(crate) fn tamper(&self, change: impl FnOnce(&mut Option<WebhookTls>)) {
         let mut state = self.state.lock();
-        change(&mut state.keyring);
-        state.keyring_version += 1;
+        change(&mut state.tls);
+        state.tls_version += 1;
         drop(state);
-        self.tell();
+        self.notify_change();
     }
 
     /// Somebody else gives the other keeper these authorities, and a certificate.
-    pub(crate) fn give(&self, bundle: &str) {
+    pub(crate) fn set_existing_secret(&self, bundle: &str) {
         let given = WebhookTls { bundle: bundle.as_bytes().to_vec(), ..WebhookTls::default() };
-        self.state.lock().given = Some(given);
-        self.tell();
+        self.state.lock().existing_secret = Some(given);
+        self.notify_change();
     }
 
     /// The chart asks one of the keepers to publish.
-    pub(crate) fn ask(&self, who: &'static str) {
+    pub(crate) fn assign_publisher(&self, who: &'static str) {
         let mut state = self.state.lock();
-        state.asked = Some(who);
+        state.assigned_publisher = Some(who);
         state.version += 1;
         drop(state);
-        self.tell();
+        self.notify_change();
     }
 
     /// Somebody else changes the configuration.
-    pub(crate) fn republish(&self, bundles: Option<Vec<Vec<u8>>>) {
+    pub(crate) fn overwrite_bundles(&self, bundles: Option<Vec<Vec<u8>>>) {
         let mut state = self.state.lock();
         state.version += 1;
         state.generation += 1;
         state.bundles.clone_from(&bundles);
-        state.note(self.start, Written::Published(bundles.unwrap_or_default(), false));
+        state
+            .record_write(self.start, RecordedValue::Published(bundles.unwrap_or_default(), false));
         drop(state);
-        self.tell();
+        self.notify_change();
     }
 
     /// Somebody else changes a label of the configuration.
-    pub(crate) fn label(&self) {
+    pub(crate) fn touch_configuration(&self) {
         self.state.lock().version += 1;
-        self.tell();
+        self.notify_change();
     }
 
-    fn tell(&self) {
+    fn notify_change(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    async fn published_to(
+    async fn read_publication_as(
         &self,
         who: &'static str,
     ) -> Result<Option<Versioned<Publication>>, StoreError> {
         self.call(|state| {
             let (version, generation) = (state.version.to_string(), state.generation.to_string());
-            let mandate = match state.asked {
+            let mandate = match state.assigned_publisher {
                 None => AssignedPublisher::Unassigned,
                 Some(asked) if asked == who => AssignedPublisher::Us,
                 Some(_) => AssignedPublisher::Other,
             };
-            let by_another = mandate != AssignedPublisher::Unassigned && state.noted != Some(who);
+            let by_another =
+                mandate != AssignedPublisher::Unassigned && state.last_publisher != Some(who);
             let publication = |bundles| Publication {
                 bundles,
                 generation,
@@ -343,7 +345,7 @@ impl FakeCluster {
         .await
     }
 
-    async fn publish_by(
+    async fn publish_as(
         &self,
         who: &'static str,
         bundle: &[u8],
@@ -356,10 +358,10 @@ impl FakeCluster {
             let bundles = vec![bundle.to_vec(); published.value.bundles.len()];
             state.version += 1;
             state.generation += 1;
-            state.noted = Some(who);
+            state.last_publisher = Some(who);
             state.bundles = Some(bundles.clone());
-            state.note(self.start, Written::Published(bundles, true));
-            self.tell();
+            state.record_write(self.start, RecordedValue::Published(bundles, true));
+            self.notify_change();
             Ok(())
         })
         .await
@@ -372,7 +374,7 @@ impl FakeCluster {
         self.pause().await;
         let done = {
             let mut state = self.state.lock();
-            match state.refusals.pop_front() {
+            match state.failures.pop_front() {
                 Some(refusal) => Err(refusal),
                 None => call(&mut state),
             }
@@ -392,16 +394,16 @@ impl FakeCluster {
 }
 
 impl State {
-    fn note(&mut self, start: Instant, what: Written) {
-        self.writes.push(Write { at: start.elapsed(), what });
+    fn record_write(&mut self, start: Instant, what: RecordedValue) {
+        self.writes.push(RecordedWrite { at: start.elapsed(), value: what });
     }
 }
 
 impl CertificateStore for Arc<FakeCluster> {
     async fn read_tls(&self) -> Result<Option<Versioned<WebhookTls>>, StoreError> {
         self.call(|state| {
-            let version = state.keyring_version.to_string();
-            Ok(state.keyring.clone().map(|value| Versioned { value, version }))
+            let version = state.tls_version.to_string();
+            Ok(state.tls.clone().map(|value| Versioned { value, version }))
         })
         .await
     }
@@ -412,21 +414,21 @@ impl CertificateStore for Arc<FakeCluster> {
         version: Option<&str>,
     ) -> Result<(), StoreError> {
         self.call(|state| {
-            let current = state.keyring.is_some().then(|| state.keyring_version.to_string());
+            let current = state.tls.is_some().then(|| state.tls_version.to_string());
             if current.as_deref() != version {
                 return Err(StoreError::Conflict);
             }
-            state.keyring = Some(keyring.clone());
-            state.keyring_version += 1;
-            state.note(self.start, Written::Keyring(keyring.clone()));
-            self.tell();
+            state.tls = Some(keyring.clone());
+            state.tls_version += 1;
+            state.record_write(self.start, RecordedValue::Tls(keyring.clone()));
+            self.notify_change();
             Ok(())
         })
         .await
     }
 
     async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
-        self.published_to(OWN).await
+        self.read_publication_as(SELF_MANAGED).await
     }
 
     async fn publish(
@@ -434,7 +436,7 @@ impl CertificateStore for Arc<FakeCluster> {
         bundle: &[u8],
         published: &Versioned<Publication>,
     ) -> Result<(), StoreError> {
-        self.publish_by(OWN, bundle, published).await
+        self.publish_as(SELF_MANAGED, bundle, published).await
     }
 
     fn publication_location(&self) -> String {
@@ -446,10 +448,13 @@ impl CertificateStore for Arc<FakeCluster> {
     }
 }
 
-impl CertificateStore for GivenStore {
+impl CertificateStore for ExistingSecretStore {
     async fn read_tls(&self) -> Result<Option<Versioned<WebhookTls>>, StoreError> {
         let read = |state: &mut State| {
-            Ok(state.given.clone().map(|value| Versioned { value, version: String::new() }))
+            Ok(state
+                .existing_secret
+                .clone()
+                .map(|value| Versioned { value, version: String::new() }))
         };
         self.0.call(read).await
     }
@@ -463,7 +468,7 @@ impl CertificateStore for GivenStore {
     }
 
     async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
-        self.0.published_to(GIVEN).await
+        self.0.read_publication_as(EXISTING_SECRET).await
     }
 
     async fn publish(
@@ -471,7 +476,7 @@ impl CertificateStore for GivenStore {
         bundle: &[u8],
         published: &Versioned<Publication>,
     ) -> Result<(), StoreError> {
-        self.0.publish_by(GIVEN, bundle, published).await
+        self.0.publish_as(EXISTING_SECRET, bundle, published).await
     }
 
     fn publication_location(&self) -> String {

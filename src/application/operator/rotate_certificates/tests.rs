@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::fakes::{
-    FakeCluster, FakeIssuer, FakeWallClock, RecordingMonitor, Write, Written, authorities,
-    authority_of,
+    FakeCluster, FakeIssuer, FakeWallClock, RecordedValue, RecordedWrite, RecordingMonitor,
+    authorities, authority_of,
 };
 use super::*;
 use crate::application::testing::{CapturedLog, FakeClock};
@@ -55,7 +55,7 @@ impl Harness {
     }
 
     fn leaf(&self) -> String {
-        String::from_utf8(self.cluster.held().unwrap().leaf_key).unwrap()
+        String::from_utf8(self.cluster.stored_tls().unwrap().leaf_key).unwrap()
     }
 
     fn request_rotation(&self, value: &str) {
@@ -79,16 +79,16 @@ fn start(
 }
 
 /// `authority A1`, `published A1`, `leaf L2 of A1`.
-fn describe(writes: &[Write]) -> Vec<String> {
+fn describe(writes: &[RecordedWrite]) -> Vec<String> {
     let mut leaf = vec![];
-    let mut tell = |write: &Write| match &write.what {
-        Written::Published(bundles, _) => {
+    let mut tell = |write: &RecordedWrite| match &write.value {
+        RecordedValue::Published(bundles, _) => {
             format!("published {}", authorities(&bundles[0]).join(" "))
         }
-        Written::Keyring(keyring) if keyring.leaf == leaf => {
+        RecordedValue::Tls(keyring) if keyring.leaf == leaf => {
             format!("bundle {}", authorities(&keyring.bundle).join(" "))
         }
-        Written::Keyring(keyring) => {
+        RecordedValue::Tls(keyring) => {
             leaf.clone_from(&keyring.leaf);
             let name = String::from_utf8_lossy(&keyring.leaf_key);
             format!("leaf {name} of {}", authority_of(&leaf).unwrap())
@@ -124,7 +124,7 @@ async fn a_bundle_that_somebody_removed_or_changed_is_back_within_a_second() {
         vec![b"A9 1 2\n".to_vec(), right[0].clone()],
         vec![[&right[0][..], b"A9 1 2\n"].concat(), right[0].clone()],
     ] {
-        scene.cluster.republish(Some(wrong));
+        scene.cluster.overwrite_bundles(Some(wrong));
 
         sleep(SECOND).await;
 
@@ -169,7 +169,7 @@ async fn an_old_authority_is_replaced_unasked() {
     assert_ne!(newest, "A1");
     let newest_only = std::slice::from_ref(&newest);
     assert!(scene.names().iter().all(|names| names == newest_only));
-    assert_eq!(authority_of(&scene.cluster.held().unwrap().leaf), Some(newest));
+    assert_eq!(authority_of(&scene.cluster.stored_tls().unwrap().leaf), Some(newest));
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +190,7 @@ async fn the_overlap_begins_anew_when_the_bundle_was_gone_meanwhile() {
     let scene = Harness::settled().await;
     scene.request_rotation("now");
     sleep(50 * SECOND).await;
-    scene.cluster.republish(Some(vec![vec![], vec![]]));
+    scene.cluster.overwrite_bundles(Some(vec![vec![], vec![]]));
 
     sleep(55 * SECOND).await;
     assert_eq!(scene.leaf(), "L2");
@@ -204,7 +204,7 @@ async fn a_label_on_the_configuration_does_not_delay_a_rotation() {
     scene.request_rotation("now");
     for _ in 0..6 {
         sleep(10 * SECOND).await;
-        scene.cluster.label();
+        scene.cluster.touch_configuration();
     }
 
     sleep(SECOND).await;
@@ -232,7 +232,7 @@ async fn after_years_and_back_the_certificates_are_valid_by_the_clock_and_nothin
         scene.clock.jump(jump);
         sleep(Duration::from_hours(1)).await;
 
-        let found = FakeIssuer::new().inspect(&scene.cluster.held().unwrap()).state;
+        let found = FakeIssuer::new().inspect(&scene.cluster.stored_tls().unwrap()).state;
         let now = scene.clock.now();
         let is_valid = |v: Validity| v.not_before <= now && now < v.not_after;
         assert!(is_valid(found.signer.unwrap()) && is_valid(found.leaf.unwrap().validity));
@@ -250,9 +250,9 @@ async fn a_deleted_secret_is_made_anew_and_what_replicas_serve_on_stays_trusted(
 
     let names = authorities(&scene.cluster.bundles()[0]);
     assert_eq!((names.len(), names[1].as_str()), (2, "A1"), "{names:?}");
-    assert!(scene.cluster.held().unwrap().leaf.is_empty(), "API servers do not know it yet");
+    assert!(scene.cluster.stored_tls().unwrap().leaf.is_empty(), "API servers do not know it yet");
     sleep(MINUTE).await;
-    assert_eq!(authority_of(&scene.cluster.held().unwrap().leaf).as_ref(), Some(&names[0]));
+    assert_eq!(authority_of(&scene.cluster.stored_tls().unwrap().leaf).as_ref(), Some(&names[0]));
     sleep(2 * AUTHORITY_RETENTION).await;
     assert_eq!(authorities(&scene.cluster.bundles()[0]), names[..1]);
 }
@@ -293,7 +293,7 @@ async fn only_the_leader_writes() {
 
     scene.leading.send_replace(false);
     sleep(SECOND).await;
-    scene.cluster.republish(Some(vec![vec![], vec![]]));
+    scene.cluster.overwrite_bundles(Some(vec![vec![], vec![]]));
     sleep(DAY).await;
     assert_eq!(scene.names(), [[""; 0], [""; 0]]);
 
@@ -314,7 +314,7 @@ async fn it_ends_when_nobody_will_say_any_more_who_leads() {
 #[tokio::test(start_paused = true)]
 async fn a_conflict_is_read_again_and_is_no_failure() {
     let cluster = FakeCluster::new();
-    cluster.refuse([StoreError::Conflict, StoreError::Conflict]);
+    cluster.fail_next([StoreError::Conflict, StoreError::Conflict]);
 
     let scene = Harness::new(cluster, true);
     sleep(SECOND).await;
@@ -327,7 +327,7 @@ async fn a_conflict_is_read_again_and_is_no_failure() {
 async fn a_failure_is_logged_once_counted_each_time_and_tried_again_ever_more_slowly() {
     let (log, _guard) = CapturedLog::start();
     let cluster = FakeCluster::new();
-    cluster.refuse(std::iter::repeat_n(StoreError::Failed("no way".to_owned()), 30));
+    cluster.fail_next(std::iter::repeat_n(StoreError::Failed("no way".to_owned()), 30));
 
     let scene = Harness::new(cluster, true);
     sleep(MINUTE).await;
@@ -344,7 +344,7 @@ async fn a_failure_is_logged_once_counted_each_time_and_tried_again_ever_more_sl
 async fn without_a_configuration_it_says_so_and_goes_on_when_there_is_one() {
     let (log, _guard) = CapturedLog::start();
     let cluster = FakeCluster::new();
-    cluster.republish(None);
+    cluster.overwrite_bundles(None);
     let scene = Harness::new(Arc::clone(&cluster), true);
     sleep(MINUTE).await;
     let lines = log.lines();
@@ -353,7 +353,7 @@ async fn without_a_configuration_it_says_so_and_goes_on_when_there_is_one() {
         "{lines:?}"
     );
 
-    cluster.republish(Some(vec![vec![]]));
+    cluster.overwrite_bundles(Some(vec![vec![]]));
     sleep(SECOND).await;
 
     assert_eq!(scene.names(), [["A1"]]);

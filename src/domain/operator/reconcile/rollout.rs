@@ -67,7 +67,7 @@ pub enum RolloutAction<K> {
     Restart(Vec<K>),
     /// Nothing before this time is over.
     Wait(Duration),
-    /// Nothing at all until this owner is mended; look again after [`LOOK_SELDOM`].
+    /// Nothing at all until this owner is mended; look again after [`BLOCKED_POLL_INTERVAL`].
     Halt {
         /// The owner.
         owner: K,

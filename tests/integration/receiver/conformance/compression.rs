@@ -124,7 +124,7 @@ async fn an_unknown_encoding_is_refused_with_those_that_are_known() {
             let answer = way.export_compressed(name, &spans(&["a"])).await;
 
             let (code, header) = match way.protocol {
-                Protocol::Grpc => (i32::from(answer.grpc().code()), "grpc-accept-encoding"),
+                Protocol::Grpc => (i32::from(answer.grpc_status().code()), "grpc-accept-encoding"),
                 _ => (i32::from(answer.status.as_u16()), "accept-encoding"),
             };
             assert!(matches!(code, 12 | 415), "{name} over {way:?} is answered by {code}");

@@ -132,8 +132,8 @@ async fn other_services_and_methods_are_unimplemented() {
         ] {
             let answer = way.send(post(path, GRPC_CONTENT_TYPE, frame_message(0, b""))).await;
 
-            assert_eq!(answer.grpc().code(), Code::Unimplemented, "{path} over {way:?}");
-            assert!(answer.grpc().message().contains(EXPORT_PATH), "{path} over {way:?}");
+            assert_eq!(answer.grpc_status().code(), Code::Unimplemented, "{path} over {way:?}");
+            assert!(answer.grpc_status().message().contains(EXPORT_PATH), "{path} over {way:?}");
         }
     }
 }
@@ -173,7 +173,11 @@ async fn other_kinds_of_grpc_are_refused() {
     for way in receiver_endpoints(&receiver, GRPC_ONLY) {
         for content_type in ["application/grpc+json", "application/grpc+thrift"] {
             let answer = way.send(post(EXPORT_PATH, content_type, frame_message(0, b"{}"))).await;
-            assert_eq!(answer.grpc().code(), Code::Unimplemented, "{content_type} over {way:?}");
+            assert_eq!(
+                answer.grpc_status().code(),
+                Code::Unimplemented,
+                "{content_type} over {way:?}"
+            );
         }
         for (protocol, content_type) in [
             (Protocol::Http2, "application/grpc-web"),
@@ -248,8 +252,8 @@ async fn a_compressed_message_without_an_encoding_is_refused() {
         for request in [without, identity] {
             let answer = way.send(request).await;
 
-            assert_eq!(answer.grpc().code(), Code::InvalidArgument, "{way:?}");
-            assert!(answer.grpc().message().contains("flagged as compressed"), "{way:?}");
+            assert_eq!(answer.grpc_status().code(), Code::InvalidArgument, "{way:?}");
+            assert!(answer.grpc_status().message().contains("flagged as compressed"), "{way:?}");
         }
     }
 }
@@ -321,7 +325,7 @@ async fn a_call_by_another_method_is_refused() {
         let mut call = way.request(spans(&["a"]));
         *call.method_mut() = http::Method::PUT;
 
-        assert_eq!(way.send(call).await.grpc().code(), Code::Unimplemented, "{way:?}");
+        assert_eq!(way.send(call).await.grpc_status().code(), Code::Unimplemented, "{way:?}");
     }
 }
 

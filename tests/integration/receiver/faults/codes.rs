@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
 use crate::support::pipeline::{
-    Pipeline, dropped_spans, failed_requests, over_both_protocols, rejected_spans, sent,
+    Pipeline, dropped_spans, failed_requests, over_both_protocols, rejected_spans, sent_spans,
 };
 use crate::support::scripted_destination::{RawResponse, ScriptedResponse};
 
@@ -134,7 +134,7 @@ async fn spans_refused_with_a_permanent_code_are_dropped_and_counted() {
 
         let metrics = pipeline.wait_until_drained().await;
         assert_eq!(pipeline.destination.received_names(), expected);
-        assert_eq!(sent(&metrics), 3 * codes.len() as u64);
+        assert_eq!(sent_spans(&metrics), 3 * codes.len() as u64);
         assert_eq!(dropped_spans(&metrics, "permanent"), 2 * codes.len() as u64);
         for &(code, name) in codes {
             assert_eq!(failed_requests(&metrics, name, true), 1, "code {code}: {metrics:#?}");
@@ -159,7 +159,7 @@ async fn spans_a_destination_rejected_are_counted_and_not_sent_again() {
 
             let newly_rejected = rejected_spans(&after) - rejected_spans(&before);
             assert_eq!(newly_rejected, counted, "for {rejected}");
-            assert_eq!(sent(&after) - sent(&before), 5 - counted, "for {rejected}");
+            assert_eq!(sent_spans(&after) - sent_spans(&before), 5 - counted, "for {rejected}");
         }
         assert_eq!(pipeline.destination.requests().len(), 6, "none was sent twice");
     })
@@ -182,7 +182,7 @@ async fn an_answer_that_makes_no_sense_costs_no_span() {
         }
 
         let metrics = pipeline.wait_until_drained().await;
-        assert_eq!(sent(&metrics), pipeline.span_count() as u64);
+        assert_eq!(sent_spans(&metrics), pipeline.span_count() as u64);
         let mut read: Vec<usize> = (pipeline.destination.requests().iter())
             .flat_map(|request| &request.spans)
             .map(|span| span.name.parse().expect("a number"))

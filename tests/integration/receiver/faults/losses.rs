@@ -6,7 +6,7 @@ use tracebuffer::adapters::messaging::destination::config::Protocol;
 
 use crate::support::client::ResponseKind;
 use crate::support::pipeline::{
-    Pipeline, dropped_spans, failed_requests, over_both_protocols, sent, span_names,
+    Pipeline, dropped_spans, failed_requests, over_both_protocols, sent_spans, span_names,
 };
 use crate::support::receiver::Metrics;
 use crate::support::scripted_destination::ScriptedResponse;
@@ -45,7 +45,7 @@ async fn after_an_overflow_the_newest_spans_arrive_and_the_rest_is_counted() {
         let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
 
         assert_eq!(pipeline.destination.received_names(), span_names(160..260));
-        assert_eq!(sent(&metrics), 100);
+        assert_eq!(sent_spans(&metrics), 100);
         assert_eq!(dropped_spans(&metrics, "overflow"), 160);
     })
     .await;
@@ -127,7 +127,7 @@ async fn a_batch_on_its_way_is_never_counted_as_both_dropped_and_sent() {
             .map(|name| name.parse().expect("a number"))
             .collect();
         assert!(numbers.is_sorted_by(|a, b| a < b), "in order, none twice: {numbers:?}");
-        assert_eq!(sent(&metrics), numbers.len() as u64);
+        assert_eq!(sent_spans(&metrics), numbers.len() as u64);
         assert_eq!(
             dropped_spans(&metrics, "overflow"),
             (pipeline.span_count() - numbers.len()) as u64
@@ -163,7 +163,7 @@ async fn spans_older_than_the_maximum_age_are_dropped_in_an_outage() {
             arrived,
             span_names(pipeline.span_count() - arrived.len()..pipeline.span_count())
         );
-        assert_eq!(sent(&metrics), arrived.len() as u64);
+        assert_eq!(sent_spans(&metrics), arrived.len() as u64);
         assert_eq!(
             dropped_spans(&metrics, "expired"),
             (pipeline.span_count() - arrived.len()) as u64

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
 use crate::support::pipeline::{
-    Pipeline, dropped_spans, over_both_protocols, rejected_spans, sent,
+    Pipeline, dropped_spans, over_both_protocols, rejected_spans, sent_spans,
 };
 use crate::support::scripted_destination::ScriptedResponse;
 
@@ -32,12 +32,18 @@ async fn in_a_storm_of_faults_every_span_is_accounted_for() {
             .await;
 
         let gone = ["permanent", "overflow"].map(|reason| dropped_spans(&metrics, reason));
-        let total = sent(&metrics) + rejected_spans(&metrics) + gone.iter().sum::<u64>();
+        let total = sent_spans(&metrics) + rejected_spans(&metrics) + gone.iter().sum::<u64>();
         assert_eq!(total, pipeline.span_count() as u64);
         // A reset takes the answers to other requests with it: their spans arrive twice.
         let taken: HashSet<_> = pipeline.destination.received_names().into_iter().collect();
-        assert!(taken.len() as u64 >= sent(&metrics) + rejected_spans(&metrics), "{metrics:#?}");
-        assert!(sent(&metrics) > 0 && rejected_spans(&metrics) > 0 && gone[0] > 0, "{metrics:#?}");
+        assert!(
+            taken.len() as u64 >= sent_spans(&metrics) + rejected_spans(&metrics),
+            "{metrics:#?}"
+        );
+        assert!(
+            sent_spans(&metrics) > 0 && rejected_spans(&metrics) > 0 && gone[0] > 0,
+            "{metrics:#?}"
+        );
     })
     .await;
 }

@@ -114,7 +114,7 @@ impl ApiServer {
     }
 
     /// Sends an event as it is to the open watches of a resource: for duplicates, old states and
-    /// nonsense. `kind` is `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
+    /// nonsense. `kind` is `ADDED_FIELDS`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
     pub(crate) fn send_event(&self, resource: &str, kind: &'static str, object: Value) {
         self.send_command(WatchCommand::Send(resource.to_owned(), kind, object));
     }

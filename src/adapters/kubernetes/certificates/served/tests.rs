@@ -12,7 +12,7 @@ use super::*;
 use crate::adapters::clock::SystemClock;
 use crate::application::operator::rotate_certificates::CertificateRotator;
 use crate::application::operator::rotate_certificates::fakes::{
-    FakeCluster, RecordingMonitor, Written,
+    FakeCluster, RecordedValue, RecordingMonitor,
 };
 use crate::domain::operator::rotation::{PROPAGATION_DELAY, Validity};
 use crate::ports::clock::WallClock;
@@ -197,9 +197,9 @@ fn it_tells_until_when_the_leaf_is_valid() {
 fn bundle_seen_by_api_server(cluster: &FakeCluster, start: Instant, age: Duration) -> Vec<u8> {
     let then = start.elapsed().saturating_sub(age);
     let writes = cluster.writes();
-    let published = writes.iter().filter_map(|write| match &write.what {
-        Written::Published(bundles, _) => Some((write.at, bundles[0].clone())),
-        Written::Keyring(_) => None,
+    let published = writes.iter().filter_map(|write| match &write.value {
+        RecordedValue::Published(bundles, _) => Some((write.at, bundles[0].clone())),
+        RecordedValue::Tls(_) => None,
     });
     // The first is there before anybody calls.
     published.enumerate().filter(|(n, (at, _))| *n == 0 || *at <= then).last().unwrap().1.1
@@ -226,7 +226,7 @@ async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_kn
                 keyring.as_mut().unwrap().rotation_requested = Some(call.to_string());
             });
         }
-        let held = cluster.held().unwrap();
+        let held = cluster.stored_tls().unwrap();
         served.offer(&held.leaf, &held.leaf_key).unwrap();
         leaves.insert(held.leaf);
         let age = PROPAGATION_DELAY.saturating_sub(SECOND) * (call % 7) / 6;

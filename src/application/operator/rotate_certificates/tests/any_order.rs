@@ -89,7 +89,7 @@ fn disturb(what: &Disturbance, cluster: &Arc<FakeCluster>, replicas: &mut [Repli
             }
         }),
         Disturbance::Unpublish if is_consistent(cluster) => {
-            cluster.republish(Some(vec![vec![], b"A99 1 2\n".to_vec()]));
+            cluster.overwrite_bundles(Some(vec![vec![], b"A99 1 2\n".to_vec()]));
         }
         Disturbance::Destroy(part) if is_consistent(cluster) => {
             cluster.tamper(|keyring| destroy(part, keyring));
@@ -111,7 +111,7 @@ fn destroy(part: u8, whole: &mut Option<WebhookTls>) {
 
 /// What is held is readable, and published: an outsider destroys one thing at a time.
 fn is_consistent(cluster: &FakeCluster) -> bool {
-    let Some(held) = cluster.held() else { return false };
+    let Some(held) = cluster.stored_tls() else { return false };
     let found = FakeIssuer::new().inspect(&held);
     let published = cluster.bundles();
     found.state.leaf.is_some()
@@ -125,8 +125,8 @@ pub(super) fn assert_invariants(cluster: &FakeCluster) {
     let mut leaves: Vec<(Duration, String)> = vec![];
     for (index, write) in writes.iter().enumerate() {
         let before = &writes[..index];
-        match &write.what {
-            Written::Keyring(keyring) => {
+        match &write.value {
+            RecordedValue::Tls(keyring) => {
                 let Some(authority) = authority_of(&keyring.leaf) else { continue };
                 let last = leaves.last().map(|(_, last)| last.clone());
                 if last.as_ref() != Some(&authority) {
@@ -135,7 +135,7 @@ pub(super) fn assert_invariants(cluster: &FakeCluster) {
                 }
                 leaves.push((write.at, authority));
             }
-            Written::Published(bundles, true) => {
+            RecordedValue::Published(bundles, true) => {
                 let current = leaves.len().saturating_sub(1);
                 for (number, (_, authority)) in leaves.iter().enumerate() {
                     let replaced = leaves.get(number + 1).map(|(at, _)| *at);
@@ -149,21 +149,21 @@ pub(super) fn assert_invariants(cluster: &FakeCluster) {
                     );
                 }
             }
-            Written::Published(_, false) => {}
+            RecordedValue::Published(_, false) => {}
         }
     }
 }
 
 /// Asserts that API servers have known an authority for the overlap when a leaf of it is stored.
 /// The very first leaf replaces none, and needs only to be published.
-fn assert_propagated(before: &[Write], now: Duration, authority: &str, is_first: bool) {
+fn assert_propagated(before: &[RecordedWrite], now: Duration, authority: &str, is_first: bool) {
     let until = now.saturating_sub(READ_TO_WRITE_WINDOW);
     let from = if is_first { now } else { now.saturating_sub(PROPAGATION_DELAY) };
     let published: Vec<_> = before
         .iter()
-        .filter_map(|write| match &write.what {
-            Written::Published(bundles, _) => Some((write.at, bundles)),
-            Written::Keyring(_) => None,
+        .filter_map(|write| match &write.value {
+            RecordedValue::Published(bundles, _) => Some((write.at, bundles)),
+            RecordedValue::Tls(_) => None,
         })
         .collect();
     for (index, (at, bundles)) in published.iter().enumerate() {
@@ -197,7 +197,7 @@ proptest! {
             .unwrap();
         runtime.block_on(async {
             let (cluster, issuer) = (FakeCluster::new(), FakeIssuer::new());
-            cluster.take_their_time(latencies.into_iter().map(Duration::from_millis).collect());
+            cluster.set_latencies(latencies.into_iter().map(Duration::from_millis).collect());
             let mut replicas =
                 [Replica::start(&cluster, &issuer, true), Replica::start(&cluster, &issuer, false)];
             for (count, (pause, what)) in happenings.iter().enumerate() {

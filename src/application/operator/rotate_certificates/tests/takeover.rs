@@ -1,7 +1,7 @@
 //! The webhook goes from one keeper to another and back, as `helm upgrade` has it.
 
 use super::super::super::publish_authorities::AuthorityPublisher;
-use super::super::fakes::{GIVEN, GivenStore, OWN};
+use super::super::fakes::{EXISTING_SECRET, ExistingSecretStore, SELF_MANAGED};
 use super::*;
 
 /// Both keepers run, as during a rolling update; the cluster is asked for the first.
@@ -13,9 +13,9 @@ struct Takeover {
 impl Takeover {
     async fn settled(who: &'static str) -> Self {
         let cluster = FakeCluster::new();
-        cluster.give("A100 1 2\n");
-        cluster.ask(who);
-        let store = GivenStore(Arc::clone(&cluster));
+        cluster.set_existing_secret("A100 1 2\n");
+        cluster.assign_publisher(who);
+        let store = ExistingSecretStore(Arc::clone(&cluster));
         let (issuer, monitor) = (FakeIssuer::new(), Arc::<RecordingMonitor>::default());
         let publisher =
             AuthorityPublisher::new(issuer, store, monitor, FakeClock::new(), || 7_777_777_777);
@@ -27,7 +27,7 @@ impl Takeover {
     }
 
     async fn assign_publisher(&self, who: &'static str) {
-        self.harness.cluster.ask(who);
+        self.harness.cluster.assign_publisher(who);
         sleep(SECOND).await;
     }
 
@@ -48,19 +48,19 @@ impl Drop for Takeover {
 
 #[tokio::test(start_paused = true)]
 async fn the_one_that_is_not_asked_writes_nothing_at_all() {
-    let given = Takeover::settled(GIVEN).await;
+    let given = Takeover::settled(EXISTING_SECRET).await;
     given.assert_published(&["A100"], "given");
-    assert_eq!(given.harness.cluster.held(), None);
+    assert_eq!(given.harness.cluster.stored_tls(), None);
 
-    let own = Takeover::settled(OWN).await;
+    let own = Takeover::settled(SELF_MANAGED).await;
     own.assert_published(&["A1"], "own");
 }
 
 #[tokio::test(start_paused = true)]
 async fn from_own_to_given_both_are_trusted_for_ten_minutes() {
-    let change = Takeover::settled(OWN).await;
+    let change = Takeover::settled(SELF_MANAGED).await;
 
-    change.assign_publisher(GIVEN).await;
+    change.assign_publisher(EXISTING_SECRET).await;
     change.assert_published(&["A1", "A100"], "at once");
     sleep(9 * MINUTE).await;
     change.assert_published(&["A1", "A100"], "after nine minutes");
@@ -72,9 +72,9 @@ async fn from_own_to_given_both_are_trusted_for_ten_minutes() {
 
 #[tokio::test(start_paused = true)]
 async fn from_given_to_own_a_leaf_is_there_within_a_second_and_both_are_trusted_for_ten_minutes() {
-    let change = Takeover::settled(GIVEN).await;
+    let change = Takeover::settled(EXISTING_SECRET).await;
 
-    change.assign_publisher(OWN).await;
+    change.assign_publisher(SELF_MANAGED).await;
     change.assert_published(&["A1", "A100"], "at once");
     assert_eq!(change.harness.leaf(), "L2");
     sleep(9 * MINUTE).await;
@@ -87,8 +87,8 @@ async fn from_given_to_own_a_leaf_is_there_within_a_second_and_both_are_trusted_
 
 #[tokio::test(start_paused = true)]
 async fn there_and_back_again_at_once_takes_no_authority_away() {
-    let change = Takeover::settled(OWN).await;
-    for who in [GIVEN, OWN, GIVEN, OWN] {
+    let change = Takeover::settled(SELF_MANAGED).await;
+    for who in [EXISTING_SECRET, SELF_MANAGED, EXISTING_SECRET, SELF_MANAGED] {
         change.assign_publisher(who).await;
         change.assert_published(&["A1", "A100"], who);
         sleep(MINUTE).await;
@@ -103,14 +103,14 @@ async fn there_and_back_again_at_once_takes_no_authority_away() {
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_without_a_note_has_published_stays_for_ten_minutes_too() {
-    let change = Takeover::settled(OWN).await;
+    let change = Takeover::settled(SELF_MANAGED).await;
     // cert-manager's injector puts its own in place of all.
-    change.harness.cluster.ask("certManager");
-    change.harness.cluster.republish(Some(vec![b"A200 1 2\n".to_vec(); 2]));
+    change.harness.cluster.assign_publisher("certManager");
+    change.harness.cluster.overwrite_bundles(Some(vec![b"A200 1 2\n".to_vec(); 2]));
     sleep(MINUTE).await;
     change.assert_published(&["A200"], "nobody here interferes");
 
-    change.assign_publisher(OWN).await;
+    change.assign_publisher(SELF_MANAGED).await;
 
     change.assert_published(&["A1", "A200"], "at once");
     sleep(11 * MINUTE).await;
@@ -120,14 +120,17 @@ async fn what_somebody_without_a_note_has_published_stays_for_ten_minutes_too() 
 #[tokio::test(start_paused = true)]
 async fn with_an_authority_that_has_expired_meanwhile_another_is_made_and_its_leaf_is_there_first()
 {
-    let change = Takeover::settled(OWN).await;
-    change.assign_publisher(GIVEN).await;
+    let change = Takeover::settled(SELF_MANAGED).await;
+    change.assign_publisher(EXISTING_SECRET).await;
     sleep(400 * DAY).await;
 
-    change.assign_publisher(OWN).await;
+    change.assign_publisher(SELF_MANAGED).await;
 
     change.assert_published(&["A1", "A100", "A3"], "at once");
-    assert_eq!(authority_of(&change.harness.cluster.held().unwrap().leaf).as_deref(), Some("A3"));
+    assert_eq!(
+        authority_of(&change.harness.cluster.stored_tls().unwrap().leaf).as_deref(),
+        Some("A3")
+    );
     sleep(20 * MINUTE).await;
     change.assert_published(&["A3"], "in the end");
 }
