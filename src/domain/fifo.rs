@@ -191,7 +191,7 @@ impl Fifo {
         Ok(self.evict_until(max_spans.saturating_sub(u64::from(spans)), max_bytes - charge))
     }
 
-    /// Admits the record for which [`Fifo::make_room`] was called.
+    /// Admits the record for which [`Fifo::evict_for`] was called.
     ///
     /// Returns its oldest spans that were evicted in the same breath: not none only when it alone
     /// has more spans than the limit leaves.

@@ -225,14 +225,14 @@ where
 fn log_step(step: RotationStep) {
     match step {
         RotationStep::AddAuthority(_) => {
-            info!("a new certificate authority for the webhook is stored")
+            info!("a new certificate authority for the webhook is stored");
         }
         RotationStep::AdoptPublished => {
-            info!("what others have published for the webhook stays trusted for now")
+            info!("what others have published for the webhook stays trusted for now");
         }
         RotationStep::IssueLeaf(_) => info!("a new certificate for the webhook is stored"),
         RotationStep::PruneOldAuthorities => {
-            info!("the webhook's older certificate authorities are forgotten")
+            info!("the webhook's older certificate authorities are forgotten");
         }
         RotationStep::Publish => {}
     }

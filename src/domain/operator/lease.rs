@@ -165,7 +165,7 @@ impl Election {
         }
     }
 
-    /// The store answered a [`Step::Read`].
+    /// The store answered a [`ElectionAction::Read`].
     pub fn on_read(&mut self, lease: Option<StoredLease>, now: Duration) {
         match &lease {
             // Somebody removed it: whoever held it is given its time.
@@ -191,7 +191,7 @@ impl Election {
         self.lease = lease.map_or(KnownLease::Absent, KnownLease::Present);
     }
 
-    /// The store took a [`Step::Write`] that was sent at `sent`.
+    /// The store took a [`ElectionAction::Write`] that was sent at `sent`.
     pub fn on_written(&mut self, lease: StoredLease, sent: Duration, now: Duration, random: u64) {
         self.leads_until = Some(sent + self.times.renew_deadline);
         self.observed_holder = None;
@@ -199,7 +199,7 @@ impl Election {
         self.next_attempt_at = now + self.jittered_retry_period(random);
     }
 
-    /// The store refused a [`Step::Write`], because somebody else wrote before.
+    /// The store refused a [`ElectionAction::Write`], because somebody else wrote before.
     pub fn on_conflict(&mut self, now: Duration, random: u64) {
         self.lease = KnownLease::Unknown;
         self.next_attempt_at = now + self.jittered_retry_period(random) / 10;

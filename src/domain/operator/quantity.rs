@@ -69,7 +69,7 @@ pub fn parse_value(text: &str) -> Result<u64, QuantityError> {
 ///
 /// # Errors
 ///
-/// As of [`units`].
+/// As of [`parse_value`].
 pub fn parse_milli_value(text: &str) -> Result<u64, QuantityError> {
     parse_scaled(text, 1_000)
 }

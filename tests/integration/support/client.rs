@@ -73,7 +73,7 @@ impl<B> SendBody for B where
 pub(crate) struct Connection<B> {
     endpoint: ReceiverEndpoint,
     sender: Sender<B>,
-    connection_task: JoinHandle<hyper::Result<()>>,
+    task: JoinHandle<hyper::Result<()>>,
 }
 
 enum Sender<B> {
@@ -195,16 +195,12 @@ impl ReceiverEndpoint {
         if self.protocol == Protocol::Http1 {
             let (sender, connection) = http1::handshake(io).await.expect("a connection opens");
             let running = tokio::spawn(connection);
-            return Connection {
-                endpoint: self,
-                sender: Sender::Http1(sender),
-                connection_task: running,
-            };
+            return Connection { endpoint: self, sender: Sender::Http1(sender), task: running };
         }
         let opened = http2::handshake(TokioExecutor::new(), io).await;
         let (sender, connection) = opened.expect("a connection opens");
         let running = tokio::spawn(connection);
-        Connection { endpoint: self, sender: Sender::Http2(sender), connection_task: running }
+        Connection { endpoint: self, sender: Sender::Http2(sender), task: running }
     }
 
     /// Says whom the request is for, as the version of HTTP wants it.
@@ -255,8 +251,7 @@ impl<B: SendBody> Connection<B> {
 
     /// Waits until the receiver has closed the connection, in good order.
     pub(crate) async fn closed(self) {
-        let closed =
-            timeout(REQUEST_TIMEOUT, self.connection_task).await.expect("it is closed in time");
+        let closed = timeout(REQUEST_TIMEOUT, self.task).await.expect("it is closed in time");
         closed.expect("the client does not panic").expect("it is closed in good order");
     }
 }

@@ -120,7 +120,7 @@ fn validate_against_schema(node: &Node, mistakes: &mut Vec<FieldError>) {
     let schema = manifest.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
     match node.field("spec") {
         Some(spec) => {
-            schema_validation::validate(spec, schema.unwrap_or(&Value::Null), "spec", mistakes)
+            schema_validation::validate(spec, schema.unwrap_or(&Value::Null), "spec", mistakes);
         }
         None => mistakes.push(FieldError { field: "spec".into(), message: "must be set".into() }),
     }

@@ -57,7 +57,7 @@ fn validate_fields(
         match known.get(name) {
             Some(schema) => validate(node, schema, &field, mistakes),
             None => {
-                mistakes.push(FieldError { field, message: unknown_field_message(name, known) })
+                mistakes.push(FieldError { field, message: unknown_field_message(name, known) });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Looking over an installation, and over the fate of a pod.
 //!
 //! What is read from the cluster ([`CheckInput`], [`ExplainInput`]) is judged by pure functions
-//! ([`judge()`], [`explain()`]) into [`Finding`]s for people and machines.
+//! ([`check()`], [`explain()`]) into [`Finding`]s for people and machines.
 
 mod certificate;
 mod check;

@@ -38,7 +38,7 @@ pub enum InjectionOutcome {
     Skipped(SkipReason),
 }
 
-/// Returns what is answered for `pod`, of which [`facts`](super::facts()) made the facts that led to
+/// Returns what is answered for `pod`, of which [`pod_facts`](super::pod_facts()) made the facts that led to
 /// `decision`.
 #[must_use]
 pub fn apply_decision(pod: &Value, decision: &Decision<Sidecar>) -> Admission {

@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::operator::injection::skip::SkipReason;
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::object_key::ObjectKey;
 
@@ -54,7 +53,7 @@ pub fn from_annotation(value: &str) -> Option<InjectionStatus> {
             Some(InjectionStatus::Injected(InjectedSidecar { trace_buffer, uid, hash, max_bytes }))
         }
         StatusAnnotation::Skipped { skipped, message } => {
-            Some(InjectionStatus::Skipped { reason: SkipReason::from_str(&skipped)?, message })
+            Some(InjectionStatus::Skipped { reason: skipped.parse().ok()?, message })
         }
     }
 }
@@ -62,6 +61,7 @@ pub fn from_annotation(value: &str) -> Option<InjectionStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::operator::injection::skip::SkipReason;
 
     fn injected() -> InjectionStatus {
         InjectionStatus::Injected(InjectedSidecar {

@@ -115,7 +115,7 @@ impl<V> ObjectCache<V> {
         self.relisted = Some(BTreeSet::new());
     }
 
-    /// Returns whether [`list`](Self::list) would change anything.
+    /// Returns whether [`list`](Self::apply_listed) would change anything.
     pub(super) fn version_differs(&self, key: &ObjectKey, version: u64) -> bool {
         self.objects.get(key).is_none_or(|held| version == 0 || held.version != version)
     }

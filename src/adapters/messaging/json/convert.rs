@@ -87,7 +87,7 @@ impl Converter {
             match key {
                 Some((at, field)) => {
                     self.read_field(message, &mut layout, (at, field), &mut map)
-                        .inspect_err(|_| self.path.prepend(PathSegment::Field(field.name)))?
+                        .inspect_err(|_| self.path.prepend(PathSegment::Field(field.name)))?;
                 }
                 None => _ = map.next_value::<IgnoredAny>()?,
             }

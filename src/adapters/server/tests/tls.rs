@@ -341,7 +341,7 @@ async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() 
     let ending = tokio::spawn({
         let connections = server.connections.clone();
         async move {
-            connections.shut_down_gracefully(Duration::from_secs(1), Duration::from_secs(20)).await
+            connections.shut_down_gracefully(Duration::from_secs(1), Duration::from_secs(20)).await;
         }
     });
     tokio::time::sleep(SHORT_WAIT).await;

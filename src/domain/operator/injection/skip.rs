@@ -1,5 +1,7 @@
 //! Why a pod gets no sidecar: a closed list, for warnings, events, metrics and people.
 
+use std::str::FromStr;
+
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::in_one_line;
 
@@ -207,17 +209,23 @@ impl SkipReason {
         }
     }
 
-    /// Returns the reason that `word` stands for.
-    #[must_use]
-    pub fn from_str(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
-    }
-
     /// Returns whether the pod asked for a sidecar and should be told; the others are what its
     /// owner wants.
     #[must_use]
     pub const fn should_warn(self) -> bool {
         !matches!(self, Self::NotRequested | Self::OptedOut | Self::AlreadyInjected)
+    }
+}
+
+/// A text that is no [`SkipReason`], perhaps one of a newer version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownSkipReason;
+
+impl FromStr for SkipReason {
+    type Err = UnknownSkipReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSkipReason> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownSkipReason)
     }
 }
 
@@ -228,13 +236,13 @@ mod tests {
     #[test]
     fn every_reason_has_a_word_of_its_own_that_leads_back_to_it() {
         for reason in SkipReason::ALL {
-            assert_eq!(SkipReason::from_str(reason.as_str()), Some(reason));
+            assert_eq!(reason.as_str().parse(), Ok(reason));
         }
     }
 
     #[test]
     fn an_unknown_word_is_no_reason() {
-        assert_eq!(SkipReason::from_str("Mood"), None);
+        assert_eq!("Mood".parse(), Err::<SkipReason, _>(UnknownSkipReason));
     }
 
     #[test]

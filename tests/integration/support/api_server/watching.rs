@@ -87,7 +87,7 @@ impl Watch {
         let is_mine = |resource: &String| resource.is_empty() || *resource == self.request.resource;
         match command {
             WatchCommand::Send(resource, kind, object) if is_mine(&resource) => {
-                self.send(kind, &object)
+                self.send(kind, &object);
             }
             WatchCommand::Bookmark(resource) if is_mine(&resource) => self.bookmark(),
             WatchCommand::End(resource) if is_mine(&resource) => return WatchState::Ended,

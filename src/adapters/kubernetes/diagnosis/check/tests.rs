@@ -202,7 +202,7 @@ fn a_webhook_without_its_configuration_or_trust_is_found() {
 #[test]
 fn a_pod_that_comes_back_without_an_answer_proves_that_the_webhook_is_not_reached() {
     let bare = |facts: &mut CheckInput| {
-        facts.dry_run.1 = Fetched::Found(from_json(json!({"metadata": {}})))
+        facts.dry_run.1 = Fetched::Found(from_json(json!({"metadata": {}})));
     };
     assert_single_problem(bare, "Webhook", "reachable", FindingState::Failed, "without an answer");
 

@@ -225,7 +225,7 @@ impl Simulation {
         match answer {
             Payload::Found(lease) => candidate.election.on_read(lease, clock),
             Payload::Written(Ok(lease)) => {
-                candidate.election.on_written(lease, since, clock, random)
+                candidate.election.on_written(lease, since, clock, random);
             }
             Payload::Written(Err(())) => candidate.election.on_conflict(clock, random),
             Payload::Request(_) => {}
