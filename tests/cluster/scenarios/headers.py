@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 
 from kube import Namespace, apply, eventually, get, kubectl
 from parts import container, deployment, headers_at, ready_trace_buffer, rolled_out, sending, sink
