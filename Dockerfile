@@ -1,22 +1,22 @@
-# The image of tracebuffer: one static binary and nothing else, for the sidecar and the operator.
+# The image of tracebuffer, for sidecar and operator. It contains only one static binary.
 #
 #   docker build -t tracebuffer .
 #   docker run --rm --network host tracebuffer
 #   docker buildx build --platform linux/amd64,linux/arm64 .
 #
-# The receiver listens on loopback only unless TRACEBUFFER_GRPC_ADDR and TRACEBUFFER_HTTP_ADDR say
-# otherwise: a sidecar shares its pod's loopback.
+# The receiver listens only on loopback, which a sidecar shares with its pod, unless TRACEBUFFER_GRPC_ADDR and
+# TRACEBUFFER_HTTP_ADDR are set.
 
-# Runs on the machine that builds, whatever it builds for: a compiler under emulation takes an hour.
+# Runs on the build platform and cross-compiles: a compiler under emulation takes an hour.
 FROM --platform=$BUILDPLATFORM rust:1.95-bookworm AS build
-# The image's own Rust, without the components that rust-toolchain.toml asks for.
+# The Rust of the base image, without the components of rust-toolchain.toml.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 RUN apt-get update && apt-get install -y --no-install-recommends \
     gcc-x86-64-linux-gnu libc6-dev-amd64-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 WORKDIR /source
 COPY Cargo.toml Cargo.lock build-static.sh ./
 COPY src src
-# Not built here, but the manifest may name them.
+# Not built here, but the manifest names them.
 COPY benches benches
 COPY tests tests
 ARG TARGETARCH
@@ -40,5 +40,5 @@ USER 65532:65532
 EXPOSE 4317 4318 9417 9443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/tracebuffer"]
-# The operator: ["controller"].
+# For the operator: ["controller"].
 CMD ["receiver"]

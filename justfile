@@ -1,14 +1,14 @@
-# Names for what one does daily; `.ci/run` holds the steps. `just` alone lists them.
+# Recipes for daily work; `.ci/run` has the steps. `just` without arguments lists the recipes.
 
 [private]
 default:
     @just --list
 
-# Everything that CI does
+# All steps of CI
 ci:
     .ci/run
 
-# The tests: nothing but Rust needed
+# The tests, which need only Rust
 test:
     .ci/run test
 
@@ -16,31 +16,31 @@ test:
 lint:
     .ci/run fmt clippy
 
-# Schedules of the buffer's threads, explored by shuttle
+# Thread schedules of the buffer, explored by shuttle
 shuttle:
     .ci/run shuttle
 
-# Line coverage, with the bars
+# Line coverage, with its minimum
 cover:
     .ci/run cover
 
-# Bans, licences, sources; advisories where the database is at hand
+# Bans, licences and sources of dependencies; advisories if the database is available
 deny:
     .ci/run deny
 
-# The documentation, without a warning
+# The documentation, without warnings
 doc:
     .ci/run doc
 
-# The chart without a cluster; `UPDATE=1 just chart` writes its README
+# The chart, without a cluster; `UPDATE=1 just chart` writes its README
 chart:
     .ci/run chart
 
-# The OpenTelemetry SDK and Collector on either side
+# Interoperability with the OpenTelemetry SDK and Collector
 interop:
     .ci/run interop
 
-# The image for each architecture, built and started
+# Builds and starts the image for each architecture
 images:
     .ci/run images
 
@@ -48,18 +48,18 @@ images:
 cluster *SCENARIOS:
     tests/cluster/run.sh {{ SCENARIOS }}
 
-# What each part costs, beside prost
+# Cost of the buffer and the scan, compared with prost
 bench *ARGS:
     cargo bench --locked --bench buffer --bench scan {{ ARGS }}
 
-# User instructions of the receiver, counted by callgrind, beside a prost server
+# User instructions of the receiver, counted by callgrind, compared with a prost server
 bench-instructions *ARGS:
     cargo bench --locked --bench instructions -- {{ ARGS }}
 
-# Generator, subject and sink on cores of their own, beside the OpenTelemetry Collector
+# End-to-end benchmarks, compared with the OpenTelemetry Collector
 bench-e2e *ARGS:
     cargo bench --locked --bench e2e -- {{ ARGS }}
 
-# A receiver with the environment's settings; prints batches if no endpoint is set
+# Runs a receiver with settings from the environment; prints batches if no endpoint is set
 run *ARGS:
     cargo run --locked -- receiver {{ ARGS }}

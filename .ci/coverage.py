@@ -1,6 +1,6 @@
-"""Reads an lcov file and fails where too few lines of src/ are covered.
+"""Reads an lcov file and fails if too few lines of src/ are covered.
 
-Only production code counts: test modules are covered by nature and would flatter the figure.
+Only production code counts, because test modules are always covered and would raise the percentage.
 """
 
 import re
@@ -16,7 +16,7 @@ TEST_MODULE = re.compile(r"^#\[cfg\(test\)\]\n(?:#\[.*\]\n)*mod \w+ \{", re.MULT
 
 @dataclass
 class Part:
-    """Covered and countable lines of a file, or of several."""
+    """Covered and countable lines of one or more files."""
 
     name: str
     covered: int
@@ -36,13 +36,13 @@ class Part:
 
 
 def production_lines(source):
-    """Counts the lines before the test module inside a file; the house keeps it last."""
+    """Counts the lines before the test module of a file, which is always last."""
     tests = TEST_MODULE.search(source)
     return source.count("\n", 0, tests.start() if tests else len(source))
 
 
 def read(lcov, root):
-    """Lists the production files of `root` that the lcov file names."""
+    """Lists the production files of `root` in the lcov file."""
     parts = []
     for record in lcov.read_text().split("end_of_record"):
         name = Path(next((x[3:] for x in record.split("\n") if x.startswith("SF:")), "/"))
@@ -59,11 +59,11 @@ def read(lcov, root):
 
 
 def is_enough(title, parts, bar):
-    """Prints one part's sum and says whether it reaches the bar."""
+    """Prints the coverage of some parts and returns whether it reaches the minimum."""
     whole = Part(title, sum(part.covered for part in parts), sum(part.lines for part in parts))
     enough = whole.lines > 0 and whole.percent >= bar
     verdict = "ok" if enough else "FAILED"
-    print(f"{whole.percent:6.1f} % of {whole.lines} lines of {title} (bar: {bar:.0f} %): {verdict}")
+    print(f"{whole.percent:6.1f} % of {whole.lines} lines of {title} (minimum: {bar:.0f} %): {verdict}")
     return enough
 
 
@@ -71,7 +71,7 @@ def main(lcov):
     parts = read(Path(lcov), Path("src").resolve())
     below = sorted((part for part in parts if part.percent < part.bar), key=lambda p: p.percent)
     if below:
-        print("files under their bar:")
+        print("files below the minimum:")
     for part in below:
         print(f"{part.percent:6.1f} %  {part.covered:5}/{part.lines:<5}  src/{part.name}")
     results = [

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# debian-packages.sh PACKAGE…: installs those of the Debian packages that are missing; as root.
+# debian-packages.sh PACKAGE…: installs missing Debian packages, as root.
 set -euo pipefail
 missing=()
 for package in "$@"; do

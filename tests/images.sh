@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# images.sh: builds tracebuffer statically for amd64 and arm64, makes an image of each with the
-# Dockerfile's last stage, and starts both programs: the version, and a receiver that becomes ready
-# and takes a span. arm64 runs under emulation. On Debian for amd64, as root: missing packages are installed.
+# images.sh: builds static binaries for amd64 and arm64, builds an image of each with the last stage of the
+# Dockerfile, and runs both binaries: the version, and a receiver that becomes ready and accepts a span. arm64
+# runs under emulation. Needs Debian for amd64 and root, and installs missing packages.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -15,18 +15,18 @@ finish() { [ -z "$receiver" ] || kill "$receiver" 2>/dev/null || true; rm -rf "$
 trap finish EXIT
 passed=0 failed=0
 
-check() { # SAYING COMMAND…
-  local saying=$1; shift
+check() { # SENTENCE COMMAND…
+  local sentence=$1; shift
   if "$@" > "$work/output" 2>&1; then
-    passed=$((passed + 1)); echo "ok     $saying"
+    passed=$((passed + 1)); echo "ok     $sentence"
   else
-    failed=$((failed + 1)); echo "FAILED $saying"; tail -20 "$work/output"
+    failed=$((failed + 1)); echo "FAILED $sentence"; tail -20 "$work/output"
   fi
 }
 
 is_static() { ! readelf --program-headers "$1" | grep -q INTERP; }
 
-# What a container engine would see: the platform, who it runs as, and one layer with one file.
+# Checks the platform, the user, and that one layer contains one file.
 is_image() { # ARCHIVE ARCHITECTURE
   local blobs=$work/image/blobs/sha256 manifest config
   rm -rf "$work/image"; mkdir "$work/image"
@@ -38,8 +38,8 @@ is_image() { # ARCHIVE ARCHITECTURE
   [ "$(cat "$work/files")" = tracebuffer ]
 }
 
-serves() { # COMMAND…: starts a receiver, sends it a span and asks it to end
-  # Below the ports that the system hands out.
+serves() { # COMMAND…: starts a receiver, sends it a span and terminates it
+  # Below the ephemeral ports.
   local port=$((10000 + RANDOM % 20000)) admin http answer
   admin=127.0.0.1:$port http=127.0.0.1:$((port + 1))
   "$@" receiver --grpc-addr 127.0.0.1:$((port + 2)) --http-addr $http --admin-addr $admin > "$work/receiver" 2>&1 &
@@ -65,10 +65,10 @@ for arch in amd64 arm64; do
   mkdir "$work/build"
   cp "$binary" "$work/build/tracebuffer"
   tests/cluster/node/image.sh . "localhost/tracebuffer:$arch" "$work/image.tar" --platform "linux/$arch" --build-context "build=$work/build"
-  check "$arch: the program is static" is_static "$binary"
-  check "$arch: the image holds it and nothing else, and runs it as 65532" is_image "$work/image.tar" "$arch"
-  check "$arch: it tells its version" "${start[@]}" "$binary" --version
-  check "$arch: a receiver becomes ready, takes a span and ends" serves "${start[@]}" "$binary"
+  check "$arch: the binary is static" is_static "$binary"
+  check "$arch: the image contains only the binary, and runs it as user 65532" is_image "$work/image.tar" "$arch"
+  check "$arch: the binary prints its version" "${start[@]}" "$binary" --version
+  check "$arch: a receiver becomes ready, accepts a span and exits" serves "${start[@]}" "$binary"
   rm -rf "$work/build" "$work/image.tar"
 done
 echo "$passed passed, $failed failed"

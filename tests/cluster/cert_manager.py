@@ -1,4 +1,4 @@
-"""cert-manager: that of the cluster, or, where there is none, the one that node/build.sh made, beside it."""
+"""cert-manager: the cluster's own, or the program that node/build.sh built, run outside of the cluster."""
 
 import json
 import shutil
@@ -15,12 +15,12 @@ CRD = "certificates.cert-manager.io"
 
 @contextmanager
 def running():
-    """Runs it for a while."""
+    """Provides cert-manager for the time of the context."""
     if get("crd", CRD):
         yield
         return
     program = shutil.which("cert-manager")
-    assert program, "there is no cert-manager in the cluster, and no program of that name (node/build.sh) here"
+    assert program, "cert-manager is neither in the cluster nor a program here (node/build.sh builds it)"
     crds = Path(program).parent / "cert-manager-crds"
     kubectl("apply", "--server-side", "-f", crds)
     kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
@@ -44,7 +44,7 @@ def is_ready(name, namespace):
 
 
 def renew(name, namespace):
-    """Asks for another certificate before its time, as `cmctl renew` does."""
+    """Requests an early renewal, as `cmctl renew` does."""
     issuing = {
         "type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "asked for",
         "lastTransitionTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -1,4 +1,4 @@
-"""Pods that are created all the while something happens to the operator."""
+"""Creation of pods while something happens to the operator."""
 
 import threading
 
@@ -7,7 +7,7 @@ from parts import is_injected, pending_pod
 
 
 class Creating:
-    """Creates annotated pods, five a second, until it is left."""
+    """Creates annotated pods, five a second, until the context ends."""
 
     def __init__(self, namespace):
         self.namespace, self.stop, self.created, self.error = namespace, threading.Event(), 0, None
@@ -18,7 +18,7 @@ class Creating:
             while not self.stop.wait(0.15):
                 apply(pending_pod(f"pod-{self.created}"), namespace=self.namespace)
                 self.created += 1
-        except Exception as error:  # shown by the scenario's own thread
+        except Exception as error:  # raised by the scenario's own thread
             self.error = error
 
     def __enter__(self):
@@ -32,5 +32,6 @@ class Creating:
             raise self.error
 
 
-def bare(namespace):
+def without_sidecar(namespace):
+    """Lists the names of the pods whose sidecar is missing."""
     return [p["metadata"]["name"] for p in list_all("pods", namespace) if not is_injected(p)]

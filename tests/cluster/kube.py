@@ -1,4 +1,4 @@
-"""kubectl, helm and tracebuffer's own command line, and waiting for what they say."""
+"""kubectl, helm and the command line of tracebuffer, and assertions that wait."""
 
 import json
 import os
@@ -16,20 +16,20 @@ class Failed(Exception):
 
 
 class Output:
-    """What a command that ended well has printed."""
+    """Output and exit code of a command."""
 
     def __init__(self, out, err, code=0):
         self.out, self.err, self.code = out, err, code
 
     @property
     def warnings(self):
-        """Lists the API server's warnings as kubectl shows them."""
+        """Lists the API server's warnings that kubectl has printed."""
         lines = self.err.splitlines()
         return [line.removeprefix("Warning: ") for line in lines if line.startswith("Warning: ")]
 
 
 def run(*command, stdin=None, timeout=120, check=True):
-    """Runs a command to its end."""
+    """Runs a command and waits for its end."""
     words = [str(word) for word in command]
     done = subprocess.run(
         words, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
@@ -52,21 +52,21 @@ def tracebuffer(*words, **options):
 
 
 def apply(*objects, namespace=None):
-    """Creates or changes objects; the answer has the API server's warnings."""
+    """Creates or changes objects; the output has the API server's warnings."""
     where = ["-n", namespace] if namespace else []
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     return kubectl("apply", *where, "-f", "-", stdin=text)
 
 
 def get(kind, name, namespace=None):
-    """Returns an object, or None where there is none."""
+    """Returns an object, or None if it does not exist."""
     where = ["-n", namespace] if namespace else []
     text = kubectl("get", kind, name, *where, "-o", "json", "--ignore-not-found").out
     return json.loads(text) if text.strip() else None
 
 
 def list_all(kind, namespace=None, selector=None):
-    """Lists the objects of a kind, of one namespace or of all."""
+    """Lists the objects of a kind, in one namespace or in all."""
     where = ["-n", namespace] if namespace else ["-A"]
     chosen = ["-l", selector] if selector else []
     return json.loads(kubectl("get", kind, *where, *chosen, "-o", "json").out)["items"]
@@ -78,12 +78,12 @@ def delete(kind, name, namespace=None, *flags):
 
 
 def eventually(what, probe, timeout=60, every=0.3):
-    """Waits until `probe` returns something true, and returns that.
+    """Waits until `probe` returns a true value, and returns it.
 
-    An AssertionError in `probe` says why it is not yet so; the last one is shown.
+    An AssertionError in `probe` counts as not yet true; after the timeout, the last one is shown.
     """
     deadline = time.monotonic() + timeout
-    last = "nothing yet"
+    last = "nothing"
     while True:
         try:
             found = probe()
@@ -132,7 +132,7 @@ class Namespace:
             self.labels["pod-security.kubernetes.io/enforce"] = "restricted"
 
     def __enter__(self):
-        # One of an earlier run may still be ending.
+        # A namespace of an earlier run may still be terminating.
         delete("namespace", self.name, None, "--wait=true", "--timeout=90s")
         apply({
             "apiVersion": "v1", "kind": "Namespace",
@@ -153,7 +153,7 @@ class Namespace:
 
 
 def show(namespace):
-    """Prints what helps to understand a failure."""
+    """Prints details about a failure."""
     print(f"--- namespace {namespace}")
     for words in (
         ["get", "pods,tracebuffers,deployments", "-o", "wide"],

@@ -17,7 +17,7 @@ def image_values(image):
 
 
 def install(*values, chart=CHART, image=None):
-    """Installs or upgrades, and waits until every operator is ready."""
+    """Installs or upgrades the release, and waits until every operator is ready."""
     return helm(
         "upgrade", "--install", NAME, chart, "-n", NAMESPACE, "--create-namespace", "--wait",
         "--timeout", "90s", *image_values(image or os.environ["IMAGE"]),
@@ -26,9 +26,9 @@ def install(*values, chart=CHART, image=None):
 
 
 def uninstall():
-    """Uninstalls it, and removes what the chart leaves."""
+    """Uninstalls the release, and deletes the objects that the chart leaves."""
     helm("uninstall", NAME, "-n", NAMESPACE, "--wait", "--timeout", "90s")
-    # They answer on for 10 s, with a certificate that the next ones do not know.
+    # Old operators serve for 10 s more, with a certificate that new ones do not know.
     eventually("no operator is left", lambda: not list_all("pods", NAMESPACE, SELECTOR), 60)
     delete("secret", SECRET, NAMESPACE)
     delete("lease", NAME, NAMESPACE)
@@ -36,7 +36,7 @@ def uninstall():
 
 
 def ensure():
-    """Installs it as it comes, in a namespace that enforces the restricted level."""
+    """Installs the release with default values, in a namespace that enforces the restricted level."""
     apply({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {
@@ -47,20 +47,20 @@ def ensure():
 
 
 def pods():
-    """Lists the operators that are not ending."""
+    """Lists the operators that are not terminating."""
     every = list_all("pods", NAMESPACE, SELECTOR)
     return [pod for pod in every if "deletionTimestamp" not in pod["metadata"]]
 
 
 def reinstall(*values):
-    """Installs with other values, and waits until no operator with the old ones answers any more."""
+    """Installs with other values, and waits until all operators with the old values have ended."""
     install(*values)
     eventually("the old operators have ended",
                lambda: len(list_all("pods", NAMESPACE, SELECTOR)) == len(pods()), 60)
 
 
 def scale(replicas):
-    """Sets the number of operators, and waits until it is so."""
+    """Sets the number of operators, and waits until they are running or have ended."""
     kubectl("scale", "deployment", NAME, "-n", NAMESPACE, f"--replicas={replicas}")
     if replicas == 0:
         eventually("no operator is left", lambda: not list_all("pods", NAMESPACE, SELECTOR), 60)
@@ -69,7 +69,7 @@ def scale(replicas):
 
 
 def leader():
-    """Returns the name of the pod that leads, or None."""
+    """Returns the name of the leader's pod, or None."""
     lease = get("lease", NAME, NAMESPACE)
     holder = lease and lease["spec"].get("holderIdentity")
     return next((p["metadata"]["name"] for p in pods() if p["metadata"]["name"] in (holder or "")), None)
@@ -80,7 +80,7 @@ def leader_metrics():
 
 
 def show():
-    """Prints what helps to understand a failure."""
+    """Prints details about a failure."""
     print("--- operator")
     for words in (
         ["get", "pods,lease", "-n", NAMESPACE, "-o", "wide"],

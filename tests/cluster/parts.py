@@ -1,4 +1,4 @@
-"""Objects that the scenarios are made of: applications, destinations, TraceBuffers."""
+"""Objects of the scenarios: applications, destinations, TraceBuffers."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def ready_trace_buffer(namespace, name="default", **spec):
 
 
 def condition(namespace, name, kind, field="status"):
-    """Returns a condition's status as it is for the present generation, or None."""
+    """Returns a condition's status, or another field of it, for the current generation, or None."""
     found = get("tracebuffer", name, namespace)
     for each in found.get("status", {}).get("conditions", []):
         if each["type"] == kind and each.get("observedGeneration") == found["metadata"]["generation"]:
@@ -94,7 +94,7 @@ def pod(name, *containers, inject="true", **more):
 
 
 def pending_pod(name, **more):
-    """A pod that no node takes: it is admitted like any other and costs nothing."""
+    """Returns a pod that fits on no node: it is admitted like any other and uses no resources."""
     return pod(name, nodeSelector={"example.com/no-such": "node"}, **more)
 
 
@@ -113,13 +113,13 @@ def deployment(name, *containers, inject="true", replicas=1, **more):
 
 
 def sending(traces, service="shop", then="sleep 1d", spans=2, flags=""):
-    """A command that sends `traces` traces of `spans` spans to localhost, as every SDK does by default."""
+    """Returns a command that sends `traces` traces of `spans` spans to localhost, the default of SDKs."""
     return (f"/telemetrygen traces --otlp-insecure --traces {traces} --child-spans {spans - 1} "
             f"--service {service} --workers 1 --rate 0 {flags} && {then}")
 
 
 def collector(namespace):
-    """Starts an OpenTelemetry Collector that counts what arrives; returns its OTLP endpoint."""
+    """Starts an OpenTelemetry Collector that counts spans; returns its OTLP endpoint."""
     config = {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "collector"},
         "data": {"config.yaml": COLLECTOR_CONFIG},
@@ -145,7 +145,7 @@ def collector(namespace):
 
 
 def sink(namespace):
-    """Starts a destination for OTLP/HTTP that prints the headers it gets; returns its endpoint."""
+    """Starts an OTLP/HTTP destination that prints the headers of requests; returns its endpoint."""
     answer = "HTTP/1.1 200 OK\\r\\ncontent-length: 0\\r\\nconnection: close\\r\\n\\r\\n"
     serve = (f"while :; do printf '{answer}' | nc -l -p 4318 -w 5"
              " | busybox grep -i -E '^(authorization|x-[a-z-]+): '; done")
@@ -160,14 +160,14 @@ def sink(namespace):
 
 
 def headers_at(namespace):
-    """Lists the headers that the sink of a namespace has got, in lower case but for their values."""
+    """Lists the headers that the sink of a namespace has received, with names in lower case."""
     lines = kubectl("logs", "deployment/sink", "-n", namespace).out.splitlines()
     pairs = (line.strip().partition(": ") for line in lines)
     return [f"{name.lower()}: {value}" for name, _, value in pairs]
 
 
 def header_from_secret(name, key):
-    """The header authorization with a bearer token that a key of a Secret holds."""
+    """Returns a header authorization with a bearer token from a key of a Secret."""
     source = {"secretKeyRef": {"name": name, "key": key}}
     return {"name": "authorization", "prefix": "Bearer ", "valueFrom": source}
 
@@ -197,7 +197,7 @@ def arrived_of(namespace, service):
 
 
 def running(namespace, app):
-    """Lists the pods of an application that are not ending."""
+    """Lists the pods of an application that are not terminating."""
     every = list_all("pods", namespace, f"app={app}")
     return [p for p in every if "deletionTimestamp" not in p["metadata"]]
 
@@ -209,7 +209,7 @@ def only_pod(namespace, app):
 
 
 def is_injected(one):
-    """Returns whether a pod has the sidecar, and the webhook says that it put it there."""
+    """Returns whether a pod has the sidecar and a status of the webhook that says so."""
     status = json.loads(one["metadata"].get("annotations", {}).get(STATUS, "{}"))
     every = one["spec"].get("initContainers", []) + one["spec"]["containers"]
     return "injected" in status and any(each["name"] == "tracebuffer" for each in every)

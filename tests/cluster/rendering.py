@@ -1,4 +1,4 @@
-"""The chart's output as objects. Helm itself reads the YAML, so that Python needs no package."""
+"""The chart's output as objects. Helm parses the YAML, so that Python needs no package."""
 
 import base64
 import json
@@ -78,5 +78,5 @@ def operator_container(objects):
 def environment(objects):
     """Returns the operator's environment: {name: value}."""
     names = [each["name"] for each in operator_container(objects)["env"]]
-    assert len(names) == len(set(names)), f"a variable is there twice: {sorted(names)}"
+    assert len(names) == len(set(names)), f"a variable is set twice: {sorted(names)}"
     return {each["name"]: each.get("value") for each in operator_container(objects)["env"]}

@@ -1,20 +1,19 @@
 #!/usr/bin/env bash
-# run.sh [SCENARIO…]: tracebuffer in a real Kubernetes cluster; without a name, every scenario.
+# run.sh [SCENARIO…]: tests tracebuffer in a real Kubernetes cluster; without a name, runs every scenario.
 #
-# Makes a node of its own out of nothing but Go modules and Debian packages (as root; see node/), builds
-# the image and loads it, runs the scenarios, prints a line for each and `N passed, N failed`, and takes
-# the node down. `run.sh --list` names the scenarios. KEEP=1 leaves the node for
-# `node/cluster.sh exec kubectl …`.
+# Builds a node from Go modules and Debian packages (as root; see node/), builds and loads the image, runs the
+# scenarios, prints a line for each and `N passed, N failed`, and removes the node. `run.sh --list` lists the
+# scenarios. KEEP=1 keeps the node for `node/cluster.sh exec kubectl …`.
 #
-# With KUBECONFIG set it uses that cluster, which must have no tracebuffer yet, and of which it needs all
-# rights. It leaves the release `tracebuffer` there. What it needs besides:
-#   here   python3, openssl, kubectl, helm 4; TRACEBUFFER_BIN, a program of the version of IMAGE
-#   there  images that the nodes have or can pull: IMAGE, tracebuffer's; OLD_IMAGE, of which it upgrades, if
-#          that is to be another; OTELCOL_IMAGE, an OpenTelemetry Collector; TELEMETRYGEN_IMAGE, with a shell, as
-#          node/build.sh makes it
-#   either cert-manager in the cluster, or the program of that name that node/build.sh makes, for the
-#          scenario cert-manager
-# A node that KEEP=1 has left is such a cluster: node/cluster.sh exec env IMAGE=… … "$PWD/tests/cluster/run.sh"
+# With KUBECONFIG set, the scenarios use that cluster, which must not have tracebuffer yet, with all permissions.
+# The release `tracebuffer` remains there. Requirements:
+#   here    python3, openssl, kubectl, helm 4; TRACEBUFFER_BIN, a binary of the version of IMAGE
+#   cluster images that the nodes have or can pull: IMAGE, tracebuffer; OLD_IMAGE, the version to upgrade from,
+#           by default IMAGE; OTELCOL_IMAGE, an OpenTelemetry Collector; TELEMETRYGEN_IMAGE, with a shell, as
+#           node/build.sh builds it
+#   either  cert-manager in the cluster, or the program of that name that node/build.sh builds, for the
+#           scenario cert-manager
+# A node kept by KEEP=1 is such a cluster: node/cluster.sh exec env IMAGE=… … "$PWD/tests/cluster/run.sh"
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -24,10 +23,10 @@ export PYTHONDONTWRITEBYTECODE=1
 
 binary=${TRACEBUFFER_BIN:-}
 if [ -n "${KUBECONFIG:-}" ]; then
-  : "${IMAGE:?which image of tracebuffer the cluster can pull}"
-  : "${OTELCOL_IMAGE:?which image of an OpenTelemetry Collector the cluster can pull}"
-  : "${TELEMETRYGEN_IMAGE:?which image of telemetrygen, with a shell, the cluster can pull}"
-  : "${binary:?TRACEBUFFER_BIN: which program has the version of IMAGE}"
+  : "${IMAGE:?set it to an image of tracebuffer that the cluster can pull}"
+  : "${OTELCOL_IMAGE:?set it to an image of an OpenTelemetry Collector that the cluster can pull}"
+  : "${TELEMETRYGEN_IMAGE:?set it to an image of telemetrygen, with a shell, that the cluster can pull}"
+  : "${binary:?set TRACEBUFFER_BIN to a binary of the version of IMAGE}"
   for tool in python3 openssl kubectl helm; do
     command -v "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 1; }
   done
@@ -35,7 +34,7 @@ if [ -n "${KUBECONFIG:-}" ]; then
   exec python3 -u "$here/main.py" "$@"
 fi
 
-[ "$(id -u)" = 0 ] || { echo "only root can make a node; or set KUBECONFIG to use a cluster of yours" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || { echo "only root can build a node; set KUBECONFIG to use an existing cluster" >&2; exit 1; }
 command -v go >/dev/null || { echo "go is not installed: Go 1.26 or newer builds Kubernetes" >&2; exit 1; }
 "$here/../debian-packages.sh" containernetworking-plugins iptables iproute2 conntrack libseccomp-dev pkg-config gcc \
   libc6-dev buildah crun busybox-static openssl util-linux procps python3

@@ -1,4 +1,4 @@
-"""Scenarios: what they promise, and whether they keep it."""
+"""Registration and execution of scenarios."""
 
 import time
 import traceback
@@ -7,7 +7,7 @@ SCENARIOS = []
 
 
 class Scenario:
-    """One scenario: a name to call it by, and the sentence that it proves."""
+    """One scenario: its name, and the promise that it tests."""
 
     def __init__(self, name, promise, act, needs_operator):
         self.name, self.promise, self.act = name, promise, act
@@ -15,7 +15,7 @@ class Scenario:
 
 
 def scenario(name, promise, needs_operator=True):
-    """Makes a function a scenario."""
+    """Registers a function as a scenario."""
 
     def register(act):
         SCENARIOS.append(Scenario(name, promise, act, needs_operator))
@@ -25,7 +25,7 @@ def scenario(name, promise, needs_operator=True):
 
 
 def choose(names):
-    """Lists the scenarios of these names, in their own order; all of them without a name."""
+    """Lists the scenarios of these names, in order of registration; without names, all of them."""
     unknown = [name for name in names if name not in {each.name for each in SCENARIOS}]
     if unknown:
         known = " ".join(each.name for each in SCENARIOS)
@@ -34,8 +34,8 @@ def choose(names):
 
 
 def run(chosen, prepare, explain):
-    """Runs scenarios, a line for each; `prepare` is called before the first that needs an operator,
-    `explain` after one that failed. Returns how many failed."""
+    """Runs scenarios and prints a line for each. Calls `prepare` before the first that needs an operator,
+    and `explain` after a failure. Returns the number of failures."""
     failed, state, start = [], None, time.monotonic()
     for each in chosen:
         started = time.monotonic()
@@ -48,7 +48,7 @@ def run(chosen, prepare, explain):
                 started = time.monotonic()
             each.act()
             verdict = "ok    "
-        except Exception as error:  # a scenario may fail in any way; the others run on
+        except Exception as error:  # a scenario may raise anything; the others still run
             failed.append(each)
             verdict = "FAILED"
             frames = traceback.extract_tb(error.__traceback__)

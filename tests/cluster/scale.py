@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures one operator beside many objects on a real API server.
+"""Measures one operator with many objects on a real API server.
 
     scale.py [--pods 5000] [--buffers 200] [--rate 100] [--operator-namespace tracebuffer]
 
-Wants a cluster in KUBECONFIG in which the chart is installed with one replica, so that every
-admission and every reconcile is the measured process's. Pods are held back by a scheduling gate:
-they exist, and none runs. Prints a table in Markdown; ends with 1 if a target is missed.
+KUBECONFIG names a cluster in which the chart is installed with one replica, so that the measured
+process handles every admission and every reconcile. A scheduling gate keeps the pods from running.
+Prints a table in Markdown; exits with 1 if a target is missed.
 """
 
 import argparse
@@ -25,13 +25,13 @@ MAX_RESIDENT_MIB = 40
 MAX_ADMISSION_P99_MS = 10
 MAX_STATUS_SECONDS = 5
 STEADY_SECONDS = 60
-# Each pod is its own workload here, so each gets an event; the operator writes at most 50 a second.
+# Each pod is its own workload, so each gets an event; the operator writes at most 50 a second.
 EVENTS_PER_SECOND = 50
 GROUP = "/apis/tracebuffer.dev/v1alpha1"
 
 
 class Api:
-    """The API server, through `kubectl proxy`, which knows how to log in."""
+    """The API server, through `kubectl proxy`, which authenticates."""
 
     def __init__(self, address):
         self.address = address
@@ -77,13 +77,13 @@ def proxied():
 
 
 class Operator:
-    """The one replica that is measured, through its metrics."""
+    """The measured replica, through its metrics."""
 
     def __init__(self, api, namespace):
         pods = api.call("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]
         running = [p["metadata"]["name"] for p in pods if p["status"]["phase"] == "Running"]
         if len(running) != 1:
-            sys.exit(f"namespace {namespace} has {len(running)} running pods; one is measured")
+            sys.exit(f"namespace {namespace} has {len(running)} running pods; scale the operator to one replica")
         self.api = api
         self.path = f"/api/v1/namespaces/{namespace}/pods/{running[0]}:9417/proxy/metrics"
 
@@ -107,7 +107,7 @@ class Metrics:
 
 
 def quantile(before, after, q):
-    """The least upper bound, of those the histogram has, that covers `q` of what was added."""
+    """Returns the smallest bound of the histogram that covers the fraction `q` of the added values."""
     added = [(bound, count - old[1]) for (bound, count), old in zip(after, before)]
     total = added[-1][1]
     return next(bound for bound, count in added if count >= q * total), int(total)
@@ -192,7 +192,7 @@ def seconds_until_true(api, path, change, counts):
 
 
 def status_times(api, pods, buffers):
-    """Changes the endpoint, which makes all pods outdated: of one, then of all others at once."""
+    """Changes the endpoint of one TraceBuffer, then of all others at once; all their pods become outdated."""
     each = pods // buffers
     paths = [f"{path}/{body['metadata']['name']}" for path, body in map(buffer, range(buffers))]
     change = {"spec": {"destination": {"endpoint": "http://elsewhere.observability:4317"}}}

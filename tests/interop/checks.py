@@ -1,4 +1,4 @@
-"""Does tracebuffer work with software that nobody here wrote? One sentence for each check."""
+"""Checks that tracebuffer interoperates with the OpenTelemetry SDK and Collector."""
 
 import argparse
 import contextlib
@@ -17,19 +17,19 @@ FORWARDING = list(itertools.product(("grpc", "http"), ("none", "gzip", "zstd")))
 
 
 class Report:
-    """Prints each check as it ends, and counts."""
+    """Prints and counts the checks."""
 
     def __init__(self):
         self.passed = self.failed = 0
 
     def check(self, sentence, problem):
-        """Notes one check: `problem` says what is wrong, or is empty."""
+        """Records one check: `problem` describes the failure, or is empty."""
         self.passed, self.failed = self.passed + (not problem), self.failed + bool(problem)
         print(f"FAILED  {sentence}: {problem}" if problem else f"ok      {sentence}")
 
 
-class House:
-    """What all checks share: one sink, one Collector, and the receiver's binary."""
+class Setup:
+    """Shared by all checks: one sink, one Collector, and the receiver's binary."""
 
     def __init__(self, binary, collector, folder):
         self.report = Report()
@@ -39,7 +39,7 @@ class House:
 
     @contextlib.contextmanager
     def receiver(self, protocol, compression):
-        """Runs a receiver; ends it, and shows its log after a failure."""
+        """Runs a receiver during the context; prints the end of its log after a failure."""
         failed = self.report.failed
         endpoint = self.collector.endpoint(protocol)
         receiver = Receiver(self._binary, endpoint, protocol, compression, self._folder)
@@ -52,7 +52,7 @@ class House:
                 print(f"--- the end of the log of {receiver.name}\n{receiver.tail()}\n---")
 
     def problem(self, sender, seconds=20, duplicates=False):
-        """Says what is wrong, if anything, with what arrived from `sender`."""
+        """Describes the problem with the spans that arrived from `sender`; empty if there is none."""
         sent = {arrival.span_id: arrival for arrival in sender.acknowledged()}
         if sender.refused() or not sent:
             return f"{sender.refused()} spans were refused, {len(sent)} were acknowledged"
@@ -65,14 +65,14 @@ class House:
         if list(dict.fromkeys(a.span_id for a in arrived)) != list(sent):
             return "the spans arrived in another order"
         changed = [(sent[a.span_id], a) for a in arrived if a != sent[a.span_id]]
-        return f"{len(changed)} spans were changed on the way: {changed[0]}" if changed else ""
+        return f"{len(changed)} spans were changed: {changed[0]}" if changed else ""
 
 
-def every_exporter_through_every_way_out(house):
-    """Exporter x compression on the way in, protocol x compression on the way out."""
+def every_exporter_with_every_protocol(setup):
+    """Exporter x compression into the receiver, protocol x compression out of it."""
     for protocol, compression in FORWARDING:
-        way_out = f"forwarded over {protocol} with compression {compression}"
-        with house.receiver(protocol, compression) as receiver:
+        outgoing = f"forwarded over {protocol} with compression {compression}"
+        with setup.receiver(protocol, compression) as receiver:
             senders = [
                 Sender(
                     f"{kind}, {'gzip' if gzip else 'uncompressed'}",
@@ -83,24 +83,24 @@ def every_exporter_through_every_way_out(house):
             together(senders, 200)
             for sender in senders:
                 sentence = f"spans of the SDK ({sender.name}) arrive once, in order and unchanged"
-                house.report.check(f"{sentence}, {way_out}", house.problem(sender))
-            house.report.check(
-                f"the receiver counts what the SDK counts, {way_out}",
+                setup.report.check(f"{sentence}, {outgoing}", setup.problem(sender))
+            setup.report.check(
+                f"the receiver and the SDK count the same spans, {outgoing}",
                 ledger_problem(receiver, senders),
             )
             last = senders[0]
             last.send(500)
             code = receiver.stop()
-            problem = house.problem(last) or ("" if code == 0 else f"it ended with {code}")
-            house.report.check(
-                f"a receiver told to end sends what it has and ends with 0, {way_out}", problem
+            problem = setup.problem(last) or ("" if code == 0 else f"exit code {code}")
+            setup.report.check(
+                f"after SIGTERM a receiver sends its spans and exits with 0, {outgoing}", problem
             )
             for sender in senders:
                 sender.close()
 
 
 def ledger_problem(receiver, senders, seconds=10):
-    """Compares the receiver's own counts with what the senders were acknowledged for."""
+    """Compares the receiver's counts with the spans acknowledged to the senders."""
     expected = sum(len(sender.acknowledged()) for sender in senders)
     end = time.monotonic() + seconds
     while True:
@@ -113,24 +113,24 @@ def ledger_problem(receiver, senders, seconds=10):
         time.sleep(0.05)
 
 
-def one_address_fits_every_exporter(house):
-    """An address without a path on either port, as one environment variable gives it to all."""
-    with house.receiver("grpc", "none") as receiver:
+def one_address_fits_every_exporter(setup):
+    """An address without a path, on either port, as one variable gives it to all exporters."""
+    with setup.receiver("grpc", "none") as receiver:
         ports = (("gRPC", receiver.grpc_port), ("HTTP", receiver.http_port))
         for (port_name, port), kind in itertools.product(ports, EXPORTERS):
             sender = Sender(f"{kind} to {port_name}", exporter(kind, f"http://127.0.0.1:{port}"))
             sender.send(20)
             sentence = (
-                f"the {kind} exporter given only the address of the {port_name} port is understood"
+                f"the {kind} exporter works with only the address of the {port_name} port"
             )
-            house.report.check(sentence, house.problem(sender))
+            setup.report.check(sentence, setup.problem(sender))
             sender.close()
 
 
-def a_killed_collector_loses_nothing(house):
-    """The Collector is killed while spans flow, stays away, and comes back."""
+def a_killed_collector_loses_nothing(setup):
+    """The Collector is killed while spans are sent, stays unavailable, and restarts."""
     for protocol in ("grpc", "http"):
-        with house.receiver(protocol, "gzip") as receiver:
+        with setup.receiver(protocol, "gzip") as receiver:
             senders = [
                 Sender(f"{kind} in an outage", exporter(kind, receiver.endpoint(kind)))
                 for kind in EXPORTERS
@@ -138,9 +138,9 @@ def a_killed_collector_loses_nothing(house):
             sending = threading.Thread(target=together, args=(senders, 600, 0.01))
             sending.start()
             time.sleep(2)
-            house.collector.kill()
+            setup.collector.kill()
             time.sleep(2.5)
-            house.collector.start()
+            setup.collector.start()
             sending.join()
             for sender in senders:
                 kind = sender.name.split(" in ")[0]
@@ -148,7 +148,7 @@ def a_killed_collector_loses_nothing(house):
                     f"with the Collector killed and started again, every span acknowledged to the "
                     f"{kind} exporter arrives in order, forwarded over {protocol}"
                 )
-                house.report.check(sentence, house.problem(sender, seconds=60, duplicates=True))
+                setup.report.check(sentence, setup.problem(sender, seconds=60, duplicates=True))
                 sender.close()
 
 
@@ -160,24 +160,24 @@ def main():
     )
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        house = House(options.receiver, options.collector, folder)
-        house.collector.start()
+        setup = Setup(options.receiver, options.collector, folder)
+        setup.collector.start()
         try:
             for checks in (
-                every_exporter_through_every_way_out,
+                every_exporter_with_every_protocol,
                 one_address_fits_every_exporter,
                 a_killed_collector_loses_nothing,
             ):
                 try:
-                    checks(house)
+                    checks(setup)
                 except Exception as error:
-                    house.report.check(
+                    setup.report.check(
                         checks.__name__.replace("_", " "), f"{type(error).__name__}: {error}"
                     )
         finally:
-            house.collector.stop()
-    print(f"{house.report.passed} passed, {house.report.failed} failed")
-    sys.exit(1 if house.report.failed else 0)
+            setup.collector.stop()
+    print(f"{setup.report.passed} passed, {setup.report.failed} failed")
+    sys.exit(1 if setup.report.failed else 0)
 
 
 if __name__ == "__main__":

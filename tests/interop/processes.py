@@ -1,4 +1,4 @@
-"""The programs under test, started and stopped."""
+"""Processes of the programs under test."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ CONFIG = Path(__file__).parent / "collector" / "config.yaml"
 
 
 def free_ports(count):
-    """Returns ports of the loopback that nobody uses at the moment."""
+    """Returns unused ports of the loopback interface."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -43,12 +43,12 @@ class Program:
         self._wait_until_ready()
 
     def kill(self):
-        """Ends it without a warning."""
+        """Kills the process."""
         self._process.kill()
         self._process.wait()
 
     def stop(self, seconds=15):
-        """Asks it to end with SIGTERM; returns its exit code, or None if it had to be killed."""
+        """Sends SIGTERM; returns the exit code, or None if the process had to be killed."""
         self._process.terminate()
         try:
             return self._process.wait(seconds)
@@ -57,7 +57,7 @@ class Program:
             return None
 
     def tail(self, lines=15):
-        """Returns the end of its log."""
+        """Returns the end of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def is_ready(self):
@@ -76,7 +76,7 @@ class Program:
 
 
 class Collector(Program):
-    """An OpenTelemetry Collector that forwards to the sink; it keeps its ports over restarts."""
+    """An OpenTelemetry Collector that forwards to the sink; it keeps its ports across restarts."""
 
     def __init__(self, binary, sink_port, folder):
         self.grpc_port, self.http_port = free_ports(2)
@@ -110,7 +110,7 @@ class Receiver(Program):
         )
 
     def endpoint(self, exporter):
-        """Returns where that kind of exporter sends."""
+        """Returns the endpoint for this kind of exporter."""
         if exporter == "gRPC":
             return f"http://127.0.0.1:{self.grpc_port}"
         return f"http://127.0.0.1:{self.http_port}/v1/traces"

@@ -1,4 +1,4 @@
-"""Applications that trace: the OpenTelemetry SDK with one of its exporters each."""
+"""Applications that send traces with the OpenTelemetry SDK and one of its exporters."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ EXPORTERS = ("gRPC", "HTTP protobuf", "HTTP JSON")
 
 
 def exporter(kind, endpoint, gzip=False):
-    """Makes the SDK's own exporter of that kind, for `endpoint` as it is."""
+    """Returns the SDK's exporter of this kind, with `endpoint` unchanged."""
     if kind == "gRPC":
         compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
         return GrpcExporter(endpoint=endpoint, insecure=True, compression=compression)
@@ -33,7 +33,7 @@ def exporter(kind, endpoint, gzip=False):
 
 
 class Sender:
-    """One application with a tracer of its own. It knows what it was acknowledged for."""
+    """One application with its own tracer, which records the acknowledged spans."""
 
     def __init__(self, name, span_exporter):
         self.name = name
@@ -54,7 +54,7 @@ class Sender:
         self._sent = 0
 
     def send(self, count, pause=0.0):
-        """Ends `count` spans, one after another, and waits until each was exported or refused."""
+        """Ends `count` spans, one after another, and waits until each is exported or refused."""
         for _ in range(count):
             self._span(self._sent)
             self._sent += 1
@@ -112,7 +112,7 @@ ATTRIBUTES = {
 
 
 def together(senders, count, pause=0.0):
-    """Lets all senders send at the same time; returns when all are done."""
+    """Sends from all senders concurrently; returns when all have finished."""
     threads = [threading.Thread(target=s.send, args=(count, pause)) for s in senders]
     for thread in threads:
         thread.start()

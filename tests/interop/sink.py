@@ -1,4 +1,4 @@
-"""The end of the line: takes what the Collector forwards, and remembers it in order."""
+"""The last hop: receives the spans that the Collector forwards, and records them in order."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class Arrival:
-    """One span with its surroundings, in a form that can be compared byte by byte."""
+    """One span with its resource and scope, in a form that can be compared byte by byte."""
 
     span_id: bytes
     resource: bytes
@@ -22,7 +22,7 @@ class Arrival:
 
 
 def arrivals(request):
-    """Lists the spans of an ExportTraceServiceRequest in the order they lie."""
+    """Lists the spans of an ExportTraceServiceRequest in order."""
     return [
         Arrival(span.span_id, _bytes(group.resource), _bytes(scoped.scope), _bytes(span))
         for group in request.resource_spans
@@ -32,7 +32,7 @@ def arrivals(request):
 
 
 class Sink:
-    """An OTLP/HTTP JSON server on a free port of the loopback."""
+    """An OTLP/HTTP JSON server on a free port of the loopback interface."""
 
     def __init__(self):
         self._changed = threading.Condition()
@@ -52,7 +52,7 @@ class Sink:
         return set()
 
     def arrived(self, wanted):
-        """Returns the arrivals whose span id is in `wanted`, in order, each as often as it came."""
+        """Returns the arrivals whose span id is in `wanted`, in order, including duplicates."""
         with self._changed:
             return [arrival for arrival in self._arrived if arrival.span_id in wanted]
 

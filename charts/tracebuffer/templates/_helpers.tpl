@@ -30,7 +30,7 @@ app.kubernetes.io/component: operator
 {{- merge (include "tracebuffer.selectorLabels" . | fromYaml) $version $chart (.Values.commonLabels | default dict) | toYaml -}}
 {{- end -}}
 
-{{/* The same with more labels: (list $ LABELS). */}}
+{{/* Labels of every object, and more: (list $ LABELS). */}}
 {{- define "tracebuffer.labelsWith" -}}
 {{- merge (include "tracebuffer.labels" (first .) | fromYaml) (last . | default dict) | toYaml -}}
 {{- end -}}
@@ -56,7 +56,7 @@ labels: {{- include "tracebuffer.labels" . | nindent 2 }}
 {{- include "tracebuffer.imageReference" (list . .Values.image) -}}
 {{- end -}}
 
-{{/* A digest belongs to one image: another repository or tag does not inherit the operator's. */}}
+{{/* A digest identifies one image: with another repository or tag, the operator's is not inherited. */}}
 {{- define "tracebuffer.sidecarImage" -}}
 {{- $image := .Values.sidecar.image -}}
 {{- $inherited := empty (or $image.repository $image.tag) | ternary .Values.image (omit .Values.image "digest") -}}
@@ -90,19 +90,19 @@ imagePullSecrets: {{- uniq . | toYaml | nindent 2 }}
 {{- .Values.certificates.secretName | default (printf "%s-webhook-tls" (include "tracebuffer.fullname" .)) -}}
 {{- end -}}
 
-{{/* Who keeps the webhook's caBundle: the operator knows itself by it. */}}
+{{/* Mode and Secret of the writer of the webhook's caBundle; operators compare it with their own. */}}
 {{- define "tracebuffer.certificateKeeper" -}}
 {{- .Values.certificates.mode }}/{{ include "tracebuffer.certificateSecret" . }}
 {{- end -}}
 
-{{/* Where the authority is that is given in certificates.caBundle; empty where it is not. */}}
+{{/* ConfigMap with the authority of certificates.caBundle; empty without that value. */}}
 {{- define "tracebuffer.certificateAuthority" -}}
 {{- if and (eq .Values.certificates.mode "existingSecret") .Values.certificates.caBundle -}}
 {{ include "tracebuffer.webhookService" . }}-ca
 {{- end -}}
 {{- end -}}
 
-{{/* Settings by which the operator finds its own objects; `check` uses them too. */}}
+{{/* Names of the operator's own objects, for the operator and for `check`. */}}
 {{- define "tracebuffer.environment" -}}
 - name: TRACEBUFFER_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}

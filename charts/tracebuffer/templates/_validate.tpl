@@ -24,7 +24,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A variable must not be twice in a container: server-side apply rejects it. */}}
+{{/* Server-side apply rejects a variable that is twice in a container. */}}
 {{- define "tracebuffer.validateEnv" -}}
 {{- $own := list "NAMESPACE" "POD_NAME" "LEASE_NAME" "REFERENCES" "SIDECAR_IMAGE" "SIDECAR_IMAGE_PULL_POLICY" -}}
 {{- $own = concat $own (list "WEBHOOK_NAME" "WEBHOOK_HOST" "WEBHOOK_ADDR" "ADMIN_ADDR" "LOG_LEVEL" "LOG_FORMAT") -}}
@@ -37,8 +37,8 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The CustomResourceDefinition, the webhooks and the leader are the cluster's, so there is one release.
-     `lookup` finds nothing in `helm template`. */}}
+{{/* The CustomResourceDefinition and the webhooks are cluster-scoped, and there is one leader, so there is one
+     release. `lookup` finds nothing in `helm template`. */}}
 {{- define "tracebuffer.validateRelease" -}}
 {{- $found := lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "" -}}
 {{- range ($found).items -}}

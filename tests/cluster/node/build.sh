@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # build.sh [PROGRAM…]: builds the programs of a Kubernetes node, helm, cert-manager and telemetrygen from their Go
-# modules, and the images that every node has, into $CLUSTER_BIN; with names, these programs and nothing
-# else. About 10 minutes on 2 cores the first time; what is there and up to date is left alone. Wants Go
-# 1.26 and the Debian packages of ../run.sh.
+# modules, and the images of every node, into $CLUSTER_BIN; with names, only these programs. Takes about 10
+# minutes on 2 cores the first time; files that are up to date are kept. Needs Go 1.26 and the Debian packages
+# of ../run.sh.
 set -euo pipefail
 shopt -s nullglob
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -44,7 +44,7 @@ crds=$(cd "$here/modules/cert-manager" && go list -m -f '{{.Dir}}' github.com/ce
 rm -rf "$BIN/cert-manager-crds"
 install -D -m 644 -t "$BIN/cert-manager-crds" "$crds"/cert-manager.io_*.yaml
 
-image() { # NAME FILE…: a scratch image of these files, run as the first
+image() { # NAME FILE…: builds a scratch image of these files, with the first as entry point
   local name=$1 first=${2##*/} work file newer=; shift
   for file in "$@" "${BASH_SOURCE[0]}"; do [ "$BIN/$name.tar" -nt "$file" ] || newer=1; done
   [ -n "$newer" ] || return 0
@@ -68,5 +68,5 @@ otelcol=$("$here/../../interop/collector/build.sh")
 image pause "$BIN/pause"
 image busybox /bin/busybox
 image otelcol "$otelcol"
-# With a shell, to send and then to stay.
+# With a shell, so that a container can send and then keep running.
 image telemetrygen "$BIN/telemetrygen" /bin/busybox

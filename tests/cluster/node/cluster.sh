@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # One real Kubernetes node (v1.36) on one machine: etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
 # containerd + runc, kubelet, kube-proxy and CoreDNS, in PID, mount and network namespaces of its own.
-# Killing the namespace's first process ends every one of them; nothing of it can reach the outside.
+# Killing the first process of the PID namespace ends all of them; the node has no access to outside networks.
 #   cluster.sh up | exec CMD… | load IMAGE.tar | down        (as root)
 # exec runs CMD inside those namespaces with KUBECONFIG set: kubectl, helm, or a test binary.
-# $CLUSTER_BIN holds what build.sh has built; $CLUSTER_DIR everything of this node, its logs included.
+# $CLUSTER_BIN has the output of build.sh; $CLUSTER_DIR has all files of this node, including its logs.
 set -euo pipefail
 BIN=${CLUSTER_BIN:-${XDG_CACHE_HOME:-$HOME/.cache}/tracebuffer-cluster}
 DIR=${CLUSTER_DIR:-/run/tracebuffer-cluster}

@@ -1,4 +1,4 @@
-"""A TraceBuffer that changes or goes."""
+"""Changes and deletion of a TraceBuffer."""
 
 import json
 
@@ -10,7 +10,7 @@ from parts import (
 from runner import scenario
 
 
-@scenario("outdated", "a change that needs a restart is counted, and left to the owner of the pods")
+@scenario("outdated", "pods that need a restart are counted as outdated, and are not restarted")
 def counts_the_outdated():
     with Namespace("tb-outdated") as here:
         ready_trace_buffer(here)
@@ -25,7 +25,7 @@ def counts_the_outdated():
         equal("pods", {p["metadata"]["name"] for p in running(here, "shop")}, before)
 
 
-@scenario("rollout", "with OnChange the owners are restarted one after another")
+@scenario("rollout", "with OnChange workloads are restarted one after another")
 def rolls_out():
     with Namespace("tb-rollout") as here:
         paced = {"strategy": "OnChange", "maxConcurrent": 1, "interval": "1s"}
@@ -39,13 +39,13 @@ def rolls_out():
         eventually("all pods are current", lambda: equal(
             "counts", [counts(here).get(k) for k in ("total", "current", "outdated")], [2, 2, 0]) is None, 90)
         first, second = sorted(newest_set(here, name) for name in ("one", "two"))
-        assert second[0] > first[0], "both owners were restarted at the same time"
+        assert second[0] > first[0], "both workloads were restarted at the same time"
         for name in ("one", "two"):
             equal(f"revisions of {name}", revision(here, name), "2")
 
 
 def newest_set(namespace, owner):
-    """Returns when the newest ReplicaSet of a Deployment was made, and its name."""
+    """Returns the creation time and the name of the newest ReplicaSet of a Deployment."""
     sets = list_all("replicasets", namespace, f"app={owner}")
     return max((each["metadata"]["creationTimestamp"], each["metadata"]["name"]) for each in sets)
 
@@ -54,7 +54,7 @@ def revision(namespace, name):
     return get("deployment", name, namespace)["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
 
 
-@scenario("gone", "without their TraceBuffer pods run on, and new ones are told why they have no sidecar")
+@scenario("gone", "after their TraceBuffer is deleted pods continue to run, and new ones report why they have no sidecar")
 def outlives_its_trace_buffer():
     with Namespace("tb-gone") as here:
         ready_trace_buffer(here)

@@ -1,4 +1,4 @@
-"""The chart by itself; no cluster is asked. What its values do is in chart_values.py."""
+"""The chart without a cluster. chart_values.py tests the effect of its values."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from rendering import make_parent, read_yaml, render, settings, template
 from runner import scenario
 
 CI = sorted((CHART / "ci").glob("*-values.yaml"))
-# A wrong value, and what the message names.
+# Invalid values, and a part of the error message.
 WRONG = {
     "replicaCount=0": "replicaCount",
     "webhook.failurePolicy=Perhaps": "failurePolicy",
@@ -34,11 +34,11 @@ WRONG = {
     "serviceAccount.create=false": "serviceAccount.name",
     "podDisruptionBudget.minAvailable=1,podDisruptionBudget.maxUnavailable=1": "exclude each other",
 }
-# Without defaults in values.yaml: `enabled` is a parent's, the others have defaults as a whole.
+# Not in values.yaml: `enabled` belongs to a parent chart, the others are objects with defaults as a whole.
 OPEN = ("enabled", "strategy", "certificates.certManager.issuerRef")
 
 
-@scenario("chart", "the chart renders with every set of values, and names what is wrong in one",
+@scenario("chart", "the chart renders with every set of values, and errors name the invalid value",
           needs_operator=False)
 def renders():
     for values in [*CI, CHART / "values-ha.yaml"]:
@@ -49,11 +49,11 @@ def renders():
         read_yaml(rendered.out)
     for setting, field in WRONG.items():
         refused = template("--set", setting)
-        assert refused.code != 0, f"{setting} was taken"
+        assert refused.code != 0, f"{setting} was accepted"
         assert field in refused.err, f"{setting}: the message does not name {field}: {refused.err}"
 
 
-@scenario("chart-rights", "no rule of the chart grants a wildcard; without references.verify no foreign Secret is readable",
+@scenario("chart-rights", "no rule of the chart grants a wildcard; without references.verify only the operator's Secret is readable",
           needs_operator=False)
 def grants_little():
     rules = template("--show-only", "templates/rbac.yaml").out
@@ -70,7 +70,7 @@ def grants_little():
     assert not kinds & {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}, kinds
 
 
-@scenario("chart-users", "who may view a namespace may view its TraceBuffers, who may edit it may edit them",
+@scenario("chart-users", "users who may view or edit a namespace may view or edit its TraceBuffers",
           needs_operator=False)
 def grants_users():
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
@@ -86,7 +86,7 @@ def grants_users():
     equal("verbs of view", verbs, {"get", "list", "watch"})
     for rule in view["rules"] + edit["rules"]:
         equal("the group", rule["apiGroups"], ["tracebuffer.dev"])
-    equal("what is edited", {name for rule in edit["rules"] for name in rule["resources"]}, {"tracebuffers"})
+    equal("editable resources", {name for rule in edit["rules"] for name in rule["resources"]}, {"tracebuffers"})
     apart = render("--set", "rbac.aggregateClusterRoles=false")
     equal("not aggregated", aggregated(apart["ClusterRole", "tracebuffer-edit"]), set())
 
@@ -107,12 +107,12 @@ def covers_values():
     listed = {name for name, _ in table}
     missing = {leaf for leaf in have if not {leaf, leaf.rsplit(".", 1)[0]} & listed}
     equal("not in the README", missing, set())
-    bare = [name for name, text in table if not text.strip() and not name.startswith("certificates.")]
-    equal("without a description", bare, [])
+    undescribed = [name for name, text in table if not text.strip() and not name.startswith("certificates.")]
+    equal("without a description", undescribed, [])
 
 
 def schema_leaves(schema, node, path=""):
-    """Yields the paths of the values that a schema knows, down to those of any content."""
+    """Yields the paths of the values in a schema, down to those without properties."""
     if "$ref" in node:
         node = schema["definitions"][node["$ref"].rsplit("/", 1)[1]]
     if not node.get("properties"):
@@ -123,7 +123,7 @@ def schema_leaves(schema, node, path=""):
 
 
 def leaves(values, known, path=""):
-    """Yields the paths of values, down to those that a schema knows."""
+    """Yields the paths of values, down to those in a schema."""
     if path in known or not isinstance(values, dict) or not values:
         yield path
         return
@@ -131,7 +131,7 @@ def leaves(values, known, path=""):
         yield from leaves(inner, known, f"{path}.{name}".lstrip("."))
 
 
-@scenario("chart-subchart", "as a conditional dependency the chart is there or not, and takes the parent's global values",
+@scenario("chart-subchart", "a parent chart's condition enables the chart, and its global values apply",
           needs_operator=False)
 def is_a_dependency():
     for values, there in (
@@ -139,7 +139,7 @@ def is_a_dependency():
     ):
         with tempfile.TemporaryDirectory() as folder:
             objects = render(chart=make_parent(folder, values))
-            equal(f"there with {values}", ("Deployment", "tracebuffer") in objects, there)
+            equal(f"rendered with {values}", ("Deployment", "tracebuffer") in objects, there)
     with tempfile.TemporaryDirectory() as folder:
         parent = make_parent(folder, "{}", "tracebuffer.enabled,global.observability")
         equal("a second condition", render("--set", "global.observability=false", chart=parent), {})
@@ -156,7 +156,7 @@ def is_a_dependency():
     equal("user", pod["securityContext"].keys() & {"runAsUser", "runAsGroup"}, set())
 
 
-@scenario("chart-links", "the chart's README and Chart.yaml link to whole addresses, and agree about the version",
+@scenario("chart-links", "the chart's README and Chart.yaml have absolute links to existing files, and the same version",
           needs_operator=False)
 def links_are_whole():
     text = (CHART / "README.md").read_text()
@@ -168,6 +168,6 @@ def links_are_whole():
     equal("the tag for Artifact Hub", tags, {about["appVersion"]})
     linked = text + about["annotations"]["artifacthub.io/links"]
     for link in re.findall(r"https://github\.com/tracebuffer/tracebuffer/blob/main/([^)#\s]+)", linked):
-        assert (ROOT / link).exists(), f"{link} is not there"
+        assert (ROOT / link).exists(), f"{link} does not exist"
     icon = about["icon"].split("/main/")[1]
-    assert (ROOT / icon).exists(), "there is no icon"
+    assert (ROOT / icon).exists(), "the icon does not exist"

@@ -1,4 +1,4 @@
-"""Whether the chart sees another release; the API server that Helm asks is scripted."""
+"""Detection of another release by the chart, with a scripted API server."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from runner import scenario
 
 GROUP = "admissionregistration.k8s.io"
 REFUSED = "tracebuffer is already installed in this cluster"
-# What is in the cluster (name, release, its namespace, entry), and what the message names, if one is due.
+# Webhooks in the cluster (name, release, its namespace, entry), and a part of the error message or None.
 CLUSTERS = [
     ([], None),
     ([("tracebuffer", "tracebuffer", "tracebuffer", "inject.tracebuffer.dev")], None),
@@ -29,14 +29,14 @@ CLUSTERS = [
 ]
 
 
-@scenario("chart-second", "a second release in a cluster is refused by the name of the first; an upgrade is not",
+@scenario("chart-second", "a second release in a cluster is refused and the first is named; an upgrade is not refused",
           needs_operator=False)
 def sees_the_first():
     for found, named in CLUSTERS:
         with scripted_cluster([configuration(*each) for each in found]) as kubeconfig:
             with mock.patch.dict(os.environ, {"KUBECONFIG": str(kubeconfig)}):
                 answer = template("--dry-run=server")
-            equal(f"refused beside {found}", REFUSED in answer.err, bool(named))
+            equal(f"refused with {found}", REFUSED in answer.err, bool(named))
             assert not named or named in answer.err, answer.err
     assert template().code == 0, "helm template without a cluster"
 
@@ -51,7 +51,7 @@ def configuration(name, release, namespace, entry):
 
 @contextmanager
 def scripted_cluster(configurations):
-    """An API server with nothing but these configurations; yields its kubeconfig."""
+    """Runs an API server that has only these configurations; yields its kubeconfig."""
     version = {"groupVersion": f"{GROUP}/v1", "version": "v1"}
     resource = {"name": "mutatingwebhookconfigurations", "singularName": "mutatingwebhookconfiguration",
                 "namespaced": False, "kind": "MutatingWebhookConfiguration", "verbs": ["get", "list"]}
@@ -94,7 +94,7 @@ def scripted_cluster(configurations):
                 "users": [{"name": "u", "user": {}}],
             }))
             yield kubeconfig
-        assert any(path.endswith(resource["name"]) for path in asked), f"Helm did not look; it asked {asked}"
+        assert any(path.endswith(resource["name"]) for path in asked), f"Helm did not list the webhooks; it requested {asked}"
     finally:
         server.shutdown()
         server.server_close()

@@ -1,4 +1,4 @@
-"""What the chart's values do; no cluster is asked."""
+"""Effect of the chart's values, without a cluster."""
 
 import operator_release
 from kube import CHART, equal
@@ -32,7 +32,7 @@ IMAGES = [
 ]
 
 
-@scenario("chart-images", "the images of operator and sidecar are composed of their fields, the sidecar's from the operator's",
+@scenario("chart-images", "the images of operator and sidecar are composed of their fields; the sidecar's default to the operator's",
           needs_operator=False)
 def composes_images():
     version = operator_container(render())["image"].rsplit(":", 1)[1]
@@ -54,7 +54,7 @@ def composes_images():
         equal("the scenarios' image", operator_container(objects)["image"], image)
 
 
-@scenario("chart-webhook", "excluded namespaces reach the operator; the label never reaches kube-system or the operator's namespace",
+@scenario("chart-webhook", "the operator knows the excluded namespaces; the label never selects kube-system or the operator's namespace",
           needs_operator=False)
 def excludes_namespaces():
     for values, excluded in (
@@ -80,7 +80,7 @@ def excludes_namespaces():
     equal("no default", environment(render())["TRACEBUFFER_DEFAULT_TRACE_BUFFER"], "")
 
 
-@scenario("chart-network", "policies name ports by number, and every port follows its value, also in the node's network",
+@scenario("chart-network", "policies have numeric ports, and every port has its value, also in the node's network",
           needs_operator=False)
 def follows_ports():
     objects = render(*settings("networkPolicy.enabled=true", "webhook.port=10250", "admin.port=10261"))
@@ -99,11 +99,11 @@ def follows_ports():
     host = only(render("-f", CHART / "ci" / "host-network-values.yaml"), "Deployment")["spec"]
     pod = host["template"]["spec"]
     equal("host", (pod["hostNetwork"], pod["dnsPolicy"]), (True, "ClusterFirstWithHostNet"))
-    # A new pod that waits for an old one's port, which waits for the new pod, would wait for ever.
+    # A new pod that waits for the port of an old one, which waits for the new pod, would wait indefinitely.
     equal("update", host["strategy"]["rollingUpdate"], {"maxUnavailable": 1, "maxSurge": 0})
 
 
-@scenario("chart-pods", "the operator's pods pass the restricted level, and on OpenShift leave the user to the platform",
+@scenario("chart-pods", "the operator's pods pass the restricted level, and on OpenShift the platform sets the user",
           needs_operator=False)
 def secures_pods():
     for objects, user in ((render(), 65532), (render("-f", CHART / "ci" / "openshift-values.yaml"), None)):
@@ -117,7 +117,7 @@ def secures_pods():
     equal("spread within a version", constraint["matchLabelKeys"], ["pod-template-hash"])
 
 
-@scenario("chart-names", "names, namespace and labels of every object follow their values",
+@scenario("chart-names", "names, namespace and labels of every object are those of the values",
           needs_operator=False)
 def names_objects():
     objects = render(*settings("nameOverride=tb", "namespaceOverride=elsewhere", "commonLabels.team=a"))
@@ -134,7 +134,7 @@ def names_objects():
     equal("selected", spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items(), True)
 
 
-@scenario("chart-extras", "extra variables, arguments, volumes and objects are there; a variable of the chart's is refused",
+@scenario("chart-extras", "extra variables, arguments, volumes and objects are rendered; a variable that the chart sets is refused",
           needs_operator=False)
 def adds_extras():
     objects = render("-f", CHART / "ci" / "everything-values.yaml")
@@ -153,7 +153,7 @@ def adds_extras():
         assert refused.code != 0 and name in refused.err, f"{name} may be in the container twice"
 
 
-@scenario("chart-monitors", "PodMonitors find their pods from a namespace of their own, as configured",
+@scenario("chart-monitors", "PodMonitors select their pods from another namespace, as configured",
           needs_operator=False)
 def monitors():
     objects = render("-f", CHART / "ci" / "monitoring-values.yaml")

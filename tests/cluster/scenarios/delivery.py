@@ -1,4 +1,4 @@
-"""Spans on their way, with a destination that comes and goes."""
+"""Delivery of spans, also with an unavailable destination."""
 
 import subprocess
 import threading
@@ -13,7 +13,7 @@ from parts import (
 from runner import scenario
 
 
-@scenario("delivery", "in a restricted namespace every span an annotated Deployment sends to localhost arrives")
+@scenario("delivery", "in a restricted namespace every span that an annotated Deployment sends to localhost arrives")
 def delivers():
     with Namespace("tb-observability") as there, Namespace("tb-shop") as here:
         ready_trace_buffer(here, endpoint=collector(there))
@@ -25,10 +25,10 @@ def delivers():
         equal("its restart policy", sidecar["restartPolicy"], "Always")
         eventually("every span arrives", lambda: equal("arrived", arrived(there), 1000) is None, 30)
         books = ledger(here, one["metadata"]["name"])
-        equal("the sidecar's books", (books["accepted"], books["sent"], books["buffered"]), (1000, 1000, 0))
+        equal("the sidecar's ledger", (books["accepted"], books["sent"], books["buffered"]), (1000, 1000, 0))
 
 
-@scenario("outage", "a destination that was away gets what the buffer held, the newest; the ledger adds up")
+@scenario("outage", "after an outage the destination gets the newest spans, which the buffer kept; the ledger adds up")
 def outlives_an_outage():
     with Namespace("tb-outage") as here:
         ready_trace_buffer(here, endpoint=collector(here), buffer={"maxSpans": 200})
@@ -39,34 +39,34 @@ def outlives_an_outage():
         rolled_out(here, "shop")
         name = only_pod(here, "shop")["metadata"]["name"]
 
-        books = eventually("everything was sent to the sidecar",
+        books = eventually("all spans were sent to the sidecar",
                            lambda: (b := ledger(here, name))["accepted"] == 800 and b)
         equal("dropped", books["dropped"], 600)
         assert adds_up(books), f"the ledger does not add up: {books}"
         kubectl("scale", "deployment/collector", "--replicas=1", "-n", here)
         rolled_out(here, "collector")
 
-        eventually("what was buffered arrives", lambda: arrived(here) == 200, 60)
-        eventually("the newest", lambda: arrived_of(here, "new") == 200, 10)
+        eventually("the buffered spans arrive", lambda: arrived(here) == 200, 60)
+        eventually("the newest spans arrive", lambda: arrived_of(here, "new") == 200, 10)
         equal("old spans", arrived_of(here, "old"), 0)
-        books = eventually("the books are closed",
+        books = eventually("all spans are sent",
                            lambda: (b := ledger(here, name))["sent"] == 200 and b)
         assert adds_up(books), f"the ledger does not add up: {books}"
 
 
-@scenario("drain", "a pod that is deleted delivers what its sidecar has acknowledged and not yet sent")
+@scenario("drain", "a pod that is deleted delivers the spans that its sidecar has acknowledged and not yet sent")
 def drains():
     with Namespace("tb-drain") as here:
         waiting = {"batch": {"linger": "1m"}}
         ready_trace_buffer(here, endpoint=collector(here), destination=waiting)
         apply(pod("shop", container(command=sending(500))), namespace=here)
-        books = eventually("all is acknowledged",
+        books = eventually("all spans are acknowledged",
                            lambda: (b := ledger(here, "shop"))["accepted"] == 1000 and b)
         equal("waiting", books["buffered"], 1000)
 
         delete("pod", "shop", here, "--wait=true", "--timeout=60s")
 
-        eventually("all of it arrives", lambda: equal("arrived", arrived(here), 1000) is None, 10)
+        eventually("all spans arrive", lambda: equal("arrived", arrived(here), 1000) is None, 10)
 
 
 @scenario("drain-load", "a pod that is deleted while it sends loses nothing")
@@ -82,12 +82,12 @@ def drains_under_load():
         seen = last_accepted(here, "shop")
 
         text = log()
-        assert "nothing was lost" in text, f"the sidecar's last words: {text[-600:]}"
-        eventually("what was accepted arrives", lambda: arrived(here) >= seen, 10)
+        assert "nothing was lost" in text, f"the end of the sidecar's log: {text[-600:]}"
+        eventually("the accepted spans arrive", lambda: arrived(here) >= seen, 10)
 
 
 def last_accepted(namespace, name):
-    """Reads how many spans a sidecar has accepted, until it is gone."""
+    """Reads how many spans a sidecar has accepted until it ends; returns the last number."""
     seen = 0
     while True:
         try:
@@ -97,7 +97,7 @@ def last_accepted(namespace, name):
 
 
 def follow(namespace, name):
-    """Follows the sidecar's log; the answer waits for its end and returns it."""
+    """Follows the sidecar's log; returns a function that waits for its end and returns the text."""
     process = subprocess.Popen(
         ["kubectl", "logs", "-f", name, "-c", "tracebuffer", "-n", namespace],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -127,7 +127,7 @@ def follows_limits():
 
         ready_trace_buffer(here, buffer={"maxSpans": 700})
 
-        eventually("the new limit is followed", lambda: equal("spans", capacity(), 700) is None, 90)
+        eventually("the new limit is applied", lambda: equal("spans", capacity(), 700) is None, 90)
         status = get("pod", "shop", here)["status"]
         equal("restarts", [c["restartCount"] for c in status["initContainerStatuses"]], [0])
         assert is_injected(get("pod", "shop", here))

@@ -1,4 +1,4 @@
-"""Operators that come and go while pods are created."""
+"""Restarts and loss of operators while pods are created."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import operator_release as operator
-from creating import Creating, bare
+from creating import Creating, without_sidecar
 from kube import Namespace, delete, equal, eventually, get, kubectl
 from parts import counts, ready_trace_buffer
 from runner import scenario
@@ -22,27 +22,27 @@ def rolls():
             kubectl("rollout", "status", f"deployment/{operator.NAME}", "-n", operator.NAMESPACE,
                     "--timeout=90s")
             operator.install("--set", "podAnnotations.example\\.com/upgraded=yes")
-            time.sleep(12)  # the last old operator answers on for 10 s
+            time.sleep(12)  # an operator serves for 10 s after SIGTERM
         assert creating.created > 30, f"only {creating.created} pods were created"
-        equal("pods without a sidecar", bare(here), [])
+        equal("pods without a sidecar", without_sidecar(here), [])
 
 
 def kill(name):
-    """Ends an operator without a signal that it could answer, as a lost node would."""
+    """Kills an operator without SIGTERM, like the loss of a node."""
     uid = get("pod", name, operator.NAMESPACE)["metadata"]["uid"]
     delete("pod", name, operator.NAMESPACE, "--grace-period=0", "--force", "--wait=false")
-    # On a node elsewhere the deletion alone must do; there it ends by a signal.
+    # The process of a remote node is not visible here; the kubelet then sends it a signal.
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"pod{uid}" in (process / "cgroup").read_text():
                 os.kill(int(process.name), signal.SIGKILL)
 
 
-@scenario("leader", "when the leader is killed another leads within 20 s, and reports every pod that came up bare")
+@scenario("leader", "when the leader is killed another replica leads within 20 s, and reports every missing sidecar")
 def loses_its_leader():
     with Namespace("tb-leader") as here:
         ready_trace_buffer(here)
-        first = eventually("somebody leads", operator.leader, 30)
+        first = eventually("there is a leader", operator.leader, 30)
         with Creating(here):
             kill(first)
             killed = time.monotonic()
@@ -50,10 +50,10 @@ def loses_its_leader():
             def another():
                 now = operator.leader()
                 return now if now and now != first else None
-            eventually("another leads", another, 20, every=0.2)
-            print(f"    another led after {time.monotonic() - killed:.1f} s")
-        missing = len(bare(here))
-        eventually("the bare pods are counted",
+            eventually("another replica leads", another, 20, every=0.2)
+            print(f"    another replica led after {time.monotonic() - killed:.1f} s")
+        missing = len(without_sidecar(here))
+        eventually("missing sidecars are counted",
                    lambda: equal("missing", counts(here).get("missing", 0), missing) is None, 40)
     kubectl("rollout", "status", f"deployment/{operator.NAME}", "-n", operator.NAMESPACE, "--timeout=60s")
     assert get("lease", operator.NAME, operator.NAMESPACE)

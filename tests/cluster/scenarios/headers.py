@@ -1,8 +1,7 @@
-"""Headers from the pod's fields, and from tokens that are renewed."""
+"""Headers from fields of the pod, and from tokens."""
 
 import base64
 import json
-import time
 
 from kube import Namespace, apply, eventually, get, kubectl
 from parts import container, deployment, headers_at, ready_trace_buffer, rolled_out, sending, sink
@@ -16,7 +15,7 @@ def field(name, path, **more):
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}, **more}
 
 
-@scenario("fields", "headers have the pod's namespace, node and labels, and follow a label that changes")
+@scenario("fields", "headers contain the pod's namespace, node and labels, and the new value of a changed label")
 def fields_are_sent():
     headers = [
         field("x-scope-orgid", "metadata.namespace", prefix="k8s-"),
@@ -39,7 +38,7 @@ def fields_are_sent():
 
 
 def tokens():
-    """Returns the claims of all tokens that have arrived, oldest first, each once."""
+    """Returns the claims of all tokens that have arrived, oldest first, without duplicates."""
     found = []
     for line in headers_at(TOKENS):
         name, _, value = line.partition(": ")
@@ -53,7 +52,7 @@ def tokens():
 
 
 def send_with_token():
-    """Starts an application whose sidecar sends a token of its service account, unless it is there."""
+    """Starts an application whose sidecar sends a token of its service account, unless it exists."""
     if get("namespace", TOKENS):
         return
     apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TOKENS}})
@@ -67,7 +66,7 @@ def send_with_token():
     rolled_out(TOKENS, "shop")
 
 
-@scenario("token", "a header has a token of the pod's service account, for the destination's audience alone")
+@scenario("token", "a header contains a token of the pod's service account, only for the destination's audience")
 def token_is_sent():
     kubectl("delete", "namespace", TOKENS, "--ignore-not-found", "--timeout=90s")
     send_with_token()

@@ -1,4 +1,4 @@
-"""What `helm install` leaves behind."""
+"""Result of `helm install`."""
 
 import base64
 import re
@@ -11,7 +11,7 @@ from runner import scenario
 ACCOUNT = f"system:serviceaccount:{operator.NAMESPACE}:{operator.NAME}"
 
 
-@scenario("install", "helm install makes two ready operators and their certificates; helm test passes")
+@scenario("install", "helm install creates two ready operators and their certificates; helm test passes")
 def installs():
     pods = operator.pods()
     assert len(pods) == 2, f"{len(pods)} operators"
@@ -19,7 +19,7 @@ def installs():
         ready = {c["type"]: c["status"] for c in pod["status"]["conditions"]}["Ready"]
         assert ready == "True", f"{pod['metadata']['name']} is not ready"
     secret = get("secret", operator.SECRET, operator.NAMESPACE)
-    assert secret, "there is no certificate"
+    assert secret, "the certificate's Secret does not exist"
     missing = {"ca.crt", "tls.crt", "tls.key"} - set(secret["data"])
     assert not missing, f"the Secret lacks {missing}"
     for entry in get("mutatingwebhookconfigurations", operator.NAME)["webhooks"]:
@@ -29,7 +29,7 @@ def installs():
     kubectl("delete", "pod", f"{operator.NAME}-check", "-n", operator.NAMESPACE, "--wait=false")
 
 
-@scenario("rights", "the operator's service account may do what the chart lists, and nothing beside it")
+@scenario("rights", "the operator's service account has only the permissions of the chart")
 def has_least_rights():
     def can(verb, what, *flags):
         answer = kubectl("auth", "can-i", verb, what, "--as", ACCOUNT, *flags, check=False)
@@ -63,14 +63,14 @@ def metrics_exist():
         )
     families = set(re.findall(r"(?m)^# TYPE (\S+)", served))
     absent = {name for name in wanted if not {name, name.removesuffix("_bucket")} & families}
-    assert not absent, f"nobody serves {sorted(absent)}"
+    assert not absent, f"not served: {sorted(absent)}"
 
 
 def scrape(namespace, name):
     return kubectl("get", "--raw", f"/api/v1/namespaces/{namespace}/pods/{name}:9417/proxy/metrics").out
 
 
-@scenario("dry-run", "the API server takes everything the chart can render", needs_operator=False)
+@scenario("dry-run", "the API server accepts every rendered object of the chart", needs_operator=False)
 def is_valid():
     for values in ("default", "least", "everything", "host-network", "openshift"):
         text = helm("template", "dry", CHART, "-n", "default", "-f", CHART / "ci" / f"{values}-values.yaml",

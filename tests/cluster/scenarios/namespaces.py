@@ -1,4 +1,4 @@
-"""Which TraceBuffer a pod gets, and who must agree to it."""
+"""Selection of a pod's TraceBuffer, and consent to it."""
 
 import json
 import time
@@ -14,19 +14,19 @@ from scenarios.skipping import event
 
 
 def decided(namespace, name):
-    """Returns the TraceBuffer that a pod was injected from, or the reason why it was not."""
+    """Returns the TraceBuffer that a pod was injected from, or the reason why it was skipped."""
     status = json.loads(get("pod", name, namespace)["metadata"]["annotations"][STATUS])
     return status.get("injected") or status["skipped"]
 
 
 def decide(namespace, name, **more):
-    """Creates a pod that no node takes, and returns what was decided."""
+    """Creates a pod that fits on no node, and returns the decision about it."""
     apply(pending_pod(name, **more), namespace=namespace)
     return decided(namespace, name)
 
 
 def annotate(namespace, trace_buffer):
-    """Lets the Namespace object name a TraceBuffer, and waits until the operators have seen it."""
+    """Names a TraceBuffer in the annotation of a Namespace, and waits until the operators have seen it."""
     kubectl("annotate", "namespace", namespace, "--overwrite", f"{TRACE_BUFFER}={trace_buffer}")
     time.sleep(1)
 
@@ -42,18 +42,18 @@ def namespace_names_one():
         annotate(here, f"{platform}/shared")
         equal("with the annotation", decide(here, "asking"), f"{platform}/shared")
         equal("by the label alone", decide(here, "silent", inject=None), f"{platform}/shared")
-        equal("a pod's own word", decide(here, "own", inject="named"), f"{here}/named")
+        equal("the pod's annotation", decide(here, "own", inject="named"), f"{here}/named")
         annotate(here, "named")
         equal("a name in the same namespace", decide(here, "second", inject="enabled"), f"{here}/named")
         annotate(here, "nowhere")
-        equal("an error falls through to nothing", decide(here, "third"), "TraceBufferNotFound")
+        equal("an error does not fall through", decide(here, "third"), "TraceBufferNotFound")
         annotate(here, "not a name")
-        equal("a mistake is told", decide(here, "fourth"), "InvalidAnnotation")
+        equal("an invalid annotation", decide(here, "fourth"), "InvalidAnnotation")
         found = counts(here)
-        equal("what was injected stays where it is", (found["current"], found["outdated"]), (1, 0))
+        equal("the injected pod stays current", (found["current"], found["outdated"]), (1, 0))
 
 
-@scenario("operator-default", "where nobody names a TraceBuffer and the namespace has none, the operator's default counts")
+@scenario("operator-default", "if neither pod nor Namespace names a TraceBuffer and the namespace has none, the operator's default applies")
 def operator_has_a_default():
     with Namespace("tb-default-platform") as platform, Namespace("tb-default") as here:
         ready_trace_buffer(platform, "all", allowedNamespaces={"from": "All"})
@@ -63,9 +63,9 @@ def operator_has_a_default():
             equal("the default", decide(here, "second"), f"{platform}/all")
             eventually("it is counted there", lambda: equal(
                 "current", counts(platform, "all").get("current"), 1) is None, 20)
-            # Created in the same moment: the namespace is asked for its own before the default counts.
+            # Created at the same time: the operator looks for one in the namespace before it applies the default.
             apply(trace_buffer("own"), pending_pod("third"), namespace=here)
-            equal("its own comes first", decided(here, "third"), f"{here}/own")
+            equal("one in the namespace takes precedence", decided(here, "third"), f"{here}/own")
             apply(trace_buffer("other"), namespace=here)
             time.sleep(1)
             equal("several are an error", decide(here, "fourth"), "SeveralTraceBuffers")
@@ -83,9 +83,9 @@ def labels_select():
         wanted = f"{owner}/shared"
         equal("without labels", decide(here, "first", inject=wanted), "NotAllowed")
         kubectl("label", "namespace", here, "team=a", "stage=test")
-        eventually("the labels count", lambda: tried(here, wanted) == wanted, 10)
+        eventually("the new labels apply", lambda: tried(here, wanted) == wanted, 10)
         kubectl("label", "namespace", here, "stage-")
-        eventually("one label less counts, too", lambda: tried(here, wanted) == "NotAllowed", 10)
+        eventually("a removed label applies", lambda: tried(here, wanted) == "NotAllowed", 10)
 
 
 def tried(namespace, wanted):
@@ -93,7 +93,7 @@ def tried(namespace, wanted):
     return decide(namespace, name, inject=wanted)
 
 
-@scenario("consent", "a TraceBuffer of another namespace gets a Secret, and restarts, only where the Namespace consents")
+@scenario("consent", "a TraceBuffer of another namespace uses a Secret and restarts workloads only with the Namespace's consent")
 def needs_both_sides():
     with Namespace("tb-consent-owner") as owner, Namespace("tb-consent") as here:
         kubectl("create", "secret", "generic", "vendor", "-n", here, "--from-literal=token=s3cret")
@@ -105,9 +105,9 @@ def needs_both_sides():
         }
         ready_trace_buffer(owner, "shared", **shared)
         wanted = f"{owner}/shared"
-        equal("named by the pod alone", decide(here, "thief", inject=wanted), "ReferencesNotAllowed")
+        equal("named only by the pod", decide(here, "thief", inject=wanted), "ReferencesNotAllowed")
 
-        # Injected while it had no references, a pod does not learn of them later.
+        # A pod that was injected before the TraceBuffer had references does not get them later.
         plain = {**shared, "destination": {"protocol": "HTTPProtobuf"}}
         ready_trace_buffer(owner, "shared", **plain)
         shop = deployment("shop", container(command=f"while :; do {sending(1, then='sleep 2')}; done"), inject=wanted)
@@ -117,16 +117,16 @@ def needs_both_sides():
         ready_trace_buffer(owner, "shared", **shared)
         eventually("it is outdated", lambda: equal("outdated", counts(owner, "shared")["outdated"], 1) is None, 20)
         time.sleep(8)
-        equal("nobody was restarted", only_pod(here, "shop")["metadata"]["uid"], first)
-        assert not any("s3cret" in each for each in headers_at(owner)), "the Secret has left its namespace"
+        equal("nothing was restarted", only_pod(here, "shop")["metadata"]["uid"], first)
+        assert not any("s3cret" in each for each in headers_at(owner)), "the Secret was sent without consent"
 
         annotate(here, wanted)
-        eventually("the owner is restarted", lambda: only_pod(here, "shop")["metadata"]["uid"] != first, 60)
+        eventually("the workload is restarted", lambda: only_pod(here, "shop")["metadata"]["uid"] != first, 60)
         assert is_injected(only_pod(here, "shop"))
-        eventually("the Secret is sent now", lambda: "authorization: Bearer s3cret" in headers_at(owner), 60)
+        eventually("the Secret is sent with consent", lambda: "authorization: Bearer s3cret" in headers_at(owner), 60)
 
 
-@scenario("excluded", "pods of excluded namespaces are never missing; kube-system can be opened to annotated pods alone")
+@scenario("excluded", "pods of excluded namespaces are never missing; in kube-system only annotated pods can be injected")
 def excludes_namespaces():
     label = {"tracebuffer.dev/inject": "true"}
     with Namespace("tb-excluded", labels=label) as here:
@@ -137,15 +137,15 @@ def excludes_namespaces():
             apply(pending_pod("asking"), pending_pod("silent", inject=None), namespace=here)
             for name in ("asking", "silent"):
                 assert not is_injected(get("pod", name, here)), f"{name} was injected"
-            eventually("an event says why", lambda: event(here, "asking", "ExcludedNamespace"), 20)
+            eventually("an event has the reason", lambda: event(here, "asking", "ExcludedNamespace"), 20)
             equal("missing", counts(here).get("missing"), 0)
 
             kubectl("label", "namespace", system, "tracebuffer.dev/inject=true")
             apply(trace_buffer("tb-excluded"), namespace=system)
             apply(pending_pod("tb-silent", inject=None), namespace=system)
-            assert not is_injected(get("pod", "tb-silent", system)), "the label counts in kube-system"
+            assert not is_injected(get("pod", "tb-silent", system)), "the label has an effect in kube-system"
             equal("an annotated pod there", decide(system, "tb-asking"), f"{system}/tb-excluded")
-            eventually("only that one is counted", lambda: equal(
+            eventually("only the annotated pod is counted", lambda: equal(
                 "total and missing", [counts(system, "tb-excluded").get(k) for k in ("total", "missing")], [1, 0]) is None, 20)
         finally:
             kubectl("label", "namespace", system, "tracebuffer.dev/inject-", check=False)

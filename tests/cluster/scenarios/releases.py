@@ -1,4 +1,4 @@
-"""Who may use an installation, and where and beside what it may be."""
+"""Permissions of users, and installations in other forms."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from runner import scenario
 IMAGE = os.environ.get("IMAGE", "")
 
 
-@scenario("editor", "who may edit a namespace does the README's steps there; who may view it sees TraceBuffers only")
+@scenario("editor", "an editor of a namespace can do the README's steps there; a viewer can only read TraceBuffers")
 def grants_users():
     with Namespace("tb-editor") as here:
         for role in ("edit", "view", "admin"):
@@ -43,12 +43,12 @@ def grants_users():
         rolled_out(here, "shop")
         assert is_injected(only_pod(here, "shop"))
         seen = kubectl("get", "tracebuffers", "-n", here, "--as", "view", "-o", "name").out.split()
-        equal("what a viewer sees", seen, ["tracebuffer.tracebuffer.dev/default"])
+        equal("TraceBuffers for a viewer", seen, ["tracebuffer.tracebuffer.dev/default"])
         assert not can("edit", "update", "tracebuffers.tracebuffer.dev", "--subresource=status")
         kubectl("delete", "tracebuffer", "default", "-n", here, "--as", "edit")
 
 
-@scenario("second-release", "a second release is refused by the name of the first, which can still be upgraded")
+@scenario("second-release", "a second release is refused and the first is named; the first can still be upgraded")
 def refuses_a_second():
     answer = helm("install", "second", CHART, "-n", "tb-second", "--create-namespace",
                   *operator.image_values(IMAGE), check=False)
@@ -61,7 +61,7 @@ def refuses_a_second():
     operator.install()
 
 
-@scenario("host-network", "in the node's network the operator serves its own ports, and pods are injected")
+@scenario("host-network", "in the node's network the operator serves the configured ports, and pods are injected")
 def serves_from_the_node():
     def enforce(level):
         kubectl("label", "namespace", operator.NAMESPACE, "--overwrite",
@@ -69,7 +69,7 @@ def serves_from_the_node():
 
     enforce("privileged")
     try:
-        # The node of these scenarios is the only one, so there is room for one operator.
+        # The cluster of these scenarios has one node, so only one operator fits.
         operator.install("-f", CHART / "ci" / "host-network-values.yaml", "--set", "replicaCount=1")
         only, = eventually("one operator", lambda: len(found := operator.pods()) == 1 and found)
         assert only["spec"]["hostNetwork"]
@@ -82,7 +82,7 @@ def serves_from_the_node():
         operator.install()
 
 
-@scenario("dependency", "as a dependency that is switched off and on the operator goes and comes, TraceBuffers stay")
+@scenario("dependency", "a parent chart removes and reinstalls the operator by its condition, and TraceBuffers stay")
 def is_switched():
     values = [word.replace("image.", "tracebuffer.image.", 1) if word.startswith("image.") else word
               for word in operator.image_values(IMAGE)]
@@ -102,7 +102,7 @@ def is_switched():
             equal("the webhook", get("mutatingwebhookconfigurations", operator.NAME), None)
             apply(pending_pod("without"), namespace=here)
             assert not is_injected(get("pod", "without", here))
-            assert get("tracebuffer", "default", here), "the TraceBuffer is gone"
+            assert get("tracebuffer", "default", here), "the TraceBuffer was deleted"
             upgrade("true")
             apply(pending_pod("again"), namespace=here)
             assert is_injected(get("pod", "again", here))

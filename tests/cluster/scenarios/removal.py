@@ -1,4 +1,4 @@
-"""Upgrading from an older version, and uninstalling."""
+"""Upgrade from an older version, and uninstallation."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def older_chart(folder):
     return Path(folder) / "tracebuffer-0.0.9.tgz"
 
 
-@scenario("upgrade", "an upgrade from an older version takes over, keeps its authority and restarts no pod")
+@scenario("upgrade", "an upgrade from an older version keeps the certificate authority and restarts no pod")
 def upgrades():
     with tempfile.TemporaryDirectory() as folder, Namespace("tb-upgrade") as here:
         operator.uninstall()
@@ -49,7 +49,7 @@ def upgrades():
         equal("the caBundle", bundles, [authority] * 2)
 
 
-@scenario("uninstall", "helm uninstall leaves no webhook and no broken pod, and keeps the TraceBuffers")
+@scenario("uninstall", "helm uninstall removes the webhook, and keeps running pods and TraceBuffers")
 def uninstalls():
     with Namespace("tb-uninstall") as here:
         ready_trace_buffer(here, endpoint=collector(here))
@@ -62,11 +62,11 @@ def uninstalls():
         ours = [w["metadata"]["name"] for w in list_all("mutatingwebhookconfigurations")
                 if "tracebuffer" in w["metadata"]["name"]]
         equal("webhooks", ours, [])
-        assert get("tracebuffer", "default", here), "the TraceBuffer is gone"
+        assert get("tracebuffer", "default", here), "the TraceBuffer was deleted"
         apply(pending_pod("later"), namespace=here)
         assert not is_injected(get("pod", "later", here))
-        eventually("the sidecar forwards on", lambda: equal("arrived", arrived(here), 50) is None, 60)
+        eventually("the sidecar still forwards", lambda: equal("arrived", arrived(here), 50) is None, 60)
         operator.install()
         ready_trace_buffer(here, "again")
         apply(pending_pod("again", inject="again"), namespace=here)
-        assert is_injected(get("pod", "again", here)), "after another install nothing is injected"
+        assert is_injected(get("pod", "again", here)), "nothing is injected after a reinstallation"

@@ -1,4 +1,4 @@
-"""What takes its time: it began with the scenario `token`, and is looked at late."""
+"""Renewal of a token. Runs late, because the wait begins with the scenario `token`."""
 
 import json
 import time
@@ -7,8 +7,8 @@ from kube import eventually, kubectl
 from runner import scenario
 from scenarios.headers import TOKENS, send_with_token, tokens
 
-# The shortest life of a token is 10 minutes; the kubelet renews it at 80 % of that, give or take 10 s,
-# and looks at its volumes once a minute or so.
+# The minimum lifetime of a token is 10 minutes; the kubelet renews it at 80 % of that, plus or minus 10 s,
+# and syncs volumes about once a minute.
 RENEWED_AFTER = 480 + 90
 
 

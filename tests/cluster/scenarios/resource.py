@@ -1,4 +1,4 @@
-"""The resource as kubectl, Helm and its schema have it."""
+"""The resource with kubectl, Helm and its schema."""
 
 import re
 import tempfile
@@ -15,14 +15,14 @@ EXAMPLES = HERE.parent.parent / "docs" / "examples"
 SMALL_CHART = "apiVersion: v2\nname: small\nversion: 0.1.0\n"
 
 
-@scenario("refusals", "the API server refuses every file of bad/, naming the field")
+@scenario("refusals", "the API server refuses every file of bad/ and names the field")
 def schema_refuses():
     with Namespace("tb-refusals") as here:
         for file in sorted((HERE / "bad").glob("*.yaml")):
             said = file.read_text().splitlines()[0]
             (field,) = re.findall(r"(?:spec|metadata)[.\w\[\]-]*", said)[:1]
             answer = kubectl("apply", "-n", here, "--dry-run=server", "-f", file, check=False)
-            assert answer.code != 0, f"{file.name} was taken"
+            assert answer.code != 0, f"{file.name} was accepted"
             assert field in answer.err, f"{file.name}: {field} is not named: {answer.err}"
 
 
@@ -50,7 +50,7 @@ def applies_without_drift():
         assert "serviceAccountToken" in explained and "Exactly one field must be set" in explained, explained
 
 
-@scenario("wait", "helm --wait ends well for a good TraceBuffer, and at once with a failure for a wrong one")
+@scenario("wait", "helm --wait succeeds for a valid TraceBuffer, and fails immediately for an invalid one")
 def is_waited_for():
     with Namespace("tb-wait") as here, tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "templates").mkdir()
@@ -67,16 +67,16 @@ def is_waited_for():
 
         answer, _ = install("http://collector:4317")
         equal("helm", (answer.code, condition(here, "small", "Ready")), (0, "True"))
-        # The schema knows no loopback; the operator does.
+        # The schema accepts a loopback address; the operator does not.
         answer, took = install("http://127.0.0.1:4317")
-        assert answer.code != 0 and took < 30, f"a wrong spec took {took:.0f} s: {answer.out}{answer.err}"
+        assert answer.code != 0 and took < 30, f"an invalid spec took {took:.0f} s: {answer.out}{answer.err}"
         equal("Stalled", condition(here, "small", "Stalled"), "True")
         answer, _ = install("http://collector:4318")
         equal("helm again", (answer.code, condition(here, "small", "Ready")), (0, "True"))
         equal("no longer Stalled", condition(here, "small", "Stalled"), None)
 
 
-@scenario("pending", "a TraceBuffer that no operator has seen is Pending, and so waited for")
+@scenario("pending", "a TraceBuffer that no operator has seen is Pending, and kubectl wait waits for it")
 def is_pending_without_operator():
     with Namespace("tb-pending") as here:
         ready_trace_buffer(here, "seen")
@@ -91,7 +91,7 @@ def is_pending_without_operator():
             equal("conditions", found, dict.fromkeys(("Accepted", "ResolvedRefs", "Ready"), ("Unknown", "Pending")))
             try:
                 kubectl("wait", "tracebuffer/new", "-n", here, "--for=condition=Ready", "--timeout=2s")
-                raise AssertionError("it counts as ready")
+                raise AssertionError("the TraceBuffer is ready")
             except Failed:
                 pass
         finally:

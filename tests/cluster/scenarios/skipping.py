@@ -1,4 +1,4 @@
-"""Pods that get no sidecar, and how one learns why."""
+"""Pods that get no sidecar, and how the reason is reported."""
 
 import json
 
@@ -15,8 +15,8 @@ from runner import scenario
 PLAIN = {"sidecar": {"mode": "Container"}}
 
 
-def told(namespace, name, reason):
-    """Asserts that annotation, event and `explain pod` give the same reason."""
+def assert_reported(namespace, name, reason):
+    """Asserts that annotation, event and `explain pod` have the same reason."""
     one = get("pod", name, namespace)
     assert not is_injected(one), f"{name} was injected"
     status = json.loads(one["metadata"]["annotations"][STATUS])
@@ -28,7 +28,7 @@ def told(namespace, name, reason):
 
 
 def event(namespace, name, reason):
-    """Finds the event about an object whose cause is this reason."""
+    """Returns the event about an object with this reason as its action, or None."""
     for each in list_all("events.v1.events.k8s.io", namespace):
         if each.get("regarding", {}).get("name") == name and each.get("action") == reason:
             return each
@@ -36,7 +36,7 @@ def event(namespace, name, reason):
 
 
 @scenario("skips", "for every reason not to inject, warning, status annotation, event and `explain pod` agree")
-def every_reason_is_told():
+def every_reason_is_reported():
     port = [{"containerPort": 4317}]
     with Namespace("tb-skips", restricted=False) as here, Namespace("tb-skips-none") as none, \
             Namespace("tb-skips-many") as many, Namespace("tb-skips-owner") as owner:
@@ -45,7 +45,7 @@ def every_reason_is_told():
         ready_trace_buffer(owner, "closed")
         ready_trace_buffer(owner, "borrowing", allowedNamespaces={"from": "All"},
                            destination={"headers": [header_from_secret("vendor", "token")]})
-        # The schema knows no loopback; the operator does.
+        # The schema accepts a loopback address; the operator does not.
         apply(trace_buffer("circle", endpoint="http://127.0.0.1:4317"), namespace=here)
         eventually("circle is not accepted", lambda: condition(here, "circle", "Accepted") == "False", 20)
         apply(trace_buffer("one"), trace_buffer("two"), namespace=many)
@@ -68,16 +68,16 @@ def every_reason_is_told():
             answer = apply(one, namespace=namespace)
             assert any(f"({reason})" in each for each in answer.warnings), f"{reason}: {answer.err}"
         for namespace, reason, one in cases:
-            told(namespace, one["metadata"]["name"], reason)
-    excluded_is_told()
+            assert_reported(namespace, one["metadata"]["name"], reason)
+    excluded_is_reported()
 
 
-def excluded_is_told():
-    """In its own namespace the operator is not asked; event and `explain pod` say so."""
+def excluded_is_reported():
+    """In the operator's namespace the webhook is not called; event and `explain pod` have the reason."""
     here, name = operator.NAMESPACE, "excluded"
     try:
         apply(pending_pod(name), namespace=here)
-        eventually("an event says so", lambda: event(here, name, "ExcludedNamespace"), 20)
+        eventually("an event has the reason", lambda: event(here, name, "ExcludedNamespace"), 20)
         answer = tracebuffer("explain", "pod", name, "-n", here, check=False)
         assert "ExcludedNamespace" in answer.out, f"explain: {answer.out}{answer.err}"
     finally:
@@ -94,7 +94,7 @@ def windows_pod():
     return one
 
 
-@scenario("wanted", "who opts out is left alone, without a warning; a pod that has its sidecar gets no second")
+@scenario("wanted", "pods that opt out are unchanged, without a warning; an injected pod has one sidecar")
 def leaves_alone():
     with Namespace("tb-wanted") as here:
         ready_trace_buffer(here)
@@ -109,8 +109,8 @@ def leaves_alone():
         equal("sidecars", sidecars, 1)
 
 
-@scenario("mistakes", "a TraceBuffer with mistakes is refused by the schema in words, or not accepted with the reason")
-def mistakes_are_named():
+@scenario("mistakes", "an invalid TraceBuffer is refused by the schema, or not accepted, and the field is named")
+def errors_are_named():
     with Namespace("tb-mistakes") as here:
         for field, wrong in (
             ("maxSpans", {"buffer": {"maxSpans": 0}}),
@@ -131,17 +131,17 @@ def mistakes_are_named():
                 assert field in message, f"{field} is not named: {message}"
 
 
-@scenario("bare", "annotated pods that start while no operator runs are bare, and are reported when one is back")
-def bare_pods_are_reported():
-    with Namespace("tb-bare") as here:
+@scenario("missing", "annotated pods that start while no operator runs are reported as missing when one is available again")
+def missing_sidecars_are_reported():
+    with Namespace("tb-missing") as here:
         ready_trace_buffer(here)
         try:
             operator.scale(0)
-            apply(pending_pod("bare"), namespace=here)
-            assert not is_injected(get("pod", "bare", here))
+            apply(pending_pod("early"), namespace=here)
+            assert not is_injected(get("pod", "early", here))
         finally:
             operator.scale(2)
-        eventually("it is counted as missing", lambda: equal("missing", counts(here).get("missing"), 1) is None, 60)
-        eventually("an event says so", lambda: event(here, "bare", "WebhookNotCalled"), 20)
-        answer = tracebuffer("explain", "pod", "bare", "-n", here, check=False)
+        eventually("the pod is counted as missing", lambda: equal("missing", counts(here).get("missing"), 1) is None, 60)
+        eventually("an event has the reason", lambda: event(here, "early", "WebhookNotCalled"), 20)
+        answer = tracebuffer("explain", "pod", "early", "-n", here, check=False)
         assert "WebhookNotCalled" in answer.out, f"explain: {answer.out}{answer.err}"

@@ -1,4 +1,4 @@
-"""Workloads of different shape."""
+"""Different kinds of workloads."""
 
 import json
 
@@ -9,7 +9,7 @@ from parts import (
 )
 from runner import scenario
 
-# What an SDK does with the environment: the endpoint of traces as it is, the general one with a path.
+# Like an SDK: uses the endpoint for traces unchanged, and appends a path to the general endpoint.
 POST = r"""
 send() { wget -q -O- --header 'content-type: application/json' --post-data "$2" "$1" || echo failed; }
 SPAN='{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"NAME"}}]},
@@ -28,7 +28,7 @@ def application(name, **variables):
     return container(name, POST.replace("NAME", name), env=env)
 
 
-@scenario("job", "a Job with the sidecar completes by itself, and its spans arrive")
+@scenario("job", "a Job with the sidecar completes, and its spans arrive")
 def completes():
     with Namespace("tb-job") as here:
         ready_trace_buffer(here, endpoint=collector(here))
@@ -48,8 +48,8 @@ def completes():
         eventually("its spans arrive", lambda: equal("arrived", arrived(here), 100) is None, 20)
 
 
-@scenario("three", "of three containers, two send traces through the sidecar, and who names an endpoint for traces keeps it, with a warning")
-def tells_each_container():
+@scenario("three", "of three containers, two send traces through the sidecar; the one that sets an endpoint for traces keeps it, with a warning")
+def sets_the_endpoint_of_each_container():
     with Namespace("tb-three") as here, Namespace("tb-three-other") as other:
         through, beside = collector(here), collector(other)
         beside_http = beside.replace("4317", "4318")
@@ -69,28 +69,28 @@ def tells_each_container():
         equal("third", environment(one, "traces"), {name: f"{beside_http}/v1/traces"})
         assert any("traces" in each for each in answer.warnings), f"no warning: {answer.err}"
 
-        eventually("two go through the sidecar", lambda: arrived(here) == 2)
+        eventually("two send through the sidecar", lambda: arrived(here) == 2)
         equal("of the first", arrived_of(here, "nothing"), 1)
         equal("of the second", arrived_of(here, "general"), 1)
-        eventually("the third goes its own way", lambda: arrived_of(other, "traces") == 1)
-        equal("spans beside the sidecar", arrived(other), 1)
+        eventually("the third keeps its endpoint", lambda: arrived_of(other, "traces") == 1)
+        equal("spans that bypass the sidecar", arrived(other), 1)
         name = kubectl("get", "pods", "-l", "app=collector", "-n", other, "-o", "name").out.strip()
         eventually("the second's metrics too",
                    lambda: "ResourceMetrics" in kubectl("logs", name, "-n", other).out)
 
 
-@scenario("namespace", "a labelled namespace asks for every pod; a pod's own annotation wins")
+@scenario("namespace", "all pods of a labelled namespace are injected, except with an annotation of their own")
 def asks_for_a_namespace():
     with Namespace("tb-label", labels={INJECT: "enabled"}) as here:
         ready_trace_buffer(here)
         apply(pod("quiet", inject=None), pod("refusing", inject="false"), namespace=here)
-        assert is_injected(get("pod", "quiet", here)), "the label was not followed"
-        assert not is_injected(get("pod", "refusing", here)), "the annotation did not win"
+        assert is_injected(get("pod", "quiet", here)), "the label had no effect"
+        assert not is_injected(get("pod", "refusing", here)), "the annotation did not override the label"
         status = json.loads(get("pod", "quiet", here)["metadata"]["annotations"][STATUS])
         equal("status", status["injected"], f"{here}/default")
 
 
-@scenario("first", "a pod created in the same breath as its TraceBuffer has its sidecar")
+@scenario("first", "a pod created together with its TraceBuffer has its sidecar")
 def misses_nothing():
     with Namespace("tb-first") as here:
         apply(trace_buffer(), pending_pod("shop"), namespace=here)

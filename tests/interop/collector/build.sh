@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# build.sh: builds the OpenTelemetry Collector of builder.yaml from its Go modules, once, and prints
-# its path. Kept in $TRACEBUFFER_OTELCOL_CACHE, by default ~/.cache/tracebuffer-otelcol; built again
-# when builder.yaml or the builder's own versions change. A few minutes on 2 cores.
+# build.sh: builds the OpenTelemetry Collector of builder.yaml from its Go modules, and prints its path.
+# Caches it in $TRACEBUFFER_OTELCOL_CACHE, by default ~/.cache/tracebuffer-otelcol, and rebuilds it when
+# builder.yaml or go.sum changes. Takes a few minutes on 2 cores.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${TRACEBUFFER_OTELCOL_CACHE:-$HOME/.cache/tracebuffer-otelcol}
@@ -23,6 +23,6 @@ export CGO_ENABLED=0
 sed "s|^dist: {|dist: {output_path: $work/source, |" "$here/builder.yaml" > "$work/builder.yaml"
 "$work/builder" --config "$work/builder.yaml" > "$work/log" 2>&1 || { tail -20 "$work/log" >&2; exit 1; }
 cp "$work/source/otelcol" "$cache/otelcol.new"
-mv "$cache/otelcol.new" "$cache/otelcol" # at once, also for whoever runs the old one
+mv "$cache/otelcol.new" "$cache/otelcol" # atomic, also while the old one is running
 echo "$wanted" > "$cache/otelcol.stamp"
 echo "$cache/otelcol"

@@ -1,5 +1,5 @@
-// What of cert-manager issues certificates of self-signed issuers and injects their authorities, as one
-// process beside a cluster: its own commands are in modules that the proxy does not have.
+// The controllers of cert-manager that issue certificates of self-signed issuers and inject their authorities, in
+// one process outside of a cluster. cert-manager's own commands are in modules that the proxy does not have.
 package main
 
 import (
@@ -37,7 +37,7 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/util"
 )
 
-// As the Helm chart of cert-manager sets it, but for leader election and metrics.
+// As in the Helm chart of cert-manager, except for leader election and metrics.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
