@@ -1,9 +1,10 @@
-//! The rules of the house, checked on every `cargo test`: which layer may name what, that the
-//! domain needs nothing but `std`, and that no file grows beyond reading.
+//! The rules of the house, checked on every `cargo test`: which layer and which role may name what,
+//! that no files import one another in a circle, that the domain needs nothing but `std`, that every
+//! module lies where its name says, and that no file grows beyond reading.
 
-mod lexer;
-mod paths;
+mod planted;
 mod rules;
+mod source;
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +12,10 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::LazyLock,
 };
+
+use crate::source::Crate;
 
 /// A file has fewer lines than this.
 const MAX_LINES: usize = 500;
@@ -19,11 +23,27 @@ const MAX_LINES: usize = 500;
 /// What is code, by the end of the file's name.
 const CODE: &[&str] = &["rs", "py", "sh"];
 
+/// The tests and benchmarks that are large enough to be ordered.
+const OTHER_CRATES: &[&str] = &["tests/architecture/", "tests/integration/", "benches/e2e/"];
+
+static SOURCE: LazyLock<Crate> = LazyLock::new(|| read_crate("src/"));
+
 #[test]
 fn every_layer_and_every_adapter_names_only_what_it_may() {
-    let wrong = layer_breaches(&root());
+    assert_none(&rules::wrong_layers(&SOURCE));
+}
 
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+#[test]
+fn the_receiver_and_the_operator_do_not_name_one_another() {
+    assert_none(&rules::mixed_roles(&SOURCE));
+}
+
+#[test]
+fn no_files_import_one_another_in_a_circle() {
+    assert_none(&rules::import_circles(&SOURCE));
+    for root in OTHER_CRATES {
+        assert_none(&rules::import_circles(&read_crate(root)));
+    }
 }
 
 #[test]
@@ -35,126 +55,61 @@ fn the_domain_compiles_alone_with_nothing_but_std() {
 
 #[test]
 fn every_file_of_code_stays_under_the_line_limit() {
-    let wrong = long_files(&root(), &["src", "tests", "benches"]);
-
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert_none(&long_files(&files(&["src", "tests", "benches"], CODE)));
 }
 
 #[test]
-fn a_planted_breach_is_found_and_test_code_is_left_alone() {
-    let house = planted(&[
-        ("Cargo.toml", "[dependencies]\ntokio = \"1\"\n[dev-dependencies]\nproptest = \"1\"\n"),
-        ("src/lib.rs", "pub mod ports;"),
-        ("src/ports/mod.rs", "#[cfg(test)]\nmod tests;\npub mod store;"),
-        ("src/ports/tests.rs", "use tokio::sync::Notify;"),
-        ("src/ports/tests/more.rs", "use crate::adapters::x;"),
-        ("src/ports/store.rs", "//! Doc: tokio::net\n\nuse tokio::sync::Notify;"),
-        ("src/ports/clock.rs", "#[cfg(test)]\n#[path = \"clock_tests.rs\"]\nmod tests;"),
-        ("src/ports/clock_tests.rs", "#[path = \"more/b.rs\"]\nmod b;\nuse tokio::sync::Notify;"),
-        ("src/ports/more/b.rs", "use tokio::sync::Notify;"),
-    ]);
+fn every_module_lies_where_its_name_says() {
+    // The model check borrows a helper of the integration tests.
+    let files = files(&["src", "tests"], &["rs"]);
+    let checked = files.iter().filter(|(name, _)| name != "tests/buffer_schedules.rs");
 
-    let wrong = layer_breaches(house.path());
-
-    assert_eq!(
-        wrong,
-        ["src/ports/store.rs:3: ports names the crate tokio; it may name only bytes"]
-    );
+    assert_none(&misplaced_modules(checked));
 }
 
-#[test]
-fn a_domain_that_needs_another_crate_or_layer_does_not_compile_alone() {
-    for source in ["use tokio::sync::Notify;", "use crate::ports::Clock;"] {
-        let house = planted(&[("src/domain/mod.rs", source)]);
-
-        assert!(compile_domain_alone(&house.path().join("src")).is_err(), "{source}");
-    }
-}
-
-#[test]
-fn a_domain_of_plain_rust_compiles_alone() {
-    let house = planted(&[
-        ("src/domain/mod.rs", "pub mod a;\npub mod b;"),
-        ("src/domain/a.rs", "pub struct A;\n#[cfg(test)]\nmod tests { use proptest::x; }"),
-        ("src/domain/b.rs", "pub fn a() -> crate::domain::a::A { super::a::A }"),
-    ]);
-
-    assert_eq!(compile_domain_alone(&house.path().join("src")), Ok(()));
-}
-
-#[test]
-fn a_file_at_the_limit_is_too_long_and_one_line_less_is_not() {
-    let (long, short) = ("\n".repeat(MAX_LINES), "\n".repeat(MAX_LINES - 1));
-    let house = planted(&[
-        ("src/long.rs", long.as_str()),
-        ("src/short.rs", short.as_str()),
-        ("tests/data.json", long.as_str()),
-    ]);
-
-    let wrong = long_files(house.path(), &["src", "tests", "absent"]);
-
-    assert_eq!(wrong, ["src/long.rs:500: 500 lines; a file has fewer than 500"]);
-}
-
-#[test]
-fn dependencies_are_read_from_every_form_of_the_manifest() {
-    let manifest = "[package]\nname = \"x\"\n[dependencies]\n# c = 1\nhyper-util = \"1\"\n\
-                    tonic = { version = \"1\" }\n[target.'cfg(unix)'.dependencies]\nrustix = \"1\"\n\
-                    [dependencies.tokio]\nversion = \"1\"\n[dev-dependencies]\nproptest = \"1\"\n";
-
-    let expected = ["alloc", "core", "hyper_util", "rustix", "std", "tokio", "tonic"];
-    assert_eq!(dependencies(manifest).into_iter().collect::<Vec<_>>(), expected);
+fn assert_none(breaches: &[String]) {
+    assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
 }
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A folder with these files in it.
-fn planted(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let house = tempfile::tempdir().expect("a temporary folder can be made");
-    for (name, text) in files {
-        let path = house.path().join(name);
-        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("it can be made");
-        fs::write(path, text).expect("the temporary folder can be written");
-    }
-    house
+fn read_crate(folder: &str) -> Crate {
+    Crate::read(folder, &files(&[folder], &["rs"]), &dependencies())
 }
 
-fn layer_breaches(root: &Path) -> Vec<String> {
-    let crates = dependencies(&read(&root.join("Cargo.toml")));
-    let sources: Vec<_> = files(&root.join("src"))
-        .iter()
-        .map(|path| (shown(root, path), read(path)))
-        .filter(|(name, _)| has_ending(Path::new(name), &["rs"]))
-        .collect();
-    let tests = test_files(&sources);
-    sources
-        .iter()
-        .filter(|(name, _)| !is_inside(name, &tests))
-        .flat_map(|(name, source)| rules::breaches(&rules::File { name, source, crates: &crates }))
-        .collect()
+/// The names, as code writes them, of the crates that production code may name.
+fn dependencies() -> BTreeSet<String> {
+    let cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"])
+        .arg(root().join("Cargo.toml"))
+        .output()
+        .expect("cargo starts");
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&cargo.stdout).expect("cargo writes JSON");
+    let all = metadata.pointer("/packages/0/dependencies").and_then(|all| all.as_array());
+    let of_production = all.into_iter().flatten().filter(|one| one["kind"].is_null());
+    let names = of_production.filter_map(|one| one["rename"].as_str().or(one["name"].as_str()));
+    names.chain(["alloc", "core", "std"]).map(|name| name.replace('-', "_")).collect()
 }
 
-/// The modules for tests only, as paths of their files: declared so, or by one that is.
-fn test_files(sources: &[(String, String)]) -> BTreeSet<Vec<String>> {
-    let mut tests = BTreeSet::new();
-    loop {
-        let before = tests.len();
-        for (name, source) in sources {
-            let inherited = is_inside(name, &tests);
-            let declared = rules::declared_files(name, source).into_iter();
-            tests.extend(declared.filter(|(_, test)| *test || inherited).map(|(file, _)| file));
-        }
-        if tests.len() == before {
-            return tests;
+/// Every file below `folders` with one of these endings, as its name from the root and its text.
+fn files(folders: &[&str], endings: &[&str]) -> Vec<(String, String)> {
+    let mut found = vec![];
+    let mut next: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
+    while let Some(path) = next.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a folder of the house can be listed");
+            next.extend(entries.map(|entry| entry.expect("an entry can be read").path()));
+        } else if path.extension().is_some_and(|end| endings.iter().any(|e| end == *e)) {
+            let text = fs::read_to_string(&path).expect("a file of the house can be read");
+            let name = path.strip_prefix(root()).expect("it lies below the root");
+            found.push((name.to_string_lossy().into_owned(), text));
         }
     }
-}
-
-fn is_inside(name: &str, modules: &BTreeSet<Vec<String>>) -> bool {
-    let file = rules::module(name);
-    modules.iter().any(|module| file.starts_with(module))
+    found.sort();
+    found
 }
 
 /// Compiles `src/domain` as a crate of its own, with no other crate at hand.
@@ -180,52 +135,14 @@ fn compile_domain_alone(src: &Path) -> Result<(), String> {
     Err(String::from_utf8_lossy(&result.stderr).into_owned())
 }
 
-fn long_files(root: &Path, folders: &[&str]) -> Vec<String> {
-    folders
-        .iter()
-        .flat_map(|folder| files(&root.join(folder)))
-        .filter(|path| has_ending(path, CODE))
-        .map(|path| (read(&path).lines().count(), shown(root, &path)))
-        .filter(|(lines, _)| *lines >= MAX_LINES)
-        .map(|(n, name)| format!("{name}:{n}: {n} lines; a file has fewer than {MAX_LINES}"))
-        .collect()
+fn long_files(files: &[(String, String)]) -> Vec<String> {
+    let counted = files.iter().map(|(name, text)| (name, text.lines().count()));
+    let long = counted.filter(|(_, lines)| *lines >= MAX_LINES);
+    long.map(|(name, n)| format!("{name}: {n} lines; a file has fewer than {MAX_LINES}")).collect()
 }
 
-/// The names, as code writes them, of the crates that production code may name.
-fn dependencies(manifest: &str) -> BTreeSet<String> {
-    let mut found: BTreeSet<_> = ["alloc", "core", "std"].map(str::to_owned).into();
-    let mut is_inside = false;
-    for line in manifest.lines().map(str::trim) {
-        if let Some(header) = line.strip_prefix('[') {
-            let header = header.trim_end_matches(']');
-            is_inside = header == "dependencies" || header.ends_with(".dependencies");
-            found.extend(header.strip_prefix("dependencies.").map(|name| name.replace('-', "_")));
-        } else if is_inside && !line.starts_with('#') {
-            let name = line.split_once(['=', '.']).map(|(name, _)| name.trim().replace('-', "_"));
-            found.extend(name);
-        }
-    }
-    found
-}
-
-/// Every file under `folder`, in order; none if there is no such folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return vec![] };
-    let mut paths: Vec<_> =
-        entries.map(|entry| entry.expect("the folder can be listed").path()).collect();
-    paths.sort();
-    paths.into_iter().flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect()
-}
-
-fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    path.extension().is_some_and(|end| endings.iter().any(|e| end == *e))
-}
-
-fn read(path: &Path) -> String {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
-    text.expect("every file of the house can be read")
-}
-
-fn shown(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
+fn misplaced_modules<'a>(files: impl Iterator<Item = &'a (String, String)>) -> Vec<String> {
+    let lines = files.flat_map(|(name, text)| text.lines().zip(1..).map(move |line| (name, line)));
+    let wrong = lines.filter(|(_, (text, _))| text.trim_start().starts_with("#[path"));
+    wrong.map(|(name, (text, line))| format!("{name}:{line}: {}", text.trim())).collect()
 }

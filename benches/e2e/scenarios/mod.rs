@@ -2,6 +2,7 @@
 
 pub(crate) mod idle;
 pub(crate) mod outage;
+mod outage_case;
 pub(crate) mod paced;
 mod recovery;
 pub(crate) mod saturated;

@@ -5,14 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BenchPlan, ScenarioResults, join, print_progress, recovery};
+use super::{
+    BenchPlan, ScenarioResults, join,
+    outage_case::{DestinationFault, OutageCase},
+    print_progress, recovery,
+};
 use crate::kit::{
     BenchResult,
     generator::{self, Concurrency, LoadSummary},
     payload::Payload,
     process,
     report::{Table, as_f64, kib_to_mib},
-    sink::{Sink, SinkBehavior},
     subject::{RunningSubject, Subject, SubjectKind, SubjectSettings},
     usage::{Cgroup, MemoryUsage},
 };
@@ -23,26 +26,6 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 const SETTLE_TIME: Duration = Duration::from_millis(500);
 const COLLECTOR_LIMIT_MIB: u64 = 64;
 
-/// How the destination fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DestinationFault {
-    /// Nothing listens.
-    Dead,
-    /// It reads and never answers.
-    Blackholed,
-    /// It accepts and never reads.
-    Stalled,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct OutageCase {
-    pub(super) fault: DestinationFault,
-    pub(super) limit_mib: u64,
-    pub(super) connections: usize,
-    pub(super) spans: usize,
-    pub(super) gzip: bool,
-}
-
 /// What a run came to.
 #[derive(Debug, Clone)]
 struct OutageRun {
@@ -51,43 +34,6 @@ struct OutageRun {
     end_kib: u64,
     cgroup_kib: Option<u64>,
     offered: LoadSummary,
-}
-
-impl OutageCase {
-    pub(super) fn name(&self) -> String {
-        format!(
-            "{} MiB, {}, {} conn., {}/request, {}",
-            self.limit_mib,
-            self.fault.name(),
-            self.connections,
-            self.spans,
-            if self.gzip { "gzip" } else { "plain" }
-        )
-    }
-
-    /// 1.10 times the limit and 8 MiB.
-    fn allowed_kib(&self) -> u64 {
-        self.limit_mib * 1024 * 11 / 10 + 8 * 1024
-    }
-}
-
-impl DestinationFault {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Dead => "dead",
-            Self::Blackholed => "blackholed",
-            Self::Stalled => "stalled",
-        }
-    }
-
-    fn sink(self, port: u16, core: usize) -> BenchResult<Option<Sink>> {
-        let manner = match self {
-            Self::Dead => return Ok(None),
-            Self::Blackholed => SinkBehavior::NeverRespond,
-            Self::Stalled => SinkBehavior::NeverRead,
-        };
-        Sink::start(port, manner, core).map(Some)
-    }
 }
 
 pub(crate) fn run(plan: &BenchPlan) -> BenchResult<ScenarioResults> {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     BenchPlan,
-    outage::{DestinationFault, OutageCase},
+    outage_case::{DestinationFault, OutageCase},
 };
 use crate::kit::{
     BenchResult,

@@ -12,8 +12,8 @@ use super::patch::apply_patch;
 use super::request::{ApiRequest, Verb};
 use super::response::{ChunkedBody, connection_reset, error_response, json_response};
 use super::script::Fault;
-use super::selector::matches;
 use super::store::ResourceKey;
+use super::view::{as_requested, is_selected};
 use super::watching::{self, WatchCommand};
 use super::{ApiServer, Inner};
 
@@ -228,22 +228,4 @@ fn not_found(asked: &ApiRequest) -> ApiError {
 
 fn parsed(body: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice(body).map_err(|error| (400, error.to_string()))
-}
-
-/// Whether a list or watch is about this object.
-pub(crate) fn is_selected(asked: &ApiRequest, object: &Value) -> bool {
-    let is_there =
-        asked.namespace.is_empty() || object["metadata"]["namespace"] == *asked.namespace;
-    is_there && matches(asked.parameter("labelSelector"), asked.parameter("fieldSelector"), object)
-}
-
-/// An object as it was asked for: whole, or only its metadata.
-pub(crate) fn as_requested(asked: &ApiRequest, object: &Value) -> Value {
-    if !asked.is_metadata_only || object.get("items").is_some() || object["kind"] == "Status" {
-        return object.clone();
-    }
-    json!({
-        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-        "metadata": object["metadata"],
-    })
 }

@@ -15,6 +15,7 @@ mod response;
 mod script;
 mod selector;
 mod store;
+mod view;
 mod watching;
 
 use std::sync::Arc;

@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, interval_at, sleep_until};
 
 use super::Inner;
-use super::handle::{as_requested, is_selected};
 use super::request::ApiRequest;
 use super::response::{Chunk, ChunkedBody, connection_reset, status_object, streaming_response};
 use super::store::Change;
+use super::view::{as_requested, is_selected};
 
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 

@@ -1,0 +1,24 @@
+//! What a list or watch sees of the store's objects.
+
+use serde_json::{Value, json};
+
+use super::request::ApiRequest;
+use super::selector::matches;
+
+/// Whether a list or watch is about this object.
+pub(crate) fn is_selected(asked: &ApiRequest, object: &Value) -> bool {
+    let is_there =
+        asked.namespace.is_empty() || object["metadata"]["namespace"] == *asked.namespace;
+    is_there && matches(asked.parameter("labelSelector"), asked.parameter("fieldSelector"), object)
+}
+
+/// An object as it was asked for: whole, or only its metadata.
+pub(crate) fn as_requested(asked: &ApiRequest, object: &Value) -> Value {
+    if !asked.is_metadata_only || object.get("items").is_some() || object["kind"] == "Status" {
+        return object.clone();
+    }
+    json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+        "metadata": object["metadata"],
+    })
+}
