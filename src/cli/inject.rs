@@ -24,13 +24,14 @@ const DEFAULT_NAMESPACE: &str = "default";
 const IMAGE: &str = concat!("ghcr.io/tracebuffer/tracebuffer:", env!("CARGO_PKG_VERSION"));
 
 const AFTER_HELP: &str = "\
-Reads Kubernetes objects in YAML or JSON and prints them with the sidecar added to each Pod and pod
-template (of a Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob,
-also within a List) whose annotation tracebuffer.dev/inject asks for it. The decisions are those of the
-operator's webhook; labels and annotations of namespaces are taken from Namespace objects in the input.
-Documents without a sidecar are printed unchanged; the others keep all fields and the order of keys,
-but lose their comments. A report of each injected and each skipped pod is printed to standard error.
-An existing sidecar is not changed; to update it, inject into the original manifest.
+Reads Kubernetes objects in YAML or JSON and prints them with the sidecar added to each Pod and pod \
+template (of a Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob, \
+also within a List) whose annotation tracebuffer.dev/inject asks for it. The decisions are those of \
+the operator's webhook; labels and annotations of namespaces are taken from Namespace objects in the \
+input. An existing sidecar is not changed; to update it, inject into the original manifest.
+
+Documents without a sidecar are printed unchanged. The others keep all fields and the order of keys, \
+but lose their comments. Injected and skipped pods are reported on standard error.
 
 Exit code: 0 on success, also if pods are skipped; 1 if the input cannot be read or has errors.";
 

@@ -47,35 +47,35 @@ pub fn resource_reference() -> String {
     let mut text = HEAD.to_owned();
     for name in ["spec", "status"] {
         if let Some(part) = schema.and_then(|schema| schema.get(name)) {
-            section(&mut text, name, part);
+            write_section(&mut text, name, part);
         }
     }
     text
 }
 
 /// Writes a table of the fields of `schema`, then a section for each field that is an object or list.
-fn section(text: &mut String, path: &str, schema: &Value) {
+fn write_section(text: &mut String, path: &str, schema: &Value) {
     let Some(fields) = schema.get("properties").and_then(Value::as_object) else { return };
     let description = str_field(schema, "description");
     // Writing to a string cannot fail.
     let _ = write!(text, "\n## `{path}`\n\n{description}\n");
-    rules(text, schema);
+    write_rules(text, schema);
     text.push_str(TABLE_HEAD);
     let required = schema.get("required").and_then(Value::as_array);
     for (name, field) in fields {
         let is_required = required.is_some_and(|names| names.iter().any(|n| n == name));
-        row(text, name, field, is_required);
+        write_row(text, name, field, is_required);
     }
     for (name, field) in fields {
         match field.get("items") {
-            Some(items) => section(text, &format!("{path}.{name}[]"), items),
-            None => section(text, &format!("{path}.{name}"), field),
+            Some(items) => write_section(text, &format!("{path}.{name}[]"), items),
+            None => write_section(text, &format!("{path}.{name}"), field),
         }
     }
 }
 
 /// Writes the messages of the CEL rules of `schema`.
-fn rules(text: &mut String, schema: &Value) {
+fn write_rules(text: &mut String, schema: &Value) {
     let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
     for rule in rules.into_iter().flatten() {
         let _ = write!(text, "\n- Rule: {}.", escape_cell(&str_field(rule, "message")));
@@ -85,7 +85,7 @@ fn rules(text: &mut String, schema: &Value) {
     }
 }
 
-fn row(text: &mut String, name: &str, field: &Value, is_required: bool) {
+fn write_row(text: &mut String, name: &str, field: &Value, is_required: bool) {
     let description = str_field(field, "description");
     let (meaning, described_default) =
         description.split_once(" Default: ").unwrap_or((&description, ""));

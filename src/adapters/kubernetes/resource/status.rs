@@ -11,7 +11,7 @@ use crate::domain::operator::reconcile::conditions::{PENDING_REASON, REQUIRED_CO
 /// Most recently observed state of the TraceBuffer. Written by the operator.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("default" = pending()))]
+#[schemars(extend("default" = pending_status()))]
 pub struct TraceBufferStatus {
     /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ pub struct PodCounts {
 
 /// Returns the status of an object that the operator has not processed yet. Without conditions,
 /// tools such as kstatus would report the object as ready; Gateway API has the same default.
-fn pending() -> Value {
+fn pending_status() -> Value {
     let condition = |kind: &str| {
         json!({
             "type": kind,
