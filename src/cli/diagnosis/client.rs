@@ -50,12 +50,15 @@ impl ClusterConnection {
 
     /// Makes a client. Nothing is asked yet.
     pub(super) async fn client(&self) -> Result<Client, String> {
-        let mut config =
-            self.config().await.map_err(|why| format!("no cluster is configured: {why}"))?;
+        let mut config = self
+            .config()
+            .await
+            .map_err(|why| format!("cannot read the cluster configuration: {why}"))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(RESPONSE_TIMEOUT);
-        Client::try_from(config)
-            .map_err(|error| format!("no cluster is configured: {}", error_chain(&error)))
+        Client::try_from(config).map_err(|error| {
+            format!("cannot create a client for the cluster: {}", error_chain(&error))
+        })
     }
 
     async fn config(&self) -> Result<Config, String> {
