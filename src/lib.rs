@@ -1,9 +1,10 @@
 //! A bounded, drop-oldest buffer for OpenTelemetry traces.
 //!
-//! Applications send OTLP to the receiver, which acknowledges as soon as the spans are stored and
-//! forwards them for ever. Dependencies point inward only: [`domain`] names nothing but `std`,
-//! [`ports`] the domain, [`application`] both; [`adapters`] meet the world, and [`bootstrap`] joins
-//! them. `tests/architecture` proves it.
+//! Applications send OTLP to the receiver, which acknowledges spans once they are buffered and retries
+//! forwarding them indefinitely. Dependencies point inward: [`domain`] depends only on `std`,
+//! [`ports`] on the domain, and [`application`] on both. [`adapters`] connect them to networks, files
+//! and Kubernetes, [`cli`] reads the settings, and [`bootstrap`] wires everything together.
+//! `tests/architecture` enforces these rules.
 
 pub mod adapters;
 pub mod application;

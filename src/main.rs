@@ -1,4 +1,4 @@
-//! The `tracebuffer` binary: hands over to [`tracebuffer::cli`].
+//! The `tracebuffer` binary, which only calls [`tracebuffer::cli`].
 
 use std::process::ExitCode;
 
@@ -7,6 +7,6 @@ use tracebuffer::cli::Invocation;
 fn main() -> ExitCode {
     match Invocation::from_process() {
         Ok(invocation) => invocation.run(),
-        Err(stop) => stop.report(),
+        Err(error) => error.report(),
     }
 }

@@ -10,14 +10,14 @@ use super::generated::crd_yaml;
 /// The name of the subcommand.
 pub(super) const NAME: &str = "crd";
 
-/// Describes the subcommand.
+/// Returns the definition of the subcommand.
 pub(super) fn command() -> Command {
     Command::new(NAME)
-        .about("Prints the CustomResourceDefinition of TraceBuffer")
-        .after_help("To install it: tracebuffer crd | kubectl apply --server-side -f -")
+        .about("Prints the CustomResourceDefinition of TraceBuffer as YAML")
+        .after_help("To install the CRD, run: tracebuffer crd | kubectl apply --server-side -f -")
 }
 
-/// Prints it.
+/// Prints the CRD to standard output.
 pub(super) fn run() -> ExitCode {
     match io::stdout().write_all(crd_yaml().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -22,12 +22,12 @@ static TABLE: SettingTable = &[&ADMIN_ADDR];
 /// Longest wait for an answer: the kubelet waits for this process before it ends the container.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(800);
 
-const AFTER_HELP: &str = "Made for a container's preStop hook: it returns within a second, and with exit code 0 whether or not anybody answered, since a hook that fails helps nobody.";
+const AFTER_HELP: &str = "Intended for the preStop hook of a container: returns within a second, always with exit code 0, even if no receiver responds.";
 
 /// Describes the subcommand.
 pub(super) fn command() -> Command {
     Command::new(NAME)
-        .about("Asks the receiver on this machine to send what it has, without waiting for more")
+        .about("Asks the receiver on this machine to send its buffered spans immediately")
         .after_help(AFTER_HELP)
         .next_line_help(true)
         .arg(flag(&ADMIN_ADDR))
@@ -57,7 +57,7 @@ pub(super) fn run(addresses: &[SocketAddr]) -> ExitCode {
     // Whoever does not listen need not know.
     let _ = match asked {
         Ok(said) => writeln!(io::stdout(), "{said}"),
-        Err(why) => writeln!(io::stderr(), "no receiver was asked to flush: {why}"),
+        Err(why) => writeln!(io::stderr(), "no receiver could be asked to flush: {why}"),
     };
     ExitCode::SUCCESS
 }

@@ -24,15 +24,16 @@ const DEFAULT_NAMESPACE: &str = "default";
 const IMAGE: &str = concat!("ghcr.io/tracebuffer/tracebuffer:", env!("CARGO_PKG_VERSION"));
 
 const AFTER_HELP: &str = "\
-Reads Kubernetes objects, YAML or JSON, and prints them with a sidecar in every Pod and every pod
-template (of a Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob,
-also in a List) whose annotation tracebuffer.dev/inject asks for one. It decides as the operator's
-webhook does; labels and annotations of namespaces are taken from Namespace objects in the input.
-Documents that get no sidecar are printed as they are; the others keep every field and the order of
-keys, but lose their comments. What was injected, and what was not and why, goes to standard error. A
-template that has a sidecar keeps the one it has: inject into the manifest without it to change it.
+Reads Kubernetes objects in YAML or JSON and prints them with the sidecar added to each Pod and pod \
+template (of a Deployment, StatefulSet, DaemonSet, ReplicaSet, ReplicationController, Job or CronJob, \
+also within a List) whose annotation tracebuffer.dev/inject asks for it. The decisions are those of \
+the operator's webhook; labels and annotations of namespaces are taken from Namespace objects in the \
+input. An existing sidecar is not changed; to update it, inject into the original manifest.
 
-Exit code: 0, also when a pod is skipped; 1 when something cannot be read or has mistakes.";
+Documents without a sidecar are printed unchanged. The others keep all fields and the order of keys, \
+but lose their comments. Injected and skipped pods are reported on standard error.
+
+Exit code: 0 on success, also if pods are skipped; 1 if the input cannot be read or has errors.";
 
 /// What to inject, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,21 +57,23 @@ pub(super) fn command() -> Command {
     Command::new(NAME)
         .about("Adds the sidecar to manifests, without a cluster")
         .after_help(AFTER_HELP)
-        .arg(file("filename").short('f').help("Manifest to inject into; - is standard input"))
-        .arg(file("tracebuffer").help("Manifest with the TraceBuffers; - is standard input"))
         .arg(
-            Arg::new("namespace")
-                .long("namespace")
-                .short('n')
-                .value_name("NAME")
-                .help("Namespace of objects that name none [default: that of the TraceBuffers]"),
+            file("filename")
+                .short('f')
+                .help("Manifest to add the sidecar to; - for standard input"),
+        )
+        .arg(file("tracebuffer").help("Manifest with the TraceBuffers; - for standard input"))
+        .arg(
+            Arg::new("namespace").long("namespace").short('n').value_name("NAME").help(
+                "Namespace of objects without one [default: the namespace of the TraceBuffers]",
+            ),
         )
         .arg(
             Arg::new("image")
                 .long("image")
                 .value_name("IMAGE")
                 .default_value(IMAGE)
-                .help("Image of sidecars whose TraceBuffer names none"),
+                .help("Image of the sidecar if the TraceBuffer sets none"),
         )
 }
 

@@ -1,4 +1,5 @@
-//! The command line: from arguments and environment to checked settings. Nothing else reads them.
+//! The command line: turns arguments and environment variables into validated settings. No other
+//! module reads them.
 
 pub mod generated;
 
@@ -33,39 +34,39 @@ pub use self::settings::errors::SettingErrors;
 use crate::bootstrap::controller::ControllerSettings;
 use crate::bootstrap::receiver::settings::ReceiverSettings;
 
-/// The exit code of a wrong command line or configuration (`EX_USAGE` of `sysexits.h`).
+/// The exit code of an invalid command line or configuration (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
 
-/// The name by which kubectl finds its plugin `tracebuffer`.
+/// The file name under which kubectl finds the plugin `tracebuffer`.
 const KUBECTL_PLUGIN: &str = "kubectl-tracebuffer";
 
-/// What the process is asked to do.
+/// A subcommand with its validated arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// Run a receiver.
     Receiver(ReceiverSettings),
-    /// Ask the receiver at these addresses to send what it has.
+    /// Ask the receiver at these addresses to send its buffered spans immediately.
     Flush(Vec<SocketAddr>),
-    /// Print the definition of the resource.
+    /// Print the `CustomResourceDefinition`.
     Crd,
-    /// Tell what is wrong in files of resources.
+    /// Report errors in files with `TraceBuffer`s.
     Analyze(AnalyzeArgs),
     /// Run a controller.
     Controller(ControllerSettings),
-    /// Look over an installation.
+    /// Check the installation.
     Check(CheckArgs),
-    /// Explain what became of a pod.
+    /// Explain why a pod has or does not have the sidecar.
     Explain(ExplainArgs),
-    /// Inject into manifests.
+    /// Add the sidecar to manifests.
     Inject(InjectArgs),
 }
 
-/// Why nothing is to be run.
+/// Why no subcommand is run.
 #[derive(Debug)]
 pub enum CliError {
-    /// Help or the version was asked for, or the command line makes no sense.
+    /// Help or the version was requested, or the command line is invalid.
     Usage(clap::Error),
-    /// Settings are wrong.
+    /// Settings are invalid.
     Configuration(SettingErrors),
 }
 
@@ -79,7 +80,7 @@ impl Invocation {
         Self::parse(env::args_os(), &|name| env::var_os(name))
     }
 
-    /// Reads `arguments`, of which the first is the program's name, and an environment.
+    /// Reads `arguments`, the first of which is the program's name, and an environment.
     ///
     /// # Errors
     ///
@@ -109,13 +110,13 @@ impl Invocation {
             Some((crd::NAME, _)) => Ok(Self::Crd),
             Some((analyze::NAME, flags)) => Ok(Self::Analyze(analyze::parse(flags))),
             _ => {
-                let message = "what to run is missing; `tracebuffer --help` lists it";
+                let message = "a subcommand is missing; `tracebuffer --help` lists the subcommands";
                 Err(CliError::Usage(command.error(ErrorKind::MissingSubcommand, message)))
             }
         }
     }
 
-    /// Runs it to its end.
+    /// Runs the subcommand to completion.
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self {
@@ -132,25 +133,25 @@ impl Invocation {
 }
 
 impl CliError {
-    /// Prints help and version to standard output, mistakes to standard error, and returns the
-    /// exit code: 0 for the former, 64 for the latter.
+    /// Prints help and version to standard output and errors to standard error, and returns the exit
+    /// code: 0 for help and version, 64 for errors.
     #[must_use]
     pub fn report(&self) -> ExitCode {
-        // With nowhere to print to, the exit code alone must do.
+        // If standard error is closed, the exit code still reports the error.
         match self {
             Self::Usage(error) => {
                 let _ = error.print();
                 if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS }
             }
-            Self::Configuration(mistakes) => {
-                let _ = write!(io::stderr(), "{mistakes}");
+            Self::Configuration(errors) => {
+                let _ = write!(io::stderr(), "{errors}");
                 EXIT_USAGE.into()
             }
         }
     }
 }
 
-/// Hides an argument that is no flag: it may be the second word of an unquoted secret.
+/// Hides an unexpected argument that is not a flag: it may be the second word of an unquoted secret.
 fn hide_value(mut error: clap::Error) -> CliError {
     let is_value = |context: &ContextValue| matches!(context, ContextValue::String(text) if !text.starts_with('-'));
     if error.kind() == ErrorKind::UnknownArgument
@@ -161,7 +162,8 @@ fn hide_value(mut error: clap::Error) -> CliError {
     CliError::Usage(error)
 }
 
-/// Describes the command line for a program of this path: as a plugin it is called through kubectl.
+/// Returns the command line for a program of this path. Usage texts of the kubectl plugin show
+/// `kubectl tracebuffer`.
 fn command_for(program: Option<&OsString>) -> Command {
     let is_plugin =
         program.is_some_and(|path| Path::new(path).file_stem() == Some(KUBECTL_PLUGIN.as_ref()));

@@ -99,7 +99,11 @@ fn without_a_command_it_says_what_is_missing() {
     let output = run(&[]);
 
     assert_eq!(output.status.code(), USAGE);
-    assert!(stderr(&output).contains("`tracebuffer --help` lists it"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("`tracebuffer --help` lists the subcommands"),
+        "{}",
+        stderr(&output)
+    );
     assert!(output.stdout.is_empty());
 }
 
@@ -133,16 +137,16 @@ fn wrong_settings_are_listed_together_and_end_it_with_64() {
     assert_eq!(output.status.code(), USAGE);
     assert!(output.stdout.is_empty());
     let expected = "\
-tracebuffer cannot start, these settings are wrong:
+tracebuffer cannot start because these settings are invalid:
 
   TRACEBUFFER_HEADERS   (not shown)  must be HTTP headers as name=value,name2=value2, values \
-percent-encoded; entry 1 has no `=` between a name and a value
+percent-encoded; entry 1 has no `=` between name and value
   --max-bytes           \"32mib\"      must be a size from 64Ki to 64Gi, such as 32Mi, 64MB or \
 1048576; there is no unit \"mib\" (Ki, Mi, Gi, k, M or G, with or without B)
   TRACEBUFFER_OVERFLOW  \"explode\"    must be drop-oldest or reject
   --workers             \"0\"          must be a whole number from 1 to 64
 
-`tracebuffer receiver --help` explains every setting.
+Run `tracebuffer receiver --help` for a description of every setting.
 ";
     assert_eq!(stderr(&output), expected);
 }
@@ -163,7 +167,11 @@ fn a_destination_that_is_the_receiver_itself_is_refused() {
     let output = run(&["receiver", "--endpoint=http://localhost:4317"]);
 
     assert_eq!(output.status.code(), USAGE);
-    assert!(stderr(&output).contains("must not be this receiver"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("must not be the address of this receiver"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -188,11 +196,11 @@ fn as_a_plugin_of_kubectl_it_calls_itself_so() {
 fn what_cannot_be_explained_is_a_mistake_of_usage() {
     for (arguments, why) in [
         (&["explain"][..], "required"),
-        (&["explain", "pod"], "the pod's name is missing"),
+        (&["explain", "pod"], "the name of the pod is missing"),
         (&["explain", "deployment", "a"], "only pods can be explained"),
         (&["explain", "deployment/a"], "only pods can be explained"),
-        (&["explain", "pod", "../secrets"], "is no name"),
-        (&["explain", "pod/a", "-n", "A?"], "is no name"),
+        (&["explain", "pod", "../secrets"], "is not a valid name"),
+        (&["explain", "pod/a", "-n", "A?"], "is not a valid name"),
         (&["check", "-o", "xml"], "invalid value 'xml'"),
         (&["check", "--in-cluster", "--context=a"], "cannot be used with"),
     ] {
@@ -207,7 +215,7 @@ fn what_cannot_be_explained_is_a_mistake_of_usage() {
 fn without_a_cluster_it_says_how_to_name_one_and_ends_with_1() {
     for (arguments, why) in [
         (&["check", "--kubeconfig=/nonexistent"][..], "/nonexistent"),
-        (&["check", "--in-cluster"], "this runs in no pod"),
+        (&["check", "--in-cluster"], "this command does not run in a pod"),
         (&["explain", "pod", "a", "--context=a"], "KUBECONFIG"),
     ] {
         let output = tracebuffer(arguments).env("HOME", "/nonexistent").output().expect("it runs");

@@ -19,8 +19,9 @@ pub(super) const NAME: &str = "analyze";
 const EXIT_ERRORS: u8 = 1;
 
 const AFTER_HELP: &str = "\
-Exit code 0: no mistakes, perhaps warnings; 1: mistakes, or a file that cannot be read.
-Objects of other kinds are passed over.";
+Objects of other kinds are ignored.
+
+Exit code: 0 if there are no errors, warnings aside; 1 if there are errors or a file cannot be read.";
 
 /// What to analyze, and how to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub struct AnalyzeArgs {
 /// Describes the subcommand.
 pub(super) fn command() -> Command {
     Command::new(NAME)
-        .about("Tells what is wrong or doubtful in a TraceBuffer, without a cluster")
+        .about("Reports errors and doubtful values in TraceBuffers, without a cluster")
         .after_help(AFTER_HELP)
         .arg(
             Arg::new("file")
@@ -42,7 +43,7 @@ pub(super) fn command() -> Command {
                 .value_parser(value_parser!(OsString))
                 .action(ArgAction::Append)
                 .required(true)
-                .help("File in YAML or JSON, or - for standard input; may be given several times"),
+                .help("File in YAML or JSON; - for standard input; may be repeated"),
         )
         .arg(
             Arg::new("output")
@@ -51,7 +52,7 @@ pub(super) fn command() -> Command {
                 .value_name("text|json")
                 .value_parser(["text", "json"])
                 .default_value("text")
-                .help("How to tell it"),
+                .help("Output format"),
         )
 }
 

@@ -98,7 +98,7 @@ impl fmt::Display for Report {
         let mistakes = self.count(|object| object.errors.len()) + self.unreadable_files();
         let warnings = self.count(|object| object.warnings.len());
         let objects = pluralize(self.objects().count(), "TraceBuffer");
-        let (mistakes, warnings) = (pluralize(mistakes, "mistake"), pluralize(warnings, "warning"));
+        let (mistakes, warnings) = (pluralize(mistakes, "error"), pluralize(warnings, "warning"));
         writeln!(f, "{objects}: {mistakes}, {warnings}")
     }
 }
@@ -111,7 +111,7 @@ impl fmt::Display for FileReport {
             FileOutcome::Unreadable(why) => return writeln!(f, "{file}: {why}"),
         };
         for other in &analysis.ignored {
-            writeln!(f, "{file}: passed over: {other}")?;
+            writeln!(f, "{file}: ignored: {other}")?;
         }
         for object in &analysis.trace_buffers {
             for (remarks, word) in [(&object.errors, ""), (&object.warnings, "warning: ")] {

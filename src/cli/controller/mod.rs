@@ -19,8 +19,8 @@ pub(super) const NAME: &str = "controller";
 /// Describes the subcommand.
 pub(super) fn command() -> Command {
     Command::new(NAME)
-        .about("Injects the sidecar into pods and keeps every TraceBuffer's status; runs in the cluster")
-        .after_help("The Helm chart sets all of this. Every setting is a flag or an environment variable; a flag wins.")
+        .about("Runs the operator, which injects the sidecar into pods and maintains the status of TraceBuffers")
+        .after_help("The Helm chart configures all settings. Each setting is a flag or an environment variable; a flag takes precedence.")
         .next_line_help(true)
         .args(t::ALL.iter().map(|setting| flag(*setting)))
 }
@@ -86,9 +86,10 @@ fn webhook(
     let addresses = input.read(&t::WEBHOOK_ADDR);
     let (certificates, certificate_ca_file) = (certificates?, certificate_ca_file?);
     if certificate_ca_file.is_some() && certificates != CertificateSource::ExistingSecret {
-        return Err(
-            input.add_error(&t::CERTIFICATE_CA_FILE, "goes with CERTIFICATES=existingSecret only")
-        );
+        return Err(input.add_error(
+            &t::CERTIFICATE_CA_FILE,
+            "must be unset unless CERTIFICATES is existingSecret",
+        ));
     }
     let namespace = namespace.unwrap_or_default();
     Ok(WebhookSettings {

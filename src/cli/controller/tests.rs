@@ -46,7 +46,10 @@ fn what_has_no_default_is_asked_for_at_once() {
     for (variable, _) in REQUIRED {
         assert!(text.contains(variable), "{text}");
     }
-    assert!(text.ends_with("`tracebuffer controller --help` explains every setting.\n"), "{text}");
+    assert!(
+        text.ends_with("`tracebuffer controller --help` for a description of every setting.\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn a_file_of_authorities_goes_with_an_existing_secret_only() {
     let file = ["--certificate-ca-file", "/run/ca.crt"];
     for mode in ["self", "certManager"] {
         let error = parse(&[&file[..], &["--certificates", mode]].concat(), &REQUIRED).unwrap_err();
-        assert!(error.contains("goes with CERTIFICATES=existingSecret only"), "{error}");
+        assert!(error.contains("must be unset unless CERTIFICATES is existingSecret"), "{error}");
     }
 
     let flags = [&file[..], &["--certificates", "existingSecret"]].concat();

@@ -16,7 +16,7 @@ use crate::cli::settings::reader::EnvLookup;
 /// The name of the subcommand.
 pub(in crate::cli) const NAME: &str = "check";
 
-const AFTER_HELP: &str = "The exit code is 0 when nothing failed, 1 when something did or the cluster cannot be reached, and 64 for a wrong command line. What you are not allowed to see is skipped. Nothing is changed: the webhook is tried with a dry run.";
+const AFTER_HELP: &str = "Checks that you have no permission for are skipped. Nothing is changed in the cluster: the webhook is tested with a dry run.\n\nExit code: 0 if no check failed; 1 if a check failed or the cluster cannot be reached; 64 for an invalid command line.";
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,19 +31,17 @@ pub struct CheckArgs {
 /// Describes the subcommand.
 pub(in crate::cli) fn command() -> Command {
     Command::new(NAME)
-        .about(
-            "Looks over an installation: versions, webhook, certificates, pods without a sidecar",
-        )
+        .about("Checks the installation: versions, webhook, certificates, pods without a sidecar")
         .after_help(AFTER_HELP)
         .arg(namespace_flag(
-            "Look at the TraceBuffers and pods of this namespace alone [default: all]",
+            "Check only the TraceBuffers and pods of this namespace [default: all namespaces]",
         ))
         .arg(report::flag())
         .arg(
             Arg::new("strict")
                 .long("strict")
                 .action(ArgAction::SetTrue)
-                .help("End with exit code 1 for warnings, too"),
+                .help("Exit with code 1 also if there are warnings"),
         )
         .args(client::flags())
 }

@@ -28,13 +28,13 @@ pub(super) fn flags() -> [Arg; 3] {
             .value_name("PATH")
             .value_parser(value_parser!(OsString))
             .conflicts_with("in-cluster")
-            .help("The kubeconfig file [default: as kubectl: $KUBECONFIG, else ~/.kube/config]"),
+            .help("Path of the kubeconfig file [default: $KUBECONFIG or ~/.kube/config]"),
         text("context")
             .value_name("NAME")
             .conflicts_with("in-cluster")
-            .help("The kubeconfig's context [default: its current one]"),
+            .help("Context of the kubeconfig file [default: the current context]"),
         text("in-cluster").action(ArgAction::SetTrue).help(
-            "Use the service account of the pod this runs in, and its TRACEBUFFER_* variables",
+            "Use the service account and the TRACEBUFFER_* variables of the pod that this command runs in",
         ),
     ]
 }
@@ -50,16 +50,21 @@ impl ClusterConnection {
 
     /// Makes a client. Nothing is asked yet.
     pub(super) async fn client(&self) -> Result<Client, String> {
-        let mut config = self.config().await.map_err(|why| format!("no cluster: {why}"))?;
+        let mut config = self
+            .config()
+            .await
+            .map_err(|why| format!("cannot read the cluster configuration: {why}"))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(RESPONSE_TIMEOUT);
-        Client::try_from(config).map_err(|error| format!("no cluster: {}", error_chain(&error)))
+        Client::try_from(config).map_err(|error| {
+            format!("cannot create a client for the cluster: {}", error_chain(&error))
+        })
     }
 
     async fn config(&self) -> Result<Config, String> {
         if self.in_cluster {
             return Config::incluster().map_err(|error| {
-                format!("this runs in no pod of a cluster ({})", error_chain(&error))
+                format!("this command does not run in a pod ({})", error_chain(&error))
             });
         }
         let options =
@@ -71,7 +76,7 @@ impl ClusterConnection {
             }
             None => Config::from_kubeconfig(&options).await,
         };
-        let hint = "name one with --kubeconfig or KUBECONFIG, or use --in-cluster in a pod";
+        let hint = "set --kubeconfig or KUBECONFIG, or use --in-cluster in a pod";
         config.map_err(|error| format!("{}; {hint}", error_chain(&error)))
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::operator::object_key::ObjectKey;
 /// The name of the subcommand.
 pub(in crate::cli) const NAME: &str = "explain";
 
-const AFTER_HELP: &str = "The exit code is 0 when the pod was found, 1 when it or the cluster was not, and 64 for a wrong command line.";
+const AFTER_HELP: &str = "Exit code: 0 if the pod was found; 1 if it was not found or the cluster cannot be reached; 64 for an invalid command line.";
 /// What a pod is called.
 const POD_WORDS: [&str; 3] = ["pod", "pods", "po"];
 
@@ -32,11 +32,16 @@ pub struct ExplainArgs {
 /// Describes the subcommand.
 pub(in crate::cli) fn command() -> Command {
     Command::new(NAME)
-        .about("Says why a pod was or was not injected, and what to do")
+        .about("Explains why a pod has or does not have the sidecar, and how to fix it")
         .after_help(AFTER_HELP)
-        .arg(Arg::new("kind").value_name("pod").required(true).help("The word pod, or pod/NAME"))
-        .arg(Arg::new("name").value_name("NAME").help("The pod's name"))
-        .arg(namespace_flag("The pod's namespace [default: the context's]"))
+        .arg(
+            Arg::new("kind")
+                .value_name("pod")
+                .required(true)
+                .help("The literal word pod, or pod/NAME"),
+        )
+        .arg(Arg::new("name").value_name("NAME").help("Name of the pod"))
+        .arg(namespace_flag("Namespace of the pod [default: the namespace of the context]"))
         .arg(report::flag())
         .args(client::flags())
 }
@@ -58,15 +63,19 @@ pub(in crate::cli) fn parse(
     };
     let mut refuse = |why: String| Err(command.error(ErrorKind::ValueValidation, why));
     if !POD_WORDS.contains(&kind) {
-        return refuse(format!("only pods can be explained, not {kind:?}: explain pod NAME"));
+        return refuse(format!(
+            "only pods can be explained, not {kind:?}; usage: explain pod NAME"
+        ));
     }
     if name.is_empty() {
-        return refuse("the pod's name is missing: explain pod NAME".to_owned());
+        return refuse("the name of the pod is missing; usage: explain pod NAME".to_owned());
     }
     let is_of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
     let namespace = text("namespace").unwrap_or("default");
     if let Some(wrong) = [name, namespace].iter().find(|text| !text.chars().all(is_of_name)) {
-        return refuse(format!("{wrong:?} is no name; names have a-z, 0-9, - and ."));
+        return refuse(format!(
+            "{wrong:?} is not a valid name; names consist of a-z, 0-9, - and ."
+        ));
     }
     let connection = ClusterConnection::from_flags(flags);
     Ok(ExplainArgs {

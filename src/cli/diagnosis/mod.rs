@@ -35,7 +35,8 @@ fn run(work: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
 }
 
 async fn with_timeout<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let late = || Err(format!("the cluster did not answer within {} s", OVERALL_TIMEOUT.as_secs()));
+    let late =
+        || Err(format!("the cluster did not respond within {} s", OVERALL_TIMEOUT.as_secs()));
     let work = timeout(OVERALL_TIMEOUT, work);
     tokio::pin!(work);
     let done = tokio::select! {
@@ -52,5 +53,5 @@ async fn show_progress() {
     }
     sleep(PROGRESS_DELAY).await;
     // The next line overwrites it.
-    let _ = write!(io::stderr(), "looking at the cluster…\r");
+    let _ = write!(io::stderr(), "reading from the cluster…\r");
 }

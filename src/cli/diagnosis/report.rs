@@ -30,7 +30,7 @@ pub(super) fn flag() -> Arg {
         .value_name("FORMAT")
         .default_value("text")
         .value_parser(PossibleValuesParser::new(["text", "json"]))
-        .help("How findings are printed")
+        .help("Output format")
 }
 
 impl OutputFormat {

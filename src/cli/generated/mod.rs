@@ -1,4 +1,4 @@
-//! Files of this repository that are made from code, so that they cannot say otherwise.
+//! Files of this repository that are generated from code. Tests compare them with the committed files.
 
 mod crd;
 mod resource;

@@ -1,4 +1,4 @@
-//! The reference of `TraceBuffer`, in Markdown, from its schema.
+//! The reference of `TraceBuffer` in Markdown, generated from its schema.
 
 use std::fmt::Write;
 
@@ -9,10 +9,10 @@ use crate::adapters::kubernetes::resource::crd_json;
 const HEAD: &str = "\
 # Configuration of a TraceBuffer
 
-<!-- Made from the CRD: `UPDATE=1 cargo test --test integration crd` -->
+<!-- Generated from the CRD: `UPDATE=1 cargo test --test integration crd` -->
 
-All fields of a `TraceBuffer` (`tracebuffer.dev/v1alpha1`); `kubectl explain tb.spec --recursive` shows
-the same. Only `spec.destination.endpoint` is required:
+This page describes all fields of a `TraceBuffer` (`tracebuffer.dev/v1alpha1`), as does
+`kubectl explain tb.spec --recursive`. Only `spec.destination.endpoint` is required:
 
 ```yaml
 apiVersion: tracebuffer.dev/v1alpha1
@@ -24,17 +24,17 @@ spec:
     endpoint: http://collector.observability:4317
 ```
 
-More are in [examples](examples/). `tracebuffer analyze -f FILE` reports errors and doubtful values before
-you apply a TraceBuffer. Annotations and labels are in [reference.md](reference.md), the settings of
-`tracebuffer receiver` alone in [receiver.md](receiver.md).
+See [examples](examples/) for more. To find errors and doubtful values before you apply a TraceBuffer, run
+`tracebuffer analyze -f FILE`. Annotations and labels are described in [reference.md](reference.md), the
+settings of a standalone `tracebuffer receiver` in [receiver.md](receiver.md).
 
 Quantities are those of Kubernetes (`32Mi`, `1.5Gi`, `1e6`). Durations follow
 [GEP-2257](https://gateway-api.sigs.k8s.io/geps/gep-2257/): one to four whole numbers with the units `h`, `m`,
 `s` and `ms`, such as `1h30m` or `200ms`.
 
-Running pods follow a change of `buffer.maxSpans`, `buffer.maxBytes` and `buffer.maxAge` within seconds;
-`allowedNamespaces` and `rollout` concern the operator only. A pod takes up every other change when it is
-recreated, by itself or by a restart as `rollout` says.
+Changes of `buffer.maxSpans`, `buffer.maxBytes` and `buffer.maxAge` take effect in running pods within
+seconds. `allowedNamespaces` and `rollout` affect only the operator. All other changes take effect when a pod
+is recreated; `rollout` can restart workloads for that.
 ";
 
 const TABLE_HEAD: &str = "\n| Field | Type | Default | Meaning |\n|---|---|---|---|\n";
@@ -47,35 +47,35 @@ pub fn resource_reference() -> String {
     let mut text = HEAD.to_owned();
     for name in ["spec", "status"] {
         if let Some(part) = schema.and_then(|schema| schema.get(name)) {
-            section(&mut text, name, part);
+            write_section(&mut text, name, part);
         }
     }
     text
 }
 
-/// Writes a table of the fields of `schema`, then one of each field that has fields of its own.
-fn section(text: &mut String, path: &str, schema: &Value) {
+/// Writes a table of the fields of `schema`, then a section for each field that is an object or list.
+fn write_section(text: &mut String, path: &str, schema: &Value) {
     let Some(fields) = schema.get("properties").and_then(Value::as_object) else { return };
     let description = str_field(schema, "description");
     // Writing to a string cannot fail.
     let _ = write!(text, "\n## `{path}`\n\n{description}\n");
-    rules(text, schema);
+    write_rules(text, schema);
     text.push_str(TABLE_HEAD);
     let required = schema.get("required").and_then(Value::as_array);
     for (name, field) in fields {
         let is_required = required.is_some_and(|names| names.iter().any(|n| n == name));
-        row(text, name, field, is_required);
+        write_row(text, name, field, is_required);
     }
     for (name, field) in fields {
         match field.get("items") {
-            Some(items) => section(text, &format!("{path}.{name}[]"), items),
-            None => section(text, &format!("{path}.{name}"), field),
+            Some(items) => write_section(text, &format!("{path}.{name}[]"), items),
+            None => write_section(text, &format!("{path}.{name}"), field),
         }
     }
 }
 
-/// Lists what must hold between fields.
-fn rules(text: &mut String, schema: &Value) {
+/// Writes the messages of the CEL rules of `schema`.
+fn write_rules(text: &mut String, schema: &Value) {
     let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
     for rule in rules.into_iter().flatten() {
         let _ = write!(text, "\n- Rule: {}.", escape_cell(&str_field(rule, "message")));
@@ -85,12 +85,13 @@ fn rules(text: &mut String, schema: &Value) {
     }
 }
 
-fn row(text: &mut String, name: &str, field: &Value, is_required: bool) {
-    let whole = str_field(field, "description");
-    let (meaning, told) = whole.split_once(" Default: ").unwrap_or((&whole, ""));
+fn write_row(text: &mut String, name: &str, field: &Value, is_required: bool) {
+    let description = str_field(field, "description");
+    let (meaning, described_default) =
+        description.split_once(" Default: ").unwrap_or((&description, ""));
     let default = match field.get("default") {
         _ if is_required => "required".to_owned(),
-        Some(Value::Object(_)) | None => told.trim_end_matches('.').to_owned(),
+        Some(Value::Object(_)) | None => described_default.trim_end_matches('.').to_owned(),
         Some(Value::String(text)) => format!("`{text}`"),
         Some(other) => format!("`{other}`"),
     };
@@ -100,9 +101,9 @@ fn row(text: &mut String, name: &str, field: &Value, is_required: bool) {
 }
 
 fn type_name(field: &Value) -> String {
-    if let Some(words) = field.get("enum").and_then(Value::as_array) {
-        let words = words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`"));
-        return words.collect::<Vec<_>>().join(", ");
+    if let Some(values) = field.get("enum").and_then(Value::as_array) {
+        let values = values.iter().filter_map(Value::as_str).map(|value| format!("`{value}`"));
+        return values.collect::<Vec<_>>().join(", ");
     }
     if field.get("x-kubernetes-int-or-string").is_some() {
         return "quantity".into();
@@ -128,7 +129,7 @@ fn str_field(of: &Value, name: &str) -> String {
     of.as_object().and_then(|of: &Map<_, _>| of.get(name)?.as_str()).unwrap_or_default().to_owned()
 }
 
-/// Escapes what would end a cell or begin emphasis.
+/// Escapes characters that would end a cell or begin emphasis.
 fn escape_cell(text: &str) -> String {
     text.replace('|', "\\|").replace('*', "\\*")
 }
@@ -149,14 +150,17 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_told_with_its_type_default_and_meaning() {
+    fn a_row_has_the_type_default_and_meaning_of_its_field() {
         let text = resource_reference();
 
         assert!(text.contains("| `maxBytes` | quantity | `32Mi` | Maximum memory for"), "{text}");
         assert!(text.contains("| `timeout` | duration | `10s` | Maximum duration"), "{text}");
         assert!(text.contains("| `overflow` | `DropOldest`, `Reject` | `DropOldest` |"), "{text}");
         assert!(text.contains("| `endpoint` | string | required |"), "{text}");
-        assert!(text.contains("| `image` | string | the operator's own, which changes"), "{text}");
+        assert!(
+            text.contains("| `image` | string | the image configured in the operator"),
+            "{text}"
+        );
         assert!(text.contains("\n## `spec.destination.headers[]`\n"), "{text}");
     }
 }

@@ -1,26 +1,26 @@
-//! The table of settings in other forms.
+//! `.env.example` and the table of settings in `docs/receiver.md`.
 
 use crate::cli::receiver::table::ALL;
 use crate::cli::settings::AnySetting;
 
 const EXAMPLE_HEAD: &str = "\
-# Every setting of `tracebuffer receiver`, with its default. An empty value means unset.
-# Each is also a flag: TRACEBUFFER_MAX_SPANS is --max-spans.
+# All settings of `tracebuffer receiver`, with their defaults. An empty value means unset.
+# Each variable is also a flag: TRACEBUFFER_MAX_SPANS is --max-spans.
 ";
 
 const TABLE_HEAD: &str = "\
-| Variable | Default | What it says | Allowed |
+| Variable | Default | Meaning | Allowed values |
 |---|---|---|---|
 ";
 
-/// Returns the text of `.env.example`: every variable with its default and a line of meaning.
+/// Returns the text of `.env.example`: every variable with its default and a one-line description.
 #[must_use]
 pub fn env_example() -> String {
     let groups = ALL.chunk_by(|one, next| one.group() == next.group());
     groups.fold(EXAMPLE_HEAD.to_owned(), |text, group| text + &example_group(group))
 }
 
-/// Returns the table of `docs/receiver.md`, in Markdown.
+/// Returns the table of settings in `docs/receiver.md`, in Markdown.
 #[must_use]
 pub fn settings_table() -> String {
     ALL.iter().fold(TABLE_HEAD.to_owned(), |text, setting| text + &table_row(*setting))
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_assigns_every_variable_its_default_once() {
+    fn the_example_sets_every_variable_to_its_default_once() {
         let text = env_example();
 
         let assignments: Vec<_> =
@@ -62,11 +62,11 @@ mod tests {
     }
 
     #[test]
-    fn the_example_says_one_line_before_every_variable() {
+    fn the_example_describes_every_variable_in_one_line() {
         let text = env_example();
 
         assert!(text.contains(
-            "\n\n# Most spans held (a whole number from 1 to 1000000000).\nTRACEBUFFER_MAX_SPANS=50000\n"
+            "\n\n# Maximum number of buffered spans (a whole number from 1 to 1000000000).\nTRACEBUFFER_MAX_SPANS=50000\n"
         ));
     }
 

@@ -1,9 +1,9 @@
-//! The reasons why a pod gets no sidecar, as a table.
+//! The table of reasons for not injecting the sidecar.
 
 use crate::domain::operator::injection::skip::SkipReason;
 
 const HEAD: &str = "\
-| Reason | What it means | What to do |
+| Reason | Meaning | Remedy |
 |---|---|---|
 ";
 
@@ -14,8 +14,8 @@ pub fn skip_reasons_table() -> String {
 }
 
 fn row(reason: SkipReason) -> String {
-    let (word, meaning, remedy) = (reason.as_str(), reason.meaning(), reason.remedy());
-    // Angle brackets are tags to Markdown.
+    let (name, meaning, remedy) = (reason.as_str(), reason.meaning(), reason.remedy());
+    // Markdown renders text in angle brackets as HTML tags.
     let remedy = remedy.replace('<', "&lt;");
-    format!("| `{word}` | {meaning} | {remedy} |\n")
+    format!("| `{name}` | {meaning} | {remedy} |\n")
 }

@@ -49,7 +49,7 @@ pub(super) fn reject_tls_settings(input: &mut SettingsReader<'_>) {
     ];
     for setting in settings {
         if input.is_set(setting) {
-            input.add_error(setting, "must be unset, or ENDPOINT begin with https://");
+            input.add_error(setting, "must be unset unless ENDPOINT begins with https://");
         }
     }
 }
@@ -64,7 +64,10 @@ pub(super) fn reject_own_endpoint(
     for (setting, addresses) in [grpc, http] {
         if addresses.iter().any(|address| endpoint.reaches(*address)) {
             let name = setting.name();
-            input.add_error(&t::ENDPOINT, format!("must not be this receiver, which is at {name}"));
+            input.add_error(
+                &t::ENDPOINT,
+                format!("must not be the address of this receiver; see {name}"),
+            );
             return;
         }
     }
@@ -80,7 +83,10 @@ pub(super) fn reject_address_conflicts(
     for (setting, addresses) in listeners.by_setting() {
         let mine: Vec<_> = addresses.iter().map(|address| (setting.name(), *address)).collect();
         if let Some((name, address)) = first_conflict(&earlier, &mine) {
-            input.add_error(setting, format!("must not use a port twice; {name} has {address}"));
+            input.add_error(
+                setting,
+                format!("must not use a port twice; {name} contains {address}"),
+            );
         }
         earlier.extend(mine);
     }

@@ -99,7 +99,7 @@ fn header_files(input: &mut SettingsReader<'_>) -> Result<HeaderFiles, ErrorRepo
     let optional = input.read(&t::OPTIONAL_HEADERS);
     let mut files = files?;
     let why =
-        |none: MissingHeaderFile| format!("must name headers of HEADER_VALUE_FILES only; {none}");
+        |none: MissingHeaderFile| format!("must only name headers of HEADER_VALUE_FILES; {none}");
     let with_prefixes = prefixes.and_then(|prefixes| {
         let added = files.add_prefixes(&prefixes);
         added.map_err(|none| input.add_error(&t::HEADER_VALUE_PREFIXES, why(none)))
@@ -117,7 +117,7 @@ fn ca_file(input: &mut SettingsReader<'_>) -> Result<Option<CaFile>, ErrorReport
     match (path?, with_system_roots?) {
         (Some(path), trust) => Ok(Some(CaFile { path, with_system_roots: trust.unwrap_or(false) })),
         (None, Some(false)) => {
-            let why = "must be unset or true, or CA_FILE be set: otherwise nobody is trusted";
+            let why = "must not be false unless CA_FILE is set: no certificate would be trusted";
             Err(input.add_error(&t::TRUST_SYSTEM_ROOTS, why))
         }
         (None, _) => Ok(None),

@@ -18,12 +18,12 @@ use crate::bootstrap::receiver::settings::ReceiverSettings;
 /// The name of the subcommand.
 pub(super) const NAME: &str = "receiver";
 
-const AFTER_HELP: &str = "Every setting is a flag or an environment variable; a flag wins, and an empty value means unset.";
+const AFTER_HELP: &str = "Each setting is a flag or an environment variable; a flag takes precedence, and an empty value means unset.";
 
 /// Describes the subcommand.
 pub(super) fn command() -> Command {
     Command::new(NAME)
-        .about("Receives traces, buffers them, and sends them on")
+        .about("Runs the receiver, which receives traces, buffers them, and forwards them to a backend")
         .after_help(AFTER_HELP)
         .next_line_help(true)
         .args(table::ALL.iter().map(|setting| flag(*setting)))

@@ -1,5 +1,5 @@
-//! Every setting of the receiver, once. Flags, variables, help, `.env.example` and the
-//! table of `docs/receiver.md` all come from here.
+//! The settings of the receiver. Flags, variables, help, `.env.example` and the table of
+//! `docs/receiver.md` are generated from this table.
 
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{
@@ -15,74 +15,74 @@ const GI: u64 = 1 << 30;
 
 settings! {
     ENDPOINT in Destination: Optional<ServerUrl> = Optional(ServerUrl), default "",
-        "Where traces are sent; unset prints them to the console";
+        "URL of the destination; if unset, traces are printed to the console";
     PROTOCOL in Destination: Choice<Protocol> = Choice(&[
             ("grpc", Protocol::Grpc), ("http", Protocol::Http), ("http/protobuf", Protocol::Http),
         ]), default "grpc",
-        "Transport to the destination: OTLP/gRPC, or OTLP/HTTP with protobuf";
+        "Transport protocol: OTLP/gRPC, or OTLP/HTTP with protobuf";
     COMPRESSION in Destination: Choice<Compression> = Choice(&[
             ("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd),
         ]), default "none",
-        "How requests are compressed";
+        "Compression of request bodies";
     HEADERS in Destination: HeaderList = HeaderList, default "",
-        "Headers added to every request; others can see a flag, so prefer a file";
+        "Headers added to every request; prefer a file for secrets, because other users can see flags";
     HEADERS_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
-        "File of more headers, one name=value or name: value a line; read again when it changes";
+        "File with additional headers, one name=value or name: value per line; read again when it changes";
     HEADER_VALUE_FILES in Destination: HeaderFileList = HeaderFileList, default "",
-        "Headers whose value is a file's content; read again when it changes";
+        "Headers whose values are the contents of files; read again when a file changes";
     HEADER_VALUE_PREFIXES in Destination: HeaderPrefixList = HeaderPrefixList, default "",
-        "What is put before the value in such a file, %20 for a space: authorization=Bearer%20";
+        "Prefixes of the values from HEADER_VALUE_FILES, with %20 for a space: authorization=Bearer%20";
     OPTIONAL_HEADERS in Destination: HeaderNameList = HeaderNameList, default "",
-        "Which of them are left out while their file is missing or empty; others hold requests back";
+        "Headers of HEADER_VALUE_FILES that are omitted while their file is missing or empty; requests wait for the files of the other headers";
     CA_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
-        "PEM file of the authorities to trust instead of the built-in ones";
+        "PEM file of the certificate authorities to trust instead of the built-in ones";
     TRUST_SYSTEM_ROOTS in Destination: Optional<Choice<bool>> = Optional(BOOLEAN), default "",
-        "Whether to trust the built-in public authorities; unset: only where CA_FILE is unset";
+        "Whether to trust the built-in public certificate authorities; if unset, they are trusted only if CA_FILE is unset";
     TLS_SERVER_NAME in Destination: Optional<TlsServerName> = Optional(TlsServerName),
         default "",
-        "Name that the certificate must bear, sent as SNI; unset: the host of ENDPOINT";
+        "Name that the server certificate must be valid for, also sent as SNI; if unset, the host of ENDPOINT";
     CLIENT_CERTIFICATE_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
-        "PEM file of the certificate shown to the destination";
+        "PEM file of the client certificate";
     CLIENT_KEY_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
-        "PEM file of that certificate's private key";
+        "PEM file of the private key of the client certificate";
     TIMEOUT in Destination: DurationRange = DurationRange { min: 100, max: 5 * MINUTE }, default "10s",
-        "Longest wait for one answer, connecting included";
+        "Maximum duration of one request, including connecting";
 
     MAX_SPANS in Buffer: IntegerRange = IntegerRange { min: 1, max: 1_000_000_000 }, default "50000",
-        "Most spans held";
+        "Maximum number of buffered spans";
     MAX_BYTES in Buffer: SizeRange = SizeRange { min: 64 * KI, max: 64 * GI }, default "32Mi",
-        "Most memory held by spans";
+        "Maximum memory for buffered spans";
     MAX_AGE in Buffer: Optional<DurationRange> = Optional(DurationRange { min: 100, max: 720 * HOUR }), default "",
-        "Age at which a span is dropped unsent; unset keeps it until room is needed";
+        "Age at which an unsent span is dropped; if unset, spans are kept until the buffer is full";
     OVERFLOW in Buffer: Choice<OverflowPolicy> = Choice(&[
             ("drop-oldest", OverflowPolicy::DropOldest), ("reject", OverflowPolicy::Reject),
         ]), default "drop-oldest",
-        "What a full buffer does with new spans: drop the oldest for them, or refuse them";
+        "Policy for new spans when the buffer is full: drop the oldest spans, or reject the new ones";
     LIMITS_FILE in Buffer: Optional<FilePath> = Optional(FilePath), default "",
-        "File of limits to follow while running: lines max_spans=, max_bytes=, max_age=";
+        "File with limits that override MAX_SPANS, MAX_BYTES and MAX_AGE, as lines max_spans=, max_bytes= and max_age=; read again when it changes";
 
     BATCH_MAX_SPANS in Sending: IntegerRange = IntegerRange { min: 1, max: 1_000_000 }, default "8192",
-        "Most spans in one request; never more than a quarter of MAX_SPANS";
+        "Maximum number of spans in one request; never more than a quarter of MAX_SPANS";
     BATCH_MAX_BYTES in Sending: SizeRange = SizeRange { min: KI, max: 64 * MI }, default "3.5Mi",
-        "Largest request, uncompressed; never more than a quarter of MAX_BYTES";
+        "Maximum size of one request before compression; never more than a quarter of MAX_BYTES";
     LINGER in Sending: DurationRange = DurationRange { min: 0, max: MINUTE }, default "200ms",
-        "How long a span waits for others to share its request";
+        "Maximum time that a span waits for other spans to be sent in the same request";
     CONCURRENCY in Sending: IntegerRange = IntegerRange { min: 1, max: 64 }, default "1",
-        "Requests on their way at the same time; more than 1 gives up their order";
+        "Maximum number of concurrent requests; the order of spans is preserved only with 1";
 
     GRPC_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:4317,[::1]:4317",
-        "Where traces are received, usually over gRPC; HTTP is understood too";
+        "Addresses to receive OTLP on, usually over gRPC; HTTP is also accepted";
     HTTP_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:4318,[::1]:4318",
-        "Where traces are received, usually over HTTP; gRPC is understood too";
+        "Addresses to receive OTLP on, usually over HTTP; gRPC is also accepted";
     ADMIN_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:9417",
-        "Where health, metrics and the state of the buffer are shown";
+        "Addresses to serve health checks, metrics and the state of the buffer on";
     MAX_REQUEST_BYTES in Listening: SizeRange = SizeRange { min: KI, max: 64 * MI }, default "4Mi",
-        "Largest request received, decompressed; never more than MAX_BYTES";
+        "Maximum size of a received request after decompression; never more than MAX_BYTES";
 
     DRAIN_TIMEOUT in Process: DurationRange = DurationRange { min: 0, max: HOUR }, default "25s",
-        "Longest time to send what is left after the signal to stop";
+        "Maximum time to send the remaining spans after a stop signal";
     WORKERS in Process: IntegerRange = IntegerRange { min: 1, max: 64 }, default "1",
-        "Threads that do the work";
+        "Number of worker threads";
 
     + log::FORMAT, log::LEVEL
 }
@@ -93,14 +93,15 @@ mod tests {
     use crate::cli::settings::AnySetting;
 
     #[test]
-    fn a_name_gives_the_variable_and_the_flag() {
+    fn the_variable_and_the_flag_are_derived_from_the_name() {
         assert_eq!(MAX_SPANS.env_var(), "TRACEBUFFER_MAX_SPANS");
         assert_eq!(MAX_SPANS.flag(), "max-spans");
     }
 
     #[test]
-    fn no_variable_has_a_name_that_a_kubernetes_service_can_put_into_a_pod() {
-        // A Service `tracebuffer-x` makes TRACEBUFFER_X_PORT, …_PORT_80_TCP_ADDR, …_SERVICE_HOST.
+    fn no_variable_collides_with_the_variables_of_a_kubernetes_service() {
+        // For a Service `tracebuffer-x`, the kubelet sets TRACEBUFFER_X_PORT,
+        // TRACEBUFFER_X_PORT_80_TCP_ADDR and TRACEBUFFER_X_SERVICE_HOST.
         for setting in ALL {
             let name = setting.env_var();
             assert!(!name.ends_with("_PORT"), "{name}");
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn only_values_of_headers_are_secret() {
+    fn only_header_values_are_secret() {
         let secret: Vec<_> =
             ALL.iter().filter(|setting| setting.is_secret()).map(|s| s.name()).collect();
 
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_one_group_stand_together() {
+    fn the_settings_of_a_group_are_adjacent() {
         let mut groups: Vec<_> = ALL.iter().map(|setting| setting.group()).collect();
         groups.dedup();
 

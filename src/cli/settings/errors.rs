@@ -50,12 +50,16 @@ impl fmt::Display for SettingErrors {
             .collect();
         let origin_width = rows.iter().map(|row| row.0.chars().count()).max().unwrap_or_default();
         let found_width = rows.iter().map(|row| row.1.chars().count()).max().unwrap_or_default();
-        let heading = if rows.len() == 1 { "1 setting is" } else { "these settings are" };
-        writeln!(f, "tracebuffer cannot start, {heading} wrong:\n")?;
+        let heading = if rows.len() == 1 { "this setting is" } else { "these settings are" };
+        writeln!(f, "tracebuffer cannot start because {heading} invalid:\n")?;
         for (origin, found, why) in rows {
             writeln!(f, "  {origin:origin_width$}  {found:found_width$}  {why}")?;
         }
-        writeln!(f, "\n`tracebuffer {} --help` explains every setting.", self.command)
+        writeln!(
+            f,
+            "\nRun `tracebuffer {} --help` for a description of every setting.",
+            self.command
+        )
     }
 }
 
@@ -108,7 +112,10 @@ mod tests {
     fn a_single_mistake_is_called_one() {
         let text = of(vec![mistake("--linger", "x", "y")]).to_string();
 
-        assert!(text.starts_with("tracebuffer cannot start, 1 setting is wrong:\n"), "{text}");
+        assert!(
+            text.starts_with("tracebuffer cannot start because this setting is invalid:\n"),
+            "{text}"
+        );
     }
 
     #[test]

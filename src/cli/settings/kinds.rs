@@ -110,7 +110,9 @@ impl From<UrlError> for ValueError {
     fn from(error: UrlError) -> Self {
         match error {
             UrlError::NotHttp => Self::NotAllowed,
-            UrlError::Credentials => Self::other("a user and password belong in HEADERS"),
+            UrlError::Credentials => {
+                Self::other("a user and password are not allowed in the URL; set them in HEADERS")
+            }
             UrlError::Other(reason) => Self::Other(reason),
         }
     }
@@ -285,7 +287,8 @@ impl ValueKind for TlsServerName {
 }
 
 fn address(text: &str) -> Result<SocketAddr, ValueError> {
-    text.parse().map_err(|_| ValueError::other(format!("{text:?} is no IP address with a port")))
+    text.parse()
+        .map_err(|_| ValueError::other(format!("{text:?} is not an IP address with a port")))
 }
 
 fn check_range<N: Copy + PartialOrd>(number: N, min: N, max: N) -> Result<(), ValueError> {

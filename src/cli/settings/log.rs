@@ -10,13 +10,13 @@ use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
 setting!(pub(in crate::cli) FORMAT = "LOG_FORMAT", in Process: Choice<LogFormat> = Choice(&[
         ("text", LogFormat::Text), ("json", LogFormat::Json),
     ]), default "text",
-    "How log lines look");
+    "Format of log lines");
 
 setting!(pub(in crate::cli) LEVEL = "LOG_LEVEL", in Process: Choice<Level> = Choice(&[
         ("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO),
         ("debug", Level::DEBUG), ("trace", Level::TRACE),
     ]), default "info",
-    "The least important events that are logged");
+    "Minimum level of logged events");
 
 /// Reads both.
 pub(in crate::cli) fn settings(

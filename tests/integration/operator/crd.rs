@@ -145,7 +145,7 @@ fn the_examples_have_neither_mistakes_nor_warnings() {
     for file in files("docs/examples") {
         let (code, text) = analyze(&["-f", file.to_str().unwrap()]);
 
-        assert_eq!(text, "1 TraceBuffer: 0 mistakes, 0 warnings\n", "{}", file.display());
+        assert_eq!(text, "1 TraceBuffer: 0 errors, 0 warnings\n", "{}", file.display());
         assert_eq!(code, Some(0));
     }
 }
@@ -205,12 +205,12 @@ items:
     assert_eq!(code, Some(1));
     let expected = format!(
         "\
-{name}: passed over: Deployment web
+{name}: ignored: Deployment web
 {name}:9: TraceBuffer shop/default: spec.bufer is no field; did you mean buffer?
 {name}:12: TraceBuffer shop/default: spec.destination.concurency is no field; did you mean concurrency?
 {name}:13: TraceBuffer shop/default: spec.destination.timeout must be a text, in quotes if it looks like something else; it is 30
 {name}:23: warning: TraceBuffer other: spec.drainTimeout is 0, so that what is buffered when a pod ends is lost
-2 TraceBuffers: 3 mistakes, 1 warning
+2 TraceBuffers: 3 errors, 1 warning
 "
     );
     assert_eq!(text, expected);
@@ -242,5 +242,5 @@ fn a_file_that_is_missing_or_no_yaml_is_a_mistake_with_its_name() {
     assert_eq!(code, Some(1));
     assert!(text.starts_with("nowhere.yaml: cannot be read: No such file"), "{text}");
     assert!(text.contains("broken.yaml: cannot be read as YAML or JSON: "), "{text}");
-    assert!(text.ends_with("0 TraceBuffers: 2 mistakes, 0 warnings\n"), "{text}");
+    assert!(text.ends_with("0 TraceBuffers: 2 errors, 0 warnings\n"), "{text}");
 }

@@ -126,7 +126,7 @@ async fn a_kubeconfig_that_is_missing_or_names_no_such_context_is_told() {
     let missing = folder.path().join("missing");
     let found = ApiServer::new().kubeconfig(folder.path()).await;
     let named = format!("check --kubeconfig {}", missing.display());
-    let hint = "name one with --kubeconfig or KUBECONFIG";
+    let hint = "set --kubeconfig or KUBECONFIG";
 
     for (words, path, cause) in [
         ("check", &missing, hint),
@@ -137,7 +137,10 @@ async fn a_kubeconfig_that_is_missing_or_names_no_such_context_is_told() {
 
         assert_eq!(output.status.code(), Some(1), "{words}");
         let text = said(&output);
-        assert!(text.contains("no cluster: ") && text.contains(cause), "{text}");
+        assert!(
+            text.contains("cannot read the cluster configuration: ") && text.contains(cause),
+            "{text}"
+        );
     }
 }
 
@@ -146,5 +149,5 @@ async fn outside_of_a_pod_there_is_no_cluster_to_be_in() {
     let (code, text) = ask(&ApiServer::new(), "check --in-cluster").await;
 
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("this runs in no pod of a cluster"), "{text}");
+    assert!(text.contains("this command does not run in a pod"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! The CRD as it is installed.
+//! The `CustomResourceDefinition` in the form that is installed.
 
 use kube::CustomResourceExt;
 use serde_json::Value;
@@ -8,17 +8,19 @@ use super::TraceBuffer;
 /// Returns the `CustomResourceDefinition` of `TraceBuffer`.
 #[must_use]
 pub fn crd_json() -> Value {
-    // Only a map without text for keys could fail.
+    // Only maps with keys other than strings cannot be serialized.
     let mut crd = serde_json::to_value(TraceBuffer::crd()).unwrap_or_default();
     normalize(&mut crd);
-    // Whatever order serde_json is built to keep.
+    // The order must not depend on the features of serde_json.
     crd.sort_all_objects();
     crd
 }
 
-/// Makes the schema say what is meant. A field that may be left out is no field that may be null:
-/// where it is not nullable, the API server takes null for absent and puts the default there, and so
-/// nobody has to read null. Descriptions flow, and whole numbers are written as such.
+/// Removes artifacts of schemars from the schema: `nullable`, line breaks in descriptions, and
+/// integers written as floating-point numbers.
+///
+/// An optional field must not be nullable: the API server then treats null as unset and applies the
+/// default, so that no reader has to handle null.
 fn normalize(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -32,8 +34,8 @@ fn normalize(value: &mut Value) {
         }
         Value::Array(elements) => elements.iter_mut().for_each(normalize),
         Value::Number(number) => {
-            if let Some(whole) = number.as_f64().and_then(as_integer) {
-                *number = whole.into();
+            if let Some(integer) = number.as_f64().and_then(as_integer) {
+                *number = integer.into();
             }
         }
         _ => {}
@@ -41,8 +43,8 @@ fn normalize(value: &mut Value) {
 }
 
 fn as_integer(number: f64) -> Option<i64> {
-    // Exact: every bound in the schema is far below 2^53.
+    // Bounds in the schema are far below 2^53, so that the conversion is exact.
     let text = format!("{number:.0}");
-    let whole = text.parse().ok()?;
-    (format!("{number}") == text).then_some(whole)
+    let integer = text.parse().ok()?;
+    (format!("{number}") == text).then_some(integer)
 }

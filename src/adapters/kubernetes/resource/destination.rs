@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{DestinationHeader, DestinationTls, DurationString, rules};
 
-/// Where traces are sent, and how.
+/// Backend that receives the traces, and how they are sent to it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::path_fits_protocol(), validation = rules::tls_is_for_https())]
 pub struct DestinationSpec {
-    /// URL of the backend, such as http://collector.observability:4317. https:// encrypts. The port
-    /// defaults to 4317 (GRPC) or 4318 (HTTPProtobuf). A path is allowed with protocol HTTPProtobuf
-    /// only; /v1/traces is added to a URL without one. At most 2048 characters. Required.
+    /// URL of the backend, such as http://collector.observability:4317. The scheme https:// enables
+    /// TLS. The port defaults to 4317 (GRPC) or 4318 (HTTPProtobuf). A path is allowed only with
+    /// protocol HTTPProtobuf, and defaults to /v1/traces. At most 2048 characters. Required.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = rules::endpoint())]
     pub endpoint: String,
@@ -24,7 +24,7 @@ pub struct DestinationSpec {
     /// Compression of request bodies: None, Gzip or Zstd. Default: None.
     #[serde(default)]
     pub compression: CompressionSpec,
-    /// Headers added to every request, such as authorization. At most 32. Default: none.
+    /// Headers added to every request, such as authorization. At most 32 headers. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
@@ -32,20 +32,22 @@ pub struct DestinationSpec {
     )]
     #[x_kube(validation = rules::headers_differ())]
     pub headers: Vec<DestinationHeader>,
-    /// TLS settings of an https:// endpoint. A missing or invalid certificate never keeps a pod from
-    /// starting: the sidecar keeps buffering, logs the problem, and reads the file again when it
-    /// changes. Default: public certificate authorities are trusted, no client certificate is sent.
+    /// TLS settings of an https:// endpoint. A missing or invalid certificate does not prevent the
+    /// pod from starting: the sidecar keeps buffering, logs the problem, and reads the file again
+    /// when it changes. Default: public certificate authorities are trusted, and no client
+    /// certificate is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<DestinationTls>,
-    /// Maximum duration of one request, connecting included. From 100ms to 5m. Default: 10s.
+    /// Maximum duration of one request, including connecting. Must be in the range 100ms to 5m.
+    /// Default: 10s.
     #[x_kube(validation = rules::duration("100ms", "5m"))]
     #[serde(default = "default_timeout")]
     pub timeout: DurationString,
     /// How spans are grouped into requests.
     #[serde(default)]
     pub batch: BatchSpec,
-    /// Maximum number of concurrent requests. More than 1 gives up the order of spans. 1 to 64.
-    /// Default: 1.
+    /// Maximum number of concurrent requests. The order of spans is preserved only with 1. Must be in
+    /// the range 1 to 64. Default: 1.
     #[schemars(range(min = 1, max = 64))]
     #[serde(default = "default_concurrency")]
     pub concurrency: i32,
@@ -79,18 +81,19 @@ pub enum CompressionSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchSpec {
-    /// Maximum number of spans in one request; at most a quarter of buffer.maxSpans is used.
-    /// 1 to 1000000. Default: 8192.
+    /// Maximum number of spans in one request. If greater than a quarter of buffer.maxSpans, that
+    /// quarter is used. Must be in the range 1 to 1000000. Default: 8192.
     #[schemars(range(min = 1, max = 1_000_000))]
     #[serde(default = "default_max_spans")]
     pub max_spans: i64,
-    /// Maximum uncompressed size of one request, as a quantity; at most a quarter of buffer.maxBytes
-    /// is used. 1Ki to 64Mi. Default: 3584Ki.
+    /// Maximum size of one request before compression, as a quantity. If greater than a quarter of
+    /// buffer.maxBytes, that quarter is used. Must be in the range 1Ki to 64Mi. Default: 3584Ki.
     #[serde(default = "default_max_bytes")]
     #[schemars(schema_with = "rules::quantity_schema")]
     #[x_kube(validation = rules::quantity("1Ki", "64Mi"))]
     pub max_bytes: Quantity,
-    /// Maximum time a span waits for others to share its request. From 0s to 1m. Default: 200ms.
+    /// Maximum time that a span waits for other spans to be sent in the same request. Must be in the
+    /// range 0s to 1m. Default: 200ms.
     #[x_kube(validation = rules::duration("0s", "1m"))]
     #[serde(default = "default_linger")]
     pub linger: DurationString,

@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::rules;
 use crate::domain::units::Milliseconds;
 
-/// Most numbers in a duration, and most digits in each.
+/// Maximum number of parts of a duration.
 const MAX_PARTS: usize = 4;
+/// Maximum number of digits of a part.
 const MAX_DIGITS: usize = 5;
 
-/// A duration such as `1h30m`, as it was written, in the grammar of
+/// A duration such as `1h30m` in the format of
 /// [GEP-2257](https://gateway-api.sigs.k8s.io/geps/gep-2257/).
 ///
-/// Kept as text, so that an invalid one is an error with a field's name and not an object that
-/// cannot be read at all.
+/// Stored as text, so that an invalid duration is reported with the name of its field instead of
+/// making the whole object undecodable.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(transparent)]
 pub struct DurationString(
@@ -25,50 +26,50 @@ pub struct DurationString(
     pub String,
 );
 
-/// The text is not a duration in the grammar of GEP-2257.
+/// The text is not a duration in the format of GEP-2257.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidDuration;
 
 impl DurationString {
-    /// Returns its length. Units may come in any order and more than once, as in Go.
+    /// Returns the length of the duration. Units may be in any order and repeated, as in Go.
     ///
     /// # Errors
     ///
-    /// [`InvalidDuration`] if the text is not in the grammar.
+    /// [`InvalidDuration`] if the text is not in the format of GEP-2257.
     pub fn to_milliseconds(&self) -> Result<Milliseconds, InvalidDuration> {
         let mut rest = self.0.as_str();
         let mut total = 0;
         for _ in 0..MAX_PARTS {
-            let (milliseconds, after) = parse_part(rest).ok_or(InvalidDuration)?;
+            let (milliseconds, remaining) = parse_part(rest).ok_or(InvalidDuration)?;
             total += milliseconds;
-            if after.is_empty() {
+            if remaining.is_empty() {
                 return Ok(Milliseconds(total));
             }
-            rest = after;
+            rest = remaining;
         }
         Err(InvalidDuration)
     }
 }
 
-/// Reads one number and its unit; returns its milliseconds and what follows.
+/// Reads a number and its unit. Returns the milliseconds and the remaining text.
 fn parse_part(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = text.split_at_checked(digits)?;
     if !(1..=MAX_DIGITS).contains(&digits) {
         return None;
     }
-    // `ms` before `m`, which begins alike.
+    // `ms` must be tried before `m`.
     let units = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let (after, unit) =
-        units.iter().find_map(|(name, unit)| Some((rest.strip_prefix(name)?, unit)))?;
-    Some((number.parse::<u64>().ok()? * unit, after))
+    let (remaining, factor) =
+        units.iter().find_map(|(unit, factor)| Some((rest.strip_prefix(unit)?, factor)))?;
+    Some((number.parse::<u64>().ok()? * factor, remaining))
 }
 
 impl fmt::Display for InvalidDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a duration has one to four whole numbers of at most five digits, each followed by h, \
-             m, s or ms",
+            "a duration has one to four whole numbers of at most five digits, each \
+             followed by h, m, s or ms",
         )
     }
 }
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_the_grammar_is_read_as_go_reads_it() {
+    fn valid_durations_have_the_same_length_as_in_go() {
         for (text, milliseconds) in [
             ("0s", 0),
             ("10s", 10_000),
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn invalid_durations_are_rejected() {
         for text in [
             "",
             "0",

@@ -1,16 +1,16 @@
 //! The custom resource `TraceBuffer` (`tracebuffer.dev/v1alpha1`), from which the CRD is generated.
 //!
-//! Doc comments are what `kubectl explain` prints.
+//! `kubectl explain` prints the doc comments of the fields.
 
 #![expect(
     unreachable_pub,
-    reason = "KubeSchema copies each type into a function, where nothing can reach it"
+    reason = "KubeSchema copies each type into a function, where it is unreachable"
 )]
 #![expect(
     clippy::doc_link_with_quotes,
     clippy::doc_markdown,
     rustdoc::bare_urls,
-    reason = "what `kubectl explain` prints is no Markdown"
+    reason = "`kubectl explain` prints plain text, not Markdown"
 )]
 
 mod crd;
@@ -45,7 +45,7 @@ pub use sidecar::{
 pub use status::{PodCounts, TraceBufferStatus};
 pub use tls::{CaSource, DestinationTls, MAX_SERVER_NAME};
 
-/// Describes the sidecar that buffers the traces of a pod and forwards them.
+/// Specification of the sidecar that buffers the traces of a pod and forwards them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "tracebuffer.dev",
@@ -54,7 +54,7 @@ pub use tls::{CaSource, DestinationTls, MAX_SERVER_NAME};
     shortname = "tb",
     category = "observability",
     namespaced,
-    doc = "Describes a sidecar that receives the traces of a pod, buffers them, and forwards them to a backend. Pods with the annotation tracebuffer.dev/inject get it.",
+    doc = "Describes a sidecar that receives the traces of a pod, buffers them, and forwards them to a backend. The sidecar is injected into pods with the annotation tracebuffer.dev/inject.",
     status = "TraceBufferStatus",
     derive = "PartialEq",
     validation = rules::name_is_not_reserved(),
@@ -67,25 +67,25 @@ pub use tls::{CaSource, DestinationTls, MAX_SERVER_NAME};
     printcolumn(
         name = "Endpoint",
         type_ = "string",
-        description = "Where traces are sent",
+        description = "URL of the backend",
         json_path = ".spec.destination.endpoint"
     ),
     printcolumn(
         name = "Pods",
         type_ = "integer",
-        description = "Pods that have the sidecar or should have it",
+        description = "Number of pods that have or should have the sidecar",
         json_path = ".status.pods.total"
     ),
     printcolumn(
         name = "Outdated",
         type_ = "integer",
-        description = "Pods whose sidecar predates a change that needs new pods",
+        description = "Number of pods that must be recreated for a change to take effect",
         json_path = ".status.pods.outdated"
     ),
     printcolumn(
         name = "Missing",
         type_ = "integer",
-        description = "Pods that should have the sidecar and have none",
+        description = "Number of pods that should have the sidecar but do not have it",
         json_path = ".status.pods.missing"
     ),
     printcolumn(
@@ -98,7 +98,7 @@ pub use tls::{CaSource, DestinationTls, MAX_SERVER_NAME};
     printcolumn(
         name = "Reason",
         type_ = "string",
-        description = "Why it is ready or not",
+        description = "Reason of condition Ready",
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
         priority = 1
     ),
@@ -124,124 +124,127 @@ pub struct TraceBufferSpec {
     /// Limits of the buffer. The limit that is reached first applies.
     #[serde(default)]
     pub buffer: BufferSpec,
-    /// Where traces are sent, and how.
+    /// Backend that receives the traces, and how they are sent to it.
     pub destination: DestinationSpec,
-    /// Ports of the sidecar, and the maximum size of a request.
+    /// Ports of the sidecar, and the maximum size of a received request.
     #[serde(default)]
     pub receiver: ReceiverSpec,
-    /// Settings of the sidecar's container.
+    /// Settings of the sidecar container.
     #[serde(default)]
     pub sidecar: SidecarSpec,
-    /// Namespaces whose pods may use this TraceBuffer. A pod of another namespace uses it by naming
-    /// it in the annotation tracebuffer.dev/inject: NAMESPACE/NAME, by its Namespace's annotation
-    /// tracebuffer.dev/tracebuffer, or as the operator's default. References to Secrets and
-    /// ConfigMaps are always resolved in the pod's namespace. In every namespace but this
-    /// TraceBuffer's own, references and restarts need the Namespace's annotation
-    /// tracebuffer.dev/tracebuffer to name this TraceBuffer.
+    /// Namespaces whose pods may use this TraceBuffer. A pod in another namespace uses it if the
+    /// pod's annotation tracebuffer.dev/inject is NAMESPACE/NAME, if its Namespace's annotation
+    /// tracebuffer.dev/tracebuffer is NAMESPACE/NAME, or if this TraceBuffer is the operator's
+    /// default. References to Secrets and ConfigMaps are always resolved in the pod's namespace. In
+    /// namespaces other than that of this TraceBuffer, references and restarts require that the
+    /// Namespace's annotation tracebuffer.dev/tracebuffer names this TraceBuffer.
     #[serde(default)]
     pub allowed_namespaces: AllowedNamespacesSpec,
-    /// Whether and how workloads restart when a change needs new pods.
+    /// Restarts of workloads after a change that takes effect only in new pods.
     #[serde(default)]
     pub rollout: RolloutSpec,
-    /// Maximum time the sidecar takes to send what is left after SIGTERM. Keep it below the pod's
-    /// terminationGracePeriodSeconds. From 0s to 1h. Default: 25s.
+    /// Maximum time to send the remaining spans after SIGTERM. Should be less than the pod's
+    /// terminationGracePeriodSeconds. Must be in the range 0s to 1h. Default: 25s.
     #[serde(default = "default_drain_timeout")]
     #[x_kube(validation = rules::duration("0s", "1h"))]
     pub drain_timeout: DurationString,
 }
 
-/// Limits of the buffer. Once the first is reached, overflow applies.
+/// Limits of the buffer. The limit that is reached first applies.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct BufferSpec {
-    /// Maximum number of buffered spans, per pod. Running pods follow a change within seconds.
-    /// 1 to 1000000000. Default: 50000.
+    /// Maximum number of buffered spans, per pod. A change takes effect in running pods within
+    /// seconds. Must be in the range 1 to 1000000000. Default: 50000.
     #[serde(default = "default_max_spans")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub max_spans: i64,
-    /// Maximum memory for buffered spans, per pod, as a quantity such as 32Mi. Running pods follow a
-    /// change within seconds, up to the memory they were created with. 64Ki to 64Gi. Default: 32Mi.
+    /// Maximum memory for buffered spans, per pod, as a quantity such as 32Mi. A change takes effect
+    /// in running pods within seconds, up to the memory that they were created with. Must be in the
+    /// range 64Ki to 64Gi. Default: 32Mi.
     #[serde(default = "default_max_bytes")]
     #[schemars(schema_with = "rules::quantity_schema")]
     #[x_kube(validation = rules::quantity("64Ki", "64Gi"))]
     pub max_bytes: Quantity,
-    /// Age at which an unsent span is dropped, as a duration such as 1h. Running pods follow a change
-    /// within seconds. From 100ms to 720h. Default: unset, which keeps spans until the buffer is
-    /// full.
+    /// Age at which an unsent span is dropped, as a duration such as 1h. A change takes effect in
+    /// running pods within seconds. Must be in the range 100ms to 720h. Default: unset; spans are
+    /// kept until the buffer is full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration("100ms", "720h"))]
     pub max_age: Option<DurationString>,
-    /// What a full buffer does with new spans. DropOldest: drops the oldest spans to make room.
-    /// Reject: refuses the new ones, and the application may retry. Default: DropOldest.
+    /// Policy for new spans when the buffer is full. DropOldest: the oldest spans are dropped to make
+    /// room. Reject: the new spans are rejected, and the application may retry. Default: DropOldest.
     #[serde(default)]
     pub overflow: OverflowPolicySpec,
 }
 
-/// What a full buffer does with new spans.
+/// Policy for new spans when the buffer is full.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverflowPolicySpec {
     /// The oldest spans are dropped to make room.
     #[default]
     DropOldest,
-    /// New spans are refused, and the application may retry.
+    /// The new spans are rejected, and the application may retry.
     Reject,
 }
 
-/// Ports of the sidecar, and the maximum size of a request.
+/// Ports of the sidecar, and the maximum size of a received request.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::ports_differ())]
 pub struct ReceiverSpec {
-    /// Port for OTLP on the pod's loopback address, usually over gRPC; HTTP is accepted too.
-    /// 1 to 65535. Default: 4317.
+    /// Port for OTLP on the pod's loopback address, usually used for gRPC; HTTP is also accepted.
+    /// Must be in the range 1 to 65535. Default: 4317.
     #[schemars(range(min = 1, max = 65_535))]
     #[serde(default = "default_grpc_port")]
     pub grpc_port: i32,
-    /// Port for OTLP on the pod's loopback address, usually over HTTP; gRPC is accepted too.
-    /// 1 to 65535. Default: 4318.
+    /// Port for OTLP on the pod's loopback address, usually used for HTTP; gRPC is also accepted.
+    /// Must be in the range 1 to 65535. Default: 4318.
     #[schemars(range(min = 1, max = 65_535))]
     #[serde(default = "default_http_port")]
     pub http_port: i32,
-    /// Port for health and metrics on the pod's IP address. 1 to 65535. Default: 9417.
+    /// Port for health checks and metrics on the pod's IP address. Must be in the range 1 to 65535.
+    /// Default: 9417.
     #[schemars(range(min = 1, max = 65_535))]
     #[serde(default = "default_admin_port")]
     pub admin_port: i32,
-    /// Maximum size of a received request, decompressed, as a quantity. 1Ki to 64Mi, at most
-    /// buffer.maxBytes. Default: 4Mi, or buffer.maxBytes if that is less.
+    /// Maximum size of a received request after decompression, as a quantity. Must be in the range
+    /// 1Ki to 64Mi, and at most buffer.maxBytes. Default: 4Mi, or buffer.maxBytes if that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::quantity_schema")]
     #[x_kube(validation = rules::quantity("1Ki", "64Mi"))]
     pub max_request_bytes: Option<Quantity>,
 }
 
-/// Whether and how workloads restart when a change needs new pods.
+/// Restarts of workloads after a change that takes effect only in new pods.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSpec {
-    /// When workloads (Deployments, StatefulSets, DaemonSets) with outdated pods are restarted. None:
-    /// never; a pod takes up the change when it is recreated. OnChange: like kubectl rollout restart,
-    /// a few workloads at a time; in another namespace only if that Namespace names this TraceBuffer
-    /// in its annotation tracebuffer.dev/tracebuffer. Default: None.
+    /// Strategy for workloads (Deployments, StatefulSets, DaemonSets) with outdated pods. None: they
+    /// are not restarted; a change takes effect when a pod is recreated. OnChange: they are restarted
+    /// as by kubectl rollout restart, at most maxConcurrent at a time; in another namespace only if
+    /// the Namespace's annotation tracebuffer.dev/tracebuffer names this TraceBuffer. Default: None.
     #[serde(default)]
     pub strategy: RolloutStrategy,
-    /// Maximum number of workloads restarted at the same time. 1 to 100. Default: 1.
+    /// Maximum number of workloads restarted at the same time. Must be in the range 1 to 100.
+    /// Default: 1.
     #[schemars(range(min = 1, max = 100))]
     #[serde(default = "default_max_concurrent")]
     pub max_concurrent: i32,
-    /// Time between the completion of a workload's restart and the next one. From 0s to 24h.
-    /// Default: 10s.
+    /// Delay between the completion of one workload's restart and the start of the next. Must be in
+    /// the range 0s to 24h. Default: 10s.
     #[x_kube(validation = rules::duration("0s", "24h"))]
     #[serde(default = "default_interval")]
     pub interval: DurationString,
 }
 
-/// When workloads with outdated pods are restarted.
+/// Strategy for workloads with outdated pods.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RolloutStrategy {
-    /// Never; a pod takes up the change when it is recreated.
+    /// Workloads are not restarted; a change takes effect when a pod is recreated.
     #[default]
     None,
-    /// Like `kubectl rollout restart`, a few workloads at a time.
+    /// Workloads are restarted as by kubectl rollout restart, at most maxConcurrent at a time.
     OnChange,
 }
 

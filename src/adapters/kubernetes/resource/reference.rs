@@ -5,22 +5,22 @@ use serde::{Deserialize, Serialize};
 
 use super::rules;
 
-/// A key of a Secret or ConfigMap in the pod's namespace.
+/// Key of a Secret or ConfigMap in the pod's namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct KeyReference {
-    /// Name of the object.
+    /// Name of the Secret or ConfigMap.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = rules::object_name())]
     pub name: String,
-    /// Key in its data.
+    /// Key in the data of the object.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = rules::key())]
     pub key: String,
 }
 
-/// A Secret in the pod's namespace.
+/// Secret in the pod's namespace.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]

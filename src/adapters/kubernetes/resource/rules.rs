@@ -1,19 +1,19 @@
-//! Rules of the schema that the API server checks, with messages that say what to do.
+//! CEL rules and schemas that the API server validates objects against. The messages name the fix.
 //!
-//! They refuse early what [`sidecar::build`](super::super::sidecar::build) would not accept; that
-//! remains the judge, as an object may be older than a rule.
+//! The rules reject early what [`sidecar::build`](super::super::sidecar::build) would reject. That
+//! function stays authoritative, because an object may be older than a rule.
 
 use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// Maximum characters of a duration or quantity; bounds the cost of the rules.
+/// Maximum length of a duration or quantity, in characters. Bounds the estimated cost of the rules.
 const MAX_TEXT: usize = 32;
 /// The grammar of GEP-2257.
 pub(super) const DURATION_PATTERN: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
-/// Maximum labels and requirements of a selector, and values of a requirement.
+/// Maximum number of labels and requirements of a selector, and of values of a requirement.
 const MAX_SELECTOR_ITEMS: usize = 16;
 
-/// The schema of a quantity: a number, or a text such as `32Mi`.
+/// Returns the schema of a quantity: a number, or a string such as `32Mi`.
 pub(super) fn quantity_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "maxLength": MAX_TEXT,
@@ -21,16 +21,16 @@ pub(super) fn quantity_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The schema of a duration.
+/// Returns the schema of a duration.
 pub(super) fn duration_schema() -> Schema {
     json_schema!({ "type": "string", "pattern": DURATION_PATTERN, "minLength": 1, "maxLength": MAX_TEXT })
 }
 
-/// The schema of upstream's `LabelSelector`, with bounds.
+/// Returns the schema of `metav1.LabelSelector`, with bounds.
 pub(super) fn label_selector_schema(_: &mut SchemaGenerator) -> Schema {
     let label = |description: &str| json_schema!({ "type": "string", "maxLength": 63, "description": description });
     let values = json_schema!({
-        "description": "Values for In and NotIn; must be empty for Exists and DoesNotExist.",
+        "description": "Values of the label. Must not be empty for In and NotIn, and must be empty for Exists and DoesNotExist.",
         "type": "array",
         "maxItems": MAX_SELECTOR_ITEMS,
         "items": { "type": "string", "maxLength": 63 },
@@ -43,12 +43,12 @@ pub(super) fn label_selector_schema(_: &mut SchemaGenerator) -> Schema {
         "maxLength": 317,
     });
     let operator = json_schema!({
-        "description": "How the label relates to values.",
+        "description": "Relation of the label to values.",
         "type": "string",
         "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
     });
     let requirement = json_schema!({
-        "description": "A requirement that a label must meet.",
+        "description": "Requirement for the labels of a namespace.",
         "type": "object",
         "required": ["key", "operator"],
         "properties": { "key": key, "operator": operator, "values": values },
@@ -58,13 +58,13 @@ pub(super) fn label_selector_schema(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-map-type": "atomic",
         "properties": {
             "matchLabels": {
-                "description": "Labels with these values, all of them.",
+                "description": "Labels that a namespace must have, with these values.",
                 "type": "object",
                 "maxProperties": MAX_SELECTOR_ITEMS,
                 "additionalProperties": label("Value of the label."),
             },
             "matchExpressions": {
-                "description": "Requirements, all of which must be met.",
+                "description": "Requirements that a namespace must meet, all of them.",
                 "type": "array",
                 "maxItems": MAX_SELECTOR_ITEMS,
                 "items": requirement,
@@ -74,7 +74,7 @@ pub(super) fn label_selector_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A name that does not mean something else in the annotation `tracebuffer.dev/inject`.
+/// The object's name must not have another meaning in the annotation `tracebuffer.dev/inject`.
 pub(super) fn name_is_not_reserved() -> Rule {
     Rule::new("!(self.metadata.name in ['true', 'false', 'enabled', 'disabled'])").message(
         "metadata.name must not be true, false, enabled or disabled, which have another meaning in \
@@ -82,9 +82,9 @@ pub(super) fn name_is_not_reserved() -> Rule {
     )
 }
 
-/// A duration between two.
+/// The duration must be in a range.
 ///
-/// The grammar is tested again, since rules are evaluated even where the pattern does not match.
+/// The rule repeats the pattern, because rules are evaluated even if the pattern does not match.
 pub(super) fn duration(min: &str, max: &str) -> Rule {
     let within =
         format!("duration(self) >= duration('{min}') && duration(self) <= duration('{max}')");
@@ -92,7 +92,7 @@ pub(super) fn duration(min: &str, max: &str) -> Rule {
         .message(format!("must be a duration from {min} to {max}, such as 1m30s").as_str())
 }
 
-/// A number of bytes between two.
+/// The number of bytes must be in a range.
 pub(super) fn quantity(min: &str, max: &str) -> Rule {
     let text = "string(self)";
     let compared = |to: &str| format!("quantity({text}).compareTo(quantity('{to}'))");
@@ -101,14 +101,14 @@ pub(super) fn quantity(min: &str, max: &str) -> Rule {
         .message(format!("must be a quantity from {min} to {max}, such as 32Mi").as_str())
 }
 
-/// An amount of something a node has.
+/// The quantity must not be negative.
 pub(super) fn non_negative_quantity() -> Rule {
     let text = "string(self)";
     Rule::new(format!("isQuantity({text}) && quantity({text}).compareTo(quantity('0')) >= 0"))
-        .message("must be a quantity that is not negative, such as 100m or 64Mi")
+        .message("must be a non-negative quantity, such as 100m or 64Mi")
 }
 
-/// A request and its limit.
+/// The request of a resource must not exceed its limit. `name` is escaped for CEL.
 pub(super) fn request_within_limit(name: &str) -> Rule {
     let (request, limit) = (format!("self.requests.{name}"), format!("self.limits.{name}"));
     let value = |of: &str| format!("quantity(string({of}))");
@@ -118,19 +118,19 @@ pub(super) fn request_within_limit(name: &str) -> Rule {
         .message(format!("requests.{field} must be at most limits.{field}").as_str())
 }
 
-/// The name of an object.
+/// The text must be an object name: a DNS-1123 subdomain.
 pub(super) fn object_name() -> Rule {
     Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
-        .message("must be the name of an object: lower case letters, digits, '-' and '.'")
+        .message("must be an object name: lower-case letters, digits, '-' and '.'")
 }
 
-/// The key of a Secret or `ConfigMap`.
+/// The text must be a key of a Secret or `ConfigMap`.
 pub(super) fn key() -> Rule {
     Rule::new("self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')")
         .message("must be a key: letters, digits, '-', '_' and '.'")
 }
 
-/// A selector where it is used, and one that selects.
+/// The selector must be set and not empty with `from: Selector`, and unset otherwise.
 pub(super) fn selector_matches_from() -> Rule {
     Rule::new(
         "self.from == 'Selector' ? has(self.selector) && \
@@ -139,12 +139,12 @@ pub(super) fn selector_matches_from() -> Rule {
          !has(self.selector)",
     )
     .message(
-        "must have a selector with at least one label or expression with from: Selector, and no \
-         selector otherwise; from: All allows every namespace",
+        "selector must have at least one label or expression if from is Selector, and must be unset \
+         otherwise; to allow all namespaces, set from: All",
     )
 }
 
-/// A URL of which nothing is secret.
+/// The URL must not contain secrets.
 pub(super) fn endpoint() -> Rule {
     Rule::new("self.matches('^(?i)https?://[^/?#@ ]+(/[^?#@ ]*)?$')").message(
         "must be an http:// or https:// URL such as http://collector.observability:4317, without \
@@ -152,32 +152,32 @@ pub(super) fn endpoint() -> Rule {
     )
 }
 
-/// A URL that suits its protocol.
+/// The URL must suit the protocol.
 pub(super) fn path_fits_protocol() -> Rule {
     Rule::new("self.protocol != 'GRPC' || !self.endpoint.matches('^[^/]*//[^/]*/.+$')").message(
         "endpoint must have no path with protocol GRPC; remove it, or set protocol: HTTPProtobuf",
     )
 }
 
-/// Certificates where there is encryption.
+/// TLS settings require an `https://` endpoint.
 pub(super) fn tls_is_for_https() -> Rule {
     Rule::new("!has(self.tls) || self.endpoint.matches('^(?i)https://')")
-        .message("tls must be unset, or endpoint begin with https://")
+        .message("tls must be unset unless endpoint begins with https://")
 }
 
-/// One source of certificates.
+/// Exactly one source of certificates must be set.
 pub(super) fn one_certificate_source() -> Rule {
     Rule::new("has(self.configMapKeyRef) != has(self.secretKeyRef)")
         .message("must have either configMapKeyRef or secretKeyRef")
 }
 
-/// At least one certificate authority.
+/// At least one certificate authority must be trusted.
 pub(super) fn some_authority_is_trusted() -> Rule {
     Rule::new("has(self.ca) || !has(self.trustSystemRoots) || self.trustSystemRoots")
-        .message("trustSystemRoots must not be false without ca, or no certificate is trusted")
+        .message("trustSystemRoots must not be false without ca: no certificate would be trusted")
 }
 
-/// A DNS name or an IP address.
+/// The text must be a DNS name or an IP address.
 pub(super) fn server_name() -> Rule {
     Rule::new(
         "self.matches('^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?$|^[0-9a-fA-F:.]*:[0-9a-fA-F:.]*$')",
@@ -185,7 +185,7 @@ pub(super) fn server_name() -> Rule {
     .message("must be a DNS name or an IP address, without a port")
 }
 
-/// A header's name that is free to use.
+/// The text must be a header name that is not reserved for the transport.
 pub(super) fn header_name() -> Rule {
     let reserved = "['accept-encoding', 'connection', 'content-encoding', 'content-length', \
                     'content-type', 'expect', 'host', 'http2-settings', 'keep-alive', \
@@ -195,35 +195,36 @@ pub(super) fn header_name() -> Rule {
          !self.lowerAscii().startsWith('grpc-')"
     ))
     .message(
-        "must be a header's name of letters, digits, '-', '_' and '.', and none that the transport \
-         sets itself (host, content-*, grpc-* and the like)",
+        "must be a header name of letters, digits, '-', '_' and '.', and not one that the transport \
+         sets itself (such as host, content-* and grpc-*)",
     )
 }
 
-/// A header's value that can be sent.
+/// The text must be a valid header value.
 pub(super) fn header_value() -> Rule {
-    Rule::new("self.matches('^[ -~]*[!-~][ -~]*$')").message("must be printable ASCII, not empty")
+    Rule::new("self.matches('^[ -~]*[!-~][ -~]*$')")
+        .message("must be printable ASCII and not empty")
 }
 
-/// A text that can begin a header's value.
+/// The text must be a valid beginning of a header value.
 pub(super) fn header_prefix() -> Rule {
     Rule::new("self.matches('^[!-~][ -~]*$')")
         .message("must be printable ASCII that does not start with a space, such as \"Bearer \"")
 }
 
-/// A value, or where it comes from.
+/// Exactly one of a literal value and a source must be set.
 pub(super) fn value_or_source() -> Rule {
     Rule::new("has(self.value) != has(self.valueFrom)")
         .message("must have either value or valueFrom")
 }
 
-/// What describes a source, where there is one.
+/// `prefix` and `optional` require a source.
 pub(super) fn prefix_and_optional_need_source() -> Rule {
     Rule::new("has(self.valueFrom) || !has(self.prefix) && !has(self.optional)")
-        .message("prefix and optional must be unset with value; they apply to valueFrom")
+        .message("prefix and optional must be unset with value; they apply only to valueFrom")
 }
 
-/// Never `optional` for a token, which the kubelet waits for.
+/// `optional` is not available for a token, because the kubelet waits for the token.
 pub(super) fn token_is_required() -> Rule {
     Rule::new(
         "!has(self.optional) || !has(self.valueFrom) || !has(self.valueFrom.serviceAccountToken)",
@@ -231,7 +232,7 @@ pub(super) fn token_is_required() -> Rule {
     .message("optional must be unset with serviceAccountToken, which is always required")
 }
 
-/// One source of a header's value.
+/// Exactly one source of a header value must be set.
 pub(super) fn one_source() -> Rule {
     Rule::new(
         "[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.serviceAccountToken), \
@@ -242,7 +243,7 @@ pub(super) fn one_source() -> Rule {
     )
 }
 
-/// An audience other than the API server's usual ones.
+/// The audience must not be one of the usual audiences of the API server.
 pub(super) fn audience() -> Rule {
     Rule::new(
         "self.matches('^[!-~]+$') && \
@@ -250,11 +251,11 @@ pub(super) fn audience() -> Rule {
     )
     .message(
         "must be the audience that the destination expects, in printable ASCII without spaces, and \
-         not the API server's",
+         not an audience of the API server",
     )
 }
 
-/// A field of a pod that can be a header's value.
+/// The path must be that of a pod field that is available as a header value.
 pub(super) fn field_path() -> Rule {
     const KEY: &str =
         "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?";
@@ -271,13 +272,13 @@ pub(super) fn field_path() -> Rule {
     )
 }
 
-/// Header names that differ by more than case.
+/// Header names must be unique, ignoring case.
 pub(super) fn headers_differ() -> Rule {
     Rule::new("self.all(a, self.exists_one(b, a.name.lowerAscii() == b.name.lowerAscii()))")
-        .message("must not name a header twice, whatever its case")
+        .message("must not contain a header name twice, ignoring case")
 }
 
-/// Ports that differ.
+/// Ports must be different.
 pub(super) fn ports_differ() -> Rule {
     Rule::new(
         "self.grpcPort != self.httpPort && self.grpcPort != self.adminPort && \
@@ -286,7 +287,7 @@ pub(super) fn ports_differ() -> Rule {
     .message("grpcPort, httpPort and adminPort must all be different")
 }
 
-/// A request that fits into the buffer.
+/// A request must fit into the buffer.
 pub(super) fn request_fits_buffer() -> Rule {
     let value = |of: &str| format!("quantity(string(self.{of}))");
     let (request, buffer) = (value("receiver.maxRequestBytes"), value("buffer.maxBytes"));
@@ -294,8 +295,9 @@ pub(super) fn request_fits_buffer() -> Rule {
         .message("receiver.maxRequestBytes must be at most buffer.maxBytes")
 }
 
-/// The name of an image.
+/// The text must be an image reference.
 pub(super) fn image() -> Rule {
-    Rule::new("self.matches('^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$') && !self.contains('//')")
-        .message("must be an image such as registry.example/tracebuffer:1.0, without a scheme")
+    Rule::new("self.matches('^[a-zA-Z0-9][-._:/@a-zA-Z0-9]*$') && !self.contains('//')").message(
+        "must be an image reference such as registry.example/tracebuffer:1.0, without a scheme",
+    )
 }

@@ -1,4 +1,4 @@
-//! `status`: what the operator observed.
+//! `status`: the state that the operator observed.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
@@ -8,44 +8,44 @@ use serde_json::{Value, json};
 
 use crate::domain::operator::reconcile::conditions::{PENDING_REASON, REQUIRED_CONDITIONS};
 
-/// What the operator observed.
+/// Most recently observed state of the TraceBuffer. Written by the operator.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("default" = pending()))]
+#[schemars(extend("default" = pending_status()))]
 pub struct TraceBufferStatus {
     /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted: the spec is valid. ResolvedRefs: the Secrets and ConfigMaps that the spec refers to
-    /// exist, if the operator is allowed to read them. Ready: new pods get the sidecar. Stalled, only
-    /// while True: the spec has errors that only its author can fix. Reconciling, only while True:
-    /// the operator is propagating new buffer limits to
-    /// running pods.
+    /// Conditions of the TraceBuffer. Accepted: the spec is valid. ResolvedRefs: the Secrets and
+    /// ConfigMaps that the spec refers to exist, as far as the operator is allowed to read them.
+    /// Ready: new pods get the sidecar. Stalled (present only while True): the spec has errors that
+    /// must be fixed before the operator can proceed. Reconciling (present only while True): the
+    /// operator is applying new buffer limits to running pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
-    /// Numbers of pods that use, or should use, this TraceBuffer.
+    /// Counts of pods that use, or should use, this TraceBuffer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodCounts>,
 }
 
-/// Numbers of pods that use, or should use, a TraceBuffer.
+/// Counts of pods that use, or should use, a TraceBuffer.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodCounts {
-    /// All pods: current, outdated and missing.
+    /// Total number of pods: current, outdated and missing.
     pub total: i32,
-    /// Pods whose sidecar is as the spec says.
+    /// Number of pods whose sidecar matches the spec.
     pub current: i32,
-    /// Pods whose sidecar predates a change that needs new pods.
+    /// Number of pods that must be recreated for a change to take effect in their sidecar.
     pub outdated: i32,
-    /// Pods that ask for a sidecar and have none.
+    /// Number of pods that ask for a sidecar but do not have one.
     pub missing: i32,
 }
 
-/// The status of an object that the operator has not seen yet, as Gateway API has it: without it a
-/// tool that waits would take the object for ready.
-fn pending() -> Value {
+/// Returns the status of an object that the operator has not processed yet. Without conditions,
+/// tools such as kstatus would report the object as ready; Gateway API has the same default.
+fn pending_status() -> Value {
     let condition = |kind: &str| {
         json!({
             "type": kind,
@@ -58,38 +58,38 @@ fn pending() -> Value {
     json!({ "conditions": REQUIRED_CONDITIONS.map(condition) })
 }
 
-/// The schema of a list of upstream's `Condition`, with upstream's bounds.
+/// Returns the schema of a list of `metav1.Condition`, with the bounds of apimachinery.
 fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
     let item = json_schema!({
-        "description": "One aspect of the current state of this resource.",
+        "description": "One aspect of the current state of the TraceBuffer.",
         "type": "object",
         "required": ["lastTransitionTime", "message", "reason", "status", "type"],
         "properties": {
             "lastTransitionTime": {
-                "description": "When the condition last changed from one status to another.",
+                "description": "Last time the condition transitioned from one status to another.",
                 "type": "string",
                 "format": "date-time",
             },
             "message": {
-                "description": "Human-readable details about the transition.",
+                "description": "Human-readable message with details about the transition.",
                 "type": "string",
                 "maxLength": 32768,
             },
             "observedGeneration": {
-                "description": "Generation of the spec that the condition describes.",
+                "description": "Generation of the spec that the condition was set for.",
                 "type": "integer",
                 "format": "int64",
                 "minimum": 0,
             },
             "reason": {
-                "description": "Machine-readable reason of the last transition.",
+                "description": "Machine-readable reason for the last transition.",
                 "type": "string",
                 "minLength": 1,
                 "maxLength": 1024,
                 "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
             },
             "status": {
-                "description": "Whether the condition holds.",
+                "description": "Status of the condition: True, False or Unknown.",
                 "type": "string",
                 "enum": ["True", "False", "Unknown"],
             },

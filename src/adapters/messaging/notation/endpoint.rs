@@ -1,4 +1,4 @@
-//! Where a destination is, and what is spoken to it.
+//! The address of a destination, and its transport protocol.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,8 +12,8 @@ pub struct Endpoint {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Request path of OTLP/HTTP, beginning with `/`. Empty with gRPC, whose path the service
-    /// fixes.
+    /// Request path of OTLP/HTTP, beginning with `/`. Empty for gRPC, whose path is fixed by the
+    /// service definition.
     pub path: String,
 }
 
@@ -27,7 +27,7 @@ pub enum Protocol {
 }
 
 impl Endpoint {
-    /// Returns `host:port` as it stands in a URL, an IPv6 address in brackets.
+    /// Returns `host:port` as in a URL, with an IPv6 address in brackets.
     #[must_use]
     pub fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -39,13 +39,14 @@ impl Endpoint {
 }
 
 impl Endpoint {
-    /// Returns whether it is on this machine, as far as can be told.
+    /// Returns whether the host is this machine. Names are not resolved; only `localhost` is known.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         is_local_host(&self.host, Ipv4Addr::LOCALHOST.into())
     }
 
-    /// Returns whether it is, as far as can be told, a listener of this machine on `address`.
+    /// Returns whether the endpoint is a listener of this machine on `address`. Names are not
+    /// resolved; only `localhost` is known.
     #[must_use]
     pub fn reaches(&self, address: SocketAddr) -> bool {
         self.port == address.port() && is_local_host(&self.host, address.ip())
@@ -53,7 +54,7 @@ impl Endpoint {
 }
 
 impl Protocol {
-    /// Returns the transport's name, as the settings have it.
+    /// Returns the name of the transport as in the settings.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -62,7 +63,7 @@ impl Protocol {
         }
     }
 
-    /// Returns the port of this transport where an endpoint names none.
+    /// Returns the default port of this transport.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {
@@ -72,7 +73,7 @@ impl Protocol {
     }
 }
 
-/// For people. Without the path: with some vendors it holds the key.
+/// For logs and messages. Omits the path, because some vendors put an API key into it.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
@@ -85,7 +86,7 @@ fn is_local_host(host: &str, listener: IpAddr) -> bool {
         let ip = ip.to_canonical();
         return ip.is_loopback() || ip.is_unspecified() || ip == listener.to_canonical();
     }
-    // RFC 6761, 6.3: every name under `localhost` is a loopback address.
+    // RFC 6761, section 6.3: every name under `localhost` resolves to a loopback address.
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
 }
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_shown_without_its_path_which_may_be_a_secret() {
+    fn the_path_of_an_endpoint_is_not_shown() {
         assert_eq!(
             endpoint(true, "traces.example", "/key-123/v1/traces").to_string(),
             "https://traces.example:4318"
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_host_stands_in_brackets_in_the_authority() {
+    fn an_ipv6_host_is_in_brackets_in_the_authority() {
         assert_eq!(endpoint(false, "fd00::1", "").authority(), "[fd00::1]:4318");
     }
 }

@@ -1,4 +1,5 @@
-//! Headers added to every request: two ways of writing them, one way of reading.
+//! Parsing of the headers that are added to every request: as a comma-separated list, or one per
+//! line.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ mod files;
 pub use self::error::{HeaderError, HeaderErrorKind};
 pub use self::files::{HeaderFile, HeaderFiles, MissingHeaderFile, parse_header_files};
 
-/// Headers the transport itself sets, or that are meant for one hop only (RFC 9110, 7.6.1).
+/// Headers that the transport sets itself, and hop-by-hop headers (RFC 9110, section 7.6.1).
 const RESERVED: [&str; 14] = [
     "accept-encoding",
     "connection",
@@ -28,17 +29,17 @@ const RESERVED: [&str; 14] = [
     "upgrade",
 ];
 
-/// Names and values, each name once. Values are secrets: [`fmt::Debug`] shows names only.
+/// Headers with unique names. Values are secrets: [`fmt::Debug`] shows only names.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(HeaderName, HeaderValue)>);
 
 impl Headers {
-    /// Returns names and values in the order they were written.
+    /// Returns names and values in their original order.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no headers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -52,17 +53,17 @@ impl Headers {
 /// Reads `name=value,name2=value2`.
 ///
 /// Values are percent-decoded, as in `OTEL_EXPORTER_OTLP_HEADERS` (OpenTelemetry Protocol Exporter
-/// specification, "Specifying headers via environment variables"); white space around names,
-/// values and commas is ignored, and so is an empty entry.
+/// specification, "Specifying headers via environment variables"). White space around names,
+/// values and commas is ignored, as are empty entries.
 ///
 /// # Errors
 ///
-/// The first mistake, by the number of its entry.
+/// The first error, with the number of its entry.
 pub fn parse_header_list(text: &str) -> Result<Headers, HeaderError> {
     let mut headers = Headers::default();
     for_each_entry(text, |entry| {
         let (name, value) = entry.split_once('=').ok_or(HeaderErrorKind::MissingSeparator)?;
-        headers.add(name.trim(), &percent_decoded(value.trim())?)
+        headers.add(name.trim(), &percent_decode(value.trim())?)
     })?;
     Ok(headers)
 }
@@ -71,11 +72,11 @@ pub fn parse_header_list(text: &str) -> Result<Headers, HeaderError> {
 ///
 /// # Errors
 ///
-/// The first mistake, by the number of its entry.
+/// The first error, with the number of its entry.
 pub fn parse_header_names(text: &str) -> Result<Vec<HeaderName>, HeaderError> {
     let mut names = Vec::new();
     for_each_entry(text, |entry| {
-        let name = validate_name(entry).map_err(|mistake| match mistake {
+        let name = validate_name(entry).map_err(|kind| match kind {
             HeaderErrorKind::InvalidName => HeaderErrorKind::NotAName,
             other => other,
         })?;
@@ -88,52 +89,52 @@ pub fn parse_header_names(text: &str) -> Result<Vec<HeaderName>, HeaderError> {
     Ok(names)
 }
 
-/// Reads a header's name.
+/// Reads a header name.
 ///
 /// # Errors
 ///
-/// What is wrong with it, to complete "it …".
+/// The text is not a header name, or the name is reserved. The message completes "it …".
 pub fn parse_header_name(text: &str) -> Result<HeaderName, HeaderErrorKind> {
     validate_name(text)
 }
 
-/// Reads a header's value, taken literally but for white space around it.
+/// Reads a literal header value. White space around the value is ignored.
 ///
 /// # Errors
 ///
-/// What is wrong with it, to complete "it …". Holds no part of it.
+/// The value is empty or not printable ASCII. The message completes "it …" and contains no part of
+/// the value.
 pub fn parse_header_value(bytes: &[u8]) -> Result<HeaderValue, HeaderErrorKind> {
     validate_value(bytes.trim_ascii())
 }
 
-/// Reads one header a line, `name=value` or `name: value`, taken literally. Empty lines and lines
+/// Reads one header per line, `name=value` or `name: value`. Values are literal. Empty lines and lines
 /// that begin with `#` are ignored.
 ///
 /// # Errors
 ///
-/// The first mistake, by the number of its line.
+/// The first error, with the number of its line.
 pub fn parse_header_lines(text: &str) -> Result<Headers, HeaderError> {
     let mut headers = Headers::default();
     for (index, line) in text.lines().enumerate() {
-        add_line(&mut headers, line.trim())
-            .map_err(|mistake| HeaderError::in_line(index, mistake))?;
+        add_line(&mut headers, line.trim()).map_err(|kind| HeaderError::in_line(index, kind))?;
     }
     Ok(headers)
 }
 
-/// Hands over each entry of a list, white space around it and empty ones left out.
+/// Calls `add` with each trimmed entry of a comma-separated list. Empty entries are skipped.
 fn for_each_entry<'a>(
     text: &'a str,
     mut add: impl FnMut(&'a str) -> Result<(), HeaderErrorKind>,
 ) -> Result<(), HeaderError> {
     let entries = text.split(',').map(str::trim).enumerate();
     for (index, entry) in entries.filter(|(_, entry)| !entry.is_empty()) {
-        add(entry).map_err(|mistake| HeaderError::in_entry(index, mistake))?;
+        add(entry).map_err(|kind| HeaderError::in_entry(index, kind))?;
     }
     Ok(())
 }
 
-/// Adds to a list in which each name stands once.
+/// Adds an entry to a list with unique names.
 fn add_unique<T>(
     list: &mut Vec<(HeaderName, T)>,
     name: HeaderName,
@@ -155,7 +156,7 @@ fn add_line(headers: &mut Headers, line: &str) -> Result<(), HeaderErrorKind> {
 }
 
 fn validate_name(text: &str) -> Result<HeaderName, HeaderErrorKind> {
-    // `from_bytes` lower-cases, which HTTP/2 asks for (RFC 9113, 8.2.1).
+    // `from_bytes` converts to lower case, which HTTP/2 requires (RFC 9113, section 8.2.1).
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| HeaderErrorKind::InvalidName)?;
     if name.as_str().starts_with("grpc-") {
         return Err(HeaderErrorKind::Reserved("grpc-*"));
@@ -170,7 +171,7 @@ fn validate_value(bytes: &[u8]) -> Result<HeaderValue, HeaderErrorKind> {
     if bytes.is_empty() {
         return Err(HeaderErrorKind::MissingValue);
     }
-    // gRPC over HTTP/2, `ASCII-Value`; `HeaderValue` alone would take more.
+    // gRPC over HTTP/2 (`ASCII-Value`) accepts fewer bytes than `HeaderValue`.
     if !bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         return Err(HeaderErrorKind::InvalidValue);
     }
@@ -179,7 +180,7 @@ fn validate_value(bytes: &[u8]) -> Result<HeaderValue, HeaderErrorKind> {
     Ok(value)
 }
 
-fn percent_decoded(text: &str) -> Result<Vec<u8>, HeaderErrorKind> {
+fn percent_decode(text: &str) -> Result<Vec<u8>, HeaderErrorKind> {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {

@@ -1,5 +1,5 @@
-//! How people write down a destination: its URL and its headers. What reads the settings of a
-//! receiver and what reads a `TraceBuffer` both go by these rules.
+//! Parsing of a destination's URL and headers. The settings of a receiver and the spec of a
+//! `TraceBuffer` follow the same rules.
 
 pub mod endpoint;
 pub mod headers;

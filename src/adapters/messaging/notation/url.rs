@@ -10,42 +10,44 @@ use http::uri::InvalidUri;
 
 use super::endpoint::{Endpoint, Protocol};
 
-/// The path of OTLP/HTTP traces where the URL names none (OTLP 1.11, "OTLP/HTTP Request").
+/// The default path of OTLP/HTTP traces (OTLP 1.11, "OTLP/HTTP Request").
 const TRACES_PATH: &str = "/v1/traces";
 
-/// A URL as it was written.
+/// A parsed URL, before the defaults of a protocol are applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
-    /// Whether it begins with `https://`.
+    /// Whether the scheme is `https`.
     pub tls: bool,
     host: String,
     port: Option<u16>,
-    /// Empty for `/`.
+    /// Empty if the URL has no path or the path is `/`.
     path: String,
 }
 
-/// Why a text is no URL of a destination. Holds no part of what may be a secret.
+/// Why a text is not a valid URL of a destination. Contains no part of possible secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UrlError {
-    /// It is no http or https URL at all.
+    /// The text is not an http or https URL.
     NotHttp,
-    /// It holds a user or password.
+    /// The URL contains a user or password.
     Credentials,
-    /// It is one, and this is wrong with it.
+    /// Another part of the URL is invalid, with the reason.
     Other(String),
 }
 
 impl Url {
-    /// Adds what `protocol` takes for granted.
+    /// Applies the default port and path of `protocol`.
     ///
     /// # Errors
     ///
-    /// What must be otherwise, to complete "the URL …".
+    /// The URL has a path, and the protocol is gRPC. The message completes "the URL …".
     pub fn into_endpoint(self, protocol: Protocol) -> Result<Endpoint, &'static str> {
         let path = match protocol {
             Protocol::Http if self.path.is_empty() => TRACES_PATH.to_owned(),
             Protocol::Grpc if !self.path.is_empty() => {
-                return Err("must have no path with protocol grpc (with http it may)");
+                return Err(
+                    "must not have a path with protocol grpc; a path is allowed with protocol http",
+                );
             }
             Protocol::Grpc | Protocol::Http => self.path,
         };
@@ -62,13 +64,13 @@ impl FromStr for Url {
             return Err(UrlError::Credentials);
         }
         if text.contains(['?', '#']) {
-            return Err(UrlError::other("a query or fragment has no meaning here"));
+            return Err(UrlError::other("a query or fragment is not allowed"));
         }
         let tls = parse_scheme(text).ok_or(UrlError::NotHttp)?;
         let uri: Uri =
             text.parse().map_err(|error: InvalidUri| UrlError::Other(error.to_string()))?;
         let authority = uri.authority().ok_or(UrlError::NotHttp)?;
-        let host = parse_host(authority.host()).ok_or(UrlError::other("its host is not valid"))?;
+        let host = parse_host(authority.host()).ok_or(UrlError::other("the host is not valid"))?;
         let port = parse_port(authority.as_str(), authority.host())?;
         let path = if uri.path() == "/" { "" } else { uri.path() };
         Ok(Self { tls, host, port, path: path.to_owned() })
@@ -84,8 +86,8 @@ impl UrlError {
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotHttp => f.write_str("it is no http:// or https:// URL"),
-            Self::Credentials => f.write_str("a user and password do not belong there"),
+            Self::NotHttp => f.write_str("it is not an http:// or https:// URL"),
+            Self::Credentials => f.write_str("a user and password are not allowed"),
             Self::Other(reason) => f.write_str(reason),
         }
     }
@@ -102,7 +104,7 @@ fn parse_scheme(text: &str) -> Option<bool> {
     }
 }
 
-/// Returns a host without brackets, if it is a name or an address.
+/// Returns the host without brackets if it is a valid name or address.
 fn parse_host(text: &str) -> Option<String> {
     if let Some(address) = text.strip_prefix('[') {
         let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
@@ -112,14 +114,14 @@ fn parse_host(text: &str) -> Option<String> {
     (!text.is_empty() && text.bytes().all(is_name)).then(|| text.to_owned())
 }
 
-/// Returns the port behind `host`, if there is one.
+/// Returns the port after `host`, if there is one.
 fn parse_port(authority: &str, host: &str) -> Result<Option<u16>, UrlError> {
-    let behind_host = authority.strip_prefix(host).unwrap_or_default();
-    if behind_host.is_empty() {
+    let suffix = authority.strip_prefix(host).unwrap_or_default();
+    if suffix.is_empty() {
         return Ok(None);
     }
-    let port = behind_host.strip_prefix(':').and_then(|port| port.parse::<NonZeroU16>().ok());
-    let port = port.ok_or(UrlError::other("its port is no number from 1 to 65535"))?;
+    let port = suffix.strip_prefix(':').and_then(|port| port.parse::<NonZeroU16>().ok());
+    let port = port.ok_or(UrlError::other("the port is not a number from 1 to 65535"))?;
     Ok(Some(port.get()))
 }
 
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_without_a_port_has_the_port_of_its_protocol() {
+    fn the_port_defaults_to_that_of_the_protocol() {
         assert_eq!(endpoint("http://collector", Protocol::Grpc), "http://collector:4317");
         assert_eq!(
             endpoint("https://collector", Protocol::Http),
@@ -146,19 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn a_url_with_a_port_keeps_it() {
+    fn an_explicit_port_is_kept() {
         assert_eq!(endpoint("https://collector:443", Protocol::Grpc), "https://collector:443");
     }
 
     #[test]
-    fn an_http_url_without_a_path_gets_the_path_of_otlp() {
+    fn the_path_of_an_http_url_defaults_to_that_of_otlp() {
         for text in ["http://collector", "http://collector/"] {
             assert_eq!(endpoint(text, Protocol::Http), "http://collector:4318/v1/traces");
         }
     }
 
     #[test]
-    fn an_http_url_with_a_path_is_used_as_it_is() {
+    fn an_explicit_path_of_an_http_url_is_kept() {
         assert_eq!(
             endpoint("http://collector/otlp/v1/traces/", Protocol::Http),
             "http://collector:4318/otlp/v1/traces/"
@@ -166,24 +168,24 @@ mod tests {
     }
 
     #[test]
-    fn a_grpc_url_may_end_with_a_slash_and_has_no_path() {
+    fn a_grpc_url_may_end_with_a_slash() {
         let url = "http://collector/".parse::<Url>().unwrap();
 
         assert_eq!(url.into_endpoint(Protocol::Grpc).unwrap().path, "");
     }
 
     #[test]
-    fn a_grpc_url_with_a_path_is_refused() {
+    fn a_grpc_url_with_a_path_is_rejected() {
         let url = "http://collector:4317/v1/traces".parse::<Url>().unwrap();
 
         assert_eq!(
             url.into_endpoint(Protocol::Grpc),
-            Err("must have no path with protocol grpc (with http it may)")
+            Err("must not have a path with protocol grpc; a path is allowed with protocol http")
         );
     }
 
     #[test]
-    fn an_ipv6_host_loses_its_brackets() {
+    fn the_brackets_of_an_ipv6_host_are_removed() {
         let url = "http://[fd00:0::1]:4317".parse::<Url>().unwrap();
 
         assert_eq!(url.host, "fd00::1");
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_an_underscore_or_a_final_dot_is_a_host() {
+    fn a_host_may_contain_an_underscore_or_end_with_a_dot() {
         assert_eq!(
             endpoint("HTTP://otel_collector.ns.", Protocol::Grpc),
             "http://otel_collector.ns.:4317"
@@ -199,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_url_is_refused() {
+    fn a_text_that_is_not_an_http_url_is_rejected() {
         for text in ["collector:4317", "collector", "grpc://collector:4317", "://x", "/v1/traces"] {
-            assert_eq!(reason(text), "it is no http:// or https:// URL", "{text}");
+            assert_eq!(reason(text), "it is not an http:// or https:// URL", "{text}");
         }
     }
 
     #[test]
-    fn a_host_that_cannot_be_one_is_refused() {
+    fn an_invalid_host_is_rejected() {
         for text in
             ["http://:4317", "http://[::g]:1", "http://[::1%25eth0]", "http://a$b", "http://"]
         {
@@ -215,17 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_none_is_refused_and_not_replaced() {
+    fn an_invalid_port_is_rejected_and_not_replaced_by_the_default() {
         for text in ["http://a:", "http://a:0", "http://a:65536", "http://a:99999", "http://a:x"] {
             assert!(text.parse::<Url>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_password_a_query_and_a_fragment_are_refused_without_being_shown() {
-        assert_eq!(reason("http://me:hunter2@a"), "a user and password do not belong there");
+    fn a_password_a_query_and_a_fragment_are_rejected_without_being_shown() {
+        assert_eq!(reason("http://me:hunter2@a"), "a user and password are not allowed");
         for text in ["http://a/?key=hunter2", "http://a/#hunter2"] {
-            assert_eq!(reason(text), "a query or fragment has no meaning here");
+            assert_eq!(reason(text), "a query or fragment is not allowed");
         }
     }
 }

@@ -38,7 +38,7 @@ fn each_setting_of_tls_is_refused_for_an_unencrypted_endpoint() {
         "--client-key-file=/k",
     ];
 
-    let why = "must be unset, or ENDPOINT begin with https://";
+    let why = "must be unset unless ENDPOINT begins with https://";
     assert_eq!(
         errors(&flags, &[]),
         [
@@ -69,8 +69,8 @@ fn public_authorities_are_trusted_where_no_file_says_otherwise() {
 fn trusting_nobody_is_refused() {
     assert_eq!(
         errors(&[TLS, "--trust-system-roots=false"], &[]),
-        ["--trust-system-roots \"false\" must be unset or true, or CA_FILE be set: \
-         otherwise nobody is trusted"]
+        ["--trust-system-roots \"false\" must not be false unless CA_FILE is set: \
+         no certificate would be trusted"]
     );
 }
 
@@ -99,7 +99,7 @@ fn a_prefix_and_an_option_need_a_file_of_their_header() {
         "--optional-headers=x-key,x-tenant",
     ];
 
-    let why = "must name headers of HEADER_VALUE_FILES only; there is no file for";
+    let why = "must only name headers of HEADER_VALUE_FILES; no file is set for";
     assert_eq!(
         errors(&flags, &[]),
         [
@@ -122,12 +122,12 @@ fn a_prefix_and_an_option_are_not_blamed_for_files_that_cannot_be_read() {
 fn a_grpc_endpoint_with_a_path_is_refused_beside_other_mistakes() {
     let found = errors(&["--endpoint=http://collector/v1/traces", "--ca-file=/a"], &[]);
 
-    let why = "must have no path with protocol grpc (with http it may)";
+    let why = "must not have a path with protocol grpc; a path is allowed with protocol http";
     assert_eq!(
         found,
         [
             format!("--endpoint \"http://collector/v1/traces\" {why}"),
-            "--ca-file \"/a\" must be unset, or ENDPOINT begin with https://".into(),
+            "--ca-file \"/a\" must be unset unless ENDPOINT begins with https://".into(),
         ]
     );
 }
@@ -146,7 +146,8 @@ fn a_destination_that_is_this_receiver_is_refused() {
         "http://[::ffff:127.0.0.1]:4317",
     ] {
         let found = errors(&["--endpoint", endpoint], &[]);
-        let start = format!("--endpoint \"{endpoint}\" must not be this receiver, which is at ");
+        let start =
+            format!("--endpoint \"{endpoint}\" must not be the address of this receiver; see ");
         assert!(found.len() == 1 && found[0].starts_with(&start), "{found:?}");
     }
 }
@@ -168,7 +169,9 @@ fn a_destination_at_an_address_listened_on_is_refused() {
 
     assert_eq!(
         errors(&flags, &[]),
-        ["--endpoint \"http://10.0.0.1:5000\" must not be this receiver, which is at HTTP_ADDR"]
+        [
+            "--endpoint \"http://10.0.0.1:5000\" must not be the address of this receiver; see HTTP_ADDR"
+        ]
     );
 }
 
@@ -189,13 +192,15 @@ fn a_destination_on_another_port_or_host_is_taken() {
 fn a_port_in_two_settings_is_refused_where_it_comes_second() {
     assert_eq!(
         errors(&["--admin-addr=10.0.0.1:4318"], &[]),
-        ["--admin-addr \"10.0.0.1:4318\" must not use a port twice; HTTP_ADDR has 127.0.0.1:4318"]
+        [
+            "--admin-addr \"10.0.0.1:4318\" must not use a port twice; HTTP_ADDR contains 127.0.0.1:4318"
+        ]
     );
     assert_eq!(
         errors(&[], &[("TRACEBUFFER_GRPC_ADDR", "0.0.0.0:4318")]),
         [
             "TRACEBUFFER_HTTP_ADDR \"127.0.0.1:4318,[::1]:4318\" (default) must not use a port twice; \
-         GRPC_ADDR has 0.0.0.0:4318"
+         GRPC_ADDR contains 0.0.0.0:4318"
         ]
     );
 }

@@ -46,7 +46,7 @@ impl ValueKind for NamespaceList {
     fn parse(&self, text: &str) -> Result<Vec<String>, ValueError> {
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
         let name = |name: &str| {
-            let why = || ValueError::other(format!("{name:?} is no name of a namespace"));
+            let why = || ValueError::other(format!("{name:?} is not the name of a namespace"));
             is_dns_label(name).then(|| name.to_owned()).ok_or_else(why)
         };
         names.map(name).collect()
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(NamespaceList.parse("").unwrap(), [""; 0]);
         assert_eq!(NamespaceList.parse("kube-system, istio-system").unwrap().len(), 2);
         let refusal = NamespaceList.parse("kube-system,A.b").unwrap_err();
-        assert_eq!(refusal, ValueError::other("\"A.b\" is no name of a namespace"));
+        assert_eq!(refusal, ValueError::other("\"A.b\" is not the name of a namespace"));
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn addresses_of_both_families_are_read_in_order() {
 fn an_address_that_is_no_ip_address_with_a_port_is_named() {
     for bad in ["localhost:4317", "127.0.0.1", "::1:4317", "[::1]", ":4317", "1.2.3.4:99999", ""] {
         let text = format!("127.0.0.1:4317,{bad}");
-        let expected = format!("{bad:?} is no IP address with a port");
+        let expected = format!("{bad:?} is not an IP address with a port");
         assert_eq!(reason(SocketAddresses.parse(&text)), expected);
     }
 }
@@ -98,8 +98,5 @@ fn more_addresses_than_allowed_are_refused() {
 
 #[test]
 fn mistakes_in_headers_do_not_quote_them() {
-    assert_eq!(
-        reason(HeaderList.parse("hunter2")),
-        "entry 1 has no `=` between a name and a value"
-    );
+    assert_eq!(reason(HeaderList.parse("hunter2")), "entry 1 has no `=` between name and value");
 }

@@ -1,58 +1,62 @@
-//! Why a pod gets no sidecar: a closed list, for warnings, events, metrics and people.
+//! Reasons for not injecting the sidecar into a pod. Warnings, events and metrics use this closed
+//! list.
 
 use std::str::FromStr;
 
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::in_one_line;
 
-/// Most characters of a `TraceBuffer`'s errors that a message repeats.
+/// Maximum number of characters of a `TraceBuffer`'s errors in a message.
 const MAX_ERROR_CHARS: usize = 400;
 
-/// Why a pod that could have asked for a sidecar got none.
+/// Reason for not injecting the sidecar into a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
-    /// Neither the pod nor its namespace asks for one.
+    /// Neither the pod nor its namespace asks for a sidecar.
     NotRequested,
-    /// The pod's annotation says `false` or `disabled`.
+    /// The pod's annotation is `false` or `disabled`.
     OptedOut,
-    /// The pod's annotation, or that of its Namespace, has no valid value.
+    /// The annotation of the pod or of its Namespace has an invalid value.
     InvalidAnnotation,
     /// Injection is disabled in the namespace.
     ExcludedNamespace,
-    /// The pod shares the node's network, where ports would clash.
+    /// The pod uses the host network, where the sidecar's ports would clash.
     HostNetwork,
     /// The pod runs on Windows.
     Windows,
-    /// The pod mirrors one that a kubelet runs from a file, and changing the mirror changes nothing.
+    /// The pod is the mirror of a static pod; the kubelet ignores changes of mirror pods.
     StaticPod,
-    /// The sidecar is there already.
+    /// The pod already has the sidecar.
     AlreadyInjected,
-    /// A container or volume of the pod has the sidecar's name, but is not it.
+    /// A container or volume of the pod has a name that is reserved for the sidecar.
     NameConflict,
     /// A container of the pod listens on one of the sidecar's ports.
     PortClash,
-    /// A pod that runs to completion would never end beside a plain container.
+    /// The pod runs to completion, and a sidecar in a regular container would keep it running.
     NeedsNativeSidecar,
-    /// The namespace has no `TraceBuffer`, and neither pod, Namespace nor operator names one.
+    /// The namespace has no `TraceBuffer`, and neither the pod, its Namespace nor the operator names
+    /// one.
     NoTraceBuffer,
-    /// The namespace has several, none is called `default`, and neither pod nor Namespace names one.
+    /// The namespace has several `TraceBuffer`s, none of which is named `default`, and neither the pod
+    /// nor its Namespace names one.
     SeveralTraceBuffers,
-    /// The one that is named does not exist.
+    /// The named `TraceBuffer` does not exist.
     TraceBufferNotFound,
-    /// It is in another namespace and does not allow the pod's.
+    /// The `TraceBuffer` is in another namespace and does not allow the pod's namespace.
     NotAllowed,
-    /// It is in another namespace, and would use Secrets or `ConfigMap`s of the pod's.
+    /// The `TraceBuffer` is in another namespace, and refers to Secrets, `ConfigMap`s or the service
+    /// account of the pod's namespace without the consent of its owner.
     ReferencesNotAllowed,
-    /// It has errors and is not accepted.
+    /// The `TraceBuffer` has errors.
     TraceBufferNotAccepted,
 }
 
-/// Why a pod gets no sidecar.
+/// A decision not to inject the sidecar into a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip {
     /// The reason.
     pub reason: SkipReason,
-    /// The same for people: the objects by name, and the remedy.
+    /// Human-readable message that names the objects and the remedy.
     pub message: String,
 }
 
@@ -71,22 +75,22 @@ impl Skip {
     pub fn excluded(namespace: &str) -> Self {
         let message = format!(
             "injection is disabled in namespace {namespace}; run the application in another \
-             namespace, or remove it from the operator's webhook.excludedNamespaces"
+             namespace, or remove the namespace from the operator's webhook.excludedNamespaces"
         );
         Self::new(SkipReason::ExcludedNamespace, message)
     }
 
     /// Returns the skip for a `TraceBuffer` with errors.
     #[must_use]
-    pub fn not_accepted(trace_buffer: &ObjectKey, mistakes: &str) -> Self {
-        let mistakes = in_one_line(mistakes, MAX_ERROR_CHARS);
-        let message = format!("TraceBuffer {trace_buffer} has errors: {mistakes}");
+    pub fn not_accepted(trace_buffer: &ObjectKey, errors: &str) -> Self {
+        let errors = in_one_line(errors, MAX_ERROR_CHARS);
+        let message = format!("TraceBuffer {trace_buffer} has errors: {errors}");
         Self::new(SkipReason::TraceBufferNotAccepted, message)
     }
 }
 
 impl SkipReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 17] = [
         Self::NotRequested,
         Self::OptedOut,
@@ -107,7 +111,7 @@ impl SkipReason {
         Self::TraceBufferNotAccepted,
     ];
 
-    /// Returns the word for it in annotations, events and metrics.
+    /// Returns the name of the reason in annotations, events and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -131,93 +135,103 @@ impl SkipReason {
         }
     }
 
-    /// Returns what it means, in one line.
+    /// Returns the meaning in one line.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::NotRequested => "neither the pod nor its namespace asks",
-            Self::OptedOut => "the annotation says false or disabled",
+            Self::NotRequested => "neither the pod nor its namespace asks for a sidecar",
+            Self::OptedOut => "the annotation of the pod is false or disabled",
             Self::InvalidAnnotation => {
-                "the annotation of the pod or its Namespace has no valid value"
+                "the annotation of the pod or of its Namespace has an invalid value"
             }
             Self::ExcludedNamespace => "injection is disabled in the namespace",
-            Self::HostNetwork => "the pod shares the node's network, where ports would clash",
-            Self::Windows => "the pod runs on Windows, for which there is no sidecar",
-            Self::StaticPod => "the pod mirrors one that a kubelet runs from a file",
-            Self::AlreadyInjected => "the sidecar is there already",
-            Self::NameConflict => "a container or volume of the pod has a name of the sidecar's",
-            Self::PortClash => "a container of the pod listens on a port of the sidecar's",
-            Self::NeedsNativeSidecar => {
-                "the pod runs to completion, and beside a plain container it would never end"
+            Self::HostNetwork => {
+                "the pod uses the host network, where the sidecar's ports would clash"
             }
-            Self::NoTraceBuffer => "there is no TraceBuffer in the namespace, and no default",
+            Self::Windows => "the pod runs on Windows, which the sidecar does not support",
+            Self::StaticPod => "the pod is the mirror of a static pod",
+            Self::AlreadyInjected => "the pod already has the sidecar",
+            Self::NameConflict => {
+                "a container or volume of the pod has a name that is reserved for the sidecar"
+            }
+            Self::PortClash => "a container of the pod listens on a port of the sidecar",
+            Self::NeedsNativeSidecar => {
+                "the pod runs to completion, and a sidecar in mode Container would keep it running"
+            }
+            Self::NoTraceBuffer => {
+                "the namespace has no TraceBuffer, and the operator has no default"
+            }
             Self::SeveralTraceBuffers => {
-                "there are several TraceBuffers, and none is called default"
+                "the namespace has several TraceBuffers, none of which is named default"
             }
             Self::TraceBufferNotFound => "the named TraceBuffer does not exist",
             Self::NotAllowed => {
                 "the TraceBuffer is in another namespace and does not allow this one"
             }
             Self::ReferencesNotAllowed => {
-                "the TraceBuffer is in another namespace and would use Secrets, ConfigMaps or the \
+                "the TraceBuffer is in another namespace and refers to Secrets, ConfigMaps or the \
                  service account of this one"
             }
             Self::TraceBufferNotAccepted => "the TraceBuffer has errors",
         }
     }
 
-    /// Returns what its owner can do about it, in one line.
+    /// Returns what the owner of the pod can do, in one line.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::NotRequested => {
-                "put annotation tracebuffer.dev/inject: \"true\" on the pod template"
+                "set annotation tracebuffer.dev/inject: \"true\" on the pod template"
             }
-            Self::OptedOut => "none needed; take the annotation away to have a sidecar",
+            Self::OptedOut => "none needed; to get a sidecar, remove the annotation",
             Self::InvalidAnnotation => {
-                "set it to a TraceBuffer's name; tracebuffer.dev/inject of a pod can also be \"true\" or \
-                 \"false\""
+                "set the annotation to the name of a TraceBuffer; tracebuffer.dev/inject of a pod can \
+                 also be \"true\" or \"false\""
             }
             Self::ExcludedNamespace => "run the application in a namespace that is not excluded",
-            Self::HostNetwork => "leave hostNetwork out, or send to a receiver on the node",
+            Self::HostNetwork => "remove hostNetwork, or send traces to a receiver on the node",
             Self::Windows => "set annotation tracebuffer.dev/inject to \"false\"",
-            Self::StaticPod => "put the output of `tracebuffer inject -f` into the kubelet's file",
-            Self::AlreadyInjected => "none needed",
-            Self::NameConflict => {
-                "rename the pod's container or volume that has the sidecar's name"
+            Self::StaticPod => {
+                "replace the kubelet's manifest with the output of `tracebuffer inject`"
             }
-            Self::PortClash => "set another port in the TraceBuffer's receiver, or free the port",
-            Self::NeedsNativeSidecar => "set sidecar.mode of the TraceBuffer to Native",
+            Self::AlreadyInjected => "none needed",
+            Self::NameConflict => "rename the container or volume of the pod",
+            Self::PortClash => {
+                "change the port in spec.receiver of the TraceBuffer or in the container"
+            }
+            Self::NeedsNativeSidecar => "set spec.sidecar.mode of the TraceBuffer to Native",
             Self::NoTraceBuffer => {
                 "create a TraceBuffer in the namespace, or name one as \"<namespace>/<name>\""
             }
             Self::SeveralTraceBuffers => {
-                "name one in annotation tracebuffer.dev/inject, or call one of them default"
+                "name one in annotation tracebuffer.dev/inject, or name one of them default"
             }
-            Self::TraceBufferNotFound => "create it, or correct the annotation that names it",
+            Self::TraceBufferNotFound => {
+                "create the TraceBuffer, or correct the annotation that names it"
+            }
             Self::NotAllowed => {
-                "let the TraceBuffer's spec.allowedNamespaces include the pod's namespace"
+                "include the pod's namespace in spec.allowedNamespaces of the TraceBuffer"
             }
             Self::ReferencesNotAllowed => {
-                "set annotation tracebuffer.dev/tracebuffer: <namespace>/<name> on the Namespace, if \
-                 its owner trusts the TraceBuffer; one with serviceAccountToken works in its own \
-                 namespace only"
+                "if the owner of the namespace trusts the TraceBuffer, set annotation \
+                 tracebuffer.dev/tracebuffer: <namespace>/<name> on the Namespace; a TraceBuffer \
+                 with serviceAccountToken works only in its own namespace"
             }
             Self::TraceBufferNotAccepted => {
-                "correct the TraceBuffer: `kubectl describe tracebuffer` lists its errors"
+                "fix the errors of the TraceBuffer, which `kubectl describe tracebuffer` lists"
             }
         }
     }
 
-    /// Returns whether the pod asked for a sidecar and should be told; the others are what its
-    /// owner wants.
+    /// Returns whether the owner of the pod should be warned: the pod asks for a sidecar, but does not
+    /// get one.
     #[must_use]
     pub const fn should_warn(self) -> bool {
         !matches!(self, Self::NotRequested | Self::OptedOut | Self::AlreadyInjected)
     }
 }
 
-/// A text that is no [`SkipReason`], perhaps one of a newer version.
+/// The text is not a known [`SkipReason`]; it may be one of a newer version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownSkipReason;
 
@@ -234,19 +248,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_a_word_of_its_own_that_leads_back_to_it() {
+    fn the_name_of_every_reason_parses_back_to_it() {
         for reason in SkipReason::ALL {
             assert_eq!(reason.as_str().parse(), Ok(reason));
         }
     }
 
     #[test]
-    fn an_unknown_word_is_no_reason() {
+    fn an_unknown_name_is_rejected() {
         assert_eq!("Mood".parse(), Err::<SkipReason, _>(UnknownSkipReason));
     }
 
     #[test]
-    fn what_the_owner_wants_surprises_nobody() {
+    fn only_skips_that_the_owner_did_not_ask_for_cause_a_warning() {
         assert!(!SkipReason::OptedOut.should_warn());
         assert!(SkipReason::HostNetwork.should_warn());
     }

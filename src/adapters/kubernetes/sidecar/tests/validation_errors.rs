@@ -76,8 +76,10 @@ fn an_endpoint_that_is_none_is_explained_and_never_quoted() {
     );
     assert_eq!(
         of("http://collector:0"),
-        ["spec.destination.endpoint must be a URL of scheme, host, port and path: its port is no \
-          number from 1 to 65535"]
+        [
+            "spec.destination.endpoint must be a URL of scheme, host, port and path: the port is not a \
+          number from 1 to 65535"
+        ]
     );
     assert_eq!(
         of("http://collector/v1/traces"),

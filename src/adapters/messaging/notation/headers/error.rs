@@ -1,8 +1,8 @@
-//! What can be wrong with headers. Holds no part of the text, which is secret.
+//! Errors in headers. They contain no part of the text, which is secret.
 
 use std::fmt;
 
-/// What is wrong with headers, and where.
+/// An error in a list or file of headers, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderError {
     position: Position,
@@ -11,42 +11,42 @@ pub struct HeaderError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Position {
-    /// Counted from 1.
+    /// Number of an entry, starting at 1.
     Entry(usize),
-    /// Counted from 1.
+    /// Number of a line, starting at 1.
     Line(usize),
 }
 
-/// What is wrong with one header.
+/// An error in one header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderErrorKind {
-    /// Name and value are not told apart.
+    /// No separator between name and value.
     MissingSeparator,
-    /// What stands before the separator is no name.
+    /// The text before the separator is not a header name.
     InvalidName,
-    /// It was to be a name, and is none.
+    /// The entry of a list of names is not a header name.
     NotAName,
-    /// The name is one that only the transport may set.
+    /// Only the transport may set the header of this name.
     Reserved(&'static str),
-    /// There is no value.
+    /// The value is empty.
     MissingValue,
     /// The value is not printable ASCII.
     InvalidValue,
-    /// A percent sign stands for nothing.
+    /// A percent sign is not followed by two hexadecimal digits.
     InvalidEscape,
-    /// The name was there before.
+    /// An earlier header has the same name.
     Duplicate,
 }
 
 impl HeaderError {
-    /// A mistake in the entry of a list that has `index` entries before it.
-    pub(super) const fn in_entry(index: usize, mistake: HeaderErrorKind) -> Self {
-        Self { position: Position::Entry(index + 1), kind: mistake }
+    /// Creates an error in the entry at `index`, which starts at 0.
+    pub(super) const fn in_entry(index: usize, kind: HeaderErrorKind) -> Self {
+        Self { position: Position::Entry(index + 1), kind }
     }
 
-    /// A mistake in the line of a text that has `index` lines before it.
-    pub(super) const fn in_line(index: usize, mistake: HeaderErrorKind) -> Self {
-        Self { position: Position::Line(index + 1), kind: mistake }
+    /// Creates an error in the line at `index`, which starts at 0.
+    pub(super) const fn in_line(index: usize, kind: HeaderErrorKind) -> Self {
+        Self { position: Position::Line(index + 1), kind }
     }
 }
 
@@ -64,16 +64,16 @@ impl std::error::Error for HeaderError {}
 impl fmt::Display for HeaderErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MissingSeparator => f.write_str("has no `=` between a name and a value"),
+            Self::MissingSeparator => f.write_str("has no `=` between name and value"),
             Self::InvalidName => f.write_str("does not begin with an HTTP header name"),
-            Self::NotAName => f.write_str("is no HTTP header name"),
+            Self::NotAName => f.write_str("is not an HTTP header name"),
             Self::Reserved(name) => write!(f, "names `{name}`, which tracebuffer sets itself"),
             Self::MissingValue => f.write_str("has no value"),
             Self::InvalidValue => f.write_str("has a value that is not printable ASCII"),
             Self::InvalidEscape => {
-                f.write_str("has a `%` without two hexadecimal digits (`%25` stands for `%`)")
+                f.write_str("has a `%` without two hexadecimal digits (write `%25` for `%`)")
             }
-            Self::Duplicate => f.write_str("names a header for the second time"),
+            Self::Duplicate => f.write_str("repeats a header name"),
         }
     }
 }

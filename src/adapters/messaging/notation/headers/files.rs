@@ -1,4 +1,4 @@
-//! Headers whose values are in files.
+//! Headers whose values are read from files.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use super::{
     validate_value,
 };
 
-/// Names, each once, and the files that hold the values.
+/// Headers with unique names, and the files with their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderFiles(Vec<(HeaderName, HeaderFile)>);
 
-/// The path of a file that holds the value of one header, and how the value is made of it.
+/// The file with the value of one header, and how the value is derived from its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderFile {
     path: PathBuf,
@@ -23,18 +23,18 @@ pub struct HeaderFile {
     is_optional: bool,
 }
 
-/// Something was said of a header that has no file.
+/// A prefix or an option was set for a header without a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no file for {0}")]
+#[error("no file is set for {0}")]
 pub struct MissingHeaderFile(HeaderName);
 
 impl HeaderFiles {
-    /// Returns names and files in the order they were written.
+    /// Returns names and files in their original order.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderFile)> {
         self.0.iter().map(|(name, file)| (name, file))
     }
 
-    /// Puts each of `prefixes` before the value of the header of that name.
+    /// Prepends each of `prefixes` to the value of the header of the same name.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl HeaderFiles {
         Ok(())
     }
 
-    /// Lets each of the headers `names` be left out where its file is missing or empty.
+    /// Marks the headers `names` as optional: they are omitted while their file is missing or empty.
     ///
     /// # Errors
     ///
@@ -65,18 +65,18 @@ impl HeaderFiles {
 }
 
 impl HeaderFile {
-    /// Returns whether the header may be left out where the file is missing or empty.
+    /// Returns whether the header is omitted while the file is missing or empty.
     #[must_use]
     pub const fn is_optional(&self) -> bool {
         self.is_optional
     }
 
-    /// Returns the header's value where this is the file's content: the prefix, and the content
-    /// taken literally but for white space around it.
+    /// Returns the header value for a file content: the prefix followed by the trimmed content.
     ///
     /// # Errors
     ///
-    /// What is wrong with the content, to complete "it …". Holds no part of it.
+    /// The content is blank or not printable ASCII. The message completes "it …" and contains no
+    /// part of the content.
     pub fn value(&self, content: &[u8]) -> Result<HeaderValue, HeaderErrorKind> {
         let value = content.trim_ascii();
         if value.is_empty() {
@@ -88,7 +88,7 @@ impl HeaderFile {
 }
 
 impl From<PathBuf> for HeaderFile {
-    /// A file whose whole content is the value, and without which nothing is sent.
+    /// Creates a required file without a prefix.
     fn from(path: PathBuf) -> Self {
         Self { path, prefix: None, is_optional: false }
     }
@@ -106,7 +106,7 @@ impl Deref for HeaderFile {
 ///
 /// # Errors
 ///
-/// The first mistake, by the number of its entry.
+/// The first error, with the number of its entry.
 pub fn parse_header_files(text: &str) -> Result<HeaderFiles, HeaderError> {
     let mut files = HeaderFiles::default();
     for_each_entry(text, |entry| {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_values_are_listed_by_the_names_of_their_headers() {
+    fn files_are_listed_with_lower_case_header_names() {
         let files = files("Authorization=/etc/a=b , ,x-key = /etc/c,");
 
         let found: Vec<_> =
@@ -146,17 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_list_of_files_is_named_by_its_entry() {
+    fn an_error_in_a_list_of_files_names_the_entry() {
         let error = |text| parse_header_files(text).unwrap_err().to_string();
 
-        assert_eq!(error("a=/b,c"), "entry 2 has no `=` between a name and a value");
+        assert_eq!(error("a=/b,c"), "entry 2 has no `=` between name and value");
         assert_eq!(error("a="), "entry 1 has no value");
-        assert_eq!(error("a=/b,A=/c"), "entry 2 names a header for the second time");
+        assert_eq!(error("a=/b,A=/c"), "entry 2 repeats a header name");
         assert_eq!(error("te=/b"), "entry 1 names `te`, which tracebuffer sets itself");
     }
 
     #[test]
-    fn a_value_is_the_content_without_white_space_around_it() {
+    fn the_value_is_the_trimmed_content() {
         let file = HeaderFile::from(PathBuf::from("/run/key"));
 
         let value = file.value(b" two words\r\n").unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_stands_right_before_the_trimmed_content() {
+    fn a_prefix_is_prepended_to_the_trimmed_content() {
         let value = prefixed("Bearer%20").value(b"\tabc=\n").unwrap();
 
         assert_eq!(value, "Bearer abc=");
@@ -174,19 +174,19 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_alone_is_no_value() {
+    fn a_prefix_without_content_is_rejected() {
         for content in [&b""[..], b" \r\n\t"] {
             assert_eq!(prefixed("Bearer%20").value(content), Err(HeaderErrorKind::MissingValue));
         }
     }
 
     #[test]
-    fn a_content_that_could_forge_another_header_is_refused_behind_a_prefix_too() {
+    fn a_line_break_in_the_content_is_rejected() {
         assert_eq!(prefixed("Bearer%20").value(b"x\r\nb: y"), Err(HeaderErrorKind::InvalidValue));
     }
 
     #[test]
-    fn only_the_headers_that_were_named_are_prefixed_and_optional() {
+    fn only_named_headers_get_a_prefix_or_are_optional() {
         let mut files = files("a=/a,b=/b");
 
         files.add_prefixes(&parse_header_list("B=v:").unwrap()).unwrap();
@@ -198,19 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_a_file_is_named() {
+    fn the_error_names_the_header_without_a_file() {
         let mut files = files("a=/a");
 
         let of_prefix = files.add_prefixes(&parse_header_list("a=x,x-key=y").unwrap());
         let of_name = files.make_optional(&parse_header_names("X-Key").unwrap());
 
         for error in [of_prefix.unwrap_err(), of_name.unwrap_err()] {
-            assert_eq!(error.to_string(), "there is no file for x-key");
+            assert_eq!(error.to_string(), "no file is set for x-key");
         }
     }
 
     #[test]
-    fn debug_shows_no_prefix() {
+    fn debug_does_not_show_the_prefix() {
         assert!(!format!("{:?}", prefixed("hunter2")).contains("hunter2"));
     }
 }

@@ -239,7 +239,7 @@ fn excluded_namespaces_and_the_operators_own_get_nothing() {
             SkipReason::ExcludedNamespace,
             &format!(
                 "injection is disabled in namespace {name}; run the application in another \
-                 namespace, or remove it from the operator's webhook.excludedNamespaces"
+                 namespace, or remove the namespace from the operator's webhook.excludedNamespaces"
             ),
         );
     }
