@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
 use tracebuffer::adapters::messaging::wire::{keep_spans, scan, without_invalid_spans};
-use tracebuffer::domain::observability::TraceSpan;
+use tracebuffer::domain::observability::check_span;
 
 const SIZES: [usize; 2] = [512, 1];
 
@@ -60,7 +60,7 @@ fn decode_filter_encode(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn is_valid(span: &Span) -> bool {
-    TraceSpan::new(&span.trace_id, &span.span_id, &span.parent_span_id).is_ok()
+    check_span(&span.trace_id, &span.span_id, &span.parent_span_id).is_ok()
 }
 
 /// A request of HTTP server spans with 10 attributes each: 445 bytes a span among 512, and 763 bytes

@@ -9,8 +9,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
-use tracebuffer::adapters::messaging::wire::{Scanned, keep_spans, scan, without_invalid_spans};
-use tracebuffer::domain::observability::{InvalidSpan, TraceSpan, check_link};
+use tracebuffer::adapters::messaging::wire::{self, Scanned, scan, without_invalid_spans};
+use tracebuffer::domain::observability::{InvalidSpan, check_link, check_span};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
@@ -363,6 +363,6 @@ fn is_valid(span: &Span) -> bool {
 }
 
 fn check(span: &Span) -> Result<(), InvalidSpan> {
-    TraceSpan::new(&span.trace_id, &span.span_id, &span.parent_span_id)?;
+    check_span(&span.trace_id, &span.span_id, &span.parent_span_id)?;
     span.links.iter().try_for_each(|link| check_link(&link.trace_id, &link.span_id))
 }
