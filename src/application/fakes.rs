@@ -72,7 +72,6 @@ pub(crate) struct ScriptedDestination {
 pub(crate) enum MonitorEvent {
     Accepted(Transport, u64),
     Refused(Transport, RefusalReason, u64),
-    Responded(Transport, ResponseStatus),
     Delivered(Duration),
     SendFailed(FailureKind, Duration),
 }
@@ -212,9 +211,8 @@ impl RecordingMonitor {
 }
 
 impl Monitor for RecordingMonitor {
-    fn responded(&self, transport: Transport, status: ResponseStatus) {
-        self.record(MonitorEvent::Responded(transport, status));
-    }
+    /// No use case reports responses.
+    fn responded(&self, _: Transport, _: ResponseStatus) {}
 
     fn accepted(&self, transport: Transport, spans: u64) {
         self.record(MonitorEvent::Accepted(transport, spans));

@@ -20,7 +20,7 @@ use super::export_handler::{ExportHandler, MessageFormat, export_response};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use crate::domain::response_status::ResponseStatus;
-use crate::ports::monitor::Transport;
+use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -47,11 +47,12 @@ fn is_protobuf(content_type: &[u8]) -> bool {
 }
 
 /// Answers one gRPC request.
-pub(super) async fn handle<R, B>(
-    handler: &ExportHandler<R>,
+pub(super) async fn handle<R, M, B>(
+    handler: &ExportHandler<R, M>,
     request: Request<B>,
 ) -> Response<ResponseBody>
 where
+    M: Monitor,
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
@@ -65,7 +66,7 @@ where
     };
     let answer =
         result.as_ref().map_or_else(|refused| refused.status, |_| ResponseStatus::Accepted);
-    handler.receiver.responded(Transport::Grpc, answer);
+    handler.monitor.responded(Transport::Grpc, answer);
     let mut response = match result {
         Ok(receipt) => success_response(receipt),
         Err(refused) => grpc_status(&refused).into_http(),
@@ -79,12 +80,13 @@ where
     response
 }
 
-async fn export<R, B>(
-    handler: &ExportHandler<R>,
+async fn export<R, M, B>(
+    handler: &ExportHandler<R, M>,
     body: B,
     encoding: Encoding,
 ) -> Result<ExportResult, RequestError>
 where
+    M: Monitor,
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {

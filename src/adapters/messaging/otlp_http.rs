@@ -20,7 +20,7 @@ use super::otlp_grpc::{RETRY_DELAY, grpc_status, is_grpc};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use crate::domain::response_status::ResponseStatus;
-use crate::ports::monitor::Transport;
+use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
 /// OTLP's path, and `/`: an exporter given a per-signal endpoint without a path posts there.
@@ -33,20 +33,21 @@ const MAX_DISCARDED_BYTES: usize = 64 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers one OTLP/HTTP request.
-pub(super) async fn handle<R, B>(
-    handler: &ExportHandler<R>,
+pub(super) async fn handle<R, M, B>(
+    handler: &ExportHandler<R, M>,
     request: Request<B>,
 ) -> Response<ResponseBody>
 where
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Send + Unpin + 'static,
+    M: Monitor,
 {
     let (head, mut body) = request.into_parts();
     let format = message_format(&head.headers);
     let result = export(handler, &head, &mut body, format).await;
     let answer =
         result.as_ref().map_or_else(|refused| refused.status, |_| ResponseStatus::Accepted);
-    handler.receiver.responded(Transport::Http, answer);
+    handler.monitor.responded(Transport::Http, answer);
     let format = format.unwrap_or(MessageFormat::Protobuf);
     match result {
         Ok(receipt) => success_response(receipt, format),
@@ -64,8 +65,8 @@ where
     }
 }
 
-async fn export<R, B>(
-    handler: &ExportHandler<R>,
+async fn export<R, M, B>(
+    handler: &ExportHandler<R, M>,
     head: &http::request::Parts,
     body: &mut B,
     format: Option<MessageFormat>,
@@ -73,6 +74,7 @@ async fn export<R, B>(
 where
     R: ReceivePort,
     B: Body<Data = Bytes, Error: Display> + Unpin,
+    M: Monitor,
 {
     if head.headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
         let message = "gRPC is received over HTTP/2 only";
