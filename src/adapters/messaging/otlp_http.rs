@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::body::{Encoding, ReadOptions};
 use super::export_handler::{ExportHandler, MessageFormat, export_response};
+use super::notation::url::TRACES_PATH;
 use super::otlp_grpc::{RETRY_DELAY, grpc_status, is_grpc};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
@@ -24,7 +25,7 @@ use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
 /// OTLP's path, and `/`: an exporter given a per-signal endpoint without a path posts there.
-const TRACES_PATHS: [&str; 2] = ["/v1/traces", "/"];
+const TRACES_PATHS: [&str; 2] = [TRACES_PATH, "/"];
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 /// An HTTP/1 client that is still sending would see a broken connection, not the answer; so much
@@ -39,8 +40,8 @@ pub(super) async fn handle<R, M, B>(
 ) -> Response<ResponseBody>
 where
     R: ReceivePort,
-    B: Body<Data = Bytes, Error: Display> + Send + Unpin + 'static,
     M: Monitor,
+    B: Body<Data = Bytes, Error: Display> + Send + Unpin + 'static,
 {
     let (head, mut body) = request.into_parts();
     let format = message_format(&head.headers);
@@ -73,8 +74,8 @@ async fn export<R, M, B>(
 ) -> Result<ExportResult, RequestError>
 where
     R: ReceivePort,
-    B: Body<Data = Bytes, Error: Display> + Unpin,
     M: Monitor,
+    B: Body<Data = Bytes, Error: Display> + Unpin,
 {
     if head.headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
         let message = "gRPC is received over HTTP/2 only";
@@ -82,8 +83,7 @@ where
     }
     let path = head.uri.path();
     if !TRACES_PATHS.contains(&path) {
-        let message =
-            format!("no such path: {path:.200}; traces are received at {}", TRACES_PATHS[0]);
+        let message = format!("no such path: {path:.200}; traces are received at {TRACES_PATH}");
         return Err(RequestError::new(ResponseStatus::NotFound, message));
     }
     if head.method != Method::POST {

@@ -10,6 +10,7 @@ mod cursor;
 mod fields;
 #[cfg(test)]
 mod fixtures;
+pub mod grpc;
 mod malformed;
 mod scan;
 mod schema;
