@@ -1,6 +1,6 @@
 //! The thread-safe buffer: the index and the store behind one short lock.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +22,8 @@ struct State<S> {
     store: S,
     /// What has to be there before a waiting taker is woken.
     wake_threshold: Option<BatchLimits>,
+    /// A taker waits for a batch on the wire to end.
+    taker_blocked: bool,
     linger_disabled: bool,
     closed: bool,
     rejecting_new: bool,
@@ -61,11 +63,22 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
             fifo: Fifo::new(limits, policy),
             store,
             wake_threshold: None,
+            taker_blocked: false,
             linger_disabled: false,
             closed: false,
             rejecting_new: false,
         };
         Self { state: Mutex::new(state), readable: Notify::new(), clock }
+    }
+
+    /// Shares the buffer between `takers` that may each have a batch on the wire; 1 unless set.
+    ///
+    /// All batches that are taken together pin at most half of each limit in force, but for a single
+    /// record that exceeds it. Batches that were taken before the limits were lowered stay.
+    #[must_use]
+    pub fn with_takers(self, takers: NonZeroUsize) -> Self {
+        self.state.lock().fifo.set_takers(takers);
+        self
     }
 
     /// Keeps a request, at once. See [`TraceBufferPort::append`].
@@ -115,7 +128,11 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
         let mut state = self.state.lock();
         let evicted = change(&mut state);
         state.store.discard_front(evicted.bytes, &mut freed);
+        let wake = state.must_unblock();
         drop(state);
+        if wake {
+            self.readable.notify_waiters();
+        }
         evicted.spans
     }
 }
@@ -155,7 +172,15 @@ impl<S: RecordStore> State<S> {
 
     /// Returns whether a taker waits for what is there now.
     fn must_wake(&mut self) -> bool {
-        self.wake_threshold.take_if(|batch| self.fifo.fills_batch(batch)).is_some()
+        let is_enough = self.wake_threshold.take_if(|batch| self.fifo.fills_batch(batch)).is_some();
+        self.must_unblock() || is_enough
+    }
+
+    /// Returns whether a taker waits that is no longer blocked.
+    fn must_unblock(&mut self) -> bool {
+        let wake = self.taker_blocked && !self.fifo.is_blocked();
+        self.taker_blocked &= !wake;
+        wake
     }
 
     fn take(
@@ -177,6 +202,10 @@ impl<S: RecordStore> State<S> {
             BatchReadiness::Wait(rest) => {
                 self.wake_threshold = Some(limits);
                 return Ok(TryTake::Wait(Some(rest)));
+            }
+            BatchReadiness::Blocked => {
+                self.taker_blocked = true;
+                return Ok(TryTake::Wait(None));
             }
             BatchReadiness::Ready => {}
         }
@@ -222,7 +251,10 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
 
     fn acknowledge_part(&self, batch: &mut Batch, spans: u32, settlement: BatchOutcome) {
         if let Some(entry) = batch.records.first_mut() {
-            self.state.lock().fifo.acknowledge_part(entry, spans, settlement);
+            self.mutate(|state| {
+                state.fifo.acknowledge_part(entry, spans, settlement);
+                Evicted::default()
+            });
         }
     }
 

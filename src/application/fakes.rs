@@ -1,7 +1,7 @@
 //! Stand-ins for the world around the use cases. A span is one byte of payload, so what was sent
 //! reads as text.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -257,7 +257,17 @@ pub(crate) fn limits(spans: u64, bytes: u64) -> BufferLimits {
 
 /// An empty buffer.
 pub(crate) fn buffer(limits: BufferLimits, policy: OverflowPolicy) -> Arc<FakeBuffer> {
-    Arc::new(TraceBuffer::new(limits, policy, FakeStore::default(), FakeClock::new()))
+    buffer_with_takers(1, limits, policy)
+}
+
+/// An empty buffer with so many takers.
+pub(crate) fn buffer_with_takers(
+    takers: usize,
+    limits: BufferLimits,
+    policy: OverflowPolicy,
+) -> Arc<FakeBuffer> {
+    let buffer = TraceBuffer::new(limits, policy, FakeStore::default(), FakeClock::new());
+    Arc::new(buffer.with_takers(NonZeroUsize::new(takers).unwrap()))
 }
 
 /// Keeps a record whose spans are the letters of `payload`.

@@ -52,7 +52,14 @@ impl Harness {
         batch: BatchLimits,
         script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
     ) -> Self {
-        let buffer = buffer(limits, OverflowPolicy::DropOldest);
+        Self::over(buffer(limits, OverflowPolicy::DropOldest), batch, script)
+    }
+
+    fn over(
+        buffer: Arc<FakeBuffer>,
+        batch: BatchLimits,
+        script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
+    ) -> Self {
         let destination = ScriptedDestination::new(script);
         let monitor = Arc::new(RecordingMonitor::default());
         let forward = Arc::new(ForwardTraces::new(

@@ -38,8 +38,8 @@ impl Pipeline {
     pub(super) fn build(settings: &ReceiverSettings) -> Self {
         let clock = SystemClock::new();
         let store = MemoryStore::new();
-        let buffer =
-            Arc::new(TraceBuffer::new(settings.limits, settings.overflow_policy, store, clock));
+        let buffer = TraceBuffer::new(settings.limits, settings.overflow_policy, store, clock);
+        let buffer = Arc::new(buffer.with_takers(settings.concurrency));
         let metrics = Arc::new(Metrics::new());
         let receiver = Arc::new(ReceiveTraces::new(buffer.clone(), metrics.clone(), clock));
         let forwarder = Arc::new(ForwardTraces::new(
@@ -48,7 +48,7 @@ impl Pipeline {
             WireCutter,
             metrics.clone(),
             clock,
-            settings.batch_limits.for_workers(settings.concurrency, &settings.limits),
+            settings.batch_limits,
             || fastrand::u64(..),
         ));
         Self { buffer, metrics, receiver, forwarder }
