@@ -20,7 +20,6 @@ use crate::ports::clock::Clock;
 use crate::ports::destination::{Destination, OutgoingRequest};
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::record_store::{RecordStore, StoreError};
-use crate::ports::request_cutter::RequestCutter;
 
 /// The store fails to return a batch with this span in it.
 const UNREADABLE: u8 = b'!';
@@ -35,9 +34,6 @@ pub(crate) struct FakeStore {
 
 /// The real buffer over a fake store.
 pub(crate) type FakeBuffer = TraceBuffer<FakeStore, FakeClock>;
-
-/// Cuts where a span is a byte.
-pub(crate) struct FakeCutter;
 
 /// What a destination makes of a request.
 pub(crate) enum ScriptedResponse {
@@ -130,12 +126,6 @@ impl RecordStore for FakeStore {
             self.payloads.extend_from_slice(piece);
         }
         self.payloads.unsplit(behind);
-    }
-}
-
-impl RequestCutter for FakeCutter {
-    fn keep_spans(&self, request: &[u8], keep: Range<u64>) -> Bytes {
-        Bytes::copy_from_slice(&request[size(keep.start)..size(keep.end)])
     }
 }
 
@@ -255,7 +245,7 @@ pub(crate) fn limits(spans: u64, bytes: u64) -> BufferLimits {
     }
 }
 
-/// An empty buffer.
+/// An empty buffer with one taker.
 pub(crate) fn buffer(limits: BufferLimits, policy: OverflowPolicy) -> Arc<FakeBuffer> {
     buffer_with_takers(1, limits, policy)
 }
@@ -287,6 +277,11 @@ pub(crate) fn ledger_totals(buffer: &FakeBuffer) -> LedgerTotals {
         buffered: ledger.buffered,
         in_flight: ledger.in_flight,
     }
+}
+
+/// Cuts where a span is a byte.
+pub(crate) fn keep_letters(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
+    vec![request.slice(size(keep.start)..size(keep.end))]
 }
 
 fn size(bytes: u64) -> usize {

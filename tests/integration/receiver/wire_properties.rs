@@ -1,9 +1,12 @@
 //! The wire scanner and splicer against `prost`, on requests valid, doubtful and broken.
 
+use std::ops::Range;
+
 use crate::support::proto_requests::{
     Field, Value, encode, field, message, mutate, mutations, plain_attribute,
     possibly_malformed_attribute, suspicious_request, valid_request,
 };
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::collection::vec;
@@ -335,6 +338,10 @@ fn filter_decoded(
         cut == 0 || kept > 0
     });
     request
+}
+
+fn keep_spans(request: &[u8], keep: Range<u64>) -> Vec<u8> {
+    wire::keep_spans(&Bytes::copy_from_slice(request), keep).concat()
 }
 
 fn decode(bytes: &[u8]) -> Result<ExportTraceServiceRequest, prost::DecodeError> {
