@@ -17,6 +17,17 @@ use crate::ports::buffer::{AppendError, Appended, Batch, BufferStatus, TraceBuff
 use crate::ports::clock::Clock;
 use crate::ports::record_store::{RecordStore, StoreError};
 
+/// How batches are handed out. Goes on, never back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Once they are full or have lingered.
+    Lingering,
+    /// At once.
+    Flushing,
+    /// At once, and takers end when none is left.
+    Closed,
+}
+
 struct State<S> {
     fifo: Fifo,
     store: S,
@@ -24,8 +35,7 @@ struct State<S> {
     wake_threshold: Option<BatchLimits>,
     /// A taker waits for a batch on the wire to end.
     taker_blocked: bool,
-    linger_disabled: bool,
-    closed: bool,
+    phase: Phase,
     rejecting_new: bool,
 }
 
@@ -64,8 +74,7 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
             store,
             wake_threshold: None,
             taker_blocked: false,
-            linger_disabled: false,
-            closed: false,
+            phase: Phase::Lingering,
             rejecting_new: false,
         };
         Self { state: Mutex::new(state), readable: Notify::new(), clock }
@@ -120,6 +129,13 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
         let expired = state.fifo.expire(now);
         state.store.discard_front(expired.bytes, &mut freed);
         state.take(limits, batch, now)
+    }
+
+    fn advance(&self, phase: Phase) {
+        let mut state = self.state.lock();
+        state.phase = state.phase.max(phase);
+        drop(state);
+        self.readable.notify_waiters();
     }
 
     /// Changes the index, discards in the store what that evicted, and frees it after the lock.
@@ -190,11 +206,11 @@ impl<S: RecordStore> State<S> {
         now: Duration,
     ) -> Result<TryTake, StoreError> {
         let mut limits = *limits;
-        if self.linger_disabled {
+        if self.phase >= Phase::Flushing {
             limits.linger = Duration::ZERO;
         }
         match self.fifo.batch_readiness(&limits, now) {
-            BatchReadiness::Empty if self.closed => return Ok(TryTake::Closed),
+            BatchReadiness::Empty if self.phase == Phase::Closed => return Ok(TryTake::Closed),
             BatchReadiness::Empty => {
                 self.wake_threshold = Some(BatchLimits { max_records: 1, ..limits });
                 return Ok(TryTake::Wait(None));
@@ -281,13 +297,11 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     }
 
     fn flush(&self) {
-        self.state.lock().linger_disabled = true;
-        self.readable.notify_waiters();
+        self.advance(Phase::Flushing);
     }
 
     fn close(&self) {
-        self.state.lock().closed = true;
-        self.flush();
+        self.advance(Phase::Closed);
     }
 
     fn reject_new(&self) {
