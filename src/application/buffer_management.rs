@@ -1,6 +1,6 @@
 //! The thread-safe buffer: the index and the store behind one short lock.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,13 +17,25 @@ use crate::ports::buffer::{AppendError, Appended, Batch, BufferStatus, TraceBuff
 use crate::ports::clock::Clock;
 use crate::ports::record_store::{RecordStore, StoreError};
 
+/// How batches are handed out. Goes on, never back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// Once they are full or have lingered.
+    Lingering,
+    /// At once.
+    Flushing,
+    /// At once, and takers end when none is left.
+    Closed,
+}
+
 struct State<S> {
     fifo: Fifo,
     store: S,
     /// What has to be there before a waiting taker is woken.
     wake_threshold: Option<BatchLimits>,
-    linger_disabled: bool,
-    closed: bool,
+    /// A taker waits for a batch on the wire to end.
+    taker_blocked: bool,
+    phase: Phase,
     rejecting_new: bool,
 }
 
@@ -61,11 +73,21 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
             fifo: Fifo::new(limits, policy),
             store,
             wake_threshold: None,
-            linger_disabled: false,
-            closed: false,
+            taker_blocked: false,
+            phase: Phase::Lingering,
             rejecting_new: false,
         };
         Self { state: Mutex::new(state), readable: Notify::new(), clock }
+    }
+
+    /// Shares the buffer between `takers` that may each have a batch on the wire; 1 unless set.
+    ///
+    /// All batches that are taken together pin at most half of each limit in force, but for a single
+    /// record that exceeds it. Batches that were taken before the limits were lowered stay.
+    #[must_use]
+    pub fn with_takers(self, takers: NonZeroUsize) -> Self {
+        self.state.lock().fifo.set_takers(takers);
+        self
     }
 
     /// Keeps a request, at once. See [`TraceBufferPort::append`].
@@ -109,13 +131,24 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
         state.take(limits, batch, now)
     }
 
+    fn advance(&self, phase: Phase) {
+        let mut state = self.state.lock();
+        state.phase = state.phase.max(phase);
+        drop(state);
+        self.readable.notify_waiters();
+    }
+
     /// Changes the index, discards in the store what that evicted, and frees it after the lock.
     fn mutate(&self, change: impl FnOnce(&mut State<S>) -> Evicted) -> u64 {
         let mut freed = Vec::new();
         let mut state = self.state.lock();
         let evicted = change(&mut state);
         state.store.discard_front(evicted.bytes, &mut freed);
+        let wake = state.must_unblock();
         drop(state);
+        if wake {
+            self.readable.notify_waiters();
+        }
         evicted.spans
     }
 }
@@ -155,7 +188,15 @@ impl<S: RecordStore> State<S> {
 
     /// Returns whether a taker waits for what is there now.
     fn must_wake(&mut self) -> bool {
-        self.wake_threshold.take_if(|batch| self.fifo.fills_batch(batch)).is_some()
+        let is_enough = self.wake_threshold.take_if(|batch| self.fifo.fills_batch(batch)).is_some();
+        self.must_unblock() || is_enough
+    }
+
+    /// Returns whether a taker waits that is no longer blocked.
+    fn must_unblock(&mut self) -> bool {
+        let wake = self.taker_blocked && !self.fifo.is_blocked();
+        self.taker_blocked &= !wake;
+        wake
     }
 
     fn take(
@@ -165,11 +206,11 @@ impl<S: RecordStore> State<S> {
         now: Duration,
     ) -> Result<TryTake, StoreError> {
         let mut limits = *limits;
-        if self.linger_disabled {
+        if self.phase >= Phase::Flushing {
             limits.linger = Duration::ZERO;
         }
         match self.fifo.batch_readiness(&limits, now) {
-            BatchReadiness::Empty if self.closed => return Ok(TryTake::Closed),
+            BatchReadiness::Empty if self.phase == Phase::Closed => return Ok(TryTake::Closed),
             BatchReadiness::Empty => {
                 self.wake_threshold = Some(BatchLimits { max_records: 1, ..limits });
                 return Ok(TryTake::Wait(None));
@@ -177,6 +218,10 @@ impl<S: RecordStore> State<S> {
             BatchReadiness::Wait(rest) => {
                 self.wake_threshold = Some(limits);
                 return Ok(TryTake::Wait(Some(rest)));
+            }
+            BatchReadiness::Blocked => {
+                self.taker_blocked = true;
+                return Ok(TryTake::Wait(None));
             }
             BatchReadiness::Ready => {}
         }
@@ -222,7 +267,10 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
 
     fn acknowledge_part(&self, batch: &mut Batch, spans: u32, settlement: BatchOutcome) {
         if let Some(entry) = batch.records.first_mut() {
-            self.state.lock().fifo.acknowledge_part(entry, spans, settlement);
+            self.mutate(|state| {
+                state.fifo.acknowledge_part(entry, spans, settlement);
+                Evicted::default()
+            });
         }
     }
 
@@ -249,13 +297,11 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     }
 
     fn flush(&self) {
-        self.state.lock().linger_disabled = true;
-        self.readable.notify_waiters();
+        self.advance(Phase::Flushing);
     }
 
     fn close(&self) {
-        self.state.lock().closed = true;
-        self.flush();
+        self.advance(Phase::Closed);
     }
 
     fn reject_new(&self) {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
-use super::batch_request::{BatchRequest, next_request};
+use super::batch_request::{BatchRequest, KeepSpans, next_request};
 use crate::domain::backoff::Backoff;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
 use crate::domain::delivery_policy::{Attempt, DeliveryPolicy, RetryDecision};
@@ -20,7 +20,6 @@ use crate::ports::clock::Clock;
 use crate::ports::destination::Destination;
 use crate::ports::monitor::Monitor;
 use crate::ports::record_store::StoreError;
-use crate::ports::request_cutter::RequestCutter;
 
 /// The longest wait between tries while draining: there may be only seconds left.
 const MAX_BACKOFF_DRAINING: Duration = Duration::from_millis(500);
@@ -44,10 +43,10 @@ struct DeliveryState {
 /// Takes batches from the buffer and delivers them, oldest first.
 ///
 /// Several workers may run at once; with one, the order of the buffer is kept strictly.
-pub struct ForwardTraces<B, D, W, M, C> {
+pub struct ForwardTraces<B, D, M, C> {
     buffer: Arc<B>,
     destination: D,
-    cutter: W,
+    keep_spans: KeepSpans,
     monitor: Arc<M>,
     clock: C,
     state: Mutex<DeliveryState>,
@@ -55,19 +54,18 @@ pub struct ForwardTraces<B, D, W, M, C> {
     random: fn() -> u64,
 }
 
-impl<B, D, W, M, C> ForwardTraces<B, D, W, M, C>
+impl<B, D, M, C> ForwardTraces<B, D, M, C>
 where
     B: TraceBufferPort,
     D: Destination,
-    W: RequestCutter,
     M: Monitor,
     C: Clock,
 {
-    /// Creates the use case. `random` gives a fresh random number at each call.
+    /// Creates the use case. `keep_spans` cuts records; `random` gives a fresh random number at each call.
     pub fn new(
         buffer: Arc<B>,
         destination: D,
-        cutter: W,
+        keep_spans: KeepSpans,
         monitor: Arc<M>,
         clock: C,
         batch: BatchLimits,
@@ -80,7 +78,16 @@ where
             retry_at: None,
         };
         let phase = watch::Sender::new(Phase::Running);
-        Self { buffer, destination, cutter, monitor, clock, state: Mutex::new(pace), phase, random }
+        Self {
+            buffer,
+            destination,
+            keep_spans,
+            monitor,
+            clock,
+            state: Mutex::new(pace),
+            phase,
+            random,
+        }
     }
 
     /// Ends a pause at once and keeps later ones short.
@@ -127,14 +134,14 @@ where
     /// Sends one batch, in several requests where its only record is too large for one.
     async fn deliver(&self, batch: Batch) {
         let mut unsent = Some(batch);
-        while let Some(batch) = unsent.take() {
+        while let Some(mut batch) = unsent.take() {
             if self.backing_off_until().is_some() {
                 // Another worker met a failure: where the batch was, it may be evicted.
                 return self.buffer.requeue(batch);
             }
             let limits = self.state.lock().policy.next_batch_limits();
             let BatchRequest { request, attempt, part_spans: of_record } =
-                next_request(&self.cutter, &batch, &limits);
+                next_request(self.keep_spans, &mut batch, &limits);
             let started = self.clock.now();
             let outcome = tokio::select! {
                 // An answer that is there settles the batch, stop or not.

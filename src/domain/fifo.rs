@@ -8,6 +8,7 @@
 //! - payloads lie in the store in the order of the queue, without gaps.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::ledger::{DropReason, Ledger};
@@ -67,6 +68,8 @@ pub enum BatchReadiness {
     Ready,
     /// Once the oldest span has waited this much longer, or more came.
     Wait(Duration),
+    /// Once a batch on the wire has ended.
+    Blocked,
     /// Once there is something.
     Empty,
 }
@@ -94,6 +97,8 @@ pub struct Fifo {
     /// First sequence and arrival of each batch on the wire.
     pinned: Vec<(u64, u64)>,
     next_sequence: u64,
+    /// How many batches may be on the wire at once, at most.
+    takers: u64,
     ledger: Ledger,
 }
 
@@ -121,8 +126,14 @@ impl Fifo {
             pinned_charge: 0,
             pinned: Vec::new(),
             next_sequence: 0,
+            takers: 1,
             ledger: Ledger::default(),
         }
+    }
+
+    /// Sets how many batches may be on the wire at once; 1 unless set.
+    pub fn set_takers(&mut self, takers: NonZeroUsize) {
+        self.takers = takers.get() as u64;
     }
 
     /// Returns the limits in force.
@@ -253,6 +264,7 @@ impl Fifo {
             Some(rest) if !rest.is_zero() && !self.fills_batch(limits) => {
                 BatchReadiness::Wait(rest)
             }
+            _ if self.is_blocked() => BatchReadiness::Blocked,
             _ => BatchReadiness::Ready,
         }
     }
@@ -260,22 +272,38 @@ impl Fifo {
     /// Returns whether what waits is enough for a full batch within `limits`.
     #[must_use]
     pub fn fills_batch(&self, limits: &BatchLimits) -> bool {
-        self.ledger.buffered >= limits.max_spans.min(self.limits.max_batch_spans())
+        self.ledger.buffered >= limits.max_spans.min(self.max_batch_spans())
             || self.queued_bytes() >= limits.max_bytes
-            || self.queued_charge >= self.limits.max_batch_charge()
+            || self.queued_charge >= self.max_batch_charge()
             || self.queue.len() >= limits.max_records
+    }
+
+    /// Returns whether the oldest record has to wait until a batch on the wire has ended.
+    ///
+    /// All batches on the wire together pin at most half of each limit, so that a new record finds
+    /// older ones to displace. Only a record that alone exceeds this half pins more: it is taken
+    /// when nothing else is on the wire.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        let (spans, charge) = self.spare_for_batches();
+        self.queue
+            .front()
+            .is_some_and(|front| front.unsettled_spans() > spans || front.charge() > charge)
     }
 
     /// Returns how many records the next batch within `limits` has; at least one if any waits.
     ///
-    /// A batch of several records pins at most a quarter of what the buffer may hold. It does not
-    /// reach past a batch on the wire, so that both can be given back to their places. Only its
-    /// first record may have spans that are settled already: these must be cut out of what is
-    /// sent, which is cheap at the start of a batch only.
+    /// A batch of several records pins at most the share of one taker, and no more than other
+    /// batches leave (see [`Fifo::is_blocked`]). It does not reach past a batch on the wire, so
+    /// that both can be requeued in their places. Only its first record may have spans that are
+    /// settled already: these must be cut out of what is sent, which is cheap at the start of a
+    /// batch only.
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
         let end = self.next_pinned_sequence();
-        let max_spans = limits.max_spans.min(self.limits.max_batch_spans());
+        let (spare_spans, spare_charge) = self.spare_for_batches();
+        let max_spans = limits.max_spans.min(self.max_batch_spans()).min(spare_spans);
+        let max_charge = self.max_batch_charge().min(spare_charge);
         let (mut spans, mut bytes, mut charge) = (0, 0, 0);
         let entries = self.queue.iter().enumerate().take(limits.max_records);
         let fit = entries.take_while(|(place, entry)| {
@@ -283,9 +311,7 @@ impl Fifo {
             bytes += u64::from(entry.bytes);
             charge += entry.charge();
             let joins = *place == 0 || (entry.settled_prefix == 0 && entry.sequence < end);
-            let fits = spans <= max_spans
-                && bytes <= limits.max_bytes
-                && charge <= self.limits.max_batch_charge();
+            let fits = spans <= max_spans && bytes <= limits.max_bytes && charge <= max_charge;
             joins && fits
         });
         fit.count().max(1).min(self.queue.len())
@@ -360,6 +386,25 @@ impl Fifo {
 
     const fn held_spans(&self) -> u64 {
         self.ledger.buffered + self.ledger.in_flight
+    }
+
+    const fn max_batch_spans(&self) -> u64 {
+        self.limits.max_batch_spans(self.takers)
+    }
+
+    const fn max_batch_charge(&self) -> u64 {
+        self.limits.max_batch_charge(self.takers)
+    }
+
+    /// Returns the spans and the charge that may be pinned beside the batches on the wire; no bound
+    /// when there are none.
+    fn spare_for_batches(&self) -> (u64, u64) {
+        if self.pinned.is_empty() {
+            return (u64::MAX, u64::MAX);
+        }
+        let spans = (self.limits.max_spans.get() / 2).saturating_sub(self.ledger.in_flight);
+        let charge = (self.limits.max_bytes.get() / 2).saturating_sub(self.pinned_charge);
+        (spans, charge)
     }
 
     /// Returns the sequence at which the next batch on the wire behind the front begins.

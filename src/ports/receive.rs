@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::monitor::Transport;
 use crate::domain::observability::InvalidSpan;
-use crate::domain::response_status::ResponseStatus;
 
 /// Takes requests whose bytes were found to be well formed.
 pub trait ReceivePort: Send + Sync + 'static {
@@ -20,9 +19,6 @@ pub trait ReceivePort: Send + Sync + 'static {
         transport: Transport,
         request: ExportRequest,
     ) -> impl Future<Output = Result<ExportResult, ReceiveError>> + Send;
-
-    /// Takes note of an answer that went out.
-    fn responded(&self, transport: Transport, answer: ResponseStatus);
 }
 
 /// A request whose bytes were found to be well formed.

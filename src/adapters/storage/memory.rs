@@ -2,8 +2,9 @@
 //!
 //! Payloads lie one behind the other in blocks of one size, whatever their own: blocks that are
 //! freed and made for ever leave no holes in the heap, so the memory used is what is charged. A
-//! batch is a row of whole and partial blocks, split off without copying. Beyond what is charged,
-//! the unused ends of the first and the last block are held.
+//! batch is a row of whole and partial blocks, split off without copying. What is put back may be a
+//! piece of its own length: a record that was sent in part. Beyond what is charged, the unused ends
+//! of the first and the last block are held.
 
 use std::collections::VecDeque;
 use std::mem;

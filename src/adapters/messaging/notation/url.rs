@@ -11,7 +11,7 @@ use http::uri::InvalidUri;
 use super::endpoint::{Endpoint, Protocol};
 
 /// The default path of OTLP/HTTP traces (OTLP 1.11, "OTLP/HTTP Request").
-const TRACES_PATH: &str = "/v1/traces";
+pub const TRACES_PATH: &str = "/v1/traces";
 
 /// A parsed URL, before the defaults of a protocol are applied.
 #[derive(Clone, Debug, PartialEq, Eq)]

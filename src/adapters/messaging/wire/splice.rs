@@ -1,10 +1,12 @@
 //! Requests rebuilt without some of their spans.
 //!
-//! What stays is copied in runs, whole resources at a time where nothing in them changes. Where
+//! What stays is put out in runs, whole resources at a time where nothing in them changes. Where
 //! spans are cut out, the lengths of the messages around them are written anew.
 
 use std::iter;
 use std::ops::Range;
+
+use bytes::Bytes;
 
 use super::cursor::Cursor;
 use super::fields::{FieldReader, MAX_DEPTH};
@@ -33,17 +35,41 @@ static IN_RESOURCE_SPANS: NestingLevel = NestingLevel {
 static IN_SCOPE_SPANS: NestingLevel =
     NestingLevel { schema: &SCOPE_SPANS, child_field: number::SPANS, child_level: None };
 
-/// Copies a request, but for the spans it is told to cut out.
-struct Splicer<'a, F> {
+/// Where the runs of a request go that stay.
+trait Output {
+    /// Returns the bytes put out so far.
+    fn len(&self) -> usize;
+    /// Adds this run of the request.
+    fn push(&mut self, run: Range<usize>);
+    /// Takes back what lies behind the first `length` bytes.
+    fn truncate(&mut self, length: usize);
+    /// Writes the varint `value` in the place of the bytes at `place`.
+    fn replace(&mut self, place: Range<usize>, value: u64);
+}
+
+/// A copy of the runs.
+struct CopiedRuns<'a> {
     request: &'a [u8],
-    /// Whether to keep a span, told its position in the request and its bytes.
+    bytes: Vec<u8>,
+}
+
+/// Slices of the request, and between them the lengths that are written anew.
+struct SlicedRuns<'a> {
+    request: &'a Bytes,
+    pieces: Vec<Bytes>,
+    length: usize,
+}
+
+/// Puts out a request, but for the spans it is asked to cut out.
+struct Splicer<F, O> {
+    /// Whether to keep a span, given its position in the request and its bytes.
     keep: F,
     /// The position of the next span.
     position: u64,
-    output: Vec<u8>,
-    /// Up to where the request is copied, or cut out. What follows is copied in one run, as late as
-    /// possible.
-    copied_to: usize,
+    output: O,
+    /// Up to where the request is put out, or cut out. What follows is put out in one run, as late
+    /// as possible.
+    done_to: usize,
 }
 
 /// What became of the spans of one message.
@@ -69,11 +95,15 @@ struct FieldRange {
 /// For a request that [`scan`](super::scan()) accepts; of any other, what comes back need not decode.
 #[must_use]
 pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
-    splice(request, |_, span| matches!(scan_span(span), Ok(Ok(()))))
+    let output = CopiedRuns { request, bytes: Vec::with_capacity(request.len()) };
+    let mut copied = splice(request, output, |_, span| matches!(scan_span(span), Ok(Ok(()))));
+    copied.bytes.shrink_to_fit();
+    copied.bytes
 }
 
 /// Returns `request` with only the spans whose position, counted from 0 in the order they lie, is
-/// in `keep`.
+/// in `keep`, as slices of `request` to be read one after another. Only the lengths that change are
+/// memory of their own.
 ///
 /// A scope or resource goes when its last span is cut out; one that had no span to begin with
 /// stays. All other bytes stay as they are and where they are, unknown fields included; only the
@@ -81,20 +111,19 @@ pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
 ///
 /// For a request that [`scan`](super::scan()) accepts; of any other, what comes back need not decode.
 #[must_use]
-pub fn keep_spans(request: &[u8], keep: Range<u64>) -> Vec<u8> {
-    splice(request, |position, _| keep.contains(&position))
+pub fn keep_spans(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
+    let output = SlicedRuns { request, pieces: Vec::new(), length: 0 };
+    splice(request, output, |position, _| keep.contains(&position)).pieces
 }
 
-fn splice(request: &[u8], keep: impl FnMut(u64, &[u8]) -> bool) -> Vec<u8> {
-    let copy = Vec::with_capacity(request.len());
-    let mut splicer = Splicer { request, keep, position: 0, output: copy, copied_to: 0 };
+fn splice<O: Output>(request: &[u8], output: O, keep: impl FnMut(u64, &[u8]) -> bool) -> O {
+    let mut splicer = Splicer { keep, position: 0, output, done_to: 0 };
     splicer.message(request, &IN_REQUEST, 0);
-    splicer.copy_to(request.len());
-    splicer.output.shrink_to_fit();
+    splicer.put_out_to(request.len());
     splicer.output
 }
 
-impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
+impl<F: FnMut(u64, &[u8]) -> bool, O: Output> Splicer<F, O> {
     /// Goes through a message of `level` that begins at `offset` in the request.
     fn message(
         &mut self,
@@ -127,8 +156,8 @@ impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
         if (self.keep)(position, span) {
             return SplicedSpans { kept: 1, removed: 0 };
         }
-        self.copy_to(place.start);
-        self.copied_to = place.end;
+        self.put_out_to(place.start);
+        self.done_to = place.end;
         SplicedSpans { kept: 0, removed: 1 }
     }
 
@@ -140,26 +169,90 @@ impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
         level: &'static NestingLevel,
         place: &FieldRange,
     ) -> SplicedSpans {
-        // What lies between `done` and here stays, so this field's place in the copy is known.
-        let copied_as = self.output.len() + (place.start - self.copied_to);
+        // What lies between `done_to` and here stays, so this field's place in the output is known.
+        let put_out_at = self.output.len() + (place.start - self.done_to);
         let outcome = self.message(payload, level, place.payload_start);
         if outcome.removed > 0 && outcome.kept == 0 {
-            self.output.truncate(copied_as);
-            self.copied_to = place.end;
+            self.output.truncate(put_out_at);
+            self.done_to = place.end;
         } else if outcome.removed > 0 {
-            self.copy_to(place.end);
-            let length_at = copied_as + (place.length_start - place.start);
-            let payload_at = copied_as + (place.payload_start - place.start);
+            self.put_out_to(place.end);
+            let length_at = put_out_at + (place.length_start - place.start);
+            let payload_at = put_out_at + (place.payload_start - place.start);
             let length = (self.output.len() - payload_at) as u64;
-            self.output.splice(length_at..payload_at, varint(length));
+            self.output.replace(length_at..payload_at, length);
         }
         outcome
     }
 
-    fn copy_to(&mut self, end: usize) {
-        let run = self.request.get(self.copied_to..end).unwrap_or_default();
-        self.output.extend_from_slice(run);
-        self.copied_to = end;
+    fn put_out_to(&mut self, end: usize) {
+        self.output.push(self.done_to..end);
+        self.done_to = end;
+    }
+}
+
+impl Output for CopiedRuns<'_> {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn push(&mut self, run: Range<usize>) {
+        self.bytes.extend_from_slice(self.request.get(run).unwrap_or_default());
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.bytes.truncate(length);
+    }
+
+    fn replace(&mut self, place: Range<usize>, value: u64) {
+        self.bytes.splice(place, varint(value));
+    }
+}
+
+impl Output for SlicedRuns<'_> {
+    fn len(&self) -> usize {
+        self.length
+    }
+
+    fn push(&mut self, run: Range<usize>) {
+        if let Some(run) = self.request.get(run).filter(|run| !run.is_empty()) {
+            self.push_piece(self.request.slice_ref(run));
+        }
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.split_off(length);
+    }
+
+    fn replace(&mut self, place: Range<usize>, value: u64) {
+        let behind = self.split_off(place.end);
+        self.split_off(place.start);
+        self.push_piece(varint(value).collect());
+        behind.into_iter().rev().for_each(|piece| self.push_piece(piece));
+    }
+}
+
+impl SlicedRuns<'_> {
+    fn push_piece(&mut self, piece: Bytes) {
+        self.length += piece.len();
+        self.pieces.push(piece);
+    }
+
+    /// Takes off what lies behind the first `length` bytes, and returns its pieces, the last first.
+    fn split_off(&mut self, length: usize) -> Vec<Bytes> {
+        let mut behind = Vec::new();
+        while self.length > length
+            && let Some(mut last) = self.pieces.pop()
+        {
+            self.length -= last.len();
+            if self.length < length {
+                behind.push(last.split_off(length - self.length));
+                self.push_piece(last);
+            } else {
+                behind.push(last);
+            }
+        }
+        behind
     }
 }
 
