@@ -1,4 +1,4 @@
-//! Making requests of a batch.
+//! Building requests from a batch.
 
 use std::ops::Range;
 
@@ -10,16 +10,16 @@ use crate::ports::buffer::Batch;
 use crate::ports::destination::OutgoingRequest;
 use crate::ports::request_cutter::RequestCutter;
 
-/// One request made of a batch.
+/// One request built from a batch.
 pub(super) struct BatchRequest {
     pub(super) request: OutgoingRequest,
     pub(super) attempt: Attempt,
-    /// Spans to settle when only a part of the batch's one record is sent.
+    /// Spans to acknowledge if the request is only a part of the batch's single record.
     pub(super) part_spans: Option<u32>,
 }
 
-/// Makes the next request of `batch`: all of it, without the spans already settled, or a part
-/// within `limits` where it is one larger record of several spans.
+/// Builds the next request from `batch`: all its unsettled spans, or a part within `limits` if the
+/// batch is a single record of several spans that exceeds them.
 pub(super) fn next_request<W: RequestCutter>(
     cutter: &W,
     batch: &Batch,
@@ -38,7 +38,7 @@ pub(super) fn next_request<W: RequestCutter>(
     BatchRequest { request, attempt, part_spans: None }
 }
 
-/// Cuts as many of the record's `live` spans as fit into `limits`, at least one.
+/// Cuts out as many of the record's `live` spans as fit into `limits`, at least one.
 fn split_record<W: RequestCutter>(
     cutter: &W,
     batch: &Batch,
@@ -77,7 +77,7 @@ fn unsettled_payload<W: RequestCutter>(cutter: &W, batch: &Batch) -> Vec<Bytes> 
     chunks
 }
 
-/// Returns the first `length` bytes of `chunks` in one piece, and the rest.
+/// Returns the first `length` bytes of `chunks` as one piece, and the rest.
 fn split_payload(chunks: &[Bytes], length: usize) -> (Bytes, Vec<Bytes>) {
     let (mut first, mut rest) = (BytesMut::new(), Vec::with_capacity(chunks.len() + 1));
     for chunk in chunks {

@@ -1,4 +1,4 @@
-//! What makes a span valid.
+//! Validity of spans.
 
 use std::fmt;
 
@@ -25,8 +25,8 @@ pub struct SpanId([u8; SPAN_ID_BYTES]);
 
 /// Why a span cannot be accepted.
 ///
-/// Each of these makes a common receiver refuse the whole request the span travels in, so it is
-/// rejected alone, at the door.
+/// Common receivers refuse a whole request for any one of these, so such spans are rejected before
+/// they are stored with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InvalidSpan {
     /// The trace id is not 16 bytes long; holds the length found.
@@ -52,8 +52,9 @@ impl TraceSpan {
     ///
     /// # Errors
     ///
-    /// The first rule broken. "An ID with all bytes set to zero is considered invalid", and so is
-    /// an empty or ill-sized one (`trace.proto`, `Span.trace_id` and `Span.span_id`).
+    /// The first rule that is violated. "An ID with all bytes set to zero is considered invalid",
+    /// and so is one that is empty or of the wrong length (`trace.proto`, `Span.trace_id` and
+    /// `Span.span_id`).
     pub fn new(
         trace_id: &[u8],
         span_id: &[u8],
@@ -128,7 +129,7 @@ impl SpanId {
     }
 }
 
-/// Checks the ids of one span link, which may be empty but not of a wrong length.
+/// Checks the ids of one span link, which may be empty but not of the wrong length.
 ///
 /// # Errors
 ///

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 /// Cuts requests without decoding them.
 pub trait RequestCutter: Send + Sync + 'static {
-    /// Returns `request` with only the spans whose position, counted from 0 in the order they lie,
-    /// is in `keep`. Resources and scopes without a span left go with their spans; all other
-    /// bytes, unknown fields included, stay as they are.
+    /// Returns `request` with only the spans whose position, counted from 0 in encoding order, is
+    /// in `keep`. Resources and scopes that are left without a span are removed too; all other
+    /// bytes, unknown fields included, are unchanged.
     fn keep_spans(&self, request: &[u8], keep: Range<u64>) -> Bytes;
 }

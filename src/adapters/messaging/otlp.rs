@@ -1,4 +1,4 @@
-//! OTLP on one port: gRPC and HTTP, told apart by content type.
+//! OTLP over gRPC and HTTP on the same port, distinguished by content type.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use super::{otlp_grpc, otlp_http};
 use crate::adapters::server::HttpService;
 use crate::ports::receive::ReceivePort;
 
-/// Answers OTLP requests of either transport, on any port.
+/// Serves OTLP requests of both transports.
 pub struct OtlpService<R> {
     handler: Arc<ExportHandler<R>>,
 }
 
 impl<R> OtlpService<R> {
-    /// Hands requests of up to `max_request_bytes`, decompressed, to `receiver`.
+    /// Passes requests of up to `max_request_bytes`, decompressed, to `receiver`.
     #[must_use]
     pub fn new(receiver: Arc<R>, max_request_bytes: usize) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl<R: ReceivePort> HttpService for OtlpService<R> {
 
     async fn handle(&self, _: IpAddr, request: Request<Incoming>) -> Response<ResponseBody> {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        // Over HTTP/1 its status, a trailer, would be lost.
+        // Over HTTP/1 the gRPC status, which is a trailer, would be lost.
         let can_be_grpc = request.version() >= Version::HTTP_2;
         if can_be_grpc && content_type.is_some_and(otlp_grpc::is_grpc) {
             otlp_grpc::handle(&self.handler, request).await

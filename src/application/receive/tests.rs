@@ -180,8 +180,8 @@ async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
 
     assert_eq!(
         message,
-        "the trace buffer is 90 % full: the destination is away or too slow (this request is \
-         stored; the oldest spans are dropped when it is full)"
+        "the trace buffer is 90 % full: the destination is unavailable or too slow (this request \
+         is stored; the oldest spans are dropped when it is full)"
     );
 }
 
@@ -204,8 +204,8 @@ async fn the_application_is_told_when_the_oldest_spans_are_dropped() {
 
     assert_eq!(
         message,
-        "the trace buffer drops its oldest spans to make room: the destination is away or too \
-         slow (100 % full now)"
+        "the trace buffer drops its oldest spans to make room: the destination is unavailable or \
+         too slow (100 % full now)"
     );
 }
 

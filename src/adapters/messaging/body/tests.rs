@@ -163,7 +163,7 @@ async fn memory_is_given_back_when_the_client_leaves_in_the_middle() {
 
     let refused = refused.unwrap_err();
     assert_eq!(refused.status, ResponseStatus::Malformed);
-    assert_eq!(refused.message, "the request's body ended with an error: reset");
+    assert_eq!(refused.message, "the request's body could not be read: reset");
     assert_eq!(reader.budget.shared_bytes_taken(), 0);
 }
 
@@ -246,7 +246,7 @@ async fn a_request_that_falls_silent_in_the_middle_is_refused_after_5_s() {
     let refused = read(&reader(), stalled(1)).await.unwrap_err();
 
     assert_eq!(refused.status, ResponseStatus::TimedOut);
-    assert_eq!(refused.message, "nothing more of the request came for 5 s");
+    assert_eq!(refused.message, "no data of the request arrived for 5 s");
     assert_eq!(started.elapsed(), Duration::from_secs(5));
 }
 

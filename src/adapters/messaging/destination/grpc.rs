@@ -1,4 +1,4 @@
-//! OTLP/gRPC, without the copy of the whole batch that a generic client would make.
+//! OTLP/gRPC, without the copy of the whole batch that a generic gRPC client would make.
 
 use bytes::{Buf, BufMut, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
@@ -17,9 +17,9 @@ use crate::ports::destination::{Destination, OutgoingRequest};
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-/// A flag and the length of the message.
+/// The compressed flag and the length of the message.
 const GRPC_PREFIX_BYTES: usize = 5;
-/// The largest number of eight digits, which is all that `grpc-timeout` may have.
+/// The largest value of `grpc-timeout`, which has at most eight digits.
 const MAX_TIMEOUT_MS: u128 = 99_999_999;
 
 /// A destination that speaks OTLP/gRPC.
@@ -29,7 +29,7 @@ pub struct GrpcDestination {
 }
 
 impl GrpcDestination {
-    /// Prepares to send as `settings` say. Opens no connection yet.
+    /// Creates a destination from `settings`. Opens no connection yet.
     #[must_use]
     pub fn new(settings: &DestinationSettings) -> Self {
         Self { client: Client::new(settings, EXPORT_PATH) }
@@ -62,7 +62,7 @@ impl Destination for GrpcDestination {
     }
 }
 
-/// Puts the prefix of a gRPC message before it.
+/// Adds the gRPC prefix to a message.
 fn frame_message(message: Rope, compressed: bool) -> Result<Rope, Failure> {
     let length = u32::try_from(message.remaining())
         .map_err(|_| unavailable(SendStage::Reset, "a gRPC message cannot have 4 GiB or more"))?;

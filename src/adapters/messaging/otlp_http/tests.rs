@@ -313,7 +313,7 @@ async fn grpc_over_http_1_is_415_and_told_why() {
     let answer = send_invalid(request).await;
 
     assert_eq!(answer.status, 415);
-    assert_eq!(answer.protobuf().message, "gRPC is received over HTTP/2 only");
+    assert_eq!(answer.protobuf().message, "gRPC requires HTTP/2");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! The destination is away, and comes back.
+//! The destination becomes unavailable, and recovers.
 
 use super::*;
 
