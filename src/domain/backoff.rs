@@ -46,7 +46,7 @@ fn full_jitter(whole: Duration, random: u64) -> Duration {
 mod tests {
     use super::*;
 
-    /// A random number that picks the whole of `ceiling`.
+    /// A random number that picks the maximum, `ceiling`.
     fn whole(ceiling: Duration) -> u64 {
         u64::try_from(ceiling.as_nanos()).unwrap()
     }

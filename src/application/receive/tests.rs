@@ -13,7 +13,7 @@ const GRPC: Transport = Transport::Grpc;
 const BATCH: BatchLimits =
     BatchLimits { max_spans: 1, max_bytes: 1, max_records: 1, linger: Duration::ZERO };
 
-/// A buffer, what receives into it, and what the monitor heard.
+/// A buffer, the use case under test, and the events of its monitor.
 struct Harness {
     buffer: Arc<FakeBuffer>,
     monitor: Arc<RecordingMonitor>,
@@ -37,7 +37,7 @@ impl Harness {
         self.receive.receive(GRPC, submission).await
     }
 
-    /// Receives `spans` valid spans and returns the message of the answer.
+    /// Receives `spans` valid spans and returns the message of the result.
     async fn message(&self, spans: usize) -> String {
         let receipt = self.receive(valid(spans)).await.unwrap();
         assert_eq!(receipt.rejected_spans, 0);
@@ -214,7 +214,7 @@ async fn an_eviction_is_told_even_where_it_leaves_room() {
     let scene = Harness::new(limits(1_000, 400));
     scene.message(236).await;
 
-    // The record of 300 bytes has to go for one of 100.
+    // The record of 300 bytes is evicted for one of 100.
     let message = scene.message(100).await;
 
     assert!(message.contains("drops its oldest spans"), "{message}");

@@ -159,9 +159,9 @@ mod tests {
         says(&mut file, "max_spans=5");
 
         for text in [Ok("max_spans=many".to_owned()), Err("gone".to_owned())] {
-            let news = file.update(text.clone());
+            let changes = file.update(text.clone());
 
-            assert!(matches!(news.as_slice(), [LimitsFileChange::Invalid(_)]), "{news:?}");
+            assert!(matches!(changes.as_slice(), [LimitsFileChange::Invalid(_)]), "{changes:?}");
             assert_eq!(file.update(text), []);
         }
         assert_eq!(says(&mut file, "max_spans=6"), [change(5, 6)]);
@@ -181,10 +181,10 @@ mod tests {
     fn what_is_unknown_is_told_once_and_the_rest_holds() {
         let mut file = file();
 
-        let news = says(&mut file, "mood=good\nmax_spans=5");
+        let changes = says(&mut file, "mood=good\nmax_spans=5");
 
         let problem = LimitsFileChange::Invalid("unknown limits: mood".to_owned());
-        assert_eq!(news, [change(100, 5), problem]);
+        assert_eq!(changes, [change(100, 5), problem]);
         assert_eq!(says(&mut file, "mood=good\nmax_spans=5"), []);
     }
 

@@ -117,9 +117,9 @@ mod tests {
         let budget = ReadBudget::new();
         let _large = budget.acquire(SHARED_BYTES).await.unwrap();
 
-        let refused = budget.acquire(SHARED_BYTES).await.unwrap_err();
+        let error = budget.acquire(SHARED_BYTES).await.unwrap_err();
 
-        assert_eq!(refused.status, ResponseStatus::Unavailable);
+        assert_eq!(error.status, ResponseStatus::Unavailable);
     }
 
     #[tokio::test(start_paused = true)]
@@ -162,7 +162,7 @@ mod tests {
     const STEP: usize = 64 << 10;
 
     impl ReadBudget {
-        /// Bytes of the shared megabyte that are taken.
+        /// Bytes of the shared memory in use.
         pub(in crate::adapters::messaging) fn shared_bytes_taken(&self) -> usize {
             SHARED_BYTES - self.shared.available_permits() * PERMIT_BYTES
         }

@@ -1,7 +1,7 @@
-//! Requests rebuilt without some of their spans.
+//! Copies requests without some of their spans.
 //!
-//! What stays is copied in runs, whole resources at a time where nothing in them changes. Where
-//! spans are cut out, the lengths of the messages around them are written anew.
+//! The bytes that stay are copied in runs, whole resources at a time if nothing in them changes.
+//! Where spans are cut out, the lengths of the enclosing messages are rewritten.
 
 use std::iter;
 use std::ops::Range;
@@ -14,9 +14,9 @@ use super::schema::{MessageSchema, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, number}
 /// One of the three messages around a span.
 struct NestingLevel {
     schema: &'static MessageSchema,
-    /// The field that holds what the level is made of.
+    /// The repeated field that holds the items of this level.
     child_field: u64,
-    /// The level of those items; `None` where they are spans.
+    /// The level of those items; `None` if they are spans.
     child_level: Option<&'static NestingLevel>,
 }
 
@@ -33,53 +33,52 @@ static IN_RESOURCE_SPANS: NestingLevel = NestingLevel {
 static IN_SCOPE_SPANS: NestingLevel =
     NestingLevel { schema: &SCOPE_SPANS, child_field: number::SPANS, child_level: None };
 
-/// Copies a request, but for the spans it is told to cut out.
+/// Copies a request except for the spans that `keep` rejects.
 struct Splicer<'a, F> {
     request: &'a [u8],
-    /// Whether to keep a span, told its position in the request and its bytes.
+    /// Returns whether to keep a span, given its position in the request and its bytes.
     keep: F,
     /// The position of the next span.
     position: u64,
     output: Vec<u8>,
-    /// Up to where the request is copied, or cut out. What follows is copied in one run, as late as
-    /// possible.
+    /// The offset up to which the request has been copied or cut out. What follows is copied in one
+    /// run, as late as possible.
     copied_to: usize,
 }
 
-/// What became of the spans of one message.
+/// How many spans of one message were kept and removed.
 #[derive(Clone, Copy, Default)]
 struct SplicedSpans {
     kept: u64,
     removed: u64,
 }
 
-/// Where a message field lies in the request.
+/// The offsets of a message field in the request.
 struct FieldRange {
     start: usize,
-    /// Where its length begins, behind the key.
+    /// Where its length begins, after the key.
     length_start: usize,
-    /// Where its payload begins, behind the length.
+    /// Where its payload begins, after the length.
     payload_start: usize,
     end: usize,
 }
 
-/// Returns `request` without its invalid spans; everything else stays as it is, as in
-/// [`keep_spans`].
+/// Returns `request` without its invalid spans; everything else is unchanged, as in [`keep_spans`].
 ///
-/// For a request that [`scan`](super::scan()) accepts; of any other, what comes back need not decode.
+/// Expects a request that [`scan`](super::scan()) accepts; otherwise the result may not decode.
 #[must_use]
 pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
     splice(request, |_, span| matches!(scan_span(span), Ok(Ok(()))))
 }
 
-/// Returns `request` with only the spans whose position, counted from 0 in the order they lie, is
-/// in `keep`.
+/// Returns `request` with only the spans whose position, counted from 0 in encoding order, is in
+/// `keep`.
 ///
-/// A scope or resource goes when its last span is cut out; one that had no span to begin with
-/// stays. All other bytes stay as they are and where they are, unknown fields included; only the
-/// lengths of shortened messages are written anew.
+/// A scope or resource is removed with its last span; one that had no spans stays. All other bytes
+/// keep their content and order, unknown fields included; only the lengths of shortened messages
+/// are rewritten.
 ///
-/// For a request that [`scan`](super::scan()) accepts; of any other, what comes back need not decode.
+/// Expects a request that [`scan`](super::scan()) accepts; otherwise the result may not decode.
 #[must_use]
 pub fn keep_spans(request: &[u8], keep: Range<u64>) -> Vec<u8> {
     splice(request, |position, _| keep.contains(&position))
@@ -95,7 +94,7 @@ fn splice(request: &[u8], keep: impl FnMut(u64, &[u8]) -> bool) -> Vec<u8> {
 }
 
 impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
-    /// Goes through a message of `level` that begins at `offset` in the request.
+    /// Processes a message of `level` that begins at `offset` in the request.
     fn message(
         &mut self,
         message: &[u8],
@@ -132,15 +131,15 @@ impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
         SplicedSpans { kept: 0, removed: 1 }
     }
 
-    /// Goes through a `ResourceSpans` or `ScopeSpans`, and cuts it out or writes its length anew
-    /// where it has to.
+    /// Processes a `ResourceSpans` or `ScopeSpans`; removes it or rewrites its length if needed.
     fn item(
         &mut self,
         payload: &[u8],
         level: &'static NestingLevel,
         place: &FieldRange,
     ) -> SplicedSpans {
-        // What lies between `done` and here stays, so this field's place in the copy is known.
+        // Everything between `copied_to` and this field stays, so its position in the output is
+        // known.
         let copied_as = self.output.len() + (place.start - self.copied_to);
         let outcome = self.message(payload, level, place.payload_start);
         if outcome.removed > 0 && outcome.kept == 0 {
@@ -164,7 +163,8 @@ impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
 }
 
 impl FieldRange {
-    /// The place of a field between `before` and `after`, both of which go on to `end`.
+    /// Returns the offsets of the field that `before` begins with and `after` follows; both slices
+    /// end at offset `end`.
     fn new(end: usize, before: &[u8], payload: &[u8], after: &[u8]) -> Self {
         let mut behind_key = Cursor::new(before);
         behind_key.varint();
@@ -177,7 +177,7 @@ impl FieldRange {
     }
 }
 
-/// Encodes `value` in as few bytes as can be.
+/// Encodes `value` in as few bytes as possible.
 fn varint(value: u64) -> impl Iterator<Item = u8> {
     let mut left = Some(value);
     iter::from_fn(move || {

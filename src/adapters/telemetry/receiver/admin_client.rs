@@ -81,7 +81,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// Answers one request with `answer`; returns where.
+    /// Starts a server that responds to one request with `answer`; returns its address.
     async fn answering(answer: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -131,8 +131,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let started = Instant::now();
 
-        let patience = Duration::from_millis(50);
-        let failure = flush(&[listener.local_addr().unwrap()], patience).await.unwrap_err();
+        let max_wait = Duration::from_millis(50);
+        let failure = flush(&[listener.local_addr().unwrap()], max_wait).await.unwrap_err();
 
         assert_eq!(failure, "no response within 50 ms");
         assert!(started.elapsed() < PATIENCE);

@@ -1,4 +1,4 @@
-//! What a person reads.
+//! What is logged.
 
 use super::*;
 use crate::application::testing::CapturedLog;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Fails `times` times, then takes everything.
+/// Fails `times` times, then accepts everything.
 fn unavailable(times: usize) -> impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static {
     let mut left = times;
     move |_| {

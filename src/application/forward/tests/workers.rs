@@ -1,4 +1,4 @@
-//! Several workers send at once.
+//! Several workers send concurrently.
 
 use super::*;
 
@@ -160,7 +160,8 @@ async fn idle_workers_share_what_one_batch_cannot_hold() {
     scene.finish().await;
 }
 
-/// Tells the worker with span `a` at once to wait for `first`, the other a little later for `second`.
+/// Asks the worker with span `a` to retry after `first`, and a little later the other after
+/// `second`.
 async fn second_try(first: Option<Duration>, second: Option<Duration>) -> Duration {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
     let mut failed = 0;

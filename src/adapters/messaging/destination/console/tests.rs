@@ -154,7 +154,7 @@ async fn a_closed_console_is_tried_again() {
     assert_eq!((failure.kind, failure.code), (FailureKind::Unavailable, "CONSOLE"));
 }
 
-/// Takes nothing until it is told to.
+/// Blocks until it is released.
 struct Held(mpsc::Receiver<()>);
 
 impl Write for Held {
