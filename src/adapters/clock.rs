@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::ports::clock::{Clock, WallClock};
 
-/// Time since the clock was made; stands still where a test pauses tokio's time.
+/// Time since the clock was created; follows tokio's time, which tests pause.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     start: Instant,
@@ -38,7 +38,7 @@ pub struct SystemWallClock;
 
 impl WallClock for SystemWallClock {
     fn now(&self) -> Duration {
-        // Before 1970 is no time that a certificate could be made for.
+        // A clock before 1970 reads as 1970: no certificate is valid at either time.
         SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! Making requests of a batch.
+//! Building requests from a batch.
 
 use std::iter;
 use std::mem;
@@ -11,23 +11,23 @@ use crate::domain::limits::BatchLimits;
 use crate::ports::buffer::Batch;
 use crate::ports::destination::OutgoingRequest;
 
-/// Returns an encoded request with only the spans whose position, counted from 0 in the order they
-/// lie, is in the range, in pieces to be sent one after another. What stays must not be copied.
+/// Returns an encoded request with only the spans whose position, counted from 0 in encoding order,
+/// is in the range, as consecutive pieces that share the memory of the request.
 ///
-/// Resources and scopes without a span left go with their spans; all other bytes, unknown fields
-/// included, stay as they are.
+/// Resources and scopes without remaining spans are removed too; all other bytes, unknown fields
+/// included, are unchanged.
 pub(super) type KeepSpans = fn(&Bytes, Range<u64>) -> Vec<Bytes>;
 
-/// One request made of a batch.
+/// One request built from a batch.
 pub(super) struct BatchRequest {
     pub(super) request: OutgoingRequest,
     pub(super) attempt: Attempt,
-    /// Spans to settle when only a part of the batch's one record is sent.
+    /// Spans to acknowledge if the request is only a part of the batch's single record.
     pub(super) part_spans: Option<u32>,
 }
 
-/// Makes the next request of `batch`: all of it, without the spans already settled, or a part
-/// within `limits` where it is one larger record of several spans.
+/// Builds the next request from `batch`: all its unsettled spans, or a part within `limits` if the
+/// batch is a single record of several spans that exceeds them.
 ///
 /// The request shares the memory of the batch. A record of which spans are cut must lie in one
 /// piece: where it does not, it is copied into one, which replaces its pieces in the batch.
@@ -55,7 +55,7 @@ pub(super) fn next_request(
     BatchRequest { request, attempt, part_spans: None }
 }
 
-/// Cuts as many of the record's `live` spans as fit into `limits`, at least one.
+/// Cuts out as many of the record's `live` spans as fit into `limits`, at least one.
 fn split_record(
     keep_spans: KeepSpans,
     record: &Bytes,
@@ -103,7 +103,7 @@ fn unsettled_payload(keep_spans: KeepSpans, batch: &mut Batch) -> Vec<Bytes> {
     chunks
 }
 
-/// Returns the first `length` bytes of `payload` in one piece, in which they lie from then on.
+/// Joins the first `length` bytes of `payload` into one piece, which replaces them, and returns it.
 fn join_first(payload: &mut Vec<Bytes>, length: usize) -> Bytes {
     if let Some(first) = payload.first().filter(|first| first.len() >= length) {
         return first.slice(..length);

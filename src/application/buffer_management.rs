@@ -1,4 +1,4 @@
-//! The thread-safe buffer: the index and the store behind one short lock.
+//! The thread-safe buffer: index and store behind one lock that is held only briefly.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -31,7 +31,7 @@ enum Phase {
 struct State<S> {
     fifo: Fifo,
     store: S,
-    /// What has to be there before a waiting taker is woken.
+    /// What the queue must hold before a waiting taker is woken.
     wake_threshold: Option<BatchLimits>,
     /// A taker waits for a batch on the wire to end.
     taker_blocked: bool,
@@ -41,24 +41,24 @@ struct State<S> {
 
 /// The buffer between receivers and forwarder.
 ///
-/// The order of the lock is the order of the FIFO. No payload is allocated, freed or waited for
-/// under it; what a call sets free is dropped after the lock.
+/// Lock order is queue order. Payload memory is allocated before the lock is taken and freed after
+/// it is released, so that the allocator never delays other threads.
 pub struct TraceBuffer<S, C> {
     state: Mutex<State<S>>,
-    /// Wakes every waiting taker: each looks for itself and keeps its own time, so that none
+    /// Wakes every waiting taker: each checks the state and keeps its own timer, so that none
     /// depends on another that may be slow or cancelled.
     readable: Notify,
     clock: C,
 }
 
-/// What one try to append came to.
+/// Result of one attempt to append.
 enum TryAppend {
     Done(Appended, bool),
     Refused(AppendError),
     NeedsBlocks(usize),
 }
 
-/// What one try to take came to.
+/// Result of one attempt to take.
 enum TryTake {
     Done,
     Closed,
@@ -90,7 +90,7 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
         self
     }
 
-    /// Keeps a request, at once. See [`TraceBufferPort::append`].
+    /// Stores a request without waiting. See [`TraceBufferPort::append`].
     ///
     /// # Errors
     ///
@@ -98,16 +98,17 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
     pub fn append_now(&self, payload: &[u8], spans: NonZeroU32) -> Result<Appended, AppendError> {
         let mut spare_blocks = Vec::new();
         loop {
-            // Declared before the guard, so freed after it.
+            // Declared before the lock guard, so it is dropped after the lock is released.
             let mut freed = Vec::new();
-            let tried = self.state.lock().append(
+            let result = self.state.lock().append(
                 payload,
                 spans.get(),
                 &mut spare_blocks,
                 &mut freed,
                 self.clock.now(),
             );
-            match tried {
+            match result {
+                // The lock is taken again afterwards: the store may need more blocks by then.
                 TryAppend::NeedsBlocks(blocks) => {
                     spare_blocks.resize_with(blocks, || BytesMut::with_capacity(S::BLOCK_BYTES));
                 }
@@ -138,7 +139,7 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
         self.readable.notify_waiters();
     }
 
-    /// Changes the index, discards in the store what that evicted, and frees it after the lock.
+    /// Changes the index, discards from the store what that evicted, and frees it outside the lock.
     fn mutate(&self, change: impl FnOnce(&mut State<S>) -> Evicted) -> u64 {
         let mut freed = Vec::new();
         let mut state = self.state.lock();
@@ -172,7 +173,7 @@ impl<S: RecordStore> State<S> {
         let length = payload.len() as u64;
         let evicted = match self.fifo.evict_for(spans, length) {
             Ok(evicted) => evicted,
-            Err(refusal) => return TryAppend::Refused(AppendError::Capacity(refusal)),
+            Err(error) => return TryAppend::Refused(AppendError::Capacity(error)),
         };
         self.store.discard_front(evicted.bytes, freed);
         if let Err(error) = self.store.append(payload, spare_blocks) {
@@ -186,7 +187,7 @@ impl<S: RecordStore> State<S> {
         TryAppend::Done(appended, self.must_wake())
     }
 
-    /// Returns whether a taker waits for what is there now.
+    /// Returns whether the queue now holds what a waiting taker needs; clears the threshold then.
     fn must_wake(&mut self) -> bool {
         let is_enough = self.wake_threshold.take_if(|batch| self.fifo.fills_batch(batch)).is_some();
         self.must_unblock() || is_enough
@@ -230,6 +231,8 @@ impl<S: RecordStore> State<S> {
             return Ok(TryTake::NeedsCapacity(records));
         }
         let bytes = self.fifo.take(records, &mut batch.records);
+        // The index has already released these records; account for them, or they would stay in
+        // flight.
         if let Err(error) = self.store.take_front(bytes, &mut batch.payload) {
             self.fifo.acknowledge(&batch.records, BatchOutcome::Dropped(DropReason::Permanent));
             return Err(error);
@@ -246,29 +249,29 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     async fn take(&self, limits: BatchLimits) -> Result<Option<Batch>, StoreError> {
         let mut batch = Batch::default();
         loop {
-            // Listens before it looks, so that it misses no news in between.
-            let news = self.readable.notified();
+            // Registered before the state is checked, so that no wakeup in between is missed.
+            let wakeup = self.readable.notified();
             match self.try_take(&limits, &mut batch)? {
                 TryTake::Done => return Ok(Some(batch)),
                 TryTake::Closed => return Ok(None),
                 TryTake::NeedsCapacity(records) => batch.records.reserve_exact(records),
-                TryTake::Wait(None) => news.await,
+                TryTake::Wait(None) => wakeup.await,
                 TryTake::Wait(Some(rest)) => {
-                    // Woken or not, the next try decides.
-                    let _ = tokio::time::timeout(rest, news).await;
+                    // Woken or timed out, the next attempt decides.
+                    let _ = tokio::time::timeout(rest, wakeup).await;
                 }
             }
         }
     }
 
-    fn acknowledge(&self, batch: Batch, settlement: BatchOutcome) {
-        self.mutate(|state| state.fifo.acknowledge(&batch.records, settlement));
+    fn acknowledge(&self, batch: Batch, outcome: BatchOutcome) {
+        self.mutate(|state| state.fifo.acknowledge(&batch.records, outcome));
     }
 
-    fn acknowledge_part(&self, batch: &mut Batch, spans: u32, settlement: BatchOutcome) {
-        if let Some(entry) = batch.records.first_mut() {
+    fn acknowledge_part(&self, batch: &mut Batch, spans: u32, outcome: BatchOutcome) {
+        if let Some(record) = batch.records.first_mut() {
             self.mutate(|state| {
-                state.fifo.acknowledge_part(entry, spans, settlement);
+                state.fifo.acknowledge_part(record, spans, outcome);
                 Evicted::default()
             });
         }
@@ -276,7 +279,7 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
 
     fn requeue(&self, batch: Batch) {
         if batch.spans() == 0 {
-            // All settled in parts: no record waits without a span to be sent.
+            // Every span was acknowledged in parts; a queued record must have spans to send.
             return self.acknowledge(batch, BatchOutcome::Delivered { rejected_spans: 0 });
         }
         self.mutate(|state| {
@@ -324,7 +327,7 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     }
 }
 
-/// How full the buffer is, in percent of the nearer limit.
+/// Returns how full the buffer is, in percent of the nearer limit.
 fn fill_percent(fifo: &Fifo) -> u8 {
     let limits = fifo.limits();
     let ledger = fifo.ledger();

@@ -1,4 +1,4 @@
-//! Ending without losing what can still be delivered.
+//! Shutting down without losing spans that can still be delivered.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use crate::ports::buffer::TraceBufferPort;
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrainOutcome {
-    /// Nothing was left.
+    /// Everything was delivered.
     Empty,
-    /// Time was up; this many spans are lost.
+    /// The deadline passed; this many spans are lost.
     Lost(u64),
 }
 
 /// The workers that empty the buffer.
 pub trait ForwardingWorkers {
-    /// Makes them lose no time.
+    /// Ends the current backoff and keeps later ones short.
     fn begin_drain(&self);
 
-    /// Makes them give back what they are sending and end.
+    /// Makes every worker requeue what it is sending and end.
     fn stop(&self);
 
-    /// Waits until all have ended.
+    /// Waits until all workers have ended.
     fn join(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// Closes the buffer and waits until `forwarding` has emptied it, at most for `timeout`.
 ///
-/// What is left then is counted as dropped because of the shutdown, and the loss is logged at
-/// once: there may be no later.
+/// Remaining spans are counted as dropped because of the shutdown. The loss is logged here, because
+/// the process may be killed before the loss reporter runs again.
 pub async fn drain<B: TraceBufferPort>(
     buffer: &B,
     mut forwarding: impl ForwardingWorkers,
@@ -48,7 +48,7 @@ pub async fn drain<B: TraceBufferPort>(
         forwarding.stop();
         forwarding.join().await;
     }
-    // What came after the drop would be acknowledged and lost without a trace.
+    // A record appended after the drop would be acknowledged, then lost without being counted.
     buffer.reject_new();
     let lost = buffer.drop_all(DropReason::Shutdown);
     let sent_spans = buffer.status().ledger.sent - before.sent;

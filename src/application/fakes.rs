@@ -1,5 +1,4 @@
-//! Stand-ins for the world around the use cases. A span is one byte of payload, so what was sent
-//! reads as text.
+//! Fakes of the receiver's ports. A span is one byte of payload, so what was sent reads as text.
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::ops::Range;
@@ -35,7 +34,7 @@ pub(crate) struct FakeStore {
 /// The real buffer over a fake store.
 pub(crate) type FakeBuffer = TraceBuffer<FakeStore, FakeClock>;
 
-/// What a destination makes of a request.
+/// How the scripted destination responds to a request.
 pub(crate) enum ScriptedResponse {
     Accept(Delivered),
     Fail(Failure),
@@ -47,7 +46,7 @@ pub(crate) enum ScriptedResponse {
 /// A request as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReceivedRequest {
-    /// Time since the destination was made.
+    /// Time since the destination was created.
     pub(crate) at: Duration,
     pub(crate) payload: String,
     pub(crate) spans: u64,
@@ -55,7 +54,7 @@ pub(crate) struct ReceivedRequest {
 
 type Script = Box<dyn FnMut(&ReceivedRequest) -> ScriptedResponse + Send>;
 
-/// Answers as its script says, and remembers.
+/// Responds as its script says, and records the requests.
 pub(crate) struct ScriptedDestination {
     clock: FakeClock,
     script: Mutex<Script>,
@@ -63,7 +62,7 @@ pub(crate) struct ScriptedDestination {
     accepted_spans: Mutex<String>,
 }
 
-/// What the monitor was told.
+/// One call of the monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MonitorEvent {
     Accepted(Transport, u64),
@@ -72,7 +71,7 @@ pub(crate) enum MonitorEvent {
     SendFailed(FailureKind, Duration),
 }
 
-/// Where all accepted spans are.
+/// The ledger's counts, with drops summed over all reasons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LedgerTotals {
     pub(crate) sent: u64,
@@ -82,7 +81,7 @@ pub(crate) struct LedgerTotals {
     pub(crate) in_flight: u64,
 }
 
-/// Writes down what it is told.
+/// Records every call.
 #[derive(Default)]
 pub(crate) struct RecordingMonitor {
     events: Mutex<Vec<MonitorEvent>>,
@@ -157,7 +156,7 @@ impl ScriptedDestination {
         self.received().into_iter().map(|arrival| arrival.payload).collect()
     }
 
-    /// Returns the spans taken, in the order of the answers.
+    /// Returns the accepted spans, in the order of the responses.
     pub(crate) fn accepted_spans(&self) -> String {
         self.accepted_spans.lock().clone()
     }
@@ -180,8 +179,8 @@ impl Destination for Arc<ScriptedDestination> {
                     tokio::time::sleep(delay).await;
                     *then
                 }
-                ScriptedResponse::WaitFor(called, then) => {
-                    called.notified().await;
+                ScriptedResponse::WaitFor(signal, then) => {
+                    signal.notified().await;
                     *then
                 }
                 ScriptedResponse::NeverRespond => std::future::pending().await,
@@ -212,12 +211,12 @@ impl Monitor for RecordingMonitor {
         self.record(MonitorEvent::Refused(transport, reason, spans));
     }
 
-    fn delivered(&self, took: Duration) {
-        self.record(MonitorEvent::Delivered(took));
+    fn delivered(&self, elapsed: Duration) {
+        self.record(MonitorEvent::Delivered(elapsed));
     }
 
-    fn send_failed(&self, failure: &Failure, took: Duration) {
-        self.record(MonitorEvent::SendFailed(failure.kind, took));
+    fn send_failed(&self, failure: &Failure, elapsed: Duration) {
+        self.record(MonitorEvent::SendFailed(failure.kind, elapsed));
     }
 }
 
@@ -260,13 +259,13 @@ pub(crate) fn buffer_with_takers(
     Arc::new(buffer.with_takers(NonZeroUsize::new(takers).unwrap()))
 }
 
-/// Keeps a record whose spans are the letters of `payload`.
+/// Appends a record whose spans are the letters of `payload`.
 pub(crate) fn append_record(buffer: &FakeBuffer, payload: &str) {
     let spans = u32::try_from(payload.len()).ok().and_then(NonZeroU32::new).unwrap();
     buffer.append_now(&Bytes::copy_from_slice(payload.as_bytes()), spans).unwrap();
 }
 
-/// Returns where the spans are, none missing.
+/// Returns the ledger's counts, after asserting that they balance.
 pub(crate) fn ledger_totals(buffer: &FakeBuffer) -> LedgerTotals {
     let ledger = buffer.status().ledger;
     assert!(ledger.is_balanced(), "{ledger:?}");

@@ -1,4 +1,4 @@
-//! Sending batches, for ever.
+//! Delivering batches to the destination, with retries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::ports::destination::Destination;
 use crate::ports::monitor::Monitor;
 use crate::ports::record_store::StoreError;
 
-/// The longest wait between tries while draining: there may be only seconds left.
+/// Maximum delay between attempts while draining: there may be only seconds left.
 const MAX_BACKOFF_DRAINING: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,18 +31,18 @@ enum Phase {
     Stopped,
 }
 
-/// What the workers of one destination know together.
+/// State that the workers of one destination share.
 struct DeliveryState {
     policy: DeliveryPolicy,
     backoff: Backoff,
     failing: bool,
-    /// The destination is left alone until then.
+    /// No request is sent before this time.
     retry_at: Option<Instant>,
 }
 
 /// Takes batches from the buffer and delivers them, oldest first.
 ///
-/// Several workers may run at once; with one, the order of the buffer is kept strictly.
+/// Several workers may run concurrently; only a single worker preserves the order of the buffer.
 pub struct ForwardTraces<B, D, M, C> {
     buffer: Arc<B>,
     destination: D,
@@ -61,7 +61,8 @@ where
     M: Monitor,
     C: Clock,
 {
-    /// Creates the use case. `keep_spans` cuts records; `random` gives a fresh random number at each call.
+    /// Creates the use case. `keep_spans` cuts spans out of a record; `random` returns a
+    /// fresh random number at each call.
     pub fn new(
         buffer: Arc<B>,
         destination: D,
@@ -90,21 +91,21 @@ where
         }
     }
 
-    /// Ends a pause at once and keeps later ones short.
+    /// Ends the current backoff and keeps later ones short.
     pub fn begin_drain(&self) {
         let mut pace = self.state.lock();
         pace.retry_at = None;
         self.advance_phase(Phase::Draining);
     }
 
-    /// Makes every worker give back what it is sending and end.
+    /// Makes every worker requeue what it is sending and end.
     pub fn stop(&self) {
         self.advance_phase(Phase::Stopped);
     }
 
     /// Forwards until the buffer is closed and empty, or [`ForwardTraces::stop`] is called.
     ///
-    /// Not cancel safe: dropped in the middle of a request, it would leave its batch in flight.
+    /// Not cancel safe: dropping the future during a request leaves its batch in flight.
     pub async fn run(&self) {
         loop {
             let taken = tokio::select! {
@@ -126,17 +127,18 @@ where
         self.buffer.take(limits).await
     }
 
-    /// Goes on to `phase`, never back.
+    /// Enters `phase`, unless a later one has been reached.
     fn advance_phase(&self, phase: Phase) {
         self.phase.send_modify(|current| *current = phase.max(*current));
     }
 
-    /// Sends one batch, in several requests where its only record is too large for one.
+    /// Sends one batch, in several requests if its only record is too large for one.
     async fn deliver(&self, batch: Batch) {
         let mut unsent = Some(batch);
         while let Some(mut batch) = unsent.take() {
             if self.backing_off_until().is_some() {
-                // Another worker met a failure: where the batch was, it may be evicted.
+                // Another worker's request failed. In the queue the batch can be evicted if the
+                // buffer fills up meanwhile; pinned by this worker it cannot.
                 return self.buffer.requeue(batch);
             }
             let limits = self.state.lock().policy.next_batch_limits();
@@ -144,7 +146,7 @@ where
                 next_request(self.keep_spans, &mut batch, &limits);
             let started = self.clock.now();
             let outcome = tokio::select! {
-                // An answer that is there settles the batch, stop or not.
+                // A response that has already arrived settles the batch, even when stopping.
                 biased;
                 outcome = self.destination.send(request) => outcome,
                 () = self.wait_until_stopped() => return self.buffer.requeue(batch),
@@ -169,7 +171,7 @@ where
         }
     }
 
-    /// Ends what was sent and returns what is left of the batch, if that was only a part of it.
+    /// Finishes what was sent; returns the rest of the batch if only a part of it was.
     fn acknowledge(&self, mut batch: Batch, part: Option<u32>, end: BatchOutcome) -> Option<Batch> {
         let Some(spans) = part else {
             self.buffer.acknowledge(batch, end);
@@ -187,13 +189,13 @@ where
         drop(pace);
         if recovered {
             let waiting = self.buffer.status().ledger.buffered;
-            info!(waiting_spans = waiting, "the destination takes spans again");
+            info!(waiting_spans = waiting, "the destination accepts spans again");
         }
         let Delivered { rejected_spans, message: reason } = delivered;
         if *rejected_spans > 0 {
             error!(rejected_spans, %reason, "the destination rejected spans; they are lost");
         } else if !reason.is_empty() {
-            warn!(%reason, "the destination took the spans with a warning");
+            warn!(%reason, "the destination accepted the spans with a warning");
         }
         debug!(spans = attempt.spans, bytes = attempt.bytes, "delivered");
     }
@@ -203,7 +205,7 @@ where
         let (RetryDecision::Requeue { back_off: pause } | RetryDecision::Drop { back_off: pause }) =
             decision;
         if pause {
-            // First, so that no other worker sends the batch meanwhile.
+            // Before the batch is requeued, so that no other worker sends it during the backoff.
             self.start_backoff(failure.retry_after);
         }
         let rest = match decision {
@@ -221,12 +223,12 @@ where
         }
     }
 
-    /// Makes all workers leave the destination alone for a while.
+    /// Makes all workers wait before their next request.
     fn start_backoff(&self, asked: Option<Duration>) {
         let now = Instant::now();
         let mut pace = self.state.lock();
         if asked.is_none() && pace.retry_at.is_some_and(|resume_at| now < resume_at) {
-            // Requests that were on the wire together fail together: that is one failure.
+            // Concurrent requests fail together; they count as one failure.
             return;
         }
         let wait = pace.backoff.after_failure(asked, (self.random)());
@@ -243,7 +245,7 @@ where
     async fn wait_for_backoff(&self) {
         let mut phase = self.phase.subscribe();
         while let Some(resume_at) = self.backing_off_until() {
-            // A change of phase may have ended the pause.
+            // A change of phase may have ended the backoff.
             let _ = timeout_at(resume_at, phase.changed()).await;
         }
     }
@@ -253,14 +255,15 @@ where
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
-    /// Says once that the destination is away, not at every try, nor when it takes smaller batches.
+    /// Warns once when the destination becomes unavailable. Retries, and requests that only have
+    /// to become smaller, are logged at debug level.
     fn log_failure(&self, failure: &Failure, away: bool) {
         let news = away && !std::mem::replace(&mut self.state.lock().failing, true);
         let (code, reason) = (failure.code, &failure.message);
         if news {
-            warn!(code, %reason, "the destination does not take spans; buffering and retrying");
+            warn!(code, %reason, "the destination does not accept spans; buffering and retrying");
         } else {
-            debug!(code, %reason, "the destination did not take a request; trying again");
+            debug!(code, %reason, "the destination did not accept a request; retrying");
         }
     }
 }
@@ -271,7 +274,7 @@ fn log_loss(failure: &Failure, attempt: Attempt) {
         code = failure.code,
         reason = %failure.message,
         remedy = remedy(failure.kind),
-        "the destination refused spans for good; they are lost"
+        "the destination permanently refused spans; they are lost"
     );
 }
 
@@ -279,7 +282,7 @@ const fn remedy(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Refused => "check the endpoint, its path and the credentials",
         FailureKind::TooLarge => "raise the destination's request size limit",
-        FailureKind::InvalidData => "see the destination's log for what it cannot read",
+        FailureKind::InvalidData => "see the destination's log for the data that it cannot read",
         FailureKind::Unavailable | FailureKind::TimedOut => "none needed",
     }
 }

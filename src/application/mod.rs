@@ -1,4 +1,4 @@
-//! The use cases: what the receiver does, whatever it is connected to.
+//! The use cases of receiver and operator, independent of protocols and of Kubernetes.
 
 mod batch_request;
 pub mod buffer_management;

@@ -14,12 +14,12 @@ use crate::ports::clock::Clock;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::receive::{ExportRequest, ExportResult, ReceiveError, ReceivePort};
 
-/// At this fill the application is told.
+/// The buffer's fill level from which responses carry a warning.
 const NEARLY_FULL_PERCENT: u8 = 90;
-/// The application is told at most this often: its SDK logs every warning.
+/// Minimum time between two warnings: the application's SDK logs each of them.
 const WARNING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Takes requests into the buffer and decides what to tell the sender.
+/// Stores requests in the buffer and builds the result for the sender.
 pub struct ReceiveTraces<B, M, C> {
     buffer: Arc<B>,
     monitor: Arc<M>,
@@ -53,7 +53,8 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceiveTraces<B, M, C> {
         }
     }
 
-    /// The near-full warning: legal on full success (OTLP 1.11, "Partial Success"), rate-limited.
+    /// Returns the near-full warning, rate-limited. A full success may carry a message (OTLP 1.11,
+    /// "Partial Success").
     fn fullness_warning(&self, appended: Appended) -> Option<String> {
         if appended.evicted_spans == 0 && appended.fill_percent < NEARLY_FULL_PERCENT {
             return None;
@@ -101,13 +102,13 @@ fn fullness_message(appended: Appended) -> String {
     let fill = appended.fill_percent;
     if appended.evicted_spans > 0 {
         return format!(
-            "the trace buffer drops its oldest spans to make room: the destination is away or too \
-             slow ({fill} % full now)"
+            "the trace buffer drops its oldest spans to make room: the destination is unavailable \
+             or too slow ({fill} % full now)"
         );
     }
     format!(
-        "the trace buffer is {fill} % full: the destination is away or too slow (this request is \
-         stored; the oldest spans are dropped when it is full)"
+        "the trace buffer is {fill} % full: the destination is unavailable or too slow (this \
+         request is stored; the oldest spans are dropped when it is full)"
     )
 }
 

@@ -1,4 +1,4 @@
-//! What tests of both roles share: a clock, and the log.
+//! Test helpers of both roles: a clock and a captured log.
 
 use std::io;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use tracing::subscriber::DefaultGuard;
 
 use crate::ports::clock::Clock;
 
-/// The time of the test's runtime, paused or not.
+/// Tokio's time in the test, paused or not.
 #[derive(Clone, Copy)]
 pub(crate) struct FakeClock {
     start: Instant,
 }
 
-/// The log of this test's thread.
+/// Captures the log of the test's thread.
 #[derive(Clone, Default)]
 pub(crate) struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! Joining the parts: what is built, in which order it starts, and how it ends.
+//! Wiring: how each role is built, started and shut down.
 
 pub mod controller;
 mod process;

@@ -1,4 +1,4 @@
-//! What every role has in common: a runtime, and an end.
+//! What both roles share: running on a runtime, and the exit code.
 
 use std::error::Error;
 use std::io;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tokio::runtime::Runtime;
 use tracing::error;
 
-/// Does `work` on `runtime`; logs why it failed, with `failure` saying what that means.
+/// Runs `work` on `runtime`. If either fails, logs the error under the message `failure`.
 pub(super) fn run(
     runtime: io::Result<Runtime>,
     failure: &str,
@@ -15,7 +15,7 @@ pub(super) fn run(
 ) -> ExitCode {
     let ended = runtime.map_err(Into::into).and_then(|runtime| {
         let ended = runtime.block_on(work);
-        // A name lookup that hangs must not keep the process.
+        // Does not wait for blocking tasks: a name lookup that hangs must not delay the exit.
         runtime.shutdown_background();
         ended
     });

@@ -1,28 +1,28 @@
-//! How long to leave a failing destination alone.
+//! How long to wait before retrying a failed operation.
 
 use std::time::Duration;
 
-/// The longest wait before the first retry.
+/// Maximum delay before the first retry.
 const INITIAL_DELAY: Duration = Duration::from_millis(100);
-/// The longest wait between retries that nobody asked for.
+/// Maximum delay between retries, unless the destination asks for more.
 const MAX_DELAY: Duration = Duration::from_secs(10);
-/// The longest wait a destination may ask for.
+/// Maximum delay that a destination may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// Exponential backoff with full jitter.
 ///
-/// Starts at 100 ms, doubles up to 10 s, and waits a random part of that, so that a destination
-/// that comes back is not met by every sidecar at once.
+/// The ceiling starts at 100 ms and doubles up to 10 s; the delay is a random part of it, so that
+/// the sidecars do not all reach a recovering destination at the same moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// Counts a failure and returns how long to wait before the next try.
+    /// Counts a failure and returns how long to wait before the next attempt.
     ///
-    /// `asked` is what the destination asked for, up to 5 minutes: that long is waited, and then
-    /// as long as without. `random` is a fresh random number.
+    /// `asked` is the delay the destination asked for, capped at 5 minutes; the jittered delay is
+    /// added to it. `random` is a fresh random number.
     pub fn after_failure(&mut self, asked: Option<Duration>, random: u64) -> Duration {
         let doublings = self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
@@ -30,13 +30,13 @@ impl Backoff {
         asked.unwrap_or_default().min(MAX_RETRY_AFTER) + full_jitter(ceiling, random)
     }
 
-    /// Forgets the failures.
+    /// Resets the failure count.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
 }
 
-/// Returns a part of `whole` chosen by `random`, `whole` included.
+/// Returns a duration from zero to `whole`, inclusive, chosen by `random`.
 fn full_jitter(whole: Duration, random: u64) -> Duration {
     let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX - 1);
     Duration::from_nanos(random % (nanos + 1))
@@ -46,7 +46,7 @@ fn full_jitter(whole: Duration, random: u64) -> Duration {
 mod tests {
     use super::*;
 
-    /// A random number that picks the whole of `ceiling`.
+    /// A random number that picks the maximum, `ceiling`.
     fn whole(ceiling: Duration) -> u64 {
         u64::try_from(ceiling.as_nanos()).unwrap()
     }

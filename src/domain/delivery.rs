@@ -1,59 +1,60 @@
-//! What an answer of the destination means for a batch.
+//! What a response of the destination means for a batch.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// An answer that settles the batch.
+/// A response that settles the batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// Spans the destination rejected (`partial_success.rejected_spans`); never sent again.
+    /// Spans the destination rejected (`partial_success.rejected_spans`); never retried.
     pub rejected_spans: u64,
-    /// What the destination had to say (`partial_success.error_message`); empty when nothing.
+    /// The destination's `partial_success.error_message`; may be empty.
     pub message: String,
 }
 
 /// A send that did not settle the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What to do about it.
+    /// How to react to it.
     pub kind: FailureKind,
     /// Metric label from a closed set: a gRPC code's name, an HTTP status, or what went wrong
-    /// before any answer came.
+    /// before any response arrived.
     pub code: &'static str,
-    /// How long the destination asked to be left alone (`RetryInfo`, `Retry-After`).
+    /// The delay the destination asked for (`RetryInfo`, `Retry-After`).
     pub retry_after: Option<Duration>,
-    /// What a person needs to know; no secrets.
+    /// Explanation for the log; contains no secrets.
     pub message: Cow<'static, str>,
 }
 
-/// What a failed send asks of the sender.
+/// How the sender should react to a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// Try the same bytes again, later.
+    /// Retry the same bytes later.
     Unavailable,
-    /// No answer within the timeout: try again, with less after some tries.
+    /// No response within the timeout: retry, with smaller batches after several timeouts.
     TimedOut,
-    /// The request is larger than the destination takes: try again with less.
+    /// The request exceeds the destination's size limit: retry with smaller batches.
     TooLarge,
-    /// The data is at fault: find the record and drop it.
+    /// The data is invalid: find the record at fault and drop it.
     InvalidData,
-    /// The configuration is at fault (credentials, unknown service): drop this batch, back off.
+    /// The configuration is wrong (credentials, unknown service): drop this batch and back off.
     Refused,
 }
 
 impl FailureKind {
-    /// Returns whether OTLP forbids to send the same bytes again.
+    /// Returns whether OTLP forbids sending the same bytes again.
     #[must_use]
     pub const fn is_permanent(self) -> bool {
         matches!(self, Self::TooLarge | Self::InvalidData | Self::Refused)
     }
 }
 
-/// Reads a gRPC status code (`grpc-status`, not 0) as OTLP does.
+/// Classifies a gRPC status code (`grpc-status`, not 0) as OTLP specifies.
 ///
 /// OTLP 1.11, "Failures" of OTLP/gRPC: retryable are `CANCELLED`, `DEADLINE_EXCEEDED`, `ABORTED`,
 /// `OUT_OF_RANGE`, `UNAVAILABLE`, `DATA_LOSS`, and `RESOURCE_EXHAUSTED` "only if the server can
-/// recover", that is with `RetryInfo`; without, it is the answer to an oversize request.
+/// recover", that is with `RetryInfo`; without it, `RESOURCE_EXHAUSTED` means that the request was
+/// too large.
 #[must_use]
 pub const fn classify_grpc_code(code: i32, has_retry_info: bool) -> (FailureKind, &'static str) {
     use FailureKind::{InvalidData, Refused, TimedOut, TooLarge, Unavailable};
@@ -79,7 +80,7 @@ pub const fn classify_grpc_code(code: i32, has_retry_info: bool) -> (FailureKind
     }
 }
 
-/// Reads an HTTP status (not 2xx) as OTLP does.
+/// Classifies an HTTP status (not 2xx) as OTLP specifies.
 ///
 /// OTLP 1.11, "Retryable Response Codes": 429, 502, 503 and 504; "all other 4xx or 5xx response
 /// status codes MUST NOT be retried".

@@ -1,18 +1,18 @@
-//! What to do with a batch the destination did not take, and how large the next may be.
+//! What to do with a batch that was not delivered, and how large the next one may be.
 
 use super::delivery::FailureKind;
 use super::limits::BatchLimits;
 
-/// A batch is halved after this many timeouts in a row: perhaps it is too much for the time given.
+/// Consecutive timeouts after which the batch is halved: it may be too large for the timeout.
 const TIMEOUTS_BEFORE_HALVING: u32 = 3;
-/// A size refusal of less than this is not believed to be about size alone (memory limiters answer
-/// with the same code), so the next try waits.
+/// A destination that refuses the size of a smaller request probably has another reason (memory
+/// limiters respond with the same code), so the next attempt waits.
 const MIN_PLAUSIBLE_SIZE_LIMIT: u64 = 64 << 10;
-/// After a delivery the batch may grow by this part of the configured size.
+/// After a delivery the batch may grow by this fraction of the configured size.
 const GROWTH_DIVISOR: u64 = 32;
-/// After a delivery the size known to be refused rises by this part of itself: the destination may
-/// have been short of memory then, or have a larger limit now. To find that it has not costs one
-/// request in a hundred.
+/// After a delivery the refused size grows by this fraction of itself: the destination may have
+/// been short of memory, or have a larger limit by now. If its limit is unchanged, probing it costs
+/// about one request in a hundred.
 const REFUSED_SIZE_GROWTH_DIVISOR: u64 = 1_024;
 
 /// What was sent: a whole batch, or a part of its only record.
@@ -26,28 +26,29 @@ pub struct Attempt {
     pub bytes: u64,
 }
 
-/// What to do with a batch that was not taken.
+/// What to do with a batch that was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryDecision {
-    /// Put it back at the head and try again.
+    /// Return it to the head of the queue and retry.
     Requeue {
-        /// Whether to leave the destination alone first.
+        /// Whether to back off before the next request.
         back_off: bool,
     },
     /// Count it as lost.
     Drop {
-        /// Whether to leave the destination alone afterwards.
+        /// Whether to back off before the next request.
         back_off: bool,
     },
 }
 
-/// Decides over failed batches and adapts the batch size to what the destination takes.
+/// Decides what to do with failed batches and adapts the batch size to what the destination
+/// accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveryPolicy {
     configured: BatchLimits,
     max_records: usize,
     max_bytes: u64,
-    /// Size the destination is known to refuse; batches stay below it.
+    /// Smallest size the destination is known to refuse; batches stay below it.
     refused_bytes: u64,
     timeouts: u32,
     /// Records dropped as invalid since the last delivery.
@@ -55,7 +56,7 @@ pub struct DeliveryPolicy {
 }
 
 impl DeliveryPolicy {
-    /// Starts with full batches as `configured`.
+    /// Starts with batches of the `configured` size.
     #[must_use]
     pub const fn new(configured: BatchLimits) -> Self {
         Self {
@@ -74,7 +75,7 @@ impl DeliveryPolicy {
         BatchLimits { max_records: self.max_records, max_bytes: self.max_bytes, ..self.configured }
     }
 
-    /// Takes note of a delivery: the next batch may be larger.
+    /// Records a delivery: the next batch may be larger.
     pub fn delivered(&mut self) {
         self.timeouts = 0;
         self.consecutive_invalid = 0;
@@ -86,7 +87,7 @@ impl DeliveryPolicy {
         self.max_bytes = grown.min(ceiling.max(self.max_bytes));
     }
 
-    /// Decides what becomes of `attempt` after a failure of `kind`.
+    /// Decides what to do with `attempt` after a failure of `kind`.
     pub fn failed(&mut self, kind: FailureKind, attempt: Attempt) -> RetryDecision {
         match kind {
             FailureKind::Unavailable => {
@@ -118,14 +119,14 @@ impl DeliveryPolicy {
         RetryDecision::Requeue { back_off: attempt.bytes < MIN_PLAUSIBLE_SIZE_LIMIT }
     }
 
-    /// Risks half as many records each time: whatever the reason, it may last.
+    /// Halves the records at risk each time, since the cause may persist.
     fn refused(&mut self, attempt: Attempt) -> RetryDecision {
         self.halve_records(attempt);
         RetryDecision::Drop { back_off: true }
     }
 
-    /// Bisects: halves until a record stands alone. Every drop in a row but the first is followed
-    /// by a pause, so that a destination that calls everything invalid costs a record per pause.
+    /// Bisects down to a single record and drops it. Every consecutive drop after the first backs
+    /// off, so that a destination that calls everything invalid costs one record per backoff.
     fn invalid(&mut self, attempt: Attempt) -> RetryDecision {
         if attempt.records > 1 {
             self.halve_records(attempt);
@@ -135,12 +136,12 @@ impl DeliveryPolicy {
         RetryDecision::Drop { back_off: self.consecutive_invalid > 1 }
     }
 
-    /// Never raises: the attempt of another worker may be older and larger.
+    /// Never raises the limit: the attempt may be another worker's, older and larger.
     fn halve_records(&mut self, attempt: Attempt) {
         self.max_records = self.max_records.min(attempt.records / 2).max(1);
     }
 
-    /// Never raises, as above.
+    /// Never raises the limit, for the same reason.
     fn halve_bytes(&mut self, attempt: Attempt) {
         self.max_bytes = self.max_bytes.min(attempt.bytes / 2).max(1);
     }

@@ -1,11 +1,11 @@
-//! The index of the buffer: which records it holds, in which order, and what must go.
+//! The index of the buffer: which records it holds, in which order, and which to evict.
 //!
 //! Invariants, after every call:
 //! - the ledger is balanced;
-//! - the queue is in the order of arrival;
+//! - the queue is in order of arrival;
 //! - held spans and bytes, pinned ones included, are within the limits, unless the limits were
 //!   lowered below what is pinned: then nothing else is held until the batch is settled;
-//! - payloads lie in the store in the order of the queue, without gaps.
+//! - the store holds the payloads in the order of the queue, without gaps.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::ledger::{DropReason, Ledger};
 use super::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
-/// What the longest record an entry can describe is charged.
+/// The charge of the longest record that an entry can describe.
 const MAX_RECORD_CHARGE: u64 = BufferLimits::charge(u32::MAX as u64);
 
 /// One record in the index.
@@ -24,14 +24,15 @@ pub struct BufferedRecord {
     pub sequence: u64,
     /// Spans in the payload.
     pub spans: u32,
-    /// Spans at the payload's start that are settled already: evicted, or sent in an earlier part.
+    /// Spans at the start of the payload that are already settled: evicted, or sent in an earlier
+    /// part.
     pub settled_prefix: u32,
     /// Length of the payload.
     pub bytes: u32,
     arrived_nanos: u64,
 }
 
-/// What has to leave the store's front to make room.
+/// What was evicted, and how much to discard from the front of the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evicted {
     /// Spans lost.
@@ -40,14 +41,14 @@ pub struct Evicted {
     pub bytes: u64,
 }
 
-/// Why a record was not admitted. Nothing has changed.
+/// Why a record was not admitted; nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CapacityError {
     /// It can never fit: it alone would be charged more than the byte limit.
     TooManyBytes {
         /// Bytes it would be charged.
         charge: u64,
-        /// The limit: the buffer's, or that of a single record (4 GiB) where this is lower.
+        /// The limit: the buffer's, or the maximum of a single record (4 GiB) if that is lower.
         max_bytes: u64,
     },
     /// It can never fit: it alone has more spans than the limit, and nothing may be evicted.
@@ -57,7 +58,7 @@ pub enum CapacityError {
         /// The limit.
         max_spans: u64,
     },
-    /// There is no room now.
+    /// There is no room now, but there may be later.
     Full,
 }
 
@@ -66,20 +67,20 @@ pub enum CapacityError {
 pub enum BatchReadiness {
     /// Now.
     Ready,
-    /// Once the oldest span has waited this much longer, or more came.
+    /// Once the oldest span has waited this much longer, or enough records have arrived.
     Wait(Duration),
-    /// Once a batch on the wire has ended.
+    /// After a batch in flight has ended.
     Blocked,
-    /// Once there is something.
+    /// Once a record has arrived.
     Empty,
 }
 
 /// How a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchOutcome {
-    /// The destination took it, but for this many rejected spans.
+    /// The destination accepted it, except for the rejected spans.
     Delivered {
-        /// `partial_success.rejected_spans`; more than the batch holds counts as all of it.
+        /// `partial_success.rejected_spans`; capped at the spans in the batch.
         rejected_spans: u64,
     },
     /// It was lost.
@@ -94,7 +95,7 @@ pub struct Fifo {
     queue: VecDeque<BufferedRecord>,
     queued_charge: u64,
     pinned_charge: u64,
-    /// First sequence and arrival of each batch on the wire.
+    /// First sequence number and arrival time of each batch in flight.
     pinned: Vec<(u64, u64)>,
     next_sequence: u64,
     /// How many batches may be on the wire at once, at most.
@@ -142,26 +143,26 @@ impl Fifo {
         &self.limits
     }
 
-    /// Returns where every accepted span is.
+    /// Returns the accounting of every accepted span.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Returns the bytes charged to the limit, batches on the wire included.
+    /// Returns the bytes charged against the limit, batches in flight included.
     #[must_use]
     pub const fn charged_bytes(&self) -> u64 {
         self.queued_charge + self.pinned_charge
     }
 
-    /// Returns the payload bytes waiting, those on the wire not included.
+    /// Returns the queued payload bytes, batches in flight not included.
     #[must_use]
     pub fn queued_bytes(&self) -> u64 {
         let overhead = BufferLimits::charge(0).saturating_mul(self.queue.len() as u64);
         self.queued_charge - overhead
     }
 
-    /// Returns how long the oldest span has been here, batches on the wire included.
+    /// Returns how long the oldest span has been held, batches in flight included.
     #[must_use]
     pub fn oldest_age(&self, now: Duration) -> Option<Duration> {
         let queued = self.queue.front().map(|entry| entry.arrived_nanos);
@@ -172,12 +173,12 @@ impl Fifo {
 
     /// Makes room for a record of `spans` (at least 1) and `bytes`.
     ///
-    /// To be followed at once by [`Fifo::push`], after the store has discarded what was evicted.
+    /// The caller must discard from the store what was evicted, then call [`Fifo::push`].
     ///
     /// # Errors
     ///
-    /// [`CapacityError`] when the record can never fit, when batches on the wire leave no room, or when
-    /// the policy is to reject.
+    /// [`CapacityError`] when the record can never fit, when batches in flight leave no room, or
+    /// when the policy is to reject.
     pub fn evict_for(&mut self, spans: u32, bytes: u64) -> Result<Evicted, CapacityError> {
         let charge = BufferLimits::charge(bytes);
         let max_bytes = self.limits.max_bytes.get();
@@ -204,8 +205,8 @@ impl Fifo {
 
     /// Admits the record for which [`Fifo::evict_for`] was called.
     ///
-    /// Returns its oldest spans that were evicted in the same breath: not none only when it alone
-    /// has more spans than the limit leaves.
+    /// Returns how many of the record's own first spans were evicted: non-zero only if this record
+    /// alone exceeds what the span limit leaves.
     pub fn push(&mut self, spans: u32, bytes: u64, now: Duration) -> u64 {
         let room = self.limits.max_spans.get().saturating_sub(self.held_spans());
         let skip = spans - u32::try_from(room).unwrap_or(u32::MAX).min(spans);
@@ -225,13 +226,13 @@ impl Fifo {
         u64::from(skip)
     }
 
-    /// Puts new limits into force and evicts what no longer fits.
+    /// Applies new limits and evicts what no longer fits.
     pub fn set_limits(&mut self, limits: BufferLimits) -> Evicted {
         self.limits = limits;
         self.evict_until(limits.max_spans.get(), limits.max_bytes.get())
     }
 
-    /// Drops what is older than the maximum age.
+    /// Drops records older than the maximum age.
     pub fn expire(&mut self, now: Duration) -> Evicted {
         let Some(max_age) = self.limits.max_age else {
             return Evicted::default();
@@ -244,7 +245,7 @@ impl Fifo {
         expired
     }
 
-    /// Drops everything that waits, for `reason`.
+    /// Drops all queued records for `reason`.
     pub fn drop_all(&mut self, reason: DropReason) -> Evicted {
         let mut dropped = Evicted::default();
         while !self.queue.is_empty() {
@@ -253,7 +254,7 @@ impl Fifo {
         dropped
     }
 
-    /// Says whether a batch within `limits` may be taken at `now`.
+    /// Returns when a batch within `limits` may be taken, as of `now`.
     #[must_use]
     pub fn batch_readiness(&self, limits: &BatchLimits, now: Duration) -> BatchReadiness {
         let Some(front) = self.queue.front() else {
@@ -269,7 +270,7 @@ impl Fifo {
         }
     }
 
-    /// Returns whether what waits is enough for a full batch within `limits`.
+    /// Returns whether the queue holds enough for a full batch within `limits`.
     #[must_use]
     pub fn fills_batch(&self, limits: &BatchLimits) -> bool {
         self.ledger.buffered >= limits.max_spans.min(self.max_batch_spans())
@@ -280,9 +281,9 @@ impl Fifo {
 
     /// Returns whether the oldest record has to wait until a batch on the wire has ended.
     ///
-    /// All batches on the wire together pin at most half of each limit, so that a new record finds
-    /// older ones to displace. Only a record that alone exceeds this half pins more: it is taken
-    /// when nothing else is on the wire.
+    /// All batches in flight together pin at most half of each limit, so that a new record always
+    /// finds older ones to evict. Only a single record that exceeds this half pins more: it is taken
+    /// when nothing else is in flight.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         let (spans, charge) = self.spare_for_batches();
@@ -291,13 +292,12 @@ impl Fifo {
             .is_some_and(|front| front.unsettled_spans() > spans || front.charge() > charge)
     }
 
-    /// Returns how many records the next batch within `limits` has; at least one if any waits.
+    /// Returns how many records the next batch within `limits` has; at least one if any is queued.
     ///
     /// A batch of several records pins at most the share of one taker, and no more than other
     /// batches leave (see [`Fifo::is_blocked`]). It does not reach past a batch on the wire, so
-    /// that both can be requeued in their places. Only its first record may have spans that are
-    /// settled already: these must be cut out of what is sent, which is cheap at the start of a
-    /// batch only.
+    /// that both can be requeued in order. Only its first record may have spans that are already
+    /// settled: they must be cut out of what is sent, which is cheap only at the start of a batch.
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
         let end = self.next_pinned_sequence();
@@ -317,10 +317,10 @@ impl Fifo {
         fit.count().max(1).min(self.queue.len())
     }
 
-    /// Moves the oldest `records` into `batch`; they are pinned until settled or given back.
+    /// Moves the oldest `records` into `batch`; they are pinned until acknowledged or requeued.
     ///
-    /// Returns the payload bytes to take from the store's front. Does not allocate when `batch`
-    /// has the room.
+    /// Returns the payload bytes to take from the front of the store. Does not allocate if `batch`
+    /// has the capacity.
     pub fn take(&mut self, records: usize, batch: &mut Vec<BufferedRecord>) -> u64 {
         let mut bytes = 0;
         if let Some(front) = self.queue.front() {
@@ -337,7 +337,7 @@ impl Fifo {
         bytes
     }
 
-    /// Ends `batch`, whatever is left of it. Returns what a lowered limit evicts.
+    /// Finishes the unsettled rest of `batch`. Returns what a limit lowered meanwhile evicts.
     pub fn acknowledge(&mut self, batch: &[BufferedRecord], settlement: BatchOutcome) -> Evicted {
         let spans = batch.iter().map(BufferedRecord::unsettled_spans).sum();
         self.account_outcome(spans, settlement);
@@ -345,7 +345,7 @@ impl Fifo {
         self.evict_until(self.limits.max_spans.get(), self.limits.max_bytes.get())
     }
 
-    /// Settles the first `spans` of a batch of one record; the rest stays on the wire.
+    /// Finishes the first `spans` of a batch of one record; the rest stays in flight.
     pub fn acknowledge_part(
         &mut self,
         entry: &mut BufferedRecord,
@@ -357,11 +357,10 @@ impl Fifo {
         self.account_outcome(spans, settlement);
     }
 
-    /// Returns `batch`, which has spans to be sent, to its place in the queue, before all that came
-    /// after it.
+    /// Puts `batch`, which must have unsettled spans, back into the queue in order of arrival.
     ///
-    /// Returns the payload bytes in the queue before that place. To be followed by
-    /// [`Fifo::enforce_limits`], after the store has its payload back.
+    /// Returns the payload bytes queued before it. The caller must put the payload back into the
+    /// store, then call [`Fifo::enforce_limits`].
     pub fn requeue(&mut self, batch: &[BufferedRecord]) -> u64 {
         self.unpin(batch);
         let first = batch.first().map_or(0, |entry| entry.sequence);
@@ -379,7 +378,7 @@ impl Fifo {
         bytes
     }
 
-    /// Evicts what the limits do not allow.
+    /// Evicts what exceeds the limits.
     pub fn enforce_limits(&mut self) -> Evicted {
         self.evict_until(self.limits.max_spans.get(), self.limits.max_bytes.get())
     }
@@ -407,7 +406,7 @@ impl Fifo {
         (spans, charge)
     }
 
-    /// Returns the sequence at which the next batch on the wire behind the front begins.
+    /// Returns the first sequence number of the next batch in flight that is newer than the front.
     fn next_pinned_sequence(&self) -> u64 {
         let front = self.queue.front().map_or(0, |entry| entry.sequence);
         let behind = self.pinned.iter().map(|(first, _)| *first).filter(|first| *first > front);

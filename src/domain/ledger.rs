@@ -1,15 +1,15 @@
-//! Where every accepted span is.
+//! The accounting of every accepted span.
 
 /// Why an accepted span was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
-    /// Evicted, the oldest first, to make room.
+    /// Evicted to make room, oldest first.
     Overflow,
     /// Older than the maximum age.
     Expired,
-    /// Refused by the destination for good.
+    /// Permanently refused by the destination.
     Permanent,
-    /// Still here when the process had to end.
+    /// Still buffered when the process had to exit.
     Shutdown,
 }
 
@@ -29,24 +29,26 @@ impl DropReason {
     }
 }
 
-/// Counts of spans since the start. Always balanced: see [`Ledger::is_balanced`].
+/// Span counts since the process started. Always balanced: see [`Ledger::is_balanced`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// Taken into the buffer and acknowledged to the application.
+    /// Stored in the buffer and acknowledged to the application.
     pub accepted: u64,
-    /// Delivered and taken by the destination.
+    /// Accepted by the destination.
     pub sent: u64,
-    /// Delivered but rejected by the destination (`partial_success.rejected_spans`).
+    /// Rejected by the destination in a response that accepted the request
+    /// (`partial_success.rejected_spans`).
     pub rejected: u64,
-    /// In the buffer, waiting.
+    /// Queued in the buffer.
     pub buffered: u64,
-    /// On their way to the destination.
+    /// Being sent to the destination.
     pub in_flight: u64,
     dropped: [u64; DropReason::ALL.len()],
 }
 
 impl Ledger {
-    /// Counts `spans` as lost for `reason`. The caller takes them from where they were.
+    /// Counts `spans` as lost for `reason`. The caller subtracts them from `buffered` or
+    /// `in_flight`.
     pub fn add_dropped(&mut self, reason: DropReason, spans: u64) {
         for (counter, each) in self.dropped.iter_mut().zip(DropReason::ALL) {
             if each == reason {
@@ -75,9 +77,9 @@ impl Ledger {
     /// Returns whether accepted = sent + rejected + dropped + buffered + in flight.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
-        let known =
+        let accounted =
             self.sent + self.rejected + self.dropped_total() + self.buffered + self.in_flight;
-        self.accepted == known
+        self.accepted == accounted
     }
 }
 

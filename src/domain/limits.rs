@@ -3,22 +3,22 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// Bytes charged for each record beside its payload: twice its index entry, because the index grows
-/// by doubling.
+/// Bytes charged for each record in addition to its payload: twice its index entry, because the
+/// index grows by doubling.
 pub const RECORD_OVERHEAD_BYTES: u64 = 64;
 
 /// A batch may pin at most one part in this many of each limit.
 const MIN_BATCH_LIMIT_DIVISOR: u64 = 4;
 
-/// The bounds of the buffer. Both hold exactly, at every moment.
+/// The bounds of the buffer. The bounds on spans and bytes hold exactly, at every moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferLimits {
-    /// Most spans held, those being sent included.
+    /// Maximum spans held, those in flight included.
     pub max_spans: NonZeroU64,
-    /// Most bytes held: payloads plus [`RECORD_OVERHEAD_BYTES`] for each record, those being sent
-    /// included.
+    /// Maximum bytes held, those in flight included: payloads plus [`RECORD_OVERHEAD_BYTES`] for
+    /// each record.
     pub max_bytes: NonZeroU64,
-    /// Age at which a span is dropped unsent; `None` keeps spans until room is needed.
+    /// Age at which a queued span is dropped; `None` keeps spans until room is needed.
     pub max_age: Option<Duration>,
 }
 
@@ -28,39 +28,39 @@ pub enum OverflowPolicy {
     /// Evict the oldest spans to make room.
     #[default]
     DropOldest,
-    /// Refuse the new record; the sender may try again.
+    /// Refuse the new record; the sender may retry.
     Reject,
 }
 
-/// The most that one batch may hold, and how long to wait for it to fill.
+/// The bounds of one batch, and how long to wait for it to fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Most spans in a batch.
+    /// Maximum spans in a batch.
     pub max_spans: u64,
-    /// Most encoded bytes in a batch, before compression.
+    /// Maximum encoded bytes in a batch, before compression.
     pub max_bytes: u64,
-    /// Most records in a batch.
+    /// Maximum records in a batch.
     pub max_records: usize,
-    /// How long the oldest span may wait for company.
+    /// How long the oldest span may wait for the batch to fill.
     pub linger: Duration,
 }
 
 impl BufferLimits {
-    /// Returns what a record with a payload of `payload_bytes` is charged.
+    /// Returns the bytes charged for a record with a payload of `payload_bytes`.
     #[must_use]
     pub const fn charge(payload_bytes: u64) -> u64 {
         payload_bytes.saturating_add(RECORD_OVERHEAD_BYTES)
     }
 
-    /// Returns the most spans that a batch of several records may pin while it is on the wire, if
-    /// `takers` batches may be there at once.
+    /// Returns the maximum spans that a batch of several records may pin, if up to `takers` batches
+    /// are in flight.
     #[must_use]
     pub const fn max_batch_spans(&self, takers: u64) -> u64 {
         self.max_spans.get() / batch_divisor(takers)
     }
 
-    /// Returns the most bytes that a batch of several records may be charged while it is on the
-    /// wire, if `takers` batches may be there at once.
+    /// Returns the maximum bytes that a batch of several records may pin, if up to `takers` batches
+    /// are in flight.
     #[must_use]
     pub const fn max_batch_charge(&self, takers: u64) -> u64 {
         self.max_bytes.get() / batch_divisor(takers)

@@ -1,4 +1,4 @@
-//! The rules of the buffer, in plain Rust: no clock, no I/O, no lock, nothing but `std`.
+//! The rules of buffer and operator, in plain Rust: no clock, no I/O, no locks, nothing but `std`.
 
 pub mod backoff;
 pub mod delivery;

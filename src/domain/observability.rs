@@ -1,4 +1,4 @@
-//! What makes a span valid.
+//! Validity of spans.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ pub const SPAN_ID_BYTES: usize = 8;
 
 /// Why a span cannot be accepted.
 ///
-/// Each of these makes a common receiver refuse the whole request the span travels in, so it is
-/// rejected alone, at the door.
+/// Common receivers refuse a whole request for any one of these, so such spans are rejected before
+/// they are stored with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InvalidSpan {
     /// The trace id is not 16 bytes long; holds the length found.
@@ -58,7 +58,7 @@ pub fn check_span(
     }
 }
 
-/// Checks the ids of one span link, which may be empty but not of a wrong length.
+/// Checks the ids of one span link, which may be empty but not of the wrong length.
 ///
 /// # Errors
 ///

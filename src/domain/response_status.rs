@@ -1,28 +1,28 @@
-//! What a receiver answers, in the codes of both transports.
+//! The receiver's response statuses, and their codes in both transports.
 
-/// The kinds of answer to a request.
+/// The outcome of a request, as reported to the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseStatus {
-    /// Taken, perhaps without its invalid spans.
+    /// Stored, possibly without its invalid spans.
     Accepted,
-    /// Cannot be decoded; sending it again would not help.
+    /// Cannot be decoded; not retryable.
     Malformed,
-    /// Larger than the receiver takes; sending it again would not help.
+    /// Exceeds the receiver's size limit; not retryable.
     TooLarge,
-    /// Cannot be taken now; may be sent again.
+    /// Cannot be stored now; retryable.
     Unavailable,
-    /// The sender was too slow.
+    /// The sender took too long to send the request.
     TimedOut,
     /// No such service or path.
     NotFound,
-    /// Not the method for the path.
+    /// The path does not support the method.
     MethodNotAllowed,
-    /// Content type or encoding unknown.
+    /// Unsupported content type or encoding.
     UnsupportedMediaType,
 }
 
 impl ResponseStatus {
-    /// Every answer there is.
+    /// Every status.
     pub const ALL: [Self; 8] = [
         Self::Accepted,
         Self::Malformed,
@@ -54,7 +54,7 @@ impl ResponseStatus {
 
     /// Returns the HTTP status and its text.
     ///
-    /// OTLP 1.11, "OTLP/HTTP Response": undecodable is 400, oversize 413, overload 503.
+    /// OTLP 1.11, "OTLP/HTTP Response": bad data is 400, an oversize request 413, overload 503.
     #[must_use]
     pub const fn http_status(self) -> (u16, &'static str) {
         match self {

@@ -1,4 +1,4 @@
-//! The buffer, as receivers and the forwarder see it.
+//! The buffer between receivers and forwarder.
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -13,17 +13,17 @@ use crate::domain::limits::{BatchLimits, BufferLimits};
 
 /// A thread-safe FIFO of records, bounded in spans and bytes.
 ///
-/// Appending and taking are asynchronous and fallible for stores that are; in memory they are
-/// ready at once.
+/// Appending and taking are asynchronous and fallible because a store may be; the memory store
+/// completes them immediately.
 pub trait TraceBufferPort: Send + Sync + 'static {
-    /// Keeps a request of `spans` valid spans; once this returns, it is stored.
+    /// Stores a request of `spans` valid spans before it returns.
     ///
     /// `payload` must be a valid `ExportTraceServiceRequest`.
     ///
     /// # Errors
     ///
-    /// [`AppendError`]; nothing has changed then, but that a store that failed may have been made
-    /// room in.
+    /// [`AppendError`]; the record is not stored. If the store failed, older records may have been
+    /// evicted for it.
     fn append(
         &self,
         payload: Bytes,
@@ -33,8 +33,8 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     /// Waits for a batch within `limits`, oldest records first.
     ///
     /// Returns `None` once the buffer is closed and empty. The batch is pinned and stays charged
-    /// until it is settled or given back; dropping it unsettled would leave its spans in flight
-    /// for ever. Cancel safe: a cancelled wait takes nothing.
+    /// until it is acknowledged or requeued; dropping it without either would leave its spans in
+    /// flight indefinitely. Cancel safe: a cancelled wait takes nothing.
     ///
     /// # Errors
     ///
@@ -44,38 +44,38 @@ pub trait TraceBufferPort: Send + Sync + 'static {
         limits: BatchLimits,
     ) -> impl Future<Output = Result<Option<Batch>, StoreError>> + Send;
 
-    /// Ends a batch.
-    fn acknowledge(&self, batch: Batch, settlement: BatchOutcome);
+    /// Finishes a batch with `outcome` and releases its memory.
+    fn acknowledge(&self, batch: Batch, outcome: BatchOutcome);
 
-    /// Ends the first `spans` of a batch of one record; the rest stays on the wire.
-    fn acknowledge_part(&self, batch: &mut Batch, spans: u32, settlement: BatchOutcome);
+    /// Finishes the first `spans` of a batch of one record; the rest stays in flight.
+    fn acknowledge_part(&self, batch: &mut Batch, spans: u32, outcome: BatchOutcome);
 
-    /// Returns a batch to its place, at the head; it may be evicted again.
+    /// Returns a batch to its place at the head of the queue, where it may be evicted again.
     fn requeue(&self, batch: Batch);
 
-    /// Puts new limits into force, evicting the oldest at once where they are lower.
+    /// Applies new limits and immediately evicts the oldest spans that exceed them.
     fn set_limits(&self, limits: BufferLimits);
 
-    /// Drops what is older than the maximum age.
+    /// Drops records older than the maximum age.
     fn expire(&self);
 
-    /// Hands out batches without waiting for company, from now on.
+    /// From now on, hands out batches without waiting for them to fill.
     fn flush(&self);
 
     /// Ends every wait of [`TraceBufferPort::take`] once the buffer is empty.
     fn close(&self);
 
-    /// Refuses what comes from now on.
+    /// From now on, refuses every append.
     fn reject_new(&self);
 
-    /// Drops all that waits, for `reason`, and returns how many spans that were.
+    /// Drops all queued records for `reason` and returns how many spans were dropped.
     fn drop_all(&self, reason: DropReason) -> u64;
 
-    /// Returns a consistent picture of the whole.
+    /// Returns a consistent snapshot.
     fn status(&self) -> BufferStatus;
 }
 
-/// What an append did.
+/// The effect of a successful append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// Older spans evicted to make room.
@@ -84,12 +84,12 @@ pub struct Appended {
     pub fill_percent: u8,
 }
 
-/// Why a record was not kept.
+/// Why a record was not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendError {
-    /// The limits or the policy forbid it.
+    /// The limits or the overflow policy forbid it.
     Capacity(CapacityError),
-    /// The buffer is sealed: nobody will come for the record.
+    /// The buffer rejects new records: no worker is left to deliver them.
     ShuttingDown,
     /// The store failed.
     Store(StoreError),
@@ -98,20 +98,20 @@ pub enum AppendError {
 /// Whole records taken together.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The records, oldest first; only the first may have spans that are settled already.
+    /// The records, oldest first; only the first may have spans that are already settled.
     pub records: Vec<BufferedRecord>,
-    /// Their payloads, one behind the other, in pieces of any length.
+    /// Their concatenated payloads, in pieces of any length.
     pub payload: Vec<Bytes>,
 }
 
-/// The buffer at one moment.
+/// A snapshot of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferStatus {
-    /// Where every accepted span is.
+    /// The accounting of every accepted span.
     pub ledger: Ledger,
     /// The limits in force.
     pub limits: BufferLimits,
-    /// Bytes charged to the limit.
+    /// Bytes charged against the limit, batches in flight included.
     pub charged_bytes: u64,
     /// Age of the oldest span held.
     pub oldest_age: Option<Duration>,

@@ -1,10 +1,10 @@
-//! Time, as the application needs it.
+//! The clocks the application needs.
 
 use std::time::Duration;
 
-/// A monotonic clock: never goes back, and does not follow the wall clock's jumps.
+/// A monotonic clock: never goes back and is not affected by changes of the wall clock.
 pub trait Clock: Send + Sync + 'static {
-    /// Returns the time since some fixed moment before the first call.
+    /// Returns the time since an arbitrary fixed moment before the first call.
     fn now(&self) -> Duration;
 }
 

@@ -1,4 +1,4 @@
-//! Where batches are sent.
+//! The destination that batches are sent to.
 
 use std::future::Future;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::domain::delivery::{Delivered, Failure};
 
-/// One request on its way out.
+/// One request to the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingRequest {
     /// The serialized `ExportTraceServiceRequest`, in pieces to be sent one after another.
@@ -23,16 +23,16 @@ impl OutgoingRequest {
     }
 }
 
-/// Sends requests and says what became of them.
+/// Sends requests and reports their outcome.
 pub trait Destination: Send + Sync + 'static {
-    /// Sends `request` once and waits for the answer, at most for the configured timeout.
+    /// Sends `request` once and waits for the response, at most for the configured timeout.
     ///
-    /// Connects first where there is no connection. Cancel safe: dropping the future abandons the
-    /// request.
+    /// Connects first if there is no open connection. Cancel safe: dropping the future abandons
+    /// the request.
     ///
     /// # Errors
     ///
-    /// A [`Failure`] that says whether and how to try again.
+    /// A [`Failure`] whose kind determines whether and how to retry.
     fn send(
         &self,
         request: OutgoingRequest,

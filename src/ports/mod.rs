@@ -1,4 +1,4 @@
-//! What the application offers and what it needs, as traits.
+//! Traits: what the application offers to adapters and what it needs from them.
 
 pub mod buffer;
 pub mod clock;

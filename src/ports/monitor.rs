@@ -1,11 +1,11 @@
-//! What the application tells those who watch it.
+//! The events that the application reports for metrics.
 
 use std::time::Duration;
 
 use crate::domain::delivery::Failure;
 use crate::domain::response_status::ResponseStatus;
 
-/// The protocol a request came by.
+/// The protocol over which a request arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// OTLP/gRPC.
@@ -17,32 +17,32 @@ pub enum Transport {
 /// Why spans were never accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
-    /// The span's ids are not valid.
+    /// The span has invalid ids.
     InvalidSpan,
     /// The record is larger than the whole buffer.
     TooLarge,
     /// The buffer is full and its policy is to reject.
     Full,
-    /// The receiver is ending.
+    /// The receiver is shutting down.
     Shutdown,
     /// The store failed.
     StoreFailed,
 }
 
-/// Counts what happens. Called on the hot path: must not block or allocate.
+/// Counts events. Called on the hot path: must not block or allocate.
 pub trait Monitor: Send + Sync + 'static {
-    /// `spans` were acknowledged.
+    /// `spans` were stored and will be acknowledged to the sender.
     fn accepted(&self, transport: Transport, spans: u64);
 
     /// `spans` of a well-formed request were not accepted.
     fn refused(&self, transport: Transport, reason: RefusalReason, spans: u64);
 
-    /// A request was answered.
-    fn responded(&self, transport: Transport, answer: ResponseStatus);
+    /// A response to a request was sent.
+    fn responded(&self, transport: Transport, status: ResponseStatus);
 
-    /// The destination took a request, `took` after it was sent.
-    fn delivered(&self, took: Duration);
+    /// The destination accepted a request, `elapsed` after it was sent.
+    fn delivered(&self, elapsed: Duration);
 
-    /// The destination did not take a request.
-    fn send_failed(&self, failure: &Failure, took: Duration);
+    /// A request failed, `elapsed` after it was sent.
+    fn send_failed(&self, failure: &Failure, elapsed: Duration);
 }

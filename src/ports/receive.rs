@@ -1,4 +1,4 @@
-//! What the receiving adapters hand in, and what they get to answer.
+//! The requests that the receiving adapters hand in, and the results they respond with.
 
 use std::future::Future;
 
@@ -7,13 +7,13 @@ use bytes::Bytes;
 use super::monitor::Transport;
 use crate::domain::observability::InvalidSpan;
 
-/// Takes requests whose bytes were found to be well formed.
+/// Accepts requests that the adapter has validated.
 pub trait ReceivePort: Send + Sync + 'static {
-    /// Stores a request; once this returns, its spans are accepted and may be acknowledged.
+    /// Stores a request before it returns; its spans may then be acknowledged to the sender.
     ///
     /// # Errors
     ///
-    /// [`ReceiveError`] when it was not stored; then none of its spans is accepted.
+    /// [`ReceiveError`] when it was not stored; none of its spans is accepted then.
     fn receive(
         &self,
         transport: Transport,
@@ -21,33 +21,33 @@ pub trait ReceivePort: Send + Sync + 'static {
     ) -> impl Future<Output = Result<ExportResult, ReceiveError>> + Send;
 }
 
-/// A request whose bytes were found to be well formed.
+/// A request whose bytes are known to be well formed.
 #[derive(Debug)]
 pub struct ExportRequest {
     /// The request without its invalid spans.
     pub payload: Bytes,
-    /// Valid spans in it.
+    /// Valid spans in the payload.
     pub spans: u32,
-    /// Invalid spans taken out.
+    /// Invalid spans that were cut out.
     pub rejected_spans: u64,
-    /// What was wrong with the first of them.
+    /// Why the first of them is invalid.
     pub first_invalid: Option<InvalidSpan>,
 }
 
-/// The answer to an accepted request; all default means full success.
+/// The response to an accepted request; the default means full success.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExportResult {
     /// `partial_success.rejected_spans`.
     pub rejected_spans: u64,
-    /// `partial_success.error_message`; a warning when no span was rejected.
+    /// `partial_success.error_message`; a warning if no span was rejected.
     pub message: String,
 }
 
 /// Why a well-formed request was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReceiveError {
-    /// It can never be accepted: larger than the whole buffer.
+    /// It can never be accepted: it is larger than the whole buffer.
     TooLarge(String),
-    /// It may be accepted later.
+    /// It may be accepted later; the sender may retry.
     Unavailable(String),
 }

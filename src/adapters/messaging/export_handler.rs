@@ -1,4 +1,4 @@
-//! What both transports share: from a message's bytes to its receipt.
+//! What both transports share: from a message's bytes to its result.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) enum MessageFormat {
     Json,
 }
 
-/// The way in for all requests of the process.
+/// Handles the export requests of all connections.
 pub(super) struct ExportHandler<R, M> {
     pub(super) receiver: Arc<R>,
     pub(super) monitor: Arc<M>,
@@ -28,7 +28,7 @@ pub(super) struct ExportHandler<R, M> {
 }
 
 impl<R: ReceivePort, M: Monitor> ExportHandler<R, M> {
-    /// Checks a message and hands it in. Nothing has changed when it is refused.
+    /// Validates a message and passes it to the receiver. On error nothing is stored.
     pub(super) async fn export(
         &self,
         transport: Transport,
@@ -46,7 +46,7 @@ impl<R: ReceivePort, M: Monitor> ExportHandler<R, M> {
     }
 }
 
-/// Scans the message and takes its invalid spans out.
+/// Scans the message and cuts out its invalid spans.
 fn parse_request(message: Bytes) -> Result<ExportRequest, RequestError> {
     let scanned =
         wire::scan(&message).map_err(|error| RequestError::malformed(error.to_string()))?;
@@ -57,14 +57,14 @@ fn parse_request(message: Bytes) -> Result<ExportRequest, RequestError> {
     let valid = scanned.spans - scanned.invalid_spans;
     Ok(ExportRequest {
         payload,
-        // A span takes two bytes at least, and a request has fewer than 2^32.
+        // Never saturates: a span takes at least two bytes, and a request has fewer than 2^32.
         spans: u32::try_from(valid).unwrap_or(u32::MAX),
         rejected_spans: scanned.invalid_spans,
         first_invalid: scanned.first_invalid,
     })
 }
 
-/// Returns the response message; `partial_success` is unset on full success, as OTLP demands.
+/// Returns the response message; `partial_success` is unset on full success, as OTLP requires.
 pub(super) fn export_response(result: ExportResult) -> ExportTraceServiceResponse {
     let ExportResult { rejected_spans, message } = result;
     let partial = rejected_spans > 0 || !message.is_empty();

@@ -1,4 +1,4 @@
-//! OTLP in and out.
+//! OTLP: the receiving server and the destination client.
 
 mod body;
 pub mod destination;

@@ -1,4 +1,4 @@
-//! OTLP on one port: gRPC and HTTP, told apart by content type.
+//! OTLP over gRPC and HTTP on the same port, distinguished by content type.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::adapters::server::HttpService;
 use crate::ports::monitor::Monitor;
 use crate::ports::receive::ReceivePort;
 
-/// Answers OTLP requests of either transport, on any port.
+/// Serves OTLP requests of both transports.
 pub struct OtlpService<R, M> {
     handler: Arc<ExportHandler<R, M>>,
 }
 
 impl<R, M> OtlpService<R, M> {
-    /// Hands requests of up to `max_request_bytes`, decompressed, to `receiver`, and reports every
+    /// Passes requests of up to `max_request_bytes`, decompressed, to `receiver`, and reports every
     /// response to `monitor`.
     #[must_use]
     pub fn new(receiver: Arc<R>, monitor: Arc<M>, max_request_bytes: usize) -> Self {
@@ -46,7 +46,7 @@ impl<R: ReceivePort, M: Monitor> HttpService for OtlpService<R, M> {
 
     async fn handle(&self, _: IpAddr, request: Request<Incoming>) -> Response<ResponseBody> {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        // Over HTTP/1 its status, a trailer, would be lost.
+        // Over HTTP/1 the gRPC status, which is a trailer, would be lost.
         let can_be_grpc = request.version() >= Version::HTTP_2;
         if can_be_grpc && content_type.is_some_and(otlp_grpc::is_grpc) {
             otlp_grpc::handle(&self.handler, request).await

@@ -1,8 +1,8 @@
 //! OTLP/gRPC, unary `TraceService/Export`.
 //!
-//! The gRPC framing is a five-byte prefix and is read here, not by tonic's codec: memory is taken
-//! from the budget before the message is read, a row of gzip members is read to its end, and
-//! nothing is copied twice. Status codes, their headers and details are tonic's.
+//! The gRPC framing is a five-byte prefix and is read here instead of by tonic's codec, so that
+//! memory is reserved in the budget before the message is read, all members of a gzip body are
+//! read, and nothing is copied twice. Status codes, their headers and details come from tonic.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -27,17 +27,17 @@ use crate::ports::receive::{ExportResult, ReceivePort};
 const GRPC_CONTENT_TYPE: HeaderValue = HeaderValue::from_static(grpc::CONTENT_TYPE);
 /// The frame of an empty `ExportTraceServiceResponse`: full success.
 const FULL_SUCCESS_FRAME: &[u8] = &grpc::prefix(false, 0);
-/// How long a client is asked to wait before it tries again: SDKs give up after few seconds.
+/// The retry delay that clients are asked for: SDKs give up after a few seconds.
 pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Returns whether a request's content type says that it is gRPC.
+/// Returns whether the content type is that of a gRPC request.
 pub(super) fn is_grpc(content_type: &[u8]) -> bool {
     let (kind, rest) = content_type.split_at(content_type.len().min(GRPC_CONTENT_TYPE.len()));
     kind.eq_ignore_ascii_case(GRPC_CONTENT_TYPE.as_bytes()) && !rest.starts_with(b"-")
 }
 
-/// Returns whether the content type of a gRPC request, parameters aside, leaves its messages at
-/// protobuf.
+/// Returns whether the content type of a gRPC request, ignoring parameters, means protobuf
+/// messages.
 fn is_protobuf(content_type: &[u8]) -> bool {
     let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     let kind = kind.trim_ascii();
@@ -45,7 +45,7 @@ fn is_protobuf(content_type: &[u8]) -> bool {
         || kind.eq_ignore_ascii_case(b"application/grpc+proto")
 }
 
-/// Answers one gRPC request.
+/// Handles one gRPC request.
 pub(super) async fn handle<R, M, B>(
     handler: &ExportHandler<R, M>,
     request: Request<B>,
@@ -71,8 +71,8 @@ where
         Err(refused) => grpc_status(&refused).into_http(),
     };
     if names_encoding {
-        // gRPC, "Compression": a server must disclose the encodings it has been sent, and those it
-        // knows when it does not know the one it has been sent.
+        // gRPC, "Compression": the response advertises the supported encodings, also when the
+        // request's encoding is not supported.
         let accepted = HeaderValue::from_static(Encoding::ACCEPTED);
         response.headers_mut().insert("grpc-accept-encoding", accepted);
     }
@@ -103,20 +103,20 @@ fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encodi
     if method != Method::POST {
         return Err(RequestError::new(
             ResponseStatus::MethodNotAllowed,
-            "gRPC requests are sent by POST",
+            "gRPC requests must use POST",
         ));
     }
     if !headers.get(CONTENT_TYPE).is_some_and(|kind| is_protobuf(kind.as_bytes())) {
         return Err(RequestError::new(
             ResponseStatus::UnsupportedMediaType,
-            "gRPC messages are received as protobuf (application/grpc)",
+            "gRPC messages must be protobuf (application/grpc)",
         ));
     }
     let named = headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes);
     Encoding::from_header(named).ok_or_else(|| {
         RequestError::new(
             ResponseStatus::UnsupportedMediaType,
-            format!("grpc-encoding is none of {}", Encoding::ACCEPTED),
+            format!("grpc-encoding must be one of {}", Encoding::ACCEPTED),
         )
     })
 }
@@ -134,7 +134,7 @@ fn success_response(result: ExportResult) -> Response<ResponseBody> {
     response
 }
 
-/// Frames a message as gRPC does: not compressed, its length, itself.
+/// Frames a message for gRPC: flag 0 (not compressed), length, message.
 fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut frame = BytesMut::with_capacity(grpc::PREFIX_BYTES + length);
@@ -143,7 +143,7 @@ fn frame(message: &impl Message) -> Bytes {
     frame.freeze()
 }
 
-/// Returns the status of a refused request, with the details OTLP asks for.
+/// Returns the status of a refused request, with the details that OTLP recommends.
 pub(super) fn grpc_status(refused: &RequestError) -> Status {
     let code = Code::from_i32(refused.status.grpc_code().0);
     let message = refused.message.as_ref();

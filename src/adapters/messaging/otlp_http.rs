@@ -24,16 +24,16 @@ use crate::domain::response_status::ResponseStatus;
 use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
-/// OTLP's path, and `/`: an exporter given a per-signal endpoint without a path posts there.
+/// OTLP's path, and `/`: exporters post to it if their per-signal endpoint has no path.
 const TRACES_PATHS: [&str; 2] = [TRACES_PATH, "/"];
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
-/// An HTTP/1 client that is still sending would see a broken connection, not the answer; so much
-/// of a refused body is read and thrown away.
+/// How much of a refused body is read and discarded: an HTTP/1 client that is still sending would
+/// otherwise see a broken connection instead of the response.
 const MAX_DISCARDED_BYTES: usize = 64 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Answers one OTLP/HTTP request.
+/// Handles one OTLP/HTTP request.
 pub(super) async fn handle<R, M, B>(
     handler: &ExportHandler<R, M>,
     request: Request<B>,
@@ -55,10 +55,11 @@ where
         Err(refused) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
             let mut response = error_response(&refused, format);
             if head.headers.contains_key(EXPECT) {
-                // It may or may not send the body now, so what comes next may be anything.
+                // After `Expect: 100-continue` the client may or may not send the body, so the next
+                // bytes cannot be interpreted.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            // While the answer is on its way: the client may wait for it before it sends more.
+            // Concurrently with the response: the client may wait for it before it sends more.
             tokio::spawn(discard_body(body));
             response
         }
@@ -78,7 +79,7 @@ where
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
     if head.headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
-        let message = "gRPC is received over HTTP/2 only";
+        let message = "gRPC requires HTTP/2";
         return Err(RequestError::new(ResponseStatus::UnsupportedMediaType, message));
     }
     let path = head.uri.path();
@@ -87,7 +88,7 @@ where
         return Err(RequestError::new(ResponseStatus::NotFound, message));
     }
     if head.method != Method::POST {
-        let message = format!("traces are received by POST, not {:.20}", head.method.as_str());
+        let message = format!("traces must be sent by POST, not {:.20}", head.method.as_str());
         return Err(RequestError::new(ResponseStatus::MethodNotAllowed, message));
     }
     let format = format.ok_or_else(|| {
@@ -106,7 +107,7 @@ where
     handler.export(Transport::Http, message.bytes.clone(), format).await
 }
 
-/// Returns how the content type says the body is serialized; parameters are ignored.
+/// Returns the serialization that the content type names; parameters are ignored.
 fn message_format(headers: &HeaderMap) -> Option<MessageFormat> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let kind = value.split(';').next()?.trim();
@@ -128,7 +129,7 @@ async fn discard_body<B: Body<Data = Bytes> + Unpin>(mut body: B) {
             left = rest;
         }
     };
-    // Time up or not, it is enough.
+    // Best effort: a timeout needs no handling.
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, discarding).await;
 }
 
@@ -149,7 +150,8 @@ fn success_response(result: ExportResult, format: MessageFormat) -> Response<Res
     reply(StatusCode::OK, body, format)
 }
 
-/// Answers with a `Status` in the request's encoding, as every 4xx and 5xx must.
+/// Returns a response with a `Status` in the request's format, as OTLP requires of every 4xx and
+/// 5xx.
 fn error_response(refused: &RequestError, format: MessageFormat) -> Response<ResponseBody> {
     let code = StatusCode::from_u16(refused.status.http_status().0);
     let code = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -174,7 +176,7 @@ fn status_body(refused: &RequestError, format: MessageFormat) -> Vec<u8> {
     let status = grpc_status(refused);
     match format {
         MessageFormat::Json => json_status(refused).to_string().into_bytes(),
-        // With details, they are the whole `Status`.
+        // `details` of a tonic status is the serialized `google.rpc.Status`, if there are any.
         MessageFormat::Protobuf if !status.details().is_empty() => status.details().to_vec(),
         MessageFormat::Protobuf => tonic_types::Status {
             code: refused.status.grpc_code().0,

@@ -1,21 +1,21 @@
-//! A request that is not taken, and why.
+//! A request that is not accepted, and why.
 
 use std::borrow::Cow;
 
 use crate::domain::response_status::ResponseStatus;
 use crate::ports::receive::ReceiveError;
 
-/// The answer to a request that is not taken.
+/// The error response to a request that is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestError {
     pub(super) status: ResponseStatus,
-    /// For a person: what was wrong, where, and what to do.
+    /// For a person: what is wrong, where, and how to fix it.
     pub(super) message: Cow<'static, str>,
 }
 
 impl RequestError {
-    pub(super) fn new(answer: ResponseStatus, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: answer, message: message.into() }
+    pub(super) fn new(status: ResponseStatus, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, message: message.into() }
     }
 
     pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {

@@ -1,4 +1,4 @@
-//! The body of an answer: at most one piece of data and trailers.
+//! The body of a response: at most one chunk of data and trailers.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Bodies that do what a script says, and a receiver that keeps what it gets.
+//! Scripted request bodies, and a receiver that records what it receives.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -33,29 +33,29 @@ pub(super) enum BodyEvent {
     Trailers,
     Wait(Duration),
     Fail(&'static str),
-    /// Nothing more comes, and no end.
+    /// The body neither continues nor ends.
     Stall,
-    /// Notes that it was read so far.
+    /// Sets the flag when the body is read up to here.
     MarkReached(Arc<AtomicBool>),
-    /// Being asked for more would be a mistake.
+    /// Fails the test if the body is read up to here.
     PanicIfPolled,
 }
 
-/// A body that does what its script says, and then ends.
+/// A body that follows its script, then ends.
 #[derive(Debug)]
 pub(super) struct ScriptedBody {
     events: VecDeque<BodyEvent>,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-/// What a [`FakeReceiver`] was told.
+/// The calls of a [`FakeReceiver`].
 #[derive(Debug, Default)]
 pub(super) struct RecordedCalls {
     pub(super) received: Vec<(Transport, ExportRequest)>,
     pub(super) responses: Vec<(Transport, ResponseStatus)>,
 }
 
-/// Keeps what it gets and answers what it was told to.
+/// Records its calls and returns a fixed result.
 pub(super) struct FakeReceiver {
     result: Result<ExportResult, ReceiveError>,
     pub(super) calls: Mutex<RecordedCalls>,
@@ -66,13 +66,13 @@ impl ScriptedBody {
         Self { events: events.into_iter().collect(), waiting: None }
     }
 
-    /// Comes in these pieces.
+    /// Creates a body of these pieces.
     pub(super) fn pieces<T: AsRef<[u8]>>(pieces: impl IntoIterator<Item = T>) -> Self {
         let pieces = pieces.into_iter();
         Self::new(pieces.map(|piece| BodyEvent::Data(Bytes::copy_from_slice(piece.as_ref()))))
     }
 
-    /// Comes byte by byte.
+    /// Creates a body of single bytes.
     pub(super) fn byte_by_byte(bytes: &[u8]) -> Self {
         Self::pieces(bytes.chunks(1))
     }
@@ -120,16 +120,16 @@ impl Body for ScriptedBody {
 }
 
 impl FakeReceiver {
-    /// Takes everything.
+    /// Accepts everything.
     pub(super) fn accepting() -> Self {
         Self::returning(Ok(ExportResult::default()))
     }
 
-    pub(super) fn returning(answer: Result<ExportResult, ReceiveError>) -> Self {
-        Self { result: answer, calls: Mutex::default() }
+    pub(super) fn returning(result: Result<ExportResult, ReceiveError>) -> Self {
+        Self { result, calls: Mutex::default() }
     }
 
-    /// A way in that leads here, for requests of up to `max_bytes`.
+    /// Returns a handler that passes requests of up to `max_bytes` to this receiver.
     pub(super) fn handler(self, max_bytes: usize) -> ExportHandler<Self, Self> {
         let receiver = Arc::new(self);
         let monitor = Arc::clone(&receiver);
@@ -149,8 +149,8 @@ impl ReceivePort for FakeReceiver {
 }
 
 impl Monitor for FakeReceiver {
-    fn responded(&self, transport: Transport, answer: ResponseStatus) {
-        self.calls.lock().responses.push((transport, answer));
+    fn responded(&self, transport: Transport, status: ResponseStatus) {
+        self.calls.lock().responses.push((transport, status));
     }
 
     fn accepted(&self, _: Transport, _: u64) {}
@@ -174,7 +174,7 @@ pub(super) fn zstd(data: &[u8]) -> Vec<u8> {
     zstd::encode_all(data, 1).unwrap()
 }
 
-/// A gRPC message: its compressed flag, its length, itself.
+/// A framed gRPC message: compressed flag, length, message.
 pub(super) fn frame_message(flag: u8, message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [&[flag][..], &length.to_be_bytes(), message].concat()
@@ -185,7 +185,7 @@ pub(super) fn one_span() -> Vec<u8> {
     serialized(vec![span([1; 16])])
 }
 
-/// The same with an invalid span in front.
+/// A serialized request with an invalid span followed by a valid one.
 pub(super) fn two_spans_one_invalid() -> Vec<u8> {
     serialized(vec![span([0; 16]), span([1; 16])])
 }

@@ -1,10 +1,10 @@
 //! Records in memory.
 //!
-//! Payloads lie one behind the other in blocks of one size, whatever their own: blocks that are
-//! freed and made for ever leave no holes in the heap, so the memory used is what is charged. A
-//! batch is a row of whole and partial blocks, split off without copying. What is put back may be a
-//! piece of its own length: a record that was sent in part. Beyond what is charged, the unused ends
-//! of the first and the last block are held.
+//! Payloads are stored one after another in blocks of a fixed size, independent of their own.
+//! Blocks of one size do not fragment the heap, so the memory used is what is charged. A batch is a
+//! sequence of whole and partial blocks, split off without copying. A record that was sent in part
+//! is put back as one piece of its own length. Beyond what is charged, only the unused parts of the
+//! first and the last block are held.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -17,7 +17,7 @@ use crate::ports::record_store::{RecordStore, StoreError};
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     full: VecDeque<Bytes>,
-    /// The last block, with room for more.
+    /// The last block, which may have free space.
     open: BytesMut,
 }
 
@@ -32,7 +32,7 @@ impl MemoryStore {
         self.open.capacity() - self.open.len()
     }
 
-    /// Splits the first `wanted` bytes, or as many as lie together, off the front.
+    /// Splits off the first `wanted` bytes, or as many of them as are in the front block.
     fn split_front(&mut self, wanted: u64) -> Option<Bytes> {
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
         let Some(front) = self.full.front_mut() else {
@@ -45,26 +45,30 @@ impl MemoryStore {
         Some(front.split_to(wanted))
     }
 
-    /// Ends the open block and goes on in a fresh one.
+    /// Closes the open block and continues in `block`.
     fn open_next(&mut self, block: BytesMut) {
-        let ended = mem::replace(&mut self.open, block);
-        if !ended.is_empty() {
-            self.full.push_back(ended.freeze());
+        let closed = mem::replace(&mut self.open, block);
+        if !closed.is_empty() {
+            self.full.push_back(closed.freeze());
         }
     }
 }
 
 impl RecordStore for MemoryStore {
-    /// The largest frame HTTP/2 peers take by default, so a block leaves as one frame.
+    /// The largest frame that HTTP/2 peers accept by default, so that a block is sent as one frame.
     const BLOCK_BYTES: usize = 16 << 10;
 
     fn blocks_wanted(&self, payload: usize) -> usize {
         payload.saturating_sub(self.free()).div_ceil(Self::BLOCK_BYTES)
     }
 
-    fn append(&mut self, payload: &[u8], room: &mut Vec<BytesMut>) -> Result<(), StoreError> {
-        if room.len() < self.blocks_wanted(payload.len()) {
-            return Err(StoreError { message: "no room was made for the record".to_owned() });
+    fn append(
+        &mut self,
+        payload: &[u8],
+        spare_blocks: &mut Vec<BytesMut>,
+    ) -> Result<(), StoreError> {
+        if spare_blocks.len() < self.blocks_wanted(payload.len()) {
+            return Err(StoreError { message: "the record needs more spare blocks".to_owned() });
         }
         let mut rest = payload;
         loop {
@@ -74,11 +78,11 @@ impl RecordStore for MemoryStore {
             if rest.is_empty() {
                 return Ok(());
             }
-            self.open_next(room.pop().unwrap_or_default());
+            self.open_next(spare_blocks.pop().unwrap_or_default());
         }
     }
 
-    fn discard_front(&mut self, mut bytes: u64, rubbish: &mut Vec<Bytes>) {
+    fn discard_front(&mut self, mut bytes: u64, freed: &mut Vec<Bytes>) {
         while bytes > 0 {
             let Some(front) = self.full.front_mut() else {
                 let length = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -90,7 +94,7 @@ impl RecordStore for MemoryStore {
                 return;
             }
             bytes -= front.len() as u64;
-            rubbish.extend(self.full.pop_front());
+            freed.extend(self.full.pop_front());
         }
     }
 

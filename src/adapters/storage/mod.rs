@@ -1,3 +1,3 @@
-//! Where records are kept.
+//! Storage for the payloads of records.
 
 pub mod memory;

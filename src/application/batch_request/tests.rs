@@ -32,7 +32,7 @@ fn holding(records: &[&str], max_spans: u64) -> Arc<FakeBuffer> {
     buffer
 }
 
-/// Sends all of one record in parts of at most `max_bytes` and returns them.
+/// Splits one record into parts of at most `max_bytes` and returns them.
 async fn parts(record: &str, max_bytes: u64) -> Vec<String> {
     let buffer = holding(&[record], 1_000);
     let mut batch = buffer.take(WHOLE).await.unwrap().unwrap();

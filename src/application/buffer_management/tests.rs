@@ -19,7 +19,7 @@ const AT_ONCE: BatchLimits = BatchLimits {
     linger: Duration::ZERO,
 };
 
-/// Follows the paused time of a test.
+/// A clock that follows the paused time of a test.
 struct TestClock(Instant);
 
 impl Clock for TestClock {
@@ -28,7 +28,7 @@ impl Clock for TestClock {
     }
 }
 
-/// Keeps every payload as it came.
+/// A store that keeps every payload as a separate piece.
 #[derive(Default)]
 struct TestStore {
     payloads: VecDeque<Bytes>,
@@ -112,7 +112,7 @@ fn append(buffer: &TestBuffer, payload: &'static str, spans: u32) -> Appended {
     buffer.append_now(&Bytes::from_static(payload.as_bytes()), spans).unwrap()
 }
 
-/// Takes what is there; paused time runs out at once where there is nothing.
+/// Takes a batch; if there is none, times out immediately, because time is paused.
 async fn take(buffer: &TestBuffer) -> Batch {
     let taken = tokio::time::timeout(Duration::from_millis(1), buffer.take(AT_ONCE)).await;
     taken.expect("something to take").unwrap().expect("an open buffer")
@@ -372,7 +372,7 @@ async fn records_that_the_store_cannot_read_are_counted_as_lost() {
     assert_eq!((ledger.dropped(DropReason::Permanent), ledger.in_flight, charged_bytes), (2, 0, 0));
 }
 
-/// A payload that notices whether the buffer is locked when its memory is freed.
+/// A payload that records whether the buffer is locked when its memory is freed.
 struct Probe {
     buffer: Arc<TestBuffer>,
     freed: Arc<Mutex<Vec<bool>>>,

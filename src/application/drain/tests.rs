@@ -1,4 +1,4 @@
-//! Draining the real buffer with real workers, to a scripted destination. A span is one letter.
+//! Draining the real buffer with real workers and a scripted destination. A span is one letter.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ struct Harness {
 }
 
 impl Harness {
-    /// Starts `workers` that send to a destination that answers as `script` says.
+    /// Starts `workers` that send to a destination that responds as `script` says.
     fn new(
         workers: usize,
         script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
@@ -115,11 +115,11 @@ async fn a_drain_delivers_everything_oldest_first() {
     }
     let destination = Arc::clone(&scene.destination);
 
-    let (drained, took) = scene.drain().await;
+    let (drained, elapsed) = scene.drain().await;
 
     assert_eq!(drained, DrainOutcome::Empty);
     assert_eq!(destination.accepted_spans(), "abcdefghijkl");
-    assert!(took < Duration::from_millis(410), "took {took:?}");
+    assert!(elapsed < Duration::from_millis(410), "took {elapsed:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,12 +142,12 @@ async fn at_the_deadline_what_waits_is_lost_and_counted() {
     append_record(&scene.buffer, "de");
     let buffer = Arc::clone(&scene.buffer);
 
-    let (drained, took) = scene.drain().await;
+    let (drained, elapsed) = scene.drain().await;
 
     assert_eq!(drained, DrainOutcome::Lost(5));
     assert_eq!(buffer.status().ledger.dropped(DropReason::Shutdown), 5);
     assert_eq!(ledger_totals(&buffer), LedgerTotals { dropped: 5, ..LedgerTotals::default() });
-    assert!(took >= TIMEOUT && took < TIMEOUT + Duration::from_millis(5), "took {took:?}");
+    assert!(elapsed >= TIMEOUT && elapsed < TIMEOUT + Duration::from_millis(5), "took {elapsed:?}");
 }
 
 #[tokio::test(start_paused = true)]

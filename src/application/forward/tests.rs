@@ -27,7 +27,7 @@ const BATCH: BatchLimits = BatchLimits {
     max_records: usize::MAX,
     linger: Duration::from_millis(200),
 };
-/// A random number that makes each pause as long as it may be, at first: 100, 200, 400 and 800 ms.
+/// A random number that picks the maximum of the first backoffs: 100, 200, 400 and 800 ms.
 const LONGEST: u64 = 800_000_000;
 
 type Forward = ForwardTraces<FakeBuffer, Arc<ScriptedDestination>, RecordingMonitor, FakeClock>;
@@ -101,7 +101,7 @@ impl Harness {
         }
     }
 
-    /// Returns the milliseconds between the requests, a timer's inaccuracy taken off.
+    /// Returns the milliseconds between the requests, corrected for the timer's inaccuracy.
     fn pauses(&self) -> Vec<u128> {
         let arrivals = self.destination.received();
         let pauses = arrivals.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at));
@@ -124,7 +124,7 @@ impl Harness {
 impl Drop for Harness {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            // Asserts the balance.
+            // Asserts that the ledger balances.
             self.ledger_totals();
         }
     }

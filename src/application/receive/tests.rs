@@ -13,7 +13,7 @@ const GRPC: Transport = Transport::Grpc;
 const BATCH: BatchLimits =
     BatchLimits { max_spans: 1, max_bytes: 1, max_records: 1, linger: Duration::ZERO };
 
-/// A buffer, what receives into it, and what the monitor heard.
+/// A buffer, the use case under test, and the events of its monitor.
 struct Harness {
     buffer: Arc<FakeBuffer>,
     monitor: Arc<RecordingMonitor>,
@@ -37,7 +37,7 @@ impl Harness {
         self.receive.receive(GRPC, submission).await
     }
 
-    /// Receives `spans` valid spans and returns the message of the answer.
+    /// Receives `spans` valid spans and returns the message of the result.
     async fn message(&self, spans: usize) -> String {
         let receipt = self.receive(valid(spans)).await.unwrap();
         assert_eq!(receipt.rejected_spans, 0);
@@ -171,8 +171,8 @@ async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
 
     assert_eq!(
         message,
-        "the trace buffer is 90 % full: the destination is away or too slow (this request is \
-         stored; the oldest spans are dropped when it is full)"
+        "the trace buffer is 90 % full: the destination is unavailable or too slow (this request \
+         is stored; the oldest spans are dropped when it is full)"
     );
 }
 
@@ -195,8 +195,8 @@ async fn the_application_is_told_when_the_oldest_spans_are_dropped() {
 
     assert_eq!(
         message,
-        "the trace buffer drops its oldest spans to make room: the destination is away or too \
-         slow (100 % full now)"
+        "the trace buffer drops its oldest spans to make room: the destination is unavailable or \
+         too slow (100 % full now)"
     );
 }
 
@@ -205,7 +205,7 @@ async fn an_eviction_is_told_even_where_it_leaves_room() {
     let scene = Harness::new(limits(1_000, 400));
     scene.message(236).await;
 
-    // The record of 300 bytes has to go for one of 100.
+    // The record of 300 bytes is evicted for one of 100.
     let message = scene.message(100).await;
 
     assert!(message.contains("drops its oldest spans"), "{message}");

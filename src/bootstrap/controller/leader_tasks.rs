@@ -1,6 +1,6 @@
-//! What one replica does for all, and the races for it: a lease for the reconciler, and one for
-//! whoever makes certificates. They are apart, so that an operator of another `certificates.mode`,
-//! as there is during an upgrade, never keeps the certificates from being made.
+//! Tasks that only one replica performs, and the elections for them: one lease for the reconciler
+//! and one for the certificate rotator. The leases are separate, so that during an upgrade to
+//! another `certificates.mode` the leading replica never keeps the other from issuing certificates.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use crate::application::operator::reconcile::{ReconcileContext, Reconciler};
 use crate::application::operator::rotate_certificates::CertificateRotator;
 use crate::domain::operator::lease::LeaseTimes;
 
-/// What this replica does while it leads, and what it does anyway.
+/// The tasks of this replica that depend on leadership, and the elections.
 pub(super) struct LeaderTasks {
-    /// What writes.
+    /// The tasks that write to the cluster.
     writers: JoinSet<()>,
     reconciling: ElectionTask,
     certificates: Option<ElectionTask>,
 }
 
-/// This replica in the race for a lease.
+/// This replica's candidacy for one lease.
 struct ElectionTask {
     is_leading: watch::Receiver<bool>,
     task: tokio::task::JoinHandle<()>,
@@ -34,25 +34,25 @@ struct ElectionTask {
 }
 
 impl LeaderTasks {
-    pub(super) fn start(foundation: &ControllerContext) -> Self {
+    pub(super) fn start(context: &ControllerContext) -> Self {
         let mut writers = JoinSet::new();
-        let reconciling = ElectionTask::start(foundation, &foundation.settings.lease_name);
-        start_reconciler(foundation, reconciling.is_leading.clone(), &mut writers);
-        let certificates = start_certificates(foundation, &mut writers);
+        let reconciling = ElectionTask::start(context, &context.settings.lease_name);
+        start_reconciler(context, reconciling.is_leading.clone(), &mut writers);
+        let certificates = start_certificates(context, &mut writers);
         Self { writers, reconciling, certificates }
     }
 
-    /// Whether it is this replica that reconciles.
+    /// Returns whether this replica is the one that reconciles, and its changes.
     pub(super) fn is_leading(&self) -> watch::Receiver<bool> {
         self.reconciling.is_leading.clone()
     }
 
-    /// Stops writing, then gives the leases back.
+    /// Stops writing, then releases the leases.
     pub(super) async fn shut_down(mut self) {
         self.writers.shutdown().await;
         let certificates = async {
-            if let Some(candidacy) = self.certificates {
-                candidacy.shut_down().await;
+            if let Some(election) = self.certificates {
+                election.shut_down().await;
             }
         };
         tokio::join!(self.reconciling.shut_down(), certificates);
@@ -60,10 +60,10 @@ impl LeaderTasks {
 }
 
 impl ElectionTask {
-    fn start(foundation: &ControllerContext, lease: &str) -> Self {
-        let settings = &foundation.settings;
-        let store = KubeLeaseStore::new(foundation.client.clone(), &settings.namespace, lease);
-        // A container that is started anew in the same pod is another candidate.
+    fn start(context: &ControllerContext, lease: &str) -> Self {
+        let settings = &context.settings;
+        let store = KubeLeaseStore::new(context.client.clone(), &settings.namespace, lease);
+        // A container restarted in the same pod must not take its predecessor's lease for its own.
         let identity = format!("{}_{:016x}", settings.pod_name, random());
         let candidate = LeaderElector::new(
             Arc::new(store),
@@ -74,70 +74,70 @@ impl ElectionTask {
         );
         let is_leading = candidate.is_leading();
         let (resign, resigned) = oneshot::channel();
-        let running = tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             candidate
                 .run(async {
-                    // Dropped or sent, it is over.
+                    // Resign if the sender sends or is dropped.
                     let _ = resigned.await;
                 })
                 .await;
         });
-        Self { is_leading, task: running, resign }
+        Self { is_leading, task, resign }
     }
 
     async fn shut_down(self) {
-        // It cannot have ended before.
+        // Fails only if the task has ended, and then there is nothing to resign from.
         let _ = self.resign.send(());
         let _ = self.task.await;
     }
 }
 
 fn start_reconciler(
-    foundation: &ControllerContext,
+    context: &ControllerContext,
     leading: watch::Receiver<bool>,
     writers: &mut JoinSet<()>,
 ) {
-    let settings = &foundation.settings;
+    let settings = &context.settings;
     let cluster = KubeCluster::new(
-        foundation.client.clone(),
-        Arc::clone(&foundation.trace_buffers),
-        Arc::clone(&foundation.pods),
+        context.client.clone(),
+        Arc::clone(&context.trace_buffers),
+        Arc::clone(&context.pods),
         settings.verify_references,
         &settings.pod_name,
     );
     let reconciler = Reconciler::new(ReconcileContext {
         cluster: Arc::new(cluster),
-        pods: Arc::clone(&foundation.pods),
-        queue: Arc::clone(&foundation.queue),
-        monitor: foundation.metrics.clone(),
+        pods: Arc::clone(&context.pods),
+        queue: Arc::clone(&context.queue),
+        monitor: context.metrics.clone(),
         facts: settings.cluster_facts(),
         random,
     });
     writers.spawn(async move { reconciler.run(leading).await });
 }
 
-/// Does for the webhook's certificates what nobody else does; races for it where one must.
+/// Starts the certificate task of this `certificates.mode`, if any; only issuing needs an election.
 fn start_certificates(
-    foundation: &ControllerContext,
+    context: &ControllerContext,
     writers: &mut JoinSet<()>,
 ) -> Option<ElectionTask> {
-    let webhook = &foundation.settings.webhook;
-    let (objects, metrics) = (&foundation.certificate_store, &foundation.metrics);
-    let (issuer, changes) = (RcgenIssuer::new(&webhook.host), foundation.certificates.changes());
+    let webhook = &context.settings.webhook;
+    let (objects, metrics) = (&context.certificate_store, &context.metrics);
+    let (issuer, changes) = (RcgenIssuer::new(&webhook.host), context.certificates.changes());
     match webhook.certificates {
         CertificateSource::SelfManaged => {
-            let candidacy = ElectionTask::start(foundation, &webhook.certificate_lease_name);
-            let leading = candidacy.is_leading.clone();
+            let election = ElectionTask::start(context, &webhook.certificate_lease_name);
+            let leading = election.is_leading.clone();
             let clocks = (SystemClock::new(), SystemWallClock);
-            let keeper = CertificateRotator::new(
+            let rotator = CertificateRotator::new(
                 issuer,
                 objects.clone(),
                 Arc::clone(metrics),
                 clocks,
                 random,
             );
-            writers.spawn(async move { keeper.run(leading, changes).await });
-            Some(candidacy)
+            writers.spawn(async move { rotator.run(leading, changes).await });
+            Some(election)
         }
         CertificateSource::ExistingSecret => {
             let (metrics, clock) = (Arc::clone(metrics), SystemClock::new());

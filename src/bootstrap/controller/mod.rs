@@ -1,4 +1,4 @@
-//! The controller: the webhook in every replica, reconciling and making certificates in one each.
+//! The controller: every replica serves the webhook; one reconciles and one issues certificates.
 
 mod leader_tasks;
 mod serving;
@@ -30,10 +30,10 @@ use crate::adapters::telemetry::operator::metrics::ControllerMetrics;
 use crate::application::operator::reconcile::queue::WorkQueue;
 use crate::bootstrap::process;
 
-/// A long list of pods keeps one thread busy while the other answers the webhook.
+/// Worker threads. A long list of pods keeps one busy while the other serves the webhook.
 const WORKERS: usize = 2;
 
-/// What every part of a controller stands on.
+/// What the parts of a controller share.
 struct ControllerContext {
     settings: ControllerSettings,
     client: Client,
@@ -46,12 +46,12 @@ struct ControllerContext {
     certificates: Arc<CertificateWatcher>,
 }
 
-/// Runs a controller until it is told to stop. Fails when the cluster or a port cannot be used, or a
-/// part that runs for ever has ended.
+/// Runs a controller until a stop signal arrives. Fails if the cluster or a port cannot be used, or
+/// if a background task ends.
 #[must_use]
 pub fn run(settings: ControllerSettings) -> ExitCode {
     logging::init(&settings.log);
-    process::run(runtime(), "the controller cannot run", serve(settings))
+    process::run(runtime(), "the controller failed", serve(settings))
 }
 
 fn runtime() -> io::Result<Runtime> {
@@ -60,24 +60,24 @@ fn runtime() -> io::Result<Runtime> {
 
 async fn serve(settings: ControllerSettings) -> Result<(), Box<dyn Error>> {
     let stop = shutdown_signal()?;
-    let foundation = ControllerContext::connect(settings).await?;
+    let context = ControllerContext::connect(settings).await?;
     let mut tasks = JoinSet::new();
-    foundation.spawn_watches(&mut tasks);
-    let duties = LeaderTasks::start(&foundation);
-    let server = ControllerServer::start(&foundation, duties.is_leading(), &mut tasks)?;
+    context.spawn_watches(&mut tasks);
+    let leader_tasks = LeaderTasks::start(&context);
+    let server = ControllerServer::start(&context, leader_tasks.is_leading(), &mut tasks)?;
     tokio::select! {
         () = stop => {}
         Some(ended) = tasks.join_next() => {
-            return Err(format!("a part that runs for ever has ended: {ended:?}").into());
+            return Err(format!("a background task ended unexpectedly: {ended:?}").into());
         }
     }
-    info!("stopping; answering on while API servers still ask");
-    tokio::join!(duties.shut_down(), server.shut_down());
+    info!("stopping; still serving the webhook until API servers have stopped using it");
+    tokio::join!(leader_tasks.shut_down(), server.shut_down());
     info!("ended");
     Ok(())
 }
 
-/// Ends at the first signal to stop.
+/// Returns a future that completes at the first SIGTERM or SIGINT.
 fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -104,7 +104,7 @@ fn certificate_store(settings: &ControllerSettings, client: &Client) -> KubeCert
 impl ControllerContext {
     async fn connect(settings: ControllerSettings) -> Result<Self, Box<dyn Error>> {
         let client = Client::try_default().await.map_err(|error| {
-            format!("there is no cluster: run this in a pod, or set KUBECONFIG: {error}")
+            format!("no cluster is configured: run in a pod, or set KUBECONFIG: {error}")
         })?;
         let queue = Arc::new(WorkQueue::default());
         let defaults = SidecarDefaults {
@@ -130,7 +130,7 @@ impl ControllerContext {
         })
     }
 
-    /// Keeps what is known of the cluster current.
+    /// Starts the watches that keep the caches current.
     fn spawn_watches(&self, tasks: &mut JoinSet<()>) {
         let trace_buffers = Arc::clone(&self.trace_buffers);
         tasks.spawn(async move { trace_buffers.run().await });

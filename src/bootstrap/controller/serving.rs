@@ -1,4 +1,4 @@
-//! What every replica serves: the webhook over TLS, health and metrics.
+//! The servers of every replica: the webhook over TLS, health and metrics.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::adapters::telemetry::operator::admin::{
     ControllerPages, Readiness, ReadinessCheck, ScrapeSources, readiness_check,
 };
 
-/// How long open reviews may take once their connections were asked to go.
+/// How long open reviews may take once the shutdown of their connections has begun.
 const CONNECTION_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The webhook's connections, and whether more may come.
+/// The running webhook server and the replica's readiness.
 pub(super) struct ControllerServer {
     readiness: Arc<Readiness>,
     webhook_connections: HttpServer,
@@ -29,23 +29,23 @@ pub(super) struct ControllerServer {
 
 impl ControllerServer {
     pub(super) fn start(
-        foundation: &ControllerContext,
+        context: &ControllerContext,
         is_leading: watch::Receiver<bool>,
         tasks: &mut JoinSet<()>,
     ) -> Result<Self, Box<dyn Error>> {
-        let settings = &foundation.settings;
+        let settings = &context.settings;
         let listeners = bind(&settings.webhook.addresses)?;
         let admin = bind(&settings.admin)?;
-        let own_port = listeners.first().ok_or("there is no address for the webhook")?;
+        let own_port = listeners.first().ok_or("the webhook has no address to listen on")?;
         let probe = Arc::new(TlsProbe::new(own_port.local_addr()?)?);
-        let tls = Tls::new(foundation.certificates.served())?;
-        let readiness = Arc::new(Readiness::new(readiness_checks(foundation, Arc::clone(&probe))));
+        let tls = Tls::new(context.certificates.served())?;
+        let readiness = Arc::new(Readiness::new(readiness_checks(context, Arc::clone(&probe))));
         let pages = ControllerPages::new(
-            Arc::clone(&foundation.metrics),
+            Arc::clone(&context.metrics),
             Arc::clone(&readiness),
-            scrape_sources(foundation, is_leading),
+            scrape_sources(context, is_leading),
         );
-        let (reviews, webhook) = (HttpServer::new(), webhook(foundation));
+        let (reviews, webhook) = (HttpServer::new(), webhook(context));
         tasks.spawn({
             let reviews = reviews.clone();
             async move { reviews.serve_tls(listeners, tls, webhook).await }
@@ -62,7 +62,8 @@ impl ControllerServer {
         })
     }
 
-    /// Turns unready, answers on until no API server asks any more, then lets the last ones go.
+    /// Becomes unready, keeps serving for the shutdown delay until no API server sends requests,
+    /// then closes the remaining connections.
     pub(super) async fn shut_down(self) {
         self.readiness.begin_shutdown();
         self.webhook_connections
@@ -71,23 +72,23 @@ impl ControllerServer {
     }
 }
 
-fn webhook(foundation: &ControllerContext) -> WebhookService<ClusterCatalog> {
+fn webhook(context: &ControllerContext) -> WebhookService<ClusterCatalog> {
     let catalog = ClusterCatalog {
-        trace_buffers: Arc::clone(&foundation.trace_buffers),
-        namespaces: Arc::clone(&foundation.namespaces),
+        trace_buffers: Arc::clone(&context.trace_buffers),
+        namespaces: Arc::clone(&context.namespaces),
     };
-    let facts = foundation.settings.cluster_facts();
-    WebhookService::new(Arc::new(catalog), facts, foundation.metrics.clone())
+    let facts = context.settings.cluster_facts();
+    WebhookService::new(Arc::new(catalog), facts, context.metrics.clone())
 }
 
-fn readiness_checks(foundation: &ControllerContext, probe: Arc<TlsProbe>) -> Vec<ReadinessCheck> {
-    let trace_buffers = Arc::clone(&foundation.trace_buffers);
-    let namespaces = Arc::clone(&foundation.namespaces);
-    let (held, trusted) = (foundation.certificates.served(), foundation.certificates.served());
+fn readiness_checks(context: &ControllerContext, probe: Arc<TlsProbe>) -> Vec<ReadinessCheck> {
+    let trace_buffers = Arc::clone(&context.trace_buffers);
+    let namespaces = Arc::clone(&context.namespaces);
+    let (held, trusted) = (context.certificates.served(), context.certificates.served());
     vec![
         readiness_check(
             move || trace_buffers.is_synced(),
-            "the TraceBuffers have not been listed; may the operator list tracebuffers?",
+            "the TraceBuffers have not been listed; is the operator allowed to list tracebuffers?",
         ),
         readiness_check(
             move || namespaces.is_synced(),
@@ -95,23 +96,20 @@ fn readiness_checks(foundation: &ControllerContext, probe: Arc<TlsProbe>) -> Vec
         ),
         readiness_check(
             move || held.valid_until().is_some(),
-            "there is no certificate to serve; see the operators' logs",
+            "the webhook has no certificate to serve; see the operators' logs",
         ),
         readiness_check(
             move || trusted.is_trusted(),
-            "the webhook's caBundle does not hold the authority of the certificate that is served",
+            "the webhook's caBundle does not contain the authority that signed its certificate",
         ),
-        readiness_check(move || probe.is_healthy(), "the webhook does not answer over TLS"),
+        readiness_check(move || probe.is_healthy(), "the webhook does not respond over TLS"),
     ]
 }
 
-fn scrape_sources(
-    foundation: &ControllerContext,
-    is_leading: watch::Receiver<bool>,
-) -> ScrapeSources {
-    let served = foundation.certificates.served();
-    let trace_buffers = Arc::clone(&foundation.trace_buffers);
-    let pods = Arc::clone(&foundation.pods);
+fn scrape_sources(context: &ControllerContext, is_leading: watch::Receiver<bool>) -> ScrapeSources {
+    let served = context.certificates.served();
+    let trace_buffers = Arc::clone(&context.trace_buffers);
+    let pods = Arc::clone(&context.pods);
     ScrapeSources {
         is_leader: Box::new(move || *is_leading.borrow()),
         certificate_until: Box::new(move || served.valid_until()),

@@ -1,4 +1,4 @@
-//! Everything the controller is told at start, checked.
+//! The validated settings of the controller.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,42 +15,42 @@ pub struct ControllerSettings {
     pub namespace: String,
     /// The name of its pod.
     pub pod_name: String,
-    /// The Lease by which one replica leads.
+    /// The Lease that elects the reconciling replica.
     pub lease_name: String,
-    /// Whether the Secrets and config maps that a `TraceBuffer` names are looked up.
+    /// Whether to check that the Secrets and ConfigMaps that a `TraceBuffer` references exist.
     pub verify_references: bool,
-    /// Image of the sidecars whose `TraceBuffer` names none.
+    /// Image of sidecars whose `TraceBuffer` sets none.
     pub sidecar_image: String,
-    /// When it is pulled; `None` leaves that to Kubernetes.
+    /// Its pull policy; `None` leaves it to Kubernetes.
     pub sidecar_pull_policy: Option<PullPolicy>,
     /// The webhook.
     pub webhook: WebhookSettings,
-    /// Where health and metrics are shown; at least one address.
+    /// Where health and metrics are served; at least one address.
     pub admin: Vec<SocketAddr>,
-    /// The namespaces whose pods never get a sidecar, besides its own.
+    /// Namespaces whose pods never get a sidecar, in addition to the operator's own.
     pub excluded_namespaces: Vec<String>,
-    /// The `TraceBuffer` of pods for which no other is named or found.
+    /// The `TraceBuffer` of pods that name none and whose namespace has none.
     pub default_trace_buffer: Option<ObjectKey>,
-    /// How long the webhook answers on after the signal to stop.
+    /// How long the webhook keeps serving after the stop signal.
     pub shutdown_delay: Duration,
     /// What is logged, and how.
     pub log: LogSettings,
 }
 
-/// How the API server reaches the webhook, and trusts it.
+/// How the API server reaches the webhook and verifies its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookSettings {
     /// The name of the `MutatingWebhookConfiguration`.
     pub configuration_name: String,
     /// The DNS name of its Service.
     pub host: String,
-    /// Who makes its certificate.
+    /// Who issues its certificate.
     pub certificates: CertificateSource,
-    /// The Secret that holds it.
+    /// The Secret that holds the certificate.
     pub secret_name: String,
-    /// The Lease by which one replica makes it.
+    /// The Lease that elects the replica that issues the certificate.
     pub certificate_lease_name: String,
-    /// Where the authorities of an existing Secret are, if not in it.
+    /// File with the authorities of an existing Secret, if the Secret does not contain them.
     pub certificate_ca_file: Option<PathBuf>,
     /// Where it listens; at least one address.
     pub addresses: Vec<SocketAddr>,
@@ -68,30 +68,30 @@ impl ControllerSettings {
     }
 }
 
-/// Who makes the webhook's certificate, and publishes its authority.
+/// Who issues the webhook's certificate and publishes its authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateSource {
     /// The operator does both.
     SelfManaged,
-    /// Somebody else makes it, the operator publishes its authority.
+    /// The administrator provides it; the operator publishes its authority.
     ExistingSecret,
     /// cert-manager does both.
     CertManager,
 }
 
-/// When an image is pulled.
+/// When the kubelet pulls an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullPolicy {
-    /// At every start.
+    /// At every start of a container.
     Always,
-    /// If the node does not have it.
+    /// If the node does not have the image.
     IfNotPresent,
-    /// Never: the node has it.
+    /// Never; the node must have the image.
     Never,
 }
 
 impl CertificateSource {
-    /// Returns the word of the chart's `certificates.mode`.
+    /// Returns the value of the chart's `certificates.mode`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl CertificateSource {
 }
 
 impl PullPolicy {
-    /// Returns the word of the Kubernetes API.
+    /// Returns the value in the Kubernetes API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! Limits that change while the receiver runs: a file, as the kubelet keeps it for a pod.
+//! Limits that change while the receiver runs, read from a file that the kubelet keeps current (a
+//! downward API volume).
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,23 +14,23 @@ use crate::cli::limits_text;
 use crate::domain::limits::BufferLimits;
 use crate::ports::buffer::TraceBufferPort;
 
-/// How often the file is read. It is a few lines in memory, so reading it costs no more than asking
-/// whether it changed, and no way of replacing it can be missed.
+/// How often the file is read. It is a few lines in memory, so reading it costs no more than
+/// checking its metadata, and cannot miss a change however the file is replaced.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Most bytes of it that are read.
+/// Maximum size of the file.
 const MAX_FILE_BYTES: u64 = 4 * 1024;
 
-/// A file of limits, and what is known of it.
+/// A limits file, and the limits last read from it.
 pub(super) struct LimitsFile {
     path: PathBuf,
-    /// Holds for what the file does not say.
+    /// The values of the limits that the file does not set.
     initial: BufferLimits,
     current: BufferLimits,
-    /// What was last complained about, so that it is said once.
+    /// The problem last logged, so that each is logged only once.
     last_problem: Option<String>,
 }
 
-/// What a look at the file found.
+/// What reading the file found.
 #[derive(Debug, PartialEq, Eq)]
 enum LimitsFileChange {
     Changed { from: BufferLimits, to: BufferLimits },
@@ -41,11 +42,11 @@ impl LimitsFile {
         Self { path, initial: boot, current: boot, last_problem: None }
     }
 
-    /// Reads the file and puts what it says into force; without a usable file the limits stay.
+    /// Reads the file and applies its limits; if it is unusable, the limits stay unchanged.
     pub(super) fn reload<B: TraceBufferPort>(&mut self, buffer: &B) {
         let text = read_file(&self.path).map_err(|error| error.to_string());
-        for news in self.update(text) {
-            match news {
+        for change in self.update(text) {
+            match change {
                 LimitsFileChange::Changed { from, to } => {
                     buffer.set_limits(to);
                     let (from, to) = (limits_text::render(&from), limits_text::render(&to));
@@ -54,13 +55,13 @@ impl LimitsFile {
                 LimitsFileChange::Invalid(problem) => {
                     let (file, in_force) =
                         (self.path.display(), limits_text::render(&self.current));
-                    warn!(%file, %problem, %in_force, "the file of limits has a mistake");
+                    warn!(%file, %problem, %in_force, "the limits file has an error");
                 }
             }
         }
     }
 
-    /// Applies it again and again, for ever.
+    /// Applies the file periodically; never returns.
     pub(super) async fn poll<B: TraceBufferPort>(mut self, buffer: Arc<B>) {
         let mut ticks = interval(POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,27 +76,28 @@ impl LimitsFile {
         let (limits, problem) = match read {
             Ok(read) if read.unknown_names.is_empty() => (read.limits, None),
             Ok(read) => {
-                let unknown = format!("nothing is known of {}", read.unknown_names.join(", "));
+                let unknown = format!("unknown limits: {}", read.unknown_names.join(", "));
                 (read.limits, Some(unknown))
             }
             Err(problem) => (self.current, Some(problem)),
         };
-        let mut news = Vec::new();
+        let mut changes = Vec::new();
         if limits != self.current {
-            news.push(LimitsFileChange::Changed { from: self.current, to: limits });
+            changes.push(LimitsFileChange::Changed { from: self.current, to: limits });
             self.current = limits;
         }
         if problem != self.last_problem {
-            news.extend(problem.clone().map(LimitsFileChange::Invalid));
+            changes.extend(problem.clone().map(LimitsFileChange::Invalid));
             self.last_problem = problem;
         }
-        news
+        changes
     }
 }
 
-/// A few system calls, made while the only worker waits: the file lies in memory.
+/// Blocks the runtime's only thread for a few system calls; acceptable because the file is in
+/// memory (tmpfs).
 fn read_file(path: &Path) -> io::Result<String> {
-    // Opening a pipe would wait for its writer.
+    // Opening a pipe would block until it has a writer.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
@@ -157,9 +159,9 @@ mod tests {
         says(&mut file, "max_spans=5");
 
         for text in [Ok("max_spans=many".to_owned()), Err("gone".to_owned())] {
-            let news = file.update(text.clone());
+            let changes = file.update(text.clone());
 
-            assert!(matches!(news.as_slice(), [LimitsFileChange::Invalid(_)]), "{news:?}");
+            assert!(matches!(changes.as_slice(), [LimitsFileChange::Invalid(_)]), "{changes:?}");
             assert_eq!(file.update(text), []);
         }
         assert_eq!(says(&mut file, "max_spans=6"), [change(5, 6)]);
@@ -179,10 +181,10 @@ mod tests {
     fn what_is_unknown_is_told_once_and_the_rest_holds() {
         let mut file = file();
 
-        let news = says(&mut file, "mood=good\nmax_spans=5");
+        let changes = says(&mut file, "mood=good\nmax_spans=5");
 
-        let problem = LimitsFileChange::Invalid("nothing is known of mood".to_owned());
-        assert_eq!(news, [change(100, 5), problem]);
+        let problem = LimitsFileChange::Invalid("unknown limits: mood".to_owned());
+        assert_eq!(changes, [change(100, 5), problem]);
         assert_eq!(says(&mut file, "mood=good\nmax_spans=5"), []);
     }
 

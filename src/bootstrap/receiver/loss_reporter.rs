@@ -1,4 +1,4 @@
-//! What nobody triggers: spans that grow too old, and losses nobody has mentioned.
+//! Periodic work: expires old spans and logs the losses that no other part logs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use tracing::error;
 use crate::domain::ledger::{DropReason, Ledger};
 use crate::ports::buffer::TraceBufferPort;
 
-/// How often spans are checked for their age.
+/// How often the age of the spans is checked.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
-/// Losses are reported at most this often.
+/// Losses are logged once per this many ticks.
 const REPORT_INTERVAL_TICKS: u32 = 10;
-/// Losses that no other part reports at once.
+/// Losses that no other part logs when they happen.
 const REPORTED_REASONS: [DropReason; 2] = [DropReason::Overflow, DropReason::Expired];
 
-/// Expires old spans and reports losses, for ever.
+/// Expires old spans and logs losses; never returns.
 pub(super) async fn run<B: TraceBufferPort>(buffer: Arc<B>) {
     let mut ticks = interval(EXPIRY_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! The receiver: listen, buffer, forward, until told to stop.
+//! The receiver: listen, buffer and forward until a stop signal arrives.
 
 mod limits_file;
 mod loss_reporter;
@@ -30,11 +30,11 @@ use crate::application::drain::{DrainOutcome, ForwardingWorkers, drain};
 use crate::domain::limits::BufferLimits;
 use crate::ports::buffer::TraceBufferPort;
 
-/// How long open requests may take to end once their connections were asked to go.
+/// How long open requests may take once the shutdown of their connections has begun.
 const CONNECTION_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Runs a receiver until it is told to stop. Fails when a port cannot be opened, or the system refuses
-/// something else that is needed.
+/// Runs a receiver until a stop signal arrives. Fails if a port cannot be opened, or the system
+/// denies another resource that is needed.
 #[must_use]
 pub fn run(settings: ReceiverSettings) -> ExitCode {
     logging::init(&settings.log);
@@ -49,7 +49,7 @@ fn runtime(workers: usize) -> std::io::Result<Runtime> {
     }
 }
 
-/// The open ports.
+/// The bound listeners.
 struct Listeners {
     otlp: Vec<TcpListener>,
     admin: Vec<TcpListener>,
@@ -58,9 +58,9 @@ struct Listeners {
 /// Why the receiver stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StopSignal {
-    /// Kubernetes or a supervisor ends it; applications may still have something to send.
+    /// SIGTERM, from Kubernetes or a supervisor; applications may still have something to send.
     Terminate,
-    /// A person at a terminal ends it.
+    /// SIGINT, from a person at a terminal.
     Interrupt,
 }
 
@@ -117,9 +117,10 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Accepts on while applications are connected, then asks them to go, then flushes.
+/// Keeps accepting while applications are connected, then shuts down their connections, then
+/// drains the buffer.
 ///
-/// A sidecar that Kubernetes ends last has no connections left and flushes at once.
+/// A sidecar that Kubernetes stops last has no connections left and drains immediately.
 async fn shut_down(
     stop: StopSignal,
     drain_timeout: Duration,
@@ -133,9 +134,9 @@ async fn shut_down(
     if stop == StopSignal::Terminate && connections.open_connections() > 0 {
         info!(
             connections = connections.open_connections(),
-            "stopping; accepting on while applications end"
+            "stopping; still accepting until the applications have closed their connections"
         );
-        // Half of the time at most, so that the other half is left for the flush.
+        // At most half of the time, so that the other half is left for the drain.
         let _ = timeout(drain_timeout / 2, connections.all_closed()).await;
     }
     connections.shut_down();
@@ -155,8 +156,8 @@ fn log_drain_outcome(drained: DrainOutcome) {
 fn log_forced_exit(pipeline: &Pipeline) {
     let ledger = pipeline.buffer.status().ledger;
     match ledger.buffered + ledger.in_flight {
-        0 => info!("told to stop a second time; ended, nothing was lost"),
-        spans => error!(spans, "told to stop a second time; ended before these were delivered"),
+        0 => info!("second stop signal; exiting immediately, nothing was lost"),
+        spans => error!(spans, "second stop signal; exiting before these spans were delivered"),
     }
 }
 
@@ -173,7 +174,8 @@ fn log_listening(settings: &ReceiverSettings, limits: &BufferLimits) {
     );
 }
 
-/// Names the destination for people; no path, no header, no secret.
+/// Describes the destination for logs and status, without its path or headers, which may hold
+/// secrets.
 fn describe_destination(destination: Option<&DestinationSettings>) -> String {
     destination.map_or_else(
         || "console".to_owned(),

@@ -1,4 +1,4 @@
-//! From the door to the destination: the parts of the data path, joined.
+//! The data path from receiver to destination, assembled.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Pipeline {
         Self { buffer, metrics, receiver, forwarder }
     }
 
-    /// Returns what makes the workers lose no time.
+    /// Returns a callback that makes the workers retry immediately.
     pub(super) fn drain_trigger(&self) -> Box<dyn Fn() + Send + Sync> {
         let forwarder = Arc::clone(&self.forwarder);
         Box::new(move || forwarder.begin_drain())
@@ -83,7 +83,7 @@ impl ForwardingWorkers for Workers {
     async fn join(&mut self) {
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended {
-                error!(%error, "a forwarding worker ended by a fault; please report it");
+                error!(%error, "a forwarding worker panicked; please report this bug");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Everything the receiver is told at start, checked.
+//! The validated settings of the receiver.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -18,15 +18,15 @@ pub struct ReceiverSettings {
     pub limits: BufferLimits,
     /// What happens to new records when it is full.
     pub overflow_policy: OverflowPolicy,
-    /// File of limits that replace the above while the receiver runs.
+    /// File with limits that override `limits` while the receiver runs.
     pub limits_file: Option<PathBuf>,
-    /// Bounds of one batch as they were asked for; the buffer lowers them to a part of its limits.
+    /// Bounds of one batch as configured; lowered to a part of the buffer's limits.
     pub batch_limits: BatchLimits,
-    /// Batches in flight at the same time; with more than one, order is not kept.
+    /// Maximum batches in flight; with more than one, order is not preserved.
     pub concurrency: NonZeroUsize,
-    /// What is listened on.
+    /// Where to listen.
     pub listen: ListenSettings,
-    /// Longest time between the signal to stop and the end of the process.
+    /// Maximum time between the stop signal and the end of the process.
     pub drain_timeout: Duration,
     /// What is logged, and how.
     pub log: LogSettings,
@@ -34,15 +34,16 @@ pub struct ReceiverSettings {
     pub workers: NonZeroUsize,
 }
 
-/// Addresses to listen on, none twice, and what may arrive there.
+/// Addresses to listen on, without duplicates, and the size limit of requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenSettings {
-    /// Where OTLP is received, by convention over gRPC; at least one address.
+    /// Where OTLP is received, by convention over gRPC; at least one address. Each port serves both
+    /// protocols.
     pub grpc: Vec<SocketAddr>,
     /// Where OTLP is received, by convention over HTTP; at least one address.
     pub http: Vec<SocketAddr>,
-    /// Where health, metrics and the state of the buffer are shown; at least one address.
+    /// Where health, metrics and the state of the buffer are served; at least one address.
     pub admin: Vec<SocketAddr>,
-    /// Most bytes of one request, decompressed; at most the buffer's own bound.
+    /// Maximum decompressed bytes of one request; at most the buffer's own bound.
     pub max_request_bytes: usize,
 }

@@ -21,7 +21,7 @@ fn of_bytes(max_bytes: u64) -> Fifo {
     Fifo::new(limits(PLENTY, max_bytes), OverflowPolicy::DropOldest)
 }
 
-/// Admits a record and returns all spans it cost, its own included, and the bytes to discard.
+/// Adds a record; returns the evicted spans, its own included, and the bytes to discard.
 fn admit_at(
     fifo: &mut Fifo,
     spans: u32,
@@ -69,7 +69,7 @@ fn assert_sound(fifo: &Fifo) {
     assert!(fifo.queue.iter().is_sorted_by(|a, b| a.sequence < b.sequence), "{fifo:?}");
 }
 
-/// The records that wait, as (sequence, spans still to be sent).
+/// The queued records, as (sequence, unsettled spans).
 fn waiting(fifo: &Fifo) -> Vec<(u64, u64)> {
     fifo.queue.iter().map(|entry| (entry.sequence, entry.unsettled_spans())).collect()
 }

@@ -147,7 +147,7 @@ async fn an_application_that_keeps_sending_loses_nothing_it_was_acknowledged() {
 
         pipeline.receiver.terminate();
         within_timeout("stopping", async {
-            while !pipeline.receiver.log().contains("accepting on") {
+            while !pipeline.receiver.log().contains("still accepting") {
                 sleep(Duration::from_millis(2)).await;
             }
         })
@@ -226,7 +226,7 @@ async fn a_second_signal_ends_it_at_once_and_the_loss_is_told() {
 
         assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
         assert_eq!(ended.code, Some(0), "{}", ended.log);
-        let loss = ended.log.lines().find(|line| line.contains("ERROR told to stop a second time"));
+        let loss = ended.log.lines().find(|line| line.contains("ERROR second stop signal"));
         assert!(loss.is_some_and(|line| line.contains("spans=30")), "{}", ended.log);
     }
 }

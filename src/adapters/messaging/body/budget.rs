@@ -1,4 +1,4 @@
-//! The memory all requests that are being read may use together.
+//! The memory budget that all requests being read share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,23 +10,24 @@ use crate::adapters::messaging::request_error::RequestError;
 
 /// Memory shared by all requests being read.
 const SHARED_BYTES: usize = 1 << 20;
-/// A request may take at most this much of it; larger ones are read one at a time beside it.
+/// Maximum share of one request; larger requests are read one at a time, outside the shared memory.
 const MAX_SHARE_BYTES: usize = SHARED_BYTES / 4;
-/// What one permit of the semaphore stands for.
+/// Bytes that one semaphore permit represents.
 const PERMIT_BYTES: usize = 1 << 10;
-/// How long a request waits for its turn. A refusal loses data in real SDKs, a long wait too.
+/// How long a request waits for memory. SDKs lose data when it is refused, but also when they wait
+/// too long.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Memory for reading: a shared megabyte, and room for one large request at a time.
+/// The budget: 1 MiB of shared memory, plus one large request at a time.
 ///
-/// The large one never waits for the shared part, so there is always a request that can be read to
-/// its end, and with it the others.
+/// A large request never waits for shared memory, so at least one request always makes progress and
+/// the budget cannot deadlock.
 pub(super) struct ReadBudget {
     shared: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
-/// Memory taken; given back when dropped.
+/// Acquired memory; released when dropped.
 #[derive(Debug)]
 pub(super) struct BudgetPermit {
     bytes: usize,
@@ -53,7 +54,7 @@ impl ReadBudget {
         Ok(permit)
     }
 
-    /// Waits until `permit` stands for `bytes`.
+    /// Waits until `permit` covers `bytes`.
     pub(super) async fn grow(
         &self,
         permit: &mut BudgetPermit,
@@ -61,6 +62,8 @@ impl ReadBudget {
     ) -> Result<(), RequestError> {
         if permit.large.is_none() && bytes > permit.bytes {
             let more = permits_for(bytes) - permits_for(permit.bytes);
+            // Never waits for shared memory while it holds some: two growing requests could then
+            // wait for each other.
             let shared = Arc::clone(&self.shared).try_acquire_many_owned(more).ok();
             match (&mut permit.shared, shared.filter(|_| bytes <= MAX_SHARE_BYTES)) {
                 (Some(held), Some(more)) => held.merge(more),
@@ -114,9 +117,9 @@ mod tests {
         let budget = ReadBudget::new();
         let _large = budget.acquire(SHARED_BYTES).await.unwrap();
 
-        let refused = budget.acquire(SHARED_BYTES).await.unwrap_err();
+        let error = budget.acquire(SHARED_BYTES).await.unwrap_err();
 
-        assert_eq!(refused.status, ResponseStatus::Unavailable);
+        assert_eq!(error.status, ResponseStatus::Unavailable);
     }
 
     #[tokio::test(start_paused = true)]
@@ -159,7 +162,7 @@ mod tests {
     const STEP: usize = 64 << 10;
 
     impl ReadBudget {
-        /// Bytes of the shared megabyte that are taken.
+        /// Bytes of the shared memory in use.
         pub(in crate::adapters::messaging) fn shared_bytes_taken(&self) -> usize {
             SHARED_BYTES - self.shared.available_permits() * PERMIT_BYTES
         }

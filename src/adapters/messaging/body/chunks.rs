@@ -1,4 +1,4 @@
-//! A body as a row of chunks.
+//! A body as a sequence of chunks.
 
 use std::fmt::Display;
 use std::future::poll_fn;
@@ -9,11 +9,11 @@ use http_body::Body;
 
 use crate::adapters::messaging::request_error::RequestError;
 
-/// Hands out a body's data in order, at most as much as it should have.
+/// Returns a body's data in order and checks its length.
 pub(super) struct BodyChunks<B> {
     body: B,
     pending: Bytes,
-    /// Bytes still to come, where that is known.
+    /// Bytes still expected, if the length is known.
     remaining: Option<usize>,
 }
 
@@ -25,7 +25,7 @@ where
         Self { body, pending: Bytes::new(), remaining: None }
     }
 
-    /// From now on, exactly `length` bytes must come.
+    /// From now on, exactly `length` bytes must follow.
     pub(super) fn expect_length(&mut self, length: usize) {
         self.remaining = Some(length);
     }
@@ -41,8 +41,8 @@ where
                 })?;
             }
             let part = self.pending.len().min(N - filled);
-            if let Some(place) = prefix.get_mut(filled..filled + part) {
-                self.pending.copy_to_slice(place);
+            if let Some(target) = prefix.get_mut(filled..filled + part) {
+                self.pending.copy_to_slice(target);
             }
             filled += part;
         }
@@ -73,7 +73,7 @@ where
         }
     }
 
-    /// Makes sure that nothing more comes.
+    /// Checks that no more data follows.
     pub(super) async fn expect_end(&mut self) -> Result<(), RequestError> {
         if !self.pending.is_empty() {
             return Err(trailing_data_error());
@@ -90,7 +90,7 @@ where
             match frame {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(body_error(&error)),
-                // Trailers say nothing to a receiver.
+                // Trailers are ignored: neither protocol gives a request trailers.
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => return Ok(Some(data)),
@@ -102,9 +102,9 @@ where
 }
 
 fn trailing_data_error() -> RequestError {
-    RequestError::malformed("there is data after the request's message")
+    RequestError::malformed("unexpected data after the request's message")
 }
 
 fn body_error(error: &impl Display) -> RequestError {
-    RequestError::malformed(format!("the request's body ended with an error: {error}"))
+    RequestError::malformed(format!("the request's body could not be read: {error}"))
 }

@@ -1,4 +1,4 @@
-//! Decompression as the bytes come.
+//! Streaming decompression.
 
 use std::io::{self, BufRead, Read};
 use std::mem;
@@ -10,11 +10,11 @@ use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use crate::adapters::messaging::request_error::RequestError;
 
-/// The largest zstd window accepted: what RFC 8878 recommends every decoder to support (8 MiB).
+/// The largest zstd window accepted (8 MiB): what RFC 8878 recommends that every decoder supports.
 const ZSTD_WINDOW_BITS: u32 = 23;
-/// Most bytes decompressed in one go, which have to be zeroed before.
+/// Maximum bytes decompressed per read; they are zeroed first.
 const MAX_READ_BYTES: usize = 16 << 10;
-/// Idle decompressors kept of each kind.
+/// Idle decompressors kept per encoding.
 const MAX_IDLE: usize = 4;
 
 /// How a message is compressed.
@@ -25,21 +25,20 @@ pub(in crate::adapters::messaging) enum Encoding {
     Zstd,
 }
 
-/// Decompressors that wait for their next message.
+/// Idle decompressors, kept for reuse.
 ///
-/// Their tables are some 50 KiB each: made and freed for every message, they would leave holes all
-/// over the heap.
+/// Their tables take about 50 KiB each; allocating them for every message would fragment the heap.
 #[derive(Default)]
 pub(super) struct DecompressorPool {
     idle: Mutex<Vec<Decompressor>>,
 }
 
-/// A decompressor for a row of gzip members or zstd frames, as both formats allow.
+/// A decompressor for a sequence of gzip members or zstd frames, as both formats allow.
 pub(super) struct Decompressor {
     codec: Codec,
-    /// Compressed bytes that are still to be read.
+    /// Compressed bytes not read yet.
     input: Bytes,
-    /// Whether the last member has ended, and no other has begun.
+    /// Whether the last member is complete and no other has begun.
     complete: bool,
 }
 
@@ -48,7 +47,7 @@ enum Codec {
     Zstd(Box<Decoder<'static>>),
 }
 
-/// What a decompressor waits for.
+/// What a decompressor needs to continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DecompressStatus {
     NeedsInput,
@@ -56,10 +55,10 @@ pub(super) enum DecompressStatus {
 }
 
 impl Encoding {
-    /// What receivers are told to send.
+    /// The encodings that responses advertise to senders.
     pub(in crate::adapters::messaging) const ACCEPTED: &'static str = "gzip,zstd,identity";
 
-    /// Reads the value of a `content-encoding` or `grpc-encoding` header.
+    /// Parses the value of a `content-encoding` or `grpc-encoding` header; `None` if unsupported.
     pub(in crate::adapters::messaging) fn from_header(value: Option<&[u8]>) -> Option<Self> {
         let Some(value) = value else { return Some(Self::Identity) };
         match value.to_ascii_lowercase().trim_ascii() {
@@ -70,7 +69,8 @@ impl Encoding {
         }
     }
 
-    /// What the decompressor takes: copies of the message (zstd's window), and bytes beside.
+    /// Returns the memory of the decompressor: copies of the message (zstd's window), and
+    /// additional bytes.
     pub(super) const fn decoder_memory(self) -> (usize, usize) {
         match self {
             Self::Identity => (0, 0),
@@ -83,18 +83,18 @@ impl Encoding {
 impl DecompressorPool {
     pub(super) fn acquire(&self, encoding: Encoding) -> Result<Decompressor, RequestError> {
         let mut idle = self.idle.lock();
-        let place = idle.iter().position(|inflate| inflate.encoding() == encoding);
-        let found = place.map(|place| idle.swap_remove(place));
+        let index = idle.iter().position(|each| each.encoding() == encoding);
+        let found = index.map(|index| idle.swap_remove(index));
         drop(idle);
         found.map_or_else(|| Decompressor::new(encoding), Ok)
     }
 
-    /// Takes back a decompressor whose message was complete.
-    pub(super) fn release(&self, inflate: Decompressor) {
+    /// Takes back a decompressor whose message was complete; after an error its state is unusable.
+    pub(super) fn release(&self, decompressor: Decompressor) {
         let mut idle = self.idle.lock();
-        let kind = inflate.encoding();
-        if idle.iter().filter(|each| each.encoding() == kind).count() < MAX_IDLE {
-            idle.push(inflate);
+        let encoding = decompressor.encoding();
+        if idle.iter().filter(|each| each.encoding() == encoding).count() < MAX_IDLE {
+            idle.push(decompressor);
         }
     }
 }
@@ -120,7 +120,7 @@ impl Decompressor {
         }
     }
 
-    /// Hands over the next compressed bytes, after the former ones were read.
+    /// Sets the next compressed bytes, once [`DecompressStatus::NeedsInput`] was returned.
     pub(super) fn feed(&mut self, chunk: Bytes) {
         self.input = chunk;
     }
@@ -140,6 +140,7 @@ impl Decompressor {
                     if mem::take(&mut self.complete) {
                         decoder.reset(ResumableReader::default());
                     }
+                    // The decoder owns its reader, so the input is swapped in for this read only.
                     mem::swap(&mut decoder.get_mut().0, &mut self.input);
                     let read = read_into(decoder, output);
                     mem::swap(&mut decoder.get_mut().0, &mut self.input);
@@ -170,13 +171,13 @@ impl Decompressor {
         }
     }
 
-    /// Makes sure that the last member was complete.
+    /// Checks that the last member is complete.
     pub(super) fn finish(&self) -> Result<(), RequestError> {
         if self.complete { Ok(()) } else { Err(incomplete_error()) }
     }
 }
 
-/// Reads into some of the spare capacity of `output`.
+/// Reads into the spare capacity of `output`, at most [`MAX_READ_BYTES`].
 fn read_into(decoder: &mut impl Read, output: &mut Vec<u8>) -> io::Result<usize> {
     let start = output.len();
     output.resize(output.capacity().min(start + MAX_READ_BYTES), 0);
@@ -185,7 +186,7 @@ fn read_into(decoder: &mut impl Read, output: &mut Vec<u8>) -> io::Result<usize>
     read
 }
 
-/// A reader of bytes that may go on: at their end it would block.
+/// A reader of a stream whose next bytes have not arrived: at the end of its bytes it would block.
 #[derive(Default)]
 struct ResumableReader(Bytes);
 
@@ -207,7 +208,7 @@ impl BufRead for ResumableReader {
     }
 }
 
-/// A compressed body without its end, or without anything.
+/// The error for a compressed body that is truncated or empty.
 pub(super) fn incomplete_error() -> RequestError {
     RequestError::malformed("the compressed body ended before it was complete")
 }

@@ -1,4 +1,4 @@
-//! Reading a request's message into memory, within bounds taken before it is read.
+//! Reading a request's message into memory that is reserved before it is read.
 
 mod budget;
 mod chunks;
@@ -21,15 +21,15 @@ pub(super) use decompress::Encoding;
 
 /// How long a message may take from its first byte to its last.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a sender may be silent in the middle of a message that is read into memory of its own,
-/// which others may be waiting for.
+/// How long a sender may pause in the middle of a message that holds memory of the budget, which
+/// other requests may be waiting for.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Memory for messages of unknown length is taken in steps of at least this.
+/// Memory for messages of unknown length is reserved in steps of at least this.
 const GROWTH_STEP_BYTES: usize = 64 << 10;
-/// How much traces usually shrink when compressed, rounded up.
+/// Typical compression ratio of traces, rounded up.
 const TYPICAL_COMPRESSION_RATIO: usize = 8;
 
-/// Reads messages. One per process, so that its budget holds for all connections together.
+/// Reads messages. One per process, so that all connections share its budget.
 pub(super) struct BodyReader {
     budget: ReadBudget,
     decompressors: DecompressorPool,
@@ -44,16 +44,16 @@ pub(super) struct RequestMessage {
     _permit: Option<BudgetPermit>,
 }
 
-/// How a message takes memory while it is read and converted.
+/// What determines the memory of a message while it is read and converted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadOptions {
     pub(super) encoding: Encoding,
-    /// Copies of the message that exist at once.
+    /// Copies of the message that exist at the same time.
     pub(super) copies: usize,
 }
 
 impl BodyReader {
-    /// Reads messages of up to `max_bytes`, decompressed.
+    /// Creates a reader of messages of up to `max_bytes`, decompressed.
     pub(super) fn new(max_bytes: usize) -> Self {
         Self { budget: ReadBudget::new(), decompressors: DecompressorPool::default(), max_bytes }
     }
@@ -63,14 +63,14 @@ impl BodyReader {
         &self,
         body: B,
         length: Option<u64>,
-        plan: ReadOptions,
+        options: ReadOptions,
     ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
         timeout(READ_TIMEOUT, async {
             let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-            self.read(&mut BodyChunks::new(body), length, plan).await
+            self.read(&mut BodyChunks::new(body), length, options).await
         })
         .await
         .unwrap_or_else(|_| Err(read_timeout_error()))
@@ -110,13 +110,13 @@ impl BodyReader {
         .unwrap_or_else(|_| Err(read_timeout_error()))
     }
 
-    /// The usual small message is read in place; the rest is boxed, to keep the future of every
-    /// open request small.
+    /// Returns a small message that arrived whole without copying it. The other cases are boxed, to
+    /// keep the future of every open request small.
     async fn read<B>(
         &self,
         chunks: &mut BodyChunks<B>,
         length: Option<usize>,
-        plan: ReadOptions,
+        options: ReadOptions,
     ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
@@ -124,15 +124,15 @@ impl BodyReader {
         if let Some(length) = length.filter(|length| *length > self.max_bytes) {
             return Err(self.too_large(length));
         }
-        if plan.encoding != Encoding::Identity {
-            return Box::pin(self.read_compressed(chunks, plan)).await;
+        if options.encoding != Encoding::Identity {
+            return Box::pin(self.read_compressed(chunks, options)).await;
         }
         let first = chunks.next().await?.unwrap_or_default();
         if length == Some(first.len()) {
             chunks.expect_end().await?;
             return Ok(RequestMessage { bytes: first, _permit: None });
         }
-        Box::pin(self.read_identity(chunks, first, length, plan)).await
+        Box::pin(self.read_identity(chunks, first, length, options)).await
     }
 
     async fn read_identity<B>(
@@ -140,12 +140,12 @@ impl BodyReader {
         chunks: &mut BodyChunks<B>,
         first: Bytes,
         length: Option<usize>,
-        plan: ReadOptions,
+        options: ReadOptions,
     ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let mut buffer = BudgetedBuffer::new(self, plan);
+        let mut buffer = BudgetedBuffer::new(self, options);
         buffer.reserve(length.unwrap_or(first.len())).await?;
         buffer.bytes.extend_from_slice(&first);
         while let Some(chunk) = with_idle_timeout(chunks.next()).await? {
@@ -158,39 +158,39 @@ impl BodyReader {
     async fn read_compressed<B>(
         &self,
         chunks: &mut BodyChunks<B>,
-        plan: ReadOptions,
+        options: ReadOptions,
     ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        let mut buffer = BudgetedBuffer::new(self, plan);
-        let mut inflate = None;
+        let mut buffer = BudgetedBuffer::new(self, options);
+        let mut acquired = None;
         let mut compressed = 0;
         while let Some(chunk) = with_idle_timeout(chunks.next()).await? {
-            // Bounds the work too: a row of empty members goes on for ever and comes to nothing.
+            // Also bounds the work: an endless sequence of empty members produces no output.
             compressed += chunk.len();
             if compressed > self.max_bytes {
                 return Err(self.too_large(compressed));
             }
-            let inflate = match &mut inflate {
-                Some(inflate) => inflate,
+            let decompressor = match &mut acquired {
+                Some(decompressor) => decompressor,
                 none => {
                     buffer.reserve(self.estimated_size(chunk.len())).await?;
-                    none.insert(self.decompressors.acquire(plan.encoding)?)
+                    none.insert(self.decompressors.acquire(options.encoding)?)
                 }
             };
-            inflate.feed(chunk);
-            while inflate.step(&mut buffer.bytes)? == DecompressStatus::NeedsOutput {
+            decompressor.feed(chunk);
+            while decompressor.step(&mut buffer.bytes)? == DecompressStatus::NeedsOutput {
                 buffer.reserve(1).await?;
             }
         }
-        let inflate = inflate.ok_or_else(decompress::incomplete_error)?;
-        inflate.finish()?;
-        self.decompressors.release(inflate);
+        let decompressor = acquired.ok_or_else(decompress::incomplete_error)?;
+        decompressor.finish()?;
+        self.decompressors.release(decompressor);
         buffer.finish()
     }
 
-    /// What so many compressed bytes usually come to, at most a step.
+    /// Returns the typical decompressed size of so many compressed bytes, at most one step.
     fn estimated_size(&self, compressed: usize) -> usize {
         (compressed * TYPICAL_COMPRESSION_RATIO).clamp(2, GROWTH_STEP_BYTES).min(self.max_bytes)
     }
@@ -204,29 +204,29 @@ impl BodyReader {
     }
 }
 
-/// A buffer that takes its memory from the budget before it grows.
+/// A buffer that reserves memory in the budget before it grows.
 struct BudgetedBuffer<'a> {
     reader: &'a BodyReader,
     bytes: Vec<u8>,
     permit: Option<BudgetPermit>,
     copies: usize,
-    /// What the decompressor needs beside the message.
+    /// Memory of the decompressor in addition to the message.
     decoder_bytes: usize,
 }
 
 impl<'a> BudgetedBuffer<'a> {
-    fn new(reader: &'a BodyReader, plan: ReadOptions) -> Self {
-        let (window_copies, extra) = plan.encoding.decoder_memory();
-        let copies = plan.copies + window_copies;
+    fn new(reader: &'a BodyReader, options: ReadOptions) -> Self {
+        let (window_copies, extra) = options.encoding.decoder_memory();
+        let copies = options.copies + window_copies;
         Self { reader, bytes: Vec::new(), permit: None, copies, decoder_bytes: extra }
     }
 
-    /// Makes room for `more` bytes; more than one past the limit is refused.
+    /// Grows the capacity to hold `more` bytes, up to one byte past the limit.
     async fn reserve(&mut self, more: usize) -> Result<(), RequestError> {
         let needed = self.bytes.len() + more;
-        // One byte past the limit, so that a message of exactly the limit is told from a larger.
-        let most = self.reader.max_bytes + 1;
-        if needed > most {
+        // One byte past the limit, to distinguish a message of exactly the limit from a larger one.
+        let max_capacity = self.reader.max_bytes + 1;
+        if needed > max_capacity {
             return Err(self.reader.too_large(needed));
         }
         if needed <= self.bytes.capacity() {
@@ -234,7 +234,7 @@ impl<'a> BudgetedBuffer<'a> {
         }
         let step = if self.bytes.is_empty() && more > 1 { 0 } else { GROWTH_STEP_BYTES };
         let wanted = needed.max(self.bytes.capacity() + self.bytes.capacity() / 2).max(step);
-        let capacity = wanted.min(most);
+        let capacity = wanted.min(max_capacity);
         self.acquire_budget(capacity).await?;
         self.bytes.reserve_exact(capacity - self.bytes.len());
         Ok(())
@@ -258,13 +258,13 @@ impl<'a> BudgetedBuffer<'a> {
     }
 }
 
-/// Lets a sender that has gone silent not keep the memory others wait for.
+/// Fails if a sender stops sending, so that it does not hold memory that others wait for.
 async fn with_idle_timeout<T>(
     next: impl Future<Output = Result<T, RequestError>>,
 ) -> Result<T, RequestError> {
     timeout(IDLE_TIMEOUT, next).await.unwrap_or_else(|_| {
         let seconds = IDLE_TIMEOUT.as_secs();
-        Err(RequestError::timed_out(format!("nothing more of the request came for {seconds} s")))
+        Err(RequestError::timed_out(format!("no data of the request arrived for {seconds} s")))
     })
 }
 

@@ -17,20 +17,20 @@ fn reader() -> BodyReader {
     BodyReader::new(LIMIT)
 }
 
-/// Reads a body whose length was not announced.
+/// Reads a body of unknown length.
 async fn read(reader: &BodyReader, body: ScriptedBody) -> Result<RequestMessage, RequestError> {
     reader.read_http(body, None, PLAIN).await
 }
 
-/// Reads `body` for `time`, then returns what was taken of the shared memory by then.
+/// Reads `body` for `time`, then returns how much of the shared memory is in use.
 async fn taken_after(
     time: Duration,
     body: ScriptedBody,
     length: Option<u64>,
-    plan: ReadOptions,
+    options: ReadOptions,
 ) -> usize {
     let reader = BodyReader::new(LIMIT);
-    let reading = reader.read_http(body, length, plan);
+    let reading = reader.read_http(body, length, options);
     tokio::pin!(reading);
     assert!(tokio::time::timeout(time, reading.as_mut()).await.is_err(), "it has ended");
     reader.budget.shared_bytes_taken()
@@ -44,7 +44,7 @@ fn stalled(begin: usize) -> ScriptedBody {
     ScriptedBody::pieces([bytes(begin)]).then(BodyEvent::Stall)
 }
 
-/// A piece of a larger buffer, with the news whether that was freed.
+/// A slice of a larger buffer, with a flag that tells whether the buffer was freed.
 struct Tracked(Vec<u8>, Arc<AtomicBool>);
 
 impl AsRef<[u8]> for Tracked {
@@ -122,10 +122,10 @@ async fn memory_for_an_unknown_length_is_taken_in_steps() {
 #[tokio::test(start_paused = true)]
 async fn memory_is_taken_for_every_copy_of_the_message() {
     let second = Duration::from_secs(1);
-    let plan = |encoding, copies| ReadOptions { encoding, copies };
+    let options = |encoding, copies| ReadOptions { encoding, copies };
     let announced = Some(20 * KI as u64);
 
-    let converted = plan(Encoding::Identity, 2);
+    let converted = options(Encoding::Identity, 2);
     assert_eq!(taken_after(second, stalled(1), announced, converted).await, 40 * KI);
 }
 
@@ -134,12 +134,12 @@ async fn memory_for_a_compressed_body_is_taken_for_what_it_usually_comes_to() {
     use crate::adapters::messaging::testing::{gzip, zstd};
     let second = Duration::from_secs(1);
     let begun = |body: Vec<u8>| ScriptedBody::pieces([&body[..8]]).then(BodyEvent::Stall);
-    let plan = |encoding| ReadOptions { encoding, copies: 64 };
+    let options = |encoding| ReadOptions { encoding, copies: 64 };
 
-    // 64 copies of 64 bytes, one more for zstd's window, and what the decompressor itself takes.
-    let taken = taken_after(second, begun(gzip(b"text")), None, plan(Encoding::Gzip)).await;
+    // 64 copies of 64 bytes, one more for zstd's window, and the decompressor's own memory.
+    let taken = taken_after(second, begun(gzip(b"text")), None, options(Encoding::Gzip)).await;
     assert_eq!(taken, (4 + 48) * KI);
-    let taken = taken_after(second, begun(zstd(b"text")), None, plan(Encoding::Zstd)).await;
+    let taken = taken_after(second, begun(zstd(b"text")), None, options(Encoding::Zstd)).await;
     assert_eq!(taken, (5 + 128) * KI);
 }
 
@@ -158,12 +158,12 @@ async fn memory_is_kept_until_the_message_is_let_go() {
 async fn memory_is_given_back_when_the_client_leaves_in_the_middle() {
     let reader = reader();
 
-    let refused =
+    let error =
         read(&reader, ScriptedBody::pieces(["a", "b"]).then(BodyEvent::Fail("reset"))).await;
 
-    let refused = refused.unwrap_err();
-    assert_eq!(refused.status, ResponseStatus::Malformed);
-    assert_eq!(refused.message, "the request's body ended with an error: reset");
+    let error = error.unwrap_err();
+    assert_eq!(error.status, ResponseStatus::Malformed);
+    assert_eq!(error.message, "the request's body could not be read: reset");
     assert_eq!(reader.budget.shared_bytes_taken(), 0);
 }
 
@@ -231,10 +231,10 @@ async fn a_request_that_is_not_complete_after_10_s_is_refused() {
     for body in [ScriptedBody::new([BodyEvent::Stall]), dripping(20)] {
         let started = Instant::now();
 
-        let refused = read(&reader(), body).await.unwrap_err();
+        let error = read(&reader(), body).await.unwrap_err();
 
-        assert_eq!(refused.status, ResponseStatus::TimedOut);
-        assert_eq!(refused.message, "the request was not complete after 10 s");
+        assert_eq!(error.status, ResponseStatus::TimedOut);
+        assert_eq!(error.message, "the request was not complete after 10 s");
         assert_eq!(started.elapsed(), Duration::from_secs(10));
     }
 }
@@ -243,10 +243,10 @@ async fn a_request_that_is_not_complete_after_10_s_is_refused() {
 async fn a_request_that_falls_silent_in_the_middle_is_refused_after_5_s() {
     let started = Instant::now();
 
-    let refused = read(&reader(), stalled(1)).await.unwrap_err();
+    let error = read(&reader(), stalled(1)).await.unwrap_err();
 
-    assert_eq!(refused.status, ResponseStatus::TimedOut);
-    assert_eq!(refused.message, "nothing more of the request came for 5 s");
+    assert_eq!(error.status, ResponseStatus::TimedOut);
+    assert_eq!(error.message, "no data of the request arrived for 5 s");
     assert_eq!(started.elapsed(), Duration::from_secs(5));
 }
 
@@ -255,7 +255,7 @@ async fn a_slow_request_that_is_complete_in_time_is_taken() {
     assert_eq!(read(&reader(), dripping(9)).await.unwrap().bytes, "a".repeat(9));
 }
 
-/// A body of so many bytes, one a second.
+/// A body of so many bytes, one per second.
 fn dripping(bytes: usize) -> ScriptedBody {
     let drip =
         || [BodyEvent::Data(Bytes::from_static(b"a")), BodyEvent::Wait(Duration::from_secs(1))];
@@ -271,11 +271,11 @@ async fn a_body_of_exactly_the_limit_is_taken_and_one_byte_more_is_not() {
         };
 
         let taken = read(&reader(), body(LIMIT)).await.unwrap();
-        let refused = read(&reader(), body(LIMIT + 1)).await.unwrap_err();
+        let error = read(&reader(), body(LIMIT + 1)).await.unwrap_err();
 
         assert_eq!(taken.bytes, bytes(LIMIT), "in {pieces} pieces");
-        assert_eq!(refused.status, ResponseStatus::TooLarge, "in {pieces} pieces");
-        assert!(refused.message.contains("TRACEBUFFER_MAX_REQUEST_BYTES"), "{refused:?}");
+        assert_eq!(error.status, ResponseStatus::TooLarge, "in {pieces} pieces");
+        assert!(error.message.contains("TRACEBUFFER_MAX_REQUEST_BYTES"), "{error:?}");
     }
 }
 
@@ -283,16 +283,16 @@ async fn a_body_of_exactly_the_limit_is_taken_and_one_byte_more_is_not() {
 async fn an_announced_length_beyond_the_limit_is_refused_before_anything_is_read() {
     let body = ScriptedBody::new([BodyEvent::PanicIfPolled]);
 
-    let refused = reader().read_http(body, Some(LIMIT as u64 + 1), PLAIN).await.unwrap_err();
+    let error = reader().read_http(body, Some(LIMIT as u64 + 1), PLAIN).await.unwrap_err();
 
-    assert_eq!(refused.status, ResponseStatus::TooLarge);
+    assert_eq!(error.status, ResponseStatus::TooLarge);
 }
 
 #[tokio::test]
 async fn a_length_that_no_machine_can_hold_is_too_large() {
     let body = ScriptedBody::new([BodyEvent::PanicIfPolled]);
 
-    let refused = reader().read_http(body, Some(u64::MAX), PLAIN).await.unwrap_err();
+    let error = reader().read_http(body, Some(u64::MAX), PLAIN).await.unwrap_err();
 
-    assert_eq!(refused.status, ResponseStatus::TooLarge);
+    assert_eq!(error.status, ResponseStatus::TooLarge);
 }

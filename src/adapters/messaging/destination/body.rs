@@ -9,27 +9,27 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
-/// Pieces of bytes that read as one.
+/// Pieces of bytes that read as one buffer.
 ///
-/// However many pieces there are, the transport sees one buffer: it cuts full frames out of it and
-/// hands the pieces to the kernel in vectored writes.
+/// Because hyper sees a single buffer, it fills whole HTTP/2 frames from it and passes the pieces
+/// to the kernel in vectored writes, however many there are.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rope {
-    /// What comes before all pieces; kept apart so that there is room for it at no cost.
+    /// Bytes before all pieces; separate, because inserting into `pieces` could reallocate it.
     prefix: Bytes,
-    /// None of them empty.
+    /// None of them is empty.
     pieces: VecDeque<Bytes>,
     remaining: usize,
 }
 
-/// A request body of one [`Rope`], whose length is known from the start.
+/// A request body of one [`Rope`], whose length is known in advance.
 #[derive(Debug)]
 pub(super) struct RopeBody(Option<Rope>);
 
 impl Rope {
-    /// Puts `head` before everything else, once.
-    pub(super) fn with_prefix(self, head: Bytes) -> Self {
-        Self { remaining: self.remaining + head.len(), prefix: head, ..self }
+    /// Puts `prefix` before all pieces. To be called at most once.
+    pub(super) fn with_prefix(self, prefix: Bytes) -> Self {
+        Self { remaining: self.remaining + prefix.len(), prefix, ..self }
     }
 
     pub(super) fn push(&mut self, piece: Bytes) {
@@ -40,7 +40,7 @@ impl Rope {
     }
 
     pub(super) fn pieces(&self) -> impl Iterator<Item = &Bytes> {
-        std::iter::once(&self.prefix).filter(|head| !head.is_empty()).chain(&self.pieces)
+        std::iter::once(&self.prefix).filter(|prefix| !prefix.is_empty()).chain(&self.pieces)
     }
 }
 
@@ -71,9 +71,9 @@ impl Buf for Rope {
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.remaining, "cannot advance past the end");
         self.remaining -= count;
-        let of_head = count.min(self.prefix.len());
-        self.prefix.advance(of_head);
-        count -= of_head;
+        let of_prefix = count.min(self.prefix.len());
+        self.prefix.advance(of_prefix);
+        count -= of_prefix;
         while let Some(front) = self.pieces.front_mut() {
             if count < front.len() {
                 front.advance(count);

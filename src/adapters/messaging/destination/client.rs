@@ -1,4 +1,4 @@
-//! What both transports do alike: headers, connection, compression, one deadline over all.
+//! What both transports share: headers, connections, compression, and one deadline for it all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,12 +54,12 @@ impl Client {
         }
     }
 
-    /// Starts the time of one send.
+    /// Returns the deadline of a send that starts now.
     pub(super) fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout)
     }
 
-    /// Waits for one attempt until its time is over.
+    /// Waits for one attempt, at most until `deadline`.
     pub(super) async fn with_deadline<T>(
         &self,
         deadline: Deadline,
@@ -68,17 +68,17 @@ impl Client {
         timeout_at(deadline.at, attempt).await.unwrap_or_else(|_| Err(self.timed_out()))
     }
 
-    /// The failure of a send that took too long.
+    /// Returns the failure of a send that took too long.
     fn timed_out(&self) -> Failure {
         Failure {
             kind: FailureKind::TimedOut,
             code: "TIMEOUT",
             retry_after: None,
-            message: format!("no answer from {} within {:?}", self.peer, self.timeout).into(),
+            message: format!("no response from {} within {:?}", self.peer, self.timeout).into(),
         }
     }
 
-    /// The name of the compression, as both transports write it in a header.
+    /// Returns the name of the compression, which is the same in the headers of both transports.
     pub(super) const fn encoding(&self) -> Option<HeaderValue> {
         match self.compression {
             Compression::None => None,
@@ -87,8 +87,8 @@ impl Client {
         }
     }
 
-    /// Returns the headers the user wants on this request: those of files replace those of the
-    /// same name from the settings.
+    /// Returns the configured headers of a request: those from files replace those of the same name
+    /// from the settings.
     pub(super) fn headers(&self) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
@@ -104,8 +104,8 @@ impl Client {
         Ok(headers)
     }
 
-    /// Connects where there is no connection. Done first, because a dead destination is not worth
-    /// the compression.
+    /// Returns a connection, opening one if needed. Called before compressing, which would be
+    /// wasted on an unreachable destination.
     pub(super) async fn connect(
         &self,
         deadline: Deadline,
@@ -119,22 +119,23 @@ impl Client {
         })
     }
 
-    /// Sends one request and reads the answer.
+    /// Sends one request and reads the response.
     pub(super) async fn send_request<'a>(
         &'a self,
         connection: PooledConnection<'a>,
         headers: HeaderMap,
         body: Rope,
         deadline: Deadline,
-        rest: ExcessBody,
+        excess: ExcessBody,
     ) -> Result<BufferedResponse, Failure> {
         let request = HttpRequest { target: Arc::clone(&self.target), headers, body };
-        Ok(read_response(self.pool.send_request(connection, request, deadline).await?, rest).await)
+        let response = self.pool.send_request(connection, request, deadline).await?;
+        Ok(read_response(response, excess).await)
     }
 
-    /// The failure of an answer that broke off.
-    pub(super) fn body_failure(&self, answer: &BufferedResponse) -> Option<Failure> {
-        answer.body.error.as_ref().map(|error| self.pool.connection_failure(error, true))
+    /// Returns the failure of a response whose body ended early.
+    pub(super) fn body_failure(&self, response: &BufferedResponse) -> Option<Failure> {
+        response.body.error.as_ref().map(|error| self.pool.connection_failure(error, true))
     }
 }
 
@@ -148,11 +149,12 @@ fn add_headers(headers: &mut HeaderMap, more: &Headers) {
     }
 }
 
-/// Leaves out the scheme's own port, as virtual hosts are matched without it (RFC 9110, 4.2.3).
+/// Omits the scheme's default port: some servers match virtual hosts without it, and both forms are
+/// equivalent (RFC 9110, 4.2.3).
 fn authority(endpoint: &Endpoint) -> String {
     let full = endpoint.authority();
-    let own_port = if endpoint.tls { ":443" } else { ":80" };
-    full.strip_suffix(own_port).map_or_else(|| full.clone(), str::to_owned)
+    let default_port = if endpoint.tls { ":443" } else { ":80" };
+    full.strip_suffix(default_port).map_or_else(|| full.clone(), str::to_owned)
 }
 
 #[cfg(test)]

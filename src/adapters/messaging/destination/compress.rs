@@ -1,4 +1,4 @@
-//! Compression of request bodies, in small steps.
+//! Cooperative compression of request bodies.
 
 use std::io::{self, Write};
 
@@ -8,26 +8,26 @@ use flate2::write::GzEncoder;
 use super::body::Rope;
 use super::config::Compression;
 
-/// Bytes compressed between two chances for other tasks to run: well under a millisecond.
+/// Bytes compressed before the task yields to others: well under a millisecond of work.
 const SLICE_BYTES: usize = 64 * 1024;
-/// Bytes of one block of output.
+/// Size of one output block.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// Fastest of both codecs' levels.
+/// The fastest level of both codecs.
 const LEVEL: u32 = 1;
 
-/// Output in blocks of one size, so that growing never copies or doubles what is there.
+/// Collects output in blocks of one size, so that growing never copies or doubles it.
 #[derive(Default)]
 struct BlockWriter {
     full: Rope,
     open: BytesMut,
 }
 
-/// Compresses `body` into one gzip member or one zstd frame; returns it as it is with
+/// Compresses `body` into one gzip member or one zstd frame; returns it unchanged for
 /// [`Compression::None`].
 ///
 /// # Errors
 ///
-/// What the codec reports; neither has a reason to fail other than want of memory.
+/// An error of the codec; both fail only for lack of memory.
 pub(super) async fn compress(body: Rope, how: Compression) -> io::Result<Rope> {
     match how {
         Compression::None => Ok(body),
@@ -71,14 +71,14 @@ impl Write for BlockWriter {
         if self.open.capacity() == 0 {
             self.open = BytesMut::with_capacity(BLOCK_BYTES);
         }
-        let room = self.open.capacity() - self.open.len();
-        let (taken, _) = bytes.split_at(room.min(bytes.len()));
-        self.open.put_slice(taken);
+        let free = self.open.capacity() - self.open.len();
+        let (fitting, _) = bytes.split_at(free.min(bytes.len()));
+        self.open.put_slice(fitting);
         if self.open.len() == self.open.capacity() {
             let block: Bytes = std::mem::take(&mut self.open).freeze();
             self.full.push(block);
         }
-        Ok(taken.len())
+        Ok(fitting.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

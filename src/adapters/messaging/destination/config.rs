@@ -1,4 +1,4 @@
-//! What a destination is told at start; read once, never changed.
+//! The settings of a destination; fixed once the receiver has started.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -9,49 +9,49 @@ pub use rustls::pki_types::ServerName;
 pub use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol};
 use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 
-/// Where batches go, and how.
+/// Where batches are sent, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationSettings {
     /// The server.
     pub endpoint: Endpoint,
-    /// The transport spoken to it.
+    /// The transport to use.
     pub protocol: Protocol,
     /// How requests are compressed.
     pub compression: Compression,
     /// Headers added to every request.
     pub headers: Headers,
-    /// A file of more headers, in the form of
-    /// [`parse_header_lines`](crate::adapters::messaging::notation::headers::parse_header_lines); read, and read again, at run
-    /// time.
+    /// A file with additional headers, in the format of
+    /// [`parse_header_lines`](crate::adapters::messaging::notation::headers::parse_header_lines);
+    /// read again whenever it changes.
     pub headers_file: Option<PathBuf>,
-    /// Headers whose values are in files of their own; read, and read again, at run time.
+    /// Headers whose values are in files of their own; read again whenever they change.
     pub header_files: HeaderFiles,
-    /// Authorities to trust instead of the built-in roots, or beside them.
+    /// Authorities to trust instead of the built-in roots, or in addition to them.
     pub ca_file: Option<CaFile>,
-    /// The name that the server's certificate must bear, where that is not the endpoint's host.
+    /// The name that the server's certificate must be valid for, if not the endpoint's host.
     pub server_name: Option<ServerName<'static>>,
-    /// PEM certificate chain shown to the server. Set together with the key, or not at all.
+    /// PEM chain of the client certificate. Set together with the key, or not at all.
     pub client_certificate_file: Option<PathBuf>,
     /// PEM private key of that certificate.
     pub client_key_file: Option<PathBuf>,
-    /// Longest wait for one answer, connecting included.
+    /// Maximum time for one request, connecting included.
     pub timeout: Duration,
 }
 
-/// The path of PEM certificates of authorities that are trusted.
+/// A file with the PEM certificates of trusted authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaFile {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Whether the built-in roots are trusted too. Without a file they always are: trusting nobody
-    /// cannot be said.
+    /// Whether the built-in roots are trusted too. Without a CA file they always are: there is no
+    /// setting that trusts no authority.
     pub with_system_roots: bool,
 }
 
 /// Compression of request bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Sent as they are.
+    /// No compression.
     None,
     /// RFC 1952.
     Gzip,

@@ -1,4 +1,4 @@
-//! The connections to a destination: opened when needed, kept, replaced.
+//! The connections to a destination: opened on demand, reused, replaced.
 
 use std::sync::Arc;
 
@@ -16,26 +16,27 @@ use super::http_connection_error::HttpConnectionError;
 use super::tls::TlsFileVersions;
 use crate::domain::delivery::Failure;
 
-/// Sends requests over connections it keeps: one for all over HTTP/2, one each over HTTP/1.1.
+/// Sends requests over pooled connections: a single shared one over HTTP/2, one per concurrent
+/// request over HTTP/1.1.
 #[derive(Debug)]
 pub(super) struct ConnectionPool {
     connector: Connector,
     state: Mutex<PoolState>,
-    /// Held while connecting, so that concurrent sends share what one of them opens.
+    /// Held while connecting, so that concurrent sends share the HTTP/2 connection that one of them
+    /// opens.
     connecting: tokio::sync::Mutex<()>,
 }
 
-/// Connections for later requests. No more are idle than were ever busy at a time.
+/// Connections for later requests. At most as many are idle as were ever in use concurrently.
 #[derive(Debug, Default)]
 struct PoolState {
-    /// The certificate files they were made with.
+    /// Versions of the certificate files that the connections were opened with.
     file_versions: TlsFileVersions,
     http2: Option<Arc<Http2>>,
     idle_http1: Vec<Http1>,
 }
 
-/// An answer whose body is still to be read, and the connection it comes from.
-///
+/// A response whose body is still to be read, and its connection.
 #[derive(Debug)]
 pub(super) struct StreamingResponse<'a> {
     response: Response<Incoming>,
@@ -44,8 +45,8 @@ pub(super) struct StreamingResponse<'a> {
 
 /// A connection in use.
 ///
-/// Dropped without [`PooledConnection::release`], it is not used again: what was left half done on it, and what
-/// it still holds of the request, goes with it.
+/// If it is dropped without [`PooledConnection::release`], it is not reused, since a request on it
+/// may be unfinished; closing it also frees what it still holds of that request.
 #[derive(Debug)]
 pub(super) struct PooledConnection<'a> {
     pool: &'a ConnectionPool,
@@ -61,7 +62,7 @@ enum HttpConnection<'a> {
     Http1(Http1),
 }
 
-/// Use of the shared connection; forgets it when dropped unfinished.
+/// Use of the shared HTTP/2 connection; removes it from the pool if dropped without release.
 #[derive(Debug)]
 struct Http2Guard<'a> {
     pool: &'a ConnectionPool,
@@ -78,9 +79,9 @@ impl ConnectionPool {
         }
     }
 
-    /// Sends `request` over `lease` and waits for the head of the answer, for as long as that takes.
+    /// Sends `request` over `connection` and waits for the head of the response, without a timeout.
     ///
-    /// `deadline` bounds connecting anew where the leased connection turns out to be closed.
+    /// `deadline` bounds reconnecting if the pooled connection turns out to be closed.
     pub(super) async fn send_request<'a>(
         &'a self,
         mut connection: PooledConnection<'a>,
@@ -100,50 +101,52 @@ impl ConnectionPool {
         }
     }
 
-    /// Turns an error of an open connection into a failure; `proven` says whether the peer has
-    /// answered on it before.
+    /// Converts an error of an open connection into a failure; `proven` is whether the peer has
+    /// responded on that connection before.
     pub(super) fn connection_failure(&self, error: &HttpConnectionError, proven: bool) -> Failure {
-        let step = error.stage(self.connector.endpoint().tls);
-        let suspicion = match step {
+        let stage = error.stage(self.connector.endpoint().tls);
+        let hint = match stage {
             SendStage::Response => self.connector.wrong_port_hint(),
             SendStage::Reset if !proven => self.connector.wrong_port_hint(),
             _ => "",
         };
-        self.connector.failure(step, &format!("{}{suspicion}", error.error_chain()))
+        self.connector.failure(stage, &format!("{}{hint}", error.error_chain()))
     }
 
-    /// Takes a connection that is free, or opens one; fails by `deadline`, with what it was waiting
-    /// for.
+    /// Returns a pooled connection, or opens one. Fails at `deadline`, naming the step it was
+    /// waiting for.
     pub(super) async fn acquire(
         &self,
         deadline: Deadline,
     ) -> Result<PooledConnection<'_>, Failure> {
         let files = self.connector.file_versions();
-        if let Some(kept) = self.acquire_pooled(files) {
-            return Ok(kept);
+        if let Some(connection) = self.acquire_pooled(files) {
+            return Ok(connection);
         }
-        let Ok(_turn) = timeout_at(deadline.at, self.connecting.lock()).await else {
-            let late = format!("no connection within {:?}", deadline.timeout);
-            return Err(self.connector.failure(SendStage::Connect, &late));
+        let Ok(_guard) = timeout_at(deadline.at, self.connecting.lock()).await else {
+            let reason = format!("no connection within {:?}", deadline.timeout);
+            return Err(self.connector.failure(SendStage::Connect, &reason));
         };
-        if let Some(kept) = self.acquire_pooled(files) {
-            return Ok(kept);
+        // Another task may have opened one meanwhile.
+        if let Some(connection) = self.acquire_pooled(files) {
+            return Ok(connection);
         }
         let connection = self.open(files, deadline).await?;
         Ok(PooledConnection { pool: self, connection, file_versions: files, reused: false })
     }
 
-    /// Returns an open connection made with the files as they are now, and forgets all others.
+    /// Returns an open connection that was opened with the current certificate files, if there is
+    /// one; removes those that are closed or were opened with other files.
     fn acquire_pooled(&self, files: TlsFileVersions) -> Option<PooledConnection<'_>> {
-        let mut kept = self.state.lock();
-        if kept.file_versions != files {
-            *kept = PoolState { file_versions: files, ..PoolState::default() };
+        let mut state = self.state.lock();
+        if state.file_versions != files {
+            *state = PoolState { file_versions: files, ..PoolState::default() };
         }
-        kept.http2.take_if(|shared| !shared.is_open());
-        kept.idle_http1.retain(Http1::is_open);
-        let connection = match &kept.http2 {
+        state.http2.take_if(|connection| !connection.is_open());
+        state.idle_http1.retain(Http1::is_open);
+        let connection = match &state.http2 {
             Some(shared) => HttpConnection::Http2(self.guard_http2(Arc::clone(shared))),
-            None => HttpConnection::Http1(kept.idle_http1.pop()?),
+            None => HttpConnection::Http1(state.idle_http1.pop()?),
         };
         Some(PooledConnection { pool: self, connection, file_versions: files, reused: true })
     }
@@ -155,30 +158,30 @@ impl ConnectionPool {
     ) -> Result<HttpConnection<'_>, Failure> {
         let connected = self.connector.connect(deadline).await?;
         let opened = if connected.http2 {
-            let shared = Http2::open(connected.stream, deadline.timeout).await;
-            shared.map(|shared| HttpConnection::Http2(self.pool_http2(shared, files)))
+            let opened = Http2::open(connected.stream, deadline.timeout).await;
+            opened.map(|connection| HttpConnection::Http2(self.pool_http2(connection, files)))
         } else {
             Http1::open(connected.stream).await.map(HttpConnection::Http1)
         };
         opened.map_err(|error| self.connection_failure(&error.into(), false))
     }
 
-    fn pool_http2(&self, shared: Http2, files: TlsFileVersions) -> Http2Guard<'_> {
-        let shared = Arc::new(shared);
-        let mut kept = self.state.lock();
-        if kept.file_versions == files {
-            kept.http2 = Some(Arc::clone(&shared));
+    fn pool_http2(&self, connection: Http2, files: TlsFileVersions) -> Http2Guard<'_> {
+        let connection = Arc::new(connection);
+        let mut state = self.state.lock();
+        if state.file_versions == files {
+            state.http2 = Some(Arc::clone(&connection));
         }
-        self.guard_http2(shared)
+        self.guard_http2(connection)
     }
 
-    const fn guard_http2(&self, shared: Arc<Http2>) -> Http2Guard<'_> {
-        Http2Guard { pool: self, connection: shared, released: false }
+    const fn guard_http2(&self, connection: Arc<Http2>) -> Http2Guard<'_> {
+        Http2Guard { pool: self, connection, released: false }
     }
 
     fn clear(&self) {
-        let mut kept = self.state.lock();
-        *kept = PoolState { file_versions: kept.file_versions, ..PoolState::default() };
+        let mut state = self.state.lock();
+        *state = PoolState { file_versions: state.file_versions, ..PoolState::default() };
     }
 }
 
@@ -195,19 +198,19 @@ impl PooledConnection<'_> {
         request: HttpRequest,
     ) -> Result<Response<Incoming>, HttpConnectionError> {
         match &mut self.connection {
-            HttpConnection::Http2(lease) => lease.connection.send(request).await,
-            HttpConnection::Http1(own) => own.send(request).await,
+            HttpConnection::Http2(guard) => guard.connection.send(request).await,
+            HttpConnection::Http1(connection) => connection.send(request).await,
         }
     }
 
-    /// Keeps the connection for later requests: the answer was read to its end.
+    /// Returns the connection to the pool, once the response was read to its end.
     pub(super) fn release(self) {
         match self.connection {
-            HttpConnection::Http2(mut lease) => lease.released = true,
-            HttpConnection::Http1(own) => {
-                let mut kept = self.pool.state.lock();
-                if kept.file_versions == self.file_versions {
-                    kept.idle_http1.push(own);
+            HttpConnection::Http2(mut guard) => guard.released = true,
+            HttpConnection::Http1(connection) => {
+                let mut state = self.pool.state.lock();
+                if state.file_versions == self.file_versions {
+                    state.idle_http1.push(connection);
                 }
             }
         }
@@ -217,8 +220,8 @@ impl PooledConnection<'_> {
 impl Drop for Http2Guard<'_> {
     fn drop(&mut self) {
         if !self.released {
-            let mut kept = self.pool.state.lock();
-            kept.http2.take_if(|shared| Arc::ptr_eq(shared, &self.connection));
+            let mut state = self.pool.state.lock();
+            state.http2.take_if(|shared| Arc::ptr_eq(shared, &self.connection));
         }
     }
 }

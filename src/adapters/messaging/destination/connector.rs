@@ -1,4 +1,4 @@
-//! Opens connections: looks the host up, dials its addresses, shakes hands.
+//! Opening connections: name lookup, TCP, TLS handshake.
 
 use std::error::Error;
 use std::io;
@@ -22,10 +22,10 @@ use crate::domain::delivery::Failure;
 const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 
-/// Later than anybody waits; more would not fit the clock.
+/// Cap on timeouts: a later deadline could overflow the clock.
 const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
-/// Finds within a minute that the other end of an idle connection is gone.
+/// Detects within a minute that the peer of an idle connection is gone.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(30))
     .with_interval(Duration::from_secs(10))
@@ -43,7 +43,7 @@ pub(super) struct Connector {
 /// An open connection, ready for HTTP.
 pub(super) struct Connected {
     pub(super) stream: Box<dyn IoStream>,
-    /// Whether to speak HTTP/2 on it.
+    /// Whether to use HTTP/2 on it.
     pub(super) http2: bool,
 }
 
@@ -52,7 +52,7 @@ pub(super) trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
 
-/// The moment by which a send must be over, and how long it was given.
+/// The time by which a send must be complete, and the timeout it was computed from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     pub(super) at: Instant,
@@ -60,8 +60,8 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    pub(super) fn after(given: Duration) -> Self {
-        Self { at: Instant::now() + given.min(MAX_TIMEOUT), timeout: given }
+    pub(super) fn after(timeout: Duration) -> Self {
+        Self { at: Instant::now() + timeout.min(MAX_TIMEOUT), timeout }
     }
 
     pub(super) fn remaining(&self) -> Duration {
@@ -83,14 +83,14 @@ impl Connector {
         &self.endpoint
     }
 
-    /// Returns which versions of the certificate files a connection made now would use.
+    /// Returns the versions of the certificate files that a new connection would use.
     pub(super) fn file_versions(&self) -> TlsFileVersions {
         self.files.versions()
     }
 
-    /// Connects. Every step is made afresh: addresses are looked up and files are read again.
+    /// Connects. Nothing is cached: the addresses are looked up and the files are read each time.
     pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connected, Failure> {
-        // Files first: a mistake in them needs no network to be found.
+        // Files first, so that an error in them is reported even without a network.
         let tls = if self.endpoint.tls { Some(self.tls_connector()?) } else { None };
         let tcp = self.dial(self.resolve(deadline).await?, deadline).await?;
         match tls {
@@ -111,7 +111,7 @@ impl Connector {
         Ok((TlsConnector::from(Arc::new(config)), self.server_name()?))
     }
 
-    /// Returns the name that the server is asked for, and that its certificate must bear.
+    /// Returns the name to send as SNI and to verify the certificate against.
     fn server_name(&self) -> Result<ServerName<'static>, Failure> {
         if let Some(name) = &self.server_name {
             return Ok(name.clone());
@@ -127,14 +127,14 @@ impl Connector {
         match timeout_at(deadline.at, lookup).await {
             Err(_) => {
                 Err(self
-                    .failure(SendStage::Dns, &format!("no answer within {:?}", deadline.timeout)))
+                    .failure(SendStage::Dns, &format!("no response within {:?}", deadline.timeout)))
             }
             Ok(Err(error)) => Err(self.failure(SendStage::Dns, &error_chain(&error))),
             Ok(Ok(addresses)) => Ok(addresses.collect()),
         }
     }
 
-    /// Tries one address after the other, each with an equal share of the time that is left.
+    /// Tries the addresses in order, each for an equal share of the remaining time.
     async fn dial(
         &self,
         addresses: Vec<SocketAddr>,
@@ -142,8 +142,8 @@ impl Connector {
     ) -> Result<TcpStream, Failure> {
         let mut tried = Vec::new();
         for (index, address) in addresses.iter().enumerate() {
-            let waiting = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-            let share = deadline.remaining() / waiting;
+            let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            let share = deadline.remaining() / left;
             let error = match timeout_at(Instant::now() + share, TcpStream::connect(address)).await
             {
                 Ok(Ok(stream)) => match configure_socket(stream) {
@@ -151,7 +151,7 @@ impl Connector {
                     Err(error) => error.to_string(),
                 },
                 Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {share:.0?}"),
+                Err(_) => format!("no response within {share:.0?}"),
             };
             tried.push(format!("{address}: {error}"));
         }
@@ -170,71 +170,71 @@ impl Connector {
     ) -> Result<Connected, Failure> {
         let stream = match timeout_at(deadline.at, connector.connect(name, tcp)).await {
             Err(_) => {
-                let late = format!("no answer within {:?}", deadline.timeout);
-                return Err(self.failure(SendStage::Tls, &late));
+                let reason = format!("no response within {:?}", deadline.timeout);
+                return Err(self.failure(SendStage::Tls, &reason));
             }
             Ok(Err(error)) => return Err(self.failure(SendStage::Tls, &handshake_error(&error))),
             Ok(Ok(stream)) => stream,
         };
         let chosen = stream.get_ref().1.alpn_protocol();
-        // Servers without ALPN exist; over gRPC there is nothing but HTTP/2 to speak with them.
+        // Some servers do not support ALPN; gRPC always means HTTP/2.
         let http2 = chosen == Some(ALPN_HTTP2) || matches!(self.protocol, Protocol::Grpc);
         Ok(Connected { stream: Box::new(stream), http2 })
     }
 
-    /// What may be wrong where the peer has never said anything that makes sense.
+    /// Returns a hint for a peer that has never sent a valid response.
     pub(super) const fn wrong_port_hint(&self) -> &'static str {
         match (self.protocol, self.endpoint.tls) {
             (Protocol::Grpc, true) => "; is this its OTLP/gRPC port?",
             (Protocol::Grpc, false) => {
-                "; is this its OTLP/gRPC port, or does its address begin with https://?"
+                "; is this its OTLP/gRPC port, or must the endpoint begin with https://?"
             }
             (Protocol::Http, true) => "; is this its OTLP/HTTP port?",
             (Protocol::Http, false) => {
-                "; is this its OTLP/HTTP port, or does its address begin with https://?"
+                "; is this its OTLP/HTTP port, or must the endpoint begin with https://?"
             }
         }
     }
 
-    /// A failure of `step`, which names the endpoint.
-    pub(super) fn failure(&self, step: SendStage, reason: &str) -> Failure {
-        let doing = match step {
+    /// Returns the failure of `stage`; its message names the endpoint.
+    pub(super) fn failure(&self, stage: SendStage, reason: &str) -> Failure {
+        let problem = match stage {
             SendStage::Dns => "cannot look up",
             SendStage::Connect => "cannot connect to",
             SendStage::Tls => "no TLS connection to",
             SendStage::File | SendStage::Reset | SendStage::Response | SendStage::Console => {
-                "no answer from"
+                "no response from"
             }
         };
-        unavailable(step, format!("{doing} {}: {reason}", self.endpoint.authority()))
+        unavailable(stage, format!("{problem} {}: {reason}", self.endpoint.authority()))
     }
 }
 
-/// Sets what the kernel should know of every connection.
+/// Sets the socket options of a connection.
 fn configure_socket(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    // Between batches, firewalls forget silent connections, without a word to either end.
+    // Firewalls silently drop connections that are idle between batches.
     SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-    // A closed connection has nothing left to say. Otherwise the kernel would hold, and charge to
-    // this container, megabytes that a peer which no longer reads was to be sent.
+    // Discards unsent data on close. Otherwise the kernel would keep megabytes for a peer that no
+    // longer reads, and charge them to this container's memory.
     stream.set_zero_linger()?;
     Ok(stream)
 }
 
-/// Says what went wrong in a handshake, and what to do where that is known.
+/// Returns the error of a handshake, and how to fix it if that is known.
 fn handshake_error(error: &io::Error) -> String {
     let remedy = match tls_error(error) {
         Some(rustls::Error::InvalidMessage(_)) => {
-            "; it does not seem to speak TLS: if that is so, its address begins with http://"
+            "; the peer does not seem to use TLS: if so, the endpoint must begin with http://"
         }
         Some(rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "; if it is the right server, set the TLS server name to one of its certificate",
+        )) => "; if it is the right server, set the TLS server name to a name in its certificate",
         Some(rustls::Error::InvalidCertificate(_)) => {
-            "; if a private authority issued its certificate, name that authority's CA file"
+            "; if a private authority issued its certificate, set the CA file of that authority"
         }
         Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)) => {
-            "; it takes no HTTP/2: is this its OTLP/gRPC port?"
+            "; it does not accept HTTP/2: is this its OTLP/gRPC port?"
         }
         _ => "",
     };

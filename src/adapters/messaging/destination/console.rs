@@ -1,4 +1,4 @@
-//! Prints batches, one line each: the destination of those who have none yet.
+//! The destination if none is configured: prints each batch as one line.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use super::failure::{SendStage, printable, unavailable};
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
-/// Most services in a line, and most span names of each.
+/// Maximum services in a line, and span names of each.
 const MAX_NAMES: usize = 3;
-/// Most characters of one name.
+/// Maximum characters of one name.
 const MAX_NAME_LENGTH: usize = 60;
-/// What OpenTelemetry calls a service without a name.
+/// OpenTelemetry's default `service.name`.
 const UNKNOWN_SERVICE: &str = "unknown_service";
 
-/// Prints each batch as one line and calls it delivered.
+/// Prints each batch as one line and reports it as delivered.
 ///
 /// A line holds the time (UTC), the number of spans, the encoded bytes, and the first span names of
 /// the first services: `12:03:04.123Z  3 spans  1.2 KiB  checkout: GET /cart, SELECT items`.
@@ -45,7 +45,7 @@ impl<W: Write + Send + 'static> ConsoleDestination<W> {
         Self { output: Arc::new(Mutex::new(output)) }
     }
 
-    /// Prints on a thread of its own: a terminal that is held, or a pipe nobody reads, must not stop
+    /// Prints on a separate thread: a paused terminal, or a pipe that nobody reads, must not block
     /// the receiver.
     async fn print(&self, line: String) -> io::Result<()> {
         let output = Arc::clone(&self.output);
@@ -78,7 +78,7 @@ fn format_line(since_epoch: Duration, request: OutgoingRequest) -> String {
     let size = format_size(body.remaining());
     let content = match ExportTraceServiceRequest::decode(body) {
         Ok(request) => summary(&request.resource_spans),
-        Err(error) => format!("(not readable: {error})"),
+        Err(error) => format!("(cannot be decoded: {error})"),
     };
     format!("{}  {spans} span{plural}  {size}  {content}\n", time_of_day(since_epoch))
 }
@@ -89,7 +89,7 @@ fn time_of_day(since_epoch: Duration) -> String {
     format!("{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", since_epoch.subsec_millis())
 }
 
-/// Writes a size in the largest unit that leaves a number of at least one, cut to one decimal.
+/// Formats a size in the largest unit in which it is at least one, truncated to one decimal.
 fn format_size(bytes: usize) -> String {
     const KIB: usize = 1024;
     const MIB: usize = 1024 * KIB;
@@ -106,8 +106,8 @@ fn summary(resources: &[ResourceSpans]) -> String {
     let mut more = false;
     for resource in resources {
         let name = service_name(resource);
-        if let Some(known) = services.iter_mut().find(|service| service.name == name) {
-            known.add(resource);
+        if let Some(service) = services.iter_mut().find(|service| service.name == name) {
+            service.add(resource);
         } else if services.len() < MAX_NAMES {
             let mut service = ServiceSummary { name, spans: Vec::new(), truncated: false };
             service.add(resource);
@@ -156,11 +156,11 @@ impl ServiceSummary {
 
 fn shortened(name: &str) -> String {
     let cut = name.char_indices().nth(MAX_NAME_LENGTH);
-    let (shown, dots) = match cut {
+    let (shown, ellipsis) = match cut {
         Some((end, _)) => (name.get(..end).unwrap_or(name), "…"),
         None => (name, ""),
     };
-    format!("{}{dots}", printable(shown))
+    format!("{}{ellipsis}", printable(shown))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Failures that no answer of the destination explains, and text that is safe to show.
+//! Failures without a response of the destination, and text that is safe to show.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -6,10 +6,10 @@ use std::fmt::Write;
 
 use crate::domain::delivery::{Failure, FailureKind};
 
-/// Most bytes of a foreign text that are kept.
+/// Maximum bytes of a text from outside.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// How far a send came before it failed; its name is the metric label.
+/// The stage at which a send failed; its code is a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendStage {
     /// A certificate, key or header file.
@@ -18,13 +18,13 @@ pub(super) enum SendStage {
     Dns,
     /// Opening the TCP connection.
     Connect,
-    /// The TLS handshake, or what the peer thinks of it afterwards.
+    /// The TLS handshake, or the peer's rejection of it afterwards.
     Tls,
-    /// A request that was cut short.
+    /// A request that was interrupted.
     Reset,
-    /// An answer that makes no sense.
+    /// A response that is invalid.
     Response,
-    /// Printing.
+    /// Printing to the console.
     Console,
 }
 
@@ -42,18 +42,18 @@ impl SendStage {
     }
 }
 
-/// A failure to be tried again, with the same bytes.
-pub(super) fn unavailable(step: SendStage, message: impl Into<Cow<'static, str>>) -> Failure {
+/// Returns a failure after which the same bytes are retried.
+pub(super) fn unavailable(stage: SendStage, message: impl Into<Cow<'static, str>>) -> Failure {
     Failure {
         kind: FailureKind::Unavailable,
-        code: step.code(),
+        code: stage.code(),
         retry_after: None,
         message: message.into(),
     }
 }
 
-/// Returns `text` fit for a log or a terminal: control and direction-changing characters escaped,
-/// cut after 1 KiB.
+/// Makes `text` safe for logs and terminals: escapes control and bidirectional characters,
+/// truncates after 1 KiB.
 pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_TEXT_BYTES));
     for character in text.chars() {
@@ -71,20 +71,20 @@ pub(super) fn printable(text: &str) -> String {
     shown
 }
 
-/// Line separators and the characters that reorder text on a screen.
+/// Returns whether `character` separates lines or reorders text on a screen.
 const fn is_bidi_control(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Returns what an error and the errors behind it say, each once.
+/// Returns the messages of an error and its sources, without repetitions.
 pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
+        let message = cause.to_string();
+        if !text.contains(&message) {
             text.push_str(": ");
-            text.push_str(&said);
+            text.push_str(&message);
         }
         source = cause.source();
     }

@@ -8,15 +8,16 @@ use std::path::Path;
 use super::failure::{SendStage, unavailable};
 use crate::domain::delivery::Failure;
 
-/// Most bytes of a file that are read: far more than any bundle of certificates has.
+/// Maximum size of a file: far more than any bundle of certificates.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What tells one version of a file from another; `None` where there is no file to be seen.
+/// Distinguishes versions of a file; `None` if there is no accessible file.
 ///
-/// Kubernetes replaces a mounted file by another behind a link, so the inode counts too.
+/// The kubelet replaces a mounted file by pointing a symbolic link to another, so the inode counts
+/// too.
 pub(super) type FileVersion = Option<FileIdentity>;
 
-/// See [`FileVersion`].
+/// The metadata that identifies one version of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileIdentity {
     inode: u64,
@@ -25,9 +26,10 @@ pub(super) struct FileIdentity {
     nanoseconds: i64,
 }
 
-/// Returns the version of the file at `path`, links followed.
+/// Returns the version of the file at `path`, following links.
 ///
-/// One system call, made while the only worker waits: these files lie on a local disk or in memory.
+/// Blocks the runtime's thread for one system call; acceptable because these files are on a local
+/// disk or in memory.
 pub(super) fn file_version(path: &Path) -> FileVersion {
     let metadata = std::fs::metadata(path).ok()?;
     Some(FileIdentity {
@@ -53,12 +55,13 @@ pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The failure of a file that is missing, unreadable or wrong. `reason` must not quote it.
+/// Returns the failure of a file that is missing, unreadable or invalid. `reason` must not quote
+/// the file, which may hold secrets.
 pub(super) fn file_failure(what: &str, path: &Path, reason: &str) -> Failure {
     let path = path.display();
     unavailable(
         SendStage::File,
-        format!("cannot use {what} {path}: {reason}; it is read again at the next try"),
+        format!("cannot use {what} {path}: {reason}; it is read again at the next attempt"),
     )
 }
 

@@ -1,4 +1,4 @@
-//! OTLP/gRPC, without the copy of the whole batch that a generic client would make.
+//! OTLP/gRPC, without the copy of the whole batch that a generic gRPC client would make.
 
 use bytes::{Buf, Bytes};
 use http::header::{CONTENT_TYPE, TE};
@@ -17,7 +17,7 @@ use crate::ports::destination::{Destination, OutgoingRequest};
 
 const GRPC_ENCODING: HeaderName = HeaderName::from_static(grpc::GRPC_ENCODING);
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-/// The largest number of eight digits, which is all that `grpc-timeout` may have.
+/// The largest value of `grpc-timeout`, which has at most eight digits.
 const MAX_TIMEOUT_MS: u128 = 99_999_999;
 
 /// A destination that speaks OTLP/gRPC.
@@ -27,7 +27,7 @@ pub struct GrpcDestination {
 }
 
 impl GrpcDestination {
-    /// Prepares to send as `settings` say. Opens no connection yet.
+    /// Creates a destination from `settings`. Opens no connection yet.
     #[must_use]
     pub fn new(settings: &DestinationSettings) -> Self {
         Self { client: Client::new(settings, grpc::EXPORT_PATH) }
@@ -60,7 +60,7 @@ impl Destination for GrpcDestination {
     }
 }
 
-/// Puts the prefix of a gRPC message before it.
+/// Adds the gRPC prefix to a message.
 fn frame_message(message: Rope, compressed: bool) -> Result<Rope, Failure> {
     let length = u32::try_from(message.remaining())
         .map_err(|_| unavailable(SendStage::Reset, "a gRPC message cannot have 4 GiB or more"))?;

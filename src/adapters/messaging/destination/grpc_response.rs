@@ -1,4 +1,4 @@
-//! What an answer in gRPC means.
+//! Interpreting gRPC responses.
 
 use http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode;
@@ -15,15 +15,15 @@ const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
 const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
 
-/// Settles what became of a batch. `broken` is the failure of an answer that broke off, and `peer`
-/// names the destination.
+/// Returns the outcome of a request. `broken` is the failure of a response whose body ended early,
+/// and `peer` names the destination.
 pub(super) fn delivery_result(
     answer: BufferedResponse,
     broken: Option<Failure>,
     peer: &str,
 ) -> Result<Delivered, Failure> {
     let BufferedResponse { status, headers, body, trailers } = answer;
-    // An answer without a message may come as one header block ("Trailers-Only").
+    // A response without a message may consist of headers only ("Trailers-Only").
     let trailers =
         trailers.filter(|trailers| trailers.contains_key(GRPC_STATUS)).unwrap_or(headers);
     match trailers.get(GRPC_STATUS).map(|value| value.to_str().ok()?.parse().ok()) {
@@ -31,7 +31,7 @@ pub(super) fn delivery_result(
         Some(Some(code)) => Err(status_failure(code, trailers, peer)),
         Some(None) => Err(unavailable(
             SendStage::Response,
-            format!("{peer} answered with a grpc-status that is not a number"),
+            format!("{peer} sent a grpc-status that is not a number"),
         )),
         None => Err(missing_status_failure(status, broken, peer)),
     }
@@ -70,8 +70,8 @@ fn status_failure(code: i32, trailers: HeaderMap, peer: &str) -> Failure {
 
 const fn remedy(code: i32) -> &'static str {
     match code {
-        7 | 16 => "; check the headers it is sent, and the client certificate",
-        12 => "; does it take OTLP traces over gRPC on this port?",
+        7 | 16 => "; check the configured headers and the client certificate",
+        12 => "; does it accept OTLP traces over gRPC on this port?",
         _ => "",
     }
 }
@@ -83,17 +83,18 @@ fn retry_info(trailers: HeaderMap) -> Option<RetryInfo> {
     status.get_details_retry_info()
 }
 
-/// An answer without `grpc-status` comes from something that does not speak gRPC, or was cut short.
+/// Returns the failure of a response without `grpc-status`: the peer does not implement gRPC, or
+/// the response was interrupted.
 fn missing_status_failure(status: StatusCode, broken: Option<Failure>, peer: &str) -> Failure {
     if let Some(failure) = broken {
         return failure;
     }
     if status == StatusCode::OK {
-        let message = format!("{peer} ended its answer without a grpc-status");
+        let message = format!("{peer} ended its response without a grpc-status");
         return unavailable(SendStage::Response, message);
     }
     let (kind, code) = match status {
-        // From a proxy; no gRPC code says as clearly what is wrong.
+        // From a proxy; no gRPC code says as clearly that the request is too large.
         StatusCode::PAYLOAD_TOO_LARGE => classify_http_status(status.as_u16()),
         _ => classify_grpc_code(grpc_code_from_http(status), false),
     };

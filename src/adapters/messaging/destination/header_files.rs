@@ -26,13 +26,13 @@ pub(super) struct CachedHeaderValue {
     parsed: FileCache<HeaderValue>,
 }
 
-/// What a file said, until it has changed.
+/// The parsed content of a file, valid until the file changes.
 #[derive(Debug)]
 struct FileCache<T>(Mutex<Option<(FileVersion, T)>>);
 
-/// Why a file says nothing that can be used.
+/// Why a file cannot be used.
 struct HeaderFileError {
-    /// Whether there is no file, or nothing in it.
+    /// Whether the file does not exist or is empty.
     is_missing: bool,
     /// Never quotes the file.
     reason: String,
@@ -43,11 +43,11 @@ impl CachedHeaders {
         Self { path, parsed: FileCache::new() }
     }
 
-    /// Returns what the file says now.
+    /// Returns the current headers of the file.
     pub(super) fn current(&self) -> Result<Headers, Failure> {
         self.parsed
             .current(&self.path, parse_lines)
-            .map_err(|unusable| unusable.failure("the header file", &self.path))
+            .map_err(|error| error.failure("the header file", &self.path))
     }
 }
 
@@ -56,12 +56,12 @@ impl CachedHeaderValue {
         Self { file, parsed: FileCache::new() }
     }
 
-    /// Returns the header's value as it is now; `None` where the header is to be left out.
+    /// Returns the current value of the header; `None` if the header is omitted.
     pub(super) fn current(&self) -> Result<Option<HeaderValue>, Failure> {
         match self.parsed.current(&self.file, |bytes| Ok(self.file.value(bytes)?)) {
             Ok(value) => Ok(Some(value)),
-            Err(unusable) if unusable.is_missing && self.file.is_optional() => Ok(None),
-            Err(unusable) => Err(unusable.failure("the file of a header's value", &self.file)),
+            Err(error) if error.is_missing && self.file.is_optional() => Ok(None),
+            Err(error) => Err(error.failure("the file of a header's value", &self.file)),
         }
     }
 }
@@ -71,21 +71,21 @@ impl<T: Clone> FileCache<T> {
         Self(Mutex::new(None))
     }
 
-    /// Returns what the file at `path` says now; it is read and parsed only if it has changed.
+    /// Returns the parsed content of the file at `path`, which is read only if it has changed.
     fn current(
         &self,
         path: &Path,
         parse: impl Fn(&[u8]) -> Result<T, HeaderFileError>,
     ) -> Result<T, HeaderFileError> {
-        // Taken before the file is read: a change in between is then seen the next time.
-        let stamp = file_version(path);
+        // Before the file is read, so that a change in between is noticed next time.
+        let version = file_version(path);
         let mut parsed = self.0.lock();
         match &*parsed {
-            Some((known, value)) if *known == stamp && stamp.is_some() => Ok(value.clone()),
+            Some((cached, value)) if *cached == version && version.is_some() => Ok(value.clone()),
             _ => {
                 *parsed = None;
                 let value = parse(&read_bounded(path)?)?;
-                *parsed = Some((stamp, value.clone()));
+                *parsed = Some((version, value.clone()));
                 Ok(value)
             }
         }
@@ -100,22 +100,22 @@ impl HeaderFileError {
 
 impl From<io::Error> for HeaderFileError {
     fn from(error: io::Error) -> Self {
-        let is_absent = error.kind() == io::ErrorKind::NotFound;
-        Self { is_missing: is_absent, reason: error.to_string() }
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        Self { is_missing, reason: error.to_string() }
     }
 }
 
 impl From<HeaderErrorKind> for HeaderFileError {
-    fn from(mistake: HeaderErrorKind) -> Self {
-        let is_absent = mistake == HeaderErrorKind::MissingValue;
-        Self { is_missing: is_absent, reason: format!("it {mistake}") }
+    fn from(error: HeaderErrorKind) -> Self {
+        let is_missing = error == HeaderErrorKind::MissingValue;
+        Self { is_missing, reason: format!("it {error}") }
     }
 }
 
 fn parse_lines(bytes: &[u8]) -> Result<Headers, HeaderFileError> {
-    let wrong = |reason| HeaderFileError { is_missing: false, reason };
-    let text = str::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".to_owned()))?;
-    parse_header_lines(text).map_err(|error| wrong(error.to_string()))
+    let invalid = |reason| HeaderFileError { is_missing: false, reason };
+    let text = str::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8 text".to_owned()))?;
+    parse_header_lines(text).map_err(|error| invalid(error.to_string()))
 }
 
 #[cfg(test)]

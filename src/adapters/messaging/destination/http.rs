@@ -12,14 +12,14 @@ use super::response::ExcessBody;
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
-/// A destination that speaks OTLP/HTTP: over HTTP/2 where TLS negotiates it, else HTTP/1.1.
+/// A destination that speaks OTLP/HTTP: over HTTP/2 if TLS negotiates it, otherwise over HTTP/1.1.
 #[derive(Debug)]
 pub struct HttpDestination {
     client: Client,
 }
 
 impl HttpDestination {
-    /// Prepares to send as `settings` say. Opens no connection yet.
+    /// Creates a destination from `settings`. Opens no connection yet.
     #[must_use]
     pub fn new(settings: &DestinationSettings) -> Self {
         Self { client: Client::new(settings, &settings.endpoint.path) }
@@ -37,11 +37,11 @@ impl HttpDestination {
             headers.insert(CONTENT_ENCODING, encoding);
         }
         let body = self.client.compress(Rope::from(request.chunks)).await?;
-        let answer = self
+        let response = self
             .client
             .send_request(connection, headers, body, deadline, ExcessBody::Disconnect)
             .await?;
-        delivery_result(&answer, &self.client.peer)
+        delivery_result(&response, &self.client.peer)
     }
 }
 

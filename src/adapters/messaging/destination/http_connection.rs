@@ -17,17 +17,17 @@ use super::body::{Rope, RopeBody};
 use super::connector::IoStream;
 use super::http_connection_error::HttpConnectionError;
 
-/// Receive window of HTTP/2, the protocol's own default: answers are small.
+/// Receive window of HTTP/2. The protocol's default is enough, since responses are small.
 const WINDOW_BYTES: u32 = 65_535;
-/// Longest head of an answer: the messages of some servers list every span they refused.
+/// Maximum head of a response: the messages of some servers list every span they refused.
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
-/// Largest read buffer of HTTP/1.1, which has to hold the longest head.
+/// Read buffer of HTTP/1.1, which must hold the largest head.
 const READ_BUFFER_BYTES: usize = MAX_HEAD_BYTES as usize;
-/// Shortest and longest silence, while a request is open, before a ping asks whether the peer is
-/// still there. Servers close connections that ping much more often.
+/// Minimum and maximum interval of HTTP/2 pings while a request is open. Servers close connections
+/// that ping much more often.
 const PING_INTERVAL_RANGE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
-/// A request, before it is known how HTTP will write it.
+/// A request, independent of the HTTP version.
 #[derive(Clone, Debug)]
 pub(super) struct HttpRequest {
     pub(super) target: Arc<Target>,
@@ -35,16 +35,16 @@ pub(super) struct HttpRequest {
     pub(super) body: Rope,
 }
 
-/// Where requests are addressed to.
+/// The target URI of requests.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) scheme: &'static str,
-    /// `host:port`, or the host alone where the port is the scheme's own.
+    /// `host:port`, or only the host if the port is the scheme's default.
     pub(super) authority: String,
     pub(super) path: String,
 }
 
-/// An HTTP/2 connection, for any number of requests at a time.
+/// An HTTP/2 connection, for any number of concurrent requests.
 #[derive(Debug)]
 pub(super) struct Http2 {
     sender: http2::SendRequest<RopeBody>,
@@ -58,8 +58,8 @@ pub(super) struct Http1 {
     _tasks: TaskGuard,
 }
 
-/// Ends the tasks of a connection when dropped: whatever they still held, unsent bytes of abandoned
-/// requests included, is freed and the socket closed, even if the peer no longer reads.
+/// Ends the tasks of a connection when dropped. This closes the socket and frees the unsent bytes
+/// of abandoned requests, even if the peer no longer reads.
 #[derive(Debug)]
 struct TaskGuard(#[expect(dead_code, reason = "held to be dropped")] watch::Sender<()>);
 
@@ -157,12 +157,12 @@ impl TaskGuard {
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Spawner {
     fn execute(&self, task: F) {
-        let mut owner = self.0.clone();
+        let mut guard = self.0.clone();
         tokio::spawn(async move {
             tokio::select! {
                 _ = task => {}
-                // Nothing is ever sent: the only news is that the owner is gone.
-                _ = owner.changed() => {}
+                // Nothing is ever sent: the only change is that the guard was dropped.
+                _ = guard.changed() => {}
             }
         });
     }

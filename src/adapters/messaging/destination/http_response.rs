@@ -1,4 +1,4 @@
-//! What an answer in OTLP/HTTP means.
+//! Interpreting OTLP/HTTP responses.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use super::failure::printable;
 use super::response::{BufferedResponse, parse_export_response};
 use crate::domain::delivery::{Delivered, Failure, classify_http_status};
 
-/// How an answer's body is written.
+/// The format of a response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BodyFormat {
     Protobuf,
@@ -21,42 +21,46 @@ enum BodyFormat {
     Other,
 }
 
-/// Settles what became of a batch; `peer` names the destination.
+/// Returns the outcome of a request; `peer` names the destination.
 ///
-/// The status decides, also where the body is cut off or makes no sense.
-pub(super) fn delivery_result(answer: &BufferedResponse, peer: &str) -> Result<Delivered, Failure> {
-    if answer.status.is_success() {
-        return Ok(success(answer, peer));
+/// The status alone decides, even if the body is truncated or invalid.
+pub(super) fn delivery_result(
+    response: &BufferedResponse,
+    peer: &str,
+) -> Result<Delivered, Failure> {
+    if response.status.is_success() {
+        return Ok(success(response, peer));
     }
-    let status = answer.status;
+    let status = response.status;
     let (kind, code) = classify_http_status(status.as_u16());
-    let said = error_message(answer);
-    let colon = if said.is_empty() { "" } else { ": " };
+    let message = error_message(response);
+    let colon = if message.is_empty() { "" } else { ": " };
     Err(Failure {
         kind,
         code,
-        retry_after: retry_after(&answer.headers, SystemTime::now()),
-        message: format!("{peer} answered HTTP {status}{colon}{said}{}", remedy(status)).into(),
+        retry_after: retry_after(&response.headers, SystemTime::now()),
+        message: format!("{peer} answered HTTP {status}{colon}{message}{}", remedy(status)).into(),
     })
 }
 
-fn success(answer: &BufferedResponse, peer: &str) -> Delivered {
-    let complete = !answer.body.truncated && answer.body.error.is_none();
-    let bytes = &answer.body.bytes;
-    let read = match body_format(&answer.headers) {
+fn success(response: &BufferedResponse, peer: &str) -> Delivered {
+    let complete = !response.body.truncated && response.body.error.is_none();
+    let bytes = &response.body.bytes;
+    let delivered = match body_format(&response.headers) {
         _ if !complete => None,
         _ if bytes.is_empty() => Some(Delivered::default()),
         BodyFormat::Protobuf => parse_export_response(bytes),
         BodyFormat::Json => parse_export_response_json(bytes),
         BodyFormat::Text | BodyFormat::Other => None,
     };
-    read.unwrap_or_else(|| Delivered {
+    delivered.unwrap_or_else(|| Delivered {
         rejected_spans: 0,
-        message: format!("{peer} answered HTTP {}, with a body that is not OTLP", answer.status),
+        message: format!("{peer} answered HTTP {}, with a body that is not OTLP", response.status),
     })
 }
 
-/// Reads an `ExportTraceServiceResponse` in JSON, where `ProtoJSON` writes a 64-bit number as a string.
+/// Parses an `ExportTraceServiceResponse` in JSON. `ProtoJSON` writes 64-bit numbers as strings;
+/// plain numbers are accepted too.
 fn parse_export_response_json(bytes: &[u8]) -> Option<Delivered> {
     let response: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
     let partial = response.get("partialSuccess").unwrap_or(&Value::Null);
@@ -68,10 +72,10 @@ fn parse_export_response_json(bytes: &[u8]) -> Option<Delivered> {
     Some(Delivered { rejected_spans, message: printable(message) })
 }
 
-/// Returns the message of the `Status` in the body, or a plain text.
-fn error_message(answer: &BufferedResponse) -> String {
-    let bytes = &answer.body.bytes;
-    let message = match body_format(&answer.headers) {
+/// Returns the message of the `Status` in the body, or the body itself if it is plain text.
+fn error_message(response: &BufferedResponse) -> String {
+    let bytes = &response.body.bytes;
+    let message = match body_format(&response.headers) {
         BodyFormat::Protobuf => {
             pb::Status::decode(bytes.as_slice()).ok().map(|status| status.message)
         }
@@ -97,14 +101,14 @@ fn body_format(headers: &HeaderMap) -> BodyFormat {
 
 const fn remedy(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        300..=399 => "; redirects are not followed: name the final address as the endpoint",
-        401 | 403 => "; check the headers it is sent, and the client certificate",
+        300..=399 => "; redirects are not followed: use the final address as the endpoint",
+        401 | 403 => "; check the configured headers and the client certificate",
         404 | 405 => "; check the path of the endpoint",
         _ => "",
     }
 }
 
-/// Reads `Retry-After`: seconds, or a date (RFC 9110, 10.2.3). A date in the past means now.
+/// Parses `Retry-After`: seconds, or a date (RFC 9110, 10.2.3). A date in the past means now.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if value.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,8 +1,8 @@
-//! Where batches go: OTLP/gRPC, OTLP/HTTP, or the console.
+//! The destinations: OTLP/gRPC, OTLP/HTTP, and the console.
 //!
-//! Connections are opened when they are needed, from addresses and certificate files as they are
-//! then, and kept; a connection on which a send was abandoned is not used again. What an answer
-//! means is decided by [`crate::domain::delivery`].
+//! Connections are opened on demand, from a fresh name lookup and the current certificate files,
+//! and reused; a connection on which a request was abandoned is closed.
+//! [`crate::domain::delivery`] decides what a response means.
 
 pub mod config;
 
@@ -33,10 +33,10 @@ pub use self::http::HttpDestination;
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
-/// The destination that the configuration chose.
+/// The configured destination.
 #[derive(Debug)]
 pub enum AnyDestination {
-    /// Prints, as nothing is configured.
+    /// Prints, if no destination is configured.
     Console(ConsoleDestination<Stdout>),
     /// Sends over OTLP/gRPC.
     Grpc(GrpcDestination),
@@ -45,9 +45,9 @@ pub enum AnyDestination {
 }
 
 impl AnyDestination {
-    /// Chooses by the protocol of `settings`; without settings, the console.
+    /// Creates a destination for the protocol of `settings`, or the console if there are none.
     ///
-    /// Reads no file and opens no connection: that happens at each send, as needed.
+    /// Reads no file and opens no connection: that happens with each request, as needed.
     #[must_use]
     pub fn from_settings(settings: Option<&DestinationSettings>) -> Self {
         match settings {

@@ -1,4 +1,4 @@
-//! Reading answers, of which only so much is kept.
+//! Reading responses into memory, up to a limit.
 
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
@@ -10,10 +10,10 @@ use super::failure::printable;
 use super::http_connection_error::HttpConnectionError;
 use crate::domain::delivery::Delivered;
 
-/// Most bytes of an answer's body that are kept.
+/// Maximum bytes of a response body that are kept.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// An answer, read as far as it was worth it.
+/// A response whose body was read, up to the limit.
 #[derive(Debug)]
 pub(super) struct BufferedResponse {
     pub(super) status: StatusCode,
@@ -22,35 +22,35 @@ pub(super) struct BufferedResponse {
     pub(super) trailers: Option<HeaderMap>,
 }
 
-/// The body of an answer, or its beginning.
+/// The body of a response, or its beginning.
 #[derive(Debug, Default)]
 pub(super) struct BufferedBody {
     pub(super) bytes: Vec<u8>,
-    /// Whether there was more than is kept.
+    /// Whether the body was longer than what is kept.
     pub(super) truncated: bool,
-    /// What ended it early.
+    /// The error that ended the body early.
     pub(super) error: Option<HttpConnectionError>,
 }
 
-/// What to do with a body that is longer than is kept.
+/// What to do with a body that exceeds the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ExcessBody {
-    /// Read on, to get at the trailers.
+    /// Continue reading, to reach the trailers.
     Discard,
-    /// Give the connection up.
+    /// Close the connection.
     Disconnect,
 }
 
-/// Reads the body. The connection is kept if the body came to its end.
+/// Reads the body. Returns the connection to the pool if the body was read to its end.
 pub(super) async fn read_response(
-    exchange: StreamingResponse<'_>,
-    rest: ExcessBody,
+    response: StreamingResponse<'_>,
+    excess: ExcessBody,
 ) -> BufferedResponse {
-    let (head, mut incoming, connection) = exchange.into_parts();
+    let (head, mut incoming, connection) = response.into_parts();
     let mut body = BufferedBody::default();
     let mut trailers = None;
     let ended = loop {
-        if body.truncated && rest == ExcessBody::Disconnect {
+        if body.truncated && excess == ExcessBody::Disconnect {
             break false;
         }
         match incoming.frame().await {
@@ -73,14 +73,14 @@ pub(super) async fn read_response(
 
 impl BufferedBody {
     fn extend(&mut self, data: &[u8]) {
-        let room = MAX_BODY_BYTES - self.bytes.len();
-        let (kept, lost) = data.split_at(room.min(data.len()));
+        let free = MAX_BODY_BYTES - self.bytes.len();
+        let (kept, discarded) = data.split_at(free.min(data.len()));
         self.bytes.extend_from_slice(kept);
-        self.truncated |= !lost.is_empty();
+        self.truncated |= !discarded.is_empty();
     }
 }
 
-/// Reads the `ExportTraceServiceResponse` of a success; `None` when that is not what it is.
+/// Decodes an `ExportTraceServiceResponse`; `None` if `message` is not one.
 pub(super) fn parse_export_response(message: &[u8]) -> Option<Delivered> {
     let response = ExportTraceServiceResponse::decode(message).ok()?;
     let partial = response.partial_success.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Client-side TLS, configured anew for every connection from the files as they are then.
+//! Client-side TLS, configured for every connection from the current files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const CA: &str = "the CA file";
 const CERTIFICATE: &str = "the client certificate file";
 const KEY: &str = "the client key file";
 
-/// Which certificates to trust and to show.
+/// The files with the certificates to trust and to present.
 #[derive(Clone, Debug)]
 pub(super) struct TlsFiles {
     ca: Option<CaFile>,
@@ -42,7 +42,7 @@ impl TlsFiles {
         }
     }
 
-    /// Returns which versions of the files a connection made now would use.
+    /// Returns the versions of the files that a new connection would use.
     pub(super) fn versions(&self) -> TlsFileVersions {
         let of = |path: Option<&Path>| path.and_then(file_version);
         let client = self.client.as_ref();
@@ -58,7 +58,7 @@ impl TlsFiles {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| unavailable(SendStage::Tls, format!("TLS cannot start: {error}")))?
+            .map_err(|error| unavailable(SendStage::Tls, format!("cannot set up TLS: {error}")))?
             .with_root_certificates(self.roots()?);
         let mut config = match &self.client {
             None => builder.with_no_client_auth(),
@@ -70,7 +70,7 @@ impl TlsFiles {
             }
         };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        // The configuration lives for one connection; nothing could be resumed from it.
+        // The configuration is used for one connection only, so no session can be resumed.
         config.resumption = Resumption::disabled();
         Ok(config)
     }
@@ -113,13 +113,13 @@ fn certificates(what: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>,
     Ok(certificates)
 }
 
-/// Says what is wrong without what the PEM reader's own message may quote from the file.
+/// Describes the error without the PEM reader's own message, which may quote the file.
 const fn pem_reason(error: &PemError, nothing_found: &'static str) -> &'static str {
     match error {
         PemError::NoItemsFound => nothing_found,
         PemError::Base64Decode(_) => "a PEM section is not valid base64",
         PemError::MissingSectionEnd { .. } => "a PEM section has no end",
-        PemError::IllegalSectionStart { .. } => "a PEM section begins with a broken line",
+        PemError::IllegalSectionStart { .. } => "the first line of a PEM section is malformed",
         _ => "it is not valid PEM",
     }
 }

@@ -1,11 +1,11 @@
-//! Bytes, which JSON writes in hexadecimal or base64.
+//! Decoding of bytes, which are hexadecimal or base64 in JSON.
 
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// "Either standard or URL-safe base64 encoding with/without paddings are accepted" (`ProtoJSON`).
-/// Bits left over in the last character are ignored, as its conformance suite has them.
+/// Leftover bits in the last character are ignored, as its conformance suite requires.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
@@ -14,9 +14,9 @@ const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIEN
 
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// Appends the bytes that `text` writes in hexadecimal, upper or lower case.
+/// Appends the bytes that `text` encodes in hexadecimal, upper or lower case.
 ///
-/// Returns `None` for any other character and for half a byte.
+/// Returns `None` for any other character and for an odd number of digits.
 pub(super) fn put_hex(out: &mut Vec<u8>, text: &str) -> Option<()> {
     let (pairs, []) = text.as_bytes().as_chunks() else {
         return None;
@@ -27,7 +27,7 @@ pub(super) fn put_hex(out: &mut Vec<u8>, text: &str) -> Option<()> {
     Some(())
 }
 
-/// Appends the bytes that `text` writes in base64, in either alphabet, padded or not.
+/// Appends the bytes that `text` encodes in base64, in either alphabet, padded or not.
 pub(super) fn put_base64(out: &mut Vec<u8>, text: &str) -> Option<()> {
     let engine = if text.contains(['-', '_']) { URL_SAFE } else { STANDARD };
     engine.decode_vec(text, out).ok()

@@ -1,4 +1,4 @@
-//! Reading JSON and writing protobuf in one pass, as the tables of [`super::schema`] say.
+//! Reads JSON and writes protobuf in one pass, following the tables of [`super::schema`].
 
 use std::fmt::{self, Display};
 use std::ops::Range;
@@ -13,31 +13,31 @@ use super::error::{Excerpt, JsonPath, MalformedJson, PathSegment};
 use super::number;
 use super::schema::{FieldKind, FieldSchema, MAX_FIELDS, MessageSchema, NumberKind, REQUEST};
 
-/// Most levels of messages, the request being the first: what protobuf decoders allow.
+/// Maximum nesting of messages, the request being the first: what protobuf decoders allow.
 const MAX_DEPTH: usize = 100;
 
-/// One conversion under way.
+/// The state of one conversion.
 pub(super) struct Converter {
     out: Vec<u8>,
     path: JsonPath,
     depth: usize,
 }
 
-/// Whether a field had a value or `null`.
+/// Whether a field had a value or was `null`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Presence {
     Null,
     Set,
 }
 
-/// Where each field of the message being read lies in the output.
+/// The output range of each field of the message being read.
 #[derive(Default)]
 struct FieldRanges([Range<usize>; MAX_FIELDS]);
 
 /// Reads the request.
 struct RequestVisitor<'a>(&'a mut Converter);
 
-/// Reads a key: the field it names with its place in the table, or `None` for an unknown one.
+/// Reads a key: the field it names and its index in the table, or `None` if it is unknown.
 struct KeyVisitor(&'static MessageSchema);
 
 /// Reads the value of a field, or one element of it, and writes it.
@@ -49,7 +49,7 @@ struct ValueVisitor<'a> {
 }
 
 impl Converter {
-    /// Prepares for a request of `bytes` bytes of JSON.
+    /// Creates a converter for a request of `bytes` bytes of JSON.
     pub(super) fn new(bytes: usize) -> Self {
         Self {
             out: Vec::with_capacity(super::max_output(bytes)),
@@ -61,7 +61,8 @@ impl Converter {
     /// Converts a request.
     pub(super) fn convert(mut self, json: &str) -> Result<Vec<u8>, MalformedJson> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        // Levels of messages are counted here; unknown values are skipped without recursion.
+        // `read_message` limits the nesting of messages; unknown values are skipped without
+        // recursion.
         deserializer.disable_recursion_limit();
         let read = deserializer.deserialize_map(RequestVisitor(&mut self));
         read.and_then(|()| deserializer.end())
@@ -82,11 +83,11 @@ impl Converter {
             )));
         }
         self.depth += 1;
-        let mut layout = FieldRanges::default();
+        let mut ranges = FieldRanges::default();
         while let Some(key) = map.next_key_seed(KeyVisitor(message))? {
             match key {
                 Some((at, field)) => {
-                    self.read_field(message, &mut layout, (at, field), &mut map)
+                    self.read_field(message, &mut ranges, (at, field), &mut map)
                         .inspect_err(|_| self.path.prepend(PathSegment::Field(field.name)))?;
                 }
                 None => _ = map.next_value::<IgnoredAny>()?,
@@ -100,15 +101,15 @@ impl Converter {
     fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
         message: &'static MessageSchema,
-        layout: &mut FieldRanges,
+        ranges: &mut FieldRanges,
         (at, field): (usize, &'static FieldSchema),
         map: &mut A,
     ) -> Result<(), A::Error> {
         let start = self.out.len();
         let value = ValueVisitor { converter: self, field, element: false };
         if map.next_value_seed(value)? == Presence::Set {
-            layout.replace(at, start, &mut self.out);
-            if message.oneof && layout.has_multiple() {
+            ranges.replace(at, start, &mut self.out);
+            if message.oneof && ranges.has_multiple() {
                 return Err(A::Error::custom("found a second value where only one is allowed"));
             }
         }
@@ -117,8 +118,8 @@ impl Converter {
 }
 
 impl FieldRanges {
-    /// Notes that field `at` was written from `start` to the end of `out`, and takes out what was
-    /// written for it before.
+    /// Records that field `at` was written from `start` to the end of `out`, and removes its
+    /// earlier value from `out`.
     fn replace(&mut self, at: usize, start: usize, out: &mut Vec<u8>) {
         let Some(range) = self.0.get_mut(at) else { return };
         let old = std::mem::replace(range, start..out.len());
@@ -137,7 +138,7 @@ impl FieldRanges {
 }
 
 impl ValueVisitor<'_> {
-    /// What one value belongs here; `None` where the array of a repeated field does.
+    /// Returns the kind of the value expected here; `None` if it is the array of a repeated field.
     fn kind(&self) -> Option<FieldKind> {
         (self.element || !self.field.repeated).then_some(self.field.kind)
     }
@@ -154,7 +155,7 @@ impl ValueVisitor<'_> {
         E::custom(format_args!("found {found} where only {} is allowed", self.allowed()))
     }
 
-    /// Writes a number, given as it stands in JSON.
+    /// Writes a number, given as its JSON text.
     fn number<E: Error>(self, kind: NumberKind, json: &str) -> Result<Presence, E> {
         match json.as_bytes().first() {
             Some(b'n') => return self.null(),
@@ -168,7 +169,7 @@ impl ValueVisitor<'_> {
         }
     }
 
-    /// Writes a string or bytes; `None` for a text that is neither.
+    /// Writes a string or bytes; `None` if `text` is not a value of the field.
     fn put_text(&mut self, text: &str) -> Option<()> {
         let kind = self.kind()?;
         let out = &mut self.converter.out;
@@ -272,12 +273,12 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
         if self.kind().is_some() {
             return Err(self.unexpected("an array"));
         }
-        let Self { converter: conversion, field, .. } = self;
+        let Self { converter, field, .. } = self;
         for index in 0.. {
-            let element = ValueVisitor { converter: conversion, field, element: true };
+            let element = ValueVisitor { converter, field, element: true };
             let next = seq
                 .next_element_seed(element)
-                .inspect_err(|_| conversion.path.prepend(PathSegment::Index(index)))?;
+                .inspect_err(|_| converter.path.prepend(PathSegment::Index(index)))?;
             if next.is_none() {
                 break;
             }

@@ -1,6 +1,6 @@
 //! Writing the protobuf wire format at the end of a buffer.
 
-/// How a field's value is laid out on the wire.
+/// The encoding of a field's value.
 #[derive(Clone, Copy)]
 pub(super) enum WireType {
     Varint = 0,
@@ -14,7 +14,7 @@ pub(super) fn put_tag(out: &mut Vec<u8>, number: u32, wire_type: WireType) {
     put_varint(out, u64::from(number) << 3 | wire_type as u64);
 }
 
-/// Writes `value` in its shortest form, seven bits a byte.
+/// Writes `value` in its shortest form, seven bits per byte.
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     loop {
         let [low, ..] = value.to_le_bytes();
@@ -33,7 +33,7 @@ pub(super) fn begin_field(out: &mut Vec<u8>, number: u32) -> usize {
     out.len()
 }
 
-/// Ends the field whose body began at `body`: puts its length in front of it.
+/// Ends the field whose body begins at `body`: inserts its length before it.
 pub(super) fn end_field(out: &mut Vec<u8>, body: usize) {
     let end = out.len();
     put_varint(out, (end - body) as u64);

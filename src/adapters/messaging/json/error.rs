@@ -1,16 +1,16 @@
-//! Telling the sender what was wrong with its JSON, and where.
+//! Errors that tell the sender what is wrong with its JSON, and where.
 
 use std::fmt::{self, Display, Write};
 
-/// Most characters of the sender's text quoted in an error.
+/// Maximum characters of the sender's text quoted in an error.
 const MAX_EXCERPT_CHARS: usize = 40;
 
-/// Most steps of a path named at its beginning and, beyond those, at its end.
+/// Maximum segments shown at the beginning of a path and, beyond those, at its end.
 const MAX_PATH_SEGMENTS: usize = 12;
 
 /// Why a JSON request could not be converted, and where.
 ///
-/// The text quotes at most 40 characters of the request, escaped, and is never long.
+/// The text quotes at most 40 characters of the request, escaped, and has a bounded length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MalformedJson {
     line: usize,
@@ -19,19 +19,19 @@ pub struct MalformedJson {
     problem: String,
 }
 
-/// The fields and array positions that lead from the request to a value, the last one first: an
-/// error collects them on its way out.
+/// The fields and array indexes that lead from the request to a value, innermost first, because an
+/// error collects them while it propagates outwards.
 #[derive(Default)]
 pub(super) struct JsonPath(Vec<PathSegment>);
 
-/// One step of a [`JsonPath`].
+/// One segment of a [`JsonPath`].
 #[derive(Clone, Copy)]
 pub(super) enum PathSegment {
     Field(&'static str),
     Index(usize),
 }
 
-/// The beginning of a text the sender wrote, escaped.
+/// The beginning of the sender's text, escaped.
 pub(super) struct Excerpt<'a>(pub(super) &'a str);
 
 impl MalformedJson {
@@ -60,7 +60,7 @@ impl MalformedJson {
         &self.problem
     }
 
-    /// Names a problem at a byte of the request.
+    /// Creates an error for a problem at byte `offset` of the request.
     pub(super) fn at(json: &[u8], offset: usize, problem: &str) -> Self {
         let before = json.get(..offset).unwrap_or(json);
         let mut lines = before.split(|byte| *byte == b'\n');
@@ -73,7 +73,7 @@ impl MalformedJson {
         }
     }
 
-    /// Takes over what the JSON parser, or a visitor of ours, reported while at `path`.
+    /// Converts an error that the JSON parser, or one of our visitors, reported at `path`.
     pub(super) fn new(error: &serde_json::Error, path: &JsonPath) -> Self {
         let (line, column) = (error.line(), error.column());
         let mut problem = error.to_string();
@@ -98,17 +98,18 @@ impl Display for MalformedJson {
 impl std::error::Error for MalformedJson {}
 
 impl JsonPath {
-    /// Puts a step in front of those that are known.
-    pub(super) fn prepend(&mut self, step: PathSegment) {
-        self.0.push(step);
+    /// Adds an outer segment.
+    pub(super) fn prepend(&mut self, segment: PathSegment) {
+        // The innermost segment is first, so an outer one goes to the end.
+        self.0.push(segment);
     }
 }
 
 impl Display for JsonPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tail = self.0.len().saturating_sub(MAX_PATH_SEGMENTS).max(MAX_PATH_SEGMENTS);
-        for (at, step) in self.0.iter().rev().enumerate() {
-            match step {
+        for (at, segment) in self.0.iter().rev().enumerate() {
+            match segment {
                 _ if at == MAX_PATH_SEGMENTS && at < tail => f.write_str("…")?,
                 _ if at > MAX_PATH_SEGMENTS && at < tail => {}
                 PathSegment::Field(name) if at == 0 => f.write_str(name)?,

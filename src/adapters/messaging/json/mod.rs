@@ -1,21 +1,21 @@
-//! OTLP/JSON, converted to protobuf once, at the door.
+//! OTLP/JSON, converted to protobuf once, when the request is received.
 //!
-//! The rules are those of OTLP 1.11, "JSON Protobuf Encoding", and where it says nothing those of
-//! the `ProtoJSON` format it refers to. Where these leave a choice:
+//! The rules are those of OTLP 1.11, "JSON Protobuf Encoding", and otherwise those of the
+//! `ProtoJSON` format to which it refers. Where these leave a choice:
 //!
 //! - An id that is not hexadecimal makes the request malformed; one of the wrong length is
-//!   converted as it is, so that the check of the spans rejects that span alone.
+//!   converted unchanged, so that the check of the spans rejects that span alone.
 //! - An enum is a JSON number: a string, even `"2"`, is refused.
-//! - A quoted number has the grammar of a bare one: no spaces, no `+`, no leading zero.
-//! - Of a field given twice the last value counts, and the earlier one is not merged into it;
-//!   `null` counts as not given, before or after a value. Two members of a `oneof` are refused.
+//! - A quoted number has the grammar of an unquoted one: no spaces, no `+`, no leading zero.
+//! - If a field occurs twice, the last value replaces the earlier one without merging; `null` means
+//!   that the field is absent, before or after a value. Two members of a `oneof` are refused.
 //! - Unknown fields are skipped at any depth, but must be JSON. A key must be valid Unicode; a
 //!   string in an unknown field may hold a lone surrogate.
 //! - Messages nest at most 100 levels deep, the request being the first, as in protobuf decoders:
 //!   that is 47 arrays within arrays in an attribute of a span.
 //!
-//! The JSON is read as a stream and written as it is read; no tree is built, see [`to_protobuf`]
-//! for the bounds.
+//! The output is written while the JSON is read, without building a tree; see [`to_protobuf`] for
+//! the bounds.
 //!
 //! # Why not the serde support of opentelemetry-proto
 //!
@@ -41,16 +41,15 @@ const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// Converts an `ExportTraceServiceRequest` from JSON to protobuf.
 ///
-/// What comes out decodes, whatever was put in; whether ids have the right length is not checked.
-/// The output is written into one allocation of [`max_output`] bytes that never grows and is cut
-/// to size at the end. Beside it, at most two copies of the longest string with escapes in it are
-/// held, or one byte for each level of an unknown value. The stack needed is bounded by the levels
-/// of messages: less than 1 MiB, also without optimization.
+/// The output always decodes; the length of ids is not checked. It is written into one allocation
+/// of [`max_output`] bytes that never grows and is shrunk at the end. In addition, at most two
+/// copies of the longest string that contains escapes are held, or one byte for each level of an
+/// unknown value. The nesting limit bounds the stack: less than 1 MiB, even without optimization.
 ///
 /// # Errors
 ///
-/// [`MalformedJson`] if `json` is not one JSON object in UTF-8 and nothing else, or if a known
-/// field has a value that its type does not have.
+/// [`MalformedJson`] if `json` is not exactly one JSON object in UTF-8, or if the value of a known
+/// field is not valid for its type.
 pub fn to_protobuf(json: &[u8]) -> Result<Vec<u8>, MalformedJson> {
     let text = std::str::from_utf8(json).map_err(|error| {
         MalformedJson::at(json, error.valid_up_to(), "found bytes that are not UTF-8")
@@ -64,7 +63,7 @@ pub fn to_protobuf(json: &[u8]) -> Result<Vec<u8>, MalformedJson> {
     }
 }
 
-/// Returns the most bytes of protobuf that `json` bytes of JSON can become: five quarters.
+/// Returns the maximum bytes of protobuf that `json` bytes of JSON can become: five quarters.
 ///
 /// Most requests become smaller. Only negative enum values grow: `{"kind":-1},` is 12 bytes in
 /// JSON and 13 in protobuf.

@@ -1,14 +1,14 @@
-//! Numbers, which JSON writes in decimal, bare or quoted.
+//! Conversion of numbers, which are decimal in JSON, quoted or not.
 
 use std::borrow::Cow;
 
 use super::encode::{self, WireType};
 use super::schema::NumberKind;
 
-/// The most digits of an integer that fits into 64 bits.
+/// Maximum digits of an integer that fits into 64 bits.
 const MAX_DIGITS: usize = 20;
 
-/// A number in the grammar of JSON, taken apart: ± `whole` . `fraction` × 10^`exponent`.
+/// The parts of a JSON number: ± `whole` . `fraction` × 10^`exponent`.
 struct Decimal<'a> {
     negative: bool,
     whole: &'a str,
@@ -17,7 +17,7 @@ struct Decimal<'a> {
 }
 
 impl<'a> Decimal<'a> {
-    /// Takes `text` apart if the whole of it is a number in the grammar of JSON (RFC 8259 §6).
+    /// Parses `text` if all of it is a JSON number (RFC 8259 §6).
     fn parse(text: &'a str) -> Option<Self> {
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -38,9 +38,9 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// Writes field `number` with the value that `json`, a number or a string in JSON, stands for.
+/// Writes field `number` with the value of `json`, the text of a JSON number or string.
 ///
-/// Returns `None` for a value the kind does not have.
+/// Returns `None` if the value is not valid for the kind.
 pub(super) fn put_number(
     out: &mut Vec<u8>,
     number: u32,
@@ -77,7 +77,7 @@ pub(super) fn put_number(
     Some(())
 }
 
-/// Returns what a number or a string in JSON says.
+/// Returns the text of a JSON number, or the content of a JSON string.
 fn unquote(json: &str) -> Option<Cow<'_, str>> {
     match json.strip_prefix('"') {
         None => Some(Cow::Borrowed(json)),
@@ -96,9 +96,9 @@ fn put_varint(out: &mut Vec<u8>, number: u32, value: u64) {
     encode::put_varint(out, value);
 }
 
-/// Reads an integer in any form JSON has for it, `1e3` and `1.0` included, without rounding.
+/// Parses an integer in any JSON notation, `1e3` and `1.0` included, without rounding.
 ///
-/// Returns `None` for what is no number, has a fraction, or is beyond 20 digits.
+/// Returns `None` if `text` is not a number, has a fraction, or has more than 20 digits.
 fn parse_integer(text: &str) -> Option<i128> {
     let number = Decimal::parse(text)?;
     let fraction = number.fraction.trim_end_matches('0');
@@ -120,15 +120,15 @@ fn parse_integer(text: &str) -> Option<i128> {
     Some(if number.negative { -magnitude } else { magnitude })
 }
 
-/// Reads a number to the nearest double.
+/// Parses a number, rounded to the nearest double.
 ///
-/// Returns `None` for what is no number or is beyond the largest double.
+/// Returns `None` if `text` is not a number or exceeds the largest double.
 fn parse_double(text: &str) -> Option<f64> {
     Decimal::parse(text)?;
     text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
-/// Reads the names `ProtoJSON` has for the doubles that are no numbers in JSON.
+/// Parses the names that `ProtoJSON` defines for doubles that JSON numbers cannot express.
 fn parse_special_double(text: &str) -> Option<f64> {
     match text {
         "NaN" => Some(f64::NAN),
@@ -138,7 +138,8 @@ fn parse_special_double(text: &str) -> Option<f64> {
     }
 }
 
-/// Reads an exponent; one beyond 32 bits stays at their end, which no number in reach tells apart.
+/// Parses an exponent. One beyond 32 bits is clamped, which makes no difference: no request has
+/// enough digits to bring such a number back into range.
 fn parse_exponent(text: &str) -> Option<(i64, &str)> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),

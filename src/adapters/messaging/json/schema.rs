@@ -3,7 +3,7 @@
 use FieldKind::{Base64, Bool, Hex, Number, String};
 use NumberKind::{Double, Enum, Fixed32, Fixed64, Int32, Int64, Uint32};
 
-/// The most fields that one message has.
+/// Maximum fields of a message.
 pub(super) const MAX_FIELDS: usize = 16;
 
 /// `opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest`.
@@ -118,14 +118,14 @@ pub(super) struct FieldSchema {
     pub(super) repeated: bool,
 }
 
-/// How a value is written, in JSON and in protobuf.
+/// The type of a value, which determines its encoding in JSON and in protobuf.
 #[derive(Clone, Copy)]
 pub(super) enum FieldKind {
     Message(&'static MessageSchema),
     String,
-    /// Bytes written in hexadecimal: the trace and span ids.
+    /// Bytes in hexadecimal: the trace and span ids.
     Hex,
-    /// Bytes written in base64.
+    /// Bytes in base64.
     Base64,
     Bool,
     Number(NumberKind),
@@ -144,7 +144,7 @@ pub(super) enum NumberKind {
 }
 
 impl FieldKind {
-    /// Says which JSON values are allowed.
+    /// Describes the allowed JSON values.
     pub(super) const fn allowed(self) -> &'static str {
         match self {
             FieldKind::Message(_) => "an object",

@@ -1,4 +1,4 @@
-//! The rules of OTLP/JSON, each held by a test that names it.
+//! The rules of OTLP/JSON, each with a test that names it.
 
 mod hostile;
 mod otlp;
@@ -16,17 +16,17 @@ fn request(json: &str) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest::decode(&*to_protobuf(json.as_bytes()).unwrap()).unwrap()
 }
 
-/// The JSON of a request with one span of these fields.
+/// The JSON of a request with one span that has these fields.
 fn with_span(fields: &str) -> String {
     format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{fields}}}]}}]}}]}}"#)
 }
 
-/// The JSON of a request with one span with one attribute of this value.
+/// The JSON of a request with one attribute that has this value.
 fn with_value(json: &str) -> String {
     with_span(&format!(r#""attributes":[{{"key":"k","value":{json}}}]"#))
 }
 
-/// Converts a request with one span of these fields.
+/// Converts a request with one span that has these fields.
 fn span(fields: &str) -> Span {
     let mut request = request(&with_span(fields));
     request.resource_spans.remove(0).scope_spans.remove(0).spans.remove(0)

@@ -11,10 +11,10 @@ use crate::domain::observability::InvalidSpan;
 use crate::ports::receive::ReceiveError;
 
 const LIMIT: usize = 1 << 10;
-/// What a client may refuse to read of an answer's headers (gRPC, PROTOCOL-HTTP2).
+/// Clients may refuse larger response headers (gRPC, PROTOCOL-HTTP2).
 const MAX_HEADER_BYTES: usize = 8 << 10;
 
-/// An answer whose body has been read.
+/// A response whose body has been read.
 struct TestResponse {
     head: http::response::Parts,
     body: Bytes,
@@ -46,7 +46,7 @@ async fn send(
     TestResponse { head, body: body.to_bytes(), trailers }
 }
 
-/// Answers a request with a receiver that says `answer`.
+/// Handles a request with a receiver that returns `answer`.
 async fn response_to(answer: Result<ExportResult, ReceiveError>) -> TestResponse {
     send(&FakeReceiver::returning(answer).handler(LIMIT), message(&one_span())).await
 }
@@ -263,7 +263,7 @@ async fn the_headers_of_a_refusal_are_less_than_a_client_may_refuse() {
     let long_path = format!("/{}", "%ff/€".repeat(1000));
     let mut lost = request(ScriptedBody::new([]));
     *lost.uri_mut() = long_path.parse().unwrap();
-    // Levels and levels of arrays in an attribute, and a flaw in the last.
+    // Deeply nested arrays in an attribute, the innermost of which is malformed.
     let deep = (0..40).fold(vec![0x0a, 9], |inner, _| {
         let array = [&[0x0a, u8::try_from(inner.len()).unwrap()][..], &inner].concat();
         [&[0x2a, u8::try_from(array.len()).unwrap()][..], &array].concat()

@@ -19,7 +19,7 @@ const LIMIT: usize = 1 << 10;
 const JSON_SPAN: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
     {"traceId":"01010101010101010101010101010101","spanId":"0202020202020202"}]}]}]}"#;
 
-/// An answer whose body has been read.
+/// A response whose body has been read.
 struct TestResponse {
     status: u16,
     headers: HeaderMap,
@@ -316,7 +316,7 @@ async fn grpc_over_http_1_is_415_and_told_why() {
     let answer = send_invalid(request).await;
 
     assert_eq!(answer.status, 415);
-    assert_eq!(answer.protobuf().message, "gRPC is received over HTTP/2 only");
+    assert_eq!(answer.protobuf().message, "gRPC requires HTTP/2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -370,7 +370,7 @@ async fn a_client_that_asked_first_is_told_to_leave_with_its_refusal() {
     assert!(!answer.headers.contains_key(CONNECTION));
 }
 
-/// A body that begins with `event`, and whether it was read to its end.
+/// A body that begins with `event`, and a flag that tells whether it was read to its end.
 fn unread(event: BodyEvent) -> (ScriptedBody, Arc<AtomicBool>) {
     let reached = Arc::new(AtomicBool::new(false));
     (ScriptedBody::new([event, BodyEvent::MarkReached(Arc::clone(&reached))]), reached)

@@ -1,4 +1,4 @@
-//! The everyday attribute, recognised at a glance.
+//! A fast path for typical attributes.
 
 use super::ascii::is_ascii;
 
@@ -25,15 +25,15 @@ pub(super) fn skip_plain(mut bytes: &[u8], key: u64) -> &[u8] {
     bytes
 }
 
-/// Whether `bytes` is a `KeyValue` as nearly all are: fewer than 128 bytes, an ASCII key, then a
+/// Returns whether `bytes` is a typical `KeyValue`: fewer than 128 bytes, an ASCII key, then a
 /// value that is one ASCII string, bool, int or double.
 ///
-/// Such a one is well formed. What is not like that may be well formed too: it needs the whole
-/// check.
+/// A plain attribute is well formed. Others may be well formed too and need the full check.
 #[expect(clippy::inline_always, reason = "measured: most of a request is read here")]
 #[inline(always)]
 pub(super) fn is_plain(bytes: &[u8]) -> bool {
-    // In fewer than 128 bytes, a first byte of a length is the length, or else does not fit.
+    // Within fewer than 128 bytes every valid length has one byte; the first byte of a longer one
+    // is 128 or more and fails the checks below.
     if bytes.len() >= 0x80 {
         return false;
     }
@@ -53,11 +53,11 @@ pub(super) fn is_plain(bytes: &[u8]) -> bool {
         [DOUBLE, double @ ..] if double.len() == 8 => double.len(),
         _ => return false,
     };
-    // Keys and lengths are below 128 as well, so one look serves the key and a string.
+    // Key bytes and lengths are below 128 as well, so one check covers the key and a string value.
     bytes.get(..bytes.len() - binary).is_some_and(is_ascii)
 }
 
-/// Whether `bytes` is one varint; not of ten bytes, because the tenth may hold too much.
+/// Returns whether `bytes` is one varint of at most nine bytes; a tenth may overflow 64 bits.
 #[inline]
 fn is_varint(bytes: &[u8]) -> bool {
     match bytes {

@@ -1,28 +1,28 @@
-//! Reading protobuf's primitives from a slice.
+//! Reads protobuf's primitives from a slice.
 
 use super::malformed::FieldProblem;
 
-/// The most bytes a varint has: ten times seven bits hold 64.
+/// Maximum bytes of a varint: ten times seven bits hold 64 bits.
 const MAX_VARINT_BYTES: usize = 10;
-/// What the tenth byte of a varint may hold: the 64th bit.
+/// Maximum value of a varint's tenth byte, which holds only the 64th bit.
 const MAX_LAST_VARINT_BYTE: u8 = 1;
-/// The largest field number, 29 bits long.
+/// The largest field number, which has 29 bits.
 const MAX_FIELD_NUMBER: u32 = (1 << 29) - 1;
 
-/// A place in a message.
+/// A position in a message.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     remaining: &'a [u8],
 }
 
-/// What introduces a field.
+/// The key (tag) of a field.
 #[derive(Clone, Copy)]
 struct Key {
     number: u32,
     kind: KeyKind,
 }
 
-/// A wire type.
+/// Any wire type, groups included.
 #[derive(Clone, Copy)]
 enum KeyKind {
     Value(WireType),
@@ -30,7 +30,7 @@ enum KeyKind {
     EndGroup,
 }
 
-/// How one value is laid out: the wire types but for groups.
+/// The wire types of single values, that is all but groups.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum WireType {
@@ -51,7 +51,7 @@ impl<'a> Cursor<'a> {
         self.remaining
     }
 
-    /// Reads a varint, or returns `None` where none ends within ten bytes and 64 bits.
+    /// Reads a varint; `None` if none ends within ten bytes and 64 bits.
     #[inline]
     pub(super) fn varint(&mut self) -> Option<u64> {
         let (value, left) = match self.remaining.split_first() {
@@ -62,11 +62,11 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
-    /// Reads one value, and returns its bytes but for a varint's; `None` where it is not all there,
-    /// or no varint.
+    /// Reads one value and returns its bytes, which are empty for a varint; `None` if the value is
+    /// truncated or not a valid varint.
     #[inline]
-    pub(super) fn value(&mut self, layout: WireType) -> Option<&'a [u8]> {
-        match layout {
+    pub(super) fn value(&mut self, wire_type: WireType) -> Option<&'a [u8]> {
+        match wire_type {
             WireType::LengthDelimited => {
                 let length = self.varint()?;
                 self.take(usize::try_from(length).ok()?)
@@ -84,10 +84,10 @@ impl<'a> Cursor<'a> {
         Some(taken)
     }
 
-    /// Skips the value behind `key`, the key of a field the schema does not know.
+    /// Skips the value after `key`, the key of a field that is not in the schema.
     ///
-    /// `levels` more may be nested in the message around it: as in `prost`, any unknown field takes
-    /// one, and a group one more for what is in it.
+    /// `levels` more may be nested in the enclosing message: as in `prost`, any unknown field takes
+    /// one, and a group one more for its content.
     pub(super) fn skip(&mut self, key: u64, levels: u32) -> Result<(), FieldProblem> {
         self.skip_value(Key::new(key)?, levels)
     }
@@ -97,9 +97,9 @@ impl<'a> Cursor<'a> {
         match key.kind {
             KeyKind::StartGroup => self.skip_group(key.number, inner_levels),
             KeyKind::EndGroup => Err(FieldProblem::UnexpectedEndGroup),
-            KeyKind::Value(layout) => {
+            KeyKind::Value(wire_type) => {
                 let start = *self;
-                self.value(layout).map(drop).ok_or_else(|| start.bad_value(layout))
+                self.value(wire_type).map(drop).ok_or_else(|| start.bad_value(wire_type))
             }
         }
     }
@@ -117,24 +117,24 @@ impl<'a> Cursor<'a> {
         Err(FieldProblem::UnclosedGroup)
     }
 
-    /// Says why no value of this layout could be read from here.
+    /// Returns why no value of this wire type could be read from here.
     #[cold]
-    pub(super) fn bad_value(self, layout: WireType) -> FieldProblem {
-        let mut behind_length = self;
-        match layout {
+    pub(super) fn bad_value(self, wire_type: WireType) -> FieldProblem {
+        let mut after_length = self;
+        match wire_type {
             WireType::Fixed64 => FieldProblem::Truncated { needed: 8, left: self.remaining.len() },
             WireType::Fixed32 => FieldProblem::Truncated { needed: 4, left: self.remaining.len() },
             WireType::Varint => self.bad_varint(),
-            WireType::LengthDelimited => match behind_length.varint() {
+            WireType::LengthDelimited => match after_length.varint() {
                 Some(needed) => {
-                    FieldProblem::Truncated { needed, left: behind_length.remaining.len() }
+                    FieldProblem::Truncated { needed, left: after_length.remaining.len() }
                 }
                 None => self.bad_varint(),
             },
         }
     }
 
-    /// Says why no varint could be read from here.
+    /// Returns why no varint could be read from here.
     #[cold]
     pub(super) fn bad_varint(self) -> FieldProblem {
         if self.remaining.len() < MAX_VARINT_BYTES {

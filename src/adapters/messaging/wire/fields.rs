@@ -1,4 +1,4 @@
-//! Reading the fields of one message, each checked against the schema.
+//! Reads the fields of one message and checks each against the schema.
 
 use super::ascii::is_ascii;
 use super::attribute;
@@ -6,11 +6,11 @@ use super::cursor::{Cursor, WireType};
 use super::malformed::{FieldProblem, ScanError, ScanResult};
 use super::schema::{FieldKind, FieldSchema, KEY_VALUE, MessageSchema, UNKNOWN_FIELD};
 
-/// Levels that may be nested below the request, as in `prost` and in the C++, Java and Python
-/// libraries: they cannot decode what is deeper.
+/// Levels that may be nested below the request: the limit of `prost` and of the C++, Java and
+/// Python libraries, which cannot decode deeper messages.
 pub(super) const MAX_DEPTH: u32 = 100;
 
-/// The fields of one message, in the order they lie.
+/// The fields of one message, in encoding order.
 pub(super) struct FieldReader<'a> {
     cursor: Cursor<'a>,
     schema: &'static MessageSchema,
@@ -18,9 +18,9 @@ pub(super) struct FieldReader<'a> {
     depth_left: u32,
 }
 
-/// One field, well formed but for the message in it, if there is one.
+/// One well-formed field; a message in it has not been checked yet.
 pub(super) struct Field<'a> {
-    /// 0 where the schema does not know the field.
+    /// 0 if the field is not in the schema.
     pub(super) number: u64,
     /// The bytes of a string, bytes or message field.
     pub(super) payload: &'a [u8],
@@ -32,7 +32,7 @@ impl<'a> FieldReader<'a> {
         Self { cursor: Cursor::new(bytes), schema, depth_left: levels }
     }
 
-    /// Returns what lies behind the field last read.
+    /// Returns the bytes after the field last read.
     #[inline]
     pub(super) const fn remaining(&self) -> &'a [u8] {
         self.cursor.remaining()
@@ -50,28 +50,28 @@ impl<'a> FieldReader<'a> {
             return Ok(None);
         }
         let Some(key) = self.cursor.varint() else { return Err(bad_key(start)) };
-        let known = self.schema.field(key >> 3);
-        let layout = match known.wire_type {
-            Some(layout) if layout as u64 == key & 7 => layout,
+        let schema = self.schema.field(key >> 3);
+        let wire_type = match schema.wire_type {
+            Some(wire_type) if wire_type as u64 == key & 7 => wire_type,
             _ => {
-                self.cursor = skip_unknown(start, self.cursor, key, known, self.depth_left)?;
+                self.cursor = skip_unknown(start, self.cursor, key, schema, self.depth_left)?;
                 return Ok(Some(Field { number: 0, payload: &[], schema: &UNKNOWN_FIELD }));
             }
         };
-        let before = self.cursor;
-        let Some(payload) = self.cursor.value(layout) else {
-            return Err(bad_value(start, before, key, known, layout));
+        let after_key = self.cursor;
+        let Some(payload) = self.cursor.value(wire_type) else {
+            return Err(bad_value(start, after_key, key, schema, wire_type));
         };
-        let field = Field { number: key >> 3, payload, schema: known };
-        if matches!(known.kind, FieldKind::Text) && !is_ascii(payload) {
-            check_utf8(payload, self.remaining(), key, known)?;
+        let field = Field { number: key >> 3, payload, schema };
+        if matches!(schema.kind, FieldKind::Text) && !is_ascii(payload) {
+            check_utf8(payload, self.remaining(), key, schema)?;
         }
         Ok(Some(field))
     }
 
-    /// Checks the message in `field`, if there is one, and all that is nested in it; and if it is a
-    /// plain attribute, all plain attributes that follow, because they come in runs.
-    #[expect(clippy::inline_always, reason = "measured, as `next`")]
+    /// Checks the message in `field`, if there is one, and everything nested in it. After a plain
+    /// attribute it also skips the plain attributes that follow, because they come in runs.
+    #[expect(clippy::inline_always, reason = "measured, like `next`")]
     #[inline(always)]
     pub(super) fn check_nested(&mut self, field: &Field<'a>) -> ScanResult<()> {
         match field.schema.kind {
@@ -91,9 +91,9 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    /// Reads the message in `field` with `read`, and says where in this message a flaw in it lies.
+    /// Reads the message in `field` with `read`, and adds the field to the path of an error in it.
     ///
-    /// `read` is told the levels that may be nested in it.
+    /// `read` gets the message's bytes and the levels that may be nested in it.
     #[inline]
     pub(super) fn nested<T>(
         &self,
@@ -109,11 +109,11 @@ impl<'a> FieldReader<'a> {
                 FieldProblem::TooDeep,
             ));
         };
-        read(field.payload, levels).map_err(|flaw| flaw.in_field(name, after))
+        read(field.payload, levels).map_err(|error| error.in_field(name, after))
     }
 }
 
-/// Checks a message and all that is nested in it.
+/// Checks a message and everything nested in it.
 fn check(bytes: &[u8], schema: &'static MessageSchema, levels: u32) -> ScanResult<()> {
     let mut fields = FieldReader::new(bytes, schema, levels);
     while let Some(field) = fields.next()? {
@@ -122,23 +122,25 @@ fn check(bytes: &[u8], schema: &'static MessageSchema, levels: u32) -> ScanResul
     Ok(())
 }
 
-/// Skips a field that is not as the schema has it: one it does not know, or else a flaw.
+/// Skips a field that is not in the schema; returns an error for a wrong wire type.
 #[cold]
 fn skip_unknown<'a>(
     start: Cursor<'a>,
-    mut behind_key: Cursor<'a>,
+    mut after_key: Cursor<'a>,
     key: u64,
-    known: &'static FieldSchema,
+    schema: &'static FieldSchema,
     levels: u32,
 ) -> ScanResult<Cursor<'a>> {
-    let skipped = match known.wire_type {
-        Some(layout) => Err(FieldProblem::WrongWireType { found: key & 7, needed: layout as u8 }),
-        None => behind_key.skip(key, levels),
+    let skipped = match schema.wire_type {
+        Some(wire_type) => {
+            Err(FieldProblem::WrongWireType { found: key & 7, needed: wire_type as u8 })
+        }
+        None => after_key.skip(key, levels),
     };
     match skipped {
-        Ok(()) => Ok(behind_key),
+        Ok(()) => Ok(after_key),
         Err(problem) => {
-            Err(ScanError::new(start.remaining().len(), Some((key >> 3, known.name)), problem))
+            Err(ScanError::new(start.remaining().len(), Some((key >> 3, schema.name)), problem))
         }
     }
 }
@@ -151,18 +153,18 @@ fn bad_key(start: Cursor<'_>) -> ScanError {
 #[cold]
 fn bad_value(
     start: Cursor<'_>,
-    behind_key: Cursor<'_>,
+    after_key: Cursor<'_>,
     key: u64,
-    known: &'static FieldSchema,
-    layout: WireType,
+    schema: &'static FieldSchema,
+    wire_type: WireType,
 ) -> ScanError {
-    let problem = behind_key.bad_value(layout);
-    ScanError::new(start.remaining().len(), Some((key >> 3, known.name)), problem)
+    let problem = after_key.bad_value(wire_type);
+    ScanError::new(start.remaining().len(), Some((key >> 3, schema.name)), problem)
 }
 
 #[cold]
-fn check_utf8(text: &[u8], after: &[u8], key: u64, known: &'static FieldSchema) -> ScanResult<()> {
+fn check_utf8(text: &[u8], after: &[u8], key: u64, schema: &'static FieldSchema) -> ScanResult<()> {
     let Err(error) = std::str::from_utf8(text) else { return Ok(()) };
     let before_end = text.len() - error.valid_up_to() + after.len();
-    Err(ScanError::new(before_end, Some((key >> 3, known.name)), FieldProblem::InvalidUtf8))
+    Err(ScanError::new(before_end, Some((key >> 3, schema.name)), FieldProblem::InvalidUtf8))
 }

@@ -1,4 +1,4 @@
-//! Requests written by hand, byte by byte, for tests.
+//! Hand-encoded requests for tests.
 
 /// A varint field.
 pub(super) fn varint(number: u8, value: u8) -> Vec<u8> {
@@ -17,7 +17,7 @@ pub(super) fn bytes(number: u8, payload: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, length], payload].concat()
 }
 
-/// A string, bytes or message field, its length in two bytes whether it needs them or not.
+/// A string, bytes or message field whose length always takes two bytes.
 pub(super) fn long(number: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).unwrap();
     let [low, high] = [(length & 0x7f) as u8 | 0x80, u8::try_from(length >> 7).unwrap()];
@@ -55,7 +55,7 @@ pub(super) fn resource(fields: &[Vec<u8>]) -> Vec<u8> {
     message(1, fields)
 }
 
-/// A request with one span that has valid ids and, behind them, `fields`.
+/// A request with one span that has valid ids followed by `fields`.
 pub(super) fn request_with(fields: &[Vec<u8>]) -> Vec<u8> {
     let span = message(2, &[span_fields(1), fields.concat()]);
     resource(&[scope(&[span])])

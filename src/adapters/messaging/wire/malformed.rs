@@ -1,8 +1,8 @@
-//! What is wrong with a request that does not decode, and where.
+//! Errors that tell what is wrong with a malformed request, and where.
 
 use std::fmt;
 
-/// Fields shown at either end of a deep path; those between are only counted.
+/// Fields shown at each end of a deep path; those between are only counted.
 const SHOWN_PATH_ENDS: usize = 6;
 
 /// Why a request cannot be read as an `ExportTraceServiceRequest`.
@@ -14,23 +14,23 @@ pub struct MalformedProtobuf {
     error: ScanError,
 }
 
-/// A flaw, on its way up from the message it lies in.
+/// An error that collects its path while it propagates outwards from the message it is in.
 ///
-/// Boxed, because flaws are rare and what a check returns should fit in a register.
+/// Boxed, because errors are rare and the result of a check should fit in a register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ScanError(Box<ErrorDetails>);
 
-/// What a check returns.
+/// The result of a check.
 pub(super) type ScanResult<T> = Result<T, ScanError>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ErrorDetails {
-    /// The number and name of the field; none where its key cannot be read.
+    /// The number and name of the field; `None` if its key cannot be read.
     field: Option<(u64, &'static str)>,
     problem: FieldProblem,
     /// The fields that lead to the message, innermost first.
     path: Vec<&'static str>,
-    /// Bytes from the flaw to the end of the message the path has reached.
+    /// Bytes from the error to the end of the outermost message of the path so far.
     bytes_to_end: usize,
 }
 
@@ -51,8 +51,8 @@ pub(super) enum FieldProblem {
 }
 
 impl MalformedProtobuf {
-    pub(super) fn new(flaw: ScanError, request_bytes: usize) -> Self {
-        Self { offset: request_bytes.saturating_sub(flaw.0.bytes_to_end), error: flaw }
+    pub(super) fn new(error: ScanError, request_bytes: usize) -> Self {
+        Self { offset: request_bytes.saturating_sub(error.0.bytes_to_end), error }
     }
 
     /// Returns the position in the request, in bytes from 0, of what is malformed: the first byte
@@ -64,7 +64,7 @@ impl MalformedProtobuf {
 }
 
 impl ScanError {
-    /// A flaw `before_end` bytes before the end of the message at hand.
+    /// Creates an error `before_end` bytes before the end of the current message.
     #[cold]
     pub(super) fn new(
         before_end: usize,
@@ -74,8 +74,8 @@ impl ScanError {
         Self(Box::new(ErrorDetails { field, problem, path: Vec::new(), bytes_to_end: before_end }))
     }
 
-    /// Moves the flaw from a nested message to the one around it: `field` holds the nested message,
-    /// and `after` bytes follow it.
+    /// Extends the path by the enclosing message, in which `field` holds the nested message and
+    /// `after` bytes follow it.
     #[cold]
     pub(super) fn in_field(mut self, field: &'static str, after: usize) -> Self {
         self.0.path.push(field);

@@ -1,8 +1,8 @@
-//! Serialized OTLP trace requests, checked and cut without decoding them.
+//! Validates and cuts serialized OTLP trace requests without decoding them.
 //!
 //! Everything here reads the bytes of an `ExportTraceServiceRequest` in place. [`scan()`] accepts
-//! exactly what `prost` decodes, no more and no less; the other functions work on accepted requests,
-//! and keep whole runs of the sender's bytes.
+//! exactly what `prost` decodes; the other functions expect requests that it accepted, and keep
+//! whole runs of their bytes.
 
 mod ascii;
 mod attribute;

@@ -1,18 +1,18 @@
-//! The one pass that decides whether a request is taken.
+//! Validates a request in one pass.
 
 use super::fields::{FieldReader, MAX_DEPTH};
 use super::malformed::{MalformedProtobuf, ScanResult};
 use super::schema::{LINK, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, SPAN, number};
 use crate::domain::observability::{InvalidSpan, check_link, check_span};
 
-/// What a well-formed request holds.
+/// The span counts of a well-formed request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
     /// All spans, invalid ones included.
     pub spans: u64,
-    /// Spans that break a rule of [`InvalidSpan`].
+    /// Spans that violate a rule of [`InvalidSpan`].
     pub invalid_spans: u64,
-    /// The rule the first of them breaks.
+    /// The rule that the first of them violates.
     pub first_invalid: Option<InvalidSpan>,
 }
 
@@ -20,22 +20,22 @@ pub struct Scanned {
 /// allocating.
 ///
 /// Accepts exactly what `prost` decodes: well-formed keys, varints and lengths; the right wire type
-/// for every known field; UTF-8 in every string; unknown fields and groups that are well formed in
-/// themselves; at most 100 messages nested below the request. A field that may occur once and
-/// occurs again replaces the one before ("the last value wins", protobuf encoding guide), so of
-/// several ids the last is judged.
+/// for every known field; UTF-8 in every string; unknown fields and groups that are well formed; at
+/// most 100 messages nested below the request. If a non-repeated field occurs several times, the
+/// last value wins (protobuf encoding guide), so only the last of several ids is checked.
 ///
 /// # Errors
 ///
-/// [`MalformedProtobuf`] where the bytes do not decode. An invalid span is no error: it is counted.
+/// [`MalformedProtobuf`] if the bytes do not decode. Invalid spans are counted, not an error.
 pub fn scan(request: &[u8]) -> Result<Scanned, MalformedProtobuf> {
     let mut scanned = Scanned::default();
     scan_request(request, &mut scanned)
-        .map_err(|flaw| MalformedProtobuf::new(flaw, request.len()))?;
+        .map_err(|error| MalformedProtobuf::new(error, request.len()))?;
     Ok(scanned)
 }
 
-// Each message below takes one of the levels: a span, three deep, has three fewer than the request.
+// Each nested message takes one of the levels: a span is three deep and has three fewer left than
+// the request.
 
 fn scan_request(bytes: &[u8], scanned: &mut Scanned) -> ScanResult<()> {
     let mut fields = FieldReader::new(bytes, &REQUEST, MAX_DEPTH);
@@ -74,7 +74,7 @@ fn scan_scope_spans(bytes: &[u8], scanned: &mut Scanned) -> ScanResult<()> {
     Ok(())
 }
 
-/// Checks one `Span` of a request; the inner result is what the domain says to its ids.
+/// Checks one `Span` of a request; the inner result is the domain's check of its ids.
 pub(super) fn scan_span(bytes: &[u8]) -> ScanResult<Result<(), InvalidSpan>> {
     let mut fields = FieldReader::new(bytes, &SPAN, MAX_DEPTH - 3);
     let mut trace_id: &[u8] = &[];

@@ -1,7 +1,7 @@
-//! The messages of OTLP traces: which fields there are, and how each is laid out.
+//! The messages of OTLP traces: their fields and wire types.
 //!
-//! From the `.proto` files as the `opentelemetry-proto` crate 0.33 has them; the property tests hold
-//! these tables against that crate.
+//! Derived from the `.proto` files of the `opentelemetry-proto` crate 0.33; property tests compare
+//! these tables with that crate.
 
 use super::cursor::WireType;
 
@@ -14,14 +14,14 @@ pub(super) struct MessageSchema {
 pub(super) struct FieldSchema {
     pub(super) name: &'static str,
     pub(super) kind: FieldKind,
-    /// As its kind demands; `None` for what no schema knows.
+    /// The wire type of the kind; `None` for an unknown field.
     pub(super) wire_type: Option<WireType>,
 }
 
-/// What a field holds, as far as it matters to a check.
+/// The content of a field, as far as the checks need it.
 #[derive(Clone, Copy)]
 pub(super) enum FieldKind {
-    /// No known field: whatever is well formed passes.
+    /// Not in the schema: anything well formed is accepted.
     Unknown,
     Varint,
     Fixed32,
@@ -35,7 +35,7 @@ pub(super) enum FieldKind {
 }
 
 impl MessageSchema {
-    /// Returns what is known of field `number`.
+    /// Returns the schema of field `number`.
     #[inline]
     pub(super) fn field(&self, number: u64) -> &'static FieldSchema {
         usize::try_from(number)
@@ -46,7 +46,7 @@ impl MessageSchema {
 }
 
 const fn field(name: &'static str, kind: FieldKind) -> FieldSchema {
-    let layout = match kind {
+    let wire_type = match kind {
         FieldKind::Unknown => None,
         FieldKind::Varint => Some(WireType::Varint),
         FieldKind::Fixed32 => Some(WireType::Fixed32),
@@ -55,14 +55,14 @@ const fn field(name: &'static str, kind: FieldKind) -> FieldSchema {
             Some(WireType::LengthDelimited)
         }
     };
-    FieldSchema { name, kind, wire_type: layout }
+    FieldSchema { name, kind, wire_type }
 }
 
-/// What no message knows; also stands at index 0 and in the gaps of a schema.
+/// An unknown field; also fills index 0 and the gaps of a schema.
 pub(super) static UNKNOWN_FIELD: FieldSchema = NO_FIELD;
 const NO_FIELD: FieldSchema = field("unknown", FieldKind::Unknown);
 
-/// Numbers of the fields that are read, not only checked.
+/// Numbers of the fields whose content is read.
 pub(super) mod number {
     pub(crate) const RESOURCE_SPANS: u64 = 1;
     pub(crate) const SCOPE_SPANS: u64 = 2;

@@ -1,7 +1,7 @@
-//! Requests rebuilt without some of their spans.
+//! Copies requests without some of their spans.
 //!
-//! What stays is put out in runs, whole resources at a time where nothing in them changes. Where
-//! spans are cut out, the lengths of the messages around them are written anew.
+//! The bytes that stay are emitted in runs, whole resources at a time if nothing in them changes.
+//! Where spans are cut out, the lengths of the enclosing messages are rewritten.
 
 use std::iter;
 use std::ops::Range;
@@ -16,9 +16,9 @@ use super::schema::{MessageSchema, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, number}
 /// One of the three messages around a span.
 struct NestingLevel {
     schema: &'static MessageSchema,
-    /// The field that holds what the level is made of.
+    /// The repeated field that holds the items of this level.
     child_field: u64,
-    /// The level of those items; `None` where they are spans.
+    /// The level of those items; `None` if they are spans.
     child_level: Option<&'static NestingLevel>,
 }
 
@@ -35,64 +35,63 @@ static IN_RESOURCE_SPANS: NestingLevel = NestingLevel {
 static IN_SCOPE_SPANS: NestingLevel =
     NestingLevel { schema: &SCOPE_SPANS, child_field: number::SPANS, child_level: None };
 
-/// Where the runs of a request go that stay.
+/// Receives the runs of a request that stay.
 trait Output {
-    /// Returns the bytes put out so far.
+    /// Returns the number of bytes emitted so far.
     fn len(&self) -> usize;
-    /// Adds this run of the request.
+    /// Appends this run of the request.
     fn push(&mut self, run: Range<usize>);
-    /// Takes back what lies behind the first `length` bytes.
+    /// Removes everything after the first `length` bytes.
     fn truncate(&mut self, length: usize);
-    /// Writes the varint `value` in the place of the bytes at `place`.
+    /// Replaces the bytes at `place` by the varint `value`.
     fn replace(&mut self, place: Range<usize>, value: u64);
 }
 
-/// A copy of the runs.
+/// Copies the runs.
 struct CopiedRuns<'a> {
     request: &'a [u8],
     bytes: Vec<u8>,
 }
 
-/// Slices of the request, and between them the lengths that are written anew.
+/// Slices of the request, with the rewritten lengths between them.
 struct SlicedRuns<'a> {
     request: &'a Bytes,
     pieces: Vec<Bytes>,
     length: usize,
 }
 
-/// Puts out a request, but for the spans it is asked to cut out.
+/// Emits a request except for the spans that `keep` rejects.
 struct Splicer<F, O> {
-    /// Whether to keep a span, given its position in the request and its bytes.
+    /// Returns whether to keep a span, given its position in the request and its bytes.
     keep: F,
     /// The position of the next span.
     position: u64,
     output: O,
-    /// Up to where the request is put out, or cut out. What follows is put out in one run, as late
-    /// as possible.
+    /// The offset up to which the request has been emitted or cut out. What follows is emitted in
+    /// one run, as late as possible.
     done_to: usize,
 }
 
-/// What became of the spans of one message.
+/// How many spans of one message were kept and removed.
 #[derive(Clone, Copy, Default)]
 struct SplicedSpans {
     kept: u64,
     removed: u64,
 }
 
-/// Where a message field lies in the request.
+/// The offsets of a message field in the request.
 struct FieldRange {
     start: usize,
-    /// Where its length begins, behind the key.
+    /// Where its length begins, after the key.
     length_start: usize,
-    /// Where its payload begins, behind the length.
+    /// Where its payload begins, after the length.
     payload_start: usize,
     end: usize,
 }
 
-/// Returns `request` without its invalid spans; everything else stays as it is, as in
-/// [`keep_spans`].
+/// Returns `request` without its invalid spans; everything else is unchanged, as in [`keep_spans`].
 ///
-/// For a request that [`scan`](super::scan()) accepts; of any other, what comes back need not decode.
+/// Expects a request that [`scan`](super::scan()) accepts; otherwise the result may not decode.
 #[must_use]
 pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
     let output = CopiedRuns { request, bytes: Vec::with_capacity(request.len()) };
@@ -101,15 +100,14 @@ pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
     copied.bytes
 }
 
-/// Returns `request` with only the spans whose position, counted from 0 in the order they lie, is
-/// in `keep`, as slices of `request` to be read one after another. Only the lengths that change are
-/// memory of their own.
+/// Returns `request` with only the spans whose position, counted from 0 in encoding order, is in
+/// `keep`, as consecutive slices of `request`. Only rewritten lengths are newly allocated.
 ///
-/// A scope or resource goes when its last span is cut out; one that had no span to begin with
-/// stays. All other bytes stay as they are and where they are, unknown fields included; only the
-/// lengths of shortened messages are written anew.
+/// A scope or resource is removed with its last span; one that had no spans stays. All other bytes
+/// keep their content and order, unknown fields included; only the lengths of shortened messages
+/// are rewritten.
 ///
-/// For a request that [`scan`](super::scan()) accepts; of any other, what comes back need not decode.
+/// Expects a request that [`scan`](super::scan()) accepts; otherwise the result may not decode.
 #[must_use]
 pub fn keep_spans(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
     let output = SlicedRuns { request, pieces: Vec::new(), length: 0 };
@@ -119,12 +117,12 @@ pub fn keep_spans(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
 fn splice<O: Output>(request: &[u8], output: O, keep: impl FnMut(u64, &[u8]) -> bool) -> O {
     let mut splicer = Splicer { keep, position: 0, output, done_to: 0 };
     splicer.message(request, &IN_REQUEST, 0);
-    splicer.put_out_to(request.len());
+    splicer.emit_to(request.len());
     splicer.output
 }
 
 impl<F: FnMut(u64, &[u8]) -> bool, O: Output> Splicer<F, O> {
-    /// Goes through a message of `level` that begins at `offset` in the request.
+    /// Processes a message of `level` that begins at `offset` in the request.
     fn message(
         &mut self,
         message: &[u8],
@@ -156,36 +154,35 @@ impl<F: FnMut(u64, &[u8]) -> bool, O: Output> Splicer<F, O> {
         if (self.keep)(position, span) {
             return SplicedSpans { kept: 1, removed: 0 };
         }
-        self.put_out_to(place.start);
+        self.emit_to(place.start);
         self.done_to = place.end;
         SplicedSpans { kept: 0, removed: 1 }
     }
 
-    /// Goes through a `ResourceSpans` or `ScopeSpans`, and cuts it out or writes its length anew
-    /// where it has to.
+    /// Processes a `ResourceSpans` or `ScopeSpans`; removes it or rewrites its length if needed.
     fn item(
         &mut self,
         payload: &[u8],
         level: &'static NestingLevel,
         place: &FieldRange,
     ) -> SplicedSpans {
-        // What lies between `done_to` and here stays, so this field's place in the output is known.
-        let put_out_at = self.output.len() + (place.start - self.done_to);
+        // Everything between `done_to` and this field stays, so its position in the output is known.
+        let emitted_at = self.output.len() + (place.start - self.done_to);
         let outcome = self.message(payload, level, place.payload_start);
         if outcome.removed > 0 && outcome.kept == 0 {
-            self.output.truncate(put_out_at);
+            self.output.truncate(emitted_at);
             self.done_to = place.end;
         } else if outcome.removed > 0 {
-            self.put_out_to(place.end);
-            let length_at = put_out_at + (place.length_start - place.start);
-            let payload_at = put_out_at + (place.payload_start - place.start);
+            self.emit_to(place.end);
+            let length_at = emitted_at + (place.length_start - place.start);
+            let payload_at = emitted_at + (place.payload_start - place.start);
             let length = (self.output.len() - payload_at) as u64;
             self.output.replace(length_at..payload_at, length);
         }
         outcome
     }
 
-    fn put_out_to(&mut self, end: usize) {
+    fn emit_to(&mut self, end: usize) {
         self.output.push(self.done_to..end);
         self.done_to = end;
     }
@@ -257,7 +254,8 @@ impl SlicedRuns<'_> {
 }
 
 impl FieldRange {
-    /// The place of a field between `before` and `after`, both of which go on to `end`.
+    /// Returns the offsets of the field that `before` begins with and `after` follows; both slices
+    /// end at offset `end`.
     fn new(end: usize, before: &[u8], payload: &[u8], after: &[u8]) -> Self {
         let mut behind_key = Cursor::new(before);
         behind_key.varint();
@@ -270,7 +268,7 @@ impl FieldRange {
     }
 }
 
-/// Encodes `value` in as few bytes as can be.
+/// Encodes `value` in as few bytes as possible.
 fn varint(value: u64) -> impl Iterator<Item = u8> {
     let mut left = Some(value);
     iter::from_fn(move || {

@@ -2,16 +2,16 @@ use super::*;
 
 const BLOCK: usize = MemoryStore::BLOCK_BYTES;
 
-/// `length` bytes that tell their place.
+/// `length` bytes whose values depend on their position.
 fn payload(start: u8, length: usize) -> Vec<u8> {
     (0..length).map(|n| start.wrapping_add(u8::try_from(n % 251).unwrap())).collect()
 }
 
 fn append(store: &mut MemoryStore, payload: &[u8]) {
-    let mut room = vec![];
-    room.resize_with(store.blocks_wanted(payload.len()), || BytesMut::with_capacity(BLOCK));
-    store.append(payload, &mut room).unwrap();
-    assert!(room.is_empty());
+    let mut spare_blocks = vec![];
+    spare_blocks.resize_with(store.blocks_wanted(payload.len()), || BytesMut::with_capacity(BLOCK));
+    store.append(payload, &mut spare_blocks).unwrap();
+    assert!(spare_blocks.is_empty());
 }
 
 fn store_of(payloads: &[&[u8]]) -> MemoryStore {
@@ -29,9 +29,9 @@ fn take(store: &mut MemoryStore, bytes: usize) -> Vec<Bytes> {
 }
 
 fn discard(store: &mut MemoryStore, bytes: usize) -> Vec<Bytes> {
-    let mut rubbish = vec![];
-    store.discard_front(bytes as u64, &mut rubbish);
-    rubbish
+    let mut freed = vec![];
+    store.discard_front(bytes as u64, &mut freed);
+    freed
 }
 
 #[test]
@@ -109,9 +109,9 @@ fn what_is_discarded_is_gone_and_whole_blocks_are_handed_out_to_be_freed() {
     let large = payload(3, 2 * BLOCK);
     let mut store = store_of(&[&large, b"rest"]);
 
-    let rubbish = discard(&mut store, BLOCK + 10);
+    let freed = discard(&mut store, BLOCK + 10);
 
-    assert_eq!(rubbish.len(), 1);
+    assert_eq!(freed.len(), 1);
     assert_eq!(take(&mut store, BLOCK - 6).concat(), [&large[BLOCK + 10..], b"rest"].concat());
 }
 

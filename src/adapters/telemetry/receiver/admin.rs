@@ -1,4 +1,4 @@
-//! The receiver's admin port: health, metrics, the state of the buffer.
+//! The receiver's admin port: health, metrics and the state of the buffer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,9 +17,9 @@ use crate::adapters::telemetry::process::ProcessStats;
 use crate::ports::buffer::{BufferStatus, TraceBufferPort};
 
 const JSON: &str = "application/json";
-/// Where the state of the buffer is told.
+/// Serves the state of the buffer.
 const DEBUG_PATH: &str = "/debug/buffer";
-/// Where an eager flush is asked for.
+/// Triggers a flush.
 pub(super) const FLUSH_PATH: &str = "/flush";
 const OVERVIEW: &str = "tracebuffer\n\n\
     /live          200 while the process runs\n\
@@ -28,17 +28,17 @@ const OVERVIEW: &str = "tracebuffer\n\n\
     /debug/buffer  fill, age, limits, ledger and destination as JSON (from this machine only)\n\
     POST /flush    sends what is buffered without waiting, from now on (from this machine only)\n";
 
-/// What the admin port shows.
+/// What the admin port serves.
 pub struct AdminState<B> {
     /// The buffer.
     pub buffer: Arc<B>,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// Makes the forwarder send without waiting, from now on.
+    /// Makes the forwarder end its backoff and keep later ones short.
     pub begin_drain: Box<dyn Fn() + Send + Sync>,
-    /// Counts the receiver's open connections.
+    /// Returns the number of the receiver's open connections.
     pub open_connections: Box<dyn Fn() -> usize + Send + Sync>,
-    /// Where spans go, for people; without secrets.
+    /// Description of the destination; without secrets.
     pub destination: String,
     /// Whether the receiver listens.
     pub ready: AtomicBool,
@@ -46,7 +46,7 @@ pub struct AdminState<B> {
 
 impl<B: TraceBufferPort> AdminPages for AdminState<B> {
     const OVERVIEW: &'static str = OVERVIEW;
-    // Error messages of the destination are for those who can reach this machine.
+    // The destination's error messages are shown only to clients on this machine.
     const LOCAL_PATHS: &'static [&'static str] = &[DEBUG_PATH, FLUSH_PATH];
     const POST_PATHS: &'static [&'static str] = &[FLUSH_PATH];
 
@@ -75,7 +75,7 @@ impl<B: TraceBufferPort> AdminPages for AdminState<B> {
 }
 
 impl<B: TraceBufferPort> AdminState<B> {
-    /// Sends eagerly from now on, and says how much there is to be sent.
+    /// Sends without waiting from now on; reports how many spans are to be sent.
     fn flush(&self) -> Response<Full<Bytes>> {
         self.buffer.flush();
         (self.begin_drain)();
@@ -116,20 +116,20 @@ impl<B: TraceBufferPort> AdminState<B> {
     }
 
     fn destination_state(&self) -> Value {
-        let news = self.metrics.destination_health();
-        let state = match (news.consecutive_failures, news.last_success) {
+        let health = self.metrics.destination_health();
+        let state = match (health.consecutive_failures, health.last_success) {
             (0, None) => "untried",
             (0, Some(_)) => "delivering",
             _ => "failing",
         };
-        let last_error = news.last_failure.map(|(when, code, message)| {
+        let last_error = health.last_failure.map(|(when, code, message)| {
             json!({ "code": code, "message": message, "seconds_ago": seconds_since(when) })
         });
         json!({
             "endpoint": self.destination,
             "state": state,
-            "failures_in_a_row": news.consecutive_failures,
-            "last_success_seconds_ago": news.last_success.map(seconds_since),
+            "failures_in_a_row": health.consecutive_failures,
+            "last_success_seconds_ago": health.last_success.map(seconds_since),
             "last_error": last_error,
         })
     }

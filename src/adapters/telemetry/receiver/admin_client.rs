@@ -1,4 +1,4 @@
-//! Asking a receiver on this machine, from another process.
+//! Client of the admin port of a receiver on this machine.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,30 +15,30 @@ use tokio::time::timeout;
 
 use super::admin::FLUSH_PATH;
 
-/// Most bytes of an answer that are read.
+/// Maximum bytes of a response.
 const MAX_RESPONSE_BYTES: usize = 4 * 1024;
 
-/// Asks the first receiver that answers at one of `addresses` to send what it has without waiting,
-/// and returns what it says. Gives up after `patience`.
+/// Asks the first receiver that accepts the request at one of `addresses` to flush, and returns the
+/// text of its response. Gives up after `max_wait`.
 ///
-/// An address that means every address of the machine is asked over loopback.
+/// An unspecified address (`0.0.0.0`, `::`) is reached over loopback.
 ///
 /// # Errors
 ///
-/// Why nobody did it, for people.
-pub async fn flush(addresses: &[SocketAddr], patience: Duration) -> Result<String, String> {
-    let ask = async {
+/// Why the request failed, per address, for people.
+pub async fn flush(addresses: &[SocketAddr], max_wait: Duration) -> Result<String, String> {
+    let attempts = async {
         let mut failures = Vec::new();
         for address in addresses.iter().copied().map(loopback_if_unspecified) {
             match post(address, FLUSH_PATH).await {
-                Ok(said) => return Ok(said),
+                Ok(body) => return Ok(body),
                 Err(error) => failures.push(format!("{address}: {error}")),
             }
         }
         Err(failures.join("; "))
     };
-    let is_late = || Err(format!("no answer within {} ms", patience.as_millis()));
-    timeout(patience, ask).await.unwrap_or_else(|_| is_late())
+    let timed_out = || Err(format!("no response within {} ms", max_wait.as_millis()));
+    timeout(max_wait, attempts).await.unwrap_or_else(|_| timed_out())
 }
 
 fn loopback_if_unspecified(address: SocketAddr) -> SocketAddr {
@@ -63,11 +63,11 @@ async fn post(address: SocketAddr, path: &str) -> io::Result<String> {
         .map_err(io::Error::other)?;
     let (head, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
     let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(io::Error::other)?;
-    let said = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
+    let body = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
     if head.status.is_success() {
-        return Ok(said);
+        return Ok(body);
     }
-    Err(io::Error::other(format!("{}: {said}", head.status)))
+    Err(io::Error::other(format!("{}: {body}", head.status)))
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// Answers one request with `answer`; returns where.
+    /// Starts a server that responds to one request with `answer`; returns its address.
     async fn answering(answer: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -131,10 +131,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let started = Instant::now();
 
-        let patience = Duration::from_millis(50);
-        let failure = flush(&[listener.local_addr().unwrap()], patience).await.unwrap_err();
+        let max_wait = Duration::from_millis(50);
+        let failure = flush(&[listener.local_addr().unwrap()], max_wait).await.unwrap_err();
 
-        assert_eq!(failure, "no answer within 50 ms");
+        assert_eq!(failure, "no response within 50 ms");
         assert!(started.elapsed() < PATIENCE);
     }
 

@@ -1,4 +1,4 @@
-//! Counters of the receiver.
+//! The receiver's counters.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const REFUSAL_REASONS: [(RefusalReason, &str); 5] = [
 const SEND_DURATION_BUCKETS: [f64; 11] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
-/// What one transport has counted.
+/// The counters of one transport.
 #[derive(Debug, Default)]
 struct TransportCounters {
     accepted: AtomicU64,
@@ -32,16 +32,16 @@ struct TransportCounters {
     responses: [AtomicU64; ResponseStatus::ALL.len()],
 }
 
-/// The latest news of the destination.
+/// The latest results of requests to the destination.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DestinationHealth {
     pub(super) last_success: Option<SystemTime>,
     pub(super) last_failure: Option<(SystemTime, &'static str, Cow<'static, str>)>,
-    /// Failed sends since the last that succeeded.
+    /// Failed requests since the last successful one.
     pub(super) consecutive_failures: u64,
 }
 
-/// Counts what happens; every label comes from a closed set.
+/// Counts the monitor's events; every label comes from a closed set.
 #[derive(Debug)]
 pub struct Metrics {
     transports: [TransportCounters; TRANSPORTS.len()],
@@ -79,17 +79,14 @@ impl Metrics {
         })
     }
 
-    /// Returns answered requests by transport and code; codes with the same name are one.
+    /// Returns responses by transport and code; statuses with the same code are added up.
     pub(super) fn response_counts(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         let mut requests = BTreeMap::new();
         for ((transport, name), counters) in TRANSPORTS.into_iter().zip(&self.transports) {
-            for (answer, count) in ResponseStatus::ALL.into_iter().zip(&counters.responses) {
-                let (_, code) = match transport {
-                    Transport::Grpc => answer.grpc_code(),
-                    Transport::Http => {
-                        let (status, text) = answer.http_status();
-                        (i32::from(status), text)
-                    }
+            for (status, count) in ResponseStatus::ALL.into_iter().zip(&counters.responses) {
+                let code = match transport {
+                    Transport::Grpc => status.grpc_code().1,
+                    Transport::Http => status.http_status().1,
                 };
                 *requests.entry((name, code)).or_default() += load(count);
             }
@@ -133,32 +130,32 @@ impl Monitor for Metrics {
         }
     }
 
-    fn responded(&self, transport: Transport, answer: ResponseStatus) {
+    fn responded(&self, transport: Transport, status: ResponseStatus) {
         let counters = ResponseStatus::ALL.iter().zip(&self.counters(transport).responses);
-        for (_, counter) in counters.filter(|(each, _)| **each == answer) {
+        for (_, counter) in counters.filter(|(each, _)| **each == status) {
             add(counter, 1);
         }
     }
 
-    fn delivered(&self, took: Duration) {
-        self.send_duration.observe(took.as_secs_f64());
-        let mut news = self.destination_health.lock();
-        news.last_success = Some(SystemTime::now());
-        news.consecutive_failures = 0;
+    fn delivered(&self, elapsed: Duration) {
+        self.send_duration.observe(elapsed.as_secs_f64());
+        let mut health = self.destination_health.lock();
+        health.last_success = Some(SystemTime::now());
+        health.consecutive_failures = 0;
     }
 
-    fn send_failed(&self, failure: &Failure, took: Duration) {
-        self.send_duration.observe(took.as_secs_f64());
+    fn send_failed(&self, failure: &Failure, elapsed: Duration) {
+        self.send_duration.observe(elapsed.as_secs_f64());
         let key = (failure.code, failure.kind.is_permanent());
         *self.send_failed.lock().entry(key).or_default() += 1;
-        let mut news = self.destination_health.lock();
-        news.last_failure = Some((SystemTime::now(), failure.code, failure.message.clone()));
-        news.consecutive_failures += 1;
+        let mut health = self.destination_health.lock();
+        health.last_failure = Some((SystemTime::now(), failure.code, failure.message.clone()));
+        health.consecutive_failures += 1;
     }
 }
 
 fn add(counter: &AtomicU64, more: u64) {
-    // Counters are read alone; no other memory depends on them.
+    // Relaxed: each counter is read on its own; no other memory is ordered by it.
     counter.fetch_add(more, Ordering::Relaxed);
 }
 

@@ -1,4 +1,4 @@
-//! What the receiver says about itself.
+//! The receiver's admin port and metrics.
 
 pub mod admin;
 pub mod admin_client;

@@ -9,7 +9,7 @@ use crate::adapters::telemetry::exposition::{
 use crate::adapters::telemetry::process::ProcessStats;
 use crate::ports::buffer::BufferStatus;
 
-/// Everything one scrape tells.
+/// The data of one scrape.
 pub(super) struct Scrape<'a> {
     pub(super) metrics: &'a Metrics,
     pub(super) status: BufferStatus,
@@ -18,12 +18,12 @@ pub(super) struct Scrape<'a> {
 }
 
 impl Scrape<'_> {
-    /// Returns all of it.
+    /// Returns all metric families.
     pub(super) fn exposition(&self) -> Exposition {
         let mut exposition = Exposition::new(&self.process);
         exposition.histogram(
             "tracebuffer_exporter_send_duration_seconds",
-            "Time from sending a request to the destination's answer",
+            "Time from sending a request to the destination's response",
             &self.metrics.send_duration,
         );
         exposition.add(self.receiver());
@@ -35,11 +35,11 @@ impl Scrape<'_> {
     fn receiver(&self) -> Vec<MetricFamily> {
         let accepted = self.metrics.accepted_spans();
         let refused = self.metrics.refused_spans();
-        let answered = self.metrics.response_counts().into_iter();
+        let responses = self.metrics.response_counts().into_iter();
         vec![
             counter(
                 "tracebuffer_receiver_accepted_spans",
-                "Spans taken into the buffer and acknowledged",
+                "Spans stored in the buffer and acknowledged",
                 accepted.map(|(name, n)| (vec![("transport", name)], n)).collect(),
             ),
             counter(
@@ -51,14 +51,14 @@ impl Scrape<'_> {
             ),
             counter(
                 "tracebuffer_receiver_requests",
-                "Requests answered, by gRPC code or HTTP status",
-                answered
+                "Responses to requests, by gRPC code or HTTP status",
+                responses
                     .map(|((name, code), n)| (vec![("transport", name), ("code", code)], n))
                     .collect(),
             ),
             gauge(
                 "tracebuffer_receiver_connections",
-                "Connections open",
+                "Open connections",
                 MetricValue::Integer(self.open_connections),
             ),
         ]
@@ -71,27 +71,27 @@ impl Scrape<'_> {
         vec![
             gauge(
                 "tracebuffer_buffer_spans",
-                "Spans waiting in the buffer",
+                "Spans queued in the buffer",
                 MetricValue::Integer(ledger.buffered),
             ),
             gauge(
                 "tracebuffer_buffer_bytes",
-                "Bytes charged to the limit, spans being sent included",
+                "Bytes charged against the limit, spans being sent included",
                 MetricValue::Integer(*charged_bytes),
             ),
             gauge(
                 "tracebuffer_buffer_capacity_spans",
-                "Most spans held, those being sent included",
+                "Maximum spans held, those being sent included",
                 MetricValue::Integer(limits.max_spans.get()),
             ),
             gauge(
                 "tracebuffer_buffer_capacity_bytes",
-                "Most bytes held, those being sent included",
+                "Maximum bytes held, those being sent included",
                 MetricValue::Integer(limits.max_bytes.get()),
             ),
             gauge(
                 "tracebuffer_buffer_oldest_age_seconds",
-                "Age of the oldest span held; 0 when there is none",
+                "Age of the oldest span held; 0 if there is none",
                 MetricValue::Float(age),
             ),
             counter(
@@ -113,27 +113,27 @@ impl Scrape<'_> {
         vec![
             counter(
                 "tracebuffer_exporter_sent_spans",
-                "Spans the destination took",
+                "Spans that the destination accepted",
                 vec![(vec![], ledger.sent)],
             ),
             counter(
                 "tracebuffer_exporter_rejected_spans",
-                "Spans delivered but rejected by the destination (partial success)",
+                "Spans that the destination rejected in a partial success",
                 vec![(vec![], ledger.rejected)],
             ),
             gauge(
                 "tracebuffer_exporter_in_flight_spans",
-                "Spans on their way to the destination",
+                "Spans being sent to the destination",
                 MetricValue::Integer(ledger.in_flight),
             ),
             counter(
                 "tracebuffer_exporter_send_failed_requests",
-                "Requests the destination did not take; permanent when they must not be repeated",
+                "Failed requests to the destination; permanent if they must not be retried",
                 failed.collect(),
             ),
             gauge(
                 "tracebuffer_exporter_last_success_timestamp_seconds",
-                "When the destination last took a request; 0 when never",
+                "When the destination last accepted a request; 0 if never",
                 MetricValue::Float(last_success),
             ),
         ]

@@ -1,4 +1,4 @@
-//! Takers that wait.
+//! Waiting for a batch.
 
 use tokio::task::{JoinHandle, yield_now};
 
@@ -9,7 +9,7 @@ const LINGERING: BatchLimits = BatchLimits { linger: LINGER, ..AT_ONCE };
 
 type Taken = Result<Option<Batch>, StoreError>;
 
-/// Starts a taker and lets it run until it waits.
+/// Starts a task that takes a batch and lets it run until it waits.
 async fn taker(buffer: &Arc<TestBuffer>, limits: BatchLimits) -> JoinHandle<Taken> {
     let buffer = Arc::clone(buffer);
     let taker = tokio::spawn(async move { buffer.take(limits).await });
@@ -23,7 +23,7 @@ async fn settle_down() {
     }
 }
 
-/// Waits for a taker, but not for ever: paused time jumps ahead when nothing else can happen.
+/// Waits for the task with a timeout: paused time jumps ahead when every task waits.
 async fn taken(taker: JoinHandle<Taken>) -> String {
     let batch = tokio::time::timeout(Duration::from_mins(1), taker).await;
     let batch = batch.expect("the taker was forgotten").unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! The destination takes what it gets.
+//! The destination accepts every request.
 
 use super::*;
 

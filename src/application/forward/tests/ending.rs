@@ -1,4 +1,4 @@
-//! The forwarder is told to hurry or to stop.
+//! The forwarder is asked to drain or to stop.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn always(kind: FailureKind) -> impl FnMut(&ReceivedRequest) -> ScriptedResponse
     move |_| fail(kind)
 }
 
-/// Waits for the workers, but no longer than a moment.
+/// Waits briefly for the workers to end.
 async fn ended_at_once(scene: &mut Harness) {
     tokio::time::timeout(millis(1), scene.ended()).await.expect("the workers end");
 }

@@ -1,4 +1,4 @@
-//! What a person reads.
+//! What is logged.
 
 use super::*;
 use crate::application::testing::CapturedLog;
@@ -15,12 +15,12 @@ async fn an_outage_is_reported_once_and_so_is_its_end() {
 
     scene.finish().await;
 
-    let waiting = "WARN the destination does not take spans; buffering and retrying";
+    let waiting = "WARN the destination does not accept spans; buffering and retrying";
     assert_eq!(
         log.lines(),
         [
             &format!("{waiting} code=\"TEST\" reason=scripted"),
-            "INFO the destination takes spans again waiting_spans=0",
+            "INFO the destination accepts spans again waiting_spans=0",
         ]
     );
 }
@@ -47,7 +47,7 @@ async fn spans_refused_for_good_are_an_error_that_says_what_to_do() {
 
     scene.finish().await;
 
-    let lost = "ERROR the destination refused spans for good; they are lost";
+    let lost = "ERROR the destination permanently refused spans; they are lost";
     let why = "code=\"TEST\" reason=scripted";
     let remedy = "remedy=\"check the endpoint, its path and the credentials\"";
     assert_eq!(log.lines(), [format!("{lost} spans=3 {why} {remedy}")]);
@@ -67,7 +67,7 @@ async fn rejected_spans_are_an_error_and_a_mere_message_is_a_warning() {
     scene.finish().await;
 
     let rejected = "ERROR the destination rejected spans; they are lost";
-    let warned = "WARN the destination took the spans with a warning";
+    let warned = "WARN the destination accepted the spans with a warning";
     assert_eq!(
         log.lines(),
         [

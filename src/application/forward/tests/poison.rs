@@ -1,4 +1,4 @@
-//! The destination refuses for good what it gets.
+//! The destination permanently refuses some requests.
 
 use super::*;
 
@@ -7,8 +7,8 @@ fn no_x(arrival: &ReceivedRequest) -> ScriptedResponse {
     if arrival.payload.contains('x') { fail(FailureKind::InvalidData) } else { accept() }
 }
 
-/// Stores `count` records of two spans, a guilty one at each of `guilty`, and returns what is
-/// innocent.
+/// Stores `count` records of two spans, with an invalid span at each of `guilty`, and returns the
+/// valid spans.
 fn store_pairs(scene: &Harness, count: usize, guilty: &[usize]) -> String {
     let mut innocent = String::new();
     for n in 0..count {

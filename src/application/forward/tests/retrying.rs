@@ -1,8 +1,8 @@
-//! The destination is away, and comes back.
+//! The destination becomes unavailable, and recovers.
 
 use super::*;
 
-/// Fails `times` times, then takes everything.
+/// Fails `times` times, then accepts everything.
 fn unavailable(times: usize) -> impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static {
     let mut left = times;
     move |_| {

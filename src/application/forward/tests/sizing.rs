@@ -1,8 +1,8 @@
-//! The destination takes less than a batch.
+//! The destination accepts only requests smaller than a batch.
 
 use super::*;
 
-/// Calls everything longer than `bytes` too large.
+/// Refuses every request longer than `bytes` as too large.
 fn at_most(bytes: usize) -> impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static {
     move |arrival| {
         if arrival.payload.len() > bytes { fail(FailureKind::TooLarge) } else { accept() }

@@ -1,4 +1,4 @@
-//! Several workers send at once.
+//! Several workers send concurrently.
 
 use super::*;
 use crate::application::fakes::buffer_with_takers;
@@ -197,7 +197,8 @@ async fn a_record_that_waits_for_room_on_the_wire_is_sent_once_there_is_some() {
     assert_eq!(scene.ledger().sent, 7);
 }
 
-/// Tells the worker with span `a` at once to wait for `first`, the other a little later for `second`.
+/// Asks the worker with span `a` to retry after `first`, and a little later the other after
+/// `second`.
 async fn second_try(first: Option<Duration>, second: Option<Duration>) -> Duration {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
     let mut failed = 0;

@@ -1,4 +1,4 @@
-//! What is taken together, pinned, settled and given back.
+//! Taking, pinning, acknowledging and requeuing batches.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn holding(records: &[(u32, u32)]) -> Fifo {
     fifo
 }
 
-/// Spans sent, rejected and on the wire.
+/// Spans sent, rejected and in flight.
 fn outcome(fifo: &Fifo) -> [u64; 3] {
     assert_sound(fifo);
     let ledger = fifo.ledger();

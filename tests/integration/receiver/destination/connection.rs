@@ -59,7 +59,7 @@ async fn a_connection_that_is_not_answered_is_no_fault_of_the_batch() {
     let failure = unavailable(&settings(Protocol::Grpc, "127.0.0.1", address.port()).await).await;
 
     assert_eq!(failure.code, "CONNECT");
-    assert!(failure.message.contains("no answer within"), "{}", failure.message);
+    assert!(failure.message.contains("no response within"), "{}", failure.message);
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_tls_server_that_never_shakes_hands_is_no_fault_of_the_batch() {
     let failure = unavailable(&settings).await;
 
     assert_eq!(failure.code, "TLS");
-    assert!(failure.message.contains("no answer within"), "{}", failure.message);
+    assert!(failure.message.contains("no response within"), "{}", failure.message);
 }
 
 #[tokio::test]

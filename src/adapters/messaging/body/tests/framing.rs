@@ -1,4 +1,4 @@
-//! gRPC's prefix and compressed messages, however the bytes are cut.
+//! gRPC's prefix and compressed messages, in chunks of any size.
 
 use bytes::Bytes;
 
@@ -18,14 +18,14 @@ async fn read_grpc(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, Requ
 }
 
 async fn read_http(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, RequestError> {
-    let plan = ReadOptions { encoding, copies: 1 };
-    reader().read_http(body, None, plan).await.map(|message| message.bytes)
+    let options = ReadOptions { encoding, copies: 1 };
+    reader().read_http(body, None, options).await.map(|message| message.bytes)
 }
 
 fn assert_malformed(result: Result<Bytes, RequestError>, message: &str) {
-    let refused = result.unwrap_err();
-    assert_eq!(refused.status, ResponseStatus::Malformed, "{refused:?}");
-    assert!(refused.message.contains(message), "{:?} is not {message:?}", refused.message);
+    let error = result.unwrap_err();
+    assert_eq!(error.status, ResponseStatus::Malformed, "{error:?}");
+    assert!(error.message.contains(message), "{:?} is not {message:?}", error.message);
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn an_empty_grpc_message_is_read() {
     for flag in [0, 1] {
         let body = ScriptedBody::pieces([frame_message(flag, b"")]);
 
-        // Nothing cannot be a compressed message: that has a header at least.
+        // A compressed message cannot be empty: it has at least a header.
         let read = read_grpc(body, Encoding::Gzip).await;
 
         assert_eq!(read.is_ok(), flag == 0);
@@ -121,16 +121,16 @@ async fn an_announced_grpc_message_beyond_the_limit_is_refused_from_its_prefix()
             let prefix = [&[flag], &u32::try_from(length).unwrap().to_be_bytes()[..]].concat();
             let body = ScriptedBody::pieces([prefix]).then(BodyEvent::PanicIfPolled);
 
-            let refused = read_grpc(body, Encoding::Gzip).await.unwrap_err();
+            let error = read_grpc(body, Encoding::Gzip).await.unwrap_err();
 
-            assert_eq!(refused.status, ResponseStatus::TooLarge, "flag {flag}, {length} bytes");
+            assert_eq!(error.status, ResponseStatus::TooLarge, "flag {flag}, {length} bytes");
         }
     }
 }
 
 #[tokio::test]
 async fn compressed_bytes_beyond_the_limit_are_refused_though_they_hold_nothing() {
-    // The tenth part of this is the limit.
+    // The limit is a tenth of this.
     let endless =
         |piece: Vec<u8>| ScriptedBody::pieces(vec![piece; 1000]).then(BodyEvent::PanicIfPolled);
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 0xf8, 3, 0, 0][..], &[0; 1016]].concat();
@@ -138,9 +138,9 @@ async fn compressed_bytes_beyond_the_limit_are_refused_though_they_hold_nothing(
     for (body, encoding) in
         [(endless(gzip(b"").repeat(51)), Encoding::Gzip), (endless(skippable), Encoding::Zstd)]
     {
-        let refused = read_http(body, encoding).await.unwrap_err();
+        let error = read_http(body, encoding).await.unwrap_err();
 
-        assert_eq!(refused.status, ResponseStatus::TooLarge, "{encoding:?}");
+        assert_eq!(error.status, ResponseStatus::TooLarge, "{encoding:?}");
     }
 }
 
@@ -183,10 +183,10 @@ async fn a_message_of_exactly_the_limit_is_decompressed_and_one_byte_more_is_not
         [(gzip as fn(&[u8]) -> Vec<u8>, Encoding::Gzip), (zstd, Encoding::Zstd)]
     {
         let taken = read_http(ScriptedBody::pieces([compress(&message[..LIMIT])]), encoding).await;
-        let refused = read_http(ScriptedBody::pieces([compress(&message)]), encoding).await;
+        let error = read_http(ScriptedBody::pieces([compress(&message)]), encoding).await;
 
         assert_eq!(taken.unwrap(), message[..LIMIT], "{encoding:?}");
-        assert_eq!(refused.unwrap_err().status, ResponseStatus::TooLarge, "{encoding:?}");
+        assert_eq!(error.unwrap_err().status, ResponseStatus::TooLarge, "{encoding:?}");
     }
 }
 

@@ -60,7 +60,7 @@ async fn a_connection_is_told_not_to_delay_linger_or_trust_silence() {
 
 #[tokio::test]
 async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
-    // A queue of waiting connections that is full: the kernel drops further ones.
+    // The backlog is full, so the kernel drops further connection attempts.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let full = socket.listen(1).unwrap();

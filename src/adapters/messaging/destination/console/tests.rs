@@ -130,7 +130,7 @@ fn sizes_are_written_in_the_largest_fitting_unit() {
 fn bytes_that_do_not_decode_are_still_announced() {
     let request = OutgoingRequest { chunks: vec![Bytes::from_static(&[0xff, 0xff])], spans: 1 };
 
-    assert!(format_line(NOON, request).contains("  1 span  2 B  (not readable: "));
+    assert!(format_line(NOON, request).contains("  1 span  2 B  (cannot be decoded: "));
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_closed_console_is_tried_again() {
     assert_eq!((failure.kind, failure.code), (FailureKind::Unavailable, "CONSOLE"));
 }
 
-/// Takes nothing until it is told to.
+/// Blocks until it is released.
 struct Held(mpsc::Receiver<()>);
 
 impl Write for Held {

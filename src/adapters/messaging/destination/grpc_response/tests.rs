@@ -139,7 +139,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_negative_delay_is_none_at_all() {
-    // `google.rpc.Status` of one `RetryInfo` of -5 s; the types that could write it are not at hand.
+    // A `google.rpc.Status` with one `RetryInfo` of -5 s, encoded by hand.
     let minus_five = [&[0x08, 0xfb], &[0xff; 8][..], &[0x01]].concat();
     let info = field(2, &field(1, &minus_five));
     let url = field(1, b"type.googleapis.com/google.rpc.RetryInfo");

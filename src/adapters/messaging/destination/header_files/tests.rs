@@ -81,14 +81,14 @@ fn a_broken_header_file_is_described_and_never_quoted() {
     }
 }
 
-/// A place for the file `authorization`, which is not there yet.
+/// A path for the file `authorization`, which does not exist yet.
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("authorization");
     (directory, path)
 }
 
-/// A file of the header `authorization`.
+/// A file with the value of the header `authorization`.
 fn value_file(path: &Path, prefix: &str, is_optional: bool) -> CachedHeaderValue {
     let optional = is_optional.then_some(HeaderName::from_static("authorization"));
     let mut files = parse_header_files(&format!("authorization={}", path.display())).unwrap();
@@ -128,7 +128,7 @@ fn a_prefix_stands_before_every_version_of_a_value() {
 
 #[test]
 fn a_value_file_behind_a_swapped_folder_is_read_again() {
-    // As a kubelet does it: the file is a link into `..data`, itself a link that is replaced.
+    // Like the kubelet: the file is a link into `..data`, itself a link that is replaced.
     let (directory, path) = place();
     let at = |name: &str| directory.path().join(name);
     let swap = |version: &str, value: &str| {

@@ -9,7 +9,7 @@ use crate::domain::delivery::FailureKind;
 
 const PEER: &str = "traces.example:4318";
 
-fn answer(status: u16, content_type: &str, bytes: impl Into<Vec<u8>>) -> BufferedResponse {
+fn response(status: u16, content_type: &str, bytes: impl Into<Vec<u8>>) -> BufferedResponse {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::try_from(content_type).unwrap());
     BufferedResponse {
@@ -35,30 +35,30 @@ fn waiting(value: &str, now: SystemTime) -> Option<Duration> {
 fn a_partial_success_is_read_from_protobuf_and_from_json() {
     let expected = Delivered { rejected_spans: 2, message: "too old".to_owned() };
 
-    let protobuf = answer(200, "application/x-protobuf", partial().encode_to_vec());
+    let protobuf = response(200, "application/x-protobuf", partial().encode_to_vec());
     assert_eq!(delivery_result(&protobuf, PEER), Ok(expected.clone()));
     for number in [r#""2""#, "2"] {
         let json = format!(
             r#"{{"partialSuccess":{{"rejectedSpans":{number},"errorMessage":"too old"}}}}"#
         );
-        let answer = answer(200, "Application/JSON; charset=utf-8", json);
-        assert_eq!(delivery_result(&answer, PEER), Ok(expected.clone()));
+        let response = response(200, "Application/JSON; charset=utf-8", json);
+        assert_eq!(delivery_result(&response, PEER), Ok(expected.clone()));
     }
 }
 
 #[test]
 fn a_json_object_without_a_partial_success_is_a_full_success() {
     for json in ["{}", r#"{"partialSuccess":null}"#, r#"{"partialSuccess":{}}"#] {
-        let answer = answer(200, "application/json", json);
+        let response = response(200, "application/json", json);
 
-        assert_eq!(delivery_result(&answer, PEER), Ok(Delivered::default()), "{json}");
+        assert_eq!(delivery_result(&response, PEER), Ok(Delivered::default()), "{json}");
     }
 }
 
 #[test]
 fn a_success_without_a_body_is_a_full_success() {
     for status in [200, 202, 204] {
-        assert_eq!(delivery_result(&answer(status, "", ""), PEER), Ok(Delivered::default()));
+        assert_eq!(delivery_result(&response(status, "", ""), PEER), Ok(Delivered::default()));
     }
 }
 
@@ -67,7 +67,7 @@ fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
     let bodies =
         [("application/x-protobuf", "\u{7f}"), ("application/json", "["), ("text/html", "<p>")];
     for (content_type, body) in bodies {
-        let delivered = delivery_result(&answer(200, content_type, body), PEER).unwrap();
+        let delivered = delivery_result(&response(200, content_type, body), PEER).unwrap();
 
         assert_eq!(delivered.rejected_spans, 0);
         assert_eq!(
@@ -79,10 +79,10 @@ fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
 
 #[test]
 fn a_success_that_was_cut_off_is_a_delivery_with_a_warning() {
-    let mut answer = answer(200, "application/x-protobuf", "");
-    answer.body.truncated = true;
+    let mut response = response(200, "application/x-protobuf", "");
+    response.body.truncated = true;
 
-    assert!(delivery_result(&answer, PEER).unwrap().message.contains("not OTLP"));
+    assert!(delivery_result(&response, PEER).unwrap().message.contains("not OTLP"));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn the_message_of_a_refusal_is_read_from_either_encoding_or_plain_text() {
         ("text/plain; charset=utf-8", b"no\nroom\n".to_vec()),
     ];
     for (content_type, body) in bodies {
-        let failure = delivery_result(&answer(503, content_type, body), PEER).unwrap_err();
+        let failure = delivery_result(&response(503, content_type, body), PEER).unwrap_err();
 
         assert_eq!((failure.kind, failure.code), (FailureKind::Unavailable, "503"));
         assert_eq!(
@@ -106,7 +106,7 @@ fn the_message_of_a_refusal_is_read_from_either_encoding_or_plain_text() {
 
 #[test]
 fn a_page_for_people_is_not_quoted() {
-    let failure = delivery_result(&answer(502, "text/html", "<html>"), PEER).unwrap_err();
+    let failure = delivery_result(&response(502, "text/html", "<html>"), PEER).unwrap_err();
 
     assert_eq!(failure.message, "traces.example:4318 answered HTTP 502 Bad Gateway");
 }
@@ -114,7 +114,7 @@ fn a_page_for_people_is_not_quoted() {
 #[test]
 fn an_unreadable_refusal_still_counts_by_its_status() {
     for (content_type, body) in [("application/x-protobuf", "\u{7f}"), ("application/json", "{}")] {
-        let failure = delivery_result(&answer(413, content_type, body), PEER).unwrap_err();
+        let failure = delivery_result(&response(413, content_type, body), PEER).unwrap_err();
 
         assert_eq!((failure.kind, failure.code), (FailureKind::TooLarge, "413"));
     }
@@ -122,7 +122,7 @@ fn an_unreadable_refusal_still_counts_by_its_status() {
 
 #[test]
 fn a_redirect_is_refused_with_a_remedy() {
-    let failure = delivery_result(&answer(308, "", ""), PEER).unwrap_err();
+    let failure = delivery_result(&response(308, "", ""), PEER).unwrap_err();
 
     assert_eq!((failure.kind, failure.code), (FailureKind::Refused, "3xx"));
     assert!(failure.message.contains("redirects are not followed"), "{}", failure.message);
@@ -131,7 +131,7 @@ fn a_redirect_is_refused_with_a_remedy() {
 #[test]
 fn faults_of_the_configuration_come_with_a_remedy() {
     for status in [401, 403, 404, 405] {
-        let failure = delivery_result(&answer(status, "", ""), PEER).unwrap_err();
+        let failure = delivery_result(&response(status, "", ""), PEER).unwrap_err();
 
         assert!(failure.message.contains("; check the "), "{}", failure.message);
     }
@@ -165,11 +165,11 @@ fn a_retry_after_that_is_neither_is_ignored() {
 
 #[test]
 fn a_refusal_passes_retry_after_on() {
-    let mut answer = answer(429, "", "");
-    answer.headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
+    let mut response = response(429, "", "");
+    response.headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
 
     assert_eq!(
-        delivery_result(&answer, PEER).unwrap_err().retry_after,
+        delivery_result(&response, PEER).unwrap_err().retry_after,
         Some(Duration::from_secs(7))
     );
 }

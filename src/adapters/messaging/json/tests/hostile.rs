@@ -1,4 +1,4 @@
-//! Bodies that are no JSON, and bodies made to do harm.
+//! Bodies that are not JSON, and malicious bodies.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -300,7 +300,7 @@ fn lone_surrogates_are_refused_in_strings_and_keys() {
     }
 }
 
-/// A member set to its default is set.
+/// A member with its default value counts as set.
 #[test]
 fn a_member_of_a_value_that_is_zero_or_empty_is_set() {
     let members = [

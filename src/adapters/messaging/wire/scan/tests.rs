@@ -4,7 +4,7 @@ use super::super::fixtures::{
 };
 use super::*;
 
-/// The most `ArrayValue`s that may be nested in a span's attribute, around a scalar.
+/// Maximum number of `ArrayValue`s nested around a scalar in a span's attribute.
 const ARRAYS: usize = 47;
 
 fn assert_accepted(request: &[u8]) {

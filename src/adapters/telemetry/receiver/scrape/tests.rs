@@ -110,7 +110,7 @@ fn a_counters_family_has_its_full_name_in_the_prometheus_format_only() {
     assert_has(
         &scrape.exposition().prometheus().unwrap(),
         &[
-            "# HELP tracebuffer_exporter_sent_spans_total Spans the destination took.",
+            "# HELP tracebuffer_exporter_sent_spans_total Spans that the destination accepted.",
             "# TYPE tracebuffer_exporter_sent_spans_total counter",
             "# TYPE tracebuffer_buffer_spans gauge",
         ],
