@@ -100,9 +100,8 @@ impl AdminPages for ControllerPages {
 
     fn exposition(&self) -> Exposition {
         let mut exposition = Exposition::new(&ProcessStats::read());
-        let is_leader = (self.sources.is_leader)();
-        self.metrics.write_to(&mut exposition, is_leader);
-        self.sources.write_to(&mut exposition, is_leader);
+        self.metrics.write_to(&mut exposition);
+        self.sources.write_to(&mut exposition);
         exposition
     }
 
@@ -112,7 +111,7 @@ impl AdminPages for ControllerPages {
 }
 
 impl ScrapeSources {
-    fn write_to(&self, exposition: &mut Exposition, is_leader: bool) {
+    fn write_to(&self, exposition: &mut Exposition) {
         let ages = self.watch_ages.iter().map(|(resource, age)| {
             (vec![("resource", *resource)], MetricValue::Float(age().as_secs_f64()))
         });
@@ -121,7 +120,7 @@ impl ScrapeSources {
             gauge(
                 "tracebuffer_leader",
                 "Whether this replica leads: 1 or 0",
-                MetricValue::Integer(u64::from(is_leader)),
+                MetricValue::Integer(u64::from((self.is_leader)())),
             ),
             gauge(
                 "tracebuffer_webhook_certificate_expiry_timestamp_seconds",
