@@ -24,8 +24,8 @@ use super::resilient_watch::{
 };
 use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
-use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::sidecar_state::injected_sidecar;
 use crate::ports::operator::pods::{ChangeHandler, PodLister};
 
 const RULE: RbacRule = RbacRule { group: "", resource: "pods" };
@@ -148,10 +148,12 @@ impl PodCache {
         if !known.pods.is_newer_version(&key, version) {
             return;
         }
-        let record = Arc::new(pod_snapshot(metadata));
-        let news = known.pods.apply(key, version, record);
+        let snapshot = Arc::new(pod_snapshot(metadata));
+        // Most changes of a pod, such as those of its status, concern nothing that is kept of it.
+        let is_same = known.pods.get(&key) == Some(&snapshot);
+        let applied = known.pods.apply(key, version, snapshot);
         drop(known);
-        if let Some(pod) = news {
+        if let Some(pod) = applied.filter(|_| !is_same) {
             self.changes.pod_changed(&pod);
         }
     }
@@ -241,8 +243,8 @@ impl PodLister for PodCache {
         let naming = self.namespaces.naming(trace_buffer);
         let uses = |pod: &&Arc<PodSnapshot>| {
             pod.inject.as_ref() == Some(&name)
-                || matches!(&pod.status, Some(InjectionStatus::Injected(injected))
-                    if injected.trace_buffer == *trace_buffer)
+                || injected_sidecar(pod)
+                    .is_some_and(|injected| injected.trace_buffer == *trace_buffer)
                 || naming.contains(&pod.key.namespace)
         };
         self.cached.read().pods.all().filter(uses).cloned().collect()

@@ -143,9 +143,15 @@ impl TraceBufferCache {
             return self.objects.write().mark_listed(key);
         }
         let entry = self.build_entry(&key, object);
-        let news = self.objects.write().apply(key.clone(), version, entry);
-        if news.is_some() {
-            self.changes.trace_buffer_changed(&key);
+        let mut objects = self.objects.write();
+        let has_same_view =
+            objects.get(&key).is_some_and(|cached| Arc::ptr_eq(&cached.view, &entry.view));
+        let applied = objects.apply(key.clone(), version, entry);
+        drop(objects);
+        match (applied.is_some(), has_same_view) {
+            (false, _) => {}
+            (true, true) => self.changes.trace_buffer_status_changed(&key),
+            (true, false) => self.changes.trace_buffer_changed(&key),
         }
     }
 

@@ -60,6 +60,10 @@ impl ChangeHandler for RecordedChanges {
         self.record(format!("tb {}/{}", key.namespace, key.name));
     }
 
+    fn trace_buffer_status_changed(&self, key: &ObjectKey) {
+        self.record(format!("status {}/{}", key.namespace, key.name));
+    }
+
     fn pod_changed(&self, pod: &PodSnapshot) {
         self.record(format!("pod {}/{}", pod.key.namespace, pod.key.name));
     }

@@ -218,3 +218,43 @@ async fn a_trace_buffer_is_used_by_those_made_from_it_and_those_that_name_it_in_
     scene.server.put("namespaces", naming);
     wait_until("named", || names(&scene) == ["made", "named", "marked"]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_nothing_that_is_kept_is_not_reported() {
+    let scene = running().await;
+    scene.heard.take();
+    let mut changed = scene.server.get("pods", "shop", "marked").unwrap();
+    changed["metadata"]["annotations"]["example.com/other"] = json!("1");
+    changed["status"]["podIP"] = json!("10.0.0.1");
+    scene.server.put("pods", changed.clone());
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(scene.heard.take(), [""; 0]);
+
+    let same = scene.server.get("pods", "shop", "marked").unwrap();
+    changed["metadata"]["annotations"]["tracebuffer.dev/inject"] = json!("web");
+    scene.server.put("pods", changed);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(scene.heard.take(), ["pod shop/marked"]);
+
+    scene.server.send_event("pods", "MODIFIED", same);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(scene.heard.take(), [""; 0], "an older version that arrives late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_with_fields_longer_than_kubernetes_allows_is_not_kept() {
+    let scene = running().await;
+    let owner = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "1", "controller": true,
+    });
+    for (number, field) in ["apiVersion", "kind", "name", "uid"].into_iter().enumerate() {
+        let mut object =
+            pod("shop", &format!("p{number}"), json!({ "tracebuffer.dev/inject": "x" }));
+        object["metadata"]["ownerReferences"] = json!([owner]);
+        object["metadata"]["ownerReferences"][0][field] = json!("a".repeat(1000));
+        scene.server.put("pods", object);
+    }
+    wait_until("known", || scene.names("shop").len() == 5).await;
+
+    assert!(scene.index.all().iter().all(|pod| pod.owner.is_none()));
+}

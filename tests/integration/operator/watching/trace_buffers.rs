@@ -343,3 +343,19 @@ async fn many_who_refresh_at_once_share_a_list_that_began_after_they_came() {
     assert_eq!(scene.names(), ["late", "web"]);
     assert_eq!(scene.lists(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_status_is_reported_as_such() {
+    let scene = running().await;
+    scene.heard.take();
+    let mut object = scene.server.get(TRACE_BUFFERS, "shop", "web").unwrap();
+    object["status"] = json!({ "conditions": [] });
+    scene.server.put(TRACE_BUFFERS, object.clone());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scene.heard.take(), ["status shop/web"]);
+
+    object["spec"]["destination"]["endpoint"] = json!("http://b:4317");
+    scene.server.put(TRACE_BUFFERS, object);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scene.heard.take(), ["tb shop/web"]);
+}
