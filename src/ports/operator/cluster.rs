@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::conditions::Status;
 use crate::domain::operator::reconcile::rollout::WorkloadStatus;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     Reference, RunningLimits, TraceBufferSnapshot,
 };
+use crate::domain::operator::reconcile::trace_buffer_status::Status;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 
 /// The object by which people know a pod: a `Deployment`, a `CronJob`, or the pod itself.

@@ -27,6 +27,10 @@ pub trait ChangeHandler: Send + Sync + 'static {
     /// A `TraceBuffer` appeared, changed or went.
     fn trace_buffer_changed(&self, key: &ObjectKey);
 
+    /// A `TraceBuffer` has a new resource version, but the same spec: its status or its metadata
+    /// changed.
+    fn trace_buffer_status_changed(&self, key: &ObjectKey);
+
     /// A pod appeared, changed or went; `pod` is its last state.
     fn pod_changed(&self, pod: &PodSnapshot);
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::sidecar_state::PodCounts;
+use crate::domain::operator::reconcile::trace_buffer_status::PodCounts;
 
 /// How one look at something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,4 +28,8 @@ pub trait ReconcileMonitor: Send + Sync + 'static {
     /// The pods that ask for a sidecar and have none are as many, by the word for the cause. Causes
     /// that are left out have none.
     fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>);
+
+    /// This replica no longer reconciles: the counts reported so far may be outdated from now on and
+    /// must not be shown any more.
+    fn leadership_lost(&self);
 }

@@ -28,6 +28,10 @@ const EVENTS_INTERVAL: Duration = Duration::from_secs(1);
 /// Kubernetes keeps events.
 const EVENT_DEDUP_WINDOW: Duration = Duration::from_hours(1);
 
+/// Maximum number of workloads that are remembered within that time, so that a flood of events
+/// takes no more than a few megabytes.
+const MAX_REMEMBERED_WORKLOADS: usize = 10_000;
+
 /// What owners were told while this replica leads.
 #[derive(Default)]
 pub(super) struct EventDedup {
@@ -67,6 +71,18 @@ impl EventKey {
     fn of(pod: &PodSnapshot, notice: &WorkloadEvent) -> Self {
         let uid = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid);
         Self::new(&pod.key.namespace, uid, notice)
+    }
+}
+
+impl EventDedup {
+    fn remember_workload(&mut self, key: EventKey) {
+        if self.workloads.len() >= MAX_REMEMBERED_WORKLOADS {
+            let oldest = self.workloads.iter().min_by_key(|(_, at)| **at);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.workloads.remove(&oldest);
+            }
+        }
+        self.workloads.insert(key, Instant::now());
     }
 }
 
@@ -210,7 +226,28 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
             Ok(()) | Err(ClusterError::NotFound) => {}
             Err(error) => return Err(error),
         }
-        self.event_dedup.lock().workloads.insert(key, Instant::now());
+        self.event_dedup.lock().remember_workload(key);
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_workloads_are_remembered_and_the_newest_ones() {
+        let event = WorkloadEvent::missing(&MissingReason::WebhookNotCalled);
+        let key = |number: usize| EventKey::new("shop", &number.to_string(), &event);
+        let mut dedup = EventDedup::default();
+
+        for number in 0..MAX_REMEMBERED_WORKLOADS + 2 {
+            dedup.remember_workload(key(number));
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+
+        assert_eq!(dedup.workloads.len(), MAX_REMEMBERED_WORKLOADS);
+        assert!(!dedup.workloads.contains_key(&key(1)));
+        assert!(dedup.workloads.contains_key(&key(2)));
     }
 }

@@ -17,12 +17,11 @@ use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
 use crate::domain::operator::injection::skip::SkipReason;
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::conditions::Status;
 use crate::domain::operator::reconcile::rollout::{RolloutProgress, WorkloadStatus};
-use crate::domain::operator::reconcile::sidecar_state::PodCounts;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     DesiredSidecar, Reference, ReferenceKind, RunningLimits, TraceBufferSnapshot,
 };
+use crate::domain::operator::reconcile::trace_buffer_status::{PodCounts, Status};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
 use crate::ports::operator::pods::{ChangeHandler, PodLister};
@@ -399,7 +398,9 @@ impl Cluster for FakeCluster {
             condition.last_transition_time.get_or_insert(now);
         }
         self.write(RecordedWrite::Status(declared.key.clone(), status.clone()))?;
-        self.put_trace_buffer(TraceBufferSnapshot { status: Some(status), ..declared.clone() });
+        let written = TraceBufferSnapshot { status: Some(status), ..declared.clone() };
+        self.state.lock().trace_buffers.insert(declared.key.clone(), Arc::new(written));
+        self.queue.trace_buffer_status_changed(&declared.key);
         Ok(())
     }
 
@@ -476,5 +477,11 @@ impl ReconcileMonitor for FakeCluster {
 
     fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>) {
         self.state.lock().missing_pods = pods.clone();
+    }
+
+    fn leadership_lost(&self) {
+        let mut state = self.state.lock();
+        state.counts.clear();
+        state.missing_pods.clear();
     }
 }

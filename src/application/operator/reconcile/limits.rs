@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::LeaderSession;
-use super::trace_buffer::{ManagedPod, injected_sidecar};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
+use crate::domain::operator::reconcile::sidecar_state::injected_sidecar;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     RunningLimits, TraceBufferSnapshot,
 };
@@ -61,14 +61,14 @@ impl LimitsUpdate {
 
 /// Returns the pods whose limits are not as they should be, those last that refused them most often.
 /// `text` writes limits as sidecars read them.
-pub(super) fn limits_updates(
+pub(super) fn limits_updates<'a>(
     declared: &TraceBufferSnapshot,
-    members: &[ManagedPod],
+    pods: impl Iterator<Item = &'a Arc<PodSnapshot>>,
     refusals: &LimitsFailures,
     text: impl Fn(&RunningLimits) -> String,
 ) -> Vec<LimitsUpdate> {
     let Ok(needs) = &declared.sidecar else { return vec![] };
-    let wrong = members.iter().filter_map(|(pod, _)| {
+    let wrong = pods.filter_map(|pod| {
         let text = text(&needs.limits.capped_at(injected_sidecar(pod)?.max_bytes));
         let refused = refusals.of(pod, &text);
         let pod = Arc::clone(pod);

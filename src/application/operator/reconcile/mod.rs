@@ -91,7 +91,7 @@ impl<C: Cluster, P: PodLister> Reconciler<C, P> {
         while leading.wait_for(|leads| *leads).await.is_ok() {
             info!("reconciling");
             let term = Arc::new(LeaderSession::new(Arc::clone(&self.context)));
-            self.context.queue.clear();
+            self.context.queue.open();
             self.context.queue.schedule(WorkItem::Resync, Duration::ZERO);
             let mut workers = JoinSet::new();
             for _ in 0..WORKERS {
@@ -99,6 +99,8 @@ impl<C: Cluster, P: PodLister> Reconciler<C, P> {
             }
             let _ = leading.wait_for(|leads| !leads).await;
             workers.shutdown().await;
+            self.context.queue.close();
+            self.context.monitor.leadership_lost();
             info!("no longer reconciling");
         }
     }
@@ -127,7 +129,7 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
 
     async fn reconcile(&self, item: &WorkItem) -> ReconcileAction {
         if !self.context.cluster.is_synced() {
-            return ReconcileAction::RequeueAfter(SYNC_POLL_INTERVAL);
+            return self.await_sync(item);
         }
         let started = Instant::now();
         let result = match item {
@@ -150,6 +152,16 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         };
         self.context.monitor.reconciled(outcome, started.elapsed());
         result.unwrap_or(ReconcileAction::Retry)
+    }
+
+    /// Replaces `item` by a resync, which covers every item, and retries that one until the caches
+    /// are synced. Keeping each item would let the queue grow for as long as they are not.
+    fn await_sync(&self, item: &WorkItem) -> ReconcileAction {
+        if *item == WorkItem::Resync {
+            return ReconcileAction::RequeueAfter(SYNC_POLL_INTERVAL);
+        }
+        self.context.queue.schedule(WorkItem::Resync, SYNC_POLL_INTERVAL);
+        ReconcileAction::AwaitChange
     }
 
     /// Looks at every `TraceBuffer` that a change of the namespace, or of a `TraceBuffer` in it, may

@@ -13,15 +13,15 @@ use super::queue::{ReconcileAction, WorkItem};
 use super::{LeaderSession, ReconcileContext, TraceBufferSession};
 use crate::domain::operator::injection::consent::has_consent;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
-use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::conditions::{self, ReferenceResolution, Status};
+use crate::domain::operator::reconcile::conditions::{self, ReferenceResolution};
 use crate::domain::operator::reconcile::sidecar_state::{
-    PodCounts, SidecarState, sidecar_state, trace_buffer_of_pod,
+    SidecarState, injected_sidecar, sidecar_state, trace_buffer_of_pod,
 };
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     Reference, RunningLimits, TraceBufferSnapshot,
 };
+use crate::domain::operator::reconcile::trace_buffer_status::{PodCounts, Status};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome};
 use crate::ports::operator::pods::PodLister;
@@ -67,16 +67,9 @@ fn build(
     text: impl Fn(&RunningLimits) -> String,
 ) -> DesiredState {
     let counts = PodCounts::of(members.iter().map(|(_, state)| state));
-    let limits = limits_updates(declared, members, refusals, text);
+    let limits = limits_updates(declared, members.iter().map(|(pod, _)| pod), refusals, text);
     let status = conditions::compute_status(declared, references, counts, any_pending(&limits));
     DesiredState { status, limits_updates: limits }
-}
-
-pub(super) fn injected_sidecar(pod: &PodSnapshot) -> Option<&InjectedSidecar> {
-    match &pod.status {
-        Some(InjectionStatus::Injected(injected)) => Some(injected),
-        _ => None,
-    }
 }
 
 impl<C: Cluster, P: PodLister> LeaderSession<C, P> {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::sidecar_state::PodCounts;
 use super::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
+use super::trace_buffer_status::{Condition, ConditionStatus, PodCounts, Status};
 use crate::domain::text::in_one_line;
 
 /// The conditions that every status has.
@@ -22,45 +22,6 @@ const RECONCILING: &str = "Reconciling";
 const MAX_MESSAGE_CHARS: usize = 1024;
 /// Maximum number of absent objects that a message names.
 const MAX_NAMED: usize = 5;
-
-/// The status of a `TraceBuffer`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// The generation of the spec that it describes.
-    pub observed_generation: Option<i64>,
-    /// Its conditions; those of others, too, which are kept as they are.
-    pub conditions: Vec<Condition>,
-    /// Its pods.
-    pub pods: PodCounts,
-}
-
-/// One condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    /// Such as `Accepted`.
-    pub type_: String,
-    /// Whether it holds.
-    pub status: ConditionStatus,
-    /// Why, in one word.
-    pub reason: String,
-    /// Why, for people.
-    pub message: String,
-    /// Seconds since 1970 when it last began or ceased to hold; `None` is this moment.
-    pub last_transition_time: Option<i64>,
-    /// The generation of the spec that it describes.
-    pub observed_generation: Option<i64>,
-}
-
-/// Whether a condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConditionStatus {
-    /// It does.
-    True,
-    /// It does not.
-    False,
-    /// Nobody knows.
-    Unknown,
-}
 
 /// What came of looking for the objects that a `TraceBuffer` names.
 #[derive(Clone, Debug, PartialEq, Eq)]

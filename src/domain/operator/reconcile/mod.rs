@@ -4,4 +4,5 @@ pub mod conditions;
 pub mod rollout;
 pub mod sidecar_state;
 pub mod trace_buffer_snapshot;
+pub mod trace_buffer_status;
 pub mod workload_event;

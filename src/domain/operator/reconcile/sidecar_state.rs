@@ -1,6 +1,7 @@
 //! How a pod stands to the `TraceBuffer` that it uses or asks for.
 
 use super::trace_buffer_snapshot::{DesiredSidecar, TraceBufferSnapshot};
+use super::trace_buffer_status::PodCounts;
 use crate::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::request::InjectRequest;
@@ -45,17 +46,13 @@ pub enum MissingReason {
     },
 }
 
-/// Pods of a `TraceBuffer`, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PodCounts {
-    /// All of them.
-    pub total: u32,
-    /// Their sidecar is as the spec says.
-    pub current: u32,
-    /// Their sidecar is from before a change that only a new pod can take up.
-    pub outdated: u32,
-    /// They ask for a sidecar and have none.
-    pub missing: u32,
+/// Returns the sidecar of `pod`, if it has one.
+#[must_use]
+pub const fn injected_sidecar(pod: &PodSnapshot) -> Option<&InjectedSidecar> {
+    match &pod.status {
+        Some(InjectionStatus::Injected(injected)) => Some(injected),
+        _ => None,
+    }
 }
 
 /// Returns whether `pod` has no sidecar and asks for one, even by an annotation without meaning.
@@ -79,7 +76,7 @@ pub fn trace_buffer_of_pod(
     cluster: &ClusterFacts,
     names: impl FnOnce() -> Vec<String>,
 ) -> Option<ObjectKey> {
-    if let Some(InjectionStatus::Injected(injected)) = &pod.status {
+    if let Some(injected) = injected_sidecar(pod) {
         return Some(injected.trace_buffer.clone());
     }
     if !is_missing_sidecar(pod, namespace.opted_in) {

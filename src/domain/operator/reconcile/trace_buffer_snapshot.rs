@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::conditions::Status;
+use super::trace_buffer_status::Status;
 use crate::domain::operator::injection::consent::{
     AllowedNamespaces, CredentialUse, has_consent, may_use_credentials,
 };

@@ -1,6 +1,6 @@
 use serde_json::json;
 use tracebuffer::domain::operator::object_key::ObjectKey;
-use tracebuffer::domain::operator::reconcile::conditions::Status;
+use tracebuffer::domain::operator::reconcile::trace_buffer_status::Status;
 use tracebuffer::ports::operator::cluster::{Cluster, ClusterError};
 
 use super::harness::{

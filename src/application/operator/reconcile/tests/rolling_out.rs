@@ -10,10 +10,10 @@ use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::reconcile::rollout::RolloutProgress::{Complete, Failed, Progressing};
 use crate::domain::operator::reconcile::rollout::WorkloadStatus;
-use crate::domain::operator::reconcile::sidecar_state::PodCounts;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     DesiredSidecar, RolloutPolicy, TraceBufferSnapshot,
 };
+use crate::domain::operator::reconcile::trace_buffer_status::PodCounts;
 use crate::ports::operator::cluster::ClusterError;
 
 const REVISION: &str = "h2-100";

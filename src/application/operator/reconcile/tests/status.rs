@@ -11,10 +11,11 @@ use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::skip::SkipReason;
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::conditions::{Condition, ConditionStatus, Status};
-use crate::domain::operator::reconcile::sidecar_state::PodCounts;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     DesiredSidecar, TraceBufferSnapshot,
+};
+use crate::domain::operator::reconcile::trace_buffer_status::{
+    Condition, ConditionStatus, PodCounts, Status,
 };
 use crate::ports::operator::cluster::{ClusterError, LookupOutcome};
 use crate::ports::operator::pods::ChangeHandler;
