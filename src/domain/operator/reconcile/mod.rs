@@ -1,4 +1,5 @@
-//! Operating a `TraceBuffer`: how its pods stand, what is said about it, and what is restarted when.
+//! Reconciling a `TraceBuffer`: the state of its pods, its status and events, and the restarts that
+//! a change requires.
 
 pub mod conditions;
 pub mod rollout;
