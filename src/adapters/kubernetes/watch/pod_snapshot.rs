@@ -1,4 +1,4 @@
-//! A pod's metadata, made small.
+//! Reduces the metadata of a pod to what the operator reads.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const MAX_API_VERSION_BYTES: usize = MAX_NAME_BYTES + 1 + MAX_LABEL_BYTES;
 /// One byte more than the longest valid annotation, `<namespace>/<name>`.
 const MAX_INJECT_BYTES: usize = MAX_LABEL_BYTES + 1 + MAX_NAME_BYTES + 1;
 
-/// Returns whether the pod itself says something about a sidecar.
+/// Returns whether the pod itself has an annotation or a label of tracebuffer.
 pub(super) fn is_marked(metadata: &ObjectMeta) -> bool {
     let has = |map: &Option<BTreeMap<String, String>>, key| {
         map.as_ref().is_some_and(|map| map.contains_key(key))
@@ -30,12 +30,12 @@ pub(super) fn is_marked(metadata: &ObjectMeta) -> bool {
         || has(&metadata.labels, INJECTED)
 }
 
-/// Returns whether the pod is of interest only for its namespace.
+/// Returns whether the pod is tracked only because of its namespace.
 pub(super) fn is_namespace_only(pod: &PodSnapshot) -> bool {
     pod.inject.is_none() && pod.status.is_none() && pod.limits.is_none()
 }
 
-/// Keeps what the controller looks at; all else goes.
+/// Returns the part of the metadata that the operator reads.
 pub(super) fn pod_snapshot(mut metadata: ObjectMeta) -> PodSnapshot {
     let key = key_of(&metadata);
     let mut annotations = metadata.annotations.take().unwrap_or_default();

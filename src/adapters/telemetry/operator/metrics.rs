@@ -1,4 +1,4 @@
-//! Counters of the controller.
+//! Metrics of the controller.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,10 +26,10 @@ const RECONCILE_RESULTS: [(ReconcileOutcome, &str); 3] = [
     (ReconcileOutcome::Failed, "failed"),
 ];
 
-/// A label of a closed set, or two.
+/// Counts by one label or several labels, each of a closed set.
 type Counts<L> = Mutex<BTreeMap<L, u64>>;
 
-/// Counts what the webhook and the controller do; every label comes from a closed set.
+/// Measures the webhook and the controller; all label values come from closed sets.
 #[derive(Debug)]
 pub struct ControllerMetrics {
     admissions: Counts<(&'static str, &'static str)>,
@@ -50,13 +50,13 @@ struct PodStats {
 
 #[derive(Debug, Default)]
 struct CertificateStats {
-    /// Until when the stored ones are valid, by what they are; since the Unix epoch.
+    /// When the stored certificates expire, by role, since the Unix epoch.
     expiry: BTreeMap<&'static str, Duration>,
     failures: u64,
 }
 
 impl ControllerMetrics {
-    /// Starts at zero.
+    /// Creates the metrics, with all counters at zero.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -195,7 +195,9 @@ impl ReconcileMonitor for ControllerMetrics {
     fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>) {
         let mut stats = self.pods.lock();
         let missing = &mut stats.get_or_insert_default().missing;
-        missing.values_mut().for_each(|pods| *pods = 0);
+        for pods in missing.values_mut() {
+            *pods = 0;
+        }
         missing.extend(pods);
     }
 
@@ -226,7 +228,7 @@ fn all_outcomes() -> impl Iterator<Item = AdmissionOutcome> {
         .chain(AdmissionFailure::ALL.into_iter().map(AdmissionOutcome::Failed))
 }
 
-/// The outcome and the reason; an empty label is none.
+/// Returns the outcome and the reason; the latter is empty for an outcome without reason.
 const fn labels(outcome: AdmissionOutcome) -> (&'static str, &'static str) {
     match outcome {
         AdmissionOutcome::Injected => ("injected", ""),

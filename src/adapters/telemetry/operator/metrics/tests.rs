@@ -37,9 +37,9 @@ fn a_review_counts_for_its_outcome_and_reason() {
     );
 }
 
-/// A series that begins with its first event hides it from `rate()`.
+/// `rate()` ignores the first increment of a series that does not start at zero.
 #[test]
-fn every_outcome_is_there_before_it_happens() {
+fn every_outcome_is_shown_before_it_first_occurs() {
     let text = text(&ControllerMetrics::new());
 
     let zeros = text.lines().filter(|line| {
@@ -68,7 +68,7 @@ fn reconciling_counts_by_result() {
 }
 
 #[test]
-fn pods_are_added_up_over_the_trace_buffers_there_are() {
+fn pods_are_summed_over_all_trace_buffers() {
     let metrics = ControllerMetrics::new();
     let counts = |current, outdated| {
         Some(PodCounts { total: current + outdated, current, outdated, missing: 0 })
@@ -85,7 +85,7 @@ fn pods_are_added_up_over_the_trace_buffers_there_are() {
 }
 
 #[test]
-fn a_cause_that_is_over_is_told_as_zero() {
+fn a_cause_without_pods_any_more_is_shown_as_zero() {
     let metrics = ControllerMetrics::new();
     metrics.missing_pods(&BTreeMap::from([("WebhookNotCalled", 3), ("HostNetwork", 1)]));
 
@@ -113,7 +113,7 @@ fn pods_are_shown_while_this_replica_leads() {
 }
 
 #[test]
-fn certificates_are_told_with_their_end_and_their_failures() {
+fn the_expiry_of_stored_certificates_and_failures_are_shown() {
     let metrics = ControllerMetrics::new();
 
     metrics.stored(Duration::from_secs(2_000), Duration::from_secs(1_000));

@@ -22,7 +22,7 @@ fn ms(millis: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changes_often_is_handed_out_once_and_not_put_off() {
+async fn an_item_that_changes_often_is_handed_out_once_and_is_not_postponed() {
     let queue = open_queue();
     let started = Instant::now();
     for _ in 0..100 {
@@ -37,7 +37,7 @@ async fn what_changes_often_is_handed_out_once_and_not_put_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sooner_time_counts() {
+async fn the_earliest_time_counts() {
     let queue = open_queue();
     let started = Instant::now();
     queue.schedule(item("a"), ms(1000));
@@ -50,7 +50,7 @@ async fn the_sooner_time_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sooner_item_wakes_who_waits_for_a_later_one() {
+async fn an_earlier_item_wakes_a_worker_that_waits_for_a_later_one() {
     let queue = Arc::new(open_queue());
     queue.schedule(item("late"), MINUTE);
     let waiting = tokio::spawn({
@@ -65,7 +65,7 @@ async fn a_sooner_item_wakes_who_waits_for_a_later_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_being_looked_at_is_not_handed_out_twice_but_again_afterwards() {
+async fn an_item_that_changes_while_it_is_processed_is_handed_out_again_afterwards() {
     let queue = open_queue();
     queue.schedule(item("a"), Duration::ZERO);
     let first = queue.next().await;
@@ -78,7 +78,7 @@ async fn what_is_being_looked_at_is_not_handed_out_twice_but_again_afterwards() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_worker_gets_something_when_there_is_enough() {
+async fn every_worker_gets_an_item_if_there_are_enough() {
     let queue = Arc::new(open_queue());
     let workers: Vec<_> = (0..3)
         .map(|_| {
@@ -101,7 +101,7 @@ async fn every_worker_gets_something_when_there_is_enough() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_failure_is_waited_after_longer_and_a_success_starts_over() {
+async fn the_back_off_grows_with_each_failure_and_starts_over_after_a_success() {
     let queue = open_queue();
     queue.schedule(item("a"), Duration::ZERO);
     let mut waits = vec![];

@@ -14,49 +14,51 @@ async fn seconds(seconds: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_before_this_replica_leads() {
-    let stage = Harness::new();
-    stage.cluster.put_trace_buffer(snapshot());
+    let harness = Harness::new();
+    harness.cluster.put_trace_buffer(snapshot());
     seconds(600).await;
-    assert_eq!(stage.cluster.writes(), []);
+    assert_eq!(harness.cluster.writes(), []);
 
-    stage.lead().await;
+    harness.lead().await;
 
-    assert!(matches!(stage.cluster.writes().as_slice(), [RecordedWrite::Status(..)]));
+    assert!(matches!(harness.cluster.writes().as_slice(), [RecordedWrite::Status(..)]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_written_after_another_leads_and_all_of_it_when_it_leads_again() {
-    let stage = Harness::with_leader(&[snapshot()], &[]).await;
-    stage.cluster.writes();
+async fn nothing_is_written_while_another_leads_and_everything_after_leadership_is_regained() {
+    let harness = Harness::with_leader(&[snapshot()], &[]).await;
+    harness.cluster.writes();
 
-    stage.leading.send(false).unwrap();
+    harness.leading.send(false).unwrap();
     seconds(1).await;
-    stage.cluster.put_pod(injected_pod("a", "web-1", "h1"));
-    stage.cluster.put_trace_buffer(TraceBufferSnapshot { key: key("shop", "other"), ..snapshot() });
+    harness.cluster.put_pod(injected_pod("a", "web-1", "h1"));
+    harness
+        .cluster
+        .put_trace_buffer(TraceBufferSnapshot { key: key("shop", "other"), ..snapshot() });
     seconds(600).await;
-    assert_eq!(stage.cluster.writes(), []);
+    assert_eq!(harness.cluster.writes(), []);
 
-    stage.lead().await;
+    harness.lead().await;
 
-    let writes = stage.cluster.writes();
+    let writes = harness.cluster.writes();
     let statuses = writes.iter().filter(|write| matches!(write, RecordedWrite::Status(..))).count();
     assert_eq!(statuses, 2, "{writes:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_concluded_before_everything_was_seen() {
-    let stage = Harness::new();
-    stage.cluster.set_synced(false);
-    stage.cluster.put_pod(injected_pod("a", "web-1", "h1"));
-    stage.lead().await;
+async fn nothing_is_written_before_the_caches_are_synced() {
+    let harness = Harness::new();
+    harness.cluster.set_synced(false);
+    harness.cluster.put_pod(injected_pod("a", "web-1", "h1"));
+    harness.lead().await;
     seconds(60).await;
-    assert_eq!(stage.cluster.writes(), []);
+    assert_eq!(harness.cluster.writes(), []);
 
-    stage.cluster.put_trace_buffer(snapshot());
-    stage.cluster.set_synced(true);
+    harness.cluster.put_trace_buffer(snapshot());
+    harness.cluster.set_synced(true);
     seconds(10).await;
 
-    assert!(matches!(stage.cluster.writes().as_slice(), [RecordedWrite::Status(..)]));
+    assert!(matches!(harness.cluster.writes().as_slice(), [RecordedWrite::Status(..)]));
 }
 
 /// Puts pods whose annotations each name another `TraceBuffer`, as a tenant may.
