@@ -53,6 +53,7 @@ impl<M: CertificateMonitor> CertificateLoop<M> {
                 deposed = leading.wait_for(|leads| !leads) => deposed.is_ok(),
                 () = self.run_until_cancelled(duty, changes.clone()) => false,
             };
+            self.monitor.leadership_lost();
             if !deposed {
                 return;
             }

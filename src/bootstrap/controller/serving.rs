@@ -16,7 +16,10 @@ use crate::adapters::telemetry::admin_server::AdminService;
 use crate::adapters::telemetry::operator::admin::{
     ControllerPages, Readiness, ReadinessCheck, ScrapeSources, readiness_check,
 };
+use crate::domain::text::in_one_line;
 
+/// Maximum characters of a reason why the replica is not ready.
+const MAX_REASON_CHARS: usize = 500;
 /// How long open reviews may take once the shutdown of their connections has begun.
 const CONNECTION_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -86,14 +89,12 @@ fn readiness_checks(context: &ControllerContext, probe: Arc<TlsProbe>) -> Vec<Re
     let namespaces = Arc::clone(&context.namespaces);
     let (held, trusted) = (context.certificates.served(), context.certificates.served());
     vec![
-        readiness_check(
-            move || trace_buffers.is_synced(),
-            "the TraceBuffers have not been listed; is the operator allowed to list tracebuffers?",
-        ),
-        readiness_check(
-            move || namespaces.is_synced(),
-            "the namespaces have not been listed; is the operator allowed to list namespaces?",
-        ),
+        Box::new(move || {
+            sync_failure("TraceBuffers", trace_buffers.is_synced(), || trace_buffers.failure())
+        }),
+        Box::new(move || {
+            sync_failure("namespaces", namespaces.is_synced(), || namespaces.failure())
+        }),
         readiness_check(
             move || held.valid_until().is_some(),
             "the webhook has no certificate to serve; see the operators' logs",
@@ -106,7 +107,23 @@ fn readiness_checks(context: &ControllerContext, probe: Arc<TlsProbe>) -> Vec<Re
     ]
 }
 
-fn scrape_sources(context: &ControllerContext, is_leading: watch::Receiver<bool>) -> ScrapeSources {
+/// Returns why objects are not known yet: the failure of their watch, if there is one.
+fn sync_failure(
+    objects: &str,
+    is_synced: bool,
+    failure: impl FnOnce() -> Option<String>,
+) -> Option<String> {
+    if is_synced {
+        return None;
+    }
+    let pending = || format!("the {objects} have not been listed yet");
+    Some(failure().map_or_else(pending, |failure| in_one_line(&failure, MAX_REASON_CHARS)))
+}
+
+fn scrape_sources(
+    context: &ControllerContext,
+    is_leading: watch::Receiver<bool>,
+) -> ScrapeSources {
     let served = context.certificates.served();
     let trace_buffers = Arc::clone(&context.trace_buffers);
     let pods = Arc::clone(&context.pods);
@@ -117,5 +134,25 @@ fn scrape_sources(context: &ControllerContext, is_leading: watch::Receiver<bool>
             ("tracebuffers", Box::new(move || trace_buffers.age())),
             ("pods", Box::new(move || pods.age())),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unsynced_replica_names_the_failure_of_the_watch() {
+        let forbidden = || Some("not allowed to watch namespaces:\nadd a rule".to_owned());
+
+        assert_eq!(sync_failure("namespaces", true, forbidden), None);
+        assert_eq!(
+            sync_failure("namespaces", false, forbidden).unwrap(),
+            "not allowed to watch namespaces:; add a rule"
+        );
+        assert_eq!(
+            sync_failure("namespaces", false, || None).unwrap(),
+            "the namespaces have not been listed yet"
+        );
     }
 }

@@ -182,6 +182,10 @@ pub trait CertificateMonitor: Send + Sync + 'static {
 
     /// Keeping them failed; tried again.
     fn failed(&self);
+
+    /// This replica no longer maintains the certificates: what [`stored`](Self::stored) reported
+    /// may be outdated from now on and must not be shown any more.
+    fn leadership_lost(&self);
 }
 
 impl WebhookTls {

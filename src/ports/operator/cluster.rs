@@ -1,4 +1,4 @@
-//! What reconciling reads from a cluster and writes to it.
+//! Read and write access of the reconciler to the cluster.
 
 use std::fmt;
 use std::future::Future;
@@ -6,146 +6,149 @@ use std::sync::Arc;
 
 use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::conditions::Status;
 use crate::domain::operator::reconcile::rollout::WorkloadStatus;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     Reference, RunningLimits, TraceBufferSnapshot,
 };
+use crate::domain::operator::reconcile::trace_buffer_status::Status;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 
-/// The object by which people know a pod: a `Deployment`, a `CronJob`, or the pod itself.
+/// The object that users manage a pod by: a `Deployment`, a `CronJob`, or the pod itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Workload {
-    /// Its namespace.
+    /// The namespace of the object.
     pub namespace: String,
     /// The object.
     pub object: Owner,
 }
 
-/// What came of looking for an object.
+/// The result of looking up an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupOutcome {
-    /// It is there.
+    /// The object exists.
     Found,
-    /// It is not.
+    /// The object does not exist.
     NotFound,
-    /// The operator may not look.
+    /// The operator is not allowed to look it up.
     Forbidden,
 }
 
-/// Why something could not be read or written.
+/// Why an object could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClusterError {
-    /// Somebody else wrote in the meantime: what is known here is behind.
+    /// The object was changed in the meantime: the operator's state of it is outdated.
     Conflict,
-    /// The object is gone.
+    /// The object does not exist any more.
     NotFound,
-    /// Anything else, and what to do about it.
+    /// Any other failure, with a message that names the remedy where there is one.
     Failed(String),
 }
 
-/// The cluster, as reconciling needs it. Every write fails with [`ClusterError::Conflict`] where what
-/// it is based on is behind, so that one who led before cannot undo what the next one does.
+/// The cluster, as the reconciler needs it. Every write is conditional: it fails with
+/// [`ClusterError::Conflict`] if it is based on outdated state, so that a former leader cannot undo
+/// what its successor does.
 pub trait Cluster: Send + Sync + 'static {
-    /// Returns whether everything there is was seen once; before, nothing may be concluded from what
-    /// is absent.
+    /// Returns whether all objects were listed once. Before that, an object that is not known may
+    /// exist all the same.
     fn is_synced(&self) -> bool;
 
-    /// Returns the names of all `TraceBuffer`s.
+    /// Returns the keys of all `TraceBuffer`s.
     fn trace_buffer_keys(&self) -> Vec<ObjectKey>;
 
-    /// Returns the names of a namespace's `TraceBuffer`s.
+    /// Returns the names of the `TraceBuffer`s in `namespace`.
     fn names_in(&self, namespace: &str) -> Vec<String>;
 
-    /// Returns the `TraceBuffer` of this name.
+    /// Returns the `TraceBuffer` with this key.
     fn trace_buffer(&self, key: &ObjectKey) -> Option<Arc<TraceBufferSnapshot>>;
 
-    /// Returns the text by which a running sidecar learns its limits.
+    /// Returns the text from which a running sidecar reads its limits.
     fn render_limits(&self, limits: &RunningLimits) -> String;
 
-    /// Looks for an object that a `TraceBuffer` names.
+    /// Looks up an object that a `TraceBuffer` refers to, in `namespace`.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] when nothing can be said.
+    /// [`ClusterError`] if the lookup itself fails.
     fn look_up(
         &self,
         namespace: &str,
         reference: &Reference,
     ) -> impl Future<Output = Result<LookupOutcome, ClusterError>> + Send;
 
-    /// Returns the workload that `pod` is part of. Remembers answers.
+    /// Returns the workload that `pod` is part of. Results are cached.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] when its owners cannot be read.
+    /// [`ClusterError`] if the owners of the pod cannot be read.
     fn workload_of(
         &self,
         pod: &PodSnapshot,
     ) -> impl Future<Output = Result<Workload, ClusterError>> + Send;
 
-    /// Writes new limits to a running pod.
+    /// Writes new limits, as rendered by [`render_limits`](Self::render_limits), to a running pod.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`]; nothing has changed then.
+    /// [`ClusterError`] if nothing was written, or no response arrived in time.
     fn set_limits(
         &self,
         pod: &PodSnapshot,
         text: &str,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
-    /// Writes the status of a `TraceBuffer`; conditions without a time get this moment's.
+    /// Writes the status of a `TraceBuffer`. Conditions without a transition time get the current
+    /// time.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`]; nothing has changed then.
+    /// [`ClusterError`] if nothing was written, or no response arrived in time.
     fn write_status(
         &self,
-        declared: &TraceBufferSnapshot,
+        trace_buffer: &TraceBufferSnapshot,
         status: &Status,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
-    /// Returns how a workload's rollout goes; `None` for what cannot be restarted, such as a `Job`.
+    /// Returns the rollout status of a workload, or `None` for a kind that cannot be restarted, such
+    /// as a `Job`.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] when it cannot be read.
+    /// [`ClusterError`] if the workload cannot be read.
     fn get_workload(
         &self,
         workload: &Workload,
     ) -> impl Future<Output = Result<Option<WorkloadStatus>, ClusterError>> + Send;
 
-    /// Restarts a workload that was seen as `seen`, and marks it.
+    /// Restarts a workload whose last observed status is `status`, and annotates it with `revision`.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`]; nothing has changed then.
+    /// [`ClusterError`] if nothing was written, or no response arrived in time.
     fn restart(
         &self,
         workload: &Workload,
-        seen: &WorkloadStatus,
-        marker: &str,
+        status: &WorkloadStatus,
+        revision: &str,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 
-    /// Tells the people who look at a workload.
+    /// Publishes an event about a workload.
     ///
     /// # Errors
     ///
-    /// [`ClusterError`] when they were not told.
+    /// [`ClusterError`] if the event was not published, or no response arrived in time.
     fn publish_event(
         &self,
         workload: &Workload,
-        notice: &WorkloadEvent,
+        event: &WorkloadEvent,
     ) -> impl Future<Output = Result<(), ClusterError>> + Send;
 }
 
 impl fmt::Display for ClusterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Conflict => f.write_str("somebody else changed it in the meantime"),
-            Self::NotFound => f.write_str("it is gone"),
-            Self::Failed(why) => f.write_str(why),
+            Self::Conflict => f.write_str("the object was changed in the meantime"),
+            Self::NotFound => f.write_str("the object does not exist any more"),
+            Self::Failed(message) => f.write_str(message),
         }
     }
 }

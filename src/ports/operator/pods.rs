@@ -1,4 +1,4 @@
-//! The pods of the cluster, and word of what changes in it.
+//! Read access to the pods of the cluster, and notifications of changes.
 
 use std::sync::Arc;
 
@@ -6,33 +6,38 @@ use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::object_key::ObjectKey;
 
-/// The pods of the cluster that ask for a sidecar, have one, or were refused one; as far as known.
+/// The known pods of the cluster that ask for a sidecar, have one, or were skipped.
 pub trait PodLister: Send + Sync + 'static {
-    /// Returns all of them, in any order.
+    /// Returns all pods, in any order.
     fn all(&self) -> Vec<Arc<PodSnapshot>>;
 
-    /// Returns those of a namespace, by name.
+    /// Returns the pods of `namespace`, ordered by name.
     fn in_namespace(&self, namespace: &str) -> Vec<Arc<PodSnapshot>>;
 
-    /// Returns those whose sidecar was made from `trace_buffer`, those whose annotation names it in
-    /// full, and those of the namespaces that name it; in any namespace, by name.
+    /// Returns the pods of all namespaces whose sidecar was made from `trace_buffer`, whose annotation
+    /// names it with its namespace, or whose namespace names it; ordered by namespace and name.
     fn referencing(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodSnapshot>>;
 
-    /// Returns what is known of a namespace; only its name if that is all.
+    /// Returns what is known of a namespace, at least its name.
     fn namespace(&self, name: &str) -> Arc<NamespaceFacts>;
 }
 
-/// Hears what changed.
+/// Is notified of changes in the cluster.
 pub trait ChangeHandler: Send + Sync + 'static {
-    /// A `TraceBuffer` appeared, changed or went.
+    /// A `TraceBuffer` was created, changed or deleted.
     fn trace_buffer_changed(&self, key: &ObjectKey);
 
-    /// A pod appeared, changed or went; `pod` is its last state.
+    /// A `TraceBuffer` has a new resource version but the same spec: only its status or its metadata
+    /// changed.
+    fn trace_buffer_status_changed(&self, key: &ObjectKey);
+
+    /// A pod was created or deleted, or a field of its snapshot changed. `pod` is its last state.
     fn pod_changed(&self, pod: &PodSnapshot);
 
-    /// A namespace appeared, went, or has other labels or annotations of ours.
+    /// A namespace was created or deleted, or one of its `tracebuffer.dev` labels or annotations
+    /// changed.
     fn namespace_changed(&self, name: &str);
 
-    /// Whatever was missed: everything is to be looked at again.
+    /// Changes may have been missed: everything has to be reconciled again.
     fn resync(&self);
 }

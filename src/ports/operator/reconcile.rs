@@ -1,31 +1,35 @@
-//! What reconciling tells those who watch it.
+//! Measurements of the reconciler.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::sidecar_state::PodCounts;
+use crate::domain::operator::reconcile::trace_buffer_status::PodCounts;
 
-/// How one look at something ended.
+/// The outcome of one reconciliation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileOutcome {
-    /// All is as it should be.
+    /// The actual state matches the desired state.
     Done,
-    /// Somebody else wrote in the meantime; it is tried again.
+    /// An object was changed in the meantime; the item is retried.
     Conflict,
-    /// It failed and is tried again.
+    /// The reconciliation failed; the item is retried.
     Failed,
 }
 
-/// Counts what the controller does and finds.
+/// Counts what the reconciler does and finds.
 pub trait ReconcileMonitor: Send + Sync + 'static {
-    /// Something was reconciled, which took this long.
-    fn reconciled(&self, outcome: ReconcileOutcome, took: Duration);
+    /// An item was reconciled with this outcome, within `elapsed`.
+    fn reconciled(&self, outcome: ReconcileOutcome, elapsed: Duration);
 
-    /// The pods of a `TraceBuffer` are these; `None` when it is gone.
+    /// A `TraceBuffer` has these pods; `None` if it was deleted.
     fn pod_counts(&self, trace_buffer: &ObjectKey, counts: Option<PodCounts>);
 
-    /// The pods that ask for a sidecar and have none are as many, by the word for the cause. Causes
-    /// that are left out have none.
+    /// The number of pods without the sidecar they ask for, by reason. A reason that is left out has
+    /// no pods.
     fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>);
+
+    /// This replica no longer reconciles: the counts reported so far may be outdated from now on and
+    /// must not be shown any more.
+    fn leadership_lost(&self);
 }

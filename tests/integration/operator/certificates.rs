@@ -51,6 +51,8 @@ impl CertificateMonitor for Failures {
     fn failed(&self) {
         *self.0.lock() += 1;
     }
+
+    fn leadership_lost(&self) {}
 }
 
 impl Harness {

@@ -27,11 +27,11 @@ use super::watch::{PodCache, TraceBufferCache};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::conditions::Status;
 use crate::domain::operator::reconcile::rollout::WorkloadStatus;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     Reference, ReferenceKind, RunningLimits, TraceBufferSnapshot,
 };
+use crate::domain::operator::reconcile::trace_buffer_status::Status;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
 

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as Written, Time};
 
 use crate::adapters::kubernetes::resource::{PodCounts as WrittenCounts, TraceBufferStatus};
-use crate::domain::operator::reconcile::conditions::{Condition, ConditionStatus, Status};
-use crate::domain::operator::reconcile::sidecar_state::PodCounts;
+use crate::domain::operator::reconcile::trace_buffer_status::{
+    Condition, ConditionStatus, PodCounts, Status,
+};
 
 /// Returns the status to write; conditions without a time get `now`.
 pub(super) fn to_resource(status: &Status, now: Timestamp) -> TraceBufferStatus {

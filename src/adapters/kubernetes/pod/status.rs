@@ -6,7 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::operator::labels::{is_dns_label, is_dns_subdomain, is_label_value};
 use crate::domain::operator::object_key::ObjectKey;
+
+/// Maximum characters of a message that are kept.
+const MAX_MESSAGE_CHARS: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -43,16 +47,30 @@ pub fn to_annotation(status: &InjectionStatus) -> String {
     serde_json::to_string(&written).unwrap_or_default()
 }
 
-/// Reads the annotation's value; `None` if it is none that tracebuffer writes.
+/// Parses the annotation's value. Returns `None` for a value that the webhook never writes.
+///
+/// Whoever creates pods can write any value. The names are therefore checked against the rules of
+/// Kubernetes, the UID and the hash are at most 63 characters, and a longer message is cut after
+/// 1024: the operator uses all of them as keys or keeps them in memory.
 #[must_use]
 pub fn from_annotation(value: &str) -> Option<InjectionStatus> {
     match serde_json::from_str(value).ok()? {
         StatusAnnotation::Injected { injected, uid, hash, max_bytes } => {
             let (namespace, name) = injected.split_once('/')?;
+            let is_valid = is_dns_label(namespace)
+                && is_dns_subdomain(name)
+                && is_label_value(&uid)
+                && is_label_value(&hash);
             let trace_buffer = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
-            Some(InjectionStatus::Injected(InjectedSidecar { trace_buffer, uid, hash, max_bytes }))
+            is_valid.then_some(InjectionStatus::Injected(InjectedSidecar {
+                trace_buffer,
+                uid,
+                hash,
+                max_bytes,
+            }))
         }
         StatusAnnotation::Skipped { skipped, message } => {
+            let message = message.chars().take(MAX_MESSAGE_CHARS).collect();
             Some(InjectionStatus::Skipped { reason: skipped.parse().ok()?, message })
         }
     }
@@ -115,5 +133,38 @@ mod tests {
         ] {
             assert_eq!(from_annotation(value), None, "{value}");
         }
+    }
+
+    #[test]
+    fn a_status_with_fields_that_the_webhook_never_writes_is_no_status() {
+        let long = "a".repeat(300);
+        let (uid, hash) = ("u-1", "h1");
+        for (injected, uid, hash) in [
+            (format!("{long}/x").as_str(), uid, hash),
+            (&format!("shop/{long}"), uid, hash),
+            ("a/b/c", uid, hash),
+            ("/x", uid, hash),
+            ("shop/", uid, hash),
+            ("Shop/x", uid, hash),
+            ("shop/x y", uid, hash),
+            ("shop/x", &long, hash),
+            ("shop/x", uid, &long),
+            ("shop/x", uid, "h\n1"),
+        ] {
+            let value = serde_json::json!({
+                "injected": injected, "uid": uid, "hash": hash, "maxBytes": 1,
+            });
+            assert_eq!(from_annotation(&value.to_string()), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let value = serde_json::json!({ "skipped": "PortClash", "message": "é".repeat(100_000) });
+
+        let status = from_annotation(&value.to_string());
+
+        let Some(InjectionStatus::Skipped { message, .. }) = status else { panic!("{status:?}") };
+        assert!(message.len() < 4000, "{}", message.len());
     }
 }

@@ -1,4 +1,4 @@
-//! What the webhook decides by.
+//! The cluster state that the webhook decides by.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::domain::operator::injection::trace_buffer_view::{TraceBufferLister, T
 use crate::domain::operator::object_key::ObjectKey;
 use crate::ports::operator::catalog::{Catalog, UnknownNamespace};
 
-/// The `TraceBuffer`s and namespaces, as the watches of others know them.
+/// Reads `TraceBuffer`s and namespaces from caches that are kept current elsewhere.
 pub struct ClusterCatalog {
     /// The `TraceBuffer`s.
     pub trace_buffers: Arc<TraceBufferCache>,

@@ -1,4 +1,4 @@
-//! What is said of a watch that fails.
+//! Logging of watch failures.
 
 use std::fmt;
 
@@ -23,20 +23,20 @@ impl fmt::Display for RbacRule {
 }
 
 impl RbacRule {
-    /// Takes note that the watch works.
+    /// Records that the watch works, and logs it if it failed before.
     pub(super) fn log_success(self, health: &WatchHealth) {
         if health.clear_failure() {
-            info!(resource = self.resource, "watching again");
+            info!(resource = self.resource, "the watch works again");
         }
     }
 
-    /// Takes note of an error, and logs it, though not again and again.
+    /// Records an error. A repeated error is logged at debug level only.
     pub(super) fn log_failure(self, health: &WatchHealth, error: &watcher::Error) {
-        let trouble = self.explain(error);
-        if health.record_failure(trouble.clone()) {
-            warn!(resource = self.resource, age = ?health.age(), "{trouble}");
+        let message = self.explain(error);
+        if health.record_failure(message.clone()) {
+            warn!(resource = self.resource, age = ?health.age(), "{message}");
         } else {
-            debug!(resource = self.resource, age = ?health.age(), "{trouble}");
+            debug!(resource = self.resource, age = ?health.age(), "{message}");
         }
     }
 
@@ -45,19 +45,19 @@ impl RbacRule {
         match code(error) {
             Some(403) => format!(
                 "not allowed to watch {resource}: the operator's ClusterRole needs a rule with \
-                 {self}; the chart has it"
+                 {self}; the chart contains it"
             ),
             Some(404) => format!(
                 "the cluster does not know {resource}: install the chart's CRD (crds.enabled), or \
                  apply the output of `tracebuffer crd`"
             ),
-            Some(410) => format!("the history of {resource} is gone; listing them anew"),
+            Some(410) => format!("the history of {resource} is gone; listing again"),
             _ => format!("cannot watch {resource}, retrying: {error}"),
         }
     }
 }
 
-/// The HTTP status with which the API server refused, if it did.
+/// Returns the HTTP status code of the API server's response, if the error has one.
 fn code(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))

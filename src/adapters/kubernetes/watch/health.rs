@@ -1,4 +1,4 @@
-//! Whether a watch can be believed.
+//! The health of a watch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,10 +9,10 @@ use kube::Client;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How a watch fares.
+/// The health of a watch: when the API server last responded, and why it fails.
 pub(super) struct WatchHealth {
     start: Instant,
-    /// Milliseconds from the start to the last sign of life.
+    /// Milliseconds from the start to the last activity.
     last_activity: AtomicU64,
     is_synced: AtomicBool,
     failure: Mutex<Option<WatchFailure>>,
@@ -34,7 +34,7 @@ impl WatchHealth {
         })
     }
 
-    /// Returns whether everything was listed once.
+    /// Returns whether all objects were listed once.
     pub(super) fn is_synced(&self) -> bool {
         self.is_synced.load(Ordering::Acquire)
     }
@@ -43,7 +43,7 @@ impl WatchHealth {
         self.is_synced.store(true, Ordering::Release);
     }
 
-    /// Returns the time since the API server last said anything good.
+    /// Returns the time since the API server last sent a successful response or a part of it.
     pub(super) fn age(&self) -> Duration {
         let last = Duration::from_millis(self.last_activity.load(Ordering::Relaxed));
         self.start.elapsed().saturating_sub(last)
@@ -57,35 +57,36 @@ impl WatchHealth {
         self.last_activity.store(self.now(), Ordering::Relaxed);
     }
 
-    fn is_resolved(&self, trouble: &WatchFailure) -> bool {
-        self.last_activity.load(Ordering::Relaxed) > trouble.at
+    fn is_resolved(&self, failure: &WatchFailure) -> bool {
+        self.last_activity.load(Ordering::Relaxed) > failure.at
     }
 
-    /// Returns what is wrong just now, and what to do about it.
+    /// Returns the current failure with its remedy, or `None` while the watch works.
     pub(super) fn failure(&self) -> Option<String> {
-        let known = self.failure.lock();
-        known
+        let failure = self.failure.lock();
+        failure
             .as_ref()
-            .filter(|trouble| !self.is_resolved(trouble))
-            .map(|trouble| trouble.message.clone())
+            .filter(|failure| !self.is_resolved(failure))
+            .map(|failure| failure.message.clone())
     }
 
-    /// Notes what is wrong; returns whether that is new.
-    pub(super) fn record_failure(&self, what: String) -> bool {
-        let mut known = self.failure.lock();
-        let is_new =
-            known.as_ref().is_none_or(|known| known.message != what || self.is_resolved(known));
-        *known = Some(WatchFailure { message: what, at: self.now() });
+    /// Records a failure. Returns whether it differs from the current one.
+    pub(super) fn record_failure(&self, message: String) -> bool {
+        let mut current = self.failure.lock();
+        let is_new = current
+            .as_ref()
+            .is_none_or(|failure| failure.message != message || self.is_resolved(failure));
+        *current = Some(WatchFailure { message, at: self.now() });
         is_new
     }
 
-    /// Notes that all is well; returns whether that is new.
+    /// Records that the watch works. Returns whether it failed before.
     pub(super) fn clear_failure(&self) -> bool {
         self.failure.lock().take().is_some()
     }
 
-    /// Returns the client, overheard: whatever comes back to it is a sign of life, even what kube's
-    /// watcher keeps to itself, such as bookmarks.
+    /// Returns a client that records activity for everything that it receives, including what kube's
+    /// watcher does not report, such as bookmarks.
     pub(super) fn instrument(self: &Arc<Self>, client: Client) -> Client {
         let namespace = client.default_namespace().to_owned();
         let health = Arc::clone(self);
@@ -94,19 +95,19 @@ impl WatchHealth {
             async move {
                 let response = client.send(request).await?;
                 let is_good = response.status().is_success();
-                let note = move || {
+                let record = move || {
                     if is_good {
                         health.record_activity();
                     }
                 };
-                note();
-                let listen = move |body: kube::client::Body| {
+                record();
+                let instrument = move |body: kube::client::Body| {
                     body.map_frame(move |frame| {
-                        note();
+                        record();
                         frame
                     })
                 };
-                Ok::<_, kube::Error>(response.map(listen))
+                Ok::<_, kube::Error>(response.map(instrument))
             }
         });
         Client::new(service, namespace)

@@ -1,10 +1,10 @@
-//! What is read from an object's metadata.
+//! Access to the metadata of objects.
 
 use kube::api::ObjectMeta;
 
 use crate::domain::operator::object_key::ObjectKey;
 
-/// What kubectl writes: the whole object again.
+/// The annotation in which kubectl stores a copy of the whole object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 pub(super) fn key_of(metadata: &ObjectMeta) -> ObjectKey {
@@ -14,13 +14,13 @@ pub(super) fn key_of(metadata: &ObjectMeta) -> ObjectKey {
     }
 }
 
-/// Returns the resource version as a number, by which the API server's can be told apart and
-/// ordered; 0 for one that is none.
+/// Returns the resource version as a number, which increases with each change; 0 if it is not a
+/// number.
 pub(super) fn version_of(metadata: &ObjectMeta) -> u64 {
     metadata.resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
-/// Drops what is large and never looked at.
+/// Removes large fields that are never read.
 pub(super) fn slim(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
     if let Some(annotations) = &mut metadata.annotations {

@@ -1,5 +1,5 @@
-//! What the operator knows of the cluster, kept current by watches that survive whatever the API
-//! server does: expired history, silence, errors and outages.
+//! Caches of cluster state, kept current by watches that recover from expired history, unanswered
+//! requests, errors and outages of the API server.
 
 mod catalog;
 mod failure;

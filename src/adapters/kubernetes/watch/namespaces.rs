@@ -1,4 +1,4 @@
-//! The namespaces, as a watch knows them.
+//! A cache of the namespaces.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,22 +26,22 @@ use crate::ports::operator::catalog::UnknownNamespace;
 use crate::ports::operator::pods::ChangeHandler;
 
 const RULE: RbacRule = RbacRule { group: "", resource: "namespaces" };
-/// The longest a pod waits for a direct look at its namespace.
+/// The maximum time that an admission request waits for a direct lookup of its namespace.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The labels of all namespaces, and the annotation by which they name a `TraceBuffer`;
-/// [`run`](Self::run) keeps them current.
+/// The labels of all namespaces, and the annotation in which they name a `TraceBuffer`.
+/// [`run`](Self::run) keeps the cache current.
 pub struct NamespaceCache {
     client: Client,
     changes: Arc<dyn ChangeHandler>,
     health: Arc<WatchHealth>,
     objects: RwLock<ObjectCache<NamespaceFacts>>,
-    /// Rises with every change.
+    /// Increases with each change.
     version: watch::Sender<u64>,
 }
 
 impl NamespaceCache {
-    /// Knows nothing yet; tells `changes` what it learns.
+    /// Creates an empty cache that reports changes to `changes`.
     #[must_use]
     pub fn new(client: Client, changes: Arc<dyn ChangeHandler>) -> Self {
         Self {
@@ -64,74 +64,74 @@ impl NamespaceCache {
         watch_forever(watched, |event| self.handle_event(event)).await;
     }
 
-    /// Returns whether all were listed once.
+    /// Returns whether all namespaces were listed once.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.health.is_synced()
     }
 
-    /// Returns the time since the API server last gave a sign of life; about a minute at most while
-    /// all is well.
+    /// Returns the time since the API server last responded; at most about a minute while the watch
+    /// works.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.health.age()
     }
 
-    /// Returns why the watch does not work just now, and what to do.
+    /// Returns why the watch currently fails, with the remedy, or `None` while it works.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.health.failure()
     }
 
-    /// Returns what is known of a namespace.
+    /// Returns a namespace from the cache.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<NamespaceFacts>> {
         self.objects.read().get(&key(name)).cloned()
     }
 
-    /// Returns what is known of a namespace, or else what the API server says, within a second.
+    /// Returns a namespace from the cache, or else from the API server, within a second.
     ///
     /// # Errors
     ///
-    /// [`UnknownNamespace`] with what the API server says instead.
+    /// [`UnknownNamespace`] with the failure of the request.
     pub async fn look_up(&self, name: &str) -> Result<Arc<NamespaceFacts>, UnknownNamespace> {
-        if let Some(known) = self.get(name) {
-            return Ok(known);
+        if let Some(cached) = self.get(name) {
+            return Ok(cached);
         }
-        let unknown = |why: &str| UnknownNamespace(format!("namespace {name}: {why}"));
+        let unknown = |reason: &str| UnknownNamespace(format!("namespace {name}: {reason}"));
         let api: Api<Namespace> = Api::all(self.client.clone());
         match timeout(LOOKUP_TIMEOUT, api.get_metadata(name)).await {
             Ok(Ok(found)) => {
                 self.apply(&found.metadata);
-                self.get(name).ok_or_else(|| unknown("it is gone"))
+                self.get(name).ok_or_else(|| unknown("it was deleted"))
             }
             Ok(Err(error)) => Err(unknown(&error.to_string())),
             Err(_) => Err(unknown("the API server did not answer within a second")),
         }
     }
 
-    /// Returns the names of those that ask for a sidecar in every pod.
+    /// Returns the names of the namespaces that ask for a sidecar in every pod.
     pub(super) fn opted_in(&self) -> BTreeSet<String> {
-        let mirror = self.objects.read();
-        mirror.all().filter(|one| one.opted_in).map(|one| one.name.clone()).collect()
+        let objects = self.objects.read();
+        objects.all().filter(|facts| facts.opted_in).map(|facts| facts.name.clone()).collect()
     }
 
-    /// Returns whether one asks for a sidecar in every pod.
+    /// Returns whether a namespace asks for a sidecar in every pod.
     pub(super) fn is_opted_in(&self, name: &str) -> bool {
-        self.objects.read().get(&key(name)).is_some_and(|known| known.opted_in)
+        self.objects.read().get(&key(name)).is_some_and(|facts| facts.opted_in)
     }
 
-    /// Returns the names of those whose annotation names `trace_buffer`.
+    /// Returns the names of the namespaces whose annotation names `trace_buffer`.
     pub(super) fn naming(&self, trace_buffer: &ObjectKey) -> BTreeSet<String> {
-        let mirror = self.objects.read();
-        mirror
+        let objects = self.objects.read();
+        objects
             .all()
-            .filter(|one| one.names_trace_buffer(trace_buffer))
-            .map(|one| one.name.clone())
+            .filter(|facts| facts.names_trace_buffer(trace_buffer))
+            .map(|facts| facts.name.clone())
             .collect()
     }
 
-    /// Returns a counter that rises with every change.
+    /// Returns a counter that increases with each change.
     pub(super) fn version(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
@@ -164,24 +164,25 @@ impl NamespaceCache {
         }
     }
 
-    /// Most changes of a Namespace are of no interest.
+    /// Reports a change only if it concerns the cached facts; most changes of a namespace do not.
     fn apply(&self, metadata: &ObjectMeta) {
         let (key, facts) = (key_of(metadata), Arc::new(namespace_facts(metadata)));
-        let mut mirror = self.objects.write();
-        let known = mirror.get(&key).cloned();
-        let is_same = known.as_ref() == Some(&facts);
-        let news = mirror.apply(key.clone(), version_of(metadata), facts);
-        drop(mirror);
-        if news.is_some() && !is_same {
+        let mut objects = self.objects.write();
+        let cached = objects.get(&key).cloned();
+        let is_same = cached.as_ref() == Some(&facts);
+        let applied = objects.apply(key.clone(), version_of(metadata), facts);
+        drop(objects);
+        if applied.is_some() && !is_same {
             warn_if_misconfigured(metadata);
-            self.notify(&key.name, known);
+            self.notify(&key.name, cached);
         }
     }
 
-    /// Tells of a change; whoever was named before may have lost pods by it.
-    fn notify(&self, name: &str, before: Option<Arc<NamespaceFacts>>) {
+    /// Reports a change, also for the `TraceBuffer` that the namespace named before, which may have
+    /// lost pods by it.
+    fn notify(&self, name: &str, previous: Option<Arc<NamespaceFacts>>) {
         self.bump();
-        if let Some(key) = before.and_then(|facts| facts.named_trace_buffer().ok().flatten()) {
+        if let Some(key) = previous.and_then(|facts| facts.named_trace_buffer().ok().flatten()) {
             self.changes.trace_buffer_changed(&key);
         }
         self.changes.namespace_changed(name);
@@ -193,9 +194,9 @@ impl NamespaceCache {
 }
 
 fn warn_if_misconfigured(metadata: &ObjectMeta) {
-    if let Some(mistake) = misconfiguration(metadata) {
+    if let Some(error) = misconfiguration(metadata) {
         let namespace = metadata.name.as_deref().unwrap_or_default();
-        warn!(namespace, "{mistake}");
+        warn!(namespace, "{error}");
     }
 }
 

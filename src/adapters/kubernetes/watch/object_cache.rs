@@ -1,23 +1,23 @@
-//! What is known of the objects of one kind: a mirror of the API server's state.
+//! A cache of the objects of one kind.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::operator::object_key::ObjectKey;
 
-/// How many deletions are remembered.
+/// Maximum number of deletions that are remembered.
 const MAX_TOMBSTONES: usize = 256;
 
-/// The objects by name, each in the newest version seen, whatever the order in which versions come:
-/// a watch and a direct list may overtake each other.
+/// The objects by key, each in its newest version, regardless of the order in which versions arrive: a
+/// watch and a direct list may overtake each other.
 ///
-/// Versions are resource versions, which grow with every change; 0 is one that is not known, and
-/// counts as newest.
+/// Versions are resource versions, which increase with each change. 0 is an unknown version, which
+/// counts as the newest.
 pub(super) struct ObjectCache<V> {
     objects: BTreeMap<ObjectKey, CachedObject<V>>,
-    /// The last deletions, lest an older state that comes late brings an object back.
+    /// The last deletions, so that an older version that arrives late does not restore an object.
     tombstones: VecDeque<(ObjectKey, u64)>,
-    /// While everything is listed anew: what was seen in the list.
+    /// During a relist: the objects in the list so far.
     relisted: Option<BTreeSet<ObjectKey>>,
 }
 
@@ -34,33 +34,33 @@ impl<V> Default for ObjectCache<V> {
 
 impl<V> ObjectCache<V> {
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&Arc<V>> {
-        self.objects.get(key).map(|held| &held.value)
+        self.objects.get(key).map(|cached| &cached.value)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<V>> {
-        self.objects.values().map(|held| &held.value)
+        self.objects.values().map(|cached| &cached.value)
     }
 
-    /// Those of a namespace, by name.
+    /// Returns the objects of a namespace, ordered by name.
     pub(super) fn in_namespace<'a>(
         &'a self,
         namespace: &'a str,
     ) -> impl Iterator<Item = &'a Arc<V>> {
         let first = ObjectKey { namespace: namespace.to_owned(), name: String::new() };
         let from = self.objects.range(first..);
-        from.take_while(move |(key, _)| key.namespace == namespace).map(|(_, held)| &held.value)
+        from.take_while(move |(key, _)| key.namespace == namespace).map(|(_, cached)| &cached.value)
     }
 
-    /// Returns whether this version would change anything.
+    /// Returns whether this version is newer than the cached one.
     pub(super) fn is_newer_version(&self, key: &ObjectKey, version: u64) -> bool {
         let is_newer = |than: u64| version == 0 || version > than;
         match self.objects.get(key) {
-            Some(held) => is_newer(held.version),
+            Some(cached) => is_newer(cached.version),
             None => self.tombstones.iter().all(|(gone, at)| gone != key || is_newer(*at)),
         }
     }
 
-    /// Takes an object in this version, and returns it, unless that is old news.
+    /// Stores an object in this version, and returns it, unless the version is outdated.
     pub(super) fn apply(&mut self, key: ObjectKey, version: u64, value: Arc<V>) -> Option<Arc<V>> {
         if let Some(listed) = &mut self.relisted {
             listed.insert(key.clone());
@@ -72,69 +72,69 @@ impl<V> ObjectCache<V> {
         Some(value)
     }
 
-    /// Takes note that an object is gone since this version; returns its last state, unless that is
-    /// old news.
+    /// Removes an object that was deleted in this version, and returns its last state, unless the
+    /// version is outdated.
     pub(super) fn remove(&mut self, key: &ObjectKey, version: u64) -> Option<Arc<V>> {
         self.add_tombstone(key, version, version)
     }
 
-    /// Takes note that an object is of no interest in this version; returns its last state that was,
-    /// unless that is old news. The same version may become of interest.
+    /// Removes an object that is not tracked in this version, and returns its last state, unless the
+    /// version is outdated. The same version may become tracked again.
     pub(super) fn untrack(&mut self, key: &ObjectKey, version: u64) -> Option<Arc<V>> {
-        // Most of a cluster's pods are of no interest ever; deletions are to be remembered instead.
+        // Most pods of a cluster are never tracked; they must not displace the tombstones of others.
         self.objects.get(key)?;
         self.add_tombstone(key, version, version.saturating_sub(1))
     }
 
     fn add_tombstone(&mut self, key: &ObjectKey, version: u64, last: u64) -> Option<Arc<V>> {
-        if self.objects.get(key).is_some_and(|held| version != 0 && version < held.version) {
+        if self.objects.get(key).is_some_and(|cached| version != 0 && version < cached.version) {
             return None;
         }
         if self.tombstones.len() == MAX_TOMBSTONES {
             self.tombstones.pop_front();
         }
         self.tombstones.push_back((key.clone(), last));
-        self.objects.remove(key).map(|held| held.value)
+        self.objects.remove(key).map(|cached| cached.value)
     }
 
-    /// Forgets the objects that are not wanted any more, and returns them.
+    /// Removes the objects for which `is_unwanted` is true, and returns them.
     pub(super) fn remove_where(&mut self, is_unwanted: impl Fn(&V) -> bool) -> Vec<Arc<V>> {
-        let mut forgotten = Vec::new();
-        self.objects.retain(|_, held| {
-            let is_unwanted = is_unwanted(&held.value);
+        let mut removed = Vec::new();
+        self.objects.retain(|_, cached| {
+            let is_unwanted = is_unwanted(&cached.value);
             if is_unwanted {
-                forgotten.push(Arc::clone(&held.value));
+                removed.push(Arc::clone(&cached.value));
             }
             !is_unwanted
         });
-        forgotten
+        removed
     }
 
-    /// Everything is about to be listed anew.
+    /// Starts a relist.
     pub(super) fn start_relist(&mut self) {
         self.relisted = Some(BTreeSet::new());
     }
 
-    /// Returns whether [`list`](Self::apply_listed) would change anything.
+    /// Returns whether [`apply_listed`](Self::apply_listed) would change anything.
     pub(super) fn version_differs(&self, key: &ObjectKey, version: u64) -> bool {
-        self.objects.get(key).is_none_or(|held| version == 0 || held.version != version)
+        self.objects.get(key).is_none_or(|cached| version == 0 || cached.version != version)
     }
 
-    /// Takes an object from the new list, which is right even where it says an older version: the
-    /// cluster may have been restored from a backup.
+    /// Stores an object from a relist, even in an older version: the cluster may have been restored
+    /// from a backup.
     pub(super) fn apply_listed(&mut self, key: ObjectKey, version: u64, value: Arc<V>) {
         self.mark_listed(key.clone());
         self.objects.insert(key, CachedObject { version, value });
     }
 
-    /// Takes note that the new list has an object as it is known.
+    /// Records that the relist contains an object in its cached version.
     pub(super) fn mark_listed(&mut self, key: ObjectKey) {
         if let Some(listed) = &mut self.relisted {
             listed.insert(key);
         }
     }
 
-    /// The list is complete: what it did not have is gone.
+    /// Completes a relist: removes the objects that it does not contain.
     pub(super) fn finish_relist(&mut self) {
         self.tombstones.clear();
         if let Some(listed) = self.relisted.take() {

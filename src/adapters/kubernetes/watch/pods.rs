@@ -1,4 +1,4 @@
-//! The pods, as a watch knows them: small records of those that matter.
+//! A cache of the pods that concern the operator.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,18 +24,18 @@ use super::resilient_watch::{
 };
 use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
-use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::sidecar_state::injected_sidecar;
 use crate::ports::operator::pods::{ChangeHandler, PodLister};
 
 const RULE: RbacRule = RbacRule { group: "", resource: "pods" };
-/// Pods that are over need no sidecar.
+/// Completed pods need no sidecar.
 const ACTIVE_PODS: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// The pods that carry a mark of tracebuffer, and all those of namespaces that ask for a sidecar in
-/// every pod; [`run`](Self::run) keeps them current.
+/// The pods that have an annotation or a label of tracebuffer, and all pods of namespaces that ask for
+/// a sidecar in every pod. [`run`](Self::run) keeps the cache current.
 ///
-/// Of other pods nothing is kept. When a namespace begins to ask, its pods are listed once.
+/// Other pods are not cached. When a namespace begins to ask for sidecars, its pods are listed once.
 pub struct PodCache {
     client: Client,
     changes: Arc<dyn ChangeHandler>,
@@ -47,13 +47,12 @@ pub struct PodCache {
 #[derive(Default)]
 struct CachedPods {
     pods: ObjectCache<PodSnapshot>,
-    /// The namespaces that ask and whose pods were listed: the pods of a namespace that did not ask
-    /// were not kept.
+    /// The namespaces that ask for sidecars and whose pods were listed.
     listed_namespaces: BTreeSet<String>,
 }
 
 impl PodCache {
-    /// Knows nothing yet; tells `changes` what it learns. Others keep `namespaces` current.
+    /// Creates an empty cache that reports changes to `changes`. The caller keeps `namespaces` current.
     #[must_use]
     pub fn new(
         client: Client,
@@ -77,7 +76,7 @@ impl PodCache {
         );
     }
 
-    /// Returns whether everything was listed, and the pods of every namespace that asks.
+    /// Returns whether all pods were listed, and the pods of every namespace that asks for sidecars.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.health.is_synced()
@@ -85,17 +84,11 @@ impl PodCache {
             && self.namespaces.opted_in().is_subset(&self.cached.read().listed_namespaces)
     }
 
-    /// Returns the time since the API server last gave a sign of life; about a minute at most while
-    /// all is well.
+    /// Returns the time since the API server last responded; at most about a minute while the watches
+    /// work.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.health.age().max(self.namespaces.age())
-    }
-
-    /// Returns why a watch does not work just now, and what to do.
-    #[must_use]
-    pub fn failure(&self) -> Option<String> {
-        self.health.failure().or_else(|| self.namespaces.failure())
     }
 
     fn is_tracked(&self, metadata: &ObjectMeta) -> bool {
@@ -124,88 +117,91 @@ impl PodCache {
         if !self.is_tracked(&metadata) {
             return;
         }
-        let mut known = self.cached.write();
+        let mut cached = self.cached.write();
         let (key, version) = (key_of(&metadata), version_of(&metadata));
-        if known.pods.version_differs(&key, version) {
-            known.pods.apply_listed(key, version, Arc::new(pod_snapshot(metadata)));
+        if cached.pods.version_differs(&key, version) {
+            cached.pods.apply_listed(key, version, Arc::new(pod_snapshot(metadata)));
         } else {
-            known.pods.mark_listed(key);
+            cached.pods.mark_listed(key);
         }
     }
 
     fn apply(&self, metadata: ObjectMeta) {
         let (key, version) = (key_of(&metadata), version_of(&metadata));
-        let is_wanted = self.is_tracked(&metadata);
-        let mut known = self.cached.write();
-        if !is_wanted {
-            let removed = known.pods.untrack(&key, version);
-            drop(known);
+        let is_tracked = self.is_tracked(&metadata);
+        let mut cached = self.cached.write();
+        if !is_tracked {
+            let removed = cached.pods.untrack(&key, version);
+            drop(cached);
             if let Some(pod) = removed {
                 self.changes.pod_changed(&pod);
             }
             return;
         }
-        if !known.pods.is_newer_version(&key, version) {
+        if !cached.pods.is_newer_version(&key, version) {
             return;
         }
-        let record = Arc::new(pod_snapshot(metadata));
-        let news = known.pods.apply(key, version, record);
-        drop(known);
-        if let Some(pod) = news {
+        let snapshot = Arc::new(pod_snapshot(metadata));
+        // Most changes of a pod, such as those of its status, concern nothing that is kept of it.
+        let is_same = cached.pods.get(&key) == Some(&snapshot);
+        let applied = cached.pods.apply(key, version, snapshot);
+        drop(cached);
+        if let Some(pod) = applied.filter(|_| !is_same) {
             self.changes.pod_changed(&pod);
         }
     }
 
     fn remove(&self, metadata: &ObjectMeta) {
-        let is_wanted = self.is_tracked(metadata);
-        let mut known = self.cached.write();
+        let is_tracked = self.is_tracked(metadata);
+        let mut cached = self.cached.write();
         let key = key_of(metadata);
-        if known.pods.get(&key).is_none() && !is_wanted {
+        if cached.pods.get(&key).is_none() && !is_tracked {
             return;
         }
-        let removed = known.pods.remove(&key, version_of(metadata));
-        drop(known);
+        let removed = cached.pods.remove(&key, version_of(metadata));
+        drop(cached);
         if let Some(pod) = removed {
             self.changes.pod_changed(&pod);
         }
     }
 
-    /// Lists the pods of namespaces that begin to ask, and forgets those of namespaces that cease to.
+    /// Lists the pods of namespaces that begin to ask for sidecars, and removes those of namespaces that
+    /// no longer do.
     async fn track_namespaces(&self) {
         let mut version = self.namespaces.version();
-        let mut pauses = WatchBackoff::default();
+        let mut backoff = WatchBackoff::default();
         loop {
             version.mark_unchanged();
-            let asking = self.namespaces.opted_in();
-            self.retain_opted_in(&asking);
-            let next = asking.difference(&self.cached.read().listed_namespaces).next().cloned();
+            let opted_in = self.namespaces.opted_in();
+            self.retain_opted_in(&opted_in);
+            let next = opted_in.difference(&self.cached.read().listed_namespaces).next().cloned();
             let Some(namespace) = next else {
-                // Its sender lives as long as the index.
+                // Cannot fail: the sender belongs to `self.namespaces`.
                 let _ = version.changed().await;
                 continue;
             };
             if self.list_namespace(&namespace).await {
                 self.cached.write().listed_namespaces.insert(namespace);
             } else {
-                sleep(pauses.next()).await;
+                sleep(backoff.next()).await;
             }
         }
     }
 
-    /// Forgets the pods that mattered only because their namespace asked.
-    fn retain_opted_in(&self, asking: &BTreeSet<String>) {
-        let mut known = self.cached.write();
-        known.listed_namespaces.retain(|namespace| asking.contains(namespace));
+    /// Removes the pods that were tracked only because their namespace asked for sidecars.
+    fn retain_opted_in(&self, opted_in: &BTreeSet<String>) {
+        let mut cached = self.cached.write();
+        cached.listed_namespaces.retain(|namespace| opted_in.contains(namespace));
         let is_unwanted =
-            |pod: &PodSnapshot| is_namespace_only(pod) && !asking.contains(&pod.key.namespace);
-        let forgotten = known.pods.remove_where(is_unwanted);
-        drop(known);
-        for pod in &forgotten {
+            |pod: &PodSnapshot| is_namespace_only(pod) && !opted_in.contains(&pod.key.namespace);
+        let removed = cached.pods.remove_where(is_unwanted);
+        drop(cached);
+        for pod in &removed {
             self.changes.pod_changed(pod);
         }
     }
 
-    /// Returns whether all were listed.
+    /// Lists the pods of a namespace. Returns whether the list is complete.
     async fn list_namespace(&self, namespace: &str) -> bool {
         let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), namespace);
         let mut params = ListParams::default().fields(ACTIVE_PODS).limit(PAGE_SIZE);
@@ -213,7 +209,7 @@ impl PodCache {
             let page = match timeout(REQUEST_TIMEOUT, api.list(&params)).await {
                 Ok(Ok(page)) => page,
                 Ok(Err(error)) => {
-                    debug!(namespace, "cannot list its pods, retrying: {error}");
+                    debug!(namespace, "cannot list the pods of the namespace, retrying: {error}");
                     return false;
                 }
                 Err(_) => return false,
@@ -238,12 +234,12 @@ impl PodLister for PodCache {
 
     fn referencing(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodSnapshot>> {
         let name = trace_buffer.to_string();
-        let naming = self.namespaces.naming(trace_buffer);
+        let naming_namespaces = self.namespaces.naming(trace_buffer);
         let uses = |pod: &&Arc<PodSnapshot>| {
             pod.inject.as_ref() == Some(&name)
-                || matches!(&pod.status, Some(InjectionStatus::Injected(injected))
-                    if injected.trace_buffer == *trace_buffer)
-                || naming.contains(&pod.key.namespace)
+                || injected_sidecar(pod)
+                    .is_some_and(|injected| injected.trace_buffer == *trace_buffer)
+                || naming_namespaces.contains(&pod.key.namespace)
         };
         self.cached.read().pods.all().filter(uses).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! A watch that never ends.
+//! A watch that recovers from every failure.
 
 use std::fmt::Debug;
 use std::pin::pin;
@@ -13,19 +13,19 @@ use tokio::time::{Instant, sleep};
 use super::failure::RbacRule;
 use super::health::WatchHealth;
 
-/// The longest a watch lasts before the API server ends it and it is resumed; kube takes a watch
-/// that is silent for 5 s more as dead.
+/// The maximum duration of a watch request, after which the API server ends it and it is resumed. kube
+/// gives up a watch that is idle for 5 s longer.
 const WATCH_TIMEOUT_SECONDS: u32 = 60;
-/// The longest a single request may take.
+/// The timeout of a single request.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Silence after which a request without an answer is given up.
+/// The time without any data after which a request is given up.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
-/// Objects listed at a time: few, because a page is in memory as text and as objects at once.
+/// Objects per page of a list: few, because a page is in memory both as text and as objects.
 pub(super) const PAGE_SIZE: u32 = 100;
-/// The first and the longest pause after an error.
+/// The first and the maximum delay after an error.
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
-/// Time without an error after which pauses are short again.
+/// The time without an error after which the delay starts over.
 const BACKOFF_RESET_AFTER: Duration = Duration::from_mins(1);
 
 /// What is watched.
@@ -33,20 +33,20 @@ pub(super) struct WatchTarget<'a> {
     pub(super) client: Client,
     pub(super) config: watcher::Config,
     pub(super) health: &'a std::sync::Arc<WatchHealth>,
-    /// What must be allowed for it.
+    /// The permission that the watch needs.
     pub(super) rule: RbacRule,
 }
 
-/// Hands every event to `take`, for ever: after errors, expiry, silence and outages it goes on, from
-/// where it was or with a new list, with growing, random pauses.
-pub(super) async fn watch_forever<K>(watched: WatchTarget<'_>, mut take: impl FnMut(Event<K>))
+/// Passes every event to `handle`, indefinitely. After an error, expired history, an idle timeout or an
+/// outage it resumes the watch, or lists all objects again, with a growing, random delay.
+pub(super) async fn watch_forever<K>(target: WatchTarget<'_>, mut handle: impl FnMut(Event<K>))
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let WatchTarget { client, config, health, rule } = watched;
+    let WatchTarget { client, config, health, rule } = target;
     let api: Api<K> = Api::all(health.instrument(client));
     let config = config.timeout(WATCH_TIMEOUT_SECONDS).page_size(PAGE_SIZE);
-    let mut pauses = WatchBackoff::default();
+    let mut backoff = WatchBackoff::default();
     loop {
         let mut events = pin!(watcher(api.clone(), config.clone()));
         let mut last_item = Instant::now();
@@ -57,29 +57,29 @@ where
             };
             match item {
                 Some(Ok(event)) => {
-                    // It says `Init` before it has asked for anything.
+                    // kube reports `Init` before it sends a request.
                     if !matches!(event, Event::Init) {
                         rule.log_success(health);
                     }
-                    take(event);
+                    handle(event);
                 }
                 Some(Err(error)) => {
                     rule.log_failure(health, &error);
                     if requires_relist(&error) {
                         break;
                     }
-                    sleep(pauses.next()).await;
+                    sleep(backoff.next()).await;
                 }
                 None => break,
             }
             last_item = Instant::now();
         }
-        sleep(pauses.next()).await;
+        sleep(backoff.next()).await;
     }
 }
 
-/// Pauses between tries: kube's own start over with every `Init`, so that a list that is refused
-/// would be asked for every second.
+/// The delay between attempts. kube's own back-off starts over with every `Init`, so that a rejected
+/// list request would be repeated every second.
 #[derive(Default)]
 pub(super) struct WatchBackoff {
     errors: u32,
@@ -92,26 +92,26 @@ impl WatchBackoff {
             self.errors = 0;
         }
         self.last = Some(Instant::now());
-        let whole = INITIAL_BACKOFF.saturating_mul(1 << self.errors.min(16)).min(MAX_BACKOFF);
+        let max_delay = INITIAL_BACKOFF.saturating_mul(1 << self.errors.min(16)).min(MAX_BACKOFF);
         self.errors = self.errors.saturating_add(1);
-        whole.mul_f64(0.5 + fastrand::f64() / 2.0)
+        max_delay.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
 
-/// Ends when neither the watch nor the connection has said anything for too long.
+/// Returns when neither the watch nor the connection has received anything for [`IDLE_TIMEOUT`].
 async fn idle(health: &WatchHealth, last_item: Instant) {
     loop {
-        let silent = health.age().min(last_item.elapsed());
-        if silent >= IDLE_TIMEOUT {
+        let idle = health.age().min(last_item.elapsed());
+        if idle >= IDLE_TIMEOUT {
             return;
         }
-        sleep(IDLE_TIMEOUT.saturating_sub(silent)).await;
+        sleep(IDLE_TIMEOUT.saturating_sub(idle)).await;
     }
 }
 
-/// Returns whether the watch would ask for the same lost history again: kube starts over only where
-/// a watch ends with `410`, not where it begins with it, nor where a restored cluster is younger
-/// than what was seen of it (`504`).
+/// Returns whether the watch would request the same expired history again. kube lists again only if a
+/// running watch ends with `410`, but not if a watch request is rejected with it, nor if the cluster
+/// was restored from a backup older than the requested version (`504`).
 fn requires_relist(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status))
         if status.code == 410 || status.code == 504)

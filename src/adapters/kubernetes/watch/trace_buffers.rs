@@ -1,4 +1,4 @@
-//! The `TraceBuffer`s, as a watch knows them.
+//! A cache of the `TraceBuffer`s.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,23 +26,23 @@ use crate::ports::operator::catalog::UnknownNamespace;
 use crate::ports::operator::pods::ChangeHandler;
 
 const RULE: RbacRule = RbacRule { group: "tracebuffer.dev", resource: "tracebuffers" };
-/// The longest a pod waits for a direct look.
+/// The maximum time that an admission request waits for a direct list.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Guarded = DeserializeGuard<TraceBuffer>;
 
-/// A `TraceBuffer`, and what was made of it.
+/// A `TraceBuffer` and what was derived from it.
 #[derive(Clone, Debug)]
 pub struct CachedTraceBuffer {
-    /// Its metadata, without managed fields.
+    /// The metadata, without managed fields.
     pub metadata: ObjectMeta,
-    /// The object; `None` if it could not be read, and then the candidate says why.
+    /// The object; `None` if it could not be parsed, and then `view` contains the error.
     pub object: Option<Arc<TraceBuffer>>,
-    /// What the decision needs of it.
+    /// The `TraceBuffer` as the injection decision sees it.
     pub view: Arc<TraceBufferView<Sidecar>>,
 }
 
-/// The `TraceBuffer`s of the cluster; [`run`](Self::run) keeps them current.
+/// The `TraceBuffer`s of the cluster. [`run`](Self::run) keeps the cache current.
 pub struct TraceBufferCache {
     client: Client,
     defaults: SidecarDefaults,
@@ -53,7 +53,7 @@ pub struct TraceBufferCache {
 }
 
 impl TraceBufferCache {
-    /// Knows nothing yet; tells `changes` what it learns.
+    /// Creates an empty cache that reports changes to `changes`.
     #[must_use]
     pub fn new(client: Client, defaults: SidecarDefaults, changes: Arc<dyn ChangeHandler>) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl TraceBufferCache {
         }
     }
 
-    /// Watches for ever, through outages of the API server.
+    /// Watches indefinitely, through outages of the API server.
     pub async fn run(&self) {
         let watched = WatchTarget {
             client: self.client.clone(),
@@ -77,32 +77,32 @@ impl TraceBufferCache {
         watch_forever(watched, |event| self.handle_event(event)).await;
     }
 
-    /// Returns whether all were listed once.
+    /// Returns whether all `TraceBuffer`s were listed once.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.health.is_synced()
     }
 
-    /// Returns the time since the API server last gave a sign of life; about a minute at most while
-    /// all is well.
+    /// Returns the time since the API server last responded; at most about a minute while the watch
+    /// works.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.health.age()
     }
 
-    /// Returns why the watch does not work just now, and what to do.
+    /// Returns why the watch currently fails, with the remedy, or `None` while it works.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.health.failure()
     }
 
-    /// Returns the one of this name.
+    /// Returns the `TraceBuffer` with this key.
     #[must_use]
     pub fn entry(&self, key: &ObjectKey) -> Option<Arc<CachedTraceBuffer>> {
         self.objects.read().get(key).cloned()
     }
 
-    /// Returns all of them, by namespace and name.
+    /// Returns all `TraceBuffer`s, ordered by namespace and name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<CachedTraceBuffer>> {
         self.objects.read().all().cloned().collect()
@@ -143,41 +143,47 @@ impl TraceBufferCache {
             return self.objects.write().mark_listed(key);
         }
         let entry = self.build_entry(&key, object);
-        let news = self.objects.write().apply(key.clone(), version, entry);
-        if news.is_some() {
-            self.changes.trace_buffer_changed(&key);
+        let mut objects = self.objects.write();
+        let has_same_view =
+            objects.get(&key).is_some_and(|cached| Arc::ptr_eq(&cached.view, &entry.view));
+        let applied = objects.apply(key.clone(), version, entry);
+        drop(objects);
+        match (applied.is_some(), has_same_view) {
+            (false, _) => {}
+            (true, true) => self.changes.trace_buffer_status_changed(&key),
+            (true, false) => self.changes.trace_buffer_changed(&key),
         }
     }
 
-    /// Makes the candidate anew only where more than the status has changed.
+    /// Builds a new view only if the spec has changed.
     fn build_entry(&self, key: &ObjectKey, object: Guarded) -> Arc<CachedTraceBuffer> {
         let mut object = match object.0 {
             Ok(object) => object,
             Err(invalid) => return Arc::new(malformed(key, invalid.metadata, &invalid.error)),
         };
         slim(&mut object.metadata);
-        let known = self.entry(key).filter(|known| is_same_spec(known, &object.metadata));
-        let view = match known {
-            Some(known) => Arc::clone(&known.view),
+        let cached = self.entry(key).filter(|cached| is_same_spec(cached, &object.metadata));
+        let view = match cached {
+            Some(cached) => Arc::clone(&cached.view),
             None => Arc::new(trace_buffer_view(&object, &self.defaults)),
         };
         let metadata = object.metadata.clone();
         Arc::new(CachedTraceBuffer { metadata, object: Some(Arc::new(object)), view })
     }
 
-    /// Lists the `TraceBuffer`s of a namespace, and knows them when it ends. Takes a second at most.
+    /// Lists the `TraceBuffer`s of a namespace, and stores them in the cache. Takes a second at most.
     ///
     /// # Errors
     ///
-    /// [`UnknownNamespace`] with what the API server says instead.
+    /// [`UnknownNamespace`] with the failure of the request.
     pub async fn refresh(&self, namespace: &str) -> Result<(), UnknownNamespace> {
-        let look = self.refreshes.coalesce(namespace, || self.list_namespace(namespace));
-        let looked = timeout(REFRESH_TIMEOUT, look).await;
-        let looked = looked
+        let list = self.refreshes.coalesce(namespace, || self.list_namespace(namespace));
+        let result = timeout(REFRESH_TIMEOUT, list).await;
+        let result = result
             .unwrap_or_else(|_| Err("the API server did not answer within a second".to_owned()));
-        looked.map_err(|why| {
+        result.map_err(|error| {
             UnknownNamespace(format!(
-                "cannot list the TraceBuffers of namespace {namespace}: {why}"
+                "cannot list the TraceBuffers of namespace {namespace}: {error}"
             ))
         })
     }
@@ -198,41 +204,40 @@ impl TraceBufferLister for TraceBufferCache {
     }
 
     fn names_in(&self, namespace: &str) -> Vec<String> {
-        let mirror = self.objects.read();
-        mirror.in_namespace(namespace).map(|entry| entry.view.key.name.clone()).collect()
+        let objects = self.objects.read();
+        objects.in_namespace(namespace).map(|entry| entry.view.key.name.clone()).collect()
     }
 }
 
 fn malformed(key: &ObjectKey, mut metadata: ObjectMeta, error: &str) -> CachedTraceBuffer {
     slim(&mut metadata);
-    let why = format!("the object cannot be read as a TraceBuffer: {error}");
+    let error = format!("the object cannot be read as a TraceBuffer: {error}");
     let allowed_namespaces = AllowedNamespaces::Same;
-    let refused = TraceBufferView { key: key.clone(), sidecar: Err(why), allowed_namespaces };
-    CachedTraceBuffer { metadata, object: None, view: Arc::new(refused) }
+    let view = TraceBufferView { key: key.clone(), sidecar: Err(error), allowed_namespaces };
+    CachedTraceBuffer { metadata, object: None, view: Arc::new(view) }
 }
 
-fn is_same_spec(known: &CachedTraceBuffer, metadata: &ObjectMeta) -> bool {
-    let known_as = &known.metadata;
-    known.object.is_some()
-        && known_as.uid == metadata.uid
-        && known_as.generation == metadata.generation
+fn is_same_spec(cached: &CachedTraceBuffer, metadata: &ObjectMeta) -> bool {
+    cached.object.is_some()
+        && cached.metadata.uid == metadata.uid
+        && cached.metadata.generation == metadata.generation
         && metadata.generation.is_some()
 }
 
-/// Direct looks at namespaces: those who ask while one is under way share the next one.
+/// Coalesces direct lists: the calls that arrive during a list share the next one.
 #[derive(Default)]
 struct RefreshCoalescer {
-    /// Counts arrivals and starts, to tell which came first.
+    /// Counts calls and starts of lists, to determine their order.
     ticks: AtomicU64,
-    /// By namespace: the last look.
+    /// The last list, by namespace.
     latest: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Refresh>>>>,
 }
 
-/// A direct look at a namespace.
+/// A direct list of a namespace.
 struct Refresh {
-    /// The tick at which it started.
+    /// The tick at which the list started.
     started: u64,
-    /// What came of it.
+    /// The result of the list.
     result: Result<(), String>,
 }
 
@@ -243,24 +248,24 @@ impl Default for Refresh {
 }
 
 impl RefreshCoalescer {
-    /// Looks, unless somebody else did and started after this call.
+    /// Calls `list`, unless another call started a list after this one arrived.
     async fn coalesce<F: Future<Output = Result<(), String>>>(
         &self,
         namespace: &str,
-        look: impl FnOnce() -> F,
+        list: impl FnOnce() -> F,
     ) -> Result<(), String> {
         let arrived = self.ticks.fetch_add(1, Ordering::Relaxed);
-        let turn = Arc::clone(self.latest.lock().entry(namespace.to_owned()).or_default());
-        let mut last = turn.lock().await;
-        if last.started <= arrived {
+        let refresh = Arc::clone(self.latest.lock().entry(namespace.to_owned()).or_default());
+        let mut refreshed = refresh.lock().await;
+        if refreshed.started <= arrived {
             let started = self.ticks.fetch_add(1, Ordering::Relaxed);
-            let result = look().await;
-            *last = Refresh { started, result };
+            let result = list().await;
+            *refreshed = Refresh { started, result };
         }
-        let result = last.result.clone();
-        drop(last);
-        drop(turn);
-        self.latest.lock().retain(|_, turn| Arc::strong_count(turn) > 1);
+        let result = refreshed.result.clone();
+        drop(refreshed);
+        drop(refresh);
+        self.latest.lock().retain(|_, refresh| Arc::strong_count(refresh) > 1);
         result
     }
 }

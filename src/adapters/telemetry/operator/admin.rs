@@ -1,4 +1,4 @@
-//! The controller's admin port: health and metrics.
+//! The admin pages of the controller: health and metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,29 +18,29 @@ const OVERVIEW: &str = "tracebuffer controller\n\n\
     /ready    200 while the webhook can decide and is trusted; else what is missing\n\
     /metrics  Prometheus and OpenMetrics\n";
 
-/// Returns what is missing, for people, in one line; `None` while nothing is.
+/// Returns why the replica is not ready, in one human-readable line; `None` while the check passes.
 pub type ReadinessCheck = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
-/// A resource, and how long ago its watch was last heard of.
+/// A resource, and the time since its watch last received anything.
 pub type WatchAge = (&'static str, Box<dyn Fn() -> Duration + Send + Sync>);
 
-/// Whether API servers may be sent here.
+/// Whether this replica is ready to receive requests of API servers.
 pub struct Readiness {
     checks: Vec<ReadinessCheck>,
     is_shutting_down: AtomicBool,
 }
 
-/// What is looked at for each scrape.
+/// The values that are read for each scrape.
 pub struct ScrapeSources {
     /// Whether this replica leads.
     pub is_leader: Box<dyn Fn() -> bool + Send + Sync>,
-    /// Until when the certificate that is served is valid, since the Unix epoch; `None` without one.
+    /// When the served certificate expires, since the Unix epoch; `None` without a certificate.
     pub certificate_until: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
     /// The watches.
     pub watch_ages: Vec<WatchAge>,
 }
 
-/// What the admin port shows.
+/// The pages of the admin port.
 pub struct ControllerPages {
     metrics: Arc<ControllerMetrics>,
     readiness: Arc<Readiness>,
@@ -48,18 +48,18 @@ pub struct ControllerPages {
 }
 
 impl Readiness {
-    /// Is ready while no condition misses anything.
+    /// Creates a readiness that is ready while all checks pass.
     #[must_use]
-    pub const fn new(conditions: Vec<ReadinessCheck>) -> Self {
-        Self { checks: conditions, is_shutting_down: AtomicBool::new(false) }
+    pub const fn new(checks: Vec<ReadinessCheck>) -> Self {
+        Self { checks, is_shutting_down: AtomicBool::new(false) }
     }
 
-    /// Is not ready from now on: the process ends.
+    /// Marks the replica as not ready from now on, because the process shuts down.
     pub fn begin_shutdown(&self) {
         self.is_shutting_down.store(true, Ordering::Release);
     }
 
-    /// Returns what is missing, each in one line; nothing while it is ready.
+    /// Returns why the replica is not ready, one line per reason; empty while it is ready.
     #[must_use]
     pub fn unready_reasons(&self) -> Vec<String> {
         if self.is_shutting_down.load(Ordering::Acquire) {
@@ -69,23 +69,23 @@ impl Readiness {
     }
 }
 
-/// Makes a condition of a check and what is missing while it fails.
+/// Returns a check that fails with `reason` while `passes` is false.
 pub fn readiness_check(
-    holds: impl Fn() -> bool + Send + Sync + 'static,
-    missing: &'static str,
+    passes: impl Fn() -> bool + Send + Sync + 'static,
+    reason: &'static str,
 ) -> ReadinessCheck {
-    Box::new(move || (!holds()).then(|| missing.to_owned()))
+    Box::new(move || (!passes()).then(|| reason.to_owned()))
 }
 
 impl ControllerPages {
-    /// Shows these.
+    /// Creates the pages.
     #[must_use]
     pub const fn new(
         metrics: Arc<ControllerMetrics>,
         readiness: Arc<Readiness>,
-        observed: ScrapeSources,
+        sources: ScrapeSources,
     ) -> Self {
-        Self { metrics, readiness, sources: observed }
+        Self { metrics, readiness, sources }
     }
 }
 
@@ -100,9 +100,8 @@ impl AdminPages for ControllerPages {
 
     fn exposition(&self) -> Exposition {
         let mut exposition = Exposition::new(&ProcessStats::read());
-        let is_leader = (self.sources.is_leader)();
-        self.metrics.write_to(&mut exposition, is_leader);
-        self.sources.write_to(&mut exposition, is_leader);
+        self.metrics.write_to(&mut exposition);
+        self.sources.write_to(&mut exposition);
         exposition
     }
 
@@ -112,7 +111,7 @@ impl AdminPages for ControllerPages {
 }
 
 impl ScrapeSources {
-    fn write_to(&self, exposition: &mut Exposition, is_leader: bool) {
+    fn write_to(&self, exposition: &mut Exposition) {
         let ages = self.watch_ages.iter().map(|(resource, age)| {
             (vec![("resource", *resource)], MetricValue::Float(age().as_secs_f64()))
         });
@@ -121,7 +120,7 @@ impl ScrapeSources {
             gauge(
                 "tracebuffer_leader",
                 "Whether this replica leads: 1 or 0",
-                MetricValue::Integer(u64::from(is_leader)),
+                MetricValue::Integer(u64::from((self.is_leader)())),
             ),
             gauge(
                 "tracebuffer_webhook_certificate_expiry_timestamp_seconds",

@@ -1,4 +1,4 @@
-//! Counters of the controller.
+//! Metrics of the controller.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::adapters::telemetry::exposition::{
 };
 use crate::domain::operator::injection::skip::SkipReason;
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::sidecar_state::PodCounts;
+use crate::domain::operator::reconcile::trace_buffer_status::PodCounts;
 use crate::ports::operator::admission::{AdmissionFailure, AdmissionMonitor, AdmissionOutcome};
 use crate::ports::operator::certificates::CertificateMonitor;
 use crate::ports::operator::reconcile::{ReconcileMonitor, ReconcileOutcome};
@@ -26,30 +26,37 @@ const RECONCILE_RESULTS: [(ReconcileOutcome, &str); 3] = [
     (ReconcileOutcome::Failed, "failed"),
 ];
 
-/// A label of a closed set, or two.
+/// Counts by one label or several labels, each of a closed set.
 type Counts<L> = Mutex<BTreeMap<L, u64>>;
 
-/// Counts what the webhook and the controller do; every label comes from a closed set.
+/// Measures the webhook and the controller; all label values come from closed sets.
 #[derive(Debug)]
 pub struct ControllerMetrics {
     admissions: Counts<(&'static str, &'static str)>,
     admission_seconds: Histogram,
     reconciled: Counts<&'static str>,
     reconcile_seconds: Histogram,
-    pods: Mutex<BTreeMap<ObjectKey, PodCounts>>,
-    missing_pods: Counts<&'static str>,
+    pods: Mutex<Option<PodStats>>,
     certificates: Mutex<CertificateStats>,
+}
+
+/// What the leader found; a replica that does not lead knows none of it.
+#[derive(Debug, Default)]
+struct PodStats {
+    counts: BTreeMap<ObjectKey, PodCounts>,
+    /// By cause. A cause that was reported once stays, so that its series ends at zero.
+    missing: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Default)]
 struct CertificateStats {
-    /// Until when the stored ones are valid, by what they are; since the Unix epoch.
+    /// When the stored certificates expire, by role, since the Unix epoch.
     expiry: BTreeMap<&'static str, Duration>,
     failures: u64,
 }
 
 impl ControllerMetrics {
-    /// Starts at zero.
+    /// Creates the metrics, with all counters at zero.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -58,13 +65,13 @@ impl ControllerMetrics {
             reconciled: Mutex::new(RECONCILE_RESULTS.map(|(_, word)| (word, 0)).into()),
             reconcile_seconds: Histogram::new(DURATION_BUCKETS),
             pods: Mutex::default(),
-            missing_pods: Mutex::default(),
             certificates: Mutex::default(),
         }
     }
 
-    /// Tells what every replica knows, and what only the one that leads does.
-    pub(super) fn write_to(&self, exposition: &mut Exposition, is_leader: bool) {
+    /// Writes what this replica knows. What it knew as a leader is forgotten when it loses
+    /// leadership, because it would be outdated.
+    pub(super) fn write_to(&self, exposition: &mut Exposition) {
         exposition.histogram(
             "tracebuffer_admission_duration_seconds",
             "Time from a request to the webhook to its answer",
@@ -80,8 +87,12 @@ impl ControllerMetrics {
             self.reconcile_results(),
             self.certificate_failures(),
         ]);
-        if is_leader {
-            exposition.add(self.leader_metrics());
+        if let Some(pods) = &*self.pods.lock() {
+            exposition.add(pods.metrics());
+        }
+        let expiry = &self.certificates.lock().expiry;
+        if !expiry.is_empty() {
+            exposition.add(vec![stored_expiry(expiry)]);
         }
     }
 
@@ -110,44 +121,45 @@ impl ControllerMetrics {
             vec![(vec![], self.certificates.lock().failures)],
         )
     }
+}
 
-    /// What reconciling found, which goes stale where it is done no longer.
-    fn leader_metrics(&self) -> Vec<MetricFamily> {
-        let uninjected = self.missing_pods.lock();
-        let uninjected = uninjected.iter().map(|(cause, pods)| (*cause, *pods));
-        let pods = self.pods.lock();
-        let sum = |of: fn(&PodCounts) -> u32| pods.values().map(|pods| u64::from(of(pods))).sum();
-        let until = self.certificates.lock().expiry.clone();
+impl PodStats {
+    fn metrics(&self) -> Vec<MetricFamily> {
+        let missing = self.missing.iter();
+        let sum = |of: fn(&PodCounts) -> u32| {
+            MetricValue::Integer(self.counts.values().map(|counts| u64::from(of(counts))).sum())
+        };
         vec![
             gauges(
                 "tracebuffer_uninjected_pods",
                 "Pods that ask for a sidecar and have none, by cause",
-                uninjected
-                    .map(|(cause, pods)| (vec![("cause", cause)], MetricValue::Integer(pods)))
+                missing
+                    .map(|(cause, pods)| (vec![("cause", *cause)], MetricValue::Integer(*pods)))
                     .collect(),
             ),
             gauge(
                 "tracebuffer_outdated_pods",
                 "Pods whose sidecar is from before a change of its TraceBuffer",
-                MetricValue::Integer(sum(|pods| pods.outdated)),
+                sum(|counts| counts.outdated),
             ),
             gauge(
                 "tracebuffer_current_pods",
                 "Pods whose sidecar is as its TraceBuffer says",
-                MetricValue::Integer(sum(|pods| pods.current)),
-            ),
-            gauges(
-                "tracebuffer_stored_certificate_expiry_timestamp_seconds",
-                "Until when the certificates the operator keeps are valid",
-                until
-                    .into_iter()
-                    .map(|(what, until)| {
-                        (vec![("certificate", what)], MetricValue::Float(until.as_secs_f64()))
-                    })
-                    .collect(),
+                sum(|counts| counts.current),
             ),
         ]
     }
+}
+
+fn stored_expiry(expiry: &BTreeMap<&'static str, Duration>) -> MetricFamily {
+    let samples = expiry.iter().map(|(certificate, until)| {
+        (vec![("certificate", *certificate)], MetricValue::Float(until.as_secs_f64()))
+    });
+    gauges(
+        "tracebuffer_stored_certificate_expiry_timestamp_seconds",
+        "Until when the certificates the operator keeps are valid",
+        samples.collect(),
+    )
 }
 
 impl Default for ControllerMetrics {
@@ -173,17 +185,24 @@ impl ReconcileMonitor for ControllerMetrics {
 
     fn pod_counts(&self, trace_buffer: &ObjectKey, counts: Option<PodCounts>) {
         let mut pods = self.pods.lock();
+        let known = &mut pods.get_or_insert_default().counts;
         match counts {
-            Some(counts) => pods.insert(trace_buffer.clone(), counts),
-            None => pods.remove(trace_buffer),
+            Some(counts) => known.insert(trace_buffer.clone(), counts),
+            None => known.remove(trace_buffer),
         };
     }
 
     fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>) {
-        let mut uninjected = self.missing_pods.lock();
-        // A cause that was told once stays, so that its series ends at zero.
-        uninjected.values_mut().for_each(|pods| *pods = 0);
-        uninjected.extend(pods);
+        let mut stats = self.pods.lock();
+        let missing = &mut stats.get_or_insert_default().missing;
+        for pods in missing.values_mut() {
+            *pods = 0;
+        }
+        missing.extend(pods);
+    }
+
+    fn leadership_lost(&self) {
+        *self.pods.lock() = None;
     }
 }
 
@@ -196,6 +215,10 @@ impl CertificateMonitor for ControllerMetrics {
     fn failed(&self) {
         self.certificates.lock().failures += 1;
     }
+
+    fn leadership_lost(&self) {
+        self.certificates.lock().expiry.clear();
+    }
 }
 
 fn all_outcomes() -> impl Iterator<Item = AdmissionOutcome> {
@@ -205,7 +228,7 @@ fn all_outcomes() -> impl Iterator<Item = AdmissionOutcome> {
         .chain(AdmissionFailure::ALL.into_iter().map(AdmissionOutcome::Failed))
 }
 
-/// The outcome and the reason; an empty label is none.
+/// Returns the outcome and the reason; the latter is empty for an outcome without reason.
 const fn labels(outcome: AdmissionOutcome) -> (&'static str, &'static str) {
     match outcome {
         AdmissionOutcome::Injected => ("injected", ""),

@@ -1,5 +1,5 @@
-//! Finds pods that have no sidecar although they ask for one, and tells the owners of all pods what
-//! became of them: once for each owner and cause.
+//! Finds pods that have no sidecar although they ask for one, and publishes events about the state of
+//! all pods: one for each owner and cause.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -20,36 +20,40 @@ use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, Workload};
 use crate::ports::operator::pods::PodLister;
 
-/// Most owners told in one go.
+/// Maximum number of events that one pass publishes.
 const MAX_EVENTS_PER_PASS: usize = 50;
-/// How long to wait before the next ones.
+/// The wait before the next pass.
 const EVENTS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a workload is not told the same again, although its pods are others' now; as long as
-/// Kubernetes keeps events.
+/// How long the same event about a workload is not published again, even for other pods of it; as long
+/// as Kubernetes keeps events.
 const EVENT_DEDUP_WINDOW: Duration = Duration::from_hours(1);
 
-/// What owners were told while this replica leads.
+/// Maximum number of workloads that are remembered within that time, so that a flood of events
+/// takes no more than a few megabytes.
+const MAX_REMEMBERED_WORKLOADS: usize = 10_000;
+
+/// The events that this replica has published since it began to lead.
 #[derive(Default)]
 pub(super) struct EventDedup {
-    /// By what controls the pods.
+    /// By the direct owners of the pods.
     owners: HashSet<EventKey>,
-    /// By the workload.
+    /// By workload, with the time of publication.
     workloads: HashMap<EventKey, Instant>,
-    /// Whether there was an audit already.
+    /// Whether a first audit was made. It records events of success without publishing them.
     is_primed: bool,
 }
 
-/// Two notices of the same key are the same.
+/// Two events with the same key are duplicates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct EventKey {
-    /// Whoever creates pods can name the UID of another namespace's object as their owner's.
+    /// Part of the key because a pod's author can enter the UID of an object in another namespace.
     namespace: String,
     uid: String,
     reason: &'static str,
     dedup_key: String,
 }
 
-/// What an audit found.
+/// The findings of an audit.
 #[derive(Default)]
 struct AuditFindings {
     missing_pods: BTreeMap<&'static str, u64>,
@@ -58,15 +62,27 @@ struct AuditFindings {
 }
 
 impl EventKey {
-    fn new(namespace: &str, uid: &str, notice: &WorkloadEvent) -> Self {
+    fn new(namespace: &str, uid: &str, event: &WorkloadEvent) -> Self {
         let (namespace, uid) = (namespace.to_owned(), uid.to_owned());
-        Self { namespace, uid, reason: notice.reason, dedup_key: notice.dedup_key.clone() }
+        Self { namespace, uid, reason: event.reason, dedup_key: event.dedup_key.clone() }
     }
 
-    /// The key for what controls a pod, or the pod itself.
-    fn of(pod: &PodSnapshot, notice: &WorkloadEvent) -> Self {
+    /// Returns the key for the owner of a pod, or for the pod itself if it has none.
+    fn of(pod: &PodSnapshot, event: &WorkloadEvent) -> Self {
         let uid = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid);
-        Self::new(&pod.key.namespace, uid, notice)
+        Self::new(&pod.key.namespace, uid, event)
+    }
+}
+
+impl EventDedup {
+    fn remember_workload(&mut self, key: EventKey) {
+        if self.workloads.len() >= MAX_REMEMBERED_WORKLOADS {
+            let oldest = self.workloads.iter().min_by_key(|(_, at)| **at);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.workloads.remove(&oldest);
+            }
+        }
+        self.workloads.insert(key, Instant::now());
     }
 }
 
@@ -74,26 +90,26 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
     pub(super) async fn audit(&self) -> Result<ReconcileAction, ClusterError> {
         let findings = self.collect_findings();
         self.context.monitor.missing_pods(&findings.missing_pods);
-        let to_tell = findings.to_publish.iter().map(|(pod, notice)| (pod.as_ref(), notice));
-        self.publish_pod_events(to_tell).await
+        let events = findings.to_publish.iter().map(|(pod, event)| (pod.as_ref(), event));
+        self.publish_pod_events(events).await
     }
 
-    /// Tells the workloads of pods that do not know, some at a time. One that cannot be told now
-    /// keeps no other waiting.
+    /// Publishes those events that were not published yet, a limited number at a time. A failure does
+    /// not delay the other events.
     pub(super) async fn publish_pod_events<'a>(
         &self,
-        to_tell: impl Iterator<Item = (&'a PodSnapshot, &'a WorkloadEvent)> + Send,
+        events: impl Iterator<Item = (&'a PodSnapshot, &'a WorkloadEvent)> + Send,
     ) -> Result<ReconcileAction, ClusterError> {
-        let mut tries = 0;
+        let mut attempts = 0;
         let mut result = Ok(ReconcileAction::AwaitChange);
-        for (pod, notice) in to_tell {
-            if tries == MAX_EVENTS_PER_PASS {
+        for (pod, event) in events {
+            if attempts == MAX_EVENTS_PER_PASS {
                 return result.and(Ok(ReconcileAction::RequeueAfter(EVENTS_INTERVAL)));
             }
-            match self.publish_pod_event(pod, notice).await {
-                Ok(is_news) => tries += usize::from(is_news),
+            match self.publish_pod_event(pod, event).await {
+                Ok(is_new) => attempts += usize::from(is_new),
                 Err(error) => {
-                    tries += 1;
+                    attempts += 1;
                     result = Err(error);
                 }
             }
@@ -101,68 +117,69 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         result
     }
 
-    /// Looks at every pod. Forgets what owners were told that are no longer there.
+    /// Checks every pod, and forgets the published events of owners that have no pods any more.
     fn collect_findings(&self) -> AuditFindings {
         let mut findings = AuditFindings::default();
-        let mut declared = HashMap::new();
+        let mut trace_buffers = HashMap::new();
         let pods = self.context.pods.all();
-        let mut told = self.event_dedup.lock();
+        let mut dedup = self.event_dedup.lock();
         for pod in pods.into_iter().filter(|pod| !pod.is_terminating) {
-            let Some(notice) = self.event_for_pod(&pod, &mut declared, &mut findings.missing_pods)
-            else {
+            let missing_pods = &mut findings.missing_pods;
+            let Some(event) = self.event_for_pod(&pod, &mut trace_buffers, missing_pods) else {
                 continue;
             };
-            let key = EventKey::of(&pod, &notice);
-            if told.owners.contains(&key) {
+            let key = EventKey::of(&pod, &event);
+            if dedup.owners.contains(&key) {
                 findings.current_keys.insert(key);
-            } else if !told.is_primed && notice.reports_success() {
-                told.owners.insert(key.clone());
+            } else if !dedup.is_primed && event.reports_success() {
+                dedup.owners.insert(key.clone());
                 findings.current_keys.insert(key);
             } else if findings.current_keys.insert(key) {
-                findings.to_publish.push((pod, notice));
+                findings.to_publish.push((pod, event));
             }
         }
-        told.is_primed = true;
-        told.owners.retain(|key| findings.current_keys.contains(key));
-        told.workloads.retain(|_, at| at.elapsed() < EVENT_DEDUP_WINDOW);
+        dedup.is_primed = true;
+        dedup.owners.retain(|key| findings.current_keys.contains(key));
+        dedup.workloads.retain(|_, at| at.elapsed() < EVENT_DEDUP_WINDOW);
         findings
     }
 
-    /// Returns what the owner of `pod` should know.
+    /// Returns the event that describes the state of `pod`, and counts the pod if it is missing its
+    /// sidecar. `trace_buffers` caches lookups.
     fn event_for_pod(
         &self,
         pod: &PodSnapshot,
-        known: &mut HashMap<ObjectKey, Option<Arc<TraceBufferSnapshot>>>,
-        uninjected: &mut BTreeMap<&'static str, u64>,
+        trace_buffers: &mut HashMap<ObjectKey, Option<Arc<TraceBufferSnapshot>>>,
+        missing_pods: &mut BTreeMap<&'static str, u64>,
     ) -> Option<WorkloadEvent> {
         let Some(InjectionStatus::Injected(injected)) = &pod.status else {
-            let cause = self.missing_reason(pod)?;
-            // Where injection is disabled nothing is missing; the owner is told why all the same.
+            let reason = self.missing_reason(pod)?;
+            // A pod in an excluded namespace is not missing anything, but gets an event all the same.
             if !self.context.facts.excludes(&pod.key.namespace) {
-                *uninjected.entry(cause.as_str()).or_default() += 1;
+                *missing_pods.entry(reason.as_str()).or_default() += 1;
             }
-            return Some(WorkloadEvent::missing(&cause));
+            return Some(WorkloadEvent::missing(&reason));
         };
         let key = &injected.trace_buffer;
-        let declared = known.entry(key.clone()).or_insert_with(|| {
-            let declared = self.context.cluster.trace_buffer(key);
-            if declared.is_none() && !self.is_deletion_event_published(key) {
+        let snapshot = trace_buffers.entry(key.clone()).or_insert_with(|| {
+            let snapshot = self.context.cluster.trace_buffer(key);
+            if snapshot.is_none() && !self.is_deletion_event_published(key) {
                 self.context.queue.schedule(WorkItem::TraceBuffer(key.clone()), Duration::ZERO);
             }
-            declared
+            snapshot
         });
-        let declared = declared.as_ref()?;
-        let allows = || declared.allows(&self.context.pods.namespace(&pod.key.namespace));
-        match sidecar_state(pod, declared) {
-            // Where it is no longer allowed, no new pod would take the change up.
-            SidecarState::Outdated(change) if allows() => {
-                Some(WorkloadEvent::outdated(key, change, declared.sidecar.as_ref().ok()?))
+        let snapshot = snapshot.as_ref()?;
+        let allows = || snapshot.allows(&self.context.pods.namespace(&pod.key.namespace));
+        match sidecar_state(pod, snapshot) {
+            // In a namespace that is no longer allowed, new pods would not get a sidecar.
+            SidecarState::Outdated(reason) if allows() => {
+                Some(WorkloadEvent::outdated(key, reason, snapshot.sidecar.as_ref().ok()?))
             }
             _ => Some(WorkloadEvent::injected(key, &injected.hash)),
         }
     }
 
-    /// Returns why a pod without sidecar has none, if it asks for one.
+    /// Returns why `pod` has no sidecar, if it asks for one.
     fn missing_reason(&self, pod: &PodSnapshot) -> Option<MissingReason> {
         let namespace = &pod.key.namespace;
         if !is_missing_sidecar(pod, self.context.pods.namespace(namespace).opted_in) {
@@ -177,40 +194,62 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         })
     }
 
-    /// Tells the workload of `pod`, unless it knows; returns whether it did not.
+    /// Publishes an event about the workload of `pod`, unless it was published before. Returns whether
+    /// it was new.
     async fn publish_pod_event(
         &self,
         pod: &PodSnapshot,
-        notice: &WorkloadEvent,
+        event: &WorkloadEvent,
     ) -> Result<bool, ClusterError> {
-        let key = EventKey::of(pod, notice);
+        let key = EventKey::of(pod, event);
         if self.event_dedup.lock().owners.contains(&key) {
             return Ok(false);
         }
-        let is_news = match self.context.cluster.workload_of(pod).await {
-            Ok(workload) => self.publish_event(&workload, notice).await?,
+        let is_new = match self.context.cluster.workload_of(pod).await {
+            Ok(workload) => self.publish_event(&workload, event).await?,
             Err(ClusterError::NotFound) => false,
             Err(error) => return Err(error),
         };
         self.event_dedup.lock().owners.insert(key);
-        Ok(is_news)
+        Ok(is_new)
     }
 
-    /// Tells a workload, unless it knows; returns whether it did not.
+    /// Publishes an event about a workload, unless it was published before. Returns whether it was new.
     pub(super) async fn publish_event(
         &self,
         workload: &Workload,
-        notice: &WorkloadEvent,
+        event: &WorkloadEvent,
     ) -> Result<bool, ClusterError> {
-        let key = EventKey::new(&workload.namespace, &workload.object.uid, notice);
+        let key = EventKey::new(&workload.namespace, &workload.object.uid, event);
         if self.event_dedup.lock().workloads.contains_key(&key) {
             return Ok(false);
         }
-        match self.context.cluster.publish_event(workload, notice).await {
+        match self.context.cluster.publish_event(workload, event).await {
             Ok(()) | Err(ClusterError::NotFound) => {}
             Err(error) => return Err(error),
         }
-        self.event_dedup.lock().workloads.insert(key, Instant::now());
+        self.event_dedup.lock().remember_workload(key);
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_workloads_are_remembered_and_the_newest_ones() {
+        let event = WorkloadEvent::missing(&MissingReason::WebhookNotCalled);
+        let key = |number: usize| EventKey::new("shop", &number.to_string(), &event);
+        let mut dedup = EventDedup::default();
+
+        for number in 0..MAX_REMEMBERED_WORKLOADS + 2 {
+            dedup.remember_workload(key(number));
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+
+        assert_eq!(dedup.workloads.len(), MAX_REMEMBERED_WORKLOADS);
+        assert!(!dedup.workloads.contains_key(&key(1)));
+        assert!(dedup.workloads.contains_key(&key(2)));
     }
 }

@@ -1,4 +1,4 @@
-//! A cluster in memory that answers at once and remembers what was written to it.
+//! A cluster in memory that responds immediately and records what is written to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,12 +17,11 @@ use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
 use crate::domain::operator::injection::skip::SkipReason;
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::conditions::Status;
 use crate::domain::operator::reconcile::rollout::{RolloutProgress, WorkloadStatus};
-use crate::domain::operator::reconcile::sidecar_state::PodCounts;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     DesiredSidecar, Reference, ReferenceKind, RunningLimits, TraceBufferSnapshot,
 };
+use crate::domain::operator::reconcile::trace_buffer_status::{PodCounts, Status};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
 use crate::ports::operator::pods::{ChangeHandler, PodLister};
@@ -34,7 +33,7 @@ pub(super) enum RecordedWrite {
     Status(ObjectKey, Status),
     Limits(String, String),
     Restart(String, String),
-    /// Workload, reason, cause.
+    /// Workload, reason, deduplication key.
     Event(String, &'static str, String),
 }
 
@@ -48,9 +47,9 @@ struct State {
     reference_lookups: usize,
     workloads: HashMap<String, WorkloadStatus>,
     workload_reads: usize,
-    /// Pods that take no new limits.
+    /// Pods for which writing limits fails.
     rejecting_limits: HashSet<String>,
-    /// How the next writes fail.
+    /// The errors with which the next writes fail, the last one first.
     failures: Vec<ClusterError>,
     writes: Vec<(Duration, RecordedWrite)>,
     outcomes: Vec<ReconcileOutcome>,
@@ -58,7 +57,7 @@ struct State {
     missing_pods: BTreeMap<&'static str, u64>,
 }
 
-/// The cluster, its pods, and who watches.
+/// The cluster, its pods, and a monitor.
 pub(super) struct FakeCluster {
     state: Mutex<State>,
     started: Instant,
@@ -95,7 +94,7 @@ pub(super) fn limits(max_bytes: u64) -> RunningLimits {
     RunningLimits { max_spans: 10, max_bytes, max_age_ms: None }
 }
 
-/// The limits as a sidecar reads them here.
+/// The limits as a sidecar reads them in these tests.
 pub(super) fn text(max_bytes: u64) -> String {
     format!("bytes={max_bytes}")
 }
@@ -120,7 +119,7 @@ pub(super) fn secret(name: &str) -> Reference {
     Reference { kind: ReferenceKind::Secret, name: name.into(), field: "spec.field".into() }
 }
 
-/// A pod of `owner` in `shop` that asks and has nothing.
+/// A pod of `owner` in `shop` that asks for a sidecar and has none.
 pub(super) fn missing_pod(name: &str, owner: &str) -> PodSnapshot {
     PodSnapshot {
         key: key("shop", name),
@@ -138,7 +137,7 @@ pub(super) fn missing_pod(name: &str, owner: &str) -> PodSnapshot {
     }
 }
 
-/// The same with a sidecar of `shop/traces`.
+/// The same pod with a sidecar of `shop/traces`.
 pub(super) fn injected_pod(name: &str, owner: &str, hash: &str) -> PodSnapshot {
     let trace_buffer = key("shop", "traces");
     let (uid, hash) = ("u1".into(), hash.into());
@@ -150,17 +149,17 @@ pub(super) fn injected_pod(name: &str, owner: &str, hash: &str) -> PodSnapshot {
     }
 }
 
-/// The same, skipped.
+/// The same pod, skipped by the webhook.
 pub(super) fn skipped_pod(name: &str, owner: &str, reason: SkipReason) -> PodSnapshot {
     let status = InjectionStatus::Skipped { reason, message: "because".into() };
     PodSnapshot { status: Some(status), ..missing_pod(name, owner) }
 }
 
-pub(super) fn workload_status(marker: Option<&str>, progress: RolloutProgress) -> WorkloadStatus {
-    let marker = marker.map(str::to_owned);
+pub(super) fn workload_status(revision: Option<&str>, progress: RolloutProgress) -> WorkloadStatus {
+    let revision = revision.map(str::to_owned);
     let inject = Some("traces".into());
     WorkloadStatus {
-        revision: marker,
+        revision,
         progress,
         restart_blocker: None,
         inject,
@@ -189,20 +188,20 @@ impl Harness {
         Self { cluster, leading, running }
     }
 
-    /// Sets up a cluster with these, and a leader that has seen them.
+    /// Sets up a cluster with these, and a leader that has reconciled them.
     pub(super) async fn with_leader(
-        declared: &[TraceBufferSnapshot],
+        trace_buffers: &[TraceBufferSnapshot],
         pods: &[PodSnapshot],
     ) -> Self {
-        let stage = Self::new();
-        for one in declared {
-            stage.cluster.put_trace_buffer(one.clone());
+        let harness = Self::new();
+        for trace_buffer in trace_buffers {
+            harness.cluster.put_trace_buffer(trace_buffer.clone());
         }
         for pod in pods {
-            stage.cluster.put_pod(pod.clone());
+            harness.cluster.put_pod(pod.clone());
         }
-        stage.lead().await;
-        stage
+        harness.lead().await;
+        harness
     }
 
     pub(super) async fn lead(&self) {
@@ -212,9 +211,9 @@ impl Harness {
 }
 
 impl FakeCluster {
-    pub(super) fn put_trace_buffer(&self, declared: TraceBufferSnapshot) {
-        let key = declared.key.clone();
-        self.state.lock().trace_buffers.insert(key.clone(), Arc::new(declared));
+    pub(super) fn put_trace_buffer(&self, trace_buffer: TraceBufferSnapshot) {
+        let key = trace_buffer.key.clone();
+        self.state.lock().trace_buffers.insert(key.clone(), Arc::new(trace_buffer));
         self.queue.trace_buffer_changed(&key);
     }
 
@@ -253,8 +252,8 @@ impl FakeCluster {
         self.state.lock().lookups.insert(format!("{namespace}/{name}"), lookup);
     }
 
-    pub(super) fn set_workload(&self, workload: &str, seen: WorkloadStatus) {
-        self.state.lock().workloads.insert(workload.to_owned(), seen);
+    pub(super) fn set_workload(&self, workload: &str, status: WorkloadStatus) {
+        self.state.lock().workloads.insert(workload.to_owned(), status);
     }
 
     /// Deletes a workload.
@@ -262,17 +261,17 @@ impl FakeCluster {
         self.state.lock().workloads.remove(workload);
     }
 
-    /// Lets a pod refuse new limits, as a policy engine does.
+    /// Lets writes of a pod's limits fail, as a policy engine does.
     pub(super) fn reject_limits(&self, pod: &str) {
         self.state.lock().rejecting_limits.insert(pod.to_owned());
     }
 
-    /// Lets the next writes fail so.
+    /// Lets the next writes fail with these errors.
     pub(super) fn fail_next_writes(&self, failures: &[ClusterError]) {
         self.state.lock().failures = failures.iter().rev().cloned().collect();
     }
 
-    /// Returns what was written since the last call, and when.
+    /// Returns what was written since the last call, and the time of each write.
     pub(super) fn timed_writes(&self) -> Vec<(Duration, RecordedWrite)> {
         std::mem::take(&mut self.state.lock().writes)
     }
@@ -282,24 +281,26 @@ impl FakeCluster {
         self.timed_writes().into_iter().map(|(_, write)| write).collect()
     }
 
-    /// Returns what owners were told since the last call: workload, reason, cause.
+    /// Returns the events since the last call: workload, reason, deduplication key.
     pub(super) fn events(&self) -> Vec<(String, &'static str, String)> {
-        let mut told: Vec<_> = self
+        let mut events: Vec<_> = self
             .writes()
             .into_iter()
             .filter_map(|write| match write {
-                RecordedWrite::Event(workload, reason, cause) => Some((workload, reason, cause)),
+                RecordedWrite::Event(workload, reason, dedup_key) => {
+                    Some((workload, reason, dedup_key))
+                }
                 _ => None,
             })
             .collect();
-        told.sort();
-        told
+        events.sort();
+        events
     }
 
-    /// Returns which workloads were restarted since the last call, with the marker.
+    /// Returns which workloads were restarted since the last call, each with the revision.
     pub(super) fn restarts(&self) -> Vec<(String, String)> {
         let writes = self.writes().into_iter().filter_map(|write| match write {
-            RecordedWrite::Restart(workload, marker) => Some((workload, marker)),
+            RecordedWrite::Restart(workload, revision) => Some((workload, revision)),
             _ => None,
         });
         writes.collect()
@@ -321,7 +322,7 @@ impl FakeCluster {
         std::mem::take(&mut self.state.lock().outcomes)
     }
 
-    /// How often references were looked up and workloads looked at.
+    /// Returns how often references were looked up and workloads were read.
     pub(super) fn reads(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.reference_lookups, state.workload_reads)
@@ -362,11 +363,11 @@ impl Cluster for FakeCluster {
     async fn look_up(
         &self,
         namespace: &str,
-        what: &Reference,
+        reference: &Reference,
     ) -> Result<LookupOutcome, ClusterError> {
         let mut state = self.state.lock();
         state.reference_lookups += 1;
-        let lookup = state.lookups.get(&format!("{namespace}/{}", what.name)).copied();
+        let lookup = state.lookups.get(&format!("{namespace}/{}", reference.name)).copied();
         lookup.ok_or_else(|| ClusterError::Failed("no answer".into()))
     }
 
@@ -390,7 +391,7 @@ impl Cluster for FakeCluster {
 
     async fn write_status(
         &self,
-        declared: &TraceBufferSnapshot,
+        trace_buffer: &TraceBufferSnapshot,
         new: &Status,
     ) -> Result<(), ClusterError> {
         let mut status = new.clone();
@@ -398,8 +399,10 @@ impl Cluster for FakeCluster {
         for condition in &mut status.conditions {
             condition.last_transition_time.get_or_insert(now);
         }
-        self.write(RecordedWrite::Status(declared.key.clone(), status.clone()))?;
-        self.put_trace_buffer(TraceBufferSnapshot { status: Some(status), ..declared.clone() });
+        self.write(RecordedWrite::Status(trace_buffer.key.clone(), status.clone()))?;
+        let written = TraceBufferSnapshot { status: Some(status), ..trace_buffer.clone() };
+        self.state.lock().trace_buffers.insert(trace_buffer.key.clone(), Arc::new(written));
+        self.queue.trace_buffer_status_changed(&trace_buffer.key);
         Ok(())
     }
 
@@ -414,23 +417,23 @@ impl Cluster for FakeCluster {
 
     async fn restart(
         &self,
-        what: &Workload,
+        workload: &Workload,
         _: &WorkloadStatus,
-        marker: &str,
+        revision: &str,
     ) -> Result<(), ClusterError> {
-        let name = &what.object.name;
-        self.write(RecordedWrite::Restart(name.clone(), marker.to_owned()))?;
-        self.set_workload(name, workload_status(Some(marker), RolloutProgress::Progressing));
+        let name = &workload.object.name;
+        self.write(RecordedWrite::Restart(name.clone(), revision.to_owned()))?;
+        self.set_workload(name, workload_status(Some(revision), RolloutProgress::Progressing));
         Ok(())
     }
 
     async fn publish_event(
         &self,
         workload: &Workload,
-        notice: &WorkloadEvent,
+        event: &WorkloadEvent,
     ) -> Result<(), ClusterError> {
         let name = workload.object.name.clone();
-        self.write(RecordedWrite::Event(name, notice.reason, notice.dedup_key.clone()))
+        self.write(RecordedWrite::Event(name, event.reason, event.dedup_key.clone()))
     }
 }
 
@@ -444,11 +447,11 @@ impl PodLister for FakeCluster {
     }
 
     fn referencing(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodSnapshot>> {
-        let in_full = format!("{}/{}", trace_buffer.namespace, trace_buffer.name);
+        let qualified_name = format!("{}/{}", trace_buffer.namespace, trace_buffer.name);
         let uses = |pod: &PodSnapshot| match &pod.status {
             Some(InjectionStatus::Injected(injected)) => injected.trace_buffer == *trace_buffer,
             _ => {
-                pod.inject.as_ref() == Some(&in_full)
+                pod.inject.as_ref() == Some(&qualified_name)
                     || self.namespace(&pod.key.namespace).names_trace_buffer(trace_buffer)
             }
         };
@@ -456,8 +459,8 @@ impl PodLister for FakeCluster {
     }
 
     fn namespace(&self, name: &str) -> Arc<NamespaceFacts> {
-        let known = self.state.lock().namespaces.get(name).cloned();
-        known.unwrap_or_else(|| Arc::new(NamespaceFacts::unknown(name)))
+        let namespace = self.state.lock().namespaces.get(name).cloned();
+        namespace.unwrap_or_else(|| Arc::new(NamespaceFacts::unknown(name)))
     }
 }
 
@@ -476,5 +479,11 @@ impl ReconcileMonitor for FakeCluster {
 
     fn missing_pods(&self, pods: &BTreeMap<&'static str, u64>) {
         self.state.lock().missing_pods = pods.clone();
+    }
+
+    fn leadership_lost(&self) {
+        let mut state = self.state.lock();
+        state.counts.clear();
+        state.missing_pods.clear();
     }
 }

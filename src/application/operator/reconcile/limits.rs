@@ -1,4 +1,4 @@
-//! The limits of running pods: which are not as they should be, and writing them.
+//! Updates the limits of running pods.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,30 +7,32 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::LeaderSession;
-use super::trace_buffer::{ManagedPod, injected_sidecar};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
+use crate::domain::operator::reconcile::sidecar_state::injected_sidecar;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     RunningLimits, TraceBufferSnapshot,
 };
 use crate::ports::operator::cluster::{Cluster, ClusterError};
 use crate::ports::operator::pods::PodLister;
 
-/// Most pods whose limits are written before the status is, so that it is true in time.
+/// Maximum number of pods whose limits are written before the status is updated, so that the status
+/// is not delayed.
 pub(super) const MAX_LIMITS_PER_PASS: usize = 64;
-/// How long to wait before the next ones.
+/// The wait before the next pods.
 pub(super) const LIMITS_INTERVAL: Duration = Duration::from_millis(50);
-/// For how long a pod that refuses its limits is waited for; a policy engine may refuse them for
-/// good.
+/// How long a pod whose limits cannot be written counts as pending; a policy engine may reject them
+/// permanently.
 const PENDING_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A pod whose limits are not as they should be, and how they should.
+/// A pod whose limits are outdated, and the limits it should have.
 pub(super) struct LimitsUpdate {
     pod: Arc<PodSnapshot>,
     text: String,
     failure: Option<LimitsFailure>,
 }
 
-/// The pods of one `TraceBuffer` that refused limits, by UID: which, and how often.
+/// The pods of one `TraceBuffer` whose limits could not be written, by UID: the limits and the
+/// failure.
 #[derive(Default)]
 pub(super) struct LimitsFailures(HashMap<String, (String, LimitsFailure)>);
 
@@ -42,74 +44,74 @@ struct LimitsFailure {
 
 impl LimitsFailures {
     fn of(&self, pod: &PodSnapshot, text: &str) -> Option<LimitsFailure> {
-        let (refused, how) = self.0.get(&pod.uid)?;
-        (refused == text).then_some(*how)
+        let (failed_text, failure) = self.0.get(&pod.uid)?;
+        (failed_text == text).then_some(*failure)
     }
 
-    fn remember(&mut self, wrong: &LimitsUpdate, refused: LimitsFailure) {
-        self.0.insert(wrong.pod.uid.clone(), (wrong.text.clone(), refused));
+    fn remember(&mut self, update: &LimitsUpdate, failure: LimitsFailure) {
+        self.0.insert(update.pod.uid.clone(), (update.text.clone(), failure));
     }
 }
 
 impl LimitsUpdate {
     fn next_failure(&self) -> LimitsFailure {
-        let now = LimitsFailure { attempts: 0, since: Instant::now() };
-        let before = self.failure.unwrap_or(now);
-        LimitsFailure { attempts: before.attempts.saturating_add(1), ..before }
+        let first = LimitsFailure { attempts: 0, since: Instant::now() };
+        let previous = self.failure.unwrap_or(first);
+        LimitsFailure { attempts: previous.attempts.saturating_add(1), ..previous }
     }
 }
 
-/// Returns the pods whose limits are not as they should be, those last that refused them most often.
-/// `text` writes limits as sidecars read them.
-pub(super) fn limits_updates(
-    declared: &TraceBufferSnapshot,
-    members: &[ManagedPod],
-    refusals: &LimitsFailures,
-    text: impl Fn(&RunningLimits) -> String,
+/// Returns the pods whose limits are outdated, ordered by the number of failed attempts. `render`
+/// renders limits as sidecars read them.
+pub(super) fn limits_updates<'a>(
+    snapshot: &TraceBufferSnapshot,
+    pods: impl Iterator<Item = &'a Arc<PodSnapshot>>,
+    failures: &LimitsFailures,
+    render: impl Fn(&RunningLimits) -> String,
 ) -> Vec<LimitsUpdate> {
-    let Ok(needs) = &declared.sidecar else { return vec![] };
-    let wrong = members.iter().filter_map(|(pod, _)| {
-        let text = text(&needs.limits.capped_at(injected_sidecar(pod)?.max_bytes));
-        let refused = refusals.of(pod, &text);
+    let Ok(desired) = &snapshot.sidecar else { return vec![] };
+    let updates = pods.filter_map(|pod| {
+        let text = render(&desired.limits.capped_at(injected_sidecar(pod)?.max_bytes));
+        let failure = failures.of(pod, &text);
         let pod = Arc::clone(pod);
-        (pod.limits.as_ref() != Some(&text)).then_some(LimitsUpdate { pod, text, failure: refused })
+        (pod.limits.as_ref() != Some(&text)).then_some(LimitsUpdate { pod, text, failure })
     });
-    let mut wrong: Vec<_> = wrong.collect();
-    wrong.sort_by_key(|one| one.failure.map_or(0, |refused| refused.attempts));
-    wrong
+    let mut updates: Vec<_> = updates.collect();
+    updates.sort_by_key(|update| update.failure.map_or(0, |failure| failure.attempts));
+    updates
 }
 
-/// Returns whether there are limits whose writing is worth waiting for.
-pub(super) fn any_pending(wrong: &[LimitsUpdate]) -> bool {
-    let is_pending = |refused: LimitsFailure| refused.since.elapsed() < PENDING_TIMEOUT;
-    wrong.iter().any(|one| one.failure.is_none_or(is_pending))
+/// Returns whether an update is still expected to succeed soon.
+pub(super) fn any_pending(updates: &[LimitsUpdate]) -> bool {
+    let is_pending = |failure: LimitsFailure| failure.since.elapsed() < PENDING_TIMEOUT;
+    updates.iter().any(|update| update.failure.is_none_or(is_pending))
 }
 
 impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
-    /// Writes limits, some at a time. One that cannot be written now keeps no other waiting.
+    /// Writes limits, at most [`MAX_LIMITS_PER_PASS`]. A failure does not delay the other pods.
     pub(super) async fn write_limits(
         &self,
-        declared: &TraceBufferSnapshot,
-        wrong: &[LimitsUpdate],
+        snapshot: &TraceBufferSnapshot,
+        updates: &[LimitsUpdate],
     ) -> Result<(), ClusterError> {
         let mut result = Ok(());
-        let mut refusals = LimitsFailures::default();
-        let (now, later) = wrong.split_at(wrong.len().min(MAX_LIMITS_PER_PASS));
-        for one in later {
-            if let Some(refused) = one.failure {
-                refusals.remember(one, refused);
+        let mut failures = LimitsFailures::default();
+        let (current, deferred) = updates.split_at(updates.len().min(MAX_LIMITS_PER_PASS));
+        for update in deferred {
+            if let Some(failure) = update.failure {
+                failures.remember(update, failure);
             }
         }
-        for one in now {
-            match self.context.cluster.set_limits(&one.pod, &one.text).await {
+        for update in current {
+            match self.context.cluster.set_limits(&update.pod, &update.text).await {
                 Ok(()) | Err(ClusterError::NotFound) => {}
                 Err(error) => {
-                    refusals.remember(one, one.next_failure());
+                    failures.remember(update, update.next_failure());
                     result = Err(error);
                 }
             }
         }
-        self.limits_failures.lock().insert(declared.key.clone(), refusals);
+        self.limits_failures.lock().insert(snapshot.key.clone(), failures);
         result
     }
 }

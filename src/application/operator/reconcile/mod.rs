@@ -1,8 +1,8 @@
-//! Keeps every `TraceBuffer`'s status true and its pods' limits up to date, restarts what a change
-//! needs restarted, and tells owners what became of their pods.
+//! Keeps the status of every `TraceBuffer` and the limits of its pods up to date, restarts the
+//! workloads that a change requires to restart, and publishes events about them.
 //!
-//! Each look at a `TraceBuffer` has five steps, dereference → validate → build → apply → update
-//! status; the middle ones know no cluster.
+//! The reconciliation of a `TraceBuffer` has five steps: dereference → validate → build → apply →
+//! update status. The middle ones do not access the cluster.
 
 mod audit;
 mod limits;
@@ -32,35 +32,35 @@ use queue::{ReconcileAction, WorkItem, WorkQueue};
 use rollout::RolloutState;
 use trace_buffer::{CachedReferences, Deletion};
 
-/// How many things are looked at at a time.
+/// How many items are processed concurrently.
 const WORKERS: usize = 4;
-/// How often everything is looked at, changed or not.
+/// How often everything is reconciled, changed or not.
 const RESYNC_INTERVAL: Duration = Duration::from_mins(5);
-/// How often is asked whether everything was seen once.
+/// How often a leader checks whether the caches are synced.
 const SYNC_POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What reconciling is connected to.
+/// The dependencies of the reconciler.
 pub struct ReconcileContext<C, P> {
     /// The cluster.
     pub cluster: Arc<C>,
-    /// Its pods.
+    /// The pods of the cluster.
     pub pods: Arc<P>,
-    /// Where changes arrive.
+    /// The work queue, which receives changes.
     pub queue: Arc<WorkQueue>,
-    /// Who watches.
+    /// Receives measurements.
     pub monitor: Arc<dyn ReconcileMonitor>,
-    /// What the injection decision knows of the cluster.
+    /// The cluster-wide settings of the injection decision.
     pub facts: ClusterFacts,
-    /// Gives a fresh random number at each call.
+    /// Returns a fresh random number.
     pub random: fn() -> u64,
 }
 
-/// The use case.
+/// The use case: reconciles while this replica leads.
 pub struct Reconciler<C, P> {
     context: Arc<ReconcileContext<C, P>>,
 }
 
-/// What is remembered while this replica leads.
+/// What is remembered for as long as this replica leads.
 struct LeaderSession<C, P> {
     context: Arc<ReconcileContext<C, P>>,
     started: Instant,
@@ -70,7 +70,7 @@ struct LeaderSession<C, P> {
     event_dedup: Mutex<EventDedup>,
 }
 
-/// What is remembered of one `TraceBuffer`.
+/// What is remembered about one `TraceBuffer`.
 #[derive(Default)]
 struct TraceBufferSession {
     references: Option<CachedReferences>,
@@ -78,45 +78,47 @@ struct TraceBufferSession {
 }
 
 impl<C: Cluster, P: PodLister> Reconciler<C, P> {
-    /// Creates the use case.
+    /// Creates a reconciler.
     #[must_use]
-    pub fn new(parts: ReconcileContext<C, P>) -> Self {
-        Self { context: Arc::new(parts) }
+    pub fn new(context: ReconcileContext<C, P>) -> Self {
+        Self { context: Arc::new(context) }
     }
 
-    /// Reconciles whenever `leading` is true, until nobody can tell any more.
+    /// Reconciles whenever `leading` is true, until its sender is dropped.
     ///
-    /// When it ceases to be true, all that is under way is broken off at its next wait.
+    /// When `leading` becomes false, work in progress is cancelled at its next await point.
     pub async fn run(&self, mut leading: watch::Receiver<bool>) {
         while leading.wait_for(|leads| *leads).await.is_ok() {
-            info!("reconciling");
-            let term = Arc::new(LeaderSession::new(Arc::clone(&self.context)));
-            self.context.queue.clear();
+            info!("leading: reconciling");
+            let session = Arc::new(LeaderSession::new(Arc::clone(&self.context)));
+            self.context.queue.open();
             self.context.queue.schedule(WorkItem::Resync, Duration::ZERO);
             let mut workers = JoinSet::new();
             for _ in 0..WORKERS {
-                workers.spawn(run_worker(Arc::clone(&term)));
+                workers.spawn(run_worker(Arc::clone(&session)));
             }
             let _ = leading.wait_for(|leads| !leads).await;
             workers.shutdown().await;
-            info!("no longer reconciling");
+            self.context.queue.close();
+            self.context.monitor.leadership_lost();
+            info!("lost leadership: no longer reconciling");
         }
     }
 }
 
-/// Looks at one thing after another, for ever.
-async fn run_worker<C: Cluster, P: PodLister>(term: Arc<LeaderSession<C, P>>) {
+/// Processes one item after another, indefinitely.
+async fn run_worker<C: Cluster, P: PodLister>(session: Arc<LeaderSession<C, P>>) {
     loop {
-        let item = term.context.queue.next().await;
-        let next = term.reconcile(&item).await;
-        term.context.queue.done(item, next, (term.context.random)());
+        let item = session.context.queue.next().await;
+        let action = session.reconcile(&item).await;
+        session.context.queue.done(item, action, (session.context.random)());
     }
 }
 
 impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
-    fn new(parts: Arc<ReconcileContext<C, P>>) -> Self {
+    fn new(context: Arc<ReconcileContext<C, P>>) -> Self {
         Self {
-            context: parts,
+            context,
             started: Instant::now(),
             trace_buffers: Mutex::default(),
             rollouts: Mutex::default(),
@@ -127,7 +129,7 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
 
     async fn reconcile(&self, item: &WorkItem) -> ReconcileAction {
         if !self.context.cluster.is_synced() {
-            return ReconcileAction::RequeueAfter(SYNC_POLL_INTERVAL);
+            return self.await_sync(item);
         }
         let started = Instant::now();
         let result = match item {
@@ -140,11 +142,11 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         let outcome = match &result {
             Ok(_) => ReconcileOutcome::Done,
             Err(ClusterError::Conflict | ClusterError::NotFound) => {
-                debug!(?item, "somebody else wrote in the meantime");
+                debug!(?item, "an object was changed in the meantime; retrying");
                 ReconcileOutcome::Conflict
             }
-            Err(ClusterError::Failed(why)) => {
-                warn!(?item, why, "cannot reconcile; trying again");
+            Err(ClusterError::Failed(error)) => {
+                warn!(?item, error, "reconciliation failed; retrying");
                 ReconcileOutcome::Failed
             }
         };
@@ -152,15 +154,25 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         result.unwrap_or(ReconcileAction::Retry)
     }
 
-    /// Looks at every `TraceBuffer` that a change of the namespace, or of a `TraceBuffer` in it, may
-    /// concern.
+    /// Replaces `item` by a resync, which covers every item, and retries that one until the caches
+    /// are synced. Keeping each item would let the queue grow for as long as they are not.
+    fn await_sync(&self, item: &WorkItem) -> ReconcileAction {
+        if *item == WorkItem::Resync {
+            return ReconcileAction::RequeueAfter(SYNC_POLL_INTERVAL);
+        }
+        self.context.queue.schedule(WorkItem::Resync, SYNC_POLL_INTERVAL);
+        ReconcileAction::AwaitChange
+    }
+
+    /// Schedules every `TraceBuffer` that may be affected by a change of the namespace, or of a
+    /// `TraceBuffer` in it.
     fn reconcile_namespace(&self, name: &str) -> ReconcileAction {
         let ReconcileContext { cluster, pods, facts, queue, .. } = &*self.context;
         let namespace = pods.namespace(name);
         let names = cluster.names_in(name);
-        let here =
+        let to_key =
             |name: &String| ObjectKey { namespace: namespace.name.clone(), name: name.clone() };
-        let mut keys: BTreeSet<_> = names.iter().map(here).collect();
+        let mut keys: BTreeSet<_> = names.iter().map(to_key).collect();
         keys.extend(namespace.named_trace_buffer().ok().flatten());
         keys.extend(facts.default_trace_buffer.clone());
         let pods = pods.in_namespace(name);
@@ -175,15 +187,15 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
     }
 
     fn resync(&self) -> ReconcileAction {
-        let known = self.trace_buffers.lock().keys().cloned().collect::<Vec<_>>();
-        for key in self.context.cluster.trace_buffer_keys().into_iter().chain(known) {
+        let remembered = self.trace_buffers.lock().keys().cloned().collect::<Vec<_>>();
+        for key in self.context.cluster.trace_buffer_keys().into_iter().chain(remembered) {
             self.context.queue.schedule(WorkItem::TraceBuffer(key), Duration::ZERO);
         }
         self.context.queue.schedule(WorkItem::Audit, Duration::ZERO);
         ReconcileAction::RequeueAfter(RESYNC_INTERVAL)
     }
 
-    /// Time since this replica leads.
+    /// Returns the time since this replica began to lead.
     fn now(&self) -> Duration {
         self.started.elapsed()
     }

@@ -1,4 +1,4 @@
-//! What is to be looked at, and when: each thing once, however often it changes.
+//! The work queue of the reconciler: each item at most once, however often it changes.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -10,47 +10,50 @@ use tokio::time::{Instant, sleep_until};
 use crate::domain::backoff::Backoff;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::request::InjectRequest;
-use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::sidecar_state::is_missing_sidecar;
+use crate::domain::operator::reconcile::sidecar_state::{injected_sidecar, is_missing_sidecar};
 use crate::ports::operator::pods::ChangeHandler;
 
-/// How long changes of a `TraceBuffer` are gathered.
+/// How long changes of a `TraceBuffer` are collected before it is reconciled.
 const TRACE_BUFFER_DEBOUNCE: Duration = Duration::from_millis(100);
-/// How long changes of pods are gathered before they are counted.
+/// How long changes of pods are collected before the pods are counted.
 const POD_DEBOUNCE: Duration = Duration::from_secs(2);
-/// How long pods may be bare before their owners are told.
+/// How long changes are collected before owners are notified of missing sidecars.
 const AUDIT_DEBOUNCE: Duration = Duration::from_secs(3);
-/// The shortest wait after a failure.
+/// The minimum wait after a failure.
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
 
-/// Something to look at.
+/// Something to reconcile.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum WorkItem {
     /// One `TraceBuffer`.
     TraceBuffer(ObjectKey),
-    /// The restarts that a change of it needs.
+    /// The restarts that a change of this `TraceBuffer` requires.
     Rollout(ObjectKey),
-    /// Every `TraceBuffer` that the pods of a namespace use or ask for.
+    /// Every `TraceBuffer` that the pods of this namespace use or ask for.
     Namespace(String),
-    /// Every pod, for what its owner should know.
+    /// All pods: which sidecars are missing, and what their owners should know.
     Audit,
     /// Everything.
     Resync,
 }
 
-/// How a look at something ended.
+/// What to do with an item that was processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReconcileAction {
-    /// Nothing more until it changes.
+    /// Nothing until it changes.
     AwaitChange,
-    /// Look again after this time.
+    /// Process it again after this time.
     RequeueAfter(Duration),
-    /// It failed.
+    /// Process it again after a back-off, because it failed.
     Retry,
 }
 
-/// The queue of a reconciler. Hears of changes; nothing in it is ever handed out twice at a time.
+/// The work queue of a reconciler. An item is never handed out while it is being processed.
+///
+/// A queue is closed until [`open`](Self::open) is called: the caches of every replica report
+/// changes, but only the leader processes items, and pods' annotations decide how many items there
+/// are.
 #[derive(Default)]
 pub struct WorkQueue {
     state: Mutex<QueueState>,
@@ -59,33 +62,55 @@ pub struct WorkQueue {
 
 #[derive(Default)]
 struct QueueState {
-    /// When each is due.
+    is_open: bool,
+    /// When each item is due.
     due: HashMap<WorkItem, Instant>,
-    /// Those of them that are not being looked at, by time.
+    /// The items of `due` that are not being processed, by time.
     waiting: BTreeSet<(Instant, WorkItem)>,
     running: HashSet<WorkItem>,
-    backoff: HashMap<WorkItem, Backoff>,
+    failing: HashMap<WorkItem, FailingItem>,
+}
+
+/// An item whose last attempt failed.
+#[derive(Clone, Copy)]
+struct FailingItem {
+    backoff: Backoff,
+    /// No change brings the next attempt forward: a change often accompanies the failure.
+    retry_at: Instant,
 }
 
 impl WorkQueue {
-    /// Sees to it that `item` is looked at after `delay` at the latest.
+    /// Schedules `item` to be processed within `delay`, or when its back-off ends if that is later.
+    /// Does nothing while the queue is closed.
     pub(super) fn schedule(&self, item: WorkItem, delay: Duration) {
         self.state.lock().schedule(item, Instant::now() + delay);
         self.changed.notify_one();
     }
 
-    /// Forgets everything, what is being looked at included.
-    pub(super) fn clear(&self) {
+    /// Starts to accept items, and forgets all that came before.
+    pub(super) fn open(&self) {
+        *self.state.lock() = QueueState { is_open: true, ..QueueState::default() };
+    }
+
+    /// Forgets all items, including those being processed, and accepts no others.
+    pub(super) fn close(&self) {
         *self.state.lock() = QueueState::default();
     }
 
-    /// Waits for something that is due, and hands it out. Cancel safe.
+    /// Returns how many items are waiting or being processed.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let state = self.state.lock();
+        state.due.len() + state.running.iter().filter(|item| !state.due.contains_key(item)).count()
+    }
+
+    /// Waits for an item that is due, and returns it. Cancel safe.
     pub(super) async fn next(&self) -> WorkItem {
         loop {
             let changed = self.changed.notified();
             let due = match self.state.lock().pop() {
                 Ok(item) => {
-                    // Others may wait, and more may be due.
+                    // Wakes the next worker: more items may be due.
                     self.changed.notify_one();
                     return item;
                 }
@@ -101,37 +126,22 @@ impl WorkQueue {
         }
     }
 
-    /// Takes back what was handed out. `random` is a fresh random number.
-    pub(super) fn done(&self, item: WorkItem, next: ReconcileAction, random: u64) {
-        let mut state = self.state.lock();
-        state.running.remove(&item);
-        let delay = match next {
-            ReconcileAction::Retry => {
-                let backoff = state.backoff.entry(item.clone()).or_default();
-                Some(backoff.after_failure(Some(MIN_BACKOFF), random))
-            }
-            ReconcileAction::AwaitChange | ReconcileAction::RequeueAfter(_) => {
-                state.backoff.remove(&item);
-                if let ReconcileAction::RequeueAfter(delay) = next { Some(delay) } else { None }
-            }
-        };
-        if let Some(due) = state.due.get(&item).copied() {
-            // It changed while it was looked at.
-            state.waiting.insert((due, item.clone()));
-        }
-        if let Some(delay) = delay {
-            state.schedule(item, Instant::now() + delay);
-        }
-        drop(state);
+    /// Takes back an item returned by [`next`](Self::next). `random` is a fresh random number.
+    pub(super) fn done(&self, item: WorkItem, action: ReconcileAction, random: u64) {
+        self.state.lock().done(item, action, random);
         self.changed.notify_one();
     }
 }
 
 impl QueueState {
     fn schedule(&mut self, item: WorkItem, due: Instant) {
+        if !self.is_open {
+            return;
+        }
+        let due = self.failing.get(&item).map_or(due, |failing| due.max(failing.retry_at));
         match self.due.get(&item).copied() {
-            Some(known) if known <= due => return,
-            Some(known) => self.waiting.remove(&(known, item.clone())),
+            Some(scheduled) if scheduled <= due => return,
+            Some(scheduled) => self.waiting.remove(&(scheduled, item.clone())),
             None => false,
         };
         self.due.insert(item.clone(), due);
@@ -140,7 +150,7 @@ impl QueueState {
         }
     }
 
-    /// Hands out what is due, or says when something will be.
+    /// Returns an item that is due, or the time at which the next one will be.
     fn pop(&mut self) -> Result<WorkItem, Option<Instant>> {
         match self.waiting.first() {
             None => return Err(None),
@@ -152,14 +162,45 @@ impl QueueState {
         self.running.insert(item.clone());
         Ok(item)
     }
+
+    fn done(&mut self, item: WorkItem, action: ReconcileAction, random: u64) {
+        self.running.remove(&item);
+        let changed_meanwhile = self.due.remove(&item);
+        let requested = match action {
+            ReconcileAction::Retry => Some(self.record_failure(&item, random)),
+            ReconcileAction::AwaitChange => {
+                self.failing.remove(&item);
+                None
+            }
+            ReconcileAction::RequeueAfter(delay) => {
+                self.failing.remove(&item);
+                Some(Instant::now() + delay)
+            }
+        };
+        if let Some(due) = changed_meanwhile.into_iter().chain(requested).min() {
+            self.schedule(item, due);
+        }
+    }
+
+    /// Returns when to retry.
+    fn record_failure(&mut self, item: &WorkItem, random: u64) -> Instant {
+        let mut backoff = self.failing.get(item).map_or_else(Backoff::default, |it| it.backoff);
+        let retry_at = Instant::now() + backoff.after_failure(Some(MIN_BACKOFF), random);
+        self.failing.insert(item.clone(), FailingItem { backoff, retry_at });
+        retry_at
+    }
 }
 
 impl ChangeHandler for WorkQueue {
     fn trace_buffer_changed(&self, key: &ObjectKey) {
         self.schedule(WorkItem::TraceBuffer(key.clone()), TRACE_BUFFER_DEBOUNCE);
-        // Which one counts for pods that name none may have changed.
+        // Pods that name no TraceBuffer may now use another one.
         self.schedule(WorkItem::Namespace(key.namespace.clone()), POD_DEBOUNCE);
         self.schedule(WorkItem::Audit, AUDIT_DEBOUNCE);
+    }
+
+    fn trace_buffer_status_changed(&self, key: &ObjectKey) {
+        self.schedule(WorkItem::TraceBuffer(key.clone()), TRACE_BUFFER_DEBOUNCE);
     }
 
     fn pod_changed(&self, pod: &PodSnapshot) {
@@ -179,11 +220,11 @@ impl ChangeHandler for WorkQueue {
     }
 }
 
-/// Returns what a change of `pod` concerns: the `TraceBuffer` it uses or names, or its namespace,
-/// which knows the one that counts there.
+/// Returns the item that a change of `pod` concerns: the `TraceBuffer` that the pod uses or names,
+/// or its namespace if that decides which `TraceBuffer` the pod uses.
 fn work_item_for(pod: &PodSnapshot) -> Option<WorkItem> {
     let namespace = &pod.key.namespace;
-    if let Some(InjectionStatus::Injected(injected)) = &pod.status {
+    if let Some(injected) = injected_sidecar(pod) {
         return Some(WorkItem::TraceBuffer(injected.trace_buffer.clone()));
     }
     if !is_missing_sidecar(pod, true) {

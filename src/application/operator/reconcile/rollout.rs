@@ -1,4 +1,4 @@
-//! Restarts the owners of outdated pods, at the pace that their `TraceBuffer` sets.
+//! Restarts the owners of outdated pods, at the rate that their `TraceBuffer` sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, Workload};
 use crate::ports::operator::pods::PodLister;
 
-/// How far the owners of a `TraceBuffer`'s pods are with one change.
+/// The progress of the rollout of one revision of a `TraceBuffer`.
 pub(super) struct RolloutState {
     revision: String,
     owners: BTreeMap<Workload, OwnerRollout>,
@@ -27,56 +27,56 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         &self,
         key: &ObjectKey,
     ) -> Result<ReconcileAction, ClusterError> {
-        let known = self.rollouts.lock().remove(key);
-        let declared = self.context.cluster.trace_buffer(key);
-        let Some(declared) = declared else { return Ok(ReconcileAction::AwaitChange) };
-        let (Some(pace), Ok(needs)) = (declared.rollout, &declared.sidecar) else {
+        let previous = self.rollouts.lock().remove(key);
+        let snapshot = self.context.cluster.trace_buffer(key);
+        let Some(snapshot) = snapshot else { return Ok(ReconcileAction::AwaitChange) };
+        let (Some(policy), Ok(desired)) = (snapshot.rollout, &snapshot.sidecar) else {
             return Ok(ReconcileAction::AwaitChange);
         };
-        let marker = needs.revision();
-        let known = known.filter(|campaign| campaign.revision == marker);
-        let mut campaign =
-            known.unwrap_or(RolloutState { revision: marker, owners: BTreeMap::new() });
-        let result = self.advance(&declared, &pace, &mut campaign).await;
-        self.rollouts.lock().insert(key.clone(), campaign);
+        let revision = desired.revision();
+        let previous = previous.filter(|state| state.revision == revision);
+        let mut state = previous.unwrap_or(RolloutState { revision, owners: BTreeMap::new() });
+        let result = self.advance(&snapshot, &policy, &mut state).await;
+        self.rollouts.lock().insert(key.clone(), state);
         result
     }
 
     async fn advance(
         &self,
-        declared: &TraceBufferSnapshot,
-        pace: &RolloutPolicy,
-        campaign: &mut RolloutState,
+        snapshot: &TraceBufferSnapshot,
+        policy: &RolloutPolicy,
+        state: &mut RolloutState,
     ) -> Result<ReconcileAction, ClusterError> {
-        self.refresh_owners(declared, campaign).await?;
-        match next_action(pace, &campaign.owners, self.now()) {
+        self.refresh_owners(snapshot, state).await?;
+        match next_action(policy, &state.owners, self.now()) {
             RolloutAction::Finished => Ok(ReconcileAction::AwaitChange),
             RolloutAction::Wait(time) => Ok(ReconcileAction::RequeueAfter(time)),
             RolloutAction::Restart(owners) => {
                 for owner in owners {
-                    self.restart(declared, campaign, owner).await?;
+                    self.restart(snapshot, state, owner).await?;
                 }
                 Ok(ReconcileAction::RequeueAfter(POLL_INTERVAL))
             }
-            RolloutAction::Halt { owner, why } => {
-                let notice = WorkloadEvent::rollout_halted(&declared.key, &campaign.revision, &why);
-                self.publish_event(&owner, &notice).await?;
+            RolloutAction::Halt { owner, why: error } => {
+                let event = WorkloadEvent::rollout_halted(&snapshot.key, &state.revision, &error);
+                self.publish_event(&owner, &event).await?;
                 Ok(ReconcileAction::RequeueAfter(BLOCKED_POLL_INTERVAL))
             }
         }
     }
 
-    /// Looks at the owners of outdated pods that are new, and at those that are on their way.
+    /// Refreshes the status of new owners of outdated pods, and of owners whose restart is in progress,
+    /// blocked or failed.
     async fn refresh_owners(
         &self,
-        declared: &TraceBufferSnapshot,
-        campaign: &mut RolloutState,
+        snapshot: &TraceBufferSnapshot,
+        state: &mut RolloutState,
     ) -> Result<(), ClusterError> {
         let mut owners = BTreeSet::new();
-        for (pod, standing) in self.managed_pods(declared) {
-            let is_outdated = matches!(standing, SidecarState::Outdated(_));
+        for (pod, sidecar_state) in self.managed_pods(snapshot) {
+            let is_outdated = matches!(sidecar_state, SidecarState::Outdated(_));
             let namespace = || self.context.pods.namespace(&pod.key.namespace);
-            if is_outdated && declared.may_restart_in(&namespace()) {
+            if is_outdated && snapshot.may_restart_in(&namespace()) {
                 match self.context.cluster.workload_of(&pod).await {
                     Ok(workload) => _ = owners.insert(workload),
                     Err(ClusterError::NotFound) => {}
@@ -84,80 +84,82 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
                 }
             }
         }
-        campaign.owners.retain(|owner, turn| {
-            !matches!(turn, OwnerRollout::Waiting | OwnerRollout::Blocked) || owners.contains(owner)
+        state.owners.retain(|owner, rollout| {
+            !matches!(rollout, OwnerRollout::Waiting | OwnerRollout::Blocked)
+                || owners.contains(owner)
         });
-        owners.retain(|owner| !campaign.owners.contains_key(owner));
-        let on_their_way = campaign.owners.iter().filter(|(_, turn)| {
+        owners.retain(|owner| !state.owners.contains_key(owner));
+        let unfinished = state.owners.iter().filter(|(_, rollout)| {
             matches!(
-                turn,
+                rollout,
                 OwnerRollout::Progressing { .. } | OwnerRollout::Failed(_) | OwnerRollout::Blocked
             )
         });
-        owners.extend(on_their_way.map(|(owner, _)| owner.clone()));
+        owners.extend(unfinished.map(|(owner, _)| owner.clone()));
         for owner in owners {
-            self.refresh_owner(declared, campaign, &owner).await?;
+            self.refresh_owner(snapshot, state, &owner).await?;
         }
         Ok(())
     }
 
-    /// Returns whether the new pods of an owner would have its sidecar. A pod's own annotations do not
-    /// tell: whoever creates pods can make one up and name any owner.
+    /// Returns whether new pods of `owner` would get the sidecar of `snapshot`. The annotations of its
+    /// pods are no proof: a pod's author can write any annotation and name any owner.
     fn would_get_sidecar(
         &self,
-        declared: &TraceBufferSnapshot,
+        snapshot: &TraceBufferSnapshot,
         owner: &Workload,
-        seen: &WorkloadStatus,
+        status: &WorkloadStatus,
     ) -> bool {
         let ReconcileContext { pods, cluster, facts, .. } = &*self.context;
         let namespace = pods.namespace(&owner.namespace);
         let names = || cluster.names_in(&owner.namespace);
-        let asked_for = trace_buffer_for_new_pod(seen.inject.as_deref(), &namespace, facts, names);
-        asked_for.as_ref() == Some(&declared.key) && declared.may_restart_in(&namespace)
+        let requested =
+            trace_buffer_for_new_pod(status.inject.as_deref(), &namespace, facts, names);
+        requested.as_ref() == Some(&snapshot.key) && snapshot.may_restart_in(&namespace)
     }
 
     async fn refresh_owner(
         &self,
-        declared: &TraceBufferSnapshot,
-        campaign: &mut RolloutState,
+        snapshot: &TraceBufferSnapshot,
+        state: &mut RolloutState,
         owner: &Workload,
     ) -> Result<Option<WorkloadStatus>, ClusterError> {
-        let seen = match self.context.cluster.get_workload(owner).await {
-            Ok(seen) => seen.filter(|seen| self.would_get_sidecar(declared, owner, seen)),
+        let status = match self.context.cluster.get_workload(owner).await {
+            Ok(status) => status.filter(|status| self.would_get_sidecar(snapshot, owner, status)),
             Err(ClusterError::NotFound) => None,
             Err(error) => return Err(error),
         };
-        let Some(found) = &seen else {
-            campaign.owners.remove(owner);
+        let Some(current) = &status else {
+            state.owners.remove(owner);
             return Ok(None);
         };
-        let before = campaign.owners.get(owner);
-        let turn = OwnerRollout::next_state(before, found, &campaign.revision, self.now());
-        campaign.owners.insert(owner.clone(), turn);
-        Ok(seen)
+        let previous = state.owners.get(owner);
+        let rollout = OwnerRollout::next_state(previous, current, &state.revision, self.now());
+        state.owners.insert(owner.clone(), rollout);
+        Ok(status)
     }
 
-    /// Restarts an owner, if a fresh look shows that it still waits for it.
+    /// Restarts an owner, if its current status shows that it still waits for the restart.
     async fn restart(
         &self,
-        declared: &TraceBufferSnapshot,
-        campaign: &mut RolloutState,
+        snapshot: &TraceBufferSnapshot,
+        state: &mut RolloutState,
         owner: Workload,
     ) -> Result<(), ClusterError> {
-        let seen = self.refresh_owner(declared, campaign, &owner).await?;
-        let Some(seen) =
-            seen.filter(|_| campaign.owners.get(&owner) == Some(&OwnerRollout::Waiting))
+        let status = self.refresh_owner(snapshot, state, &owner).await?;
+        let Some(status) =
+            status.filter(|_| state.owners.get(&owner) == Some(&OwnerRollout::Waiting))
         else {
             return Ok(());
         };
-        match self.context.cluster.restart(&owner, &seen, &campaign.revision).await {
+        match self.context.cluster.restart(&owner, &status, &state.revision).await {
             Ok(()) => {}
-            // Both are seen at the next look.
+            // The next refresh reads the new state.
             Err(ClusterError::Conflict | ClusterError::NotFound) => return Ok(()),
             Err(error) => return Err(error),
         }
-        campaign.owners.insert(owner.clone(), OwnerRollout::Progressing { since: self.now() });
-        let notice = WorkloadEvent::restarted(&declared.key, &campaign.revision);
-        self.publish_event(&owner, &notice).await.map(drop)
+        state.owners.insert(owner.clone(), OwnerRollout::Progressing { since: self.now() });
+        let event = WorkloadEvent::restarted(&snapshot.key, &state.revision);
+        self.publish_event(&owner, &event).await.map(drop)
     }
 }

@@ -1,4 +1,4 @@
-//! One look at one `TraceBuffer`.
+//! Reconciles one `TraceBuffer`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,31 +13,31 @@ use super::queue::{ReconcileAction, WorkItem};
 use super::{LeaderSession, ReconcileContext, TraceBufferSession};
 use crate::domain::operator::injection::consent::has_consent;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
-use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::conditions::{self, ReferenceResolution, Status};
+use crate::domain::operator::reconcile::conditions::{self, ReferenceResolution};
 use crate::domain::operator::reconcile::sidecar_state::{
-    PodCounts, SidecarState, sidecar_state, trace_buffer_of_pod,
+    SidecarState, injected_sidecar, sidecar_state, trace_buffer_of_pod,
 };
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
     Reference, RunningLimits, TraceBufferSnapshot,
 };
+use crate::domain::operator::reconcile::trace_buffer_status::{PodCounts, Status};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome};
 use crate::ports::operator::pods::PodLister;
 
-/// How long what came of looking for references is believed.
+/// How long the result of looking up references is reused.
 const REFERENCE_CACHE_TTL: Duration = Duration::from_secs(30);
-/// Most namespaces in which references are looked for.
+/// Maximum number of namespaces in which references are looked up.
 const MAX_LOOKUP_NAMESPACES: usize = 20;
-/// How long a `TraceBuffer` must be gone before its pods' owners are told: word of a new one may be
-/// slower than word of its pods.
+/// How long a `TraceBuffer` must be gone before an event is published: the pods of a new one may
+/// become known before the `TraceBuffer` itself.
 const DELETION_DEBOUNCE: Duration = Duration::from_secs(5);
 
-/// A pod and how it stands.
+/// A pod and the state of its sidecar.
 pub(super) type ManagedPod = (Arc<PodSnapshot>, SidecarState);
 
-/// What came of looking for references.
+/// The result of looking up references.
 #[derive(Clone)]
 pub(super) struct CachedReferences {
     looked_up_at: Instant,
@@ -45,38 +45,31 @@ pub(super) struct CachedReferences {
     resolution: ReferenceResolution,
 }
 
-/// A `TraceBuffer` that is gone, while pods still have its sidecar.
+/// The deletion of a `TraceBuffer` whose sidecar some pods still have.
 #[derive(Clone, Copy)]
 pub(super) struct Deletion {
     since: Instant,
     is_event_published: bool,
 }
 
-/// What is to be.
+/// The desired state.
 struct DesiredState {
     status: Status,
     limits_updates: Vec<LimitsUpdate>,
 }
 
-/// Builds what is to be from what is. `text` writes limits as sidecars read them.
+/// Computes the desired state from the observed state. `render` renders limits as sidecars read them.
 fn build(
-    declared: &TraceBufferSnapshot,
+    snapshot: &TraceBufferSnapshot,
     references: &ReferenceResolution,
-    members: &[ManagedPod],
-    refusals: &LimitsFailures,
-    text: impl Fn(&RunningLimits) -> String,
+    pods: &[ManagedPod],
+    failures: &LimitsFailures,
+    render: impl Fn(&RunningLimits) -> String,
 ) -> DesiredState {
-    let counts = PodCounts::of(members.iter().map(|(_, state)| state));
-    let limits = limits_updates(declared, members, refusals, text);
-    let status = conditions::compute_status(declared, references, counts, any_pending(&limits));
+    let counts = PodCounts::of(pods.iter().map(|(_, state)| state));
+    let limits = limits_updates(snapshot, pods.iter().map(|(pod, _)| pod), failures, render);
+    let status = conditions::compute_status(snapshot, references, counts, any_pending(&limits));
     DesiredState { status, limits_updates: limits }
-}
-
-pub(super) fn injected_sidecar(pod: &PodSnapshot) -> Option<&InjectedSidecar> {
-    match &pod.status {
-        Some(InjectionStatus::Injected(injected)) => Some(injected),
-        _ => None,
-    }
 }
 
 impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
@@ -84,25 +77,25 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         &self,
         key: &ObjectKey,
     ) -> Result<ReconcileAction, ClusterError> {
-        let Some(declared) = self.context.cluster.trace_buffer(key) else {
+        let Some(snapshot) = self.context.cluster.trace_buffer(key) else {
             return self.reconcile_deleted(key).await;
         };
-        if let Some(known) = self.trace_buffers.lock().get_mut(key) {
-            known.deletion = None;
+        if let Some(session) = self.trace_buffers.lock().get_mut(key) {
+            session.deletion = None;
         }
-        let members = self.managed_pods(&declared);
-        let references = self.dereference(&declared, &members).await;
+        let pods = self.managed_pods(&snapshot);
+        let references = self.dereference(&snapshot, &pods).await;
         let cluster = &self.context.cluster;
         let desired = {
-            let all = self.limits_failures.lock();
+            let failures = self.limits_failures.lock();
             let none = LimitsFailures::default();
-            let refusals = all.get(key).unwrap_or(&none);
-            let text = |limits: &RunningLimits| cluster.render_limits(limits);
-            build(&declared, &references, &members, refusals, text)
+            let failures = failures.get(key).unwrap_or(&none);
+            let render = |limits: &RunningLimits| cluster.render_limits(limits);
+            build(&snapshot, &references, &pods, failures, render)
         };
         self.context.monitor.pod_counts(key, Some(desired.status.pods));
-        let applied = self.apply(&declared, &desired).await;
-        self.update_status(&declared, &desired.status).await?;
+        let applied = self.apply(&snapshot, &desired).await;
+        self.update_status(&snapshot, &desired.status).await?;
         applied?;
         Ok(if desired.limits_updates.len() > MAX_LIMITS_PER_PASS {
             ReconcileAction::RequeueAfter(LIMITS_INTERVAL)
@@ -116,126 +109,129 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         })
     }
 
-    /// Returns the pods that use or ask for it, of the namespaces that it allows, and are not being
-    /// deleted.
-    pub(super) fn managed_pods(&self, declared: &TraceBufferSnapshot) -> Vec<ManagedPod> {
-        let ReconcileContext { pods, cluster, facts, .. } = &*self.context;
+    /// Returns the pods that use or ask for `snapshot` in the namespaces that it allows, except pods
+    /// that are being deleted.
+    pub(super) fn managed_pods(&self, snapshot: &TraceBufferSnapshot) -> Vec<ManagedPod> {
+        let ReconcileContext { pods: lister, cluster, facts, .. } = &*self.context;
         let mut names = HashMap::new();
-        let mut belongs = |pod: &PodSnapshot| {
-            let namespace = pods.namespace(&pod.key.namespace);
+        let mut is_managed = |pod: &PodSnapshot| {
+            let namespace = lister.namespace(&pod.key.namespace);
             let names = || {
-                let known = names.entry(pod.key.namespace.clone());
-                known.or_insert_with(|| cluster.names_in(&pod.key.namespace)).clone()
+                let cached = names.entry(pod.key.namespace.clone());
+                cached.or_insert_with(|| cluster.names_in(&pod.key.namespace)).clone()
             };
-            declared.allows(&namespace)
+            snapshot.allows(&namespace)
                 && trace_buffer_of_pod(pod, &namespace, facts, names).as_ref()
-                    == Some(&declared.key)
+                    == Some(&snapshot.key)
         };
-        let mut members = self.possible_pods(&declared.key);
-        members.retain(|pod| !pod.is_terminating && belongs(pod));
+        let mut pods = self.possible_pods(&snapshot.key);
+        pods.retain(|pod| !pod.is_terminating && is_managed(pod));
         let with_state = |pod: Arc<PodSnapshot>| {
-            let state = sidecar_state(&pod, declared);
+            let state = sidecar_state(&pod, snapshot);
             (pod, state)
         };
-        members.into_iter().map(with_state).collect()
+        pods.into_iter().map(with_state).collect()
     }
 
-    /// Returns every pod that may use or ask for `key`, among others.
+    /// Returns every pod that may use or ask for `key`, and possibly other pods.
     fn possible_pods(&self, key: &ObjectKey) -> Vec<Arc<PodSnapshot>> {
         let pods = &self.context.pods;
         if self.context.facts.default_trace_buffer.as_ref() == Some(key) {
             return pods.all();
         }
         let mut candidates = pods.in_namespace(&key.namespace);
-        let elsewhere = pods.referencing(key).into_iter();
-        candidates.extend(elsewhere.filter(|pod| pod.key.namespace != key.namespace));
+        let referencing = pods.referencing(key).into_iter();
+        candidates.extend(referencing.filter(|pod| pod.key.namespace != key.namespace));
         candidates
     }
 
-    /// Returns whether it may use what belongs to the namespace of `pod`.
-    fn has_consent_of(&self, declared: &TraceBufferSnapshot, pod: &PodSnapshot) -> bool {
-        has_consent(&declared.key, &self.context.pods.namespace(&pod.key.namespace))
+    /// Returns whether the namespace of `pod` consents to the use of its objects by `snapshot`.
+    fn has_consent_of(&self, snapshot: &TraceBufferSnapshot, pod: &PodSnapshot) -> bool {
+        has_consent(&snapshot.key, &self.context.pods.namespace(&pod.key.namespace))
     }
 
-    /// Looks for the objects that it names, in the namespaces of its pods that let it use them, or
-    /// else in its own.
+    /// Looks up the objects that `snapshot` refers to, in those namespaces of its pods that consent, or
+    /// in its own namespace if there are none.
     async fn dereference(
         &self,
-        declared: &TraceBufferSnapshot,
-        members: &[ManagedPod],
+        snapshot: &TraceBufferSnapshot,
+        pods: &[ManagedPod],
     ) -> ReferenceResolution {
-        let users = members.iter().filter(|(pod, _)| {
-            injected_sidecar(pod).is_some() && self.has_consent_of(declared, pod)
+        let users = pods.iter().filter(|(pod, _)| {
+            injected_sidecar(pod).is_some() && self.has_consent_of(snapshot, pod)
         });
         let mut namespaces: BTreeSet<_> =
             users.map(|(pod, _)| pod.key.namespace.as_str()).take(MAX_LOOKUP_NAMESPACES).collect();
         if namespaces.is_empty() {
-            namespaces.insert(declared.key.namespace.as_str());
+            namespaces.insert(snapshot.key.namespace.as_str());
         }
-        let mut sought = vec![];
+        let mut targets = vec![];
         for namespace in namespaces {
-            let here = declared.references.iter().cloned();
-            sought.extend(here.map(|reference| (namespace.to_owned(), reference)));
+            let references = snapshot.references.iter().cloned();
+            targets.extend(references.map(|reference| (namespace.to_owned(), reference)));
         }
-        let known =
-            self.trace_buffers.lock().get(&declared.key).and_then(|known| known.references.clone());
-        if let Some(known) = known.filter(|known| known.targets == sought)
-            && known.looked_up_at.elapsed() < REFERENCE_CACHE_TTL
+        let cached = self
+            .trace_buffers
+            .lock()
+            .get(&snapshot.key)
+            .and_then(|session| session.references.clone());
+        if let Some(cached) = cached.filter(|cached| cached.targets == targets)
+            && cached.looked_up_at.elapsed() < REFERENCE_CACHE_TTL
         {
-            return known.resolution;
+            return cached.resolution;
         }
-        let found = self.resolve_references(&sought).await;
-        let looked_up = CachedReferences {
+        let resolution = self.resolve_references(&targets).await;
+        let cached = CachedReferences {
             looked_up_at: Instant::now(),
-            targets: sought,
-            resolution: found.clone(),
+            targets,
+            resolution: resolution.clone(),
         };
-        let known = TraceBufferSession { references: Some(looked_up), deletion: None };
-        self.trace_buffers.lock().insert(declared.key.clone(), known);
-        found
+        let session = TraceBufferSession { references: Some(cached), deletion: None };
+        self.trace_buffers.lock().insert(snapshot.key.clone(), session);
+        resolution
     }
 
-    async fn resolve_references(&self, sought: &[(String, Reference)]) -> ReferenceResolution {
-        let mut absent = vec![];
-        for (namespace, reference) in sought {
+    async fn resolve_references(&self, targets: &[(String, Reference)]) -> ReferenceResolution {
+        let mut missing = vec![];
+        for (namespace, reference) in targets {
             match self.context.cluster.look_up(namespace, reference).await {
                 Ok(LookupOutcome::Found) => {}
-                Ok(LookupOutcome::NotFound) => absent.push((reference.clone(), namespace.clone())),
+                Ok(LookupOutcome::NotFound) => missing.push((reference.clone(), namespace.clone())),
                 Ok(LookupOutcome::Forbidden) => return ReferenceResolution::Forbidden,
                 Err(error) => return ReferenceResolution::Failed(error.to_string()),
             }
         }
-        match (sought, absent.is_empty()) {
+        match (targets, missing.is_empty()) {
             ([], _) => ReferenceResolution::None,
             (_, true) => ReferenceResolution::Found,
-            (_, false) => ReferenceResolution::NotFound(absent),
+            (_, false) => ReferenceResolution::NotFound(missing),
         }
     }
 
-    /// Writes limits, and starts what needs a restart.
+    /// Writes limits, and schedules the restarts that are required.
     async fn apply(
         &self,
-        declared: &TraceBufferSnapshot,
+        snapshot: &TraceBufferSnapshot,
         desired: &DesiredState,
     ) -> Result<(), ClusterError> {
-        if declared.rollout.is_some() {
-            self.context.queue.schedule(WorkItem::Rollout(declared.key.clone()), Duration::ZERO);
+        if snapshot.rollout.is_some() {
+            self.context.queue.schedule(WorkItem::Rollout(snapshot.key.clone()), Duration::ZERO);
         }
-        self.write_limits(declared, &desired.limits_updates).await
+        self.write_limits(snapshot, &desired.limits_updates).await
     }
 
     async fn update_status(
         &self,
-        declared: &TraceBufferSnapshot,
+        snapshot: &TraceBufferSnapshot,
         status: &Status,
     ) -> Result<(), ClusterError> {
-        if declared.status.as_ref() == Some(status) {
+        if snapshot.status.as_ref() == Some(status) {
             return Ok(());
         }
-        self.context.cluster.write_status(declared, status).await
+        self.context.cluster.write_status(snapshot, status).await
     }
 
-    /// Leaves the running pods of what is gone alone, and says so.
+    /// Publishes events about the pods of a deleted `TraceBuffer`, which keep their sidecars.
     async fn reconcile_deleted(&self, key: &ObjectKey) -> Result<ReconcileAction, ClusterError> {
         self.context.monitor.pod_counts(key, None);
         self.rollouts.lock().remove(key);
@@ -251,31 +247,34 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         }
         let now = Instant::now();
         let since = {
-            let mut known = self.trace_buffers.lock();
-            let known = known.entry(key.clone()).or_default();
-            known.deletion.get_or_insert(Deletion { since: now, is_event_published: false }).since
+            let mut sessions = self.trace_buffers.lock();
+            let session = sessions.entry(key.clone()).or_default();
+            session.deletion.get_or_insert(Deletion { since: now, is_event_published: false }).since
         };
-        let left = DELETION_DEBOUNCE.saturating_sub(now.duration_since(since));
-        if !left.is_zero() {
-            return Ok(ReconcileAction::RequeueAfter(left));
+        let remaining = DELETION_DEBOUNCE.saturating_sub(now.duration_since(since));
+        if !remaining.is_zero() {
+            return Ok(ReconcileAction::RequeueAfter(remaining));
         }
-        let notice = WorkloadEvent::trace_buffer_deleted(key);
-        let to_tell = users.iter().map(|pod| (pod.as_ref(), &notice));
-        let next = self.publish_pod_events(to_tell).await?;
-        if next != ReconcileAction::AwaitChange {
-            return Ok(next);
+        let event = WorkloadEvent::trace_buffer_deleted(key);
+        let events = users.iter().map(|pod| (pod.as_ref(), &event));
+        let action = self.publish_pod_events(events).await?;
+        if action != ReconcileAction::AwaitChange {
+            return Ok(action);
         }
-        let known = TraceBufferSession {
+        let session = TraceBufferSession {
             deletion: Some(Deletion { since, is_event_published: true }),
             references: None,
         };
-        self.trace_buffers.lock().insert(key.clone(), known);
+        self.trace_buffers.lock().insert(key.clone(), session);
         Ok(ReconcileAction::AwaitChange)
     }
 
-    /// Returns whether owners of pods of what is gone were told.
+    /// Returns whether all events about the deletion of `key` were published.
     pub(super) fn is_deletion_event_published(&self, key: &ObjectKey) -> bool {
-        let known = self.trace_buffers.lock();
-        known.get(key).and_then(|known| known.deletion).is_some_and(|gone| gone.is_event_published)
+        let sessions = self.trace_buffers.lock();
+        sessions
+            .get(key)
+            .and_then(|session| session.deletion)
+            .is_some_and(|deletion| deletion.is_event_published)
     }
 }

@@ -496,4 +496,8 @@ impl CertificateMonitor for RecordingMonitor {
     fn failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn leadership_lost(&self) {
+        *self.expiry.lock() = None;
+    }
 }

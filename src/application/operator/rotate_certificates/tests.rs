@@ -370,6 +370,17 @@ async fn the_monitor_hears_how_long_the_certificates_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_monitor_forgets_the_expiry_when_leadership_is_lost() {
+    let harness = Harness::settled().await;
+    assert!(harness.monitor.expiry.lock().is_some());
+
+    harness.leading.send_replace(false);
+    sleep(SECOND).await;
+
+    assert_eq!(*harness.monitor.expiry.lock(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_it_does_is_logged_in_order() {
     let (log, _guard) = CapturedLog::start();
     let _scene = Harness::settled().await;

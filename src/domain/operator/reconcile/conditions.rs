@@ -1,9 +1,9 @@
-//! What the status of a `TraceBuffer` says.
+//! Computes the status of a `TraceBuffer`.
 
 use std::fmt::Write as _;
 
-use super::sidecar_state::PodCounts;
 use super::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
+use super::trace_buffer_status::{Condition, ConditionStatus, PodCounts, Status};
 use crate::domain::text::in_one_line;
 
 /// The conditions that every status has.
@@ -14,116 +14,78 @@ pub const PENDING_REASON: &str = "Pending";
 const ACCEPTED: &str = "Accepted";
 const RESOLVED_REFS: &str = "ResolvedRefs";
 const READY: &str = "Ready";
-/// As kstatus understands them: there only while they are true.
+/// As kstatus expects them: present only while they are true.
 const STALLED: &str = "Stalled";
 const RECONCILING: &str = "Reconciling";
 
 /// Maximum characters of a condition's message; the API server allows 32768 bytes.
 const MAX_MESSAGE_CHARS: usize = 1024;
-/// Maximum number of absent objects that a message names.
+/// Maximum number of missing objects that a message names.
 const MAX_NAMED: usize = 5;
 
-/// The status of a `TraceBuffer`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// The generation of the spec that it describes.
-    pub observed_generation: Option<i64>,
-    /// Its conditions; those of others, too, which are kept as they are.
-    pub conditions: Vec<Condition>,
-    /// Its pods.
-    pub pods: PodCounts,
-}
-
-/// One condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    /// Such as `Accepted`.
-    pub type_: String,
-    /// Whether it holds.
-    pub status: ConditionStatus,
-    /// Why, in one word.
-    pub reason: String,
-    /// Why, for people.
-    pub message: String,
-    /// Seconds since 1970 when it last began or ceased to hold; `None` is this moment.
-    pub last_transition_time: Option<i64>,
-    /// The generation of the spec that it describes.
-    pub observed_generation: Option<i64>,
-}
-
-/// Whether a condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConditionStatus {
-    /// It does.
-    True,
-    /// It does not.
-    False,
-    /// Nobody knows.
-    Unknown,
-}
-
-/// What came of looking for the objects that a `TraceBuffer` names.
+/// The result of looking up the objects that a `TraceBuffer` refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReferenceResolution {
-    /// It names none.
+    /// The spec refers to no object.
     None,
-    /// All are there.
+    /// All objects exist.
     Found,
-    /// Some are not: the reference and the namespace.
+    /// These objects do not exist: each reference with the namespace that was searched.
     NotFound(Vec<(Reference, String)>),
-    /// The operator may not look.
+    /// The operator is not allowed to look up objects.
     Forbidden,
-    /// Looking failed, and why.
+    /// The lookup failed, with this message.
     Failed(String),
 }
 
-/// Computes the status of `declared`. `limits_pending` says that running pods do not have their
-/// limits yet.
+/// Computes the status of the `TraceBuffer` `snapshot`. `limits_pending` is true while running pods
+/// do not have their limits yet.
 #[must_use]
 pub fn compute_status(
-    declared: &TraceBufferSnapshot,
+    snapshot: &TraceBufferSnapshot,
     references: &ReferenceResolution,
     pods: PodCounts,
     limits_pending: bool,
 ) -> Status {
-    let before = declared.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    let mut conditions = before.to_vec();
+    let previous = snapshot.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let mut conditions = previous.to_vec();
     conditions.retain(|condition| ![STALLED, RECONCILING].contains(&condition.type_.as_str()));
     let always = [
-        (ACCEPTED, accepted(declared)),
+        (ACCEPTED, accepted(snapshot)),
         (RESOLVED_REFS, resolved(references)),
-        (READY, ready(declared)),
+        (READY, ready(snapshot)),
     ];
     let while_true =
-        [(STALLED, stalled(declared)), (RECONCILING, limits_pending.then(reconciling))];
-    let while_true = while_true.into_iter().filter_map(|(kind, finding)| Some((kind, finding?)));
-    for (kind, finding) in always.into_iter().chain(while_true) {
-        let condition = update_condition(kind, finding, before, declared.generation);
-        match conditions.iter_mut().find(|condition| condition.type_ == kind) {
-            Some(place) => *place = condition,
+        [(STALLED, stalled(snapshot)), (RECONCILING, limits_pending.then(reconciling))];
+    let while_true = while_true.into_iter().filter_map(|(kind, update)| Some((kind, update?)));
+    for (kind, update) in always.into_iter().chain(while_true) {
+        let condition = condition(kind, update, previous, snapshot.generation);
+        match conditions.iter_mut().find(|existing| existing.type_ == kind) {
+            Some(existing) => *existing = condition,
             None => conditions.push(condition),
         }
     }
-    Status { observed_generation: Some(declared.generation), conditions, pods }
+    Status { observed_generation: Some(snapshot.generation), conditions, pods }
 }
 
-/// Keeps the time of a condition whose status stays. The schema's default was never written by
-/// anybody, and its time means nothing.
-fn update_condition(
+/// Keeps the transition time of a condition whose status does not change. The time of the default
+/// condition in the schema is ignored, because no controller wrote it.
+fn condition(
     kind: &str,
-    finding: ConditionUpdate,
-    before: &[Condition],
+    update: ConditionUpdate,
+    previous: &[Condition],
     generation: i64,
 ) -> Condition {
-    let ConditionUpdate { status: truth, reason, message } = finding;
-    let old = before.iter().find(|old| old.type_ == kind);
-    let stays = old.filter(|old| old.status == truth && old.reason != PENDING_REASON);
+    let ConditionUpdate { status, reason, message } = update;
+    let unchanged = previous
+        .iter()
+        .find(|old| old.type_ == kind && old.status == status && old.reason != PENDING_REASON);
     Condition {
         type_: kind.to_owned(),
-        status: truth,
+        status,
         reason: reason.to_owned(),
         message: in_one_line(&message, MAX_MESSAGE_CHARS),
-        last_transition_time: stays.and_then(|old| old.last_transition_time),
+        last_transition_time: unchanged.and_then(|old| old.last_transition_time),
         observed_generation: Some(generation),
     }
 }
@@ -135,15 +97,15 @@ struct ConditionUpdate {
 }
 
 impl ConditionUpdate {
-    fn new(truth: ConditionStatus, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { status: truth, reason, message: message.into() }
+    fn new(status: ConditionStatus, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { status, reason, message: message.into() }
     }
 }
 
-fn accepted(declared: &TraceBufferSnapshot) -> ConditionUpdate {
-    match &declared.sidecar {
+fn accepted(snapshot: &TraceBufferSnapshot) -> ConditionUpdate {
+    match &snapshot.sidecar {
         Ok(_) => ConditionUpdate::new(ConditionStatus::True, "Valid", "the spec is valid"),
-        Err(mistakes) => ConditionUpdate::new(ConditionStatus::False, "Invalid", mistakes),
+        Err(errors) => ConditionUpdate::new(ConditionStatus::False, "Invalid", errors),
     }
 }
 
@@ -159,8 +121,8 @@ fn resolved(references: &ReferenceResolution) -> ConditionUpdate {
             "Found",
             "every Secret and ConfigMap that the spec refers to exists",
         ),
-        ReferenceResolution::NotFound(absent) => {
-            ConditionUpdate::new(ConditionStatus::False, "NotFound", describe_not_found(absent))
+        ReferenceResolution::NotFound(missing) => {
+            ConditionUpdate::new(ConditionStatus::False, "NotFound", describe_not_found(missing))
         }
         ReferenceResolution::Forbidden => ConditionUpdate::new(
             ConditionStatus::Unknown,
@@ -168,16 +130,16 @@ fn resolved(references: &ReferenceResolution) -> ConditionUpdate {
             "the operator is not allowed to read the Secrets and ConfigMaps that the spec refers to; \
              sidecars log an absent one",
         ),
-        ReferenceResolution::Failed(why) => ConditionUpdate::new(
+        ReferenceResolution::Failed(error) => ConditionUpdate::new(
             ConditionStatus::Unknown,
             "LookupFailed",
-            format!("the lookup failed: {why}"),
+            format!("the lookup failed: {error}"),
         ),
     }
 }
 
-fn ready(declared: &TraceBufferSnapshot) -> ConditionUpdate {
-    if declared.sidecar.is_ok() {
+fn ready(snapshot: &TraceBufferSnapshot) -> ConditionUpdate {
+    if snapshot.sidecar.is_ok() {
         ConditionUpdate::new(
             ConditionStatus::True,
             "Injecting",
@@ -190,10 +152,10 @@ fn ready(declared: &TraceBufferSnapshot) -> ConditionUpdate {
     }
 }
 
-/// Waiting will not help: only another spec will.
-fn stalled(declared: &TraceBufferSnapshot) -> Option<ConditionUpdate> {
+/// Waiting does not help; only a new spec does.
+fn stalled(snapshot: &TraceBufferSnapshot) -> Option<ConditionUpdate> {
     let message = "the operator waits for the errors listed in condition Accepted to be fixed";
-    declared
+    snapshot
         .sidecar
         .is_err()
         .then(|| ConditionUpdate::new(ConditionStatus::True, "InvalidSpec", message))
@@ -207,16 +169,16 @@ fn reconciling() -> ConditionUpdate {
     )
 }
 
-fn describe_not_found(absent: &[(Reference, String)]) -> String {
+fn describe_not_found(missing: &[(Reference, String)]) -> String {
     let mut text = String::new();
-    for (reference, namespace) in absent.iter().take(MAX_NAMED) {
+    for (reference, namespace) in missing.iter().take(MAX_NAMED) {
         let Reference { kind, name, field } = reference;
         let kind = kind.as_str();
         let separator = if text.is_empty() { "" } else { "; " };
         // Writing to a string cannot fail.
         let _ = write!(text, "{separator}{field}: namespace {namespace} has no {kind} {name}");
     }
-    match absent.len().saturating_sub(MAX_NAMED) {
+    match missing.len().saturating_sub(MAX_NAMED) {
         0 => text,
         more => format!("{text}; and {more} more"),
     }

@@ -1,122 +1,123 @@
-//! Which owner of outdated pods is restarted next, so that a change reaches all of them one after
-//! another and stops at the first that it breaks.
+//! Decides which owner of outdated pods is restarted next: a change reaches the owners one after
+//! another and stops at the first one that it breaks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::trace_buffer_snapshot::RolloutPolicy;
 
-/// How long a restarted owner may take, where Kubernetes sets no deadline itself.
+/// How long the restart of an owner may take where Kubernetes sets no deadline.
 pub const RESTART_TIMEOUT: Duration = Duration::from_mins(10);
-/// How often owners that are being restarted are looked at.
+/// How often owners whose restart is in progress are checked.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(3);
-/// How often owners are looked at that others must mend or finish first.
+/// How often owners are checked that cannot be restarted yet or whose restart has failed.
 pub const BLOCKED_POLL_INTERVAL: Duration = Duration::from_secs(30);
 
-/// An owner, as the cluster shows it.
+/// The observed state of an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadStatus {
-    /// The change that it was last restarted for.
+    /// The revision of the last restart by the operator.
     pub revision: Option<String>,
-    /// How its own rollout goes.
+    /// The progress of the owner's own rollout.
     pub progress: RolloutProgress,
-    /// Why a restart would do nothing, if so.
+    /// Why a restart would have no effect, if so.
     pub restart_blocker: Option<&'static str>,
-    /// The annotation by which its new pods ask for a sidecar.
+    /// The value of annotation `tracebuffer.dev/inject` in the owner's pod template.
     pub inject: Option<String>,
-    /// What the API server wants back to notice that a writer is behind.
+    /// The resource version; the API server rejects a write that is based on an older one.
     pub resource_version: String,
 }
 
-/// How an owner's rollout goes.
+/// The progress of an owner's own rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutProgress {
-    /// All its pods are new and available.
+    /// All pods are new and available.
     Complete,
-    /// Some are not yet.
+    /// Some pods are not new or not available yet.
     Progressing,
-    /// They will not be without help, and why.
+    /// The rollout does not complete without intervention, for this reason.
     Failed(String),
 }
 
-/// How far an owner is with one change. Times are of the monotonic clock.
+/// How far the restart of an owner for one revision is. Times are of the monotonic clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnerRollout {
-    /// It has outdated pods and was not restarted for it.
+    /// The owner has outdated pods and was not restarted yet.
     Waiting,
-    /// It was, and its pods are coming up.
+    /// The owner was restarted, and its pods are not all available yet.
     Progressing {
-        /// Since when it is seen so.
+        /// When this state was first observed.
         since: Duration,
     },
-    /// It was, and its pods are up, or somebody took the restart back.
+    /// The owner was restarted, and its pods are available, or the restart was reverted.
     Complete {
-        /// Since when it is seen so.
+        /// When this state was first observed.
         since: Duration,
     },
-    /// It was, and its pods do not come up.
+    /// The owner was restarted, and its pods do not become available, for this reason.
     Failed(String),
-    /// It cannot be restarted now: its own rollout is under way, or a restart would do nothing.
+    /// The owner cannot be restarted now: another rollout of it is in progress, or a restart would
+    /// have no effect.
     Blocked,
 }
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutAction<K> {
-    /// Restart these, and look again soon.
+    /// Restart these owners, then check again after [`POLL_INTERVAL`].
     Restart(Vec<K>),
-    /// Nothing before this time is over.
+    /// Check again after this time.
     Wait(Duration),
-    /// Nothing at all until this owner is mended; look again after [`BLOCKED_POLL_INTERVAL`].
+    /// Restart no owner until this one recovers; check again after [`BLOCKED_POLL_INTERVAL`].
     Halt {
         /// The owner.
         owner: K,
-        /// What is wrong with it.
+        /// Why its restart failed.
         why: String,
     },
-    /// Nothing: no owner is left to be restarted.
+    /// No owner is left to be restarted.
     Finished,
 }
 
 impl OwnerRollout {
-    /// Returns how far an owner is that is seen as `seen` now, after `before`, with the change
-    /// marked `marker`.
+    /// Returns the state of an owner that is observed as `status` at `now` and was in state
+    /// `previous` before, for the change with this revision.
     ///
-    /// Whoever was restarted once for a change is never restarted again for it, even if the marker
-    /// is gone: somebody took it back, and would again.
+    /// An owner is restarted at most once for a revision. If the revision is gone afterwards,
+    /// somebody reverted the restart, and would do so again.
     #[must_use]
     pub fn next_state(
-        before: Option<&Self>,
-        seen: &WorkloadStatus,
-        marker: &str,
+        previous: Option<&Self>,
+        status: &WorkloadStatus,
+        revision: &str,
         now: Duration,
     ) -> Self {
-        let done = || match before {
+        let complete = || match previous {
             Some(Self::Complete { since }) => Self::Complete { since: *since },
             _ => Self::Complete { since: now },
         };
-        if seen.revision.as_deref() == Some(marker) {
-            return match &seen.progress {
-                RolloutProgress::Complete => done(),
+        if status.revision.as_deref() == Some(revision) {
+            return match &status.progress {
+                RolloutProgress::Complete => complete(),
                 RolloutProgress::Failed(why) => Self::Failed(why.clone()),
-                RolloutProgress::Progressing => Self::progressing(before, now),
+                RolloutProgress::Progressing => Self::progressing(previous, now),
             };
         }
         if matches!(
-            before,
+            previous,
             Some(Self::Progressing { .. } | Self::Complete { .. } | Self::Failed(_))
         ) {
-            return done();
+            return complete();
         }
-        // A restart of ours that is under way, or broke it, gives way to the next change; that may
-        // be the remedy. What others started is waited for.
-        let is_free = seen.progress == RolloutProgress::Complete || seen.revision.is_some();
-        if is_free && seen.restart_blocker.is_none() { Self::Waiting } else { Self::Blocked }
+        // The next change may replace our own restart, even one that is in progress or has failed:
+        // it may fix the failure. A rollout that somebody else started has to complete first.
+        let may_restart = status.progress == RolloutProgress::Complete || status.revision.is_some();
+        if may_restart && status.restart_blocker.is_none() { Self::Waiting } else { Self::Blocked }
     }
 
-    fn progressing(before: Option<&Self>, now: Duration) -> Self {
-        match before {
-            // Its pods come and go for reasons of their own.
+    fn progressing(previous: Option<&Self>, now: Duration) -> Self {
+        match previous {
+            // Pods also become unavailable for other reasons than the restart.
             Some(Self::Complete { since }) => Self::Complete { since: *since },
             Some(Self::Failed(why)) => Self::Failed(why.clone()),
             Some(Self::Progressing { since }) if now.saturating_sub(*since) > RESTART_TIMEOUT => {
@@ -134,50 +135,52 @@ impl OwnerRollout {
 /// Returns what to do next, at `now`.
 #[must_use]
 pub fn next_action<K: Clone + Ord>(
-    pace: &RolloutPolicy,
+    policy: &RolloutPolicy,
     owners: &BTreeMap<K, OwnerRollout>,
     now: Duration,
 ) -> RolloutAction<K> {
-    let failed = owners.iter().find_map(|(owner, turn)| match turn {
+    let failed = owners.iter().find_map(|(owner, rollout)| match rollout {
         OwnerRollout::Failed(why) => Some((owner.clone(), why.clone())),
         _ => None,
     });
     if let Some((owner, why)) = failed {
         return RolloutAction::Halt { owner, why };
     }
-    let waiting = owners.iter().filter(|(_, turn)| **turn == OwnerRollout::Waiting);
+    let waiting = owners.iter().filter(|(_, rollout)| **rollout == OwnerRollout::Waiting);
     let waiting: Vec<K> = waiting.map(|(owner, _)| owner.clone()).collect();
-    let moving =
-        owners.values().filter(|turn| matches!(turn, OwnerRollout::Progressing { .. })).count();
-    let unable = owners.values().any(|turn| *turn == OwnerRollout::Blocked);
+    let progressing = owners
+        .values()
+        .filter(|rollout| matches!(rollout, OwnerRollout::Progressing { .. }))
+        .count();
+    let any_blocked = owners.values().any(|rollout| *rollout == OwnerRollout::Blocked);
     if waiting.is_empty() {
-        return match (moving, unable) {
+        return match (progressing, any_blocked) {
             (0, false) => RolloutAction::Finished,
             (0, true) => RolloutAction::Wait(BLOCKED_POLL_INTERVAL),
             _ => RolloutAction::Wait(POLL_INTERVAL),
         };
     }
-    let pause = remaining_interval(pace, owners, now);
-    let free = pace.max_concurrent.max(1).saturating_sub(moving);
-    match (pause, free) {
-        (Some(left), _) => RolloutAction::Wait(left),
+    let remaining = remaining_interval(policy, owners, now);
+    let free_slots = policy.max_concurrent.max(1).saturating_sub(progressing);
+    match (remaining, free_slots) {
+        (Some(remaining), _) => RolloutAction::Wait(remaining),
         (None, 0) => RolloutAction::Wait(POLL_INTERVAL),
-        (None, free) => RolloutAction::Restart(waiting.into_iter().take(free).collect()),
+        (None, slots) => RolloutAction::Restart(waiting.into_iter().take(slots).collect()),
     }
 }
 
-/// Returns what is left of the pause after the owner that was done last.
+/// Returns what remains of the wait after the restart that completed last.
 fn remaining_interval<K>(
-    pace: &RolloutPolicy,
+    policy: &RolloutPolicy,
     owners: &BTreeMap<K, OwnerRollout>,
     now: Duration,
 ) -> Option<Duration> {
-    let done = owners.values().filter_map(|turn| match turn {
+    let completed = owners.values().filter_map(|rollout| match rollout {
         OwnerRollout::Complete { since } => Some(*since),
         _ => None,
     });
-    let end = done.max()?.saturating_add(pace.interval);
-    end.checked_sub(now).filter(|left| !left.is_zero())
+    let end = completed.max()?.saturating_add(policy.interval);
+    end.checked_sub(now).filter(|remaining| !remaining.is_zero())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! How a pod stands to the `TraceBuffer` that it uses or asks for.
+//! The state of a pod's sidecar, compared with its `TraceBuffer`.
 
 use super::trace_buffer_snapshot::{DesiredSidecar, TraceBufferSnapshot};
+use super::trace_buffer_status::PodCounts;
 use crate::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::request::InjectRequest;
@@ -9,69 +10,65 @@ use crate::domain::operator::injection::skip::{Skip, SkipReason};
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::object_key::ObjectKey;
 
-/// How a pod stands to its `TraceBuffer`.
+/// The state of a pod's sidecar, compared with its `TraceBuffer`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SidecarState {
-    /// Its sidecar is as the spec says.
+    /// The sidecar matches the spec.
     Current,
-    /// Its sidecar is from before a change that only a new pod can take up.
+    /// The sidecar predates a change that only a new pod can receive.
     Outdated(OutdatedReason),
-    /// It asks for a sidecar and has none.
+    /// The pod asks for a sidecar and has none.
     Missing(MissingReason),
 }
 
 /// Why a sidecar is outdated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OutdatedReason {
-    /// The `TraceBuffer` changed.
+    /// The spec of the `TraceBuffer` changed.
     HashDiffers,
-    /// It was deleted, and another of the same name says something else.
+    /// The `TraceBuffer` was deleted and created again with another spec.
     Recreated,
-    /// It may hold more bytes now than the sidecar's memory was made for.
+    /// `maxBytes` is larger than what the sidecar's memory was sized for.
     NeedsMoreMemory,
 }
 
 /// Why a pod that asks for a sidecar has none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MissingReason {
-    /// The webhook was not asked when the pod was created.
+    /// The webhook was not called when the pod was created.
     WebhookNotCalled,
-    /// It was asked, and said why not.
+    /// The webhook skipped the pod.
     Skipped {
-        /// The reason.
+        /// Why, as one of a fixed set of reasons.
         reason: SkipReason,
-        /// The same for people.
+        /// Why, in human-readable form.
         message: String,
     },
 }
 
-/// Pods of a `TraceBuffer`, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PodCounts {
-    /// All of them.
-    pub total: u32,
-    /// Their sidecar is as the spec says.
-    pub current: u32,
-    /// Their sidecar is from before a change that only a new pod can take up.
-    pub outdated: u32,
-    /// They ask for a sidecar and have none.
-    pub missing: u32,
+/// Returns the sidecar of `pod`, if it has one.
+#[must_use]
+pub const fn injected_sidecar(pod: &PodSnapshot) -> Option<&InjectedSidecar> {
+    match &pod.status {
+        Some(InjectionStatus::Injected(injected)) => Some(injected),
+        _ => None,
+    }
 }
 
-/// Returns whether `pod` has no sidecar and asks for one, even by an annotation without meaning.
+/// Returns whether `pod` has no sidecar although it asks for one, be it by an invalid annotation.
 #[must_use]
-pub fn is_missing_sidecar(pod: &PodSnapshot, namespace_asks: bool) -> bool {
+pub fn is_missing_sidecar(pod: &PodSnapshot, namespace_opted_in: bool) -> bool {
     match &pod.status {
         Some(InjectionStatus::Injected(_)) => return false,
         Some(InjectionStatus::Skipped { reason, .. }) if !reason.should_warn() => return false,
         _ => {}
     }
-    let request = InjectRequest::resolve(pod.inject.as_deref(), namespace_asks);
+    let request = InjectRequest::resolve(pod.inject.as_deref(), namespace_opted_in);
     !matches!(request, Ok(None | Some(InjectRequest::OptOut)))
 }
 
 /// Returns the `TraceBuffer` that `pod` uses, or asks for by the rules of the injection decision.
-/// `names` are those in its namespace.
+/// `names` returns the names of the `TraceBuffer`s in the pod's namespace.
 #[must_use]
 pub fn trace_buffer_of_pod(
     pod: &PodSnapshot,
@@ -79,7 +76,7 @@ pub fn trace_buffer_of_pod(
     cluster: &ClusterFacts,
     names: impl FnOnce() -> Vec<String>,
 ) -> Option<ObjectKey> {
-    if let Some(InjectionStatus::Injected(injected)) = &pod.status {
+    if let Some(injected) = injected_sidecar(pod) {
         return Some(injected.trace_buffer.clone());
     }
     if !is_missing_sidecar(pod, namespace.opted_in) {
@@ -88,8 +85,8 @@ pub fn trace_buffer_of_pod(
     trace_buffer_for_new_pod(pod.inject.as_deref(), namespace, cluster, names)
 }
 
-/// Returns the `TraceBuffer` that a new pod whose annotation is `inject` asks for. `names` are those
-/// in its namespace.
+/// Returns the `TraceBuffer` that a new pod with the annotation `inject` asks for. `names` returns
+/// the names of the `TraceBuffer`s in the pod's namespace.
 #[must_use]
 pub fn trace_buffer_for_new_pod(
     inject: Option<&str>,
@@ -104,33 +101,35 @@ pub fn trace_buffer_for_new_pod(
     select(&request, namespace, cluster, names).ok().map(|selected| selected.key)
 }
 
-/// Returns how a pod that belongs to `declared` stands to it.
+/// Returns the sidecar state of a pod that uses the `TraceBuffer` `snapshot`, or asks for it.
 ///
-/// A sidecar of a `TraceBuffer` that has mistakes is current: there is nothing newer to be had.
+/// A sidecar of a `TraceBuffer` with errors is current, because no newer sidecar can be built.
 #[must_use]
-pub fn sidecar_state(pod: &PodSnapshot, declared: &TraceBufferSnapshot) -> SidecarState {
+pub fn sidecar_state(pod: &PodSnapshot, snapshot: &TraceBufferSnapshot) -> SidecarState {
     let injected = match &pod.status {
         Some(InjectionStatus::Injected(injected)) => injected,
         Some(InjectionStatus::Skipped { reason, message }) => {
-            let cause = MissingReason::Skipped { reason: *reason, message: message.clone() };
-            return SidecarState::Missing(cause);
+            return SidecarState::Missing(MissingReason::Skipped {
+                reason: *reason,
+                message: message.clone(),
+            });
         }
         None => return SidecarState::Missing(MissingReason::WebhookNotCalled),
     };
-    match &declared.sidecar {
+    match &snapshot.sidecar {
         Err(_) => SidecarState::Current,
-        Ok(needs) => outdated_reason(injected, &declared.uid, needs)
+        Ok(desired) => outdated_reason(injected, &snapshot.uid, desired)
             .map_or(SidecarState::Current, SidecarState::Outdated),
     }
 }
 
-/// Another UID alone changes nothing: the sidecar is what a new pod would get.
+/// A UID that differs is not enough: a new pod would get the same sidecar.
 fn outdated_reason(
     injected: &InjectedSidecar,
     uid: &str,
-    needs: &DesiredSidecar,
+    desired: &DesiredSidecar,
 ) -> Option<OutdatedReason> {
-    if injected.hash != needs.hash {
+    if injected.hash != desired.hash {
         let recreated = injected.uid != uid;
         return Some(if recreated {
             OutdatedReason::Recreated
@@ -138,11 +137,11 @@ fn outdated_reason(
             OutdatedReason::HashDiffers
         });
     }
-    (needs.limits.max_bytes > injected.max_bytes).then_some(OutdatedReason::NeedsMoreMemory)
+    (desired.limits.max_bytes > injected.max_bytes).then_some(OutdatedReason::NeedsMoreMemory)
 }
 
 impl PodCounts {
-    /// Counts pods by their standing.
+    /// Counts pods by their sidecar states.
     pub fn of<'a>(states: impl IntoIterator<Item = &'a SidecarState>) -> Self {
         let mut counts = Self::default();
         for state in states {
@@ -158,15 +157,15 @@ impl PodCounts {
 }
 
 impl MissingReason {
-    /// Returns the cause for a pod of a namespace in which injection is disabled; the webhook is not
-    /// called for it.
+    /// Returns the reason for a pod in a namespace in which injection is disabled: the webhook is not
+    /// called there.
     #[must_use]
     pub fn excluded(namespace: &str) -> Self {
         let Skip { reason, message } = Skip::excluded(namespace);
         Self::Skipped { reason, message }
     }
 
-    /// Returns the word for it in events and metrics.
+    /// Returns the name of the reason in events and metrics.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -177,7 +176,7 @@ impl MissingReason {
 }
 
 impl OutdatedReason {
-    /// Returns the word for it in events.
+    /// Returns the name of the reason in events.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,71 +1,71 @@
-//! A `TraceBuffer` as the controller sees it.
+//! A `TraceBuffer` as the reconciler reads it.
 
 use std::time::Duration;
 
-use super::conditions::Status;
+use super::trace_buffer_status::Status;
 use crate::domain::operator::injection::consent::{
     AllowedNamespaces, CredentialUse, has_consent, may_use_credentials,
 };
 use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::object_key::ObjectKey;
 
-/// A `TraceBuffer` as the controller sees it.
+/// A `TraceBuffer` as the reconciler reads it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TraceBufferSnapshot {
-    /// Its name.
+    /// The namespace and the name.
     pub key: ObjectKey,
-    /// Its UID, which tells it from a later one of the same name.
+    /// The UID, which differs for a later object of the same name.
     pub uid: String,
-    /// What the API server wants back to notice that a writer is behind.
+    /// The resource version; the API server rejects a write that is based on an older one.
     pub resource_version: String,
-    /// Counts the changes of its spec.
+    /// The generation, which increases with each change of the spec.
     pub generation: i64,
-    /// What its spec asks for; its mistakes, for people, where there are any.
+    /// The sidecar that the spec describes, or the errors of the spec in human-readable form.
     pub sidecar: Result<DesiredSidecar, String>,
-    /// The namespaces whose pods may use it.
+    /// The namespaces whose pods may use this `TraceBuffer`.
     pub allowed_namespaces: AllowedNamespaces,
-    /// What its sidecar uses of the namespace it runs in.
+    /// The credentials that the sidecar uses from the namespace it runs in.
     pub credentials: CredentialUse,
-    /// The Secrets and `ConfigMap`s that it names.
+    /// The Secrets and `ConfigMap`s that the spec refers to.
     pub references: Vec<Reference>,
-    /// How owners of outdated pods are restarted; `None` leaves them alone.
+    /// How owners of outdated pods are restarted; `None` means never.
     pub rollout: Option<RolloutPolicy>,
-    /// The status that it has.
+    /// The current status of the object.
     pub status: Option<Status>,
 }
 
-/// What decides whether a running sidecar is as its `TraceBuffer` says.
+/// The sidecar that a `TraceBuffer` describes, as far as it decides whether a running one is current.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredSidecar {
-    /// The digest of what only a new pod can take up.
+    /// The hash of all settings that only a new pod can receive.
     pub hash: String,
-    /// What running sidecars follow.
+    /// The limits that running sidecars apply.
     pub limits: RunningLimits,
 }
 
-/// The limits that running sidecars follow.
+/// The limits that running sidecars apply without a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunningLimits {
-    /// Most spans.
+    /// Maximum number of buffered spans.
     pub max_spans: u64,
-    /// Most bytes.
+    /// Maximum memory for buffered spans, in bytes.
     pub max_bytes: u64,
-    /// Greatest age in milliseconds.
+    /// Maximum age of a buffered span, in milliseconds; `None` means no maximum.
     pub max_age_ms: Option<u64>,
 }
 
-/// An object that a `TraceBuffer` names; it is looked for in the namespaces of its pods.
+/// An object that a `TraceBuffer` refers to. It is looked up in the namespaces of the pods.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
-    /// What it is.
+    /// The kind of the object.
     pub kind: ReferenceKind,
-    /// Its name.
+    /// The name of the object.
     pub name: String,
-    /// The field that names it.
+    /// The field of the spec that contains the reference.
     pub field: String,
 }
 
-/// What a reference points to.
+/// The kind of an object that a `TraceBuffer` refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReferenceKind {
     /// A `Secret`.
@@ -74,24 +74,24 @@ pub enum ReferenceKind {
     ConfigMap,
 }
 
-/// How fast owners are restarted.
+/// How fast the owners of outdated pods are restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RolloutPolicy {
-    /// Most owners restarted at the same time; at least 1.
+    /// Maximum number of owners that restart at the same time; at least 1.
     pub max_concurrent: usize,
-    /// How long to wait after one has completed.
+    /// The wait after the restart of an owner has completed.
     pub interval: Duration,
 }
 
 impl TraceBufferSnapshot {
-    /// Returns whether pods of `namespace` may use it.
+    /// Returns whether pods of `namespace` may use this `TraceBuffer`.
     #[must_use]
     pub fn allows(&self, namespace: &NamespaceFacts) -> bool {
         self.allowed_namespaces.allows(&self.key.namespace, namespace)
     }
 
-    /// Returns whether it may restart workloads of `namespace`, and their new pods would be given its
-    /// sidecar.
+    /// Returns whether this `TraceBuffer` may restart workloads of `namespace`, and their new pods
+    /// would get its sidecar.
     #[must_use]
     pub fn may_restart_in(&self, namespace: &NamespaceFacts) -> bool {
         self.allows(namespace)
@@ -101,8 +101,8 @@ impl TraceBufferSnapshot {
 }
 
 impl DesiredSidecar {
-    /// Returns the value by which a restarted owner is marked: it differs whenever a pod would be
-    /// outdated by the change.
+    /// Returns the value with which a restarted owner is annotated. It differs for two sidecars if
+    /// pods with the first are outdated by the second.
     #[must_use]
     pub fn revision(&self) -> String {
         format!("{}-{}", self.hash, self.limits.max_bytes)
@@ -110,7 +110,7 @@ impl DesiredSidecar {
 }
 
 impl RunningLimits {
-    /// Returns the limits for a sidecar whose memory was made for `max_bytes`.
+    /// Returns the limits for a sidecar whose memory was sized for `max_bytes`.
     #[must_use]
     pub fn capped_at(self, max_bytes: u64) -> Self {
         Self { max_bytes: self.max_bytes.min(max_bytes), ..self }
@@ -118,7 +118,7 @@ impl RunningLimits {
 }
 
 impl ReferenceKind {
-    /// Returns the kind as Kubernetes writes it.
+    /// Returns the kind as in the Kubernetes API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

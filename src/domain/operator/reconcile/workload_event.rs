@@ -1,83 +1,83 @@
-//! What people are told about a workload: events.
+//! Kubernetes events about workloads.
 
 use super::sidecar_state::{MissingReason, OutdatedReason};
 use super::trace_buffer_snapshot::DesiredSidecar;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::in_one_line;
 
-/// Most characters of a notice; Kubernetes allows 1024 bytes.
+/// Maximum characters of a message; Kubernetes allows 1024 bytes.
 const MAX_MESSAGE_CHARS: usize = 500;
 
-/// The reason of a notice that all is well.
+/// The reason of an event that reports success.
 const INJECTED_REASON: &str = "Injected";
 
-/// One thing worth telling about a workload.
+/// An event about a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadEvent {
-    /// Whether something is wrong.
+    /// Whether the event is of type `Warning` instead of `Normal`.
     pub is_warning: bool,
-    /// What happened, in one word.
+    /// The reason, in one word.
     pub reason: &'static str,
-    /// What tells it from other notices of the same reason, such as why; one word.
+    /// Two events of a workload with the same reason and the same key are published only once.
     pub dedup_key: String,
-    /// The same for people.
+    /// What happened, in human-readable form.
     pub message: String,
 }
 
 impl WorkloadEvent {
-    /// A new pod got its sidecar.
+    /// Returns the event for a new pod that got its sidecar.
     #[must_use]
     pub fn injected(trace_buffer: &ObjectKey, hash: &str) -> Self {
         let message = format!("new pods have the sidecar of TraceBuffer {trace_buffer}");
         Self::new(false, INJECTED_REASON, hash, &message)
     }
 
-    /// A pod asks for a sidecar and has none.
+    /// Returns the event for a pod that has no sidecar although it asks for one.
     #[must_use]
-    pub fn missing(cause: &MissingReason) -> Self {
-        match cause {
+    pub fn missing(reason: &MissingReason) -> Self {
+        match reason {
             MissingReason::WebhookNotCalled => Self::new(
                 true,
                 "MissingSidecar",
-                cause.as_str(),
+                reason.as_str(),
                 "pods ask for a sidecar and have none: they were created before they asked, or \
                  while the webhook was not reachable; restart the workload",
             ),
             MissingReason::Skipped { message, .. } => {
-                Self::new(true, "InjectionSkipped", cause.as_str(), message)
+                Self::new(true, "InjectionSkipped", reason.as_str(), message)
             }
         }
     }
 
-    /// A pod's sidecar is from before a change.
+    /// Returns the event for a pod whose sidecar predates a change.
     #[must_use]
     pub fn outdated(
         trace_buffer: &ObjectKey,
-        change: OutdatedReason,
-        needs: &DesiredSidecar,
+        reason: OutdatedReason,
+        desired: &DesiredSidecar,
     ) -> Self {
-        let what = match change {
+        let change = match reason {
             OutdatedReason::HashDiffers => "has changed since",
-            OutdatedReason::Recreated => "was deleted and made anew since",
+            OutdatedReason::Recreated => "was deleted and created again since",
             OutdatedReason::NeedsMoreMemory => {
-                "allows more bytes than their sidecar's memory was made for"
+                "allows more bytes than the memory of their sidecar was sized for"
             }
         };
         let message = format!(
-            "pods have an older sidecar: TraceBuffer {trace_buffer} {what}; they take it up when \
-             they are next created"
+            "pods have an outdated sidecar: TraceBuffer {trace_buffer} {change}; pods receive the \
+             change when they are created again"
         );
-        let word = change.as_str();
-        let cause = match change {
-            OutdatedReason::NeedsMoreMemory => format!("{word}-{}", needs.limits.max_bytes),
+        let word = reason.as_str();
+        let dedup_key = match reason {
+            OutdatedReason::NeedsMoreMemory => format!("{word}-{}", desired.limits.max_bytes),
             OutdatedReason::HashDiffers | OutdatedReason::Recreated => {
-                format!("{word}-{}", needs.hash)
+                format!("{word}-{}", desired.hash)
             }
         };
-        Self::new(false, "Outdated", &cause, &message)
+        Self::new(false, "Outdated", &dedup_key, &message)
     }
 
-    /// The `TraceBuffer` of running pods is gone.
+    /// Returns the event for running pods whose `TraceBuffer` was deleted.
     #[must_use]
     pub fn trace_buffer_deleted(trace_buffer: &ObjectKey) -> Self {
         let message = format!(
@@ -87,38 +87,39 @@ impl WorkloadEvent {
         Self::new(true, "TraceBufferDeleted", &trace_buffer.to_string(), &message)
     }
 
-    /// A workload is restarted.
+    /// Returns the event for a workload that the operator restarted.
     #[must_use]
-    pub fn restarted(trace_buffer: &ObjectKey, marker: &str) -> Self {
+    pub fn restarted(trace_buffer: &ObjectKey, revision: &str) -> Self {
         let message = format!(
             "restarted, because TraceBuffer {trace_buffer} changed and its rollout strategy is \
              OnChange"
         );
-        Self::new(false, "Restarted", marker, &message)
+        Self::new(false, "Restarted", revision, &message)
     }
 
-    /// A restarted workload does not come up, and no other is restarted.
+    /// Returns the event for a restarted workload whose pods do not become available, so that the
+    /// rollout is halted; `error` says why.
     #[must_use]
-    pub fn rollout_halted(trace_buffer: &ObjectKey, marker: &str, why: &str) -> Self {
+    pub fn rollout_halted(trace_buffer: &ObjectKey, revision: &str, error: &str) -> Self {
         let message = format!(
-            "did not come up after its restart, and no other workload is restarted for TraceBuffer \
-             {trace_buffer} until it does: {why}"
+            "did not become available after its restart; no other workload is restarted for \
+             TraceBuffer {trace_buffer} until it does: {error}"
         );
-        Self::new(true, "RolloutHalted", marker, &message)
+        Self::new(true, "RolloutHalted", revision, &message)
     }
 
-    /// Returns whether it says only that all is well, which nobody needs to be told again by the next
-    /// leader.
+    /// Returns whether the event reports success. The next leader does not publish such an event
+    /// again.
     #[must_use]
     pub fn reports_success(&self) -> bool {
         self.reason == INJECTED_REASON
     }
 
-    fn new(is_warning: bool, reason: &'static str, cause: &str, message: &str) -> Self {
+    fn new(is_warning: bool, reason: &'static str, dedup_key: &str, message: &str) -> Self {
         Self {
             is_warning,
             reason,
-            dedup_key: cause.to_owned(),
+            dedup_key: dedup_key.to_owned(),
             message: in_one_line(message, MAX_MESSAGE_CHARS),
         }
     }
@@ -135,43 +136,43 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_pods_notice_repeats_what_the_webhook_said() {
-        let cause = MissingReason::Skipped {
+    fn the_event_of_a_skipped_pod_repeats_the_message_of_the_webhook() {
+        let reason = MissingReason::Skipped {
             reason: SkipReason::PortClash,
             message: "port 4317\nis taken".into(),
         };
 
-        let notice = WorkloadEvent::missing(&cause);
+        let event = WorkloadEvent::missing(&reason);
 
-        assert_eq!((notice.reason, notice.dedup_key.as_str()), ("InjectionSkipped", "PortClash"));
-        assert_eq!(notice.message, "port 4317; is taken");
-        assert!(notice.is_warning);
+        assert_eq!((event.reason, event.dedup_key.as_str()), ("InjectionSkipped", "PortClash"));
+        assert_eq!(event.message, "port 4317; is taken");
+        assert!(event.is_warning);
     }
 
     #[test]
-    fn a_bare_pods_notice_says_what_to_do() {
-        let notice = WorkloadEvent::missing(&MissingReason::WebhookNotCalled);
+    fn the_event_of_a_pod_without_a_sidecar_names_the_remedy() {
+        let event = WorkloadEvent::missing(&MissingReason::WebhookNotCalled);
 
-        assert_eq!(notice.reason, "MissingSidecar");
-        assert!(notice.message.ends_with("restart the workload"));
+        assert_eq!(event.reason, "MissingSidecar");
+        assert!(event.message.ends_with("restart the workload"));
     }
 
     #[test]
-    fn two_changes_of_a_trace_buffer_are_two_notices_but_limits_that_all_follow_are_none() {
-        let cause = |change, hash: &str, max_bytes| {
+    fn each_change_that_outdates_pods_has_its_own_dedup_key() {
+        let dedup_key = |reason, hash: &str, max_bytes| {
             let limits = RunningLimits { max_spans: 1, max_bytes, max_age_ms: None };
-            WorkloadEvent::outdated(&key(), change, &DesiredSidecar { hash: hash.into(), limits })
+            WorkloadEvent::outdated(&key(), reason, &DesiredSidecar { hash: hash.into(), limits })
                 .dedup_key
         };
 
-        assert_eq!(cause(OutdatedReason::HashDiffers, "a", 1), "Changed-a");
-        assert_eq!(cause(OutdatedReason::HashDiffers, "a", 2), "Changed-a");
-        assert_eq!(cause(OutdatedReason::Recreated, "b", 2), "Recreated-b");
-        assert_eq!(cause(OutdatedReason::NeedsMoreMemory, "a", 2), "NeedsMoreMemory-2");
+        assert_eq!(dedup_key(OutdatedReason::HashDiffers, "a", 1), "Changed-a");
+        assert_eq!(dedup_key(OutdatedReason::HashDiffers, "a", 2), "Changed-a");
+        assert_eq!(dedup_key(OutdatedReason::Recreated, "b", 2), "Recreated-b");
+        assert_eq!(dedup_key(OutdatedReason::NeedsMoreMemory, "a", 2), "NeedsMoreMemory-2");
     }
 
     #[test]
-    fn a_deleted_trace_buffers_notice_says_what_happens_to_old_and_new_pods() {
+    fn the_event_of_a_deleted_trace_buffer_says_what_happens_to_old_and_new_pods() {
         let message = WorkloadEvent::trace_buffer_deleted(&key()).message;
 
         assert_eq!(
@@ -182,9 +183,9 @@ mod tests {
     }
 
     #[test]
-    fn no_notice_is_longer_than_kubernetes_allows() {
-        let why = "é".repeat(5000);
+    fn no_message_is_longer_than_kubernetes_allows() {
+        let error = "é".repeat(5000);
 
-        assert!(WorkloadEvent::rollout_halted(&key(), "a-1", &why).message.len() <= 1024);
+        assert!(WorkloadEvent::rollout_halted(&key(), "a-1", &error).message.len() <= 1024);
     }
 }

@@ -7,7 +7,7 @@ use super::harness::{
 use crate::support::api_server::{Fault, RequestMatcher, Verb};
 
 #[tokio::test(start_paused = true)]
-async fn bare_pods_are_told_of_once_on_the_deployment() {
+async fn pods_without_a_sidecar_cause_one_event_on_the_deployment() {
     let server = shop_cluster();
     put_pod(&server, "a", "web", &missing_pod_annotations());
     put_pod(&server, "b", "web", &missing_pod_annotations());
@@ -25,7 +25,7 @@ async fn bare_pods_are_told_of_once_on_the_deployment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_skipped_pod_tells_its_owner_what_the_webhook_said() {
+async fn the_event_of_a_skipped_pod_repeats_the_message_of_the_webhook() {
     let server = shop_cluster();
     let skipped = json!({
         "tracebuffer.dev/inject": "true",
@@ -60,7 +60,7 @@ async fn two_causes_on_one_owner_are_two_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn injected_outdated_and_deleted_are_told_of_in_turn() {
+async fn injected_outdated_and_deleted_each_cause_an_event() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
 
@@ -80,7 +80,7 @@ async fn injected_outdated_and_deleted_are_told_of_in_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_nobody_controls_is_told_itself_and_a_namespace_that_ends_is_no_trouble() {
+async fn a_pod_without_an_owner_gets_the_event_itself_and_a_terminating_namespace_is_no_failure() {
     let server = shop_cluster();
     server.script(RequestMatcher::to(Verb::Create, EVENTS).times(1), {
         let message = "events \"x\" is forbidden: unable to create new content in namespace shop \
@@ -108,7 +108,7 @@ async fn a_pod_that_nobody_controls_is_told_itself_and_a_namespace_that_ends_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_owners_are_told_what_they_missed() {
+async fn events_missed_during_an_outage_are_published_afterwards() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
     let refused = server.script(RequestMatcher::about(EVENTS), Fault::Refuse(500));

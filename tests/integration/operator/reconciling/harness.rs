@@ -17,7 +17,7 @@ use tracebuffer::application::operator::reconcile::{ReconcileContext, Reconciler
 use tracebuffer::domain::operator::injection::facts::ClusterFacts;
 use tracebuffer::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use tracebuffer::domain::operator::object_key::ObjectKey;
-use tracebuffer::domain::operator::reconcile::sidecar_state::PodCounts;
+use tracebuffer::domain::operator::reconcile::trace_buffer_status::PodCounts;
 use tracebuffer::ports::operator::reconcile::{ReconcileMonitor, ReconcileOutcome};
 
 use crate::support::api_server::ApiServer;
@@ -42,6 +42,8 @@ impl ReconcileMonitor for NoopMonitor {
     fn pod_counts(&self, _: &ObjectKey, _: Option<PodCounts>) {}
 
     fn missing_pods(&self, _: &BTreeMap<&'static str, u64>) {}
+
+    fn leadership_lost(&self) {}
 }
 
 impl Drop for TestOperator {

@@ -15,7 +15,7 @@ fn limits(server: &ApiServer, pod: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn running_pods_are_told_new_limits_and_stay_current() {
+async fn running_pods_get_new_limits_and_stay_current() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
@@ -31,7 +31,7 @@ async fn running_pods_are_told_new_limits_and_stay_current() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_never_exceed_what_the_sidecars_memory_was_made_for() {
+async fn max_bytes_never_exceeds_what_the_sidecars_memory_was_sized_for() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));

@@ -16,7 +16,7 @@ fn on_change(drain: &str) -> Value {
     json!({ "drainTimeout": drain, "rollout": { "strategy": "OnChange", "interval": "0s" } })
 }
 
-fn marker(server: &ApiServer, name: &str) -> Option<String> {
+fn revision(server: &ApiServer, name: &str) -> Option<String> {
     let object = server.get(DEPLOYMENTS, "shop", name).unwrap();
     let template = &object["spec"]["template"]["metadata"]["annotations"][ROLLOUT];
     assert_eq!(object["metadata"]["annotations"][ROLLOUT], *template);
@@ -51,7 +51,7 @@ async fn two_deployments() -> (ApiServer, TestOperator) {
         put_pod(&server, name, name, &injected_pod_annotations(&operator));
     }
     sleep_seconds(10).await;
-    assert_eq!((marker(&server, "api"), marker(&server, "web")), (None, None));
+    assert_eq!((revision(&server, "api"), revision(&server, "web")), (None, None));
     (server, operator)
 }
 
@@ -61,12 +61,12 @@ async fn owners_are_restarted_by_their_template_one_after_another() {
 
     change_spec(&server, &on_change("6s"));
     sleep_seconds(60).await;
-    assert!(marker(&server, "api").is_some());
-    assert_eq!(marker(&server, "web"), None, "web waits for api");
+    assert!(revision(&server, "api").is_some());
+    assert_eq!(revision(&server, "web"), None, "web waits for api");
 
     complete(&server, "api", &operator);
     sleep_seconds(10).await;
-    assert_eq!(marker(&server, "web"), marker(&server, "api"));
+    assert_eq!(revision(&server, "web"), revision(&server, "api"));
 
     complete(&server, "web", &operator);
     sleep_seconds(600).await;
@@ -75,7 +75,7 @@ async fn owners_are_restarted_by_their_template_one_after_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_leader_restarts_nobody_twice() {
+async fn the_next_leader_restarts_no_owner_twice() {
     let (server, operator) = two_deployments().await;
     change_spec(&server, &on_change("6s"));
     sleep_seconds(10).await;
@@ -85,12 +85,12 @@ async fn the_next_leader_restarts_nobody_twice() {
     sleep_seconds(60).await;
 
     assert_eq!(server.seen(Verb::Patch, DEPLOYMENTS), 1);
-    assert_eq!(marker(&server, "web"), None);
+    assert_eq!(revision(&server, "web"), None);
     drop(next);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_based_on_an_old_look_is_refused() {
+async fn a_restart_based_on_an_outdated_status_is_rejected() {
     let (server, operator) = two_deployments().await;
     let workload = workload(&server, "Deployment", DEPLOYMENTS);
     let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
@@ -101,11 +101,11 @@ async fn a_restart_based_on_an_old_look_is_refused() {
     let restarted = operator.cluster.restart(&workload, &seen, "m").await;
 
     assert_eq!(restarted, Err(ClusterError::Conflict));
-    assert_eq!(marker(&server, "web"), None);
+    assert_eq!(revision(&server, "web"), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_right_to_restart_the_error_says_which_value_to_set() {
+async fn without_permission_to_restart_the_error_names_the_chart_value_to_set() {
     let (server, operator) = two_deployments().await;
     server.script(RequestMatcher::to(Verb::Patch, DEPLOYMENTS), Fault::Refuse(403));
     let workload = workload(&server, "Deployment", DEPLOYMENTS);
@@ -118,7 +118,7 @@ async fn without_the_right_to_restart_the_error_says_which_value_to_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owner_that_a_pod_made_up_is_nobody_of_another_namespace() {
+async fn an_owner_forged_by_a_pod_does_not_affect_another_namespace() {
     let (server, operator) = two_deployments().await;
     let own = pod("shop", "apps/v1", "ReplicaSet", &uid(&server, "replicasets.apps", "web-1"));
     let found = operator.cluster.workload_of(&own).await.unwrap();
@@ -154,7 +154,7 @@ fn pod(namespace: &str, api_version: &str, kind: &str, uid: &Value) -> PodSnapsh
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_kinds_are_restarted_alike_and_what_is_none_of_them_is_not() {
+async fn other_supported_kinds_are_restarted_too_and_unsupported_ones_are_not() {
     let (server, operator) = two_deployments().await;
     for (kind, resource) in [("StatefulSet", "statefulsets.apps"), ("DaemonSet", "daemonsets.apps")]
     {
@@ -190,7 +190,7 @@ async fn other_kinds_are_restarted_alike_and_what_is_none_of_them_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namesake_of_a_workload_that_is_gone_is_left_alone() {
+async fn a_workload_created_again_under_the_same_name_is_not_restarted() {
     let (server, operator) = two_deployments().await;
     let mut workload = workload(&server, "Deployment", DEPLOYMENTS);
     workload.object.uid = "another".into();

@@ -1,6 +1,6 @@
 use serde_json::json;
 use tracebuffer::domain::operator::object_key::ObjectKey;
-use tracebuffer::domain::operator::reconcile::conditions::Status;
+use tracebuffer::domain::operator::reconcile::trace_buffer_status::Status;
 use tracebuffer::ports::operator::cluster::{Cluster, ClusterError};
 
 use super::harness::{
@@ -14,7 +14,7 @@ fn traces() -> ObjectKey {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_tells_conditions_and_counts() {
+async fn the_status_has_conditions_and_counts() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
@@ -45,7 +45,7 @@ async fn a_steady_cluster_is_not_written_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_seen_in_the_status_and_times_turn_only_with_the_truth() {
+async fn a_change_updates_the_status_and_transition_times_only_with_the_conditions() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
@@ -96,7 +96,7 @@ async fn references_are_looked_up_only_where_that_is_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_leaders_status_is_refused() {
+async fn the_status_of_a_former_leader_is_rejected() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
     let seen = operator.cluster.trace_buffer(&traces()).unwrap();
@@ -109,7 +109,7 @@ async fn a_stale_leaders_status_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_of_one_made_anew_is_not_touched_by_who_knew_the_old_one() {
+async fn a_status_based_on_a_deleted_trace_buffer_is_not_written_to_its_successor() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
     let mut seen = operator.cluster.trace_buffer(&traces()).unwrap().as_ref().clone();
@@ -125,7 +125,7 @@ async fn the_status_of_one_made_anew_is_not_touched_by_who_knew_the_old_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_leaders_end_with_a_true_status_and_no_quarrel() {
+async fn two_leaders_converge_on_a_correct_status_without_endless_writes() {
     let server = shop_cluster();
     let first = TestOperator::start_leading(&server).await;
     let second = TestOperator::start_leading(&server).await;
@@ -141,7 +141,7 @@ async fn two_leaders_end_with_a_true_status_and_no_quarrel() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_write_is_tried_again_without_hurry_until_it_is_allowed() {
+async fn a_rejected_write_is_retried_slowly_until_it_is_allowed() {
     let server = shop_cluster();
     let refused = server.script(RequestMatcher::to(Verb::Patch, TRACE_BUFFERS), Fault::Refuse(403));
     let operator = TestOperator::start_leading(&server).await;
@@ -157,7 +157,7 @@ async fn a_refused_write_is_tried_again_without_hurry_until_it_is_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_server_is_not_waited_for_without_end() {
+async fn a_request_without_a_response_times_out() {
     let server = shop_cluster();
     server.script(RequestMatcher::to(Verb::Patch, TRACE_BUFFERS).times(2), Fault::Stall);
     let operator = TestOperator::start_leading(&server).await;
@@ -169,7 +169,7 @@ async fn a_silent_server_is_not_waited_for_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_cannot_be_read_is_not_accepted_and_not_written_to_for_ever() {
+async fn a_malformed_object_is_rejected_and_not_written_repeatedly() {
     let server = ApiServer::new();
     let object = trace_buffer(&json!({ "receiver": { "grpcPort": "many" } }));
     server.put(TRACE_BUFFERS, object);

@@ -1,4 +1,4 @@
-//! Objects to watch, and somebody who hears of them.
+//! Objects to watch, and a handler that records changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) async fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     assert!(timeout(Duration::from_mins(10), wait).await.is_ok(), "never came true: {what}");
 }
 
-/// Notes what it hears.
+/// Records the changes that are reported.
 #[derive(Default)]
 pub(crate) struct RecordedChanges {
     entries: Mutex<Vec<String>>,
@@ -45,7 +45,7 @@ impl RecordedChanges {
         Arc::default()
     }
 
-    /// What was heard since the last time.
+    /// Returns what was reported since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.entries.lock())
     }
@@ -58,6 +58,10 @@ impl RecordedChanges {
 impl ChangeHandler for RecordedChanges {
     fn trace_buffer_changed(&self, key: &ObjectKey) {
         self.record(format!("tb {}/{}", key.namespace, key.name));
+    }
+
+    fn trace_buffer_status_changed(&self, key: &ObjectKey) {
+        self.record(format!("status {}/{}", key.namespace, key.name));
     }
 
     fn pod_changed(&self, pod: &PodSnapshot) {
@@ -81,8 +85,8 @@ pub(crate) fn pod(namespace: &str, name: &str, annotations: impl Into<Value>) ->
     })
 }
 
-pub(crate) fn namespace(name: &str, asks: bool) -> Value {
-    let labels = if asks { json!({ "tracebuffer.dev/inject": "enabled" }) } else { json!({}) };
+pub(crate) fn namespace(name: &str, opted_in: bool) -> Value {
+    let labels = if opted_in { json!({ "tracebuffer.dev/inject": "enabled" }) } else { json!({}) };
     json!({
         "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels },
     })

@@ -1,4 +1,4 @@
-//! What the operator knows of the cluster stays true, whatever the API server does.
+//! The caches of cluster state are correct, whatever the API server does.
 
 mod any_script;
 mod cluster;

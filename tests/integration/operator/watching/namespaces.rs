@@ -13,7 +13,7 @@ use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 struct Harness {
     server: ApiServer,
     index: Arc<NamespaceCache>,
-    heard: Arc<RecordedChanges>,
+    changes: Arc<RecordedChanges>,
 }
 
 impl Harness {
@@ -21,18 +21,18 @@ impl Harness {
     fn idle() -> Self {
         let server = ApiServer::new();
         server.put("namespaces", namespace("shop", false));
-        let heard = RecordedChanges::new();
-        let index = Arc::new(NamespaceCache::new(server.client(), heard.clone()));
-        Self { server, index, heard }
+        let changes = RecordedChanges::new();
+        let index = Arc::new(NamespaceCache::new(server.client(), changes.clone()));
+        Self { server, index, changes }
     }
 
     async fn running() -> Self {
-        let scene = Self::idle();
-        let index = Arc::clone(&scene.index);
+        let harness = Self::idle();
+        let index = Arc::clone(&harness.index);
         tokio::spawn(async move { index.run().await });
-        wait_until("synced", || scene.index.is_synced()).await;
-        scene.heard.take();
-        scene
+        wait_until("synced", || harness.index.is_synced()).await;
+        harness.changes.take();
+        harness
     }
 }
 
@@ -43,59 +43,63 @@ fn with_annotation(name: &str, key: &str, value: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn labels_and_the_named_trace_buffer_are_known_and_changes_of_them_told() {
-    let scene = Harness::running().await;
+async fn labels_and_the_named_trace_buffer_are_cached_and_their_changes_reported() {
+    let harness = Harness::running().await;
     let annotated = with_annotation("shop", "tracebuffer.dev/tracebuffer", "platform/shared");
 
-    scene.server.put("namespaces", annotated);
-    wait_until("told", || !scene.heard.take().is_empty()).await;
+    harness.server.put("namespaces", annotated);
+    wait_until("reported", || !harness.changes.take().is_empty()).await;
 
-    let facts = scene.index.get("shop").unwrap();
+    let facts = harness.index.get("shop").unwrap();
     assert_eq!(facts.trace_buffer.as_deref(), Some("platform/shared"));
 
-    scene.server.put("namespaces", namespace("shop", true));
-    wait_until("asks", || scene.index.get("shop").unwrap().opted_in).await;
-    assert_eq!(scene.heard.take(), ["tb platform/shared", "ns shop"], "who was named hears of it");
+    harness.server.put("namespaces", namespace("shop", true));
+    wait_until("asks", || harness.index.get("shop").unwrap().opted_in).await;
+    assert_eq!(
+        harness.changes.take(),
+        ["tb platform/shared", "ns shop"],
+        "who was named hears of it"
+    );
 
-    scene.server.remove("namespaces", "", "shop");
-    wait_until("gone", || scene.index.get("shop").is_none()).await;
-    assert_eq!(scene.heard.take(), ["ns shop"]);
+    harness.server.remove("namespaces", "", "shop");
+    wait_until("gone", || harness.index.get("shop").is_none()).await;
+    assert_eq!(harness.changes.take(), ["ns shop"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_changes_of_a_namespace_are_told_to_nobody() {
-    let scene = Harness::running().await;
+async fn other_changes_of_a_namespace_are_not_reported() {
+    let harness = Harness::running().await;
 
-    scene.server.put("namespaces", with_annotation("shop", "example.com/note", "7"));
+    harness.server.put("namespaces", with_annotation("shop", "example.com/note", "7"));
     sleep(Duration::from_secs(5)).await;
 
-    assert_eq!(scene.heard.take(), [""; 0]);
+    assert_eq!(harness.changes.take(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_is_not_known_costs_one_request() {
-    let scene = Harness::idle();
+async fn a_namespace_that_is_not_cached_costs_one_request() {
+    let harness = Harness::idle();
 
-    let facts = scene.index.look_up("shop").await.unwrap();
+    let facts = harness.index.look_up("shop").await.unwrap();
     assert_eq!(facts.name, "shop");
-    scene.index.look_up("shop").await.unwrap();
+    harness.index.look_up("shop").await.unwrap();
 
-    assert_eq!(scene.server.seen(Verb::Get, "namespaces"), 1);
+    assert_eq!(harness.server.seen(Verb::Get, "namespaces"), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_that_cannot_be_read_is_unknown_within_a_second() {
-    let scene = Harness::idle();
-    let absent = scene.index.look_up("bank").await.unwrap_err();
+    let harness = Harness::idle();
+    let absent = harness.index.look_up("bank").await.unwrap_err();
     assert!(absent.0.starts_with("namespace bank: "), "{}", absent.0);
 
     for (fault, part) in [
         (Fault::Refuse(403), "namespace shop: "),
         (Fault::Stall, "namespace shop: the API server did not answer within a second"),
     ] {
-        let rule = scene.server.script(RequestMatcher::to(Verb::Get, "namespaces"), fault);
-        let unknown = scene.index.look_up("shop").await.unwrap_err();
+        let rule = harness.server.script(RequestMatcher::to(Verb::Get, "namespaces"), fault);
+        let unknown = harness.index.look_up("shop").await.unwrap_err();
         assert!(unknown.0.starts_with(part), "{}", unknown.0);
-        scene.server.lift(rule);
+        harness.server.lift(rule);
     }
 }

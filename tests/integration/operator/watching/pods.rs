@@ -1,4 +1,4 @@
-//! The pods, and the namespaces that ask for all of theirs.
+//! The cache of pods, and namespaces that ask for a sidecar in every pod.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,63 +15,63 @@ use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 struct Harness {
     server: ApiServer,
     namespaces: Arc<NamespaceCache>,
-    index: Arc<PodCache>,
-    heard: Arc<RecordedChanges>,
+    pods: Arc<PodCache>,
+    changes: Arc<RecordedChanges>,
 }
 
-/// A server with the namespaces `shop`, which does not ask, and `bank`, which does, and a bare and
-/// an annotated pod in each.
+/// A server with the namespaces `shop`, which does not opt in, and `bank`, which does, and a pod with
+/// and a pod without an annotation in each.
 fn idle() -> Harness {
     let server = ApiServer::new();
     for (name, asks) in [("shop", false), ("bank", true)] {
         server.put("namespaces", namespace(name, asks));
-        server.put("pods", pod(name, "bare", json!({})));
+        server.put("pods", pod(name, "blank", json!({})));
         server.put("pods", pod(name, "marked", json!({ "tracebuffer.dev/inject": "true" })));
     }
-    let heard = RecordedChanges::new();
-    let namespaces = Arc::new(NamespaceCache::new(server.client(), heard.clone()));
-    let index = PodCache::new(server.client(), Arc::clone(&namespaces), heard.clone());
-    Harness { server, namespaces, index: Arc::new(index), heard }
+    let changes = RecordedChanges::new();
+    let namespaces = Arc::new(NamespaceCache::new(server.client(), changes.clone()));
+    let pods = PodCache::new(server.client(), Arc::clone(&namespaces), changes.clone());
+    Harness { server, namespaces, pods: Arc::new(pods), changes }
 }
 
 /// The annotation of a pod with a sidecar from `shop/web`.
 const INJECTED: &str = r#"{"injected":"shop/web","uid":"u","hash":"h","maxBytes":1048576}"#;
 
 async fn running() -> Harness {
-    let scene = idle();
-    scene.run();
-    wait_until("synced", || scene.index.is_synced()).await;
-    scene
+    let harness = idle();
+    harness.run();
+    wait_until("synced", || harness.pods.is_synced()).await;
+    harness
 }
 
 impl Harness {
     fn run(&self) {
-        let (namespaces, index) = (Arc::clone(&self.namespaces), Arc::clone(&self.index));
+        let (namespaces, pods) = (Arc::clone(&self.namespaces), Arc::clone(&self.pods));
         tokio::spawn(async move { namespaces.run().await });
-        tokio::spawn(async move { index.run().await });
+        tokio::spawn(async move { pods.run().await });
     }
 
-    fn asks(&self, namespace: &str) -> bool {
-        self.index.namespace(namespace).opted_in
+    fn is_opted_in(&self, namespace: &str) -> bool {
+        self.pods.namespace(namespace).opted_in
     }
 
     fn names(&self, namespace: &str) -> Vec<String> {
-        self.index.in_namespace(namespace).iter().map(|pod| pod.key.name.clone()).collect()
+        self.pods.in_namespace(namespace).iter().map(|pod| pod.key.name.clone()).collect()
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn marked_pods_are_known_everywhere_and_bare_ones_where_the_namespace_asks() {
-    let scene = running().await;
+async fn annotated_pods_are_cached_everywhere_and_other_pods_where_the_namespace_opts_in() {
+    let harness = running().await;
 
-    assert_eq!(scene.names("shop"), ["marked"]);
-    assert_eq!(scene.names("bank"), ["bare", "marked"]);
-    assert!(scene.asks("bank") && !scene.asks("shop"));
+    assert_eq!(harness.names("shop"), ["marked"]);
+    assert_eq!(harness.names("bank"), ["blank", "marked"]);
+    assert!(harness.is_opted_in("bank") && !harness.is_opted_in("shop"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_has_what_the_controller_looks_at() {
-    let scene = running().await;
+async fn a_snapshot_contains_what_the_reconciler_reads() {
+    let harness = running().await;
     let mut object = pod(
         "shop",
         "web",
@@ -82,139 +82,188 @@ async fn a_record_has_what_the_controller_looks_at() {
         { "apiVersion": "v1", "kind": "Other", "name": "o", "uid": "0" },
         { "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "1", "controller": true },
     ]);
-    scene.server.put("pods", object);
-    wait_until("known", || !scene.index.referencing(&key("shop", "web")).is_empty()).await;
+    harness.server.put("pods", object);
+    wait_until("known", || !harness.pods.referencing(&key("shop", "web")).is_empty()).await;
 
-    let found = scene.index.referencing(&key("shop", "web"));
-    let [record] = found.as_slice() else { panic!("{found:?}") };
+    let found = harness.pods.referencing(&key("shop", "web"));
+    let [snapshot] = found.as_slice() else { panic!("{found:?}") };
     let owner = Owner {
         api_version: "apps/v1".into(),
         kind: "ReplicaSet".into(),
         name: "rs".into(),
         uid: "1".into(),
     };
-    assert_eq!((&record.key, &record.owner), (&key("shop", "web"), &Some(owner)));
-    assert_eq!(record.limits.as_deref(), Some("max_spans=1"));
-    assert!(record.is_terminating && record.uid.starts_with("uid-") && record.inject.is_none());
-    assert!(scene.index.referencing(&key("shop", "other")).is_empty());
+    assert_eq!((&snapshot.key, &snapshot.owner), (&key("shop", "web"), &Some(owner)));
+    assert_eq!(snapshot.limits.as_deref(), Some("max_spans=1"));
+    assert!(
+        snapshot.is_terminating && snapshot.uid.starts_with("uid-") && snapshot.inject.is_none()
+    );
+    assert!(harness.pods.referencing(&key("shop", "other")).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_ends_or_loses_its_mark_is_told_and_forgotten() {
-    let scene = running().await;
-    scene.heard.take();
-    let mut over = scene.server.get("pods", "shop", "marked").unwrap();
+async fn a_pod_that_ends_or_loses_its_annotation_is_reported_and_removed() {
+    let harness = running().await;
+    harness.changes.take();
+    let mut over = harness.server.get("pods", "shop", "marked").unwrap();
     over["status"]["phase"] = json!("Succeeded");
-    scene.server.put("pods", over);
-    wait_until("gone", || scene.names("shop").is_empty()).await;
-    assert_eq!(scene.heard.take(), ["pod shop/marked"]);
+    harness.server.put("pods", over);
+    wait_until("gone", || harness.names("shop").is_empty()).await;
+    assert_eq!(harness.changes.take(), ["pod shop/marked"]);
 
-    scene.server.put("pods", pod("shop", "bare", json!({ "tracebuffer.dev/inject": "x" })));
-    wait_until("known", || scene.names("shop") == ["bare"]).await;
-    scene.server.put("pods", pod("shop", "bare", json!({})));
-    wait_until("gone", || scene.names("shop").is_empty()).await;
-    assert_eq!(scene.heard.take(), ["pod shop/bare", "pod shop/bare"]);
+    harness.server.put("pods", pod("shop", "blank", json!({ "tracebuffer.dev/inject": "x" })));
+    wait_until("known", || harness.names("shop") == ["blank"]).await;
+    harness.server.put("pods", pod("shop", "blank", json!({})));
+    wait_until("gone", || harness.names("shop").is_empty()).await;
+    assert_eq!(harness.changes.take(), ["pod shop/blank", "pod shop/blank"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_begins_to_ask_makes_its_pods_known_and_one_that_stops_forgets_them() {
-    let scene = running().await;
+async fn the_pods_of_a_namespace_are_listed_when_it_opts_in_and_removed_when_it_no_longer_does() {
+    let harness = running().await;
     for number in 0..250 {
-        scene.server.put("pods", pod("shop", &format!("many-{number}"), json!({})));
+        harness.server.put("pods", pod("shop", &format!("many-{number}"), json!({})));
     }
-    scene.heard.take();
+    harness.changes.take();
 
-    scene.server.put("namespaces", namespace("shop", true));
-    wait_until("known", || scene.names("shop").len() == 252).await;
-    wait_until("synced again", || scene.index.is_synced()).await;
-    assert_eq!(scene.heard.take().len(), 252, "the namespace and every bare pod are told");
+    harness.server.put("namespaces", namespace("shop", true));
+    wait_until("known", || harness.names("shop").len() == 252).await;
+    wait_until("synced again", || harness.pods.is_synced()).await;
+    assert_eq!(
+        harness.changes.take().len(),
+        252,
+        "the namespace and every unannotated pod are reported"
+    );
 
-    scene.server.put("pods", pod("shop", "new", json!({})));
-    wait_until("new ones too", || scene.names("shop").len() == 253).await;
+    harness.server.put("pods", pod("shop", "new", json!({})));
+    wait_until("new ones too", || harness.names("shop").len() == 253).await;
 
-    scene.server.put("namespaces", namespace("shop", false));
-    wait_until("forgotten", || scene.names("shop") == ["marked"]).await;
-    assert!(!scene.asks("shop"));
+    harness.server.put("namespaces", namespace("shop", false));
+    wait_until("forgotten", || harness.names("shop") == ["marked"]).await;
+    assert!(!harness.is_opted_in("shop"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_whose_pods_cannot_be_listed_is_tried_again_and_not_synced_until_then() {
-    let scene = running().await;
-    let rule = scene.server.script(RequestMatcher::to(Verb::List, "pods"), Fault::Refuse(429));
-    scene.server.put("namespaces", namespace("shop", true));
-    wait_until("asks", || scene.asks("shop")).await;
+async fn a_namespace_whose_pods_cannot_be_listed_is_retried_and_not_synced_until_then() {
+    let harness = running().await;
+    let rule = harness.server.script(RequestMatcher::to(Verb::List, "pods"), Fault::Refuse(429));
+    harness.server.put("namespaces", namespace("shop", true));
+    wait_until("asks", || harness.is_opted_in("shop")).await;
     sleep(Duration::from_secs(20)).await;
-    assert!(!scene.index.is_synced());
+    assert!(!harness.pods.is_synced());
 
-    scene.server.lift(rule);
-    wait_until("synced", || scene.index.is_synced()).await;
-    assert_eq!(scene.names("shop"), ["bare", "marked"]);
+    harness.server.lift(rule);
+    wait_until("synced", || harness.pods.is_synced()).await;
+    assert_eq!(harness.names("shop"), ["blank", "marked"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changed_while_history_expired_is_set_right() {
-    let scene = running().await;
-    let away = scene.server.disconnect();
-    scene.server.remove("pods", "bank", "marked");
-    scene.server.remove("namespaces", "", "bank");
-    scene.server.put("namespaces", namespace("shop", true));
-    scene.server.expire();
+async fn changes_are_noticed_after_the_history_expired() {
+    let harness = running().await;
+    let outage = harness.server.disconnect();
+    harness.server.remove("pods", "bank", "marked");
+    harness.server.remove("namespaces", "", "bank");
+    harness.server.put("namespaces", namespace("shop", true));
+    harness.server.expire();
     sleep(Duration::from_mins(1)).await;
-    assert_eq!(scene.names("bank"), ["bare", "marked"]);
+    assert_eq!(harness.names("bank"), ["blank", "marked"]);
 
-    scene.server.lift(away);
-    wait_until("set right", || scene.names("bank").is_empty() && scene.names("shop").len() == 2)
-        .await;
+    harness.server.lift(outage);
+    wait_until("set right", || {
+        harness.names("bank").is_empty() && harness.names("shop").len() == 2
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn pods_are_listed_in_pages() {
-    let scene = idle();
+    let harness = idle();
     for number in 0..250 {
         let marked = json!({ "tracebuffer.dev/inject": "true" });
-        scene.server.put("pods", pod("shop", &format!("many-{number}"), marked));
+        harness.server.put("pods", pod("shop", &format!("many-{number}"), marked));
     }
-    scene.run();
+    harness.run();
 
-    wait_until("synced", || scene.index.is_synced()).await;
-    assert_eq!(scene.names("shop").len(), 251);
-    assert_eq!(scene.server.seen(Verb::List, "pods"), 3 + 1, "three pages, and `bank`");
+    wait_until("synced", || harness.pods.is_synced()).await;
+    assert_eq!(harness.names("shop").len(), 251);
+    assert_eq!(harness.server.seen(Verb::List, "pods"), 3 + 1, "three pages, and `bank`");
 }
 
 #[tokio::test(start_paused = true)]
-async fn forbidden_namespaces_are_named() {
-    let scene = idle();
-    scene.server.script(RequestMatcher::about("namespaces"), Fault::Refuse(403));
-    scene.run();
-    wait_until("trouble", || scene.index.failure().is_some()).await;
+async fn a_forbidden_watch_of_namespaces_names_the_missing_rule() {
+    let harness = idle();
+    harness.server.script(RequestMatcher::about("namespaces"), Fault::Refuse(403));
+    harness.run();
+    wait_until("failure", || harness.namespaces.failure().is_some()).await;
 
-    let trouble = scene.index.failure().unwrap();
-    assert!(trouble.contains("resources: [\"namespaces\"], verbs: [list, watch]"), "{trouble}");
-    assert!(!scene.index.is_synced());
+    let failure = harness.namespaces.failure().unwrap();
+    assert!(failure.contains("resources: [\"namespaces\"], verbs: [list, watch]"), "{failure}");
+    assert!(!harness.pods.is_synced());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trace_buffer_is_used_by_those_made_from_it_and_those_that_name_it_in_full() {
-    let scene = running().await;
+async fn the_pods_that_reference_a_trace_buffer_are_those_made_from_it_and_those_that_name_it_in_full()
+ {
+    let harness = running().await;
     for (name, annotations) in [
         ("made", json!({ "tracebuffer.dev/status": INJECTED })),
         ("named", json!({ "tracebuffer.dev/inject": "shop/web" })),
         ("short", json!({ "tracebuffer.dev/inject": "web" })),
         ("other", json!({ "tracebuffer.dev/inject": "shop/webb" })),
     ] {
-        scene.server.put("pods", pod("bank", name, annotations));
+        harness.server.put("pods", pod("bank", name, annotations));
     }
-    wait_until("known", || scene.names("bank").len() == 6).await;
+    wait_until("known", || harness.names("bank").len() == 6).await;
 
-    let names = |scene: &Harness| {
-        let found = scene.index.referencing(&key("shop", "web"));
+    let names = |harness: &Harness| {
+        let found = harness.pods.referencing(&key("shop", "web"));
         found.iter().map(|pod| pod.key.name.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(names(&scene), ["made", "named"]);
-    assert_eq!(scene.index.all().len(), 7);
+    assert_eq!(names(&harness), ["made", "named"]);
+    assert_eq!(harness.pods.all().len(), 7);
 
     let mut naming = namespace("shop", false);
     naming["metadata"]["annotations"] = json!({ "tracebuffer.dev/tracebuffer": "web" });
-    scene.server.put("namespaces", naming);
-    wait_until("named", || names(&scene) == ["made", "named", "marked"]).await;
+    harness.server.put("namespaces", naming);
+    wait_until("named", || names(&harness) == ["made", "named", "marked"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_nothing_that_is_kept_is_not_reported() {
+    let harness = running().await;
+    harness.changes.take();
+    let mut changed = harness.server.get("pods", "shop", "marked").unwrap();
+    changed["metadata"]["annotations"]["example.com/other"] = json!("1");
+    changed["status"]["podIP"] = json!("10.0.0.1");
+    harness.server.put("pods", changed.clone());
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(harness.changes.take(), [""; 0]);
+
+    let same = harness.server.get("pods", "shop", "marked").unwrap();
+    changed["metadata"]["annotations"]["tracebuffer.dev/inject"] = json!("web");
+    harness.server.put("pods", changed);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(harness.changes.take(), ["pod shop/marked"]);
+
+    harness.server.send_event("pods", "MODIFIED", same);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(harness.changes.take(), [""; 0], "an older version that arrives late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_with_fields_longer_than_kubernetes_allows_is_not_kept() {
+    let harness = running().await;
+    let owner = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "1", "controller": true,
+    });
+    for (number, field) in ["apiVersion", "kind", "name", "uid"].into_iter().enumerate() {
+        let mut object =
+            pod("shop", &format!("p{number}"), json!({ "tracebuffer.dev/inject": "x" }));
+        object["metadata"]["ownerReferences"] = json!([owner]);
+        object["metadata"]["ownerReferences"][0][field] = json!("a".repeat(1000));
+        harness.server.put("pods", object);
+    }
+    wait_until("known", || harness.names("shop").len() == 5).await;
+
+    assert!(harness.pods.all().iter().all(|pod| pod.owner.is_none()));
 }

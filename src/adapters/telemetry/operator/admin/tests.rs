@@ -40,7 +40,7 @@ async fn get(pages: &ControllerPages, path: &str) -> (StatusCode, String) {
 }
 
 #[tokio::test]
-async fn it_is_ready_while_nothing_is_missing() {
+async fn a_replica_is_ready_while_all_checks_pass() {
     let Fixture { pages, synced } = fixture();
     assert_eq!(get(&pages, "/ready").await, (StatusCode::OK, "ready\n".into()));
 
@@ -52,10 +52,10 @@ async fn it_is_ready_while_nothing_is_missing() {
 }
 
 #[tokio::test]
-async fn all_that_is_missing_is_told_one_in_a_line() {
+async fn each_reason_is_shown_on_its_own_line() {
     let readiness = Readiness::new(vec![
         readiness_check(|| false, "no certificate"),
-        readiness_check(|| true, "never told"),
+        readiness_check(|| true, "never shown"),
         Box::new(|| Some("forbidden to list pods".to_owned())),
     ]);
     let Fixture { mut pages, .. } = fixture();
@@ -75,7 +75,7 @@ async fn it_is_not_ready_once_it_ends() {
 }
 
 #[tokio::test]
-async fn what_is_observed_is_told_at_each_scrape() {
+async fn observed_values_are_shown_at_each_scrape() {
     let (status, text) = get(&fixture().pages, "/metrics").await;
 
     assert_eq!(status, StatusCode::OK);

@@ -1,9 +1,9 @@
 use super::*;
 use crate::adapters::telemetry::process::ProcessStats;
 
-fn text(metrics: &ControllerMetrics, is_leader: bool) -> String {
+fn text(metrics: &ControllerMetrics) -> String {
     let mut exposition = Exposition::new(&ProcessStats::default());
-    metrics.write_to(&mut exposition, is_leader);
+    metrics.write_to(&mut exposition);
     exposition.openmetrics().unwrap()
 }
 
@@ -26,7 +26,7 @@ fn a_review_counts_for_its_outcome_and_reason() {
     metrics.answered(AdmissionOutcome::Failed(AdmissionFailure::TooLarge), Duration::ZERO);
 
     assert_has(
-        &text(&metrics, false),
+        &text(&metrics),
         &[
             "tracebuffer_admission_requests_total{outcome=\"injected\",reason=\"\"} 1",
             "tracebuffer_admission_requests_total{outcome=\"skipped\",reason=\"HostNetwork\"} 1",
@@ -37,10 +37,10 @@ fn a_review_counts_for_its_outcome_and_reason() {
     );
 }
 
-/// A series that begins with its first event hides it from `rate()`.
+/// `rate()` ignores the first increment of a series that does not start at zero.
 #[test]
-fn every_outcome_is_there_before_it_happens() {
-    let text = text(&ControllerMetrics::new(), false);
+fn every_outcome_is_shown_before_it_first_occurs() {
+    let text = text(&ControllerMetrics::new());
 
     let zeros = text.lines().filter(|line| {
         line.starts_with("tracebuffer_admission_requests_total{") && line.ends_with(" 0")
@@ -57,7 +57,7 @@ fn reconciling_counts_by_result() {
     metrics.reconciled(ReconcileOutcome::Conflict, Duration::ZERO);
 
     assert_has(
-        &text(&metrics, false),
+        &text(&metrics),
         &[
             "tracebuffer_reconcile_total{result=\"done\"} 1",
             "tracebuffer_reconcile_total{result=\"conflict\"} 2",
@@ -68,7 +68,7 @@ fn reconciling_counts_by_result() {
 }
 
 #[test]
-fn pods_are_added_up_over_the_trace_buffers_there_are() {
+fn pods_are_summed_over_all_trace_buffers() {
     let metrics = ControllerMetrics::new();
     let counts = |current, outdated| {
         Some(PodCounts { total: current + outdated, current, outdated, missing: 0 })
@@ -81,18 +81,18 @@ fn pods_are_added_up_over_the_trace_buffers_there_are() {
     metrics.pod_counts(&key("c"), None);
 
     let lines = ["tracebuffer_outdated_pods 23", "tracebuffer_current_pods 12"];
-    assert_has(&text(&metrics, true), &lines);
+    assert_has(&text(&metrics), &lines);
 }
 
 #[test]
-fn a_cause_that_is_over_is_told_as_zero() {
+fn a_cause_without_pods_any_more_is_shown_as_zero() {
     let metrics = ControllerMetrics::new();
     metrics.missing_pods(&BTreeMap::from([("WebhookNotCalled", 3), ("HostNetwork", 1)]));
 
     metrics.missing_pods(&BTreeMap::from([("HostNetwork", 2)]));
 
     assert_has(
-        &text(&metrics, true),
+        &text(&metrics),
         &[
             "tracebuffer_uninjected_pods{cause=\"WebhookNotCalled\"} 0",
             "tracebuffer_uninjected_pods{cause=\"HostNetwork\"} 2",
@@ -101,27 +101,43 @@ fn a_cause_that_is_over_is_told_as_zero() {
 }
 
 #[test]
-fn only_the_one_that_leads_tells_what_reconciling_found() {
+fn pods_are_shown_while_this_replica_leads() {
     let metrics = ControllerMetrics::new();
-    metrics.pod_counts(&key("a"), Some(PodCounts::default()));
+    assert!(!text(&metrics).contains("outdated_pods"));
 
-    assert!(!text(&metrics, false).contains("outdated_pods"));
-    assert!(text(&metrics, true).contains("outdated_pods"));
+    metrics.missing_pods(&BTreeMap::from([("HostNetwork", 2)]));
+    assert_has(&text(&metrics), &["tracebuffer_outdated_pods 0", "tracebuffer_current_pods 0"]);
+
+    ReconcileMonitor::leadership_lost(&metrics);
+    assert!(!text(&metrics).contains("_pods"), "{}", text(&metrics));
 }
 
 #[test]
-fn certificates_are_told_with_their_end_and_their_failures() {
+fn the_expiry_of_stored_certificates_and_failures_are_shown() {
     let metrics = ControllerMetrics::new();
 
     metrics.stored(Duration::from_secs(2_000), Duration::from_secs(1_000));
     metrics.failed();
 
     assert_has(
-        &text(&metrics, true),
+        &text(&metrics),
         &[
             "tracebuffer_stored_certificate_expiry_timestamp_seconds{certificate=\"authority\"} 2000.0",
             "tracebuffer_stored_certificate_expiry_timestamp_seconds{certificate=\"leaf\"} 1000.0",
             "tracebuffer_certificate_failures_total 1",
         ],
     );
+}
+
+/// The two leases may be held by two replicas.
+#[test]
+fn the_stored_expiry_is_shown_by_the_replica_that_maintains_the_certificates() {
+    const EXPIRY: &str = "tracebuffer_stored_certificate_expiry_timestamp_seconds{";
+    let metrics = ControllerMetrics::new();
+    metrics.stored(Duration::from_secs(2_000), Duration::from_secs(1_000));
+    assert!(text(&metrics).contains(EXPIRY));
+
+    CertificateMonitor::leadership_lost(&metrics);
+
+    assert!(!text(&metrics).contains(EXPIRY));
 }

@@ -10,13 +10,20 @@ fn item(name: &str) -> WorkItem {
     WorkItem::TraceBuffer(ObjectKey { namespace: "shop".into(), name: name.into() })
 }
 
+/// A queue as a leader uses it.
+fn open_queue() -> WorkQueue {
+    let queue = WorkQueue::default();
+    queue.open();
+    queue
+}
+
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changes_often_is_handed_out_once_and_not_put_off() {
-    let queue = WorkQueue::default();
+async fn an_item_that_changes_often_is_handed_out_once_and_is_not_postponed() {
+    let queue = open_queue();
     let started = Instant::now();
     for _ in 0..100 {
         queue.schedule(item("a"), ms(1000));
@@ -30,8 +37,8 @@ async fn what_changes_often_is_handed_out_once_and_not_put_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sooner_time_counts() {
-    let queue = WorkQueue::default();
+async fn the_earliest_time_counts() {
+    let queue = open_queue();
     let started = Instant::now();
     queue.schedule(item("a"), ms(1000));
     queue.schedule(item("a"), ms(100));
@@ -43,8 +50,8 @@ async fn the_sooner_time_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sooner_item_wakes_who_waits_for_a_later_one() {
-    let queue = Arc::new(WorkQueue::default());
+async fn an_earlier_item_wakes_a_worker_that_waits_for_a_later_one() {
+    let queue = Arc::new(open_queue());
     queue.schedule(item("late"), MINUTE);
     let waiting = tokio::spawn({
         let queue = Arc::clone(&queue);
@@ -58,8 +65,8 @@ async fn a_sooner_item_wakes_who_waits_for_a_later_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_being_looked_at_is_not_handed_out_twice_but_again_afterwards() {
-    let queue = WorkQueue::default();
+async fn an_item_that_changes_while_it_is_processed_is_handed_out_again_afterwards() {
+    let queue = open_queue();
     queue.schedule(item("a"), Duration::ZERO);
     let first = queue.next().await;
 
@@ -71,8 +78,8 @@ async fn what_is_being_looked_at_is_not_handed_out_twice_but_again_afterwards() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_worker_gets_something_when_there_is_enough() {
-    let queue = Arc::new(WorkQueue::default());
+async fn every_worker_gets_an_item_if_there_are_enough() {
+    let queue = Arc::new(open_queue());
     let workers: Vec<_> = (0..3)
         .map(|_| {
             let queue = Arc::clone(&queue);
@@ -94,8 +101,8 @@ async fn every_worker_gets_something_when_there_is_enough() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_failure_is_waited_after_longer_and_a_success_starts_over() {
-    let queue = WorkQueue::default();
+async fn the_back_off_grows_with_each_failure_and_starts_over_after_a_success() {
+    let queue = open_queue();
     queue.schedule(item("a"), Duration::ZERO);
     let mut waits = vec![];
     for (outcome, random_ms) in [
@@ -115,11 +122,59 @@ async fn each_failure_is_waited_after_longer_and_a_success_starts_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_forgotten_is_not_handed_out() {
-    let queue = WorkQueue::default();
+async fn a_closed_queue_forgets_its_items_and_takes_no_others() {
+    let queue = open_queue();
     queue.schedule(item("a"), Duration::ZERO);
 
-    queue.clear();
+    queue.close();
+    queue.schedule(item("b"), Duration::ZERO);
+    queue.open();
 
+    assert_eq!(queue.len(), 0);
+    assert!(timeout(MINUTE, queue.next()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_does_not_shorten_the_wait_after_a_failure() {
+    let queue = open_queue();
+    for changes_while_processed in [false, true] {
+        queue.schedule(item("a"), Duration::ZERO);
+        let failing = queue.next().await;
+        if changes_while_processed {
+            queue.schedule(item("a"), ms(2));
+        }
+        let random = ms(100).as_nanos().try_into().unwrap();
+        queue.done(failing, ReconcileAction::Retry, random);
+        if !changes_while_processed {
+            queue.schedule(item("a"), ms(2));
+        }
+
+        assert!(timeout(ms(590), queue.next()).await.is_err(), "{changes_while_processed}");
+        let retried = timeout(ms(20), queue.next()).await.unwrap();
+        queue.done(retried, ReconcileAction::AwaitChange, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_after_a_success_is_not_delayed_by_an_earlier_failure() {
+    let queue = open_queue();
+    queue.schedule(item("a"), Duration::ZERO);
+    let failing = queue.next().await;
+    queue.done(failing, ReconcileAction::Retry, 0);
+    let retried = queue.next().await;
+    queue.done(retried, ReconcileAction::AwaitChange, 0);
+
+    queue.schedule(item("a"), ms(2));
+
+    assert!(timeout(ms(10), queue.next()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_status_of_a_trace_buffer_concerns_no_other_item() {
+    let queue = open_queue();
+
+    queue.trace_buffer_status_changed(&ObjectKey { namespace: "shop".into(), name: "a".into() });
+
+    assert_eq!(queue.next().await, item("a"));
     assert!(timeout(MINUTE, queue.next()).await.is_err());
 }

@@ -61,7 +61,7 @@ fn written(mut status: Status, since: i64) -> Status {
 }
 
 #[test]
-fn a_good_spec_is_accepted_and_ready() {
+fn a_valid_spec_is_accepted_and_ready() {
     let status = settled(
         &snapshot(Ok(desired_sidecar()), None),
         &ReferenceResolution::None,
@@ -81,7 +81,7 @@ fn a_good_spec_is_accepted_and_ready() {
 }
 
 #[test]
-fn mistakes_are_repeated_in_one_line() {
+fn errors_are_repeated_in_one_line() {
     let wrong = Err("spec.a: is bad\nspec.b: is worse".to_owned());
 
     let status = settled(&snapshot(wrong, None), &ReferenceResolution::Found, PodCounts::default());
@@ -99,7 +99,7 @@ fn mistakes_are_repeated_in_one_line() {
 }
 
 #[test]
-fn each_outcome_of_looking_has_its_condition() {
+fn each_lookup_result_has_its_condition() {
     for (references, truth, reason) in [
         (ReferenceResolution::NotFound(vec![not_found("a")]), ConditionStatus::False, "NotFound"),
         (ReferenceResolution::Forbidden, ConditionStatus::Unknown, "NotVerified"),
@@ -118,7 +118,7 @@ fn each_outcome_of_looking_has_its_condition() {
 }
 
 #[test]
-fn absent_objects_are_named_with_field_and_namespace_and_at_most_five_of_them() {
+fn at_most_five_missing_objects_are_named_with_field_and_namespace() {
     let many = (0..7).map(|n| not_found(&format!("s{n}"))).collect();
 
     let status = settled(
@@ -134,7 +134,7 @@ fn absent_objects_are_named_with_field_and_namespace_and_at_most_five_of_them() 
 }
 
 #[test]
-fn the_time_is_kept_while_the_truth_stays_and_new_when_it_turns() {
+fn the_transition_time_changes_only_with_the_status_of_a_condition() {
     let first = settled(
         &snapshot(Ok(desired_sidecar()), None),
         &ReferenceResolution::None,
@@ -152,7 +152,7 @@ fn the_time_is_kept_while_the_truth_stays_and_new_when_it_turns() {
 }
 
 #[test]
-fn a_status_that_is_true_already_is_the_same() {
+fn an_unchanged_state_results_in_an_equal_status() {
     let counts = PodCounts { total: 1, current: 1, ..PodCounts::default() };
     let before = written(
         settled(&snapshot(Ok(desired_sidecar()), None), &ReferenceResolution::None, counts),
@@ -169,7 +169,7 @@ fn a_status_that_is_true_already_is_the_same() {
 }
 
 #[test]
-fn conditions_of_others_are_kept() {
+fn conditions_of_other_controllers_are_kept() {
     let foreign = Condition {
         type_: "Approved".into(),
         status: ConditionStatus::True,
@@ -221,7 +221,7 @@ fn it_is_reconciling_only_while_limits_are_pending() {
 }
 
 #[test]
-fn the_time_of_the_schemas_default_is_no_time() {
+fn the_transition_time_of_the_schema_default_is_ignored() {
     let pending = REQUIRED_CONDITIONS.map(|kind| Condition {
         type_: kind.into(),
         status: ConditionStatus::Unknown,

@@ -10,9 +10,9 @@ fn policy(max_concurrent: usize, interval: u64) -> RolloutPolicy {
     RolloutPolicy { max_concurrent, interval: at(interval) }
 }
 
-fn workload_status(marker: Option<&str>, progress: RolloutProgress) -> WorkloadStatus {
+fn workload_status(revision: Option<&str>, progress: RolloutProgress) -> WorkloadStatus {
     WorkloadStatus {
-        revision: marker.map(str::to_owned),
+        revision: revision.map(str::to_owned),
         progress,
         restart_blocker: None,
         inject: None,
@@ -31,7 +31,7 @@ fn complete(seconds: u64) -> OwnerRollout {
 }
 
 #[test]
-fn as_many_are_restarted_at_once_as_the_pace_allows_by_name() {
+fn as_many_owners_are_restarted_at_once_as_the_policy_allows_ordered_by_name() {
     let all = owners(&[
         ("a", OwnerRollout::Waiting),
         ("b", OwnerRollout::Waiting),
@@ -42,7 +42,7 @@ fn as_many_are_restarted_at_once_as_the_pace_allows_by_name() {
 }
 
 #[test]
-fn one_that_is_under_way_takes_a_place() {
+fn a_restart_in_progress_occupies_a_slot() {
     let all =
         owners(&[("a", PROGRESSING), ("b", OwnerRollout::Waiting), ("c", OwnerRollout::Waiting)]);
 
@@ -51,7 +51,7 @@ fn one_that_is_under_way_takes_a_place() {
 }
 
 #[test]
-fn after_each_completion_there_is_a_pause() {
+fn each_completed_restart_is_followed_by_the_interval() {
     let all = owners(&[("a", complete(4)), ("b", complete(7)), ("c", OwnerRollout::Waiting)]);
 
     assert_eq!(next_action(&policy(1, 10), &all, at(9)), RolloutAction::Wait(at(8)));
@@ -68,7 +68,7 @@ fn a_failure_halts_all_others() {
 }
 
 #[test]
-fn it_is_finished_when_nobody_waits_or_moves() {
+fn a_rollout_is_finished_when_no_owner_waits_or_restarts() {
     assert_eq!(next_action::<&str>(&policy(1, 10), &owners(&[]), at(9)), RolloutAction::Finished);
     assert_eq!(
         next_action(&policy(1, 10), &owners(&[("a", complete(9))]), at(9)),
@@ -77,7 +77,7 @@ fn it_is_finished_when_nobody_waits_or_moves() {
 }
 
 #[test]
-fn the_last_one_is_watched_to_its_end() {
+fn the_last_restart_is_observed_until_it_completes() {
     assert_eq!(
         next_action(&policy(1, 10), &owners(&[("a", PROGRESSING)]), at(9)),
         RolloutAction::Wait(POLL_INTERVAL)
@@ -85,7 +85,7 @@ fn the_last_one_is_watched_to_its_end() {
 }
 
 #[test]
-fn one_whose_own_rollout_is_under_way_is_waited_for_and_not_disturbed() {
+fn an_owner_with_a_rollout_of_its_own_in_progress_is_not_restarted_until_it_completes() {
     let busy = OwnerRollout::next_state(
         None,
         &workload_status(None, RolloutProgress::Progressing),
@@ -103,7 +103,7 @@ fn one_whose_own_rollout_is_under_way_is_waited_for_and_not_disturbed() {
 }
 
 #[test]
-fn an_owner_that_the_last_change_broke_gets_the_next_one() {
+fn an_owner_that_the_last_change_broke_is_restarted_for_the_next_one() {
     for progress in [RolloutProgress::Progressing, RolloutProgress::Failed("crashes".into())] {
         let turn = OwnerRollout::next_state(
             None,
@@ -116,7 +116,7 @@ fn an_owner_that_the_last_change_broke_gets_the_next_one() {
 }
 
 #[test]
-fn one_that_a_restart_would_not_touch_is_left_alone() {
+fn an_owner_on_which_a_restart_has_no_effect_is_not_restarted() {
     let mut paused = workload_status(None, RolloutProgress::Complete);
     paused.restart_blocker = Some("it is paused");
 
@@ -124,7 +124,7 @@ fn one_that_a_restart_would_not_touch_is_left_alone() {
 }
 
 #[test]
-fn each_owner_goes_from_waiting_through_moving_to_done() {
+fn an_owner_goes_from_waiting_through_progressing_to_complete() {
     let waiting = OwnerRollout::next_state(
         None,
         &workload_status(Some("old-1"), RolloutProgress::Complete),
@@ -163,7 +163,7 @@ fn each_owner_goes_from_waiting_through_moving_to_done() {
 }
 
 #[test]
-fn nobody_is_restarted_again_because_the_marker_was_taken_back() {
+fn a_removed_revision_does_not_cause_another_restart() {
     for before in [PROGRESSING, complete(4), OwnerRollout::Failed("crashes".into())] {
         for progress in [RolloutProgress::Complete, RolloutProgress::Progressing] {
             let turn = OwnerRollout::next_state(
@@ -178,7 +178,7 @@ fn nobody_is_restarted_again_because_the_marker_was_taken_back() {
 }
 
 #[test]
-fn a_new_leader_recognizes_what_was_restarted_before_it() {
+fn a_new_leader_recognizes_earlier_restarts() {
     let turn = OwnerRollout::next_state(
         None,
         &workload_status(Some(REVISION), RolloutProgress::Complete),
@@ -206,7 +206,7 @@ fn an_exceeded_deadline_is_a_failure() {
 }
 
 #[test]
-fn what_is_not_available_in_10_minutes_is_a_failure_until_it_is() {
+fn pods_not_available_within_10_minutes_are_a_failure_until_they_are() {
     let moving = workload_status(Some(REVISION), RolloutProgress::Progressing);
     let just = OwnerRollout::next_state(Some(&PROGRESSING), &moving, REVISION, at(605));
     assert_eq!(just, PROGRESSING);
@@ -224,7 +224,7 @@ fn what_is_not_available_in_10_minutes_is_a_failure_until_it_is() {
 }
 
 #[test]
-fn a_pod_that_is_replaced_later_does_not_start_it_over() {
+fn a_pod_that_is_replaced_later_does_not_reopen_a_complete_restart() {
     let moving = workload_status(Some(REVISION), RolloutProgress::Progressing);
 
     assert_eq!(OwnerRollout::next_state(Some(&complete(4)), &moving, REVISION, at(9)), complete(4));

@@ -53,7 +53,7 @@ fn desired_sidecar(hash: &str, max_bytes: u64) -> DesiredSidecar {
 }
 
 #[test]
-fn each_sidecar_stands_as_its_record_and_the_spec_say() {
+fn the_sidecar_state_follows_from_the_pods_status_and_the_spec() {
     use OutdatedReason::{HashDiffers, NeedsMoreMemory, Recreated};
     let outdated = SidecarState::Outdated;
     for (status, expected) in [
@@ -75,20 +75,20 @@ fn each_sidecar_stands_as_its_record_and_the_spec_say() {
 }
 
 #[test]
-fn beside_mistakes_a_running_sidecar_is_current() {
+fn a_running_sidecar_is_current_while_the_spec_has_errors() {
     let pod = pod(Some("true"), Some(injected("h0", "u1", 1)));
 
     assert_eq!(sidecar_state(&pod, &snapshot(Err("wrong".into()))), SidecarState::Current);
 }
 
 #[test]
-fn a_pod_without_sidecar_is_missing_with_its_cause() {
+fn a_pod_without_a_sidecar_is_missing_with_its_reason() {
     let declared = snapshot(Ok(desired_sidecar("h1", 100)));
 
-    let bare = sidecar_state(&pod(Some("true"), None), &declared);
+    let missing = sidecar_state(&pod(Some("true"), None), &declared);
     let refused = sidecar_state(&pod(Some("true"), Some(skipped(SkipReason::Windows))), &declared);
 
-    assert_eq!(bare, SidecarState::Missing(MissingReason::WebhookNotCalled));
+    assert_eq!(missing, SidecarState::Missing(MissingReason::WebhookNotCalled));
     let cause = MissingReason::Skipped { reason: SkipReason::Windows, message: "because".into() };
     assert_eq!(refused, SidecarState::Missing(cause));
 }
@@ -112,7 +112,7 @@ fn of(pod: &PodSnapshot, namespace: &NamespaceFacts, names: &[&str]) -> Option<S
 }
 
 #[test]
-fn pods_belong_to_what_they_use_or_else_ask_for() {
+fn a_pod_belongs_to_the_trace_buffer_it_uses_or_else_asks_for() {
     let one = ["traces"];
     let two = ["default", "traces"];
     for (inject, status, asks, names, expected) in [
@@ -138,7 +138,7 @@ fn pods_belong_to_what_they_use_or_else_ask_for() {
 }
 
 #[test]
-fn a_pod_that_names_none_belongs_to_the_one_its_namespace_names() {
+fn a_pod_that_names_no_trace_buffer_belongs_to_the_one_its_namespace_names() {
     let asking = pod(Some("true"), None);
     let named = of(&asking, &shop(false, Some("platform/team")), &["default"]);
     assert_eq!(named.as_deref(), Some("platform/team"));
@@ -146,14 +146,14 @@ fn a_pod_that_names_none_belongs_to_the_one_its_namespace_names() {
 }
 
 #[test]
-fn a_running_sidecar_stays_with_the_trace_buffer_it_came_from() {
+fn a_running_sidecar_belongs_to_the_trace_buffer_it_was_made_from() {
     let running = pod(Some("true"), Some(injected("h", "u", 1)));
     let of = of(&running, &shop(true, Some("platform/team")), &[]);
     assert_eq!(of.as_deref(), Some("shop/traces"));
 }
 
 #[test]
-fn where_injection_is_disabled_nothing_is_asked_for() {
+fn no_pod_asks_for_a_sidecar_where_injection_is_disabled() {
     for name in ["kube-system", "operator"] {
         let namespace = NamespaceFacts { opted_in: true, ..NamespaceFacts::unknown(name) };
         assert_eq!(of(&pod(Some("true"), None), &namespace, &["default"]), None);
@@ -161,7 +161,7 @@ fn where_injection_is_disabled_nothing_is_asked_for() {
 }
 
 #[test]
-fn a_pod_asks_in_vain_even_by_a_mistake() {
+fn a_pod_with_an_invalid_annotation_is_missing_its_sidecar() {
     for (inject, status, asks, expected) in [
         (Some("true"), None, false, true),
         (Some("?"), None, false, true),
