@@ -28,7 +28,7 @@ use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::ports::operator::pods::{ChangeHandler, PodLister};
 
-const RULE: RbacRule = RbacRule { group: "", resource: "pods" };
+const RULE: RbacRule = RbacRule { group: "", resource: "pods", role: "ClusterRole" };
 /// Pods that are over need no sidecar.
 const ACTIVE_PODS: &str = "status.phase!=Succeeded,status.phase!=Failed";
 

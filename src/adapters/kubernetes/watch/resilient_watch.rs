@@ -37,14 +37,25 @@ pub(super) struct WatchTarget<'a> {
     pub(super) rule: RbacRule,
 }
 
-/// Hands every event to `take`, for ever: after errors, expiry, silence and outages it goes on, from
-/// where it was or with a new list, with growing, random pauses.
-pub(super) async fn watch_forever<K>(watched: WatchTarget<'_>, mut take: impl FnMut(Event<K>))
+/// Watches every object of a type in the cluster, as [`watch_api_forever`] does.
+pub(super) async fn watch_forever<K>(target: WatchTarget<'_>, take: impl FnMut(Event<K>))
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
+    watch_api_forever(target, Api::all, take).await;
+}
+
+/// Hands every event to `take`, for ever: after errors, expiry, silence and outages it goes on, from
+/// where it was or with a new list, with growing, random pauses.
+pub(super) async fn watch_api_forever<K>(
+    watched: WatchTarget<'_>,
+    api: impl FnOnce(Client) -> Api<K>,
+    mut take: impl FnMut(Event<K>),
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
     let WatchTarget { client, config, health, rule } = watched;
-    let api: Api<K> = Api::all(health.instrument(client));
+    let api = api(health.instrument(client));
     let config = config.timeout(WATCH_TIMEOUT_SECONDS).page_size(PAGE_SIZE);
     let mut pauses = WatchBackoff::default();
     loop {
