@@ -1,38 +1,39 @@
-//! The lease by which a leader is elected, as a `Lease` of `coordination.k8s.io`.
+//! The lease of the leader election, as a `Lease` of `coordination.k8s.io`.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::PostParams;
 use kube::{Api, Client};
 use parking_lot::Mutex;
 
-use super::names::FIELD_MANAGER;
+use super::call::post_params;
 use crate::domain::operator::lease::{LeaseUpdate, StoredLease};
 use crate::ports::operator::lease::{LeaseError, LeaseStore};
 
-/// One `Lease` object. Its times are for people and for other implementations: nothing here
-/// compares them with a clock.
+/// One `Lease` object. Its times inform people and other implementations; nothing here compares them
+/// with a clock.
 pub struct KubeLeaseStore {
     api: Api<Lease>,
     name: String,
-    /// The object as it was last seen: a write keeps what others put into it.
+    namespace: String,
+    /// The object as last read or written: a write keeps the fields that others added.
     last: Mutex<Option<Lease>>,
 }
 
 impl KubeLeaseStore {
-    /// The lease of this name in `namespace`, whether it exists or not.
+    /// Creates the store of the lease `name` in `namespace`; the lease need not exist.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, name: name.to_owned(), last: Mutex::new(None) }
+        let (name, namespace) = (name.to_owned(), namespace.to_owned());
+        Self { api, name, namespace, last: Mutex::new(None) }
     }
 
-    /// The object to write; `None` if the version it is to replace was never seen.
-    fn build_object(&self, claim: &LeaseUpdate, over: Option<&str>) -> Option<Lease> {
-        let mut lease = match over {
+    /// Returns the object to write; `None` if it replaces a version other than the last one seen.
+    fn build_object(&self, update: &LeaseUpdate, expected_version: Option<&str>) -> Option<Lease> {
+        let mut lease = match expected_version {
             None => Lease::default(),
             Some(version) => {
                 let last = self.last.lock().clone();
@@ -42,14 +43,14 @@ impl KubeLeaseStore {
         lease.metadata.name = Some(self.name.clone());
         let now = MicroTime(Timestamp::now());
         let spec = lease.spec.get_or_insert_default();
-        if claim.changes_holder {
+        if update.changes_holder {
             spec.acquire_time = Some(now.clone());
         }
         spec.renew_time = Some(now);
-        // Empty rather than absent, as other implementations give a lease back.
-        spec.holder_identity = Some(claim.holder.clone().unwrap_or_default());
-        spec.lease_duration_seconds = i32::try_from(claim.duration.as_secs()).ok();
-        spec.lease_transitions = i32::try_from(claim.transitions).ok();
+        // Empty rather than absent, as client-go releases a lease.
+        spec.holder_identity = Some(update.holder.clone().unwrap_or_default());
+        spec.lease_duration_seconds = i32::try_from(update.duration.as_secs()).ok();
+        spec.lease_transitions = i32::try_from(update.transitions).ok();
         Some(lease)
     }
 
@@ -73,36 +74,37 @@ impl LeaseStore for KubeLeaseStore {
 
     async fn write(
         &self,
-        claim: &LeaseUpdate,
-        over: Option<&str>,
+        update: &LeaseUpdate,
+        expected_version: Option<&str>,
     ) -> Result<StoredLease, LeaseError> {
-        let lease = self.build_object(claim, over).ok_or(LeaseError::Conflict)?;
-        let params =
-            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let written = match over {
-            None => self.api.create(&params, &lease).await,
-            // The object carries the version, and so replaces no other.
-            Some(_) => self.api.replace(&self.name, &params, &lease).await,
+        let lease = self.build_object(update, expected_version).ok_or(LeaseError::Conflict)?;
+        let written = match expected_version {
+            None => self.api.create(&post_params(), &lease).await,
+            // The object carries its resource version, so it replaces no other.
+            Some(_) => self.api.replace(&self.name, &post_params(), &lease).await,
         };
-        written.map(|lease| self.remember(lease)).map_err(|error| self.to_lease_error(&error))
+        written.map(|lease| self.remember(lease)).map_err(|error| match &error {
+            kube::Error::Api(status) if status.code == 409 => LeaseError::Conflict,
+            // Somebody removed the lease. A lease that is created cannot be missing: its namespace is.
+            kube::Error::Api(status) if status.code == 404 && expected_version.is_some() => {
+                LeaseError::Conflict
+            }
+            error => self.to_lease_error(error),
+        })
     }
 }
 
 impl KubeLeaseStore {
     fn to_lease_error(&self, error: &kube::Error) -> LeaseError {
-        let name = &self.name;
+        let Self { name, namespace, .. } = self;
         match error {
-            // Of a write: another version is there, or none any more.
-            kube::Error::Api(status) if status.code == 409 || status.code == 404 => {
-                LeaseError::Conflict
-            }
             kube::Error::Api(status) if status.code == 403 => LeaseError::Failed(format!(
-                "not allowed to use the Lease {name}: the operator's Role needs apiGroups: \
+                "not allowed to use the Lease {namespace}/{name}: the operator's Role needs apiGroups: \
                  [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: [create], and for \
                  resourceNames: [\"{name}\"] [get, update]; the chart has it ({})",
                 status.message
             )),
-            _ => LeaseError::Failed(format!("Lease {name}: {error}")),
+            _ => LeaseError::Failed(format!("Lease {namespace}/{name}: {error}")),
         }
     }
 }

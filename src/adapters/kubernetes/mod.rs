@@ -2,6 +2,7 @@
 
 pub mod analysis;
 pub mod audiences;
+mod call;
 pub mod certificates;
 pub mod controller;
 pub mod diagnosis;

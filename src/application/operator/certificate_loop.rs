@@ -1,12 +1,12 @@
-//! What the two keepers of the webhook's certificates have in common: they look, act, and rest until
-//! something changes.
+//! The loop that the rotator and the publisher of the webhook's certificates share: observe, act, and
+//! wait until something changes.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::domain::backoff::Backoff;
@@ -14,44 +14,79 @@ use crate::ports::operator::certificates::{
     CertificateMonitor, CertificateStore, Publication, StoreError, Versioned,
 };
 
-/// One keeper's task.
+/// The pause after a failure that no change cuts short: whoever changes an object does not set the
+/// pace of failing writes.
+const MIN_FAILURE_PAUSE: Duration = Duration::from_millis(500);
+/// Time without a write after which pauses after writes are short again.
+const WRITE_BACKOFF_RESET_AFTER: Duration = Duration::from_mins(1);
+
+/// What the loop repeats.
 pub(super) trait CertificateTask {
-    /// What it has seen since it does the task.
+    /// What the task remembers from one run to the next.
     type History: Default + Send;
 
-    /// Looks once, does what is due, and returns when to look again.
+    /// Observes once and makes at most one write.
     fn run_once(
         &self,
-        memory: &mut Self::History,
-    ) -> impl Future<Output = Result<Duration, StoreError>> + Send;
+        history: &mut Self::History,
+    ) -> impl Future<Output = Result<RunOutcome, StoreError>> + Send;
 }
 
-/// How a duty is done.
+/// What one run did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunOutcome {
+    /// It wrote: there may be more to write.
+    Wrote,
+    /// Nothing is to be written for this long, unless something changes.
+    Wait(Duration),
+}
+
+/// Runs a task.
 pub(super) struct CertificateLoop<M> {
     pub(super) monitor: Arc<M>,
-    /// Gives a fresh random number at each call.
+    /// Returns a new random number at each call.
     pub(super) random: fn() -> u64,
 }
 
-/// Since when, by the clock that does not jump, something has been as it is.
+/// A value, and the time of the monotonic clock since which it is unchanged.
 pub(super) struct UnchangedSince<T> {
     value: T,
     since: Duration,
 }
 
+/// Pauses after writes. A write that changes nothing for good, because its result never fits or
+/// somebody reverts it, would otherwise be repeated as fast as the API server answers.
+#[derive(Default)]
+struct WriteBackoff {
+    backoff: Backoff,
+    last_write: Option<Instant>,
+}
+
+impl WriteBackoff {
+    /// Returns the pause after a write that was just made: up to 100 ms for the first, and up to twice
+    /// as long for each further one, at most 10 s.
+    fn after_write(&mut self, random: u64) -> Duration {
+        if self.last_write.is_some_and(|last| last.elapsed() > WRITE_BACKOFF_RESET_AFTER) {
+            self.backoff.reset();
+        }
+        self.last_write = Some(Instant::now());
+        self.backoff.after_failure(None, random)
+    }
+}
+
 impl<M: CertificateMonitor> CertificateLoop<M> {
-    /// Does the duty whenever `leading` is true, until its sender is gone.
+    /// Runs the task whenever `leading` is true, until its sender is dropped.
     pub(super) async fn run(
         &self,
-        duty: &impl CertificateTask,
+        task: &impl CertificateTask,
         mut leading: watch::Receiver<bool>,
         changes: watch::Receiver<u64>,
     ) {
         while leading.wait_for(|leads| *leads).await.is_ok() {
-            // A write that is cut off in flight is either done or not; the next leader reads which.
+            // A write that is cancelled in flight may be done or not; the next leader reads which.
             let deposed = tokio::select! {
                 deposed = leading.wait_for(|leads| !leads) => deposed.is_ok(),
-                () = self.run_until_cancelled(duty, changes.clone()) => false,
+                () = self.run_until_cancelled(task, changes.clone()) => false,
             };
             self.monitor.leadership_lost();
             if !deposed {
@@ -62,37 +97,43 @@ impl<M: CertificateMonitor> CertificateLoop<M> {
 
     async fn run_until_cancelled<D: CertificateTask>(
         &self,
-        duty: &D,
+        task: &D,
         mut changes: watch::Receiver<u64>,
     ) {
-        let mut memory = D::History::default();
-        let mut backoff = Backoff::default();
+        let mut history = D::History::default();
+        let (mut failures, mut writes) = (Backoff::default(), WriteBackoff::default());
         let mut reported = None;
         loop {
             changes.mark_unchanged();
-            let pause = match duty.run_once(&mut memory).await {
-                Ok(pause) => {
-                    backoff.reset();
-                    reported = None;
-                    pause
-                }
+            let outcome = task.run_once(&mut history).await;
+            if outcome.is_ok() {
+                failures.reset();
+                reported = None;
+            }
+            match outcome {
+                Ok(RunOutcome::Wrote) => sleep(writes.after_write((self.random)())).await,
+                Ok(RunOutcome::Wait(pause)) => wait_for_change(pause, &mut changes).await,
                 Err(error) => {
                     self.log_failure(error, &mut reported);
-                    backoff.after_failure(None, (self.random)())
+                    let pause = failures.after_failure(None, (self.random)());
+                    let uncut = pause.min(MIN_FAILURE_PAUSE);
+                    sleep(uncut).await;
+                    wait_for_change(pause.saturating_sub(uncut), &mut changes).await;
                 }
-            };
-            wait_for_change(pause, &mut changes).await;
+            }
         }
     }
 
-    /// `reported` is the failure that was logged last.
+    /// Logs a failure unless it is `reported`, the last one logged.
     fn log_failure(&self, error: StoreError, reported: &mut Option<String>) {
         match error {
-            StoreError::Conflict => debug!("somebody else wrote the webhook's certificates"),
+            StoreError::Conflict => {
+                debug!("the webhook's certificates were written by another; reading them again");
+            }
             StoreError::Failed(error) => {
                 self.monitor.failed();
                 if reported.as_ref() != Some(&error) {
-                    warn!(error, "the webhook's certificates cannot be kept; trying on");
+                    warn!(error, "updating the webhook's certificates failed; retrying");
                     *reported = Some(error);
                 }
             }
@@ -100,37 +141,38 @@ impl<M: CertificateMonitor> CertificateLoop<M> {
     }
 }
 
-/// Reads what is published, where there must be a configuration.
+/// Reads the publication; a missing configuration is a failure.
 pub(super) async fn require_publication<S: CertificateStore>(
     store: &S,
 ) -> Result<Versioned<Publication>, StoreError> {
     store.read_publication().await?.ok_or_else(|| {
-        let publisher = store.publication_location();
+        let location = store.publication_location();
         StoreError::Failed(format!(
-            "there is no {publisher}: install the chart again, or correct WEBHOOK_NAME"
+            "there is no {location}: install the chart again, or correct WEBHOOK_NAME"
         ))
     })
 }
 
-/// Returns how long `what` has been as it is now; `None` is nothing to be measured.
+/// Returns for how long `value` has been the same; zero for `None`, which also starts over.
 pub(super) fn unchanged_for<T: PartialEq>(
-    memory: &mut Option<UnchangedSince<T>>,
-    what: Option<T>,
+    last: &mut Option<UnchangedSince<T>>,
+    value: Option<T>,
     now: Duration,
 ) -> Duration {
-    *memory = what.map(|what| match memory.take() {
-        Some(known) if known.value == what => known,
-        _ => UnchangedSince { value: what, since: now },
+    *last = value.map(|value| match last.take() {
+        Some(last) if last.value == value => last,
+        _ => UnchangedSince { value, since: now },
     });
-    memory.as_ref().map_or(Duration::ZERO, |known| now.saturating_sub(known.since))
+    last.as_ref().map_or(Duration::ZERO, |last| now.saturating_sub(last.since))
 }
 
+/// Waits for a change, at most for `pause`.
 async fn wait_for_change(pause: Duration, changes: &mut watch::Receiver<u64>) {
-    let any = async {
+    let change = async {
         if changes.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    // Either way it is time to look again.
-    let _ = timeout(pause, any).await;
+    // Both a change and the end of the pause start the next run.
+    let _ = timeout(pause, change).await;
 }

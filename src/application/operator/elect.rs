@@ -1,4 +1,7 @@
-//! Leader election: keeps a candidate in the race, and tells who may write.
+//! Leader election: acquires and renews the lease, and reports whether this replica leads.
+//!
+//! Losing the lease stops the leader's tasks; nothing asks before each write whether this replica still
+//! leads. A write already in flight is guarded by the resource version, or by the values, it replaces.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,45 +11,33 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::domain::operator::lease::{Election, ElectionAction, LeaseTimes, StoredLease};
+use crate::domain::operator::lease::{
+    Election, ElectionAction, LeaseTimes, LeaseUpdate, StoredLease,
+};
 use crate::ports::clock::Clock;
 use crate::ports::operator::lease::{LeaseError, LeaseStore};
 
-/// The longest a request may take: short enough for several before a leader must stop.
+/// The longest wait for one response: short enough for several requests before a leader must stop.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often the lease is tried to be given back.
+/// How often releasing the lease is attempted.
 const RESIGN_ATTEMPTS: u32 = 3;
 
-/// Whether this candidate leads, by its own clock: it ends in time even if nobody gets to say so.
-#[derive(Debug)]
-pub struct Leadership<C> {
+/// Whether this elector leads, by its own clock: leadership ends in time even while a request hangs.
+struct Leadership<'a, C> {
     leads_until: watch::Receiver<Option<Duration>>,
-    clock: Arc<C>,
+    clock: &'a C,
 }
 
-impl<C> Clone for Leadership<C> {
-    fn clone(&self) -> Self {
-        Self { leads_until: self.leads_until.clone(), clock: Arc::clone(&self.clock) }
-    }
-}
-
-impl<C: Clock> Leadership<C> {
-    /// Returns whether it leads now. A leader asks right before it writes, and gives each write a
-    /// resource version to replace: what it decided on must not have changed since.
-    #[must_use]
-    pub fn is_leader(&self) -> bool {
-        self.remaining().is_some()
-    }
-
-    /// Ends when it leads.
-    pub async fn gained(&mut self) {
-        while !self.is_leader() {
+impl<C: Clock> Leadership<'_, C> {
+    /// Waits until this elector leads.
+    async fn gained(&mut self) {
+        while self.remaining().is_none() {
             self.wait_for_change().await;
         }
     }
 
-    /// Ends when it does not lead.
-    pub async fn lost(&mut self) {
+    /// Waits until this elector no longer leads.
+    async fn lost(&mut self) {
         while let Some(left) = self.remaining() {
             tokio::select! {
                 () = sleep(left) => {}
@@ -55,7 +46,7 @@ impl<C: Clock> Leadership<C> {
         }
     }
 
-    /// How long it leads yet.
+    /// Returns for how long it still leads unless it renews the lease.
     fn remaining(&self) -> Option<Duration> {
         let left = (*self.leads_until.borrow())?.saturating_sub(self.clock.now());
         Some(left).filter(|left| !left.is_zero())
@@ -63,13 +54,13 @@ impl<C: Clock> Leadership<C> {
 
     async fn wait_for_change(&mut self) {
         if self.leads_until.changed().await.is_err() {
-            // The candidate is gone, and with it the leadership once its time is over.
+            // The elector is gone; its leadership ends with its time.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// A candidate.
+/// One replica in the election.
 pub struct LeaderElector<S, C> {
     store: Arc<S>,
     clock: Arc<C>,
@@ -80,9 +71,16 @@ pub struct LeaderElector<S, C> {
     is_leading: watch::Sender<bool>,
 }
 
+/// The failures that were logged last: each is a warning once, until a request of its kind succeeds.
+#[derive(Default)]
+struct LoggedFailures {
+    read: Option<String>,
+    write: Option<String>,
+}
+
 impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
-    /// One that does not run yet; `identity` must be no other's, not even of an earlier run of the
-    /// same process.
+    /// Creates an elector. `identity` must be unique, even among earlier runs of the same process;
+    /// `random` returns a new random number at each call.
     #[must_use]
     pub fn new(
         store: Arc<S>,
@@ -91,25 +89,20 @@ impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
         times: LeaseTimes,
         random: fn() -> u64,
     ) -> Self {
-        let (until, is_leading) = (watch::Sender::new(None), watch::Sender::new(false));
-        Self { store, clock, identity, times, random, leads_until: until, is_leading }
+        let (leads_until, is_leading) = (watch::Sender::new(None), watch::Sender::new(false));
+        Self { store, clock, identity, times, random, leads_until, is_leading }
     }
 
-    /// Returns a view of whether it leads.
-    #[must_use]
-    pub fn leadership(&self) -> Leadership<C> {
-        Leadership { leads_until: self.leads_until.subscribe(), clock: Arc::clone(&self.clock) }
-    }
-
-    /// Returns whether it leads, as it changes: for what runs only while it leads.
+    /// Returns whether this replica leads, as it changes.
     #[must_use]
     pub fn is_leading(&self) -> watch::Receiver<bool> {
         self.is_leading.subscribe()
     }
 
-    /// Runs for the lease until `stop` ends, then gives it back, so that the next can lead at once.
+    /// Takes part in the election until `stop` ends, then releases the lease, so that another replica
+    /// can lead at once.
     ///
-    /// What leads must have stopped writing when `stop` ends.
+    /// The leader's writers must have stopped when `stop` ends.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let mut election = Election::new(self.identity.clone(), self.times);
         tokio::select! {
@@ -121,15 +114,27 @@ impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
     }
 
     async fn run_election(&self, election: &mut Election) {
+        let mut logged = LoggedFailures::default();
         loop {
-            let step = election.next_action(self.clock.now(), (self.random)());
-            match step {
+            match election.next_action(self.clock.now(), (self.random)()) {
                 ElectionAction::Wait(until) => sleep(until.saturating_sub(self.clock.now())).await,
                 ElectionAction::Read => match self.read().await {
-                    Ok(lease) => election.on_read(lease, self.clock.now()),
-                    Err(error) => self.handle_error(election, &error),
+                    Ok(lease) => {
+                        logged.read = None;
+                        election.on_read(lease, self.clock.now());
+                    }
+                    Err(error) => self.handle_error(election, error, &mut logged.read),
                 },
-                ElectionAction::Write { .. } => self.write(election, step).await,
+                ElectionAction::Write { update, expected_version } => {
+                    let sent = self.clock.now();
+                    match self.write(&update, expected_version.as_deref()).await {
+                        Ok(lease) => {
+                            logged.write = None;
+                            election.on_written(lease, sent, self.clock.now(), (self.random)());
+                        }
+                        Err(error) => self.handle_error(election, error, &mut logged.write),
+                    }
+                }
             }
             self.publish_deadline(election);
         }
@@ -139,32 +144,35 @@ impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
         timeout(REQUEST_TIMEOUT, self.store.read()).await.unwrap_or_else(|_| Err(timeout_error()))
     }
 
-    async fn write(&self, election: &mut Election, step: ElectionAction) {
-        let sent = self.clock.now();
-        match self.send(&step).await {
-            Ok(lease) => election.on_written(lease, sent, self.clock.now(), (self.random)()),
-            Err(error) => self.handle_error(election, &error),
-        }
-    }
-
-    async fn send(&self, step: &ElectionAction) -> Result<StoredLease, LeaseError> {
-        let ElectionAction::Write { update: claim, expected_version: over } = step else {
-            return Err(timeout_error());
-        };
-        let write = self.store.write(claim, over.as_deref());
+    async fn write(
+        &self,
+        update: &LeaseUpdate,
+        expected_version: Option<&str>,
+    ) -> Result<StoredLease, LeaseError> {
+        let write = self.store.write(update, expected_version);
         timeout(REQUEST_TIMEOUT, write).await.unwrap_or_else(|_| Err(timeout_error()))
     }
 
-    fn handle_error(&self, election: &mut Election, error: &LeaseError) {
+    /// Logs a failure unless it is `logged`, the last one of its kind.
+    fn handle_error(
+        &self,
+        election: &mut Election,
+        error: LeaseError,
+        logged: &mut Option<String>,
+    ) {
         let (now, random) = (self.clock.now(), (self.random)());
         let lease = self.store.name();
         match error {
-            LeaseError::Conflict => election.on_conflict(now, random),
-            LeaseError::Failed(why) => {
-                if election.is_leader(now) {
-                    warn!(lease, "cannot renew the leader's lease, retrying: {why}");
+            LeaseError::Conflict => {
+                debug!(lease, "the leader's lease was written by another; reading it again");
+                election.on_conflict(now, random);
+            }
+            LeaseError::Failed(error) => {
+                if logged.as_ref() == Some(&error) {
+                    debug!(lease, error, "the leader's lease still cannot be used; retrying");
                 } else {
-                    debug!(lease, "cannot reach the leader's lease, retrying: {why}");
+                    warn!(lease, error, "cannot read or write the leader's lease; retrying");
+                    *logged = Some(error);
                 }
                 election.on_failure(now, random);
             }
@@ -173,19 +181,20 @@ impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
 
     fn publish_deadline(&self, election: &Election) {
         let until = election.leads_until();
-        self.leads_until.send_if_modified(|known| std::mem::replace(known, until) != until);
+        self.leads_until.send_if_modified(|last| std::mem::replace(last, until) != until);
     }
 
-    /// Tells the two states apart from renewals.
+    /// Publishes when leadership begins and ends; renewals in between do not show.
     async fn watch_transitions(&self) {
-        let mut leadership = self.leadership();
+        let mut leadership =
+            Leadership { leads_until: self.leads_until.subscribe(), clock: &*self.clock };
         let lease = self.store.name();
         loop {
             leadership.gained().await;
             info!(lease, identity = self.identity, "leading");
             self.is_leading.send_replace(true);
             leadership.lost().await;
-            warn!(lease, identity = self.identity, "leading no more");
+            warn!(lease, identity = self.identity, "lost leadership");
             self.is_leading.send_replace(false);
         }
     }
@@ -195,19 +204,19 @@ impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
         self.is_leading.send_replace(false);
         for _ in 0..RESIGN_ATTEMPTS {
             let Ok(lease) = self.read().await else { continue };
-            let Some(step) = election.resign(lease.as_ref()) else { return };
-            if self.send(&step).await.is_ok() {
+            let Some((update, version)) = election.resign(lease) else { return };
+            if self.write(&update, Some(&version)).await.is_ok() {
                 info!(
                     lease = self.store.name(),
                     identity = self.identity,
-                    "gave the leader's lease back"
+                    "released the leader's lease"
                 );
                 return;
             }
         }
         warn!(
             lease = self.store.name(),
-            "cannot give the leader's lease back; the next one leads after {:?}",
+            "cannot release the leader's lease; another replica leads after {:?}",
             self.times.duration
         );
     }
@@ -216,3 +225,6 @@ impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
 fn timeout_error() -> LeaseError {
     LeaseError::Failed(format!("no answer within {REQUEST_TIMEOUT:?}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
-//! Keeps the webhook's certificates: makes and renews them, and keeps their bundle published.
+//! Rotates the webhook's certificates: creates and renews them, and keeps their bundle published.
 //!
-//! Two leaders at once do no harm. Every look reads what is published *before* what is held, and
-//! every write names the version it replaces; so a bundle is only ever replaced by one as new, and
-//! a leader that was asleep loses to the one that was not. Whose task it is, is read with what is
-//! published, so that it loses to a keeper of another mode, too.
+//! Two leaders at once do no harm. Every run reads the publication *before* the Secret, and every
+//! write names the version it replaces. So a bundle is only replaced by one that is at least as new,
+//! and a leader that was suspended loses to the current one. The assigned publisher is part of the
+//! publication, so the rotator also loses to an operator of another `certificates.mode`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::certificate_loop::{
-    CertificateLoop, CertificateTask, UnchangedSince, require_publication, unchanged_for,
+    CertificateLoop, CertificateTask, RunOutcome, UnchangedSince, require_publication,
+    unchanged_for,
 };
 use crate::domain::operator::rotation::{
     self, MAX_POLL_INTERVAL, RotationAction, RotationObservation, RotationStep,
@@ -32,18 +33,18 @@ pub struct CertificateRotator<I, S, M, C, W> {
     wall_clock: W,
 }
 
-/// What this leader has seen since it leads.
+/// What this leader has observed since it became the leader.
 #[derive(Default)]
 pub(super) struct RotationHistory {
-    /// Generation and signer of a publication that every entry had.
+    /// Generation and signer of the publication, while every entry contains the signer.
     published_signer: Option<UnchangedSince<(String, Vec<u8>)>>,
     leaf: Option<UnchangedSince<Vec<u8>>>,
     bundle: Option<UnchangedSince<Vec<u8>>>,
-    /// When it last made an authority.
+    /// When this leader last created an authority.
     authority_added_at: Option<Duration>,
 }
 
-/// What one look found.
+/// What one run read.
 struct Observed {
     published: Versioned<Publication>,
     tls: Option<Versioned<WebhookTls>>,
@@ -59,7 +60,7 @@ where
     C: Clock,
     W: WallClock,
 {
-    /// Creates the use case. `random` gives a fresh random number at each call.
+    /// Creates the use case. `random` returns a new random number at each call.
     #[must_use]
     pub fn new(
         issuer: I,
@@ -77,10 +78,10 @@ where
         }
     }
 
-    /// Keeps the certificates whenever `leading` is true, until its sender is gone.
+    /// Rotates certificates whenever `leading` is true, until its sender is dropped.
     ///
-    /// `changes` is a counter that rises with every change of what is held or published: it makes
-    /// repairs immediate. Without one it looks again every ten minutes.
+    /// `changes` is a counter that increases with every change of the Secret or the publication, so
+    /// that repairs are immediate. Without a change both are read every ten minutes.
     pub async fn run(&self, leading: watch::Receiver<bool>, changes: watch::Receiver<u64>) {
         self.certificate_loop.run(self, leading, changes).await;
     }
@@ -88,100 +89,101 @@ where
     async fn observe(
         &self,
         published: Versioned<Publication>,
-        memory: &mut RotationHistory,
+        history: &mut RotationHistory,
     ) -> Result<Observed, StoreError> {
-        let keyring = self.store.read_tls().await?;
-        let inspection = match &keyring {
-            Some(keyring) => self.issuer.inspect(&keyring.value),
+        let tls = self.store.read_tls().await?;
+        let inspection = match &tls {
+            Some(tls) => self.issuer.inspect(&tls.value),
             None => Inspection::default(),
         };
         self.report_expiry(&inspection);
-        let leaf = keyring.as_ref().map(|keyring| &keyring.value.leaf);
-        let seen = self.update_history(memory, &published.value, &inspection, leaf);
-        Ok(Observed { published, tls: keyring, inspection, observation: seen })
+        let leaf = tls.as_ref().map(|tls| &tls.value.leaf);
+        let observation = self.update_history(history, &published.value, &inspection, leaf);
+        Ok(Observed { published, tls, inspection, observation })
     }
 
     fn update_history(
         &self,
-        memory: &mut RotationHistory,
+        history: &mut RotationHistory,
         published: &Publication,
         inspection: &Inspection,
         leaf: Option<&Vec<u8>>,
     ) -> RotationObservation {
         let now = self.clock.now();
-        let everywhere = |test: &dyn Fn(&Vec<u8>) -> bool| {
+        let in_every_entry = |test: &dyn Fn(&Vec<u8>) -> bool| {
             !published.bundles.is_empty() && published.bundles.iter().all(test)
         };
-        let signer = everywhere(&|bundle| self.issuer.contains(bundle, &inspection.signer))
+        let signer = in_every_entry(&|bundle| self.issuer.contains(bundle, &inspection.signer))
             .then(|| (published.generation.clone(), inspection.signer.clone()));
-        let is_anothers = published.published_by_other
+        let is_by_other = published.published_by_other
             || self.is_foreign_publication(published, &inspection.bundle);
-        let joined = self.issuer.merge(&inspection.bundle, &published.bundles);
+        let merged = self.issuer.merge(&inspection.bundle, &published.bundles);
         RotationObservation {
             published_by_other: published.published_by_other,
-            needs_adoption: is_anothers && joined != inspection.bundle,
+            needs_adoption: is_by_other && merged != inspection.bundle,
             is_published: !published.published_by_other
-                && everywhere(&|bundle| *bundle == inspection.bundle),
+                && in_every_entry(&|bundle| *bundle == inspection.bundle),
             bundle_unchanged_for: unchanged_for(
-                &mut memory.bundle,
+                &mut history.bundle,
                 Some(inspection.bundle.clone()),
                 now,
             ),
-            signer_published_for: unchanged_for(&mut memory.published_signer, signer, now),
-            leaf_unchanged_for: unchanged_for(&mut memory.leaf, leaf.cloned(), now),
-            last_authority_age: memory.authority_added_at.map(|made| now.saturating_sub(made)),
+            signer_published_for: unchanged_for(&mut history.published_signer, signer, now),
+            leaf_unchanged_for: unchanged_for(&mut history.leaf, leaf.cloned(), now),
+            last_authority_age: history.authority_added_at.map(|added| now.saturating_sub(added)),
         }
     }
 
-    /// Returns whether something is published, and nothing of it is held: somebody who leaves no
-    /// note, such as cert-manager, has had the webhook until now.
+    /// Returns whether no published authority is in `bundle`: a publisher that sets no annotation, such
+    /// as cert-manager, wrote the configuration.
     fn is_foreign_publication(&self, published: &Publication, bundle: &[u8]) -> bool {
         let is_shared = |entry: &Vec<u8>| self.issuer.intersects(entry, bundle);
         !bundle.is_empty() && !published.bundles.iter().any(is_shared)
     }
 
-    async fn apply_step(&self, step: RotationStep, look: Observed) -> Result<(), StoreError> {
+    async fn apply_step(&self, step: RotationStep, observed: Observed) -> Result<(), StoreError> {
         if step == RotationStep::Publish {
-            self.store.publish(&look.inspection.bundle, &look.published).await?;
+            self.store.publish(&observed.inspection.bundle, &observed.published).await?;
             info!(
                 to = self.store.publication_location(),
-                "the webhook's certificate authorities are published"
+                "published the webhook's certificate authorities"
             );
             return Ok(());
         }
-        let keyring = self.build_tls(step, &look)?;
-        let version = look.tls.as_ref().map(|keyring| keyring.version.as_str());
-        self.store.write_tls(&keyring, version).await?;
+        let tls = self.build_tls(step, &observed)?;
+        let version = observed.tls.as_ref().map(|tls| tls.version.as_str());
+        self.store.write_tls(&tls, version).await?;
         log_step(step);
         Ok(())
     }
 
-    fn build_tls(&self, step: RotationStep, look: &Observed) -> Result<WebhookTls, IssueError> {
-        let mut held = look.tls.as_ref().map_or_else(WebhookTls::default, |k| k.value.clone());
+    fn build_tls(&self, step: RotationStep, observed: &Observed) -> Result<WebhookTls, IssueError> {
+        let Observed { inspection, published, .. } = observed;
+        let mut tls = observed.tls.as_ref().map(|tls| tls.value.clone()).unwrap_or_default();
         match step {
             RotationStep::AddAuthority(validity) => {
-                if look.inspection.bundle.is_empty() {
-                    // The Secret is lost, but replicas serve on: what is published stays trusted.
-                    held.bundle = look.published.value.bundles.join(&b'\n');
+                if inspection.bundle.is_empty() {
+                    // The Secret is lost, but replicas still serve its leaf: the published authorities
+                    // stay trusted.
+                    tls.bundle = published.value.bundles.join(&b'\n');
                 }
-                self.issuer.add_authority(&held, validity)
+                self.issuer.add_authority(&tls, validity)
             }
             RotationStep::AdoptPublished => {
-                let bundle =
-                    self.issuer.merge(&look.inspection.bundle, &look.published.value.bundles);
-                Ok(WebhookTls { bundle, ..held })
+                let bundle = self.issuer.merge(&inspection.bundle, &published.value.bundles);
+                Ok(WebhookTls { bundle, ..tls })
             }
-            RotationStep::IssueLeaf(validity) => self.issuer.issue_leaf(&held, validity),
+            RotationStep::IssueLeaf(validity) => self.issuer.issue_leaf(&tls, validity),
             RotationStep::PruneOldAuthorities => {
-                Ok(WebhookTls { bundle: look.inspection.signer.clone(), ..held })
+                Ok(WebhookTls { bundle: inspection.signer.clone(), ..tls })
             }
-            RotationStep::Publish => Ok(held),
+            RotationStep::Publish => Ok(tls),
         }
     }
 
     fn report_expiry(&self, inspection: &Inspection) {
-        let holdings = &inspection.state;
-        if let Some((authority, leaf)) = holdings.signer.zip(holdings.leaf) {
+        let state = &inspection.state;
+        if let Some((authority, leaf)) = state.signer.zip(state.leaf) {
             self.certificate_loop.monitor.stored(authority.not_after, leaf.validity.not_after);
         }
     }
@@ -197,26 +199,23 @@ where
 {
     type History = RotationHistory;
 
-    async fn run_once(&self, memory: &mut RotationHistory) -> Result<Duration, StoreError> {
-        // Before what is held: see the module's description.
+    async fn run_once(&self, history: &mut RotationHistory) -> Result<RunOutcome, StoreError> {
+        // Before the Secret: see the module's documentation.
         let published = require_publication(&self.store).await?;
         if published.value.assigned_publisher == AssignedPublisher::Other {
-            *memory = RotationHistory::default();
-            return Ok(MAX_POLL_INTERVAL);
+            *history = RotationHistory::default();
+            return Ok(RunOutcome::Wait(MAX_POLL_INTERVAL));
         }
-        let look = self.observe(published, memory).await?;
-        match rotation::next_action(
-            self.wall_clock.now(),
-            &look.inspection.state,
-            &look.observation,
-        ) {
-            RotationAction::Wait(rest) => Ok(rest),
+        let observed = self.observe(published, history).await?;
+        let (state, observation) = (&observed.inspection.state, &observed.observation);
+        match rotation::next_action(self.wall_clock.now(), state, observation) {
+            RotationAction::Wait(pause) => Ok(RunOutcome::Wait(pause)),
             RotationAction::Apply(step) => {
-                self.apply_step(step, look).await?;
+                self.apply_step(step, observed).await?;
                 if matches!(step, RotationStep::AddAuthority(_)) {
-                    memory.authority_added_at = Some(self.clock.now());
+                    history.authority_added_at = Some(self.clock.now());
                 }
-                Ok(Duration::ZERO)
+                Ok(RunOutcome::Wrote)
             }
         }
     }
@@ -225,22 +224,24 @@ where
 fn log_step(step: RotationStep) {
     match step {
         RotationStep::AddAuthority(_) => {
-            info!("a new certificate authority for the webhook is stored");
+            info!("stored a new certificate authority for the webhook");
         }
         RotationStep::AdoptPublished => {
-            info!("what others have published for the webhook stays trusted for now");
+            info!(
+                "added the authorities published by others to the webhook's bundle for the transition"
+            );
         }
-        RotationStep::IssueLeaf(_) => info!("a new certificate for the webhook is stored"),
+        RotationStep::IssueLeaf(_) => info!("stored a new certificate for the webhook"),
         RotationStep::PruneOldAuthorities => {
-            info!("the webhook's older certificate authorities are forgotten");
+            info!("removed the webhook's old certificate authorities");
         }
         RotationStep::Publish => {}
     }
 }
 
 impl From<IssueError> for StoreError {
-    fn from(IssueError(why): IssueError) -> Self {
-        Self::Failed(why)
+    fn from(IssueError(reason): IssueError) -> Self {
+        Self::Failed(reason)
     }
 }
 

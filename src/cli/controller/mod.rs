@@ -29,7 +29,7 @@ pub(super) fn command() -> Command {
 ///
 /// # Errors
 ///
-/// Every mistake found.
+/// Every invalid setting.
 pub(super) fn settings(
     flags: &ArgMatches,
     environment: EnvLookup<'_>,
@@ -39,7 +39,7 @@ pub(super) fn settings(
     input.finish(settings)
 }
 
-/// Runs a controller to its end.
+/// Runs a controller until it stops.
 pub(super) fn run(settings: ControllerSettings) -> ExitCode {
     bootstrap::controller::run(settings)
 }

@@ -2,13 +2,13 @@
 
 use crate::bootstrap::controller::{CertificateSource, PullPolicy};
 use crate::cli::settings::kinds::{
-    Choice, DurationRange, FilePath, Image, NamespaceList, ObjectName, ObjectReference, Optional,
-    SocketAddresses,
+    Choice, DurationRange, FilePath, HostName, Image, NamespaceList, NamespaceName, ObjectName,
+    ObjectReference, Optional, SocketAddresses,
 };
 use crate::cli::settings::{MINUTE, log, settings};
 
 settings! {
-    NAMESPACE in Cluster: ObjectName = ObjectName, default "",
+    NAMESPACE in Cluster: NamespaceName = NamespaceName, default "",
         "Namespace of the operator; pods in it get no sidecar";
     POD_NAME in Cluster: ObjectName = ObjectName, default "",
         "Name of this pod, used as its identity in leader election";
@@ -33,7 +33,7 @@ settings! {
 
     WEBHOOK_NAME in Webhook: ObjectName = ObjectName, default "tracebuffer",
         "MutatingWebhookConfiguration whose caBundle the operator maintains";
-    WEBHOOK_HOST in Webhook: Optional<ObjectName> = Optional(ObjectName), default "",
+    WEBHOOK_HOST in Webhook: Optional<HostName> = Optional(HostName), default "",
         "DNS name of the webhook's Service; if unset, tracebuffer-webhook.NAMESPACE.svc";
     CERTIFICATES in Webhook: Choice<CertificateSource> = Choice(&[
             ("self", CertificateSource::SelfManaged), ("existingSecret", CertificateSource::ExistingSecret),

@@ -1,4 +1,4 @@
-//! From arguments and an environment to the controller's settings, and to mistakes.
+//! Arguments and environment variables to settings or errors.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::cli::{CliError, Invocation};
 
 use super::table::ALL;
 
-/// What has no default.
+/// The settings without a default.
 const REQUIRED: [(&str, &str); 3] = [
     ("TRACEBUFFER_NAMESPACE", "tracing"),
     ("TRACEBUFFER_POD_NAME", "tracebuffer-0"),
@@ -22,7 +22,7 @@ fn parse(flags: &[&str], variables: &[(&str, &str)]) -> Result<ControllerSetting
     match Invocation::parse(arguments, &value) {
         Ok(Invocation::Controller(settings)) => Ok(settings),
         Ok(other) => panic!("{other:?}"),
-        Err(CliError::Configuration(mistakes)) => Err(mistakes.to_string()),
+        Err(CliError::Configuration(errors)) => Err(errors.to_string()),
         Err(CliError::Usage(error)) => panic!("{error}"),
     }
 }
@@ -40,7 +40,7 @@ fn three_settings_are_enough() {
 }
 
 #[test]
-fn what_has_no_default_is_asked_for_at_once() {
+fn every_missing_setting_is_reported_at_once() {
     let text = parse(&[], &[]).unwrap_err();
 
     for (variable, _) in REQUIRED {
@@ -60,6 +60,31 @@ fn flags_win_over_variables() {
 
     assert_eq!(settings.webhook.host, "a.b");
     assert_eq!(settings.sidecar_pull_policy, Some(PullPolicy::Never));
+}
+
+#[test]
+fn a_webhook_host_that_no_tls_client_could_check_is_refused() {
+    let long_label = format!("{}.ns.svc", "a".repeat(64));
+    let long_name = format!("{}svc", "abcd.".repeat(48));
+    for host in [&*long_label, &*long_name, "webhook.1", "webhook.0x1f", "10.0.0.1", "a..b", "A.b"]
+    {
+        let error = parse(&["--webhook-host", host], &REQUIRED).unwrap_err();
+        assert!(error.contains("--webhook-host"), "{error}");
+    }
+
+    let longest = format!("{}.ns.svc", "a".repeat(63));
+    for host in [&*longest, "webhook.0x1g", "webhook", "webhook.ns.svc.cluster.local"] {
+        let settings = parse(&["--webhook-host", host], &REQUIRED).unwrap();
+        assert_eq!(settings.webhook.host, host);
+    }
+}
+
+#[test]
+fn a_namespace_is_a_dns_label() {
+    for namespace in [&*"a".repeat(64), "a.b", "-a", "A"] {
+        let error = parse(&["--namespace", namespace], &REQUIRED).unwrap_err();
+        assert!(error.contains("--namespace "), "{error}");
+    }
 }
 
 #[test]

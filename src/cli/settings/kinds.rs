@@ -11,7 +11,9 @@ use std::time::Duration;
 pub(in crate::cli) use self::headers::{
     HeaderFileList, HeaderList, HeaderNameList, HeaderPrefixList,
 };
-pub(in crate::cli) use self::kubernetes::{Image, NamespaceList, ObjectName, ObjectReference};
+pub(in crate::cli) use self::kubernetes::{
+    HostName, Image, NamespaceList, NamespaceName, ObjectName, ObjectReference,
+};
 use crate::adapters::messaging::destination::config::ServerName;
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::units::{ByteSize, Milliseconds, UnitError};

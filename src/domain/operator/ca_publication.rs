@@ -1,47 +1,47 @@
-//! When authorities that somebody else makes are published, and when those of before them go.
+//! When the authorities of a supplied certificate are published, and when older ones are removed.
 //!
-//! What was published before stays beside them for [`AUTHORITY_RETENTION`]: replicas serve by it until they
-//! have come to the new certificate, or have gone themselves.
+//! Authorities that were published before stay for [`AUTHORITY_RETENTION`]: replicas depend on them
+//! until they serve the new certificate or have ended.
 
 use std::time::Duration;
 
 use super::rotation::{AUTHORITY_RETENTION, MAX_POLL_INTERVAL};
 
-/// What this process has seen, measured by a clock that does not jump.
+/// What this process has observed; durations are of a monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PublicationObservation {
-    /// The authorities given, and whatever else is published anywhere, are in every entry, and this
-    /// keeper put them there.
+    /// Every entry has the supplied authorities and those published in any other entry, and this
+    /// publisher was the last to publish.
     pub is_published: bool,
-    /// Others than those given are among them.
+    /// Some of them are not supplied.
     pub has_old_authorities: bool,
-    /// How long it has been so, with the same authorities.
+    /// For how long every entry has had the same authorities.
     pub unchanged_for: Duration,
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublicationAction {
-    /// Publish what is given in front of all that is published.
+    /// Publish the supplied authorities in front of the published ones.
     PublishAll,
-    /// Publish what is given, and nothing else.
+    /// Publish the supplied authorities only.
     PruneOldAuthorities,
-    /// Look again after this long, or when something changes.
+    /// Observe again after this long, or when something changes.
     Wait(Duration),
 }
 
 /// Returns what to do.
 #[must_use]
-pub fn next_action(seen: &PublicationObservation) -> PublicationAction {
-    if !seen.is_published {
+pub fn next_action(observation: &PublicationObservation) -> PublicationAction {
+    if !observation.is_published {
         return PublicationAction::PublishAll;
     }
-    if !seen.has_old_authorities {
+    if !observation.has_old_authorities {
         return PublicationAction::Wait(MAX_POLL_INTERVAL);
     }
-    match AUTHORITY_RETENTION.saturating_sub(seen.unchanged_for) {
+    match AUTHORITY_RETENTION.saturating_sub(observation.unchanged_for) {
         Duration::ZERO => PublicationAction::PruneOldAuthorities,
-        rest => PublicationAction::Wait(rest),
+        remaining => PublicationAction::Wait(remaining),
     }
 }
 
@@ -52,45 +52,45 @@ mod tests {
     const LONG: Duration = Duration::from_hours(24);
 
     #[test]
-    fn what_is_given_is_published_whatever_else_is_there() {
+    fn supplied_authorities_are_published_whatever_else_is_published() {
         for has_others in [true, false] {
-            let seen = PublicationObservation {
+            let observation = PublicationObservation {
                 is_published: false,
                 has_old_authorities: has_others,
                 unchanged_for: LONG,
             };
 
-            assert_eq!(next_action(&seen), PublicationAction::PublishAll);
+            assert_eq!(next_action(&observation), PublicationAction::PublishAll);
         }
     }
 
     #[test]
-    fn others_stay_for_ten_minutes_and_then_go() {
+    fn old_authorities_are_removed_after_ten_minutes() {
         let mins = Duration::from_mins;
-        for (held, expected) in [
+        for (unchanged, expected) in [
             (mins(0), PublicationAction::Wait(mins(10))),
             (mins(9), PublicationAction::Wait(mins(1))),
             (mins(10), PublicationAction::PruneOldAuthorities),
             (LONG, PublicationAction::PruneOldAuthorities),
         ] {
-            let seen = PublicationObservation {
+            let observation = PublicationObservation {
                 is_published: true,
                 has_old_authorities: true,
-                unchanged_for: held,
+                unchanged_for: unchanged,
             };
 
-            assert_eq!(next_action(&seen), expected, "{held:?}");
+            assert_eq!(next_action(&observation), expected, "{unchanged:?}");
         }
     }
 
     #[test]
-    fn it_rests_while_only_what_is_given_is_published() {
-        let seen = PublicationObservation {
+    fn it_waits_while_only_the_supplied_authorities_are_published() {
+        let observation = PublicationObservation {
             is_published: true,
             has_old_authorities: false,
             unchanged_for: LONG,
         };
 
-        assert_eq!(next_action(&seen), PublicationAction::Wait(MAX_POLL_INTERVAL));
+        assert_eq!(next_action(&observation), PublicationAction::Wait(MAX_POLL_INTERVAL));
     }
 }

@@ -1,11 +1,10 @@
-//! Who leads: one candidate at a time, by a lease that is kept in a store all can write.
+//! Leader election by a lease in a store that every replica can write.
 //!
-//! As in Kubernetes' own `client-go`, a candidate never compares clocks with another: it takes over
-//! when it has seen no renewal for the lease's duration by its own monotonic clock. A leader stops
-//! earlier, when its last renewal that the store confirmed is [`LeaseTimes::renew_deadline`] old,
-//! counted from before it was sent. So two never lead at once, as long as no clock runs half as
-//! fast again as another. Every write names the version it replaces, and so fails if somebody else
-//! came first.
+//! As in Kubernetes' own `client-go`, replicas never compare their clocks: a replica takes over when
+//! it has observed no renewal for the lease's duration by its own monotonic clock. A leader stops
+//! earlier, [`LeaseTimes::renew_deadline`] after it sent the last renewal that the store confirmed. So
+//! two never lead at once, as long as no clock runs 1.5 times as fast as another. Every write names
+//! the version it replaces, and fails if another replica wrote first.
 
 use std::time::Duration;
 
@@ -14,9 +13,9 @@ use std::time::Duration;
 pub struct LeaseTimes {
     /// Time without a renewal after which others may take over.
     pub duration: Duration,
-    /// Time since its last renewal after which a leader leads no more.
+    /// Time since its last renewal after which a leader stops leading.
     pub renew_deadline: Duration,
-    /// The longest time between two tries.
+    /// The longest time between two attempts.
     pub retry_period: Duration,
 }
 
@@ -30,75 +29,76 @@ impl Default for LeaseTimes {
     }
 }
 
-/// The longest duration that another's lease is granted.
+/// The longest duration that is granted to the lease of another holder.
 const MAX_LEASE_DURATION: Duration = Duration::from_mins(1);
 
 /// The lease as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLease {
-    /// Who holds it; `None` if it was given back.
+    /// The identity of its holder; `None` if it was released.
     pub holder: Option<String>,
-    /// The time its holder asks others to wait.
+    /// How long others have to wait after its last renewal.
     pub duration: Duration,
     /// How often the holder changed.
     pub transitions: u32,
-    /// Changes with every renewal; means nothing else.
+    /// Changes with every renewal; only compared for equality.
     pub renew_time: String,
     /// Changes with every write.
     pub version: String,
 }
 
-/// A lease to be written.
+/// The lease to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseUpdate {
-    /// Who will hold it; `None` gives it back.
+    /// The identity of the new holder; `None` releases the lease.
     pub holder: Option<String>,
-    /// The time others wait.
+    /// How long others have to wait after this write.
     pub duration: Duration,
     /// How often the holder changed.
     pub transitions: u32,
-    /// Whether it is another holder's than before.
+    /// Whether the holder differs from the one before.
     pub changes_holder: bool,
 }
 
-/// What a candidate does next.
+/// What a replica does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ElectionAction {
-    /// Nothing, until this time.
+    /// Wait until this time.
     Wait(Duration),
-    /// It asks the store for the lease.
+    /// Read the lease from the store.
     Read,
-    /// It writes the lease.
+    /// Write the lease.
     Write {
-        /// What is written.
+        /// The new lease.
         update: LeaseUpdate,
-        /// The version it replaces; `None` if there is to be none.
+        /// The version to replace; `None` to create the lease.
         expected_version: Option<String>,
     },
 }
 
-/// One candidate's view. Times are those of its own monotonic clock; `random` is any number.
+/// The election as one replica sees it. Times are those of its own monotonic clock; `random` is any
+/// number.
 #[derive(Debug)]
 pub struct Election {
     identity: String,
     times: LeaseTimes,
     lease: KnownLease,
-    /// Another's lease, and when its last renewal was first seen.
+    /// The lease of another holder, and when its last renewal was first observed.
     observed_holder: Option<ObservedHolder>,
-    /// Nothing is done before.
+    /// Nothing is sent before.
     next_attempt_at: Duration,
-    /// It leads until then.
+    /// This replica leads until then.
     leads_until: Option<Duration>,
 }
 
-/// What the store has, as far as is known.
+/// What is known of the lease in the store.
 #[derive(Debug)]
 enum KnownLease {
-    /// It must be asked.
+    /// It must be read.
     Unknown,
-    /// There is no lease.
+    /// It does not exist.
     Absent,
-    /// This one.
+    /// It has this state.
     Present(StoredLease),
 }
 
@@ -109,14 +109,14 @@ struct ObservedHolder {
 }
 
 impl ObservedHolder {
-    /// When it may be replaced.
+    /// Returns when it may be replaced.
     fn expiry(&self, times: &LeaseTimes) -> Duration {
         self.first_seen + self.lease.duration.min(MAX_LEASE_DURATION).max(times.duration)
     }
 }
 
 impl Election {
-    /// A candidate; `identity` must be no other's, not even of an earlier run.
+    /// Creates the election of one replica. `identity` must be unique, even among earlier runs.
     #[must_use]
     pub fn new(identity: String, times: LeaseTimes) -> Self {
         Self {
@@ -129,13 +129,13 @@ impl Election {
         }
     }
 
-    /// Returns until when it leads, unless it renews the lease before.
+    /// Returns until when this replica leads, unless it renews the lease before.
     #[must_use]
     pub fn leads_until(&self) -> Option<Duration> {
         self.leads_until
     }
 
-    /// Returns whether it leads.
+    /// Returns whether this replica leads.
     #[must_use]
     pub fn is_leader(&self, now: Duration) -> bool {
         self.leads_until.is_some_and(|until| now < until)
@@ -146,13 +146,13 @@ impl Election {
         if now < self.next_attempt_at {
             return ElectionAction::Wait(self.next_attempt_at);
         }
-        let known = match &self.lease {
+        let lease = match &self.lease {
             KnownLease::Unknown => return ElectionAction::Read,
             KnownLease::Absent => None,
             KnownLease::Present(lease) => Some(lease),
         };
-        if let Some(rival) = &self.observed_holder {
-            let expiry = rival.expiry(&self.times);
+        if let Some(holder) = &self.observed_holder {
+            let expiry = holder.expiry(&self.times);
             if now < expiry {
                 self.lease = KnownLease::Unknown;
                 self.next_attempt_at = (now + self.jittered_retry_period(random)).min(expiry);
@@ -160,24 +160,25 @@ impl Election {
             }
         }
         ElectionAction::Write {
-            update: self.lease_update(known),
-            expected_version: known.map(|lease| lease.version.clone()),
+            update: self.lease_update(lease),
+            expected_version: lease.map(|lease| lease.version.clone()),
         }
     }
 
-    /// The store answered a [`ElectionAction::Read`].
+    /// The store answered an [`ElectionAction::Read`].
     pub fn on_read(&mut self, lease: Option<StoredLease>, now: Duration) {
         match &lease {
-            // Somebody removed it: whoever held it is given its time.
+            // Somebody removed it: an observed holder keeps its time.
             None => {}
             Some(lease) if lease.holder.as_ref().is_none_or(|holder| *holder == self.identity) => {
                 self.observed_holder = None;
             }
             Some(lease) => {
-                let is_known = |rival: &ObservedHolder| {
-                    rival.lease.holder == lease.holder && rival.lease.renew_time == lease.renew_time
+                let is_same = |holder: &ObservedHolder| {
+                    holder.lease.holder == lease.holder
+                        && holder.lease.renew_time == lease.renew_time
                 };
-                if !self.observed_holder.as_ref().is_some_and(is_known) {
+                if !self.observed_holder.as_ref().is_some_and(is_same) {
                     self.observed_holder =
                         Some(ObservedHolder { lease: lease.clone(), first_seen: now });
                 }
@@ -191,7 +192,7 @@ impl Election {
         self.lease = lease.map_or(KnownLease::Absent, KnownLease::Present);
     }
 
-    /// The store took a [`ElectionAction::Write`] that was sent at `sent`.
+    /// The store confirmed an [`ElectionAction::Write`] that was sent at `sent`.
     pub fn on_written(&mut self, lease: StoredLease, sent: Duration, now: Duration, random: u64) {
         self.leads_until = Some(sent + self.times.renew_deadline);
         self.observed_holder = None;
@@ -199,44 +200,45 @@ impl Election {
         self.next_attempt_at = now + self.jittered_retry_period(random);
     }
 
-    /// The store refused a [`ElectionAction::Write`], because somebody else wrote before.
+    /// The store refused an [`ElectionAction::Write`] because another replica wrote first.
     pub fn on_conflict(&mut self, now: Duration, random: u64) {
         self.lease = KnownLease::Unknown;
         self.next_attempt_at = now + self.jittered_retry_period(random) / 10;
     }
 
-    /// The store did not answer: what was asked may have been done, or may yet be.
+    /// The request failed: it may have been done, or may still be.
     pub fn on_failure(&mut self, now: Duration, random: u64) {
         self.lease = KnownLease::Unknown;
         self.next_attempt_at = now + self.jittered_retry_period(random) / 2;
     }
 
-    /// It leads no more by its own will; returns what gives the lease back, where `lease` is what
-    /// the store has.
-    pub fn resign(&mut self, lease: Option<&StoredLease>) -> Option<ElectionAction> {
+    /// Stops leading. Returns the update that releases `lease`, the lease in the store, and the version
+    /// it replaces; `None` if this replica does not hold it.
+    pub fn resign(&mut self, lease: Option<StoredLease>) -> Option<(LeaseUpdate, String)> {
         self.leads_until = None;
         let lease = lease.filter(|lease| lease.holder.as_ref() == Some(&self.identity))?;
-        let claim = LeaseUpdate {
+        let update = LeaseUpdate {
             holder: None,
             duration: self.times.duration,
             transitions: lease.transitions,
             changes_holder: false,
         };
-        Some(ElectionAction::Write { update: claim, expected_version: Some(lease.version.clone()) })
+        Some((update, lease.version))
     }
 
-    fn lease_update(&self, over: Option<&StoredLease>) -> LeaseUpdate {
-        let is_new_term = over.is_none_or(|lease| lease.holder.as_ref() != Some(&self.identity));
-        let before = over.map_or(0, |lease| lease.transitions);
+    fn lease_update(&self, current: Option<&StoredLease>) -> LeaseUpdate {
+        let is_own = |lease: &StoredLease| lease.holder.as_ref() == Some(&self.identity);
+        let changes_holder = !current.is_some_and(is_own);
+        let transitions = current.map_or(0, |lease| lease.transitions);
         LeaseUpdate {
             holder: Some(self.identity.clone()),
             duration: self.times.duration,
-            transitions: before.saturating_add(u32::from(is_new_term && over.is_some())),
-            changes_holder: is_new_term,
+            transitions: transitions.saturating_add(u32::from(changes_holder && current.is_some())),
+            changes_holder,
         }
     }
 
-    /// Between three quarters and the whole of the time between tries.
+    /// Returns between three quarters and the whole of the retry period.
     fn jittered_retry_period(&self, random: u64) -> Duration {
         let quarter = self.times.retry_period / 4;
         let nanos = u64::try_from(quarter.as_nanos()).unwrap_or(u64::MAX - 1);

@@ -1,40 +1,40 @@
-//! When the webhook's certificates are made, published, served and forgotten.
+//! When the webhook's certificates are created, published, renewed and removed.
 //!
-//! The order of a rotation: a new authority joins the bundle; the bundle is published; once API
-//! servers have had it for [`PROPAGATION_DELAY`], a leaf of the new authority is issued; once that leaf has
-//! been held for [`AUTHORITY_RETENTION`], the older authorities go. At every moment the authority of the
-//! leaf that is served is among those published.
+//! The order of a rotation: a new authority is added to the bundle; the bundle is published; once it
+//! has been published for [`PROPAGATION_DELAY`], a leaf of the new authority is issued; once that leaf
+//! has been stored for [`AUTHORITY_RETENTION`], the old authorities are removed. The authority of the
+//! served leaf is always among the published ones.
 //!
-//! What another keeper has published is taken over in the same way: its authorities join the bundle
-//! as older ones, since replicas serve by them until the last has gone.
+//! Authorities that another publisher published are adopted into the bundle as old ones, since
+//! replicas may still serve leaves that they issued.
 //!
-//! Two clocks: validity follows the wall clock, which may jump; the waits between steps are
-//! measured by the process that watches them, so that no jump cuts one short.
+//! Validity follows the wall clock, which may jump. The waits between steps are measured by a
+//! monotonic clock, so that no jump shortens them.
 
 use std::time::Duration;
 
-/// How long an authority lasts. A year: replacing it takes a minute and nobody's attention, and a
-/// stolen key is worth nothing for longer.
+/// The lifetime of an authority. Its replacement takes a minute and is automatic, so a year is long
+/// enough, and it limits the use of a stolen key.
 pub const AUTHORITY_LIFETIME: Duration = Duration::from_hours(24 * 365);
-/// How long a leaf lasts. Renewed after 20 days, so that a leader that cannot write has 10 days to
-/// be noticed.
+/// The lifetime of a leaf. It is renewed after 20 days, which leaves 10 days to notice a leader that
+/// cannot write.
 pub const LEAF_LIFETIME: Duration = Duration::from_hours(24 * 30);
-/// How far back a certificate's validity begins: API servers' clocks may be behind.
+/// How far a certificate's validity begins in the past: the clocks of API servers may be behind.
 pub const BACKDATE: Duration = Duration::from_hours(1);
-/// How long a bundle is published before a leaf that needs it is served: API servers read the
+/// How long a bundle is published before a leaf that needs it is issued: API servers read the
 /// webhook's configuration from a cache.
 pub const PROPAGATION_DELAY: Duration = Duration::from_mins(1);
-/// How long the older authorities stay once the leaf is the newest one's. Longer than a replica
-/// that missed the change needs to list the Secret anew.
+/// How long old authorities stay once the leaf is of the newest one. Longer than a replica that missed
+/// the change needs to list the Secret again.
 pub const AUTHORITY_RETENTION: Duration = Duration::from_mins(10);
-/// The most authorities beside the newest: no rotation is begun on request beyond that.
+/// Maximum number of old authorities with which a requested rotation begins.
 pub const MAX_OLD_AUTHORITIES: usize = 7;
-/// The most authorities in a bundle, whatever happens: it has to fit into a Secret.
+/// Maximum number of authorities in a bundle: it has to fit into a Secret.
 pub const MAX_AUTHORITIES: usize = 32;
-/// The longest rest: the wall clock may jump meanwhile.
+/// The longest wait: the wall clock may jump meanwhile.
 pub const MAX_POLL_INTERVAL: Duration = Duration::from_mins(10);
 
-/// When a certificate is valid: from and until, both included, since the Unix epoch.
+/// When a certificate is valid, both ends included; times since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The first moment.
@@ -43,75 +43,75 @@ pub struct Validity {
     pub not_after: Duration,
 }
 
-/// What is stored, as far as it can be used.
+/// What of the stored certificates can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CertificateState {
-    /// The authority whose key is held: the newest.
+    /// The authority whose key is stored: the newest.
     pub signer: Option<Validity>,
-    /// The leaf, if its key is held and its authority is in the bundle.
+    /// The leaf, if its key is stored and its authority is in the bundle.
     pub leaf: Option<Leaf>,
-    /// Authorities in the bundle beside the signer.
+    /// Number of authorities in the bundle besides the signer.
     pub old_authorities: usize,
-    /// Somebody asked for a rotation that has not been begun.
+    /// A rotation was requested and has not begun.
     pub rotation_requested: bool,
 }
 
-/// A leaf that can be served.
+/// A usable leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// When it is valid.
     pub validity: Validity,
-    /// It is of the signer, not of an older authority.
+    /// The signer issued it, not an old authority.
     pub issued_by_signer: bool,
-    /// It holds the webhook's name.
+    /// It is valid for every name of the webhook.
     pub names_match: bool,
 }
 
-/// What this process has seen of the world, measured by a clock that does not jump.
+/// What this process has observed; durations are of a monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RotationObservation {
-    /// Exactly the bundle held is published, in every entry.
+    /// Every entry has exactly the stored bundle.
     pub is_published: bool,
-    /// How long the signer has been published in every entry, without a break.
+    /// For how long every entry has contained the signer, without a break.
     pub signer_published_for: Duration,
-    /// How long the leaf held has been the one held.
+    /// For how long the stored leaf has been the same.
     pub leaf_unchanged_for: Duration,
-    /// How long the bundle held has been the one held.
+    /// For how long the stored bundle has been the same.
     pub bundle_unchanged_for: Duration,
-    /// How long ago this process made an authority, if it did.
+    /// How long ago this process created an authority, if it did.
     pub last_authority_age: Option<Duration>,
-    /// Another keeper was the last to publish.
+    /// Another publisher was the last to publish.
     pub published_by_other: bool,
-    /// Authorities are published that replicas may serve by, and that are not in the bundle held.
+    /// Published authorities that replicas may still depend on are not in the stored bundle.
     pub needs_adoption: bool,
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotationAction {
-    /// Do this, then look again.
+    /// Make this write, then observe again.
     Apply(RotationStep),
-    /// Look again after this long, or when something changes.
+    /// Observe again after this long, or when something changes.
     Wait(Duration),
 }
 
 /// One write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RotationStep {
-    /// Store a new authority with a new key in front of the bundle.
+    /// Store a new authority with a new key at the front of the bundle.
     AddAuthority(Validity),
-    /// Store the authorities that are published behind those of the bundle.
+    /// Store the published authorities at the end of the bundle.
     AdoptPublished,
-    /// Put the bundle into the webhook's configuration.
+    /// Write the bundle to the webhook's configuration.
     Publish,
     /// Store a new leaf of the signer.
     IssueLeaf(Validity),
-    /// Take every authority but the signer out of the bundle.
+    /// Remove every authority but the signer from the bundle.
     PruneOldAuthorities,
 }
 
 impl Validity {
-    /// The validity of an authority made at `now`.
+    /// Returns the validity of an authority created at `now`.
     #[must_use]
     pub fn of_authority(now: Duration) -> Self {
         Self {
@@ -120,7 +120,7 @@ impl Validity {
         }
     }
 
-    /// The validity of a leaf issued at `now` by `signer`: it never outlives it.
+    /// Returns the validity of a leaf issued at `now` by `signer`, which it never outlives.
     #[must_use]
     pub fn of_leaf(now: Duration, signer: Self) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl Validity {
         }
     }
 
-    /// Returns when two thirds of it are over.
+    /// Returns when two thirds of the validity are over.
     #[must_use]
     pub fn renewal_time(self) -> Duration {
         let lifetime = self.not_after.saturating_sub(self.not_before);
@@ -145,41 +145,42 @@ impl Validity {
 #[must_use]
 pub fn next_action(
     now: Duration,
-    held: &CertificateState,
-    seen: &RotationObservation,
+    state: &CertificateState,
+    observation: &RotationObservation,
 ) -> RotationAction {
-    let Some(signer) = held.signer.filter(|signer| keeps_signer(now, *signer, held)) else {
+    let Some(signer) = state.signer.filter(|signer| keeps_signer(now, *signer, state)) else {
         let add = RotationAction::Apply(RotationStep::AddAuthority(Validity::of_authority(now)));
         // Two leaders whose clocks disagree would else replace each other's without a pause.
         return once_elapsed(
             PROPAGATION_DELAY,
-            seen.last_authority_age.unwrap_or(PROPAGATION_DELAY),
+            observation.last_authority_age.unwrap_or(PROPAGATION_DELAY),
             add,
         );
     };
     let issue = RotationAction::Apply(RotationStep::IssueLeaf(Validity::of_leaf(now, signer)));
     let is_good =
         |leaf: Leaf| leaf.issued_by_signer && leaf.names_match && leaf.validity.is_fresh(now);
-    if seen.published_by_other && !held.leaf.is_some_and(is_good) {
-        // Nobody is asked by it before it is published: replicas are not ready until then.
+    if observation.published_by_other && !state.leaf.is_some_and(is_good) {
+        // No API server uses the leaf before its authority is published: replicas are not ready until
+        // then.
         return issue;
     }
-    if seen.needs_adoption {
+    if observation.needs_adoption {
         return RotationAction::Apply(RotationStep::AdoptPublished);
     }
-    if !seen.is_published {
+    if !observation.is_published {
         return RotationAction::Apply(RotationStep::Publish);
     }
-    match held.leaf {
-        // A leaf that is lost here may be served still: it counts as one of an older authority.
-        None if held.old_authorities == 0 => issue,
-        None => once_elapsed(PROPAGATION_DELAY, seen.signer_published_for, issue),
+    match state.leaf {
+        // Replicas may still serve a leaf that is lost here: it counts as one of an old authority.
+        None if state.old_authorities == 0 => issue,
+        None => once_elapsed(PROPAGATION_DELAY, observation.signer_published_for, issue),
         Some(leaf) if !leaf.issued_by_signer => {
-            once_elapsed(PROPAGATION_DELAY, seen.signer_published_for, issue)
+            once_elapsed(PROPAGATION_DELAY, observation.signer_published_for, issue)
         }
         Some(leaf) if !leaf.names_match || !leaf.validity.is_fresh(now) => issue,
-        Some(_) if held.old_authorities > 0 => {
-            let settled = seen.leaf_unchanged_for.min(seen.bundle_unchanged_for);
+        Some(_) if state.old_authorities > 0 => {
+            let settled = observation.leaf_unchanged_for.min(observation.bundle_unchanged_for);
             once_elapsed(
                 AUTHORITY_RETENTION,
                 settled,
@@ -194,18 +195,18 @@ pub fn next_action(
 }
 
 /// Returns whether the signer stays.
-fn keeps_signer(now: Duration, signer: Validity, held: &CertificateState) -> bool {
-    // A rotation in progress is ended first, or requests in a row would never reach the leaf.
-    let in_progress = held.leaf.is_some_and(|leaf| !leaf.issued_by_signer);
-    let obeys =
-        held.rotation_requested && !in_progress && held.old_authorities < MAX_OLD_AUTHORITIES;
-    signer.is_fresh(now) && !obeys
+fn keeps_signer(now: Duration, signer: Validity, state: &CertificateState) -> bool {
+    // A rotation in progress ends first, or repeated requests would never reach the leaf.
+    let in_progress = state.leaf.is_some_and(|leaf| !leaf.issued_by_signer);
+    let begins_rotation =
+        state.rotation_requested && !in_progress && state.old_authorities < MAX_OLD_AUTHORITIES;
+    signer.is_fresh(now) && !begins_rotation
 }
 
-fn once_elapsed(wait: Duration, passed: Duration, then: RotationAction) -> RotationAction {
-    match wait.saturating_sub(passed) {
+fn once_elapsed(wait: Duration, elapsed: Duration, then: RotationAction) -> RotationAction {
+    match wait.saturating_sub(elapsed) {
         Duration::ZERO => then,
-        rest => RotationAction::Wait(rest),
+        remaining => RotationAction::Wait(remaining),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The webhook's certificates: what makes them, where they are kept, and who is told.
+//! The webhook's certificates: their issuer, their store and their monitor.
 
 use std::fmt;
 use std::future::Future;
@@ -6,119 +6,112 @@ use std::time::Duration;
 
 use crate::domain::operator::rotation::{CertificateState, Validity};
 
-/// What is kept, as PEM; empty where there is nothing.
+/// The TLS material of the webhook, as PEM; a part that does not exist is empty.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WebhookTls {
-    /// The authorities to be trusted, the newest first.
+    /// The trusted authorities, the newest first.
     pub bundle: Vec<u8>,
     /// The key of the newest authority.
     pub authority_key: Vec<u8>,
-    /// The certificate that is served.
+    /// The served certificate.
     pub leaf: Vec<u8>,
     /// Its key.
     pub leaf_key: Vec<u8>,
-    /// By its value somebody asks for a rotation: once for each new one.
+    /// Each new value requests one rotation.
     pub rotation_requested: Option<String>,
-    /// The last value of `rotation_asked` that was obeyed.
+    /// The last value of `rotation_requested` for which a rotation began.
     pub rotation_handled: Option<String>,
 }
 
-/// What a keyring is good for.
+/// What of the TLS material can be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
-    /// What can be used.
+    /// The usable certificates.
     pub state: CertificateState,
-    /// The readable part of the bundle: what is to be published.
+    /// The readable authorities of the bundle: those to publish.
     pub bundle: Vec<u8>,
-    /// The signer's certificate as PEM, empty without one.
+    /// The signer's certificate as PEM; empty without a signer.
     pub signer: Vec<u8>,
 }
 
-/// Reads and joins bundles of authorities; what is unreadable in them counts as missing.
+/// Reads and merges bundles of authorities; unreadable certificates are ignored.
 pub trait CaBundles: Send + Sync + 'static {
-    /// Returns whether every certificate of `part` is in `bundle`. False for none.
+    /// Returns whether every certificate of `part` is in `bundle`; false if `part` has none.
     fn contains(&self, bundle: &[u8], part: &[u8]) -> bool;
 
-    /// Returns whether a certificate is in both.
+    /// Returns whether both have a certificate in common.
     fn intersects(&self, one: &[u8], other: &[u8]) -> bool;
 
-    /// Returns the authorities of `first`, then those of `others`, each once, as many as a Secret
-    /// has room for.
+    /// Returns the authorities of `first`, then those of `others`, without duplicates, at most as many
+    /// as fit into a Secret.
     fn merge(&self, first: &[u8], others: &[Vec<u8>]) -> Vec<u8>;
 }
 
-/// Makes certificates and reads them.
+/// Issues and inspects certificates.
 pub trait CertificateIssuer: CaBundles {
-    /// Returns what can be used of `keyring`; whatever is unreadable counts as missing.
-    fn inspect(&self, keyring: &WebhookTls) -> Inspection;
+    /// Returns what of `tls` can be used; unreadable parts are ignored.
+    fn inspect(&self, tls: &WebhookTls) -> Inspection;
 
-    /// Returns `keyring` with a new authority in front of its readable bundle.
+    /// Returns `tls` with a new authority at the front of its readable bundle.
     ///
     /// # Errors
     ///
-    /// Why it cannot be made.
-    fn add_authority(
-        &self,
-        keyring: &WebhookTls,
-        validity: Validity,
-    ) -> Result<WebhookTls, IssueError>;
+    /// If the authority cannot be created.
+    fn add_authority(&self, tls: &WebhookTls, validity: Validity)
+    -> Result<WebhookTls, IssueError>;
 
-    /// Returns `keyring` with a new leaf of its signer.
+    /// Returns `tls` with a new leaf of its signer.
     ///
     /// # Errors
     ///
-    /// Why it cannot be made; there must be a signer.
-    fn issue_leaf(
-        &self,
-        keyring: &WebhookTls,
-        validity: Validity,
-    ) -> Result<WebhookTls, IssueError>;
+    /// If there is no signer, or no TLS client could check the webhook's names.
+    fn issue_leaf(&self, tls: &WebhookTls, validity: Validity) -> Result<WebhookTls, IssueError>;
 }
 
-/// Why a certificate could not be made.
+/// Why a certificate could not be issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssueError(
     /// What failed.
     pub String,
 );
 
-/// Something read, and by what it is replaced if nobody else has meanwhile.
+/// A value with the version that a write has to name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versioned<T> {
-    /// What was read.
+    /// The value as read.
     pub value: T,
-    /// Its version; a write with another is a conflict.
+    /// Its version; a write that names another is a conflict.
     pub version: String,
 }
 
-/// What API servers are told to trust.
+/// The authorities that API servers trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     /// The bundle of each entry of the webhook's configuration, as PEM.
     pub bundles: Vec<Vec<u8>>,
-    /// Changes whenever a bundle does; not with every change of the object.
+    /// Changes whenever a bundle changes, but not with every change of the object.
     pub generation: String,
-    /// Who is to publish.
+    /// The operator that has to publish.
     pub assigned_publisher: AssignedPublisher,
-    /// Another keeper was the last to publish: replicas may serve by what it published.
+    /// Another publisher was the last to publish: replicas may depend on its authorities.
     pub published_by_other: bool,
 }
 
-/// Who is to publish, as the configuration itself says: whoever writes it writes in place of the
-/// version that said so, and so nobody writes after the mandate is another's.
+/// The operator that has to publish, according to the configuration itself. Each write replaces the
+/// version that named it, so a publisher cannot write any more once another one is assigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AssignedPublisher {
-    /// Nobody said; whoever runs does.
+    /// None is named: any operator publishes.
     Unassigned,
-    /// This keeper.
+    /// This operator.
     Us,
-    /// Another one.
+    /// Another operator.
     Other,
 }
 
-/// Keeps the keyring and publishes its bundle.
+/// Stores the TLS material and publishes its bundle.
 pub trait CertificateStore: Send + Sync + 'static {
-    /// Reads the keyring, past every cache; `None` where there is none yet.
+    /// Reads the TLS material, bypassing every cache; `None` if it does not exist.
     ///
     /// # Errors
     ///
@@ -127,18 +120,18 @@ pub trait CertificateStore: Send + Sync + 'static {
         &self,
     ) -> impl Future<Output = Result<Option<Versioned<WebhookTls>>, StoreError>> + Send;
 
-    /// Writes the keyring in place of `version`, or as the first one.
+    /// Replaces the TLS material that has `version`, or creates it if that is `None`.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; nothing was written in a conflict, and perhaps in a failure.
+    /// [`StoreError`]; a conflict wrote nothing, a failure may have.
     fn write_tls(
         &self,
-        keyring: &WebhookTls,
+        tls: &WebhookTls,
         version: Option<&str>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Reads what is published, past every cache; `None` where there is no configuration.
+    /// Reads the publication, bypassing every cache; `None` if there is no configuration.
     ///
     /// # Errors
     ///
@@ -147,40 +140,40 @@ pub trait CertificateStore: Send + Sync + 'static {
         &self,
     ) -> impl Future<Output = Result<Option<Versioned<Publication>>, StoreError>> + Send;
 
-    /// Publishes `bundle` in every entry of the configuration that `published` was read from, and
-    /// notes there whose it is; changes nothing else.
+    /// Writes `bundle` to every entry of the configuration that `published` was read from, and the
+    /// publisher to its annotations; changes nothing else.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; nothing was written in a conflict, and perhaps in a failure.
+    /// [`StoreError`]; a conflict wrote nothing, a failure may have.
     fn publish(
         &self,
         bundle: &[u8],
         published: &Versioned<Publication>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Returns where it publishes, for messages: `MutatingWebhookConfiguration tracebuffer`.
+    /// Returns the object of the publication, for messages: `MutatingWebhookConfiguration tracebuffer`.
     fn publication_location(&self) -> String;
 
-    /// Returns where it keeps, for messages: `Secret observability/tracebuffer-webhook-tls`.
+    /// Returns the object of the TLS material, for messages: `Secret observability/tracebuffer-webhook-tls`.
     fn tls_location(&self) -> String;
 }
 
-/// Why the store did not do it.
+/// Why a read or write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// Somebody else wrote first: read again.
+    /// Another writer was first: read again.
     Conflict,
-    /// What failed, on what, and what to do about it.
+    /// The request failed; names the object and, where known, the remedy.
     Failed(String),
 }
 
-/// Hears how long the certificates last.
+/// Observes the lifetime of the certificates and failures.
 pub trait CertificateMonitor: Send + Sync + 'static {
-    /// These were found stored; times since the Unix epoch.
+    /// Reports the ends of validity of the stored certificates, since the Unix epoch.
     fn stored(&self, authority_until: Duration, leaf_until: Duration);
 
-    /// Keeping them failed; tried again.
+    /// Reports a failed run; it is retried.
     fn failed(&self);
 
     /// This replica no longer maintains the certificates: what [`stored`](Self::stored) reported
@@ -189,7 +182,7 @@ pub trait CertificateMonitor: Send + Sync + 'static {
 }
 
 impl WebhookTls {
-    /// Returns whether a rotation was asked for that has not been begun.
+    /// Returns whether a rotation was requested and has not begun.
     #[must_use]
     pub fn is_rotation_pending(&self) -> bool {
         self.rotation_requested.is_some() && self.rotation_requested != self.rotation_handled
@@ -199,11 +192,11 @@ impl WebhookTls {
 impl fmt::Debug for WebhookTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The keys stay out of every log.
-        f.debug_struct("Keyring")
+        f.debug_struct("WebhookTls")
             .field("bundle", &String::from_utf8_lossy(&self.bundle))
             .field("leaf", &String::from_utf8_lossy(&self.leaf))
-            .field("rotation_asked", &self.rotation_requested)
-            .field("rotation_done", &self.rotation_handled)
+            .field("rotation_requested", &self.rotation_requested)
+            .field("rotation_handled", &self.rotation_handled)
             .finish_non_exhaustive()
     }
 }

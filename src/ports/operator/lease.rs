@@ -1,31 +1,40 @@
-//! The store of the lease by which a leader is elected.
+//! The store of the lease of the leader election.
 
 use std::future::Future;
 
 use crate::domain::operator::lease::{LeaseUpdate, StoredLease};
 
-/// Why a lease was not written or read.
+/// Why a lease was not read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseError {
-    /// It is not of the version that was to be replaced: somebody else wrote it, or removed it.
+    /// The lease does not have the expected version: another replica wrote or removed it. Nothing was
+    /// written.
     Conflict,
-    /// The store did not do it, or did not say so; why, for people.
+    /// The request failed, with the reason; a write may have been done.
     Failed(String),
 }
 
-/// A lease that all candidates can read and write.
+/// A lease that every replica can read and write.
 pub trait LeaseStore: Send + Sync + 'static {
     /// Returns the lease's name, for messages.
     fn name(&self) -> &str;
 
-    /// Returns the lease, if there is one.
+    /// Returns the lease, `None` if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Failed`].
     fn read(&self) -> impl Future<Output = Result<Option<StoredLease>, LeaseError>> + Send;
 
-    /// Writes the lease if its version is `over`, or if there is none and `over` is `None`; returns
-    /// what was written.
+    /// Replaces the lease if it has `expected_version`, or creates it if that is `None`; returns the
+    /// lease as stored.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError`].
     fn write(
         &self,
-        claim: &LeaseUpdate,
-        over: Option<&str>,
+        update: &LeaseUpdate,
+        expected_version: Option<&str>,
     ) -> impl Future<Output = Result<StoredLease, LeaseError>> + Send;
 }

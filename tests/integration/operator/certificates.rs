@@ -1,5 +1,4 @@
-//! The webhook's certificates against an API server: what is stored and published, and what the
-//! replicas serve.
+//! The webhook's certificates against an API server: what is stored, published, and served.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,7 +61,7 @@ impl Harness {
         Self { api, tasks: JoinSet::new(), failures: Arc::default() }
     }
 
-    /// As an operator sees them that makes the certificate itself.
+    /// The store of an operator that issues the certificate itself.
     fn objects(&self) -> KubeCertificateStore {
         self.objects_of("self", SECRET)
     }
@@ -76,9 +75,9 @@ impl Harness {
         )
     }
 
-    fn follow(&mut self, follower: CertificateWatcher) -> Arc<ServedCertificate> {
-        let served = follower.served();
-        self.tasks.spawn(async move { follower.run().await });
+    fn follow(&mut self, watcher: CertificateWatcher) -> Arc<ServedCertificate> {
+        let served = watcher.served();
+        self.tasks.spawn(async move { watcher.run().await });
         served
     }
 
@@ -86,31 +85,31 @@ impl Harness {
         self.follow(CertificateWatcher::new(self.objects()))
     }
 
-    /// A replica that is given its certificate in a Secret, and perhaps the authority as a file.
+    /// A replica with a supplied certificate in a Secret, and perhaps the authority in a file.
     fn given(&mut self, authorities: Option<PathBuf>) -> Arc<ServedCertificate> {
         let objects = self.objects_of("existingSecret", GIVEN).with_ca_file(authorities);
-        let follower = CertificateWatcher::new(objects.clone());
+        let watcher = CertificateWatcher::new(objects.clone());
         let (issuer, monitor) = (RcgenIssuer::new(HOST), Arc::clone(&self.failures));
         let publisher =
             AuthorityPublisher::new(issuer, objects, monitor, SystemClock::new(), || 7_000_000);
-        let changes = follower.changes();
+        let changes = watcher.changes();
         self.tasks.spawn(async move { publisher.run(changes).await });
-        self.follow(follower)
+        self.follow(watcher)
     }
 
-    /// A replica of an operator that leaves all to cert-manager, in the Secret that it had before.
+    /// A replica of an operator that leaves the certificate to cert-manager, in the same Secret.
     fn passive(&mut self) -> Arc<ServedCertificate> {
         self.follow(CertificateWatcher::new(self.objects_of("certManager", SECRET)))
     }
 
-    /// The chart is upgraded to another mode.
-    fn upgrade(&self, keeper: &str) {
+    /// Upgrades the chart to another mode.
+    fn upgrade(&self, mode: &str) {
         let mut found = self.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
-        found["metadata"]["annotations"][MODE] = keeper.into();
+        found["metadata"]["annotations"][MODE] = mode.into();
         self.api.put(CONFIGURATIONS, found);
     }
 
-    /// Somebody puts a certificate into a Secret, with its authority or without.
+    /// Supplies a certificate in a Secret, with its authority or without.
     fn give(&self, secret: &str, made: &WebhookTls, with_authority: bool) {
         let text = |pem: &[u8]| Value::from(BASE64_STANDARD.encode(pem));
         let mut data = json!({ "tls.crt": text(&made.leaf), "tls.key": text(&made.leaf_key) });
@@ -126,7 +125,7 @@ impl Harness {
         );
     }
 
-    /// Somebody without a note publishes an authority alone, as cert-manager does.
+    /// Publishes an authority without an annotation, as cert-manager does.
     fn inject(&self, made: &WebhookTls) {
         let mut found = self.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
         for entry in found["webhooks"].as_array_mut().unwrap() {
@@ -135,7 +134,7 @@ impl Harness {
         self.api.put(CONFIGURATIONS, found);
     }
 
-    /// How many certificates API servers trust.
+    /// Returns how many authorities API servers trust.
     fn trusted(&self) -> usize {
         let published = self.published();
         assert_eq!(published[0], published[1]);
@@ -144,16 +143,17 @@ impl Harness {
     }
 
     fn leader(&mut self) -> Arc<ServedCertificate> {
-        let follower = CertificateWatcher::new(self.objects());
+        let watcher = CertificateWatcher::new(self.objects());
         let clocks = (SystemClock::new(), SystemWallClock);
         let (issuer, monitor) = (RcgenIssuer::new(HOST), Arc::clone(&self.failures));
-        let keeper = CertificateRotator::new(issuer, self.objects(), monitor, clocks, || 7_000_000);
-        let changes = follower.changes();
+        let rotator =
+            CertificateRotator::new(issuer, self.objects(), monitor, clocks, || 7_000_000);
+        let changes = watcher.changes();
         self.tasks.spawn(async move {
             let leading = watch::Sender::new(true);
-            keeper.run(leading.subscribe(), changes).await;
+            rotator.run(leading.subscribe(), changes).await;
         });
-        self.follow(follower)
+        self.follow(watcher)
     }
 
     fn secret(&self) -> Value {
@@ -166,7 +166,7 @@ impl Harness {
         entries.map(|entry| entry["clientConfig"]["caBundle"].clone()).collect()
     }
 
-    /// Somebody annotates the Secret.
+    /// Annotates the Secret.
     fn annotate(&self, key: &str, value: &str) {
         let mut secret = self.secret();
         secret["metadata"]["annotations"][key] = value.into();
@@ -174,12 +174,15 @@ impl Harness {
     }
 }
 
-/// An authority of somebody else's, and a certificate of it.
+/// An authority, and a certificate that it issued.
 fn made() -> WebhookTls {
-    let now = SystemWallClock.now();
+    made_at(SystemWallClock.now())
+}
+
+fn made_at(now: Duration) -> WebhookTls {
     let (issuer, validity) = (RcgenIssuer::new(HOST), Validity::of_authority(now));
-    let keyring = issuer.add_authority(&WebhookTls::default(), validity).unwrap();
-    issuer.issue_leaf(&keyring, Validity::of_leaf(now, validity)).unwrap()
+    let tls = issuer.add_authority(&WebhookTls::default(), validity).unwrap();
+    issuer.issue_leaf(&tls, Validity::of_leaf(now, validity)).unwrap()
 }
 
 fn configuration() -> Value {
@@ -205,31 +208,31 @@ fn configuration() -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn a_fresh_install_is_trusted_within_a_second_by_every_replica() {
-    let mut scene = Harness::new();
-    let (leader, replica) = (scene.leader(), scene.replica());
+    let mut harness = Harness::new();
+    let (leader, replica) = (harness.leader(), harness.replica());
 
     sleep(SECOND).await;
 
-    let secret = scene.secret();
+    let secret = harness.secret();
     assert_eq!(secret["type"], "kubernetes.io/tls");
     let data = secret["data"].as_object().unwrap();
     assert_eq!(data.keys().collect::<Vec<_>>(), ["ca.crt", "ca.key", "tls.crt", "tls.key"]);
-    assert_eq!(scene.published(), [data["ca.crt"].clone(), data["ca.crt"].clone()]);
+    assert_eq!(harness.published(), [data["ca.crt"].clone(), data["ca.crt"].clone()]);
     assert!(leader.is_trusted() && replica.is_trusted());
     assert_eq!(leader.valid_until(), replica.valid_until());
     assert!(replica.valid_until().is_some());
-    assert_eq!(*scene.failures.0.lock(), 0);
+    assert_eq!(*harness.failures.0.lock(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_of_the_configuration_changes_but_the_bundle() {
-    let mut scene = Harness::new();
-    let before = scene.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
-    scene.leader();
+    let mut harness = Harness::new();
+    let before = harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
+    harness.leader();
 
     sleep(SECOND).await;
 
-    let mut after = scene.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
+    let mut after = harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
     for entry in after["webhooks"].as_array_mut().unwrap() {
         assert!(entry["clientConfig"].as_object_mut().unwrap().remove("caBundle").is_some());
     }
@@ -240,70 +243,70 @@ async fn nothing_of_the_configuration_changes_but_the_bundle() {
 #[tokio::test(start_paused = true)]
 async fn an_upgrade_that_renders_the_configuration_without_the_bundle_is_repaired_within_a_second()
 {
-    let mut scene = Harness::new();
-    let replica = scene.replica();
-    scene.leader();
+    let mut harness = Harness::new();
+    let replica = harness.replica();
+    harness.leader();
     sleep(SECOND).await;
-    let bundle = scene.published();
+    let bundle = harness.published();
 
-    scene.api.put(CONFIGURATIONS, configuration());
+    harness.api.put(CONFIGURATIONS, configuration());
     sleep(SECOND).await;
 
-    assert_eq!(scene.published(), bundle);
+    assert_eq!(harness.published(), bundle);
     assert!(replica.is_trusted());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rotation_on_request_reaches_every_replica_and_leaves_others_marks_on_the_secret() {
-    let mut scene = Harness::new();
-    let replica = scene.replica();
-    scene.leader();
+    let mut harness = Harness::new();
+    let replica = harness.replica();
+    harness.leader();
     sleep(120 * SECOND).await;
-    let (bundle, leaf) = (scene.published(), scene.secret()["data"]["tls.crt"].clone());
-    scene.annotate("example.com/owner", "me");
+    let (bundle, leaf) = (harness.published(), harness.secret()["data"]["tls.crt"].clone());
+    harness.annotate("example.com/owner", "me");
 
-    scene.annotate("tracebuffer.dev/rotate", "today");
+    harness.annotate("tracebuffer.dev/rotate", "today");
     sleep(SECOND).await;
-    assert_ne!(scene.published(), bundle);
-    assert_eq!(scene.secret()["data"]["tls.crt"], leaf, "API servers first learn the authority");
+    assert_ne!(harness.published(), bundle);
+    assert_eq!(harness.secret()["data"]["tls.crt"], leaf, "API servers first learn the authority");
     sleep(60 * SECOND).await;
-    assert_ne!(scene.secret()["data"]["tls.crt"], leaf);
+    assert_ne!(harness.secret()["data"]["tls.crt"], leaf);
     assert!(replica.is_trusted());
 
     sleep(700 * SECOND).await;
-    let annotations = &scene.secret()["metadata"]["annotations"];
+    let annotations = &harness.secret()["metadata"]["annotations"];
     assert_eq!(annotations["example.com/owner"], "me");
     assert_eq!(annotations["tracebuffer.dev/rotate"], "today");
     assert_eq!(annotations["tracebuffer.dev/rotated"], "today");
     assert!(replica.is_trusted(), "and the older authority is gone");
-    let published = scene.objects().read_publication().await.unwrap().unwrap().value.bundles;
+    let published = harness.objects().read_publication().await.unwrap().unwrap().value.bundles;
     let pem = String::from_utf8(published[0].clone()).unwrap();
     assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 1, "{pem}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn lost_answers_conflicts_broken_watches_and_expired_versions_only_delay() {
-    let mut scene = Harness::new();
+    let mut harness = Harness::new();
     for (verb, resource) in [
         (Verb::Create, "secrets"),
         (Verb::Patch, "secrets"),
         (Verb::Patch, CONFIGURATIONS),
         (Verb::Get, "secrets"),
     ] {
-        scene.api.script(RequestMatcher::to(verb, resource).times(1), Fault::DropResponse);
-        scene.api.script(RequestMatcher::to(verb, resource).times(1), Fault::Refuse(409));
+        harness.api.script(RequestMatcher::to(verb, resource).times(1), Fault::DropResponse);
+        harness.api.script(RequestMatcher::to(verb, resource).times(1), Fault::Refuse(409));
     }
-    let (leader, replica) = (scene.leader(), scene.replica());
+    let (leader, replica) = (harness.leader(), harness.replica());
     sleep(30 * SECOND).await;
     assert!(leader.is_trusted() && replica.is_trusted());
 
     for round in 0..3 {
         sleep(90 * SECOND).await;
-        scene.api.expire();
-        scene.api.break_watches("secrets");
-        scene.api.break_watches(CONFIGURATIONS);
+        harness.api.expire();
+        harness.api.break_watches("secrets");
+        harness.api.break_watches(CONFIGURATIONS);
         let before = leader.valid_until();
-        scene.annotate("tracebuffer.dev/rotate", &round.to_string());
+        harness.annotate("tracebuffer.dev/rotate", &round.to_string());
         sleep(90 * SECOND).await;
         assert!(leader.is_trusted() && replica.is_trusted(), "round {round}");
         assert_eq!(leader.valid_until(), replica.valid_until());
@@ -312,11 +315,77 @@ async fn lost_answers_conflicts_broken_watches_and_expired_versions_only_delay()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_operator_may_not_do_is_said_with_the_object_and_the_remedy() {
-    let scene = Harness::new();
-    scene.api.script(RequestMatcher::to(Verb::Get, "secrets"), Fault::Refuse(403));
+async fn a_request_that_is_never_answered_is_given_up_and_tried_again() {
+    for (verb, resource) in [
+        // By the rotator.
+        (Verb::Get, CONFIGURATIONS),
+        (Verb::Get, "secrets"),
+        (Verb::Create, "secrets"),
+        (Verb::Patch, CONFIGURATIONS),
+        (Verb::Patch, "secrets"),
+        // By the watcher.
+        (Verb::List, CONFIGURATIONS),
+        (Verb::List, "secrets"),
+        (Verb::Watch, CONFIGURATIONS),
+        (Verb::Watch, "secrets"),
+    ] {
+        let mut harness = Harness::new();
+        harness.api.script(RequestMatcher::to(verb, resource).times(1), Fault::Stall);
+        let served = harness.leader();
 
-    let StoreError::Failed(error) = scene.objects().read_tls().await.unwrap_err() else {
+        sleep(240 * SECOND).await;
+
+        assert!(served.is_trusted(), "{verb:?} {resource}");
+        let is_counted = *harness.failures.0.lock() > 0;
+        let is_watched = matches!(verb, Verb::List | Verb::Watch);
+        assert_eq!(is_counted, !is_watched, "{verb:?} {resource}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supplied_certificate_is_published_after_a_request_that_is_never_answered() {
+    for (verb, resource) in
+        [(Verb::Get, "secrets"), (Verb::Get, CONFIGURATIONS), (Verb::Patch, CONFIGURATIONS)]
+    {
+        let mut harness = Harness::new();
+        harness.upgrade("existingSecret/given");
+        harness.give(GIVEN, &made(), true);
+        harness.api.script(RequestMatcher::to(verb, resource).times(1), Fault::Stall);
+        let served = harness.given(None);
+
+        sleep(30 * SECOND).await;
+
+        assert!(served.is_trusted(), "{verb:?} {resource}");
+        assert!(*harness.failures.0.lock() > 0, "{verb:?} {resource}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_falls_silent_is_noticed_within_70_seconds() {
+    let mut harness = Harness::new();
+    let served = harness.leader();
+    sleep(120 * SECOND).await;
+    let before = served.valid_until();
+    harness.api.stall_watches("secrets");
+    let mut other = harness.secret();
+    let other_tls = made_at(SystemWallClock.now().saturating_sub(3600 * SECOND));
+    other["data"]["tls.crt"] = BASE64_STANDARD.encode(&other_tls.leaf).into();
+    other["data"]["tls.key"] = BASE64_STANDARD.encode(&other_tls.leaf_key).into();
+    other["data"]["ca.crt"] = BASE64_STANDARD.encode(&other_tls.bundle).into();
+    other["data"]["ca.key"] = BASE64_STANDARD.encode(&other_tls.authority_key).into();
+    harness.api.put("secrets", other);
+
+    sleep(90 * SECOND).await;
+
+    assert_ne!(served.valid_until(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_operator_may_not_do_is_said_with_the_object_and_the_remedy() {
+    let harness = Harness::new();
+    harness.api.script(RequestMatcher::to(Verb::Get, "secrets"), Fault::Refuse(403));
+
+    let StoreError::Failed(error) = harness.objects().read_tls().await.unwrap_err() else {
         panic!("no conflict")
     };
 
@@ -330,66 +399,69 @@ async fn what_the_operator_may_not_do_is_said_with_the_object_and_the_remedy() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_with_an_old_version_is_a_conflict_and_changes_nothing() {
-    let mut scene = Harness::new();
-    scene.leader();
+    let mut harness = Harness::new();
+    harness.leader();
     sleep(SECOND).await;
-    scene.tasks.abort_all();
-    let objects = scene.objects();
-    let keyring = objects.read_tls().await.unwrap().unwrap();
+    harness.tasks.abort_all();
+    let objects = harness.objects();
+    let tls = objects.read_tls().await.unwrap().unwrap();
     let published = objects.read_publication().await.unwrap().unwrap();
-    scene.annotate("a", "b");
-    scene.api.put(CONFIGURATIONS, configuration());
-    let before = (scene.secret(), scene.published());
+    harness.annotate("a", "b");
+    harness.api.put(CONFIGURATIONS, configuration());
+    let before = (harness.secret(), harness.published());
 
     for refused in [
-        objects.write_tls(&keyring.value, Some(&keyring.version)).await,
-        objects.write_tls(&keyring.value, None).await,
+        objects.write_tls(&tls.value, Some(&tls.version)).await,
+        objects.write_tls(&tls.value, None).await,
         objects.publish(b"stale", &published).await,
     ] {
         assert_eq!(refused, Err(StoreError::Conflict));
     }
 
-    assert_eq!((scene.secret(), scene.published()), before);
+    assert_eq!((harness.secret(), harness.published()), before);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_given_certificate_is_published_and_renewed_without_a_moment_of_distrust() {
-    let mut scene = Harness::new();
-    scene.upgrade("existingSecret/given");
+    let mut harness = Harness::new();
+    harness.upgrade("existingSecret/given");
     let (first, second) = (made(), made());
-    scene.give(GIVEN, &first, true);
-    let replicas = [scene.given(None), scene.given(None)];
+    harness.give(GIVEN, &first, true);
+    let replicas = [harness.given(None), harness.given(None)];
     sleep(SECOND).await;
     assert!(replicas.iter().all(|served| served.is_trusted()));
-    let writes = scene.api.seen(Verb::Patch, CONFIGURATIONS);
-    let version = scene.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
+    let writes = harness.api.seen(Verb::Patch, CONFIGURATIONS);
+    let version = harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
     assert!(writes <= 2, "one of them publishes, and one may learn that it is done: {writes}");
 
-    scene.give(GIVEN, &second, true);
+    harness.give(GIVEN, &second, true);
     for _ in 0..30 {
         sleep(SECOND / 2).await;
         assert!(replicas.iter().all(|served| served.is_trusted()));
     }
 
-    assert_eq!(scene.trusted(), 2);
+    assert_eq!(harness.trusted(), 2);
     sleep(600 * SECOND).await;
     assert!(replicas.iter().all(|served| served.is_trusted()));
-    assert_eq!(scene.trusted(), 1, "the first is forgotten, so it is the second that is served");
-    assert_ne!(scene.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap(), version);
-    assert_eq!(scene.api.seen(Verb::Create, "secrets") + scene.api.seen(Verb::Patch, "secrets"), 0);
+    assert_eq!(harness.trusted(), 1, "the first is forgotten, so it is the second that is served");
+    assert_ne!(harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap(), version);
+    assert_eq!(
+        harness.api.seen(Verb::Create, "secrets") + harness.api.seen(Verb::Patch, "secrets"),
+        0
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_authority_of_a_given_certificate_may_be_in_a_file_and_come_later() {
-    let mut scene = Harness::new();
-    scene.upgrade("existingSecret/given");
+    let mut harness = Harness::new();
+    harness.upgrade("existingSecret/given");
     let (folder, made) = (tempfile::tempdir().unwrap(), made());
     let file = folder.path().join("ca.crt");
-    scene.give(GIVEN, &made, false);
-    let served = scene.given(Some(file.clone()));
+    harness.give(GIVEN, &made, false);
+    let served = harness.given(Some(file.clone()));
     sleep(10 * SECOND).await;
     assert!(served.valid_until().is_some() && !served.is_trusted());
-    assert!(*scene.failures.0.lock() > 0);
+    assert!(*harness.failures.0.lock() > 0);
 
     std::fs::write(file, &made.bundle).unwrap();
     sleep(10 * SECOND).await;
@@ -399,24 +471,24 @@ async fn the_authority_of_a_given_certificate_may_be_in_a_file_and_come_later() 
 
 #[tokio::test(start_paused = true)]
 async fn a_change_of_the_mode_and_back_is_a_matter_of_a_second_and_nobody_is_distrusted() {
-    let mut scene = Harness::new();
-    scene.upgrade("self/tracebuffer-webhook-tls");
-    scene.give(GIVEN, &made(), true);
-    let old = scene.leader();
+    let mut harness = Harness::new();
+    harness.upgrade("self/tracebuffer-webhook-tls");
+    harness.give(GIVEN, &made(), true);
+    let old = harness.leader();
     sleep(SECOND).await;
     assert!(old.is_trusted());
-    let new = scene.given(None);
+    let new = harness.given(None);
     sleep(60 * SECOND).await;
     assert!(old.is_trusted() && !new.is_trusted(), "it is not its turn yet");
 
     for mode in ["existingSecret/given", "self/tracebuffer-webhook-tls", "existingSecret/given"] {
-        scene.upgrade(mode);
+        harness.upgrade(mode);
         sleep(SECOND).await;
         for _ in 0..50 {
             assert!(old.is_trusted() && new.is_trusted(), "{mode}");
             sleep(SECOND).await;
         }
-        let found = scene.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
+        let found = harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
         assert_eq!(
             found["metadata"]["annotations"]["tracebuffer.dev/certificates-published"],
             mode
@@ -425,40 +497,40 @@ async fn a_change_of_the_mode_and_back_is_a_matter_of_a_second_and_nobody_is_dis
 
     sleep(660 * SECOND).await;
     assert!(new.is_trusted() && !old.is_trusted(), "replicas of the old mode have long gone");
-    assert_eq!(scene.trusted(), 1);
+    assert_eq!(harness.trusted(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn to_cert_manager_and_back_replicas_serve_what_is_trusted_whatever_comes_first() {
     for secret_first in [true, false] {
-        let mut scene = Harness::new();
-        scene.upgrade("self/tracebuffer-webhook-tls");
-        let (old, new) = (scene.leader(), scene.passive());
+        let mut harness = Harness::new();
+        harness.upgrade("self/tracebuffer-webhook-tls");
+        let (old, new) = (harness.leader(), harness.passive());
         sleep(SECOND).await;
         let theirs = made();
 
-        scene.upgrade("certManager/tracebuffer-webhook-tls");
+        harness.upgrade("certManager/tracebuffer-webhook-tls");
         if secret_first {
-            scene.give(SECRET, &theirs, true);
+            harness.give(SECRET, &theirs, true);
         } else {
-            scene.inject(&theirs);
+            harness.inject(&theirs);
         }
         sleep(60 * SECOND).await;
         assert!(secret_first == (old.is_trusted() && new.is_trusted()));
-        scene.give(SECRET, &theirs, true);
-        scene.inject(&theirs);
+        harness.give(SECRET, &theirs, true);
+        harness.inject(&theirs);
         sleep(SECOND).await;
         assert!(old.is_trusted() && new.is_trusted());
-        assert_eq!(scene.trusted(), 1);
+        assert_eq!(harness.trusted(), 1);
 
-        scene.upgrade("self/tracebuffer-webhook-tls");
+        harness.upgrade("self/tracebuffer-webhook-tls");
         for _ in 0..60 {
             sleep(SECOND).await;
             assert!(old.is_trusted() && new.is_trusted());
         }
-        assert_eq!(scene.trusted(), 2);
+        assert_eq!(harness.trusted(), 2);
         sleep(660 * SECOND).await;
-        assert_eq!(scene.trusted(), 1);
+        assert_eq!(harness.trusted(), 1);
         assert!(old.is_trusted() && new.is_trusted());
     }
 }

@@ -33,12 +33,12 @@ struct Scene {
     api: ApiServer,
     controller: Process,
     webhook: SocketAddr,
-    /// Where its kubeconfig lies.
+    /// Holds its kubeconfig.
     _folder: TempDir,
 }
 
 impl Scene {
-    /// Starts a controller in a cluster with a `TraceBuffer` and a pod that asks and has no sidecar.
+    /// Starts a controller in a cluster with a `TraceBuffer` and a pod that lacks the sidecar it asks for.
     async fn start() -> Self {
         Self::start_in(ApiServer::new()).await
     }
@@ -66,7 +66,7 @@ impl Scene {
         }
     }
 
-    /// Waits until something is so.
+    /// Waits until `is_so` holds.
     async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
         let started = Instant::now();
         while !is_so().await {
@@ -87,7 +87,7 @@ impl Scene {
         self.api.get(TRACE_BUFFERS, "shop", "default").unwrap()["status"].clone()
     }
 
-    /// Asks the webhook as an API server does that trusts the `caBundle` alone.
+    /// Calls the webhook like an API server that trusts only the `caBundle`.
     async fn review(&self, pod: &Value) -> Value {
         let found = self.api.get(CONFIGURATIONS, "", "tracebuffer").unwrap();
         let bundle = found["webhooks"][0]["clientConfig"]["caBundle"].as_str().unwrap();
@@ -211,7 +211,7 @@ async fn a_controller_leads_trusts_injects_and_reports() {
     assert_eq!(metrics.sum::<u64>("tracebuffer_leader", &[]), 1);
 }
 
-/// Another operator leads, and goes on doing so.
+/// A lease that another operator holds and keeps renewing.
 fn keep_leading(api: &ApiServer) {
     let api = api.clone();
     tokio::spawn(async move {
@@ -248,7 +248,7 @@ async fn a_controller_has_its_certificate_while_an_operator_that_makes_none_lead
 }
 
 #[tokio::test]
-async fn a_controller_that_is_told_to_stop_gives_the_lease_back() {
+async fn a_controller_that_is_asked_to_stop_releases_the_lease() {
     let scene = Scene::start().await;
     scene.ready().await;
     let holder = || {

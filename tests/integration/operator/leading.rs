@@ -1,4 +1,4 @@
-//! One candidate leads at a time, whatever becomes of the API server, the network and the clocks.
+//! One replica leads at a time, whatever happens to the API server, the network and the clocks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,14 +14,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracebuffer::adapters::kubernetes::lease::KubeLeaseStore;
-use tracebuffer::application::operator::elect::{LeaderElector, Leadership};
-use tracebuffer::domain::operator::lease::LeaseTimes;
+use tracebuffer::application::operator::elect::LeaderElector;
+use tracebuffer::domain::operator::lease::{LeaseTimes, LeaseUpdate};
 use tracebuffer::ports::clock::Clock;
+use tracebuffer::ports::operator::lease::{LeaseError, LeaseStore};
 
 const LEASES: &str = "leases.coordination.k8s.io";
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A clock that starts anywhere and does not run quite right.
+/// A clock with an offset and a rate of its own.
 struct SkewedClock {
     start: Instant,
     offset: Duration,
@@ -34,9 +35,8 @@ impl Clock for SkewedClock {
     }
 }
 
-/// A candidate that runs.
+/// A running elector.
 struct RunningElector {
-    leadership: Leadership<SkewedClock>,
     is_leading: tokio::sync::watch::Receiver<bool>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -48,12 +48,12 @@ impl RunningElector {
         let offset = Duration::from_secs(fastrand::u64(..1_000_000));
         let clock = Arc::new(SkewedClock { start: Instant::now(), offset, rate });
         let times = LeaseTimes::default();
-        let candidate =
+        let elector =
             LeaderElector::new(store, clock, name.to_owned(), times, || fastrand::u64(..));
-        let (leadership, is_leading) = (candidate.leadership(), candidate.is_leading());
+        let is_leading = elector.is_leading();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            candidate
+            elector
                 .run(async {
                     if stopped.await.is_err() {
                         std::future::pending::<()>().await;
@@ -61,11 +61,11 @@ impl RunningElector {
                 })
                 .await;
         });
-        Self { leadership, is_leading, stop: Some(stop), task }
+        Self { is_leading, stop: Some(stop), task }
     }
 
     fn leads(&self) -> bool {
-        self.leadership.is_leader()
+        *self.is_leading.borrow()
     }
 
     async fn stop(mut self) {
@@ -73,7 +73,7 @@ impl RunningElector {
         self.task.await.unwrap();
     }
 
-    /// It dies without a word.
+    /// Ends the elector without releasing the lease.
     fn kill(self) {
         self.task.abort();
     }
@@ -108,7 +108,6 @@ async fn the_first_leads_at_once_and_the_second_waits() {
     assert_eq!(lease["spec"]["leaseDurationSeconds"], 15);
     assert_eq!(lease["spec"]["leaseTransitions"], 0);
     assert!(lease["spec"]["acquireTime"].is_string() && lease["spec"]["renewTime"].is_string());
-    assert!(*first.is_leading.borrow() && !*second.is_leading.borrow());
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,11 +137,11 @@ async fn a_leader_that_stops_gives_the_lease_back_and_the_next_leads_at_once() {
     wait_until("leads", || first.leads()).await;
     let second = RunningElector::start(&server, "b", 1.0);
     sleep(7 * SECOND).await;
-    let (leadership, is_leading) = (first.leadership.clone(), first.is_leading.clone());
+    let is_leading = first.is_leading.clone();
 
     first.stop().await;
     assert_eq!(holder(&server), "");
-    assert!(!leadership.is_leader() && !*is_leading.borrow());
+    assert!(!*is_leading.borrow());
     assert!(wait_until("replaced", || second.leads()).await <= 2 * SECOND);
 }
 
@@ -175,12 +174,11 @@ async fn a_leader_cut_off_stops_before_another_may_begin_and_returns_as_a_follow
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
-    let away = server.disconnect();
+    let outage = server.disconnect();
 
     let stopped = wait_until("stopped", || !first.leads()).await;
     assert!(stopped > 7 * SECOND && stopped <= 10 * SECOND, "{stopped:?}");
-    assert!(wait_until("told", || !*first.is_leading.borrow()).await < SECOND / 10);
-    server.lift(away);
+    server.lift(outage);
     assert!(
         wait_until("leads again", || first.leads()).await <= 2 * SECOND,
         "nobody else was there"
@@ -238,7 +236,7 @@ async fn a_leader_whose_lease_another_took_by_force_stops_with_its_next_renewal(
     assert!(wait_until("stopped", || !first.leads()).await < 3 * SECOND);
 }
 
-/// What a deposed leader decided on was seen before; the new one has changed it since.
+/// A deposed leader decided on a state that the new leader has changed since.
 #[tokio::test(start_paused = true)]
 async fn a_stale_leaders_write_fails() {
     let server = ApiServer::new();
@@ -250,7 +248,7 @@ async fn a_stale_leaders_write_fails() {
     let maps: Api<ConfigMap> = Api::namespaced(server.client(), "ops");
     let seen_by_first = maps.get("m").await.unwrap();
 
-    // The first's write is on its way when it is cut off, and arrives only after it was replaced.
+    // The write of the first leader arrives only after the leader was replaced.
     server.script(
         RequestMatcher::to(Verb::Replace, "configmaps").times(1),
         Fault::Delay(30 * SECOND),
@@ -285,8 +283,33 @@ async fn what_is_forbidden_is_tried_again_until_it_is_allowed() {
     wait_until("leads", || first.leads()).await;
 }
 
-/// Three candidates whose clocks run up to 30 % apart, and a server with a fault of its own each
-/// second: two never lead at once, and in the end one does.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_cannot_be_created_is_a_failure_and_tried_again_at_the_pace_of_failures() {
+    let server = ApiServer::new();
+    // The namespace is missing.
+    let rule = server.script(RequestMatcher::to(Verb::Create, LEASES), Fault::Refuse(404));
+    let store = KubeLeaseStore::new(server.client(), "ops", "tracebuffer");
+    let update = LeaseUpdate {
+        holder: Some("a".to_owned()),
+        duration: 15 * SECOND,
+        transitions: 0,
+        changes_holder: true,
+    };
+    let Err(LeaseError::Failed(reason)) = store.write(&update, None).await else {
+        panic!("the lease cannot be created, so nobody else has created it")
+    };
+    assert!(reason.contains("ops") && reason.contains("the script answers 404"), "{reason}");
+
+    let first = RunningElector::start(&server, "a", 1.0);
+    sleep(Duration::from_mins(2)).await;
+    assert!(server.seen(Verb::Create, LEASES) < 200, "{}", server.seen(Verb::Create, LEASES));
+
+    server.lift(rule);
+    wait_until("leads", || first.leads()).await;
+}
+
+/// Three replicas whose clocks run up to 30 % apart, and a server with another fault each second: two
+/// never lead at once, and in the end one does.
 #[test]
 fn two_never_lead_at_once_over_many_seeds() {
     let led = AtomicUsize::new(0);
@@ -301,7 +324,7 @@ fn two_never_lead_at_once_over_many_seeds() {
     assert!(led.load(Ordering::Relaxed) > 200, "somebody led for most of the time: {led:?}");
 }
 
-/// Returns how many terms there were.
+/// Returns how often leadership changed.
 async fn a_bad_minute(seed: u64) -> usize {
     let mut random = Rng::with_seed(seed);
     fastrand::seed(seed);
@@ -309,18 +332,18 @@ async fn a_bad_minute(seed: u64) -> usize {
     let start = |name: usize, random: &mut Rng| {
         RunningElector::start(&server, &format!("c{name}"), 0.87 + random.f64() * 0.26)
     };
-    let mut candidates: Vec<_> = (0..3).map(|name| start(name, &mut random)).collect();
+    let mut electors: Vec<_> = (0..3).map(|name| start(name, &mut random)).collect();
     let mut terms = 0;
     let mut last = None;
     for second in 0..90 {
         let rule = (second < 60).then(|| server.script(RequestMatcher::any(), fault(&mut random)));
         if second < 60 && random.u32(..20) == 0 {
             let name = random.usize(..3);
-            std::mem::replace(&mut candidates[name], start(second + 10, &mut random)).kill();
+            std::mem::replace(&mut electors[name], start(second + 10, &mut random)).kill();
         }
         for _ in 0..20 {
             sleep(SECOND / 20).await;
-            let leaders: Vec<_> = (0..3).filter(|n| candidates[*n].leads()).collect();
+            let leaders: Vec<_> = (0..3).filter(|n| electors[*n].leads()).collect();
             assert!(leaders.len() < 2, "seed {seed}, second {second}: {leaders:?}");
             terms += usize::from(!leaders.is_empty() && last != leaders.first().copied());
             last = leaders.first().copied().or(last);
@@ -329,7 +352,7 @@ async fn a_bad_minute(seed: u64) -> usize {
             server.lift(rule);
         }
     }
-    assert!(candidates.iter().any(RunningElector::leads), "seed {seed}: nobody leads in the end");
+    assert!(electors.iter().any(RunningElector::leads), "seed {seed}: nobody leads in the end");
     terms
 }
 

@@ -1,4 +1,4 @@
-//! The certificate authority: ECDSA over P-256, and a leaf for the webhook's names.
+//! Issues the certificate authority, ECDSA over P-256, and leaves for the webhook's names.
 
 use std::time::Duration;
 
@@ -8,8 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, Error, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, TrustAnchor};
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::{served, x509};
 use crate::domain::operator::rotation::{CertificateState, Leaf, MAX_AUTHORITIES, Validity};
@@ -17,29 +16,25 @@ use crate::ports::operator::certificates::{
     CaBundles, CertificateIssuer, Inspection, IssueError, WebhookTls,
 };
 
-/// Makes and reads the certificates of one webhook. Holds no key: they come with every keyring.
+/// Issues and inspects the certificates of one webhook. Holds no key: the caller passes them along.
 #[derive(Clone, Debug)]
 pub struct RcgenIssuer {
     dns_names: Vec<String>,
 }
 
 impl RcgenIssuer {
-    /// An authority for the webhook that is called by `host`, `<service>.<namespace>.svc`.
+    /// Creates the issuer for the webhook at `host`, `<service>.<namespace>.svc`.
     #[must_use]
     pub fn new(host: &str) -> Self {
-        let mut names = vec![host.to_owned()];
+        let mut dns_names = vec![host.to_owned()];
         if let Some(short) = host.strip_suffix(".svc") {
-            names.extend([short.to_owned(), format!("{host}.cluster.local")]);
+            dns_names.extend([short.to_owned(), format!("{host}.cluster.local")]);
         }
-        Self { dns_names: names }
+        Self { dns_names }
     }
 
-    fn parse_leaf(
-        &self,
-        keyring: &WebhookTls,
-        bundle: &[CertificateDer<'_>],
-    ) -> Option<ParsedLeaf> {
-        let served = served::certified_key(&keyring.leaf, &keyring.leaf_key).ok()?;
+    fn parse_leaf(&self, tls: &WebhookTls, bundle: &[CertificateDer<'_>]) -> Option<ParsedLeaf> {
+        let served = served::certified_key(&tls.leaf, &tls.leaf_key).ok()?;
         let certificate = served.cert.first()?;
         let issuer = bundle.iter().position(|authority| {
             x509::is_trusted(&served.cert, std::slice::from_ref(authority))
@@ -53,7 +48,7 @@ impl RcgenIssuer {
 }
 
 struct ParsedLeaf {
-    /// Where its authority is in the bundle.
+    /// The position of its authority in the bundle.
     issuer_index: usize,
     validity: Validity,
     names_match: bool,
@@ -71,7 +66,7 @@ impl CaBundles for RcgenIssuer {
     }
 
     fn merge(&self, first: &[u8], others: &[Vec<u8>]) -> Vec<u8> {
-        // A line's end between them: the last line of a file may lack its own.
+        // The last line of a file may lack its newline.
         let all =
             others.iter().fold(first.to_vec(), |all, other| [&all, &b"\n"[..], other].concat());
         x509::pem(x509::authorities(&all).iter().take(MAX_AUTHORITIES))
@@ -79,10 +74,10 @@ impl CaBundles for RcgenIssuer {
 }
 
 impl CertificateIssuer for RcgenIssuer {
-    fn inspect(&self, keyring: &WebhookTls) -> Inspection {
-        let bundle = x509::authorities(&keyring.bundle);
-        let signer = signer_index(&keyring.authority_key, &bundle);
-        let leaf = self.parse_leaf(keyring, &bundle).map(|leaf| Leaf {
+    fn inspect(&self, tls: &WebhookTls) -> Inspection {
+        let bundle = x509::authorities(&tls.bundle);
+        let signer = signer_index(&tls.authority_key, &bundle);
+        let leaf = self.parse_leaf(tls, &bundle).map(|leaf| Leaf {
             validity: leaf.validity,
             issued_by_signer: signer == Some(leaf.issuer_index),
             names_match: leaf.names_match,
@@ -93,7 +88,7 @@ impl CertificateIssuer for RcgenIssuer {
                 signer: certificate.and_then(x509::validity),
                 leaf,
                 old_authorities: bundle.len() - usize::from(signer.is_some()),
-                rotation_requested: keyring.is_rotation_pending(),
+                rotation_requested: tls.is_rotation_pending(),
             },
             bundle: x509::pem(&bundle),
             signer: certificate.map_or_else(Vec::new, |found| x509::pem([found])),
@@ -102,48 +97,56 @@ impl CertificateIssuer for RcgenIssuer {
 
     fn add_authority(
         &self,
-        keyring: &WebhookTls,
+        tls: &WebhookTls,
         validity: Validity,
     ) -> Result<WebhookTls, IssueError> {
-        let key = KeyPair::generate().map_err(issue_error("a key"))?;
+        let key = KeyPair::generate().map_err(issue_error("generate a key"))?;
         let certificate = authority_params(&key, validity)
             .self_signed(&key)
-            .map_err(issue_error("an authority"))?;
-        let older = self.retained_authorities(keyring);
+            .map_err(issue_error("create an authority"))?;
+        let old_authorities = self.retained_authorities(tls);
         Ok(WebhookTls {
-            bundle: x509::pem([certificate.der()].into_iter().chain(&older)),
+            bundle: x509::pem([certificate.der()].into_iter().chain(&old_authorities)),
             authority_key: key.serialize_pem().into_bytes(),
-            rotation_handled: keyring.rotation_requested.clone(),
-            ..keyring.clone()
+            rotation_handled: tls.rotation_requested.clone(),
+            ..tls.clone()
         })
     }
 
-    fn issue_leaf(
-        &self,
-        keyring: &WebhookTls,
-        validity: Validity,
-    ) -> Result<WebhookTls, IssueError> {
-        let signer = parse_key(&keyring.authority_key)
-            .ok_or_else(|| IssueError("ca.key holds no key that can be read".to_owned()))?;
+    fn issue_leaf(&self, tls: &WebhookTls, validity: Validity) -> Result<WebhookTls, IssueError> {
+        self.check_dns_names()?;
+        let signer = parse_key(&tls.authority_key)
+            .ok_or_else(|| IssueError("ca.key holds no readable key".to_owned()))?;
         let signer = Issuer::new(authority_params(&signer, validity), signer);
-        let key = KeyPair::generate().map_err(issue_error("a key"))?;
+        let key = KeyPair::generate().map_err(issue_error("generate a key"))?;
         let certificate = self
             .leaf_params(validity)
             .and_then(|leaf| leaf.signed_by(&key, &signer))
-            .map_err(issue_error("a certificate"))?;
+            .map_err(issue_error("issue a certificate"))?;
         Ok(WebhookTls {
             leaf: certificate.pem().into_bytes(),
             leaf_key: key.serialize_pem().into_bytes(),
-            ..keyring.clone()
+            ..tls.clone()
         })
     }
 }
 
 impl RcgenIssuer {
+    /// Refuses names that no TLS client can check: their certificate would never match.
+    fn check_dns_names(&self) -> Result<(), IssueError> {
+        let is_unusable = |name: &&String| ServerName::try_from(name.as_str()).is_err();
+        match self.dns_names.iter().find(is_unusable) {
+            None => Ok(()),
+            Some(name) => Err(IssueError(format!(
+                "{name:?} is not a DNS name that a TLS client can check; correct WEBHOOK_HOST"
+            ))),
+        }
+    }
+
     /// The authorities that stay beside a new one: the leaf's, and the newest of the others.
-    fn retained_authorities(&self, keyring: &WebhookTls) -> Vec<CertificateDer<'static>> {
-        let mut bundle = x509::authorities(&keyring.bundle);
-        let leaf = self.parse_leaf(keyring, &bundle).map(|leaf| leaf.issuer_index);
+    fn retained_authorities(&self, tls: &WebhookTls) -> Vec<CertificateDer<'static>> {
+        let mut bundle = x509::authorities(&tls.bundle);
+        let leaf = self.parse_leaf(tls, &bundle).map(|leaf| leaf.issuer_index);
         while bundle.len() >= MAX_AUTHORITIES {
             let last = bundle.len() - 1;
             bundle.remove(if leaf == Some(last) { last - 1 } else { last });
@@ -162,8 +165,8 @@ impl RcgenIssuer {
     }
 }
 
-/// The certificate of the authority with this key. But for its validity it follows from the key, so
-/// that the key alone can sign in its name.
+/// The parameters of the authority with this key. Everything but the validity follows from the key,
+/// so the key alone is enough to sign in the authority's name.
 fn authority_params(key: &KeyPair, validity: Validity) -> CertificateParams {
     let mut authority = with_validity(CertificateParams::default(), validity);
     let id = STANDARD_NO_PAD.encode(authority.key_identifier(key));
@@ -186,30 +189,20 @@ fn distinguished_name(common: &str) -> DistinguishedName {
     name
 }
 
-/// Returns where in the bundle the authority is in whose name a key signs.
+/// Returns the position in the bundle of the authority in whose name the key signs.
 fn signer_index(pem: &[u8], bundle: &[CertificateDer<'_>]) -> Option<usize> {
     let key = parse_key(pem)?;
     let any = Validity { not_before: Duration::ZERO, not_after: Duration::ZERO };
     let own = authority_params(&key, any).self_signed(&key).ok()?;
-    let own = trust_anchor(own.der())?;
-    let is_same = |other: TrustAnchor<'_>| {
-        other.subject == own.subject && other.subject_public_key_info == own.subject_public_key_info
-    };
-    bundle.iter().position(|authority| trust_anchor(authority).is_some_and(is_same))
-}
-
-fn trust_anchor(certificate: &CertificateDer<'_>) -> Option<TrustAnchor<'static>> {
-    let mut store = RootCertStore::empty();
-    store.add(certificate.clone().into_owned()).ok()?;
-    store.roots.pop()
+    bundle.iter().position(|authority| x509::is_same_authority(authority, own.der()))
 }
 
 fn parse_key(pem: &[u8]) -> Option<KeyPair> {
     KeyPair::from_pem(std::str::from_utf8(pem).ok()?).ok()
 }
 
-fn issue_error(what: &'static str) -> impl Fn(Error) -> IssueError {
-    move |error| IssueError(format!("cannot make {what} for the webhook: {error}"))
+fn issue_error(action: &'static str) -> impl Fn(Error) -> IssueError {
+    move |error| IssueError(format!("cannot {action} for the webhook: {error}"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! The certificate that is served, swapped under the running server.
+//! The served certificate, replaced while the server runs.
 //!
-//! Another one is served only when API servers trust it, as long as they trust the last: whoever
-//! renews a certificate may tell its authority to the one before the other, or after.
+//! As long as API servers trust the current certificate, a new one is served only once they trust it,
+//! too: a renewed certificate may be stored before its authority is published, or after.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use tokio::time::Instant;
 
 use super::x509;
 
-/// How long API servers have known a certificate's authority before it is served: they read the
-/// webhook's configuration from caches of their own.
+/// How long a certificate's authority is published before the certificate is served: API servers read
+/// the webhook's configuration from a cache.
 pub(super) const TRUST_DELAY: Duration = Duration::from_secs(10);
 
-/// The certificate that is served, and whether API servers are told to trust it.
+/// The served certificate, and whether API servers trust it.
 #[derive(Debug, Default)]
 pub struct ServedCertificate {
     key: ArcSwapOption<CertifiedKey>,
@@ -34,7 +34,7 @@ struct TrustState {
     /// The bundle of each entry of the webhook's configuration.
     published: Vec<Vec<CertificateDer<'static>>>,
     is_trusted: bool,
-    /// What is served next.
+    /// The certificate to serve next.
     pending: Option<PendingCertificate>,
 }
 
@@ -44,30 +44,30 @@ struct PendingCertificate {
     trusted_since: Option<Instant>,
 }
 
-/// What became of a certificate.
+/// The outcome of offering a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OfferOutcome {
     /// It is served from the next handshake on.
     Served,
-    /// It waits to be trusted.
+    /// It is served once API servers trust it.
     Pending,
-    /// It was known before.
+    /// It was offered before.
     Unchanged,
 }
 
-/// Why a certificate cannot be served. Quotes nothing of it.
+/// Why a certificate cannot be served. Contains nothing of the certificate or its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UnusableCertificate(String);
 
 impl ServedCertificate {
-    /// Returns whether every entry of the webhook's configuration holds the authority of the
-    /// certificate that is served; its validity is not looked at.
+    /// Returns whether every entry of the webhook's configuration has the authority of the served
+    /// certificate, whether or not the certificate is valid now.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.trust.lock().is_trusted
     }
 
-    /// Returns until when the certificate that is served is valid, since the Unix epoch.
+    /// Returns until when the served certificate is valid, since the Unix epoch.
     #[must_use]
     pub fn valid_until(&self) -> Option<Duration> {
         let served = self.key.load();
@@ -75,66 +75,62 @@ impl ServedCertificate {
         Some(x509::validity(leaf)?.not_after)
     }
 
-    /// Serves another certificate, or lets it wait for [`Self::serve_if_due`].
+    /// Serves another certificate, or keeps it for [`Self::serve_if_due`].
     pub(super) fn offer(
         &self,
         chain: &[u8],
         key: &[u8],
     ) -> Result<OfferOutcome, UnusableCertificate> {
         let key = Arc::new(certified_key(chain, key)?);
-        let mut standing = self.trust.lock();
+        let mut state = self.trust.lock();
         if self.key.load().as_ref().is_some_and(|served| served.cert == key.cert) {
-            standing.pending = None;
+            state.pending = None;
             return Ok(OfferOutcome::Unchanged);
         }
-        if standing.pending.as_ref().is_some_and(|next| next.key.cert == key.cert) {
+        if state.pending.as_ref().is_some_and(|next| next.key.cert == key.cert) {
             return Ok(OfferOutcome::Unchanged);
         }
-        standing.pending = Some(PendingCertificate { key, trusted_since: None });
-        Ok(if self.try_promote(&mut standing) {
-            OfferOutcome::Served
-        } else {
-            OfferOutcome::Pending
-        })
+        state.pending = Some(PendingCertificate { key, trusted_since: None });
+        Ok(if self.try_promote(&mut state) { OfferOutcome::Served } else { OfferOutcome::Pending })
     }
 
-    /// Takes note of what is published now, the bundle of each entry as PEM. Returns whether another
-    /// certificate is served.
+    /// Sets the published bundles, one of each entry, as PEM. Returns whether another certificate is
+    /// served now.
     pub(super) fn set_published(
         &self,
         bundles: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> bool {
-        let mut standing = self.trust.lock();
-        standing.published =
+        let mut state = self.trust.lock();
+        state.published =
             bundles.into_iter().map(|bundle| x509::authorities(bundle.as_ref())).collect();
-        self.update_trust(&mut standing);
-        self.try_promote(&mut standing)
+        self.update_trust(&mut state);
+        self.try_promote(&mut state)
     }
 
-    /// Serves the certificate that waits, if it is time. Returns whether another is served.
+    /// Serves the pending certificate if it is due. Returns whether it is served now.
     pub(super) fn serve_if_due(&self) -> bool {
         self.try_promote(&mut self.trust.lock())
     }
 
-    fn try_promote(&self, standing: &mut TrustState) -> bool {
-        let Some(mut next) = standing.pending.take() else { return false };
-        let since = standing.trusts(&next.key).then(|| {
-            // The first time counts.
+    fn try_promote(&self, state: &mut TrustState) -> bool {
+        let Some(mut next) = state.pending.take() else { return false };
+        let since = state.trusts(&next.key).then(|| {
+            // The delay runs from the first observation.
             next.trusted_since.unwrap_or_else(Instant::now)
         });
         next.trusted_since = since;
         let is_due = since.is_some_and(|since| since.elapsed() >= TRUST_DELAY);
-        if standing.is_trusted && !is_due {
-            standing.pending = Some(next);
+        if state.is_trusted && !is_due {
+            state.pending = Some(next);
             return false;
         }
         self.key.store(Some(next.key));
-        self.update_trust(standing);
+        self.update_trust(state);
         true
     }
 
-    fn update_trust(&self, standing: &mut TrustState) {
-        standing.is_trusted = self.key.load().as_ref().is_some_and(|key| standing.trusts(key));
+    fn update_trust(&self, state: &mut TrustState) {
+        state.is_trusted = self.key.load().as_ref().is_some_and(|key| state.trusts(key));
     }
 }
 
@@ -153,7 +149,7 @@ impl ResolvesServerCert for ServedCertificate {
 
 /// Reads a chain of certificates and the key of the first, as PEM.
 pub(super) fn certified_key(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, UnusableCertificate> {
-    let unusable = |why: &str| UnusableCertificate(why.to_owned());
+    let unusable = |reason: &str| UnusableCertificate(reason.to_owned());
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| unusable("tls.crt is not valid PEM"))?;

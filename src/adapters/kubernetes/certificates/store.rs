@@ -1,4 +1,5 @@
-//! The Secret that holds the keyring, and the webhook's configuration that publishes its bundle.
+//! The Secret that holds the webhook's TLS material, and the webhook's configuration that publishes its
+//! CA bundle.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -8,13 +9,12 @@ use json_patch::merge;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::Patch;
 use kube::{Api, Client, Error, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::adapters::kubernetes::names::{
-    CERTIFICATES, CERTIFICATES_PUBLISHED, FIELD_MANAGER, ROTATE, ROTATED,
-};
+use crate::adapters::kubernetes::call::{CallError, patch_params, post_params, with_timeout};
+use crate::adapters::kubernetes::names::{CERTIFICATES, CERTIFICATES_PUBLISHED, ROTATE, ROTATED};
 use crate::ports::operator::certificates::{
     AssignedPublisher, CertificateStore, Publication, StoreError, Versioned, WebhookTls,
 };
@@ -23,10 +23,10 @@ const BUNDLE: &str = "ca.crt";
 const AUTHORITY_KEY: &str = "ca.key";
 pub(super) const LEAF: &str = "tls.crt";
 pub(super) const LEAF_KEY: &str = "tls.key";
-/// Most bytes that are read of a file.
+/// Maximum bytes read from the file of the authorities.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Where the objects are, and whose they are.
+/// The names of the objects, and the mode of the operator that uses them.
 #[derive(Clone, Debug)]
 pub struct CertificateObjectNames {
     /// The Secret's namespace.
@@ -35,47 +35,49 @@ pub struct CertificateObjectNames {
     pub secret: String,
     /// The `MutatingWebhookConfiguration`.
     pub configuration: String,
-    /// `certificates.mode` of the chart.
+    /// `certificates.mode` of the chart: part of the publisher's identity.
     pub mode: &'static str,
 }
 
-/// The two objects, by name.
+/// The two objects behind the API server.
 #[derive(Clone)]
 pub struct KubeCertificateStore {
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
+    client: Client,
     names: CertificateObjectNames,
-    /// Where the authorities are, if not in the Secret.
+    /// The file with the authorities, if they are not in the Secret.
     ca_file: Option<PathBuf>,
 }
 
 impl KubeCertificateStore {
-    /// The objects of these names, whether they exist or not.
+    /// Creates the store; the objects need not exist.
     #[must_use]
     pub fn new(client: Client, names: CertificateObjectNames) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), &names.namespace),
-            configurations: Api::all(client),
+            configurations: Api::all(client.clone()),
+            client,
             names,
             ca_file: None,
         }
     }
 
-    /// The same, with the authorities in a file.
+    /// Reads the authorities from a file instead of the Secret.
     #[must_use]
     pub fn with_ca_file(self, file: Option<PathBuf>) -> Self {
         Self { ca_file: file, ..self }
     }
 
-    pub(super) fn secrets(&self) -> (Api<Secret>, &str) {
-        (self.secrets.clone(), &self.names.secret)
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
     }
 
-    pub(super) fn configurations(&self) -> (Api<MutatingWebhookConfiguration>, &str) {
-        (self.configurations.clone(), &self.names.configuration)
+    pub(super) fn names(&self) -> &CertificateObjectNames {
+        &self.names
     }
 
-    /// Reads the file of the authorities, where there is one.
+    /// Reads the file of the authorities, if one is set.
     pub(super) fn read_ca_file(&self) -> Option<Result<Vec<u8>, String>> {
         let path = self.ca_file.as_ref()?;
         let read = || -> io::Result<Vec<u8>> {
@@ -83,10 +85,10 @@ impl KubeCertificateStore {
             std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        Some(read().map_err(|error| format!("{}: cannot read it: {error}", path.display())))
+        Some(read().map_err(|error| format!("{}: cannot be read: {error}", path.display())))
     }
 
-    /// Who keeps the certificates here, as the configuration's annotations have it.
+    /// The identity of this publisher in the configuration's annotations.
     fn publisher_id(&self) -> String {
         format!("{}/{}", self.names.mode, self.names.secret)
     }
@@ -94,38 +96,35 @@ impl KubeCertificateStore {
     fn publication(&self, configuration: MutatingWebhookConfiguration) -> Publication {
         let annotation = |key: &str| configuration.annotations().get(key);
         let identity = self.publisher_id();
-        let mandate = match annotation(CERTIFICATES) {
+        let assigned_publisher = match annotation(CERTIFICATES) {
             None => AssignedPublisher::Unassigned,
             Some(named) if *named == identity => AssignedPublisher::Us,
             Some(_) => AssignedPublisher::Other,
         };
-        let by_another = mandate != AssignedPublisher::Unassigned
+        let published_by_other = assigned_publisher != AssignedPublisher::Unassigned
             && annotation(CERTIFICATES_PUBLISHED).is_none_or(|named| *named != identity);
         Publication {
             generation: generation(&configuration),
-            assigned_publisher: mandate,
-            published_by_other: by_another,
+            assigned_publisher,
+            published_by_other,
             bundles: ca_bundles(configuration),
         }
     }
 
-    fn store_error(verb: &'static str, what: String) -> impl FnOnce(Error) -> StoreError {
-        move |error| match error {
-            Error::Api(status) if status.is_conflict() || status.is_already_exists() => {
-                StoreError::Conflict
-            }
-            Error::Api(status) if status.is_forbidden() => StoreError::Failed(format!(
-                "{what}: the operator may not {verb} it ({}); correct the chart's Role",
-                status.message
+    fn store_error(verb: &'static str, what: String) -> impl FnOnce(CallError) -> StoreError {
+        move |error| match error.code() {
+            Some(409) => StoreError::Conflict,
+            Some(403) => StoreError::Failed(format!(
+                "{what}: the operator may not {verb} it ({error}); correct the chart's Role"
             )),
-            error => StoreError::Failed(format!("{what}: cannot {verb} it: {error}")),
+            _ => StoreError::Failed(format!("{what}: cannot {verb} it: {error}")),
         }
     }
 }
 
 impl CertificateStore for KubeCertificateStore {
     async fn read_tls(&self) -> Result<Option<Versioned<WebhookTls>>, StoreError> {
-        let read = self.secrets.get_opt(&self.names.secret).await;
+        let read = with_timeout(self.secrets.get_opt(&self.names.secret)).await;
         let secret = read.map_err(Self::store_error("get", self.tls_location()))?;
         let authorities = self.read_ca_file().transpose().map_err(StoreError::Failed)?;
         Ok(secret.map(|secret| Versioned {
@@ -137,30 +136,27 @@ impl CertificateStore for KubeCertificateStore {
         }))
     }
 
-    async fn write_tls(
-        &self,
-        keyring: &WebhookTls,
-        version: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let ours = tls_to_secret(keyring);
+    async fn write_tls(&self, tls: &WebhookTls, version: Option<&str>) -> Result<(), StoreError> {
+        let ours = tls_to_secret(tls);
         let written = if let Some(version) = version {
             let mut patch = json!({ "metadata": { "resourceVersion": version } });
             merge(&mut patch, &ours);
-            self.secrets.patch(&self.names.secret, &patch_params(), &Patch::Merge(patch)).await
+            let (params, patch) = (patch_params(), Patch::Merge(patch));
+            with_timeout(self.secrets.patch(&self.names.secret, &params, &patch)).await
         } else {
             let mut new =
                 json!({ "type": "kubernetes.io/tls", "metadata": { "name": self.names.secret } });
             merge(&mut new, &ours);
             match serde_json::from_value(new) {
-                Ok(secret) => self.secrets.create(&post_params(), &secret).await,
-                Err(error) => Err(Error::SerdeError(error)),
+                Ok(secret) => with_timeout(self.secrets.create(&post_params(), &secret)).await,
+                Err(error) => Err(CallError::Kube(Error::SerdeError(error))),
             }
         };
         written.map(drop).map_err(Self::store_error("write", self.tls_location()))
     }
 
     async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
-        let read = self.configurations.get_opt(&self.names.configuration).await;
+        let read = with_timeout(self.configurations.get_opt(&self.names.configuration)).await;
         let configuration = read.map_err(Self::store_error("get", self.publication_location()))?;
         Ok(configuration.map(|configuration| Versioned {
             version: configuration.resource_version().unwrap_or_default(),
@@ -181,19 +177,21 @@ impl CertificateStore for KubeCertificateStore {
             let path = format!("/webhooks/{entry}/clientConfig/caBundle");
             json!({ "op": "add", "path": path, "value": bundle })
         });
-        // Where nobody said whose task it is, perhaps there are no annotations to add one to.
-        let note = (published.value.assigned_publisher == AssignedPublisher::Us).then(|| {
+        // Without an assigned publisher the object may have no annotations to add one to.
+        let annotation = (published.value.assigned_publisher == AssignedPublisher::Us).then(|| {
             let path =
                 format!("/metadata/annotations/{}", CERTIFICATES_PUBLISHED.replace('/', "~1"));
             json!({ "op": "add", "path": path, "value": self.publisher_id() })
         });
-        let operations: Vec<Value> = [version].into_iter().chain(entries).chain(note).collect();
+        let operations: Vec<Value> =
+            [version].into_iter().chain(entries).chain(annotation).collect();
         let patch = serde_json::from_value(Value::Array(operations)).map(Patch::Json::<()>);
         let written = match patch {
             Ok(patch) => {
-                self.configurations.patch(&self.names.configuration, &patch_params(), &patch).await
+                let (name, params) = (&self.names.configuration, patch_params());
+                with_timeout(self.configurations.patch(name, &params, &patch)).await
             }
-            Err(error) => Err(Error::SerdeError(error)),
+            Err(error) => Err(CallError::Kube(Error::SerdeError(error))),
         };
         written.map(drop).map_err(Self::store_error("patch", self.publication_location()))
     }
@@ -213,7 +211,7 @@ pub(super) fn ca_bundles(configuration: MutatingWebhookConfiguration) -> Vec<Vec
     entries.map(|entry| entry.client_config.ca_bundle.map_or_else(Vec::new, |pem| pem.0)).collect()
 }
 
-/// The API server counts changes of the entries, not of labels and the like.
+/// Identifies the state of the entries: `metadata.generation` does not change with labels.
 fn generation(configuration: &MutatingWebhookConfiguration) -> String {
     let uid = configuration.uid().unwrap_or_default();
     match configuration.metadata.generation {
@@ -224,7 +222,7 @@ fn generation(configuration: &MutatingWebhookConfiguration) -> String {
 
 fn tls_from_secret(secret: Secret) -> WebhookTls {
     let annotation = |key: &str| secret.annotations().get(key).cloned();
-    let (rotation_asked, rotation_done) = (annotation(ROTATE), annotation(ROTATED));
+    let (rotation_requested, rotation_handled) = (annotation(ROTATE), annotation(ROTATED));
     let mut data = secret.data.unwrap_or_default();
     let mut take = |key: &str| data.remove(key).unwrap_or_default().0;
     WebhookTls {
@@ -232,29 +230,21 @@ fn tls_from_secret(secret: Secret) -> WebhookTls {
         authority_key: take(AUTHORITY_KEY),
         leaf: take(LEAF),
         leaf_key: take(LEAF_KEY),
-        rotation_requested: rotation_asked,
-        rotation_handled: rotation_done,
+        rotation_requested,
+        rotation_handled,
     }
 }
 
-/// The part of the Secret that is ours to write; the request for a rotation is not.
-fn tls_to_secret(keyring: &WebhookTls) -> Value {
+/// The part of the Secret that the operator writes: everything but the request for a rotation.
+fn tls_to_secret(tls: &WebhookTls) -> Value {
     let data: BTreeMap<&str, ByteString> = [
-        (BUNDLE, &keyring.bundle),
-        (AUTHORITY_KEY, &keyring.authority_key),
-        (LEAF, &keyring.leaf),
-        (LEAF_KEY, &keyring.leaf_key),
+        (BUNDLE, &tls.bundle),
+        (AUTHORITY_KEY, &tls.authority_key),
+        (LEAF, &tls.leaf),
+        (LEAF_KEY, &tls.leaf_key),
     ]
     .into_iter()
     .map(|(key, value)| (key, ByteString(value.clone())))
     .collect();
-    json!({ "metadata": { "annotations": { (ROTATED): keyring.rotation_handled } }, "data": data })
-}
-
-fn patch_params() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
-}
-
-fn post_params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+    json!({ "metadata": { "annotations": { (ROTATED): tls.rotation_handled } }, "data": data })
 }

@@ -1,4 +1,4 @@
-//! What must be known of a certificate: its validity, and which authority issued it.
+//! Reads certificates: their validity, their names, and which authority issued them.
 
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use yasna::models::{GeneralizedTime, UTCTime};
-use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, BERReaderSeq, Tag, tags};
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::nom::Parser;
+use x509_parser::time::ASN1Time;
 
 use crate::domain::operator::rotation::Validity;
 
-/// Returns the authorities of a bundle, each once, those that cannot be read left out.
+/// Returns the authorities of a bundle without duplicates and without unreadable ones.
 pub(super) fn authorities(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     let mut found: Vec<CertificateDer<'static>> = vec![];
     for certificate in CertificateDer::pem_slice_iter(pem).filter_map(Result::ok) {
@@ -27,7 +28,7 @@ pub(super) fn authorities(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     found
 }
 
-/// Returns certificates as PEM.
+/// Returns the certificates as PEM.
 pub(super) fn pem<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> Vec<u8> {
     const LINE: usize = 64;
     let mut text = vec![];
@@ -42,52 +43,38 @@ pub(super) fn pem<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<
     text
 }
 
-/// Returns when a certificate is valid, or nothing if it is none.
+/// Returns when a certificate is valid; `None` if it is not exactly one readable certificate.
 pub(in crate::adapters::kubernetes) fn validity(
     certificate: &CertificateDer<'_>,
 ) -> Option<Validity> {
-    yasna::parse_der(certificate, |reader| {
-        reader.read_sequence(|signed| {
-            let validity = signed.next().read_sequence(|certificate| {
-                certificate.read_optional(|version| version.read_tagged(Tag::context(0), part))?;
-                skip(certificate, &["serial number", "signature algorithm", "issuer"])?;
-                let validity = certificate.next().read_sequence(|validity| {
-                    let not_before = time(validity.next())?;
-                    Ok(Validity { not_before, not_after: time(validity.next())? })
-                })?;
-                skip(certificate, &["subject", "public key"])?;
-                for _ in ["issuer's unique id", "subject's unique id", "extensions"] {
-                    certificate.read_optional(part)?;
-                }
-                Ok(validity)
-            })?;
-            skip(signed, &["signature algorithm", "signature"])?;
-            Ok(validity)
-        })
-    })
-    .ok()
-}
-
-fn skip(reader: &mut BERReaderSeq<'_, '_>, parts: &[&str]) -> ASN1Result<()> {
-    parts.iter().try_for_each(|_| part(reader.next()))
-}
-
-fn part(reader: BERReader<'_, '_>) -> ASN1Result<()> {
-    reader.read_der().map(drop)
-}
-
-fn time(reader: BERReader<'_, '_>) -> ASN1Result<Duration> {
-    let seconds = if reader.lookahead_tag()? == tags::TAG_UTCTIME {
-        UTCTime::datetime(&reader.read_utctime()?).unix_timestamp()
-    } else {
-        GeneralizedTime::datetime(&reader.read_generalized_time()?).unix_timestamp()
+    let since_epoch =
+        |time: ASN1Time| u64::try_from(time.timestamp()).ok().map(Duration::from_secs);
+    let (rest, certificate) = parser().parse(certificate).ok()?;
+    let found = certificate.validity();
+    let validity = Validity {
+        not_before: since_epoch(found.not_before)?,
+        not_after: since_epoch(found.not_after)?,
     };
-    let seconds = u64::try_from(seconds).map_err(|_| ASN1Error::new(ASN1ErrorKind::Invalid))?;
-    Ok(Duration::from_secs(seconds))
+    rest.is_empty().then_some(validity)
 }
 
-/// Returns whether a client that trusts `roots` and nothing else accepts the first certificate of
-/// `chain`, whenever it is valid.
+/// Returns whether two certificates have the same subject and public key: certificates of one
+/// authority, whatever their validity.
+pub(super) fn is_same_authority(one: &CertificateDer<'_>, other: &CertificateDer<'_>) -> bool {
+    let (Ok((_, one)), Ok((_, other))) = (parser().parse(one), parser().parse(other)) else {
+        return false;
+    };
+    one.subject().as_raw() == other.subject().as_raw()
+        && one.public_key().raw == other.public_key().raw
+}
+
+/// Extensions are left to the TLS library.
+fn parser() -> X509CertificateParser {
+    X509CertificateParser::new().with_deep_parse_extensions(false)
+}
+
+/// Returns whether a client that trusts only `roots` accepts the first certificate of `chain` at some
+/// time in its validity.
 pub(in crate::adapters::kubernetes) fn is_trusted(
     chain: &[CertificateDer<'_>],
     roots: &[CertificateDer<'_>],
@@ -110,7 +97,7 @@ pub(in crate::adapters::kubernetes) fn is_trusted(
     .is_ok()
 }
 
-/// Returns whether a certificate holds `name`.
+/// Returns whether a certificate is valid for `name`.
 pub(super) fn holds_name(certificate: &CertificateDer<'_>, name: &str) -> bool {
     let Ok(name) = ServerName::try_from(name) else { return false };
     ParsedCertificate::try_from(certificate)

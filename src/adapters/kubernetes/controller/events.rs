@@ -5,16 +5,16 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use parking_lot::Mutex;
 
-use super::call::{cluster_error, with_timeout};
+use crate::adapters::kubernetes::call::{cluster_error, with_timeout};
 use crate::adapters::kubernetes::names::FIELD_MANAGER;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{ClusterError, Workload};
 
-/// The longest action that an event may have, in bytes.
+/// Maximum bytes of an event's action, as the API server has it.
 const MAX_ACTION_BYTES: usize = 128;
 
-/// A recorder remembers every event for six minutes, to count repetitions: some 2 KiB each. After so
-/// many it is replaced; a repetition from before is a new event then.
+/// A recorder keeps every event for six minutes to count repetitions, some 2 KiB each. It is replaced
+/// after this many events; a repetition of an earlier event is a new event then.
 const MAX_EVENTS_PER_RECORDER: u32 = 512;
 
 /// Publishes events.
@@ -39,18 +39,20 @@ impl EventPublisher {
         Self { client, reporter, recording }
     }
 
-    /// Publishes `notice` on `workload`. One that differs in its cause only is another event: the
-    /// cause is part of what the recorder tells events apart by.
+    /// Publishes `event` on `workload`. An event with another `dedup_key` is a new one: the recorder
+    /// compares the action, which holds the key.
     pub(super) async fn publish(
         &self,
         workload: &Workload,
-        notice: &WorkloadEvent,
+        event: &WorkloadEvent,
     ) -> Result<(), ClusterError> {
-        let (event, regarding) = (to_kube_event(notice), regarding(workload));
+        let (event, regarding) = (to_kube_event(event), regarding(workload));
         let published = with_timeout(self.recorder().publish(&event, &regarding)).await;
         published.map_err(|error| {
             let (kind, name) = (&workload.object.kind, &workload.object.name);
-            cluster_error(&error, || format!("cannot tell {kind} {}/{name}", workload.namespace))
+            cluster_error(&error, || {
+                format!("cannot publish an event on {kind} {}/{name}", workload.namespace)
+            })
         })
     }
 
@@ -65,12 +67,12 @@ impl EventPublisher {
     }
 }
 
-fn to_kube_event(notice: &WorkloadEvent) -> Event {
+fn to_kube_event(event: &WorkloadEvent) -> Event {
     Event {
-        type_: if notice.is_warning { EventType::Warning } else { EventType::Normal },
-        reason: notice.reason.to_owned(),
-        note: Some(notice.message.clone()),
-        action: truncate_action(&notice.dedup_key),
+        type_: if event.is_warning { EventType::Warning } else { EventType::Normal },
+        reason: event.reason.to_owned(),
+        note: Some(event.message.clone()),
+        action: truncate_action(&event.dedup_key),
         secondary: None,
     }
 }

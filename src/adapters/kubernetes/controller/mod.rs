@@ -1,7 +1,6 @@
-//! The cluster as reconciling needs it: what is known from watches, and reads and writes that fail
-//! where what they are based on is behind.
+//! The cluster as the reconciler needs it: what the watches know, and reads and writes that fail if
+//! they are based on an outdated state.
 
-mod call;
 mod events;
 mod owners;
 mod progress;
@@ -12,15 +11,15 @@ mod workloads;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use serde_json::json;
 
-use self::call::{cluster_error, with_timeout};
 use self::events::EventPublisher;
 use self::owners::WorkloadResolver;
-use super::names::{FIELD_MANAGER, LIMITS};
+use super::call::{CallError, cluster_error, patch_params, with_timeout};
+use super::names::LIMITS;
 use super::resource::TraceBuffer;
 use super::sidecar::{SidecarLimits, render_limits};
 use super::watch::{PodCache, TraceBufferCache};
@@ -46,16 +45,16 @@ pub struct KubeCluster {
 }
 
 impl KubeCluster {
-    /// Creates the adapter over caches that others keep running.
+    /// Creates the adapter over caches whose watches run elsewhere.
     ///
-    /// `may_look_up` says whether the operator may read the Secrets and `ConfigMap`s that a
-    /// `TraceBuffer` names; `pod_name` is who reports events.
+    /// `may_read_references` is whether the operator may read the Secrets and `ConfigMap`s that a
+    /// `TraceBuffer` names; `pod_name` is the reporting instance of events.
     #[must_use]
     pub fn new(
         client: Client,
         trace_buffers: Arc<TraceBufferCache>,
         pods: Arc<PodCache>,
-        may_look_up: bool,
+        may_read_references: bool,
         pod_name: &str,
     ) -> Self {
         Self {
@@ -64,14 +63,22 @@ impl KubeCluster {
             client,
             trace_buffers,
             pods,
-            may_read_references: may_look_up,
+            may_read_references,
         }
     }
 }
 
-/// How tracebuffer writes.
-fn patch_params() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
+impl KubeCluster {
+    /// Returns whether the pod still has the UID and the limits of the snapshot.
+    ///
+    /// The API server answers 422 both to a patch whose `test` fails and to one that an admission
+    /// policy denies; only the pod itself shows which it was.
+    async fn is_unchanged(&self, pod: &PodSnapshot) -> Result<bool, CallError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.key.namespace);
+        let metadata = with_timeout(api.get_metadata(&pod.key.name)).await?.metadata;
+        let limits = metadata.annotations.and_then(|mut annotations| annotations.remove(LIMITS));
+        Ok(metadata.uid.as_ref() == Some(&pod.uid) && limits == pod.limits)
+    }
 }
 
 impl Cluster for KubeCluster {
@@ -131,42 +138,48 @@ impl Cluster for KubeCluster {
         self.owners.workload_of(pod).await
     }
 
-    /// Insists on the limits that were seen, rather than on the version: a pod's status changes all
-    /// the time, and others' annotations are none of our business.
+    /// The patch tests the UID and the limits rather than the resource version, which changes with
+    /// every update of the pod's status or of an annotation of somebody else.
     async fn set_limits(&self, pod: &PodSnapshot, text: &str) -> Result<(), ClusterError> {
         let member = format!("/metadata/annotations/{}", LIMITS.replace('/', "~1"));
-        let mut steps = vec![json!({ "op": "test", "path": "/metadata/uid", "value": pod.uid })];
+        let mut operations =
+            vec![json!({ "op": "test", "path": "/metadata/uid", "value": pod.uid })];
         if let Some(seen) = &pod.limits {
-            steps.push(json!({ "op": "test", "path": member, "value": seen }));
+            operations.push(json!({ "op": "test", "path": member, "value": seen }));
         }
-        steps.push(json!({ "op": "add", "path": member, "value": text }));
+        operations.push(json!({ "op": "add", "path": member, "value": text }));
         let ObjectKey { namespace, name } = &pod.key;
         let what = || format!("cannot write the limits of pod {namespace}/{name}");
-        let patch = serde_json::from_value(json!(steps))
+        let patch = serde_json::from_value(json!(operations))
             .map_err(|error| ClusterError::Failed(format!("{}: {error}", what())))?;
         let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), namespace);
         let patched =
             with_timeout(api.patch(name, &patch_params(), &Patch::Json::<()>(patch))).await;
         match patched {
             Ok(_) => Ok(()),
-            Err(error) if error.code() == Some(422) => Err(ClusterError::Conflict),
+            Err(error) if error.code() == Some(422) => match self.is_unchanged(pod).await {
+                Ok(true) => Err(cluster_error(&error, what)),
+                Ok(false) => Err(ClusterError::Conflict),
+                Err(unread) if unread.code() == Some(404) => Err(ClusterError::NotFound),
+                Err(_) => Err(cluster_error(&error, what)),
+            },
             Err(error) => Err(cluster_error(&error, what)),
         }
     }
 
     async fn write_status(
         &self,
-        declared: &TraceBufferSnapshot,
+        snapshot: &TraceBufferSnapshot,
         new: &Status,
     ) -> Result<(), ClusterError> {
-        let ObjectKey { namespace, name } = &declared.key;
-        let created = self.trace_buffers.entry(&declared.key);
+        let ObjectKey { namespace, name } = &snapshot.key;
+        let created = self.trace_buffers.entry(&snapshot.key);
         let created = created.and_then(|entry| entry.metadata.creation_timestamp.clone());
-        // An object whose status is not known gets the same times again and again, or each write
-        // would be a change.
-        let now = created.filter(|_| declared.status.is_none()).map(|time| time.0);
+        // Without a known status the times come from the object, so that every attempt writes the
+        // same: a different time would be a change of its own.
+        let now = created.filter(|_| snapshot.status.is_none()).map(|time| time.0);
         let patch = json!({
-            "metadata": { "uid": declared.uid, "resourceVersion": declared.resource_version },
+            "metadata": { "uid": snapshot.uid, "resourceVersion": snapshot.resource_version },
             "status": status::to_resource(new, now.unwrap_or_else(jiff::Timestamp::now)),
         });
         let api: Api<PartialObjectMeta<TraceBuffer>> =
@@ -190,17 +203,17 @@ impl Cluster for KubeCluster {
     async fn restart(
         &self,
         workload: &Workload,
-        seen: &WorkloadStatus,
-        marker: &str,
+        status: &WorkloadStatus,
+        revision: &str,
     ) -> Result<(), ClusterError> {
-        workloads::restart(&self.client, workload, seen, marker).await
+        workloads::restart(&self.client, workload, status, revision).await
     }
 
     async fn publish_event(
         &self,
         workload: &Workload,
-        notice: &WorkloadEvent,
+        event: &WorkloadEvent,
     ) -> Result<(), ClusterError> {
-        self.events.publish(workload, notice).await
+        self.events.publish(workload, event).await
     }
 }

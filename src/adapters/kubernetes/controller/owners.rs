@@ -1,4 +1,4 @@
-//! Which workload a pod is part of.
+//! Finds the workload that a pod belongs to.
 
 use std::collections::HashMap;
 
@@ -8,21 +8,21 @@ use kube::api::ObjectMeta;
 use kube::{Api, Client};
 use parking_lot::Mutex;
 
-use super::call::{NamespacedResource, cluster_error, with_timeout};
+use crate::adapters::kubernetes::call::{NamespacedResource, cluster_error, with_timeout};
 use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
 use crate::ports::operator::cluster::{ClusterError, Workload};
 
-/// Most owners whose own owner is remembered; then all are forgotten.
+/// Maximum number of cached owners; the cache is emptied when it is full.
 const MAX_CACHED_OWNERS: usize = 4096;
 
-/// Finds workloads, and remembers them by what controls the pod.
+/// Finds workloads, and caches them by the pod's controller.
 pub(super) struct WorkloadResolver {
     client: Client,
     cache: Mutex<HashMap<CacheKey, Owner>>,
 }
 
-/// A namespace, and what controls a pod in it. A pod's author writes the latter, and may make up
-/// all of it: the UID alone could be that of another namespace's object.
+/// A namespace, and the controller of a pod in it. Whoever creates a pod chooses its owner reference
+/// freely: the UID alone could be that of an object in another namespace.
 type CacheKey = (String, Owner);
 
 impl WorkloadResolver {
@@ -32,13 +32,13 @@ impl WorkloadResolver {
 
     pub(super) async fn workload_of(&self, pod: &PodSnapshot) -> Result<Workload, ClusterError> {
         let namespace = pod.key.namespace.clone();
-        // A static pod's mirror is controlled by its node, which is nobody's workload.
+        // The controller of a static pod's mirror is its node, which is no workload.
         let Some(owner) = pod.owner.as_ref().filter(|owner| owner.kind != "Node") else {
             return Ok(Workload { namespace, object: pod_as_owner(pod) });
         };
-        let controlled = (namespace.clone(), owner.clone());
-        if let Some(known) = self.cache.lock().get(&controlled).cloned() {
-            return Ok(Workload { namespace, object: known });
+        let key = (namespace.clone(), owner.clone());
+        if let Some(object) = self.cache.lock().get(&key).cloned() {
+            return Ok(Workload { namespace, object });
         }
         let object = match (api_group(&owner.api_version), owner.kind.as_str()) {
             ("apps", "ReplicaSet") => {
@@ -47,15 +47,15 @@ impl WorkloadResolver {
             ("batch", "Job") => self.controller_or_self::<Job>(&namespace, owner).await?,
             _ => return Ok(Workload { namespace, object: owner.clone() }),
         };
-        let mut known = self.cache.lock();
-        if known.len() >= MAX_CACHED_OWNERS {
-            known.clear();
+        let mut cache = self.cache.lock();
+        if cache.len() >= MAX_CACHED_OWNERS {
+            cache.clear();
         }
-        known.insert(controlled, object.clone());
+        cache.insert(key, object.clone());
         Ok(Workload { namespace, object })
     }
 
-    /// Returns what controls `owner`, or else itself.
+    /// Returns the controller of `owner`, or `owner` itself if it has none.
     async fn controller_or_self<K: NamespacedResource>(
         &self,
         namespace: &str,
@@ -64,7 +64,7 @@ impl WorkloadResolver {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let found = with_timeout(api.get_metadata(&owner.name)).await.map_err(|error| {
             let (kind, name) = (&owner.kind, &owner.name);
-            cluster_error(&error, || format!("cannot read whose {kind} {namespace}/{name} is"))
+            cluster_error(&error, || format!("cannot read the owner of {kind} {namespace}/{name}"))
         })?;
         if found.metadata.uid.as_ref() != Some(&owner.uid) {
             return Err(ClusterError::NotFound);

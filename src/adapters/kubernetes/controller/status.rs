@@ -1,4 +1,4 @@
-//! The status, as the resource has it and as the domain does.
+//! Converts the status between the resource and the domain.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as Written, Time};
@@ -8,7 +8,7 @@ use crate::domain::operator::reconcile::trace_buffer_status::{
     Condition, ConditionStatus, PodCounts, Status,
 };
 
-/// Returns the status to write; conditions without a time get `now`.
+/// Returns the status to write; a condition without a transition time gets `now`.
 pub(super) fn to_resource(status: &Status, now: Timestamp) -> TraceBufferStatus {
     let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     let conditions = status.conditions.iter().map(|condition| {
@@ -39,7 +39,7 @@ pub(super) fn to_resource(status: &Status, now: Timestamp) -> TraceBufferStatus 
     }
 }
 
-/// Returns the status that was read.
+/// Returns the status as read.
 pub(super) fn from_resource(written: &TraceBufferStatus) -> Status {
     let count = |count: i32| u32::try_from(count).unwrap_or_default();
     let counts = written.pods.unwrap_or_default();
@@ -71,10 +71,10 @@ pub(super) fn from_resource(written: &TraceBufferStatus) -> Status {
 mod tests {
     use super::*;
 
-    fn condition(kind: &str, truth: ConditionStatus, since: Option<i64>) -> Condition {
+    fn condition(kind: &str, status: ConditionStatus, since: Option<i64>) -> Condition {
         Condition {
             type_: kind.into(),
-            status: truth,
+            status,
             reason: "Because".into(),
             message: "of it".into(),
             last_transition_time: since,

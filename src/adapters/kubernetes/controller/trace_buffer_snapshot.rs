@@ -1,4 +1,4 @@
-//! A `TraceBuffer` as the controller sees it, made from the object.
+//! Builds the reconciler's snapshot of a `TraceBuffer` from the cached object.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn desired_sidecar(sidecar: &Sidecar) -> DesiredSidecar {
     }
 }
 
-/// What is out of bounds here is a mistake that keeps the whole from being accepted.
+/// Values out of bounds are validation errors, with which the spec is not accepted.
 fn rollout_policy(rollout: &RolloutSpec) -> Option<RolloutPolicy> {
     match rollout.strategy {
         RolloutStrategy::None => None,

@@ -7,12 +7,13 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::call::{CallError, NamespacedResource, cluster_error, with_timeout};
 use super::owners::api_group;
-use super::patch_params;
-use super::progress::{daemon_set, deployment, stateful_set};
+use super::progress::{ProgressReport, daemon_set, deployment, stateful_set};
+use crate::adapters::kubernetes::call::{
+    CallError, NamespacedResource, cluster_error, patch_params, with_timeout,
+};
 use crate::adapters::kubernetes::names::{INJECT, ROLLOUT};
-use crate::domain::operator::reconcile::rollout::{RolloutProgress, WorkloadStatus};
+use crate::domain::operator::reconcile::rollout::WorkloadStatus;
 use crate::ports::operator::cluster::{ClusterError, Workload};
 
 /// What can be restarted.
@@ -33,9 +34,6 @@ impl WorkloadKind {
         }
     }
 }
-
-/// A progress, and why a restart would do nothing.
-pub(super) type ProgressReport = (RolloutProgress, Option<&'static str>);
 
 pub(super) async fn get_workload(
     client: &Client,
@@ -76,19 +74,19 @@ async fn get_object<K: NamespacedResource>(
     }
 }
 
-/// The marker is on the object, too: it stays there when the template's is taken back.
+/// The revision is read from the object first: it stays there when a rollback restores the template.
 fn workload_status(
     metadata: &ObjectMeta,
     template: Option<&PodTemplateSpec>,
-    (progress, obstacle): ProgressReport,
+    report: ProgressReport,
 ) -> WorkloadStatus {
     let template = template.and_then(|template| template.metadata.as_ref());
     let annotation = |metadata: &ObjectMeta, key| metadata.annotations.as_ref()?.get(key).cloned();
     let of_template = |key| template.and_then(|template| annotation(template, key));
     WorkloadStatus {
         revision: annotation(metadata, ROLLOUT).or_else(|| of_template(ROLLOUT)),
-        progress,
-        restart_blocker: obstacle,
+        progress: report.progress,
+        restart_blocker: report.restart_blocker,
         inject: of_template(INJECT),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
     }
@@ -97,14 +95,14 @@ fn workload_status(
 pub(super) async fn restart(
     client: &Client,
     workload: &Workload,
-    seen: &WorkloadStatus,
-    marker: &str,
+    status: &WorkloadStatus,
+    revision: &str,
 ) -> Result<(), ClusterError> {
-    let annotations = json!({ ROLLOUT: marker });
+    let annotations = json!({ ROLLOUT: revision });
     let patch = Patch::Merge(json!({
         "metadata": {
             "uid": workload.object.uid,
-            "resourceVersion": seen.resource_version,
+            "resourceVersion": status.resource_version,
             "annotations": annotations,
         },
         "spec": { "template": { "metadata": { "annotations": annotations } } },

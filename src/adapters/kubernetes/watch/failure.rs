@@ -9,15 +9,17 @@ use super::health::WatchHealth;
 
 /// The RBAC rule that a watch needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RbacRule {
+pub(in crate::adapters::kubernetes) struct RbacRule {
     /// Empty for the core group.
-    pub(super) group: &'static str,
-    pub(super) resource: &'static str,
+    pub(in crate::adapters::kubernetes) group: &'static str,
+    pub(in crate::adapters::kubernetes) resource: &'static str,
+    /// The kind of the chart's object that has the rule: `ClusterRole` or `Role`.
+    pub(in crate::adapters::kubernetes) role: &'static str,
 }
 
 impl fmt::Display for RbacRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { group, resource } = self;
+        let Self { group, resource, .. } = self;
         write!(f, "apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [list, watch]")
     }
 }
@@ -41,10 +43,10 @@ impl RbacRule {
     }
 
     fn explain(self, error: &watcher::Error) -> String {
-        let resource = self.resource;
+        let Self { resource, role, .. } = self;
         match code(error) {
             Some(403) => format!(
-                "not allowed to watch {resource}: the operator's ClusterRole needs a rule with \
+                "not allowed to watch {resource}: the operator's {role} needs a rule with \
                  {self}; the chart contains it"
             ),
             Some(404) => format!(

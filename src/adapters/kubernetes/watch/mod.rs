@@ -7,12 +7,15 @@ mod health;
 mod meta;
 mod namespaces;
 mod object_cache;
+mod object_watch;
 mod pod_snapshot;
 mod pods;
 mod resilient_watch;
 mod trace_buffers;
 
 pub use catalog::ClusterCatalog;
+pub(super) use failure::RbacRule;
 pub use namespaces::NamespaceCache;
+pub(super) use object_watch::{WatchedObject, watch_object};
 pub use pods::PodCache;
 pub use trace_buffers::{CachedTraceBuffer, TraceBufferCache};

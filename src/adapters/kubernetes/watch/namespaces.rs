@@ -25,7 +25,7 @@ use crate::domain::operator::object_key::ObjectKey;
 use crate::ports::operator::catalog::UnknownNamespace;
 use crate::ports::operator::pods::ChangeHandler;
 
-const RULE: RbacRule = RbacRule { group: "", resource: "namespaces" };
+const RULE: RbacRule = RbacRule { group: "", resource: "namespaces", role: "ClusterRole" };
 /// The maximum time that an admission request waits for a direct lookup of its namespace.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 

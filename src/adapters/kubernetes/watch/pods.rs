@@ -28,7 +28,7 @@ use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::sidecar_state::injected_sidecar;
 use crate::ports::operator::pods::{ChangeHandler, PodLister};
 
-const RULE: RbacRule = RbacRule { group: "", resource: "pods" };
+const RULE: RbacRule = RbacRule { group: "", resource: "pods", role: "ClusterRole" };
 /// Completed pods need no sidecar.
 const ACTIVE_PODS: &str = "status.phase!=Succeeded,status.phase!=Failed";
 

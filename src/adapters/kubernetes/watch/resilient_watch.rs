@@ -37,14 +37,25 @@ pub(super) struct WatchTarget<'a> {
     pub(super) rule: RbacRule,
 }
 
-/// Passes every event to `handle`, indefinitely. After an error, expired history, an idle timeout or an
-/// outage it resumes the watch, or lists all objects again, with a growing, random delay.
-pub(super) async fn watch_forever<K>(target: WatchTarget<'_>, mut handle: impl FnMut(Event<K>))
+/// Watches every object of a type in the cluster, as [`watch_api_forever`] does.
+pub(super) async fn watch_forever<K>(target: WatchTarget<'_>, handle: impl FnMut(Event<K>))
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
+    watch_api_forever(target, Api::all, handle).await;
+}
+
+/// Passes every event to `handle`, indefinitely. After an error, expired history, an idle timeout or an
+/// outage it resumes the watch, or lists all objects again, with a growing, random delay.
+pub(super) async fn watch_api_forever<K>(
+    target: WatchTarget<'_>,
+    api: impl FnOnce(Client) -> Api<K>,
+    mut handle: impl FnMut(Event<K>),
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
     let WatchTarget { client, config, health, rule } = target;
-    let api: Api<K> = Api::all(health.instrument(client));
+    let api = api(health.instrument(client));
     let config = config.timeout(WATCH_TIMEOUT_SECONDS).page_size(PAGE_SIZE);
     let mut backoff = WatchBackoff::default();
     loop {

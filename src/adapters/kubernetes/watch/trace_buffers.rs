@@ -25,7 +25,8 @@ use crate::domain::operator::object_key::ObjectKey;
 use crate::ports::operator::catalog::UnknownNamespace;
 use crate::ports::operator::pods::ChangeHandler;
 
-const RULE: RbacRule = RbacRule { group: "tracebuffer.dev", resource: "tracebuffers" };
+const RULE: RbacRule =
+    RbacRule { group: "tracebuffer.dev", resource: "tracebuffers", role: "ClusterRole" };
 /// The maximum time that an admission request waits for a direct list.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(1);
 

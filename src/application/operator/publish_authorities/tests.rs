@@ -1,15 +1,17 @@
 //! Publishing in a fake cluster, on paused time.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::super::rotate_certificates::fakes::{
-    EXISTING_SECRET, ExistingSecretStore, FakeCluster, FakeIssuer, RecordingMonitor, authorities,
+    EXISTING_SECRET, ExistingSecretStore, FakeCluster, FakeIssuer, RecordedValue, RecordedWrite,
+    RecordingMonitor, authorities,
 };
 use super::*;
 use crate::application::testing::{CapturedLog, FakeClock};
-use crate::ports::operator::certificates::WebhookTls;
+use crate::ports::operator::certificates::{Versioned, WebhookTls};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -81,6 +83,31 @@ async fn a_bundle_that_somebody_took_away_is_back_within_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bundle_that_a_tool_removes_after_every_write_is_written_ever_more_slowly() {
+    let cluster = settled().await;
+    let tool = tokio::spawn({
+        let cluster = Arc::clone(&cluster);
+        async move {
+            loop {
+                sleep(SECOND / 50).await;
+                if cluster.bundles() != [b"", b""] {
+                    cluster.overwrite_bundles(Some(vec![vec![], vec![]]));
+                }
+            }
+        }
+    });
+    sleep(10 * MINUTE).await;
+    let is_ours =
+        |write: &&RecordedWrite| !matches!(write.value, RecordedValue::Published(_, false));
+    let writes = cluster.writes().iter().filter(is_ours).count();
+    assert!((10..150).contains(&writes), "{writes}");
+
+    tool.abort();
+    sleep(15 * SECOND).await;
+    assert_eq!(names(&cluster), [["A1"], ["A1"]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_replicas_that_were_given_different_things_take_nothing_from_each_other_at_once() {
     let cluster = settled().await;
     let (old, monitor) =
@@ -110,12 +137,8 @@ impl CertificateStore for StaleStore {
         Ok(Some(Versioned { value, version: String::new() }))
     }
 
-    async fn write_tls(
-        &self,
-        keyring: &WebhookTls,
-        version: Option<&str>,
-    ) -> Result<(), StoreError> {
-        self.0.write_tls(keyring, version).await
+    async fn write_tls(&self, tls: &WebhookTls, version: Option<&str>) -> Result<(), StoreError> {
+        self.0.write_tls(tls, version).await
     }
 
     async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {
@@ -141,19 +164,19 @@ impl CertificateStore for StaleStore {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_missing_is_said_once_with_the_remedy_and_counted() {
-    for (given, told) in [
+    for (supplied, expected) in [
         (None, "there is no Secret given: create it, or correct certificates.secretName"),
-        (Some("rubbish\n"), "Secret given has no authority: put it there as ca.crt, or set"),
+        (Some("rubbish\n"), "Secret given has no authority: add it as ca.crt, or set"),
     ] {
         let (log, _guard) = CapturedLog::start();
         let cluster = FakeCluster::new();
-        if let Some(given) = given {
-            cluster.set_existing_secret(given);
+        if let Some(supplied) = supplied {
+            cluster.set_existing_secret(supplied);
         }
         let monitor = start(&cluster);
         sleep(MINUTE).await;
         let lines = log.lines();
-        assert_eq!(lines.iter().filter(|line| line.contains(told)).count(), 1, "{lines:?}");
+        assert_eq!(lines.iter().filter(|line| line.contains(expected)).count(), 1, "{lines:?}");
         assert!(monitor.failures.load(Ordering::Relaxed) > 1);
 
         cluster.set_existing_secret("A1 1 2\n");

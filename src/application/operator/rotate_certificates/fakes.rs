@@ -1,4 +1,4 @@
-//! A cluster and certificates that read as text. Everything takes its time on tokio's clock.
+//! A cluster, and certificates as text. Every call takes time of tokio's clock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::ports::operator::certificates::{
 /// When the tests begin.
 const TODAY: Duration = Duration::from_hours(24 * 20_000);
 
-/// Follows the test's time, and jumps where it is told to.
+/// Follows the test's clock, and can jump.
 #[derive(Clone)]
 pub(crate) struct FakeWallClock {
     start: Instant,
@@ -31,6 +31,8 @@ pub(crate) struct FakeWallClock {
 #[derive(Clone)]
 pub(crate) struct FakeIssuer {
     pub(crate) host: &'static str,
+    /// No leaf has the webhook's names.
+    pub(crate) never_fits: bool,
     made: Arc<AtomicU64>,
 }
 
@@ -44,15 +46,15 @@ pub(crate) struct RecordedWrite {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RecordedValue {
     Tls(WebhookTls),
-    /// By a keeper, or by somebody else.
+    /// True if an operator published it, false if somebody else.
     Published(Vec<Vec<u8>>, bool),
 }
 
-/// The keeper that makes certificates itself, and one that is given them.
+/// The modes of an operator that issues certificates itself, and of one with a supplied certificate.
 pub(crate) const SELF_MANAGED: &str = "self";
 pub(crate) const EXISTING_SECRET: &str = "existingSecret";
 
-/// A cluster as the keeper sees it that is given its certificate, in a Secret of its own.
+/// The cluster as an operator with a supplied certificate sees it, with a Secret of its own.
 pub(crate) struct ExistingSecretStore(pub(crate) Arc<FakeCluster>);
 
 /// A Secret and a webhook's configuration of two entries.
@@ -64,7 +66,7 @@ pub(crate) struct FakeCluster {
 
 struct State {
     tls: Option<WebhookTls>,
-    /// The other keeper's Secret.
+    /// The other operator's Secret.
     existing_secret: Option<WebhookTls>,
     /// Whose task it is to publish, and who did.
     assigned_publisher: Option<&'static str>,
@@ -80,7 +82,7 @@ struct State {
     calls: usize,
 }
 
-/// What the monitor was told.
+/// Records what was reported.
 #[derive(Default)]
 pub(crate) struct RecordingMonitor {
     pub(crate) expiry: Mutex<Option<(Duration, Duration)>>,
@@ -108,7 +110,12 @@ impl WallClock for FakeWallClock {
 
 impl FakeIssuer {
     pub(crate) fn new() -> Self {
-        Self { host: "webhook", made: Arc::default() }
+        Self { host: "webhook", never_fits: false, made: Arc::default() }
+    }
+
+    /// One whose leaves never have the webhook's names.
+    pub(crate) fn that_never_fits() -> Self {
+        Self { never_fits: true, ..Self::new() }
     }
 
     fn name(&self, letter: char) -> String {
@@ -148,12 +155,12 @@ fn validity(from: &str, until: &str) -> Validity {
 }
 
 impl CertificateIssuer for FakeIssuer {
-    fn inspect(&self, keyring: &WebhookTls) -> Inspection {
-        let bundle = lines(&keyring.bundle);
-        let signer = bundle.iter().find(|words| words[0].as_bytes() == keyring.authority_key);
-        let leaf = words(&keyring.leaf);
+    fn inspect(&self, tls: &WebhookTls) -> Inspection {
+        let bundle = lines(&tls.bundle);
+        let signer = bundle.iter().find(|words| words[0].as_bytes() == tls.authority_key);
+        let leaf = words(&tls.leaf);
         let is_usable = leaf.len() == 5
-            && leaf[0].as_bytes() == keyring.leaf_key
+            && leaf[0].as_bytes() == tls.leaf_key
             && bundle.iter().any(|words| words[0] == leaf[1]);
         Inspection {
             state: CertificateState {
@@ -161,10 +168,10 @@ impl CertificateIssuer for FakeIssuer {
                 leaf: is_usable.then(|| Leaf {
                     validity: validity(&leaf[2], &leaf[3]),
                     issued_by_signer: signer.is_some_and(|words| words[0] == leaf[1]),
-                    names_match: leaf[4] == self.host,
+                    names_match: leaf[4] == self.host && !self.never_fits,
                 }),
                 old_authorities: bundle.len() - usize::from(signer.is_some()),
-                rotation_requested: keyring.is_rotation_pending(),
+                rotation_requested: tls.is_rotation_pending(),
             },
             bundle: text(&bundle),
             signer: signer.map_or_else(Vec::new, |words| text(std::slice::from_ref(words))),
@@ -173,32 +180,28 @@ impl CertificateIssuer for FakeIssuer {
 
     fn add_authority(
         &self,
-        keyring: &WebhookTls,
+        tls: &WebhookTls,
         validity: Validity,
     ) -> Result<WebhookTls, IssueError> {
         let name = self.name('A');
         let (from, until) = (validity.not_before.as_secs(), validity.not_after.as_secs());
-        let older = text(&lines(&keyring.bundle));
+        let older = text(&lines(&tls.bundle));
         Ok(WebhookTls {
             bundle: [format!("{name} {from} {until}\n").into_bytes(), older].concat(),
             authority_key: name.into_bytes(),
-            rotation_handled: keyring.rotation_requested.clone(),
-            ..keyring.clone()
+            rotation_handled: tls.rotation_requested.clone(),
+            ..tls.clone()
         })
     }
 
-    fn issue_leaf(
-        &self,
-        keyring: &WebhookTls,
-        validity: Validity,
-    ) -> Result<WebhookTls, IssueError> {
+    fn issue_leaf(&self, tls: &WebhookTls, validity: Validity) -> Result<WebhookTls, IssueError> {
         let name = self.name('L');
-        let signer = String::from_utf8_lossy(&keyring.authority_key);
+        let signer = String::from_utf8_lossy(&tls.authority_key);
         let (from, until) = (validity.not_before.as_secs(), validity.not_after.as_secs());
         Ok(WebhookTls {
             leaf: format!("{name} {signer} {from} {until} {}", self.host).into_bytes(),
             leaf_key: name.into_bytes(),
-            ..keyring.clone()
+            ..tls.clone()
         })
     }
 }
@@ -282,14 +285,14 @@ impl FakeCluster {
         self.notify_change();
     }
 
-    /// Somebody else gives the other keeper these authorities, and a certificate.
+    /// Somebody else supplies the other operator with these authorities, and a certificate.
     pub(crate) fn set_existing_secret(&self, bundle: &str) {
         let given = WebhookTls { bundle: bundle.as_bytes().to_vec(), ..WebhookTls::default() };
         self.state.lock().existing_secret = Some(given);
         self.notify_change();
     }
 
-    /// The chart asks one of the keepers to publish.
+    /// The chart asks one of the operators to publish.
     pub(crate) fn assign_publisher(&self, who: &'static str) {
         let mut state = self.state.lock();
         state.assigned_publisher = Some(who);
@@ -326,18 +329,18 @@ impl FakeCluster {
     ) -> Result<Option<Versioned<Publication>>, StoreError> {
         self.call(|state| {
             let (version, generation) = (state.version.to_string(), state.generation.to_string());
-            let mandate = match state.assigned_publisher {
+            let assigned_publisher = match state.assigned_publisher {
                 None => AssignedPublisher::Unassigned,
                 Some(asked) if asked == who => AssignedPublisher::Us,
                 Some(_) => AssignedPublisher::Other,
             };
-            let by_another =
-                mandate != AssignedPublisher::Unassigned && state.last_publisher != Some(who);
+            let published_by_other = assigned_publisher != AssignedPublisher::Unassigned
+                && state.last_publisher != Some(who);
             let publication = |bundles| Publication {
                 bundles,
                 generation,
-                assigned_publisher: mandate,
-                published_by_other: by_another,
+                assigned_publisher,
+                published_by_other,
             };
             let bundles = state.bundles.clone();
             Ok(bundles.map(|bundles| Versioned { value: publication(bundles), version }))
@@ -408,19 +411,15 @@ impl CertificateStore for Arc<FakeCluster> {
         .await
     }
 
-    async fn write_tls(
-        &self,
-        keyring: &WebhookTls,
-        version: Option<&str>,
-    ) -> Result<(), StoreError> {
+    async fn write_tls(&self, tls: &WebhookTls, version: Option<&str>) -> Result<(), StoreError> {
         self.call(|state| {
             let current = state.tls.is_some().then(|| state.tls_version.to_string());
             if current.as_deref() != version {
                 return Err(StoreError::Conflict);
             }
-            state.tls = Some(keyring.clone());
+            state.tls = Some(tls.clone());
             state.tls_version += 1;
-            state.record_write(self.start, RecordedValue::Tls(keyring.clone()));
+            state.record_write(self.start, RecordedValue::Tls(tls.clone()));
             self.notify_change();
             Ok(())
         })
@@ -459,12 +458,8 @@ impl CertificateStore for ExistingSecretStore {
         self.0.call(read).await
     }
 
-    async fn write_tls(
-        &self,
-        _keyring: &WebhookTls,
-        _version: Option<&str>,
-    ) -> Result<(), StoreError> {
-        panic!("it is not this keeper's Secret");
+    async fn write_tls(&self, _tls: &WebhookTls, _version: Option<&str>) -> Result<(), StoreError> {
+        panic!("it is not the Secret of this operator");
     }
 
     async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {

@@ -26,7 +26,7 @@ struct Harness {
     clock: FakeWallClock,
     monitor: Arc<RecordingMonitor>,
     leading: watch::Sender<bool>,
-    keeper: JoinHandle<()>,
+    rotator: JoinHandle<()>,
 }
 
 impl Harness {
@@ -36,18 +36,22 @@ impl Harness {
     }
 
     fn new(cluster: Arc<FakeCluster>, leads: bool) -> Self {
+        Self::with_issuer(FakeIssuer::new(), cluster, leads)
+    }
+
+    fn with_issuer(issuer: FakeIssuer, cluster: Arc<FakeCluster>, leads: bool) -> Self {
         let clock = FakeWallClock::new();
         let monitor = Arc::new(RecordingMonitor::default());
         let leading = watch::Sender::new(leads);
-        let keeper = start(&cluster, &clock, &monitor, leading.subscribe());
-        Self { cluster, clock, monitor, leading, keeper }
+        let rotator = start(issuer, &cluster, &clock, &monitor, leading.subscribe());
+        Self { cluster, clock, monitor, leading, rotator }
     }
 
     /// A leader that has made everything.
     async fn settled() -> Self {
-        let scene = Self::leading();
+        let harness = Self::leading();
         sleep(2 * MINUTE).await;
-        scene
+        harness
     }
 
     fn names(&self) -> Vec<Vec<String>> {
@@ -60,22 +64,22 @@ impl Harness {
 
     fn request_rotation(&self, value: &str) {
         let value = Some(value.to_owned());
-        self.cluster.tamper(|keyring| keyring.as_mut().unwrap().rotation_requested = value);
+        self.cluster.tamper(|tls| tls.as_mut().unwrap().rotation_requested = value);
     }
 }
 
 fn start(
+    issuer: FakeIssuer,
     cluster: &Arc<FakeCluster>,
     clock: &FakeWallClock,
     monitor: &Arc<RecordingMonitor>,
     leading: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let clocks = (FakeClock::new(), clock.clone());
-    let (issuer, store) = (FakeIssuer::new(), Arc::clone(cluster));
-    let keeper =
-        CertificateRotator::new(issuer, store, Arc::clone(monitor), clocks, || 10_000_000_000);
+    let (store, monitor) = (Arc::clone(cluster), Arc::clone(monitor));
+    let rotator = CertificateRotator::new(issuer, store, monitor, clocks, || 10_000_000_000);
     let changes = cluster.changes();
-    tokio::spawn(async move { keeper.run(leading, changes).await })
+    tokio::spawn(async move { rotator.run(leading, changes).await })
 }
 
 /// `authority A1`, `published A1`, `leaf L2 of A1`.
@@ -85,12 +89,12 @@ fn describe(writes: &[RecordedWrite]) -> Vec<String> {
         RecordedValue::Published(bundles, _) => {
             format!("published {}", authorities(&bundles[0]).join(" "))
         }
-        RecordedValue::Tls(keyring) if keyring.leaf == leaf => {
-            format!("bundle {}", authorities(&keyring.bundle).join(" "))
+        RecordedValue::Tls(tls) if tls.leaf == leaf => {
+            format!("bundle {}", authorities(&tls.bundle).join(" "))
         }
-        RecordedValue::Tls(keyring) => {
-            leaf.clone_from(&keyring.leaf);
-            let name = String::from_utf8_lossy(&keyring.leaf_key);
+        RecordedValue::Tls(tls) => {
+            leaf.clone_from(&tls.leaf);
+            let name = String::from_utf8_lossy(&tls.leaf_key);
             format!("leaf {name} of {}", authority_of(&leaf).unwrap())
         }
     };
@@ -99,59 +103,107 @@ fn describe(writes: &[RecordedWrite]) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn from_nothing_the_authority_is_stored_then_published_everywhere_then_the_leaf_is_stored() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
 
-    assert_eq!(describe(&scene.cluster.writes()), ["bundle A1", "published A1", "leaf L2 of A1"]);
-    assert_eq!(scene.names(), [["A1"], ["A1"]]);
+    assert_eq!(describe(&harness.cluster.writes()), ["bundle A1", "published A1", "leaf L2 of A1"]);
+    assert_eq!(harness.names(), [["A1"], ["A1"]]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_while_all_is_well() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
 
     sleep(19 * DAY).await;
 
-    assert_eq!(scene.cluster.writes().len(), 3);
+    assert_eq!(harness.cluster.writes().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bundle_that_somebody_removed_or_changed_is_back_within_a_second() {
-    let scene = Harness::settled().await;
-    let right = scene.cluster.bundles();
+    let harness = Harness::settled().await;
+    let right = harness.cluster.bundles();
     for wrong in [
         vec![vec![], vec![]],
         vec![right[0].clone(), vec![]],
         vec![b"A9 1 2\n".to_vec(), right[0].clone()],
         vec![[&right[0][..], b"A9 1 2\n"].concat(), right[0].clone()],
     ] {
-        scene.cluster.overwrite_bundles(Some(wrong));
+        harness.cluster.overwrite_bundles(Some(wrong));
 
         sleep(SECOND).await;
 
-        assert_eq!(scene.cluster.bundles(), right);
+        assert_eq!(harness.cluster.bundles(), right);
     }
-    assert_eq!(scene.leaf(), "L2", "the leaf stays");
+    assert_eq!(harness.leaf(), "L2", "the leaf stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leaf_that_never_fits_is_written_ever_more_slowly() {
+    let issuer = FakeIssuer::that_never_fits();
+    let harness = Harness::with_issuer(issuer, FakeCluster::new(), true);
+
+    sleep(10 * MINUTE).await;
+
+    let writes = harness.cluster.writes().len();
+    assert!((10..100).contains(&writes), "{writes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_that_a_tool_removes_after_every_write_is_written_ever_more_slowly() {
+    let harness = Harness::settled().await;
+    let cluster = Arc::clone(&harness.cluster);
+    let tool = tokio::spawn(async move {
+        loop {
+            sleep(SECOND / 50).await;
+            if cluster.bundles() != [b"", b""] {
+                cluster.overwrite_bundles(Some(vec![vec![], vec![]]));
+            }
+        }
+    });
+    sleep(10 * MINUTE).await;
+    let is_ours =
+        |write: &&RecordedWrite| !matches!(write.value, RecordedValue::Published(_, false));
+    let writes = harness.cluster.writes().iter().filter(is_ours).count();
+    assert!((10..150).contains(&writes), "{writes}");
+
+    tool.abort();
+    sleep(15 * SECOND).await;
+    assert_eq!(harness.names(), [["A1"], ["A1"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_do_not_make_a_failing_write_faster_than_twice_a_second() {
+    let cluster = FakeCluster::new();
+    cluster.fail_next(std::iter::repeat_n(StoreError::Failed("no way".to_owned()), 100_000));
+    let harness = Harness::new(Arc::clone(&cluster), true);
+    for _ in 0..6_000 {
+        sleep(SECOND / 100).await;
+        cluster.touch_configuration();
+    }
+
+    let failures = harness.monitor.failures.load(Ordering::Relaxed);
+    assert!((10..130).contains(&failures), "{failures}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_leaf_is_renewed_after_twenty_days_by_the_same_authority() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
 
     sleep(20 * DAY).await;
 
-    assert_eq!(describe(&scene.cluster.writes())[3..], ["leaf L3 of A1"]);
+    assert_eq!(describe(&harness.cluster.writes())[3..], ["leaf L3 of A1"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_authority_is_replaced_step_by_step_with_an_overlap() {
-    let scene = Harness::settled().await;
-    scene.request_rotation("2026-11-24");
+    let harness = Harness::settled().await;
+    harness.request_rotation("2026-11-24");
     sleep(Duration::from_hours(1)).await;
 
-    let writes = &scene.cluster.writes()[3..];
+    let writes = &harness.cluster.writes()[3..];
 
     let steps = ["bundle A3 A1", "published A3 A1", "leaf L4 of A3", "bundle A3", "published A3"];
-    let names = describe(&scene.cluster.writes());
+    let names = describe(&harness.cluster.writes());
     assert_eq!(names[3..], steps);
     let waited = |from: usize, to: usize| writes[to].at.saturating_sub(writes[from].at);
     assert!(waited(1, 2) >= PROPAGATION_DELAY, "API servers know A3 before it is needed");
@@ -161,25 +213,25 @@ async fn an_authority_is_replaced_step_by_step_with_an_overlap() {
 
 #[tokio::test(start_paused = true)]
 async fn an_old_authority_is_replaced_unasked() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
 
     sleep(244 * DAY).await;
 
-    let newest = scene.names()[0][0].clone();
+    let newest = harness.names()[0][0].clone();
     assert_ne!(newest, "A1");
     let newest_only = std::slice::from_ref(&newest);
-    assert!(scene.names().iter().all(|names| names == newest_only));
-    assert_eq!(authority_of(&scene.cluster.stored_tls().unwrap().leaf), Some(newest));
+    assert!(harness.names().iter().all(|names| names == newest_only));
+    assert_eq!(authority_of(&harness.cluster.stored_tls().unwrap().leaf), Some(newest));
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_new_value_of_the_annotation_rotates_once() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
     for (value, authorities) in [("a", 2), ("a", 2), ("b", 3)] {
-        scene.request_rotation(value);
+        harness.request_rotation(value);
         sleep(Duration::from_hours(1)).await;
 
-        let written = describe(&scene.cluster.writes());
+        let written = describe(&harness.cluster.writes());
         let bundles = written.iter().filter(|line| line.starts_with("leaf")).count();
         assert_eq!(bundles, authorities, "{value}: {written:?}");
     }
@@ -187,128 +239,131 @@ async fn each_new_value_of_the_annotation_rotates_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_overlap_begins_anew_when_the_bundle_was_gone_meanwhile() {
-    let scene = Harness::settled().await;
-    scene.request_rotation("now");
+    let harness = Harness::settled().await;
+    harness.request_rotation("now");
     sleep(50 * SECOND).await;
-    scene.cluster.overwrite_bundles(Some(vec![vec![], vec![]]));
+    harness.cluster.overwrite_bundles(Some(vec![vec![], vec![]]));
 
     sleep(55 * SECOND).await;
-    assert_eq!(scene.leaf(), "L2");
+    assert_eq!(harness.leaf(), "L2");
     sleep(10 * SECOND).await;
-    assert_eq!(scene.leaf(), "L4");
+    assert_eq!(harness.leaf(), "L4");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_label_on_the_configuration_does_not_delay_a_rotation() {
-    let scene = Harness::settled().await;
-    scene.request_rotation("now");
+    let harness = Harness::settled().await;
+    harness.request_rotation("now");
     for _ in 0..6 {
         sleep(10 * SECOND).await;
-        scene.cluster.touch_configuration();
+        harness.cluster.touch_configuration();
     }
 
     sleep(SECOND).await;
 
-    assert_eq!(scene.leaf(), "L4");
+    assert_eq!(harness.leaf(), "L4");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_jump_of_the_wall_clock_shortens_no_overlap() {
-    let scene = Harness::settled().await;
-    scene.request_rotation("now");
+    let harness = Harness::settled().await;
+    harness.request_rotation("now");
     sleep(SECOND).await;
 
-    scene.clock.jump(3600);
+    harness.clock.jump(3600);
     sleep(55 * SECOND).await;
-    assert_eq!(scene.leaf(), "L2");
+    assert_eq!(harness.leaf(), "L2");
     sleep(10 * SECOND).await;
-    assert_eq!(scene.leaf(), "L4");
+    assert_eq!(harness.leaf(), "L4");
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_years_and_back_the_certificates_are_valid_by_the_clock_and_nothing_was_cut_short() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
     for jump in [3 * 365 * 86_400, -3 * 365 * 86_400, -40 * 86_400] {
-        scene.clock.jump(jump);
+        harness.clock.jump(jump);
         sleep(Duration::from_hours(1)).await;
 
-        let found = FakeIssuer::new().inspect(&scene.cluster.stored_tls().unwrap()).state;
-        let now = scene.clock.now();
+        let found = FakeIssuer::new().inspect(&harness.cluster.stored_tls().unwrap()).state;
+        let now = harness.clock.now();
         let is_valid = |v: Validity| v.not_before <= now && now < v.not_after;
         assert!(is_valid(found.signer.unwrap()) && is_valid(found.leaf.unwrap().validity));
         assert_eq!((found.old_authorities, found.leaf.unwrap().issued_by_signer), (0, true));
     }
-    any_order::assert_invariants(&scene.cluster);
+    any_order::assert_invariants(&harness.cluster);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deleted_secret_is_made_anew_and_what_replicas_serve_on_stays_trusted() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
 
-    scene.cluster.tamper(|keyring| *keyring = None);
+    harness.cluster.tamper(|tls| *tls = None);
     sleep(30 * SECOND).await;
 
-    let names = authorities(&scene.cluster.bundles()[0]);
+    let names = authorities(&harness.cluster.bundles()[0]);
     assert_eq!((names.len(), names[1].as_str()), (2, "A1"), "{names:?}");
-    assert!(scene.cluster.stored_tls().unwrap().leaf.is_empty(), "API servers do not know it yet");
+    assert!(
+        harness.cluster.stored_tls().unwrap().leaf.is_empty(),
+        "API servers do not know it yet"
+    );
     sleep(MINUTE).await;
-    assert_eq!(authority_of(&scene.cluster.stored_tls().unwrap().leaf).as_ref(), Some(&names[0]));
+    assert_eq!(authority_of(&harness.cluster.stored_tls().unwrap().leaf).as_ref(), Some(&names[0]));
     sleep(2 * AUTHORITY_RETENTION).await;
-    assert_eq!(authorities(&scene.cluster.bundles()[0]), names[..1]);
+    assert_eq!(authorities(&harness.cluster.bundles()[0]), names[..1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_key_of_the_authority_is_a_rotation_with_overlap() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
 
-    scene.cluster.tamper(|keyring| keyring.as_mut().unwrap().authority_key = b"half a k".to_vec());
+    harness.cluster.tamper(|tls| tls.as_mut().unwrap().authority_key = b"half a k".to_vec());
     sleep(30 * SECOND).await;
 
-    assert_eq!(scene.names()[0], ["A3", "A1"]);
-    assert_eq!(scene.leaf(), "L2");
+    assert_eq!(harness.names()[0], ["A3", "A1"]);
+    assert_eq!(harness.leaf(), "L2");
     sleep(MINUTE).await;
-    assert_eq!(scene.leaf(), "L4");
+    assert_eq!(harness.leaf(), "L4");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_leaf_is_issued_again_at_once() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
 
-    scene.cluster.tamper(|keyring| keyring.as_mut().unwrap().leaf_key.clear());
+    harness.cluster.tamper(|tls| tls.as_mut().unwrap().leaf_key.clear());
     sleep(SECOND).await;
 
-    assert_eq!(scene.leaf(), "L3");
-    assert_eq!(scene.names()[0], ["A1"]);
+    assert_eq!(harness.leaf(), "L3");
+    assert_eq!(harness.names()[0], ["A1"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_the_leader_writes() {
-    let scene = Harness::new(FakeCluster::new(), false);
+    let harness = Harness::new(FakeCluster::new(), false);
     sleep(DAY).await;
-    assert!(scene.cluster.writes().is_empty());
+    assert!(harness.cluster.writes().is_empty());
 
-    scene.leading.send_replace(true);
+    harness.leading.send_replace(true);
     sleep(SECOND).await;
-    assert_eq!(scene.cluster.writes().len(), 3);
+    assert_eq!(harness.cluster.writes().len(), 3);
 
-    scene.leading.send_replace(false);
+    harness.leading.send_replace(false);
     sleep(SECOND).await;
-    scene.cluster.overwrite_bundles(Some(vec![vec![], vec![]]));
+    harness.cluster.overwrite_bundles(Some(vec![vec![], vec![]]));
     sleep(DAY).await;
-    assert_eq!(scene.names(), [[""; 0], [""; 0]]);
+    assert_eq!(harness.names(), [[""; 0], [""; 0]]);
 
-    scene.leading.send_replace(true);
+    harness.leading.send_replace(true);
     sleep(SECOND).await;
-    assert_eq!(scene.names(), [["A1"], ["A1"]]);
+    assert_eq!(harness.names(), [["A1"], ["A1"]]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_ends_when_nobody_will_say_any_more_who_leads() {
-    let Harness { leading, keeper, .. } = Harness::settled().await;
+    let Harness { leading, rotator, .. } = Harness::settled().await;
 
     drop(leading);
 
-    tokio::time::timeout(SECOND, keeper).await.unwrap().unwrap();
+    tokio::time::timeout(SECOND, rotator).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -316,11 +371,11 @@ async fn a_conflict_is_read_again_and_is_no_failure() {
     let cluster = FakeCluster::new();
     cluster.fail_next([StoreError::Conflict, StoreError::Conflict]);
 
-    let scene = Harness::new(cluster, true);
+    let harness = Harness::new(cluster, true);
     sleep(SECOND).await;
 
-    assert_eq!(scene.names(), [["A1"], ["A1"]]);
-    assert_eq!(scene.monitor.failures.load(Ordering::Relaxed), 0);
+    assert_eq!(harness.names(), [["A1"], ["A1"]]);
+    assert_eq!(harness.monitor.failures.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,15 +384,15 @@ async fn a_failure_is_logged_once_counted_each_time_and_tried_again_ever_more_sl
     let cluster = FakeCluster::new();
     cluster.fail_next(std::iter::repeat_n(StoreError::Failed("no way".to_owned()), 30));
 
-    let scene = Harness::new(cluster, true);
+    let harness = Harness::new(cluster, true);
     sleep(MINUTE).await;
 
-    let failures = scene.monitor.failures.load(Ordering::Relaxed);
+    let failures = harness.monitor.failures.load(Ordering::Relaxed);
     assert!((10..30).contains(&failures), "{failures}");
     let lines = log.lines();
     assert_eq!(lines.iter().filter(|line| line.contains("no way")).count(), 1, "{lines:?}");
     sleep(5 * MINUTE).await;
-    assert_eq!(scene.names(), [["A1"], ["A1"]]);
+    assert_eq!(harness.names(), [["A1"], ["A1"]]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -345,7 +400,7 @@ async fn without_a_configuration_it_says_so_and_goes_on_when_there_is_one() {
     let (log, _guard) = CapturedLog::start();
     let cluster = FakeCluster::new();
     cluster.overwrite_bundles(None);
-    let scene = Harness::new(Arc::clone(&cluster), true);
+    let harness = Harness::new(Arc::clone(&cluster), true);
     sleep(MINUTE).await;
     let lines = log.lines();
     assert!(
@@ -356,16 +411,17 @@ async fn without_a_configuration_it_says_so_and_goes_on_when_there_is_one() {
     cluster.overwrite_bundles(Some(vec![vec![]]));
     sleep(SECOND).await;
 
-    assert_eq!(scene.names(), [["A1"]]);
+    assert_eq!(harness.names(), [["A1"]]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_monitor_hears_how_long_the_certificates_last() {
-    let scene = Harness::settled().await;
+    let harness = Harness::settled().await;
 
-    let (authority, leaf) = scene.monitor.expiry.lock().unwrap();
+    let (authority, leaf) = harness.monitor.expiry.lock().unwrap();
 
-    let left = |until: Duration| until.saturating_sub(scene.clock.now()).as_secs().div_ceil(86_400);
+    let left =
+        |until: Duration| until.saturating_sub(harness.clock.now()).as_secs().div_ceil(86_400);
     assert_eq!((left(authority), left(leaf)), (365, 30));
 }
 
@@ -383,10 +439,10 @@ async fn the_monitor_forgets_the_expiry_when_leadership_is_lost() {
 #[tokio::test(start_paused = true)]
 async fn what_it_does_is_logged_in_order() {
     let (log, _guard) = CapturedLog::start();
-    let _scene = Harness::settled().await;
+    let _harness = Harness::settled().await;
 
     let lines = log.lines();
-    for (line, text) in lines.iter().zip(["authority", "published to", "certificate"]) {
+    for (line, text) in lines.iter().zip(["authority", "published the", "certificate"]) {
         assert!(line.contains(text), "{lines:?}");
     }
     assert_eq!(lines.len(), 3, "{lines:?}");

@@ -23,7 +23,7 @@ fn lease(holder: Option<&str>, renewal: &str) -> StoredLease {
     }
 }
 
-/// What it does at `now` when the store has this.
+/// Returns what it does at `now` once it has read this lease.
 fn next_action_after_read(
     election: &mut Election,
     lease: Option<StoredLease>,
@@ -36,36 +36,36 @@ fn next_action_after_read(
 
 fn expected_version(step: ElectionAction) -> Option<String> {
     match step {
-        ElectionAction::Write { expected_version: over, .. } => over,
+        ElectionAction::Write { expected_version, .. } => expected_version,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn a_lease_that_is_not_there_is_made_at_once() {
-    let ElectionAction::Write { update: claim, expected_version: over } =
+    let ElectionAction::Write { update, expected_version } =
         next_action_after_read(&mut election(), None, SECOND)
     else {
         panic!()
     };
 
-    assert_eq!((claim.holder.as_deref(), claim.changes_holder), (Some("me"), true));
-    assert_eq!((claim.transitions, over), (0, None));
+    assert_eq!((update.holder.as_deref(), update.changes_holder), (Some("me"), true));
+    assert_eq!((update.transitions, expected_version), (0, None));
 }
 
 #[test]
 fn a_lease_that_was_given_back_is_taken_at_once_over_its_version() {
-    let ElectionAction::Write { update: claim, expected_version: over } =
+    let ElectionAction::Write { update, expected_version } =
         next_action_after_read(&mut election(), Some(lease(None, "1")), SECOND)
     else {
         panic!()
     };
 
-    assert_eq!((claim.transitions, over.as_deref()), (4, Some("v-1")));
+    assert_eq!((update.transitions, expected_version.as_deref()), (4, Some("v-1")));
 }
 
 #[test]
-fn anothers_lease_is_left_alone_for_its_duration_by_the_own_clock() {
+fn the_lease_of_another_is_respected_for_its_duration_by_the_own_clock() {
     let mut me = election();
     let start = 1000 * SECOND;
     for after in (0..15).step_by(2) {
@@ -116,7 +116,7 @@ fn another_may_ask_for_a_longer_wait_but_not_for_ever() {
 }
 
 #[test]
-fn who_removes_anothers_lease_wins_no_time() {
+fn removing_the_lease_of_another_does_not_shorten_its_time() {
     let mut me = election();
     next_action_after_read(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
 
@@ -141,12 +141,10 @@ fn a_leader_renews_over_the_version_it_wrote_without_asking_first() {
     me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
 
     assert_eq!(me.next_action(SECOND, 0), ElectionAction::Wait(2 * SECOND));
-    let ElectionAction::Write { update: claim, expected_version: over } =
-        me.next_action(2 * SECOND, 0)
-    else {
+    let ElectionAction::Write { update, expected_version } = me.next_action(2 * SECOND, 0) else {
         panic!()
     };
-    assert_eq!((over.as_deref(), claim.changes_holder), (Some("v-1"), false));
+    assert_eq!((expected_version.as_deref(), update.changes_holder), (Some("v-1"), false));
 }
 
 #[test]
@@ -181,13 +179,11 @@ fn only_the_own_lease_is_given_back() {
     next_action_after_read(&mut me, None, Duration::ZERO);
     me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
 
-    let step = me.resign(Some(&lease(Some("me"), "1")));
+    let released = me.resign(Some(lease(Some("me"), "1")));
     assert!(!me.is_leader(SECOND));
-    let Some(ElectionAction::Write { update: claim, expected_version: over }) = step else {
-        panic!()
-    };
-    assert_eq!((claim.holder, over.as_deref()), (None, Some("v-1")));
-    assert_eq!(me.resign(Some(&lease(Some("other"), "1"))), None);
+    let (update, expected_version) = released.unwrap();
+    assert_eq!((update.holder, expected_version.as_str()), (None, "v-1"));
+    assert_eq!(me.resign(Some(lease(Some("other"), "1"))), None);
     assert_eq!(me.resign(None), None);
 }
 
@@ -205,8 +201,8 @@ fn tries_are_spread_over_a_quarter_of_their_distance() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Clocks that start anywhere and run up to 40 % apart; requests that are lost, late, carried
-    /// out after they were given up; answers that are lost; candidates that die and come back.
+    /// Clocks with any offset that run up to 40 % apart; requests that are lost, late, or carried
+    /// out after their timeout; lost responses; replicas that crash and come back.
     #[test]
     fn two_never_lead_at_once_and_one_does_in_the_end(seed in any::<u64>()) {
         let mut simulation = Simulation::new(seed, FaultProfile::HOSTILE);

@@ -1,4 +1,4 @@
-//! The schedule as tables. What any interleaving of it does to the world is shown with the use case.
+//! The schedule as tables. Any interleaving of its steps is tested with the use case.
 
 use super::*;
 
@@ -15,70 +15,76 @@ fn leaf(age: Duration) -> Leaf {
     Leaf { validity, issued_by_signer: true, names_match: true }
 }
 
-/// All is well and seen for long.
+/// A state that has needed no write for a day.
 fn steady() -> (CertificateState, RotationObservation) {
-    let held = CertificateState {
+    let state = CertificateState {
         signer: Some(authority(DAY)),
         leaf: Some(leaf(DAY)),
         ..CertificateState::default()
     };
-    let seen = RotationObservation {
+    let observation = RotationObservation {
         is_published: true,
         signer_published_for: DAY,
         leaf_unchanged_for: DAY,
         bundle_unchanged_for: DAY,
         ..RotationObservation::default()
     };
-    (held, seen)
+    (state, observation)
 }
 
 fn add() -> RotationAction {
     RotationAction::Apply(RotationStep::AddAuthority(Validity::of_authority(NOW)))
 }
 
-fn issue(held: &CertificateState) -> RotationAction {
-    RotationAction::Apply(RotationStep::IssueLeaf(Validity::of_leaf(NOW, held.signer.unwrap())))
+fn issue(state: &CertificateState) -> RotationAction {
+    RotationAction::Apply(RotationStep::IssueLeaf(Validity::of_leaf(NOW, state.signer.unwrap())))
 }
 
-/// What is next once `change` has been made to the steady state.
+/// Returns the next action once `change` is applied to the steady state.
 fn after_change(
     change: impl FnOnce(&mut CertificateState, &mut RotationObservation),
 ) -> (RotationAction, CertificateState) {
-    let (mut held, mut seen) = steady();
-    change(&mut held, &mut seen);
-    (next_action(NOW, &held, &seen), held)
+    let (mut state, mut observation) = steady();
+    change(&mut state, &mut observation);
+    (next_action(NOW, &state, &observation), state)
 }
 
 #[test]
 fn where_nothing_is_held_an_authority_is_made_then_published_then_a_leaf_is_issued_at_once() {
-    let mut held = CertificateState::default();
-    let mut seen = RotationObservation::default();
-    assert_eq!(next_action(NOW, &held, &seen), add());
+    let mut state = CertificateState::default();
+    let mut observation = RotationObservation::default();
+    assert_eq!(next_action(NOW, &state, &observation), add());
 
-    held.signer = Some(authority(Duration::ZERO));
-    assert_eq!(next_action(NOW, &held, &seen), RotationAction::Apply(RotationStep::Publish));
+    state.signer = Some(authority(Duration::ZERO));
+    assert_eq!(
+        next_action(NOW, &state, &observation),
+        RotationAction::Apply(RotationStep::Publish)
+    );
 
-    seen.is_published = true;
-    assert_eq!(next_action(NOW, &held, &seen), issue(&held));
+    observation.is_published = true;
+    assert_eq!(next_action(NOW, &state, &observation), issue(&state));
 }
 
 #[test]
 fn while_all_is_well_it_rests_but_never_longer_than_ten_minutes() {
-    let (held, seen) = steady();
+    let (state, observation) = steady();
 
-    assert_eq!(next_action(NOW, &held, &seen), RotationAction::Wait(Duration::from_mins(10)));
+    assert_eq!(
+        next_action(NOW, &state, &observation),
+        RotationAction::Wait(Duration::from_mins(10))
+    );
 }
 
 #[test]
 fn it_wakes_up_when_the_leaf_is_due() {
     let due = leaf(DAY).validity.renewal_time();
-    let (held, seen) = steady();
+    let (state, observation) = steady();
 
-    let before = next_action(due.saturating_sub(Duration::from_secs(5)), &held, &seen);
+    let before = next_action(due.saturating_sub(Duration::from_secs(5)), &state, &observation);
 
     assert_eq!(before, RotationAction::Wait(Duration::from_secs(5)));
     assert!(matches!(
-        next_action(due, &held, &seen),
+        next_action(due, &state, &observation),
         RotationAction::Apply(RotationStep::IssueLeaf(_))
     ));
 }
@@ -92,15 +98,15 @@ fn a_leaf_is_renewed_at_two_thirds_of_its_life_and_whenever_the_clock_says_it_is
         (31 * DAY, true),
         (300 * DAY, true),
     ] {
-        let (next, held) = after_change(|held, _| held.leaf = Some(leaf(age)));
-        assert_eq!(next == issue(&held), renewed, "{age:?}");
+        let (next, state) = after_change(|state, _| state.leaf = Some(leaf(age)));
+        assert_eq!(next == issue(&state), renewed, "{age:?}");
     }
-    let (next, held) = after_change(|held, _| {
+    let (next, state) = after_change(|state, _| {
         let future = NOW + 2 * HOUR;
         let validity = Validity::of_leaf(future, authority(DAY));
-        held.leaf = Some(Leaf { validity, ..leaf(DAY) });
+        state.leaf = Some(Leaf { validity, ..leaf(DAY) });
     });
-    assert_eq!(next, issue(&held));
+    assert_eq!(next, issue(&state));
 }
 
 #[test]
@@ -109,28 +115,28 @@ fn an_authority_is_replaced_at_two_thirds_of_its_life_and_whenever_the_clock_say
     for (age, replaced) in
         [(242 * DAY, false), (244 * DAY, true), (366 * DAY, true), (3_000 * DAY, true)]
     {
-        let (next, _) = after_change(|held, _| held.signer = Some(authority(age)));
+        let (next, _) = after_change(|state, _| state.signer = Some(authority(age)));
         assert_eq!(next == add(), replaced, "{age:?}");
     }
     let future = Validity::of_authority(NOW + 2 * HOUR);
-    assert_eq!(after_change(|held, _| held.signer = Some(future)).0, add());
+    assert_eq!(after_change(|state, _| state.signer = Some(future)).0, add());
 }
 
 #[test]
 fn a_bundle_that_somebody_changed_is_published_again_before_anything_else_is_written() {
     let unpublished = |change: fn(&mut CertificateState)| {
-        let change = |held: &mut CertificateState, seen: &mut RotationObservation| {
-            seen.is_published = false;
-            change(held);
+        let change = |state: &mut CertificateState, observation: &mut RotationObservation| {
+            observation.is_published = false;
+            change(state);
         };
         after_change(change).0
     };
 
     for change in [
         |_: &mut CertificateState| {},
-        |held: &mut CertificateState| held.leaf = None,
-        |held: &mut CertificateState| held.old_authorities = 1,
-        |held: &mut CertificateState| held.leaf = Some(leaf(25 * DAY)),
+        |state: &mut CertificateState| state.leaf = None,
+        |state: &mut CertificateState| state.old_authorities = 1,
+        |state: &mut CertificateState| state.leaf = Some(leaf(25 * DAY)),
     ] {
         assert_eq!(unpublished(change), RotationAction::Apply(RotationStep::Publish));
     }
@@ -145,14 +151,14 @@ fn a_leaf_of_a_new_authority_waits_until_api_servers_have_had_the_bundle_for_a_m
         (60 * second, None),
         (DAY, None),
     ] {
-        let (next, held) = after_change(|held, seen| {
-            held.leaf = Some(Leaf { issued_by_signer: false, ..leaf(DAY) });
-            held.old_authorities = 1;
-            seen.signer_published_for = published;
+        let (next, state) = after_change(|state, observation| {
+            state.leaf = Some(Leaf { issued_by_signer: false, ..leaf(DAY) });
+            state.old_authorities = 1;
+            observation.signer_published_for = published;
         });
         assert_eq!(
             next,
-            expected.map_or_else(|| issue(&held), RotationAction::Wait),
+            expected.map_or_else(|| issue(&state), RotationAction::Wait),
             "{published:?}"
         );
     }
@@ -160,10 +166,10 @@ fn a_leaf_of_a_new_authority_waits_until_api_servers_have_had_the_bundle_for_a_m
 
 #[test]
 fn even_an_expired_leaf_of_an_older_authority_waits_for_the_overlap() {
-    // Perhaps it is this clock that is wrong.
-    let (next, _) = after_change(|held, seen| {
-        held.leaf = Some(Leaf { issued_by_signer: false, ..leaf(40 * DAY) });
-        seen.signer_published_for = Duration::ZERO;
+    // This clock may be the wrong one.
+    let (next, _) = after_change(|state, observation| {
+        state.leaf = Some(Leaf { issued_by_signer: false, ..leaf(40 * DAY) });
+        observation.signer_published_for = Duration::ZERO;
     });
 
     assert_eq!(next, RotationAction::Wait(PROPAGATION_DELAY));
@@ -172,24 +178,24 @@ fn even_an_expired_leaf_of_an_older_authority_waits_for_the_overlap() {
 #[test]
 fn a_lost_leaf_is_replaced_at_once_unless_replicas_may_still_serve_one_of_an_older_authority() {
     let lost_with = |older| {
-        after_change(|held, seen| {
-            held.leaf = None;
-            held.old_authorities = older;
-            seen.signer_published_for = Duration::ZERO;
+        after_change(|state, observation| {
+            state.leaf = None;
+            state.old_authorities = older;
+            observation.signer_published_for = Duration::ZERO;
         })
     };
 
-    let (next, held) = lost_with(0);
-    assert_eq!(next, issue(&held));
+    let (next, state) = lost_with(0);
+    assert_eq!(next, issue(&state));
     assert_eq!(lost_with(1).0, RotationAction::Wait(PROPAGATION_DELAY));
 }
 
 #[test]
 fn a_leaf_without_the_webhooks_name_is_replaced_at_once() {
-    let (next, held) =
-        after_change(|held, _| held.leaf = Some(Leaf { names_match: false, ..leaf(DAY) }));
+    let (next, state) =
+        after_change(|state, _| state.leaf = Some(Leaf { names_match: false, ..leaf(DAY) }));
 
-    assert_eq!(next, issue(&held));
+    assert_eq!(next, issue(&state));
 }
 
 #[test]
@@ -200,9 +206,9 @@ fn older_authorities_are_forgotten_ten_minutes_after_the_leaf_was_replaced() {
         (mins(9), RotationAction::Wait(mins(1))),
         (mins(10), RotationAction::Apply(RotationStep::PruneOldAuthorities)),
     ] {
-        let (next, _) = after_change(|held, seen| {
-            held.old_authorities = 2;
-            seen.leaf_unchanged_for = leaf_held;
+        let (next, _) = after_change(|state, observation| {
+            state.old_authorities = 2;
+            observation.leaf_unchanged_for = leaf_held;
         });
         assert_eq!(next, expected, "{leaf_held:?}");
     }
@@ -210,28 +216,32 @@ fn older_authorities_are_forgotten_ten_minutes_after_the_leaf_was_replaced() {
 
 #[test]
 fn what_another_has_published_is_adopted_then_published_then_forgotten_ten_minutes_later() {
-    let taking_over = |seen: &mut RotationObservation| {
-        seen.published_by_other = true;
-        seen.needs_adoption = true;
-        seen.is_published = false;
+    let taking_over = |observation: &mut RotationObservation| {
+        observation.published_by_other = true;
+        observation.needs_adoption = true;
+        observation.is_published = false;
     };
     assert_eq!(
-        after_change(|_, seen| taking_over(seen)).0,
+        after_change(|_, observation| taking_over(observation)).0,
         RotationAction::Apply(RotationStep::AdoptPublished)
     );
 
-    let (next, _) = after_change(|held, seen| {
-        taking_over(seen);
-        seen.needs_adoption = false;
-        held.old_authorities = 1;
+    let (next, _) = after_change(|state, observation| {
+        taking_over(observation);
+        observation.needs_adoption = false;
+        state.old_authorities = 1;
     });
     assert_eq!(next, RotationAction::Apply(RotationStep::Publish));
 
-    let (next, _) = after_change(|held, seen| {
-        held.old_authorities = 1;
-        seen.bundle_unchanged_for = Duration::from_mins(4);
+    let (next, _) = after_change(|state, observation| {
+        state.old_authorities = 1;
+        observation.bundle_unchanged_for = Duration::from_mins(4);
     });
-    assert_eq!(next, RotationAction::Wait(Duration::from_mins(6)), "however long the leaf is held");
+    assert_eq!(
+        next,
+        RotationAction::Wait(Duration::from_mins(6)),
+        "however long the leaf is stored"
+    );
 }
 
 #[test]
@@ -242,24 +252,24 @@ fn a_leaf_that_cannot_be_served_is_issued_before_anything_is_published_after_ano
         Some(Leaf { names_match: false, ..leaf(DAY) }),
         Some(leaf(25 * DAY)),
     ] {
-        let (next, held) = after_change(|held, seen| {
-            held.leaf = bad;
-            held.old_authorities = 1;
-            seen.published_by_other = true;
-            seen.is_published = false;
-            seen.signer_published_for = Duration::ZERO;
+        let (next, state) = after_change(|state, observation| {
+            state.leaf = bad;
+            state.old_authorities = 1;
+            observation.published_by_other = true;
+            observation.is_published = false;
+            observation.signer_published_for = Duration::ZERO;
         });
 
-        assert_eq!(next, issue(&held), "{bad:?}");
+        assert_eq!(next, issue(&state), "{bad:?}");
     }
 }
 
 #[test]
 fn a_process_makes_at_most_one_authority_a_minute() {
     let after_making = |ago| {
-        after_change(|held, seen| {
-            held.signer = None;
-            seen.last_authority_age = Some(ago);
+        after_change(|state, observation| {
+            state.signer = None;
+            observation.last_authority_age = Some(ago);
         })
         .0
     };
@@ -273,26 +283,26 @@ fn a_process_makes_at_most_one_authority_a_minute() {
 
 #[test]
 fn a_rotation_on_request_begins_at_once() {
-    assert_eq!(after_change(|held, _| held.rotation_requested = true).0, add());
+    assert_eq!(after_change(|state, _| state.rotation_requested = true).0, add());
 }
 
 #[test]
 fn a_rotation_on_request_lets_the_one_in_progress_end_first() {
-    let (next, held) = after_change(|held, _| {
-        held.rotation_requested = true;
-        held.leaf = Some(Leaf { issued_by_signer: false, ..leaf(DAY) });
+    let (next, state) = after_change(|state, _| {
+        state.rotation_requested = true;
+        state.leaf = Some(Leaf { issued_by_signer: false, ..leaf(DAY) });
     });
 
-    assert_eq!(next, issue(&held));
+    assert_eq!(next, issue(&state));
 }
 
 #[test]
 fn the_bundle_does_not_grow_for_ever_by_requests() {
     let asked_with = |older| {
-        after_change(|held, seen| {
-            held.rotation_requested = true;
-            held.old_authorities = older;
-            seen.leaf_unchanged_for = Duration::ZERO;
+        after_change(|state, observation| {
+            state.rotation_requested = true;
+            state.old_authorities = older;
+            observation.leaf_unchanged_for = Duration::ZERO;
         })
         .0
     };

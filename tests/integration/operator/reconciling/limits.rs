@@ -7,11 +7,24 @@ use super::harness::{
     TestOperator, change_spec, injected_pod_annotations, put_pod, shop_cluster, sleep_seconds,
     status,
 };
-use crate::support::api_server::{ApiServer, Verb};
+use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 
 fn limits(server: &ApiServer, pod: &str) -> Value {
     let pod = server.get("pods", "shop", pod).unwrap();
     pod["metadata"]["annotations"]["tracebuffer.dev/limits"].clone()
+}
+
+/// Pod `shop/a` with this UID, as it was when its annotation held `limits`.
+fn snapshot(uid: &str, limits: &str) -> PodSnapshot {
+    PodSnapshot {
+        key: ObjectKey { namespace: "shop".into(), name: "a".into() },
+        uid: uid.into(),
+        owner: None,
+        inject: None,
+        status: None,
+        limits: Some(limits.into()),
+        is_terminating: false,
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,26 +64,43 @@ async fn a_stale_leader_cannot_bring_old_limits_back_or_write_to_another_pod_of_
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
     let stored = server.get("pods", "shop", "a").unwrap();
     let uid = stored["metadata"]["uid"].as_str().unwrap().to_owned();
-    let seen = |uid: &str, limits: &str| PodSnapshot {
-        key: ObjectKey { namespace: "shop".into(), name: "a".into() },
-        uid: uid.into(),
-        owner: None,
-        inject: None,
-        status: None,
-        limits: Some(limits.into()),
-        is_terminating: false,
-    };
-    let now = limits(&server, "a").as_str().unwrap().to_owned();
+    let current = limits(&server, "a").as_str().unwrap().to_owned();
     let cluster = &operator.cluster;
 
-    assert_eq!(cluster.set_limits(&seen(&uid, &now), "new").await, Ok(()));
-    let stale = cluster.set_limits(&seen(&uid, &now), "old").await;
+    assert_eq!(cluster.set_limits(&snapshot(&uid, &current), "new").await, Ok(()));
+    let stale = cluster.set_limits(&snapshot(&uid, &current), "old").await;
     assert_eq!(stale, Err(ClusterError::Conflict));
-    let other = cluster.set_limits(&seen("other", "new"), "old").await;
+    let other = cluster.set_limits(&snapshot("other", "new"), "old").await;
     assert_eq!(other, Err(ClusterError::Conflict));
 
     assert_eq!(limits(&server, "a"), "new");
     server.remove("pods", "shop", "a");
-    let gone = cluster.set_limits(&seen(&uid, "new"), "old").await;
+    let gone = cluster.set_limits(&snapshot(&uid, "new"), "old").await;
     assert_eq!(gone, Err(ClusterError::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_that_an_admission_policy_denies_are_a_failure_that_names_the_pod_and_no_conflict() {
+    let server = shop_cluster();
+    let operator = TestOperator::start(&server, true).await;
+    put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
+    let stored = server.get("pods", "shop", "a").unwrap();
+    let uid = stored["metadata"]["uid"].as_str().unwrap().to_owned();
+    let current = limits(&server, "a").as_str().unwrap().to_owned();
+    let denial = server.script(RequestMatcher::to(Verb::Patch, "pods"), Fault::Refuse(422));
+    let cluster = &operator.cluster;
+
+    let denied = cluster.set_limits(&snapshot(&uid, &current), "new").await;
+    let stale = cluster.set_limits(&snapshot(&uid, "old"), "new").await;
+    let other = cluster.set_limits(&snapshot("other", &current), "new").await;
+    server.script(RequestMatcher::to(Verb::Get, "pods").times(1), Fault::Refuse(500));
+    let unknown = cluster.set_limits(&snapshot(&uid, "old"), "new").await;
+
+    for failure in [denied, unknown] {
+        let Err(ClusterError::Failed(reason)) = failure else { panic!("{failure:?}") };
+        assert!(reason.contains("shop/a") && reason.contains("the script answers 422"), "{reason}");
+    }
+    assert_eq!((stale, other), (Err(ClusterError::Conflict), Err(ClusterError::Conflict)));
+    server.lift(denial);
+    assert_eq!(cluster.set_limits(&snapshot(&uid, &current), "new").await, Ok(()));
 }

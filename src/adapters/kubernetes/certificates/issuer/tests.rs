@@ -1,4 +1,5 @@
-//! Certificates made and read again; what a strict client makes of them is `served_tests`' matter.
+//! Certificates issued and inspected; whether a strict client accepts them is tested with
+//! `ServedCertificate`.
 
 use super::*;
 
@@ -9,13 +10,13 @@ fn issuer() -> RcgenIssuer {
     RcgenIssuer::new(HOST)
 }
 
-fn with_authority(keyring: &WebhookTls) -> WebhookTls {
-    issuer().add_authority(keyring, Validity::of_authority(NOW)).unwrap()
+fn with_authority(tls: &WebhookTls) -> WebhookTls {
+    issuer().add_authority(tls, Validity::of_authority(NOW)).unwrap()
 }
 
-fn with_leaf(keyring: &WebhookTls) -> WebhookTls {
-    let signer = issuer().inspect(keyring).state.signer.unwrap();
-    issuer().issue_leaf(keyring, Validity::of_leaf(NOW, signer)).unwrap()
+fn with_leaf(tls: &WebhookTls) -> WebhookTls {
+    let signer = issuer().inspect(tls).state.signer.unwrap();
+    issuer().issue_leaf(tls, Validity::of_leaf(NOW, signer)).unwrap()
 }
 
 fn complete_tls() -> WebhookTls {
@@ -24,9 +25,9 @@ fn complete_tls() -> WebhookTls {
 
 #[test]
 fn what_was_made_is_read_again() {
-    let keyring = complete_tls();
+    let tls = complete_tls();
 
-    let found = issuer().inspect(&keyring);
+    let found = issuer().inspect(&tls);
 
     let signer = Validity::of_authority(NOW);
     assert_eq!(
@@ -42,12 +43,12 @@ fn what_was_made_is_read_again() {
             rotation_requested: false,
         }
     );
-    assert_eq!(found.bundle, keyring.bundle);
-    assert_eq!(found.signer, keyring.bundle);
+    assert_eq!(found.bundle, tls.bundle);
+    assert_eq!(found.signer, tls.bundle);
 }
 
 #[test]
-fn an_empty_keyring_holds_nothing() {
+fn an_empty_tls_holds_nothing() {
     assert_eq!(issuer().inspect(&WebhookTls::default()), Inspection::default());
 }
 
@@ -122,9 +123,9 @@ fn an_authority_that_can_be_read_survives_the_rubbish_around_it() {
 
 #[test]
 fn a_leaf_for_another_host_does_not_fit() {
-    let keyring = complete_tls();
+    let tls = complete_tls();
 
-    let found = RcgenIssuer::new("other.observability.svc").inspect(&keyring);
+    let found = RcgenIssuer::new("other.observability.svc").inspect(&tls);
 
     assert!(!found.state.leaf.unwrap().names_match);
 }
@@ -149,10 +150,12 @@ fn the_leaf_holds_every_name_of_the_service_and_no_other() {
 fn every_authority_and_every_leaf_has_a_key_and_a_name_of_its_own() {
     let (a, b) = (complete_tls(), complete_tls());
 
-    let anchors =
-        [&a, &b].map(|keyring| trust_anchor(&x509::authorities(&keyring.bundle)[0]).unwrap());
-    assert_ne!(anchors[0].subject, anchors[1].subject);
-    assert_ne!(anchors[0].subject_public_key_info, anchors[1].subject_public_key_info);
+    let [one, other] = [&a, &b].map(|tls| x509::authorities(&tls.bundle).remove(0));
+    let parse = |certificate| x509_parser::parse_x509_certificate(certificate).unwrap().1;
+    let (parsed, other) = (parse(&one), parse(&other));
+    assert_ne!(parsed.subject(), other.subject());
+    assert_ne!(parsed.public_key(), other.public_key());
+    assert!(x509::is_same_authority(&one, &one.clone()));
     assert_ne!(a.leaf_key, b.leaf_key);
     assert_ne!(a.leaf_key, a.authority_key);
     assert_ne!(with_leaf(&a).leaf_key, a.leaf_key);
@@ -165,7 +168,7 @@ fn without_a_key_no_leaf_is_issued_and_the_error_says_which() {
     let error =
         issuer().issue_leaf(&WebhookTls::default(), Validity::of_authority(NOW)).unwrap_err();
 
-    assert_eq!(error.to_string(), "ca.key holds no key that can be read");
+    assert_eq!(error.to_string(), "ca.key holds no readable key");
 }
 
 #[test]
@@ -181,7 +184,7 @@ fn a_bundle_contains_its_parts_and_nothing_contains_nothing() {
 }
 
 #[test]
-fn no_key_shows_in_the_debug_text_of_a_keyring() {
+fn no_key_shows_in_the_debug_text_of_a_tls() {
     let text = format!("{:?}", complete_tls());
 
     assert!(text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE"), "{text}");
@@ -189,13 +192,28 @@ fn no_key_shows_in_the_debug_text_of_a_keyring() {
 
 #[test]
 fn a_bundle_has_an_end_and_the_leafs_authority_stays_in_it() {
-    let mut keyring = complete_tls();
+    let mut tls = complete_tls();
     for _ in 0..2 * MAX_AUTHORITIES {
-        keyring = with_authority(&keyring);
+        tls = with_authority(&tls);
     }
 
-    let found = issuer().inspect(&keyring).state;
+    let found = issuer().inspect(&tls).state;
 
     assert_eq!(found.old_authorities, MAX_AUTHORITIES - 1);
     assert!(found.leaf.is_some());
+}
+
+#[test]
+fn no_leaf_is_issued_for_a_name_that_no_client_could_check() {
+    let long_label = format!("{}.ns.svc", "a".repeat(64));
+    let long_name = format!("{}svc", "abcd.".repeat(48));
+    for host in [&*long_label, "webhook.1", "webhook.0x1f", &*long_name] {
+        let issuer = RcgenIssuer::new(host);
+        let validity = Validity::of_authority(Duration::from_hours(24 * 20_000));
+        let tls = issuer.add_authority(&WebhookTls::default(), validity).unwrap();
+
+        let IssueError(error) = issuer.issue_leaf(&tls, validity).unwrap_err();
+
+        assert!(error.contains(host) && error.contains("WEBHOOK_HOST"), "{error}");
+    }
 }

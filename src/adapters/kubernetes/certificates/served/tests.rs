@@ -39,8 +39,8 @@ impl WallClock for TestWallClock {
 fn new_tls() -> WebhookTls {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     let (issuer, validity) = (RcgenIssuer::new(HOST), Validity::of_authority(now));
-    let keyring = issuer.add_authority(&WebhookTls::default(), validity).unwrap();
-    issuer.issue_leaf(&keyring, Validity::of_leaf(now, validity)).unwrap()
+    let tls = issuer.add_authority(&WebhookTls::default(), validity).unwrap();
+    issuer.issue_leaf(&tls, Validity::of_leaf(now, validity)).unwrap()
 }
 
 fn server(served: &Arc<ServedCertificate>) -> Arc<ServerConfig> {
@@ -74,40 +74,40 @@ fn handshake(server: &Arc<ServerConfig>, bundle: &[u8]) -> Result<(), rustls::Er
 
 #[test]
 fn a_client_that_trusts_the_bundle_and_only_it_accepts_what_is_served() {
-    let (keyring, other) = (new_tls(), new_tls());
+    let (tls, other) = (new_tls(), new_tls());
     let served = Arc::new(ServedCertificate::default());
     let config = server(&served);
-    assert!(handshake(&config, &keyring.bundle).is_err(), "nothing is served yet");
+    assert!(handshake(&config, &tls.bundle).is_err(), "nothing is served yet");
 
-    assert_eq!(served.offer(&keyring.leaf, &keyring.leaf_key), Ok(OfferOutcome::Served));
+    assert_eq!(served.offer(&tls.leaf, &tls.leaf_key), Ok(OfferOutcome::Served));
 
-    assert_eq!(handshake(&config, &keyring.bundle), Ok(()));
+    assert_eq!(handshake(&config, &tls.bundle), Ok(()));
     assert!(handshake(&config, &other.bundle).is_err());
-    assert_eq!(served.offer(&keyring.leaf, &keyring.leaf_key), Ok(OfferOutcome::Unchanged));
+    assert_eq!(served.offer(&tls.leaf, &tls.leaf_key), Ok(OfferOutcome::Unchanged));
 }
 
 #[test]
 fn it_is_trusted_once_every_entry_holds_its_authority() {
-    let (keyring, other) = (new_tls(), new_tls());
-    let both = [&other.bundle[..], &keyring.bundle].concat();
+    let (tls, other) = (new_tls(), new_tls());
+    let both = [&other.bundle[..], &tls.bundle].concat();
     let served = ServedCertificate::default();
-    served.set_published([&keyring.bundle]);
+    served.set_published([&tls.bundle]);
     assert!(!served.is_trusted(), "nothing is served yet");
-    served.offer(&keyring.leaf, &keyring.leaf_key).unwrap();
+    served.offer(&tls.leaf, &tls.leaf_key).unwrap();
     assert!(served.is_trusted());
 
     for (bundles, trusted) in [
         (vec![], false),
         (vec![&b""[..]], false),
-        (vec![&both[..], &keyring.bundle], true),
-        (vec![&keyring.bundle, &other.bundle], false),
+        (vec![&both[..], &tls.bundle], true),
+        (vec![&tls.bundle, &other.bundle], false),
     ] {
         served.set_published(&bundles);
         assert_eq!(served.is_trusted(), trusted, "{}", bundles.len());
     }
     served.set_published([&[][..]]);
     served.offer(&other.leaf, &other.leaf_key).unwrap();
-    served.set_published([&keyring.bundle]);
+    served.set_published([&tls.bundle]);
     assert!(!served.is_trusted(), "the other one's authority is not published");
 }
 
@@ -165,27 +165,27 @@ async fn a_certificate_that_is_taken_back_is_not_served() {
 
 #[test]
 fn what_cannot_be_used_is_refused_by_name_and_the_last_is_served_on() {
-    let (keyring, other) = (new_tls(), new_tls());
+    let (tls, other) = (new_tls(), new_tls());
     let served = Arc::new(ServedCertificate::default());
-    served.offer(&keyring.leaf, &keyring.leaf_key).unwrap();
+    served.offer(&tls.leaf, &tls.leaf_key).unwrap();
     for (chain, key, why) in [
-        (&b""[..], &keyring.leaf_key[..], "tls.crt holds no certificate"),
-        (b"-----BEGIN CERTIFICATE-----\n", &keyring.leaf_key, "tls.crt is not valid PEM"),
-        (&keyring.leaf, b"hunter2", "tls.key holds no private key as PEM"),
-        (&keyring.leaf, &other.leaf_key, "tls.crt and tls.key cannot be used: keys may not be"),
+        (&b""[..], &tls.leaf_key[..], "tls.crt holds no certificate"),
+        (b"-----BEGIN CERTIFICATE-----\n", &tls.leaf_key, "tls.crt is not valid PEM"),
+        (&tls.leaf, b"hunter2", "tls.key holds no private key as PEM"),
+        (&tls.leaf, &other.leaf_key, "tls.crt and tls.key cannot be used: keys may not be"),
     ] {
         let error = served.offer(chain, key).unwrap_err().to_string();
         assert!(error.starts_with(why), "{error}");
     }
 
-    assert_eq!(handshake(&server(&served), &keyring.bundle), Ok(()));
+    assert_eq!(handshake(&server(&served), &tls.bundle), Ok(()));
 }
 
 #[test]
 fn it_tells_until_when_the_leaf_is_valid() {
-    let (served, keyring) = (ServedCertificate::default(), new_tls());
+    let (served, tls) = (ServedCertificate::default(), new_tls());
     assert_eq!(served.valid_until(), None);
-    served.offer(&keyring.leaf, &keyring.leaf_key).unwrap();
+    served.offer(&tls.leaf, &tls.leaf_key).unwrap();
 
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
     let left = served.valid_until().unwrap().saturating_sub(now);
@@ -212,9 +212,9 @@ async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_kn
     let clocks = (SystemClock::new(), TestWallClock::new());
     let monitor = Arc::<RecordingMonitor>::default();
     let store = Arc::clone(&cluster);
-    let keeper = CertificateRotator::new(RcgenIssuer::new(HOST), store, monitor, clocks, || 7);
+    let rotator = CertificateRotator::new(RcgenIssuer::new(HOST), store, monitor, clocks, || 7);
     let (leads, changes) = (leading.subscribe(), cluster.changes());
-    let keeper = tokio::spawn(async move { keeper.run(leads, changes).await });
+    let rotator = tokio::spawn(async move { rotator.run(leads, changes).await });
     sleep(SECOND).await;
     let served = Arc::new(ServedCertificate::default());
     let config = server(&served);
@@ -222,8 +222,8 @@ async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_kn
 
     for call in 0..1_000_u32 {
         if call % 250 == 50 {
-            cluster.tamper(|keyring| {
-                keyring.as_mut().unwrap().rotation_requested = Some(call.to_string());
+            cluster.tamper(|tls| {
+                tls.as_mut().unwrap().rotation_requested = Some(call.to_string());
             });
         }
         let held = cluster.stored_tls().unwrap();
@@ -240,5 +240,5 @@ async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_kn
         sleep(Duration::from_millis(4_100)).await;
     }
     assert_eq!(leaves.len(), 5, "the first and one of each rotation");
-    keeper.abort();
+    rotator.abort();
 }

@@ -3,6 +3,10 @@ use serde_json::{Value, json};
 use super::*;
 use RolloutProgress::{Complete, Failed, Progressing};
 
+fn unblocked(progress: RolloutProgress) -> ProgressReport {
+    ProgressReport { progress, restart_blocker: None }
+}
+
 fn of_deployment(spec: &Value, status: &Value) -> ProgressReport {
     let mut spec = spec.clone();
     spec["selector"] = json!({});
@@ -50,7 +54,7 @@ fn a_deployment_is_complete_when_all_its_pods_are_new_and_available() {
             "observedGeneration": observed, "replicas": replicas, "updatedReplicas": updated,
             "availableReplicas": available,
         });
-        assert_eq!(of_deployment(&two, &status), (expected, None), "{status}");
+        assert_eq!(of_deployment(&two, &status), unblocked(expected), "{status}");
     }
 }
 
@@ -58,7 +62,7 @@ fn a_deployment_is_complete_when_all_its_pods_are_new_and_available() {
 fn a_deployment_without_replicas_is_complete() {
     let status = json!({ "observedGeneration": 2 });
 
-    assert_eq!(of_deployment(&json!({ "replicas": 0 }), &status).0, Complete);
+    assert_eq!(of_deployment(&json!({ "replicas": 0 }), &status).progress, Complete);
 }
 
 #[test]
@@ -68,11 +72,11 @@ fn a_deployment_past_its_deadline_has_failed_for_the_generation_that_was_seen() 
         "message": "ReplicaSet \"web-2\" has timed out progressing.",
     });
     let mut status = json!({ "observedGeneration": 2, "conditions": [condition] });
-    let why = "ReplicaSet \"web-2\" has timed out progressing.".to_owned();
-    assert_eq!(of_deployment(&json!({}), &status).0, Failed(why));
+    let reason = "ReplicaSet \"web-2\" has timed out progressing.".to_owned();
+    assert_eq!(of_deployment(&json!({}), &status).progress, Failed(reason));
 
     status["observedGeneration"] = json!(1);
-    assert_eq!(of_deployment(&json!({}), &status).0, Progressing);
+    assert_eq!(of_deployment(&json!({}), &status).progress, Progressing);
 }
 
 #[test]
@@ -88,7 +92,7 @@ fn a_stateful_set_is_complete_when_all_are_ready_and_of_one_revision() {
             "observedGeneration": observed, "replicas": 2, "readyReplicas": ready,
             "currentRevision": current, "updateRevision": "b", "updatedReplicas": 2,
         });
-        assert_eq!(of_stateful_set(&two, &status), (expected, None), "{status}");
+        assert_eq!(of_stateful_set(&two, &status), unblocked(expected), "{status}");
     }
 }
 
@@ -105,8 +109,8 @@ fn below_a_partition_pods_stay_old() {
         })
     };
 
-    assert_eq!(of_stateful_set(&spec, &status(0)).0, Progressing);
-    assert_eq!(of_stateful_set(&spec, &status(1)).0, Complete);
+    assert_eq!(of_stateful_set(&spec, &status(0)).progress, Progressing);
+    assert_eq!(of_stateful_set(&spec, &status(1)).progress, Complete);
 }
 
 #[test]
@@ -121,7 +125,7 @@ fn a_daemon_set_is_complete_when_every_node_has_an_available_new_pod() {
             "observedGeneration": observed, "updatedNumberScheduled": updated,
             "numberAvailable": available,
         });
-        assert_eq!(of_daemon_set(&json!({}), &status), (expected, None), "{status}");
+        assert_eq!(of_daemon_set(&json!({}), &status), unblocked(expected), "{status}");
     }
 }
 
@@ -129,7 +133,10 @@ fn a_daemon_set_is_complete_when_every_node_has_an_available_new_pod() {
 fn what_a_restart_would_not_touch_says_so() {
     let on_delete = json!({ "updateStrategy": { "type": "OnDelete" } });
 
-    assert_eq!(of_deployment(&json!({ "paused": true }), &json!({})).1, Some(PAUSED));
-    assert_eq!(of_stateful_set(&on_delete, &json!({ "replicas": 0 })).1, Some(ON_DELETE));
-    assert_eq!(of_daemon_set(&on_delete, &json!({})).1, Some(ON_DELETE));
+    assert_eq!(of_deployment(&json!({ "paused": true }), &json!({})).restart_blocker, Some(PAUSED));
+    assert_eq!(
+        of_stateful_set(&on_delete, &json!({ "replicas": 0 })).restart_blocker,
+        Some(ON_DELETE)
+    );
+    assert_eq!(of_daemon_set(&on_delete, &json!({})).restart_blocker, Some(ON_DELETE));
 }

@@ -47,15 +47,15 @@ fn pause() -> impl Strategy<Value = u64> {
 struct Replica {
     clock: FakeWallClock,
     leading: watch::Sender<bool>,
-    keeper: JoinHandle<()>,
+    rotator: JoinHandle<()>,
     issuer: FakeIssuer,
 }
 
 impl Replica {
     fn start(cluster: &Arc<FakeCluster>, issuer: &FakeIssuer, leads: bool) -> Self {
         let (clock, leading) = (FakeWallClock::new(), watch::Sender::new(leads));
-        let keeper = Self::spawn(cluster, issuer, &clock, &leading);
-        Self { clock, leading, keeper, issuer: issuer.clone() }
+        let rotator = Self::spawn(cluster, issuer, &clock, &leading);
+        Self { clock, leading, rotator, issuer: issuer.clone() }
     }
 
     fn spawn(
@@ -66,15 +66,15 @@ impl Replica {
     ) -> JoinHandle<()> {
         let (clocks, monitor) = ((FakeClock::new(), clock.clone()), Arc::default());
         let store = Arc::clone(cluster);
-        let keeper: CertificateRotator<_, _, RecordingMonitor, _, _> =
+        let rotator: CertificateRotator<_, _, RecordingMonitor, _, _> =
             CertificateRotator::new(issuer.clone(), store, monitor, clocks, || 77_777_777);
         let (leading, changes) = (leading.subscribe(), cluster.changes());
-        tokio::spawn(async move { keeper.run(leading, changes).await })
+        tokio::spawn(async move { rotator.run(leading, changes).await })
     }
 
     fn crash(&mut self, cluster: &Arc<FakeCluster>) {
-        self.keeper.abort();
-        self.keeper = Self::spawn(cluster, &self.issuer, &self.clock, &self.leading);
+        self.rotator.abort();
+        self.rotator = Self::spawn(cluster, &self.issuer, &self.clock, &self.leading);
     }
 }
 
@@ -83,36 +83,37 @@ fn disturb(what: &Disturbance, cluster: &Arc<FakeCluster>, replicas: &mut [Repli
         Disturbance::Lead(who, leads) => drop(replicas[who].leading.send_replace(leads)),
         Disturbance::Crash(who) => replicas[who].crash(cluster),
         Disturbance::Jump(who, seconds) => replicas[who].clock.jump(seconds),
-        Disturbance::Rotate => cluster.tamper(|keyring| {
-            if let Some(keyring) = keyring {
-                keyring.rotation_requested = Some(count.to_string());
+        Disturbance::Rotate => cluster.tamper(|tls| {
+            if let Some(tls) = tls {
+                tls.rotation_requested = Some(count.to_string());
             }
         }),
         Disturbance::Unpublish if is_consistent(cluster) => {
             cluster.overwrite_bundles(Some(vec![vec![], b"A99 1 2\n".to_vec()]));
         }
         Disturbance::Destroy(part) if is_consistent(cluster) => {
-            cluster.tamper(|keyring| destroy(part, keyring));
+            cluster.tamper(|tls| destroy(part, tls));
         }
         Disturbance::Unpublish | Disturbance::Destroy(_) => {}
     }
 }
 
 fn destroy(part: u8, whole: &mut Option<WebhookTls>) {
-    let Some(keyring) = whole else { return };
+    let Some(tls) = whole else { return };
     match part {
         0 => *whole = None,
-        1 => keyring.bundle = b"rubbish".to_vec(),
-        2 => keyring.authority_key.clear(),
-        3 => keyring.leaf = b"half a le".to_vec(),
-        _ => keyring.leaf_key.clear(),
+        1 => tls.bundle = b"rubbish".to_vec(),
+        2 => tls.authority_key.clear(),
+        3 => tls.leaf = b"half a le".to_vec(),
+        _ => tls.leaf_key.clear(),
     }
 }
 
-/// What is held is readable, and published: an outsider destroys one thing at a time.
+/// Returns whether the stored TLS material is readable and published: an outsider breaks one thing at a
+/// time.
 fn is_consistent(cluster: &FakeCluster) -> bool {
-    let Some(held) = cluster.stored_tls() else { return false };
-    let found = FakeIssuer::new().inspect(&held);
+    let Some(stored) = cluster.stored_tls() else { return false };
+    let found = FakeIssuer::new().inspect(&stored);
     let published = cluster.bundles();
     found.state.leaf.is_some()
         && found.state.signer.is_some()
@@ -126,8 +127,8 @@ pub(super) fn assert_invariants(cluster: &FakeCluster) {
     for (index, write) in writes.iter().enumerate() {
         let before = &writes[..index];
         match &write.value {
-            RecordedValue::Tls(keyring) => {
-                let Some(authority) = authority_of(&keyring.leaf) else { continue };
+            RecordedValue::Tls(tls) => {
+                let Some(authority) = authority_of(&tls.leaf) else { continue };
                 let last = leaves.last().map(|(_, last)| last.clone());
                 if last.as_ref() != Some(&authority) {
                     let is_first = last.is_none();

@@ -1,10 +1,10 @@
-//! The webhook goes from one keeper to another and back, as `helm upgrade` has it.
+//! The webhook goes from one rotator to another and back, as `helm upgrade` has it.
 
 use super::super::super::publish_authorities::AuthorityPublisher;
 use super::super::fakes::{EXISTING_SECRET, ExistingSecretStore, SELF_MANAGED};
 use super::*;
 
-/// Both keepers run, as during a rolling update; the cluster is asked for the first.
+/// Both operators run, as during a rolling update; the cluster is asked for the first.
 struct Takeover {
     harness: Harness,
     publisher: JoinHandle<()>,
@@ -21,9 +21,9 @@ impl Takeover {
             AuthorityPublisher::new(issuer, store, monitor, FakeClock::new(), || 7_777_777_777);
         let changes = cluster.changes();
         let publisher = tokio::spawn(async move { publisher.run(changes).await });
-        let scene = Harness::new(cluster, true);
+        let harness = Harness::new(cluster, true);
         sleep(2 * MINUTE).await;
-        Self { harness: scene, publisher }
+        Self { harness: harness, publisher }
     }
 
     async fn assign_publisher(&self, who: &'static str) {

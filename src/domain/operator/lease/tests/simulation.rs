@@ -1,4 +1,4 @@
-//! An election among simulated candidates, with a store and a network that misbehave, in steps of
+//! An election among simulated replicas, with a store and a network that misbehave, in steps of
 //! simulated time. It panics when two lead at once.
 
 use fastrand::Rng;
@@ -17,7 +17,7 @@ pub(super) struct FaultProfile {
     loss_rate: f64,
     /// The longest a request, or an answer, is on its way.
     max_delay: Duration,
-    /// How likely a candidate dies within a second, to be replaced by a new one.
+    /// How likely a replica dies within a second, to be replaced by a new one.
     crash_rate: f64,
 }
 
@@ -53,7 +53,7 @@ impl Replica {
 
 /// Something on its way.
 struct Message {
-    candidate: usize,
+    replica: usize,
     request: u64,
     at: Duration,
     payload: Payload,
@@ -81,13 +81,13 @@ impl Simulation {
     pub(super) fn new(seed: u64, settings: FaultProfile) -> Self {
         let mut random = Rng::with_seed(seed);
         let names = random.u64(2..5);
-        let candidates =
+        let replicas =
             (0..names).map(|name| Replica::new(name, settings.skew, &mut random)).collect();
         Self {
             faults: settings,
             random,
             now: Duration::ZERO,
-            replicas: candidates,
+            replicas,
             replicas_started: names,
             requests_sent: 0,
             in_flight: vec![],
@@ -123,8 +123,8 @@ impl Simulation {
     }
 
     pub(super) fn leaders(&self) -> Vec<usize> {
-        let leads = |candidate: &Replica| {
-            candidate.is_alive && candidate.election.is_leader(candidate.clock(self.now))
+        let leads = |replica: &Replica| {
+            replica.is_alive && replica.election.is_leader(replica.clock(self.now))
         };
         (0..self.replicas.len()).filter(|n| leads(&self.replicas[*n])).collect()
     }
@@ -132,48 +132,48 @@ impl Simulation {
     fn tick(&mut self) {
         self.now += TICK;
         self.deliver();
-        for candidate in 0..self.replicas.len() {
-            self.maybe_crash(candidate);
-            self.poll_replica(candidate);
+        for replica in 0..self.replicas.len() {
+            self.maybe_crash(replica);
+            self.poll_replica(replica);
         }
         let leaders = self.leaders();
         assert!(leaders.len() < 2, "at {:?}: {leaders:?}", self.now);
     }
 
-    fn maybe_crash(&mut self, candidate: usize) {
+    fn maybe_crash(&mut self, replica: usize) {
         if self.random.f64() < self.faults.crash_rate * TICK.as_secs_f64() {
             self.replicas_started += 1;
             let successor = Replica::new(self.replicas_started, self.faults.skew, &mut self.random);
-            self.replicas[candidate] = successor;
+            self.replicas[replica] = successor;
         }
     }
 
     fn poll_replica(&mut self, index: usize) {
         let random = self.random.u64(..);
-        let candidate = &mut self.replicas[index];
-        let clock = candidate.clock(self.now);
-        if let Some((since, _)) = candidate.pending_request {
+        let replica = &mut self.replicas[index];
+        let clock = replica.clock(self.now);
+        if let Some((since, _)) = replica.pending_request {
             if clock < since + REQUEST_TIMEOUT {
                 return;
             }
-            candidate.pending_request = None;
-            candidate.election.on_failure(clock, random);
+            replica.pending_request = None;
+            replica.election.on_failure(clock, random);
         }
-        if !candidate.is_alive {
+        if !replica.is_alive {
             return;
         }
-        let step = candidate.election.next_action(clock, random);
+        let step = replica.election.next_action(clock, random);
         if !matches!(step, ElectionAction::Wait(_)) {
             self.requests_sent += 1;
-            candidate.pending_request = Some((clock, self.requests_sent));
+            replica.pending_request = Some((clock, self.requests_sent));
             self.send(index, self.requests_sent, Payload::Request(step));
         }
     }
 
-    fn send(&mut self, candidate: usize, request: u64, what: Payload) {
+    fn send(&mut self, replica: usize, request: u64, what: Payload) {
         if self.random.f64() >= self.faults.loss_rate {
             let at = self.now + self.faults.max_delay.mul_f64(self.random.f64().powi(3));
-            self.in_flight.push(Message { candidate, request, at, payload: what });
+            self.in_flight.push(Message { replica, request, at, payload: what });
         }
     }
 
@@ -183,29 +183,29 @@ impl Simulation {
             std::mem::take(&mut self.in_flight).into_iter().partition(|m| m.at <= now);
         self.in_flight = others;
         let arrived: Vec<Message> = arrived;
-        for Message { candidate, request, payload: what, .. } in arrived {
+        for Message { replica, request, payload: what, .. } in arrived {
             match what {
                 Payload::Request(step) => {
                     let answer = self.handle_request(step);
-                    self.send(candidate, request, answer);
+                    self.send(replica, request, answer);
                 }
-                answer => self.handle_response(candidate, request, answer),
+                answer => self.handle_response(replica, request, answer),
             }
         }
     }
 
     fn handle_request(&mut self, step: ElectionAction) -> Payload {
-        let ElectionAction::Write { update: claim, expected_version: over } = step else {
+        let ElectionAction::Write { update, expected_version } = step else {
             return Payload::Found(self.stored.clone());
         };
-        if self.stored.as_ref().map(|lease| lease.version.clone()) != over {
+        if self.stored.as_ref().map(|lease| lease.version.clone()) != expected_version {
             return Payload::Written(Err(()));
         }
         self.version += 1;
         let lease = StoredLease {
-            holder: claim.holder,
-            duration: claim.duration,
-            transitions: claim.transitions,
+            holder: update.holder,
+            duration: update.duration,
+            transitions: update.transitions,
             renew_time: self.version.to_string(),
             version: self.version.to_string(),
         };
@@ -215,19 +215,19 @@ impl Simulation {
 
     fn handle_response(&mut self, index: usize, request: u64, answer: Payload) {
         let random = self.random.u64(..);
-        let candidate = &mut self.replicas[index];
-        let Some((since, _)) = candidate.pending_request.filter(|(_, number)| *number == request)
+        let replica = &mut self.replicas[index];
+        let Some((since, _)) = replica.pending_request.filter(|(_, number)| *number == request)
         else {
             return;
         };
-        candidate.pending_request = None;
-        let clock = candidate.clock(self.now);
+        replica.pending_request = None;
+        let clock = replica.clock(self.now);
         match answer {
-            Payload::Found(lease) => candidate.election.on_read(lease, clock),
+            Payload::Found(lease) => replica.election.on_read(lease, clock),
             Payload::Written(Ok(lease)) => {
-                candidate.election.on_written(lease, since, clock, random);
+                replica.election.on_written(lease, since, clock, random);
             }
-            Payload::Written(Err(())) => candidate.election.on_conflict(clock, random),
+            Payload::Written(Err(())) => replica.election.on_conflict(clock, random),
             Payload::Request(_) => {}
         }
     }

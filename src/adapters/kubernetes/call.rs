@@ -1,19 +1,22 @@
-//! One request to the API server, and what is made of its failure.
+//! One request to the API server: its bounds, how it writes, and what its failure means.
 
 use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::Resource;
+use kube::api::{PatchParams, PostParams};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::names::FIELD_MANAGER;
 use crate::ports::operator::cluster::ClusterError;
 
-/// The longest wait for one answer.
+/// The longest wait for one response. kube's client has no timeout of its own, and obeys any
+/// `Retry-After`.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A type of objects that lie in namespaces.
+/// A type of namespaced objects.
 pub(super) trait NamespacedResource:
     Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug
 {
@@ -32,12 +35,12 @@ impl<K> NamespacedResource for K where
 pub(super) enum CallError {
     /// The API server refused, or was not reached.
     Kube(kube::Error),
-    /// It did not answer.
+    /// It did not answer within [`REQUEST_TIMEOUT`]: a write may have been done.
     Timeout,
 }
 
 impl CallError {
-    /// Returns the HTTP status with which the API server refused, if it did.
+    /// Returns the HTTP status of the API server's refusal, if it refused.
     pub(super) fn code(&self) -> Option<u16> {
         match self {
             Self::Kube(kube::Error::Api(status)) => Some(status.code),
@@ -45,7 +48,7 @@ impl CallError {
         }
     }
 
-    /// Returns whether it refused because the namespace is being deleted.
+    /// Returns whether the API server refused because the namespace is being deleted.
     fn is_namespace_terminating(&self) -> bool {
         matches!(self, Self::Kube(kube::Error::Api(status))
             if status.code == 403 && status.message.contains("is being terminated"))
@@ -62,7 +65,7 @@ impl fmt::Display for CallError {
     }
 }
 
-/// Waits for an answer, but not for ever.
+/// Waits for a response, at most [`REQUEST_TIMEOUT`].
 pub(super) async fn with_timeout<T>(
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, CallError> {
@@ -72,7 +75,17 @@ pub(super) async fn with_timeout<T>(
     }
 }
 
-/// Returns what a failure means to reconciling; `what` says what could not be done.
+/// Parameters of every patch.
+pub(super) fn patch_params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// Parameters of every create and replace.
+pub(super) fn post_params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// Returns what a failure means to the reconciler; `what` names what failed, as in `cannot read …`.
 pub(super) fn cluster_error(error: &CallError, what: impl FnOnce() -> String) -> ClusterError {
     match error.code() {
         Some(409) => ClusterError::Conflict,
