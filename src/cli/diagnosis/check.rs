@@ -12,6 +12,8 @@ use crate::adapters::kubernetes::diagnosis::{
     CheckInput, DiagnosisScope, FindingState, check, worst_state,
 };
 use crate::cli::settings::reader::EnvLookup;
+use crate::domain::operator::labels::is_dns_label;
+use crate::domain::text::quoted;
 
 /// The name of the subcommand.
 pub(in crate::cli) const NAME: &str = "check";
@@ -49,7 +51,16 @@ pub(in crate::cli) fn command() -> Command {
 }
 
 pub(super) fn namespace_flag(help: &'static str) -> Arg {
-    Arg::new("namespace").long("namespace").short('n').value_name("NAME").help(help)
+    let flag = Arg::new("namespace").long("namespace").short('n').value_name("NAME");
+    flag.value_parser(parse_namespace).help(help)
+}
+
+fn parse_namespace(text: &str) -> Result<String, String> {
+    if is_dns_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{} is not a valid namespace name", quoted(text)))
+    }
 }
 
 /// Reads what to look at.

@@ -7,7 +7,6 @@ use kube::{Api, Client, ResourceExt};
 
 use super::fetched::{Fetched, list};
 use crate::domain::operator::injection::facts::ClusterFacts;
-use crate::domain::operator::object_key::ObjectKey;
 
 /// The webhook's entry for annotated pods, by which its configuration is known.
 pub(super) const WEBHOOK_ENTRY_NAME: &str = "inject.tracebuffer.dev";
@@ -75,14 +74,11 @@ impl OperatorObjects {
     pub(super) fn cluster_facts(&self) -> ClusterFacts {
         let excluded = self.env_var(EXCLUDED_NAMESPACES_VAR).unwrap_or_default().split(',');
         let excluded = excluded.map(str::trim).filter(|name| !name.is_empty());
-        let default = self.env_var(DEFAULT_TRACE_BUFFER_VAR).and_then(|name| name.split_once('/'));
+        let default = self.env_var(DEFAULT_TRACE_BUFFER_VAR).and_then(|key| key.parse().ok());
         ClusterFacts {
             operator_namespace: self.namespace.clone(),
             excluded_namespaces: excluded.map(str::to_owned).collect(),
-            default_trace_buffer: default.map(|(namespace, name)| ObjectKey {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-            }),
+            default_trace_buffer: default,
         }
     }
 }
@@ -94,4 +90,34 @@ fn is_ours(configuration: &MutatingWebhookConfiguration) -> bool {
 fn service_namespace(configuration: &MutatingWebhookConfiguration) -> Option<String> {
     let mut services = configuration.webhooks.iter().flatten();
     services.find_map(|entry| Some(entry.client_config.service.as_ref()?.namespace.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::adapters::kubernetes::diagnosis::testing::from_json;
+
+    #[test]
+    fn a_default_trace_buffer_that_is_not_a_valid_name_is_ignored() {
+        let default = |value: &str| {
+            let operator = OperatorObjects {
+                webhook_configuration: Fetched::NotFound,
+                deployment: Fetched::Found(from_json(json!({
+                    "spec": {"selector": {}, "template": {"spec": {"containers": [{
+                        "name": "operator",
+                        "env": [{"name": DEFAULT_TRACE_BUFFER_VAR, "value": value}],
+                    }]}}},
+                }))),
+                namespace: String::new(),
+            };
+            operator.cluster_facts().default_trace_buffer.map(|key| key.to_string())
+        };
+
+        assert_eq!(default("platform/all").as_deref(), Some("platform/all"));
+        for value in ["", "all", "platform/", "A/b", "a.b/c", "a/b/c"] {
+            assert_eq!(default(value), None, "{value}");
+        }
+    }
 }
