@@ -251,10 +251,10 @@ fn misplaced_annotation(document: &Value, template: &PodTemplate) -> Option<Stri
 
 /// Says that a pod which gets its first pull secrets no longer gets its service account's.
 fn pull_secrets_warning(pod: &Value, decision: &Decision<Sidecar>) -> Option<String> {
-    let Decision::Inject(view) = decision else { return None };
-    let brings = view.sidecar.as_ref().is_ok_and(|own| !own.image_pull_secrets.is_empty());
-    let there = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array);
-    (brings && there.is_none_or(Vec::is_empty)).then(|| {
+    let Decision::Inject { sidecar, .. } = decision else { return None };
+    let existing = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array);
+    let adds_first = !sidecar.image_pull_secrets.is_empty() && existing.is_none_or(Vec::is_empty);
+    adds_first.then(|| {
         "imagePullSecrets of the sidecar were added; those of the pod's service account are no longer \
          used, so name them in the pod if it needs them"
             .to_owned()

@@ -14,9 +14,7 @@ use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarLimits};
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::injection::decide::Decision;
-use crate::domain::operator::injection::trace_buffer_view::{
-    SidecarMode, SidecarPorts, TraceBufferView,
-};
+use crate::domain::operator::injection::trace_buffer_view::{SidecarMode, SidecarPorts};
 use crate::domain::operator::object_key::ObjectKey;
 
 /// What containers are told.
@@ -65,12 +63,12 @@ pub(super) fn key() -> ObjectKey {
     ObjectKey { namespace: "shop".into(), name: "default".into() }
 }
 
-pub(super) fn trace_buffer_view(sidecar: Sidecar) -> Arc<TraceBufferView<Sidecar>> {
-    Arc::new(TraceBufferView {
-        key: key(),
-        sidecar: Ok(sidecar),
-        allowed_namespaces: AllowedNamespaces::Same,
-    })
+pub(super) fn inject_decision(sidecar: Sidecar) -> Decision<Sidecar> {
+    Decision::Inject { trace_buffer: key(), sidecar: Arc::new(sidecar) }
+}
+
+pub(super) fn completion_decision(sidecar: Sidecar) -> Decision<Sidecar> {
+    Decision::CompleteInjection { trace_buffer: key(), sidecar: Arc::new(sidecar) }
 }
 
 /// A pod of these containers.
@@ -80,7 +78,7 @@ pub(super) fn pod(containers: &Value) -> Value {
 
 /// What becomes of `pod` with a native sidecar.
 pub(super) fn injected(pod: &Value, sidecar: Sidecar) -> Admission {
-    apply_decision(pod, &Decision::Inject(trace_buffer_view(sidecar)))
+    apply_decision(pod, &inject_decision(sidecar))
 }
 
 /// Returns `pod` as the patch makes it.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::domain::operator::labels::{is_dns_label, is_dns_subdomain};
+use super::facts::{ClusterFacts, NamespaceFacts};
+use super::skip::{Skip, SkipReason};
+use crate::domain::operator::labels::is_dns_subdomain;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::quoted;
 
@@ -39,17 +41,16 @@ impl InjectRequest {
     /// [`InvalidRequest`] for what is neither `true`, `enabled`, `false`, `disabled`, `<name>` nor
     /// `<namespace>/<name>`.
     pub fn parse(value: &str) -> Result<Self, InvalidRequest> {
-        let request = match value.split_once('/') {
-            None if OPT_IN_VALUES.contains(&value) => Some(Self::Default),
-            None if OPT_OUT_VALUES.contains(&value) => Some(Self::OptOut),
-            None if is_dns_subdomain(value) => Some(Self::Named(value.to_owned())),
-            Some((namespace, name)) if is_dns_label(namespace) && is_dns_subdomain(name) => {
-                let (namespace, name) = (namespace.to_owned(), name.to_owned());
-                Some(Self::Qualified(ObjectKey { namespace, name }))
-            }
-            _ => None,
-        };
-        request.ok_or_else(|| InvalidRequest { value: value.to_owned() })
+        if OPT_IN_VALUES.contains(&value) {
+            Ok(Self::Default)
+        } else if OPT_OUT_VALUES.contains(&value) {
+            Ok(Self::OptOut)
+        } else if is_dns_subdomain(value) {
+            Ok(Self::Named(value.to_owned()))
+        } else {
+            let key = value.parse().map_err(|_| InvalidRequest { value: value.to_owned() });
+            key.map(Self::Qualified)
+        }
     }
 
     /// Returns what a pod asks for by its annotation, or else by its namespace's label; `None` if
@@ -65,6 +66,29 @@ impl InjectRequest {
         match annotation {
             Some(value) => Self::parse(value).map(Some),
             None => Ok(namespace_asks.then_some(Self::Default)),
+        }
+    }
+
+    /// Returns the request of a pod of `namespace` whose annotation is `inject`, if the pod may have a
+    /// sidecar there.
+    ///
+    /// # Errors
+    ///
+    /// The skip for a pod that does not opt in, opts out, has an invalid annotation, or is in a
+    /// namespace in which injection is disabled.
+    pub fn of_pod(
+        inject: Option<&str>,
+        namespace: &NamespaceFacts,
+        cluster: &ClusterFacts,
+    ) -> Result<Self, Skip> {
+        let name = &namespace.name;
+        let request = Self::resolve(inject, namespace.opted_in)
+            .map_err(|invalid| Skip::new(SkipReason::InvalidAnnotation, invalid.to_string()))?;
+        match request {
+            None => Err(Skip::not_requested(name)),
+            Some(Self::OptOut) => Err(Skip::opted_out()),
+            Some(_) if cluster.excludes(name) => Err(Skip::excluded(name)),
+            Some(request) => Ok(request),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::consent::{AllowedNamespaces, CredentialUse};
+use super::facts::NamespaceFacts;
 use crate::domain::operator::object_key::ObjectKey;
 
 /// How the sidecar runs in its pod.
@@ -33,10 +34,18 @@ pub struct SidecarPorts {
 pub struct TraceBufferView<S> {
     /// Its name.
     pub key: ObjectKey,
-    /// The sidecar it describes; its mistakes, for people, where it is not accepted.
-    pub sidecar: Result<S, String>,
+    /// The sidecar it describes; the errors in its spec, for people, where it is not accepted.
+    pub sidecar: Result<Arc<S>, String>,
     /// The namespaces whose pods may use it.
     pub allowed_namespaces: AllowedNamespaces,
+}
+
+impl<S> TraceBufferView<S> {
+    /// Returns whether it allows pods of `namespace` to use it.
+    #[must_use]
+    pub fn allows(&self, namespace: &NamespaceFacts) -> bool {
+        self.allowed_namespaces.allows(&self.key.namespace, namespace)
+    }
 }
 
 /// What the decision needs to know of a sidecar.

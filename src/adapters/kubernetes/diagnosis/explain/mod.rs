@@ -122,16 +122,15 @@ fn decide_now(case: &ExplainInput) -> Result<Decision<Sidecar>, String> {
 fn creation_finding(decision: &Result<Decision<Sidecar>, String>) -> Option<Finding> {
     const NAME: &str = "created now";
     Some(match decision {
-        Ok(Decision::Inject(candidate)) => {
-            let is_plain = |own: &Sidecar| own.mode == SidecarMode::Container;
-            let kind = match &candidate.sidecar {
-                Ok(sidecar) if is_plain(sidecar) => "a sidecar container",
-                _ => "a native sidecar",
+        Ok(Decision::Inject { trace_buffer, sidecar }) => {
+            let kind = match sidecar.mode {
+                SidecarMode::Container => "a sidecar container",
+                SidecarMode::Native => "a native sidecar",
             };
-            NEW_POD.ok(NAME, format!("would get {kind} from TraceBuffer {}", candidate.key))
+            NEW_POD.ok(NAME, format!("would get {kind} from TraceBuffer {trace_buffer}"))
         }
         Ok(Decision::Skip(Skip { reason, message })) => skipped(NEW_POD, *reason, message),
-        Ok(Decision::CompleteInjection(_)) => return None,
+        Ok(Decision::CompleteInjection { .. }) => return None,
         Err(why) => NEW_POD.skipped(NAME, why.as_str()),
     })
 }

@@ -1,9 +1,8 @@
 use super::*;
 use crate::adapters::kubernetes::pod::pod_facts;
 use crate::adapters::kubernetes::pod::testing::{
-    injected, key, patched, pod, sidecar, trace_buffer_view,
+    completion_decision, inject_decision, injected, key, patched, pod, sidecar,
 };
-use crate::domain::operator::injection::consent::AllowedNamespaces;
 use crate::domain::operator::injection::facts::SidecarPresence;
 
 const STATUS_TEXT: &str = r#"{"injected":"shop/default","uid":"u-1","hash":"h1","maxBytes":65536}"#;
@@ -72,7 +71,7 @@ fn the_environment_goes_to_the_containers_it_was_meant_for() {
 fn a_plain_container_comes_last() {
     let pod = pod(&json!([{"name": "web"}]));
     let plain = Sidecar { mode: SidecarMode::Container, ..sidecar() };
-    let decision = Decision::Inject(trace_buffer_view(plain));
+    let decision = inject_decision(plain);
     let patched = patched(&pod, &apply_decision(&pod, &decision));
 
     assert_eq!(patched["spec"]["containers"][1]["name"], "tracebuffer");
@@ -118,13 +117,12 @@ fn a_second_time_changes_nothing_but_completes_containers_that_came_since() {
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     assert_eq!(pod_facts(&first).unwrap().sidecar, SidecarPresence::Injected(key()));
 
-    let again = apply_decision(&first, &Decision::CompleteInjection(trace_buffer_view(sidecar())));
+    let again = apply_decision(&first, &completion_decision(sidecar()));
     let already = InjectionOutcome::Skipped(SkipReason::AlreadyInjected);
     assert_eq!((again.patch.0, &again.outcome), (vec![], &already));
 
     first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
-    let completed =
-        apply_decision(&first, &Decision::CompleteInjection(trace_buffer_view(sidecar())));
+    let completed = apply_decision(&first, &completion_decision(sidecar()));
     assert_eq!(
         serde_json::to_value(&completed.patch).unwrap(),
         json!([{
@@ -141,11 +139,7 @@ fn a_sidecar_of_another_making_is_not_completed() {
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
     let changed = Sidecar { hash: "h2".into(), ..sidecar() };
-    assert!(
-        apply_decision(&first, &Decision::CompleteInjection(trace_buffer_view(changed)))
-            .patch
-            .is_empty()
-    );
+    assert!(apply_decision(&first, &completion_decision(changed)).patch.is_empty());
 }
 
 #[test]
@@ -173,15 +167,6 @@ fn a_skip_that_surprises_nobody_is_silent() {
 }
 
 #[test]
-fn a_trace_buffer_with_mistakes_injects_nothing_whatever_was_decided() {
-    let allowed_namespaces = AllowedNamespaces::Same;
-    let broken = TraceBufferView { key: key(), sidecar: Err("wrong".into()), allowed_namespaces };
-    let decision = Decision::Inject(broken.into());
-    let admitted = apply_decision(&pod(&json!([])), &decision);
-    assert_eq!(admitted.outcome, InjectionOutcome::Skipped(SkipReason::TraceBufferNotAccepted));
-}
-
-#[test]
 fn too_short_a_grace_period_is_said() {
     let mut pod = pod(&json!([{"name": "web"}]));
     for (grace, drain, warned) in
@@ -195,8 +180,8 @@ fn too_short_a_grace_period_is_said() {
     pod["spec"]["terminationGracePeriodSeconds"] = json!(5);
     assert_eq!(
         injected(&pod, sidecar()).warnings,
-        ["tracebuffer: terminationGracePeriodSeconds 5 is less than the 25 s that TraceBuffer \
-             shop/default gives the sidecar to send what is left (drainTimeout)"]
+        ["tracebuffer: terminationGracePeriodSeconds 5 is less than the 25 s (drainTimeout of \
+             TraceBuffer shop/default) that the sidecar needs to send buffered spans"]
     );
 }
 
@@ -205,8 +190,10 @@ fn a_mesh_proxy_that_ends_first_is_said() {
     let pod = pod(&json!([{"name": "web"}, {"name": "istio-proxy"}]));
     assert_eq!(
         injected(&pod, sidecar()).warnings,
-        ["tracebuffer: istio-proxy ends before the sidecar, which then cannot send what is left; \
-             use the mesh's native sidecars"]
+        [
+            "tracebuffer: istio-proxy terminates before the sidecar, which then cannot send buffered \
+             spans; use the mesh's native sidecars"
+        ]
     );
 }
 

@@ -34,12 +34,13 @@ fn trace_buffer(namespace: &str, name: &str) -> TraceBufferView<FakeSidecar> {
         credentials: CredentialUse::None,
     };
     let allowed_namespaces = AllowedNamespaces::Same;
-    TraceBufferView { key: key(namespace, name), sidecar: Ok(sidecar), allowed_namespaces }
+    let sidecar = Ok(Arc::new(sidecar));
+    TraceBufferView { key: key(namespace, name), sidecar, allowed_namespaces }
 }
 
 fn in_mode(mode: SidecarMode) -> TraceBufferView<FakeSidecar> {
     let sidecar = FakeSidecar { mode, volumes: vec![], credentials: CredentialUse::None };
-    TraceBufferView { sidecar: Ok(sidecar), ..trace_buffer("shop", "default") }
+    TraceBufferView { sidecar: Ok(Arc::new(sidecar)), ..trace_buffer("shop", "default") }
 }
 
 fn key(namespace: &str, name: &str) -> ObjectKey {
@@ -85,8 +86,8 @@ fn assert_skips(decision: &Decision<FakeSidecar>, reason: SkipReason, message: &
 
 #[track_caller]
 fn assert_injects(decision: &Decision<FakeSidecar>, from: &str) {
-    let Decision::Inject(candidate) = decision else { panic!("{decision:?}") };
-    assert_eq!(candidate.key.to_string(), from);
+    let Decision::Inject { trace_buffer, .. } = decision else { panic!("{decision:?}") };
+    assert_eq!(trace_buffer.to_string(), from);
 }
 
 #[test]
@@ -139,10 +140,11 @@ fn another_namespaces_needs_the_name_in_full_and_leave() {
 }
 
 fn with_credentials(namespace: &str, credentials: CredentialUse) -> TraceBufferView<FakeSidecar> {
-    let mut candidate = trace_buffer(namespace, "a");
-    candidate.allowed_namespaces = AllowedNamespaces::All;
-    candidate.sidecar.as_mut().unwrap().credentials = credentials;
-    candidate
+    let mut view = trace_buffer(namespace, "a");
+    view.allowed_namespaces = AllowedNamespaces::All;
+    view.sidecar =
+        view.sidecar.map(|sidecar| FakeSidecar { credentials, ..(*sidecar).clone() }.into());
+    view
 }
 
 #[test]
@@ -159,12 +161,12 @@ fn a_foreign_trace_buffer_with_references_needs_the_consent_of_the_namespace_obj
     ] {
         let known = [with_credentials("platform", credentials)];
         match decided_in(&requesting_pod(pod), &home, &cluster(), &known) {
-            Decision::Inject(_) => assert!(injects, "{credentials:?} {home:?}"),
+            Decision::Inject { .. } => assert!(injects, "{credentials:?} {home:?}"),
             Decision::Skip(skip) => {
                 assert_eq!(skip.reason, SkipReason::ReferencesNotAllowed);
                 assert!(!injects, "{credentials:?} {home:?}");
             }
-            Decision::CompleteInjection(_) => panic!("there is no sidecar"),
+            Decision::CompleteInjection { .. } => panic!("there is no sidecar"),
         }
     }
     for credentials in [References, ServiceAccountToken] {
@@ -250,8 +252,8 @@ fn a_pod_with_its_sidecar_is_completed_from_the_same_trace_buffer() {
     let pod =
         PodFacts { sidecar: SidecarPresence::Injected(key("shop", "a")), ..requesting_pod("true") };
     let decision = decided(&pod, &[trace_buffer("shop", "a"), trace_buffer("shop", "default")]);
-    let Decision::CompleteInjection(candidate) = decision else { panic!("{decision:?}") };
-    assert_eq!(candidate.key, key("shop", "a"));
+    let Decision::CompleteInjection { trace_buffer, .. } = decision else { panic!("{decision:?}") };
+    assert_eq!(trace_buffer, key("shop", "a"));
 }
 
 #[test]
@@ -259,7 +261,7 @@ fn a_pod_whose_sidecars_trace_buffer_is_gone_or_anothers_is_left_as_it_is() {
     for (of, known) in [("shop", vec![]), ("other", vec![trace_buffer("other", "a")])] {
         let pod =
             PodFacts { sidecar: SidecarPresence::Injected(key(of, "a")), ..requesting_pod("true") };
-        let message = format!("the sidecar of TraceBuffer {of}/a is there already");
+        let message = format!("the pod already has the sidecar of TraceBuffer {of}/a");
         assert_skips(&decided(&pod, &known), SkipReason::AlreadyInjected, &message);
     }
 }
