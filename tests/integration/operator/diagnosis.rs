@@ -151,13 +151,28 @@ async fn bare_pods_are_found_over_several_pages_and_in_one_namespace_if_asked() 
     put_pod(&server, "other", "q", &json!({"tracebuffer.dev/inject": "true"}));
 
     let findings = checked(&server, &DiagnosisScope::default()).await;
-    let without = &find(&findings, "Pods", "without").message;
-    assert!(without.starts_with("1101 pods asking for a sidecar"), "{without}");
+    let missing = &find(&findings, "Pods", "missing").message;
+    assert!(missing.starts_with("1101 pods asking for a sidecar"), "{missing}");
 
     let place = DiagnosisScope { namespace: Some("other".to_owned()), ..DiagnosisScope::default() };
     let findings = checked(&server, &place).await;
-    let without = &find(&findings, "Pods", "without").message;
-    assert!(without.starts_with("1 pod asking") && without.contains("other/q"), "{without}");
+    let missing = &find(&findings, "Pods", "missing").message;
+    assert!(missing.starts_with("1 pod asking") && missing.contains("other/q"), "{missing}");
+}
+
+#[tokio::test]
+async fn finished_pods_are_not_reported_as_missing_a_sidecar() {
+    let server = installed();
+    for (name, phase) in [("done", "Succeeded"), ("broken", "Failed")] {
+        let metadata = json!({"namespace": "shop", "name": name});
+        let spec = json!({"containers": [{"name": "app", "image": "app"}]});
+        server.put("pods", json!({"metadata": metadata, "spec": spec, "status": {"phase": phase}}));
+    }
+
+    let findings = checked(&server, &DiagnosisScope::default()).await;
+
+    assert_eq!(find(&findings, "Pods", "current").state, FindingState::Ok);
+    assert!(!findings.iter().any(|one| one.section == "Pods" && one.message.contains("shop/")));
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ mod pods;
 mod resilient_watch;
 mod trace_buffers;
 
+pub(super) use pod_snapshot::pod_snapshot;
+
 pub use catalog::ClusterCatalog;
 pub use namespaces::NamespaceCache;
 pub use pods::PodCache;

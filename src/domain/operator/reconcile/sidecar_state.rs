@@ -70,6 +70,26 @@ pub fn is_missing_sidecar(pod: &PodSnapshot, namespace_asks: bool) -> bool {
     !matches!(request, Ok(None | Some(InjectRequest::OptOut)))
 }
 
+/// Returns why `pod` has no sidecar although it opts in; `None` if it has one or does not opt in.
+#[must_use]
+pub fn missing_reason(
+    pod: &PodSnapshot,
+    namespace_opted_in: bool,
+    cluster: &ClusterFacts,
+) -> Option<MissingReason> {
+    if !is_missing_sidecar(pod, namespace_opted_in) {
+        return None;
+    }
+    let namespace = &pod.key.namespace;
+    Some(match &pod.status {
+        Some(InjectionStatus::Skipped { reason, message }) => {
+            MissingReason::Skipped { reason: *reason, message: message.clone() }
+        }
+        _ if cluster.excludes(namespace) => MissingReason::excluded(namespace),
+        _ => MissingReason::WebhookNotCalled,
+    })
+}
+
 /// Returns the `TraceBuffer` that `pod` uses, or asks for by the rules of the injection decision.
 /// `names` are those in its namespace.
 #[must_use]
@@ -97,10 +117,7 @@ pub fn trace_buffer_for_new_pod(
     cluster: &ClusterFacts,
     names: impl FnOnce() -> Vec<String>,
 ) -> Option<ObjectKey> {
-    if cluster.excludes(&namespace.name) {
-        return None;
-    }
-    let request = InjectRequest::resolve(inject, namespace.opted_in).ok()??;
+    let request = InjectRequest::of_pod(inject, namespace, cluster).ok()?;
     select(&request, namespace, cluster, names).ok().map(|selected| selected.key)
 }
 
@@ -124,8 +141,11 @@ pub fn sidecar_state(pod: &PodSnapshot, declared: &TraceBufferSnapshot) -> Sidec
     }
 }
 
+/// Returns why the sidecar of a pod is outdated; `None` while it is current.
+///
 /// Another UID alone changes nothing: the sidecar is what a new pod would get.
-fn outdated_reason(
+#[must_use]
+pub fn outdated_reason(
     injected: &InjectedSidecar,
     uid: &str,
     needs: &DesiredSidecar,

@@ -340,15 +340,15 @@ fn pods_without_a_sidecar_with_an_old_one_or_skipped_are_named() {
     assert_single_problem(
         bare,
         "Pods",
-        "without",
+        "missing",
         FindingState::Warning,
         "1 pod asking for a sidecar",
     );
 
     let status = r#"{"skipped":"HostNetwork","message":"m"}"#;
-    let skipped = add_pod(json!({"tracebuffer.dev/status": status}));
+    let annotations = json!({"tracebuffer.dev/inject": "true", "tracebuffer.dev/status": status});
     assert_single_problem(
-        skipped,
+        add_pod(annotations),
         "Pods",
         "skipped",
         FindingState::Warning,
@@ -371,6 +371,26 @@ fn pods_without_a_sidecar_with_an_old_one_or_skipped_are_named() {
 }
 
 #[test]
+fn a_sidecar_of_a_trace_buffer_recreated_with_the_same_spec_is_current() {
+    let recreated = |facts: &mut CheckInput| {
+        let mut object = trace_buffer();
+        object.metadata.uid = Some("u-2".to_owned());
+        facts.trace_buffers = Fetched::Found(vec![object]);
+    };
+    assert_eq!(problems(recreated), []);
+}
+
+#[test]
+fn a_sidecar_whose_memory_is_too_small_for_a_raised_max_bytes_is_outdated() {
+    let raised = |facts: &mut CheckInput| {
+        let mut object = trace_buffer();
+        object.spec.buffer.max_bytes.0 = "64Mi".to_owned();
+        facts.trace_buffers = Fetched::Found(vec![object]);
+    };
+    assert_single_problem(raised, "Pods", "outdated", FindingState::Warning, "shop/a");
+}
+
+#[test]
 fn pods_that_want_no_sidecar_are_left_alone() {
     for annotations in [
         json!({}),
@@ -388,7 +408,19 @@ fn a_pod_of_a_namespace_that_asks_is_expected_to_have_a_sidecar() {
         facts.namespaces = vec![from_json(json!({"name": "shop", "labels": labels}))];
         add_pod(json!({}))(facts);
     };
-    assert_single_problem(asked, "Pods", "without", FindingState::Warning, "shop/b");
+    assert_single_problem(asked, "Pods", "missing", FindingState::Warning, "shop/b");
+}
+
+#[test]
+fn a_pod_of_an_excluded_namespace_that_asks_for_a_sidecar_is_reported_as_skipped() {
+    let excluded = |facts: &mut CheckInput| {
+        facts.operator.namespace = "shop".to_owned();
+        add_pod(json!({"tracebuffer.dev/inject": "true"}))(facts);
+    };
+    let found = problems(excluded);
+    let skipped = found.iter().find(|(_, name, ..)| name == "skipped");
+    assert!(skipped.is_some_and(|(.., message)| message.contains("shop/b (ExcludedNamespace)")));
+    assert!(!found.iter().any(|(_, name, ..)| name == "missing"), "{found:?}");
 }
 
 #[test]

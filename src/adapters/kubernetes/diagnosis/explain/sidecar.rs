@@ -9,11 +9,12 @@ use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, render_limits};
 use crate::domain::operator::injection::status::InjectedSidecar;
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
+use crate::domain::operator::reconcile::sidecar_state::{OutdatedReason, outdated_reason};
 
 const SIDECAR: Section = Section("Sidecar");
 /// Why a container waits where nothing is wrong.
 const STARTING_REASONS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-const RESTART_REMEDY: &str = "create the pod anew: `kubectl rollout restart` of its owner";
+const RESTART_REMEDY: &str = "recreate the pod: `kubectl rollout restart` of its owner";
 
 pub(super) fn explain(case: &ExplainInput, pod: &Pod, injected: &InjectedSidecar) -> Vec<Finding> {
     let from = format!("injected from TraceBuffer {}", injected.trace_buffer);
@@ -85,29 +86,28 @@ fn configuration(case: &ExplainInput, injected: &InjectedSidecar) -> Vec<Finding
             )];
         }
     };
-    if sidecar.uid != injected.uid {
-        let message = format!("TraceBuffer {key} was deleted and made anew since then");
-        return vec![SIDECAR.warning(NAME, message, RESTART_REMEDY)];
+    let outdated = |message| vec![SIDECAR.warning(NAME, message, RESTART_REMEDY)];
+    match outdated_reason(injected, &sidecar.uid, &sidecar.desired()) {
+        Some(OutdatedReason::HashDiffers) => outdated(format!(
+            "TraceBuffer {key} has changed in a way that takes effect in new pods only"
+        )),
+        Some(OutdatedReason::Recreated) => {
+            outdated(format!("TraceBuffer {key} was deleted and recreated with another spec"))
+        }
+        Some(OutdatedReason::NeedsMoreMemory) => outdated(format!(
+            "maxBytes of TraceBuffer {key} was raised beyond the {} bytes that the sidecar's memory \
+             limit was derived from",
+            injected.max_bytes
+        )),
+        None => vec![SIDECAR.ok(NAME, "matches its TraceBuffer"), limits(case, sidecar)],
     }
-    if sidecar.hash != injected.hash {
-        let message = format!("TraceBuffer {key} changed in a way that only a new pod takes up");
-        return vec![SIDECAR.warning(NAME, message, RESTART_REMEDY)];
-    }
-    vec![SIDECAR.ok(NAME, "as its TraceBuffer says"), limits(case, sidecar, injected)]
 }
 
-fn limits(case: &ExplainInput, sidecar: &Sidecar, injected: &InjectedSidecar) -> Finding {
+fn limits(case: &ExplainInput, sidecar: &Sidecar) -> Finding {
     const NAME: &str = "limits";
-    if sidecar.limits.max_bytes > injected.max_bytes {
-        let message = format!(
-            "maxBytes was raised beyond the {} bytes that its memory was made for",
-            injected.max_bytes
-        );
-        return SIDECAR.warning(NAME, message, RESTART_REMEDY);
-    }
     if case.annotation(names::LIMITS) == Some(&render_limits(&sidecar.limits)) {
-        return SIDECAR.ok(NAME, "as its TraceBuffer says");
+        return SIDECAR.ok(NAME, "match its TraceBuffer");
     }
-    let message = format!("annotation {} is not what its TraceBuffer says yet", names::LIMITS);
-    SIDECAR.warning(NAME, message, "wait a moment; see whether the operator's pods are ready")
+    let message = format!("annotation {} does not match its TraceBuffer yet", names::LIMITS);
+    SIDECAR.warning(NAME, message, "wait a moment; check whether the operator's pods are ready")
 }

@@ -91,10 +91,10 @@ fn a_sidecar_from_before_a_change_is_told_with_what_changed() {
     };
     let mut changed = trace_buffer();
     changed.spec.destination.endpoint = "http://other:4317".to_owned();
-    assert!(configuration(&changed).contains("only a new pod takes up"));
-    let mut anew = trace_buffer();
-    anew.metadata.uid = Some("u-2".to_owned());
-    assert!(configuration(&anew).contains("deleted and made anew"));
+    assert!(configuration(&changed).contains("takes effect in new pods only"));
+    let mut recreated = changed.clone();
+    recreated.metadata.uid = Some("u-2".to_owned());
+    assert!(configuration(&recreated).contains("recreated with another spec"));
     let mut wrong = trace_buffer();
     wrong.spec.destination.endpoint = "nonsense".to_owned();
     assert!(configuration(&wrong).contains("has mistakes now: spec.destination.endpoint"));
@@ -103,16 +103,26 @@ fn a_sidecar_from_before_a_change_is_told_with_what_changed() {
 }
 
 #[test]
+fn a_sidecar_of_a_trace_buffer_recreated_with_the_same_spec_is_current() {
+    let mut recreated = trace_buffer();
+    recreated.metadata.uid = Some("u-2".to_owned());
+    let case = input(Fetched::Found(injected_pod("a", IMAGE)), &[recreated]);
+
+    assert_eq!(finding_states(&case)[2..], ["Sidecar/configuration ok", "Sidecar/limits ok"]);
+}
+
+#[test]
 fn limits_that_are_on_their_way_or_too_large_for_the_pod_are_told() {
-    let limits = |change: fn(&mut TraceBuffer)| {
+    let of = |name: &str, change: fn(&mut TraceBuffer)| {
         let mut object = trace_buffer();
         change(&mut object);
-        message(&input(Fetched::Found(injected_pod("a", IMAGE)), &[object]), "limits")
+        message(&input(Fetched::Found(injected_pod("a", IMAGE)), &[object]), name)
     };
 
-    assert!(limits(|object| object.spec.buffer.max_spans = 7).contains("is not what"));
-    let larger = |object: &mut TraceBuffer| object.spec.buffer.max_bytes.0 = "64Mi".to_owned();
-    assert!(limits(larger).contains("was raised beyond the 33554432 bytes"));
+    let fewer = of("limits", |object| object.spec.buffer.max_spans = 7);
+    assert!(fewer.contains("does not match"), "{fewer}");
+    let larger = of("configuration", |object| object.spec.buffer.max_bytes.0 = "64Mi".to_owned());
+    assert!(larger.contains("was raised beyond the 33554432 bytes"), "{larger}");
 }
 
 #[test]
