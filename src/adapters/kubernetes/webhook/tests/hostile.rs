@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::adapters::kubernetes::webhook::bounds::PATHS;
 
 async fn refused(body: impl Into<Bytes>) -> String {
     let fixture = Harness::new();
@@ -22,13 +23,13 @@ async fn refused_with(pointer: &str, value: Value) -> String {
 
 #[tokio::test]
 async fn what_is_no_review_is_refused_with_what_is_wrong_and_where() {
-    let said = "this is no AdmissionReview of a new pod: ";
+    let said = "the body is not an AdmissionReview of a new pod: ";
     for (body, wrong) in [
         (&b""[..], "EOF while parsing a value at line 1 column 0"),
         (b"{", "EOF while parsing an object at line 1 column 1"),
         (b"[]", "expected an AdmissionReview at line 1 column 2"),
         (b"null", "invalid type: null, expected an AdmissionReview at line 1 column 4"),
-        (b"{}", "it is \"\" of \"\", not AdmissionReview of admission.k8s.io/v1"),
+        (b"{}", "its kind is \"\" of \"\", not AdmissionReview of admission.k8s.io/v1"),
         (b"{\"kind\": 3}", "invalid type: integer `3`, expected a string at line 1 column 10"),
         (b"{\"kind\": \"\xff\"}", "invalid unicode code point at line 1 column 11"),
         (b"{} {}", "trailing characters at line 1 column 4"),
@@ -49,7 +50,7 @@ async fn a_review_of_another_version_is_refused_by_name() {
 #[tokio::test]
 async fn a_part_that_is_missing_is_named() {
     for (pointer, wrong) in [
-        ("/request", "it has no request"),
+        ("/request", "request is missing"),
         ("/request/uid", "expected a string"),
         ("/request/namespace", "request.namespace is missing"),
         ("/request/object", "request.object is missing"),
@@ -194,7 +195,7 @@ fn assert_answered(path: &str, body: String) -> Result<(), TestCaseError> {
         }
     } else {
         prop_assert_eq!(status, StatusCode::BAD_REQUEST, "{}", text);
-        prop_assert!(text.starts_with("this is no AdmissionReview of a new pod: "));
+        prop_assert!(text.starts_with("the body is not an AdmissionReview of a new pod: "));
     }
     Ok(())
 }

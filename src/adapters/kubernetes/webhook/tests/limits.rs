@@ -119,7 +119,7 @@ async fn an_unknown_path_is_answered_with_those_there_are() {
     let (status, text) = Harness::new().post("/mutate", POD).await;
 
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert_eq!(text, "nothing here; reviews are answered at /inject and /inject-namespace\n");
+    assert_eq!(text, "not found; reviews are accepted at /inject and /inject-namespace\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +144,7 @@ async fn an_answer_never_takes_longer_than_4_s() {
     let (status, text) = fixture.post(INJECT_PATH, POD).await;
 
     assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
-    assert_eq!(text, "this took longer than 4 s\n");
+    assert_eq!(text, "the review took longer than 4 s\n");
     assert_eq!(started.elapsed().as_secs(), 4);
 }
 
