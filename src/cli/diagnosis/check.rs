@@ -18,9 +18,9 @@ use crate::domain::text::quoted;
 /// The name of the subcommand.
 pub(in crate::cli) const NAME: &str = "check";
 
-const AFTER_HELP: &str = "The exit code is 0 when nothing failed, 1 when something did or the cluster cannot be reached, and 64 for a wrong command line. What you are not allowed to see is skipped. Nothing is changed: the webhook is tried with a dry run.";
+const AFTER_HELP: &str = "The exit code is 0 when no check failed, 1 when one failed or the cluster cannot be reached, and 64 for a wrong command line. Checks for which you lack permissions are skipped. Nothing is changed: the webhook is tested with a dry run.";
 
-/// What to look at.
+/// The arguments of `tracebuffer check`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckArgs {
     connection: ClusterConnection,
@@ -34,18 +34,18 @@ pub struct CheckArgs {
 pub(in crate::cli) fn command() -> Command {
     Command::new(NAME)
         .about(
-            "Looks over an installation: versions, webhook, certificates, pods without a sidecar",
+            "Checks an installation: versions, webhook, certificates, missing and outdated sidecars",
         )
         .after_help(AFTER_HELP)
         .arg(namespace_flag(
-            "Look at the TraceBuffers and pods of this namespace alone [default: all]",
+            "Check the TraceBuffers and pods of this namespace only [default: all]",
         ))
         .arg(report::flag())
         .arg(
             Arg::new("strict")
                 .long("strict")
                 .action(ArgAction::SetTrue)
-                .help("End with exit code 1 for warnings, too"),
+                .help("Return exit code 1 for warnings, too"),
         )
         .args(client::flags())
 }
@@ -63,7 +63,7 @@ fn parse_namespace(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads what to look at.
+/// Reads the arguments.
 pub(in crate::cli) fn parse(flags: &ArgMatches, environment: EnvLookup<'_>) -> CheckArgs {
     let connection = ClusterConnection::from_flags(flags);
     CheckArgs {
@@ -74,38 +74,38 @@ pub(in crate::cli) fn parse(flags: &ArgMatches, environment: EnvLookup<'_>) -> C
     }
 }
 
-/// Where to look; in the operator's own pods, where its variables say.
+/// Returns the scope of a diagnosis; in the operator's own pods, the operator's variables set it.
 pub(super) fn scope(
     flags: &ArgMatches,
     environment: EnvLookup<'_>,
     in_cluster: bool,
 ) -> DiagnosisScope {
-    let told = |name: &str| {
+    let variable = |name: &str| {
         let value = environment(&format!("TRACEBUFFER_{name}")).filter(|_| in_cluster)?;
         value.into_string().ok().filter(|text| !text.is_empty())
     };
     DiagnosisScope {
         namespace: flags.get_one::<String>("namespace").cloned(),
-        operator_namespace: told("NAMESPACE"),
-        operator_name: told("WEBHOOK_NAME"),
-        certificate_secret: told("CERTIFICATE_SECRET"),
+        operator_namespace: variable("NAMESPACE"),
+        operator_name: variable("WEBHOOK_NAME"),
+        certificate_secret: variable("CERTIFICATE_SECRET"),
     }
 }
 
 impl CheckArgs {
-    /// Looks, prints what it found, and returns the exit code.
+    /// Reads the installation, prints the findings, and returns the exit code.
     pub(in crate::cli) fn run(self) -> ExitCode {
         run(async move {
             let client = self.connection.client().await?;
             let now = Timestamp::now().as_second();
-            let facts = CheckInput::read(&client, &self.scope, now)
+            let input = CheckInput::read(&client, &self.scope, now)
                 .await
                 .map_err(|error| unreachable_message(&error))?;
-            let findings = check(&facts);
+            let findings = check(&input);
             self.output.print(&findings);
-            let bearable = if self.strict { FindingState::Ok } else { FindingState::Warning };
-            let is_fine = worst_state(&findings) <= bearable;
-            Ok(if is_fine { ExitCode::SUCCESS } else { EXIT_FAILED.into() })
+            let worst_accepted = if self.strict { FindingState::Ok } else { FindingState::Warning };
+            let is_ok = worst_state(&findings) <= worst_accepted;
+            Ok(if is_ok { ExitCode::SUCCESS } else { EXIT_FAILED.into() })
         })
     }
 }

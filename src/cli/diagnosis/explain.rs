@@ -18,7 +18,7 @@ use crate::domain::text::quoted;
 /// The name of the subcommand.
 pub(in crate::cli) const NAME: &str = "explain";
 
-const AFTER_HELP: &str = "The exit code is 0 when the pod was found, 1 when it or the cluster was not, and 64 for a wrong command line.";
+const AFTER_HELP: &str = "The exit code is 0 when the pod was found, 1 when the pod was not found or the cluster cannot be reached, and 64 for a wrong command line.";
 /// The names of the kind, as in kubectl.
 const POD_KINDS: [&str; 3] = ["pod", "pods", "po"];
 
@@ -34,7 +34,7 @@ pub struct ExplainArgs {
 /// Describes the subcommand.
 pub(in crate::cli) fn command() -> Command {
     Command::new(NAME)
-        .about("Says why a pod was or was not injected, and what to do")
+        .about("Explains why a pod was or was not injected, and what to do")
         .after_help(AFTER_HELP)
         .arg(Arg::new("kind").value_name("pod").required(true).help("The word pod, or pod/NAME"))
         .arg(Arg::new("name").value_name("NAME").help("The pod's name"))

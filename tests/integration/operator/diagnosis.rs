@@ -143,7 +143,7 @@ async fn a_cluster_that_does_not_answer_is_an_error_and_no_finding() {
 }
 
 #[tokio::test]
-async fn bare_pods_are_found_over_several_pages_and_in_one_namespace_if_asked() {
+async fn missing_pods_are_found_over_several_pages_and_in_one_namespace_if_asked() {
     let server = installed();
     for number in 0..1_100 {
         put_pod(&server, "shop", &format!("p{number:04}"), &json!({}));
@@ -176,7 +176,7 @@ async fn finished_pods_are_not_reported_as_missing_a_sidecar() {
 }
 
 #[tokio::test]
-async fn a_bare_pod_is_explained_with_what_a_new_one_would_get() {
+async fn a_missing_pod_is_explained_with_what_a_new_one_would_get() {
     let server = installed();
     put_pod(&server, "shop", "a", &json!({}));
     put_trace_buffer(&server, "shop", "Same");

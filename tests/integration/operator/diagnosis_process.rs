@@ -48,7 +48,7 @@ async fn a_cluster_without_an_operator_fails_the_check() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("the CustomResourceDefinition is missing"), "{text}");
     assert!(text.contains("install the chart"), "{text}");
-    assert!(!text.contains('\u{1b}'), "no colours where nobody looks: {text}");
+    assert!(!text.contains('\u{1b}'), "no colours without a terminal: {text}");
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_pod_about_which_nobody_was_asked_is_explained_with_what_to_do() {
     let (code, text) = ask(&api, "explain pod/cart -n shop").await;
 
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("WebhookNotCalled") && text.contains("create it anew"), "{text}");
+    assert!(text.contains("WebhookNotCalled") && text.contains("recreate the pod"), "{text}");
     assert!(text.contains("NoTraceBuffer"), "{text}");
 }
 
@@ -100,7 +100,7 @@ async fn a_pod_that_is_not_there_ends_with_1() {
     let (code, text) = ask(&ApiServer::new(), "explain pod cart").await;
 
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("default/cart") && text.contains("there is no such pod"), "{text}");
+    assert!(text.contains("default/cart") && text.contains("the pod does not exist"), "{text}");
 }
 
 #[tokio::test]
@@ -146,5 +146,5 @@ async fn outside_of_a_pod_there_is_no_cluster_to_be_in() {
     let (code, text) = ask(&ApiServer::new(), "check --in-cluster").await;
 
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("this runs in no pod of a cluster"), "{text}");
+    assert!(text.contains("works only in a pod of a cluster"), "{text}");
 }

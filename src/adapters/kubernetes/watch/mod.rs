@@ -13,6 +13,7 @@ mod resilient_watch;
 mod trace_buffers;
 
 pub(super) use pod_snapshot::pod_snapshot;
+pub(super) use pods::ACTIVE_PODS;
 
 pub use catalog::ClusterCatalog;
 pub use namespaces::NamespaceCache;

@@ -30,7 +30,8 @@ use crate::ports::operator::pods::{ChangeHandler, PodLister};
 
 const RULE: RbacRule = RbacRule { group: "", resource: "pods" };
 /// Pods that are over need no sidecar.
-const ACTIVE_PODS: &str = "status.phase!=Succeeded,status.phase!=Failed";
+pub(in crate::adapters::kubernetes) const ACTIVE_PODS: &str =
+    "status.phase!=Succeeded,status.phase!=Failed";
 
 /// The pods that carry a mark of tracebuffer, and all those of namespaces that ask for a sidecar in
 /// every pod; [`run`](Self::run) keeps them current.

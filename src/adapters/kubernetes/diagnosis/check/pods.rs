@@ -6,9 +6,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::PartialObjectMeta;
 
-use super::join_names;
 use crate::adapters::kubernetes::diagnosis::check_input::CheckInput;
-use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
+use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section, join_names};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::namespace::{misconfiguration, namespace_facts};
 use crate::adapters::kubernetes::resource::TraceBuffer;
