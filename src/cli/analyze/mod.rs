@@ -15,14 +15,14 @@ use crate::adapters::kubernetes::analysis;
 /// The name of the subcommand.
 pub(super) const NAME: &str = "analyze";
 
-/// The exit code where something is wrong.
+/// The exit code if there are errors.
 const EXIT_ERRORS: u8 = 1;
 
 const AFTER_HELP: &str = "\
-Exit code 0: no mistakes, perhaps warnings; 1: mistakes, or a file that cannot be read.
-Objects of other kinds are passed over.";
+Exit code 0: no errors, perhaps warnings; 1: errors, or a file that cannot be read.
+Objects of other kinds are ignored.";
 
-/// What to analyze, and how to tell.
+/// The arguments of `tracebuffer analyze`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnalyzeArgs {
     files: Vec<InputFile>,
@@ -32,7 +32,7 @@ pub struct AnalyzeArgs {
 /// Describes the subcommand.
 pub(super) fn command() -> Command {
     Command::new(NAME)
-        .about("Tells what is wrong or doubtful in a TraceBuffer, without a cluster")
+        .about("Finds errors and doubtful settings in TraceBuffers, without a cluster")
         .after_help(AFTER_HELP)
         .arg(
             Arg::new("file")
@@ -51,7 +51,7 @@ pub(super) fn command() -> Command {
                 .value_name("text|json")
                 .value_parser(["text", "json"])
                 .default_value("text")
-                .help("How to tell it"),
+                .help("Output format"),
         )
 }
 
@@ -64,10 +64,10 @@ pub(super) fn parse(flags: &ArgMatches) -> AnalyzeArgs {
     }
 }
 
-/// Analyzes and prints.
-pub(super) fn run(request: &AnalyzeArgs) -> ExitCode {
-    let report = Report { files: request.files.iter().map(analyze_file).collect() };
-    let text = if request.as_json { report.to_json() } else { report.to_string() };
+/// Analyzes the files and prints the report.
+pub(super) fn run(arguments: &AnalyzeArgs) -> ExitCode {
+    let report = Report { files: arguments.files.iter().map(analyze_file).collect() };
+    let text = if arguments.as_json { report.to_json() } else { report.to_string() };
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) if !report.has_errors() => ExitCode::SUCCESS,
         _ => EXIT_ERRORS.into(),

@@ -145,7 +145,7 @@ fn the_examples_have_neither_mistakes_nor_warnings() {
     for file in files("docs/examples") {
         let (code, text) = analyze(&["-f", file.to_str().unwrap()]);
 
-        assert_eq!(text, "1 TraceBuffer: 0 mistakes, 0 warnings\n", "{}", file.display());
+        assert_eq!(text, "1 TraceBuffer: 0 errors, 0 warnings\n", "{}", file.display());
         assert_eq!(code, Some(0));
     }
 }
@@ -205,12 +205,12 @@ items:
     assert_eq!(code, Some(1));
     let expected = format!(
         "\
-{name}: passed over: Deployment web
-{name}:9: TraceBuffer shop/default: spec.bufer is no field; did you mean buffer?
-{name}:12: TraceBuffer shop/default: spec.destination.concurency is no field; did you mean concurrency?
-{name}:13: TraceBuffer shop/default: spec.destination.timeout must be a text, in quotes if it looks like something else; it is 30
+{name}: ignored: Deployment web
+{name}:9: TraceBuffer shop/default: spec.bufer is not a known field; did you mean buffer?
+{name}:12: TraceBuffer shop/default: spec.destination.concurency is not a known field; did you mean concurrency?
+{name}:13: TraceBuffer shop/default: spec.destination.timeout must be a string, quoted if it looks like another type; it is 30
 {name}:23: warning: TraceBuffer other: spec.drainTimeout is 0, so that what is buffered when a pod ends is lost
-2 TraceBuffers: 3 mistakes, 1 warning
+2 TraceBuffers: 3 errors, 1 warning
 "
     );
     assert_eq!(text, expected);
@@ -224,11 +224,11 @@ fn a_program_gets_the_same_as_json() {
 
     assert_eq!(code, Some(1));
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(report["mistakes"], 1);
-    let mistake = &report["files"][0]["traceBuffers"][0]["mistakes"][0];
-    assert_eq!(mistake["field"], "spec.buffer.maxSpans");
-    assert_eq!(mistake["line"], 8);
-    assert_eq!(mistake["message"], "must be from 1 to 1000000000; it is 0");
+    assert_eq!(report["errors"], 1);
+    let error = &report["files"][0]["traceBuffers"][0]["errors"][0];
+    assert_eq!(error["field"], "spec.buffer.maxSpans");
+    assert_eq!(error["line"], 8);
+    assert_eq!(error["message"], "must be from 1 to 1000000000; it is 0");
 }
 
 #[test]
@@ -242,5 +242,5 @@ fn a_file_that_is_missing_or_no_yaml_is_a_mistake_with_its_name() {
     assert_eq!(code, Some(1));
     assert!(text.starts_with("nowhere.yaml: cannot be read: No such file"), "{text}");
     assert!(text.contains("broken.yaml: cannot be read as YAML or JSON: "), "{text}");
-    assert!(text.ends_with("0 TraceBuffers: 2 mistakes, 0 warnings\n"), "{text}");
+    assert!(text.ends_with("0 TraceBuffers: 2 errors, 0 warnings\n"), "{text}");
 }

@@ -34,10 +34,10 @@ fn a_field_of_the_wrong_type_is_told_with_what_is_right() {
             "{buffer: [], destination: {endpoint: 1, headers: {}}, receiver: {grpcPort: \"1\"}, allowedNamespaces: {from: 1}}"
         ),
         [
-            "4 spec.buffer must be a map of fields; it is a list",
-            "4 spec.destination.endpoint must be a text, in quotes if it looks like something else; it is 1",
-            "4 spec.destination.headers must be a list; it is a map",
-            "4 spec.receiver.grpcPort must be a whole number; it is a text",
+            "4 spec.buffer must be an object; it is an array",
+            "4 spec.destination.endpoint must be a string, quoted if it looks like another type; it is 1",
+            "4 spec.destination.headers must be an array; it is an object",
+            "4 spec.receiver.grpcPort must be a whole number; it is a string",
             "4 spec.allowedNamespaces.from must be one of Same, All, Selector; it is 1",
         ]
     );
@@ -63,8 +63,8 @@ fn a_selectors_labels_have_any_key_and_values_that_are_texts() {
     assert_eq!(
         of("{tier: 1}"),
         [
-            "4 spec.allowedNamespaces.selector.matchLabels.tier must be a text, in quotes if it looks \
-          like something else; it is 1"
+            "4 spec.allowedNamespaces.selector.matchLabels.tier must be a string, quoted if it looks \
+          like another type; it is 1"
         ]
     );
 }
@@ -104,10 +104,10 @@ fn an_unknown_field_is_told_with_the_nearest_or_all_of_its_place() {
     assert_eq!(
         errors(&format!("{{{DESTINATION}, retries: 3, Endpoint: x}}, buffer: {{maxspan: 1}}}}")),
         [
-            "4 spec.destination.retries is no field; there are batch, compression, concurrency, \
+            "4 spec.destination.retries is not a known field; the fields are batch, compression, concurrency, \
              endpoint, headers, protocol, timeout, tls",
-            "4 spec.destination.Endpoint is no field; did you mean endpoint?",
-            "4 spec.buffer.maxspan is no field; did you mean maxSpans?",
+            "4 spec.destination.Endpoint is not a known field; did you mean endpoint?",
+            "4 spec.buffer.maxspan is not a known field; did you mean maxSpans?",
         ]
     );
 }
@@ -123,7 +123,7 @@ fn a_field_beside_spec_is_told_where_it_may_belong() {
         [Diagnostic {
             line: 4,
             field: "buffer".into(),
-            message: "is no field here; does it belong under spec?".into()
+            message: "is not a field of TraceBuffer; does it belong under spec?".into()
         }]
     );
 }

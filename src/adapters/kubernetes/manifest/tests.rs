@@ -131,7 +131,7 @@ fn an_annotation_on_the_deployment_itself_is_told_to_be_misplaced() {
         .replace("metadata:\n  name: web   #", metadata);
     assert_eq!(
         inject(&manifest).messages,
-        ["Deployment web: no sidecar: annotation tracebuffer.dev/inject is on the object; put it \
+        ["Deployment web: no sidecar: annotation tracebuffer.dev/inject is on the object; move it \
              into spec.template.metadata.annotations"]
     );
 }
@@ -172,8 +172,8 @@ fn what_is_no_pod_is_told_with_object_and_field() {
     let manifest = DEPLOYMENT.replace("\"true\"", "true");
     assert_eq!(
         injector(TRACE_BUFFER).inject(&manifest).unwrap_err().to_string(),
-        "Deployment web: spec.template.metadata.annotations[tracebuffer.dev/inject] is no text; put \
-         the value in quotes"
+        "Deployment web: spec.template.metadata.annotations[tracebuffer.dev/inject] is not a string; \
+         quote the value"
     );
 }
 
@@ -184,7 +184,7 @@ fn a_manifest_without_trace_buffer_or_with_a_wrong_one_is_told() {
     };
     assert_eq!(
         error(SERVICE),
-        "there is no object of kind TraceBuffer and apiVersion tracebuffer.dev/v1alpha1"
+        "no object of kind TraceBuffer and apiVersion tracebuffer.dev/v1alpha1 was found"
     );
     let wrong = TRACE_BUFFER.replace("http://collector:4317", "nowhere");
     assert!(error(&wrong).starts_with("TraceBuffer shop/default: spec.destination.endpoint "));

@@ -128,17 +128,20 @@ fn what_is_unknown_or_odd_in_detail_passes() {
 #[test]
 fn what_is_no_pod_is_told_with_its_field() {
     for (pod, error) in [
-        (json!(null), "the object is no pod"),
-        (json!([]), "the object is no pod"),
-        (json!({"kind": "Deployment", "spec": {}}), "the object is no pod"),
-        (json!({}), "spec is missing or no map"),
-        (json!({"spec": 1}), "spec is missing or no map"),
-        (json!({"metadata": [], "spec": {}}), "metadata is no map"),
-        (json!({"metadata": {"labels": ""}, "spec": {}}), "metadata.labels is no map"),
-        (spec(&json!({"containers": {}})), "spec.containers is no list"),
-        (spec(&json!({"volumes": 1})), "spec.volumes is no list"),
-        (spec(&json!({"containers": [1]})), "spec.containers[0] is no map"),
-        (spec(&json!({"initContainers": [{"env": {}}]})), "spec.initContainers[0].env is no list"),
+        (json!(null), "the object is not a pod"),
+        (json!([]), "the object is not a pod"),
+        (json!({"kind": "Deployment", "spec": {}}), "the object is not a pod"),
+        (json!({}), "spec is missing or not an object"),
+        (json!({"spec": 1}), "spec is missing or not an object"),
+        (json!({"metadata": [], "spec": {}}), "metadata is not an object"),
+        (json!({"metadata": {"labels": ""}, "spec": {}}), "metadata.labels is not an object"),
+        (spec(&json!({"containers": {}})), "spec.containers is not an array"),
+        (spec(&json!({"volumes": 1})), "spec.volumes is not an array"),
+        (spec(&json!({"containers": [1]})), "spec.containers[0] is not an object"),
+        (
+            spec(&json!({"initContainers": [{"env": {}}]})),
+            "spec.initContainers[0].env is not an array",
+        ),
     ] {
         assert_eq!(pod_facts(&pod).unwrap_err().to_string(), error);
     }
@@ -149,6 +152,6 @@ fn an_annotation_without_quotes_is_told() {
     let pod = json!({"metadata": {"annotations": {names::INJECT: true}}, "spec": {}});
     assert_eq!(
         pod_facts(&pod).unwrap_err().to_string(),
-        "metadata.annotations[tracebuffer.dev/inject] is no text; put the value in quotes"
+        "metadata.annotations[tracebuffer.dev/inject] is not a string; quote the value"
     );
 }

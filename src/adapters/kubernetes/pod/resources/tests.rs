@@ -79,7 +79,7 @@ fn given_resources_stay_and_the_lost_class_is_said() {
     assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());
     assert_eq!(
         said.unwrap(),
-        "the pod is no longer Guaranteed: sidecar.resources of TraceBuffer shop/default lacks \
+        "the pod's QoS class is no longer Guaranteed: sidecar.resources of TraceBuffer shop/default lacks \
          limits, and requests equal to them, for cpu and memory"
     );
     assert_eq!(fitted_resources(&pod(&json!([{"name": "web"}])), &given).1, None);
@@ -102,9 +102,7 @@ fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
             json!({
                 "requests": {"ephemeral-storage": "16Mi"}, "limits": {"ephemeral-storage": "256Mi"},
             }),
-            Some(
-                "the pod's spec.resources must hold the sidecar, too: leave 64Mi of memory".into()
-            )
+            Some("the pod's spec.resources must include 64Mi of memory for the sidecar".into())
         )
     );
     pod["spec"]["resources"] = json!({"requests": {"cpu": "2"}});
