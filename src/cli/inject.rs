@@ -213,7 +213,7 @@ spec:
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn an_unreadable_input_is_named() {
         let missing = injection(&["-f", STDIN, "--tracebuffer", "/no/such"]);
         let error = missing.inject(&mut "".as_bytes()).unwrap_err();
         assert!(error.starts_with("/no/such: "), "{error}");

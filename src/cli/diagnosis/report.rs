@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_stand_in_columns_under_their_section() {
+    fn findings_are_aligned_in_columns_under_their_section() {
         let expected = "\
 Cluster
   ok       version  about version

@@ -1,4 +1,4 @@
-//! Names, labels and their values, as Kubernetes has them.
+//! The syntax of names and labels in Kubernetes.
 
 /// Maximum bytes of the name of an object.
 pub const MAX_NAME_BYTES: usize = 253;
@@ -14,7 +14,7 @@ pub fn is_dns_label(text: &str) -> bool {
 
 /// Returns whether `text` is a DNS-1123 subdomain, as objects are named.
 ///
-/// Parts between dots may be longer than in the DNS, as the API server has it.
+/// As in the API server, the parts between dots may be longer than 63 bytes.
 #[must_use]
 pub fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES && text.split('.').all(is_dns_part)
@@ -26,8 +26,8 @@ fn is_dns_part(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_inner) && text.trim_matches('-') == text
 }
 
-/// Returns whether `text` is the key of a label or an annotation: a name, and perhaps a DNS
-/// subdomain and a slash before it.
+/// Returns whether `text` is the key of a label or an annotation: a name, optionally after a
+/// DNS subdomain and a slash.
 #[must_use]
 pub fn is_label_key(text: &str) -> bool {
     match text.split_once('/') {

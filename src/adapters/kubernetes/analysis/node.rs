@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_yaml_is_told_with_its_line() {
+    fn invalid_yaml_is_an_error_with_its_line() {
         let error = Node::parse_documents("a: 1\nb: [1\n").unwrap_err();
 
         assert!(error.to_string().contains("line"), "{error}");

@@ -25,7 +25,7 @@ pub(super) fn add_container(
             patch.insert_before(&["spec", INIT_CONTAINERS], index, to_json(&container));
         }
         SidecarPosition::Container => {
-            patch.append(&["spec", CONTAINERS], vec![to_json(&container)])
+            patch.append(&["spec", CONTAINERS], vec![to_json(&container)]);
         }
     }
     patch.append(&["spec", "volumes"], absent_items(pod, "/spec/volumes", &sidecar.volumes));

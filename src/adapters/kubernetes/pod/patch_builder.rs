@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_that_is_missing_or_null_is_made_whole() {
+    fn an_object_that_is_absent_or_null_is_added_whole() {
         for document in [json!({}), json!({"m": null})] {
             assert_edits(
                 &document,
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_missing_or_null_is_made_whole() {
+    fn an_array_that_is_absent_or_null_is_added_whole() {
         for document in [json!({}), json!({"l": null})] {
             assert_edits(
                 &document,
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_add_is_no_operation_and_no_list_is_replaced() {
+    fn nothing_to_add_is_no_operation_and_no_value_is_replaced() {
         assert_edits(&json!({}), |edit| edit.append(&["l"], vec![]), &json!([]));
         assert_edits(&json!({"l": 1}), |edit| edit.append(&["l"], vec![json!(1)]), &json!([]));
     }

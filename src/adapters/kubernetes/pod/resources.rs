@@ -1,4 +1,4 @@
-//! Fits the sidecar's requests and limits into the pod's QoS class and pod-level resources.
+//! Fits the sidecar's requests and limits into the pod's quality of service class and pod-level resources.
 //!
 //! A pod whose containers all have requests equal to their limits is *Guaranteed*, and stays so. The
 //! API server rejects a pod whose pod-level resources (`spec.resources`) are less than the sum of its
@@ -15,7 +15,7 @@ use crate::adapters::kubernetes::sidecar::Sidecar;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::quantity::parse_milli_value;
 
-/// The resources that a pod's QoS class depends on.
+/// The resources that a pod's quality of service class depends on.
 const QOS_RESOURCES: [&str; 2] = ["cpu", "memory"];
 /// The minimum CPU of a sidecar whose CPU limit equals its request.
 const MIN_CPU: &str = "100m";

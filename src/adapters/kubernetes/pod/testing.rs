@@ -17,7 +17,7 @@ use crate::domain::operator::injection::decide::Decision;
 use crate::domain::operator::injection::trace_buffer_view::{SidecarMode, SidecarPorts};
 use crate::domain::operator::object_key::ObjectKey;
 
-/// What containers are told.
+/// The endpoint that is set in containers.
 pub(super) const ENDPOINT: &str = "http://127.0.0.1:4317";
 
 pub(super) fn sidecar() -> Sidecar {
@@ -76,12 +76,12 @@ pub(super) fn pod(containers: &Value) -> Value {
     json!({"metadata": {"name": "web"}, "spec": {"containers": containers}})
 }
 
-/// What becomes of `pod` with a native sidecar.
+/// Injects `sidecar` into `pod`.
 pub(super) fn injected(pod: &Value, sidecar: Sidecar) -> Admission {
     apply_decision(pod, &inject_decision(sidecar))
 }
 
-/// Returns `pod` as the patch makes it.
+/// Returns `pod` with the patch applied.
 pub(super) fn patched(pod: &Value, admission: &Admission) -> Value {
     assert!(admission.patch.iter().all(|operation| matches!(operation, PatchOperation::Add(_))));
     let mut patched = pod.clone();

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_too_many_is_refused() {
+    fn one_value_too_many_is_rejected() {
         assert!(matches!(parse("[1, 2]", 2), Err(LimitedJsonError::TooManyValues)));
         assert!(matches!(parse("{\"a\": {}}", 1), Err(LimitedJsonError::TooManyValues)));
         assert!(matches!(parse("[1, 2", 3), Err(LimitedJsonError::Malformed(_))));

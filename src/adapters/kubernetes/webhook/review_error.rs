@@ -74,7 +74,7 @@ impl ReviewError {
             }
             Self::TooLarge => format!("the review has more than {MAX_BODY_BYTES} bytes"),
             Self::TooManyValues => {
-                format!("the pod has more than {} values", MAX_VALUES)
+                format!("the pod has more than {MAX_VALUES} values")
             }
             Self::IncompleteBody => "the body of the request is incomplete".to_owned(),
             Self::Overloaded => "too many concurrent reviews; try again".to_owned(),

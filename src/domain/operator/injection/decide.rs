@@ -86,13 +86,11 @@ where
     let sidecar = view
         .and_then(|view| view.sidecar.as_ref().ok().cloned())
         .filter(|sidecar| may_use_credentials(key, sidecar.credential_use(), namespace));
-    match sidecar {
-        Some(sidecar) => Ok(Decision::CompleteInjection { trace_buffer: key.clone(), sidecar }),
-        None => {
-            let message = format!("the pod already has the sidecar of TraceBuffer {key}");
-            Err(Skip::new(SkipReason::AlreadyInjected, message))
-        }
-    }
+    let sidecar = sidecar.ok_or_else(|| {
+        let message = format!("the pod already has the sidecar of TraceBuffer {key}");
+        Skip::new(SkipReason::AlreadyInjected, message)
+    })?;
+    Ok(Decision::CompleteInjection { trace_buffer: key.clone(), sidecar })
 }
 
 /// Checks whether `pod` can have any sidecar.

@@ -1,14 +1,14 @@
-//! Why a pod gets no sidecar: a closed list, for warnings, events, metrics and people.
+//! Reasons to skip a pod: a closed set for warnings, events and metrics.
 
 use std::str::FromStr;
 
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::in_one_line;
 
-/// Most characters of a `TraceBuffer`'s errors that a message repeats.
+/// Maximum characters of a `TraceBuffer`'s errors that a message includes.
 const MAX_ERROR_CHARS: usize = 400;
 
-/// Why a pod that could have asked for a sidecar got none.
+/// Why a pod gets no sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
     /// Neither the pod nor its namespace asks for one.
@@ -19,15 +19,15 @@ pub enum SkipReason {
     InvalidAnnotation,
     /// Injection is disabled in the namespace.
     ExcludedNamespace,
-    /// The pod shares the node's network, where ports would clash.
+    /// The pod uses the host network, where ports would clash.
     HostNetwork,
     /// The pod runs on Windows.
     Windows,
-    /// The pod mirrors one that a kubelet runs from a file, and changing the mirror changes nothing.
+    /// The pod is the mirror of a static pod, which a change of the mirror does not affect.
     StaticPod,
-    /// The sidecar is there already.
+    /// The pod already has its sidecar.
     AlreadyInjected,
-    /// A container or volume of the pod has the sidecar's name, but is not it.
+    /// A container or volume of the pod has the name of the sidecar or of its volume.
     NameConflict,
     /// A container of the pod listens on one of the sidecar's ports.
     PortClash,
@@ -37,22 +37,22 @@ pub enum SkipReason {
     NoTraceBuffer,
     /// The namespace has several, none is called `default`, and neither pod nor Namespace names one.
     SeveralTraceBuffers,
-    /// The one that is named does not exist.
+    /// The named `TraceBuffer` does not exist.
     TraceBufferNotFound,
-    /// It is in another namespace and does not allow the pod's.
+    /// The `TraceBuffer` is in another namespace and does not allow the pod's.
     NotAllowed,
-    /// It is in another namespace, and would use Secrets or `ConfigMap`s of the pod's.
+    /// The `TraceBuffer` is in another namespace, and would use credentials of the pod's.
     ReferencesNotAllowed,
-    /// It has errors and is not accepted.
+    /// The `TraceBuffer` has errors and is not accepted.
     TraceBufferNotAccepted,
 }
 
-/// Why a pod gets no sidecar.
+/// The decision to skip a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skip {
     /// The reason.
     pub reason: SkipReason,
-    /// The same for people: the objects by name, and the remedy.
+    /// The message for people, with the names of objects and the remedy.
     pub message: String,
 }
 
@@ -93,7 +93,7 @@ impl Skip {
 }
 
 impl SkipReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 17] = [
         Self::NotRequested,
         Self::OptedOut,
@@ -114,7 +114,7 @@ impl SkipReason {
         Self::TraceBufferNotAccepted,
     ];
 
-    /// Returns the word for it in annotations, events and metrics.
+    /// Returns the name of the reason in annotations, events and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -138,7 +138,7 @@ impl SkipReason {
         }
     }
 
-    /// Returns what it means, in one line.
+    /// Returns the meaning of the reason, in one line.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -173,7 +173,7 @@ impl SkipReason {
         }
     }
 
-    /// Returns what its owner can do about it, in one line.
+    /// Returns what the pod's owner can do, in one line.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
@@ -216,15 +216,15 @@ impl SkipReason {
         }
     }
 
-    /// Returns whether the pod asked for a sidecar and should be told; the others are what its
-    /// owner wants.
+    /// Returns whether the owner should be warned, because the pod asked for a sidecar; the other reasons
+    /// are what the owner wants.
     #[must_use]
     pub const fn should_warn(self) -> bool {
         !matches!(self, Self::NotRequested | Self::OptedOut | Self::AlreadyInjected)
     }
 }
 
-/// A text that is no [`SkipReason`], perhaps one of a newer version.
+/// A text that is not a known [`SkipReason`], perhaps one of a newer version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownSkipReason;
 
@@ -241,19 +241,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_a_word_of_its_own_that_leads_back_to_it() {
+    fn every_reason_is_parsed_from_its_name() {
         for reason in SkipReason::ALL {
             assert_eq!(reason.as_str().parse(), Ok(reason));
         }
     }
 
     #[test]
-    fn an_unknown_word_is_no_reason() {
+    fn an_unknown_name_is_rejected() {
         assert_eq!("Mood".parse(), Err::<SkipReason, _>(UnknownSkipReason));
     }
 
     #[test]
-    fn what_the_owner_wants_surprises_nobody() {
+    fn only_unwanted_reasons_warn() {
         assert!(!SkipReason::OptedOut.should_warn());
         assert!(SkipReason::HostNetwork.should_warn());
     }

@@ -41,21 +41,21 @@ fn a_native_sidecar_comes_first_with_all_that_belongs_to_it() {
 }
 
 #[test]
-fn the_environment_goes_to_the_containers_it_was_meant_for() {
+fn the_endpoint_is_added_to_the_served_containers_only() {
     let mut pod = pod(&json!([{"name": "web", "env": [{"name": "A", "value": "1"}]}]));
     pod["spec"]["initContainers"] = json!([
         {"name": "early", "env": []}, {"name": "istio-init"}, {"name": "istio-proxy"}, {"name": "migrate"},
     ]);
     let patched = patched(&pod, &injected(&pod, sidecar()));
 
-    let told: Vec<_> = pod_json::containers(&patched)
+    let variables: Vec<_> = pod_json::containers(&patched)
         .map(|(_, _, container)| {
             let env = pod_json::list(container, "/env").iter();
             (pod_json::name(container), env.map(pod_json::name).collect::<Vec<_>>())
         })
         .collect();
     assert_eq!(
-        told,
+        variables,
         [
             ("web", vec!["A", names::TRACES_ENDPOINT]),
             ("early", vec![]),
@@ -80,7 +80,7 @@ fn a_plain_container_comes_last() {
 }
 
 #[test]
-fn a_pull_secret_that_is_there_is_not_added_again() {
+fn an_existing_pull_secret_is_not_added_again() {
     let mut pod = pod(&json!([]));
     pod["spec"]["imagePullSecrets"] = json!([{"name": "own"}, {"name": "pull"}]);
     let patched = patched(&pod, &injected(&pod, sidecar()));
@@ -112,7 +112,7 @@ fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
 }
 
 #[test]
-fn a_second_time_changes_nothing_but_completes_containers_that_came_since() {
+fn a_second_injection_only_completes_containers_added_since() {
     let pod = pod(&json!([{"name": "web"}]));
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     assert_eq!(pod_facts(&first).unwrap().sidecar, SidecarPresence::Injected(key()));
@@ -134,7 +134,7 @@ fn a_second_time_changes_nothing_but_completes_containers_that_came_since() {
 }
 
 #[test]
-fn a_sidecar_of_another_making_is_not_completed() {
+fn an_outdated_sidecar_is_not_completed() {
     let pod = pod(&json!([{"name": "web"}]));
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
@@ -143,7 +143,7 @@ fn a_sidecar_of_another_making_is_not_completed() {
 }
 
 #[test]
-fn a_surprising_skip_is_written_and_said() {
+fn an_unwanted_skip_is_recorded_and_warned_about() {
     let pod = pod(&json!([{"name": "web"}]));
     let admitted = apply_decision(&pod, &skip(SkipReason::PortClash));
     assert_eq!(admitted.warnings, ["tracebuffer: no sidecar (PortClash): because; do this"]);
@@ -158,7 +158,7 @@ fn a_surprising_skip_is_written_and_said() {
 }
 
 #[test]
-fn a_skip_that_surprises_nobody_is_silent() {
+fn a_skip_that_the_owner_wants_is_silent() {
     let pod = pod(&json!([{"name": "web"}]));
     for reason in [SkipReason::NotRequested, SkipReason::OptedOut, SkipReason::AlreadyInjected] {
         let admitted = apply_decision(&pod, &skip(reason));
@@ -167,7 +167,7 @@ fn a_skip_that_surprises_nobody_is_silent() {
 }
 
 #[test]
-fn too_short_a_grace_period_is_said() {
+fn a_grace_period_shorter_than_the_drain_timeout_is_a_warning() {
     let mut pod = pod(&json!([{"name": "web"}]));
     for (grace, drain, warned) in
         [(json!(24), 25, true), (json!(25), 25, false), (json!(null), 31, true)]
@@ -186,7 +186,7 @@ fn too_short_a_grace_period_is_said() {
 }
 
 #[test]
-fn a_mesh_proxy_that_ends_first_is_said() {
+fn a_mesh_proxy_that_terminates_first_is_a_warning() {
     let pod = pod(&json!([{"name": "web"}, {"name": "istio-proxy"}]));
     assert_eq!(
         injected(&pod, sidecar()).warnings,

@@ -22,7 +22,7 @@ async fn refused_with(pointer: &str, value: Value) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_review_is_refused_with_what_is_wrong_and_where() {
+async fn a_malformed_review_is_rejected_with_the_error_and_its_place() {
     let said = "the body is not an AdmissionReview of a new pod: ";
     for (body, wrong) in [
         (&b""[..], "EOF while parsing a value at line 1 column 0"),
@@ -41,14 +41,14 @@ async fn what_is_no_review_is_refused_with_what_is_wrong_and_where() {
 }
 
 #[tokio::test]
-async fn a_review_of_another_version_is_refused_by_name() {
+async fn a_review_of_another_version_is_rejected() {
     let text = refused_with("/apiVersion", "admission.k8s.io/v1beta1".into()).await;
 
     assert!(text.contains("it is \"AdmissionReview\" of \"admission.k8s.io/v1beta1\""), "{text}");
 }
 
 #[tokio::test]
-async fn a_part_that_is_missing_is_named() {
+async fn a_missing_field_is_named() {
     for (pointer, wrong) in [
         ("/request", "request is missing"),
         ("/request/uid", "expected a string"),
@@ -62,7 +62,7 @@ async fn a_part_that_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn a_part_of_the_wrong_kind_is_refused() {
+async fn a_field_of_the_wrong_type_is_rejected() {
     for (pointer, value) in [
         ("/request", json!([])),
         ("/request/uid", json!(7)),
@@ -78,7 +78,7 @@ async fn a_part_of_the_wrong_kind_is_refused() {
 }
 
 #[tokio::test]
-async fn nesting_is_refused_wherever_it_is_looked_at() {
+async fn deep_nesting_is_rejected() {
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     refused(deep.clone()).await;
     let in_pod = POD.replace("\"status\": {}", &format!("\"status\": {deep}"));
@@ -99,7 +99,7 @@ async fn a_pod_that_is_no_utf_8_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_there_twice_in_the_review_is_refused() {
+async fn a_duplicate_field_of_the_review_is_rejected() {
     let twice = POD.replacen("\"uid\":", "\"uid\": \"other\", \"uid\":", 1);
     assert_ne!(twice, POD);
 
