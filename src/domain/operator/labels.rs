@@ -1,7 +1,7 @@
 //! The syntax of names and labels in Kubernetes.
 
 /// Maximum bytes of the name of an object.
-pub const MAX_NAME_BYTES: usize = 253;
+const MAX_NAME_BYTES: usize = 253;
 /// Maximum bytes of a part of a name between dots, of the name of a namespace, of the name in a
 /// label's key, and of a label's value.
 const MAX_LABEL_BYTES: usize = 63;

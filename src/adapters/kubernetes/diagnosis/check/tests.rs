@@ -184,7 +184,7 @@ fn an_operator_that_is_missing_unready_or_of_another_version_is_found() {
         "1 of 2 pods",
     );
     let label = change("/metadata/labels", json!({"app.kubernetes.io/version": "9.9.9"}));
-    assert_single_problem(label, "Operator", "version", FindingState::Warning, "version 9.9.9");
+    assert_single_problem(label, "Operator", "version", FindingState::Warning, "operator is 9.9.9");
 }
 
 #[test]

@@ -44,7 +44,10 @@ async fn a_malformed_review_is_rejected_with_the_error_and_its_place() {
 async fn a_review_of_another_version_is_rejected() {
     let text = refused_with("/apiVersion", "admission.k8s.io/v1beta1".into()).await;
 
-    assert!(text.contains("it is \"AdmissionReview\" of \"admission.k8s.io/v1beta1\""), "{text}");
+    assert!(
+        text.contains("its kind is \"AdmissionReview\" of \"admission.k8s.io/v1beta1\""),
+        "{text}"
+    );
 }
 
 #[tokio::test]
