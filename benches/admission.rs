@@ -1,4 +1,4 @@
-//! How long the webhook takes to answer, over TLS and HTTP/2 as API servers ask: 100 pods a second on
+//! Latency of the webhook over TLS and HTTP/2, as API servers call it: 100 pods a second on
 //! one connection, a client of the same process. `cargo bench --locked --bench admission [SECONDS]`
 
 use std::collections::BTreeMap;
@@ -35,16 +35,16 @@ use tracebuffer::domain::operator::injection::trace_buffer_view::{
 use tracebuffer::domain::operator::object_key::ObjectKey;
 use tracebuffer::ports::operator::catalog::{Catalog, UnknownNamespace};
 
-/// Pods created a second.
+/// Pods created per second.
 const REVIEWS_PER_SECOND: u32 = 100;
-/// A review of a usual pod.
+/// The size of the review, which is that of a typical pod.
 const REVIEW_BYTES: usize = 10 << 10;
 const DEFAULT_SECONDS: u64 = 10;
 
 type BenchError = Box<dyn Error + Send + Sync>;
 type Client = http2::SendRequest<Full<Bytes>>;
 
-/// Two hundred `TraceBuffer`s, one in a namespace.
+/// Two hundred `TraceBuffer`s, one per namespace.
 struct StaticCatalog(BTreeMap<ObjectKey, Arc<TraceBufferView<Sidecar>>>);
 
 impl TraceBufferLister for StaticCatalog {
@@ -133,7 +133,7 @@ fn print(name: &str, review: &Bytes, histogram: &Histogram<u64>) {
     );
 }
 
-/// Asks once and returns the time since `due`, when it should have been sent.
+/// Sends one review and returns the time since `due`, when it should have been sent.
 async fn send_review(
     mut client: Client,
     review: Bytes,
@@ -202,13 +202,13 @@ fn static_catalog() -> Result<StaticCatalog, BenchError> {
             "metadata": {"name": "default", "namespace": format!("shop-{number}"), "uid": "u"},
             "spec": {"destination": {"endpoint": "http://collector.observability:4317"}},
         }))?;
-        let candidate = sidecar::trace_buffer_view(&object, &defaults);
-        known.insert(candidate.key.clone(), Arc::new(candidate));
+        let view = sidecar::trace_buffer_view(&object, &defaults);
+        known.insert(view.key.clone(), Arc::new(view));
     }
     Ok(StaticCatalog(known))
 }
 
-/// A pod of three containers with as many variables as make it as large as it should be.
+/// Returns a review of a pod with three containers and as many variables as [`REVIEW_BYTES`] needs.
 fn review() -> Result<Vec<u8>, BenchError> {
     let mut variables = 0;
     loop {

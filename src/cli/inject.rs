@@ -1,4 +1,4 @@
-//! `tracebuffer inject`: what the webhook does, offline.
+//! `tracebuffer inject`: injects sidecars as the webhook does, without a cluster.
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
@@ -18,9 +18,9 @@ use crate::domain::operator::injection::trace_buffer_view::TraceBufferView;
 /// The name of the subcommand.
 pub(super) const NAME: &str = "inject";
 
-/// The namespace of what names none, as for kubectl.
+/// The namespace of objects without one, as in kubectl.
 const DEFAULT_NAMESPACE: &str = "default";
-/// The image of this version.
+/// The default image, of this version.
 const IMAGE: &str = concat!("ghcr.io/tracebuffer/tracebuffer:", env!("CARGO_PKG_VERSION"));
 
 const AFTER_HELP: &str = "\
@@ -35,12 +35,12 @@ but lose their comments. Injected and skipped pods are reported on standard erro
 
 Exit code: 0 on success, also if pods are skipped; 1 if the input cannot be read or has errors.";
 
-/// What to inject, and where.
+/// The arguments of `tracebuffer inject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InjectArgs {
     manifest: InputFile,
     trace_buffers: InputFile,
-    /// `None` leaves it to the `TraceBuffer`s.
+    /// The namespace of objects without one; `None` means that of the `TraceBuffer`s.
     namespace: Option<String>,
     image: String,
 }
@@ -78,7 +78,7 @@ pub(super) fn command() -> Command {
 }
 
 impl InjectArgs {
-    /// Reads parsed flags.
+    /// Reads the arguments.
     pub(super) fn from_flags(flags: &ArgMatches) -> Self {
         let file = |name| InputFile(flags.get_one::<PathBuf>(name).cloned().unwrap_or_default());
         let text = |name| flags.get_one::<String>(name).cloned().unwrap_or_default();
@@ -90,45 +90,45 @@ impl InjectArgs {
         }
     }
 
-    /// Prints the manifest with its sidecars, and what is to be said on standard error.
+    /// Prints the injected manifest to standard output and the messages to standard error.
     pub(super) fn run(self) -> ExitCode {
-        let done = self.inject(&mut io::stdin()).and_then(|injected| {
+        let result = self.inject(&mut io::stdin()).and_then(|injected| {
             let printed = io::stdout().write_all(injected.manifest.as_bytes());
             printed.map_err(|error| format!("standard output: {error}"))?;
             Ok(injected.messages)
         });
-        let (lines, code) = match done {
-            Ok(remarks) => (remarks, ExitCode::SUCCESS),
+        let (lines, code) = match result {
+            Ok(messages) => (messages, ExitCode::SUCCESS),
             Err(error) => (vec![error], ExitCode::FAILURE),
         };
         for line in lines {
-            // With nowhere to say it, the exit code alone must do.
+            // If standard error is closed, only the exit code reports the result.
             let _ = writeln!(io::stderr(), "tracebuffer inject: {line}");
         }
         code
     }
 
     fn inject(&self, stdin: &mut dyn Read) -> Result<InjectedManifest, String> {
-        let Self { manifest, trace_buffers: from, .. } = self;
-        if manifest.is_stdin() && from.is_stdin() {
+        let Self { manifest, trace_buffers: source, .. } = self;
+        if manifest.is_stdin() && source.is_stdin() {
             return Err("only one of --filename and --tracebuffer can be standard input".to_owned());
         }
         let at = |file: &InputFile, error: &dyn Display| format!("{file}: {error}");
         let defaults = SidecarDefaults { image: self.image.clone(), ..SidecarDefaults::unknown() };
-        let declared = from.read(stdin).map_err(|error| at(from, &error))?;
-        let assumed = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        let text = source.read(stdin).map_err(|error| at(source, &error))?;
+        let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let trace_buffers =
-            parse_trace_buffers(&declared, assumed, &defaults).map_err(|error| at(from, &error))?;
-        let offline = OfflineInjector {
+            parse_trace_buffers(&text, namespace, &defaults).map_err(|error| at(source, &error))?;
+        let injector = OfflineInjector {
             namespace: self.namespace.clone().unwrap_or_else(|| common_namespace(&trace_buffers)),
             trace_buffers,
         };
         let text = manifest.read(stdin).map_err(|error| at(manifest, &error))?;
-        offline.inject(&text).map_err(|error| at(manifest, &error))
+        injector.inject(&text).map_err(|error| at(manifest, &error))
     }
 }
 
-/// Returns the namespace that all of them are in, as that of the manifests, where there is one.
+/// Returns the namespace of all `TraceBuffer`s if it is the same, or else `default`.
 fn common_namespace(trace_buffers: &[Arc<TraceBufferView<Sidecar>>]) -> String {
     let mut namespaces = trace_buffers.iter().map(|one| one.key.namespace.as_str());
     let first = namespaces.next().unwrap_or(DEFAULT_NAMESPACE);
@@ -189,17 +189,17 @@ spec:
 
     #[test]
     fn a_pod_on_standard_input_gets_its_sidecar() {
-        let InjectedManifest { manifest, messages: remarks } = injected(POD, &[]).unwrap();
-        assert_eq!(remarks, ["Pod web: injected the sidecar of TraceBuffer default/default"]);
+        let InjectedManifest { manifest, messages } = injected(POD, &[]).unwrap();
+        assert_eq!(messages, ["Pod web: injected the sidecar of TraceBuffer default/default"]);
         let image = format!("image: {IMAGE}");
         assert!(manifest.contains(&image) && manifest.contains("initContainers:"), "{manifest}");
     }
 
     #[test]
     fn flags_choose_namespace_and_image() {
-        let InjectedManifest { manifest, messages: remarks } =
+        let InjectedManifest { manifest, messages } =
             injected(POD, &["-n", "shop", "--image", "mine:1"]).unwrap();
-        assert_eq!(remarks, ["Pod web: injected the sidecar of TraceBuffer shop/default"]);
+        assert_eq!(messages, ["Pod web: injected the sidecar of TraceBuffer shop/default"]);
         assert!(manifest.contains("image: mine:1"));
     }
 
@@ -216,7 +216,7 @@ spec:
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn an_unreadable_input_is_named() {
         let missing = injection(&["-f", STDIN, "--tracebuffer", "/no/such"]);
         let error = missing.inject(&mut "".as_bytes()).unwrap_err();
         assert!(error.starts_with("/no/such: "), "{error}");

@@ -1,4 +1,4 @@
-//! A file that somebody names on the command line; `-` is standard input.
+//! A file named on the command line; `-` means standard input.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-/// The name that stands for standard input.
+/// The file name that means standard input.
 pub(super) const STDIN: &str = "-";
 
 /// A file to read, or standard input.
@@ -14,12 +14,12 @@ pub(super) const STDIN: &str = "-";
 pub(super) struct InputFile(pub(super) PathBuf);
 
 impl InputFile {
-    /// Returns whether standard input is meant.
+    /// Returns whether this is standard input.
     pub(super) fn is_stdin(&self) -> bool {
         self.0.as_os_str() == OsStr::new(STDIN)
     }
 
-    /// Reads all of it.
+    /// Reads the whole file.
     pub(super) fn read(&self, stdin: &mut dyn Read) -> io::Result<String> {
         if self.is_stdin() { io::read_to_string(stdin) } else { fs::read_to_string(&self.0) }
     }

@@ -199,8 +199,8 @@ fn what_cannot_be_explained_is_a_mistake_of_usage() {
         (&["explain", "pod"], "the name of the pod is missing"),
         (&["explain", "deployment", "a"], "only pods can be explained"),
         (&["explain", "deployment/a"], "only pods can be explained"),
-        (&["explain", "pod", "../secrets"], "is not a valid name"),
-        (&["explain", "pod/a", "-n", "A?"], "is not a valid name"),
+        (&["explain", "pod", "../secrets"], "is not a valid pod name"),
+        (&["explain", "pod/a", "-n", "A?"], "is not a valid namespace name"),
         (&["check", "-o", "xml"], "invalid value 'xml'"),
         (&["check", "--in-cluster", "--context=a"], "cannot be used with"),
     ] {

@@ -1,4 +1,4 @@
-//! Admitting a pod: the decision, with the `TraceBuffer`s that are known, or can be learnt.
+//! Admits a pod: decides by the `TraceBuffer`s that are cached, or can be listed.
 
 use crate::domain::operator::injection::decide::{Decision, decide};
 use crate::domain::operator::injection::facts::{
@@ -9,21 +9,21 @@ use crate::domain::operator::injection::select::{SelectedBy, Selection, select};
 use crate::domain::operator::injection::skip::SkipReason;
 use crate::ports::operator::catalog::{Catalog, UnknownNamespace};
 
-/// Decides what becomes of `pod`, of the namespace `name` whose label asks or does not. A namespace in
-/// which no `TraceBuffer` is known is listed before that counts: a `TraceBuffer` may be as new as its
-/// pod.
+/// Decides what to do with `pod` of the namespace `name`; `opted_in` says whether the namespace's label
+/// asks for a sidecar. A `TraceBuffer` can be as new as its pod, so a namespace without cached
+/// `TraceBuffer`s is listed before the decision relies on that.
 ///
 /// # Errors
 ///
-/// [`UnknownNamespace`]: nothing can be decided.
+/// [`UnknownNamespace`] if the namespace or its `TraceBuffer`s cannot be read.
 pub async fn admit<C: Catalog>(
     catalog: &C,
     pod: &PodFacts,
-    (name, asks): (&str, bool),
+    (name, opted_in): (&str, bool),
     cluster: &ClusterFacts,
 ) -> Result<Decision<C::Sidecar>, UnknownNamespace> {
     let known = catalog.namespace(name).await?;
-    let namespace = NamespaceFacts { opted_in: asks, ..(*known).clone() };
+    let namespace = NamespaceFacts { opted_in, ..(*known).clone() };
     let mut listed = vec![];
     while let Some(next) = next_namespace_to_list(catalog, pod, &namespace, cluster, &listed) {
         catalog.refresh(&next).await?;
@@ -33,7 +33,8 @@ pub async fn admit<C: Catalog>(
 }
 
 /// Returns a namespace that must be listed before the decision is certain: the pod's, before the
-/// operator's default counts or there is none at all; that of the `TraceBuffer`, before it is missing.
+/// operator's default is used or no `TraceBuffer` is found; that of the named `TraceBuffer`, before it
+/// is reported as not found.
 fn next_namespace_to_list<C: Catalog>(
     catalog: &C,
     pod: &PodFacts,
@@ -41,11 +42,11 @@ fn next_namespace_to_list<C: Catalog>(
     cluster: &ClusterFacts,
     listed: &[String],
 ) -> Option<String> {
-    if matches!(pod.sidecar, SidecarPresence::Injected(_)) || cluster.excludes(&namespace.name) {
+    if matches!(pod.sidecar, SidecarPresence::Injected(_)) {
         return None;
     }
-    let request = InjectRequest::resolve(pod.inject.as_deref(), namespace.opted_in).ok()??;
-    let (of_pod, of_trace_buffer) =
+    let request = InjectRequest::of_pod(pod.inject.as_deref(), namespace, cluster).ok()?;
+    let (lists_pods_namespace, named_namespace) =
         match select(&request, namespace, cluster, || catalog.names_in(&namespace.name)) {
             Ok(Selection { key, by }) => (
                 by == SelectedBy::OperatorDefault,
@@ -53,8 +54,8 @@ fn next_namespace_to_list<C: Catalog>(
             ),
             Err(skip) => (skip.reason == SkipReason::NoTraceBuffer, None),
         };
-    let of_pod = of_pod.then(|| namespace.name.clone());
-    [of_pod, of_trace_buffer].into_iter().flatten().find(|one| !listed.contains(one))
+    let pods_namespace = lists_pods_namespace.then(|| namespace.name.clone());
+    [pods_namespace, named_namespace].into_iter().flatten().find(|one| !listed.contains(one))
 }
 
 #[cfg(test)]
@@ -113,7 +114,7 @@ mod tests {
         type Sidecar = FakeSidecar;
 
         fn get(&self, key: &ObjectKey) -> Option<Arc<TraceBufferView<FakeSidecar>>> {
-            self.known.lock().contains(key).then(|| candidate(key))
+            self.known.lock().contains(key).then(|| trace_buffer_view(key))
         }
 
         fn names_in(&self, namespace: &str) -> Vec<String> {
@@ -144,13 +145,13 @@ mod tests {
     }
 
     fn key(text: &str) -> ObjectKey {
-        let (namespace, name) = text.split_once('/').unwrap();
-        ObjectKey { namespace: namespace.into(), name: name.into() }
+        text.parse().unwrap()
     }
 
-    fn candidate(key: &ObjectKey) -> Arc<TraceBufferView<FakeSidecar>> {
+    fn trace_buffer_view(key: &ObjectKey) -> Arc<TraceBufferView<FakeSidecar>> {
         let allowed_namespaces = AllowedNamespaces::All;
-        Arc::new(TraceBufferView { key: key.clone(), sidecar: Ok(FakeSidecar), allowed_namespaces })
+        let sidecar = Ok(Arc::new(FakeSidecar));
+        Arc::new(TraceBufferView { key: key.clone(), sidecar, allowed_namespaces })
     }
 
     async fn admitted(
@@ -164,9 +165,8 @@ mod tests {
             ..ClusterFacts::default()
         };
         let from = match admit(catalog, &pod, ("shop", false), &cluster).await.unwrap() {
-            Decision::Inject(candidate) | Decision::CompleteInjection(candidate) => {
-                Ok(candidate.key.to_string())
-            }
+            Decision::Inject { trace_buffer, .. }
+            | Decision::CompleteInjection { trace_buffer, .. } => Ok(trace_buffer.to_string()),
             Decision::Skip(skip) => Err(skip.reason),
         };
         (from, catalog.refreshed.lock().clone())

@@ -15,7 +15,7 @@ use crate::adapters::kubernetes::analysis;
 /// The name of the subcommand.
 pub(super) const NAME: &str = "analyze";
 
-/// The exit code where something is wrong.
+/// The exit code if there are errors.
 const EXIT_ERRORS: u8 = 1;
 
 const AFTER_HELP: &str = "\
@@ -23,7 +23,7 @@ Objects of other kinds are ignored.
 
 Exit code: 0 if there are no errors, warnings aside; 1 if there are errors or a file cannot be read.";
 
-/// What to analyze, and how to tell.
+/// The arguments of `tracebuffer analyze`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnalyzeArgs {
     files: Vec<InputFile>,
@@ -65,10 +65,10 @@ pub(super) fn parse(flags: &ArgMatches) -> AnalyzeArgs {
     }
 }
 
-/// Analyzes and prints.
-pub(super) fn run(request: &AnalyzeArgs) -> ExitCode {
-    let report = Report { files: request.files.iter().map(analyze_file).collect() };
-    let text = if request.as_json { report.to_json() } else { report.to_string() };
+/// Analyzes the files and prints the report.
+pub(super) fn run(arguments: &AnalyzeArgs) -> ExitCode {
+    let report = Report { files: arguments.files.iter().map(analyze_file).collect() };
+    let text = if arguments.as_json { report.to_json() } else { report.to_string() };
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) if !report.has_errors() => ExitCode::SUCCESS,
         _ => EXIT_ERRORS.into(),

@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! Reports of `tracebuffer analyze`, as text and as JSON.
 
 use std::fmt;
 
@@ -7,36 +7,36 @@ use serde_json::{Value, json};
 use crate::adapters::kubernetes::analysis::{Analysis, AnalyzedTraceBuffer, Diagnostic};
 use crate::domain::text::pluralize;
 
-/// What was found in all files.
+/// The report on all files.
 pub(super) struct Report {
     pub(super) files: Vec<FileReport>,
 }
 
-/// What was found in one.
+/// The report on one file.
 pub(super) struct FileReport {
-    /// As it was named.
+    /// The name of the file.
     pub(super) name: String,
     pub(super) outcome: FileOutcome,
 }
 
 pub(super) enum FileOutcome {
     Analyzed(Analysis),
-    /// Why it could not be.
+    /// The file cannot be read or parsed, with the error.
     Unreadable(String),
 }
 
 impl Report {
-    /// Returns whether anything is wrong, unreadable files included.
+    /// Returns whether there is any error or unreadable file.
     pub(super) fn has_errors(&self) -> bool {
         self.count(|object| object.errors.len()) > 0 || self.unreadable_files() > 0
     }
 
-    /// Returns it as JSON.
+    /// Returns the report as JSON.
     pub(super) fn to_json(&self) -> String {
         let files: Vec<_> = self.files.iter().map(FileReport::value).collect();
         let value = json!({
             "files": files,
-            "mistakes": self.count(|object| object.errors.len()) + self.unreadable_files(),
+            "errors": self.count(|object| object.errors.len()) + self.unreadable_files(),
             "warnings": self.count(|object| object.warnings.len()),
         });
         format!("{value:#}\n")
@@ -66,7 +66,7 @@ impl FileReport {
 
     fn value(&self) -> Value {
         match &self.outcome {
-            FileOutcome::Unreadable(why) => json!({ "file": self.name, "unreadable": why }),
+            FileOutcome::Unreadable(error) => json!({ "file": self.name, "unreadable": error }),
             FileOutcome::Analyzed(analysis) => json!({
                 "file": self.name,
                 "traceBuffers": analysis.trace_buffers.iter().map(object_value).collect::<Vec<_>>(),
@@ -77,29 +77,29 @@ impl FileReport {
 }
 
 fn object_value(object: &AnalyzedTraceBuffer) -> Value {
-    let values = |remarks: &[Diagnostic]| {
-        let value = |remark: &Diagnostic| json!({ "line": remark.line, "field": remark.field, "message": remark.message });
-        remarks.iter().map(value).collect::<Vec<_>>()
+    let values = |diagnostics: &[Diagnostic]| {
+        let value = |Diagnostic { line, field, message }: &Diagnostic| json!({ "line": line, "field": field, "message": message });
+        diagnostics.iter().map(value).collect::<Vec<_>>()
     };
     json!({
         "name": object.name,
         "line": object.line,
-        "mistakes": values(&object.errors),
+        "errors": values(&object.errors),
         "warnings": values(&object.warnings),
     })
 }
 
 impl fmt::Display for Report {
-    /// Writes a line for each remark, `file:line: TraceBuffer name: …`, and a sum.
+    /// Writes a line for each error and warning, `file:line: TraceBuffer name: …`, and their number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for file in &self.files {
             write!(f, "{file}")?;
         }
-        let mistakes = self.count(|object| object.errors.len()) + self.unreadable_files();
+        let errors = self.count(|object| object.errors.len()) + self.unreadable_files();
         let warnings = self.count(|object| object.warnings.len());
         let objects = pluralize(self.objects().count(), "TraceBuffer");
-        let (mistakes, warnings) = (pluralize(mistakes, "error"), pluralize(warnings, "warning"));
-        writeln!(f, "{objects}: {mistakes}, {warnings}")
+        let (errors, warnings) = (pluralize(errors, "error"), pluralize(warnings, "warning"));
+        writeln!(f, "{objects}: {errors}, {warnings}")
     }
 }
 
@@ -108,16 +108,16 @@ impl fmt::Display for FileReport {
         let file = &self.name;
         let analysis = match &self.outcome {
             FileOutcome::Analyzed(analysis) => analysis,
-            FileOutcome::Unreadable(why) => return writeln!(f, "{file}: {why}"),
+            FileOutcome::Unreadable(error) => return writeln!(f, "{file}: {error}"),
         };
         for other in &analysis.ignored {
             writeln!(f, "{file}: ignored: {other}")?;
         }
         for object in &analysis.trace_buffers {
-            for (remarks, word) in [(&object.errors, ""), (&object.warnings, "warning: ")] {
-                for Diagnostic { line, field, message: why } in remarks {
+            for (diagnostics, prefix) in [(&object.errors, ""), (&object.warnings, "warning: ")] {
+                for Diagnostic { line, field, message } in diagnostics {
                     let name = &object.name;
-                    writeln!(f, "{file}:{line}: {word}TraceBuffer {name}: {field} {why}")?;
+                    writeln!(f, "{file}:{line}: {prefix}TraceBuffer {name}: {field} {message}")?;
                 }
             }
         }

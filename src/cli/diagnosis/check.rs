@@ -12,13 +12,15 @@ use crate::adapters::kubernetes::diagnosis::{
     CheckInput, DiagnosisScope, FindingState, check, worst_state,
 };
 use crate::cli::settings::reader::EnvLookup;
+use crate::domain::operator::labels::is_dns_label;
+use crate::domain::text::quoted;
 
 /// The name of the subcommand.
 pub(in crate::cli) const NAME: &str = "check";
 
 const AFTER_HELP: &str = "Checks that you have no permission for are skipped. Nothing is changed in the cluster: the webhook is tested with a dry run.\n\nExit code: 0 if no check failed; 1 if a check failed or the cluster cannot be reached; 64 for an invalid command line.";
 
-/// What to look at.
+/// The arguments of `tracebuffer check`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckArgs {
     connection: ClusterConnection,
@@ -47,10 +49,19 @@ pub(in crate::cli) fn command() -> Command {
 }
 
 pub(super) fn namespace_flag(help: &'static str) -> Arg {
-    Arg::new("namespace").long("namespace").short('n').value_name("NAME").help(help)
+    let flag = Arg::new("namespace").long("namespace").short('n').value_name("NAME");
+    flag.value_parser(parse_namespace).help(help)
 }
 
-/// Reads what to look at.
+fn parse_namespace(text: &str) -> Result<String, String> {
+    if is_dns_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{} is not a valid namespace name", quoted(text)))
+    }
+}
+
+/// Reads the arguments.
 pub(in crate::cli) fn parse(flags: &ArgMatches, environment: EnvLookup<'_>) -> CheckArgs {
     let connection = ClusterConnection::from_flags(flags);
     CheckArgs {
@@ -61,38 +72,38 @@ pub(in crate::cli) fn parse(flags: &ArgMatches, environment: EnvLookup<'_>) -> C
     }
 }
 
-/// Where to look; in the operator's own pods, where its variables say.
+/// Returns the scope of a diagnosis; in the operator's own pods, the operator's variables set it.
 pub(super) fn scope(
     flags: &ArgMatches,
     environment: EnvLookup<'_>,
     in_cluster: bool,
 ) -> DiagnosisScope {
-    let told = |name: &str| {
+    let variable = |name: &str| {
         let value = environment(&format!("TRACEBUFFER_{name}")).filter(|_| in_cluster)?;
         value.into_string().ok().filter(|text| !text.is_empty())
     };
     DiagnosisScope {
         namespace: flags.get_one::<String>("namespace").cloned(),
-        operator_namespace: told("NAMESPACE"),
-        operator_name: told("WEBHOOK_NAME"),
-        certificate_secret: told("CERTIFICATE_SECRET"),
+        operator_namespace: variable("NAMESPACE"),
+        operator_name: variable("WEBHOOK_NAME"),
+        certificate_secret: variable("CERTIFICATE_SECRET"),
     }
 }
 
 impl CheckArgs {
-    /// Looks, prints what it found, and returns the exit code.
+    /// Reads the installation, prints the findings, and returns the exit code.
     pub(in crate::cli) fn run(self) -> ExitCode {
         run(async move {
             let client = self.connection.client().await?;
             let now = Timestamp::now().as_second();
-            let facts = CheckInput::read(&client, &self.scope, now)
+            let input = CheckInput::read(&client, &self.scope, now)
                 .await
                 .map_err(|error| unreachable_message(&error))?;
-            let findings = check(&facts);
+            let findings = check(&input);
             self.output.print(&findings);
-            let bearable = if self.strict { FindingState::Ok } else { FindingState::Warning };
-            let is_fine = worst_state(&findings) <= bearable;
-            Ok(if is_fine { ExitCode::SUCCESS } else { EXIT_FAILED.into() })
+            let worst_accepted = if self.strict { FindingState::Ok } else { FindingState::Warning };
+            let is_ok = worst_state(&findings) <= worst_accepted;
+            Ok(if is_ok { ExitCode::SUCCESS } else { EXIT_FAILED.into() })
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Reaching a cluster as kubectl does, or from a pod in it.
+//! Connects to a cluster by a kubeconfig, as kubectl does, or from a pod in the cluster.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use kube::{Client, Config};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Which cluster, and with whose rights.
+/// The cluster and the credentials to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) struct ClusterConnection {
     kubeconfig: Option<PathBuf>,
@@ -20,7 +20,7 @@ pub(in crate::cli) struct ClusterConnection {
     pub(super) in_cluster: bool,
 }
 
-/// Describes the flags of a connection.
+/// Returns the flags of a connection.
 pub(super) fn flags() -> [Arg; 3] {
     let text = |name: &'static str| Arg::new(name).long(name).help_heading("Cluster");
     [
@@ -48,7 +48,7 @@ impl ClusterConnection {
         }
     }
 
-    /// Makes a client. Nothing is asked yet.
+    /// Creates a client without connecting yet.
     pub(super) async fn client(&self) -> Result<Client, String> {
         let mut config = self
             .config()
@@ -81,12 +81,12 @@ impl ClusterConnection {
     }
 }
 
-/// Says that nobody answered, and why.
+/// Returns the message for an API server that does not respond.
 pub(super) fn unreachable_message(error: &kube::Error) -> String {
     format!("the cluster cannot be reached: {}", error_chain(error))
 }
 
-/// An error and all its causes, each once.
+/// Returns the messages of an error and its causes, without repetitions.
 fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! `tracebuffer check` and `tracebuffer explain`: looking at a cluster.
+//! `tracebuffer check` and `tracebuffer explain`: diagnosis of a cluster.
 
 pub(super) mod check;
 mod client;
@@ -13,40 +13,41 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-/// The exit code when something is wrong.
+/// The exit code of a failure.
 const EXIT_FAILED: u8 = 1;
-/// Longest time for all of it.
+/// Timeout of the whole command.
 const OVERALL_TIMEOUT: Duration = Duration::from_mins(2);
-/// A person who waits longer than this is told what for.
+/// How long to wait before progress is shown.
 const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 
-/// Does `work`; says on a terminal that it goes on, and on standard error why it could not be done.
+/// Runs `work` and returns its exit code. Shows progress on a terminal, and prints an error to standard
+/// error.
 fn run(work: impl Future<Output = Result<ExitCode, String>>) -> ExitCode {
-    let done = Builder::new_current_thread()
+    let result = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())
         .and_then(|runtime| runtime.block_on(with_timeout(work)));
-    done.unwrap_or_else(|why| {
-        // With nowhere to print to, the exit code alone must do.
-        let _ = writeln!(io::stderr(), "tracebuffer: {why}");
+    result.unwrap_or_else(|error| {
+        // If standard error is closed, only the exit code reports the failure.
+        let _ = writeln!(io::stderr(), "tracebuffer: {error}");
         EXIT_FAILED.into()
     })
 }
 
 async fn with_timeout<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let late =
+    let timed_out =
         || Err(format!("the cluster did not respond within {} s", OVERALL_TIMEOUT.as_secs()));
     let work = timeout(OVERALL_TIMEOUT, work);
     tokio::pin!(work);
-    let done = tokio::select! {
-        done = &mut work => done,
+    let result = tokio::select! {
+        result = &mut work => result,
         () = show_progress() => work.await,
     };
-    done.unwrap_or_else(|_| late())
+    result.unwrap_or_else(|_| timed_out())
 }
 
-/// Ends once a person has been told; never where nobody looks.
+/// Prints a progress message after a delay; never returns if standard error is not a terminal.
 async fn show_progress() {
     if !io::stderr().is_terminal() {
         return std::future::pending().await;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::adapters::kubernetes::diagnosis::{Finding, FindingState, worst_state};
 
-/// Widest column of names; longer ones push their message to the right.
+/// Maximum width of the column of names; the message of a longer name is not aligned.
 const MAX_NAME_WIDTH: usize = 32;
 const STATE_WIDTH: usize = 7;
 const RESET: &str = "\u{1b}[0m";
@@ -22,7 +22,7 @@ pub(in crate::cli) enum OutputFormat {
     Json,
 }
 
-/// Describes the flag.
+/// Returns the flag for the output format.
 pub(super) fn flag() -> Arg {
     Arg::new("output")
         .long("output")
@@ -48,7 +48,7 @@ impl OutputFormat {
             Self::Json => render_json(findings),
             Self::Text { colours } => render_text(findings, colours),
         };
-        // Whoever closed the output has seen enough.
+        // A reader that closed the output does not want the rest.
         let _ = io::stdout().write_all(text.as_bytes());
     }
 }
@@ -113,12 +113,12 @@ mod tests {
         [
             finding("Cluster", "version", FindingState::Ok, None),
             finding("Cluster", "crd", FindingState::Failed, Some("install it")),
-            finding("Pods", "without", FindingState::Warning, Some("create them anew")),
+            finding("Pods", "missing", FindingState::Warning, Some("recreate them")),
         ]
     }
 
     #[test]
-    fn findings_stand_in_columns_under_their_section() {
+    fn findings_are_aligned_in_columns_under_their_section() {
         let expected = "\
 Cluster
   ok       version  about version
@@ -126,8 +126,8 @@ Cluster
                     → install it
 
 Pods
-  warning  without  about without
-                    → create them anew
+  warning  missing  about missing
+                    → recreate them
 ";
         assert_eq!(render_text(&findings(), false), expected);
     }

@@ -1,4 +1,4 @@
-//! Names, labels and their values, as Kubernetes has them.
+//! The syntax of names and labels in Kubernetes.
 
 /// Maximum bytes of the name of an object.
 const MAX_NAME_BYTES: usize = 253;
@@ -9,29 +9,25 @@ const MAX_LABEL_BYTES: usize = 63;
 /// Returns whether `text` is a DNS-1123 label, as namespaces are named.
 #[must_use]
 pub fn is_dns_label(text: &str) -> bool {
-    let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    let is_outer = |byte: Option<&u8>| byte.is_some_and(|byte| *byte != b'-');
-    let bytes = text.as_bytes();
-    bytes.len() <= MAX_LABEL_BYTES
-        && text.bytes().all(is_inner)
-        && is_outer(bytes.first())
-        && is_outer(bytes.last())
+    text.len() <= MAX_LABEL_BYTES && is_dns_part(text)
 }
 
 /// Returns whether `text` is a DNS-1123 subdomain, as objects are named.
 ///
-/// Parts between dots may be longer than in the DNS, as the API server has it.
+/// As in the API server, the parts between dots may be longer than 63 bytes.
 #[must_use]
 pub fn is_dns_subdomain(text: &str) -> bool {
-    let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(is_inner) && part.trim_matches('-') == part
-    };
-    text.len() <= MAX_NAME_BYTES && text.split('.').all(is_part)
+    text.len() <= MAX_NAME_BYTES && text.split('.').all(is_dns_part)
 }
 
-/// Returns whether `text` is the key of a label or an annotation: a name, and perhaps a DNS
-/// subdomain and a slash before it.
+/// Returns whether `text` has the characters of a DNS-1123 label, of any length.
+fn is_dns_part(text: &str) -> bool {
+    let is_inner = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    !text.is_empty() && text.bytes().all(is_inner) && text.trim_matches('-') == text
+}
+
+/// Returns whether `text` is the key of a label or an annotation: a name, optionally after a
+/// DNS subdomain and a slash.
 #[must_use]
 pub fn is_label_key(text: &str) -> bool {
     match text.split_once('/') {

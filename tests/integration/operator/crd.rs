@@ -206,9 +206,9 @@ items:
     let expected = format!(
         "\
 {name}: ignored: Deployment web
-{name}:9: TraceBuffer shop/default: spec.bufer is no field; did you mean buffer?
-{name}:12: TraceBuffer shop/default: spec.destination.concurency is no field; did you mean concurrency?
-{name}:13: TraceBuffer shop/default: spec.destination.timeout must be a text, in quotes if it looks like something else; it is 30
+{name}:9: TraceBuffer shop/default: spec.bufer is not a known field; did you mean buffer?
+{name}:12: TraceBuffer shop/default: spec.destination.concurency is not a known field; did you mean concurrency?
+{name}:13: TraceBuffer shop/default: spec.destination.timeout must be a string, quoted if it looks like another type; it is 30
 {name}:23: warning: TraceBuffer other: spec.drainTimeout is 0, so that what is buffered when a pod ends is lost
 2 TraceBuffers: 3 errors, 1 warning
 "
@@ -224,11 +224,11 @@ fn a_program_gets_the_same_as_json() {
 
     assert_eq!(code, Some(1));
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(report["mistakes"], 1);
-    let mistake = &report["files"][0]["traceBuffers"][0]["mistakes"][0];
-    assert_eq!(mistake["field"], "spec.buffer.maxSpans");
-    assert_eq!(mistake["line"], 8);
-    assert_eq!(mistake["message"], "must be from 1 to 1000000000; it is 0");
+    assert_eq!(report["errors"], 1);
+    let error = &report["files"][0]["traceBuffers"][0]["errors"][0];
+    assert_eq!(error["field"], "spec.buffer.maxSpans");
+    assert_eq!(error["line"], 8);
+    assert_eq!(error["message"], "must be from 1 to 1000000000; it is 0");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Looking over a cluster through its API, as far as a server without admission goes; what is made of
-//! what was read has tests of its own, beside it.
+//! Diagnosis of a cluster through its API, against a server without admission. The functions that turn
+//! the input into findings have unit tests.
 
 use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use tracebuffer::domain::operator::object_key::ObjectKey;
 
 const NOW: i64 = 2_000_000_000;
 
-/// A server on which the chart of this version is installed as `tb` in `tracing`.
+/// Returns a server with the chart of this version installed as `tb` in `tracing`.
 fn installed() -> ApiServer {
     let server = ApiServer::new();
     server.set_version("1", "36");
@@ -93,16 +93,16 @@ async fn the_operator_is_found_by_the_webhook_whatever_its_name() {
     let pods = find(&findings, "Operator", "pods");
     assert_eq!(pods.message, "1 of 1 pods of Deployment tracing/tb are ready");
     assert_eq!(find(&findings, "Operator", "version").state, FindingState::Ok);
-    // The Secret that its Deployment names was found: it lacks the certificate.
+    // The Secret that the Deployment names was found: it lacks the certificate.
     assert_eq!(find(&findings, "Certificates", "served").message, "Secret tb-tls has no tls.crt");
     assert_eq!(find(&findings, "Webhook", "reachable").state, FindingState::Failed);
-    // The webhook was tried with a pod that was not created.
+    // The webhook was tested with a pod that was not created.
     assert_eq!(server.seen(Verb::Create, "pods"), 1);
     assert!(server.all("pods").is_empty());
 }
 
 #[tokio::test]
-async fn inside_a_cluster_it_is_looked_up_by_the_names_it_was_told() {
+async fn in_a_cluster_the_operator_is_found_by_its_configured_names() {
     let server = installed();
     // The chart's role allows this by name alone.
     let lists = RequestMatcher::to(
@@ -110,13 +110,13 @@ async fn inside_a_cluster_it_is_looked_up_by_the_names_it_was_told() {
         "mutatingwebhookconfigurations.admissionregistration.k8s.io",
     );
     server.script(lists, Fault::Refuse(403));
-    let place = DiagnosisScope {
+    let scope = DiagnosisScope {
         operator_name: Some("tb".to_owned()),
         operator_namespace: Some("tracing".to_owned()),
         ..DiagnosisScope::default()
     };
 
-    let findings = checked(&server, &place).await;
+    let findings = checked(&server, &scope).await;
 
     assert_eq!(find(&findings, "Operator", "pods").state, FindingState::Ok);
     let without_names = checked(&server, &DiagnosisScope::default()).await;
@@ -124,7 +124,7 @@ async fn inside_a_cluster_it_is_looked_up_by_the_names_it_was_told() {
 }
 
 #[tokio::test]
-async fn one_who_may_see_nothing_is_told_so_and_nothing_fails() {
+async fn without_permissions_checks_are_skipped_and_do_not_fail() {
     let server = installed();
     server.script(RequestMatcher::any(), Fault::Refuse(403));
 
@@ -135,7 +135,7 @@ async fn one_who_may_see_nothing_is_told_so_and_nothing_fails() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_does_not_answer_is_an_error_and_no_finding() {
+async fn a_cluster_that_does_not_respond_is_an_error() {
     let server = installed();
     server.disconnect();
 
@@ -143,7 +143,7 @@ async fn a_cluster_that_does_not_answer_is_an_error_and_no_finding() {
 }
 
 #[tokio::test]
-async fn bare_pods_are_found_over_several_pages_and_in_one_namespace_if_asked() {
+async fn missing_pods_are_found_over_several_pages_or_in_one_namespace() {
     let server = installed();
     for number in 0..1_100 {
         put_pod(&server, "shop", &format!("p{number:04}"), &json!({}));
@@ -151,17 +151,32 @@ async fn bare_pods_are_found_over_several_pages_and_in_one_namespace_if_asked() 
     put_pod(&server, "other", "q", &json!({"tracebuffer.dev/inject": "true"}));
 
     let findings = checked(&server, &DiagnosisScope::default()).await;
-    let without = &find(&findings, "Pods", "without").message;
-    assert!(without.starts_with("1101 pods asking for a sidecar"), "{without}");
+    let missing = &find(&findings, "Pods", "missing").message;
+    assert!(missing.starts_with("1101 pods asking for a sidecar"), "{missing}");
 
-    let place = DiagnosisScope { namespace: Some("other".to_owned()), ..DiagnosisScope::default() };
-    let findings = checked(&server, &place).await;
-    let without = &find(&findings, "Pods", "without").message;
-    assert!(without.starts_with("1 pod asking") && without.contains("other/q"), "{without}");
+    let scope = DiagnosisScope { namespace: Some("other".to_owned()), ..DiagnosisScope::default() };
+    let findings = checked(&server, &scope).await;
+    let missing = &find(&findings, "Pods", "missing").message;
+    assert!(missing.starts_with("1 pod asking") && missing.contains("other/q"), "{missing}");
 }
 
 #[tokio::test]
-async fn a_bare_pod_is_explained_with_what_a_new_one_would_get() {
+async fn finished_pods_are_not_reported_as_missing_a_sidecar() {
+    let server = installed();
+    for (name, phase) in [("done", "Succeeded"), ("broken", "Failed")] {
+        let metadata = json!({"namespace": "shop", "name": name});
+        let spec = json!({"containers": [{"name": "app", "image": "app"}]});
+        server.put("pods", json!({"metadata": metadata, "spec": spec, "status": {"phase": phase}}));
+    }
+
+    let findings = checked(&server, &DiagnosisScope::default()).await;
+
+    assert_eq!(find(&findings, "Pods", "current").state, FindingState::Ok);
+    assert!(!findings.iter().any(|one| one.section == "Pods" && one.message.contains("shop/")));
+}
+
+#[tokio::test]
+async fn a_missing_pod_is_explained_with_what_a_new_one_would_get() {
     let server = installed();
     put_pod(&server, "shop", "a", &json!({}));
     put_trace_buffer(&server, "shop", "Same");

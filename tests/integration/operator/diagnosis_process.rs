@@ -1,4 +1,4 @@
-//! `tracebuffer check` and `tracebuffer explain` as a person runs them.
+//! `tracebuffer check` and `tracebuffer explain` as processes.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -17,14 +17,14 @@ async fn run(words: &str, kubeconfig: &Path) -> Output {
     spawn_blocking(move || command.output()).await.unwrap().unwrap()
 }
 
-/// Runs it against `api`; returns its exit code, and what it said on both outputs.
-async fn ask(api: &ApiServer, words: &str) -> (Option<i32>, String) {
+/// Runs the binary against `api`; returns its exit code and both outputs.
+async fn run_against(api: &ApiServer, words: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let output = run(words, &api.kubeconfig(folder.path()).await).await;
-    (output.status.code(), said(&output))
+    (output.status.code(), output_text(&output))
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text)).concat()
 }
 
@@ -43,20 +43,20 @@ fn pod(annotations: &Value) -> Value {
 
 #[tokio::test]
 async fn a_cluster_without_an_operator_fails_the_check() {
-    let (code, text) = ask(&ApiServer::new(), "check").await;
+    let (code, text) = run_against(&ApiServer::new(), "check").await;
 
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("the CustomResourceDefinition is missing"), "{text}");
     assert!(text.contains("install the chart"), "{text}");
-    assert!(!text.contains('\u{1b}'), "no colours where nobody looks: {text}");
+    assert!(!text.contains('\u{1b}'), "no colours without a terminal: {text}");
 }
 
 #[tokio::test]
-async fn what_may_not_be_seen_is_skipped_and_no_failure() {
+async fn checks_without_permission_are_skipped_and_do_not_fail() {
     let api = ApiServer::new();
     api.script(RequestMatcher::any(), Fault::Refuse(403));
 
-    let (code, text) = ask(&api, "check -o json").await;
+    let (code, text) = run_against(&api, "check -o json").await;
 
     let report: Value = serde_json::from_str(&text).unwrap();
     let findings = report["findings"].as_array().unwrap();
@@ -77,34 +77,34 @@ async fn a_pod_that_was_skipped_is_explained_with_the_reason() {
         })),
     );
 
-    let (code, text) = ask(&api, "explain pod cart -n shop").await;
+    let (code, text) = run_against(&api, "explain pod cart -n shop").await;
 
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("HostNetwork") && text.contains("it uses the node's network"), "{text}");
 }
 
 #[tokio::test]
-async fn a_pod_about_which_nobody_was_asked_is_explained_with_what_to_do() {
+async fn a_pod_for_which_the_webhook_was_not_called_is_explained_with_the_remedy() {
     let api = ApiServer::new();
     api.put("pods", pod(&json!({"tracebuffer.dev/inject": "true"})));
 
-    let (code, text) = ask(&api, "explain pod/cart -n shop").await;
+    let (code, text) = run_against(&api, "explain pod/cart -n shop").await;
 
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("WebhookNotCalled") && text.contains("create it anew"), "{text}");
+    assert!(text.contains("WebhookNotCalled") && text.contains("recreate the pod"), "{text}");
     assert!(text.contains("NoTraceBuffer"), "{text}");
 }
 
 #[tokio::test]
-async fn a_pod_that_is_not_there_ends_with_1() {
-    let (code, text) = ask(&ApiServer::new(), "explain pod cart").await;
+async fn a_pod_that_does_not_exist_returns_exit_code_1() {
+    let (code, text) = run_against(&ApiServer::new(), "explain pod cart").await;
 
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("default/cart") && text.contains("there is no such pod"), "{text}");
+    assert!(text.contains("default/cart") && text.contains("the pod does not exist"), "{text}");
 }
 
 #[tokio::test]
-async fn a_cluster_that_cannot_be_reached_is_told_with_the_cause() {
+async fn a_cluster_that_cannot_be_reached_is_reported_with_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kubeconfig");
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -114,14 +114,14 @@ async fn a_cluster_that_cannot_be_reached_is_told_with_the_cause() {
         let output = run(words, &path).await;
 
         assert_eq!(output.status.code(), Some(1), "{words}");
-        let text = said(&output);
+        let text = output_text(&output);
         assert!(text.contains("the cluster cannot be reached"), "{text}");
         assert!(text.contains("Connection refused"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_is_missing_or_names_no_such_context_is_told() {
+async fn a_missing_kubeconfig_or_context_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     let found = ApiServer::new().kubeconfig(folder.path()).await;
@@ -136,7 +136,7 @@ async fn a_kubeconfig_that_is_missing_or_names_no_such_context_is_told() {
         let output = run(words, path).await;
 
         assert_eq!(output.status.code(), Some(1), "{words}");
-        let text = said(&output);
+        let text = output_text(&output);
         assert!(
             text.contains("cannot read the cluster configuration: ") && text.contains(cause),
             "{text}"
@@ -145,8 +145,8 @@ async fn a_kubeconfig_that_is_missing_or_names_no_such_context_is_told() {
 }
 
 #[tokio::test]
-async fn outside_of_a_pod_there_is_no_cluster_to_be_in() {
-    let (code, text) = ask(&ApiServer::new(), "check --in-cluster").await;
+async fn in_cluster_fails_outside_of_a_pod() {
+    let (code, text) = run_against(&ApiServer::new(), "check --in-cluster").await;
 
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("this command does not run in a pod"), "{text}");

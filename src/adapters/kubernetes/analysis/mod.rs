@@ -1,4 +1,4 @@
-//! What is wrong or doubtful in files of `TraceBuffer`s, before any cluster sees them.
+//! Finds errors and doubtful settings in files with `TraceBuffer`s, without a cluster.
 
 mod node;
 mod schema_validation;
@@ -16,45 +16,45 @@ const KIND: &str = "TraceBuffer";
 const GROUP_PREFIX: &str = "tracebuffer.dev/";
 const API_VERSION: &str = "tracebuffer.dev/v1alpha1";
 
-/// What a file holds.
+/// The result for one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Analysis {
-    /// The `TraceBuffer`s in it.
+    /// The `TraceBuffer`s of the file.
     pub trace_buffers: Vec<AnalyzedTraceBuffer>,
-    /// The other objects, as `Deployment web`, which were not looked at.
+    /// The other objects, such as `Deployment web`, which were not analyzed.
     pub ignored: Vec<String>,
 }
 
-/// One `TraceBuffer`.
+/// The result for one `TraceBuffer`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnalyzedTraceBuffer {
-    /// Its namespace and name, as far as they are given: `shop/default`, or `default`.
+    /// Its namespace and name, as far as they are set: `shop/default`, or `default`.
     pub name: String,
-    /// Where it begins.
+    /// The line of its start, from 1.
     pub line: u64,
-    /// Why it would not be accepted.
+    /// The errors for which it would not be accepted.
     pub errors: Vec<Diagnostic>,
-    /// What would be accepted, and is perhaps not meant.
+    /// Settings that would be accepted but are doubtful.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Something said about a field.
+/// An error or a warning about a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Where the field is, or what should hold it.
+    /// The line of the field, or of the object that lacks it.
     pub line: u64,
     /// The field, such as `spec.buffer.maxBytes`.
     pub field: String,
-    /// What is said, to follow the field.
+    /// The message, which continues a sentence that starts with the field.
     pub message: String,
 }
 
-/// A file that is no YAML at all.
+/// A file that is neither YAML nor JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot be read as YAML or JSON: {0}")]
 pub struct ParseError(#[source] serde_saphyr::Error);
 
-/// Looks at every document of a text in YAML or JSON.
+/// Analyzes every document of a text in YAML or JSON.
 ///
 /// # Errors
 ///
@@ -77,30 +77,30 @@ fn analyze_document(node: &Node, analysis: &mut Analysis) {
     } else if kind == KIND && (api_version.is_empty() || api_version.starts_with(GROUP_PREFIX)) {
         analysis.trace_buffers.push(analyze_trace_buffer(node, api_version));
     } else {
-        let kind = if kind.is_empty() { "something without a kind" } else { kind };
+        let kind = if kind.is_empty() { "object without a kind" } else { kind };
         analysis.ignored.push(format!("{kind} {}", object_name(node)).trim_end().to_owned());
     }
 }
 
 fn analyze_trace_buffer(node: &Node, api_version: &str) -> AnalyzedTraceBuffer {
-    let mut mistakes = Vec::new();
+    let mut errors = Vec::new();
     if api_version != API_VERSION {
-        let why = format!("must be {API_VERSION}; it is {api_version:?}");
-        mistakes.push(FieldError { field: "apiVersion".into(), message: why });
+        let message = format!("must be {API_VERSION}; it is {api_version:?}");
+        errors.push(FieldError { field: "apiVersion".into(), message });
     }
     if object_name(node).is_empty() {
-        mistakes.push(FieldError { field: "metadata.name".into(), message: "must be set".into() });
+        errors.push(FieldError { field: "metadata.name".into(), message: "must be set".into() });
     }
-    validate_against_schema(node, &mut mistakes);
+    validate_against_schema(node, &mut errors);
     let mut warnings = Vec::new();
     match serde_json::from_value::<TraceBuffer>(node.to_json()) {
         Ok(object) => match sidecar::build(&object, &SidecarDefaults::unknown()) {
             Ok(_) => warnings = sidecar::warnings(&object),
-            Err(found) => mistakes.extend(found.0),
+            Err(found) => errors.extend(found.0),
         },
-        // What the schema allows can be read; then this says what else is wrong.
-        Err(error) if mistakes.is_empty() => {
-            mistakes.push(FieldError {
+        // A spec that matches the schema can be deserialized, so this is an error of another field.
+        Err(error) if errors.is_empty() => {
+            errors.push(FieldError {
                 field: "spec".into(),
                 message: format!("cannot be read: {error}"),
             });
@@ -110,38 +110,38 @@ fn analyze_trace_buffer(node: &Node, api_version: &str) -> AnalyzedTraceBuffer {
     AnalyzedTraceBuffer {
         name: object_name(node),
         line: node.line,
-        errors: diagnostics(node, mistakes),
+        errors: diagnostics(node, errors),
         warnings: diagnostics(node, warnings),
     }
 }
 
-fn validate_against_schema(node: &Node, mistakes: &mut Vec<FieldError>) {
+fn validate_against_schema(node: &Node, errors: &mut Vec<FieldError>) {
     let manifest = crd_json();
     let schema = manifest.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
     match node.field("spec") {
         Some(spec) => {
-            schema_validation::validate(spec, schema.unwrap_or(&Value::Null), "spec", mistakes);
+            schema_validation::validate(spec, schema.unwrap_or(&Value::Null), "spec", errors);
         }
-        None => mistakes.push(FieldError { field: "spec".into(), message: "must be set".into() }),
+        None => errors.push(FieldError { field: "spec".into(), message: "must be set".into() }),
     }
     if let node::Content::Mapping(fields) = &node.content {
         let known = ["apiVersion", "kind", "metadata", "spec", "status"];
         for (name, _) in fields.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
-            let why = "is no field here; does it belong under spec?".into();
-            mistakes.push(FieldError { field: name.clone(), message: why });
+            let message = "is not a field of TraceBuffer; does it belong under spec?".into();
+            errors.push(FieldError { field: name.clone(), message });
         }
     }
 }
 
-fn diagnostics(node: &Node, found: Vec<FieldError>) -> Vec<Diagnostic> {
-    let remark = |FieldError { field, message: why }: FieldError| Diagnostic {
+fn diagnostics(node: &Node, errors: Vec<FieldError>) -> Vec<Diagnostic> {
+    let diagnostic = |FieldError { field, message }: FieldError| Diagnostic {
         line: node.line_of(&field),
         field,
-        message: why,
+        message,
     };
-    let mut remarks: Vec<_> = found.into_iter().map(remark).collect();
-    remarks.sort_by_key(|remark| remark.line);
-    remarks
+    let mut diagnostics: Vec<_> = errors.into_iter().map(diagnostic).collect();
+    diagnostics.sort_by_key(|diagnostic| diagnostic.line);
+    diagnostics
 }
 
 fn object_name(node: &Node) -> String {

@@ -1,4 +1,4 @@
-//! A YAML or JSON document whose every value knows its line.
+//! A YAML or JSON document with the line of every value.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
-/// A value, and where it begins.
+/// A value and the line of its start.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// Counted from 1 at the beginning of the file.
+    /// The line in the file, from 1.
     pub(super) line: u64,
     pub(super) content: Content,
 }
 
-/// What a node holds.
+/// The value of a node.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     Mapping(Vec<(String, Node)>),
@@ -24,11 +24,11 @@ pub(super) enum Content {
 }
 
 impl Node {
-    /// Reads every document of `text`, empty ones left out.
+    /// Parses the documents of `text`; empty ones are left out.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text, and in which line.
+    /// The syntax error, with its line.
     pub(super) fn parse_documents(text: &str) -> Result<Vec<Self>, serde_saphyr::Error> {
         let documents: Vec<Spanned<Content>> = serde_saphyr::from_multiple(text)?;
         let is_empty = |node: &Self| matches!(node.content, Content::Scalar(Value::Null));
@@ -45,7 +45,7 @@ impl Node {
         }
     }
 
-    /// Returns the text, if it is one.
+    /// Returns the string; `None` for other values.
     pub(super) fn as_str(&self) -> Option<&str> {
         match &self.content {
             Content::Scalar(Value::String(text)) => Some(text),
@@ -53,7 +53,7 @@ impl Node {
         }
     }
 
-    /// Returns the elements, if it is a list.
+    /// Returns the elements; none if the value is not an array.
     pub(super) fn as_sequence(&self) -> &[Self] {
         match &self.content {
             Content::Sequence(elements) => elements,
@@ -61,8 +61,8 @@ impl Node {
         }
     }
 
-    /// Returns the line of the field at `path`, such as `spec.headers[0].name`; of the nearest part of
-    /// it that exists, where the field does not.
+    /// Returns the line of the field at `path`, such as `spec.headers[0].name`, or of its nearest parent
+    /// that exists.
     pub(super) fn line_of(&self, path: &str) -> u64 {
         let steps = path.split(['.', '[']).map(|step| step.trim_end_matches(']'));
         let mut node = self;
@@ -81,8 +81,7 @@ impl Node {
         node.line
     }
 
-    /// Returns the same without lines, and without what is null, which the API server takes for
-    /// absent.
+    /// Returns the value without lines and without null fields, which mean absent for the API server.
     pub(super) fn to_json(&self) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_yaml_is_told_with_its_line() {
+    fn invalid_yaml_is_an_error_with_its_line() {
         let error = Node::parse_documents("a: 1\nb: [1\n").unwrap_err();
 
         assert!(error.to_string().contains("line"), "{error}");

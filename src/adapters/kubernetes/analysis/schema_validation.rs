@@ -1,45 +1,46 @@
-//! Whether a document has the shape of the resource: known fields, right types, nothing missing.
+//! Validates a document against the schema of the CRD: known fields, types, required fields.
 
 use serde_json::{Map, Value};
 
 use super::node::{Content, Node};
 use crate::adapters::kubernetes::resource::validation::FieldError;
 
-/// A name so far from every known one that none is meant.
+/// The maximum edit distance at which a known name is suggested.
 const MAX_EDIT_DISTANCE: usize = 3;
 
-/// Compares `node`, which stands at `path`, with a schema of the CRD.
-pub(super) fn validate(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<FieldError>) {
-    let mut tell = |why: String| mistakes.push(FieldError { field: path.to_owned(), message: why });
+/// Validates `node` at `path` against a schema of the CRD.
+pub(super) fn validate(node: &Node, schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let mut add_error =
+        |message: String| errors.push(FieldError { field: path.to_owned(), message });
     match &node.content {
-        // The API server takes it for absent.
+        // For the API server null means absent.
         Content::Scalar(Value::Null) => {}
         content if !has_type(content, schema) => {
-            tell(format!(
+            add_error(format!(
                 "must be {}; it is {}",
                 describe_expected(schema),
                 describe_found(content)
             ));
         }
         Content::Scalar(value) => {
-            let words = schema.get("enum").and_then(Value::as_array);
-            if words.is_some_and(|words| !words.contains(value)) {
-                tell(format!("must be {}; it is {value}", describe_expected(schema)));
+            let allowed = schema.get("enum").and_then(Value::as_array);
+            if allowed.is_some_and(|allowed| !allowed.contains(value)) {
+                add_error(format!("must be {}; it is {value}", describe_expected(schema)));
             }
         }
         Content::Sequence(elements) => {
             let items = schema.get("items").unwrap_or(&Value::Null);
             for (index, element) in elements.iter().enumerate() {
-                validate(element, items, &format!("{path}[{index}]"), mistakes);
+                validate(element, items, &format!("{path}[{index}]"), errors);
             }
         }
         Content::Mapping(fields) => {
             if let Some(known) = schema.get("properties").and_then(Value::as_object) {
-                validate_fields(fields, known, path, mistakes);
-                validate_required(node, schema, path, mistakes);
+                validate_fields(fields, known, path, errors);
+                validate_required(node, schema, path, errors);
             } else if let Some(values) = schema.get("additionalProperties") {
                 for (name, value) in fields {
-                    validate(value, values, &format!("{path}.{name}"), mistakes);
+                    validate(value, values, &format!("{path}.{name}"), errors);
                 }
             }
         }
@@ -50,25 +51,25 @@ fn validate_fields(
     fields: &[(String, Node)],
     known: &Map<String, Value>,
     path: &str,
-    mistakes: &mut Vec<FieldError>,
+    errors: &mut Vec<FieldError>,
 ) {
     for (name, node) in fields {
         let field = format!("{path}.{name}");
         match known.get(name) {
-            Some(schema) => validate(node, schema, &field, mistakes),
+            Some(schema) => validate(node, schema, &field, errors),
             None => {
-                mistakes.push(FieldError { field, message: unknown_field_message(name, known) });
+                errors.push(FieldError { field, message: unknown_field_message(name, known) });
             }
         }
     }
 }
 
-fn validate_required(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<FieldError>) {
+fn validate_required(node: &Node, schema: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
     for name in names.filter_map(Value::as_str) {
-        let is_there = |node: &Node| !matches!(node.content, Content::Scalar(Value::Null));
-        if !node.field(name).is_some_and(is_there) {
-            mistakes.push(FieldError {
+        let is_set = |node: &Node| !matches!(node.content, Content::Scalar(Value::Null));
+        if !node.field(name).is_some_and(is_set) {
+            errors.push(FieldError {
                 field: format!("{path}.{name}"),
                 message: "must be set".into(),
             });
@@ -81,10 +82,10 @@ fn unknown_field_message(name: &str, known: &Map<String, Value>) -> String {
     if let Some(nearest) =
         nearest.filter(|candidate| edit_distance(name, candidate) <= MAX_EDIT_DISTANCE)
     {
-        return format!("is no field; did you mean {nearest}?");
+        return format!("is not a known field; did you mean {nearest}?");
     }
     let names: Vec<_> = known.keys().map(String::as_str).collect();
-    format!("is no field; there are {}", names.join(", "))
+    format!("is not a known field; the fields are {}", names.join(", "))
 }
 
 fn has_type(content: &Content, schema: &Value) -> bool {
@@ -112,26 +113,25 @@ fn describe_expected(schema: &Value) -> String {
         return "a quantity such as 32Mi".into();
     }
     match schema.get("type").and_then(Value::as_str).unwrap_or_default() {
-        "array" => "a list".into(),
-        "object" => "a map of fields".into(),
+        "array" => "an array".into(),
+        "object" => "an object".into(),
         "integer" => "a whole number".into(),
         "boolean" => "true or false".into(),
-        _ => "a text, in quotes if it looks like something else".into(),
+        _ => "a string, quoted if it looks like another type".into(),
     }
 }
 
-/// Says what was found, without a text that may be a secret in the wrong place.
+/// Describes a value without showing a string, which may be a misplaced secret.
 fn describe_found(content: &Content) -> String {
     match content {
-        Content::Mapping(_) => "a map".into(),
-        Content::Sequence(_) => "a list".into(),
-        Content::Scalar(Value::String(_)) => "a text".into(),
+        Content::Mapping(_) => "an object".into(),
+        Content::Sequence(_) => "an array".into(),
+        Content::Scalar(Value::String(_)) => "a string".into(),
         Content::Scalar(value) => value.to_string(),
     }
 }
 
-/// Returns how many letters must be put in, left out or exchanged to make `one` from `other`, case
-/// aside.
+/// Returns the Levenshtein distance of two names, ignoring case.
 fn edit_distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.to_lowercase().chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -140,8 +140,8 @@ fn edit_distance(one: &str, other: &str) -> usize {
         for (candidate, pair) in other.iter().zip(row.windows(2)) {
             let (Some(diagonal), Some(above)) = (pair.first(), pair.last()) else { continue };
             let left = next.last().copied().unwrap_or_default();
-            let exchanged = diagonal + usize::from(*candidate != letter);
-            next.push(exchanged.min(above + 1).min(left + 1));
+            let substituted = diagonal + usize::from(*candidate != letter);
+            next.push(substituted.min(above + 1).min(left + 1));
         }
         row = next;
     }
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_distance_counts_letters_put_in_left_out_or_exchanged() {
+    fn the_distance_counts_insertions_deletions_and_substitutions() {
         for (one, other, expected) in [
             ("buffer", "buffer", 0),
             ("bufer", "buffer", 1),

@@ -1,4 +1,4 @@
-//! What is told about files.
+//! Tests of the analysis of files.
 
 use super::*;
 
@@ -23,28 +23,28 @@ fn warnings(spec: &str) -> Vec<String> {
 const DESTINATION: &str = "destination: {endpoint: \"http://collector.observability:4317\"";
 
 #[test]
-fn a_spec_that_is_as_it_should_be_is_told_nothing_about() {
+fn a_valid_spec_has_no_errors() {
     assert_eq!(warnings(&format!("{{{DESTINATION}}}}}")), [""; 0]);
 }
 
 #[test]
-fn a_field_of_the_wrong_type_is_told_with_what_is_right() {
+fn a_field_of_the_wrong_type_is_an_error_with_the_expected_type() {
     assert_eq!(
         errors(
             "{buffer: [], destination: {endpoint: 1, headers: {}}, receiver: {grpcPort: \"1\"}, allowedNamespaces: {from: 1}}"
         ),
         [
-            "4 spec.buffer must be a map of fields; it is a list",
-            "4 spec.destination.endpoint must be a text, in quotes if it looks like something else; it is 1",
-            "4 spec.destination.headers must be a list; it is a map",
-            "4 spec.receiver.grpcPort must be a whole number; it is a text",
+            "4 spec.buffer must be an object; it is an array",
+            "4 spec.destination.endpoint must be a string, quoted if it looks like another type; it is 1",
+            "4 spec.destination.headers must be an array; it is an object",
+            "4 spec.receiver.grpcPort must be a whole number; it is a string",
             "4 spec.allowedNamespaces.from must be one of Same, All, Selector; it is 1",
         ]
     );
 }
 
 #[test]
-fn a_word_that_is_none_of_a_few_is_told_with_those() {
+fn an_unknown_enum_value_is_an_error_with_the_allowed_ones() {
     assert_eq!(
         errors(&format!("{{{DESTINATION}, protocol: grpc}}}}")),
         ["4 spec.destination.protocol must be one of GRPC, HTTPProtobuf; it is \"grpc\""]
@@ -52,7 +52,7 @@ fn a_word_that_is_none_of_a_few_is_told_with_those() {
 }
 
 #[test]
-fn a_selectors_labels_have_any_key_and_values_that_are_texts() {
+fn a_selectors_labels_have_any_key_and_string_values() {
     let of = |labels: &str| {
         let selector = format!("{{matchLabels: {labels}}}");
         let allowed = format!("allowedNamespaces: {{from: Selector, selector: {selector}}}");
@@ -63,34 +63,34 @@ fn a_selectors_labels_have_any_key_and_values_that_are_texts() {
     assert_eq!(
         of("{tier: 1}"),
         [
-            "4 spec.allowedNamespaces.selector.matchLabels.tier must be a text, in quotes if it looks \
-          like something else; it is 1"
+            "4 spec.allowedNamespaces.selector.matchLabels.tier must be a string, quoted if it looks \
+          like another type; it is 1"
         ]
     );
 }
 
 #[test]
-fn a_name_with_another_meaning_is_a_mistake() {
+fn a_reserved_name_is_an_error() {
     let head =
         "apiVersion: tracebuffer.dev/v1alpha1\nkind: TraceBuffer\nmetadata: {name: enabled}\n";
     let analysis = analyze(&format!("{head}spec: {{{DESTINATION}}}}}")).unwrap();
 
-    let mistake = &analysis.trace_buffers[0].errors[0];
-    assert_eq!((mistake.line, mistake.field.as_str()), (3, "metadata.name"));
+    let error = &analysis.trace_buffers[0].errors[0];
+    assert_eq!((error.line, error.field.as_str()), (3, "metadata.name"));
 }
 
 #[test]
-fn what_is_required_is_missed_even_if_it_is_null() {
+fn a_required_field_is_missing_even_if_it_is_null() {
     assert_eq!(errors("{}"), ["4 spec.destination must be set"]);
     assert_eq!(
         errors("{destination: {endpoint: null}}"),
         ["4 spec.destination.endpoint must be set"]
     );
     let analysis = analyze("apiVersion: tracebuffer.dev/v1\nkind: TraceBuffer\n").unwrap();
-    let told: Vec<_> =
+    let errors: Vec<_> =
         analysis.trace_buffers[0].errors.iter().map(|m| (&*m.field, &*m.message)).collect();
     assert_eq!(
-        told,
+        errors,
         [
             ("apiVersion", "must be tracebuffer.dev/v1alpha1; it is \"tracebuffer.dev/v1\""),
             ("metadata.name", "must be set"),
@@ -100,20 +100,20 @@ fn what_is_required_is_missed_even_if_it_is_null() {
 }
 
 #[test]
-fn an_unknown_field_is_told_with_the_nearest_or_all_of_its_place() {
+fn an_unknown_field_is_an_error_with_the_nearest_or_all_fields() {
     assert_eq!(
         errors(&format!("{{{DESTINATION}, retries: 3, Endpoint: x}}, buffer: {{maxspan: 1}}}}")),
         [
-            "4 spec.destination.retries is no field; there are batch, compression, concurrency, \
+            "4 spec.destination.retries is not a known field; the fields are batch, compression, concurrency, \
              endpoint, headers, protocol, timeout, tls",
-            "4 spec.destination.Endpoint is no field; did you mean endpoint?",
-            "4 spec.buffer.maxspan is no field; did you mean maxSpans?",
+            "4 spec.destination.Endpoint is not a known field; did you mean endpoint?",
+            "4 spec.buffer.maxspan is not a known field; did you mean maxSpans?",
         ]
     );
 }
 
 #[test]
-fn a_field_beside_spec_is_told_where_it_may_belong() {
+fn a_field_beside_spec_is_an_error() {
     let text = format!(
         "kind: TraceBuffer\napiVersion: {API_VERSION}\nmetadata: {{name: x}}\nbuffer: {{}}\nspec: {{{DESTINATION}}}}}"
     );
@@ -123,13 +123,13 @@ fn a_field_beside_spec_is_told_where_it_may_belong() {
         [Diagnostic {
             line: 4,
             field: "buffer".into(),
-            message: "is no field here; does it belong under spec?".into()
+            message: "is not a field of TraceBuffer; does it belong under spec?".into()
         }]
     );
 }
 
 #[test]
-fn a_mistake_in_the_meaning_has_the_line_of_its_field() {
+fn a_semantic_error_has_the_line_of_its_field() {
     assert_eq!(
         errors(
             "\n  destination:\n    endpoint: https://x\n    headers:\n      - name: a\n        value: b\n      - name: te\n        value: b\n"
@@ -142,7 +142,7 @@ fn a_mistake_in_the_meaning_has_the_line_of_its_field() {
 }
 
 #[test]
-fn other_kinds_are_named_and_passed_over() {
+fn other_kinds_are_listed_and_ignored() {
     let analysis =
         analyze("kind: Pod\nmetadata: {name: web, namespace: shop}\n---\nx: 1\n---\n- 1\n")
             .unwrap();
@@ -150,12 +150,12 @@ fn other_kinds_are_named_and_passed_over() {
     assert_eq!(analysis.trace_buffers, []);
     assert_eq!(
         analysis.ignored,
-        ["Pod shop/web", "something without a kind", "something without a kind"]
+        ["Pod shop/web", "object without a kind", "something without a kind"]
     );
 }
 
 #[test]
-fn what_may_not_be_meant_is_a_warning() {
+fn doubtful_settings_are_warnings() {
     let with = |rest: &str| warnings(&format!("{{{DESTINATION}}}, {rest}}}"));
 
     assert_eq!(

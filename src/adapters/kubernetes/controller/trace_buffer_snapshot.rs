@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::status;
 use crate::adapters::kubernetes::resource::{RolloutSpec, RolloutStrategy, TraceBufferSpec};
-use crate::adapters::kubernetes::sidecar::Sidecar;
 use crate::adapters::kubernetes::watch::CachedTraceBuffer;
 use crate::domain::operator::injection::trace_buffer_view::SidecarTemplate;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    DesiredSidecar, Reference, ReferenceKind, RolloutPolicy, RunningLimits, TraceBufferSnapshot,
+    Reference, ReferenceKind, RolloutPolicy, TraceBufferSnapshot,
 };
 
 pub(super) fn snapshot(entry: &CachedTraceBuffer) -> TraceBufferSnapshot {
@@ -21,24 +20,12 @@ pub(super) fn snapshot(entry: &CachedTraceBuffer) -> TraceBufferSnapshot {
         uid: metadata.uid.clone().unwrap_or_default(),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
-        sidecar: sidecar.map(desired_sidecar).map_err(Clone::clone),
+        sidecar: sidecar.map(|sidecar| sidecar.desired()).map_err(Clone::clone),
         allowed_namespaces: entry.view.allowed_namespaces.clone(),
-        credentials: sidecar.map(SidecarTemplate::credential_use).unwrap_or_default(),
+        credentials: sidecar.map(|sidecar| sidecar.credential_use()).unwrap_or_default(),
         references: spec.map(references).unwrap_or_default(),
         rollout: spec.and_then(|spec| rollout_policy(&spec.rollout)),
         status: object.and_then(|object| object.status.as_ref()).map(status::from_resource),
-    }
-}
-
-fn desired_sidecar(sidecar: &Sidecar) -> DesiredSidecar {
-    let limits = &sidecar.limits;
-    DesiredSidecar {
-        hash: sidecar.hash.clone(),
-        limits: RunningLimits {
-            max_spans: limits.max_spans,
-            max_bytes: limits.max_bytes,
-            max_age_ms: limits.max_age_ms,
-        },
     }
 }
 

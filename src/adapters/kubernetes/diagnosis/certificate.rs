@@ -1,4 +1,4 @@
-//! Certificates in PEM: how long they hold, and whether they belong together.
+//! Certificates in PEM: their expiry and their trust.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ pub(super) use x509::is_trusted;
 /// One certificate.
 pub(super) type Certificate = CertificateDer<'static>;
 
-/// Reads the certificates of a PEM text.
+/// Parses the certificates of a PEM text.
 ///
 /// # Errors
 ///
-/// Why it holds none, or one that cannot be read.
+/// The reason, if the text has no certificate or one that cannot be parsed.
 pub(super) fn parse_pem(pem: &[u8]) -> Result<Vec<Certificate>, String> {
     let certificates = Certificate::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.to_string())?;
     if certificates.is_empty() {
-        return Err("it holds no PEM certificate".to_owned());
+        return Err("no PEM certificate was found".to_owned());
     }
     if certificates.iter().any(|certificate| x509::validity(certificate).is_none()) {
-        return Err("it holds something that is no X.509 certificate".to_owned());
+        return Err("a certificate is not valid X.509".to_owned());
     }
     Ok(certificates)
 }
 
-/// Returns when the last of them ends, in seconds since 1970.
+/// Returns when the last of the certificates expires, in seconds since 1970.
 pub(super) fn latest_expiry(certificates: &[Certificate]) -> i64 {
     let validities = certificates.iter().filter_map(x509::validity);
     validities.map(|validity| seconds(validity.not_after)).max().unwrap_or_default()
@@ -46,7 +46,7 @@ mod tests {
     use crate::adapters::kubernetes::diagnosis::testing::{NOW, webhook_tls};
 
     #[test]
-    fn the_last_end_counts() {
+    fn the_last_expiry_counts() {
         let pem = [webhook_tls(NOW + 3_600).leaf, webhook_tls(NOW - 60).leaf].concat();
 
         let certificates = parse_pem(&pem).unwrap();
@@ -56,9 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_told() {
-        let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert_eq!(parse_pem(b""), Err("it holds no PEM certificate".to_owned()));
-        assert!(parse_pem(rubbish.as_bytes()).is_err());
+    fn a_text_without_certificates_is_rejected() {
+        let malformed = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(parse_pem(b""), Err("no PEM certificate was found".to_owned()));
+        assert!(parse_pem(malformed.as_bytes()).is_err());
     }
 }

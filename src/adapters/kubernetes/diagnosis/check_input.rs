@@ -13,90 +13,93 @@ use kube::{Api, Client, CustomResourceExt, ResourceExt};
 use super::fetched::{Fetched, list, list_metadata};
 use super::operator::OperatorObjects;
 use crate::adapters::kubernetes::resource::TraceBuffer;
+use crate::adapters::kubernetes::watch::ACTIVE_PODS;
 use crate::adapters::kubernetes::{names, version};
 
 const CERTIFICATE_SECRET_VAR: &str = "TRACEBUFFER_CERTIFICATE_SECRET";
 const DEFAULT_CERTIFICATE_SECRET: &str = "tracebuffer-webhook-tls";
 
-/// Where to look.
+/// The part of the cluster to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiagnosisScope {
-    /// The namespace whose `TraceBuffer`s and pods are looked at; `None` is all.
+    /// The namespace whose `TraceBuffer`s and pods are read; `None` means all namespaces.
     pub namespace: Option<String>,
-    /// The operator's namespace; `None` is where its webhook's Service is.
+    /// The namespace of the operator; `None` means that of the webhook's Service.
     pub operator_namespace: Option<String>,
-    /// The name of the webhook configuration and the operator's Deployment; `None` finds it.
+    /// The name of the webhook configuration and of the operator's Deployment; `None` means that the
+    /// configuration is found by its entry.
     pub operator_name: Option<String>,
-    /// The Secret of its certificate; `None` is the one the Deployment names.
+    /// The name of the certificate's Secret; `None` means the one named in the Deployment.
     pub certificate_secret: Option<String>,
 }
 
-/// An installation, as far as it could be seen.
+/// An installation, as far as it could be read.
 #[derive(Clone, Debug)]
 pub struct CheckInput {
     /// Seconds since 1970.
     pub(super) now: i64,
-    /// Major and minor version, and how the server writes it.
+    /// Major version, minor version and the version string of the API server.
     pub(super) version: Fetched<(u32, u32, String)>,
     pub(super) crd: Fetched<CustomResourceDefinition>,
     pub(super) operator: OperatorObjects,
     pub(super) certificate_secret: Fetched<Secret>,
-    /// A pod that asks for a sidecar, as the server would store it, and its namespace.
+    /// The namespace of the dry run, and the pod as the API server would store it.
     pub(super) dry_run: (String, Fetched<Pod>),
     pub(super) trace_buffers: Fetched<Vec<TraceBuffer>>,
     /// The namespaces, by their metadata.
     pub(super) namespaces: Vec<ObjectMeta>,
-    /// Whether `TraceBuffer`s of other namespaces, which pods may use, were left out.
+    /// Whether only the `TraceBuffer`s of one namespace were read.
     pub(super) is_single_namespace: bool,
     pub(super) pods: Fetched<Vec<PartialObjectMeta<Pod>>>,
     pub(super) injected_pods: Fetched<Vec<Pod>>,
 }
 
 impl CheckInput {
-    /// Reads them; `now` is in seconds since 1970.
+    /// Reads the installation; `now` is in seconds since 1970.
     ///
     /// # Errors
     ///
-    /// Why the API server could not be asked for its version, and so for nothing.
+    /// The error of the connection if the API server does not respond.
     pub async fn read(
         client: &Client,
-        place: &DiagnosisScope,
+        scope: &DiagnosisScope,
         now: i64,
     ) -> Result<Self, kube::Error> {
         let version = fetch_version(client).await?;
-        let (name, namespace) = (&place.operator_name, &place.operator_namespace);
+        let (name, namespace) = (&scope.operator_name, &scope.operator_namespace);
         let operator = OperatorObjects::read(client, name.as_deref(), namespace.as_deref()).await;
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-        let by_label = ListParams::default().labels(&format!("{}=true", names::INJECTED));
-        let pods: Api<Pod> = scoped_api(client, place);
-        let namespaces = fetch_namespaces(client, place).await;
+        let by_label =
+            ListParams::default().fields(ACTIVE_PODS).labels(&format!("{}=true", names::INJECTED));
+        let pods: Api<Pod> = scoped_api(client, scope);
+        let namespaces = fetch_namespaces(client, scope).await;
         Ok(Self {
             now,
             version,
             crd: Fetched::from_result(crds.get(TraceBuffer::crd_name()).await),
-            certificate_secret: fetch_certificate_secret(client, place, &operator).await,
-            dry_run: create_dry_run_pod(client, place, &operator).await,
+            certificate_secret: fetch_certificate_secret(client, scope, &operator).await,
+            dry_run: create_dry_run_pod(client, scope, &operator).await,
             operator,
-            trace_buffers: list(&scoped_api(client, place), &ListParams::default()).await,
+            trace_buffers: list(&scoped_api(client, scope), &ListParams::default()).await,
             namespaces,
-            is_single_namespace: place.namespace.is_some(),
-            pods: list_metadata(&pods, &ListParams::default()).await,
+            is_single_namespace: scope.namespace.is_some(),
+            pods: list_metadata(&pods, &ListParams::default().fields(ACTIVE_PODS)).await,
             injected_pods: list(&pods, &by_label).await,
         })
     }
 }
 
-fn scoped_api<K>(client: &Client, place: &DiagnosisScope) -> Api<K>
+fn scoped_api<K>(client: &Client, scope: &DiagnosisScope) -> Api<K>
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
 {
-    match &place.namespace {
+    match &scope.namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     }
 }
 
-/// Asks for the version first: without an answer there is nothing to look at.
+/// Fetches the version, which also tests the connection.
 pub(super) async fn fetch_version(
     client: &Client,
 ) -> Result<Fetched<(u32, u32, String)>, kube::Error> {
@@ -109,46 +112,46 @@ pub(super) async fn fetch_version(
     }
 }
 
-async fn fetch_namespaces(client: &Client, place: &DiagnosisScope) -> Vec<ObjectMeta> {
+async fn fetch_namespaces(client: &Client, scope: &DiagnosisScope) -> Vec<ObjectMeta> {
     let api: Api<Namespace> = Api::all(client.clone());
     let found = list_metadata(&api, &ListParams::default()).await;
     let all = found.get().into_iter().flatten();
     let here = |one: &&PartialObjectMeta<Namespace>| {
-        place.namespace.as_ref().is_none_or(|only| *only == one.name_any())
+        scope.namespace.as_ref().is_none_or(|only| *only == one.name_any())
     };
     all.filter(here).map(|one| one.metadata.clone()).collect()
 }
 
 async fn fetch_certificate_secret(
     client: &Client,
-    place: &DiagnosisScope,
+    scope: &DiagnosisScope,
     operator: &OperatorObjects,
 ) -> Fetched<Secret> {
     if operator.namespace.is_empty() {
         return Fetched::NotFound;
     }
     let named =
-        place.certificate_secret.as_deref().or_else(|| operator.env_var(CERTIFICATE_SECRET_VAR));
+        scope.certificate_secret.as_deref().or_else(|| operator.env_var(CERTIFICATE_SECRET_VAR));
     let api: Api<Secret> = Api::namespaced(client.clone(), &operator.namespace);
     Fetched::from_result(api.get(named.unwrap_or(DEFAULT_CERTIFICATE_SECRET)).await)
 }
 
-/// Creates a pod that asks for a sidecar without its being stored: the only proof that the API server
-/// reaches the webhook, and trusts it.
+/// Creates a pod that asks for a sidecar as a dry run, which stores nothing: the only proof that the API
+/// server can reach the webhook and trusts it.
 async fn create_dry_run_pod(
     client: &Client,
-    place: &DiagnosisScope,
+    scope: &DiagnosisScope,
     operator: &OperatorObjects,
 ) -> (String, Fetched<Pod>) {
-    let given = place.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
-    // There the webhook is never asked.
+    let given = scope.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+    // The webhook is not called for excluded namespaces.
     let namespace = if operator.cluster_facts().excludes(given) { "default" } else { given };
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let params = PostParams { dry_run: true, field_manager: Some(names::FIELD_MANAGER.to_owned()) };
     (namespace.to_owned(), Fetched::from_result(api.create(&params, &dry_run_pod()).await))
 }
 
-/// A pod that the restricted security level admits.
+/// Returns a pod that the restricted Pod Security Standard admits.
 fn dry_run_pod() -> Pod {
     let annotations = BTreeMap::from([(names::INJECT.to_owned(), "true".to_owned())]);
     let container = Container {

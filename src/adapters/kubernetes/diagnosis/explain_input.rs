@@ -1,4 +1,4 @@
-//! What `explain` reads from the cluster: one pod, and what decides about it.
+//! What `explain` reads from the cluster: one pod, and everything that its injection depends on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,41 +21,41 @@ use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferView;
 use crate::domain::operator::object_key::ObjectKey;
 
-/// A pod, and what decides about it.
+/// A pod, and everything that its injection depends on.
 #[derive(Clone, Debug)]
 pub struct ExplainInput {
     pub(super) key: ObjectKey,
     pub(super) pod: Fetched<Pod>,
     pub(super) namespace: NamespaceFacts,
-    /// What is set on the Namespace and means nothing there.
+    /// A label or annotation of the Namespace that has no effect there.
     pub(super) namespace_misconfiguration: Option<String>,
     pub(super) cluster: ClusterFacts,
     pub(super) operator: OperatorObjects,
-    /// Those of the pod's namespace, and those it names elsewhere.
+    /// The `TraceBuffer`s of the pod's namespace, and those of other namespaces that it can refer to.
     pub(super) trace_buffers: Vec<Arc<TraceBufferView<Sidecar>>>,
-    /// Why `TraceBuffer`s or the Namespace could not be seen.
+    /// Why `TraceBuffer`s or the Namespace could not be read.
     pub(super) fetch_error: Option<String>,
 }
 
 impl ExplainInput {
-    /// Reads all about the pod `key`.
+    /// Reads the pod `key` and what its injection depends on.
     ///
     /// # Errors
     ///
-    /// Why the API server could not be asked.
+    /// The error of the connection if the API server does not respond.
     pub async fn read(
         client: &Client,
         key: ObjectKey,
-        place: &DiagnosisScope,
+        scope: &DiagnosisScope,
     ) -> Result<Self, kube::Error> {
-        // Without an answer there is nothing to look at.
+        // Tests the connection.
         fetch_version(client).await?;
-        let (name, namespace) = (&place.operator_name, &place.operator_namespace);
+        let (name, namespace) = (&scope.operator_name, &scope.operator_namespace);
         let operator = OperatorObjects::read(client, name.as_deref(), namespace.as_deref()).await;
         let pods: Api<Pod> = Api::namespaced(client.clone(), &key.namespace);
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let namespace = Fetched::from_result(namespaces.get_metadata(&key.namespace).await);
-        let mut case = Self {
+        let mut input = Self {
             pod: Fetched::from_result(pods.get(&key.name).await),
             namespace: namespace.get().map_or_else(
                 || NamespaceFacts::unknown(&key.namespace),
@@ -72,21 +72,21 @@ impl ExplainInput {
         };
         let trace_buffers =
             |namespace: &str| Api::<TraceBuffer>::namespaced(client.clone(), namespace);
-        case.add_trace_buffers(
-            list(&trace_buffers(&case.key.namespace), &ListParams::default()).await,
+        input.add_trace_buffers(
+            list(&trace_buffers(&input.key.namespace), &ListParams::default()).await,
         );
-        for key in case.referenced_elsewhere() {
+        for key in input.referenced_elsewhere() {
             let found = trace_buffers(&key.namespace).get(&key.name).await;
-            case.add_trace_buffers(Fetched::from_result(found.map(|one| vec![one])));
+            input.add_trace_buffers(Fetched::from_result(found.map(|one| vec![one])));
         }
-        Ok(case)
+        Ok(input)
     }
 
-    /// Returns the `TraceBuffer`s of other namespaces that may count for the pod, or that it has its
-    /// sidecar from.
+    /// Returns the `TraceBuffer`s of other namespaces that the pod may get, or got, its sidecar from.
     fn referenced_elsewhere(&self) -> Vec<ObjectKey> {
-        let asked = InjectRequest::resolve(self.annotation(names::INJECT), self.namespace.opted_in);
-        let named = match asked {
+        let request =
+            InjectRequest::resolve(self.annotation(names::INJECT), self.namespace.opted_in);
+        let named = match request {
             Ok(Some(InjectRequest::Qualified(key))) => Some(key),
             _ => None,
         };
@@ -101,10 +101,10 @@ impl ExplainInput {
         keys.into_iter().collect()
     }
 
-    fn add_trace_buffers(&mut self, seen: Fetched<Vec<TraceBuffer>>) {
-        // The image is no part of what is compared.
+    fn add_trace_buffers(&mut self, fetched: Fetched<Vec<TraceBuffer>>) {
+        // The operator's default image is not part of the hash.
         let defaults = SidecarDefaults::unknown();
-        match seen {
+        match fetched {
             Fetched::Found(found) => {
                 self.trace_buffers
                     .extend(found.iter().map(|one| Arc::new(trace_buffer_view(one, &defaults))));
@@ -119,7 +119,7 @@ impl ExplainInput {
         self.pod.get()?.annotations().get(name).map(String::as_str)
     }
 
-    /// Returns what was decided for the pod when it was created.
+    /// Returns the decision of the webhook when the pod was created.
     pub(super) fn injection_status(&self) -> Option<InjectionStatus> {
         from_annotation(self.annotation(names::STATUS)?)
     }

@@ -1,4 +1,4 @@
-//! What a look at the cluster came to.
+//! Objects fetched from the cluster, which may not exist or not be readable.
 
 use std::fmt::Debug;
 
@@ -8,19 +8,19 @@ use serde::de::DeserializeOwned;
 
 use super::finding::{Finding, Section};
 
-/// Objects asked for at once.
+/// Maximum objects in one page of a list.
 const PAGE_SIZE: u32 = 500;
 
-/// Something that was looked for.
+/// The result of a request for an object.
 #[derive(Clone, Debug)]
 pub(super) enum Fetched<T> {
-    /// It is there.
+    /// The object.
     Found(T),
-    /// It is not there.
+    /// The object does not exist.
     NotFound,
-    /// Whoever asks is not allowed to see it; the server's words.
+    /// The user may not read the object, with the server's message.
     Forbidden(String),
-    /// The server gave no answer, or a strange one.
+    /// The request failed, with the error.
     Failed(String),
 }
 
@@ -43,7 +43,7 @@ impl<T> Fetched<T> {
         }
     }
 
-    /// Returns it if it is there.
+    /// Returns the object if it was found.
     pub(super) const fn get(&self) -> Option<&T> {
         match self {
             Self::Found(found) => Some(found),
@@ -51,7 +51,7 @@ impl<T> Fetched<T> {
         }
     }
 
-    /// Returns why it could not be seen.
+    /// Returns why the object could not be read; `None` if it was found or does not exist.
     pub(super) fn error_message(&self) -> Option<String> {
         match self {
             Self::Forbidden(why) | Self::Failed(why) => Some(why.clone()),
@@ -59,18 +59,18 @@ impl<T> Fetched<T> {
         }
     }
 
-    /// Returns it if it is there, and a finding if it could not be seen.
+    /// Returns the object if it was found, and a finding if it could not be read.
     pub(super) fn or_finding(&self, section: Section, name: &str) -> Result<Option<&T>, Finding> {
         match self {
             Self::Found(found) => Ok(Some(found)),
             Self::NotFound => Ok(None),
             Self::Forbidden(why) => {
-                Err(section.skipped(name, format!("not allowed to look: {why}")))
+                Err(section.skipped(name, format!("not allowed to read: {why}")))
             }
             Self::Failed(why) => Err(section.failed(
                 name,
                 format!("cannot be read: {why}"),
-                "try again; see the API server's log if it stays so",
+                "try again; if the error persists, see the API server's log",
             )),
         }
     }

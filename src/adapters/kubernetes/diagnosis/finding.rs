@@ -1,39 +1,46 @@
-//! What was found, for people and machines.
+//! Findings of `check` and `explain`, for people and machines.
 
 use serde::Serialize;
 
-/// How good a finding is, best first.
+use crate::domain::text::join_limited;
+
+/// The section about a pod's decision.
+pub(super) const DECISION: Section = Section("Decision");
+/// Maximum names that a message lists.
+const MAX_NAMES: usize = 5;
+
+/// The state of a finding, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingState {
-    /// As it should be.
+    /// Nothing is wrong.
     Ok,
-    /// It could not be looked at.
+    /// The check was not possible.
     Skipped,
-    /// It works, but not as it should.
+    /// It works, but something should be corrected.
     Warning,
     /// It does not work.
     Failed,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it belongs to; findings of one section stand together.
+    /// The section; findings of one section are consecutive.
     pub section: &'static str,
-    /// What was looked at.
+    /// The name of the check.
     pub name: String,
-    /// How good it is.
+    /// The state.
     pub state: FindingState,
-    /// What was found, with the objects by name.
+    /// What was found, with the names of objects.
     pub message: String,
-    /// What to do, where something should be done.
+    /// What to do, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
 impl FindingState {
-    /// Returns the word for it.
+    /// Returns the name of the state in text and JSON output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,14 +52,14 @@ impl FindingState {
     }
 }
 
-/// Returns the worst state of `findings`; what was skipped is no worse than what is fine.
+/// Returns the worst state of `findings`; skipped checks count as ok.
 #[must_use]
 pub fn worst_state(findings: &[Finding]) -> FindingState {
     let states = findings.iter().map(|finding| finding.state);
     states.filter(|state| *state != FindingState::Skipped).max().unwrap_or(FindingState::Ok)
 }
 
-/// A section, from which findings are made.
+/// A section, which creates findings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Section(pub(super) &'static str);
 
@@ -74,7 +81,7 @@ impl Section {
         self.finding(FindingState::Warning, name, message, Some(remedy.into()))
     }
 
-    /// A warning whose message says what to do.
+    /// Creates a warning whose message includes the remedy.
     pub(super) fn warning_without_remedy(
         self,
         name: impl Into<String>,
@@ -103,9 +110,22 @@ impl Section {
     }
 }
 
+/// Lists the first of `names` and the number of the others.
+pub(super) fn join_names<S: AsRef<str>>(names: &[S]) -> String {
+    join_limited(names.iter().map(AsRef::as_ref), MAX_NAMES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_of_names_is_cut() {
+        let names: Vec<_> = (1..=7).map(|number| format!("p{number}")).collect();
+
+        assert_eq!(join_names(&names), "p1, p2, p3, p4, p5 and 2 more");
+        assert_eq!(join_names(&names[..1]), "p1");
+    }
 
     #[test]
     fn the_worst_counts_and_what_was_skipped_does_not() {

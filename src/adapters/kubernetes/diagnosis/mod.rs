@@ -1,7 +1,7 @@
-//! Looking over an installation, and over the fate of a pod.
+//! Diagnosis of an installation and of single pods.
 //!
-//! What is read from the cluster ([`CheckInput`], [`ExplainInput`]) is judged by pure functions
-//! ([`check()`], [`explain()`]) into [`Finding`]s for people and machines.
+//! [`CheckInput`] and [`ExplainInput`] are read from the cluster; the pure functions [`check()`] and
+//! [`explain()`] turn them into [`Finding`]s for people and machines.
 
 mod certificate;
 mod check;

@@ -1,4 +1,4 @@
-//! The operator's own objects, as `check` and `explain` both need them.
+//! The operator's own objects, which both `check` and `explain` read.
 
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -7,26 +7,25 @@ use kube::{Api, Client, ResourceExt};
 
 use super::fetched::{Fetched, list};
 use crate::domain::operator::injection::facts::ClusterFacts;
-use crate::domain::operator::object_key::ObjectKey;
 
-/// The webhook's entry for annotated pods, by which its configuration is known.
+/// The name of the webhook for annotated pods, by which the configuration is found.
 pub(super) const WEBHOOK_ENTRY_NAME: &str = "inject.tracebuffer.dev";
 
 const EXCLUDED_NAMESPACES_VAR: &str = "TRACEBUFFER_EXCLUDED_NAMESPACES";
 const DEFAULT_TRACE_BUFFER_VAR: &str = "TRACEBUFFER_DEFAULT_TRACE_BUFFER";
 
-/// The operator, as far as it could be seen.
+/// The operator's objects, as far as they could be read.
 #[derive(Clone, Debug)]
 pub(super) struct OperatorObjects {
     pub(super) webhook_configuration: Fetched<MutatingWebhookConfiguration>,
     pub(super) deployment: Fetched<Deployment>,
-    /// Its own namespace; empty if it is not known.
+    /// The namespace of the operator; empty if unknown.
     pub(super) namespace: String,
 }
 
 impl OperatorObjects {
-    /// Looks for it: by the `name` that the chart gives to both objects and their `namespace`, where
-    /// they are known, or else by the webhook's entry.
+    /// Reads the objects by the `name` that the chart gives them and by `namespace`; where these are
+    /// `None`, by the name of the webhook.
     pub(super) async fn read(client: &Client, name: Option<&str>, namespace: Option<&str>) -> Self {
         let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
         let webhook = match name {
@@ -51,38 +50,35 @@ impl OperatorObjects {
             }
             _ => match &webhook {
                 Fetched::Found(_) | Fetched::NotFound => Fetched::NotFound,
-                // Its Deployment is found through it.
+                // The Deployment is found by the webhook configuration.
                 Fetched::Forbidden(why) | Fetched::Failed(why) => Fetched::Forbidden(why.clone()),
             },
         };
         Self { webhook_configuration: webhook, deployment, namespace }
     }
 
-    /// Returns how many of its replicas are ready.
+    /// Returns the number of ready replicas.
     pub(super) fn ready_replicas(&self) -> i32 {
         let status = self.deployment.get().and_then(|deployment| deployment.status.as_ref());
         status.and_then(|status| status.ready_replicas).unwrap_or_default()
     }
 
-    /// Returns the value of a variable of its container.
+    /// Returns the value of an environment variable of the operator's container.
     pub(super) fn env_var(&self, name: &str) -> Option<&str> {
         let pod = self.deployment.get()?.spec.as_ref()?.template.spec.as_ref()?;
         let mut variables = pod.containers.iter().flat_map(|one| one.env.iter().flatten());
         variables.find(|variable| variable.name == name)?.value.as_deref()
     }
 
-    /// Returns what the decision needs to know of the cluster, as the operator was told.
+    /// Returns the cluster's facts for the injection decision, from the operator's configuration.
     pub(super) fn cluster_facts(&self) -> ClusterFacts {
         let excluded = self.env_var(EXCLUDED_NAMESPACES_VAR).unwrap_or_default().split(',');
         let excluded = excluded.map(str::trim).filter(|name| !name.is_empty());
-        let default = self.env_var(DEFAULT_TRACE_BUFFER_VAR).and_then(|name| name.split_once('/'));
+        let default = self.env_var(DEFAULT_TRACE_BUFFER_VAR).and_then(|key| key.parse().ok());
         ClusterFacts {
             operator_namespace: self.namespace.clone(),
             excluded_namespaces: excluded.map(str::to_owned).collect(),
-            default_trace_buffer: default.map(|(namespace, name)| ObjectKey {
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-            }),
+            default_trace_buffer: default,
         }
     }
 }
@@ -94,4 +90,34 @@ fn is_ours(configuration: &MutatingWebhookConfiguration) -> bool {
 fn service_namespace(configuration: &MutatingWebhookConfiguration) -> Option<String> {
     let mut services = configuration.webhooks.iter().flatten();
     services.find_map(|entry| Some(entry.client_config.service.as_ref()?.namespace.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::adapters::kubernetes::diagnosis::testing::from_json;
+
+    #[test]
+    fn a_default_trace_buffer_that_is_not_a_valid_name_is_ignored() {
+        let default = |value: &str| {
+            let operator = OperatorObjects {
+                webhook_configuration: Fetched::NotFound,
+                deployment: Fetched::Found(from_json(json!({
+                    "spec": {"selector": {}, "template": {"spec": {"containers": [{
+                        "name": "operator",
+                        "env": [{"name": DEFAULT_TRACE_BUFFER_VAR, "value": value}],
+                    }]}}},
+                }))),
+                namespace: String::new(),
+            };
+            operator.cluster_facts().default_trace_buffer.map(|key| key.to_string())
+        };
+
+        assert_eq!(default("platform/all").as_deref(), Some("platform/all"));
+        for value in ["", "all", "platform/", "A/b", "a.b/c", "a/b/c"] {
+            assert_eq!(default(value), None, "{value}");
+        }
+    }
 }

@@ -1,56 +1,55 @@
-//! The documents of a manifest: YAML or JSON, one or many.
+//! The documents of a manifest in YAML or JSON.
 
 use serde_json::Value;
 
-use super::ManifestError;
+use super::error::ManifestError;
 
-/// What a line begins with that divides YAML documents.
+/// The start of a line that separates YAML documents.
 const DOCUMENT_SEPARATOR: &str = "---";
 
-/// One document.
+/// One document of a manifest.
 pub(super) struct Document<'a> {
-    /// Its text as it was, which is printed again where nothing is changed.
+    /// The original text, which is printed if the document does not change.
     pub(super) text: &'a str,
-    /// What it says; null where it says nothing.
+    /// The parsed value; null for an empty document.
     pub(super) value: Value,
 }
 
-/// Reads the documents of a manifest.
+/// Parses the documents of a manifest.
 ///
 /// # Errors
 ///
-/// [`ManifestError::Syntax`] with the number of the document that cannot be read.
+/// [`ManifestError::Syntax`] with the number of the first document that cannot be parsed.
 pub(super) fn parse_documents(manifest: &str) -> Result<Vec<Document<'_>>, ManifestError> {
     let mut line = 0;
     let documents = split_documents(manifest).into_iter().enumerate().map(|(index, text)| {
         let value = parse_value(text, line)
-            .map_err(|why| ManifestError::Syntax { document: index + 1, message: why })?;
+            .map_err(|message| ManifestError::Syntax { document: index + 1, message })?;
         line += text.matches('\n').count();
         Ok(Document { text, value })
     });
     documents.collect()
 }
 
-/// Returns `value` in the language of `text`, which it replaces.
+/// Serializes `value`, which replaces `text`, in the format of `text`.
 pub(super) fn serialize_like(text: &str, value: &Value) -> Result<String, ManifestError> {
-    let written = if is_json(text) {
+    let serialized = if is_json(text) {
         serde_json::to_string_pretty(value).map(|json| json + "\n").map_err(|e| e.to_string())
     } else {
         serde_saphyr::to_string(value).map_err(|e| e.to_string())
     };
-    written.map_err(ManifestError::NotSerializable)
+    serialized.map_err(ManifestError::NotSerializable)
 }
 
-/// Reads a document that has so many lines before it, which count in messages.
+/// Parses a document; `lines_before` makes error messages count lines from the start of the manifest.
 fn parse_value(text: &str, lines_before: usize) -> Result<Value, String> {
-    let in_place = "\n".repeat(lines_before) + text;
+    let padded = "\n".repeat(lines_before) + text;
     if is_json(text) {
-        return serde_json::from_str(&in_place).map_err(|error| error.to_string());
+        return serde_json::from_str(&padded).map_err(|error| error.to_string());
     }
-    // As kubectl reads it, by YAML 1.1: 0644 is octal, and yes is true. No snippet: it may be of a
-    // Secret, and messages end in logs.
-    let as_kubectl = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
-    serde_saphyr::from_str_with_options::<Option<Value>>(&in_place, as_kubectl)
+    // kubectl parses YAML 1.1: 0644 is octal, and yes is true. A snippet could show a Secret in a log.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
+    serde_saphyr::from_str_with_options::<Option<Value>>(&padded, options)
         .map(Option::unwrap_or_default)
         .map_err(|error| error.to_string())
 }
@@ -59,8 +58,8 @@ fn is_json(text: &str) -> bool {
     text.trim_start().starts_with('{')
 }
 
-/// Divides a manifest at the lines that divide documents. A line within a text of several lines is
-/// indented and no such line.
+/// Splits a manifest at its document separators. Lines of a block scalar are indented, so they are never
+/// taken for a separator.
 fn split_documents(manifest: &str) -> Vec<&str> {
     let mut starts = vec![0];
     let mut at = 0;

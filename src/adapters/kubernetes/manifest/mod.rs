@@ -1,12 +1,14 @@
-//! Injecting into manifests, without a cluster: pods, and the templates of what makes pods.
+//! Injects sidecars into manifests without a cluster: into pods and into the pod templates of workloads.
 
 mod documents;
+mod error;
 mod templates;
 
 use std::sync::Arc;
 
 use serde_json::Value;
-use thiserror::Error;
+
+pub use self::error::ManifestError;
 
 use self::documents::Document;
 use self::templates::{PodTemplate, pod_templates};
@@ -20,83 +22,46 @@ use crate::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferView;
 use crate::domain::operator::object_key::ObjectKey;
 
-/// What stands in for the cluster.
+/// What replaces the state of a cluster.
 #[derive(Clone, Debug)]
 pub struct OfflineInjector {
     /// The namespace of objects that name none.
     pub namespace: String,
-    /// The `TraceBuffer`s there are.
+    /// All `TraceBuffer`s.
     pub trace_buffers: Vec<Arc<TraceBufferView<Sidecar>>>,
 }
 
-/// A manifest with sidecars.
+/// A manifest with injected sidecars.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InjectedManifest {
-    /// Its text. Documents without a new sidecar are as they were; the others have lost their
+    /// The text of the manifest. Documents without a new sidecar are unchanged; the others lose their
     /// comments.
     pub manifest: String,
-    /// What was done and what was not, a line for each, with the object's name.
+    /// One line for each pod that was injected or skipped, and for each warning, with the object's name.
     pub messages: Vec<String>,
 }
 
-/// Why a manifest cannot be worked on.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ManifestError {
-    /// It is no YAML.
-    #[error("document {document}: {message}")]
-    Syntax {
-        /// Which of its documents, from 1.
-        document: usize,
-        /// What the parser says.
-        message: String,
-    },
-    /// An object has no pod where it should.
-    #[error("{object}: {field} {message}")]
-    InvalidPod {
-        /// The object, such as `Deployment web`.
-        object: String,
-        /// The field, seen from the object.
-        field: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A `TraceBuffer` is not as it should be.
-    #[error("TraceBuffer {key}: {message}")]
-    InvalidTraceBuffer {
-        /// Its name.
-        key: String,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// There is no `TraceBuffer` where one should be.
-    #[error("there is no object of kind TraceBuffer and apiVersion {0}")]
-    NoTraceBuffer(String),
-    /// The result cannot be printed.
-    #[error("the result cannot be written: {0}")]
-    NotSerializable(String),
-}
-
-/// Reads the `TraceBuffer`s in a manifest; other objects are passed over. `namespace` is that of one
-/// that names none.
+/// Reads the `TraceBuffer`s of a manifest and ignores other objects. A `TraceBuffer` without a namespace
+/// is in `namespace`.
 ///
 /// # Errors
 ///
-/// [`ManifestError`] if there is none, or one with mistakes.
+/// [`ManifestError`] if the manifest cannot be parsed, has no `TraceBuffer`, or one with errors.
 pub fn parse_trace_buffers(
     manifest: &str,
     namespace: &str,
     defaults: &SidecarDefaults,
 ) -> Result<Vec<Arc<TraceBufferView<Sidecar>>>, ManifestError> {
-    let mut found = vec![];
+    let mut trace_buffers = vec![];
     for document in documents::parse_documents(manifest)? {
         if is_trace_buffer(&document.value) {
-            found.push(Arc::new(parse_trace_buffer(document.value, namespace, defaults)?));
+            trace_buffers.push(Arc::new(parse_trace_buffer(document.value, namespace, defaults)?));
         }
     }
-    if found.is_empty() {
+    if trace_buffers.is_empty() {
         return Err(ManifestError::NoTraceBuffer(api_version()));
     }
-    Ok(found)
+    Ok(trace_buffers)
 }
 
 fn parse_trace_buffer(
@@ -120,7 +85,7 @@ fn parse_trace_buffer(
     }
 }
 
-/// Reads the Namespaces among the objects.
+/// Reads the Namespace objects of a manifest.
 fn namespaces(documents: &[Document<'_>]) -> Vec<NamespaceFacts> {
     let objects = documents.iter().flat_map(|document| {
         let items = document.value.get("items").and_then(Value::as_array);
@@ -145,13 +110,13 @@ fn api_version() -> String {
 }
 
 impl OfflineInjector {
-    /// Returns `manifest` with a sidecar in every pod and template that asks for one.
+    /// Returns `manifest` with a sidecar in every pod and pod template that opts in.
     ///
     /// # Errors
     ///
-    /// [`ManifestError`] for what cannot be read.
+    /// [`ManifestError`] if the manifest cannot be parsed or contains an invalid pod.
     pub fn inject(&self, manifest: &str) -> Result<InjectedManifest, ManifestError> {
-        let (mut text, mut remarks) = (String::new(), vec![]);
+        let (mut text, mut messages) = (String::new(), vec![]);
         let documents = documents::parse_documents(manifest)?;
         let namespaces = namespaces(&documents);
         for mut document in documents {
@@ -160,7 +125,7 @@ impl OfflineInjector {
                 let namespace = template.namespace.as_ref().unwrap_or(&self.namespace);
                 let known = namespaces.iter().find(|known| known.name == *namespace).cloned();
                 let namespace = known.unwrap_or_else(|| NamespaceFacts::unknown(namespace));
-                self.inject_template(&mut document.value, &template, &namespace, &mut remarks)?;
+                self.inject_template(&mut document.value, &template, &namespace, &mut messages)?;
             }
             if document.value == before {
                 text.push_str(document.text);
@@ -171,7 +136,7 @@ impl OfflineInjector {
                 text.push_str(&documents::serialize_like(document.text, &document.value)?);
             }
         }
-        Ok(InjectedManifest { manifest: text, messages: remarks })
+        Ok(InjectedManifest { manifest: text, messages })
     }
 
     fn inject_template(
@@ -179,11 +144,9 @@ impl OfflineInjector {
         document: &mut Value,
         template: &PodTemplate,
         namespace: &NamespaceFacts,
-        remarks: &mut Vec<String>,
+        messages: &mut Vec<String>,
     ) -> Result<(), ManifestError> {
-        if let Some(remark) = misplaced_annotation(document, template) {
-            remarks.push(remark);
-        }
+        messages.extend(misplaced_annotation(document, template));
         let Some(pod) = document.pointer_mut(&template.pointer) else { return Ok(()) };
         let facts = pod_facts(pod).map_err(|error| template.invalid_pod_error(&error))?;
         let decision = decide(&facts, namespace, &ClusterFacts::default(), &self.trace_buffers);
@@ -191,12 +154,12 @@ impl OfflineInjector {
         let object = &template.object_name;
         match (&decision, &admission.outcome) {
             (_, InjectionOutcome::Injected(key)) => {
-                remarks.push(format!("{object}: injected the sidecar of TraceBuffer {key}"));
+                messages.push(format!("{object}: injected the sidecar of TraceBuffer {key}"));
             }
-            // The webhook is to decide again, so nothing is written.
+            // The status annotation is left out, so that the webhook decides again.
             (Decision::Skip(skip), InjectionOutcome::Skipped(reason)) => {
                 if reason.should_warn() {
-                    remarks.push(format!(
+                    messages.push(format!(
                         "{object}: no sidecar ({}): {}",
                         reason.as_str(),
                         skip.message
@@ -206,11 +169,11 @@ impl OfflineInjector {
             }
             _ => {}
         }
-        remarks.extend(
-            pull_secrets_warning(pod, &decision).map(|remark| format!("{object}: {remark}")),
+        messages.extend(
+            pull_secrets_warning(pod, &decision).map(|warning| format!("{object}: {warning}")),
         );
         let warnings = admission.warnings.iter();
-        remarks.extend(warnings.map(|text| format!("{object}: {}", without_prefix(text))));
+        messages.extend(warnings.map(|text| format!("{object}: {}", without_prefix(text))));
         json_patch::patch(pod, &admission.patch)
             .map_err(|error| ManifestError::NotSerializable(error.to_string()))
     }
@@ -218,8 +181,8 @@ impl OfflineInjector {
 
 impl PodTemplate {
     fn invalid_pod_error(&self, error: &InvalidPod) -> ManifestError {
-        let place = self.pointer.strip_prefix(&self.object_pointer).unwrap_or_default();
-        let field = format!("{}.{}", place.replace('/', "."), error.field);
+        let path = self.pointer.strip_prefix(&self.object_pointer).unwrap_or_default();
+        let field = format!("{}.{}", path.replace('/', "."), error.field);
         let field = field.trim_start_matches('.').to_owned();
         ManifestError::InvalidPod {
             object: self.object_name.clone(),
@@ -229,7 +192,8 @@ impl PodTemplate {
     }
 }
 
-/// Says that the annotation is on the object, where nobody reads it, and not on its template.
+/// Returns a warning if the annotation is on the object, where it has no effect, instead of on its pod
+/// template.
 fn misplaced_annotation(document: &Value, template: &PodTemplate) -> Option<String> {
     let has = |pointer: &str| {
         let annotations = document.pointer(&format!("{pointer}/metadata/annotations"));
@@ -239,22 +203,22 @@ fn misplaced_annotation(document: &Value, template: &PodTemplate) -> Option<Stri
         && has(&template.object_pointer)
         && !has(&template.pointer);
     is_misplaced.then(|| {
-        let place = template.pointer.strip_prefix(&template.object_pointer).unwrap_or_default();
-        let place = place.trim_start_matches('/').replace('/', ".");
+        let path = template.pointer.strip_prefix(&template.object_pointer).unwrap_or_default();
+        let path = path.trim_start_matches('/').replace('/', ".");
         format!(
-            "{}: no sidecar: annotation {} is on the object; put it into {place}.metadata.annotations",
+            "{}: no sidecar: annotation {} is on the object; move it to {path}.metadata.annotations",
             template.object_name,
             names::INJECT,
         )
     })
 }
 
-/// Says that a pod which gets its first pull secrets no longer gets its service account's.
+/// Returns a warning if the pod gets its first pull secrets, which replace those of its service account.
 fn pull_secrets_warning(pod: &Value, decision: &Decision<Sidecar>) -> Option<String> {
-    let Decision::Inject(view) = decision else { return None };
-    let brings = view.sidecar.as_ref().is_ok_and(|own| !own.image_pull_secrets.is_empty());
-    let there = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array);
-    (brings && there.is_none_or(Vec::is_empty)).then(|| {
+    let Decision::Inject { sidecar, .. } = decision else { return None };
+    let existing = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array);
+    let adds_first = !sidecar.image_pull_secrets.is_empty() && existing.is_none_or(Vec::is_empty);
+    adds_first.then(|| {
         "imagePullSecrets of the sidecar were added; those of the pod's service account are no longer \
          used, so name them in the pod if it needs them"
             .to_owned()

@@ -1,8 +1,8 @@
-//! Where the pods are in an object.
+//! Finds pods and pod templates in objects.
 
 use serde_json::Value;
 
-/// The kinds of object that are pods or make them, with their API group, and where the pod is.
+/// API group and kind of pods and of workloads, and the JSON pointer of the pod or its template.
 const POD_KINDS: [(&str, &str, &str); 8] = [
     ("", "Pod", ""),
     ("", "ReplicationController", "/spec/template"),
@@ -14,19 +14,19 @@ const POD_KINDS: [(&str, &str, &str); 8] = [
     ("batch", "Job", "/spec/template"),
 ];
 
-/// A pod, or the template of pods, in an object.
+/// A pod or a pod template in an object.
 pub(super) struct PodTemplate {
-    /// Where it is in the document, as a JSON pointer.
+    /// The JSON pointer of the pod or template in the document.
     pub(super) pointer: String,
-    /// The object's kind and name, as people write them: `Deployment web`.
+    /// The kind and the name of the object, such as `Deployment web`.
     pub(super) object_name: String,
-    /// The object's namespace, if it says.
+    /// The namespace of the object, if it is set.
     pub(super) namespace: Option<String>,
-    /// Where the object is in the document.
+    /// The JSON pointer of the object in the document.
     pub(super) object_pointer: String,
 }
 
-/// Returns the pods and templates in `document`, which is an object or a list of objects.
+/// Returns the pods and pod templates of `document`, which is an object or a list of objects.
 pub(super) fn pod_templates(document: &Value) -> Vec<PodTemplate> {
     let mut found = vec![];
     collect(document, String::new(), &mut found);
@@ -46,11 +46,11 @@ fn collect(object: &Value, pointer: String, found: &mut Vec<PodTemplate>) {
     }
     let group = version.split_once('/').map_or("", |(group, _)| group);
     let known = POD_KINDS.iter().find(|(of, name, _)| *of == group && *name == kind);
-    let Some((_, _, place)) = known else { return };
+    let Some((_, _, path)) = known else { return };
     let metadata = |key: &str| object.pointer(&format!("/metadata/{key}")).and_then(Value::as_str);
     let name = metadata("name").or_else(|| metadata("generateName")).unwrap_or("(without name)");
     found.push(PodTemplate {
-        pointer: format!("{pointer}{place}"),
+        pointer: format!("{pointer}{path}"),
         object_name: format!("{kind} {name}"),
         namespace: metadata("namespace").map(str::to_owned),
         object_pointer: pointer,

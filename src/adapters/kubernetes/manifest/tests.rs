@@ -83,13 +83,13 @@ fn other_documents_are_printed_as_they_are() {
 }
 
 #[test]
-fn twice_is_once() {
+fn injection_is_idempotent() {
     let once = inject(DEPLOYMENT).manifest;
     assert_eq!(inject(&once), InjectedManifest { manifest: once.clone(), messages: vec![] });
 }
 
 #[test]
-fn a_skipped_pod_is_left_alone_and_told() {
+fn a_skipped_pod_is_unchanged_and_reported() {
     let manifest = DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "hostNetwork: true");
     let InjectedManifest { manifest: same, messages: remarks } = inject(&manifest);
     assert_eq!(same, manifest);
@@ -98,7 +98,7 @@ fn a_skipped_pod_is_left_alone_and_told() {
 }
 
 #[test]
-fn a_namespace_among_the_objects_counts_with_its_label_and_its_annotation() {
+fn labels_and_annotations_of_namespace_objects_are_used() {
     let silent = DEPLOYMENT.replace("tracebuffer.dev/inject: \"true\"", "other: x");
     let labelled = "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  \
                     labels: {tracebuffer.dev/inject: enabled}\n";
@@ -113,7 +113,7 @@ fn a_namespace_among_the_objects_counts_with_its_label_and_its_annotation() {
 }
 
 #[test]
-fn a_pod_that_does_not_ask_is_left_alone_in_silence() {
+fn a_pod_that_does_not_opt_in_is_unchanged_without_a_message() {
     for annotation in ["tracebuffer.dev/inject: \"false\"", "other: x"] {
         let manifest = DEPLOYMENT.replace("tracebuffer.dev/inject: \"true\"", annotation);
         assert_eq!(
@@ -124,15 +124,17 @@ fn a_pod_that_does_not_ask_is_left_alone_in_silence() {
 }
 
 #[test]
-fn an_annotation_on_the_deployment_itself_is_told_to_be_misplaced() {
+fn an_annotation_on_the_deployment_itself_is_reported_as_misplaced() {
     let metadata = "metadata:\n  annotations: {tracebuffer.dev/inject: \"true\"}\n  name: web   #";
     let manifest = DEPLOYMENT
         .replace("        tracebuffer.dev/inject: \"true\"\n", "        x: y\n")
         .replace("metadata:\n  name: web   #", metadata);
     assert_eq!(
         inject(&manifest).messages,
-        ["Deployment web: no sidecar: annotation tracebuffer.dev/inject is on the object; put it \
-             into spec.template.metadata.annotations"]
+        [
+            "Deployment web: no sidecar: annotation tracebuffer.dev/inject is on the object; move it \
+             to spec.template.metadata.annotations"
+        ]
     );
 }
 
@@ -145,7 +147,7 @@ fn warnings_name_the_object() {
 }
 
 #[test]
-fn first_pull_secrets_take_the_service_accounts_place_and_that_is_told() {
+fn the_first_pull_secrets_are_a_warning() {
     let declared = format!("{TRACE_BUFFER}  sidecar: {{imagePullSecrets: [{{name: pull}}]}}\n");
     let offline = injector(&declared);
     assert_eq!(offline.inject(DEPLOYMENT).unwrap().messages.len(), 2);
@@ -154,7 +156,7 @@ fn first_pull_secrets_take_the_service_accounts_place_and_that_is_told() {
 }
 
 #[test]
-fn all_of_a_list_are_injected() {
+fn every_item_of_a_list_is_injected() {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "a", "annotations": {"tracebuffer.dev/inject": "true"}},
@@ -168,23 +170,23 @@ fn all_of_a_list_are_injected() {
 }
 
 #[test]
-fn what_is_no_pod_is_told_with_object_and_field() {
+fn an_invalid_pod_is_rejected_with_object_and_field() {
     let manifest = DEPLOYMENT.replace("\"true\"", "true");
     assert_eq!(
         injector(TRACE_BUFFER).inject(&manifest).unwrap_err().to_string(),
-        "Deployment web: spec.template.metadata.annotations[tracebuffer.dev/inject] is no text; put \
-         the value in quotes"
+        "Deployment web: spec.template.metadata.annotations[tracebuffer.dev/inject] is not a string; \
+         quote the value"
     );
 }
 
 #[test]
-fn a_manifest_without_trace_buffer_or_with_a_wrong_one_is_told() {
+fn a_manifest_without_a_trace_buffer_or_with_an_invalid_one_is_rejected() {
     let error = |declared: &str| {
         parse_trace_buffers(declared, "shop", &defaults()).unwrap_err().to_string()
     };
     assert_eq!(
         error(SERVICE),
-        "there is no object of kind TraceBuffer and apiVersion tracebuffer.dev/v1alpha1"
+        "no object of kind TraceBuffer and apiVersion tracebuffer.dev/v1alpha1 was found"
     );
     let wrong = TRACE_BUFFER.replace("http://collector:4317", "nowhere");
     assert!(error(&wrong).starts_with("TraceBuffer shop/default: spec.destination.endpoint "));

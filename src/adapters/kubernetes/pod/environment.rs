@@ -1,50 +1,50 @@
-//! Telling the application's containers where their traces go.
+//! Sets the endpoint of the sidecar in the application's containers.
 
 use serde_json::{Value, json};
 
 use super::patch_builder::PatchBuilder;
 use super::pod_json::{containers, list, name, text};
 use super::position::SidecarPosition;
-use super::warnings;
+use super::warnings::container_list;
 use crate::adapters::kubernetes::names::TRACES_ENDPOINT;
 use crate::adapters::kubernetes::sidecar::Sidecar;
 
-/// What says which exporters a container uses; only `otlp` sends to an endpoint.
+/// The variable with a container's exporters; only `otlp` uses an endpoint.
 const TRACES_EXPORTER: &str = "OTEL_TRACES_EXPORTER";
-/// What switches a container's SDK off.
+/// The variable that disables a container's SDK.
 const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
-/// The hosts that are the pod itself.
+/// The hosts that mean the pod's loopback interface.
 const LOOPBACK_HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
-/// What becomes of a container's environment.
+/// What to do with a container's environment.
 #[derive(Debug, PartialEq, Eq)]
 enum EndpointAction {
-    /// It is told the endpoint.
+    /// Add the endpoint.
     Add,
-    /// It sends to the sidecar already, or wants to send nothing.
+    /// The container already sends to the sidecar, or sends nothing.
     LeaveUnchanged,
-    /// It says itself where its traces go.
+    /// The container sets another endpoint itself.
     Bypass,
 }
 
-/// Tells every container that the sidecar serves where its traces go, and returns what is to be
-/// said about those that do as they like.
+/// Adds the endpoint to every container that the sidecar serves, and returns warnings about containers
+/// that bypass the sidecar or whose endpoint may be overridden.
 pub(super) fn add_endpoint(
-    edit: &mut PatchBuilder<'_>,
+    patch: &mut PatchBuilder<'_>,
     pod: &Value,
     sidecar: &Sidecar,
-    place: SidecarPosition,
+    position: SidecarPosition,
 ) -> Vec<String> {
     let Some(endpoint) = &sidecar.application_endpoint else { return vec![] };
     let (mut bypassing, mut overridden) = (vec![], vec![]);
     for (kind, index, container) in containers(pod) {
-        if !place.serves(kind, index, container) {
+        if !position.serves(kind, index, container) {
             continue;
         }
         match endpoint_action(container, sidecar) {
             EndpointAction::Add => {
                 let variable = json!({"name": TRACES_ENDPOINT, "value": endpoint});
-                edit.append(&["spec", kind, &index.to_string(), "env"], vec![variable]);
+                patch.append(&["spec", kind, &index.to_string(), "env"], vec![variable]);
                 if !list(container, "/envFrom").is_empty() {
                     overridden.push(name(container));
                 }
@@ -57,20 +57,20 @@ pub(super) fn add_endpoint(
 }
 
 fn endpoint_warnings(bypassing: &[&str], overridden: &[&str]) -> Vec<String> {
-    let mut said = vec![];
+    let mut warnings = vec![];
     if !bypassing.is_empty() {
-        let containers = warnings::container_list(bypassing);
-        said.push(format!(
+        let containers = container_list(bypassing);
+        warnings.push(format!(
             "the traces of {containers} bypass the buffer: {TRACES_ENDPOINT} is set there"
         ));
     }
     if !overridden.is_empty() {
-        let containers = warnings::container_list(overridden);
-        said.push(format!(
-            "{TRACES_ENDPOINT} was added to {containers} and overrides one that envFrom may bring"
+        let containers = container_list(overridden);
+        warnings.push(format!(
+            "{TRACES_ENDPOINT} was added to {containers}, where it overrides a value from envFrom"
         ));
     }
-    said
+    warnings
 }
 
 fn endpoint_action(container: &Value, sidecar: &Sidecar) -> EndpointAction {
@@ -86,12 +86,12 @@ fn endpoint_action(container: &Value, sidecar: &Sidecar) -> EndpointAction {
     if exports && !is_disabled { EndpointAction::Add } else { EndpointAction::LeaveUnchanged }
 }
 
-/// Returns the last variable of this name: the one that counts.
-fn effective_variable<'a>(container: &'a Value, wanted: &str) -> Option<&'a Value> {
-    list(container, "/env").iter().rfind(|variable| name(variable) == wanted)
+/// Returns the last variable of this name, which is the one that takes effect.
+fn effective_variable<'a>(container: &'a Value, variable_name: &str) -> Option<&'a Value> {
+    list(container, "/env").iter().rfind(|variable| name(variable) == variable_name)
 }
 
-/// Whether an endpoint is the sidecar's: one of its ports on the pod's loopback.
+/// Returns whether an endpoint is one of the sidecar's ports on the pod's loopback interface.
 fn is_sidecar_endpoint(endpoint: &str, sidecar: &Sidecar) -> bool {
     let authority = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     let authority = authority.split_once('/').map_or(authority, |(authority, _)| authority);

@@ -1,4 +1,4 @@
-//! What the decision needs to know of a pod, from its JSON.
+//! Reads the facts for the injection decision from a pod's JSON.
 
 use serde_json::Value;
 use thiserror::Error;
@@ -9,27 +9,27 @@ use crate::adapters::kubernetes::names;
 use crate::domain::operator::injection::facts::{ContainerPort, PodFacts, SidecarPresence};
 use crate::domain::operator::injection::status::InjectionStatus;
 
-/// What a kubelet marks its static pods' copies in the API server with.
+/// The annotation of mirror pods, which represent a kubelet's static pods in the API server.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
-/// The node labels that tell the operating system; the second is of old.
+/// The node labels with the operating system; the second is deprecated.
 const NODE_OS_LABELS: [&str; 2] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 const WINDOWS: &str = "windows";
 
-/// JSON that is no pod, or none that can be patched.
+/// JSON that is not a valid pod, so that it cannot be patched.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{field} {message}")]
 pub struct InvalidPod {
-    /// Which part of it.
+    /// The path of the invalid field.
     pub field: String,
-    /// What is wrong with it.
+    /// What is wrong with the field.
     pub message: &'static str,
 }
 
-/// Returns what the decision needs to know of `pod`, a pod or a pod template.
+/// Returns the facts of `pod`, which is a pod or a pod template.
 ///
 /// # Errors
 ///
-/// [`InvalidPod`] where a part is not of the form that every pod has; whatever is merely unknown passes.
+/// [`InvalidPod`] if a field that is read or patched has the wrong type; unknown fields are ignored.
 pub fn pod_facts(pod: &Value) -> Result<PodFacts, InvalidPod> {
     validate(pod)?;
     let restart_policy = text(pod, "/spec/restartPolicy");
@@ -47,32 +47,40 @@ pub fn pod_facts(pod: &Value) -> Result<PodFacts, InvalidPod> {
 
 fn validate(pod: &Value) -> Result<(), InvalidPod> {
     let is_pod = text(pod, "/kind").is_none_or(|kind| kind == "Pod");
-    ensure(is_pod && pod.is_object(), "the object", "is no pod")?;
-    ensure(pod.get("spec").is_some_and(Value::is_object), "spec", "is missing or no map")?;
-    ensure(is_map_or_absent(pod.get("metadata")), "metadata", "is no map")?;
+    ensure(is_pod && pod.is_object(), "the object", "is not a pod")?;
+    ensure(pod.get("spec").is_some_and(Value::is_object), "spec", "is missing or not an object")?;
+    ensure(is_map_or_absent(pod.get("metadata")), "metadata", "is not an object")?;
     for field in ["annotations", "labels"] {
         let value = pod.pointer(&format!("/metadata/{field}"));
-        ensure(is_map_or_absent(value), &format!("metadata.{field}"), "is no map")?;
+        ensure(is_map_or_absent(value), &format!("metadata.{field}"), "is not an object")?;
     }
     for key in [names::INJECT, names::STATUS] {
         let value = pod.pointer("/metadata/annotations").and_then(|all| all.get(key));
-        let why = "is no text; put the value in quotes";
-        ensure(value.is_none_or(Value::is_string), &format!("metadata.annotations[{key}]"), why)?;
+        let message = "is not a string; quote the value";
+        ensure(
+            value.is_none_or(Value::is_string),
+            &format!("metadata.annotations[{key}]"),
+            message,
+        )?;
     }
     for field in ["containers", "initContainers", "volumes", "imagePullSecrets"] {
         let value = pod.pointer(&format!("/spec/{field}"));
-        ensure(is_list_or_absent(value), &format!("spec.{field}"), "is no list")?;
+        ensure(is_list_or_absent(value), &format!("spec.{field}"), "is not an array")?;
     }
     for (kind, index, container) in containers(pod) {
         let field = format!("spec.{kind}[{index}]");
-        ensure(container.is_object(), &field, "is no map")?;
-        ensure(is_list_or_absent(container.get("env")), &format!("{field}.env"), "is no list")?;
+        ensure(container.is_object(), &field, "is not an object")?;
+        ensure(
+            is_list_or_absent(container.get("env")),
+            &format!("{field}.env"),
+            "is not an array",
+        )?;
     }
     Ok(())
 }
 
-fn ensure(holds: bool, field: &str, why: &'static str) -> Result<(), InvalidPod> {
-    if holds { Ok(()) } else { Err(InvalidPod { field: field.to_owned(), message: why }) }
+fn ensure(is_valid: bool, field: &str, message: &'static str) -> Result<(), InvalidPod> {
+    if is_valid { Ok(()) } else { Err(InvalidPod { field: field.to_owned(), message }) }
 }
 
 fn is_map_or_absent(value: Option<&Value>) -> bool {
@@ -83,7 +91,7 @@ fn is_list_or_absent(value: Option<&Value>) -> bool {
     value.is_none_or(|value| value.is_array() || value.is_null())
 }
 
-/// Whether nothing but a node with Windows can run it.
+/// Returns whether the pod can run on Windows nodes only.
 fn is_for_windows(pod: &Value) -> bool {
     let selector = pod.pointer("/spec/nodeSelector");
     let selects =
@@ -96,7 +104,7 @@ fn is_for_windows(pod: &Value) -> bool {
         || (!terms.is_empty() && terms.iter().all(requires_windows))
 }
 
-/// Whether a term of a node affinity wants a node with Windows.
+/// Returns whether a term of a node affinity selects Windows nodes only.
 fn requires_windows(term: &Value) -> bool {
     list(term, "/matchExpressions").iter().any(|expression| {
         let values = list(expression, "/values");
@@ -107,7 +115,8 @@ fn requires_windows(term: &Value) -> bool {
     })
 }
 
-/// A container of the sidecar's name is the sidecar if annotation and label say so, too.
+/// A container with the sidecar's name is the sidecar only if the pod has the annotation and the label of
+/// an injected pod.
 fn sidecar_presence(pod: &Value) -> SidecarPresence {
     if !containers(pod).any(|(_, _, container)| name(container) == names::SIDECAR_CONTAINER) {
         return SidecarPresence::Absent;

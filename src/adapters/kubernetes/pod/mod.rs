@@ -1,9 +1,9 @@
-//! Pods as JSON: what the decision needs to know of one, and the patch that carries it out.
+//! Pods as JSON: the facts for the injection decision, and the patch that applies it.
 //!
-//! A pod is never read into a type and written back, which would lose every field that the type does
-//! not know. A patch consists of `add` operations only. One on a member that exists would replace it;
-//! that happens to tracebuffer's own annotations and label, and to nothing else. Null counts as
-//! absent, as it does for the API server.
+//! A pod is never deserialized into a type and serialized again, which would lose every field that the
+//! type does not have. A patch consists of `add` operations only. An `add` on an existing member
+//! replaces it; this happens to tracebuffer's own annotations and label only. Null counts as absent, as
+//! it does for the API server.
 
 mod admission;
 mod container;

@@ -1,24 +1,24 @@
-//! Collecting the `add` operations of a patch.
+//! Builds a patch of `add` operations.
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::jsonptr::Token;
 use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::Value;
 
-/// A patch in the making, for one document.
+/// Builds the patch of one document.
 pub(super) struct PatchBuilder<'a> {
     document: &'a Value,
     operations: Vec<PatchOperation>,
 }
 
 impl<'a> PatchBuilder<'a> {
-    /// Starts with no operation.
+    /// Creates a builder without operations.
     pub(super) const fn new(document: &'a Value) -> Self {
         Self { document, operations: vec![] }
     }
 
-    /// Adds `members` to the map at `path`, and to the maps in it; what is there already and is
-    /// neither null nor a map is replaced if it differs.
+    /// Adds `members` to the object at `path`, recursively. A member that exists and is neither null nor
+    /// an object is replaced if it differs.
     pub(super) fn merge(&mut self, path: &[&str], members: Value) {
         let pointer = PointerBuf::from_tokens(path.iter().copied());
         match (self.document.pointer(pointer.as_str()), members) {
@@ -27,18 +27,17 @@ impl<'a> PatchBuilder<'a> {
                     self.merge(&[path, &[key.as_str()]].concat(), member);
                 }
             }
-            (Some(there), member) if *there == member => {}
+            (Some(existing), member) if *existing == member => {}
             (_, member) => self.add(pointer, member),
         }
     }
 
-    /// Adds `values` at the end of the list at `path`, which is made where there is none.
+    /// Adds `values` at the end of the array at `path`, which is created if absent.
     pub(super) fn append(&mut self, path: &[&str], values: Vec<Value>) {
         self.insert(path, None, values);
     }
 
-    /// Adds `value` to the list at `path`, which is made where there is none, before the one at
-    /// `index`.
+    /// Inserts `value` at `index` into the array at `path`, which is created if absent.
     pub(super) fn insert_before(&mut self, path: &[&str], index: usize, value: Value) {
         self.insert(path, Some(index), vec![value]);
     }
@@ -56,12 +55,12 @@ impl<'a> PatchBuilder<'a> {
         match self.document.pointer(pointer.as_str()) {
             Some(Value::Array(_)) => {
                 for value in values {
-                    let place = index.map_or_else(|| Token::new("-"), Token::from);
-                    self.add(pointer.with_trailing_token(place), value);
+                    let token = index.map_or_else(|| Token::new("-"), Token::from);
+                    self.add(pointer.with_trailing_token(token), value);
                 }
             }
             None | Some(Value::Null) => self.add(pointer, Value::Array(values)),
-            // Of no form that a pod has; nothing is replaced.
+            // Not valid in a pod; it is not replaced.
             Some(_) => {}
         }
     }
@@ -89,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_that_is_missing_or_null_is_made_whole() {
+    fn an_object_that_is_absent_or_null_is_added_whole() {
         for document in [json!({}), json!({"m": null})] {
             assert_edits(
                 &document,
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_missing_or_null_is_made_whole() {
+    fn an_array_that_is_absent_or_null_is_added_whole() {
         for document in [json!({}), json!({"l": null})] {
             assert_edits(
                 &document,
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_add_is_no_operation_and_no_list_is_replaced() {
+    fn nothing_to_add_is_no_operation_and_no_value_is_replaced() {
         assert_edits(&json!({}), |edit| edit.append(&["l"], vec![]), &json!([]));
         assert_edits(&json!({"l": 1}), |edit| edit.append(&["l"], vec![json!(1)]), &json!([]));
     }

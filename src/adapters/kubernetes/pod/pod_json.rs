@@ -1,33 +1,33 @@
-//! Reading JSON of which nothing is certain.
+//! Reads JSON that may have any form.
 
 use serde_json::Value;
 
-/// The lists of a pod's containers, in which init containers are told from the others.
+/// The list of containers other than init containers.
 pub(super) const CONTAINERS: &str = "containers";
 /// The list of init containers.
 pub(super) const INIT_CONTAINERS: &str = "initContainers";
 
-/// Returns the list at `pointer`; empty if there is none.
+/// Returns the array at `pointer`; empty if absent.
 pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Returns the text at `pointer`.
+/// Returns the string at `pointer`.
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer).and_then(Value::as_str)
 }
 
-/// Returns whether there is `true` at `pointer`.
+/// Returns whether the value at `pointer` is `true`.
 pub(super) fn is_true(value: &Value, pointer: &str) -> bool {
     value.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
 }
 
-/// Returns the name of a container, a volume and the like; empty if it has none.
+/// Returns the `name` of a container, a volume or another object; empty if absent.
 pub(super) fn name(value: &Value) -> &str {
     text(value, "/name").unwrap_or_default()
 }
 
-/// Returns the pod's containers: its list, the place in it, and the container.
+/// Returns each container of the pod with the name of its list and its index there.
 pub(super) fn containers(pod: &Value) -> impl Iterator<Item = (&'static str, usize, &Value)> {
     [CONTAINERS, INIT_CONTAINERS].into_iter().flat_map(move |kind| {
         let all = list(pod, &format!("/spec/{kind}")).iter().enumerate();
@@ -35,7 +35,7 @@ pub(super) fn containers(pod: &Value) -> impl Iterator<Item = (&'static str, usi
     })
 }
 
-/// Returns whether an init container is a sidecar: always restarted, as long as the pod lives.
+/// Returns whether an init container is a native sidecar, which runs as long as the pod.
 pub(super) fn is_native_sidecar(container: &Value) -> bool {
     text(container, "/restartPolicy") == Some("Always")
 }

@@ -1,4 +1,4 @@
-//! Where the sidecar stands among a pod's containers, and whose containers the others are.
+//! The position of the sidecar among a pod's containers, and which of them belong to the application.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ const MESH_INIT_CONTAINERS: [&str; 7] = [
     "kuma-validation",
     "consul-connect-inject-init",
 ];
-/// Other injectors' containers: they are not the application, and their traces not its own.
+/// Containers of other injectors, which do not belong to the application.
 const OTHER_INJECTED_CONTAINERS: [&str; 8] = [
     "cloud-sql-proxy",
     "daprd",
@@ -31,27 +31,27 @@ const OTHER_INJECTED_CONTAINERS: [&str; 8] = [
     "xray-daemon",
 ];
 
-/// What the OpenTelemetry operator's init containers, which only copy files, begin with.
+/// The name prefix of the OpenTelemetry operator's init containers, which only copy files.
 const INSTRUMENTATION_PREFIX: &str = "opentelemetry-auto-instrumentation";
 
-/// Where the sidecar stands.
+/// The position of the sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SidecarPosition {
-    /// Among the init containers, before the one at this index or as that one.
+    /// Among the init containers.
     Native {
-        /// The index.
+        /// The index of the sidecar.
         index: usize,
     },
-    /// Last of the ordinary containers.
+    /// After the other containers.
     Container,
 }
 
 impl SidecarPosition {
-    /// Returns where a new sidecar goes.
+    /// Returns the position of a new sidecar.
     ///
-    /// A native one goes first, so that every init container of the application can use it, but
-    /// behind all that a mesh has put in: without the mesh's proxy it reaches nobody, and native
-    /// sidecars end in reverse order, so the proxy is still there when the sidecar sends the last.
+    /// A native sidecar is the first init container, so that the application's init containers can use
+    /// it, but comes after those of a service mesh: it can connect only through the mesh's proxy, and
+    /// native sidecars terminate in reverse order, so the proxy still runs when the sidecar drains.
     pub(super) fn for_new(pod: &Value, mode: SidecarMode) -> Self {
         if mode == SidecarMode::Container {
             return Self::Container;
@@ -64,30 +64,29 @@ impl SidecarPosition {
         Self::Native { index: last_of_mesh.map_or(0, |index| index + 1) }
     }
 
-    /// Returns where the sidecar of an injected pod is.
+    /// Returns the position of the sidecar of an injected pod.
     pub(super) fn of_existing(pod: &Value) -> Self {
         let init = list(pod, "/spec/initContainers");
         let index = init.iter().position(|container| name(container) == names::SIDECAR_CONTAINER);
         index.map_or(Self::Container, |index| Self::Native { index })
     }
 
-    /// Returns whether a container is the application's and can use the sidecar: an ordinary one, or
-    /// an init container that comes after the sidecar or lives as long as the pod.
+    /// Returns whether a container belongs to the application and can use the sidecar: it is not an init
+    /// container, or an init container that starts after the sidecar or runs as long as the pod.
     pub(super) fn serves(self, kind: &str, index: usize, container: &Value) -> bool {
-        let is_in_time = match self {
+        let can_use_sidecar = match self {
             _ if kind == CONTAINERS => true,
             Self::Native { index: sidecar } if index >= sidecar => true,
             _ => kind == INIT_CONTAINERS && is_native_sidecar(container),
         };
-        is_in_time && is_of_application(name(container))
+        can_use_sidecar && is_of_application(name(container))
     }
 }
 
-/// Returns the name of a mesh's proxy that stands among the ordinary containers, and so ends before
-/// a native sidecar.
+/// Returns the name of a mesh's proxy that is not a native sidecar, and so terminates before one.
 pub(super) fn non_native_mesh_proxy(pod: &Value) -> Option<&str> {
-    let mut ordinary = containers(pod).filter(|(kind, ..)| *kind == CONTAINERS);
-    ordinary.find_map(|(_, _, container)| {
+    let mut app_containers = containers(pod).filter(|(kind, ..)| *kind == CONTAINERS);
+    app_containers.find_map(|(_, _, container)| {
         Some(name(container)).filter(|name| MESH_PROXIES.contains(name))
     })
 }

@@ -1,8 +1,8 @@
-//! Fitting the sidecar's requests and limits into what the pod promises.
+//! Fits the sidecar's requests and limits into the pod's quality of service class and pod-level resources.
 //!
-//! A pod whose containers all have requests equal to their limits is *Guaranteed*, and stays so. A
-//! pod with resources of its own (`spec.resources`) must hold its containers' sum, or the API server
-//! refuses it; so a sidecar in it has none of what the pod names.
+//! A pod whose containers all have requests equal to their limits is *Guaranteed*, and stays so. The
+//! API server rejects a pod whose pod-level resources (`spec.resources`) are less than the sum of its
+//! containers, so the sidecar does not set resources that the pod sets.
 
 use std::collections::BTreeMap;
 
@@ -15,29 +15,29 @@ use crate::adapters::kubernetes::sidecar::Sidecar;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::quantity::parse_milli_value;
 
-/// What a pod's class depends on.
+/// The resources that a pod's quality of service class depends on.
 const QOS_RESOURCES: [&str; 2] = ["cpu", "memory"];
-/// The least a sidecar gets of a processor where it may not borrow more than it has requested.
+/// The minimum CPU of a sidecar whose CPU limit equals its request.
 const MIN_CPU: &str = "100m";
 
 type ResourceList = BTreeMap<String, Quantity>;
 
-/// Returns the sidecar's requests and limits in this pod, and what is to be said of them.
+/// Returns the sidecar's requests and limits in this pod, and a warning about them.
 pub(super) fn fit_resources(
     pod: &Value,
     key: &ObjectKey,
     sidecar: &Sidecar,
 ) -> (Option<ResourceRequirements>, Option<String>) {
     let resources = sidecar.container.resources.clone();
-    let of_pod = pod_level_resources(pod);
+    let pod_level = pod_level_resources(pod);
     if sidecar.has_explicit_resources {
-        let said = explicit_resources_warning(pod, key, resources.as_ref(), &of_pod);
-        return (resources, said);
+        let warning = explicit_resources_warning(pod, key, resources.as_ref(), &pod_level);
+        return (resources, warning);
     }
     let mut resources = resources.unwrap_or_default();
-    if !of_pod.is_empty() {
-        let said = remove_pod_level_resources(&mut resources, &of_pod);
-        return (Some(resources), said);
+    if !pod_level.is_empty() {
+        let warning = remove_pod_level_resources(&mut resources, &pod_level);
+        return (Some(resources), warning);
     }
     if is_guaranteed(pod) {
         make_guaranteed(&mut resources);
@@ -45,80 +45,80 @@ pub(super) fn fit_resources(
     (Some(resources), None)
 }
 
-/// What is to be said of resources that stay as the `TraceBuffer` sets them.
+/// Returns a warning about resources that the `TraceBuffer` sets explicitly.
 fn explicit_resources_warning(
     pod: &Value,
     key: &ObjectKey,
     resources: Option<&ResourceRequirements>,
-    of_pod: &[&str],
+    pod_level: &[&str],
 ) -> Option<String> {
-    if !of_pod.is_empty() {
+    if !pod_level.is_empty() {
         return Some(format!(
-            "the pod's spec.resources must hold the sidecar's, too, as sidecar.resources of \
-             TraceBuffer {key} sets them"
+            "the pod's spec.resources must include the sidecar's, which sidecar.resources of \
+             TraceBuffer {key} sets"
         ));
     }
-    let keeps = resources.and_then(|all| serde_json::to_value(all).ok());
-    let keeps =
-        keeps.is_some_and(|all| QOS_RESOURCES.iter().all(|what| request_equals_limit(&all, what)));
-    (is_guaranteed(pod) && !keeps).then(|| {
+    let resources = resources.and_then(|all| serde_json::to_value(all).ok());
+    let keeps_class = resources
+        .is_some_and(|all| QOS_RESOURCES.iter().all(|name| request_equals_limit(&all, name)));
+    (is_guaranteed(pod) && !keeps_class).then(|| {
         format!(
-            "the pod is no longer Guaranteed: sidecar.resources of TraceBuffer {key} lacks limits, \
-             and requests equal to them, for cpu and memory"
+            "the pod's QoS class is no longer Guaranteed: sidecar.resources of TraceBuffer {key} \
+             lacks limits, and requests equal to them, for cpu and memory"
         )
     })
 }
 
-/// Returns which of cpu and memory the pod has for all its containers together.
+/// Returns which of cpu and memory the pod sets for all its containers together.
 fn pod_level_resources(pod: &Value) -> Vec<&'static str> {
-    let names = |list: &str, what: &str| {
-        pod.pointer(&format!("/spec/resources/{list}/{what}")).is_some_and(|value| !value.is_null())
+    let sets = |list: &str, name: &str| {
+        pod.pointer(&format!("/spec/resources/{list}/{name}")).is_some_and(|value| !value.is_null())
     };
     QOS_RESOURCES
         .into_iter()
-        .filter(|what| names("limits", what) || names("requests", what))
+        .filter(|name| sets("limits", name) || sets("requests", name))
         .collect()
 }
 
 fn remove_pod_level_resources(
     resources: &mut ResourceRequirements,
-    of_pod: &[&str],
+    pod_level: &[&str],
 ) -> Option<String> {
     let memory = resources.limits.as_ref().and_then(|limits| limits.get("memory")).cloned();
     for amounts in [&mut resources.requests, &mut resources.limits] {
         if let Some(amounts) = amounts {
-            amounts.retain(|what, _| !of_pod.contains(&what.as_str()));
+            amounts.retain(|name, _| !pod_level.contains(&name.as_str()));
         }
         if amounts.as_ref().is_some_and(BTreeMap::is_empty) {
             *amounts = None;
         }
     }
-    let memory = memory.filter(|_| of_pod.contains(&"memory"))?;
+    let memory = memory.filter(|_| pod_level.contains(&"memory"))?;
     let memory = memory.0;
-    Some(format!("the pod's spec.resources must hold the sidecar, too: leave {memory} of memory"))
+    Some(format!("the pod's spec.resources must include {memory} of memory for the sidecar"))
 }
 
-/// Whether every container has requests equal to its limits.
+/// Returns whether every container has requests equal to its limits.
 fn is_guaranteed(pod: &Value) -> bool {
     let mut all = containers(pod).map(|(_, _, container)| container.get("resources")).peekable();
     all.peek().is_some()
         && all.all(|resources| {
             resources
-                .is_some_and(|all| QOS_RESOURCES.iter().all(|what| request_equals_limit(all, what)))
+                .is_some_and(|all| QOS_RESOURCES.iter().all(|name| request_equals_limit(all, name)))
         })
 }
 
-/// Whether a limit is set, and the request, which is the limit where it is left out, equals it.
-fn request_equals_limit(resources: &Value, what: &str) -> bool {
+/// Returns whether a limit is set, and equals the request; a request that is not set equals the limit.
+fn request_equals_limit(resources: &Value, name: &str) -> bool {
     let amount = |list: &str| {
-        let value = resources.get(list)?.get(what)?;
+        let value = resources.get(list)?.get(name)?;
         parse_milli_value(&value.as_str().map_or_else(|| value.to_string(), str::to_owned)).ok()
     };
     let limit = amount("limits");
     limit.is_some_and(|limit| limit > 0) && [None, limit].contains(&amount("requests"))
 }
 
-/// Makes requests and limits of cpu and memory the same: the limit, or else the request.
+/// Sets requests and limits of cpu and memory to the same value: the limit, or else the request.
 fn make_guaranteed(resources: &mut ResourceRequirements) {
     let requests = resources.requests.get_or_insert_default();
     let limits = resources.limits.get_or_insert_default();

@@ -14,12 +14,10 @@ use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarLimits};
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::injection::decide::Decision;
-use crate::domain::operator::injection::trace_buffer_view::{
-    SidecarMode, SidecarPorts, TraceBufferView,
-};
+use crate::domain::operator::injection::trace_buffer_view::{SidecarMode, SidecarPorts};
 use crate::domain::operator::object_key::ObjectKey;
 
-/// What containers are told.
+/// The endpoint that is set in containers.
 pub(super) const ENDPOINT: &str = "http://127.0.0.1:4317";
 
 pub(super) fn sidecar() -> Sidecar {
@@ -65,12 +63,12 @@ pub(super) fn key() -> ObjectKey {
     ObjectKey { namespace: "shop".into(), name: "default".into() }
 }
 
-pub(super) fn trace_buffer_view(sidecar: Sidecar) -> Arc<TraceBufferView<Sidecar>> {
-    Arc::new(TraceBufferView {
-        key: key(),
-        sidecar: Ok(sidecar),
-        allowed_namespaces: AllowedNamespaces::Same,
-    })
+pub(super) fn inject_decision(sidecar: Sidecar) -> Decision<Sidecar> {
+    Decision::Inject { trace_buffer: key(), sidecar: Arc::new(sidecar) }
+}
+
+pub(super) fn completion_decision(sidecar: Sidecar) -> Decision<Sidecar> {
+    Decision::CompleteInjection { trace_buffer: key(), sidecar: Arc::new(sidecar) }
 }
 
 /// A pod of these containers.
@@ -78,12 +76,12 @@ pub(super) fn pod(containers: &Value) -> Value {
     json!({"metadata": {"name": "web"}, "spec": {"containers": containers}})
 }
 
-/// What becomes of `pod` with a native sidecar.
+/// Injects `sidecar` into `pod`.
 pub(super) fn injected(pod: &Value, sidecar: Sidecar) -> Admission {
-    apply_decision(pod, &Decision::Inject(trace_buffer_view(sidecar)))
+    apply_decision(pod, &inject_decision(sidecar))
 }
 
-/// Returns `pod` as the patch makes it.
+/// Returns `pod` with the patch applied.
 pub(super) fn patched(pod: &Value, admission: &Admission) -> Value {
     assert!(admission.patch.iter().all(|operation| matches!(operation, PatchOperation::Add(_))));
     let mut patched = pod.clone();

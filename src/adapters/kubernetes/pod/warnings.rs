@@ -1,13 +1,14 @@
-//! What the owner of a pod is told when it is admitted.
+//! Warnings of the admission response.
 
 use crate::domain::text::{join_limited, quoted};
 
-/// Most bytes of a warning. The API server cuts all of a request's at 4 KiB.
+/// Maximum bytes of a warning. The API server truncates the warnings of a request at 4 KiB in total.
 const MAX_BYTES: usize = 255;
-/// Most containers that a warning names.
+/// Maximum containers that a warning names.
 const MAX_CONTAINERS: usize = 3;
 
-/// Returns `text` as a warning of tracebuffer's, cut to a length that every client shows.
+/// Returns `text` as a warning with the prefix of tracebuffer, truncated to a length that every client
+/// shows.
 pub(super) fn format_warning(text: &str) -> String {
     let text = format!("tracebuffer: {text}");
     if text.len() <= MAX_BYTES {
@@ -17,7 +18,7 @@ pub(super) fn format_warning(text: &str) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
-/// Returns the names of containers as a message shows them.
+/// Returns the names of containers for a message.
 pub(super) fn container_list(names: &[&str]) -> String {
     let noun = if names.len() == 1 { "container" } else { "containers" };
     let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
@@ -29,8 +30,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_says_whose_it_is() {
-        assert_eq!(format_warning("so it is"), "tracebuffer: so it is");
+    fn a_warning_has_a_prefix() {
+        assert_eq!(format_warning("text"), "tracebuffer: text");
     }
 
     #[test]

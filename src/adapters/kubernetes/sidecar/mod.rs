@@ -9,6 +9,8 @@ mod validated;
 mod volumes;
 mod warnings;
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
 
 use self::validated::{ProjectedFile, ValidatedSpec};
@@ -19,6 +21,7 @@ use crate::domain::operator::injection::trace_buffer_view::{
     SidecarMode, SidecarPorts, TraceBufferView,
 };
 use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{DesiredSidecar, RunningLimits};
 use crate::domain::units::Milliseconds;
 
 /// Everything a sidecar is made from; built once for each change of its `TraceBuffer`.
@@ -74,6 +77,18 @@ pub struct SidecarDefaults {
     pub image_pull_policy: Option<String>,
     /// The audiences of the API server, for which no token is asked.
     pub api_audiences: Vec<String>,
+}
+
+impl Sidecar {
+    /// Returns what decides whether the sidecar of a running pod is current.
+    #[must_use]
+    pub fn desired(&self) -> DesiredSidecar {
+        let SidecarLimits { max_spans, max_bytes, max_age_ms } = self.limits;
+        DesiredSidecar {
+            hash: self.hash.clone(),
+            limits: RunningLimits { max_spans, max_bytes, max_age_ms },
+        }
+    }
 }
 
 impl SidecarDefaults {
@@ -141,7 +156,7 @@ pub fn trace_buffer_view(
             name: object.metadata.name.clone().unwrap_or_default(),
         },
         allowed_namespaces: allowed_namespaces.unwrap_or_default(),
-        sidecar: sidecar.map_err(|mistakes| mistakes.in_one_line()),
+        sidecar: sidecar.map(Arc::new).map_err(|errors| errors.in_one_line()),
     }
 }
 

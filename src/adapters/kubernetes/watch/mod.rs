@@ -13,6 +13,9 @@ mod pods;
 mod resilient_watch;
 mod trace_buffers;
 
+pub(super) use pod_snapshot::pod_snapshot;
+pub(super) use pods::ACTIVE_PODS;
+
 pub use catalog::ClusterCatalog;
 pub(super) use failure::RbacRule;
 pub use namespaces::NamespaceCache;

@@ -36,7 +36,7 @@ pub(super) fn is_namespace_only(pod: &PodSnapshot) -> bool {
 }
 
 /// Returns the part of the metadata that the operator reads.
-pub(super) fn pod_snapshot(mut metadata: ObjectMeta) -> PodSnapshot {
+pub(in crate::adapters::kubernetes) fn pod_snapshot(mut metadata: ObjectMeta) -> PodSnapshot {
     let key = key_of(&metadata);
     let mut annotations = metadata.annotations.take().unwrap_or_default();
     let owners = metadata.owner_references.take().unwrap_or_default();

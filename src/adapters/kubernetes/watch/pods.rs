@@ -30,7 +30,8 @@ use crate::ports::operator::pods::{ChangeHandler, PodLister};
 
 const RULE: RbacRule = RbacRule { group: "", resource: "pods", role: "ClusterRole" };
 /// Completed pods need no sidecar.
-const ACTIVE_PODS: &str = "status.phase!=Succeeded,status.phase!=Failed";
+pub(in crate::adapters::kubernetes) const ACTIVE_PODS: &str =
+    "status.phase!=Succeeded,status.phase!=Failed";
 
 /// The pods that have an annotation or a label of tracebuffer, and all pods of namespaces that ask for
 /// a sidecar in every pod. [`run`](Self::run) keeps the cache current.

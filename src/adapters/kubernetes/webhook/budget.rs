@@ -1,7 +1,8 @@
-//! How much memory reviews may use together.
+//! Bounds the memory that all reviews use together.
 //!
-//! Whoever reaches the port can send one, and JSON grows when it is read: `{"a":0}` becomes eighty
-//! times as large. So bytes are counted before they are read, and values before they are made.
+//! Anybody who can connect to the port can send a review, and JSON grows when it is parsed: `{"a":0}`
+//! takes eighty times its size. So bytes are reserved before they are read, and values before they are
+//! parsed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,33 +11,30 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::MAX_BODY_BYTES;
+use super::bounds::{MAX_BODY_BYTES, MAX_VALUES};
 use super::limited_json::{self, LimitedJsonError};
 use super::review_error::ReviewError;
 
-/// Most values of one pod: objects, lists, texts, numbers and the rest. A pod of 50 containers with
-/// 100 variables each has about 15,000.
-pub(super) const MAX_VALUES: u32 = 100_000;
-/// Most values of all pods that are looked at together.
+/// Maximum values of all pods that are processed at the same time.
 const MAX_TOTAL_VALUES: usize = 2 * MAX_VALUES as usize;
 
 const KIB: usize = 1 << 10;
-/// Bytes of all reviews that are read together.
+/// Maximum bytes of all reviews that are read at the same time.
 const MAX_TOTAL_BYTES: usize = 2 * MAX_BODY_BYTES;
-/// What a review counts at least, so that there are not too many at once.
+/// Minimum bytes that a review reserves, which bounds the number of concurrent reviews.
 const MIN_REVIEW_BYTES: usize = 64 * KIB;
 
-/// How long a review waits for its turn.
+/// How long a review waits for memory before it is rejected.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is left for others.
+/// The memory that is not reserved yet.
 #[derive(Clone, Debug)]
 pub(super) struct MemoryBudget {
     kibibytes: Arc<Semaphore>,
     values: Arc<Semaphore>,
 }
 
-/// A pod in memory.
+/// A pod in memory, with its reservation.
 #[derive(Debug)]
 pub(super) struct BudgetedPod {
     pub(super) json: Value,
@@ -51,7 +49,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Waits until a review of `bytes` may be read; at most [`MAX_BODY_BYTES`] of an unknown number.
+    /// Waits until a review of `bytes` may be read; an unknown size reserves [`MAX_BODY_BYTES`].
     pub(super) async fn reserve_bytes(
         &self,
         bytes: Option<u64>,
@@ -65,30 +63,30 @@ impl MemoryBudget {
         acquire(&self.kibibytes, kibibytes).await
     }
 
-    /// Waits until `json` may be read, and reads it.
+    /// Waits until `json` may be parsed, and parses it.
     pub(super) async fn read_pod(&self, json: &str) -> Result<BudgetedPod, ReviewError> {
-        // The shortest value with its comma has two bytes.
-        let most =
-            u32::try_from(json.len() / 2 + 1).map_or(MAX_VALUES, |most| most.min(MAX_VALUES));
-        let mut share = acquire(&self.values, most).await?;
-        let (json, values) = limited_json::parse(json, most).map_err(|error| match error {
+        // The shortest value and its comma take two bytes.
+        let limit =
+            u32::try_from(json.len() / 2 + 1).map_or(MAX_VALUES, |limit| limit.min(MAX_VALUES));
+        let mut permit = acquire(&self.values, limit).await?;
+        let (json, values) = limited_json::parse(json, limit).map_err(|error| match error {
             LimitedJsonError::TooManyValues => ReviewError::TooManyValues,
             LimitedJsonError::Malformed(error) => {
                 ReviewError::Malformed(format!("in request.object: {error}"))
             }
         })?;
-        let unused = share.split((most - values) as usize);
+        let unused = permit.split((limit - values) as usize);
         drop(unused);
-        Ok(BudgetedPod { json, _permit: share })
+        Ok(BudgetedPod { json, _permit: permit })
     }
 }
 
 async fn acquire(
     semaphore: &Arc<Semaphore>,
-    part: u32,
+    permits: u32,
 ) -> Result<OwnedSemaphorePermit, ReviewError> {
-    match timeout(ACQUIRE_TIMEOUT, Arc::clone(semaphore).acquire_many_owned(part)).await {
-        Ok(Ok(share)) => Ok(share),
+    match timeout(ACQUIRE_TIMEOUT, Arc::clone(semaphore).acquire_many_owned(permits)).await {
+        Ok(Ok(permit)) => Ok(permit),
         Ok(Err(_)) | Err(_) => Err(ReviewError::Overloaded),
     }
 }

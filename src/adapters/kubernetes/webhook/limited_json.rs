@@ -1,7 +1,7 @@
-//! Reading JSON of a limited number of values.
+//! Parses JSON with a limited number of values.
 //!
-//! `serde_json` has no such limit, and its own reader of values takes an object of a certain private
-//! key for JSON in a text, which would get past one.
+//! `serde_json` has no such limit, and its `Value` parses the text of an object with a certain private
+//! key as JSON, which would bypass a limit.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,15 +9,15 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Why a document was not read.
+/// Why a document was rejected.
 #[derive(Debug)]
 pub(super) enum LimitedJsonError {
     TooManyValues,
     Malformed(serde_json::Error),
 }
 
-/// Reads a document of at most `limit` values, and returns how many it has. Of members with the same
-/// name the last one counts.
+/// Parses a document of at most `limit` values, and returns it with the number of its values. The last
+/// of several members with the same name wins.
 pub(super) fn parse(json: &str, limit: u32) -> Result<(Value, u32), LimitedJsonError> {
     let left = Cell::new(Some(limit));
     let mut reader = serde_json::Deserializer::from_str(json);
@@ -32,7 +32,7 @@ pub(super) fn parse(json: &str, limit: u32) -> Result<(Value, u32), LimitedJsonE
     }
 }
 
-/// Reads one value; how many more may be read, nothing after one too many.
+/// Parses one value. The cell holds how many more values may follow; `None` once the limit is exceeded.
 #[derive(Clone, Copy)]
 struct LimitedValueSeed<'a>(&'a Cell<Option<u32>>);
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_too_many_is_refused() {
+    fn one_value_too_many_is_rejected() {
         assert!(matches!(parse("[1, 2]", 2), Err(LimitedJsonError::TooManyValues)));
         assert!(matches!(parse("{\"a\": {}}", 1), Err(LimitedJsonError::TooManyValues)));
         assert!(matches!(parse("[1, 2", 3), Err(LimitedJsonError::Malformed(_))));

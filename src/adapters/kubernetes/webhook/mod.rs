@@ -1,8 +1,9 @@
-//! The mutating webhook: API servers ask it what a new pod gets.
+//! The mutating webhook, which API servers call for new pods.
 //!
-//! A review is answered with `allowed: true` and a patch, whatever was decided. A pod that could not
-//! be looked at is an HTTP error instead, so that the `failurePolicy` says what becomes of it.
+//! The response to a review is `allowed: true` and a patch, whatever the decision. If no decision can
+//! be made, the response is an HTTP error, so that the API server applies the `failurePolicy`.
 
+mod bounds;
 mod budget;
 mod limited_json;
 mod review;
@@ -22,6 +23,7 @@ use json_patch::Patch;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use bounds::{INJECT_NAMESPACE_PATH, INJECT_PATH, MAX_BODY_BYTES};
 use budget::{BudgetedPod, MemoryBudget};
 use review::{AdmissionRequest, NewPod};
 use review_error::ReviewError;
@@ -34,20 +36,12 @@ use crate::domain::operator::injection::facts::ClusterFacts;
 use crate::ports::operator::admission::{AdmissionMonitor, AdmissionOutcome};
 use crate::ports::operator::catalog::{Catalog, UnknownNamespace};
 
-/// Most bytes of a review. API servers take requests of 3 MiB, and a review holds a pod once.
-const MAX_BODY_BYTES: usize = 8 << 20;
-/// How long a review may take to arrive.
+/// Timeout for reading the body of a review.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long an answer may take; API servers wait 5 s.
+/// Timeout for the whole response; API servers wait 5 s.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Where pods are reviewed that ask by an annotation.
-const INJECT_PATH: &str = "/inject";
-/// Where pods are reviewed whose namespace asks by its label.
-const INJECT_NAMESPACE_PATH: &str = "/inject-namespace";
-const PATHS: [&str; 2] = [INJECT_PATH, INJECT_NAMESPACE_PATH];
-
-/// Answers reviews.
+/// Responds to admission reviews.
 pub struct WebhookService<C> {
     webhook: Arc<Webhook<C>>,
 }
@@ -62,8 +56,8 @@ struct Webhook<C> {
 type ReviewResult = Result<(AdmissionOutcome, Bytes), ReviewError>;
 
 impl<C> WebhookService<C> {
-    /// Decides by the `TraceBuffer`s and namespaces of `catalog` and by `cluster`, and tells `monitor`
-    /// what was answered.
+    /// Creates a service that decides by the `TraceBuffer`s and namespaces of `catalog` and by
+    /// `cluster`, and reports each response to `monitor`.
     #[must_use]
     pub fn new(catalog: Arc<C>, cluster: ClusterFacts, monitor: Arc<dyn AdmissionMonitor>) -> Self {
         let budget = MemoryBudget::new();
@@ -91,16 +85,15 @@ impl<C: Catalog<Sidecar = Sidecar>> Webhook<C> {
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
         let started = Instant::now();
-        let answered = timeout(RESPONSE_TIMEOUT, self.review(request)).await;
-        let (outcome, response) = match answered
-            .unwrap_or(Err(ReviewError::Timeout(RESPONSE_TIMEOUT)))
-        {
-            Ok((outcome, review)) => (outcome, json_response(review)),
-            Err(refusal) => {
-                debug!(%peer, ?refusal, "a request to the webhook was not answered with a review");
-                (AdmissionOutcome::Failed(refusal.admission_failure()), refusal.response())
-            }
-        };
+        let result = timeout(RESPONSE_TIMEOUT, self.review(request)).await;
+        let (outcome, response) =
+            match result.unwrap_or(Err(ReviewError::Timeout(RESPONSE_TIMEOUT))) {
+                Ok((outcome, review)) => (outcome, json_response(review)),
+                Err(error) => {
+                    debug!(%peer, ?error, "the webhook responded to a request with an error");
+                    (AdmissionOutcome::Failed(error.admission_failure()), error.response())
+                }
+            };
         self.monitor.answered(outcome, started.elapsed());
         response
     }
@@ -109,17 +102,16 @@ impl<C: Catalog<Sidecar = Sidecar>> Webhook<C> {
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
-        let namespace_asks =
+        let namespace_opted_in =
             check_request(request.method(), request.uri().path(), request.headers())?;
         let (uid, pod) = self.read_review(request.into_body()).await?;
         let Some((namespace, pod)) = pod else {
             let review = review::review_response(&uid, &Patch::default(), &[]);
             return Ok((AdmissionOutcome::NotANewPod, review));
         };
-        let facts = pod::pod_facts(&pod.json).map_err(|wrong| {
-            ReviewError::Malformed(format!("in request.object: {} {}", wrong.field, wrong.message))
-        })?;
-        let namespace = (namespace.as_str(), namespace_asks);
+        let facts = pod::pod_facts(&pod.json)
+            .map_err(|invalid| ReviewError::Malformed(format!("in request.object: {invalid}")))?;
+        let namespace = (namespace.as_str(), namespace_opted_in);
         let decision = admit(&*self.catalog, &facts, namespace, &self.cluster).await;
         let decision =
             decision.map_err(|UnknownNamespace(why)| ReviewError::UnknownNamespace(why))?;
@@ -127,7 +119,8 @@ impl<C: Catalog<Sidecar = Sidecar>> Webhook<C> {
         Ok((outcome_of(&outcome), review::review_response(&uid, &patch, &warnings)))
     }
 
-    /// Returns the review's uid and what it is about: a pod and its namespace.
+    /// Returns the UID of the review, and the new pod with its namespace; no pod if the review is about
+    /// anything else.
     async fn read_review<B>(
         &self,
         body: B,
@@ -135,7 +128,7 @@ impl<C: Catalog<Sidecar = Sidecar>> Webhook<C> {
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send,
     {
-        let _share = self.budget.reserve_bytes(body.size_hint().exact()).await?;
+        let _permit = self.budget.reserve_bytes(body.size_hint().exact()).await?;
         let body = timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await;
         let body = body.map_err(|_| ReviewError::Timeout(READ_TIMEOUT))?.map_err(|error| {
             if error.is::<LengthLimitError>() {
@@ -152,9 +145,9 @@ impl<C: Catalog<Sidecar = Sidecar>> Webhook<C> {
     }
 }
 
-/// Returns whether the pod's namespace asks for a sidecar, if the request is one for a review.
+/// Checks that a request is for a review, and returns whether the pod's namespace opts in by label.
 fn check_request(method: &Method, path: &str, headers: &HeaderMap) -> Result<bool, ReviewError> {
-    let namespace_asks = match path {
+    let namespace_opted_in = match path {
         INJECT_PATH => false,
         INJECT_NAMESPACE_PATH => true,
         _ => return Err(ReviewError::NotFound),
@@ -165,10 +158,10 @@ fn check_request(method: &Method, path: &str, headers: &HeaderMap) -> Result<boo
     if !is_json(headers.get(CONTENT_TYPE)) || headers.contains_key(CONTENT_ENCODING) {
         return Err(ReviewError::UnsupportedMediaType);
     }
-    Ok(namespace_asks)
+    Ok(namespace_opted_in)
 }
 
-/// Whether a content type is that of JSON, whatever its parameters.
+/// Returns whether a content type is JSON, with any parameters.
 fn is_json(kind: Option<&HeaderValue>) -> bool {
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let (kind, _) = kind.split_once(';').unwrap_or((kind, ""));

@@ -1,4 +1,5 @@
-//! An `AdmissionReview` of `admission.k8s.io/v1`, read as little as possible: the pod stays raw.
+//! An `AdmissionReview` of `admission.k8s.io/v1`. Its pod is not parsed here, so that its size can be
+//! checked first.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,19 +14,19 @@ use super::review_error::ReviewError;
 const API_VERSION: &str = "admission.k8s.io/v1";
 const KIND: &str = "AdmissionReview";
 
-/// What is asked.
+/// The request of a review.
 #[derive(Debug)]
 pub(super) struct AdmissionRequest<'a> {
-    /// What the answer is known by.
+    /// The UID, which the response repeats.
     pub(super) uid: String,
-    /// The new pod that it is about, if it is.
+    /// The new pod; `None` if the request is about anything else.
     pub(super) pod: Option<NewPod<'a>>,
 }
 
 /// A pod that is about to be created.
 #[derive(Debug)]
 pub(super) struct NewPod<'a> {
-    /// The namespace it is created in.
+    /// The namespace of the pod.
     pub(super) namespace: String,
     /// The pod as JSON; well-formed.
     pub(super) object: &'a RawValue,
@@ -67,15 +68,15 @@ struct GroupVersionKind {
 
 impl<'a> AdmissionRequest<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, ReviewError> {
-        let asked: RawReview<'a> = serde_json::from_slice(body)
+        let review: RawReview<'a> = serde_json::from_slice(body)
             .map_err(|error| ReviewError::Malformed(error.to_string()))?;
-        if asked.api_version != API_VERSION || asked.kind != KIND {
+        if review.api_version != API_VERSION || review.kind != KIND {
             return Err(malformed(format!(
-                "it is {:?} of {:?}, not {KIND} of {API_VERSION}",
-                asked.kind, asked.api_version
+                "its kind is {:?} of {:?}, not {KIND} of {API_VERSION}",
+                review.kind, review.api_version
             )));
         }
-        let request = asked.request.ok_or_else(|| malformed("it has no request"))?;
+        let request = review.request.ok_or_else(|| malformed("request is missing"))?;
         let is_about_a_new_pod = request.is_pod_creation();
         let RawRequest { uid, namespace, object, .. } = request;
         if !is_about_a_new_pod {
@@ -99,11 +100,11 @@ impl RawRequest<'_> {
     }
 }
 
-fn malformed(what: impl Into<String>) -> ReviewError {
-    ReviewError::Malformed(what.into())
+fn malformed(message: impl Into<String>) -> ReviewError {
+    ReviewError::Malformed(message.into())
 }
 
-/// Returns the answer to the review of this `uid` as JSON: the pod is allowed, with `patch`.
+/// Returns the response to the review `uid` as JSON: the pod is allowed, with `patch`.
 pub(super) fn review_response(uid: &str, patch: &Patch, warnings: &[String]) -> Bytes {
     let mut response = Map::new();
     response.insert("uid".into(), uid.into());

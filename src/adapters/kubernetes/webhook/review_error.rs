@@ -1,8 +1,8 @@
-//! Why a request is not answered with a review, as HTTP says it.
+//! Errors of the webhook, as HTTP responses.
 //!
-//! What follows for the pod is the `failurePolicy`'s business: with `NeverRead` it starts without a
-//! sidecar and the auditor reports it, with `Fail` it does not start. That is why what fails here is
-//! never answered as if it had been looked at and allowed.
+//! The `failurePolicy` decides about the pod: with `Ignore` it starts without a sidecar and the audit
+//! reports it, with `Fail` it is rejected. So a request that fails is never answered as if the pod had
+//! been reviewed and allowed.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 
-use super::{MAX_BODY_BYTES, PATHS};
+use super::bounds::{MAX_BODY_BYTES, MAX_VALUES, PATHS};
 use crate::ports::operator::admission::AdmissionFailure;
 
-/// Why a request is not answered with a review.
+/// Why the response to a request is not a review.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReviewError {
     NotFound,
     MethodNotAllowed,
     UnsupportedMediaType,
-    /// What is wrong, and where.
+    /// The error and its place.
     Malformed(String),
     TooLarge,
-    /// It is larger than anything that is looked at, by its number of values.
+    /// The pod has more than [`MAX_VALUES`] values.
     TooManyValues,
     IncompleteBody,
     Overloaded,
     Timeout(Duration),
-    /// Why what is known of the pod's namespace does not suffice.
+    /// The pod's namespace or its `TraceBuffer`s cannot be read, with the reason.
     UnknownNamespace(String),
 }
 
@@ -61,21 +61,24 @@ impl ReviewError {
     fn message(&self) -> String {
         match self {
             Self::NotFound => {
-                format!("nothing here; reviews are answered at {}", PATHS.join(" and "))
+                format!("not found; reviews are accepted at {}", PATHS.join(" and "))
             }
-            Self::MethodNotAllowed => "only POST is answered here".to_owned(),
+            Self::MethodNotAllowed => "only POST is allowed".to_owned(),
             Self::UnsupportedMediaType => {
-                "an AdmissionReview is expected as content-type application/json, not encoded"
+                "the body must be an AdmissionReview of content-type application/json without \
+                 content-encoding"
                     .to_owned()
             }
-            Self::Malformed(what) => format!("this is no AdmissionReview of a new pod: {what}"),
+            Self::Malformed(what) => {
+                format!("the body is not an AdmissionReview of a new pod: {what}")
+            }
             Self::TooLarge => format!("the review has more than {MAX_BODY_BYTES} bytes"),
             Self::TooManyValues => {
-                format!("the pod has more than {} values", super::budget::MAX_VALUES)
+                format!("the pod has more than {MAX_VALUES} values")
             }
-            Self::IncompleteBody => "the review ended early".to_owned(),
-            Self::Overloaded => "too many reviews at once; try again".to_owned(),
-            Self::Timeout(limit) => format!("this took longer than {} s", limit.as_secs()),
+            Self::IncompleteBody => "the body of the request is incomplete".to_owned(),
+            Self::Overloaded => "too many concurrent reviews; try again".to_owned(),
+            Self::Timeout(limit) => format!("the review took longer than {} s", limit.as_secs()),
             Self::UnknownNamespace(why) => {
                 format!("the TraceBuffer of the pod cannot be determined: {why}; try again")
             }

@@ -161,7 +161,7 @@ fn pod_review() -> Value {
 }
 
 #[tokio::test]
-async fn a_pod_that_asks_gets_a_sidecar() {
+async fn a_pod_that_opts_in_gets_a_sidecar() {
     let fixture = Harness::new();
 
     let response = fixture.review(INJECT_PATH, &pod_review()).await;
@@ -179,7 +179,7 @@ async fn a_pod_that_asks_gets_a_sidecar() {
 }
 
 #[tokio::test]
-async fn a_pod_that_gets_none_is_told_why() {
+async fn a_skipped_pod_gets_a_warning_with_the_reason() {
     let fixture = Harness::new();
     let mut review = pod_review();
     review["request"]["object"]["spec"]["hostNetwork"] = true.into();
@@ -192,7 +192,7 @@ async fn a_pod_that_gets_none_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_pod_without_the_annotation_gets_one_only_where_its_namespace_asks() {
+async fn a_pod_without_the_annotation_gets_a_sidecar_only_in_an_opted_in_namespace() {
     let mut review = pod_review();
     review["request"]["object"]["metadata"]["annotations"] = Value::Null;
     let (by_pod, by_namespace) = (Harness::new(), Harness::new());
@@ -219,7 +219,7 @@ async fn the_namespace_is_that_of_the_request() {
 }
 
 #[tokio::test]
-async fn whatever_is_not_a_new_pod_is_allowed_untouched() {
+async fn requests_about_anything_but_a_new_pod_are_allowed_unchanged() {
     for review in [
         include_str!("tests/reviews/pod_that_is_updated.json"),
         include_str!("tests/reviews/pod_that_is_deleted.json"),
@@ -238,7 +238,7 @@ async fn whatever_is_not_a_new_pod_is_allowed_untouched() {
 }
 
 #[tokio::test]
-async fn a_dry_run_is_answered_like_any_other() {
+async fn a_dry_run_is_reviewed_like_any_other_request() {
     let fixture = Harness::new();
     let mut review = pod_review();
     review["request"]["dryRun"] = true.into();
@@ -259,7 +259,7 @@ async fn a_trace_buffer_as_new_as_its_pod_is_found() {
 }
 
 #[tokio::test]
-async fn an_answer_is_json() {
+async fn the_response_is_json() {
     let response = Harness::new().send(request(INJECT_PATH, POD)).await;
 
     assert_eq!(response.headers()[CONTENT_TYPE], "application/json");

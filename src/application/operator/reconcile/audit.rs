@@ -13,7 +13,7 @@ use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::sidecar_state::{
-    MissingReason, SidecarState, is_missing_sidecar, sidecar_state,
+    MissingReason, SidecarState, missing_reason, sidecar_state,
 };
 use crate::domain::operator::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
@@ -181,17 +181,8 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
 
     /// Returns why `pod` has no sidecar, if it asks for one.
     fn missing_reason(&self, pod: &PodSnapshot) -> Option<MissingReason> {
-        let namespace = &pod.key.namespace;
-        if !is_missing_sidecar(pod, self.context.pods.namespace(namespace).opted_in) {
-            return None;
-        }
-        Some(match &pod.status {
-            Some(InjectionStatus::Skipped { reason, message }) => {
-                MissingReason::Skipped { reason: *reason, message: message.clone() }
-            }
-            _ if self.context.facts.excludes(namespace) => MissingReason::excluded(namespace),
-            _ => MissingReason::WebhookNotCalled,
-        })
+        let opted_in = self.context.pods.namespace(&pod.key.namespace).opted_in;
+        missing_reason(pod, opted_in, &self.context.facts)
     }
 
     /// Publishes an event about the workload of `pod`, unless it was published before. Returns whether

@@ -119,11 +119,7 @@ impl ValueKind for ObjectReference {
     }
 
     fn parse(&self, text: &str) -> Result<ObjectKey, ValueError> {
-        let (namespace, name) = text.split_once('/').ok_or(ValueError::NotAllowed)?;
-        if !is_dns_label(namespace) || !is_dns_subdomain(name) {
-            return Err(ValueError::NotAllowed);
-        }
-        Ok(ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() })
+        text.parse().map_err(|_| ValueError::NotAllowed)
     }
 }
 

@@ -1,9 +1,9 @@
-//! Whether a `TraceBuffer` may be used by the pods of another namespace.
+//! Decides whether pods may use a `TraceBuffer` of another namespace.
 //!
-//! Both sides must agree. The author of the `TraceBuffer` allows namespaces by name or by labels; the
-//! owner of the Namespace object names the `TraceBuffer` there before it may use what belongs to the
-//! namespace: its Secrets, its `ConfigMap`s, and the right to restart its workloads. Whoever may only
-//! create pods in the namespace cannot grant that.
+//! Both sides must consent. The author of the `TraceBuffer` allows namespaces, all or by labels. The
+//! owner of the Namespace names the `TraceBuffer` in an annotation before it may use the namespace's
+//! Secrets and `ConfigMap`s or restart its workloads. The right to create pods in the namespace does not
+//! include this consent.
 
 use std::collections::BTreeMap;
 
@@ -13,45 +13,45 @@ use crate::domain::operator::object_key::ObjectKey;
 /// The namespaces whose pods may use a `TraceBuffer`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AllowedNamespaces {
-    /// Its own.
+    /// The namespace of the `TraceBuffer`.
     #[default]
     Same,
     /// Every namespace.
     All,
-    /// Its own and those whose labels match.
+    /// The namespace of the `TraceBuffer`, and namespaces whose labels match.
     Selector(LabelSelector),
 }
 
 /// Selects objects by their labels, as Kubernetes does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelSelector {
-    /// What labels must meet, all of it.
+    /// The requirements, all of which must be met.
     pub requirements: Vec<LabelRequirement>,
 }
 
-/// What one label must meet.
+/// A requirement for one label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelRequirement {
     /// The key of the label.
     pub key: String,
-    /// What its value must meet.
+    /// The condition for its value.
     pub operator: LabelOperator,
 }
 
-/// What the value of a label must meet.
+/// A condition for the value of a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LabelOperator {
-    /// Is one of these.
+    /// The value is one of these.
     In(Vec<String>),
-    /// Is none of these; also met where there is no such label.
+    /// The value is none of these, or the label does not exist.
     NotIn(Vec<String>),
-    /// Is there, whatever its value.
+    /// The label exists.
     Exists,
-    /// Is not there.
+    /// The label does not exist.
     DoesNotExist,
 }
 
-/// What a sidecar uses of the namespace it runs in.
+/// The credentials of its pod's namespace that a sidecar uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CredentialUse {
     /// Nothing.
@@ -59,7 +59,7 @@ pub enum CredentialUse {
     None,
     /// Secrets or `ConfigMap`s of the namespace.
     References,
-    /// A token of the pod's service account: the pod's identity.
+    /// A token of the pod's service account, which is the pod's identity.
     ServiceAccountToken,
 }
 
@@ -98,14 +98,14 @@ impl LabelRequirement {
     }
 }
 
-/// Returns whether `trace_buffer` may use what belongs to `namespace`: it is its own, or the
-/// Namespace object names it.
+/// Returns whether `trace_buffer` has the consent of the owner of `namespace`: it is in this namespace,
+/// or the Namespace names it.
 #[must_use]
 pub fn has_consent(trace_buffer: &ObjectKey, namespace: &NamespaceFacts) -> bool {
     trace_buffer.namespace == namespace.name || namespace.names_trace_buffer(trace_buffer)
 }
 
-/// Returns whether a sidecar of `trace_buffer` may make such use of `namespace`.
+/// Returns whether a sidecar of `trace_buffer` may use such credentials of `namespace`.
 #[must_use]
 pub fn may_use_credentials(
     trace_buffer: &ObjectKey,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn its_own_namespace_is_always_allowed() {
+    fn the_own_namespace_is_always_allowed() {
         let own = namespace("platform", &[]);
         for allowed in [
             AllowedNamespaces::Same,
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn no_selector_matches_labels_that_nobody_knows() {
+    fn no_selector_matches_unknown_labels() {
         let unknown = NamespaceFacts::unknown("shop");
 
         assert!(!requires("team", LabelOperator::DoesNotExist).allows("platform", &unknown));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_namespace_object_lends_its_secrets_and_nothing_lends_its_identity() {
+    fn only_the_namespace_can_consent_to_references_and_nothing_to_tokens() {
         let mut shop = namespace("shop", &[]);
         let foreign = key("platform");
         assert!(may_use_credentials(&foreign, CredentialUse::None, &shop));

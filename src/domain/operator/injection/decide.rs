@@ -1,15 +1,16 @@
 //! The decision: whether a pod gets a sidecar, from which `TraceBuffer`, or why not.
 //!
-//! The first reason that holds is the one told, and they are asked in this order:
+//! Reasons to skip a pod are checked in this order, and the first that applies is reported:
 //!
-//! 1. What the pod wants: nobody asks, it opts out, its annotation has no meaning.
-//! 2. Where it is: a namespace in which injection is disabled.
-//! 3. Whether it is done: the sidecar is there already.
-//! 4. What no `TraceBuffer` could change: the node's network, Windows, a static pod, a foreign
-//!    container of the sidecar's name.
+//! 1. The request: neither the pod nor its namespace opts in, the pod opts out, or its annotation is
+//!    invalid.
+//! 2. The namespace: injection is disabled there.
+//! 3. The pod already has its sidecar.
+//! 4. The pod cannot have any sidecar: host network, Windows, a static pod, a container that uses the
+//!    sidecar's name.
 //! 5. The `TraceBuffer`: none, several, not found, not allowed, not accepted, without consent.
-//! 6. What this `TraceBuffer` makes of this pod: a plain container that would keep it from ending, a
-//!    volume of the same name, a port that is taken.
+//! 6. The pod cannot have the sidecar of this `TraceBuffer`: a plain container would keep the pod from
+//!    completing, a volume has the same name, a port is taken.
 
 use std::sync::Arc;
 
@@ -24,18 +25,28 @@ use super::trace_buffer_view::{
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::quoted;
 
-/// What becomes of a pod.
+/// What to do with a pod.
 #[derive(Clone, Debug)]
 pub enum Decision<S> {
-    /// It gets a sidecar, made from this `TraceBuffer`, which is accepted.
-    Inject(Arc<TraceBufferView<S>>),
-    /// It has its sidecar, from this `TraceBuffer`; containers may have come since then.
-    CompleteInjection(Arc<TraceBufferView<S>>),
-    /// It gets none.
+    /// Inject a sidecar.
+    Inject {
+        /// The `TraceBuffer` that describes the sidecar.
+        trace_buffer: ObjectKey,
+        /// The sidecar, which this pod can have.
+        sidecar: Arc<S>,
+    },
+    /// Configure containers that were added after the pod got its sidecar.
+    CompleteInjection {
+        /// The `TraceBuffer` that the pod's sidecar was made from.
+        trace_buffer: ObjectKey,
+        /// The sidecar that it describes now.
+        sidecar: Arc<S>,
+    },
+    /// Leave the pod without a sidecar.
     Skip(Skip),
 }
 
-/// Decides what becomes of `pod`, with a `TraceBuffer` of `known`.
+/// Decides what to do with `pod`, given the `TraceBuffer`s of `known`.
 #[must_use]
 pub fn decide<T>(
     pod: &PodFacts,
@@ -46,45 +57,23 @@ pub fn decide<T>(
 where
     T: TraceBufferLister<Sidecar: SidecarTemplate>,
 {
-    let decided = resolve_request(pod, namespace, cluster).and_then(|request| {
+    let request = InjectRequest::of_pod(pod.inject.as_deref(), namespace, cluster);
+    let decided = request.and_then(|request| {
         if let SidecarPresence::Injected(key) = &pod.sidecar {
             return complete_injection(key, namespace, known);
         }
         check_pod(pod)?;
         let names = || known.names_in(&namespace.name);
         let selected = select(&request, namespace, cluster, names)?;
-        let candidate = find_trace_buffer(&selected, namespace, known)?;
-        check_template(pod, &candidate, namespace)?;
-        Ok(Decision::Inject(candidate))
+        let view = find_trace_buffer(&selected, namespace, known)?;
+        let sidecar = check_template(pod, &view, namespace)?;
+        Ok(Decision::Inject { trace_buffer: selected.key, sidecar })
     });
     decided.unwrap_or_else(Decision::Skip)
 }
 
-fn resolve_request(
-    pod: &PodFacts,
-    namespace: &NamespaceFacts,
-    cluster: &ClusterFacts,
-) -> Result<InjectRequest, Skip> {
-    let name = &namespace.name;
-    let request = InjectRequest::resolve(pod.inject.as_deref(), namespace.opted_in)
-        .map_err(|invalid| Skip::new(SkipReason::InvalidAnnotation, invalid.to_string()))?;
-    let request = request.ok_or_else(|| {
-        let message = format!(
-            "neither the pod's annotation tracebuffer.dev/inject nor the label of namespace {name} \
-             asks for a sidecar"
-        );
-        Skip::new(SkipReason::NotRequested, message)
-    })?;
-    if request == InjectRequest::OptOut {
-        return Err(Skip::opted_out());
-    }
-    if cluster.excludes(name) {
-        return Err(Skip::excluded(name));
-    }
-    Ok(request)
-}
-
-/// Returns the `TraceBuffer` of a sidecar that is there, if this pod may still use it.
+/// Completes the injection of a pod whose sidecar is from `TraceBuffer` `key`, if the pod may still
+/// use it.
 fn complete_injection<T>(
     key: &ObjectKey,
     namespace: &NamespaceFacts,
@@ -93,19 +82,18 @@ fn complete_injection<T>(
 where
     T: TraceBufferLister<Sidecar: SidecarTemplate>,
 {
-    let is_usable = |candidate: &Arc<TraceBufferView<T::Sidecar>>| {
-        let sidecar = candidate.sidecar.as_ref();
-        allows(candidate, namespace)
-            && sidecar
-                .is_ok_and(|sidecar| may_use_credentials(key, sidecar.credential_use(), namespace))
-    };
-    known.get(key).filter(is_usable).map(Decision::CompleteInjection).ok_or_else(|| {
-        let message = format!("the sidecar of TraceBuffer {key} is there already");
+    let view = known.get(key).filter(|view| view.allows(namespace));
+    let sidecar = view
+        .and_then(|view| view.sidecar.as_ref().ok().cloned())
+        .filter(|sidecar| may_use_credentials(key, sidecar.credential_use(), namespace));
+    let sidecar = sidecar.ok_or_else(|| {
+        let message = format!("the pod already has the sidecar of TraceBuffer {key}");
         Skip::new(SkipReason::AlreadyInjected, message)
-    })
+    })?;
+    Ok(Decision::CompleteInjection { trace_buffer: key.clone(), sidecar })
 }
 
-/// What stands against a sidecar in `pod`, whatever `TraceBuffer` it is made from.
+/// Checks whether `pod` can have any sidecar.
 fn check_pod(pod: &PodFacts) -> Result<(), Skip> {
     if pod.host_network {
         let message = "the pod uses the node's network (hostNetwork: true), where the sidecar's \
@@ -135,18 +123,13 @@ fn find_trace_buffer<T: TraceBufferLister>(
     namespace: &NamespaceFacts,
     known: &T,
 ) -> Result<Arc<TraceBufferView<T::Sidecar>>, Skip> {
-    let candidate = known.get(&selected.key);
-    let candidate = candidate.ok_or_else(|| selected.not_found(&namespace.name))?;
-    if allows(&candidate, namespace) {
-        Ok(candidate)
-    } else {
-        Err(not_allowed(&candidate, namespace))
-    }
+    let view = known.get(&selected.key).ok_or_else(|| selected.not_found(&namespace.name))?;
+    if view.allows(namespace) { Ok(view) } else { Err(not_allowed(&view, namespace)) }
 }
 
-fn not_allowed<S>(candidate: &TraceBufferView<S>, namespace: &NamespaceFacts) -> Skip {
-    let (key, name) = (&candidate.key, &namespace.name);
-    let selects = matches!(candidate.allowed_namespaces, AllowedNamespaces::Selector(_));
+fn not_allowed<S>(view: &TraceBufferView<S>, namespace: &NamespaceFacts) -> Skip {
+    let (key, name) = (&view.key, &namespace.name);
+    let selects = matches!(view.allowed_namespaces, AllowedNamespaces::Selector(_));
     let message = if selects && namespace.labels.is_none() {
         format!(
             "TraceBuffer {key} allows namespaces by their labels, and those of namespace {name} are \
@@ -161,19 +144,14 @@ fn not_allowed<S>(candidate: &TraceBufferView<S>, namespace: &NamespaceFacts) ->
     Skip::new(SkipReason::NotAllowed, message)
 }
 
-fn allows<S>(candidate: &TraceBufferView<S>, namespace: &NamespaceFacts) -> bool {
-    candidate.allowed_namespaces.allows(&candidate.key.namespace, namespace)
-}
-
-/// What stands against this sidecar in this pod.
+/// Returns the sidecar of `view` if `pod` can have it.
 fn check_template<S: SidecarTemplate>(
     pod: &PodFacts,
-    candidate: &TraceBufferView<S>,
+    view: &TraceBufferView<S>,
     namespace: &NamespaceFacts,
-) -> Result<(), Skip> {
-    let key = &candidate.key;
-    let sidecar = candidate.sidecar.as_ref();
-    let sidecar = sidecar.map_err(|mistakes| Skip::not_accepted(key, mistakes))?;
+) -> Result<Arc<S>, Skip> {
+    let key = &view.key;
+    let sidecar = view.sidecar.as_ref().map_err(|errors| Skip::not_accepted(key, errors))?;
     check_consent(key, sidecar.credential_use(), namespace)?;
     check_run_to_completion(pod, key, sidecar.mode())?;
     if let Some(name) =
@@ -185,7 +163,8 @@ fn check_template<S: SidecarTemplate>(
         );
         return Err(Skip::new(SkipReason::NameConflict, message));
     }
-    check_ports(pod, key, sidecar.ports())
+    check_ports(pod, key, sidecar.ports())?;
+    Ok(Arc::clone(sidecar))
 }
 
 fn check_consent(

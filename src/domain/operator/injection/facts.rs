@@ -1,31 +1,31 @@
-//! What the decision needs to know of a pod, its namespace and its cluster.
+//! The facts about a pod, its namespace and the cluster that the injection decision depends on.
 
 use std::collections::BTreeMap;
 
 use crate::domain::operator::object_key::ObjectKey;
 
-/// The namespace of the cluster's own parts.
+/// The namespace of the control plane.
 pub const SYSTEM_NAMESPACE: &str = "kube-system";
 
-/// A pod, as the decision sees it.
+/// The facts about a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct PodFacts {
     /// The value of its annotation `tracebuffer.dev/inject`.
     pub inject: Option<String>,
-    /// Whether it uses the node's network.
+    /// Whether it uses the host network.
     pub host_network: bool,
-    /// Whether it is for nodes that run Windows.
+    /// Whether it runs on Windows nodes.
     pub windows: bool,
-    /// Whether it is the copy of a pod that a kubelet runs from a file of its own.
+    /// Whether it is the mirror pod of a static pod.
     pub is_mirror_pod: bool,
-    /// Whether it ends when its containers do: its restart policy is other than `Always`.
+    /// Whether it runs to completion: its restart policy is not `Always`.
     pub runs_to_completion: bool,
     /// Whether a container has the sidecar's name.
     pub sidecar: SidecarPresence,
     /// The names of its volumes.
     pub volumes: Vec<String>,
-    /// What its containers say they listen on, over TCP.
+    /// The TCP ports that its containers declare.
     pub ports: Vec<ContainerPort>,
 }
 
@@ -35,13 +35,13 @@ pub enum SidecarPresence {
     /// No container has its name.
     #[default]
     Absent,
-    /// It is there, made from this `TraceBuffer`.
+    /// The sidecar of this `TraceBuffer`.
     Injected(ObjectKey),
-    /// Something else has its name.
+    /// Another container has its name.
     Foreign,
 }
 
-/// A port that a container says it listens on.
+/// A port that a container declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerPort {
     /// The container's name.
@@ -50,32 +50,32 @@ pub struct ContainerPort {
     pub port: u16,
 }
 
-/// A namespace, as the decision sees it.
+/// The facts about a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamespaceFacts {
     /// Its name.
     pub name: String,
     /// Whether its label `tracebuffer.dev/inject` asks for a sidecar in every pod.
     pub opted_in: bool,
-    /// Its labels; `None` where the Namespace was not seen, which no selector matches.
+    /// Its labels; `None` if unknown, which no selector matches.
     pub labels: Option<BTreeMap<String, String>>,
     /// The value of its annotation `tracebuffer.dev/tracebuffer`.
     pub trace_buffer: Option<String>,
 }
 
-/// The cluster, as the decision sees it.
+/// The facts about the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterFacts {
-    /// The operator's own namespace; empty where there is no operator.
+    /// The operator's own namespace; empty without an operator.
     pub operator_namespace: String,
     /// The namespaces whose pods never get a sidecar, besides the operator's own.
     pub excluded_namespaces: Vec<String>,
-    /// The `TraceBuffer` of pods for which no other is named or found.
+    /// The operator's default `TraceBuffer`, for pods without any other.
     pub default_trace_buffer: Option<ObjectKey>,
 }
 
 impl NamespaceFacts {
-    /// Returns a namespace of which only the name is known.
+    /// Returns a namespace of which nothing but the name is known.
     #[must_use]
     pub fn unknown(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }

@@ -1,4 +1,4 @@
-//! Whether a pod gets a sidecar, from which `TraceBuffer`, and why not.
+//! The decision whether a pod gets a sidecar, and of which `TraceBuffer`.
 
 pub mod consent;
 pub mod decide;

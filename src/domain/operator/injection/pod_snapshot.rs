@@ -1,20 +1,20 @@
-//! A pod as the controller remembers it: metadata only.
+//! A pod as the controller caches it: parts of its metadata.
 
 use super::status::InjectionStatus;
 use crate::domain::operator::object_key::ObjectKey;
 
-/// A pod that is not over.
+/// A pod that has not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodSnapshot {
     /// Its name.
     pub key: ObjectKey,
     /// Its UID.
     pub uid: String,
-    /// What controls it, such as a `ReplicaSet`.
+    /// The object that controls it, such as a `ReplicaSet`.
     pub owner: Option<Owner>,
     /// The value of its annotation `tracebuffer.dev/inject`.
     pub inject: Option<String>,
-    /// What was decided for it; `None` if nobody was asked.
+    /// The decision of the webhook; `None` if the webhook was not called.
     pub status: Option<InjectionStatus>,
     /// The value of its annotation `tracebuffer.dev/limits`.
     pub limits: Option<String>,
@@ -25,11 +25,11 @@ pub struct PodSnapshot {
 /// The object that controls another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {
-    /// Such as `apps/v1`.
+    /// The API version, such as `apps/v1`.
     pub api_version: String,
-    /// Such as `ReplicaSet`.
+    /// The kind, such as `ReplicaSet`.
     pub kind: String,
-    /// Its name, in the same namespace.
+    /// The name, in the namespace of the pod.
     pub name: String,
     /// Its UID.
     pub uid: String,

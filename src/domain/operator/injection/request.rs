@@ -1,70 +1,94 @@
-//! What a pod asks for: the annotation `tracebuffer.dev/inject`.
+//! The request of a pod for a sidecar: the annotation `tracebuffer.dev/inject`.
 
 use std::fmt;
 
-use crate::domain::operator::labels::{is_dns_label, is_dns_subdomain};
+use super::facts::{ClusterFacts, NamespaceFacts};
+use super::skip::{Skip, SkipReason};
+use crate::domain::operator::labels::is_dns_subdomain;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::quoted;
 
 /// The values that ask for a sidecar without naming a `TraceBuffer`, in the pod's annotation and in
 /// the label of its namespace.
 pub const OPT_IN_VALUES: [&str; 2] = ["true", "enabled"];
-/// The values of the pod's annotation that ask for none.
+/// The values of the pod's annotation that opt out.
 pub const OPT_OUT_VALUES: [&str; 2] = ["false", "disabled"];
 
-/// What a pod asks for.
+/// The request of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InjectRequest {
     /// No sidecar.
     OptOut,
-    /// A sidecar from the `TraceBuffer` that its namespace or the operator names.
+    /// The sidecar of the `TraceBuffer` that its namespace or the operator selects.
     Default,
-    /// A sidecar from the `TraceBuffer` of this name in the pod's namespace.
+    /// The sidecar of the `TraceBuffer` with this name in the pod's namespace.
     Named(String),
-    /// A sidecar from this `TraceBuffer`, in whatever namespace.
+    /// The sidecar of this `TraceBuffer` in any namespace.
     Qualified(ObjectKey),
 }
 
-/// A value of the annotation that has no meaning.
+/// An invalid value of the annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidRequest {
     value: String,
 }
 
 impl InjectRequest {
-    /// Reads the value of the annotation.
+    /// Parses the value of the annotation.
     ///
     /// # Errors
     ///
-    /// [`InvalidRequest`] for what is neither `true`, `enabled`, `false`, `disabled`, `<name>` nor
+    /// [`InvalidRequest`] for a value that is neither `true`, `enabled`, `false`, `disabled`, `<name>` nor
     /// `<namespace>/<name>`.
     pub fn parse(value: &str) -> Result<Self, InvalidRequest> {
-        let request = match value.split_once('/') {
-            None if OPT_IN_VALUES.contains(&value) => Some(Self::Default),
-            None if OPT_OUT_VALUES.contains(&value) => Some(Self::OptOut),
-            None if is_dns_subdomain(value) => Some(Self::Named(value.to_owned())),
-            Some((namespace, name)) if is_dns_label(namespace) && is_dns_subdomain(name) => {
-                let (namespace, name) = (namespace.to_owned(), name.to_owned());
-                Some(Self::Qualified(ObjectKey { namespace, name }))
-            }
-            _ => None,
-        };
-        request.ok_or_else(|| InvalidRequest { value: value.to_owned() })
+        if OPT_IN_VALUES.contains(&value) {
+            Ok(Self::Default)
+        } else if OPT_OUT_VALUES.contains(&value) {
+            Ok(Self::OptOut)
+        } else if is_dns_subdomain(value) {
+            Ok(Self::Named(value.to_owned()))
+        } else {
+            let key = value.parse().map_err(|_| InvalidRequest { value: value.to_owned() });
+            key.map(Self::Qualified)
+        }
     }
 
-    /// Returns what a pod asks for by its annotation, or else by its namespace's label; `None` if
-    /// neither asks.
+    /// Returns the request of a pod: its annotation, or else the label of its namespace; `None` without
+    /// either.
     ///
     /// # Errors
     ///
     /// [`InvalidRequest`] as [`InjectRequest::parse`].
     pub fn resolve(
         annotation: Option<&str>,
-        namespace_asks: bool,
+        namespace_opted_in: bool,
     ) -> Result<Option<Self>, InvalidRequest> {
         match annotation {
             Some(value) => Self::parse(value).map(Some),
-            None => Ok(namespace_asks.then_some(Self::Default)),
+            None => Ok(namespace_opted_in.then_some(Self::Default)),
+        }
+    }
+
+    /// Returns the request of a pod of `namespace` whose annotation is `inject`, if the pod may have a
+    /// sidecar there.
+    ///
+    /// # Errors
+    ///
+    /// The skip for a pod that does not opt in, opts out, has an invalid annotation, or is in a
+    /// namespace in which injection is disabled.
+    pub fn of_pod(
+        inject: Option<&str>,
+        namespace: &NamespaceFacts,
+        cluster: &ClusterFacts,
+    ) -> Result<Self, Skip> {
+        let name = &namespace.name;
+        let request = Self::resolve(inject, namespace.opted_in)
+            .map_err(|invalid| Skip::new(SkipReason::InvalidAnnotation, invalid.to_string()))?;
+        match request {
+            None => Err(Skip::not_requested(name)),
+            Some(Self::OptOut) => Err(Skip::opted_out()),
+            Some(_) if cluster.excludes(name) => Err(Skip::excluded(name)),
+            Some(request) => Ok(request),
         }
     }
 }
@@ -92,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_has_its_meaning() {
+    fn every_form_is_parsed() {
         for (value, meaning) in [
             ("true", InjectRequest::Default),
             ("enabled", InjectRequest::Default),
@@ -122,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_names_are_names() {
+    fn the_longest_names_are_valid() {
         let label = "a".repeat(63);
         let name = [label.as_str(), &label, &label, &"b".repeat(61)].join(".");
         assert_eq!(name.len(), 253);
@@ -134,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_repeats_the_value_harmlessly_and_says_what_is_allowed() {
+    fn the_error_quotes_the_value_and_lists_the_allowed_ones() {
         let error = InjectRequest::parse("Yes\n").unwrap_err().to_string();
         assert_eq!(
             error,
@@ -147,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pods_own_word_counts_before_its_namespaces() {
+    fn the_pods_annotation_takes_precedence_over_the_namespaces_label() {
         let of = |annotation, asks| InjectRequest::resolve(annotation, asks).unwrap();
         assert_eq!(of(None, false), None);
         assert_eq!(of(None, true), Some(InjectRequest::Default));

@@ -1,11 +1,11 @@
-//! Which `TraceBuffer` a pod gets that asks for one.
+//! Selects the `TraceBuffer` of a pod.
 //!
-//! The first of four levels that names one, or has one, decides; its errors never fall through to
-//! the next:
+//! The first of four levels that names or has a `TraceBuffer` decides; an error of one level never falls
+//! through to the next:
 //!
 //! 1. the pod's annotation `tracebuffer.dev/inject` names it;
 //! 2. the annotation `tracebuffer.dev/tracebuffer` of its Namespace names it;
-//! 3. its namespace has only one, or one called `default`;
+//! 3. its namespace has exactly one, or one named `default`;
 //! 4. the operator has a default for the whole cluster.
 
 use super::facts::{ClusterFacts, NamespaceFacts};
@@ -14,38 +14,38 @@ use super::skip::{Skip, SkipReason};
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::{join_limited, quoted};
 
-/// The `TraceBuffer` that counts where a namespace has several and nobody names one.
+/// The name of the `TraceBuffer` that is selected if a namespace has several and none is named.
 pub const DEFAULT_NAME: &str = "default";
-/// Most names that a message lists.
+/// Maximum names that a message lists.
 const MAX_NAMES: usize = 5;
 
-/// The `TraceBuffer` that a pod gets.
+/// The selected `TraceBuffer` of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// Its name; whether it exists is not known yet, unless the namespace has it.
+    /// Its name. It may not exist unless it is the default of the namespace.
     pub key: ObjectKey,
-    /// What named it.
+    /// What selected it.
     pub by: SelectedBy,
 }
 
-/// What named a `TraceBuffer`.
+/// What selected a `TraceBuffer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectedBy {
     /// The pod's annotation.
     PodAnnotation,
     /// The annotation of its Namespace.
     NamespaceAnnotation,
-    /// Nothing: it is the namespace's only one, or its default.
+    /// It is the only one of the namespace, or the one named `default`.
     NamespaceDefault,
-    /// The operator, as the default of the cluster.
+    /// The operator's default for the cluster.
     OperatorDefault,
 }
 
-/// Selects the `TraceBuffer` of a pod that asks so. `names` are those in the pod's namespace.
+/// Selects the `TraceBuffer` for `request`. `names` returns the `TraceBuffer`s of the pod's namespace.
 ///
 /// # Errors
 ///
-/// The reason why there is none.
+/// The skip if there is none.
 pub fn select(
     request: &InjectRequest,
     namespace: &NamespaceFacts,
@@ -100,7 +100,7 @@ fn no_trace_buffer(namespace: &str) -> Skip {
 }
 
 impl Selection {
-    /// Returns the skip for one that does not exist.
+    /// Returns the skip for a selected `TraceBuffer` that does not exist.
     #[must_use]
     pub fn not_found(&self, namespace: &str) -> Skip {
         let Self { key, by } = self;
@@ -127,7 +127,7 @@ impl NamespaceFacts {
     ///
     /// # Errors
     ///
-    /// The skip for a value that names none.
+    /// The skip for an invalid value.
     pub fn named_trace_buffer(&self) -> Result<Option<ObjectKey>, Skip> {
         let Some(value) = &self.trace_buffer else { return Ok(None) };
         let key = match InjectRequest::parse(value) {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_found_says_who_named_it() {
+    fn the_skip_for_a_missing_trace_buffer_says_what_selected_it() {
         let key = ObjectKey { namespace: "platform".into(), name: "all".into() };
         for (by, part) in [
             (SelectedBy::PodAnnotation, "annotation tracebuffer.dev/inject"),

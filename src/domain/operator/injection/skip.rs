@@ -65,6 +65,14 @@ impl Skip {
         Self { reason, message: message.into() }
     }
 
+    pub(super) fn not_requested(namespace: &str) -> Self {
+        let message = format!(
+            "neither the pod's annotation tracebuffer.dev/inject nor the label of namespace \
+             {namespace} asks for a sidecar"
+        );
+        Self::new(SkipReason::NotRequested, message)
+    }
+
     pub(super) fn opted_out() -> Self {
         let message = "the pod's annotation tracebuffer.dev/inject declines a sidecar";
         Self::new(SkipReason::OptedOut, message)
@@ -81,8 +89,7 @@ impl Skip {
     }
 
     /// Returns the skip for a `TraceBuffer` with errors.
-    #[must_use]
-    pub fn not_accepted(trace_buffer: &ObjectKey, errors: &str) -> Self {
+    pub(super) fn not_accepted(trace_buffer: &ObjectKey, errors: &str) -> Self {
         let errors = in_one_line(errors, MAX_ERROR_CHARS);
         let message = format!("TraceBuffer {trace_buffer} has errors: {errors}");
         Self::new(SkipReason::TraceBufferNotAccepted, message)

@@ -1,31 +1,31 @@
-//! What was decided for a pod, as the pod itself tells: the annotation `tracebuffer.dev/status`.
+//! The recorded decision for a pod: the annotation `tracebuffer.dev/status`.
 
 use super::skip::SkipReason;
 use crate::domain::operator::object_key::ObjectKey;
 
-/// What the webhook decided for a pod.
+/// The decision of the webhook for a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InjectionStatus {
-    /// It got a sidecar.
+    /// The pod got a sidecar.
     Injected(InjectedSidecar),
-    /// It got none.
+    /// The pod was skipped.
     Skipped {
-        /// Why.
+        /// The reason.
         reason: SkipReason,
-        /// The same for people, with names.
+        /// The message for people, with the names of objects.
         message: String,
     },
 }
 
-/// The sidecar a pod got.
+/// The sidecar that a pod got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InjectedSidecar {
     /// The `TraceBuffer` it was made from.
     pub trace_buffer: ObjectKey,
-    /// That object's UID, which tells it from a later one of the same name.
+    /// The UID of that `TraceBuffer`, which differs from that of a later one with the same name.
     pub uid: String,
-    /// The digest of what only a new pod can take up.
+    /// The hash of the configuration that takes effect in new pods only.
     pub hash: String,
-    /// The most bytes its memory was made for; running limits never exceed it.
+    /// The `maxBytes`, in bytes, that its memory limit was derived from; live limits never exceed it.
     pub max_bytes: u64,
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::consent::{AllowedNamespaces, CredentialUse};
+use super::facts::NamespaceFacts;
 use crate::domain::operator::object_key::ObjectKey;
 
 /// How the sidecar runs in its pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SidecarMode {
-    /// As an init container that is always restarted.
+    /// As a native sidecar: an init container with `restartPolicy: Always`.
     #[default]
     Native,
     /// As a plain container.
@@ -26,20 +27,27 @@ pub struct SidecarPorts {
     pub admin: u16,
 }
 
-/// What the decision needs to know of a `TraceBuffer`.
-///
-/// `S` is what the sidecar is made from; the decision carries it through.
+/// The parts of a `TraceBuffer` that the injection decision depends on. `S` is the sidecar, which the
+/// decision returns.
 #[derive(Clone, Debug)]
 pub struct TraceBufferView<S> {
     /// Its name.
     pub key: ObjectKey,
-    /// The sidecar it describes; its mistakes, for people, where it is not accepted.
-    pub sidecar: Result<S, String>,
+    /// The sidecar, or the errors of the spec, for people, if it is not accepted.
+    pub sidecar: Result<Arc<S>, String>,
     /// The namespaces whose pods may use it.
     pub allowed_namespaces: AllowedNamespaces,
 }
 
-/// What the decision needs to know of a sidecar.
+impl<S> TraceBufferView<S> {
+    /// Returns whether it allows pods of `namespace` to use it.
+    #[must_use]
+    pub fn allows(&self, namespace: &NamespaceFacts) -> bool {
+        self.allowed_namespaces.allows(&self.key.namespace, namespace)
+    }
+}
+
+/// The parts of a sidecar that the injection decision depends on.
 pub trait SidecarTemplate {
     /// Returns how it runs in its pod.
     fn mode(&self) -> SidecarMode;
@@ -47,26 +55,26 @@ pub trait SidecarTemplate {
     /// Returns the ports it listens on.
     fn ports(&self) -> SidecarPorts;
 
-    /// Returns the names of the volumes it brings.
+    /// Returns the names of its volumes.
     fn volume_names(&self) -> impl Iterator<Item = &str>;
 
-    /// Returns what it uses of the namespace it runs in.
+    /// Returns the credentials of its pod's namespace that it uses.
     fn credential_use(&self) -> CredentialUse;
 }
 
-/// The `TraceBuffer`s that a decision can choose from.
+/// The `TraceBuffer`s that a decision can select from.
 pub trait TraceBufferLister {
-    /// What a sidecar is made from.
+    /// The type of a sidecar.
     type Sidecar;
 
-    /// Returns the one of this name.
+    /// Returns the `TraceBuffer` `key`.
     fn get(&self, key: &ObjectKey) -> Option<Arc<TraceBufferView<Self::Sidecar>>>;
 
-    /// Returns the names of those in `namespace`, sorted.
+    /// Returns the names of the `TraceBuffer`s in `namespace`, sorted.
     fn names_in(&self, namespace: &str) -> Vec<String>;
 }
 
-/// A list of all there are.
+/// A fixed list of `TraceBuffer`s.
 impl<S> TraceBufferLister for Vec<Arc<TraceBufferView<S>>> {
     type Sidecar = S;
 

@@ -67,6 +67,26 @@ pub fn is_missing_sidecar(pod: &PodSnapshot, namespace_opted_in: bool) -> bool {
     !matches!(request, Ok(None | Some(InjectRequest::OptOut)))
 }
 
+/// Returns why `pod` has no sidecar although it opts in; `None` if it has one or does not opt in.
+#[must_use]
+pub fn missing_reason(
+    pod: &PodSnapshot,
+    namespace_opted_in: bool,
+    cluster: &ClusterFacts,
+) -> Option<MissingReason> {
+    if !is_missing_sidecar(pod, namespace_opted_in) {
+        return None;
+    }
+    let namespace = &pod.key.namespace;
+    Some(match &pod.status {
+        Some(InjectionStatus::Skipped { reason, message }) => {
+            MissingReason::Skipped { reason: *reason, message: message.clone() }
+        }
+        _ if cluster.excludes(namespace) => MissingReason::excluded(namespace),
+        _ => MissingReason::WebhookNotCalled,
+    })
+}
+
 /// Returns the `TraceBuffer` that `pod` uses, or asks for by the rules of the injection decision.
 /// `names` returns the names of the `TraceBuffer`s in the pod's namespace.
 #[must_use]
@@ -94,10 +114,7 @@ pub fn trace_buffer_for_new_pod(
     cluster: &ClusterFacts,
     names: impl FnOnce() -> Vec<String>,
 ) -> Option<ObjectKey> {
-    if cluster.excludes(&namespace.name) {
-        return None;
-    }
-    let request = InjectRequest::resolve(inject, namespace.opted_in).ok()??;
+    let request = InjectRequest::of_pod(inject, namespace, cluster).ok()?;
     select(&request, namespace, cluster, names).ok().map(|selected| selected.key)
 }
 
@@ -123,8 +140,11 @@ pub fn sidecar_state(pod: &PodSnapshot, snapshot: &TraceBufferSnapshot) -> Sidec
     }
 }
 
-/// A UID that differs is not enough: a new pod would get the same sidecar.
-fn outdated_reason(
+/// Returns why the sidecar of a pod is outdated; `None` while it is current.
+///
+/// Another UID alone changes nothing: the sidecar is what a new pod would get.
+#[must_use]
+pub fn outdated_reason(
     injected: &InjectedSidecar,
     uid: &str,
     desired: &DesiredSidecar,

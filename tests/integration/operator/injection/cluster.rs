@@ -1,4 +1,4 @@
-//! A cluster of a few `TraceBuffer`s, without any cluster, and what it makes of a pod.
+//! A simulated cluster with a few `TraceBuffer`s, which injects pods.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tracebuffer::domain::operator::injection::trace_buffer_view::TraceBufferView
 /// The namespace of every pod.
 pub(crate) const NAMESPACE: &str = "shop";
 
-/// The members that a patch may replace: tracebuffer's own.
+/// The members of a pod that a patch may replace: tracebuffer's own.
 const OWN_MEMBERS: [&str; 3] = [
     "/metadata/annotations/tracebuffer.dev~1status",
     "/metadata/annotations/tracebuffer.dev~1limits",
@@ -30,7 +30,7 @@ pub(crate) struct Cluster {
     pub(crate) trace_buffers: Vec<Arc<TraceBufferView<Sidecar>>>,
 }
 
-/// A pod that was admitted.
+/// An admitted pod.
 pub(crate) struct AdmittedPod {
     pub(crate) pod: Value,
     pub(crate) warnings: Vec<String>,
@@ -38,7 +38,7 @@ pub(crate) struct AdmittedPod {
 }
 
 impl Cluster {
-    /// Admits `pod`, in which everything must survive.
+    /// Admits `pod`, and asserts that nothing of it is lost.
     pub(crate) fn admit(&self, pod: &Value) -> AdmittedPod {
         let cluster =
             ClusterFacts { operator_namespace: "operator".into(), ..ClusterFacts::default() };
@@ -52,7 +52,7 @@ impl Cluster {
     }
 }
 
-/// Builds a `TraceBuffer` from its spec; the destination need not be given.
+/// Builds a `TraceBuffer` from its spec, with a default destination.
 pub(crate) fn trace_buffer(
     namespace: &str,
     name: &str,
@@ -73,8 +73,8 @@ pub(crate) fn trace_buffer(
     Arc::new(trace_buffer_view(&object, &defaults))
 }
 
-/// Applies a patch and proves, operation by operation, that it adds and replaces nothing that is not
-/// tracebuffer's own.
+/// Applies a patch, and asserts for every operation that it adds a value and replaces only tracebuffer's
+/// own.
 fn apply_additions(pod: &Value, additions: &Patch) -> Value {
     let mut patched = pod.clone();
     for operation in &additions.0 {
@@ -92,7 +92,7 @@ fn apply_additions(pod: &Value, additions: &Patch) -> Value {
     patched
 }
 
-/// Asserts that every value of `old` is in `new`, where lists keep their order and may have more.
+/// Asserts that `new` contains every value of `old`; arrays keep their order and may have more items.
 fn assert_survives(old: &Value, new: &Value, path: &str) {
     match (old, new) {
         (Value::Null, _) => {}
@@ -114,7 +114,7 @@ fn assert_survives(old: &Value, new: &Value, path: &str) {
     }
 }
 
-/// Whether `new` is `old`, perhaps with more in its maps and lists; tells a list's items apart.
+/// Returns whether `new` extends `old`, that is, has the same values and perhaps more.
 fn survives(old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Null, _) => true,

@@ -1,4 +1,4 @@
-//! What becomes of pods at the webhook.
+//! Injection of pods as in the webhook.
 
 mod cluster;
 mod pods;

@@ -1,5 +1,5 @@
-//! Pods of every shape, each with what becomes of it. `UPDATE=1` writes the expectations
-//! anew; read the difference.
+//! Example pods, each with the expected result of its injection. `UPDATE=1` rewrites the expectations;
+//! review the difference.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use tracebuffer::adapters::kubernetes::pod::InjectionOutcome;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
-/// What the sidecar has where nothing stands against it.
+/// The resources of a sidecar in a pod without constraints.
 const RESOURCES: &str = r#"{"limits":{"ephemeral-storage":"256Mi","memory":"64Mi"},"requests":{"cpu":"10m","ephemeral-storage":"16Mi","memory":"64Mi"}}"#;
 
-/// Marks the sidecar among the containers, and those that are told where their traces go.
-const LEGEND: &str = "* the sidecar   + told where its traces go\n";
+/// Explains the marks of the sidecar and of the containers that get its endpoint.
+const LEGEND: &str = "* the sidecar   + gets the endpoint\n";
 
 #[test]
-fn every_pod_becomes_what_is_expected() {
+fn every_pod_is_injected_as_expected() {
     let mut seen = LEGEND.to_owned();
     let pods = pods();
     assert!(pods.len() >= 50);
@@ -43,7 +43,7 @@ fn every_pod_becomes_what_is_expected() {
 }
 
 #[test]
-fn every_pod_stays_as_restricted_as_it_is_and_twice_is_once() {
+fn injection_is_idempotent_and_keeps_every_pod_restricted() {
     for path in pods() {
         let pod = read(&path);
         for mode in ["Native", "Container"] {
@@ -54,7 +54,7 @@ fn every_pod_stays_as_restricted_as_it_is_and_twice_is_once() {
     }
 }
 
-/// A cluster whose default `TraceBuffer` has this mode.
+/// Returns a cluster whose default `TraceBuffer` has this mode.
 fn cluster(mode: &str) -> Cluster {
     let pull = json!([{"name": "mirror"}, {"name": "sidecar"}]);
     let memory = json!({"limits": {"memory": "128Mi"}});
@@ -109,7 +109,7 @@ fn read(path: &Path) -> Value {
     serde_saphyr::from_str(&text).expect("it is YAML or JSON")
 }
 
-/// What became of `pod`, in a few lines.
+/// Summarizes the injection of `pod` in a few lines.
 fn summary(pod: &Value, admitted: &AdmittedPod) -> String {
     let mut lines = String::new();
     let mut line = |text: String| writeln!(lines, "  {text}").expect("text");
@@ -142,7 +142,7 @@ fn summary(pod: &Value, admitted: &AdmittedPod) -> String {
     lines
 }
 
-/// The names of containers, with marks.
+/// Returns the names of containers, with marks.
 fn items<'a>(old: &'a Value, new: &'a Value, list: &'a str) -> impl Iterator<Item = String> + 'a {
     each(new, list).iter().map(move |container| {
         let before = each(old, list).iter().find(|one| name(one) == name(container));

@@ -1,5 +1,5 @@
-//! What holds for every pod: patches only add, twice is once, restricted stays restricted, and
-//! nothing of a pod is lost, whatever it is.
+//! Properties of the injection of any pod: patches only add, injection is idempotent, a restricted pod
+//! stays restricted, and nothing of a pod is lost.
 
 use super::cluster::{AdmittedPod, Cluster, NAMESPACE, trace_buffer};
 use super::restricted::violations;
@@ -43,7 +43,7 @@ fn clusters() -> impl Strategy<Value = Cluster> {
     })
 }
 
-/// Anything JSON can say, in a small way.
+/// Any small JSON value.
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -65,7 +65,7 @@ fn perhaps(values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Opti
     prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)), 4 => values.prop_map(Some)].boxed()
 }
 
-/// Nearly always one of `values`.
+/// One of `values` in most cases.
 fn mostly(values: BoxedStrategy<Value>) -> BoxedStrategy<Option<Value>> {
     prop_oneof![1 => Just(None), 9 => always(values)].boxed()
 }
@@ -74,7 +74,7 @@ fn always(values: BoxedStrategy<Value>) -> BoxedStrategy<Option<Value>> {
     values.prop_map(Some).boxed()
 }
 
-/// A map of these members, and of ones that nobody knows.
+/// An object with these members and unknown ones.
 fn map(members: Vec<(&'static str, BoxedStrategy<Option<Value>>)>) -> BoxedStrategy<Value> {
     let (keys, values): (Vec<_>, Vec<_>) = members.into_iter().unzip();
     (values, btree_map("x-[a-z/~]{1,3}", anything(), 0..2))
@@ -175,7 +175,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_is_lost_and_twice_is_once(pod in pods(), cluster in clusters()) {
+    fn nothing_is_lost_and_injection_is_idempotent(pod in pods(), cluster in clusters()) {
         let once = cluster.admit(&pod);
         let twice = cluster.admit(&once.pod);
 
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn a_container_that_another_webhook_adds_is_told_and_nothing_else_happens(
+    fn a_container_of_another_webhook_gets_the_endpoint_and_nothing_else_changes(
         pod in pods(), cluster in clusters(), first in any::<bool>(),
     ) {
         let once = cluster.admit(&pod).pod;
@@ -216,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_json_is_given_as_a_pod_nothing_panics(anything in anything(), spec in anything()) {
+    fn no_json_given_as_a_pod_panics(anything in anything(), spec in anything()) {
         let _ = pod_facts(&anything);
         let _ = pod_facts(&json!({"metadata": anything, "spec": spec}));
     }

@@ -1,4 +1,4 @@
-//! The *restricted* level of the Pod Security Standards, as far as JSON shows it.
+//! The *restricted* level of the Pod Security Standards.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ const VOLUMES: [&str; 9] = [
 /// The capabilities that may be added.
 const MAY_ADD: &str = "NET_BIND_SERVICE";
 
-/// Returns what the level forbids in `pod`, each with the container's name.
+/// Returns the violations of the level in `pod`, each with the container's name.
 pub(crate) fn violations(pod: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let spec = &pod["spec"];

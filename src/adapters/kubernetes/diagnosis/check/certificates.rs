@@ -1,4 +1,4 @@
-//! How long the webhook's certificates hold, and whether they belong together.
+//! Checks expiry and trust of the webhook's certificates.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -9,19 +9,19 @@ use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 
 const SECTION: Section = Section("Certificates");
 const DAY_SECONDS: i64 = 24 * 60 * 60;
-/// With less than this left, renewal should have happened long ago.
+/// A certificate with less time left should have been renewed already.
 const MIN_REMAINING_SECONDS: i64 = 7 * DAY_SECONDS;
 const RENEWAL_REMEDY: &str =
-    "see the operators' logs, or those of whatever else keeps the certificate";
+    "see the logs of the operator, or of cert-manager if it maintains the certificate";
 
-pub(super) fn check(facts: &CheckInput) -> Vec<Finding> {
-    let bundle = ca_bundle(facts);
+pub(super) fn check(input: &CheckInput) -> Vec<Finding> {
+    let bundle = ca_bundle(input);
     let mut findings = Vec::new();
     if let Some(bundle) = &bundle {
-        findings.push(check_expiry("caBundle", bundle, facts.now));
+        findings.push(check_expiry("caBundle", bundle, input.now));
     }
-    match facts.certificate_secret.or_finding(SECTION, "secret") {
-        Ok(Some(secret)) => findings.extend(check_secret(secret, bundle, facts.now)),
+    match input.certificate_secret.or_finding(SECTION, "secret") {
+        Ok(Some(secret)) => findings.extend(check_secret(secret, bundle, input.now)),
         Ok(None) => {
             findings.push(SECTION.skipped("secret", "the Secret of the certificate was not found"));
         }
@@ -30,8 +30,8 @@ pub(super) fn check(facts: &CheckInput) -> Vec<Finding> {
     findings
 }
 
-fn ca_bundle(facts: &CheckInput) -> Option<Result<Vec<Certificate>, String>> {
-    let mut entries = facts.operator.webhook_configuration.get()?.webhooks.iter().flatten();
+fn ca_bundle(input: &CheckInput) -> Option<Result<Vec<Certificate>, String>> {
+    let mut entries = input.operator.webhook_configuration.get()?.webhooks.iter().flatten();
     let bundle = entries.find_map(|entry| entry.client_config.ca_bundle.as_ref())?;
     Some(certificate::parse_pem(&bundle.0))
 }
@@ -44,9 +44,9 @@ fn check_secret(
     let read = |key: &str| Some(certificate::parse_pem(&secret.data.as_ref()?.get(key)?.0));
     let name = secret.name_any();
     let mut findings = Vec::new();
-    let served = read("tls.crt");
-    match &served {
-        Some(served) => findings.push(check_expiry("served", served, now)),
+    let serving = read("tls.crt");
+    match &serving {
+        Some(serving) => findings.push(check_expiry("served", serving, now)),
         None => {
             findings.push(SECTION.failed(
                 "served",
@@ -55,42 +55,42 @@ fn check_secret(
             ));
         }
     }
-    if let (Some(Ok(bundle)), Some(Ok(served))) = (bundle, &served) {
-        findings.push(check_trust(&name, &bundle, served));
+    if let (Some(Ok(bundle)), Some(Ok(serving))) = (bundle, &serving) {
+        findings.push(check_trust(&name, &bundle, serving));
     }
     findings
 }
 
-/// Whether the last of the certificates to end leaves time: a bundle may hold an old one.
+/// Checks when the last certificate expires; a bundle may contain expired ones.
 fn check_expiry(name: &str, certificates: &Result<Vec<Certificate>, String>, now: i64) -> Finding {
-    let ends = match certificates {
+    let expiry = match certificates {
         Ok(certificates) => certificate::latest_expiry(certificates),
         Err(why) => return SECTION.failed(name, format!("cannot be read: {why}"), RENEWAL_REMEDY),
     };
-    let left = ends - now;
+    let left = expiry - now;
     let days = left / DAY_SECONDS;
     if left <= 0 {
-        return SECTION.failed(name, "has expired: no pod gets a sidecar", RENEWAL_REMEDY);
+        return SECTION.failed(name, "has expired, so no pod gets a sidecar", RENEWAL_REMEDY);
     }
     if left < MIN_REMAINING_SECONDS {
         let left = if days == 0 { format!("{} h", left / 3_600) } else { format!("{days} days") };
         return SECTION.warning(
             name,
-            format!("expires in {left} and was not renewed"),
+            format!("expires in {left} and has not been renewed"),
             RENEWAL_REMEDY,
         );
     }
-    SECTION.ok(name, format!("holds for {days} days"))
+    SECTION.ok(name, format!("valid for {days} more days"))
 }
 
-/// Whether the API server, which trusts the caBundle, trusts what the Secret holds.
-fn check_trust(secret: &str, bundle: &[Certificate], served: &[Certificate]) -> Finding {
+/// Checks whether the API server trusts the certificate in the Secret by the caBundle.
+fn check_trust(secret: &str, bundle: &[Certificate], serving: &[Certificate]) -> Finding {
     const NAME: &str = "trust";
-    if certificate::is_trusted(served, bundle) {
+    if certificate::is_trusted(serving, bundle) {
         return SECTION.ok(NAME, format!("the caBundle trusts the certificate in Secret {secret}"));
     }
     let message = format!(
-        "the caBundle does not trust the certificate in Secret {secret}: no pod gets a sidecar"
+        "the caBundle does not trust the certificate in Secret {secret}, so no pod gets a sidecar"
     );
     SECTION.failed(NAME, message, RENEWAL_REMEDY)
 }

@@ -1,4 +1,4 @@
-//! The API server's version, and the resource it serves.
+//! Checks the version of the API server, and the CRD.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -8,32 +8,32 @@ use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::resource::{TraceBuffer, crd_json};
 
 const SECTION: Section = Section("Cluster");
-/// The CRD's rules compare quantities, and the sidecar is a native one.
+/// The CRD's rules compare quantities, and sidecars are native by default.
 const MIN_VERSION: (u32, u32) = (1, 29);
 
-pub(super) fn check(facts: &CheckInput) -> Vec<Finding> {
-    vec![version(facts), crd(facts)]
+pub(super) fn check(input: &CheckInput) -> Vec<Finding> {
+    vec![version(input), crd(input)]
 }
 
-fn version(facts: &CheckInput) -> Finding {
+fn version(input: &CheckInput) -> Finding {
     const NAME: &str = "version";
-    let seen = match facts.version.or_finding(SECTION, NAME) {
-        Ok(seen) => seen,
+    let version = match input.version.or_finding(SECTION, NAME) {
+        Ok(version) => version,
         Err(finding) => return finding,
     };
-    let Some((major, minor, written)) = seen else {
-        return SECTION.skipped(NAME, "the API server does not tell its version");
+    let Some((major, minor, git_version)) = version else {
+        return SECTION.skipped(NAME, "the API server does not report its version");
     };
     if (*major, *minor) < MIN_VERSION {
-        let message = format!("Kubernetes {written} is older than 1.29");
+        let message = format!("Kubernetes {git_version} is older than 1.29");
         return SECTION.failed(NAME, message, "upgrade the cluster to 1.29 or later");
     }
-    SECTION.ok(NAME, format!("Kubernetes {written} is supported"))
+    SECTION.ok(NAME, format!("Kubernetes {git_version} is supported"))
 }
 
-fn crd(facts: &CheckInput) -> Finding {
+fn crd(input: &CheckInput) -> Finding {
     let name = TraceBuffer::crd_name();
-    let crd = match facts.crd.or_finding(SECTION, name) {
+    let crd = match input.crd.or_finding(SECTION, name) {
         Ok(Some(crd)) => crd,
         Ok(None) => {
             let message = "the CustomResourceDefinition is missing";
@@ -45,11 +45,11 @@ fn crd(facts: &CheckInput) -> Finding {
     };
     let ours = serde_json::from_value::<CustomResourceDefinition>(crd_json()).ok();
     let Some(version) = ours.as_ref().and_then(|ours| ours.spec.versions.first()) else {
-        return SECTION.skipped(name, "this binary knows no version of it");
+        return SECTION.skipped(name, "this binary has no version of the CRD");
     };
     let Some(theirs) = crd.spec.versions.iter().find(|one| one.name == version.name) else {
         let message = format!("version {} is not defined", version.name);
-        return SECTION.failed(name, message, "upgrade the chart, which brings it");
+        return SECTION.failed(name, message, "upgrade the chart");
     };
     if !theirs.served || !is_established(crd) {
         let message = format!("version {} is not served", version.name);
@@ -57,14 +57,14 @@ fn crd(facts: &CheckInput) -> Finding {
         return SECTION.failed(name, message, remedy);
     }
     if theirs.schema != version.schema {
-        let message = format!("version {} is not that of this binary", version.name);
+        let message = format!("version {} differs from the CRD of this binary", version.name);
         return SECTION.warning(
             name,
             message,
-            "upgrade the chart, or use the binary of its version",
+            "upgrade the chart, or use the binary of the chart's version",
         );
     }
-    SECTION.ok(name, format!("version {} is served, as this binary knows it", version.name))
+    SECTION.ok(name, format!("version {} is served and matches this binary", version.name))
 }
 
 fn is_established(crd: &CustomResourceDefinition) -> bool {

@@ -1,4 +1,4 @@
-//! What is right and wrong with an installation.
+//! Checks an installation.
 
 mod certificates;
 mod cluster;
@@ -9,30 +9,19 @@ mod webhook;
 
 use super::check_input::CheckInput;
 use super::finding::Finding;
-use crate::domain::text::join_limited;
 
-/// The version of this binary, and of the chart it belongs to.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Most names that a message lists.
-const MAX_NAMES: usize = 5;
-
-/// Judges what was read of an installation; findings of one section stand together.
+/// Checks what was read from an installation; findings of one section are consecutive.
 #[must_use]
-pub fn check(facts: &CheckInput) -> Vec<Finding> {
+pub fn check(input: &CheckInput) -> Vec<Finding> {
     [
-        cluster::check(facts),
-        operator::check(facts),
-        webhook::check(facts),
-        certificates::check(facts),
-        trace_buffers::check(facts),
-        pods::check(facts),
+        cluster::check(input),
+        operator::check(input),
+        webhook::check(input),
+        certificates::check(input),
+        trace_buffers::check(input),
+        pods::check(input),
     ]
     .concat()
-}
-
-/// Lists the first of `names`, and how many more there are.
-fn join_names<S: AsRef<str>>(names: &[S]) -> String {
-    join_limited(names.iter().map(AsRef::as_ref), MAX_NAMES)
 }
 
 #[cfg(test)]

@@ -1,33 +1,34 @@
-//! Which pods lack a sidecar, or have an old one.
+//! Pods whose sidecar is missing or outdated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::PartialObjectMeta;
 
-use super::join_names;
 use crate::adapters::kubernetes::diagnosis::check_input::CheckInput;
-use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
+use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section, join_names};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::namespace::{misconfiguration, namespace_facts};
-use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build};
-use crate::domain::operator::injection::facts::ClusterFacts;
-use crate::domain::operator::injection::request::InjectRequest;
+use crate::adapters::kubernetes::watch::pod_snapshot;
+use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::sidecar_state::{
+    MissingReason, missing_reason, outdated_reason,
+};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::DesiredSidecar;
 use crate::domain::text::pluralize;
 
 const SECTION: Section = Section("Pods");
 const SIDECAR_IMAGE_VAR: &str = "TRACEBUFFER_SIDECAR_IMAGE";
-const RESTART_REMEDY: &str = "recreate them: `kubectl rollout restart`";
+const RESTART_REMEDY: &str = "recreate the pods: `kubectl rollout restart`";
 
-/// The pods that are not as they should be, by name.
+/// The names of pods, by the state of their sidecar.
 #[derive(Default)]
 struct PodGroups {
-    cluster: ClusterFacts,
     current: usize,
     missing: Vec<String>,
     outdated: Vec<String>,
@@ -35,68 +36,66 @@ struct PodGroups {
     skipped: Vec<String>,
 }
 
-/// The newest sidecar of each `TraceBuffer`: UID and hash, unless it has mistakes.
-type CurrentSidecars = BTreeMap<ObjectKey, (String, Option<String>)>;
+/// The UID and the desired sidecar of each `TraceBuffer`; `None` where its spec has errors.
+type DesiredSidecars = BTreeMap<ObjectKey, (String, Option<DesiredSidecar>)>;
 
-pub(super) fn check(facts: &CheckInput) -> Vec<Finding> {
-    let pods = match facts.pods.or_finding(SECTION, "sidecars") {
+pub(super) fn check(input: &CheckInput) -> Vec<Finding> {
+    let pods = match input.pods.or_finding(SECTION, "sidecars") {
         Ok(pods) => pods.map_or(&[][..], Vec::as_slice),
         Err(finding) => return vec![finding],
     };
-    let newest = current_sidecars(facts);
-    let mut sorted = PodGroups { cluster: facts.operator.cluster_facts(), ..PodGroups::default() };
-    for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-        sorted.classify(pod, facts, newest.as_ref());
-    }
-    let mut findings = sorted.findings();
-    findings.extend(misconfigured_namespaces(facts));
-    findings.extend(outdated_images(facts));
+    let mut findings = group_pods(input, pods).findings();
+    findings.extend(misconfigured_namespaces(input));
+    findings.extend(outdated_images(input));
     findings
 }
 
+fn group_pods(input: &CheckInput, pods: &[PartialObjectMeta<Pod>]) -> PodGroups {
+    let desired = desired_sidecars(input);
+    let cluster = input.operator.cluster_facts();
+    let namespaces = input.namespaces.iter().map(namespace_facts);
+    let opted_in: BTreeSet<_> = namespaces.filter(|one| one.opted_in).map(|one| one.name).collect();
+    let mut groups = PodGroups::default();
+    for pod in pods.iter().map(|pod| pod_snapshot(pod.metadata.clone())) {
+        if pod.is_terminating {
+            continue;
+        }
+        if let Some(InjectionStatus::Injected(injected)) = &pod.status {
+            groups.add_injected(&pod, injected, desired.as_ref());
+        } else if let Some(reason) =
+            missing_reason(&pod, opted_in.contains(&pod.key.namespace), &cluster)
+        {
+            groups.add_missing(&pod, &reason);
+        }
+    }
+    groups
+}
+
 impl PodGroups {
-    fn classify(
+    fn add_injected(
         &mut self,
-        pod: &PartialObjectMeta<Pod>,
-        facts: &CheckInput,
-        newest: Option<&CurrentSidecars>,
+        pod: &PodSnapshot,
+        injected: &InjectedSidecar,
+        desired: Option<&DesiredSidecars>,
     ) {
-        let name = pod_name(pod);
-        match pod.annotations().get(names::STATUS).and_then(|value| from_annotation(value)) {
-            Some(InjectionStatus::Injected(injected)) => match newest {
-                Some(newest) => self.classify_injected(name, &injected, newest),
-                None => self.current += 1,
-            },
-            Some(InjectionStatus::Skipped { reason, .. }) if reason.should_warn() => {
-                self.skipped.push(format!("{name} ({})", reason.as_str()));
+        let key = &injected.trace_buffer;
+        match desired.map(|desired| desired.get(key)) {
+            Some(None) => self.orphaned.push(format!("{} ({key})", pod.key)),
+            Some(Some((uid, Some(desired))))
+                if outdated_reason(injected, uid, desired).is_some() =>
+            {
+                self.outdated.push(pod.key.to_string());
             }
-            None if self.opts_in(pod, facts) => self.missing.push(name),
-            _ => {}
+            _ => self.current += 1,
         }
     }
 
-    fn opts_in(&self, pod: &PartialObjectMeta<Pod>, facts: &CheckInput) -> bool {
-        let namespace = pod.namespace().unwrap_or_default();
-        let annotation = pod.annotations().get(names::INJECT).map(String::as_str);
-        let mut known = facts.namespaces.iter().map(namespace_facts);
-        let asks = known.any(|known| known.name == namespace && known.opted_in);
-        let request = InjectRequest::resolve(annotation, asks);
-        !self.cluster.excludes(&namespace)
-            && !matches!(request, Ok(None | Some(InjectRequest::OptOut)))
-    }
-
-    fn classify_injected(
-        &mut self,
-        name: String,
-        injected: &InjectedSidecar,
-        newest: &CurrentSidecars,
-    ) {
-        match newest.get(&injected.trace_buffer) {
-            None => self.orphaned.push(format!("{name} ({})", injected.trace_buffer)),
-            Some((uid, Some(hash))) if *uid != injected.uid || *hash != injected.hash => {
-                self.outdated.push(name);
+    fn add_missing(&mut self, pod: &PodSnapshot, reason: &MissingReason) {
+        match reason {
+            MissingReason::WebhookNotCalled => self.missing.push(pod.key.to_string()),
+            MissingReason::Skipped { reason, .. } => {
+                self.skipped.push(format!("{} ({})", pod.key, reason.as_str()));
             }
-            _ => self.current += 1,
         }
     }
 
@@ -110,66 +109,64 @@ impl PodGroups {
                 findings.push(SECTION.warning(name, message, remedy));
             }
         };
-        let bare = "asking for a sidecar, for which the webhook was not called";
+        let missing = "asking for a sidecar, for which the webhook was not called";
         let explain = "see `tracebuffer explain pod NAME -n NAMESPACE`";
-        add("without", &self.missing, bare, &format!("{RESTART_REMEDY}; {explain}"));
+        add("missing", &self.missing, missing, &format!("{RESTART_REMEDY}; {explain}"));
         add("skipped", &self.skipped, "asking for a sidecar and skipped", explain);
-        add("outdated", &self.outdated, "with a sidecar from before a change", RESTART_REMEDY);
-        let orphaned = "whose TraceBuffer is gone; they run on";
-        add("orphaned", &self.orphaned, orphaned, "create the TraceBuffer again, or the pods anew");
+        add("outdated", &self.outdated, "with an outdated sidecar", RESTART_REMEDY);
+        let orphaned = "whose TraceBuffer was deleted; their sidecars keep running";
+        add("orphaned", &self.orphaned, orphaned, "recreate the TraceBuffer or the pods");
         findings
     }
 }
 
-fn pod_name(pod: &PartialObjectMeta<Pod>) -> String {
-    format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
-}
-
-/// Whether something is set on a Namespace that means nothing there, and would go unnoticed.
-fn misconfigured_namespaces(facts: &CheckInput) -> Option<Finding> {
-    let wrong = facts.namespaces.iter().filter_map(|metadata| {
+/// Reports labels and annotations of Namespaces that have no effect there.
+fn misconfigured_namespaces(input: &CheckInput) -> Option<Finding> {
+    let errors = input.namespaces.iter().filter_map(|metadata| {
         let name = metadata.name.as_deref().unwrap_or_default();
         Some(format!("{name}: {}", misconfiguration(metadata)?))
     });
-    let wrong: Vec<_> = wrong.collect();
+    let errors: Vec<_> = errors.collect();
     let remedy = "correct the labels and annotations of the Namespace";
-    (!wrong.is_empty()).then(|| SECTION.warning("namespaces", join_names(&wrong), remedy))
+    (!errors.is_empty()).then(|| SECTION.warning("namespaces", join_names(&errors), remedy))
 }
 
-/// `None` where not every `TraceBuffer` could be seen.
-fn current_sidecars(facts: &CheckInput) -> Option<CurrentSidecars> {
-    if facts.is_single_namespace {
+/// Returns `None` if some `TraceBuffer`s could not be read.
+fn desired_sidecars(input: &CheckInput) -> Option<DesiredSidecars> {
+    if input.is_single_namespace {
         return None;
     }
-    let image = facts.operator.env_var(SIDECAR_IMAGE_VAR).unwrap_or_default().to_owned();
+    let image = input.operator.env_var(SIDECAR_IMAGE_VAR).unwrap_or_default().to_owned();
     let defaults = SidecarDefaults { image, ..SidecarDefaults::unknown() };
-    let each = facts.trace_buffers.get()?.iter().map(|object| {
+    let sidecars = input.trace_buffers.get()?.iter().map(|object| {
         let namespace = object.namespace().unwrap_or_default();
         let key = ObjectKey { namespace, name: object.name_any() };
-        let hash = build(object, &defaults).ok().map(|sidecar| sidecar.hash);
-        (key, (object.uid().unwrap_or_default(), hash))
+        let desired = build(object, &defaults).ok().map(|sidecar| sidecar.desired());
+        (key, (object.uid().unwrap_or_default(), desired))
     });
-    Some(each.collect())
+    Some(sidecars.collect())
 }
 
-/// Whether sidecars run the image that new ones get.
-fn outdated_images(facts: &CheckInput) -> Option<Finding> {
+/// Reports sidecars that run another image than new ones would.
+fn outdated_images(input: &CheckInput) -> Option<Finding> {
     const NAME: &str = "images";
-    let newest = facts.operator.env_var(SIDECAR_IMAGE_VAR)?;
-    let chosen: Vec<_> = facts.trace_buffers.get()?.iter().filter_map(configured_image).collect();
-    let injected = facts.injected_pods.get()?.iter();
-    let old: Vec<_> = injected
+    let default = input.operator.env_var(SIDECAR_IMAGE_VAR)?;
+    let configured: Vec<_> =
+        input.trace_buffers.get()?.iter().filter_map(configured_image).collect();
+    let injected = input.injected_pods.get()?.iter();
+    let outdated: Vec<_> = injected
         .filter_map(|pod| Some((pod, sidecar_image(pod)?)))
-        .filter(|(_, image)| *image != newest && !chosen.contains(image))
+        .filter(|(_, image)| *image != default && !configured.contains(image))
         .map(|(pod, image)| {
             format!("{}/{} ({image})", pod.namespace().unwrap_or_default(), pod.name_any())
         })
         .collect();
-    if old.is_empty() {
-        return Some(SECTION.ok(NAME, format!("sidecars run {newest}, or what they were told to")));
+    if outdated.is_empty() {
+        let message = format!("all sidecars run {default} or the image of their TraceBuffer");
+        return Some(SECTION.ok(NAME, message));
     }
-    let pods = pluralize(old.len(), "pod");
-    let message = format!("{pods} with another image than {newest}: {}", join_names(&old));
+    let pods = pluralize(outdated.len(), "pod");
+    let message = format!("{pods} with an image other than {default}: {}", join_names(&outdated));
     Some(SECTION.warning(NAME, message, RESTART_REMEDY))
 }
 
@@ -179,6 +176,6 @@ fn configured_image(object: &TraceBuffer) -> Option<&str> {
 
 fn sidecar_image(pod: &Pod) -> Option<&str> {
     let spec = pod.spec.as_ref()?;
-    let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
-    all.find(|container| container.name == names::SIDECAR_CONTAINER)?.image.as_deref()
+    let mut containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    containers.find(|container| container.name == names::SIDECAR_CONTAINER)?.image.as_deref()
 }

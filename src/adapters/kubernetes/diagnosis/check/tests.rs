@@ -8,17 +8,17 @@ use crate::adapters::kubernetes::diagnosis::testing::{
     injected_pod, pod_metadata, trace_buffer, webhook_tls,
 };
 
-/// The findings about what is broken by `change` that are not fine: section, name, state, message.
+/// Returns section, name, state and message of the findings that are not ok after `change`.
 fn problems(
     change: impl FnOnce(&mut CheckInput),
 ) -> Vec<(&'static str, String, FindingState, String)> {
-    let mut facts = healthy_installation();
-    change(&mut facts);
-    let wrong = check(&facts).into_iter().filter(|finding| finding.state != FindingState::Ok);
+    let mut input = healthy_installation();
+    change(&mut input);
+    let wrong = check(&input).into_iter().filter(|finding| finding.state != FindingState::Ok);
     wrong.map(|one| (one.section, one.name, one.state, one.message)).collect()
 }
 
-/// Checks that `change` breaks exactly one thing.
+/// Asserts that `change` causes exactly one finding that is not ok.
 fn assert_single_problem(
     change: impl FnOnce(&mut CheckInput),
     section: &str,
@@ -35,7 +35,7 @@ fn assert_single_problem(
 }
 
 #[test]
-fn nothing_is_wrong_with_what_is_healthy() {
+fn a_healthy_installation_has_no_problems() {
     let findings = check(&healthy_installation());
 
     assert_eq!(worst_state(&findings), FindingState::Ok, "{findings:#?}");
@@ -47,19 +47,19 @@ fn nothing_is_wrong_with_what_is_healthy() {
 }
 
 #[test]
-fn what_may_not_be_seen_is_skipped_and_fails_nothing() {
+fn checks_without_permission_are_skipped_and_do_not_fail() {
     let forbidden = || "pods is forbidden".to_owned();
-    let mut facts = healthy_installation();
-    facts.crd = Fetched::Forbidden(forbidden());
-    facts.operator.webhook_configuration = Fetched::Forbidden(forbidden());
-    facts.operator.deployment = Fetched::Forbidden(forbidden());
-    facts.certificate_secret = Fetched::Forbidden(forbidden());
-    facts.dry_run.1 = Fetched::Forbidden(forbidden());
-    facts.trace_buffers = Fetched::Forbidden(forbidden());
-    facts.pods = Fetched::Forbidden(forbidden());
-    facts.injected_pods = Fetched::Forbidden(forbidden());
+    let mut input = healthy_installation();
+    input.crd = Fetched::Forbidden(forbidden());
+    input.operator.webhook_configuration = Fetched::Forbidden(forbidden());
+    input.operator.deployment = Fetched::Forbidden(forbidden());
+    input.certificate_secret = Fetched::Forbidden(forbidden());
+    input.dry_run.1 = Fetched::Forbidden(forbidden());
+    input.trace_buffers = Fetched::Forbidden(forbidden());
+    input.pods = Fetched::Forbidden(forbidden());
+    input.injected_pods = Fetched::Forbidden(forbidden());
 
-    let findings = check(&facts);
+    let findings = check(&input);
 
     assert_eq!(worst_state(&findings), FindingState::Ok, "{findings:#?}");
     let skipped = findings.iter().filter(|finding| finding.state == FindingState::Skipped);
@@ -67,7 +67,7 @@ fn what_may_not_be_seen_is_skipped_and_fails_nothing() {
 }
 
 #[test]
-fn what_gives_no_answer_fails_and_says_what_was_said() {
+fn objects_that_cannot_be_read_fail_with_the_servers_message() {
     let (why, say) = (|| "etcdserver: timed out".to_owned(), "cannot be read: etcdserver");
     let crd = "tracebuffers.tracebuffer.dev";
 
@@ -83,19 +83,19 @@ fn what_gives_no_answer_fails_and_says_what_was_said() {
 }
 
 #[test]
-fn an_installation_of_which_parts_are_gone_says_what_brings_them() {
+fn missing_parts_of_an_installation_are_found() {
     assert_single_problem(
-        |facts| facts.operator.deployment = Fetched::NotFound,
+        |input| input.operator.deployment = Fetched::NotFound,
         "Operator",
         "pods",
         FindingState::Failed,
         "Deployment was not found",
     );
     assert_single_problem(
-        |facts| {
-            let mut webhook = facts.operator.webhook_configuration.get().cloned().unwrap();
+        |input| {
+            let mut webhook = input.operator.webhook_configuration.get().cloned().unwrap();
             webhook.webhooks.iter_mut().flatten().for_each(|entry| entry.name = "other".into());
-            facts.operator.webhook_configuration = Fetched::Found(webhook);
+            input.operator.webhook_configuration = Fetched::Found(webhook);
         },
         "Webhook",
         "configuration",
@@ -103,10 +103,10 @@ fn an_installation_of_which_parts_are_gone_says_what_brings_them() {
         "has no entry inject.tracebuffer.dev",
     );
     assert_single_problem(
-        |facts| {
-            let mut deployment = facts.operator.deployment.get().cloned().unwrap();
+        |input| {
+            let mut deployment = input.operator.deployment.get().cloned().unwrap();
             deployment.metadata.labels = None;
-            facts.operator.deployment = Fetched::Found(deployment);
+            input.operator.deployment = Fetched::Found(deployment);
         },
         "Operator",
         "version",
@@ -117,7 +117,7 @@ fn an_installation_of_which_parts_are_gone_says_what_brings_them() {
 
 #[test]
 fn an_old_cluster_fails() {
-    let old = |facts: &mut CheckInput| facts.version = Fetched::Found((1, 28, "v".into()));
+    let old = |input: &mut CheckInput| input.version = Fetched::Found((1, 28, "v".into()));
 
     assert_single_problem(old, "Cluster", "version", FindingState::Failed, "older than 1.29");
 }
@@ -126,10 +126,10 @@ fn an_old_cluster_fails() {
 fn a_resource_definition_that_is_missing_unserved_or_another_is_found() {
     let name = "tracebuffers.tracebuffer.dev";
     let change = |edit: fn(&mut Value)| {
-        move |facts: &mut CheckInput| {
-            let mut crd = serde_json::to_value(facts.crd.get()).unwrap();
+        move |input: &mut CheckInput| {
+            let mut crd = serde_json::to_value(input.crd.get()).unwrap();
             edit(&mut crd);
-            facts.crd = Fetched::Found(from_json(crd));
+            input.crd = Fetched::Found(from_json(crd));
         }
     };
 
@@ -149,16 +149,22 @@ fn a_resource_definition_that_is_missing_unserved_or_another_is_found() {
     let older = change(|crd| {
         crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["description"] = "old".into();
     });
-    assert_single_problem(older, "Cluster", name, FindingState::Warning, "not that of this binary");
+    assert_single_problem(
+        older,
+        "Cluster",
+        name,
+        FindingState::Warning,
+        "differs from the CRD of this binary",
+    );
 }
 
 #[test]
 fn an_operator_that_is_missing_unready_or_of_another_version_is_found() {
     let change = |path: &'static str, value: Value| {
-        move |facts: &mut CheckInput| {
-            let mut deployment = serde_json::to_value(facts.operator.deployment.get()).unwrap();
+        move |input: &mut CheckInput| {
+            let mut deployment = serde_json::to_value(input.operator.deployment.get()).unwrap();
             *deployment.pointer_mut(path).unwrap() = value;
-            facts.operator.deployment = Fetched::Found(from_json(deployment));
+            input.operator.deployment = Fetched::Found(from_json(deployment));
         }
     };
     let ready = "/status/readyReplicas";
@@ -178,12 +184,12 @@ fn an_operator_that_is_missing_unready_or_of_another_version_is_found() {
         "1 of 2 pods",
     );
     let label = change("/metadata/labels", json!({"app.kubernetes.io/version": "9.9.9"}));
-    assert_single_problem(label, "Operator", "version", FindingState::Warning, "version 9.9.9");
+    assert_single_problem(label, "Operator", "version", FindingState::Warning, "operator is 9.9.9");
 }
 
 #[test]
 fn a_webhook_without_its_configuration_or_trust_is_found() {
-    let none = problems(|facts| facts.operator.webhook_configuration = Fetched::NotFound);
+    let none = problems(|input| input.operator.webhook_configuration = Fetched::NotFound);
     assert!(
         none.iter()
             .any(|(_, name, state, _)| name == "configuration" && *state == FindingState::Failed)
@@ -191,44 +197,44 @@ fn a_webhook_without_its_configuration_or_trust_is_found() {
     let unreached = none.iter().find(|(_, name, ..)| name == "reachable").unwrap();
     assert_eq!(unreached.2, FindingState::Skipped);
 
-    let untrusted = problems(|facts| {
-        let mut webhook = facts.operator.webhook_configuration.get().cloned().unwrap();
+    let untrusted = problems(|input| {
+        let mut webhook = input.operator.webhook_configuration.get().cloned().unwrap();
         webhook.webhooks.as_mut().unwrap()[0].client_config.ca_bundle = None;
-        facts.operator.webhook_configuration = Fetched::Found(webhook);
+        input.operator.webhook_configuration = Fetched::Found(webhook);
     });
     assert!(untrusted[0].3.contains("has no caBundle"), "{untrusted:?}");
 }
 
 #[test]
-fn a_pod_that_comes_back_without_an_answer_proves_that_the_webhook_is_not_reached() {
-    let bare = |facts: &mut CheckInput| {
-        facts.dry_run.1 = Fetched::Found(from_json(json!({"metadata": {}})));
+fn a_dry_run_without_a_status_shows_that_the_webhook_was_not_called() {
+    let missing = |input: &mut CheckInput| {
+        input.dry_run.1 = Fetched::Found(from_json(json!({"metadata": {}})));
     };
-    assert_single_problem(bare, "Webhook", "reachable", FindingState::Failed, "without an answer");
+    assert_single_problem(missing, "Webhook", "reachable", FindingState::Failed, "was not called");
 
-    let skipped = |facts: &mut CheckInput| {
+    let skipped = |input: &mut CheckInput| {
         let status = r#"{"skipped":"NoTraceBuffer","message":"none"}"#;
         let annotations = json!({"tracebuffer.dev/status": status});
-        facts.dry_run.1 =
+        input.dry_run.1 =
             Fetched::Found(from_json(json!({"metadata": {"annotations": annotations}})));
     };
     assert_eq!(problems(skipped), []);
 }
 
 #[test]
-fn a_dry_run_that_others_refuse_proves_nothing() {
-    let refused = |facts: &mut CheckInput| {
-        facts.dry_run.1 =
+fn a_dry_run_that_is_rejected_by_others_is_a_warning() {
+    let rejected = |input: &mut CheckInput| {
+        input.dry_run.1 =
             Fetched::Forbidden("admission webhook \"policy\" denied the request".into());
     };
     assert_single_problem(
-        refused,
+        rejected,
         "Webhook",
         "reachable",
         FindingState::Warning,
-        "was refused: admission",
+        "was rejected: admission",
     );
-    let excluded = |facts: &mut CheckInput| facts.dry_run.0 = facts.operator.namespace.clone();
+    let excluded = |input: &mut CheckInput| input.dry_run.0 = input.operator.namespace.clone();
     assert_single_problem(
         excluded,
         "Webhook",
@@ -236,19 +242,19 @@ fn a_dry_run_that_others_refuse_proves_nothing() {
         FindingState::Skipped,
         "is excluded from injection",
     );
-    let nowhere = |facts: &mut CheckInput| facts.dry_run.1 = Fetched::NotFound;
+    let nowhere = |input: &mut CheckInput| input.dry_run.1 = Fetched::NotFound;
     assert_single_problem(
         nowhere,
         "Webhook",
         "reachable",
         FindingState::Warning,
-        "no namespace shop",
+        "namespace shop for the dry run of a pod does not exist",
     );
 }
 
 #[test]
 fn certificates_are_found_before_and_after_they_expire() {
-    let later = |days: i64| move |facts: &mut CheckInput| facts.now = NOW + days * DAY;
+    let later = |days: i64| move |input: &mut CheckInput| input.now = NOW + days * DAY;
 
     let soon = problems(later(55));
     assert_eq!(soon.len(), 2, "{soon:?}");
@@ -264,20 +270,20 @@ fn certificates_are_found_before_and_after_they_expire() {
 
 #[test]
 fn a_served_certificate_that_the_bundle_does_not_trust_is_found() {
-    let foreign = |facts: &mut CheckInput| {
+    let foreign = |input: &mut CheckInput| {
         let leaf = k8s_openapi::ByteString(webhook_tls(NOW + 60 * DAY).leaf);
-        facts.certificate_secret = Fetched::Found(from_json(
+        input.certificate_secret = Fetched::Found(from_json(
             json!({"metadata": {"name": "s"}, "data": {"tls.crt": leaf}}),
         ));
     };
     assert_single_problem(foreign, "Certificates", "trust", FindingState::Failed, "does not trust");
-    let rubbish = |facts: &mut CheckInput| {
-        let data = json!({"tls.crt": k8s_openapi::ByteString(b"rubbish".to_vec())});
-        facts.certificate_secret =
+    let malformed = |input: &mut CheckInput| {
+        let data = json!({"tls.crt": k8s_openapi::ByteString(b"malformed".to_vec())});
+        input.certificate_secret =
             Fetched::Found(from_json(json!({"metadata": {"name": "s"}, "data": data})));
     };
     assert_single_problem(
-        rubbish,
+        malformed,
         "Certificates",
         "served",
         FindingState::Failed,
@@ -286,19 +292,19 @@ fn a_served_certificate_that_the_bundle_does_not_trust_is_found() {
 }
 
 #[test]
-fn trace_buffers_that_are_refused_unready_or_unseen_are_named() {
+fn trace_buffers_that_are_not_accepted_not_ready_or_not_processed_are_named() {
     let status = |status: Value| {
-        move |facts: &mut CheckInput| {
+        move |input: &mut CheckInput| {
             let mut object = trace_buffer();
             object.status = from_json(status);
-            facts.trace_buffers = Fetched::Found(vec![trace_buffer(), object]);
+            input.trace_buffers = Fetched::Found(vec![trace_buffer(), object]);
         }
     };
     let with = |condition| json!({"observedGeneration": 2, "conditions": [condition]});
 
-    let refused = status(with(condition("Accepted", "False", "spec.buffer is wrong")));
+    let rejected = status(with(condition("Accepted", "False", "spec.buffer is wrong")));
     assert_single_problem(
-        refused,
+        rejected,
         "TraceBuffers",
         "shop/default",
         FindingState::Failed,
@@ -318,37 +324,37 @@ fn trace_buffers_that_are_refused_unready_or_unseen_are_named() {
         "TraceBuffers",
         "shop/default",
         FindingState::Warning,
-        "not looked at",
+        "has not processed",
     );
     assert_single_problem(
         status(Value::Null),
         "TraceBuffers",
         "shop/default",
         FindingState::Warning,
-        "not looked at",
+        "has not processed",
     );
 }
 
 /// Adds a pod with these annotations.
 fn add_pod(annotations: Value) -> impl FnOnce(&mut CheckInput) {
-    move |facts| facts.pods = Fetched::Found(vec![pod_metadata("b", &annotations)])
+    move |input| input.pods = Fetched::Found(vec![pod_metadata("b", &annotations)])
 }
 
 #[test]
-fn pods_without_a_sidecar_with_an_old_one_or_skipped_are_named() {
-    let bare = add_pod(json!({"tracebuffer.dev/inject": "true"}));
+fn missing_skipped_outdated_and_orphaned_pods_are_named() {
+    let missing = add_pod(json!({"tracebuffer.dev/inject": "true"}));
     assert_single_problem(
-        bare,
+        missing,
         "Pods",
-        "without",
+        "missing",
         FindingState::Warning,
         "1 pod asking for a sidecar",
     );
 
     let status = r#"{"skipped":"HostNetwork","message":"m"}"#;
-    let skipped = add_pod(json!({"tracebuffer.dev/status": status}));
+    let annotations = json!({"tracebuffer.dev/inject": "true", "tracebuffer.dev/status": status});
     assert_single_problem(
-        skipped,
+        add_pod(annotations),
         "Pods",
         "skipped",
         FindingState::Warning,
@@ -371,7 +377,27 @@ fn pods_without_a_sidecar_with_an_old_one_or_skipped_are_named() {
 }
 
 #[test]
-fn pods_that_want_no_sidecar_are_left_alone() {
+fn a_sidecar_of_a_trace_buffer_recreated_with_the_same_spec_is_current() {
+    let recreated = |input: &mut CheckInput| {
+        let mut object = trace_buffer();
+        object.metadata.uid = Some("u-2".to_owned());
+        input.trace_buffers = Fetched::Found(vec![object]);
+    };
+    assert_eq!(problems(recreated), []);
+}
+
+#[test]
+fn a_sidecar_whose_memory_is_too_small_for_a_raised_max_bytes_is_outdated() {
+    let raised = |input: &mut CheckInput| {
+        let mut object = trace_buffer();
+        object.spec.buffer.max_bytes.0 = "64Mi".to_owned();
+        input.trace_buffers = Fetched::Found(vec![object]);
+    };
+    assert_single_problem(raised, "Pods", "outdated", FindingState::Warning, "shop/a");
+}
+
+#[test]
+fn pods_that_do_not_ask_for_a_sidecar_are_not_reported() {
     for annotations in [
         json!({}),
         json!({"tracebuffer.dev/inject": "false"}),
@@ -382,20 +408,32 @@ fn pods_that_want_no_sidecar_are_left_alone() {
 }
 
 #[test]
-fn a_pod_of_a_namespace_that_asks_is_expected_to_have_a_sidecar() {
-    let asked = |facts: &mut CheckInput| {
+fn a_pod_of_an_opted_in_namespace_without_a_sidecar_is_missing() {
+    let asked = |input: &mut CheckInput| {
         let labels = json!({"tracebuffer.dev/inject": "true"});
-        facts.namespaces = vec![from_json(json!({"name": "shop", "labels": labels}))];
-        add_pod(json!({}))(facts);
+        input.namespaces = vec![from_json(json!({"name": "shop", "labels": labels}))];
+        add_pod(json!({}))(input);
     };
-    assert_single_problem(asked, "Pods", "without", FindingState::Warning, "shop/b");
+    assert_single_problem(asked, "Pods", "missing", FindingState::Warning, "shop/b");
 }
 
 #[test]
-fn a_label_that_means_nothing_on_a_namespace_is_told() {
-    let labelled = |facts: &mut CheckInput| {
+fn a_pod_of_an_excluded_namespace_that_asks_for_a_sidecar_is_reported_as_skipped() {
+    let excluded = |input: &mut CheckInput| {
+        input.operator.namespace = "shop".to_owned();
+        add_pod(json!({"tracebuffer.dev/inject": "true"}))(input);
+    };
+    let found = problems(excluded);
+    let skipped = found.iter().find(|(_, name, ..)| name == "skipped");
+    assert!(skipped.is_some_and(|(.., message)| message.contains("shop/b (ExcludedNamespace)")));
+    assert!(!found.iter().any(|(_, name, ..)| name == "missing"), "{found:?}");
+}
+
+#[test]
+fn an_invalid_label_of_a_namespace_is_reported() {
+    let labelled = |input: &mut CheckInput| {
         let labels = json!({"tracebuffer.dev/inject": "traces"});
-        facts.namespaces = vec![from_json(json!({"name": "shop", "labels": labels}))];
+        input.namespaces = vec![from_json(json!({"name": "shop", "labels": labels}))];
     };
     assert_single_problem(
         labelled,
@@ -407,47 +445,39 @@ fn a_label_that_means_nothing_on_a_namespace_is_told() {
 }
 
 #[test]
-fn whether_a_sidecar_is_current_is_left_open_where_not_all_trace_buffers_are_seen() {
+fn sidecars_count_as_current_where_not_all_trace_buffers_are_read() {
     let status = r#"{"injected":"other/gone","uid":"u-1","hash":"old","maxBytes":1}"#;
-    let elsewhere = |facts: &mut CheckInput| {
-        facts.is_single_namespace = true;
-        add_pod(json!({"tracebuffer.dev/status": status}))(facts);
+    let elsewhere = |input: &mut CheckInput| {
+        input.is_single_namespace = true;
+        add_pod(json!({"tracebuffer.dev/status": status}))(input);
     };
     assert_eq!(problems(elsewhere), []);
 }
 
 #[test]
-fn sidecars_with_another_image_are_named_unless_their_trace_buffer_chose_it() {
-    let old = |facts: &mut CheckInput| {
-        facts.injected_pods =
+fn sidecars_with_another_image_are_named_unless_a_trace_buffer_sets_it() {
+    let old = |input: &mut CheckInput| {
+        input.injected_pods =
             Fetched::Found(vec![injected_pod("a", IMAGE), injected_pod("b", "old:1")]);
     };
     assert_single_problem(old, "Pods", "images", FindingState::Warning, "shop/b (old:1)");
 
-    let chosen = |facts: &mut CheckInput| {
-        old(facts);
+    let chosen = |input: &mut CheckInput| {
+        old(input);
         let mut object = trace_buffer();
         object.spec.sidecar.image = Some("old:1".to_owned());
-        facts.trace_buffers = Fetched::Found(vec![object]);
-        facts.pods = Fetched::Found(vec![]);
+        input.trace_buffers = Fetched::Found(vec![object]);
+        input.pods = Fetched::Found(vec![]);
     };
     assert_eq!(problems(chosen), []);
 }
 
 #[test]
-fn a_pod_that_is_being_deleted_is_left_alone() {
-    let ending = |facts: &mut CheckInput| {
+fn a_terminating_pod_is_not_reported() {
+    let ending = |input: &mut CheckInput| {
         let mut pod = pod_metadata("b", &json!({"tracebuffer.dev/inject": "true"}));
         pod.metadata.deletion_timestamp = Some(from_json(json!("2033-01-01T00:00:00Z")));
-        facts.pods = Fetched::Found(vec![pod, pod_metadata("a", &injected_annotations())]);
+        input.pods = Fetched::Found(vec![pod, pod_metadata("a", &injected_annotations())]);
     };
     assert_eq!(problems(ending), []);
-}
-
-#[test]
-fn many_names_are_cut() {
-    let names: Vec<_> = (1..=7).map(|number| format!("p{number}")).collect();
-
-    assert_eq!(join_names(&names), "p1, p2, p3, p4, p5 and 2 more");
-    assert_eq!(join_names(&names[..1]), "p1");
 }

@@ -1,53 +1,51 @@
-//! Whether every `TraceBuffer` is accepted and ready.
+//! Checks whether every `TraceBuffer` is accepted and ready.
 
 use kube::ResourceExt;
 
-use super::join_names;
 use crate::adapters::kubernetes::diagnosis::check_input::CheckInput;
-use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
+use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section, join_names};
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::domain::text::pluralize;
 
 const SECTION: Section = Section("TraceBuffers");
 
-pub(super) fn check(facts: &CheckInput) -> Vec<Finding> {
-    let all = match facts.trace_buffers.or_finding(SECTION, "all") {
+pub(super) fn check(input: &CheckInput) -> Vec<Finding> {
+    let all = match input.trace_buffers.or_finding(SECTION, "all") {
         Ok(all) => all.map_or(&[][..], Vec::as_slice),
         Err(finding) => return vec![finding],
     };
-    let wrong: Vec<_> = all.iter().filter_map(problem).collect();
-    let fine = all.len() - wrong.len();
-    if wrong.is_empty() {
-        return vec![match fine {
-            0 => SECTION.ok("all", "there is none yet"),
-            _ => {
-                SECTION.ok("all", format!("{} accepted and ready", pluralize(fine, "TraceBuffer")))
-            }
-        }];
+    let problems: Vec<_> = all.iter().filter_map(problem).collect();
+    if !problems.is_empty() {
+        return problems;
     }
-    wrong
+    let message = match all.len() {
+        0 => "no TraceBuffer exists yet".to_owned(),
+        count => format!("{} accepted and ready", pluralize(count, "TraceBuffer")),
+    };
+    vec![SECTION.ok("all", message)]
 }
 
-/// What is wrong with one.
+/// Returns what is wrong with a `TraceBuffer`, if anything.
 fn problem(object: &TraceBuffer) -> Option<Finding> {
     let name = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
     let status = object.status.as_ref();
     let observed = status.and_then(|status| status.observed_generation);
     if observed.is_none() || observed < object.metadata.generation {
-        let message = "the operator has not looked at its last change";
-        return Some(SECTION.warning(name, message, "see whether the operator's pods are ready"));
+        let message = "the operator has not processed the last change of its spec";
+        return Some(SECTION.warning(name, message, "check whether the operator's pods are ready"));
     }
     let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let wrong: Vec<_> = conditions.iter().filter(|condition| condition.status == "False").collect();
-    let said: Vec<_> =
-        wrong.iter().map(|one| format!("{}=False: {}", one.type_, one.message)).collect();
-    if wrong.iter().any(|condition| condition.type_ == "Accepted") {
-        let remedy = "correct the fields that are named; `tracebuffer analyze -f` checks a file";
-        return Some(SECTION.failed(name, join_names(&said), remedy));
+    let failed: Vec<_> =
+        conditions.iter().filter(|condition| condition.status == "False").collect();
+    let messages: Vec<_> =
+        failed.iter().map(|one| format!("{}=False: {}", one.type_, one.message)).collect();
+    if failed.iter().any(|condition| condition.type_ == "Accepted") {
+        let remedy = "correct the fields listed; `tracebuffer analyze -f` checks a file";
+        return Some(SECTION.failed(name, join_names(&messages), remedy));
     }
-    if !wrong.is_empty() {
+    if !failed.is_empty() {
         let remedy = format!("see `kubectl describe tracebuffer {}`", object.name_any());
-        return Some(SECTION.warning(name, join_names(&said), remedy));
+        return Some(SECTION.warning(name, join_names(&messages), remedy));
     }
     None
 }

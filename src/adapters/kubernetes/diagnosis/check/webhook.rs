@@ -1,11 +1,11 @@
-//! Whether the API server asks the operator about pods.
+//! Checks whether the API server calls the webhook for new pods.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use crate::adapters::kubernetes::diagnosis::check_input::CheckInput;
 use crate::adapters::kubernetes::diagnosis::fetched::Fetched;
-use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
+use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section, join_names};
 use crate::adapters::kubernetes::diagnosis::operator::WEBHOOK_ENTRY_NAME;
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::pod::status::from_annotation;
@@ -13,16 +13,16 @@ use crate::domain::operator::injection::status::InjectionStatus;
 
 const SECTION: Section = Section("Webhook");
 
-pub(super) fn check(facts: &CheckInput) -> Vec<Finding> {
-    vec![configuration(facts), reachable(facts)]
+pub(super) fn check(input: &CheckInput) -> Vec<Finding> {
+    vec![configuration(input), reachable(input)]
 }
 
-fn configuration(facts: &CheckInput) -> Finding {
+fn configuration(input: &CheckInput) -> Finding {
     const NAME: &str = "configuration";
-    let found = match facts.operator.webhook_configuration.or_finding(SECTION, NAME) {
+    let found = match input.operator.webhook_configuration.or_finding(SECTION, NAME) {
         Ok(Some(found)) => found,
         Ok(None) => {
-            let message = "there is no MutatingWebhookConfiguration of tracebuffer";
+            let message = "the MutatingWebhookConfiguration of tracebuffer was not found";
             return SECTION.failed(NAME, message, "install the chart: `helm install`");
         }
         Err(finding) => return finding,
@@ -33,38 +33,41 @@ fn configuration(facts: &CheckInput) -> Finding {
     else {
         let message =
             format!("MutatingWebhookConfiguration {name} has no entry {WEBHOOK_ENTRY_NAME}");
-        return SECTION.failed(NAME, message, "upgrade the chart, which brings it");
+        return SECTION.failed(NAME, message, "upgrade the chart");
     };
-    let bare: Vec<_> = entries
+    let untrusted: Vec<_> = entries
         .iter()
         .filter(|entry| entry.client_config.ca_bundle.as_ref().is_none_or(|ca| ca.0.is_empty()))
         .map(|entry| entry.name.as_str())
         .collect();
-    if !bare.is_empty() {
+    if !untrusted.is_empty() {
         return SECTION.failed(
             NAME,
             format!(
                 "{} of {name} has no caBundle: the API server cannot trust it",
-                super::join_names(&bare)
+                join_names(&untrusted)
             ),
-            "see the operators' logs: one of them, or cert-manager, keeps the caBundle",
+            "see the logs of the operator, or of cert-manager if it maintains the caBundle",
         );
     }
-    SECTION.ok(NAME, format!("MutatingWebhookConfiguration {name} is there and has its caBundle"))
+    SECTION.ok(NAME, format!("MutatingWebhookConfiguration {name} has its caBundle"))
 }
 
-/// A pod that was created to see what becomes of it comes back with the webhook's answer.
-fn reachable(facts: &CheckInput) -> Finding {
+/// Checks the dry run of a pod, whose status annotation proves that the API server called the webhook.
+fn reachable(input: &CheckInput) -> Finding {
     const NAME: &str = "reachable";
-    let (namespace, seen) = &facts.dry_run;
-    if matches!(facts.operator.webhook_configuration, Fetched::NotFound) {
-        return SECTION.skipped(NAME, "there is nothing to be reached");
+    let (namespace, fetched) = &input.dry_run;
+    if matches!(input.operator.webhook_configuration, Fetched::NotFound) {
+        return SECTION.skipped(NAME, "no webhook is configured");
     }
-    if facts.operator.cluster_facts().excludes(namespace) {
-        let why = "is excluded from injection, so no pod in it tells; choose another with -n";
-        return SECTION.skipped(NAME, format!("namespace {namespace} {why}"));
+    if input.operator.cluster_facts().excludes(namespace) {
+        let message = format!(
+            "namespace {namespace} is excluded from injection, so the webhook is not called there; \
+             choose another namespace with -n"
+        );
+        return SECTION.skipped(NAME, message);
     }
-    match seen {
+    match fetched {
         Fetched::Found(pod) => dry_run_finding(pod, namespace),
         Fetched::Forbidden(why) if !why.contains("admission") => SECTION.skipped(
             NAME,
@@ -72,12 +75,12 @@ fn reachable(facts: &CheckInput) -> Finding {
         ),
         Fetched::Forbidden(why) | Fetched::Failed(why) => SECTION.warning(
             NAME,
-            format!("the dry run of a pod in namespace {namespace} was refused: {why}"),
+            format!("the dry run of a pod in namespace {namespace} was rejected: {why}"),
             "choose another namespace with -n",
         ),
         Fetched::NotFound => SECTION.warning(
             NAME,
-            format!("there is no namespace {namespace} for the dry run of a pod"),
+            format!("namespace {namespace} for the dry run of a pod does not exist"),
             "choose another namespace with -n",
         ),
     }
@@ -95,15 +98,15 @@ fn dry_run_finding(pod: &Pod, namespace: &str) -> Finding {
         }
         Some(InjectionStatus::Skipped { reason, .. }) => {
             format!(
-                "it answers; a pod in namespace {namespace} would be skipped: {}",
+                "the webhook responds; a pod in namespace {namespace} would be skipped: {}",
                 reason.as_str()
             )
         }
         None => {
             return SECTION.failed(
                 NAME,
-                format!("a pod in namespace {namespace} that asks for a sidecar came back without an answer"),
-                "see whether the operator's pods are ready, and the API server's log for the webhook",
+                format!("the webhook was not called for a pod in namespace {namespace} that asks for a sidecar"),
+                "check whether the operator's pods are ready, and the API server's log for the webhook",
             );
         }
     };

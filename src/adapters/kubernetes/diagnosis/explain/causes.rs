@@ -1,4 +1,4 @@
-//! Why the webhook may not have been asked about a pod.
+//! Likely causes why the webhook was not called for a pod.
 
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
@@ -11,38 +11,38 @@ use crate::adapters::kubernetes::diagnosis::operator::WEBHOOK_ENTRY_NAME;
 
 const CAUSE: Section = Section("Likely causes");
 const INSTALL_REMEDY: &str = "install the chart: `helm install`";
-const RESTART_REMEDY: &str = "create the pod anew";
+const RESTART_REMEDY: &str = "recreate the pod";
 
-/// Looks for the usual causes.
-pub(super) fn likely_causes(case: &ExplainInput) -> Vec<Finding> {
-    let found: Vec<_> =
-        [webhook_configuration_cause(case), operator_cause(case)].into_iter().flatten().collect();
-    if !found.is_empty() {
-        return found;
+/// Returns the usual causes that apply.
+pub(super) fn likely_causes(input: &ExplainInput) -> Vec<Finding> {
+    let causes: Vec<_> =
+        [webhook_configuration_cause(input), operator_cause(input)].into_iter().flatten().collect();
+    if !causes.is_empty() {
+        return causes;
     }
-    let message = "none of the usual causes is to be seen: perhaps the annotation was put on the \
-                   running pod instead of its owner's template, or the API server did not reach the \
-                   operator at that moment";
+    let message = "none of the usual causes was found: perhaps the annotation was added to the \
+                   running pod instead of its owner's template, or the API server could not reach \
+                   the operator at that moment";
     let remedy = "see `tracebuffer check`, and the API server's log for the webhook";
     vec![CAUSE.warning("unknown", message, remedy)]
 }
 
-fn webhook_configuration_cause(case: &ExplainInput) -> Option<Finding> {
+fn webhook_configuration_cause(input: &ExplainInput) -> Option<Finding> {
     const NAME: &str = "configuration";
-    let found = match case.operator.webhook_configuration.or_finding(CAUSE, NAME) {
+    let found = match input.operator.webhook_configuration.or_finding(CAUSE, NAME) {
         Ok(Some(found)) => found,
         Ok(None) => {
-            let message = "there is no MutatingWebhookConfiguration of tracebuffer";
+            let message = "the MutatingWebhookConfiguration of tracebuffer was not found";
             return Some(CAUSE.failed(NAME, message, INSTALL_REMEDY));
         }
         Err(finding) => return Some(finding),
     };
     let name = found.name_any();
     let entry = found.webhooks.iter().flatten().find(|entry| entry.name == WEBHOOK_ENTRY_NAME)?;
-    if excludes(entry, &case.key.namespace) {
+    if excludes(entry, &input.key.namespace) {
         let message = format!(
             "MutatingWebhookConfiguration {name} excludes namespace {}",
-            case.key.namespace
+            input.key.namespace
         );
         let remedy = "run the application in another namespace, or change the chart's value \
                       webhook.excludedNamespaces";
@@ -50,17 +50,17 @@ fn webhook_configuration_cause(case: &ExplainInput) -> Option<Finding> {
     }
     if entry.client_config.ca_bundle.as_ref().is_none_or(|ca| ca.0.is_empty()) {
         let message = format!("MutatingWebhookConfiguration {name} has no caBundle yet");
-        return Some(CAUSE.failed(NAME, message, "see the operators' logs"));
+        return Some(CAUSE.failed(NAME, message, "see the logs of the operator"));
     }
     let since = found.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    if is_before(created_at(case), since) {
+    if is_before(created_at(input), since) {
         let message = "the pod was created before tracebuffer was installed";
         return Some(CAUSE.warning(NAME, message, RESTART_REMEDY));
     }
     None
 }
 
-/// Whether the entry's selector leaves a namespace out by its name.
+/// Returns whether the webhook's selector excludes a namespace by name.
 fn excludes(entry: &MutatingWebhook, namespace: &str) -> bool {
     let selector = entry.namespace_selector.as_ref();
     let expressions = selector.and_then(|selector| selector.match_expressions.as_ref());
@@ -71,9 +71,9 @@ fn excludes(entry: &MutatingWebhook, namespace: &str) -> bool {
     })
 }
 
-fn operator_cause(case: &ExplainInput) -> Option<Finding> {
+fn operator_cause(input: &ExplainInput) -> Option<Finding> {
     const NAME: &str = "operator";
-    let deployment = match case.operator.deployment.or_finding(CAUSE, NAME) {
+    let deployment = match input.operator.deployment.or_finding(CAUSE, NAME) {
         Ok(Some(deployment)) => deployment,
         Ok(None) => {
             let message = "the operator's Deployment was not found";
@@ -81,14 +81,15 @@ fn operator_cause(case: &ExplainInput) -> Option<Finding> {
         }
         Err(finding) => return Some(finding),
     };
-    let (namespace, name) = (&case.operator.namespace, deployment.name_any());
-    if case.operator.ready_replicas() == 0 {
+    let (namespace, name) = (&input.operator.namespace, deployment.name_any());
+    if input.operator.ready_replicas() == 0 {
         let message = format!("no pod of Deployment {namespace}/{name} is ready");
-        let remedy = format!("see why: `kubectl -n {namespace} describe deployment {name}`");
+        let remedy =
+            format!("see `kubectl -n {namespace} describe deployment {name}` for the reason");
         return Some(CAUSE.failed(NAME, message, remedy));
     }
     let since = available_since(deployment);
-    if is_before(created_at(case), since) {
+    if is_before(created_at(input), since) {
         let message = "the operator became available only after the pod was created";
         return Some(CAUSE.warning(NAME, message, RESTART_REMEDY));
     }
@@ -101,8 +102,8 @@ fn available_since(deployment: &Deployment) -> Option<Timestamp> {
     available.last_transition_time.as_ref().map(|time| time.0)
 }
 
-fn created_at(case: &ExplainInput) -> Option<Timestamp> {
-    case.pod.get()?.metadata.creation_timestamp.as_ref().map(|time| time.0)
+fn created_at(input: &ExplainInput) -> Option<Timestamp> {
+    input.pod.get()?.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 
 fn is_before(time: Option<Timestamp>, other: Option<Timestamp>) -> bool {

@@ -1,29 +1,29 @@
-//! A pod that has its sidecar: whether it runs, and whether it is what its `TraceBuffer` says now.
+//! Explains an injected pod: whether its sidecar runs, and whether it is current.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
-use super::DECISION;
 use crate::adapters::kubernetes::diagnosis::explain_input::ExplainInput;
-use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
+use crate::adapters::kubernetes::diagnosis::finding::{DECISION, Finding, Section};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::sidecar::{Sidecar, render_limits};
 use crate::domain::operator::injection::status::InjectedSidecar;
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
+use crate::domain::operator::reconcile::sidecar_state::{OutdatedReason, outdated_reason};
 
 const SIDECAR: Section = Section("Sidecar");
-/// Why a container waits where nothing is wrong.
+/// The reasons for which a container waits while its pod starts.
 const STARTING_REASONS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-const RESTART_REMEDY: &str = "create the pod anew: `kubectl rollout restart` of its owner";
+const RESTART_REMEDY: &str = "recreate the pod: `kubectl rollout restart` of its owner";
 
-pub(super) fn explain(case: &ExplainInput, pod: &Pod, injected: &InjectedSidecar) -> Vec<Finding> {
+pub(super) fn explain(input: &ExplainInput, pod: &Pod, injected: &InjectedSidecar) -> Vec<Finding> {
     let from = format!("injected from TraceBuffer {}", injected.trace_buffer);
     let mut findings = vec![DECISION.ok("Injected", from)];
     findings.extend(container(pod));
-    findings.extend(configuration(case, injected));
+    findings.extend(configuration(input, injected));
     findings
 }
 
-/// Whether its container runs.
+/// Reports whether the sidecar's container runs.
 fn container(pod: &Pod) -> Option<Finding> {
     const NAME: &str = "container";
     let status = pod.status.as_ref()?;
@@ -34,15 +34,15 @@ fn container(pod: &Pod) -> Option<Finding> {
         1 => ", restarted once".to_owned(),
         times => format!(", restarted {times} times"),
     };
-    let remedy = "see `kubectl describe pod`, and `kubectl logs -c tracebuffer`";
+    let remedy = "see `kubectl describe pod` and `kubectl logs -c tracebuffer`";
     if let Some(why) = stop_reason(container) {
-        return Some(SIDECAR.failed(NAME, format!("it does not run: {why}{restarts}"), remedy));
+        return Some(SIDECAR.failed(NAME, format!("does not run: {why}{restarts}"), remedy));
     }
-    // Before its probe succeeded the application has to wait.
+    // The application does not start before the sidecar has started.
     if container.started == Some(false) {
-        return Some(SIDECAR.warning(NAME, format!("it has not started yet{restarts}"), remedy));
+        return Some(SIDECAR.warning(NAME, format!("has not started yet{restarts}"), remedy));
     }
-    Some(SIDECAR.ok(NAME, format!("it runs{restarts}")))
+    Some(SIDECAR.ok(NAME, format!("runs{restarts}")))
 }
 
 fn stop_reason(container: &ContainerStatus) -> Option<String> {
@@ -55,59 +55,55 @@ fn stop_reason(container: &ContainerStatus) -> Option<String> {
             None => Some(reason.to_owned()),
         };
     }
-    let ended = state.terminated.as_ref()?;
-    // At the end of a pod that runs to completion it is as it should be.
-    (ended.exit_code != 0).then(|| format!("ended with exit code {}", ended.exit_code))
+    let terminated = state.terminated.as_ref()?;
+    // Exit code 0 is normal at the end of a pod that runs to completion.
+    (terminated.exit_code != 0).then(|| format!("exited with code {}", terminated.exit_code))
 }
 
-/// Whether it is what its `TraceBuffer` says now.
-fn configuration(case: &ExplainInput, injected: &InjectedSidecar) -> Vec<Finding> {
+/// Reports whether the sidecar is current.
+fn configuration(input: &ExplainInput, injected: &InjectedSidecar) -> Vec<Finding> {
     const NAME: &str = "configuration";
     let key = &injected.trace_buffer;
-    let Some(candidate) = case.trace_buffers.get(key) else {
-        return vec![match &case.fetch_error {
+    let Some(view) = input.trace_buffers.get(key) else {
+        return vec![match &input.fetch_error {
             Some(why) => SIDECAR.skipped(NAME, format!("TraceBuffer {key} cannot be read: {why}")),
             None => SIDECAR.warning(
                 NAME,
-                format!("TraceBuffer {key} is gone; the sidecar runs on as it is"),
-                "create it again, or the pod anew",
+                format!("TraceBuffer {key} was deleted; the sidecar keeps running unchanged"),
+                "recreate the TraceBuffer or the pod",
             ),
         }];
     };
-    let sidecar = match &candidate.sidecar {
+    let sidecar = match &view.sidecar {
         Ok(sidecar) => sidecar,
-        Err(mistakes) => {
-            let message = format!("TraceBuffer {key} has mistakes now: {mistakes}");
-            return vec![SIDECAR.warning(
-                NAME,
-                message,
-                "correct it; the sidecar runs on as it is",
-            )];
+        Err(errors) => {
+            let message = format!("TraceBuffer {key} has errors now: {errors}");
+            let remedy = "correct them; the sidecar keeps running unchanged";
+            return vec![SIDECAR.warning(NAME, message, remedy)];
         }
     };
-    if sidecar.uid != injected.uid {
-        let message = format!("TraceBuffer {key} was deleted and made anew since then");
-        return vec![SIDECAR.warning(NAME, message, RESTART_REMEDY)];
+    let outdated = |message| vec![SIDECAR.warning(NAME, message, RESTART_REMEDY)];
+    match outdated_reason(injected, &sidecar.uid, &sidecar.desired()) {
+        Some(OutdatedReason::HashDiffers) => outdated(format!(
+            "TraceBuffer {key} has changed in a way that takes effect in new pods only"
+        )),
+        Some(OutdatedReason::Recreated) => {
+            outdated(format!("TraceBuffer {key} was deleted and recreated with another spec"))
+        }
+        Some(OutdatedReason::NeedsMoreMemory) => outdated(format!(
+            "maxBytes of TraceBuffer {key} was raised beyond the {} bytes that the sidecar's memory \
+             limit was derived from",
+            injected.max_bytes
+        )),
+        None => vec![SIDECAR.ok(NAME, "matches its TraceBuffer"), limits(input, sidecar)],
     }
-    if sidecar.hash != injected.hash {
-        let message = format!("TraceBuffer {key} changed in a way that only a new pod takes up");
-        return vec![SIDECAR.warning(NAME, message, RESTART_REMEDY)];
-    }
-    vec![SIDECAR.ok(NAME, "as its TraceBuffer says"), limits(case, sidecar, injected)]
 }
 
-fn limits(case: &ExplainInput, sidecar: &Sidecar, injected: &InjectedSidecar) -> Finding {
+fn limits(input: &ExplainInput, sidecar: &Sidecar) -> Finding {
     const NAME: &str = "limits";
-    if sidecar.limits.max_bytes > injected.max_bytes {
-        let message = format!(
-            "maxBytes was raised beyond the {} bytes that its memory was made for",
-            injected.max_bytes
-        );
-        return SIDECAR.warning(NAME, message, RESTART_REMEDY);
+    if input.annotation(names::LIMITS) == Some(&render_limits(&sidecar.limits)) {
+        return SIDECAR.ok(NAME, "match its TraceBuffer");
     }
-    if case.annotation(names::LIMITS) == Some(&render_limits(&sidecar.limits)) {
-        return SIDECAR.ok(NAME, "as its TraceBuffer says");
-    }
-    let message = format!("annotation {} is not what its TraceBuffer says yet", names::LIMITS);
-    SIDECAR.warning(NAME, message, "wait a moment; see whether the operator's pods are ready")
+    let message = format!("annotation {} does not match its TraceBuffer yet", names::LIMITS);
+    SIDECAR.warning(NAME, message, "wait a moment; check whether the operator's pods are ready")
 }

@@ -46,34 +46,34 @@ fn missing_pod() -> Fetched<Pod> {
     pod(&json!({"tracebuffer.dev/inject": "true"}))
 }
 
-/// Findings as `section/name state`, without the first, which tells what the pod asks for.
-fn finding_states(case: &ExplainInput) -> Vec<String> {
-    let findings = explain(case);
+/// Returns findings as `section/name state`, without the first, which is about the request.
+fn finding_states(input: &ExplainInput) -> Vec<String> {
+    let findings = explain(input);
     let rest = findings.iter().skip(1);
     rest.map(|one| format!("{}/{} {}", one.section, one.name, one.state.as_str())).collect()
 }
 
-fn message(case: &ExplainInput, name: &str) -> String {
-    let findings = explain(case);
+fn message(input: &ExplainInput, name: &str) -> String {
+    let findings = explain(input);
     let found = findings.iter().find(|finding| finding.name == name);
     found.unwrap_or_else(|| panic!("no {name} in {findings:#?}")).message.clone()
 }
 
 #[test]
-fn a_pod_that_is_not_there_is_told() {
+fn a_pod_that_does_not_exist_fails() {
     let findings = explain(&input(Fetched::NotFound, &[]));
 
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].state, FindingState::Failed);
-    assert_eq!(findings[0].message, "there is no such pod");
+    assert_eq!(findings[0].message, "the pod does not exist");
 }
 
 #[test]
-fn a_pod_with_a_current_sidecar_is_fine() {
-    let case = input(Fetched::Found(injected_pod("a", IMAGE)), &[trace_buffer()]);
+fn a_pod_with_a_current_sidecar_is_ok() {
+    let input = input(Fetched::Found(injected_pod("a", IMAGE)), &[trace_buffer()]);
 
     assert_eq!(
-        finding_states(&case),
+        finding_states(&input),
         [
             "Decision/Injected ok",
             "Sidecar/container ok",
@@ -84,47 +84,57 @@ fn a_pod_with_a_current_sidecar_is_fine() {
 }
 
 #[test]
-fn a_sidecar_from_before_a_change_is_told_with_what_changed() {
+fn an_outdated_sidecar_is_explained_with_the_change() {
     let configuration = |object: &TraceBuffer| {
-        let case = input(Fetched::Found(injected_pod("a", IMAGE)), std::slice::from_ref(object));
-        message(&case, "configuration")
+        let input = input(Fetched::Found(injected_pod("a", IMAGE)), std::slice::from_ref(object));
+        message(&input, "configuration")
     };
     let mut changed = trace_buffer();
     changed.spec.destination.endpoint = "http://other:4317".to_owned();
-    assert!(configuration(&changed).contains("only a new pod takes up"));
-    let mut anew = trace_buffer();
-    anew.metadata.uid = Some("u-2".to_owned());
-    assert!(configuration(&anew).contains("deleted and made anew"));
+    assert!(configuration(&changed).contains("takes effect in new pods only"));
+    let mut recreated = changed.clone();
+    recreated.metadata.uid = Some("u-2".to_owned());
+    assert!(configuration(&recreated).contains("recreated with another spec"));
     let mut wrong = trace_buffer();
     wrong.spec.destination.endpoint = "nonsense".to_owned();
-    assert!(configuration(&wrong).contains("has mistakes now: spec.destination.endpoint"));
+    assert!(configuration(&wrong).contains("has errors now: spec.destination.endpoint"));
     let gone = input(Fetched::Found(injected_pod("a", IMAGE)), &[]);
-    assert!(message(&gone, "configuration").contains("is gone"));
+    assert!(message(&gone, "configuration").contains("was deleted"));
 }
 
 #[test]
-fn limits_that_are_on_their_way_or_too_large_for_the_pod_are_told() {
-    let limits = |change: fn(&mut TraceBuffer)| {
+fn a_sidecar_of_a_trace_buffer_recreated_with_the_same_spec_is_current() {
+    let mut recreated = trace_buffer();
+    recreated.metadata.uid = Some("u-2".to_owned());
+    let input = input(Fetched::Found(injected_pod("a", IMAGE)), &[recreated]);
+
+    assert_eq!(finding_states(&input)[2..], ["Sidecar/configuration ok", "Sidecar/limits ok"]);
+}
+
+#[test]
+fn limits_that_are_not_applied_yet_or_need_more_memory_are_reported() {
+    let of = |name: &str, change: fn(&mut TraceBuffer)| {
         let mut object = trace_buffer();
         change(&mut object);
-        message(&input(Fetched::Found(injected_pod("a", IMAGE)), &[object]), "limits")
+        message(&input(Fetched::Found(injected_pod("a", IMAGE)), &[object]), name)
     };
 
-    assert!(limits(|object| object.spec.buffer.max_spans = 7).contains("is not what"));
-    let larger = |object: &mut TraceBuffer| object.spec.buffer.max_bytes.0 = "64Mi".to_owned();
-    assert!(limits(larger).contains("was raised beyond the 33554432 bytes"));
+    let fewer = of("limits", |object| object.spec.buffer.max_spans = 7);
+    assert!(fewer.contains("does not match"), "{fewer}");
+    let larger = of("configuration", |object| object.spec.buffer.max_bytes.0 = "64Mi".to_owned());
+    assert!(larger.contains("was raised beyond the 33554432 bytes"), "{larger}");
 }
 
 #[test]
-fn a_sidecar_that_does_not_run_is_told_with_the_kubelets_reason() {
+fn a_sidecar_that_does_not_run_is_reported_with_the_kubelets_reason() {
     let mut pod = serde_json::to_value(injected_pod("a", IMAGE)).unwrap();
     let status = &mut pod["status"]["initContainerStatuses"][0];
     status["state"] = json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}});
     status["restartCount"] = 2.into();
-    let case = input(Fetched::Found(from_json(pod)), &[trace_buffer()]);
+    let input = input(Fetched::Found(from_json(pod)), &[trace_buffer()]);
 
-    let expected = "it does not run: ErrImagePull: not found, restarted 2 times";
-    assert_eq!(message(&case, "container"), expected);
+    let expected = "does not run: ErrImagePull: not found, restarted 2 times";
+    assert_eq!(message(&input, "container"), expected);
 }
 
 #[test]
@@ -133,29 +143,29 @@ fn a_sidecar_that_is_only_starting_is_no_failure() {
     let status = &mut pod["status"]["initContainerStatuses"][0];
     status["state"] = json!({"waiting": {"reason": "PodInitializing"}});
     status["started"] = false.into();
-    let case = input(Fetched::Found(from_json(pod)), &[trace_buffer()]);
+    let input = input(Fetched::Found(from_json(pod)), &[trace_buffer()]);
 
-    assert_eq!(finding_states(&case)[1], "Sidecar/container warning");
-    assert_eq!(message(&case, "container"), "it has not started yet");
+    assert_eq!(finding_states(&input)[1], "Sidecar/container warning");
+    assert_eq!(message(&input, "container"), "has not started yet");
 }
 
 #[test]
-fn a_skipped_pod_is_told_why_and_what_a_new_one_would_get() {
+fn a_skipped_pod_is_explained_with_the_reason_and_what_a_new_pod_would_get() {
     let status = r#"{"skipped":"NoTraceBuffer","message":"namespace shop has none"}"#;
     let annotations = json!({"tracebuffer.dev/inject": "true", "tracebuffer.dev/status": status});
-    let case = input(pod(&annotations), &[trace_buffer()]);
+    let input = input(pod(&annotations), &[trace_buffer()]);
 
     assert_eq!(
-        finding_states(&case),
+        finding_states(&input),
         ["Decision/NoTraceBuffer warning", "A new pod/created now ok"]
     );
-    assert_eq!(message(&case, "NoTraceBuffer"), "no sidecar: namespace shop has none");
+    assert_eq!(message(&input, "NoTraceBuffer"), "no sidecar: namespace shop has none");
     let expected = "would get a native sidecar from TraceBuffer shop/default";
-    assert_eq!(message(&case, "created now"), expected);
+    assert_eq!(message(&input, "created now"), expected);
 }
 
 #[test]
-fn a_pod_that_would_be_skipped_again_is_told_why_once() {
+fn a_pod_that_would_be_skipped_again_is_explained_once() {
     let status = r#"{"skipped":"NoTraceBuffer","message":"namespace shop has none"}"#;
     let annotations = json!({"tracebuffer.dev/inject": "true", "tracebuffer.dev/status": status});
 
@@ -163,29 +173,29 @@ fn a_pod_that_would_be_skipped_again_is_told_why_once() {
 }
 
 #[test]
-fn a_pod_that_asks_for_nothing_is_fine() {
-    let case = input(pod(&json!({})), &[]);
+fn a_pod_that_does_not_ask_for_a_sidecar_is_ok() {
+    let input = input(pod(&json!({})), &[]);
 
-    assert_eq!(finding_states(&case), ["Decision/NotRequested ok"]);
+    assert_eq!(finding_states(&input), ["Decision/NotRequested ok"]);
 }
 
-/// What is found for a bare pod that asks for a sidecar, in a case that is otherwise as it should be.
+/// Returns the findings for a pod without the sidecar it asks for, after `change` of a healthy input.
 fn findings_after(change: impl FnOnce(&mut ExplainInput)) -> (Vec<String>, Vec<Finding>) {
-    let mut case = input(missing_pod(), &[trace_buffer()]);
-    change(&mut case);
-    (finding_states(&case), explain(&case))
+    let mut input = input(missing_pod(), &[trace_buffer()]);
+    change(&mut input);
+    (finding_states(&input), explain(&input))
 }
 
-fn assert_cause(change: impl FnOnce(&mut ExplainInput), name: &str, say: &str) {
+fn assert_cause(change: impl FnOnce(&mut ExplainInput), name: &str, expected: &str) {
     let (found, findings) = findings_after(change);
     assert_eq!(found[0], "Decision/WebhookNotCalled failed");
     let cause = findings.iter().find(|one| one.section == "Likely causes").unwrap();
     assert_eq!(cause.name, name, "{findings:#?}");
-    assert!(cause.message.contains(say), "{findings:#?}");
+    assert!(cause.message.contains(expected), "{findings:#?}");
 }
 
 #[test]
-fn a_bare_pod_without_a_visible_cause_is_told_so_and_what_a_new_one_would_get() {
+fn a_missing_sidecar_without_a_known_cause_is_explained_with_what_a_new_pod_would_get() {
     assert_cause(|_| (), "unknown", "none of the usual causes");
 
     let (found, _) = findings_after(|_| ());
@@ -193,27 +203,27 @@ fn a_bare_pod_without_a_visible_cause_is_told_so_and_what_a_new_one_would_get() 
 }
 
 #[test]
-fn a_bare_pod_is_told_its_cause() {
+fn a_missing_sidecar_is_explained_with_its_cause() {
     let configuration = "configuration";
     assert_cause(
-        |case| case.operator.webhook_configuration = Fetched::NotFound,
+        |input| input.operator.webhook_configuration = Fetched::NotFound,
         configuration,
-        "there is no Mutating",
+        "MutatingWebhookConfiguration of tracebuffer was not found",
     );
     assert_cause(
-        |case| {
-            let mut webhook = case.operator.webhook_configuration.get().cloned().unwrap();
+        |input| {
+            let mut webhook = input.operator.webhook_configuration.get().cloned().unwrap();
             webhook.webhooks.as_mut().unwrap()[0].client_config.ca_bundle = None;
-            case.operator.webhook_configuration = Fetched::Found(webhook);
+            input.operator.webhook_configuration = Fetched::Found(webhook);
         },
         configuration,
         "has no caBundle",
     );
     let created = |time: &'static str| {
-        move |case: &mut ExplainInput| {
-            let mut pod = case.pod.get().cloned().unwrap();
+        move |input: &mut ExplainInput| {
+            let mut pod = input.pod.get().cloned().unwrap();
             pod.metadata.creation_timestamp = Some(from_json(json!(time)));
-            case.pod = Fetched::Found(pod);
+            input.pod = Fetched::Found(pod);
         }
     };
     assert_cause(
@@ -221,13 +231,21 @@ fn a_bare_pod_is_told_its_cause() {
         configuration,
         "before tracebuffer was installed",
     );
-    assert_cause(|case| case.key.namespace = "tracing".into(), configuration, "excludes namespace");
-    assert_cause(|case| case.operator.deployment = Fetched::NotFound, "operator", "was not found");
+    assert_cause(
+        |input| input.key.namespace = "tracing".into(),
+        configuration,
+        "excludes namespace",
+    );
+    assert_cause(
+        |input| input.operator.deployment = Fetched::NotFound,
+        "operator",
+        "was not found",
+    );
     let condition = |path: &'static str, value: Value| {
-        move |case: &mut ExplainInput| {
-            let mut deployment = serde_json::to_value(case.operator.deployment.get()).unwrap();
+        move |input: &mut ExplainInput| {
+            let mut deployment = serde_json::to_value(input.operator.deployment.get()).unwrap();
             *deployment.pointer_mut(path).unwrap() = value;
-            case.operator.deployment = Fetched::Found(from_json(deployment));
+            input.operator.deployment = Fetched::Found(from_json(deployment));
         }
     };
     let unready = condition("/status/readyReplicas", 0.into());
@@ -238,9 +256,9 @@ fn a_bare_pod_is_told_its_cause() {
 
 #[test]
 fn nothing_is_guessed_where_trace_buffers_cannot_be_read() {
-    let (found, _) = findings_after(|case| {
-        case.trace_buffers.clear();
-        case.fetch_error = Some("forbidden".to_owned());
+    let (found, _) = findings_after(|input| {
+        input.trace_buffers.clear();
+        input.fetch_error = Some("forbidden".to_owned());
     });
 
     assert_eq!(found.last().unwrap(), "A new pod/created now skipped");
@@ -248,16 +266,16 @@ fn nothing_is_guessed_where_trace_buffers_cannot_be_read() {
 
 #[test]
 fn the_operators_default_is_not_ruled_out_where_it_cannot_be_read() {
-    let (found, _) = findings_after(|case| {
-        case.trace_buffers.clear();
-        case.operator.deployment = Fetched::Forbidden("forbidden".to_owned());
+    let (found, _) = findings_after(|input| {
+        input.trace_buffers.clear();
+        input.operator.deployment = Fetched::Forbidden("forbidden".to_owned());
     });
 
     assert_eq!(found.last().unwrap(), "A new pod/created now skipped");
 }
 
 #[test]
-fn what_is_set_in_the_wrong_place_is_told() {
+fn labels_and_annotations_in_the_wrong_place_are_reported() {
     let mut labelled = pod(&json!({}));
     if let Fetched::Found(pod) = &mut labelled {
         let label = ("tracebuffer.dev/inject".to_owned(), "true".to_owned());
@@ -266,7 +284,7 @@ fn what_is_set_in_the_wrong_place_is_told() {
     let labelled = input(labelled, &[trace_buffer()]);
     assert!(message(&labelled, "misplaced").contains("is a label of the pod"));
 
-    let mut mistaken = input(missing_pod(), &[trace_buffer()]);
-    mistaken.namespace_misconfiguration = Some("label x means nothing".into());
-    assert_eq!(message(&mistaken, "misplaced"), "label x means nothing");
+    let mut misconfigured = input(missing_pod(), &[trace_buffer()]);
+    misconfigured.namespace_misconfiguration = Some("label x has no effect".into());
+    assert_eq!(message(&misconfigured, "misplaced"), "label x has no effect");
 }

@@ -1,9 +1,8 @@
 use super::*;
 use crate::adapters::kubernetes::pod::pod_facts;
 use crate::adapters::kubernetes::pod::testing::{
-    injected, key, patched, pod, sidecar, trace_buffer_view,
+    completion_decision, inject_decision, injected, key, patched, pod, sidecar,
 };
-use crate::domain::operator::injection::consent::AllowedNamespaces;
 use crate::domain::operator::injection::facts::SidecarPresence;
 
 const STATUS_TEXT: &str = r#"{"injected":"shop/default","uid":"u-1","hash":"h1","maxBytes":65536}"#;
@@ -42,21 +41,21 @@ fn a_native_sidecar_comes_first_with_all_that_belongs_to_it() {
 }
 
 #[test]
-fn the_environment_goes_to_the_containers_it_was_meant_for() {
+fn the_endpoint_is_added_to_the_served_containers_only() {
     let mut pod = pod(&json!([{"name": "web", "env": [{"name": "A", "value": "1"}]}]));
     pod["spec"]["initContainers"] = json!([
         {"name": "early", "env": []}, {"name": "istio-init"}, {"name": "istio-proxy"}, {"name": "migrate"},
     ]);
     let patched = patched(&pod, &injected(&pod, sidecar()));
 
-    let told: Vec<_> = pod_json::containers(&patched)
+    let variables: Vec<_> = pod_json::containers(&patched)
         .map(|(_, _, container)| {
             let env = pod_json::list(container, "/env").iter();
             (pod_json::name(container), env.map(pod_json::name).collect::<Vec<_>>())
         })
         .collect();
     assert_eq!(
-        told,
+        variables,
         [
             ("web", vec!["A", names::TRACES_ENDPOINT]),
             ("early", vec![]),
@@ -72,7 +71,7 @@ fn the_environment_goes_to_the_containers_it_was_meant_for() {
 fn a_plain_container_comes_last() {
     let pod = pod(&json!([{"name": "web"}]));
     let plain = Sidecar { mode: SidecarMode::Container, ..sidecar() };
-    let decision = Decision::Inject(trace_buffer_view(plain));
+    let decision = inject_decision(plain);
     let patched = patched(&pod, &apply_decision(&pod, &decision));
 
     assert_eq!(patched["spec"]["containers"][1]["name"], "tracebuffer");
@@ -81,7 +80,7 @@ fn a_plain_container_comes_last() {
 }
 
 #[test]
-fn a_pull_secret_that_is_there_is_not_added_again() {
+fn an_existing_pull_secret_is_not_added_again() {
     let mut pod = pod(&json!([]));
     pod["spec"]["imagePullSecrets"] = json!([{"name": "own"}, {"name": "pull"}]);
     let patched = patched(&pod, &injected(&pod, sidecar()));
@@ -113,18 +112,17 @@ fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
 }
 
 #[test]
-fn a_second_time_changes_nothing_but_completes_containers_that_came_since() {
+fn a_second_injection_only_completes_containers_added_since() {
     let pod = pod(&json!([{"name": "web"}]));
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     assert_eq!(pod_facts(&first).unwrap().sidecar, SidecarPresence::Injected(key()));
 
-    let again = apply_decision(&first, &Decision::CompleteInjection(trace_buffer_view(sidecar())));
+    let again = apply_decision(&first, &completion_decision(sidecar()));
     let already = InjectionOutcome::Skipped(SkipReason::AlreadyInjected);
     assert_eq!((again.patch.0, &again.outcome), (vec![], &already));
 
     first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
-    let completed =
-        apply_decision(&first, &Decision::CompleteInjection(trace_buffer_view(sidecar())));
+    let completed = apply_decision(&first, &completion_decision(sidecar()));
     assert_eq!(
         serde_json::to_value(&completed.patch).unwrap(),
         json!([{
@@ -136,20 +134,16 @@ fn a_second_time_changes_nothing_but_completes_containers_that_came_since() {
 }
 
 #[test]
-fn a_sidecar_of_another_making_is_not_completed() {
+fn an_outdated_sidecar_is_not_completed() {
     let pod = pod(&json!([{"name": "web"}]));
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     first["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "late"}));
     let changed = Sidecar { hash: "h2".into(), ..sidecar() };
-    assert!(
-        apply_decision(&first, &Decision::CompleteInjection(trace_buffer_view(changed)))
-            .patch
-            .is_empty()
-    );
+    assert!(apply_decision(&first, &completion_decision(changed)).patch.is_empty());
 }
 
 #[test]
-fn a_surprising_skip_is_written_and_said() {
+fn an_unwanted_skip_is_recorded_and_warned_about() {
     let pod = pod(&json!([{"name": "web"}]));
     let admitted = apply_decision(&pod, &skip(SkipReason::PortClash));
     assert_eq!(admitted.warnings, ["tracebuffer: no sidecar (PortClash): because; do this"]);
@@ -164,7 +158,7 @@ fn a_surprising_skip_is_written_and_said() {
 }
 
 #[test]
-fn a_skip_that_surprises_nobody_is_silent() {
+fn a_skip_that_the_owner_wants_is_silent() {
     let pod = pod(&json!([{"name": "web"}]));
     for reason in [SkipReason::NotRequested, SkipReason::OptedOut, SkipReason::AlreadyInjected] {
         let admitted = apply_decision(&pod, &skip(reason));
@@ -173,16 +167,7 @@ fn a_skip_that_surprises_nobody_is_silent() {
 }
 
 #[test]
-fn a_trace_buffer_with_mistakes_injects_nothing_whatever_was_decided() {
-    let allowed_namespaces = AllowedNamespaces::Same;
-    let broken = TraceBufferView { key: key(), sidecar: Err("wrong".into()), allowed_namespaces };
-    let decision = Decision::Inject(broken.into());
-    let admitted = apply_decision(&pod(&json!([])), &decision);
-    assert_eq!(admitted.outcome, InjectionOutcome::Skipped(SkipReason::TraceBufferNotAccepted));
-}
-
-#[test]
-fn too_short_a_grace_period_is_said() {
+fn a_grace_period_shorter_than_the_drain_timeout_is_a_warning() {
     let mut pod = pod(&json!([{"name": "web"}]));
     for (grace, drain, warned) in
         [(json!(24), 25, true), (json!(25), 25, false), (json!(null), 31, true)]
@@ -195,18 +180,20 @@ fn too_short_a_grace_period_is_said() {
     pod["spec"]["terminationGracePeriodSeconds"] = json!(5);
     assert_eq!(
         injected(&pod, sidecar()).warnings,
-        ["tracebuffer: terminationGracePeriodSeconds 5 is less than the 25 s that TraceBuffer \
-             shop/default gives the sidecar to send what is left (drainTimeout)"]
+        ["tracebuffer: terminationGracePeriodSeconds 5 is less than the 25 s (drainTimeout of \
+             TraceBuffer shop/default) that the sidecar needs to send buffered spans"]
     );
 }
 
 #[test]
-fn a_mesh_proxy_that_ends_first_is_said() {
+fn a_mesh_proxy_that_terminates_first_is_a_warning() {
     let pod = pod(&json!([{"name": "web"}, {"name": "istio-proxy"}]));
     assert_eq!(
         injected(&pod, sidecar()).warnings,
-        ["tracebuffer: istio-proxy ends before the sidecar, which then cannot send what is left; \
-             use the mesh's native sidecars"]
+        [
+            "tracebuffer: istio-proxy terminates before the sidecar, which then cannot send buffered \
+             spans; use the mesh's native sidecars"
+        ]
     );
 }
 

@@ -11,7 +11,7 @@ fn endpoint(value: &str) -> Value {
 }
 
 #[test]
-fn a_container_that_says_nothing_of_traces_is_told() {
+fn a_container_without_trace_settings_gets_the_endpoint() {
     for env in [
         json!(null),
         json!([]),
@@ -27,7 +27,7 @@ fn a_container_that_says_nothing_of_traces_is_told() {
 }
 
 #[test]
-fn a_container_that_wants_no_otlp_is_left_alone() {
+fn a_container_without_an_otlp_exporter_is_unchanged() {
     for env in [
         json!([{"name": TRACES_EXPORTER, "value": "none"}]),
         json!([{"name": TRACES_EXPORTER, "value": "zipkin,console"}]),
@@ -38,7 +38,7 @@ fn a_container_that_wants_no_otlp_is_left_alone() {
 }
 
 #[test]
-fn a_container_that_sends_to_the_sidecar_already_is_left_alone() {
+fn a_container_that_already_sends_to_the_sidecar_is_unchanged() {
     for value in [
         ENDPOINT,
         "http://localhost:4318/v1/traces",
@@ -78,7 +78,7 @@ fn the_last_of_several_values_counts() {
 }
 
 #[test]
-fn what_is_told_goes_behind_what_is_there_and_the_rest_is_said() {
+fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
     let pod = pod(&json!([
         {"name": "bare"},
         {"name": "generic", "env": [{"name": "A", "value": "$(B)"}], "envFrom": [{}]},
@@ -101,14 +101,14 @@ fn what_is_told_goes_behind_what_is_there_and_the_rest_is_said() {
         [
             "the traces of container \"own\" bypass the buffer: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT \
              is set there",
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT was added to container \"generic\" and overrides \
-             one that envFrom may bring",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT was added to container \"generic\", where it \
+             overrides a value from envFrom",
         ]
     );
 }
 
 #[test]
-fn a_trace_buffer_that_never_touches_the_application_says_nothing() {
+fn application_environment_never_changes_nothing_and_warns_of_nothing() {
     let pod = pod(&json!([{"name": "own", "env": endpoint("http://collector:4317")}]));
     let mut edit = PatchBuilder::new(&pod);
     let silent = Sidecar { application_endpoint: None, ..sidecar() };

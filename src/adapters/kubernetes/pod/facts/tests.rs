@@ -42,7 +42,7 @@ fn the_hosts_network_and_completion_are_read() {
 }
 
 #[test]
-fn windows_is_told_by_system_selector_or_affinity() {
+fn windows_pods_are_recognized_by_os_selector_or_affinity() {
     let affinity = |terms| {
         let required = json!({"nodeSelectorTerms": terms});
         json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}})
@@ -64,13 +64,13 @@ fn windows_is_told_by_system_selector_or_affinity() {
 }
 
 #[test]
-fn the_mirror_of_a_static_pod_is_told_by_its_annotation() {
+fn mirror_pods_are_recognized_by_their_annotation() {
     let pod = json!({"metadata": {"annotations": {MIRROR_ANNOTATION: "hash"}}, "spec": {}});
     assert!(facts_of(&pod).is_mirror_pod);
 }
 
 #[test]
-fn tcp_ports_of_all_containers_are_claimed() {
+fn tcp_ports_of_all_containers_are_read() {
     let pod = spec(&json!({
         "containers": [{"name": "web", "ports": [
             {"containerPort": 80}, {"containerPort": 81, "protocol": "TCP"},
@@ -83,13 +83,13 @@ fn tcp_ports_of_all_containers_are_claimed() {
 }
 
 #[test]
-fn volumes_are_named() {
+fn volume_names_are_read() {
     let pod = spec(&json!({"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b"}]}));
     assert_eq!(facts_of(&pod).volumes, ["a", "b"]);
 }
 
 #[test]
-fn a_container_of_the_sidecars_name_is_the_sidecar_if_annotation_and_label_say_so() {
+fn a_container_with_the_sidecars_name_is_the_sidecar_if_annotation_and_label_agree() {
     let status = r#"{"injected":"shop/default","uid":"","hash":"","maxBytes":1}"#;
     let skipped = r#"{"skipped":"NameConflict","message":""}"#;
     let injected =
@@ -113,7 +113,7 @@ fn a_container_of_the_sidecars_name_is_the_sidecar_if_annotation_and_label_say_s
 }
 
 #[test]
-fn what_is_unknown_or_odd_in_detail_passes() {
+fn unknown_fields_and_odd_details_are_ignored() {
     let pod = json!({
         "apiVersion": "v9", "kind": "Pod", "metadata": {"annotations": {"other": 1}, "new": []},
         "spec": {
@@ -126,29 +126,32 @@ fn what_is_unknown_or_odd_in_detail_passes() {
 }
 
 #[test]
-fn what_is_no_pod_is_told_with_its_field() {
+fn an_invalid_pod_is_rejected_with_its_field() {
     for (pod, error) in [
-        (json!(null), "the object is no pod"),
-        (json!([]), "the object is no pod"),
-        (json!({"kind": "Deployment", "spec": {}}), "the object is no pod"),
-        (json!({}), "spec is missing or no map"),
-        (json!({"spec": 1}), "spec is missing or no map"),
-        (json!({"metadata": [], "spec": {}}), "metadata is no map"),
-        (json!({"metadata": {"labels": ""}, "spec": {}}), "metadata.labels is no map"),
-        (spec(&json!({"containers": {}})), "spec.containers is no list"),
-        (spec(&json!({"volumes": 1})), "spec.volumes is no list"),
-        (spec(&json!({"containers": [1]})), "spec.containers[0] is no map"),
-        (spec(&json!({"initContainers": [{"env": {}}]})), "spec.initContainers[0].env is no list"),
+        (json!(null), "the object is not a pod"),
+        (json!([]), "the object is not a pod"),
+        (json!({"kind": "Deployment", "spec": {}}), "the object is not a pod"),
+        (json!({}), "spec is missing or not an object"),
+        (json!({"spec": 1}), "spec is missing or not an object"),
+        (json!({"metadata": [], "spec": {}}), "metadata is not an object"),
+        (json!({"metadata": {"labels": ""}, "spec": {}}), "metadata.labels is not an object"),
+        (spec(&json!({"containers": {}})), "spec.containers is not an array"),
+        (spec(&json!({"volumes": 1})), "spec.volumes is not an array"),
+        (spec(&json!({"containers": [1]})), "spec.containers[0] is not an object"),
+        (
+            spec(&json!({"initContainers": [{"env": {}}]})),
+            "spec.initContainers[0].env is not an array",
+        ),
     ] {
         assert_eq!(pod_facts(&pod).unwrap_err().to_string(), error);
     }
 }
 
 #[test]
-fn an_annotation_without_quotes_is_told() {
+fn an_annotation_without_quotes_is_rejected() {
     let pod = json!({"metadata": {"annotations": {names::INJECT: true}}, "spec": {}});
     assert_eq!(
         pod_facts(&pod).unwrap_err().to_string(),
-        "metadata.annotations[tracebuffer.dev/inject] is no text; put the value in quotes"
+        "metadata.annotations[tracebuffer.dev/inject] is not a string; quote the value"
     );
 }

@@ -32,13 +32,13 @@ fn a_guaranteed_pod_stays_guaranteed() {
 }
 
 #[test]
-fn requests_left_out_are_the_limits() {
+fn missing_requests_default_to_limits() {
     let only_limits = json!({"name": "web", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}});
     assert!(is_guaranteed(&pod(&json!([only_limits]))));
 }
 
 #[test]
-fn every_container_counts_init_containers_too() {
+fn init_containers_count_for_the_qos_class() {
     let mut pod = pod(&json!([guaranteed()]));
     pod["spec"]["initContainers"] = json!([{"name": "migrate"}]);
     assert!(!is_guaranteed(&pod));
@@ -47,7 +47,7 @@ fn every_container_counts_init_containers_too() {
 }
 
 #[test]
-fn less_requested_than_allowed_is_not_guaranteed() {
+fn requests_below_limits_are_not_guaranteed() {
     for resources in [
         json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}),
         json!({"limits": {"memory": "1Gi"}}),
@@ -64,7 +64,7 @@ fn less_requested_than_allowed_is_not_guaranteed() {
 }
 
 #[test]
-fn a_processor_limit_is_what_is_requested_if_that_is_enough() {
+fn a_guaranteed_cpu_limit_is_the_request_or_the_minimum() {
     let mut busy = sidecar();
     let resources = busy.container.resources.as_mut().unwrap();
     resources.requests.as_mut().unwrap().insert("cpu".into(), Quantity("0.25".into()));
@@ -73,27 +73,27 @@ fn a_processor_limit_is_what_is_requested_if_that_is_enough() {
 }
 
 #[test]
-fn given_resources_stay_and_the_lost_class_is_said() {
+fn explicit_resources_stay_and_a_lost_qos_class_is_a_warning() {
     let given = Sidecar { has_explicit_resources: true, ..sidecar() };
     let (resources, said) = fitted_resources(&pod(&json!([guaranteed()])), &given);
     assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());
     assert_eq!(
         said.unwrap(),
-        "the pod is no longer Guaranteed: sidecar.resources of TraceBuffer shop/default lacks \
+        "the pod's QoS class is no longer Guaranteed: sidecar.resources of TraceBuffer shop/default lacks \
          limits, and requests equal to them, for cpu and memory"
     );
     assert_eq!(fitted_resources(&pod(&json!([{"name": "web"}])), &given).1, None);
 }
 
 #[test]
-fn given_resources_that_keep_the_class_are_nothing_to_speak_of() {
+fn explicit_resources_that_keep_the_qos_class_are_no_warning() {
     let mut given = Sidecar { has_explicit_resources: true, ..sidecar() };
     make_guaranteed(given.container.resources.as_mut().unwrap());
     assert_eq!(fitted_resources(&pod(&json!([guaranteed()])), &given).1, None);
 }
 
 #[test]
-fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
+fn the_sidecar_does_not_set_pod_level_resources() {
     let mut pod = pod(&json!([{"name": "web"}]));
     pod["spec"]["resources"] = json!({"limits": {"cpu": "2", "memory": "2Gi"}});
     assert_eq!(
@@ -102,9 +102,7 @@ fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
             json!({
                 "requests": {"ephemeral-storage": "16Mi"}, "limits": {"ephemeral-storage": "256Mi"},
             }),
-            Some(
-                "the pod's spec.resources must hold the sidecar, too: leave 64Mi of memory".into()
-            )
+            Some("the pod's spec.resources must include 64Mi of memory for the sidecar".into())
         )
     );
     pod["spec"]["resources"] = json!({"requests": {"cpu": "2"}});
@@ -114,7 +112,7 @@ fn what_the_pod_has_for_all_the_sidecar_does_not_ask_for() {
 }
 
 #[test]
-fn given_resources_stay_in_a_pod_with_its_own_and_that_is_said() {
+fn explicit_resources_in_a_pod_with_pod_level_resources_are_a_warning() {
     let mut pod = pod(&json!([{"name": "web"}]));
     pod["spec"]["resources"] = json!({"limits": {"memory": "2Gi"}});
     let given = Sidecar { has_explicit_resources: true, ..sidecar() };

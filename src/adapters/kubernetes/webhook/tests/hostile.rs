@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::adapters::kubernetes::webhook::bounds::PATHS;
 
 async fn refused(body: impl Into<Bytes>) -> String {
     let fixture = Harness::new();
@@ -21,14 +22,14 @@ async fn refused_with(pointer: &str, value: Value) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_review_is_refused_with_what_is_wrong_and_where() {
-    let said = "this is no AdmissionReview of a new pod: ";
+async fn a_malformed_review_is_rejected_with_the_error_and_its_place() {
+    let said = "the body is not an AdmissionReview of a new pod: ";
     for (body, wrong) in [
         (&b""[..], "EOF while parsing a value at line 1 column 0"),
         (b"{", "EOF while parsing an object at line 1 column 1"),
         (b"[]", "expected an AdmissionReview at line 1 column 2"),
         (b"null", "invalid type: null, expected an AdmissionReview at line 1 column 4"),
-        (b"{}", "it is \"\" of \"\", not AdmissionReview of admission.k8s.io/v1"),
+        (b"{}", "its kind is \"\" of \"\", not AdmissionReview of admission.k8s.io/v1"),
         (b"{\"kind\": 3}", "invalid type: integer `3`, expected a string at line 1 column 10"),
         (b"{\"kind\": \"\xff\"}", "invalid unicode code point at line 1 column 11"),
         (b"{} {}", "trailing characters at line 1 column 4"),
@@ -40,16 +41,19 @@ async fn what_is_no_review_is_refused_with_what_is_wrong_and_where() {
 }
 
 #[tokio::test]
-async fn a_review_of_another_version_is_refused_by_name() {
+async fn a_review_of_another_version_is_rejected() {
     let text = refused_with("/apiVersion", "admission.k8s.io/v1beta1".into()).await;
 
-    assert!(text.contains("it is \"AdmissionReview\" of \"admission.k8s.io/v1beta1\""), "{text}");
+    assert!(
+        text.contains("its kind is \"AdmissionReview\" of \"admission.k8s.io/v1beta1\""),
+        "{text}"
+    );
 }
 
 #[tokio::test]
-async fn a_part_that_is_missing_is_named() {
+async fn a_missing_field_is_named() {
     for (pointer, wrong) in [
-        ("/request", "it has no request"),
+        ("/request", "request is missing"),
         ("/request/uid", "expected a string"),
         ("/request/namespace", "request.namespace is missing"),
         ("/request/object", "request.object is missing"),
@@ -61,7 +65,7 @@ async fn a_part_that_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn a_part_of_the_wrong_kind_is_refused() {
+async fn a_field_of_the_wrong_type_is_rejected() {
     for (pointer, value) in [
         ("/request", json!([])),
         ("/request/uid", json!(7)),
@@ -77,7 +81,7 @@ async fn a_part_of_the_wrong_kind_is_refused() {
 }
 
 #[tokio::test]
-async fn nesting_is_refused_wherever_it_is_looked_at() {
+async fn deep_nesting_is_rejected() {
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     refused(deep.clone()).await;
     let in_pod = POD.replace("\"status\": {}", &format!("\"status\": {deep}"));
@@ -98,7 +102,7 @@ async fn a_pod_that_is_no_utf_8_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_there_twice_in_the_review_is_refused() {
+async fn a_duplicate_field_of_the_review_is_rejected() {
     let twice = POD.replacen("\"uid\":", "\"uid\": \"other\", \"uid\":", 1);
     assert_ne!(twice, POD);
 
@@ -194,7 +198,7 @@ fn assert_answered(path: &str, body: String) -> Result<(), TestCaseError> {
         }
     } else {
         prop_assert_eq!(status, StatusCode::BAD_REQUEST, "{}", text);
-        prop_assert!(text.starts_with("this is no AdmissionReview of a new pod: "));
+        prop_assert!(text.starts_with("the body is not an AdmissionReview of a new pod: "));
     }
     Ok(())
 }

@@ -61,7 +61,7 @@ async fn a_review_of_8_mib_is_answered_and_one_byte_more_refused() {
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_is_limited_all_the_same() {
+async fn a_body_of_unknown_length_is_limited() {
     let fixture = Harness::new();
 
     let response = fixture.webhook.webhook.respond(HERE, endless(9)).await;
@@ -70,7 +70,7 @@ async fn a_body_of_unknown_length_is_limited_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_pod_of_too_many_values_is_refused() {
+async fn a_pod_with_too_many_values_is_rejected() {
     let fixture = Harness::new();
     let mut review = pod_review();
     review["request"]["object"]["spec"]["x"] = vec![Value::Null; 100_000].into();
@@ -102,7 +102,7 @@ async fn only_json_is_read() {
 }
 
 #[tokio::test]
-async fn only_post_is_answered() {
+async fn only_post_is_allowed() {
     let fixture = Harness::new();
     let mut request = request(INJECT_PATH, POD);
     *request.method_mut() = Method::GET;
@@ -115,11 +115,11 @@ async fn only_post_is_answered() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_answered_with_those_there_are() {
+async fn an_unknown_path_is_rejected_with_the_known_ones() {
     let (status, text) = Harness::new().post("/mutate", POD).await;
 
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert_eq!(text, "nothing here; reviews are answered at /inject and /inject-namespace\n");
+    assert_eq!(text, "not found; reviews are accepted at /inject and /inject-namespace\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +144,7 @@ async fn an_answer_never_takes_longer_than_4_s() {
     let (status, text) = fixture.post(INJECT_PATH, POD).await;
 
     assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
-    assert_eq!(text, "this took longer than 4 s\n");
+    assert_eq!(text, "the review took longer than 4 s\n");
     assert_eq!(started.elapsed().as_secs(), 4);
 }
 

@@ -34,12 +34,13 @@ fn trace_buffer(namespace: &str, name: &str) -> TraceBufferView<FakeSidecar> {
         credentials: CredentialUse::None,
     };
     let allowed_namespaces = AllowedNamespaces::Same;
-    TraceBufferView { key: key(namespace, name), sidecar: Ok(sidecar), allowed_namespaces }
+    let sidecar = Ok(Arc::new(sidecar));
+    TraceBufferView { key: key(namespace, name), sidecar, allowed_namespaces }
 }
 
 fn in_mode(mode: SidecarMode) -> TraceBufferView<FakeSidecar> {
     let sidecar = FakeSidecar { mode, volumes: vec![], credentials: CredentialUse::None };
-    TraceBufferView { sidecar: Ok(sidecar), ..trace_buffer("shop", "default") }
+    TraceBufferView { sidecar: Ok(Arc::new(sidecar)), ..trace_buffer("shop", "default") }
 }
 
 fn key(namespace: &str, name: &str) -> ObjectKey {
@@ -85,8 +86,8 @@ fn assert_skips(decision: &Decision<FakeSidecar>, reason: SkipReason, message: &
 
 #[track_caller]
 fn assert_injects(decision: &Decision<FakeSidecar>, from: &str) {
-    let Decision::Inject(candidate) = decision else { panic!("{decision:?}") };
-    assert_eq!(candidate.key.to_string(), from);
+    let Decision::Inject { trace_buffer, .. } = decision else { panic!("{decision:?}") };
+    assert_eq!(trace_buffer.to_string(), from);
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn true_means_the_one_named_default_among_several() {
 }
 
 #[test]
-fn a_namespace_asks_for_a_pod_that_says_nothing() {
+fn a_namespace_opts_in_for_pods_without_an_annotation() {
     let shop = NamespaceFacts { opted_in: true, ..namespace("shop") };
     let known = [trace_buffer("shop", "a")];
     assert_injects(&decided_in(&PodFacts::default(), &shop, &cluster(), &known), "shop/a");
@@ -116,7 +117,7 @@ fn a_name_is_looked_up_in_the_pods_namespace() {
 }
 
 #[test]
-fn another_namespaces_needs_the_name_in_full_and_leave() {
+fn a_trace_buffer_of_another_namespace_needs_its_full_name_and_permission() {
     let mut shared = trace_buffer("platform", "a");
     assert_skips(
         &decided(&requesting_pod("platform/a"), &[shared.clone()]),
@@ -139,10 +140,11 @@ fn another_namespaces_needs_the_name_in_full_and_leave() {
 }
 
 fn with_credentials(namespace: &str, credentials: CredentialUse) -> TraceBufferView<FakeSidecar> {
-    let mut candidate = trace_buffer(namespace, "a");
-    candidate.allowed_namespaces = AllowedNamespaces::All;
-    candidate.sidecar.as_mut().unwrap().credentials = credentials;
-    candidate
+    let mut view = trace_buffer(namespace, "a");
+    view.allowed_namespaces = AllowedNamespaces::All;
+    view.sidecar =
+        view.sidecar.map(|sidecar| FakeSidecar { credentials, ..(*sidecar).clone() }.into());
+    view
 }
 
 #[test]
@@ -159,12 +161,12 @@ fn a_foreign_trace_buffer_with_references_needs_the_consent_of_the_namespace_obj
     ] {
         let known = [with_credentials("platform", credentials)];
         match decided_in(&requesting_pod(pod), &home, &cluster(), &known) {
-            Decision::Inject(_) => assert!(injects, "{credentials:?} {home:?}"),
+            Decision::Inject { .. } => assert!(injects, "{credentials:?} {home:?}"),
             Decision::Skip(skip) => {
                 assert_eq!(skip.reason, SkipReason::ReferencesNotAllowed);
                 assert!(!injects, "{credentials:?} {home:?}");
             }
-            Decision::CompleteInjection(_) => panic!("there is no sidecar"),
+            Decision::CompleteInjection { .. } => panic!("there is no sidecar"),
         }
     }
     for credentials in [References, ServiceAccountToken] {
@@ -200,7 +202,7 @@ fn a_sidecar_that_is_there_is_not_completed_without_consent() {
 }
 
 #[test]
-fn nobody_asked() {
+fn a_pod_without_a_request_is_skipped() {
     assert_skips(
         &decided(&PodFacts::default(), &[]),
         SkipReason::NotRequested,
@@ -210,7 +212,7 @@ fn nobody_asked() {
 }
 
 #[test]
-fn a_pod_opts_out_of_its_namespaces_wish() {
+fn a_pod_can_opt_out_in_an_opted_in_namespace() {
     let shop = NamespaceFacts { opted_in: true, ..namespace("shop") };
     assert_skips(
         &decided_in(&requesting_pod("false"), &shop, &cluster(), &[]),
@@ -220,14 +222,14 @@ fn a_pod_opts_out_of_its_namespaces_wish() {
 }
 
 #[test]
-fn an_annotation_without_meaning_is_told() {
+fn an_invalid_annotation_is_reported() {
     let Decision::Skip(skip) = decided(&requesting_pod("Yes"), &[]) else { panic!("not skipped") };
     assert_eq!(skip.reason, SkipReason::InvalidAnnotation);
     assert!(skip.message.contains("\"Yes\"; allowed are"), "{}", skip.message);
 }
 
 #[test]
-fn excluded_namespaces_and_the_operators_own_get_nothing() {
+fn pods_of_excluded_namespaces_and_the_operators_own_are_skipped() {
     for name in ["kube-system", "operator"] {
         assert_skips(
             &decided_in(
@@ -250,8 +252,8 @@ fn a_pod_with_its_sidecar_is_completed_from_the_same_trace_buffer() {
     let pod =
         PodFacts { sidecar: SidecarPresence::Injected(key("shop", "a")), ..requesting_pod("true") };
     let decision = decided(&pod, &[trace_buffer("shop", "a"), trace_buffer("shop", "default")]);
-    let Decision::CompleteInjection(candidate) = decision else { panic!("{decision:?}") };
-    assert_eq!(candidate.key, key("shop", "a"));
+    let Decision::CompleteInjection { trace_buffer, .. } = decision else { panic!("{decision:?}") };
+    assert_eq!(trace_buffer, key("shop", "a"));
 }
 
 #[test]
@@ -259,7 +261,7 @@ fn a_pod_whose_sidecars_trace_buffer_is_gone_or_anothers_is_left_as_it_is() {
     for (of, known) in [("shop", vec![]), ("other", vec![trace_buffer("other", "a")])] {
         let pod =
             PodFacts { sidecar: SidecarPresence::Injected(key(of, "a")), ..requesting_pod("true") };
-        let message = format!("the sidecar of TraceBuffer {of}/a is there already");
+        let message = format!("the pod already has the sidecar of TraceBuffer {of}/a");
         assert_skips(&decided(&pod, &known), SkipReason::AlreadyInjected, &message);
     }
 }
@@ -276,7 +278,7 @@ fn a_pod_on_the_host_network_is_skipped() {
 }
 
 #[test]
-fn what_no_trace_buffer_could_change_is_told_before_any_is_looked_for() {
+fn reasons_independent_of_the_trace_buffer_are_reported_first() {
     for (pod, reason) in [
         (PodFacts { windows: true, ..requesting_pod("true") }, SkipReason::Windows),
         (PodFacts { is_mirror_pod: true, ..requesting_pod("true") }, SkipReason::StaticPod),
@@ -291,7 +293,7 @@ fn what_no_trace_buffer_could_change_is_told_before_any_is_looked_for() {
 }
 
 #[test]
-fn a_namespace_without_trace_buffer_is_told() {
+fn a_namespace_without_a_trace_buffer_is_reported() {
     assert_skips(
         &decided(&requesting_pod("true"), &[trace_buffer("other", "a")]),
         SkipReason::NoTraceBuffer,
@@ -311,7 +313,7 @@ fn several_without_a_default_are_listed() {
 }
 
 #[test]
-fn a_name_that_is_nobodys_is_told() {
+fn an_unknown_name_is_reported() {
     assert_skips(
         &decided(&requesting_pod("b"), &[trace_buffer("shop", "a")]),
         SkipReason::TraceBufferNotFound,
@@ -321,7 +323,7 @@ fn a_name_that_is_nobodys_is_told() {
 }
 
 #[test]
-fn a_trace_buffer_with_mistakes_is_told_in_one_line() {
+fn the_errors_of_a_trace_buffer_are_reported_in_one_line() {
     let broken = TraceBufferView {
         sidecar: Err("spec.a: wrong\nspec.b: wrong too\n".into()),
         ..trace_buffer("shop", "a")
@@ -387,7 +389,7 @@ fn other_ports_are_no_clash() {
 type Mutation = fn(&mut PodFacts, &mut NamespaceFacts, &mut Vec<TraceBufferView<FakeSidecar>>);
 
 #[test]
-fn the_first_reason_in_the_documented_order_is_told() {
+fn the_first_reason_in_the_documented_order_is_reported() {
     let mut pod = PodFacts {
         inject: Some("false".into()),
         host_network: true,
@@ -451,16 +453,16 @@ fn reason(
 }
 
 #[test]
-fn what_others_wrote_is_bounded_and_escaped_in_every_message() {
-    let nasty = "\u{1b}[31m\n".repeat(10_000);
-    let claimed = ContainerPort { container: nasty.clone(), port: 4317 };
+fn foreign_text_is_bounded_and_escaped_in_every_message() {
+    let hostile = "\u{1b}[31m\n".repeat(10_000);
+    let claimed = ContainerPort { container: hostile.clone(), port: 4317 };
     let pods =
-        [PodFacts { ports: vec![claimed], ..requesting_pod("true") }, requesting_pod(&nasty)];
+        [PodFacts { ports: vec![claimed], ..requesting_pod("true") }, requesting_pod(&hostile)];
     for pod in pods {
         let decision = decided(&pod, &[trace_buffer("shop", "a")]);
         let Decision::Skip(skip) = decision else { panic!("{decision:?}") };
         assert!(skip.message.len() < 1024 && !skip.message.contains(char::is_control));
     }
-    let skip = Skip::not_accepted(&key("a", "b"), &nasty);
+    let skip = Skip::not_accepted(&key("a", "b"), &hostile);
     assert!(skip.message.len() < 1024 && !skip.message.contains(char::is_control));
 }
