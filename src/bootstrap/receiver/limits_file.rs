@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use crate::cli::limits_text;
 use crate::domain::limits::BufferLimits;
+use crate::domain::limits_text;
 use crate::ports::buffer::TraceBufferPort;
 
 /// How often the file is read. It is a few lines in memory, so reading it costs no more than asking
@@ -48,12 +48,12 @@ impl LimitsFile {
             match news {
                 LimitsFileChange::Changed { from, to } => {
                     buffer.set_limits(to);
-                    let (from, to) = (limits_text::render(&from), limits_text::render(&to));
+                    let (from, to) = (limits_text::summary(&from), limits_text::summary(&to));
                     info!(%from, %to, "new limits are in force");
                 }
                 LimitsFileChange::Invalid(problem) => {
                     let (file, in_force) =
-                        (self.path.display(), limits_text::render(&self.current));
+                        (self.path.display(), limits_text::summary(&self.current));
                     warn!(%file, %problem, %in_force, "the file of limits has a mistake");
                 }
             }

@@ -5,7 +5,8 @@ use crate::cli::settings::kinds::{
     Choice, DurationRange, FilePath, Image, NamespaceList, ObjectName, ObjectReference, Optional,
     SocketAddresses,
 };
-use crate::cli::settings::{MINUTE, log, settings};
+use crate::cli::settings::{log, settings};
+use crate::domain::bounds::Bounds;
 
 settings! {
     NAMESPACE in Cluster: ObjectName = ObjectName, default "",
@@ -51,7 +52,7 @@ settings! {
         "Where the API server asks what to do with a pod";
     ADMIN_ADDR in Listening: SocketAddresses = SocketAddresses, default "0.0.0.0:9417,[::]:9417",
         "Where health and metrics are shown";
-    LINGER_AFTER_STOP in Listening: DurationRange = DurationRange { min: 0, max: 5 * MINUTE }, default "10s",
+    LINGER_AFTER_STOP in Listening: DurationRange = DurationRange(Bounds { min: 0, max: 300_000 }), default "10s",
         "How long the webhook answers on after the signal to stop, until no API server asks it";
 
     + log::FORMAT, log::LEVEL

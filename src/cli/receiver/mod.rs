@@ -2,7 +2,6 @@
 
 mod checks;
 mod compose;
-pub(crate) mod limits_text;
 pub(super) mod table;
 
 use std::process::ExitCode;

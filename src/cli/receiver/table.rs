@@ -6,12 +6,9 @@ use crate::cli::settings::kinds::{
     BOOLEAN, Choice, DurationRange, FilePath, HeaderFileList, HeaderList, HeaderNameList,
     HeaderPrefixList, IntegerRange, Optional, ServerUrl, SizeRange, SocketAddresses, TlsServerName,
 };
-use crate::cli::settings::{HOUR, MINUTE, log, settings};
+use crate::cli::settings::{log, settings};
+use crate::domain::bounds::{self, Bounds};
 use crate::domain::limits::OverflowPolicy;
-
-const KI: u64 = 1 << 10;
-const MI: u64 = 1 << 20;
-const GI: u64 = 1 << 30;
 
 settings! {
     ENDPOINT in Destination: Optional<ServerUrl> = Optional(ServerUrl), default "",
@@ -45,14 +42,14 @@ settings! {
         "PEM file of the certificate shown to the destination";
     CLIENT_KEY_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
         "PEM file of that certificate's private key";
-    TIMEOUT in Destination: DurationRange = DurationRange { min: 100, max: 5 * MINUTE }, default "10s",
+    TIMEOUT in Destination: DurationRange = DurationRange(bounds::TIMEOUT), default "10s",
         "Longest wait for one answer, connecting included";
 
-    MAX_SPANS in Buffer: IntegerRange = IntegerRange { min: 1, max: 1_000_000_000 }, default "50000",
+    MAX_SPANS in Buffer: IntegerRange = IntegerRange(bounds::MAX_SPANS), default "50000",
         "Most spans held";
-    MAX_BYTES in Buffer: SizeRange = SizeRange { min: 64 * KI, max: 64 * GI }, default "32Mi",
+    MAX_BYTES in Buffer: SizeRange = SizeRange(bounds::MAX_BYTES), default "32Mi",
         "Most memory held by spans";
-    MAX_AGE in Buffer: Optional<DurationRange> = Optional(DurationRange { min: 100, max: 720 * HOUR }), default "",
+    MAX_AGE in Buffer: Optional<DurationRange> = Optional(DurationRange(bounds::MAX_AGE)), default "",
         "Age at which a span is dropped unsent; unset keeps it until room is needed";
     OVERFLOW in Buffer: Choice<OverflowPolicy> = Choice(&[
             ("drop-oldest", OverflowPolicy::DropOldest), ("reject", OverflowPolicy::Reject),
@@ -61,13 +58,13 @@ settings! {
     LIMITS_FILE in Buffer: Optional<FilePath> = Optional(FilePath), default "",
         "File of limits to follow while running: lines max_spans=, max_bytes=, max_age=";
 
-    BATCH_MAX_SPANS in Sending: IntegerRange = IntegerRange { min: 1, max: 1_000_000 }, default "8192",
+    BATCH_MAX_SPANS in Sending: IntegerRange = IntegerRange(bounds::BATCH_MAX_SPANS), default "8192",
         "Most spans in one request; never more than a quarter of MAX_SPANS";
-    BATCH_MAX_BYTES in Sending: SizeRange = SizeRange { min: KI, max: 64 * MI }, default "3.5Mi",
+    BATCH_MAX_BYTES in Sending: SizeRange = SizeRange(bounds::BATCH_MAX_BYTES), default "3.5Mi",
         "Largest request, uncompressed; never more than a quarter of MAX_BYTES";
-    LINGER in Sending: DurationRange = DurationRange { min: 0, max: MINUTE }, default "200ms",
+    LINGER in Sending: DurationRange = DurationRange(bounds::LINGER), default "200ms",
         "How long a span waits for others to share its request";
-    CONCURRENCY in Sending: IntegerRange = IntegerRange { min: 1, max: 64 }, default "1",
+    CONCURRENCY in Sending: IntegerRange = IntegerRange(bounds::CONCURRENCY), default "1",
         "Requests on their way at the same time; more than 1 gives up their order";
 
     GRPC_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:4317,[::1]:4317",
@@ -76,12 +73,12 @@ settings! {
         "Where traces are received, usually over HTTP; gRPC is understood too";
     ADMIN_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:9417",
         "Where health, metrics and the state of the buffer are shown";
-    MAX_REQUEST_BYTES in Listening: SizeRange = SizeRange { min: KI, max: 64 * MI }, default "4Mi",
+    MAX_REQUEST_BYTES in Listening: SizeRange = SizeRange(bounds::MAX_REQUEST_BYTES), default "4Mi",
         "Largest request received, decompressed; never more than MAX_BYTES";
 
-    DRAIN_TIMEOUT in Process: DurationRange = DurationRange { min: 0, max: HOUR }, default "25s",
+    DRAIN_TIMEOUT in Process: DurationRange = DurationRange(bounds::DRAIN_TIMEOUT), default "25s",
         "Longest time to send what is left after the signal to stop";
-    WORKERS in Process: IntegerRange = IntegerRange { min: 1, max: 64 }, default "1",
+    WORKERS in Process: IntegerRange = IntegerRange(Bounds { min: 1, max: 64 }), default "1",
         "Threads that do the work";
 
     + log::FORMAT, log::LEVEL

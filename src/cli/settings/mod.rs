@@ -12,9 +12,6 @@ use clap::{Arg, value_parser};
 
 use self::kinds::ValueKind;
 
-pub(in crate::cli) const MINUTE: u64 = 60_000;
-pub(in crate::cli) const HOUR: u64 = 60 * MINUTE;
-
 /// Every setting of one subcommand, in the order they are shown.
 pub(in crate::cli) type SettingTable = &'static [&'static dyn AnySetting];
 
