@@ -58,10 +58,7 @@ pub fn summary(limits: &BufferLimits) -> String {
 }
 
 fn max_age(limits: &BufferLimits) -> String {
-    limits.max_age.map_or_else(
-        || NONE.to_owned(),
-        |age| Milliseconds(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)).to_string(),
-    )
+    limits.max_age.map_or_else(|| NONE.to_owned(), |age| Milliseconds::from(age).to_string())
 }
 
 impl ParsedLimits {

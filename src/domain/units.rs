@@ -70,6 +70,13 @@ impl Milliseconds {
     }
 }
 
+impl From<Duration> for Milliseconds {
+    /// Cuts off a fraction of a millisecond; a longer time than can be counted becomes the longest.
+    fn from(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 impl FromStr for ByteSize {
     type Err = UnitError;
 

@@ -8,9 +8,7 @@ use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::conditions::Status;
 use crate::domain::operator::reconcile::rollout::WorkloadStatus;
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    Reference, RunningLimits, TraceBufferSnapshot,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 
 /// The object by which people know a pod: a `Deployment`, a `CronJob`, or the pod itself.
@@ -59,9 +57,6 @@ pub trait Cluster: Send + Sync + 'static {
 
     /// Returns the `TraceBuffer` of this name.
     fn trace_buffer(&self, key: &ObjectKey) -> Option<Arc<TraceBufferSnapshot>>;
-
-    /// Returns the text by which a running sidecar learns its limits.
-    fn render_limits(&self, limits: &RunningLimits) -> String;
 
     /// Looks for an object that a `TraceBuffer` names.
     ///

@@ -8,7 +8,7 @@ use crate::adapters::kubernetes::sidecar::Sidecar;
 use crate::adapters::kubernetes::watch::CachedTraceBuffer;
 use crate::domain::operator::injection::trace_buffer_view::SidecarTemplate;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    DesiredSidecar, Reference, ReferenceKind, RolloutPolicy, RunningLimits, TraceBufferSnapshot,
+    DesiredSidecar, Reference, ReferenceKind, RolloutPolicy, TraceBufferSnapshot,
 };
 
 pub(super) fn snapshot(entry: &CachedTraceBuffer) -> TraceBufferSnapshot {
@@ -31,15 +31,7 @@ pub(super) fn snapshot(entry: &CachedTraceBuffer) -> TraceBufferSnapshot {
 }
 
 fn desired_sidecar(sidecar: &Sidecar) -> DesiredSidecar {
-    let limits = &sidecar.limits;
-    DesiredSidecar {
-        hash: sidecar.hash.clone(),
-        limits: RunningLimits {
-            max_spans: limits.max_spans,
-            max_bytes: limits.max_bytes,
-            max_age_ms: limits.max_age_ms,
-        },
-    }
+    DesiredSidecar { hash: sidecar.hash.clone(), limits: sidecar.limits }
 }
 
 /// What is out of bounds here is a mistake that keeps the whole from being accepted.

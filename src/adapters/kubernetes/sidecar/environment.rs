@@ -117,8 +117,8 @@ fn buffer(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &ValidatedSp
     let limits = checked.limits;
     add_variable(found, "MAX_SPANS", limits.max_spans.to_string());
     add_variable(found, "MAX_BYTES", limits.max_bytes.to_string());
-    if let Some(age) = limits.max_age_ms {
-        add_variable(found, "MAX_AGE", format_duration(age));
+    if let Some(age) = limits.max_age {
+        add_variable(found, "MAX_AGE", Milliseconds::from(age).to_string());
     }
     add_variable(found, "LIMITS_FILE", format!("{POD_INFO_PATH}/{}", volumes::LIMITS_FILE));
     let overflow = match spec.buffer.overflow {

@@ -14,12 +14,12 @@ use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
 use self::validated::{ProjectedFile, ValidatedSpec};
 use super::resource::validation::{FieldError, ValidationErrors};
 use super::resource::{ApplicationEnvironment, SidecarModeSpec, TraceBuffer, TraceBufferSpec};
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::injection::trace_buffer_view::{
     SidecarMode, SidecarPorts, TraceBufferView,
 };
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::units::Milliseconds;
 
 /// Everything a sidecar is made from; built once for each change of its `TraceBuffer`.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,23 +46,12 @@ pub struct Sidecar {
     /// Whether requests are set by the `TraceBuffer` rather than derived, and stay as they are.
     pub has_explicit_resources: bool,
     /// The limits it starts with, which running ones follow.
-    pub limits: SidecarLimits,
+    pub limits: BufferLimits,
     /// Longest time it takes to end, in whole seconds, rounded up.
     pub drain_timeout_seconds: u32,
     /// A digest of what a pod can take up only by being created anew; limits and the operator's own
     /// default image are no part of it.
     pub hash: String,
-}
-
-/// The limits of a sidecar's buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SidecarLimits {
-    /// Most spans.
-    pub max_spans: u64,
-    /// Most bytes.
-    pub max_bytes: u64,
-    /// Greatest age in milliseconds.
-    pub max_age_ms: Option<u64>,
 }
 
 /// What the operator decides where a `TraceBuffer` leaves it open.
@@ -143,16 +132,6 @@ pub fn trace_buffer_view(
         allowed_namespaces: allowed_namespaces.unwrap_or_default(),
         sidecar: sidecar.map_err(|mistakes| mistakes.in_one_line()),
     }
-}
-
-/// Returns the value of the annotation [`LIMITS`](super::names::LIMITS), which is the content of the
-/// file that the sidecar follows.
-#[must_use]
-pub fn render_limits(limits: &SidecarLimits) -> String {
-    let SidecarLimits { max_spans, max_bytes, max_age_ms } = limits;
-    // Unset is said too: a line that is missing would leave the age the sidecar started with.
-    let max_age = max_age_ms.map_or_else(|| "none".into(), |age| Milliseconds(age).to_string());
-    format!("max_spans={max_spans}\nmax_bytes={max_bytes}\nmax_age={max_age}\n")
 }
 
 /// Everything that is resolved in the pod's namespace counts, also what its image is pulled with.

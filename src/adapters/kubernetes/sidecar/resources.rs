@@ -40,7 +40,7 @@ pub(super) fn resources(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Reso
 /// maxBytes and an eighth of it, twice the largest request, 20Mi for the program, and with
 /// compression a batch and 4Mi for each request on its way.
 pub(super) fn memory_bytes(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> u64 {
-    let buffer = checked.limits.max_bytes;
+    let buffer = checked.limits.max_bytes.get();
     let request = checked.max_request_bytes.unwrap_or(DEFAULT_REQUEST_BYTES.min(buffer));
     let compression = match spec.destination.compression {
         CompressionSpec::None => 0,

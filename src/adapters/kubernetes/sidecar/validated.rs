@@ -1,15 +1,15 @@
 //! What a spec says, as values that are known to be valid.
 
-use super::SidecarLimits;
 use crate::adapters::kubernetes::resource::KeyReference;
 use crate::adapters::messaging::notation::endpoint::Endpoint;
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::AllowedNamespaces;
 use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
 
 /// The parts of a spec that had to be read; the others are taken as they are.
 #[derive(Clone, Debug)]
 pub(super) struct ValidatedSpec {
-    pub(super) limits: SidecarLimits,
+    pub(super) limits: BufferLimits,
     pub(super) ports: SidecarPorts,
     pub(super) destination: ValidatedDestination,
     pub(super) max_request_bytes: Option<u64>,

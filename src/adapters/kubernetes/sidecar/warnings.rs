@@ -94,7 +94,8 @@ fn headers(found: &mut Vec<FieldError>, spec: &TraceBufferSpec) {
 }
 
 fn buffer(found: &mut Vec<FieldError>, checked: &ValidatedSpec) {
-    let (bytes, spans) = (checked.limits.max_bytes, checked.limits.max_spans);
+    let limits = &checked.limits;
+    let (bytes, spans) = (limits.max_bytes.get(), limits.max_spans.get());
     if bytes < SMALL_BUFFER_BYTES {
         let (bytes, batch) = (ByteSize(bytes), ByteSize(bytes / 4));
         let why = format!(

@@ -8,10 +8,9 @@ use tokio::time::Instant;
 
 use super::LeaderSession;
 use super::trace_buffer::{ManagedPod, injected_sidecar};
+use crate::domain::limits_text;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    RunningLimits, TraceBufferSnapshot,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
 use crate::ports::operator::cluster::{Cluster, ClusterError};
 use crate::ports::operator::pods::PodLister;
 
@@ -60,16 +59,14 @@ impl LimitsUpdate {
 }
 
 /// Returns the pods whose limits are not as they should be, those last that refused them most often.
-/// `text` writes limits as sidecars read them.
 pub(super) fn limits_updates(
     declared: &TraceBufferSnapshot,
     members: &[ManagedPod],
     refusals: &LimitsFailures,
-    text: impl Fn(&RunningLimits) -> String,
 ) -> Vec<LimitsUpdate> {
     let Ok(needs) = &declared.sidecar else { return vec![] };
     let wrong = members.iter().filter_map(|(pod, _)| {
-        let text = text(&needs.limits.capped_at(injected_sidecar(pod)?.max_bytes));
+        let text = limits_text::to_file(&needs.limits.capped_at(injected_sidecar(pod)?.max_bytes));
         let refused = refusals.of(pod, &text);
         let pod = Arc::clone(pod);
         (pod.limits.as_ref() != Some(&text)).then_some(LimitsUpdate { pod, text, failure: refused })

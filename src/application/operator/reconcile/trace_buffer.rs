@@ -19,9 +19,7 @@ use crate::domain::operator::reconcile::conditions::{self, ReferenceResolution, 
 use crate::domain::operator::reconcile::sidecar_state::{
     PodCounts, SidecarState, sidecar_state, trace_buffer_of_pod,
 };
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    Reference, RunningLimits, TraceBufferSnapshot,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome};
 use crate::ports::operator::pods::PodLister;
@@ -58,16 +56,15 @@ struct DesiredState {
     limits_updates: Vec<LimitsUpdate>,
 }
 
-/// Builds what is to be from what is. `text` writes limits as sidecars read them.
+/// Builds what is to be from what is.
 fn build(
     declared: &TraceBufferSnapshot,
     references: &ReferenceResolution,
     members: &[ManagedPod],
     refusals: &LimitsFailures,
-    text: impl Fn(&RunningLimits) -> String,
 ) -> DesiredState {
     let counts = PodCounts::of(members.iter().map(|(_, state)| state));
-    let limits = limits_updates(declared, members, refusals, text);
+    let limits = limits_updates(declared, members, refusals);
     let status = conditions::compute_status(declared, references, counts, any_pending(&limits));
     DesiredState { status, limits_updates: limits }
 }
@@ -92,13 +89,11 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         }
         let members = self.managed_pods(&declared);
         let references = self.dereference(&declared, &members).await;
-        let cluster = &self.context.cluster;
         let desired = {
             let all = self.limits_failures.lock();
             let none = LimitsFailures::default();
             let refusals = all.get(key).unwrap_or(&none);
-            let text = |limits: &RunningLimits| cluster.render_limits(limits);
-            build(&declared, &references, &members, refusals, text)
+            build(&declared, &references, &members, refusals)
         };
         self.context.monitor.pod_counts(key, Some(desired.status.pods));
         let applied = self.apply(&declared, &desired).await;

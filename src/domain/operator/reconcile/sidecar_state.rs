@@ -138,7 +138,7 @@ fn outdated_reason(
             OutdatedReason::HashDiffers
         });
     }
-    (needs.limits.max_bytes > injected.max_bytes).then_some(OutdatedReason::NeedsMoreMemory)
+    (needs.limits.max_bytes.get() > injected.max_bytes).then_some(OutdatedReason::NeedsMoreMemory)
 }
 
 impl PodCounts {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::conditions::Status;
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::{
     AllowedNamespaces, CredentialUse, has_consent, may_use_credentials,
 };
@@ -40,18 +41,7 @@ pub struct DesiredSidecar {
     /// The digest of what only a new pod can take up.
     pub hash: String,
     /// What running sidecars follow.
-    pub limits: RunningLimits,
-}
-
-/// The limits that running sidecars follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunningLimits {
-    /// Most spans.
-    pub max_spans: u64,
-    /// Most bytes.
-    pub max_bytes: u64,
-    /// Greatest age in milliseconds.
-    pub max_age_ms: Option<u64>,
+    pub limits: BufferLimits,
 }
 
 /// An object that a `TraceBuffer` names; it is looked for in the namespaces of its pods.
@@ -106,14 +96,6 @@ impl DesiredSidecar {
     #[must_use]
     pub fn revision(&self) -> String {
         format!("{}-{}", self.hash, self.limits.max_bytes)
-    }
-}
-
-impl RunningLimits {
-    /// Returns the limits for a sidecar whose memory was made for `max_bytes`.
-    #[must_use]
-    pub fn capped_at(self, max_bytes: u64) -> Self {
-        Self { max_bytes: self.max_bytes.min(max_bytes), ..self }
     }
 }
 

@@ -126,9 +126,11 @@ impl WorkloadEvent {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
+    use crate::domain::limits::BufferLimits;
     use crate::domain::operator::injection::skip::SkipReason;
-    use crate::domain::operator::reconcile::trace_buffer_snapshot::RunningLimits;
 
     fn key() -> ObjectKey {
         ObjectKey { namespace: "shop".into(), name: "traces".into() }
@@ -159,7 +161,8 @@ mod tests {
     #[test]
     fn two_changes_of_a_trace_buffer_are_two_notices_but_limits_that_all_follow_are_none() {
         let cause = |change, hash: &str, max_bytes| {
-            let limits = RunningLimits { max_spans: 1, max_bytes, max_age_ms: None };
+            let max_bytes = NonZeroU64::new(max_bytes).unwrap();
+            let limits = BufferLimits { max_spans: NonZeroU64::MIN, max_bytes, max_age: None };
             WorkloadEvent::outdated(&key(), change, &DesiredSidecar { hash: hash.into(), limits })
                 .dedup_key
         };

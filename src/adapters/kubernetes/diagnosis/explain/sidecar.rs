@@ -6,7 +6,8 @@ use super::DECISION;
 use crate::adapters::kubernetes::diagnosis::explain_input::ExplainInput;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
 use crate::adapters::kubernetes::names;
-use crate::adapters::kubernetes::sidecar::{Sidecar, render_limits};
+use crate::adapters::kubernetes::sidecar::Sidecar;
+use crate::domain::limits_text;
 use crate::domain::operator::injection::status::InjectedSidecar;
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
 
@@ -98,14 +99,14 @@ fn configuration(case: &ExplainInput, injected: &InjectedSidecar) -> Vec<Finding
 
 fn limits(case: &ExplainInput, sidecar: &Sidecar, injected: &InjectedSidecar) -> Finding {
     const NAME: &str = "limits";
-    if sidecar.limits.max_bytes > injected.max_bytes {
+    if sidecar.limits.max_bytes.get() > injected.max_bytes {
         let message = format!(
             "maxBytes was raised beyond the {} bytes that its memory was made for",
             injected.max_bytes
         );
         return SIDECAR.warning(NAME, message, RESTART_REMEDY);
     }
-    if case.annotation(names::LIMITS) == Some(&render_limits(&sidecar.limits)) {
+    if case.annotation(names::LIMITS) == Some(&limits_text::to_file(&sidecar.limits)) {
         return SIDECAR.ok(NAME, "as its TraceBuffer says");
     }
     let message = format!("annotation {} is not what its TraceBuffer says yet", names::LIMITS);

@@ -152,7 +152,7 @@ fn the_limits_of_a_running_sidecar_are_read_back_as_they_are() {
         json!({ "buffer": { "maxSpans": 7, "maxBytes": "1.5Mi", "maxAge": "90s" } }),
         json!({ "buffer": { "maxSpans": 7 } }),
     ] {
-        let text = render_limits(&built(&changes).limits);
+        let text = limits_text::to_file(&built(&changes).limits);
 
         let read = limits_text::parse(&text, boot).unwrap();
 

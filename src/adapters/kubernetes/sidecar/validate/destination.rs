@@ -2,14 +2,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::headers;
 use super::validator::{Validator, truncated_quote};
-use super::{KI, MI, MINUTE, headers};
 use crate::adapters::kubernetes::resource::{
     CaSource, DestinationSpec, DestinationTls, MAX_SERVER_NAME, ProtocolSpec,
 };
 use crate::adapters::kubernetes::sidecar::validated::ValidatedDestination;
 use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol as Transport};
 use crate::adapters::messaging::notation::url::{Url, UrlError};
+use crate::domain::bounds;
 use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
 
 const ENDPOINT: &str = "destination.endpoint";
@@ -26,12 +27,15 @@ pub(super) fn validate(
     let headers = headers::validate(notes, &destination.headers, api_audiences);
     let is_encrypted = endpoint.as_ref().map(|endpoint| endpoint.tls);
     validate_tls(notes, destination.tls.as_ref(), is_encrypted);
-    let timeout_ms = notes.duration("destination.timeout", &destination.timeout, 100..=5 * MINUTE);
+    let timeout_ms = notes.duration("destination.timeout", &destination.timeout, bounds::TIMEOUT);
     let batch = &destination.batch;
-    let batch_spans = notes.integer("destination.batch.maxSpans", batch.max_spans, 1..=1_000_000);
-    let batch_bytes = notes.byte_size("destination.batch.maxBytes", &batch.max_bytes, KI..=64 * MI);
-    let linger_ms = notes.duration("destination.batch.linger", &batch.linger, 0..=MINUTE);
-    let concurrency = notes.integer("destination.concurrency", destination.concurrency, 1..=64);
+    let batch_spans =
+        notes.integer("destination.batch.maxSpans", batch.max_spans, bounds::BATCH_MAX_SPANS);
+    let batch_bytes =
+        notes.byte_size("destination.batch.maxBytes", &batch.max_bytes, bounds::BATCH_MAX_BYTES);
+    let linger_ms = notes.duration("destination.batch.linger", &batch.linger, bounds::LINGER);
+    let concurrency =
+        notes.integer("destination.concurrency", destination.concurrency, bounds::CONCURRENCY);
     Some(ValidatedDestination {
         endpoint: endpoint?,
         headers: headers?,

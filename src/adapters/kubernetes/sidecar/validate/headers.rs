@@ -11,6 +11,7 @@ use crate::adapters::kubernetes::sidecar::validated::{
     HeaderValueSource, ProjectedFile, ValidatedHeader,
 };
 use crate::adapters::messaging::notation::headers::{parse_header_name, parse_header_value};
+use crate::domain::bounds::Bounds;
 use crate::domain::operator::labels::is_label_key;
 
 /// What a pod knows of itself only in variables.
@@ -237,7 +238,7 @@ fn token(
         );
         return None;
     }
-    let bounds = 600..=4_294_967_296;
+    let bounds = Bounds { min: 600, max: 1 << 32 };
     let at = format!("{field}.expirationSeconds");
     let asked_for = asked.expiration_seconds.unwrap_or(DEFAULT_EXPIRATION_SECONDS);
     let expiration_seconds = notes.integer(&at, asked_for, bounds)?;

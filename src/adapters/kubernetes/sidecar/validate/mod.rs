@@ -9,23 +9,27 @@ mod namespaces;
 mod sidecar;
 mod validator;
 
+use std::num::NonZeroU64;
+use std::time::Duration;
+
 use self::validator::Validator;
-use super::SidecarLimits;
 use super::validated::ValidatedSpec;
 use crate::adapters::kubernetes::resource::validation::ValidationErrors;
 use crate::adapters::kubernetes::resource::{
     ReceiverSpec, RolloutSpec, TraceBuffer, TraceBufferSpec,
 };
+use crate::domain::bounds::{self, Bounds};
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::request::{OPT_IN_VALUES, OPT_OUT_VALUES};
 use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
 use crate::domain::units::ByteSize;
 
-const KI: u64 = 1 << 10;
-const MI: u64 = 1 << 20;
-const GI: u64 = 1 << 30;
-const SECOND: u64 = 1_000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
+/// Restarts at a time.
+const ROLLOUT_MAX_CONCURRENT: Bounds = Bounds { min: 1, max: 100 };
+/// Milliseconds between two restarts.
+const ROLLOUT_INTERVAL: Bounds = Bounds { min: 0, max: 24 * 3_600_000 };
+/// A TCP port that can be listened on.
+const PORT: Bounds = Bounds { min: 1, max: 65_535 };
 
 /// Reads a `TraceBuffer`. No token may be for one of `api_audiences`.
 ///
@@ -42,12 +46,12 @@ pub(super) fn validate(
     let limits = limits(&mut notes, spec);
     let ports = ports(&mut notes, &spec.receiver);
     let destination = destination::validate(&mut notes, &spec.destination, ports, api_audiences);
-    let max_bytes = limits.map(|limits| limits.max_bytes);
+    let max_bytes = limits.map(|limits| limits.max_bytes.get());
     let max_request_bytes = max_request_bytes(&mut notes, &spec.receiver, max_bytes);
     let user = sidecar::validate(&mut notes, &spec.sidecar, max_bytes);
     let allowed_namespaces = namespaces::validate(&mut notes, &spec.allowed_namespaces);
     rollout(&mut notes, &spec.rollout);
-    let drain_ms = notes.duration("drainTimeout", &spec.drain_timeout, 0..=HOUR);
+    let drain_ms = notes.duration("drainTimeout", &spec.drain_timeout, bounds::DRAIN_TIMEOUT);
     let all = || {
         Some(ValidatedSpec {
             limits: limits?,
@@ -74,17 +78,16 @@ fn validate_name(notes: &mut Validator, name: &str) {
     }
 }
 
-fn limits(notes: &mut Validator, spec: &TraceBufferSpec) -> Option<SidecarLimits> {
+fn limits(notes: &mut Validator, spec: &TraceBufferSpec) -> Option<BufferLimits> {
     let buffer = &spec.buffer;
-    let max_spans = notes.integer("buffer.maxSpans", buffer.max_spans, 1..=1_000_000_000);
-    let max_bytes = notes.byte_size("buffer.maxBytes", &buffer.max_bytes, 64 * KI..=64 * GI);
+    let max_spans = notes.integer("buffer.maxSpans", buffer.max_spans, bounds::MAX_SPANS);
+    let max_bytes = notes.byte_size("buffer.maxBytes", &buffer.max_bytes, bounds::MAX_BYTES);
     let max_age = buffer.max_age.as_ref();
-    let max_age_ms =
-        optional(max_age, |age| notes.duration("buffer.maxAge", age, 100..=720 * HOUR));
-    Some(SidecarLimits {
-        max_spans: max_spans?,
-        max_bytes: max_bytes?,
-        max_age_ms: max_age_ms.ok()?,
+    let max_age_ms = optional(max_age, |age| notes.duration("buffer.maxAge", age, bounds::MAX_AGE));
+    Some(BufferLimits {
+        max_spans: NonZeroU64::new(max_spans?)?,
+        max_bytes: NonZeroU64::new(max_bytes?)?,
+        max_age: max_age_ms.ok()?.map(Duration::from_millis),
     })
 }
 
@@ -94,7 +97,7 @@ fn ports(notes: &mut Validator, receiver: &ReceiverSpec) -> Option<SidecarPorts>
         ("receiver.httpPort", receiver.http_port),
         ("receiver.adminPort", receiver.admin_port),
     ];
-    let [grpc, http, admin] = fields.map(|(field, port)| notes.integer(field, port, 1..=65_535));
+    let [grpc, http, admin] = fields.map(|(field, port)| notes.integer(field, port, PORT));
     for (index, (field, port)) in fields.iter().enumerate() {
         if let Some((other, _)) = fields.iter().take(index).find(|(_, earlier)| earlier == port) {
             notes.add_spec_error(field, format!("must not be {port}, which {other} is already"));
@@ -111,7 +114,7 @@ fn max_request_bytes(
 ) -> Result<Option<u64>, ErrorReported> {
     const FIELD: &str = "receiver.maxRequestBytes";
     let asked = optional(receiver.max_request_bytes.as_ref(), |quantity| {
-        notes.byte_size(FIELD, quantity, KI..=64 * MI)
+        notes.byte_size(FIELD, quantity, bounds::MAX_REQUEST_BYTES)
     })?;
     if let (Some(asked), Some(most)) = (asked, max_bytes)
         && asked > most
@@ -126,8 +129,8 @@ fn max_request_bytes(
 }
 
 fn rollout(notes: &mut Validator, rollout: &RolloutSpec) {
-    notes.integer::<u8>("rollout.maxConcurrent", rollout.max_concurrent, 1..=100);
-    notes.duration("rollout.interval", &rollout.interval, 0..=24 * HOUR);
+    notes.integer::<u8>("rollout.maxConcurrent", rollout.max_concurrent, ROLLOUT_MAX_CONCURRENT);
+    notes.duration("rollout.interval", &rollout.interval, ROLLOUT_INTERVAL);
 }
 
 /// A value that is set and will not do, which has been noted.

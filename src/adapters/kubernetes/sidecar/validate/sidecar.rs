@@ -2,19 +2,21 @@
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::MI;
 use super::validator::{Validator, truncated_quote};
 use crate::adapters::kubernetes::resource::{
     ResourceAmounts, SidecarResources, SidecarSecurityContext, SidecarSpec,
 };
 use crate::adapters::kubernetes::sidecar::validated::RunAs;
+use crate::domain::bounds::Bounds;
 use crate::domain::operator::quantity::{self, QuantityError};
 use crate::domain::units::ByteSize;
 
 /// Most characters of an image's name.
 const MAX_IMAGE: usize = 512;
 /// Memory of the program beside what it buffers: with less it cannot even idle.
-const MIN_PROGRAM_BYTES: u64 = 8 * MI;
+const MIN_PROGRAM_BYTES: u64 = 8 << 20;
+/// A user or group that is not root; Linux and Kubernetes count them in 31 bits.
+const ID: Bounds = Bounds { min: 1, max: i32::MAX as u64 };
 /// The user and group where none is given; what distroless images call `nonroot`.
 const NONROOT_ID: i64 = 65_532;
 
@@ -96,9 +98,7 @@ fn run_as(notes: &mut Validator, given: Option<&SidecarSecurityContext>) -> Opti
         return Some(RunAs { user: Some(NONROOT_ID), group: Some(NONROOT_ID) });
     };
     let mut id = |name: &str, id: Option<i64>| match id {
-        Some(id) => {
-            notes.integer(&format!("{FIELD}.{name}"), id, 1..=i64::from(i32::MAX)).map(Some)
-        }
+        Some(id) => notes.integer(&format!("{FIELD}.{name}"), id, ID).map(Some),
         None => Some(None),
     };
     let user = id("runAsUser", *run_as_user);

@@ -1,11 +1,10 @@
 //! Reads single values, and notes every one that will not do.
 
-use std::ops::RangeInclusive;
-
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::adapters::kubernetes::resource::validation::{FieldError, ValidationErrors};
 use crate::adapters::kubernetes::resource::{DurationString, KeyReference};
+use crate::domain::bounds::Bounds;
 use crate::domain::operator::labels::is_dns_subdomain;
 use crate::domain::operator::quantity::{self, QuantityError};
 use crate::domain::units::{ByteSize, Milliseconds};
@@ -43,15 +42,16 @@ impl Validator {
         &mut self,
         field: &str,
         number: impl Into<i64>,
-        allowed: RangeInclusive<i64>,
+        allowed: Bounds,
     ) -> Option<N>
     where
         N: TryFrom<i64>,
     {
         let number = number.into();
-        let found = allowed.contains(&number).then(|| N::try_from(number).ok()).flatten();
+        let is_allowed = u64::try_from(number).is_ok_and(|number| allowed.contains(number));
+        let found = is_allowed.then(|| N::try_from(number).ok()).flatten();
         if found.is_none() {
-            let (min, max) = allowed.into_inner();
+            let Bounds { min, max } = allowed;
             self.add_spec_error(field, format!("must be from {min} to {max}; it is {number}"));
         }
         found
@@ -62,15 +62,15 @@ impl Validator {
         &mut self,
         field: &str,
         quantity: &Quantity,
-        allowed: RangeInclusive<u64>,
+        allowed: Bounds,
     ) -> Option<u64> {
         let why = match quantity::parse_value(&quantity.0) {
-            Ok(bytes) if allowed.contains(&bytes) => return Some(bytes),
+            Ok(bytes) if allowed.contains(bytes) => return Some(bytes),
             Ok(_) => String::new(),
             Err(error) => format!(", and {error}"),
         };
-        let (min, max) = allowed.into_inner();
-        let (min, max, found) = (ByteSize(min), ByteSize(max), truncated_quote(&quantity.0));
+        let (min, max, found) =
+            (ByteSize(allowed.min), ByteSize(allowed.max), truncated_quote(&quantity.0));
         let allowed = format!("a quantity from {min} to {max}, such as 32Mi");
         self.add_spec_error(field, format!("must be {allowed}; it is {found}{why}"));
         None
@@ -100,15 +100,15 @@ impl Validator {
         &mut self,
         field: &str,
         time: &DurationString,
-        allowed: RangeInclusive<u64>,
+        allowed: Bounds,
     ) -> Option<u64> {
         let why = match time.to_milliseconds() {
-            Ok(Milliseconds(length)) if allowed.contains(&length) => return Some(length),
+            Ok(Milliseconds(length)) if allowed.contains(length) => return Some(length),
             Ok(_) => String::new(),
             Err(error) => format!(", and {error}"),
         };
-        let (min, max) = allowed.into_inner();
-        let (min, max, found) = (Milliseconds(min), Milliseconds(max), truncated_quote(&time.0));
+        let (min, max) = (Milliseconds(allowed.min), Milliseconds(allowed.max));
+        let found = truncated_quote(&time.0);
         let allowed = format!("a duration from {min} to {max}, such as 1m30s");
         self.add_spec_error(field, format!("must be {allowed}; it is {found}{why}"));
         None
