@@ -83,7 +83,8 @@ const NESTED: &[&str] =
 
 /// What every adapter may name: the wire formats, how destinations are written down, and the server
 /// that carries services.
-const SHARED: &[&str] = &["messaging::json", "messaging::notation", "messaging::wire", "server"];
+const SHARED: &[&str] =
+    &["files", "messaging::json", "messaging::notation", "messaging::wire", "server"];
 
 /// One file of `src/`, and what the rules need to know of the others.
 pub(crate) struct File<'a> {

@@ -1,12 +1,18 @@
 //! The audiences of the API server: for whom a token that it accepts was issued.
 
+use std::path::Path;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use tracing::warn;
 
+use crate::adapters::files;
+
 /// Where a pod has the token of its service account, which is for the API server.
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/// Most bytes of a token; far more than any has.
+const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 #[derive(Deserialize)]
 struct Claims {
@@ -31,8 +37,9 @@ impl Default for Audiences {
 /// Returns the audiences of this process's own token; none, with a warning, where it is in no pod.
 #[must_use]
 pub fn api_audiences() -> Vec<String> {
-    let token = std::fs::read_to_string(TOKEN_FILE);
-    let found = token.ok().and_then(|token| audiences(&token)).unwrap_or_default();
+    let token = files::read_bounded(Path::new(TOKEN_FILE), MAX_TOKEN_BYTES).ok();
+    let token = token.and_then(|bytes| String::from_utf8(bytes).ok());
+    let found = token.and_then(|token| audiences(&token)).unwrap_or_default();
     if found.is_empty() {
         warn!(
             "the audiences of the API server cannot be read from {TOKEN_FILE}: of the TraceBuffers that \

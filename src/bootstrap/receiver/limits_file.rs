@@ -1,7 +1,5 @@
 //! Limits that change while the receiver runs: a file, as the kubelet keeps it for a pod.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +7,10 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use crate::adapters::files;
 use crate::domain::limits::BufferLimits;
 use crate::domain::limits_text;
+use crate::domain::text::join_limited;
 use crate::ports::buffer::TraceBufferPort;
 
 /// How often the file is read. It is a few lines in memory, so reading it costs no more than asking
@@ -18,6 +18,8 @@ use crate::ports::buffer::TraceBufferPort;
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Most bytes of it that are read.
 const MAX_FILE_BYTES: u64 = 4 * 1024;
+/// Most unknown names that a log line repeats.
+const MAX_NAMES: usize = 5;
 
 /// A file of limits, and what is known of it.
 pub(super) struct LimitsFile {
@@ -43,7 +45,7 @@ impl LimitsFile {
 
     /// Reads the file and puts what it says into force; without a usable file the limits stay.
     pub(super) fn reload<B: TraceBufferPort>(&mut self, buffer: &B) {
-        let text = read_file(&self.path).map_err(|error| error.to_string());
+        let text = read_file(&self.path);
         for news in self.update(text) {
             match news {
                 LimitsFileChange::Changed { from, to } => {
@@ -75,7 +77,10 @@ impl LimitsFile {
         let (limits, problem) = match read {
             Ok(read) if read.unknown_names.is_empty() => (read.limits, None),
             Ok(read) => {
-                let unknown = format!("nothing is known of {}", read.unknown_names.join(", "));
+                let unknown = format!(
+                    "unknown limits: {}",
+                    join_limited(read.unknown_names.iter().map(String::as_str), MAX_NAMES)
+                );
                 (read.limits, Some(unknown))
             }
             Err(problem) => (self.current, Some(problem)),
@@ -93,22 +98,15 @@ impl LimitsFile {
     }
 }
 
-/// A few system calls, made while the only worker waits: the file lies in memory.
-fn read_file(path: &Path) -> io::Result<String> {
-    // Opening a pipe would wait for its writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::other("it is larger than 4 KiB"));
-    }
-    Ok(text)
+/// A few system calls that block the only worker thread: the file is in memory.
+fn read_file(path: &Path) -> Result<String, String> {
+    let bytes = files::read_bounded(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::num::NonZeroU64;
     use std::os::unix::fs::symlink;
 
@@ -181,7 +179,7 @@ mod tests {
 
         let news = says(&mut file, "mood=good\nmax_spans=5");
 
-        let problem = LimitsFileChange::Invalid("nothing is known of mood".to_owned());
+        let problem = LimitsFileChange::Invalid("unknown limits: mood".to_owned());
         assert_eq!(news, [change(100, 5), problem]);
         assert_eq!(says(&mut file, "mood=good\nmax_spans=5"), []);
     }
@@ -211,12 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_small_file_is_not_read() {
+    fn a_file_that_is_not_small_and_text_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits");
         fs::write(&path, "#".repeat(4_097)).unwrap();
+        assert_eq!(read_file(&path).unwrap_err(), "it is larger than 4Ki");
 
-        assert_eq!(read_file(&path).unwrap_err().to_string(), "it is larger than 4 KiB");
-        assert_eq!(read_file(folder.path()).unwrap_err().to_string(), "it is not a file");
+        fs::write(&path, b"\xff").unwrap();
+        assert_eq!(read_file(&path).unwrap_err(), "it is not UTF-8 text");
+        assert_eq!(read_file(folder.path()).unwrap_err(), "it is not a regular file");
     }
 }

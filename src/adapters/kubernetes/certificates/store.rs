@@ -1,8 +1,8 @@
 //! The Secret that holds the keyring, and the webhook's configuration that publishes its bundle.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use json_patch::merge;
 use k8s_openapi::ByteString;
@@ -12,6 +12,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Error, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::adapters::files;
 use crate::adapters::kubernetes::names::{
     CERTIFICATES, CERTIFICATES_PUBLISHED, FIELD_MANAGER, ROTATE, ROTATED,
 };
@@ -23,7 +24,7 @@ const BUNDLE: &str = "ca.crt";
 const AUTHORITY_KEY: &str = "ca.key";
 pub(super) const LEAF: &str = "tls.crt";
 pub(super) const LEAF_KEY: &str = "tls.key";
-/// Most bytes that are read of a file.
+/// Most bytes of the file of authorities; far more than any bundle has.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Where the objects are, and whose they are.
@@ -78,12 +79,8 @@ impl KubeCertificateStore {
     /// Reads the file of the authorities, where there is one.
     pub(super) fn read_ca_file(&self) -> Option<Result<Vec<u8>, String>> {
         let path = self.ca_file.as_ref()?;
-        let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = vec![];
-            std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        Some(read().map_err(|error| format!("{}: cannot read it: {error}", path.display())))
+        let read = read_authorities(path);
+        Some(read.map_err(|error| format!("{}: cannot read it: {error}", path.display())))
     }
 
     /// Who keeps the certificates here, as the configuration's annotations have it.
@@ -257,4 +254,24 @@ fn patch_params() -> PatchParams {
 
 fn post_params() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+fn read_authorities(path: &Path) -> io::Result<Vec<u8>> {
+    files::read_bounded(path, MAX_FILE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_authorities_beyond_the_bound_is_refused_and_never_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.crt");
+        std::fs::File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+
+        let error = read_authorities(&path).map(|bytes| bytes.len()).unwrap_err();
+
+        assert_eq!(error.to_string(), "it is larger than 1Mi");
+    }
 }
