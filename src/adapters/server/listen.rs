@@ -1,7 +1,7 @@
 //! Opening the ports.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::net::{TcpListener, TcpSocket};
@@ -46,6 +46,18 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
     }
 }
 
+/// Returns where this machine reaches a port that listens on `address`: the loopback address for an
+/// unspecified one such as `0.0.0.0`, otherwise `address`.
+#[must_use]
+pub fn loopback_if_unspecified(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip().to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => return address,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 fn listen(address: SocketAddr, beside_v4: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if address.is_ipv6() && beside_v4 {
@@ -81,6 +93,19 @@ mod tests {
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_unspecified_address_is_reached_over_loopback_and_any_other_as_it_is() {
+        for (listening, reached) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("[::ffff:0.0.0.0]:1", "127.0.0.1:1"),
+            ("127.0.0.2:1", "127.0.0.2:1"),
+            ("[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.1]:1"),
+        ] {
+            assert_eq!(loopback_if_unspecified(address(listening)), address(reached));
+        }
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-pub use listen::{BindError, bind};
+pub use listen::{BindError, bind, loopback_if_unspecified};
 pub use probe::TlsProbe;
 pub use tls::Tls;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +15,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
+
+use super::listen::loopback_if_unspecified;
 
 /// How often the port is tried while it answers, and while it does not.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
@@ -44,7 +46,7 @@ impl TlsProbe {
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         client.resumption = Resumption::disabled();
-        let address = SocketAddr::new(loopback_if_unspecified(listening.ip()), listening.port());
+        let address = loopback_if_unspecified(listening);
         let client = Arc::new(client).into();
         Ok(Self { address, client, is_healthy: AtomicBool::new(false) })
     }
@@ -68,15 +70,6 @@ impl TlsProbe {
     async fn tls_handshake(&self) -> io::Result<()> {
         let stream = TcpStream::connect(self.address).await?;
         self.client.connect(self.address.ip().into(), stream).await.map(drop)
-    }
-}
-
-/// Where a port is reached from here that listens on `ip`.
-const fn loopback_if_unspecified(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Asking a receiver on this machine, from another process.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::admin::FLUSH_PATH;
+use crate::adapters::server::loopback_if_unspecified;
 
 /// Most bytes of an answer that are read.
 const MAX_RESPONSE_BYTES: usize = 4 * 1024;
@@ -39,15 +40,6 @@ pub async fn flush(addresses: &[SocketAddr], patience: Duration) -> Result<Strin
     };
     let is_late = || Err(format!("no answer within {} ms", patience.as_millis()));
     timeout(patience, ask).await.unwrap_or_else(|_| is_late())
-}
-
-fn loopback_if_unspecified(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 async fn post(address: SocketAddr, path: &str) -> io::Result<String> {
