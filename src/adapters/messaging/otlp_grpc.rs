@@ -20,6 +20,7 @@ use super::export_handler::{ExportHandler, MessageFormat, export_response};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use crate::domain::response_status::ResponseStatus;
+use crate::domain::text::{Escaped, truncated};
 use crate::ports::monitor::Transport;
 use crate::ports::receive::{ExportResult, ReceivePort};
 
@@ -96,7 +97,10 @@ fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encodi
     if path != EXPORT_PATH {
         return Err(RequestError::new(
             ResponseStatus::NotFound,
-            format!("no such method: {path:.200}; traces are received at {EXPORT_PATH}"),
+            format!(
+                "no such method: {}; traces are received at {EXPORT_PATH}",
+                Escaped(&truncated(path, 200))
+            ),
         ));
     }
     if method != Method::POST {

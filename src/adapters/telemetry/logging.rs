@@ -13,6 +13,8 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
+use crate::domain::text::Escaped;
+
 /// What is logged, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
@@ -31,8 +33,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Escapes control characters.
-struct Escaping<'a, 'w>(&'a mut Writer<'w>);
+/// Writes text escaped.
+struct EscapingWriter<'a, 'w>(&'a mut Writer<'w>);
 
 /// Logs from now on, for the rest of the process; only the first call has an effect.
 ///
@@ -73,24 +75,17 @@ fn filter(level: Level) -> Targets {
         .with_default(level.min(LevelFilter::WARN))
 }
 
-/// Writes one field of a text line. Characters that would begin a new line or steer a terminal are
-/// escaped: a peer may have sent them.
+/// Writes one field of a text line. It is escaped, because a peer may have sent its value.
 fn text_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     if field.name() != "message" {
         write!(writer, "{}=", field.name())?;
     }
-    write!(Escaping(writer), "{value:?}")
+    write!(EscapingWriter(writer), "{value:?}")
 }
 
-impl Write for Escaping<'_, '_> {
+impl Write for EscapingWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|character| {
-            if character.is_control() {
-                write!(self.0, "{}", character.escape_default())
-            } else {
-                self.0.write_char(character)
-            }
-        })
+        write!(self.0, "{}", Escaped(text))
     }
 }
 
@@ -221,5 +216,14 @@ mod tests {
         });
 
         assert!(text.ends_with("answer=\\u{1b}[2J\n"), "{text}");
+    }
+
+    #[test]
+    fn a_character_from_a_peer_that_reorders_text_is_escaped() {
+        let text = logged(LogFormat::Text, Level::INFO, false, || {
+            tracing::warn!(answer = %"a\u{202e}b\u{2028}c", "send failed");
+        });
+
+        assert!(text.ends_with("answer=a\\u{202e}b\\u{2028}c\n"), "{text}");
     }
 }

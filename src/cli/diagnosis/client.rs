@@ -1,6 +1,5 @@
 //! Reaching a cluster as kubectl does, or from a pod in it.
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +7,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use crate::domain::text::error_chain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -79,18 +80,4 @@ impl ClusterConnection {
 /// Says that nobody answered, and why.
 pub(super) fn unreachable_message(error: &kube::Error) -> String {
     format!("the cluster cannot be reached: {}", error_chain(error))
-}
-
-/// An error and all its causes, each once.
-fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = error.source();
-    }
-    text
 }

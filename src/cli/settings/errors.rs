@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::SettingTable;
+use crate::domain::text::truncated;
 
-/// Widest value shown in full.
-const MAX_FOUND_WIDTH: usize = 40;
+/// Most characters of a value that are shown.
+const MAX_FOUND_CHARS: usize = 40;
 
 /// One setting that will not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl fmt::Display for SettingErrors {
         let rows: Vec<_> = self
             .errors
             .iter()
-            .map(|m| (m.origin.as_str(), truncated(&m.found), &m.message))
+            .map(|m| (m.origin.as_str(), truncated(&m.found, MAX_FOUND_CHARS), &m.message))
             .collect();
         let origin_width = rows.iter().map(|row| row.0.chars().count()).max().unwrap_or_default();
         let found_width = rows.iter().map(|row| row.1.chars().count()).max().unwrap_or_default();
@@ -60,13 +61,6 @@ impl fmt::Display for SettingErrors {
 }
 
 impl std::error::Error for SettingErrors {}
-
-fn truncated(found: &str) -> String {
-    if found.chars().count() <= MAX_FOUND_WIDTH {
-        return found.to_owned();
-    }
-    found.chars().take(MAX_FOUND_WIDTH - 1).chain(['…']).collect()
-}
 
 #[cfg(test)]
 mod tests {
@@ -115,6 +109,6 @@ mod tests {
     fn a_long_value_is_cut() {
         let text = of(vec![mistake("--linger", &"ä".repeat(1_000), "end")]).to_string();
 
-        assert!(text.contains(&format!("  {}…  end", "ä".repeat(39))), "{text}");
+        assert!(text.contains(&format!("  {}…  end", "ä".repeat(40))), "{text}");
     }
 }

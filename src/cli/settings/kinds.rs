@@ -15,6 +15,7 @@ pub(in crate::cli) use self::kubernetes::{Image, NamespaceList, ObjectName, Obje
 use crate::adapters::messaging::destination::config::ServerName;
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::bounds::{Bounds, BoundsError};
+use crate::domain::text::quoted;
 
 /// Most addresses one setting may list.
 const MAX_ADDRESSES: usize = 16;
@@ -270,7 +271,8 @@ impl ValueKind for TlsServerName {
 }
 
 fn address(text: &str) -> Result<SocketAddr, ValueError> {
-    text.parse().map_err(|_| ValueError::other(format!("{text:?} is no IP address with a port")))
+    text.parse()
+        .map_err(|_| ValueError::other(format!("{} is no IP address with a port", quoted(text))))
 }
 
 #[cfg(test)]

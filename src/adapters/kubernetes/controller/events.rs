@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::call::{cluster_error, with_timeout};
 use crate::adapters::kubernetes::names::FIELD_MANAGER;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
+use crate::domain::text::truncated_bytes;
 use crate::ports::operator::cluster::{ClusterError, Workload};
 
 /// The longest action that an event may have, in bytes.
@@ -70,7 +71,7 @@ fn to_kube_event(notice: &WorkloadEvent) -> Event {
         type_: if notice.is_warning { EventType::Warning } else { EventType::Normal },
         reason: notice.reason.to_owned(),
         note: Some(notice.message.clone()),
-        action: truncate_action(&notice.dedup_key),
+        action: truncated_bytes(&notice.dedup_key, MAX_ACTION_BYTES).into_owned(),
         secondary: None,
     }
 }
@@ -84,25 +85,5 @@ fn regarding(workload: &Workload) -> ObjectReference {
         namespace: Some(workload.namespace.clone()),
         uid: Some(object.uid.clone()),
         ..ObjectReference::default()
-    }
-}
-
-fn truncate_action(text: &str) -> String {
-    let mut end = text.len().min(MAX_ACTION_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_action_is_cut_at_a_character() {
-        assert_eq!(truncate_action("PortClash"), "PortClash");
-        assert_eq!(truncate_action(&"é".repeat(100)).len(), 128);
-        assert_eq!(truncate_action(&format!("a{}", "é".repeat(100))).len(), 127);
     }
 }

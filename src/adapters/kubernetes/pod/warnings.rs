@@ -1,6 +1,6 @@
 //! What the owner of a pod is told when it is admitted.
 
-use crate::domain::text::{join_limited, quoted};
+use crate::domain::text::{join_limited, quoted, truncated_bytes};
 
 /// Most bytes of a warning. The API server cuts all of a request's at 4 KiB.
 const MAX_BYTES: usize = 255;
@@ -9,12 +9,7 @@ const MAX_CONTAINERS: usize = 3;
 
 /// Returns `text` as a warning of tracebuffer's, cut to a length that every client shows.
 pub(super) fn format_warning(text: &str) -> String {
-    let text = format!("tracebuffer: {text}");
-    if text.len() <= MAX_BYTES {
-        return text;
-    }
-    let end = text.floor_char_boundary(MAX_BYTES - '…'.len_utf8());
-    format!("{}…", text.get(..end).unwrap_or_default())
+    truncated_bytes(&format!("tracebuffer: {text}"), MAX_BYTES).into_owned()
 }
 
 /// Returns the names of containers as a message shows them.

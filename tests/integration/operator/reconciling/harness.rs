@@ -192,7 +192,7 @@ pub(crate) fn injected_pod_annotations(operator: &TestOperator) -> Value {
         trace_buffer: key,
         uid: sidecar.uid.clone(),
         hash: sidecar.hash.clone(),
-        max_bytes: sidecar.limits.max_bytes,
+        max_bytes: sidecar.limits.max_bytes.get(),
     });
     json!({
         "tracebuffer.dev/inject": "true",

@@ -17,6 +17,7 @@ use crate::domain::operator::injection::facts::SidecarPresence;
 use crate::domain::operator::injection::skip::{Skip, SkipReason};
 use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::injection::trace_buffer_view::SidecarMode;
+use crate::domain::text::quoted;
 
 const POD: Section = Section("Pod");
 const DECISION: Section = Section("Decision");
@@ -54,7 +55,7 @@ pub fn explain(case: &ExplainInput) -> Vec<Finding> {
 /// What the pod asks for.
 fn request_finding(case: &ExplainInput) -> Finding {
     let message = match case.annotation(names::INJECT) {
-        Some(value) => format!("annotation {} is {value:?}", names::INJECT),
+        Some(value) => format!("annotation {} is {}", names::INJECT, quoted(value)),
         None if case.namespace.opted_in => format!(
             "it has no annotation {}; its namespace asks for a sidecar in every pod",
             names::INJECT

@@ -270,3 +270,13 @@ fn what_is_set_in_the_wrong_place_is_told() {
     mistaken.namespace_misconfiguration = Some("label x means nothing".into());
     assert_eq!(message(&mistaken, "misplaced"), "label x means nothing");
 }
+
+#[test]
+fn a_long_annotation_is_cut() {
+    let value = "x".repeat(256 * 1024);
+    let case = input(pod(&json!({"tracebuffer.dev/inject": value})), &[]);
+
+    let findings = explain(&case);
+
+    assert!(findings.iter().all(|finding| finding.message.len() < 500), "a finding is longer");
+}

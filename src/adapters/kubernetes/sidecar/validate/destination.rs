@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::headers;
-use super::validator::{Validator, truncated_quote};
+use super::validator::Validator;
 use crate::adapters::kubernetes::resource::{
     CaSource, DestinationSpec, DestinationTls, MAX_SERVER_NAME, ProtocolSpec,
 };
@@ -12,6 +12,7 @@ use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol as Trans
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::bounds;
 use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
+use crate::domain::text::quoted;
 
 const ENDPOINT: &str = "destination.endpoint";
 
@@ -100,7 +101,7 @@ fn validate_tls(notes: &mut Validator, tls: Option<&DestinationTls>, is_encrypte
         notes.object_name("destination.tls.clientCertificateSecretRef.name", &secret.name);
     }
     if let Some(name) = tls.server_name.as_ref().filter(|name| !is_server_name(name)) {
-        let found = truncated_quote(name);
+        let found = quoted(name);
         notes.add_spec_error(
             "destination.tls.serverName",
             format!("must be a DNS name or an IP address, without a port; it is {found}"),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::validator::{Validator, truncated_quote};
+use super::validator::Validator;
 use crate::adapters::kubernetes::resource::{
     DestinationHeader, FieldReference, HeaderSource, MAX_HEADER_NAME, ServiceAccountToken,
 };
@@ -13,6 +13,7 @@ use crate::adapters::kubernetes::sidecar::validated::{
 use crate::adapters::messaging::notation::headers::{parse_header_name, parse_header_value};
 use crate::domain::bounds::Bounds;
 use crate::domain::operator::labels::is_label_key;
+use crate::domain::text::quoted;
 
 /// What a pod knows of itself only in variables.
 const ENV_ONLY_FIELDS: [&str; 7] = [
@@ -88,7 +89,7 @@ fn header_name(notes: &mut Validator, field: &str, name: &str) -> Option<String>
         Err(mistake) => mistake.to_string(),
     };
     let allowed = "a header's name of letters, digits, '-', '_' and '.'";
-    notes.add_spec_error(field, format!("must be {allowed}; {} {why}", truncated_quote(name)));
+    notes.add_spec_error(field, format!("must be {allowed}; {} {why}", quoted(name)));
     None
 }
 
@@ -218,7 +219,7 @@ fn token(
     let is_audience =
         (1..=256).contains(&audience.len()) && audience.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_audience {
-        let found = truncated_quote(audience);
+        let found = quoted(audience);
         notes.add_spec_error(
             &at,
             format!(
@@ -267,7 +268,7 @@ fn pod_field(
         format!(
             "must be metadata.labels['KEY'], metadata.annotations['KEY'] or one of {allowed}; it is \
              {}",
-            truncated_quote(path)
+            quoted(path)
         ),
     );
     None

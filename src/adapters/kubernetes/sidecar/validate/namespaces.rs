@@ -4,12 +4,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
     LabelSelector as Written, LabelSelectorRequirement,
 };
 
-use super::validator::{Validator, truncated_quote};
+use super::validator::Validator;
 use crate::adapters::kubernetes::resource::{AllowedNamespacesSpec as Spec, FromNamespaces};
 use crate::domain::operator::injection::consent::{
     AllowedNamespaces, LabelOperator, LabelRequirement, LabelSelector,
 };
 use crate::domain::operator::labels::{is_label_key, is_label_value};
+use crate::domain::text::quoted;
 
 const SELECTOR: &str = "allowedNamespaces.selector";
 
@@ -81,7 +82,7 @@ fn operator(
         "Exists" => (LabelOperator::Exists, false),
         "DoesNotExist" => (LabelOperator::DoesNotExist, false),
         other => {
-            let found = truncated_quote(other);
+            let found = quoted(other);
             notes.add_spec_error(
                 &format!("{field}.operator"),
                 format!("must be In, NotIn, Exists or DoesNotExist; it is {found}"),
@@ -104,7 +105,7 @@ fn label_key(notes: &mut Validator, field: &str, key: &str) -> Option<String> {
     if is_label_key(key) {
         return Some(key.to_owned());
     }
-    let found = truncated_quote(key);
+    let found = quoted(key);
     notes.add_spec_error(
         field,
         format!("must have keys of labels, such as team or example.com/team; {found} is none"),
@@ -116,7 +117,7 @@ fn label_value(notes: &mut Validator, field: &str, value: &str) -> Option<String
     if is_label_value(value) {
         return Some(value.to_owned());
     }
-    let found = truncated_quote(value);
+    let found = quoted(value);
     let allowed = "at most 63 letters, digits, '-', '_' and '.'";
     notes.add_spec_error(field, format!("must have values of labels: {allowed}; {found} is none"));
     None

@@ -2,13 +2,14 @@
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::validator::{Validator, truncated_quote};
+use super::validator::Validator;
 use crate::adapters::kubernetes::resource::{
     ResourceAmounts, SidecarResources, SidecarSecurityContext, SidecarSpec,
 };
 use crate::adapters::kubernetes::sidecar::validated::RunAs;
 use crate::domain::bounds::Bounds;
 use crate::domain::operator::quantity::{self, QuantityError};
+use crate::domain::text::quoted;
 use crate::domain::units::ByteSize;
 
 /// Most characters of an image's name.
@@ -48,7 +49,7 @@ fn validate_image(notes: &mut Validator, image: &str) {
         && image.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
         && !image.contains("//");
     if !is_name {
-        let found = truncated_quote(image);
+        let found = quoted(image);
         let allowed = "an image such as registry.example/tracebuffer:1.0, without a scheme";
         notes.add_spec_error("sidecar.image", format!("must be {allowed}; it is {found}"));
     }

@@ -7,12 +7,11 @@ use crate::adapters::kubernetes::resource::{DurationString, KeyReference};
 use crate::domain::bounds::Bounds;
 use crate::domain::operator::labels::is_dns_subdomain;
 use crate::domain::operator::quantity::{self, QuantityError};
+use crate::domain::text::quoted;
 use crate::domain::units::{ByteSize, Milliseconds};
 
 /// Most characters of a name of an object.
 const MAX_NAME: usize = 253;
-/// Most characters of a value that a message shows.
-const MAX_QUOTED_CHARS: usize = 60;
 
 /// The mistakes found so far. A value that will not do is noted and read as `None`.
 #[derive(Debug, Default)]
@@ -69,8 +68,7 @@ impl Validator {
             Ok(_) => String::new(),
             Err(error) => format!(", and {error}"),
         };
-        let (min, max, found) =
-            (ByteSize(allowed.min), ByteSize(allowed.max), truncated_quote(&quantity.0));
+        let (min, max, found) = (ByteSize(allowed.min), ByteSize(allowed.max), quoted(&quantity.0));
         let allowed = format!("a quantity from {min} to {max}, such as 32Mi");
         self.add_spec_error(field, format!("must be {allowed}; it is {found}{why}"));
         None
@@ -87,7 +85,7 @@ impl Validator {
             Ok(amount) => return Some(amount),
             Err(error) => error,
         };
-        let found = truncated_quote(&amount.0);
+        let found = quoted(&amount.0);
         self.add_spec_error(
             field,
             format!("must be a quantity, such as 100m or 64Mi; it is {found}, and {why}"),
@@ -108,7 +106,7 @@ impl Validator {
             Err(error) => format!(", and {error}"),
         };
         let (min, max) = (Milliseconds(allowed.min), Milliseconds(allowed.max));
-        let found = truncated_quote(&time.0);
+        let found = quoted(&time.0);
         let allowed = format!("a duration from {min} to {max}, such as 1m30s");
         self.add_spec_error(field, format!("must be {allowed}; it is {found}{why}"));
         None
@@ -143,17 +141,9 @@ impl Validator {
 
     fn check_name(&mut self, field: &str, name: &str, is_one: bool, of: &str) -> Option<()> {
         if !is_one {
-            let found = truncated_quote(name);
+            let found = quoted(name);
             self.add_spec_error(field, format!("must be a name {of}; it is {found}"));
         }
         is_one.then_some(())
     }
-}
-
-/// Quotes a value, the end of a long one cut off.
-pub(super) fn truncated_quote(text: &str) -> String {
-    if text.chars().count() <= MAX_QUOTED_CHARS {
-        return format!("{text:?}");
-    }
-    format!("{:?}…", text.chars().take(MAX_QUOTED_CHARS).collect::<String>())
 }
