@@ -1,4 +1,4 @@
-//! Opening the ports.
+//! Binding the listening sockets.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,10 +7,10 @@ use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::debug;
 
-/// Connections the kernel keeps until they are accepted.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 1024;
 
-/// A port that could not be opened.
+/// A port that could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}")]
 pub struct BindError {
@@ -18,14 +18,15 @@ pub struct BindError {
     reason: String,
 }
 
-/// Opens every address of one port.
+/// Binds every address of one port.
 ///
-/// An address that this machine does not have (`::1` without IPv6) is passed over if another one
-/// could be opened.
+/// An address that this machine does not have (`::1` without IPv6) is skipped if another one could be
+/// bound.
 ///
 /// # Errors
 ///
-/// [`BindError`] for the first address that is taken, forbidden, or the last hope.
+/// [`BindError`] for the first address that is in use or not permitted, or if no address could be
+/// bound.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
     let mut listeners = Vec::new();
     let mut absent = None;
@@ -61,7 +62,7 @@ pub fn loopback_if_unspecified(address: SocketAddr) -> SocketAddr {
 fn listen(address: SocketAddr, beside_v4: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if address.is_ipv6() && beside_v4 {
-        // `[::]` would take the port of `0.0.0.0` too.
+        // Otherwise `[::]` takes the port of `0.0.0.0` as well.
         set_ipv6_v6only(&socket, true)?;
     }
     socket.set_reuseaddr(true)?;
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_this_machine_does_not_have_is_passed_over_beside_another() {
+    async fn an_address_this_machine_does_not_have_is_skipped_beside_another() {
         let listeners = bind(&[address("127.0.0.1:0"), address("203.0.113.7:0")]).unwrap();
 
         assert_eq!(listeners.len(), 1);
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_wildcards_can_be_listened_on_at_the_same_port() {
+    async fn both_unspecified_addresses_can_be_bound_at_the_same_port() {
         let port = bind(&[address("0.0.0.0:0")]).unwrap()[0].local_addr().unwrap().port();
 
         let listeners = bind(&[
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+    async fn a_port_in_use_is_an_error_with_a_remedy() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
 
         let error = bind(&[taken.local_addr().unwrap()]).unwrap_err();

@@ -1,4 +1,4 @@
-//! Whether a port of this process answers over TLS, found out as a client would.
+//! Probes a TLS port of this process as a client.
 
 use std::fmt;
 use std::io;
@@ -18,13 +18,13 @@ use tokio_rustls::TlsConnector;
 
 use super::listen::loopback_if_unspecified;
 
-/// How often the port is tried while it answers, and while it does not.
+/// Interval of the probe while the port answers, and while it does not.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
-/// How long a handshake may take.
+/// Timeout of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tries a port of this process; [`run`](Self::run) keeps it current.
+/// The result of the last probe of a port; [`run`](Self::run) keeps it current.
 pub struct TlsProbe {
     address: SocketAddr,
     client: TlsConnector,
@@ -32,11 +32,12 @@ pub struct TlsProbe {
 }
 
 impl TlsProbe {
-    /// Tries the port that is `listening` here, on the loopback where it listens everywhere.
+    /// Creates a probe of the port that listens at `listening`; an unspecified address is probed over
+    /// loopback.
     ///
     /// # Errors
     ///
-    /// Those of rustls, when this build of it supports no version of TLS.
+    /// Errors of rustls, if this build of it supports no TLS version.
     pub fn new(listening: SocketAddr) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Arc::new(AcceptAnyCertificate(Arc::clone(&provider)));
@@ -57,7 +58,7 @@ impl TlsProbe {
         self.is_healthy.load(Ordering::Acquire)
     }
 
-    /// Tries for ever.
+    /// Probes indefinitely.
     pub async fn run(&self) {
         loop {
             let answers =
@@ -73,8 +74,8 @@ impl TlsProbe {
     }
 }
 
-/// Accepts whatever certificate the port shows, so long as it has the key: whether API servers trust
-/// it is asked elsewhere.
+/// Accepts any certificate whose private key the port holds. Whether API servers trust the certificate
+/// is checked elsewhere.
 struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
 impl fmt::Debug for AcceptAnyCertificate {

@@ -1,4 +1,4 @@
-//! Limits that change while the receiver runs: a file, as the kubelet keeps it for a pod.
+//! Follows a file of limits while the receiver runs, as the kubelet maintains it in a pod.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use crate::domain::limits_text;
 use crate::domain::text::join_limited;
 use crate::ports::buffer::TraceBufferPort;
 
-/// How often the file is read. It is a few lines in memory, so reading it costs no more than asking
-/// whether it changed, and no way of replacing it can be missed.
+/// Interval between two reads. The file is a few lines in memory, so reading it costs no more than
+/// checking for a change, and no way of replacing it is missed.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Most bytes of it that are read.
+/// Maximum size of the file.
 const MAX_FILE_BYTES: u64 = 4 * 1024;
 /// Most unknown names that a log line repeats.
 const MAX_NAMES: usize = 5;
 
-/// A file of limits, and what is known of it.
+/// A file of limits and the state of following it.
 pub(super) struct LimitsFile {
     path: PathBuf,
-    /// Holds for what the file does not say.
+    /// Applies to limits that the file does not set.
     initial: BufferLimits,
     current: BufferLimits,
-    /// What was last complained about, so that it is said once.
+    /// The last problem that was logged, so that each is logged once.
     last_problem: Option<String>,
 }
 
-/// What a look at the file found.
+/// The result of one read of the file.
 #[derive(Debug, PartialEq, Eq)]
 enum LimitsFileChange {
     Changed { from: BufferLimits, to: BufferLimits },
@@ -43,26 +43,26 @@ impl LimitsFile {
         Self { path, initial: boot, current: boot, last_problem: None }
     }
 
-    /// Reads the file and puts what it says into force; without a usable file the limits stay.
+    /// Reads the file and applies its limits; without a valid file the current limits stay.
     pub(super) fn reload<B: TraceBufferPort>(&mut self, buffer: &B) {
         let text = read_file(&self.path);
-        for news in self.update(text) {
-            match news {
+        for change in self.update(text) {
+            match change {
                 LimitsFileChange::Changed { from, to } => {
                     buffer.set_limits(to);
                     let (from, to) = (limits_text::summary(&from), limits_text::summary(&to));
-                    info!(%from, %to, "new limits are in force");
+                    info!(%from, %to, "limits changed");
                 }
                 LimitsFileChange::Invalid(problem) => {
                     let (file, in_force) =
                         (self.path.display(), limits_text::summary(&self.current));
-                    warn!(%file, %problem, %in_force, "the file of limits has a mistake");
+                    warn!(%file, %problem, %in_force, "the limits file is invalid");
                 }
             }
         }
     }
 
-    /// Applies it again and again, for ever.
+    /// Reloads the file periodically, indefinitely.
     pub(super) async fn poll<B: TraceBufferPort>(mut self, buffer: Arc<B>) {
         let mut ticks = interval(POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,16 +85,16 @@ impl LimitsFile {
             }
             Err(problem) => (self.current, Some(problem)),
         };
-        let mut news = Vec::new();
+        let mut changes = Vec::new();
         if limits != self.current {
-            news.push(LimitsFileChange::Changed { from: self.current, to: limits });
+            changes.push(LimitsFileChange::Changed { from: self.current, to: limits });
             self.current = limits;
         }
         if problem != self.last_problem {
-            news.extend(problem.clone().map(LimitsFileChange::Invalid));
+            changes.extend(problem.clone().map(LimitsFileChange::Invalid));
             self.last_problem = problem;
         }
-        news
+        changes
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_once() {
+    fn a_change_is_reported_once() {
         let mut file = file();
 
         assert_eq!(says(&mut file, "max_spans=5"), [change(100, 5)]);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_of_the_file_is_as_at_the_start_again() {
+    fn a_limit_removed_from_the_file_returns_to_its_boot_value() {
         let mut file = file();
         says(&mut file, "max_spans=5");
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_wrong_or_gone_leaves_the_limits_as_they_are_and_is_told_once() {
+    fn an_invalid_or_missing_file_keeps_the_limits_and_is_reported_once() {
         let mut file = file();
         says(&mut file, "max_spans=5");
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_that_comes_back_after_it_was_solved_is_told_again() {
+    fn a_problem_that_recurs_after_it_was_solved_is_reported_again() {
         let mut file = file();
         let gone = || Err("gone".to_owned());
         file.update(gone());
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_told_once_and_the_rest_holds() {
+    fn an_unknown_name_is_reported_once_and_the_other_limits_apply() {
         let mut file = file();
 
         let news = says(&mut file, "mood=good\nmax_spans=5");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_swapped_behind_a_link_as_the_kubelet_does_is_put_into_force() {
+    fn a_file_swapped_behind_a_link_as_the_kubelet_does_is_applied() {
         let volume = tempfile::tempdir().unwrap();
         let at = |name: &str| volume.path().join(name);
         for (version, spans) in [("..1", "7"), ("..2", "3")] {

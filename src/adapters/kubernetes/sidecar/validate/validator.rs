@@ -1,4 +1,4 @@
-//! Reads single values, and notes every one that will not do.
+//! Validates single values and collects the errors.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -10,25 +10,25 @@ use crate::domain::operator::quantity::{self, QuantityError};
 use crate::domain::text::quoted;
 use crate::domain::units::{ByteSize, Milliseconds};
 
-/// Most characters of a name of an object.
+/// Maximum length of an object's name.
 const MAX_NAME: usize = 253;
 
-/// The mistakes found so far. A value that will not do is noted and read as `None`.
+/// The errors found so far. An invalid value is recorded as an error and becomes `None`.
 #[derive(Debug, Default)]
 pub(super) struct Validator(Vec<FieldError>);
 
 impl Validator {
-    /// Notes a mistake in a field of the spec.
+    /// Records an error in a field of the spec.
     pub(super) fn add_spec_error(&mut self, field: &str, why: impl Into<String>) {
         self.add_error(&format!("spec.{field}"), why);
     }
 
-    /// Notes a mistake in a field of the object.
+    /// Records an error in a field of the object.
     pub(super) fn add_error(&mut self, field: &str, why: impl Into<String>) {
         self.0.push(FieldError { field: field.to_owned(), message: why.into() });
     }
 
-    /// Returns what was built, unless a mistake was noted on the way.
+    /// Returns what was built, unless an error was recorded.
     pub(super) fn finish<T>(self, built: Option<T>) -> Result<T, ValidationErrors> {
         match built {
             Some(built) if self.0.is_empty() => Ok(built),
@@ -36,7 +36,7 @@ impl Validator {
         }
     }
 
-    /// Reads a whole number.
+    /// Validates a whole number.
     pub(super) fn integer<N>(
         &mut self,
         field: &str,
@@ -56,7 +56,7 @@ impl Validator {
         found
     }
 
-    /// Reads a number of bytes.
+    /// Validates a number of bytes.
     pub(super) fn byte_size(
         &mut self,
         field: &str,
@@ -74,7 +74,7 @@ impl Validator {
         None
     }
 
-    /// Reads an amount that Kubernetes will take, whatever its size.
+    /// Validates a quantity that Kubernetes accepts, of any size.
     pub(super) fn quantity(
         &mut self,
         field: &str,
@@ -93,7 +93,7 @@ impl Validator {
         None
     }
 
-    /// Reads a length of time, in milliseconds.
+    /// Validates a duration; returns milliseconds.
     pub(super) fn duration(
         &mut self,
         field: &str,
@@ -112,7 +112,7 @@ impl Validator {
         None
     }
 
-    /// Reads the name of an object.
+    /// Validates the name of an object.
     pub(super) fn object_name(&mut self, field: &str, name: &str) -> Option<()> {
         self.check_name(
             field,
@@ -122,7 +122,7 @@ impl Validator {
         )
     }
 
-    /// Reads a key of a Secret or `ConfigMap`.
+    /// Validates a key of a Secret or `ConfigMap`.
     pub(super) fn key(&mut self, field: &str, key: &str) -> Option<()> {
         let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let is_key = (1..=MAX_NAME).contains(&key.len())
@@ -132,7 +132,7 @@ impl Validator {
         self.check_name(field, key, is_key, "of letters, digits, '-', '_' and '.'")
     }
 
-    /// Reads a reference to a key.
+    /// Validates a reference to a key.
     pub(super) fn key_reference(&mut self, field: &str, reference: &KeyReference) -> Option<()> {
         let name = self.object_name(&format!("{field}.name"), &reference.name);
         let key = self.key(&format!("{field}.key"), &reference.key);
