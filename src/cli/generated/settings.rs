@@ -66,7 +66,7 @@ mod tests {
         let text = env_example();
 
         assert!(text.contains(
-            "\n\n# Most spans held (a whole number from 1 to 1000000000).\nTRACEBUFFER_MAX_SPANS=50000\n"
+            "\n\n# Maximum number of buffered spans (a whole number from 1 to 1000000000).\nTRACEBUFFER_MAX_SPANS=50000\n"
         ));
     }
 

@@ -32,7 +32,7 @@ pub(super) fn command() -> Command {
 ///
 /// # Errors
 ///
-/// Every mistake found.
+/// All invalid settings.
 pub(super) fn settings(
     flags: &ArgMatches,
     environment: EnvLookup<'_>,

@@ -12,7 +12,7 @@ use crate::domain::limits::OverflowPolicy;
 
 settings! {
     ENDPOINT in Destination: Optional<ServerUrl> = Optional(ServerUrl), default "",
-        "Where traces are sent; unset prints them to the console";
+        "Endpoint that traces are sent to; unset prints them to the console";
     PROTOCOL in Destination: Choice<Protocol> = Choice(&[
             ("grpc", Protocol::Grpc), ("http", Protocol::Http), ("http/protobuf", Protocol::Http),
         ]), default "grpc",
@@ -20,66 +20,66 @@ settings! {
     COMPRESSION in Destination: Choice<Compression> = Choice(&[
             ("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd),
         ]), default "none",
-        "How requests are compressed";
+        "Compression of requests";
     HEADERS in Destination: HeaderList = HeaderList, default "",
-        "Headers added to every request; others can see a flag, so prefer a file";
+        "Headers added to every request; other users can see a flag, so prefer a file";
     HEADERS_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
-        "File of more headers, one name=value or name: value a line; read again when it changes";
+        "File of more headers, one name=value or name: value per line; reloaded on change";
     HEADER_VALUE_FILES in Destination: HeaderFileList = HeaderFileList, default "",
-        "Headers whose value is a file's content; read again when it changes";
+        "Headers whose value is the content of a file; reloaded on change";
     HEADER_VALUE_PREFIXES in Destination: HeaderPrefixList = HeaderPrefixList, default "",
-        "What is put before the value in such a file, %20 for a space: authorization=Bearer%20";
+        "Prefixes of the values in such files, %20 for a space: authorization=Bearer%20";
     OPTIONAL_HEADERS in Destination: HeaderNameList = HeaderNameList, default "",
-        "Which of them are left out while their file is missing or empty; others hold requests back";
+        "Which of these headers are omitted while their file is missing or empty; any other blocks requests";
     CA_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
-        "PEM file of the authorities to trust instead of the built-in ones";
+        "PEM file of the certificate authorities to trust instead of the built-in ones";
     TRUST_SYSTEM_ROOTS in Destination: Optional<Choice<bool>> = Optional(BOOLEAN), default "",
-        "Whether to trust the built-in public authorities; unset: only where CA_FILE is unset";
+        "Whether to trust the built-in public authorities; unset trusts them only if CA_FILE is unset";
     TLS_SERVER_NAME in Destination: Optional<TlsServerName> = Optional(TlsServerName),
         default "",
-        "Name that the certificate must bear, sent as SNI; unset: the host of ENDPOINT";
+        "Name to verify in the server certificate and to send as SNI; unset uses the host of ENDPOINT";
     CLIENT_CERTIFICATE_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
-        "PEM file of the certificate shown to the destination";
+        "PEM file of the client certificate";
     CLIENT_KEY_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
-        "PEM file of that certificate's private key";
+        "PEM file of the client certificate's private key";
     TIMEOUT in Destination: DurationRange = DurationRange(bounds::TIMEOUT), default "10s",
-        "Longest wait for one answer, connecting included";
+        "Timeout of a request, including connection setup";
 
     MAX_SPANS in Buffer: IntegerRange = IntegerRange(bounds::MAX_SPANS), default "50000",
-        "Most spans held";
+        "Maximum number of buffered spans";
     MAX_BYTES in Buffer: SizeRange = SizeRange(bounds::MAX_BYTES), default "32Mi",
-        "Most memory held by spans";
+        "Maximum memory for buffered spans";
     MAX_AGE in Buffer: Optional<DurationRange> = Optional(DurationRange(bounds::MAX_AGE)), default "",
-        "Age at which a span is dropped unsent; unset keeps it until room is needed";
+        "Age at which a buffered span is dropped; unset disables expiry";
     OVERFLOW in Buffer: Choice<OverflowPolicy> = Choice(&[
             ("drop-oldest", OverflowPolicy::DropOldest), ("reject", OverflowPolicy::Reject),
         ]), default "drop-oldest",
-        "What a full buffer does with new spans: drop the oldest for them, or refuse them";
+        "What a full buffer does with new spans: drop the oldest spans, or reject the new ones";
     LIMITS_FILE in Buffer: Optional<FilePath> = Optional(FilePath), default "",
-        "File of limits to follow while running: lines max_spans=, max_bytes=, max_age=";
+        "File of limits applied while running: lines max_spans=, max_bytes=, max_age=";
 
     BATCH_MAX_SPANS in Sending: IntegerRange = IntegerRange(bounds::BATCH_MAX_SPANS), default "8192",
-        "Most spans in one request; never more than a quarter of MAX_SPANS";
+        "Maximum spans per request; at most a quarter of MAX_SPANS";
     BATCH_MAX_BYTES in Sending: SizeRange = SizeRange(bounds::BATCH_MAX_BYTES), default "3.5Mi",
-        "Largest request, uncompressed; never more than a quarter of MAX_BYTES";
+        "Maximum uncompressed size of a request; at most a quarter of MAX_BYTES";
     LINGER in Sending: DurationRange = DurationRange(bounds::LINGER), default "200ms",
-        "How long a span waits for others to share its request";
+        "How long a span waits for more spans to share its request";
     CONCURRENCY in Sending: IntegerRange = IntegerRange(bounds::CONCURRENCY), default "1",
-        "Requests on their way at the same time; more than 1 gives up their order";
+        "Maximum requests in flight; with more than 1, spans may arrive out of order";
 
     GRPC_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:4317,[::1]:4317",
-        "Where traces are received, usually over gRPC; HTTP is understood too";
+        "Addresses that receive OTLP/gRPC; they accept OTLP/HTTP as well";
     HTTP_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:4318,[::1]:4318",
-        "Where traces are received, usually over HTTP; gRPC is understood too";
+        "Addresses that receive OTLP/HTTP; they accept OTLP/gRPC as well";
     ADMIN_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:9417",
-        "Where health, metrics and the state of the buffer are shown";
+        "Addresses that serve health checks, metrics and the state of the buffer";
     MAX_REQUEST_BYTES in Listening: SizeRange = SizeRange(bounds::MAX_REQUEST_BYTES), default "4Mi",
-        "Largest request received, decompressed; never more than MAX_BYTES";
+        "Maximum decompressed size of a received request; at most MAX_BYTES";
 
     DRAIN_TIMEOUT in Process: DurationRange = DurationRange(bounds::DRAIN_TIMEOUT), default "25s",
-        "Longest time to send what is left after the signal to stop";
+        "Maximum time to send buffered spans at shutdown";
     WORKERS in Process: IntegerRange = IntegerRange(Bounds { min: 1, max: 64 }), default "1",
-        "Threads that do the work";
+        "Number of worker threads";
 
     + log::FORMAT, log::LEVEL
 }

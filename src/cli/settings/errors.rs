@@ -1,4 +1,4 @@
-//! Everything that is wrong with a configuration, in one list.
+//! All errors of a configuration, in one list.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::domain::text::truncated;
 /// Most characters of a value that are shown.
 const MAX_FOUND_CHARS: usize = 40;
 
-/// One setting that will not do.
+/// One invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct SettingError {
     /// The name of the setting.
@@ -21,28 +21,28 @@ pub(in crate::cli) struct SettingError {
     pub(in crate::cli) message: String,
 }
 
-/// All mistakes of a configuration.
+/// All invalid settings of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingErrors {
-    /// The subcommand they were made in.
+    /// The subcommand that was configured.
     pub(in crate::cli) command: &'static str,
     pub(in crate::cli) errors: Vec<SettingError>,
 }
 
 impl SettingErrors {
-    /// Puts the mistakes of `command` into the order of its table.
+    /// Sorts the errors of `command` in the order of its table.
     pub(in crate::cli) fn sorted(
         command: &'static str,
         table: SettingTable,
-        mut list: Vec<SettingError>,
+        mut errors: Vec<SettingError>,
     ) -> Self {
-        list.sort_by_key(|mistake| table.iter().position(|s| s.name() == mistake.setting));
-        Self { command, errors: list }
+        errors.sort_by_key(|error| table.iter().position(|s| s.name() == error.setting));
+        Self { command, errors }
     }
 }
 
 impl fmt::Display for SettingErrors {
-    /// Writes a line for each mistake, in columns.
+    /// Writes a line for each error, in columns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<_> = self
             .errors
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_listed_in_aligned_columns() {
+    fn errors_are_listed_in_aligned_columns() {
         let mistakes = of(vec![
             mistake("TRACEBUFFER_MAX_SPANS", r#""many""#, "must be a number"),
             mistake("--linger", r#""später""#, "must be a duration"),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_mistake_is_called_one() {
+    fn a_single_error_is_counted_as_one() {
         let text = of(vec![mistake("--linger", "x", "y")]).to_string();
 
         assert!(text.starts_with("tracebuffer cannot start, 1 setting is wrong:\n"), "{text}");

@@ -1,4 +1,4 @@
-//! What is logged, and how: the same for every process that runs for long.
+//! The settings of the log, which every long-running process has.
 
 use tracing::Level;
 
@@ -10,15 +10,15 @@ use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
 setting!(pub(in crate::cli) FORMAT = "LOG_FORMAT", in Process: Choice<LogFormat> = Choice(&[
         ("text", LogFormat::Text), ("json", LogFormat::Json),
     ]), default "text",
-    "How log lines look");
+    "Format of log lines");
 
 setting!(pub(in crate::cli) LEVEL = "LOG_LEVEL", in Process: Choice<Level> = Choice(&[
         ("error", Level::ERROR), ("warn", Level::WARN), ("info", Level::INFO),
         ("debug", Level::DEBUG), ("trace", Level::TRACE),
     ]), default "info",
-    "The least important events that are logged");
+    "Lowest level that is logged");
 
-/// Reads both.
+/// Reads the log settings.
 pub(in crate::cli) fn settings(
     input: &mut SettingsReader<'_>,
 ) -> Result<LogSettings, ErrorReported> {

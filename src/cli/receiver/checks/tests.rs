@@ -38,7 +38,7 @@ fn each_setting_of_tls_is_refused_for_an_unencrypted_endpoint() {
         "--client-key-file=/k",
     ];
 
-    let why = "must be unset, or ENDPOINT begin with https://";
+    let why = "must be unset unless ENDPOINT begins with https://";
     assert_eq!(
         errors(&flags, &[]),
         [
@@ -127,7 +127,7 @@ fn a_grpc_endpoint_with_a_path_is_refused_beside_other_mistakes() {
         found,
         [
             format!("--endpoint \"http://collector/v1/traces\" {why}"),
-            "--ca-file \"/a\" must be unset, or ENDPOINT begin with https://".into(),
+            "--ca-file \"/a\" must be unset unless ENDPOINT begins with https://".into(),
         ]
     );
 }
@@ -146,7 +146,8 @@ fn a_destination_that_is_this_receiver_is_refused() {
         "http://[::ffff:127.0.0.1]:4317",
     ] {
         let found = errors(&["--endpoint", endpoint], &[]);
-        let start = format!("--endpoint \"{endpoint}\" must not be this receiver, which is at ");
+        let start =
+            format!("--endpoint \"{endpoint}\" must not be this receiver, which listens at ");
         assert!(found.len() == 1 && found[0].starts_with(&start), "{found:?}");
     }
 }
@@ -168,7 +169,9 @@ fn a_destination_at_an_address_listened_on_is_refused() {
 
     assert_eq!(
         errors(&flags, &[]),
-        ["--endpoint \"http://10.0.0.1:5000\" must not be this receiver, which is at HTTP_ADDR"]
+        [
+            "--endpoint \"http://10.0.0.1:5000\" must not be this receiver, which listens at HTTP_ADDR"
+        ]
     );
 }
 
