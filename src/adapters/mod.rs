@@ -1,6 +1,7 @@
 //! Where the ports meet the world: the network, the system, telemetry.
 
 pub mod clock;
+pub mod files;
 pub mod kubernetes;
 pub mod messaging;
 pub mod server;

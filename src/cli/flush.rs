@@ -1,4 +1,4 @@
-//! `tracebuffer flush`: what a container runs before it ends.
+//! `tracebuffer flush`: the preStop hook of a container.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ pub(super) const NAME: &str = "flush";
 
 static TABLE: SettingTable = &[&ADMIN_ADDR];
 
-/// Longest wait for an answer: the kubelet waits for this process before it ends the container.
+/// Timeout of the request: the kubelet waits for this process before it stops the container.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(800);
 
 const AFTER_HELP: &str = "Intended for the preStop hook of a container: returns within a second, always with exit code 0, even if no receiver responds.";
@@ -33,11 +33,11 @@ pub(super) fn command() -> Command {
         .arg(flag(&ADMIN_ADDR))
 }
 
-/// Reads where the receiver is, which is where it was told to listen.
+/// Reads the receiver's admin addresses from the setting that the receiver itself uses.
 ///
 /// # Errors
 ///
-/// The mistake in it.
+/// The setting is invalid.
 pub(super) fn addresses(
     flags: &ArgMatches,
     environment: EnvLookup<'_>,
@@ -47,17 +47,17 @@ pub(super) fn addresses(
     input.finish(addresses)
 }
 
-/// Asks, and says what came of it.
+/// Sends the request and prints the result.
 pub(super) fn run(addresses: &[SocketAddr]) -> ExitCode {
-    let asked = Builder::new_current_thread()
+    let result = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())
         .and_then(|runtime| runtime.block_on(admin_client::flush(addresses, RESPONSE_TIMEOUT)));
-    // Whoever does not listen need not know.
-    let _ = match asked {
+    // A closed output is no reason to fail the hook.
+    let _ = match result {
         Ok(said) => writeln!(io::stdout(), "{said}"),
-        Err(why) => writeln!(io::stderr(), "no receiver could be asked to flush: {why}"),
+        Err(why) => writeln!(io::stderr(), "no receiver could be flushed: {why}"),
     };
     ExitCode::SUCCESS
 }

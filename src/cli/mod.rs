@@ -29,7 +29,6 @@ use self::diagnosis::{
     explain::{self, ExplainArgs},
 };
 pub use self::inject::InjectArgs;
-pub(crate) use self::receiver::limits_text;
 pub use self::settings::errors::SettingErrors;
 use crate::bootstrap::controller::ControllerSettings;
 use crate::bootstrap::receiver::settings::ReceiverSettings;

@@ -46,6 +46,13 @@ pub struct BatchLimits {
 }
 
 impl BufferLimits {
+    /// Returns these limits with at most `max_bytes` bytes.
+    #[must_use]
+    pub fn capped_at(self, max_bytes: u64) -> Self {
+        let cap = NonZeroU64::new(max_bytes).unwrap_or(NonZeroU64::MIN);
+        Self { max_bytes: self.max_bytes.min(cap), ..self }
+    }
+
     /// Returns the bytes charged for a record with a payload of `payload_bytes`.
     #[must_use]
     pub const fn charge(payload_bytes: u64) -> u64 {

@@ -1,11 +1,13 @@
 //! The rules of buffer and operator, in plain Rust: no clock, no I/O, no locks, nothing but `std`.
 
 pub mod backoff;
+pub mod bounds;
 pub mod delivery;
 pub mod delivery_policy;
 pub mod fifo;
 pub mod ledger;
 pub mod limits;
+pub mod limits_text;
 pub mod observability;
 pub mod operator;
 pub mod response_status;

@@ -1,10 +1,10 @@
-//! Sizes and durations as people write them.
+//! Sizes and durations as text.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Digits kept after a decimal point; more than any sensible value has.
+/// Maximum number of digits after a decimal point.
 const MAX_FRACTION_DIGITS: usize = 9;
 
 type Unit = (&'static str, u64);
@@ -33,7 +33,7 @@ pub struct ByteSize(
     pub u64,
 );
 
-/// A length of time in whole milliseconds.
+/// A duration in whole milliseconds.
 ///
 /// Reads `500ms`, `10s`, `1.5s`, `1h30m`: h, m, s and ms, largest first. A fraction of a
 /// millisecond is cut off.
@@ -43,30 +43,37 @@ pub struct Milliseconds(
     pub u64,
 );
 
-/// Why a text is no size or no duration.
+/// Why a text is not a size or a duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnitError {
-    /// There is no number where one must be.
+    /// A number is missing.
     NotANumber,
-    /// The number is below zero.
+    /// The number is negative.
     Negative,
-    /// There is no such unit of a size.
+    /// The unit of a size is unknown.
     UnknownSizeUnit(String),
-    /// There is no such unit of time.
+    /// The unit of time is unknown.
     UnknownTimeUnit(String),
-    /// The number has no unit of time, and needs one.
+    /// A number has no unit of time.
     MissingTimeUnit,
-    /// The units of time do not come largest first, each once.
+    /// The units of time are not in descending order, or one is repeated.
     UnitOrder,
-    /// The value is beyond what can be counted.
+    /// The value does not fit into 64 bits.
     TooLarge,
 }
 
 impl Milliseconds {
-    /// Returns the same as the standard library has it.
+    /// Converts to the type of the standard library.
     #[must_use]
     pub const fn duration(self) -> Duration {
         Duration::from_millis(self.0)
+    }
+}
+
+impl From<Duration> for Milliseconds {
+    /// Cuts off a fraction of a millisecond; a longer time than can be counted becomes the longest.
+    fn from(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -143,7 +150,7 @@ impl fmt::Display for UnitError {
 
 impl std::error::Error for UnitError {}
 
-/// Splits off the digits and decimal points that `text` begins with.
+/// Splits off the leading digits and decimal points of `text`.
 fn split_number(text: &str) -> Result<(&str, &str), UnitError> {
     if text.starts_with('-') {
         return Err(UnitError::Negative);
@@ -161,7 +168,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 }
 
 fn size_unit(unit: &str) -> Option<u64> {
-    // `KB` is as common as the correct `kB`; a bare `K` means 1024 to some, so it is refused.
+    // `KB` is as common as the correct `kB`. A plain `K` means 1024 to some people, so it is refused.
     let unit = if unit == "KB" { "kB" } else { unit };
     let name = unit.strip_suffix('B').unwrap_or(unit);
     SIZE_UNITS.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
@@ -191,7 +198,7 @@ fn scaled(number: &str, unit: u64) -> Result<u64, UnitError> {
     u64::try_from(value).map_err(|_| UnitError::TooLarge)
 }
 
-/// Reads decimal digits; beyond what fits it is too large in any unit.
+/// Parses decimal digits.
 fn digits(text: &str) -> Result<u128, UnitError> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(UnitError::NotANumber);

@@ -61,7 +61,7 @@ const NESTED_ADAPTERS: &str =
 
 /// What every adapter may name: the wire formats, how destinations are written down, and the server
 /// that carries services.
-const SHARED_ADAPTERS: &str = "messaging::json messaging::notation messaging::wire server";
+const SHARED_ADAPTERS: &str = "files messaging::json messaging::notation messaging::wire server";
 
 /// The files and folders of `src/` that are the operator's.
 const OPERATOR: &str = "
@@ -79,7 +79,7 @@ const SHARED: &str = "
     domain/units.rs
     ports/mod.rs ports/clock.rs
     application/mod.rs
-    adapters/mod.rs adapters/clock.rs adapters/messaging/notation/ adapters/server/
+    adapters/mod.rs adapters/clock.rs adapters/files.rs adapters/messaging/notation/ adapters/server/
     adapters/telemetry/mod.rs adapters/telemetry/admin_server.rs adapters/telemetry/exposition.rs
     adapters/telemetry/logging.rs adapters/telemetry/process.rs
     bootstrap/mod.rs bootstrap/process.rs

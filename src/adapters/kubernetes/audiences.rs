@@ -1,12 +1,18 @@
-//! The audiences of the API server: for whom a token that it accepts was issued.
+//! The audiences of the API server, which are those of the tokens that it accepts.
+
+use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use tracing::warn;
 
-/// Where a pod has the token of its service account, which is for the API server.
+use crate::adapters::files;
+
+/// The token of the pod's service account, issued for the API server.
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/// Most bytes of a token; far more than any has.
+const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 #[derive(Deserialize)]
 struct Claims {
@@ -14,7 +20,7 @@ struct Claims {
     audiences: Audiences,
 }
 
-/// One or many, as RFC 7519 has it.
+/// One or many, as in RFC 7519.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Audiences {
@@ -28,11 +34,12 @@ impl Default for Audiences {
     }
 }
 
-/// Returns the audiences of this process's own token; none, with a warning, where it is in no pod.
+/// Returns the audiences of this process's own token; none, with a warning, outside of a pod.
 #[must_use]
 pub fn api_audiences() -> Vec<String> {
-    let token = std::fs::read_to_string(TOKEN_FILE);
-    let found = token.ok().and_then(|token| audiences(&token)).unwrap_or_default();
+    let token = files::read_bounded(Path::new(TOKEN_FILE), MAX_TOKEN_BYTES).ok();
+    let token = token.and_then(|bytes| String::from_utf8(bytes).ok());
+    let found = token.and_then(|token| audiences(&token)).unwrap_or_default();
     if found.is_empty() {
         warn!(
             "the audiences of the API server cannot be read from {TOKEN_FILE}: of the TraceBuffers that \
@@ -42,7 +49,8 @@ pub fn api_audiences() -> Vec<String> {
     found
 }
 
-/// Reads the claims of a JSON web token. Its signature is of no interest: nothing is granted by it.
+/// Reads the claims of a JSON web token. Its signature is not verified, since the token grants nothing
+/// here.
 fn audiences(token: &str) -> Option<Vec<String>> {
     let claims = BASE64_URL_SAFE_NO_PAD.decode(token.trim().split('.').nth(1)?).ok()?;
     let claims: Claims = serde_json::from_slice(&claims).ok()?;
@@ -69,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_has_none() {
+    fn an_invalid_token_has_no_audiences() {
         for text in ["", "a", "a.b", "a.!!.c", "e30.bm9uZQ.x"] {
             assert_eq!(audiences(text), None, "{text}");
         }

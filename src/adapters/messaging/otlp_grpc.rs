@@ -21,6 +21,7 @@ use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use super::wire::grpc::{self, EXPORT_PATH, GRPC_ENCODING};
 use crate::domain::response_status::ResponseStatus;
+use crate::domain::text::{Escaped, truncated};
 use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
@@ -97,7 +98,10 @@ fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encodi
     if path != EXPORT_PATH {
         return Err(RequestError::new(
             ResponseStatus::NotFound,
-            format!("no such method: {path:.200}; traces are received at {EXPORT_PATH}"),
+            format!(
+                "no such method: {}; traces are received at {EXPORT_PATH}",
+                Escaped(&truncated(path, 200))
+            ),
         ));
     }
     if method != Method::POST {

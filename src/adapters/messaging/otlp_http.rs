@@ -21,6 +21,7 @@ use super::otlp_grpc::{RETRY_DELAY, grpc_status, is_grpc};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use crate::domain::response_status::ResponseStatus;
+use crate::domain::text::{Escaped, truncated};
 use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
@@ -84,7 +85,9 @@ where
     }
     let path = head.uri.path();
     if !TRACES_PATHS.contains(&path) {
-        let message = format!("no such path: {path:.200}; traces are received at {TRACES_PATH}");
+        let path = truncated(path, 200);
+        let path = Escaped(&path);
+        let message = format!("no such path: {path}; traces are received at {TRACES_PATH}");
         return Err(RequestError::new(ResponseStatus::NotFound, message));
     }
     if head.method != Method::POST {

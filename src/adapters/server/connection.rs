@@ -1,4 +1,4 @@
-//! One connection: which protocol it speaks, and how much of us it may use.
+//! One connection: its protocol, and the bounds of what it may use.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -22,36 +22,36 @@ use tracing::debug;
 use super::protocol_detector::{HttpVersion, IoStream, ProtocolDetector};
 use super::{ConnectionPermit, HttpService};
 
-/// How long a peer may take to say its first word, a TLS handshake included.
+/// Timeout for the first bytes of a peer, a TLS handshake included.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an HTTP/1 peer may take for a request's head, or rest between requests.
+/// Timeout for the head of an HTTP/1 request, and for the pause between two requests.
 const HTTP1_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// How often a silent HTTP/2 peer is asked whether it is still there, and how long it may take.
+/// Interval of HTTP/2 keep-alive pings to a silent peer, and the timeout of the reply.
 const PING_INTERVAL: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Age at which a peer is asked to connect anew; up to a tenth more is added at random.
+/// Age at which a peer is asked to reconnect; up to a tenth more is added at random.
 const MAX_CONNECTION_AGE: Duration = Duration::from_hours(1);
 
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: u32 = 16 << 10;
-/// HTTP/1 read buffer; a body that waits for its turn to be read lies here.
+/// HTTP/1 read buffer, which also holds a body until it is read.
 const HTTP1_BUFFER_BYTES: usize = 16 << 10;
-/// Requests open at once on an HTTP/2 connection; peers queue further ones on their side, once they
-/// know. Until then they are refused, and lost where nobody tries again, so it should be as many as
+/// Concurrent streams of an HTTP/2 connection. A peer that has seen this limit queues further requests
+/// itself; before that they are refused, and lost if the client does not retry. So it is at least what
 /// exporters send at once: 30 in JavaScript, fewer elsewhere.
 const MAX_STREAMS: u32 = 32;
-/// Unread bytes of one stream, for the first connections and for the many. The narrow one lets a
-/// frame fit into h2's read buffer of 8 KiB, which would grow several times over otherwise.
+/// Flow-control window of a stream, for the first connections and for all others. With the narrow one
+/// a frame fits into h2's read buffer of 8 KiB, which would grow several times over otherwise.
 const WIDE_STREAM_WINDOW: u32 = 64 << 10;
 const NARROW_STREAM_WINDOW: u32 = (8 << 10) - 64;
-/// So many connections get a wide window. More would let unread requests use too much memory.
+/// Number of connections that get a wide window; with more, unread requests could use too much memory.
 const WIDE_CONNECTIONS: usize = 2;
 const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
 
-/// HTTP/2 connections that may be new at once: a client that does not wait for our settings sends
-/// HTTP/2's own window of 64 KiB first, and many of them would use too much memory together.
+/// HTTP/2 connections that may be new at once. A client that does not wait for our settings uses the
+/// default window of 64 KiB first, and many such clients together would use too much memory.
 pub(super) const MAX_HANDSHAKING: usize = 16;
-/// A connection is new until its first answer, at most so long.
+/// A connection is new until its first response, and at most this long.
 const HANDSHAKING_TIMEOUT: Duration = Duration::from_millis(200);
 
 type MaybeContent<B> = Either<B, Empty<Bytes>>;
@@ -80,7 +80,7 @@ impl Connection {
         Self { peer, _permit: permit, stream_window, handshaking, shutdown }
     }
 
-    /// Serves requests until the peer leaves, breaks a rule, or is asked to go.
+    /// Serves requests until the peer disconnects, violates a bound, or is asked to leave.
     pub(super) async fn serve<S: HttpService>(
         mut self,
         stream: TcpStream,
@@ -134,7 +134,7 @@ impl Connection {
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)
-            // A stream that waits for its turn may not hold back the one whose turn it is.
+            // A stream that waits for memory must not use up the window of the one that is being read.
             .initial_connection_window_size(self.stream_window * MAX_STREAMS)
             .initial_stream_window_size(self.stream_window)
             .max_header_list_size(MAX_HEAD_BYTES)
@@ -145,10 +145,10 @@ impl Connection {
     }
 }
 
-/// Lets the next newcomer in once this one has its first answer, and with it our window; or sends
-/// nothing.
+/// Ends the handshaking state of a connection once it has its first response, and with it our window,
+/// or once its time is over.
 async fn release_after_first_response(permit: OwnedSemaphorePermit, answered: Arc<Notify>) {
-    // Answered or not, its time is over.
+    // On a timeout, too, the next connection may begin.
     let _ = tokio::time::timeout(HANDSHAKING_TIMEOUT, answered.notified()).await;
     drop(permit);
 }
@@ -157,7 +157,7 @@ fn with_content<B: Body<Data = Bytes>>(response: Response<B>) -> Response<MaybeC
     response.map(Either::Left)
 }
 
-/// Makes the answer to HEAD of an answer to GET (RFC 9110, 9.3.2). Over HTTP/1 hyper does it.
+/// Turns the response to GET into the response to HEAD (RFC 9110, 9.3.2). Over HTTP/1 hyper does it.
 fn without_content<B: Body<Data = Bytes>>(mut response: Response<B>) -> Response<MaybeContent<B>> {
     if let Some(length) = response.body().size_hint().exact() {
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -165,7 +165,7 @@ fn without_content<B: Body<Data = Bytes>>(mut response: Response<B>) -> Response
     response.map(|_| Either::Right(Empty::new()))
 }
 
-/// Runs a connection to its end, which it is asked for at shutdown or when it is old.
+/// Runs a connection to its end; asks it to close at shutdown or at its maximum age.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     mut connection: Pin<&mut C>,
     ask_to_end: fn(Pin<&mut C>),
@@ -183,10 +183,10 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     }
 }
 
-/// Ends when the connection should: at shutdown, or when it is old.
+/// Completes at shutdown or at the maximum age of the connection.
 async fn shutdown_or_max_age(mut shutdown: watch::Receiver<bool>) {
     let jitter = MAX_CONNECTION_AGE.mul_f64(fastrand::f64() / 10.0);
-    // Whichever comes first; the sender outlives every connection.
+    // An error would mean that the sender is gone, but it outlives every connection.
     let _ =
         tokio::time::timeout(MAX_CONNECTION_AGE + jitter, shutdown.wait_for(|down| *down)).await;
 }

@@ -1,16 +1,16 @@
-//! Opening the ports.
+//! Binding the listening sockets.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::debug;
 
-/// Connections the kernel keeps until they are accepted.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 1024;
 
-/// A port that could not be opened.
+/// A port that could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}")]
 pub struct BindError {
@@ -18,14 +18,15 @@ pub struct BindError {
     reason: String,
 }
 
-/// Opens every address of one port.
+/// Binds every address of one port.
 ///
-/// An address that this machine does not have (`::1` without IPv6) is passed over if another one
-/// could be opened.
+/// An address that this machine does not have (`::1` without IPv6) is skipped if another one could be
+/// bound.
 ///
 /// # Errors
 ///
-/// [`BindError`] for the first address that is taken, forbidden, or the last hope.
+/// [`BindError`] for the first address that is in use or not permitted, or if no address could be
+/// bound.
 pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
     let mut listeners = Vec::new();
     let mut absent = None;
@@ -46,10 +47,22 @@ pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, BindError> {
     }
 }
 
+/// Returns where this machine reaches a port that listens on `address`: the loopback address for an
+/// unspecified one such as `0.0.0.0`, otherwise `address`.
+#[must_use]
+pub fn loopback_if_unspecified(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip().to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => return address,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 fn listen(address: SocketAddr, beside_v4: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if address.is_ipv6() && beside_v4 {
-        // `[::]` would take the port of `0.0.0.0` too.
+        // Otherwise `[::]` takes the port of `0.0.0.0` as well.
         set_ipv6_v6only(&socket, true)?;
     }
     socket.set_reuseaddr(true)?;
@@ -83,8 +96,21 @@ mod tests {
         text.parse().unwrap()
     }
 
+    #[test]
+    fn an_unspecified_address_is_reached_over_loopback_and_any_other_as_it_is() {
+        for (listening, reached) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("[::ffff:0.0.0.0]:1", "127.0.0.1:1"),
+            ("127.0.0.2:1", "127.0.0.2:1"),
+            ("[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.1]:1"),
+        ] {
+            assert_eq!(loopback_if_unspecified(address(listening)), address(reached));
+        }
+    }
+
     #[tokio::test]
-    async fn an_address_this_machine_does_not_have_is_passed_over_beside_another() {
+    async fn an_address_this_machine_does_not_have_is_skipped_beside_another() {
         let listeners = bind(&[address("127.0.0.1:0"), address("203.0.113.7:0")]).unwrap();
 
         assert_eq!(listeners.len(), 1);
@@ -98,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_wildcards_can_be_listened_on_at_the_same_port() {
+    async fn both_unspecified_addresses_can_be_bound_at_the_same_port() {
         let port = bind(&[address("0.0.0.0:0")]).unwrap()[0].local_addr().unwrap().port();
 
         let listeners = bind(&[
@@ -110,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+    async fn a_port_in_use_is_an_error_with_a_remedy() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
 
         let error = bind(&[taken.local_addr().unwrap()]).unwrap_err();

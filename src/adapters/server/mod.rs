@@ -1,7 +1,7 @@
 //! Accepting connections and serving HTTP/1.1 and HTTP/2 on them, both on every port.
 //!
-//! Everything a peer can make grow is bounded here: connections, streams, windows, header sizes,
-//! and the time to say something.
+//! Everything that a peer can make grow is bounded here: connections, streams, windows, header sizes
+//! and timeouts.
 
 mod connection;
 mod listen;
@@ -24,26 +24,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-pub use listen::{BindError, bind};
+pub use listen::{BindError, bind, loopback_if_unspecified};
 pub use probe::TlsProbe;
 pub use tls::Tls;
 
 use connection::{Connection, MAX_HANDSHAKING};
 use protocol_detector::{Plaintext, ProtocolDetector};
 
-/// Most connections open at once, over all ports. Further ones wait in the kernel's backlog.
+/// Maximum number of open connections, over all ports. Further ones wait in the kernel's backlog.
 pub const MAX_CONNECTIONS: usize = 256;
-/// How long to leave the listener alone when the process is out of file descriptors.
+/// Pause before accepting again when the process is out of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Answers requests. Cloned for every connection.
+/// Handles requests. Cloned for every connection.
 pub trait HttpService: Clone + Send + Sync + 'static {
-    /// The body of an answer.
+    /// The body of a response.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send>
         + Send
         + 'static;
 
-    /// Answers one request of `peer`.
+    /// Handles one request of `peer`.
     fn handle(
         &self,
         peer: IpAddr,
@@ -60,14 +60,14 @@ pub struct HttpServer {
     shutdown: watch::Sender<bool>,
 }
 
-/// A place among the open connections, for as long as it lives.
+/// A permit for one open connection, held until it is dropped.
 struct ConnectionPermit {
     open_connections: watch::Sender<usize>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl HttpServer {
-    /// Starts without any.
+    /// Creates a server without connections.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -78,40 +78,40 @@ impl HttpServer {
         }
     }
 
-    /// Returns how many are open.
+    /// Returns the number of open connections.
     #[must_use]
     pub fn open_connections(&self) -> usize {
         *self.open_connections.borrow()
     }
 
-    /// Waits until none is open.
+    /// Waits until no connection is open.
     pub async fn all_closed(&self) {
         // The sender lives in `self`, so this cannot fail.
         let _ = self.open_connections.subscribe().wait_for(|open| *open == 0).await;
     }
 
-    /// Stops accepting and asks every peer to end after its open requests (GOAWAY).
+    /// Stops accepting and asks every peer to close after its open requests (GOAWAY).
     pub fn shut_down(&self) {
         self.shutdown.send_replace(true);
     }
 
-    /// Serves on for `linger`, until whoever sends to this process has heard that it ends; then
-    /// asks every peer to end after its open requests, which may take `drain_timeout`.
+    /// Keeps serving for `linger`, until clients have been told that this process ends; then asks every
+    /// peer to close after its open requests, and waits for at most `drain_timeout`.
     pub async fn shut_down_gracefully(&self, shutdown_delay: Duration, drain_timeout: Duration) {
         tokio::time::sleep(shutdown_delay).await;
         self.shut_down();
-        // Whoever is still there then is left.
+        // Connections that are still open after that are cut off.
         let _ = tokio::time::timeout(drain_timeout, self.all_closed()).await;
     }
 
-    /// Accepts connections on `listeners` until [`HttpServer::shut_down`]; ends when the last
-    /// connection has.
+    /// Accepts connections on `listeners` until [`HttpServer::shut_down`]; returns when the last
+    /// connection is closed.
     pub async fn serve<S: HttpService>(&self, listeners: Vec<TcpListener>, service: S) {
         self.serve_with(Plaintext, listeners, service).await;
     }
 
-    /// As [`HttpServer::serve`], over TLS. A peer chooses HTTP/2 by ALPN and speaks HTTP/1.1
-    /// without.
+    /// As [`HttpServer::serve`], over TLS. A peer selects HTTP/2 by ALPN; without ALPN it uses
+    /// HTTP/1.1.
     pub async fn serve_tls<S: HttpService>(
         &self,
         listeners: Vec<TcpListener>,
@@ -159,7 +159,7 @@ impl HttpServer {
     async fn accept_next(&self, listener: &TcpListener) -> io::Result<(Connection, TcpStream)> {
         let (stream, peer) = listener.accept().await?;
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
-        // Without it, small answers wait for the peer's delayed acknowledgement: 40 ms.
+        // Otherwise small responses wait for the peer's delayed acknowledgement, up to 40 ms.
         stream.set_nodelay(true)?;
         let permit = ConnectionPermit::new(&self.open_connections, permit);
         let handshaking = Arc::clone(&self.handshaking);
@@ -193,7 +193,7 @@ impl Default for HttpServer {
     }
 }
 
-/// Keeps the loop from spinning on an error that lasts, such as too many open files.
+/// Keeps the loop from spinning on a persistent error, such as too many open files.
 async fn handle_accept_error(error: &io::Error) {
     let gone =
         matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);

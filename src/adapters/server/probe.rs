@@ -1,8 +1,8 @@
-//! Whether a port of this process answers over TLS, found out as a client would.
+//! Probes a TLS port of this process as a client.
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,13 +16,15 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-/// How often the port is tried while it answers, and while it does not.
+use super::listen::loopback_if_unspecified;
+
+/// Interval of the probe while the port answers, and while it does not.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
-/// How long a handshake may take.
+/// Timeout of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tries a port of this process; [`run`](Self::run) keeps it current.
+/// The result of the last probe of a port; [`run`](Self::run) keeps it current.
 pub struct TlsProbe {
     address: SocketAddr,
     client: TlsConnector,
@@ -30,11 +32,12 @@ pub struct TlsProbe {
 }
 
 impl TlsProbe {
-    /// Tries the port that is `listening` here, on the loopback where it listens everywhere.
+    /// Creates a probe of the port that listens at `listening`; an unspecified address is probed over
+    /// loopback.
     ///
     /// # Errors
     ///
-    /// Those of rustls, when this build of it supports no version of TLS.
+    /// Errors of rustls, if this build of it supports no TLS version.
     pub fn new(listening: SocketAddr) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Arc::new(AcceptAnyCertificate(Arc::clone(&provider)));
@@ -44,7 +47,7 @@ impl TlsProbe {
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
         client.resumption = Resumption::disabled();
-        let address = SocketAddr::new(loopback_if_unspecified(listening.ip()), listening.port());
+        let address = loopback_if_unspecified(listening);
         let client = Arc::new(client).into();
         Ok(Self { address, client, is_healthy: AtomicBool::new(false) })
     }
@@ -55,7 +58,7 @@ impl TlsProbe {
         self.is_healthy.load(Ordering::Acquire)
     }
 
-    /// Tries for ever.
+    /// Probes indefinitely.
     pub async fn run(&self) {
         loop {
             let answers =
@@ -71,17 +74,8 @@ impl TlsProbe {
     }
 }
 
-/// Where a port is reached from here that listens on `ip`.
-const fn loopback_if_unspecified(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    }
-}
-
-/// Accepts whatever certificate the port shows, so long as it has the key: whether API servers trust
-/// it is asked elsewhere.
+/// Accepts any certificate whose private key the port holds. Whether API servers trust the certificate
+/// is checked elsewhere.
 struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
 impl fmt::Debug for AcceptAnyCertificate {

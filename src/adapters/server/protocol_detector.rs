@@ -1,4 +1,4 @@
-//! How a connection begins: what the peer's first word is, and which protocol it announces.
+//! Detects the protocol of a connection by the first bytes of the peer.
 
 use std::future::Future;
 use std::io;
@@ -7,34 +7,34 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 
-/// All of it, so that a peer that stops in the middle has not yet said its first word.
+/// The whole preface: a peer that stops in the middle has not announced a protocol yet.
 pub(super) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HttpVersion {
     Http1,
     Http2,
 }
 
-/// What an opened connection is read from and written to.
+/// The stream of an opened connection.
 pub(super) trait IoStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> IoStream for T {}
 
-/// How the connections of a port begin.
+/// How connections of a port are opened.
 pub(super) trait ProtocolDetector: Clone + Send + Sync + 'static {
-    /// What requests are read from once a connection is open.
+    /// The stream that requests are read from once a connection is open.
     type Stream: IoStream;
 
-    /// Hears the peer's first word; the caller limits the time.
+    /// Waits for the peer's first bytes; the caller sets the timeout.
     fn detect(
         &self,
         stream: TcpStream,
     ) -> impl Future<Output = io::Result<(Self::Stream, HttpVersion)>> + Send;
 }
 
-/// Without encryption: the first bytes tell the protocol.
+/// Without encryption: the first bytes announce the protocol.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plaintext;
 
@@ -47,7 +47,7 @@ impl ProtocolDetector for Plaintext {
     }
 }
 
-/// Looks at the first bytes without taking them.
+/// Peeks at the first bytes without consuming them.
 async fn detect_http_version(stream: &TcpStream) -> io::Result<HttpVersion> {
     let mut start = [0; HTTP2_PREFACE.len()];
     loop {
@@ -62,7 +62,7 @@ async fn detect_http_version(stream: &TcpStream) -> io::Result<HttpVersion> {
         if stream.ready(Interest::READABLE).await?.is_read_closed() {
             return Ok(HttpVersion::Http1);
         }
-        // A part of the preface is there; peeking again would return at once.
+        // A part of the preface has arrived; peeking again would return immediately.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Connections over TLS 1.2 and 1.3, with a certificate that may change while they are served.
+//! Connections over TLS 1.2 and 1.3, with a certificate that may change at any time.
 
 use std::io::{self, Cursor};
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use super::protocol_detector::{HTTP2_PREFACE, HttpVersion, ProtocolDetector};
 
 const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
-/// The first byte of every TLS connection: its first record is part of a handshake.
+/// The first byte of every TLS connection: the type of a handshake record.
 const HANDSHAKE_RECORD: u8 = 22;
 
-/// The answer to HTTP without TLS: many a person meets this port with `curl http://`.
+/// The response to HTTP without TLS, for people who try this port with `curl http://`.
 const NOT_TLS_RESPONSE: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     content-type: text/plain; charset=utf-8\r\n\
     connection: close\r\n\
     \r\n\
     this port speaks HTTPS only\n";
-/// Most bytes taken of what was sent to the wrong port, so that the answer is not lost in a reset.
+/// Maximum bytes read from a client without TLS, so that the response is not lost in a reset.
 const MAX_NOT_TLS_BYTES: u64 = 16 << 10;
 
-/// How the connections of a port are encrypted.
+/// The TLS configuration of a port.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
 }
 
-/// A connection of which the first bytes have been read already.
+/// A connection whose first bytes have been read already.
 type TlsIo =
     Join<Chain<Cursor<Vec<u8>>, ReadHalf<TlsStream<TcpStream>>>, WriteHalf<TlsStream<TcpStream>>>;
 
 impl Tls {
-    /// Takes the certificate from `certificates`, which is asked at every handshake: nothing is
-    /// resumed.
+    /// Creates a configuration that takes the certificate from `certificates` at every handshake;
+    /// sessions are not resumed.
     ///
     /// # Errors
     ///
-    /// Those of rustls, when this build of it supports no version of TLS.
+    /// Errors of rustls, if this build of it supports no TLS version.
     pub fn new(certificates: Arc<dyn ResolvesServerCert>) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -52,7 +52,7 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(certificates);
         config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
-        // A resumed session would go on with the certificate it began with.
+        // A resumed session would keep the certificate of the first handshake.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Self { acceptor: Arc::new(config).into() })
@@ -72,7 +72,7 @@ impl ProtocolDetector for Tls {
         let mut protocol = HttpVersion::Http1;
         if stream.get_ref().1.alpn_protocol() == Some(ALPN_HTTP2) {
             protocol = HttpVersion::Http2;
-            // As without TLS, all of it is the first word.
+            // As without TLS, the timeout covers all of the first bytes.
             taken.resize(HTTP2_PREFACE.len(), 0);
             stream.read_exact(&mut taken).await?;
         }

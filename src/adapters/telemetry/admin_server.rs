@@ -1,4 +1,4 @@
-//! The admin port of every process: health and metrics, and what a process shows beside.
+//! The admin port of every process: health, metrics, and pages of the process.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,35 +12,35 @@ use hyper::body::Incoming;
 use super::exposition::Exposition;
 use crate::adapters::server::HttpService;
 
-/// Content type of what is for people.
+/// Content type of pages for people.
 pub(super) const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
 
-/// What a process shows on its admin port.
+/// The pages of a process on its admin port.
 pub(super) trait AdminPages: Send + Sync + 'static {
-    /// Which pages there are.
+    /// The list of pages, served at `/`.
     const OVERVIEW: &'static str;
-    /// Those that are answered to this machine only.
+    /// Paths that are served to clients on this machine only.
     const LOCAL_PATHS: &'static [&'static str];
-    /// Those that do something, and want POST.
+    /// Paths that have an effect and require POST.
     const POST_PATHS: &'static [&'static str];
 
-    /// Returns what it is not ready for want of, each in one line; nothing while it is ready.
+    /// Returns the reasons why the process is not ready, one line each; empty if it is ready.
     fn unready_reasons(&self) -> Vec<String>;
 
-    /// Returns its metrics.
+    /// Returns the current metrics.
     fn exposition(&self) -> Exposition;
 
-    /// Returns a page that only this process has.
+    /// Returns the page at `path`, if this process has one beside the common pages.
     fn page(&self, path: &str) -> Option<Response<Full<Bytes>>>;
 }
 
-/// Answers on the admin port.
+/// Serves the admin port.
 pub struct AdminService<P> {
     pages: Arc<P>,
 }
 
 impl<P> AdminService<P> {
-    /// Shows `pages`.
+    /// Creates a service for `pages`.
     #[must_use]
     pub const fn new(pages: Arc<P>) -> Self {
         Self { pages }
@@ -75,7 +75,7 @@ pub(super) fn handle<P: AdminPages>(
         return not_allowed(&wanted);
     }
     if P::LOCAL_PATHS.contains(&path) && !peer.to_canonical().is_loopback() {
-        return reply(StatusCode::FORBIDDEN, TEXT_PLAIN, "answered to this machine only\n");
+        return reply(StatusCode::FORBIDDEN, TEXT_PLAIN, "only available on this machine\n");
     }
     match path {
         "/" => reply(StatusCode::OK, TEXT_PLAIN, P::OVERVIEW),
@@ -83,17 +83,17 @@ pub(super) fn handle<P: AdminPages>(
         "/ready" => ready(&pages.unready_reasons()),
         "/metrics" => metrics(pages, headers),
         _ => pages.page(path).unwrap_or_else(|| {
-            let text = format!("nothing here; see\n\n{}", P::OVERVIEW);
+            let text = format!("no such page; see\n\n{}", P::OVERVIEW);
             reply(StatusCode::NOT_FOUND, TEXT_PLAIN, text)
         }),
     }
 }
 
-fn ready(missing: &[String]) -> Response<Full<Bytes>> {
-    if missing.is_empty() {
+fn ready(reasons: &[String]) -> Response<Full<Bytes>> {
+    if reasons.is_empty() {
         return reply(StatusCode::OK, TEXT_PLAIN, "ready\n");
     }
-    let lines: String = missing.iter().flat_map(|line| [line, "\n"]).collect();
+    let lines: String = reasons.iter().flat_map(|line| [line, "\n"]).collect();
     reply(StatusCode::SERVICE_UNAVAILABLE, TEXT_PLAIN, lines)
 }
 
@@ -106,7 +106,7 @@ fn metrics<P: AdminPages>(pages: &P, headers: &HeaderMap) -> Response<Full<Bytes
 }
 
 fn not_allowed(wanted: &Method) -> Response<Full<Bytes>> {
-    let text = format!("only {wanted} is answered here\n");
+    let text = format!("only {wanted} is allowed here\n");
     let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT_PLAIN, text);
     let allow = if *wanted == Method::GET { "GET, HEAD" } else { "POST" };
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

@@ -1,4 +1,4 @@
-//! The metrics as text, gathered at each scrape.
+//! The text exposition of metrics, gathered at each scrape.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ pub(super) struct MetricFamily {
     samples: Vec<(Labels, MetricValue)>,
 }
 
-/// A number that is written as what it is.
+/// A sample's number: integers are written without a fraction.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MetricValue {
     Integer(u64),
@@ -41,7 +41,7 @@ pub(super) enum MetricValue {
 #[derive(Debug)]
 struct FamilyCollector(Vec<MetricFamily>);
 
-/// All that one scrape tells.
+/// All metrics of one scrape.
 #[derive(Debug)]
 pub(super) struct Exposition {
     histograms: Registry,
@@ -49,7 +49,7 @@ pub(super) struct Exposition {
 }
 
 impl Exposition {
-    /// Begins with what every process tells.
+    /// Creates an exposition with the metrics that every process has.
     pub(super) fn new(process: &ProcessStats) -> Self {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         let info = gauges(
@@ -103,7 +103,7 @@ impl Exposition {
     }
 }
 
-/// What the kernel knows of a process.
+/// The metrics of a process that the kernel provides.
 fn process_metrics(process: &ProcessStats) -> Vec<MetricFamily> {
     let ProcessStats {
         cpu_seconds,
@@ -206,8 +206,8 @@ impl EncodeGaugeValue for MetricValue {
     }
 }
 
-/// Turns `OpenMetrics` into Prometheus's older text format: there, a counter's family is named with
-/// its `_total`, and there is no end mark.
+/// Converts `OpenMetrics` into Prometheus's older text format, which names a counter's family with
+/// `_total` and has no end marker.
 fn as_prometheus(openmetrics: &str) -> String {
     let counters: Vec<&str> = openmetrics
         .lines()

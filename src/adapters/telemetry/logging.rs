@@ -1,4 +1,4 @@
-//! Logs: one line an event, on standard error. Standard output belongs to the console destination.
+//! Logs: one line per event, on standard error. Standard output belongs to the console destination.
 
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};
@@ -13,34 +13,36 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
-/// What is logged, and how.
+use crate::domain::text::Escaped;
+
+/// Format and level of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// How a line looks.
+    /// The format of a log line.
     pub format: LogFormat,
-    /// The least important level that is logged.
+    /// The lowest level that is logged.
     pub level: Level,
 }
 
-/// How a line looks.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Escapes control characters.
-struct Escaping<'a, 'w>(&'a mut Writer<'w>);
+/// Writes text escaped.
+struct EscapingWriter<'a, 'w>(&'a mut Writer<'w>);
 
-/// Logs from now on, for the rest of the process; only the first call has an effect.
+/// Installs the logger of the process; only the first call has an effect.
 ///
-/// Events of the crates below are logged from WARN up only: their details hold headers, and so
+/// Events of other crates are logged from WARN up only, since their details contain headers and so
 /// secrets. Records of the `log` crate, which rustls writes, are not logged at all.
 pub fn init(settings: &LogSettings) {
     let stderr = io::stderr as fn() -> io::Stderr;
-    // The second of two receivers in a process, which only tests have, keeps the first one's logs.
+    // Fails for a second receiver in the same process, which only tests have.
     let _ = dispatcher::set_global_default(dispatch(settings, stderr, io::stderr().is_terminal()));
 }
 
@@ -49,13 +51,13 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let registry = Registry::default().with(filter(settings.level));
-    // A line that cannot be written is lost: reporting that on standard error would panic.
+    // A line that cannot be written is lost: reporting it on standard error would panic.
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     match settings.format {
         LogFormat::Text => {
             let fields = debug_fn(text_field).delimited(" ");
             let lines = lines.with_target(false).fmt_fields(fields);
-            // Left alone it has colours, unless NO_COLOR is set.
+            // By default the layer writes colors unless NO_COLOR is set.
             let lines = if is_terminal { lines } else { lines.with_ansi(false) };
             registry.with(lines).into()
         }
@@ -73,24 +75,17 @@ fn filter(level: Level) -> Targets {
         .with_default(level.min(LevelFilter::WARN))
 }
 
-/// Writes one field of a text line. Characters that would begin a new line or steer a terminal are
-/// escaped: a peer may have sent them.
+/// Writes one field of a text line. It is escaped, because a peer may have sent its value.
 fn text_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     if field.name() != "message" {
         write!(writer, "{}=", field.name())?;
     }
-    write!(Escaping(writer), "{value:?}")
+    write!(EscapingWriter(writer), "{value:?}")
 }
 
-impl Write for Escaping<'_, '_> {
+impl Write for EscapingWriter<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|character| {
-            if character.is_control() {
-                write!(self.0, "{}", character.escape_default())
-            } else {
-                self.0.write_char(character)
-            }
-        })
+        write!(self.0, "{}", Escaped(text))
     }
 }
 
@@ -221,5 +216,14 @@ mod tests {
         });
 
         assert!(text.ends_with("answer=\\u{1b}[2J\n"), "{text}");
+    }
+
+    #[test]
+    fn a_character_from_a_peer_that_reorders_text_is_escaped() {
+        let text = logged(LogFormat::Text, Level::INFO, false, || {
+            tracing::warn!(answer = %"a\u{202e}b\u{2028}c", "send failed");
+        });
+
+        assert!(text.ends_with("answer=a\\u{202e}b\\u{2028}c\n"), "{text}");
     }
 }

@@ -1,9 +1,9 @@
-//! What the kernel knows of this process, from `/proc/self`.
+//! Statistics of this process from `/proc/self`.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-/// The usual process metrics; a field is `None` where the kernel does not tell.
+/// The usual process metrics; a field is `None` if the kernel does not provide it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct ProcessStats {
     pub(super) cpu_seconds: Option<f64>,
@@ -41,8 +41,8 @@ fn kibibytes(status: &str, name: &str) -> Option<u64> {
     Some(field(status, name)? * 1024)
 }
 
-/// Returns a field of `/proc/self/stat` by its number in proc(5); the command before may contain
-/// anything, so counting starts behind it.
+/// Returns a field of `/proc/self/stat` by its number in proc(5). The command name may contain
+/// anything, so fields are counted from its closing parenthesis.
 fn stat_field(stat: &str, number: usize) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()

@@ -120,10 +120,7 @@ fn sync_failure(
     Some(failure().map_or_else(pending, |failure| in_one_line(&failure, MAX_REASON_CHARS)))
 }
 
-fn scrape_sources(
-    context: &ControllerContext,
-    is_leading: watch::Receiver<bool>,
-) -> ScrapeSources {
+fn scrape_sources(context: &ControllerContext, is_leading: watch::Receiver<bool>) -> ScrapeSources {
     let served = context.certificates.served();
     let trace_buffers = Arc::clone(&context.trace_buffers);
     let pods = Arc::clone(&context.pods);

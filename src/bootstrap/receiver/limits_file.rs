@@ -1,8 +1,5 @@
-//! Limits that change while the receiver runs, read from a file that the kubelet keeps current (a
-//! downward API volume).
+//! Follows a file of limits while the receiver runs, as the kubelet maintains it in a pod.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,27 +7,31 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use crate::cli::limits_text;
+use crate::adapters::files;
 use crate::domain::limits::BufferLimits;
+use crate::domain::limits_text;
+use crate::domain::text::join_limited;
 use crate::ports::buffer::TraceBufferPort;
 
-/// How often the file is read. It is a few lines in memory, so reading it costs no more than
-/// checking its metadata, and cannot miss a change however the file is replaced.
+/// Interval between two reads. The file is a few lines in memory, so reading it costs no more than
+/// checking for a change, and no way of replacing it is missed.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum size of the file.
 const MAX_FILE_BYTES: u64 = 4 * 1024;
+/// Most unknown names that a log line repeats.
+const MAX_NAMES: usize = 5;
 
-/// A limits file, and the limits last read from it.
+/// A file of limits and the state of following it.
 pub(super) struct LimitsFile {
     path: PathBuf,
-    /// The values of the limits that the file does not set.
+    /// Applies to limits that the file does not set.
     initial: BufferLimits,
     current: BufferLimits,
-    /// The problem last logged, so that each is logged only once.
+    /// The last problem that was logged, so that each is logged once.
     last_problem: Option<String>,
 }
 
-/// What reading the file found.
+/// The result of one read of the file.
 #[derive(Debug, PartialEq, Eq)]
 enum LimitsFileChange {
     Changed { from: BufferLimits, to: BufferLimits },
@@ -42,26 +43,26 @@ impl LimitsFile {
         Self { path, initial: boot, current: boot, last_problem: None }
     }
 
-    /// Reads the file and applies its limits; if it is unusable, the limits stay unchanged.
+    /// Reads the file and applies its limits; without a valid file the current limits stay.
     pub(super) fn reload<B: TraceBufferPort>(&mut self, buffer: &B) {
-        let text = read_file(&self.path).map_err(|error| error.to_string());
+        let text = read_file(&self.path);
         for change in self.update(text) {
             match change {
                 LimitsFileChange::Changed { from, to } => {
                     buffer.set_limits(to);
-                    let (from, to) = (limits_text::render(&from), limits_text::render(&to));
-                    info!(%from, %to, "new limits are in force");
+                    let (from, to) = (limits_text::summary(&from), limits_text::summary(&to));
+                    info!(%from, %to, "limits changed");
                 }
                 LimitsFileChange::Invalid(problem) => {
                     let (file, in_force) =
-                        (self.path.display(), limits_text::render(&self.current));
-                    warn!(%file, %problem, %in_force, "the limits file has an error");
+                        (self.path.display(), limits_text::summary(&self.current));
+                    warn!(%file, %problem, %in_force, "the limits file is invalid");
                 }
             }
         }
     }
 
-    /// Applies the file periodically; never returns.
+    /// Reloads the file periodically, indefinitely.
     pub(super) async fn poll<B: TraceBufferPort>(mut self, buffer: Arc<B>) {
         let mut ticks = interval(POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -76,7 +77,10 @@ impl LimitsFile {
         let (limits, problem) = match read {
             Ok(read) if read.unknown_names.is_empty() => (read.limits, None),
             Ok(read) => {
-                let unknown = format!("unknown limits: {}", read.unknown_names.join(", "));
+                let unknown = format!(
+                    "unknown limits: {}",
+                    join_limited(read.unknown_names.iter().map(String::as_str), MAX_NAMES)
+                );
                 (read.limits, Some(unknown))
             }
             Err(problem) => (self.current, Some(problem)),
@@ -94,23 +98,15 @@ impl LimitsFile {
     }
 }
 
-/// Blocks the runtime's only thread for a few system calls; acceptable because the file is in
-/// memory (tmpfs).
-fn read_file(path: &Path) -> io::Result<String> {
-    // Opening a pipe would block until it has a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::other("it is larger than 4 KiB"));
-    }
-    Ok(text)
+/// A few system calls that block the only worker thread: the file is in memory.
+fn read_file(path: &Path) -> Result<String, String> {
+    let bytes = files::read_bounded(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::num::NonZeroU64;
     use std::os::unix::fs::symlink;
 
@@ -138,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_once() {
+    fn a_change_is_reported_once() {
         let mut file = file();
 
         assert_eq!(says(&mut file, "max_spans=5"), [change(100, 5)]);
@@ -146,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_of_the_file_is_as_at_the_start_again() {
+    fn a_limit_removed_from_the_file_returns_to_its_boot_value() {
         let mut file = file();
         says(&mut file, "max_spans=5");
 
@@ -154,21 +150,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_wrong_or_gone_leaves_the_limits_as_they_are_and_is_told_once() {
+    fn an_invalid_or_missing_file_keeps_the_limits_and_is_reported_once() {
         let mut file = file();
         says(&mut file, "max_spans=5");
 
         for text in [Ok("max_spans=many".to_owned()), Err("gone".to_owned())] {
-            let changes = file.update(text.clone());
+            let news = file.update(text.clone());
 
-            assert!(matches!(changes.as_slice(), [LimitsFileChange::Invalid(_)]), "{changes:?}");
+            assert!(matches!(news.as_slice(), [LimitsFileChange::Invalid(_)]), "{news:?}");
             assert_eq!(file.update(text), []);
         }
         assert_eq!(says(&mut file, "max_spans=6"), [change(5, 6)]);
     }
 
     #[test]
-    fn a_problem_that_comes_back_after_it_was_solved_is_told_again() {
+    fn a_problem_that_recurs_after_it_was_solved_is_reported_again() {
         let mut file = file();
         let gone = || Err("gone".to_owned());
         file.update(gone());
@@ -178,18 +174,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_told_once_and_the_rest_holds() {
+    fn an_unknown_name_is_reported_once_and_the_other_limits_apply() {
         let mut file = file();
 
-        let changes = says(&mut file, "mood=good\nmax_spans=5");
+        let news = says(&mut file, "mood=good\nmax_spans=5");
 
         let problem = LimitsFileChange::Invalid("unknown limits: mood".to_owned());
-        assert_eq!(changes, [change(100, 5), problem]);
+        assert_eq!(news, [change(100, 5), problem]);
         assert_eq!(says(&mut file, "mood=good\nmax_spans=5"), []);
     }
 
     #[test]
-    fn a_file_swapped_behind_a_link_as_the_kubelet_does_is_put_into_force() {
+    fn a_file_swapped_behind_a_link_as_the_kubelet_does_is_applied() {
         let volume = tempfile::tempdir().unwrap();
         let at = |name: &str| volume.path().join(name);
         for (version, spans) in [("..1", "7"), ("..2", "3")] {
@@ -213,12 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_small_file_is_not_read() {
+    fn a_file_that_is_not_small_and_text_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits");
         fs::write(&path, "#".repeat(4_097)).unwrap();
+        assert_eq!(read_file(&path).unwrap_err(), "it is larger than 4Ki");
 
-        assert_eq!(read_file(&path).unwrap_err().to_string(), "it is larger than 4 KiB");
-        assert_eq!(read_file(folder.path()).unwrap_err().to_string(), "it is not a file");
+        fs::write(&path, b"\xff").unwrap();
+        assert_eq!(read_file(&path).unwrap_err(), "it is not UTF-8 text");
+        assert_eq!(read_file(folder.path()).unwrap_err(), "it is not a regular file");
     }
 }

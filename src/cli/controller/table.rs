@@ -5,7 +5,8 @@ use crate::cli::settings::kinds::{
     Choice, DurationRange, FilePath, HostName, Image, NamespaceList, NamespaceName, ObjectName,
     ObjectReference, Optional, SocketAddresses,
 };
-use crate::cli::settings::{MINUTE, log, settings};
+use crate::cli::settings::{log, settings};
+use crate::domain::bounds::Bounds;
 
 settings! {
     NAMESPACE in Cluster: NamespaceName = NamespaceName, default "",
@@ -51,7 +52,7 @@ settings! {
         "Addresses to serve the webhook on";
     ADMIN_ADDR in Listening: SocketAddresses = SocketAddresses, default "0.0.0.0:9417,[::]:9417",
         "Addresses to serve health checks and metrics on";
-    LINGER_AFTER_STOP in Listening: DurationRange = DurationRange { min: 0, max: 5 * MINUTE }, default "10s",
+    LINGER_AFTER_STOP in Listening: DurationRange = DurationRange(Bounds { min: 0, max: 300_000 }), default "10s",
         "Time that the webhook keeps serving after a stop signal, until API servers no longer call it";
 
     + log::FORMAT, log::LEVEL

@@ -1,6 +1,5 @@
 //! Connects to a cluster by a kubeconfig, as kubectl does, or from a pod in the cluster.
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +7,8 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use crate::domain::text::error_chain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -84,18 +85,4 @@ impl ClusterConnection {
 /// Returns the message for an API server that does not respond.
 pub(super) fn unreachable_message(error: &kube::Error) -> String {
     format!("the cluster cannot be reached: {}", error_chain(error))
-}
-
-/// Returns the messages of an error and its causes, without repetitions.
-fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -65,7 +65,9 @@ pub(in crate::cli) fn parse(
     };
     let mut invalid = |message: String| Err(command.error(ErrorKind::ValueValidation, message));
     if !POD_KINDS.contains(&kind) {
-        return invalid(format!("only pods can be explained, not {kind:?}; usage: explain pod NAME"));
+        return invalid(format!(
+            "only pods can be explained, not {kind:?}; usage: explain pod NAME"
+        ));
     }
     if name.is_empty() {
         return invalid("the name of the pod is missing; usage: explain pod NAME".to_owned());

@@ -1,4 +1,4 @@
-//! Rules that bind several settings at once.
+//! Rules about combinations of settings.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,14 +7,14 @@ use crate::adapters::messaging::destination::config::Endpoint;
 use crate::cli::settings::AnySetting;
 use crate::cli::settings::reader::{ErrorReported, SettingsReader};
 
-/// The addresses listened on, as far as they could be read.
+/// The listening addresses, as far as they could be read.
 pub(super) struct ListenAddresses {
     pub(super) grpc: Result<Vec<SocketAddr>, ErrorReported>,
     pub(super) http: Result<Vec<SocketAddr>, ErrorReported>,
     pub(super) admin: Result<Vec<SocketAddr>, ErrorReported>,
 }
 
-/// An address, and the setting it stands in.
+/// An address and the setting that contains it.
 type SettingAddress = (&'static str, SocketAddr);
 
 impl ListenAddresses {
@@ -28,7 +28,7 @@ impl ListenAddresses {
     }
 }
 
-/// Refuses a client certificate without its key, and the other way round.
+/// Rejects a client certificate without a key, and a key without a certificate.
 pub(super) fn check_client_certificate_has_key(input: &mut SettingsReader<'_>) {
     let (certificate, key) = (&t::CLIENT_CERTIFICATE_FILE, &t::CLIENT_KEY_FILE);
     match (input.is_set(certificate), input.is_set(key)) {
@@ -38,7 +38,7 @@ pub(super) fn check_client_certificate_has_key(input: &mut SettingsReader<'_>) {
     };
 }
 
-/// Refuses what is about certificates, for use where nothing is encrypted.
+/// Rejects TLS settings for an endpoint without TLS.
 pub(super) fn reject_tls_settings(input: &mut SettingsReader<'_>) {
     let settings: [&dyn AnySetting; 5] = [
         &t::CA_FILE,
@@ -54,7 +54,7 @@ pub(super) fn reject_tls_settings(input: &mut SettingsReader<'_>) {
     }
 }
 
-/// Refuses a destination that is this receiver: every span would come back for ever.
+/// Rejects a destination that is this receiver, which would send every span to itself in a loop.
 pub(super) fn reject_own_endpoint(
     input: &mut SettingsReader<'_>,
     endpoint: &Endpoint,
@@ -73,29 +73,29 @@ pub(super) fn reject_own_endpoint(
     }
 }
 
-/// Refuses listeners that would be in each other's way: a port in two settings, or addresses of
-/// one setting that overlap. Port 0 is any free port.
+/// Rejects listeners that conflict: a port in two settings, or overlapping addresses in one setting.
+/// Port 0 is any free port.
 pub(super) fn reject_address_conflicts(
     input: &mut SettingsReader<'_>,
     listeners: &ListenAddresses,
 ) {
     let mut earlier: Vec<SettingAddress> = Vec::new();
     for (setting, addresses) in listeners.by_setting() {
-        let mine: Vec<_> = addresses.iter().map(|address| (setting.name(), *address)).collect();
-        if let Some((name, address)) = first_conflict(&earlier, &mine) {
+        let own: Vec<_> = addresses.iter().map(|address| (setting.name(), *address)).collect();
+        if let Some((name, address)) = first_conflict(&earlier, &own) {
             input.add_error(
                 setting,
                 format!("must not use a port twice; {name} contains {address}"),
             );
         }
-        earlier.extend(mine);
+        earlier.extend(own);
     }
 }
 
-/// Returns the first of `earlier`, or of `mine`, that is in the way of a later one of `mine`.
-fn first_conflict(earlier: &[SettingAddress], mine: &[SettingAddress]) -> Option<SettingAddress> {
-    mine.iter().enumerate().find_map(|(before, listener)| {
-        let known = earlier.iter().chain(mine.iter().take(before));
+/// Returns the first address of `earlier` or `own` that conflicts with a later one of `own`.
+fn first_conflict(earlier: &[SettingAddress], own: &[SettingAddress]) -> Option<SettingAddress> {
+    own.iter().enumerate().find_map(|(before, listener)| {
+        let known = earlier.iter().chain(own.iter().take(before));
         known.copied().find(|known| conflicts(known, listener))
     })
 }

@@ -1,5 +1,5 @@
-//! From single values to [`ReceiverSettings`]: everything is read first, so that every mistake is noted,
-//! then put together.
+//! Builds [`ReceiverSettings`] from single values. All values are read before any is used, so that every
+//! error is reported.
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
@@ -99,14 +99,14 @@ fn header_files(input: &mut SettingsReader<'_>) -> Result<HeaderFiles, ErrorRepo
     let optional = input.read(&t::OPTIONAL_HEADERS);
     let mut files = files?;
     let why =
-        |none: MissingHeaderFile| format!("must only name headers of HEADER_VALUE_FILES; {none}");
+        |error: MissingHeaderFile| format!("must only name headers of HEADER_VALUE_FILES; {error}");
     let with_prefixes = prefixes.and_then(|prefixes| {
         let added = files.add_prefixes(&prefixes);
-        added.map_err(|none| input.add_error(&t::HEADER_VALUE_PREFIXES, why(none)))
+        added.map_err(|error| input.add_error(&t::HEADER_VALUE_PREFIXES, why(error)))
     });
     let made_optional = optional.and_then(|names| {
         let made = files.make_optional(&names);
-        made.map_err(|none| input.add_error(&t::OPTIONAL_HEADERS, why(none)))
+        made.map_err(|error| input.add_error(&t::OPTIONAL_HEADERS, why(error)))
     });
     with_prefixes.and(made_optional).map(|()| files)
 }
@@ -143,19 +143,19 @@ fn batch(input: &mut SettingsReader<'_>) -> Result<BatchLimits, ErrorReported> {
     })
 }
 
-/// Reads the bound of a request. The default gives way to a smaller buffer; a bound that was asked
-/// for does not, since it cannot be met.
+/// Reads the maximum size of a request. The default is lowered to the size of the buffer; an explicit
+/// value above it is an error.
 fn max_request_bytes(
     input: &mut SettingsReader<'_>,
     limits: Option<&BufferLimits>,
 ) -> Result<usize, ErrorReported> {
-    let asked = input.read(&t::MAX_REQUEST_BYTES)?;
-    let most = limits.map_or(NonZeroU64::MAX, |limits| limits.max_bytes);
-    if asked > most && input.is_set(&t::MAX_REQUEST_BYTES) {
-        let why = format!("must be at most MAX_BYTES, which is {}", ByteSize(most.get()));
+    let requested = input.read(&t::MAX_REQUEST_BYTES)?;
+    let max_bytes = limits.map_or(NonZeroU64::MAX, |limits| limits.max_bytes);
+    if requested > max_bytes && input.is_set(&t::MAX_REQUEST_BYTES) {
+        let why = format!("must be at most MAX_BYTES, which is {}", ByteSize(max_bytes.get()));
         return Err(input.add_error(&t::MAX_REQUEST_BYTES, why));
     }
-    Ok(usize::try_from(asked.min(most).get()).unwrap_or(usize::MAX))
+    Ok(usize::try_from(requested.min(max_bytes).get()).unwrap_or(usize::MAX))
 }
 
 fn to_nonzero_usize(number: NonZeroU32) -> NonZeroUsize {

@@ -2,7 +2,6 @@
 
 mod checks;
 mod compose;
-pub(crate) mod limits_text;
 pub(super) mod table;
 
 use std::process::ExitCode;
@@ -33,7 +32,7 @@ pub(super) fn command() -> Command {
 ///
 /// # Errors
 ///
-/// Every mistake found.
+/// All invalid settings.
 pub(super) fn settings(
     flags: &ArgMatches,
     environment: EnvLookup<'_>,

@@ -6,12 +6,9 @@ use crate::cli::settings::kinds::{
     BOOLEAN, Choice, DurationRange, FilePath, HeaderFileList, HeaderList, HeaderNameList,
     HeaderPrefixList, IntegerRange, Optional, ServerUrl, SizeRange, SocketAddresses, TlsServerName,
 };
-use crate::cli::settings::{HOUR, MINUTE, log, settings};
+use crate::cli::settings::{log, settings};
+use crate::domain::bounds::{self, Bounds};
 use crate::domain::limits::OverflowPolicy;
-
-const KI: u64 = 1 << 10;
-const MI: u64 = 1 << 20;
-const GI: u64 = 1 << 30;
 
 settings! {
     ENDPOINT in Destination: Optional<ServerUrl> = Optional(ServerUrl), default "",
@@ -40,19 +37,19 @@ settings! {
         "Whether to trust the built-in public certificate authorities; if unset, they are trusted only if CA_FILE is unset";
     TLS_SERVER_NAME in Destination: Optional<TlsServerName> = Optional(TlsServerName),
         default "",
-        "Name that the server certificate must be valid for, also sent as SNI; if unset, the host of ENDPOINT";
+        "Name to verify in the server certificate and to send as SNI; unset uses the host of ENDPOINT";
     CLIENT_CERTIFICATE_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
         "PEM file of the client certificate";
     CLIENT_KEY_FILE in Destination: Optional<FilePath> = Optional(FilePath), default "",
         "PEM file of the private key of the client certificate";
-    TIMEOUT in Destination: DurationRange = DurationRange { min: 100, max: 5 * MINUTE }, default "10s",
+    TIMEOUT in Destination: DurationRange = DurationRange(bounds::TIMEOUT), default "10s",
         "Maximum duration of one request, including connecting";
 
-    MAX_SPANS in Buffer: IntegerRange = IntegerRange { min: 1, max: 1_000_000_000 }, default "50000",
+    MAX_SPANS in Buffer: IntegerRange = IntegerRange(bounds::MAX_SPANS), default "50000",
         "Maximum number of buffered spans";
-    MAX_BYTES in Buffer: SizeRange = SizeRange { min: 64 * KI, max: 64 * GI }, default "32Mi",
+    MAX_BYTES in Buffer: SizeRange = SizeRange(bounds::MAX_BYTES), default "32Mi",
         "Maximum memory for buffered spans";
-    MAX_AGE in Buffer: Optional<DurationRange> = Optional(DurationRange { min: 100, max: 720 * HOUR }), default "",
+    MAX_AGE in Buffer: Optional<DurationRange> = Optional(DurationRange(bounds::MAX_AGE)), default "",
         "Age at which an unsent span is dropped; if unset, spans are kept until the buffer is full";
     OVERFLOW in Buffer: Choice<OverflowPolicy> = Choice(&[
             ("drop-oldest", OverflowPolicy::DropOldest), ("reject", OverflowPolicy::Reject),
@@ -61,13 +58,13 @@ settings! {
     LIMITS_FILE in Buffer: Optional<FilePath> = Optional(FilePath), default "",
         "File with limits that override MAX_SPANS, MAX_BYTES and MAX_AGE, as lines max_spans=, max_bytes= and max_age=; read again when it changes";
 
-    BATCH_MAX_SPANS in Sending: IntegerRange = IntegerRange { min: 1, max: 1_000_000 }, default "8192",
+    BATCH_MAX_SPANS in Sending: IntegerRange = IntegerRange(bounds::BATCH_MAX_SPANS), default "8192",
         "Maximum number of spans in one request; never more than a quarter of MAX_SPANS";
-    BATCH_MAX_BYTES in Sending: SizeRange = SizeRange { min: KI, max: 64 * MI }, default "3.5Mi",
+    BATCH_MAX_BYTES in Sending: SizeRange = SizeRange(bounds::BATCH_MAX_BYTES), default "3.5Mi",
         "Maximum size of one request before compression; never more than a quarter of MAX_BYTES";
-    LINGER in Sending: DurationRange = DurationRange { min: 0, max: MINUTE }, default "200ms",
+    LINGER in Sending: DurationRange = DurationRange(bounds::LINGER), default "200ms",
         "Maximum time that a span waits for other spans to be sent in the same request";
-    CONCURRENCY in Sending: IntegerRange = IntegerRange { min: 1, max: 64 }, default "1",
+    CONCURRENCY in Sending: IntegerRange = IntegerRange(bounds::CONCURRENCY), default "1",
         "Maximum number of concurrent requests; the order of spans is preserved only with 1";
 
     GRPC_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:4317,[::1]:4317",
@@ -76,12 +73,12 @@ settings! {
         "Addresses to receive OTLP on, usually over HTTP; gRPC is also accepted";
     ADMIN_ADDR in Listening: SocketAddresses = SocketAddresses, default "127.0.0.1:9417",
         "Addresses to serve health checks, metrics and the state of the buffer on";
-    MAX_REQUEST_BYTES in Listening: SizeRange = SizeRange { min: KI, max: 64 * MI }, default "4Mi",
+    MAX_REQUEST_BYTES in Listening: SizeRange = SizeRange(bounds::MAX_REQUEST_BYTES), default "4Mi",
         "Maximum size of a received request after decompression; never more than MAX_BYTES";
 
-    DRAIN_TIMEOUT in Process: DurationRange = DurationRange { min: 0, max: HOUR }, default "25s",
+    DRAIN_TIMEOUT in Process: DurationRange = DurationRange(bounds::DRAIN_TIMEOUT), default "25s",
         "Maximum time to send the remaining spans after a stop signal";
-    WORKERS in Process: IntegerRange = IntegerRange { min: 1, max: 64 }, default "1",
+    WORKERS in Process: IntegerRange = IntegerRange(Bounds { min: 1, max: 64 }), default "1",
         "Number of worker threads";
 
     + log::FORMAT, log::LEVEL

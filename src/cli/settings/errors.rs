@@ -1,13 +1,14 @@
-//! Everything that is wrong with a configuration, in one list.
+//! All errors of a configuration, in one list.
 
 use std::fmt;
 
 use super::SettingTable;
+use crate::domain::text::truncated;
 
-/// Widest value shown in full.
-const MAX_FOUND_WIDTH: usize = 40;
+/// Most characters of a value that are shown.
+const MAX_FOUND_CHARS: usize = 40;
 
-/// One setting that will not do.
+/// One invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) struct SettingError {
     /// The name of the setting.
@@ -20,33 +21,33 @@ pub(in crate::cli) struct SettingError {
     pub(in crate::cli) message: String,
 }
 
-/// All mistakes of a configuration.
+/// All invalid settings of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingErrors {
-    /// The subcommand they were made in.
+    /// The subcommand that was configured.
     pub(in crate::cli) command: &'static str,
     pub(in crate::cli) errors: Vec<SettingError>,
 }
 
 impl SettingErrors {
-    /// Puts the mistakes of `command` into the order of its table.
+    /// Sorts the errors of `command` in the order of its table.
     pub(in crate::cli) fn sorted(
         command: &'static str,
         table: SettingTable,
-        mut list: Vec<SettingError>,
+        mut errors: Vec<SettingError>,
     ) -> Self {
-        list.sort_by_key(|mistake| table.iter().position(|s| s.name() == mistake.setting));
-        Self { command, errors: list }
+        errors.sort_by_key(|error| table.iter().position(|s| s.name() == error.setting));
+        Self { command, errors }
     }
 }
 
 impl fmt::Display for SettingErrors {
-    /// Writes a line for each mistake, in columns.
+    /// Writes a line for each error, in columns.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<_> = self
             .errors
             .iter()
-            .map(|m| (m.origin.as_str(), truncated(&m.found), &m.message))
+            .map(|m| (m.origin.as_str(), truncated(&m.found, MAX_FOUND_CHARS), &m.message))
             .collect();
         let origin_width = rows.iter().map(|row| row.0.chars().count()).max().unwrap_or_default();
         let found_width = rows.iter().map(|row| row.1.chars().count()).max().unwrap_or_default();
@@ -64,13 +65,6 @@ impl fmt::Display for SettingErrors {
 }
 
 impl std::error::Error for SettingErrors {}
-
-fn truncated(found: &str) -> String {
-    if found.chars().count() <= MAX_FOUND_WIDTH {
-        return found.to_owned();
-    }
-    found.chars().take(MAX_FOUND_WIDTH - 1).chain(['…']).collect()
-}
 
 #[cfg(test)]
 mod tests {
@@ -90,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_listed_in_aligned_columns() {
+    fn errors_are_listed_in_aligned_columns() {
         let mistakes = of(vec![
             mistake("TRACEBUFFER_MAX_SPANS", r#""many""#, "must be a number"),
             mistake("--linger", r#""später""#, "must be a duration"),
@@ -109,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_mistake_is_called_one() {
+    fn a_single_error_is_counted_as_one() {
         let text = of(vec![mistake("--linger", "x", "y")]).to_string();
 
         assert!(
@@ -122,6 +116,6 @@ mod tests {
     fn a_long_value_is_cut() {
         let text = of(vec![mistake("--linger", &"ä".repeat(1_000), "end")]).to_string();
 
-        assert!(text.contains(&format!("  {}…  end", "ä".repeat(39))), "{text}");
+        assert!(text.contains(&format!("  {}…  end", "ä".repeat(40))), "{text}");
     }
 }

@@ -16,7 +16,8 @@ pub(in crate::cli) use self::kubernetes::{
 };
 use crate::adapters::messaging::destination::config::ServerName;
 use crate::adapters::messaging::notation::url::{Url, UrlError};
-use crate::domain::units::{ByteSize, Milliseconds, UnitError};
+use crate::domain::bounds::{Bounds, BoundsError};
+use crate::domain::text::quoted;
 
 /// Most addresses one setting may list.
 const MAX_ADDRESSES: usize = 16;
@@ -52,22 +53,13 @@ pub(in crate::cli) enum ValueError {
 pub(in crate::cli) struct Optional<K>(pub(in crate::cli) K);
 
 /// A whole number.
-pub(in crate::cli) struct IntegerRange {
-    pub(in crate::cli) min: u32,
-    pub(in crate::cli) max: u32,
-}
+pub(in crate::cli) struct IntegerRange(pub(in crate::cli) Bounds);
 
 /// A number of bytes, never 0.
-pub(in crate::cli) struct SizeRange {
-    pub(in crate::cli) min: u64,
-    pub(in crate::cli) max: u64,
-}
+pub(in crate::cli) struct SizeRange(pub(in crate::cli) Bounds);
 
 /// A length of time, bounded in milliseconds.
-pub(in crate::cli) struct DurationRange {
-    pub(in crate::cli) min: u64,
-    pub(in crate::cli) max: u64,
-}
+pub(in crate::cli) struct DurationRange(pub(in crate::cli) Bounds);
 
 /// One of some words.
 pub(in crate::cli) struct Choice<T: 'static>(pub(in crate::cli) &'static [(&'static str, T)]);
@@ -102,9 +94,12 @@ impl ValueError {
     }
 }
 
-impl From<UnitError> for ValueError {
-    fn from(error: UnitError) -> Self {
-        Self::Other(error.to_string())
+impl From<BoundsError> for ValueError {
+    fn from(error: BoundsError) -> Self {
+        match error {
+            BoundsError::NotAllowed => Self::NotAllowed,
+            BoundsError::Unit(reason) => Self::Other(reason.to_string()),
+        }
     }
 }
 
@@ -146,13 +141,11 @@ impl ValueKind for IntegerRange {
     }
 
     fn allowed(&self) -> String {
-        format!("a whole number from {} to {}", self.min, self.max)
+        self.0.describe_integer()
     }
 
     fn parse(&self, text: &str) -> Result<NonZeroU32, ValueError> {
-        let number = text.parse::<NonZeroU32>().map_err(|_| ValueError::NotAllowed)?;
-        check_range(number.get(), self.min, self.max)?;
-        Ok(number)
+        self.0.parse_integer(text)?.try_into().map_err(|_| ValueError::NotAllowed)
     }
 }
 
@@ -164,14 +157,11 @@ impl ValueKind for SizeRange {
     }
 
     fn allowed(&self) -> String {
-        let (min, max) = (ByteSize(self.min), ByteSize(self.max));
-        format!("a size from {min} to {max}, such as 32Mi, 64MB or 1048576")
+        self.0.describe_size()
     }
 
     fn parse(&self, text: &str) -> Result<NonZeroU64, ValueError> {
-        let ByteSize(bytes) = text.parse()?;
-        check_range(bytes, self.min, self.max)?;
-        NonZeroU64::new(bytes).ok_or(ValueError::NotAllowed)
+        Ok(self.0.parse_size(text)?)
     }
 }
 
@@ -183,14 +173,11 @@ impl ValueKind for DurationRange {
     }
 
     fn allowed(&self) -> String {
-        let (min, max) = (Milliseconds(self.min), Milliseconds(self.max));
-        format!("a duration from {min} to {max}")
+        self.0.describe_duration()
     }
 
     fn parse(&self, text: &str) -> Result<Duration, ValueError> {
-        let time: Milliseconds = text.parse()?;
-        check_range(time.0, self.min, self.max)?;
-        Ok(time.duration())
+        Ok(self.0.parse_duration(text)?)
     }
 }
 
@@ -251,8 +238,7 @@ impl ValueKind for SocketAddresses {
     fn parse(&self, text: &str) -> Result<Vec<SocketAddr>, ValueError> {
         let addresses =
             text.split(',').map(|part| address(part.trim())).collect::<Result<Vec<_>, _>>()?;
-        check_range(addresses.len(), 1, MAX_ADDRESSES)?;
-        Ok(addresses)
+        if addresses.len() > MAX_ADDRESSES { Err(ValueError::NotAllowed) } else { Ok(addresses) }
     }
 }
 
@@ -289,12 +275,9 @@ impl ValueKind for TlsServerName {
 }
 
 fn address(text: &str) -> Result<SocketAddr, ValueError> {
-    text.parse()
-        .map_err(|_| ValueError::other(format!("{text:?} is not an IP address with a port")))
-}
-
-fn check_range<N: Copy + PartialOrd>(number: N, min: N, max: N) -> Result<(), ValueError> {
-    if (min..=max).contains(&number) { Ok(()) } else { Err(ValueError::NotAllowed) }
+    text.parse().map_err(|_| {
+        ValueError::other(format!("{} is not an IP address with a port", quoted(text)))
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is logged, and how: the same for every process that runs for long.
+//! The settings of the log, which every long-running process has.
 
 use tracing::Level;
 
@@ -18,7 +18,7 @@ setting!(pub(in crate::cli) LEVEL = "LOG_LEVEL", in Process: Choice<Level> = Cho
     ]), default "info",
     "Minimum level of logged events");
 
-/// Reads both.
+/// Reads the log settings.
 pub(in crate::cli) fn settings(
     input: &mut SettingsReader<'_>,
 ) -> Result<LogSettings, ErrorReported> {

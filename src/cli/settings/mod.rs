@@ -1,5 +1,5 @@
-//! Settings as data: the flags, variables, help and documents of a subcommand all come from one table
-//! of them.
+//! Settings as data: the flags, variables, help and documents of a subcommand are generated from one
+//! table.
 
 pub(in crate::cli) mod errors;
 pub(in crate::cli) mod kinds;
@@ -12,10 +12,7 @@ use clap::{Arg, value_parser};
 
 use self::kinds::ValueKind;
 
-pub(in crate::cli) const MINUTE: u64 = 60_000;
-pub(in crate::cli) const HOUR: u64 = 60 * MINUTE;
-
-/// Every setting of one subcommand, in the order they are shown.
+/// Every setting of one subcommand, in the order of the help.
 pub(in crate::cli) type SettingTable = &'static [&'static dyn AnySetting];
 
 /// One setting.
@@ -32,22 +29,22 @@ pub(in crate::cli) trait AnySetting: Sync {
     /// Returns the name without a prefix, such as `MAX_SPANS`.
     fn name(&self) -> &'static str;
 
-    /// Returns what the setting is about: a heading of the help.
+    /// Returns the heading of the help that the setting belongs to.
     fn group(&self) -> &'static str;
 
-    /// Returns the text that stands for an unset one; empty for none.
+    /// Returns the default as text; empty if there is none.
     fn default(&self) -> &'static str;
 
-    /// Returns one line on what it does.
+    /// Returns a description in one line.
     fn help(&self) -> &'static str;
 
     /// Returns the placeholder of its value.
     fn value_name(&self) -> String;
 
-    /// Says what is allowed, to complete "must be …".
+    /// Describes the allowed values, to complete "must be …".
     fn allowed(&self) -> String;
 
-    /// Returns whether its value must never be shown.
+    /// Returns whether the value must never be shown.
     fn is_secret(&self) -> bool;
 
     /// Returns the environment variable.
@@ -61,7 +58,7 @@ pub(in crate::cli) trait AnySetting: Sync {
     }
 }
 
-/// Declares the settings of a subcommand, and `ALL`, which has those of elsewhere at its end.
+/// Declares the settings of a subcommand, and `ALL`, which ends with the shared ones.
 macro_rules! settings {
     ($($name:ident in $group:ident: $kind:ty = $value:expr, default $default:literal,
         $help:literal;)* + $($shared:path),*) => {
@@ -69,7 +66,7 @@ macro_rules! settings {
             pub(in crate::cli) $name = stringify!($name), in $group: $kind = $value, default $default, $help
         );)*
 
-        /// All of them, in the order they are shown.
+        /// All settings, in the order of the help.
         pub(in crate::cli) static ALL: $crate::cli::settings::SettingTable =
             &[$(&$name,)* $(&$shared),*];
     };

@@ -1,4 +1,4 @@
-//! What the flags and the environment say, and what is wrong with it.
+//! Reads settings from flags and the environment, and collects the errors.
 
 use std::ffi::{OsStr, OsString};
 
@@ -11,7 +11,7 @@ use super::{AnySetting, Setting, SettingTable};
 /// Looks up one environment variable.
 pub(in crate::cli) type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Reads settings, and remembers every mistake.
+/// Reads settings and collects every error.
 pub(in crate::cli) struct SettingsReader<'a> {
     flags: &'a ArgMatches,
     environment: EnvLookup<'a>,
@@ -20,19 +20,19 @@ pub(in crate::cli) struct SettingsReader<'a> {
     errors: Vec<SettingError>,
 }
 
-/// Proof that a mistake has been noted; nothing can be built from it.
+/// Proof that an error has been recorded.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cli) struct ErrorReported(());
 
-/// Where a value came from, and what it is.
+/// A value and its origin.
 struct RawValue {
     origin: String,
     value: OsString,
 }
 
 impl<'a> SettingsReader<'a> {
-    /// Creates an input for `command`, whose settings are `table`, from parsed flags, which win,
-    /// and an environment.
+    /// Creates a reader for `command`, whose settings are `table`. Flags take precedence over the
+    /// environment.
     pub(in crate::cli) const fn new(
         command: &'static str,
         table: SettingTable,
@@ -42,28 +42,28 @@ impl<'a> SettingsReader<'a> {
         Self { flags, environment, command, table, errors: Vec::new() }
     }
 
-    /// Reads one setting; its default where it is unset or empty.
+    /// Reads one setting, or its default if it is unset or empty.
     pub(in crate::cli) fn read<K: ValueKind>(
         &mut self,
         setting: &Setting<K>,
     ) -> Result<K::Value, ErrorReported> {
         let given = self.raw_value(setting).map(|given| given.value);
-        let refusal = match given.as_deref().map_or(Some(setting.default()), OsStr::to_str) {
+        let error = match given.as_deref().map_or(Some(setting.default()), OsStr::to_str) {
             None => ValueError::Other("it is not valid UTF-8".into()),
             Some(text) => match setting.kind.parse(text.trim()) {
                 Ok(value) => return Ok(value),
-                Err(refusal) => refusal,
+                Err(error) => error,
             },
         };
-        Err(self.add_error(setting, refusal.message(&setting.allowed())))
+        Err(self.add_error(setting, error.message(&setting.allowed())))
     }
 
-    /// Returns whether a flag or variable sets `setting`, rather than its default.
+    /// Returns whether a flag or a variable sets `setting`.
     pub(in crate::cli) fn is_set(&self, setting: &dyn AnySetting) -> bool {
         self.raw_value(setting).is_some()
     }
 
-    /// Notes that the value of `setting` will not do, and why.
+    /// Records that the value of `setting` is invalid, and why.
     pub(in crate::cli) fn add_error(
         &mut self,
         setting: &dyn AnySetting,
@@ -80,7 +80,7 @@ impl<'a> SettingsReader<'a> {
         ErrorReported(())
     }
 
-    /// Returns what was built, unless a mistake was noted on the way.
+    /// Returns what was built, unless an error was recorded.
     pub(in crate::cli) fn finish<T>(
         self,
         built: Result<T, ErrorReported>,
@@ -91,8 +91,9 @@ impl<'a> SettingsReader<'a> {
         }
     }
 
-    /// Finds the flag, else the variable. An empty one means unset: Kubernetes and `.env` files
-    /// produce those. An empty flag stands for the default, whatever the variable says.
+    /// Returns the value of the flag, or else of the variable. An empty value means unset, since
+    /// Kubernetes and `.env` files produce those. An empty flag selects the default even if the variable
+    /// is set.
     fn raw_value(&self, setting: &dyn AnySetting) -> Option<RawValue> {
         let flag = self.flags.get_one::<OsString>(setting.name());
         let given = if let Some(value) = flag {
@@ -110,7 +111,7 @@ fn displayed_value(setting: &dyn AnySetting, found: Option<&OsStr>) -> String {
     match found.map(OsStr::to_string_lossy) {
         None if setting.default().is_empty() => "unset".into(),
         None => format!("{:?} (default)", setting.default()),
-        // A URL may hold a password.
+        // A URL may contain a password.
         Some(text) if setting.is_secret() || text.contains(['@', '?']) => "(not shown)".into(),
         Some(text) => format!("{text:?}"),
     }

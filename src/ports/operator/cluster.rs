@@ -7,9 +7,7 @@ use std::sync::Arc;
 use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::rollout::WorkloadStatus;
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    Reference, RunningLimits, TraceBufferSnapshot,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
 use crate::domain::operator::reconcile::trace_buffer_status::Status;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 
@@ -61,9 +59,6 @@ pub trait Cluster: Send + Sync + 'static {
     /// Returns the `TraceBuffer` with this key.
     fn trace_buffer(&self, key: &ObjectKey) -> Option<Arc<TraceBufferSnapshot>>;
 
-    /// Returns the text from which a running sidecar reads its limits.
-    fn render_limits(&self, limits: &RunningLimits) -> String;
-
     /// Looks up an object that a `TraceBuffer` refers to, in `namespace`.
     ///
     /// # Errors
@@ -85,7 +80,7 @@ pub trait Cluster: Send + Sync + 'static {
         pod: &PodSnapshot,
     ) -> impl Future<Output = Result<Workload, ClusterError>> + Send;
 
-    /// Writes new limits, as rendered by [`render_limits`](Self::render_limits), to a running pod.
+    /// Writes new limits, in the format of [`limits_text`](crate::domain::limits_text), to a running pod.
     ///
     /// # Errors
     ///

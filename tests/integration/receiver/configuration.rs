@@ -131,7 +131,7 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
     volume.put(&[("limits", "max_spans=5\n")]);
     held(5).await;
     let log = pipeline.receiver.log();
-    assert_eq!(log.matches("new limits are in force").count(), 2, "{log}");
+    assert_eq!(log.matches("limits changed").count(), 2, "{log}");
 }
 
 #[tokio::test]

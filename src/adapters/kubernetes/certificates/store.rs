@@ -2,8 +2,8 @@
 //! CA bundle.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use json_patch::merge;
 use k8s_openapi::ByteString;
@@ -13,6 +13,7 @@ use kube::api::Patch;
 use kube::{Api, Client, Error, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::adapters::files;
 use crate::adapters::kubernetes::call::{CallError, patch_params, post_params, with_timeout};
 use crate::adapters::kubernetes::names::{CERTIFICATES, CERTIFICATES_PUBLISHED, ROTATE, ROTATED};
 use crate::ports::operator::certificates::{
@@ -80,12 +81,8 @@ impl KubeCertificateStore {
     /// Reads the file of the authorities, if one is set.
     pub(super) fn read_ca_file(&self) -> Option<Result<Vec<u8>, String>> {
         let path = self.ca_file.as_ref()?;
-        let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = vec![];
-            std::fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        Some(read().map_err(|error| format!("{}: cannot be read: {error}", path.display())))
+        let read = read_authorities(path);
+        Some(read.map_err(|error| format!("{}: cannot be read: {error}", path.display())))
     }
 
     /// The identity of this publisher in the configuration's annotations.
@@ -247,4 +244,24 @@ fn tls_to_secret(tls: &WebhookTls) -> Value {
     .map(|(key, value)| (key, ByteString(value.clone())))
     .collect();
     json!({ "metadata": { "annotations": { (ROTATED): tls.rotation_handled } }, "data": data })
+}
+
+fn read_authorities(path: &Path) -> io::Result<Vec<u8>> {
+    files::read_bounded(path, MAX_FILE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_authorities_beyond_the_bound_is_refused_and_never_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.crt");
+        std::fs::File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+
+        let error = read_authorities(&path).map(|bytes| bytes.len()).unwrap_err();
+
+        assert_eq!(error.to_string(), "it is larger than 1Mi");
+    }
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use crate::adapters::kubernetes::call::{cluster_error, with_timeout};
 use crate::adapters::kubernetes::names::FIELD_MANAGER;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
+use crate::domain::text::truncated_bytes;
 use crate::ports::operator::cluster::{ClusterError, Workload};
 
 /// Maximum bytes of an event's action, as the API server has it.
@@ -72,7 +73,7 @@ fn to_kube_event(event: &WorkloadEvent) -> Event {
         type_: if event.is_warning { EventType::Warning } else { EventType::Normal },
         reason: event.reason.to_owned(),
         note: Some(event.message.clone()),
-        action: truncate_action(&event.dedup_key),
+        action: truncated_bytes(&event.dedup_key, MAX_ACTION_BYTES).into_owned(),
         secondary: None,
     }
 }
@@ -86,25 +87,5 @@ fn regarding(workload: &Workload) -> ObjectReference {
         namespace: Some(workload.namespace.clone()),
         uid: Some(object.uid.clone()),
         ..ObjectReference::default()
-    }
-}
-
-fn truncate_action(text: &str) -> String {
-    let mut end = text.len().min(MAX_ACTION_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_action_is_cut_at_a_character() {
-        assert_eq!(truncate_action("PortClash"), "PortClash");
-        assert_eq!(truncate_action(&"é".repeat(100)).len(), 128);
-        assert_eq!(truncate_action(&format!("a{}", "é".repeat(100))).len(), 127);
     }
 }

@@ -21,14 +21,13 @@ use self::owners::WorkloadResolver;
 use super::call::{CallError, cluster_error, patch_params, with_timeout};
 use super::names::LIMITS;
 use super::resource::TraceBuffer;
-use super::sidecar::{SidecarLimits, render_limits};
 use super::watch::{PodCache, TraceBufferCache};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::rollout::WorkloadStatus;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    Reference, ReferenceKind, RunningLimits, TraceBufferSnapshot,
+    Reference, ReferenceKind, TraceBufferSnapshot,
 };
 use crate::domain::operator::reconcile::trace_buffer_status::Status;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
@@ -96,11 +95,6 @@ impl Cluster for KubeCluster {
 
     fn trace_buffer(&self, key: &ObjectKey) -> Option<Arc<TraceBufferSnapshot>> {
         self.trace_buffers.entry(key).map(|entry| Arc::new(trace_buffer_snapshot::snapshot(&entry)))
-    }
-
-    fn render_limits(&self, limits: &RunningLimits) -> String {
-        let RunningLimits { max_spans, max_bytes, max_age_ms } = *limits;
-        render_limits(&SidecarLimits { max_spans, max_bytes, max_age_ms })
     }
 
     async fn look_up(

@@ -12,7 +12,8 @@ use super::fetched::Fetched;
 use super::operator::{OperatorObjects, WEBHOOK_ENTRY_NAME};
 use crate::adapters::kubernetes::certificates::RcgenIssuer;
 use crate::adapters::kubernetes::resource::{TraceBuffer, crd_json};
-use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build, render_limits};
+use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build};
+use crate::domain::limits_text;
 use crate::domain::operator::rotation::Validity;
 use crate::ports::operator::certificates::{CertificateIssuer, WebhookTls};
 
@@ -63,7 +64,7 @@ pub(super) fn injected_annotations() -> Value {
     json!({
         "tracebuffer.dev/inject": "true",
         "tracebuffer.dev/status": status.to_string(),
-        "tracebuffer.dev/limits": render_limits(&sidecar.limits),
+        "tracebuffer.dev/limits": limits_text::to_file(&sidecar.limits),
     })
 }
 

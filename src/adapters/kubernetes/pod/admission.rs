@@ -8,7 +8,8 @@ use super::position::{self, SidecarPosition};
 use super::warnings::format_warning;
 use super::{container, environment, pod_json, resources, status};
 use crate::adapters::kubernetes::names;
-use crate::adapters::kubernetes::sidecar::{Sidecar, render_limits};
+use crate::adapters::kubernetes::sidecar::Sidecar;
+use crate::domain::limits_text;
 use crate::domain::operator::injection::decide::Decision;
 use crate::domain::operator::injection::skip::{Skip, SkipReason};
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
@@ -61,11 +62,11 @@ fn inject_sidecar(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Admission 
         trace_buffer: key.clone(),
         uid: sidecar.uid.clone(),
         hash: sidecar.hash.clone(),
-        max_bytes: sidecar.limits.max_bytes,
+        max_bytes: sidecar.limits.max_bytes.get(),
     });
     let annotations = json!({
         names::STATUS: status::to_annotation(&status),
-        names::LIMITS: render_limits(&sidecar.limits),
+        names::LIMITS: limits_text::to_file(&sidecar.limits),
     });
     let labels = json!({names::INJECTED: names::INJECTED_TRUE});
     patch.merge(&["metadata"], json!({"annotations": annotations, "labels": labels}));

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::{Admission, apply_decision};
 use crate::adapters::kubernetes::names;
-use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarLimits};
+use crate::adapters::kubernetes::sidecar::Sidecar;
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::injection::decide::Decision;
 use crate::domain::operator::injection::trace_buffer_view::{SidecarMode, SidecarPorts};
@@ -53,7 +54,11 @@ pub(super) fn sidecar() -> Sidecar {
         image_pull_secrets: vec![LocalObjectReference { name: "pull".into() }],
         application_endpoint: Some(ENDPOINT.into()),
         has_explicit_resources: false,
-        limits: SidecarLimits { max_spans: 1000, max_bytes: 65_536, max_age_ms: None },
+        limits: BufferLimits {
+            max_spans: 1000.try_into().unwrap(),
+            max_bytes: 65_536.try_into().unwrap(),
+            max_age: None,
+        },
         drain_timeout_seconds: 25,
         hash: "h1".into(),
     }

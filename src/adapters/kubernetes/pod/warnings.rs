@@ -1,6 +1,6 @@
 //! Warnings of the admission response.
 
-use crate::domain::text::{join_limited, quoted};
+use crate::domain::text::{join_limited, quoted, truncated_bytes};
 
 /// Maximum bytes of a warning. The API server truncates the warnings of a request at 4 KiB in total.
 const MAX_BYTES: usize = 255;
@@ -10,12 +10,7 @@ const MAX_CONTAINERS: usize = 3;
 /// Returns `text` as a warning with the prefix of tracebuffer, truncated to a length that every client
 /// shows.
 pub(super) fn format_warning(text: &str) -> String {
-    let text = format!("tracebuffer: {text}");
-    if text.len() <= MAX_BYTES {
-        return text;
-    }
-    let end = text.floor_char_boundary(MAX_BYTES - '…'.len_utf8());
-    format!("{}…", text.get(..end).unwrap_or_default())
+    truncated_bytes(&format!("tracebuffer: {text}"), MAX_BYTES).into_owned()
 }
 
 /// Returns the names of containers for a message.

@@ -11,14 +11,14 @@ use super::{SidecarDefaults, environment, resources, volumes};
 use crate::adapters::kubernetes::names::SIDECAR_CONTAINER;
 use crate::adapters::kubernetes::resource::TraceBufferSpec;
 
-/// Where the image has the program.
+/// Path of the program in the image.
 const PROGRAM_PATH: &str = "/tracebuffer";
 /// The name of the port that a `PodMonitor` reads metrics from.
 const ADMIN_PORT_NAME: &str = "tb-admin";
-/// Seconds until a sidecar that never listens is started anew; the application waits for it.
+/// Seconds until a sidecar that does not listen is restarted; the application waits for it.
 const STARTUP_TIMEOUT_SECONDS: i32 = 300;
 
-/// Builds the container; `volumes` are those it mounts.
+/// Builds the container, which mounts `volumes`.
 pub(super) fn container(
     spec: &TraceBufferSpec,
     checked: &ValidatedSpec,
@@ -74,7 +74,7 @@ fn probe(path: &str, port: i32) -> Probe {
     }
 }
 
-/// Tells the receiver that the pod is ending, while the application still runs.
+/// Flushes the receiver when the pod terminates, while the application still runs.
 fn flush_hook() -> LifecycleHandler {
     LifecycleHandler {
         exec: Some(ExecAction { command: Some(vec![PROGRAM_PATH.to_owned(), "flush".to_owned()]) }),
@@ -82,7 +82,7 @@ fn flush_hook() -> LifecycleHandler {
     }
 }
 
-/// Passes the `restricted` level of pod security, whatever the pod's own context says.
+/// Meets the `restricted` level of Pod Security, independently of the pod's own context.
 fn security_context(user: RunAs) -> SecurityContext {
     let RunAs { user, group } = user;
     SecurityContext {

@@ -1,6 +1,6 @@
 //! The settings of the receiver in the sidecar, as environment variables.
 //!
-//! All are named, whatever the receiver's own defaults: those may differ between its versions.
+//! All are set explicitly, because the receiver's defaults may differ between its versions.
 
 use std::fmt::Display;
 
@@ -15,7 +15,7 @@ use crate::adapters::kubernetes::resource::{
 };
 use crate::domain::units::Milliseconds;
 
-/// What stays as it is in a header's value; nothing that a list or a shell could mistake.
+/// Characters of a header's value that are not percent-encoded: none that a list or a shell interprets.
 const ENCODE_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Returns the variables in a fixed order.
@@ -62,7 +62,7 @@ fn headers(found: &mut Vec<EnvVar>, to: &ValidatedDestination) {
     }
     let list = header_list(&to.headers);
     if !list.is_empty() {
-        // Encoded values hold no `$`: each one here stands for a field.
+        // Encoded values contain no `$`, so each `$` refers to a field.
         found.push(variable("HEADERS", list));
     }
     let (mut files, mut prefixes, mut optional) = (vec![], vec![], vec![]);
@@ -98,7 +98,7 @@ fn encoded(text: &str) -> impl Display {
     utf8_percent_encode(text, ENCODE_SET)
 }
 
-/// Adds a variable for a field of the pod, once.
+/// Adds a variable for a field of the pod, unless it is there already.
 fn add_field_variable(found: &mut Vec<EnvVar>, path: &str) {
     let name = field_variable(path);
     if found.iter().all(|variable| variable.name != name) {
@@ -117,8 +117,8 @@ fn buffer(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &ValidatedSp
     let limits = checked.limits;
     add_variable(found, "MAX_SPANS", limits.max_spans.to_string());
     add_variable(found, "MAX_BYTES", limits.max_bytes.to_string());
-    if let Some(age) = limits.max_age_ms {
-        add_variable(found, "MAX_AGE", format_duration(age));
+    if let Some(age) = limits.max_age {
+        add_variable(found, "MAX_AGE", Milliseconds::from(age).to_string());
     }
     add_variable(found, "LIMITS_FILE", format!("{POD_INFO_PATH}/{}", volumes::LIMITS_FILE));
     let overflow = match spec.buffer.overflow {
@@ -128,7 +128,7 @@ fn buffer(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &ValidatedSp
     add_variable(found, "OVERFLOW", overflow);
 }
 
-/// OTLP from this pod only; health and metrics for the kubelet and Prometheus too.
+/// OTLP is received from this pod only; the admin port is open to the kubelet and Prometheus.
 fn listeners(found: &mut Vec<EnvVar>, checked: &ValidatedSpec) {
     let ports = checked.ports;
     add_variable(found, "GRPC_ADDR", format!("127.0.0.1:{0},[::1]:{0}", ports.grpc));
@@ -149,7 +149,7 @@ fn add_list_variable(found: &mut Vec<EnvVar>, name: &str, entries: &[String]) {
     }
 }
 
-/// Adds a variable. In a pod, `$(NAME)` stands for another variable and `$$` for `$`.
+/// Adds a variable. In a pod, `$(NAME)` refers to another variable and `$$` is `$`.
 fn add_variable(found: &mut Vec<EnvVar>, name: &str, value: impl Into<String>) {
     found.push(variable(name, value.into().replace('$', "$$")));
 }

@@ -1,4 +1,4 @@
-//! The sidecar that a `TraceBuffer` describes, whatever pod it is put into.
+//! The sidecar that a `TraceBuffer` describes, independent of the pod it is injected into.
 
 mod container;
 mod environment;
@@ -16,66 +16,55 @@ use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
 use self::validated::{ProjectedFile, ValidatedSpec};
 use super::resource::validation::{FieldError, ValidationErrors};
 use super::resource::{ApplicationEnvironment, SidecarModeSpec, TraceBuffer, TraceBufferSpec};
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::injection::trace_buffer_view::{
     SidecarMode, SidecarPorts, TraceBufferView,
 };
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{DesiredSidecar, RunningLimits};
-use crate::domain::units::Milliseconds;
+use crate::domain::operator::reconcile::trace_buffer_snapshot::DesiredSidecar;
 
-/// Everything a sidecar is made from; built once for each change of its `TraceBuffer`.
+/// A sidecar, built once for each change of its `TraceBuffer`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sidecar {
-    /// The UID of the `TraceBuffer`; empty for one that is in no cluster.
+    /// The UID of the `TraceBuffer`; empty for one from a file.
     pub uid: String,
-    /// How it runs in its pod.
+    /// How the sidecar runs in its pod.
     pub mode: SidecarMode,
     /// The ports it listens on.
     pub ports: SidecarPorts,
-    /// The container, complete but for what its place in the pod decides: `restartPolicy`.
+    /// The container, complete except for `restartPolicy`, which depends on the mode.
     pub container: Container,
     /// The volumes it mounts.
     pub volumes: Vec<Volume>,
-    /// What it uses of the namespace it runs in.
+    /// The credentials of the pod's namespace that it uses.
     pub credentials: CredentialUse,
-    /// The namespaces whose pods may have it.
+    /// The namespaces whose pods may use it.
     pub allowed_namespaces: AllowedNamespaces,
-    /// What its image is pulled with.
+    /// The Secrets for pulling its image.
     pub image_pull_secrets: Vec<LocalObjectReference>,
-    /// The endpoint that the application's containers are told, unless they set it; `None` leaves
-    /// them alone.
+    /// The OTLP endpoint set in the application's containers unless they set one; `None` leaves them
+    /// unchanged.
     pub application_endpoint: Option<String>,
-    /// Whether requests are set by the `TraceBuffer` rather than derived, and stay as they are.
+    /// Whether the `TraceBuffer` sets the resources, which are then used verbatim.
     pub has_explicit_resources: bool,
-    /// The limits it starts with, which running ones follow.
-    pub limits: SidecarLimits,
-    /// Longest time it takes to end, in whole seconds, rounded up.
+    /// The buffer limits, which running sidecars follow.
+    pub limits: BufferLimits,
+    /// Maximum time for draining at shutdown, in whole seconds, rounded up.
     pub drain_timeout_seconds: u32,
-    /// A digest of what a pod can take up only by being created anew; limits and the operator's own
-    /// default image are no part of it.
+    /// A digest of everything that only a new pod picks up, which excludes limits and the operator's
+    /// default image.
     pub hash: String,
 }
 
-/// The limits of a sidecar's buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SidecarLimits {
-    /// Most spans.
-    pub max_spans: u64,
-    /// Most bytes.
-    pub max_bytes: u64,
-    /// Greatest age in milliseconds.
-    pub max_age_ms: Option<u64>,
-}
-
-/// What the operator decides where a `TraceBuffer` leaves it open.
+/// The operator's defaults for what a `TraceBuffer` does not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SidecarDefaults {
     /// The image.
     pub image: String,
-    /// When that image is pulled; `None` leaves it to Kubernetes.
+    /// The pull policy of that image; `None` leaves it to Kubernetes.
     pub image_pull_policy: Option<String>,
-    /// The audiences of the API server, for which no token is asked.
+    /// The audiences of the API server, for which no token may be requested.
     pub api_audiences: Vec<String>,
 }
 
@@ -83,16 +72,12 @@ impl Sidecar {
     /// Returns what decides whether the sidecar of a running pod is current.
     #[must_use]
     pub fn desired(&self) -> DesiredSidecar {
-        let SidecarLimits { max_spans, max_bytes, max_age_ms } = self.limits;
-        DesiredSidecar {
-            hash: self.hash.clone(),
-            limits: RunningLimits { max_spans, max_bytes, max_age_ms },
-        }
+        DesiredSidecar { hash: self.hash.clone(), limits: self.limits }
     }
 }
 
 impl SidecarDefaults {
-    /// Returns stand-ins, where only the spec is of interest.
+    /// Returns placeholders, for callers that need the spec only.
     #[must_use]
     pub fn unknown() -> Self {
         Self { image: String::new(), image_pull_policy: None, api_audiences: vec![] }
@@ -103,7 +88,7 @@ impl SidecarDefaults {
 ///
 /// # Errors
 ///
-/// Every mistake in its spec.
+/// All errors of its spec.
 pub fn build(
     object: &TraceBuffer,
     defaults: &SidecarDefaults,
@@ -132,7 +117,7 @@ pub fn build(
     })
 }
 
-/// Returns what is doubtful in the spec of `object`; nothing for one with mistakes.
+/// Returns warnings about the spec of `object`; none if it has errors.
 #[must_use]
 pub fn warnings(object: &TraceBuffer) -> Vec<FieldError> {
     let spec = &object.spec;
@@ -148,7 +133,7 @@ pub fn trace_buffer_view(
     defaults: &SidecarDefaults,
 ) -> TraceBufferView<Sidecar> {
     let sidecar = build(object, defaults);
-    // A spec with errors allows nobody but its own namespace, to learn of them.
+    // An invalid spec is visible to pods of its own namespace only, which are told its errors.
     let allowed_namespaces = sidecar.as_ref().map(|sidecar| sidecar.allowed_namespaces.clone());
     TraceBufferView {
         key: ObjectKey {
@@ -160,17 +145,7 @@ pub fn trace_buffer_view(
     }
 }
 
-/// Returns the value of the annotation [`LIMITS`](super::names::LIMITS), which is the content of the
-/// file that the sidecar follows.
-#[must_use]
-pub fn render_limits(limits: &SidecarLimits) -> String {
-    let SidecarLimits { max_spans, max_bytes, max_age_ms } = limits;
-    // Unset is said too: a line that is missing would leave the age the sidecar started with.
-    let max_age = max_age_ms.map_or_else(|| "none".into(), |age| Milliseconds(age).to_string());
-    format!("max_spans={max_spans}\nmax_bytes={max_bytes}\nmax_age={max_age}\n")
-}
-
-/// Everything that is resolved in the pod's namespace counts, also what its image is pulled with.
+/// Counts everything that is resolved in the pod's namespace, image pull secrets included.
 fn credentials(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> CredentialUse {
     let of_file = |file: &ProjectedFile| match file {
         ProjectedFile::ServiceAccountToken { .. } => CredentialUse::ServiceAccountToken,
@@ -191,7 +166,7 @@ fn image_pull_secrets(spec: &TraceBufferSpec) -> Vec<LocalObjectReference> {
     secrets.map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()
 }
 
-/// The sidecar understands every protocol there, so one address fits every exporter.
+/// The sidecar accepts every protocol on that port, so one address fits every exporter.
 fn application_endpoint(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Option<String> {
     match spec.sidecar.application_environment {
         ApplicationEnvironment::IfUnset => Some(format!("http://127.0.0.1:{}", checked.ports.grpc)),

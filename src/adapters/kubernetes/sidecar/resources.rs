@@ -1,4 +1,4 @@
-//! What a sidecar asks of its node.
+//! Resource requests and limits of a sidecar.
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,22 @@ use crate::domain::units::ByteSize;
 
 const MI: u64 = 1 << 20;
 
-/// The program, 200 connections, and a `tracebuffer flush` beside it.
+/// Memory of the program with 200 connections, and of a `tracebuffer flush` beside it.
 const PROGRAM_BYTES: u64 = 20 * MI;
-/// What may be received at once where the spec says nothing.
+/// The default maximum size of a request.
 const DEFAULT_REQUEST_BYTES: u64 = 4 * MI;
 /// The allocator's part of the buffer: one eighth. Measured: less than a tenth.
 const ALLOCATOR_DIVISOR: u64 = 8;
-/// Compressors and what they work on exist only while a batch is compressed.
+/// Memory of a compressor and its buffers, which exist only while a batch is compressed.
 const COMPRESSOR_BYTES: u64 = 4 * MI;
-/// Enough to answer; a full buffer at work takes what is free on the node.
+/// Enough for an idle sidecar; a busy one uses the CPU that is free on the node.
 const CPU_REQUEST: &str = "10m";
-/// A log without trouble; a kubelet keeps at most 50Mi of it by default, which the limit must bear,
-/// as passing it costs the whole pod.
+/// Enough for the log. A kubelet keeps up to 50Mi of it by default, which the limit must allow: a
+/// container that exceeds its limit evicts the whole pod.
 const STORAGE_REQUEST: &str = "16Mi";
 const STORAGE_LIMIT: &str = "256Mi";
 
-/// Returns what `spec` gives, as it is, or what its limits need.
+/// Returns the resources of `spec` verbatim, or else those that its limits require.
 pub(super) fn resources(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> ResourceRequirements {
     match &spec.sidecar.resources {
         Some(given) => explicit_resources(given),
@@ -38,9 +38,9 @@ pub(super) fn resources(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Reso
 
 /// Returns the memory that a full buffer and 200 connections need, in bytes, rounded up to Mi:
 /// maxBytes and an eighth of it, twice the largest request, 20Mi for the program, and with
-/// compression a batch and 4Mi for each request on its way.
+/// compression a batch and 4Mi for each request in flight.
 pub(super) fn memory_bytes(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> u64 {
-    let buffer = checked.limits.max_bytes;
+    let buffer = checked.limits.max_bytes.get();
     let request = checked.max_request_bytes.unwrap_or(DEFAULT_REQUEST_BYTES.min(buffer));
     let compression = match spec.destination.compression {
         CompressionSpec::None => 0,

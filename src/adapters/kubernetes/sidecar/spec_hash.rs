@@ -1,7 +1,7 @@
-//! A digest of what a pod can take up only by being created anew.
+//! A digest of everything in a spec that only a new pod picks up.
 //!
-//! It is made from the spec's meaning, not from the container: another release of the operator may
-//! build another container, and must not make a single pod outdated by that. Every field counts with
+//! It is computed from the meaning of the spec, not from the container: another release of the operator
+//! may build another container, which must not make any pod outdated. Every field counts with
 //! its value, whether that is a default or not: the defaults of a served version never change, and
 //! the API server stores them with the object. A field that a later release adds is unknown to the
 //! objects and digests of before, so it is left out where it has the value it was introduced with;
@@ -26,7 +26,7 @@ const ADDED_FIELDS: &[(&str, &str)] = &[];
 const FNV_OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
-/// Returns 32 hexadecimal digits; the same for specs that mean the same.
+/// Returns 32 hexadecimal digits, equal for specs with the same meaning.
 pub(super) fn spec_hash(spec: &TraceBufferSpec) -> String {
     let mut meaning = canonical_json(spec);
     remove_introduced_defaults(&mut meaning, ADDED_FIELDS);
@@ -34,12 +34,12 @@ pub(super) fn spec_hash(spec: &TraceBufferSpec) -> String {
     format!("{:032x}", fnv1a(meaning.to_string().as_bytes()))
 }
 
-/// FNV-1a of 128 bits: nobody gains by a collision, and no release may change it.
+/// FNV-1a of 128 bits: a collision is no attack, and no release may change the algorithm.
 fn fnv1a(bytes: &[u8]) -> u128 {
     bytes.iter().fold(FNV_OFFSET, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(FNV_PRIME))
 }
 
-/// Returns `spec` without what running pods follow or never see, every number in one form.
+/// Returns `spec` without the fields that running pods follow or do not use, with normalized numbers.
 fn canonical_json(spec: &TraceBufferSpec) -> Value {
     let mut spec = spec.clone();
     normalize_quantity(&mut spec.destination.batch.max_bytes, quantity::parse_value);
@@ -50,7 +50,7 @@ fn canonical_json(spec: &TraceBufferSpec) -> Value {
     for amounts in resources.flat_map(|given| [&mut given.requests, &mut given.limits]).flatten() {
         normalize_amounts(amounts);
     }
-    // Only a map without text for keys could fail.
+    // Serialization fails only for a map whose keys are not strings.
     let mut meaning = serde_json::to_value(&spec).unwrap_or_default();
     normalize_duration(&mut meaning, "/destination/batch/linger", &spec.destination.batch.linger);
     normalize_duration(&mut meaning, "/destination/timeout", &spec.destination.timeout);
@@ -83,7 +83,7 @@ fn normalize_quantity(quantity: &mut Quantity, read: fn(&str) -> Result<u64, Qua
     }
 }
 
-/// Replaces a length of time by its number of milliseconds.
+/// Replaces a duration by its number of milliseconds.
 fn normalize_duration(meaning: &mut Value, pointer: &str, time: &DurationString) {
     if let (Some(place), Ok(Milliseconds(length))) =
         (meaning.pointer_mut(pointer), time.to_milliseconds())

@@ -1,15 +1,15 @@
-//! What a spec says, as values that are known to be valid.
+//! The values of a valid spec.
 
-use super::SidecarLimits;
 use crate::adapters::kubernetes::resource::KeyReference;
 use crate::adapters::messaging::notation::endpoint::Endpoint;
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::AllowedNamespaces;
 use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
 
-/// The parts of a spec that had to be read; the others are taken as they are.
+/// The parsed parts of a spec; the others are used verbatim.
 #[derive(Clone, Debug)]
 pub(super) struct ValidatedSpec {
-    pub(super) limits: SidecarLimits,
+    pub(super) limits: BufferLimits,
     pub(super) ports: SidecarPorts,
     pub(super) destination: ValidatedDestination,
     pub(super) max_request_bytes: Option<u64>,
@@ -29,12 +29,12 @@ pub(super) struct ValidatedDestination {
     pub(super) concurrency: u64,
 }
 
-/// A header, and where its value comes from.
+/// A header and the source of its value.
 #[derive(Clone, Debug)]
 pub(super) struct ValidatedHeader {
     /// In lower case.
     pub(super) name: String,
-    /// What its value begins with; empty for a literal.
+    /// Prefix of the value; empty for a literal.
     pub(super) prefix: String,
     pub(super) source: HeaderValueSource,
 }
@@ -42,16 +42,16 @@ pub(super) struct ValidatedHeader {
 #[derive(Clone, Debug)]
 pub(super) enum HeaderValueSource {
     Literal(String),
-    /// A field of the pod that is known as a variable only.
+    /// A field of the pod that is available as an environment variable only.
     FieldVariable(&'static str),
-    /// Something the kubelet puts into a file.
+    /// A file that the kubelet writes.
     File {
         file: ProjectedFile,
         is_optional: bool,
     },
 }
 
-/// What the kubelet puts into a file.
+/// The source of a file that the kubelet writes.
 #[derive(Clone, Debug)]
 pub(super) enum ProjectedFile {
     Secret(KeyReference),
@@ -64,7 +64,7 @@ pub(super) enum ProjectedFile {
     },
 }
 
-/// What the sidecar runs as; what is unset comes from the pod or the platform.
+/// User and group of the sidecar; unset values come from the pod or the platform.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunAs {
     pub(super) user: Option<i64>,
@@ -72,7 +72,7 @@ pub(super) struct RunAs {
 }
 
 impl ValidatedDestination {
-    /// Returns the headers whose values are in files, and those files.
+    /// Returns the headers whose values are in files, with the file and whether it is optional.
     pub(super) fn projected_files(
         &self,
     ) -> impl Iterator<Item = (&ValidatedHeader, &ProjectedFile, bool)> {

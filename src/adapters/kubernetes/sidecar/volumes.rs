@@ -1,10 +1,10 @@
 //! The files a sidecar reads.
 //!
-//! Every reference is optional: a Secret that is not there must never keep a pod from starting. The
-//! receiver says which file is missing, buffers meanwhile, and reads it when it appears.
+//! Every reference is optional: a missing Secret must not keep a pod from starting. The receiver reports
+//! which file is missing, buffers meanwhile, and reads the file when it appears.
 //!
-//! A service account token is the exception: Kubernetes knows no optional ones, and one that is not
-//! issued fails its whole volume. So each has a volume of its own, and holds up no other file.
+//! A service account token is the exception: Kubernetes has no optional tokens, and a token that cannot
+//! be issued fails its whole volume. So each token has a volume of its own and blocks no other file.
 
 use k8s_openapi::api::core::v1::{
     ConfigMapProjection, DownwardAPIVolumeFile, DownwardAPIVolumeSource, KeyToPath,
@@ -29,10 +29,10 @@ const HEADERS_DIRECTORY: &str = "headers";
 const TOKEN_FILE: &str = "token";
 
 /// Where the API server mounts the service account's token into every container that mounts nothing
-/// there itself. A sidecar has no use for a token, and so none to lose.
+/// there itself. A sidecar does not need the token, so it must not have it.
 const API_TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Readable for whoever the sidecar runs as, writable for nobody.
+/// Readable by every user the sidecar may run as, writable by none.
 const READ_ONLY_MODE: i32 = 0o444;
 
 /// Returns where the value of header `name` is, the file at `index` of all headers' files.
@@ -46,7 +46,7 @@ pub(super) fn header_path(name: &str, file: &ProjectedFile, index: usize) -> Str
     }
 }
 
-/// Returns the settings of TLS: the files that hold certificates, whom to trust, and the name.
+/// Returns the TLS settings: certificate files, trusted authorities, and the server name.
 pub(super) fn tls_settings(tls: Option<&DestinationTls>) -> Vec<(&'static str, String)> {
     let Some(tls) = tls else { return Vec::new() };
     let mut settings = Vec::new();
@@ -65,7 +65,7 @@ pub(super) fn tls_settings(tls: Option<&DestinationTls>) -> Vec<(&'static str, S
     settings
 }
 
-/// Returns the volumes: what is known of the pod, and whatever the destination needs.
+/// Returns the volumes: the pod's metadata, and the files that the destination needs.
 pub(super) fn volumes(tls: Option<&DestinationTls>, to: &ValidatedDestination) -> Vec<Volume> {
     let (mut fields, mut tokens) = (vec![limits_file()], vec![]);
     let mut sources = tls.map(tls_sources).unwrap_or_default();
@@ -85,7 +85,7 @@ pub(super) fn volumes(tls: Option<&DestinationTls>, to: &ValidatedDestination) -
     [pod_info(fields)].into_iter().chain(destination).chain(tokens).collect()
 }
 
-/// Returns where each of `volumes` is seen in the container, and what hides the pod's API token.
+/// Returns the mounts of `volumes`, and an empty one that hides the pod's API token.
 pub(super) fn mounts(volumes: &[Volume]) -> Vec<VolumeMount> {
     let path = |volume: &Volume| match volume.name.as_str() {
         POD_INFO_VOLUME => POD_INFO_PATH.to_owned(),

@@ -1,4 +1,4 @@
-//! What a spec may say, and its author perhaps did not mean.
+//! Warnings about valid specs that their authors may not have intended.
 
 use super::resources;
 use super::validated::{HeaderValueSource, ProjectedFile, ValidatedHeader, ValidatedSpec};
@@ -7,21 +7,21 @@ use crate::adapters::kubernetes::resource::{FromNamespaces, TraceBufferSpec};
 use crate::domain::operator::quantity;
 use crate::domain::units::{ByteSize, Milliseconds};
 
-/// With less, the quarter that a batch may be is hardly worth a request.
+/// Below this, a quarter of the buffer, which is the maximum of a batch, is inefficiently small.
 const SMALL_BUFFER_BYTES: u64 = 1 << 20;
 const SMALL_BUFFER_SPANS: u64 = 512;
-/// Kubernetes' own terminationGracePeriodSeconds.
+/// The default terminationGracePeriodSeconds of Kubernetes.
 const DEFAULT_GRACE_PERIOD_MS: u64 = 30_000;
-/// Ports below need privileges, unless the node says otherwise.
+/// Lower ports require privileges by default.
 const FIRST_UNPRIVILEGED_PORT: u16 = 1_024;
 
 const ENDPOINT: &str = "destination.endpoint";
 
-/// Parts of names of headers whose values are usually secret.
+/// Substrings of the names of headers whose values are usually secret.
 const SECRET_NAME_PARTS: [&str; 7] =
     ["authorization", "cookie", "key", "password", "secret", "token", "credential"];
 
-/// Says what is doubtful in a spec that has no mistakes.
+/// Returns warnings about a valid spec.
 pub(super) fn warnings(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Vec<FieldError> {
     let mut found = Vec::new();
     encryption(&mut found, checked);
@@ -66,7 +66,7 @@ fn encryption(found: &mut Vec<FieldError>, checked: &ValidatedSpec) {
     }
 }
 
-/// Returns whether `host` reads like `name`, `name.namespace`, `name.namespace.svc…` or an address.
+/// Returns whether `host` looks like `name`, `name.namespace`, `name.namespace.svc…` or an address.
 fn is_in_cluster(host: &str) -> bool {
     let host = host.trim_end_matches('.');
     let is_address = host.parse::<std::net::IpAddr>().is_ok();
@@ -94,7 +94,8 @@ fn headers(found: &mut Vec<FieldError>, spec: &TraceBufferSpec) {
 }
 
 fn buffer(found: &mut Vec<FieldError>, checked: &ValidatedSpec) {
-    let (bytes, spans) = (checked.limits.max_bytes, checked.limits.max_spans);
+    let limits = &checked.limits;
+    let (bytes, spans) = (limits.max_bytes.get(), limits.max_spans.get());
     if bytes < SMALL_BUFFER_BYTES {
         let (bytes, batch) = (ByteSize(bytes), ByteSize(bytes / 4));
         let why = format!(

@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use super::body::Rope;
-use super::failure::{SendStage, printable, unavailable};
+use super::failure::{SendStage, unavailable};
 use crate::domain::delivery::{Delivered, Failure};
+use crate::domain::text::{Escaped, truncated};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
 /// Maximum services in a line, and span names of each.
@@ -155,12 +156,7 @@ impl ServiceSummary {
 }
 
 fn shortened(name: &str) -> String {
-    let cut = name.char_indices().nth(MAX_NAME_LENGTH);
-    let (shown, ellipsis) = match cut {
-        Some((end, _)) => (name.get(..end).unwrap_or(name), "…"),
-        None => (name, ""),
-    };
-    format!("{}{ellipsis}", printable(shown))
+    Escaped(&truncated(name, MAX_NAME_LENGTH)).to_string()
 }
 
 #[cfg(test)]

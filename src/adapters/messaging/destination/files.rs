@@ -1,11 +1,11 @@
 //! Files that may change, or appear, while the receiver runs.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::failure::{SendStage, unavailable};
+use crate::adapters::files;
 use crate::domain::delivery::Failure;
 
 /// Maximum size of a file: far more than any bundle of certificates.
@@ -47,12 +47,7 @@ pub(super) fn read_file(what: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 
 /// Reads a whole file.
 pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::other("larger than 4 MiB"));
-    }
-    Ok(bytes)
+    files::read_bounded(path, MAX_FILE_BYTES)
 }
 
 /// Returns the failure of a file that is missing, unreadable or invalid. `reason` must not quote
@@ -73,10 +68,10 @@ mod tests {
     fn a_file_of_absurd_size_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca.pem");
-        File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+        std::fs::File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
 
         let failure = read_file("the CA file", &path).unwrap_err();
 
-        assert!(failure.message.contains("larger than 4 MiB"), "{}", failure.message);
+        assert!(failure.message.contains("it is larger than 4Mi"), "{}", failure.message);
     }
 }

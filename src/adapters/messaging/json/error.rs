@@ -1,6 +1,8 @@
 //! Errors that tell the sender what is wrong with its JSON, and where.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display};
+
+use crate::domain::text::{Escaped, truncated};
 
 /// Maximum characters of the sender's text quoted in an error.
 const MAX_EXCERPT_CHARS: usize = 40;
@@ -123,15 +125,7 @@ impl Display for JsonPath {
 
 impl Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut chars = self.0.chars();
-        for char in chars.by_ref().take(MAX_EXCERPT_CHARS) {
-            if char.is_control() {
-                write!(f, "{}", char.escape_default())?;
-            } else {
-                f.write_char(char)?;
-            }
-        }
-        if chars.next().is_some() { f.write_char('…') } else { Ok(()) }
+        Escaped(&truncated(self.0, MAX_EXCERPT_CHARS)).fmt(f)
     }
 }
 
@@ -172,6 +166,11 @@ mod tests {
     fn an_excerpt_is_cut_short_and_shows_control_characters_escaped() {
         assert_eq!(Excerpt("a\nb\u{1b}").to_string(), "a\\nb\\u{1b}");
         assert_eq!(Excerpt(&"é".repeat(41)).to_string(), format!("{}…", "é".repeat(40)));
+    }
+
+    #[test]
+    fn an_excerpt_shows_characters_that_reorder_text_escaped() {
+        assert_eq!(Excerpt("a\u{202e}b\u{2028}").to_string(), "a\\u{202e}b\\u{2028}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Client of the admin port of a receiver on this machine.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::admin::FLUSH_PATH;
+use crate::adapters::server::loopback_if_unspecified;
 
 /// Maximum bytes of a response.
 const MAX_RESPONSE_BYTES: usize = 4 * 1024;
@@ -39,15 +40,6 @@ pub async fn flush(addresses: &[SocketAddr], max_wait: Duration) -> Result<Strin
     };
     let timed_out = || Err(format!("no response within {} ms", max_wait.as_millis()));
     timeout(max_wait, attempts).await.unwrap_or_else(|_| timed_out())
-}
-
-fn loopback_if_unspecified(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 async fn post(address: SocketAddr, path: &str) -> io::Result<String> {

@@ -1,6 +1,7 @@
 //! A cluster in memory that responds immediately and records what is written to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::queue::WorkQueue;
 use super::{ReconcileContext, Reconciler};
+use crate::domain::limits::BufferLimits;
+use crate::domain::limits_text;
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
 use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
@@ -19,7 +22,7 @@ use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatu
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::rollout::{RolloutProgress, WorkloadStatus};
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    DesiredSidecar, Reference, ReferenceKind, RunningLimits, TraceBufferSnapshot,
+    DesiredSidecar, Reference, ReferenceKind, TraceBufferSnapshot,
 };
 use crate::domain::operator::reconcile::trace_buffer_status::{PodCounts, Status};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
@@ -90,13 +93,14 @@ fn facts() -> ClusterFacts {
     }
 }
 
-pub(super) fn limits(max_bytes: u64) -> RunningLimits {
-    RunningLimits { max_spans: 10, max_bytes, max_age_ms: None }
+pub(super) fn limits(max_bytes: u64) -> BufferLimits {
+    let max_bytes = NonZeroU64::new(max_bytes).unwrap();
+    BufferLimits { max_spans: NonZeroU64::MIN, max_bytes, max_age: None }
 }
 
 /// The limits as a sidecar reads them in these tests.
 pub(super) fn text(max_bytes: u64) -> String {
-    format!("bytes={max_bytes}")
+    limits_text::to_file(&limits(max_bytes))
 }
 
 /// `shop/traces` with hash `h1` and 100 bytes.
@@ -354,10 +358,6 @@ impl Cluster for FakeCluster {
 
     fn trace_buffer(&self, key: &ObjectKey) -> Option<Arc<TraceBufferSnapshot>> {
         self.state.lock().trace_buffers.get(key).cloned()
-    }
-
-    fn render_limits(&self, limits: &RunningLimits) -> String {
-        text(limits.max_bytes)
     }
 
     async fn look_up(

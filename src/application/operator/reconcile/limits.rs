@@ -7,11 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::LeaderSession;
+use crate::domain::limits_text;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::reconcile::sidecar_state::injected_sidecar;
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    RunningLimits, TraceBufferSnapshot,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
 use crate::ports::operator::cluster::{Cluster, ClusterError};
 use crate::ports::operator::pods::PodLister;
 
@@ -61,17 +60,16 @@ impl LimitsUpdate {
     }
 }
 
-/// Returns the pods whose limits are outdated, ordered by the number of failed attempts. `render`
-/// renders limits as sidecars read them.
+/// Returns the pods whose limits are outdated, ordered by the number of failed attempts.
 pub(super) fn limits_updates<'a>(
     snapshot: &TraceBufferSnapshot,
     pods: impl Iterator<Item = &'a Arc<PodSnapshot>>,
     failures: &LimitsFailures,
-    render: impl Fn(&RunningLimits) -> String,
 ) -> Vec<LimitsUpdate> {
     let Ok(desired) = &snapshot.sidecar else { return vec![] };
     let updates = pods.filter_map(|pod| {
-        let text = render(&desired.limits.capped_at(injected_sidecar(pod)?.max_bytes));
+        let text =
+            limits_text::to_file(&desired.limits.capped_at(injected_sidecar(pod)?.max_bytes));
         let failure = failures.of(pod, &text);
         let pod = Arc::clone(pod);
         (pod.limits.as_ref() != Some(&text)).then_some(LimitsUpdate { pod, text, failure })

@@ -18,9 +18,7 @@ use crate::domain::operator::reconcile::conditions::{self, ReferenceResolution};
 use crate::domain::operator::reconcile::sidecar_state::{
     SidecarState, injected_sidecar, sidecar_state, trace_buffer_of_pod,
 };
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    Reference, RunningLimits, TraceBufferSnapshot,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
 use crate::domain::operator::reconcile::trace_buffer_status::{PodCounts, Status};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome};
@@ -58,16 +56,15 @@ struct DesiredState {
     limits_updates: Vec<LimitsUpdate>,
 }
 
-/// Computes the desired state from the observed state. `render` renders limits as sidecars read them.
+/// Computes the desired state from the observed state.
 fn build(
     snapshot: &TraceBufferSnapshot,
     references: &ReferenceResolution,
     pods: &[ManagedPod],
     failures: &LimitsFailures,
-    render: impl Fn(&RunningLimits) -> String,
 ) -> DesiredState {
     let counts = PodCounts::of(pods.iter().map(|(_, state)| state));
-    let limits = limits_updates(snapshot, pods.iter().map(|(pod, _)| pod), failures, render);
+    let limits = limits_updates(snapshot, pods.iter().map(|(pod, _)| pod), failures);
     let status = conditions::compute_status(snapshot, references, counts, any_pending(&limits));
     DesiredState { status, limits_updates: limits }
 }
@@ -85,13 +82,11 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         }
         let pods = self.managed_pods(&snapshot);
         let references = self.dereference(&snapshot, &pods).await;
-        let cluster = &self.context.cluster;
         let desired = {
             let failures = self.limits_failures.lock();
             let none = LimitsFailures::default();
             let failures = failures.get(key).unwrap_or(&none);
-            let render = |limits: &RunningLimits| cluster.render_limits(limits);
-            build(&snapshot, &references, &pods, failures, render)
+            build(&snapshot, &references, &pods, failures)
         };
         self.context.monitor.pod_counts(key, Some(desired.status.pods));
         let applied = self.apply(&snapshot, &desired).await;

@@ -2,9 +2,9 @@
 
 use super::*;
 
-const COUNT: IntegerRange = IntegerRange { min: 1, max: 64 };
-const SIZE: SizeRange = SizeRange { min: 1 << 10, max: 64 << 20 };
-const TIME: DurationRange = DurationRange { min: 100, max: 300_000 };
+const COUNT: IntegerRange = IntegerRange(Bounds { min: 1, max: 64 });
+const SIZE: SizeRange = SizeRange(Bounds { min: 1 << 10, max: 64 << 20 });
+const TIME: DurationRange = DurationRange(Bounds { min: 100, max: 300_000 });
 const CHOICE: Choice<u8> = Choice(&[("one", 1), ("two", 2), ("deux", 2)]);
 
 fn reason<T: std::fmt::Debug>(result: Result<T, ValueError>) -> String {
@@ -39,7 +39,7 @@ fn a_size_is_taken_within_its_bounds_only() {
 
 #[test]
 fn a_size_of_nothing_is_refused_even_where_the_bounds_have_it() {
-    assert_eq!(SizeRange { min: 0, max: 1 }.parse("0"), Err(ValueError::NotAllowed));
+    assert_eq!(SizeRange(Bounds { min: 0, max: 1 }).parse("0"), Err(ValueError::NotAllowed));
 }
 
 #[test]

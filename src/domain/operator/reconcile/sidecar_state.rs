@@ -157,7 +157,7 @@ pub fn outdated_reason(
             OutdatedReason::HashDiffers
         });
     }
-    (desired.limits.max_bytes > injected.max_bytes).then_some(OutdatedReason::NeedsMoreMemory)
+    (desired.limits.max_bytes.get() > injected.max_bytes).then_some(OutdatedReason::NeedsMoreMemory)
 }
 
 impl PodCounts {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::trace_buffer_status::Status;
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::{
     AllowedNamespaces, CredentialUse, has_consent, may_use_credentials,
 };
@@ -40,18 +41,7 @@ pub struct DesiredSidecar {
     /// The hash of all settings that only a new pod can receive.
     pub hash: String,
     /// The limits that running sidecars apply.
-    pub limits: RunningLimits,
-}
-
-/// The limits that running sidecars apply without a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunningLimits {
-    /// Maximum number of buffered spans.
-    pub max_spans: u64,
-    /// Maximum memory for buffered spans, in bytes.
-    pub max_bytes: u64,
-    /// Maximum age of a buffered span, in milliseconds; `None` means no maximum.
-    pub max_age_ms: Option<u64>,
+    pub limits: BufferLimits,
 }
 
 /// An object that a `TraceBuffer` refers to. It is looked up in the namespaces of the pods.
@@ -106,14 +96,6 @@ impl DesiredSidecar {
     #[must_use]
     pub fn revision(&self) -> String {
         format!("{}-{}", self.hash, self.limits.max_bytes)
-    }
-}
-
-impl RunningLimits {
-    /// Returns the limits for a sidecar whose memory was sized for `max_bytes`.
-    #[must_use]
-    pub fn capped_at(self, max_bytes: u64) -> Self {
-        Self { max_bytes: self.max_bytes.min(max_bytes), ..self }
     }
 }
 

@@ -127,9 +127,11 @@ impl WorkloadEvent {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
+    use crate::domain::limits::BufferLimits;
     use crate::domain::operator::injection::skip::SkipReason;
-    use crate::domain::operator::reconcile::trace_buffer_snapshot::RunningLimits;
 
     fn key() -> ObjectKey {
         ObjectKey { namespace: "shop".into(), name: "traces".into() }
@@ -160,7 +162,8 @@ mod tests {
     #[test]
     fn each_change_that_outdates_pods_has_its_own_dedup_key() {
         let dedup_key = |reason, hash: &str, max_bytes| {
-            let limits = RunningLimits { max_spans: 1, max_bytes, max_age_ms: None };
+            let max_bytes = NonZeroU64::new(max_bytes).unwrap();
+            let limits = BufferLimits { max_spans: NonZeroU64::MIN, max_bytes, max_age: None };
             WorkloadEvent::outdated(&key(), reason, &DesiredSidecar { hash: hash.into(), limits })
                 .dedup_key
         };

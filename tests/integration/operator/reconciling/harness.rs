@@ -10,10 +10,11 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::controller::KubeCluster;
 use tracebuffer::adapters::kubernetes::pod::status::to_annotation;
-use tracebuffer::adapters::kubernetes::sidecar::{SidecarDefaults, render_limits};
+use tracebuffer::adapters::kubernetes::sidecar::SidecarDefaults;
 use tracebuffer::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
 use tracebuffer::application::operator::reconcile::queue::WorkQueue;
 use tracebuffer::application::operator::reconcile::{ReconcileContext, Reconciler};
+use tracebuffer::domain::limits_text;
 use tracebuffer::domain::operator::injection::facts::ClusterFacts;
 use tracebuffer::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use tracebuffer::domain::operator::object_key::ObjectKey;
@@ -193,12 +194,12 @@ pub(crate) fn injected_pod_annotations(operator: &TestOperator) -> Value {
         trace_buffer: key,
         uid: sidecar.uid.clone(),
         hash: sidecar.hash.clone(),
-        max_bytes: sidecar.limits.max_bytes,
+        max_bytes: sidecar.limits.max_bytes.get(),
     });
     json!({
         "tracebuffer.dev/inject": "true",
         "tracebuffer.dev/status": to_annotation(&status),
-        "tracebuffer.dev/limits": render_limits(&sidecar.limits),
+        "tracebuffer.dev/limits": limits_text::to_file(&sidecar.limits),
     })
 }
 

@@ -38,7 +38,7 @@ fn the_object_is_known_by_name_uid_version_and_generation() {
     assert_eq!(versions, ("u1", "7", 3));
     assert_eq!(declared.status, None);
     let limits = declared.sidecar.unwrap().limits;
-    assert_eq!(limits.max_bytes, 32 << 20);
+    assert_eq!(limits.max_bytes.get(), 32 << 20);
 }
 
 #[test]

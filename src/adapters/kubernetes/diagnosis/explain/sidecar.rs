@@ -5,7 +5,8 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use crate::adapters::kubernetes::diagnosis::explain_input::ExplainInput;
 use crate::adapters::kubernetes::diagnosis::finding::{DECISION, Finding, Section};
 use crate::adapters::kubernetes::names;
-use crate::adapters::kubernetes::sidecar::{Sidecar, render_limits};
+use crate::adapters::kubernetes::sidecar::Sidecar;
+use crate::domain::limits_text;
 use crate::domain::operator::injection::status::InjectedSidecar;
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
 use crate::domain::operator::reconcile::sidecar_state::{OutdatedReason, outdated_reason};
@@ -101,7 +102,7 @@ fn configuration(input: &ExplainInput, injected: &InjectedSidecar) -> Vec<Findin
 
 fn limits(input: &ExplainInput, sidecar: &Sidecar) -> Finding {
     const NAME: &str = "limits";
-    if input.annotation(names::LIMITS) == Some(&render_limits(&sidecar.limits)) {
+    if input.annotation(names::LIMITS) == Some(&limits_text::to_file(&sidecar.limits)) {
         return SIDECAR.ok(NAME, "match its TraceBuffer");
     }
     let message = format!("annotation {} does not match its TraceBuffer yet", names::LIMITS);

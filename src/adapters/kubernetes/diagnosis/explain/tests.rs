@@ -288,3 +288,13 @@ fn labels_and_annotations_in_the_wrong_place_are_reported() {
     misconfigured.namespace_misconfiguration = Some("label x has no effect".into());
     assert_eq!(message(&misconfigured, "misplaced"), "label x has no effect");
 }
+
+#[test]
+fn a_long_annotation_is_cut() {
+    let value = "x".repeat(256 * 1024);
+    let case = input(pod(&json!({"tracebuffer.dev/inject": value})), &[]);
+
+    let findings = explain(&case);
+
+    assert!(findings.iter().all(|finding| finding.message.len() < 500), "a finding is longer");
+}

@@ -218,17 +218,6 @@ fn the_time_to_end_is_in_whole_seconds_rounded_up() {
 }
 
 #[test]
-fn limits_are_told_in_the_receivers_own_words() {
-    let limits = SidecarLimits { max_spans: 5, max_bytes: 65_536, max_age_ms: Some(5_400_000) };
-
-    assert_eq!(render_limits(&limits), "max_spans=5\nmax_bytes=65536\nmax_age=1h30m\n");
-    assert_eq!(
-        render_limits(&SidecarLimits { max_age_ms: None, ..limits }),
-        "max_spans=5\nmax_bytes=65536\nmax_age=none\n"
-    );
-}
-
-#[test]
 fn how_it_runs_in_the_pod_is_as_the_spec_says() {
     for (mode, expected) in [("Native", SidecarMode::Native), ("Container", SidecarMode::Container)]
     {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::*;
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::bootstrap::receiver::settings::ReceiverSettings;
-use crate::cli::{Invocation, limits_text as read_limits};
+use crate::cli::Invocation;
 use crate::domain::limits::OverflowPolicy;
+use crate::domain::limits_text;
 
 /// Starts a receiver as a kubelet would, up to the point where its settings are read.
 fn settings(changes: &Value) -> ReceiverSettings {
@@ -151,9 +152,9 @@ fn the_limits_of_a_running_sidecar_are_read_back_as_they_are() {
         json!({ "buffer": { "maxSpans": 7, "maxBytes": "1.5Mi", "maxAge": "90s" } }),
         json!({ "buffer": { "maxSpans": 7 } }),
     ] {
-        let text = render_limits(&built(&changes).limits);
+        let text = limits_text::to_file(&built(&changes).limits);
 
-        let read = read_limits::parse(&text, boot).unwrap();
+        let read = limits_text::parse(&text, boot).unwrap();
 
         assert_eq!(read.limits, settings(&changes).limits, "{text}");
         assert!(read.unknown_names.is_empty(), "{text}");

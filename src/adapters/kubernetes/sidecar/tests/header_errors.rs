@@ -54,12 +54,12 @@ fn a_headers_name_has_the_bound_of_the_schema() {
     };
 
     built(&with_name(128));
-    let shown = "a".repeat(60);
+    let shown = "a".repeat(80);
     assert_errors(
         &with_name(129),
         &[&format!(
             "spec.destination.headers[0].name must be a header's name of letters, digits, '-', '_' \
-             and '.'; \"{shown}\"… has 129 characters, more than 128"
+             and '.'; \"{shown}…\" has 129 characters, more than 128"
         )],
     );
 }

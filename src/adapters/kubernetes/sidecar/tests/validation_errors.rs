@@ -109,7 +109,7 @@ fn certificates_are_for_an_encrypted_connection_and_have_one_source() {
             "serverName": "two words",
         } } }),
         &[
-            "spec.destination.tls must be unset, or destination.endpoint begin with https://",
+            "spec.destination.tls must be unset unless destination.endpoint begins with https://",
             "spec.destination.tls.ca must have either configMapKeyRef or secretKeyRef",
             "spec.destination.tls.clientCertificateSecretRef.name must be a name of lower case \
              letters, digits, '-' and '.'; it is \"no/name\"",

@@ -2,36 +2,45 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::validator::{Validator, truncated_quote};
-use super::{KI, MI, MINUTE, headers};
+use super::headers;
+use super::validator::Validator;
 use crate::adapters::kubernetes::resource::{
     CaSource, DestinationSpec, DestinationTls, MAX_SERVER_NAME, ProtocolSpec,
 };
 use crate::adapters::kubernetes::sidecar::validated::ValidatedDestination;
 use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol as Transport};
 use crate::adapters::messaging::notation::url::{Url, UrlError};
+use crate::domain::bounds;
 use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
+use crate::domain::text::quoted;
 
 const ENDPOINT: &str = "destination.endpoint";
 
-/// Reads a destination. `ports` are the sidecar's own, where it must not send to; tokens must not be
-/// for one of `api_audiences`.
+/// Validates a destination, which must not be one of the sidecar's own `ports`. Tokens must not be for
+/// one of `api_audiences`.
 pub(super) fn validate(
-    notes: &mut Validator,
+    validator: &mut Validator,
     destination: &DestinationSpec,
     ports: Option<SidecarPorts>,
     api_audiences: &[String],
 ) -> Option<ValidatedDestination> {
-    let endpoint = endpoint(notes, destination, ports);
-    let headers = headers::validate(notes, &destination.headers, api_audiences);
+    let endpoint = endpoint(validator, destination, ports);
+    let headers = headers::validate(validator, &destination.headers, api_audiences);
     let is_encrypted = endpoint.as_ref().map(|endpoint| endpoint.tls);
-    validate_tls(notes, destination.tls.as_ref(), is_encrypted);
-    let timeout_ms = notes.duration("destination.timeout", &destination.timeout, 100..=5 * MINUTE);
+    validate_tls(validator, destination.tls.as_ref(), is_encrypted);
+    let timeout_ms =
+        validator.duration("destination.timeout", &destination.timeout, bounds::TIMEOUT);
     let batch = &destination.batch;
-    let batch_spans = notes.integer("destination.batch.maxSpans", batch.max_spans, 1..=1_000_000);
-    let batch_bytes = notes.byte_size("destination.batch.maxBytes", &batch.max_bytes, KI..=64 * MI);
-    let linger_ms = notes.duration("destination.batch.linger", &batch.linger, 0..=MINUTE);
-    let concurrency = notes.integer("destination.concurrency", destination.concurrency, 1..=64);
+    let batch_spans =
+        validator.integer("destination.batch.maxSpans", batch.max_spans, bounds::BATCH_MAX_SPANS);
+    let batch_bytes = validator.byte_size(
+        "destination.batch.maxBytes",
+        &batch.max_bytes,
+        bounds::BATCH_MAX_BYTES,
+    );
+    let linger_ms = validator.duration("destination.batch.linger", &batch.linger, bounds::LINGER);
+    let concurrency =
+        validator.integer("destination.concurrency", destination.concurrency, bounds::CONCURRENCY);
     Some(ValidatedDestination {
         endpoint: endpoint?,
         headers: headers?,
@@ -43,9 +52,9 @@ pub(super) fn validate(
     })
 }
 
-/// Reads the address. What is wrong with it is told without quoting it: it may hold a key.
+/// Validates the endpoint. Errors do not quote it, since it may contain a key.
 fn endpoint(
-    notes: &mut Validator,
+    validator: &mut Validator,
     destination: &DestinationSpec,
     ports: Option<SidecarPorts>,
 ) -> Option<Endpoint> {
@@ -69,54 +78,59 @@ fn endpoint(
             "must have no path with protocol GRPC; remove it, or set protocol: HTTPProtobuf".into()
         })
     });
-    let endpoint = endpoint.map_err(|why: String| notes.add_spec_error(ENDPOINT, why)).ok()?;
+    let endpoint = endpoint.map_err(|why: String| validator.add_spec_error(ENDPOINT, why)).ok()?;
     let loops = |port| endpoint.reaches(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     if let Some(SidecarPorts { grpc, http, .. }) = ports
         && [grpc, http].into_iter().any(loops)
     {
         let why = "must not be the sidecar itself, which listens there: name a collector's address";
-        notes.add_spec_error(ENDPOINT, why);
+        validator.add_spec_error(ENDPOINT, why);
     }
     Some(endpoint)
 }
 
-fn validate_tls(notes: &mut Validator, tls: Option<&DestinationTls>, is_encrypted: Option<bool>) {
+fn validate_tls(
+    validator: &mut Validator,
+    tls: Option<&DestinationTls>,
+    is_encrypted: Option<bool>,
+) {
     let Some(tls) = tls else { return };
     if is_encrypted == Some(false) {
-        let why = "must be unset, or destination.endpoint begin with https://";
-        notes.add_spec_error("destination.tls", why);
+        let why = "must be unset unless destination.endpoint begins with https://";
+        validator.add_spec_error("destination.tls", why);
     }
     if let Some(ca) = &tls.ca {
-        validate_ca_source(notes, "destination.tls.ca", ca);
+        validate_ca_source(validator, "destination.tls.ca", ca);
     } else if tls.trust_system_roots == Some(false) {
         let why = "must not be false without ca, or no certificate is trusted";
-        notes.add_spec_error("destination.tls.trustSystemRoots", why);
+        validator.add_spec_error("destination.tls.trustSystemRoots", why);
     }
     if let Some(secret) = &tls.client_certificate_secret_ref {
-        notes.object_name("destination.tls.clientCertificateSecretRef.name", &secret.name);
+        validator.object_name("destination.tls.clientCertificateSecretRef.name", &secret.name);
     }
     if let Some(name) = tls.server_name.as_ref().filter(|name| !is_server_name(name)) {
-        let found = truncated_quote(name);
-        notes.add_spec_error(
+        let found = quoted(name);
+        validator.add_spec_error(
             "destination.tls.serverName",
             format!("must be a DNS name or an IP address, without a port; it is {found}"),
         );
     }
 }
 
-fn validate_ca_source(notes: &mut Validator, field: &str, from: &CaSource) {
+fn validate_ca_source(validator: &mut Validator, field: &str, from: &CaSource) {
     match (&from.config_map_key_ref, &from.secret_key_ref) {
         (Some(reference), None) => {
-            notes.key_reference(&format!("{field}.configMapKeyRef"), reference);
+            validator.key_reference(&format!("{field}.configMapKeyRef"), reference);
         }
         (None, Some(reference)) => {
-            notes.key_reference(&format!("{field}.secretKeyRef"), reference);
+            validator.key_reference(&format!("{field}.secretKeyRef"), reference);
         }
-        _ => notes.add_spec_error(field, "must have either configMapKeyRef or secretKeyRef"),
+        _ => validator.add_spec_error(field, "must have either configMapKeyRef or secretKeyRef"),
     }
 }
 
-/// What the TLS of the sidecar takes, or it would not start; and no more than the schema takes.
+/// Returns whether the sidecar's TLS accepts `name`, without which it would not start, and the schema
+/// does.
 fn is_server_name(name: &str) -> bool {
     name.len() <= MAX_SERVER_NAME
         && !name.contains('_')

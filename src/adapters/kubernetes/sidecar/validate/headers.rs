@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::validator::{Validator, truncated_quote};
+use super::validator::Validator;
 use crate::adapters::kubernetes::resource::{
     DestinationHeader, FieldReference, HeaderSource, MAX_HEADER_NAME, ServiceAccountToken,
 };
@@ -11,9 +11,11 @@ use crate::adapters::kubernetes::sidecar::validated::{
     HeaderValueSource, ProjectedFile, ValidatedHeader,
 };
 use crate::adapters::messaging::notation::headers::{parse_header_name, parse_header_value};
+use crate::domain::bounds::Bounds;
 use crate::domain::operator::labels::is_label_key;
+use crate::domain::text::quoted;
 
-/// What a pod knows of itself only in variables.
+/// Fields of a pod that are available as environment variables only.
 const ENV_ONLY_FIELDS: [&str; 7] = [
     "metadata.name",
     "metadata.namespace",
@@ -26,14 +28,14 @@ const ENV_ONLY_FIELDS: [&str; 7] = [
 /// Maximum bytes of the headers that one environment variable holds. Linux starts no process with a
 /// variable of 128 KiB; the kubelet replaces the names of fields by values, which may be longer.
 const MAX_HEADER_LIST_BYTES: usize = 64 << 10;
-/// The lifetime of a token where none is asked for, as Kubernetes has it.
+/// The default lifetime of a token, as in Kubernetes.
 const DEFAULT_EXPIRATION_SECONDS: i64 = 3600;
-/// How Kubernetes names the API server's own audience where nobody says otherwise.
+/// The API server's audiences by default in Kubernetes.
 const API_AUDIENCE: &str = "kubernetes.default";
 
-/// Reads headers. Tokens must not be for one of `api_audiences`.
+/// Validates headers. Tokens must not be for one of `api_audiences`.
 pub(super) fn validate(
-    notes: &mut Validator,
+    validator: &mut Validator,
     headers: &[DestinationHeader],
     api_audiences: &[String],
 ) -> Option<Vec<ValidatedHeader>> {
@@ -41,17 +43,17 @@ pub(super) fn validate(
     let mut found = Some(vec![]);
     for (index, header) in headers.iter().enumerate() {
         let field = format!("destination.headers[{index}]");
-        let name = header_name(notes, &format!("{field}.name"), &header.name);
+        let name = header_name(validator, &format!("{field}.name"), &header.name);
         if let Some(name) = &name
             && !known.insert(name.clone())
         {
-            notes.add_spec_error(
+            validator.add_spec_error(
                 &format!("{field}.name"),
                 format!("must not name {name:?} for the second time"),
             );
         }
-        let prefix = prefix(notes, &field, header);
-        let source = source(notes, &field, header, api_audiences);
+        let prefix = prefix(validator, &field, header);
+        let source = source(validator, &field, header, api_audiences);
         let header = name.zip(prefix).zip(source);
         let header =
             header.map(|((name, prefix), source)| ValidatedHeader { name, prefix, source });
@@ -60,11 +62,11 @@ pub(super) fn validate(
             found
         });
     }
-    validate_list_size(notes, found.as_deref().unwrap_or_default());
+    validate_list_size(validator, found.as_deref().unwrap_or_default());
     found
 }
 
-fn validate_list_size(notes: &mut Validator, headers: &[ValidatedHeader]) {
+fn validate_list_size(validator: &mut Validator, headers: &[ValidatedHeader]) {
     let bytes = header_list(headers).len();
     if bytes > MAX_HEADER_LIST_BYTES {
         let of_what = "names and percent-encoded values together";
@@ -72,12 +74,12 @@ fn validate_list_size(notes: &mut Validator, headers: &[ValidatedHeader]) {
             "must have at most {MAX_HEADER_LIST_BYTES} bytes, {of_what}; it has {bytes}: use valueFrom \
              with a Secret or ConfigMap for large values"
         );
-        notes.add_spec_error("destination.headers", why);
+        validator.add_spec_error("destination.headers", why);
     }
 }
 
-/// Reads a name, which is also that of a file where the value is in one.
-fn header_name(notes: &mut Validator, field: &str, name: &str) -> Option<String> {
+/// Validates a header name, which is also the name of the file that holds its value.
+fn header_name(validator: &mut Validator, field: &str, name: &str) -> Option<String> {
     let why = match parse_header_name(name) {
         Ok(_) if name.len() > MAX_HEADER_NAME => {
             format!("has {} characters, more than {MAX_HEADER_NAME}", name.len())
@@ -87,7 +89,7 @@ fn header_name(notes: &mut Validator, field: &str, name: &str) -> Option<String>
         Err(mistake) => mistake.to_string(),
     };
     let allowed = "a header's name of letters, digits, '-', '_' and '.'";
-    notes.add_spec_error(field, format!("must be {allowed}; {} {why}", truncated_quote(name)));
+    validator.add_spec_error(field, format!("must be {allowed}; {} {why}", quoted(name)));
     None
 }
 
@@ -96,70 +98,70 @@ fn is_plain(name: &str) -> bool {
     name.bytes().all(is_inner) && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
 }
 
-fn prefix(notes: &mut Validator, field: &str, header: &DestinationHeader) -> Option<String> {
+fn prefix(validator: &mut Validator, field: &str, header: &DestinationHeader) -> Option<String> {
     let Some(prefix) = &header.prefix else { return Some(String::new()) };
     let field = format!("{field}.prefix");
     if header.value.is_some() {
-        notes.add_spec_error(&field, "must be unset with value; put it into value");
+        validator.add_spec_error(&field, "must be unset with value; put it into value");
         return None;
     }
     let is_printable = prefix.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     if prefix.is_empty() || prefix.starts_with(' ') || !is_printable {
         let allowed = "printable ASCII that does not start with a space, such as \"Bearer \"";
-        notes.add_spec_error(&field, format!("must be {allowed}"));
+        validator.add_spec_error(&field, format!("must be {allowed}"));
         return None;
     }
     Some(prefix.clone())
 }
 
 fn source(
-    notes: &mut Validator,
+    validator: &mut Validator,
     field: &str,
     header: &DestinationHeader,
     api_audiences: &[String],
 ) -> Option<HeaderValueSource> {
     match (&header.value, &header.value_from) {
-        (Some(value), None) => literal(notes, field, header, value),
+        (Some(value), None) => literal(validator, field, header, value),
         (None, Some(from)) => {
             let is_optional = header.optional.unwrap_or(false);
             if from.service_account_token.is_some() && header.optional.is_some() {
-                notes.add_spec_error(
+                validator.add_spec_error(
                     &format!("{field}.optional"),
                     "must be unset with serviceAccountToken, which is always required",
                 );
             }
-            value_from(notes, &format!("{field}.valueFrom"), from, is_optional, api_audiences)
+            value_from(validator, &format!("{field}.valueFrom"), from, is_optional, api_audiences)
         }
         (Some(_), Some(_)) => {
-            notes.add_spec_error(field, "must have either value or valueFrom; remove one");
+            validator.add_spec_error(field, "must have either value or valueFrom; remove one");
             None
         }
         (None, None) => {
-            notes.add_spec_error(field, "must have a value, or valueFrom, the source of one");
+            validator.add_spec_error(field, "must have a value, or valueFrom, the source of one");
             None
         }
     }
 }
 
 fn literal(
-    notes: &mut Validator,
+    validator: &mut Validator,
     field: &str,
     header: &DestinationHeader,
     value: &str,
 ) -> Option<HeaderValueSource> {
     if header.optional.is_some() {
-        notes.add_spec_error(&format!("{field}.optional"), "must be unset with value");
+        validator.add_spec_error(&format!("{field}.optional"), "must be unset with value");
     }
     if let Err(mistake) = parse_header_value(value.as_bytes()) {
         let field = format!("{field}.value");
-        notes.add_spec_error(&field, format!("must be printable ASCII; it {mistake}"));
+        validator.add_spec_error(&field, format!("must be printable ASCII; it {mistake}"));
         return None;
     }
     Some(HeaderValueSource::Literal(value.trim_ascii().to_owned()))
 }
 
 fn value_from(
-    notes: &mut Validator,
+    validator: &mut Validator,
     field: &str,
     from: &HeaderSource,
     is_optional: bool,
@@ -173,7 +175,7 @@ fn value_from(
             service_account_token: None,
             field_ref: None,
         } => {
-            notes.key_reference(&format!("{field}.secretKeyRef"), reference)?;
+            validator.key_reference(&format!("{field}.secretKeyRef"), reference)?;
             in_file(ProjectedFile::Secret(reference.clone()))
         }
         HeaderSource {
@@ -182,7 +184,7 @@ fn value_from(
             service_account_token: None,
             field_ref: None,
         } => {
-            notes.key_reference(&format!("{field}.configMapKeyRef"), reference)?;
+            validator.key_reference(&format!("{field}.configMapKeyRef"), reference)?;
             in_file(ProjectedFile::ConfigMap(reference.clone()))
         }
         HeaderSource {
@@ -190,24 +192,29 @@ fn value_from(
             config_map_key_ref: None,
             service_account_token: Some(asked),
             field_ref: None,
-        } => in_file(token(notes, &format!("{field}.serviceAccountToken"), asked, api_audiences)?),
+        } => in_file(token(
+            validator,
+            &format!("{field}.serviceAccountToken"),
+            asked,
+            api_audiences,
+        )?),
         HeaderSource {
             secret_key_ref: None,
             config_map_key_ref: None,
             service_account_token: None,
             field_ref: Some(path),
-        } => pod_field(notes, &format!("{field}.fieldRef.fieldPath"), path, is_optional),
+        } => pod_field(validator, &format!("{field}.fieldRef.fieldPath"), path, is_optional),
         _ => {
             let sources = "secretKeyRef, configMapKeyRef, serviceAccountToken and fieldRef";
-            notes.add_spec_error(field, format!("must have exactly one of {sources}"));
+            validator.add_spec_error(field, format!("must have exactly one of {sources}"));
             None
         }
     }
 }
 
-/// Refuses a token that the API server itself would take: whoever gets it could act as the pod.
+/// Rejects a token that the API server accepts: a destination that receives it could act as the pod.
 fn token(
-    notes: &mut Validator,
+    validator: &mut Validator,
     field: &str,
     asked: &ServiceAccountToken,
     api_audiences: &[String],
@@ -217,8 +224,8 @@ fn token(
     let is_audience =
         (1..=256).contains(&audience.len()) && audience.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_audience {
-        let found = truncated_quote(audience);
-        notes.add_spec_error(
+        let found = quoted(audience);
+        validator.add_spec_error(
             &at,
             format!(
                 "must be the audience that the destination expects, in printable ASCII without \
@@ -230,22 +237,22 @@ fn token(
     let host = audience.trim_start_matches("https://").trim_end_matches('/');
     let is_usual = host == API_AUDIENCE || host.starts_with(&format!("{API_AUDIENCE}.svc"));
     if is_usual || api_audiences.contains(audience) {
-        notes.add_spec_error(
+        validator.add_spec_error(
             &at,
             "must not be an audience of the API server, or the destination could act as the pod; \
              name the one that the destination expects",
         );
         return None;
     }
-    let bounds = 600..=4_294_967_296;
+    let bounds = Bounds { min: 600, max: 1 << 32 };
     let at = format!("{field}.expirationSeconds");
     let asked_for = asked.expiration_seconds.unwrap_or(DEFAULT_EXPIRATION_SECONDS);
-    let expiration_seconds = notes.integer(&at, asked_for, bounds)?;
+    let expiration_seconds = validator.integer(&at, asked_for, bounds)?;
     Some(ProjectedFile::ServiceAccountToken { audience: audience.clone(), expiration_seconds })
 }
 
 fn pod_field(
-    notes: &mut Validator,
+    validator: &mut Validator,
     field: &str,
     reference: &FieldReference,
     is_optional: bool,
@@ -261,12 +268,12 @@ fn pod_field(
         });
     }
     let allowed = ENV_ONLY_FIELDS.join(", ");
-    notes.add_spec_error(
+    validator.add_spec_error(
         field,
         format!(
             "must be metadata.labels['KEY'], metadata.annotations['KEY'] or one of {allowed}; it is \
              {}",
-            truncated_quote(path)
+            quoted(path)
         ),
     );
     None

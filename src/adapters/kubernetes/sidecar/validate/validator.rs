@@ -1,36 +1,34 @@
-//! Reads single values, and notes every one that will not do.
-
-use std::ops::RangeInclusive;
+//! Validates single values and collects the errors.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use crate::adapters::kubernetes::resource::validation::{FieldError, ValidationErrors};
 use crate::adapters::kubernetes::resource::{DurationString, KeyReference};
+use crate::domain::bounds::Bounds;
 use crate::domain::operator::labels::is_dns_subdomain;
 use crate::domain::operator::quantity::{self, QuantityError};
+use crate::domain::text::quoted;
 use crate::domain::units::{ByteSize, Milliseconds};
 
-/// Most characters of a name of an object.
+/// Maximum length of an object's name.
 const MAX_NAME: usize = 253;
-/// Most characters of a value that a message shows.
-const MAX_QUOTED_CHARS: usize = 60;
 
-/// The mistakes found so far. A value that will not do is noted and read as `None`.
+/// The errors found so far. An invalid value is recorded as an error and becomes `None`.
 #[derive(Debug, Default)]
 pub(super) struct Validator(Vec<FieldError>);
 
 impl Validator {
-    /// Notes a mistake in a field of the spec.
+    /// Records an error in a field of the spec.
     pub(super) fn add_spec_error(&mut self, field: &str, why: impl Into<String>) {
         self.add_error(&format!("spec.{field}"), why);
     }
 
-    /// Notes a mistake in a field of the object.
+    /// Records an error in a field of the object.
     pub(super) fn add_error(&mut self, field: &str, why: impl Into<String>) {
         self.0.push(FieldError { field: field.to_owned(), message: why.into() });
     }
 
-    /// Returns what was built, unless a mistake was noted on the way.
+    /// Returns what was built, unless an error was recorded.
     pub(super) fn finish<T>(self, built: Option<T>) -> Result<T, ValidationErrors> {
         match built {
             Some(built) if self.0.is_empty() => Ok(built),
@@ -38,45 +36,45 @@ impl Validator {
         }
     }
 
-    /// Reads a whole number.
+    /// Validates a whole number.
     pub(super) fn integer<N>(
         &mut self,
         field: &str,
         number: impl Into<i64>,
-        allowed: RangeInclusive<i64>,
+        allowed: Bounds,
     ) -> Option<N>
     where
         N: TryFrom<i64>,
     {
         let number = number.into();
-        let found = allowed.contains(&number).then(|| N::try_from(number).ok()).flatten();
+        let is_allowed = u64::try_from(number).is_ok_and(|number| allowed.contains(number));
+        let found = is_allowed.then(|| N::try_from(number).ok()).flatten();
         if found.is_none() {
-            let (min, max) = allowed.into_inner();
+            let Bounds { min, max } = allowed;
             self.add_spec_error(field, format!("must be from {min} to {max}; it is {number}"));
         }
         found
     }
 
-    /// Reads a number of bytes.
+    /// Validates a number of bytes.
     pub(super) fn byte_size(
         &mut self,
         field: &str,
         quantity: &Quantity,
-        allowed: RangeInclusive<u64>,
+        allowed: Bounds,
     ) -> Option<u64> {
         let why = match quantity::parse_value(&quantity.0) {
-            Ok(bytes) if allowed.contains(&bytes) => return Some(bytes),
+            Ok(bytes) if allowed.contains(bytes) => return Some(bytes),
             Ok(_) => String::new(),
             Err(error) => format!(", and {error}"),
         };
-        let (min, max) = allowed.into_inner();
-        let (min, max, found) = (ByteSize(min), ByteSize(max), truncated_quote(&quantity.0));
+        let (min, max, found) = (ByteSize(allowed.min), ByteSize(allowed.max), quoted(&quantity.0));
         let allowed = format!("a quantity from {min} to {max}, such as 32Mi");
         self.add_spec_error(field, format!("must be {allowed}; it is {found}{why}"));
         None
     }
 
-    /// Reads an amount that Kubernetes will take, whatever its size.
+    /// Validates a quantity that Kubernetes accepts, of any size.
     pub(super) fn quantity(
         &mut self,
         field: &str,
@@ -87,7 +85,7 @@ impl Validator {
             Ok(amount) => return Some(amount),
             Err(error) => error,
         };
-        let found = truncated_quote(&amount.0);
+        let found = quoted(&amount.0);
         self.add_spec_error(
             field,
             format!("must be a quantity, such as 100m or 64Mi; it is {found}, and {why}"),
@@ -95,26 +93,26 @@ impl Validator {
         None
     }
 
-    /// Reads a length of time, in milliseconds.
+    /// Validates a duration; returns milliseconds.
     pub(super) fn duration(
         &mut self,
         field: &str,
         time: &DurationString,
-        allowed: RangeInclusive<u64>,
+        allowed: Bounds,
     ) -> Option<u64> {
         let why = match time.to_milliseconds() {
-            Ok(Milliseconds(length)) if allowed.contains(&length) => return Some(length),
+            Ok(Milliseconds(length)) if allowed.contains(length) => return Some(length),
             Ok(_) => String::new(),
             Err(error) => format!(", and {error}"),
         };
-        let (min, max) = allowed.into_inner();
-        let (min, max, found) = (Milliseconds(min), Milliseconds(max), truncated_quote(&time.0));
+        let (min, max) = (Milliseconds(allowed.min), Milliseconds(allowed.max));
+        let found = quoted(&time.0);
         let allowed = format!("a duration from {min} to {max}, such as 1m30s");
         self.add_spec_error(field, format!("must be {allowed}; it is {found}{why}"));
         None
     }
 
-    /// Reads the name of an object.
+    /// Validates the name of an object.
     pub(super) fn object_name(&mut self, field: &str, name: &str) -> Option<()> {
         self.check_name(
             field,
@@ -124,7 +122,7 @@ impl Validator {
         )
     }
 
-    /// Reads a key of a Secret or `ConfigMap`.
+    /// Validates a key of a Secret or `ConfigMap`.
     pub(super) fn key(&mut self, field: &str, key: &str) -> Option<()> {
         let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let is_key = (1..=MAX_NAME).contains(&key.len())
@@ -134,7 +132,7 @@ impl Validator {
         self.check_name(field, key, is_key, "of letters, digits, '-', '_' and '.'")
     }
 
-    /// Reads a reference to a key.
+    /// Validates a reference to a key.
     pub(super) fn key_reference(&mut self, field: &str, reference: &KeyReference) -> Option<()> {
         let name = self.object_name(&format!("{field}.name"), &reference.name);
         let key = self.key(&format!("{field}.key"), &reference.key);
@@ -143,17 +141,9 @@ impl Validator {
 
     fn check_name(&mut self, field: &str, name: &str, is_one: bool, of: &str) -> Option<()> {
         if !is_one {
-            let found = truncated_quote(name);
+            let found = quoted(name);
             self.add_spec_error(field, format!("must be a name {of}; it is {found}"));
         }
         is_one.then_some(())
     }
-}
-
-/// Quotes a value, the end of a long one cut off.
-pub(super) fn truncated_quote(text: &str) -> String {
-    if text.chars().count() <= MAX_QUOTED_CHARS {
-        return format!("{text:?}");
-    }
-    format!("{:?}…", text.chars().take(MAX_QUOTED_CHARS).collect::<String>())
 }

@@ -170,7 +170,9 @@ fn an_optional_header_whose_file_is_there_and_wrong_is_a_failure() {
     let (directory, path) = place();
     std::fs::write(&path, "hunter2\nhunter3").unwrap();
 
-    for (path, why) in [(path.as_path(), "not printable ASCII"), (directory.path(), "directory")] {
+    for (path, why) in
+        [(path.as_path(), "not printable ASCII"), (directory.path(), "not a regular file")]
+    {
         let message = value_file(path, "", true).current().unwrap_err().message;
 
         assert!(message.contains(why), "{message}");

@@ -1,9 +1,10 @@
+use std::num::NonZeroU64;
+
 use super::*;
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    DesiredSidecar, ReferenceKind, RunningLimits,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{DesiredSidecar, ReferenceKind};
 
 fn snapshot(
     sidecar: Result<DesiredSidecar, String>,
@@ -24,7 +25,8 @@ fn snapshot(
 }
 
 fn desired_sidecar() -> DesiredSidecar {
-    let limits = RunningLimits { max_spans: 1, max_bytes: 1, max_age_ms: None };
+    let limits =
+        BufferLimits { max_spans: NonZeroU64::MIN, max_bytes: NonZeroU64::MIN, max_age: None };
     DesiredSidecar { hash: "h".into(), limits }
 }
 

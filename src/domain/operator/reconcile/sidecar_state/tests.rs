@@ -1,6 +1,8 @@
+use std::num::NonZeroU64;
+
 use super::*;
+use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
-use crate::domain::operator::reconcile::trace_buffer_snapshot::RunningLimits;
 
 fn key(namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { namespace: namespace.into(), name: name.into() }
@@ -48,7 +50,8 @@ fn snapshot(sidecar: Result<DesiredSidecar, String>) -> TraceBufferSnapshot {
 }
 
 fn desired_sidecar(hash: &str, max_bytes: u64) -> DesiredSidecar {
-    let limits = RunningLimits { max_spans: 10, max_bytes, max_age_ms: None };
+    let max_bytes = NonZeroU64::new(max_bytes).unwrap();
+    let limits = BufferLimits { max_spans: NonZeroU64::MIN, max_bytes, max_age: None };
     DesiredSidecar { hash: hash.into(), limits }
 }
 
