@@ -131,7 +131,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn enter(&mut self, home: Path) {
         let module = Module { file: self.file.to_owned(), imports: BTreeMap::new() };
-        self.found.modules.insert(home.clone(), module);
+        self.found.modules.entry(home.clone()).or_insert(module);
         self.home = home;
     }
 
