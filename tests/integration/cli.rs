@@ -215,7 +215,7 @@ fn what_cannot_be_explained_is_a_mistake_of_usage() {
 fn without_a_cluster_it_says_how_to_name_one_and_ends_with_1() {
     for (arguments, why) in [
         (&["check", "--kubeconfig=/nonexistent"][..], "/nonexistent"),
-        (&["check", "--in-cluster"], "this command does not run in a pod"),
+        (&["check", "--in-cluster"], "works command does not run in a pod of a cluster"),
         (&["explain", "pod", "a", "--context=a"], "KUBECONFIG"),
     ] {
         let output = tracebuffer(arguments).env("HOME", "/nonexistent").output().expect("it runs");
@@ -262,7 +262,7 @@ fn manifests_are_injected_on_the_command_line() {
 
     let wrong = inject(&pod("true"));
     assert_eq!((wrong.status.code(), stdout(&wrong)), (Some(1), String::new()));
-    assert!(stderr(&wrong).contains("put the value in quotes"), "{}", stderr(&wrong));
+    assert!(stderr(&wrong).contains("quote the value"), "{}", stderr(&wrong));
 
     assert_eq!(run(&["inject"]).status.code(), USAGE);
 }
