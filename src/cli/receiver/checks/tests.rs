@@ -69,8 +69,8 @@ fn public_authorities_are_trusted_where_no_file_says_otherwise() {
 fn trusting_nobody_is_refused() {
     assert_eq!(
         errors(&[TLS, "--trust-system-roots=false"], &[]),
-        ["--trust-system-roots \"false\" must be unset or true, or CA_FILE be set: \
-         otherwise nobody is trusted"]
+        ["--trust-system-roots \"false\" must be unset or true unless CA_FILE is set: \
+         otherwise no certificate is trusted"]
     );
 }
 
