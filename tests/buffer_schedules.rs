@@ -10,7 +10,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ use tracebuffer::ports::clock::Clock;
 const SCHEDULES: usize = 3_000;
 /// Points at which a schedule of the second kind departs from the order of priority.
 const DEPTH: usize = 3;
+/// At most so many take at once.
+const TAKERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 const DELIVERED: BatchOutcome = BatchOutcome::Delivered { rejected_spans: 0 };
 const BATCH: BatchLimits =
     BatchLimits { max_spans: 100, max_bytes: 100_000, max_records: 2, linger: Duration::ZERO };
@@ -47,7 +49,8 @@ type Delivered = Vec<(u64, u64, u64)>;
 
 fn buffer(limits: BufferLimits) -> Arc<Buffer> {
     let store = MemoryStore::new();
-    Arc::new(TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, StillClock))
+    let buffer = TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, StillClock);
+    Arc::new(buffer.with_takers(TAKERS))
 }
 
 /// Every other record is larger than a block of the store.
@@ -134,6 +137,20 @@ fn everything_is_delivered_once_with_room_for_all() {
     assert_eq!(balanced(&buffer).sent, 12);
 }
 
+/// The limits leave room on the wire for one record at a time.
+fn everything_is_delivered_once_by_takers_that_wait_for_each_other() {
+    let buffer = buffer(limits(6, 100_000));
+    let takers = [taker(&buffer, true), taker(&buffer, false)];
+    producer(&buffer, 0).join().unwrap();
+    assert!(balanced(&buffer).in_flight <= 3);
+    buffer.close();
+
+    let delivered = takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect();
+
+    assert_eq!(spans_by_id(delivered), BTreeMap::from([0, 1, 2].map(|id| (id, 2))));
+    assert_eq!(balanced(&buffer).sent, 6);
+}
+
 fn every_span_is_delivered_or_evicted_while_the_limits_change() {
     let buffer = buffer(limits(9, 100_000));
     let takers = [taker(&buffer, true), taker(&buffer, false)];
@@ -192,6 +209,18 @@ fn everything_is_delivered_once_in_random_schedules() {
 #[test]
 fn everything_is_delivered_once_in_schedules_by_priority() {
     shuttle::check_pct(everything_is_delivered_once_with_room_for_all, SCHEDULES, DEPTH);
+}
+
+#[test]
+fn takers_that_wait_for_each_other_deliver_everything_in_random_schedules() {
+    let check = everything_is_delivered_once_by_takers_that_wait_for_each_other;
+    shuttle::check_random(check, SCHEDULES);
+}
+
+#[test]
+fn takers_that_wait_for_each_other_deliver_everything_in_schedules_by_priority() {
+    let check = everything_is_delivered_once_by_takers_that_wait_for_each_other;
+    shuttle::check_pct(check, SCHEDULES, DEPTH);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Building requests from a batch.
 
+use std::iter;
+use std::mem;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -8,7 +10,13 @@ use crate::domain::delivery_policy::Attempt;
 use crate::domain::limits::BatchLimits;
 use crate::ports::buffer::Batch;
 use crate::ports::destination::OutgoingRequest;
-use crate::ports::request_cutter::RequestCutter;
+
+/// Returns an encoded request with only the spans whose position, counted from 0 in encoding order,
+/// is in the range, in pieces to be sent one after another. The spans must not be copied.
+///
+/// Resources and scopes that are left without a span are removed too; all other bytes, unknown
+/// fields included, are unchanged.
+pub(super) type KeepSpans = fn(&Bytes, Range<u64>) -> Vec<Bytes>;
 
 /// One request built from a batch.
 pub(super) struct BatchRequest {
@@ -20,74 +28,99 @@ pub(super) struct BatchRequest {
 
 /// Builds the next request from `batch`: all its unsettled spans, or a part within `limits` if the
 /// batch is a single record of several spans that exceeds them.
-pub(super) fn next_request<W: RequestCutter>(
-    cutter: &W,
-    batch: &Batch,
+///
+/// The request shares the memory of the batch. A record can be cut only if it is one piece;
+/// otherwise it is first copied into one, which replaces its pieces in the batch.
+pub(super) fn next_request(
+    keep_spans: KeepSpans,
+    batch: &mut Batch,
     limits: &BatchLimits,
 ) -> BatchRequest {
     let spans = batch.spans();
     let oversize = spans > limits.max_spans || batch.bytes() > limits.max_bytes;
-    if let [record] = batch.records.as_slice()
+    if let [record] = *batch.records
         && oversize
         && spans > 1
     {
-        return split_record(cutter, batch, record.settled_prefix..record.spans, limits);
+        let record_bytes = join_first(&mut batch.payload, record.bytes as usize);
+        return split_record(
+            keep_spans,
+            &record_bytes,
+            record.settled_prefix..record.spans,
+            limits,
+        );
     }
-    let request = OutgoingRequest { chunks: unsettled_payload(cutter, batch), spans };
+    let request = OutgoingRequest { chunks: unsettled_payload(keep_spans, batch), spans };
     let attempt = Attempt { records: batch.records.len(), spans, bytes: request.bytes() as u64 };
     BatchRequest { request, attempt, part_spans: None }
 }
 
 /// Cuts out as many of the record's `live` spans as fit into `limits`, at least one.
-fn split_record<W: RequestCutter>(
-    cutter: &W,
-    batch: &Batch,
+fn split_record(
+    keep_spans: KeepSpans,
+    record: &Bytes,
     live: Range<u32>,
     limits: &BatchLimits,
 ) -> BatchRequest {
-    let (whole, _) = split_payload(&batch.payload, usize::MAX);
     let per_byte = u64::from(live.end).saturating_mul(limits.max_bytes);
-    let guess = (per_byte / (whole.len() as u64).max(1)).min(limits.max_spans);
+    let guess = (per_byte / (record.len() as u64).max(1)).min(limits.max_spans);
     let guess = u32::try_from(guess).unwrap_or(u32::MAX);
     let mut count = guess.clamp(1, live.end - live.start);
     loop {
         let end = live.start + count;
-        let cut = cutter.keep_spans(&whole, u64::from(live.start)..u64::from(end));
-        if cut.len() as u64 > limits.max_bytes && count > 1 {
+        let spans = u64::from(count);
+        let chunks = keep_spans(record, u64::from(live.start)..u64::from(end));
+        let request = OutgoingRequest { chunks, spans };
+        let bytes = request.bytes() as u64;
+        if bytes > limits.max_bytes && count > 1 {
             count /= 2;
             continue;
         }
-        let spans = u64::from(count);
         return BatchRequest {
-            attempt: Attempt { records: 1, spans, bytes: cut.len() as u64 },
-            request: OutgoingRequest { chunks: vec![cut], spans },
+            attempt: Attempt { records: 1, spans, bytes },
+            request,
             part_spans: (end < live.end).then_some(count),
         };
     }
 }
 
 /// Returns the batch's payload without the first record's settled spans.
-fn unsettled_payload<W: RequestCutter>(cutter: &W, batch: &Batch) -> Vec<Bytes> {
+fn unsettled_payload(keep_spans: KeepSpans, batch: &mut Batch) -> Vec<Bytes> {
     let Some(first) = batch.records.first().filter(|first| first.settled_prefix > 0) else {
         return batch.payload.clone();
     };
-    let (record, mut chunks) = split_payload(&batch.payload, first.bytes as usize);
     let live = u64::from(first.settled_prefix)..u64::from(first.spans);
-    chunks.insert(0, cutter.keep_spans(&record, live));
+    let record = join_first(&mut batch.payload, first.bytes as usize);
+    let mut chunks = keep_spans(&record, live);
+    let mut skipped = record.len();
+    for piece in &batch.payload {
+        let ahead = skipped.min(piece.len());
+        skipped -= ahead;
+        if ahead < piece.len() {
+            chunks.push(piece.slice(ahead..));
+        }
+    }
     chunks
 }
 
-/// Returns the first `length` bytes of `chunks` as one piece, and the rest.
-fn split_payload(chunks: &[Bytes], length: usize) -> (Bytes, Vec<Bytes>) {
-    let (mut first, mut rest) = (BytesMut::new(), Vec::with_capacity(chunks.len() + 1));
-    for chunk in chunks {
-        let fitting = chunk.len().min(length - first.len());
-        first.extend_from_slice(chunk.get(..fitting).unwrap_or_default());
-        if fitting < chunk.len() {
-            rest.push(chunk.slice(fitting..));
+/// Returns the first `length` bytes of `payload` as one piece, after joining them in `payload`.
+fn join_first(payload: &mut Vec<Bytes>, length: usize) -> Bytes {
+    if let Some(first) = payload.first().filter(|first| first.len() >= length) {
+        return first.slice(..length);
+    }
+    let mut joined = BytesMut::with_capacity(length);
+    let mut rest = Vec::with_capacity(payload.len());
+    // Consumes the pieces, so that each is freed once it is copied.
+    for mut piece in mem::take(payload) {
+        let fitting = piece.len().min(length - joined.len());
+        joined.extend_from_slice(&piece.split_to(fitting));
+        if !piece.is_empty() {
+            rest.push(piece);
         }
     }
-    (first.freeze(), rest)
+    let joined = joined.freeze();
+    payload.extend(iter::once(joined.clone()).chain(rest));
+    joined
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The thread-safe buffer: index and store behind one lock that is held only briefly.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,13 +17,25 @@ use crate::ports::buffer::{AppendError, Appended, Batch, BufferStatus, TraceBuff
 use crate::ports::clock::Clock;
 use crate::ports::record_store::{RecordStore, StoreError};
 
+/// When batches are handed out. Advances, never goes back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    /// When they are full or have lingered.
+    Lingering,
+    /// Immediately.
+    Flushing,
+    /// Immediately; once the buffer is empty, `take` returns `None`.
+    Closed,
+}
+
 struct State<S> {
     fifo: Fifo,
     store: S,
     /// What the queue must hold before a waiting taker is woken.
     wake_threshold: Option<BatchLimits>,
-    linger_disabled: bool,
-    closed: bool,
+    /// Whether a taker waits for a batch in flight to finish.
+    taker_blocked: bool,
+    phase: Phase,
     rejecting_new: bool,
 }
 
@@ -61,11 +73,21 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
             fifo: Fifo::new(limits, policy),
             store,
             wake_threshold: None,
-            linger_disabled: false,
-            closed: false,
+            taker_blocked: false,
+            phase: Phase::Lingering,
             rejecting_new: false,
         };
         Self { state: Mutex::new(state), readable: Notify::new(), clock }
+    }
+
+    /// Sets how many batches may be in flight at the same time; 1 by default.
+    ///
+    /// Together they pin at most half of each current limit, except for a single record that alone
+    /// exceeds it. Batches that were taken before the limits were lowered stay pinned.
+    #[must_use]
+    pub fn with_takers(self, takers: NonZeroUsize) -> Self {
+        self.state.lock().fifo.set_takers(takers);
+        self
     }
 
     /// Stores a request without waiting. See [`TraceBufferPort::append`].
@@ -110,13 +132,24 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
         state.take(limits, batch, now)
     }
 
+    fn advance(&self, phase: Phase) {
+        let mut state = self.state.lock();
+        state.phase = state.phase.max(phase);
+        drop(state);
+        self.readable.notify_waiters();
+    }
+
     /// Changes the index, discards from the store what that evicted, and frees it outside the lock.
     fn mutate(&self, change: impl FnOnce(&mut State<S>) -> Evicted) -> u64 {
         let mut freed = Vec::new();
         let mut state = self.state.lock();
         let evicted = change(&mut state);
         state.store.discard_front(evicted.bytes, &mut freed);
+        let wake = state.must_unblock();
         drop(state);
+        if wake {
+            self.readable.notify_waiters();
+        }
         evicted.spans
     }
 }
@@ -156,7 +189,15 @@ impl<S: RecordStore> State<S> {
 
     /// Returns whether the queue now holds what a waiting taker needs; clears the threshold then.
     fn must_wake(&mut self) -> bool {
-        self.wake_threshold.take_if(|batch| self.fifo.fills_batch(batch)).is_some()
+        let is_enough = self.wake_threshold.take_if(|batch| self.fifo.fills_batch(batch)).is_some();
+        self.must_unblock() || is_enough
+    }
+
+    /// Returns whether a blocked taker may continue; clears the flag then.
+    fn must_unblock(&mut self) -> bool {
+        let wake = self.taker_blocked && !self.fifo.is_blocked();
+        self.taker_blocked &= !wake;
+        wake
     }
 
     fn take(
@@ -166,11 +207,11 @@ impl<S: RecordStore> State<S> {
         now: Duration,
     ) -> Result<TryTake, StoreError> {
         let mut limits = *limits;
-        if self.linger_disabled {
+        if self.phase >= Phase::Flushing {
             limits.linger = Duration::ZERO;
         }
         match self.fifo.batch_readiness(&limits, now) {
-            BatchReadiness::Empty if self.closed => return Ok(TryTake::Closed),
+            BatchReadiness::Empty if self.phase == Phase::Closed => return Ok(TryTake::Closed),
             BatchReadiness::Empty => {
                 self.wake_threshold = Some(BatchLimits { max_records: 1, ..limits });
                 return Ok(TryTake::Wait(None));
@@ -178,6 +219,10 @@ impl<S: RecordStore> State<S> {
             BatchReadiness::Wait(rest) => {
                 self.wake_threshold = Some(limits);
                 return Ok(TryTake::Wait(Some(rest)));
+            }
+            BatchReadiness::Blocked => {
+                self.taker_blocked = true;
+                return Ok(TryTake::Wait(None));
             }
             BatchReadiness::Ready => {}
         }
@@ -225,7 +270,10 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
 
     fn acknowledge_part(&self, batch: &mut Batch, spans: u32, outcome: BatchOutcome) {
         if let Some(record) = batch.records.first_mut() {
-            self.state.lock().fifo.acknowledge_part(record, spans, outcome);
+            self.mutate(|state| {
+                state.fifo.acknowledge_part(record, spans, outcome);
+                Evicted::default()
+            });
         }
     }
 
@@ -252,13 +300,11 @@ impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
     }
 
     fn flush(&self) {
-        self.state.lock().linger_disabled = true;
-        self.readable.notify_waiters();
+        self.advance(Phase::Flushing);
     }
 
     fn close(&self) {
-        self.state.lock().closed = true;
-        self.flush();
+        self.advance(Phase::Closed);
     }
 
     fn reject_new(&self) {

@@ -1,6 +1,6 @@
 //! Fakes of the receiver's ports. A span is one byte of payload, so what was sent reads as text.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,6 @@ use crate::ports::clock::Clock;
 use crate::ports::destination::{Destination, OutgoingRequest};
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::record_store::{RecordStore, StoreError};
-use crate::ports::request_cutter::RequestCutter;
 
 /// The store fails to return a batch with this span in it.
 const UNREADABLE: u8 = b'!';
@@ -34,9 +33,6 @@ pub(crate) struct FakeStore {
 
 /// The real buffer over a fake store.
 pub(crate) type FakeBuffer = TraceBuffer<FakeStore, FakeClock>;
-
-/// A cutter for payloads in which each byte is a span.
-pub(crate) struct FakeCutter;
 
 /// How the scripted destination responds to a request.
 pub(crate) enum ScriptedResponse {
@@ -71,7 +67,6 @@ pub(crate) struct ScriptedDestination {
 pub(crate) enum MonitorEvent {
     Accepted(Transport, u64),
     Refused(Transport, RefusalReason, u64),
-    Responded(Transport, ResponseStatus),
     Delivered(Duration),
     SendFailed(FailureKind, Duration),
 }
@@ -130,12 +125,6 @@ impl RecordStore for FakeStore {
             self.payloads.extend_from_slice(piece);
         }
         self.payloads.unsplit(behind);
-    }
-}
-
-impl RequestCutter for FakeCutter {
-    fn keep_spans(&self, request: &[u8], keep: Range<u64>) -> Bytes {
-        Bytes::copy_from_slice(&request[size(keep.start)..size(keep.end)])
     }
 }
 
@@ -211,9 +200,8 @@ impl RecordingMonitor {
 }
 
 impl Monitor for RecordingMonitor {
-    fn responded(&self, transport: Transport, status: ResponseStatus) {
-        self.record(MonitorEvent::Responded(transport, status));
-    }
+    /// No use case reports responses.
+    fn responded(&self, _: Transport, _: ResponseStatus) {}
 
     fn accepted(&self, transport: Transport, spans: u64) {
         self.record(MonitorEvent::Accepted(transport, spans));
@@ -256,9 +244,19 @@ pub(crate) fn limits(spans: u64, bytes: u64) -> BufferLimits {
     }
 }
 
-/// An empty buffer.
+/// An empty buffer with one taker.
 pub(crate) fn buffer(limits: BufferLimits, policy: OverflowPolicy) -> Arc<FakeBuffer> {
-    Arc::new(TraceBuffer::new(limits, policy, FakeStore::default(), FakeClock::new()))
+    buffer_with_takers(1, limits, policy)
+}
+
+/// An empty buffer with this many takers.
+pub(crate) fn buffer_with_takers(
+    takers: usize,
+    limits: BufferLimits,
+    policy: OverflowPolicy,
+) -> Arc<FakeBuffer> {
+    let buffer = TraceBuffer::new(limits, policy, FakeStore::default(), FakeClock::new());
+    Arc::new(buffer.with_takers(NonZeroUsize::new(takers).unwrap()))
 }
 
 /// Appends a record whose spans are the letters of `payload`.
@@ -278,6 +276,11 @@ pub(crate) fn ledger_totals(buffer: &FakeBuffer) -> LedgerTotals {
         buffered: ledger.buffered,
         in_flight: ledger.in_flight,
     }
+}
+
+/// Cuts where a span is a byte.
+pub(crate) fn keep_letters(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
+    vec![request.slice(size(keep.start)..size(keep.end))]
 }
 
 fn size(bytes: u64) -> usize {

@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 
 use crate::domain::fifo::CapacityError;
 use crate::domain::observability::InvalidSpan;
-use crate::domain::response_status::ResponseStatus;
 use crate::ports::buffer::{AppendError, Appended, TraceBufferPort};
 use crate::ports::clock::Clock;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
@@ -89,10 +88,6 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceivePort for ReceiveTraces<B, 
         let warning = appended.and_then(|appended| self.fullness_warning(appended));
         let message = [invalid, warning].into_iter().flatten().collect::<Vec<_>>().join("; ");
         Ok(ExportResult { rejected_spans, message })
-    }
-
-    fn responded(&self, transport: Transport, answer: ResponseStatus) {
-        self.monitor.responded(transport, answer);
     }
 }
 

@@ -8,6 +8,7 @@
 //! - the store holds the payloads in the order of the queue, without gaps.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::ledger::{DropReason, Ledger};
@@ -68,6 +69,8 @@ pub enum BatchReadiness {
     Ready,
     /// Once the oldest span has waited this much longer, or enough records have arrived.
     Wait(Duration),
+    /// Once a batch in flight has finished.
+    Blocked,
     /// Once a record has arrived.
     Empty,
 }
@@ -95,6 +98,8 @@ pub struct Fifo {
     /// First sequence number and arrival time of each batch in flight.
     pinned: Vec<(u64, u64)>,
     next_sequence: u64,
+    /// Maximum batches in flight at the same time.
+    takers: u64,
     ledger: Ledger,
 }
 
@@ -122,8 +127,14 @@ impl Fifo {
             pinned_charge: 0,
             pinned: Vec::new(),
             next_sequence: 0,
+            takers: 1,
             ledger: Ledger::default(),
         }
+    }
+
+    /// Sets how many batches may be in flight at the same time; 1 by default.
+    pub fn set_takers(&mut self, takers: NonZeroUsize) {
+        self.takers = takers.get() as u64;
     }
 
     /// Returns the limits in force.
@@ -254,6 +265,7 @@ impl Fifo {
             Some(rest) if !rest.is_zero() && !self.fills_batch(limits) => {
                 BatchReadiness::Wait(rest)
             }
+            _ if self.is_blocked() => BatchReadiness::Blocked,
             _ => BatchReadiness::Ready,
         }
     }
@@ -261,22 +273,37 @@ impl Fifo {
     /// Returns whether the queue holds enough for a full batch within `limits`.
     #[must_use]
     pub fn fills_batch(&self, limits: &BatchLimits) -> bool {
-        self.ledger.buffered >= limits.max_spans.min(self.limits.max_batch_spans())
+        self.ledger.buffered >= limits.max_spans.min(self.max_batch_spans())
             || self.queued_bytes() >= limits.max_bytes
-            || self.queued_charge >= self.limits.max_batch_charge()
+            || self.queued_charge >= self.max_batch_charge()
             || self.queue.len() >= limits.max_records
+    }
+
+    /// Returns whether the oldest record must wait until a batch in flight has finished.
+    ///
+    /// All batches in flight together pin at most half of each limit, so that older records can be
+    /// evicted for a new one. Only a record that alone exceeds this half pins more: it is taken
+    /// when nothing else is in flight.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        let (spans, charge) = self.spare_for_batches();
+        self.queue
+            .front()
+            .is_some_and(|front| front.unsettled_spans() > spans || front.charge() > charge)
     }
 
     /// Returns how many records the next batch within `limits` has; at least one if any is queued.
     ///
-    /// A batch of several records pins at most a quarter of what the buffer may hold. It does not
-    /// span a batch in flight, so that both can be requeued in order. Only its first record may
-    /// have spans that are already settled: they must be cut out of what is sent, which is cheap
-    /// only at the start of a batch.
+    /// A batch of several records pins at most the share of one taker, and no more than the other
+    /// batches leave (see [`Fifo::is_blocked`]). It does not span a batch in flight, so that both
+    /// can be requeued in order. Only its first record may have spans that are already settled:
+    /// they must be cut out of what is sent, which is cheap only at the start of a batch.
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
         let end = self.next_pinned_sequence();
-        let max_spans = limits.max_spans.min(self.limits.max_batch_spans());
+        let (spare_spans, spare_charge) = self.spare_for_batches();
+        let max_spans = limits.max_spans.min(self.max_batch_spans()).min(spare_spans);
+        let max_charge = self.max_batch_charge().min(spare_charge);
         let (mut spans, mut bytes, mut charge) = (0, 0, 0);
         let entries = self.queue.iter().enumerate().take(limits.max_records);
         let fit = entries.take_while(|(place, entry)| {
@@ -284,9 +311,7 @@ impl Fifo {
             bytes += u64::from(entry.bytes);
             charge += entry.charge();
             let joins = *place == 0 || (entry.settled_prefix == 0 && entry.sequence < end);
-            let fits = spans <= max_spans
-                && bytes <= limits.max_bytes
-                && charge <= self.limits.max_batch_charge();
+            let fits = spans <= max_spans && bytes <= limits.max_bytes && charge <= max_charge;
             joins && fits
         });
         fit.count().max(1).min(self.queue.len())
@@ -360,6 +385,25 @@ impl Fifo {
 
     const fn held_spans(&self) -> u64 {
         self.ledger.buffered + self.ledger.in_flight
+    }
+
+    const fn max_batch_spans(&self) -> u64 {
+        self.limits.max_batch_spans(self.takers)
+    }
+
+    const fn max_batch_charge(&self) -> u64 {
+        self.limits.max_batch_charge(self.takers)
+    }
+
+    /// Returns the spans and the charge that may be pinned in addition to the batches in flight;
+    /// unlimited if there are none.
+    fn spare_for_batches(&self) -> (u64, u64) {
+        if self.pinned.is_empty() {
+            return (u64::MAX, u64::MAX);
+        }
+        let spans = (self.limits.max_spans.get() / 2).saturating_sub(self.ledger.in_flight);
+        let charge = (self.limits.max_bytes.get() / 2).saturating_sub(self.pinned_charge);
+        (spans, charge)
     }
 
     /// Returns the first sequence number of the next batch in flight that is newer than the front.

@@ -1,14 +1,14 @@
 //! How much the buffer may hold, and what happens when that is not enough.
 
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Bytes charged for each record in addition to its payload: twice its index entry, because the
 /// index grows by doubling.
 pub const RECORD_OVERHEAD_BYTES: u64 = 64;
 
-/// A batch may pin one part in this many of each limit.
-const BATCH_LIMIT_DIVISOR: u64 = 4;
+/// A batch may pin at most one part in this many of each limit.
+const MIN_BATCH_LIMIT_DIVISOR: u64 = 4;
 
 /// The bounds of the buffer. The bounds on spans and bytes hold exactly, at every moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,31 +52,25 @@ impl BufferLimits {
         payload_bytes.saturating_add(RECORD_OVERHEAD_BYTES)
     }
 
-    /// Returns the maximum spans that a batch of several records may pin.
+    /// Returns the maximum spans that a batch of several records may pin, if up to `takers` batches
+    /// may be in flight.
     #[must_use]
-    pub const fn max_batch_spans(&self) -> u64 {
-        self.max_spans.get() / BATCH_LIMIT_DIVISOR
+    pub const fn max_batch_spans(&self, takers: u64) -> u64 {
+        self.max_spans.get() / batch_divisor(takers)
     }
 
-    /// Returns the maximum bytes that a batch of several records may pin.
+    /// Returns the maximum bytes that a batch of several records may pin, if up to `takers` batches
+    /// may be in flight.
     #[must_use]
-    pub const fn max_batch_charge(&self) -> u64 {
-        self.max_bytes.get() / BATCH_LIMIT_DIVISOR
+    pub const fn max_batch_charge(&self, takers: u64) -> u64 {
+        self.max_bytes.get() / batch_divisor(takers)
     }
 }
 
-impl BatchLimits {
-    /// Lowers the batch size so that `workers` batches in flight together pin at most half of
-    /// `limits` and leave something to evict; never below one span.
-    #[must_use]
-    pub fn for_workers(self, workers: NonZeroUsize, limits: &BufferLimits) -> Self {
-        let share = (workers.get() as u64).saturating_mul(2);
-        Self {
-            max_spans: self.max_spans.min(limits.max_spans.get() / share).max(1),
-            max_bytes: self.max_bytes.min(limits.max_bytes.get() / share).max(1),
-            ..self
-        }
-    }
+/// All batches together pin at most half of a limit, so that something is left to evict.
+const fn batch_divisor(takers: u64) -> u64 {
+    let divisor = takers.saturating_mul(2);
+    if divisor > MIN_BATCH_LIMIT_DIVISOR { divisor } else { MIN_BATCH_LIMIT_DIVISOR }
 }
 
 #[cfg(test)]
@@ -102,36 +96,20 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_may_pin_a_quarter_of_each_limit() {
+    fn one_or_two_batches_may_pin_a_quarter_of_each_limit_each() {
         let limits = limits(103, 4_000);
 
-        assert_eq!((limits.max_batch_spans(), limits.max_batch_charge()), (25, 1_000));
-    }
-
-    const BATCH: BatchLimits = BatchLimits {
-        max_spans: 8_192,
-        max_bytes: 3_670_016,
-        max_records: usize::MAX,
-        linger: Duration::from_millis(200),
-    };
-
-    fn shared_by(workers: usize, limits: &BufferLimits) -> (u64, u64) {
-        let batch = BATCH.for_workers(NonZeroUsize::new(workers).unwrap(), limits);
-        (batch.max_spans, batch.max_bytes)
+        for takers in [1, 2] {
+            let share = (limits.max_batch_spans(takers), limits.max_batch_charge(takers));
+            assert_eq!(share, (25, 1_000));
+        }
     }
 
     #[test]
-    fn a_batch_is_left_alone_where_all_workers_together_pin_less_than_half() {
-        assert_eq!(shared_by(3, &limits(50_000, 32 << 20)), (8_192, 3_670_016));
-    }
+    fn more_batches_may_pin_half_of_each_limit_together() {
+        let limits = limits(50_000, 32 << 20);
 
-    #[test]
-    fn the_batches_of_all_workers_together_pin_at_most_half_of_each_limit() {
-        assert_eq!(shared_by(8, &limits(50_000, 32 << 20)), (3_125, 2 << 20));
-    }
-
-    #[test]
-    fn a_shared_batch_never_falls_below_one_span_and_one_byte() {
-        assert_eq!(shared_by(64, &limits(1, 1)), (1, 1));
+        assert_eq!((limits.max_batch_spans(8), limits.max_batch_charge(8)), (3_125, 2 << 20));
+        assert_eq!(limits.max_batch_spans(u64::MAX), 0);
     }
 }

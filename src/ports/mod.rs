@@ -7,4 +7,3 @@ pub mod monitor;
 pub mod operator;
 pub mod receive;
 pub mod record_store;
-pub mod request_cutter;

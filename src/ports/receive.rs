@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::monitor::Transport;
 use crate::domain::observability::InvalidSpan;
-use crate::domain::response_status::ResponseStatus;
 
 /// Accepts requests that the adapter has validated.
 pub trait ReceivePort: Send + Sync + 'static {
@@ -20,9 +19,6 @@ pub trait ReceivePort: Send + Sync + 'static {
         transport: Transport,
         request: ExportRequest,
     ) -> impl Future<Output = Result<ExportResult, ReceiveError>> + Send;
-
-    /// Counts a response that was sent.
-    fn responded(&self, transport: Transport, answer: ResponseStatus);
 }
 
 /// A request whose bytes are known to be well formed.

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use super::body::BodyReader;
 use super::request_error::RequestError;
 use super::{json, wire};
-use crate::ports::monitor::Transport;
+use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportRequest, ExportResult, ReceivePort};
 
 /// How a message is serialized.
@@ -21,12 +21,13 @@ pub(super) enum MessageFormat {
 }
 
 /// Handles the export requests of all connections.
-pub(super) struct ExportHandler<R> {
+pub(super) struct ExportHandler<R, M> {
     pub(super) receiver: Arc<R>,
+    pub(super) monitor: Arc<M>,
     pub(super) reader: BodyReader,
 }
 
-impl<R: ReceivePort> ExportHandler<R> {
+impl<R: ReceivePort, M: Monitor> ExportHandler<R, M> {
     /// Validates a message and passes it to the receiver. On error nothing is stored.
     pub(super) async fn export(
         &self,

@@ -12,33 +12,36 @@ use super::export_handler::ExportHandler;
 use super::response_body::ResponseBody;
 use super::{otlp_grpc, otlp_http};
 use crate::adapters::server::HttpService;
+use crate::ports::monitor::Monitor;
 use crate::ports::receive::ReceivePort;
 
 /// Serves OTLP requests of both transports.
-pub struct OtlpService<R> {
-    handler: Arc<ExportHandler<R>>,
+pub struct OtlpService<R, M> {
+    handler: Arc<ExportHandler<R, M>>,
 }
 
-impl<R> OtlpService<R> {
-    /// Passes requests of up to `max_request_bytes`, decompressed, to `receiver`.
+impl<R, M> OtlpService<R, M> {
+    /// Passes requests of up to `max_request_bytes`, decompressed, to `receiver`, and reports every
+    /// response to `monitor`.
     #[must_use]
-    pub fn new(receiver: Arc<R>, max_request_bytes: usize) -> Self {
+    pub fn new(receiver: Arc<R>, monitor: Arc<M>, max_request_bytes: usize) -> Self {
         Self {
             handler: Arc::new(ExportHandler {
                 receiver,
+                monitor,
                 reader: BodyReader::new(max_request_bytes),
             }),
         }
     }
 }
 
-impl<R> Clone for OtlpService<R> {
+impl<R, M> Clone for OtlpService<R, M> {
     fn clone(&self) -> Self {
         Self { handler: Arc::clone(&self.handler) }
     }
 }
 
-impl<R: ReceivePort> HttpService for OtlpService<R> {
+impl<R: ReceivePort, M: Monitor> HttpService for OtlpService<R, M> {
     type Body = ResponseBody;
 
     async fn handle(&self, _: IpAddr, request: Request<Incoming>) -> Response<ResponseBody> {

@@ -19,15 +19,14 @@ use super::body::Encoding;
 use super::export_handler::{ExportHandler, MessageFormat, export_response};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
+use super::wire::grpc::{self, EXPORT_PATH, GRPC_ENCODING};
 use crate::domain::response_status::ResponseStatus;
-use crate::ports::monitor::Transport;
+use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
-const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-const GRPC_ENCODING: &str = "grpc-encoding";
-const GRPC_CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+const GRPC_CONTENT_TYPE: HeaderValue = HeaderValue::from_static(grpc::CONTENT_TYPE);
 /// The frame of an empty `ExportTraceServiceResponse`: full success.
-const FULL_SUCCESS_FRAME: &[u8] = &[0; 5];
+const FULL_SUCCESS_FRAME: &[u8] = &grpc::prefix(false, 0);
 /// The retry delay that clients are asked for: SDKs give up after a few seconds.
 pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -47,12 +46,13 @@ fn is_protobuf(content_type: &[u8]) -> bool {
 }
 
 /// Handles one gRPC request.
-pub(super) async fn handle<R, B>(
-    handler: &ExportHandler<R>,
+pub(super) async fn handle<R, M, B>(
+    handler: &ExportHandler<R, M>,
     request: Request<B>,
 ) -> Response<ResponseBody>
 where
     R: ReceivePort,
+    M: Monitor,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
     let (head, body) = request.into_parts();
@@ -65,7 +65,7 @@ where
     };
     let answer =
         result.as_ref().map_or_else(|refused| refused.status, |_| ResponseStatus::Accepted);
-    handler.receiver.responded(Transport::Grpc, answer);
+    handler.monitor.responded(Transport::Grpc, answer);
     let mut response = match result {
         Ok(receipt) => success_response(receipt),
         Err(refused) => grpc_status(&refused).into_http(),
@@ -79,13 +79,14 @@ where
     response
 }
 
-async fn export<R, B>(
-    handler: &ExportHandler<R>,
+async fn export<R, M, B>(
+    handler: &ExportHandler<R, M>,
     body: B,
     encoding: Encoding,
 ) -> Result<ExportResult, RequestError>
 where
     R: ReceivePort,
+    M: Monitor,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
     let message = handler.reader.read_grpc(body, encoding).await?;
@@ -136,9 +137,8 @@ fn success_response(result: ExportResult) -> Response<ResponseBody> {
 /// Frames a message for gRPC: flag 0 (not compressed), length, message.
 fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(FULL_SUCCESS_FRAME.len() + length);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    let mut frame = BytesMut::with_capacity(grpc::PREFIX_BYTES + length);
+    frame.put_slice(&grpc::prefix(false, u32::try_from(length).unwrap_or(u32::MAX)));
     frame.put_slice(&message.encode_to_vec());
     frame.freeze()
 }

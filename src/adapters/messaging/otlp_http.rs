@@ -16,15 +16,16 @@ use serde_json::json;
 
 use super::body::{Encoding, ReadOptions};
 use super::export_handler::{ExportHandler, MessageFormat, export_response};
+use super::notation::url::TRACES_PATH;
 use super::otlp_grpc::{RETRY_DELAY, grpc_status, is_grpc};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use crate::domain::response_status::ResponseStatus;
-use crate::ports::monitor::Transport;
+use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
 /// OTLP's path, and `/`: exporters post to it if their per-signal endpoint has no path.
-const TRACES_PATHS: [&str; 2] = ["/v1/traces", "/"];
+const TRACES_PATHS: [&str; 2] = [TRACES_PATH, "/"];
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 /// How much of a refused body is read and discarded: an HTTP/1 client that is still sending would
@@ -33,12 +34,13 @@ const MAX_DISCARDED_BYTES: usize = 64 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Handles one OTLP/HTTP request.
-pub(super) async fn handle<R, B>(
-    handler: &ExportHandler<R>,
+pub(super) async fn handle<R, M, B>(
+    handler: &ExportHandler<R, M>,
     request: Request<B>,
 ) -> Response<ResponseBody>
 where
     R: ReceivePort,
+    M: Monitor,
     B: Body<Data = Bytes, Error: Display> + Send + Unpin + 'static,
 {
     let (head, mut body) = request.into_parts();
@@ -46,7 +48,7 @@ where
     let result = export(handler, &head, &mut body, format).await;
     let answer =
         result.as_ref().map_or_else(|refused| refused.status, |_| ResponseStatus::Accepted);
-    handler.receiver.responded(Transport::Http, answer);
+    handler.monitor.responded(Transport::Http, answer);
     let format = format.unwrap_or(MessageFormat::Protobuf);
     match result {
         Ok(receipt) => success_response(receipt, format),
@@ -65,14 +67,15 @@ where
     }
 }
 
-async fn export<R, B>(
-    handler: &ExportHandler<R>,
+async fn export<R, M, B>(
+    handler: &ExportHandler<R, M>,
     head: &http::request::Parts,
     body: &mut B,
     format: Option<MessageFormat>,
 ) -> Result<ExportResult, RequestError>
 where
     R: ReceivePort,
+    M: Monitor,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
     if head.headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
@@ -81,8 +84,7 @@ where
     }
     let path = head.uri.path();
     if !TRACES_PATHS.contains(&path) {
-        let message =
-            format!("no such path: {path:.200}; traces are received at {}", TRACES_PATHS[0]);
+        let message = format!("no such path: {path:.200}; traces are received at {TRACES_PATH}");
         return Err(RequestError::new(ResponseStatus::NotFound, message));
     }
     if head.method != Method::POST {

@@ -21,8 +21,9 @@ use tokio::time::{Sleep, sleep};
 
 use super::body::BodyReader;
 use super::export_handler::ExportHandler;
+use crate::domain::delivery::Failure;
 use crate::domain::response_status::ResponseStatus;
-use crate::ports::monitor::Transport;
+use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::receive::{ExportRequest, ExportResult, ReceiveError, ReceivePort};
 
 /// What a body does next.
@@ -129,8 +130,10 @@ impl FakeReceiver {
     }
 
     /// Returns a handler that passes requests of up to `max_bytes` to this receiver.
-    pub(super) fn handler(self, max_bytes: usize) -> ExportHandler<Self> {
-        ExportHandler { receiver: Arc::new(self), reader: BodyReader::new(max_bytes) }
+    pub(super) fn handler(self, max_bytes: usize) -> ExportHandler<Self, Self> {
+        let receiver = Arc::new(self);
+        let monitor = Arc::clone(&receiver);
+        ExportHandler { receiver, monitor, reader: BodyReader::new(max_bytes) }
     }
 }
 
@@ -143,10 +146,20 @@ impl ReceivePort for FakeReceiver {
         self.calls.lock().received.push((transport, request));
         self.result.clone()
     }
+}
 
+impl Monitor for FakeReceiver {
     fn responded(&self, transport: Transport, status: ResponseStatus) {
         self.calls.lock().responses.push((transport, status));
     }
+
+    fn accepted(&self, _: Transport, _: u64) {}
+
+    fn refused(&self, _: Transport, _: RefusalReason, _: u64) {}
+
+    fn delivered(&self, _: Duration) {}
+
+    fn send_failed(&self, _: &Failure, _: Duration) {}
 }
 
 /// One gzip member.

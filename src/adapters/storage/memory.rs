@@ -2,8 +2,9 @@
 //!
 //! Payloads are stored one after another in blocks of a fixed size, independent of their own.
 //! Blocks of one size do not fragment the heap, so the memory used is what is charged. A batch is a
-//! sequence of whole and partial blocks, split off without copying. Beyond what is charged, only
-//! the unused parts of the first and the last block are held.
+//! sequence of whole and partial blocks, split off without copying. A record that was sent in part
+//! may be put back as one piece of its own length. Beyond what is charged, only the unused parts of
+//! the first and the last block are held.
 
 use std::collections::VecDeque;
 use std::mem;

@@ -4,19 +4,15 @@ use std::time::Duration;
 
 use super::*;
 use crate::application::fakes::{FakeBuffer, buffer, limits};
-use crate::domain::fifo::BatchOutcome;
+use crate::domain::fifo::{BatchOutcome, Fifo};
 use crate::domain::limits::OverflowPolicy;
 use crate::ports::buffer::TraceBufferPort;
 
-/// A cutter for payloads in which a span is a word and a space.
-struct WordCutter;
-
-impl RequestCutter for WordCutter {
-    fn keep_spans(&self, request: &[u8], keep: Range<u64>) -> Bytes {
-        let words = request.split_inclusive(|byte| *byte == b' ');
-        let kept = words.zip(0..).filter(|(_, n)| keep.contains(n));
-        kept.flat_map(|(word, _)| word).copied().collect()
-    }
+/// Cuts payloads in which a span is a word and a space.
+fn keep_words(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
+    let words = request.split_inclusive(|byte| *byte == b' ');
+    let kept = words.zip(0..).filter(|(_, n)| keep.contains(n));
+    kept.map(|(word, _)| request.slice_ref(word)).collect()
 }
 
 const WHOLE: BatchLimits = BatchLimits {
@@ -42,7 +38,7 @@ async fn parts(record: &str, max_bytes: u64) -> Vec<String> {
     let mut batch = buffer.take(WHOLE).await.unwrap().unwrap();
     let mut parts = vec![];
     loop {
-        let part = next_request(&WordCutter, &batch, &BatchLimits { max_bytes, ..WHOLE });
+        let part = next_request(keep_words, &mut batch, &BatchLimits { max_bytes, ..WHOLE });
         assert_eq!(part.attempt.bytes, part.request.bytes() as u64);
         assert_eq!(part.attempt.spans, part.request.spans);
         parts.push(String::from_utf8(part.request.chunks.concat()).unwrap());
@@ -83,11 +79,79 @@ async fn a_part_that_does_not_fit_is_halved_not_cut_to_one_span() {
 #[tokio::test]
 async fn spans_evicted_from_the_first_of_several_records_are_neither_sent_nor_counted() {
     let buffer = holding(&["aaaa b c ", "d ", "e f g h i j "], 8);
-    let batch = buffer.take(WHOLE).await.unwrap().unwrap();
+    let mut batch = buffer.take(WHOLE).await.unwrap().unwrap();
 
-    let part = next_request(&WordCutter, &batch, &WHOLE);
+    let part = next_request(keep_words, &mut batch, &WHOLE);
 
     assert_eq!(part.request.chunks.concat(), b"c d ");
     assert_eq!(part.attempt, Attempt { records: 2, spans: 2, bytes: 4 });
     assert_eq!(part.part_spans, None);
+}
+
+/// A batch of these records, of which `settled` spans of the first are settled, in pieces of three
+/// bytes.
+fn in_pieces(records: &[&str], settled: u32) -> Batch {
+    let entry = |record: &&str| {
+        let mut fifo = Fifo::new(limits(1_000, 100_000), OverflowPolicy::DropOldest);
+        let spans = u32::try_from(record.matches(' ').count()).unwrap();
+        fifo.push(spans, record.len() as u64, Duration::ZERO);
+        let mut taken = vec![];
+        fifo.take(1, &mut taken);
+        taken.remove(0)
+    };
+    let mut entries: Vec<_> = records.iter().map(entry).collect();
+    entries[0].settled_prefix = settled;
+    let bytes = Bytes::from(records.concat());
+    let starts = (0..bytes.len()).step_by(3);
+    let pieces =
+        starts.map(|start| Bytes::copy_from_slice(&bytes[start..bytes.len().min(start + 3)]));
+    Batch { records: entries, payload: pieces.collect() }
+}
+
+fn copied_bytes(request: &OutgoingRequest, batch: &Batch) -> usize {
+    let is_shared = |chunk: &&Bytes| {
+        batch.payload.iter().any(|piece| piece.as_ptr_range().contains(&chunk.as_ptr()))
+    };
+    request.chunks.iter().filter(|chunk| !is_shared(chunk)).map(Bytes::len).sum()
+}
+
+#[test]
+fn the_parts_of_a_record_share_its_memory_which_is_joined_once() {
+    let mut batch = in_pieces(&["aaaa bbbb cccc dddd "], 0);
+    let limits = BatchLimits { max_bytes: 5, ..WHOLE };
+    let mut joined = None;
+
+    for expected in ["aaaa ", "bbbb ", "cccc ", "dddd "] {
+        let part = next_request(keep_words, &mut batch, &limits);
+
+        assert_eq!(part.request.chunks.concat(), expected.as_bytes());
+        assert_eq!(copied_bytes(&part.request, &batch), 0);
+        let memory = batch.payload.iter().map(|piece| piece.as_ptr()).collect::<Vec<_>>();
+        assert_eq!(memory.len(), 1);
+        assert_eq!(*joined.get_or_insert_with(|| memory.clone()), memory);
+        batch.records[0].settled_prefix += 1;
+    }
+}
+
+#[test]
+fn a_batch_whose_first_record_is_half_settled_is_sent_from_its_own_memory() {
+    let mut batch = in_pieces(&["aaaa bbbb ", "cccc dddd "], 1);
+
+    let whole = next_request(keep_words, &mut batch, &WHOLE);
+
+    assert_eq!(whole.request.chunks.concat(), b"bbbb cccc dddd ");
+    assert_eq!(copied_bytes(&whole.request, &batch), 0);
+    assert_eq!(batch.payload.concat(), b"aaaa bbbb cccc dddd ");
+}
+
+#[test]
+fn a_record_that_lies_in_one_piece_is_never_copied() {
+    let mut batch = in_pieces(&["a b c ", "d "], 1);
+    batch.payload = vec![batch.payload.concat().into()];
+    let memory = batch.payload[0].as_ptr();
+
+    let whole = next_request(keep_words, &mut batch, &WHOLE);
+
+    assert_eq!(copied_bytes(&whole.request, &batch), 0);
+    assert_eq!((batch.payload.len(), batch.payload[0].as_ptr()), (1, memory));
 }

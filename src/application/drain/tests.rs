@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::application::fakes::{
-    FakeBuffer, FakeCutter, LedgerTotals, ReceivedRequest, RecordingMonitor, ScriptedDestination,
-    ScriptedResponse, accept, append_record, buffer, fail, failure, ledger_totals, limits,
+    FakeBuffer, LedgerTotals, ReceivedRequest, RecordingMonitor, ScriptedDestination,
+    ScriptedResponse, accept, append_record, buffer, fail, failure, keep_letters, ledger_totals,
+    limits,
 };
 use crate::application::forward::ForwardTraces;
 use crate::application::testing::{CapturedLog, FakeClock};
@@ -23,8 +24,7 @@ const BATCH: BatchLimits = BatchLimits {
 };
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-type Forward =
-    ForwardTraces<FakeBuffer, Arc<ScriptedDestination>, FakeCutter, RecordingMonitor, FakeClock>;
+type Forward = ForwardTraces<FakeBuffer, Arc<ScriptedDestination>, RecordingMonitor, FakeClock>;
 
 struct Workers {
     forward: Arc<Forward>,
@@ -64,7 +64,7 @@ impl Harness {
         let forward = Arc::new(ForwardTraces::new(
             Arc::clone(&buffer),
             Arc::clone(&destination),
-            FakeCutter,
+            keep_letters,
             Arc::default(),
             FakeClock::new(),
             BATCH,

@@ -5,9 +5,9 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::application::fakes::{
-    FakeBuffer, FakeCutter, LedgerTotals, MonitorEvent, ReceivedRequest, RecordingMonitor,
-    ScriptedDestination, ScriptedResponse, accept, append_record, buffer, fail, failure,
-    ledger_totals, limits,
+    FakeBuffer, LedgerTotals, MonitorEvent, ReceivedRequest, RecordingMonitor, ScriptedDestination,
+    ScriptedResponse, accept, append_record, buffer, fail, failure, keep_letters, ledger_totals,
+    limits,
 };
 use crate::application::testing::FakeClock;
 use crate::domain::ledger::Ledger;
@@ -30,8 +30,7 @@ const BATCH: BatchLimits = BatchLimits {
 /// A random number that picks the maximum of the first backoffs: 100, 200, 400 and 800 ms.
 const LONGEST: u64 = 800_000_000;
 
-type Forward =
-    ForwardTraces<FakeBuffer, Arc<ScriptedDestination>, FakeCutter, RecordingMonitor, FakeClock>;
+type Forward = ForwardTraces<FakeBuffer, Arc<ScriptedDestination>, RecordingMonitor, FakeClock>;
 
 /// A buffer, a forwarder and a destination. Whatever happens, the ledger must balance at the end.
 struct Harness {
@@ -52,13 +51,20 @@ impl Harness {
         batch: BatchLimits,
         script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
     ) -> Self {
-        let buffer = buffer(limits, OverflowPolicy::DropOldest);
+        Self::over(buffer(limits, OverflowPolicy::DropOldest), batch, script)
+    }
+
+    fn over(
+        buffer: Arc<FakeBuffer>,
+        batch: BatchLimits,
+        script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
+    ) -> Self {
         let destination = ScriptedDestination::new(script);
         let monitor = Arc::new(RecordingMonitor::default());
         let forward = Arc::new(ForwardTraces::new(
             Arc::clone(&buffer),
             Arc::clone(&destination),
-            FakeCutter,
+            keep_letters,
             Arc::clone(&monitor),
             FakeClock::new(),
             batch,

@@ -111,15 +111,6 @@ async fn the_monitor_is_told_the_transport_of_a_request() {
     assert_eq!(scene.monitor.events(), [MonitorEvent::Accepted(Transport::Http, 1)]);
 }
 
-#[test]
-fn the_monitor_is_told_every_answer() {
-    let scene = roomy();
-
-    scene.receive.responded(GRPC, ResponseStatus::Malformed);
-
-    assert_eq!(scene.monitor.events(), [MonitorEvent::Responded(GRPC, ResponseStatus::Malformed)]);
-}
-
 #[tokio::test]
 async fn one_invalid_span_is_rejected_with_its_reason() {
     let scene = roomy();

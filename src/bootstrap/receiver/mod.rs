@@ -96,8 +96,11 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
         async move { HttpServer::new().serve(ports.admin, service).await }
     });
     tokio::spawn({
-        let service =
-            OtlpService::new(Arc::clone(&pipeline.receiver), settings.listen.max_request_bytes);
+        let service = OtlpService::new(
+            Arc::clone(&pipeline.receiver),
+            Arc::clone(&pipeline.metrics),
+            settings.listen.max_request_bytes,
+        );
         let connections = connections.clone();
         async move { connections.serve(ports.otlp, service).await }
     });

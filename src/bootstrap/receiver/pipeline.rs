@@ -9,7 +9,7 @@ use tracing::error;
 use super::settings::ReceiverSettings;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::messaging::destination::AnyDestination;
-use crate::adapters::messaging::wire::WireCutter;
+use crate::adapters::messaging::wire;
 use crate::adapters::storage::memory::MemoryStore;
 use crate::adapters::telemetry::receiver::metrics::Metrics;
 use crate::application::buffer_management::TraceBuffer;
@@ -18,7 +18,7 @@ use crate::application::forward::ForwardTraces;
 use crate::application::receive::ReceiveTraces;
 
 pub(super) type Buffer = TraceBuffer<MemoryStore, SystemClock>;
-type Forwarder = ForwardTraces<Buffer, AnyDestination, WireCutter, Metrics, SystemClock>;
+type Forwarder = ForwardTraces<Buffer, AnyDestination, Metrics, SystemClock>;
 
 /// The data path of one receiver.
 pub(super) struct Pipeline {
@@ -38,17 +38,17 @@ impl Pipeline {
     pub(super) fn build(settings: &ReceiverSettings) -> Self {
         let clock = SystemClock::new();
         let store = MemoryStore::new();
-        let buffer =
-            Arc::new(TraceBuffer::new(settings.limits, settings.overflow_policy, store, clock));
+        let buffer = TraceBuffer::new(settings.limits, settings.overflow_policy, store, clock);
+        let buffer = Arc::new(buffer.with_takers(settings.concurrency));
         let metrics = Arc::new(Metrics::new());
         let receiver = Arc::new(ReceiveTraces::new(buffer.clone(), metrics.clone(), clock));
         let forwarder = Arc::new(ForwardTraces::new(
             buffer.clone(),
             AnyDestination::from_settings(settings.destination.as_deref()),
-            WireCutter,
+            wire::keep_spans,
             metrics.clone(),
             clock,
-            settings.batch_limits.for_workers(settings.concurrency, &settings.limits),
+            settings.batch_limits,
             || fastrand::u64(..),
         ));
         Self { buffer, metrics, receiver, forwarder }

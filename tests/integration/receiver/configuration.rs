@@ -135,6 +135,31 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
 }
 
 #[tokio::test]
+async fn lowered_limits_leave_spans_to_evict_while_every_request_hangs() {
+    let mut volume = Volume::new();
+    let file = volume.path("limits");
+    volume.put(&[("limits", "max_spans=16\n")]);
+    let settings = [
+        ("LIMITS_FILE", file.to_str().expect("a path is text")),
+        ("CONCURRENCY", "4"),
+        // Batches wait until they are full, so that each worker takes as much as it may.
+        ("LINGER", "1m"),
+        ("TIMEOUT", "5m"),
+    ];
+    let pipeline = Pipeline::start(Protocol::Grpc, &settings).await;
+    pipeline.destination.set_default_response(ScriptedResponse::NeverRespond);
+    pipeline.send(16, 1).await;
+    pipeline.destination.wait_for_requests(4).await;
+
+    // Every request must be accepted.
+    pipeline.send(24, 1).await;
+
+    let metrics = pipeline.receiver.metrics().await;
+    let in_flight = metrics.sum::<i64>("tracebuffer_exporter_in_flight_spans", &[]);
+    assert!((1..=8).contains(&in_flight), "{in_flight}");
+}
+
+#[tokio::test]
 async fn whatever_the_compression_everything_arrives_as_it_was() {
     for compression in ["none", "gzip", "zstd"] {
         over_both_protocols(async |protocol| {

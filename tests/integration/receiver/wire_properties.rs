@@ -1,16 +1,19 @@
 //! The wire scanner and splicer against `prost`, on requests valid, doubtful and broken.
 
+use std::ops::Range;
+
 use crate::support::proto_requests::{
     Field, Value, encode, field, message, mutate, mutations, plain_attribute,
     possibly_malformed_attribute, suspicious_request, valid_request,
 };
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
-use tracebuffer::adapters::messaging::wire::{Scanned, keep_spans, scan, without_invalid_spans};
-use tracebuffer::domain::observability::{InvalidSpan, TraceSpan, check_link};
+use tracebuffer::adapters::messaging::wire::{self, Scanned, scan, without_invalid_spans};
+use tracebuffer::domain::observability::{InvalidSpan, check_link, check_span};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
@@ -337,6 +340,10 @@ fn filter_decoded(
     request
 }
 
+fn keep_spans(request: &[u8], keep: Range<u64>) -> Vec<u8> {
+    wire::keep_spans(&Bytes::copy_from_slice(request), keep).concat()
+}
+
 fn decode(bytes: &[u8]) -> Result<ExportTraceServiceRequest, prost::DecodeError> {
     ExportTraceServiceRequest::decode(bytes)
 }
@@ -363,6 +370,6 @@ fn is_valid(span: &Span) -> bool {
 }
 
 fn check(span: &Span) -> Result<(), InvalidSpan> {
-    TraceSpan::new(&span.trace_id, &span.span_id, &span.parent_span_id)?;
+    check_span(&span.trace_id, &span.span_id, &span.parent_span_id)?;
     span.links.iter().try_for_each(|link| check_link(&link.trace_id, &link.span_id))
 }

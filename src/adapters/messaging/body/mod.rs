@@ -12,6 +12,7 @@ use http_body::Body;
 use tokio::time::timeout;
 
 use super::request_error::RequestError;
+use super::wire::grpc;
 use budget::{BudgetPermit, ReadBudget};
 use chunks::BodyChunks;
 use decompress::{DecompressStatus, DecompressorPool};
@@ -27,8 +28,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 const GROWTH_STEP_BYTES: usize = 64 << 10;
 /// Typical compression ratio of traces, rounded up.
 const TYPICAL_COMPRESSION_RATIO: usize = 8;
-/// `Compressed-Flag` and `Message-Length` of the gRPC wire format.
-const GRPC_PREFIX_BYTES: usize = 5;
 
 /// Reads messages. One per process, so that all connections share its budget.
 pub(super) struct BodyReader {
@@ -88,8 +87,8 @@ impl BodyReader {
     {
         timeout(READ_TIMEOUT, async {
             let mut chunks = BodyChunks::new(body);
-            let [flag, length @ ..] = chunks.read_prefix::<GRPC_PREFIX_BYTES>().await?;
-            let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+            let (flag, length) = grpc::split_prefix(chunks.read_prefix().await?);
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
             let encoding = match flag {
                 0 => Encoding::Identity,
                 1 if encoding == Encoding::Identity => {

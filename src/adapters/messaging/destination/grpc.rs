@@ -1,6 +1,6 @@
 //! OTLP/gRPC, without the copy of the whole batch that a generic gRPC client would make.
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, Bytes};
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -11,14 +11,12 @@ use super::connector::Deadline;
 use super::failure::{SendStage, unavailable};
 use super::grpc_response::delivery_result;
 use super::response::ExcessBody;
+use crate::adapters::messaging::wire::grpc;
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
-const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_ENCODING: HeaderName = HeaderName::from_static(grpc::GRPC_ENCODING);
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-/// The compressed flag and the length of the message.
-const GRPC_PREFIX_BYTES: usize = 5;
 /// The largest value of `grpc-timeout`, which has at most eight digits.
 const MAX_TIMEOUT_MS: u128 = 99_999_999;
 
@@ -32,7 +30,7 @@ impl GrpcDestination {
     /// Creates a destination from `settings`. Opens no connection yet.
     #[must_use]
     pub fn new(settings: &DestinationSettings) -> Self {
-        Self { client: Client::new(settings, EXPORT_PATH) }
+        Self { client: Client::new(settings, grpc::EXPORT_PATH) }
     }
 
     async fn try_send(
@@ -66,10 +64,7 @@ impl Destination for GrpcDestination {
 fn frame_message(message: Rope, compressed: bool) -> Result<Rope, Failure> {
     let length = u32::try_from(message.remaining())
         .map_err(|_| unavailable(SendStage::Reset, "a gRPC message cannot have 4 GiB or more"))?;
-    let mut prefix = BytesMut::with_capacity(GRPC_PREFIX_BYTES);
-    prefix.put_u8(u8::from(compressed));
-    prefix.put_u32(length);
-    Ok(message.with_prefix(prefix.freeze()))
+    Ok(message.with_prefix(Bytes::copy_from_slice(&grpc::prefix(compressed, length))))
 }
 
 fn add_protocol_headers(
@@ -78,7 +73,7 @@ fn add_protocol_headers(
     deadline: Deadline,
 ) {
     headers.insert(TE, HeaderValue::from_static("trailers"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(grpc::CONTENT_TYPE));
     if let Some(encoding) = encoding {
         headers.insert(GRPC_ENCODING, encoding);
     }
@@ -92,8 +87,6 @@ fn add_protocol_headers(
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
-
     use super::*;
 
     #[test]
@@ -104,7 +97,7 @@ mod tests {
         assert_eq!(framed.copy_to_bytes(framed.remaining()), &b"\x01\0\0\0\x05abcde"[..]);
 
         let mut framed = super::frame_message(rope, false).unwrap();
-        assert_eq!(framed.copy_to_bytes(GRPC_PREFIX_BYTES), &b"\0\0\0\0\x05"[..]);
+        assert_eq!(framed.copy_to_bytes(grpc::PREFIX_BYTES), &b"\0\0\0\0\x05"[..]);
     }
 
     fn timeout_of(given: Duration) -> String {

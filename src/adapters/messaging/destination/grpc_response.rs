@@ -8,13 +8,12 @@ use tonic_types::{RetryInfo, RpcStatusExt, pb};
 
 use super::failure::{SendStage, printable, unavailable};
 use super::response::{BufferedBody, BufferedResponse, parse_export_response};
+use crate::adapters::messaging::wire::grpc;
 use crate::domain::delivery::{Delivered, Failure, classify_grpc_code, classify_http_status};
 
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
 const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
-/// The compressed flag and the length of the message.
-const GRPC_PREFIX_BYTES: usize = 5;
 
 /// Returns the outcome of a request. `broken` is the failure of a response whose body ended early,
 /// and `peer` names the destination.
@@ -48,10 +47,10 @@ fn success(body: &BufferedBody, peer: &str) -> Delivered {
 
 /// Returns the one uncompressed message of a body.
 fn unframe_message(body: &[u8]) -> Option<&[u8]> {
-    let (prefix, message) = body.split_first_chunk::<GRPC_PREFIX_BYTES>()?;
-    let [0, length @ ..] = prefix else { return None };
-    let complete = usize::try_from(u32::from_be_bytes(*length)) == Ok(message.len());
-    complete.then_some(message)
+    let (prefix, message) = body.split_first_chunk()?;
+    let (flag, length) = grpc::split_prefix(*prefix);
+    let is_whole = flag == 0 && usize::try_from(length) == Ok(message.len());
+    is_whole.then_some(message)
 }
 
 fn status_failure(code: i32, trailers: HeaderMap, peer: &str) -> Failure {

@@ -11,7 +11,7 @@ use http::uri::InvalidUri;
 use super::endpoint::{Endpoint, Protocol};
 
 /// The path of OTLP/HTTP traces where the URL names none (OTLP 1.11, "OTLP/HTTP Request").
-const TRACES_PATH: &str = "/v1/traces";
+pub const TRACES_PATH: &str = "/v1/traces";
 
 /// A URL as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]

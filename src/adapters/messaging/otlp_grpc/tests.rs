@@ -36,7 +36,10 @@ fn message(message: &[u8]) -> Request<ScriptedBody> {
     request(ScriptedBody::pieces([frame_message(0, message)]))
 }
 
-async fn send(door: &ExportHandler<FakeReceiver>, request: Request<ScriptedBody>) -> TestResponse {
+async fn send(
+    door: &ExportHandler<FakeReceiver, FakeReceiver>,
+    request: Request<ScriptedBody>,
+) -> TestResponse {
     let (head, body) = handle(door, request).await.into_parts();
     let body = body.collect().await.unwrap();
     let trailers = body.trailers().cloned().unwrap_or_default();

@@ -70,7 +70,10 @@ fn at(path: &str, mut request: Request<ScriptedBody>) -> Request<ScriptedBody> {
     request
 }
 
-async fn send(door: &ExportHandler<FakeReceiver>, request: Request<ScriptedBody>) -> TestResponse {
+async fn send(
+    door: &ExportHandler<FakeReceiver, FakeReceiver>,
+    request: Request<ScriptedBody>,
+) -> TestResponse {
     let (head, body) = handle(door, request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     TestResponse { status: head.status.as_u16(), headers: head.headers, body }

@@ -3,7 +3,7 @@
 use super::fields::{FieldReader, MAX_DEPTH};
 use super::malformed::{MalformedProtobuf, ScanResult};
 use super::schema::{LINK, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, SPAN, number};
-use crate::domain::observability::{InvalidSpan, TraceSpan, check_link};
+use crate::domain::observability::{InvalidSpan, check_link, check_span};
 
 /// The span counts of a well-formed request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub(super) fn scan_span(bytes: &[u8]) -> ScanResult<Result<(), InvalidSpan>> {
             _ => fields.check_nested(&field)?,
         }
     }
-    Ok(TraceSpan::new(trace_id, span_id, parent_span_id).and(links))
+    Ok(check_span(trace_id, span_id, parent_span_id).and(links))
 }
 
 fn scan_link(bytes: &[u8]) -> ScanResult<Result<(), InvalidSpan>> {

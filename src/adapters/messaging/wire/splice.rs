@@ -1,10 +1,12 @@
 //! Copies requests without some of their spans.
 //!
-//! The bytes that stay are copied in runs, whole resources at a time if nothing in them changes.
+//! The bytes that stay are emitted in runs, whole resources at a time if nothing in them changes.
 //! Where spans are cut out, the lengths of the enclosing messages are rewritten.
 
 use std::iter;
 use std::ops::Range;
+
+use bytes::Bytes;
 
 use super::cursor::Cursor;
 use super::fields::{FieldReader, MAX_DEPTH};
@@ -33,17 +35,41 @@ static IN_RESOURCE_SPANS: NestingLevel = NestingLevel {
 static IN_SCOPE_SPANS: NestingLevel =
     NestingLevel { schema: &SCOPE_SPANS, child_field: number::SPANS, child_level: None };
 
-/// Copies a request except for the spans that `keep` rejects.
-struct Splicer<'a, F> {
+/// Collects the runs of a request that stay.
+trait Output {
+    /// Returns the length of the output so far.
+    fn len(&self) -> usize;
+    /// Appends this run of the request.
+    fn push(&mut self, run: Range<usize>);
+    /// Removes everything after the first `length` bytes.
+    fn truncate(&mut self, length: usize);
+    /// Replaces the bytes of the output in `range` by the varint `value`.
+    fn replace(&mut self, range: Range<usize>, value: u64);
+}
+
+/// Copies the runs into one buffer.
+struct CopiedRuns<'a> {
     request: &'a [u8],
+    bytes: Vec<u8>,
+}
+
+/// Collects the runs as slices of the request, with the rewritten lengths between them.
+struct SlicedRuns<'a> {
+    request: &'a Bytes,
+    pieces: Vec<Bytes>,
+    length: usize,
+}
+
+/// Emits a request except for the spans that `keep` rejects.
+struct Splicer<F, O> {
     /// Returns whether to keep a span, given its position in the request and its bytes.
     keep: F,
     /// The position of the next span.
     position: u64,
-    output: Vec<u8>,
-    /// The offset up to which the request has been copied or cut out. What follows is copied in one
-    /// run, as late as possible.
-    copied_to: usize,
+    output: O,
+    /// The offset up to which the request has been emitted or cut out. What follows is emitted in
+    /// one run, as late as possible.
+    done_to: usize,
 }
 
 /// How many spans of one message were kept and removed.
@@ -68,11 +94,14 @@ struct FieldRange {
 /// Expects a request that [`scan`](super::scan()) accepts; otherwise the result may not decode.
 #[must_use]
 pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
-    splice(request, |_, span| matches!(scan_span(span), Ok(Ok(()))))
+    let output = CopiedRuns { request, bytes: Vec::with_capacity(request.len()) };
+    let mut copied = splice(request, output, |_, span| matches!(scan_span(span), Ok(Ok(()))));
+    copied.bytes.shrink_to_fit();
+    copied.bytes
 }
 
 /// Returns `request` with only the spans whose position, counted from 0 in encoding order, is in
-/// `keep`.
+/// `keep`, as consecutive slices of `request`. Only the rewritten lengths are newly allocated.
 ///
 /// A scope or resource is removed with its last span; one that had no spans stays. All other bytes
 /// keep their content and order, unknown fields included; only the lengths of shortened messages
@@ -80,20 +109,19 @@ pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
 ///
 /// Expects a request that [`scan`](super::scan()) accepts; otherwise the result may not decode.
 #[must_use]
-pub fn keep_spans(request: &[u8], keep: Range<u64>) -> Vec<u8> {
-    splice(request, |position, _| keep.contains(&position))
+pub fn keep_spans(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
+    let output = SlicedRuns { request, pieces: Vec::new(), length: 0 };
+    splice(request, output, |position, _| keep.contains(&position)).pieces
 }
 
-fn splice(request: &[u8], keep: impl FnMut(u64, &[u8]) -> bool) -> Vec<u8> {
-    let copy = Vec::with_capacity(request.len());
-    let mut splicer = Splicer { request, keep, position: 0, output: copy, copied_to: 0 };
+fn splice<O: Output>(request: &[u8], output: O, keep: impl FnMut(u64, &[u8]) -> bool) -> O {
+    let mut splicer = Splicer { keep, position: 0, output, done_to: 0 };
     splicer.message(request, &IN_REQUEST, 0);
-    splicer.copy_to(request.len());
-    splicer.output.shrink_to_fit();
+    splicer.emit_to(request.len());
     splicer.output
 }
 
-impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
+impl<F: FnMut(u64, &[u8]) -> bool, O: Output> Splicer<F, O> {
     /// Processes a message of `level` that begins at `offset` in the request.
     fn message(
         &mut self,
@@ -126,8 +154,8 @@ impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
         if (self.keep)(position, span) {
             return SplicedSpans { kept: 1, removed: 0 };
         }
-        self.copy_to(place.start);
-        self.copied_to = place.end;
+        self.emit_to(place.start);
+        self.done_to = place.end;
         SplicedSpans { kept: 0, removed: 1 }
     }
 
@@ -138,27 +166,90 @@ impl<F: FnMut(u64, &[u8]) -> bool> Splicer<'_, F> {
         level: &'static NestingLevel,
         place: &FieldRange,
     ) -> SplicedSpans {
-        // Everything between `copied_to` and this field stays, so its position in the output is
-        // known.
-        let copied_as = self.output.len() + (place.start - self.copied_to);
+        // Everything between `done_to` and this field stays, so its offset in the output is known.
+        let output_start = self.output.len() + (place.start - self.done_to);
         let outcome = self.message(payload, level, place.payload_start);
         if outcome.removed > 0 && outcome.kept == 0 {
-            self.output.truncate(copied_as);
-            self.copied_to = place.end;
+            self.output.truncate(output_start);
+            self.done_to = place.end;
         } else if outcome.removed > 0 {
-            self.copy_to(place.end);
-            let length_at = copied_as + (place.length_start - place.start);
-            let payload_at = copied_as + (place.payload_start - place.start);
+            self.emit_to(place.end);
+            let length_at = output_start + (place.length_start - place.start);
+            let payload_at = output_start + (place.payload_start - place.start);
             let length = (self.output.len() - payload_at) as u64;
-            self.output.splice(length_at..payload_at, varint(length));
+            self.output.replace(length_at..payload_at, length);
         }
         outcome
     }
 
-    fn copy_to(&mut self, end: usize) {
-        let run = self.request.get(self.copied_to..end).unwrap_or_default();
-        self.output.extend_from_slice(run);
-        self.copied_to = end;
+    fn emit_to(&mut self, end: usize) {
+        self.output.push(self.done_to..end);
+        self.done_to = end;
+    }
+}
+
+impl Output for CopiedRuns<'_> {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn push(&mut self, run: Range<usize>) {
+        self.bytes.extend_from_slice(self.request.get(run).unwrap_or_default());
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.bytes.truncate(length);
+    }
+
+    fn replace(&mut self, range: Range<usize>, value: u64) {
+        self.bytes.splice(range, varint(value));
+    }
+}
+
+impl Output for SlicedRuns<'_> {
+    fn len(&self) -> usize {
+        self.length
+    }
+
+    fn push(&mut self, run: Range<usize>) {
+        if let Some(run) = self.request.get(run).filter(|run| !run.is_empty()) {
+            self.push_piece(self.request.slice_ref(run));
+        }
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.split_off(length);
+    }
+
+    fn replace(&mut self, range: Range<usize>, value: u64) {
+        let tail = self.split_off(range.end);
+        self.split_off(range.start);
+        self.push_piece(varint(value).collect());
+        tail.into_iter().rev().for_each(|piece| self.push_piece(piece));
+    }
+}
+
+impl SlicedRuns<'_> {
+    fn push_piece(&mut self, piece: Bytes) {
+        self.length += piece.len();
+        self.pieces.push(piece);
+    }
+
+    /// Removes everything after the first `length` bytes and returns its pieces, the last first.
+    fn split_off(&mut self, length: usize) -> Vec<Bytes> {
+        let mut tail = Vec::new();
+        while self.length > length
+            && let Some(mut last) = self.pieces.pop()
+        {
+            self.length -= last.len();
+            if self.length < length {
+                tail.push(last.split_off(length - self.length));
+                self.push_piece(last);
+            } else {
+                tail.push(last);
+            }
+        }
+        tail
     }
 }
 

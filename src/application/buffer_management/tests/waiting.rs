@@ -227,3 +227,38 @@ async fn a_taker_is_not_woken_by_spans_that_are_gone_again() {
 
     assert_eq!(taken(waiting).await, "two");
 }
+
+/// Ends what keeps a taker from the record behind a batch on the wire.
+type Unblock = fn(&TestBuffer, Batch);
+
+#[tokio::test(start_paused = true)]
+async fn a_taker_that_must_wait_for_a_batch_on_the_wire_goes_on_once_it_need_not() {
+    let cases: [(&str, Unblock); 5] = [
+        ("second", |buffer, batch| {
+            buffer.acknowledge(batch, BatchOutcome::Delivered { rejected_spans: 0 });
+        }),
+        ("second", |buffer, mut batch| {
+            let part = BatchOutcome::Delivered { rejected_spans: 0 };
+            buffer.acknowledge_part(&mut batch, 2, part);
+        }),
+        ("first", |buffer, batch| buffer.requeue(batch)),
+        ("second", |buffer, _| buffer.set_limits(limits(12, PLENTY))),
+        // Evicts all but one span of the second record.
+        ("second", |buffer, _| {
+            append(buffer, "third", 4);
+        }),
+    ];
+    for (expected, unblock) in cases {
+        let buffer = buffer_of(8, PLENTY);
+        append(&buffer, "first", 3);
+        append(&buffer, "second", 3);
+        let batch = take(&buffer).await;
+        buffer.close();
+        let taker = taker(&buffer, AT_ONCE).await;
+        assert!(!taker.is_finished(), "{expected}");
+
+        unblock(&buffer, batch);
+
+        assert_eq!(taken(taker).await, expected);
+    }
+}

@@ -1,6 +1,7 @@
 //! Several workers send concurrently.
 
 use super::*;
+use crate::application::fakes::buffer_with_takers;
 
 fn sorted(text: &str) -> String {
     let mut letters: Vec<char> = text.chars().collect();
@@ -158,6 +159,42 @@ async fn idle_workers_share_what_one_batch_cannot_hold() {
 
     assert_eq!(scene.ledger_totals().in_flight, 6);
     scene.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_that_hang_leave_records_to_evict_after_the_limits_were_lowered() {
+    let buffer = buffer_with_takers(4, limits(1 << 20, 1 << 20), OverflowPolicy::DropOldest);
+    let mut scene = Harness::over(buffer, BATCH, |_| ScriptedResponse::NeverRespond);
+    scene.buffer.set_limits(limits(1 << 20, 16 * 65));
+    scene.store(&["a"; 16]);
+    scene.start(4);
+    sleep(secs(1)).await;
+    assert_eq!(scene.destination.received().len(), 4);
+
+    // Panics when it is refused.
+    scene.store(&["b"; 20]);
+
+    assert_eq!((scene.ledger().in_flight, scene.ledger().buffered), (8, 8));
+    scene.forward.stop();
+    scene.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_waits_for_room_on_the_wire_is_sent_once_there_is_some() {
+    let buffer = buffer_with_takers(4, limits(8, 1 << 20), OverflowPolicy::DropOldest);
+    let mut scene = Harness::over(buffer, BATCH, |_| accept().delayed(secs(1)));
+    scene.store(&["abc", "def", "g"]);
+    scene.buffer.close();
+    scene.start(4);
+
+    sleep(millis(500)).await;
+    assert_eq!(scene.destination.payloads(), ["abc"]);
+    sleep(secs(1)).await;
+    assert_eq!(scene.destination.payloads(), ["abc", "def", "g"]);
+    // No worker has ended while records were queued.
+    scene.ended().await;
+
+    assert_eq!(scene.ledger().sent, 7);
 }
 
 /// Asks the worker with span `a` to retry after `first`, and a little later the other after

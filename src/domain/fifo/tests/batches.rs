@@ -95,6 +95,42 @@ mod cutting {
         }
     }
 
+    fn with_takers(takers: usize, mut fifo: Fifo) -> Fifo {
+        fifo.set_takers(NonZeroUsize::new(takers).unwrap());
+        fifo
+    }
+
+    #[test]
+    fn the_batches_of_all_takers_together_pin_at_most_half_of_each_limit() {
+        for (takers, records) in [(1, 4), (2, 4), (4, 2), (8, 1)] {
+            for fifo in [of_spans(16), of_bytes(16 * 65)] {
+                let mut fifo = with_takers(takers, fifo);
+                admit_each(&mut fifo, &[(1, 1); 16]);
+
+                assert_eq!(fifo.next_batch_records(&BATCH), records, "{takers} takers");
+            }
+        }
+    }
+
+    #[test]
+    fn the_share_of_a_taker_follows_the_limits() {
+        let mut fifo = with_takers(4, of_spans(800));
+        admit_each(&mut fifo, &[(1, 1); 16]);
+        assert_eq!(fifo.next_batch_records(&BATCH), 16);
+
+        fifo.set_limits(limits(16, PLENTY));
+
+        assert_eq!(fifo.next_batch_records(&BATCH), 2);
+    }
+
+    #[test]
+    fn tiny_records_count_in_the_share_with_what_they_are_charged() {
+        let mut fifo = with_takers(8, of_bytes(16 * 1_000));
+        admit_each(&mut fifo, &[(1, 36); 100]);
+
+        assert_eq!(fifo.next_batch_records(&BATCH), 10);
+    }
+
     #[test]
     fn a_record_evicted_in_part_behind_a_batch_starts_a_batch_of_its_own() {
         let mut fifo = of_spans(400);
@@ -125,6 +161,7 @@ mod cutting {
 mod readiness {
     use super::*;
 
+    const LATER: Duration = START.saturating_add(BATCH.linger);
     const RECENT: Duration = START.saturating_add(Duration::from_millis(50));
 
     #[test]
@@ -186,6 +223,40 @@ mod readiness {
         for (records, batch) in cases {
             let ready = holding(records).batch_readiness(&batch, START);
             assert_eq!(ready, BatchReadiness::Wait(BATCH.linger), "{records:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_would_pin_more_than_half_is_blocked_by_the_batches_on_the_wire() {
+        for mut fifo in [of_spans(10), of_bytes(10 * 100)] {
+            admit_each(&mut fifo, &[(3, 236), (3, 236), (2, 136)]);
+            let batch = take(&mut fifo, 1);
+
+            assert_eq!(fifo.batch_readiness(&BATCH, LATER), BatchReadiness::Blocked);
+
+            fifo.acknowledge(&batch, DELIVERED);
+            assert_eq!(fifo.batch_readiness(&BATCH, LATER), BatchReadiness::Ready);
+        }
+    }
+
+    #[test]
+    fn what_pins_no_more_than_half_with_the_batches_on_the_wire_is_ready() {
+        for mut fifo in [of_spans(10), of_bytes(10 * 100)] {
+            admit_each(&mut fifo, &[(3, 236), (1, 36), (1, 36), (1, 36)]);
+            take(&mut fifo, 1);
+
+            assert_eq!(fifo.batch_readiness(&BATCH, LATER), BatchReadiness::Ready);
+            assert_eq!(fifo.next_batch_records(&BATCH), 2);
+        }
+    }
+
+    #[test]
+    fn a_record_larger_than_half_the_buffer_is_ready_when_nothing_is_on_the_wire() {
+        for mut fifo in [of_spans(10), of_bytes(10 * 100)] {
+            admit_each(&mut fifo, &[(10, 936)]);
+
+            assert_eq!(fifo.batch_readiness(&BATCH, LATER), BatchReadiness::Ready);
+            assert_eq!(fifo.next_batch_records(&BATCH), 1);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The buffer against a naive model, over long random sequences of commands.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,11 +102,12 @@ struct BufferAndModel {
 }
 
 impl BufferAndModel {
-    fn new(limits: BufferLimits, policy: OverflowPolicy) -> Self {
+    fn new(limits: BufferLimits, policy: OverflowPolicy, takers: NonZeroUsize) -> Self {
         let clock = TestClock(Arc::default());
         let store = MemoryStore::new();
-        let buffer = TraceBuffer::new(limits, policy, store, clock.clone());
-        Self { clock, buffer, model: Model::new(limits, policy), in_flight: Vec::new(), tried: 0 }
+        let buffer = TraceBuffer::new(limits, policy, store, clock.clone()).with_takers(takers);
+        let model = Model::new(limits, policy, takers.get());
+        Self { clock, buffer, model, in_flight: Vec::new(), tried: 0 }
     }
 
     fn run(&mut self, command: Command) {
@@ -127,10 +128,7 @@ impl BufferAndModel {
             Command::DropAll => self.drop_all(),
             _ if flying == 0 => {}
             Command::Acknowledge { batch, rejected } => {
-                let place = batch.index(flying);
-                let spans = self.end(place, BatchOutcome::Delivered { rejected_spans: rejected });
-                self.model.acknowledge(spans, rejected);
-                self.model.evict();
+                self.acknowledge(batch.index(flying), rejected);
             }
             Command::Lose { batch } => {
                 let reason = DropReason::Permanent;
@@ -178,6 +176,12 @@ impl BufferAndModel {
     fn end(&mut self, place: usize, settlement: BatchOutcome) -> u64 {
         self.buffer.acknowledge(self.in_flight.swap_remove(place), settlement);
         self.model.in_flight.swap_remove(place).iter().map(Record::unsettled_spans).sum()
+    }
+
+    fn acknowledge(&mut self, place: usize, rejected: u64) {
+        let spans = self.end(place, BatchOutcome::Delivered { rejected_spans: rejected });
+        self.model.acknowledge(spans, rejected);
+        self.model.evict();
     }
 
     fn acknowledge_part(&mut self, place: usize, spans: u32, rejected: u64) {
@@ -250,9 +254,11 @@ proptest! {
             4 => Just(OverflowPolicy::DropOldest),
             1 => Just(OverflowPolicy::Reject),
         ],
+        takers in 1..=4usize,
         commands in vec(command(), 1..=1_000),
     ) {
-        let mut pair = BufferAndModel::new(limits, policy);
+        let takers = NonZeroUsize::new(takers).unwrap();
+        let mut pair = BufferAndModel::new(limits, policy, takers);
         for command in commands {
             pair.run(command);
             pair.compare();
@@ -270,6 +276,10 @@ proptest! {
         while !pair.model.waiting.is_empty() {
             pair.take(all);
             pair.compare();
+            // None is taken where the age of all ended.
+            if !pair.in_flight.is_empty() {
+                pair.acknowledge(0, 0);
+            }
         }
     }
 }

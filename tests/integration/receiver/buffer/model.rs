@@ -31,6 +31,8 @@ impl Record {
 /// What the buffer should be, written for being obvious.
 pub(crate) struct Model {
     policy: OverflowPolicy,
+    /// A batch of several records pins at most one part in this many of each limit.
+    batch_divisor: u64,
     pub(crate) limits: BufferLimits,
     pub(crate) waiting: Vec<Record>,
     pub(crate) in_flight: Vec<Vec<Record>>,
@@ -42,12 +44,13 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(limits: BufferLimits, policy: OverflowPolicy) -> Self {
+    pub(crate) fn new(limits: BufferLimits, policy: OverflowPolicy, takers: usize) -> Self {
         let dropped = DropReason::ALL.map(|reason| (reason, 0)).to_vec();
         let (waiting, flying) = (Vec::new(), Vec::new());
         let (appended, accepted, sent, rejected) = (0, 0, 0, 0);
         Self {
             policy,
+            batch_divisor: (2 * takers as u64).max(4),
             limits,
             waiting,
             in_flight: flying,
@@ -158,6 +161,12 @@ impl Model {
 
     /// How many records the next batch has.
     pub(crate) fn batch_size(&self, limits: &BatchLimits) -> usize {
+        let exceeds_half = |batch: &[Record]| {
+            let spans = batch.iter().map(Record::unsettled_spans).sum::<u64>();
+            let charge = batch.iter().map(Record::charge).sum::<u64>();
+            self.in_flight_spans() + spans > self.max_spans() / 2
+                || self.in_flight_charge() + charge > self.max_bytes() / 2
+        };
         let mut size = 0;
         while size < self.waiting.len().min(limits.max_records) {
             let batch = &self.waiting[..=size];
@@ -170,8 +179,11 @@ impl Model {
             };
             let too_large = spans > limits.max_spans
                 || bytes > limits.max_bytes
-                || spans > self.max_spans() / 4
-                || charge > self.max_bytes() / 4;
+                || spans > self.max_spans() / self.batch_divisor
+                || charge > self.max_bytes() / self.batch_divisor;
+            if !self.in_flight.is_empty() && exceeds_half(batch) {
+                break;
+            }
             if size > 0
                 && (too_large
                     || last.settled_prefix > 0

@@ -1,7 +1,7 @@
 //! The buffer under many threads of the operating system: nothing lost, nothing doubled.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,8 @@ fn run(
     meddle: impl Fn(&Buffer, u64) + Sync,
 ) -> Outcome {
     let store = MemoryStore::new();
-    let buffer = &TraceBuffer::new(limits, policy, store, SystemClock::new());
+    let takers = NonZeroUsize::new(consumers.len()).unwrap();
+    let buffer = &TraceBuffer::new(limits, policy, store, SystemClock::new()).with_takers(takers);
     let (appended, delivered) = thread::scope(|scope| {
         let producers: Vec<_> =
             (0..PRODUCERS).map(|producer| scope.spawn(move || produce(buffer, producer))).collect();
