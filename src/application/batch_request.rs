@@ -14,8 +14,8 @@ use crate::ports::destination::OutgoingRequest;
 /// Returns an encoded request with only the spans whose position, counted from 0 in encoding order,
 /// is in the range, as consecutive pieces that share the memory of the request.
 ///
-/// Resources and scopes without remaining spans are removed too; all other bytes, unknown fields
-/// included, are unchanged.
+/// Resources and scopes that are left without remaining spans are removed too; all other bytes, unknown
+/// fields included, are unchanged.
 pub(super) type KeepSpans = fn(&Bytes, Range<u64>) -> Vec<Bytes>;
 
 /// One request built from a batch.
@@ -29,8 +29,8 @@ pub(super) struct BatchRequest {
 /// Builds the next request from `batch`: all its unsettled spans, or a part within `limits` if the
 /// batch is a single record of several spans that exceeds them.
 ///
-/// The request shares the memory of the batch. A record of which spans are cut must lie in one
-/// piece: where it does not, it is copied into one, which replaces its pieces in the batch.
+/// The request shares the memory of the batch. A record can be cut only if it is one piece;
+/// otherwise it is first copied into one, which replaces its pieces in the batch.
 pub(super) fn next_request(
     keep_spans: KeepSpans,
     batch: &mut Batch,

@@ -17,14 +17,14 @@ use crate::ports::buffer::{AppendError, Appended, Batch, BufferStatus, TraceBuff
 use crate::ports::clock::Clock;
 use crate::ports::record_store::{RecordStore, StoreError};
 
-/// How batches are handed out. Goes on, never back.
+/// When batches are handed out. Advances, never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// Once they are full or have lingered.
+    /// When they are full or have lingered.
     Lingering,
-    /// At once.
+    /// Immediately.
     Flushing,
-    /// At once, and takers end when none is left.
+    /// Immediately; once the buffer is empty, `take` returns `None`.
     Closed,
 }
 
@@ -33,7 +33,7 @@ struct State<S> {
     store: S,
     /// What the queue must hold before a waiting taker is woken.
     wake_threshold: Option<BatchLimits>,
-    /// A taker waits for a batch on the wire to end.
+    /// Whether a taker waits for a batch in flight to finish.
     taker_blocked: bool,
     phase: Phase,
     rejecting_new: bool,
@@ -80,10 +80,19 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
         Self { state: Mutex::new(state), readable: Notify::new(), clock }
     }
 
+<<<<<<< ours
     /// Shares the buffer between `takers` that may each have a batch on the wire; 1 unless set.
+||||||| base
+<<<<<<<<< Temporary merge branch 1
+    /// Stores a request without waiting. See [`TraceBufferPort::append`].
+=========
+    /// Shares the buffer between `takers` that may each have a batch on the wire; 1 unless set.
+=======
+    /// Sets how many batches may be in flight at the same time; 1 by default.
+>>>>>>> theirs
     ///
-    /// All batches that are taken together pin at most half of each limit in force, but for a single
-    /// record that exceeds it. Batches that were taken before the limits were lowered stay.
+    /// Together they pin at most half of each current limit, except for a single record that alone
+    /// exceeds it. Batches that were taken before the limits were lowered stay pinned.
     #[must_use]
     pub fn with_takers(self, takers: NonZeroUsize) -> Self {
         self.state.lock().fifo.set_takers(takers);
@@ -193,7 +202,7 @@ impl<S: RecordStore> State<S> {
         self.must_unblock() || is_enough
     }
 
-    /// Returns whether a taker waits that is no longer blocked.
+    /// Returns whether a blocked taker may continue; clears the flag then.
     fn must_unblock(&mut self) -> bool {
         let wake = self.taker_blocked && !self.fifo.is_blocked();
         self.taker_blocked &= !wake;

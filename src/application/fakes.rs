@@ -249,7 +249,7 @@ pub(crate) fn buffer(limits: BufferLimits, policy: OverflowPolicy) -> Arc<FakeBu
     buffer_with_takers(1, limits, policy)
 }
 
-/// An empty buffer with so many takers.
+/// An empty buffer with this many takers.
 pub(crate) fn buffer_with_takers(
     takers: usize,
     limits: BufferLimits,

@@ -61,8 +61,19 @@ where
     M: Monitor,
     C: Clock,
 {
+<<<<<<< ours
     /// Creates the use case. `keep_spans` cuts spans out of a record; `random` returns a
     /// fresh random number at each call.
+||||||| base
+<<<<<<<<< Temporary merge branch 1
+    /// Creates the use case. `random` returns a fresh random number at each call.
+=========
+    /// Creates the use case. `keep_spans` cuts records; `random` gives a fresh random number at each call.
+>>>>>>>>> Temporary merge branch 2
+=======
+    /// Creates the use case. `keep_spans` cuts records; `random` returns a fresh random number at
+    /// each call.
+>>>>>>> theirs
     pub fn new(
         buffer: Arc<B>,
         destination: D,
@@ -72,7 +83,7 @@ where
         batch: BatchLimits,
         random: fn() -> u64,
     ) -> Self {
-        let pace = DeliveryState {
+        let state = DeliveryState {
             policy: DeliveryPolicy::new(batch),
             backoff: Backoff::default(),
             failing: false,
@@ -85,7 +96,7 @@ where
             keep_spans,
             monitor,
             clock,
-            state: Mutex::new(pace),
+            state: Mutex::new(state),
             phase,
             random,
         }
@@ -93,8 +104,8 @@ where
 
     /// Ends the current backoff and keeps later ones short.
     pub fn begin_drain(&self) {
-        let mut pace = self.state.lock();
-        pace.retry_at = None;
+        let mut state = self.state.lock();
+        state.retry_at = None;
         self.advance_phase(Phase::Draining);
     }
 
@@ -151,10 +162,10 @@ where
                 outcome = self.destination.send(request) => outcome,
                 () = self.wait_until_stopped() => return self.buffer.requeue(batch),
             };
-            let took = self.clock.now().saturating_sub(started);
+            let elapsed = self.clock.now().saturating_sub(started);
             match outcome {
                 Ok(delivered) => {
-                    self.monitor.delivered(took);
+                    self.monitor.delivered(elapsed);
                     self.handle_success(&delivered, attempt);
                     let rejected_spans = delivered.rejected_spans;
                     unsent = self.acknowledge(
@@ -164,7 +175,7 @@ where
                     );
                 }
                 Err(failure) => {
-                    self.monitor.send_failed(&failure, took);
+                    self.monitor.send_failed(&failure, elapsed);
                     self.handle_failure(batch, of_record, &failure, attempt);
                 }
             }
@@ -182,11 +193,11 @@ where
     }
 
     fn handle_success(&self, delivered: &Delivered, attempt: Attempt) {
-        let mut pace = self.state.lock();
-        pace.policy.delivered();
-        pace.backoff.reset();
-        let recovered = std::mem::take(&mut pace.failing);
-        drop(pace);
+        let mut state = self.state.lock();
+        state.policy.delivered();
+        state.backoff.reset();
+        let recovered = std::mem::take(&mut state.failing);
+        drop(state);
         if recovered {
             let waiting = self.buffer.status().ledger.buffered;
             info!(waiting_spans = waiting, "the destination accepts spans again");
@@ -202,15 +213,14 @@ where
 
     fn handle_failure(&self, batch: Batch, part: Option<u32>, failure: &Failure, attempt: Attempt) {
         let decision = self.state.lock().policy.failed(failure.kind, attempt);
-        let (RetryDecision::Requeue { back_off: pause } | RetryDecision::Drop { back_off: pause }) =
-            decision;
-        if pause {
+        let (RetryDecision::Requeue { back_off } | RetryDecision::Drop { back_off }) = decision;
+        if back_off {
             // Before the batch is requeued, so that no other worker sends it during the backoff.
             self.start_backoff(failure.retry_after);
         }
         let rest = match decision {
             RetryDecision::Requeue { .. } => {
-                self.log_failure(failure, pause);
+                self.log_failure(failure, back_off);
                 Some(batch)
             }
             RetryDecision::Drop { .. } => {
@@ -226,27 +236,27 @@ where
     /// Makes all workers wait before their next request.
     fn start_backoff(&self, asked: Option<Duration>) {
         let now = Instant::now();
-        let mut pace = self.state.lock();
-        if asked.is_none() && pace.retry_at.is_some_and(|resume_at| now < resume_at) {
+        let mut state = self.state.lock();
+        if asked.is_none() && state.retry_at.is_some_and(|retry_at| now < retry_at) {
             // Concurrent requests fail together; they count as one failure.
             return;
         }
-        let wait = pace.backoff.after_failure(asked, (self.random)());
+        let wait = state.backoff.after_failure(asked, (self.random)());
         let draining = *self.phase.borrow() != Phase::Running;
         let wait = if draining { wait.min(MAX_BACKOFF_DRAINING) } else { wait };
-        pace.retry_at = pace.retry_at.max(Some(now + wait));
+        state.retry_at = state.retry_at.max(Some(now + wait));
     }
 
     fn backing_off_until(&self) -> Option<Instant> {
-        self.state.lock().retry_at.filter(|resume_at| Instant::now() < *resume_at)
+        self.state.lock().retry_at.filter(|retry_at| Instant::now() < *retry_at)
     }
 
     /// Waits until the destination may be tried again.
     async fn wait_for_backoff(&self) {
         let mut phase = self.phase.subscribe();
-        while let Some(resume_at) = self.backing_off_until() {
+        while let Some(retry_at) = self.backing_off_until() {
             // A change of phase may have ended the backoff.
-            let _ = timeout_at(resume_at, phase.changed()).await;
+            let _ = timeout_at(retry_at, phase.changed()).await;
         }
     }
 
@@ -257,10 +267,10 @@ where
 
     /// Warns once when the destination becomes unavailable. Retries, and requests that only have
     /// to become smaller, are logged at debug level.
-    fn log_failure(&self, failure: &Failure, away: bool) {
-        let news = away && !std::mem::replace(&mut self.state.lock().failing, true);
+    fn log_failure(&self, failure: &Failure, unavailable: bool) {
+        let is_new = unavailable && !std::mem::replace(&mut self.state.lock().failing, true);
         let (code, reason) = (failure.code, &failure.message);
-        if news {
+        if is_new {
             warn!(code, %reason, "the destination does not accept spans; buffering and retrying");
         } else {
             debug!(code, %reason, "the destination did not accept a request; retrying");

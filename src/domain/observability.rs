@@ -35,8 +35,9 @@ pub enum InvalidSpan {
 ///
 /// # Errors
 ///
-/// The first rule broken. "An ID with all bytes set to zero is considered invalid", and so is an
-/// empty or ill-sized one (`trace.proto`, `Span.trace_id` and `Span.span_id`).
+/// The first rule that is violated. "An ID with all bytes set to zero is considered invalid", and
+/// so is one that is empty or of the wrong length (`trace.proto`, `Span.trace_id` and
+/// `Span.span_id`).
 pub fn check_span(
     trace_id: &[u8],
     span_id: &[u8],

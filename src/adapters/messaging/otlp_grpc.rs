@@ -62,14 +62,13 @@ where
     drop(head);
     let result = match checked {
         Ok(encoding) => export(handler, body, encoding).await,
-        Err(refused) => Err(refused),
+        Err(error) => Err(error),
     };
-    let answer =
-        result.as_ref().map_or_else(|refused| refused.status, |_| ResponseStatus::Accepted);
-    handler.monitor.responded(Transport::Grpc, answer);
+    let status = result.as_ref().map_or_else(|error| error.status, |_| ResponseStatus::Accepted);
+    handler.monitor.responded(Transport::Grpc, status);
     let mut response = match result {
-        Ok(receipt) => success_response(receipt),
-        Err(refused) => grpc_status(&refused).into_http(),
+        Ok(result) => success_response(result),
+        Err(error) => grpc_status(&error).into_http(),
     };
     if names_encoding {
         // gRPC, "Compression": the response advertises the supported encodings, also when the
@@ -148,10 +147,10 @@ fn frame(message: &impl Message) -> Bytes {
 }
 
 /// Returns the status of a refused request, with the details that OTLP recommends.
-pub(super) fn grpc_status(refused: &RequestError) -> Status {
-    let code = Code::from_i32(refused.status.grpc_code().0);
-    let message = refused.message.as_ref();
-    match refused.status {
+pub(super) fn grpc_status(error: &RequestError) -> Status {
+    let code = Code::from_i32(error.status.grpc_code().0);
+    let message = error.message.as_ref();
+    match error.status {
         ResponseStatus::Malformed => Status::with_error_details(
             code,
             message,

@@ -47,14 +47,13 @@ where
     let (head, mut body) = request.into_parts();
     let format = message_format(&head.headers);
     let result = export(handler, &head, &mut body, format).await;
-    let answer =
-        result.as_ref().map_or_else(|refused| refused.status, |_| ResponseStatus::Accepted);
-    handler.monitor.responded(Transport::Http, answer);
+    let status = result.as_ref().map_or_else(|error| error.status, |_| ResponseStatus::Accepted);
+    handler.monitor.responded(Transport::Http, status);
     let format = format.unwrap_or(MessageFormat::Protobuf);
     match result {
-        Ok(receipt) => success_response(receipt, format),
-        Err(refused) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
-            let mut response = error_response(&refused, format);
+        Ok(result) => success_response(result, format),
+        Err(error) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
+            let mut response = error_response(&error, format);
             if head.headers.contains_key(EXPECT) {
                 // After `Expect: 100-continue` the client may or may not send the body, so the next
                 // bytes cannot be interpreted.
@@ -64,7 +63,7 @@ where
             tokio::spawn(discard_body(body));
             response
         }
-        Err(refused) => error_response(&refused, format),
+        Err(error) => error_response(&error, format),
     }
 }
 
@@ -155,12 +154,12 @@ fn success_response(result: ExportResult, format: MessageFormat) -> Response<Res
 
 /// Returns a response with a `Status` in the request's format, as OTLP requires of every 4xx and
 /// 5xx.
-fn error_response(refused: &RequestError, format: MessageFormat) -> Response<ResponseBody> {
-    let code = StatusCode::from_u16(refused.status.http_status().0);
+fn error_response(error: &RequestError, format: MessageFormat) -> Response<ResponseBody> {
+    let code = StatusCode::from_u16(error.status.http_status().0);
     let code = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = reply(code, status_body(refused, format), format);
+    let mut response = reply(code, status_body(error, format), format);
     let headers = response.headers_mut();
-    match refused.status {
+    match error.status {
         ResponseStatus::Unavailable => {
             headers.insert(RETRY_AFTER, RETRY_DELAY.as_secs().into());
         }
@@ -175,25 +174,25 @@ fn error_response(refused: &RequestError, format: MessageFormat) -> Response<Res
     response
 }
 
-fn status_body(refused: &RequestError, format: MessageFormat) -> Vec<u8> {
-    let status = grpc_status(refused);
+fn status_body(error: &RequestError, format: MessageFormat) -> Vec<u8> {
+    let status = grpc_status(error);
     match format {
-        MessageFormat::Json => json_status(refused).to_string().into_bytes(),
+        MessageFormat::Json => json_status(error).to_string().into_bytes(),
         // `details` of a tonic status is the serialized `google.rpc.Status`, if there are any.
         MessageFormat::Protobuf if !status.details().is_empty() => status.details().to_vec(),
         MessageFormat::Protobuf => tonic_types::Status {
-            code: refused.status.grpc_code().0,
-            message: refused.message.clone().into_owned(),
+            code: error.status.grpc_code().0,
+            message: error.message.clone().into_owned(),
             details: vec![],
         }
         .encode_to_vec(),
     }
 }
 
-fn json_status(refused: &RequestError) -> serde_json::Value {
-    let code = refused.status.grpc_code().0;
-    let message = &refused.message;
-    let details = match refused.status {
+fn json_status(error: &RequestError) -> serde_json::Value {
+    let code = error.status.grpc_code().0;
+    let message = &error.message;
+    let details = match error.status {
         ResponseStatus::Malformed => json!([{
             "@type": "type.googleapis.com/google.rpc.BadRequest",
             "fieldViolations": [{ "description": message }],

@@ -33,15 +33,15 @@ impl Harness {
         Self { buffer, monitor, receive }
     }
 
-    async fn receive(&self, submission: ExportRequest) -> Result<ExportResult, ReceiveError> {
-        self.receive.receive(GRPC, submission).await
+    async fn receive(&self, request: ExportRequest) -> Result<ExportResult, ReceiveError> {
+        self.receive.receive(GRPC, request).await
     }
 
     /// Receives `spans` valid spans and returns the message of the result.
     async fn message(&self, spans: usize) -> String {
-        let receipt = self.receive(valid(spans)).await.unwrap();
-        assert_eq!(receipt.rejected_spans, 0);
-        receipt.message
+        let result = self.receive(valid(spans)).await.unwrap();
+        assert_eq!(result.rejected_spans, 0);
+        result.message
     }
 }
 
@@ -70,9 +70,9 @@ fn roomy() -> Harness {
 async fn valid_spans_are_stored_and_fully_accepted() {
     let scene = roomy();
 
-    let receipt = scene.receive(valid(3)).await;
+    let result = scene.receive(valid(3)).await;
 
-    assert_eq!(receipt, Ok(ExportResult::default()));
+    assert_eq!(result, Ok(ExportResult::default()));
     assert_eq!(scene.monitor.events(), [MonitorEvent::Accepted(GRPC, 3)]);
     assert_eq!(
         ledger_totals(&scene.buffer),
@@ -83,9 +83,9 @@ async fn valid_spans_are_stored_and_fully_accepted() {
 #[tokio::test]
 async fn the_payload_is_stored_as_it_came() {
     let scene = roomy();
-    let submission = ExportRequest { payload: Bytes::from_static(b"xyz"), ..valid(3) };
+    let request = ExportRequest { payload: Bytes::from_static(b"xyz"), ..valid(3) };
 
-    scene.receive(submission).await.unwrap();
+    scene.receive(request).await.unwrap();
 
     let batch = scene.buffer.take(BATCH).await.unwrap().unwrap();
     assert_eq!(batch.payload, [Bytes::from_static(b"xyz")]);
@@ -95,9 +95,9 @@ async fn the_payload_is_stored_as_it_came() {
 async fn an_empty_request_succeeds_and_stores_nothing() {
     let scene = roomy();
 
-    let receipt = scene.receive(valid(0)).await;
+    let result = scene.receive(valid(0)).await;
 
-    assert_eq!(receipt, Ok(ExportResult::default()));
+    assert_eq!(result, Ok(ExportResult::default()));
     assert_eq!(scene.monitor.events(), []);
     assert_eq!(scene.buffer.status().charged_bytes, 0);
 }
@@ -115,10 +115,10 @@ async fn the_monitor_is_told_the_transport_of_a_request() {
 async fn one_invalid_span_is_rejected_with_its_reason() {
     let scene = roomy();
 
-    let receipt = scene.receive(mixed(2, 1)).await.unwrap();
+    let result = scene.receive(mixed(2, 1)).await.unwrap();
 
     let message = "1 span was rejected: trace_id is all zero".to_owned();
-    assert_eq!(receipt, ExportResult { rejected_spans: 1, message });
+    assert_eq!(result, ExportResult { rejected_spans: 1, message });
     assert_eq!(ledger_totals(&scene.buffer).buffered, 2);
 }
 
@@ -126,19 +126,19 @@ async fn one_invalid_span_is_rejected_with_its_reason() {
 async fn several_invalid_spans_are_counted_and_the_first_reason_is_given() {
     let scene = roomy();
 
-    let receipt = scene.receive(mixed(2, 5)).await.unwrap();
+    let result = scene.receive(mixed(2, 5)).await.unwrap();
 
     let message = "5 spans were rejected; the first because trace_id is all zero".to_owned();
-    assert_eq!(receipt, ExportResult { rejected_spans: 5, message });
+    assert_eq!(result, ExportResult { rejected_spans: 5, message });
 }
 
 #[tokio::test]
 async fn a_request_of_invalid_spans_only_is_answered_and_stores_nothing() {
     let scene = roomy();
 
-    let receipt = scene.receive(mixed(0, 4)).await.unwrap();
+    let result = scene.receive(mixed(0, 4)).await.unwrap();
 
-    assert_eq!(receipt.rejected_spans, 4);
+    assert_eq!(result.rejected_spans, 4);
     assert_eq!(scene.buffer.status().charged_bytes, 0);
     let refused = MonitorEvent::Refused(GRPC, RefusalReason::InvalidSpan, 4);
     assert_eq!(scene.monitor.events(), [refused]);

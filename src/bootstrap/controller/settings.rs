@@ -17,7 +17,7 @@ pub struct ControllerSettings {
     pub pod_name: String,
     /// The Lease that elects the reconciling replica.
     pub lease_name: String,
-    /// Whether to check that the Secrets and ConfigMaps that a `TraceBuffer` references exist.
+    /// Whether to check that the Secrets and config maps that a `TraceBuffer` references exist.
     pub verify_references: bool,
     /// Image of sidecars whose `TraceBuffer` sets none.
     pub sidecar_image: String,

@@ -37,91 +37,91 @@ fn message(message: &[u8]) -> Request<ScriptedBody> {
 }
 
 async fn send(
-    door: &ExportHandler<FakeReceiver, FakeReceiver>,
+    handler: &ExportHandler<FakeReceiver, FakeReceiver>,
     request: Request<ScriptedBody>,
 ) -> TestResponse {
-    let (head, body) = handle(door, request).await.into_parts();
+    let (head, body) = handle(handler, request).await.into_parts();
     let body = body.collect().await.unwrap();
     let trailers = body.trailers().cloned().unwrap_or_default();
     TestResponse { head, body: body.to_bytes(), trailers }
 }
 
-/// Handles a request with a receiver that returns `answer`.
-async fn response_to(answer: Result<ExportResult, ReceiveError>) -> TestResponse {
-    send(&FakeReceiver::returning(answer).handler(LIMIT), message(&one_span())).await
+/// Handles a request with a receiver that returns `result`.
+async fn response_to(result: Result<ExportResult, ReceiveError>) -> TestResponse {
+    send(&FakeReceiver::returning(result).handler(LIMIT), message(&one_span())).await
 }
 
 async fn send_invalid(request: Request<ScriptedBody>) -> Status {
-    let door = FakeReceiver::accepting().handler(LIMIT);
-    let status = send(&door, request).await.status();
-    assert!(door.receiver.calls.lock().received.is_empty());
+    let handler = FakeReceiver::accepting().handler(LIMIT);
+    let status = send(&handler, request).await.status();
+    assert!(handler.receiver.calls.lock().received.is_empty());
     status
 }
 
-fn response(answer: &TestResponse) -> ExportTraceServiceResponse {
-    assert_eq!(answer.status().code(), Code::Ok);
-    let length = u32::try_from(answer.body.len() - 5).unwrap();
-    assert_eq!(answer.body[..5], [&[0][..], &length.to_be_bytes()].concat());
-    ExportTraceServiceResponse::decode(&answer.body[5..]).unwrap()
+fn decode_response(response: &TestResponse) -> ExportTraceServiceResponse {
+    assert_eq!(response.status().code(), Code::Ok);
+    let length = u32::try_from(response.body.len() - 5).unwrap();
+    assert_eq!(response.body[..5], [&[0][..], &length.to_be_bytes()].concat());
+    ExportTraceServiceResponse::decode(&response.body[5..]).unwrap()
 }
 
 #[tokio::test]
 async fn full_success_is_an_empty_message_and_a_status_in_trailers() {
-    let answer = response_to(Ok(ExportResult::default())).await;
+    let response = response_to(Ok(ExportResult::default())).await;
 
-    assert_eq!(answer.head.headers[CONTENT_TYPE], "application/grpc");
-    assert_eq!(answer.body, FULL_SUCCESS_FRAME);
-    assert_eq!(answer.trailers["grpc-status"], "0");
+    assert_eq!(response.head.headers[CONTENT_TYPE], "application/grpc");
+    assert_eq!(response.body, FULL_SUCCESS_FRAME);
+    assert_eq!(response.trailers["grpc-status"], "0");
 }
 
 #[tokio::test]
 async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
     for rejected_spans in [0, 3] {
         let error_message = "look".to_owned();
-        let receipt = ExportResult { rejected_spans, message: error_message.clone() };
+        let result = ExportResult { rejected_spans, message: error_message.clone() };
 
-        let answer = response_to(Ok(receipt)).await;
+        let response = response_to(Ok(result)).await;
 
         let rejected_spans = i64::try_from(rejected_spans).unwrap();
         let expected = ExportTracePartialSuccess { rejected_spans, error_message };
-        assert_eq!(response(&answer).partial_success, Some(expected));
+        assert_eq!(decode_response(&response).partial_success, Some(expected));
     }
 }
 
 #[tokio::test]
 async fn the_receiver_gets_the_bytes_that_were_sent_and_their_count() {
-    let door = FakeReceiver::accepting().handler(LIMIT);
+    let handler = FakeReceiver::accepting().handler(LIMIT);
 
-    send(&door, message(&one_span())).await;
+    send(&handler, message(&one_span())).await;
 
-    let notes = door.receiver.calls.lock();
-    let (transport, submission) = &notes.received[0];
+    let calls = handler.receiver.calls.lock();
+    let (transport, request) = &calls.received[0];
     assert_eq!(*transport, Transport::Grpc);
-    assert_eq!(submission.payload, one_span());
-    assert_eq!((submission.spans, submission.rejected_spans), (1, 0));
-    assert_eq!(notes.responses, [(Transport::Grpc, ResponseStatus::Accepted)]);
+    assert_eq!(request.payload, one_span());
+    assert_eq!((request.spans, request.rejected_spans), (1, 0));
+    assert_eq!(calls.responses, [(Transport::Grpc, ResponseStatus::Accepted)]);
 }
 
 #[tokio::test]
 async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
-    let door = FakeReceiver::accepting().handler(LIMIT);
+    let handler = FakeReceiver::accepting().handler(LIMIT);
 
-    send(&door, message(&two_spans_one_invalid())).await;
+    send(&handler, message(&two_spans_one_invalid())).await;
 
-    let (_, submission) = door.receiver.calls.lock().received.pop().unwrap();
-    assert_eq!(submission.payload, one_span());
-    assert_eq!((submission.spans, submission.rejected_spans), (1, 1));
-    assert_eq!(submission.first_invalid, Some(InvalidSpan::TraceIdZero));
-    assert_eq!(submission.payload.try_into_mut().unwrap().capacity(), one_span().len());
+    let (_, request) = handler.receiver.calls.lock().received.pop().unwrap();
+    assert_eq!(request.payload, one_span());
+    assert_eq!((request.spans, request.rejected_spans), (1, 1));
+    assert_eq!(request.first_invalid, Some(InvalidSpan::TraceIdZero));
+    assert_eq!(request.payload.try_into_mut().unwrap().capacity(), one_span().len());
 }
 
 #[tokio::test]
 async fn an_empty_message_is_handed_in_as_no_spans() {
-    let door = FakeReceiver::accepting().handler(LIMIT);
+    let handler = FakeReceiver::accepting().handler(LIMIT);
 
-    send(&door, message(b"")).await;
+    send(&handler, message(b"")).await;
 
-    assert_eq!(door.receiver.calls.lock().received[0].1.spans, 0);
+    assert_eq!(handler.receiver.calls.lock().received[0].1.spans, 0);
 }
 
 #[tokio::test]
@@ -134,15 +134,15 @@ async fn what_is_too_large_for_the_buffer_is_exhausted_without_a_time_to_retry()
 
 #[tokio::test]
 async fn what_cannot_be_taken_now_is_unavailable_with_a_time_to_retry() {
-    let door = FakeReceiver::returning(Err(ReceiveError::Unavailable("full".to_owned())));
-    let door = door.handler(LIMIT);
+    let handler = FakeReceiver::returning(Err(ReceiveError::Unavailable("full".to_owned())));
+    let handler = handler.handler(LIMIT);
 
-    let status = send(&door, message(&one_span())).await.status();
+    let status = send(&handler, message(&one_span())).await.status();
 
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "full"));
     assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(RETRY_DELAY));
-    let notes = door.receiver.calls.lock();
-    assert_eq!(notes.responses, [(Transport::Grpc, ResponseStatus::Unavailable)]);
+    let calls = handler.receiver.calls.lock();
+    assert_eq!(calls.responses, [(Transport::Grpc, ResponseStatus::Unavailable)]);
 }
 
 #[tokio::test]
@@ -213,9 +213,9 @@ async fn only_protobuf_is_implemented() {
     ] {
         let mut request = message(&one_span());
         request.headers_mut().insert(CONTENT_TYPE, content_type.parse().unwrap());
-        let door = FakeReceiver::accepting().handler(LIMIT);
+        let handler = FakeReceiver::accepting().handler(LIMIT);
 
-        let status = send(&door, request).await.status();
+        let status = send(&handler, request).await.status();
 
         let expected = if taken { Code::Ok } else { Code::Unimplemented };
         assert_eq!(status.code(), expected, "{content_type}");
@@ -226,19 +226,19 @@ async fn only_protobuf_is_implemented() {
 async fn an_unknown_encoding_is_unimplemented_with_those_that_are_known() {
     let mut request = request(ScriptedBody::new([BodyEvent::PanicIfPolled]));
     request.headers_mut().insert("grpc-encoding", "snappy".parse().unwrap());
-    let door = FakeReceiver::accepting().handler(LIMIT);
+    let handler = FakeReceiver::accepting().handler(LIMIT);
 
-    let answer = send(&door, request).await;
+    let response = send(&handler, request).await;
 
-    assert_eq!(answer.status().code(), Code::Unimplemented);
-    assert_eq!(answer.head.headers["grpc-accept-encoding"], "gzip,zstd,identity");
+    assert_eq!(response.status().code(), Code::Unimplemented);
+    assert_eq!(response.head.headers["grpc-accept-encoding"], "gzip,zstd,identity");
 }
 
 /// gRPC, Compression: "if it receives a message compressed in an undisclosed but supported
 /// encoding, it MUST include said encoding in the response's `grpc-accept-encoding` header."
 #[tokio::test]
 async fn an_answer_to_a_compressed_request_discloses_the_encodings() {
-    let door = FakeReceiver::accepting().handler(LIMIT);
+    let handler = FakeReceiver::accepting().handler(LIMIT);
     for (encoding, expected) in [(Some("gzip"), Some("gzip,zstd,identity")), (None, None)] {
         let body = if encoding.is_some() {
             frame_message(1, &gzip(&one_span()))
@@ -250,10 +250,10 @@ async fn an_answer_to_a_compressed_request_discloses_the_encodings() {
             request.headers_mut().insert("grpc-encoding", encoding.parse().unwrap());
         }
 
-        let answer = send(&door, request).await;
+        let response = send(&handler, request).await;
 
-        assert_eq!(answer.status().code(), Code::Ok);
-        let disclosed = answer.head.headers.get("grpc-accept-encoding");
+        assert_eq!(response.status().code(), Code::Ok);
+        let disclosed = response.head.headers.get("grpc-accept-encoding");
         assert_eq!(disclosed.map(|value| value.to_str().unwrap()), expected);
     }
 }
@@ -271,10 +271,10 @@ async fn the_headers_of_a_refusal_are_less_than_a_client_may_refuse() {
     let deep = [vec![0x12], deep].concat();
 
     for request in [lost, message(&deep)] {
-        let answer = send(&FakeReceiver::accepting().handler(LIMIT), request).await;
+        let response = send(&FakeReceiver::accepting().handler(LIMIT), request).await;
 
-        assert_ne!(answer.status().code(), Code::Ok);
-        let fields = answer.head.headers.iter();
+        assert_ne!(response.status().code(), Code::Ok);
+        let fields = response.head.headers.iter();
         let bytes: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
         assert!(bytes < MAX_HEADER_BYTES, "{bytes}");
     }
@@ -300,10 +300,10 @@ fn grpc_is_told_by_its_content_type() {
 
 #[test]
 fn every_answer_has_the_status_of_its_code() {
-    for answer in ResponseStatus::ALL {
-        let status = grpc_status(&RequestError::new(answer, "why"));
+    for kind in ResponseStatus::ALL {
+        let status = grpc_status(&RequestError::new(kind, "why"));
 
-        assert_eq!(i32::from(status.code()), answer.grpc_code().0);
+        assert_eq!(i32::from(status.code()), kind.grpc_code().0);
         assert_eq!(status.message(), "why");
     }
 }

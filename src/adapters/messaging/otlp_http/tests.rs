@@ -71,54 +71,54 @@ fn at(path: &str, mut request: Request<ScriptedBody>) -> Request<ScriptedBody> {
 }
 
 async fn send(
-    door: &ExportHandler<FakeReceiver, FakeReceiver>,
+    handler: &ExportHandler<FakeReceiver, FakeReceiver>,
     request: Request<ScriptedBody>,
 ) -> TestResponse {
-    let (head, body) = handle(door, request).await.into_parts();
+    let (head, body) = handle(handler, request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     TestResponse { status: head.status.as_u16(), headers: head.headers, body }
 }
 
 async fn response_to(
-    answer: Result<ExportResult, ReceiveError>,
+    result: Result<ExportResult, ReceiveError>,
     request: Request<ScriptedBody>,
 ) -> TestResponse {
-    send(&FakeReceiver::returning(answer).handler(LIMIT), request).await
+    send(&FakeReceiver::returning(result).handler(LIMIT), request).await
 }
 
 async fn send_invalid(request: Request<ScriptedBody>) -> TestResponse {
-    let door = FakeReceiver::accepting().handler(LIMIT);
-    let answer = send(&door, request).await;
-    assert!(door.receiver.calls.lock().received.is_empty());
-    answer
+    let handler = FakeReceiver::accepting().handler(LIMIT);
+    let response = send(&handler, request).await;
+    assert!(handler.receiver.calls.lock().received.is_empty());
+    response
 }
 
 #[tokio::test]
 async fn full_success_is_an_empty_message_in_the_encoding_of_the_request() {
-    let answer = response_to(Ok(ExportResult::default()), protobuf(&one_span())).await;
-    assert_eq!((answer.status, answer.body.len()), (200, 0));
-    assert_eq!(answer.headers[CONTENT_TYPE], PROTOBUF);
+    let response = response_to(Ok(ExportResult::default()), protobuf(&one_span())).await;
+    assert_eq!((response.status, response.body.len()), (200, 0));
+    assert_eq!(response.headers[CONTENT_TYPE], PROTOBUF);
 
-    let answer = response_to(Ok(ExportResult::default()), json(JSON_SPAN)).await;
-    assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
-    assert_eq!(answer.headers[CONTENT_TYPE], JSON);
+    let response = response_to(Ok(ExportResult::default()), json(JSON_SPAN)).await;
+    assert_eq!((response.status, &response.body[..]), (200, &b"{}"[..]));
+    assert_eq!(response.headers[CONTENT_TYPE], JSON);
 }
 
 #[tokio::test]
 async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
     for rejected_spans in [0, 3] {
-        let receipt = ExportResult { rejected_spans, message: "a \"quote\"".to_owned() };
+        let result = ExportResult { rejected_spans, message: "a \"quote\"".to_owned() };
 
-        let answer = response_to(Ok(receipt.clone()), protobuf(&one_span())).await;
+        let response = response_to(Ok(result.clone()), protobuf(&one_span())).await;
         let expected = ExportTracePartialSuccess {
             rejected_spans: i64::try_from(rejected_spans).unwrap(),
-            error_message: receipt.message.clone(),
+            error_message: result.message.clone(),
         };
-        let response = ExportTraceServiceResponse::decode(answer.body).unwrap();
-        assert_eq!((answer.status, response.partial_success), (200, Some(expected)));
+        let decoded = ExportTraceServiceResponse::decode(response.body).unwrap();
+        assert_eq!((response.status, decoded.partial_success), (200, Some(expected)));
 
-        let answer = response_to(Ok(receipt), json(JSON_SPAN)).await;
-        let partial = &answer.json()["partialSuccess"];
+        let response = response_to(Ok(result), json(JSON_SPAN)).await;
+        let partial = &response.json()["partialSuccess"];
         assert_eq!(partial["rejectedSpans"], rejected_spans.to_string());
         assert_eq!(partial["errorMessage"], "a \"quote\"");
     }
@@ -136,52 +136,52 @@ async fn the_receiver_gets_the_same_bytes_from_protobuf_json_and_gzip() {
             "152",
         ),
     ] {
-        let door = FakeReceiver::accepting().handler(LIMIT);
+        let handler = FakeReceiver::accepting().handler(LIMIT);
 
-        send(&door, request).await;
+        send(&handler, request).await;
 
-        let mut notes = door.receiver.calls.lock();
-        assert_eq!(notes.responses, [(Transport::Http, ResponseStatus::Accepted)]);
-        let (transport, submission) = notes.received.pop().unwrap();
+        let mut calls = handler.receiver.calls.lock();
+        assert_eq!(calls.responses, [(Transport::Http, ResponseStatus::Accepted)]);
+        let (transport, request) = calls.received.pop().unwrap();
         assert_eq!(transport, Transport::Http);
-        assert_eq!(submission.payload, one_span());
-        assert_eq!((submission.spans, submission.rejected_spans), (1, 0));
+        assert_eq!(request.payload, one_span());
+        assert_eq!((request.spans, request.rejected_spans), (1, 0));
     }
 }
 
 #[tokio::test]
 async fn converted_json_has_no_spare_capacity() {
-    let door = FakeReceiver::accepting().handler(LIMIT);
+    let handler = FakeReceiver::accepting().handler(LIMIT);
 
-    send(&door, json(JSON_SPAN)).await;
+    send(&handler, json(JSON_SPAN)).await;
 
-    let (_, submission) = door.receiver.calls.lock().received.pop().unwrap();
-    assert_eq!(submission.payload.try_into_mut().unwrap().capacity(), one_span().len());
+    let (_, request) = handler.receiver.calls.lock().received.pop().unwrap();
+    assert_eq!(request.payload.try_into_mut().unwrap().capacity(), one_span().len());
 }
 
 #[tokio::test]
 async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
-    let door = FakeReceiver::accepting().handler(LIMIT);
+    let handler = FakeReceiver::accepting().handler(LIMIT);
 
-    send(&door, protobuf(&two_spans_one_invalid())).await;
+    send(&handler, protobuf(&two_spans_one_invalid())).await;
 
-    let (_, submission) = door.receiver.calls.lock().received.pop().unwrap();
-    assert_eq!(submission.payload, one_span());
-    assert_eq!((submission.spans, submission.rejected_spans), (1, 1));
+    let (_, request) = handler.receiver.calls.lock().received.pop().unwrap();
+    assert_eq!(request.payload, one_span());
+    assert_eq!((request.spans, request.rejected_spans), (1, 1));
 }
 
 #[tokio::test]
 async fn what_does_not_decode_is_400_with_what_and_where() {
-    let answer = send_invalid(protobuf(&[0xff])).await;
-    let message = answer.protobuf().message;
-    assert_eq!((answer.status, answer.protobuf().code), (400, 3));
+    let response = send_invalid(protobuf(&[0xff])).await;
+    let message = response.protobuf().message;
+    assert_eq!((response.status, response.protobuf().code), (400, 3));
     assert!(message.starts_with("byte 0, in ExportTraceServiceRequest"), "{message}");
-    let bad = answer.details();
+    let bad = response.details();
     assert_eq!(bad.bad_request().unwrap().field_violations[0].description, message);
 
-    let answer = send_invalid(json("{\"resourceSpans\":7}")).await;
-    let status = answer.json();
-    assert_eq!((answer.status, &status["code"]), (400, &Value::from(3)));
+    let response = send_invalid(json("{\"resourceSpans\":7}")).await;
+    let status = response.json();
+    assert_eq!((response.status, &status["code"]), (400, &Value::from(3)));
     assert!(status["message"].as_str().unwrap().contains("in resourceSpans"), "{status}");
     let detail = &status["details"][0];
     assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.BadRequest");
@@ -192,15 +192,15 @@ async fn what_does_not_decode_is_400_with_what_and_where() {
 async fn what_cannot_be_taken_now_is_503_with_a_time_to_retry() {
     let full = || Err(ReceiveError::Unavailable("full".to_owned()));
 
-    let answer = response_to(full(), protobuf(&one_span())).await;
-    assert_eq!((answer.status, answer.protobuf().message.as_str()), (503, "full"));
-    assert_eq!(answer.headers[RETRY_AFTER], "1");
-    let delay = answer.details().retry_info().unwrap().retry_delay;
+    let response = response_to(full(), protobuf(&one_span())).await;
+    assert_eq!((response.status, response.protobuf().message.as_str()), (503, "full"));
+    assert_eq!(response.headers[RETRY_AFTER], "1");
+    let delay = response.details().retry_info().unwrap().retry_delay;
     assert_eq!(delay, Some(Duration::from_secs(1)));
 
-    let answer = response_to(full(), json(JSON_SPAN)).await;
-    assert_eq!((answer.status, &answer.headers[RETRY_AFTER]), (503, &"1".parse().unwrap()));
-    let detail = &answer.json()["details"][0];
+    let response = response_to(full(), json(JSON_SPAN)).await;
+    assert_eq!((response.status, &response.headers[RETRY_AFTER]), (503, &"1".parse().unwrap()));
+    let detail = &response.json()["details"][0];
     assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.RetryInfo");
     assert_eq!(detail["retryDelay"], "1s");
 }
@@ -208,50 +208,50 @@ async fn what_cannot_be_taken_now_is_503_with_a_time_to_retry() {
 #[tokio::test]
 async fn what_is_too_large_is_413_without_a_time_to_retry() {
     let too_large = || Err(ReceiveError::TooLarge("too large".to_owned()));
-    for answer in [
+    for response in [
         response_to(too_large(), protobuf(&one_span())).await,
         send_invalid(protobuf(&[0; LIMIT + 1])).await,
         send_invalid(with(protobuf(b""), "content-length", "1025")).await,
     ] {
-        assert_eq!((answer.status, answer.protobuf().code), (413, 8));
-        assert!(answer.details().retry_info().is_none());
-        assert!(!answer.headers.contains_key(RETRY_AFTER));
+        assert_eq!((response.status, response.protobuf().code), (413, 8));
+        assert!(response.details().retry_info().is_none());
+        assert!(!response.headers.contains_key(RETRY_AFTER));
     }
 
-    let answer = response_to(too_large(), json(JSON_SPAN)).await;
+    let response = response_to(too_large(), json(JSON_SPAN)).await;
     let expected = json!({ "code": 8, "message": "too large", "details": [] });
-    assert_eq!((answer.status, answer.json()), (413, expected));
+    assert_eq!((response.status, response.json()), (413, expected));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_does_not_come_in_time_is_408() {
     let request = request(PROTOBUF, ScriptedBody::new([BodyEvent::Stall]));
 
-    let answer = send_invalid(request).await;
+    let response = send_invalid(request).await;
 
-    assert_eq!((answer.status, answer.protobuf().code), (408, 4));
+    assert_eq!((response.status, response.protobuf().code), (408, 4));
 }
 
 #[tokio::test]
 async fn another_path_is_404_in_the_encoding_of_the_request() {
     for path in ["/v1/metrics", "/v1/logs", "/v1development/profiles", "/v1/traces/", "/V1/traces"]
     {
-        let answer = send_invalid(at(path, protobuf(&one_span()))).await;
-        assert_eq!((answer.status, answer.protobuf().code), (404, 12), "{path}");
-        assert!(answer.protobuf().message.contains(path), "{path}");
+        let response = send_invalid(at(path, protobuf(&one_span()))).await;
+        assert_eq!((response.status, response.protobuf().code), (404, 12), "{path}");
+        assert!(response.protobuf().message.contains(path), "{path}");
 
-        let answer = send_invalid(at(path, json(JSON_SPAN))).await;
-        assert_eq!((answer.status, &answer.json()["code"]), (404, &Value::from(12)), "{path}");
+        let response = send_invalid(at(path, json(JSON_SPAN))).await;
+        assert_eq!((response.status, &response.json()["code"]), (404, &Value::from(12)), "{path}");
     }
 }
 
 #[tokio::test]
 async fn the_root_and_a_query_are_no_other_path() {
     for path in ["/", "/?a=b", "/v1/traces?a=b"] {
-        let answer =
+        let response =
             response_to(Ok(ExportResult::default()), at(path, protobuf(&one_span()))).await;
 
-        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(response.status, 200, "{path}");
     }
 }
 
@@ -261,18 +261,18 @@ async fn another_method_is_405_with_the_one_that_is_allowed() {
         let mut request = json("{}");
         *request.method_mut() = method;
 
-        let answer = send_invalid(request).await;
+        let response = send_invalid(request).await;
 
-        assert_eq!((answer.status, &answer.headers[ALLOW]), (405, &"POST".parse().unwrap()));
-        assert_eq!(answer.json()["code"], 12);
+        assert_eq!((response.status, &response.headers[ALLOW]), (405, &"POST".parse().unwrap()));
+        assert_eq!(response.json()["code"], 12);
     }
 }
 
 #[tokio::test]
 async fn another_content_type_is_415_in_protobuf() {
     for kind in ["text/plain", "application/json-seq", "application/protobuf", "", "\u{e9}"] {
-        let answer = send_invalid(request(kind, ScriptedBody::pieces([one_span()]))).await;
-        assert_eq!((answer.status, answer.protobuf().code), (415, 12), "{kind:?}");
+        let response = send_invalid(request(kind, ScriptedBody::pieces([one_span()]))).await;
+        assert_eq!((response.status, response.protobuf().code), (415, 12), "{kind:?}");
     }
 
     let mut without = protobuf(&one_span());
@@ -288,22 +288,22 @@ async fn a_content_type_may_be_of_any_case_and_have_parameters() {
         ("APPLICATION/JSON", b"{}".to_vec()),
         ("application/json ;charset=utf-8;a=\"b\"", b"{}".to_vec()),
     ] {
-        let answer =
+        let response =
             response_to(Ok(ExportResult::default()), request(kind, ScriptedBody::pieces([body])))
                 .await;
 
-        assert_eq!(answer.status, 200, "{kind}");
+        assert_eq!(response.status, 200, "{kind}");
         let expected = kind.split([';', ' ']).next().unwrap().to_ascii_lowercase();
-        assert_eq!(answer.headers[CONTENT_TYPE], expected, "{kind}");
+        assert_eq!(response.headers[CONTENT_TYPE], expected, "{kind}");
     }
 }
 
 #[tokio::test]
 async fn an_unknown_encoding_is_415_with_those_that_are_known() {
-    let answer = send_invalid(with(json("{}"), "content-encoding", "br")).await;
+    let response = send_invalid(with(json("{}"), "content-encoding", "br")).await;
 
-    assert_eq!((answer.status, &answer.json()["code"]), (415, &Value::from(12)));
-    assert_eq!(answer.headers[ACCEPT_ENCODING], "gzip,zstd,identity");
+    assert_eq!((response.status, &response.json()["code"]), (415, &Value::from(12)));
+    assert_eq!(response.headers[ACCEPT_ENCODING], "gzip,zstd,identity");
 }
 
 #[tokio::test]
@@ -313,10 +313,10 @@ async fn grpc_over_http_1_is_415_and_told_why() {
         request("application/grpc", ScriptedBody::pieces([one_span()])),
     );
 
-    let answer = send_invalid(request).await;
+    let response = send_invalid(request).await;
 
-    assert_eq!(answer.status, 415);
-    assert_eq!(answer.protobuf().message, "gRPC requires HTTP/2");
+    assert_eq!(response.status, 415);
+    assert_eq!(response.protobuf().message, "gRPC requires HTTP/2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,9 +324,9 @@ async fn a_refusal_does_not_wait_for_the_rest_of_the_body_which_is_read_all_the_
     let (body, reached) = unread(BodyEvent::Wait(Duration::from_secs(4)));
     let started = Instant::now();
 
-    let answer = send_invalid(at("/nowhere", request(PROTOBUF, body))).await;
+    let response = send_invalid(at("/nowhere", request(PROTOBUF, body))).await;
 
-    assert_eq!((answer.status, started.elapsed()), (404, Duration::ZERO));
+    assert_eq!((response.status, started.elapsed()), (404, Duration::ZERO));
     sleep(Duration::from_secs(5)).await;
     assert!(reached.load(Ordering::Relaxed));
 }
@@ -363,11 +363,11 @@ async fn a_refused_body_over_http_2_is_not_read() {
 async fn a_client_that_asked_first_is_told_to_leave_with_its_refusal() {
     let expecting = |path| with(at(path, protobuf(&one_span())), "expect", "100-continue");
 
-    let answer = send_invalid(expecting("/nowhere")).await;
-    assert_eq!(answer.headers[CONNECTION], "close");
+    let response = send_invalid(expecting("/nowhere")).await;
+    assert_eq!(response.headers[CONNECTION], "close");
 
-    let answer = response_to(Ok(ExportResult::default()), expecting("/")).await;
-    assert!(!answer.headers.contains_key(CONNECTION));
+    let response = response_to(Ok(ExportResult::default()), expecting("/")).await;
+    assert!(!response.headers.contains_key(CONNECTION));
 }
 
 /// A body that begins with `event`, and a flag that tells whether it was read to its end.

@@ -1,4 +1,4 @@
-//! What a call of OTLP's trace service is in gRPC: its path, and the prefix of its messages.
+//! The gRPC protocol of OTLP's trace service: its path, headers, and the prefix of its messages.
 
 /// The path of `TraceService/Export`.
 pub const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";

@@ -43,17 +43,17 @@ trait Output {
     fn push(&mut self, run: Range<usize>);
     /// Removes everything after the first `length` bytes.
     fn truncate(&mut self, length: usize);
-    /// Replaces the bytes at `place` by the varint `value`.
-    fn replace(&mut self, place: Range<usize>, value: u64);
+    /// Replaces the bytes at `place` by `range` varint `value`.
+    fn replace(&mut self, range: Range<usize>, value: u64);
 }
 
-/// Copies the runs.
+/// Copies the runs into one buffer.
 struct CopiedRuns<'a> {
     request: &'a [u8],
     bytes: Vec<u8>,
 }
 
-/// Slices of the request, with the rewritten lengths between them.
+/// Collects the runs as slices of the request, with the rewritten lengths between them.
 struct SlicedRuns<'a> {
     request: &'a Bytes,
     pieces: Vec<Bytes>,
@@ -101,7 +101,11 @@ pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
 }
 
 /// Returns `request` with only the spans whose position, counted from 0 in encoding order, is in
-/// `keep`, as consecutive slices of `request`. Only rewritten lengths are newly allocated.
+/// Returns `request` with only the spans whose position, counted from 0 in the order they lie, is
+/// in `keep`, as consecutive slices of `request`. Only rewritten lengths are newly allocated.
+=======
+/// `keep`, as consecutive slices of `request`. Only the rewritten lengths are newly allocated.
+>>>>>>> theirs
 ///
 /// A scope or resource is removed with its last span; one that had no spans stays. All other bytes
 /// keep their content and order, unknown fields included; only the lengths of shortened messages
@@ -166,8 +170,12 @@ impl<F: FnMut(u64, &[u8]) -> bool, O: Output> Splicer<F, O> {
         level: &'static NestingLevel,
         place: &FieldRange,
     ) -> SplicedSpans {
-        // Everything between `done_to` and this field stays, so its position in the output is known.
+        // What lies between `done_to` and here stays, so this field's place in the output is known.
         let emitted_at = self.output.len() + (place.start - self.done_to);
+=======
+        // Everything between `done_to` and this field stays, so its offset in the output is known.
+        let output_start = self.output.len() + (place.start - self.done_to);
+>>>>>>> theirs
         let outcome = self.message(payload, level, place.payload_start);
         if outcome.removed > 0 && outcome.kept == 0 {
             self.output.truncate(emitted_at);
@@ -201,8 +209,8 @@ impl Output for CopiedRuns<'_> {
         self.bytes.truncate(length);
     }
 
-    fn replace(&mut self, place: Range<usize>, value: u64) {
-        self.bytes.splice(place, varint(value));
+    fn replace(&mut self, range: Range<usize>, value: u64) {
+        self.bytes.splice(range, varint(value));
     }
 }
 
@@ -221,11 +229,11 @@ impl Output for SlicedRuns<'_> {
         self.split_off(length);
     }
 
-    fn replace(&mut self, place: Range<usize>, value: u64) {
-        let behind = self.split_off(place.end);
-        self.split_off(place.start);
+    fn replace(&mut self, range: Range<usize>, value: u64) {
+        let tail = self.split_off(range.end);
+        self.split_off(range.start);
         self.push_piece(varint(value).collect());
-        behind.into_iter().rev().for_each(|piece| self.push_piece(piece));
+        tail.into_iter().rev().for_each(|piece| self.push_piece(piece));
     }
 }
 
@@ -235,21 +243,21 @@ impl SlicedRuns<'_> {
         self.pieces.push(piece);
     }
 
-    /// Takes off what lies behind the first `length` bytes, and returns its pieces, the last first.
+    /// Removes everything after the first `length` bytes and returns its pieces, the last first.
     fn split_off(&mut self, length: usize) -> Vec<Bytes> {
-        let mut behind = Vec::new();
+        let mut tail = Vec::new();
         while self.length > length
             && let Some(mut last) = self.pieces.pop()
         {
             self.length -= last.len();
             if self.length < length {
-                behind.push(last.split_off(length - self.length));
+                tail.push(last.split_off(length - self.length));
                 self.push_piece(last);
             } else {
-                behind.push(last);
+                tail.push(last);
             }
         }
-        behind
+        tail
     }
 }
 

@@ -191,7 +191,7 @@ async fn a_record_that_waits_for_room_on_the_wire_is_sent_once_there_is_some() {
     assert_eq!(scene.destination.payloads(), ["abc"]);
     sleep(secs(1)).await;
     assert_eq!(scene.destination.payloads(), ["abc", "def", "g"]);
-    // And no worker has ended while something waits.
+    // No worker has ended while records were queued.
     scene.ended().await;
 
     assert_eq!(scene.ledger().sent, 7);

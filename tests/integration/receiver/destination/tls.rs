@@ -65,7 +65,11 @@ async fn a_server_of_an_unknown_authority_is_not_trusted() {
         let failure = assert_unavailable(&scene.destination()).await;
 
         assert_eq!(failure.code, "TLS");
-        assert!(failure.message.contains("name that authority's CA file"), "{}", failure.message);
+        assert!(
+            failure.message.contains("set the CA file of that authority"),
+            "{}",
+            failure.message
+        );
     }
     assert!(scene.server.requests().is_empty());
 }

@@ -1,4 +1,4 @@
-//! Batches that return to their places.
+//! Requeuing batches.
 
 use super::*;
 
