@@ -12,9 +12,9 @@ use crate::ports::buffer::Batch;
 use crate::ports::destination::OutgoingRequest;
 
 /// Returns an encoded request with only the spans whose position, counted from 0 in encoding order,
-/// is in the range, as consecutive pieces that share the memory of the request.
+/// is in the range, in pieces to be sent one after another. The spans must not be copied.
 ///
-/// Resources and scopes that are left without remaining spans are removed too; all other bytes, unknown
+/// Resources and scopes that are left without a span are removed too; all other bytes, unknown
 /// fields included, are unchanged.
 pub(super) type KeepSpans = fn(&Bytes, Range<u64>) -> Vec<Bytes>;
 
@@ -103,7 +103,7 @@ fn unsettled_payload(keep_spans: KeepSpans, batch: &mut Batch) -> Vec<Bytes> {
     chunks
 }
 
-/// Joins the first `length` bytes of `payload` into one piece, which replaces them, and returns it.
+/// Returns the first `length` bytes of `payload` as one piece, after joining them in `payload`.
 fn join_first(payload: &mut Vec<Bytes>, length: usize) -> Bytes {
     if let Some(first) = payload.first().filter(|first| first.len() >= length) {
         return first.slice(..length);

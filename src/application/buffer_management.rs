@@ -80,16 +80,7 @@ impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
         Self { state: Mutex::new(state), readable: Notify::new(), clock }
     }
 
-<<<<<<< ours
-    /// Shares the buffer between `takers` that may each have a batch on the wire; 1 unless set.
-||||||| base
-<<<<<<<<< Temporary merge branch 1
-    /// Stores a request without waiting. See [`TraceBufferPort::append`].
-=========
-    /// Shares the buffer between `takers` that may each have a batch on the wire; 1 unless set.
-=======
     /// Sets how many batches may be in flight at the same time; 1 by default.
->>>>>>> theirs
     ///
     /// Together they pin at most half of each current limit, except for a single record that alone
     /// exceeds it. Batches that were taken before the limits were lowered stay pinned.

@@ -61,19 +61,8 @@ where
     M: Monitor,
     C: Clock,
 {
-<<<<<<< ours
-    /// Creates the use case. `keep_spans` cuts spans out of a record; `random` returns a
-    /// fresh random number at each call.
-||||||| base
-<<<<<<<<< Temporary merge branch 1
-    /// Creates the use case. `random` returns a fresh random number at each call.
-=========
-    /// Creates the use case. `keep_spans` cuts records; `random` gives a fresh random number at each call.
->>>>>>>>> Temporary merge branch 2
-=======
     /// Creates the use case. `keep_spans` cuts records; `random` returns a fresh random number at
     /// each call.
->>>>>>> theirs
     pub fn new(
         buffer: Arc<B>,
         destination: D,

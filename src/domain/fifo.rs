@@ -69,16 +69,7 @@ pub enum BatchReadiness {
     Ready,
     /// Once the oldest span has waited this much longer, or enough records have arrived.
     Wait(Duration),
-<<<<<<< ours
-    /// After a batch in flight has ended.
-||||||| base
-<<<<<<<<< Temporary merge branch 1
-    /// Once a record has arrived.
-=========
-    /// Once a batch on the wire has ended.
-=======
     /// Once a batch in flight has finished.
->>>>>>> theirs
     Blocked,
     /// Once a record has arrived.
     Empty,
@@ -288,35 +279,11 @@ impl Fifo {
             || self.queue.len() >= limits.max_records
     }
 
-<<<<<<< ours
-    /// Returns whether the oldest record has to wait until a batch on the wire has ended.
-||||||| base
-<<<<<<<<< Temporary merge branch 1
-    /// Returns how many records the next batch within `limits` has; at least one if any is queued.
-    ///
-    /// A batch of several records pins at most a quarter of what the buffer may hold. It does not
-    /// span a batch in flight, so that both can be requeued in order. Only its first record may
-    /// have spans that are already settled: they must be cut out of what is sent, which is cheap
-    /// only at the start of a batch.
-=========
-    /// Returns whether the oldest record has to wait until a batch on the wire has ended.
-=======
     /// Returns whether the oldest record must wait until a batch in flight has finished.
->>>>>>> theirs
     ///
-<<<<<<< ours
-    /// All batches in flight together pin at most half of each limit, so that a new record always
-    /// finds older ones to evict. Only a single record that exceeds this half pins more: it is taken
-    /// when nothing else is in flight.
-||||||| base
-    /// All batches on the wire together pin at most half of each limit, so that a new record finds
-    /// older ones to displace. Only a record that alone exceeds this half pins more: it is taken
-    /// when nothing else is on the wire.
-=======
     /// All batches in flight together pin at most half of each limit, so that older records can be
     /// evicted for a new one. Only a record that alone exceeds this half pins more: it is taken
     /// when nothing else is in flight.
->>>>>>> theirs
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         let (spans, charge) = self.spare_for_batches();
@@ -327,24 +294,10 @@ impl Fifo {
 
     /// Returns how many records the next batch within `limits` has; at least one if any is queued.
     ///
-<<<<<<< ours
-    /// A batch of several records pins at most the share of one taker, and no more than other
-    /// batches leave (see [`Fifo::is_blocked`]). It does not reach past a batch on the wire, so
-    /// that both can be requeued in order. Only its first record may have spans that are already
-    /// settled: they must be cut out of what is sent, which is cheap only at the start of a batch.
-||||||| base
-    /// A batch of several records pins at most the share of one taker, and no more than other
-    /// batches leave (see [`Fifo::is_blocked`]). It does not reach past a batch on the wire, so
-    /// that both can be requeued in their places. Only its first record may have spans that are
-    /// settled already: these must be cut out of what is sent, which is cheap at the start of a
-    /// batch only.
->>>>>>>>> Temporary merge branch 2
-=======
     /// A batch of several records pins at most the share of one taker, and no more than the other
     /// batches leave (see [`Fifo::is_blocked`]). It does not span a batch in flight, so that both
     /// can be requeued in order. Only its first record may have spans that are already settled:
     /// they must be cut out of what is sent, which is cheap only at the start of a batch.
->>>>>>> theirs
     #[must_use]
     pub fn next_batch_records(&self, limits: &BatchLimits) -> usize {
         let end = self.next_pinned_sequence();

@@ -59,39 +59,15 @@ impl BufferLimits {
         payload_bytes.saturating_add(RECORD_OVERHEAD_BYTES)
     }
 
-<<<<<<< ours
     /// Returns the maximum spans that a batch of several records may pin, if up to `takers` batches
     /// are in flight.
-||||||| base
-<<<<<<<<< Temporary merge branch 1
-    /// Returns the maximum spans that a batch of several records may pin.
-=========
-    /// Returns the most spans that a batch of several records may pin while it is on the wire, if
-    /// `takers` batches may be there at once.
->>>>>>>>> Temporary merge branch 2
-=======
-    /// Returns the maximum spans that a batch of several records may pin, if up to `takers` batches
-    /// may be in flight.
->>>>>>> theirs
     #[must_use]
     pub const fn max_batch_spans(&self, takers: u64) -> u64 {
         self.max_spans.get() / batch_divisor(takers)
     }
 
-<<<<<<< ours
     /// Returns the maximum bytes that a batch of several records may pin, if up to `takers` batches
     /// are in flight.
-||||||| base
-<<<<<<<<< Temporary merge branch 1
-    /// Returns the maximum bytes that a batch of several records may pin.
-=========
-    /// Returns the most bytes that a batch of several records may be charged while it is on the
-    /// wire, if `takers` batches may be there at once.
->>>>>>>>> Temporary merge branch 2
-=======
-    /// Returns the maximum bytes that a batch of several records may pin, if up to `takers` batches
-    /// may be in flight.
->>>>>>> theirs
     #[must_use]
     pub const fn max_batch_charge(&self, takers: u64) -> u64 {
         self.max_bytes.get() / batch_divisor(takers)

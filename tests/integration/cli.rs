@@ -215,7 +215,7 @@ fn what_cannot_be_explained_is_a_mistake_of_usage() {
 fn without_a_cluster_it_says_how_to_name_one_and_ends_with_1() {
     for (arguments, why) in [
         (&["check", "--kubeconfig=/nonexistent"][..], "/nonexistent"),
-        (&["check", "--in-cluster"], "works command does not run in a pod of a cluster"),
+        (&["check", "--in-cluster"], "this command does not run in a pod"),
         (&["explain", "pod", "a", "--context=a"], "KUBECONFIG"),
     ] {
         let output = tracebuffer(arguments).env("HOME", "/nonexistent").output().expect("it runs");

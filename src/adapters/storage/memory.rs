@@ -2,17 +2,9 @@
 //!
 //! Payloads are stored one after another in blocks of a fixed size, independent of their own.
 //! Blocks of one size do not fragment the heap, so the memory used is what is charged. A batch is a
-//! Payloads lie one behind the other in blocks of one size, whatever their own: blocks that are
-//! freed and made for ever leave no holes in the heap, so the memory used is what is charged. A
-//! batch is a row of whole and partial blocks, split off without copying. A record that was sent in part
-//! is put back as one piece of its own length. Beyond what is put only piece of its own length: a record that was sent in part. Beyond what is charged, the unused ends
-//! of the
-//! first and the last block are held.
-=======
 //! sequence of whole and partial blocks, split off without copying. A record that was sent in part
 //! may be put back as one piece of its own length. Beyond what is charged, only the unused parts of
 //! the first and the last block are held.
->>>>>>> theirs
 
 use std::collections::VecDeque;
 use std::mem;

@@ -8,7 +8,7 @@ use crate::domain::fifo::{BatchOutcome, Fifo};
 use crate::domain::limits::OverflowPolicy;
 use crate::ports::buffer::TraceBufferPort;
 
-/// Cuts where a span is a word and a space.
+/// Cuts payloads in which a span is a word and a space.
 fn keep_words(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
     let words = request.split_inclusive(|byte| *byte == b' ');
     let kept = words.zip(0..).filter(|(_, n)| keep.contains(n));

@@ -35,15 +35,15 @@ static IN_RESOURCE_SPANS: NestingLevel = NestingLevel {
 static IN_SCOPE_SPANS: NestingLevel =
     NestingLevel { schema: &SCOPE_SPANS, child_field: number::SPANS, child_level: None };
 
-/// Receives the runs of a request that stay.
+/// Collects the runs of a request that stay.
 trait Output {
-    /// Returns the number of bytes emitted so far.
+    /// Returns the length of the output so far.
     fn len(&self) -> usize;
     /// Appends this run of the request.
     fn push(&mut self, run: Range<usize>);
     /// Removes everything after the first `length` bytes.
     fn truncate(&mut self, length: usize);
-    /// Replaces the bytes at `place` by `range` varint `value`.
+    /// Replaces the bytes of the output in `range` by the varint `value`.
     fn replace(&mut self, range: Range<usize>, value: u64);
 }
 
@@ -101,11 +101,7 @@ pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
 }
 
 /// Returns `request` with only the spans whose position, counted from 0 in encoding order, is in
-/// Returns `request` with only the spans whose position, counted from 0 in the order they lie, is
-/// in `keep`, as consecutive slices of `request`. Only rewritten lengths are newly allocated.
-=======
 /// `keep`, as consecutive slices of `request`. Only the rewritten lengths are newly allocated.
->>>>>>> theirs
 ///
 /// A scope or resource is removed with its last span; one that had no spans stays. All other bytes
 /// keep their content and order, unknown fields included; only the lengths of shortened messages
@@ -170,20 +166,16 @@ impl<F: FnMut(u64, &[u8]) -> bool, O: Output> Splicer<F, O> {
         level: &'static NestingLevel,
         place: &FieldRange,
     ) -> SplicedSpans {
-        // What lies between `done_to` and here stays, so this field's place in the output is known.
-        let emitted_at = self.output.len() + (place.start - self.done_to);
-=======
         // Everything between `done_to` and this field stays, so its offset in the output is known.
         let output_start = self.output.len() + (place.start - self.done_to);
->>>>>>> theirs
         let outcome = self.message(payload, level, place.payload_start);
         if outcome.removed > 0 && outcome.kept == 0 {
-            self.output.truncate(emitted_at);
+            self.output.truncate(output_start);
             self.done_to = place.end;
         } else if outcome.removed > 0 {
             self.emit_to(place.end);
-            let length_at = emitted_at + (place.length_start - place.start);
-            let payload_at = emitted_at + (place.payload_start - place.start);
+            let length_at = output_start + (place.length_start - place.start);
+            let payload_at = output_start + (place.payload_start - place.start);
             let length = (self.output.len() - payload_at) as u64;
             self.output.replace(length_at..payload_at, length);
         }
