@@ -75,7 +75,7 @@ const OPERATOR: &str = "
 /// Those that serve both; everything else is the receiver's.
 const SHARED: &str = "
     lib.rs
-    domain/mod.rs domain/backoff.rs domain/limits.rs domain/limits_text.rs domain/text.rs
+    domain/mod.rs domain/backoff.rs domain/bounds.rs domain/limits.rs domain/limits_text.rs domain/text.rs
     domain/units.rs
     ports/mod.rs ports/clock.rs
     application/mod.rs

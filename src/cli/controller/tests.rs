@@ -82,7 +82,7 @@ fn a_webhook_host_that_no_tls_client_could_check_is_refused() {
 #[test]
 fn a_namespace_is_a_dns_label() {
     for namespace in [&*"a".repeat(64), "a.b", "-a", "A"] {
-        let error = parse(&["--namespace", namespace], &REQUIRED).unwrap_err();
+        let error = parse(&[&*format!("--namespace={namespace}")], &REQUIRED).unwrap_err();
         assert!(error.contains("--namespace "), "{error}");
     }
 }

@@ -274,5 +274,5 @@ async fn a_controller_without_a_cluster_says_what_to_do_and_ends() {
     let ended = Process::spawn(command, admin).wait_for_exit().await;
 
     assert_eq!(ended.code, Some(1), "{}", ended.log);
-    assert!(ended.log.contains("run this in a pod, or set KUBECONFIG"), "{}", ended.log);
+    assert!(ended.log.contains("run in a pod, or set KUBECONFIG"), "{}", ended.log);
 }

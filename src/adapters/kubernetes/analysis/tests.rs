@@ -150,7 +150,7 @@ fn other_kinds_are_listed_and_ignored() {
     assert_eq!(analysis.trace_buffers, []);
     assert_eq!(
         analysis.ignored,
-        ["Pod shop/web", "object without a kind", "something without a kind"]
+        ["Pod shop/web", "object without a kind", "object without a kind"]
     );
 }
 
