@@ -42,9 +42,9 @@ pub(super) fn addresses(
     flags: &ArgMatches,
     environment: EnvLookup<'_>,
 ) -> Result<Vec<SocketAddr>, SettingErrors> {
-    let mut input = SettingsReader::new(NAME, TABLE, flags, environment);
-    let addresses = input.read(&ADMIN_ADDR);
-    input.finish(addresses)
+    let mut reader = SettingsReader::new(NAME, TABLE, flags, environment);
+    let addresses = reader.read(&ADMIN_ADDR);
+    reader.finish(addresses)
 }
 
 /// Sends the request and prints the result.

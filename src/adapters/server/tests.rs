@@ -330,10 +330,10 @@ async fn an_old_connection_is_asked_to_end_with_its_request() {
 async fn new_http_2_connections_are_let_in_a_few_at_a_time() {
     let server = Server::start().await;
     let started = Instant::now();
-    let mut newcomers = vec![];
+    let mut handshaking = vec![];
     for _ in 0..MAX_HANDSHAKING {
         // Connected, and silent.
-        newcomers.push(server.http2().await);
+        handshaking.push(server.http2().await);
     }
 
     let (mut late, _connection) = server.http2().await;

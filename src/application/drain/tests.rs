@@ -88,20 +88,20 @@ impl Harness {
 
 #[tokio::test(start_paused = true)]
 async fn with_nothing_to_deliver_a_drain_ends_at_once() {
-    let scene = Harness::new(3, |_| accept());
+    let harness = Harness::new(3, |_| accept());
     sleep(Duration::from_secs(1)).await;
 
-    assert_eq!(scene.drain().await, (DrainOutcome::Empty, Duration::ZERO));
+    assert_eq!(harness.drain().await, (DrainOutcome::Empty, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_delivers_at_once_what_waits_for_company() {
-    let scene = Harness::new(1, |_| accept());
-    append_record(&scene.buffer, "ab");
+    let harness = Harness::new(1, |_| accept());
+    append_record(&harness.buffer, "ab");
     sleep(Duration::from_secs(1)).await;
-    let (buffer, destination) = (Arc::clone(&scene.buffer), Arc::clone(&scene.destination));
+    let (buffer, destination) = (Arc::clone(&harness.buffer), Arc::clone(&harness.destination));
 
-    assert_eq!(scene.drain().await, (DrainOutcome::Empty, Duration::ZERO));
+    assert_eq!(harness.drain().await, (DrainOutcome::Empty, Duration::ZERO));
 
     assert_eq!(destination.accepted_spans(), "ab");
     assert_eq!(ledger_totals(&buffer), LedgerTotals { sent: 2, ..LedgerTotals::default() });
@@ -109,13 +109,13 @@ async fn a_drain_delivers_at_once_what_waits_for_company() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_delivers_everything_oldest_first() {
-    let scene = Harness::new(1, |_| accept().delayed(Duration::from_millis(100)));
+    let harness = Harness::new(1, |_| accept().delayed(Duration::from_millis(100)));
     for record in ["abc", "def", "ghi", "jkl"] {
-        append_record(&scene.buffer, record);
+        append_record(&harness.buffer, record);
     }
-    let destination = Arc::clone(&scene.destination);
+    let destination = Arc::clone(&harness.destination);
 
-    let (drained, elapsed) = scene.drain().await;
+    let (drained, elapsed) = harness.drain().await;
 
     assert_eq!(drained, DrainOutcome::Empty);
     assert_eq!(destination.accepted_spans(), "abcdefghijkl");
@@ -127,22 +127,22 @@ async fn a_drain_does_not_sit_out_the_pause_after_a_failure() {
     let retry_after = Some(Duration::from_mins(5));
     let away = Failure { retry_after, ..failure(FailureKind::Unavailable) };
     let mut answers = [ScriptedResponse::Fail(away)].into_iter();
-    let scene = Harness::new(1, move |_| answers.next().unwrap_or_else(accept));
-    append_record(&scene.buffer, "ab");
-    scene.buffer.flush();
+    let harness = Harness::new(1, move |_| answers.next().unwrap_or_else(accept));
+    append_record(&harness.buffer, "ab");
+    harness.buffer.flush();
     sleep(Duration::from_secs(1)).await;
 
-    assert_eq!(scene.drain().await, (DrainOutcome::Empty, Duration::ZERO));
+    assert_eq!(harness.drain().await, (DrainOutcome::Empty, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_what_waits_is_lost_and_counted() {
-    let scene = Harness::new(1, |_| fail(FailureKind::Unavailable));
-    append_record(&scene.buffer, "abc");
-    append_record(&scene.buffer, "de");
-    let buffer = Arc::clone(&scene.buffer);
+    let harness = Harness::new(1, |_| fail(FailureKind::Unavailable));
+    append_record(&harness.buffer, "abc");
+    append_record(&harness.buffer, "de");
+    let buffer = Arc::clone(&harness.buffer);
 
-    let (drained, elapsed) = scene.drain().await;
+    let (drained, elapsed) = harness.drain().await;
 
     assert_eq!(drained, DrainOutcome::Lost(5));
     assert_eq!(buffer.status().ledger.dropped(DropReason::Shutdown), 5);
@@ -152,16 +152,16 @@ async fn at_the_deadline_what_waits_is_lost_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn at_the_deadline_what_is_on_the_wire_is_lost_and_counted() {
-    let scene = Harness::new(2, |_| ScriptedResponse::NeverRespond);
-    append_record(&scene.buffer, "abc");
-    append_record(&scene.buffer, "def");
-    append_record(&scene.buffer, "ghi");
-    let buffer = Arc::clone(&scene.buffer);
+    let harness = Harness::new(2, |_| ScriptedResponse::NeverRespond);
+    append_record(&harness.buffer, "abc");
+    append_record(&harness.buffer, "def");
+    append_record(&harness.buffer, "ghi");
+    let buffer = Arc::clone(&harness.buffer);
     buffer.flush();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(ledger_totals(&buffer).in_flight, 6);
 
-    let (drained, _) = scene.drain().await;
+    let (drained, _) = harness.drain().await;
 
     assert_eq!(drained, DrainOutcome::Lost(9));
     assert_eq!(ledger_totals(&buffer), LedgerTotals { dropped: 9, ..LedgerTotals::default() });
@@ -169,12 +169,12 @@ async fn at_the_deadline_what_is_on_the_wire_is_lost_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_delivered_before_the_deadline_is_not_lost() {
-    let scene = Harness::new(1, |_| accept().delayed(Duration::from_millis(1_500)));
-    append_record(&scene.buffer, "abc");
-    append_record(&scene.buffer, "def");
-    let buffer = Arc::clone(&scene.buffer);
+    let harness = Harness::new(1, |_| accept().delayed(Duration::from_millis(1_500)));
+    append_record(&harness.buffer, "abc");
+    append_record(&harness.buffer, "def");
+    let buffer = Arc::clone(&harness.buffer);
 
-    let (drained, _) = scene.drain().await;
+    let (drained, _) = harness.drain().await;
 
     assert_eq!(drained, DrainOutcome::Lost(3));
     assert_eq!(ledger_totals(&buffer), LedgerTotals { sent: 3, dropped: 3, ..Default::default() });
@@ -182,9 +182,9 @@ async fn what_was_delivered_before_the_deadline_is_not_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn spans_that_still_arrive_while_draining_are_delivered_too() {
-    let scene = Harness::new(1, |_| accept().delayed(Duration::from_millis(500)));
-    append_record(&scene.buffer, "abc");
-    let (buffer, destination) = (Arc::clone(&scene.buffer), Arc::clone(&scene.destination));
+    let harness = Harness::new(1, |_| accept().delayed(Duration::from_millis(500)));
+    append_record(&harness.buffer, "abc");
+    let (buffer, destination) = (Arc::clone(&harness.buffer), Arc::clone(&harness.destination));
     let late = tokio::spawn({
         let buffer = Arc::clone(&buffer);
         async move {
@@ -193,7 +193,7 @@ async fn spans_that_still_arrive_while_draining_are_delivered_too() {
         }
     });
 
-    let (drained, _) = scene.drain().await;
+    let (drained, _) = harness.drain().await;
 
     late.await.unwrap();
     assert_eq!(drained, DrainOutcome::Empty);
@@ -203,15 +203,15 @@ async fn spans_that_still_arrive_while_draining_are_delivered_too() {
 #[tokio::test(start_paused = true)]
 async fn spans_the_destination_refuses_while_draining_are_neither_delivered_nor_left() {
     let (log, _guard) = CapturedLog::start();
-    let scene = Harness::new(1, |arrival| match arrival.payload.as_str() {
+    let harness = Harness::new(1, |arrival| match arrival.payload.as_str() {
         "abc" => fail(FailureKind::Refused),
         _ => accept(),
     });
-    append_record(&scene.buffer, "abc");
-    append_record(&scene.buffer, "de");
-    let buffer = Arc::clone(&scene.buffer);
+    append_record(&harness.buffer, "abc");
+    append_record(&harness.buffer, "de");
+    let buffer = Arc::clone(&harness.buffer);
 
-    let (drained, _) = scene.drain().await;
+    let (drained, _) = harness.drain().await;
 
     assert_eq!(drained, DrainOutcome::Empty);
     assert_eq!(buffer.status().ledger.dropped(DropReason::Permanent), 3);
@@ -222,12 +222,13 @@ async fn spans_the_destination_refuses_while_draining_are_neither_delivered_nor_
 async fn spans_lost_at_the_deadline_are_an_error() {
     let (log, _guard) = CapturedLog::start();
     let mut answers = [accept()].into_iter();
-    let scene = Harness::new(1, move |_| answers.next().unwrap_or(ScriptedResponse::NeverRespond));
-    append_record(&scene.buffer, "sent");
+    let harness =
+        Harness::new(1, move |_| answers.next().unwrap_or(ScriptedResponse::NeverRespond));
+    append_record(&harness.buffer, "sent");
     sleep(Duration::from_mins(2)).await;
-    append_record(&scene.buffer, "abc");
+    append_record(&harness.buffer, "abc");
 
-    scene.drain().await;
+    harness.drain().await;
 
     assert_eq!(
         log.lines(),

@@ -68,65 +68,65 @@ fn roomy() -> Harness {
 
 #[tokio::test]
 async fn valid_spans_are_stored_and_fully_accepted() {
-    let scene = roomy();
+    let harness = roomy();
 
-    let result = scene.receive(valid(3)).await;
+    let result = harness.receive(valid(3)).await;
 
     assert_eq!(result, Ok(ExportResult::default()));
-    assert_eq!(scene.monitor.events(), [MonitorEvent::Accepted(GRPC, 3)]);
+    assert_eq!(harness.monitor.events(), [MonitorEvent::Accepted(GRPC, 3)]);
     assert_eq!(
-        ledger_totals(&scene.buffer),
+        ledger_totals(&harness.buffer),
         LedgerTotals { buffered: 3, ..LedgerTotals::default() }
     );
 }
 
 #[tokio::test]
 async fn the_payload_is_stored_as_it_came() {
-    let scene = roomy();
+    let harness = roomy();
     let request = ExportRequest { payload: Bytes::from_static(b"xyz"), ..valid(3) };
 
-    scene.receive(request).await.unwrap();
+    harness.receive(request).await.unwrap();
 
-    let batch = scene.buffer.take(BATCH).await.unwrap().unwrap();
+    let batch = harness.buffer.take(BATCH).await.unwrap().unwrap();
     assert_eq!(batch.payload, [Bytes::from_static(b"xyz")]);
 }
 
 #[tokio::test]
 async fn an_empty_request_succeeds_and_stores_nothing() {
-    let scene = roomy();
+    let harness = roomy();
 
-    let result = scene.receive(valid(0)).await;
+    let result = harness.receive(valid(0)).await;
 
     assert_eq!(result, Ok(ExportResult::default()));
-    assert_eq!(scene.monitor.events(), []);
-    assert_eq!(scene.buffer.status().charged_bytes, 0);
+    assert_eq!(harness.monitor.events(), []);
+    assert_eq!(harness.buffer.status().charged_bytes, 0);
 }
 
 #[tokio::test]
 async fn the_monitor_is_told_the_transport_of_a_request() {
-    let scene = roomy();
+    let harness = roomy();
 
-    scene.receive.receive(Transport::Http, valid(1)).await.unwrap();
+    harness.receive.receive(Transport::Http, valid(1)).await.unwrap();
 
-    assert_eq!(scene.monitor.events(), [MonitorEvent::Accepted(Transport::Http, 1)]);
+    assert_eq!(harness.monitor.events(), [MonitorEvent::Accepted(Transport::Http, 1)]);
 }
 
 #[tokio::test]
 async fn one_invalid_span_is_rejected_with_its_reason() {
-    let scene = roomy();
+    let harness = roomy();
 
-    let result = scene.receive(mixed(2, 1)).await.unwrap();
+    let result = harness.receive(mixed(2, 1)).await.unwrap();
 
     let message = "1 span was rejected: trace_id is all zero".to_owned();
     assert_eq!(result, ExportResult { rejected_spans: 1, message });
-    assert_eq!(ledger_totals(&scene.buffer).buffered, 2);
+    assert_eq!(ledger_totals(&harness.buffer).buffered, 2);
 }
 
 #[tokio::test]
 async fn several_invalid_spans_are_counted_and_the_first_reason_is_given() {
-    let scene = roomy();
+    let harness = roomy();
 
-    let result = scene.receive(mixed(2, 5)).await.unwrap();
+    let result = harness.receive(mixed(2, 5)).await.unwrap();
 
     let message = "5 spans were rejected; the first because trace_id is all zero".to_owned();
     assert_eq!(result, ExportResult { rejected_spans: 5, message });
@@ -134,23 +134,23 @@ async fn several_invalid_spans_are_counted_and_the_first_reason_is_given() {
 
 #[tokio::test]
 async fn a_request_of_invalid_spans_only_is_answered_and_stores_nothing() {
-    let scene = roomy();
+    let harness = roomy();
 
-    let result = scene.receive(mixed(0, 4)).await.unwrap();
+    let result = harness.receive(mixed(0, 4)).await.unwrap();
 
     assert_eq!(result.rejected_spans, 4);
-    assert_eq!(scene.buffer.status().charged_bytes, 0);
+    assert_eq!(harness.buffer.status().charged_bytes, 0);
     let refused = MonitorEvent::Refused(GRPC, RefusalReason::InvalidSpan, 4);
-    assert_eq!(scene.monitor.events(), [refused]);
+    assert_eq!(harness.monitor.events(), [refused]);
 }
 
 #[tokio::test]
 async fn the_monitor_counts_accepted_and_invalid_spans_apart() {
-    let scene = roomy();
+    let harness = roomy();
 
-    scene.receive(mixed(2, 3)).await.unwrap();
+    harness.receive(mixed(2, 3)).await.unwrap();
 
-    let events = scene.monitor.events();
+    let events = harness.monitor.events();
     assert_eq!(events.len(), 2);
     assert!(events.contains(&MonitorEvent::Accepted(GRPC, 2)));
     assert!(events.contains(&MonitorEvent::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
@@ -158,16 +158,16 @@ async fn the_monitor_counts_accepted_and_invalid_spans_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn below_90_percent_the_application_is_told_nothing() {
-    let scene = Harness::new(limits(100, 1_000_000));
+    let harness = Harness::new(limits(100, 1_000_000));
 
-    assert_eq!(scene.message(89).await, "");
+    assert_eq!(harness.message(89).await, "");
 }
 
 #[tokio::test(start_paused = true)]
 async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
-    let scene = Harness::new(limits(100, 1_000_000));
+    let harness = Harness::new(limits(100, 1_000_000));
 
-    let message = scene.message(90).await;
+    let message = harness.message(90).await;
 
     assert_eq!(
         message,
@@ -317,13 +317,13 @@ async fn a_refused_request_counts_its_invalid_spans_too() {
 
 #[tokio::test]
 async fn a_sealed_buffer_says_that_the_receiver_is_ending() {
-    let scene = Harness::with(limits(10, 10_000), OverflowPolicy::DropOldest);
-    scene.buffer.reject_new();
+    let harness = Harness::with(limits(10, 10_000), OverflowPolicy::DropOldest);
+    harness.buffer.reject_new();
 
-    let error = scene.receive(valid(3)).await.unwrap_err();
+    let error = harness.receive(valid(3)).await.unwrap_err();
 
     let message = "the receiver is shutting down".to_owned();
     assert_eq!(error, ReceiveError::Unavailable(message));
-    assert_eq!(scene.monitor.events(), [MonitorEvent::Refused(GRPC, RefusalReason::Shutdown, 3)]);
-    assert_eq!(scene.buffer.status().ledger.accepted, 0);
+    assert_eq!(harness.monitor.events(), [MonitorEvent::Refused(GRPC, RefusalReason::Shutdown, 3)]);
+    assert_eq!(harness.buffer.status().ledger.accepted, 0);
 }

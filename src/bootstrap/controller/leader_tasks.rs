@@ -65,17 +65,17 @@ impl ElectionTask {
         let store = KubeLeaseStore::new(context.client.clone(), &settings.namespace, lease);
         // A container restarted in the same pod must not take its predecessor's lease for its own.
         let identity = format!("{}_{:016x}", settings.pod_name, random());
-        let candidate = LeaderElector::new(
+        let elector = LeaderElector::new(
             Arc::new(store),
             Arc::new(SystemClock::new()),
             identity,
             LeaseTimes::default(),
             random,
         );
-        let is_leading = candidate.is_leading();
+        let is_leading = elector.is_leading();
         let (resign, resigned) = oneshot::channel();
         let task = tokio::spawn(async move {
-            candidate
+            elector
                 .run(async {
                     // Resign if the sender sends or is dropped.
                     let _ = resigned.await;

@@ -34,9 +34,9 @@ pub(super) fn settings(
     flags: &ArgMatches,
     environment: EnvLookup<'_>,
 ) -> Result<ControllerSettings, SettingErrors> {
-    let mut input = SettingsReader::new(NAME, t::ALL, flags, environment);
-    let settings = compose(&mut input);
-    input.finish(settings)
+    let mut reader = SettingsReader::new(NAME, t::ALL, flags, environment);
+    let settings = compose(&mut reader);
+    reader.finish(settings)
 }
 
 /// Runs a controller until it stops.
@@ -44,19 +44,19 @@ pub(super) fn run(settings: ControllerSettings) -> ExitCode {
     bootstrap::controller::run(settings)
 }
 
-fn compose(input: &mut SettingsReader<'_>) -> Result<ControllerSettings, ErrorReported> {
-    let namespace = input.read(&t::NAMESPACE);
-    let pod_name = input.read(&t::POD_NAME);
-    let lease_name = input.read(&t::LEASE_NAME);
-    let verify_references = input.read(&t::REFERENCES);
-    let excluded_namespaces = input.read(&t::EXCLUDED_NAMESPACES);
-    let default_trace_buffer = input.read(&t::DEFAULT_TRACE_BUFFER);
-    let sidecar_image = input.read(&t::SIDECAR_IMAGE);
-    let sidecar_pull_policy = input.read(&t::SIDECAR_IMAGE_PULL_POLICY);
-    let webhook = webhook(input, namespace.as_deref().ok());
-    let admin = input.read(&t::ADMIN_ADDR);
-    let linger = input.read(&t::LINGER_AFTER_STOP);
-    let log = log::settings(input);
+fn compose(reader: &mut SettingsReader<'_>) -> Result<ControllerSettings, ErrorReported> {
+    let namespace = reader.read(&t::NAMESPACE);
+    let pod_name = reader.read(&t::POD_NAME);
+    let lease_name = reader.read(&t::LEASE_NAME);
+    let verify_references = reader.read(&t::REFERENCES);
+    let excluded_namespaces = reader.read(&t::EXCLUDED_NAMESPACES);
+    let default_trace_buffer = reader.read(&t::DEFAULT_TRACE_BUFFER);
+    let sidecar_image = reader.read(&t::SIDECAR_IMAGE);
+    let sidecar_pull_policy = reader.read(&t::SIDECAR_IMAGE_PULL_POLICY);
+    let webhook = webhook(reader, namespace.as_deref().ok());
+    let admin = reader.read(&t::ADMIN_ADDR);
+    let linger = reader.read(&t::LINGER_AFTER_STOP);
+    let log = log::settings(reader);
     Ok(ControllerSettings {
         namespace: namespace?,
         pod_name: pod_name?,
@@ -74,19 +74,19 @@ fn compose(input: &mut SettingsReader<'_>) -> Result<ControllerSettings, ErrorRe
 }
 
 fn webhook(
-    input: &mut SettingsReader<'_>,
+    reader: &mut SettingsReader<'_>,
     namespace: Option<&str>,
 ) -> Result<WebhookSettings, ErrorReported> {
-    let configuration_name = input.read(&t::WEBHOOK_NAME);
-    let host = input.read(&t::WEBHOOK_HOST);
-    let certificates = input.read(&t::CERTIFICATES);
-    let secret_name = input.read(&t::CERTIFICATE_SECRET);
-    let certificate_ca_file = input.read(&t::CERTIFICATE_CA_FILE);
-    let certificate_lease_name = input.read(&t::CERTIFICATE_LEASE_NAME);
-    let addresses = input.read(&t::WEBHOOK_ADDR);
+    let configuration_name = reader.read(&t::WEBHOOK_NAME);
+    let host = reader.read(&t::WEBHOOK_HOST);
+    let certificates = reader.read(&t::CERTIFICATES);
+    let secret_name = reader.read(&t::CERTIFICATE_SECRET);
+    let certificate_ca_file = reader.read(&t::CERTIFICATE_CA_FILE);
+    let certificate_lease_name = reader.read(&t::CERTIFICATE_LEASE_NAME);
+    let addresses = reader.read(&t::WEBHOOK_ADDR);
     let (certificates, certificate_ca_file) = (certificates?, certificate_ca_file?);
     if certificate_ca_file.is_some() && certificates != CertificateSource::ExistingSecret {
-        return Err(input.add_error(
+        return Err(reader.add_error(
             &t::CERTIFICATE_CA_FILE,
             "must be unset unless CERTIFICATES is existingSecret",
         ));

@@ -29,17 +29,17 @@ impl ListenAddresses {
 }
 
 /// Rejects a client certificate without a key, and a key without a certificate.
-pub(super) fn check_client_certificate_has_key(input: &mut SettingsReader<'_>) {
+pub(super) fn check_client_certificate_has_key(reader: &mut SettingsReader<'_>) {
     let (certificate, key) = (&t::CLIENT_CERTIFICATE_FILE, &t::CLIENT_KEY_FILE);
-    match (input.is_set(certificate), input.is_set(key)) {
-        (true, false) => input.add_error(key, "must be set with CLIENT_CERTIFICATE_FILE"),
-        (false, true) => input.add_error(certificate, "must be set with CLIENT_KEY_FILE"),
+    match (reader.is_set(certificate), reader.is_set(key)) {
+        (true, false) => reader.add_error(key, "must be set with CLIENT_CERTIFICATE_FILE"),
+        (false, true) => reader.add_error(certificate, "must be set with CLIENT_KEY_FILE"),
         _ => return,
     };
 }
 
 /// Rejects TLS settings for an endpoint without TLS.
-pub(super) fn reject_tls_settings(input: &mut SettingsReader<'_>) {
+pub(super) fn reject_tls_settings(reader: &mut SettingsReader<'_>) {
     let settings: [&dyn AnySetting; 5] = [
         &t::CA_FILE,
         &t::TRUST_SYSTEM_ROOTS,
@@ -48,15 +48,15 @@ pub(super) fn reject_tls_settings(input: &mut SettingsReader<'_>) {
         &t::CLIENT_KEY_FILE,
     ];
     for setting in settings {
-        if input.is_set(setting) {
-            input.add_error(setting, "must be unset unless ENDPOINT begins with https://");
+        if reader.is_set(setting) {
+            reader.add_error(setting, "must be unset unless ENDPOINT begins with https://");
         }
     }
 }
 
 /// Rejects a destination that is this receiver, which would send every span to itself in a loop.
 pub(super) fn reject_own_endpoint(
-    input: &mut SettingsReader<'_>,
+    reader: &mut SettingsReader<'_>,
     endpoint: &Endpoint,
     listeners: &ListenAddresses,
 ) {
@@ -64,7 +64,7 @@ pub(super) fn reject_own_endpoint(
     for (setting, addresses) in [grpc, http] {
         if addresses.iter().any(|address| endpoint.reaches(*address)) {
             let name = setting.name();
-            input.add_error(
+            reader.add_error(
                 &t::ENDPOINT,
                 format!("must not be the address of this receiver; see {name}"),
             );
@@ -76,14 +76,14 @@ pub(super) fn reject_own_endpoint(
 /// Rejects listeners that conflict: a port in two settings, or overlapping addresses in one setting.
 /// Port 0 is any free port.
 pub(super) fn reject_address_conflicts(
-    input: &mut SettingsReader<'_>,
+    reader: &mut SettingsReader<'_>,
     listeners: &ListenAddresses,
 ) {
     let mut earlier: Vec<SettingAddress> = Vec::new();
     for (setting, addresses) in listeners.by_setting() {
         let own: Vec<_> = addresses.iter().map(|address| (setting.name(), *address)).collect();
         if let Some((name, address)) = first_conflict(&earlier, &own) {
-            input.add_error(
+            reader.add_error(
                 setting,
                 format!("must not use a port twice; {name} contains {address}"),
             );

@@ -37,9 +37,9 @@ pub(super) fn settings(
     flags: &ArgMatches,
     environment: EnvLookup<'_>,
 ) -> Result<ReceiverSettings, SettingErrors> {
-    let mut input = SettingsReader::new(NAME, table::ALL, flags, environment);
-    let settings = compose::settings(&mut input);
-    input.finish(settings)
+    let mut reader = SettingsReader::new(NAME, table::ALL, flags, environment);
+    let settings = compose::settings(&mut reader);
+    reader.finish(settings)
 }
 
 /// Runs a receiver to its end.

@@ -85,12 +85,12 @@ mod tests {
 
     #[test]
     fn errors_are_listed_in_aligned_columns() {
-        let mistakes = of(vec![
+        let errors = of(vec![
             mistake("TRACEBUFFER_MAX_SPANS", r#""many""#, "must be a number"),
             mistake("--linger", r#""später""#, "must be a duration"),
         ]);
 
-        let text = mistakes.to_string();
+        let text = errors.to_string();
 
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("  ")).collect();
         assert_eq!(

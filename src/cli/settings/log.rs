@@ -20,9 +20,9 @@ setting!(pub(in crate::cli) LEVEL = "LOG_LEVEL", in Process: Choice<Level> = Cho
 
 /// Reads the log settings.
 pub(in crate::cli) fn settings(
-    input: &mut SettingsReader<'_>,
+    reader: &mut SettingsReader<'_>,
 ) -> Result<LogSettings, ErrorReported> {
-    let format = input.read(&FORMAT);
-    let level = input.read(&LEVEL);
+    let format = reader.read(&FORMAT);
+    let level = reader.read(&LEVEL);
     Ok(LogSettings { format: format?, level: level? })
 }

@@ -29,9 +29,9 @@ fn the_first_batch_is_as_configured() {
 fn an_unavailable_destination_gets_the_same_batch_again_after_a_pause() {
     let mut policy = policy();
 
-    let verdict = policy.failed(FailureKind::Unavailable, attempt(10, 100, 1_000));
+    let decision = policy.failed(FailureKind::Unavailable, attempt(10, 100, 1_000));
 
-    assert_eq!(verdict, REQUEUE_AND_BACK_OFF);
+    assert_eq!(decision, REQUEUE_AND_BACK_OFF);
     assert_eq!(policy.next_batch_limits(), CONFIGURED);
 }
 
@@ -40,8 +40,8 @@ fn the_third_timeout_in_a_row_halves_the_batch() {
     let mut policy = policy();
 
     for expected in [CONFIGURED.max_bytes, CONFIGURED.max_bytes, 500_000] {
-        let verdict = policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
-        assert_eq!(verdict, REQUEUE_AND_BACK_OFF);
+        let decision = policy.failed(FailureKind::TimedOut, attempt(10, 100, 1_000_000));
+        assert_eq!(decision, REQUEUE_AND_BACK_OFF);
         assert_eq!(policy.next_batch_limits().max_bytes, expected);
     }
 }
@@ -74,24 +74,24 @@ fn a_timeout_after_a_delivery_starts_a_new_count() {
 fn an_oversize_batch_is_halved_and_sent_again_at_once() {
     let mut policy = policy();
 
-    let verdict = policy.failed(FailureKind::TooLarge, attempt(1, 100, 1_000_000));
+    let decision = policy.failed(FailureKind::TooLarge, attempt(1, 100, 1_000_000));
 
-    assert_eq!(verdict, REQUEUE_AT_ONCE);
+    assert_eq!(decision, REQUEUE_AT_ONCE);
     assert_eq!(policy.next_batch_limits().max_bytes, 500_000);
 }
 
 #[test]
 fn an_oversize_answer_to_a_small_batch_is_followed_by_a_pause() {
-    let verdict = policy().failed(FailureKind::TooLarge, attempt(1, 2, 1_000));
+    let decision = policy().failed(FailureKind::TooLarge, attempt(1, 2, 1_000));
 
-    assert_eq!(verdict, REQUEUE_AND_BACK_OFF);
+    assert_eq!(decision, REQUEUE_AND_BACK_OFF);
 }
 
 #[test]
 fn a_single_span_too_large_for_the_destination_is_dropped() {
-    let verdict = policy().failed(FailureKind::TooLarge, attempt(1, 1, 5_000_000));
+    let decision = policy().failed(FailureKind::TooLarge, attempt(1, 1, 5_000_000));
 
-    assert_eq!(verdict, RetryDecision::Drop { back_off: true });
+    assert_eq!(decision, RetryDecision::Drop { back_off: true });
 }
 
 #[test]
@@ -181,9 +181,9 @@ fn an_invalid_batch_is_halved_by_records_until_one_stands_alone() {
 
 #[test]
 fn the_first_guilty_record_is_dropped_without_a_pause() {
-    let verdict = policy().failed(FailureKind::InvalidData, attempt(1, 10, 100));
+    let decision = policy().failed(FailureKind::InvalidData, attempt(1, 10, 100));
 
-    assert_eq!(verdict, RetryDecision::Drop { back_off: false });
+    assert_eq!(decision, RetryDecision::Drop { back_off: false });
 }
 
 #[test]
@@ -191,9 +191,9 @@ fn a_destination_that_calls_everything_invalid_costs_a_record_per_pause() {
     let mut policy = policy();
     policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
 
-    let verdict = policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
+    let decision = policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
 
-    assert_eq!(verdict, RetryDecision::Drop { back_off: true });
+    assert_eq!(decision, RetryDecision::Drop { back_off: true });
 }
 
 #[test]
@@ -202,9 +202,9 @@ fn a_delivery_between_two_guilty_records_spares_the_pause() {
     policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
     policy.delivered();
 
-    let verdict = policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
+    let decision = policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
 
-    assert_eq!(verdict, RetryDecision::Drop { back_off: false });
+    assert_eq!(decision, RetryDecision::Drop { back_off: false });
 }
 
 #[test]
@@ -219,9 +219,9 @@ fn after_the_bisection_each_delivery_doubles_the_records() {
 
 #[test]
 fn a_destination_that_refuses_for_good_costs_one_batch_and_a_pause() {
-    let verdict = policy().failed(FailureKind::Refused, attempt(10, 100, 1_000));
+    let decision = policy().failed(FailureKind::Refused, attempt(10, 100, 1_000));
 
-    assert_eq!(verdict, RetryDecision::Drop { back_off: true });
+    assert_eq!(decision, RetryDecision::Drop { back_off: true });
 }
 
 #[test]

@@ -62,5 +62,5 @@ impl AdmissionFailure {
 /// Counts what the webhook answers.
 pub trait AdmissionMonitor: Send + Sync + 'static {
     /// A request was answered, which took this long.
-    fn answered(&self, outcome: AdmissionOutcome, took: Duration);
+    fn answered(&self, outcome: AdmissionOutcome, elapsed: Duration);
 }

@@ -220,8 +220,8 @@ impl ReceiverEndpoint {
 impl<B: SendBody> Connection<B> {
     /// Sends one request.
     pub(crate) async fn send(&mut self, request: Request<B>) -> OtlpResponse {
-        let way = self.endpoint;
-        let request = way.with_host(request);
+        let endpoint = self.endpoint;
+        let request = endpoint.with_host(request);
         let exchange = async {
             let response = match &mut self.sender {
                 Sender::Http1(sender) => {
@@ -238,7 +238,7 @@ impl<B: SendBody> Connection<B> {
             let trailers = body.trailers().cloned().unwrap_or_default();
             let (status, headers) = (head.status, head.headers);
             Ok::<_, hyper::Error>(OtlpResponse {
-                endpoint: way,
+                endpoint,
                 status,
                 headers,
                 body: body.to_bytes(),
@@ -246,7 +246,7 @@ impl<B: SendBody> Connection<B> {
             })
         };
         let answer = timeout(REQUEST_TIMEOUT, exchange).await.expect("an answer comes in time");
-        answer.unwrap_or_else(|error| panic!("{way:?} got no answer: {error:?}"))
+        answer.unwrap_or_else(|error| panic!("{endpoint:?} got no answer: {error:?}"))
     }
 
     /// Waits until the receiver has closed the connection, in good order.

@@ -43,12 +43,12 @@ impl ReceiverUnderTest {
 
     /// Checks that a client that behaves is answered at once, on both ports over all protocols.
     pub(crate) async fn assert_serves_others(&self) {
-        for way in receiver_endpoints(&self.receiver, ALL_PROTOCOLS) {
+        for endpoint in receiver_endpoints(&self.receiver, ALL_PROTOCOLS) {
             let started = Instant::now();
-            let answer = way.export(spans(&["well-behaved"])).await;
+            let answer = endpoint.export(spans(&["well-behaved"])).await;
             assert_eq!(answer.kind(), ResponseKind::Accepted, "{answer:?}");
             let took = started.elapsed();
-            assert!(took < MAX_RESPONSE_TIME, "{way:?} took {took:?}");
+            assert!(took < MAX_RESPONSE_TIME, "{endpoint:?} took {took:?}");
         }
     }
 

@@ -152,10 +152,9 @@ impl Cluster for KubeCluster {
         match patched {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some(422) => match self.is_unchanged(pod).await {
-                Ok(true) => Err(cluster_error(&error, what)),
                 Ok(false) => Err(ClusterError::Conflict),
                 Err(unread) if unread.code() == Some(404) => Err(ClusterError::NotFound),
-                Err(_) => Err(cluster_error(&error, what)),
+                Ok(true) | Err(_) => Err(cluster_error(&error, what)),
             },
             Err(error) => Err(cluster_error(&error, what)),
         }

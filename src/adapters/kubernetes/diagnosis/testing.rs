@@ -31,8 +31,8 @@ pub(super) fn webhook_tls(ends: i64) -> WebhookTls {
     let time = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap());
     let validity = Validity { not_before: time(ends - 365 * DAY), not_after: time(ends) };
     let authority = RcgenIssuer::new("tracebuffer-webhook.tracing.svc");
-    let keyring = authority.add_authority(&WebhookTls::default(), validity).unwrap();
-    authority.issue_leaf(&keyring, validity).unwrap()
+    let tls = authority.add_authority(&WebhookTls::default(), validity).unwrap();
+    authority.issue_leaf(&tls, validity).unwrap()
 }
 
 pub(super) fn trace_buffer() -> TraceBuffer {
@@ -93,8 +93,8 @@ pub(super) fn injected_pod(name: &str, image: &str) -> Pod {
     }))
 }
 
-pub(super) fn operator_objects(keyring: &WebhookTls) -> OperatorObjects {
-    let bundle = k8s_openapi::ByteString(keyring.bundle.clone());
+pub(super) fn operator_objects(tls: &WebhookTls) -> OperatorObjects {
+    let bundle = k8s_openapi::ByteString(tls.bundle.clone());
     OperatorObjects {
         webhook_configuration: Fetched::Found(from_json(json!({
             "metadata": {"name": "tracebuffer", "creationTimestamp": "2030-01-01T00:00:00Z"},
@@ -128,7 +128,7 @@ pub(super) fn operator_objects(keyring: &WebhookTls) -> OperatorObjects {
 }
 
 pub(super) fn healthy_installation() -> CheckInput {
-    let keyring = webhook_tls(NOW + 60 * DAY);
+    let tls = webhook_tls(NOW + 60 * DAY);
     let data = |pem: &[u8]| k8s_openapi::ByteString(pem.to_vec());
     let mut crd = crd_json();
     crd["status"] = json!({"conditions": [condition("Established", "True", "")]});
@@ -136,10 +136,10 @@ pub(super) fn healthy_installation() -> CheckInput {
         now: NOW,
         version: Fetched::Found((1, 36, "v1.36.0".to_owned())),
         crd: Fetched::Found(from_json(crd)),
-        operator: operator_objects(&keyring),
+        operator: operator_objects(&tls),
         certificate_secret: Fetched::Found(from_json(json!({
             "metadata": {"namespace": "tracing", "name": "tracebuffer-webhook-tls"},
-            "data": {"ca.crt": data(&keyring.bundle), "tls.crt": data(&keyring.leaf)},
+            "data": {"ca.crt": data(&tls.bundle), "tls.crt": data(&tls.leaf)},
         }))),
         dry_run: ("shop".to_owned(), Fetched::Found(injected_pod("probe", IMAGE))),
         trace_buffers: Fetched::Found(vec![trace_buffer()]),

@@ -79,11 +79,11 @@ mod tests {
     #[track_caller]
     fn assert_edits(
         document: &Value,
-        edit: impl FnOnce(&mut PatchBuilder<'_>),
+        patch: impl FnOnce(&mut PatchBuilder<'_>),
         operations: &Value,
     ) {
         let mut edited = PatchBuilder::new(document);
-        edit(&mut edited);
+        patch(&mut edited);
         assert_eq!(serde_json::to_value(edited.build()).unwrap(), *operations);
     }
 
@@ -92,7 +92,7 @@ mod tests {
         for document in [json!({}), json!({"m": null})] {
             assert_edits(
                 &document,
-                |edit| edit.merge(&["m"], json!({"a": "1"})),
+                |patch| patch.merge(&["m"], json!({"a": "1"})),
                 &json!([{"op": "add", "path": "/m", "value": {"a": "1"}}]),
             );
         }
@@ -102,7 +102,7 @@ mod tests {
     fn members_are_added_one_by_one_with_their_keys_escaped() {
         assert_edits(
             &json!({"m": {"old": "0", "same": "1"}}),
-            |edit| edit.merge(&["m"], json!({"a/b~c": "1", "same": "1"})),
+            |patch| patch.merge(&["m"], json!({"a/b~c": "1", "same": "1"})),
             &json!([{"op": "add", "path": "/m/a~1b~0c", "value": "1"}]),
         );
     }
@@ -112,7 +112,7 @@ mod tests {
         for document in [json!({}), json!({"l": null})] {
             assert_edits(
                 &document,
-                |edit| edit.append(&["l"], vec![json!(1), json!(2)]),
+                |patch| patch.append(&["l"], vec![json!(1), json!(2)]),
                 &json!([{"op": "add", "path": "/l", "value": [1, 2]}]),
             );
         }
@@ -122,9 +122,9 @@ mod tests {
     fn a_list_grows_at_its_end_or_before_a_place() {
         assert_edits(
             &json!({"l": [{"n": []}]}),
-            |edit| {
-                edit.append(&["l", "0", "n"], vec![json!(1), json!(2)]);
-                edit.insert_before(&["l"], 0, json!(3));
+            |patch| {
+                patch.append(&["l", "0", "n"], vec![json!(1), json!(2)]);
+                patch.insert_before(&["l"], 0, json!(3));
             },
             &json!([
                 {"op": "add", "path": "/l/0/n/-", "value": 1},
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn nothing_to_add_is_no_operation_and_no_value_is_replaced() {
-        assert_edits(&json!({}), |edit| edit.append(&["l"], vec![]), &json!([]));
-        assert_edits(&json!({"l": 1}), |edit| edit.append(&["l"], vec![json!(1)]), &json!([]));
+        assert_edits(&json!({}), |patch| patch.append(&["l"], vec![]), &json!([]));
+        assert_edits(&json!({"l": 1}), |patch| patch.append(&["l"], vec![json!(1)]), &json!([]));
     }
 }

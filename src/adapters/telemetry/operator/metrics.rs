@@ -169,18 +169,18 @@ impl Default for ControllerMetrics {
 }
 
 impl AdmissionMonitor for ControllerMetrics {
-    fn answered(&self, outcome: AdmissionOutcome, took: Duration) {
+    fn answered(&self, outcome: AdmissionOutcome, elapsed: Duration) {
         *self.admissions.lock().entry(labels(outcome)).or_default() += 1;
-        self.admission_seconds.observe(took.as_secs_f64());
+        self.admission_seconds.observe(elapsed.as_secs_f64());
     }
 }
 
 impl ReconcileMonitor for ControllerMetrics {
-    fn reconciled(&self, outcome: ReconcileOutcome, took: Duration) {
+    fn reconciled(&self, outcome: ReconcileOutcome, elapsed: Duration) {
         for (_, word) in RECONCILE_RESULTS.into_iter().filter(|(each, _)| *each == outcome) {
             *self.reconciled.lock().entry(word).or_default() += 1;
         }
-        self.reconcile_seconds.observe(took.as_secs_f64());
+        self.reconcile_seconds.observe(elapsed.as_secs_f64());
     }
 
     fn pod_counts(&self, trace_buffer: &ObjectKey, counts: Option<PodCounts>) {

@@ -4,22 +4,22 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn delivered_spans_are_settled_as_sent() {
-    let mut scene = Harness::new(|_| accept());
-    scene.store(&["ab", "c"]);
+    let mut harness = Harness::new(|_| accept());
+    harness.store(&["ab", "c"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.ledger_totals(), LedgerTotals { sent: 3, ..LedgerTotals::default() });
+    assert_eq!(harness.ledger_totals(), LedgerTotals { sent: 3, ..LedgerTotals::default() });
 }
 
 #[tokio::test(start_paused = true)]
 async fn records_that_wait_together_travel_in_one_request_oldest_first() {
-    let mut scene = Harness::new(|_| accept());
-    scene.store(&["ab", "c", "def"]);
+    let mut harness = Harness::new(|_| accept());
+    harness.store(&["ab", "c", "def"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    let arrivals = scene.destination.received();
+    let arrivals = harness.destination.received();
     assert_eq!((arrivals.len(), arrivals[0].spans), (1, 6));
     assert_eq!(arrivals[0].payload, "abcdef");
 }
@@ -27,76 +27,76 @@ async fn records_that_wait_together_travel_in_one_request_oldest_first() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_ends_before_the_record_that_would_exceed_its_spans() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
-    let mut scene = Harness::with(limits(100, 10_000), batch, |_| accept());
-    scene.store(&["ab", "c", "de", "fghi"]);
+    let mut harness = Harness::with(limits(100, 10_000), batch, |_| accept());
+    harness.store(&["ab", "c", "de", "fghi"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["abc", "de", "fghi"]);
+    assert_eq!(harness.destination.payloads(), ["abc", "de", "fghi"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lone_span_waits_for_company_no_longer_than_the_linger() {
-    let mut scene = Harness::new(|_| accept());
-    scene.start(1);
-    scene.store(&["a"]);
+    let mut harness = Harness::new(|_| accept());
+    harness.start(1);
+    harness.store(&["a"]);
 
     sleep(millis(199)).await;
-    assert_eq!(scene.destination.payloads(), [""; 0]);
+    assert_eq!(harness.destination.payloads(), [""; 0]);
     sleep(millis(2)).await;
 
-    assert_eq!(scene.destination.payloads(), ["a"]);
+    assert_eq!(harness.destination.payloads(), ["a"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn spans_the_destination_rejects_are_counted_and_not_sent_again() {
     let rejecting = || Delivered { rejected_spans: 2, message: "too old".to_owned() };
-    let mut scene = Harness::new(move |_| ScriptedResponse::Accept(rejecting()));
-    scene.store(&["abcde"]);
+    let mut harness = Harness::new(move |_| ScriptedResponse::Accept(rejecting()));
+    harness.store(&["abcde"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["abcde"]);
+    assert_eq!(harness.destination.payloads(), ["abcde"]);
     assert_eq!(
-        scene.ledger_totals(),
+        harness.ledger_totals(),
         LedgerTotals { sent: 3, rejected: 2, ..LedgerTotals::default() }
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_cannot_reject_more_spans_than_it_was_sent() {
-    let mut scene = Harness::new(|_| {
+    let mut harness = Harness::new(|_| {
         ScriptedResponse::Accept(Delivered { rejected_spans: u64::MAX, message: String::new() })
     });
-    scene.store(&["abc"]);
+    harness.store(&["abc"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.ledger_totals(), LedgerTotals { rejected: 3, ..LedgerTotals::default() });
+    assert_eq!(harness.ledger_totals(), LedgerTotals { rejected: 3, ..LedgerTotals::default() });
 }
 
 #[tokio::test(start_paused = true)]
 async fn spans_taken_with_a_warning_count_as_sent() {
-    let mut scene = Harness::new(|_| {
+    let mut harness = Harness::new(|_| {
         ScriptedResponse::Accept(Delivered { rejected_spans: 0, message: "nearly full".to_owned() })
     });
-    scene.store(&["abc"]);
+    harness.store(&["abc"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.ledger().sent, 3);
+    assert_eq!(harness.ledger().sent, 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn evicted_spans_of_the_oldest_record_are_not_sent() {
-    let mut scene = Harness::with(limits(8, 10_000), BATCH, |_| accept());
-    scene.store(&["abcde", "fgh", "ij"]);
+    let mut harness = Harness::with(limits(8, 10_000), BATCH, |_| accept());
+    harness.store(&["abcde", "fgh", "ij"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "cdefghij");
-    assert_eq!(scene.ledger().dropped(DropReason::Overflow), 2);
-    let announced: u64 = scene.destination.received().iter().map(|arrival| arrival.spans).sum();
+    assert_eq!(harness.destination.accepted_spans(), "cdefghij");
+    assert_eq!(harness.ledger().dropped(DropReason::Overflow), 2);
+    let announced: u64 = harness.destination.received().iter().map(|arrival| arrival.spans).sum();
     assert_eq!(announced, 8);
 }
 
@@ -104,13 +104,13 @@ async fn evicted_spans_of_the_oldest_record_are_not_sent() {
 async fn the_monitor_is_told_how_long_each_request_took() {
     let mut answers =
         [fail(FailureKind::Unavailable).delayed(secs(2)), accept().delayed(secs(1))].into_iter();
-    let mut scene = Harness::new(move |_| answers.next().unwrap());
-    scene.store(&["a"]);
+    let mut harness = Harness::new(move |_| answers.next().unwrap());
+    harness.store(&["a"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
     assert_eq!(
-        scene.monitor.events(),
+        harness.monitor.events(),
         [
             MonitorEvent::SendFailed(FailureKind::Unavailable, secs(2)),
             MonitorEvent::Delivered(secs(1))

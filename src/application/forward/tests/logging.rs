@@ -7,13 +7,13 @@ use crate::application::testing::CapturedLog;
 async fn an_outage_is_reported_once_and_so_is_its_end() {
     let (log, _guard) = CapturedLog::start();
     let mut failures = 50;
-    let mut scene = Harness::new(move |_| {
+    let mut harness = Harness::new(move |_| {
         failures -= i32::from(failures > 0);
         if failures > 0 { fail(FailureKind::Unavailable) } else { accept() }
     });
-    scene.store(&["ab", "c"]);
+    harness.store(&["ab", "c"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
     let waiting = "WARN the destination does not accept spans; buffering and retrying";
     assert_eq!(
@@ -29,12 +29,12 @@ async fn an_outage_is_reported_once_and_so_is_its_end() {
 async fn a_batch_that_must_only_be_smaller_is_no_outage() {
     let (log, _guard) = CapturedLog::start();
     let mut first = true;
-    let mut scene = Harness::new(move |_| {
+    let mut harness = Harness::new(move |_| {
         if std::mem::take(&mut first) { fail(FailureKind::TooLarge) } else { accept() }
     });
-    scene.store(&["a".repeat(100_000).as_str(); 2]);
+    harness.store(&["a".repeat(100_000).as_str(); 2]);
 
-    scene.finish().await;
+    harness.finish().await;
 
     assert_eq!(log.lines(), [""; 0]);
 }
@@ -42,10 +42,10 @@ async fn a_batch_that_must_only_be_smaller_is_no_outage() {
 #[tokio::test(start_paused = true)]
 async fn spans_refused_for_good_are_an_error_that_says_what_to_do() {
     let (log, _guard) = CapturedLog::start();
-    let mut scene = Harness::new(|_| fail(FailureKind::Refused));
-    scene.store(&["abc"]);
+    let mut harness = Harness::new(|_| fail(FailureKind::Refused));
+    harness.store(&["abc"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
     let lost = "ERROR the destination permanently refused spans; they are lost";
     let why = "code=\"TEST\" reason=scripted";
@@ -58,13 +58,13 @@ async fn rejected_spans_are_an_error_and_a_mere_message_is_a_warning() {
     let (log, _guard) = CapturedLog::start();
     let mut answers = [(2, "too old"), (0, "nearly full")].into_iter();
     let batch = BatchLimits { max_spans: 3, ..BATCH };
-    let mut scene = Harness::with(limits(100, 10_000), batch, move |_| {
+    let mut harness = Harness::with(limits(100, 10_000), batch, move |_| {
         let (rejected_spans, message) = answers.next().unwrap();
         ScriptedResponse::Accept(Delivered { rejected_spans, message: message.to_owned() })
     });
-    scene.store(&["abc", "def"]);
+    harness.store(&["abc", "def"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
     let rejected = "ERROR the destination rejected spans; they are lost";
     let warned = "WARN the destination accepted the spans with a warning";

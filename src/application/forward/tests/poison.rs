@@ -9,14 +9,14 @@ fn no_x(arrival: &ReceivedRequest) -> ScriptedResponse {
 
 /// Stores `count` records of two spans, with an invalid span at each of `guilty`, and returns the
 /// valid spans.
-fn store_pairs(scene: &Harness, count: usize, guilty: &[usize]) -> String {
+fn store_pairs(harness: &Harness, count: usize, guilty: &[usize]) -> String {
     let mut innocent = String::new();
     for n in 0..count {
         let record = format!("{}{}", n % 10, ['a', 'b', 'c'][n % 3]);
         if guilty.contains(&n) {
-            scene.store(&["xx"]);
+            harness.store(&["xx"]);
         } else {
-            scene.store(&[&record]);
+            harness.store(&[&record]);
             innocent += &record;
         }
     }
@@ -26,26 +26,26 @@ fn store_pairs(scene: &Harness, count: usize, guilty: &[usize]) -> String {
 #[tokio::test(start_paused = true)]
 async fn one_guilty_record_is_found_and_lost_and_all_others_arrive_in_order() {
     for guilty in [0, 1, 700, 1_022, 1_023] {
-        let mut scene = Harness::new(no_x);
-        let innocent = store_pairs(&scene, 1_024, &[guilty]);
+        let mut harness = Harness::new(no_x);
+        let innocent = store_pairs(&harness, 1_024, &[guilty]);
 
-        scene.finish().await;
+        harness.finish().await;
 
-        assert_eq!(scene.destination.accepted_spans(), innocent);
-        assert_eq!(scene.lost_for_good(), 2);
-        assert_eq!(scene.ledger().sent, 2 * 1_023);
+        assert_eq!(harness.destination.accepted_spans(), innocent);
+        assert_eq!(harness.lost_for_good(), 2);
+        assert_eq!(harness.ledger().sent, 2 * 1_023);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_guilty_record_costs_a_logarithmic_number_of_requests_and_no_time() {
     for guilty in [0, 1, 341, 682, 700, 1_022, 1_023] {
-        let mut scene = Harness::new(no_x);
-        store_pairs(&scene, 1_024, &[guilty]);
+        let mut harness = Harness::new(no_x);
+        store_pairs(&harness, 1_024, &[guilty]);
 
-        scene.finish().await;
+        harness.finish().await;
 
-        let arrivals = scene.destination.received();
+        let arrivals = harness.destination.received();
         // Ten halvings, each may cost a delivery and a doubled batch, and ten doublings back.
         assert!(arrivals.len() <= 45, "record {guilty} took {} requests", arrivals.len());
         assert_eq!(arrivals.last().unwrap().at, arrivals[0].at);
@@ -55,92 +55,92 @@ async fn one_guilty_record_costs_a_logarithmic_number_of_requests_and_no_time() 
 #[tokio::test(start_paused = true)]
 async fn two_guilty_records_are_found_and_lost_and_all_others_arrive_in_order() {
     for guilty in [[3, 700], [511, 512], [0, 1_023], [8, 9]] {
-        let mut scene = Harness::new(no_x);
-        let innocent = store_pairs(&scene, 1_024, &guilty);
+        let mut harness = Harness::new(no_x);
+        let innocent = store_pairs(&harness, 1_024, &guilty);
 
-        scene.finish().await;
+        harness.finish().await;
 
-        assert_eq!(scene.destination.accepted_spans(), innocent);
-        assert_eq!(scene.lost_for_good(), 4);
+        assert_eq!(harness.destination.accepted_spans(), innocent);
+        assert_eq!(harness.lost_for_good(), 4);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_that_calls_everything_invalid_costs_a_record_per_pause() {
-    let mut scene = Harness::new(|_| fail(FailureKind::InvalidData));
-    scene.store(&["ab", "cd", "ef", "gh"]);
+    let mut harness = Harness::new(|_| fail(FailureKind::InvalidData));
+    harness.store(&["ab", "cd", "ef", "gh"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["abcdefgh", "abcd", "ab", "cd", "ef", "gh"]);
-    assert_eq!(scene.pauses(), [0, 0, 0, 100, 200]);
-    assert_eq!(scene.lost_for_good(), 8);
+    assert_eq!(harness.destination.payloads(), ["abcdefgh", "abcd", "ab", "cd", "ef", "gh"]);
+    assert_eq!(harness.pauses(), [0, 0, 0, 100, 200]);
+    assert_eq!(harness.lost_for_good(), 8);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_that_refuses_us_costs_a_batch_per_pause() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
-    let mut scene = Harness::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
-    scene.store(&["abcd", "efgh", "ijkl"]);
+    let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
+    harness.store(&["abcd", "efgh", "ijkl"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["abcd", "efgh", "ijkl"]);
-    assert_eq!(scene.pauses(), [100, 200]);
-    assert_eq!(scene.lost_for_good(), 12);
+    assert_eq!(harness.destination.payloads(), ["abcd", "efgh", "ijkl"]);
+    assert_eq!(harness.pauses(), [100, 200]);
+    assert_eq!(harness.lost_for_good(), 12);
 }
 
 #[tokio::test(start_paused = true)]
 async fn once_the_destination_takes_us_again_the_rest_arrives() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
     let mut refusals = 2;
-    let mut scene = Harness::with(limits(1_000, 100_000), batch, move |_| {
+    let mut harness = Harness::with(limits(1_000, 100_000), batch, move |_| {
         if refusals == 0 {
             return accept();
         }
         refusals -= 1;
         fail(FailureKind::Refused)
     });
-    scene.store(&["abcd", "efgh", "ijkl", "mnop"]);
+    harness.store(&["abcd", "efgh", "ijkl", "mnop"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "ijklmnop");
-    assert_eq!((scene.ledger().sent, scene.lost_for_good()), (8, 8));
+    assert_eq!(harness.destination.accepted_spans(), "ijklmnop");
+    assert_eq!((harness.ledger().sent, harness.lost_for_good()), (8, 8));
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_the_guilty_part_of_a_record_sent_in_parts_is_lost() {
     let batch = BatchLimits { max_bytes: 4, ..BATCH };
-    let mut scene = Harness::with(limits(1_000, 100_000), batch, no_x);
-    scene.store(&["abcdefxhijkl"]);
+    let mut harness = Harness::with(limits(1_000, 100_000), batch, no_x);
+    harness.store(&["abcdefxhijkl"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "abcdijkl");
-    assert_eq!(scene.lost_for_good(), 4);
+    assert_eq!(harness.destination.accepted_spans(), "abcdijkl");
+    assert_eq!(harness.lost_for_good(), 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_that_keeps_refusing_us_costs_less_each_time() {
     let batch = BatchLimits { max_spans: 16, ..BATCH };
-    let mut scene = Harness::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
-    store_pairs(&scene, 18, &[]);
+    let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
+    store_pairs(&harness, 18, &[]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    let spans: Vec<_> = scene.destination.received().iter().map(|each| each.spans).collect();
+    let spans: Vec<_> = harness.destination.received().iter().map(|each| each.spans).collect();
     assert_eq!(spans, [16, 8, 4, 2, 2, 2, 2]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_the_store_cannot_return_is_lost_and_all_others_arrive() {
     let batch = BatchLimits { max_spans: 2, ..BATCH };
-    let mut scene = Harness::with(limits(100, 10_000), batch, |_| accept());
-    scene.store(&["ab", "c!", "de"]);
+    let mut harness = Harness::with(limits(100, 10_000), batch, |_| accept());
+    harness.store(&["ab", "c!", "de"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "abde");
-    assert_eq!(scene.lost_for_good(), 2);
+    assert_eq!(harness.destination.accepted_spans(), "abde");
+    assert_eq!(harness.lost_for_good(), 2);
 }

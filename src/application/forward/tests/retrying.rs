@@ -20,14 +20,14 @@ fn asking(wait: Duration) -> ScriptedResponse {
 
 #[tokio::test(start_paused = true)]
 async fn an_unavailable_destination_gets_the_same_bytes_again_after_the_pause() {
-    let mut scene = Harness::new(unavailable(3));
-    scene.store(&["ab", "c"]);
+    let mut harness = Harness::new(unavailable(3));
+    harness.store(&["ab", "c"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["abc"; 4]);
-    assert_eq!(scene.pauses(), [100, 200, 400]);
-    assert_eq!(scene.ledger().sent, 3);
+    assert_eq!(harness.destination.payloads(), ["abc"; 4]);
+    assert_eq!(harness.pauses(), [100, 200, 400]);
+    assert_eq!(harness.ledger().sent, 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -35,124 +35,124 @@ async fn after_a_delivery_the_pauses_start_short_again() {
     let unavailable = || fail(FailureKind::Unavailable);
     let mut answers = [unavailable(), unavailable(), accept(), unavailable(), accept()].into_iter();
     let batch = BatchLimits { max_spans: 1, ..BATCH };
-    let mut scene = Harness::with(limits(100, 10_000), batch, move |_| answers.next().unwrap());
-    scene.store(&["a", "b"]);
+    let mut harness = Harness::with(limits(100, 10_000), batch, move |_| answers.next().unwrap());
+    harness.store(&["a", "b"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["a", "a", "a", "b", "b"]);
-    assert_eq!(scene.pauses(), [100, 200, 0, 100]);
+    assert_eq!(harness.destination.payloads(), ["a", "a", "a", "b", "b"]);
+    assert_eq!(harness.pauses(), [100, 200, 0, 100]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_arrives_during_an_outage_follows_in_order() {
-    let mut scene = Harness::new(unavailable(10));
-    scene.start(1);
+    let mut harness = Harness::new(unavailable(10));
+    harness.start(1);
 
     for payload in ["ab", "c", "d", "efg"] {
-        scene.store(&[payload]);
+        harness.store(&[payload]);
         sleep(millis(150)).await;
     }
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "abcdefg");
-    assert_eq!(scene.ledger().sent, 7);
+    assert_eq!(harness.destination.accepted_spans(), "abcdefg");
+    assert_eq!(harness.ledger().sent, 7);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_day_of_outage_loses_nothing_while_there_is_room() {
     let day = secs(24 * 60 * 60);
-    let mut scene = Harness::new(move |arrival| match arrival.at {
+    let mut harness = Harness::new(move |arrival| match arrival.at {
         at if at < day => fail(FailureKind::Unavailable).delayed(secs(10)),
         _ => accept(),
     });
-    scene.store(&["ab", "c"]);
+    harness.store(&["ab", "c"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "abc");
-    assert_eq!(scene.ledger_totals(), LedgerTotals { sent: 3, ..LedgerTotals::default() });
-    assert!(scene.destination.received().len() > 8_000);
+    assert_eq!(harness.destination.accepted_spans(), "abc");
+    assert_eq!(harness.ledger_totals(), LedgerTotals { sent: 3, ..LedgerTotals::default() });
+    assert!(harness.destination.received().len() > 8_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_may_be_evicted_while_the_destination_is_left_alone() {
-    let mut scene = Harness::with(limits(4, 10_000), BATCH, |_| asking(secs(20)));
-    scene.start(1);
-    scene.store(&["a"]);
+    let mut harness = Harness::with(limits(4, 10_000), BATCH, |_| asking(secs(20)));
+    harness.start(1);
+    harness.store(&["a"]);
     sleep(secs(1)).await;
 
-    scene.store(&["bcde"]);
+    harness.store(&["bcde"]);
 
-    assert_eq!(scene.destination.payloads(), ["a"]);
-    assert_eq!(scene.ledger().dropped(DropReason::Overflow), 1);
-    assert_eq!(scene.ledger().buffered, 4);
+    assert_eq!(harness.destination.payloads(), ["a"]);
+    assert_eq!(harness.ledger().dropped(DropReason::Overflow), 1);
+    assert_eq!(harness.ledger().buffered, 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_on_the_wire_is_not_evicted_but_what_waits_behind_it() {
-    let mut scene = Harness::with(limits(4, 10_000), BATCH, |_| accept().delayed(secs(5)));
-    scene.start(1);
-    scene.store(&["a"]);
+    let mut harness = Harness::with(limits(4, 10_000), BATCH, |_| accept().delayed(secs(5)));
+    harness.start(1);
+    harness.store(&["a"]);
     sleep(secs(1)).await;
-    scene.store(&["b", "cd"]);
+    harness.store(&["b", "cd"]);
 
-    scene.store(&["e"]);
-    scene.finish().await;
+    harness.store(&["e"]);
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "acde");
-    assert_eq!(scene.ledger().dropped(DropReason::Overflow), 1);
+    assert_eq!(harness.destination.accepted_spans(), "acde");
+    assert_eq!(harness.ledger().dropped(DropReason::Overflow), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn spans_given_back_may_grow_too_old_to_be_sent() {
     let old = BufferLimits { max_age: Some(secs(30)), ..limits(100, 10_000) };
     let mut first = true;
-    let mut scene = Harness::with(old, BATCH, move |_| {
+    let mut harness = Harness::with(old, BATCH, move |_| {
         if std::mem::take(&mut first) { asking(secs(60)) } else { accept() }
     });
-    scene.start(1);
-    scene.store(&["ab"]);
+    harness.start(1);
+    harness.store(&["ab"]);
     sleep(secs(50)).await;
-    scene.store(&["c"]);
+    harness.store(&["c"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "c");
-    assert_eq!(scene.ledger().dropped(DropReason::Expired), 2);
+    assert_eq!(harness.destination.accepted_spans(), "c");
+    assert_eq!(harness.ledger().dropped(DropReason::Expired), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_is_left_alone_as_long_as_it_asked() {
     let mut answers = [asking(secs(20)), accept()].into_iter();
-    let mut scene = Harness::new(move |_| answers.next().unwrap());
-    scene.store(&["a"]);
+    let mut harness = Harness::new(move |_| answers.next().unwrap());
+    harness.store(&["a"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.pauses(), [20_100]);
+    assert_eq!(harness.pauses(), [20_100]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_destination_that_asks_for_a_year_is_tried_again_after_5_minutes() {
     let mut answers = [asking(secs(365 * 24 * 60 * 60)), accept()].into_iter();
-    let mut scene = Harness::new(move |_| answers.next().unwrap());
-    scene.store(&["a"]);
+    let mut harness = Harness::new(move |_| answers.next().unwrap());
+    harness.store(&["a"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.pauses(), [300_100]);
+    assert_eq!(harness.pauses(), [300_100]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_forwarder_wakes_for_what_arrives_after_a_recovery() {
-    let mut scene = Harness::new(unavailable(1));
-    scene.start(1);
-    scene.store(&["a"]);
+    let mut harness = Harness::new(unavailable(1));
+    harness.start(1);
+    harness.store(&["a"]);
     sleep(secs(5)).await;
 
-    scene.store(&["b"]);
+    harness.store(&["b"]);
     sleep(secs(5)).await;
 
-    assert_eq!(scene.destination.accepted_spans(), "ab");
+    assert_eq!(harness.destination.accepted_spans(), "ab");
 }

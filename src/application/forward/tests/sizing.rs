@@ -13,170 +13,173 @@ fn alphabet(spans: usize) -> String {
     ('a'..='z').cycle().take(spans).collect()
 }
 
-fn lengths(scene: &Harness) -> Vec<usize> {
-    scene.destination.payloads().iter().map(String::len).collect()
+fn lengths(harness: &Harness) -> Vec<usize> {
+    harness.destination.payloads().iter().map(String::len).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_third_timeout_in_a_row_halves_the_batch() {
-    let mut scene = Harness::new(|arrival| match arrival.payload.len() {
+    let mut harness = Harness::new(|arrival| match arrival.payload.len() {
         ..=4 => accept(),
         _ => fail(FailureKind::TimedOut).delayed(secs(10)),
     });
-    scene.store(&["ab", "cd", "ef", "gh"]);
+    harness.store(&["ab", "cd", "ef", "gh"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(lengths(&scene), [8, 8, 8, 4, 4]);
-    assert_eq!(scene.destination.accepted_spans(), "abcdefgh");
+    assert_eq!(lengths(&harness), [8, 8, 8, 4, 4]);
+    assert_eq!(harness.destination.accepted_spans(), "abcdefgh");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_too_large_is_halved_until_it_fits() {
     let batch = BatchLimits { max_bytes: 96, ..BATCH };
-    let mut scene = Harness::with(limits(1_000, 100_000), batch, at_most(20));
+    let mut harness = Harness::with(limits(1_000, 100_000), batch, at_most(20));
     let records: Vec<String> = (0..24).map(|n| alphabet(26)[n..][..2].to_owned()).collect();
     for record in &records {
-        scene.store(&[record]);
+        harness.store(&[record]);
     }
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(lengths(&scene)[..3], [48, 24, 12]);
-    assert_eq!(scene.destination.accepted_spans(), records.concat());
-    assert_eq!(scene.ledger().sent, 48);
+    assert_eq!(lengths(&harness)[..3], [48, 24, 12]);
+    assert_eq!(harness.destination.accepted_spans(), records.concat());
+    assert_eq!(harness.ledger().sent, 48);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_large_batch_is_halved_without_a_pause() {
-    let mut scene = Harness::new(at_most(100_000));
+    let mut harness = Harness::new(at_most(100_000));
     let record = alphabet(75_000);
-    scene.store(&[&record, &record]);
+    harness.store(&[&record, &record]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(lengths(&scene), [150_000, 75_000, 75_000]);
-    assert_eq!(scene.pauses(), [0, 0]);
+    assert_eq!(lengths(&harness), [150_000, 75_000, 75_000]);
+    assert_eq!(harness.pauses(), [0, 0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_larger_than_a_batch_is_sent_in_parts_cut_between_spans() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
-    let mut scene = Harness::with(limits(1_000, 100_000), batch, |_| accept());
-    scene.store(&["ab", &alphabet(26), "yz"]);
+    let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| accept());
+    harness.store(&["ab", &alphabet(26), "yz"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["ab", "abcdefghij", "klmnopqrst", "uvwxyz", "yz"]);
-    let announced: Vec<_> = scene.destination.received().iter().map(|each| each.spans).collect();
+    assert_eq!(harness.destination.payloads(), ["ab", "abcdefghij", "klmnopqrst", "uvwxyz", "yz"]);
+    let announced: Vec<_> = harness.destination.received().iter().map(|each| each.spans).collect();
     assert_eq!(announced, [2, 10, 10, 6, 2]);
-    assert_eq!(scene.ledger().sent, 30);
+    assert_eq!(harness.ledger().sent, 30);
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_part_of_a_record_is_settled_when_it_is_taken() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
-    let mut scene = Harness::with(limits(1_000, 100_000), batch, |_| accept().delayed(secs(10)));
-    scene.store(&[&alphabet(26)]);
-    scene.buffer.close();
-    scene.start(1);
+    let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| accept().delayed(secs(10)));
+    harness.store(&[&alphabet(26)]);
+    harness.buffer.close();
+    harness.start(1);
 
     sleep(secs(15)).await;
 
     let half_way = LedgerTotals { sent: 10, in_flight: 16, ..LedgerTotals::default() };
-    assert_eq!(scene.ledger_totals(), half_way);
-    scene.finish().await;
-    assert_eq!(scene.ledger().sent, 26);
+    assert_eq!(harness.ledger_totals(), half_way);
+    harness.finish().await;
+    assert_eq!(harness.ledger().sent, 26);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_in_the_middle_of_a_record_gives_back_only_the_rest() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
     let mut answers = [accept(), fail(FailureKind::Unavailable)].into_iter();
-    let mut scene = Harness::with(limits(1_000, 100_000), batch, move |_| {
+    let mut harness = Harness::with(limits(1_000, 100_000), batch, move |_| {
         answers.next().unwrap_or_else(accept)
     });
-    scene.store(&[&alphabet(26)]);
+    harness.store(&[&alphabet(26)]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["abcdefghij", "klmnopqrst", "klmnopqrst", "uvwxyz"]);
-    assert_eq!(scene.ledger().sent, 26);
+    assert_eq!(
+        harness.destination.payloads(),
+        ["abcdefghij", "klmnopqrst", "klmnopqrst", "uvwxyz"]
+    );
+    assert_eq!(harness.ledger().sent, 26);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_rest_of_a_half_sent_record_may_be_evicted() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
     let mut answers = [accept(), fail(FailureKind::Unavailable).delayed(secs(1))].into_iter();
-    let mut scene =
+    let mut harness =
         Harness::with(limits(26, 100_000), batch, move |_| answers.next().unwrap_or_else(accept));
-    scene.store(&[&alphabet(26)]);
-    scene.buffer.flush();
-    scene.start(1);
+    harness.store(&[&alphabet(26)]);
+    harness.buffer.flush();
+    harness.start(1);
     sleep(millis(1_010)).await;
 
-    scene.store(&["0123456789ABCDEFGH"]);
-    scene.finish().await;
+    harness.store(&["0123456789ABCDEFGH"]);
+    harness.finish().await;
 
     // Of the 16 that were left, 8 had to go.
-    assert_eq!(scene.destination.accepted_spans(), "abcdefghijstuvwxyz0123456789ABCDEFGH");
-    assert_eq!(scene.ledger().dropped(DropReason::Overflow), 8);
+    assert_eq!(harness.destination.accepted_spans(), "abcdefghijstuvwxyz0123456789ABCDEFGH");
+    assert_eq!(harness.ledger().dropped(DropReason::Overflow), 8);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_too_large_for_the_destination_is_split_until_its_parts_fit() {
-    let mut scene = Harness::new(at_most(5));
-    scene.store(&[&alphabet(26), "0123"]);
+    let mut harness = Harness::new(at_most(5));
+    harness.store(&[&alphabet(26), "0123"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), format!("{}0123", alphabet(26)));
-    assert_eq!(scene.ledger().sent, 30);
+    assert_eq!(harness.destination.accepted_spans(), format!("{}0123", alphabet(26)));
+    assert_eq!(harness.ledger().sent, 30);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_small_request_called_too_large_is_followed_by_a_pause() {
-    let mut scene = Harness::new(at_most(5));
-    scene.store(&["abcdef"]);
+    let mut harness = Harness::new(at_most(5));
+    harness.store(&["abcdef"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.pauses(), [100, 0]);
-    assert_eq!(scene.destination.accepted_spans(), "abcdef");
+    assert_eq!(harness.pauses(), [100, 0]);
+    assert_eq!(harness.destination.accepted_spans(), "abcdef");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_whose_oldest_spans_were_evicted_is_split_behind_them() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
-    let mut scene = Harness::with(limits(20, 100_000), batch, |_| accept());
-    scene.store(&[&alphabet(26)]);
+    let mut harness = Harness::with(limits(20, 100_000), batch, |_| accept());
+    harness.store(&[&alphabet(26)]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["ghijklmnop", "qrstuvwxyz"]);
+    assert_eq!(harness.destination.payloads(), ["ghijklmnop", "qrstuvwxyz"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_single_span_too_large_is_lost_and_all_others_arrive() {
-    let mut scene = Harness::new(|arrival| {
+    let mut harness = Harness::new(|arrival| {
         if arrival.payload.contains('X') { fail(FailureKind::TooLarge) } else { accept() }
     });
-    scene.store(&["ab", "cdeXfgh", "ij"]);
+    harness.store(&["ab", "cdeXfgh", "ij"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "abcdefghij");
-    assert_eq!(scene.lost_for_good(), 1);
-    assert_eq!(scene.ledger().sent, 10);
+    assert_eq!(harness.destination.accepted_spans(), "abcdefghij");
+    assert_eq!(harness.lost_for_good(), 1);
+    assert_eq!(harness.ledger().sent, 10);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_of_more_spans_than_a_batch_is_sent_in_parts() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
-    let mut scene = Harness::with(limits(1_000, 100_000), batch, |_| accept());
-    scene.store(&["abcdefghij"]);
+    let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| accept());
+    harness.store(&["abcdefghij"]);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(scene.destination.payloads(), ["abcd", "efgh", "ij"]);
+    assert_eq!(harness.destination.payloads(), ["abcd", "efgh", "ij"]);
 }

@@ -13,80 +13,80 @@ fn sorted(text: &str) -> String {
 async fn with_several_workers_every_span_arrives_exactly_once() {
     let batch = BatchLimits { max_spans: 3, ..BATCH };
     let mut turn = 0;
-    let mut scene = Harness::with(limits(10_000, 1 << 20), batch, move |_| {
+    let mut harness = Harness::with(limits(10_000, 1 << 20), batch, move |_| {
         turn += 1;
         let answer = if turn % 7 == 0 { fail(FailureKind::Unavailable) } else { accept() };
         answer.delayed(millis(turn * 37 % 200))
     });
     let records: Vec<String> =
         ('A'..='Z').chain('a'..='z').map(|letter| letter.to_string().repeat(2)).collect();
-    scene.start(4);
+    harness.start(4);
 
     for record in &records {
-        scene.store(&[record]);
+        harness.store(&[record]);
         sleep(millis(5)).await;
     }
-    scene.finish().await;
+    harness.finish().await;
 
-    assert_eq!(sorted(&scene.destination.accepted_spans()), records.concat());
-    assert_eq!(scene.ledger().sent, 2 * records.len() as u64);
+    assert_eq!(sorted(&harness.destination.accepted_spans()), records.concat());
+    assert_eq!(harness.ledger().sent, 2 * records.len() as u64);
 }
 
 #[tokio::test(start_paused = true)]
 async fn several_workers_send_at_the_same_time() {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
-    let mut scene = Harness::with(limits(100, 10_000), batch, |_| accept().delayed(secs(1)));
-    scene.store(&["a", "b", "c"]);
-    scene.start(3);
+    let mut harness = Harness::with(limits(100, 10_000), batch, |_| accept().delayed(secs(1)));
+    harness.store(&["a", "b", "c"]);
+    harness.start(3);
 
     sleep(millis(500)).await;
 
-    assert_eq!(scene.ledger().in_flight, 3);
-    scene.finish().await;
+    assert_eq!(harness.ledger().in_flight, 3);
+    harness.finish().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_one_worker_was_asked_for_holds_for_all() {
-    let mut scene = Harness::new(|arrival| {
+    let mut harness = Harness::new(|arrival| {
         if arrival.at >= secs(20) {
             return accept();
         }
         let retry_after = Some(secs(20));
         ScriptedResponse::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) })
     });
-    scene.start(3);
-    scene.store(&["a"]);
-    scene.buffer.flush();
+    harness.start(3);
+    harness.store(&["a"]);
+    harness.buffer.flush();
 
     sleep(secs(10)).await;
-    assert_eq!(scene.destination.received().len(), 1);
-    assert_eq!(scene.ledger().buffered, 1);
+    assert_eq!(harness.destination.received().len(), 1);
+    assert_eq!(harness.ledger().buffered, 1);
     sleep(secs(15)).await;
 
-    assert_eq!(scene.destination.accepted_spans(), "a");
+    assert_eq!(harness.destination.accepted_spans(), "a");
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_fail_together_count_as_one_failure() {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
-    let mut scene = Harness::with(limits(100, 10_000), batch, |_| {
+    let mut harness = Harness::with(limits(100, 10_000), batch, |_| {
         fail(FailureKind::Unavailable).delayed(millis(10))
     });
-    scene.store(&["a", "b", "c", "d"]);
-    scene.start(4);
+    harness.store(&["a", "b", "c", "d"]);
+    harness.start(4);
 
     sleep(millis(350)).await;
 
     // At 0, after 100 ms, and after another 200 ms.
-    assert_eq!(scene.destination.received().len(), 12);
-    scene.forward.stop();
-    scene.ended().await;
+    assert_eq!(harness.destination.received().len(), 12);
+    harness.forward.stop();
+    harness.ended().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_sent_in_parts_waits_when_another_worker_met_a_failure() {
     let batch = BatchLimits { max_spans: 100, max_bytes: 2, ..BATCH };
-    let mut scene = Harness::with(limits(100, 10_000), batch, |arrival| {
+    let mut harness = Harness::with(limits(100, 10_000), batch, |arrival| {
         let retry_after = Some(secs(20));
         match arrival.payload.as_str() {
             _ if arrival.at > secs(20) => accept(),
@@ -96,105 +96,105 @@ async fn a_record_sent_in_parts_waits_when_another_worker_met_a_failure() {
             _ => accept().delayed(secs(2)),
         }
     });
-    scene.store(&["abcdef", "z"]);
-    scene.start(2);
-    scene.buffer.close();
+    harness.store(&["abcdef", "z"]);
+    harness.start(2);
+    harness.buffer.close();
 
     sleep(secs(10)).await;
-    assert_eq!(scene.destination.payloads(), ["ab", "z"]);
-    assert_eq!(scene.ledger().buffered, 5);
-    scene.finish().await;
+    assert_eq!(harness.destination.payloads(), ["ab", "z"]);
+    assert_eq!(harness.ledger().buffered, 5);
+    harness.finish().await;
 
-    assert_eq!(scene.destination.accepted_spans(), "abcdefz");
+    assert_eq!(harness.destination.accepted_spans(), "abcdefz");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_guilty_record_is_found_soon_while_other_workers_deliver() {
     let batch = BatchLimits { max_spans: 64, ..BATCH };
-    let mut scene = Harness::with(limits(1 << 20, 1 << 30), batch, |arrival| {
+    let mut harness = Harness::with(limits(1 << 20, 1 << 30), batch, |arrival| {
         let guilty = arrival.payload.contains('x');
         let answer = if guilty { fail(FailureKind::InvalidData) } else { accept() };
         answer.delayed(millis(10))
     });
     for n in 0..20_000 {
-        scene.store(&[if n == 100 { "x" } else { "a" }]);
+        harness.store(&[if n == 100 { "x" } else { "a" }]);
     }
-    scene.start(4);
+    harness.start(4);
 
-    scene.finish().await;
+    harness.finish().await;
 
-    let guilty = scene.destination.payloads().iter().filter(|each| each.contains('x')).count();
+    let guilty = harness.destination.payloads().iter().filter(|each| each.contains('x')).count();
     assert!(guilty <= 12, "the guilty record was sent {guilty} times");
-    assert_eq!((scene.ledger().sent, scene.lost_for_good()), (19_999, 1));
+    assert_eq!((harness.ledger().sent, harness.lost_for_good()), (19_999, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_is_stuck_does_not_keep_another_from_what_arrives() {
-    let mut scene = Harness::new(|arrival| match arrival.payload.as_str() {
+    let mut harness = Harness::new(|arrival| match arrival.payload.as_str() {
         "a" => ScriptedResponse::NeverRespond,
         _ => accept(),
     });
-    scene.start(2);
+    harness.start(2);
     sleep(secs(1)).await;
-    scene.store(&["a"]);
-    sleep(secs(1)).await;
-
-    scene.store(&["b"]);
+    harness.store(&["a"]);
     sleep(secs(1)).await;
 
-    assert_eq!(scene.destination.accepted_spans(), "b");
-    scene.forward.stop();
-    scene.ended().await;
+    harness.store(&["b"]);
+    sleep(secs(1)).await;
+
+    assert_eq!(harness.destination.accepted_spans(), "b");
+    harness.forward.stop();
+    harness.ended().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn idle_workers_share_what_one_batch_cannot_hold() {
     let batch = BatchLimits { max_spans: 2, ..BATCH };
-    let mut scene = Harness::with(limits(100, 10_000), batch, |_| accept().delayed(secs(1)));
-    scene.start(3);
+    let mut harness = Harness::with(limits(100, 10_000), batch, |_| accept().delayed(secs(1)));
+    harness.start(3);
     sleep(secs(1)).await;
-    scene.store(&["ab", "cd", "ef"]);
+    harness.store(&["ab", "cd", "ef"]);
 
     sleep(millis(500)).await;
 
-    assert_eq!(scene.ledger_totals().in_flight, 6);
-    scene.finish().await;
+    assert_eq!(harness.ledger_totals().in_flight, 6);
+    harness.finish().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn workers_that_hang_leave_records_to_evict_after_the_limits_were_lowered() {
     let buffer = buffer_with_takers(4, limits(1 << 20, 1 << 20), OverflowPolicy::DropOldest);
-    let mut scene = Harness::over(buffer, BATCH, |_| ScriptedResponse::NeverRespond);
-    scene.buffer.set_limits(limits(1 << 20, 16 * 65));
-    scene.store(&["a"; 16]);
-    scene.start(4);
+    let mut harness = Harness::over(buffer, BATCH, |_| ScriptedResponse::NeverRespond);
+    harness.buffer.set_limits(limits(1 << 20, 16 * 65));
+    harness.store(&["a"; 16]);
+    harness.start(4);
     sleep(secs(1)).await;
-    assert_eq!(scene.destination.received().len(), 4);
+    assert_eq!(harness.destination.received().len(), 4);
 
     // Panics when it is refused.
-    scene.store(&["b"; 20]);
+    harness.store(&["b"; 20]);
 
-    assert_eq!((scene.ledger().in_flight, scene.ledger().buffered), (8, 8));
-    scene.forward.stop();
-    scene.ended().await;
+    assert_eq!((harness.ledger().in_flight, harness.ledger().buffered), (8, 8));
+    harness.forward.stop();
+    harness.ended().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_record_that_waits_for_room_on_the_wire_is_sent_once_there_is_some() {
     let buffer = buffer_with_takers(4, limits(8, 1 << 20), OverflowPolicy::DropOldest);
-    let mut scene = Harness::over(buffer, BATCH, |_| accept().delayed(secs(1)));
-    scene.store(&["abc", "def", "g"]);
-    scene.buffer.close();
-    scene.start(4);
+    let mut harness = Harness::over(buffer, BATCH, |_| accept().delayed(secs(1)));
+    harness.store(&["abc", "def", "g"]);
+    harness.buffer.close();
+    harness.start(4);
 
     sleep(millis(500)).await;
-    assert_eq!(scene.destination.payloads(), ["abc"]);
+    assert_eq!(harness.destination.payloads(), ["abc"]);
     sleep(secs(1)).await;
-    assert_eq!(scene.destination.payloads(), ["abc", "def", "g"]);
+    assert_eq!(harness.destination.payloads(), ["abc", "def", "g"]);
     // No worker has ended while records were queued.
-    scene.ended().await;
+    harness.ended().await;
 
-    assert_eq!(scene.ledger().sent, 7);
+    assert_eq!(harness.ledger().sent, 7);
 }
 
 /// Asks the worker with span `a` to retry after `first`, and a little later the other after
@@ -202,7 +202,7 @@ async fn a_record_that_waits_for_room_on_the_wire_is_sent_once_there_is_some() {
 async fn second_try(first: Option<Duration>, second: Option<Duration>) -> Duration {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
     let mut failed = 0;
-    let mut scene = Harness::with(limits(100, 10_000), batch, move |arrival| {
+    let mut harness = Harness::with(limits(100, 10_000), batch, move |arrival| {
         failed += 1;
         let (retry_after, delay) = match arrival.payload.as_str() {
             _ if failed > 2 => return accept(),
@@ -212,10 +212,10 @@ async fn second_try(first: Option<Duration>, second: Option<Duration>) -> Durati
         ScriptedResponse::Fail(Failure { retry_after, ..failure(FailureKind::Unavailable) })
             .delayed(delay)
     });
-    scene.store(&["a", "b"]);
-    scene.start(2);
-    scene.finish().await;
-    scene.destination.received()[2].at
+    harness.store(&["a", "b"]);
+    harness.start(2);
+    harness.finish().await;
+    harness.destination.received()[2].at
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,7 +51,7 @@ pub(super) enum ReconcileAction {
 
 /// The work queue of a reconciler. An item is never handed out while it is being processed.
 ///
-/// A queue is closed until [`open`](Self::open) is called: the caches of every replica report
+/// A queue is closed until `open` is called: the caches of every replica report
 /// changes, but only the leader processes items, and pods' annotations decide how many items there
 /// are.
 #[derive(Default)]

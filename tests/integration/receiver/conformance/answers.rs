@@ -20,10 +20,10 @@ use crate::support::samples::{decoded_spans, many_spans, serialized, span, spans
 async fn a_request_that_is_taken_whole_is_answered_without_partial_success() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        let answer = way.export(spans(&["a", "b"])).await;
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        let answer = endpoint.export(spans(&["a", "b"])).await;
 
-        assert_eq!(answer.success_message().partial_success, None, "{way:?}");
+        assert_eq!(answer.success_message().partial_success, None, "{endpoint:?}");
     }
     assert_eq!(receiver.metrics().await.accepted_spans(), 12);
 }
@@ -34,10 +34,10 @@ async fn a_request_that_is_taken_whole_is_answered_without_partial_success() {
 async fn an_empty_request_succeeds() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        let answer = way.export("").await;
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        let answer = endpoint.export("").await;
 
-        assert_eq!(answer.success_message().partial_success, None, "{way:?}");
+        assert_eq!(answer.success_message().partial_success, None, "{endpoint:?}");
     }
 }
 
@@ -51,12 +51,12 @@ async fn empty_envelopes_succeed_and_are_not_forwarded() {
     let envelopes =
         [ResourceSpans::default(), ResourceSpans { scope_spans, ..ResourceSpans::default() }];
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for envelope in envelopes.clone() {
             let request = ExportTraceServiceRequest { resource_spans: vec![envelope] };
-            let answer = way.export(request.encode_to_vec()).await;
+            let answer = endpoint.export(request.encode_to_vec()).await;
 
-            assert_eq!(answer.success_message().partial_success, None, "{way:?}");
+            assert_eq!(answer.success_message().partial_success, None, "{endpoint:?}");
         }
     }
     receiver_endpoints(&receiver, ALL_PROTOCOLS)[0].export(spans(&["first"])).await;
@@ -72,12 +72,12 @@ async fn empty_envelopes_succeed_and_are_not_forwarded() {
 async fn an_invalid_span_is_rejected_alone_and_counted_with_the_reason() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for (invalid, reason) in invalid_spans() {
-            let answer = way.export(serialized(vec![span("a"), invalid, span("b")])).await;
+            let answer = endpoint.export(serialized(vec![span("a"), invalid, span("b")])).await;
 
             let partial = answer.partial_success();
-            assert_eq!(partial.rejected_spans, 1, "{reason} over {way:?}");
+            assert_eq!(partial.rejected_spans, 1, "{reason} over {endpoint:?}");
             let message = partial.error_message;
             assert!(message.starts_with("1 span was rejected: "), "{message}");
             assert!(message.contains(reason), "{message} does not say {reason}");
@@ -93,10 +93,10 @@ async fn a_request_without_any_valid_span_succeeds_with_all_of_them_rejected() {
     let receiver = ReceiverProcess::start(&[]).await;
     let invalid: Vec<_> = invalid_spans().into_iter().map(|(span, _)| span).collect();
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        let partial = way.export(serialized(invalid.clone())).await.partial_success();
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        let partial = endpoint.export(serialized(invalid.clone())).await.partial_success();
 
-        assert_eq!(partial.rejected_spans, 9, "{way:?}");
+        assert_eq!(partial.rejected_spans, 9, "{endpoint:?}");
         assert!(partial.error_message.starts_with("9 spans were rejected"), "{partial:?}");
     }
     assert_eq!(receiver.metrics().await.accepted_spans(), 0);
@@ -110,10 +110,10 @@ async fn the_valid_spans_beside_an_invalid_one_are_forwarded() {
     let receiver = recording(&recorder).await;
     let zero = Span { trace_id: vec![0; 16], ..span("zero") };
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        way.export(serialized(vec![span("a"), zero.clone(), span("b")])).await;
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        endpoint.export(serialized(vec![span("a"), zero.clone(), span("b")])).await;
 
-        assert_eq!(decoded_spans(&recorder.next().await), [span("a"), span("b")], "{way:?}");
+        assert_eq!(decoded_spans(&recorder.next().await), [span("a"), span("b")], "{endpoint:?}");
     }
 }
 
@@ -127,17 +127,17 @@ async fn a_nearly_full_buffer_is_told_once_with_no_span_rejected() {
         let away = UnreachableDestination::new();
         let receiver =
             ReceiverProcess::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
-        let way = receiver_endpoints(&receiver, ALL_PROTOCOLS)[index];
+        let endpoint = receiver_endpoints(&receiver, ALL_PROTOCOLS)[index];
 
-        let below = way.export(many_spans(8)).await;
-        let nearly_full = way.export(many_spans(1)).await;
-        let soon_after = way.export(many_spans(1)).await;
+        let below = endpoint.export(many_spans(8)).await;
+        let nearly_full = endpoint.export(many_spans(1)).await;
+        let soon_after = endpoint.export(many_spans(1)).await;
 
-        assert_eq!(below.success_message().partial_success, None, "{way:?}");
+        assert_eq!(below.success_message().partial_success, None, "{endpoint:?}");
         let warning = nearly_full.partial_success();
-        assert_eq!(warning.rejected_spans, 0, "{way:?}");
+        assert_eq!(warning.rejected_spans, 0, "{endpoint:?}");
         assert!(warning.error_message.contains("90 % full"), "{warning:?}");
-        assert_eq!(soon_after.success_message().partial_success, None, "{way:?}");
+        assert_eq!(soon_after.success_message().partial_success, None, "{endpoint:?}");
     }
 }
 
@@ -148,12 +148,12 @@ async fn a_full_buffer_that_drops_its_oldest_spans_accepts_and_warns() {
         let away = UnreachableDestination::new();
         let receiver =
             ReceiverProcess::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
-        let way = receiver_endpoints(&receiver, ALL_PROTOCOLS)[index];
-        way.export(many_spans(8)).await;
+        let endpoint = receiver_endpoints(&receiver, ALL_PROTOCOLS)[index];
+        endpoint.export(many_spans(8)).await;
 
-        let warning = way.export(many_spans(4)).await.partial_success();
+        let warning = endpoint.export(many_spans(4)).await.partial_success();
 
-        assert_eq!(warning.rejected_spans, 0, "{way:?}");
+        assert_eq!(warning.rejected_spans, 0, "{endpoint:?}");
         assert!(warning.error_message.contains("drops its oldest spans"), "{warning:?}");
         let metrics = receiver.metrics().await;
         assert_eq!(metrics.accepted_spans(), 12);
@@ -175,16 +175,16 @@ async fn a_full_buffer_that_rejects_says_unavailable_and_when_to_try_again() {
     let ways = receiver_endpoints(&receiver, ALL_PROTOCOLS);
     ways[0].export(many_spans(10)).await;
 
-    for way in ways {
-        let answer = way.export(many_spans(1)).await;
+    for endpoint in ways {
+        let answer = endpoint.export(many_spans(1)).await;
 
-        assert_eq!(answer.kind(), ResponseKind::Unavailable, "{way:?}");
+        assert_eq!(answer.kind(), ResponseKind::Unavailable, "{endpoint:?}");
         // Longer, and SDKs give up: "big enough to give the server time to recover yet […] not too
         // big to cause the client to drop data while being throttled".
         let delay = answer.details().retry_info().and_then(|info| info.retry_delay).unwrap();
-        assert_eq!(delay.as_secs(), 1, "{way:?}");
+        assert_eq!(delay.as_secs(), 1, "{endpoint:?}");
         if answer.status == 503 {
-            assert_eq!(answer.header("retry-after"), "1", "{way:?}");
+            assert_eq!(answer.header("retry-after"), "1", "{endpoint:?}");
         }
     }
     assert_eq!(receiver.metrics().await.accepted_spans(), 10);

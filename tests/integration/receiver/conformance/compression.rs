@@ -23,12 +23,13 @@ async fn a_request_without_compression_is_taken_whatever_name_that_is_given() {
     let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for name in ["", "none", "identity", "Identity"] {
-            let header = encoding_header(way.protocol);
-            let answer = way.send(with_header(way.request(spans(&["a"])), header, name)).await;
+            let header = encoding_header(endpoint.protocol);
+            let answer =
+                endpoint.send(with_header(endpoint.request(spans(&["a"])), header, name)).await;
 
-            assert_eq!(answer.kind(), ResponseKind::Accepted, "{name:?} over {way:?}");
+            assert_eq!(answer.kind(), ResponseKind::Accepted, "{name:?} over {endpoint:?}");
             assert_eq!(recorder.next().await, spans(&["a"]));
         }
     }
@@ -119,16 +120,16 @@ async fn data_that_is_not_what_the_encoding_says_is_refused() {
 async fn an_unknown_encoding_is_refused_with_those_that_are_known() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for name in ["deflate", "br", "gzip, gzip", "snappy"] {
-            let answer = way.export_compressed(name, &spans(&["a"])).await;
+            let answer = endpoint.export_compressed(name, &spans(&["a"])).await;
 
-            let (code, header) = match way.protocol {
+            let (code, header) = match endpoint.protocol {
                 Protocol::Grpc => (i32::from(answer.grpc_status().code()), "grpc-accept-encoding"),
                 _ => (i32::from(answer.status.as_u16()), "accept-encoding"),
             };
-            assert!(matches!(code, 12 | 415), "{name} over {way:?} is answered by {code}");
-            assert_eq!(answer.header(header), "gzip,zstd,identity", "{name} over {way:?}");
+            assert!(matches!(code, 12 | 415), "{name} over {endpoint:?} is answered by {code}");
+            assert_eq!(answer.header(header), "gzip,zstd,identity", "{name} over {endpoint:?}");
             assert!(answer.error_status().message.contains("gzip,zstd,identity"), "{answer:?}");
         }
     }
@@ -137,26 +138,26 @@ async fn an_unknown_encoding_is_refused_with_those_that_are_known() {
 async fn assert_forwarded(names: &[&str], compressed: &[u8]) {
     let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for name in names {
-            let answer = way.export_compressed(name, compressed).await;
+            let answer = endpoint.export_compressed(name, compressed).await;
 
-            assert_eq!(answer.success_message().partial_success, None, "{name} over {way:?}");
-            assert_eq!(recorder.next().await, spans(&["a", "b"]), "{name} over {way:?}");
+            assert_eq!(answer.success_message().partial_success, None, "{name} over {endpoint:?}");
+            assert_eq!(recorder.next().await, spans(&["a", "b"]), "{name} over {endpoint:?}");
         }
     }
 }
 
 async fn assert_undecodable(cases: &[(&str, &[u8])], reason: &str) {
     let receiver = ReceiverProcess::start(&[]).await;
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for (name, compressed) in cases {
-            let answer = way.export_compressed(name, compressed).await;
+            let answer = endpoint.export_compressed(name, compressed).await;
 
             assert_eq!(
                 answer.kind(),
                 ResponseKind::Malformed,
-                "{name} over {way:?}: {compressed:x?}"
+                "{name} over {endpoint:?}: {compressed:x?}"
             );
             let told = answer.error_status().message;
             assert!(told.contains(reason), "{told:?} does not say {reason:?}");

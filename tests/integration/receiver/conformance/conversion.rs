@@ -32,8 +32,8 @@ impl Harness {
     /// Sends `json` in every way, and returns what became of it, each time the same.
     pub(crate) async fn taken(&mut self, json: &str) -> ExportTraceServiceRequest {
         let mut taken = None;
-        for way in receiver_endpoints(&self.receiver, HTTP_PROTOCOLS) {
-            let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json.to_owned())).await;
+        for endpoint in receiver_endpoints(&self.receiver, HTTP_PROTOCOLS) {
+            let answer = endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json.to_owned())).await;
             assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"{}"[..]), "{json}");
 
             let forwarded = self.recorder.next().await;
@@ -58,10 +58,10 @@ impl Harness {
     pub(crate) async fn refused(&self, json: impl AsRef<[u8]>, reason: &str) {
         let json = json.as_ref();
         let shown = String::from_utf8_lossy(&json[..json.len().min(200)]);
-        for way in receiver_endpoints(&self.receiver, HTTP_PROTOCOLS) {
-            let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json.to_vec())).await;
+        for endpoint in receiver_endpoints(&self.receiver, HTTP_PROTOCOLS) {
+            let answer = endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json.to_vec())).await;
 
-            assert_eq!(answer.status, 400, "{shown} over {way:?}");
+            assert_eq!(answer.status, 400, "{shown} over {endpoint:?}");
             let status: Value = serde_json::from_slice(&answer.body).unwrap();
             let message = status["message"].as_str().unwrap();
             assert!(message.contains(reason), "{shown}: {message:?} does not say {reason:?}");

@@ -30,17 +30,17 @@ async fn tonics_client_gets_full_and_partial_success() {
     let receiver = recording(&recorder).await;
     let zero = Span { span_id: vec![0; 8], ..span("zero") };
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
-        let mut client = client(way).await;
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
+        let mut client = client(endpoint).await;
 
         let full = client.export(request(vec![span("a")])).await.unwrap().into_inner();
         let partial = client.export(request(vec![span("a"), zero.clone()])).await.unwrap();
 
-        assert_eq!(full.partial_success, None, "{way:?}");
+        assert_eq!(full.partial_success, None, "{endpoint:?}");
         let partial = partial.into_inner().partial_success.unwrap();
-        assert_eq!(partial.rejected_spans, 1, "{way:?}");
+        assert_eq!(partial.rejected_spans, 1, "{endpoint:?}");
         for _ in 0..2 {
-            assert_eq!(decoded_spans(&recorder.next().await), [span("a")], "{way:?}");
+            assert_eq!(decoded_spans(&recorder.next().await), [span("a")], "{endpoint:?}");
         }
     }
 }
@@ -60,14 +60,14 @@ async fn tonics_client_may_compress() {
     let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
         for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
-            let client = client(way).await;
+            let client = client(endpoint).await;
             let mut client = client.send_compressed(encoding).accept_compressed(encoding);
 
             client.export(request(vec![span("a")])).await.unwrap();
 
-            assert_eq!(recorder.next().await, spans(&["a"]), "{encoding:?} over {way:?}");
+            assert_eq!(recorder.next().await, spans(&["a"]), "{encoding:?} over {endpoint:?}");
         }
     }
 }
@@ -79,15 +79,15 @@ async fn tonics_client_learns_why_while_it_still_sends() {
     let receiver = ReceiverProcess::start(&[]).await;
     let large = vec![Span { trace_state: "x".repeat(16 << 20), ..span("large") }];
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
-        let mut client = client(way).await;
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
+        let mut client = client(endpoint).await;
         for _ in 0..5 {
             let status = client.export(request(large.clone())).await.unwrap_err();
 
             assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
             assert!(status.get_details_retry_info().is_none(), "{status:?}");
         }
-        assert!(client.export(request(vec![span("a")])).await.is_ok(), "{way:?}");
+        assert!(client.export(request(vec![span("a")])).await.is_ok(), "{endpoint:?}");
     }
 }
 
@@ -99,8 +99,8 @@ async fn tonics_client_learns_why_while_it_still_sends() {
 async fn thirty_calls_at_once_over_a_new_connection_are_all_taken() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
-        let client = client(way).await;
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
+        let client = client(endpoint).await;
         let mut calls = JoinSet::new();
         for _ in 0..30 {
             let mut client = client.clone();
@@ -108,7 +108,7 @@ async fn thirty_calls_at_once_over_a_new_connection_are_all_taken() {
         }
 
         for answer in calls.join_all().await {
-            assert!(answer.is_ok(), "{answer:?} over {way:?}");
+            assert!(answer.is_ok(), "{answer:?} over {endpoint:?}");
         }
     }
     assert_eq!(receiver.metrics().await.accepted_spans(), 60);
@@ -120,7 +120,7 @@ async fn thirty_calls_at_once_over_a_new_connection_are_all_taken() {
 async fn other_services_and_methods_are_unimplemented() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
         for path in [
             "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
             "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
@@ -130,10 +130,17 @@ async fn other_services_and_methods_are_unimplemented() {
             "/v1/traces",
             "/",
         ] {
-            let answer = way.send(post(path, GRPC_CONTENT_TYPE, frame_message(0, b""))).await;
+            let answer = endpoint.send(post(path, GRPC_CONTENT_TYPE, frame_message(0, b""))).await;
 
-            assert_eq!(answer.grpc_status().code(), Code::Unimplemented, "{path} over {way:?}");
-            assert!(answer.grpc_status().message().contains(EXPORT_PATH), "{path} over {way:?}");
+            assert_eq!(
+                answer.grpc_status().code(),
+                Code::Unimplemented,
+                "{path} over {endpoint:?}"
+            );
+            assert!(
+                answer.grpc_status().message().contains(EXPORT_PATH),
+                "{path} over {endpoint:?}"
+            );
         }
     }
 }
@@ -144,20 +151,21 @@ async fn other_services_and_methods_are_unimplemented() {
 async fn protobuf_by_any_of_its_content_types_is_taken() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
         for content_type in [
             "application/grpc",
             "application/grpc+proto",
             "Application/GRPC+Proto",
             "application/grpc;charset=utf-8",
         ] {
-            let answer =
-                way.send(post(EXPORT_PATH, content_type, frame_message(0, &spans(&["a"])))).await;
+            let answer = endpoint
+                .send(post(EXPORT_PATH, content_type, frame_message(0, &spans(&["a"]))))
+                .await;
 
             assert_eq!(
                 answer.success_message().partial_success,
                 None,
-                "{content_type} over {way:?}"
+                "{content_type} over {endpoint:?}"
             );
         }
     }
@@ -170,13 +178,14 @@ async fn protobuf_by_any_of_its_content_types_is_taken() {
 async fn other_kinds_of_grpc_are_refused() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
         for content_type in ["application/grpc+json", "application/grpc+thrift"] {
-            let answer = way.send(post(EXPORT_PATH, content_type, frame_message(0, b"{}"))).await;
+            let answer =
+                endpoint.send(post(EXPORT_PATH, content_type, frame_message(0, b"{}"))).await;
             assert_eq!(
                 answer.grpc_status().code(),
                 Code::Unimplemented,
-                "{content_type} over {way:?}"
+                "{content_type} over {endpoint:?}"
             );
         }
         for (protocol, content_type) in [
@@ -185,9 +194,10 @@ async fn other_kinds_of_grpc_are_refused() {
             (Protocol::Http1, "application/grpc"),
             (Protocol::Http1, "application/grpc+proto"),
         ] {
-            let way = ReceiverEndpoint { protocol, ..way };
-            let answer = way.send(post("/v1/traces", content_type, frame_message(0, b""))).await;
-            assert_eq!(answer.status, 415, "{content_type} over {way:?}");
+            let endpoint = ReceiverEndpoint { protocol, ..endpoint };
+            let answer =
+                endpoint.send(post("/v1/traces", content_type, frame_message(0, b""))).await;
+            assert_eq!(answer.status, 415, "{content_type} over {endpoint:?}");
             assert!(!answer.error_status().message.is_empty());
         }
     }
@@ -200,13 +210,13 @@ async fn a_message_in_frames_of_any_size_is_taken() {
     let receiver = ReceiverProcess::start(&[]).await;
     let message = frame_message(0, &spans(&["a"]));
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
         for size in [1, 3, 5, 7, message.len()] {
             let request =
                 post(EXPORT_PATH, GRPC_CONTENT_TYPE, "").map(|_| BodyInPieces::new(&message, size));
-            let answer = way.send(request).await;
+            let answer = endpoint.send(request).await;
 
-            assert_eq!(answer.success_message().partial_success, None, "{size} over {way:?}");
+            assert_eq!(answer.success_message().partial_success, None, "{size} over {endpoint:?}");
         }
     }
 }
@@ -219,7 +229,7 @@ async fn a_call_without_exactly_one_whole_message_is_refused() {
     let receiver = ReceiverProcess::start(&[]).await;
     let message = frame_message(0, &spans(&["a"]));
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
         for body in [
             vec![],
             message[..4].to_vec(),
@@ -228,9 +238,9 @@ async fn a_call_without_exactly_one_whole_message_is_refused() {
             [&message[..], &message].concat(),
             frame_message(2, &spans(&["a"])).to_vec(),
         ] {
-            let answer = way.send(post(EXPORT_PATH, GRPC_CONTENT_TYPE, body.clone())).await;
+            let answer = endpoint.send(post(EXPORT_PATH, GRPC_CONTENT_TYPE, body.clone())).await;
 
-            assert_eq!(answer.kind(), ResponseKind::Malformed, "{body:?} over {way:?}");
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "{body:?} over {endpoint:?}");
         }
     }
     assert_eq!(receiver.metrics().await.accepted_spans(), 0);
@@ -245,15 +255,18 @@ async fn a_compressed_message_without_an_encoding_is_refused() {
     let receiver = ReceiverProcess::start(&[]).await;
     let message = frame_message(1, &gzip(&spans(&["a"])));
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
         let without = post(EXPORT_PATH, GRPC_CONTENT_TYPE, message.clone());
         let identity = with_header(without.clone(), "grpc-encoding", "identity");
 
         for request in [without, identity] {
-            let answer = way.send(request).await;
+            let answer = endpoint.send(request).await;
 
-            assert_eq!(answer.grpc_status().code(), Code::InvalidArgument, "{way:?}");
-            assert!(answer.grpc_status().message().contains("flagged as compressed"), "{way:?}");
+            assert_eq!(answer.grpc_status().code(), Code::InvalidArgument, "{endpoint:?}");
+            assert!(
+                answer.grpc_status().message().contains("flagged as compressed"),
+                "{endpoint:?}"
+            );
         }
     }
 }
@@ -264,11 +277,15 @@ async fn a_compressed_message_without_an_encoding_is_refused() {
 async fn a_message_that_is_not_compressed_is_taken_under_any_known_encoding() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
         for encoding in ["gzip", "zstd", "identity"] {
-            let request = with_header(way.request(spans(&["a"])), "grpc-encoding", encoding);
+            let request = with_header(endpoint.request(spans(&["a"])), "grpc-encoding", encoding);
 
-            assert_eq!(way.send(request).await.success_message().partial_success, None, "{way:?}");
+            assert_eq!(
+                endpoint.send(request).await.success_message().partial_success,
+                None,
+                "{endpoint:?}"
+            );
         }
     }
 }
@@ -279,10 +296,10 @@ async fn a_message_that_is_not_compressed_is_taken_under_any_known_encoding() {
 async fn the_answer_to_a_compressed_message_discloses_its_encoding() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
-        let answer = way.export_compressed("gzip", &gzip(&spans(&["a"]))).await;
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
+        let answer = endpoint.export_compressed("gzip", &gzip(&spans(&["a"]))).await;
 
-        assert_eq!(answer.header("grpc-accept-encoding"), "gzip,zstd,identity", "{way:?}");
+        assert_eq!(answer.header("grpc-accept-encoding"), "gzip,zstd,identity", "{endpoint:?}");
     }
 }
 
@@ -292,7 +309,7 @@ async fn the_answer_to_a_compressed_message_discloses_its_encoding() {
 async fn timeouts_and_custom_metadata_are_accepted() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
         for (name, value) in [
             ("grpc-timeout", "1H"),
             ("grpc-timeout", "10S"),
@@ -302,17 +319,18 @@ async fn timeouts_and_custom_metadata_are_accepted() {
             ("authorization", "Bearer x"),
             ("x-tenant", "caf\u{e9}"),
         ] {
-            let answer = way.send(with_header(way.request(spans(&["a"])), name, value)).await;
+            let answer =
+                endpoint.send(with_header(endpoint.request(spans(&["a"])), name, value)).await;
 
             assert_eq!(
                 answer.success_message().partial_success,
                 None,
-                "{name}: {value} over {way:?}"
+                "{name}: {value} over {endpoint:?}"
             );
         }
         let mut timed = Request::new(request(vec![span("a")]));
         timed.set_timeout(std::time::Duration::from_secs(10));
-        assert!(client(way).await.export(timed).await.is_ok(), "{way:?}");
+        assert!(client(endpoint).await.export(timed).await.is_ok(), "{endpoint:?}");
     }
 }
 
@@ -321,11 +339,15 @@ async fn timeouts_and_custom_metadata_are_accepted() {
 async fn a_call_by_another_method_is_refused() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
-        let mut call = way.request(spans(&["a"]));
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
+        let mut call = endpoint.request(spans(&["a"]));
         *call.method_mut() = http::Method::PUT;
 
-        assert_eq!(way.send(call).await.grpc_status().code(), Code::Unimplemented, "{way:?}");
+        assert_eq!(
+            endpoint.send(call).await.grpc_status().code(),
+            Code::Unimplemented,
+            "{endpoint:?}"
+        );
     }
 }
 
@@ -335,9 +357,9 @@ async fn a_call_by_another_method_is_refused() {
 async fn a_receiver_that_ends_takes_leave_of_its_clients() {
     let receiver = ReceiverProcess::start(&[("DRAIN_TIMEOUT", "200ms")]).await;
     let mut connections = vec![];
-    for way in receiver_endpoints(&receiver, GRPC_ONLY) {
-        let mut connection = way.connect().await;
-        connection.send(way.request(spans(&["a"]))).await;
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
+        let mut connection = endpoint.connect().await;
+        connection.send(endpoint.request(spans(&["a"]))).await;
         connections.push(connection);
     }
 

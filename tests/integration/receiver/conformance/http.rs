@@ -24,15 +24,15 @@ use crate::support::samples::{many_spans, spans};
 async fn a_success_is_200_with_the_content_type_of_the_request() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for (content_type, body, expected) in
             [(PROTOBUF_CONTENT_TYPE, "", ""), (JSON_CONTENT_TYPE, "{}", "{}")]
         {
-            let answer = way.send(post(TRACES_PATH, content_type, body)).await;
+            let answer = endpoint.send(post(TRACES_PATH, content_type, body)).await;
 
-            assert_eq!(answer.status, 200, "{way:?}");
-            assert_eq!(answer.content_type(), content_type, "{way:?}");
-            assert_eq!(answer.body, expected, "{way:?}");
+            assert_eq!(answer.status, 200, "{endpoint:?}");
+            assert_eq!(answer.content_type(), content_type, "{endpoint:?}");
+            assert_eq!(answer.body, expected, "{endpoint:?}");
         }
     }
 }
@@ -63,7 +63,7 @@ async fn every_refusal_is_a_status_in_the_encoding_of_the_request() {
     let one_span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
         {"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174"}]}]}]}"#;
 
-    for way in ways {
+    for endpoint in ways {
         for (content_type, one) in
             [(PROTOBUF_CONTENT_TYPE, many_spans(1)), (JSON_CONTENT_TYPE, one_span.into())]
         {
@@ -79,12 +79,12 @@ async fn every_refusal_is_a_status_in_the_encoding_of_the_request() {
                 (traces(&one), 503),
             ];
             for (request, expected) in refusals {
-                let answer = way.send(request).await;
+                let answer = endpoint.send(request).await;
 
-                assert_eq!(answer.status, expected, "{way:?} {content_type}");
+                assert_eq!(answer.status, expected, "{endpoint:?} {content_type}");
                 assert!(
                     !status_message(&answer, content_type).is_empty(),
-                    "{way:?} {content_type}"
+                    "{endpoint:?} {content_type}"
                 );
             }
         }
@@ -98,13 +98,13 @@ async fn every_refusal_is_a_status_in_the_encoding_of_the_request() {
 async fn details_in_json_say_which_they_are() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         let answer =
-            way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, r#"{"resourceSpans":[7]}"#)).await;
+            endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, r#"{"resourceSpans":[7]}"#)).await;
 
         let status: Value = serde_json::from_slice(&answer.body).unwrap();
         let detail = &status["details"][0];
-        assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.BadRequest", "{way:?}");
+        assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.BadRequest", "{endpoint:?}");
         let description = detail["fieldViolations"][0]["description"].as_str().unwrap();
         assert!(description.contains("in resourceSpans[0]"), "{description}");
     }
@@ -117,11 +117,11 @@ async fn details_in_json_say_which_they_are() {
 async fn traces_are_taken_at_their_path_and_at_the_root() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for path in [TRACES_PATH, "/", "/v1/traces?key=value"] {
-            let answer = way.send(post(path, PROTOBUF_CONTENT_TYPE, spans(&["a"]))).await;
+            let answer = endpoint.send(post(path, PROTOBUF_CONTENT_TYPE, spans(&["a"]))).await;
 
-            assert_eq!(answer.kind(), ResponseKind::Accepted, "{path} over {way:?}");
+            assert_eq!(answer.kind(), ResponseKind::Accepted, "{path} over {endpoint:?}");
         }
     }
 }
@@ -133,12 +133,15 @@ async fn traces_are_taken_at_their_path_and_at_the_root() {
 async fn other_signals_and_unknown_paths_are_not_found() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for path in ["/v1/metrics", "/v1/logs", "/v1development/profiles", "/v1/traces/x", "/v2"] {
-            let answer = way.send(post(path, PROTOBUF_CONTENT_TYPE, spans(&["a"]))).await;
+            let answer = endpoint.send(post(path, PROTOBUF_CONTENT_TYPE, spans(&["a"]))).await;
 
-            assert_eq!(answer.status, 404, "{path} over {way:?}");
-            assert!(answer.error_status().message.contains(TRACES_PATH), "{path} over {way:?}");
+            assert_eq!(answer.status, 404, "{path} over {endpoint:?}");
+            assert!(
+                answer.error_status().message.contains(TRACES_PATH),
+                "{path} over {endpoint:?}"
+            );
         }
     }
 }
@@ -149,13 +152,13 @@ async fn other_signals_and_unknown_paths_are_not_found() {
 async fn another_method_than_post_is_not_allowed() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"] {
             let request = Request::builder().method(method).uri(TRACES_PATH);
-            let answer = way.send(request.body(Full::<Bytes>::default()).unwrap()).await;
+            let answer = endpoint.send(request.body(Full::<Bytes>::default()).unwrap()).await;
 
-            assert_eq!(answer.status, 405, "{method} over {way:?}");
-            assert_eq!(answer.header("allow"), "POST", "{method} over {way:?}");
+            assert_eq!(answer.status, 405, "{method} over {endpoint:?}");
+            assert_eq!(answer.header("allow"), "POST", "{method} over {endpoint:?}");
             // An answer to HEAD has no body.
             assert!(method == "HEAD" || !answer.error_status().message.is_empty());
         }
@@ -170,8 +173,8 @@ async fn another_method_than_post_is_not_allowed() {
 async fn protobuf_and_json_are_taken_on_the_same_connection() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
-        let mut connection = way.connect().await;
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+        let mut connection = endpoint.connect().await;
         for (content_type, body) in [
             (PROTOBUF_CONTENT_TYPE, ""),
             (JSON_CONTENT_TYPE, "{}"),
@@ -180,8 +183,8 @@ async fn protobuf_and_json_are_taken_on_the_same_connection() {
         ] {
             let answer = connection.send(post(TRACES_PATH, content_type, body)).await;
 
-            assert_eq!(answer.status, 200, "{way:?}");
-            assert_eq!(answer.content_type(), content_type, "{way:?}");
+            assert_eq!(answer.status, 200, "{endpoint:?}");
+            assert_eq!(answer.content_type(), content_type, "{endpoint:?}");
         }
     }
 }
@@ -196,11 +199,11 @@ async fn grpc_and_http_are_taken_on_the_same_connection() {
     for http in receiver_endpoints(&receiver, &[Protocol::Http2]) {
         let grpc = ReceiverEndpoint { protocol: Protocol::Grpc, ..http };
         let mut connection = http.connect().await;
-        for way in [http, grpc, http, grpc] {
-            let answer = connection.send(way.request(spans(&["a"]))).await;
+        for endpoint in [http, grpc, http, grpc] {
+            let answer = connection.send(endpoint.request(spans(&["a"]))).await;
 
-            let answer = OtlpResponse { endpoint: way, ..answer };
-            assert_eq!(answer.success_message().partial_success, None, "{way:?}");
+            let answer = OtlpResponse { endpoint, ..answer };
+            assert_eq!(answer.success_message().partial_success, None, "{endpoint:?}");
         }
     }
 }
@@ -243,7 +246,7 @@ async fn both_versions_of_http_are_answered_alike() {
 async fn a_content_type_may_be_of_any_case_and_have_parameters() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for (content_type, body, answered) in [
             ("Application/X-Protobuf", "", PROTOBUF_CONTENT_TYPE),
             ("application/x-protobuf;messageType=x", "", PROTOBUF_CONTENT_TYPE),
@@ -251,10 +254,10 @@ async fn a_content_type_may_be_of_any_case_and_have_parameters() {
             ("application/json; charset=utf-8", "{}", JSON_CONTENT_TYPE),
             ("application/json ; a=\"b;c\"", "{}", JSON_CONTENT_TYPE),
         ] {
-            let answer = way.send(post(TRACES_PATH, content_type, body)).await;
+            let answer = endpoint.send(post(TRACES_PATH, content_type, body)).await;
 
-            assert_eq!(answer.status, 200, "{content_type} over {way:?}");
-            assert_eq!(answer.content_type(), answered, "{content_type} over {way:?}");
+            assert_eq!(answer.status, 200, "{content_type} over {endpoint:?}");
+            assert_eq!(answer.content_type(), answered, "{content_type} over {endpoint:?}");
         }
     }
 }
@@ -266,13 +269,13 @@ async fn a_content_type_may_be_of_any_case_and_have_parameters() {
 async fn another_content_type_or_none_is_unsupported() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for content_type in
             ["application/protobuf", "text/plain", "application/grpc-web", "application/jsonx"]
         {
-            let answer = way.send(post(TRACES_PATH, content_type, spans(&["a"]))).await;
+            let answer = endpoint.send(post(TRACES_PATH, content_type, spans(&["a"]))).await;
 
-            assert_eq!(answer.status, 415, "{content_type} over {way:?}");
+            assert_eq!(answer.status, 415, "{content_type} over {endpoint:?}");
             let message = answer.error_status().message;
             assert!(
                 message.contains(PROTOBUF_CONTENT_TYPE) && message.contains(JSON_CONTENT_TYPE),
@@ -281,7 +284,7 @@ async fn another_content_type_or_none_is_unsupported() {
         }
         let mut without = post(TRACES_PATH, PROTOBUF_CONTENT_TYPE, spans(&["a"]));
         without.headers_mut().clear();
-        assert_eq!(way.send(without).await.status, 415, "{way:?}");
+        assert_eq!(endpoint.send(without).await.status, 415, "{endpoint:?}");
     }
 }
 
@@ -291,13 +294,13 @@ async fn another_content_type_or_none_is_unsupported() {
 async fn an_answer_is_readable_whatever_encodings_the_client_accepts() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
         for accepted in ["gzip", "identity;q=0, gzip", "*"] {
-            let request = with_header(way.request(spans(&["a"])), "accept-encoding", accepted);
-            let answer = way.send(request).await;
+            let request = with_header(endpoint.request(spans(&["a"])), "accept-encoding", accepted);
+            let answer = endpoint.send(request).await;
 
-            assert_eq!(answer.header("content-encoding"), "", "{way:?}");
-            assert_eq!(answer.success_message().partial_success, None, "{way:?}");
+            assert_eq!(answer.header("content-encoding"), "", "{endpoint:?}");
+            assert_eq!(answer.success_message().partial_success, None, "{endpoint:?}");
         }
     }
 }

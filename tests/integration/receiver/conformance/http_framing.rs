@@ -56,11 +56,15 @@ async fn a_request_without_a_length_is_taken() {
         assert!(answer.starts_with(OK), "{answer}");
     }
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         // A body of unknown length: chunked in HTTP/1.1, without Content-Length in HTTP/2.
-        let unknown = way.request(spans(&["a"])).map(|body| body.map_frame(|frame| frame));
+        let unknown = endpoint.request(spans(&["a"])).map(|body| body.map_frame(|frame| frame));
 
-        assert_eq!(way.send(unknown).await.success_message().partial_success, None, "{way:?}");
+        assert_eq!(
+            endpoint.send(unknown).await.success_message().partial_success,
+            None,
+            "{endpoint:?}"
+        );
     }
 }
 
@@ -140,14 +144,14 @@ async fn a_client_that_sends_everything_first_gets_its_413_and_keeps_its_connect
 async fn a_request_that_arrives_in_single_bytes_is_taken() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        let stream = TcpStream::connect(way.address).await.unwrap();
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        let stream = TcpStream::connect(endpoint.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
 
-        let mut connection = way.connect_over(Dribble(stream)).await;
-        let answer = connection.send(way.request(spans(&["a", "b"]))).await;
+        let mut connection = endpoint.connect_over(Dribble(stream)).await;
+        let answer = connection.send(endpoint.request(spans(&["a", "b"]))).await;
 
-        assert_eq!(answer.success_message().partial_success, None, "{way:?}");
+        assert_eq!(answer.success_message().partial_success, None, "{endpoint:?}");
     }
     assert_eq!(receiver.metrics().await.accepted_spans(), 12);
 }
@@ -159,13 +163,13 @@ async fn a_request_that_arrives_in_single_bytes_is_taken() {
 async fn a_connection_serves_one_request_after_the_other_refused_or_not() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        let mut connection = way.connect().await;
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        let mut connection = endpoint.connect().await;
         for _ in 0..3 {
-            let taken = connection.send(way.request(spans(&["a"]))).await;
-            assert_eq!(taken.kind(), ResponseKind::Accepted, "{way:?}");
-            let refused = connection.send(way.request("\u{7f}")).await;
-            assert_eq!(refused.kind(), ResponseKind::Malformed, "{way:?}");
+            let taken = connection.send(endpoint.request(spans(&["a"]))).await;
+            assert_eq!(taken.kind(), ResponseKind::Accepted, "{endpoint:?}");
+            let refused = connection.send(endpoint.request("\u{7f}")).await;
+            assert_eq!(refused.kind(), ResponseKind::Malformed, "{endpoint:?}");
         }
     }
 }

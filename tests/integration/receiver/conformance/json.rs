@@ -110,8 +110,8 @@ async fn integers_of_64_bits_are_strings_or_numbers() {
 async fn an_empty_object_is_an_empty_request() {
     let mut rig = Harness::start().await;
     for json in ["{}", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":null}"#] {
-        for way in receiver_endpoints(&rig.receiver, HTTP_PROTOCOLS) {
-            let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json)).await;
+        for endpoint in receiver_endpoints(&rig.receiver, HTTP_PROTOCOLS) {
+            let answer = endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json)).await;
             assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"{}"[..]), "{json}");
         }
     }
@@ -129,16 +129,16 @@ async fn a_partial_success_is_answered_in_json() {
         {"traceId":"","spanId":"EEE19B7EC3C1B174"},
         {"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"0000000000000000"}]}]}]}"#;
 
-    for way in receiver_endpoints(&rig.receiver, HTTP_PROTOCOLS) {
-        let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, invalid)).await;
+    for endpoint in receiver_endpoints(&rig.receiver, HTTP_PROTOCOLS) {
+        let answer = endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, invalid)).await;
 
         let partial: Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(
             (answer.status.as_u16(), answer.content_type()),
             (200, JSON_CONTENT_TYPE),
-            "{way:?}"
+            "{endpoint:?}"
         );
-        assert_eq!(partial["partialSuccess"]["rejectedSpans"], json!("2"), "{way:?}");
+        assert_eq!(partial["partialSuccess"]["rejectedSpans"], json!("2"), "{endpoint:?}");
         let message = partial["partialSuccess"]["errorMessage"].as_str().unwrap();
         assert!(message.contains("trace_id has 0 bytes"), "{message}");
     }
@@ -149,9 +149,9 @@ async fn a_partial_success_is_answered_in_json() {
 #[tokio::test]
 async fn compressed_json_is_taken() {
     let mut rig = Harness::start().await;
-    for way in receiver_endpoints(&rig.receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&rig.receiver, HTTP_PROTOCOLS) {
         let body = gzip(with_span(r#""name":"a""#).as_bytes());
-        let answer = way
+        let answer = endpoint
             .send(with_header(
                 post(TRACES_PATH, JSON_CONTENT_TYPE, body),
                 "content-encoding",
@@ -159,12 +159,12 @@ async fn compressed_json_is_taken() {
             ))
             .await;
 
-        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"{}"[..]), "{way:?}");
+        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"{}"[..]), "{endpoint:?}");
         let forwarded = ExportTraceServiceRequest::decode(rig.recorder.next().await).unwrap();
         let mut expected = request(vec![Span { name: "a".to_owned(), ..Span::default() }]);
         let span = &mut expected.resource_spans[0].scope_spans[0].spans[0];
         span.trace_id = u128::to_be_bytes(0x5B8E_FFF7_9803_8103_D269_B633_813F_C60C).to_vec();
         span.span_id = u64::to_be_bytes(0xEEE1_9B7E_C3C1_B174).to_vec();
-        assert_eq!(forwarded, expected, "{way:?}");
+        assert_eq!(forwarded, expected, "{endpoint:?}");
     }
 }

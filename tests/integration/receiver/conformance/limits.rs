@@ -27,13 +27,13 @@ const SETTINGS: &[(&str, &str)] = &[("MAX_REQUEST_BYTES", "64Ki")];
 async fn a_request_of_the_configured_limit_is_taken_and_one_byte_more_is_not() {
     let receiver = ReceiverProcess::start(SETTINGS).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         assert_eq!(
-            way.export(sized(LIMIT)).await.success_message().partial_success,
+            endpoint.export(sized(LIMIT)).await.success_message().partial_success,
             None,
-            "{way:?}"
+            "{endpoint:?}"
         );
-        assert_too_large(&way.export(sized(LIMIT + 1)).await);
+        assert_too_large(&endpoint.export(sized(LIMIT + 1)).await);
     }
 }
 
@@ -43,12 +43,16 @@ async fn a_request_of_the_configured_limit_is_taken_and_one_byte_more_is_not() {
 async fn the_limit_holds_after_decompression() {
     let receiver = ReceiverProcess::start(SETTINGS).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for (name, compress) in [("gzip", gzip as fn(&[u8]) -> Bytes), ("zstd", zstd)] {
-            let at_limit = way.export_compressed(name, &compress(&sized(LIMIT))).await;
-            assert_eq!(at_limit.success_message().partial_success, None, "{name} over {way:?}");
+            let at_limit = endpoint.export_compressed(name, &compress(&sized(LIMIT))).await;
+            assert_eq!(
+                at_limit.success_message().partial_success,
+                None,
+                "{name} over {endpoint:?}"
+            );
 
-            let above = way.export_compressed(name, &compress(&sized(LIMIT + 1))).await;
+            let above = endpoint.export_compressed(name, &compress(&sized(LIMIT + 1))).await;
             assert_too_large(&above);
         }
     }
@@ -64,9 +68,9 @@ async fn a_request_that_explodes_when_decompressed_is_refused_before_it_does() {
     let resident = |metrics: Metrics| metrics.sum::<u64>("process_resident_memory_bytes", &[]);
     let before = resident(receiver.metrics().await);
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        assert_too_large(&way.export_compressed("gzip", &gzip).await);
-        assert_too_large(&way.export_compressed("zstd", &zstd).await);
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        assert_too_large(&endpoint.export_compressed("gzip", &gzip).await);
+        assert_too_large(&endpoint.export_compressed("zstd", &zstd).await);
     }
 
     let grown = resident(receiver.metrics().await).saturating_sub(before);
@@ -82,9 +86,9 @@ async fn the_limit_holds_before_decompression() {
     let members = gzip(b"").repeat(LIMIT / 20 + 1);
     let frames = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0].repeat(LIMIT / 8 + 1);
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        assert_too_large(&way.export_compressed("gzip", &members).await);
-        assert_too_large(&way.export_compressed("zstd", &frames).await);
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        assert_too_large(&endpoint.export_compressed("gzip", &members).await);
+        assert_too_large(&endpoint.export_compressed("zstd", &frames).await);
     }
 }
 
@@ -95,9 +99,13 @@ async fn the_limit_holds_before_decompression() {
 async fn the_default_limit_is_4_mib() {
     let receiver = ReceiverProcess::start(&[]).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        assert_eq!(way.export(sized(4 << 20)).await.kind(), ResponseKind::Accepted, "{way:?}");
-        assert_too_large(&way.export(sized((4 << 20) + 1)).await);
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        assert_eq!(
+            endpoint.export(sized(4 << 20)).await.kind(),
+            ResponseKind::Accepted,
+            "{endpoint:?}"
+        );
+        assert_too_large(&endpoint.export(sized((4 << 20) + 1)).await);
     }
 }
 
@@ -109,10 +117,10 @@ async fn the_limit_can_be_the_recommended_64_mib() {
     let receiver = ReceiverProcess::start(&settings).await;
     let request = gzip(&sized(64 << 20));
 
-    for way in &receiver_endpoints(&receiver, ALL_PROTOCOLS)[..3] {
-        let answer = way.export_compressed("gzip", &request).await;
+    for endpoint in &receiver_endpoints(&receiver, ALL_PROTOCOLS)[..3] {
+        let answer = endpoint.export_compressed("gzip", &request).await;
 
-        assert_eq!(answer.kind(), ResponseKind::Accepted, "{way:?}");
+        assert_eq!(answer.kind(), ResponseKind::Accepted, "{endpoint:?}");
     }
 }
 
@@ -123,10 +131,10 @@ async fn a_request_that_announces_too_much_is_refused_before_it_is_sent() {
     let receiver = ReceiverProcess::start(SETTINGS).await;
     let announced = (LIMIT + 1).to_be_bytes();
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for encoding in ["identity", "gzip"] {
             let prefix = [&[u8::from(encoding == "gzip")], &announced[4..]].concat();
-            let request = match way.protocol {
+            let request = match endpoint.protocol {
                 Protocol::Grpc => {
                     with_header(post(EXPORT_PATH, GRPC_CONTENT_TYPE, ""), "grpc-encoding", encoding)
                 }
@@ -141,7 +149,7 @@ async fn a_request_that_announces_too_much_is_refused_before_it_is_sent() {
             };
             let request = request.map(|_| UnfinishedBody::new(prefix));
 
-            assert_too_large(&way.send(request).await);
+            assert_too_large(&endpoint.send(request).await);
         }
     }
 }
@@ -154,8 +162,8 @@ async fn a_request_larger_than_the_whole_buffer_is_refused_for_good() {
 
     for (settings, message) in [(few_spans, many_spans(11)), (few_bytes, sized(LIMIT))] {
         let receiver = ReceiverProcess::start(&settings).await;
-        for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-            assert_too_large(&way.export(message.clone()).await);
+        for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+            assert_too_large(&endpoint.export(message.clone()).await);
         }
     }
 }
@@ -168,18 +176,18 @@ async fn an_answer_is_small_whatever_was_asked() {
     let receiver = ReceiverProcess::start(&[]).await;
     let long_path = format!("/{}", "%ff/".repeat(2000));
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        let mut lost = way.request(spans(&["a"]));
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        let mut lost = endpoint.request(spans(&["a"]));
         *lost.uri_mut() = long_path.parse().unwrap();
         let deep = nested_arrays(60);
 
-        for answer in [way.send(lost).await, way.export(deep).await] {
+        for answer in [endpoint.send(lost).await, endpoint.export(deep).await] {
             assert!(!answer.error_status().message.is_empty());
             let fields = answer.headers.iter().chain(&answer.trailers);
             let headers: usize =
                 fields.map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-            assert!(headers < 8 << 10, "{headers} bytes of headers over {way:?}");
-            assert!(answer.body.len() < 4 << 10, "{} bytes over {way:?}", answer.body.len());
+            assert!(headers < 8 << 10, "{headers} bytes of headers over {endpoint:?}");
+            assert!(answer.body.len() < 4 << 10, "{} bytes over {endpoint:?}", answer.body.len());
         }
     }
 }
@@ -190,14 +198,14 @@ async fn an_answer_is_small_whatever_was_asked() {
 async fn an_oversize_request_does_not_cost_the_connection() {
     let receiver = ReceiverProcess::start(SETTINGS).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        let mut connection = way.connect().await;
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        let mut connection = endpoint.connect().await;
         for _ in 0..20 {
-            assert_too_large(&connection.send(way.request(sized(2 * LIMIT))).await);
+            assert_too_large(&connection.send(endpoint.request(sized(2 * LIMIT))).await);
         }
 
-        let answer = connection.send(way.request(spans(&["a"]))).await;
-        assert_eq!(answer.kind(), ResponseKind::Accepted, "{way:?}");
+        let answer = connection.send(endpoint.request(spans(&["a"]))).await;
+        assert_eq!(answer.kind(), ResponseKind::Accepted, "{endpoint:?}");
     }
 }
 
@@ -217,8 +225,12 @@ async fn connections_beyond_the_open_files_wait_for_others_to_end() {
     assert!((1..=8).contains(&complaints), "{}", receiver.log());
     drop(open);
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        assert_eq!(way.export(spans(&["a"])).await.kind(), ResponseKind::Accepted, "{way:?}");
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        assert_eq!(
+            endpoint.export(spans(&["a"])).await.kind(),
+            ResponseKind::Accepted,
+            "{endpoint:?}"
+        );
     }
 }
 

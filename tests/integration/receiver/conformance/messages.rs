@@ -174,10 +174,10 @@ async fn a_refused_request_changes_nothing() {
     let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
 
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         // A valid span comes before the broken one.
         let message = [spans(&["kept by nobody"]), Bytes::from_static(&[0xff])].concat();
-        assert_eq!(way.export(message).await.kind(), ResponseKind::Malformed, "{way:?}");
+        assert_eq!(endpoint.export(message).await.kind(), ResponseKind::Malformed, "{endpoint:?}");
     }
 
     assert_eq!(receiver.metrics().await.accepted_spans(), 0);
@@ -188,17 +188,17 @@ async fn a_refused_request_changes_nothing() {
 /// Sends each message in every way and checks that its refusal gives the reason.
 async fn assert_refused(cases: &[(&[u8], &str)]) {
     let receiver = ReceiverProcess::start(&[]).await;
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         for (message, reason) in cases {
-            let answer = way.export(message.to_vec()).await;
+            let answer = endpoint.export(message.to_vec()).await;
 
-            assert_eq!(answer.kind(), ResponseKind::Malformed, "{way:?}: {reason}");
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "{endpoint:?}: {reason}");
             let told = answer.error_status().message;
-            assert!(told.contains(reason), "{way:?}: {told:?} does not say {reason:?}");
+            assert!(told.contains(reason), "{endpoint:?}: {told:?} does not say {reason:?}");
             let details = answer.details();
             let violations = &details.bad_request().expect("what was bad").field_violations;
-            assert_eq!(violations.len(), 1, "{way:?}");
-            assert_eq!(violations[0].description, told, "{way:?}");
+            assert_eq!(violations.len(), 1, "{endpoint:?}");
+            assert_eq!(violations[0].description, told, "{endpoint:?}");
         }
     }
 }
@@ -230,10 +230,10 @@ fn attribute(key: &str, value: Option<AnyValue>) -> KeyValue {
 async fn assert_forwarded_untouched(message: &[u8]) {
     let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
-    for way in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
-        let answer = way.export(Bytes::copy_from_slice(message)).await;
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        let answer = endpoint.export(Bytes::copy_from_slice(message)).await;
 
-        assert_eq!(answer.success_message().partial_success, None, "{way:?}");
-        assert_eq!(recorder.next().await, message, "{way:?}");
+        assert_eq!(answer.success_message().partial_success, None, "{endpoint:?}");
+        assert_eq!(recorder.next().await, message, "{endpoint:?}");
     }
 }

@@ -38,90 +38,90 @@ fn optional_token(path: &Path) -> HeaderFiles {
 
 #[tokio::test]
 async fn a_prefix_is_sent_before_the_value_of_a_file() {
-    for mut scene in scenes().await {
-        let path = write(scene.files.path(), "token", "abc\n");
-        scene.settings.header_files = token(&path, BEARER);
+    for mut harness in scenes().await {
+        let path = write(harness.files.path(), "token", "abc\n");
+        harness.settings.header_files = token(&path, BEARER);
 
-        assert_delivered(&scene.destination()).await;
+        assert_delivered(&harness.destination()).await;
 
-        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer abc"));
+        assert_eq!(harness.last_header(TOKEN).as_deref(), Some("Bearer abc"));
     }
 }
 
 #[tokio::test]
 async fn a_token_that_was_renewed_is_in_the_next_request_on_the_same_connection() {
-    for mut scene in scenes().await {
-        let path = write(scene.files.path(), "token", "first\n");
-        scene.settings.header_files = token(&path, BEARER);
-        let destination = scene.destination();
+    for mut harness in scenes().await {
+        let path = write(harness.files.path(), "token", "first\n");
+        harness.settings.header_files = token(&path, BEARER);
+        let destination = harness.destination();
         assert_delivered(&destination).await;
 
         fs::write(&path, "second, longer\n").unwrap();
         assert_delivered(&destination).await;
 
-        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer second, longer"));
-        assert_eq!(scene.server.connections(), 1);
+        assert_eq!(harness.last_header(TOKEN).as_deref(), Some("Bearer second, longer"));
+        assert_eq!(harness.server.connections(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_token_of_the_same_length_that_a_kubelet_swapped_in_is_in_the_next_request() {
-    for mut scene in scenes().await {
+    for mut harness in scenes().await {
         let mut volume = Volume::new();
         volume.put(&[("token", "one")]);
-        scene.settings.header_files = token(&volume.path("token"), "");
-        let destination = scene.destination();
+        harness.settings.header_files = token(&volume.path("token"), "");
+        let destination = harness.destination();
         for value in ["one", "two", "six"] {
             volume.put(&[("token", value)]);
 
             assert_delivered(&destination).await;
 
-            assert_eq!(scene.last_header(TOKEN).as_deref(), Some(value));
+            assert_eq!(harness.last_header(TOKEN).as_deref(), Some(value));
         }
     }
 }
 
 #[tokio::test]
 async fn without_an_optional_file_the_header_is_left_out_until_the_file_appears() {
-    for mut scene in scenes().await {
+    for mut harness in scenes().await {
         let mut volume = Volume::new();
-        scene.settings.header_files = optional_token(&volume.path("token"));
-        let destination = scene.destination();
+        harness.settings.header_files = optional_token(&volume.path("token"));
+        let destination = harness.destination();
 
         assert_delivered(&destination).await;
-        assert_eq!(scene.last_header(TOKEN), None);
+        assert_eq!(harness.last_header(TOKEN), None);
 
         volume.put(&[("token", "late\n")]);
         assert_delivered(&destination).await;
-        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer late"));
+        assert_eq!(harness.last_header(TOKEN).as_deref(), Some("Bearer late"));
 
         // The key was removed: the file is a link to nowhere.
         volume.put(&[]);
         assert_delivered(&destination).await;
-        assert_eq!(scene.last_header(TOKEN), None);
+        assert_eq!(harness.last_header(TOKEN), None);
     }
 }
 
 #[tokio::test]
 async fn with_an_empty_optional_file_the_header_is_left_out() {
-    for mut scene in scenes().await {
+    for mut harness in scenes().await {
         for empty in ["", " \r\n"] {
-            let path = write(scene.files.path(), "token", empty);
-            scene.settings.header_files = optional_token(&path);
+            let path = write(harness.files.path(), "token", empty);
+            harness.settings.header_files = optional_token(&path);
 
-            assert_delivered(&scene.destination()).await;
+            assert_delivered(&harness.destination()).await;
 
-            assert_eq!(scene.last_header(TOKEN), None);
+            assert_eq!(harness.last_header(TOKEN), None);
         }
     }
 }
 
 #[tokio::test]
 async fn without_a_file_that_is_needed_nothing_is_sent_until_it_holds_a_value() {
-    for mut scene in scenes().await {
-        let path = scene.files.path().join("token");
-        scene.settings.header_files = token(&path, BEARER);
-        let destination = scene.destination();
+    for mut harness in scenes().await {
+        let path = harness.files.path().join("token");
+        harness.settings.header_files = token(&path, BEARER);
+        let destination = harness.destination();
         let start = format!("cannot use the file of a header's value {}: ", path.display());
 
         let missing = assert_unavailable(&destination).await;
@@ -133,28 +133,28 @@ async fn without_a_file_that_is_needed_nothing_is_sent_until_it_holds_a_value() 
         assert!(missing.message.starts_with(&why), "{}", missing.message);
         let why = format!("{start}it has no value");
         assert!(empty.message.starts_with(&why), "{}", empty.message);
-        assert_eq!(scene.server.connections(), 0);
+        assert_eq!(harness.server.connections(), 0);
 
         fs::write(&path, "abc").unwrap();
         assert_delivered(&destination).await;
-        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer abc"));
+        assert_eq!(harness.last_header(TOKEN).as_deref(), Some("Bearer abc"));
     }
 }
 
 #[tokio::test]
 async fn an_optional_header_that_is_left_out_leaves_the_one_of_the_settings() {
-    for mut scene in scenes().await {
-        let path = scene.files.path().join("token");
-        scene.settings.headers = parse_header_list("authorization=shared,x-tenant=blue").unwrap();
-        scene.settings.header_files = optional_token(&path);
-        let destination = scene.destination();
+    for mut harness in scenes().await {
+        let path = harness.files.path().join("token");
+        harness.settings.headers = parse_header_list("authorization=shared,x-tenant=blue").unwrap();
+        harness.settings.header_files = optional_token(&path);
+        let destination = harness.destination();
 
         assert_delivered(&destination).await;
-        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("shared"));
+        assert_eq!(harness.last_header(TOKEN).as_deref(), Some("shared"));
 
         fs::write(&path, "own").unwrap();
         assert_delivered(&destination).await;
-        assert_eq!(scene.last_header(TOKEN).as_deref(), Some("Bearer own"));
-        assert_eq!(scene.last_header("x-tenant").as_deref(), Some("blue"));
+        assert_eq!(harness.last_header(TOKEN).as_deref(), Some("Bearer own"));
+        assert_eq!(harness.last_header("x-tenant").as_deref(), Some("blue"));
     }
 }

@@ -17,11 +17,11 @@ const BOTH: [(Protocol, &str); 2] = [(Protocol::Grpc, "h2"), (Protocol::Http, "h
 #[tokio::test]
 async fn grpc_speaks_http2_with_a_server_that_names_it_or_names_nothing() {
     for protocols in [&["h2"][..], &[]] {
-        let scene = TlsHarness::new(Protocol::Grpc, protocols, false).await;
+        let harness = TlsHarness::new(Protocol::Grpc, protocols, false).await;
 
-        assert_delivered(&scene.destination()).await;
+        assert_delivered(&harness.destination()).await;
 
-        assert_eq!(scene.server.requests()[0].version, Version::HTTP_2);
+        assert_eq!(harness.server.requests()[0].version, Version::HTTP_2);
     }
 }
 
@@ -33,22 +33,22 @@ async fn http_speaks_what_the_server_prefers() {
         (&[], Version::HTTP_11),
     ];
     for (protocols, version) in cases {
-        let scene = TlsHarness::new(Protocol::Http, protocols, false).await;
-        let destination = scene.destination();
+        let harness = TlsHarness::new(Protocol::Http, protocols, false).await;
+        let destination = harness.destination();
 
         assert_delivered(&destination).await;
         assert_delivered(&destination).await;
 
-        assert_eq!(scene.server.requests()[0].version, version, "{protocols:?}");
-        assert_eq!(scene.server.connections(), 1, "{protocols:?}");
+        assert_eq!(harness.server.requests()[0].version, version, "{protocols:?}");
+        assert_eq!(harness.server.connections(), 1, "{protocols:?}");
     }
 }
 
 #[tokio::test]
 async fn grpc_asks_about_the_port_where_there_is_no_http2() {
-    let scene = TlsHarness::new(Protocol::Grpc, &["http/1.1"], false).await;
+    let harness = TlsHarness::new(Protocol::Grpc, &["http/1.1"], false).await;
 
-    let failure = assert_unavailable(&scene.destination()).await;
+    let failure = assert_unavailable(&harness.destination()).await;
 
     assert_eq!(failure.code, "TLS");
     assert!(failure.message.contains("OTLP/gRPC port?"), "{}", failure.message);
@@ -56,13 +56,13 @@ async fn grpc_asks_about_the_port_where_there_is_no_http2() {
 
 #[tokio::test]
 async fn a_server_of_an_unknown_authority_is_not_trusted() {
-    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
-    let other = write(scene.files.path(), "other.pem", &TestAuthority::new().pem());
+    let mut harness = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
+    let other = write(harness.files.path(), "other.pem", &TestAuthority::new().pem());
     let beside = CaFile { path: other.clone(), with_system_roots: true };
     for ca_file in [Some(only_authority(other)), Some(beside), None] {
-        scene.settings.ca_file = ca_file;
+        harness.settings.ca_file = ca_file;
 
-        let failure = assert_unavailable(&scene.destination()).await;
+        let failure = assert_unavailable(&harness.destination()).await;
 
         assert_eq!(failure.code, "TLS");
         assert!(
@@ -71,15 +71,15 @@ async fn a_server_of_an_unknown_authority_is_not_trusted() {
             failure.message
         );
     }
-    assert!(scene.server.requests().is_empty());
+    assert!(harness.server.requests().is_empty());
 }
 
 #[tokio::test]
 async fn a_server_of_another_name_is_not_trusted() {
-    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
-    scene.settings.endpoint.host = "127.0.0.1".to_owned();
+    let mut harness = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
+    harness.settings.endpoint.host = "127.0.0.1".to_owned();
 
-    let failure = assert_unavailable(&scene.destination()).await;
+    let failure = assert_unavailable(&harness.destination()).await;
 
     assert_eq!(failure.code, "TLS");
     let named = "certificate not valid for name \"127.0.0.1\"";
@@ -89,13 +89,13 @@ async fn a_server_of_another_name_is_not_trusted() {
 #[tokio::test]
 async fn a_private_authority_is_trusted_beside_the_public_ones() {
     for (protocol, alpn) in BOTH {
-        let mut scene = TlsHarness::new(protocol, &[alpn], false).await;
-        scene.settings.ca_file = scene
+        let mut harness = TlsHarness::new(protocol, &[alpn], false).await;
+        harness.settings.ca_file = harness
             .settings
             .ca_file
             .map(|CaFile { path, .. }| CaFile { path, with_system_roots: true });
 
-        assert_delivered(&scene.destination()).await;
+        assert_delivered(&harness.destination()).await;
     }
 }
 
@@ -104,15 +104,15 @@ async fn a_server_is_asked_for_its_name_where_that_is_not_its_host() {
     for (protocol, alpn) in BOTH {
         let authority = TestAuthority::new();
         let config = authority.server_config_requiring_sni("traces.example", &[alpn]);
-        let mut scene = TlsHarness::with_config(authority, protocol, config).await;
-        assert_eq!(assert_unavailable(&scene.destination()).await.code, "TLS");
+        let mut harness = TlsHarness::with_config(authority, protocol, config).await;
+        assert_eq!(assert_unavailable(&harness.destination()).await.code, "TLS");
 
-        scene.settings.server_name = Some(ServerName::try_from("traces.example").unwrap());
+        harness.settings.server_name = Some(ServerName::try_from("traces.example").unwrap());
 
-        assert_delivered(&scene.destination()).await;
+        assert_delivered(&harness.destination()).await;
         // The name is TLS's alone: HTTP speaks to the host.
-        let host = format!("localhost:{}", scene.server.address().port());
-        assert_eq!(scene.last_authority(), host);
+        let host = format!("localhost:{}", harness.server.address().port());
+        assert_eq!(harness.last_authority(), host);
     }
 }
 
@@ -122,10 +122,10 @@ async fn a_server_may_be_known_by_an_address_that_is_not_its_host() {
         for (protocol, alpn) in BOTH {
             let authority = TestAuthority::new();
             let config = authority.server_config_for(address, &[alpn], false);
-            let mut scene = TlsHarness::with_config(authority, protocol, config).await;
-            scene.settings.server_name = Some(ServerName::try_from(address).unwrap());
+            let mut harness = TlsHarness::with_config(authority, protocol, config).await;
+            harness.settings.server_name = Some(ServerName::try_from(address).unwrap());
 
-            assert_delivered(&scene.destination()).await;
+            assert_delivered(&harness.destination()).await;
         }
     }
 }
@@ -134,10 +134,10 @@ async fn a_server_may_be_known_by_an_address_that_is_not_its_host() {
 async fn a_name_that_is_not_in_the_certificate_is_named_with_those_that_are() {
     for name in ["other.example", "192.0.2.7"] {
         for (protocol, alpn) in BOTH {
-            let mut scene = TlsHarness::new(protocol, &[alpn], false).await;
-            scene.settings.server_name = Some(ServerName::try_from(name).unwrap());
+            let mut harness = TlsHarness::new(protocol, &[alpn], false).await;
+            harness.settings.server_name = Some(ServerName::try_from(name).unwrap());
 
-            let failure = assert_unavailable(&scene.destination()).await;
+            let failure = assert_unavailable(&harness.destination()).await;
 
             assert_eq!(failure.code, "TLS");
             let expected =
@@ -167,10 +167,10 @@ async fn a_server_without_tls_behind_https_is_recognised() {
 #[tokio::test]
 async fn a_server_with_tls_behind_http_is_suspected() {
     for protocol in [Protocol::Grpc, Protocol::Http] {
-        let mut scene = TlsHarness::new(protocol, &["h2", "http/1.1"], false).await;
-        scene.settings.endpoint.tls = false;
+        let mut harness = TlsHarness::new(protocol, &["h2", "http/1.1"], false).await;
+        harness.settings.endpoint.tls = false;
 
-        let failure = assert_unavailable(&scene.destination()).await;
+        let failure = assert_unavailable(&harness.destination()).await;
 
         assert_eq!(failure.code, "ANSWER", "{}", failure.message);
         assert!(failure.message.contains("https://"), "{}", failure.message);
@@ -179,19 +179,19 @@ async fn a_server_with_tls_behind_http_is_suspected() {
 
 #[tokio::test]
 async fn a_client_certificate_opens_a_server_that_asks_for_one() {
-    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], true).await;
-    let client = scene.authority.issue("client");
-    scene.set_client_certificate(&client);
+    let mut harness = TlsHarness::new(Protocol::Grpc, &["h2"], true).await;
+    let client = harness.authority.issue("client");
+    harness.set_client_certificate(&client);
 
-    assert_delivered(&scene.destination()).await;
+    assert_delivered(&harness.destination()).await;
 }
 
 #[tokio::test]
 async fn a_server_that_asks_for_a_certificate_refuses_a_client_without_one() {
     for (protocol, alpn) in BOTH {
-        let scene = TlsHarness::new(protocol, &[alpn], true).await;
+        let harness = TlsHarness::new(protocol, &[alpn], true).await;
 
-        let failure = assert_unavailable(&scene.destination()).await;
+        let failure = assert_unavailable(&harness.destination()).await;
 
         assert_eq!(failure.code, "TLS", "{}", failure.message);
         assert!(failure.message.contains("CertificateRequired"), "{}", failure.message);
@@ -200,47 +200,47 @@ async fn a_server_that_asks_for_a_certificate_refuses_a_client_without_one() {
 
 #[tokio::test]
 async fn a_missing_ca_file_is_named_and_picked_up_when_it_appears() {
-    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
-    let late = scene.files.path().join("late.pem");
-    scene.settings.ca_file = Some(only_authority(late.clone()));
-    let destination = scene.destination();
+    let mut harness = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
+    let late = harness.files.path().join("late.pem");
+    harness.settings.ca_file = Some(only_authority(late.clone()));
+    let destination = harness.destination();
 
     let failure = assert_unavailable(&destination).await;
     assert_eq!(failure.code, "FILE");
     let named = format!("the CA file {}: No such file", late.display());
     assert!(failure.message.contains(&named), "{}", failure.message);
-    assert_eq!(scene.server.connections(), 0);
+    assert_eq!(harness.server.connections(), 0);
 
-    write(scene.files.path(), "late.pem", &scene.authority.pem());
+    write(harness.files.path(), "late.pem", &harness.authority.pem());
     assert_delivered(&destination).await;
 }
 
 #[tokio::test]
 async fn a_rotated_client_certificate_is_shown_on_a_new_connection() {
-    let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], true).await;
-    let first = scene.authority.issue("first");
-    scene.set_client_certificate(&first);
-    let destination = scene.destination();
+    let mut harness = TlsHarness::new(Protocol::Grpc, &["h2"], true).await;
+    let first = harness.authority.issue("first");
+    harness.set_client_certificate(&first);
+    let destination = harness.destination();
     assert_delivered(&destination).await;
     assert_delivered(&destination).await;
-    assert_eq!(scene.server.connections(), 1);
+    assert_eq!(harness.server.connections(), 1);
 
-    let second = scene.authority.issue("second");
-    scene.set_client_certificate(&second);
+    let second = harness.authority.issue("second");
+    harness.set_client_certificate(&second);
     assert_delivered(&destination).await;
     assert_delivered(&destination).await;
 
-    assert_eq!(scene.server.connections(), 2);
+    assert_eq!(harness.server.connections(), 2);
 }
 
 #[tokio::test]
 async fn a_rotated_ca_file_is_believed_at_once() {
     for (protocol, alpn) in BOTH {
-        let scene = TlsHarness::new(protocol, &[alpn], false).await;
-        let destination = scene.destination();
+        let harness = TlsHarness::new(protocol, &[alpn], false).await;
+        let destination = harness.destination();
         assert_delivered(&destination).await;
 
-        write(scene.files.path(), "ca.pem", &TestAuthority::new().pem());
+        write(harness.files.path(), "ca.pem", &TestAuthority::new().pem());
 
         assert_eq!(assert_unavailable(&destination).await.code, "TLS");
     }
@@ -248,27 +248,27 @@ async fn a_rotated_ca_file_is_believed_at_once() {
 
 #[tokio::test]
 async fn a_connection_from_before_a_rotation_is_not_used_again() {
-    let mut scene = TlsHarness::new(Protocol::Http, &["http/1.1"], true).await;
-    let first = scene.authority.issue("first");
-    scene.set_client_certificate(&first);
-    let destination = scene.destination();
+    let mut harness = TlsHarness::new(Protocol::Http, &["http/1.1"], true).await;
+    let first = harness.authority.issue("first");
+    harness.set_client_certificate(&first);
+    let destination = harness.destination();
     let slow =
         ScriptedResponse::Delay(Duration::from_millis(100), Box::new(ScriptedResponse::Accept));
-    scene.server.script([slow]);
+    harness.server.script([slow]);
 
     let before = assert_delivered(&destination);
     let after = async {
-        scene.server.wait_for_requests(1).await;
-        let second = scene.authority.issue("second");
-        write(scene.files.path(), "tls.crt", &second.certificate);
-        write(scene.files.path(), "tls.key", &second.key);
+        harness.server.wait_for_requests(1).await;
+        let second = harness.authority.issue("second");
+        write(harness.files.path(), "tls.crt", &second.certificate);
+        write(harness.files.path(), "tls.key", &second.key);
         assert_delivered(&destination).await;
     };
     tokio::join!(before, after);
     assert_delivered(&destination).await;
 
     let over: Vec<usize> =
-        scene.server.requests().iter().map(|request| request.connection).collect();
+        harness.server.requests().iter().map(|request| request.connection).collect();
     assert_eq!(over, [0, 1, 1]);
 }
 
@@ -286,13 +286,13 @@ async fn broken_files_are_described_and_never_quoted() {
         (&certificate, &other_key, "tls.key: keys may not be consistent"),
     ];
     for (certificate, key, reason) in cases {
-        let mut scene = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
-        scene.set_client_certificate(&IssuedCertificate {
+        let mut harness = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
+        harness.set_client_certificate(&IssuedCertificate {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
         });
 
-        let failure = assert_unavailable(&scene.destination()).await;
+        let failure = assert_unavailable(&harness.destination()).await;
 
         assert_eq!(failure.code, "FILE");
         assert!(failure.message.contains(reason), "{}", failure.message);

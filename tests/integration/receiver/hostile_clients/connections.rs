@@ -18,81 +18,83 @@ const MOST: usize = 256;
 
 #[tokio::test]
 async fn random_bytes_at_the_port_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut random = fastrand::Rng::with_seed(11);
 
     for _ in 0..200 {
         let words: Vec<u8> = (0..random.usize(1..4096)).map(|_| random.u8(..)).collect();
-        send_and_read_to_end(victim.connect().await, &words).await;
+        send_and_read_to_end(receiver.connect().await, &words).await;
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn connections_that_say_nothing_or_half_a_greeting_keep_nobody_waiting() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut held = Vec::new();
     for greeting in ["", "P", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM", "POST /v1/tra"] {
         for _ in 0..40 {
-            let mut stream = victim.connect().await;
+            let mut stream = receiver.connect().await;
             stream.write_all(greeting.as_bytes()).await.expect("it listens");
             held.push(stream);
         }
     }
     let all = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) >= 200;
-    victim.receiver.wait_for_metrics(all).await;
+    receiver.receiver.wait_for_metrics(all).await;
 
-    victim.assert_serves_others().await;
+    receiver.assert_serves_others().await;
     drop(held);
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn a_thousand_connections_at_once_leave_nothing_behind() {
     allow_many_files();
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut held = Vec::new();
     for _ in 0..1000 {
-        held.push(victim.connect().await);
+        held.push(receiver.connect().await);
     }
     let full = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) >= MOST;
-    let metrics = victim.receiver.wait_for_metrics(full).await;
+    let metrics = receiver.receiver.wait_for_metrics(full).await;
     assert_eq!(metrics.sum::<usize>(CONNECTIONS_METRIC, &[]), MOST, "no more are served at once");
 
     drop(held);
 
     let none = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) == 0;
-    victim.receiver.wait_for_metrics(none).await;
-    victim.assert_recovers().await;
+    receiver.receiver.wait_for_metrics(none).await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn a_thousand_requests_on_as_many_connections_are_all_answered() {
     allow_many_files();
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut clients = tokio::task::JoinSet::new();
-    for way in receiver_endpoints(&victim.receiver, ALL_PROTOCOLS).into_iter().cycle().take(1000) {
-        clients.spawn(way.export(spans(&["one of many"])));
+    for endpoint in
+        receiver_endpoints(&receiver.receiver, ALL_PROTOCOLS).into_iter().cycle().take(1000)
+    {
+        clients.spawn(endpoint.export(spans(&["one of many"])));
     }
 
     for answer in clients.join_all().await {
         assert_eq!(answer.kind(), ResponseKind::Accepted, "{answer:?}");
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn clients_that_speak_a_byte_at_a_time_keep_nobody_waiting() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let head =
         b"POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nbody that never ends";
     let mut slow = tokio::task::JoinSet::new();
     for start in [0, head.len() - 20] {
         for _ in 0..20 {
-            let mut stream = victim.connect().await;
+            let mut stream = receiver.connect().await;
             slow.spawn(async move {
                 stream.write_all(&head[..start]).await.expect("it listens");
                 for byte in &head[start..start + 15] {
@@ -104,29 +106,29 @@ async fn clients_that_speak_a_byte_at_a_time_keep_nobody_waiting() {
     }
 
     while !slow.is_empty() {
-        victim.assert_serves_others().await;
+        receiver.assert_serves_others().await;
         let _ = timeout(Duration::from_millis(100), slow.join_next()).await;
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn a_head_of_many_mebibytes_is_refused_and_harms_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let endless_line = [&b"POST /"[..], &vec![b'a'; 4 << 20]].concat();
     let long_header = [&b"POST / HTTP/1.1\r\nx: "[..], &vec![b'a'; 4 << 20]].concat();
     let many_headers =
         [&b"POST / HTTP/1.1\r\n"[..], &b"x: aaaaaaaaaaaaaaaaaaaa\r\n".repeat(100_000)].concat();
 
     for words in [endless_line, long_header, many_headers] {
-        let heard = send_and_read_to_end(victim.connect().await, &words).await;
+        let heard = send_and_read_to_end(receiver.connect().await, &words).await;
         let heard = String::from_utf8_lossy(&heard);
         // The answer may be lost when the rest of the request meets a closed connection.
         assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 4"), "{heard}");
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 /// Lets this process, which holds the other ends, open as many files as it may.

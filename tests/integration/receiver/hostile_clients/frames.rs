@@ -28,25 +28,25 @@ fn opening() -> Vec<u8> {
 
 #[tokio::test]
 async fn two_thousand_streams_opened_and_reset_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut words = opening();
     for stream in (1..4001).step_by(2) {
         words.extend(frame(HEADERS, END_HEADERS, stream, REQUEST));
         words.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
 
-    let attackers = all_say(&victim, &words, 4).await;
-    victim.assert_serves_others().await;
+    let attackers = all_say(&receiver, &words, 4).await;
+    receiver.assert_serves_others().await;
     for attacker in attackers {
         attacker.await.expect("it does not panic");
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn headers_that_continue_without_end_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut words = opening();
     // A literal header of 1,000 bytes, never indexed.
     let header = [&b"\x10\x01x\x7f\xe9\x06"[..], &[b'y'; 1000]].concat();
@@ -55,27 +55,27 @@ async fn headers_that_continue_without_end_harm_nobody() {
         words.extend(frame(CONTINUATION, 0, 1, &header));
     }
 
-    let heard = send_and_read_to_end(victim.connect().await, &words).await;
+    let heard = send_and_read_to_end(receiver.connect().await, &words).await;
 
     assert!(heard.len() < 10_000);
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn empty_continuations_without_end_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut words = opening();
     words.extend(frame(HEADERS, 0, 1, REQUEST));
     words.extend(frame(CONTINUATION, 0, 1, &[]).repeat(100_000));
 
-    send_and_read_to_end(victim.connect().await, &words).await;
+    send_and_read_to_end(receiver.connect().await, &words).await;
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn a_small_compressed_head_that_becomes_huge_harms_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut words = opening();
     // A header of 4,000 bytes into the table, then a thousand times by its number, a byte each.
     let header = [&b"\x40\x01x\x7f\xa1\x1e"[..], &[b'y'; 4000]].concat();
@@ -84,30 +84,30 @@ async fn a_small_compressed_head_that_becomes_huge_harms_nobody() {
         words.extend(frame(HEADERS, END_HEADERS, stream, &head));
     }
 
-    send_and_read_to_end(victim.connect().await, &words).await;
+    send_and_read_to_end(receiver.connect().await, &words).await;
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn floods_of_frames_that_must_be_answered_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     for flood in [
         frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]),
         frame(PING, 0, 0, &[7; 8]),
         frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()),
     ] {
         let words = [opening(), flood.repeat(50_000)].concat();
-        send_and_read_to_end(victim.connect().await, &words).await;
-        victim.assert_serves_others().await;
+        send_and_read_to_end(receiver.connect().await, &words).await;
+        receiver.assert_serves_others().await;
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn frames_that_make_no_sense_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut random = fastrand::Rng::with_seed(7);
 
     for _ in 0..200 {
@@ -116,21 +116,21 @@ async fn frames_that_make_no_sense_harm_nobody() {
             let payload: Vec<u8> = (0..random.usize(..40)).map(|_| random.u8(..)).collect();
             words.extend(frame(random.u8(..12), random.u8(..), random.u32(..4), &payload));
         }
-        send_and_read_to_end(victim.connect().await, &words).await;
+        send_and_read_to_end(receiver.connect().await, &words).await;
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 /// So many clients that all say `words`.
 async fn all_say(
-    victim: &ReceiverUnderTest,
+    receiver: &ReceiverUnderTest,
     words: &[u8],
     clients: usize,
 ) -> Vec<tokio::task::JoinHandle<Vec<u8>>> {
     let mut attackers = Vec::new();
     for _ in 0..clients {
-        let (stream, words) = (victim.connect().await, words.to_vec());
+        let (stream, words) = (receiver.connect().await, words.to_vec());
         attackers.push(tokio::spawn(async move { send_and_read_to_end(stream, &words).await }));
     }
     attackers

@@ -18,8 +18,8 @@ const LONGEST: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_waiting() {
-    let victim = ReceiverUnderTest::start().await;
-    let address = format!("http://{}", victim.receiver.grpc());
+    let receiver = ReceiverUnderTest::start().await;
+    let address = format!("http://{}", receiver.receiver.grpc());
     let greedy = TraceServiceClient::connect(address).await.expect("it listens");
     // Too large for the share of a small one: they are read one at a time.
     let large = request(vec![Span { trace_state: "x".repeat(300 << 10), ..span("large") }]);
@@ -33,13 +33,13 @@ async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_w
             (answer, started.elapsed())
         });
     }
-    for way in receiver_endpoints(&victim.receiver, &[Protocol::Grpc, Protocol::Http1]) {
-        let mut connection = way.connect().await;
+    for endpoint in receiver_endpoints(&receiver.receiver, &[Protocol::Grpc, Protocol::Http1]) {
+        let mut connection = endpoint.connect().await;
         for _ in 0..20 {
             let started = Instant::now();
-            let answer = connection.send(way.request(spans(&["small"]))).await;
+            let answer = connection.send(endpoint.request(spans(&["small"]))).await;
             assert_eq!(answer.kind(), ResponseKind::Accepted, "{answer:?}");
-            assert!(started.elapsed() < LONGEST, "{:?} over {way:?}", started.elapsed());
+            assert!(started.elapsed() < LONGEST, "{:?} over {endpoint:?}", started.elapsed());
         }
     }
 
@@ -48,7 +48,7 @@ async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_w
         assert!(took < LONGEST, "{took:?}");
     }
     drop(greedy);
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 /// A request that announces `bytes` and brings a few of them.
@@ -59,34 +59,34 @@ fn begun(bytes: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn requests_that_are_begun_and_not_ended_keep_no_small_request_waiting() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let mut held = Vec::new();
     for bytes in [200 << 10, 4 << 20] {
         for _ in 0..30 {
-            let mut stream = victim.connect().await;
+            let mut stream = receiver.connect().await;
             stream.write_all(&begun(bytes)).await.expect("it listens");
             held.push(stream);
         }
     }
 
-    victim.assert_serves_others().await;
+    receiver.assert_serves_others().await;
     drop(held);
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn clients_that_vanish_in_the_middle_of_a_request_leave_nothing_behind() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     for bytes in [2, 1 << 10, 100 << 10, 1 << 20] {
         for _ in 0..50 {
-            let mut stream = victim.connect().await;
+            let mut stream = receiver.connect().await;
             stream.write_all(&begun(bytes)).await.expect("it listens");
             stream.set_zero_linger().expect("an open socket takes options");
         }
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
@@ -98,10 +98,10 @@ async fn a_flood_while_the_destination_is_stuck_takes_no_more_memory_than_the_li
         destination.set_default_response(stuck);
         let endpoint = format!("http://{}", destination.address());
         let settings = [("ENDPOINT", endpoint.as_str()), ("TIMEOUT", "500ms"), ("LINGER", "0s")];
-        let victim = ReceiverUnderTest::start_with(&settings).await;
+        let receiver = ReceiverUnderTest::start_with(&settings).await;
 
         // Three times the limit, in requests of all sizes.
-        let way = ReceiverEndpoint { address: victim.receiver.grpc(), protocol: Protocol::Grpc };
+        let way = ReceiverEndpoint { address: receiver.receiver.grpc(), protocol: Protocol::Grpc };
         let mut clients = JoinSet::new();
         for (size, requests) in [(1 << 10, 800), (10 << 10, 600), (60 << 10, 120), (1 << 20, 10)] {
             let message = sized(size);
@@ -115,11 +115,11 @@ async fn a_flood_while_the_destination_is_stuck_takes_no_more_memory_than_the_li
         }
         clients.join_all().await;
 
-        let metrics = victim.receiver.metrics().await;
+        let metrics = receiver.receiver.metrics().await;
         assert_eq!(metrics.unaccounted_spans(), 0, "{metrics:#?}");
         let dropped: u64 =
             metrics.sum("tracebuffer_dropped_spans_total", &[("reason", "overflow")]);
         assert!(dropped > 0, "{metrics:#?}");
-        victim.assert_memory_bounded();
+        receiver.assert_memory_bounded();
     }
 }

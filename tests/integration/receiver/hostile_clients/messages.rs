@@ -18,60 +18,61 @@ const HTTP1_HEAD: &str =
 
 #[tokio::test]
 async fn a_message_cut_off_anywhere_is_refused_or_taken_and_harms_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let message = spans(&["one", "two"]);
 
-    for way in receiver_endpoints(&victim.receiver, ALL_PROTOCOLS) {
-        let mut connection = way.connect().await;
+    for endpoint in receiver_endpoints(&receiver.receiver, ALL_PROTOCOLS) {
+        let mut connection = endpoint.connect().await;
         for cut in 1..message.len() {
-            let answer = connection.send(way.request(message.slice(..cut))).await;
-            assert_eq!(answer.kind(), ResponseKind::Malformed, "{cut} bytes over {way:?}");
+            let answer = connection.send(endpoint.request(message.slice(..cut))).await;
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "{cut} bytes over {endpoint:?}");
         }
         for compressed in [gzip(&message), zstd(&message)] {
             let encoding = if compressed[0] == 0x1f { "gzip" } else { "zstd" };
             let cut = compressed.len() - 3;
-            let answer = way.export_compressed(encoding, &compressed[..cut]).await;
-            assert_eq!(answer.kind(), ResponseKind::Malformed, "{encoding} over {way:?}");
+            let answer = endpoint.export_compressed(encoding, &compressed[..cut]).await;
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "{encoding} over {endpoint:?}");
         }
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn a_message_shorter_than_announced_is_refused_and_harms_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let message = spans(&["one"]);
 
-    for way in receiver_endpoints(&victim.receiver, &[Protocol::Grpc]) {
+    for endpoint in receiver_endpoints(&receiver.receiver, &[Protocol::Grpc]) {
         let frame = frame_message(0, &message);
         for cut in 1..frame.len() {
-            let answer = way.send(post(EXPORT_PATH, GRPC_CONTENT_TYPE, frame.slice(..cut))).await;
-            assert_eq!(answer.kind(), ResponseKind::Malformed, "{cut} bytes over {way:?}");
+            let answer =
+                endpoint.send(post(EXPORT_PATH, GRPC_CONTENT_TYPE, frame.slice(..cut))).await;
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "{cut} bytes over {endpoint:?}");
         }
     }
     for framing in ["content-length: 1000\r\n\r\n", "transfer-encoding: chunked\r\n\r\n1000\r\n"] {
         let words = [HTTP1_HEAD.as_bytes(), framing.as_bytes(), &message].concat();
-        send_and_read_to_end(victim.connect().await, &words).await;
+        send_and_read_to_end(receiver.connect().await, &words).await;
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn ten_gibibytes_of_zeros_in_a_small_message_are_refused_and_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let (zstd, gzip) = (zstd_zeros(), gzip_zeros());
     assert!(zstd.len() < 400_000 && gzip.len() < 4 << 20, "{} {}", zstd.len(), gzip.len());
 
-    for way in receiver_endpoints(&victim.receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver.receiver, ALL_PROTOCOLS) {
         for (encoding, bomb) in [("zstd", &zstd), ("gzip", &gzip)] {
-            let answer = way.export_compressed(encoding, bomb).await;
-            assert_eq!(answer.kind(), ResponseKind::TooLarge, "{encoding} over {way:?}");
+            let answer = endpoint.export_compressed(encoding, bomb).await;
+            assert_eq!(answer.kind(), ResponseKind::TooLarge, "{encoding} over {endpoint:?}");
         }
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 /// 10 GiB: a frame of blocks that each repeat one byte 128 Ki times.
@@ -103,26 +104,30 @@ fn gzip_zeros() -> Bytes {
 
 #[tokio::test]
 async fn messages_nested_without_end_are_refused_and_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let open = |text: &str| text.repeat(200_000);
     let start = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":"#;
     let arrays = format!("{start}{}", open(r#"{"arrayValue":{"values":["#));
     let objects = format!("{start}{}", open(r#"{"kvlistValue":{"values":[{"value":"#));
     let unknown = format!(r#"{{"unknown":{}"#, open("["));
 
-    for way in receiver_endpoints(&victim.receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver.receiver, HTTP_PROTOCOLS) {
         for json in [&arrays, &objects, &unknown, &open("[")] {
             let json = json[..json.len().min(4 << 20)].to_owned();
-            let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json)).await;
-            assert_eq!(answer.kind(), ResponseKind::Malformed, "over {way:?}");
+            let answer = endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json)).await;
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "over {endpoint:?}");
         }
     }
     let nested = nested_protobuf();
-    for way in receiver_endpoints(&victim.receiver, ALL_PROTOCOLS) {
-        assert_eq!(way.export(nested.clone()).await.kind(), ResponseKind::Malformed, "{way:?}");
+    for endpoint in receiver_endpoints(&receiver.receiver, ALL_PROTOCOLS) {
+        assert_eq!(
+            endpoint.export(nested.clone()).await.kind(),
+            ResponseKind::Malformed,
+            "{endpoint:?}"
+        );
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 /// 50,000 arrays in each other, in an attribute of a resource.
@@ -155,7 +160,7 @@ fn nested_protobuf() -> Bytes {
 
 #[tokio::test]
 async fn messages_of_the_wrong_type_are_refused_and_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let wrong_json = [
         "null",
         "7",
@@ -170,10 +175,10 @@ async fn messages_of_the_wrong_type_are_refused_and_harm_nobody() {
         "",
         "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"name\":[]}]}]}]}",
     ];
-    for way in receiver_endpoints(&victim.receiver, HTTP_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver.receiver, HTTP_PROTOCOLS) {
         for json in wrong_json {
-            let answer = way.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json)).await;
-            assert_eq!(answer.kind(), ResponseKind::Malformed, "{json} over {way:?}");
+            let answer = endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json)).await;
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "{json} over {endpoint:?}");
         }
     }
     // Field 1 as each other wire type, one that does not exist included.
@@ -185,34 +190,34 @@ async fn messages_of_the_wrong_type_are_refused_and_harm_nobody() {
         &[0x0d, 0, 0, 0, 0],
         &[0x0f, 0],
     ];
-    for way in receiver_endpoints(&victim.receiver, ALL_PROTOCOLS) {
+    for endpoint in receiver_endpoints(&receiver.receiver, ALL_PROTOCOLS) {
         for message in wrong_protobuf {
-            let answer = way.export(Bytes::copy_from_slice(message)).await;
-            assert_eq!(answer.kind(), ResponseKind::Malformed, "{message:?} over {way:?}");
+            let answer = endpoint.export(Bytes::copy_from_slice(message)).await;
+            assert_eq!(answer.kind(), ResponseKind::Malformed, "{message:?} over {endpoint:?}");
         }
         // JSON that says it is protobuf, and one encoding that says it is another.
-        assert_eq!(way.export("{\"resourceSpans\":[]}").await.kind(), ResponseKind::Malformed);
+        assert_eq!(endpoint.export("{\"resourceSpans\":[]}").await.kind(), ResponseKind::Malformed);
         let zstd = zstd(&spans(&["a"]));
-        let answer = way.export_compressed("gzip", &zstd).await;
-        assert_eq!(answer.kind(), ResponseKind::Malformed, "{way:?}");
+        let answer = endpoint.export_compressed("gzip", &zstd).await;
+        assert_eq!(answer.kind(), ResponseKind::Malformed, "{endpoint:?}");
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }
 
 #[tokio::test]
 async fn messages_larger_than_allowed_are_refused_and_harm_nobody() {
-    let victim = ReceiverUnderTest::start().await;
+    let receiver = ReceiverUnderTest::start().await;
     let oversize = Bytes::from(vec![0x0a; 16 << 20]);
 
-    for way in receiver_endpoints(&victim.receiver, &[Protocol::Grpc, Protocol::Http2]) {
+    for endpoint in receiver_endpoints(&receiver.receiver, &[Protocol::Grpc, Protocol::Http2]) {
         for _ in 0..4 {
-            let answer = way.export(oversize.clone()).await;
-            assert_eq!(answer.kind(), ResponseKind::TooLarge, "{way:?}");
+            let answer = endpoint.export(oversize.clone()).await;
+            assert_eq!(answer.kind(), ResponseKind::TooLarge, "{endpoint:?}");
         }
         // The length announced is a lie.
         let lie = [&[0][..], &u32::MAX.to_be_bytes(), &spans(&["a"])].concat();
-        let answer = way
+        let answer = endpoint
             .send(with_header(post(EXPORT_PATH, GRPC_CONTENT_TYPE, lie), "te", "trailers"))
             .await;
         assert_eq!(answer.header("grpc-status"), "8", "{answer:?}");
@@ -222,10 +227,10 @@ async fn messages_larger_than_allowed_are_refused_and_harm_nobody() {
         ["content-length: 16777216\r\n\r\n", "transfer-encoding: chunked\r\n\r\n1000000\r\n"];
     for length in lengths {
         let words = [HTTP1_HEAD.as_bytes(), length.as_bytes(), &oversize].concat();
-        let heard = send_and_read_to_end(victim.connect().await, &words).await;
+        let heard = send_and_read_to_end(receiver.connect().await, &words).await;
         let heard = String::from_utf8_lossy(&heard);
         assert!(heard.starts_with("HTTP/1.1 413 "), "{heard}");
     }
 
-    victim.assert_recovers().await;
+    receiver.assert_recovers().await;
 }

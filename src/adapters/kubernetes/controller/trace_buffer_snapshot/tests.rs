@@ -31,13 +31,13 @@ fn destination() -> Value {
 
 #[test]
 fn the_object_is_known_by_name_uid_version_and_generation() {
-    let declared = snapshot_from(&json!({ "destination": destination() }));
+    let snapshot = snapshot_from(&json!({ "destination": destination() }));
 
-    assert_eq!(declared.key.to_string(), "shop/traces");
-    let versions = (declared.uid.as_str(), declared.resource_version.as_str(), declared.generation);
+    assert_eq!(snapshot.key.to_string(), "shop/traces");
+    let versions = (snapshot.uid.as_str(), snapshot.resource_version.as_str(), snapshot.generation);
     assert_eq!(versions, ("u1", "7", 3));
-    assert_eq!(declared.status, None);
-    let limits = declared.sidecar.unwrap().limits;
+    assert_eq!(snapshot.status, None);
+    let limits = snapshot.sidecar.unwrap().limits;
     assert_eq!(limits.max_bytes.get(), 32 << 20);
 }
 
@@ -49,8 +49,8 @@ fn the_pace_is_read_only_where_the_strategy_wants_it() {
     };
 
     assert_eq!(spec("None"), None);
-    let pace = RolloutPolicy { max_concurrent: 3, interval: Duration::from_mins(1) };
-    assert_eq!(spec("OnChange"), Some(pace));
+    let policy = RolloutPolicy { max_concurrent: 3, interval: Duration::from_mins(1) };
+    assert_eq!(spec("OnChange"), Some(policy));
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn every_field_that_names_a_secret_or_config_map_is_a_reference() {
     });
     let sidecar = json!({ "imagePullSecrets": [{ "name": "pull" }] });
 
-    let declared = snapshot_from(&json!({ "destination": destination, "sidecar": sidecar }));
+    let snapshot = snapshot_from(&json!({ "destination": destination, "sidecar": sidecar }));
 
-    let found: Vec<_> = declared
+    let found: Vec<_> = snapshot
         .references
         .iter()
         .map(|one| format!("{} {} {}", one.field, one.kind.as_str(), one.name))
@@ -115,7 +115,7 @@ fn whom_it_allows_and_what_it_uses_decide_whom_it_may_restart() {
 
 #[test]
 fn mistakes_are_passed_on() {
-    let declared = snapshot_from(&json!({ "destination": { "endpoint": "nowhere" } }));
+    let snapshot = snapshot_from(&json!({ "destination": { "endpoint": "nowhere" } }));
 
-    assert!(declared.sidecar.unwrap_err().contains("spec.destination.endpoint"));
+    assert!(snapshot.sidecar.unwrap_err().contains("spec.destination.endpoint"));
 }

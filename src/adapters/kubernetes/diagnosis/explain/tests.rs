@@ -292,9 +292,9 @@ fn labels_and_annotations_in_the_wrong_place_are_reported() {
 #[test]
 fn a_long_annotation_is_cut() {
     let value = "x".repeat(256 * 1024);
-    let case = input(pod(&json!({"tracebuffer.dev/inject": value})), &[]);
+    let input = input(pod(&json!({"tracebuffer.dev/inject": value})), &[]);
 
-    let findings = explain(&case);
+    let findings = explain(&input);
 
     assert!(findings.iter().all(|finding| finding.message.len() < 500), "a finding is longer");
 }

@@ -85,12 +85,12 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
         {"name": "own", "env": endpoint("http://collector:4317")},
         {"name": "istio-proxy", "env": []},
     ]));
-    let mut edit = PatchBuilder::new(&pod);
-    let said = add_endpoint(&mut edit, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
+    let mut patch = PatchBuilder::new(&pod);
+    let said = add_endpoint(&mut patch, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
 
     let variable = json!({"name": TRACES_ENDPOINT, "value": ENDPOINT});
     assert_eq!(
-        serde_json::to_value(edit.build()).unwrap(),
+        serde_json::to_value(patch.build()).unwrap(),
         json!([
             {"op": "add", "path": "/spec/containers/0/env", "value": [variable]},
             {"op": "add", "path": "/spec/containers/1/env/-", "value": variable},
@@ -110,8 +110,8 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
 #[test]
 fn application_environment_never_changes_nothing_and_warns_of_nothing() {
     let pod = pod(&json!([{"name": "own", "env": endpoint("http://collector:4317")}]));
-    let mut edit = PatchBuilder::new(&pod);
+    let mut patch = PatchBuilder::new(&pod);
     let silent = Sidecar { application_endpoint: None, ..sidecar() };
-    assert!(add_endpoint(&mut edit, &pod, &silent, SidecarPosition::Container).is_empty());
-    assert!(edit.build().is_empty());
+    assert!(add_endpoint(&mut patch, &pod, &silent, SidecarPosition::Container).is_empty());
+    assert!(patch.build().is_empty());
 }

@@ -5,8 +5,8 @@ use crate::domain::operator::injection::consent::LabelOperator;
 
 /// The mistakes of the smallest spec with `changes`, one a line.
 fn errors(changes: &Value) -> Vec<String> {
-    let mistakes = build(&object(changes), &defaults()).unwrap_err();
-    mistakes.0.iter().map(|mistake| format!("{} {}", mistake.field, mistake.message)).collect()
+    let errors = build(&object(changes), &defaults()).unwrap_err();
+    errors.0.iter().map(|error| format!("{} {}", error.field, error.message)).collect()
 }
 
 #[track_caller]
@@ -319,8 +319,8 @@ fn a_name_with_another_meaning_is_refused() {
     for name in ["true", "false", "enabled", "disabled"] {
         let mut object = object(&json!({}));
         object.metadata.name = Some(name.into());
-        let mistakes = build(&object, &defaults()).unwrap_err().in_one_line();
-        assert!(mistakes.starts_with("metadata.name must not be"), "{mistakes}");
+        let errors = build(&object, &defaults()).unwrap_err().in_one_line();
+        assert!(errors.starts_with("metadata.name must not be"), "{errors}");
     }
 }
 

@@ -152,9 +152,9 @@ fn literal(
     if header.optional.is_some() {
         validator.add_spec_error(&format!("{field}.optional"), "must be unset with value");
     }
-    if let Err(mistake) = parse_header_value(value.as_bytes()) {
+    if let Err(error) = parse_header_value(value.as_bytes()) {
         let field = format!("{field}.value");
-        validator.add_spec_error(&field, format!("must be printable ASCII; it {mistake}"));
+        validator.add_spec_error(&field, format!("must be printable ASCII; it {error}"));
         return None;
     }
     Some(HeaderValueSource::Literal(value.trim_ascii().to_owned()))

@@ -23,7 +23,7 @@ async fn refused_with(pointer: &str, value: Value) -> String {
 
 #[tokio::test]
 async fn a_malformed_review_is_rejected_with_the_error_and_its_place() {
-    let said = "the body is not an AdmissionReview of a new pod: ";
+    let message = "the body is not an AdmissionReview of a new pod: ";
     for (body, wrong) in [
         (&b""[..], "EOF while parsing a value at line 1 column 0"),
         (b"{", "EOF while parsing an object at line 1 column 1"),
@@ -36,7 +36,7 @@ async fn a_malformed_review_is_rejected_with_the_error_and_its_place() {
     ] {
         let text = refused(body).await;
 
-        assert!(text.starts_with(said) && text.contains(wrong), "{text} for {wrong}");
+        assert!(text.starts_with(message) && text.contains(wrong), "{text} for {wrong}");
     }
 }
 

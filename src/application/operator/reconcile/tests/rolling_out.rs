@@ -24,9 +24,9 @@ async fn seconds(seconds: u64) {
 
 /// `shop/traces` with this hash, which restarts one owner at a time with 20 s between them.
 fn with_hash(hash: &str) -> TraceBufferSnapshot {
-    let pace = RolloutPolicy { max_concurrent: 1, interval: Duration::from_secs(20) };
+    let policy = RolloutPolicy { max_concurrent: 1, interval: Duration::from_secs(20) };
     let desired = DesiredSidecar { hash: hash.into(), limits: limits(100) };
-    TraceBufferSnapshot { sidecar: Ok(desired), rollout: Some(pace), ..snapshot() }
+    TraceBufferSnapshot { sidecar: Ok(desired), rollout: Some(policy), ..snapshot() }
 }
 
 /// A cluster in which the owners `a` and `b` have outdated pods.
@@ -160,9 +160,9 @@ async fn an_owner_whose_new_pods_would_not_get_the_sidecar_is_not_restarted() {
     };
     let in_full = Some("shop/traces");
     let foreign = |change: &dyn Fn(&mut TraceBufferSnapshot)| {
-        let mut declared = with_hash("h2");
-        change(&mut declared);
-        declared
+        let mut snapshot = with_hash("h2");
+        change(&mut snapshot);
+        snapshot
     };
     let same: &dyn Fn(&mut TraceBufferSnapshot) = &|_| {};
     for (why, seen, namespace, change, is_restarted) in [
@@ -175,14 +175,14 @@ async fn an_owner_whose_new_pods_would_not_get_the_sidecar_is_not_restarted() {
             "the namespace is no longer allowed",
             asks(in_full),
             named("shop/traces"),
-            &|declared| declared.allowed_namespaces = AllowedNamespaces::Same,
+            &|snapshot| snapshot.allowed_namespaces = AllowedNamespaces::Same,
             false,
         ),
         (
             "it hands out the pod's identity now",
             asks(in_full),
             named("shop/traces"),
-            &|declared| declared.credentials = CredentialUse::ServiceAccountToken,
+            &|snapshot| snapshot.credentials = CredentialUse::ServiceAccountToken,
             false,
         ),
     ] {

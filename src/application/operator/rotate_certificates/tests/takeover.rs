@@ -23,7 +23,7 @@ impl Takeover {
         let publisher = tokio::spawn(async move { publisher.run(changes).await });
         let harness = Harness::new(cluster, true);
         sleep(2 * MINUTE).await;
-        Self { harness: harness, publisher }
+        Self { harness, publisher }
     }
 
     async fn assign_publisher(&self, who: &'static str) {

@@ -47,11 +47,11 @@ fn not_found(name: &str) -> (Reference, String) {
 
 /// The status while running pods have the limits that they should have.
 fn settled(
-    declared: &TraceBufferSnapshot,
+    snapshot: &TraceBufferSnapshot,
     references: &ReferenceResolution,
     pods: PodCounts,
 ) -> Status {
-    compute_status(declared, references, pods, false)
+    compute_status(snapshot, references, pods, false)
 }
 
 /// The status as it is read back: every condition has a time.

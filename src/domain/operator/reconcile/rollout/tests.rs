@@ -105,13 +105,13 @@ fn an_owner_with_a_rollout_of_its_own_in_progress_is_not_restarted_until_it_comp
 #[test]
 fn an_owner_that_the_last_change_broke_is_restarted_for_the_next_one() {
     for progress in [RolloutProgress::Progressing, RolloutProgress::Failed("crashes".into())] {
-        let turn = OwnerRollout::next_state(
+        let rollout = OwnerRollout::next_state(
             None,
             &workload_status(Some("old-1"), progress),
             REVISION,
             at(9),
         );
-        assert_eq!(turn, OwnerRollout::Waiting);
+        assert_eq!(rollout, OwnerRollout::Waiting);
     }
 }
 
@@ -166,33 +166,36 @@ fn an_owner_goes_from_waiting_through_progressing_to_complete() {
 fn a_removed_revision_does_not_cause_another_restart() {
     for before in [PROGRESSING, complete(4), OwnerRollout::Failed("crashes".into())] {
         for progress in [RolloutProgress::Complete, RolloutProgress::Progressing] {
-            let turn = OwnerRollout::next_state(
+            let rollout = OwnerRollout::next_state(
                 Some(&before),
                 &workload_status(None, progress),
                 REVISION,
                 at(9),
             );
-            assert!(matches!(turn, OwnerRollout::Complete { .. }), "{before:?} became {turn:?}");
+            assert!(
+                matches!(rollout, OwnerRollout::Complete { .. }),
+                "{before:?} became {rollout:?}"
+            );
         }
     }
 }
 
 #[test]
 fn a_new_leader_recognizes_earlier_restarts() {
-    let turn = OwnerRollout::next_state(
+    let rollout = OwnerRollout::next_state(
         None,
         &workload_status(Some(REVISION), RolloutProgress::Complete),
         REVISION,
         at(9),
     );
-    assert_eq!(turn, complete(9));
-    let turn = OwnerRollout::next_state(
+    assert_eq!(rollout, complete(9));
+    let rollout = OwnerRollout::next_state(
         None,
         &workload_status(Some(REVISION), RolloutProgress::Progressing),
         REVISION,
         at(9),
     );
-    assert_eq!(turn, OwnerRollout::Progressing { since: at(9) });
+    assert_eq!(rollout, OwnerRollout::Progressing { since: at(9) });
 }
 
 #[test]

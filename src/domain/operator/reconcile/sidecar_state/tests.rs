@@ -86,10 +86,10 @@ fn a_running_sidecar_is_current_while_the_spec_has_errors() {
 
 #[test]
 fn a_pod_without_a_sidecar_is_missing_with_its_reason() {
-    let declared = snapshot(Ok(desired_sidecar("h1", 100)));
+    let snapshot = snapshot(Ok(desired_sidecar("h1", 100)));
 
-    let missing = sidecar_state(&pod(Some("true"), None), &declared);
-    let refused = sidecar_state(&pod(Some("true"), Some(skipped(SkipReason::Windows))), &declared);
+    let missing = sidecar_state(&pod(Some("true"), None), &snapshot);
+    let refused = sidecar_state(&pod(Some("true"), Some(skipped(SkipReason::Windows))), &snapshot);
 
     assert_eq!(missing, SidecarState::Missing(MissingReason::WebhookNotCalled));
     let cause = MissingReason::Skipped { reason: SkipReason::Windows, message: "because".into() };
@@ -182,14 +182,14 @@ fn a_pod_with_an_invalid_annotation_is_missing_its_sidecar() {
 
 #[test]
 fn counts_add_up() {
-    let standings = [
+    let states = [
         SidecarState::Current,
         SidecarState::Current,
         SidecarState::Outdated(OutdatedReason::HashDiffers),
         SidecarState::Missing(MissingReason::WebhookNotCalled),
     ];
 
-    let counts = PodCounts::of(&standings);
+    let counts = PodCounts::of(&states);
 
     assert_eq!(counts, PodCounts { total: 4, current: 2, outdated: 1, missing: 1 });
 }
