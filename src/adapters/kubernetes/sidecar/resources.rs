@@ -45,8 +45,9 @@ pub(super) fn memory_bytes(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> u
     let compression = match spec.destination.compression {
         CompressionSpec::None => 0,
         CompressionSpec::Gzip | CompressionSpec::Zstd => {
-            let batch = checked.destination.batch_max_bytes.min(buffer / 4);
-            (batch + COMPRESSOR_BYTES) * checked.destination.concurrency
+            let concurrency = checked.destination.concurrency;
+            let share = checked.limits.max_batch_charge(concurrency);
+            (checked.destination.batch_max_bytes.min(share) + COMPRESSOR_BYTES) * concurrency
         }
     };
     let total = PROGRAM_BYTES + buffer + buffer / ALLOCATOR_DIVISOR + 2 * request + compression;

@@ -94,17 +94,17 @@ fn headers(found: &mut Vec<FieldError>, spec: &TraceBufferSpec) {
 }
 
 fn buffer(found: &mut Vec<FieldError>, checked: &ValidatedSpec) {
-    let limits = &checked.limits;
+    let (limits, concurrency) = (&checked.limits, checked.destination.concurrency);
     let (bytes, spans) = (limits.max_bytes.get(), limits.max_spans.get());
     if bytes < SMALL_BUFFER_BYTES {
-        let (bytes, batch) = (ByteSize(bytes), ByteSize(bytes / 4));
+        let (bytes, batch) = (ByteSize(bytes), ByteSize(limits.max_batch_charge(concurrency)));
         let why = format!(
             "is {bytes}, so that a request to the destination holds at most {batch}; raise it to 1Mi or more"
         );
         warn(found, "buffer.maxBytes", why);
     }
     if spans < SMALL_BUFFER_SPANS {
-        let batch = (spans / 4).max(1);
+        let batch = limits.max_batch_spans(concurrency).max(1);
         let why = format!(
             "is {spans}, so that a request to the destination holds at most {batch}; raise it to 512 or more"
         );
