@@ -114,7 +114,7 @@ impl Bounds {
 }
 
 impl BoundsError {
-    /// Says what is `allowed` instead of the text, and why the text is not.
+    /// Returns the message: what is `allowed`, and why the text is not.
     #[must_use]
     pub fn message(&self, allowed: &str) -> String {
         match self {

@@ -5,7 +5,7 @@ use std::fmt;
 use super::SettingTable;
 use crate::domain::text::truncated;
 
-/// Most characters of a value that are shown.
+/// Maximum characters of a value that are shown.
 const MAX_FOUND_CHARS: usize = 40;
 
 /// One invalid setting.

@@ -19,37 +19,37 @@ use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::bounds::{Bounds, BoundsError};
 use crate::domain::text::quoted;
 
-/// Most addresses one setting may list.
+/// Maximum number of addresses in one setting.
 const MAX_ADDRESSES: usize = 16;
 
 /// One kind of value.
 pub(in crate::cli) trait ValueKind: Sync {
-    /// What a valid text is read as.
+    /// The type of the parsed value.
     type Value;
 
-    /// Whether the text must never be shown.
+    /// Whether the text is a secret, which is never shown.
     const IS_SECRET: bool = false;
 
     /// Names the value in a synopsis.
     fn value_name(&self) -> String;
 
-    /// Says what is allowed, to complete "must be …".
+    /// Describes the allowed values, to complete "must be …".
     fn allowed(&self) -> String;
 
-    /// Reads a trimmed text.
+    /// Parses a trimmed text.
     fn parse(&self, text: &str) -> Result<Self::Value, ValueError>;
 }
 
-/// Why a text is not a value.
+/// Why a text is not a valid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum ValueError {
-    /// It is not what is allowed; there is no more to say.
+    /// The text is not an allowed value.
     NotAllowed,
-    /// The same, and this is the reason. No part of a secret.
+    /// The same, with the reason, which contains no part of a secret.
     Other(String),
 }
 
-/// A value that may be absent, which an empty text says.
+/// An optional value; an empty text means none.
 pub(in crate::cli) struct Optional<K>(pub(in crate::cli) K);
 
 /// A whole number.
@@ -61,10 +61,10 @@ pub(in crate::cli) struct SizeRange(pub(in crate::cli) Bounds);
 /// A length of time, bounded in milliseconds.
 pub(in crate::cli) struct DurationRange(pub(in crate::cli) Bounds);
 
-/// One of some words.
+/// One of a fixed set of words.
 pub(in crate::cli) struct Choice<T: 'static>(pub(in crate::cli) &'static [(&'static str, T)]);
 
-/// A path, which is not looked at.
+/// A path, which is not accessed when it is parsed.
 pub(in crate::cli) struct FilePath;
 
 /// Socket addresses, at least one.
@@ -73,19 +73,19 @@ pub(in crate::cli) struct SocketAddresses;
 /// The URL of a server.
 pub(in crate::cli) struct ServerUrl;
 
-/// A name that a certificate can bear.
+/// A name that a certificate can be valid for.
 pub(in crate::cli) struct TlsServerName;
 
-/// Yes or no.
+/// The words of a boolean.
 pub(in crate::cli) const BOOLEAN: Choice<bool> = Choice(&[("true", true), ("false", false)]);
 
 impl ValueError {
-    /// Refuses for `reason`, which holds no part of a secret.
+    /// Returns an error with `reason`, which must contain no part of a secret.
     pub(in crate::cli) fn other(reason: impl Into<String>) -> Self {
         Self::Other(reason.into())
     }
 
-    /// Says what is `allowed` instead, and why this is not.
+    /// Returns the message: what is `allowed`, and why the text is not.
     pub(in crate::cli) fn message(&self, allowed: &str) -> String {
         match self {
             Self::NotAllowed => format!("must be {allowed}"),

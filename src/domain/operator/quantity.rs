@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Most digits before the decimal point, leading zeros aside: more is too large in any unit.
+/// Maximum digits before the decimal point, without leading zeros: more is too large in any unit.
 const MAX_WHOLE_DIGITS: usize = 20;
 /// Digits kept after it; whatever follows can only round up.
 const MAX_FRACTION_DIGITS: usize = 18;

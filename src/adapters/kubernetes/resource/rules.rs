@@ -6,6 +6,8 @@
 use kube::core::Rule;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::adapters::messaging::notation::headers::RESERVED_NAMES;
+
 /// Maximum length of a duration or quantity, in characters. Bounds the estimated cost of the rules.
 const MAX_TEXT: usize = 32;
 /// The grammar of GEP-2257.
@@ -187,9 +189,7 @@ pub(super) fn server_name() -> Rule {
 
 /// The text must be a header name that is not reserved for the transport.
 pub(super) fn header_name() -> Rule {
-    let reserved = "['accept-encoding', 'connection', 'content-encoding', 'content-length', \
-                    'content-type', 'expect', 'host', 'http2-settings', 'keep-alive', \
-                    'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade']";
+    let reserved = format!("['{}']", RESERVED_NAMES.join("', '"));
     Rule::new(format!(
         "self.matches('^[a-zA-Z0-9][-_.a-zA-Z0-9]*$') && !(self.lowerAscii() in {reserved}) && \
          !self.lowerAscii().startsWith('grpc-')"

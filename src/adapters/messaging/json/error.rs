@@ -1,4 +1,4 @@
-//! Errors that tell the sender what is wrong with its JSON, and where.
+//! Errors of a JSON request, with the position in it.
 
 use std::fmt::{self, Display};
 

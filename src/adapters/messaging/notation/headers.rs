@@ -12,7 +12,7 @@ pub use self::error::{HeaderError, HeaderErrorKind};
 pub use self::files::{HeaderFile, HeaderFiles, MissingHeaderFile, parse_header_files};
 
 /// Headers that the transport sets itself, and hop-by-hop headers (RFC 9110, section 7.6.1).
-const RESERVED: [&str; 14] = [
+pub const RESERVED_NAMES: [&str; 14] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -161,7 +161,7 @@ fn validate_name(text: &str) -> Result<HeaderName, HeaderErrorKind> {
     if name.as_str().starts_with("grpc-") {
         return Err(HeaderErrorKind::Reserved("grpc-*"));
     }
-    match RESERVED.into_iter().find(|reserved| name == *reserved) {
+    match RESERVED_NAMES.into_iter().find(|reserved| name == *reserved) {
         Some(reserved) => Err(HeaderErrorKind::Reserved(reserved)),
         None => Ok(name),
     }

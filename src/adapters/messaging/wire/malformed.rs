@@ -1,4 +1,4 @@
-//! Errors that tell what is wrong with a malformed request, and where.
+//! Errors of a malformed request, with the position in it.
 
 use std::fmt;
 
