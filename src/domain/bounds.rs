@@ -1,4 +1,5 @@
-//! The bounds of the settings that a `TraceBuffer`, the receiver's flags and a file of limits share.
+//! Minimum and maximum of the settings that exist in `TraceBuffer`s, as the receiver's flags and in
+//! the limits file.
 
 use std::num::NonZeroU64;
 use std::time::Duration;

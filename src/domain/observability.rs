@@ -9,7 +9,7 @@ pub const SPAN_ID_BYTES: usize = 8;
 
 /// Why a span cannot be accepted.
 ///
-/// Common receivers refuse a whole request for any one of these, so such spans are rejected before
+/// Many backends refuse a whole request because of one such span, so these spans are rejected before
 /// they are stored with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InvalidSpan {
@@ -35,9 +35,8 @@ pub enum InvalidSpan {
 ///
 /// # Errors
 ///
-/// The first rule that is violated. "An ID with all bytes set to zero is considered invalid", and
-/// so is one that is empty or of the wrong length (`trace.proto`, `Span.trace_id` and
-/// `Span.span_id`).
+/// The first rule that is violated: an id of the wrong length or an empty one, or one whose bytes
+/// are all zero (`trace.proto`, `Span.trace_id` and `Span.span_id`).
 pub fn check_span(
     trace_id: &[u8],
     span_id: &[u8],
@@ -59,7 +58,7 @@ pub fn check_span(
     }
 }
 
-/// Checks the ids of one span link, which may be empty but not of the wrong length.
+/// Checks the lengths of the ids of one span link. Unlike those of a span, they may be empty or zero.
 ///
 /// # Errors
 ///

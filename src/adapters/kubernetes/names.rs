@@ -1,45 +1,45 @@
-//! The names by which tracebuffer's parts know each other in a cluster.
+//! The names that tracebuffer's parts share in a cluster.
 
 /// Pod annotation: `true`, `enabled`, `false`, `disabled`, `<name>` or `<namespace>/<name>` of a
 /// `TraceBuffer`. Namespace label of the same key: `true` or `enabled`.
 pub const INJECT: &str = "tracebuffer.dev/inject";
-/// Namespace annotation: `<name>` or `<namespace>/<name>` of the `TraceBuffer` of pods that name
-/// none; the consent that it may use what belongs to the namespace.
+/// Namespace annotation: `<name>` or `<namespace>/<name>` of the `TraceBuffer` for pods that name
+/// none. It is also the consent that this `TraceBuffer` uses credentials of the namespace.
 pub const TRACE_BUFFER: &str = "tracebuffer.dev/tracebuffer";
-/// Pod annotation: what the webhook decided, as JSON; what the controller and people read.
+/// Pod annotation: the decision of the webhook, as JSON.
 pub const STATUS: &str = "tracebuffer.dev/status";
-/// Pod annotation: the limits a running sidecar follows.
+/// Pod annotation: the buffer limits that the running sidecar applies.
 pub const LIMITS: &str = "tracebuffer.dev/limits";
-/// Pod label of every injected pod; what a `PodMonitor` selects.
+/// Pod label of every injected pod, which a `PodMonitor` selects.
 pub const INJECTED: &str = "tracebuffer.dev/injected";
 /// The value of that label.
 pub const INJECTED_TRUE: &str = "true";
-/// Pod-template annotation by which a rollout restarts an owner.
+/// Pod-template annotation whose change restarts a workload in a rollout.
 pub const ROLLOUT: &str = "tracebuffer.dev/rollout";
-/// The sidecar's container.
+/// The name of the sidecar's container.
 pub const SIDECAR_CONTAINER: &str = "tracebuffer";
-/// The volume that holds the pod's annotations and other small files.
+/// The name of the volume with the pod's annotations and other small files.
 pub const POD_INFO_VOLUME: &str = "tracebuffer-pod-info";
-/// Where it is mounted; the annotation [`LIMITS`] is the file `limits` there.
+/// The mount path of [`POD_INFO_VOLUME`]. Its file `limits` holds the annotation [`LIMITS`].
 pub const POD_INFO_PATH: &str = "/etc/tracebuffer/pod";
-/// The volume that holds the destination's certificates and secret headers.
+/// The name of the volume with the destination's certificates and secret headers.
 pub const DESTINATION_VOLUME: &str = "tracebuffer-destination";
-/// Where it is mounted.
+/// The mount path of [`DESTINATION_VOLUME`].
 pub const DESTINATION_PATH: &str = "/etc/tracebuffer/destination";
-/// The volumes that hold service account tokens; `-0` and so on follows.
+/// The prefix of the names of volumes with service account tokens; `-` and a number follow.
 pub const TOKEN_VOLUME: &str = "tracebuffer-token";
-/// Where they are mounted, each in a folder of its number.
+/// The parent of the mount paths of the token volumes, each in a folder of its number.
 pub const TOKEN_PATH: &str = "/etc/tracebuffer/token";
 /// The field manager of everything tracebuffer writes.
 pub const FIELD_MANAGER: &str = "tracebuffer";
-/// What a container's OpenTelemetry SDK reads to know where its traces go.
+/// The environment variable from which OpenTelemetry SDKs read the endpoint for traces.
 pub const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-/// Annotation of the Secret with the webhook's certificates: each new value asks for a rotation.
+/// Annotation of the Secret with the webhook's certificates: each new value requests a rotation.
 pub const ROTATE: &str = "tracebuffer.dev/rotate";
-/// Annotation of the same Secret: the value of [`ROTATE`] that was obeyed last.
+/// Annotation of the same Secret: the last value of [`ROTATE`] that was handled.
 pub const ROTATED: &str = "tracebuffer.dev/rotated";
-/// Annotation of the webhook's configuration: who is to keep its `caBundle`, as
+/// Annotation of the webhook's configuration: the publisher of its `caBundle`, as
 /// `<certificates.mode>/<Secret>`. The chart writes it.
 pub const CERTIFICATES: &str = "tracebuffer.dev/certificates";
-/// Annotation of the same configuration: who has published the `caBundle` last, in the same words.
+/// Annotation of the same configuration: the last publisher of the `caBundle`, in the same format.
 pub const CERTIFICATES_PUBLISHED: &str = "tracebuffer.dev/certificates-published";

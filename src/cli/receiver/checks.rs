@@ -7,7 +7,7 @@ use crate::adapters::messaging::destination::config::Endpoint;
 use crate::cli::settings::AnySetting;
 use crate::cli::settings::reader::{ErrorReported, SettingsReader};
 
-/// The listening addresses, as far as they could be read.
+/// The parsed listening addresses. An error was reported already.
 pub(super) struct ListenAddresses {
     pub(super) grpc: Result<Vec<SocketAddr>, ErrorReported>,
     pub(super) http: Result<Vec<SocketAddr>, ErrorReported>,
@@ -54,7 +54,7 @@ pub(super) fn reject_tls_settings(reader: &mut SettingsReader<'_>) {
     }
 }
 
-/// Rejects a destination that is this receiver, which would send every span to itself in a loop.
+/// Rejects an endpoint at which this receiver itself listens: it would send its spans to itself.
 pub(super) fn reject_own_endpoint(
     reader: &mut SettingsReader<'_>,
     endpoint: &Endpoint,
@@ -92,7 +92,7 @@ pub(super) fn reject_address_conflicts(
     }
 }
 
-/// Returns the first address of `earlier` or `own` that conflicts with a later one of `own`.
+/// Returns the first address with which a later one of `own` conflicts.
 fn first_conflict(earlier: &[SettingAddress], own: &[SettingAddress]) -> Option<SettingAddress> {
     own.iter().enumerate().find_map(|(before, listener)| {
         let known = earlier.iter().chain(own.iter().take(before));

@@ -2,8 +2,8 @@
 //!
 //! As in Kubernetes' own `client-go`, replicas never compare their clocks: a replica takes over when
 //! it has observed no renewal for the lease's duration by its own monotonic clock. A leader stops
-//! earlier, [`LeaseTimes::renew_deadline`] after it sent the last renewal that the store confirmed. So
-//! two never lead at once, as long as no clock runs 1.5 times as fast as another. Every write names
+//! earlier: [`LeaseTimes::renew_deadline`] after sending its last confirmed renewal. Two replicas thus
+//! never lead at once, as long as no clock runs 1.5 times as fast as another. Every write names
 //! the version it replaces, and fails if another replica wrote first.
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Default for LeaseTimes {
     }
 }
 
-/// The longest duration that is granted to the lease of another holder.
+/// Maximum duration of another holder's lease that is respected; a longer one is cut to it.
 const MAX_LEASE_DURATION: Duration = Duration::from_mins(1);
 
 /// The lease as the store has it.
@@ -39,7 +39,7 @@ pub struct StoredLease {
     pub holder: Option<String>,
     /// How long others have to wait after its last renewal.
     pub duration: Duration,
-    /// How often the holder changed.
+    /// The number of times that the holder changed.
     pub transitions: u32,
     /// Changes with every renewal; only compared for equality.
     pub renew_time: String,
@@ -54,9 +54,9 @@ pub struct LeaseUpdate {
     pub holder: Option<String>,
     /// How long others have to wait after this write.
     pub duration: Duration,
-    /// How often the holder changed.
+    /// The number of times that the holder changed.
     pub transitions: u32,
-    /// Whether the holder differs from the one before.
+    /// Whether another replica acquires the lease with this write.
     pub changes_holder: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct Election {
     lease: KnownLease,
     /// The lease of another holder, and when its last renewal was first observed.
     observed_holder: Option<ObservedHolder>,
-    /// Nothing is sent before.
+    /// No request is sent before this time.
     next_attempt_at: Duration,
     /// This replica leads until then.
     leads_until: Option<Duration>,
@@ -129,7 +129,8 @@ impl Election {
         }
     }
 
-    /// Returns until when this replica leads, unless it renews the lease before.
+    /// Returns when the leadership of this replica ends if it does not renew the lease; `None` if it does
+    /// not lead.
     #[must_use]
     pub fn leads_until(&self) -> Option<Duration> {
         self.leads_until
@@ -206,7 +207,7 @@ impl Election {
         self.next_attempt_at = now + self.jittered_retry_period(random) / 10;
     }
 
-    /// The request failed: it may have been done, or may still be.
+    /// The request failed. The store may have executed it, or may still do so.
     pub fn on_failure(&mut self, now: Duration, random: u64) {
         self.lease = KnownLease::Unknown;
         self.next_attempt_at = now + self.jittered_retry_period(random) / 2;

@@ -208,7 +208,8 @@ pub(super) fn ca_bundles(configuration: MutatingWebhookConfiguration) -> Vec<Vec
     entries.map(|entry| entry.client_config.ca_bundle.map_or_else(Vec::new, |pem| pem.0)).collect()
 }
 
-/// Identifies the state of the entries: `metadata.generation` does not change with labels.
+/// Identifies the content of the webhook entries: `metadata.generation`, unlike the resource version,
+/// does not change with labels or annotations.
 fn generation(configuration: &MutatingWebhookConfiguration) -> String {
     let uid = configuration.uid().unwrap_or_default();
     match configuration.metadata.generation {

@@ -17,8 +17,8 @@ impl<'a> PatchBuilder<'a> {
         Self { document, operations: vec![] }
     }
 
-    /// Adds `members` to the object at `path`, recursively. A member that exists and is neither null nor
-    /// an object is replaced if it differs.
+    /// Adds `members` to the object at `path`, recursively: objects are merged, and any other existing
+    /// value that differs is replaced.
     pub(super) fn merge(&mut self, path: &[&str], members: Value) {
         let pointer = PointerBuf::from_tokens(path.iter().copied());
         match (self.document.pointer(pointer.as_str()), members) {

@@ -78,7 +78,8 @@ impl Client {
         }
     }
 
-    /// Returns the name of the compression, which is the same in the headers of both transports.
+    /// Returns the value of `content-encoding` (HTTP) and `grpc-encoding` (gRPC); `None` without
+    /// compression.
     pub(super) const fn encoding(&self) -> Option<HeaderValue> {
         match self.compression {
             Compression::None => None,
@@ -87,8 +88,8 @@ impl Client {
         }
     }
 
-    /// Returns the configured headers of a request: those from files replace those of the same name
-    /// from the settings.
+    /// Returns the headers of a request: `User-Agent` and the configured ones. Of one name, a header
+    /// from a file replaces one from the settings, and a value file one from the headers file.
     pub(super) fn headers(&self) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
@@ -149,8 +150,8 @@ fn add_headers(headers: &mut HeaderMap, more: &Headers) {
     }
 }
 
-/// Omits the scheme's default port: some servers match virtual hosts without it, and both forms are
-/// equivalent (RFC 9110, 4.2.3).
+/// Omits the scheme's default port, because some servers match virtual hosts literally. Both forms
+/// are equivalent (RFC 9110, 4.2.3).
 fn authority(endpoint: &Endpoint) -> String {
     let full = endpoint.authority();
     let default_port = if endpoint.tls { ":443" } else { ":80" };

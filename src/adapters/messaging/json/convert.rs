@@ -13,7 +13,7 @@ use super::error::{Excerpt, JsonPath, MalformedJson, PathSegment};
 use super::number;
 use super::schema::{FieldKind, FieldSchema, MAX_FIELDS, MessageSchema, NumberKind, REQUEST};
 
-/// Maximum nesting of messages, the request being the first: what protobuf decoders allow.
+/// Maximum nesting of messages, counting the request. Protobuf decoders allow 100 below the request.
 const MAX_DEPTH: usize = 100;
 
 /// The state of one conversion.
@@ -138,7 +138,7 @@ impl FieldRanges {
 }
 
 impl ValueVisitor<'_> {
-    /// Returns the kind of the value expected here; `None` if it is the array of a repeated field.
+    /// Returns the kind of the next value; `None` if an array is expected, the value of a repeated field.
     fn kind(&self) -> Option<FieldKind> {
         (self.element || !self.field.repeated).then_some(self.field.kind)
     }

@@ -34,8 +34,7 @@ pub fn scan(request: &[u8]) -> Result<Scanned, MalformedProtobuf> {
     Ok(scanned)
 }
 
-// Each nested message takes one of the levels: a span is three deep and has three fewer left than
-// the request.
+// A span is nested three levels below the request, so three fewer levels are left for it.
 
 fn scan_request(bytes: &[u8], scanned: &mut Scanned) -> ScanResult<()> {
     let mut fields = FieldReader::new(bytes, &REQUEST, MAX_DEPTH);
@@ -74,7 +73,7 @@ fn scan_scope_spans(bytes: &[u8], scanned: &mut Scanned) -> ScanResult<()> {
     Ok(())
 }
 
-/// Checks one `Span` of a request; the inner result is the domain's check of its ids.
+/// Scans one `Span` of a request. The inner result is the check of its ids and those of its links.
 pub(super) fn scan_span(bytes: &[u8]) -> ScanResult<Result<(), InvalidSpan>> {
     let mut fields = FieldReader::new(bytes, &SPAN, MAX_DEPTH - 3);
     let mut trace_id: &[u8] = &[];

@@ -30,11 +30,11 @@ pub struct Readiness {
     is_shutting_down: AtomicBool,
 }
 
-/// The values that are read for each scrape.
+/// Callbacks that return the values of gauges at each scrape.
 pub struct ScrapeSources {
     /// Whether this replica leads.
     pub is_leader: Box<dyn Fn() -> bool + Send + Sync>,
-    /// When the served certificate expires, since the Unix epoch; `None` without a certificate.
+    /// The expiry of the served certificate, as time since the Unix epoch; `None` without a certificate.
     pub certificate_until: Box<dyn Fn() -> Option<Duration> + Send + Sync>,
     /// The watches.
     pub watch_ages: Vec<WatchAge>,

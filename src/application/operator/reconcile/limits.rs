@@ -19,8 +19,8 @@ use crate::ports::operator::pods::PodLister;
 pub(super) const MAX_LIMITS_PER_PASS: usize = 64;
 /// The wait before the next pods.
 pub(super) const LIMITS_INTERVAL: Duration = Duration::from_millis(50);
-/// How long a pod whose limits cannot be written counts as pending; a policy engine may reject them
-/// permanently.
+/// How long a pod whose limits cannot be written counts as pending. A policy engine may reject the
+/// write permanently, and a `TraceBuffer` must not stay pending for it.
 const PENDING_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A pod whose limits are outdated, and the limits it should have.
@@ -30,8 +30,7 @@ pub(super) struct LimitsUpdate {
     failure: Option<LimitsFailure>,
 }
 
-/// The pods of one `TraceBuffer` whose limits could not be written, by UID: the limits and the
-/// failure.
+/// The failed limits writes of one `TraceBuffer`, by the UID of the pod: the text and the failure.
 #[derive(Default)]
 pub(super) struct LimitsFailures(HashMap<String, (String, LimitsFailure)>);
 
@@ -60,7 +59,7 @@ impl LimitsUpdate {
     }
 }
 
-/// Returns the pods whose limits are outdated, ordered by the number of failed attempts.
+/// Returns the pods whose limits are outdated, those with the fewest failed attempts first.
 pub(super) fn limits_updates<'a>(
     snapshot: &TraceBufferSnapshot,
     pods: impl Iterator<Item = &'a Arc<PodSnapshot>>,

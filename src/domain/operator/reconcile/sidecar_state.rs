@@ -55,7 +55,8 @@ pub const fn injected_sidecar(pod: &PodSnapshot) -> Option<&InjectedSidecar> {
     }
 }
 
-/// Returns whether `pod` has no sidecar although it asks for one, be it by an invalid annotation.
+/// Returns whether `pod` has no sidecar although it asks for one. An invalid annotation also counts
+/// as asking.
 #[must_use]
 pub fn is_missing_sidecar(pod: &PodSnapshot, namespace_opted_in: bool) -> bool {
     match &pod.status {
@@ -87,7 +88,7 @@ pub fn missing_reason(
     })
 }
 
-/// Returns the `TraceBuffer` that `pod` uses, or asks for by the rules of the injection decision.
+/// Returns the `TraceBuffer` that `pod` uses, or else the one that the injection decision would select.
 /// `names` returns the names of the `TraceBuffer`s in the pod's namespace.
 #[must_use]
 pub fn trace_buffer_of_pod(
@@ -142,7 +143,7 @@ pub fn sidecar_state(pod: &PodSnapshot, snapshot: &TraceBufferSnapshot) -> Sidec
 
 /// Returns why the sidecar of a pod is outdated; `None` while it is current.
 ///
-/// Another UID alone changes nothing: the sidecar is what a new pod would get.
+/// A different UID alone does not count: a new pod would get the same sidecar.
 #[must_use]
 pub fn outdated_reason(
     injected: &InjectedSidecar,

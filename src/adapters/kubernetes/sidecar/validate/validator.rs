@@ -74,7 +74,7 @@ impl Validator {
         None
     }
 
-    /// Validates a quantity that Kubernetes accepts, of any size.
+    /// Validates a quantity of any size, with the parser of the unit: CPU or bytes.
     pub(super) fn quantity(
         &mut self,
         field: &str,
