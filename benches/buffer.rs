@@ -27,7 +27,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use prost_queue::ProstQueue;
-use tracebuffer::adapters::clock::SystemClock;
+use tracebuffer::adapters::clock::TokioClock;
 use tracebuffer::adapters::storage::memory::MemoryStore;
 use tracebuffer::application::buffer_management::TraceBuffer;
 use tracebuffer::domain::fifo::BatchOutcome;
@@ -43,7 +43,7 @@ const BATCH_LIMITS: BatchLimits = BatchLimits {
     linger: Duration::ZERO,
 };
 
-type Buffer = TraceBuffer<MemoryStore, SystemClock>;
+type Buffer = TraceBuffer<MemoryStore, TokioClock>;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -185,7 +185,7 @@ fn new_buffer() -> Buffer {
         max_age: None,
     };
     let store = MemoryStore::new();
-    TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, SystemClock::new())
+    TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, TokioClock::new())
 }
 
 /// A buffer in which every append evicts.

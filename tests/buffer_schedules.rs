@@ -23,7 +23,7 @@ use tracebuffer::domain::fifo::BatchOutcome;
 use tracebuffer::domain::ledger::{DropReason, Ledger};
 use tracebuffer::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 use tracebuffer::ports::buffer::{Batch, TraceBufferPort};
-use tracebuffer::ports::clock::Clock;
+use tracebuffer::ports::clock::MonotonicClock;
 
 const SCHEDULES: usize = 3_000;
 /// Points at which a schedule of the second kind departs from the order of priority.

@@ -4,15 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::ports::clock::{Clock, WallClock};
+use crate::ports::clock::{MonotonicClock, WallClock};
 
 /// Time since the clock was created; follows tokio's time, which tests pause.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemClock {
+pub struct TokioClock {
     start: Instant,
 }
 
-impl SystemClock {
+impl TokioClock {
     /// Starts at zero.
     #[must_use]
     pub fn new() -> Self {
@@ -20,13 +20,13 @@ impl SystemClock {
     }
 }
 
-impl Default for SystemClock {
+impl Default for TokioClock {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Clock for SystemClock {
+impl MonotonicClock for TokioClock {
     fn now(&self) -> Duration {
         self.start.elapsed()
     }

@@ -14,7 +14,7 @@ use crate::domain::fifo::{BatchOutcome, BatchReadiness, Evicted, Fifo};
 use crate::domain::ledger::DropReason;
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 use crate::ports::buffer::{AppendError, Appended, Batch, BufferStatus, TraceBufferPort};
-use crate::ports::clock::Clock;
+use crate::ports::clock::MonotonicClock;
 use crate::ports::record_store::{RecordStore, StoreError};
 
 /// When batches are handed out. Advances, never goes back.
@@ -66,7 +66,7 @@ enum TryTake {
     Wait(Option<Duration>),
 }
 
-impl<S: RecordStore, C: Clock> TraceBuffer<S, C> {
+impl<S: RecordStore, C: MonotonicClock> TraceBuffer<S, C> {
     /// Creates an empty buffer.
     pub fn new(limits: BufferLimits, policy: OverflowPolicy, store: S, clock: C) -> Self {
         let state = State {
@@ -241,7 +241,7 @@ impl<S: RecordStore> State<S> {
     }
 }
 
-impl<S: RecordStore, C: Clock> TraceBufferPort for TraceBuffer<S, C> {
+impl<S: RecordStore, C: MonotonicClock> TraceBufferPort for TraceBuffer<S, C> {
     async fn append(&self, payload: Bytes, spans: NonZeroU32) -> Result<Appended, AppendError> {
         self.append_now(&payload, spans)
     }

@@ -15,7 +15,7 @@ use crate::domain::delivery::{Delivered, Failure, FailureKind};
 use crate::domain::limits::{BufferLimits, OverflowPolicy};
 use crate::domain::response_status::ResponseStatus;
 use crate::ports::buffer::TraceBufferPort;
-use crate::ports::clock::Clock;
+use crate::ports::clock::MonotonicClock;
 use crate::ports::destination::{Destination, OutgoingRequest};
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::record_store::{RecordStore, StoreError};

@@ -16,7 +16,7 @@ use crate::domain::fifo::BatchOutcome;
 use crate::domain::ledger::DropReason;
 use crate::domain::limits::BatchLimits;
 use crate::ports::buffer::{Batch, TraceBufferPort};
-use crate::ports::clock::Clock;
+use crate::ports::clock::MonotonicClock;
 use crate::ports::destination::Destination;
 use crate::ports::monitor::Monitor;
 use crate::ports::record_store::StoreError;
@@ -59,7 +59,7 @@ where
     B: TraceBufferPort,
     D: Destination,
     M: Monitor,
-    C: Clock,
+    C: MonotonicClock,
 {
     /// Creates the use case. `keep_spans` cuts records; `random` returns a fresh random number at
     /// each call.

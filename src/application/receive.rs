@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::domain::fifo::CapacityError;
 use crate::domain::observability::InvalidSpan;
 use crate::ports::buffer::{AppendError, Appended, TraceBufferPort};
-use crate::ports::clock::Clock;
+use crate::ports::clock::MonotonicClock;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::receive::{ExportRequest, ExportResult, ReceiveError, ReceivePort};
 
@@ -27,7 +27,7 @@ pub struct ReceiveTraces<B, M, C> {
     last_warning: Mutex<Option<Duration>>,
 }
 
-impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceiveTraces<B, M, C> {
+impl<B: TraceBufferPort, M: Monitor, C: MonotonicClock> ReceiveTraces<B, M, C> {
     /// Creates the use case.
     pub fn new(buffer: Arc<B>, monitor: Arc<M>, clock: C) -> Self {
         Self { buffer, monitor, clock, last_warning: Mutex::new(None) }
@@ -70,7 +70,7 @@ impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceiveTraces<B, M, C> {
     }
 }
 
-impl<B: TraceBufferPort, M: Monitor, C: Clock> ReceivePort for ReceiveTraces<B, M, C> {
+impl<B: TraceBufferPort, M: Monitor, C: MonotonicClock> ReceivePort for ReceiveTraces<B, M, C> {
     async fn receive(
         &self,
         transport: Transport,

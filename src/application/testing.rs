@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::subscriber::DefaultGuard;
 
-use crate::ports::clock::Clock;
+use crate::ports::clock::MonotonicClock;
 
 /// Tokio's time in the test, paused or not.
 #[derive(Clone, Copy)]
@@ -26,7 +26,7 @@ impl FakeClock {
     }
 }
 
-impl Clock for FakeClock {
+impl MonotonicClock for FakeClock {
     fn now(&self) -> Duration {
         self.start.elapsed()
     }

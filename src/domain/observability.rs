@@ -63,7 +63,7 @@ pub fn check_span(
 /// # Errors
 ///
 /// [`InvalidSpan::LinkTraceIdLength`] or [`InvalidSpan::LinkSpanIdLength`].
-pub const fn check_link(trace_id: &[u8], span_id: &[u8]) -> Result<(), InvalidSpan> {
+pub const fn check_link_id_lengths(trace_id: &[u8], span_id: &[u8]) -> Result<(), InvalidSpan> {
     if !matches!(trace_id.len(), 0 | TRACE_ID_BYTES) {
         return Err(InvalidSpan::LinkTraceIdLength(trace_id.len()));
     }
@@ -159,18 +159,18 @@ mod tests {
 
     #[test]
     fn a_link_may_have_empty_ids_or_full_ones() {
-        assert_eq!(check_link(&[], &[]), Ok(()));
-        assert_eq!(check_link(&TRACE, &SPAN), Ok(()));
+        assert_eq!(check_link_id_lengths(&[], &[]), Ok(()));
+        assert_eq!(check_link_id_lengths(&TRACE, &SPAN), Ok(()));
     }
 
     #[test]
     fn a_link_with_an_id_of_a_wrong_length_makes_the_span_invalid() {
         assert_eq!(
-            check_link(&[1; 15], &SPAN).unwrap_err().to_string(),
+            check_link_id_lengths(&[1; 15], &SPAN).unwrap_err().to_string(),
             "a link's trace_id has 15 bytes, must have 16 or none"
         );
         assert_eq!(
-            check_link(&TRACE, &[1; 9]).unwrap_err().to_string(),
+            check_link_id_lengths(&TRACE, &[1; 9]).unwrap_err().to_string(),
             "a link's span_id has 9 bytes, must have 8 or none"
         );
     }

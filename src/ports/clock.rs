@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A monotonic clock: never goes back and is not affected by changes of the wall clock.
-pub trait Clock: Send + Sync + 'static {
+pub trait MonotonicClock: Send + Sync + 'static {
     /// Returns the time since an arbitrary fixed moment before the first call.
     fn now(&self) -> Duration;
 }

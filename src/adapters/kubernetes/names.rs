@@ -2,25 +2,25 @@
 
 /// Pod annotation: `true`, `enabled`, `false`, `disabled`, `<name>` or `<namespace>/<name>` of a
 /// `TraceBuffer`. Namespace label of the same key: `true` or `enabled`.
-pub const INJECT: &str = "tracebuffer.dev/inject";
+pub const INJECT_KEY: &str = "tracebuffer.dev/inject";
 /// Namespace annotation: `<name>` or `<namespace>/<name>` of the `TraceBuffer` for pods that name
 /// none. It is also the consent that this `TraceBuffer` uses credentials of the namespace.
-pub const TRACE_BUFFER: &str = "tracebuffer.dev/tracebuffer";
+pub const TRACE_BUFFER_ANNOTATION: &str = "tracebuffer.dev/tracebuffer";
 /// Pod annotation: the decision of the webhook, as JSON.
-pub const STATUS: &str = "tracebuffer.dev/status";
+pub const INJECTION_STATUS_ANNOTATION: &str = "tracebuffer.dev/status";
 /// Pod annotation: the buffer limits that the running sidecar applies.
-pub const LIMITS: &str = "tracebuffer.dev/limits";
+pub const LIMITS_ANNOTATION: &str = "tracebuffer.dev/limits";
 /// Pod label of every injected pod, which a `PodMonitor` selects.
-pub const INJECTED: &str = "tracebuffer.dev/injected";
+pub const INJECTED_LABEL: &str = "tracebuffer.dev/injected";
 /// The value of that label.
-pub const INJECTED_TRUE: &str = "true";
+pub const INJECTED_LABEL_VALUE: &str = "true";
 /// Pod-template annotation whose change restarts a workload in a rollout.
-pub const ROLLOUT: &str = "tracebuffer.dev/rollout";
+pub const ROLLOUT_ANNOTATION: &str = "tracebuffer.dev/rollout";
 /// The name of the sidecar's container.
 pub const SIDECAR_CONTAINER: &str = "tracebuffer";
 /// The name of the volume with the pod's annotations and other small files.
 pub const POD_INFO_VOLUME: &str = "tracebuffer-pod-info";
-/// The mount path of [`POD_INFO_VOLUME`]. Its file `limits` holds the annotation [`LIMITS`].
+/// The mount path of [`POD_INFO_VOLUME`]. Its file `limits` holds the annotation [`LIMITS_ANNOTATION`].
 pub const POD_INFO_PATH: &str = "/etc/tracebuffer/pod";
 /// The name of the volume with the destination's certificates and secret headers.
 pub const DESTINATION_VOLUME: &str = "tracebuffer-destination";
@@ -33,13 +33,13 @@ pub const TOKEN_PATH: &str = "/etc/tracebuffer/token";
 /// The field manager of everything tracebuffer writes.
 pub const FIELD_MANAGER: &str = "tracebuffer";
 /// The environment variable from which OpenTelemetry SDKs read the endpoint for traces.
-pub const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+pub const TRACES_ENDPOINT_VAR: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 /// Annotation of the Secret with the webhook's certificates: each new value requests a rotation.
-pub const ROTATE: &str = "tracebuffer.dev/rotate";
-/// Annotation of the same Secret: the last value of [`ROTATE`] that was handled.
-pub const ROTATED: &str = "tracebuffer.dev/rotated";
+pub const ROTATE_ANNOTATION: &str = "tracebuffer.dev/rotate";
+/// Annotation of the same Secret: the last value of [`ROTATE_ANNOTATION`] that was handled.
+pub const ROTATED_ANNOTATION: &str = "tracebuffer.dev/rotated";
 /// Annotation of the webhook's configuration: the publisher of its `caBundle`, as
 /// `<certificates.mode>/<Secret>`. The chart writes it.
-pub const CERTIFICATES: &str = "tracebuffer.dev/certificates";
+pub const CA_BUNDLE_PUBLISHER_ANNOTATION: &str = "tracebuffer.dev/certificates";
 /// Annotation of the same configuration: the last publisher of the `caBundle`, in the same format.
-pub const CERTIFICATES_PUBLISHED: &str = "tracebuffer.dev/certificates-published";
+pub const CA_BUNDLE_PUBLISHED_ANNOTATION: &str = "tracebuffer.dev/certificates-published";

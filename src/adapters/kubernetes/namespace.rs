@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::api::ObjectMeta;
 
-use super::names::{INJECT, TRACE_BUFFER};
+use super::names::{INJECT_KEY, TRACE_BUFFER_ANNOTATION};
 use crate::domain::operator::injection::facts::{NamespaceFacts, SYSTEM_NAMESPACE};
 use crate::domain::operator::injection::request::{OPT_IN_VALUES, OPT_OUT_VALUES};
 use crate::domain::text::quoted;
@@ -18,14 +18,14 @@ pub fn namespace_facts(metadata: &ObjectMeta) -> NamespaceFacts {
     NamespaceFacts {
         opted_in: name != SYSTEM_NAMESPACE && opts_in(&labels),
         name,
-        trace_buffer: annotations.and_then(|all| all.get(TRACE_BUFFER)).cloned(),
+        trace_buffer: annotations.and_then(|all| all.get(TRACE_BUFFER_ANNOTATION)).cloned(),
         labels: Some(labels),
     }
 }
 
 /// Returns whether a Namespace with these labels asks for a sidecar in every pod.
 fn opts_in(labels: &BTreeMap<String, String>) -> bool {
-    labels.get(INJECT).is_some_and(|value| OPT_IN_VALUES.contains(&value.as_str()))
+    labels.get(INJECT_KEY).is_some_and(|value| OPT_IN_VALUES.contains(&value.as_str()))
 }
 
 /// Returns what is set on a Namespace and means nothing there, which would go unnoticed.
@@ -36,20 +36,22 @@ pub fn misconfiguration(metadata: &ObjectMeta) -> Option<String> {
     let has_meaning = |value: &&String| {
         OPT_IN_VALUES.contains(&value.as_str()) || OPT_OUT_VALUES.contains(&value.as_str())
     };
-    if let Some(value) = label(INJECT).filter(|value| !has_meaning(value)) {
+    if let Some(value) = label(INJECT_KEY).filter(|value| !has_meaning(value)) {
         let value = quoted(value);
         return Some(format!(
-            "label {INJECT} is {value}, which means nothing on a Namespace: set it to true or enabled; \
-             a TraceBuffer is named in annotation {TRACE_BUFFER}"
+            "label {INJECT_KEY} is {value}, which means nothing on a Namespace: set it to true or enabled; \
+             a TraceBuffer is named in annotation {TRACE_BUFFER_ANNOTATION}"
         ));
     }
-    if annotation(INJECT).is_some() {
+    if annotation(INJECT_KEY).is_some() {
         return Some(format!(
-            "annotation {INJECT} means nothing on a Namespace: set it as a label"
+            "annotation {INJECT_KEY} means nothing on a Namespace: set it as a label"
         ));
     }
-    if label(TRACE_BUFFER).is_some() {
-        return Some(format!("label {TRACE_BUFFER} means nothing: set it as an annotation"));
+    if label(TRACE_BUFFER_ANNOTATION).is_some() {
+        return Some(format!(
+            "label {TRACE_BUFFER_ANNOTATION} means nothing: set it as an annotation"
+        ));
     }
     namespace_facts(metadata).named_trace_buffer().err().map(|skip| skip.message)
 }
@@ -64,8 +66,8 @@ mod tests {
         };
         ObjectMeta {
             name: Some("shop".into()),
-            labels: map(INJECT, label),
-            annotations: map(TRACE_BUFFER, annotation),
+            labels: map(INJECT_KEY, label),
+            annotations: map(TRACE_BUFFER_ANNOTATION, annotation),
             ..ObjectMeta::default()
         }
     }
@@ -110,10 +112,10 @@ mod tests {
             ..metadata(None, None)
         };
         for (metadata, part) in [
-            (labelled(TRACE_BUFFER), Some("set it as an annotation")),
-            (annotated(INJECT, "true"), Some("set it as a label")),
-            (annotated(TRACE_BUFFER, "a/b/c"), Some("is \"a/b/c\"; allowed are")),
-            (annotated(TRACE_BUFFER, "a/b"), None),
+            (labelled(TRACE_BUFFER_ANNOTATION), Some("set it as an annotation")),
+            (annotated(INJECT_KEY, "true"), Some("set it as a label")),
+            (annotated(TRACE_BUFFER_ANNOTATION, "a/b/c"), Some("is \"a/b/c\"; allowed are")),
+            (annotated(TRACE_BUFFER_ANNOTATION, "a/b"), None),
             (labelled("team"), None),
         ] {
             match (misconfiguration(&metadata), part) {

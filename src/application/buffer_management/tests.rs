@@ -22,7 +22,7 @@ const AT_ONCE: BatchLimits = BatchLimits {
 /// A clock that follows the paused time of a test.
 struct TestClock(Instant);
 
-impl Clock for TestClock {
+impl MonotonicClock for TestClock {
     fn now(&self) -> Duration {
         self.0.elapsed()
     }

@@ -12,9 +12,9 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::domain::operator::lease::{
-    Election, ElectionAction, LeaseTimes, LeaseUpdate, StoredLease,
+    Election, ElectionAction, ElectionTimings, LeaseUpdate, StoredLease,
 };
-use crate::ports::clock::Clock;
+use crate::ports::clock::MonotonicClock;
 use crate::ports::operator::lease::{LeaseError, LeaseStore};
 
 /// The longest wait for one response: short enough for several requests before a leader must stop.
@@ -28,7 +28,7 @@ struct Leadership<'a, C> {
     clock: &'a C,
 }
 
-impl<C: Clock> Leadership<'_, C> {
+impl<C: MonotonicClock> Leadership<'_, C> {
     /// Waits until this elector leads.
     async fn gained(&mut self) {
         while self.remaining().is_none() {
@@ -65,7 +65,7 @@ pub struct LeaderElector<S, C> {
     store: Arc<S>,
     clock: Arc<C>,
     identity: String,
-    times: LeaseTimes,
+    times: ElectionTimings,
     random: fn() -> u64,
     leads_until: watch::Sender<Option<Duration>>,
     is_leading: watch::Sender<bool>,
@@ -78,7 +78,7 @@ struct LoggedFailures {
     write: Option<String>,
 }
 
-impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
+impl<S: LeaseStore, C: MonotonicClock> LeaderElector<S, C> {
     /// Creates an elector. `identity` must be unique, even among earlier runs of the same process;
     /// `random` returns a new random number at each call.
     #[must_use]
@@ -86,7 +86,7 @@ impl<S: LeaseStore, C: Clock> LeaderElector<S, C> {
         store: Arc<S>,
         clock: Arc<C>,
         identity: String,
-        times: LeaseTimes,
+        times: ElectionTimings,
         random: fn() -> u64,
     ) -> Self {
         let (leads_until, is_leading) = (watch::Sender::new(None), watch::Sender::new(false));

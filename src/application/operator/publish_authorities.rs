@@ -15,7 +15,7 @@ use super::certificate_loop::{
 };
 use crate::domain::operator::ca_publication::{self, PublicationAction, PublicationObservation};
 use crate::domain::operator::rotation::MAX_POLL_INTERVAL;
-use crate::ports::clock::Clock;
+use crate::ports::clock::MonotonicClock;
 use crate::ports::operator::certificates::{
     AssignedPublisher, CaBundles, CertificateMonitor, CertificateStore, Publication, StoreError,
 };
@@ -40,7 +40,7 @@ where
     B: CaBundles,
     S: CertificateStore,
     M: CertificateMonitor,
-    C: Clock,
+    C: MonotonicClock,
 {
     /// Creates the use case. `random` returns a new random number at each call.
     #[must_use]
@@ -99,7 +99,7 @@ where
     B: CaBundles,
     S: CertificateStore,
     M: CertificateMonitor,
-    C: Clock,
+    C: MonotonicClock,
 {
     type History = PublicationHistory;
 

@@ -18,7 +18,7 @@ use super::certificate_loop::{
 use crate::domain::operator::rotation::{
     self, MAX_POLL_INTERVAL, RotationAction, RotationObservation, RotationStep,
 };
-use crate::ports::clock::{Clock, WallClock};
+use crate::ports::clock::{MonotonicClock, WallClock};
 use crate::ports::operator::certificates::{
     AssignedPublisher, CertificateIssuer, CertificateMonitor, CertificateStore, Inspection,
     IssueError, Publication, StoreError, Versioned, WebhookTls,
@@ -57,7 +57,7 @@ where
     I: CertificateIssuer,
     S: CertificateStore,
     M: CertificateMonitor,
-    C: Clock,
+    C: MonotonicClock,
     W: WallClock,
 {
     /// Creates the use case. `random` returns a new random number at each call.
@@ -194,7 +194,7 @@ where
     I: CertificateIssuer,
     S: CertificateStore,
     M: CertificateMonitor,
-    C: Clock,
+    C: MonotonicClock,
     W: WallClock,
 {
     type History = RotationHistory;

@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::{CertificateSource, ControllerContext};
-use crate::adapters::clock::{SystemClock, SystemWallClock};
+use crate::adapters::clock::{SystemWallClock, TokioClock};
 use crate::adapters::kubernetes::certificates::RcgenIssuer;
 use crate::adapters::kubernetes::controller::KubeCluster;
 use crate::adapters::kubernetes::lease::KubeLeaseStore;
@@ -16,7 +16,7 @@ use crate::application::operator::elect::LeaderElector;
 use crate::application::operator::publish_authorities::AuthorityPublisher;
 use crate::application::operator::reconcile::{ReconcileContext, Reconciler};
 use crate::application::operator::rotate_certificates::CertificateRotator;
-use crate::domain::operator::lease::LeaseTimes;
+use crate::domain::operator::lease::ElectionTimings;
 
 /// The tasks of this replica that depend on leadership, and the elections.
 pub(super) struct LeaderTasks {
@@ -67,9 +67,9 @@ impl ElectionTask {
         let identity = format!("{}_{:016x}", settings.pod_name, random());
         let elector = LeaderElector::new(
             Arc::new(store),
-            Arc::new(SystemClock::new()),
+            Arc::new(TokioClock::new()),
             identity,
-            LeaseTimes::default(),
+            ElectionTimings::default(),
             random,
         );
         let is_leading = elector.is_leading();
@@ -128,7 +128,7 @@ fn start_certificates(
         CertificateSource::SelfManaged => {
             let election = ElectionTask::start(context, &webhook.certificate_lease_name);
             let leading = election.is_leading.clone();
-            let clocks = (SystemClock::new(), SystemWallClock);
+            let clocks = (TokioClock::new(), SystemWallClock);
             let rotator = CertificateRotator::new(
                 issuer,
                 objects.clone(),
@@ -140,7 +140,7 @@ fn start_certificates(
             Some(election)
         }
         CertificateSource::ExistingSecret => {
-            let (metrics, clock) = (Arc::clone(metrics), SystemClock::new());
+            let (metrics, clock) = (Arc::clone(metrics), TokioClock::new());
             let publisher =
                 AuthorityPublisher::new(issuer, objects.clone(), metrics, clock, random);
             writers.spawn(async move { publisher.run(changes).await });

@@ -14,7 +14,7 @@ use crate::adapters::kubernetes::webhook::WebhookService;
 use crate::adapters::server::{HttpServer, Tls, TlsProbe, bind};
 use crate::adapters::telemetry::admin_server::AdminService;
 use crate::adapters::telemetry::operator::admin::{
-    ControllerPages, Readiness, ReadinessCheck, ScrapeSources, readiness_check,
+    ControllerPages, GaugeCallbacks, Readiness, ReadinessCheck, readiness_check,
 };
 use crate::domain::text::in_one_line;
 
@@ -120,11 +120,14 @@ fn sync_failure(
     Some(failure().map_or_else(pending, |failure| in_one_line(&failure, MAX_REASON_CHARS)))
 }
 
-fn scrape_sources(context: &ControllerContext, is_leading: watch::Receiver<bool>) -> ScrapeSources {
+fn scrape_sources(
+    context: &ControllerContext,
+    is_leading: watch::Receiver<bool>,
+) -> GaugeCallbacks {
     let served = context.certificates.served();
     let trace_buffers = Arc::clone(&context.trace_buffers);
     let pods = Arc::clone(&context.pods);
-    ScrapeSources {
+    GaugeCallbacks {
         is_leader: Box::new(move || *is_leading.borrow()),
         certificate_until: Box::new(move || served.valid_until()),
         watch_ages: vec![

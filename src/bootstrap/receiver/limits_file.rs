@@ -111,7 +111,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::adapters::clock::SystemClock;
+    use crate::adapters::clock::TokioClock;
     use crate::adapters::storage::memory::MemoryStore;
     use crate::application::buffer_management::TraceBuffer;
     use crate::domain::limits::OverflowPolicy;
@@ -196,7 +196,7 @@ mod tests {
         symlink("..data/limits", at("limits")).unwrap();
         let store = MemoryStore::new();
         let policy = OverflowPolicy::DropOldest;
-        let buffer = TraceBuffer::new(limits(100), policy, store, SystemClock::new());
+        let buffer = TraceBuffer::new(limits(100), policy, store, TokioClock::new());
         let mut file = LimitsFile::new(at("limits"), limits(100));
         file.reload(&buffer);
         assert_eq!(buffer.status().limits, limits(7));

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tracing::error;
 
 use super::settings::ReceiverSettings;
-use crate::adapters::clock::SystemClock;
+use crate::adapters::clock::TokioClock;
 use crate::adapters::messaging::destination::AnyDestination;
 use crate::adapters::messaging::wire;
 use crate::adapters::storage::memory::MemoryStore;
@@ -17,14 +17,14 @@ use crate::application::drain::ForwardingWorkers;
 use crate::application::forward::ForwardTraces;
 use crate::application::receive::ReceiveTraces;
 
-pub(super) type Buffer = TraceBuffer<MemoryStore, SystemClock>;
-type Forwarder = ForwardTraces<Buffer, AnyDestination, Metrics, SystemClock>;
+pub(super) type Buffer = TraceBuffer<MemoryStore, TokioClock>;
+type Forwarder = ForwardTraces<Buffer, AnyDestination, Metrics, TokioClock>;
 
 /// The data path of one receiver.
 pub(super) struct Pipeline {
     pub(super) buffer: Arc<Buffer>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) receiver: Arc<ReceiveTraces<Buffer, Metrics, SystemClock>>,
+    pub(super) receiver: Arc<ReceiveTraces<Buffer, Metrics, TokioClock>>,
     forwarder: Arc<Forwarder>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Workers {
 
 impl Pipeline {
     pub(super) fn build(settings: &ReceiverSettings) -> Self {
-        let clock = SystemClock::new();
+        let clock = TokioClock::new();
         let store = MemoryStore::new();
         let buffer = TraceBuffer::new(settings.limits, settings.overflow_policy, store, clock);
         let buffer = Arc::new(buffer.with_takers(settings.concurrency));

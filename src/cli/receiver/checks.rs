@@ -8,7 +8,7 @@ use crate::cli::settings::AnySetting;
 use crate::cli::settings::reader::{ErrorReported, SettingsReader};
 
 /// The parsed listening addresses. An error was reported already.
-pub(super) struct ListenAddresses {
+pub(super) struct ParsedListenAddresses {
     pub(super) grpc: Result<Vec<SocketAddr>, ErrorReported>,
     pub(super) http: Result<Vec<SocketAddr>, ErrorReported>,
     pub(super) admin: Result<Vec<SocketAddr>, ErrorReported>,
@@ -17,7 +17,7 @@ pub(super) struct ListenAddresses {
 /// An address and the setting that contains it.
 type SettingAddress = (&'static str, SocketAddr);
 
-impl ListenAddresses {
+impl ParsedListenAddresses {
     fn by_setting(&self) -> [(&dyn AnySetting, &[SocketAddr]); 3] {
         let read = |addresses| Result::as_deref(addresses).unwrap_or_default();
         [
@@ -58,7 +58,7 @@ pub(super) fn reject_tls_settings(reader: &mut SettingsReader<'_>) {
 pub(super) fn reject_own_endpoint(
     reader: &mut SettingsReader<'_>,
     endpoint: &Endpoint,
-    listeners: &ListenAddresses,
+    listeners: &ParsedListenAddresses,
 ) {
     let [grpc, http, _] = listeners.by_setting();
     for (setting, addresses) in [grpc, http] {
@@ -77,7 +77,7 @@ pub(super) fn reject_own_endpoint(
 /// Port 0 is any free port.
 pub(super) fn reject_address_conflicts(
     reader: &mut SettingsReader<'_>,
-    listeners: &ListenAddresses,
+    listeners: &ParsedListenAddresses,
 ) {
     let mut earlier: Vec<SettingAddress> = Vec::new();
     for (setting, addresses) in listeners.by_setting() {

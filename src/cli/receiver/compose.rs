@@ -3,7 +3,7 @@
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
-use super::checks::{self, ListenAddresses};
+use super::checks::{self, ParsedListenAddresses};
 use super::table as t;
 use crate::adapters::messaging::destination::config::{CaFile, DestinationSettings};
 use crate::adapters::messaging::notation::headers::{HeaderFiles, MissingHeaderFile};
@@ -45,8 +45,8 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
     })
 }
 
-fn listeners(reader: &mut SettingsReader<'_>) -> ListenAddresses {
-    let listeners = ListenAddresses {
+fn listeners(reader: &mut SettingsReader<'_>) -> ParsedListenAddresses {
+    let listeners = ParsedListenAddresses {
         grpc: reader.read(&t::GRPC_ADDR),
         http: reader.read(&t::HTTP_ADDR),
         admin: reader.read(&t::ADMIN_ADDR),
@@ -57,7 +57,7 @@ fn listeners(reader: &mut SettingsReader<'_>) -> ListenAddresses {
 
 fn destination(
     reader: &mut SettingsReader<'_>,
-    listeners: &ListenAddresses,
+    listeners: &ParsedListenAddresses,
 ) -> Result<Option<DestinationSettings>, ErrorReported> {
     let url = reader.read(&t::ENDPOINT);
     let protocol = reader.read(&t::PROTOCOL);

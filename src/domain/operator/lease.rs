@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The times of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseTimes {
+pub struct ElectionTimings {
     /// Time without a renewal after which others may take over.
     pub duration: Duration,
     /// Time since its last renewal after which a leader stops leading.
@@ -19,7 +19,7 @@ pub struct LeaseTimes {
     pub retry_period: Duration,
 }
 
-impl Default for LeaseTimes {
+impl Default for ElectionTimings {
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(15),
@@ -81,7 +81,7 @@ pub enum ElectionAction {
 #[derive(Debug)]
 pub struct Election {
     identity: String,
-    times: LeaseTimes,
+    times: ElectionTimings,
     lease: KnownLease,
     /// The lease of another holder, and when its last renewal was first observed.
     observed_holder: Option<ObservedHolder>,
@@ -110,7 +110,7 @@ struct ObservedHolder {
 
 impl ObservedHolder {
     /// Returns when it may be replaced.
-    fn expiry(&self, times: &LeaseTimes) -> Duration {
+    fn expiry(&self, times: &ElectionTimings) -> Duration {
         self.first_seen + self.lease.duration.min(MAX_LEASE_DURATION).max(times.duration)
     }
 }
@@ -118,7 +118,7 @@ impl ObservedHolder {
 impl Election {
     /// Creates the election of one replica. `identity` must be unique, even among earlier runs.
     #[must_use]
-    pub fn new(identity: String, times: LeaseTimes) -> Self {
+    pub fn new(identity: String, times: ElectionTimings) -> Self {
         Self {
             identity,
             times,

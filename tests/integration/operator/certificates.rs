@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracebuffer::adapters::clock::{SystemClock, SystemWallClock};
+use tracebuffer::adapters::clock::{SystemWallClock, TokioClock};
 use tracebuffer::adapters::kubernetes::certificates::{
     CertificateObjectNames, CertificateWatcher, KubeCertificateStore, RcgenIssuer,
     ServedCertificate,
@@ -93,7 +93,7 @@ impl Harness {
         let watcher = CertificateWatcher::new(objects.clone());
         let (issuer, monitor) = (RcgenIssuer::new(HOST), Arc::clone(&self.failures));
         let publisher =
-            AuthorityPublisher::new(issuer, objects, monitor, SystemClock::new(), || 7_000_000);
+            AuthorityPublisher::new(issuer, objects, monitor, TokioClock::new(), || 7_000_000);
         let changes = watcher.changes();
         self.tasks.spawn(async move { publisher.run(changes).await });
         self.follow(watcher)
@@ -146,7 +146,7 @@ impl Harness {
 
     fn leader(&mut self) -> Arc<ServedCertificate> {
         let watcher = CertificateWatcher::new(self.objects());
-        let clocks = (SystemClock::new(), SystemWallClock);
+        let clocks = (TokioClock::new(), SystemWallClock);
         let (issuer, monitor) = (RcgenIssuer::new(HOST), Arc::clone(&self.failures));
         let rotator =
             CertificateRotator::new(issuer, self.objects(), monitor, clocks, || 7_000_000);

@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracebuffer::adapters::kubernetes::lease::KubeLeaseStore;
 use tracebuffer::application::operator::elect::LeaderElector;
-use tracebuffer::domain::operator::lease::{LeaseTimes, LeaseUpdate};
-use tracebuffer::ports::clock::Clock;
+use tracebuffer::domain::operator::lease::{ElectionTimings, LeaseUpdate};
+use tracebuffer::ports::clock::MonotonicClock;
 use tracebuffer::ports::operator::lease::{LeaseError, LeaseStore};
 
 const LEASES: &str = "leases.coordination.k8s.io";
@@ -29,7 +29,7 @@ struct SkewedClock {
     rate: f64,
 }
 
-impl Clock for SkewedClock {
+impl MonotonicClock for SkewedClock {
     fn now(&self) -> Duration {
         self.offset + self.start.elapsed().mul_f64(self.rate)
     }
@@ -47,7 +47,7 @@ impl RunningElector {
         let store = Arc::new(KubeLeaseStore::new(server.client(), "ops", "tracebuffer"));
         let offset = Duration::from_secs(fastrand::u64(..1_000_000));
         let clock = Arc::new(SkewedClock { start: Instant::now(), offset, rate });
-        let times = LeaseTimes::default();
+        let times = ElectionTimings::default();
         let elector =
             LeaderElector::new(store, clock, name.to_owned(), times, || fastrand::u64(..));
         let is_leading = elector.is_leading();

@@ -13,7 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 use tracebuffer::adapters::messaging::wire::{self, Scanned, scan, without_invalid_spans};
-use tracebuffer::domain::observability::{InvalidSpan, check_link, check_span};
+use tracebuffer::domain::observability::{InvalidSpan, check_link_id_lengths, check_span};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
@@ -371,5 +371,5 @@ fn is_valid(span: &Span) -> bool {
 
 fn check(span: &Span) -> Result<(), InvalidSpan> {
     check_span(&span.trace_id, &span.span_id, &span.parent_span_id)?;
-    span.links.iter().try_for_each(|link| check_link(&link.trace_id, &link.span_id))
+    span.links.iter().try_for_each(|link| check_link_id_lengths(&link.trace_id, &link.span_id))
 }

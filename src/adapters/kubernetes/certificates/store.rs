@@ -15,15 +15,18 @@ use serde_json::{Value, json};
 
 use crate::adapters::files;
 use crate::adapters::kubernetes::call::{CallError, patch_params, post_params, with_timeout};
-use crate::adapters::kubernetes::names::{CERTIFICATES, CERTIFICATES_PUBLISHED, ROTATE, ROTATED};
+use crate::adapters::kubernetes::names::{
+    CA_BUNDLE_PUBLISHED_ANNOTATION, CA_BUNDLE_PUBLISHER_ANNOTATION, ROTATE_ANNOTATION,
+    ROTATED_ANNOTATION,
+};
 use crate::ports::operator::certificates::{
     AssignedPublisher, CertificateStore, Publication, StoreError, Versioned, WebhookTls,
 };
 
 const BUNDLE: &str = "ca.crt";
 const AUTHORITY_KEY: &str = "ca.key";
-pub(super) const LEAF: &str = "tls.crt";
-pub(super) const LEAF_KEY: &str = "tls.key";
+pub(super) const TLS_CERT: &str = "tls.crt";
+pub(super) const TLS_KEY: &str = "tls.key";
 /// Maximum bytes read from the file of the authorities.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -93,13 +96,13 @@ impl KubeCertificateStore {
     fn publication(&self, configuration: MutatingWebhookConfiguration) -> Publication {
         let annotation = |key: &str| configuration.annotations().get(key);
         let identity = self.publisher_id();
-        let assigned_publisher = match annotation(CERTIFICATES) {
+        let assigned_publisher = match annotation(CA_BUNDLE_PUBLISHER_ANNOTATION) {
             None => AssignedPublisher::Unassigned,
             Some(named) if *named == identity => AssignedPublisher::Us,
             Some(_) => AssignedPublisher::Other,
         };
         let published_by_other = assigned_publisher != AssignedPublisher::Unassigned
-            && annotation(CERTIFICATES_PUBLISHED).is_none_or(|named| *named != identity);
+            && annotation(CA_BUNDLE_PUBLISHED_ANNOTATION).is_none_or(|named| *named != identity);
         Publication {
             generation: generation(&configuration),
             assigned_publisher,
@@ -176,8 +179,10 @@ impl CertificateStore for KubeCertificateStore {
         });
         // Without an assigned publisher the object may have no annotations to add one to.
         let annotation = (published.value.assigned_publisher == AssignedPublisher::Us).then(|| {
-            let path =
-                format!("/metadata/annotations/{}", CERTIFICATES_PUBLISHED.replace('/', "~1"));
+            let path = format!(
+                "/metadata/annotations/{}",
+                CA_BUNDLE_PUBLISHED_ANNOTATION.replace('/', "~1")
+            );
             json!({ "op": "add", "path": path, "value": self.publisher_id() })
         });
         let operations: Vec<Value> =
@@ -220,14 +225,15 @@ fn generation(configuration: &MutatingWebhookConfiguration) -> String {
 
 fn tls_from_secret(secret: Secret) -> WebhookTls {
     let annotation = |key: &str| secret.annotations().get(key).cloned();
-    let (rotation_requested, rotation_handled) = (annotation(ROTATE), annotation(ROTATED));
+    let (rotation_requested, rotation_handled) =
+        (annotation(ROTATE_ANNOTATION), annotation(ROTATED_ANNOTATION));
     let mut data = secret.data.unwrap_or_default();
     let mut take = |key: &str| data.remove(key).unwrap_or_default().0;
     WebhookTls {
         bundle: take(BUNDLE),
         authority_key: take(AUTHORITY_KEY),
-        leaf: take(LEAF),
-        leaf_key: take(LEAF_KEY),
+        leaf: take(TLS_CERT),
+        leaf_key: take(TLS_KEY),
         rotation_requested,
         rotation_handled,
     }
@@ -238,13 +244,13 @@ fn tls_to_secret(tls: &WebhookTls) -> Value {
     let data: BTreeMap<&str, ByteString> = [
         (BUNDLE, &tls.bundle),
         (AUTHORITY_KEY, &tls.authority_key),
-        (LEAF, &tls.leaf),
-        (LEAF_KEY, &tls.leaf_key),
+        (TLS_CERT, &tls.leaf),
+        (TLS_KEY, &tls.leaf_key),
     ]
     .into_iter()
     .map(|(key, value)| (key, ByteString(value.clone())))
     .collect();
-    json!({ "metadata": { "annotations": { (ROTATED): tls.rotation_handled } }, "data": data })
+    json!({ "metadata": { "annotations": { (ROTATED_ANNOTATION): tls.rotation_handled } }, "data": data })
 }
 
 fn read_authorities(path: &Path) -> io::Result<Vec<u8>> {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::served::{OfferOutcome, ServedCertificate};
-use super::store::{KubeCertificateStore, LEAF, LEAF_KEY, ca_bundles};
+use super::store::{KubeCertificateStore, TLS_CERT, TLS_KEY, ca_bundles};
 use crate::adapters::kubernetes::watch::{RbacRule, WatchedObject, watch_object};
 use crate::ports::operator::certificates::CertificateStore;
 
@@ -81,8 +81,8 @@ impl CertificateWatcher {
             let data = secret.and_then(|secret| secret.data).unwrap_or_default();
             let part = |key: &str| data.get(key).map_or(&[][..], |value| &value.0);
             // An authority is stored before the first leaf.
-            if !part(LEAF).is_empty() {
-                self.offer(part(LEAF), part(LEAF_KEY));
+            if !part(TLS_CERT).is_empty() {
+                self.offer(part(TLS_CERT), part(TLS_KEY));
             }
             self.notify_change();
         };

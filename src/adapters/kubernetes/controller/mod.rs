@@ -19,7 +19,7 @@ use serde_json::json;
 use self::events::EventPublisher;
 use self::owners::WorkloadResolver;
 use super::call::{CallError, cluster_error, patch_params, with_timeout};
-use super::names::LIMITS;
+use super::names::LIMITS_ANNOTATION;
 use super::resource::TraceBuffer;
 use super::watch::{PodCache, TraceBufferCache};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
@@ -75,7 +75,8 @@ impl KubeCluster {
     async fn is_unchanged(&self, pod: &PodSnapshot) -> Result<bool, CallError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.key.namespace);
         let metadata = with_timeout(api.get_metadata(&pod.key.name)).await?.metadata;
-        let limits = metadata.annotations.and_then(|mut annotations| annotations.remove(LIMITS));
+        let limits =
+            metadata.annotations.and_then(|mut annotations| annotations.remove(LIMITS_ANNOTATION));
         Ok(metadata.uid.as_ref() == Some(&pod.uid) && limits == pod.limits)
     }
 }
@@ -135,7 +136,7 @@ impl Cluster for KubeCluster {
     /// The patch tests the UID and the limits rather than the resource version, which changes with
     /// every update of the pod's status or of an annotation of somebody else.
     async fn set_limits(&self, pod: &PodSnapshot, text: &str) -> Result<(), ClusterError> {
-        let member = format!("/metadata/annotations/{}", LIMITS.replace('/', "~1"));
+        let member = format!("/metadata/annotations/{}", LIMITS_ANNOTATION.replace('/', "~1"));
         let mut operations =
             vec![json!({ "op": "test", "path": "/metadata/uid", "value": pod.uid })];
         if let Some(seen) = &pod.limits {

@@ -12,7 +12,7 @@ use super::progress::{ProgressReport, daemon_set, deployment, stateful_set};
 use crate::adapters::kubernetes::call::{
     CallError, NamespacedResource, cluster_error, patch_params, with_timeout,
 };
-use crate::adapters::kubernetes::names::{INJECT, ROLLOUT};
+use crate::adapters::kubernetes::names::{INJECT_KEY, ROLLOUT_ANNOTATION};
 use crate::domain::operator::reconcile::rollout::WorkloadStatus;
 use crate::ports::operator::cluster::{ClusterError, Workload};
 
@@ -84,10 +84,11 @@ fn workload_status(
     let annotation = |metadata: &ObjectMeta, key| metadata.annotations.as_ref()?.get(key).cloned();
     let of_template = |key| template.and_then(|template| annotation(template, key));
     WorkloadStatus {
-        revision: annotation(metadata, ROLLOUT).or_else(|| of_template(ROLLOUT)),
+        revision: annotation(metadata, ROLLOUT_ANNOTATION)
+            .or_else(|| of_template(ROLLOUT_ANNOTATION)),
         progress: report.progress,
         restart_blocker: report.restart_blocker,
-        inject: of_template(INJECT),
+        inject: of_template(INJECT_KEY),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
     }
 }
@@ -98,7 +99,7 @@ pub(super) async fn restart(
     status: &WorkloadStatus,
     revision: &str,
 ) -> Result<(), ClusterError> {
-    let annotations = json!({ ROLLOUT: revision });
+    let annotations = json!({ ROLLOUT_ANNOTATION: revision });
     let patch = Patch::Merge(json!({
         "metadata": {
             "uid": workload.object.uid,

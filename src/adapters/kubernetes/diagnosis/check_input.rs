@@ -69,8 +69,9 @@ impl CheckInput {
         let (name, namespace) = (&scope.operator_name, &scope.operator_namespace);
         let operator = OperatorObjects::read(client, name.as_deref(), namespace.as_deref()).await;
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-        let by_label =
-            ListParams::default().fields(ACTIVE_PODS).labels(&format!("{}=true", names::INJECTED));
+        let by_label = ListParams::default()
+            .fields(ACTIVE_PODS)
+            .labels(&format!("{}=true", names::INJECTED_LABEL));
         let pods: Api<Pod> = scoped_api(client, scope);
         let namespaces = fetch_namespaces(client, scope).await;
         Ok(Self {
@@ -153,7 +154,7 @@ async fn create_dry_run_pod(
 
 /// Returns a pod that the restricted Pod Security Standard admits.
 fn dry_run_pod() -> Pod {
-    let annotations = BTreeMap::from([(names::INJECT.to_owned(), "true".to_owned())]);
+    let annotations = BTreeMap::from([(names::INJECT_KEY.to_owned(), "true".to_owned())]);
     let container = Container {
         name: "check".to_owned(),
         image: Some("tracebuffer.invalid/check".to_owned()),

@@ -85,7 +85,7 @@ impl ExplainInput {
     /// Returns the `TraceBuffer`s of other namespaces that the pod may get, or got, its sidecar from.
     fn referenced_elsewhere(&self) -> Vec<ObjectKey> {
         let request =
-            InjectRequest::resolve(self.annotation(names::INJECT), self.namespace.opted_in);
+            InjectRequest::resolve(self.annotation(names::INJECT_KEY), self.namespace.opted_in);
         let named = match request {
             Ok(Some(InjectRequest::Qualified(key))) => Some(key),
             _ => None,
@@ -121,6 +121,6 @@ impl ExplainInput {
 
     /// Returns the decision of the webhook when the pod was created.
     pub(super) fn injection_status(&self) -> Option<InjectionStatus> {
-        from_annotation(self.annotation(names::STATUS)?)
+        from_annotation(self.annotation(names::INJECTION_STATUS_ANNOTATION)?)
     }
 }

@@ -197,7 +197,7 @@ impl PodTemplate {
 fn misplaced_annotation(document: &Value, template: &PodTemplate) -> Option<String> {
     let has = |pointer: &str| {
         let annotations = document.pointer(&format!("{pointer}/metadata/annotations"));
-        annotations.is_some_and(|all| all.get(names::INJECT).is_some())
+        annotations.is_some_and(|all| all.get(names::INJECT_KEY).is_some())
     };
     let is_misplaced = template.pointer != template.object_pointer
         && has(&template.object_pointer)
@@ -208,7 +208,7 @@ fn misplaced_annotation(document: &Value, template: &PodTemplate) -> Option<Stri
         format!(
             "{}: no sidecar: annotation {} is on the object; move it to {path}.metadata.annotations",
             template.object_name,
-            names::INJECT,
+            names::INJECT_KEY,
         )
     })
 }

@@ -65,10 +65,10 @@ fn inject_sidecar(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Admission 
         max_bytes: sidecar.limits.max_bytes.get(),
     });
     let annotations = json!({
-        names::STATUS: status::to_annotation(&status),
-        names::LIMITS: limits_text::to_file(&sidecar.limits),
+        names::INJECTION_STATUS_ANNOTATION: status::to_annotation(&status),
+        names::LIMITS_ANNOTATION: limits_text::to_file(&sidecar.limits),
     });
-    let labels = json!({names::INJECTED: names::INJECTED_TRUE});
+    let labels = json!({names::INJECTED_LABEL: names::INJECTED_LABEL_VALUE});
     patch.merge(&["metadata"], json!({"annotations": annotations, "labels": labels}));
     build_admission(patch, &warnings, InjectionOutcome::Injected(key.clone()))
 }
@@ -87,7 +87,8 @@ fn complete_injection(pod: &Value, sidecar: &Sidecar) -> Admission {
 
 /// Returns whether the sidecar in `pod` was built from the same configuration as `sidecar`.
 fn has_current_sidecar(pod: &Value, sidecar: &Sidecar) -> bool {
-    let status = pod_json::annotation(pod, names::STATUS).and_then(status::from_annotation);
+    let status = pod_json::annotation(pod, names::INJECTION_STATUS_ANNOTATION)
+        .and_then(status::from_annotation);
     matches!(status, Some(InjectionStatus::Injected(injected)) if injected.hash == sidecar.hash)
 }
 
@@ -97,7 +98,8 @@ fn skip_injection(pod: &Value, skip: &Skip) -> Admission {
     let Skip { reason, message } = skip;
     if reason.should_warn() {
         let status = InjectionStatus::Skipped { reason: *reason, message: message.clone() };
-        let annotations = json!({names::STATUS: status::to_annotation(&status)});
+        let annotations =
+            json!({names::INJECTION_STATUS_ANNOTATION: status::to_annotation(&status)});
         patch.merge(&["metadata"], json!({"annotations": annotations}));
         warnings.push(format!("no sidecar ({}): {message}", reason.as_str()));
     }

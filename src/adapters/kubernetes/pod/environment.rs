@@ -6,7 +6,7 @@ use super::patch_builder::PatchBuilder;
 use super::pod_json::{containers, list, name, text};
 use super::position::SidecarPosition;
 use super::warnings::container_list;
-use crate::adapters::kubernetes::names::TRACES_ENDPOINT;
+use crate::adapters::kubernetes::names::TRACES_ENDPOINT_VAR;
 use crate::adapters::kubernetes::sidecar::Sidecar;
 
 /// The variable with a container's exporters; only `otlp` uses an endpoint.
@@ -43,7 +43,7 @@ pub(super) fn add_endpoint(
         }
         match endpoint_action(container, sidecar) {
             EndpointAction::Add => {
-                let variable = json!({"name": TRACES_ENDPOINT, "value": endpoint});
+                let variable = json!({"name": TRACES_ENDPOINT_VAR, "value": endpoint});
                 patch.append(&["spec", kind, &index.to_string(), "env"], vec![variable]);
                 if !list(container, "/envFrom").is_empty() {
                     overridden.push(name(container));
@@ -61,20 +61,20 @@ fn endpoint_warnings(bypassing: &[&str], overridden: &[&str]) -> Vec<String> {
     if !bypassing.is_empty() {
         let containers = container_list(bypassing);
         warnings.push(format!(
-            "the traces of {containers} bypass the buffer: {TRACES_ENDPOINT} is set there"
+            "the traces of {containers} bypass the buffer: {TRACES_ENDPOINT_VAR} is set there"
         ));
     }
     if !overridden.is_empty() {
         let containers = container_list(overridden);
         warnings.push(format!(
-            "{TRACES_ENDPOINT} was added to {containers}, where it overrides a value from envFrom"
+            "{TRACES_ENDPOINT_VAR} was added to {containers}, where it overrides a value from envFrom"
         ));
     }
     warnings
 }
 
 fn endpoint_action(container: &Value, sidecar: &Sidecar) -> EndpointAction {
-    if let Some(set) = effective_variable(container, TRACES_ENDPOINT) {
+    if let Some(set) = effective_variable(container, TRACES_ENDPOINT_VAR) {
         let is_ours = text(set, "/value").is_some_and(|value| is_sidecar_endpoint(value, sidecar));
         return if is_ours { EndpointAction::LeaveUnchanged } else { EndpointAction::Bypass };
     }

@@ -34,7 +34,7 @@ pub fn pod_facts(pod: &Value) -> Result<PodFacts, InvalidPod> {
     validate(pod)?;
     let restart_policy = text(pod, "/spec/restartPolicy");
     Ok(PodFacts {
-        inject: annotation(pod, names::INJECT).map(str::to_owned),
+        inject: annotation(pod, names::INJECT_KEY).map(str::to_owned),
         host_network: is_true(pod, "/spec/hostNetwork"),
         windows: is_for_windows(pod),
         is_mirror_pod: annotation(pod, MIRROR_ANNOTATION).is_some(),
@@ -54,7 +54,7 @@ fn validate(pod: &Value) -> Result<(), InvalidPod> {
         let value = pod.pointer(&format!("/metadata/{field}"));
         ensure(is_map_or_absent(value), &format!("metadata.{field}"), "is not an object")?;
     }
-    for key in [names::INJECT, names::STATUS] {
+    for key in [names::INJECT_KEY, names::INJECTION_STATUS_ANNOTATION] {
         let value = pod.pointer("/metadata/annotations").and_then(|all| all.get(key));
         let message = "is not a string; quote the value";
         ensure(
@@ -121,8 +121,8 @@ fn sidecar_presence(pod: &Value) -> SidecarPresence {
     if !containers(pod).any(|(_, _, container)| name(container) == names::SIDECAR_CONTAINER) {
         return SidecarPresence::Absent;
     }
-    let is_labelled = label(pod, names::INJECTED) == Some(names::INJECTED_TRUE);
-    match annotation(pod, names::STATUS).and_then(status::from_annotation) {
+    let is_labelled = label(pod, names::INJECTED_LABEL) == Some(names::INJECTED_LABEL_VALUE);
+    match annotation(pod, names::INJECTION_STATUS_ANNOTATION).and_then(status::from_annotation) {
         Some(InjectionStatus::Injected(injected)) if is_labelled => {
             SidecarPresence::Injected(injected.trace_buffer)
         }

@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::{
 
 use super::validated::{ProjectedFile, ValidatedDestination};
 use crate::adapters::kubernetes::names::{
-    DESTINATION_PATH, DESTINATION_VOLUME, LIMITS as LIMITS_ANNOTATION, POD_INFO_PATH,
-    POD_INFO_VOLUME, TOKEN_PATH, TOKEN_VOLUME,
+    DESTINATION_PATH, DESTINATION_VOLUME, LIMITS_ANNOTATION, POD_INFO_PATH, POD_INFO_VOLUME,
+    TOKEN_PATH, TOKEN_VOLUME,
 };
 use crate::adapters::kubernetes::resource::{DestinationTls, KeyReference};
 

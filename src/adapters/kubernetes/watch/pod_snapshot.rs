@@ -6,7 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 
 use super::meta::key_of;
-use crate::adapters::kubernetes::names::{INJECT, INJECTED, LIMITS, STATUS};
+use crate::adapters::kubernetes::names::{
+    INJECT_KEY, INJECTED_LABEL, INJECTION_STATUS_ANNOTATION, LIMITS_ANNOTATION,
+};
 use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
 
@@ -25,9 +27,9 @@ pub(super) fn is_marked(metadata: &ObjectMeta) -> bool {
     let has = |map: &Option<BTreeMap<String, String>>, key| {
         map.as_ref().is_some_and(|map| map.contains_key(key))
     };
-    has(&metadata.annotations, INJECT)
-        || has(&metadata.annotations, STATUS)
-        || has(&metadata.labels, INJECTED)
+    has(&metadata.annotations, INJECT_KEY)
+        || has(&metadata.annotations, INJECTION_STATUS_ANNOTATION)
+        || has(&metadata.labels, INJECTED_LABEL)
 }
 
 /// Returns whether the pod is tracked only because of its namespace.
@@ -45,9 +47,12 @@ pub(in crate::adapters::kubernetes) fn pod_snapshot(mut metadata: ObjectMeta) ->
         key,
         uid: metadata.uid.unwrap_or_default(),
         owner: controller.and_then(owner_of),
-        inject: annotations.remove(INJECT).map(shorten_inject),
-        status: annotations.remove(STATUS).as_deref().and_then(from_annotation),
-        limits: annotations.remove(LIMITS),
+        inject: annotations.remove(INJECT_KEY).map(shorten_inject),
+        status: annotations
+            .remove(INJECTION_STATUS_ANNOTATION)
+            .as_deref()
+            .and_then(from_annotation),
+        limits: annotations.remove(LIMITS_ANNOTATION),
         is_terminating: metadata.deletion_timestamp.is_some(),
     }
 }

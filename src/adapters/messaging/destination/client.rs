@@ -23,7 +23,7 @@ const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
 
 /// Sends bodies to one endpoint.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct EndpointClient {
     pool: ConnectionPool,
     target: Arc<Target>,
     compression: Compression,
@@ -35,7 +35,7 @@ pub(super) struct Client {
     pub(super) peer: String,
 }
 
-impl Client {
+impl EndpointClient {
     pub(super) fn new(settings: &DestinationSettings, path: &str) -> Self {
         let target = Target {
             scheme: if settings.endpoint.tls { "https" } else { "http" },

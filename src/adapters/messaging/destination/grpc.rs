@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::body::Rope;
-use super::client::Client;
+use super::client::EndpointClient;
 use super::config::DestinationSettings;
 use super::connector::Deadline;
 use super::failure::{SendStage, unavailable};
@@ -23,14 +23,14 @@ const MAX_TIMEOUT_MS: u128 = 99_999_999;
 /// A destination that speaks OTLP/gRPC.
 #[derive(Debug)]
 pub struct GrpcDestination {
-    client: Client,
+    client: EndpointClient,
 }
 
 impl GrpcDestination {
     /// Creates a destination from `settings`. Opens no connection yet.
     #[must_use]
     pub fn new(settings: &DestinationSettings) -> Self {
-        Self { client: Client::new(settings, grpc::EXPORT_PATH) }
+        Self { client: EndpointClient::new(settings, grpc::EXPORT_PATH) }
     }
 
     async fn try_send(

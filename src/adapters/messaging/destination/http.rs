@@ -4,7 +4,7 @@ use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::body::Rope;
-use super::client::Client;
+use super::client::EndpointClient;
 use super::config::DestinationSettings;
 use super::connector::Deadline;
 use super::http_response::delivery_result;
@@ -15,14 +15,14 @@ use crate::ports::destination::{Destination, OutgoingRequest};
 /// A destination that speaks OTLP/HTTP: over HTTP/2 if TLS negotiates it, otherwise over HTTP/1.1.
 #[derive(Debug)]
 pub struct HttpDestination {
-    client: Client,
+    client: EndpointClient,
 }
 
 impl HttpDestination {
     /// Creates a destination from `settings`. Opens no connection yet.
     #[must_use]
     pub fn new(settings: &DestinationSettings) -> Self {
-        Self { client: Client::new(settings, &settings.endpoint.path) }
+        Self { client: EndpointClient::new(settings, &settings.endpoint.path) }
     }
 
     async fn try_send(

@@ -3,7 +3,7 @@
 use super::fields::{FieldReader, MAX_DEPTH};
 use super::malformed::{MalformedProtobuf, ScanResult};
 use super::schema::{LINK, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, SPAN, number};
-use crate::domain::observability::{InvalidSpan, check_link, check_span};
+use crate::domain::observability::{InvalidSpan, check_link_id_lengths, check_span};
 
 /// The span counts of a well-formed request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,7 +105,7 @@ fn scan_link(bytes: &[u8]) -> ScanResult<Result<(), InvalidSpan>> {
             _ => fields.check_nested(&field)?,
         }
     }
-    Ok(check_link(trace_id, span_id))
+    Ok(check_link_id_lengths(trace_id, span_id))
 }
 
 impl Scanned {

@@ -31,7 +31,7 @@ pub struct Readiness {
 }
 
 /// Callbacks that return the values of gauges at each scrape.
-pub struct ScrapeSources {
+pub struct GaugeCallbacks {
     /// Whether this replica leads.
     pub is_leader: Box<dyn Fn() -> bool + Send + Sync>,
     /// The expiry of the served certificate, as time since the Unix epoch; `None` without a certificate.
@@ -44,7 +44,7 @@ pub struct ScrapeSources {
 pub struct ControllerPages {
     metrics: Arc<ControllerMetrics>,
     readiness: Arc<Readiness>,
-    sources: ScrapeSources,
+    sources: GaugeCallbacks,
 }
 
 impl Readiness {
@@ -83,7 +83,7 @@ impl ControllerPages {
     pub const fn new(
         metrics: Arc<ControllerMetrics>,
         readiness: Arc<Readiness>,
-        sources: ScrapeSources,
+        sources: GaugeCallbacks,
     ) -> Self {
         Self { metrics, readiness, sources }
     }
@@ -110,7 +110,7 @@ impl AdminPages for ControllerPages {
     }
 }
 
-impl ScrapeSources {
+impl GaugeCallbacks {
     fn write_to(&self, exposition: &mut Exposition) {
         let ages = self.watch_ages.iter().map(|(resource, age)| {
             (vec![("resource", *resource)], MetricValue::Float(age().as_secs_f64()))

@@ -56,7 +56,7 @@ fn start(store: &Arc<FakeLeaseStore>) {
         Arc::clone(store),
         Arc::new(FakeClock::new()),
         "me".to_owned(),
-        LeaseTimes::default(),
+        ElectionTimings::default(),
         || 7_777_777,
     );
     tokio::spawn(async move { elector.run(std::future::pending()).await });

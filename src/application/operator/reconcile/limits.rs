@@ -60,7 +60,7 @@ impl LimitsUpdate {
 }
 
 /// Returns the pods whose limits are outdated, those with the fewest failed attempts first.
-pub(super) fn limits_updates<'a>(
+pub(super) fn outdated_limits<'a>(
     snapshot: &TraceBufferSnapshot,
     pods: impl Iterator<Item = &'a Arc<PodSnapshot>>,
     failures: &LimitsFailures,

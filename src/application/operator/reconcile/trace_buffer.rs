@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::limits::{
-    LIMITS_INTERVAL, LimitsFailures, LimitsUpdate, MAX_LIMITS_PER_PASS, any_pending, limits_updates,
+    LIMITS_INTERVAL, LimitsFailures, LimitsUpdate, MAX_LIMITS_PER_PASS, any_pending,
+    outdated_limits,
 };
 use super::queue::{ReconcileAction, WorkItem};
 use super::{LeaderSession, ReconcileContext, TraceBufferSession};
@@ -64,7 +65,7 @@ fn build(
     failures: &LimitsFailures,
 ) -> DesiredState {
     let counts = PodCounts::of(pods.iter().map(|(_, state)| state));
-    let limits = limits_updates(snapshot, pods.iter().map(|(pod, _)| pod), failures);
+    let limits = outdated_limits(snapshot, pods.iter().map(|(pod, _)| pod), failures);
     let status = conditions::compute_status(snapshot, references, counts, any_pending(&limits));
     DesiredState { status, limits_updates: limits }
 }

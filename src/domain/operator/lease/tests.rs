@@ -10,7 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(1);
 
 fn election() -> Election {
-    Election::new("me".into(), LeaseTimes::default())
+    Election::new("me".into(), ElectionTimings::default())
 }
 
 fn lease(holder: Option<&str>, renewal: &str) -> StoredLease {

@@ -25,7 +25,7 @@ pub enum SidecarState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OutdatedReason {
     /// The spec of the `TraceBuffer` changed.
-    HashDiffers,
+    SpecChanged,
     /// The `TraceBuffer` was deleted and created again with another spec.
     Recreated,
     /// `maxBytes` is larger than what the sidecar's memory was sized for.
@@ -155,7 +155,7 @@ pub fn outdated_reason(
         return Some(if recreated {
             OutdatedReason::Recreated
         } else {
-            OutdatedReason::HashDiffers
+            OutdatedReason::SpecChanged
         });
     }
     (desired.limits.max_bytes.get() > injected.max_bytes).then_some(OutdatedReason::NeedsMoreMemory)
@@ -201,7 +201,7 @@ impl OutdatedReason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::HashDiffers => "Changed",
+            Self::SpecChanged => "Changed",
             Self::Recreated => "Recreated",
             Self::NeedsMoreMemory => "NeedsMoreMemory",
         }

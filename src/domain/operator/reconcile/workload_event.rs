@@ -57,7 +57,7 @@ impl WorkloadEvent {
         desired: &DesiredSidecar,
     ) -> Self {
         let change = match reason {
-            OutdatedReason::HashDiffers => "has changed since",
+            OutdatedReason::SpecChanged => "has changed since",
             OutdatedReason::Recreated => "was deleted and created again since",
             OutdatedReason::NeedsMoreMemory => {
                 "allows more bytes than the memory of their sidecar was sized for"
@@ -70,7 +70,7 @@ impl WorkloadEvent {
         let word = reason.as_str();
         let dedup_key = match reason {
             OutdatedReason::NeedsMoreMemory => format!("{word}-{}", desired.limits.max_bytes),
-            OutdatedReason::HashDiffers | OutdatedReason::Recreated => {
+            OutdatedReason::SpecChanged | OutdatedReason::Recreated => {
                 format!("{word}-{}", desired.hash)
             }
         };
@@ -168,8 +168,8 @@ mod tests {
                 .dedup_key
         };
 
-        assert_eq!(dedup_key(OutdatedReason::HashDiffers, "a", 1), "Changed-a");
-        assert_eq!(dedup_key(OutdatedReason::HashDiffers, "a", 2), "Changed-a");
+        assert_eq!(dedup_key(OutdatedReason::SpecChanged, "a", 1), "Changed-a");
+        assert_eq!(dedup_key(OutdatedReason::SpecChanged, "a", 2), "Changed-a");
         assert_eq!(dedup_key(OutdatedReason::Recreated, "b", 2), "Recreated-b");
         assert_eq!(dedup_key(OutdatedReason::NeedsMoreMemory, "a", 2), "NeedsMoreMemory-2");
     }

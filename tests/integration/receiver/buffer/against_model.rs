@@ -18,7 +18,7 @@ use tracebuffer::domain::fifo::BatchOutcome;
 use tracebuffer::domain::ledger::DropReason;
 use tracebuffer::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 use tracebuffer::ports::buffer::{AppendError, Batch, TraceBufferPort};
-use tracebuffer::ports::clock::Clock;
+use tracebuffer::ports::clock::MonotonicClock;
 
 #[derive(Clone, Copy, Debug)]
 enum Command {
@@ -86,7 +86,7 @@ impl TestClock {
     }
 }
 
-impl Clock for TestClock {
+impl MonotonicClock for TestClock {
     fn now(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::buffer::{limits, payload, records};
 use bytes::Bytes;
-use tracebuffer::adapters::clock::SystemClock;
+use tracebuffer::adapters::clock::TokioClock;
 use tracebuffer::adapters::storage::memory::MemoryStore;
 use tracebuffer::application::buffer_management::TraceBuffer;
 use tracebuffer::domain::fifo::{BatchOutcome, CapacityError};
@@ -27,7 +27,7 @@ const BATCH: BatchLimits = BatchLimits {
     linger: Duration::from_millis(1),
 };
 
-type Buffer = TraceBuffer<MemoryStore, SystemClock>;
+type Buffer = TraceBuffer<MemoryStore, TokioClock>;
 
 /// One record that was delivered.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +65,7 @@ fn run(
 ) -> Outcome {
     let store = MemoryStore::new();
     let takers = NonZeroUsize::new(consumers.len()).unwrap();
-    let buffer = &TraceBuffer::new(limits, policy, store, SystemClock::new()).with_takers(takers);
+    let buffer = &TraceBuffer::new(limits, policy, store, TokioClock::new()).with_takers(takers);
     let (appended, delivered) = thread::scope(|scope| {
         let producers: Vec<_> =
             (0..PRODUCERS).map(|producer| scope.spawn(move || produce(buffer, producer))).collect();

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::RcgenIssuer;
 use super::*;
-use crate::adapters::clock::SystemClock;
+use crate::adapters::clock::TokioClock;
 use crate::application::operator::rotate_certificates::CertificateRotator;
 use crate::application::operator::rotate_certificates::fakes::{
     FakeCluster, RecordedValue, RecordingMonitor,
@@ -209,7 +209,7 @@ fn bundle_seen_by_api_server(cluster: &FakeCluster, start: Instant, age: Duratio
 async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_knew_a_minute_ago() {
     let (start, cluster) = (Instant::now(), FakeCluster::new());
     let leading = watch::Sender::new(true);
-    let clocks = (SystemClock::new(), TestWallClock::new());
+    let clocks = (TokioClock::new(), TestWallClock::new());
     let monitor = Arc::<RecordingMonitor>::default();
     let store = Arc::clone(&cluster);
     let rotator = CertificateRotator::new(RcgenIssuer::new(HOST), store, monitor, clocks, || 7);

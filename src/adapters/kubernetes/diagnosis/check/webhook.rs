@@ -88,7 +88,10 @@ fn reachable(input: &CheckInput) -> Finding {
 
 fn dry_run_finding(pod: &Pod, namespace: &str) -> Finding {
     const NAME: &str = "reachable";
-    let status = pod.annotations().get(names::STATUS).and_then(|value| from_annotation(value));
+    let status = pod
+        .annotations()
+        .get(names::INJECTION_STATUS_ANNOTATION)
+        .and_then(|value| from_annotation(value));
     let message = match status {
         Some(InjectionStatus::Injected(injected)) => {
             format!(

@@ -53,16 +53,16 @@ pub fn explain(input: &ExplainInput) -> Vec<Finding> {
 
 /// Reports what the pod asks for.
 fn request_finding(input: &ExplainInput) -> Finding {
-    let message = match input.annotation(names::INJECT) {
-        Some(value) => format!("annotation {} is {}", names::INJECT, quoted(value)),
+    let message = match input.annotation(names::INJECT_KEY) {
+        Some(value) => format!("annotation {} is {}", names::INJECT_KEY, quoted(value)),
         None if input.namespace.opted_in => format!(
             "the pod has no annotation {}; its namespace asks for a sidecar in every pod",
-            names::INJECT
+            names::INJECT_KEY
         ),
         None => {
             format!(
                 "neither the pod's annotation {} nor its namespace asks for a sidecar",
-                names::INJECT
+                names::INJECT_KEY
             )
         }
     };
@@ -73,10 +73,11 @@ fn request_finding(input: &ExplainInput) -> Finding {
 fn misplaced(input: &ExplainInput, pod: &Pod) -> Option<Finding> {
     const NAME: &str = "misplaced";
     let remedy = "move it; the documentation lists the labels and annotations of tracebuffer.dev";
-    if pod.labels().contains_key(names::INJECT) && input.annotation(names::INJECT).is_none() {
+    if pod.labels().contains_key(names::INJECT_KEY) && input.annotation(names::INJECT_KEY).is_none()
+    {
         let message = format!(
             "{} is a label of the pod, but only the annotation has an effect",
-            names::INJECT
+            names::INJECT_KEY
         );
         return Some(POD.warning(NAME, message, remedy));
     }

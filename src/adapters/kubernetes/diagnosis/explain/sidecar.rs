@@ -85,7 +85,7 @@ fn configuration(input: &ExplainInput, injected: &InjectedSidecar) -> Vec<Findin
     };
     let outdated = |message| vec![SIDECAR.warning(NAME, message, RESTART_REMEDY)];
     match outdated_reason(injected, &sidecar.uid, &sidecar.desired()) {
-        Some(OutdatedReason::HashDiffers) => outdated(format!(
+        Some(OutdatedReason::SpecChanged) => outdated(format!(
             "TraceBuffer {key} has changed in a way that takes effect in new pods only"
         )),
         Some(OutdatedReason::Recreated) => {
@@ -102,9 +102,10 @@ fn configuration(input: &ExplainInput, injected: &InjectedSidecar) -> Vec<Findin
 
 fn limits(input: &ExplainInput, sidecar: &Sidecar) -> Finding {
     const NAME: &str = "limits";
-    if input.annotation(names::LIMITS) == Some(&limits_text::to_file(&sidecar.limits)) {
+    if input.annotation(names::LIMITS_ANNOTATION) == Some(&limits_text::to_file(&sidecar.limits)) {
         return SIDECAR.ok(NAME, "match its TraceBuffer");
     }
-    let message = format!("annotation {} does not match its TraceBuffer yet", names::LIMITS);
+    let message =
+        format!("annotation {} does not match its TraceBuffer yet", names::LIMITS_ANNOTATION);
     SIDECAR.warning(NAME, message, "wait a moment; check whether the operator's pods are ready")
 }

@@ -57,12 +57,12 @@ fn the_endpoint_is_added_to_the_served_containers_only() {
     assert_eq!(
         variables,
         [
-            ("web", vec!["A", names::TRACES_ENDPOINT]),
+            ("web", vec!["A", names::TRACES_ENDPOINT_VAR]),
             ("early", vec![]),
             ("istio-init", vec![]),
             ("istio-proxy", vec![]),
             ("tracebuffer", vec![]),
-            ("migrate", vec![names::TRACES_ENDPOINT]),
+            ("migrate", vec![names::TRACES_ENDPOINT_VAR]),
         ]
     );
 }
@@ -91,24 +91,24 @@ fn an_existing_pull_secret_is_not_added_again() {
 fn a_pod_without_metadata_gets_it() {
     let pod = json!({"spec": {"containers": []}});
     let patched = patched(&pod, &injected(&pod, sidecar()));
-    assert_eq!(patched["metadata"]["labels"][names::INJECTED], "true");
+    assert_eq!(patched["metadata"]["labels"][names::INJECTED_LABEL], "true");
 }
 
 #[test]
 fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
     let mut pod = pod(&json!([{"name": "web"}]));
-    let forged = json!({names::STATUS: "forged", names::LIMITS: "forged", "mine": "kept"});
+    let forged = json!({names::INJECTION_STATUS_ANNOTATION: "forged", names::LIMITS_ANNOTATION: "forged", "mine": "kept"});
     pod["metadata"]["annotations"] = forged;
-    pod["metadata"]["labels"] = json!({names::INJECTED: "forged", "app": "web"});
+    pod["metadata"]["labels"] = json!({names::INJECTED_LABEL: "forged", "app": "web"});
     let patched = patched(&pod, &injected(&pod, sidecar()));
 
     assert_eq!(
         patched["metadata"]["annotations"],
         json!({
-            names::STATUS: STATUS_TEXT, names::LIMITS: "max_spans=1000\nmax_bytes=65536\nmax_age=none\n", "mine": "kept",
+            names::INJECTION_STATUS_ANNOTATION: STATUS_TEXT, names::LIMITS_ANNOTATION: "max_spans=1000\nmax_bytes=65536\nmax_age=none\n", "mine": "kept",
         })
     );
-    assert_eq!(patched["metadata"]["labels"], json!({names::INJECTED: "true", "app": "web"}));
+    assert_eq!(patched["metadata"]["labels"], json!({names::INJECTED_LABEL: "true", "app": "web"}));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_second_injection_only_completes_containers_added_since() {
         serde_json::to_value(&completed.patch).unwrap(),
         json!([{
             "op": "add", "path": "/spec/containers/1/env",
-            "value": [{"name": names::TRACES_ENDPOINT, "value": "http://127.0.0.1:4317"}],
+            "value": [{"name": names::TRACES_ENDPOINT_VAR, "value": "http://127.0.0.1:4317"}],
         }])
     );
     assert_eq!(completed.outcome, already);
@@ -151,7 +151,7 @@ fn an_unwanted_skip_is_recorded_and_warned_about() {
     let patched = patched(&pod, &admitted);
     assert_eq!(
         patched["metadata"]["annotations"],
-        json!({names::STATUS: r#"{"skipped":"PortClash","message":"because; do this"}"#})
+        json!({names::INJECTION_STATUS_ANNOTATION: r#"{"skipped":"PortClash","message":"because; do this"}"#})
     );
     assert_eq!(patched["spec"], pod["spec"]);
     assert!(apply_decision(&patched, &skip(SkipReason::PortClash)).patch.is_empty());
@@ -200,7 +200,7 @@ fn a_mesh_proxy_that_terminates_first_is_a_warning() {
 #[test]
 fn every_warning_is_short() {
     let long = "x".repeat(1000);
-    let own = json!([{"name": names::TRACES_ENDPOINT, "value": ""}]);
+    let own = json!([{"name": names::TRACES_ENDPOINT_VAR, "value": ""}]);
     let pod = pod(&json!([{"name": long, "env": own}, {"name": long, "envFrom": [{}]}]));
     let warnings = injected(&pod, Sidecar { drain_timeout_seconds: 99, ..sidecar() }).warnings;
     assert_eq!(warnings.len(), 3);

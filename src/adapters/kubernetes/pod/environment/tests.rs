@@ -7,7 +7,7 @@ fn action_for(env: &Value) -> EndpointAction {
 }
 
 fn endpoint(value: &str) -> Value {
-    json!([{"name": TRACES_ENDPOINT, "value": value}])
+    json!([{"name": TRACES_ENDPOINT_VAR, "value": value}])
 }
 
 #[test]
@@ -64,15 +64,15 @@ fn a_container_that_sends_elsewhere_bypasses_the_buffer() {
     ] {
         assert_eq!(action_for(&endpoint(value)), EndpointAction::Bypass, "{value}");
     }
-    let from = json!([{"name": TRACES_ENDPOINT, "valueFrom": {"fieldRef": {}}}]);
+    let from = json!([{"name": TRACES_ENDPOINT_VAR, "valueFrom": {"fieldRef": {}}}]);
     assert_eq!(action_for(&from), EndpointAction::Bypass);
 }
 
 #[test]
 fn the_last_of_several_values_counts() {
     let both = json!([
-        {"name": TRACES_ENDPOINT, "value": "http://collector:4317"},
-        {"name": TRACES_ENDPOINT, "value": ENDPOINT},
+        {"name": TRACES_ENDPOINT_VAR, "value": "http://collector:4317"},
+        {"name": TRACES_ENDPOINT_VAR, "value": ENDPOINT},
     ]);
     assert_eq!(action_for(&both), EndpointAction::LeaveUnchanged);
 }
@@ -88,7 +88,7 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
     let mut patch = PatchBuilder::new(&pod);
     let said = add_endpoint(&mut patch, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
 
-    let variable = json!({"name": TRACES_ENDPOINT, "value": ENDPOINT});
+    let variable = json!({"name": TRACES_ENDPOINT_VAR, "value": ENDPOINT});
     assert_eq!(
         serde_json::to_value(patch.build()).unwrap(),
         json!([

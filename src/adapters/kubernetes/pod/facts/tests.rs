@@ -25,7 +25,7 @@ fn the_smallest_pod_has_no_facts() {
 
 #[test]
 fn the_annotation_is_read() {
-    let pod = json!({"metadata": {"annotations": {names::INJECT: "a/b"}}, "spec": {}});
+    let pod = json!({"metadata": {"annotations": {names::INJECT_KEY: "a/b"}}, "spec": {}});
     assert_eq!(facts_of(&pod).inject.as_deref(), Some("a/b"));
 }
 
@@ -102,7 +102,7 @@ fn a_container_with_the_sidecars_name_is_the_sidecar_if_annotation_and_label_agr
     ] {
         for list in ["containers", "initContainers"] {
             let metadata = json!({
-                "annotations": {names::STATUS: status}, "labels": {names::INJECTED: label},
+                "annotations": {names::INJECTION_STATUS_ANNOTATION: status}, "labels": {names::INJECTED_LABEL: label},
             });
             let pod = json!({"metadata": metadata, "spec": {list: [{"name": "tracebuffer"}]}});
             assert_eq!(facts_of(&pod).sidecar, presence);
@@ -149,7 +149,7 @@ fn an_invalid_pod_is_rejected_with_its_field() {
 
 #[test]
 fn an_annotation_without_quotes_is_rejected() {
-    let pod = json!({"metadata": {"annotations": {names::INJECT: true}}, "spec": {}});
+    let pod = json!({"metadata": {"annotations": {names::INJECT_KEY: true}}, "spec": {}});
     assert_eq!(
         pod_facts(&pod).unwrap_err().to_string(),
         "metadata.annotations[tracebuffer.dev/inject] is not a string; quote the value"

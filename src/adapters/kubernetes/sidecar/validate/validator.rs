@@ -123,7 +123,7 @@ impl Validator {
     }
 
     /// Validates a key of a Secret or `ConfigMap`.
-    pub(super) fn key(&mut self, field: &str, key: &str) -> Option<()> {
+    pub(super) fn data_key(&mut self, field: &str, key: &str) -> Option<()> {
         let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let is_key = (1..=MAX_NAME).contains(&key.len())
             && key.bytes().all(is_inner)
@@ -135,7 +135,7 @@ impl Validator {
     /// Validates a reference to a key.
     pub(super) fn key_reference(&mut self, field: &str, reference: &KeyReference) -> Option<()> {
         let name = self.object_name(&format!("{field}.name"), &reference.name);
-        let key = self.key(&format!("{field}.key"), &reference.key);
+        let key = self.data_key(&format!("{field}.key"), &reference.key);
         name.and(key)
     }
 

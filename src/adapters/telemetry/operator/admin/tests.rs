@@ -20,7 +20,7 @@ fn fixture() -> Fixture {
         readiness_check(move || holds.load(Ordering::Acquire), "the pods are not listed yet"),
         Box::new(|| None),
     ]);
-    let observed = ScrapeSources {
+    let observed = GaugeCallbacks {
         is_leader: Box::new(|| true),
         certificate_until: Box::new(|| Some(Duration::from_hours(500_000))),
         watch_ages: vec![

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 
 use super::*;
-use crate::adapters::clock::SystemClock;
+use crate::adapters::clock::TokioClock;
 use crate::adapters::storage::memory::MemoryStore;
 use crate::adapters::telemetry::admin_server::handle;
 use crate::adapters::telemetry::exposition::{OPENMETRICS, PROMETHEUS};
@@ -19,7 +19,7 @@ use crate::ports::monitor::Monitor;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
 
-type State = AdminState<TraceBuffer<MemoryStore, SystemClock>>;
+type State = AdminState<TraceBuffer<MemoryStore, TokioClock>>;
 
 fn state() -> State {
     let limits = BufferLimits {
@@ -28,7 +28,7 @@ fn state() -> State {
         max_age: Some(Duration::from_mins(1)),
     };
     let store = MemoryStore::new();
-    let buffer = TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, SystemClock::new());
+    let buffer = TraceBuffer::new(limits, OverflowPolicy::DropOldest, store, TokioClock::new());
     AdminState {
         buffer: Arc::new(buffer),
         metrics: Arc::new(Metrics::new()),

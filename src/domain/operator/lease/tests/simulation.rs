@@ -39,7 +39,7 @@ struct Replica {
 
 impl Replica {
     fn new(name: u64, skew: f64, random: &mut Rng) -> Self {
-        let election = Election::new(format!("c{name}"), LeaseTimes::default());
+        let election = Election::new(format!("c{name}"), ElectionTimings::default());
         let rate = 1.0 + skew * (random.f64() * 2.0 - 1.0);
         let offset = Duration::from_secs(random.u64(..100_000_000));
         Self { election, rate, offset, is_alive: true, pending_request: None }

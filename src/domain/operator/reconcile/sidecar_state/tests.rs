@@ -57,16 +57,16 @@ fn desired_sidecar(hash: &str, max_bytes: u64) -> DesiredSidecar {
 
 #[test]
 fn the_sidecar_state_follows_from_the_pods_status_and_the_spec() {
-    use OutdatedReason::{HashDiffers, NeedsMoreMemory, Recreated};
+    use OutdatedReason::{NeedsMoreMemory, Recreated, SpecChanged};
     let outdated = SidecarState::Outdated;
     for (status, expected) in [
         (injected("h1", "u1", 100), SidecarState::Current),
         (injected("h1", "u1", 200), SidecarState::Current),
-        (injected("h0", "u1", 100), outdated(HashDiffers)),
+        (injected("h0", "u1", 100), outdated(SpecChanged)),
         (injected("h0", "u0", 100), outdated(Recreated)),
         (injected("h1", "u0", 100), SidecarState::Current),
         (injected("h1", "u1", 99), outdated(NeedsMoreMemory)),
-        (injected("h0", "u1", 99), outdated(HashDiffers)),
+        (injected("h0", "u1", 99), outdated(SpecChanged)),
     ] {
         let pod = pod(Some("true"), Some(status.clone()));
         assert_eq!(
@@ -185,7 +185,7 @@ fn counts_add_up() {
     let states = [
         SidecarState::Current,
         SidecarState::Current,
-        SidecarState::Outdated(OutdatedReason::HashDiffers),
+        SidecarState::Outdated(OutdatedReason::SpecChanged),
         SidecarState::Missing(MissingReason::WebhookNotCalled),
     ];
 
