@@ -129,6 +129,9 @@ impl<S: RecordStore, C: MonotonicClock> TraceBuffer<S, C> {
         let mut state = self.state.lock();
         let expired = state.fifo.expire(now);
         state.store.discard_front(expired.bytes, &mut freed);
+        if state.must_unblock() {
+            self.readable.notify_waiters();
+        }
         state.take(limits, batch, now)
     }
 

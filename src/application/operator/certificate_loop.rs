@@ -74,6 +74,15 @@ impl WriteBackoff {
     }
 }
 
+/// Tells the monitor when leadership ends, also when [`CertificateLoop::run`] is cancelled at shutdown.
+struct Leadership<'a, M: CertificateMonitor>(&'a M);
+
+impl<M: CertificateMonitor> Drop for Leadership<'_, M> {
+    fn drop(&mut self) {
+        self.0.leadership_lost();
+    }
+}
+
 impl<M: CertificateMonitor> CertificateLoop<M> {
     /// Runs the task whenever `leading` is true, until its sender is dropped.
     pub(super) async fn run(
@@ -83,12 +92,12 @@ impl<M: CertificateMonitor> CertificateLoop<M> {
         changes: watch::Receiver<u64>,
     ) {
         while leading.wait_for(|leads| *leads).await.is_ok() {
+            let _leadership = Leadership(&*self.monitor);
             // A write that is cancelled in flight may be done or not; the next leader reads which.
             let deposed = tokio::select! {
                 deposed = leading.wait_for(|leads| !leads) => deposed.is_ok(),
                 () = self.run_until_cancelled(task, changes.clone()) => false,
             };
-            self.monitor.leadership_lost();
             if !deposed {
                 return;
             }

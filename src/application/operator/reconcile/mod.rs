@@ -77,6 +77,25 @@ struct TraceBufferSession {
     deletion: Option<Deletion>,
 }
 
+/// Accepts work until it is dropped, also when [`Reconciler::run`] is cancelled at shutdown: the queue and
+/// the figures of this replica must not outlive its leadership.
+struct Leadership<'a, C, P>(&'a ReconcileContext<C, P>);
+
+impl<'a, C, P> Leadership<'a, C, P> {
+    fn begin(context: &'a ReconcileContext<C, P>) -> Self {
+        context.queue.open();
+        context.queue.schedule(WorkItem::Resync, Duration::ZERO);
+        Self(context)
+    }
+}
+
+impl<C, P> Drop for Leadership<'_, C, P> {
+    fn drop(&mut self) {
+        self.0.queue.close();
+        self.0.monitor.leadership_lost();
+    }
+}
+
 impl<C: Cluster, P: PodLister> Reconciler<C, P> {
     /// Creates a reconciler.
     #[must_use]
@@ -91,16 +110,14 @@ impl<C: Cluster, P: PodLister> Reconciler<C, P> {
         while leading.wait_for(|leads| *leads).await.is_ok() {
             info!("leading: reconciling");
             let session = Arc::new(LeaderSession::new(Arc::clone(&self.context)));
-            self.context.queue.open();
-            self.context.queue.schedule(WorkItem::Resync, Duration::ZERO);
+            // Declared before the workers, which are thus dropped first.
+            let _leadership = Leadership::begin(&self.context);
             let mut workers = JoinSet::new();
             for _ in 0..WORKERS {
                 workers.spawn(run_worker(Arc::clone(&session)));
             }
             let _ = leading.wait_for(|leads| !leads).await;
             workers.shutdown().await;
-            self.context.queue.close();
-            self.context.monitor.leadership_lost();
             info!("lost leadership: no longer reconciling");
         }
     }

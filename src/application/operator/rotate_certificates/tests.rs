@@ -437,6 +437,17 @@ async fn the_monitor_forgets_the_expiry_when_leadership_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_monitor_forgets_the_expiry_when_the_rotator_is_stopped_while_it_leads() {
+    let harness = Harness::settled().await;
+    assert!(harness.monitor.expiry.lock().is_some());
+
+    harness.rotator.abort();
+    sleep(SECOND).await;
+
+    assert_eq!(*harness.monitor.expiry.lock(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_it_does_is_logged_in_order() {
     let (log, _guard) = CapturedLog::start();
     let _harness = Harness::settled().await;

@@ -3,10 +3,10 @@
 use super::sidecar_state::{MissingReason, OutdatedReason};
 use super::trace_buffer_snapshot::DesiredSidecar;
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::text::in_one_line;
+use crate::domain::text::{in_one_line, truncated_bytes};
 
-/// Maximum characters of a message; Kubernetes allows 1024 bytes.
-const MAX_MESSAGE_CHARS: usize = 500;
+/// Maximum length of a message: the API server refuses events with longer notes.
+const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// The reason of an event that reports success.
 const INJECTED_REASON: &str = "Injected";
@@ -120,7 +120,8 @@ impl WorkloadEvent {
             is_warning,
             reason,
             dedup_key: dedup_key.to_owned(),
-            message: in_one_line(message, MAX_MESSAGE_CHARS),
+            message: truncated_bytes(&in_one_line(message, MAX_MESSAGE_BYTES), MAX_MESSAGE_BYTES)
+                .into_owned(),
         }
     }
 }
@@ -187,8 +188,10 @@ mod tests {
 
     #[test]
     fn no_message_is_longer_than_kubernetes_allows() {
-        let error = "é".repeat(5000);
+        for character in ["e", "é", "満", "\u{1f600}"] {
+            let error = character.repeat(5000);
 
-        assert!(WorkloadEvent::rollout_halted(&key(), "a-1", &error).message.len() <= 1024);
+            assert!(WorkloadEvent::rollout_halted(&key(), "a-1", &error).message.len() <= 1024);
+        }
     }
 }

@@ -91,8 +91,9 @@ fn misplaced(input: &ExplainInput, pod: &Pod) -> Option<Finding> {
 fn undecided(input: &ExplainInput) -> Vec<Finding> {
     let decision = decide_now(input);
     if let Ok(Decision::Skip(Skip { reason, message })) = &decision
-        && !reason.should_warn()
+        && (!reason.should_warn() || *reason == SkipReason::ExcludedNamespace)
     {
+        // The webhook is not called for these pods.
         return vec![skipped(DECISION, *reason, message)];
     }
     let message = "the pod asks for a sidecar, but the webhook was not called when it was created";

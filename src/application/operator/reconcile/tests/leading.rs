@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use crate::application::operator::reconcile::fakes::{
-    Harness, RecordedWrite, injected_pod, key, missing_pod, snapshot,
+    FakeCluster, Harness, RecordedWrite, injected_pod, key, missing_pod, snapshot,
 };
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
@@ -62,17 +64,17 @@ async fn nothing_is_written_before_the_caches_are_synced() {
 }
 
 /// Puts pods whose annotations each name another `TraceBuffer`, as a tenant may.
-fn put_pods_with_many_names(harness: &Harness) {
+fn put_pods_with_many_names(cluster: &FakeCluster) {
     for number in 0..1000 {
         let inject = Some(format!("shop/n{number}"));
-        harness.cluster.put_pod(PodSnapshot { inject, ..missing_pod("a", "web-1") });
+        cluster.put_pod(PodSnapshot { inject, ..missing_pod("a", "web-1") });
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_does_not_lead_gathers_no_work() {
     let harness = Harness::new();
-    put_pods_with_many_names(&harness);
+    put_pods_with_many_names(&harness.cluster);
     assert_eq!(harness.cluster.queue.len(), 0, "before it leads");
 
     harness.lead().await;
@@ -80,7 +82,7 @@ async fn a_replica_that_does_not_lead_gathers_no_work() {
     seconds(1).await;
     assert_eq!(harness.cluster.queue.len(), 0, "after it led");
 
-    put_pods_with_many_names(&harness);
+    put_pods_with_many_names(&harness.cluster);
     assert_eq!(harness.cluster.queue.len(), 0, "while another leads");
 }
 
@@ -90,7 +92,7 @@ async fn a_leader_that_is_not_synced_gathers_no_work() {
     harness.cluster.set_synced(false);
     harness.lead().await;
 
-    put_pods_with_many_names(&harness);
+    put_pods_with_many_names(&harness.cluster);
     seconds(60).await;
 
     assert!(harness.cluster.queue.len() <= 2, "{}", harness.cluster.queue.len());
@@ -136,4 +138,20 @@ async fn a_trace_buffer_deleted_while_another_led_is_not_counted_by_the_next_ses
     harness.lead().await;
 
     assert_eq!(harness.cluster.counts(&key("shop", "traces")), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_forgotten_when_the_reconciler_is_stopped_while_it_leads() {
+    let pods = [injected_pod("a", "web-1", "h1"), missing_pod("b", "api-1")];
+    let harness = Harness::with_leader(&[snapshot()], &pods).await;
+    let cluster = Arc::clone(&harness.cluster);
+    assert!(cluster.counts(&key("shop", "traces")).is_some());
+
+    drop(harness);
+    seconds(1).await;
+    put_pods_with_many_names(&cluster);
+
+    assert_eq!(cluster.counts(&key("shop", "traces")), None);
+    assert_eq!(cluster.missing_pods_by_reason(), BTreeMap::new());
+    assert_eq!(cluster.queue.len(), 0);
 }
