@@ -1,4 +1,4 @@
-//! Tables for people: aligned in the terminal, and the same as markdown.
+//! Tables, aligned for the terminal and as markdown.
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 
@@ -13,7 +13,7 @@ pub(crate) struct Table {
     notes: Vec<String>,
 }
 
-/// Repeated measurements of one thing.
+/// Repeated measurements of one quantity.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Samples(Vec<f64>);
 
