@@ -39,7 +39,7 @@ impl Client {
         Ok(Self { connection, head: head(port, compressed)? })
     }
 
-    /// Sends one message and waits for its answer.
+    /// Sends one message and waits for its response.
     pub(crate) async fn export(&self, message: Bytes) -> BenchResult<ExportResponse> {
         let mut connection = self.connection.clone().ready().await?;
         let (response, mut stream) = connection.send_request(self.head.clone(), false)?;

@@ -17,7 +17,7 @@ use crate::kit::{BenchResult, process, report::Table, subject::Subject};
 /// A load that takes longer means that a subject no longer responds.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What to run, and where.
+/// The scenarios' subjects, settings and cores.
 #[derive(Debug, Clone)]
 pub(crate) struct BenchPlan {
     pub(crate) subjects: Vec<Subject>,

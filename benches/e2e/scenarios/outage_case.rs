@@ -10,7 +10,7 @@ use crate::kit::{
 pub(super) enum DestinationFault {
     /// Nothing listens.
     Dead,
-    /// It reads and never answers.
+    /// It reads and never responds.
     Blackholed,
     /// It accepts and never reads.
     Stalled,

@@ -19,7 +19,7 @@ use crate::support::scripted_destination::ScriptedDestination;
 
 /// How often the ledger is audited during an action.
 const AUDIT_INTERVAL: Duration = Duration::from_millis(3);
-/// The limit for anything that should take a moment, generous for a busy machine.
+/// The time limit for anything that should be quick, generous for a busy machine.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A receiver that sends to a scripted destination without lingering.
@@ -87,7 +87,7 @@ impl Pipeline {
         self.next_span.load(Ordering::Relaxed)
     }
 
-    /// A serialized request with the next `spans`, each with `padding` bytes beside its name.
+    /// A serialized request with the next `spans`, each with `padding` bytes in addition to its name.
     pub(crate) fn next_request(&self, spans: usize, padding: usize) -> Bytes {
         let first = self.next_span.fetch_add(spans, Ordering::Relaxed);
         let padded =
@@ -177,7 +177,7 @@ impl Pipeline {
     }
 }
 
-/// Waits for something that should take a moment.
+/// Waits for something that should be quick.
 pub(crate) async fn within_timeout<T>(what: &str, work: impl Future<Output = T>) -> T {
     timeout(WAIT_TIMEOUT, work).await.unwrap_or_else(|_| panic!("{what} did not end in time"))
 }

@@ -23,7 +23,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tracebuffer");
 const LISTENING_LOG_LINES: [&str; 2] = ["INFO listening", r#""INFO","message":"listening""#];
 /// How often a condition is polled.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// The limit for anything that should take a moment, generous for a busy machine.
+/// The time limit for anything that should be quick, generous for a busy machine.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running process. Killed when dropped.

@@ -1,4 +1,4 @@
-//! A receiver under attack, and what must be true of it afterwards.
+//! A receiver under attack, and the guarantees that it must keep.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -59,7 +59,10 @@ impl ReceiverUnderTest {
         let started = Instant::now();
         while self.open_fds().await != wanted {
             let found = self.open_fds().await;
-            assert!(started.elapsed() < WAIT_TIMEOUT, "{found} file descriptors, before {wanted}");
+            assert!(
+                started.elapsed() < WAIT_TIMEOUT,
+                "{found} file descriptors, {wanted} before the attack"
+            );
             sleep(Duration::from_millis(5)).await;
         }
         self.assert_memory_bounded();
@@ -125,15 +128,15 @@ pub(crate) const CONNECTIONS_METRIC: &str = "tracebuffer_receiver_connections";
 pub(crate) async fn send_and_read_to_end(mut stream: TcpStream, words: &[u8]) -> Vec<u8> {
     let (mut input, mut output) = stream.split();
     let mut received = Vec::new();
-    let send = async {
+    let write = async {
         // Either may fail, since the peer may close the connection at any time.
         let _ = output.write_all(words).await;
         let _ = output.shutdown().await;
     };
-    let receive = async {
+    let read = async {
         let _ = input.read_to_end(&mut received).await;
     };
-    let both = async { tokio::join!(send, receive) };
+    let both = async { tokio::join!(write, read) };
     timeout(WAIT_TIMEOUT, both).await.expect("the connection ends");
     received
 }

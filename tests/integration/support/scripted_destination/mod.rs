@@ -39,13 +39,13 @@ pub(crate) enum ScriptedResponse {
     Http { status: u16, message: &'static str, retry_after: Option<String> },
     /// Sends exactly this response.
     RawResponse(RawResponse),
-    /// Reads the request and never answers.
+    /// Reads the request and never responds.
     NeverRespond,
     /// Does not even read the request.
     NeverRead,
-    /// Waits before the answer.
+    /// Waits before the response.
     Delay(Duration, Box<ScriptedResponse>),
-    /// Resets the stream (HTTP/2), or closes the connection in place of an answer (HTTP/1.1).
+    /// Resets the stream (HTTP/2), or closes the connection instead of a response (HTTP/1.1).
     ResetStream,
     /// Resets the TCP connection.
     ResetConnection,
@@ -177,7 +177,7 @@ impl ScriptedDestination {
         self.shared.state.lock().connections
     }
 
-    /// Waits until the script is at its end, its last answer begun. Bound it by a timeout.
+    /// Waits until the script is at its end, its last response begun. Bound it by a timeout.
     pub(crate) async fn wait_for_script_end(&self) {
         self.wait_until(|state| state.script.is_empty()).await;
     }
