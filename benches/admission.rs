@@ -1,5 +1,7 @@
-//! Latency of the webhook over TLS and HTTP/2, as API servers call it: 100 pods a second on
-//! one connection, a client of the same process. `cargo bench --locked --bench admission [SECONDS]`
+//! Latency of the webhook over TLS and HTTP/2, as API servers call it: 100 pods per second on one
+//! connection, with a client in the same process.
+//!
+//! `cargo bench --locked --bench admission [SECONDS]`
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -99,7 +101,7 @@ async fn measure(seconds: u64) -> Result<(), BenchError> {
     }
     report("100 a second", &review, asking).await?;
 
-    // One after the other, for the cost of one.
+    // One after the other, for the cost of a single one.
     let mut histogram = Histogram::<u64>::new(3)?;
     for _ in 0..reviews {
         let took = send_review(client.clone(), review.clone(), Instant::now()).await?;

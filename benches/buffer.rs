@@ -1,5 +1,5 @@
-//! Append and take, beside what a simple receiver does: decode with prost and push into a locked
-//! queue; then the latency of an append to a full buffer at a steady pace.
+//! Append and take, compared with a simple receiver, which decodes with prost and pushes into a
+//! locked queue; then the latency of an append to a full buffer at a steady pace.
 //!
 //! `cargo bench --bench buffer`, or a part of it: `-- append`, `-- take`, `-- contended`,
 //! `-- latency`.
@@ -60,7 +60,7 @@ fn main() {
     }
 }
 
-/// Not in a test run, and not where another part is named.
+/// False in a test run, and if only other parts are named.
 fn should_measure_latency() -> bool {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let mut parts = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
@@ -91,7 +91,7 @@ fn append(criterion: &mut Criterion) {
     }
 }
 
-/// One batch of 1,000 requests of one span, made ready to send.
+/// One batch of 1,000 requests of one span, prepared for sending.
 fn take(criterion: &mut Criterion) {
     const RECORDS: u32 = 1_000;
     let mut group = criterion.benchmark_group("take");
@@ -204,7 +204,7 @@ fn take_now(buffer: &Buffer) -> Option<Batch> {
     }
 }
 
-/// A request as an HTTP server's instrumentation makes it, about 330 bytes a span.
+/// A request as an HTTP server's instrumentation makes it, about 330 bytes per span.
 fn request(spans: u32) -> Bytes {
     let text = |key: &str, value: &str| KeyValue {
         key: key.to_owned(),

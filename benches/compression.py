@@ -1,8 +1,9 @@
 """compression.py TRACEBUFFER: what compression costs a receiver, and what it saves.
 
 Sends requests of 512 spans over HTTP to a receiver, which forwards them over gRPC to another one on the
-same machine. Prints the receiver's CPU time and the bytes it sent, a span, for each compression: median of
-five runs in turn. Wants `ss` (iproute2) and the Python package opentelemetry-proto.
+same machine. Prints the receiver's CPU time per span and the bytes that it sent per span, for each
+compression: median of five interleaved runs. Needs `ss` (iproute2) and the Python package
+opentelemetry-proto.
 """
 
 import http.client
@@ -113,7 +114,7 @@ class Receiver:
 
 
 def measure(binary, compression, requests):
-    """Returns nanoseconds and bytes a span."""
+    """Returns nanoseconds and bytes per span."""
     with Receiver(binary, MAX_BYTES="64Mi") as sink, \
             Receiver(binary, ENDPOINT=f"http://127.0.0.1:{sink.grpc}", COMPRESSION=compression,
                      MAX_SPANS="10000000", MAX_BYTES="1Gi") as subject:

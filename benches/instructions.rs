@@ -1,8 +1,8 @@
-//! User instructions of the whole receiver, per span and per request, beside a server that decodes
-//! with prost: counted by callgrind, so that what else the machine does changes nothing.
+//! User instructions of the whole receiver, per span and per request, compared with a server that
+//! decodes with prost. Callgrind counts them, so other load on the machine does not matter.
 //!
-//! Needs `valgrind`. Each count is the difference between a run of twice the requests and one of
-//! the requests, so that start and end cancel out. `docs/benchmarks.md` says more.
+//! Needs `valgrind`. Each count is the difference between a run with twice the requests and a run
+//! with the requests, so that startup and shutdown cancel out. See `docs/benchmarks.md`.
 
 #[path = "e2e/kit/mod.rs"]
 #[expect(dead_code, reason = "shared with the end to end benchmark, which uses the rest")]
@@ -198,7 +198,7 @@ impl MeasuredReceiver {
                 let subject = Subject { kind: SubjectKind::Tracebuffer, binary: binary.clone() };
                 let dead = SubjectSettings::roomy(process::free_port()?);
                 let (mut program, port, _) = subject.program(dead, files)?;
-                // What is buffered has nowhere to go: do not wait for it.
+                // There is no destination: do not wait for the buffer to drain.
                 let drain = ("TRACEBUFFER_DRAIN_TIMEOUT".to_owned(), "100ms".to_owned());
                 program.environment.push(drain);
                 Ok((program, port))

@@ -1,4 +1,4 @@
-//! What scanning and splicing cost beside decoding, on the same bytes.
+//! The cost of scanning and splicing compared with decoding, on the same bytes.
 //!
 //! Divide by 512 for the cost of one span in a batch.
 
@@ -65,8 +65,8 @@ fn is_valid(span: &Span) -> bool {
     check_span(&span.trace_id, &span.span_id, &span.parent_span_id).is_ok()
 }
 
-/// A request of HTTP server spans with 10 attributes each: 445 bytes a span among 512, and 763 bytes
-/// in all for a single one.
+/// A request of HTTP server spans with 10 attributes each: 445 bytes per span for 512 spans, and
+/// 763 bytes in total for a single one.
 fn request(spans: usize, valid: impl Fn(usize) -> bool) -> Vec<u8> {
     let resource = Resource {
         attributes: vec![

@@ -1,7 +1,7 @@
-//! The buffer under thousands of schedules of a few threads: nothing lost, nothing doubled, nobody
-//! forgotten. Every lock and unlock of the buffer is a point where another thread may go on.
+//! The buffer under thousands of schedules of a few threads: no span is lost or delivered twice,
+//! and every taker is woken. At each lock and unlock of the buffer another thread may continue.
 //!
-//! A taker that is never woken ends a schedule as a deadlock.
+//! A taker that is never woken fails a schedule as a deadlock.
 
 #![cfg(feature = "shuttle")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are tests")]
@@ -26,15 +26,15 @@ use tracebuffer::ports::buffer::{Batch, TraceBufferPort};
 use tracebuffer::ports::clock::MonotonicClock;
 
 const SCHEDULES: usize = 3_000;
-/// Points at which a schedule of the second kind departs from the order of priority.
+/// Points at which a schedule by priority departs from the order of priority.
 const DEPTH: usize = 3;
-/// At most so many take at once.
+/// The number of takers at the same time, at most.
 const TAKERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 const DELIVERED: BatchOutcome = BatchOutcome::Delivered { rejected_spans: 0 };
 const BATCH: BatchLimits =
     BatchLimits { max_spans: 100, max_bytes: 100_000, max_records: 2, linger: Duration::ZERO };
 
-/// Time stands still.
+/// A clock that does not advance.
 struct StillClock;
 
 impl Clock for StillClock {
@@ -69,14 +69,14 @@ fn producer(buffer: &Arc<Buffer>, producer: u64) -> JoinHandle<()> {
     })
 }
 
-/// Takes until the buffer is closed and empty; the first batch is given back where `falters`.
-fn taker(buffer: &Arc<Buffer>, mut falters: bool) -> JoinHandle<Delivered> {
+/// Takes batches until the buffer is closed and empty; requeues the first one if `requeues`.
+fn taker(buffer: &Arc<Buffer>, mut requeues: bool) -> JoinHandle<Delivered> {
     let buffer = Arc::clone(buffer);
     spawn(move || {
         let mut delivered = Vec::new();
         while let Some(mut batch) = block_on(buffer.take(BATCH)).unwrap() {
             let entries = read(&batch);
-            if std::mem::take(&mut falters) {
+            if std::mem::take(&mut requeues) {
                 buffer.requeue(batch);
                 continue;
             }
@@ -114,7 +114,10 @@ fn spans_by_id(mut delivered: Delivered) -> BTreeMap<u64, u64> {
     let mut spans = BTreeMap::new();
     let mut last = BTreeMap::new();
     for (_, id, live) in delivered {
-        assert!(last.insert(id / 100, id).is_none_or(|before| before <= id), "{id} is late");
+        assert!(
+            last.insert(id / 100, id).is_none_or(|before| before <= id),
+            "{id} is out of order"
+        );
         *spans.entry(id).or_default() += live;
     }
     spans
@@ -137,7 +140,7 @@ fn everything_is_delivered_once_with_room_for_all() {
     assert_eq!(balanced(&buffer).sent, 12);
 }
 
-/// The limits leave room on the wire for one record at a time.
+/// The limits allow one record in flight at a time.
 fn everything_is_delivered_once_by_takers_that_wait_for_each_other() {
     let buffer = buffer(limits(6, 100_000));
     let takers = [taker(&buffer, true), taker(&buffer, false)];
@@ -235,11 +238,11 @@ fn every_span_is_accounted_for_in_schedules_by_priority_of_resizing() {
 }
 
 #[test]
-fn nobody_is_forgotten_in_random_schedules() {
+fn every_taker_is_woken_in_random_schedules() {
     shuttle::check_random(each_of_two_takers_is_woken_for_one_record, SCHEDULES);
 }
 
 #[test]
-fn nobody_is_forgotten_in_schedules_by_priority() {
+fn every_taker_is_woken_in_schedules_by_priority() {
     shuttle::check_pct(each_of_two_takers_is_woken_for_one_record, SCHEDULES, DEPTH);
 }

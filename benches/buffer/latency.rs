@@ -1,4 +1,4 @@
-//! How long an append to a full buffer takes at a steady pace, whatever the one before took.
+//! The latency of an append to a full buffer at a steady pace, however long the previous one took.
 
 use std::hint::{black_box, spin_loop};
 use std::num::NonZeroU32;
@@ -14,8 +14,8 @@ use crate::{Buffer, full_buffer, request, take_now};
 const DURATION: Duration = Duration::from_secs(5);
 const TARGET_P999: Duration = Duration::from_micros(50);
 const TARGET_MAX: Duration = Duration::from_millis(5);
-/// A destination that is away costs the buffer a batch taken and given back this often: as long as
-/// the first wait of the forwarder's backoff at most, which then grows a hundredfold.
+/// How often a batch is taken and requeued while the destination is unavailable: at most as long as
+/// the first wait of the forwarder's backoff, which then grows a hundredfold.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Prints a table: one row per pace and setting.
@@ -55,10 +55,10 @@ fn fail_batches(buffer: &Buffer) {
     }
 }
 
-/// Times `action`, started at equal distances.
+/// Times `action`, started at equal intervals.
 fn paced(per_second: u32, mut action: impl FnMut()) -> Histogram<u64> {
     let mut histogram = Histogram::new(3).unwrap();
-    let distance = Duration::from_secs(1) / per_second;
+    let interval = Duration::from_secs(1) / per_second;
     let begin = Instant::now();
     let mut due = begin;
     while due < begin + DURATION {
@@ -68,7 +68,7 @@ fn paced(per_second: u32, mut action: impl FnMut()) -> Histogram<u64> {
         let start = Instant::now();
         action();
         histogram.record(u64::try_from(start.elapsed().as_nanos()).unwrap()).unwrap();
-        due += distance;
+        due += interval;
     }
     histogram
 }

@@ -26,7 +26,7 @@ impl ProstQueue {
         Self { max_spans, queue: Mutex::default() }
     }
 
-    /// Holds so many of `request` that every append drops one.
+    /// A queue filled with `request`, so that every append drops one.
     pub(crate) fn full(request: &Bytes, spans: u32, max_spans: u64) -> Self {
         let full = Self::new(max_spans);
         for _ in 0..max_spans / u64::from(spans) {

@@ -1,7 +1,7 @@
 //! End to end, in processes of their own: tracebuffer and the OpenTelemetry Collector side by side.
 //!
-//! `cargo bench --locked --bench e2e -- --help` says what can be asked for; `docs/benchmarks.md`
-//! what is measured and how.
+//! `cargo bench --locked --bench e2e -- --help` lists the options; `docs/benchmarks.md` describes
+//! the measurements.
 
 mod kit;
 mod scenarios;

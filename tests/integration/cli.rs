@@ -1,4 +1,4 @@
-//! The binary as a person meets it, and the files that are made from the table of settings.
+//! The command line, and the files that are generated from the table of settings.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,7 @@ const USAGE: Option<i32> = Some(64);
 
 fn tracebuffer(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
-    // The one variable that measuring coverage needs.
+    // The only variable that coverage measurement needs.
     let kept = std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file));
     command.env_clear().envs(kept).args(arguments);
     command
@@ -39,7 +39,7 @@ fn check_file(file: &str, expected: impl FnOnce(&str) -> String) {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, expected).expect("the file can be written");
     } else {
-        let hint = "to make it so, run `UPDATE=1 cargo test --test integration cli`";
+        let hint = "to update it, run `UPDATE=1 cargo test --test integration cli`";
         assert!(found == expected, "{file} differs from the table of settings; {hint}");
     }
 }
@@ -53,7 +53,7 @@ fn with_table(document: &str, name: &str, table: &str) -> String {
 }
 
 #[test]
-fn the_committed_env_example_is_the_one_of_the_table() {
+fn the_committed_env_example_matches_the_table_of_settings() {
     check_file(".env.example", |_| env_example());
 }
 
@@ -95,7 +95,7 @@ fn the_help_of_the_receiver_shows_every_flag_variable_and_default() {
 }
 
 #[test]
-fn without_a_command_it_says_what_is_missing() {
+fn without_a_command_the_error_points_to_the_help() {
     let output = run(&[]);
 
     assert_eq!(output.status.code(), USAGE);
@@ -125,7 +125,7 @@ fn an_unknown_flag_is_named_without_its_value() {
 }
 
 #[test]
-fn wrong_settings_are_listed_together_and_end_it_with_64() {
+fn invalid_settings_are_listed_together_with_exit_code_64() {
     let output = tracebuffer(&["receiver", "--max-bytes=32mib", "--workers=0"])
         .env("TRACEBUFFER_HEADERS", "hunter2")
         .env("TRACEBUFFER_OVERFLOW", "explode")
@@ -152,7 +152,7 @@ Run `tracebuffer receiver --help` for a description of every setting.
 }
 
 #[test]
-fn a_variable_that_is_not_unicode_is_a_mistake_and_no_crash() {
+fn a_variable_that_is_not_unicode_is_a_usage_error() {
     let output = tracebuffer(&["receiver"])
         .env("TRACEBUFFER_LINGER", OsString::from_vec(vec![0xff]))
         .output()
@@ -175,7 +175,7 @@ fn a_destination_that_is_the_receiver_itself_is_refused() {
 }
 
 #[test]
-fn as_a_plugin_of_kubectl_it_calls_itself_so() {
+fn as_a_kubectl_plugin_its_usage_names_kubectl() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let plugin = folder.path().join("kubectl-tracebuffer");
     symlink(env!("CARGO_BIN_EXE_tracebuffer"), &plugin).expect("a link can be made");
@@ -193,7 +193,7 @@ fn as_a_plugin_of_kubectl_it_calls_itself_so() {
 }
 
 #[test]
-fn what_cannot_be_explained_is_a_mistake_of_usage() {
+fn invalid_arguments_of_explain_and_check_are_usage_errors() {
     for (arguments, why) in [
         (&["explain"][..], "required"),
         (&["explain", "pod"], "the name of the pod is missing"),
@@ -212,7 +212,7 @@ fn what_cannot_be_explained_is_a_mistake_of_usage() {
 }
 
 #[test]
-fn without_a_cluster_it_says_how_to_name_one_and_ends_with_1() {
+fn without_a_cluster_the_error_names_the_cause_and_the_exit_code_is_1() {
     for (arguments, why) in [
         (&["check", "--kubeconfig=/nonexistent"][..], "/nonexistent"),
         (&["check", "--in-cluster"], "this command does not run in a pod"),

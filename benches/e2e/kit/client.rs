@@ -1,4 +1,5 @@
-//! A bare gRPC client over one HTTP/2 connection: it takes encoded messages and copies none.
+//! A minimal gRPC client over one HTTP/2 connection: it sends encoded messages without copying
+//! them.
 
 use std::net::Ipv4Addr;
 
@@ -18,7 +19,7 @@ pub(crate) struct Client {
     head: Request<()>,
 }
 
-/// How the receiver answered.
+/// The response of the receiver.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExportResponse {
     /// The gRPC status code; 0 is OK.
@@ -32,12 +33,13 @@ impl Client {
         let tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         tcp.set_nodelay(true)?;
         let (connection, driver) = h2::client::handshake(tcp).await?;
-        // It ends when the last clone of the connection is gone, or with an error its users see too.
+        // It ends when the last clone of the connection is dropped, or with an error that requests
+        // also get.
         tokio::spawn(driver);
         Ok(Self { connection, head: head(port, compressed)? })
     }
 
-    /// Sends one message and waits for its answer.
+    /// Sends one message and waits for its response.
     pub(crate) async fn export(&self, message: Bytes) -> BenchResult<ExportResponse> {
         let mut connection = self.connection.clone().ready().await?;
         let (response, mut stream) = connection.send_request(self.head.clone(), false)?;

@@ -1,4 +1,4 @@
-//! Offers requests to a receiver: as fast as it answers, or on a fixed schedule whatever it does.
+//! Sends requests to a receiver: as fast as it responds, or on a fixed schedule.
 
 use std::{
     collections::BTreeMap,
@@ -30,14 +30,14 @@ pub(crate) struct Backlog {
     pub(crate) limit: u64,
 }
 
-/// What was offered and how it was answered.
+/// The requests that were sent and the responses to them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LoadSummary {
     pub(crate) requests: u64,
     pub(crate) spans: u64,
-    /// Spans answered with OK and not rejected by a partial success.
+    /// Spans of requests that got OK, without those that a partial success rejected.
     pub(crate) accepted: u64,
-    /// Requests answered with another code, by code.
+    /// Requests that got another code, by code.
     pub(crate) refused: BTreeMap<u32, u64>,
 }
 
@@ -45,9 +45,9 @@ pub(crate) struct LoadSummary {
 #[derive(Debug)]
 pub(crate) struct OpenLoopResult {
     pub(crate) offered: LoadSummary,
-    /// From the scheduled time to the whole answer.
+    /// From the scheduled time to the complete response.
     pub(crate) latency: Histogram<u64>,
-    /// From the scheduled time to the moment the generator sends: what it adds itself.
+    /// From the scheduled time until the generator sends: the delay that it adds itself.
     pub(crate) lateness: Histogram<u64>,
 }
 
@@ -93,7 +93,7 @@ impl RequestSequence {
     }
 }
 
-/// Sends `requests` requests, each stream the next one when the last is answered. Span ids count up
+/// Sends `requests` requests, each stream one after the other. Span ids count up
 /// from `first_span`; the backlog counts those that arrived from there on.
 pub(crate) async fn closed_loop(
     port: u16,
@@ -158,7 +158,7 @@ async fn send(
 
 /// Sends a request every `interval` for `duration`, over `streams` streams of one connection.
 ///
-/// The loop is open: a request is due at its time whether or not earlier ones are answered, and
+/// The loop is open: a request is due at its time whether or not earlier ones have responses, and
 /// its latency counts from then, also while it waits for a free stream.
 pub(crate) async fn open_loop(
     port: u16,

@@ -1,5 +1,5 @@
-//! What both benchmarks of whole processes need: seeded requests, a generator, a counting sink, the
-//! subjects, what they used, and tables to show it.
+//! Shared parts of both benchmarks of whole processes: seeded requests, a generator, a counting
+//! sink, the subjects, their resource usage, and tables.
 
 pub(crate) mod client;
 pub(crate) mod generator;
@@ -11,5 +11,5 @@ pub(crate) mod sink;
 pub(crate) mod subject;
 pub(crate) mod usage;
 
-/// What went wrong, in words for the person who runs the benchmark.
+/// The error is a message for the person who runs the benchmark.
 pub(crate) type BenchResult<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

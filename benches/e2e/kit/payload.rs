@@ -25,7 +25,7 @@ const GRPC_PREFIX: usize = 5;
 #[derive(Debug, Clone)]
 pub(crate) struct Payload {
     frame: Bytes,
-    /// Where the span ids lie in the frame; empty if it is compressed.
+    /// The offsets of the span ids in the frame; empty if it is compressed.
     ids: Vec<usize>,
     spans: u64,
     encoded_bytes: u64,
@@ -72,7 +72,7 @@ impl Payload {
     }
 
     /// The message with span ids `first`, `first + 1`, …; writes into `spent`, an earlier message,
-    /// if nobody else holds it any more.
+    /// if nothing else refers to it.
     pub(crate) fn message(&self, first: u64, spent: Option<Bytes>) -> Bytes {
         if self.compressed() {
             return self.frame.clone();
@@ -88,7 +88,7 @@ impl Payload {
         frame.freeze()
     }
 
-    /// Reads a message back in odd pieces, so that generator and sink are known to agree.
+    /// Reads a message back in pieces of 7 bytes, to check that generator and sink agree.
     fn verify(&self) -> BenchResult<()> {
         let (mut scanner, mut next) = (Scanner::new(), 1);
         let mut in_order = true;

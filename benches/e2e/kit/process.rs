@@ -15,7 +15,7 @@ use rustix::process::Pid;
 
 use super::{BenchResult, usage::Cgroup};
 
-/// A program to be started; nothing of this process's environment but `EXPORT_PATH` and `HOME` reaches it.
+/// A program to start. It inherits only `PATH` and `HOME` from this process's environment.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) path: PathBuf,
@@ -25,7 +25,8 @@ pub(crate) struct Program {
     pub(crate) log: PathBuf,
 }
 
-/// A running program; it is killed when dropped, and with this process on kernels that can.
+/// A running program. It is killed when dropped, and with this process where `setpriv` is
+/// available.
 #[derive(Debug)]
 pub(crate) struct RunningProcess {
     child: Child,
@@ -48,7 +49,7 @@ impl Program {
         Ok(RunningProcess { child, log: self.log.clone(), cgroup })
     }
 
-    /// Starts it as it is, on any core, so that the time to start is its own.
+    /// Starts it directly, on any core, so that its startup time includes no wrapper.
     pub(crate) fn start(&self) -> BenchResult<RunningProcess> {
         let child = self.spawn(&[self.path.display().to_string()])?;
         Ok(RunningProcess { child, log: self.log.clone(), cgroup: None })
@@ -111,7 +112,7 @@ impl Drop for RunningProcess {
     }
 }
 
-/// Words before the program that make the kernel kill it when this process dies in whatever way.
+/// The command prefix that makes the kernel kill the program when this process dies in any way.
 fn parent_death_wrapper() -> Vec<String> {
     let known = Command::new("setpriv").arg("--version").stdout(Stdio::null()).status();
     if known.is_ok_and(|status| status.success()) {
@@ -136,13 +137,13 @@ pub(crate) fn pin_this_thread(core: usize) -> BenchResult<()> {
     Err(format!("cannot use core {core}: two cores are needed").into())
 }
 
-/// Lets this process's sleeping threads wake up as due, and not up to 50 µs later.
+/// Lets this process's sleeping threads wake up on time, instead of up to 50 µs late.
 pub(crate) fn disable_timer_slack() -> std::io::Result<()> {
     fs::write("/proc/self/timerslack_ns", "1")
 }
 
-/// A port of 127.0.0.1 where nothing listens, below those that the kernel gives to clients. Another
-/// benchmark at the same time looks elsewhere: nothing holds a port on which nobody is to listen.
+/// A port of 127.0.0.1 without a listener, below those that the kernel gives to clients. Concurrent
+/// benchmarks start their search at different ports, because the port is not reserved.
 pub(crate) fn free_port() -> BenchResult<u16> {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 22_000;

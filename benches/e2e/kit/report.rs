@@ -1,4 +1,4 @@
-//! Tables for people: aligned in the terminal, and the same as markdown.
+//! Tables, aligned for the terminal and as markdown.
 
 use std::{fmt::Write, fs, path::Path, process::Command};
 
@@ -13,7 +13,7 @@ pub(crate) struct Table {
     notes: Vec<String>,
 }
 
-/// Repeated measurements of one thing.
+/// Repeated measurements of one quantity.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Samples(Vec<f64>);
 
@@ -125,7 +125,7 @@ pub(crate) fn kib_to_mib(kib: u64) -> f64 {
     as_f64(kib) / 1024.0
 }
 
-/// The machine and what ran on it, one line each.
+/// The machine and the versions of the programs, one line each.
 pub(crate) fn machine(versions: &[String]) -> Vec<String> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models = || cpu.lines().filter_map(|line| line.strip_prefix("model name"));

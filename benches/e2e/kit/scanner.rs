@@ -3,7 +3,7 @@
 /// The generator writes a sequence number into each span id; the scanner reads it back.
 ///
 /// Only the path request → resource spans → scope spans → span → span id is walked, everything else
-/// is jumped over, so that the sink costs little beside the program it measures.
+/// is skipped, so that the sink costs little compared with the program that it measures.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     state: ScanState,
@@ -15,7 +15,7 @@ pub(crate) struct Scanner {
     id: u64,
 }
 
-/// The body is no uncompressed gRPC message with well-formed protobuf on the path to its spans.
+/// The body is not an uncompressed gRPC message with well-formed protobuf on the path to its spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 

@@ -1,4 +1,4 @@
-//! The destination: counts what arrives and answers at once, or plays dead in one of two ways.
+//! The destination: counts what arrives and responds at once, or never responds, or never reads.
 
 use std::{
     net::{Ipv4Addr, TcpListener as StdListener},
@@ -26,15 +26,15 @@ use super::{BenchResult, process, scanner::Scanner};
 
 const WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// What `ExportTraceServiceResponse {}` is on the wire: no compression, length 0.
+/// `ExportTraceServiceResponse {}` on the wire: no compression, length 0.
 const EMPTY_ANSWER: Bytes = Bytes::from_static(&[0; 5]);
 
-/// What the sink does with those who send to it.
+/// How the sink treats its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SinkBehavior {
-    /// Reads, counts, answers OK.
+    /// Reads, counts and responds OK.
     Respond,
-    /// Speaks HTTP/2 and reads, but never answers.
+    /// Speaks HTTP/2 and reads, but never responds.
     NeverRespond,
     /// Accepts connections and never reads a byte.
     NeverRead,
@@ -45,7 +45,7 @@ pub(crate) enum SinkBehavior {
 pub(crate) struct Tally {
     pub(crate) requests: u64,
     pub(crate) spans: u64,
-    /// Sum of all ids, wrapping: equal counts and sums mean nothing lost and nothing doubled.
+    /// Sum of all ids, wrapping: with equal counts and sums no span is lost or doubled.
     pub(crate) sum: u64,
     pub(crate) first: u64,
     pub(crate) last: u64,
@@ -109,7 +109,7 @@ impl Tally {
 
 impl Sink {
     /// Listens on `port` of 127.0.0.1, in a thread of its own on `core`.
-    pub(crate) fn start(port: u16, manner: SinkBehavior, core: usize) -> BenchResult<Self> {
+    pub(crate) fn start(port: u16, behavior: SinkBehavior, core: usize) -> BenchResult<Self> {
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared::default());
@@ -123,7 +123,7 @@ impl Sink {
                 let listener = pinned.and_then(|()| Ok(TcpListener::from_std(listener)?));
                 let Ok(listener) = ready_with(listener, &ready) else { return };
                 tokio::select! {
-                    () = serve(listener, manner, state) => {}
+                    () = serve(listener, behavior, state) => {}
                     _ = stopped => {}
                 }
             });
@@ -145,7 +145,7 @@ impl Sink {
         Arc::clone(&self.shared.arrived)
     }
 
-    /// Forgets what arrived so far.
+    /// Resets the counts.
     pub(crate) fn reset(&self) {
         *self.shared.tally.lock() = Tally::default();
         self.shared.arrived.store(0, Ordering::Relaxed);
@@ -169,7 +169,7 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        // Dropping the sender stops the thread too; a thread that panicked has said so already.
+        // Dropping the sender stops the thread too; a thread that panicked has already reported it.
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -189,29 +189,33 @@ fn ready_with<T>(
     value
 }
 
-async fn serve(listener: TcpListener, manner: SinkBehavior, shared: Arc<Shared>) {
+async fn serve(listener: TcpListener, behavior: SinkBehavior, shared: Arc<Shared>) {
     let mut unread = Vec::new();
     loop {
         match listener.accept().await {
-            Ok((tcp, _)) if manner == SinkBehavior::NeverRead => unread.push(tcp),
-            Ok((tcp, _)) => drop(tokio::spawn(connection(tcp, manner, Arc::clone(&shared)))),
+            Ok((tcp, _)) if behavior == SinkBehavior::NeverRead => unread.push(tcp),
+            Ok((tcp, _)) => drop(tokio::spawn(connection(tcp, behavior, Arc::clone(&shared)))),
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
-/// An error here is a connection the subject closed; what it lost is missing in the tally.
-async fn connection(tcp: TcpStream, manner: SinkBehavior, shared: Arc<Shared>) -> BenchResult<()> {
+/// An error is a connection that the subject closed; spans lost with it are missing in the tally.
+async fn connection(
+    tcp: TcpStream,
+    behavior: SinkBehavior,
+    shared: Arc<Shared>,
+) -> BenchResult<()> {
     tcp.set_nodelay(true)?;
     let mut builder = Builder::new();
     builder.initial_window_size(WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     let mut connection = builder.handshake::<_, Bytes>(tcp).await?;
-    // Held for ever by the tasks that never answer.
+    // The tasks that never respond wait for this until the connection ends.
     let (_open, closed) = watch::channel(());
     while let Some(request) = connection.accept().await {
         let (request, respond) = request?;
         let (shared, closed) = (Arc::clone(&shared), closed.clone());
-        tokio::spawn(exchange(request, respond, manner, shared, closed));
+        tokio::spawn(exchange(request, respond, behavior, shared, closed));
     }
     Ok(())
 }
@@ -219,13 +223,13 @@ async fn connection(tcp: TcpStream, manner: SinkBehavior, shared: Arc<Shared>) -
 async fn exchange(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    manner: SinkBehavior,
+    behavior: SinkBehavior,
     shared: Arc<Shared>,
     mut closed: watch::Receiver<()>,
 ) -> BenchResult<()> {
     let tally = read(request.into_body()).await?;
-    if manner == SinkBehavior::NeverRespond {
-        // The answer's handle must live, or h2 resets the stream; changed() fails at the end.
+    if behavior == SinkBehavior::NeverRespond {
+        // h2 resets the stream if `respond` is dropped; changed() fails when the connection ends.
         return Ok(closed.changed().await?);
     }
     answer(respond)?;

@@ -1,4 +1,4 @@
-//! The programs that are measured, each started with what the scenario asks for.
+//! The programs that are measured, each started with the settings of the scenario.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use super::{
 };
 
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(20);
-/// The Collector's `memory_limiter` where nothing is to be lost.
+/// The Collector's `memory_limiter` in runs without losses.
 pub(crate) const ROOMY_MIB: u64 = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) struct Subject {
     pub(crate) binary: PathBuf,
 }
 
-/// What it is started with.
+/// The settings that a subject is started with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SubjectSettings {
     /// Port of 127.0.0.1 to which it forwards over gRPC, uncompressed.
@@ -182,7 +182,8 @@ fn tracebuffer_environment(
     .to_vec()
 }
 
-/// As in its documentation for production, without its own metrics, which would only cost it.
+/// As its documentation recommends for production, without its own metrics, which would only cost
+/// CPU.
 fn collector_config(setting: SubjectSettings, port: u16) -> String {
     let SubjectSettings { destination, memory_limit_mib, .. } = setting;
     format!(
@@ -215,7 +216,7 @@ pub(crate) fn build_tracebuffer() -> BenchResult<PathBuf> {
     if !built.success() {
         return Err("cargo build --release failed".into());
     }
-    // This program lies in <target>/release/deps.
+    // This program is in <target>/release/deps.
     let here = std::env::current_exe()?;
     let release = here.ancestors().nth(2).ok_or("this program is in no target directory")?;
     Ok(release.join("tracebuffer"))

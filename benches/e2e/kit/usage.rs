@@ -1,4 +1,4 @@
-//! What a process used: CPU time and memory, as the kernel counts them.
+//! The CPU time and memory of a process, as the kernel counts them.
 
 use std::{
     fs,
@@ -12,13 +12,13 @@ use rustix::process::Pid;
 
 use super::BenchResult;
 
-/// Names of control groups begin so; the id of the process that made them follows.
+/// The prefix of control group names; the id of the process that created the group follows.
 const CGROUP_PREFIX: &str = "tracebuffer-bench-";
 
 /// CPU time of all threads of a process up to now.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CpuTime {
-    /// Sum over the living threads, exact.
+    /// Sum over the live threads, exact.
     threads: Duration,
     /// The whole process with its ended threads, in ticks of 10 ms.
     ticks: Duration,
@@ -28,7 +28,7 @@ pub(crate) struct CpuTime {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MemoryUsage {
     pub(crate) now_kib: u64,
-    /// The most it ever was.
+    /// The highest value so far.
     pub(crate) peak_kib: u64,
 }
 
@@ -51,7 +51,7 @@ impl CpuTime {
         Ok(Self { threads: Duration::from_nanos(threads), ticks: ticks(pid)? })
     }
 
-    /// What was used since `earlier`; the coarse count wins where ended threads took theirs along.
+    /// The time used since `earlier`; the coarse count wins if the exact one misses ended threads.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let threads = self.threads.saturating_sub(earlier.threads);
         let ticks = self.ticks.saturating_sub(earlier.ticks);
@@ -104,7 +104,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // Fails as long as a process is in it; then it is left behind, empty soon and harmless.
+        // Fails while a process is in it; the group then remains, soon empty and harmless.
         let _ = fs::remove_dir(&self.path);
     }
 }
@@ -116,7 +116,7 @@ fn remove_orphans(root: &Path) {
         let rest = name.to_str().and_then(|name| name.strip_prefix(CGROUP_PREFIX));
         let owner = rest.and_then(|rest| rest.split('-').next());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            // Its process may be dying yet; the next one tries again.
+            // Its process may still be ending; the next benchmark tries again.
             let _ = fs::remove_dir(entry.path());
         }
     }

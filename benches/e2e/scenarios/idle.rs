@@ -1,4 +1,4 @@
-//! What a subject costs that has nothing to do: memory, start, size.
+//! The cost of an idle subject: memory, startup time, size.
 
 use std::{fs, thread, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What is measured, one file per scenario.
+//! The scenarios, one file each.
 
 pub(crate) mod idle;
 pub(crate) mod outage;
@@ -14,10 +14,10 @@ use std::{
 
 use crate::kit::{BenchResult, process, report::Table, subject::Subject};
 
-/// No load takes longer; one that does says that a subject no longer answers.
+/// A load that takes longer means that a subject no longer responds.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What to run, and where.
+/// The scenarios' subjects, settings and cores.
 #[derive(Debug, Clone)]
 pub(crate) struct BenchPlan {
     pub(crate) subjects: Vec<Subject>,
@@ -31,24 +31,24 @@ pub(crate) struct BenchPlan {
     pub(crate) load_core: usize,
 }
 
-/// What a scenario found.
+/// The results of a scenario.
 #[derive(Debug, Default)]
 pub(crate) struct ScenarioResults {
     pub(crate) tables: Vec<Table>,
-    /// Broken promises of tracebuffer, and void runs.
+    /// Targets that tracebuffer missed, and void runs.
     pub(crate) failures: Vec<String>,
 }
 
 impl ScenarioResults {
-    /// Says it at once, for a run may take minutes yet, and keeps it for the end.
-    fn fail(&mut self, what: String) {
-        print_progress(&what);
-        self.failures.push(what);
+    /// Prints a failure at once, since the run may take more minutes, and keeps it for the end.
+    fn fail(&mut self, failure: String) {
+        print_progress(&failure);
+        self.failures.push(failure);
     }
 }
 
 impl BenchPlan {
-    /// Every subject once per repeat, in turn, so that what else the machine does hits all alike.
+    /// Every subject once per repeat, in turn, so that other load on the machine affects all alike.
     fn interleaved(&self) -> impl Iterator<Item = (usize, &Subject)> {
         (0..self.repeats).flat_map(|_| self.subjects.iter().enumerate())
     }

@@ -1,4 +1,4 @@
-//! Memory while the destination is away and three times the limit is offered.
+//! Memory while the destination is unavailable and three times the limit is sent.
 
 use std::{
     thread,
@@ -26,7 +26,7 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 const SETTLE_TIME: Duration = Duration::from_millis(500);
 const COLLECTOR_LIMIT_MIB: u64 = 64;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Clone)]
 struct OutageRun {
     case: OutageCase,
@@ -46,8 +46,8 @@ pub(crate) fn run(plan: &BenchPlan) -> BenchResult<ScenarioResults> {
             match measure(plan, subject, case) {
                 Ok((run, broken)) => {
                     runs.push(run);
-                    for what in broken {
-                        findings.fail(what);
+                    for failure in broken {
+                        findings.fail(failure);
                     }
                 }
                 Err(error) => {
@@ -61,7 +61,7 @@ pub(crate) fn run(plan: &BenchPlan) -> BenchResult<ScenarioResults> {
     Ok(findings)
 }
 
-/// All combinations for tracebuffer; for the Collector, whose limit is another one, two beside it.
+/// All combinations for tracebuffer; two for the Collector, whose limit is of another kind.
 fn cases(plan: &BenchPlan, kind: SubjectKind) -> Vec<OutageCase> {
     let spans = [512, 1];
     if kind == SubjectKind::Collector {
@@ -142,7 +142,7 @@ fn measure(
     Ok((run, broken))
 }
 
-/// The promises that this run broke; only tracebuffer made any.
+/// The targets that this run missed; only tracebuffer has any.
 fn violations(
     plan: &BenchPlan,
     subject: &Subject,
@@ -164,7 +164,7 @@ fn violations(
         }
     }
     let name = format!("outage, {}", run.case.name());
-    broken.into_iter().map(|what| format!("{name}: {what}")).collect()
+    broken.into_iter().map(|failure| format!("{name}: {failure}")).collect()
 }
 
 /// The worst run of each limit and fault.
@@ -176,7 +176,7 @@ fn table(subject: &Subject, runs: &[OutageRun]) -> Table {
             "limit, fault, connections, spans: the worst",
             "peak RSS MiB",
             "allowed MiB",
-            "verdict",
+            "result",
             "RSS after MiB",
             "cgroup peak MiB",
             "accepted",

@@ -1,4 +1,4 @@
-//! How the destination fails, and what is offered meanwhile.
+//! How the destination fails, and the load meanwhile.
 
 use crate::kit::{
     BenchResult,
@@ -10,7 +10,7 @@ use crate::kit::{
 pub(super) enum DestinationFault {
     /// Nothing listens.
     Dead,
-    /// It reads and never answers.
+    /// It reads and never responds.
     Blackholed,
     /// It accepts and never reads.
     Stalled,
@@ -53,11 +53,11 @@ impl DestinationFault {
     }
 
     pub(super) fn sink(self, port: u16, core: usize) -> BenchResult<Option<Sink>> {
-        let manner = match self {
+        let behavior = match self {
             Self::Dead => return Ok(None),
             Self::Blackholed => SinkBehavior::NeverRespond,
             Self::Stalled => SinkBehavior::NeverRead,
         };
-        Sink::start(port, manner, core).map(Some)
+        Sink::start(port, behavior, core).map(Some)
     }
 }

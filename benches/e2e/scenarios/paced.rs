@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(1);
 const STREAMS: usize = 8;
 const WARM_UP: Duration = Duration::from_secs(2);
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The generator was held up by something else if it was later than this at p99.
+/// A run is disturbed if the generator was later than this at p99.
 const DISTURBED_MILLIS: f64 = 1.0;
 /// The quantiles of a row; the last is the maximum.
 const QUANTILES: [f64; 4] = [0.5, 0.99, 0.999, 1.0];

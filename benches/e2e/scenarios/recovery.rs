@@ -1,4 +1,4 @@
-//! After an outage: the ledger adds up, and what was kept arrives, newest spans and in order.
+//! After an outage: the ledger is balanced, and the newest spans arrive in order.
 
 use std::{
     thread,
@@ -19,7 +19,7 @@ use crate::kit::{
 /// Longer than the longest pause between two attempts to send.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// The spans that tracebuffer says it accepted, and what it says became of them.
+/// The counts of spans that tracebuffer reports as accepted, and of their outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ledger {
     accepted: u64,
@@ -52,7 +52,7 @@ impl Ledger {
     }
 }
 
-/// Checks the ledger of a subject after the load, and brings a dead destination back to life.
+/// Checks the ledger of a subject after the load, and starts a destination that was dead.
 pub(super) fn verify(
     plan: &BenchPlan,
     case: OutageCase,
@@ -71,7 +71,7 @@ pub(super) fn verify(
     if tally.spans != ledger.sent || tally.malformed > 0 {
         return Err(format!("sent {} spans, but at the sink: {tally:?}", ledger.sent).into());
     }
-    // Compressed requests are all alike, and those of many connections overtake each other.
+    // Compressed requests are all identical, and those of many connections overtake each other.
     if case.gzip || case.connections > 1 { Ok(()) } else { newest_in_order(&tally, offered.spans) }
 }
 
@@ -89,8 +89,8 @@ fn wait_until_empty(listening: &RunningSubject) -> BenchResult<Ledger> {
     }
 }
 
-/// What arrived ends with the newest span, in order, and no younger span was dropped for an older
-/// one but by the batch that was on its way to the destination: at most a quarter of what fits.
+/// Checks that the spans arrived in order and end with the newest, and that only a batch in flight
+/// outlived newer spans: at most a quarter of the spans that arrived.
 fn newest_in_order(tally: &Tally, offered: u64) -> BenchResult<()> {
     let unbroken = (tally.last + 1).saturating_sub(tally.unbroken_from);
     let newest = tally.spans > 0 && tally.last == offered && unbroken * 4 >= tally.spans * 3;

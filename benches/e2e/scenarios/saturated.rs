@@ -172,7 +172,7 @@ fn offer(
     Ok(spans)
 }
 
-/// Whether the spans 1 to `spans` arrived, each once.
+/// Checks that the spans 1 to `spans` arrived, each once.
 pub(super) fn check_all_arrived(tally: &Tally, spans: u64) -> BenchResult<()> {
     if tally.malformed > 0 {
         return Err(format!("{} unreadable requests at the sink", tally.malformed).into());

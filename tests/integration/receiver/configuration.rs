@@ -1,4 +1,4 @@
-//! What the receiver is told, when it cannot use it yet, and what it must never tell.
+//! Files that are missing, invalid or change while it runs, and secrets that must never be shown.
 
 use std::fs;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::support::volume::Volume;
 const SECRET: &str = "s3cr3t-0f-the-t3st";
 
 #[tokio::test]
-async fn without_its_header_file_it_buffers_and_says_why_and_delivers_once_it_is_there() {
+async fn without_its_header_file_it_buffers_reports_why_and_delivers_once_the_file_exists() {
     over_both_protocols(async |protocol| {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let file = directory.path().join("headers");
@@ -40,7 +40,7 @@ async fn without_its_header_file_it_buffers_and_says_why_and_delivers_once_it_is
 }
 
 #[tokio::test]
-async fn without_its_authority_file_it_buffers_and_says_why_and_delivers_once_it_is_there() {
+async fn without_its_ca_file_it_buffers_reports_why_and_delivers_once_the_file_exists() {
     over_both_protocols(async |protocol| {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let file = directory.path().join("ca.pem");
@@ -64,7 +64,7 @@ async fn without_its_authority_file_it_buffers_and_says_why_and_delivers_once_it
 }
 
 #[tokio::test]
-async fn with_a_rubbish_client_certificate_it_buffers_and_says_why_and_delivers_once_it_is_good() {
+async fn with_an_invalid_client_certificate_it_buffers_reports_why_and_delivers_once_it_is_valid() {
     over_both_protocols(async |protocol| {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let put = |name: &str, text: &str| write(directory.path(), name, text);
@@ -73,7 +73,7 @@ async fn with_a_rubbish_client_certificate_it_buffers_and_says_why_and_delivers_
         let server = authority.server_config(spoken, true);
         let destination = ScriptedDestination::start_tls(protocol, server).await;
         let endpoint = format!("https://localhost:{}", destination.address().port());
-        let files = [put("ca.pem", &authority.pem()), put("crt", "rubbish"), put("key", "too")];
+        let files = [put("ca.pem", &authority.pem()), put("crt", "garbage"), put("key", "garbage")];
         let [ca, certificate, key] =
             files.each_ref().map(|path| path.to_str().expect("a path is text"));
         let settings = [
@@ -97,7 +97,7 @@ async fn with_a_rubbish_client_certificate_it_buffers_and_says_why_and_delivers_
 }
 
 #[tokio::test]
-async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_nothing() {
+async fn limits_from_a_file_apply_while_it_runs_and_an_invalid_file_changes_nothing() {
     let mut volume = Volume::new();
     let file = volume.path("limits");
     let settings = [("LIMITS_FILE", file.to_str().expect("a path is text")), ("MAX_SPANS", "100")];
@@ -107,7 +107,7 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
             .receiver
             .wait_for_metrics(move |m| m.sum::<i64>("tracebuffer_buffer_spans", &[]) == spans)
     };
-    // It starts without the file.
+    // The receiver starts without the file.
     assert!(pipeline.receiver.log().contains("No such file"), "{}", pipeline.receiver.log());
     pipeline.send(10, 3).await;
 
@@ -116,7 +116,7 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
     assert_eq!(dropped_spans(&metrics, "overflow"), 18);
 
     volume.put(&[("limits", "max_spans=none\n")]);
-    within_timeout("the complaint", async {
+    within_timeout("the warning", async {
         while !pipeline.receiver.log().contains("max_spans is \"none\"") {
             sleep(Duration::from_millis(5)).await;
         }
@@ -135,14 +135,14 @@ async fn limits_in_a_file_are_followed_while_it_runs_and_a_wrong_file_changes_no
 }
 
 #[tokio::test]
-async fn lowered_limits_leave_spans_to_evict_while_every_request_hangs() {
+async fn batches_in_flight_leave_room_for_new_spans_under_limits_from_a_file() {
     let mut volume = Volume::new();
     let file = volume.path("limits");
     volume.put(&[("limits", "max_spans=16\n")]);
     let settings = [
         ("LIMITS_FILE", file.to_str().expect("a path is text")),
         ("CONCURRENCY", "4"),
-        // Batches wait until they are full, so that each worker takes as much as it may.
+        // Batches linger until they are full, so each worker takes as much as it may.
         ("LINGER", "1m"),
         ("TIMEOUT", "5m"),
     ];
@@ -160,7 +160,7 @@ async fn lowered_limits_leave_spans_to_evict_while_every_request_hangs() {
 }
 
 #[tokio::test]
-async fn whatever_the_compression_everything_arrives_as_it_was() {
+async fn spans_arrive_unchanged_with_every_compression() {
     for compression in ["none", "gzip", "zstd"] {
         over_both_protocols(async |protocol| {
             let pipeline = Pipeline::start(protocol, &[("COMPRESSION", compression)]).await;
@@ -198,7 +198,7 @@ fn last_header(pipeline: &Pipeline, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_secret_is_sent_and_shown_nowhere() {
+async fn secrets_are_sent_to_the_destination_and_shown_nowhere_else() {
     let list = format!("authorization=Bearer%20{SECRET}");
     for format in ["text", "json"] {
         over_both_protocols(async |protocol| {
@@ -235,7 +235,7 @@ async fn a_secret_is_sent_and_shown_nowhere() {
                 pipeline.send(1, 1).await;
                 pipeline.wait_until_drained().await;
             }
-            // A file that is wrong, and what it says is secret too.
+            // An invalid file, whose content is secret too.
             fs::write(&file, format!("{SECRET}\n")).expect("a file can be written");
             pipeline.send(1, 1).await;
             pipeline.wait_until_failing(1).await;
@@ -258,7 +258,7 @@ async fn a_secret_is_sent_and_shown_nowhere() {
 }
 
 #[test]
-fn a_secret_is_not_shown_in_complaints_about_the_configuration() {
+fn secrets_are_not_shown_in_configuration_errors() {
     let wrong = [
         ("HEADERS", format!("authorization: Bearer {SECRET}\nx")),
         ("HEADERS", SECRET.to_owned()),
@@ -282,13 +282,13 @@ fn a_secret_is_not_shown_in_complaints_about_the_configuration() {
 
             let output = command.output().expect("the binary starts");
 
-            let said = [output.stdout, output.stderr].concat();
-            let said = String::from_utf8_lossy(&said);
-            assert_eq!(output.status.code(), Some(64), "{value}: {said}");
-            assert!(said.contains("TRACEBUFFER_MAX_SPANS"), "{said}");
-            assert!(!said.contains(SECRET), "{said}");
-            let named = said.to_uppercase().replace('-', "_");
-            assert!(named.contains(name), "{value} is not accepted: {said}");
+            let message = [output.stdout, output.stderr].concat();
+            let message = String::from_utf8_lossy(&message);
+            assert_eq!(output.status.code(), Some(64), "{value}: {message}");
+            assert!(message.contains("TRACEBUFFER_MAX_SPANS"), "{message}");
+            assert!(!message.contains(SECRET), "{message}");
+            let named = message.to_uppercase().replace('-', "_");
+            assert!(named.contains(name), "{name} is not named: {message}");
         }
     }
 }

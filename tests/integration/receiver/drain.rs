@@ -1,4 +1,4 @@
-//! Ending: what was acknowledged is delivered, or its loss is told, before the time is up.
+//! Shutdown: acknowledged spans are delivered, or their loss is logged, within the drain timeout.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::support::receiver::ReceiverProcess;
 use crate::support::samples::{request, span, spans};
 use crate::support::scripted_destination::ScriptedResponse;
 
-/// An application that sends until nobody listens any more.
+/// An application that sends until the receiver no longer accepts.
 struct Application {
     acknowledged: Arc<Mutex<Vec<String>>>,
     sending: JoinHandle<()>,
@@ -97,7 +97,7 @@ fn signal(receiver: &ReceiverProcess, signal: Signal) {
 }
 
 #[tokio::test]
-async fn what_still_lingers_is_delivered_before_the_end() {
+async fn spans_that_still_linger_are_delivered_before_exit() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("LINGER", "1m")]).await;
         pipeline.send(10, 3).await;
@@ -115,7 +115,7 @@ async fn what_still_lingers_is_delivered_before_the_end() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_destination_that_comes_back_in_time_is_delivered() {
+async fn spans_are_delivered_when_the_destination_returns_within_the_drain_timeout() {
     over_both_protocols(async |protocol| {
         let mut pipeline = Pipeline::start_in_outage(protocol, &[]).await;
         pipeline.send(10, 3).await;
@@ -139,7 +139,7 @@ async fn what_waits_for_a_destination_that_comes_back_in_time_is_delivered() {
 }
 
 #[tokio::test]
-async fn an_application_that_keeps_sending_loses_nothing_it_was_acknowledged() {
+async fn an_application_that_keeps_sending_loses_no_acknowledged_span() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("DRAIN_TIMEOUT", "2s")]).await;
         let application = Application::start(&pipeline, protocol);
@@ -162,7 +162,7 @@ async fn an_application_that_keeps_sending_loses_nothing_it_was_acknowledged() {
         assert!(ended.log.contains("nothing was lost"), "{}", ended.log);
         let mut received = destination.received_names();
         let acknowledged = application.acknowledged.lock();
-        // The answer to the last may have been lost.
+        // The response to the last request may have been lost.
         assert!(received.len() <= acknowledged.len() + 1);
         received.truncate(acknowledged.len());
         assert_eq!(received, *acknowledged);
@@ -171,7 +171,7 @@ async fn an_application_that_keeps_sending_loses_nothing_it_was_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_dead_destination_does_not_keep_the_process_and_the_loss_is_told() {
+async fn an_unreachable_destination_does_not_delay_exit_and_the_loss_is_logged() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start_in_outage(protocol, &[("DRAIN_TIMEOUT", "1s")]).await;
 
@@ -181,7 +181,7 @@ async fn a_dead_destination_does_not_keep_the_process_and_the_loss_is_told() {
 }
 
 #[tokio::test]
-async fn a_destination_that_swallows_does_not_keep_the_process_and_the_loss_is_told() {
+async fn a_destination_that_never_responds_does_not_delay_exit_and_the_loss_is_logged() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("DRAIN_TIMEOUT", "1s")]).await;
         pipeline.destination.set_default_response(ScriptedResponse::NeverRespond);
@@ -195,11 +195,11 @@ async fn assert_lost_in_time(pipeline: Pipeline) {
     pipeline.send(10, 3).await;
     let Pipeline { receiver, destination, .. } = pipeline;
 
-    let told = Instant::now();
+    let started = Instant::now();
     receiver.terminate();
     let ended = receiver.wait_for_exit().await;
 
-    assert!(told.elapsed() < Duration::from_secs(2), "{:?}: {}", told.elapsed(), ended.log);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}: {}", started.elapsed(), ended.log);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert!(destination.received_names().is_empty());
     let loss = ended.log.lines().find(|line| line.contains("ERROR spans are lost"));
@@ -207,7 +207,7 @@ async fn assert_lost_in_time(pipeline: Pipeline) {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once_and_the_loss_is_told() {
+async fn a_second_signal_ends_the_process_at_once_and_the_loss_is_logged() {
     for second in [Signal::TERM, Signal::INT] {
         let settings = [("DRAIN_TIMEOUT", "1m")];
         let pipeline = Pipeline::start_in_outage(Protocol::Grpc, &settings).await;
@@ -220,11 +220,11 @@ async fn a_second_signal_ends_it_at_once_and_the_loss_is_told() {
         })
         .await;
 
-        let told = Instant::now();
+        let started = Instant::now();
         signal(&pipeline.receiver, second);
         let ended = pipeline.receiver.wait_for_exit().await;
 
-        assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         assert_eq!(ended.code, Some(0), "{}", ended.log);
         let loss = ended.log.lines().find(|line| line.contains("ERROR second stop signal"));
         assert!(loss.is_some_and(|line| line.contains("spans=30")), "{}", ended.log);
@@ -232,7 +232,7 @@ async fn a_second_signal_ends_it_at_once_and_the_loss_is_told() {
 }
 
 #[tokio::test]
-async fn it_is_unready_but_alive_while_applications_end_and_takes_what_they_send() {
+async fn while_applications_shut_down_it_is_live_but_not_ready_and_accepts_their_spans() {
     let pipeline = Pipeline::start(Protocol::Grpc, &[("DRAIN_TIMEOUT", "1m")]).await;
     let mut connection = pipeline.endpoint().connect().await;
     let request = || pipeline.endpoint().request(pipeline.next_request(1, 0));
@@ -248,7 +248,7 @@ async fn it_is_unready_but_alive_while_applications_end_and_takes_what_they_send
     .await;
 
     assert_eq!(pipeline.receiver.get_admin("/live").await.0, 200);
-    // Over the connection that is open, and over new ones.
+    // The open connection and new ones are still served.
     assert!(connection.send(request()).await.success_message().partial_success.is_none());
     pipeline.send(1, 1).await;
     drop(connection);
@@ -259,7 +259,7 @@ async fn it_is_unready_but_alive_while_applications_end_and_takes_what_they_send
 }
 
 #[tokio::test]
-async fn applications_that_stay_are_asked_to_go_while_what_they_sent_still_waits() {
+async fn open_connections_are_closed_gracefully_while_spans_are_still_buffered() {
     over_both_protocols(async |protocol| {
         let settings = [("DRAIN_TIMEOUT", "2s")];
         let pipeline = Pipeline::start_in_outage(protocol, &settings).await;
@@ -270,52 +270,52 @@ async fn applications_that_stay_are_asked_to_go_while_what_they_sent_still_waits
         pipeline.receiver.terminate();
         connection.closed().await;
 
-        // In good order, and not by the end of the process.
+        // The connection was closed before the end of the process.
         assert_eq!(pipeline.receiver.get_admin("/live").await.0, 200);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_person_who_interrupts_it_does_not_wait_for_applications() {
+async fn sigint_ends_the_process_without_waiting_for_applications() {
     let pipeline = Pipeline::start(Protocol::Grpc, &[("DRAIN_TIMEOUT", "1m")]).await;
     let mut connection = pipeline.endpoint().connect().await;
     let request = pipeline.endpoint().request(pipeline.next_request(1, 0));
     assert!(connection.send(request).await.success_message().partial_success.is_none());
 
-    let told = Instant::now();
+    let started = Instant::now();
     signal(&pipeline.receiver, Signal::INT);
     let Pipeline { destination, receiver, .. } = pipeline;
     let ended = receiver.wait_for_exit().await;
 
-    assert!(told.elapsed() < Duration::from_secs(10), "{:?}: {}", told.elapsed(), ended.log);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}: {}", started.elapsed(), ended.log);
     assert_eq!(ended.code, Some(0), "{}", ended.log);
     assert_eq!(destination.received_names(), ["0"]);
 }
 
-/// Runs `tracebuffer flush` as a container's preStop hook does; returns what it printed.
+/// Runs `tracebuffer flush` as a container's preStop hook does; returns its exit code and output.
 async fn flush(admin: &str) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
     command.arg("flush").env("TRACEBUFFER_ADMIN_ADDR", admin);
     let output = spawn_blocking(move || command.output()).await.expect("no panic");
     let output = output.expect("the binary runs");
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("a text");
-    (output.status.code(), said)
+    let message = String::from_utf8([output.stdout, output.stderr].concat()).expect("a text");
+    (output.status.code(), message)
 }
 
 #[tokio::test]
-async fn before_its_end_it_can_be_asked_to_flush_and_goes_on() {
+async fn a_flush_sends_lingering_spans_and_later_spans_do_not_linger() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("LINGER", "1m")]).await;
         pipeline.send(10, 3).await;
         assert!(pipeline.destination.received_names().is_empty());
 
-        let (code, said) = flush(&pipeline.receiver.admin().to_string()).await;
+        let (code, message) = flush(&pipeline.receiver.admin().to_string()).await;
 
-        assert_eq!(code, Some(0), "{said}");
-        assert_eq!(said, "sending 30 buffered spans without waiting\n");
+        assert_eq!(code, Some(0), "{message}");
+        assert_eq!(message, "sending 30 buffered spans without waiting\n");
         pipeline.assert_all_arrived().await;
-        // What comes later does not linger either.
+        // Spans sent later do not linger either.
         pipeline.send(1, 1).await;
         pipeline.assert_all_arrived().await;
     })
@@ -323,14 +323,14 @@ async fn before_its_end_it_can_be_asked_to_flush_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_flush_that_nobody_answers_is_no_failure_and_no_wait() {
+async fn a_flush_without_a_response_succeeds_and_does_not_block() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let silent = silent.local_addr().expect("it has an address").to_string();
-    let asked = Instant::now();
+    let started = Instant::now();
 
-    let (code, said) = flush(&silent).await;
+    let (code, message) = flush(&silent).await;
 
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("no receiver could be flushed"), "{said}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(code, Some(0), "{message}");
+    assert!(message.contains("no receiver could be flushed"), "{message}");
 }

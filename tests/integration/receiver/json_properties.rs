@@ -1,4 +1,4 @@
-//! OTLP/JSON against the serde support of opentelemetry-proto, and against rubbish.
+//! OTLP/JSON compared with the serde support of opentelemetry-proto, and with garbage as input.
 
 use std::error::Error;
 
@@ -19,7 +19,7 @@ use prost::Message;
 use serde_json::{Map, Value as Json, json};
 use tracebuffer::adapters::messaging::json::{max_output, to_protobuf};
 
-/// Keys that mean something, and some that do not.
+/// Known keys, and an unknown one.
 const KEYS: [&str; 24] = [
     "resourceSpans",
     "scopeSpans",
@@ -90,7 +90,7 @@ fn any_value() -> impl Strategy<Value = AnyValue> {
     })
 }
 
-/// Doubles that JSON has numbers for.
+/// Doubles that JSON can represent as numbers.
 fn finite() -> impl Strategy<Value = f64> {
     POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO
 }
@@ -199,7 +199,7 @@ fn request() -> impl Strategy<Value = ExportTraceServiceRequest> {
 }
 
 /// Documents made of known keys and values of any type, mostly in the wrong places.
-fn soup() -> impl Strategy<Value = Json> {
+fn arbitrary_document() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         Just(Json::Null),
         any::<bool>().prop_map(Json::from),
@@ -219,7 +219,7 @@ fn object(members: Vec<(&str, Json)>) -> Json {
     members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>().into()
 }
 
-/// Rewrites a request in other forms that mean the same, a little differently at each place.
+/// Rewrites a request in equivalent forms, chosen separately at each place.
 fn rewrite(json: &mut Json, choices: &mut impl Iterator<Item = u8>) {
     match json {
         Json::Array(elements) => elements.iter_mut().for_each(|json| rewrite(json, choices)),
@@ -231,7 +231,7 @@ fn rewrite(json: &mut Json, choices: &mut impl Iterator<Item = u8>) {
                 }
             }
             for _ in 0..choices.next().unwrap_or(0) % 3 {
-                add_what_means_nothing(members, choices.next().unwrap_or(0));
+                add_ignored_member(members, choices.next().unwrap_or(0));
             }
         }
         _ => {}
@@ -263,7 +263,7 @@ fn other_form(key: &str, value: &Json, choice: u8) -> Option<Json> {
     }
 }
 
-fn add_what_means_nothing(members: &mut Map<String, Json>, choice: u8) {
+fn add_ignored_member(members: &mut Map<String, Json>, choice: u8) {
     let (key, value) = match choice % 8 {
         0 => ("trace_id", json!("zz")),
         1 => ("futureField", json!([{"name": [[]]}, null, 1e300])),
@@ -311,8 +311,8 @@ fn replace_node(json: &mut Json, skip: &mut usize, value: Json) {
     }
 }
 
-/// Converts what may be rubbish: whatever comes out decodes, stays within the bound, and went in
-/// as JSON.
+/// Converts possible garbage: if it is accepted, it is JSON, and the output decodes and stays
+/// within the bound.
 fn check(json: &[u8]) -> Result<(), TestCaseError> {
     match to_protobuf(json) {
         Ok(bytes) => {
@@ -343,7 +343,7 @@ fn convert_value(json: &str) -> Result<Option<Value>, TestCaseError> {
 
 proptest! {
     #[test]
-    fn a_request_written_by_the_reference_is_read_as_it_was(request in request()) {
+    fn a_request_written_by_the_reference_is_read_unchanged(request in request()) {
         let json = serde_json::to_string(&request).unwrap();
 
         prop_assert_eq!(convert(&json)?, request);
@@ -351,7 +351,7 @@ proptest! {
     }
 
     #[test]
-    fn a_request_in_other_forms_means_the_same(
+    fn a_request_in_equivalent_forms_is_read_the_same(
         request in request(),
         choices in vec(any::<u8>(), 64),
         pretty in any::<bool>(),
@@ -364,7 +364,7 @@ proptest! {
     }
 
     #[test]
-    fn an_integer_is_the_same_wherever_its_point_stands(
+    fn an_integer_is_the_same_wherever_its_decimal_point_is(
         int in any::<i64>(),
         places in 0_usize..25,
         zeros in 0_usize..25,
@@ -392,7 +392,7 @@ proptest! {
     }
 
     #[test]
-    fn an_earlier_value_of_a_field_does_not_show(request in request()) {
+    fn an_earlier_value_of_a_duplicate_field_is_discarded(request in request()) {
         let earlier = r#"{"flags":7,"attributes":[{"key":"x"},{}],"name":"x","traceId":"00","traceId""#;
         let json = serde_json::to_string(&request).unwrap().replace(r#"{"traceId""#, earlier);
 
@@ -402,7 +402,7 @@ proptest! {
     #[test]
     fn a_request_with_values_replaced_is_refused_or_becomes_bytes_that_decode(
         request in request(),
-        replacements in vec((any::<Index>(), soup()), 1..3),
+        replacements in vec((any::<Index>(), arbitrary_document()), 1..3),
     ) {
         let mut json = serde_json::to_value(&request).unwrap();
         for (at, value) in replacements {
@@ -429,7 +429,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_do_no_harm(json in vec(any::<u8>(), 0..64)) {
+    fn random_bytes_are_refused_or_become_bytes_that_decode(json in vec(any::<u8>(), 0..64)) {
         check(&json)?;
     }
 }

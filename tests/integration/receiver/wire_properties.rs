@@ -1,4 +1,4 @@
-//! The wire scanner and splicer against `prost`, on requests valid, doubtful and broken.
+//! The wire scanner and splicer compared with `prost`, on valid, suspicious and broken requests.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn a_crooked_attribute_is_accepted_exactly_if_prost_decodes_it(
+    fn a_possibly_malformed_attribute_is_accepted_exactly_if_prost_decodes_it(
         attribute in possibly_malformed_attribute(),
     ) {
         let plain = [&[0x0a, 1][..], b"k", &[0x12, 2, 0x10, 1]].concat();
@@ -31,7 +31,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn a_valid_request_is_accepted_and_counted_as_decoding_counts(tree in valid_request()) {
+    fn a_valid_request_is_accepted_and_counted_as_if_decoded(tree in valid_request()) {
         let bytes = encode(&tree);
 
         let scanned = scan(&bytes);
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn a_request_without_its_invalid_spans_is_what_decoding_and_filtering_makes_of_it(
+    fn removing_invalid_spans_gives_the_same_as_decoding_and_filtering(
         tree in valid_request(),
     ) {
         let bytes = encode(&tree);
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn a_request_cut_to_some_spans_is_what_decoding_and_filtering_makes_of_it(
+    fn keeping_some_spans_gives_the_same_as_decoding_and_filtering(
         tree in valid_request(),
         start in 0..12_u64,
         length in 0..12_u64,
@@ -106,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn a_request_cut_to_all_its_spans_is_unchanged(tree in valid_request()) {
+    fn keeping_all_spans_leaves_a_request_unchanged(tree in valid_request()) {
         let bytes = encode(&tree);
         let spans = scan(&bytes).unwrap().spans;
 
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn two_requests_laid_end_to_end_are_one_request_with_the_spans_of_both(
+    fn two_concatenated_requests_are_one_request_with_the_spans_of_both(
         front in valid_request(),
         back in valid_request(),
     ) {
@@ -160,7 +160,7 @@ proptest! {
 }
 
 #[test]
-fn every_field_of_every_message_takes_what_it_takes_in_prost() {
+fn every_field_of_every_message_accepts_the_same_values_as_in_prost() {
     let path = |numbers: &[u32], fields: Vec<Field>| {
         numbers.iter().rev().fold(fields, |fields, number| vec![message(*number, fields)])
     };
@@ -177,8 +177,8 @@ fn every_field_of_every_message_takes_what_it_takes_in_prost() {
         for number in 0..20 {
             for value in &values {
                 let request = encode(&path(message, vec![field(number, value.clone())]));
-                let verdict = assert_as_prost(&request);
-                assert!(verdict.is_ok(), "{message:?}, field {number}: {verdict:?}");
+                let result = assert_as_prost(&request);
+                assert!(result.is_ok(), "{message:?}, field {number}: {result:?}");
             }
         }
     }
@@ -202,7 +202,7 @@ const MESSAGES: [&[u32]; 14] = [
     &[1, 2, 2, 15],
 ];
 
-/// What may lie at the bottom of nested messages: it matters where the limit bites.
+/// The innermost of nested messages: its fields matter at the depth limit.
 fn leaf() -> impl Strategy<Value = Vec<Field>> {
     prop_oneof![
         Just(vec![]),
@@ -248,20 +248,21 @@ fn in_span(fields: Vec<Field>) -> Vec<Field> {
     vec![message(1, vec![message(2, vec![message(2, fields)])])]
 }
 
-/// Asserts that a scan says to `bytes` what decoding says.
+/// Asserts that a scan accepts `bytes` exactly if decoding does, with the same counts.
 fn assert_as_prost(bytes: &[u8]) -> Result<(), TestCaseError> {
     match (scan(bytes), decode(bytes)) {
         (Ok(scanned), Ok(decoded)) => prop_assert_eq!(scanned, count(&decoded)),
         (Err(malformed), Err(_)) => {
             prop_assert!(malformed.offset() <= bytes.len(), "{}", malformed);
         }
-        (Ok(_), Err(refused)) => prop_assert!(false, "accepted, but prost says: {refused}"),
-        (Err(refused), Ok(_)) => prop_assert!(false, "prost decodes it, but: {refused}"),
+        (Ok(_), Err(refused)) => prop_assert!(false, "accepted, but prost refuses it: {refused}"),
+        (Err(refused), Ok(_)) => prop_assert!(false, "refused, but prost decodes it: {refused}"),
     }
     Ok(())
 }
 
-/// Asserts that `spliced` is `tree` without the spans that `keep` refuses, in bytes and decoded.
+/// Asserts that `spliced` is `tree` without the spans for which `keep` is false, in bytes
+/// and decoded.
 fn assert_filtered(
     tree: &[Field],
     spliced: &[u8],

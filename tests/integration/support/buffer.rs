@@ -1,4 +1,4 @@
-//! What the tests of the buffer share.
+//! Helpers that the tests of the buffer share.
 
 use std::num::NonZeroU64;
 
@@ -15,8 +15,7 @@ pub(crate) fn limits(max_spans: u64, max_bytes: u64) -> BufferLimits {
     }
 }
 
-/// Returns a payload that no other `id` has: the id, then words that follow from it and their
-/// place.
+/// Returns a payload that is unique to `id`: the id, then words derived from it and their position.
 pub(crate) fn payload(id: u64, length: usize) -> Bytes {
     let words = (0..).map(|place: u64| id ^ place.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let mut payload = Vec::with_capacity(length + 8);
@@ -32,6 +31,6 @@ pub(crate) fn records(batch: &Batch) -> Vec<Bytes> {
     let mut payload = Bytes::from(batch.payload.concat());
     let lengths = batch.records.iter().map(|entry| entry.bytes as usize);
     let records = lengths.map(|length| payload.split_to(length)).collect();
-    assert!(payload.is_empty(), "bytes of no record");
+    assert!(payload.is_empty(), "bytes that belong to no record");
     records
 }

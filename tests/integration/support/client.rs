@@ -1,4 +1,4 @@
-//! Speaking OTLP to a receiver in every way there is, byte by byte.
+//! A client for a receiver over every transport of OTLP, with control of every byte.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -30,7 +30,7 @@ use crate::support::samples::frame_message;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// The path of the one gRPC method.
+/// The path of the only gRPC method.
 pub(crate) const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// The path for HTTP.
 pub(crate) const TRACES_PATH: &str = "/v1/traces";
@@ -38,7 +38,7 @@ pub(crate) const PROTOBUF_CONTENT_TYPE: &str = "application/x-protobuf";
 pub(crate) const JSON_CONTENT_TYPE: &str = "application/json";
 pub(crate) const GRPC_CONTENT_TYPE: &str = "application/grpc";
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Grpc,
@@ -51,7 +51,7 @@ pub(crate) const ALL_PROTOCOLS: &[Protocol] = &[Protocol::Grpc, Protocol::Http1,
 /// OTLP/HTTP over both versions of HTTP.
 pub(crate) const HTTP_PROTOCOLS: &[Protocol] = &[Protocol::Http1, Protocol::Http2];
 
-/// A protocol and where to speak it.
+/// An address of a receiver and the protocol to use there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiverEndpoint {
     pub(crate) address: SocketAddr,
@@ -84,10 +84,10 @@ enum Sender<B> {
 /// A body that begins and never ends.
 pub(crate) struct UnfinishedBody(Option<Bytes>);
 
-/// A body in pieces, each a frame of its own.
+/// A body in pieces, each sent in a frame of its own.
 pub(crate) struct BodyInPieces(VecDeque<Bytes>);
 
-/// An answer, down to its bytes.
+/// A response with its headers, body and trailers.
 #[derive(Clone, Debug)]
 pub(crate) struct OtlpResponse {
     pub(crate) endpoint: ReceiverEndpoint,
@@ -97,7 +97,7 @@ pub(crate) struct OtlpResponse {
     pub(crate) trailers: HeaderMap,
 }
 
-/// What an answer means, in either transport's codes.
+/// The meaning of a response, from the codes of either transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResponseKind {
     /// OK, 200.
@@ -112,7 +112,7 @@ pub(crate) enum ResponseKind {
     Unsupported,
 }
 
-/// Either port of a receiver in each of `protocols`.
+/// Both ports of a receiver, each with all of `protocols`.
 pub(crate) fn receiver_endpoints(
     receiver: &ReceiverProcess,
     protocols: &[Protocol],
@@ -185,7 +185,7 @@ impl ReceiverEndpoint {
         self.connect_over(stream).await
     }
 
-    /// Speaks over `stream`.
+    /// Opens a connection over `stream`.
     pub(crate) async fn connect_over<B, S>(self, stream: S) -> Connection<B>
     where
         B: SendBody,
@@ -203,7 +203,7 @@ impl ReceiverEndpoint {
         Connection { endpoint: self, sender: Sender::Http2(sender), task: running }
     }
 
-    /// Says whom the request is for, as the version of HTTP wants it.
+    /// Adds the host to a request, in the form that the version of HTTP requires.
     fn with_host<B>(self, mut request: Request<B>) -> Request<B> {
         let host = self.address.to_string();
         if self.protocol == Protocol::Http1 {
@@ -246,13 +246,13 @@ impl<B: SendBody> Connection<B> {
             })
         };
         let answer = timeout(REQUEST_TIMEOUT, exchange).await.expect("an answer comes in time");
-        answer.unwrap_or_else(|error| panic!("{endpoint:?} got no answer: {error:?}"))
+        answer.unwrap_or_else(|error| panic!("{endpoint:?} got no response: {error:?}"))
     }
 
-    /// Waits until the receiver has closed the connection, in good order.
+    /// Waits until the receiver has closed the connection gracefully.
     pub(crate) async fn closed(self) {
         let closed = timeout(REQUEST_TIMEOUT, self.task).await.expect("it is closed in time");
-        closed.expect("the client does not panic").expect("it is closed in good order");
+        closed.expect("the client does not panic").expect("it is closed gracefully");
     }
 }
 
@@ -294,7 +294,7 @@ impl Body for UnfinishedBody {
 }
 
 impl OtlpResponse {
-    /// What the code says.
+    /// The kind that the status code means.
     pub(crate) fn kind(&self) -> ResponseKind {
         let code = match self.endpoint.protocol {
             Protocol::Grpc => i32::from(self.grpc_status().code()),
@@ -306,25 +306,25 @@ impl OtlpResponse {
             8 | 413 => ResponseKind::TooLarge,
             14 | 503 => ResponseKind::Unavailable,
             12 | 404 | 405 | 415 => ResponseKind::Unsupported,
-            _ => panic!("an answer of an unknown kind: {self:#?}"),
+            _ => panic!("a response of an unknown kind: {self:#?}"),
         }
     }
 
-    /// The gRPC status, which must be where gRPC has it.
+    /// The gRPC status, which must be where gRPC requires it.
     pub(crate) fn grpc_status(&self) -> tonic::Status {
         assert_eq!(self.status, 200, "gRPC answers are 200: {self:#?}");
         assert_eq!(self.content_type(), GRPC_CONTENT_TYPE, "{self:#?}");
-        // In trailers, or in the headers of an answer that has nothing else.
+        // In trailers, or in the headers of a response without body and trailers.
         let (place, alone) = if self.trailers.is_empty() {
             (&self.headers, self.body.is_empty())
         } else {
             (&self.trailers, !self.headers.contains_key("grpc-status"))
         };
-        assert!(alone, "the status stands in the wrong place: {self:#?}");
+        assert!(alone, "the status is in the wrong place: {self:#?}");
         tonic::Status::from_header_map(place).unwrap_or_else(|| panic!("no status: {self:#?}"))
     }
 
-    /// The message of a success, which must be as the transport has it.
+    /// The message of a success, which must be encoded as the transport requires.
     pub(crate) fn success_message(&self) -> ExportTraceServiceResponse {
         assert_eq!(self.kind(), ResponseKind::Accepted, "{self:#?}");
         let message = match self.endpoint.protocol {
@@ -342,12 +342,12 @@ impl OtlpResponse {
         ExportTraceServiceResponse::decode(message).expect("the answer decodes")
     }
 
-    /// The partial success, which must be there.
+    /// The partial success, which must be present.
     pub(crate) fn partial_success(&self) -> ExportTracePartialSuccess {
         self.success_message().partial_success.unwrap_or_else(|| panic!("full success: {self:#?}"))
     }
 
-    /// The `Status` of a refusal, which must be as the transport has it.
+    /// The `Status` of a refusal, which must be encoded as the transport requires.
     pub(crate) fn error_status(&self) -> Status {
         assert_ne!(self.kind(), ResponseKind::Accepted, "{self:#?}");
         let status = match self.endpoint.protocol {
@@ -363,7 +363,7 @@ impl OtlpResponse {
                 Status::decode(self.body.clone()).expect("the body is a Status")
             }
         };
-        assert!(!status.message.is_empty(), "a refusal says why: {self:#?}");
+        assert!(!status.message.is_empty(), "a refusal has a message: {self:#?}");
         status
     }
 

@@ -1,4 +1,4 @@
-//! Destinations: one that keeps the bytes of every request, and one that is away.
+//! Destinations: one that records the body of every request, and one that refuses connections.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 /// How long a request may take to arrive.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// An OTLP/HTTP destination that takes everything. Stops when dropped.
+/// An OTLP/HTTP destination that accepts everything. Stops when dropped.
 pub(crate) struct RecordingDestination {
     address: SocketAddr,
     bodies: UnboundedReceiver<Bytes>,
@@ -28,7 +28,7 @@ pub(crate) struct RecordingDestination {
 /// A destination that refuses connections.
 pub(crate) struct UnreachableDestination {
     pub(crate) endpoint: String,
-    /// Holds the port, without listening.
+    /// Holds the port without listening.
     _socket: TcpSocket,
 }
 
@@ -52,7 +52,7 @@ impl RecordingDestination {
     pub(crate) async fn next(&mut self) -> Bytes {
         let next_body =
             timeout(REQUEST_TIMEOUT, self.bodies.recv()).await.expect("a request arrives in time");
-        next_body.expect("the server lives in self")
+        next_body.expect("self holds the server")
     }
 
     /// The body of a request that has arrived and was not read yet.
@@ -71,7 +71,7 @@ impl UnreachableDestination {
 }
 
 async fn accept(listener: TcpListener, sender: UnboundedSender<Bytes>) {
-    // Dropped, and with it all connections, when this task is.
+    // Dropped with this task, which closes all connections.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let sender = sender.clone();
@@ -79,7 +79,7 @@ async fn accept(listener: TcpListener, sender: UnboundedSender<Bytes>) {
             let sender = sender.clone();
             async move {
                 if let Ok(body) = request.into_body().collect().await {
-                    // Nobody may be left to read it.
+                    // The recorder may have been dropped.
                     let _ = sender.send(body.to_bytes());
                 }
                 Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
@@ -87,7 +87,7 @@ async fn accept(listener: TcpListener, sender: UnboundedSender<Bytes>) {
         });
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
         connections.spawn(async move {
-            // A client that leaves in the middle is not the recorder's concern.
+            // A client that disconnects in the middle is not the recorder's concern.
             let _ = connection.await;
         });
     }

@@ -17,9 +17,9 @@ use crate::support::receiver::{Metrics, ReceiverProcess};
 use crate::support::samples::{serialized, span};
 use crate::support::scripted_destination::ScriptedDestination;
 
-/// How often the ledger is audited while something happens.
+/// How often the ledger is audited during an action.
 const AUDIT_INTERVAL: Duration = Duration::from_millis(3);
-/// How long anything may take that should take a moment, on a machine that is busy.
+/// The time limit for anything that should be quick, generous for a busy machine.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A receiver that sends to a scripted destination without lingering.
@@ -34,25 +34,26 @@ pub(crate) struct Pipeline {
 
 /// Runs `scenario` over both transports.
 pub(crate) async fn over_both_protocols(scenario: impl AsyncFn(Protocol)) {
-    // On the heap: they are large.
+    // On the heap, since the futures are large.
     tokio::join!(Box::pin(scenario(Protocol::Grpc)), Box::pin(scenario(Protocol::Http)));
 }
 
 impl Pipeline {
-    /// Starts both. `settings` come on top of where to send to, and may not wait for company.
+    /// Starts a destination and a receiver that sends to it. `settings` add to the settings for
+    /// that, or override them.
     pub(crate) async fn start(protocol: Protocol, settings: &[(&str, &str)]) -> Self {
         let destination = ScriptedDestination::start(protocol).await;
         Self::start_with_destination(destination, protocol, settings).await
     }
 
-    /// Starts a receiver before a destination that is away.
+    /// Starts a receiver whose destination is unavailable.
     pub(crate) async fn start_in_outage(protocol: Protocol, settings: &[(&str, &str)]) -> Self {
         let mut destination = ScriptedDestination::start(protocol).await;
         destination.stop().await;
         Self::start_with_destination(destination, protocol, settings).await
     }
 
-    /// Starts a receiver before this destination; `settings` may name it otherwise.
+    /// Starts a receiver with this destination; `settings` may override its endpoint.
     pub(crate) async fn start_with_destination(
         destination: ScriptedDestination,
         protocol: Protocol,
@@ -68,7 +69,7 @@ impl Pipeline {
         Self { destination, receiver, protocol, next_span: AtomicUsize::new(0) }
     }
 
-    /// How its application speaks to the receiver: as the receiver speaks to the destination.
+    /// The receiver's endpoint for the application, with the protocol of the destination.
     pub(crate) fn endpoint(&self) -> ReceiverEndpoint {
         match self.protocol {
             Protocol::Grpc => {
@@ -86,7 +87,7 @@ impl Pipeline {
         self.next_span.load(Ordering::Relaxed)
     }
 
-    /// A serialized request with the next `spans`, each with `padding` bytes beside its name.
+    /// A serialized request with the next `spans`, each with `padding` bytes in addition to its name.
     pub(crate) fn next_request(&self, spans: usize, padding: usize) -> Bytes {
         let first = self.next_span.fetch_add(spans, Ordering::Relaxed);
         let padded =
@@ -94,7 +95,7 @@ impl Pipeline {
         serialized((first..first + spans).map(padded).collect())
     }
 
-    /// Sends `requests`, one after the other, each of which must be accepted whole.
+    /// Sends `requests`, one after the other, each of which must be accepted in full.
     pub(crate) async fn send(&self, requests: usize, spans_each: usize) {
         self.send_padded(requests, spans_each, 0).await;
     }
@@ -125,7 +126,7 @@ impl Pipeline {
         .await;
     }
 
-    /// Waits until nothing is buffered or on its way, and audits the counters then.
+    /// Waits until nothing is buffered or in flight, then audits the counters.
     pub(crate) async fn wait_until_drained(&self) -> Metrics {
         let places = ["tracebuffer_buffer_spans", "tracebuffer_exporter_in_flight_spans"];
         let empty = |metrics: &Metrics| {
@@ -136,7 +137,7 @@ impl Pipeline {
         metrics
     }
 
-    /// Waits until all is quiet; every span must then have arrived once, in order.
+    /// Waits until the buffer is drained; every span must then have arrived once, in order.
     pub(crate) async fn assert_all_arrived(&self) -> Metrics {
         let metrics = self.wait_until_drained().await;
         assert_eq!(self.destination.received_names(), span_names(0..self.span_count()));
@@ -144,8 +145,8 @@ impl Pipeline {
         metrics
     }
 
-    /// Waits until all is quiet; every span must then have arrived, some perhaps twice, in order
-    /// apart from that.
+    /// Waits until the buffer is drained; every span must then have arrived, in order apart from
+    /// duplicates.
     pub(crate) async fn assert_all_arrived_at_least_once(&self) -> Metrics {
         let metrics = self.wait_until_drained().await;
         let mut seen = HashSet::new();
@@ -156,7 +157,7 @@ impl Pipeline {
         metrics
     }
 
-    /// Does `work`, and audits the ledger all the while.
+    /// Does `work` and audits the ledger repeatedly meanwhile.
     pub(crate) async fn while_auditing<T>(&self, work: impl Future<Output = T>) -> T {
         let audits = async {
             loop {
@@ -176,7 +177,7 @@ impl Pipeline {
     }
 }
 
-/// Waits for something that should take a moment.
+/// Waits for something that should be quick.
 pub(crate) async fn within_timeout<T>(what: &str, work: impl Future<Output = T>) -> T {
     timeout(WAIT_TIMEOUT, work).await.unwrap_or_else(|_| panic!("{what} did not end in time"))
 }
@@ -186,7 +187,7 @@ pub(crate) fn span_names(numbers: Range<usize>) -> Vec<String> {
     numbers.map(|number| number.to_string()).collect()
 }
 
-/// Spans that were sent and taken.
+/// Spans that were sent and accepted.
 pub(crate) fn sent_spans(metrics: &Metrics) -> u64 {
     metrics.sum("tracebuffer_exporter_sent_spans_total", &[])
 }
@@ -208,7 +209,7 @@ pub(crate) fn failed_requests(metrics: &Metrics, code: &str, permanent: bool) ->
     metrics.sum("tracebuffer_exporter_send_failed_requests_total", &labels)
 }
 
-/// Checks one snapshot of `/debug/buffer`: no span is nowhere, and no limit is exceeded.
+/// Checks one snapshot of `/debug/buffer`: every span is accounted for, and no limit is exceeded.
 fn audit(snapshot: &Value) {
     let number = |value: &Value| value.as_u64().expect("a number");
     let ledger = &snapshot["ledger"];

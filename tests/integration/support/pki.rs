@@ -10,7 +10,7 @@ use rustls::server::{ResolvesServerCertUsingSni, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
-/// An authority, and what it issues.
+/// A certificate authority that issues certificates and configures servers with them.
 pub(crate) struct TestAuthority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -73,7 +73,7 @@ impl TestAuthority {
         config
     }
 
-    /// A server that sends a client away unless it asks for `name`, by SNI.
+    /// A server that refuses clients unless they ask for `name` by SNI.
     pub(crate) fn server_config_requiring_sni(
         &self,
         name: &str,

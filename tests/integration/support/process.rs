@@ -19,11 +19,11 @@ use tokio::time::{sleep, timeout};
 
 /// The binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tracebuffer");
-/// What the log says once it listens, as text and as JSON.
+/// The log line of a process that listens, as text and as JSON.
 const LISTENING_LOG_LINES: [&str; 2] = ["INFO listening", r#""INFO","message":"listening""#];
-/// How often to look whether something has happened.
+/// How often a condition is polled.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(2);
-/// How long anything may take that should take a moment, on a machine that is busy.
+/// The time limit for anything that should be quick, generous for a busy machine.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running process. Killed when dropped.
@@ -42,13 +42,13 @@ pub(crate) struct ProcessExit {
     pub(crate) log: String,
 }
 
-/// The numbers of one scrape, by sample as it is written: name and labels.
+/// The values of one scrape, by sample as it is written: name and labels.
 #[derive(Debug)]
 pub(crate) struct Metrics(BTreeMap<String, String>);
 
 impl Process {
-    /// Starts `command` with the variables `TRACEBUFFER_*` that it has been given, and no others.
-    /// `admin` is where it shows health and metrics.
+    /// Starts `command` with its own `TRACEBUFFER_*` variables and none of this process.
+    /// `admin` is the address of its health and metrics.
     pub(crate) fn spawn(mut command: Command, admin: SocketAddr) -> Self {
         let given: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
         let foreign = env::vars_os().map(|(name, _)| name);
@@ -81,7 +81,7 @@ impl Process {
     /// Waits until it listens; `false` when it ended instead.
     pub(crate) async fn wait_until_listening(&mut self) -> bool {
         let started = Instant::now();
-        // The log, not /ready: on a port that was lost to another receiver, that one would answer.
+        // The log, not /ready: another receiver that took the port first would answer there.
         while !LISTENING_LOG_LINES.iter().any(|line| self.log.lock().contains(line)) {
             if self.exit_code().is_some() {
                 self.wait_for_log_end().await;
@@ -93,7 +93,7 @@ impl Process {
         true
     }
 
-    /// Its process.
+    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -125,7 +125,7 @@ impl Process {
         (status.expect("an answer has a status"), body.to_owned())
     }
 
-    /// Waits until the metrics are as wanted.
+    /// Waits until the metrics satisfy `reached`.
     pub(crate) async fn wait_for_metrics(&self, reached: impl Fn(&Metrics) -> bool) -> Metrics {
         let started = Instant::now();
         loop {
@@ -138,7 +138,7 @@ impl Process {
         }
     }
 
-    /// Tells it to end (SIGTERM) and does not wait.
+    /// Sends SIGTERM and does not wait.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it can be signalled");
     }
@@ -157,7 +157,7 @@ impl Process {
         ProcessExit { code, log: self.log() }
     }
 
-    /// Waits, after its end, until the last lines have come from the pipe to the log.
+    /// Waits, after it has ended, until the last lines have been read from the pipe into the log.
     async fn wait_for_log_end(&self) {
         while Arc::strong_count(&self.log) > 1 {
             sleep(POLL_INTERVAL).await;
@@ -172,7 +172,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails when it has ended by itself.
+        // Fails if it has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -209,8 +209,8 @@ impl Metrics {
         self.sum("tracebuffer_receiver_accepted_spans_total", &[])
     }
 
-    /// Accepted spans that are in none of the places where they may be. Always 0, or the ledger
-    /// is wrong.
+    /// Accepted spans that are neither sent, rejected, dropped, buffered nor in flight. Anything
+    /// but 0 means that the ledger is wrong.
     pub(crate) fn unaccounted_spans(&self) -> i64 {
         const PLACES: [&str; 5] = [
             "tracebuffer_exporter_sent_spans_total",

@@ -1,7 +1,7 @@
 //! Trace requests as trees of protobuf fields, generated and encoded without any schema.
 //!
-//! A tree can hold what no generated type can: unknown fields, groups, fields out of order or twice,
-//! numbers written longer than they need to be.
+//! Unlike generated types, a tree can hold unknown fields, groups, fields out of order or twice,
+//! and numbers that are encoded longer than necessary.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,13 +15,13 @@ use proptest::sample::{Index, select};
 pub(crate) struct Field {
     pub(crate) number: u32,
     pub(crate) value: Value,
-    /// Bytes by which the key is longer than it needs to be.
+    /// Bytes by which the key is longer than necessary.
     pub(crate) key_padding: usize,
-    /// The same of the length.
+    /// The same for the length.
     pub(crate) length_padding: usize,
 }
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Varint(u64),
@@ -61,12 +61,12 @@ pub(crate) enum Mutation {
     Insert(Index, Vec<u8>),
 }
 
-/// A field as every encoder writes it.
+/// A field in the shortest encoding.
 pub(crate) fn field(number: u32, value: Value) -> Field {
     Field { number, value, key_padding: 0, length_padding: 0 }
 }
 
-/// A message field as every encoder writes it.
+/// A message field in the shortest encoding.
 pub(crate) fn message(number: u32, fields: Vec<Field>) -> Field {
     field(number, Value::Message(fields))
 }
@@ -115,7 +115,7 @@ fn encode_field(field: &Field, to: &mut Vec<u8>) {
     }
 }
 
-/// Writes a varint, `padding` bytes longer than need be, though never longer than ten.
+/// Writes a varint, `padding` bytes longer than necessary, but never longer than ten.
 pub(crate) fn put_varint(mut value: u64, mut padding: usize, to: &mut Vec<u8>) {
     let start = to.len();
     loop {
@@ -131,7 +131,7 @@ pub(crate) fn put_varint(mut value: u64, mut padding: usize, to: &mut Vec<u8>) {
     }
 }
 
-/// Changes `bytes` as told, one mutation after another.
+/// Applies `mutations` to `bytes`, one after another.
 pub(crate) fn mutate(mut bytes: Vec<u8>, mutations: &[Mutation]) -> Vec<u8> {
     for mutation in mutations {
         if bytes.is_empty() {
@@ -173,12 +173,12 @@ pub(crate) fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
     vec(one, 1..4)
 }
 
-/// Requests that decode: known fields rightly typed, in any order and number, and unknown ones.
+/// Requests that decode: known fields of the right type, in any order and number, and unknown ones.
 pub(crate) fn valid_request() -> impl Strategy<Value = Vec<Field>> {
     request_with(|| unknown_field().boxed())
 }
 
-/// Requests in which any message may hold a field that has no business there.
+/// Requests in which any message may hold a misplaced field.
 pub(crate) fn suspicious_request() -> impl Strategy<Value = Vec<Field>> {
     request_with(|| misplaced_field().boxed())
 }
@@ -189,42 +189,42 @@ fn misplaced_field() -> impl Strategy<Value = Field> {
         .prop_map(|(number, value)| field(number, value))
 }
 
-/// How a message may go wrong is up to `guest`, which makes a field that may be in any of them.
+/// Generates a field that may be added to any message.
 type ExtraField = fn() -> BoxedStrategy<Field>;
 
-fn request_with(guest: ExtraField) -> impl Strategy<Value = Vec<Field>> {
-    message_of(vec![(8, 1, resource_spans(guest))], guest, 0..4)
+fn request_with(extra: ExtraField) -> impl Strategy<Value = Vec<Field>> {
+    message_of(vec![(8, 1, resource_spans(extra))], extra, 0..4)
 }
 
-fn resource_spans(guest: ExtraField) -> BoxedStrategy<Value> {
+fn resource_spans(extra: ExtraField) -> BoxedStrategy<Value> {
     let resource = nested(
-        vec![(4, 1, attribute(guest)), (1, 2, varint()), (1, 3, entity_ref(guest))],
-        guest,
+        vec![(4, 1, attribute(extra)), (1, 2, varint()), (1, 3, entity_ref(extra))],
+        extra,
         0..4,
     );
-    nested(vec![(2, 1, resource), (8, 2, scope_spans(guest)), (1, 3, text())], guest, 0..4)
+    nested(vec![(2, 1, resource), (8, 2, scope_spans(extra)), (1, 3, text())], extra, 0..4)
 }
 
-fn entity_ref(guest: ExtraField) -> BoxedStrategy<Value> {
-    nested(vec![(1, 1, text()), (1, 2, text()), (2, 3, text()), (2, 4, text())], guest, 0..5)
+fn entity_ref(extra: ExtraField) -> BoxedStrategy<Value> {
+    nested(vec![(1, 1, text()), (1, 2, text()), (2, 3, text()), (2, 4, text())], extra, 0..5)
 }
 
-fn scope_spans(guest: ExtraField) -> BoxedStrategy<Value> {
+fn scope_spans(extra: ExtraField) -> BoxedStrategy<Value> {
     let scope = nested(
-        vec![(2, 1, text()), (2, 2, text()), (2, 3, attribute(guest)), (1, 4, varint())],
-        guest,
+        vec![(2, 1, text()), (2, 2, text()), (2, 3, attribute(extra)), (1, 4, varint())],
+        extra,
         0..4,
     );
-    nested(vec![(2, 1, scope), (9, 2, span(guest)), (1, 3, text())], guest, 0..5)
+    nested(vec![(2, 1, scope), (9, 2, span(extra)), (1, 3, text())], extra, 0..5)
 }
 
-fn span(guest: ExtraField) -> BoxedStrategy<Value> {
+fn span(extra: ExtraField) -> BoxedStrategy<Value> {
     let event = nested(
-        vec![(1, 1, fixed64()), (1, 2, text()), (2, 3, attribute(guest)), (1, 4, varint())],
-        guest,
+        vec![(1, 1, fixed64()), (1, 2, text()), (2, 3, attribute(extra)), (1, 4, varint())],
+        extra,
         0..4,
     );
-    let status = nested(vec![(1, 2, text()), (1, 3, varint())], guest, 0..3);
+    let status = nested(vec![(1, 2, text()), (1, 3, varint())], extra, 0..3);
     let fields = message_of(
         vec![
             (1, 3, text()),
@@ -233,18 +233,18 @@ fn span(guest: ExtraField) -> BoxedStrategy<Value> {
             (1, 6, varint()),
             (1, 7, fixed64()),
             (1, 8, fixed64()),
-            (5, 9, attribute(guest)),
+            (5, 9, attribute(extra)),
             (1, 10, varint()),
             (2, 11, event),
             (1, 12, varint()),
-            (2, 13, link(guest)),
+            (2, 13, link(extra)),
             (1, 14, varint()),
             (1, 15, status),
             (1, 16, fixed32()),
             (1, 1, id(16)),
             (1, 2, id(8)),
         ],
-        guest,
+        extra,
         0..9,
     );
     (id(16), id(8), fields, prop::bool::weighted(0.95))
@@ -257,24 +257,24 @@ fn span(guest: ExtraField) -> BoxedStrategy<Value> {
         .boxed()
 }
 
-fn link(guest: ExtraField) -> BoxedStrategy<Value> {
+fn link(extra: ExtraField) -> BoxedStrategy<Value> {
     let fields = vec![
         (3, 1, id(16)),
         (3, 2, id(8)),
         (1, 3, text()),
-        (2, 4, attribute(guest)),
+        (2, 4, attribute(extra)),
         (1, 5, varint()),
         (1, 6, fixed32()),
     ];
-    nested(fields, guest, 0..4)
+    nested(fields, extra, 0..4)
 }
 
-/// The fields of a `KeyValue` as everybody writes it.
+/// The fields of a `KeyValue` as encoders usually write it.
 pub(crate) fn plain_attribute() -> impl Strategy<Value = Vec<Field>> {
     (text(), scalar()).prop_map(|(key, value)| vec![field(1, key), message(2, vec![value])])
 }
 
-/// The bytes of something that looks like a plain attribute, and may have a length or a byte wrong.
+/// The bytes of a plain attribute in which a length or a byte may be wrong.
 pub(crate) fn possibly_malformed_attribute() -> impl Strategy<Value = Vec<u8>> {
     let off = || prop_oneof![6 => Just(0), 1 => -2..3_i8];
     let byte = || select(vec![0x00, 0x01, 0x02, 0x0a, 0x10, 0x18, 0x61, 0x7f, 0x80, 0xff]);
@@ -292,16 +292,16 @@ pub(crate) fn possibly_malformed_attribute() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// A field whose length says `off` more than it has.
+/// A field whose encoded length is `off` too large.
 fn delimited(key: u8, payload: &[u8], off: i8) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
     [&[key, length.wrapping_add_signed(off)], payload].concat()
 }
 
-/// A `KeyValue` as everybody writes it, or of any fields.
-fn attribute(guest: ExtraField) -> BoxedStrategy<Value> {
+/// A `KeyValue` as encoders usually write it, or with any fields.
+fn attribute(extra: ExtraField) -> BoxedStrategy<Value> {
     let free =
-        nested(vec![(3, 1, text()), (3, 2, any_value(3, guest)), (1, 3, varint())], guest, 0..4);
+        nested(vec![(3, 1, text()), (3, 2, any_value(3, extra)), (1, 3, varint())], extra, 0..4);
     prop_oneof![2 => plain_attribute().prop_map(Value::Message), 1 => free].boxed()
 }
 
@@ -316,21 +316,21 @@ fn scalar() -> impl Strategy<Value = Field> {
     ]
 }
 
-fn any_value(depth: u32, guest: ExtraField) -> BoxedStrategy<Value> {
-    let leaf = vec(prop_oneof![9 => scalar(), 1 => guest()], 0..3).prop_map(Value::Message);
+fn any_value(depth: u32, extra: ExtraField) -> BoxedStrategy<Value> {
+    let leaf = vec(prop_oneof![9 => scalar(), 1 => extra()], 0..3).prop_map(Value::Message);
     leaf.prop_recursive(depth, 8, 3, move |inner| {
-        let key_value = nested(vec![(1, 1, text()), (1, 2, inner.clone())], guest, 0..3);
-        let array = nested(vec![(9, 1, inner)], guest, 0..3);
-        let list = nested(vec![(9, 1, key_value)], guest, 0..3);
-        nested(vec![(1, 5, array), (1, 6, list)], guest, 0..2)
+        let key_value = nested(vec![(1, 1, text()), (1, 2, inner.clone())], extra, 0..3);
+        let array = nested(vec![(9, 1, inner)], extra, 0..3);
+        let list = nested(vec![(9, 1, key_value)], extra, 0..3);
+        nested(vec![(1, 5, array), (1, 6, list)], extra, 0..2)
     })
     .boxed()
 }
 
-/// A message of the given fields, by weight and number, and now and then a guest.
+/// A message of the given fields, by weight and number, and occasionally an extra one.
 fn message_of(
     fields: Vec<(u32, u32, BoxedStrategy<Value>)>,
-    guest: ExtraField,
+    extra: ExtraField,
     count: Range<usize>,
 ) -> impl Strategy<Value = Vec<Field>> {
     let known = fields.into_iter().map(|(weight, number, value)| {
@@ -345,18 +345,18 @@ fn message_of(
         );
         (2 * weight, field.boxed())
     });
-    vec(proptest::strategy::Union::new_weighted(known.chain([(1, guest())]).collect()), count)
+    vec(proptest::strategy::Union::new_weighted(known.chain([(1, extra())]).collect()), count)
 }
 
 fn nested(
     fields: Vec<(u32, u32, BoxedStrategy<Value>)>,
-    guest: ExtraField,
+    extra: ExtraField,
     count: Range<usize>,
 ) -> BoxedStrategy<Value> {
-    message_of(fields, guest, count).prop_map(Value::Message).boxed()
+    message_of(fields, extra, count).prop_map(Value::Message).boxed()
 }
 
-/// A field no message of a trace request knows.
+/// A field that no message of a trace request defines.
 fn unknown_field() -> impl Strategy<Value = Field> {
     (prop_oneof![17..40_u32, 1000..1001_u32, Just((1 << 29) - 1)], unknown_value())
         .prop_map(|(number, value)| field(number, value))
@@ -398,7 +398,7 @@ fn varint() -> BoxedStrategy<Value> {
 }
 
 fn fixed64() -> BoxedStrategy<Value> {
-    // As a number, and not as any bytes: NaN would not equal itself.
+    // From a number and not from any bytes, since NaN would not equal itself.
     any::<f64>().prop_map(|value| Value::Fixed64(value.to_le_bytes())).boxed()
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::process::{BINARY, free_addresses};
 pub(crate) use super::process::{Metrics, Process, ProcessExit};
 
-/// How often other ports are tried when somebody was quicker.
+/// How often other ports are tried if another process takes one first.
 const MAX_PORT_ATTEMPTS: usize = 10;
 
 /// A running receiver. Killed when dropped.
@@ -33,7 +33,7 @@ impl ReceiverProcess {
     ///
     /// `settings` are variables without `TRACEBUFFER_` and come on top of free ports on 127.0.0.1
     /// for `GRPC_ADDR`, `HTTP_ADDR` and `ADMIN_ADDR`. Without `ENDPOINT` it prints its batches,
-    /// to nowhere. A `LOG_LEVEL` must let INFO through.
+    /// which are discarded. A `LOG_LEVEL` must include INFO.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         Self::start_command(settings, || {
             let mut command = Command::new(BINARY);
@@ -43,7 +43,7 @@ impl ReceiverProcess {
         .await
     }
 
-    /// Starts a receiver that may open so many files and sockets at once.
+    /// Starts a receiver that may have `limit` files and sockets open at once.
     pub(crate) async fn start_with_open_files(limit: u32, settings: &[(&str, &str)]) -> Self {
         Self::start_command(settings, move || {
             let mut command = Command::new("sh");
@@ -76,17 +76,17 @@ impl ReceiverProcess {
         Self { process: Process::spawn(command, admin), grpc, http, admin }
     }
 
-    /// The port that is usually spoken to over gRPC.
+    /// The address of the port meant for gRPC.
     pub(crate) const fn grpc(&self) -> SocketAddr {
         self.grpc
     }
 
-    /// The port that is usually spoken to over HTTP.
+    /// The address of the port meant for HTTP.
     pub(crate) const fn http(&self) -> SocketAddr {
         self.http
     }
 
-    /// The port for health and metrics.
+    /// The address of the port for health and metrics.
     pub(crate) const fn admin(&self) -> SocketAddr {
         self.admin
     }

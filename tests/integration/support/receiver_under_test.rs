@@ -1,4 +1,4 @@
-//! A receiver under attack, and what must be true of it afterwards.
+//! A receiver under attack, and the guarantees that it must keep.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use crate::support::client::{ALL_PROTOCOLS, ResponseKind, receiver_endpoints};
 use crate::support::receiver::{Metrics, ReceiverProcess};
 use crate::support::samples::spans;
 
-/// How soon a client that behaves is answered, on a machine that is busy.
+/// The longest that a well-behaved client waits for a response, generous for a busy machine.
 const MAX_RESPONSE_TIME: Duration = Duration::from_secs(2);
 /// How long file descriptors may take to be closed.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The byte limit of the buffer.
 const MAX_BYTES: u64 = 8 << 20;
-/// What the buffer may hold, and 6 MiB for all else but the pages of the program's file.
+/// The memory of the buffer, and 6 MiB for all else except the pages of the program's file.
 const MAX_ANONYMOUS_BYTES: u64 = MAX_BYTES / 10 * 11 + (6 << 20);
 
 /// A receiver whose memory and file descriptors are watched.
@@ -27,21 +27,21 @@ pub(crate) struct ReceiverUnderTest {
 }
 
 impl ReceiverUnderTest {
-    /// Starts a receiver that has served somebody already.
+    /// Starts a receiver and sends it the first requests.
     pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
     /// The same with `settings`.
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let receiver = ReceiverProcess::start(&[&[("MAX_BYTES", "8Mi")], settings].concat()).await;
-        let mut victim = Self { receiver, open_fds: 0 };
-        victim.assert_serves_others().await;
-        victim.open_fds = victim.settled_fds().await;
-        victim
+        let process = ReceiverProcess::start(&[&[("MAX_BYTES", "8Mi")], settings].concat()).await;
+        let mut receiver = Self { receiver: process, open_fds: 0 };
+        receiver.assert_serves_others().await;
+        receiver.open_fds = receiver.settled_fds().await;
+        receiver
     }
 
-    /// Checks that a client that behaves is answered at once, on both ports over all protocols.
+    /// Checks that a well-behaved client is answered at once, on both ports over all protocols.
     pub(crate) async fn assert_serves_others(&self) {
         for endpoint in receiver_endpoints(&self.receiver, ALL_PROTOCOLS) {
             let started = Instant::now();
@@ -52,14 +52,17 @@ impl ReceiverUnderTest {
         }
     }
 
-    /// Checks that an attack has left nothing behind.
+    /// Checks that an attack has leaked no memory, file descriptors or spans.
     pub(crate) async fn assert_recovers(mut self) {
         self.assert_serves_others().await;
         let wanted = self.open_fds;
         let started = Instant::now();
         while self.open_fds().await != wanted {
             let found = self.open_fds().await;
-            assert!(started.elapsed() < WAIT_TIMEOUT, "{found} file descriptors, before {wanted}");
+            assert!(
+                started.elapsed() < WAIT_TIMEOUT,
+                "{found} file descriptors, {wanted} before the attack"
+            );
             sleep(Duration::from_millis(5)).await;
         }
         self.assert_memory_bounded();
@@ -83,11 +86,11 @@ impl ReceiverUnderTest {
         assert!(peak <= MAX_ANONYMOUS_BYTES, "{peak} bytes, allowed {MAX_ANONYMOUS_BYTES}");
     }
 
-    /// Most memory that was resident at any time, the pages of the program's file aside: a build for
-    /// debugging has many times those of one for use, and they come but do not go.
+    /// The most memory that was resident at any time, without the pages of the program's file: a
+    /// debug build has many times as many as a release build, and they stay resident.
     fn peak_memory_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.receiver.pid());
-        let status = fs::read_to_string(path).expect("the process lives");
+        let status = fs::read_to_string(path).expect("the process is running");
         let bytes = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
@@ -120,20 +123,20 @@ impl ReceiverUnderTest {
 /// Open connections of applications.
 pub(crate) const CONNECTIONS_METRIC: &str = "tracebuffer_receiver_connections";
 
-/// Says `words` and waits until the other side closes, or resets, the connection. Returns its last
-/// words.
+/// Sends `words` and waits until the peer closes or resets the connection. Returns what the peer
+/// sent.
 pub(crate) async fn send_and_read_to_end(mut stream: TcpStream, words: &[u8]) -> Vec<u8> {
     let (mut input, mut output) = stream.split();
-    let mut heard = Vec::new();
-    let talk = async {
-        // Either may fail: the peer may have had enough.
+    let mut received = Vec::new();
+    let write = async {
+        // Either may fail, since the peer may close the connection at any time.
         let _ = output.write_all(words).await;
         let _ = output.shutdown().await;
     };
-    let listen = async {
-        let _ = input.read_to_end(&mut heard).await;
+    let read = async {
+        let _ = input.read_to_end(&mut received).await;
     };
-    let both = async { tokio::join!(talk, listen) };
+    let both = async { tokio::join!(write, read) };
     timeout(WAIT_TIMEOUT, both).await.expect("the connection ends");
-    heard
+    received
 }

@@ -73,7 +73,7 @@ pub(crate) fn zstd(data: &[u8]) -> Bytes {
     zstd::encode_all(data, 1).expect("memory can be written").into()
 }
 
-/// A gRPC message: its compressed flag, its length, itself.
+/// A gRPC frame: the compressed flag, the length, the message.
 pub(crate) fn frame_message(flag: u8, message: &[u8]) -> Bytes {
     let mut frame = BytesMut::with_capacity(5 + message.len());
     frame.put_u8(flag);

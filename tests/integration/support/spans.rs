@@ -17,7 +17,7 @@ pub(crate) fn batch(names: &[&str]) -> OutgoingRequest {
     }
 }
 
-/// Records of `bytes` each, named by their number.
+/// Records padded by `bytes` each, named by their number.
 pub(crate) fn large_batch(records: u64, bytes: usize) -> OutgoingRequest {
     let chunks = (0..records).map(|number| record(&number.to_string(), bytes)).collect();
     OutgoingRequest { chunks, spans: records }
@@ -44,7 +44,7 @@ fn record(name: &str, padding: usize) -> Bytes {
     ExportTraceServiceRequest { resource_spans: vec![resource_spans] }.encode_to_vec().into()
 }
 
-/// Tells when the bytes of a batch were freed.
+/// Notices when the bytes of a batch are freed.
 pub(crate) struct WatchedBatch(tokio::sync::oneshot::Receiver<()>);
 
 struct TrackedBytes {
@@ -60,14 +60,14 @@ impl AsRef<[u8]> for TrackedBytes {
 }
 
 impl WatchedBatch {
-    /// One record of `bytes` and somebody who watches it.
+    /// One record padded by `bytes`, and its watcher.
     pub(crate) fn create(bytes: usize) -> (OutgoingRequest, Self) {
         let (alive, watch) = tokio::sync::oneshot::channel();
         let owner = TrackedBytes { bytes: record("watched", bytes).to_vec(), _alive: alive };
         (OutgoingRequest { chunks: vec![Bytes::from_owner(owner)], spans: 1 }, Self(watch))
     }
 
-    /// Waits until nothing holds the bytes any more. Bound it by a timeout.
+    /// Waits until the bytes are freed. Bound it by a timeout.
     pub(crate) async fn wait_until_freed(self) {
         let _ = self.0.await;
     }

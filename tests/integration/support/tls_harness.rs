@@ -15,7 +15,7 @@ use super::pki::{IssuedCertificate, TestAuthority, write};
 use super::scripted_destination::ScriptedDestination;
 use super::spans::batch;
 
-/// A server with TLS, the settings of a client that trusts it, and the place of its files.
+/// A server with TLS, the settings of a client that trusts it, and the directory of its files.
 pub(crate) struct TlsHarness {
     pub(crate) authority: TestAuthority,
     pub(crate) server: ScriptedDestination,
@@ -31,7 +31,7 @@ impl TlsHarness {
         Self::with_config(authority, protocol, config).await
     }
 
-    /// A server that is configured so.
+    /// A server with this configuration.
     pub(crate) async fn with_config(
         authority: TestAuthority,
         protocol: Protocol,
@@ -70,7 +70,7 @@ impl TlsHarness {
     }
 }
 
-/// A file of authorities, none but which are trusted.
+/// A CA file whose authorities are the only ones trusted.
 pub(crate) const fn only_authority(path: PathBuf) -> CaFile {
     CaFile { path, with_system_roots: false }
 }

@@ -1,4 +1,4 @@
-//! The buffer against a naive model, over long random sequences of commands.
+//! The buffer compared with a naive model, over long random sequences of commands.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::pin;
@@ -26,10 +26,10 @@ enum Command {
     Take(BatchLimits),
     Acknowledge { batch: Index, rejected: u64 },
     AcknowledgePart { batch: Index, spans: u32, rejected: u64 },
-    Lose { batch: Index },
-    GiveBack { batch: Index },
+    DropBatch { batch: Index },
+    Requeue { batch: Index },
     SetLimits(BufferLimits),
-    Pass(Duration),
+    AdvanceClock(Duration),
     Expire,
     DropAll,
 }
@@ -47,10 +47,10 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(batch, rejected)| Command::Acknowledge { batch, rejected }),
         5 => (batch(), 0..=20u32, rejected())
             .prop_map(|(batch, spans, rejected)| Command::AcknowledgePart { batch, spans, rejected }),
-        1 => batch().prop_map(|batch| Command::Lose { batch }),
-        8 => batch().prop_map(|batch| Command::GiveBack { batch }),
+        1 => batch().prop_map(|batch| Command::DropBatch { batch }),
+        8 => batch().prop_map(|batch| Command::Requeue { batch }),
         2 => buffer_limits().prop_map(Command::SetLimits),
-        6 => (0..4_000u64).prop_map(|millis| Command::Pass(Duration::from_millis(millis))),
+        6 => (0..4_000u64).prop_map(|millis| Command::AdvanceClock(Duration::from_millis(millis))),
         1 => Just(Command::Expire),
         1 => Just(Command::DropAll),
     ]
@@ -81,7 +81,7 @@ fn batch_limits() -> impl Strategy<Value = BatchLimits> {
 struct TestClock(Arc<AtomicU64>);
 
 impl TestClock {
-    fn pass(&self, time: Duration) {
+    fn advance(&self, time: Duration) {
         self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap(), Ordering::Relaxed);
     }
 }
@@ -92,7 +92,7 @@ impl MonotonicClock for TestClock {
     }
 }
 
-/// The buffer, the model, and the batches both have on the wire, in the same order.
+/// The buffer, the model, and the batches that both have in flight, in the same order.
 struct BufferAndModel {
     clock: TestClock,
     buffer: TraceBuffer<MemoryStore, TestClock>,
@@ -111,7 +111,7 @@ impl BufferAndModel {
     }
 
     fn run(&mut self, command: Command) {
-        let flying = self.in_flight.len();
+        let in_flight = self.in_flight.len();
         match command {
             Command::Append { spans, bytes } => self.append(spans, bytes),
             Command::Take(limits) => self.take(limits),
@@ -120,26 +120,26 @@ impl BufferAndModel {
                 self.model.limits = limits;
                 self.model.evict();
             }
-            Command::Pass(time) => self.clock.pass(time),
+            Command::AdvanceClock(time) => self.clock.advance(time),
             Command::Expire => {
                 self.buffer.expire();
                 self.model.expire(self.clock.now());
             }
             Command::DropAll => self.drop_all(),
-            _ if flying == 0 => {}
+            _ if in_flight == 0 => {}
             Command::Acknowledge { batch, rejected } => {
-                self.acknowledge(batch.index(flying), rejected);
+                self.acknowledge(batch.index(in_flight), rejected);
             }
-            Command::Lose { batch } => {
+            Command::DropBatch { batch } => {
                 let reason = DropReason::Permanent;
-                let spans = self.end(batch.index(flying), BatchOutcome::Dropped(reason));
+                let spans = self.end(batch.index(in_flight), BatchOutcome::Dropped(reason));
                 self.model.drop_spans(reason, spans);
                 self.model.evict();
             }
             Command::AcknowledgePart { batch, spans, rejected } => {
-                self.acknowledge_part(batch.index(flying), spans, rejected);
+                self.acknowledge_part(batch.index(in_flight), spans, rejected);
             }
-            Command::GiveBack { batch } => self.give_back(batch.index(flying)),
+            Command::Requeue { batch } => self.requeue(batch.index(in_flight)),
         }
     }
 
@@ -199,7 +199,7 @@ impl BufferAndModel {
         self.model.acknowledge(spans, rejected);
     }
 
-    fn give_back(&mut self, place: usize) {
+    fn requeue(&mut self, place: usize) {
         self.buffer.requeue(self.in_flight.swap_remove(place));
         self.model.requeue(place);
     }
@@ -219,8 +219,8 @@ impl BufferAndModel {
         let ledger = status.ledger;
         let counts =
             [ledger.accepted, ledger.sent, ledger.rejected, ledger.buffered, ledger.in_flight];
-        let (waiting, flying) = (model.waiting_spans(), model.in_flight_spans());
-        assert_eq!(counts, [model.accepted, model.sent, model.rejected, waiting, flying]);
+        let (waiting, in_flight) = (model.waiting_spans(), model.in_flight_spans());
+        assert_eq!(counts, [model.accepted, model.sent, model.rejected, waiting, in_flight]);
         assert_eq!(ledger.drops().collect::<Vec<_>>(), model.dropped);
         assert!(ledger.is_balanced(), "{ledger:?}");
         assert_eq!(status.charged_bytes, model.charge());
@@ -248,7 +248,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_buffer_does_what_the_naive_model_does_over_any_sequence_of_commands(
+    fn the_buffer_behaves_like_the_naive_model_over_any_sequence_of_commands(
         limits in buffer_limits(),
         policy in prop_oneof![
             4 => Just(OverflowPolicy::DropOldest),
@@ -264,7 +264,7 @@ proptest! {
             pair.compare();
         }
         while !pair.in_flight.is_empty() {
-            pair.give_back(0);
+            pair.requeue(0);
             pair.compare();
         }
         let all = BatchLimits {
@@ -276,7 +276,7 @@ proptest! {
         while !pair.model.waiting.is_empty() {
             pair.take(all);
             pair.compare();
-            // None is taken where the age of all ended.
+            // There is no batch if all records have expired.
             if !pair.in_flight.is_empty() {
                 pair.acknowledge(0, 0);
             }

@@ -1,4 +1,4 @@
-//! The buffer, beside a model and under threads.
+//! The buffer, compared with a model and under threads.
 
 mod against_model;
 mod model;

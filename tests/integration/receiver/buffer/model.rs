@@ -13,7 +13,7 @@ pub(crate) struct Record {
     pub(crate) sequence: u64,
     pub(crate) payload: Bytes,
     pub(crate) spans: u64,
-    /// Of these, evicted or settled already.
+    /// Spans at the front that are already evicted or settled.
     pub(crate) settled_prefix: u64,
     pub(crate) arrived: Duration,
 }
@@ -28,10 +28,10 @@ impl Record {
     }
 }
 
-/// What the buffer should be, written for being obvious.
+/// The expected behaviour of the buffer, written to be obviously correct.
 pub(crate) struct Model {
     policy: OverflowPolicy,
-    /// A batch of several records pins at most one part in this many of each limit.
+    /// A batch of several records holds at most each limit divided by this.
     batch_divisor: u64,
     pub(crate) limits: BufferLimits,
     pub(crate) waiting: Vec<Record>,
@@ -46,14 +46,14 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(limits: BufferLimits, policy: OverflowPolicy, takers: usize) -> Self {
         let dropped = DropReason::ALL.map(|reason| (reason, 0)).to_vec();
-        let (waiting, flying) = (Vec::new(), Vec::new());
+        let (waiting, in_flight) = (Vec::new(), Vec::new());
         let (appended, accepted, sent, rejected) = (0, 0, 0, 0);
         Self {
             policy,
             batch_divisor: (2 * takers as u64).max(4),
             limits,
             waiting,
-            in_flight: flying,
+            in_flight,
             appended,
             accepted,
             sent,
@@ -100,7 +100,7 @@ impl Model {
         self.drop_spans(reason, record.unsettled_spans());
     }
 
-    /// Whole records for bytes, then span by span.
+    /// Evicts whole records for the byte limit, then single spans for the span limit.
     pub(crate) fn evict(&mut self) {
         while self.charge() > self.max_bytes() && !self.waiting.is_empty() {
             self.drop_oldest(DropReason::Overflow);
@@ -136,12 +136,12 @@ impl Model {
         if rejects && record.spans > max_spans {
             return Err(CapacityError::TooManySpans { spans, max_spans });
         }
-        let no_room_beside_what_flies = self.in_flight_spans() >= max_spans
+        let no_room_beside_in_flight = self.in_flight_spans() >= max_spans
             || self.in_flight_charge() + record.charge() > max_bytes;
         let no_room_at_all = self.waiting_spans() + self.in_flight_spans() + record.spans
             > max_spans
             || self.charge() + record.charge() > max_bytes;
-        if no_room_beside_what_flies || (rejects && no_room_at_all) {
+        if no_room_beside_in_flight || (rejects && no_room_at_all) {
             return Err(CapacityError::Full);
         }
         let lost_before = self.dropped_spans(DropReason::Overflow);
@@ -159,7 +159,7 @@ impl Model {
         }
     }
 
-    /// How many records the next batch has.
+    /// The number of records in the next batch.
     pub(crate) fn batch_size(&self, limits: &BatchLimits) -> usize {
         let exceeds_half = |batch: &[Record]| {
             let spans = batch.iter().map(Record::unsettled_spans).sum::<u64>();
@@ -174,8 +174,8 @@ impl Model {
             let spans: u64 = batch.iter().map(Record::unsettled_spans).sum();
             let charge: u64 = batch.iter().map(Record::charge).sum();
             let bytes = charge - RECORD_OVERHEAD * batch.len() as u64;
-            let flies_between = |flying: &Vec<Record>| {
-                first < flying[0].sequence && flying[0].sequence < last.sequence
+            let in_flight_between = |other: &Vec<Record>| {
+                first < other[0].sequence && other[0].sequence < last.sequence
             };
             let too_large = spans > limits.max_spans
                 || bytes > limits.max_bytes
@@ -187,7 +187,7 @@ impl Model {
             if size > 0
                 && (too_large
                     || last.settled_prefix > 0
-                    || self.in_flight.iter().any(flies_between))
+                    || self.in_flight.iter().any(in_flight_between))
             {
                 break;
             }

@@ -1,4 +1,4 @@
-//! The buffer under many threads of the operating system: nothing lost, nothing doubled.
+//! The buffer under many operating system threads: no span is lost or delivered twice.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -17,7 +17,7 @@ use tracebuffer::ports::buffer::{AppendError, Batch, TraceBufferPort};
 
 const PRODUCERS: u64 = 4;
 const RECORDS_EACH: u64 = 5_000;
-/// A wait longer than this is a wake-up that was lost.
+/// A longer wait means that a wake-up was lost.
 const TOO_LONG: Duration = Duration::from_mins(1);
 const DELIVERED: BatchOutcome = BatchOutcome::Delivered { rejected_spans: 0 };
 const BATCH: BatchLimits = BatchLimits {
@@ -37,31 +37,31 @@ struct Delivered {
     spans: u64,
 }
 
-/// What a run came to.
+/// The result of a run.
 struct Outcome {
     /// Spans whose append succeeded.
     appended: u64,
-    /// By each consumer, in the order it settled them.
+    /// The records of each consumer, in the order in which it settled them.
     delivered: Vec<Vec<Delivered>>,
     ledger: Ledger,
 }
 
-/// What a consumer does with its batches.
+/// How a consumer treats its batches.
 #[derive(Clone, Copy)]
 enum Consumer {
-    /// Settles every one.
+    /// Settles every batch.
     Delivers,
-    /// Gives every third back first, and settles half of a lone record on its own.
-    Falters,
+    /// Requeues every third batch, and settles half of a single record separately.
+    Requeues,
 }
 
-/// Runs all producers and `consumers` on threads of their own, and `meddle` beside them, again and
-/// again until all is appended. Ends when the buffer is empty.
+/// Runs all producers and `consumers` on threads of their own, and calls `interfere` again and again
+/// until all records are appended. Ends when the buffer is empty.
 fn run(
     limits: BufferLimits,
     policy: OverflowPolicy,
     consumers: &[Consumer],
-    meddle: impl Fn(&Buffer, u64) + Sync,
+    interfere: impl Fn(&Buffer, u64) + Sync,
 ) -> Outcome {
     let store = MemoryStore::new();
     let takers = NonZeroUsize::new(consumers.len()).unwrap();
@@ -75,7 +75,7 @@ fn run(
             .collect();
         let mut turn = 0;
         while !producers.iter().all(thread::ScopedJoinHandle::is_finished) {
-            meddle(buffer, turn);
+            interfere(buffer, turn);
             turn += 1;
             thread::yield_now();
         }
@@ -86,14 +86,14 @@ fn run(
     Outcome { appended, delivered, ledger: buffer.status().ledger }
 }
 
-/// The record of a producer: now and then one that is larger than a block of the store.
+/// The record with this id. Some records are larger than a block of the store.
 fn record(id: u64) -> (Bytes, NonZeroU32) {
     let length = if id.is_multiple_of(97) { 20_000 } else { 8 + id % 300 };
     let spans = 1 + u32::try_from(id % 7).unwrap();
     (payload(id, usize::try_from(length).unwrap()), NonZeroU32::new(spans).unwrap())
 }
 
-/// Appends all records of one producer, trying again where there is no room, and returns its spans.
+/// Appends all records of one producer, retrying while there is no room, and returns its spans.
 fn produce(buffer: &Buffer, producer: u64) -> u64 {
     let append = |id| {
         let (payload, spans) = record(id);
@@ -102,7 +102,7 @@ fn produce(buffer: &Buffer, producer: u64) -> u64 {
             match buffer.append_now(&payload, spans) {
                 Ok(_) => return u64::from(spans.get()),
                 Err(AppendError::Capacity(CapacityError::Full)) => {
-                    assert!(started.elapsed() < TOO_LONG, "nobody makes room");
+                    assert!(started.elapsed() < TOO_LONG, "the buffer stays full");
                     thread::yield_now();
                 }
                 Err(error) => unreachable!("{error:?}"),
@@ -112,7 +112,7 @@ fn produce(buffer: &Buffer, producer: u64) -> u64 {
     (0..RECORDS_EACH).map(|n| append(producer << 32 | n)).sum()
 }
 
-/// Takes until the buffer is closed and empty.
+/// Takes batches until the buffer is closed and empty.
 fn consume(buffer: &Buffer, consumer: Consumer) -> Vec<Delivered> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
@@ -122,11 +122,11 @@ fn consume(buffer: &Buffer, consumer: Consumer) -> Vec<Delivered> {
         while let Some(mut batch) = take().await.expect("a wake-up was lost").unwrap() {
             turn += 1;
             match consumer {
-                Consumer::Falters if turn % 3 == 0 => {
+                Consumer::Requeues if turn % 3 == 0 => {
                     buffer.requeue(batch);
                     continue;
                 }
-                Consumer::Falters if batch.records.len() == 1 => {
+                Consumer::Requeues if batch.records.len() == 1 => {
                     let spans = batch.records[0].unsettled_spans() / 2;
                     delivered.push(Delivered { spans, ..read(&batch).remove(0) });
                     buffer.acknowledge_part(
@@ -144,22 +144,22 @@ fn consume(buffer: &Buffer, consumer: Consumer) -> Vec<Delivered> {
     })
 }
 
-/// Reads a batch's records; panics where a payload is not what its producer made.
+/// Reads a batch's records; panics if a payload differs from the one that its producer appended.
 fn read(batch: &Batch) -> Vec<Delivered> {
     let mut read = Vec::new();
     for (entry, bytes) in batch.records.iter().zip(records(batch)) {
         let id = u64::from_le_bytes(bytes[..8].try_into().unwrap());
-        let (made, spans) = record(id);
-        assert_eq!((bytes, entry.spans), (made, spans.get()));
+        let (expected, spans) = record(id);
+        assert_eq!((bytes, entry.spans), (expected, spans.get()));
         read.push(Delivered { sequence: entry.sequence, id, spans: entry.unsettled_spans() });
     }
     read
 }
 
 impl Outcome {
-    /// Returns the records delivered and the spans of each that were.
+    /// Returns the number of delivered spans of each record.
     ///
-    /// Checks that each producer's records lay in the buffer in the order it appended them, that
+    /// Checks that each producer's records were buffered in the order it appended them, that
     /// no span was delivered twice, and that the ledger agrees.
     fn check(&self) -> BTreeMap<u64, u64> {
         let mut all: Vec<_> = self.delivered.iter().flatten().collect();
@@ -199,10 +199,10 @@ fn with_room_for_all_one_taker_gets_every_record_once_and_in_order() {
 }
 
 #[test]
-fn with_room_for_all_several_faltering_takers_get_every_record_once() {
+fn with_room_for_all_several_takers_that_requeue_get_every_record_once() {
     let roomy = limits(1_000_000, 1 << 30);
 
-    let outcome = run(roomy, OverflowPolicy::DropOldest, &[Consumer::Falters; 3], |_, _| {});
+    let outcome = run(roomy, OverflowPolicy::DropOldest, &[Consumer::Requeues; 3], |_, _| {});
 
     outcome.assert_complete();
 }
@@ -211,7 +211,7 @@ fn with_room_for_all_several_faltering_takers_get_every_record_once() {
 fn with_little_room_every_span_is_either_taken_or_evicted() {
     let tight = limits(200, 60_000);
 
-    let outcome = run(tight, OverflowPolicy::DropOldest, &[Consumer::Falters; 3], |_, _| {});
+    let outcome = run(tight, OverflowPolicy::DropOldest, &[Consumer::Requeues; 3], |_, _| {});
 
     outcome.check();
     assert!(outcome.ledger.dropped(DropReason::Overflow) > 0);
@@ -221,7 +221,7 @@ fn with_little_room_every_span_is_either_taken_or_evicted() {
 fn with_little_room_and_rejection_every_accepted_record_is_taken_once() {
     let tight = limits(200, 60_000);
 
-    let outcome = run(tight, OverflowPolicy::Reject, &[Consumer::Falters; 3], |_, _| {});
+    let outcome = run(tight, OverflowPolicy::Reject, &[Consumer::Requeues; 3], |_, _| {});
 
     outcome.assert_complete();
 }
@@ -238,7 +238,7 @@ fn while_the_limits_change_every_span_is_either_taken_or_evicted() {
         assert!(held <= status.limits.max_spans.get() || status.ledger.buffered == 0, "{status:?}");
     };
 
-    let consumers = [Consumer::Falters, Consumer::Delivers];
+    let consumers = [Consumer::Requeues, Consumer::Delivers];
     let outcome = run(sizes[0], OverflowPolicy::DropOldest, &consumers, resize);
 
     outcome.check();

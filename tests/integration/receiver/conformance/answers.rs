@@ -1,4 +1,4 @@
-//! Answers: full success, partial success, warnings.
+//! Responses: full success, partial success, warnings.
 //!
 //! gRPC, HTTP/1.1 and HTTP/2, each on both ports.
 
@@ -17,7 +17,7 @@ use crate::support::samples::{decoded_spans, many_spans, serialized, span, spans
 /// message"; "The server MUST leave the `partial_success` field unset in case of a successful
 /// response."
 #[tokio::test]
-async fn a_request_that_is_taken_whole_is_answered_without_partial_success() {
+async fn a_fully_accepted_request_gets_no_partial_success() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
@@ -80,7 +80,7 @@ async fn an_invalid_span_is_rejected_alone_and_counted_with_the_reason() {
             assert_eq!(partial.rejected_spans, 1, "{reason} over {endpoint:?}");
             let message = partial.error_message;
             assert!(message.starts_with("1 span was rejected: "), "{message}");
-            assert!(message.contains(reason), "{message} does not say {reason}");
+            assert!(message.contains(reason), "{message} does not contain {reason}");
         }
     }
 }
@@ -122,11 +122,12 @@ async fn the_valid_spans_beside_an_invalid_one_are_forwarded() {
 /// the `rejected_<signal>` field MUST have a value of `0`, and the `error_message` field MUST be
 /// non-empty."
 #[tokio::test]
-async fn a_nearly_full_buffer_is_told_once_with_no_span_rejected() {
+async fn a_nearly_full_buffer_is_reported_once_with_no_span_rejected() {
     for index in 0..6 {
-        let away = UnreachableDestination::new();
+        let unavailable = UnreachableDestination::new();
         let receiver =
-            ReceiverProcess::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
+            ReceiverProcess::start(&[("ENDPOINT", &unavailable.endpoint), ("MAX_SPANS", "10")])
+                .await;
         let endpoint = receiver_endpoints(&receiver, ALL_PROTOCOLS)[index];
 
         let below = endpoint.export(many_spans(8)).await;
@@ -141,13 +142,14 @@ async fn a_nearly_full_buffer_is_told_once_with_no_span_rejected() {
     }
 }
 
-/// OTLP, Partial Success, as above: a full buffer takes the newest spans and drops its oldest.
+/// OTLP, Partial Success, as above: a full buffer accepts the newest spans and drops its oldest.
 #[tokio::test]
 async fn a_full_buffer_that_drops_its_oldest_spans_accepts_and_warns() {
     for index in 0..6 {
-        let away = UnreachableDestination::new();
+        let unavailable = UnreachableDestination::new();
         let receiver =
-            ReceiverProcess::start(&[("ENDPOINT", &away.endpoint), ("MAX_SPANS", "10")]).await;
+            ReceiverProcess::start(&[("ENDPOINT", &unavailable.endpoint), ("MAX_SPANS", "10")])
+                .await;
         let endpoint = receiver_endpoints(&receiver, ALL_PROTOCOLS)[index];
         endpoint.export(many_spans(8)).await;
 
@@ -167,20 +169,20 @@ async fn a_full_buffer_that_drops_its_oldest_spans_accepts_and_warns() {
 /// SHOULD respond with `HTTP 429 Too Many Requests` or `HTTP 503 Service Unavailable` and MAY
 /// include "Retry-After" header".
 #[tokio::test]
-async fn a_full_buffer_that_rejects_says_unavailable_and_when_to_try_again() {
-    let away = UnreachableDestination::new();
+async fn a_full_buffer_that_rejects_responds_unavailable_with_a_retry_delay() {
+    let unavailable = UnreachableDestination::new();
     let settings =
-        [("ENDPOINT", away.endpoint.as_str()), ("MAX_SPANS", "10"), ("OVERFLOW", "reject")];
+        [("ENDPOINT", unavailable.endpoint.as_str()), ("MAX_SPANS", "10"), ("OVERFLOW", "reject")];
     let receiver = ReceiverProcess::start(&settings).await;
-    let ways = receiver_endpoints(&receiver, ALL_PROTOCOLS);
-    ways[0].export(many_spans(10)).await;
+    let endpoints = receiver_endpoints(&receiver, ALL_PROTOCOLS);
+    endpoints[0].export(many_spans(10)).await;
 
-    for endpoint in ways {
+    for endpoint in endpoints {
         let answer = endpoint.export(many_spans(1)).await;
 
         assert_eq!(answer.kind(), ResponseKind::Unavailable, "{endpoint:?}");
-        // Longer, and SDKs give up: "big enough to give the server time to recover yet […] not too
-        // big to cause the client to drop data while being throttled".
+        // With a longer delay SDKs give up: "big enough to give the server time to recover yet […]
+        // not too big to cause the client to drop data while being throttled".
         let delay = answer.details().retry_info().and_then(|info| info.retry_delay).unwrap();
         assert_eq!(delay.as_secs(), 1, "{endpoint:?}");
         if answer.status == 503 {
@@ -190,7 +192,7 @@ async fn a_full_buffer_that_rejects_says_unavailable_and_when_to_try_again() {
     assert_eq!(receiver.metrics().await.accepted_spans(), 10);
 }
 
-/// Spans that break each rule for ids, and words of the reason that is given.
+/// Spans that each break one rule for ids, with a part of the reason that is reported.
 fn invalid_spans() -> Vec<(Span, &'static str)> {
     let valid = || span("invalid");
     let link = |trace_id: &[u8], span_id: &[u8]| Span {

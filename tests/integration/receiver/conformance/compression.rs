@@ -1,4 +1,4 @@
-//! Compression: none and gzip as OTLP demands, and zstd.
+//! Compression: none and gzip as OTLP requires, and zstd.
 //!
 //! gRPC, HTTP/1.1 and HTTP/2, each on both ports.
 
@@ -19,7 +19,7 @@ const SKIPPABLE_FRAME: &[u8] = &[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
 /// options: No compression, denoted by `none`." RFC 9110, 12.5.3: "The "identity" token is used as a
 /// synonym for "no encoding"".
 #[tokio::test]
-async fn a_request_without_compression_is_taken_whatever_name_that_is_given() {
+async fn a_request_without_compression_is_accepted_under_each_of_its_names() {
     let mut recorder = RecordingDestination::start().await;
     let receiver = recording(&recorder).await;
 
@@ -39,13 +39,14 @@ async fn a_request_without_compression_is_taken_whatever_name_that_is_given() {
 /// options: […] Gzip compression, denoted by `gzip`." RFC 9110, 8.4.1: "All content codings are
 /// case-insensitive"; "A recipient SHOULD consider "x-gzip" to be equivalent to "gzip"."
 #[tokio::test]
-async fn a_gzip_request_is_taken_whatever_the_case_of_its_name() {
+async fn a_gzip_request_is_accepted_whatever_the_case_of_its_name() {
     assert_forwarded(&["gzip", "GZIP", "x-gzip"], &gzip(&spans(&["a", "b"]))).await;
 }
 
-/// RFC 1952, 2.2: "A gzip file consists of a series of "members"": the message is all of them.
+/// RFC 1952, 2.2: "A gzip file consists of a series of "members"": the message consists of all of
+/// them.
 #[tokio::test]
-async fn a_row_of_gzip_members_is_read_to_its_end() {
+async fn a_sequence_of_gzip_members_is_read_to_its_end() {
     let message = spans(&["a", "b"]);
     let (first, second) = message.split_at(7);
     let members = [gzip(first), gzip(b""), gzip(second)].concat();
@@ -55,14 +56,14 @@ async fn a_row_of_gzip_members_is_read_to_its_end() {
 
 /// Beyond OTLP: zstd (RFC 8878).
 #[tokio::test]
-async fn a_zstd_request_is_taken() {
+async fn a_zstd_request_is_accepted() {
     assert_forwarded(&["zstd", "ZSTD"], &zstd(&spans(&["a", "b"]))).await;
 }
 
 /// RFC 8878, 3: "Zstandard compressed data is made up of one or more frames"; 3.1.2: skippable
 /// frames hold nothing to decompress.
 #[tokio::test]
-async fn a_row_of_zstd_frames_is_read_to_its_end() {
+async fn a_sequence_of_zstd_frames_is_read_to_its_end() {
     let message = spans(&["a", "b"]);
     let (first, second) = message.split_at(7);
     let frames =
@@ -71,9 +72,9 @@ async fn a_row_of_zstd_frames_is_read_to_its_end() {
     assert_forwarded(&["zstd"], &frames).await;
 }
 
-/// OTLP, Bad Data: "data that cannot be decoded": a compressed message that breaks off.
+/// OTLP, Bad Data: "data that cannot be decoded": a truncated compressed message.
 #[tokio::test]
-async fn a_compressed_message_that_breaks_off_is_refused() {
+async fn a_truncated_compressed_message_is_refused() {
     let (gzip, zstd) = (gzip(&spans(&["a"])), zstd(&spans(&["a"])));
     let cases = [
         ("gzip", &gzip[..gzip.len() - 1]),
@@ -87,7 +88,8 @@ async fn a_compressed_message_that_breaks_off_is_refused() {
     assert_undecodable(&cases, "ended before it was complete").await;
 }
 
-/// OTLP, Bad Data: "data that cannot be decoded": what follows the last member is no other one.
+/// OTLP, Bad Data: "data that cannot be decoded": the bytes after the last member are not another
+/// one.
 #[tokio::test]
 async fn garbage_after_a_compressed_message_is_refused() {
     let gzip = [gzip(&spans(&["a"])), Bytes::from_static(b"garbage, not gzip")].concat();
@@ -96,10 +98,10 @@ async fn garbage_after_a_compressed_message_is_refused() {
     assert_undecodable(&[("gzip", &gzip), ("zstd", &zstd)], "cannot be decompressed").await;
 }
 
-/// OTLP, Bad Data: "data that cannot be decoded": the bytes are not what the header says, or were
-/// changed on their way (RFC 1952: "a Cyclic Redundancy Check value of the uncompressed data").
+/// OTLP, Bad Data: "data that cannot be decoded": the bytes do not match the header, or were
+/// changed in transit (RFC 1952: "a Cyclic Redundancy Check value of the uncompressed data").
 #[tokio::test]
-async fn data_that_is_not_what_the_encoding_says_is_refused() {
+async fn data_that_does_not_match_its_encoding_is_refused() {
     let plain = spans(&["a"]);
     let (gzip, zstd) = (gzip(&plain), zstd(&plain));
     let mut changed = gzip.to_vec();
@@ -117,7 +119,7 @@ async fn data_that_is_not_what_the_encoding_says_is_refused() {
 /// contain the compression method (encoding) used." RFC 9110, 15.5.16: "If the problem was caused
 /// by an unsupported content coding, the Accept-Encoding response header field ought to be used".
 #[tokio::test]
-async fn an_unknown_encoding_is_refused_with_those_that_are_known() {
+async fn an_unknown_encoding_is_refused_with_the_known_ones() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
@@ -159,8 +161,8 @@ async fn assert_undecodable(cases: &[(&str, &[u8])], reason: &str) {
                 ResponseKind::Malformed,
                 "{name} over {endpoint:?}: {compressed:x?}"
             );
-            let told = answer.error_status().message;
-            assert!(told.contains(reason), "{told:?} does not say {reason:?}");
+            let message = answer.error_status().message;
+            assert!(message.contains(reason), "{message:?} does not contain {reason:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of JSON on its way through a receiver.
+//! Sends JSON through a receiver and compares what it forwards.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -17,7 +17,7 @@ use crate::support::receiver::ReceiverProcess;
 pub(crate) const IDS: &str =
     r#""traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174""#;
 
-/// A receiver and where it forwards to.
+/// A receiver and the destination that it forwards to.
 pub(crate) struct Harness {
     pub(crate) receiver: ReceiverProcess,
     pub(crate) recorder: RecordingDestination,
@@ -29,22 +29,22 @@ impl Harness {
         Self { receiver: recording(&recorder).await, recorder }
     }
 
-    /// Sends `json` in every way, and returns what became of it, each time the same.
-    pub(crate) async fn taken(&mut self, json: &str) -> ExportTraceServiceRequest {
-        let mut taken = None;
+    /// Sends `json` to every endpoint and returns the forwarded request, the same each time.
+    pub(crate) async fn forwarded(&mut self, json: &str) -> ExportTraceServiceRequest {
+        let mut first = None;
         for endpoint in receiver_endpoints(&self.receiver, HTTP_PROTOCOLS) {
             let answer = endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json.to_owned())).await;
             assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"{}"[..]), "{json}");
 
             let forwarded = self.recorder.next().await;
-            assert_eq!(taken.get_or_insert_with(|| forwarded.clone()), &forwarded, "{json}");
+            assert_eq!(first.get_or_insert_with(|| forwarded.clone()), &forwarded, "{json}");
         }
-        ExportTraceServiceRequest::decode(taken.expect("there are ways")).expect("it decodes")
+        ExportTraceServiceRequest::decode(first.expect("there are endpoints")).expect("it decodes")
     }
 
     /// The only span of a request with these fields beside its ids.
     pub(crate) async fn span(&mut self, fields: &str) -> Span {
-        let mut request = self.taken(&with_span(fields)).await;
+        let mut request = self.forwarded(&with_span(fields)).await;
         request.resource_spans.remove(0).scope_spans.remove(0).spans.remove(0)
     }
 
@@ -54,7 +54,7 @@ impl Harness {
         span.attributes.remove(0).value.and_then(|value| value.value)
     }
 
-    /// Sends `json` in every way and checks that the refusal gives the reason.
+    /// Sends `json` to every endpoint and checks that the refusal gives the reason.
     pub(crate) async fn refused(&self, json: impl AsRef<[u8]>, reason: &str) {
         let json = json.as_ref();
         let shown = String::from_utf8_lossy(&json[..json.len().min(200)]);
@@ -64,7 +64,7 @@ impl Harness {
             assert_eq!(answer.status, 400, "{shown} over {endpoint:?}");
             let status: Value = serde_json::from_slice(&answer.body).unwrap();
             let message = status["message"].as_str().unwrap();
-            assert!(message.contains(reason), "{shown}: {message:?} does not say {reason:?}");
+            assert!(message.contains(reason), "{shown}: {message:?} does not contain {reason:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `docs/conformance.md`: its tables are made of the tests themselves.
+//! The tables of `docs/conformance.md`, generated from the tests.
 
 use std::fmt::Write;
 use std::fs;
@@ -20,7 +20,7 @@ const FILES: [&str; 9] = [
     "proto_json",
 ];
 
-/// Where rules come from.
+/// The sources of rules.
 const SOURCES: [&str; 8] = [
     "OTLP, ",
     "gRPC, ",
@@ -44,7 +44,7 @@ fn the_document_lists_every_test_with_its_rule() {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, expected).unwrap();
     } else {
-        let hint = "to make it so, run `UPDATE=1 cargo test --test integration conformance`";
+        let hint = "to update it, run `UPDATE=1 cargo test --test integration conformance`";
         assert!(found == expected, "docs/conformance.md differs from the tests; {hint}");
     }
 }
@@ -93,7 +93,7 @@ fn tables() -> String {
     text
 }
 
-/// The tests of a file, each with the comment that stands in front of it.
+/// The tests of a file, each with its documentation comment.
 fn tests_of(source: &str) -> Vec<Test> {
     let mut tests = vec![];
     let mut rule = vec![];

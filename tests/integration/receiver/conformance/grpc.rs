@@ -75,7 +75,7 @@ async fn tonics_client_may_compress() {
 /// OTLP, OTLP/gRPC Request: "the gRPC server implementations MUST report a `RESOURCE_EXHAUSTED` code
 /// as a non-retryable error", which reaches a client that is still sending.
 #[tokio::test]
-async fn tonics_client_learns_why_while_it_still_sends() {
+async fn tonics_client_gets_the_reason_while_it_is_still_sending() {
     let receiver = ReceiverProcess::start(&[]).await;
     let large = vec![Span { trace_state: "x".repeat(16 << 20), ..span("large") }];
 
@@ -92,11 +92,11 @@ async fn tonics_client_learns_why_while_it_still_sends() {
 }
 
 /// OTLP, OTLP/gRPC Concurrent Requests: "The implementations that need to achieve high throughput
-/// SHOULD support concurrent Unary calls". As many as SDKs make at once (30) are taken from the first
-/// moment, before the client can know a limit. RFC 9113, 6.5.2, on that limit: "It is recommended
+/// SHOULD support concurrent Unary calls". As many as SDKs make at once (30) are accepted from the
+/// start, before the client can know a limit. RFC 9113, 6.5.2, on that limit: "It is recommended
 /// that this value be no smaller than 100". Not followed: unread requests would hold too much memory.
 #[tokio::test]
-async fn thirty_calls_at_once_over_a_new_connection_are_all_taken() {
+async fn thirty_calls_at_once_over_a_new_connection_are_all_accepted() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
@@ -148,7 +148,7 @@ async fn other_services_and_methods_are_unimplemented() {
 /// gRPC, PROTOCOL-HTTP2: "Content-Type → "content-type" "application/grpc" [("+proto" / "+json" /
 /// {custom})]". RFC 9110, 8.3.1: in any case, and with parameters.
 #[tokio::test]
-async fn protobuf_by_any_of_its_content_types_is_taken() {
+async fn protobuf_under_any_of_its_content_types_is_accepted() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
@@ -171,7 +171,7 @@ async fn protobuf_by_any_of_its_content_types_is_taken() {
     }
 }
 
-/// gRPC, PROTOCOL-HTTP2, as above: messages that are no protobuf cannot be taken. "If Content-Type
+/// gRPC, PROTOCOL-HTTP2, as above: messages other than protobuf are not accepted. "If Content-Type
 /// does not begin with "application/grpc", gRPC servers SHOULD respond with HTTP status of 415": so
 /// for gRPC-Web, and for gRPC over HTTP/1.1, which has no trailers to rely on.
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn other_kinds_of_grpc_are_refused() {
 /// gRPC, PROTOCOL-HTTP2: "DATA frame boundaries have no relation to Length-Prefixed-Message
 /// boundaries and implementations should make no assumptions about their alignment."
 #[tokio::test]
-async fn a_message_in_frames_of_any_size_is_taken() {
+async fn a_message_in_frames_of_any_size_is_accepted() {
     let receiver = ReceiverProcess::start(&[]).await;
     let message = frame_message(0, &spans(&["a"]));
 
@@ -222,8 +222,8 @@ async fn a_message_in_frames_of_any_size_is_taken() {
 }
 
 /// gRPC, PROTOCOL-HTTP2: "Request → Request-Headers *Length-Prefixed-Message EOS", one of them in a
-/// unary call; "Message-Length → {length of Message}". OTLP, Failures: what "cannot be deserialized"
-/// is an `INVALID_ARGUMENT`.
+/// unary call; "Message-Length → {length of Message}". OTLP, Failures: data that "cannot be
+/// deserialized" is an `INVALID_ARGUMENT`.
 #[tokio::test]
 async fn a_call_without_exactly_one_whole_message_is_refused() {
     let receiver = ReceiverProcess::start(&[]).await;
@@ -249,7 +249,7 @@ async fn a_call_without_exactly_one_whole_message_is_refused() {
 /// gRPC, Compression: "An ill-constructed message with its Compressed-Flag bit set but lacking a
 /// grpc-encoding entry different from identity in its metadata MUST fail with `INTERNAL` status, its
 /// associated description indicating the invalid Compressed-Flag condition." Not followed in the
-/// code: it is bad data, so `INVALID_ARGUMENT` as OTLP has it; neither is retryable.
+/// code: OTLP has `INVALID_ARGUMENT` for bad data; neither is retryable.
 #[tokio::test]
 async fn a_compressed_message_without_an_encoding_is_refused() {
     let receiver = ReceiverProcess::start(&[]).await;
@@ -274,7 +274,7 @@ async fn a_compressed_message_without_an_encoding_is_refused() {
 /// gRPC, PROTOCOL-HTTP2: "A value of 0 indicates that no encoding of Message bytes has occurred",
 /// whatever the header says.
 #[tokio::test]
-async fn a_message_that_is_not_compressed_is_taken_under_any_known_encoding() {
+async fn an_uncompressed_message_is_accepted_under_any_known_encoding() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
@@ -293,7 +293,7 @@ async fn a_message_that_is_not_compressed_is_taken_under_any_known_encoding() {
 /// gRPC, Compression: "if it receives a message compressed in an undisclosed but supported encoding,
 /// it MUST include said encoding in the response's `grpc-accept-encoding` header."
 #[tokio::test]
-async fn the_answer_to_a_compressed_message_discloses_its_encoding() {
+async fn the_response_to_a_compressed_message_discloses_its_encoding() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
@@ -336,7 +336,7 @@ async fn timeouts_and_custom_metadata_are_accepted() {
 
 /// gRPC, PROTOCOL-HTTP2: "Method → ":method POST"".
 #[tokio::test]
-async fn a_call_by_another_method_is_refused() {
+async fn a_call_with_another_http_method_is_refused() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
@@ -354,7 +354,7 @@ async fn a_call_by_another_method_is_refused() {
 /// gRPC, PROTOCOL-HTTP2: "Servers should send GOAWAY before terminating a connection to reliably
 /// inform clients which work has been accepted by the server and is being executed."
 #[tokio::test]
-async fn a_receiver_that_ends_takes_leave_of_its_clients() {
+async fn a_receiver_that_shuts_down_closes_its_connections_gracefully() {
     let receiver = ReceiverProcess::start(&[("DRAIN_TIMEOUT", "200ms")]).await;
     let mut connections = vec![];
     for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
@@ -372,7 +372,7 @@ async fn a_receiver_that_ends_takes_leave_of_its_clients() {
     assert_eq!(ended.code, Some(0), "{}", ended.log);
 }
 
-async fn client(way: ReceiverEndpoint) -> TraceServiceClient<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", way.address)).unwrap();
-    TraceServiceClient::new(endpoint.connect().await.unwrap())
+async fn client(endpoint: ReceiverEndpoint) -> TraceServiceClient<Channel> {
+    let server = Endpoint::from_shared(format!("http://{}", endpoint.address)).unwrap();
+    TraceServiceClient::new(server.connect().await.unwrap())
 }

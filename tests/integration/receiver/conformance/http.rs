@@ -50,20 +50,20 @@ fn the_default_port_for_http_is_4318() {
 /// MUST use the same "Content-Type" in the response as it received in the request."
 #[tokio::test]
 async fn every_refusal_is_a_status_in_the_encoding_of_the_request() {
-    let away = UnreachableDestination::new();
+    let unavailable = UnreachableDestination::new();
     let settings = [
-        ("ENDPOINT", away.endpoint.as_str()),
+        ("ENDPOINT", unavailable.endpoint.as_str()),
         ("MAX_SPANS", "10"),
         ("OVERFLOW", "reject"),
         ("MAX_REQUEST_BYTES", "64Ki"),
     ];
     let receiver = ReceiverProcess::start(&settings).await;
-    let ways = receiver_endpoints(&receiver, HTTP_PROTOCOLS);
-    ways[0].export(many_spans(10)).await;
+    let endpoints = receiver_endpoints(&receiver, HTTP_PROTOCOLS);
+    endpoints[0].export(many_spans(10)).await;
     let one_span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
         {"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174"}]}]}]}"#;
 
-    for endpoint in ways {
+    for endpoint in endpoints {
         for (content_type, one) in
             [(PROTOBUF_CONTENT_TYPE, many_spans(1)), (JSON_CONTENT_TYPE, one_span.into())]
         {
@@ -92,10 +92,10 @@ async fn every_refusal_is_a_status_in_the_encoding_of_the_request() {
 }
 
 /// OTLP, Bad Data: "The `Status.details` field in the response SHOULD contain a `BadRequest` that
-/// describes the bad data." OTLP/HTTP Throttling: "MAY include "Retry-After" header", here beside
-/// its equal in the details.
+/// describes the bad data." OTLP/HTTP Throttling: "MAY include "Retry-After" header", here in
+/// addition to the same value in the details.
 #[tokio::test]
-async fn details_in_json_say_which_they_are() {
+async fn details_in_json_name_their_type() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
@@ -114,7 +114,7 @@ async fn details_in_json_say_which_they_are() {
 /// `/v1/traces`"; "Non-default URL paths for requests MAY be configured": an exporter that was given
 /// an endpoint without a path posts to `/`.
 #[tokio::test]
-async fn traces_are_taken_at_their_path_and_at_the_root() {
+async fn traces_are_accepted_at_their_path_and_at_the_root() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
@@ -127,7 +127,7 @@ async fn traces_are_taken_at_their_path_and_at_the_root() {
 }
 
 /// OTLP, OTLP/HTTP Request: the paths "for requests that carry metric data", "log data" and
-/// "profiling data" are other ones; All Other Responses: "should be treated according to HTTP
+/// "profiling data" are different; All Other Responses: "should be treated according to HTTP
 /// specifications" (RFC 9110, 15.5.5: 404).
 #[tokio::test]
 async fn other_signals_and_unknown_paths_are_not_found() {
@@ -149,7 +149,7 @@ async fn other_signals_and_unknown_paths_are_not_found() {
 /// OTLP, OTLP/HTTP: "OTLP/HTTP uses HTTP POST requests". RFC 9110, 15.5.6: "The origin server MUST
 /// generate an Allow header field in a 405 response".
 #[tokio::test]
-async fn another_method_than_post_is_not_allowed() {
+async fn methods_other_than_post_are_not_allowed() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
@@ -159,7 +159,7 @@ async fn another_method_than_post_is_not_allowed() {
 
             assert_eq!(answer.status, 405, "{method} over {endpoint:?}");
             assert_eq!(answer.header("allow"), "POST", "{method} over {endpoint:?}");
-            // An answer to HEAD has no body.
+            // A response to HEAD has no body.
             assert!(method == "HEAD" || !answer.error_status().message.is_empty());
         }
     }
@@ -170,7 +170,7 @@ async fn another_method_than_post_is_not_allowed() {
 /// multiplex the requests to the corresponding payload decoder based on the "Content-Type" request
 /// header."
 #[tokio::test]
-async fn protobuf_and_json_are_taken_on_the_same_connection() {
+async fn protobuf_and_json_are_accepted_on_the_same_connection() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
@@ -193,7 +193,7 @@ async fn protobuf_and_json_are_taken_on_the_same_connection() {
 /// on the same port and multiplex the connections to the corresponding transport handler based on
 /// the "Content-Type" request header."
 #[tokio::test]
-async fn grpc_and_http_are_taken_on_the_same_connection() {
+async fn grpc_and_http_are_accepted_on_the_same_connection() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for http in receiver_endpoints(&receiver, &[Protocol::Http2]) {
@@ -208,9 +208,10 @@ async fn grpc_and_http_are_taken_on_the_same_connection() {
     }
 }
 
-/// OTLP, OTLP/HTTP: "Implementations MAY use HTTP/1.1 or HTTP/2 transports": the answers are the same.
+/// OTLP, OTLP/HTTP: "Implementations MAY use HTTP/1.1 or HTTP/2 transports": the responses are
+/// the same.
 #[tokio::test]
-async fn both_versions_of_http_are_answered_alike() {
+async fn both_versions_of_http_get_the_same_responses() {
     let receiver = ReceiverProcess::start(&[]).await;
     let requests = || {
         [
@@ -224,13 +225,13 @@ async fn both_versions_of_http_are_answered_alike() {
         ]
     };
 
-    for ways in receiver_endpoints(&receiver, HTTP_PROTOCOLS).chunks(2) {
+    for endpoints in receiver_endpoints(&receiver, HTTP_PROTOCOLS).chunks(2) {
         for (first, second) in requests().into_iter().zip(requests()) {
-            let (http1, http2) = (ways[0].send(first).await, ways[1].send(second).await);
+            let (http1, http2) = (endpoints[0].send(first).await, endpoints[1].send(second).await);
 
             let seen = |answer: &OtlpResponse| {
                 let mut headers = answer.headers.clone();
-                // Of HTTP/1.1's framing, and left out over HTTP/2.
+                // Sent over HTTP/1.1 only.
                 headers.remove("content-length");
                 headers.remove("date");
                 (answer.status, headers, answer.body.clone())
@@ -266,7 +267,7 @@ async fn a_content_type_may_be_of_any_case_and_have_parameters() {
 /// application/x-protobuf" request and response headers"; JSON Protobuf Encoding: likewise
 /// `application/json`. RFC 9110, 15.5.16: 415 for anything else.
 #[tokio::test]
-async fn another_content_type_or_none_is_unsupported() {
+async fn an_unknown_or_missing_content_type_is_unsupported() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
@@ -289,9 +290,9 @@ async fn another_content_type_or_none_is_unsupported() {
 }
 
 /// OTLP, OTLP/HTTP Response: "If the request header "Accept-Encoding: gzip" is present in the
-/// request the server MAY gzip-encode the response": it is free not to.
+/// request the server MAY gzip-encode the response": this receiver does not.
 #[tokio::test]
-async fn an_answer_is_readable_whatever_encodings_the_client_accepts() {
+async fn a_response_is_uncompressed_whatever_encodings_the_client_accepts() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {

@@ -1,4 +1,4 @@
-//! HTTP's own rules: how a request may arrive, and what becomes of it.
+//! HTTP's own rules: how a request may arrive, and how it is answered.
 //!
 //! HTTP/1.1 from raw bytes, HTTP/2 where it has the rule too, each on both ports.
 
@@ -19,13 +19,13 @@ use crate::support::client::{
 use crate::support::receiver::ReceiverProcess;
 use crate::support::samples::{sized, spans};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /// RFC 9112, 7.1: "A recipient MUST be able to parse and decode the chunked transfer coding."
 #[tokio::test]
-async fn a_body_in_chunks_is_taken() {
+async fn a_chunked_body_is_accepted() {
     let body = spans(&["a"]);
     let (first, second) = body.split_at(9);
     let chunked = [
@@ -39,8 +39,11 @@ async fn a_body_in_chunks_is_taken() {
 
     let (_receiver, ports) = ports().await;
     for port in ports {
-        let answer =
-            say(port, &[&head("connection: close\r\ntransfer-encoding: chunked"), &chunked]).await;
+        let answer = send_then_read(
+            port,
+            &[&head("connection: close\r\ntransfer-encoding: chunked"), &chunked],
+        )
+        .await;
 
         assert!(answer.starts_with(OK), "{answer}");
     }
@@ -49,10 +52,10 @@ async fn a_body_in_chunks_is_taken() {
 /// RFC 9112, 6.3: "If this is a request message and none of the above are true, then the message
 /// body length is zero". RFC 9113, 8.1.1: Content-Length is optional.
 #[tokio::test]
-async fn a_request_without_a_length_is_taken() {
+async fn a_request_without_a_length_is_accepted() {
     let (receiver, ports) = ports().await;
     for port in ports {
-        let answer = say(port, &[&head("connection: close")]).await;
+        let answer = send_then_read(port, &[&head("connection: close")]).await;
         assert!(answer.starts_with(OK), "{answer}");
     }
 
@@ -70,9 +73,9 @@ async fn a_request_without_a_length_is_taken() {
 
 /// RFC 9110, 10.1.1: on a request with a 100-continue expectation "an origin server MUST send either
 /// […] or an immediate 100 (Continue) response to encourage the client to send the request content."
-/// Curl asks so before every large request.
+/// Curl sends this expectation with every large request.
 #[tokio::test]
-async fn a_client_that_asks_first_is_told_to_go_on() {
+async fn a_client_that_expects_100_continue_gets_it() {
     let body = spans(&["a"]);
     let (_receiver, ports) = ports().await;
     for port in ports {
@@ -80,13 +83,13 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
         let head = head(&format!("expect: 100-continue\r\ncontent-length: {}", body.len()));
         stream.write_all(&head).await.unwrap();
         let mut interim = vec![0; CONTINUE.len()];
-        timeout(PATIENCE, stream.read_exact(&mut interim)).await.unwrap().unwrap();
+        timeout(TIMEOUT, stream.read_exact(&mut interim)).await.unwrap().unwrap();
         assert_eq!(interim, CONTINUE.as_bytes());
 
         stream.write_all(&body).await.unwrap();
 
         let mut answer = vec![0; OK.len()];
-        timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+        timeout(TIMEOUT, stream.read_exact(&mut answer)).await.unwrap().unwrap();
         assert_eq!(answer, OK.as_bytes());
     }
 }
@@ -96,7 +99,7 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
 /// with a final status code instead of reading the entire request content SHOULD indicate whether it
 /// intends to close the connection".
 #[tokio::test]
-async fn a_client_that_asks_first_is_refused_before_it_sends() {
+async fn a_client_that_expects_100_continue_is_refused_before_it_sends() {
     let (_receiver, ports) = ports().await;
     for port in ports {
         for (headers, path, status) in [
@@ -117,8 +120,8 @@ async fn a_client_that_asks_first_is_refused_before_it_sends() {
 }
 
 /// OTLP, OTLP/HTTP Request: "If the limit is exceeded, the server MUST respond with `HTTP 413
-/// Content Too Large`", also to a client that reads nothing until it has sent everything: the answer
-/// must not be lost to a reset of the connection.
+/// Content Too Large`", also to a client that reads nothing until it has sent everything: the
+/// response must not be lost to a reset of the connection.
 #[tokio::test]
 async fn a_client_that_sends_everything_first_gets_its_413_and_keeps_its_connection() {
     let length = 9 << 20;
@@ -131,7 +134,7 @@ async fn a_client_that_sends_everything_first_gets_its_413_and_keeps_its_connect
     let (_receiver, ports) = ports().await;
     for port in ports {
         for request in [&announced, &chunked] {
-            let answer = say(port, &[request, &next]).await;
+            let answer = send_then_read(port, &[request, &next]).await;
 
             assert!(answer.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{answer}");
             assert!(answer.contains(OK), "the next request was not answered: {answer}");
@@ -139,9 +142,9 @@ async fn a_client_that_sends_everything_first_gets_its_413_and_keeps_its_connect
     }
 }
 
-/// RFC 9112, 2.1 and RFC 9113, 4: a message is a sequence of octets, however the network cuts it.
+/// RFC 9112, 2.1 and RFC 9113, 4: a message is a sequence of octets, however the network splits it.
 #[tokio::test]
-async fn a_request_that_arrives_in_single_bytes_is_taken() {
+async fn a_request_that_arrives_in_single_bytes_is_accepted() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
@@ -157,17 +160,17 @@ async fn a_request_that_arrives_in_single_bytes_is_taken() {
 }
 
 /// OTLP, OTLP/HTTP Connection: "The client SHOULD keep the connection alive between requests", which
-/// takes a server that does (RFC 9112, 9.3: "HTTP/1.1 defaults to the use of "persistent
-/// connections""), through refusals as well.
+/// requires the server to keep it alive (RFC 9112, 9.3: "HTTP/1.1 defaults to the use of
+/// "persistent connections""), after refusals as well.
 #[tokio::test]
-async fn a_connection_serves_one_request_after_the_other_refused_or_not() {
+async fn a_connection_serves_one_request_after_another_even_after_refusals() {
     let receiver = ReceiverProcess::start(&[]).await;
 
     for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         let mut connection = endpoint.connect().await;
         for _ in 0..3 {
-            let taken = connection.send(endpoint.request(spans(&["a"]))).await;
-            assert_eq!(taken.kind(), ResponseKind::Accepted, "{endpoint:?}");
+            let accepted = connection.send(endpoint.request(spans(&["a"]))).await;
+            assert_eq!(accepted.kind(), ResponseKind::Accepted, "{endpoint:?}");
             let refused = connection.send(endpoint.request("\u{7f}")).await;
             assert_eq!(refused.kind(), ResponseKind::Malformed, "{endpoint:?}");
         }
@@ -178,15 +181,15 @@ async fn a_connection_serves_one_request_after_the_other_refused_or_not() {
 /// the server "MUST send the corresponding responses in the same order that the requests were
 /// received".
 #[tokio::test]
-async fn requests_sent_without_waiting_are_answered_in_their_order() {
+async fn pipelined_requests_are_answered_in_their_order() {
     let body = spans(&["a"]);
-    let taken = [head(&format!("content-length: {}", body.len())), body.to_vec()].concat();
+    let accepted = [head(&format!("content-length: {}", body.len())), body.to_vec()].concat();
     let nowhere = head_for("/nowhere", "content-length: 0");
     let last = head("connection: close");
 
     let (_receiver, ports) = ports().await;
     for port in ports {
-        let answer = say(port, &[&taken, &nowhere, &taken, &last]).await;
+        let answer = send_then_read(port, &[&accepted, &nowhere, &accepted, &last]).await;
 
         let statuses: Vec<_> =
             answer.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
@@ -197,34 +200,34 @@ async fn requests_sent_without_waiting_are_answered_in_their_order() {
 /// RFC 9110, 7.8: "A server MAY ignore a received Upgrade header field". Java's HTTP client asks for
 /// HTTP/2 in this way.
 #[tokio::test]
-async fn a_wish_to_upgrade_is_ignored() {
-    let wish = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk";
+async fn a_request_to_upgrade_is_ignored() {
+    let upgrade = "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk";
 
     let (_receiver, ports) = ports().await;
     for port in ports {
-        let answer = say(port, &[&head(wish), &head("connection: close")]).await;
+        let answer = send_then_read(port, &[&head(upgrade), &head("connection: close")]).await;
 
         assert_eq!(answer.matches(OK).count(), 2, "{answer}");
     }
 }
 
 /// RFC 9112, 3.2.2: "a server MUST accept the absolute-form in requests". An HTTP/1.0 client
-/// gets its answer and the end of the connection.
+/// gets its response, and the connection is closed.
 #[tokio::test]
-async fn absolute_targets_and_http_1_0_are_taken() {
+async fn absolute_targets_and_http_1_0_are_accepted() {
     let absolute = head_for("http://localhost:4318/v1/traces", "connection: close");
     let old = format!("POST /v1/traces HTTP/1.0\r\ncontent-type: {PROTOBUF_CONTENT_TYPE}\r\n\r\n");
 
     let (_receiver, ports) = ports().await;
     for port in ports {
-        assert!(say(port, &[&absolute]).await.starts_with(OK));
-        assert!(say(port, &[old.as_bytes()]).await.starts_with("HTTP/1.0 200 OK\r\n"));
+        assert!(send_then_read(port, &[&absolute]).await.starts_with(OK));
+        assert!(send_then_read(port, &[old.as_bytes()]).await.starts_with("HTTP/1.0 200 OK\r\n"));
     }
 }
 
-/// RFC 9110, 15.5: a request that breaks off or breaks the rules of HTTP changes nothing.
+/// RFC 9110, 15.5: an incomplete request changes nothing.
 #[tokio::test]
-async fn a_request_that_breaks_off_is_not_taken() {
+async fn an_incomplete_request_is_not_accepted() {
     let (receiver, ports) = ports().await;
     let body = spans(&["a"]);
     let head = head(&format!("content-length: {}", body.len() + 1));
@@ -234,8 +237,8 @@ async fn a_request_that_breaks_off_is_not_taken() {
         stream.write_all(&[head.clone(), body.to_vec()].concat()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
-        // Answered or reset, as the server likes.
-        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
+        // The server may respond or reset the connection.
+        let _ = timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.unwrap();
         assert!(!answer.starts_with(OK.as_bytes()));
     }
 
@@ -262,7 +265,7 @@ fn head_for(target: &str, headers: &str) -> Vec<u8> {
 }
 
 /// Sends all of `parts`, and only then reads, until the receiver closes the connection.
-async fn say(port: SocketAddr, parts: &[&[u8]]) -> String {
+async fn send_then_read(port: SocketAddr, parts: &[&[u8]]) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(port).await?;
         stream.write_all(&parts.concat()).await?;
@@ -270,7 +273,7 @@ async fn say(port: SocketAddr, parts: &[&[u8]]) -> String {
         stream.read_to_end(&mut answer).await?;
         Ok::<_, io::Error>(answer)
     };
-    let answer = timeout(PATIENCE, exchange).await.expect("an answer in time");
+    let answer = timeout(TIMEOUT, exchange).await.expect("an answer in time");
     String::from_utf8_lossy(&answer.expect("an answer and no reset")).into_owned()
 }
 
@@ -285,7 +288,7 @@ async fn head_of_answer(port: SocketAddr, request: &[u8]) -> String {
         }
         Ok::<_, io::Error>(answer)
     };
-    let answer = timeout(PATIENCE, exchange).await.expect("an answer in time");
+    let answer = timeout(TIMEOUT, exchange).await.expect("an answer in time");
     String::from_utf8(answer.expect("an answer and no reset")).expect("a head is text")
 }
 

@@ -1,4 +1,4 @@
-//! Sizes: what is too large is refused for good, before and after decompression.
+//! Sizes: requests that are too large are refused permanently, before and after decompression.
 //!
 //! gRPC, HTTP/1.1 and HTTP/2, each on both ports.
 
@@ -24,7 +24,7 @@ const SETTINGS: &[(&str, &str)] = &[("MAX_REQUEST_BYTES", "64Ki")];
 /// error." OTLP/HTTP Request: "If the limit is exceeded, the server MUST respond with `HTTP 413
 /// Content Too Large`."
 #[tokio::test]
-async fn a_request_of_the_configured_limit_is_taken_and_one_byte_more_is_not() {
+async fn a_request_of_the_configured_limit_is_accepted_and_one_byte_more_is_not() {
     let receiver = ReceiverProcess::start(SETTINGS).await;
 
     for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
@@ -59,9 +59,9 @@ async fn the_limit_holds_after_decompression() {
 }
 
 /// OTLP, OTLP/gRPC Request: "to mitigate possible excessive memory usage caused by a misconfigured
-/// or malicious client": a request that would become a thousand times as large.
+/// or malicious client": a request that would expand a thousandfold.
 #[tokio::test]
-async fn a_request_that_explodes_when_decompressed_is_refused_before_it_does() {
+async fn a_request_that_expands_hugely_is_refused_with_bounded_memory() {
     let receiver = ReceiverProcess::start(&[]).await;
     let zeros = vec![0; 64 << 20];
     let (gzip, zstd) = (gzip(&zeros), zstd(&zeros));
@@ -78,7 +78,7 @@ async fn a_request_that_explodes_when_decompressed_is_refused_before_it_does() {
 }
 
 /// OTLP, OTLP/HTTP Request: "The server MUST limit the size of the request body when parsing it,
-/// including after decompression": including, so before it too. Empty gzip members and skippable
+/// including after decompression", and so before it as well. Empty gzip members and skippable
 /// zstd frames decompress to nothing, however many there are.
 #[tokio::test]
 async fn the_limit_holds_before_decompression() {
@@ -109,8 +109,8 @@ async fn the_default_limit_is_4_mib() {
     }
 }
 
-/// OTLP, as above: "Implementations SHOULD allow this limit to be configured", to what is
-/// recommended, where the buffer is large enough.
+/// OTLP, as above: "Implementations SHOULD allow this limit to be configured", up to the
+/// recommended limit if the buffer is large enough.
 #[tokio::test]
 async fn the_limit_can_be_the_recommended_64_mib() {
     let settings = [("MAX_REQUEST_BYTES", "64Mi"), ("MAX_BYTES", "256Mi")];
@@ -124,8 +124,8 @@ async fn the_limit_can_be_the_recommended_64_mib() {
     }
 }
 
-/// OTLP, as above: refused from what is announced, the length of the gRPC message or of the HTTP
-/// body, while the request is still on its way.
+/// OTLP, as above: refused by the announced length of the gRPC message or of the HTTP body, while
+/// the request is still being sent.
 #[tokio::test]
 async fn a_request_that_announces_too_much_is_refused_before_it_is_sent() {
     let receiver = ReceiverProcess::start(SETTINGS).await;
@@ -154,9 +154,10 @@ async fn a_request_that_announces_too_much_is_refused_before_it_is_sent() {
     }
 }
 
-/// OTLP, OTLP/gRPC Request, as above: what is larger than the whole buffer can never be taken.
+/// OTLP, OTLP/gRPC Request, as above: a request larger than the whole buffer can never be
+/// accepted.
 #[tokio::test]
-async fn a_request_larger_than_the_whole_buffer_is_refused_for_good() {
+async fn a_request_larger_than_the_whole_buffer_is_refused_permanently() {
     let few_spans = [("MAX_SPANS", "10"), ("OVERFLOW", "reject")];
     let few_bytes = [("MAX_BYTES", "64Ki"), ("MAX_REQUEST_BYTES", "64Ki")];
 
@@ -172,7 +173,7 @@ async fn a_request_larger_than_the_whole_buffer_is_refused_for_good() {
 /// compression, to avoid overwhelming the client." gRPC, PROTOCOL-HTTP2: "Clients may limit the size
 /// of Response-Headers, Trailers, and Trailers-Only, with a default of 8 KiB each suggested."
 #[tokio::test]
-async fn an_answer_is_small_whatever_was_asked() {
+async fn a_response_is_small_whatever_the_request() {
     let receiver = ReceiverProcess::start(&[]).await;
     let long_path = format!("/{}", "%ff/".repeat(2000));
 
@@ -192,10 +193,10 @@ async fn an_answer_is_small_whatever_was_asked() {
     }
 }
 
-/// RFC 9113, 8.1: a server that answers before the request is complete resets its stream "without
-/// error"; the connection lives on.
+/// RFC 9113, 8.1: a server that responds before the request is complete resets its stream "without
+/// error"; the connection stays open.
 #[tokio::test]
-async fn an_oversize_request_does_not_cost_the_connection() {
+async fn an_oversized_request_does_not_close_the_connection() {
     let receiver = ReceiverProcess::start(SETTINGS).await;
 
     for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
@@ -210,10 +211,10 @@ async fn an_oversize_request_does_not_cost_the_connection() {
 }
 
 /// OTLP, Failures: "this can happen when the server is temporarily unable to process the data":
-/// connections that cannot be opened for want of file descriptors wait, and cost no more than a look
-/// now and then.
+/// connections that cannot be accepted for lack of file descriptors wait, and cost no more than an
+/// occasional retry.
 #[tokio::test]
-async fn connections_beyond_the_open_files_wait_for_others_to_end() {
+async fn connections_beyond_the_open_files_limit_wait_for_others_to_close() {
     let receiver = ReceiverProcess::start_with_open_files(24, &[]).await;
     let mut open = vec![];
     for _ in 0..24 {
@@ -221,8 +222,8 @@ async fn connections_beyond_the_open_files_wait_for_others_to_end() {
     }
     tokio::time::sleep(Duration::from_millis(350)).await;
 
-    let complaints = receiver.log().matches("cannot accept connections; trying again").count();
-    assert!((1..=8).contains(&complaints), "{}", receiver.log());
+    let warnings = receiver.log().matches("cannot accept connections; trying again").count();
+    assert!((1..=8).contains(&warnings), "{}", receiver.log());
     drop(open);
 
     for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
@@ -234,7 +235,7 @@ async fn connections_beyond_the_open_files_wait_for_others_to_end() {
     }
 }
 
-/// Checks that an answer says that a request is too large, and not to try again.
+/// Checks that a response reports a request as too large and asks for no retry.
 fn assert_too_large(answer: &OtlpResponse) {
     assert_eq!(answer.kind(), ResponseKind::TooLarge, "{answer:?}");
     assert!(answer.details().retry_info().is_none(), "{answer:?}");

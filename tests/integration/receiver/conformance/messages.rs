@@ -1,4 +1,4 @@
-//! Messages: what decodes is forwarded as it came, what does not is refused.
+//! Messages: those that decode are forwarded unchanged, others are refused.
 //!
 //! gRPC, HTTP/1.1 and HTTP/2, each on both ports.
 
@@ -13,8 +13,8 @@ use crate::support::destinations::RecordingDestination;
 use crate::support::receiver::ReceiverProcess;
 use crate::support::samples::{serialized, span, spans};
 
-/// Arrays within arrays in an attribute of a span that make 100 levels of messages, the request
-/// being the first.
+/// The nested arrays in an attribute of a span that make 100 levels of messages, including the
+/// request.
 pub(crate) const DEEPEST_ARRAYS: usize = 47;
 
 /// OTLP, Future Versions and Interoperability: "Newer versions of OTLP may add new fields to
@@ -23,9 +23,9 @@ pub(crate) const DEEPEST_ARRAYS: usize = 47;
 /// parsing and in the serialized output."
 #[tokio::test]
 async fn unknown_fields_are_forwarded_untouched() {
-    // Of each wire type, before and after known fields, at every level.
+    // Unknown fields of each wire type, before and after known fields, at every level.
     let unknown = [
-        &[0xa0, 0x06, 0x96, 0x81, 0x00][..], // 100: varint, longer than it need be
+        &[0xa0, 0x06, 0x96, 0x81, 0x00][..], // 100: varint, longer than necessary
         &[0xa1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8], // 100: 64 bits
         &[0xa2, 0x06, 3, 0xff, 0xfe, 0xfd],  // 100: bytes that are not UTF-8
         &[0xa3, 0x06, 0x08, 0x01, 0xa4, 0x06], // 100: a group with a field in it
@@ -96,7 +96,7 @@ async fn a_span_with_all_flags_set_is_forwarded_untouched() {
 }
 
 /// Protobuf, Proto Limits: messages may be nested 100 deep in the C++ and Java libraries, here as 47
-/// arrays in an attribute of a span: what they decode is accepted.
+/// arrays in an attribute of a span: what these libraries decode is accepted.
 #[tokio::test]
 async fn messages_nested_to_the_limit_are_forwarded_untouched() {
     let message = nested_arrays(DEEPEST_ARRAYS);
@@ -105,7 +105,8 @@ async fn messages_nested_to_the_limit_are_forwarded_untouched() {
 }
 
 /// Protobuf, Proto Limits: "If you try to unmarshal a message that is nested deeper than the depth
-/// limit, the unmarshaling will fail." Taken, it would make the destination refuse everybody's batch.
+/// limit, the unmarshaling will fail." If accepted, it would make the destination refuse the whole
+/// batch.
 #[tokio::test]
 async fn messages_nested_past_the_limit_are_refused() {
     assert_refused(&[(&nested_arrays(DEEPEST_ARRAYS + 1), "more than 100 levels deep")]).await;
@@ -114,7 +115,7 @@ async fn messages_nested_past_the_limit_are_refused() {
 /// Protobuf, Language Guide (proto 3), Scalar Value Types: "A string must always contain UTF-8
 /// encoded or 7-bit ASCII text".
 #[tokio::test]
-async fn a_string_that_is_not_utf_8_is_refused_wherever_it_stands() {
+async fn a_string_that_is_not_utf_8_is_refused_in_every_field() {
     let ids = [nested(1, &[1; 16]), nested(2, &[2; 8])].concat();
     let in_span = |field: &[u8]| nested(1, &nested(2, &nested(2, &[&ids, field].concat())));
     let bad = |field| nested(field, b"caf\xe9");
@@ -154,7 +155,7 @@ async fn a_group_that_is_not_closed_or_was_not_opened_is_refused() {
 /// non-retryable errors, the server is recommended to use code InvalidArgument and MAY supply
 /// additional details via status using `BadRequest`."
 #[tokio::test]
-async fn bytes_that_do_not_decode_are_refused_with_what_and_where() {
+async fn bytes_that_do_not_decode_are_refused_with_the_reason() {
     let whole = spans(&["a"]);
     assert_refused(&[
         (&whole[..whole.len() - 1], "but its message has"),
@@ -176,7 +177,7 @@ async fn a_refused_request_changes_nothing() {
 
     for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
         // A valid span comes before the broken one.
-        let message = [spans(&["kept by nobody"]), Bytes::from_static(&[0xff])].concat();
+        let message = [spans(&["never kept"]), Bytes::from_static(&[0xff])].concat();
         assert_eq!(endpoint.export(message).await.kind(), ResponseKind::Malformed, "{endpoint:?}");
     }
 
@@ -185,7 +186,7 @@ async fn a_refused_request_changes_nothing() {
     assert_eq!(recorder.next().await, spans(&["next"]));
 }
 
-/// Sends each message in every way and checks that its refusal gives the reason.
+/// Sends each message to every endpoint and checks that the refusal gives the reason.
 async fn assert_refused(cases: &[(&[u8], &str)]) {
     let receiver = ReceiverProcess::start(&[]).await;
     for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
@@ -193,12 +194,16 @@ async fn assert_refused(cases: &[(&[u8], &str)]) {
             let answer = endpoint.export(message.to_vec()).await;
 
             assert_eq!(answer.kind(), ResponseKind::Malformed, "{endpoint:?}: {reason}");
-            let told = answer.error_status().message;
-            assert!(told.contains(reason), "{endpoint:?}: {told:?} does not say {reason:?}");
+            let refusal = answer.error_status().message;
+            assert!(
+                refusal.contains(reason),
+                "{endpoint:?}: {refusal:?} does not contain {reason:?}"
+            );
             let details = answer.details();
-            let violations = &details.bad_request().expect("what was bad").field_violations;
+            let violations =
+                &details.bad_request().expect("the violation is listed").field_violations;
             assert_eq!(violations.len(), 1, "{endpoint:?}");
-            assert_eq!(violations[0].description, told, "{endpoint:?}");
+            assert_eq!(violations[0].description, refusal, "{endpoint:?}");
         }
     }
 }
@@ -211,7 +216,7 @@ fn nested(field: u8, inner: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A request with a span that has an attribute of so many arrays, each in the other.
+/// A request with a span that has an attribute of `count` nested arrays.
 pub(crate) fn nested_arrays(count: usize) -> Bytes {
     let value = (0..count).fold(any(Value::IntValue(1)), |inner, _| {
         any(Value::ArrayValue(ArrayValue { values: vec![inner] }))

@@ -13,9 +13,9 @@ use super::messages::DEEPEST_ARRAYS;
 /// forms." Out of range numeric values: "Zero fractional portions are accepted."
 #[tokio::test]
 async fn integers_may_be_quoted_and_have_an_exponent_or_a_zero_fraction() {
-    let mut rig = Harness::start().await;
+    let mut harness = Harness::start().await;
     for json in ["200", "\"200\"", "2e2", "\"2E+2\"", "200.0", "\"200.00\"", "20000e-2"] {
-        let span = rig.span(&format!(r#""droppedEventsCount":{json},"flags":{json}"#)).await;
+        let span = harness.span(&format!(r#""droppedEventsCount":{json},"flags":{json}"#)).await;
         assert_eq!((span.dropped_events_count, span.flags), (200, 200), "{json}");
     }
 }
@@ -25,7 +25,7 @@ async fn integers_may_be_quoted_and_have_an_exponent_or_a_zero_fraction() {
 /// for `uint32`"; "Values with nonzero fractional portions are not allowed for integer-typed fields."
 #[tokio::test]
 async fn numbers_that_do_not_fit_are_refused() {
-    let rig = Harness::start().await;
+    let harness = Harness::start().await;
     for (field, json) in [
         ("droppedLinksCount", "-1"),
         ("droppedLinksCount", "4294967296"),
@@ -37,7 +37,7 @@ async fn numbers_that_do_not_fit_are_refused() {
         ("startTimeUnixNano", "\"-1\""),
         ("kind", "2147483648"),
     ] {
-        rig.refused(with_span(&format!(r#""{field}":{json}"#)), field).await;
+        harness.refused(with_span(&format!(r#""{field}":{json}"#)), field).await;
     }
 }
 
@@ -46,7 +46,7 @@ async fn numbers_that_do_not_fit_are_refused() {
 /// accepted."
 #[tokio::test]
 async fn doubles_are_numbers_strings_or_special_names() {
-    let mut rig = Harness::start().await;
+    let mut harness = Harness::start().await;
     for (json, expected) in [
         ("1.5", 1.5),
         ("\"-2.5\"", -2.5),
@@ -57,33 +57,33 @@ async fn doubles_are_numbers_strings_or_special_names() {
         ("\"NaN\"", f64::NAN),
     ] {
         let Some(Any::DoubleValue(value)) =
-            rig.value(&format!(r#"{{"doubleValue":{json}}}"#)).await
+            harness.value(&format!(r#"{{"doubleValue":{json}}}"#)).await
         else {
-            panic!("{json} is no double");
+            panic!("{json} is not a double");
         };
         assert_eq!(value.total_cmp(&expected), std::cmp::Ordering::Equal, "{json}");
     }
-    rig.refused(with_span(&with_value(r#"{"doubleValue":NaN}"#)), "doubleValue").await;
-    rig.refused(with_span(&with_value(r#"{"doubleValue":1e999}"#)), "doubleValue").await;
+    harness.refused(with_span(&with_value(r#"{"doubleValue":NaN}"#)), "doubleValue").await;
+    harness.refused(with_span(&with_value(r#"{"doubleValue":1e999}"#)), "doubleValue").await;
 }
 
 /// ProtoJSON, bytes: "Either standard or URL-safe base64 encoding with/without paddings are
 /// accepted."
 #[tokio::test]
 async fn bytes_are_base64_in_either_alphabet_with_or_without_padding() {
-    let mut rig = Harness::start().await;
+    let mut harness = Harness::start().await;
     for text in ["+/8=", "+/8", "-_8=", "-_8"] {
-        let value = rig.value(&format!(r#"{{"bytesValue":"{text}"}}"#)).await;
+        let value = harness.value(&format!(r#"{{"bytesValue":"{text}"}}"#)).await;
         assert_eq!(value, Some(Any::BytesValue(vec![0xfb, 0xff])), "{text}");
     }
-    rig.refused(with_span(&with_value(r#"{"bytesValue":"!"}"#)), "bytesValue").await;
+    harness.refused(with_span(&with_value(r#"{"bytesValue":"!"}"#)), "bytesValue").await;
 }
 
 /// ProtoJSON, Null values: "Parsers accept `null` as a legal value for any field"; "The field should
 /// remain unset, as though it was not present in the input at all".
 #[tokio::test]
 async fn null_leaves_any_field_unset() {
-    let mut rig = Harness::start().await;
+    let mut harness = Harness::start().await;
     let nulls = [
         "traceState",
         "parentSpanId",
@@ -100,34 +100,34 @@ async fn null_leaves_any_field_unset() {
     ]
     .map(|field| format!(r#""{field}":null"#));
 
-    assert_eq!(rig.span(&nulls.join(",")).await, rig.span("").await);
+    assert_eq!(harness.span(&nulls.join(",")).await, harness.span("").await);
     for value in ["null", "{}", r#"{"stringValue":null}"#, r#"{"arrayValue":null}"#] {
-        assert_eq!(rig.value(value).await, None, "{value}");
+        assert_eq!(harness.value(value).await, None, "{value}");
     }
     let around = format!(
         r#"{{"resourceSpans":[{{"resource":null,"schemaUrl":null,"scopeSpans":[{{"scope":null,
         "spans":[{{{IDS}}}]}}]}}]}}"#
     );
-    assert_eq!(rig.taken(&around).await, rig.taken(&with_span("")).await);
+    assert_eq!(harness.forwarded(&around).await, harness.forwarded(&with_span("")).await);
 }
 
 /// ProtoJSON, Null values: "`null` values are not allowed within repeated fields."
 #[tokio::test]
 async fn null_within_an_array_is_refused() {
-    let rig = Harness::start().await;
-    rig.refused(r#"{"resourceSpans":[null]}"#, "resourceSpans[0]").await;
-    rig.refused(with_span(r#""attributes":[null]"#), "attributes[0]").await;
+    let harness = Harness::start().await;
+    harness.refused(r#"{"resourceSpans":[null]}"#, "resourceSpans[0]").await;
+    harness.refused(with_span(r#""attributes":[null]"#), "attributes[0]").await;
     let array = with_value(r#"{"arrayValue":{"values":[null]}}"#);
-    rig.refused(with_span(&array), "values[0]").await;
+    harness.refused(with_span(&array), "values[0]").await;
 }
 
 /// ProtoJSON, Duplicate values: "Parsers should accept the same field being duplicated, and the last
 /// value provided should be retained."
 #[tokio::test]
-async fn of_a_field_given_twice_the_last_value_is_retained() {
-    let mut rig = Harness::start().await;
+async fn the_last_value_of_a_duplicate_field_is_retained() {
+    let mut harness = Harness::start().await;
 
-    let span = rig.span(r#""name":"first","kind":1,"name":"last","kind":5"#).await;
+    let span = harness.span(r#""name":"first","kind":1,"name":"last","kind":5"#).await;
 
     assert_eq!((span.name.as_str(), span.kind), ("last", 5));
 }
@@ -136,16 +136,16 @@ async fn of_a_field_given_twice_the_last_value_is_retained() {
 /// same oneof in the same JSON object."
 #[tokio::test]
 async fn two_members_of_one_value_are_refused() {
-    let rig = Harness::start().await;
+    let harness = Harness::start().await;
     let two = with_value(r#"{"stringValue":"a","intValue":1}"#);
-    rig.refused(with_span(&two), "attributes[0].value").await;
+    harness.refused(with_span(&two), "attributes[0].value").await;
 }
 
 /// `common.proto`, `AnyValue`: "It is valid for all values to be unspecified"; changelog, 1.9.0:
-/// values of every kind, in each other.
+/// values of every kind, also nested.
 #[tokio::test]
 async fn attribute_values_of_every_kind_are_converted() {
-    let mut rig = Harness::start().await;
+    let mut harness = Harness::start().await;
     let any = |value| AnyValue { value: Some(value) };
 
     for (json, expected) in [
@@ -175,18 +175,18 @@ async fn attribute_values_of_every_kind_are_converted() {
             }),
         ),
     ] {
-        assert_eq!(rig.value(json).await, Some(expected), "{json}");
+        assert_eq!(harness.value(json).await, Some(expected), "{json}");
     }
 }
 
 /// RFC 8259, 2 and 7: whitespace between tokens, escapes in strings and keys.
 #[tokio::test]
-async fn whitespace_and_escapes_are_json() {
-    let mut rig = Harness::start().await;
+async fn whitespace_and_escapes_are_accepted() {
+    let mut harness = Harness::start().await;
 
     let spaced = format!("\r\n\t {} \r\n\t", with_span("\n\t\"name\" :\r \"a\""));
-    let request_with_a = rig.taken(&spaced).await;
-    let span = rig.span(r#""n\u0061me":"\ud83d\ude00\"\\\/\n\u0000é""#).await;
+    let request_with_a = harness.forwarded(&spaced).await;
+    let span = harness.span(r#""n\u0061me":"\ud83d\ude00\"\\\/\n\u0000é""#).await;
 
     assert_eq!(request_with_a.resource_spans[0].scope_spans[0].spans[0].name, "a");
     assert_eq!(span.name, "😀\"\\/\n\0é");
@@ -195,18 +195,18 @@ async fn whitespace_and_escapes_are_json() {
 /// RFC 8259, 2: "JSON-text = ws value ws": one value, here the object of a message, and nothing after
 /// it.
 #[tokio::test]
-async fn what_is_not_one_json_object_is_refused() {
-    let rig = Harness::start().await;
+async fn anything_but_one_json_object_is_refused() {
+    let harness = Harness::start().await;
     let whole = with_span("");
 
     for json in ["", " ", "[]", "null", "7", "\"a\"", "{\"resourceSpans\":[]"] {
-        rig.refused(json, "malformed OTLP/JSON request at line 1").await;
+        harness.refused(json, "malformed OTLP/JSON request at line 1").await;
     }
     for after in ["{}", "x", "\0", ",", &whole] {
-        rig.refused(format!("{whole}{after}"), "trailing characters").await;
+        harness.refused(format!("{whole}{after}"), "trailing characters").await;
     }
     for json in ["{'resourceSpans':[]}", "{resourceSpans:[]}", "{\"resourceSpans\":[],}"] {
-        rig.refused(json, "malformed").await;
+        harness.refused(json, "malformed").await;
     }
 }
 
@@ -214,29 +214,29 @@ async fn what_is_not_one_json_object_is_refused() {
 /// surrogates cannot be encoded, so no protobuf string can hold them.
 #[tokio::test]
 async fn strings_that_are_not_unicode_are_refused() {
-    let rig = Harness::start().await;
+    let harness = Harness::start().await;
     let with_name = with_span(r#""name":"?""#).into_bytes();
     let at = with_name.iter().position(|byte| *byte == b'?').unwrap();
     let mut latin = with_name.clone();
     latin[at] = 0xe9;
 
-    rig.refused(latin, "not UTF-8").await;
-    rig.refused(with_span(r#""name":"\ud83d""#), "spans[0].name").await;
-    rig.refused(with_span(r#""name":"\ude00\ud83d""#), "spans[0].name").await;
+    harness.refused(latin, "not UTF-8").await;
+    harness.refused(with_span(r#""name":"\ud83d""#), "spans[0].name").await;
+    harness.refused(with_span(r#""name":"\ude00\ud83d""#), "spans[0].name").await;
 }
 
 /// Protobuf, Proto Limits, Depth Limit: 100 messages, in JSON as in protobuf.
 #[tokio::test]
-async fn messages_nest_to_the_limit_and_not_past_it() {
-    let mut rig = Harness::start().await;
+async fn messages_may_nest_to_the_limit_and_not_beyond() {
+    let mut harness = Harness::start().await;
     let nested = |depth: usize| {
         let open = r#"{"arrayValue":{"values":["#.repeat(depth);
         format!("{open}{{\"intValue\":1}}{}", "]}}".repeat(depth))
     };
 
-    assert!(rig.value(&nested(DEEPEST_ARRAYS)).await.is_some());
+    assert!(harness.value(&nested(DEEPEST_ARRAYS)).await.is_some());
     let deeper = with_span(&with_value(&nested(DEEPEST_ARRAYS + 1)));
-    rig.refused(deeper, "nested deeper than the 100 levels").await;
-    rig.refused("[".repeat(1 << 20), "not a JSON object").await;
-    rig.refused(format!("{{\"resourceSpans\":{}", "[".repeat(1 << 20)), "resourceSpans").await;
+    harness.refused(deeper, "nested deeper than the 100 levels").await;
+    harness.refused("[".repeat(1 << 20), "not a JSON object").await;
+    harness.refused(format!("{{\"resourceSpans\":{}", "[".repeat(1 << 20)), "resourceSpans").await;
 }

@@ -1,4 +1,4 @@
-//! Connections that cannot be made, break, or are not what they seem.
+//! Connections that fail, break, or reach another kind of server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tracebuffer::ports::destination::Destination;
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Grpc, Protocol::Http];
 
-/// Settings for a destination that is not the one which made them.
+/// Settings for this host and port, with a timeout of 500 ms.
 async fn settings(protocol: Protocol, host: &str, port: u16) -> DestinationSettings {
     let mut settings = ScriptedDestination::start(protocol).await.settings();
     host.clone_into(&mut settings.endpoint.host);
@@ -31,7 +31,7 @@ async fn unavailable(settings: &DestinationSettings) -> Failure {
     failure
 }
 
-/// A port whose queue of waiting connections is full, so that no further one is answered.
+/// A port whose accept queue is full, so that further connection attempts get no response.
 async fn full_port() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -45,7 +45,7 @@ async fn full_port() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
 }
 
 #[tokio::test]
-async fn a_host_without_an_address_is_a_failure_of_dns() {
+async fn a_host_without_an_address_is_a_dns_failure() {
     let failure = unavailable(&settings(Protocol::Grpc, "nowhere.invalid", 4317).await).await;
 
     assert_eq!(failure.code, "DNS");
@@ -53,7 +53,7 @@ async fn a_host_without_an_address_is_a_failure_of_dns() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_answered_is_no_fault_of_the_batch() {
+async fn a_connection_attempt_without_a_response_makes_the_destination_unavailable() {
     let (address, _listener, _waiting) = full_port().await;
 
     let failure = unavailable(&settings(Protocol::Grpc, "127.0.0.1", address.port()).await).await;
@@ -63,7 +63,7 @@ async fn a_connection_that_is_not_answered_is_no_fault_of_the_batch() {
 }
 
 #[tokio::test]
-async fn a_tls_server_that_never_shakes_hands_is_no_fault_of_the_batch() {
+async fn a_tls_handshake_without_a_response_makes_the_destination_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut settings = settings(Protocol::Http, "127.0.0.1", port).await;
@@ -76,7 +76,7 @@ async fn a_tls_server_that_never_shakes_hands_is_no_fault_of_the_batch() {
 }
 
 #[tokio::test]
-async fn a_port_that_speaks_something_else_is_suspected() {
+async fn the_failure_suggests_a_wrong_port_when_the_server_does_not_speak_http() {
     for protocol in PROTOCOLS {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -97,7 +97,7 @@ async fn a_port_that_speaks_something_else_is_suspected() {
 }
 
 #[tokio::test]
-async fn the_other_protocols_port_is_suspected() {
+async fn the_failure_suggests_a_wrong_port_when_the_server_speaks_the_other_protocol() {
     let http = ScriptedDestination::start(Protocol::Http).await;
     let grpc = ScriptedDestination::start(Protocol::Grpc).await;
     for (protocol, server) in [(Protocol::Grpc, &http), (Protocol::Http, &grpc)] {
@@ -110,7 +110,7 @@ async fn the_other_protocols_port_is_suspected() {
 }
 
 #[tokio::test]
-async fn a_connection_that_no_longer_answers_pings_is_given_up_before_the_timeout() {
+async fn a_connection_without_ping_responses_is_abandoned_before_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut settings = settings(Protocol::Grpc, "127.0.0.1", port).await;
@@ -122,7 +122,7 @@ async fn a_connection_that_no_longer_answers_pings_is_given_up_before_the_timeou
         let (_request, mut response) = connection.accept().await.unwrap().unwrap();
         let answer = http::Response::builder().header("grpc-status", "0").body(()).unwrap();
         response.send_response(answer, true).unwrap();
-        // Speaks until all is said, and never again.
+        // Completes the exchange, then stays silent.
         let _ = timeout(Duration::from_millis(50), connection.accept()).await;
         connection
     });
@@ -147,7 +147,7 @@ async fn frame(stream: &mut TcpStream) -> (u8, u32) {
     (kind, u32::from_be_bytes(id))
 }
 
-/// Answers the first request, and the second with `refusal`; then serves another connection well.
+/// Accepts the first request of each connection and answers the second with `refusal`.
 async fn refusing_server(listener: TcpListener, refusal: &'static [u8]) {
     const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
     const OK: &[u8] = b"\0\0\x10\x01\x05\0\0\0\x01\x88\0\x0bgrpc-status\x010";

@@ -1,4 +1,4 @@
-//! OTLP/gRPC out, against a real server that does what a script says.
+//! OTLP/gRPC export, against a real server with scripted responses.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn pair() -> (ScriptedDestination, AnyDestination) {
     (server, destination)
 }
 
-async fn impatient_pair() -> (ScriptedDestination, AnyDestination) {
+async fn pair_with_short_timeout() -> (ScriptedDestination, AnyDestination) {
     let server = ScriptedDestination::start(Protocol::Grpc).await;
     let mut settings = server.settings();
     settings.timeout = SHORT;
@@ -46,7 +46,7 @@ async fn spans_arrive_in_order_over_one_connection() {
 }
 
 #[tokio::test]
-async fn a_request_says_what_it_is_and_carries_the_configured_headers() {
+async fn a_request_has_the_headers_of_grpc_and_the_configured_ones() {
     let server = ScriptedDestination::start(Protocol::Grpc).await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("headers");
@@ -131,7 +131,7 @@ async fn concurrent_sends_share_one_connection() {
 }
 
 #[tokio::test]
-async fn every_refusal_is_understood() {
+async fn every_status_code_maps_to_a_failure_kind() {
     use FailureKind::{InvalidData, Refused, TimedOut, TooLarge, Unavailable};
     let (server, destination) = pair().await;
     let codes = [
@@ -155,7 +155,7 @@ async fn every_refusal_is_understood() {
 }
 
 #[tokio::test]
-async fn a_refusal_with_retry_info_says_when_to_come_back() {
+async fn retry_info_in_a_refusal_sets_the_retry_delay() {
     let (server, destination) = pair().await;
     let retry_after = Some(Duration::from_millis(2_500));
     server.script([ScriptedResponse::Grpc { code: 8, message: "full %, really", retry_after }]);
@@ -178,7 +178,7 @@ async fn a_partial_success_is_a_delivery_with_rejected_spans() {
 }
 
 #[tokio::test]
-async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
+async fn a_success_with_a_garbage_body_is_a_delivery_with_a_warning() {
     let (server, destination) = pair().await;
     let long = RawResponse::grpc(&vec![0; 200_000], 0);
     server.script([RawResponse::grpc(&[0xff], 0), long].map(ScriptedResponse::RawResponse));
@@ -193,7 +193,7 @@ async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_status_is_tried_again() {
+async fn a_response_without_a_status_makes_the_destination_unavailable() {
     let (server, destination) = pair().await;
     let without_status = RawResponse { trailers: Vec::new(), ..RawResponse::grpc(&[], 0) };
     let broken = RawResponse { broken: true, ..without_status.clone() };
@@ -206,7 +206,7 @@ async fn an_answer_without_a_status_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_lists_every_span_is_still_understood() {
+async fn a_refusal_with_a_very_long_message_is_still_recognised() {
     let (server, destination) = pair().await;
     let headers = vec![("grpc-status", "3".to_owned()), ("grpc-message", "x".repeat(40_000))];
     server
@@ -218,7 +218,7 @@ async fn a_refusal_that_lists_every_span_is_still_understood() {
 }
 
 #[tokio::test]
-async fn an_answer_with_an_endless_head_is_given_up() {
+async fn a_response_with_oversized_headers_is_abandoned() {
     let (server, destination) = pair().await;
     let mut reply = RawResponse::grpc(&[], 0);
     reply.headers.push(("x-long", "x".repeat(100_000)));
@@ -230,7 +230,7 @@ async fn an_answer_with_an_endless_head_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_answers_in_http_is_understood() {
+async fn an_http_error_of_a_proxy_maps_to_a_grpc_code() {
     let (server, destination) = pair().await;
     server.script([ScriptedResponse::http(502), ScriptedResponse::http(404)]);
 
@@ -242,7 +242,7 @@ async fn a_proxy_that_answers_in_http_is_understood() {
 }
 
 #[tokio::test]
-async fn a_reset_is_tried_again_over_another_connection() {
+async fn after_a_reset_the_next_request_uses_another_connection() {
     let (server, destination) = pair().await;
     for answer in [ScriptedResponse::ResetConnection, ScriptedResponse::ResetStream] {
         server.script([answer]);
@@ -256,8 +256,8 @@ async fn a_reset_is_tried_again_over_another_connection() {
 }
 
 #[tokio::test]
-async fn a_silent_destination_times_out_and_is_given_up() {
-    let (server, destination) = impatient_pair().await;
+async fn a_silent_destination_times_out_and_its_connection_is_closed() {
+    let (server, destination) = pair_with_short_timeout().await;
     for answer in [ScriptedResponse::NeverRespond, ScriptedResponse::NeverRead] {
         server.set_default_response(answer);
         let (request, watched) = WatchedBatch::create(1 << 20);
@@ -314,7 +314,7 @@ async fn a_dropped_send_does_not_disturb_another_on_the_same_connection() {
 }
 
 #[tokio::test]
-async fn a_goodbye_is_followed_without_a_failure() {
+async fn a_goaway_leads_to_a_new_connection_without_a_failure() {
     let (server, destination) = pair().await;
     for name in ["a", "b", "c"] {
         server.script([ScriptedResponse::GoAway(Box::new(ScriptedResponse::Accept))]);
@@ -327,7 +327,7 @@ async fn a_goodbye_is_followed_without_a_failure() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_finished_after_a_goodbye() {
+async fn a_request_in_flight_is_completed_after_a_goaway() {
     let (server, destination) = pair().await;
     let slow =
         ScriptedResponse::Delay(Duration::from_millis(100), Box::new(ScriptedResponse::Accept));
@@ -355,7 +355,7 @@ async fn a_connection_closed_while_idle_is_replaced_without_a_failure() {
 }
 
 #[tokio::test]
-async fn a_destination_that_comes_back_is_found_again() {
+async fn a_destination_that_is_restarted_is_reached_again() {
     let (mut server, destination) = pair().await;
     server.stop().await;
 

@@ -1,4 +1,4 @@
-//! Headers whose values are in files, as they are when a request is sent, over TLS.
+//! Headers with values from files, read for each request, over TLS.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ const TOKEN: &str = "authorization";
 const BEARER: &str = "authorization=Bearer%20";
 
 /// One server of each protocol.
-async fn scenes() -> [TlsHarness; 2] {
+async fn harnesses() -> [TlsHarness; 2] {
     [
         TlsHarness::new(Protocol::Grpc, &["h2"], false).await,
         TlsHarness::new(Protocol::Http, &["http/1.1"], false).await,
@@ -29,7 +29,7 @@ fn token(path: &Path, prefixes: &str) -> HeaderFiles {
     files
 }
 
-/// The same, without which requests are sent too.
+/// The same header, optional: requests are also sent without it.
 fn optional_token(path: &Path) -> HeaderFiles {
     let mut files = token(path, BEARER);
     files.make_optional(&parse_header_names(TOKEN).unwrap()).unwrap();
@@ -38,7 +38,7 @@ fn optional_token(path: &Path) -> HeaderFiles {
 
 #[tokio::test]
 async fn a_prefix_is_sent_before_the_value_of_a_file() {
-    for mut harness in scenes().await {
+    for mut harness in harnesses().await {
         let path = write(harness.files.path(), "token", "abc\n");
         harness.settings.header_files = token(&path, BEARER);
 
@@ -49,8 +49,8 @@ async fn a_prefix_is_sent_before_the_value_of_a_file() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_renewed_is_in_the_next_request_on_the_same_connection() {
-    for mut harness in scenes().await {
+async fn a_renewed_token_is_in_the_next_request_on_the_same_connection() {
+    for mut harness in harnesses().await {
         let path = write(harness.files.path(), "token", "first\n");
         harness.settings.header_files = token(&path, BEARER);
         let destination = harness.destination();
@@ -65,8 +65,8 @@ async fn a_token_that_was_renewed_is_in_the_next_request_on_the_same_connection(
 }
 
 #[tokio::test]
-async fn a_token_of_the_same_length_that_a_kubelet_swapped_in_is_in_the_next_request() {
-    for mut harness in scenes().await {
+async fn a_token_of_the_same_length_swapped_in_by_a_kubelet_is_in_the_next_request() {
+    for mut harness in harnesses().await {
         let mut volume = Volume::new();
         volume.put(&[("token", "one")]);
         harness.settings.header_files = token(&volume.path("token"), "");
@@ -83,7 +83,7 @@ async fn a_token_of_the_same_length_that_a_kubelet_swapped_in_is_in_the_next_req
 
 #[tokio::test]
 async fn without_an_optional_file_the_header_is_left_out_until_the_file_appears() {
-    for mut harness in scenes().await {
+    for mut harness in harnesses().await {
         let mut volume = Volume::new();
         harness.settings.header_files = optional_token(&volume.path("token"));
         let destination = harness.destination();
@@ -95,7 +95,7 @@ async fn without_an_optional_file_the_header_is_left_out_until_the_file_appears(
         assert_delivered(&destination).await;
         assert_eq!(harness.last_header(TOKEN).as_deref(), Some("Bearer late"));
 
-        // The key was removed: the file is a link to nowhere.
+        // The key was removed: the file is a dangling link.
         volume.put(&[]);
         assert_delivered(&destination).await;
         assert_eq!(harness.last_header(TOKEN), None);
@@ -104,7 +104,7 @@ async fn without_an_optional_file_the_header_is_left_out_until_the_file_appears(
 
 #[tokio::test]
 async fn with_an_empty_optional_file_the_header_is_left_out() {
-    for mut harness in scenes().await {
+    for mut harness in harnesses().await {
         for empty in ["", " \r\n"] {
             let path = write(harness.files.path(), "token", empty);
             harness.settings.header_files = optional_token(&path);
@@ -117,8 +117,8 @@ async fn with_an_empty_optional_file_the_header_is_left_out() {
 }
 
 #[tokio::test]
-async fn without_a_file_that_is_needed_nothing_is_sent_until_it_holds_a_value() {
-    for mut harness in scenes().await {
+async fn without_a_required_file_nothing_is_sent_until_it_holds_a_value() {
+    for mut harness in harnesses().await {
         let path = harness.files.path().join("token");
         harness.settings.header_files = token(&path, BEARER);
         let destination = harness.destination();
@@ -142,8 +142,8 @@ async fn without_a_file_that_is_needed_nothing_is_sent_until_it_holds_a_value() 
 }
 
 #[tokio::test]
-async fn an_optional_header_that_is_left_out_leaves_the_one_of_the_settings() {
-    for mut harness in scenes().await {
+async fn an_optional_header_file_overrides_the_configured_header_once_it_exists() {
+    for mut harness in harnesses().await {
         let path = harness.files.path().join("token");
         harness.settings.headers = parse_header_list("authorization=shared,x-tenant=blue").unwrap();
         harness.settings.header_files = optional_token(&path);

@@ -1,4 +1,5 @@
-//! OTLP/HTTP out, in plain text and so over HTTP/1.1, against a real server with a script.
+//! OTLP/HTTP export without TLS, hence over HTTP/1.1, against a real server with scripted
+//! responses.
 
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +40,7 @@ async fn spans_arrive_in_order_over_one_connection() {
 }
 
 #[tokio::test]
-async fn a_request_says_what_it_is_and_carries_the_configured_headers() {
+async fn a_request_has_the_headers_of_otlp_and_the_configured_ones() {
     let server = ScriptedDestination::start(Protocol::Http).await;
     let mut settings = server.settings();
     settings.endpoint.path = "/otlp/v1/traces?tenant=blue".to_owned();
@@ -84,7 +85,7 @@ async fn a_compressed_batch_arrives_whole_and_smaller() {
 }
 
 #[tokio::test]
-async fn a_batch_of_many_pieces_arrives_whole() {
+async fn a_batch_of_many_chunks_arrives_whole() {
     let (server, destination) = pair().await;
 
     destination.send(large_batch(7, 512 * 1024)).await.unwrap();
@@ -95,7 +96,7 @@ async fn a_batch_of_many_pieces_arrives_whole() {
 }
 
 #[tokio::test]
-async fn concurrent_sends_keep_their_connections_for_the_next_time() {
+async fn later_sends_reuse_the_connections_of_concurrent_ones() {
     let (server, destination) = pair().await;
     server.set_default_response(ScriptedResponse::Delay(
         Duration::from_millis(50),
@@ -112,7 +113,7 @@ async fn concurrent_sends_keep_their_connections_for_the_next_time() {
 }
 
 #[tokio::test]
-async fn every_refusal_is_understood() {
+async fn every_status_maps_to_a_failure_kind() {
     use FailureKind::{InvalidData, Refused, TooLarge, Unavailable};
     let (server, destination) = pair().await;
     let statuses = [
@@ -140,7 +141,7 @@ async fn every_refusal_is_understood() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_when_to_come_back_in_seconds_or_by_a_date() {
+async fn retry_after_in_seconds_or_as_a_date_sets_the_retry_delay() {
     let (server, destination) = pair().await;
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_mins(1));
     for (value, range) in [("7".to_owned(), 7..=7), (date, 55..=60)] {
@@ -167,7 +168,7 @@ async fn a_partial_success_is_a_delivery_with_rejected_spans() {
 }
 
 #[tokio::test]
-async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
+async fn a_success_with_a_garbage_body_is_a_delivery_with_a_warning() {
     let (server, destination) = pair().await;
     server.script([ScriptedResponse::RawResponse(RawResponse::protobuf(200, vec![0xff]))]);
 
@@ -177,7 +178,7 @@ async fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_cut_off_and_counts_by_its_status() {
+async fn an_oversized_response_is_cut_off_and_classified_by_its_status() {
     let (server, destination) = pair().await;
     server.script([200, 503].map(|status| {
         ScriptedResponse::RawResponse(RawResponse::protobuf(status, vec![0; 1 << 20]))
@@ -193,7 +194,7 @@ async fn an_endless_answer_is_cut_off_and_counts_by_its_status() {
 }
 
 #[tokio::test]
-async fn a_success_that_breaks_off_is_a_delivery_with_a_warning() {
+async fn a_truncated_success_is_a_delivery_with_a_warning() {
     let (server, destination) = pair().await;
     let broken = RawResponse { broken: true, ..RawResponse::protobuf(200, vec![0; 10]) };
     server.script([ScriptedResponse::RawResponse(broken)]);
@@ -215,7 +216,7 @@ async fn a_connection_closed_while_idle_is_replaced_without_a_failure() {
 }
 
 #[tokio::test]
-async fn a_request_that_met_a_closing_connection_is_repeated_without_a_failure() {
+async fn a_request_on_a_closing_connection_is_repeated_without_a_failure() {
     let (server, destination) = pair().await;
     server.script([
         ScriptedResponse::Accept,
@@ -234,7 +235,7 @@ async fn a_request_that_met_a_closing_connection_is_repeated_without_a_failure()
 }
 
 #[tokio::test]
-async fn a_repeated_request_does_not_trust_another_old_connection() {
+async fn a_repeated_request_uses_a_new_connection() {
     let (server, destination) = pair().await;
     let slow =
         ScriptedResponse::Delay(Duration::from_millis(50), Box::new(ScriptedResponse::Accept));
@@ -248,7 +249,7 @@ async fn a_repeated_request_does_not_trust_another_old_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_with_an_endless_head_is_given_up() {
+async fn a_response_with_oversized_headers_is_abandoned() {
     let (server, destination) = pair().await;
     let mut reply = RawResponse::protobuf(503, Vec::new());
     reply.headers.push(("x-long", "x".repeat(300_000)));
@@ -260,7 +261,7 @@ async fn an_answer_with_an_endless_head_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_new_connection_that_closes_without_an_answer_is_a_failure() {
+async fn a_new_connection_that_closes_without_a_response_is_a_failure() {
     for answer in [ScriptedResponse::ResetStream, ScriptedResponse::ResetConnection] {
         let (server, destination) = pair().await;
         server.script([answer]);
@@ -273,7 +274,7 @@ async fn a_new_connection_that_closes_without_an_answer_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_no_more_requests_is_obeyed() {
+async fn after_connection_close_the_next_request_uses_a_new_connection() {
     let (server, destination) = pair().await;
     server.script([ScriptedResponse::GoAway(Box::new(ScriptedResponse::Accept))]);
 
@@ -285,7 +286,7 @@ async fn a_server_that_wants_no_more_requests_is_obeyed() {
 }
 
 #[tokio::test]
-async fn a_silent_destination_times_out_and_is_given_up() {
+async fn a_silent_destination_times_out_and_the_batch_is_freed() {
     let server = ScriptedDestination::start(Protocol::Http).await;
     let mut settings = server.settings();
     settings.timeout = SHORT;
@@ -322,7 +323,7 @@ async fn a_dropped_send_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_destination_that_comes_back_is_found_again() {
+async fn a_destination_that_is_restarted_is_reached_again() {
     let (mut server, destination) = pair().await;
     server.stop().await;
     let outcome = destination.send(batch(&["a"])).await;

@@ -1,4 +1,4 @@
-//! OTLP out, against a real server.
+//! OTLP export, against a real server.
 
 mod connection;
 mod grpc;

@@ -1,4 +1,4 @@
-//! Encrypted destinations, and the files that go with them.
+//! Destinations with TLS, and their certificate files.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use http::Version;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
 use tracebuffer::adapters::messaging::destination::config::{CaFile, Protocol, ServerName};
 
-/// What a server of each protocol speaks.
+/// Each protocol with its usual ALPN name.
 const BOTH: [(Protocol, &str); 2] = [(Protocol::Grpc, "h2"), (Protocol::Http, "http/1.1")];
 
 #[tokio::test]
-async fn grpc_speaks_http2_with_a_server_that_names_it_or_names_nothing() {
+async fn grpc_uses_http2_whether_or_not_the_server_supports_alpn() {
     for protocols in [&["h2"][..], &[]] {
         let harness = TlsHarness::new(Protocol::Grpc, protocols, false).await;
 
@@ -26,7 +26,7 @@ async fn grpc_speaks_http2_with_a_server_that_names_it_or_names_nothing() {
 }
 
 #[tokio::test]
-async fn http_speaks_what_the_server_prefers() {
+async fn http_uses_the_version_that_the_server_prefers() {
     let cases = [
         (&["h2", "http/1.1"][..], Version::HTTP_2),
         (&["http/1.1"], Version::HTTP_11),
@@ -45,7 +45,7 @@ async fn http_speaks_what_the_server_prefers() {
 }
 
 #[tokio::test]
-async fn grpc_asks_about_the_port_where_there_is_no_http2() {
+async fn grpc_suggests_a_wrong_port_when_the_server_has_no_http2() {
     let harness = TlsHarness::new(Protocol::Grpc, &["http/1.1"], false).await;
 
     let failure = assert_unavailable(&harness.destination()).await;
@@ -87,7 +87,7 @@ async fn a_server_of_another_name_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_private_authority_is_trusted_beside_the_public_ones() {
+async fn a_private_authority_is_trusted_in_addition_to_the_public_ones() {
     for (protocol, alpn) in BOTH {
         let mut harness = TlsHarness::new(protocol, &[alpn], false).await;
         harness.settings.ca_file = harness
@@ -100,7 +100,7 @@ async fn a_private_authority_is_trusted_beside_the_public_ones() {
 }
 
 #[tokio::test]
-async fn a_server_is_asked_for_its_name_where_that_is_not_its_host() {
+async fn the_configured_server_name_is_sent_as_sni_and_not_as_the_http_host() {
     for (protocol, alpn) in BOTH {
         let authority = TestAuthority::new();
         let config = authority.server_config_requiring_sni("traces.example", &[alpn]);
@@ -110,14 +110,14 @@ async fn a_server_is_asked_for_its_name_where_that_is_not_its_host() {
         harness.settings.server_name = Some(ServerName::try_from("traces.example").unwrap());
 
         assert_delivered(&harness.destination()).await;
-        // The name is TLS's alone: HTTP speaks to the host.
+        // Only TLS uses the name; the HTTP request names the host.
         let host = format!("localhost:{}", harness.server.address().port());
         assert_eq!(harness.last_authority(), host);
     }
 }
 
 #[tokio::test]
-async fn a_server_may_be_known_by_an_address_that_is_not_its_host() {
+async fn the_configured_server_name_may_be_an_ip_address() {
     for address in ["192.0.2.7", "2001:db8::7"] {
         for (protocol, alpn) in BOTH {
             let authority = TestAuthority::new();
@@ -131,7 +131,7 @@ async fn a_server_may_be_known_by_an_address_that_is_not_its_host() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_in_the_certificate_is_named_with_those_that_are() {
+async fn a_wrong_server_name_is_reported_with_the_names_in_the_certificate() {
     for name in ["other.example", "192.0.2.7"] {
         for (protocol, alpn) in BOTH {
             let mut harness = TlsHarness::new(protocol, &[alpn], false).await;
@@ -151,7 +151,7 @@ async fn a_name_that_is_not_in_the_certificate_is_named_with_those_that_are() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_behind_https_is_recognised() {
+async fn a_server_without_tls_at_an_https_endpoint_is_recognised() {
     for protocol in [Protocol::Grpc, Protocol::Http] {
         let server = ScriptedDestination::start(protocol).await;
         let mut settings = server.settings();
@@ -165,7 +165,7 @@ async fn a_server_without_tls_behind_https_is_recognised() {
 }
 
 #[tokio::test]
-async fn a_server_with_tls_behind_http_is_suspected() {
+async fn a_server_with_tls_at_an_http_endpoint_is_recognised() {
     for protocol in [Protocol::Grpc, Protocol::Http] {
         let mut harness = TlsHarness::new(protocol, &["h2", "http/1.1"], false).await;
         harness.settings.endpoint.tls = false;
@@ -178,7 +178,7 @@ async fn a_server_with_tls_behind_http_is_suspected() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_opens_a_server_that_asks_for_one() {
+async fn a_server_that_requires_a_client_certificate_accepts_a_valid_one() {
     let mut harness = TlsHarness::new(Protocol::Grpc, &["h2"], true).await;
     let client = harness.authority.issue("client");
     harness.set_client_certificate(&client);
@@ -187,7 +187,7 @@ async fn a_client_certificate_opens_a_server_that_asks_for_one() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_a_certificate_refuses_a_client_without_one() {
+async fn a_server_that_requires_a_client_certificate_refuses_a_client_without_one() {
     for (protocol, alpn) in BOTH {
         let harness = TlsHarness::new(protocol, &[alpn], true).await;
 
@@ -216,7 +216,7 @@ async fn a_missing_ca_file_is_named_and_picked_up_when_it_appears() {
 }
 
 #[tokio::test]
-async fn a_rotated_client_certificate_is_shown_on_a_new_connection() {
+async fn a_rotated_client_certificate_is_used_on_a_new_connection() {
     let mut harness = TlsHarness::new(Protocol::Grpc, &["h2"], true).await;
     let first = harness.authority.issue("first");
     harness.set_client_certificate(&first);
@@ -234,7 +234,7 @@ async fn a_rotated_client_certificate_is_shown_on_a_new_connection() {
 }
 
 #[tokio::test]
-async fn a_rotated_ca_file_is_believed_at_once() {
+async fn a_rotated_ca_file_applies_at_once() {
     for (protocol, alpn) in BOTH {
         let harness = TlsHarness::new(protocol, &[alpn], false).await;
         let destination = harness.destination();

@@ -1,4 +1,4 @@
-//! Answers that say no, and answers that say nothing.
+//! Responses that refuse spans, and malformed responses.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::pipeline::{
 };
 use crate::support::scripted_destination::{RawResponse, ScriptedResponse};
 
-/// A code to answer with, and its name in the metrics.
+/// A response code and its name in the metrics.
 type Code = (i32, &'static str);
 
 const RETRYABLE_GRPC: &[Code] = &[
@@ -82,12 +82,12 @@ async fn spans_refused_with_a_retryable_code_are_sent_again() {
 }
 
 #[tokio::test]
-async fn a_destination_that_names_a_time_is_left_alone_that_long() {
+async fn the_retry_delay_that_a_destination_asks_for_is_respected() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[]).await;
         let asked = Duration::from_secs(1);
         pipeline.destination.script([match protocol {
-            // Without the time it would be a refusal for good.
+            // Without the delay this code would be permanent.
             Protocol::Grpc => {
                 ScriptedResponse::Grpc { code: 8, message: "busy", retry_after: Some(asked) }
             }
@@ -147,7 +147,7 @@ async fn spans_refused_with_a_permanent_code_are_dropped_and_counted() {
 async fn spans_a_destination_rejected_are_counted_and_not_sent_again() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[]).await;
-        // The last three cannot be: there are five spans in each request.
+        // The last three counts are impossible: each request has five spans.
         for (rejected, counted) in [(2, 2), (5, 5), (0, 0), (-1, 0), (6, 5), (i64::MAX, 5)] {
             let before = pipeline.wait_until_drained().await;
             pipeline
@@ -167,15 +167,15 @@ async fn spans_a_destination_rejected_are_counted_and_not_sent_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_costs_no_span() {
+async fn a_malformed_response_loses_no_span() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[]).await;
-        let rubbish = match protocol {
+        let garbage = match protocol {
             Protocol::Grpc => garbage_grpc_responses(),
             Protocol::Http => garbage_http_responses(),
         };
 
-        for reply in rubbish {
+        for reply in garbage {
             pipeline.destination.script([ScriptedResponse::RawResponse(reply)]);
             pipeline.while_auditing(pipeline.send(2, 3)).await;
             pipeline.while_auditing(pipeline.wait_until_drained()).await;

@@ -11,7 +11,7 @@ use crate::support::pipeline::{
 use crate::support::receiver::Metrics;
 use crate::support::scripted_destination::ScriptedResponse;
 
-/// A refusal after which the destination is left alone for a while.
+/// A refusal that delays the next attempt by 2 s.
 fn come_back_later(protocol: Protocol) -> ScriptedResponse {
     match protocol {
         Protocol::Grpc => ScriptedResponse::Grpc {
@@ -36,9 +36,12 @@ async fn after_an_overflow_the_newest_spans_arrive_and_the_rest_is_counted() {
         pipeline.send(1, 1).await;
         pipeline.wait_until_failing(1).await;
 
-        // Nothing is on its way meanwhile, so that the oldest can be dropped.
+        // Nothing is in flight meanwhile, so the oldest spans can be dropped.
         pipeline.while_auditing(pipeline.send(37, 7)).await;
-        assert!(started.elapsed() < Duration::from_secs(2), "too slow to tell anything");
+        assert!(
+            started.elapsed() < Duration::from_secs(2),
+            "the test was too slow to be conclusive"
+        );
         let metrics = pipeline.receiver.metrics().await;
         assert_eq!(dropped_spans(&metrics, "overflow"), 160);
         assert_eq!(metrics.unaccounted_spans(), 0, "{metrics:#?}");
@@ -59,7 +62,7 @@ async fn after_an_overflow_in_bytes_the_newest_requests_arrive_and_the_rest_is_c
         pipeline.send(1, 1).await;
         pipeline.wait_until_failing(1).await;
 
-        // About 10 KiB each, so that between 20 and 25 have room.
+        // About 10 KiB each, so between 20 and 25 requests fit.
         pipeline.while_auditing(pipeline.send_padded(80, 2, 5_000)).await;
         let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
 
@@ -78,21 +81,21 @@ async fn after_an_overflow_in_bytes_the_newest_requests_arrive_and_the_rest_is_c
 }
 
 #[tokio::test]
-async fn a_full_buffer_that_is_to_reject_tells_the_application_and_loses_nothing_it_took() {
+async fn with_overflow_reject_a_full_buffer_responds_unavailable_and_loses_no_accepted_span() {
     over_both_protocols(async |protocol| {
         let settings = [("MAX_SPANS", "100"), ("OVERFLOW", "reject")];
         let mut pipeline = Pipeline::start_in_outage(protocol, &settings).await;
         pipeline.while_auditing(pipeline.send(14, 7)).await;
-        let taken = pipeline.span_count();
+        let accepted = pipeline.span_count();
 
         let refused = pipeline.endpoint().export(pipeline.next_request(7, 0)).await;
         assert_eq!(refused.kind(), ResponseKind::Unavailable, "{refused:?}");
-        let asked = refused.details().retry_info().and_then(|info| info.retry_delay);
-        assert!(asked.is_some() || !refused.header("retry-after").is_empty(), "{refused:?}");
+        let delay = refused.details().retry_info().and_then(|info| info.retry_delay);
+        assert!(delay.is_some() || !refused.header("retry-after").is_empty(), "{refused:?}");
         pipeline.destination.restart().await;
         let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
 
-        assert_eq!(pipeline.destination.received_names(), span_names(0..taken));
+        assert_eq!(pipeline.destination.received_names(), span_names(0..accepted));
         assert_eq!(metrics.accepted_spans(), 98);
         assert_eq!(dropped_spans(&metrics, "overflow"), 0);
         let full = [("reason", "full")];
@@ -102,7 +105,7 @@ async fn a_full_buffer_that_is_to_reject_tells_the_application_and_loses_nothing
 }
 
 #[tokio::test]
-async fn a_batch_on_its_way_is_never_counted_as_both_dropped_and_sent() {
+async fn a_batch_in_flight_is_never_counted_as_both_dropped_and_sent() {
     over_both_protocols(async |protocol| {
         let settings = [("MAX_SPANS", "100"), ("TIMEOUT", "300ms")];
         let pipeline = Pipeline::start(protocol, &settings).await;
@@ -147,7 +150,7 @@ async fn spans_older_than_the_maximum_age_are_dropped_in_an_outage() {
         let expired = |metrics: &Metrics| dropped_spans(metrics, "expired") == 10;
         pipeline.while_auditing(pipeline.receiver.wait_for_metrics(expired)).await;
         pipeline.destination.restart().await;
-        // Until the next try, new spans would grow old too.
+        // Until the next attempt, new spans would expire too.
         pipeline
             .while_auditing(async {
                 while pipeline.destination.received_names().is_empty() {
@@ -173,7 +176,7 @@ async fn spans_older_than_the_maximum_age_are_dropped_in_an_outage() {
 }
 
 #[tokio::test]
-async fn an_expired_token_costs_one_ever_smaller_batch_per_backoff() {
+async fn an_expired_token_loses_one_batch_per_backoff_and_each_is_smaller() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("MAX_SPANS", "160")]).await;
         let (refusal, code) = match protocol {

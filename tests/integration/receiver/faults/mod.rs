@@ -1,7 +1,7 @@
-//! The whole receiver before a destination that fails in every way.
+//! The whole receiver with a destination that fails in every way.
 //!
-//! Under each fault no span is nowhere: accepted = sent + rejected + dropped + buffered + in flight,
-//! at every moment. Each runs over gRPC and over HTTP.
+//! Every span is accounted for at every moment: accepted = sent + rejected + dropped + buffered +
+//! in flight. Each test runs over gRPC and over HTTP.
 
 mod codes;
 mod losses;

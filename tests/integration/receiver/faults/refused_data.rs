@@ -1,4 +1,4 @@
-//! Data the destination cannot take: poison, and too much of it at once.
+//! Data that the destination refuses: poison records, and batches that are too large.
 
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
@@ -8,7 +8,7 @@ use crate::support::pipeline::{
 use crate::support::receiver::Metrics;
 use crate::support::scripted_destination::{ReceivedRequest, ScriptedResponse};
 
-/// Most bytes of a request that the small destination takes.
+/// The largest request that the destination accepts, in bytes.
 const SMALL: usize = 100_000;
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn a_poison_record_is_dropped_alone() {
 
         let (pipeline, metrics) = after_refusing(poisoned, pipeline, protocol).await;
 
-        // The record with span 77 is the one of 76 and 77.
+        // Spans 76 and 77 are in the same record.
         let expected = [span_names(0..76), span_names(78..200)].concat();
         assert_eq!(pipeline.destination.received_names(), expected);
         assert_eq!(dropped_spans(&metrics, "permanent"), 2);
@@ -31,7 +31,7 @@ async fn a_poison_record_is_dropped_alone() {
 }
 
 #[tokio::test]
-async fn several_poison_records_are_dropped_and_nothing_else() {
+async fn only_poison_records_are_dropped_when_there_are_several() {
     let poisoned =
         |request: &ReceivedRequest| request.spans.iter().any(|span| span.name.ends_with('7'));
     over_both_protocols(async |protocol| {
@@ -48,9 +48,10 @@ async fn several_poison_records_are_dropped_and_nothing_else() {
     .await;
 }
 
-/// Ends the outage at a destination that calls `such` requests invalid, and waits for quiet.
+/// Ends the outage of a destination that refuses `poisoned` requests as invalid, and waits until
+/// the buffer is drained.
 async fn after_refusing(
-    such: fn(&ReceivedRequest) -> bool,
+    poisoned: fn(&ReceivedRequest) -> bool,
     mut pipeline: Pipeline,
     protocol: Protocol,
 ) -> (Pipeline, Metrics) {
@@ -58,7 +59,8 @@ async fn after_refusing(
         Protocol::Grpc => ScriptedResponse::grpc(3),
         Protocol::Http => ScriptedResponse::http(400),
     };
-    let answer = ScriptedResponse::If(such, Box::new(refusal), Box::new(ScriptedResponse::Accept));
+    let answer =
+        ScriptedResponse::If(poisoned, Box::new(refusal), Box::new(ScriptedResponse::Accept));
     pipeline.destination.set_default_response(answer);
     pipeline.destination.restart().await;
     let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
@@ -81,7 +83,7 @@ async fn batches_too_large_for_the_destination_arrive_in_smaller_ones() {
         ));
 
         pipeline.while_auditing(pipeline.send_padded(150, 2, 1000)).await;
-        // A single request of several times what it takes.
+        // A single request several times larger than the destination accepts.
         pipeline.while_auditing(pipeline.send_padded(1, 300, 1000)).await;
         pipeline.while_auditing(pipeline.send_padded(50, 2, 1000)).await;
         pipeline.destination.restart().await;

@@ -1,4 +1,4 @@
-//! Every fault at once, with several requests on their way.
+//! All faults combined, with several requests in flight.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ async fn in_a_storm_of_faults_every_span_is_accounted_for() {
         let settings = [("MAX_SPANS", "200"), ("CONCURRENCY", "4"), ("TIMEOUT", "200ms")];
         let pipeline = Pipeline::start(protocol, &settings).await;
         let mut random = fastrand::Rng::with_seed(42);
-        // Successes in between, or the pauses grow long.
+        // Successes in between keep the backoff short.
         let answers =
             (0..30).flat_map(|_| [fault(protocol, &mut random), ScriptedResponse::Accept]);
         pipeline.destination.script(answers);
@@ -34,7 +34,7 @@ async fn in_a_storm_of_faults_every_span_is_accounted_for() {
         let gone = ["permanent", "overflow"].map(|reason| dropped_spans(&metrics, reason));
         let total = sent_spans(&metrics) + rejected_spans(&metrics) + gone.iter().sum::<u64>();
         assert_eq!(total, pipeline.span_count() as u64);
-        // A reset takes the answers to other requests with it: their spans arrive twice.
+        // A reset also loses the responses to other requests, whose spans then arrive twice.
         let taken: HashSet<_> = pipeline.destination.received_names().into_iter().collect();
         assert!(
             taken.len() as u64 >= sent_spans(&metrics) + rejected_spans(&metrics),

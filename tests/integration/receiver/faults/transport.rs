@@ -28,7 +28,7 @@ async fn a_destination_that_comes_up_late_gets_everything_in_order() {
 }
 
 #[tokio::test]
-async fn a_destination_that_swallows_requests_gets_them_again() {
+async fn requests_that_get_no_response_are_sent_again() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, SHORT).await;
         pipeline.destination.script([
@@ -97,14 +97,14 @@ async fn spans_survive_connections_that_are_reset() {
         }
 
         let metrics = pipeline.assert_all_arrived().await;
-        // On a connection that was used before, another try follows at once and counts as one.
+        // On a reused connection the request is repeated at once, and both attempts count as one.
         assert!(failed_requests(&metrics, "RESET", false) >= 1, "{metrics:#?}");
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_connection_the_destination_wants_to_end_is_replaced_without_a_loss() {
+async fn a_connection_that_the_destination_asks_to_close_is_replaced_without_loss() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[]).await;
         pipeline
@@ -138,21 +138,21 @@ async fn a_destination_that_is_restarted_gets_everything_in_order() {
             pipeline.wait_until_drained().await;
         }
 
-        // A request may have been taken without its answer getting through.
+        // The destination may have accepted a request whose response was lost.
         pipeline.assert_all_arrived_at_least_once().await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn spans_whose_answer_was_lost_are_sent_again() {
+async fn spans_whose_response_was_lost_are_sent_again() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, SHORT).await;
-        // Read and perhaps stored; the receiver cannot know.
+        // The destination may have stored the spans; the receiver cannot know.
         pipeline.destination.script([ScriptedResponse::NeverRespond]);
 
         pipeline.while_auditing(pipeline.send(1, 2)).await;
-        within_timeout("the second try", pipeline.destination.wait_for_requests(2)).await;
+        within_timeout("the second attempt", pipeline.destination.wait_for_requests(2)).await;
 
         pipeline.assert_all_arrived().await;
         let requests = pipeline.destination.requests().into_iter();

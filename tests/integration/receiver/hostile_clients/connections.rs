@@ -1,4 +1,4 @@
-//! Connections that say nothing, nonsense, too much, or a byte at a time.
+//! Connections that send nothing, garbage, too much, or a byte at a time.
 
 use std::time::Duration;
 
@@ -13,30 +13,30 @@ use crate::support::receiver_under_test::{
 };
 use crate::support::samples::spans;
 
-/// Connections served at once.
-const MOST: usize = 256;
+/// The most connections that are served at once.
+const MAX_CONNECTIONS: usize = 256;
 
 #[tokio::test]
-async fn random_bytes_at_the_port_harm_nobody() {
+async fn random_bytes_do_no_harm() {
     let receiver = ReceiverUnderTest::start().await;
     let mut random = fastrand::Rng::with_seed(11);
 
     for _ in 0..200 {
-        let words: Vec<u8> = (0..random.usize(1..4096)).map(|_| random.u8(..)).collect();
-        send_and_read_to_end(receiver.connect().await, &words).await;
+        let input: Vec<u8> = (0..random.usize(1..4096)).map(|_| random.u8(..)).collect();
+        send_and_read_to_end(receiver.connect().await, &input).await;
     }
 
     receiver.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn connections_that_say_nothing_or_half_a_greeting_keep_nobody_waiting() {
+async fn connections_that_send_nothing_or_half_a_head_do_not_delay_others() {
     let receiver = ReceiverUnderTest::start().await;
     let mut held = Vec::new();
-    for greeting in ["", "P", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM", "POST /v1/tra"] {
+    for head in ["", "P", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM", "POST /v1/tra"] {
         for _ in 0..40 {
             let mut stream = receiver.connect().await;
-            stream.write_all(greeting.as_bytes()).await.expect("it listens");
+            stream.write_all(head.as_bytes()).await.expect("it listens");
             held.push(stream);
         }
     }
@@ -50,16 +50,20 @@ async fn connections_that_say_nothing_or_half_a_greeting_keep_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn a_thousand_connections_at_once_leave_nothing_behind() {
+async fn a_thousand_connections_at_once_leak_nothing() {
     allow_many_files();
     let receiver = ReceiverUnderTest::start().await;
     let mut held = Vec::new();
     for _ in 0..1000 {
         held.push(receiver.connect().await);
     }
-    let full = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) >= MOST;
+    let full = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) >= MAX_CONNECTIONS;
     let metrics = receiver.receiver.wait_for_metrics(full).await;
-    assert_eq!(metrics.sum::<usize>(CONNECTIONS_METRIC, &[]), MOST, "no more are served at once");
+    assert_eq!(
+        metrics.sum::<usize>(CONNECTIONS_METRIC, &[]),
+        MAX_CONNECTIONS,
+        "no more are served at once"
+    );
 
     drop(held);
 
@@ -87,7 +91,7 @@ async fn a_thousand_requests_on_as_many_connections_are_all_answered() {
 }
 
 #[tokio::test]
-async fn clients_that_speak_a_byte_at_a_time_keep_nobody_waiting() {
+async fn clients_that_send_a_byte_at_a_time_do_not_delay_others() {
     let receiver = ReceiverUnderTest::start().await;
     let head =
         b"POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nbody that never ends";
@@ -114,24 +118,24 @@ async fn clients_that_speak_a_byte_at_a_time_keep_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn a_head_of_many_mebibytes_is_refused_and_harms_nobody() {
+async fn a_head_of_many_mebibytes_is_refused_without_harm() {
     let receiver = ReceiverUnderTest::start().await;
     let endless_line = [&b"POST /"[..], &vec![b'a'; 4 << 20]].concat();
     let long_header = [&b"POST / HTTP/1.1\r\nx: "[..], &vec![b'a'; 4 << 20]].concat();
     let many_headers =
         [&b"POST / HTTP/1.1\r\n"[..], &b"x: aaaaaaaaaaaaaaaaaaaa\r\n".repeat(100_000)].concat();
 
-    for words in [endless_line, long_header, many_headers] {
-        let heard = send_and_read_to_end(receiver.connect().await, &words).await;
-        let heard = String::from_utf8_lossy(&heard);
-        // The answer may be lost when the rest of the request meets a closed connection.
-        assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 4"), "{heard}");
+    for input in [endless_line, long_header, many_headers] {
+        let response = send_and_read_to_end(receiver.connect().await, &input).await;
+        let response = String::from_utf8_lossy(&response);
+        // The response may be lost when the rest of the request reaches a closed connection.
+        assert!(response.is_empty() || response.starts_with("HTTP/1.1 4"), "{response}");
     }
 
     receiver.assert_recovers().await;
 }
 
-/// Lets this process, which holds the other ends, open as many files as it may.
+/// Raises the limit of open files of this process, which holds the client ends of the connections.
 fn allow_many_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("it may be raised");

@@ -1,4 +1,4 @@
-//! HTTP/2 used as a weapon, frame by frame.
+//! Attacks with raw HTTP/2 frames.
 
 use crate::support::receiver_under_test::{ReceiverUnderTest, send_and_read_to_end};
 
@@ -27,15 +27,15 @@ fn opening() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn two_thousand_streams_opened_and_reset_harm_nobody() {
+async fn two_thousand_streams_opened_and_reset_do_no_harm() {
     let receiver = ReceiverUnderTest::start().await;
-    let mut words = opening();
+    let mut input = opening();
     for stream in (1..4001).step_by(2) {
-        words.extend(frame(HEADERS, END_HEADERS, stream, REQUEST));
-        words.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+        input.extend(frame(HEADERS, END_HEADERS, stream, REQUEST));
+        input.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
 
-    let attackers = all_say(&receiver, &words, 4).await;
+    let attackers = send_from_all(&receiver, &input, 4).await;
     receiver.assert_serves_others().await;
     for attacker in attackers {
         attacker.await.expect("it does not panic");
@@ -45,60 +45,60 @@ async fn two_thousand_streams_opened_and_reset_harm_nobody() {
 }
 
 #[tokio::test]
-async fn headers_that_continue_without_end_harm_nobody() {
+async fn headers_that_continue_without_end_do_no_harm() {
     let receiver = ReceiverUnderTest::start().await;
-    let mut words = opening();
+    let mut input = opening();
     // A literal header of 1,000 bytes, never indexed.
     let header = [&b"\x10\x01x\x7f\xe9\x06"[..], &[b'y'; 1000]].concat();
-    words.extend(frame(HEADERS, 0, 1, REQUEST));
+    input.extend(frame(HEADERS, 0, 1, REQUEST));
     for _ in 0..10_000 {
-        words.extend(frame(CONTINUATION, 0, 1, &header));
+        input.extend(frame(CONTINUATION, 0, 1, &header));
     }
 
-    let heard = send_and_read_to_end(receiver.connect().await, &words).await;
+    let response = send_and_read_to_end(receiver.connect().await, &input).await;
 
-    assert!(heard.len() < 10_000);
+    assert!(response.len() < 10_000);
     receiver.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn empty_continuations_without_end_harm_nobody() {
+async fn empty_continuations_without_end_do_no_harm() {
     let receiver = ReceiverUnderTest::start().await;
-    let mut words = opening();
-    words.extend(frame(HEADERS, 0, 1, REQUEST));
-    words.extend(frame(CONTINUATION, 0, 1, &[]).repeat(100_000));
+    let mut input = opening();
+    input.extend(frame(HEADERS, 0, 1, REQUEST));
+    input.extend(frame(CONTINUATION, 0, 1, &[]).repeat(100_000));
 
-    send_and_read_to_end(receiver.connect().await, &words).await;
+    send_and_read_to_end(receiver.connect().await, &input).await;
 
     receiver.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn a_small_compressed_head_that_becomes_huge_harms_nobody() {
+async fn a_small_compressed_head_that_expands_hugely_does_no_harm() {
     let receiver = ReceiverUnderTest::start().await;
-    let mut words = opening();
-    // A header of 4,000 bytes into the table, then a thousand times by its number, a byte each.
+    let mut input = opening();
+    // A header of 4,000 bytes, stored in the table and referenced 10,000 times with one byte each.
     let header = [&b"\x40\x01x\x7f\xa1\x1e"[..], &[b'y'; 4000]].concat();
     for stream in (1..41).step_by(2) {
         let head = [REQUEST, &header, &[0xbe; 10_000]].concat();
-        words.extend(frame(HEADERS, END_HEADERS, stream, &head));
+        input.extend(frame(HEADERS, END_HEADERS, stream, &head));
     }
 
-    send_and_read_to_end(receiver.connect().await, &words).await;
+    send_and_read_to_end(receiver.connect().await, &input).await;
 
     receiver.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn floods_of_frames_that_must_be_answered_harm_nobody() {
+async fn floods_of_frames_that_must_be_answered_do_no_harm() {
     let receiver = ReceiverUnderTest::start().await;
     for flood in [
         frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]),
         frame(PING, 0, 0, &[7; 8]),
         frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()),
     ] {
-        let words = [opening(), flood.repeat(50_000)].concat();
-        send_and_read_to_end(receiver.connect().await, &words).await;
+        let input = [opening(), flood.repeat(50_000)].concat();
+        send_and_read_to_end(receiver.connect().await, &input).await;
         receiver.assert_serves_others().await;
     }
 
@@ -106,32 +106,32 @@ async fn floods_of_frames_that_must_be_answered_harm_nobody() {
 }
 
 #[tokio::test]
-async fn frames_that_make_no_sense_harm_nobody() {
+async fn random_frames_do_no_harm() {
     let receiver = ReceiverUnderTest::start().await;
     let mut random = fastrand::Rng::with_seed(7);
 
     for _ in 0..200 {
-        let mut words = opening();
+        let mut input = opening();
         for _ in 0..20 {
             let payload: Vec<u8> = (0..random.usize(..40)).map(|_| random.u8(..)).collect();
-            words.extend(frame(random.u8(..12), random.u8(..), random.u32(..4), &payload));
+            input.extend(frame(random.u8(..12), random.u8(..), random.u32(..4), &payload));
         }
-        send_and_read_to_end(receiver.connect().await, &words).await;
+        send_and_read_to_end(receiver.connect().await, &input).await;
     }
 
     receiver.assert_recovers().await;
 }
 
-/// So many clients that all say `words`.
-async fn all_say(
+/// Starts `clients` clients that each send `input`.
+async fn send_from_all(
     receiver: &ReceiverUnderTest,
-    words: &[u8],
+    input: &[u8],
     clients: usize,
 ) -> Vec<tokio::task::JoinHandle<Vec<u8>>> {
     let mut attackers = Vec::new();
     for _ in 0..clients {
-        let (stream, words) = (receiver.connect().await, words.to_vec());
-        attackers.push(tokio::spawn(async move { send_and_read_to_end(stream, &words).await }));
+        let (stream, input) = (receiver.connect().await, input.to_vec());
+        attackers.push(tokio::spawn(async move { send_and_read_to_end(stream, &input).await }));
     }
     attackers
 }

@@ -1,4 +1,4 @@
-//! Clients that ask for more than their share.
+//! Clients that use more than their share.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,15 @@ use crate::support::receiver_under_test::ReceiverUnderTest;
 use crate::support::samples::{request, sized, span, spans};
 use crate::support::scripted_destination::{ScriptedDestination, ScriptedResponse};
 
-/// What a client waits at most before it must have an answer.
+/// The longest that a client may wait for a response.
 const LONGEST: Duration = Duration::from_secs(3);
 
 #[tokio::test]
-async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_waiting() {
+async fn large_requests_of_one_client_delay_neither_each_other_nor_another_client() {
     let receiver = ReceiverUnderTest::start().await;
     let address = format!("http://{}", receiver.receiver.grpc());
     let greedy = TraceServiceClient::connect(address).await.expect("it listens");
-    // Too large for the share of a small one: they are read one at a time.
+    // Too large for the memory share of small requests, so they are read one at a time.
     let large = request(vec![Span { trace_state: "x".repeat(300 << 10), ..span("large") }]);
 
     let mut streams = JoinSet::new();
@@ -44,27 +44,27 @@ async fn large_requests_of_one_client_do_not_keep_each_other_or_another_client_w
     }
 
     for (answer, took) in streams.join_all().await {
-        answer.expect("a large request is taken");
+        answer.expect("a large request is accepted");
         assert!(took < LONGEST, "{took:?}");
     }
     drop(greedy);
     receiver.assert_recovers().await;
 }
 
-/// A request that announces `bytes` and brings a few of them.
-fn begun(bytes: usize) -> Vec<u8> {
+/// The start of a request that announces a body of `bytes`.
+fn unfinished_request(bytes: usize) -> Vec<u8> {
     let head = "POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\n";
     format!("{head}content-length: {bytes}\r\n\r\n\n").into_bytes()
 }
 
 #[tokio::test]
-async fn requests_that_are_begun_and_not_ended_keep_no_small_request_waiting() {
+async fn unfinished_requests_do_not_delay_small_requests() {
     let receiver = ReceiverUnderTest::start().await;
     let mut held = Vec::new();
     for bytes in [200 << 10, 4 << 20] {
         for _ in 0..30 {
             let mut stream = receiver.connect().await;
-            stream.write_all(&begun(bytes)).await.expect("it listens");
+            stream.write_all(&unfinished_request(bytes)).await.expect("it listens");
             held.push(stream);
         }
     }
@@ -76,12 +76,12 @@ async fn requests_that_are_begun_and_not_ended_keep_no_small_request_waiting() {
 }
 
 #[tokio::test]
-async fn clients_that_vanish_in_the_middle_of_a_request_leave_nothing_behind() {
+async fn clients_that_disconnect_in_the_middle_of_a_request_leak_nothing() {
     let receiver = ReceiverUnderTest::start().await;
     for bytes in [2, 1 << 10, 100 << 10, 1 << 20] {
         for _ in 0..50 {
             let mut stream = receiver.connect().await;
-            stream.write_all(&begun(bytes)).await.expect("it listens");
+            stream.write_all(&unfinished_request(bytes)).await.expect("it listens");
             stream.set_zero_linger().expect("an open socket takes options");
         }
     }
@@ -90,7 +90,7 @@ async fn clients_that_vanish_in_the_middle_of_a_request_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_flood_while_the_destination_is_stuck_takes_no_more_memory_than_the_limit() {
+async fn a_flood_while_the_destination_is_stuck_uses_no_more_memory_than_the_limit() {
     for stuck in
         [ScriptedResponse::NeverRespond, ScriptedResponse::NeverRead, ScriptedResponse::grpc(14)]
     {
@@ -101,14 +101,15 @@ async fn a_flood_while_the_destination_is_stuck_takes_no_more_memory_than_the_li
         let receiver = ReceiverUnderTest::start_with(&settings).await;
 
         // Three times the limit, in requests of all sizes.
-        let way = ReceiverEndpoint { address: receiver.receiver.grpc(), protocol: Protocol::Grpc };
+        let receiver_endpoint =
+            ReceiverEndpoint { address: receiver.receiver.grpc(), protocol: Protocol::Grpc };
         let mut clients = JoinSet::new();
         for (size, requests) in [(1 << 10, 800), (10 << 10, 600), (60 << 10, 120), (1 << 20, 10)] {
             let message = sized(size);
             clients.spawn(async move {
-                let mut connection = way.connect().await;
+                let mut connection = receiver_endpoint.connect().await;
                 for _ in 0..requests {
-                    let answer = connection.send(way.request(message.clone())).await;
+                    let answer = connection.send(receiver_endpoint.request(message.clone())).await;
                     assert_eq!(answer.kind(), ResponseKind::Accepted, "{answer:?}");
                 }
             });

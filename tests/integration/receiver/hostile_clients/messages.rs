@@ -1,4 +1,4 @@
-//! Messages that are cut off, explode, nest too deep, or are not what they say.
+//! Messages that are truncated, decompress to huge sizes, nest too deep, or are mislabelled.
 
 use std::io::Write;
 
@@ -17,7 +17,7 @@ const HTTP1_HEAD: &str =
     "POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\n";
 
 #[tokio::test]
-async fn a_message_cut_off_anywhere_is_refused_or_taken_and_harms_nobody() {
+async fn a_message_truncated_anywhere_is_refused_without_harm() {
     let receiver = ReceiverUnderTest::start().await;
     let message = spans(&["one", "two"]);
 
@@ -39,7 +39,7 @@ async fn a_message_cut_off_anywhere_is_refused_or_taken_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_message_shorter_than_announced_is_refused_and_harms_nobody() {
+async fn a_message_shorter_than_announced_is_refused_without_harm() {
     let receiver = ReceiverUnderTest::start().await;
     let message = spans(&["one"]);
 
@@ -52,15 +52,15 @@ async fn a_message_shorter_than_announced_is_refused_and_harms_nobody() {
         }
     }
     for framing in ["content-length: 1000\r\n\r\n", "transfer-encoding: chunked\r\n\r\n1000\r\n"] {
-        let words = [HTTP1_HEAD.as_bytes(), framing.as_bytes(), &message].concat();
-        send_and_read_to_end(receiver.connect().await, &words).await;
+        let input = [HTTP1_HEAD.as_bytes(), framing.as_bytes(), &message].concat();
+        send_and_read_to_end(receiver.connect().await, &input).await;
     }
 
     receiver.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn ten_gibibytes_of_zeros_in_a_small_message_are_refused_and_harm_nobody() {
+async fn ten_gibibytes_of_zeros_in_a_small_message_are_refused_without_harm() {
     let receiver = ReceiverUnderTest::start().await;
     let (zstd, gzip) = (zstd_zeros(), gzip_zeros());
     assert!(zstd.len() < 400_000 && gzip.len() < 4 << 20, "{} {}", zstd.len(), gzip.len());
@@ -81,7 +81,7 @@ fn zstd_zeros() -> Bytes {
     const BLOCKS: usize = (10 << 30) / BLOCK as usize;
     // Magic number; no checksum, no content size; a window of 128 KiB.
     let mut frame = BytesMut::from(&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38][..]);
-    // Of the type that repeats a byte, and not the last.
+    // A block that repeats a byte, and is not the last.
     let header = (BLOCK << 3 | 1 << 1).to_le_bytes();
     let block = [header[0], header[1], header[2], 0];
     frame.extend_from_slice(&block.repeat(BLOCKS - 1));
@@ -89,7 +89,7 @@ fn zstd_zeros() -> Bytes {
     frame.freeze()
 }
 
-/// 3 GiB, the most that is as small as a request may be: deflate shrinks to a thousandth at best.
+/// 3 GiB, the most that fits into a request: deflate compresses a thousandfold at best.
 fn gzip_zeros() -> Bytes {
     let mut deflate = Compress::new(Compression::fast(), false);
     let mut chunk = Vec::with_capacity(1 << 20);
@@ -103,7 +103,7 @@ fn gzip_zeros() -> Bytes {
 }
 
 #[tokio::test]
-async fn messages_nested_without_end_are_refused_and_harm_nobody() {
+async fn endlessly_nested_messages_are_refused_without_harm() {
     let receiver = ReceiverUnderTest::start().await;
     let open = |text: &str| text.repeat(200_000);
     let start = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"a","value":"#;
@@ -130,12 +130,12 @@ async fn messages_nested_without_end_are_refused_and_harm_nobody() {
     receiver.assert_recovers().await;
 }
 
-/// 50,000 arrays in each other, in an attribute of a resource.
+/// 50,000 nested arrays, in an attribute of a resource.
 fn nested_protobuf() -> Bytes {
     let mut message = Vec::new();
     let wrap = |message: &mut Vec<u8>, field: u8| {
         let mut length = message.len();
-        // Written backwards: the whole is turned round at the end.
+        // Written backwards; the whole message is reversed at the end.
         let mut varint = Vec::new();
         while length >= 0x80 {
             varint.push(u8::try_from(length & 0x7f).expect("seven bits") | 0x80);
@@ -159,7 +159,7 @@ fn nested_protobuf() -> Bytes {
 }
 
 #[tokio::test]
-async fn messages_of_the_wrong_type_are_refused_and_harm_nobody() {
+async fn messages_of_the_wrong_type_are_refused_without_harm() {
     let receiver = ReceiverUnderTest::start().await;
     let wrong_json = [
         "null",
@@ -181,7 +181,7 @@ async fn messages_of_the_wrong_type_are_refused_and_harm_nobody() {
             assert_eq!(answer.kind(), ResponseKind::Malformed, "{json} over {endpoint:?}");
         }
     }
-    // Field 1 as each other wire type, one that does not exist included.
+    // Field 1 with each other wire type, including one that does not exist.
     let wrong_protobuf: [&[u8]; 6] = [
         &[0x08, 0x01],
         &[0x09, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -195,7 +195,7 @@ async fn messages_of_the_wrong_type_are_refused_and_harm_nobody() {
             let answer = endpoint.export(Bytes::copy_from_slice(message)).await;
             assert_eq!(answer.kind(), ResponseKind::Malformed, "{message:?} over {endpoint:?}");
         }
-        // JSON that says it is protobuf, and one encoding that says it is another.
+        // JSON labelled as protobuf, and zstd labelled as gzip.
         assert_eq!(endpoint.export("{\"resourceSpans\":[]}").await.kind(), ResponseKind::Malformed);
         let zstd = zstd(&spans(&["a"]));
         let answer = endpoint.export_compressed("gzip", &zstd).await;
@@ -206,7 +206,7 @@ async fn messages_of_the_wrong_type_are_refused_and_harm_nobody() {
 }
 
 #[tokio::test]
-async fn messages_larger_than_allowed_are_refused_and_harm_nobody() {
+async fn messages_larger_than_allowed_are_refused_without_harm() {
     let receiver = ReceiverUnderTest::start().await;
     let oversize = Bytes::from(vec![0x0a; 16 << 20]);
 
@@ -215,21 +215,21 @@ async fn messages_larger_than_allowed_are_refused_and_harm_nobody() {
             let answer = endpoint.export(oversize.clone()).await;
             assert_eq!(answer.kind(), ResponseKind::TooLarge, "{endpoint:?}");
         }
-        // The length announced is a lie.
-        let lie = [&[0][..], &u32::MAX.to_be_bytes(), &spans(&["a"])].concat();
+        // The announced length is too large.
+        let overstated = [&[0][..], &u32::MAX.to_be_bytes(), &spans(&["a"])].concat();
         let answer = endpoint
-            .send(with_header(post(EXPORT_PATH, GRPC_CONTENT_TYPE, lie), "te", "trailers"))
+            .send(with_header(post(EXPORT_PATH, GRPC_CONTENT_TYPE, overstated), "te", "trailers"))
             .await;
         assert_eq!(answer.header("grpc-status"), "8", "{answer:?}");
     }
-    // Byte by byte, as the usual client leaves some of these connections open.
+    // As raw bytes, since the usual client leaves some of these connections open.
     let lengths =
         ["content-length: 16777216\r\n\r\n", "transfer-encoding: chunked\r\n\r\n1000000\r\n"];
     for length in lengths {
-        let words = [HTTP1_HEAD.as_bytes(), length.as_bytes(), &oversize].concat();
-        let heard = send_and_read_to_end(receiver.connect().await, &words).await;
-        let heard = String::from_utf8_lossy(&heard);
-        assert!(heard.starts_with("HTTP/1.1 413 "), "{heard}");
+        let input = [HTTP1_HEAD.as_bytes(), length.as_bytes(), &oversize].concat();
+        let response = send_and_read_to_end(receiver.connect().await, &input).await;
+        let response = String::from_utf8_lossy(&response);
+        assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
     }
 
     receiver.assert_recovers().await;

@@ -1,4 +1,4 @@
-//! Clients that are broken or mean harm: the others are served on, and nothing is left behind.
+//! Clients that are broken or malicious: the others are still served, and no resource leaks.
 
 mod connections;
 mod frames;

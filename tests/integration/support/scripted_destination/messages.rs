@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tonic_types::{ErrorDetails, StatusExt, pb};
 
-/// An answer, part by part.
+/// A response, part by part.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RawResponse {
     /// HTTP status; 0 means 200.
@@ -27,7 +27,7 @@ pub(crate) struct RawResponse {
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
     pub(crate) trailers: Vec<(&'static str, String)>,
-    /// Whether the answer breaks off where it should end.
+    /// Whether the response breaks off where it should end.
     pub(crate) broken: bool,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct ReceivedRequest {
     pub(crate) connection: usize,
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub(crate) struct ResponseBody {
     frames: VecDeque<Frame<Bytes>>,
     ending: Ending,
@@ -55,7 +55,7 @@ pub(crate) struct ResponseBody {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     Clean,
-    /// Breaks off once what came before was flushed.
+    /// Breaks off once the previous frames are flushed.
     Breaking,
     Broken,
 }
@@ -127,7 +127,7 @@ pub(super) fn grpc_error(code: i32, message: &str, retry_after: Option<Duration>
     };
     let status = tonic::Status::with_error_details(code.into(), message, details);
     let mut headers = HeaderMap::new();
-    status.add_header(&mut headers).expect("tonic writes what it made");
+    status.add_header(&mut headers).expect("tonic can encode its own status");
     let mut reply = RawResponse::default();
     reply.headers.push(("content-type", "application/grpc".to_owned()));
     for name in ["grpc-status", "grpc-message", "grpc-status-details-bin"] {
@@ -146,7 +146,7 @@ pub(super) fn http_error(status: u16, message: &str, retry_after: Option<String>
 }
 
 impl RawResponse {
-    /// A gRPC answer with a message and, in trailers, a status.
+    /// A gRPC response with a message and, in trailers, a status.
     pub(crate) fn grpc(message: &[u8], status: i32) -> Self {
         let mut body = BytesMut::new();
         body.put_u8(0);
@@ -160,7 +160,7 @@ impl RawResponse {
         }
     }
 
-    /// An HTTP answer with a protobuf message.
+    /// An HTTP response with a protobuf message.
     pub(crate) fn protobuf(status: u16, message: Vec<u8>) -> Self {
         Self {
             status,

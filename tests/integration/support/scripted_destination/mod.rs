@@ -1,4 +1,4 @@
-//! A real OTLP destination, in this process, that does with each request what a script says.
+//! A real OTLP destination in this process, with scripted responses.
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,32 +26,32 @@ pub(crate) use self::messages::{RawResponse, ReceivedRequest};
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// What to do with one request.
+/// How to treat one request.
 #[derive(Clone, Debug)]
 pub(crate) enum ScriptedResponse {
-    /// Takes the spans and says so.
+    /// Accepts the spans.
     Accept,
-    /// Takes the request, and says that some spans were rejected, or has something else to say.
+    /// Accepts the request, and responds with rejected spans, a message, or both.
     PartialSuccess { rejected: i64, message: &'static str },
     /// Refuses, in gRPC; a delay becomes a `RetryInfo`.
     Grpc { code: i32, message: &'static str, retry_after: Option<Duration> },
-    /// Refuses, in HTTP; `retry_after` is the header's value as it stands.
+    /// Refuses, in HTTP; `retry_after` is the unchanged value of the header.
     Http { status: u16, message: &'static str, retry_after: Option<String> },
-    /// Answers exactly this.
+    /// Sends exactly this response.
     RawResponse(RawResponse),
-    /// Reads the request and never answers.
+    /// Reads the request and never responds.
     NeverRespond,
     /// Does not even read the request.
     NeverRead,
-    /// Waits before the answer.
+    /// Waits before the response.
     Delay(Duration, Box<ScriptedResponse>),
-    /// Resets the stream (HTTP/2), or closes the connection in place of an answer (HTTP/1.1).
+    /// Resets the stream (HTTP/2), or closes the connection instead of a response (HTTP/1.1).
     ResetStream,
     /// Resets the TCP connection.
     ResetConnection,
-    /// Answers, and says that no more requests are welcome on this connection.
+    /// Responds, and asks for no more requests on this connection.
     GoAway(Box<ScriptedResponse>),
-    /// Gives the first answer to such requests, the second to others.
+    /// Gives the first response to requests that match, the second to others.
     If(fn(&ReceivedRequest) -> bool, Box<ScriptedResponse>, Box<ScriptedResponse>),
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct ScriptedDestination {
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
-    /// Keeps the port while stopped, so that no other test gets it. It refuses, as nothing listens.
+    /// Holds the port while stopped, so that no other test gets it. Connections are refused.
     reserved: Option<TcpSocket>,
 }
 
@@ -84,7 +84,7 @@ struct State {
 }
 
 impl ScriptedDestination {
-    /// Listens on a port of its own, in plain text. Accepts all until told otherwise.
+    /// Listens on a port of its own, in plain text. Accepts all requests by default.
     pub(crate) async fn start(protocol: Protocol) -> Self {
         Self::start_with(protocol, None).await
     }
@@ -147,12 +147,12 @@ impl ScriptedDestination {
         self.address
     }
 
-    /// Appends to what is to be done with the next requests.
+    /// Appends the responses to the next requests to the script.
     pub(crate) fn script(&self, answers: impl IntoIterator<Item = ScriptedResponse>) {
         self.shared.state.lock().script.extend(answers);
     }
 
-    /// What to do once the script is at its end; without this, accept.
+    /// Sets the response after the end of the script, which is to accept by default.
     pub(crate) fn set_default_response(&self, answer: ScriptedResponse) {
         self.shared.state.lock().default_response = answer;
     }
@@ -177,7 +177,7 @@ impl ScriptedDestination {
         self.shared.state.lock().connections
     }
 
-    /// Waits until the script is at its end, its last answer begun. Bound it by a timeout.
+    /// Waits until the script is at its end, its last response begun. Bound it by a timeout.
     pub(crate) async fn wait_for_script_end(&self) {
         self.wait_until(|state| state.script.is_empty()).await;
     }
@@ -200,7 +200,7 @@ impl ScriptedDestination {
     async fn wait_until(&self, reached: impl Fn(&State) -> bool) {
         let mut changes = self.shared.changed.subscribe();
         while !reached(&self.shared.state.lock()) {
-            changes.changed().await.expect("the sender lives in self");
+            changes.changed().await.expect("self holds the sender");
         }
     }
 
@@ -232,8 +232,8 @@ impl ScriptedDestination {
     }
 }
 
-/// Listens on an address that was given up just now. A child process that another test starts in this
-/// moment has it until it executes its program.
+/// Listens on an address that was released just now. A child process that another test starts at
+/// this moment holds it until it executes its program.
 async fn listen_again(address: SocketAddr) -> io::Result<TcpListener> {
     for _ in 0..100 {
         match TcpListener::bind(address).await {
@@ -244,7 +244,7 @@ async fn listen_again(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Binds the address, even while connections of before are closing, for nobody else to bind it.
+/// Binds the address, even while earlier connections are closing, so that nothing else can bind it.
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;

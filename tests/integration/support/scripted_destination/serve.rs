@@ -1,4 +1,4 @@
-//! Connections, and what the script does to them.
+//! Connections, and how the script controls them.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use tracebuffer::adapters::messaging::destination::config::Protocol;
 use super::messages::{ResponseBody, grpc_error, http_error, is_grpc, read_request, success};
 use super::{ScriptedResponse, Shared};
 
-/// How a request reaches its connection.
+/// Lets a request control its connection.
 #[derive(Debug, Default)]
 struct ConnectionControl {
     go_away: Notify,
     reset: Notify,
 }
 
-/// Counts a connection as open for as long as it lives.
+/// Counts a connection as open until dropped.
 struct OpenConnectionGuard(Arc<Shared>);
 
 impl Drop for OpenConnectionGuard {
@@ -39,7 +39,7 @@ pub(super) async fn listen(
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
 ) {
-    // Dropped, and with it all connections, when this task is aborted.
+    // Dropped when this task is aborted, which closes all connections.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let number = shared.update(|state| {
