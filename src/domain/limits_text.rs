@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_has_exact_bytes_and_always_an_age() {
+    fn the_file_has_exact_bytes_and_always_a_max_age() {
         let limits = limits(5, 65_536, Some(Duration::from_mins(90)));
 
         assert_eq!(to_file(&limits), "max_spans=5\nmax_bytes=65536\nmax_age=1h30m\n");

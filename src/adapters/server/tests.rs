@@ -117,7 +117,7 @@ async fn http_1_and_http_2_are_served_on_one_port() {
 }
 
 #[tokio::test]
-async fn a_request_is_understood_however_its_first_bytes_are_cut() {
+async fn a_request_is_read_however_its_first_bytes_are_split() {
     let server = Server::start().await;
     let get = b"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
     // "P" and "PR" may yet become a preface.
@@ -135,7 +135,7 @@ async fn a_request_is_understood_however_its_first_bytes_are_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_begin_is_left_after_10_s() {
+async fn a_peer_that_sends_no_request_is_disconnected_after_10_s() {
     let server = Server::start().await;
     for first in [&b""[..], b"P", b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
         let started = Instant::now();
@@ -149,7 +149,7 @@ async fn a_peer_that_does_not_begin_is_left_after_10_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_end_its_head_or_begin_another_is_left_after_75_s() {
+async fn a_peer_with_an_incomplete_head_or_no_further_request_is_disconnected_after_75_s() {
     let server = Server::start().await;
     for (first, answered) in [(&HTTP1_REQUEST[..20], false), (HTTP1_REQUEST, true)] {
         let started = Instant::now();
@@ -163,7 +163,7 @@ async fn a_peer_that_does_not_end_its_head_or_begin_another_is_left_after_75_s()
 }
 
 #[tokio::test]
-async fn a_peer_that_leaves_before_its_first_word_is_forgotten() {
+async fn a_peer_that_disconnects_before_its_first_request_is_not_counted() {
     let server = Server::start().await;
     for first in [&b""[..], b"PR", b"PRI"] {
         drop(server.send_in_pieces(first, usize::MAX).await);
@@ -177,7 +177,7 @@ async fn a_peer_that_leaves_before_its_first_word_is_forgotten() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_by_400() {
+async fn bytes_that_are_not_http_are_answered_with_400() {
     let server = Server::start().await;
 
     let answer =
@@ -187,7 +187,7 @@ async fn what_is_no_http_is_answered_by_400() {
 }
 
 #[tokio::test]
-async fn a_head_larger_than_16_kib_is_answered_by_431() {
+async fn a_head_larger_than_16_kib_is_answered_with_431() {
     let server = Server::start().await;
     let long = "x".repeat(17 << 10);
 
@@ -204,7 +204,7 @@ async fn a_head_larger_than_16_kib_is_answered_by_431() {
 
 /// RFC 9110, 9.3.2: "the server MUST NOT send content in the response" to HEAD.
 #[tokio::test]
-async fn an_answer_to_head_has_no_content_but_its_length() {
+async fn the_response_to_head_has_a_length_and_no_content() {
     let server = Server::start().await;
     let head = || {
         let mut request = request("/");
@@ -243,7 +243,7 @@ async fn more_connections_than_allowed_wait_for_others_to_end() {
 }
 
 #[tokio::test]
-async fn waiting_until_none_is_open_keeps_no_new_one_away() {
+async fn waiting_for_all_connections_to_close_does_not_block_new_ones() {
     let server = Server::start().await;
     let kept = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
     server.wait_for_connections(1).await;
@@ -261,7 +261,7 @@ async fn waiting_until_none_is_open_keeps_no_new_one_away() {
 }
 
 #[tokio::test]
-async fn at_shutdown_open_requests_are_answered_and_their_connections_end() {
+async fn at_shutdown_open_requests_are_answered_and_their_connections_closed() {
     let server = Server::start().await;
     let (mut http2, http2_connection) = server.http2().await;
     let slow2 = tokio::spawn(http2.clone().send_request(request("/slow")));
@@ -294,7 +294,7 @@ async fn at_shutdown_open_requests_are_answered_and_their_connections_end() {
 /// JavaScript's exporters send up to 30 requests at once, and do not wait for the settings first.
 /// What is refused for their sake is lost: not every client tries again.
 #[tokio::test]
-async fn thirty_requests_at_once_are_taken_from_the_first_moment() {
+async fn thirty_concurrent_requests_are_accepted_on_a_new_connection() {
     let server = Server::start().await;
     let (http2, _connection) = server.http2().await;
     let mut requests = JoinSet::new();
@@ -315,7 +315,7 @@ async fn thirty_requests_at_once_are_taken_from_the_first_moment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_connection_is_asked_to_end_with_its_request() {
+async fn an_old_connection_is_closed_after_its_request() {
     let server = Server::start().await;
 
     let young = server.send_in_pieces(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n", usize::MAX).await;
@@ -327,7 +327,7 @@ async fn an_old_connection_is_asked_to_end_with_its_request() {
 }
 
 #[tokio::test]
-async fn new_http_2_connections_are_let_in_a_few_at_a_time() {
+async fn only_a_few_new_http_2_connections_are_admitted_at_a_time() {
     let server = Server::start().await;
     let started = Instant::now();
     let mut handshaking = vec![];
@@ -346,7 +346,7 @@ async fn new_http_2_connections_are_let_in_a_few_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_connection_that_has_its_first_answer_is_not_new_any_more() {
+async fn a_connection_that_has_had_a_response_no_longer_counts_as_new() {
     let server = Server::start().await;
     let mut settled = vec![];
     let started = Instant::now();

@@ -81,7 +81,7 @@ async fn valid_spans_are_stored_and_fully_accepted() {
 }
 
 #[tokio::test]
-async fn the_payload_is_stored_as_it_came() {
+async fn the_payload_is_stored_unchanged() {
     let harness = roomy();
     let request = ExportRequest { payload: Bytes::from_static(b"xyz"), ..valid(3) };
 
@@ -103,7 +103,7 @@ async fn an_empty_request_succeeds_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn the_monitor_is_told_the_transport_of_a_request() {
+async fn the_monitor_gets_the_transport_of_a_request() {
     let harness = roomy();
 
     harness.receive.receive(Transport::Http, valid(1)).await.unwrap();
@@ -123,7 +123,7 @@ async fn one_invalid_span_is_rejected_with_its_reason() {
 }
 
 #[tokio::test]
-async fn several_invalid_spans_are_counted_and_the_first_reason_is_given() {
+async fn several_invalid_spans_are_counted_with_the_reason_of_the_first() {
     let harness = roomy();
 
     let result = harness.receive(mixed(2, 5)).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_request_of_invalid_spans_only_is_answered_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn the_monitor_counts_accepted_and_invalid_spans_apart() {
+async fn the_monitor_counts_accepted_and_invalid_spans_separately() {
     let harness = roomy();
 
     harness.receive(mixed(2, 3)).await.unwrap();
@@ -157,14 +157,14 @@ async fn the_monitor_counts_accepted_and_invalid_spans_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn below_90_percent_the_application_is_told_nothing() {
+async fn below_90_percent_the_response_has_no_message() {
     let harness = Harness::new(limits(100, 1_000_000));
 
     assert_eq!(harness.message(89).await, "");
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
+async fn from_90_percent_the_response_warns_that_the_buffer_is_filling() {
     let harness = Harness::new(limits(100, 1_000_000));
 
     let message = harness.message(90).await;
@@ -177,7 +177,7 @@ async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_application_is_told_when_bytes_run_out_before_spans() {
+async fn the_response_warns_when_bytes_run_out_before_spans() {
     let scene = Harness::new(limits(1_000_000, 1_000));
 
     // 836 bytes and 64 for the index.
@@ -187,7 +187,7 @@ async fn the_application_is_told_when_bytes_run_out_before_spans() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_application_is_told_when_the_oldest_spans_are_dropped() {
+async fn the_response_warns_when_the_oldest_spans_are_dropped() {
     let scene = Harness::new(limits(10, 1_000_000));
     scene.message(8).await;
 
@@ -201,7 +201,7 @@ async fn the_application_is_told_when_the_oldest_spans_are_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_eviction_is_told_even_where_it_leaves_room() {
+async fn the_response_warns_of_an_eviction_even_if_it_leaves_room() {
     let scene = Harness::new(limits(1_000, 400));
     scene.message(236).await;
 
@@ -227,7 +227,7 @@ async fn the_application_is_warned_at_most_once_in_30_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_below_90_percent_does_not_spend_the_warning() {
+async fn a_request_below_90_percent_does_not_delay_the_next_warning() {
     let scene = Harness::new(limits(100, 1_000_000));
     scene.message(89).await;
 
@@ -235,7 +235,7 @@ async fn a_request_below_90_percent_does_not_spend_the_warning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_and_a_warning_travel_in_one_message() {
+async fn a_rejection_and_a_warning_share_one_message() {
     let scene = Harness::new(limits(10, 1_000_000));
 
     let message = scene.receive(mixed(9, 1)).await.unwrap().message;
@@ -278,7 +278,7 @@ async fn more_spans_than_a_rejecting_buffer_holds_can_never_be_accepted() {
 }
 
 #[tokio::test]
-async fn a_full_buffer_that_rejects_asks_to_come_again() {
+async fn a_full_rejecting_buffer_is_unavailable_for_now() {
     let scene = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
     scene.receive(valid(8)).await.unwrap();
 
@@ -291,7 +291,7 @@ async fn a_full_buffer_that_rejects_asks_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_asks_to_come_again_and_says_why() {
+async fn a_failing_store_is_unavailable_for_now_with_the_reason() {
     let scene = roomy();
 
     let error = scene.receive(unwritable()).await.unwrap_err();
@@ -316,7 +316,7 @@ async fn a_refused_request_counts_its_invalid_spans_too() {
 }
 
 #[tokio::test]
-async fn a_sealed_buffer_says_that_the_receiver_is_ending() {
+async fn a_closed_buffer_responds_that_the_receiver_is_shutting_down() {
     let harness = Harness::with(limits(10, 10_000), OverflowPolicy::DropOldest);
     harness.buffer.reject_new();
 

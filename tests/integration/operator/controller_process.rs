@@ -235,7 +235,7 @@ fn keep_leading(api: &ApiServer) {
 }
 
 #[tokio::test]
-async fn a_controller_has_its_certificate_while_an_operator_that_makes_none_leads() {
+async fn a_controller_has_its_certificate_while_an_operator_that_issues_none_leads() {
     let api = ApiServer::new();
     keep_leading(&api);
 
@@ -266,7 +266,7 @@ async fn a_controller_that_is_asked_to_stop_releases_the_lease() {
 }
 
 #[tokio::test]
-async fn a_controller_without_a_cluster_says_what_to_do_and_ends() {
+async fn a_controller_without_a_cluster_ends_with_a_remedy() {
     let [admin] = free_addresses();
     let mut command = controller();
     command.env("KUBECONFIG", "/nowhere/kubeconfig").env("HOME", "/nowhere");

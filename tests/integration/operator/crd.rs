@@ -24,17 +24,17 @@ fn check_file(file: &str, expected: &str) {
 }
 
 #[test]
-fn the_committed_crd_is_the_one_of_the_code() {
+fn the_committed_crd_is_up_to_date() {
     check_file("crds/tracebuffers.tracebuffer.dev.yaml", &crd_yaml());
 }
 
 #[test]
-fn the_charts_crd_is_the_one_of_the_code() {
+fn the_crd_of_the_chart_is_up_to_date() {
     check_file("charts/tracebuffer/templates/crd.yaml", &crd_chart_template());
 }
 
 #[test]
-fn the_committed_reference_is_the_one_of_the_schema() {
+fn the_committed_reference_is_up_to_date() {
     check_file("docs/configuration.md", &resource_reference());
 }
 
@@ -71,7 +71,7 @@ fn no_default_of_a_served_version_ever_changes() {
 /// The API server stores a default that is an object, and with it the defaults inside of it: they
 /// must be the same.
 #[test]
-fn an_object_that_is_left_out_has_the_same_defaults_as_an_empty_one() {
+fn an_omitted_object_has_the_same_defaults_as_an_empty_one() {
     fn check(schema: &Value, path: &str) {
         let fields = schema.get("properties").and_then(Value::as_object);
         for (name, field) in fields.into_iter().flatten() {
@@ -141,7 +141,7 @@ fn analyze(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn the_examples_have_neither_mistakes_nor_warnings() {
+fn the_examples_have_neither_errors_nor_warnings() {
     for file in files("docs/examples") {
         let (code, text) = analyze(&["-f", file.to_str().unwrap()]);
 
@@ -151,7 +151,7 @@ fn the_examples_have_neither_mistakes_nor_warnings() {
 }
 
 #[test]
-fn what_a_cluster_refuses_is_told_before_it_is_asked() {
+fn analyze_finds_what_a_cluster_would_reject() {
     for file in files("tests/cluster/bad") {
         let (code, text) = analyze(&["-f", file.to_str().unwrap()]);
 
@@ -166,7 +166,7 @@ fn what_a_cluster_refuses_is_told_before_it_is_asked() {
 }
 
 #[test]
-fn what_is_found_names_file_line_object_field_and_remedy() {
+fn an_error_names_file_line_object_field_and_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("all.yaml");
     fs::write(
@@ -217,7 +217,7 @@ items:
 }
 
 #[test]
-fn a_program_gets_the_same_as_json() {
+fn the_same_errors_are_available_as_json() {
     let file = root().join("tests/cluster/bad/max-spans-zero.yaml");
 
     let (code, text) = analyze(&["-f", file.to_str().unwrap(), "-o", "json"]);
@@ -232,7 +232,7 @@ fn a_program_gets_the_same_as_json() {
 }
 
 #[test]
-fn a_file_that_is_missing_or_no_yaml_is_a_mistake_with_its_name() {
+fn a_missing_file_and_invalid_yaml_are_errors_with_the_file_name() {
     let directory = tempfile::tempdir().unwrap();
     let broken = directory.path().join("broken.yaml");
     fs::write(&broken, "a: [1\n").unwrap();

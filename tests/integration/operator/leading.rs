@@ -95,7 +95,7 @@ fn holder(server: &ApiServer) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_leads_at_once_and_the_second_waits() {
+async fn the_first_replica_leads_at_once_and_the_second_waits() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     assert!(wait_until("leads", || first.leads()).await < SECOND);
@@ -111,7 +111,7 @@ async fn the_first_leads_at_once_and_the_second_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_dies_is_replaced_within_20_s_whatever_its_wall_clock_wrote() {
+async fn a_dead_leader_is_replaced_within_20_s_regardless_of_the_written_wall_clock_time() {
     for wall_clock in ["2026-01-01T00:10:00.000000Z", "1999-12-31T23:50:00.000000Z"] {
         let server = ApiServer::new();
         let first = RunningElector::start(&server, "a", 1.0);
@@ -131,7 +131,7 @@ async fn a_leader_that_dies_is_replaced_within_20_s_whatever_its_wall_clock_wrot
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_stops_gives_the_lease_back_and_the_next_leads_at_once() {
+async fn a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -146,7 +146,7 @@ async fn a_leader_that_stops_gives_the_lease_back_and_the_next_leads_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_does_not_lead_takes_nothing_back_when_it_stops() {
+async fn a_replica_that_does_not_lead_keeps_the_lease_unchanged_when_it_stops() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -158,7 +158,7 @@ async fn one_that_does_not_lead_takes_nothing_back_when_it_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_takes_no_longer_than_its_tries_when_the_server_is_silent() {
+async fn stopping_ends_within_its_retries_when_the_server_does_not_respond() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -170,7 +170,7 @@ async fn stopping_takes_no_longer_than_its_tries_when_the_server_is_silent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_cut_off_stops_before_another_may_begin_and_returns_as_a_follower() {
+async fn a_disconnected_leader_stops_before_another_may_lead() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -186,7 +186,7 @@ async fn a_leader_cut_off_stops_before_another_may_begin_and_returns_as_a_follow
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_outage_or_lost_answers_cost_no_leadership() {
+async fn short_outages_and_lost_responses_do_not_end_leadership() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -206,7 +206,7 @@ async fn a_short_outage_or_lost_answers_cost_no_leadership() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_of_others_into_the_lease_is_kept_and_costs_no_leadership() {
+async fn a_write_by_another_client_to_the_lease_is_kept_and_does_not_end_leadership() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -225,7 +225,7 @@ async fn a_write_of_others_into_the_lease_is_kept_and_costs_no_leadership() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_lease_another_took_by_force_stops_with_its_next_renewal() {
+async fn a_leader_whose_lease_was_overwritten_stops_at_its_next_renewal() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -271,7 +271,7 @@ async fn a_stale_leaders_write_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_forbidden_is_tried_again_until_it_is_allowed() {
+async fn a_forbidden_request_is_retried_until_it_is_allowed() {
     let server = ApiServer::new();
     let rule = server.script(RequestMatcher::about(LEASES), Fault::Refuse(403));
     let first = RunningElector::start(&server, "a", 1.0);
@@ -284,7 +284,7 @@ async fn what_is_forbidden_is_tried_again_until_it_is_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_cannot_be_created_is_a_failure_and_tried_again_at_the_pace_of_failures() {
+async fn a_lease_that_cannot_be_created_is_a_failure_and_retried_slowly() {
     let server = ApiServer::new();
     // The namespace is missing.
     let rule = server.script(RequestMatcher::to(Verb::Create, LEASES), Fault::Refuse(404));
@@ -311,7 +311,7 @@ async fn a_lease_that_cannot_be_created_is_a_failure_and_tried_again_at_the_pace
 /// Three replicas whose clocks run up to 30 % apart, and a server with another fault each second: two
 /// never lead at once, and in the end one does.
 #[test]
-fn two_never_lead_at_once_over_many_seeds() {
+fn two_replicas_never_lead_at_once_over_many_seeds() {
     let led = AtomicUsize::new(0);
     for seed in 0..200 {
         let runtime = tokio::runtime::Builder::new_current_thread()

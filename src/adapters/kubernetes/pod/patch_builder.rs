@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_grows_at_its_end_or_before_a_place() {
+    fn items_are_added_at_the_end_of_a_list_or_before_an_index() {
         assert_edits(
             &json!({"l": [{"n": []}]}),
             |patch| {

@@ -247,7 +247,7 @@ async fn a_dry_run_is_reviewed_like_any_other_request() {
 }
 
 #[tokio::test]
-async fn a_trace_buffer_as_new_as_its_pod_is_found() {
+async fn a_trace_buffer_created_just_before_its_pod_is_found() {
     let fixture = Harness::with(FakeCatalog {
         new: Mutex::new(vec![shop_trace_buffer()]),
         ..FakeCatalog::default()

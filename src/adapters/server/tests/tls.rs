@@ -174,7 +174,7 @@ async fn a_client_without_alpn_speaks_http_1_in_both_versions_of_tls() {
 }
 
 #[tokio::test]
-async fn a_protocol_that_is_not_spoken_here_is_refused_in_the_handshake() {
+async fn an_unsupported_protocol_is_refused_in_the_handshake() {
     let server = Server::start().await;
 
     let refused = server.connect_in(rustls::DEFAULT_VERSIONS, &[b"spdy/3"]).await;
@@ -183,7 +183,7 @@ async fn a_protocol_that_is_not_spoken_here_is_refused_in_the_handshake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_finish_its_handshake_is_left_after_10_s() {
+async fn a_client_that_does_not_finish_its_handshake_is_disconnected_after_10_s() {
     let server = Server::start().await;
     // Nothing, a part of a record's header, and a record that does not end.
     for first in [&b""[..], b"\x16\x03", b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03"] {
@@ -199,7 +199,7 @@ async fn a_client_that_does_not_finish_its_handshake_is_left_after_10_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_begin_after_its_handshake_is_left() {
+async fn a_client_that_sends_no_request_after_its_handshake_is_disconnected() {
     let server = Server::start().await;
     for (protocol, first, seconds) in [
         (&b"h2"[..], &b""[..], 10..12),
@@ -219,7 +219,7 @@ async fn a_client_that_does_not_begin_after_its_handshake_is_left() {
 }
 
 #[tokio::test]
-async fn http_without_tls_is_told_what_this_port_speaks() {
+async fn plain_http_gets_a_response_that_names_https() {
     let server = Server::start().await;
     let long = [HTTP1_REQUEST, &[b'x'; 4_000]].concat();
     for first in [HTTP1_REQUEST, &long, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
@@ -240,7 +240,7 @@ async fn http_without_tls_is_told_what_this_port_speaks() {
 }
 
 #[tokio::test]
-async fn a_connection_lives_on_while_the_certificate_changes_and_new_ones_get_the_new_one() {
+async fn a_connection_survives_a_new_certificate_which_only_new_connections_get() {
     let mut server = Server::start().await;
     let (mut http1, mut http2) = (server.http1().await, server.http2().await);
     http1.send_request(request("/")).await.unwrap();
@@ -294,7 +294,7 @@ async fn every_one_of_many_handshakes_succeeds_while_the_certificate_rotates() {
 }
 
 #[tokio::test]
-async fn at_shutdown_open_requests_are_answered_and_handshakes_are_left() {
+async fn at_shutdown_open_requests_are_answered_and_handshakes_are_aborted() {
     let server = Server::start().await;
     let mut http2 = server.http2().await;
     let slow = tokio::spawn(http2.clone().send_request(request("/slow")));
@@ -332,7 +332,7 @@ async fn handshakes_count_as_connections() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() {
+async fn a_server_keeps_serving_during_the_linger_and_then_closes_open_connections() {
     let server = Server::start().await;
     let client = client(from_ref(&server.trusted), rustls::DEFAULT_VERSIONS, &[]);
     let slow = tokio::spawn(server.http2().await.send_request(request("/slow")));
@@ -358,7 +358,7 @@ async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() 
 }
 
 #[tokio::test]
-async fn a_server_that_ends_waits_for_no_answer_longer_than_it_may() {
+async fn a_server_waits_for_open_requests_only_until_its_deadline() {
     let server = Server::start().await;
     let _slow = tokio::spawn(server.http2().await.send_request(request("/slow")));
     server.wait_for_connections(1).await;
@@ -370,7 +370,7 @@ async fn a_server_that_ends_waits_for_no_answer_longer_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
+async fn the_probe_succeeds_only_while_the_port_is_open_and_has_a_certificate() {
     let server = Server::start().await;
     let probe = Arc::new(TlsProbe::new(server.address).unwrap());
     assert!(!probe.is_healthy(), "nothing was tried yet");
@@ -398,7 +398,7 @@ async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
 }
 
 #[tokio::test]
-async fn a_port_that_speaks_no_tls_or_has_no_certificate_does_not_answer() {
+async fn the_probe_fails_without_tls_or_without_a_certificate() {
     #[derive(Debug)]
     struct NoCertificate;
     impl ResolvesServerCert for NoCertificate {
@@ -424,7 +424,7 @@ async fn a_port_that_speaks_no_tls_or_has_no_certificate_does_not_answer() {
 }
 
 #[tokio::test]
-async fn a_port_that_listens_everywhere_is_tried_on_the_loopback() {
+async fn the_probe_of_an_unspecified_address_uses_loopback() {
     let server = Server::start().await;
     let everywhere = SocketAddr::new("0.0.0.0".parse().unwrap(), server.address.port());
     let probe = TlsProbe::new(everywhere).unwrap();

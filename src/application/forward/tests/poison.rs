@@ -24,7 +24,7 @@ fn store_pairs(harness: &Harness, count: usize, guilty: &[usize]) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_guilty_record_is_found_and_lost_and_all_others_arrive_in_order() {
+async fn one_invalid_record_is_found_and_dropped_and_all_others_arrive_in_order() {
     for guilty in [0, 1, 700, 1_022, 1_023] {
         let mut harness = Harness::new(no_x);
         let innocent = store_pairs(&harness, 1_024, &[guilty]);
@@ -38,7 +38,7 @@ async fn one_guilty_record_is_found_and_lost_and_all_others_arrive_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_guilty_record_costs_a_logarithmic_number_of_requests_and_no_time() {
+async fn one_invalid_record_costs_a_logarithmic_number_of_requests_and_no_pause() {
     for guilty in [0, 1, 341, 682, 700, 1_022, 1_023] {
         let mut harness = Harness::new(no_x);
         store_pairs(&harness, 1_024, &[guilty]);
@@ -53,7 +53,7 @@ async fn one_guilty_record_costs_a_logarithmic_number_of_requests_and_no_time() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_guilty_records_are_found_and_lost_and_all_others_arrive_in_order() {
+async fn two_invalid_records_are_found_and_dropped_and_all_others_arrive_in_order() {
     for guilty in [[3, 700], [511, 512], [0, 1_023], [8, 9]] {
         let mut harness = Harness::new(no_x);
         let innocent = store_pairs(&harness, 1_024, &guilty);
@@ -78,7 +78,7 @@ async fn a_destination_that_calls_everything_invalid_costs_a_record_per_pause() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_refuses_us_costs_a_batch_per_pause() {
+async fn a_destination_that_refuses_every_request_costs_a_batch_per_pause() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
     let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
     harness.store(&["abcd", "efgh", "ijkl"]);
@@ -91,7 +91,7 @@ async fn a_destination_that_refuses_us_costs_a_batch_per_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_the_destination_takes_us_again_the_rest_arrives() {
+async fn the_rest_arrives_once_the_destination_accepts_requests_again() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
     let mut refusals = 2;
     let mut harness = Harness::with(limits(1_000, 100_000), batch, move |_| {
@@ -110,7 +110,7 @@ async fn once_the_destination_takes_us_again_the_rest_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_guilty_part_of_a_record_sent_in_parts_is_lost() {
+async fn only_the_invalid_part_of_a_record_sent_in_parts_is_dropped() {
     let batch = BatchLimits { max_bytes: 4, ..BATCH };
     let mut harness = Harness::with(limits(1_000, 100_000), batch, no_x);
     harness.store(&["abcdefxhijkl"]);
@@ -122,7 +122,7 @@ async fn only_the_guilty_part_of_a_record_sent_in_parts_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_keeps_refusing_us_costs_less_each_time() {
+async fn a_destination_that_keeps_refusing_costs_fewer_spans_each_time() {
     let batch = BatchLimits { max_spans: 16, ..BATCH };
     let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
     store_pairs(&harness, 18, &[]);
@@ -134,7 +134,7 @@ async fn a_destination_that_keeps_refusing_us_costs_less_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_the_store_cannot_return_is_lost_and_all_others_arrive() {
+async fn a_batch_that_the_store_cannot_return_is_dropped_and_all_others_arrive() {
     let batch = BatchLimits { max_spans: 2, ..BATCH };
     let mut harness = Harness::with(limits(100, 10_000), batch, |_| accept());
     harness.store(&["ab", "c!", "de"]);

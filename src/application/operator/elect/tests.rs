@@ -67,7 +67,7 @@ fn warnings(log: &CapturedLog, text: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_cannot_be_read_is_logged_once_as_a_warning_until_it_can() {
+async fn an_unreadable_lease_is_logged_once_as_a_warning_until_it_recovers() {
     let (log, _guard) = CapturedLog::start();
     let store = Arc::<FakeLeaseStore>::default();
     *store.read_error.lock() = Some("not allowed to use the Lease");
@@ -85,7 +85,7 @@ async fn a_lease_that_cannot_be_read_is_logged_once_as_a_warning_until_it_can() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_can_be_read_and_not_written_is_logged_once_as_a_warning() {
+async fn an_unwritable_lease_is_logged_once_as_a_warning() {
     let (log, _guard) = CapturedLog::start();
     let store = Arc::<FakeLeaseStore>::default();
     *store.write_error.lock() = Some("namespace ops not found");

@@ -125,7 +125,7 @@ fn every_setting_can_be_set_by_its_flag() {
 }
 
 #[test]
-fn every_setting_of_the_table_has_been_tried() {
+fn every_setting_of_the_table_is_tested() {
     let known: Vec<_> = ALL.iter().map(|setting| setting.name()).collect();
 
     assert_eq!(known, OTHERS.map(|(name, _)| name));

@@ -189,14 +189,14 @@ proptest! {
     }
 
     #[test]
-    fn restricted_stays_restricted(pod in pods(), cluster in clusters()) {
+    fn a_restricted_pod_stays_restricted(pod in pods(), cluster in clusters()) {
         let AdmittedPod { pod: injected, .. } = cluster.admit(&pod);
 
         prop_assert_eq!(violations(&injected), violations(&pod));
     }
 
     #[test]
-    fn a_container_of_another_webhook_gets_the_endpoint_and_nothing_else_changes(
+    fn a_container_added_by_another_webhook_gets_only_the_endpoint(
         pod in pods(), cluster in clusters(), first in any::<bool>(),
     ) {
         let once = cluster.admit(&pod).pod;
@@ -216,14 +216,14 @@ proptest! {
     }
 
     #[test]
-    fn no_json_given_as_a_pod_panics(anything in anything(), spec in anything()) {
+    fn no_json_in_place_of_a_pod_causes_a_panic(anything in anything(), spec in anything()) {
         let _ = pod_facts(&anything);
         let _ = pod_facts(&json!({"metadata": anything, "spec": spec}));
     }
 }
 
 #[test]
-fn the_generated_pods_are_of_every_kind_that_matters() {
+fn the_generated_pods_cover_every_relevant_case() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
 

@@ -268,7 +268,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_script_ends_with_the_servers_state_known(
+    fn the_caches_equal_the_state_of_the_server_after_any_script(
         script in prop::collection::vec(disturbance(), 1..60),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -170,7 +170,7 @@ async fn a_watch_rejected_for_expired_history_lists_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_watch_is_given_up_and_resumed() {
+async fn an_idle_watch_times_out_and_is_resumed() {
     let harness = running().await;
     harness.notices_changes().await;
     harness.server.stall_watches(TRACE_BUFFERS);
@@ -183,7 +183,7 @@ async fn an_idle_watch_is_given_up_and_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_never_answered_is_given_up() {
+async fn a_request_without_a_response_times_out() {
     let harness = idle();
     harness.server.script(RequestMatcher::to(Verb::List, TRACE_BUFFERS).times(1), Fault::Stall);
     harness.server.script(RequestMatcher::to(Verb::Watch, TRACE_BUFFERS).times(1), Fault::Stall);

@@ -123,7 +123,7 @@ fn an_old_cluster_fails() {
 }
 
 #[test]
-fn a_resource_definition_that_is_missing_unserved_or_another_is_found() {
+fn a_missing_unserved_or_different_crd_is_found() {
     let name = "tracebuffers.tracebuffer.dev";
     let change = |edit: fn(&mut Value)| {
         move |input: &mut CheckInput| {

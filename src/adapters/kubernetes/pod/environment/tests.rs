@@ -108,7 +108,7 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
 }
 
 #[test]
-fn application_environment_never_changes_nothing_and_warns_of_nothing() {
+fn application_environment_never_causes_no_change_and_no_warning() {
     let pod = pod(&json!([{"name": "own", "env": endpoint("http://collector:4317")}]));
     let mut patch = PatchBuilder::new(&pod);
     let silent = Sidecar { application_endpoint: None, ..sidecar() };

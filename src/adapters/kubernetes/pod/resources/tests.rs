@@ -73,7 +73,7 @@ fn a_guaranteed_cpu_limit_is_the_request_or_the_minimum() {
 }
 
 #[test]
-fn explicit_resources_stay_and_a_lost_qos_class_is_a_warning() {
+fn explicit_resources_are_kept_and_a_lost_qos_class_is_a_warning() {
     let given = Sidecar { has_explicit_resources: true, ..sidecar() };
     let (resources, said) = fitted_resources(&pod(&json!([guaranteed()])), &given);
     assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());

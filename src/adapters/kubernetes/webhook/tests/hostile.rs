@@ -93,7 +93,7 @@ async fn deep_nesting_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_no_utf_8_is_refused() {
+async fn a_pod_that_is_not_utf_8_is_rejected() {
     let mut review = POD.as_bytes().to_vec();
     let at = POD.find("shop/cart:4").unwrap();
     review[at] = 0xff;
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn a_review_with_anything_in_it_gets_a_review_or_a_clear_error(
+    fn a_review_with_an_arbitrary_value_gets_a_review_or_a_clear_error(
         review in distorted_review(),
         path in prop::sample::select(&PATHS),
     ) {

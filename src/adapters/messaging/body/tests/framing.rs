@@ -29,7 +29,7 @@ fn assert_malformed(result: Result<Bytes, RequestError>, message: &str) {
 }
 
 #[tokio::test]
-async fn a_grpc_message_is_read_wherever_it_is_cut() {
+async fn a_grpc_message_is_read_wherever_it_is_split() {
     let frame = frame_message(0, MESSAGE);
     for at in 0..=frame.len() {
         let (first, second) = frame.split_at(at);
@@ -41,7 +41,7 @@ async fn a_grpc_message_is_read_wherever_it_is_cut() {
 }
 
 #[tokio::test]
-async fn a_grpc_message_is_read_byte_by_byte_and_with_trailers_behind_it() {
+async fn a_grpc_message_is_read_byte_by_byte_and_with_trailers() {
     let body = ScriptedBody::byte_by_byte(&frame_message(0, MESSAGE)).then(BodyEvent::Trailers);
 
     assert_eq!(read_grpc(body, Encoding::Identity).await.unwrap(), MESSAGE);
@@ -83,7 +83,7 @@ async fn a_flag_that_grpc_does_not_know_is_refused() {
 }
 
 #[tokio::test]
-async fn a_grpc_request_that_ends_before_its_message_does_is_refused() {
+async fn a_grpc_request_with_a_truncated_message_is_refused() {
     let frame = frame_message(0, MESSAGE);
     for length in 0..5 {
         let body = ScriptedBody::pieces([&frame[..length]]);
@@ -98,7 +98,7 @@ async fn a_grpc_request_that_ends_before_its_message_does_is_refused() {
 }
 
 #[tokio::test]
-async fn a_second_message_or_anything_else_behind_the_first_is_refused() {
+async fn a_second_message_or_trailing_data_is_refused() {
     for (first, encoding) in [
         (frame_message(0, MESSAGE), Encoding::Identity),
         (frame_message(1, &gzip(MESSAGE)), Encoding::Gzip),
@@ -115,7 +115,7 @@ async fn a_second_message_or_anything_else_behind_the_first_is_refused() {
 }
 
 #[tokio::test]
-async fn an_announced_grpc_message_beyond_the_limit_is_refused_from_its_prefix() {
+async fn a_grpc_message_beyond_the_limit_is_refused_from_its_prefix() {
     for flag in [0, 1] {
         for length in [LIMIT + 1, u32::MAX as usize] {
             let prefix = [&[flag], &u32::try_from(length).unwrap().to_be_bytes()[..]].concat();
@@ -129,7 +129,7 @@ async fn an_announced_grpc_message_beyond_the_limit_is_refused_from_its_prefix()
 }
 
 #[tokio::test]
-async fn compressed_bytes_beyond_the_limit_are_refused_though_they_hold_nothing() {
+async fn compressed_bytes_beyond_the_limit_are_refused_even_if_they_decompress_to_nothing() {
     // The limit is a tenth of this.
     let endless =
         |piece: Vec<u8>| ScriptedBody::pieces(vec![piece; 1000]).then(BodyEvent::PanicIfPolled);
@@ -145,7 +145,7 @@ async fn compressed_bytes_beyond_the_limit_are_refused_though_they_hold_nothing(
 }
 
 #[tokio::test]
-async fn a_compressed_message_is_read_wherever_it_is_cut() {
+async fn a_compressed_message_is_read_wherever_it_is_split() {
     let (first, second) = MESSAGE.split_at(9);
     let gzip = [gzip(first), gzip(b""), gzip(second)].concat();
     let zstd = [zstd(first), zstd(b""), zstd(second)].concat();
@@ -165,7 +165,7 @@ async fn a_compressed_message_is_read_wherever_it_is_cut() {
 }
 
 #[tokio::test]
-async fn a_compressed_message_that_ends_anywhere_too_early_is_refused() {
+async fn a_compressed_message_truncated_anywhere_is_refused() {
     for (compressed, encoding) in [(gzip(MESSAGE), Encoding::Gzip), (zstd(MESSAGE), Encoding::Zstd)]
     {
         for length in 0..compressed.len() {

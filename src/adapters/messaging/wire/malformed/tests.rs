@@ -22,7 +22,7 @@ fn a_wrong_wire_type_is_reported_with_its_byte_its_message_and_its_field() {
 }
 
 #[test]
-fn the_byte_is_counted_from_the_start_of_the_request_whatever_follows_the_flaw() {
+fn the_byte_is_counted_from_the_start_of_the_request_regardless_of_what_follows() {
     let broken = resource(&[varint(3, 1)]);
     let request = [resource(&[]), resource(std::slice::from_ref(&broken)), resource(&[])].concat();
     assert!(scan(&request).is_err());
@@ -37,7 +37,7 @@ fn the_byte_is_counted_from_the_start_of_the_request_whatever_follows_the_flaw()
 }
 
 #[test]
-fn text_that_is_not_utf8_is_reported_at_its_first_bad_byte() {
+fn text_that_is_not_utf8_is_reported_at_its_first_invalid_byte() {
     let request = [resource(&[bytes(3, b"ab\xffc")]), resource(&[])].concat();
 
     assert_eq!(
@@ -47,7 +47,7 @@ fn text_that_is_not_utf8_is_reported_at_its_first_bad_byte() {
 }
 
 #[test]
-fn a_value_that_is_not_all_there_is_reported_with_what_it_needs_and_what_there_is() {
+fn a_truncated_value_is_reported_with_the_needed_and_the_available_bytes() {
     let cut = |field: &[u8]| complaint(&resource(&[field.to_vec()]));
 
     assert!(
@@ -72,7 +72,7 @@ fn a_number_of_more_than_64_bits_is_reported() {
 }
 
 #[test]
-fn a_key_that_cannot_be_is_reported() {
+fn an_invalid_key_is_reported() {
     assert!(complaint(&[0x00]).ends_with("field 0 (unknown) has a number outside 1 to 536870911"));
     assert!(complaint(&[0x0f]).ends_with("has wire type 7, must be 2"));
     assert!(complaint(&[0x4f]).ends_with("has wire type 7, which does not exist"));
@@ -103,14 +103,14 @@ fn a_deep_path_is_shortened_in_the_middle() {
 }
 
 #[test]
-fn what_is_nested_too_deep_is_reported_so() {
+fn messages_nested_too_deep_are_reported_as_such() {
     let request = [vec![15 << 3 | 3; 101], vec![15 << 3 | 4; 101]].concat();
 
     assert!(complaint(&request).ends_with("is nested more than 100 levels deep"));
 }
 
 #[test]
-fn a_span_field_behind_its_attributes_is_reported_at_its_own_place() {
+fn a_span_field_after_the_attributes_is_reported_at_its_own_position() {
     let plain = message(9, &[bytes(1, b"k"), message(2, &[bytes(1, b"v")])]);
     let request = request_with(&[plain.clone(), plain.clone(), plain, varint(5, 1)]);
 

@@ -122,7 +122,7 @@ async fn the_back_off_grows_with_each_failure_and_starts_over_after_a_success() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_queue_forgets_its_items_and_takes_no_others() {
+async fn a_closed_queue_drops_its_items_and_accepts_no_others() {
     let queue = open_queue();
     queue.schedule(item("a"), Duration::ZERO);
 

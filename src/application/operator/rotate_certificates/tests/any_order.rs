@@ -187,7 +187,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_served_leafs_authority_is_always_published_and_was_long_before_it_was_needed(
+    fn the_authority_of_the_served_leaf_is_always_published_and_has_propagated(
         happenings in vec((pause(), disturbance()), 1..40),
         latencies in vec(0..MAX_LATENCY_MILLIS, 1..12),
     ) {

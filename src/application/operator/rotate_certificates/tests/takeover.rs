@@ -47,7 +47,7 @@ impl Drop for Takeover {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_one_that_is_not_asked_writes_nothing_at_all() {
+async fn the_operator_that_is_not_the_publisher_writes_nothing() {
     let given = Takeover::settled(EXISTING_SECRET).await;
     given.assert_published(&["A100"], "given");
     assert_eq!(given.harness.cluster.stored_tls(), None);
@@ -57,7 +57,7 @@ async fn the_one_that_is_not_asked_writes_nothing_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_own_to_given_both_are_trusted_for_ten_minutes() {
+async fn from_self_managed_to_supplied_both_are_trusted_for_ten_minutes() {
     let change = Takeover::settled(SELF_MANAGED).await;
 
     change.assign_publisher(EXISTING_SECRET).await;
@@ -71,7 +71,7 @@ async fn from_own_to_given_both_are_trusted_for_ten_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_given_to_own_a_leaf_is_there_within_a_second_and_both_are_trusted_for_ten_minutes() {
+async fn from_supplied_to_self_managed_both_are_trusted_for_ten_minutes() {
     let change = Takeover::settled(EXISTING_SECRET).await;
 
     change.assign_publisher(SELF_MANAGED).await;
@@ -86,7 +86,7 @@ async fn from_given_to_own_a_leaf_is_there_within_a_second_and_both_are_trusted_
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_and_back_again_at_once_takes_no_authority_away() {
+async fn switching_back_and_forth_removes_no_authority() {
     let change = Takeover::settled(SELF_MANAGED).await;
     for who in [EXISTING_SECRET, SELF_MANAGED, EXISTING_SECRET, SELF_MANAGED] {
         change.assign_publisher(who).await;
@@ -102,7 +102,7 @@ async fn there_and_back_again_at_once_takes_no_authority_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_without_a_note_has_published_stays_for_ten_minutes_too() {
+async fn an_authority_published_by_another_tool_stays_for_ten_minutes_too() {
     let change = Takeover::settled(SELF_MANAGED).await;
     // cert-manager's injector puts its own in place of all.
     change.harness.cluster.assign_publisher("certManager");
@@ -118,8 +118,7 @@ async fn what_somebody_without_a_note_has_published_stays_for_ten_minutes_too() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_an_authority_that_has_expired_meanwhile_another_is_made_and_its_leaf_is_there_first()
-{
+async fn an_authority_that_expired_meanwhile_is_replaced_and_its_leaf_stored_first() {
     let change = Takeover::settled(SELF_MANAGED).await;
     change.assign_publisher(EXISTING_SECRET).await;
     sleep(400 * DAY).await;

@@ -207,7 +207,7 @@ fn a_corrected_spec_is_no_longer_stalled() {
 }
 
 #[test]
-fn it_is_reconciling_only_while_limits_are_pending() {
+fn reconciling_is_set_only_while_limits_are_pending() {
     let pending = compute_status(
         &snapshot(Ok(desired_sidecar()), None),
         &ReferenceResolution::None,
@@ -244,7 +244,7 @@ fn the_transition_time_of_the_schema_default_is_ignored() {
 }
 
 #[test]
-fn a_message_has_a_bound() {
+fn a_message_is_bounded() {
     let wrong = snapshot(Err("x".repeat(100_000)), None);
 
     let status = settled(&wrong, &ReferenceResolution::None, PodCounts::default());
