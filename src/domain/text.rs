@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Display, Write};
 
-/// Most characters of a foreign text that a message quotes.
+/// Maximum number of characters of a foreign text that a message quotes.
 const MAX_QUOTED_CHARS: usize = 80;
 /// Marks the place where a text was cut.
 const ELLIPSIS: char = '…';

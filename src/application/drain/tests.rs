@@ -54,7 +54,7 @@ struct Harness {
 }
 
 impl Harness {
-    /// Starts `workers` that send to a destination that responds as `script` says.
+    /// Starts `workers` that send to a destination with this script.
     fn new(
         workers: usize,
         script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
@@ -78,7 +78,7 @@ impl Harness {
         Self { buffer, destination, workers: Workers { forward, running } }
     }
 
-    /// Drains and returns how it ended and how long it took.
+    /// Drains, and returns the outcome and the duration.
     async fn drain(self) -> (DrainOutcome, Duration) {
         let start = Instant::now();
         let drained = drain(&*self.buffer, self.workers, TIMEOUT).await;
@@ -125,8 +125,8 @@ async fn a_drain_delivers_everything_oldest_first() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_does_not_wait_for_the_end_of_a_pause_after_a_failure() {
     let retry_after = Some(Duration::from_mins(5));
-    let away = Failure { retry_after, ..failure(FailureKind::Unavailable) };
-    let mut answers = [ScriptedResponse::Fail(away)].into_iter();
+    let unavailable = Failure { retry_after, ..failure(FailureKind::Unavailable) };
+    let mut answers = [ScriptedResponse::Fail(unavailable)].into_iter();
     let harness = Harness::new(1, move |_| answers.next().unwrap_or_else(accept));
     append_record(&harness.buffer, "ab");
     harness.buffer.flush();
@@ -242,10 +242,10 @@ async fn spans_lost_at_the_deadline_are_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_accepted_after_a_drain() {
-    let scene = Harness::new(1, |_| accept());
-    let buffer = Arc::clone(&scene.buffer);
+    let harness = Harness::new(1, |_| accept());
+    let buffer = Arc::clone(&harness.buffer);
 
-    scene.drain().await;
+    harness.drain().await;
 
     let late = buffer.append_now(b"abc", std::num::NonZeroU32::MIN);
     assert_eq!(late, Err(crate::ports::buffer::AppendError::ShuttingDown));

@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// Knows the first, and after a refresh of its namespace the second.
+    /// Has `known`, and after a refresh of their namespace also `to_learn`.
     #[derive(Default)]
     struct FakeCatalog {
         known: Mutex<Vec<ObjectKey>>,

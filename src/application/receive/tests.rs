@@ -178,20 +178,20 @@ async fn from_90_percent_the_response_warns_that_the_buffer_is_filling() {
 
 #[tokio::test(start_paused = true)]
 async fn the_response_warns_when_bytes_run_out_before_spans() {
-    let scene = Harness::new(limits(1_000_000, 1_000));
+    let harness = Harness::new(limits(1_000_000, 1_000));
 
     // 836 bytes and 64 for the index.
-    let message = scene.message(836).await;
+    let message = harness.message(836).await;
 
     assert!(message.starts_with("the trace buffer is 90 % full"), "{message}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_response_warns_when_the_oldest_spans_are_dropped() {
-    let scene = Harness::new(limits(10, 1_000_000));
-    scene.message(8).await;
+    let harness = Harness::new(limits(10, 1_000_000));
+    harness.message(8).await;
 
-    let message = scene.message(4).await;
+    let message = harness.message(4).await;
 
     assert_eq!(
         message,
@@ -202,11 +202,11 @@ async fn the_response_warns_when_the_oldest_spans_are_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn the_response_warns_of_an_eviction_even_if_it_leaves_room() {
-    let scene = Harness::new(limits(1_000, 400));
-    scene.message(236).await;
+    let harness = Harness::new(limits(1_000, 400));
+    harness.message(236).await;
 
     // The record of 300 bytes is evicted for one of 100.
-    let message = scene.message(100).await;
+    let message = harness.message(100).await;
 
     assert!(message.contains("drops its oldest spans"), "{message}");
     assert!(message.contains("(41 % full now)"), "{message}");
@@ -214,31 +214,31 @@ async fn the_response_warns_of_an_eviction_even_if_it_leaves_room() {
 
 #[tokio::test(start_paused = true)]
 async fn the_application_is_warned_at_most_once_in_30_s() {
-    let scene = Harness::new(limits(100, 1_000_000));
-    assert_ne!(scene.message(95).await, "");
+    let harness = Harness::new(limits(100, 1_000_000));
+    assert_ne!(harness.message(95).await, "");
 
-    assert_eq!(scene.message(1).await, "");
+    assert_eq!(harness.message(1).await, "");
     advance(Duration::from_millis(29_999)).await;
-    assert_eq!(scene.message(1).await, "");
+    assert_eq!(harness.message(1).await, "");
     advance(Duration::from_millis(1)).await;
 
-    assert_ne!(scene.message(1).await, "");
-    assert_eq!(scene.message(1).await, "");
+    assert_ne!(harness.message(1).await, "");
+    assert_eq!(harness.message(1).await, "");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_below_90_percent_does_not_delay_the_next_warning() {
-    let scene = Harness::new(limits(100, 1_000_000));
-    scene.message(89).await;
+    let harness = Harness::new(limits(100, 1_000_000));
+    harness.message(89).await;
 
-    assert_ne!(scene.message(1).await, "");
+    assert_ne!(harness.message(1).await, "");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rejection_and_a_warning_share_one_message() {
-    let scene = Harness::new(limits(10, 1_000_000));
+    let harness = Harness::new(limits(10, 1_000_000));
 
-    let message = scene.receive(mixed(9, 1)).await.unwrap().message;
+    let message = harness.receive(mixed(9, 1)).await.unwrap().message;
 
     let (rejection, warning) = message.split_once("; ").unwrap();
     assert_eq!(rejection, "1 span was rejected: trace_id is all zero");
@@ -247,9 +247,9 @@ async fn a_rejection_and_a_warning_share_one_message() {
 
 #[tokio::test]
 async fn a_record_larger_than_the_whole_buffer_can_never_be_accepted() {
-    let scene = Harness::new(limits(1_000, 200));
+    let harness = Harness::new(limits(1_000, 200));
 
-    let error = scene.receive(valid(137)).await.unwrap_err();
+    let error = harness.receive(valid(137)).await.unwrap_err();
 
     let ReceiveError::TooLarge(message) = error else { panic!("{error:?}") };
     assert_eq!(
@@ -258,15 +258,15 @@ async fn a_record_larger_than_the_whole_buffer_can_never_be_accepted() {
          batches or raise TRACEBUFFER_MAX_BYTES"
     );
     let refused = MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 137);
-    assert_eq!(scene.monitor.events(), [refused]);
-    assert_eq!(ledger_totals(&scene.buffer), LedgerTotals::default());
+    assert_eq!(harness.monitor.events(), [refused]);
+    assert_eq!(ledger_totals(&harness.buffer), LedgerTotals::default());
 }
 
 #[tokio::test]
 async fn more_spans_than_a_rejecting_buffer_holds_can_never_be_accepted() {
-    let scene = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
+    let harness = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
 
-    let error = scene.receive(valid(11)).await.unwrap_err();
+    let error = harness.receive(valid(11)).await.unwrap_err();
 
     let ReceiveError::TooLarge(message) = error else { panic!("{error:?}") };
     assert_eq!(
@@ -274,43 +274,49 @@ async fn more_spans_than_a_rejecting_buffer_holds_can_never_be_accepted() {
         "the request has 11 spans, more than the whole buffer's 10: send smaller batches or \
          raise TRACEBUFFER_MAX_SPANS"
     );
-    assert_eq!(scene.monitor.events(), [MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 11)]);
+    assert_eq!(
+        harness.monitor.events(),
+        [MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 11)]
+    );
 }
 
 #[tokio::test]
 async fn a_full_rejecting_buffer_is_unavailable_for_now() {
-    let scene = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
-    scene.receive(valid(8)).await.unwrap();
+    let harness = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
+    harness.receive(valid(8)).await.unwrap();
 
-    let error = scene.receive(valid(3)).await.unwrap_err();
+    let error = harness.receive(valid(3)).await.unwrap_err();
 
     let message = "the trace buffer is full; try again later".to_owned();
     assert_eq!(error, ReceiveError::Unavailable(message));
-    assert_eq!(scene.monitor.events()[1..], [MonitorEvent::Refused(GRPC, RefusalReason::Full, 3)]);
-    assert_eq!(ledger_totals(&scene.buffer).buffered, 8);
+    assert_eq!(
+        harness.monitor.events()[1..],
+        [MonitorEvent::Refused(GRPC, RefusalReason::Full, 3)]
+    );
+    assert_eq!(ledger_totals(&harness.buffer).buffered, 8);
 }
 
 #[tokio::test]
 async fn a_failing_store_is_unavailable_for_now_with_the_reason() {
-    let scene = roomy();
+    let harness = roomy();
 
-    let error = scene.receive(unwritable()).await.unwrap_err();
+    let error = harness.receive(unwritable()).await.unwrap_err();
 
     assert_eq!(error, ReceiveError::Unavailable("the disk is full".to_owned()));
     assert_eq!(
-        scene.monitor.events(),
+        harness.monitor.events(),
         [MonitorEvent::Refused(GRPC, RefusalReason::StoreFailed, 2)]
     );
-    assert_eq!(ledger_totals(&scene.buffer), LedgerTotals::default());
+    assert_eq!(ledger_totals(&harness.buffer), LedgerTotals::default());
 }
 
 #[tokio::test]
 async fn a_refused_request_counts_its_invalid_spans_too() {
-    let scene = Harness::new(limits(1_000, 200));
+    let harness = Harness::new(limits(1_000, 200));
 
-    scene.receive(mixed(150, 3)).await.unwrap_err();
+    harness.receive(mixed(150, 3)).await.unwrap_err();
 
-    let events = scene.monitor.events();
+    let events = harness.monitor.events();
     assert!(events.contains(&MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 150)));
     assert!(events.contains(&MonitorEvent::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
 }

@@ -18,7 +18,7 @@ use crate::ports::buffer::TraceBufferPort;
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum size of the file.
 const MAX_FILE_BYTES: u64 = 4 * 1024;
-/// Most unknown names that a log line repeats.
+/// Maximum number of unknown names in a log line.
 const MAX_NAMES: usize = 5;
 
 /// A file of limits and the state of following it.

@@ -1,4 +1,4 @@
-//! Arguments and environment variables to settings or errors.
+//! Parsing of arguments and environment variables to settings or errors.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

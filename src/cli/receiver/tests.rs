@@ -1,4 +1,4 @@
-//! From arguments and an environment to settings, and to mistakes.
+//! Parsing of arguments and environment variables to settings or errors.
 
 mod every_setting;
 

@@ -19,7 +19,7 @@ use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::bounds::{Bounds, BoundsError};
 use crate::domain::text::quoted;
 
-/// Most addresses one setting may list.
+/// Maximum number of addresses that one setting may list.
 const MAX_ADDRESSES: usize = 16;
 
 /// One kind of value.

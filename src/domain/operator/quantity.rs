@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-/// Most digits before the decimal point, leading zeros aside: more is too large in any unit.
+/// Maximum number of digits before the decimal point, without leading zeros; a number with more is
+/// too large in any unit.
 const MAX_WHOLE_DIGITS: usize = 20;
-/// Digits kept after it; whatever follows can only round up.
+/// Digits kept after the decimal point; further digits can only round up.
 const MAX_FRACTION_DIGITS: usize = 18;
 /// The greatest power of ten that fits.
 const MAX_EXPONENT: u32 = 18;

@@ -1,4 +1,4 @@
-//! The scripted API server behaves as a real one does, where others' tests lean on it.
+//! The scripted API server behaves like a real one where other tests depend on it.
 
 use std::time::Duration;
 
@@ -143,9 +143,9 @@ async fn a_write_with_a_lost_response_is_executed_and_a_lost_request_is_not() {
 
     server.script(RequestMatcher::to(Verb::Delete, "pods").times(1), Fault::DropResponse);
     assert!(delete("a").await.is_err());
-    let away = server.disconnect();
+    let outage = server.disconnect();
     assert!(delete("b").await.is_err());
-    server.lift(away);
+    server.lift(outage);
     assert_eq!(server.all("pods").len(), 1);
 
     server.script(RequestMatcher::to(Verb::Delete, "pods").times(1), Fault::Stall);

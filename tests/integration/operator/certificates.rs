@@ -87,7 +87,7 @@ impl Harness {
         self.follow(CertificateWatcher::new(self.objects()))
     }
 
-    /// A replica with a supplied certificate in a Secret, and perhaps the authority in a file.
+    /// A replica with a supplied certificate in a Secret, and optionally the authority in a file.
     fn given(&mut self, authorities: Option<PathBuf>) -> Arc<ServedCertificate> {
         let objects = self.objects_of("existingSecret", GIVEN).with_ca_file(authorities);
         let watcher = CertificateWatcher::new(objects.clone());
@@ -270,7 +270,7 @@ async fn a_requested_rotation_reaches_every_replica_and_keeps_other_annotations_
     harness.annotate("tracebuffer.dev/rotate", "today");
     sleep(SECOND).await;
     assert_ne!(harness.published(), bundle);
-    assert_eq!(harness.secret()["data"]["tls.crt"], leaf, "API servers first learn the authority");
+    assert_eq!(harness.secret()["data"]["tls.crt"], leaf, "the authority is published first");
     sleep(60 * SECOND).await;
     assert_ne!(harness.secret()["data"]["tls.crt"], leaf);
     assert!(replica.is_trusted());
@@ -280,7 +280,7 @@ async fn a_requested_rotation_reaches_every_replica_and_keeps_other_annotations_
     assert_eq!(annotations["example.com/owner"], "me");
     assert_eq!(annotations["tracebuffer.dev/rotate"], "today");
     assert_eq!(annotations["tracebuffer.dev/rotated"], "today");
-    assert!(replica.is_trusted(), "and the older authority is gone");
+    assert!(replica.is_trusted(), "after the older authority was removed");
     let published = harness.objects().read_publication().await.unwrap().unwrap().value.bundles;
     let pem = String::from_utf8(published[0].clone()).unwrap();
     assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 1, "{pem}");
@@ -322,7 +322,7 @@ async fn a_forbidden_request_is_an_error_with_the_object_and_the_remedy() {
     harness.api.script(RequestMatcher::to(Verb::Get, "secrets"), Fault::Refuse(403));
 
     let StoreError::Failed(error) = harness.objects().read_tls().await.unwrap_err() else {
-        panic!("no conflict")
+        panic!("unexpected conflict")
     };
 
     assert!(
@@ -368,7 +368,7 @@ async fn a_supplied_certificate_is_published_and_renewed_and_always_trusted() {
     assert!(replicas.iter().all(|served| served.is_trusted()));
     let writes = harness.api.seen(Verb::Patch, CONFIGURATIONS);
     let version = harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
-    assert!(writes <= 2, "one of them publishes, and one may learn that it is done: {writes}");
+    assert!(writes <= 2, "one replica publishes, another may try once: {writes}");
 
     harness.give(GIVEN, &second, true);
     for _ in 0..30 {
@@ -379,7 +379,7 @@ async fn a_supplied_certificate_is_published_and_renewed_and_always_trusted() {
     assert_eq!(harness.trusted(), 2);
     sleep(600 * SECOND).await;
     assert!(replicas.iter().all(|served| served.is_trusted()));
-    assert_eq!(harness.trusted(), 1, "the first is forgotten, so it is the second that is served");
+    assert_eq!(harness.trusted(), 1, "the first authority was removed");
     assert_ne!(harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap(), version);
     assert_eq!(
         harness.api.seen(Verb::Create, "secrets") + harness.api.seen(Verb::Patch, "secrets"),
@@ -415,7 +415,7 @@ async fn switching_the_mode_back_and_forth_takes_a_second_and_keeps_replicas_tru
     assert!(old.is_trusted());
     let new = harness.given(None);
     sleep(60 * SECOND).await;
-    assert!(old.is_trusted() && !new.is_trusted(), "it is not its turn yet");
+    assert!(old.is_trusted() && !new.is_trusted(), "the mode has not changed yet");
 
     for mode in ["existingSecret/given", "self/tracebuffer-webhook-tls", "existingSecret/given"] {
         harness.upgrade(mode);
@@ -432,7 +432,7 @@ async fn switching_the_mode_back_and_forth_takes_a_second_and_keeps_replicas_tru
     }
 
     sleep(660 * SECOND).await;
-    assert!(new.is_trusted() && !old.is_trusted(), "replicas of the old mode have long gone");
+    assert!(new.is_trusted() && !old.is_trusted(), "the old authority was removed");
     assert_eq!(harness.trusted(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! Files that are made from the resource's definition, and the objects that show how it is used.
+//! Files generated from the resource definition, and the example objects.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ fn check_file(file: &str, expected: &str) {
         fs::write(&path, expected).expect("the file can be written");
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
-    let hint = "to make it so, run `UPDATE=1 cargo test --test integration crd`";
+    let hint = "to update it, run `UPDATE=1 cargo test --test integration crd`";
     assert!(found == expected, "{file} differs from the resource; {hint}");
 }
 
@@ -38,7 +38,7 @@ fn the_committed_reference_is_up_to_date() {
     check_file("docs/configuration.md", &resource_reference());
 }
 
-/// Every default of the schema: path, and value as JSON.
+/// Collects every default of the schema, as path and JSON value.
 fn defaults(schema: &Value, path: &str, found: &mut Vec<String>) {
     if let Some(default) = schema.get("default").filter(|default| !default.is_object()) {
         found.push(format!("{path} {default}"));
@@ -63,13 +63,13 @@ fn no_default_of_a_served_version_ever_changes() {
     let frozen = fs::read_to_string(root().join("tests/crd/v1alpha1-defaults.txt")).unwrap();
     let frozen: Vec<_> = frozen.lines().filter(|line| !line.starts_with('#')).collect();
 
-    assert_eq!(found, frozen, "add what is new; what was there stays as it was");
-    // kubectl replaces lists whole: with a default in one, client-side apply always sees a change.
+    assert_eq!(found, frozen, "only add new defaults; never change existing ones");
+    // kubectl replaces whole lists: a default in a list always looks like a change to it.
     assert!(found.iter().all(|default| !default.contains("[]")), "{found:?}");
 }
 
 /// The API server stores a default that is an object, and with it the defaults inside of it: they
-/// must be the same.
+/// must equal those of an empty object.
 #[test]
 fn an_omitted_object_has_the_same_defaults_as_an_empty_one() {
     fn check(schema: &Value, path: &str) {
@@ -83,7 +83,7 @@ fn an_omitted_object_has_the_same_defaults_as_an_empty_one() {
         }
     }
 
-    /// What the API server makes of `{}`.
+    /// Returns `{}` with the defaults that the API server sets.
     fn filled(schema: &Value) -> Value {
         let fields = schema["properties"].as_object().unwrap();
         let of = |(name, field): (&String, &Value)| {
@@ -122,7 +122,7 @@ fn the_command_prints_the_crd() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), crd_yaml());
 }
 
-/// Every YAML file of a folder.
+/// Returns every YAML file of a folder.
 fn files(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(root().join(folder))
         .expect("the folder is there")
@@ -156,10 +156,10 @@ fn analyze_finds_what_a_cluster_would_reject() {
         let (code, text) = analyze(&["-f", file.to_str().unwrap()]);
 
         assert_eq!(code, Some(1), "{}: {text}", file.display());
-        // The first line of the file is what the API server said: `# spec.field: …`.
-        let said = fs::read_to_string(&file).unwrap();
+        // The first line of the file is the error of the API server: `# spec.field: …`.
+        let yaml = fs::read_to_string(&file).unwrap();
         let field =
-            said.split_whitespace().find(|word| word.contains("spec") || word.contains("meta"));
+            yaml.split_whitespace().find(|word| word.contains("spec") || word.contains("meta"));
         let field = field.unwrap().trim_matches(['"', ':']);
         assert!(text.contains(&format!(": {field}")), "{}: {text}", file.display());
     }

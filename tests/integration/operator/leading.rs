@@ -22,7 +22,7 @@ use tracebuffer::ports::operator::lease::{LeaseError, LeaseStore};
 const LEASES: &str = "leases.coordination.k8s.io";
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A clock with an offset and a rate of its own.
+/// A clock with its own offset and rate.
 struct SkewedClock {
     start: Instant,
     offset: Duration,
@@ -181,7 +181,7 @@ async fn a_disconnected_leader_stops_before_another_may_lead() {
     server.lift(outage);
     assert!(
         wait_until("leads again", || first.leads()).await <= 2 * SECOND,
-        "nobody else was there"
+        "there is no other replica"
     );
 }
 
@@ -261,11 +261,11 @@ async fn a_stale_leaders_write_fails() {
     sleep(SECOND).await;
     first.kill();
     wait_until("replaced", || second.leads()).await;
-    let mut mine = maps.get("m").await.unwrap();
-    mine.data = Some([("by".to_owned(), "b".to_owned())].into());
-    maps.replace("m", &PostParams::default(), &mine).await.unwrap();
+    let mut map = maps.get("m").await.unwrap();
+    map.data = Some([("by".to_owned(), "b".to_owned())].into());
+    maps.replace("m", &PostParams::default(), &map).await.unwrap();
 
-    let Err(kube::Error::Api(status)) = write.await.unwrap() else { panic!("it was taken") };
+    let Err(kube::Error::Api(status)) = write.await.unwrap() else { panic!("accepted") };
     assert_eq!(status.code, 409);
     assert_eq!(server.get("configmaps", "ops", "m").unwrap()["data"]["by"], "b");
 }
@@ -296,7 +296,7 @@ async fn a_lease_that_cannot_be_created_is_a_failure_and_retried_slowly() {
         changes_holder: true,
     };
     let Err(LeaseError::Failed(reason)) = store.write(&update, None).await else {
-        panic!("the lease cannot be created, so nobody else has created it")
+        panic!("a lease that cannot be created is not a conflict")
     };
     assert!(reason.contains("ops") && reason.contains("the script answers 404"), "{reason}");
 
@@ -308,8 +308,8 @@ async fn a_lease_that_cannot_be_created_is_a_failure_and_retried_slowly() {
     wait_until("leads", || first.leads()).await;
 }
 
-/// Three replicas whose clocks run up to 30 % apart, and a server with another fault each second: two
-/// never lead at once, and in the end one does.
+/// Three replicas with clocks that run up to 30 % apart, and a server with a new fault each second:
+/// two never lead at once, and one leads after the faults.
 #[test]
 fn two_replicas_never_lead_at_once_over_many_seeds() {
     let led = AtomicUsize::new(0);
@@ -319,13 +319,13 @@ fn two_replicas_never_lead_at_once_over_many_seeds() {
             .start_paused(true)
             .build()
             .unwrap();
-        led.fetch_add(runtime.block_on(a_bad_minute(seed)), Ordering::Relaxed);
+        led.fetch_add(runtime.block_on(run_with_faults(seed)), Ordering::Relaxed);
     }
-    assert!(led.load(Ordering::Relaxed) > 200, "somebody led for most of the time: {led:?}");
+    assert!(led.load(Ordering::Relaxed) > 200, "leaderships: {led:?}");
 }
 
-/// Returns how often leadership changed.
-async fn a_bad_minute(seed: u64) -> usize {
+/// Runs the replicas with faults for a minute; returns how often leadership changed.
+async fn run_with_faults(seed: u64) -> usize {
     let mut random = Rng::with_seed(seed);
     fastrand::seed(seed);
     let server = ApiServer::new();
@@ -352,7 +352,7 @@ async fn a_bad_minute(seed: u64) -> usize {
             server.lift(rule);
         }
     }
-    assert!(electors.iter().any(RunningElector::leads), "seed {seed}: nobody leads in the end");
+    assert!(electors.iter().any(RunningElector::leads), "seed {seed}: no replica leads after the faults");
     terms
 }
 

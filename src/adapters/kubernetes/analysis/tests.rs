@@ -1,13 +1,13 @@
-//! Tests of the analysis of files.
+//! Analysis of files.
 
 use super::*;
 
-/// The remarks on the only object of a text whose spec is `spec`, as `line field why`.
+/// Returns the diagnostics of a file with one object with this `spec`, as `line field message`.
 fn diagnostic_lines(spec: &str, of: fn(AnalyzedTraceBuffer) -> Vec<Diagnostic>) -> Vec<String> {
     let head = "apiVersion: tracebuffer.dev/v1alpha1\nkind: TraceBuffer\nmetadata: {name: x}\n";
     let mut analysis = analyze(&format!("{head}spec: {spec}")).unwrap();
     let object = analysis.trace_buffers.pop().unwrap();
-    let line = |remark: Diagnostic| format!("{} {} {}", remark.line, remark.field, remark.message);
+    let line = |found: Diagnostic| format!("{} {} {}", found.line, found.field, found.message);
     of(object).into_iter().map(line).collect()
 }
 

@@ -38,8 +38,8 @@ fn defaults() -> SidecarDefaults {
     SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() }
 }
 
-fn injector(declared: &str) -> OfflineInjector {
-    let trace_buffers = parse_trace_buffers(declared, "shop", &defaults()).unwrap();
+fn injector(manifest: &str) -> OfflineInjector {
+    let trace_buffers = parse_trace_buffers(manifest, "shop", &defaults()).unwrap();
     OfflineInjector { namespace: "shop".into(), trace_buffers }
 }
 
@@ -148,8 +148,8 @@ fn warnings_name_the_object() {
 
 #[test]
 fn the_first_pull_secrets_are_a_warning() {
-    let declared = format!("{TRACE_BUFFER}  sidecar: {{imagePullSecrets: [{{name: pull}}]}}\n");
-    let offline = injector(&declared);
+    let with_secret = format!("{TRACE_BUFFER}  sidecar: {{imagePullSecrets: [{{name: pull}}]}}\n");
+    let offline = injector(&with_secret);
     assert_eq!(offline.inject(DEPLOYMENT).unwrap().messages.len(), 2);
     let with_own = DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "imagePullSecrets: [{name: own}]");
     assert_eq!(offline.inject(&with_own).unwrap().messages.len(), 1);
@@ -181,8 +181,8 @@ fn an_invalid_pod_is_rejected_with_object_and_field() {
 
 #[test]
 fn a_manifest_without_a_trace_buffer_or_with_an_invalid_one_is_rejected() {
-    let error = |declared: &str| {
-        parse_trace_buffers(declared, "shop", &defaults()).unwrap_err().to_string()
+    let error = |manifest: &str| {
+        parse_trace_buffers(manifest, "shop", &defaults()).unwrap_err().to_string()
     };
     assert_eq!(
         error(SERVICE),

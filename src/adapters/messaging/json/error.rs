@@ -1,4 +1,4 @@
-//! Errors that tell the sender what is wrong with its JSON, and where.
+//! Errors with the problem in malformed JSON and its position.
 
 use std::fmt::{self, Display};
 

@@ -1,4 +1,4 @@
-//! Errors that tell what is wrong with a malformed request, and where.
+//! Errors with the problem in a malformed request and its position.
 
 use std::fmt;
 

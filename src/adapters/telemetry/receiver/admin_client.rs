@@ -95,9 +95,9 @@ mod tests {
     async fn the_first_address_that_responds_is_used() {
         let here = answering("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ndone.\n").await;
 
-        let said = flush(&[closed().await, here], PATIENCE).await;
+        let message = flush(&[closed().await, here], PATIENCE).await;
 
-        assert_eq!(said, Ok("done.".to_owned()));
+        assert_eq!(message, Ok("done.".to_owned()));
     }
 
     #[tokio::test]

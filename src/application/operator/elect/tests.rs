@@ -1,4 +1,4 @@
-//! What an elector logs when the store fails.
+//! The log of an elector whose store fails.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use crate::domain::operator::lease::LeaseUpdate;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A lease that nobody holds, or that cannot be used.
+/// A lease without a holder, with errors on demand.
 #[derive(Default)]
 struct FakeLeaseStore {
     read_error: Mutex<Option<&'static str>>,

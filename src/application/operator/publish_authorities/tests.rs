@@ -16,7 +16,7 @@ use crate::ports::operator::certificates::{Versioned, WebhookTls};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Starts a replica beside a cluster.
+/// Starts a replica in a cluster.
 fn start(cluster: &Arc<FakeCluster>) -> Arc<RecordingMonitor> {
     let monitor = Arc::<RecordingMonitor>::default();
     let store = ExistingSecretStore(Arc::clone(cluster));
@@ -32,7 +32,7 @@ fn start(cluster: &Arc<FakeCluster>) -> Arc<RecordingMonitor> {
     monitor
 }
 
-/// A cluster where `A1` is given and published.
+/// A cluster where `A1` is supplied and published.
 async fn settled() -> Arc<FakeCluster> {
     let cluster = FakeCluster::new();
     cluster.assign_publisher(EXISTING_SECRET);
@@ -128,7 +128,7 @@ async fn replicas_with_different_secrets_do_not_remove_each_others_authorities_a
     }
 }
 
-/// Sees another Secret than the others do.
+/// A store that returns another Secret than the cluster has.
 struct StaleStore(ExistingSecretStore);
 
 impl CertificateStore for StaleStore {
@@ -166,7 +166,7 @@ impl CertificateStore for StaleStore {
 async fn a_missing_secret_or_authority_is_logged_once_with_the_remedy_and_counted() {
     for (supplied, expected) in [
         (None, "there is no Secret given: create it, or correct certificates.secretName"),
-        (Some("rubbish\n"), "Secret given has no authority: add it as ca.crt, or set"),
+        (Some("garbage\n"), "Secret given has no authority: add it as ca.crt, or set"),
     ] {
         let (log, _guard) = CapturedLog::start();
         let cluster = FakeCluster::new();

@@ -1,4 +1,4 @@
-//! Keeping certificates in a fake cluster, on paused time.
+//! Certificate rotation in a fake cluster, on paused time.
 
 use std::sync::atomic::Ordering;
 
@@ -20,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// One replica beside a cluster.
+/// One replica and its cluster.
 struct Harness {
     cluster: Arc<FakeCluster>,
     clock: FakeWallClock,
@@ -30,7 +30,7 @@ struct Harness {
 }
 
 impl Harness {
-    /// A leader beside an empty cluster.
+    /// A leader and an empty cluster.
     fn leading() -> Self {
         Self::new(FakeCluster::new(), true)
     }
@@ -47,7 +47,7 @@ impl Harness {
         Self { cluster, clock, monitor, leading, rotator }
     }
 
-    /// A leader that has made everything.
+    /// A leader that has issued and published its certificates.
     async fn settled() -> Self {
         let harness = Self::leading();
         sleep(2 * MINUTE).await;
@@ -82,10 +82,10 @@ fn start(
     tokio::spawn(async move { rotator.run(leading, changes).await })
 }
 
-/// `authority A1`, `published A1`, `leaf L2 of A1`.
+/// Describes writes, such as `bundle A1`, `published A1` or `leaf L2 of A1`.
 fn describe(writes: &[RecordedWrite]) -> Vec<String> {
     let mut leaf = vec![];
-    let mut tell = |write: &RecordedWrite| match &write.value {
+    let mut describe_one = |write: &RecordedWrite| match &write.value {
         RecordedValue::Published(bundles, _) => {
             format!("published {}", authorities(&bundles[0]).join(" "))
         }
@@ -98,7 +98,7 @@ fn describe(writes: &[RecordedWrite]) -> Vec<String> {
             format!("leaf {name} of {}", authority_of(&leaf).unwrap())
         }
     };
-    writes.iter().map(&mut tell).collect()
+    writes.iter().map(&mut describe_one).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,12 +134,12 @@ async fn a_removed_or_changed_bundle_is_restored_within_a_second() {
 
         assert_eq!(harness.cluster.bundles(), right);
     }
-    assert_eq!(harness.leaf(), "L2", "the leaf stays");
+    assert_eq!(harness.leaf(), "L2", "the leaf is kept");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_leaf_that_never_matches_is_written_at_a_decreasing_rate() {
-    let issuer = FakeIssuer::that_never_fits();
+    let issuer = FakeIssuer::that_never_matches();
     let harness = Harness::with_issuer(issuer, FakeCluster::new(), true);
 
     sleep(10 * MINUTE).await;
@@ -206,9 +206,9 @@ async fn an_authority_is_replaced_in_steps_with_an_overlap() {
     let names = describe(&harness.cluster.writes());
     assert_eq!(names[3..], steps);
     let waited = |from: usize, to: usize| writes[to].at.saturating_sub(writes[from].at);
-    assert!(waited(1, 2) >= PROPAGATION_DELAY, "API servers know A3 before it is needed");
+    assert!(waited(1, 2) >= PROPAGATION_DELAY, "API servers have A3 before its leaf is issued");
     assert!(waited(1, 2) < PROPAGATION_DELAY + SECOND);
-    assert!(waited(2, 3) >= AUTHORITY_RETENTION, "replicas have let go of A1's leaf");
+    assert!(waited(2, 3) >= AUTHORITY_RETENTION, "replicas no longer serve A1's leaf");
 }
 
 #[tokio::test(start_paused = true)]
@@ -304,7 +304,7 @@ async fn a_deleted_secret_is_recreated_and_the_served_leaf_stays_trusted() {
     assert_eq!((names.len(), names[1].as_str()), (2, "A1"), "{names:?}");
     assert!(
         harness.cluster.stored_tls().unwrap().leaf.is_empty(),
-        "API servers do not know it yet"
+        "API servers do not have the new authority yet"
     );
     sleep(MINUTE).await;
     assert_eq!(authority_of(&harness.cluster.stored_tls().unwrap().leaf).as_ref(), Some(&names[0]));

@@ -1,4 +1,4 @@
-//! Mistakes that lie between settings; single values are tried in `cli::tests`.
+//! Errors across settings. Single values are tested in `cli::settings::kinds`.
 
 use super::super::tests::{errors, settings};
 

@@ -1,4 +1,4 @@
-//! Every setting of the table, set to something else than its default.
+//! Every setting of the table, set to a value other than its default.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
 use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
-/// For each setting a value that is neither its default nor in the way of another one.
+/// For each setting a value that is not its default and does not conflict with others.
 const OTHERS: [(&str, &str); 31] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),

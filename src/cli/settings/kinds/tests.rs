@@ -1,4 +1,4 @@
-//! Single values, read by their kinds.
+//! Parsing of single values by their kinds.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Requests without a response, and watches that fall silent.
+//! Requests without a response, and silent watches.
 
 use super::*;
 

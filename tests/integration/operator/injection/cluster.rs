@@ -17,7 +17,7 @@ use tracebuffer::domain::operator::injection::trace_buffer_view::TraceBufferView
 /// The namespace of every pod.
 pub(crate) const NAMESPACE: &str = "shop";
 
-/// The members of a pod that a patch may replace: tracebuffer's own.
+/// The members of a pod that belong to tracebuffer, which a patch may replace.
 const OWN_MEMBERS: [&str; 3] = [
     "/metadata/annotations/tracebuffer.dev~1status",
     "/metadata/annotations/tracebuffer.dev~1limits",
@@ -38,7 +38,7 @@ pub(crate) struct AdmittedPod {
 }
 
 impl Cluster {
-    /// Admits `pod`, and asserts that nothing of it is lost.
+    /// Admits `pod`, and asserts that no part of it is lost.
     pub(crate) fn admit(&self, pod: &Value) -> AdmittedPod {
         let cluster =
             ClusterFacts { operator_namespace: "operator".into(), ..ClusterFacts::default() };
@@ -73,8 +73,7 @@ pub(crate) fn trace_buffer(
     Arc::new(trace_buffer_view(&object, &defaults))
 }
 
-/// Applies a patch, and asserts for every operation that it adds a value and replaces only tracebuffer's
-/// own.
+/// Applies a patch, and asserts that every operation adds a value or replaces one of tracebuffer.
 fn apply_additions(pod: &Value, additions: &Patch) -> Value {
     let mut patched = pod.clone();
     for operation in &additions.0 {
@@ -114,7 +113,7 @@ fn assert_survives(old: &Value, new: &Value, path: &str) {
     }
 }
 
-/// Returns whether `new` extends `old`, that is, has the same values and perhaps more.
+/// Returns whether `new` has every value of `old`.
 fn survives(old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Null, _) => true,

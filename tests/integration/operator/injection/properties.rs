@@ -1,5 +1,5 @@
 //! Properties of the injection of any pod: patches only add, injection is idempotent, a restricted pod
-//! stays restricted, and nothing of a pod is lost.
+//! stays restricted, and no part of a pod is lost.
 
 use super::cluster::{AdmittedPod, Cluster, NAMESPACE, trace_buffer};
 use super::restricted::violations;

@@ -14,7 +14,7 @@ fn limits(server: &ApiServer, pod: &str) -> Value {
     pod["metadata"]["annotations"]["tracebuffer.dev/limits"].clone()
 }
 
-/// Pod `shop/a` with this UID, as it was when its annotation held `limits`.
+/// A snapshot of pod `shop/a` with this UID and `limits` in its annotation.
 fn snapshot(uid: &str, limits: &str) -> PodSnapshot {
     PodSnapshot {
         key: ObjectKey { namespace: "shop".into(), name: "a".into() },

@@ -23,7 +23,7 @@ fn revision(server: &ApiServer, name: &str) -> Option<String> {
     template.as_str().map(str::to_owned)
 }
 
-/// The Deployment's controller has done its work.
+/// Completes the rollout of a Deployment, as its controller does.
 fn complete(server: &ApiServer, name: &str, operator: &TestOperator) {
     let mut object = server.get(DEPLOYMENTS, "shop", name).unwrap();
     object["status"]["observedGeneration"] = object["metadata"]["generation"].clone();
@@ -31,7 +31,7 @@ fn complete(server: &ApiServer, name: &str, operator: &TestOperator) {
     put_pod(server, name, name, &injected_pod_annotations(operator));
 }
 
-/// What is named `web`.
+/// Returns the workload `web` of this kind.
 fn workload(server: &ApiServer, kind: &str, resource: &str) -> Workload {
     let object = Owner {
         api_version: "apps/v1".into(),
@@ -134,7 +134,7 @@ async fn an_owner_forged_by_a_pod_does_not_affect_another_namespace() {
     }
 }
 
-/// A pod that says that this controls it.
+/// Returns a pod with an owner reference to this controller.
 fn pod(namespace: &str, api_version: &str, kind: &str, uid: &Value) -> PodSnapshot {
     let owner = Owner {
         api_version: api_version.into(),

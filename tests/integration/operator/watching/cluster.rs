@@ -24,7 +24,7 @@ pub(crate) fn trace_buffer(name: &str, endpoint: &str) -> Value {
     })
 }
 
-/// Waits, in paused time, until something is true.
+/// Waits, in paused time, until `is_true` returns true.
 pub(crate) async fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     let wait = async {
         while !is_true() {

@@ -1,4 +1,4 @@
-//! The cache of pods, and namespaces that ask for a sidecar in every pod.
+//! The cache of pods, and of namespaces that opt in.
 
 use std::sync::Arc;
 use std::time::Duration;

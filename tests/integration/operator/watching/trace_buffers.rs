@@ -22,7 +22,7 @@ struct Harness {
     changes: Arc<RecordedChanges>,
 }
 
-/// A server with the `TraceBuffer` `web`, and a cache of it that does not run yet.
+/// A server with the `TraceBuffer` `web`, and a cache that does not run yet.
 fn idle() -> Harness {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer("web", "http://a:4317"));
@@ -32,7 +32,7 @@ fn idle() -> Harness {
     Harness { server, cache, changes }
 }
 
-/// The same, running, and synced.
+/// The same with a running, synced cache.
 async fn running() -> Harness {
     let harness = idle();
     harness.run();
@@ -63,7 +63,7 @@ impl Harness {
         self.server.seen(Verb::List, TRACE_BUFFERS)
     }
 
-    /// Waits for a change that the server has now, as a sign that the watch works.
+    /// Makes a change and waits until the cache has it, which shows that the watch works.
     async fn notices_changes(&self) {
         self.server.put(TRACE_BUFFERS, trace_buffer("sign", "http://sign:1"));
         wait_until("a change is noticed", || self.names().contains(&"sign".into())).await;
@@ -179,7 +179,7 @@ async fn an_idle_watch_times_out_and_is_resumed() {
 
     wait_until("changed", || harness.endpoint("web").unwrap() == "http://b:4317").await;
     assert!(start.elapsed() < Duration::from_secs(70), "{:?}", start.elapsed());
-    assert_eq!(harness.lists(), 1, "it was resumed where it was");
+    assert_eq!(harness.lists(), 1, "the watch was resumed without a list");
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,7 +216,7 @@ async fn duplicate_and_outdated_events_change_nothing() {
     wait_until("gone", || harness.names() == ["sign"]).await;
     harness.server.send_event(TRACE_BUFFERS, "MODIFIED", new);
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(harness.names(), ["sign"], "nothing comes back");
+    assert_eq!(harness.names(), ["sign"], "outdated events restore nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,7 +336,7 @@ async fn concurrent_refreshes_share_a_list_that_started_after_they_arrived() {
     let others: Vec<_> = (0..100).map(|_| refresh()).collect();
 
     first.await.unwrap().unwrap();
-    assert_eq!(harness.names(), ["web"], "its list began too early");
+    assert_eq!(harness.names(), ["web"], "the list started too early");
     for other in others {
         other.await.unwrap().unwrap();
     }

@@ -1,4 +1,4 @@
-//! What is done with a request.
+//! Handles a request.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl ApiServer {
             return self.create(asked, body);
         }
         self.change(asked, |before| {
-            // A version that the patch names is one it insists on; none is none.
+            // A resource version in the patch is a precondition.
             let mut patched =
                 apply_patch(before, body, &asked.content_type).map_err(|e| (422, e))?;
             let named = serde_json::from_slice::<Value>(body).ok();
@@ -153,8 +153,8 @@ impl ApiServer {
         })
     }
 
-    /// Puts what `make` makes of an object in its place, unless the version or UID that it names is
-    /// another.
+    /// Replaces an object with what `make` returns for it, unless that names another version or
+    /// UID.
     fn change(
         &self,
         asked: &ApiRequest,
@@ -199,7 +199,8 @@ impl ApiServer {
     }
 }
 
-/// Through `status` only the status changes; otherwise all but it, and what the server gives.
+/// The `status` subresource changes only the status; other requests change everything but the
+/// status and the fields that the server sets.
 fn merge_parts(before: &Value, named: Value, subresource: &str) -> Value {
     if subresource == "status" {
         let mut after = before.clone();

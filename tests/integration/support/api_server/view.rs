@@ -1,18 +1,18 @@
-//! What a list or watch sees of the store's objects.
+//! The objects as lists and watches show them.
 
 use serde_json::{Value, json};
 
 use super::request::ApiRequest;
 use super::selector::matches;
 
-/// Whether a list or watch is about this object.
+/// Whether a list or watch includes this object.
 pub(crate) fn is_selected(asked: &ApiRequest, object: &Value) -> bool {
     let is_there =
         asked.namespace.is_empty() || object["metadata"]["namespace"] == *asked.namespace;
     is_there && matches(asked.parameter("labelSelector"), asked.parameter("fieldSelector"), object)
 }
 
-/// An object as it was asked for: whole, or only its metadata.
+/// Returns the whole object or only its metadata, as requested.
 pub(crate) fn as_requested(asked: &ApiRequest, object: &Value) -> Value {
     if !asked.is_metadata_only || object.get("items").is_some() || object["kind"] == "Status" {
         return object.clone();

@@ -1,5 +1,5 @@
-//! Certificates issued and inspected; whether a strict client accepts them is tested with
-//! `ServedCertificate`.
+//! Issuing and inspecting certificates. The tests of `ServedCertificate` check that a strict client
+//! accepts them.
 
 use super::*;
 
@@ -61,7 +61,7 @@ fn a_new_authority_is_put_first_and_does_not_change_the_leaf() {
     let found = issuer().inspect(&after);
     assert_eq!(found.state.old_authorities, 1);
     assert!(!found.state.leaf.unwrap().issued_by_signer);
-    assert!(after.bundle.ends_with(&before.bundle), "the older one stays");
+    assert!(after.bundle.ends_with(&before.bundle), "the older one is kept");
     assert!(after.bundle.starts_with(&found.signer), "the newest comes first");
     assert_eq!((&after.leaf, &after.leaf_key), (&before.leaf, &before.leaf_key));
     let renewed = issuer().inspect(&with_leaf(&after)).state;
@@ -111,7 +111,7 @@ fn unreadable_parts_of_a_secret_count_as_missing() {
 fn a_readable_authority_is_kept_despite_garbage_around_it() {
     let whole = complete_tls();
     let mut bundle =
-        b"rubbish\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
+        b"garbage\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
     bundle.extend_from_slice(&whole.bundle);
     bundle.extend_from_slice(&whole.bundle);
     let dirty = WebhookTls { bundle, authority_key: vec![], ..whole.clone() };

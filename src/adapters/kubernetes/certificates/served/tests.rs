@@ -1,4 +1,4 @@
-//! Real handshakes in memory, by a client that trusts a published bundle and nothing else.
+//! Real handshakes in memory, with a client that trusts only a published bundle.
 
 use std::time::SystemTime;
 
@@ -21,7 +21,7 @@ use crate::ports::operator::certificates::{CertificateIssuer, WebhookTls};
 const HOST: &str = "tracebuffer-webhook.observability.svc";
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The real time of the start and the test's time since: rustls looks at the real one.
+/// The real time of the start plus the elapsed test time, since rustls uses the real time.
 struct TestWallClock(Instant, Duration);
 
 impl TestWallClock {
@@ -108,7 +108,7 @@ fn a_certificate_is_trusted_once_every_webhook_entry_has_its_authority() {
     served.set_published([&[][..]]);
     served.offer(&other.leaf, &other.leaf_key).unwrap();
     served.set_published([&tls.bundle]);
-    assert!(!served.is_trusted(), "the other one's authority is not published");
+    assert!(!served.is_trusted(), "the authority of the new one is not published");
 }
 
 /// `old` is served and trusted; `new` is offered.
@@ -127,11 +127,11 @@ async fn a_new_certificate_is_served_ten_seconds_after_it_is_trusted() {
     let config = server(&served);
     sleep(Duration::from_hours(1)).await;
     assert!(!served.serve_if_due());
-    assert_eq!(handshake(&config, &old.bundle), Ok(()), "nobody trusts the other one yet");
+    assert_eq!(handshake(&config, &old.bundle), Ok(()), "the new one is not trusted yet");
 
     assert!(!served.set_published([[&new.bundle[..], &old.bundle].concat()]));
     sleep(9 * SECOND).await;
-    assert_eq!(served.offer(&new.leaf, &new.leaf_key), Ok(OfferOutcome::Unchanged), "it waits on");
+    assert_eq!(served.offer(&new.leaf, &new.leaf_key), Ok(OfferOutcome::Unchanged), "it still waits");
     assert!(!served.serve_if_due());
     assert_eq!(handshake(&config, &old.bundle), Ok(()));
     sleep(SECOND).await;
@@ -193,7 +193,7 @@ fn the_expiry_of_the_served_leaf_is_reported() {
     assert_eq!(left.as_secs().div_ceil(86_400), 30);
 }
 
-/// What an API server believes that read the configuration `age` ago.
+/// Returns the bundle of an API server that read the configuration `age` ago.
 fn bundle_seen_by_api_server(cluster: &FakeCluster, start: Instant, age: Duration) -> Vec<u8> {
     let then = start.elapsed().saturating_sub(age);
     let writes = cluster.writes();
@@ -201,7 +201,7 @@ fn bundle_seen_by_api_server(cluster: &FakeCluster, start: Instant, age: Duratio
         RecordedValue::Published(bundles, _) => Some((write.at, bundles[0].clone())),
         RecordedValue::Tls(_) => None,
     });
-    // The first is there before anybody calls.
+    // The first bundle is published before the first call.
     published.enumerate().filter(|(n, (at, _))| *n == 0 || *at <= then).last().unwrap().1.1
 }
 
@@ -239,6 +239,6 @@ async fn a_thousand_handshakes_with_bundles_up_to_a_minute_old_succeed_during_ro
 
         sleep(Duration::from_millis(4_100)).await;
     }
-    assert_eq!(leaves.len(), 5, "the first and one of each rotation");
+    assert_eq!(leaves.len(), 5, "the first and one for each rotation");
     rotator.abort();
 }

@@ -39,12 +39,12 @@ fn the_user_is_set_by_the_platform_or_the_spec() {
     assert_eq!((platform.run_as_user, platform.run_as_group), (None, None));
     assert_eq!(platform.run_as_non_root, Some(true));
 
-    let given = security(&json!({ "sidecar": { "securityContext": { "runAsUser": 1_000 } } }));
-    assert_eq!((given.run_as_user, given.run_as_group), (Some(1_000), Some(1_000)));
+    let context = security(&json!({ "sidecar": { "securityContext": { "runAsUser": 1_000 } } }));
+    assert_eq!((context.run_as_user, context.run_as_group), (Some(1_000), Some(1_000)));
 
     let both = json!({ "runAsUser": 1_000, "runAsGroup": 2_000 });
-    let given = security(&json!({ "sidecar": { "securityContext": both } }));
-    assert_eq!((given.run_as_user, given.run_as_group), (Some(1_000), Some(2_000)));
+    let context = security(&json!({ "sidecar": { "securityContext": both } }));
+    assert_eq!((context.run_as_user, context.run_as_group), (Some(1_000), Some(2_000)));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn the_limits_are_a_file_that_follows_the_pods_annotation() {
     assert_eq!(file.value.as_deref(), Some("/etc/tracebuffer/pod/limits"));
 }
 
-/// The API server mounts the token of the service account where nothing else is mounted.
+/// The API server mounts the service account token only if nothing else is mounted at its path.
 #[test]
 fn the_path_of_the_api_token_is_taken_by_another_mount() {
     let sidecar = built(&json!({}));

@@ -1,4 +1,4 @@
-//! The receiver's own reader of settings understands the sidecar's environment as the spec means it.
+//! The receiver parses the sidecar's environment into the settings of the spec.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::cli::Invocation;
 use crate::domain::limits::OverflowPolicy;
 use crate::domain::limits_text;
 
-/// Starts a receiver as a kubelet would, up to the point where its settings are read.
+/// Returns the settings that a receiver reads when a kubelet starts the sidecar.
 fn settings(changes: &Value) -> ReceiverSettings {
     let container = built(changes).container;
     let variables = container.env.unwrap();
@@ -25,7 +25,7 @@ fn settings(changes: &Value) -> ReceiverSettings {
     }
 }
 
-/// As a kubelet expands a value, where every field of the pod is `field`.
+/// Expands a value as a kubelet does, where every field of the pod is `field`.
 fn expanded(value: &str) -> String {
     let fields = value.split("$(TRACEBUFFER_FIELD_");
     let rest = |part: &str| part.split_once(')').map_or(part.to_owned(), |(_, rest)| rest.into());

@@ -8,7 +8,7 @@ fn hash(changes: &Value) -> String {
 
 #[test]
 fn the_hash_of_a_spec_is_the_same_in_every_release() {
-    // Pods that run now carry these. They may change only if every pod is to be outdated.
+    // Running pods have these hashes. A changed hash makes every running pod outdated.
     assert_eq!(hash(&json!({})), "77d9a97550c856c52b0dc296fa32331a");
     let full = json!({
         "buffer": { "overflow": "Reject" },
@@ -18,7 +18,7 @@ fn the_hash_of_a_spec_is_the_same_in_every_release() {
     assert_eq!(hash(&full), "a825741a5c6e4dd0ca9ddbf4c8802391");
 }
 
-/// A spec with every field that counts, each with another value than its default.
+/// Returns a spec with every field of the hash, each with a value other than its default.
 fn every_field() -> Value {
     json!({
         "buffer": { "overflow": "Reject" },

@@ -1,4 +1,4 @@
-//! What is told about headers that make no sense.
+//! The errors of invalid headers.
 
 use super::validation_errors::assert_errors;
 use super::*;
@@ -125,7 +125,7 @@ fn a_token_for_the_api_server_is_rejected() {
         "https://kubernetes.default.svc/",
         "https://kubernetes.default.svc.cluster.local",
         "kubernetes.default.svc",
-        // The operator's own token says so.
+        // An audience of the operator's own token.
         "https://api.example",
     ] {
         assert!(found(audience), "{audience}");

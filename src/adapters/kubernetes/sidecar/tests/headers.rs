@@ -1,4 +1,4 @@
-//! Where the values of headers come from.
+//! The sources of header values.
 
 use k8s_openapi::api::core::v1::EnvVar;
 

@@ -1,9 +1,9 @@
-//! What is told about a spec that makes no sense.
+//! The errors of an invalid spec.
 
 use super::*;
 use crate::domain::operator::injection::consent::LabelOperator;
 
-/// The mistakes of the smallest spec with `changes`, one a line.
+/// Returns the errors of the smallest valid spec with `changes`, one per line.
 fn errors(changes: &Value) -> Vec<String> {
     let errors = build(&object(changes), &defaults()).unwrap_err();
     errors.0.iter().map(|error| format!("{} {}", error.field, error.message)).collect()
@@ -95,7 +95,7 @@ fn the_sidecar_never_sends_to_itself() {
     for endpoint in ["http://localhost:4317", "http://127.0.0.1:4318", "http://[::1]"] {
         assert_errors(&json!({ "destination": { "endpoint": endpoint } }), &[why]);
     }
-    // An agent in the same pod, on a port of its own.
+    // An agent in the same pod, on another port.
     built(&json!({ "destination": { "endpoint": "http://localhost:14317" } }));
 }
 

@@ -1,4 +1,4 @@
-//! Whatever is sent gets a valid review or a clear error.
+//! Any request gets a valid review or a clear error.
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ async fn refused(body: impl Into<Bytes>) -> String {
     text
 }
 
-/// Returns the answer to the pod's review with `value` at `pointer`.
+/// Returns the error for the pod's review with `value` at `pointer`.
 async fn refused_with(pointer: &str, value: Value) -> String {
     let mut review = pod_review();
     let (parent, member) = pointer.rsplit_once('/').unwrap();
@@ -109,7 +109,7 @@ async fn a_duplicate_field_of_the_review_is_rejected() {
     assert!(refused(twice).await.contains("duplicate field `uid`"));
 }
 
-/// JSON that resembles a review, or not.
+/// Any JSON, which may resemble a review.
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(&[
         "apiVersion",
@@ -164,7 +164,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The pod's review with one part of it replaced by anything.
+/// The pod's review with one part replaced by any JSON.
 fn distorted_review() -> impl Strategy<Value = Value> {
     (any::<prop::sample::Index>(), any_json()).prop_map(|(index, value)| {
         let mut review = pod_review();
@@ -174,7 +174,7 @@ fn distorted_review() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Returns where the values of a document are.
+/// Returns the JSON pointers of all values of a document.
 fn pointers(value: &Value, here: &str) -> Vec<String> {
     let mut all = vec![here.to_owned()];
     let inside: Vec<(String, &Value)> = match value {

@@ -1,4 +1,4 @@
-//! What is refused, and how much is taken at once.
+//! The limits of size, time and concurrency.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-/// A body of an unknown length that does not end, after so many pieces of 1 MiB.
+/// A body of unknown length that sends this many pieces of 1 MiB and does not end.
 struct Endless {
     pieces: usize,
 }

@@ -203,7 +203,7 @@ async fn the_limits_of_a_thousand_pods_do_not_delay_the_status() {
     let writes = harness.cluster.writes();
     let status =
         writes.iter().position(|write| matches!(write, RecordedWrite::Status(..))).unwrap();
-    assert!(status <= 64, "the status is write {status}");
+    assert!(status <= 64, "the status is write number {status}");
     let limits = writes.iter().filter(|write| matches!(write, RecordedWrite::Limits(..))).count();
     assert_eq!(limits, 1000);
 }
