@@ -17,7 +17,7 @@ mod tls;
 const SHORT_WAIT: Duration = Duration::from_millis(50);
 const HTTP1_REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nhi";
 
-/// Answers with the length of the body, at `/slow` once it is let go, at `/old` after an hour and
+/// Responds with the length of the body: at `/slow` once it is released, at `/old` after an hour and
 /// a half.
 #[derive(Clone, Default)]
 struct BodyLengthService {
@@ -63,7 +63,7 @@ impl Server {
         stream
     }
 
-    /// Connects and says `first`, in pieces of `size` bytes.
+    /// Connects and sends `first` in pieces of `size` bytes.
     async fn send_in_pieces(&self, first: &[u8], size: usize) -> TcpStream {
         let mut stream = self.connect().await;
         for piece in first.chunks(size) {
@@ -95,10 +95,10 @@ async fn text(response: Response<Incoming>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
-/// Reads until the server closes.
+/// Reads until the server closes the connection.
 async fn read_all(mut stream: TcpStream) -> String {
     let mut read = String::new();
-    // A reset is an end as well.
+    // A reset ends the connection as well.
     let _ = stream.read_to_string(&mut read).await;
     read
 }
@@ -120,7 +120,7 @@ async fn http_1_and_http_2_are_served_on_one_port() {
 async fn a_request_is_read_however_its_first_bytes_are_split() {
     let server = Server::start().await;
     let get = b"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
-    // "P" and "PR" may yet become a preface.
+    // "P" and "PR" may be the start of a preface.
     let put = b"PUT / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
     let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[0, 0, 0, 4, 0, 0, 0, 0, 0]];
 
@@ -170,7 +170,7 @@ async fn a_peer_that_disconnects_before_its_first_request_is_not_counted() {
     }
     let kept = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
 
-    // Sooner than those who say nothing.
+    // Sooner than the timeout of a silent peer.
     timeout(Duration::from_secs(5), server.wait_for_connections(1)).await.unwrap();
     drop(kept);
     timeout(Duration::from_secs(20), server.connections.all_closed()).await.unwrap();
@@ -273,11 +273,11 @@ async fn at_shutdown_open_requests_are_answered_and_their_connections_closed() {
 
     server.connections.shut_down();
 
-    // Nobody waits for those that have nothing open.
+    // Connections without an open request are closed at once.
     assert!(read_all(idle1).await.starts_with("HTTP/1.1 200 OK"));
     assert_eq!(read_all(silent).await, "");
     server.wait_for_connections(2).await;
-    // GOAWAY: what comes now is not taken any more.
+    // After GOAWAY, no new request is accepted.
     while http2.send_request(request("/")).await.is_ok() {}
     assert!(!server.serving.is_finished());
 
@@ -291,8 +291,8 @@ async fn at_shutdown_open_requests_are_answered_and_their_connections_closed() {
     assert!(TcpStream::connect(server.address).await.is_err(), "the port is closed");
 }
 
-/// JavaScript's exporters send up to 30 requests at once, and do not wait for the settings first.
-/// What is refused for their sake is lost: not every client tries again.
+/// JavaScript exporters send up to 30 requests at once, without waiting for the settings. Requests
+/// refused because of the settings would be lost, since not every client retries them.
 #[tokio::test]
 async fn thirty_concurrent_requests_are_accepted_on_a_new_connection() {
     let server = Server::start().await;
@@ -332,7 +332,7 @@ async fn only_a_few_new_http_2_connections_are_admitted_at_a_time() {
     let started = Instant::now();
     let mut handshaking = vec![];
     for _ in 0..MAX_HANDSHAKING {
-        // Connected, and silent.
+        // A connection without a request.
         handshaking.push(server.http2().await);
     }
 
@@ -341,8 +341,8 @@ async fn only_a_few_new_http_2_connections_are_admitted_at_a_time() {
 
     assert_eq!(answer.status(), StatusCode::OK);
     let waited = started.elapsed();
-    assert!(waited >= Duration::from_millis(200), "it did not wait: {waited:?}");
-    assert!(waited < Duration::from_secs(5), "it waited for the silent ones: {waited:?}");
+    assert!(waited >= Duration::from_millis(200), "waited only {waited:?}");
+    assert!(waited < Duration::from_secs(5), "waited for the silent connections: {waited:?}");
 }
 
 #[tokio::test]
@@ -358,5 +358,5 @@ async fn a_connection_that_has_had_a_response_no_longer_counts_as_new() {
     }
 
     let waited = started.elapsed();
-    assert!(waited < Duration::from_millis(700), "they waited for each other: {waited:?}");
+    assert!(waited < Duration::from_millis(700), "connections waited for each other: {waited:?}");
 }

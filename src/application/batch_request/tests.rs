@@ -71,7 +71,7 @@ async fn a_part_that_does_not_fit_is_halved_and_not_cut_to_one_span() {
 
     let sent = parts(&format!("{small}{large}"), 120).await;
 
-    // An average span has 6 bytes, so 20 are tried; of the last 12, half.
+    // An average span has 6 bytes, so 20 are tried, and then half of the last 12.
     let lengths: Vec<_> = sent.iter().map(String::len).collect();
     assert_eq!(lengths, [40, 40, 12, 6, 2, 100, 100]);
 }

@@ -40,7 +40,7 @@ impl TestStore {
     fn front(&mut self, mut bytes: u64) -> Vec<Bytes> {
         let mut pieces = Vec::new();
         while bytes > 0 {
-            let piece = self.payloads.pop_front().expect("as many bytes as the index says");
+            let piece = self.payloads.pop_front().expect("as many bytes as the index has");
             bytes = bytes.checked_sub(piece.len() as u64).expect("whole records");
             pieces.push(piece);
         }

@@ -1,4 +1,4 @@
-//! Sizes and durations, read and shown.
+//! Parsing and displaying sizes and durations.
 
 use super::*;
 

@@ -32,7 +32,7 @@ async fn taken_after(
     let reader = BodyReader::new(LIMIT);
     let reading = reader.read_http(body, length, options);
     tokio::pin!(reading);
-    assert!(tokio::time::timeout(time, reading.as_mut()).await.is_err(), "it has ended");
+    assert!(tokio::time::timeout(time, reading.as_mut()).await.is_err(), "the request has ended");
     reader.budget.shared_bytes_taken()
 }
 
@@ -44,7 +44,7 @@ fn stalled(begin: usize) -> ScriptedBody {
     ScriptedBody::pieces([bytes(begin)]).then(BodyEvent::Stall)
 }
 
-/// A slice of a larger buffer, with a flag that tells whether the buffer was freed.
+/// A slice of a larger buffer, with a flag that is set when the buffer is freed.
 struct Tracked(Vec<u8>, Arc<AtomicBool>);
 
 impl AsRef<[u8]> for Tracked {
@@ -65,7 +65,7 @@ fn tracked(piece: usize) -> (Bytes, Arc<AtomicBool>) {
 }
 
 #[tokio::test]
-async fn a_body_in_pieces_is_joined_with_or_without_an_announced_length() {
+async fn a_body_in_pieces_is_joined_with_or_without_a_declared_length() {
     for length in [None, Some(6)] {
         let body = ScriptedBody::pieces(["ab", "", "cd", "ef"]).then(BodyEvent::Trailers);
 
@@ -195,7 +195,7 @@ async fn a_request_that_waited_3_s_for_memory_is_refused_as_retryable() {
     tokio::pin!(first);
     let second = tokio::select! {
         biased;
-        _ = first.as_mut() => panic!("the first has its memory"),
+        _ = first.as_mut() => panic!("the first request has its memory"),
         second = second => second,
     };
 
@@ -214,7 +214,7 @@ async fn a_large_request_is_read_while_small_ones_hold_all_shared_memory() {
 
     let large = tokio::select! {
         biased;
-        _ = async { tokio::join!(a, b, c, d) } => panic!("the small ones stall"),
+        _ = async { tokio::join!(a, b, c, d) } => panic!("the small requests stall"),
         large = async {
             assert_eq!(reader.budget.shared_bytes_taken(), 1 << 20);
             let body = ScriptedBody::pieces([first, rest]);
@@ -255,7 +255,7 @@ async fn a_slow_request_that_is_complete_in_time_is_accepted() {
     assert_eq!(read(&reader(), dripping(9)).await.unwrap().bytes, "a".repeat(9));
 }
 
-/// A body of so many bytes, one per second.
+/// A body of `bytes` bytes, one per second.
 fn dripping(bytes: usize) -> ScriptedBody {
     let drip =
         || [BodyEvent::Data(Bytes::from_static(b"a")), BodyEvent::Wait(Duration::from_secs(1))];

@@ -370,7 +370,7 @@ async fn a_refused_expect_continue_request_closes_the_connection() {
     assert!(!response.headers.contains_key(CONNECTION));
 }
 
-/// A body that begins with `event`, and a flag that tells whether it was read to its end.
+/// A body that begins with `event`, and a flag that is set when it was read to its end.
 fn unread(event: BodyEvent) -> (ScriptedBody, Arc<AtomicBool>) {
     let reached = Arc::new(AtomicBool::new(false));
     (ScriptedBody::new([event, BodyEvent::MarkReached(Arc::clone(&reached))]), reached)

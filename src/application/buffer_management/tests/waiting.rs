@@ -26,7 +26,7 @@ async fn settle_down() {
 /// Waits for the task with a timeout: paused time jumps ahead when every task waits.
 async fn taken(taker: JoinHandle<Taken>) -> String {
     let batch = tokio::time::timeout(Duration::from_mins(1), taker).await;
-    let batch = batch.expect("the taker was forgotten").unwrap().unwrap();
+    let batch = batch.expect("the taker was not woken").unwrap().unwrap();
     batch.map_or_else(|| "the end".to_owned(), |batch| text(&batch))
 }
 
@@ -228,7 +228,7 @@ async fn a_taker_is_not_woken_by_spans_that_were_evicted_again() {
     assert_eq!(taken(waiting).await, "two");
 }
 
-/// Ends what keeps a taker from the record behind a batch on the wire.
+/// Unblocks a taker that waits for a record behind a batch in flight.
 type Unblock = fn(&TestBuffer, Batch);
 
 #[tokio::test(start_paused = true)]

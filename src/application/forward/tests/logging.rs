@@ -1,4 +1,4 @@
-//! What is logged.
+//! The log of the forwarder.
 
 use super::*;
 use crate::application::testing::CapturedLog;

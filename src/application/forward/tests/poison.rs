@@ -2,36 +2,36 @@
 
 use super::*;
 
-/// Calls every request with an `x` in it invalid.
+/// Refuses every request with an `x` as invalid.
 fn no_x(arrival: &ReceivedRequest) -> ScriptedResponse {
     if arrival.payload.contains('x') { fail(FailureKind::InvalidData) } else { accept() }
 }
 
-/// Stores `count` records of two spans, with an invalid span at each of `guilty`, and returns the
-/// valid spans.
-fn store_pairs(harness: &Harness, count: usize, guilty: &[usize]) -> String {
-    let mut innocent = String::new();
+/// Stores `count` records of two spans, with an invalid span in each record of `invalid`, and
+/// returns the valid spans.
+fn store_pairs(harness: &Harness, count: usize, invalid: &[usize]) -> String {
+    let mut valid = String::new();
     for n in 0..count {
         let record = format!("{}{}", n % 10, ['a', 'b', 'c'][n % 3]);
-        if guilty.contains(&n) {
+        if invalid.contains(&n) {
             harness.store(&["xx"]);
         } else {
             harness.store(&[&record]);
-            innocent += &record;
+            valid += &record;
         }
     }
-    innocent
+    valid
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_invalid_record_is_found_and_dropped_and_all_others_arrive_in_order() {
-    for guilty in [0, 1, 700, 1_022, 1_023] {
+    for invalid in [0, 1, 700, 1_022, 1_023] {
         let mut harness = Harness::new(no_x);
-        let innocent = store_pairs(&harness, 1_024, &[guilty]);
+        let valid = store_pairs(&harness, 1_024, &[invalid]);
 
         harness.finish().await;
 
-        assert_eq!(harness.destination.accepted_spans(), innocent);
+        assert_eq!(harness.destination.accepted_spans(), valid);
         assert_eq!(harness.lost_for_good(), 2);
         assert_eq!(harness.ledger().sent, 2 * 1_023);
     }
@@ -39,28 +39,28 @@ async fn one_invalid_record_is_found_and_dropped_and_all_others_arrive_in_order(
 
 #[tokio::test(start_paused = true)]
 async fn one_invalid_record_costs_a_logarithmic_number_of_requests_and_no_pause() {
-    for guilty in [0, 1, 341, 682, 700, 1_022, 1_023] {
+    for invalid in [0, 1, 341, 682, 700, 1_022, 1_023] {
         let mut harness = Harness::new(no_x);
-        store_pairs(&harness, 1_024, &[guilty]);
+        store_pairs(&harness, 1_024, &[invalid]);
 
         harness.finish().await;
 
         let arrivals = harness.destination.received();
-        // Ten halvings, each may cost a delivery and a doubled batch, and ten doublings back.
-        assert!(arrivals.len() <= 45, "record {guilty} took {} requests", arrivals.len());
+        // Ten halvings, each with up to one delivery and one doubled batch, and ten doublings.
+        assert!(arrivals.len() <= 45, "record {invalid} took {} requests", arrivals.len());
         assert_eq!(arrivals.last().unwrap().at, arrivals[0].at);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn two_invalid_records_are_found_and_dropped_and_all_others_arrive_in_order() {
-    for guilty in [[3, 700], [511, 512], [0, 1_023], [8, 9]] {
+    for invalid in [[3, 700], [511, 512], [0, 1_023], [8, 9]] {
         let mut harness = Harness::new(no_x);
-        let innocent = store_pairs(&harness, 1_024, &guilty);
+        let valid = store_pairs(&harness, 1_024, &invalid);
 
         harness.finish().await;
 
-        assert_eq!(harness.destination.accepted_spans(), innocent);
+        assert_eq!(harness.destination.accepted_spans(), valid);
         assert_eq!(harness.lost_for_good(), 4);
     }
 }

@@ -121,7 +121,7 @@ async fn the_rest_of_a_half_sent_record_may_be_evicted() {
     harness.store(&["0123456789ABCDEFGH"]);
     harness.finish().await;
 
-    // Of the 16 that were left, 8 had to go.
+    // Of the 16 remaining spans, 8 were evicted.
     assert_eq!(harness.destination.accepted_spans(), "abcdefghijstuvwxyz0123456789ABCDEFGH");
     assert_eq!(harness.ledger().dropped(DropReason::Overflow), 8);
 }

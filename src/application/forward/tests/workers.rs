@@ -112,8 +112,8 @@ async fn a_record_sent_in_parts_waits_after_a_failure_of_another_worker() {
 async fn an_invalid_record_is_found_soon_while_other_workers_deliver() {
     let batch = BatchLimits { max_spans: 64, ..BATCH };
     let mut harness = Harness::with(limits(1 << 20, 1 << 30), batch, |arrival| {
-        let guilty = arrival.payload.contains('x');
-        let answer = if guilty { fail(FailureKind::InvalidData) } else { accept() };
+        let invalid = arrival.payload.contains('x');
+        let answer = if invalid { fail(FailureKind::InvalidData) } else { accept() };
         answer.delayed(millis(10))
     });
     for n in 0..20_000 {
@@ -123,8 +123,8 @@ async fn an_invalid_record_is_found_soon_while_other_workers_deliver() {
 
     harness.finish().await;
 
-    let guilty = harness.destination.payloads().iter().filter(|each| each.contains('x')).count();
-    assert!(guilty <= 12, "the guilty record was sent {guilty} times");
+    let sent = harness.destination.payloads().iter().filter(|each| each.contains('x')).count();
+    assert!(sent <= 12, "the invalid record was sent {sent} times");
     assert_eq!((harness.ledger().sent, harness.lost_for_good()), (19_999, 1));
 }
 
@@ -171,7 +171,7 @@ async fn stuck_workers_leave_records_to_evict_after_the_limits_are_lowered() {
     sleep(secs(1)).await;
     assert_eq!(harness.destination.received().len(), 4);
 
-    // Panics when it is refused.
+    // Panics if a record is refused.
     harness.store(&["b"; 20]);
 
     assert_eq!((harness.ledger().in_flight, harness.ledger().buffered), (8, 8));
@@ -197,8 +197,8 @@ async fn a_record_blocked_by_batches_in_flight_is_sent_once_they_are_settled() {
     assert_eq!(harness.ledger().sent, 7);
 }
 
-/// Asks the worker with span `a` to retry after `first`, and a little later the other after
-/// `second`.
+/// Asks the worker with span `a` to retry after `first`, and shortly afterwards the other one after
+/// `second`. Returns when requests are sent again.
 async fn second_try(first: Option<Duration>, second: Option<Duration>) -> Duration {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
     let mut failed = 0;

@@ -23,7 +23,7 @@ fn lease(holder: Option<&str>, renewal: &str) -> StoredLease {
     }
 }
 
-/// Returns what it does at `now` once it has read this lease.
+/// Returns the next action at `now` after a read of this lease.
 fn next_action_after_read(
     election: &mut Election,
     lease: Option<StoredLease>,
@@ -156,7 +156,7 @@ fn a_leader_that_failed_to_renew_leads_until_its_deadline_and_reads_first() {
 
     assert!(me.is_leader(9 * SECOND));
     let step = next_action_after_read(&mut me, Some(lease(Some("me"), "2")), 4 * SECOND);
-    assert_eq!(expected_version(step).as_deref(), Some("v-2"), "the write had happened");
+    assert_eq!(expected_version(step).as_deref(), Some("v-2"), "the write was executed");
 }
 
 #[test]
@@ -201,8 +201,8 @@ fn retries_are_spread_over_a_quarter_of_their_period() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Clocks with any offset that run up to 40 % apart; requests that are lost, late, or carried
-    /// out after their timeout; lost responses; replicas that crash and come back.
+    /// Clocks with any offset that run up to 40 % apart; requests that are lost, late, or executed
+    /// after their timeout; lost responses; replicas that crash and are replaced.
     #[test]
     fn two_replicas_never_lead_at_once_and_one_leads_after_the_faults(seed in any::<u64>()) {
         let mut simulation = Simulation::new(seed, FaultProfile::HOSTILE);

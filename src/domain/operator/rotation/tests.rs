@@ -1,4 +1,4 @@
-//! The schedule as tables. Any interleaving of its steps is tested with the use case.
+//! Tables of the schedule. The tests of the use case cover interleavings of its steps.
 
 use super::*;
 
@@ -165,7 +165,7 @@ fn a_leaf_of_a_new_authority_is_issued_a_minute_after_the_bundle_was_published()
 
 #[test]
 fn even_an_expired_leaf_of_an_older_authority_waits_for_the_overlap() {
-    // This clock may be the wrong one.
+    // The local clock may be wrong.
     let (next, _) = after_change(|state, observation| {
         state.leaf = Some(Leaf { issued_by_signer: false, ..leaf(40 * DAY) });
         observation.signer_published_for = Duration::ZERO;
@@ -239,7 +239,7 @@ fn authorities_of_another_publisher_are_adopted_published_and_removed_after_ten_
     assert_eq!(
         next,
         RotationAction::Wait(Duration::from_mins(6)),
-        "however long the leaf is stored"
+        "regardless of the age of the leaf"
     );
 }
 

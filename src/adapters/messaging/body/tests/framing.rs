@@ -36,7 +36,7 @@ async fn a_grpc_message_is_read_wherever_it_is_split() {
 
         let read = read_grpc(ScriptedBody::pieces([first, second]), Encoding::Identity).await;
 
-        assert_eq!(read.unwrap(), MESSAGE, "cut at {at}");
+        assert_eq!(read.unwrap(), MESSAGE, "split at {at}");
     }
 }
 
@@ -130,7 +130,7 @@ async fn a_grpc_message_beyond_the_limit_is_refused_from_its_prefix() {
 
 #[tokio::test]
 async fn compressed_bytes_beyond_the_limit_are_refused_even_if_they_decompress_to_nothing() {
-    // The limit is a tenth of this.
+    // The body is ten times as large as the limit.
     let endless =
         |piece: Vec<u8>| ScriptedBody::pieces(vec![piece; 1000]).then(BodyEvent::PanicIfPolled);
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 0xf8, 3, 0, 0][..], &[0; 1016]].concat();
@@ -157,7 +157,7 @@ async fn a_compressed_message_is_read_wherever_it_is_split() {
 
             let read = read_http(body, encoding).await;
 
-            assert_eq!(read.unwrap(), MESSAGE, "{encoding:?} cut at {at}");
+            assert_eq!(read.unwrap(), MESSAGE, "{encoding:?} split at {at}");
         }
         let dribbled = ScriptedBody::byte_by_byte(&compressed);
         assert_eq!(read_http(dribbled, encoding).await.unwrap(), MESSAGE, "{encoding:?}");

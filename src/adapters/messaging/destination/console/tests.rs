@@ -35,7 +35,7 @@ fn request(resource_spans: Vec<ResourceSpans>, spans: u64) -> OutgoingRequest {
     OutgoingRequest { chunks: vec![bytes.into()], spans }
 }
 
-/// Appends to a buffer, or fails like a closed pipe.
+/// Writes to a buffer, or fails like a closed pipe.
 #[derive(Clone, Default)]
 struct Terminal {
     shown: Arc<Mutex<Vec<u8>>>,

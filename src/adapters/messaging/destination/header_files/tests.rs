@@ -128,7 +128,7 @@ fn a_prefix_is_prepended_to_every_version_of_a_value() {
 
 #[test]
 fn a_value_file_behind_a_replaced_directory_symlink_is_read_again() {
-    // Like the kubelet: the file is a link into `..data`, itself a link that is replaced.
+    // As with the kubelet, the file is a symlink into `..data`, itself a symlink that is replaced.
     let (directory, path) = place();
     let at = |name: &str| directory.path().join(name);
     let swap = |version: &str, value: &str| {

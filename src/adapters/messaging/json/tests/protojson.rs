@@ -9,7 +9,7 @@ use super::*;
 fn double(json: &str) -> f64 {
     match value(&format!(r#"{{"doubleValue":{json}}}"#)) {
         Some(Value::DoubleValue(value)) => value,
-        other => panic!("{other:?} is no double"),
+        other => panic!("{other:?} is not a double"),
     }
 }
 

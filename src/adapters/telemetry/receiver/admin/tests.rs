@@ -186,7 +186,7 @@ async fn a_flush_ends_the_linger_hurries_the_forwarder_and_can_be_repeated() {
 #[test]
 fn a_flush_is_accepted_only_from_this_machine_and_with_post() {
     let mut state = state();
-    state.begin_drain = Box::new(|| panic!("it is not flushed"));
+    state.begin_drain = Box::new(|| panic!("unexpected flush"));
 
     assert_eq!(post(&state, ELSEWHERE, "/flush").status(), StatusCode::FORBIDDEN);
     let response = get(&state, HERE, "/flush");

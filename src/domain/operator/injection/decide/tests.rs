@@ -166,7 +166,7 @@ fn a_foreign_trace_buffer_with_references_needs_the_consent_of_the_namespace_obj
                 assert_eq!(skip.reason, SkipReason::ReferencesNotAllowed);
                 assert!(!injects, "{credentials:?} {home:?}");
             }
-            Decision::CompleteInjection { .. } => panic!("there is no sidecar"),
+            Decision::CompleteInjection { .. } => panic!("the pod has no sidecar"),
         }
     }
     for credentials in [References, ServiceAccountToken] {

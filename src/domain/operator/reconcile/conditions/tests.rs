@@ -45,7 +45,7 @@ fn not_found(name: &str) -> (Reference, String) {
     (Reference { kind, name: name.into(), field }, "shop".into())
 }
 
-/// The status while running pods have the limits that they should have.
+/// The status while running pods have their desired limits.
 fn settled(
     snapshot: &TraceBufferSnapshot,
     references: &ReferenceResolution,
@@ -54,7 +54,7 @@ fn settled(
     compute_status(snapshot, references, pods, false)
 }
 
-/// The status as it is read back: every condition has a time.
+/// The status as it is read back, with a time in every condition.
 fn written(mut status: Status, since: i64) -> Status {
     for condition in &mut status.conditions {
         condition.last_transition_time.get_or_insert(since);
