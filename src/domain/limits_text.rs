@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_line_is_reported_with_what_is_allowed() {
+    fn an_invalid_line_is_reported_with_the_allowed_values() {
         let wrong = |text| parse(text, boot()).unwrap_err();
 
         assert_eq!(wrong("max_spans=5\nmany"), "line 2 must be name=value");

@@ -133,7 +133,7 @@ async fn several_invalid_spans_are_counted_with_the_reason_of_the_first() {
 }
 
 #[tokio::test]
-async fn a_request_of_invalid_spans_only_is_answered_and_stores_nothing() {
+async fn a_request_with_only_invalid_spans_is_answered_and_stores_nothing() {
     let harness = roomy();
 
     let result = harness.receive(mixed(0, 4)).await.unwrap();
@@ -263,7 +263,7 @@ async fn a_record_larger_than_the_whole_buffer_can_never_be_accepted() {
 }
 
 #[tokio::test]
-async fn more_spans_than_a_rejecting_buffer_holds_can_never_be_accepted() {
+async fn more_spans_than_a_rejecting_buffer_may_hold_can_never_be_accepted() {
     let harness = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
 
     let error = harness.receive(valid(11)).await.unwrap_err();

@@ -293,7 +293,7 @@ mod age {
     const LATER: Duration = START.saturating_add(Duration::from_secs(5));
 
     #[test]
-    fn a_record_is_kept_at_the_maximum_age_and_dropped_past_it() {
+    fn a_record_is_kept_at_the_maximum_age_and_dropped_beyond_it() {
         let mut fifo = aged();
         admit_at(&mut fifo, 2, 30, START).unwrap();
         admit_at(&mut fifo, 1, 40, LATER).unwrap();

@@ -57,8 +57,8 @@ fn values(manifest: &str) -> Vec<Value> {
 
 #[test]
 fn a_template_gets_its_sidecar_and_keeps_the_rest() {
-    let InjectedManifest { manifest, messages: remarks } = inject(DEPLOYMENT);
-    assert_eq!(remarks, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
+    let InjectedManifest { manifest, messages } = inject(DEPLOYMENT);
+    assert_eq!(messages, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
     let deployment = &values(&manifest)[0];
     let spec = &deployment["spec"]["template"]["spec"];
     assert_eq!(spec["initContainers"][0]["name"], "tracebuffer");
@@ -91,10 +91,10 @@ fn injection_is_idempotent() {
 #[test]
 fn a_skipped_pod_is_unchanged_and_reported() {
     let manifest = DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "hostNetwork: true");
-    let InjectedManifest { manifest: same, messages: remarks } = inject(&manifest);
+    let InjectedManifest { manifest: same, messages } = inject(&manifest);
     assert_eq!(same, manifest);
-    assert_eq!(remarks.len(), 1);
-    assert!(remarks[0].starts_with("Deployment web: no sidecar (HostNetwork): the pod uses"));
+    assert_eq!(messages.len(), 1);
+    assert!(messages[0].starts_with("Deployment web: no sidecar (HostNetwork): the pod uses"));
 }
 
 #[test]
@@ -102,14 +102,14 @@ fn labels_and_annotations_of_namespace_objects_are_used() {
     let silent = DEPLOYMENT.replace("tracebuffer.dev/inject: \"true\"", "other: x");
     let labelled = "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  \
                     labels: {tracebuffer.dev/inject: enabled}\n";
-    let InjectedManifest { messages: remarks, .. } = inject(&format!("{silent}{labelled}"));
-    assert_eq!(remarks, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
+    let InjectedManifest { messages, .. } = inject(&format!("{silent}{labelled}"));
+    assert_eq!(messages, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
 
     let named = "---\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  \
                  metadata:\n    name: shop\n    \
                  annotations: {tracebuffer.dev/tracebuffer: nowhere}\n";
-    let InjectedManifest { messages: remarks, .. } = inject(&format!("{DEPLOYMENT}{named}"));
-    assert!(remarks[0].contains("there is no TraceBuffer shop/nowhere"), "{remarks:?}");
+    let InjectedManifest { messages, .. } = inject(&format!("{DEPLOYMENT}{named}"));
+    assert!(messages[0].contains("there is no TraceBuffer shop/nowhere"), "{messages:?}");
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn an_annotation_on_the_deployment_itself_is_reported_as_misplaced() {
 fn warnings_name_the_object() {
     let manifest =
         DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "terminationGracePeriodSeconds: 1");
-    let remarks = inject(&manifest).messages;
-    assert!(remarks[1].starts_with("Deployment web: terminationGracePeriodSeconds 1 is less"));
+    let messages = inject(&manifest).messages;
+    assert!(messages[1].starts_with("Deployment web: terminationGracePeriodSeconds 1 is less"));
 }
 
 #[test]
@@ -163,10 +163,10 @@ fn every_item_of_a_list_is_injected() {
         "spec": {"containers": [{"name": "a"}]},
     });
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [pod, pod]});
-    let InjectedManifest { manifest, messages: remarks } = inject(&list.to_string());
+    let InjectedManifest { manifest, messages } = inject(&list.to_string());
     let list: Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(list["items"][1]["spec"]["initContainers"][0]["name"], "tracebuffer");
-    assert_eq!(remarks.len(), 2);
+    assert_eq!(messages.len(), 2);
 }
 
 #[test]

@@ -60,7 +60,7 @@ async fn a_large_batch_is_halved_without_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_larger_than_a_batch_is_sent_in_parts_cut_between_spans() {
+async fn a_record_larger_than_a_batch_is_split_between_spans() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
     let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| accept());
     harness.store(&["ab", &alphabet(26), "yz"]);

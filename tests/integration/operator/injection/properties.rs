@@ -61,7 +61,7 @@ fn anything() -> impl Strategy<Value = Value> {
 }
 
 /// Absent, null, or one of `values`.
-fn perhaps(values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
+fn optional(values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
     prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)), 4 => values.prop_map(Some)].boxed()
 }
 
@@ -89,7 +89,7 @@ fn map(members: Vec<(&'static str, BoxedStrategy<Option<Value>>)>) -> BoxedStrat
 }
 
 fn one_of(values: Vec<Value>) -> BoxedStrategy<Option<Value>> {
-    perhaps(select(values))
+    optional(select(values))
 }
 
 fn named(names: &'static [&'static str]) -> BoxedStrategy<Option<Value>> {
@@ -105,7 +105,7 @@ fn variables() -> BoxedStrategy<Option<Value>> {
         ),
         ("valueFrom", one_of(vec![json!({"fieldRef": {"fieldPath": "metadata.name"}})])),
     ]);
-    perhaps(vec(variable, 0..3).prop_map(Value::from))
+    optional(vec(variable, 0..3).prop_map(Value::from))
 }
 
 fn containers() -> BoxedStrategy<Option<Value>> {
@@ -123,7 +123,7 @@ fn containers() -> BoxedStrategy<Option<Value>> {
         ("restartPolicy", one_of(vec![json!("Always")])),
         ("securityContext", one_of(vec![safe, json!({"privileged": true})])),
     ]);
-    perhaps(vec(container, 0..4).prop_map(Value::from))
+    optional(vec(container, 0..4).prop_map(Value::from))
 }
 
 fn specs() -> BoxedStrategy<Value> {
@@ -136,8 +136,8 @@ fn specs() -> BoxedStrategy<Value> {
     map(vec![
         ("containers", containers()),
         ("initContainers", containers()),
-        ("volumes", perhaps(vec(volume, 0..3).prop_map(Value::from))),
-        ("imagePullSecrets", perhaps(vec(secret, 0..3).prop_map(Value::from))),
+        ("volumes", optional(vec(volume, 0..3).prop_map(Value::from))),
+        ("imagePullSecrets", optional(vec(secret, 0..3).prop_map(Value::from))),
         ("restartPolicy", one_of(vec![json!("Always"), json!("Never")])),
         ("hostNetwork", one_of(vec![json!(false), json!(false), json!(true)])),
         ("terminationGracePeriodSeconds", one_of(vec![json!(1), json!(60)])),
@@ -157,7 +157,7 @@ fn pods() -> impl Strategy<Value = Value> {
     let labels = map(vec![("tracebuffer.dev/injected", forged())]);
     let metadata = map(vec![
         ("annotations", mostly(annotations)),
-        ("labels", perhaps(labels)),
+        ("labels", optional(labels)),
         ("uid", one_of(vec![json!("u")])),
     ]);
     map(vec![

@@ -44,7 +44,7 @@ async fn running_pods_get_new_limits_and_stay_current() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn max_bytes_never_exceeds_what_the_sidecars_memory_was_sized_for() {
+async fn max_bytes_never_exceeds_the_value_that_the_sidecars_memory_was_sized_for() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));

@@ -70,7 +70,7 @@ async fn annotated_pods_are_cached_everywhere_and_other_pods_where_the_namespace
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_contains_what_the_reconciler_reads() {
+async fn a_snapshot_contains_the_fields_that_the_reconciler_reads() {
     let harness = running().await;
     let mut object = pod(
         "shop",

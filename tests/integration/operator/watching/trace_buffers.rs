@@ -137,7 +137,7 @@ async fn a_malformed_object_is_rejected_and_does_not_affect_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_relist_removes_what_was_deleted_while_the_history_expired() {
+async fn a_relist_removes_objects_deleted_while_the_history_expired() {
     let harness = running().await;
     harness.server.put(TRACE_BUFFERS, trace_buffer("other", "http://a:1"));
     wait_until("both known", || harness.names().len() == 2).await;

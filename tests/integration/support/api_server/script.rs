@@ -58,10 +58,10 @@ impl RequestMatcher {
         Self { times: Some(times), ..self }
     }
 
-    fn matches(&self, asked: &ApiRequest) -> bool {
-        self.verb.is_none_or(|verb| verb == asked.verb)
-            && self.resource.as_ref().is_none_or(|resource| *resource == asked.resource)
-            && self.name.as_ref().is_none_or(|name| *name == asked.name)
+    fn matches(&self, request: &ApiRequest) -> bool {
+        self.verb.is_none_or(|verb| verb == request.verb)
+            && self.resource.as_ref().is_none_or(|resource| *resource == request.resource)
+            && self.name.as_ref().is_none_or(|name| *name == request.name)
             && self.times != Some(0)
     }
 }
@@ -94,10 +94,10 @@ impl Script {
     }
 
     /// Records the request and returns what happens to it.
-    pub(crate) fn next_fault(&mut self, asked: &ApiRequest) -> Fault {
-        self.requests.push((asked.verb, asked.resource.clone()));
+    pub(crate) fn next_fault(&mut self, request: &ApiRequest) -> Fault {
+        self.requests.push((request.verb, request.resource.clone()));
         let Some((_, calls, fault)) =
-            self.rules.iter_mut().rev().find(|(_, calls, _)| calls.matches(asked))
+            self.rules.iter_mut().rev().find(|(_, calls, _)| calls.matches(request))
         else {
             return Fault::PassThrough;
         };

@@ -45,11 +45,11 @@ enum WatchState {
     Ended,
 }
 
-pub(crate) fn start(inner: &Arc<Inner>, asked: ApiRequest) -> Response<ChunkedBody> {
+pub(crate) fn start(inner: &Arc<Inner>, request: ApiRequest) -> Response<ChunkedBody> {
     let (sender, response) = streaming_response();
     let commands = inner.commands.subscribe();
-    let sent = asked.parameter("resourceVersion").parse().unwrap_or(0);
-    let watch = Watch { inner: Arc::clone(inner), request: asked, sender, sent_version: sent };
+    let sent = request.parameter("resourceVersion").parse().unwrap_or(0);
+    let watch = Watch { inner: Arc::clone(inner), request, sender, sent_version: sent };
     tokio::spawn(watch.run(commands));
     response
 }

@@ -9,7 +9,7 @@ fn values(cache: &ObjectCache<u64>) -> Vec<u64> {
 }
 
 #[test]
-fn the_newest_version_is_kept_regardless_of_later_arrivals() {
+fn a_newer_version_is_not_replaced_by_an_older_one_that_arrives_later() {
     let mut cache = ObjectCache::default();
 
     assert!(cache.apply(key("a"), 10, Arc::new(10)).is_some());

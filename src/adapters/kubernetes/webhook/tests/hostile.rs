@@ -225,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn a_review_cut_short_gets_a_clear_error(at in any::<prop::sample::Index>()) {
+    fn a_truncated_review_gets_a_clear_error(at in any::<prop::sample::Index>()) {
         let cut = &POD[..at.index(POD.trim_end().len())];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (status, _) = runtime.block_on(Harness::new().post(INJECT_PATH, cut));

@@ -136,7 +136,7 @@ async fn an_incomplete_body_is_abandoned_after_2_s() {
 
 /// API servers wait 5 s.
 #[tokio::test(start_paused = true)]
-async fn an_answer_never_takes_longer_than_4_s() {
+async fn a_response_never_takes_longer_than_4_s() {
     let refresh_takes = Duration::from_hours(1);
     let fixture = Harness::with(FakeCatalog { refresh_takes, ..FakeCatalog::default() });
     let started = Instant::now();

@@ -60,7 +60,7 @@ async fn an_empty_grpc_message_is_read() {
 }
 
 #[tokio::test]
-async fn the_flag_of_a_grpc_message_says_whether_it_is_compressed() {
+async fn the_flag_of_a_grpc_message_tells_whether_it_is_compressed() {
     let plain = ScriptedBody::pieces([frame_message(0, MESSAGE)]);
     assert_eq!(read_grpc(plain, Encoding::Gzip).await.unwrap(), MESSAGE);
 

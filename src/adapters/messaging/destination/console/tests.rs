@@ -69,7 +69,7 @@ fn a_batch_is_one_line_with_time_spans_bytes_service_and_names() {
 }
 
 #[test]
-fn records_of_one_service_are_shown_together_and_further_names_left_out() {
+fn records_of_one_service_are_shown_together_and_further_names_omitted() {
     let resources = [
         spans_of(Some("a"), &["1", "2"]),
         spans_of(Some("b"), &["x"]),

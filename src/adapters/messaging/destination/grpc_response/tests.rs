@@ -170,7 +170,7 @@ fn a_status_that_is_not_a_number_is_retryable() {
 }
 
 #[test]
-fn an_unknown_code_is_refused_under_a_label_of_its_own() {
+fn an_unknown_code_is_a_refusal_with_its_own_label() {
     assert_eq!(with_headers_only(map(&[("grpc-status", "42")])).code, "OTHER");
 }
 

@@ -186,7 +186,7 @@ fn an_unknown_enum_value_is_accepted() {
 /// "OTLP/JSON receivers MUST ignore message fields with unknown names and MUST unmarshal the
 /// message as if the unknown field was not present in the payload."
 #[test]
-fn unknown_fields_are_ignored_in_every_message_whatever_their_value() {
+fn unknown_fields_are_ignored_in_every_message_with_any_value() {
     for unknown in ["null", "1e999", "\"x\"", "[[1],{}]", r#"{"name":[{}]}"#, r#""\ud800""#] {
         let json = format!(
             r#"{{"x":{unknown},"resourceSpans":[{{"x":{unknown},"resource":{{"x":{unknown}}},
@@ -243,7 +243,7 @@ fn a_value_without_a_member_is_an_empty_value() {
 /// "Implementers of OTLP receivers for signals other than Profiling should treat the presence of
 /// this value as a non-fatal issue" (common.proto).
 #[test]
-fn references_to_the_string_table_of_profiles_are_kept() {
+fn references_to_the_string_table_of_profiles_are_preserved() {
     assert_eq!(value(r#"{"stringValueStrindex":3}"#), Some(Value::StringValueStrindex(3)));
     assert_eq!(span(r#""attributes":[{"keyStrindex":"3"}]"#).attributes[0].key_strindex, 3);
 }

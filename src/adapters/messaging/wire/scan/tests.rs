@@ -228,7 +228,7 @@ fn arrays_nested_47_deep_in_an_attribute_are_accepted_and_48_are_not() {
 }
 
 #[test]
-fn the_hundredth_level_may_be_an_empty_message_and_hold_no_unknown_field() {
+fn the_hundredth_level_may_be_an_empty_message_without_unknown_fields() {
     let value_with = |array: Vec<u8>| arrays(ARRAYS, long(5, &array));
 
     assert_accepted(&request_with_long_value(&value_with(vec![])));

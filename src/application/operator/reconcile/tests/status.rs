@@ -136,7 +136,7 @@ async fn a_tampered_status_is_corrected_at_the_next_resync() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_buffer_named_default_gets_the_pods_that_name_none() {
+async fn the_trace_buffer_named_default_counts_the_pods_that_name_none() {
     let harness = Harness::with_leader(&[snapshot()], &[missing_pod("a", "web-1")]).await;
     assert_eq!(harness.cluster.status(&traces()).unwrap().pods.missing, 1);
 

@@ -115,7 +115,7 @@ fn of(pod: &PodSnapshot, namespace: &NamespaceFacts, names: &[&str]) -> Option<S
 }
 
 #[test]
-fn a_pod_belongs_to_the_trace_buffer_it_uses_or_else_asks_for() {
+fn a_pod_belongs_to_the_trace_buffer_that_it_uses_or_asks_for() {
     let one = ["traces"];
     let two = ["default", "traces"];
     for (inject, status, asks, names, expected) in [
