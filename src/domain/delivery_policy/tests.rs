@@ -170,13 +170,13 @@ fn an_invalid_batch_is_halved_by_records_down_to_one() {
     let mut policy = policy();
     let mut records = 9;
 
-    let mut seen = vec![];
+    let mut observed = vec![];
     while policy.failed(FailureKind::InvalidData, attempt(records, 90, 900)) == REQUEUE_AT_ONCE {
         records = policy.next_batch_limits().max_records;
-        seen.push(records);
+        observed.push(records);
     }
 
-    assert_eq!(seen, [4, 2, 1]);
+    assert_eq!(observed, [4, 2, 1]);
 }
 
 #[test]

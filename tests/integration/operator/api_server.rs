@@ -32,13 +32,13 @@ async fn a_write_with_an_old_version_conflicts_and_one_with_the_current_version_
     let server = ApiServer::new();
     let leases: Api<Lease> = Api::namespaced(server.client(), "ops");
     let lease: Lease = serde_json::from_value(json!({ "metadata": { "name": "l" } })).unwrap();
-    let made = leases.create(&PostParams::default(), &lease).await.unwrap();
+    let created = leases.create(&PostParams::default(), &lease).await.unwrap();
     assert_eq!(code(leases.create(&PostParams::default(), &lease).await), 409);
 
-    let mut first = made.clone();
+    let mut first = created.clone();
     first.spec.get_or_insert_default().holder_identity = Some("a".into());
     leases.replace("l", &PostParams::default(), &first).await.unwrap();
-    let mut second = made;
+    let mut second = created;
     second.spec.get_or_insert_default().holder_identity = Some("b".into());
 
     assert_eq!(code(leases.replace("l", &PostParams::default(), &second).await), 409);

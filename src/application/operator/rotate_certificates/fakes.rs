@@ -101,10 +101,10 @@ impl FakeWallClock {
 
 impl WallClock for FakeWallClock {
     fn now(&self) -> Duration {
-        let right = TODAY + self.start.elapsed();
+        let now = TODAY + self.start.elapsed();
         let jump = self.jump_seconds.load(Ordering::Relaxed);
         let size = Duration::from_secs(jump.unsigned_abs());
-        if jump < 0 { right.saturating_sub(size) } else { right + size }
+        if jump < 0 { now.saturating_sub(size) } else { now + size }
     }
 }
 

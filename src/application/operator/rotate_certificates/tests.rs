@@ -121,18 +121,18 @@ async fn nothing_is_written_in_the_steady_state() {
 #[tokio::test(start_paused = true)]
 async fn a_removed_or_changed_bundle_is_restored_within_a_second() {
     let harness = Harness::settled().await;
-    let right = harness.cluster.bundles();
+    let expected = harness.cluster.bundles();
     for wrong in [
         vec![vec![], vec![]],
-        vec![right[0].clone(), vec![]],
-        vec![b"A9 1 2\n".to_vec(), right[0].clone()],
-        vec![[&right[0][..], b"A9 1 2\n"].concat(), right[0].clone()],
+        vec![expected[0].clone(), vec![]],
+        vec![b"A9 1 2\n".to_vec(), expected[0].clone()],
+        vec![[&expected[0][..], b"A9 1 2\n"].concat(), expected[0].clone()],
     ] {
         harness.cluster.overwrite_bundles(Some(wrong));
 
         sleep(SECOND).await;
 
-        assert_eq!(harness.cluster.bundles(), right);
+        assert_eq!(harness.cluster.bundles(), expected);
     }
     assert_eq!(harness.leaf(), "L2", "the leaf is kept");
 }

@@ -93,12 +93,12 @@ async fn the_next_leader_restarts_no_owner_twice() {
 async fn a_restart_based_on_an_outdated_status_is_rejected() {
     let (server, operator) = two_deployments().await;
     let workload = workload(&server, "Deployment", DEPLOYMENTS);
-    let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+    let observed = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
 
     let mut changed = server.get(DEPLOYMENTS, "shop", "web").unwrap();
     changed["spec"]["replicas"] = json!(2);
     server.put(DEPLOYMENTS, changed);
-    let restarted = operator.cluster.restart(&workload, &seen, "m").await;
+    let restarted = operator.cluster.restart(&workload, &observed, "m").await;
 
     assert_eq!(restarted, Err(ClusterError::Conflict));
     assert_eq!(revision(&server, "web"), None);
@@ -109,9 +109,9 @@ async fn without_permission_to_restart_the_error_names_the_chart_value_to_set() 
     let (server, operator) = two_deployments().await;
     server.script(RequestMatcher::to(Verb::Patch, DEPLOYMENTS), Fault::Refuse(403));
     let workload = workload(&server, "Deployment", DEPLOYMENTS);
-    let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+    let observed = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
 
-    let error = operator.cluster.restart(&workload, &seen, "m").await.unwrap_err().to_string();
+    let error = operator.cluster.restart(&workload, &observed, "m").await.unwrap_err().to_string();
 
     assert!(error.starts_with("cannot restart Deployment shop/web: "), "{error}");
     assert!(error.contains("rollouts.enabled"), "{error}");
@@ -175,15 +175,19 @@ async fn other_supported_kinds_are_restarted_too_and_unsupported_ones_are_not() 
             }),
         );
         let workload = workload(&server, kind, resource);
-        let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
-        assert_eq!((&seen.progress, &seen.revision), (&RolloutProgress::Complete, &None), "{kind}");
+        let observed = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+        assert_eq!(
+            (&observed.progress, &observed.revision),
+            (&RolloutProgress::Complete, &None),
+            "{kind}"
+        );
 
-        operator.cluster.restart(&workload, &seen, "m").await.unwrap();
+        operator.cluster.restart(&workload, &observed, "m").await.unwrap();
 
         let object = server.get(resource, "shop", "web").unwrap();
         assert_eq!(object["spec"]["template"]["metadata"]["annotations"][ROLLOUT], "m");
-        let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
-        assert_eq!(seen.revision.as_deref(), Some("m"), "{kind}");
+        let observed = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+        assert_eq!(observed.revision.as_deref(), Some("m"), "{kind}");
     }
     let job = workload(&server, "Job", DEPLOYMENTS);
     assert_eq!(operator.cluster.get_workload(&job).await, Ok(None));

@@ -105,9 +105,9 @@ async fn a_snapshot_contains_the_fields_that_the_reconciler_reads() {
 async fn a_pod_that_ends_or_loses_its_annotation_is_reported_and_removed() {
     let harness = running().await;
     harness.changes.take();
-    let mut over = harness.server.get("pods", "shop", "marked").unwrap();
-    over["status"]["phase"] = json!("Succeeded");
-    harness.server.put("pods", over);
+    let mut ended = harness.server.get("pods", "shop", "marked").unwrap();
+    ended["status"]["phase"] = json!("Succeeded");
+    harness.server.put("pods", ended);
     wait_until("gone", || harness.names("shop").is_empty()).await;
     assert_eq!(harness.changes.take(), ["pod shop/marked"]);
 

@@ -292,8 +292,8 @@ async fn a_refresh_never_waits_longer_than_a_second() {
     harness.server.script(RequestMatcher::to(Verb::List, TRACE_BUFFERS), Fault::Stall);
     let start = Instant::now();
 
-    let looks = tokio::join!(harness.cache.refresh("shop"), harness.cache.refresh("shop"));
-    for UnknownNamespace(why) in [looks.0.unwrap_err(), looks.1.unwrap_err()] {
+    let results = tokio::join!(harness.cache.refresh("shop"), harness.cache.refresh("shop"));
+    for UnknownNamespace(why) in [results.0.unwrap_err(), results.1.unwrap_err()] {
         assert!(why.contains("did not answer within a second"), "{why}");
     }
     assert!(start.elapsed() <= Duration::from_millis(1010), "{:?}", start.elapsed());

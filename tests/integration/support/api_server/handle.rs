@@ -122,10 +122,10 @@ impl ApiServer {
             return Ok(object);
         }
         store.put(&place, object);
-        let made = store.get(&place).cloned().ok_or_else(|| not_found(request));
+        let created = store.get(&place).cloned().ok_or_else(|| not_found(request));
         drop(store);
         self.send_command(WatchCommand::Changed);
-        made
+        created
     }
 
     fn replace(&self, request: &ApiRequest, body: &[u8]) -> Result<Value, ApiError> {

@@ -36,12 +36,12 @@ fn a_truncated_certificate_and_one_with_trailing_data_are_rejected() {
 fn written_pem_equals_that_of_another_encoder() {
     let mut parameters = CertificateParams::new(vec![]).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let made = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let authority = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
 
-    let written = String::from_utf8(pem([made.der()])).unwrap();
+    let written = String::from_utf8(pem([authority.der()])).unwrap();
 
-    assert_eq!(written, made.pem().replace('\r', ""));
-    assert_eq!(authorities(written.as_bytes()), [made.der().clone()]);
+    assert_eq!(written, authority.pem().replace('\r', ""));
+    assert_eq!(authorities(written.as_bytes()), [authority.der().clone()]);
 }
 
 #[test]

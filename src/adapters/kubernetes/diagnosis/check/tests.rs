@@ -260,10 +260,11 @@ fn certificates_are_found_before_and_after_they_expire() {
     assert_eq!(soon.len(), 2, "{soon:?}");
     assert!(soon.iter().all(|(_, _, state, _)| *state == FindingState::Warning));
     assert!(soon[0].3.contains("expires in 5 days"), "{soon:?}");
-    let over = problems(later(61));
-    assert_eq!(over.len(), 2, "{over:?}");
+    let expired = problems(later(61));
+    assert_eq!(expired.len(), 2, "{expired:?}");
     assert!(
-        over.iter()
+        expired
+            .iter()
             .all(|(_, _, state, text)| *state == FindingState::Failed && text.contains("expired"))
     );
 }
