@@ -15,8 +15,8 @@ fn root() -> PathBuf {
 fn check_file(file: &str, expected: &str) {
     let path = root().join(file);
     if std::env::var_os("UPDATE").is_some() {
-        fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder");
-        fs::write(&path, expected).expect("the file can be written");
+        fs::create_dir_all(path.parent().expect("the file has a folder")).expect("created");
+        fs::write(&path, expected).expect("the file is writable");
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
     let hint = "to update it, run `UPDATE=1 cargo test --test integration crd`";
@@ -98,9 +98,9 @@ fn an_omitted_object_has_the_same_defaults_as_an_empty_one() {
 }
 
 fn spec_schema() -> Value {
-    let crd: Value = serde_saphyr::from_str(&crd_yaml()).expect("it is YAML");
+    let crd: Value = serde_saphyr::from_str(&crd_yaml()).expect("the CRD is YAML");
     let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
-    crd.pointer(path).expect("there is a spec").clone()
+    crd.pointer(path).expect("the CRD has a spec").clone()
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn the_command_prints_the_crd() {
 /// Returns every YAML file of a folder.
 fn files(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(root().join(folder))
-        .expect("the folder is there")
-        .map(|entry| entry.expect("an entry").path())
+        .expect("the folder exists")
+        .map(|entry| entry.expect("a readable entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
         .collect();
     files.sort();
@@ -137,7 +137,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
 fn analyze(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
     let output = command.arg("analyze").args(arguments).output().expect("the binary runs");
-    (output.status.code(), String::from_utf8(output.stdout).expect("printed text"))
+    (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8 output"))
 }
 
 #[test]

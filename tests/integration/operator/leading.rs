@@ -86,7 +86,7 @@ async fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) -> Duration {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(timeout(Duration::from_mins(5), wait).await.is_ok(), "never came true: {what}");
+    assert!(timeout(Duration::from_mins(5), wait).await.is_ok(), "timed out: {what}");
     start.elapsed()
 }
 
@@ -352,7 +352,7 @@ async fn run_with_faults(seed: u64) -> usize {
             server.lift(rule);
         }
     }
-    assert!(electors.iter().any(RunningElector::leads), "seed {seed}: no replica leads after the faults");
+    assert!(electors.iter().any(RunningElector::leads), "seed {seed}: no leader after the faults");
     terms
 }
 

@@ -206,12 +206,12 @@ proptest! {
         let AdmittedPod { pod: mut completed, outcome, .. } = cluster.admit(&more);
 
         if outcome == InjectionOutcome::Skipped(SkipReason::AlreadyInjected) {
-            let containers = listed(&mut completed).expect("they are still there");
-            let at = containers.iter().position(|one| one["name"] == "late").expect("it is there");
-            let is_told = containers.remove(at)["env"][0]["name"] == ENDPOINT;
+            let containers = listed(&mut completed).expect("the containers are kept");
+            let at = containers.iter().position(|one| one["name"] == "late").expect("it exists");
+            let has_endpoint = containers.remove(at)["env"][0]["name"] == ENDPOINT;
             prop_assert_eq!(completed, once);
             let sidecar = cluster.trace_buffers[0].sidecar.as_ref().expect("accepted");
-            prop_assert_eq!(is_told, sidecar.application_endpoint.is_some());
+            prop_assert_eq!(has_endpoint, sidecar.application_endpoint.is_some());
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) async fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(timeout(Duration::from_mins(10), wait).await.is_ok(), "never came true: {what}");
+    assert!(timeout(Duration::from_mins(10), wait).await.is_ok(), "timed out: {what}");
 }
 
 /// Records the changes that are reported.

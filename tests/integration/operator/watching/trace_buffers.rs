@@ -56,7 +56,7 @@ impl Harness {
     }
 
     fn view(&self, name: &str) -> Arc<TraceBufferView<Sidecar>> {
-        self.cache.get(&key("shop", name)).expect("it is known")
+        self.cache.get(&key("shop", name)).expect("it is cached")
     }
 
     fn lists(&self) -> usize {

@@ -131,7 +131,7 @@ async fn a_new_certificate_is_served_ten_seconds_after_it_is_trusted() {
 
     assert!(!served.set_published([[&new.bundle[..], &old.bundle].concat()]));
     sleep(9 * SECOND).await;
-    assert_eq!(served.offer(&new.leaf, &new.leaf_key), Ok(OfferOutcome::Unchanged), "it still waits");
+    assert_eq!(served.offer(&new.leaf, &new.leaf_key), Ok(OfferOutcome::Unchanged), "it waits");
     assert!(!served.serve_if_due());
     assert_eq!(handshake(&config, &old.bundle), Ok(()));
     sleep(SECOND).await;

@@ -1,5 +1,5 @@
-//! Events in any order: leaders that change, overlap and crash between two writes, clocks that jump,
-//! requested rotations, and tools that revert writes.
+//! Events in any order: leaders that change, overlap and crash between two writes, clocks that
+//! jump, requested rotations, and tools that revert writes.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -109,8 +109,8 @@ fn destroy(part: u8, whole: &mut Option<WebhookTls>) {
     }
 }
 
-/// Returns whether the stored certificates are readable and published. Only then another client breaks
-/// a part of them.
+/// Returns whether the stored certificates are readable and published. Only then another client
+/// breaks a part of them.
 fn is_consistent(cluster: &FakeCluster) -> bool {
     let Some(stored) = cluster.stored_tls() else { return false };
     let found = FakeIssuer::new().inspect(&stored);
@@ -155,8 +155,8 @@ pub(super) fn assert_invariants(cluster: &FakeCluster) {
     }
 }
 
-/// Asserts that an authority has been published for the overlap when a leaf of it is stored. For the
-/// very first leaf, which replaces none, it only needs to be published.
+/// Asserts that an authority has been published for the overlap when a leaf of it is stored. For
+/// the very first leaf, which replaces none, it only needs to be published.
 fn assert_propagated(before: &[RecordedWrite], now: Duration, authority: &str, is_first: bool) {
     let until = now.saturating_sub(READ_TO_WRITE_WINDOW);
     let from = if is_first { now } else { now.saturating_sub(PROPAGATION_DELAY) };
