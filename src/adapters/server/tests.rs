@@ -17,7 +17,7 @@ mod tls;
 const SHORT_WAIT: Duration = Duration::from_millis(50);
 const HTTP1_REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nhi";
 
-/// Responds with the length of the body: at `/slow` once it is released, at `/old` after 90 minutes.
+/// Responds with the length of the body, at `/slow` once it is released, at `/old` after 90 min.
 #[derive(Clone, Default)]
 struct BodyLengthService {
     release: Arc<Notify>,
