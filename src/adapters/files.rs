@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_refused_without_opening_it() {
+    fn anything_but_a_regular_file_is_refused_without_opening_it() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path(), Path::new("/dev/zero")] {
             let error = read_bounded(path, 1024).unwrap_err();

@@ -1,4 +1,4 @@
-//! Fakes of the receiver's ports. A span is one byte of payload, so what was sent reads as text.
+//! Fakes of the receiver's ports. A span is one byte of payload, so requests are readable as text.
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::ops::Range;
@@ -20,12 +20,12 @@ use crate::ports::destination::{Destination, OutgoingRequest};
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::record_store::{RecordStore, StoreError};
 
-/// The store fails to return a batch with this span in it.
+/// The store fails to return a batch with this span.
 const UNREADABLE: u8 = b'!';
-/// The store refuses to keep a record that starts with this span.
+/// The store refuses a record that starts with this span.
 const UNWRITABLE: u8 = b'?';
 
-/// All payloads in one piece, so that a batch of several records is one piece, too.
+/// Keeps all payloads in one piece, so that a batch of several records is one piece too.
 #[derive(Default)]
 pub(crate) struct FakeStore {
     payloads: BytesMut,
@@ -43,7 +43,7 @@ pub(crate) enum ScriptedResponse {
     NeverRespond,
 }
 
-/// A request as it arrived.
+/// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReceivedRequest {
     /// Time since the destination was created.
@@ -54,7 +54,7 @@ pub(crate) struct ReceivedRequest {
 
 type Script = Box<dyn FnMut(&ReceivedRequest) -> ScriptedResponse + Send>;
 
-/// Responds as its script says, and records the requests.
+/// Responds according to its script, and records the requests.
 pub(crate) struct ScriptedDestination {
     clock: FakeClock,
     script: Mutex<Script>,
@@ -278,7 +278,7 @@ pub(crate) fn ledger_totals(buffer: &FakeBuffer) -> LedgerTotals {
     }
 }
 
-/// Cuts where a span is a byte.
+/// Keeps a range of spans of one byte each.
 pub(crate) fn keep_letters(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
     vec![request.slice(size(keep.start)..size(keep.end))]
 }

@@ -56,7 +56,7 @@ pub(super) fn run(addresses: &[SocketAddr]) -> ExitCode {
         .and_then(|runtime| runtime.block_on(admin_client::flush(addresses, RESPONSE_TIMEOUT)));
     // A closed output is no reason to fail the hook.
     let _ = match result {
-        Ok(said) => writeln!(io::stdout(), "{said}"),
+        Ok(message) => writeln!(io::stdout(), "{message}"),
         Err(why) => writeln!(io::stderr(), "no receiver could be flushed: {why}"),
     };
     ExitCode::SUCCESS

@@ -204,7 +204,7 @@ spec:
     }
 
     #[test]
-    fn a_manifest_without_a_namespace_is_taken_to_be_in_that_of_the_trace_buffers() {
+    fn a_manifest_without_a_namespace_uses_that_of_the_trace_buffers() {
         let of = |namespace: &str| {
             let name = format!("name: default\n  namespace: {namespace}");
             TRACE_BUFFER.replace("name: default", &name)

@@ -59,12 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_may_be_nothing_at_all() {
+    fn the_wait_may_be_zero() {
         assert_eq!(Backoff::default().after_failure(None, 0), Duration::ZERO);
     }
 
     #[test]
-    fn each_failure_doubles_the_longest_wait() {
+    fn each_failure_doubles_the_maximum_wait() {
         let mut backoff = Backoff::default();
 
         let waits: Vec<_> = (0..4)
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_never_exceeds_10_s_however_many_failures() {
+    fn the_wait_never_exceeds_10_s() {
         let mut backoff = Backoff { failures: u32::MAX };
 
         assert_eq!(backoff.after_failure(None, whole(MAX_DELAY)), MAX_DELAY);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_destination_is_left_alone_at_least_as_long_as_it_asked() {
+    fn the_wait_is_at_least_as_long_as_the_destination_asked() {
         let asked = Duration::from_secs(20);
 
         assert_eq!(Backoff::default().after_failure(Some(asked), 0), asked);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_that_asks_for_no_time_is_still_left_alone_longer_each_time() {
+    fn a_requested_wait_of_zero_does_not_disable_the_backoff() {
         let mut backoff = Backoff { failures: 4 };
 
         let wait = backoff.after_failure(Some(Duration::ZERO), whole(16 * INITIAL_DELAY));

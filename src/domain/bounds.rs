@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_integer_and_no_size_whatever_the_bounds() {
+    fn zero_is_neither_an_integer_nor_a_size_regardless_of_the_bounds() {
         let bounds = Bounds { min: 0, max: 4 };
 
         assert_eq!(bounds.parse_integer("0"), Err(BoundsError::NotAllowed));

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grpc_code_that_otlp_calls_retryable_is_tried_again() {
+    fn a_grpc_code_that_otlp_calls_retryable_is_retryable() {
         for code in [1, 4, 10, 11, 14, 15] {
             let (kind, _) = classify_grpc_code(code, false);
             assert!(!kind.is_permanent(), "code {code}");
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_argument_and_400_mean_the_data_is_at_fault() {
+    fn invalid_argument_and_400_mean_invalid_data() {
         assert_eq!(classify_grpc_code(3, false).0, FailureKind::InvalidData);
         assert_eq!(classify_http_status(400).0, FailureKind::InvalidData);
     }

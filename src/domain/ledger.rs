@@ -105,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn a_span_that_is_nowhere_unbalances_the_ledger() {
+    fn a_span_that_is_not_counted_unbalances_the_ledger() {
         let ledger = Ledger { accepted: 2, sent: 1, ..Ledger::default() };
 
         assert!(!ledger.is_balanced());
     }
 
     #[test]
-    fn every_reason_has_a_name_of_its_own() {
+    fn every_reason_has_a_unique_name() {
         let mut names = DropReason::ALL.map(DropReason::as_str).to_vec();
         names.dedup();
 

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_charge_past_the_largest_number_stays_there() {
+    fn a_charge_saturates_at_the_largest_number() {
         assert_eq!(BufferLimits::charge(u64::MAX), u64::MAX);
     }
 

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_line_is_reported_with_what_is_allowed() {
+    fn an_invalid_line_is_reported_with_the_allowed_values() {
         let wrong = |text| parse(text, boot()).unwrap_err();
 
         assert_eq!(wrong("max_spans=5\nmany"), "line 2 must be name=value");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_has_exact_bytes_and_always_an_age() {
+    fn the_file_has_exact_bytes_and_always_a_max_age() {
         let limits = limits(5, 65_536, Some(Duration::from_mins(90)));
 
         assert_eq!(to_file(&limits), "max_spans=5\nmax_bytes=65536\nmax_age=1h30m\n");

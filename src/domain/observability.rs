@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_id_of_any_other_length_is_invalid_and_says_its_length() {
+    fn a_trace_id_of_another_length_is_invalid_and_the_error_has_its_length() {
         for length in [0, 1, 8, 15, 17, 32] {
             let error = check_span(&vec![1; length], &SPAN, &[]).unwrap_err();
             assert_eq!(error, InvalidSpan::TraceIdLength(length));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_id_of_any_other_length_is_invalid_and_says_its_length() {
+    fn a_span_id_of_another_length_is_invalid_and_the_error_has_its_length() {
         for length in [0, 1, 7, 9, 16] {
             let error = check_span(&TRACE, &vec![1; length], &[]).unwrap_err();
             assert_eq!(error, InvalidSpan::SpanIdLength(length));

@@ -76,7 +76,7 @@ mod tests {
     use crate::domain::delivery::{FailureKind, classify_grpc_code, classify_http_status};
 
     #[test]
-    fn only_an_answer_that_may_change_is_retryable_for_a_client() {
+    fn only_a_temporary_failure_is_retryable_for_a_client() {
         for answer in
             ResponseStatus::ALL.into_iter().filter(|answer| *answer != ResponseStatus::Accepted)
         {
@@ -94,14 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn an_oversize_request_is_told_apart_from_overload() {
+    fn an_oversize_request_is_distinguished_from_overload() {
         assert_eq!(ResponseStatus::TooLarge.grpc_code(), (8, "RESOURCE_EXHAUSTED"));
         assert_eq!(ResponseStatus::TooLarge.http_status(), (413, "413"));
         assert_eq!(classify_grpc_code(8, false).0, FailureKind::TooLarge);
     }
 
     #[test]
-    fn every_answer_has_an_http_status_of_its_own() {
+    fn every_status_has_its_own_http_status() {
         let mut statuses = ResponseStatus::ALL.map(|answer| answer.http_status().0);
         statuses.sort_unstable();
 

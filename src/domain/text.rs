@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_named_without_an_s() {
+    fn one_is_written_in_the_singular() {
         assert_eq!([0, 1, 2].map(|n| pluralize(n, "pod")), ["0 pods", "1 pod", "2 pods"]);
     }
 
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_of_a_chain_is_named_once() {
+    fn each_error_of_a_chain_is_shown_once() {
         #[derive(Debug)]
         struct Layer(&'static str, Option<Box<Layer>>);
         impl Display for Layer {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_says_how_many_are_left_out() {
+    fn a_long_list_ends_with_the_number_of_omitted_items() {
         assert_eq!(join_limited(["a", "b"].into_iter(), 2), "a, b");
         assert_eq!(join_limited(["a", "b", "c", "d"].into_iter(), 2), "a, b and 2 more");
     }

@@ -11,7 +11,7 @@ use crate::adapters::files;
 
 /// The token of the pod's service account, issued for the API server.
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-/// Maximum bytes of a token; far more than any token has.
+/// Maximum size of a token in bytes, far above that of any token has.
 const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 #[derive(Deserialize)]

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn true_and_enabled_ask_alike_and_a_mistake_does_not() {
+    fn true_and_enabled_opt_in_and_an_invalid_value_does_not() {
         for (label, asks, is_mistaken) in [
             (None, false, false),
             (Some("true"), true, false),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_in_the_wrong_place_is_a_mistake() {
+    fn a_misplaced_label_or_annotation_is_an_error() {
         let one =
             |key: &str, value: &str| Some(BTreeMap::from([(key.to_owned(), value.to_owned())]));
         let labelled = |key: &str| ObjectMeta { labels: one(key, "a"), ..metadata(None, None) };
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_annotation_is_kept_as_it_is_written() {
+    fn the_annotation_is_kept_verbatim() {
         let facts = namespace_facts(&metadata(None, Some("platform/shared")));
 
         assert_eq!(facts.trace_buffer.as_deref(), Some("platform/shared"));

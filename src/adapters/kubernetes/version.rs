@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_whatever_is_behind_the_number() {
+    fn versions_are_parsed_with_any_suffix() {
         let newest = u32::MAX;
         for (major, minor, expected) in [
             ("1", "28+", (1, 28)),

@@ -1,4 +1,4 @@
-//! Scripted request bodies, and a receiver that records what it receives.
+//! Scripted request bodies, and a receiver that records its calls.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -26,7 +26,7 @@ use crate::domain::response_status::ResponseStatus;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::receive::{ExportRequest, ExportResult, ReceiveError, ReceivePort};
 
-/// What a body does next.
+/// The next step of a body.
 #[derive(Debug)]
 pub(super) enum BodyEvent {
     Data(Bytes),
@@ -109,7 +109,7 @@ impl Body for ScriptedBody {
                     self.events.push_front(BodyEvent::Stall);
                     return Poll::Pending;
                 }
-                Some(BodyEvent::PanicIfPolled) => panic!("the body was asked for more"),
+                Some(BodyEvent::PanicIfPolled) => panic!("the body was polled again"),
             }
         }
     }

@@ -32,7 +32,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Age at which a peer is asked to reconnect; up to a tenth more is added at random.
 const MAX_CONNECTION_AGE: Duration = Duration::from_hours(1);
 
-/// Maximum bytes of a request's head.
+/// Maximum size of a request's head, in bytes.
 const MAX_HEAD_BYTES: u32 = 16 << 10;
 /// HTTP/1 read buffer, which also holds a body until it is read.
 const HTTP1_BUFFER_BYTES: usize = 16 << 10;
@@ -95,7 +95,7 @@ impl Connection {
             Ok(Ok((stream, HttpVersion::Http2))) => self.serve_http2(stream, service).await,
             Ok(Ok((stream, HttpVersion::Http1))) => self.serve_http1(stream, service).await,
             Ok(Err(error)) => debug!(%error, "a connection ended before its first request"),
-            Err(_) => debug!("a connection that said nothing was closed"),
+            Err(_) => debug!("a connection that sent nothing was closed"),
         }
     }
 

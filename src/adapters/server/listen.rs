@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unspecified_address_is_reached_over_loopback_and_any_other_as_it_is() {
+    fn an_unspecified_address_is_reached_over_loopback_and_any_other_unchanged() {
         for (listening, reached) in [
             ("0.0.0.0:1", "127.0.0.1:1"),
             ("[::]:1", "[::1]:1"),
@@ -110,14 +110,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_this_machine_does_not_have_is_skipped_beside_another() {
+    async fn an_unavailable_address_is_skipped_if_another_is_available() {
         let listeners = bind(&[address("127.0.0.1:0"), address("203.0.113.7:0")]).unwrap();
 
         assert_eq!(listeners.len(), 1);
     }
 
     #[tokio::test]
-    async fn an_address_this_machine_does_not_have_is_an_error_alone() {
+    async fn an_unavailable_address_alone_is_an_error() {
         let error = bind(&[address("203.0.113.7:4317")]).unwrap_err();
 
         assert!(error.to_string().starts_with("cannot listen on 203.0.113.7:4317: "));

@@ -95,8 +95,8 @@ impl HttpServer {
         self.shutdown.send_replace(true);
     }
 
-    /// Keeps serving for `shutdown_delay`, until clients know that this process ends; then asks every
-    /// peer to close after its open requests, and waits for at most `drain_timeout`.
+    /// Keeps serving for `shutdown_delay`, so clients know that this process ends; then asks
+    /// every peer to close after its open requests, and waits for at most `drain_timeout`.
     pub async fn shut_down_gracefully(&self, shutdown_delay: Duration, drain_timeout: Duration) {
         tokio::time::sleep(shutdown_delay).await;
         self.shut_down();

@@ -17,8 +17,7 @@ mod tls;
 const SHORT_WAIT: Duration = Duration::from_millis(50);
 const HTTP1_REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nhi";
 
-/// Answers with the length of the body, at `/slow` once it is let go, at `/old` after an hour and
-/// a half.
+/// Responds with the length of the body, at `/slow` once it is released, at `/old` after 90 min.
 #[derive(Clone, Default)]
 struct BodyLengthService {
     release: Arc<Notify>,
@@ -63,7 +62,7 @@ impl Server {
         stream
     }
 
-    /// Connects and says `first`, in pieces of `size` bytes.
+    /// Connects and sends `first` in pieces of `size` bytes.
     async fn send_in_pieces(&self, first: &[u8], size: usize) -> TcpStream {
         let mut stream = self.connect().await;
         for piece in first.chunks(size) {
@@ -95,10 +94,10 @@ async fn text(response: Response<Incoming>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
-/// Reads until the server closes.
+/// Reads until the server closes the connection.
 async fn read_all(mut stream: TcpStream) -> String {
     let mut read = String::new();
-    // A reset is an end as well.
+    // A reset ends the connection as well.
     let _ = stream.read_to_string(&mut read).await;
     read
 }
@@ -117,10 +116,10 @@ async fn http_1_and_http_2_are_served_on_one_port() {
 }
 
 #[tokio::test]
-async fn a_request_is_understood_however_its_first_bytes_are_cut() {
+async fn a_request_is_read_however_its_first_bytes_are_split() {
     let server = Server::start().await;
     let get = b"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
-    // "P" and "PR" may yet become a preface.
+    // "P" and "PR" may be the start of a preface.
     let put = b"PUT / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
     let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &[0, 0, 0, 4, 0, 0, 0, 0, 0]];
 
@@ -135,7 +134,7 @@ async fn a_request_is_understood_however_its_first_bytes_are_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_begin_is_left_after_10_s() {
+async fn a_peer_that_sends_no_request_is_disconnected_after_10_s() {
     let server = Server::start().await;
     for first in [&b""[..], b"P", b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
         let started = Instant::now();
@@ -149,7 +148,7 @@ async fn a_peer_that_does_not_begin_is_left_after_10_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_end_its_head_or_begin_another_is_left_after_75_s() {
+async fn a_peer_with_an_incomplete_head_or_no_further_request_is_disconnected_after_75_s() {
     let server = Server::start().await;
     for (first, answered) in [(&HTTP1_REQUEST[..20], false), (HTTP1_REQUEST, true)] {
         let started = Instant::now();
@@ -163,21 +162,21 @@ async fn a_peer_that_does_not_end_its_head_or_begin_another_is_left_after_75_s()
 }
 
 #[tokio::test]
-async fn a_peer_that_leaves_before_its_first_word_is_forgotten() {
+async fn a_peer_that_disconnects_before_its_first_request_is_not_counted() {
     let server = Server::start().await;
     for first in [&b""[..], b"PR", b"PRI"] {
         drop(server.send_in_pieces(first, usize::MAX).await);
     }
     let kept = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
 
-    // Sooner than those who say nothing.
+    // Sooner than the timeout of a silent peer.
     timeout(Duration::from_secs(5), server.wait_for_connections(1)).await.unwrap();
     drop(kept);
     timeout(Duration::from_secs(20), server.connections.all_closed()).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_by_400() {
+async fn bytes_that_are_not_http_are_answered_with_400() {
     let server = Server::start().await;
 
     let answer =
@@ -187,7 +186,7 @@ async fn what_is_no_http_is_answered_by_400() {
 }
 
 #[tokio::test]
-async fn a_head_larger_than_16_kib_is_answered_by_431() {
+async fn a_head_larger_than_16_kib_is_answered_with_431() {
     let server = Server::start().await;
     let long = "x".repeat(17 << 10);
 
@@ -204,7 +203,7 @@ async fn a_head_larger_than_16_kib_is_answered_by_431() {
 
 /// RFC 9110, 9.3.2: "the server MUST NOT send content in the response" to HEAD.
 #[tokio::test]
-async fn an_answer_to_head_has_no_content_but_its_length() {
+async fn the_response_to_head_has_a_length_and_no_content() {
     let server = Server::start().await;
     let head = || {
         let mut request = request("/");
@@ -243,7 +242,7 @@ async fn more_connections_than_allowed_wait_for_others_to_end() {
 }
 
 #[tokio::test]
-async fn waiting_until_none_is_open_keeps_no_new_one_away() {
+async fn waiting_for_all_connections_to_close_does_not_block_new_ones() {
     let server = Server::start().await;
     let kept = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
     server.wait_for_connections(1).await;
@@ -261,7 +260,7 @@ async fn waiting_until_none_is_open_keeps_no_new_one_away() {
 }
 
 #[tokio::test]
-async fn at_shutdown_open_requests_are_answered_and_their_connections_end() {
+async fn at_shutdown_open_requests_are_answered_and_their_connections_closed() {
     let server = Server::start().await;
     let (mut http2, http2_connection) = server.http2().await;
     let slow2 = tokio::spawn(http2.clone().send_request(request("/slow")));
@@ -273,11 +272,11 @@ async fn at_shutdown_open_requests_are_answered_and_their_connections_end() {
 
     server.connections.shut_down();
 
-    // Nobody waits for those that have nothing open.
+    // Connections without an open request are closed at once.
     assert!(read_all(idle1).await.starts_with("HTTP/1.1 200 OK"));
     assert_eq!(read_all(silent).await, "");
     server.wait_for_connections(2).await;
-    // GOAWAY: what comes now is not taken any more.
+    // After GOAWAY, no new request is accepted.
     while http2.send_request(request("/")).await.is_ok() {}
     assert!(!server.serving.is_finished());
 
@@ -291,10 +290,10 @@ async fn at_shutdown_open_requests_are_answered_and_their_connections_end() {
     assert!(TcpStream::connect(server.address).await.is_err(), "the port is closed");
 }
 
-/// JavaScript's exporters send up to 30 requests at once, and do not wait for the settings first.
-/// What is refused for their sake is lost: not every client tries again.
+/// JavaScript exporters send up to 30 requests at once, without waiting for the settings. Requests
+/// refused because of the settings would be lost, since not every client retries them.
 #[tokio::test]
-async fn thirty_requests_at_once_are_taken_from_the_first_moment() {
+async fn thirty_concurrent_requests_are_accepted_on_a_new_connection() {
     let server = Server::start().await;
     let (http2, _connection) = server.http2().await;
     let mut requests = JoinSet::new();
@@ -315,7 +314,7 @@ async fn thirty_requests_at_once_are_taken_from_the_first_moment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_connection_is_asked_to_end_with_its_request() {
+async fn an_old_connection_is_closed_after_its_request() {
     let server = Server::start().await;
 
     let young = server.send_in_pieces(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n", usize::MAX).await;
@@ -327,12 +326,12 @@ async fn an_old_connection_is_asked_to_end_with_its_request() {
 }
 
 #[tokio::test]
-async fn new_http_2_connections_are_let_in_a_few_at_a_time() {
+async fn only_a_few_new_http_2_connections_are_admitted_at_a_time() {
     let server = Server::start().await;
     let started = Instant::now();
     let mut handshaking = vec![];
     for _ in 0..MAX_HANDSHAKING {
-        // Connected, and silent.
+        // A connection without a request.
         handshaking.push(server.http2().await);
     }
 
@@ -341,12 +340,12 @@ async fn new_http_2_connections_are_let_in_a_few_at_a_time() {
 
     assert_eq!(answer.status(), StatusCode::OK);
     let waited = started.elapsed();
-    assert!(waited >= Duration::from_millis(200), "it did not wait: {waited:?}");
-    assert!(waited < Duration::from_secs(5), "it waited for the silent ones: {waited:?}");
+    assert!(waited >= Duration::from_millis(200), "waited only {waited:?}");
+    assert!(waited < Duration::from_secs(5), "waited for the silent connections: {waited:?}");
 }
 
 #[tokio::test]
-async fn a_connection_that_has_its_first_answer_is_not_new_any_more() {
+async fn a_connection_that_has_had_a_response_no_longer_counts_as_new() {
     let server = Server::start().await;
     let mut settled = vec![];
     let started = Instant::now();
@@ -358,5 +357,5 @@ async fn a_connection_that_has_its_first_answer_is_not_new_any_more() {
     }
 
     let waited = started.elapsed();
-    assert!(waited < Duration::from_millis(700), "they waited for each other: {waited:?}");
+    assert!(waited < Duration::from_millis(700), "connections waited for each other: {waited:?}");
 }

@@ -124,7 +124,7 @@ fn process_metrics(process: &ProcessStats) -> Vec<MetricFamily> {
         ("process_resident_memory_bytes", "Resident memory", whole(resident_bytes)),
         ("process_virtual_memory_bytes", "Virtual memory", whole(virtual_bytes)),
         ("process_open_fds", "Open file descriptors", whole(open_fds)),
-        ("process_max_fds", "Most open file descriptors allowed", whole(max_fds)),
+        ("process_max_fds", "Maximum number of open file descriptors", whole(max_fds)),
         ("process_threads", "Threads", whole(threads)),
         (
             "process_start_time_seconds",

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn other_crates_are_logged_from_warn_up_whatever_the_level() {
+    fn other_crates_are_logged_from_warn_up_at_any_level() {
         let text =
             logged(LogFormat::Text, Level::TRACE, false, each_level_of_ours_and_of_another_crate);
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn other_crates_are_held_to_a_stricter_level_too() {
+    fn a_stricter_level_applies_to_other_crates_too() {
         let text =
             logged(LogFormat::Json, Level::ERROR, false, each_level_of_ours_and_of_another_crate);
 

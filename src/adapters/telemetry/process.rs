@@ -81,12 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn a_size_in_kib_is_told_in_bytes() {
+    fn a_size_in_kib_is_converted_to_bytes() {
         assert_eq!(kibibytes("Name:\tx\nVmRSS:\t  12 kB\n", "VmRSS:"), Some(12_288));
     }
 
     #[test]
-    fn a_field_that_is_not_there_is_not_told() {
+    fn a_missing_field_is_left_out() {
         assert_eq!(kibibytes("Name:\tx\n", "VmRSS:"), None);
         assert_eq!(cpu_seconds("", 100), None);
     }

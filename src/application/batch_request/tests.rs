@@ -65,13 +65,13 @@ async fn a_span_larger_than_a_part_is_sent_alone() {
 }
 
 #[tokio::test]
-async fn a_part_that_does_not_fit_is_halved_not_cut_to_one_span() {
+async fn a_part_that_does_not_fit_is_halved_and_not_cut_to_one_span() {
     let small = "s ".repeat(50);
     let large = format!("{} ", "l".repeat(99)).repeat(2);
 
     let sent = parts(&format!("{small}{large}"), 120).await;
 
-    // An average span has 6 bytes, so 20 are tried; of the last 12, half.
+    // An average span has 6 bytes, so 20 are tried, and then half of the last 12.
     let lengths: Vec<_> = sent.iter().map(String::len).collect();
     assert_eq!(lengths, [40, 40, 12, 6, 2, 100, 100]);
 }
@@ -145,7 +145,7 @@ fn a_batch_whose_first_record_is_half_settled_is_sent_from_its_own_memory() {
 }
 
 #[test]
-fn a_record_that_lies_in_one_piece_is_never_copied() {
+fn a_record_stored_in_one_piece_is_never_copied() {
     let mut batch = in_pieces(&["a b c ", "d "], 1);
     batch.payload = vec![batch.payload.concat().into()];
     let memory = batch.payload[0].as_ptr();

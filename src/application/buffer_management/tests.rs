@@ -40,7 +40,7 @@ impl TestStore {
     fn front(&mut self, mut bytes: u64) -> Vec<Bytes> {
         let mut pieces = Vec::new();
         while bytes > 0 {
-            let piece = self.payloads.pop_front().expect("as many bytes as the index says");
+            let piece = self.payloads.pop_front().expect("as many bytes as the index has");
             bytes = bytes.checked_sub(piece.len() as u64).expect("whole records");
             pieces.push(piece);
         }
@@ -128,7 +128,7 @@ fn assert_sound(buffer: &TestBuffer) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_appended_is_taken_oldest_first_with_its_payload() {
+async fn records_are_taken_oldest_first_with_their_payloads() {
     let buffer = spacious();
     buffer.append(Bytes::from_static(b"one "), NonZeroU32::MIN).await.unwrap();
     append(&buffer, "two", 2);
@@ -151,7 +151,7 @@ async fn a_batch_is_at_most_a_quarter_of_each_limit_of_the_buffer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_append_says_how_full_the_buffer_is_by_the_nearer_limit() {
+async fn an_append_reports_the_fill_of_the_nearer_limit() {
     let by_spans = append(&buffer_of(200, PLENTY), "four", 3);
     let by_bytes = append(&buffer_of(200, 100), "four", 3);
 
@@ -160,7 +160,7 @@ async fn an_append_says_how_full_the_buffer_is_by_the_nearer_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_fill_counts_what_is_on_the_wire() {
+async fn the_fill_includes_batches_in_flight() {
     let buffer = buffer_of(10, PLENTY);
     append(&buffer, "one", 5);
     take(&buffer).await;
@@ -169,7 +169,7 @@ async fn the_fill_counts_what_is_on_the_wire() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_append_says_how_many_spans_it_cost_its_own_included() {
+async fn an_append_reports_all_evicted_spans_including_its_own() {
     let buffer = buffer_of(10, PLENTY);
     append(&buffer, "one", 4);
 
@@ -180,7 +180,7 @@ async fn an_append_says_how_many_spans_it_cost_its_own_included() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_record_leaves_the_buffer_as_it_was() {
+async fn a_rejected_record_leaves_the_buffer_unchanged() {
     let buffer = buffer_of(10, 100);
     append(&buffer, "one", 4);
     let before = buffer.status();
@@ -193,7 +193,7 @@ async fn a_refused_record_leaves_the_buffer_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn evicted_payloads_leave_the_store_with_their_records() {
+async fn evicted_payloads_are_removed_from_the_store_with_their_records() {
     let buffer = buffer_of(1_000, 2 * 67);
     for payload in ["one", "two", "six"] {
         append(&buffer, payload, 1);
@@ -225,7 +225,7 @@ async fn lower_limits_evict_payloads_and_records_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_given_back_is_taken_again_in_its_place() {
+async fn a_requeued_batch_is_taken_again_in_its_place() {
     let buffer = spacious();
     append(&buffer, "one ", 1);
     let first = take(&buffer).await;
@@ -241,7 +241,7 @@ async fn a_batch_given_back_is_taken_again_in_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_given_back_to_a_full_buffer_loses_what_the_limits_do_not_allow() {
+async fn a_batch_requeued_into_a_full_buffer_loses_what_exceeds_the_limits() {
     let buffer = spacious();
     append(&buffer, "one", 2);
     append(&buffer, "two", 2);
@@ -280,7 +280,7 @@ async fn a_part_of_a_record_is_settled_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_settled_part_by_part_to_its_end_does_not_come_back() {
+async fn a_record_settled_completely_in_parts_is_not_requeued() {
     let buffer = spacious();
     append(&buffer, "one", 4);
     let mut batch = take(&buffer).await;
@@ -295,7 +295,7 @@ async fn a_record_settled_part_by_part_to_its_end_does_not_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_of_an_empty_batch_is_nothing() {
+async fn settling_a_part_of_an_empty_batch_has_no_effect() {
     let buffer = spacious();
 
     buffer.acknowledge_part(
@@ -308,7 +308,7 @@ async fn a_part_of_an_empty_batch_is_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn drop_all_says_how_many_spans_it_lost_and_keeps_what_comes_later() {
+async fn drop_all_reports_the_lost_spans_and_keeps_later_records() {
     let buffer = spacious();
     append(&buffer, "one", 4);
     append(&buffer, "two", 1);
@@ -333,7 +333,7 @@ async fn spans_past_the_maximum_age_are_never_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn expire_drops_what_is_too_old_without_a_taker() {
+async fn expire_drops_records_that_are_too_old_without_a_taker() {
     let aged = BufferLimits { max_age: Some(Duration::from_secs(10)), ..limits(100, PLENTY) };
     let buffer = buffer_over(aged, TestStore::default());
     append(&buffer, "old", 2);
@@ -348,7 +348,7 @@ async fn expire_drops_what_is_too_old_without_a_taker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_the_store_cannot_keep_is_not_accepted() {
+async fn a_record_that_the_store_cannot_append_is_not_accepted() {
     let store = TestStore { fails_append: true, ..TestStore::default() };
     let buffer = buffer_over(limits(10, PLENTY), store);
 

@@ -54,7 +54,7 @@ struct Harness {
 }
 
 impl Harness {
-    /// Starts `workers` that send to a destination that responds as `script` says.
+    /// Starts `workers` that send to a destination with this script.
     fn new(
         workers: usize,
         script: impl FnMut(&ReceivedRequest) -> ScriptedResponse + Send + 'static,
@@ -78,7 +78,7 @@ impl Harness {
         Self { buffer, destination, workers: Workers { forward, running } }
     }
 
-    /// Drains and returns how it ended and how long it took.
+    /// Drains, and returns the outcome and the duration.
     async fn drain(self) -> (DrainOutcome, Duration) {
         let start = Instant::now();
         let drained = drain(&*self.buffer, self.workers, TIMEOUT).await;
@@ -95,7 +95,7 @@ async fn with_nothing_to_deliver_a_drain_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_delivers_at_once_what_waits_for_company() {
+async fn a_drain_delivers_lingering_records_at_once() {
     let harness = Harness::new(1, |_| accept());
     append_record(&harness.buffer, "ab");
     sleep(Duration::from_secs(1)).await;
@@ -123,10 +123,10 @@ async fn a_drain_delivers_everything_oldest_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_does_not_sit_out_the_pause_after_a_failure() {
+async fn a_drain_does_not_wait_for_the_end_of_a_pause_after_a_failure() {
     let retry_after = Some(Duration::from_mins(5));
-    let away = Failure { retry_after, ..failure(FailureKind::Unavailable) };
-    let mut answers = [ScriptedResponse::Fail(away)].into_iter();
+    let unavailable = Failure { retry_after, ..failure(FailureKind::Unavailable) };
+    let mut answers = [ScriptedResponse::Fail(unavailable)].into_iter();
     let harness = Harness::new(1, move |_| answers.next().unwrap_or_else(accept));
     append_record(&harness.buffer, "ab");
     harness.buffer.flush();
@@ -136,7 +136,7 @@ async fn a_drain_does_not_sit_out_the_pause_after_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_deadline_what_waits_is_lost_and_counted() {
+async fn queued_spans_are_lost_and_counted_at_the_deadline() {
     let harness = Harness::new(1, |_| fail(FailureKind::Unavailable));
     append_record(&harness.buffer, "abc");
     append_record(&harness.buffer, "de");
@@ -151,7 +151,7 @@ async fn at_the_deadline_what_waits_is_lost_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_deadline_what_is_on_the_wire_is_lost_and_counted() {
+async fn spans_in_flight_are_lost_and_counted_at_the_deadline() {
     let harness = Harness::new(2, |_| ScriptedResponse::NeverRespond);
     append_record(&harness.buffer, "abc");
     append_record(&harness.buffer, "def");
@@ -168,7 +168,7 @@ async fn at_the_deadline_what_is_on_the_wire_is_lost_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_delivered_before_the_deadline_is_not_lost() {
+async fn spans_delivered_before_the_deadline_are_not_lost() {
     let harness = Harness::new(1, |_| accept().delayed(Duration::from_millis(1_500)));
     append_record(&harness.buffer, "abc");
     append_record(&harness.buffer, "def");
@@ -201,7 +201,7 @@ async fn spans_that_still_arrive_while_draining_are_delivered_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn spans_the_destination_refuses_while_draining_are_neither_delivered_nor_left() {
+async fn spans_refused_by_the_destination_during_a_drain_are_neither_delivered_nor_kept() {
     let (log, _guard) = CapturedLog::start();
     let harness = Harness::new(1, |arrival| match arrival.payload.as_str() {
         "abc" => fail(FailureKind::Refused),
@@ -241,11 +241,11 @@ async fn spans_lost_at_the_deadline_are_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_drain_nothing_more_is_accepted() {
-    let scene = Harness::new(1, |_| accept());
-    let buffer = Arc::clone(&scene.buffer);
+async fn nothing_is_accepted_after_a_drain() {
+    let harness = Harness::new(1, |_| accept());
+    let buffer = Arc::clone(&harness.buffer);
 
-    scene.drain().await;
+    harness.drain().await;
 
     let late = buffer.append_now(b"abc", std::num::NonZeroU32::MIN);
     assert_eq!(late, Err(crate::ports::buffer::AppendError::ShuttingDown));

@@ -32,7 +32,7 @@ const LONGEST: u64 = 800_000_000;
 
 type Forward = ForwardTraces<FakeBuffer, Arc<ScriptedDestination>, RecordingMonitor, FakeClock>;
 
-/// A buffer, a forwarder and a destination. Whatever happens, the ledger must balance at the end.
+/// A buffer, a forwarder and a destination. Asserts on drop that the ledger balances.
 struct Harness {
     buffer: Arc<FakeBuffer>,
     destination: Arc<ScriptedDestination>,
@@ -86,7 +86,7 @@ impl Harness {
         }
     }
 
-    /// Forwards, with one worker unless more were started, until nothing is left.
+    /// Forwards until the buffer is empty, with one worker unless more were started.
     async fn finish(&mut self) {
         self.buffer.close();
         if self.workers.is_empty() {

@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// Knows the first, and after a refresh of its namespace the second.
+    /// Has `known`, and after a refresh of their namespace also `to_learn`.
     #[derive(Default)]
     struct FakeCatalog {
         known: Mutex<Vec<ObjectKey>>,
@@ -173,13 +173,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_known_costs_no_refresh() {
+    async fn a_known_trace_buffer_costs_no_refresh() {
         let catalog = FakeCatalog::of(&["shop/a"], &[]);
         assert_eq!(admitted(&catalog, "true").await, (Ok("shop/a".into()), vec![]));
     }
 
     #[tokio::test]
-    async fn a_trace_buffer_as_new_as_its_pod_is_found_by_a_refresh() {
+    async fn a_trace_buffer_created_just_before_its_pod_is_found_by_a_refresh() {
         for inject in ["true", "a"] {
             let catalog = FakeCatalog::of(&[], &["shop/a"]);
             let expected = (Ok("shop/a".into()), vec!["shop".to_owned()]);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_namespace_that_is_named_is_refreshed() {
+    async fn the_named_namespace_is_refreshed() {
         let catalog = FakeCatalog::of(&[], &["platform/a"]);
         let expected = (Ok("platform/a".into()), vec!["platform".to_owned()]);
         assert_eq!(admitted(&catalog, "platform/a").await, expected);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_annotation_of_the_namespace_counts() {
+    async fn the_annotation_of_the_namespace_is_used() {
         let mut catalog = FakeCatalog::of(&["shop/default", "platform/team"], &[]);
         catalog.trace_buffer = Some("platform/team".into());
         assert_eq!(admitted(&catalog, "true").await, (Ok("platform/team".into()), vec![]));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_decided_where_the_namespace_may_have_one_of_its_own() {
+    async fn nothing_is_decided_while_the_namespace_may_have_its_own_trace_buffer() {
         let catalog = FakeCatalog { cannot_list: true, ..FakeCatalog::of(&["platform/all"], &[]) };
         let pod = PodFacts { inject: Some("true".into()), ..PodFacts::default() };
         let default_trace_buffer = Some(key("platform/all"));

@@ -37,7 +37,7 @@ pub(super) trait CertificateTask {
 pub(super) enum RunOutcome {
     /// It wrote: there may be more to write.
     Wrote,
-    /// Nothing is to be written for this long, unless something changes.
+    /// Nothing needs to be written for this long, unless something changes.
     Wait(Duration),
 }
 
@@ -54,8 +54,8 @@ pub(super) struct UnchangedSince<T> {
     since: Duration,
 }
 
-/// Pauses after writes. A write that changes nothing for good, because its result never fits or
-/// somebody reverts it, would otherwise be repeated as fast as the API server answers.
+/// Pauses after writes. A write with no lasting effect, because its result never matches or another
+/// client reverts it, would otherwise be repeated as fast as the API server responds.
 #[derive(Default)]
 struct WriteBackoff {
     backoff: Backoff,

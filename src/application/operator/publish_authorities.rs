@@ -1,4 +1,4 @@
-//! Publishes the authorities of a certificate that somebody else issues and renews.
+//! Publishes the authorities of a certificate that is issued and renewed outside of the operator.
 //!
 //! Every replica publishes, without a leader: each adds the authorities that its own certificate
 //! needs, and keeps those that others published for a while. So a replica that reads an outdated

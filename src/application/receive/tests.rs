@@ -81,7 +81,7 @@ async fn valid_spans_are_stored_and_fully_accepted() {
 }
 
 #[tokio::test]
-async fn the_payload_is_stored_as_it_came() {
+async fn the_payload_is_stored_unchanged() {
     let harness = roomy();
     let request = ExportRequest { payload: Bytes::from_static(b"xyz"), ..valid(3) };
 
@@ -103,7 +103,7 @@ async fn an_empty_request_succeeds_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn the_monitor_is_told_the_transport_of_a_request() {
+async fn the_monitor_gets_the_transport_of_a_request() {
     let harness = roomy();
 
     harness.receive.receive(Transport::Http, valid(1)).await.unwrap();
@@ -123,7 +123,7 @@ async fn one_invalid_span_is_rejected_with_its_reason() {
 }
 
 #[tokio::test]
-async fn several_invalid_spans_are_counted_and_the_first_reason_is_given() {
+async fn several_invalid_spans_are_counted_with_the_reason_of_the_first() {
     let harness = roomy();
 
     let result = harness.receive(mixed(2, 5)).await.unwrap();
@@ -133,7 +133,7 @@ async fn several_invalid_spans_are_counted_and_the_first_reason_is_given() {
 }
 
 #[tokio::test]
-async fn a_request_of_invalid_spans_only_is_answered_and_stores_nothing() {
+async fn a_request_with_only_invalid_spans_is_answered_and_stores_nothing() {
     let harness = roomy();
 
     let result = harness.receive(mixed(0, 4)).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_request_of_invalid_spans_only_is_answered_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn the_monitor_counts_accepted_and_invalid_spans_apart() {
+async fn the_monitor_counts_accepted_and_invalid_spans_separately() {
     let harness = roomy();
 
     harness.receive(mixed(2, 3)).await.unwrap();
@@ -157,14 +157,14 @@ async fn the_monitor_counts_accepted_and_invalid_spans_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn below_90_percent_the_application_is_told_nothing() {
+async fn below_90_percent_the_response_has_no_message() {
     let harness = Harness::new(limits(100, 1_000_000));
 
     assert_eq!(harness.message(89).await, "");
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
+async fn from_90_percent_the_response_warns_that_the_buffer_is_filling() {
     let harness = Harness::new(limits(100, 1_000_000));
 
     let message = harness.message(90).await;
@@ -177,21 +177,21 @@ async fn from_90_percent_the_application_is_told_that_the_buffer_fills() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_application_is_told_when_bytes_run_out_before_spans() {
-    let scene = Harness::new(limits(1_000_000, 1_000));
+async fn the_response_warns_when_bytes_run_out_before_spans() {
+    let harness = Harness::new(limits(1_000_000, 1_000));
 
     // 836 bytes and 64 for the index.
-    let message = scene.message(836).await;
+    let message = harness.message(836).await;
 
     assert!(message.starts_with("the trace buffer is 90 % full"), "{message}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_application_is_told_when_the_oldest_spans_are_dropped() {
-    let scene = Harness::new(limits(10, 1_000_000));
-    scene.message(8).await;
+async fn the_response_warns_when_the_oldest_spans_are_dropped() {
+    let harness = Harness::new(limits(10, 1_000_000));
+    harness.message(8).await;
 
-    let message = scene.message(4).await;
+    let message = harness.message(4).await;
 
     assert_eq!(
         message,
@@ -201,12 +201,12 @@ async fn the_application_is_told_when_the_oldest_spans_are_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_eviction_is_told_even_where_it_leaves_room() {
-    let scene = Harness::new(limits(1_000, 400));
-    scene.message(236).await;
+async fn the_response_warns_of_an_eviction_even_if_it_leaves_room() {
+    let harness = Harness::new(limits(1_000, 400));
+    harness.message(236).await;
 
     // The record of 300 bytes is evicted for one of 100.
-    let message = scene.message(100).await;
+    let message = harness.message(100).await;
 
     assert!(message.contains("drops its oldest spans"), "{message}");
     assert!(message.contains("(41 % full now)"), "{message}");
@@ -214,31 +214,31 @@ async fn an_eviction_is_told_even_where_it_leaves_room() {
 
 #[tokio::test(start_paused = true)]
 async fn the_application_is_warned_at_most_once_in_30_s() {
-    let scene = Harness::new(limits(100, 1_000_000));
-    assert_ne!(scene.message(95).await, "");
+    let harness = Harness::new(limits(100, 1_000_000));
+    assert_ne!(harness.message(95).await, "");
 
-    assert_eq!(scene.message(1).await, "");
+    assert_eq!(harness.message(1).await, "");
     advance(Duration::from_millis(29_999)).await;
-    assert_eq!(scene.message(1).await, "");
+    assert_eq!(harness.message(1).await, "");
     advance(Duration::from_millis(1)).await;
 
-    assert_ne!(scene.message(1).await, "");
-    assert_eq!(scene.message(1).await, "");
+    assert_ne!(harness.message(1).await, "");
+    assert_eq!(harness.message(1).await, "");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_below_90_percent_does_not_spend_the_warning() {
-    let scene = Harness::new(limits(100, 1_000_000));
-    scene.message(89).await;
+async fn a_request_below_90_percent_does_not_delay_the_next_warning() {
+    let harness = Harness::new(limits(100, 1_000_000));
+    harness.message(89).await;
 
-    assert_ne!(scene.message(1).await, "");
+    assert_ne!(harness.message(1).await, "");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_and_a_warning_travel_in_one_message() {
-    let scene = Harness::new(limits(10, 1_000_000));
+async fn a_rejection_and_a_warning_share_one_message() {
+    let harness = Harness::new(limits(10, 1_000_000));
 
-    let message = scene.receive(mixed(9, 1)).await.unwrap().message;
+    let message = harness.receive(mixed(9, 1)).await.unwrap().message;
 
     let (rejection, warning) = message.split_once("; ").unwrap();
     assert_eq!(rejection, "1 span was rejected: trace_id is all zero");
@@ -247,9 +247,9 @@ async fn a_rejection_and_a_warning_travel_in_one_message() {
 
 #[tokio::test]
 async fn a_record_larger_than_the_whole_buffer_can_never_be_accepted() {
-    let scene = Harness::new(limits(1_000, 200));
+    let harness = Harness::new(limits(1_000, 200));
 
-    let error = scene.receive(valid(137)).await.unwrap_err();
+    let error = harness.receive(valid(137)).await.unwrap_err();
 
     let ReceiveError::TooLarge(message) = error else { panic!("{error:?}") };
     assert_eq!(
@@ -258,15 +258,15 @@ async fn a_record_larger_than_the_whole_buffer_can_never_be_accepted() {
          batches or raise TRACEBUFFER_MAX_BYTES"
     );
     let refused = MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 137);
-    assert_eq!(scene.monitor.events(), [refused]);
-    assert_eq!(ledger_totals(&scene.buffer), LedgerTotals::default());
+    assert_eq!(harness.monitor.events(), [refused]);
+    assert_eq!(ledger_totals(&harness.buffer), LedgerTotals::default());
 }
 
 #[tokio::test]
-async fn more_spans_than_a_rejecting_buffer_holds_can_never_be_accepted() {
-    let scene = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
+async fn more_spans_than_a_rejecting_buffer_may_hold_can_never_be_accepted() {
+    let harness = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
 
-    let error = scene.receive(valid(11)).await.unwrap_err();
+    let error = harness.receive(valid(11)).await.unwrap_err();
 
     let ReceiveError::TooLarge(message) = error else { panic!("{error:?}") };
     assert_eq!(
@@ -274,49 +274,55 @@ async fn more_spans_than_a_rejecting_buffer_holds_can_never_be_accepted() {
         "the request has 11 spans, more than the whole buffer's 10: send smaller batches or \
          raise TRACEBUFFER_MAX_SPANS"
     );
-    assert_eq!(scene.monitor.events(), [MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 11)]);
+    assert_eq!(
+        harness.monitor.events(),
+        [MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 11)]
+    );
 }
 
 #[tokio::test]
-async fn a_full_buffer_that_rejects_asks_to_come_again() {
-    let scene = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
-    scene.receive(valid(8)).await.unwrap();
+async fn a_full_rejecting_buffer_is_unavailable_for_now() {
+    let harness = Harness::with(limits(10, 10_000), OverflowPolicy::Reject);
+    harness.receive(valid(8)).await.unwrap();
 
-    let error = scene.receive(valid(3)).await.unwrap_err();
+    let error = harness.receive(valid(3)).await.unwrap_err();
 
     let message = "the trace buffer is full; try again later".to_owned();
     assert_eq!(error, ReceiveError::Unavailable(message));
-    assert_eq!(scene.monitor.events()[1..], [MonitorEvent::Refused(GRPC, RefusalReason::Full, 3)]);
-    assert_eq!(ledger_totals(&scene.buffer).buffered, 8);
+    assert_eq!(
+        harness.monitor.events()[1..],
+        [MonitorEvent::Refused(GRPC, RefusalReason::Full, 3)]
+    );
+    assert_eq!(ledger_totals(&harness.buffer).buffered, 8);
 }
 
 #[tokio::test]
-async fn a_store_that_fails_asks_to_come_again_and_says_why() {
-    let scene = roomy();
+async fn a_failing_store_is_unavailable_for_now_with_the_reason() {
+    let harness = roomy();
 
-    let error = scene.receive(unwritable()).await.unwrap_err();
+    let error = harness.receive(unwritable()).await.unwrap_err();
 
     assert_eq!(error, ReceiveError::Unavailable("the disk is full".to_owned()));
     assert_eq!(
-        scene.monitor.events(),
+        harness.monitor.events(),
         [MonitorEvent::Refused(GRPC, RefusalReason::StoreFailed, 2)]
     );
-    assert_eq!(ledger_totals(&scene.buffer), LedgerTotals::default());
+    assert_eq!(ledger_totals(&harness.buffer), LedgerTotals::default());
 }
 
 #[tokio::test]
 async fn a_refused_request_counts_its_invalid_spans_too() {
-    let scene = Harness::new(limits(1_000, 200));
+    let harness = Harness::new(limits(1_000, 200));
 
-    scene.receive(mixed(150, 3)).await.unwrap_err();
+    harness.receive(mixed(150, 3)).await.unwrap_err();
 
-    let events = scene.monitor.events();
+    let events = harness.monitor.events();
     assert!(events.contains(&MonitorEvent::Refused(GRPC, RefusalReason::TooLarge, 150)));
     assert!(events.contains(&MonitorEvent::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
 }
 
 #[tokio::test]
-async fn a_sealed_buffer_says_that_the_receiver_is_ending() {
+async fn a_closed_buffer_responds_that_the_receiver_is_shutting_down() {
     let harness = Harness::with(limits(10, 10_000), OverflowPolicy::DropOldest);
     harness.buffer.reject_new();
 

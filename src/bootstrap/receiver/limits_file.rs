@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_that_recurs_after_it_was_solved_is_reported_again() {
+    fn a_recurring_problem_is_reported_again() {
         let mut file = file();
         let gone = || Err("gone".to_owned());
         file.update(gone());
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_swapped_behind_a_link_as_the_kubelet_does_is_applied() {
+    fn a_file_replaced_behind_a_symlink_as_by_the_kubelet_is_applied() {
         let volume = tempfile::tempdir().unwrap();
         let at = |name: &str| volume.path().join(name);
         for (version, spans) in [("..1", "7"), ("..2", "3")] {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_small_and_text_is_refused() {
+    fn a_large_or_binary_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits");
         fs::write(&path, "#".repeat(4_097)).unwrap();

@@ -1,4 +1,4 @@
-//! Arguments and environment variables to settings or errors.
+//! Parsing of arguments and environment variables to settings or errors.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ fn flags_win_over_variables() {
 }
 
 #[test]
-fn a_webhook_host_that_no_tls_client_could_check_is_refused() {
+fn a_webhook_host_that_no_tls_client_could_verify_is_rejected() {
     let long_label = format!("{}.ns.svc", "a".repeat(64));
     let long_name = format!("{}svc", "abcd.".repeat(48));
     for host in [&*long_label, &*long_name, "webhook.1", "webhook.0x1f", "10.0.0.1", "a..b", "A.b"]
@@ -88,7 +88,7 @@ fn a_namespace_is_a_dns_label() {
 }
 
 #[test]
-fn a_file_of_authorities_goes_with_an_existing_secret_only() {
+fn a_ca_file_needs_an_existing_secret() {
     let file = ["--certificate-ca-file", "/run/ca.crt"];
     for mode in ["self", "certManager"] {
         let error = parse(&[&file[..], &["--certificates", mode]].concat(), &REQUIRED).unwrap_err();
@@ -103,7 +103,7 @@ fn a_file_of_authorities_goes_with_an_existing_secret_only() {
 }
 
 #[test]
-fn no_variable_has_a_name_that_a_kubernetes_service_can_put_into_a_pod() {
+fn no_variable_name_collides_with_those_of_a_kubernetes_service() {
     for setting in ALL {
         let name = setting.env_var();
         assert!(!name.ends_with("_PORT") && !name.contains("_PORT_"), "{name}");

@@ -1,4 +1,4 @@
-//! From arguments and an environment to settings, and to mistakes.
+//! Parsing of arguments and environment variables to settings or errors.
 
 mod every_setting;
 
@@ -65,7 +65,7 @@ fn number(number: usize) -> NonZeroUsize {
 }
 
 #[test]
-fn with_nothing_set_the_defaults_hold() {
+fn without_settings_the_defaults_apply() {
     assert_eq!(
         settings(&[], &[]),
         ReceiverSettings {
@@ -98,7 +98,7 @@ fn with_nothing_set_the_defaults_hold() {
 }
 
 #[test]
-fn an_endpoint_alone_makes_a_destination_of_defaults() {
+fn an_endpoint_alone_gives_a_destination_with_defaults() {
     let destination = settings(&["--endpoint", "http://collector"], &[]).destination;
 
     assert_eq!(
@@ -164,7 +164,7 @@ fn the_example_file_sets_every_variable_to_its_default() {
 }
 
 #[test]
-fn every_mistake_is_named_at_once_in_the_order_of_the_table() {
+fn every_error_is_reported_at_once_in_the_order_of_the_table() {
     let can_be_wrong: Vec<_> = ALL.iter().filter(|s| !s.name().ends_with("_FILE")).collect();
     let variables: Vec<_> = can_be_wrong.iter().map(|s| (s.env_var(), "all wrong!")).collect();
     let variables: Vec<_> = variables.iter().map(|(n, v)| (n.as_str(), *v)).collect();
@@ -177,7 +177,7 @@ fn every_mistake_is_named_at_once_in_the_order_of_the_table() {
 }
 
 #[test]
-fn a_mistake_names_where_the_value_came_from_the_value_and_what_is_allowed() {
+fn an_error_names_origin_value_and_allowed_values() {
     let found = errors(
         &["--max-bytes", "32mib"],
         &[("TRACEBUFFER_MAX_SPANS", "0"), ("TRACEBUFFER_LINGER", "-1s")],
@@ -202,7 +202,7 @@ fn a_negative_number_after_a_flag_is_its_value() {
 }
 
 #[test]
-fn a_value_that_is_not_unicode_is_a_mistake() {
+fn a_value_that_is_not_unicode_is_an_error() {
     let bytes = OsString::from_vec(vec![b'/', 0xff]);
     let variables = [("TRACEBUFFER_CA_FILE", bytes.clone())];
 
@@ -218,7 +218,7 @@ fn a_value_that_is_not_unicode_is_a_mistake() {
 }
 
 #[test]
-fn a_secret_is_shown_neither_in_a_mistake_nor_by_debug() {
+fn a_secret_is_shown_neither_in_an_error_nor_by_debug() {
     let flags = ["--headers", "hunter2", "--endpoint", "http://me:hunter2@collector"];
     let stop = parse(&flags, &[]).unwrap_err();
     let in_query = parse(&["--endpoint", "http://collector/?key=hunter2"], &[]).unwrap_err();
@@ -242,7 +242,7 @@ fn the_variables_of_a_kubernetes_service_are_ignored() {
 }
 
 #[test]
-fn an_unknown_flag_or_command_is_a_mistake_of_usage_that_shows_no_value() {
+fn an_unknown_flag_or_command_is_a_usage_error_that_shows_no_value() {
     for arguments in [
         vec!["receiver", "--header=hunter2"],
         vec!["receiver", "--headers", "authorization=Bearer", "hunter2"],

@@ -70,7 +70,7 @@ impl std::error::Error for SettingErrors {}
 mod tests {
     use super::*;
 
-    fn mistake(origin: &str, found: &str, why: &str) -> SettingError {
+    fn error(origin: &str, found: &str, why: &str) -> SettingError {
         SettingError {
             setting: "LINGER",
             origin: origin.into(),
@@ -86,8 +86,8 @@ mod tests {
     #[test]
     fn errors_are_listed_in_aligned_columns() {
         let errors = of(vec![
-            mistake("TRACEBUFFER_MAX_SPANS", r#""many""#, "must be a number"),
-            mistake("--linger", r#""später""#, "must be a duration"),
+            error("TRACEBUFFER_MAX_SPANS", r#""many""#, "must be a number"),
+            error("--linger", r#""später""#, "must be a duration"),
         ]);
 
         let text = errors.to_string();
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_single_error_is_counted_as_one() {
-        let text = of(vec![mistake("--linger", "x", "y")]).to_string();
+        let text = of(vec![error("--linger", "x", "y")]).to_string();
 
         assert!(
             text.starts_with("tracebuffer cannot start because this setting is invalid:\n"),
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut() {
-        let text = of(vec![mistake("--linger", &"ä".repeat(1_000), "end")]).to_string();
+        let text = of(vec![error("--linger", &"ä".repeat(1_000), "end")]).to_string();
 
         assert!(text.contains(&format!("  {}…  end", "ä".repeat(40))), "{text}");
     }

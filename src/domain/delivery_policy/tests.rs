@@ -21,7 +21,7 @@ const REQUEUE_AND_BACK_OFF: RetryDecision = RetryDecision::Requeue { back_off: t
 const REQUEUE_AT_ONCE: RetryDecision = RetryDecision::Requeue { back_off: false };
 
 #[test]
-fn the_first_batch_is_as_configured() {
+fn the_first_batch_has_the_configured_limits() {
     assert_eq!(policy().next_batch_limits(), CONFIGURED);
 }
 
@@ -81,7 +81,7 @@ fn an_oversize_batch_is_halved_and_sent_again_at_once() {
 }
 
 #[test]
-fn an_oversize_answer_to_a_small_batch_is_followed_by_a_pause() {
+fn a_small_batch_refused_as_oversize_is_followed_by_a_pause() {
     let decision = policy().failed(FailureKind::TooLarge, attempt(1, 2, 1_000));
 
     assert_eq!(decision, REQUEUE_AND_BACK_OFF);
@@ -110,7 +110,7 @@ fn a_batch_stays_below_a_size_that_was_refused_for_a_hundred_deliveries() {
 }
 
 #[test]
-fn a_size_too_small_to_be_believed_does_not_hold_batches_down() {
+fn an_implausibly_small_size_limit_is_not_kept() {
     let mut policy = policy();
     policy.failed(FailureKind::TooLarge, attempt(2, 2, 100));
 
@@ -120,7 +120,7 @@ fn a_size_too_small_to_be_believed_does_not_hold_batches_down() {
 }
 
 #[test]
-fn a_destination_once_out_of_memory_gets_full_batches_again_in_time() {
+fn a_destination_that_was_out_of_memory_gets_full_batches_again_later() {
     let mut policy = policy();
     for bytes in [1_000_000, 500_000, 250_000, 125_000, 62_000] {
         policy.failed(FailureKind::TooLarge, attempt(100, 1_000, bytes));
@@ -166,21 +166,21 @@ fn a_batch_halved_by_timeouts_grows_back_to_the_configured_size() {
 }
 
 #[test]
-fn an_invalid_batch_is_halved_by_records_until_one_stands_alone() {
+fn an_invalid_batch_is_halved_by_records_down_to_one() {
     let mut policy = policy();
     let mut records = 9;
 
-    let mut seen = vec![];
+    let mut observed = vec![];
     while policy.failed(FailureKind::InvalidData, attempt(records, 90, 900)) == REQUEUE_AT_ONCE {
         records = policy.next_batch_limits().max_records;
-        seen.push(records);
+        observed.push(records);
     }
 
-    assert_eq!(seen, [4, 2, 1]);
+    assert_eq!(observed, [4, 2, 1]);
 }
 
 #[test]
-fn the_first_guilty_record_is_dropped_without_a_pause() {
+fn the_first_invalid_record_is_dropped_without_a_pause() {
     let decision = policy().failed(FailureKind::InvalidData, attempt(1, 10, 100));
 
     assert_eq!(decision, RetryDecision::Drop { back_off: false });
@@ -197,7 +197,7 @@ fn a_destination_that_calls_everything_invalid_costs_a_record_per_pause() {
 }
 
 #[test]
-fn a_delivery_between_two_guilty_records_spares_the_pause() {
+fn a_delivery_between_two_invalid_records_avoids_the_pause() {
     let mut policy = policy();
     policy.failed(FailureKind::InvalidData, attempt(1, 10, 100));
     policy.delivered();
@@ -218,7 +218,7 @@ fn after_the_bisection_each_delivery_doubles_the_records() {
 }
 
 #[test]
-fn a_destination_that_refuses_for_good_costs_one_batch_and_a_pause() {
+fn a_permanent_refusal_costs_one_batch_and_a_pause() {
     let decision = policy().failed(FailureKind::Refused, attempt(10, 100, 1_000));
 
     assert_eq!(decision, RetryDecision::Drop { back_off: true });

@@ -101,7 +101,7 @@ mod admission {
     }
 
     #[test]
-    fn a_record_leaves_with_its_last_span() {
+    fn a_record_is_removed_with_its_last_span() {
         let mut fifo = of_spans(5);
         admit_each(&mut fifo, &[(2, 100), (3, 200), (1, 1)]);
 
@@ -158,7 +158,7 @@ mod admission {
     }
 
     #[test]
-    fn a_record_longer_than_an_entry_can_say_is_refused_however_large_the_buffer() {
+    fn a_record_too_long_for_an_index_entry_is_refused_in_any_buffer() {
         let mut fifo = of_bytes(u64::MAX);
         let longest = u64::from(u32::MAX);
         assert_eq!(fifo.evict_for(1, longest), Ok(Evicted::default()));
@@ -194,7 +194,7 @@ mod rejecting {
     }
 
     #[test]
-    fn a_full_buffer_refuses_for_now_and_keeps_what_it_has() {
+    fn a_full_buffer_refuses_for_now_and_keeps_its_records() {
         for mut fifo in [rejecting(3, PLENTY), rejecting(PLENTY, 300)] {
             admit(&mut fifo, 3, 100).unwrap();
 
@@ -206,7 +206,7 @@ mod rejecting {
     }
 
     #[test]
-    fn a_record_with_more_spans_than_the_limit_is_refused_for_good() {
+    fn a_record_with_more_spans_than_the_limit_is_refused_permanently() {
         let mut fifo = rejecting(3, PLENTY);
 
         let refused = admit(&mut fifo, 4, 1);
@@ -243,7 +243,7 @@ mod limit_changes {
     }
 
     #[test]
-    fn higher_limits_hold_from_the_next_record_on() {
+    fn higher_limits_apply_from_the_next_record() {
         let mut fifo = of_spans(2);
         admit(&mut fifo, 2, 10).unwrap();
 
@@ -254,7 +254,7 @@ mod limit_changes {
     }
 
     #[test]
-    fn limits_below_what_is_pinned_leave_nothing_else_until_it_is_settled() {
+    fn limits_below_the_pinned_records_evict_all_others_until_those_are_settled() {
         let mut fifo = of_spans(10);
         admit_each(&mut fifo, &[(6, 10), (4, 20)]);
         let batch = take(&mut fifo, 1);
@@ -269,7 +269,7 @@ mod limit_changes {
     }
 
     #[test]
-    fn a_batch_given_back_into_lower_limits_loses_its_oldest_spans() {
+    fn a_batch_requeued_under_lower_limits_loses_its_oldest_spans() {
         let mut fifo = of_spans(10);
         admit_each(&mut fifo, &[(2, 10), (6, 20)]);
         let batch = take(&mut fifo, 2);
@@ -293,7 +293,7 @@ mod age {
     const LATER: Duration = START.saturating_add(Duration::from_secs(5));
 
     #[test]
-    fn a_record_is_kept_at_the_maximum_age_and_dropped_past_it() {
+    fn a_record_is_kept_at_the_maximum_age_and_dropped_beyond_it() {
         let mut fifo = aged();
         admit_at(&mut fifo, 2, 30, START).unwrap();
         admit_at(&mut fifo, 1, 40, LATER).unwrap();
@@ -324,7 +324,7 @@ mod age {
     }
 
     #[test]
-    fn a_batch_on_the_wire_does_not_expire_until_it_is_back() {
+    fn a_batch_in_flight_does_not_expire_until_it_is_requeued() {
         let mut fifo = aged();
         admit(&mut fifo, 3, 30).unwrap();
         let batch = take(&mut fifo, 1);
@@ -337,7 +337,7 @@ mod age {
     }
 
     #[test]
-    fn the_oldest_age_counts_what_is_on_the_wire() {
+    fn the_oldest_age_includes_batches_in_flight() {
         let mut fifo = aged();
         assert_eq!(fifo.oldest_age(LATER), None);
         admit_at(&mut fifo, 1, 1, START).unwrap();
@@ -356,7 +356,7 @@ mod dropping {
     use super::*;
 
     #[test]
-    fn drop_all_takes_what_waits_and_leaves_what_is_on_the_wire() {
+    fn drop_all_drops_queued_records_and_keeps_batches_in_flight() {
         let mut fifo = of_spans(10);
         admit_each(&mut fifo, &[(1, 10), (2, 20), (3, 30)]);
         take(&mut fifo, 1);

@@ -52,7 +52,7 @@ mod tests {
     const LONG: Duration = Duration::from_hours(24);
 
     #[test]
-    fn supplied_authorities_are_published_whatever_else_is_published() {
+    fn supplied_authorities_are_published_in_addition_to_any_others() {
         for has_others in [true, false] {
             let observation = PublicationObservation {
                 is_published: false,

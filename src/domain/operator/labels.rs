@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_values_of_labels_are_those_of_kubernetes() {
+    fn label_keys_and_values_have_the_syntax_of_kubernetes() {
         for (text, is_key, is_value) in [
             ("team", true, true),
             ("Team_1.x", true, true),

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-/// Maximum digits before the decimal point, without leading zeros: more is too large in any unit.
+/// Maximum digits before the decimal point, without leading zeros: more is
+/// too large in any unit.
 const MAX_WHOLE_DIGITS: usize = 20;
-/// Digits kept after it; whatever follows can only round up.
+/// Digits kept after the decimal point; further digits can only round up.
 const MAX_FRACTION_DIGITS: usize = 18;
 /// The greatest power of ten that fits.
 const MAX_EXPONENT: u32 = 18;
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_without_a_suffix_counts_itself() {
+    fn a_number_without_a_suffix_is_a_plain_number() {
         for (text, value) in [("0", 0), ("33554432", 33_554_432), ("+7", 7), ("007", 7), ("5.", 5)]
         {
             assert_eq!(parse_value(text), Ok(value), "{text}");
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_point_may_stand_anywhere() {
+    fn a_decimal_point_may_be_anywhere() {
         assert_eq!(parse_value("1.5Gi"), Ok(1_610_612_736));
         assert_eq!(parse_value("3.5Mi"), Ok(3_670_016));
         assert_eq!(parse_value(".5Ki"), Ok(512));
@@ -217,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn an_exponent_may_be_written_either_way_and_have_a_sign() {
+    fn an_exponent_may_have_either_case_and_a_sign() {
         for text in ["1e3", "1E3", "1e+3", "10000e-1", "0.001e6"] {
             assert_eq!(parse_value(text), Ok(1_000), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_whole_number_is_rounded_up() {
+    fn a_fraction_is_rounded_up() {
         for text in ["0.1", "1m", "999m", "1000m", "1u", "1n", "1e-40", "0.0000000000000000000001"]
         {
             assert_eq!(parse_value(text), Ok(1), "{text}");
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn processors_are_counted_in_thousandths() {
+    fn cpus_are_counted_in_thousandths() {
         for (text, value) in
             [("1", 1_000), ("100m", 100), ("0.1", 100), ("0.0001", 1), ("1.5k", 1_500_000)]
         {
@@ -243,13 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_zero_is_refused_but_not_zero() {
+    fn a_negative_number_is_refused_and_zero_is_not() {
         assert_eq!(parse_value("-1Mi"), Err(QuantityError::Negative));
         assert_eq!(parse_value("-0"), Ok(0));
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn a_text_that_is_not_a_number_is_refused() {
         for text in ["", "Mi", "-", "--1", "+-1", ".", "1.2.3", " 1", "ä"] {
             let error = parse_value(text).unwrap_err();
             assert!(

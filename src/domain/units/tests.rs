@@ -1,4 +1,4 @@
-//! Sizes and durations, read and shown.
+//! Parsing and displaying sizes and durations.
 
 use super::*;
 
@@ -48,7 +48,7 @@ fn decimal_units_are_powers_of_1000() {
 }
 
 #[test]
-fn a_size_may_have_a_fraction_which_is_cut_to_whole_bytes() {
+fn a_fractional_size_is_rounded_down_to_whole_bytes() {
     assert_eq!(size("3.5Mi"), Ok(3_670_016));
     assert_eq!(size("0.25k"), Ok(250));
     assert_eq!(size("0.0009k"), Ok(0));
@@ -89,7 +89,7 @@ fn the_largest_size_is_read_and_one_more_is_too_large() {
 }
 
 #[test]
-fn a_duration_has_one_unit_or_several_largest_first() {
+fn a_duration_has_one_or_several_units_in_descending_order() {
     for (text, milliseconds) in [
         ("500ms", 500),
         ("10s", 10_000),

@@ -24,7 +24,7 @@ pub trait Catalog:
     ///
     /// # Errors
     ///
-    /// [`UnknownNamespace`] where it cannot be learnt: nobody knows which `TraceBuffer` it names.
+    /// [`UnknownNamespace`] if it cannot be read, since the `TraceBuffer` that it names is unknown.
     fn namespace(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! The scripted API server behaves as a real one does, where others' tests lean on it.
+//! The scripted API server behaves like a real one where other tests depend on it.
 
 use std::time::Duration;
 
@@ -28,17 +28,17 @@ fn code<T>(result: Result<T, kube::Error>) -> u16 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_on_an_old_version_conflicts_and_a_fresh_one_does_not() {
+async fn a_write_with_an_old_version_conflicts_and_one_with_the_current_version_does_not() {
     let server = ApiServer::new();
     let leases: Api<Lease> = Api::namespaced(server.client(), "ops");
     let lease: Lease = serde_json::from_value(json!({ "metadata": { "name": "l" } })).unwrap();
-    let made = leases.create(&PostParams::default(), &lease).await.unwrap();
+    let created = leases.create(&PostParams::default(), &lease).await.unwrap();
     assert_eq!(code(leases.create(&PostParams::default(), &lease).await), 409);
 
-    let mut first = made.clone();
+    let mut first = created.clone();
     first.spec.get_or_insert_default().holder_identity = Some("a".into());
     leases.replace("l", &PostParams::default(), &first).await.unwrap();
-    let mut second = made;
+    let mut second = created;
     second.spec.get_or_insert_default().holder_identity = Some("b".into());
 
     assert_eq!(code(leases.replace("l", &PostParams::default(), &second).await), 409);
@@ -47,7 +47,7 @@ async fn a_write_on_an_old_version_conflicts_and_a_fresh_one_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn patches_merge_and_apply_creates_what_is_absent() {
+async fn patches_merge_and_apply_creates_missing_objects() {
     let server = ApiServer::new();
     let maps: Api<ConfigMap> = Api::namespaced(server.client(), "ops");
     let apply = Patch::Apply(json!({
@@ -79,7 +79,7 @@ async fn the_status_changes_only_through_its_subresource() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_comes_in_pages_of_metadata_and_expires() {
+async fn a_list_is_paged_contains_metadata_and_expires() {
     let server = ApiServer::new();
     for name in ["a", "b", "c"] {
         server.put("pods", pod(name, "Running"));
@@ -98,7 +98,7 @@ async fn a_list_comes_in_pages_of_metadata_and_expires() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_sees_its_selection_change_and_ends_when_its_version_is_gone() {
+async fn a_watch_reports_changes_of_its_selection_and_fails_for_an_expired_version() {
     let server = ApiServer::new();
     let start = server.put("pods", pod("web", "Pending"));
     server.put("pods", pod("web", "Running"));
@@ -118,7 +118,7 @@ async fn a_watch_sees_its_selection_change_and_ends_when_its_version_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rules_fit_as_often_as_they_say_and_the_newest_decides() {
+async fn rules_apply_as_often_as_set_and_the_newest_takes_precedence() {
     let server = ApiServer::new();
     server.put("pods", pod("web", "Running"));
     let pods: Api<Pod> = Api::namespaced(server.client(), "shop");
@@ -131,7 +131,7 @@ async fn rules_fit_as_often_as_they_say_and_the_newest_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_is_a_write_that_happened_and_a_lost_request_is_not() {
+async fn a_write_with_a_lost_response_is_executed_and_a_lost_request_is_not() {
     let server = ApiServer::new();
     server.put("pods", pod("a", "Running"));
     server.put("pods", pod("b", "Running"));
@@ -143,9 +143,9 @@ async fn a_lost_answer_is_a_write_that_happened_and_a_lost_request_is_not() {
 
     server.script(RequestMatcher::to(Verb::Delete, "pods").times(1), Fault::DropResponse);
     assert!(delete("a").await.is_err());
-    let away = server.disconnect();
+    let outage = server.disconnect();
     assert!(delete("b").await.is_err());
-    server.lift(away);
+    server.lift(outage);
     assert_eq!(server.all("pods").len(), 1);
 
     server.script(RequestMatcher::to(Verb::Delete, "pods").times(1), Fault::Stall);

@@ -87,7 +87,7 @@ impl Harness {
         self.follow(CertificateWatcher::new(self.objects()))
     }
 
-    /// A replica with a supplied certificate in a Secret, and perhaps the authority in a file.
+    /// A replica with a supplied certificate in a Secret, and optionally the authority in a file.
     fn given(&mut self, authorities: Option<PathBuf>) -> Arc<ServedCertificate> {
         let objects = self.objects_of("existingSecret", GIVEN).with_ca_file(authorities);
         let watcher = CertificateWatcher::new(objects.clone());
@@ -209,7 +209,7 @@ fn configuration() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fresh_install_is_trusted_within_a_second_by_every_replica() {
+async fn every_replica_of_a_fresh_install_is_trusted_within_a_second() {
     let mut harness = Harness::new();
     let (leader, replica) = (harness.leader(), harness.replica());
 
@@ -227,7 +227,7 @@ async fn a_fresh_install_is_trusted_within_a_second_by_every_replica() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_of_the_configuration_changes_but_the_bundle() {
+async fn only_the_bundle_of_the_configuration_changes() {
     let mut harness = Harness::new();
     let before = harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
     harness.leader();
@@ -259,7 +259,7 @@ async fn an_upgrade_that_renders_the_configuration_without_the_bundle_is_repaire
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rotation_on_request_reaches_every_replica_and_leaves_others_marks_on_the_secret() {
+async fn a_requested_rotation_reaches_every_replica_and_keeps_other_annotations_of_the_secret() {
     let mut harness = Harness::new();
     let replica = harness.replica();
     harness.leader();
@@ -270,7 +270,7 @@ async fn a_rotation_on_request_reaches_every_replica_and_leaves_others_marks_on_
     harness.annotate("tracebuffer.dev/rotate", "today");
     sleep(SECOND).await;
     assert_ne!(harness.published(), bundle);
-    assert_eq!(harness.secret()["data"]["tls.crt"], leaf, "API servers first learn the authority");
+    assert_eq!(harness.secret()["data"]["tls.crt"], leaf, "the authority is published first");
     sleep(60 * SECOND).await;
     assert_ne!(harness.secret()["data"]["tls.crt"], leaf);
     assert!(replica.is_trusted());
@@ -280,14 +280,14 @@ async fn a_rotation_on_request_reaches_every_replica_and_leaves_others_marks_on_
     assert_eq!(annotations["example.com/owner"], "me");
     assert_eq!(annotations["tracebuffer.dev/rotate"], "today");
     assert_eq!(annotations["tracebuffer.dev/rotated"], "today");
-    assert!(replica.is_trusted(), "and the older authority is gone");
+    assert!(replica.is_trusted(), "after the older authority was removed");
     let published = harness.objects().read_publication().await.unwrap().unwrap().value.bundles;
     let pem = String::from_utf8(published[0].clone()).unwrap();
     assert_eq!(pem.matches("BEGIN CERTIFICATE").count(), 1, "{pem}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn lost_answers_conflicts_broken_watches_and_expired_versions_only_delay() {
+async fn lost_responses_conflicts_broken_watches_and_expired_versions_only_cause_delays() {
     let mut harness = Harness::new();
     for (verb, resource) in [
         (Verb::Create, "secrets"),
@@ -317,12 +317,12 @@ async fn lost_answers_conflicts_broken_watches_and_expired_versions_only_delay()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_operator_may_not_do_is_said_with_the_object_and_the_remedy() {
+async fn a_forbidden_request_is_an_error_with_the_object_and_the_remedy() {
     let harness = Harness::new();
     harness.api.script(RequestMatcher::to(Verb::Get, "secrets"), Fault::Refuse(403));
 
     let StoreError::Failed(error) = harness.objects().read_tls().await.unwrap_err() else {
-        panic!("no conflict")
+        panic!("unexpected conflict")
     };
 
     assert!(
@@ -358,7 +358,7 @@ async fn a_write_with_an_old_version_is_a_conflict_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_given_certificate_is_published_and_renewed_without_a_moment_of_distrust() {
+async fn a_supplied_certificate_is_published_and_renewed_and_always_trusted() {
     let mut harness = Harness::new();
     harness.upgrade("existingSecret/given");
     let (first, second) = (made(), made());
@@ -368,7 +368,7 @@ async fn a_given_certificate_is_published_and_renewed_without_a_moment_of_distru
     assert!(replicas.iter().all(|served| served.is_trusted()));
     let writes = harness.api.seen(Verb::Patch, CONFIGURATIONS);
     let version = harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap();
-    assert!(writes <= 2, "one of them publishes, and one may learn that it is done: {writes}");
+    assert!(writes <= 2, "one replica publishes, another may try once: {writes}");
 
     harness.give(GIVEN, &second, true);
     for _ in 0..30 {
@@ -379,7 +379,7 @@ async fn a_given_certificate_is_published_and_renewed_without_a_moment_of_distru
     assert_eq!(harness.trusted(), 2);
     sleep(600 * SECOND).await;
     assert!(replicas.iter().all(|served| served.is_trusted()));
-    assert_eq!(harness.trusted(), 1, "the first is forgotten, so it is the second that is served");
+    assert_eq!(harness.trusted(), 1, "the first authority was removed");
     assert_ne!(harness.api.get(CONFIGURATIONS, "", CONFIGURATION).unwrap(), version);
     assert_eq!(
         harness.api.seen(Verb::Create, "secrets") + harness.api.seen(Verb::Patch, "secrets"),
@@ -388,7 +388,7 @@ async fn a_given_certificate_is_published_and_renewed_without_a_moment_of_distru
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_authority_of_a_given_certificate_may_be_in_a_file_and_come_later() {
+async fn the_authority_of_a_supplied_certificate_may_be_in_a_file_and_arrive_later() {
     let mut harness = Harness::new();
     harness.upgrade("existingSecret/given");
     let (folder, made) = (tempfile::tempdir().unwrap(), made());
@@ -406,7 +406,7 @@ async fn the_authority_of_a_given_certificate_may_be_in_a_file_and_come_later() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_the_mode_and_back_is_a_matter_of_a_second_and_nobody_is_distrusted() {
+async fn switching_the_mode_back_and_forth_takes_a_second_and_keeps_replicas_trusted() {
     let mut harness = Harness::new();
     harness.upgrade("self/tracebuffer-webhook-tls");
     harness.give(GIVEN, &made(), true);
@@ -415,7 +415,7 @@ async fn a_change_of_the_mode_and_back_is_a_matter_of_a_second_and_nobody_is_dis
     assert!(old.is_trusted());
     let new = harness.given(None);
     sleep(60 * SECOND).await;
-    assert!(old.is_trusted() && !new.is_trusted(), "it is not its turn yet");
+    assert!(old.is_trusted() && !new.is_trusted(), "the mode has not changed yet");
 
     for mode in ["existingSecret/given", "self/tracebuffer-webhook-tls", "existingSecret/given"] {
         harness.upgrade(mode);
@@ -432,12 +432,12 @@ async fn a_change_of_the_mode_and_back_is_a_matter_of_a_second_and_nobody_is_dis
     }
 
     sleep(660 * SECOND).await;
-    assert!(new.is_trusted() && !old.is_trusted(), "replicas of the old mode have long gone");
+    assert!(new.is_trusted() && !old.is_trusted(), "the old authority was removed");
     assert_eq!(harness.trusted(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn to_cert_manager_and_back_replicas_serve_what_is_trusted_whatever_comes_first() {
+async fn switching_to_cert_manager_and_back_ends_trusted_in_either_order() {
     for secret_first in [true, false] {
         let mut harness = Harness::new();
         harness.upgrade("self/tracebuffer-webhook-tls");

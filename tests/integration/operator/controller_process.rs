@@ -1,4 +1,4 @@
-//! The controller as a process of its own, beside an API server on a port.
+//! The controller as a process, against an API server on a port.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -28,17 +28,17 @@ const CONFIGURATIONS: &str = "mutatingwebhookconfigurations.admissionregistratio
 const TRACE_BUFFERS: &str = "tracebuffers.tracebuffer.dev";
 const LEASES: &str = "leases.coordination.k8s.io";
 
-/// A controller, and the cluster it is in.
-struct Scene {
+/// A controller and its cluster.
+struct Harness {
     api: ApiServer,
     controller: Process,
     webhook: SocketAddr,
-    /// Holds its kubeconfig.
+    /// Contains the kubeconfig.
     _folder: TempDir,
 }
 
-impl Scene {
-    /// Starts a controller in a cluster with a `TraceBuffer` and a pod that lacks the sidecar it asks for.
+impl Harness {
+    /// Starts a controller in a cluster with a `TraceBuffer` and a missing pod.
     async fn start() -> Self {
         Self::start_in(ApiServer::new()).await
     }
@@ -66,13 +66,13 @@ impl Scene {
         }
     }
 
-    /// Waits until `is_so` holds.
-    async fn until(&self, what: &str, is_so: impl AsyncFn() -> bool) {
+    /// Waits until `is_true` returns true.
+    async fn until(&self, what: &str, is_true: impl AsyncFn() -> bool) {
         let started = Instant::now();
-        while !is_so().await {
+        while !is_true().await {
             assert!(
                 started.elapsed() < WAIT_TIMEOUT,
-                "{what}: not in time:\n{}",
+                "not in time: {what}:\n{}",
                 self.controller.log()
             );
             sleep(POLL_INTERVAL).await;
@@ -87,7 +87,7 @@ impl Scene {
         self.api.get(TRACE_BUFFERS, "shop", "default").unwrap()["status"].clone()
     }
 
-    /// Calls the webhook like an API server that trusts only the `caBundle`.
+    /// Calls the webhook as an API server that trusts only the `caBundle`.
     async fn review(&self, pod: &Value) -> Value {
         let found = self.api.get(CONFIGURATIONS, "", "tracebuffer").unwrap();
         let bundle = found["webhooks"][0]["clientConfig"]["caBundle"].as_str().unwrap();
@@ -107,7 +107,7 @@ impl Scene {
     }
 }
 
-/// The command of a controller, without ports and cluster.
+/// Returns the command of a controller, without ports and cluster.
 fn controller() -> Command {
     let mut command = Command::new(BINARY);
     command
@@ -191,20 +191,20 @@ fn admission_review(pod: &Value) -> Value {
 
 #[tokio::test]
 async fn a_controller_leads_trusts_injects_and_reports() {
-    let scene = Scene::start().await;
-    scene.ready().await;
+    let harness = Harness::start().await;
+    harness.ready().await;
 
-    let response = scene.review(&pod("new")).await;
+    let response = harness.review(&pod("new")).await;
 
     assert_eq!(response["uid"], "review-1");
     assert_eq!(response["allowed"], true);
     let patch = BASE64_STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
     let patch = String::from_utf8(patch).unwrap();
     assert!(patch.contains("registry.example/tracebuffer:1"), "{patch}");
-    scene.until("missing", async || scene.status()["pods"]["missing"] == 1).await;
-    let conditions = scene.status()["conditions"].as_array().unwrap().clone();
+    harness.until("missing", async || harness.status()["pods"]["missing"] == 1).await;
+    let conditions = harness.status()["conditions"].as_array().unwrap().clone();
     assert!(conditions.iter().any(|one| one["type"] == "Accepted" && one["status"] == "True"));
-    let metrics = scene.controller.metrics().await;
+    let metrics = harness.controller.metrics().await;
     let injected = [("outcome", "injected")];
     assert_eq!(metrics.sum::<u64>("tracebuffer_admission_requests_total", &injected), 1);
     assert_eq!(metrics.sum::<u64>("tracebuffer_uninjected_pods", &[]), 1);
@@ -235,38 +235,38 @@ fn keep_leading(api: &ApiServer) {
 }
 
 #[tokio::test]
-async fn a_controller_has_its_certificate_while_an_operator_that_makes_none_leads() {
+async fn a_controller_has_its_certificate_while_an_operator_that_issues_none_leads() {
     let api = ApiServer::new();
     keep_leading(&api);
 
-    let scene = Scene::start_in(api).await;
+    let harness = Harness::start_in(api).await;
 
-    scene.ready().await;
-    assert_eq!(scene.review(&pod("new")).await["allowed"], true);
-    let metrics = scene.controller.metrics().await;
+    harness.ready().await;
+    assert_eq!(harness.review(&pod("new")).await["allowed"], true);
+    let metrics = harness.controller.metrics().await;
     assert_eq!(metrics.sum::<u64>("tracebuffer_leader", &[]), 0);
 }
 
 #[tokio::test]
 async fn a_controller_that_is_asked_to_stop_releases_the_lease() {
-    let scene = Scene::start().await;
-    scene.ready().await;
+    let harness = Harness::start().await;
+    harness.ready().await;
     let holder = || {
-        let lease = scene.api.get(LEASES, "tracing", "tracebuffer").unwrap();
+        let lease = harness.api.get(LEASES, "tracing", "tracebuffer").unwrap();
         lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
     };
     assert!(holder().starts_with("operator-0_"), "{}", holder());
 
-    scene.controller.terminate();
-    let ended = scene.controller.wait_for_exit().await;
+    harness.controller.terminate();
+    let ended = harness.controller.wait_for_exit().await;
 
     assert_eq!(ended.code, Some(0), "{}", ended.log);
-    let lease = scene.api.get(LEASES, "tracing", "tracebuffer").unwrap();
+    let lease = harness.api.get(LEASES, "tracing", "tracebuffer").unwrap();
     assert_eq!(lease["spec"]["holderIdentity"].as_str().unwrap_or_default(), "", "{lease}");
 }
 
 #[tokio::test]
-async fn a_controller_without_a_cluster_says_what_to_do_and_ends() {
+async fn a_controller_without_a_cluster_ends_with_a_remedy() {
     let [admin] = free_addresses();
     let mut command = controller();
     command.env("KUBECONFIG", "/nowhere/kubeconfig").env("HOME", "/nowhere");

@@ -1,4 +1,4 @@
-//! Files that are made from the resource's definition, and the objects that show how it is used.
+//! Files generated from the resource definition, and the example objects.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,30 +15,30 @@ fn root() -> PathBuf {
 fn check_file(file: &str, expected: &str) {
     let path = root().join(file);
     if std::env::var_os("UPDATE").is_some() {
-        fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder");
-        fs::write(&path, expected).expect("the file can be written");
+        fs::create_dir_all(path.parent().expect("the file has a folder")).expect("created");
+        fs::write(&path, expected).expect("the file is writable");
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
-    let hint = "to make it so, run `UPDATE=1 cargo test --test integration crd`";
+    let hint = "to update it, run `UPDATE=1 cargo test --test integration crd`";
     assert!(found == expected, "{file} differs from the resource; {hint}");
 }
 
 #[test]
-fn the_committed_crd_is_the_one_of_the_code() {
+fn the_committed_crd_is_up_to_date() {
     check_file("crds/tracebuffers.tracebuffer.dev.yaml", &crd_yaml());
 }
 
 #[test]
-fn the_charts_crd_is_the_one_of_the_code() {
+fn the_crd_of_the_chart_is_up_to_date() {
     check_file("charts/tracebuffer/templates/crd.yaml", &crd_chart_template());
 }
 
 #[test]
-fn the_committed_reference_is_the_one_of_the_schema() {
+fn the_committed_reference_is_up_to_date() {
     check_file("docs/configuration.md", &resource_reference());
 }
 
-/// Every default of the schema: path, and value as JSON.
+/// Collects every default of the schema, as path and JSON value.
 fn defaults(schema: &Value, path: &str, found: &mut Vec<String>) {
     if let Some(default) = schema.get("default").filter(|default| !default.is_object()) {
         found.push(format!("{path} {default}"));
@@ -63,15 +63,15 @@ fn no_default_of_a_served_version_ever_changes() {
     let frozen = fs::read_to_string(root().join("tests/crd/v1alpha1-defaults.txt")).unwrap();
     let frozen: Vec<_> = frozen.lines().filter(|line| !line.starts_with('#')).collect();
 
-    assert_eq!(found, frozen, "add what is new; what was there stays as it was");
-    // kubectl replaces lists whole: with a default in one, client-side apply always sees a change.
+    assert_eq!(found, frozen, "only add new defaults; never change existing ones");
+    // kubectl replaces whole lists: a default in a list always looks like a change to it.
     assert!(found.iter().all(|default| !default.contains("[]")), "{found:?}");
 }
 
 /// The API server stores a default that is an object, and with it the defaults inside of it: they
-/// must be the same.
+/// must equal those of an empty object.
 #[test]
-fn an_object_that_is_left_out_has_the_same_defaults_as_an_empty_one() {
+fn an_omitted_object_has_the_same_defaults_as_an_empty_one() {
     fn check(schema: &Value, path: &str) {
         let fields = schema.get("properties").and_then(Value::as_object);
         for (name, field) in fields.into_iter().flatten() {
@@ -83,7 +83,7 @@ fn an_object_that_is_left_out_has_the_same_defaults_as_an_empty_one() {
         }
     }
 
-    /// What the API server makes of `{}`.
+    /// Returns `{}` with the defaults that the API server sets.
     fn filled(schema: &Value) -> Value {
         let fields = schema["properties"].as_object().unwrap();
         let of = |(name, field): (&String, &Value)| {
@@ -98,9 +98,9 @@ fn an_object_that_is_left_out_has_the_same_defaults_as_an_empty_one() {
 }
 
 fn spec_schema() -> Value {
-    let crd: Value = serde_saphyr::from_str(&crd_yaml()).expect("it is YAML");
+    let crd: Value = serde_saphyr::from_str(&crd_yaml()).expect("the CRD is YAML");
     let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
-    crd.pointer(path).expect("there is a spec").clone()
+    crd.pointer(path).expect("the CRD has a spec").clone()
 }
 
 #[test]
@@ -122,11 +122,11 @@ fn the_command_prints_the_crd() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), crd_yaml());
 }
 
-/// Every YAML file of a folder.
+/// Returns every YAML file of a folder.
 fn files(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(root().join(folder))
-        .expect("the folder is there")
-        .map(|entry| entry.expect("an entry").path())
+        .expect("the folder exists")
+        .map(|entry| entry.expect("a readable entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
         .collect();
     files.sort();
@@ -137,11 +137,11 @@ fn files(folder: &str) -> Vec<PathBuf> {
 fn analyze(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
     let output = command.arg("analyze").args(arguments).output().expect("the binary runs");
-    (output.status.code(), String::from_utf8(output.stdout).expect("printed text"))
+    (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8 output"))
 }
 
 #[test]
-fn the_examples_have_neither_mistakes_nor_warnings() {
+fn the_examples_have_neither_errors_nor_warnings() {
     for file in files("docs/examples") {
         let (code, text) = analyze(&["-f", file.to_str().unwrap()]);
 
@@ -151,22 +151,22 @@ fn the_examples_have_neither_mistakes_nor_warnings() {
 }
 
 #[test]
-fn what_a_cluster_refuses_is_told_before_it_is_asked() {
+fn analyze_finds_what_a_cluster_would_reject() {
     for file in files("tests/cluster/bad") {
         let (code, text) = analyze(&["-f", file.to_str().unwrap()]);
 
         assert_eq!(code, Some(1), "{}: {text}", file.display());
-        // The first line of the file is what the API server said: `# spec.field: …`.
-        let said = fs::read_to_string(&file).unwrap();
+        // The first line of the file is the error of the API server: `# spec.field: …`.
+        let yaml = fs::read_to_string(&file).unwrap();
         let field =
-            said.split_whitespace().find(|word| word.contains("spec") || word.contains("meta"));
+            yaml.split_whitespace().find(|word| word.contains("spec") || word.contains("meta"));
         let field = field.unwrap().trim_matches(['"', ':']);
         assert!(text.contains(&format!(": {field}")), "{}: {text}", file.display());
     }
 }
 
 #[test]
-fn what_is_found_names_file_line_object_field_and_remedy() {
+fn an_error_names_file_line_object_field_and_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("all.yaml");
     fs::write(
@@ -217,7 +217,7 @@ items:
 }
 
 #[test]
-fn a_program_gets_the_same_as_json() {
+fn the_same_errors_are_available_as_json() {
     let file = root().join("tests/cluster/bad/max-spans-zero.yaml");
 
     let (code, text) = analyze(&["-f", file.to_str().unwrap(), "-o", "json"]);
@@ -232,7 +232,7 @@ fn a_program_gets_the_same_as_json() {
 }
 
 #[test]
-fn a_file_that_is_missing_or_no_yaml_is_a_mistake_with_its_name() {
+fn a_missing_file_and_invalid_yaml_are_errors_with_the_file_name() {
     let directory = tempfile::tempdir().unwrap();
     let broken = directory.path().join("broken.yaml");
     fs::write(&broken, "a: [1\n").unwrap();

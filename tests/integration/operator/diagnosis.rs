@@ -85,7 +85,7 @@ fn find<'a>(findings: &'a [Finding], section: &str, name: &str) -> &'a Finding {
 }
 
 #[tokio::test]
-async fn the_operator_is_found_by_the_webhook_whatever_its_name() {
+async fn the_operator_is_found_by_the_webhook_under_any_name() {
     let server = installed();
 
     let findings = checked(&server, &DiagnosisScope::default()).await;
@@ -176,7 +176,7 @@ async fn finished_pods_are_not_reported_as_missing_a_sidecar() {
 }
 
 #[tokio::test]
-async fn a_missing_pod_is_explained_with_what_a_new_one_would_get() {
+async fn a_missing_pod_is_explained_with_the_decision_for_a_new_one() {
     let server = installed();
     put_pod(&server, "shop", "a", &json!({}));
     put_trace_buffer(&server, "shop", "Same");

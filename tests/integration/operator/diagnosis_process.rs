@@ -9,7 +9,7 @@ use crate::support::api_server::{ApiServer, Fault, RequestMatcher};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-/// Runs the binary with words of a command line, and a kubeconfig.
+/// Runs the binary with the words of a command line and a kubeconfig.
 async fn run(words: &str, kubeconfig: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracebuffer"));
     let coverage = std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file));

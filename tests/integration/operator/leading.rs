@@ -22,7 +22,7 @@ use tracebuffer::ports::operator::lease::{LeaseError, LeaseStore};
 const LEASES: &str = "leases.coordination.k8s.io";
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A clock with an offset and a rate of its own.
+/// A clock with its own offset and rate.
 struct SkewedClock {
     start: Instant,
     offset: Duration,
@@ -86,7 +86,7 @@ async fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) -> Duration {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(timeout(Duration::from_mins(5), wait).await.is_ok(), "never came true: {what}");
+    assert!(timeout(Duration::from_mins(5), wait).await.is_ok(), "timed out: {what}");
     start.elapsed()
 }
 
@@ -95,7 +95,7 @@ fn holder(server: &ApiServer) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_leads_at_once_and_the_second_waits() {
+async fn the_first_replica_leads_at_once_and_the_second_waits() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     assert!(wait_until("leads", || first.leads()).await < SECOND);
@@ -111,7 +111,7 @@ async fn the_first_leads_at_once_and_the_second_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_dies_is_replaced_within_20_s_whatever_its_wall_clock_wrote() {
+async fn a_dead_leader_is_replaced_within_20_s_regardless_of_the_written_wall_clock_time() {
     for wall_clock in ["2026-01-01T00:10:00.000000Z", "1999-12-31T23:50:00.000000Z"] {
         let server = ApiServer::new();
         let first = RunningElector::start(&server, "a", 1.0);
@@ -131,7 +131,7 @@ async fn a_leader_that_dies_is_replaced_within_20_s_whatever_its_wall_clock_wrot
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_stops_gives_the_lease_back_and_the_next_leads_at_once() {
+async fn a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -146,7 +146,7 @@ async fn a_leader_that_stops_gives_the_lease_back_and_the_next_leads_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_does_not_lead_takes_nothing_back_when_it_stops() {
+async fn a_replica_that_does_not_lead_keeps_the_lease_unchanged_when_it_stops() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -158,7 +158,7 @@ async fn one_that_does_not_lead_takes_nothing_back_when_it_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_takes_no_longer_than_its_tries_when_the_server_is_silent() {
+async fn stopping_ends_within_its_retries_when_the_server_does_not_respond() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -170,7 +170,7 @@ async fn stopping_takes_no_longer_than_its_tries_when_the_server_is_silent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_cut_off_stops_before_another_may_begin_and_returns_as_a_follower() {
+async fn a_disconnected_leader_stops_before_another_may_lead() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -181,12 +181,12 @@ async fn a_leader_cut_off_stops_before_another_may_begin_and_returns_as_a_follow
     server.lift(outage);
     assert!(
         wait_until("leads again", || first.leads()).await <= 2 * SECOND,
-        "nobody else was there"
+        "there is no other replica"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_outage_or_lost_answers_cost_no_leadership() {
+async fn short_outages_and_lost_responses_do_not_end_leadership() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -206,7 +206,7 @@ async fn a_short_outage_or_lost_answers_cost_no_leadership() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_of_others_into_the_lease_is_kept_and_costs_no_leadership() {
+async fn a_write_by_another_client_to_the_lease_is_kept_and_does_not_end_leadership() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -225,7 +225,7 @@ async fn a_write_of_others_into_the_lease_is_kept_and_costs_no_leadership() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_whose_lease_another_took_by_force_stops_with_its_next_renewal() {
+async fn a_leader_whose_lease_was_overwritten_stops_at_its_next_renewal() {
     let server = ApiServer::new();
     let first = RunningElector::start(&server, "a", 1.0);
     wait_until("leads", || first.leads()).await;
@@ -261,17 +261,17 @@ async fn a_stale_leaders_write_fails() {
     sleep(SECOND).await;
     first.kill();
     wait_until("replaced", || second.leads()).await;
-    let mut mine = maps.get("m").await.unwrap();
-    mine.data = Some([("by".to_owned(), "b".to_owned())].into());
-    maps.replace("m", &PostParams::default(), &mine).await.unwrap();
+    let mut map = maps.get("m").await.unwrap();
+    map.data = Some([("by".to_owned(), "b".to_owned())].into());
+    maps.replace("m", &PostParams::default(), &map).await.unwrap();
 
-    let Err(kube::Error::Api(status)) = write.await.unwrap() else { panic!("it was taken") };
+    let Err(kube::Error::Api(status)) = write.await.unwrap() else { panic!("accepted") };
     assert_eq!(status.code, 409);
     assert_eq!(server.get("configmaps", "ops", "m").unwrap()["data"]["by"], "b");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_forbidden_is_tried_again_until_it_is_allowed() {
+async fn a_forbidden_request_is_retried_until_it_is_allowed() {
     let server = ApiServer::new();
     let rule = server.script(RequestMatcher::about(LEASES), Fault::Refuse(403));
     let first = RunningElector::start(&server, "a", 1.0);
@@ -284,7 +284,7 @@ async fn what_is_forbidden_is_tried_again_until_it_is_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_cannot_be_created_is_a_failure_and_tried_again_at_the_pace_of_failures() {
+async fn a_lease_that_cannot_be_created_is_a_failure_and_retried_slowly() {
     let server = ApiServer::new();
     // The namespace is missing.
     let rule = server.script(RequestMatcher::to(Verb::Create, LEASES), Fault::Refuse(404));
@@ -296,7 +296,7 @@ async fn a_lease_that_cannot_be_created_is_a_failure_and_tried_again_at_the_pace
         changes_holder: true,
     };
     let Err(LeaseError::Failed(reason)) = store.write(&update, None).await else {
-        panic!("the lease cannot be created, so nobody else has created it")
+        panic!("a lease that cannot be created is not a conflict")
     };
     assert!(reason.contains("ops") && reason.contains("the script answers 404"), "{reason}");
 
@@ -308,10 +308,10 @@ async fn a_lease_that_cannot_be_created_is_a_failure_and_tried_again_at_the_pace
     wait_until("leads", || first.leads()).await;
 }
 
-/// Three replicas whose clocks run up to 30 % apart, and a server with another fault each second: two
-/// never lead at once, and in the end one does.
+/// Three replicas with clocks that run up to 30 % apart, and a server with a new fault each second:
+/// two never lead at once, and one leads after the faults.
 #[test]
-fn two_never_lead_at_once_over_many_seeds() {
+fn two_replicas_never_lead_at_once_over_many_seeds() {
     let led = AtomicUsize::new(0);
     for seed in 0..200 {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -319,13 +319,13 @@ fn two_never_lead_at_once_over_many_seeds() {
             .start_paused(true)
             .build()
             .unwrap();
-        led.fetch_add(runtime.block_on(a_bad_minute(seed)), Ordering::Relaxed);
+        led.fetch_add(runtime.block_on(run_with_faults(seed)), Ordering::Relaxed);
     }
-    assert!(led.load(Ordering::Relaxed) > 200, "somebody led for most of the time: {led:?}");
+    assert!(led.load(Ordering::Relaxed) > 200, "leaderships: {led:?}");
 }
 
-/// Returns how often leadership changed.
-async fn a_bad_minute(seed: u64) -> usize {
+/// Runs the replicas with faults for a minute; returns how often leadership changed.
+async fn run_with_faults(seed: u64) -> usize {
     let mut random = Rng::with_seed(seed);
     fastrand::seed(seed);
     let server = ApiServer::new();
@@ -352,7 +352,7 @@ async fn a_bad_minute(seed: u64) -> usize {
             server.lift(rule);
         }
     }
-    assert!(electors.iter().any(RunningElector::leads), "seed {seed}: nobody leads in the end");
+    assert!(electors.iter().any(RunningElector::leads), "seed {seed}: no leader after the faults");
     terms
 }
 

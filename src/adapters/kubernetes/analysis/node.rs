@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_not_there_has_the_line_of_what_should_hold_it() {
+    fn a_missing_field_has_the_line_of_its_nearest_parent() {
         let documents = Node::parse_documents(TEXT).unwrap();
 
         assert_eq!(documents[0].line_of("a.c[0].y.z"), 7);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_there_twice_is_an_error() {
+    fn a_duplicate_field_is_an_error() {
         assert!(Node::parse_documents("a: 1\na: 2\n").is_err());
     }
 }

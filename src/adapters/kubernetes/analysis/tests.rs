@@ -1,13 +1,13 @@
-//! Tests of the analysis of files.
+//! Analysis of files.
 
 use super::*;
 
-/// The remarks on the only object of a text whose spec is `spec`, as `line field why`.
+/// Returns the diagnostics of a file with one object with this `spec`, as `line field message`.
 fn diagnostic_lines(spec: &str, of: fn(AnalyzedTraceBuffer) -> Vec<Diagnostic>) -> Vec<String> {
     let head = "apiVersion: tracebuffer.dev/v1alpha1\nkind: TraceBuffer\nmetadata: {name: x}\n";
     let mut analysis = analyze(&format!("{head}spec: {spec}")).unwrap();
     let object = analysis.trace_buffers.pop().unwrap();
-    let line = |remark: Diagnostic| format!("{} {} {}", remark.line, remark.field, remark.message);
+    let line = |found: Diagnostic| format!("{} {} {}", found.line, found.field, found.message);
     of(object).into_iter().map(line).collect()
 }
 
@@ -202,7 +202,7 @@ fn doubtful_settings_are_warnings() {
 }
 
 #[test]
-fn an_image_that_moves_is_a_warning_and_one_that_stays_is_not() {
+fn a_mutable_image_tag_is_a_warning_and_a_fixed_one_is_not() {
     let of = |image: &str| {
         warnings(&format!("{{{DESTINATION}}}, sidecar: {{image: \"{image}\"}}}}")).len()
     };
@@ -217,7 +217,7 @@ fn an_image_that_moves_is_a_warning_and_one_that_stays_is_not() {
 }
 
 #[test]
-fn plain_http_is_a_warning_where_others_may_listen() {
+fn plain_http_to_a_host_outside_the_cluster_is_a_warning() {
     let of = |endpoint: &str| warnings(&format!("{{destination: {{endpoint: \"{endpoint}\"}}}}"));
 
     for inside in [
@@ -239,7 +239,7 @@ fn plain_http_is_a_warning_where_others_may_listen() {
 }
 
 #[test]
-fn a_credential_in_clear_is_a_warning_at_rest_and_on_its_way() {
+fn a_credential_in_plain_text_is_a_warning_in_the_spec_and_in_transit() {
     assert_eq!(
         warnings(&format!("{{{DESTINATION}, headers: [{{name: X-Api-Key, value: abc}}]}}}}")),
         [

@@ -1,5 +1,5 @@
-//! The webhook's certificates: made here or by somebody else, kept in a Secret, published in the
-//! `caBundle` of the webhook's configuration.
+//! The webhook's certificates: issued here or supplied from outside, stored in a Secret, published
+//! in the `caBundle` of the webhook's configuration.
 
 mod issuer;
 mod served;

@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_authorities_beyond_the_bound_is_refused_and_never_cut() {
+    fn a_ca_file_beyond_the_bound_is_refused_and_never_cut() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.crt");
         std::fs::File::create(&path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();

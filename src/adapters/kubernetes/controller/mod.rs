@@ -134,7 +134,7 @@ impl Cluster for KubeCluster {
     }
 
     /// The patch tests the UID and the limits rather than the resource version, which changes with
-    /// every update of the pod's status or of an annotation of somebody else.
+    /// every update of the pod's status or of another annotation.
     async fn set_limits(&self, pod: &PodSnapshot, text: &str) -> Result<(), ClusterError> {
         let member = format!("/metadata/annotations/{}", LIMITS_ANNOTATION.replace('/', "~1"));
         let mut operations =

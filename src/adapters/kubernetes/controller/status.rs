@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back_the_same() {
+    fn a_written_status_is_read_back_unchanged() {
         let status = Status {
             observed_generation: Some(3),
             conditions: vec![
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_has_just_turned_gets_the_time_of_writing() {
+    fn a_condition_that_has_just_changed_gets_the_time_of_writing() {
         let conditions = vec![condition("Ready", ConditionStatus::True, None)];
         let now = Timestamp::from_second(1_700_000_000).unwrap();
 

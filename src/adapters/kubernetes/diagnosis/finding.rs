@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_counts_and_what_was_skipped_does_not() {
+    fn the_worst_state_counts_and_skipped_does_not() {
         let section = Section("Cluster");
         let (ok, skipped) = (section.ok("a", ""), section.skipped("b", ""));
         assert_eq!(worst_state(&[]), FindingState::Ok);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_is_written_for_machines_with_its_remedy_if_there_is_one() {
+    fn a_finding_is_serialized_with_its_remedy_if_any() {
         let json = |finding| serde_json::to_string(&finding).unwrap();
         assert_eq!(
             json(Section("Cluster").ok("version", "1.36")),

@@ -1,4 +1,4 @@
-//! An installation in which nothing is wrong, for tests that break one thing each.
+//! A healthy installation, for tests that break one part each.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) fn from_json<T: DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).unwrap()
 }
 
-/// A new authority and a leaf of it, which end then.
+/// A new authority and a leaf, both of which expire at `ends`.
 pub(super) fn webhook_tls(ends: i64) -> WebhookTls {
     let time = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap());
     let validity = Validity { not_before: time(ends - 365 * DAY), not_after: time(ends) };

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_divided_and_lose_nothing_of_their_text() {
+    fn documents_are_split_without_changing_their_text() {
         let manifest = "# head\na: 1\n---\n---  # note\nb: |\n  ---\n  x\n--- \nc: ---\n---d: 1\n";
         let documents =
             parse_documents("# head\na: 1\n---\n---  # note\nb: |\n  ---\n  x\n--- \nc: 2\n")
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_is_read_and_what_says_nothing_is_null() {
+    fn yaml_is_parsed_and_an_empty_document_is_null() {
         assert_eq!(
             values("a: 1\n---\n# nothing\n---\nb: [x]\n"),
             [json!({"a": 1}), Value::Null, json!({"b": ["x"]})]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_keys_and_every_value_survive_being_written() {
+    fn writing_keeps_the_order_of_keys_and_every_value() {
         let document = "z: 1\na: 'yes'\nn: \"null\"\nd: '2024-01-01'\no: '0o7'\nh: '0x1'\ne: '1e3'\nb: true\n\
                         f: 0.5\nl: 9007199254740993\nempty: ''\nlist: []\nmap: {}\nnothing: null\n\
                         several: |\n  a\n   b\n\nfolded: 'a: b # c'\ntilde: '~'\non: 'on'\n'y': n\n'1': one\n";

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_that_makes_pods_is_known_with_its_place() {
+    fn every_kind_with_a_pod_template_is_known_with_its_path() {
         for (version, kind, pointer) in [
             ("v1", "Pod", ""),
             ("v1", "ReplicationController", "/spec/template"),
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn other_groups_kinds_of_the_same_name_are_other_things() {
+    fn kinds_of_the_same_name_in_other_groups_are_ignored() {
         for (version, kind) in [
             ("v1", "Service"),
             ("batch.volcano.sh/v1alpha1", "Job"),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_looked_into() {
+    fn lists_are_searched() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop"}});
         let inner = json!({"apiVersion": "v1", "kind": "PodList", "items": [pod]});
         let list =

@@ -38,8 +38,8 @@ fn defaults() -> SidecarDefaults {
     SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() }
 }
 
-fn injector(declared: &str) -> OfflineInjector {
-    let trace_buffers = parse_trace_buffers(declared, "shop", &defaults()).unwrap();
+fn injector(manifest: &str) -> OfflineInjector {
+    let trace_buffers = parse_trace_buffers(manifest, "shop", &defaults()).unwrap();
     OfflineInjector { namespace: "shop".into(), trace_buffers }
 }
 
@@ -57,8 +57,8 @@ fn values(manifest: &str) -> Vec<Value> {
 
 #[test]
 fn a_template_gets_its_sidecar_and_keeps_the_rest() {
-    let InjectedManifest { manifest, messages: remarks } = inject(DEPLOYMENT);
-    assert_eq!(remarks, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
+    let InjectedManifest { manifest, messages } = inject(DEPLOYMENT);
+    assert_eq!(messages, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
     let deployment = &values(&manifest)[0];
     let spec = &deployment["spec"]["template"]["spec"];
     assert_eq!(spec["initContainers"][0]["name"], "tracebuffer");
@@ -91,10 +91,10 @@ fn injection_is_idempotent() {
 #[test]
 fn a_skipped_pod_is_unchanged_and_reported() {
     let manifest = DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "hostNetwork: true");
-    let InjectedManifest { manifest: same, messages: remarks } = inject(&manifest);
+    let InjectedManifest { manifest: same, messages } = inject(&manifest);
     assert_eq!(same, manifest);
-    assert_eq!(remarks.len(), 1);
-    assert!(remarks[0].starts_with("Deployment web: no sidecar (HostNetwork): the pod uses"));
+    assert_eq!(messages.len(), 1);
+    assert!(messages[0].starts_with("Deployment web: no sidecar (HostNetwork): the pod uses"));
 }
 
 #[test]
@@ -102,14 +102,14 @@ fn labels_and_annotations_of_namespace_objects_are_used() {
     let silent = DEPLOYMENT.replace("tracebuffer.dev/inject: \"true\"", "other: x");
     let labelled = "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n  \
                     labels: {tracebuffer.dev/inject: enabled}\n";
-    let InjectedManifest { messages: remarks, .. } = inject(&format!("{silent}{labelled}"));
-    assert_eq!(remarks, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
+    let InjectedManifest { messages, .. } = inject(&format!("{silent}{labelled}"));
+    assert_eq!(messages, ["Deployment web: injected the sidecar of TraceBuffer shop/default"]);
 
     let named = "---\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  \
                  metadata:\n    name: shop\n    \
                  annotations: {tracebuffer.dev/tracebuffer: nowhere}\n";
-    let InjectedManifest { messages: remarks, .. } = inject(&format!("{DEPLOYMENT}{named}"));
-    assert!(remarks[0].contains("there is no TraceBuffer shop/nowhere"), "{remarks:?}");
+    let InjectedManifest { messages, .. } = inject(&format!("{DEPLOYMENT}{named}"));
+    assert!(messages[0].contains("there is no TraceBuffer shop/nowhere"), "{messages:?}");
 }
 
 #[test]
@@ -142,14 +142,14 @@ fn an_annotation_on_the_deployment_itself_is_reported_as_misplaced() {
 fn warnings_name_the_object() {
     let manifest =
         DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "terminationGracePeriodSeconds: 1");
-    let remarks = inject(&manifest).messages;
-    assert!(remarks[1].starts_with("Deployment web: terminationGracePeriodSeconds 1 is less"));
+    let messages = inject(&manifest).messages;
+    assert!(messages[1].starts_with("Deployment web: terminationGracePeriodSeconds 1 is less"));
 }
 
 #[test]
 fn the_first_pull_secrets_are_a_warning() {
-    let declared = format!("{TRACE_BUFFER}  sidecar: {{imagePullSecrets: [{{name: pull}}]}}\n");
-    let offline = injector(&declared);
+    let with_secret = format!("{TRACE_BUFFER}  sidecar: {{imagePullSecrets: [{{name: pull}}]}}\n");
+    let offline = injector(&with_secret);
     assert_eq!(offline.inject(DEPLOYMENT).unwrap().messages.len(), 2);
     let with_own = DEPLOYMENT.replace("unheardOf: {z: 1, a: 2}", "imagePullSecrets: [{name: own}]");
     assert_eq!(offline.inject(&with_own).unwrap().messages.len(), 1);
@@ -163,10 +163,10 @@ fn every_item_of_a_list_is_injected() {
         "spec": {"containers": [{"name": "a"}]},
     });
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [pod, pod]});
-    let InjectedManifest { manifest, messages: remarks } = inject(&list.to_string());
+    let InjectedManifest { manifest, messages } = inject(&list.to_string());
     let list: Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(list["items"][1]["spec"]["initContainers"][0]["name"], "tracebuffer");
-    assert_eq!(remarks.len(), 2);
+    assert_eq!(messages.len(), 2);
 }
 
 #[test]
@@ -181,8 +181,8 @@ fn an_invalid_pod_is_rejected_with_object_and_field() {
 
 #[test]
 fn a_manifest_without_a_trace_buffer_or_with_an_invalid_one_is_rejected() {
-    let error = |declared: &str| {
-        parse_trace_buffers(declared, "shop", &defaults()).unwrap_err().to_string()
+    let error = |manifest: &str| {
+        parse_trace_buffers(manifest, "shop", &defaults()).unwrap_err().to_string()
     };
     assert_eq!(
         error(SERVICE),

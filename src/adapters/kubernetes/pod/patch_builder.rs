@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_grows_at_its_end_or_before_a_place() {
+    fn items_are_added_at_the_end_of_a_list_or_before_an_index() {
         assert_edits(
             &json!({"l": [{"n": []}]}),
             |patch| {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_add_is_no_operation_and_no_value_is_replaced() {
+    fn an_empty_patch_has_no_operation_and_no_value_is_replaced() {
         assert_edits(&json!({}), |patch| patch.append(&["l"], vec![]), &json!([]));
         assert_edits(&json!({"l": 1}), |patch| patch.append(&["l"], vec![json!(1)]), &json!([]));
     }

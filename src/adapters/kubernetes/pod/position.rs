@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_native_sidecar_goes_first_but_behind_all_of_a_mesh() {
+    fn a_native_sidecar_goes_first_but_after_the_containers_of_a_mesh() {
         for (init, index) in [
             (&[][..], 0),
             (&["migrate"], 0),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_application_is_served_once_the_sidecar_runs() {
+    fn only_containers_that_start_after_the_sidecar_are_served() {
         let named = |name| json!({"name": name});
         let native = json!({"name": "log", "restartPolicy": "Always"});
         let second = SidecarPosition::Native { index: 1 };

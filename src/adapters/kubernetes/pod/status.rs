@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_status_is_read_back() {
         assert_eq!(from_annotation(&to_annotation(&injected())), Some(injected()));
         for reason in SkipReason::ALL {
             let status = InjectionStatus::Skipped { reason, message: "why\n".into() };
@@ -111,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_a_later_version_do_not_matter() {
+    fn fields_of_a_later_version_are_ignored() {
         let later =
             r#"{"injected":"shop/default","uid":"u-1","hash":"h1","maxBytes":33554432,"new":1}"#;
         assert_eq!(from_annotation(later), Some(injected()));
     }
 
     #[test]
-    fn anything_else_is_no_status() {
+    fn any_other_text_is_not_a_status() {
         for value in [
             "",
             "{}",
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_with_fields_that_the_webhook_never_writes_is_no_status() {
+    fn a_status_with_fields_that_the_webhook_never_writes_is_rejected() {
         let long = "a".repeat(300);
         let (uid, hash) = ("u-1", "h1");
         for (injected, uid, hash) in [

@@ -133,7 +133,7 @@ pub fn trace_buffer_view(
     defaults: &SidecarDefaults,
 ) -> TraceBufferView<Sidecar> {
     let sidecar = build(object, defaults);
-    // An invalid spec is visible to pods of its own namespace only, which are told its errors.
+    // An invalid spec is visible only to pods of its own namespace, which report its errors.
     let allowed_namespaces = sidecar.as_ref().map(|sidecar| sidecar.allowed_namespaces.clone());
     TraceBufferView {
         key: ObjectKey {

@@ -1,4 +1,4 @@
-//! What a spec becomes, and what is told about one that makes no sense.
+//! The sidecar of a spec, and the errors of an invalid spec.
 
 mod container;
 mod contract;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A spec as a person writes it, `changes` merged into the smallest one that makes sense.
+/// Returns a `TraceBuffer` with `changes` merged into the smallest valid spec.
 fn object(changes: &Value) -> TraceBuffer {
     let mut spec = json!({ "destination": { "endpoint": "http://collector.observability:4317" } });
     merge(&mut spec, changes);

@@ -19,7 +19,7 @@ pub(in crate::adapters::kubernetes) struct WatchedObject<'a> {
 }
 
 /// Calls `handle` with every state of the object, `None` while it does not exist, and again with the
-/// same state whenever it is listed again. Survives whatever [`watch_api_forever`] survives.
+/// same state whenever it is listed again. Survives the same errors as [`watch_api_forever`].
 pub(in crate::adapters::kubernetes) async fn watch_object<K>(
     object: WatchedObject<'_>,
     api: impl FnOnce(Client) -> Api<K>,

@@ -121,12 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn of_members_with_the_same_name_the_last_one_counts() {
+    fn the_last_of_several_members_with_one_name_counts() {
         assert_eq!(parse(r#"{"a": 1, "a": [2]}"#, 9).unwrap(), (json!({"a": [2]}), 4));
     }
 
     #[test]
-    fn nothing_nested_deeper_than_127_levels_is_read() {
+    fn json_nested_deeper_than_127_levels_is_rejected() {
         let nested = |levels| "[".repeat(levels) + &"]".repeat(levels);
 
         assert!(parse(&nested(127), 1_000).is_ok());
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn json_in_a_text_stays_a_text() {
+    fn json_in_a_string_stays_a_string() {
         let (value, values) = parse(r#"{"$serde_json::private::RawValue": "[1, 2]"}"#, 9).unwrap();
 
         assert_eq!(value, json!({"$serde_json::private::RawValue": "[1, 2]"}));

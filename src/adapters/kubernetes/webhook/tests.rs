@@ -24,7 +24,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const POD: &str = include_str!("tests/reviews/pod_of_a_deployment.json");
 const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 
-/// Knows a `TraceBuffer` of the namespace `shop`, at once or only after it was asked for.
+/// Has a `TraceBuffer` of the namespace `shop`, from the start or only after a refresh.
 #[derive(Default)]
 struct FakeCatalog {
     known: Mutex<Vec<Arc<TraceBufferView<Sidecar>>>>,
@@ -60,7 +60,7 @@ impl Catalog for FakeCatalog {
     }
 }
 
-/// Remembers what was answered.
+/// Records the outcomes.
 #[derive(Default)]
 struct RecordedOutcomes(Mutex<Vec<AdmissionOutcome>>);
 
@@ -113,7 +113,7 @@ impl Harness {
         (status, text(response).await)
     }
 
-    /// Returns the response of an answered review.
+    /// Posts a review and returns its response.
     async fn review(&self, path: &str, review: &Value) -> Value {
         let (status, text) = self.post(path, review.to_string()).await;
         assert_eq!(status, StatusCode::OK, "{text}");
@@ -137,8 +137,7 @@ async fn text(response: Response<Full<Bytes>>) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-/// Returns the response in a review after checking what every one must be (the API server's own
-/// checks: `verifyAdmissionResponse`).
+/// Returns the response in a review after the checks of the API server (`verifyAdmissionResponse`).
 fn response_of(text: &str) -> Value {
     let mut review: Value = serde_json::from_str(text).unwrap();
     assert_eq!(review["apiVersion"], "admission.k8s.io/v1");
@@ -187,7 +186,7 @@ async fn a_skipped_pod_gets_a_warning_with_the_reason() {
     let response = fixture.review(INJECT_PATH, &review).await;
 
     assert!(response["warnings"][0].as_str().unwrap().contains("HostNetwork"), "{response}");
-    assert_eq!(patch_of(&response)[0]["op"], "add", "its status is written");
+    assert_eq!(patch_of(&response)[0]["op"], "add", "the status annotation is written");
     assert_eq!(fixture.outcome(), AdmissionOutcome::Skipped(SkipReason::HostNetwork));
 }
 
@@ -205,7 +204,7 @@ async fn a_pod_without_the_annotation_gets_a_sidecar_only_in_an_opted_in_namespa
     assert_eq!(by_namespace.outcome(), AdmissionOutcome::Injected);
 }
 
-/// The pod's own namespace is not set yet where a client left it to the URL.
+/// The namespace of the pod is not set yet if the client gave it only in the URL.
 #[tokio::test]
 async fn the_namespace_is_that_of_the_request() {
     let fixture = Harness::new();
@@ -247,7 +246,7 @@ async fn a_dry_run_is_reviewed_like_any_other_request() {
 }
 
 #[tokio::test]
-async fn a_trace_buffer_as_new_as_its_pod_is_found() {
+async fn a_trace_buffer_created_just_before_its_pod_is_found() {
     let fixture = Harness::with(FakeCatalog {
         new: Mutex::new(vec![shop_trace_buffer()]),
         ..FakeCatalog::default()

@@ -97,7 +97,7 @@ mod tests {
     use crate::domain::response_status::ResponseStatus;
 
     #[tokio::test(start_paused = true)]
-    async fn small_requests_share_the_megabyte_and_the_next_one_waits_its_turn() {
+    async fn small_requests_share_the_megabyte_and_the_next_one_waits() {
         let budget = ReadBudget::new();
         let mut held = vec![];
         for _ in 0..4 {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_waited_3_s_is_refused_and_may_try_again() {
+    async fn a_request_that_waited_3_s_is_refused_as_retryable() {
         let budget = ReadBudget::new();
         let _large = budget.acquire(SHARED_BYTES).await.unwrap();
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_large_request_is_read_beside_a_spent_megabyte() {
+    async fn a_large_request_is_read_while_the_megabyte_is_in_use() {
         let budget = ReadBudget::new();
         let mut held = vec![];
         for _ in 0..4 {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_growing_request_becomes_the_large_one_when_the_megabyte_is_spent() {
+    async fn a_growing_request_becomes_the_large_one_when_the_megabyte_is_in_use() {
         let budget = ReadBudget::new();
         let mut growing = budget.acquire(STEP).await.unwrap();
         let _others = budget.shared.acquire_many(permits_for(SHARED_BYTES - STEP)).await.unwrap();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_request_took_is_given_back_when_it_ends() {
+    async fn the_memory_of_a_request_is_released_when_it_ends() {
         let budget = ReadBudget::new();
         let mut permit = budget.acquire(STEP).await.unwrap();
         budget.grow(&mut permit, 3 * STEP).await.unwrap();

@@ -32,7 +32,7 @@ async fn taken_after(
     let reader = BodyReader::new(LIMIT);
     let reading = reader.read_http(body, length, options);
     tokio::pin!(reading);
-    assert!(tokio::time::timeout(time, reading.as_mut()).await.is_err(), "it has ended");
+    assert!(tokio::time::timeout(time, reading.as_mut()).await.is_err(), "the request has ended");
     reader.budget.shared_bytes_taken()
 }
 
@@ -44,7 +44,7 @@ fn stalled(begin: usize) -> ScriptedBody {
     ScriptedBody::pieces([bytes(begin)]).then(BodyEvent::Stall)
 }
 
-/// A slice of a larger buffer, with a flag that tells whether the buffer was freed.
+/// A slice of a larger buffer, with a flag that is set when the buffer is freed.
 struct Tracked(Vec<u8>, Arc<AtomicBool>);
 
 impl AsRef<[u8]> for Tracked {
@@ -65,7 +65,7 @@ fn tracked(piece: usize) -> (Bytes, Arc<AtomicBool>) {
 }
 
 #[tokio::test]
-async fn a_body_in_pieces_is_joined_with_or_without_an_announced_length() {
+async fn a_body_in_pieces_is_joined_with_or_without_a_declared_length() {
     for length in [None, Some(6)] {
         let body = ScriptedBody::pieces(["ab", "", "cd", "ef"]).then(BodyEvent::Trailers);
 
@@ -76,7 +76,7 @@ async fn a_body_in_pieces_is_joined_with_or_without_an_announced_length() {
 }
 
 #[tokio::test]
-async fn a_body_without_a_byte_is_an_empty_message() {
+async fn an_empty_body_is_an_empty_message() {
     for length in [None, Some(0)] {
         let message = reader().read_http(ScriptedBody::new([]), length, PLAIN).await.unwrap();
 
@@ -85,7 +85,7 @@ async fn a_body_without_a_byte_is_an_empty_message() {
 }
 
 #[tokio::test]
-async fn a_small_body_in_one_piece_takes_no_memory_of_its_own() {
+async fn a_small_body_in_one_piece_takes_no_extra_memory() {
     let (piece, freed) = tracked(100);
     let reader = reader();
 
@@ -100,14 +100,14 @@ async fn a_small_body_in_one_piece_takes_no_memory_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_for_an_announced_length_is_taken_at_once() {
+async fn memory_for_a_declared_length_is_reserved_at_once() {
     let taken = taken_after(Duration::from_secs(1), stalled(1), Some(100 * KI as u64), PLAIN).await;
 
     assert_eq!(taken, 100 * KI);
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_for_an_unknown_length_is_taken_in_steps() {
+async fn memory_for_an_unknown_length_is_reserved_in_steps() {
     let second = Duration::from_secs(1);
     let growing =
         |pieces: usize| ScriptedBody::pieces(vec![bytes(10 * KI); pieces]).then(BodyEvent::Stall);
@@ -120,7 +120,7 @@ async fn memory_for_an_unknown_length_is_taken_in_steps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_is_taken_for_every_copy_of_the_message() {
+async fn memory_is_reserved_for_every_copy_of_the_message() {
     let second = Duration::from_secs(1);
     let options = |encoding, copies| ReadOptions { encoding, copies };
     let announced = Some(20 * KI as u64);
@@ -130,7 +130,7 @@ async fn memory_is_taken_for_every_copy_of_the_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_for_a_compressed_body_is_taken_for_what_it_usually_comes_to() {
+async fn memory_for_a_compressed_body_is_reserved_for_its_usual_size() {
     use crate::adapters::messaging::testing::{gzip, zstd};
     let second = Duration::from_secs(1);
     let begun = |body: Vec<u8>| ScriptedBody::pieces([&body[..8]]).then(BodyEvent::Stall);
@@ -144,7 +144,7 @@ async fn memory_for_a_compressed_body_is_taken_for_what_it_usually_comes_to() {
 }
 
 #[tokio::test]
-async fn memory_is_kept_until_the_message_is_let_go() {
+async fn memory_is_released_only_with_the_message() {
     let reader = reader();
     let message = read(&reader, ScriptedBody::pieces(["a", "b"])).await.unwrap();
     assert_eq!(reader.budget.shared_bytes_taken(), 64 * KI);
@@ -155,7 +155,7 @@ async fn memory_is_kept_until_the_message_is_let_go() {
 }
 
 #[tokio::test]
-async fn memory_is_given_back_when_the_client_leaves_in_the_middle() {
+async fn memory_is_released_when_the_client_disconnects_in_the_middle() {
     let reader = reader();
 
     let error =
@@ -185,7 +185,7 @@ async fn a_request_waits_while_others_use_the_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waited_3_s_for_memory_is_refused_and_may_try_again() {
+async fn a_request_that_waited_3_s_for_memory_is_refused_as_retryable() {
     let reader = BodyReader::new(4 << 20);
     let length = Some(300 * KI as u64);
     let started = Instant::now();
@@ -195,7 +195,7 @@ async fn a_request_that_waited_3_s_for_memory_is_refused_and_may_try_again() {
     tokio::pin!(first);
     let second = tokio::select! {
         biased;
-        _ = first.as_mut() => panic!("the first has its memory"),
+        _ = first.as_mut() => panic!("the first request has its memory"),
         second = second => second,
     };
 
@@ -214,7 +214,7 @@ async fn a_large_request_is_read_while_small_ones_hold_all_shared_memory() {
 
     let large = tokio::select! {
         biased;
-        _ = async { tokio::join!(a, b, c, d) } => panic!("the small ones stall"),
+        _ = async { tokio::join!(a, b, c, d) } => panic!("the small requests stall"),
         large = async {
             assert_eq!(reader.budget.shared_bytes_taken(), 1 << 20);
             let body = ScriptedBody::pieces([first, rest]);
@@ -240,7 +240,7 @@ async fn a_request_that_is_not_complete_after_10_s_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_falls_silent_in_the_middle_is_refused_after_5_s() {
+async fn a_request_that_stalls_in_the_middle_is_refused_after_5_s() {
     let started = Instant::now();
 
     let error = read(&reader(), stalled(1)).await.unwrap_err();
@@ -251,11 +251,11 @@ async fn a_request_that_falls_silent_in_the_middle_is_refused_after_5_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_request_that_is_complete_in_time_is_taken() {
+async fn a_slow_request_that_is_complete_in_time_is_accepted() {
     assert_eq!(read(&reader(), dripping(9)).await.unwrap().bytes, "a".repeat(9));
 }
 
-/// A body of so many bytes, one per second.
+/// A body of `bytes` bytes, one per second.
 fn dripping(bytes: usize) -> ScriptedBody {
     let drip =
         || [BodyEvent::Data(Bytes::from_static(b"a")), BodyEvent::Wait(Duration::from_secs(1))];
@@ -263,7 +263,7 @@ fn dripping(bytes: usize) -> ScriptedBody {
 }
 
 #[tokio::test]
-async fn a_body_of_exactly_the_limit_is_taken_and_one_byte_more_is_not() {
+async fn a_body_of_exactly_the_limit_is_accepted_and_one_byte_more_is_not() {
     for pieces in [1, 2, 7] {
         let body = |length: usize| {
             let data = bytes(length);
@@ -280,7 +280,7 @@ async fn a_body_of_exactly_the_limit_is_taken_and_one_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn an_announced_length_beyond_the_limit_is_refused_before_anything_is_read() {
+async fn a_declared_length_beyond_the_limit_is_refused_before_anything_is_read() {
     let body = ScriptedBody::new([BodyEvent::PanicIfPolled]);
 
     let error = reader().read_http(body, Some(LIMIT as u64 + 1), PLAIN).await.unwrap_err();
@@ -289,7 +289,7 @@ async fn an_announced_length_beyond_the_limit_is_refused_before_anything_is_read
 }
 
 #[tokio::test]
-async fn a_length_that_no_machine_can_hold_is_too_large() {
+async fn a_length_beyond_the_address_space_is_too_large() {
     let body = ScriptedBody::new([BodyEvent::PanicIfPolled]);
 
     let error = reader().read_http(body, Some(u64::MAX), PLAIN).await.unwrap_err();

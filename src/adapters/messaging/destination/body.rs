@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "cannot advance past the end")]
-    fn advancing_past_the_end_is_a_mistake_of_the_caller() {
+    fn advancing_past_the_end_panics() {
         rope(&["abc"]).advance(4);
     }
 
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_body_has_ended_before_it_began() {
+    fn an_empty_body_has_no_frames() {
         let body = RopeBody::from(Rope::default());
 
         assert!(body.is_end_stream());

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_left_out_only_where_it_is_the_schemes_own() {
+    fn only_the_default_port_of_the_scheme_is_left_out() {
         let cases = [
             (true, 443, "traces.example"),
             (true, 80, "traces.example:80"),

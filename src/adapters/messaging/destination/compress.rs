@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_compressed_unpacks_to_the_same_bytes() {
+    async fn compressed_bytes_decompress_to_the_same_bytes() {
         for how in [Compression::None, Compression::Gzip, Compression::Zstd] {
             for length in [0, 1, 1_000, 3 * BLOCK_BYTES, 300_001] {
                 let bytes = noise(length);

@@ -46,7 +46,7 @@ impl<W: Write + Send + 'static> ConsoleDestination<W> {
         Self { output: Arc::new(Mutex::new(output)) }
     }
 
-    /// Prints on a separate thread: a paused terminal, or a pipe that nobody reads, must not block
+    /// Prints on a separate thread: a paused terminal, or a pipe without a reader, must not block
     /// the receiver.
     async fn print(&self, line: String) -> io::Result<()> {
         let output = Arc::clone(&self.output);

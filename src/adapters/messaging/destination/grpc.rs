@@ -107,12 +107,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_destination_is_told_how_much_time_is_left() {
+    async fn the_destination_gets_the_remaining_time() {
         assert_eq!(timeout_of(Duration::from_secs(10)), "10000m");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_told_has_at_most_eight_digits_and_is_never_none() {
+    async fn the_timeout_header_has_at_most_eight_digits_and_is_never_zero() {
         assert_eq!(timeout_of(Duration::from_secs(1_000_000)), "99999999m");
         assert_eq!(timeout_of(Duration::ZERO), "1m");
     }

@@ -54,17 +54,17 @@ fn unframe_message(body: &[u8]) -> Option<&[u8]> {
 }
 
 fn status_failure(code: i32, trailers: HeaderMap, peer: &str) -> Failure {
-    let said = trailers.get(GRPC_MESSAGE).map_or_else(String::new, |value| {
+    let detail = trailers.get(GRPC_MESSAGE).map_or_else(String::new, |value| {
         printable(&percent_decode(value.as_bytes()).decode_utf8_lossy())
     });
     let retry_info = retry_info(trailers);
     let (kind, name) = classify_grpc_code(code, retry_info.is_some());
-    let colon = if said.is_empty() { "" } else { ": " };
+    let colon = if detail.is_empty() { "" } else { ": " };
     Failure {
         kind,
         code: name,
         retry_after: retry_info.and_then(|info| info.retry_delay),
-        message: format!("{peer} answered {name}{colon}{said}{}", remedy(code)).into(),
+        message: format!("{peer} answered {name}{colon}{detail}{}", remedy(code)).into(),
     }
 }
 

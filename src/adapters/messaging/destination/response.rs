@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_success_is_read_and_made_fit_to_show() {
+    fn a_partial_success_is_read_and_sanitized() {
         assert_eq!(
             parse_export_response(&response(3, "too\nold")),
             Some(Delivered { rejected_spans: 3, message: r"too\nold".to_owned() })
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_is_not_taken_for_a_response() {
+    fn garbage_is_not_accepted_as_a_response() {
         assert_eq!(parse_export_response(&[0xff, 0xff]), None);
     }
 

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_roots_are_trusted_unless_a_file_stands_in_their_place() {
+    fn the_built_in_roots_are_trusted_unless_a_file_replaces_them() {
         let built_in = webpki_roots::TLS_SERVER_ROOTS.len();
 
         assert_eq!(roots(None), built_in);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_a_failure_even_beside_the_built_in_roots() {
+    fn a_missing_file_is_a_failure_even_with_the_built_in_roots() {
         let ca = Some(CaFile { path: "/nonexistent/ca.pem".into(), with_system_roots: true });
 
         let failure = TlsFiles { ca, client: None }.roots().unwrap_err();

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_left_over_in_base64_are_ignored() {
+    fn trailing_bits_in_base64_are_ignored() {
         assert_eq!(base64("-_"), Some(vec![0xfb]));
     }
 

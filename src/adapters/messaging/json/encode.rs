@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_varint_holds_seven_bits_a_byte_the_lowest_first() {
+    fn a_varint_has_seven_bits_per_byte_lowest_first() {
         assert_eq!(varint(0), [0]);
         assert_eq!(varint(127), [0x7f]);
         assert_eq!(varint(128), [0x80, 1]);

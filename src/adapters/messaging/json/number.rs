@@ -186,14 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_not_rounded_on_their_way() {
+    fn integers_are_not_rounded() {
         assert_eq!(parse_integer("9223372036854775807.0"), Some(i128::from(i64::MAX)));
         assert_eq!(parse_integer("1844674407370955161.5e1"), Some(i128::from(u64::MAX)));
         assert_eq!(parse_integer("1.0000000000000000000000001"), None);
     }
 
     #[test]
-    fn fractions_and_numbers_beyond_twenty_digits_are_not_integers_in_reach() {
+    fn fractions_and_numbers_beyond_twenty_digits_are_not_integers() {
         let forms = [
             "0.5",
             "1e-1",
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_does_not_call_a_number_is_none() {
+    fn a_text_that_is_not_a_json_number_is_none() {
         let forms = [
             "",
             "-",

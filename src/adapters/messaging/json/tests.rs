@@ -1,4 +1,4 @@
-//! The rules of OTLP/JSON, each with a test that names it.
+//! The rules of OTLP/JSON, each with its own test.
 
 mod hostile;
 mod otlp;
@@ -38,19 +38,19 @@ fn value(json: &str) -> Option<Value> {
     span.attributes.remove(0).value.unwrap().value
 }
 
-/// Returns why a request is refused.
+/// Returns the error of a refused request.
 fn refusal(json: &[u8]) -> MalformedJson {
     to_protobuf(json).unwrap_err()
 }
 
-/// Returns why a span with these fields is refused: the path within the span, and the problem.
+/// Returns the path within the span and the problem of a refused span with these fields.
 fn span_refusal(fields: &str) -> (String, String) {
     let refusal = refusal(with_span(fields).as_bytes());
     let path = refusal.path().strip_prefix("resourceSpans[0].scopeSpans[0].spans[0].").unwrap();
     (path.to_owned(), refusal.problem().to_owned())
 }
 
-/// Returns why an attribute's value is refused: the path within the value, and the problem.
+/// Returns the path within the value and the problem of a refused attribute's value.
 fn value_refusal(json: &str) -> (String, String) {
     let (path, problem) = span_refusal(&format!(r#""attributes":[{{"key":"k","value":{json}}}]"#));
     let path = path.strip_prefix("attributes[0].value").unwrap().trim_start_matches('.');

@@ -89,7 +89,7 @@ async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
 }
 
 #[tokio::test]
-async fn the_receiver_gets_the_bytes_that_were_sent_and_their_count() {
+async fn the_receiver_gets_the_sent_bytes_and_the_number_of_spans() {
     let handler = FakeReceiver::accepting().handler(LIMIT);
 
     send(&handler, message(&one_span())).await;
@@ -103,7 +103,7 @@ async fn the_receiver_gets_the_bytes_that_were_sent_and_their_count() {
 }
 
 #[tokio::test]
-async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
+async fn the_receiver_gets_the_valid_spans_and_the_number_of_invalid_ones() {
     let handler = FakeReceiver::accepting().handler(LIMIT);
 
     send(&handler, message(&two_spans_one_invalid())).await;
@@ -116,7 +116,7 @@ async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
 }
 
 #[tokio::test]
-async fn an_empty_message_is_handed_in_as_no_spans() {
+async fn an_empty_message_is_received_as_no_spans() {
     let handler = FakeReceiver::accepting().handler(LIMIT);
 
     send(&handler, message(b"")).await;
@@ -125,7 +125,7 @@ async fn an_empty_message_is_handed_in_as_no_spans() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_for_the_buffer_is_exhausted_without_a_time_to_retry() {
+async fn a_request_too_large_for_the_buffer_is_resource_exhausted_without_retry_info() {
     let status = response_to(Err(ReceiveError::TooLarge("too large".to_owned()))).await.status();
 
     assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "too large"));
@@ -133,7 +133,7 @@ async fn what_is_too_large_for_the_buffer_is_exhausted_without_a_time_to_retry()
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_now_is_unavailable_with_a_time_to_retry() {
+async fn a_request_that_cannot_be_accepted_now_is_unavailable_with_retry_info() {
     let handler = FakeReceiver::returning(Err(ReceiveError::Unavailable("full".to_owned())));
     let handler = handler.handler(LIMIT);
 
@@ -146,7 +146,7 @@ async fn what_cannot_be_taken_now_is_unavailable_with_a_time_to_retry() {
 }
 
 #[tokio::test]
-async fn what_does_not_decode_is_an_invalid_argument_with_what_and_where() {
+async fn a_malformed_message_is_an_invalid_argument_with_the_problem_and_its_position() {
     let status = send_invalid(message(&[0xff])).await;
 
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -156,7 +156,7 @@ async fn what_does_not_decode_is_an_invalid_argument_with_what_and_where() {
 }
 
 #[tokio::test]
-async fn a_larger_message_than_allowed_is_exhausted() {
+async fn a_message_larger_than_allowed_is_resource_exhausted() {
     let status = send_invalid(message(&[0; LIMIT + 1])).await;
 
     assert_eq!(status.code(), Code::ResourceExhausted);
@@ -164,7 +164,7 @@ async fn a_larger_message_than_allowed_is_exhausted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_does_not_come_in_time_is_a_deadline_exceeded() {
+async fn a_message_that_does_not_arrive_in_time_is_deadline_exceeded() {
     let status = send_invalid(request(ScriptedBody::new([BodyEvent::Stall]))).await;
 
     assert_eq!(status.code(), Code::DeadlineExceeded);
@@ -223,7 +223,7 @@ async fn only_protobuf_is_implemented() {
 }
 
 #[tokio::test]
-async fn an_unknown_encoding_is_unimplemented_with_those_that_are_known() {
+async fn an_unknown_encoding_is_unimplemented_with_the_known_ones() {
     let mut request = request(ScriptedBody::new([BodyEvent::PanicIfPolled]));
     request.headers_mut().insert("grpc-encoding", "snappy".parse().unwrap());
     let handler = FakeReceiver::accepting().handler(LIMIT);
@@ -237,7 +237,7 @@ async fn an_unknown_encoding_is_unimplemented_with_those_that_are_known() {
 /// gRPC, Compression: "if it receives a message compressed in an undisclosed but supported
 /// encoding, it MUST include said encoding in the response's `grpc-accept-encoding` header."
 #[tokio::test]
-async fn an_answer_to_a_compressed_request_discloses_the_encodings() {
+async fn the_response_to_a_compressed_request_lists_the_encodings() {
     let handler = FakeReceiver::accepting().handler(LIMIT);
     for (encoding, expected) in [(Some("gzip"), Some("gzip,zstd,identity")), (None, None)] {
         let body = if encoding.is_some() {
@@ -259,7 +259,7 @@ async fn an_answer_to_a_compressed_request_discloses_the_encodings() {
 }
 
 #[tokio::test]
-async fn the_headers_of_a_refusal_are_less_than_a_client_may_refuse() {
+async fn the_headers_of_a_refusal_stay_below_the_limit_of_clients() {
     let long_path = format!("/{}", "%ff/€".repeat(1000));
     let mut lost = request(ScriptedBody::new([]));
     *lost.uri_mut() = long_path.parse().unwrap();
@@ -281,7 +281,7 @@ async fn the_headers_of_a_refusal_are_less_than_a_client_may_refuse() {
 }
 
 #[test]
-fn grpc_is_told_by_its_content_type() {
+fn grpc_is_recognized_by_its_content_type() {
     for (content_type, expected) in [
         ("application/grpc", true),
         ("APPLICATION/GRPC", true),
@@ -299,7 +299,7 @@ fn grpc_is_told_by_its_content_type() {
 }
 
 #[test]
-fn every_answer_has_the_status_of_its_code() {
+fn every_response_has_the_status_of_its_code() {
     for kind in ResponseStatus::ALL {
         let status = grpc_status(&RequestError::new(kind, "why"));
 

@@ -160,7 +160,7 @@ async fn converted_json_has_no_spare_capacity() {
 }
 
 #[tokio::test]
-async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
+async fn the_receiver_gets_the_valid_spans_and_the_number_of_invalid_ones() {
     let handler = FakeReceiver::accepting().handler(LIMIT);
 
     send(&handler, protobuf(&two_spans_one_invalid())).await;
@@ -171,7 +171,7 @@ async fn the_receiver_gets_the_valid_spans_and_how_many_were_not() {
 }
 
 #[tokio::test]
-async fn what_does_not_decode_is_400_with_what_and_where() {
+async fn a_malformed_message_is_400_with_the_problem_and_its_position() {
     let response = send_invalid(protobuf(&[0xff])).await;
     let message = response.protobuf().message;
     assert_eq!((response.status, response.protobuf().code), (400, 3));
@@ -189,7 +189,7 @@ async fn what_does_not_decode_is_400_with_what_and_where() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_now_is_503_with_a_time_to_retry() {
+async fn a_request_that_cannot_be_accepted_now_is_503_with_retry_after() {
     let full = || Err(ReceiveError::Unavailable("full".to_owned()));
 
     let response = response_to(full(), protobuf(&one_span())).await;
@@ -206,7 +206,7 @@ async fn what_cannot_be_taken_now_is_503_with_a_time_to_retry() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_413_without_a_time_to_retry() {
+async fn a_request_that_is_too_large_is_413_without_retry_after() {
     let too_large = || Err(ReceiveError::TooLarge("too large".to_owned()));
     for response in [
         response_to(too_large(), protobuf(&one_span())).await,
@@ -224,7 +224,7 @@ async fn what_is_too_large_is_413_without_a_time_to_retry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_come_in_time_is_408() {
+async fn a_request_that_does_not_arrive_in_time_is_408() {
     let request = request(PROTOBUF, ScriptedBody::new([BodyEvent::Stall]));
 
     let response = send_invalid(request).await;
@@ -233,7 +233,7 @@ async fn what_does_not_come_in_time_is_408() {
 }
 
 #[tokio::test]
-async fn another_path_is_404_in_the_encoding_of_the_request() {
+async fn an_unknown_path_is_404_in_the_encoding_of_the_request() {
     for path in ["/v1/metrics", "/v1/logs", "/v1development/profiles", "/v1/traces/", "/V1/traces"]
     {
         let response = send_invalid(at(path, protobuf(&one_span()))).await;
@@ -246,7 +246,7 @@ async fn another_path_is_404_in_the_encoding_of_the_request() {
 }
 
 #[tokio::test]
-async fn the_root_and_a_query_are_no_other_path() {
+async fn the_root_path_and_a_query_are_accepted() {
     for path in ["/", "/?a=b", "/v1/traces?a=b"] {
         let response =
             response_to(Ok(ExportResult::default()), at(path, protobuf(&one_span()))).await;
@@ -256,7 +256,7 @@ async fn the_root_and_a_query_are_no_other_path() {
 }
 
 #[tokio::test]
-async fn another_method_is_405_with_the_one_that_is_allowed() {
+async fn another_method_is_405_with_the_allowed_one() {
     for method in [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS, Method::DELETE] {
         let mut request = json("{}");
         *request.method_mut() = method;
@@ -299,7 +299,7 @@ async fn a_content_type_may_be_of_any_case_and_have_parameters() {
 }
 
 #[tokio::test]
-async fn an_unknown_encoding_is_415_with_those_that_are_known() {
+async fn an_unknown_encoding_is_415_with_the_known_ones() {
     let response = send_invalid(with(json("{}"), "content-encoding", "br")).await;
 
     assert_eq!((response.status, &response.json()["code"]), (415, &Value::from(12)));
@@ -307,7 +307,7 @@ async fn an_unknown_encoding_is_415_with_those_that_are_known() {
 }
 
 #[tokio::test]
-async fn grpc_over_http_1_is_415_and_told_why() {
+async fn grpc_over_http_1_is_415_with_the_reason() {
     let request = at(
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
         request("application/grpc", ScriptedBody::pieces([one_span()])),
@@ -320,7 +320,7 @@ async fn grpc_over_http_1_is_415_and_told_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_does_not_wait_for_the_rest_of_the_body_which_is_read_all_the_same() {
+async fn a_refusal_does_not_wait_for_the_rest_of_the_body_which_is_still_read() {
     let (body, reached) = unread(BodyEvent::Wait(Duration::from_secs(4)));
     let started = Instant::now();
 
@@ -332,7 +332,7 @@ async fn a_refusal_does_not_wait_for_the_rest_of_the_body_which_is_read_all_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_refused_body_no_more_is_read_than_5_s_or_64_mib() {
+async fn a_refused_body_is_read_for_at_most_5_s_and_64_mib() {
     let slow = unread(BodyEvent::Wait(Duration::from_secs(6)));
     let mib = Bytes::from(vec![0; 1 << 20]);
     let reached = Arc::new(AtomicBool::new(false));
@@ -360,7 +360,7 @@ async fn a_refused_body_over_http_2_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_client_that_asked_first_is_told_to_leave_with_its_refusal() {
+async fn a_refused_expect_continue_request_closes_the_connection() {
     let expecting = |path| with(at(path, protobuf(&one_span())), "expect", "100-continue");
 
     let response = send_invalid(expecting("/nowhere")).await;
@@ -370,7 +370,7 @@ async fn a_client_that_asked_first_is_told_to_leave_with_its_refusal() {
     assert!(!response.headers.contains_key(CONNECTION));
 }
 
-/// A body that begins with `event`, and a flag that tells whether it was read to its end.
+/// A body that begins with `event`, and a flag that is set when it was read to its end.
 fn unread(event: BodyEvent) -> (ScriptedBody, Arc<AtomicBool>) {
     let reached = Arc::new(AtomicBool::new(false));
     (ScriptedBody::new([event, BodyEvent::MarkReached(Arc::clone(&reached))]), reached)

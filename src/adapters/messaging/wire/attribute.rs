@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_anything_else_is_not_plain() {
+    fn any_other_value_is_not_plain() {
         let values: [&[u8]; 18] = [
             &[],
             &[0x0a],

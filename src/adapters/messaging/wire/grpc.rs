@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_split_into_what_it_was_made_of() {
+    fn a_prefix_is_split_into_flag_and_length() {
         assert_eq!(split_prefix(prefix(true, u32::MAX)), (1, u32::MAX));
         assert_eq!(split_prefix([7, 0, 0, 1, 0]), (7, 256));
     }

@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::*;
 
-/// The certificate that is served now.
+/// The certificate that is currently served.
 #[derive(Debug)]
 struct SwappableCertificate(Mutex<Arc<CertifiedKey>>);
 
@@ -29,7 +29,7 @@ impl ResolvesServerCert for SwappableCertificate {
     }
 }
 
-/// A certificate for `localhost`, trusted only by who holds this one.
+/// A certificate for `localhost`, and the same as the only trusted one.
 fn certificate() -> (Arc<CertifiedKey>, CertificateDer<'static>) {
     let Issued { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -80,7 +80,7 @@ impl Server {
         Self { address, connections, service, serving, served, trusted }
     }
 
-    /// Serves another certificate from now on.
+    /// Replaces the served certificate.
     fn rotate(&mut self) {
         let (key, trusted) = certificate();
         *self.served.0.lock() = key;
@@ -108,7 +108,7 @@ impl Server {
         client.connect(ServerName::try_from("localhost").unwrap(), stream).await
     }
 
-    /// Sends a request on a new connection and has its answer.
+    /// Sends a request on a new connection and reads its response.
     async fn get(&self, client: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
         let mut stream = self.connect_as(client).await?;
         stream.write_all(HTTP1_REQUEST).await?;
@@ -139,10 +139,10 @@ impl Server {
     }
 }
 
-/// Reads until the server closes.
+/// Reads until the server closes the connection.
 async fn read_all(mut stream: impl tokio::io::AsyncRead + Unpin) -> String {
     let mut read = vec![];
-    // A reset is an end as well.
+    // A reset ends the connection as well.
     let _ = stream.read_to_end(&mut read).await;
     String::from_utf8_lossy(&read).into_owned()
 }
@@ -174,7 +174,7 @@ async fn a_client_without_alpn_speaks_http_1_in_both_versions_of_tls() {
 }
 
 #[tokio::test]
-async fn a_protocol_that_is_not_spoken_here_is_refused_in_the_handshake() {
+async fn an_unsupported_protocol_is_refused_in_the_handshake() {
     let server = Server::start().await;
 
     let refused = server.connect_in(rustls::DEFAULT_VERSIONS, &[b"spdy/3"]).await;
@@ -183,7 +183,7 @@ async fn a_protocol_that_is_not_spoken_here_is_refused_in_the_handshake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_finish_its_handshake_is_left_after_10_s() {
+async fn a_client_that_does_not_finish_its_handshake_is_disconnected_after_10_s() {
     let server = Server::start().await;
     // Nothing, a part of a record's header, and a record that does not end.
     for first in [&b""[..], b"\x16\x03", b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03"] {
@@ -199,7 +199,7 @@ async fn a_client_that_does_not_finish_its_handshake_is_left_after_10_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_begin_after_its_handshake_is_left() {
+async fn a_client_that_sends_no_request_after_its_handshake_is_disconnected() {
     let server = Server::start().await;
     for (protocol, first, seconds) in [
         (&b"h2"[..], &b""[..], 10..12),
@@ -219,7 +219,7 @@ async fn a_client_that_does_not_begin_after_its_handshake_is_left() {
 }
 
 #[tokio::test]
-async fn http_without_tls_is_told_what_this_port_speaks() {
+async fn plain_http_gets_a_response_that_names_https() {
     let server = Server::start().await;
     let long = [HTTP1_REQUEST, &[b'x'; 4_000]].concat();
     for first in [HTTP1_REQUEST, &long, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
@@ -228,7 +228,7 @@ async fn http_without_tls_is_told_what_this_port_speaks() {
 
         let mut answer = vec![];
         let mut buffer = [0; 512];
-        // What follows the answer is the client's own business: it may close first.
+        // The server may close the connection right after the response.
         while !answer.ends_with(b"HTTPS only\n") {
             let read = stream.read(&mut buffer).await.unwrap();
             assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
@@ -240,7 +240,7 @@ async fn http_without_tls_is_told_what_this_port_speaks() {
 }
 
 #[tokio::test]
-async fn a_connection_lives_on_while_the_certificate_changes_and_new_ones_get_the_new_one() {
+async fn a_connection_survives_a_new_certificate_which_only_new_connections_get() {
     let mut server = Server::start().await;
     let (mut http1, mut http2) = (server.http1().await, server.http2().await);
     http1.send_request(request("/")).await.unwrap();
@@ -253,7 +253,7 @@ async fn a_connection_lives_on_while_the_certificate_changes_and_new_ones_get_th
     assert_eq!(text(server.http2().await.send_request(request("/")).await.unwrap()).await, "2");
 }
 
-/// A client that keeps its sessions would go on with the old certificate.
+/// A client that resumes its session would keep the old certificate.
 #[tokio::test]
 async fn no_session_is_resumed() {
     let server = Server::start().await;
@@ -274,7 +274,7 @@ async fn every_one_of_many_handshakes_succeeds_while_the_certificate_rotates() {
     trusted.push(server.trusted.clone());
     let client = client(&trusted, rustls::DEFAULT_VERSIONS, &[]);
     let server = Arc::new(server);
-    let mut seen = BTreeSet::new();
+    let mut observed = BTreeSet::new();
 
     for key in keys {
         let mut handshakes = JoinSet::new();
@@ -285,16 +285,16 @@ async fn every_one_of_many_handshakes_succeeds_while_the_certificate_rotates() {
         tokio::task::yield_now().await;
         *server.served.0.lock() = key;
         for stream in handshakes.join_all().await {
-            seen.insert(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec());
+            observed.insert(stream.get_ref().1.peer_certificates().unwrap()[0].to_vec());
         }
     }
 
-    // Those that were under way got the one before or the one after.
-    assert!(seen.len() >= 10, "only {} certificates were served", seen.len());
+    // Handshakes in progress got the old or the new certificate.
+    assert!(observed.len() >= 10, "only {} certificates were served", observed.len());
 }
 
 #[tokio::test]
-async fn at_shutdown_open_requests_are_answered_and_handshakes_are_left() {
+async fn at_shutdown_open_requests_are_answered_and_handshakes_are_aborted() {
     let server = Server::start().await;
     let mut http2 = server.http2().await;
     let slow = tokio::spawn(http2.clone().send_request(request("/slow")));
@@ -305,7 +305,7 @@ async fn at_shutdown_open_requests_are_answered_and_handshakes_are_left() {
     server.connections.shut_down();
 
     assert_eq!(read_all(silent).await, "");
-    // GOAWAY: what comes now is not taken any more.
+    // After GOAWAY, no new request is accepted.
     while http2.send_request(request("/")).await.is_ok() {}
     assert!(!server.serving.is_finished());
     server.service.release.notify_waiters();
@@ -332,7 +332,7 @@ async fn handshakes_count_as_connections() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() {
+async fn a_server_keeps_serving_during_the_shutdown_delay_and_then_closes_connections() {
     let server = Server::start().await;
     let client = client(from_ref(&server.trusted), rustls::DEFAULT_VERSIONS, &[]);
     let slow = tokio::spawn(server.http2().await.send_request(request("/slow")));
@@ -348,7 +348,7 @@ async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() 
 
     let late = server.get(&client).await.unwrap();
 
-    // It is idle, so nobody waits for it; the open request has its time.
+    // The idle connection is closed at once; the open request may still complete.
     read_all(late).await;
     assert!(server.get(&client).await.is_err());
     assert!(!ending.is_finished());
@@ -358,7 +358,7 @@ async fn a_server_that_ends_answers_on_for_a_while_and_then_ends_what_is_open() 
 }
 
 #[tokio::test]
-async fn a_server_that_ends_waits_for_no_answer_longer_than_it_may() {
+async fn a_server_waits_for_open_requests_only_until_its_deadline() {
     let server = Server::start().await;
     let _slow = tokio::spawn(server.http2().await.send_request(request("/slow")));
     server.wait_for_connections(1).await;
@@ -370,10 +370,10 @@ async fn a_server_that_ends_waits_for_no_answer_longer_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
+async fn the_probe_succeeds_only_while_the_port_is_open_and_has_a_certificate() {
     let server = Server::start().await;
     let probe = Arc::new(TlsProbe::new(server.address).unwrap());
-    assert!(!probe.is_healthy(), "nothing was tried yet");
+    assert!(!probe.is_healthy(), "no attempt was made yet");
     let probing = tokio::spawn({
         let probe = Arc::clone(&probe);
         async move { probe.run().await }
@@ -385,7 +385,7 @@ async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
 
     server.connections.shut_down();
     server.serving.await.unwrap();
-    // Nobody listens any more, so that nothing but time is waited for.
+    // The listener is closed, so only the timeout can end the wait.
     tokio::time::pause();
     timeout(Duration::from_secs(20), async {
         while probe.is_healthy() {
@@ -398,7 +398,7 @@ async fn a_port_answers_over_tls_only_while_it_has_a_certificate_and_is_open() {
 }
 
 #[tokio::test]
-async fn a_port_that_speaks_no_tls_or_has_no_certificate_does_not_answer() {
+async fn the_probe_fails_without_tls_or_without_a_certificate() {
     #[derive(Debug)]
     struct NoCertificate;
     impl ResolvesServerCert for NoCertificate {
@@ -424,7 +424,7 @@ async fn a_port_that_speaks_no_tls_or_has_no_certificate_does_not_answer() {
 }
 
 #[tokio::test]
-async fn a_port_that_listens_everywhere_is_tried_on_the_loopback() {
+async fn the_probe_of_an_unspecified_address_uses_loopback() {
     let server = Server::start().await;
     let everywhere = SocketAddr::new("0.0.0.0".parse().unwrap(), server.address.port());
     let probe = TlsProbe::new(everywhere).unwrap();

@@ -35,7 +35,7 @@ fn discard(store: &mut MemoryStore, bytes: usize) -> Vec<Bytes> {
 }
 
 #[test]
-fn an_empty_store_wants_as_many_blocks_as_a_payload_fills() {
+fn an_empty_store_requests_as_many_blocks_as_a_payload_fills() {
     let store = MemoryStore::new();
 
     assert_eq!(store.blocks_wanted(1), 1);
@@ -44,7 +44,7 @@ fn an_empty_store_wants_as_many_blocks_as_a_payload_fills() {
 }
 
 #[test]
-fn a_payload_that_fits_into_the_open_block_wants_none() {
+fn a_payload_that_fits_into_the_open_block_requests_none() {
     let store = store_of(&[&[1; 100]]);
 
     assert_eq!(store.blocks_wanted(BLOCK - 100), 0);
@@ -52,14 +52,14 @@ fn a_payload_that_fits_into_the_open_block_wants_none() {
 }
 
 #[test]
-fn payloads_in_one_block_come_out_as_one_piece() {
+fn payloads_in_one_block_are_taken_as_one_piece() {
     let mut store = store_of(&[b"abc", b"de", b"f"]);
 
     assert_eq!(take(&mut store, 6), [&b"abcdef"[..]]);
 }
 
 #[test]
-fn a_payload_over_several_blocks_comes_out_as_it_went_in() {
+fn a_payload_in_several_blocks_is_taken_unchanged() {
     let large = payload(7, 3 * BLOCK);
     let mut store = store_of(&[b"small", &large]);
 
@@ -70,7 +70,7 @@ fn a_payload_over_several_blocks_comes_out_as_it_went_in() {
 }
 
 #[test]
-fn a_part_can_be_taken_and_the_rest_after_it() {
+fn a_part_can_be_taken_and_then_the_rest() {
     let mut store = store_of(&[b"abc", b"defg"]);
 
     assert_eq!(take(&mut store, 3), [&b"abc"[..]]);
@@ -87,7 +87,7 @@ fn taking_copies_nothing() {
 }
 
 #[test]
-fn more_than_there_is_cannot_be_taken() {
+fn taking_more_than_is_stored_is_an_error() {
     let mut store = store_of(&[b"abc"]);
 
     let error = store.take_front(5, &mut vec![]).unwrap_err();
@@ -96,7 +96,7 @@ fn more_than_there_is_cannot_be_taken() {
 }
 
 #[test]
-fn a_record_without_its_room_is_refused_and_changes_nothing() {
+fn a_record_without_reserved_blocks_is_refused_and_changes_nothing() {
     let mut store = store_of(&[b"abc"]);
 
     assert!(store.append(&[0; BLOCK], &mut vec![]).is_err());
@@ -105,7 +105,7 @@ fn a_record_without_its_room_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn what_is_discarded_is_gone_and_whole_blocks_are_handed_out_to_be_freed() {
+fn discarding_removes_bytes_and_returns_whole_blocks_to_free() {
     let large = payload(3, 2 * BLOCK);
     let mut store = store_of(&[&large, b"rest"]);
 
@@ -116,7 +116,7 @@ fn what_is_discarded_is_gone_and_whole_blocks_are_handed_out_to_be_freed() {
 }
 
 #[test]
-fn what_is_discarded_may_end_inside_the_open_block() {
+fn a_discard_may_end_inside_the_open_block() {
     let mut store = store_of(&[b"abcdef"]);
 
     assert!(discard(&mut store, 2).is_empty());
@@ -136,7 +136,7 @@ fn an_open_block_that_was_used_up_and_discarded_is_not_kept() {
 }
 
 #[test]
-fn pieces_put_back_at_the_front_come_out_first_again() {
+fn pieces_put_back_at_the_front_are_taken_first_again() {
     let mut store = store_of(&[b"abc", b"def"]);
     let taken = take(&mut store, 3);
 
@@ -146,7 +146,7 @@ fn pieces_put_back_at_the_front_come_out_first_again() {
 }
 
 #[test]
-fn pieces_put_back_in_the_middle_come_out_in_their_place() {
+fn pieces_put_back_in_the_middle_are_taken_in_order() {
     let large = payload(9, BLOCK + 5);
     let mut store = store_of(&[b"ab", &large, b"yz"]);
     let first = take(&mut store, 2);
@@ -160,7 +160,7 @@ fn pieces_put_back_in_the_middle_come_out_in_their_place() {
 }
 
 #[test]
-fn a_row_of_payloads_uses_no_more_blocks_than_their_bytes_fill() {
+fn a_series_of_payloads_uses_no_more_blocks_than_their_bytes_fill() {
     let mut store = MemoryStore::new();
 
     for length in [700, 20_000, 1, 300_000, 5_000, 16_384] {

@@ -92,16 +92,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_that_answers_is_asked() {
+    async fn the_first_address_that_responds_is_used() {
         let here = answering("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\ndone.\n").await;
 
-        let said = flush(&[closed().await, here], PATIENCE).await;
+        let message = flush(&[closed().await, here], PATIENCE).await;
 
-        assert_eq!(said, Ok("done.".to_owned()));
+        assert_eq!(message, Ok("done.".to_owned()));
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_with_its_reason() {
+    async fn a_refusal_is_reported_with_its_reason() {
         let here = answering("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno").await;
 
         let failure = flush(&[here], PATIENCE).await.unwrap_err();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there_is_told_with_the_address() {
+    async fn an_unreachable_server_is_reported_with_its_address() {
         let nowhere = closed().await;
 
         let failure = flush(&[nowhere], PATIENCE).await.unwrap_err();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_never_answers_is_not_waited_for() {
+    async fn a_server_that_never_responds_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let started = Instant::now();
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_of_the_machine_is_asked_over_loopback() {
+    fn every_local_address_is_requested_over_loopback() {
         let asked = |text: &str| loopback_if_unspecified(text.parse().unwrap()).to_string();
 
         assert_eq!(asked("0.0.0.0:9417"), "127.0.0.1:9417");

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_with_the_same_grpc_code_are_counted_together() {
+    fn responses_with_the_same_grpc_code_are_counted_together() {
         let metrics = Metrics::new();
 
         metrics.responded(Transport::Grpc, ResponseStatus::NotFound);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_ends_a_row_of_failures() {
+    fn a_success_ends_a_series_of_failures() {
         let metrics = Metrics::new();
         let failure = Failure {
             kind: FailureKind::Unavailable,

@@ -26,7 +26,7 @@ async fn settle_down() {
 /// Waits for the task with a timeout: paused time jumps ahead when every task waits.
 async fn taken(taker: JoinHandle<Taken>) -> String {
     let batch = tokio::time::timeout(Duration::from_mins(1), taker).await;
-    let batch = batch.expect("the taker was forgotten").unwrap().unwrap();
+    let batch = batch.expect("the taker was not woken").unwrap().unwrap();
     batch.map_or_else(|| "the end".to_owned(), |batch| text(&batch))
 }
 
@@ -42,7 +42,7 @@ async fn an_append_wakes_a_waiting_taker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_taker_waits_until_the_oldest_record_has_lingered() {
+async fn a_taker_waits_until_the_oldest_record_has_waited_for_the_linger() {
     let buffer = spacious();
     let taker = taker(&buffer, LINGERING).await;
     append(&buffer, "one ", 1);
@@ -55,7 +55,7 @@ async fn a_taker_waits_until_the_oldest_record_has_lingered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_taker_that_comes_late_waits_for_the_rest_of_the_linger_only() {
+async fn a_late_taker_waits_only_for_the_rest_of_the_linger() {
     let buffer = spacious();
     append(&buffer, "one", 1);
     let arrived = Instant::now();
@@ -91,7 +91,7 @@ async fn a_batch_that_fills_ends_the_linger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_ends_the_linger_now_and_from_now_on() {
+async fn a_flush_ends_the_linger_of_present_and_later_records() {
     let buffer = spacious();
     append(&buffer, "one", 1);
     let start = Instant::now();
@@ -123,7 +123,7 @@ async fn close_ends_every_waiting_taker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_buffer_hands_out_what_it_holds_before_it_ends() {
+async fn a_closed_buffer_hands_out_its_records_before_it_ends() {
     let buffer = spacious();
     append(&buffer, "one", 1);
 
@@ -159,7 +159,7 @@ async fn a_taker_cancelled_when_it_is_woken_leaves_the_batch_to_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_waiting_takers_are_each_woken_though_the_first_never_comes_back() {
+async fn two_waiting_takers_are_each_woken_even_if_the_first_never_takes_again() {
     let buffer = spacious();
     let takers = [taker(&buffer, AT_ONCE).await, taker(&buffer, AT_ONCE).await];
 
@@ -172,7 +172,7 @@ async fn two_waiting_takers_are_each_woken_though_the_first_never_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_taker_lingers_too_though_the_first_never_comes_back() {
+async fn a_second_taker_lingers_too_even_if_the_first_never_takes_again() {
     let buffer = spacious();
     let takers = [taker(&buffer, LINGERING).await, taker(&buffer, LINGERING).await];
     append(&buffer, "one", 1);
@@ -201,7 +201,7 @@ async fn a_taker_cancelled_while_it_lingers_leaves_the_batch_to_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_given_back_wakes_a_waiting_taker() {
+async fn a_requeued_batch_wakes_a_waiting_taker() {
     let buffer = spacious();
     append(&buffer, "one", 1);
     let batch = take(&buffer).await;
@@ -215,7 +215,7 @@ async fn a_batch_given_back_wakes_a_waiting_taker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_taker_is_not_woken_by_spans_that_are_gone_again() {
+async fn a_taker_is_not_woken_by_spans_that_were_evicted_again() {
     let buffer = spacious();
     let waiting = taker(&buffer, AT_ONCE).await;
     append(&buffer, "one", 1);
@@ -228,11 +228,11 @@ async fn a_taker_is_not_woken_by_spans_that_are_gone_again() {
     assert_eq!(taken(waiting).await, "two");
 }
 
-/// Ends what keeps a taker from the record behind a batch on the wire.
+/// Unblocks a taker that waits for a record behind a batch in flight.
 type Unblock = fn(&TestBuffer, Batch);
 
 #[tokio::test(start_paused = true)]
-async fn a_taker_that_must_wait_for_a_batch_on_the_wire_goes_on_once_it_need_not() {
+async fn a_taker_blocked_by_a_batch_in_flight_continues_once_it_is_unblocked() {
     let cases: [(&str, Unblock); 5] = [
         ("second", |buffer, batch| {
             buffer.acknowledge(batch, BatchOutcome::Delivered { rejected_spans: 0 });

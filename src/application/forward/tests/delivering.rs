@@ -13,7 +13,7 @@ async fn delivered_spans_are_settled_as_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_that_wait_together_travel_in_one_request_oldest_first() {
+async fn queued_records_are_sent_in_one_request_oldest_first() {
     let mut harness = Harness::new(|_| accept());
     harness.store(&["ab", "c", "def"]);
 
@@ -36,7 +36,7 @@ async fn a_batch_ends_before_the_record_that_would_exceed_its_spans() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_span_waits_for_company_no_longer_than_the_linger() {
+async fn a_single_span_waits_for_others_no_longer_than_the_linger() {
     let mut harness = Harness::new(|_| accept());
     harness.start(1);
     harness.store(&["a"]);
@@ -76,7 +76,7 @@ async fn a_destination_cannot_reject_more_spans_than_it_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn spans_taken_with_a_warning_count_as_sent() {
+async fn spans_accepted_with_a_warning_count_as_sent() {
     let mut harness = Harness::new(|_| {
         ScriptedResponse::Accept(Delivered { rejected_spans: 0, message: "nearly full".to_owned() })
     });
@@ -101,7 +101,7 @@ async fn evicted_spans_of_the_oldest_record_are_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_monitor_is_told_how_long_each_request_took() {
+async fn the_monitor_gets_the_duration_of_each_request() {
     let mut answers =
         [fail(FailureKind::Unavailable).delayed(secs(2)), accept().delayed(secs(1))].into_iter();
     let mut harness = Harness::new(move |_| answers.next().unwrap());

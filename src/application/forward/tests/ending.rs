@@ -36,7 +36,7 @@ async fn a_worker_does_not_end_while_a_closed_buffer_holds_spans() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_gives_back_what_is_on_the_wire_and_ends() {
+async fn stopping_requeues_the_batch_in_flight_and_ends() {
     let mut harness = Harness::new(|_| ScriptedResponse::NeverRespond);
     harness.start(1);
     harness.store(&["abc"]);
@@ -50,7 +50,7 @@ async fn stopping_gives_back_what_is_on_the_wire_and_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_in_the_middle_of_a_record_gives_back_only_the_rest() {
+async fn stopping_in_the_middle_of_a_record_requeues_only_the_rest() {
     let batch = BatchLimits { max_bytes: 2, ..BATCH };
     let mut answers = [accept()].into_iter();
     let mut harness = Harness::with(limits(100, 10_000), batch, move |_| {
@@ -149,7 +149,7 @@ async fn pauses_are_short_while_hurrying() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_comes_with_the_stop_still_counts() {
+async fn a_response_that_arrives_with_the_stop_still_counts() {
     for _ in 0..20 {
         let answered = Arc::new(tokio::sync::Notify::new());
         let answer = Arc::clone(&answered);
@@ -184,7 +184,7 @@ async fn hurrying_does_not_undo_a_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_met_while_stopping_is_not_followed_by_a_pause() {
+async fn a_failure_while_stopping_is_not_followed_by_a_pause() {
     let forward: Arc<Mutex<Option<Arc<Forward>>>> = Arc::default();
     let at_hand = Arc::clone(&forward);
     let mut harness = Harness::new(move |_| {

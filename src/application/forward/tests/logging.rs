@@ -1,4 +1,4 @@
-//! What is logged.
+//! The log of the forwarder.
 
 use super::*;
 use crate::application::testing::CapturedLog;
@@ -26,7 +26,7 @@ async fn an_outage_is_reported_once_and_so_is_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_must_only_be_smaller_is_no_outage() {
+async fn a_batch_that_is_too_large_is_not_reported_as_an_outage() {
     let (log, _guard) = CapturedLog::start();
     let mut first = true;
     let mut harness = Harness::new(move |_| {
@@ -40,7 +40,7 @@ async fn a_batch_that_must_only_be_smaller_is_no_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn spans_refused_for_good_are_an_error_that_says_what_to_do() {
+async fn permanently_refused_spans_are_an_error_with_a_remedy() {
     let (log, _guard) = CapturedLog::start();
     let mut harness = Harness::new(|_| fail(FailureKind::Refused));
     harness.store(&["abc"]);
@@ -54,7 +54,7 @@ async fn spans_refused_for_good_are_an_error_that_says_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejected_spans_are_an_error_and_a_mere_message_is_a_warning() {
+async fn rejected_spans_are_an_error_and_a_message_alone_is_a_warning() {
     let (log, _guard) = CapturedLog::start();
     let mut answers = [(2, "too old"), (0, "nearly full")].into_iter();
     let batch = BatchLimits { max_spans: 3, ..BATCH };

@@ -2,65 +2,65 @@
 
 use super::*;
 
-/// Calls every request with an `x` in it invalid.
+/// Refuses every request with an `x` as invalid.
 fn no_x(arrival: &ReceivedRequest) -> ScriptedResponse {
     if arrival.payload.contains('x') { fail(FailureKind::InvalidData) } else { accept() }
 }
 
-/// Stores `count` records of two spans, with an invalid span at each of `guilty`, and returns the
-/// valid spans.
-fn store_pairs(harness: &Harness, count: usize, guilty: &[usize]) -> String {
-    let mut innocent = String::new();
+/// Stores `count` records of two spans, with an invalid span in each record of `invalid`, and
+/// returns the valid spans.
+fn store_pairs(harness: &Harness, count: usize, invalid: &[usize]) -> String {
+    let mut valid = String::new();
     for n in 0..count {
         let record = format!("{}{}", n % 10, ['a', 'b', 'c'][n % 3]);
-        if guilty.contains(&n) {
+        if invalid.contains(&n) {
             harness.store(&["xx"]);
         } else {
             harness.store(&[&record]);
-            innocent += &record;
+            valid += &record;
         }
     }
-    innocent
+    valid
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_guilty_record_is_found_and_lost_and_all_others_arrive_in_order() {
-    for guilty in [0, 1, 700, 1_022, 1_023] {
+async fn one_invalid_record_is_found_and_dropped_and_all_others_arrive_in_order() {
+    for invalid in [0, 1, 700, 1_022, 1_023] {
         let mut harness = Harness::new(no_x);
-        let innocent = store_pairs(&harness, 1_024, &[guilty]);
+        let valid = store_pairs(&harness, 1_024, &[invalid]);
 
         harness.finish().await;
 
-        assert_eq!(harness.destination.accepted_spans(), innocent);
+        assert_eq!(harness.destination.accepted_spans(), valid);
         assert_eq!(harness.lost_for_good(), 2);
         assert_eq!(harness.ledger().sent, 2 * 1_023);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_guilty_record_costs_a_logarithmic_number_of_requests_and_no_time() {
-    for guilty in [0, 1, 341, 682, 700, 1_022, 1_023] {
+async fn one_invalid_record_costs_a_logarithmic_number_of_requests_and_no_pause() {
+    for invalid in [0, 1, 341, 682, 700, 1_022, 1_023] {
         let mut harness = Harness::new(no_x);
-        store_pairs(&harness, 1_024, &[guilty]);
+        store_pairs(&harness, 1_024, &[invalid]);
 
         harness.finish().await;
 
         let arrivals = harness.destination.received();
-        // Ten halvings, each may cost a delivery and a doubled batch, and ten doublings back.
-        assert!(arrivals.len() <= 45, "record {guilty} took {} requests", arrivals.len());
+        // Ten halvings, each with up to one delivery and one doubled batch, and ten doublings.
+        assert!(arrivals.len() <= 45, "record {invalid} took {} requests", arrivals.len());
         assert_eq!(arrivals.last().unwrap().at, arrivals[0].at);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_guilty_records_are_found_and_lost_and_all_others_arrive_in_order() {
-    for guilty in [[3, 700], [511, 512], [0, 1_023], [8, 9]] {
+async fn two_invalid_records_are_found_and_dropped_and_all_others_arrive_in_order() {
+    for invalid in [[3, 700], [511, 512], [0, 1_023], [8, 9]] {
         let mut harness = Harness::new(no_x);
-        let innocent = store_pairs(&harness, 1_024, &guilty);
+        let valid = store_pairs(&harness, 1_024, &invalid);
 
         harness.finish().await;
 
-        assert_eq!(harness.destination.accepted_spans(), innocent);
+        assert_eq!(harness.destination.accepted_spans(), valid);
         assert_eq!(harness.lost_for_good(), 4);
     }
 }
@@ -78,7 +78,7 @@ async fn a_destination_that_calls_everything_invalid_costs_a_record_per_pause() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_refuses_us_costs_a_batch_per_pause() {
+async fn a_destination_that_refuses_every_request_costs_a_batch_per_pause() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
     let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
     harness.store(&["abcd", "efgh", "ijkl"]);
@@ -91,7 +91,7 @@ async fn a_destination_that_refuses_us_costs_a_batch_per_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_the_destination_takes_us_again_the_rest_arrives() {
+async fn the_rest_arrives_once_the_destination_accepts_requests_again() {
     let batch = BatchLimits { max_spans: 4, ..BATCH };
     let mut refusals = 2;
     let mut harness = Harness::with(limits(1_000, 100_000), batch, move |_| {
@@ -110,7 +110,7 @@ async fn once_the_destination_takes_us_again_the_rest_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_guilty_part_of_a_record_sent_in_parts_is_lost() {
+async fn only_the_invalid_part_of_a_record_sent_in_parts_is_dropped() {
     let batch = BatchLimits { max_bytes: 4, ..BATCH };
     let mut harness = Harness::with(limits(1_000, 100_000), batch, no_x);
     harness.store(&["abcdefxhijkl"]);
@@ -122,7 +122,7 @@ async fn only_the_guilty_part_of_a_record_sent_in_parts_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_keeps_refusing_us_costs_less_each_time() {
+async fn a_destination_that_keeps_refusing_costs_fewer_spans_each_time() {
     let batch = BatchLimits { max_spans: 16, ..BATCH };
     let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| fail(FailureKind::Refused));
     store_pairs(&harness, 18, &[]);
@@ -134,7 +134,7 @@ async fn a_destination_that_keeps_refusing_us_costs_less_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_the_store_cannot_return_is_lost_and_all_others_arrive() {
+async fn a_batch_that_the_store_cannot_return_is_dropped_and_all_others_arrive() {
     let batch = BatchLimits { max_spans: 2, ..BATCH };
     let mut harness = Harness::with(limits(100, 10_000), batch, |_| accept());
     harness.store(&["ab", "c!", "de"]);

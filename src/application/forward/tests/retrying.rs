@@ -45,7 +45,7 @@ async fn after_a_delivery_the_pauses_start_short_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_arrives_during_an_outage_follows_in_order() {
+async fn records_received_during_an_outage_are_sent_in_order() {
     let mut harness = Harness::new(unavailable(10));
     harness.start(1);
 
@@ -76,7 +76,7 @@ async fn a_day_of_outage_loses_nothing_while_there_is_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_may_be_evicted_while_the_destination_is_left_alone() {
+async fn a_batch_may_be_evicted_during_a_pause() {
     let mut harness = Harness::with(limits(4, 10_000), BATCH, |_| asking(secs(20)));
     harness.start(1);
     harness.store(&["a"]);
@@ -90,7 +90,7 @@ async fn a_batch_may_be_evicted_while_the_destination_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_on_the_wire_is_not_evicted_but_what_waits_behind_it() {
+async fn a_batch_in_flight_is_not_evicted_but_records_queued_behind_it_are() {
     let mut harness = Harness::with(limits(4, 10_000), BATCH, |_| accept().delayed(secs(5)));
     harness.start(1);
     harness.store(&["a"]);
@@ -105,7 +105,7 @@ async fn a_batch_on_the_wire_is_not_evicted_but_what_waits_behind_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn spans_given_back_may_grow_too_old_to_be_sent() {
+async fn requeued_spans_may_expire() {
     let old = BufferLimits { max_age: Some(secs(30)), ..limits(100, 10_000) };
     let mut first = true;
     let mut harness = Harness::with(old, BATCH, move |_| {
@@ -123,7 +123,7 @@ async fn spans_given_back_may_grow_too_old_to_be_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_is_left_alone_as_long_as_it_asked() {
+async fn a_destination_gets_no_request_during_the_pause_it_asked_for() {
     let mut answers = [asking(secs(20)), accept()].into_iter();
     let mut harness = Harness::new(move |_| answers.next().unwrap());
     harness.store(&["a"]);
@@ -145,7 +145,7 @@ async fn a_destination_that_asks_for_a_year_is_tried_again_after_5_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_forwarder_wakes_for_what_arrives_after_a_recovery() {
+async fn an_idle_forwarder_wakes_for_records_received_after_a_recovery() {
     let mut harness = Harness::new(unavailable(1));
     harness.start(1);
     harness.store(&["a"]);

@@ -60,7 +60,7 @@ async fn a_large_batch_is_halved_without_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_larger_than_a_batch_is_sent_in_parts_cut_between_spans() {
+async fn a_record_larger_than_a_batch_is_split_between_spans() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
     let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| accept());
     harness.store(&["ab", &alphabet(26), "yz"]);
@@ -74,7 +74,7 @@ async fn a_record_larger_than_a_batch_is_sent_in_parts_cut_between_spans() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_part_of_a_record_is_settled_when_it_is_taken() {
+async fn each_part_of_a_record_is_settled_when_it_is_accepted() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
     let mut harness = Harness::with(limits(1_000, 100_000), batch, |_| accept().delayed(secs(10)));
     harness.store(&[&alphabet(26)]);
@@ -90,7 +90,7 @@ async fn each_part_of_a_record_is_settled_when_it_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_in_the_middle_of_a_record_gives_back_only_the_rest() {
+async fn a_failure_in_the_middle_of_a_record_requeues_only_the_rest() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
     let mut answers = [accept(), fail(FailureKind::Unavailable)].into_iter();
     let mut harness = Harness::with(limits(1_000, 100_000), batch, move |_| {
@@ -121,7 +121,7 @@ async fn the_rest_of_a_half_sent_record_may_be_evicted() {
     harness.store(&["0123456789ABCDEFGH"]);
     harness.finish().await;
 
-    // Of the 16 that were left, 8 had to go.
+    // Of the 16 remaining spans, 8 were evicted.
     assert_eq!(harness.destination.accepted_spans(), "abcdefghijstuvwxyz0123456789ABCDEFGH");
     assert_eq!(harness.ledger().dropped(DropReason::Overflow), 8);
 }
@@ -138,7 +138,7 @@ async fn a_record_too_large_for_the_destination_is_split_until_its_parts_fit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_small_request_called_too_large_is_followed_by_a_pause() {
+async fn a_small_request_refused_as_too_large_is_followed_by_a_pause() {
     let mut harness = Harness::new(at_most(5));
     harness.store(&["abcdef"]);
 
@@ -149,7 +149,7 @@ async fn a_small_request_called_too_large_is_followed_by_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_whose_oldest_spans_were_evicted_is_split_behind_them() {
+async fn a_record_whose_oldest_spans_were_evicted_is_split_after_them() {
     let batch = BatchLimits { max_bytes: 10, ..BATCH };
     let mut harness = Harness::with(limits(20, 100_000), batch, |_| accept());
     harness.store(&[&alphabet(26)]);
@@ -160,7 +160,7 @@ async fn a_record_whose_oldest_spans_were_evicted_is_split_behind_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_span_too_large_is_lost_and_all_others_arrive() {
+async fn a_single_span_that_is_too_large_is_dropped_and_all_others_arrive() {
     let mut harness = Harness::new(|arrival| {
         if arrival.payload.contains('X') { fail(FailureKind::TooLarge) } else { accept() }
     });

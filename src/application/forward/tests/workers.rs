@@ -46,7 +46,7 @@ async fn several_workers_send_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_one_worker_was_asked_for_holds_for_all() {
+async fn a_pause_requested_of_one_worker_applies_to_all() {
     let mut harness = Harness::new(|arrival| {
         if arrival.at >= secs(20) {
             return accept();
@@ -67,7 +67,7 @@ async fn a_pause_one_worker_was_asked_for_holds_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_fail_together_count_as_one_failure() {
+async fn concurrent_failures_count_as_one() {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
     let mut harness = Harness::with(limits(100, 10_000), batch, |_| {
         fail(FailureKind::Unavailable).delayed(millis(10))
@@ -84,7 +84,7 @@ async fn requests_that_fail_together_count_as_one_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_sent_in_parts_waits_when_another_worker_met_a_failure() {
+async fn a_record_sent_in_parts_waits_after_a_failure_of_another_worker() {
     let batch = BatchLimits { max_spans: 100, max_bytes: 2, ..BATCH };
     let mut harness = Harness::with(limits(100, 10_000), batch, |arrival| {
         let retry_after = Some(secs(20));
@@ -109,11 +109,11 @@ async fn a_record_sent_in_parts_waits_when_another_worker_met_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guilty_record_is_found_soon_while_other_workers_deliver() {
+async fn an_invalid_record_is_found_soon_while_other_workers_deliver() {
     let batch = BatchLimits { max_spans: 64, ..BATCH };
     let mut harness = Harness::with(limits(1 << 20, 1 << 30), batch, |arrival| {
-        let guilty = arrival.payload.contains('x');
-        let answer = if guilty { fail(FailureKind::InvalidData) } else { accept() };
+        let invalid = arrival.payload.contains('x');
+        let answer = if invalid { fail(FailureKind::InvalidData) } else { accept() };
         answer.delayed(millis(10))
     });
     for n in 0..20_000 {
@@ -123,13 +123,13 @@ async fn a_guilty_record_is_found_soon_while_other_workers_deliver() {
 
     harness.finish().await;
 
-    let guilty = harness.destination.payloads().iter().filter(|each| each.contains('x')).count();
-    assert!(guilty <= 12, "the guilty record was sent {guilty} times");
+    let sent = harness.destination.payloads().iter().filter(|each| each.contains('x')).count();
+    assert!(sent <= 12, "the invalid record was sent {sent} times");
     assert_eq!((harness.ledger().sent, harness.lost_for_good()), (19_999, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_is_stuck_does_not_keep_another_from_what_arrives() {
+async fn a_stuck_worker_does_not_block_another_from_new_records() {
     let mut harness = Harness::new(|arrival| match arrival.payload.as_str() {
         "a" => ScriptedResponse::NeverRespond,
         _ => accept(),
@@ -148,7 +148,7 @@ async fn a_worker_that_is_stuck_does_not_keep_another_from_what_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_workers_share_what_one_batch_cannot_hold() {
+async fn idle_workers_share_records_that_exceed_one_batch() {
     let batch = BatchLimits { max_spans: 2, ..BATCH };
     let mut harness = Harness::with(limits(100, 10_000), batch, |_| accept().delayed(secs(1)));
     harness.start(3);
@@ -162,7 +162,7 @@ async fn idle_workers_share_what_one_batch_cannot_hold() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn workers_that_hang_leave_records_to_evict_after_the_limits_were_lowered() {
+async fn stuck_workers_leave_records_to_evict_after_the_limits_are_lowered() {
     let buffer = buffer_with_takers(4, limits(1 << 20, 1 << 20), OverflowPolicy::DropOldest);
     let mut harness = Harness::over(buffer, BATCH, |_| ScriptedResponse::NeverRespond);
     harness.buffer.set_limits(limits(1 << 20, 16 * 65));
@@ -171,7 +171,7 @@ async fn workers_that_hang_leave_records_to_evict_after_the_limits_were_lowered(
     sleep(secs(1)).await;
     assert_eq!(harness.destination.received().len(), 4);
 
-    // Panics when it is refused.
+    // Panics if a record is refused.
     harness.store(&["b"; 20]);
 
     assert_eq!((harness.ledger().in_flight, harness.ledger().buffered), (8, 8));
@@ -180,7 +180,7 @@ async fn workers_that_hang_leave_records_to_evict_after_the_limits_were_lowered(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_waits_for_room_on_the_wire_is_sent_once_there_is_some() {
+async fn a_record_blocked_by_batches_in_flight_is_sent_once_they_are_settled() {
     let buffer = buffer_with_takers(4, limits(8, 1 << 20), OverflowPolicy::DropOldest);
     let mut harness = Harness::over(buffer, BATCH, |_| accept().delayed(secs(1)));
     harness.store(&["abc", "def", "g"]);
@@ -197,8 +197,8 @@ async fn a_record_that_waits_for_room_on_the_wire_is_sent_once_there_is_some() {
     assert_eq!(harness.ledger().sent, 7);
 }
 
-/// Asks the worker with span `a` to retry after `first`, and a little later the other after
-/// `second`.
+/// Asks the worker with span `a` to retry after `first`, and shortly afterwards the other one after
+/// `second`. Returns when requests are sent again.
 async fn second_try(first: Option<Duration>, second: Option<Duration>) -> Duration {
     let batch = BatchLimits { max_spans: 1, ..BATCH };
     let mut failed = 0;
@@ -219,14 +219,14 @@ async fn second_try(first: Option<Duration>, second: Option<Duration>) -> Durati
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_asked_for_during_another_one_prolongs_it() {
+async fn a_pause_requested_during_another_prolongs_it() {
     let resumed = second_try(None, Some(secs(20))).await;
 
     assert!(resumed >= secs(20), "resumed after {resumed:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_pause_asked_for_does_not_end_a_longer_one() {
+async fn a_short_requested_pause_does_not_end_a_longer_one() {
     let resumed = second_try(Some(secs(20)), Some(secs(1))).await;
 
     assert!(resumed >= secs(20), "resumed after {resumed:?}");

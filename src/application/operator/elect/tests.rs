@@ -1,4 +1,4 @@
-//! What an elector logs when the store fails.
+//! The log of an elector whose store fails.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use crate::domain::operator::lease::LeaseUpdate;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A lease that nobody holds, or that cannot be used.
+/// A lease without a holder, with errors on demand.
 #[derive(Default)]
 struct FakeLeaseStore {
     read_error: Mutex<Option<&'static str>>,
@@ -67,7 +67,7 @@ fn warnings(log: &CapturedLog, text: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_cannot_be_read_is_logged_once_as_a_warning_until_it_can() {
+async fn an_unreadable_lease_is_logged_once_as_a_warning_until_it_recovers() {
     let (log, _guard) = CapturedLog::start();
     let store = Arc::<FakeLeaseStore>::default();
     *store.read_error.lock() = Some("not allowed to use the Lease");
@@ -85,7 +85,7 @@ async fn a_lease_that_cannot_be_read_is_logged_once_as_a_warning_until_it_can() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_can_be_read_and_not_written_is_logged_once_as_a_warning() {
+async fn an_unwritable_lease_is_logged_once_as_a_warning() {
     let (log, _guard) = CapturedLog::start();
     let store = Arc::<FakeLeaseStore>::default();
     *store.write_error.lock() = Some("namespace ops not found");

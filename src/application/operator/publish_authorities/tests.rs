@@ -16,7 +16,7 @@ use crate::ports::operator::certificates::{Versioned, WebhookTls};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Starts a replica beside a cluster.
+/// Starts a replica in a cluster.
 fn start(cluster: &Arc<FakeCluster>) -> Arc<RecordingMonitor> {
     let monitor = Arc::<RecordingMonitor>::default();
     let store = ExistingSecretStore(Arc::clone(cluster));
@@ -32,7 +32,7 @@ fn start(cluster: &Arc<FakeCluster>) -> Arc<RecordingMonitor> {
     monitor
 }
 
-/// A cluster where `A1` is given and published.
+/// A cluster where `A1` is supplied and published.
 async fn settled() -> Arc<FakeCluster> {
     let cluster = FakeCluster::new();
     cluster.assign_publisher(EXISTING_SECRET);
@@ -47,7 +47,7 @@ fn names(cluster: &FakeCluster) -> Vec<Vec<String>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_given_is_published_everywhere_and_nothing_more_is_written() {
+async fn supplied_authorities_are_published_everywhere_and_written_once() {
     let cluster = settled().await;
     assert_eq!(names(&cluster), [["A1"], ["A1"]]);
 
@@ -57,7 +57,7 @@ async fn what_is_given_is_published_everywhere_and_nothing_more_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_authority_that_is_renewed_stays_for_ten_minutes_beside_its_successor() {
+async fn a_replaced_authority_stays_published_for_ten_minutes() {
     let cluster = settled().await;
 
     cluster.set_existing_secret("A2 1 2\n");
@@ -71,7 +71,7 @@ async fn an_authority_that_is_renewed_stays_for_ten_minutes_beside_its_successor
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bundle_that_somebody_took_away_is_back_within_a_second() {
+async fn a_removed_bundle_is_restored_within_a_second() {
     let cluster = settled().await;
     for wrong in [vec![vec![], vec![]], vec![b"A1 1 2\n".to_vec(), vec![]]] {
         cluster.overwrite_bundles(Some(wrong));
@@ -83,7 +83,7 @@ async fn a_bundle_that_somebody_took_away_is_back_within_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bundle_that_a_tool_removes_after_every_write_is_written_ever_more_slowly() {
+async fn a_bundle_that_a_tool_keeps_removing_is_written_at_a_decreasing_rate() {
     let cluster = settled().await;
     let tool = tokio::spawn({
         let cluster = Arc::clone(&cluster);
@@ -108,7 +108,7 @@ async fn a_bundle_that_a_tool_removes_after_every_write_is_written_ever_more_slo
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_replicas_that_were_given_different_things_take_nothing_from_each_other_at_once() {
+async fn replicas_with_different_secrets_do_not_remove_each_others_authorities_at_once() {
     let cluster = settled().await;
     let (old, monitor) =
         (ExistingSecretStore(Arc::clone(&cluster)), Arc::<RecordingMonitor>::default());
@@ -128,7 +128,7 @@ async fn two_replicas_that_were_given_different_things_take_nothing_from_each_ot
     }
 }
 
-/// Sees another Secret than the others do.
+/// A store that returns another Secret than the cluster has.
 struct StaleStore(ExistingSecretStore);
 
 impl CertificateStore for StaleStore {
@@ -163,10 +163,10 @@ impl CertificateStore for StaleStore {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_missing_is_said_once_with_the_remedy_and_counted() {
+async fn a_missing_secret_or_authority_is_logged_once_with_the_remedy_and_counted() {
     for (supplied, expected) in [
         (None, "there is no Secret given: create it, or correct certificates.secretName"),
-        (Some("rubbish\n"), "Secret given has no authority: add it as ca.crt, or set"),
+        (Some("garbage\n"), "Secret given has no authority: add it as ca.crt, or set"),
     ] {
         let (log, _guard) = CapturedLog::start();
         let cluster = FakeCluster::new();

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn only_so_many_workloads_are_remembered_and_the_newest_ones() {
+    async fn the_number_of_remembered_workloads_is_bounded_and_the_newest_are_kept() {
         let event = WorkloadEvent::missing(&MissingReason::WebhookNotCalled);
         let key = |number: usize| EventKey::new("shop", &number.to_string(), &event);
         let mut dedup = EventDedup::default();

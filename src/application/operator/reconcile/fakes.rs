@@ -30,7 +30,7 @@ use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome, Work
 use crate::ports::operator::pods::{ChangeHandler, PodLister};
 use crate::ports::operator::reconcile::{ReconcileMonitor, ReconcileOutcome};
 
-/// What was done to the cluster.
+/// A write to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RecordedWrite {
     Status(ObjectKey, Status),
@@ -123,7 +123,7 @@ pub(super) fn secret(name: &str) -> Reference {
     Reference { kind: ReferenceKind::Secret, name: name.into(), field: "spec.field".into() }
 }
 
-/// A pod of `owner` in `shop` that asks for a sidecar and has none.
+/// A missing pod of `owner` in `shop`.
 pub(super) fn missing_pod(name: &str, owner: &str) -> PodSnapshot {
     PodSnapshot {
         key: key("shop", name),
@@ -192,7 +192,7 @@ impl Harness {
         Self { cluster, leading, running }
     }
 
-    /// Sets up a cluster with these, and a leader that has reconciled them.
+    /// Sets up a cluster with these objects, and a leader that has reconciled them.
     pub(super) async fn with_leader(
         trace_buffers: &[TraceBufferSnapshot],
         pods: &[PodSnapshot],

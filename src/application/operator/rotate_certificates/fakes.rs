@@ -1,4 +1,4 @@
-//! A cluster, and certificates as text. Every call takes time of tokio's clock.
+//! A fake cluster, and certificates as text. Every call takes time on tokio's clock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::ports::operator::certificates::{
     Inspection, IssueError, Publication, StoreError, Versioned, WebhookTls,
 };
 
-/// When the tests begin.
+/// The wall clock at the start of a test.
 const TODAY: Duration = Duration::from_hours(24 * 20_000);
 
 /// Follows the test's clock, and can jump.
@@ -31,12 +31,12 @@ pub(crate) struct FakeWallClock {
 #[derive(Clone)]
 pub(crate) struct FakeIssuer {
     pub(crate) host: &'static str,
-    /// No leaf has the webhook's names.
-    pub(crate) never_fits: bool,
+    /// Leaves never have the webhook's names.
+    pub(crate) never_matches: bool,
     made: Arc<AtomicU64>,
 }
 
-/// Something that somebody wrote.
+/// A write to the cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedWrite {
     pub(crate) at: Duration,
@@ -46,7 +46,7 @@ pub(crate) struct RecordedWrite {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RecordedValue {
     Tls(WebhookTls),
-    /// True if an operator published it, false if somebody else.
+    /// True if an operator published it, false if another client did.
     Published(Vec<Vec<u8>>, bool),
 }
 
@@ -54,7 +54,7 @@ pub(crate) enum RecordedValue {
 pub(crate) const SELF_MANAGED: &str = "self";
 pub(crate) const EXISTING_SECRET: &str = "existingSecret";
 
-/// The cluster as an operator with a supplied certificate sees it, with a Secret of its own.
+/// The cluster as seen by an operator with a supplied certificate, which has its own Secret.
 pub(crate) struct ExistingSecretStore(pub(crate) Arc<FakeCluster>);
 
 /// A Secret and a webhook's configuration of two entries.
@@ -68,7 +68,7 @@ struct State {
     tls: Option<WebhookTls>,
     /// The other operator's Secret.
     existing_secret: Option<WebhookTls>,
-    /// Whose task it is to publish, and who did.
+    /// The publisher that the chart selects, and the one that published last.
     assigned_publisher: Option<&'static str>,
     last_publisher: Option<&'static str>,
     bundles: Option<Vec<Vec<u8>>>,
@@ -82,7 +82,7 @@ struct State {
     calls: usize,
 }
 
-/// Records what was reported.
+/// Records the reports.
 #[derive(Default)]
 pub(crate) struct RecordingMonitor {
     pub(crate) expiry: Mutex<Option<(Duration, Duration)>>,
@@ -101,21 +101,21 @@ impl FakeWallClock {
 
 impl WallClock for FakeWallClock {
     fn now(&self) -> Duration {
-        let right = TODAY + self.start.elapsed();
+        let now = TODAY + self.start.elapsed();
         let jump = self.jump_seconds.load(Ordering::Relaxed);
         let size = Duration::from_secs(jump.unsigned_abs());
-        if jump < 0 { right.saturating_sub(size) } else { right + size }
+        if jump < 0 { now.saturating_sub(size) } else { now + size }
     }
 }
 
 impl FakeIssuer {
     pub(crate) fn new() -> Self {
-        Self { host: "webhook", never_fits: false, made: Arc::default() }
+        Self { host: "webhook", never_matches: false, made: Arc::default() }
     }
 
-    /// One whose leaves never have the webhook's names.
-    pub(crate) fn that_never_fits() -> Self {
-        Self { never_fits: true, ..Self::new() }
+    /// Creates an issuer whose leaves never have the webhook's names.
+    pub(crate) fn that_never_matches() -> Self {
+        Self { never_matches: true, ..Self::new() }
     }
 
     fn name(&self, letter: char) -> String {
@@ -123,12 +123,12 @@ impl FakeIssuer {
     }
 }
 
-/// The names of the authorities in a bundle, those that cannot be read left out.
+/// Returns the names of the readable authorities in a bundle.
 pub(crate) fn authorities(bundle: &[u8]) -> Vec<String> {
     lines(bundle).into_iter().map(|words| words[0].clone()).collect()
 }
 
-/// The authority of a leaf, if it is whole.
+/// Returns the authority of a leaf, if the leaf is complete.
 pub(crate) fn authority_of(leaf: &[u8]) -> Option<String> {
     let words = words(leaf);
     (words.len() == 5).then(|| words[1].clone())
@@ -168,7 +168,7 @@ impl CertificateIssuer for FakeIssuer {
                 leaf: is_usable.then(|| Leaf {
                     validity: validity(&leaf[2], &leaf[3]),
                     issued_by_signer: signer.is_some_and(|words| words[0] == leaf[1]),
-                    names_match: leaf[4] == self.host && !self.never_fits,
+                    names_match: leaf[4] == self.host && !self.never_matches,
                 }),
                 old_authorities: bundle.len() - usize::from(signer.is_some()),
                 rotation_requested: tls.is_rotation_pending(),
@@ -229,7 +229,7 @@ impl CaBundles for FakeIssuer {
 }
 
 impl FakeCluster {
-    /// Nothing in it but the configuration without bundles.
+    /// Creates a cluster with a configuration without bundles and nothing else.
     pub(crate) fn new() -> Arc<Self> {
         let state = State {
             tls: None,
@@ -258,7 +258,7 @@ impl FakeCluster {
         self.state.lock().latencies = latencies;
     }
 
-    /// Answers the next calls like this.
+    /// Lets the next calls fail with these errors.
     pub(crate) fn fail_next(&self, errors: impl IntoIterator<Item = StoreError>) {
         self.state.lock().failures.extend(errors);
     }
@@ -271,12 +271,12 @@ impl FakeCluster {
         self.state.lock().bundles.clone().unwrap_or_default()
     }
 
-    /// Everything written so far.
+    /// Returns all writes so far.
     pub(crate) fn writes(&self) -> Vec<RecordedWrite> {
         self.state.lock().writes.clone()
     }
 
-    /// Somebody else changes the Secret.
+    /// Changes the Secret as another client.
     pub(crate) fn tamper(&self, change: impl FnOnce(&mut Option<WebhookTls>)) {
         let mut state = self.state.lock();
         change(&mut state.tls);
@@ -285,14 +285,14 @@ impl FakeCluster {
         self.notify_change();
     }
 
-    /// Somebody else supplies the other operator with these authorities, and a certificate.
+    /// Supplies the operator that uses an existing Secret with these authorities and a certificate.
     pub(crate) fn set_existing_secret(&self, bundle: &str) {
-        let given = WebhookTls { bundle: bundle.as_bytes().to_vec(), ..WebhookTls::default() };
-        self.state.lock().existing_secret = Some(given);
+        let supplied = WebhookTls { bundle: bundle.as_bytes().to_vec(), ..WebhookTls::default() };
+        self.state.lock().existing_secret = Some(supplied);
         self.notify_change();
     }
 
-    /// The chart asks one of the operators to publish.
+    /// Selects the operator that publishes, as the chart does.
     pub(crate) fn assign_publisher(&self, who: &'static str) {
         let mut state = self.state.lock();
         state.assigned_publisher = Some(who);
@@ -301,7 +301,7 @@ impl FakeCluster {
         self.notify_change();
     }
 
-    /// Somebody else changes the configuration.
+    /// Changes the bundles of the configuration as another client.
     pub(crate) fn overwrite_bundles(&self, bundles: Option<Vec<Vec<u8>>>) {
         let mut state = self.state.lock();
         state.version += 1;
@@ -313,7 +313,7 @@ impl FakeCluster {
         self.notify_change();
     }
 
-    /// Somebody else changes a label of the configuration.
+    /// Changes a label of the configuration as another client.
     pub(crate) fn touch_configuration(&self) {
         self.state.lock().version += 1;
         self.notify_change();
@@ -459,7 +459,7 @@ impl CertificateStore for ExistingSecretStore {
     }
 
     async fn write_tls(&self, _tls: &WebhookTls, _version: Option<&str>) -> Result<(), StoreError> {
-        panic!("it is not the Secret of this operator");
+        panic!("this operator does not write its Secret");
     }
 
     async fn read_publication(&self) -> Result<Option<Versioned<Publication>>, StoreError> {

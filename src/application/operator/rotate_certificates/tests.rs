@@ -1,4 +1,4 @@
-//! Keeping certificates in a fake cluster, on paused time.
+//! Certificate rotation in a fake cluster, on paused time.
 
 use std::sync::atomic::Ordering;
 
@@ -20,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// One replica beside a cluster.
+/// One replica and its cluster.
 struct Harness {
     cluster: Arc<FakeCluster>,
     clock: FakeWallClock,
@@ -30,7 +30,7 @@ struct Harness {
 }
 
 impl Harness {
-    /// A leader beside an empty cluster.
+    /// A leader and an empty cluster.
     fn leading() -> Self {
         Self::new(FakeCluster::new(), true)
     }
@@ -47,7 +47,7 @@ impl Harness {
         Self { cluster, clock, monitor, leading, rotator }
     }
 
-    /// A leader that has made everything.
+    /// A leader that has issued and published its certificates.
     async fn settled() -> Self {
         let harness = Self::leading();
         sleep(2 * MINUTE).await;
@@ -82,10 +82,10 @@ fn start(
     tokio::spawn(async move { rotator.run(leading, changes).await })
 }
 
-/// `authority A1`, `published A1`, `leaf L2 of A1`.
+/// Describes writes, such as `bundle A1`, `published A1` or `leaf L2 of A1`.
 fn describe(writes: &[RecordedWrite]) -> Vec<String> {
     let mut leaf = vec![];
-    let mut tell = |write: &RecordedWrite| match &write.value {
+    let mut describe_one = |write: &RecordedWrite| match &write.value {
         RecordedValue::Published(bundles, _) => {
             format!("published {}", authorities(&bundles[0]).join(" "))
         }
@@ -98,11 +98,11 @@ fn describe(writes: &[RecordedWrite]) -> Vec<String> {
             format!("leaf {name} of {}", authority_of(&leaf).unwrap())
         }
     };
-    writes.iter().map(&mut tell).collect()
+    writes.iter().map(&mut describe_one).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_nothing_the_authority_is_stored_then_published_everywhere_then_the_leaf_is_stored() {
+async fn on_a_new_install_the_authority_is_stored_then_published_then_the_leaf_is_stored() {
     let harness = Harness::settled().await;
 
     assert_eq!(describe(&harness.cluster.writes()), ["bundle A1", "published A1", "leaf L2 of A1"]);
@@ -110,7 +110,7 @@ async fn from_nothing_the_authority_is_stored_then_published_everywhere_then_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_written_while_all_is_well() {
+async fn nothing_is_written_in_the_steady_state() {
     let harness = Harness::settled().await;
 
     sleep(19 * DAY).await;
@@ -119,27 +119,27 @@ async fn nothing_is_written_while_all_is_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bundle_that_somebody_removed_or_changed_is_back_within_a_second() {
+async fn a_removed_or_changed_bundle_is_restored_within_a_second() {
     let harness = Harness::settled().await;
-    let right = harness.cluster.bundles();
+    let expected = harness.cluster.bundles();
     for wrong in [
         vec![vec![], vec![]],
-        vec![right[0].clone(), vec![]],
-        vec![b"A9 1 2\n".to_vec(), right[0].clone()],
-        vec![[&right[0][..], b"A9 1 2\n"].concat(), right[0].clone()],
+        vec![expected[0].clone(), vec![]],
+        vec![b"A9 1 2\n".to_vec(), expected[0].clone()],
+        vec![[&expected[0][..], b"A9 1 2\n"].concat(), expected[0].clone()],
     ] {
         harness.cluster.overwrite_bundles(Some(wrong));
 
         sleep(SECOND).await;
 
-        assert_eq!(harness.cluster.bundles(), right);
+        assert_eq!(harness.cluster.bundles(), expected);
     }
-    assert_eq!(harness.leaf(), "L2", "the leaf stays");
+    assert_eq!(harness.leaf(), "L2", "the leaf is kept");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leaf_that_never_fits_is_written_ever_more_slowly() {
-    let issuer = FakeIssuer::that_never_fits();
+async fn a_leaf_that_never_matches_is_written_at_a_decreasing_rate() {
+    let issuer = FakeIssuer::that_never_matches();
     let harness = Harness::with_issuer(issuer, FakeCluster::new(), true);
 
     sleep(10 * MINUTE).await;
@@ -149,7 +149,7 @@ async fn a_leaf_that_never_fits_is_written_ever_more_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bundle_that_a_tool_removes_after_every_write_is_written_ever_more_slowly() {
+async fn a_bundle_that_a_tool_keeps_removing_is_written_at_a_decreasing_rate() {
     let harness = Harness::settled().await;
     let cluster = Arc::clone(&harness.cluster);
     let tool = tokio::spawn(async move {
@@ -172,7 +172,7 @@ async fn a_bundle_that_a_tool_removes_after_every_write_is_written_ever_more_slo
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_do_not_make_a_failing_write_faster_than_twice_a_second() {
+async fn changes_do_not_retry_a_failing_write_more_than_twice_a_second() {
     let cluster = FakeCluster::new();
     cluster.fail_next(std::iter::repeat_n(StoreError::Failed("no way".to_owned()), 100_000));
     let harness = Harness::new(Arc::clone(&cluster), true);
@@ -195,7 +195,7 @@ async fn a_leaf_is_renewed_after_twenty_days_by_the_same_authority() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_authority_is_replaced_step_by_step_with_an_overlap() {
+async fn an_authority_is_replaced_in_steps_with_an_overlap() {
     let harness = Harness::settled().await;
     harness.request_rotation("2026-11-24");
     sleep(Duration::from_hours(1)).await;
@@ -206,13 +206,13 @@ async fn an_authority_is_replaced_step_by_step_with_an_overlap() {
     let names = describe(&harness.cluster.writes());
     assert_eq!(names[3..], steps);
     let waited = |from: usize, to: usize| writes[to].at.saturating_sub(writes[from].at);
-    assert!(waited(1, 2) >= PROPAGATION_DELAY, "API servers know A3 before it is needed");
+    assert!(waited(1, 2) >= PROPAGATION_DELAY, "API servers have A3 before its leaf is issued");
     assert!(waited(1, 2) < PROPAGATION_DELAY + SECOND);
-    assert!(waited(2, 3) >= AUTHORITY_RETENTION, "replicas have let go of A1's leaf");
+    assert!(waited(2, 3) >= AUTHORITY_RETENTION, "replicas no longer serve A1's leaf");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_authority_is_replaced_unasked() {
+async fn an_old_authority_is_replaced_without_a_request() {
     let harness = Harness::settled().await;
 
     sleep(244 * DAY).await;
@@ -238,7 +238,7 @@ async fn each_new_value_of_the_annotation_rotates_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_overlap_begins_anew_when_the_bundle_was_gone_meanwhile() {
+async fn the_overlap_restarts_if_the_bundle_was_removed_meanwhile() {
     let harness = Harness::settled().await;
     harness.request_rotation("now");
     sleep(50 * SECOND).await;
@@ -278,7 +278,7 @@ async fn a_jump_of_the_wall_clock_shortens_no_overlap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_years_and_back_the_certificates_are_valid_by_the_clock_and_nothing_was_cut_short() {
+async fn jumps_of_the_clock_by_years_leave_valid_certificates_and_no_shortened_overlap() {
     let harness = Harness::settled().await;
     for jump in [3 * 365 * 86_400, -3 * 365 * 86_400, -40 * 86_400] {
         harness.clock.jump(jump);
@@ -294,7 +294,7 @@ async fn after_years_and_back_the_certificates_are_valid_by_the_clock_and_nothin
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_secret_is_made_anew_and_what_replicas_serve_on_stays_trusted() {
+async fn a_deleted_secret_is_recreated_and_the_served_leaf_stays_trusted() {
     let harness = Harness::settled().await;
 
     harness.cluster.tamper(|tls| *tls = None);
@@ -304,7 +304,7 @@ async fn a_deleted_secret_is_made_anew_and_what_replicas_serve_on_stays_trusted(
     assert_eq!((names.len(), names[1].as_str()), (2, "A1"), "{names:?}");
     assert!(
         harness.cluster.stored_tls().unwrap().leaf.is_empty(),
-        "API servers do not know it yet"
+        "API servers do not have the new authority yet"
     );
     sleep(MINUTE).await;
     assert_eq!(authority_of(&harness.cluster.stored_tls().unwrap().leaf).as_ref(), Some(&names[0]));
@@ -313,7 +313,7 @@ async fn a_deleted_secret_is_made_anew_and_what_replicas_serve_on_stays_trusted(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_key_of_the_authority_is_a_rotation_with_overlap() {
+async fn a_lost_authority_key_causes_a_rotation_with_overlap() {
     let harness = Harness::settled().await;
 
     harness.cluster.tamper(|tls| tls.as_mut().unwrap().authority_key = b"half a k".to_vec());
@@ -358,7 +358,7 @@ async fn only_the_leader_writes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_when_nobody_will_say_any_more_who_leads() {
+async fn the_rotator_ends_when_the_election_ends() {
     let Harness { leading, rotator, .. } = Harness::settled().await;
 
     drop(leading);
@@ -367,7 +367,7 @@ async fn it_ends_when_nobody_will_say_any_more_who_leads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conflict_is_read_again_and_is_no_failure() {
+async fn a_conflict_causes_a_new_read_and_is_no_failure() {
     let cluster = FakeCluster::new();
     cluster.fail_next([StoreError::Conflict, StoreError::Conflict]);
 
@@ -379,7 +379,7 @@ async fn a_conflict_is_read_again_and_is_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_logged_once_counted_each_time_and_tried_again_ever_more_slowly() {
+async fn a_failure_is_logged_once_counted_each_time_and_retried_at_a_decreasing_rate() {
     let (log, _guard) = CapturedLog::start();
     let cluster = FakeCluster::new();
     cluster.fail_next(std::iter::repeat_n(StoreError::Failed("no way".to_owned()), 30));
@@ -396,7 +396,7 @@ async fn a_failure_is_logged_once_counted_each_time_and_tried_again_ever_more_sl
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_configuration_it_says_so_and_goes_on_when_there_is_one() {
+async fn a_missing_configuration_is_logged_and_used_once_it_exists() {
     let (log, _guard) = CapturedLog::start();
     let cluster = FakeCluster::new();
     cluster.overwrite_bundles(None);
@@ -415,7 +415,7 @@ async fn without_a_configuration_it_says_so_and_goes_on_when_there_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_monitor_hears_how_long_the_certificates_last() {
+async fn the_monitor_gets_the_expiry_of_the_certificates() {
     let harness = Harness::settled().await;
 
     let (authority, leaf) = harness.monitor.expiry.lock().unwrap();

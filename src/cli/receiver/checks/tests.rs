@@ -1,4 +1,4 @@
-//! Mistakes that lie between settings; single values are tried in `cli::tests`.
+//! Errors across settings. Single values are tested in `cli::settings::kinds`.
 
 use super::super::tests::{errors, settings};
 
@@ -21,7 +21,7 @@ fn a_client_key_without_a_certificate_names_the_certificate() {
 }
 
 #[test]
-fn a_client_certificate_with_its_key_is_taken() {
+fn a_client_certificate_with_its_key_is_accepted() {
     let flags = [TLS, "--client-certificate-file=/c", "--client-key-file=/k"];
 
     assert!(settings(&flags, &[]).destination.is_some());
@@ -52,7 +52,7 @@ fn each_setting_of_tls_is_refused_for_an_unencrypted_endpoint() {
 }
 
 #[test]
-fn public_authorities_are_trusted_where_no_file_says_otherwise() {
+fn public_authorities_are_trusted_unless_a_file_replaces_them() {
     let trusted = |flags: &[&str]| {
         let destination = settings(&[&[TLS], flags].concat(), &[]).destination.unwrap();
         destination.ca_file.map(|file| file.with_system_roots)
@@ -66,7 +66,7 @@ fn public_authorities_are_trusted_where_no_file_says_otherwise() {
 }
 
 #[test]
-fn trusting_nobody_is_refused() {
+fn a_destination_without_trusted_authorities_is_refused() {
     assert_eq!(
         errors(&[TLS, "--trust-system-roots=false"], &[]),
         ["--trust-system-roots \"false\" must not be false unless CA_FILE is set: \
@@ -92,7 +92,7 @@ fn a_server_name_is_a_dns_name_or_an_ip_address() {
 }
 
 #[test]
-fn a_prefix_and_an_option_need_a_file_of_their_header() {
+fn a_prefix_and_optional_need_a_file_of_their_header() {
     let flags = [
         "--header-value-files=x-key=/k",
         "--header-value-prefixes=X-Key=v1:,authorization=hunter2",
@@ -110,7 +110,7 @@ fn a_prefix_and_an_option_need_a_file_of_their_header() {
 }
 
 #[test]
-fn a_prefix_and_an_option_are_not_blamed_for_files_that_cannot_be_read() {
+fn invalid_header_files_cause_no_error_about_prefixes_or_optional_headers() {
     let flags = ["--header-value-files=x", "--header-value-prefixes=a=b", "--optional-headers=a"];
 
     let found = errors(&flags, &[]);
@@ -119,7 +119,7 @@ fn a_prefix_and_an_option_are_not_blamed_for_files_that_cannot_be_read() {
 }
 
 #[test]
-fn a_grpc_endpoint_with_a_path_is_refused_beside_other_mistakes() {
+fn a_grpc_endpoint_with_a_path_is_reported_with_other_errors() {
     let found = errors(&["--endpoint=http://collector/v1/traces", "--ca-file=/a"], &[]);
 
     let why = "must not have a path with protocol grpc; a path is allowed with protocol http";
@@ -153,7 +153,7 @@ fn a_destination_that_is_this_receiver_is_refused() {
 }
 
 #[test]
-fn a_destination_that_is_this_receiver_is_named_beside_mistakes_of_other_settings() {
+fn a_destination_that_is_this_receiver_is_reported_with_other_errors() {
     let flags =
         ["--endpoint=http://[::1]:9", "--http-addr=[::1]:9", "--grpc-addr=x", "--timeout=x"];
 
@@ -164,7 +164,7 @@ fn a_destination_that_is_this_receiver_is_named_beside_mistakes_of_other_setting
 }
 
 #[test]
-fn a_destination_at_an_address_listened_on_is_refused() {
+fn a_destination_at_a_listen_address_is_refused() {
     let flags = ["--endpoint=http://10.0.0.1:5000", "--http-addr=10.0.0.1:5000"];
 
     assert_eq!(
@@ -176,7 +176,7 @@ fn a_destination_at_an_address_listened_on_is_refused() {
 }
 
 #[test]
-fn a_destination_on_another_port_or_host_is_taken() {
+fn a_destination_on_another_port_or_host_is_accepted() {
     for endpoint in [
         "http://localhost:14317",
         "http://127.0.0.1:9999",
@@ -189,7 +189,7 @@ fn a_destination_on_another_port_or_host_is_taken() {
 }
 
 #[test]
-fn a_port_in_two_settings_is_refused_where_it_comes_second() {
+fn a_port_in_two_settings_is_an_error_of_the_second() {
     assert_eq!(
         errors(&["--admin-addr=10.0.0.1:4318"], &[]),
         [
@@ -214,7 +214,7 @@ fn addresses_of_one_setting_that_overlap_are_refused() {
 }
 
 #[test]
-fn listeners_may_share_a_host_a_port_across_families_and_port_zero() {
+fn listeners_may_share_a_host_port_zero_and_a_port_across_address_families() {
     for list in ["127.0.0.1:1,127.0.0.1:2", "0.0.0.0:1,[::]:1", "127.0.0.1:0,127.0.0.1:0"] {
         assert_eq!(settings(&["--grpc-addr", list], &[]).listen.grpc.len(), 2);
     }
@@ -223,14 +223,14 @@ fn listeners_may_share_a_host_a_port_across_families_and_port_zero() {
 }
 
 #[test]
-fn the_default_request_bound_gives_way_to_a_smaller_buffer() {
+fn the_default_request_limit_is_lowered_to_a_smaller_buffer() {
     let settings = settings(&["--max-bytes=1Mi"], &[]);
 
     assert_eq!(settings.listen.max_request_bytes, 1 << 20);
 }
 
 #[test]
-fn a_request_bound_above_the_buffer_is_refused_when_it_was_asked_for() {
+fn an_explicit_request_limit_above_the_buffer_is_refused() {
     assert_eq!(
         errors(&["--max-bytes=1Mi", "--max-request-bytes=2Mi"], &[]),
         ["--max-request-bytes \"2Mi\" must be at most MAX_BYTES, which is 1Mi"]

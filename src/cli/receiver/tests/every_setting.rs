@@ -1,4 +1,4 @@
-//! Every setting of the table, set to something else than its default.
+//! Every setting of the table, set to a value other than its default.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
 use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
-/// For each setting a value that is neither its default nor in the way of another one.
+/// For each setting a value that is not its default and does not conflict with others.
 const OTHERS: [(&str, &str); 31] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
@@ -125,7 +125,7 @@ fn every_setting_can_be_set_by_its_flag() {
 }
 
 #[test]
-fn every_setting_of_the_table_has_been_tried() {
+fn every_setting_of_the_table_is_tested() {
     let known: Vec<_> = ALL.iter().map(|setting| setting.name()).collect();
 
     assert_eq!(known, OTHERS.map(|(name, _)| name));

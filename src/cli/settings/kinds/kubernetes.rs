@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_namespaces_may_be_empty_and_names_what_is_none() {
+    fn a_list_of_namespaces_may_be_empty_and_an_invalid_name_is_reported() {
         assert_eq!(NamespaceList.parse("").unwrap(), [""; 0]);
         assert_eq!(NamespaceList.parse("kube-system, istio-system").unwrap().len(), 2);
         let error = NamespaceList.parse("kube-system,A.b").unwrap_err();

@@ -1,4 +1,4 @@
-//! Single values, read by their kinds.
+//! Parsing of single values by their kinds.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn reason<T: std::fmt::Debug>(result: Result<T, ValueError>) -> String {
 }
 
 #[test]
-fn a_count_is_taken_within_its_bounds_only() {
+fn a_count_is_accepted_only_within_its_bounds() {
     assert_eq!(COUNT.parse("1").unwrap().get(), 1);
     assert_eq!(COUNT.parse("64").unwrap().get(), 64);
     for text in ["0", "65", "-1", "1.5", "4294967296", "one", "1 0"] {
@@ -25,7 +25,7 @@ fn a_count_is_taken_within_its_bounds_only() {
 }
 
 #[test]
-fn a_size_is_taken_within_its_bounds_only() {
+fn a_size_is_accepted_only_within_its_bounds() {
     assert_eq!(SIZE.parse("1Ki").unwrap().get(), 1024);
     assert_eq!(SIZE.parse("64Mi").unwrap().get(), 64 << 20);
     assert_eq!(reason(SIZE.parse("1023")), "not allowed");
@@ -38,12 +38,12 @@ fn a_size_is_taken_within_its_bounds_only() {
 }
 
 #[test]
-fn a_size_of_nothing_is_refused_even_where_the_bounds_have_it() {
+fn a_size_of_zero_is_refused_even_if_the_bounds_include_it() {
     assert_eq!(SizeRange(Bounds { min: 0, max: 1 }).parse("0"), Err(ValueError::NotAllowed));
 }
 
 #[test]
-fn a_time_is_taken_within_its_bounds_only() {
+fn a_duration_is_accepted_only_within_its_bounds() {
     assert_eq!(TIME.parse("100ms"), Ok(Duration::from_millis(100)));
     assert_eq!(TIME.parse("5m"), Ok(Duration::from_mins(5)));
     assert_eq!(reason(TIME.parse("99ms")), "not allowed");
@@ -53,7 +53,7 @@ fn a_time_is_taken_within_its_bounds_only() {
 }
 
 #[test]
-fn a_choice_takes_its_words_exactly() {
+fn a_choice_accepts_exactly_its_words() {
     assert_eq!(CHOICE.parse("two"), Ok(2));
     assert_eq!(CHOICE.parse("deux"), Ok(2));
     assert_eq!(CHOICE.parse("Two"), Err(ValueError::NotAllowed));
@@ -62,7 +62,7 @@ fn a_choice_takes_its_words_exactly() {
 }
 
 #[test]
-fn an_optional_value_is_absent_when_empty_and_checked_otherwise() {
+fn an_empty_optional_value_is_absent_and_any_other_is_validated() {
     assert_eq!(Optional(TIME).parse(""), Ok(None));
     assert_eq!(Optional(TIME).parse("1s"), Ok(Some(Duration::from_secs(1))));
     assert_eq!(reason(Optional(TIME).parse("soon")), "a number is missing");
@@ -77,7 +77,7 @@ fn addresses_of_both_families_are_read_in_order() {
 }
 
 #[test]
-fn an_address_that_is_no_ip_address_with_a_port_is_named() {
+fn an_address_that_is_not_an_ip_address_with_a_port_is_named() {
     for bad in ["localhost:4317", "127.0.0.1", "::1:4317", "[::1]", ":4317", "1.2.3.4:99999", ""] {
         let text = format!("127.0.0.1:4317,{bad}");
         let expected = format!("{bad:?} is not an IP address with a port");
@@ -97,6 +97,6 @@ fn more_addresses_than_allowed_are_refused() {
 }
 
 #[test]
-fn mistakes_in_headers_do_not_quote_them() {
+fn errors_in_headers_do_not_quote_them() {
     assert_eq!(reason(HeaderList.parse("hunter2")), "entry 1 has no `=` between name and value");
 }

@@ -56,7 +56,7 @@ mod cutting {
     }
 
     #[test]
-    fn a_record_larger_than_a_batch_is_a_batch_of_its_own() {
+    fn a_record_larger_than_a_batch_gets_its_own_batch() {
         for record in [(101, 1), (1, 1_001)] {
             let fifo = holding(&[record, (1, 1)]);
 
@@ -89,7 +89,7 @@ mod cutting {
     }
 
     #[test]
-    fn a_record_larger_than_a_quarter_of_the_buffer_is_a_batch_of_its_own() {
+    fn a_record_larger_than_a_quarter_of_the_buffer_gets_its_own_batch() {
         for mut fifo in [of_spans(40), of_bytes(4 * 100)] {
             admit_each(&mut fifo, &[(11, 37), (1, 1)]);
 
@@ -126,7 +126,7 @@ mod cutting {
     }
 
     #[test]
-    fn tiny_records_count_in_the_share_with_what_they_are_charged() {
+    fn tiny_records_count_in_the_share_with_their_charge() {
         let mut fifo = with_takers(8, of_bytes(16 * 1_000));
         admit_each(&mut fifo, &[(1, 36); 100]);
 
@@ -134,7 +134,7 @@ mod cutting {
     }
 
     #[test]
-    fn a_record_evicted_in_part_behind_a_batch_starts_a_batch_of_its_own() {
+    fn a_partly_evicted_record_behind_a_batch_starts_a_new_batch() {
         let mut fifo = of_spans(400);
         admit_each(&mut fifo, &[(2, 10), (3, 10), (395, 10)]);
         let batch = take(&mut fifo, 1);
@@ -172,7 +172,7 @@ mod readiness {
     }
 
     #[test]
-    fn a_lone_record_waits_for_company_for_the_rest_of_the_linger() {
+    fn a_single_record_waits_for_the_rest_of_the_linger() {
         let fifo = holding(&[(1, 1)]);
 
         let rest = Duration::from_millis(150);
@@ -229,7 +229,7 @@ mod readiness {
     }
 
     #[test]
-    fn a_record_that_would_pin_more_than_half_is_blocked_by_the_batches_on_the_wire() {
+    fn a_record_that_would_pin_more_than_half_is_blocked_by_batches_in_flight() {
         for mut fifo in [of_spans(10), of_bytes(10 * 100)] {
             admit_each(&mut fifo, &[(3, 236), (3, 236), (2, 136)]);
             let batch = take(&mut fifo, 1);
@@ -242,7 +242,7 @@ mod readiness {
     }
 
     #[test]
-    fn what_pins_no_more_than_half_with_the_batches_on_the_wire_is_ready() {
+    fn a_record_that_pins_at_most_half_with_the_batches_in_flight_is_ready() {
         for mut fifo in [of_spans(10), of_bytes(10 * 100)] {
             admit_each(&mut fifo, &[(3, 236), (1, 36), (1, 36), (1, 36)]);
             take(&mut fifo, 1);
@@ -253,7 +253,7 @@ mod readiness {
     }
 
     #[test]
-    fn a_record_larger_than_half_the_buffer_is_ready_when_nothing_is_on_the_wire() {
+    fn a_record_larger_than_half_the_buffer_is_ready_when_nothing_is_in_flight() {
         for mut fifo in [of_spans(10), of_bytes(10 * 100)] {
             admit_each(&mut fifo, &[(10, 936)]);
 
@@ -263,7 +263,7 @@ mod readiness {
     }
 
     #[test]
-    fn a_clock_behind_the_arrival_makes_a_record_wait_the_whole_linger() {
+    fn with_a_clock_behind_the_arrival_a_record_waits_the_whole_linger() {
         let fifo = holding(&[(1, 1)]);
 
         assert_eq!(
@@ -277,7 +277,7 @@ mod pinning {
     use super::*;
 
     #[test]
-    fn a_batch_on_the_wire_stays_charged() {
+    fn a_batch_in_flight_stays_charged() {
         let mut fifo = holding(&[(3, 36)]);
 
         take(&mut fifo, 1);
@@ -301,7 +301,7 @@ mod pinning {
     }
 
     #[test]
-    fn a_record_that_just_fits_beside_the_batch_evicts_all_else() {
+    fn a_record_that_just_fits_beside_the_batch_evicts_all_others() {
         for mut fifo in [of_spans(2), of_bytes(2 * 100)] {
             admit_each(&mut fifo, &[(1, 36), (1, 36)]);
             take(&mut fifo, 1);
@@ -311,7 +311,7 @@ mod pinning {
     }
 
     #[test]
-    fn a_record_that_fits_only_into_what_is_pinned_is_refused_for_now() {
+    fn a_record_that_needs_pinned_room_is_refused_for_now() {
         for mut fifo in [of_spans(3), of_bytes(100)] {
             admit(&mut fifo, 3, 36).unwrap();
             take(&mut fifo, 1);
@@ -379,7 +379,7 @@ mod settling {
     }
 
     #[test]
-    fn a_part_settled_leaves_the_rest_on_the_wire() {
+    fn a_settled_part_leaves_the_rest_in_flight() {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
 
@@ -392,7 +392,7 @@ mod settling {
     }
 
     #[test]
-    fn a_part_larger_than_what_is_left_settles_what_is_left() {
+    fn a_part_larger_than_the_rest_settles_the_rest() {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
 
@@ -402,7 +402,7 @@ mod settling {
     }
 
     #[test]
-    fn a_batch_given_back_after_a_part_keeps_only_the_rest() {
+    fn a_batch_requeued_after_a_settled_part_has_only_the_rest() {
         let mut fifo = holding(&[(10, 10)]);
         let mut batch = take(&mut fifo, 1);
         fifo.acknowledge_part(&mut batch[0], 4, BatchOutcome::Delivered { rejected_spans: 0 });

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_namespace_is_always_allowed() {
+    fn the_same_namespace_is_always_allowed() {
         let own = namespace("platform", &[]);
         for allowed in [
             AllowedNamespaces::Same,

@@ -207,13 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn without_any_level_there_is_none() {
+    fn without_any_level_nothing_is_selected() {
         assert_eq!(selected("true", None, &[], None), Err(SkipReason::NoTraceBuffer));
         assert_eq!(selected("false", None, &["a"], None), Err(SkipReason::OptedOut));
     }
 
     #[test]
-    fn the_skip_for_a_missing_trace_buffer_says_what_selected_it() {
+    fn the_skip_for_a_missing_trace_buffer_names_the_level_that_selected_it() {
         let key = ObjectKey { namespace: "platform".into(), name: "all".into() };
         for (by, part) in [
             (SelectedBy::PodAnnotation, "annotation tracebuffer.dev/inject"),

@@ -23,7 +23,7 @@ fn lease(holder: Option<&str>, renewal: &str) -> StoredLease {
     }
 }
 
-/// Returns what it does at `now` once it has read this lease.
+/// Returns the next action at `now` after a read of this lease.
 fn next_action_after_read(
     election: &mut Election,
     lease: Option<StoredLease>,
@@ -42,7 +42,7 @@ fn expected_version(step: ElectionAction) -> Option<String> {
 }
 
 #[test]
-fn a_lease_that_is_not_there_is_made_at_once() {
+fn a_missing_lease_is_created_at_once() {
     let ElectionAction::Write { update, expected_version } =
         next_action_after_read(&mut election(), None, SECOND)
     else {
@@ -54,7 +54,7 @@ fn a_lease_that_is_not_there_is_made_at_once() {
 }
 
 #[test]
-fn a_lease_that_was_given_back_is_taken_at_once_over_its_version() {
+fn a_released_lease_is_acquired_at_once_with_its_version() {
     let ElectionAction::Write { update, expected_version } =
         next_action_after_read(&mut election(), Some(lease(None, "1")), SECOND)
     else {
@@ -65,7 +65,7 @@ fn a_lease_that_was_given_back_is_taken_at_once_over_its_version() {
 }
 
 #[test]
-fn the_lease_of_another_is_respected_for_its_duration_by_the_own_clock() {
+fn the_lease_of_another_is_respected_for_its_duration_on_the_local_clock() {
     let mut me = election();
     let start = 1000 * SECOND;
     for after in (0..15).step_by(2) {
@@ -86,7 +86,7 @@ fn the_lease_of_another_is_respected_for_its_duration_by_the_own_clock() {
 }
 
 #[test]
-fn a_renewal_starts_the_wait_anew_and_another_write_does_not() {
+fn a_renewal_restarts_the_wait_and_another_write_does_not() {
     let mut me = election();
     next_action_after_read(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
     next_action_after_read(&mut me, Some(lease(Some("other"), "2")), 14 * SECOND);
@@ -99,7 +99,7 @@ fn a_renewal_starts_the_wait_anew_and_another_write_does_not() {
 }
 
 #[test]
-fn another_may_ask_for_a_longer_wait_but_not_for_ever() {
+fn another_holder_may_set_a_longer_duration_up_to_a_maximum() {
     for (asked, granted) in [(1, 15), (30, 30), (1_000_000, 60)] {
         let mut me = election();
         let long = StoredLease { duration: asked * SECOND, ..lease(Some("other"), "1") };
@@ -116,7 +116,7 @@ fn another_may_ask_for_a_longer_wait_but_not_for_ever() {
 }
 
 #[test]
-fn removing_the_lease_of_another_does_not_shorten_its_time() {
+fn deleting_the_lease_of_another_does_not_shorten_the_wait() {
     let mut me = election();
     next_action_after_read(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
 
@@ -125,7 +125,7 @@ fn removing_the_lease_of_another_does_not_shorten_its_time() {
 }
 
 #[test]
-fn leading_ends_by_the_time_before_the_renewal_was_sent() {
+fn leadership_is_counted_from_before_the_renewal_was_sent() {
     let mut me = election();
     next_action_after_read(&mut me, None, 5 * SECOND);
     me.on_written(lease(Some("me"), "1"), 5 * SECOND, 8 * SECOND, 0);
@@ -135,7 +135,7 @@ fn leading_ends_by_the_time_before_the_renewal_was_sent() {
 }
 
 #[test]
-fn a_leader_renews_over_the_version_it_wrote_without_asking_first() {
+fn a_leader_renews_the_version_it_wrote_without_a_read() {
     let mut me = election();
     next_action_after_read(&mut me, None, Duration::ZERO);
     me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
@@ -148,7 +148,7 @@ fn a_leader_renews_over_the_version_it_wrote_without_asking_first() {
 }
 
 #[test]
-fn a_leader_that_failed_to_renew_leads_on_to_its_deadline_and_asks_first() {
+fn a_leader_that_failed_to_renew_leads_until_its_deadline_and_reads_first() {
     let mut me = election();
     next_action_after_read(&mut me, None, Duration::ZERO);
     me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
@@ -156,11 +156,11 @@ fn a_leader_that_failed_to_renew_leads_on_to_its_deadline_and_asks_first() {
 
     assert!(me.is_leader(9 * SECOND));
     let step = next_action_after_read(&mut me, Some(lease(Some("me"), "2")), 4 * SECOND);
-    assert_eq!(expected_version(step).as_deref(), Some("v-2"), "the write had happened");
+    assert_eq!(expected_version(step).as_deref(), Some("v-2"), "the write was executed");
 }
 
 #[test]
-fn a_leader_that_finds_another_or_nobody_in_its_place_stops_at_once() {
+fn a_leader_that_finds_another_holder_or_none_stops_at_once() {
     for found in [lease(Some("other"), "2"), lease(None, "2")] {
         let mut me = election();
         next_action_after_read(&mut me, None, Duration::ZERO);
@@ -174,7 +174,7 @@ fn a_leader_that_finds_another_or_nobody_in_its_place_stops_at_once() {
 }
 
 #[test]
-fn only_the_own_lease_is_given_back() {
+fn only_a_held_lease_is_released() {
     let mut me = election();
     next_action_after_read(&mut me, None, Duration::ZERO);
     me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
@@ -188,7 +188,7 @@ fn only_the_own_lease_is_given_back() {
 }
 
 #[test]
-fn tries_are_spread_over_a_quarter_of_their_distance() {
+fn retries_are_spread_over_a_quarter_of_their_period() {
     let me = election();
     let pauses: Vec<_> = (0..1000).map(|n| me.jittered_retry_period(n * 7_919_317)).collect();
 
@@ -201,10 +201,10 @@ fn tries_are_spread_over_a_quarter_of_their_distance() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Clocks with any offset that run up to 40 % apart; requests that are lost, late, or carried
-    /// out after their timeout; lost responses; replicas that crash and come back.
+    /// Clocks with any offset that run up to 40 % apart; requests that are lost, late, or executed
+    /// after their timeout; lost responses; replicas that crash and are replaced.
     #[test]
-    fn two_never_lead_at_once_and_one_does_in_the_end(seed in any::<u64>()) {
+    fn two_replicas_never_lead_at_once_and_one_leads_after_the_faults(seed in any::<u64>()) {
         let mut simulation = Simulation::new(seed, FaultProfile::HOSTILE);
         simulation.run(60 * SECOND);
         simulation.stop_faults();

@@ -83,8 +83,8 @@ impl OwnerRollout {
     /// Returns the state of an owner that is observed as `status` at `now` and was in state
     /// `previous` before, for the change with this revision.
     ///
-    /// An owner is restarted at most once for a revision. If the revision is gone afterwards,
-    /// somebody reverted the restart, and would do so again.
+    /// An owner is restarted at most once for a revision. If the revision was removed afterwards,
+    /// another client reverted the restart, and would revert the next one too.
     #[must_use]
     pub fn next_state(
         previous: Option<&Self>,
@@ -110,7 +110,7 @@ impl OwnerRollout {
             return complete();
         }
         // The next change may replace our own restart, even one that is in progress or has failed:
-        // it may fix the failure. A rollout that somebody else started has to complete first.
+        // it may fix the failure. A rollout that another client started has to complete first.
         let may_restart = status.progress == RolloutProgress::Complete || status.revision.is_some();
         if may_restart && status.restart_blocker.is_none() { Self::Waiting } else { Self::Blocked }
     }

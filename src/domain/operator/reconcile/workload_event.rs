@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_event_of_a_deleted_trace_buffer_says_what_happens_to_old_and_new_pods() {
+    fn the_event_of_a_deleted_trace_buffer_explains_the_effect_on_old_and_new_pods() {
         let message = WorkloadEvent::trace_buffer_deleted(&key()).message;
 
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The schedule as tables. Any interleaving of its steps is tested with the use case.
+//! Tables of the schedule. The tests of the use case cover interleavings of its steps.
 
 use super::*;
 
@@ -50,7 +50,7 @@ fn after_change(
 }
 
 #[test]
-fn where_nothing_is_held_an_authority_is_made_then_published_then_a_leaf_is_issued_at_once() {
+fn without_certificates_an_authority_is_added_then_published_then_a_leaf_is_issued() {
     let mut state = CertificateState::default();
     let mut observation = RotationObservation::default();
     assert_eq!(next_action(NOW, &state, &observation), add());
@@ -66,7 +66,7 @@ fn where_nothing_is_held_an_authority_is_made_then_published_then_a_leaf_is_issu
 }
 
 #[test]
-fn while_all_is_well_it_rests_but_never_longer_than_ten_minutes() {
+fn in_the_steady_state_it_waits_at_most_ten_minutes() {
     let (state, observation) = steady();
 
     assert_eq!(
@@ -76,7 +76,7 @@ fn while_all_is_well_it_rests_but_never_longer_than_ten_minutes() {
 }
 
 #[test]
-fn it_wakes_up_when_the_leaf_is_due() {
+fn the_wait_ends_when_the_leaf_is_due() {
     let due = leaf(DAY).validity.renewal_time();
     let (state, observation) = steady();
 
@@ -90,7 +90,7 @@ fn it_wakes_up_when_the_leaf_is_due() {
 }
 
 #[test]
-fn a_leaf_is_renewed_at_two_thirds_of_its_life_and_whenever_the_clock_says_it_is_not_valid() {
+fn a_leaf_is_renewed_after_two_thirds_of_its_lifetime_or_outside_its_validity() {
     for (age, renewed) in [
         (Duration::ZERO, false),
         (19 * DAY, false),
@@ -110,8 +110,7 @@ fn a_leaf_is_renewed_at_two_thirds_of_its_life_and_whenever_the_clock_says_it_is
 }
 
 #[test]
-fn an_authority_is_replaced_at_two_thirds_of_its_life_and_whenever_the_clock_says_it_is_not_valid()
-{
+fn an_authority_is_replaced_after_two_thirds_of_its_lifetime_or_outside_its_validity() {
     for (age, replaced) in
         [(242 * DAY, false), (244 * DAY, true), (366 * DAY, true), (3_000 * DAY, true)]
     {
@@ -123,7 +122,7 @@ fn an_authority_is_replaced_at_two_thirds_of_its_life_and_whenever_the_clock_say
 }
 
 #[test]
-fn a_bundle_that_somebody_changed_is_published_again_before_anything_else_is_written() {
+fn a_changed_bundle_is_published_again_before_any_other_write() {
     let unpublished = |change: fn(&mut CertificateState)| {
         let change = |state: &mut CertificateState, observation: &mut RotationObservation| {
             observation.is_published = false;
@@ -143,7 +142,7 @@ fn a_bundle_that_somebody_changed_is_published_again_before_anything_else_is_wri
 }
 
 #[test]
-fn a_leaf_of_a_new_authority_waits_until_api_servers_have_had_the_bundle_for_a_minute() {
+fn a_leaf_of_a_new_authority_is_issued_a_minute_after_the_bundle_was_published() {
     let second = Duration::from_secs(1);
     for (published, expected) in [
         (Duration::ZERO, Some(60 * second)),
@@ -166,7 +165,7 @@ fn a_leaf_of_a_new_authority_waits_until_api_servers_have_had_the_bundle_for_a_m
 
 #[test]
 fn even_an_expired_leaf_of_an_older_authority_waits_for_the_overlap() {
-    // This clock may be the wrong one.
+    // The local clock may be wrong.
     let (next, _) = after_change(|state, observation| {
         state.leaf = Some(Leaf { issued_by_signer: false, ..leaf(40 * DAY) });
         observation.signer_published_for = Duration::ZERO;
@@ -199,7 +198,7 @@ fn a_leaf_without_the_webhooks_name_is_replaced_at_once() {
 }
 
 #[test]
-fn older_authorities_are_forgotten_ten_minutes_after_the_leaf_was_replaced() {
+fn older_authorities_are_removed_ten_minutes_after_the_leaf_was_replaced() {
     let mins = Duration::from_mins;
     for (leaf_held, expected) in [
         (mins(0), RotationAction::Wait(mins(10))),
@@ -215,7 +214,7 @@ fn older_authorities_are_forgotten_ten_minutes_after_the_leaf_was_replaced() {
 }
 
 #[test]
-fn what_another_has_published_is_adopted_then_published_then_forgotten_ten_minutes_later() {
+fn authorities_of_another_publisher_are_adopted_published_and_removed_after_ten_minutes() {
     let taking_over = |observation: &mut RotationObservation| {
         observation.published_by_other = true;
         observation.needs_adoption = true;
@@ -240,12 +239,12 @@ fn what_another_has_published_is_adopted_then_published_then_forgotten_ten_minut
     assert_eq!(
         next,
         RotationAction::Wait(Duration::from_mins(6)),
-        "however long the leaf is stored"
+        "regardless of the age of the leaf"
     );
 }
 
 #[test]
-fn a_leaf_that_cannot_be_served_is_issued_before_anything_is_published_after_another() {
+fn an_unusable_leaf_is_replaced_before_publishing_after_a_takeover() {
     for bad in [
         None,
         Some(Leaf { issued_by_signer: false, ..leaf(DAY) }),
@@ -265,7 +264,7 @@ fn a_leaf_that_cannot_be_served_is_issued_before_anything_is_published_after_ano
 }
 
 #[test]
-fn a_process_makes_at_most_one_authority_a_minute() {
+fn a_process_adds_at_most_one_authority_a_minute() {
     let after_making = |ago| {
         after_change(|state, observation| {
             state.signer = None;
@@ -282,12 +281,12 @@ fn a_process_makes_at_most_one_authority_a_minute() {
 }
 
 #[test]
-fn a_rotation_on_request_begins_at_once() {
+fn a_requested_rotation_begins_at_once() {
     assert_eq!(after_change(|state, _| state.rotation_requested = true).0, add());
 }
 
 #[test]
-fn a_rotation_on_request_lets_the_one_in_progress_end_first() {
+fn a_requested_rotation_waits_for_the_one_in_progress() {
     let (next, state) = after_change(|state, _| {
         state.rotation_requested = true;
         state.leaf = Some(Leaf { issued_by_signer: false, ..leaf(DAY) });
@@ -297,7 +296,7 @@ fn a_rotation_on_request_lets_the_one_in_progress_end_first() {
 }
 
 #[test]
-fn the_bundle_does_not_grow_for_ever_by_requests() {
+fn requested_rotations_do_not_grow_the_bundle_without_bound() {
     let asked_with = |older| {
         after_change(|state, observation| {
             state.rotation_requested = true;
@@ -323,7 +322,7 @@ fn validity_begins_an_hour_early_and_a_leaf_never_outlives_its_authority() {
 }
 
 #[test]
-fn no_clock_makes_it_panic_or_make_what_it_would_replace_at_once() {
+fn new_certificates_are_fresh_at_any_time_of_the_clock() {
     for now in [Duration::ZERO, Duration::from_secs(1), NOW, Duration::from_hours(24 * 365 * 8_000)]
     {
         let signer = Validity::of_authority(now);

@@ -1,9 +1,9 @@
-//! Requests without a response, and watches that fall silent.
+//! Requests without a response, and silent watches.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_never_answered_is_given_up_and_tried_again() {
+async fn a_request_without_a_response_times_out_and_is_retried() {
     for (verb, resource) in [
         // By the rotator.
         (Verb::Get, CONFIGURATIONS),
@@ -31,7 +31,7 @@ async fn a_request_that_is_never_answered_is_given_up_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_supplied_certificate_is_published_after_a_request_that_is_never_answered() {
+async fn a_supplied_certificate_is_published_after_a_request_without_a_response() {
     for (verb, resource) in
         [(Verb::Get, "secrets"), (Verb::Get, CONFIGURATIONS), (Verb::Patch, CONFIGURATIONS)]
     {
@@ -49,7 +49,7 @@ async fn a_supplied_certificate_is_published_after_a_request_that_is_never_answe
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_falls_silent_is_noticed_within_70_seconds() {
+async fn a_silent_watch_is_restarted_within_70_seconds() {
     let mut harness = Harness::new();
     let served = harness.leader();
     sleep(120 * SECOND).await;

@@ -17,7 +17,7 @@ use tracebuffer::domain::operator::injection::trace_buffer_view::TraceBufferView
 /// The namespace of every pod.
 pub(crate) const NAMESPACE: &str = "shop";
 
-/// The members of a pod that a patch may replace: tracebuffer's own.
+/// The members of a pod that belong to tracebuffer, which a patch may replace.
 const OWN_MEMBERS: [&str; 3] = [
     "/metadata/annotations/tracebuffer.dev~1status",
     "/metadata/annotations/tracebuffer.dev~1limits",
@@ -38,14 +38,14 @@ pub(crate) struct AdmittedPod {
 }
 
 impl Cluster {
-    /// Admits `pod`, and asserts that nothing of it is lost.
+    /// Admits `pod`, and asserts that no part of it is lost.
     pub(crate) fn admit(&self, pod: &Value) -> AdmittedPod {
         let cluster =
             ClusterFacts { operator_namespace: "operator".into(), ..ClusterFacts::default() };
         let labels = BTreeMap::from([("team".to_owned(), "checkout".to_owned())]);
         let namespace =
             NamespaceFacts { labels: Some(labels), ..NamespaceFacts::unknown(NAMESPACE) };
-        let facts = pod_facts(pod).expect("a pod");
+        let facts = pod_facts(pod).expect("a valid pod");
         let decision = decide(&facts, &namespace, &cluster, &self.trace_buffers);
         let Admission { patch, warnings, outcome } = apply_decision(pod, &decision);
         AdmittedPod { pod: apply_additions(pod, &patch), warnings, outcome }
@@ -68,25 +68,24 @@ pub(crate) fn trace_buffer(
         "metadata": {"namespace": namespace, "name": name, "uid": "00000000-0000-4000-8000-000000000001"},
         "spec": spec,
     });
-    let object: TraceBuffer = serde_json::from_value(object).expect("a TraceBuffer");
+    let object: TraceBuffer = serde_json::from_value(object).expect("a valid TraceBuffer");
     let defaults = SidecarDefaults { image: "tracebuffer:1".into(), ..SidecarDefaults::unknown() };
     Arc::new(trace_buffer_view(&object, &defaults))
 }
 
-/// Applies a patch, and asserts for every operation that it adds a value and replaces only tracebuffer's
-/// own.
+/// Applies a patch, and asserts that every operation adds a value or replaces one of tracebuffer.
 fn apply_additions(pod: &Value, additions: &Patch) -> Value {
     let mut patched = pod.clone();
     for operation in &additions.0 {
-        assert!(matches!(operation, PatchOperation::Add(_)), "no addition: {operation}");
+        assert!(matches!(operation, PatchOperation::Add(_)), "not an addition: {operation}");
         let path = operation.path().as_str();
-        let (parent, last) = path.rsplit_once('/').expect("never the whole pod");
-        let parent = patched.pointer(parent).expect("the parent is there");
+        let (parent, last) = path.rsplit_once('/').expect("a path below the pod");
+        let parent = patched.pointer(parent).expect("the parent exists");
         let is_new = parent.is_array() || patched.pointer(path).is_none_or(Value::is_null);
         assert!(is_new || OWN_MEMBERS.contains(&path), "{path} is replaced");
         assert!(!parent.is_array() || last == "-" || last.parse::<usize>().is_ok());
         let one = Patch(vec![operation.clone()]);
-        json_patch::patch(&mut patched, &one).expect("it can be applied");
+        json_patch::patch(&mut patched, &one).expect("the operation applies");
     }
     assert_survives(pod, &patched, "");
     patched
@@ -114,7 +113,7 @@ fn assert_survives(old: &Value, new: &Value, path: &str) {
     }
 }
 
-/// Returns whether `new` extends `old`, that is, has the same values and perhaps more.
+/// Returns whether `new` has every value of `old`.
 fn survives(old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Null, _) => true,

@@ -20,26 +20,26 @@ const LEGEND: &str = "* the sidecar   + gets the endpoint\n";
 
 #[test]
 fn every_pod_is_injected_as_expected() {
-    let mut seen = LEGEND.to_owned();
+    let mut actual = LEGEND.to_owned();
     let pods = pods();
     assert!(pods.len() >= 50);
     for path in pods {
         let pod = read(&path);
-        let title = path.file_name().expect("a file").to_string_lossy();
+        let title = path.file_name().expect("a file name").to_string_lossy();
         let native = summary(&pod, &cluster("Native").admit(&pod));
         let plain = summary(&pod, &cluster("Container").admit(&pod));
-        write!(seen, "\n{title}\n{native}").expect("text");
+        write!(actual, "\n{title}\n{native}").expect("text");
         if plain != native {
-            write!(seen, "  with mode Container\n{}", indented(&plain)).expect("text");
+            write!(actual, "  with mode Container\n{}", indented(&plain)).expect("text");
         }
     }
     let expected = folder().join("expected.txt");
     if env::var_os("UPDATE").is_some() {
-        fs::write(&expected, &seen).expect("it can be written");
+        fs::write(&expected, &actual).expect("the file is writable");
     }
-    let expected = fs::read_to_string(&expected).expect("there are expectations");
-    let first = expected.lines().zip(seen.lines()).find(|(expected, seen)| expected != seen);
-    assert!(expected == seen, "first difference (expected, seen): {first:#?}\n\n{seen}");
+    let expected = fs::read_to_string(&expected).expect("the expected file exists");
+    let first = expected.lines().zip(actual.lines()).find(|(expected, actual)| expected != actual);
+    assert!(expected == actual, "first difference (expected, actual): {first:#?}\n\n{actual}");
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn pods() -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Value {
-    let text = fs::read_to_string(path).expect("it can be read");
-    serde_saphyr::from_str(&text).expect("it is YAML or JSON")
+    let text = fs::read_to_string(path).expect("the file is readable");
+    serde_saphyr::from_str(&text).expect("the file is YAML or JSON")
 }
 
 /// Summarizes the injection of `pod` in a few lines.

@@ -1,5 +1,5 @@
 //! Properties of the injection of any pod: patches only add, injection is idempotent, a restricted pod
-//! stays restricted, and nothing of a pod is lost.
+//! stays restricted, and no part of a pod is lost.
 
 use super::cluster::{AdmittedPod, Cluster, NAMESPACE, trace_buffer};
 use super::restricted::violations;
@@ -61,7 +61,7 @@ fn anything() -> impl Strategy<Value = Value> {
 }
 
 /// Absent, null, or one of `values`.
-fn perhaps(values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
+fn optional(values: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
     prop_oneof![1 => Just(None), 1 => Just(Some(Value::Null)), 4 => values.prop_map(Some)].boxed()
 }
 
@@ -89,7 +89,7 @@ fn map(members: Vec<(&'static str, BoxedStrategy<Option<Value>>)>) -> BoxedStrat
 }
 
 fn one_of(values: Vec<Value>) -> BoxedStrategy<Option<Value>> {
-    perhaps(select(values))
+    optional(select(values))
 }
 
 fn named(names: &'static [&'static str]) -> BoxedStrategy<Option<Value>> {
@@ -105,7 +105,7 @@ fn variables() -> BoxedStrategy<Option<Value>> {
         ),
         ("valueFrom", one_of(vec![json!({"fieldRef": {"fieldPath": "metadata.name"}})])),
     ]);
-    perhaps(vec(variable, 0..3).prop_map(Value::from))
+    optional(vec(variable, 0..3).prop_map(Value::from))
 }
 
 fn containers() -> BoxedStrategy<Option<Value>> {
@@ -123,7 +123,7 @@ fn containers() -> BoxedStrategy<Option<Value>> {
         ("restartPolicy", one_of(vec![json!("Always")])),
         ("securityContext", one_of(vec![safe, json!({"privileged": true})])),
     ]);
-    perhaps(vec(container, 0..4).prop_map(Value::from))
+    optional(vec(container, 0..4).prop_map(Value::from))
 }
 
 fn specs() -> BoxedStrategy<Value> {
@@ -136,8 +136,8 @@ fn specs() -> BoxedStrategy<Value> {
     map(vec![
         ("containers", containers()),
         ("initContainers", containers()),
-        ("volumes", perhaps(vec(volume, 0..3).prop_map(Value::from))),
-        ("imagePullSecrets", perhaps(vec(secret, 0..3).prop_map(Value::from))),
+        ("volumes", optional(vec(volume, 0..3).prop_map(Value::from))),
+        ("imagePullSecrets", optional(vec(secret, 0..3).prop_map(Value::from))),
         ("restartPolicy", one_of(vec![json!("Always"), json!("Never")])),
         ("hostNetwork", one_of(vec![json!(false), json!(false), json!(true)])),
         ("terminationGracePeriodSeconds", one_of(vec![json!(1), json!(60)])),
@@ -157,7 +157,7 @@ fn pods() -> impl Strategy<Value = Value> {
     let labels = map(vec![("tracebuffer.dev/injected", forged())]);
     let metadata = map(vec![
         ("annotations", mostly(annotations)),
-        ("labels", perhaps(labels)),
+        ("labels", optional(labels)),
         ("uid", one_of(vec![json!("u")])),
     ]);
     map(vec![
@@ -189,14 +189,14 @@ proptest! {
     }
 
     #[test]
-    fn restricted_stays_restricted(pod in pods(), cluster in clusters()) {
+    fn a_restricted_pod_stays_restricted(pod in pods(), cluster in clusters()) {
         let AdmittedPod { pod: injected, .. } = cluster.admit(&pod);
 
         prop_assert_eq!(violations(&injected), violations(&pod));
     }
 
     #[test]
-    fn a_container_of_another_webhook_gets_the_endpoint_and_nothing_else_changes(
+    fn a_container_added_by_another_webhook_gets_only_the_endpoint(
         pod in pods(), cluster in clusters(), first in any::<bool>(),
     ) {
         let once = cluster.admit(&pod).pod;
@@ -206,24 +206,24 @@ proptest! {
         let AdmittedPod { pod: mut completed, outcome, .. } = cluster.admit(&more);
 
         if outcome == InjectionOutcome::Skipped(SkipReason::AlreadyInjected) {
-            let containers = listed(&mut completed).expect("they are still there");
-            let at = containers.iter().position(|one| one["name"] == "late").expect("it is there");
-            let is_told = containers.remove(at)["env"][0]["name"] == ENDPOINT;
+            let containers = listed(&mut completed).expect("the containers are kept");
+            let at = containers.iter().position(|one| one["name"] == "late").expect("it exists");
+            let has_endpoint = containers.remove(at)["env"][0]["name"] == ENDPOINT;
             prop_assert_eq!(completed, once);
             let sidecar = cluster.trace_buffers[0].sidecar.as_ref().expect("accepted");
-            prop_assert_eq!(is_told, sidecar.application_endpoint.is_some());
+            prop_assert_eq!(has_endpoint, sidecar.application_endpoint.is_some());
         }
     }
 
     #[test]
-    fn no_json_given_as_a_pod_panics(anything in anything(), spec in anything()) {
+    fn no_json_in_place_of_a_pod_causes_a_panic(anything in anything(), spec in anything()) {
         let _ = pod_facts(&anything);
         let _ = pod_facts(&json!({"metadata": anything, "spec": spec}));
     }
 }
 
 #[test]
-fn the_generated_pods_are_of_every_kind_that_matters() {
+fn the_generated_pods_cover_every_relevant_case() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
 

@@ -76,7 +76,7 @@ async fn injected_outdated_and_deleted_each_cause_an_event() {
     server.remove(TRACE_BUFFERS, "shop", "traces");
     sleep_seconds(20).await;
     assert!(events(&server).contains(&"Deployment/web TraceBufferDeleted".to_owned()));
-    assert_eq!(server.get("pods", "shop", "a"), before, "running pods are left alone");
+    assert_eq!(server.get("pods", "shop", "a"), before, "running pods are not changed");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! A cluster with operators in it.
+//! A cluster with operators.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) const TRACE_BUFFERS: &str = "tracebuffers.tracebuffer.dev";
 pub(crate) const DEPLOYMENTS: &str = "deployments.apps";
 pub(crate) const EVENTS: &str = "events.events.k8s.io";
 
-/// One replica: its caches and its reconciler.
+/// One replica, with its caches and its reconciler.
 pub(crate) struct TestOperator {
     pub(crate) cluster: Arc<KubeCluster>,
     pub(crate) trace_buffers: Arc<TraceBufferCache>,
@@ -54,7 +54,7 @@ impl Drop for TestOperator {
 }
 
 impl TestOperator {
-    /// Starts one that knows the cluster and does not lead.
+    /// Starts a replica that is synced and does not lead.
     pub(crate) async fn start(server: &ApiServer, may_look_up: bool) -> Self {
         let queue = Arc::new(WorkQueue::default());
         let defaults =
@@ -94,7 +94,7 @@ impl TestOperator {
         operator
     }
 
-    /// Starts one that leads, and lets it look at everything.
+    /// Starts a leader that may look up references.
     pub(crate) async fn start_leading(server: &ApiServer) -> Self {
         let operator = Self::start(server, true).await;
         operator.set_leading(true).await;
@@ -111,7 +111,7 @@ pub(crate) async fn sleep_seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }
 
-/// A server with `shop/traces` and the Deployment `shop/web` over the `ReplicaSet` `web-1`.
+/// Returns a server with `shop/traces` and the Deployment `shop/web` over the `ReplicaSet` `web-1`.
 pub(crate) fn shop_cluster() -> ApiServer {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer(&json!({})));
@@ -131,7 +131,7 @@ pub(crate) fn trace_buffer(spec: &Value) -> Value {
     object
 }
 
-/// Changes the spec behind the operators' backs, as a user does.
+/// Changes the spec as a user does.
 pub(crate) fn change_spec(server: &ApiServer, spec: &Value) {
     let mut object = server.get(TRACE_BUFFERS, "shop", "traces").unwrap();
     object["spec"] = trace_buffer(spec)["spec"].clone();
@@ -185,7 +185,7 @@ pub(crate) fn put_pod(server: &ApiServer, name: &str, deployment: &str, annotati
     server.put("pods", object);
 }
 
-/// The annotations of a pod that has the sidecar of `shop/traces` as it is now.
+/// The annotations of a pod with a current sidecar of `shop/traces`.
 pub(crate) fn injected_pod_annotations(operator: &TestOperator) -> Value {
     let key = ObjectKey { namespace: "shop".into(), name: "traces".into() };
     let entry = operator.trace_buffers.entry(&key).unwrap();
@@ -203,7 +203,7 @@ pub(crate) fn injected_pod_annotations(operator: &TestOperator) -> Value {
     })
 }
 
-/// The annotations of a pod that asks and was not seen by the webhook.
+/// The annotations of a missing pod for which the webhook was not called.
 pub(crate) fn missing_pod_annotations() -> Value {
     json!({ "tracebuffer.dev/inject": "true" })
 }
@@ -217,7 +217,7 @@ pub(crate) fn condition(status: &Value, kind: &str) -> Value {
     conditions.iter().find(|condition| condition["type"] == kind).unwrap().clone()
 }
 
-/// Kind and name of whom each event is about, and its reason.
+/// Returns kind and name of the object of each event, and its reason.
 pub(crate) fn events(server: &ApiServer) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = server.all(EVENTS);

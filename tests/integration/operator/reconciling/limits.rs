@@ -14,7 +14,7 @@ fn limits(server: &ApiServer, pod: &str) -> Value {
     pod["metadata"]["annotations"]["tracebuffer.dev/limits"].clone()
 }
 
-/// Pod `shop/a` with this UID, as it was when its annotation held `limits`.
+/// A snapshot of pod `shop/a` with this UID and `limits` in its annotation.
 fn snapshot(uid: &str, limits: &str) -> PodSnapshot {
     PodSnapshot {
         key: ObjectKey { namespace: "shop".into(), name: "a".into() },
@@ -44,7 +44,7 @@ async fn running_pods_get_new_limits_and_stay_current() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn max_bytes_never_exceeds_what_the_sidecars_memory_was_sized_for() {
+async fn max_bytes_never_exceeds_the_value_that_the_sidecars_memory_was_sized_for() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
@@ -58,7 +58,7 @@ async fn max_bytes_never_exceeds_what_the_sidecars_memory_was_sized_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_leader_cannot_bring_old_limits_back_or_write_to_another_pod_of_that_name() {
+async fn a_stale_leader_can_neither_restore_old_limits_nor_write_to_a_new_pod_of_that_name() {
     let server = shop_cluster();
     let operator = TestOperator::start(&server, true).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
@@ -80,7 +80,7 @@ async fn a_stale_leader_cannot_bring_old_limits_back_or_write_to_another_pod_of_
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_that_an_admission_policy_denies_are_a_failure_that_names_the_pod_and_no_conflict() {
+async fn limits_denied_by_an_admission_policy_are_a_failure_that_names_the_pod() {
     let server = shop_cluster();
     let operator = TestOperator::start(&server, true).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));

@@ -1,4 +1,4 @@
-//! The controller against an API server: what it writes, and what it must not.
+//! The controller's writes to an API server.
 
 mod events;
 mod harness;

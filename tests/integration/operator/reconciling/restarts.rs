@@ -23,7 +23,7 @@ fn revision(server: &ApiServer, name: &str) -> Option<String> {
     template.as_str().map(str::to_owned)
 }
 
-/// The Deployment's controller has done its work.
+/// Completes the rollout of a Deployment, as its controller does.
 fn complete(server: &ApiServer, name: &str, operator: &TestOperator) {
     let mut object = server.get(DEPLOYMENTS, "shop", name).unwrap();
     object["status"]["observedGeneration"] = object["metadata"]["generation"].clone();
@@ -31,7 +31,7 @@ fn complete(server: &ApiServer, name: &str, operator: &TestOperator) {
     put_pod(server, name, name, &injected_pod_annotations(operator));
 }
 
-/// What is named `web`.
+/// Returns the workload `web` of this kind.
 fn workload(server: &ApiServer, kind: &str, resource: &str) -> Workload {
     let object = Owner {
         api_version: "apps/v1".into(),
@@ -93,12 +93,12 @@ async fn the_next_leader_restarts_no_owner_twice() {
 async fn a_restart_based_on_an_outdated_status_is_rejected() {
     let (server, operator) = two_deployments().await;
     let workload = workload(&server, "Deployment", DEPLOYMENTS);
-    let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+    let observed = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
 
     let mut changed = server.get(DEPLOYMENTS, "shop", "web").unwrap();
     changed["spec"]["replicas"] = json!(2);
     server.put(DEPLOYMENTS, changed);
-    let restarted = operator.cluster.restart(&workload, &seen, "m").await;
+    let restarted = operator.cluster.restart(&workload, &observed, "m").await;
 
     assert_eq!(restarted, Err(ClusterError::Conflict));
     assert_eq!(revision(&server, "web"), None);
@@ -109,9 +109,9 @@ async fn without_permission_to_restart_the_error_names_the_chart_value_to_set() 
     let (server, operator) = two_deployments().await;
     server.script(RequestMatcher::to(Verb::Patch, DEPLOYMENTS), Fault::Refuse(403));
     let workload = workload(&server, "Deployment", DEPLOYMENTS);
-    let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+    let observed = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
 
-    let error = operator.cluster.restart(&workload, &seen, "m").await.unwrap_err().to_string();
+    let error = operator.cluster.restart(&workload, &observed, "m").await.unwrap_err().to_string();
 
     assert!(error.starts_with("cannot restart Deployment shop/web: "), "{error}");
     assert!(error.contains("rollouts.enabled"), "{error}");
@@ -134,7 +134,7 @@ async fn an_owner_forged_by_a_pod_does_not_affect_another_namespace() {
     }
 }
 
-/// A pod that says that this controls it.
+/// Returns a pod with an owner reference to this controller.
 fn pod(namespace: &str, api_version: &str, kind: &str, uid: &Value) -> PodSnapshot {
     let owner = Owner {
         api_version: api_version.into(),
@@ -175,15 +175,19 @@ async fn other_supported_kinds_are_restarted_too_and_unsupported_ones_are_not() 
             }),
         );
         let workload = workload(&server, kind, resource);
-        let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
-        assert_eq!((&seen.progress, &seen.revision), (&RolloutProgress::Complete, &None), "{kind}");
+        let observed = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+        assert_eq!(
+            (&observed.progress, &observed.revision),
+            (&RolloutProgress::Complete, &None),
+            "{kind}"
+        );
 
-        operator.cluster.restart(&workload, &seen, "m").await.unwrap();
+        operator.cluster.restart(&workload, &observed, "m").await.unwrap();
 
         let object = server.get(resource, "shop", "web").unwrap();
         assert_eq!(object["spec"]["template"]["metadata"]["annotations"][ROLLOUT], "m");
-        let seen = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
-        assert_eq!(seen.revision.as_deref(), Some("m"), "{kind}");
+        let observed = operator.cluster.get_workload(&workload).await.unwrap().unwrap();
+        assert_eq!(observed.revision.as_deref(), Some("m"), "{kind}");
     }
     let job = workload(&server, "Job", DEPLOYMENTS);
     assert_eq!(operator.cluster.get_workload(&job).await, Ok(None));

@@ -99,11 +99,11 @@ async fn references_are_looked_up_only_where_that_is_allowed() {
 async fn the_status_of_a_former_leader_is_rejected() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
-    let seen = operator.cluster.trace_buffer(&traces()).unwrap();
+    let observed = operator.cluster.trace_buffer(&traces()).unwrap();
     operator.set_leading(false).await;
 
     change_spec(&server, &json!({ "drainTimeout": "7s" }));
-    let written = operator.cluster.write_status(&seen, &Status::default()).await;
+    let written = operator.cluster.write_status(&observed, &Status::default()).await;
 
     assert_eq!(written, Err(ClusterError::Conflict));
 }
@@ -112,14 +112,14 @@ async fn the_status_of_a_former_leader_is_rejected() {
 async fn a_status_based_on_a_deleted_trace_buffer_is_not_written_to_its_successor() {
     let server = shop_cluster();
     let operator = TestOperator::start_leading(&server).await;
-    let mut seen = operator.cluster.trace_buffer(&traces()).unwrap().as_ref().clone();
+    let mut observed = operator.cluster.trace_buffer(&traces()).unwrap().as_ref().clone();
     operator.set_leading(false).await;
 
     server.remove(TRACE_BUFFERS, "shop", "traces");
     server.put(TRACE_BUFFERS, trace_buffer(&json!({})));
-    let made = server.get(TRACE_BUFFERS, "shop", "traces").unwrap();
-    seen.resource_version = made["metadata"]["resourceVersion"].as_str().unwrap().into();
-    let written = operator.cluster.write_status(&seen, &Status::default()).await;
+    let created = server.get(TRACE_BUFFERS, "shop", "traces").unwrap();
+    observed.resource_version = created["metadata"]["resourceVersion"].as_str().unwrap().into();
+    let written = operator.cluster.write_status(&observed, &Status::default()).await;
 
     assert_eq!(written, Err(ClusterError::Conflict));
 }

@@ -1,4 +1,4 @@
-//! Whatever happens, and in whatever order: in the end, what is known is what the server has.
+//! After any faults and changes in any order, the caches equal the state of the server.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::support::api_server::{ApiServer, Fault, RequestMatcher, Verb};
 
 const RESOURCES: [&str; 3] = [TRACE_BUFFERS, "pods", "namespaces"];
 
-/// Something that happens. Numbers choose among names and resources.
+/// A change or a fault. Numbers select names and resources.
 #[derive(Clone, Debug)]
 enum Disturbance {
     PutTraceBuffer(usize, u8),
@@ -24,12 +24,12 @@ enum Disturbance {
     PutPod(usize, u8),
     Ask(usize, bool),
     Remove(usize, usize),
-    /// An event that was sent before is sent again.
+    /// Sends an earlier event again.
     Repeat(usize, usize),
     End(usize),
     Break(usize),
     Stall(usize),
-    /// The next requests of a kind go wrong.
+    /// The next requests of a kind fail.
     Fail(usize, bool, FaultKind, usize),
     Expire,
     Refresh,
@@ -82,7 +82,7 @@ struct Harness {
     server: ApiServer,
     cache: Arc<TraceBufferCache>,
     index: Arc<PodCache>,
-    /// Every state that objects were ever in.
+    /// Every earlier state of the objects.
     past: BTreeMap<&'static str, Vec<Value>>,
 }
 
@@ -111,8 +111,8 @@ impl Harness {
         self.past.entry(resource).or_default().extend(stored);
     }
 
-    async fn disturb(&mut self, happening: Disturbance) {
-        match happening {
+    async fn disturb(&mut self, disturbance: Disturbance) {
+        match disturbance {
             Disturbance::PutTraceBuffer(n, version) => {
                 let endpoint = format!("http://v{version}:4317");
                 self.put(TRACE_BUFFERS, trace_buffer(&format!("n{n}"), &endpoint));
@@ -137,7 +137,7 @@ impl Harness {
                     .script(RequestMatcher::to(verb, RESOURCES[r]).times(times), fault(kind));
             }
             Disturbance::Expire => self.server.expire(),
-            // What it could not learn, the watch will.
+            // If the refresh fails, the watch catches up.
             Disturbance::Refresh => _ = self.cache.refresh("shop").await,
             Disturbance::Pass(time) => sleep(Duration::from_millis(time)).await,
         }
@@ -151,8 +151,8 @@ impl Harness {
         }
     }
 
-    /// Sends an old state of an object that is to be known: a server never tells of others, of which
-    /// nothing may be remembered.
+    /// Sends an old state of an object that must be in a cache. A server never sends old states of
+    /// other objects, which the caches need not remember.
     fn repeat(&self, resource: &'static str, n: usize) {
         let wanted: Vec<_> = match resource {
             "pods" => self.stored_pods().into_iter().map(|(_, _, uid)| uid).collect(),
@@ -160,15 +160,15 @@ impl Harness {
             _ => return,
         };
         let all = self.past.get(resource).map_or(&[][..], Vec::as_slice);
-        let is_possible =
+        let is_cached =
             |old: &&Value| wanted.contains(&uid_of(old)) && old["status"]["phase"] != "Succeeded";
-        let past: Vec<_> = all.iter().filter(is_possible).collect();
+        let past: Vec<_> = all.iter().filter(is_cached).collect();
         if let Some(old) = past.get(n % past.len().max(1)) {
             self.server.send_event(resource, "MODIFIED", (*old).clone());
         }
     }
 
-    fn is_right(&self) -> bool {
+    fn is_consistent(&self) -> bool {
         self.known_trace_buffers() == self.stored_trace_buffers()
             && self.known_pods() == self.stored_pods()
             && self.index.is_synced()
@@ -251,24 +251,24 @@ fn fault(kind: FaultKind) -> Fault {
 }
 
 async fn converges(script: Vec<Disturbance>) {
-    let mut world = Harness::new();
-    for happening in script {
-        world.disturb(happening).await;
+    let mut harness = Harness::new();
+    for disturbance in script {
+        harness.disturb(disturbance).await;
     }
     for _ in 0..600 {
-        if world.is_right() {
+        if harness.is_consistent() {
             return;
         }
         sleep(Duration::from_secs(1)).await;
     }
-    assert!(world.is_right(), "what is known is not what there is");
+    assert!(harness.is_consistent(), "the caches differ from the server");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_script_ends_with_the_servers_state_known(
+    fn the_caches_equal_the_state_of_the_server_after_any_script(
         script in prop::collection::vec(disturbance(), 1..60),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -24,14 +24,14 @@ pub(crate) fn trace_buffer(name: &str, endpoint: &str) -> Value {
     })
 }
 
-/// Waits, in paused time, until something is true.
+/// Waits, in paused time, until `is_true` returns true.
 pub(crate) async fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     let wait = async {
         while !is_true() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(timeout(Duration::from_mins(10), wait).await.is_ok(), "never came true: {what}");
+    assert!(timeout(Duration::from_mins(10), wait).await.is_ok(), "timed out: {what}");
 }
 
 /// Records the changes that are reported.

@@ -1,4 +1,4 @@
-//! The caches of cluster state are correct, whatever the API server does.
+//! The caches of cluster state are correct regardless of API server faults.
 
 mod any_script;
 mod cluster;

@@ -1,4 +1,4 @@
-//! The namespaces: their labels, and the `TraceBuffer` they name.
+//! The cache of namespaces: their labels, and the `TraceBuffer` that they name.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ struct Harness {
 }
 
 impl Harness {
-    /// A server with the namespace `shop`, and an index that knows nothing yet.
+    /// A server with the namespace `shop`, and an empty cache.
     fn idle() -> Self {
         let server = ApiServer::new();
         server.put("namespaces", namespace("shop", false));
@@ -58,7 +58,7 @@ async fn labels_and_the_named_trace_buffer_are_cached_and_their_changes_reported
     assert_eq!(
         harness.changes.take(),
         ["tb platform/shared", "ns shop"],
-        "who was named hears of it"
+        "the previously named TraceBuffer is reported"
     );
 
     harness.server.remove("namespaces", "", "shop");

@@ -1,4 +1,4 @@
-//! The cache of pods, and namespaces that ask for a sidecar in every pod.
+//! The cache of pods, and of namespaces that opt in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ async fn annotated_pods_are_cached_everywhere_and_other_pods_where_the_namespace
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_contains_what_the_reconciler_reads() {
+async fn a_snapshot_contains_the_fields_that_the_reconciler_reads() {
     let harness = running().await;
     let mut object = pod(
         "shop",
@@ -105,9 +105,9 @@ async fn a_snapshot_contains_what_the_reconciler_reads() {
 async fn a_pod_that_ends_or_loses_its_annotation_is_reported_and_removed() {
     let harness = running().await;
     harness.changes.take();
-    let mut over = harness.server.get("pods", "shop", "marked").unwrap();
-    over["status"]["phase"] = json!("Succeeded");
-    harness.server.put("pods", over);
+    let mut ended = harness.server.get("pods", "shop", "marked").unwrap();
+    ended["status"]["phase"] = json!("Succeeded");
+    harness.server.put("pods", ended);
     wait_until("gone", || harness.names("shop").is_empty()).await;
     assert_eq!(harness.changes.take(), ["pod shop/marked"]);
 
@@ -158,7 +158,7 @@ async fn a_namespace_whose_pods_cannot_be_listed_is_retried_and_not_synced_until
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_are_noticed_after_the_history_expired() {
+async fn changes_are_reported_after_the_history_expired() {
     let harness = running().await;
     let outage = harness.server.disconnect();
     harness.server.remove("pods", "bank", "marked");
@@ -202,8 +202,7 @@ async fn a_forbidden_watch_of_namespaces_names_the_missing_rule() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pods_that_reference_a_trace_buffer_are_those_made_from_it_and_those_that_name_it_in_full()
- {
+async fn the_pods_of_a_trace_buffer_are_those_built_from_it_and_those_that_name_it_in_full() {
     let harness = running().await;
     for (name, annotations) in [
         ("made", json!({ "tracebuffer.dev/status": INJECTED })),
@@ -229,7 +228,7 @@ async fn the_pods_that_reference_a_trace_buffer_are_those_made_from_it_and_those
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_nothing_that_is_kept_is_not_reported() {
+async fn a_change_of_fields_that_are_not_cached_is_not_reported() {
     let harness = running().await;
     harness.changes.take();
     let mut changed = harness.server.get("pods", "shop", "marked").unwrap();

@@ -22,7 +22,7 @@ struct Harness {
     changes: Arc<RecordedChanges>,
 }
 
-/// A server with the `TraceBuffer` `web`, and a cache of it that does not run yet.
+/// A server with the `TraceBuffer` `web`, and a cache that does not run yet.
 fn idle() -> Harness {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer("web", "http://a:4317"));
@@ -32,7 +32,7 @@ fn idle() -> Harness {
     Harness { server, cache, changes }
 }
 
-/// The same, running, and synced.
+/// The same with a running, synced cache.
 async fn running() -> Harness {
     let harness = idle();
     harness.run();
@@ -56,14 +56,14 @@ impl Harness {
     }
 
     fn view(&self, name: &str) -> Arc<TraceBufferView<Sidecar>> {
-        self.cache.get(&key("shop", name)).expect("it is known")
+        self.cache.get(&key("shop", name)).expect("it is cached")
     }
 
     fn lists(&self) -> usize {
         self.server.seen(Verb::List, TRACE_BUFFERS)
     }
 
-    /// Waits for a change that the server has now, as a sign that the watch works.
+    /// Makes a change and waits until the cache has it, which shows that the watch works.
     async fn notices_changes(&self) {
         self.server.put(TRACE_BUFFERS, trace_buffer("sign", "http://sign:1"));
         wait_until("a change is noticed", || self.names().contains(&"sign".into())).await;
@@ -137,7 +137,7 @@ async fn a_malformed_object_is_rejected_and_does_not_affect_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_relist_removes_what_was_deleted_while_the_history_expired() {
+async fn a_relist_removes_objects_deleted_while_the_history_expired() {
     let harness = running().await;
     harness.server.put(TRACE_BUFFERS, trace_buffer("other", "http://a:1"));
     wait_until("both known", || harness.names().len() == 2).await;
@@ -170,7 +170,7 @@ async fn a_watch_rejected_for_expired_history_lists_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_watch_is_given_up_and_resumed() {
+async fn an_idle_watch_times_out_and_is_resumed() {
     let harness = running().await;
     harness.notices_changes().await;
     harness.server.stall_watches(TRACE_BUFFERS);
@@ -179,11 +179,11 @@ async fn an_idle_watch_is_given_up_and_resumed() {
 
     wait_until("changed", || harness.endpoint("web").unwrap() == "http://b:4317").await;
     assert!(start.elapsed() < Duration::from_secs(70), "{:?}", start.elapsed());
-    assert_eq!(harness.lists(), 1, "it was resumed where it was");
+    assert_eq!(harness.lists(), 1, "the watch was resumed without a list");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_never_answered_is_given_up() {
+async fn a_request_without_a_response_times_out() {
     let harness = idle();
     harness.server.script(RequestMatcher::to(Verb::List, TRACE_BUFFERS).times(1), Fault::Stall);
     harness.server.script(RequestMatcher::to(Verb::Watch, TRACE_BUFFERS).times(1), Fault::Stall);
@@ -216,7 +216,7 @@ async fn duplicate_and_outdated_events_change_nothing() {
     wait_until("gone", || harness.names() == ["sign"]).await;
     harness.server.send_event(TRACE_BUFFERS, "MODIFIED", new);
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(harness.names(), ["sign"], "nothing comes back");
+    assert_eq!(harness.names(), ["sign"], "outdated events restore nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,8 +292,8 @@ async fn a_refresh_never_waits_longer_than_a_second() {
     harness.server.script(RequestMatcher::to(Verb::List, TRACE_BUFFERS), Fault::Stall);
     let start = Instant::now();
 
-    let looks = tokio::join!(harness.cache.refresh("shop"), harness.cache.refresh("shop"));
-    for UnknownNamespace(why) in [looks.0.unwrap_err(), looks.1.unwrap_err()] {
+    let results = tokio::join!(harness.cache.refresh("shop"), harness.cache.refresh("shop"));
+    for UnknownNamespace(why) in [results.0.unwrap_err(), results.1.unwrap_err()] {
         assert!(why.contains("did not answer within a second"), "{why}");
     }
     assert!(start.elapsed() <= Duration::from_millis(1010), "{:?}", start.elapsed());
@@ -336,7 +336,7 @@ async fn concurrent_refreshes_share_a_list_that_started_after_they_arrived() {
     let others: Vec<_> = (0..100).map(|_| refresh()).collect();
 
     first.await.unwrap().unwrap();
-    assert_eq!(harness.names(), ["web"], "its list began too early");
+    assert_eq!(harness.names(), ["web"], "the list started too early");
     for other in others {
         other.await.unwrap().unwrap();
     }

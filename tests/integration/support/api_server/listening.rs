@@ -17,7 +17,7 @@ use super::handle::handle;
 use super::{ApiServer, Inner};
 
 impl ApiServer {
-    /// Listens, and writes a kubeconfig into `folder` that leads here; its namespace is `default`.
+    /// Listens, and writes a kubeconfig for this server into `folder`; its namespace is `default`.
     pub(crate) async fn kubeconfig(&self, folder: &Path) -> PathBuf {
         let path = folder.join("kubeconfig");
         std::fs::write(&path, kubeconfig(self.listen().await)).unwrap();
@@ -47,11 +47,11 @@ async fn serve(inner: Arc<Inner>, stream: TcpStream) {
             handle(inner, Request::from_parts(head, Body::from(body.to_vec()))).await
         }
     });
-    // A client that goes away, and a fault that breaks the connection, end it alike.
+    // Both a disconnected client and a scripted fault end the connection.
     drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
 }
 
-/// Leads to a `server` without TLS, as nobody in particular.
+/// Returns a kubeconfig for `server` without TLS and credentials.
 pub(crate) fn kubeconfig(server: SocketAddr) -> String {
     format!(
         "\

@@ -1,11 +1,11 @@
-//! A Kubernetes API server in this process, without sockets unless it is asked to listen, that
-//! misbehaves as a script says.
+//! An in-process Kubernetes API server with scripted faults. It uses no sockets unless it is asked
+//! to listen.
 //!
-//! It keeps whatever objects it is given, by resource (`pods`, `leases.coordination.k8s.io`), and
+//! It stores any objects, by resource (`pods`, `leases.coordination.k8s.io`), and
 //! serves get, list (in pages), watch (with bookmarks), create (also as a dry run), replace, patch,
 //! delete, the `status` subresource and `/version`. What it simplifies: no schemas, no defaults, no
 //! admission, no finalizers; server-side apply and strategic merge are deep merges that replace
-//! lists, and remember no owners of fields.
+//! lists, and do not track field ownership.
 
 mod handle;
 pub(crate) mod listening;
@@ -31,7 +31,7 @@ pub(crate) use self::script::{Fault, RequestMatcher, RuleId};
 use self::store::{ResourceKey, Store};
 use self::watching::WatchCommand;
 
-/// The server; clones are handles to the same one.
+/// The server; clones are handles to the same server.
 #[derive(Clone)]
 pub(crate) struct ApiServer {
     inner: Arc<Inner>,
@@ -40,26 +40,26 @@ pub(crate) struct ApiServer {
 struct Inner {
     store: Mutex<Store>,
     script: Mutex<Script>,
-    /// What open watches hear.
+    /// Commands to the open watches.
     commands: broadcast::Sender<WatchCommand>,
 }
 
 impl ApiServer {
-    /// An empty server that behaves.
+    /// Creates an empty server without faults.
     pub(crate) fn new() -> Self {
         let (commands, _) = broadcast::channel(4096);
         let inner = Inner { store: Mutex::default(), script: Mutex::default(), commands };
         Self { inner: Arc::new(inner) }
     }
 
-    /// A client of it, in the namespace `default`.
+    /// Returns a client of the server, in the namespace `default`.
     pub(crate) fn client(&self) -> Client {
         let inner = Arc::clone(&self.inner);
         let service = tower::service_fn(move |request| handle::handle(Arc::clone(&inner), request));
         Client::new(service, "default")
     }
 
-    /// Creates or replaces an object behind everybody's back; returns its new resource version.
+    /// Creates or replaces an object without a request; returns its new resource version.
     ///
     /// `resource` is the plural with its group, such as `pods` or `leases.coordination.k8s.io`.
     pub(crate) fn put(&self, resource: &str, object: Value) -> u64 {
@@ -69,53 +69,53 @@ impl ApiServer {
         version
     }
 
-    /// Removes an object if it is there; `namespace` is empty for a cluster's own.
+    /// Removes an object if it exists; `namespace` is empty for a cluster-scoped object.
     pub(crate) fn remove(&self, resource: &str, namespace: &str, name: &str) {
         self.inner.store.lock().remove(&ResourceKey::new(resource, namespace, name));
         self.send_command(WatchCommand::Changed);
     }
 
-    /// The object as it is stored.
+    /// Returns the stored object.
     pub(crate) fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
         self.inner.store.lock().get(&ResourceKey::new(resource, namespace, name)).cloned()
     }
 
-    /// Every object of a resource.
+    /// Returns every object of a resource.
     pub(crate) fn all(&self, resource: &str) -> Vec<Value> {
         self.inner.store.lock().all(resource).cloned().collect()
     }
 
-    /// Forgets all history: a watch that resumes from any version so far, or a list that continues,
-    /// is told `410 Gone`.
+    /// Drops all history: a watch that resumes from an existing version, or a list that continues,
+    /// gets `410 Gone`.
     pub(crate) fn expire(&self) {
         self.inner.store.lock().expire_history();
     }
 
-    /// Says what becomes of requests like `calls`, until [`lift`](Self::lift) or as often as they
-    /// say. The newest rule that fits decides.
+    /// Adds a fault for the requests that match `calls`, until [`lift`](Self::lift) or for the
+    /// matcher's number of times. The newest matching rule takes precedence.
     pub(crate) fn script(&self, calls: RequestMatcher, fault: Fault) -> RuleId {
         self.inner.script.lock().add(calls, fault)
     }
 
-    /// Takes a rule back; requests that it stalls stay so.
+    /// Removes a rule; requests that it has stalled stay stalled.
     pub(crate) fn lift(&self, rule: RuleId) {
         self.inner.script.lock().remove_rule(rule);
     }
 
-    /// Every connection breaks, and none can be made, until the rule is lifted.
+    /// Breaks every connection and refuses new ones until the rule is lifted.
     pub(crate) fn disconnect(&self) -> RuleId {
         let rule = self.script(RequestMatcher::any(), Fault::Drop);
         self.send_command(WatchCommand::Break(String::new()));
         rule
     }
 
-    /// How many requests like this there were, whatever became of them.
+    /// Returns the number of such requests, including failed ones.
     pub(crate) fn seen(&self, verb: Verb, resource: &str) -> usize {
         self.inner.script.lock().request_count(verb, resource)
     }
 
-    /// Sends an event as it is to the open watches of a resource: for duplicates, old states and
-    /// nonsense. `kind` is `ADDED_FIELDS`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
+    /// Sends an event unchanged to the open watches of a resource, for duplicates, old states and
+    /// invalid objects. `kind` is `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
     pub(crate) fn send_event(&self, resource: &str, kind: &'static str, object: Value) {
         self.send_command(WatchCommand::Send(resource.to_owned(), kind, object));
     }
@@ -125,28 +125,28 @@ impl ApiServer {
         self.send_command(WatchCommand::Bookmark(resource.to_owned()));
     }
 
-    /// Ends the open watches of a resource (of all, if it is empty) as a server does now and then.
+    /// Ends the open watches of a resource (of all if it is empty), as servers regularly do.
     pub(crate) fn end_watches(&self, resource: &str) {
         self.send_command(WatchCommand::End(resource.to_owned()));
     }
 
-    /// Breaks their connections.
+    /// Breaks the connections of the open watches of a resource.
     pub(crate) fn break_watches(&self, resource: &str) {
         self.send_command(WatchCommand::Break(resource.to_owned()));
     }
 
-    /// Nothing more comes from those that are open, not even their end.
+    /// Lets the open watches of a resource send nothing more, not even their end.
     pub(crate) fn stall_watches(&self, resource: &str) {
         self.send_command(WatchCommand::Stall(resource.to_owned()));
     }
 
-    /// The version that `/version` tells, as major and minor.
+    /// Sets the major and minor version that `/version` returns.
     pub(crate) fn set_version(&self, major: &str, minor: &str) {
         self.inner.store.lock().server_version = (major.to_owned(), minor.to_owned());
     }
 
     fn send_command(&self, command: WatchCommand) {
-        // Nobody may be watching.
+        // There may be no open watch.
         drop(self.inner.commands.send(command));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Applies a patch of this content type; `Err` says why it cannot be.
+/// Applies a patch of this content type; `Err` has the reason why it cannot be applied.
 pub(crate) fn apply_patch(
     object: &Value,
     patch: &[u8],

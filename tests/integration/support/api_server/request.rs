@@ -1,11 +1,11 @@
-//! What a request asks for.
+//! Parsed API requests.
 
 use std::collections::BTreeMap;
 
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-/// What is done to objects.
+/// The verb of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Get,
@@ -17,13 +17,13 @@ pub(crate) enum Verb {
     Delete,
 }
 
-/// A request, taken apart.
+/// A parsed request.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiRequest {
     pub verb: Verb,
     /// Such as `pods`, or `version` for `/version`.
     pub resource: String,
-    /// Empty for all namespaces, and for a cluster's own objects.
+    /// Empty for all namespaces, and for cluster-scoped objects.
     pub namespace: String,
     /// Empty for a collection.
     pub name: String,
@@ -31,7 +31,7 @@ pub(crate) struct ApiRequest {
     pub subresource: String,
     pub query: BTreeMap<String, String>,
     pub content_type: String,
-    /// Whether only metadata is wanted.
+    /// Whether only metadata is requested.
     pub is_metadata_only: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Answers over HTTP.
+//! HTTP responses.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 pub(crate) type Chunk = Result<Bytes, io::Error>;
 
-/// The body of an answer: what is sent into it, until the sender goes.
+/// The body of a response: the chunks that are sent into it until the sender is dropped.
 pub(crate) struct ChunkedBody(mpsc::UnboundedReceiver<Chunk>);
 
 impl Body for ChunkedBody {
@@ -27,7 +27,7 @@ impl Body for ChunkedBody {
     }
 }
 
-/// An answer whose body comes bit by bit.
+/// Returns a response whose body is sent in chunks.
 pub(crate) fn streaming_response() -> (mpsc::UnboundedSender<Chunk>, Response<ChunkedBody>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (sender, Response::new(ChunkedBody(receiver)))

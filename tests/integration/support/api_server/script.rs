@@ -1,4 +1,4 @@
-//! Which requests go wrong, and how.
+//! The faults of requests.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use serde_json::Value;
 
 use super::request::{ApiRequest, Verb};
 
-/// How a request goes wrong.
+/// What happens to a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
-    /// It is refused with this HTTP status and a matching `Status`.
+    /// It is refused with this HTTP status and a corresponding `Status`.
     Refuse(u16),
-    /// It gets exactly this answer.
+    /// It gets exactly this response.
     Respond(u16, Value),
     /// The connection breaks before it arrives.
     Drop,
-    /// It is carried out, but the connection breaks before the answer arrives.
+    /// It is executed, but the connection breaks before the response arrives.
     DropResponse,
-    /// It never arrives, and nothing comes back.
+    /// It never arrives and gets no response.
     Stall,
     /// It arrives only after this time.
     Delay(Duration),
-    /// It is carried out at once, but answered after this time.
+    /// It is executed at once, and the response arrives after this time.
     DelayResponse(Duration),
-    /// It is carried out as it should; for exceptions to an older rule.
+    /// It is executed normally; an exception to an older rule.
     PassThrough,
 }
 
-/// Which requests a rule is about.
+/// Selects the requests that a rule applies to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestMatcher {
     verb: Option<Verb>,
@@ -37,36 +37,36 @@ pub(crate) struct RequestMatcher {
 }
 
 impl RequestMatcher {
-    /// All of them.
+    /// Matches every request.
     pub(crate) fn any() -> Self {
         Self::default()
     }
 
-    /// Those that do this to a resource.
+    /// Matches requests with this verb on a resource.
     pub(crate) fn to(verb: Verb, resource: &str) -> Self {
         Self { verb: Some(verb), resource: Some(resource.to_owned()), ..Self::default() }
     }
 
-    /// Those about a resource, whatever they do.
+    /// Matches all requests on a resource.
     pub(crate) fn about(resource: &str) -> Self {
         Self { resource: Some(resource.to_owned()), ..Self::default() }
     }
 
-    /// Of them, only the next `times`.
+    /// Limits the rule to the next `times` matching requests.
     #[must_use]
     pub(crate) fn times(self, times: usize) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    fn matches(&self, asked: &ApiRequest) -> bool {
-        self.verb.is_none_or(|verb| verb == asked.verb)
-            && self.resource.as_ref().is_none_or(|resource| *resource == asked.resource)
-            && self.name.as_ref().is_none_or(|name| *name == asked.name)
+    fn matches(&self, request: &ApiRequest) -> bool {
+        self.verb.is_none_or(|verb| verb == request.verb)
+            && self.resource.as_ref().is_none_or(|resource| *resource == request.resource)
+            && self.name.as_ref().is_none_or(|name| *name == request.name)
             && self.times != Some(0)
     }
 }
 
-/// A rule that can be lifted.
+/// Identifies a rule, to lift it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RuleId(usize);
 
@@ -93,11 +93,11 @@ impl Script {
         self.requests.iter().filter(|(v, r)| *v == verb && r == resource).count()
     }
 
-    /// Notes the request, and says what becomes of it.
-    pub(crate) fn next_fault(&mut self, asked: &ApiRequest) -> Fault {
-        self.requests.push((asked.verb, asked.resource.clone()));
+    /// Records the request and returns what happens to it.
+    pub(crate) fn next_fault(&mut self, request: &ApiRequest) -> Fault {
+        self.requests.push((request.verb, request.resource.clone()));
         let Some((_, calls, fault)) =
-            self.rules.iter_mut().rev().find(|(_, calls, _)| calls.matches(asked))
+            self.rules.iter_mut().rev().find(|(_, calls, _)| calls.matches(request))
         else {
             return Fault::PassThrough;
         };

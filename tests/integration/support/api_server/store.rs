@@ -1,10 +1,10 @@
-//! The objects, and their history.
+//! The objects and their history.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
-/// Where an object lies.
+/// Identifies an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ResourceKey {
     pub resource: String,
@@ -17,14 +17,14 @@ impl ResourceKey {
         Self { resource: resource.into(), namespace: namespace.into(), name: name.into() }
     }
 
-    /// The place that an object's metadata names.
+    /// Returns the key in the metadata of an object.
     pub(crate) fn of_object(resource: &str, object: &Value) -> Self {
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
         Self::new(resource, text("namespace"), text("name"))
     }
 }
 
-/// One change: what an object was, and what it became.
+/// One change, with the object before and after it.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     pub version: u64,
@@ -33,18 +33,18 @@ pub(crate) struct Change {
     pub after: Option<Value>,
 }
 
-/// The history that was asked for is gone.
+/// The requested history is no longer available.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HistoryExpired;
 
 pub(crate) struct Store {
     /// The version of the newest change.
     pub version: u64,
-    /// Changes up to this one are forgotten.
+    /// Changes up to this version are dropped.
     oldest_version: u64,
     objects: BTreeMap<ResourceKey, Value>,
     history: VecDeque<Change>,
-    /// The rest of lists that were given out in part, by their token.
+    /// The remaining items of paged lists, by token.
     pages: BTreeMap<String, (u64, Vec<Value>)>,
     pub server_version: (String, String),
 }
@@ -75,7 +75,7 @@ impl Store {
             .map(|(_, object)| object)
     }
 
-    /// Stores `object`; gives it what a server gives. Returns its version.
+    /// Stores `object` with the fields that a server sets. Returns its version.
     pub(crate) fn put(&mut self, place: &ResourceKey, mut object: Value) -> u64 {
         let before = self.objects.get(place).cloned();
         let generation = generation(before.as_ref(), &object);
@@ -117,7 +117,7 @@ impl Store {
         version
     }
 
-    /// The changes of a resource after `version`.
+    /// Returns the changes of a resource after `version`.
     pub(crate) fn changes_since(
         &self,
         version: u64,
@@ -137,7 +137,7 @@ impl Store {
         self.pages.clear();
     }
 
-    /// Gives out `limit` of `items` (all, if it is 0), and the token for the others.
+    /// Returns `limit` of `items` (all if it is 0) and the token for the others.
     pub(crate) fn page(
         &mut self,
         mut items: Vec<Value>,
@@ -153,13 +153,13 @@ impl Store {
         (items, token)
     }
 
-    /// What is left of a list.
+    /// Returns the remaining items of a list.
     pub(crate) fn next_page(&mut self, token: &str) -> Result<(u64, Vec<Value>), HistoryExpired> {
         self.pages.get(token).cloned().ok_or(HistoryExpired)
     }
 }
 
-/// Grows whenever anything but metadata and status changes.
+/// Increases whenever anything but metadata and status changes.
 fn generation(before: Option<&Value>, after: &Value) -> u64 {
     let substance = |object: &Value| {
         let mut object = object.clone();

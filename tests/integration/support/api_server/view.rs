@@ -1,20 +1,21 @@
-//! What a list or watch sees of the store's objects.
+//! The objects as lists and watches show them.
 
 use serde_json::{Value, json};
 
 use super::request::ApiRequest;
 use super::selector::matches;
 
-/// Whether a list or watch is about this object.
-pub(crate) fn is_selected(asked: &ApiRequest, object: &Value) -> bool {
+/// Whether a list or watch includes this object.
+pub(crate) fn is_selected(request: &ApiRequest, object: &Value) -> bool {
     let is_there =
-        asked.namespace.is_empty() || object["metadata"]["namespace"] == *asked.namespace;
-    is_there && matches(asked.parameter("labelSelector"), asked.parameter("fieldSelector"), object)
+        request.namespace.is_empty() || object["metadata"]["namespace"] == *request.namespace;
+    is_there
+        && matches(request.parameter("labelSelector"), request.parameter("fieldSelector"), object)
 }
 
-/// An object as it was asked for: whole, or only its metadata.
-pub(crate) fn as_requested(asked: &ApiRequest, object: &Value) -> Value {
-    if !asked.is_metadata_only || object.get("items").is_some() || object["kind"] == "Status" {
+/// Returns the whole object or only its metadata, as requested.
+pub(crate) fn as_requested(request: &ApiRequest, object: &Value) -> Value {
+    if !request.is_metadata_only || object.get("items").is_some() || object["kind"] == "Status" {
         return object.clone();
     }
     json!({

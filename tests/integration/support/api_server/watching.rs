@@ -18,7 +18,7 @@ use super::view::{as_requested, is_selected};
 
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What open watches are told; a resource's name, or an empty one for all.
+/// A command to open watches, with the name of a resource, empty for all.
 #[derive(Clone, Debug)]
 pub(crate) enum WatchCommand {
     /// The store has changed.
@@ -38,18 +38,18 @@ struct Watch {
     sent_version: u64,
 }
 
-/// Whether a watch goes on.
+/// Whether a watch continues.
 #[derive(PartialEq, Eq)]
 enum WatchState {
     Open,
     Ended,
 }
 
-pub(crate) fn start(inner: &Arc<Inner>, asked: ApiRequest) -> Response<ChunkedBody> {
+pub(crate) fn start(inner: &Arc<Inner>, request: ApiRequest) -> Response<ChunkedBody> {
     let (sender, response) = streaming_response();
     let commands = inner.commands.subscribe();
-    let sent = asked.parameter("resourceVersion").parse().unwrap_or(0);
-    let watch = Watch { inner: Arc::clone(inner), request: asked, sender, sent_version: sent };
+    let sent = request.parameter("resourceVersion").parse().unwrap_or(0);
+    let watch = Watch { inner: Arc::clone(inner), request, sender, sent_version: sent };
     tokio::spawn(watch.run(commands));
     response
 }
@@ -121,10 +121,10 @@ impl Watch {
 
     /// Sends a change as this watch's selectors see it.
     fn send_change(&self, change: &Change) {
-        let seen = |object: &Option<Value>| {
+        let visible = |object: &Option<Value>| {
             object.clone().filter(|object| is_selected(&self.request, object))
         };
-        match (seen(&change.before), seen(&change.after)) {
+        match (visible(&change.before), visible(&change.after)) {
             (None, Some(after)) => self.send("ADDED", &after),
             (Some(_), Some(after)) => self.send("MODIFIED", &after),
             (Some(before), None) => {
@@ -148,7 +148,7 @@ impl Watch {
 
     fn write(&self, kind: &str, object: &Value) {
         let line = format!("{}\n", json!({ "type": kind, "object": object }));
-        // The watcher may have gone.
+        // The client may have disconnected.
         drop(self.sender.send(Ok(Bytes::from(line))));
     }
 }

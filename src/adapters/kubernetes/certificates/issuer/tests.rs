@@ -1,5 +1,5 @@
-//! Certificates issued and inspected; whether a strict client accepts them is tested with
-//! `ServedCertificate`.
+//! Issuing and inspecting certificates. The tests of `ServedCertificate` check that a strict client
+//! accepts them.
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn complete_tls() -> WebhookTls {
 }
 
 #[test]
-fn what_was_made_is_read_again() {
+fn issued_certificates_are_read_back() {
     let tls = complete_tls();
 
     let found = issuer().inspect(&tls);
@@ -48,12 +48,12 @@ fn what_was_made_is_read_again() {
 }
 
 #[test]
-fn an_empty_tls_holds_nothing() {
+fn an_empty_secret_has_neither_authority_nor_leaf() {
     assert_eq!(issuer().inspect(&WebhookTls::default()), Inspection::default());
 }
 
 #[test]
-fn a_next_authority_comes_in_front_and_leaves_the_leaf_to_the_older_one() {
+fn a_new_authority_is_put_first_and_does_not_change_the_leaf() {
     let before = complete_tls();
 
     let after = with_authority(&before);
@@ -61,7 +61,7 @@ fn a_next_authority_comes_in_front_and_leaves_the_leaf_to_the_older_one() {
     let found = issuer().inspect(&after);
     assert_eq!(found.state.old_authorities, 1);
     assert!(!found.state.leaf.unwrap().issued_by_signer);
-    assert!(after.bundle.ends_with(&before.bundle), "the older one stays");
+    assert!(after.bundle.ends_with(&before.bundle), "the older one is kept");
     assert!(after.bundle.starts_with(&found.signer), "the newest comes first");
     assert_eq!((&after.leaf, &after.leaf_key), (&before.leaf, &before.leaf_key));
     let renewed = issuer().inspect(&with_leaf(&after)).state;
@@ -70,7 +70,7 @@ fn a_next_authority_comes_in_front_and_leaves_the_leaf_to_the_older_one() {
 }
 
 #[test]
-fn a_new_authority_obeys_the_request_for_a_rotation_and_a_leaf_does_not() {
+fn a_new_authority_completes_a_requested_rotation_and_a_new_leaf_does_not() {
     let asked = WebhookTls { rotation_requested: Some("now".to_owned()), ..complete_tls() };
     assert!(issuer().inspect(&asked).state.rotation_requested);
 
@@ -79,7 +79,7 @@ fn a_new_authority_obeys_the_request_for_a_rotation_and_a_leaf_does_not() {
 }
 
 #[test]
-fn whatever_of_a_half_written_secret_is_unreadable_counts_as_missing() {
+fn unreadable_parts_of_a_secret_count_as_missing() {
     let whole = complete_tls();
     let cut = |pem: &[u8]| pem[..pem.len() / 2].to_vec();
     let other = complete_tls();
@@ -108,10 +108,10 @@ fn whatever_of_a_half_written_secret_is_unreadable_counts_as_missing() {
 }
 
 #[test]
-fn an_authority_that_can_be_read_survives_the_rubbish_around_it() {
+fn a_readable_authority_is_kept_despite_garbage_around_it() {
     let whole = complete_tls();
     let mut bundle =
-        b"rubbish\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
+        b"garbage\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
     bundle.extend_from_slice(&whole.bundle);
     bundle.extend_from_slice(&whole.bundle);
     let dirty = WebhookTls { bundle, authority_key: vec![], ..whole.clone() };
@@ -122,7 +122,7 @@ fn an_authority_that_can_be_read_survives_the_rubbish_around_it() {
 }
 
 #[test]
-fn a_leaf_for_another_host_does_not_fit() {
+fn a_leaf_for_another_host_does_not_match() {
     let tls = complete_tls();
 
     let found = RcgenIssuer::new("other.observability.svc").inspect(&tls);
@@ -131,7 +131,7 @@ fn a_leaf_for_another_host_does_not_fit() {
 }
 
 #[test]
-fn the_leaf_holds_every_name_of_the_service_and_no_other() {
+fn the_leaf_has_every_name_of_the_service_and_no_other() {
     let leaf = &x509::authorities(&complete_tls().leaf)[0];
 
     for name in [
@@ -147,7 +147,7 @@ fn the_leaf_holds_every_name_of_the_service_and_no_other() {
 }
 
 #[test]
-fn every_authority_and_every_leaf_has_a_key_and_a_name_of_its_own() {
+fn every_authority_and_every_leaf_has_its_own_key_and_name() {
     let (a, b) = (complete_tls(), complete_tls());
 
     let [one, other] = [&a, &b].map(|tls| x509::authorities(&tls.bundle).remove(0));
@@ -164,7 +164,7 @@ fn every_authority_and_every_leaf_has_a_key_and_a_name_of_its_own() {
 }
 
 #[test]
-fn without_a_key_no_leaf_is_issued_and_the_error_says_which() {
+fn without_a_key_no_leaf_is_issued_and_the_error_names_the_key() {
     let error =
         issuer().issue_leaf(&WebhookTls::default(), Validity::of_authority(NOW)).unwrap_err();
 
@@ -172,7 +172,7 @@ fn without_a_key_no_leaf_is_issued_and_the_error_says_which() {
 }
 
 #[test]
-fn a_bundle_contains_its_parts_and_nothing_contains_nothing() {
+fn a_bundle_contains_its_parts_and_no_bundle_contains_an_empty_one() {
     let (one, two) = (complete_tls(), complete_tls());
     let both = [&one.bundle[..], &two.bundle].concat();
 
@@ -184,14 +184,14 @@ fn a_bundle_contains_its_parts_and_nothing_contains_nothing() {
 }
 
 #[test]
-fn no_key_shows_in_the_debug_text_of_a_tls() {
+fn debug_output_shows_no_private_key() {
     let text = format!("{:?}", complete_tls());
 
     assert!(text.contains("BEGIN CERTIFICATE") && !text.contains("PRIVATE"), "{text}");
 }
 
 #[test]
-fn a_bundle_has_an_end_and_the_leafs_authority_stays_in_it() {
+fn a_bundle_is_bounded_and_keeps_the_authority_of_the_leaf() {
     let mut tls = complete_tls();
     for _ in 0..2 * MAX_AUTHORITIES {
         tls = with_authority(&tls);
@@ -204,7 +204,7 @@ fn a_bundle_has_an_end_and_the_leafs_authority_stays_in_it() {
 }
 
 #[test]
-fn no_leaf_is_issued_for_a_name_that_no_client_could_check() {
+fn no_leaf_is_issued_for_a_name_that_no_client_could_verify() {
     let long_label = format!("{}.ns.svc", "a".repeat(64));
     let long_name = format!("{}svc", "abcd.".repeat(48));
     for host in [&*long_label, "webhook.1", "webhook.0x1f", &*long_name] {

@@ -1,4 +1,4 @@
-//! Real handshakes in memory, by a client that trusts a published bundle and nothing else.
+//! Real handshakes in memory, with a client that trusts only a published bundle.
 
 use std::time::SystemTime;
 
@@ -21,7 +21,7 @@ use crate::ports::operator::certificates::{CertificateIssuer, WebhookTls};
 const HOST: &str = "tracebuffer-webhook.observability.svc";
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The real time of the start and the test's time since: rustls looks at the real one.
+/// The real time of the start plus the elapsed test time, since rustls uses the real time.
 struct TestWallClock(Instant, Duration);
 
 impl TestWallClock {
@@ -73,7 +73,7 @@ fn handshake(server: &Arc<ServerConfig>, bundle: &[u8]) -> Result<(), rustls::Er
 }
 
 #[test]
-fn a_client_that_trusts_the_bundle_and_only_it_accepts_what_is_served() {
+fn only_a_client_that_trusts_the_bundle_accepts_the_served_certificate() {
     let (tls, other) = (new_tls(), new_tls());
     let served = Arc::new(ServedCertificate::default());
     let config = server(&served);
@@ -87,7 +87,7 @@ fn a_client_that_trusts_the_bundle_and_only_it_accepts_what_is_served() {
 }
 
 #[test]
-fn it_is_trusted_once_every_entry_holds_its_authority() {
+fn a_certificate_is_trusted_once_every_webhook_entry_has_its_authority() {
     let (tls, other) = (new_tls(), new_tls());
     let both = [&other.bundle[..], &tls.bundle].concat();
     let served = ServedCertificate::default();
@@ -108,7 +108,7 @@ fn it_is_trusted_once_every_entry_holds_its_authority() {
     served.set_published([&[][..]]);
     served.offer(&other.leaf, &other.leaf_key).unwrap();
     served.set_published([&tls.bundle]);
-    assert!(!served.is_trusted(), "the other one's authority is not published");
+    assert!(!served.is_trusted(), "the authority of the new one is not published");
 }
 
 /// `old` is served and trusted; `new` is offered.
@@ -122,16 +122,16 @@ fn renewing() -> (Arc<ServedCertificate>, WebhookTls, WebhookTls) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_certificate_is_served_ten_seconds_after_it_is_trusted() {
+async fn a_new_certificate_is_served_ten_seconds_after_it_is_trusted() {
     let (served, old, new) = renewing();
     let config = server(&served);
     sleep(Duration::from_hours(1)).await;
     assert!(!served.serve_if_due());
-    assert_eq!(handshake(&config, &old.bundle), Ok(()), "nobody trusts the other one yet");
+    assert_eq!(handshake(&config, &old.bundle), Ok(()), "the new one is not trusted yet");
 
     assert!(!served.set_published([[&new.bundle[..], &old.bundle].concat()]));
     sleep(9 * SECOND).await;
-    assert_eq!(served.offer(&new.leaf, &new.leaf_key), Ok(OfferOutcome::Unchanged), "it waits on");
+    assert_eq!(served.offer(&new.leaf, &new.leaf_key), Ok(OfferOutcome::Unchanged), "it waits");
     assert!(!served.serve_if_due());
     assert_eq!(handshake(&config, &old.bundle), Ok(()));
     sleep(SECOND).await;
@@ -142,7 +142,7 @@ async fn another_certificate_is_served_ten_seconds_after_it_is_trusted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_certificate_is_served_at_once_when_the_last_is_trusted_no_more() {
+async fn a_new_certificate_is_served_at_once_when_the_old_one_is_no_longer_trusted() {
     let (served, _, new) = renewing();
 
     assert!(served.set_published([&new.bundle]));
@@ -152,7 +152,7 @@ async fn another_certificate_is_served_at_once_when_the_last_is_trusted_no_more(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_certificate_that_is_taken_back_is_not_served() {
+async fn a_withdrawn_certificate_is_not_served() {
     let (served, old, new) = renewing();
 
     assert_eq!(served.offer(&old.leaf, &old.leaf_key), Ok(OfferOutcome::Unchanged));
@@ -164,7 +164,7 @@ async fn a_certificate_that_is_taken_back_is_not_served() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_by_name_and_the_last_is_served_on() {
+fn an_unusable_certificate_is_refused_by_file_name_and_the_old_one_stays() {
     let (tls, other) = (new_tls(), new_tls());
     let served = Arc::new(ServedCertificate::default());
     served.offer(&tls.leaf, &tls.leaf_key).unwrap();
@@ -182,7 +182,7 @@ fn what_cannot_be_used_is_refused_by_name_and_the_last_is_served_on() {
 }
 
 #[test]
-fn it_tells_until_when_the_leaf_is_valid() {
+fn the_expiry_of_the_served_leaf_is_reported() {
     let (served, tls) = (ServedCertificate::default(), new_tls());
     assert_eq!(served.valid_until(), None);
     served.offer(&tls.leaf, &tls.leaf_key).unwrap();
@@ -193,7 +193,7 @@ fn it_tells_until_when_the_leaf_is_valid() {
     assert_eq!(left.as_secs().div_ceil(86_400), 30);
 }
 
-/// What an API server believes that read the configuration `age` ago.
+/// Returns the bundle of an API server that read the configuration `age` ago.
 fn bundle_seen_by_api_server(cluster: &FakeCluster, start: Instant, age: Duration) -> Vec<u8> {
     let then = start.elapsed().saturating_sub(age);
     let writes = cluster.writes();
@@ -201,12 +201,12 @@ fn bundle_seen_by_api_server(cluster: &FakeCluster, start: Instant, age: Duratio
         RecordedValue::Published(bundles, _) => Some((write.at, bundles[0].clone())),
         RecordedValue::Tls(_) => None,
     });
-    // The first is there before anybody calls.
+    // The first bundle is published before the first call.
     published.enumerate().filter(|(n, (at, _))| *n == 0 || *at <= then).last().unwrap().1.1
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_knew_a_minute_ago() {
+async fn a_thousand_handshakes_with_bundles_up_to_a_minute_old_succeed_during_rotations() {
     let (start, cluster) = (Instant::now(), FakeCluster::new());
     let leading = watch::Sender::new(true);
     let clocks = (TokioClock::new(), TestWallClock::new());
@@ -239,6 +239,6 @@ async fn a_thousand_handshakes_succeed_during_rotations_with_what_api_servers_kn
 
         sleep(Duration::from_millis(4_100)).await;
     }
-    assert_eq!(leaves.len(), 5, "the first and one of each rotation");
+    assert_eq!(leaves.len(), 5, "the first and one for each rotation");
     rotator.abort();
 }

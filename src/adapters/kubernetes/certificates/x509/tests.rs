@@ -11,7 +11,7 @@ fn certificate(from: i32, until: i32) -> CertificateDer<'static> {
 }
 
 #[test]
-fn validity_is_read_in_both_forms_of_time_that_certificates_have() {
+fn validity_is_read_from_both_time_formats_of_certificates() {
     let year = |year: i32| {
         let seconds = date_time_ymd(year, 1, 1).unix_timestamp();
         Duration::from_secs(u64::try_from(seconds).unwrap())
@@ -24,7 +24,7 @@ fn validity_is_read_in_both_forms_of_time_that_certificates_have() {
 }
 
 #[test]
-fn what_ends_early_or_goes_on_is_no_certificate() {
+fn a_truncated_certificate_and_one_with_trailing_data_are_rejected() {
     let whole = certificate(2000, 2030);
     for length in 0..whole.len() {
         assert_eq!(validity(&CertificateDer::from(&whole[..length])), None, "{length}");
@@ -33,19 +33,19 @@ fn what_ends_early_or_goes_on_is_no_certificate() {
 }
 
 #[test]
-fn the_pem_that_is_written_is_what_others_write() {
+fn written_pem_equals_that_of_another_encoder() {
     let mut parameters = CertificateParams::new(vec![]).unwrap();
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let made = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let authority = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
 
-    let written = String::from_utf8(pem([made.der()])).unwrap();
+    let written = String::from_utf8(pem([authority.der()])).unwrap();
 
-    assert_eq!(written, made.pem().replace('\r', ""));
-    assert_eq!(authorities(written.as_bytes()), [made.der().clone()]);
+    assert_eq!(written, authority.pem().replace('\r', ""));
+    assert_eq!(authorities(written.as_bytes()), [authority.der().clone()]);
 }
 
 #[test]
-fn a_self_signed_certificate_is_trusted_where_it_is_in_the_bundle_itself() {
+fn a_self_signed_certificate_is_trusted_if_the_bundle_contains_it() {
     let (own, other) = (certificate(2000, 2030), certificate(2000, 2030));
 
     assert!(is_trusted(std::slice::from_ref(&own), &[other.clone(), own.clone()]));
@@ -55,7 +55,7 @@ fn a_self_signed_certificate_is_trusted_where_it_is_in_the_bundle_itself() {
 
 proptest! {
     #[test]
-    fn no_damage_makes_reading_panic(at in any::<prop::sample::Index>(), value: u8) {
+    fn no_damaged_certificate_causes_a_panic(at in any::<prop::sample::Index>(), value: u8) {
         let mut bytes = certificate(2000, 2030).to_vec();
         let at = at.index(bytes.len());
         bytes[at] = value;

@@ -97,7 +97,7 @@ fn a_stateful_set_is_complete_when_all_are_ready_and_of_one_revision() {
 }
 
 #[test]
-fn below_a_partition_pods_stay_old() {
+fn pods_below_the_partition_are_not_updated() {
     let spec = json!({
         "replicas": 3,
         "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "partition": 2 } },
@@ -130,7 +130,7 @@ fn a_daemon_set_is_complete_when_every_node_has_an_available_new_pod() {
 }
 
 #[test]
-fn what_a_restart_would_not_touch_says_so() {
+fn a_workload_that_a_restart_would_not_change_has_a_restart_blocker() {
     let on_delete = json!({ "updateStrategy": { "type": "OnDelete" } });
 
     assert_eq!(of_deployment(&json!({ "paused": true }), &json!({})).restart_blocker, Some(PAUSED));

@@ -30,7 +30,7 @@ fn destination() -> Value {
 }
 
 #[test]
-fn the_object_is_known_by_name_uid_version_and_generation() {
+fn the_snapshot_has_name_uid_version_and_generation() {
     let snapshot = snapshot_from(&json!({ "destination": destination() }));
 
     assert_eq!(snapshot.key.to_string(), "shop/traces");
@@ -42,7 +42,7 @@ fn the_object_is_known_by_name_uid_version_and_generation() {
 }
 
 #[test]
-fn the_pace_is_read_only_where_the_strategy_wants_it() {
+fn a_rollout_policy_exists_only_with_the_on_change_strategy() {
     let spec = |strategy: &str| {
         let rollout = json!({ "strategy": strategy, "maxConcurrent": 3, "interval": "1m" });
         snapshot_from(&json!({ "destination": destination(), "rollout": rollout })).rollout
@@ -89,7 +89,7 @@ fn every_field_that_names_a_secret_or_config_map_is_a_reference() {
 }
 
 #[test]
-fn whom_it_allows_and_what_it_uses_decide_whom_it_may_restart() {
+fn allowed_namespaces_and_references_decide_which_owners_may_be_restarted() {
     let spec = |headers: Value| {
         let mut destination = destination();
         destination["headers"] = headers;
@@ -114,7 +114,7 @@ fn whom_it_allows_and_what_it_uses_decide_whom_it_may_restart() {
 }
 
 #[test]
-fn mistakes_are_passed_on() {
+fn validation_errors_are_passed_on() {
     let snapshot = snapshot_from(&json!({ "destination": { "endpoint": "nowhere" } }));
 
     assert!(snapshot.sidecar.unwrap_err().contains("spec.destination.endpoint"));

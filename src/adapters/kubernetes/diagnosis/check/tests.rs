@@ -24,14 +24,14 @@ fn assert_single_problem(
     section: &str,
     name: &str,
     state: FindingState,
-    say: &str,
+    expected: &str,
 ) {
     let wrong = problems(change);
     let [(found_section, found_name, found_state, message)] = wrong.as_slice() else {
         panic!("{wrong:#?}");
     };
     assert_eq!((*found_section, found_name.as_str(), *found_state), (section, name, state));
-    assert!(message.contains(say), "{message}");
+    assert!(message.contains(expected), "{message}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn checks_without_permission_are_skipped_and_do_not_fail() {
 
 #[test]
 fn objects_that_cannot_be_read_fail_with_the_servers_message() {
-    let (why, say) = (|| "etcdserver: timed out".to_owned(), "cannot be read: etcdserver");
+    let (why, expected) = (|| "etcdserver: timed out".to_owned(), "cannot be read: etcdserver");
     let crd = "tracebuffers.tracebuffer.dev";
 
     assert_single_problem(
@@ -76,10 +76,10 @@ fn objects_that_cannot_be_read_fail_with_the_servers_message() {
         "Cluster",
         crd,
         FindingState::Failed,
-        say,
+        expected,
     );
     let silent = |f: &mut CheckInput| f.operator.deployment = Fetched::Failed(why());
-    assert_single_problem(silent, "Operator", "pods", FindingState::Failed, say);
+    assert_single_problem(silent, "Operator", "pods", FindingState::Failed, expected);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn an_old_cluster_fails() {
 }
 
 #[test]
-fn a_resource_definition_that_is_missing_unserved_or_another_is_found() {
+fn a_missing_unserved_or_different_crd_is_found() {
     let name = "tracebuffers.tracebuffer.dev";
     let change = |edit: fn(&mut Value)| {
         move |input: &mut CheckInput| {
@@ -260,11 +260,12 @@ fn certificates_are_found_before_and_after_they_expire() {
     assert_eq!(soon.len(), 2, "{soon:?}");
     assert!(soon.iter().all(|(_, _, state, _)| *state == FindingState::Warning));
     assert!(soon[0].3.contains("expires in 5 days"), "{soon:?}");
-    let over = problems(later(61));
-    assert_eq!(over.len(), 2, "{over:?}");
+    let expired = problems(later(61));
+    assert_eq!(expired.len(), 2, "{expired:?}");
     assert!(
-        over.iter()
-            .all(|(_, _, state, say)| *state == FindingState::Failed && say.contains("expired"))
+        expired
+            .iter()
+            .all(|(_, _, state, text)| *state == FindingState::Failed && text.contains("expired"))
     );
 }
 

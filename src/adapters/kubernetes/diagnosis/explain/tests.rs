@@ -150,7 +150,7 @@ fn a_sidecar_that_is_only_starting_is_no_failure() {
 }
 
 #[test]
-fn a_skipped_pod_is_explained_with_the_reason_and_what_a_new_pod_would_get() {
+fn a_skipped_pod_is_explained_with_the_reason_and_the_decision_for_a_new_pod() {
     let status = r#"{"skipped":"NoTraceBuffer","message":"namespace shop has none"}"#;
     let annotations = json!({"tracebuffer.dev/inject": "true", "tracebuffer.dev/status": status});
     let input = input(pod(&annotations), &[trace_buffer()]);
@@ -195,7 +195,7 @@ fn assert_cause(change: impl FnOnce(&mut ExplainInput), name: &str, expected: &s
 }
 
 #[test]
-fn a_missing_sidecar_without_a_known_cause_is_explained_with_what_a_new_pod_would_get() {
+fn a_missing_sidecar_without_a_known_cause_is_explained_with_the_decision_for_a_new_pod() {
     assert_cause(|_| (), "unknown", "none of the usual causes");
 
     let (found, _) = findings_after(|_| ());

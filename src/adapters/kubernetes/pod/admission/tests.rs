@@ -12,7 +12,7 @@ fn skip(reason: SkipReason) -> Decision<Sidecar> {
 }
 
 #[test]
-fn a_native_sidecar_comes_first_with_all_that_belongs_to_it() {
+fn a_native_sidecar_comes_first_with_its_volumes_and_pull_secrets() {
     let mut pod = pod(&json!([{"name": "web"}]));
     pod["spec"]["initContainers"] = json!([{"name": "migrate"}]);
     let admission = injected(&pod, sidecar());
@@ -95,7 +95,7 @@ fn a_pod_without_metadata_gets_it() {
 }
 
 #[test]
-fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
+fn only_the_annotations_and_label_of_tracebuffer_are_replaced() {
     let mut pod = pod(&json!([{"name": "web"}]));
     let forged = json!({names::INJECTION_STATUS_ANNOTATION: "forged", names::LIMITS_ANNOTATION: "forged", "mine": "kept"});
     pod["metadata"]["annotations"] = forged;
@@ -112,7 +112,7 @@ fn only_annotations_and_label_of_tracebuffers_own_are_replaced() {
 }
 
 #[test]
-fn a_second_injection_only_completes_containers_added_since() {
+fn a_second_injection_only_completes_containers_added_afterwards() {
     let pod = pod(&json!([{"name": "web"}]));
     let mut first = patched(&pod, &injected(&pod, sidecar()));
     assert_eq!(pod_facts(&first).unwrap().sidecar, SidecarPresence::Injected(key()));
@@ -143,7 +143,7 @@ fn an_outdated_sidecar_is_not_completed() {
 }
 
 #[test]
-fn an_unwanted_skip_is_recorded_and_warned_about() {
+fn an_unwanted_skip_is_recorded_and_causes_a_warning() {
     let pod = pod(&json!([{"name": "web"}]));
     let admitted = apply_decision(&pod, &skip(SkipReason::PortClash));
     assert_eq!(admitted.warnings, ["tracebuffer: no sidecar (PortClash): because; do this"]);
@@ -158,7 +158,7 @@ fn an_unwanted_skip_is_recorded_and_warned_about() {
 }
 
 #[test]
-fn a_skip_that_the_owner_wants_is_silent() {
+fn a_skip_that_the_owner_asked_for_causes_no_warning() {
     let pod = pod(&json!([{"name": "web"}]));
     for reason in [SkipReason::NotRequested, SkipReason::OptedOut, SkipReason::AlreadyInjected] {
         let admitted = apply_decision(&pod, &skip(reason));

@@ -1,7 +1,7 @@
 use super::*;
 use crate::adapters::kubernetes::pod::testing::{ENDPOINT, pod, sidecar};
 
-/// What becomes of a container with this environment.
+/// Returns the action for a container with this environment.
 fn action_for(env: &Value) -> EndpointAction {
     endpoint_action(&json!({"name": "web", "env": env}), &sidecar())
 }
@@ -80,13 +80,13 @@ fn the_last_of_several_values_counts() {
 #[test]
 fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
     let pod = pod(&json!([
-        {"name": "bare"},
+        {"name": "plain"},
         {"name": "generic", "env": [{"name": "A", "value": "$(B)"}], "envFrom": [{}]},
         {"name": "own", "env": endpoint("http://collector:4317")},
         {"name": "istio-proxy", "env": []},
     ]));
     let mut patch = PatchBuilder::new(&pod);
-    let said = add_endpoint(&mut patch, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
+    let warning = add_endpoint(&mut patch, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
 
     let variable = json!({"name": TRACES_ENDPOINT_VAR, "value": ENDPOINT});
     assert_eq!(
@@ -97,7 +97,7 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
         ])
     );
     assert_eq!(
-        said,
+        warning,
         [
             "the traces of container \"own\" bypass the buffer: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT \
              is set there",
@@ -108,7 +108,7 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
 }
 
 #[test]
-fn application_environment_never_changes_nothing_and_warns_of_nothing() {
+fn application_environment_never_causes_no_change_and_no_warning() {
     let pod = pod(&json!([{"name": "own", "env": endpoint("http://collector:4317")}]));
     let mut patch = PatchBuilder::new(&pod);
     let silent = Sidecar { application_endpoint: None, ..sidecar() };

@@ -113,7 +113,7 @@ fn a_container_with_the_sidecars_name_is_the_sidecar_if_annotation_and_label_agr
 }
 
 #[test]
-fn unknown_fields_and_odd_details_are_ignored() {
+fn unknown_fields_and_unusual_values_are_ignored() {
     let pod = json!({
         "apiVersion": "v9", "kind": "Pod", "metadata": {"annotations": {"other": 1}, "new": []},
         "spec": {

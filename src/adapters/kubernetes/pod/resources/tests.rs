@@ -9,8 +9,8 @@ fn guaranteed() -> Value {
 }
 
 fn fitted_resources(pod: &Value, sidecar: &Sidecar) -> (Value, Option<String>) {
-    let (resources, said) = fit_resources(pod, &key(), sidecar);
-    (serde_json::to_value(resources).unwrap(), said)
+    let (resources, warning) = fit_resources(pod, &key(), sidecar);
+    (serde_json::to_value(resources).unwrap(), warning)
 }
 
 #[test]
@@ -73,23 +73,23 @@ fn a_guaranteed_cpu_limit_is_the_request_or_the_minimum() {
 }
 
 #[test]
-fn explicit_resources_stay_and_a_lost_qos_class_is_a_warning() {
-    let given = Sidecar { has_explicit_resources: true, ..sidecar() };
-    let (resources, said) = fitted_resources(&pod(&json!([guaranteed()])), &given);
-    assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());
+fn explicit_resources_are_kept_and_a_lost_qos_class_is_a_warning() {
+    let explicit = Sidecar { has_explicit_resources: true, ..sidecar() };
+    let (resources, warning) = fitted_resources(&pod(&json!([guaranteed()])), &explicit);
+    assert_eq!(resources, serde_json::to_value(&explicit.container.resources).unwrap());
     assert_eq!(
-        said.unwrap(),
+        warning.unwrap(),
         "the pod's QoS class is no longer Guaranteed: sidecar.resources of TraceBuffer shop/default lacks \
          limits, and requests equal to them, for cpu and memory"
     );
-    assert_eq!(fitted_resources(&pod(&json!([{"name": "web"}])), &given).1, None);
+    assert_eq!(fitted_resources(&pod(&json!([{"name": "web"}])), &explicit).1, None);
 }
 
 #[test]
 fn explicit_resources_that_keep_the_qos_class_are_no_warning() {
-    let mut given = Sidecar { has_explicit_resources: true, ..sidecar() };
-    make_guaranteed(given.container.resources.as_mut().unwrap());
-    assert_eq!(fitted_resources(&pod(&json!([guaranteed()])), &given).1, None);
+    let mut explicit = Sidecar { has_explicit_resources: true, ..sidecar() };
+    make_guaranteed(explicit.container.resources.as_mut().unwrap());
+    assert_eq!(fitted_resources(&pod(&json!([guaranteed()])), &explicit).1, None);
 }
 
 #[test]
@@ -106,17 +106,17 @@ fn the_sidecar_does_not_set_pod_level_resources() {
         )
     );
     pod["spec"]["resources"] = json!({"requests": {"cpu": "2"}});
-    let (resources, said) = fitted_resources(&pod, &sidecar());
+    let (resources, warning) = fitted_resources(&pod, &sidecar());
     assert_eq!(resources["requests"], json!({"ephemeral-storage": "16Mi", "memory": "64Mi"}));
-    assert_eq!(said, None);
+    assert_eq!(warning, None);
 }
 
 #[test]
 fn explicit_resources_in_a_pod_with_pod_level_resources_are_a_warning() {
     let mut pod = pod(&json!([{"name": "web"}]));
     pod["spec"]["resources"] = json!({"limits": {"memory": "2Gi"}});
-    let given = Sidecar { has_explicit_resources: true, ..sidecar() };
-    let (resources, said) = fitted_resources(&pod, &given);
-    assert_eq!(resources, serde_json::to_value(&given.container.resources).unwrap());
-    assert!(said.unwrap().contains("sidecar.resources of TraceBuffer shop/default"));
+    let explicit = Sidecar { has_explicit_resources: true, ..sidecar() };
+    let (resources, warning) = fitted_resources(&pod, &explicit);
+    assert_eq!(resources, serde_json::to_value(&explicit.container.resources).unwrap());
+    assert!(warning.unwrap().contains("sidecar.resources of TraceBuffer shop/default"));
 }

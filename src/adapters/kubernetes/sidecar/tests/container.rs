@@ -34,21 +34,21 @@ fn a_sidecar_passes_the_restricted_level() {
 }
 
 #[test]
-fn the_platform_may_choose_the_user_or_the_spec() {
+fn the_user_is_set_by_the_platform_or_the_spec() {
     let platform = security(&json!({ "sidecar": { "securityContext": {} } }));
     assert_eq!((platform.run_as_user, platform.run_as_group), (None, None));
     assert_eq!(platform.run_as_non_root, Some(true));
 
-    let given = security(&json!({ "sidecar": { "securityContext": { "runAsUser": 1_000 } } }));
-    assert_eq!((given.run_as_user, given.run_as_group), (Some(1_000), Some(1_000)));
+    let context = security(&json!({ "sidecar": { "securityContext": { "runAsUser": 1_000 } } }));
+    assert_eq!((context.run_as_user, context.run_as_group), (Some(1_000), Some(1_000)));
 
     let both = json!({ "runAsUser": 1_000, "runAsGroup": 2_000 });
-    let given = security(&json!({ "sidecar": { "securityContext": both } }));
-    assert_eq!((given.run_as_user, given.run_as_group), (Some(1_000), Some(2_000)));
+    let context = security(&json!({ "sidecar": { "securityContext": both } }));
+    assert_eq!((context.run_as_user, context.run_as_group), (Some(1_000), Some(2_000)));
 }
 
 #[test]
-fn the_container_receives_and_is_asked_how_it_is_on_the_admin_port() {
+fn the_container_runs_the_receiver_and_is_probed_on_the_admin_port() {
     let container = built(&json!({ "receiver": { "adminPort": 9_000 } })).container;
 
     assert_eq!(container.name, "tracebuffer");
@@ -69,7 +69,7 @@ fn the_container_receives_and_is_asked_how_it_is_on_the_admin_port() {
 }
 
 #[test]
-fn the_image_is_the_operators_or_the_specs_own() {
+fn the_image_is_that_of_the_operator_or_of_the_spec() {
     let container = built(&json!({})).container;
     assert_eq!(container.image.as_deref(), Some("registry.example/tracebuffer:0.1.0"));
     assert_eq!(container.image_pull_policy.as_deref(), Some("IfNotPresent"));
@@ -98,9 +98,9 @@ fn the_limits_are_a_file_that_follows_the_pods_annotation() {
     assert_eq!(file.value.as_deref(), Some("/etc/tracebuffer/pod/limits"));
 }
 
-/// The API server mounts the token of the service account where nothing else is mounted.
+/// The API server mounts the service account token only if nothing else is mounted at its path.
 #[test]
-fn something_else_is_mounted_where_the_api_token_would_be() {
+fn the_path_of_the_api_token_is_taken_by_another_mount() {
     let sidecar = built(&json!({}));
 
     let mounts = sidecar.container.volume_mounts.unwrap();
@@ -110,7 +110,7 @@ fn something_else_is_mounted_where_the_api_token_would_be() {
 }
 
 #[test]
-fn no_secret_is_in_the_environment_and_none_that_is_missing_holds_the_pod_up() {
+fn secrets_are_optional_files_and_never_environment_variables() {
     let token = |key: &str| json!({ "name": "token", "key": key });
     let sidecar = built(&json!({ "destination": {
         "endpoint": "https://traces.example",
@@ -187,7 +187,7 @@ fn larger_requests_and_compression_need_more_memory() {
 }
 
 #[test]
-fn given_resources_stay_as_they_are() {
+fn explicit_resources_are_unchanged() {
     let sidecar = built(&json!({ "sidecar": { "resources": {
         "requests": { "cpu": "0.1" },
         "limits": { "memory": "0.5Gi" },
@@ -200,7 +200,7 @@ fn given_resources_stay_as_they_are() {
 }
 
 #[test]
-fn the_application_is_told_one_address_for_every_protocol_or_nothing() {
+fn the_application_gets_one_endpoint_for_every_protocol_or_none() {
     let endpoint = |changes: Value| built(&changes).application_endpoint;
 
     assert_eq!(endpoint(json!({})).as_deref(), Some("http://127.0.0.1:4317"));
@@ -212,13 +212,13 @@ fn the_application_is_told_one_address_for_every_protocol_or_nothing() {
 }
 
 #[test]
-fn the_time_to_end_is_in_whole_seconds_rounded_up() {
+fn the_drain_timeout_is_rounded_up_to_whole_seconds() {
     assert_eq!(built(&json!({})).drain_timeout_seconds, 25);
     assert_eq!(built(&json!({ "drainTimeout": "1001ms" })).drain_timeout_seconds, 2);
 }
 
 #[test]
-fn how_it_runs_in_the_pod_is_as_the_spec_says() {
+fn mode_and_uid_are_those_of_the_trace_buffer() {
     for (mode, expected) in [("Native", SidecarMode::Native), ("Container", SidecarMode::Container)]
     {
         assert_eq!(built(&json!({ "sidecar": { "mode": mode } })).mode, expected);

@@ -1,4 +1,4 @@
-//! The receiver's own reader of settings understands the sidecar's environment as the spec means it.
+//! The receiver parses the sidecar's environment into the settings of the spec.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::cli::Invocation;
 use crate::domain::limits::OverflowPolicy;
 use crate::domain::limits_text;
 
-/// Starts a receiver as a kubelet would, up to the point where its settings are read.
+/// Returns the settings that a receiver reads when a kubelet starts the sidecar.
 fn settings(changes: &Value) -> ReceiverSettings {
     let container = built(changes).container;
     let variables = container.env.unwrap();
@@ -25,7 +25,7 @@ fn settings(changes: &Value) -> ReceiverSettings {
     }
 }
 
-/// As a kubelet expands a value, where every field of the pod is `field`.
+/// Expands a value as a kubelet does, where every field of the pod is `field`.
 fn expanded(value: &str) -> String {
     let fields = value.split("$(TRACEBUFFER_FIELD_");
     let rest = |part: &str| part.split_once(')').map_or(part.to_owned(), |(_, rest)| rest.into());
@@ -36,7 +36,7 @@ fn expanded(value: &str) -> String {
 }
 
 #[test]
-fn a_spec_without_wishes_is_the_receivers_defaults_with_json_logs_and_an_open_admin_port() {
+fn a_minimal_spec_gives_the_receivers_defaults_with_json_logs_and_an_open_admin_port() {
     let settings = settings(&json!({}));
 
     let alone = ["tracebuffer", "receiver", "--endpoint=http://collector.observability:4317"];
@@ -120,7 +120,7 @@ fn every_field_reaches_the_receiver() {
 }
 
 #[test]
-fn both_ends_of_every_bound_are_taken_by_the_receiver_too() {
+fn the_receiver_accepts_both_ends_of_every_bound() {
     let ends = [
         json!({ "buffer": { "maxSpans": 1, "maxBytes": "64Ki", "maxAge": "100ms" } }),
         json!({ "buffer": { "maxSpans": 1_000_000_000, "maxBytes": "64Gi", "maxAge": "720h" } }),
@@ -139,14 +139,14 @@ fn both_ends_of_every_bound_are_taken_by_the_receiver_too() {
 }
 
 #[test]
-fn a_request_may_be_as_large_as_a_small_buffer_unless_told_otherwise() {
+fn the_default_request_limit_is_capped_at_the_size_of_a_small_buffer() {
     let settings = settings(&json!({ "buffer": { "maxBytes": "1Mi" } }));
 
     assert_eq!(settings.listen.max_request_bytes, 1 << 20);
 }
 
 #[test]
-fn the_limits_of_a_running_sidecar_are_read_back_as_they_are() {
+fn the_limits_file_of_a_sidecar_is_read_back_unchanged() {
     let boot = settings(&json!({ "buffer": { "maxAge": "1h" } })).limits;
     for changes in [
         json!({ "buffer": { "maxSpans": 7, "maxBytes": "1.5Mi", "maxAge": "90s" } }),

@@ -8,7 +8,7 @@ fn hash(changes: &Value) -> String {
 
 #[test]
 fn the_hash_of_a_spec_is_the_same_in_every_release() {
-    // Pods that run now carry these. They may change only if every pod is to be outdated.
+    // Running pods have these hashes. A changed hash makes every running pod outdated.
     assert_eq!(hash(&json!({})), "77d9a97550c856c52b0dc296fa32331a");
     let full = json!({
         "buffer": { "overflow": "Reject" },
@@ -18,7 +18,7 @@ fn the_hash_of_a_spec_is_the_same_in_every_release() {
     assert_eq!(hash(&full), "a825741a5c6e4dd0ca9ddbf4c8802391");
 }
 
-/// A spec with every field that counts, each with another value than its default.
+/// Returns a spec with every field of the hash, each with a value other than its default.
 fn every_field() -> Value {
     json!({
         "buffer": { "overflow": "Reject" },
@@ -74,7 +74,7 @@ fn the_hash_of_every_field_is_the_same_in_every_release() {
 }
 
 #[test]
-fn what_running_pods_follow_or_never_see_changes_no_hash() {
+fn settings_applied_to_running_pods_or_unused_by_them_do_not_change_the_hash() {
     let plain = hash(&json!({}));
     for changes in [
         json!({ "buffer": { "maxSpans": 7, "maxBytes": "64Mi", "maxAge": "1h" } }),
@@ -86,7 +86,7 @@ fn what_running_pods_follow_or_never_see_changes_no_hash() {
 }
 
 #[test]
-fn another_operators_image_changes_no_hash_but_a_specs_own_does() {
+fn the_operators_image_does_not_change_the_hash_but_the_specs_image_does() {
     let newer = SidecarDefaults { image: "tracebuffer:9".into(), ..SidecarDefaults::unknown() };
 
     let upgraded = build(&object(&json!({})), &newer).unwrap();
@@ -139,7 +139,7 @@ fn each_setting_that_needs_a_new_pod_changes_the_hash() {
 }
 
 #[test]
-fn the_same_said_in_other_words_has_the_same_hash() {
+fn equivalent_specs_have_the_same_hash() {
     let same = [
         (json!({}), json!({ "drainTimeout": "0m25s" })),
         (json!({ "drainTimeout": "90s" }), json!({ "drainTimeout": "1m30s" })),

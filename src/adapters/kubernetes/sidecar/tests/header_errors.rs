@@ -1,4 +1,4 @@
-//! What is told about headers that make no sense.
+//! The errors of invalid headers.
 
 use super::validation_errors::assert_errors;
 use super::*;
@@ -47,7 +47,7 @@ fn a_header_has_a_name_and_one_source_of_its_value() {
 }
 
 #[test]
-fn a_headers_name_has_the_bound_of_the_schema() {
+fn the_length_of_a_header_name_is_bounded_as_in_the_schema() {
     let with_name = |characters: usize| {
         let header = json!({ "name": "a".repeat(characters), "value": "x" });
         json!({ "destination": { "headers": [header] } })
@@ -65,7 +65,7 @@ fn a_headers_name_has_the_bound_of_the_schema() {
 }
 
 #[test]
-fn headers_fit_into_one_variable_as_they_are_encoded() {
+fn the_encoded_headers_fit_into_one_variable() {
     // Each slash takes three bytes; names, separators and the last letters take ten.
     let with_value = |value: String| {
         let half = "/".repeat(10_000);
@@ -86,7 +86,7 @@ fn headers_fit_into_one_variable_as_they_are_encoded() {
 }
 
 #[test]
-fn a_prefix_and_optional_are_for_a_source_and_a_token_is_never_optional() {
+fn prefix_and_optional_need_a_source_and_a_token_is_never_optional() {
     let secret = json!({ "secretKeyRef": { "name": "token", "key": "t" } });
     let token = json!({ "serviceAccountToken": { "audience": "traces" } });
     assert_errors(
@@ -111,7 +111,7 @@ fn a_prefix_and_optional_are_for_a_source_and_a_token_is_never_optional() {
 }
 
 #[test]
-fn a_token_is_never_for_the_api_server() {
+fn a_token_for_the_api_server_is_rejected() {
     let found = |audience: &str| {
         let token = json!({ "serviceAccountToken": { "audience": audience } });
         let headers = json!([{ "name": "a", "valueFrom": token }]);
@@ -125,7 +125,7 @@ fn a_token_is_never_for_the_api_server() {
         "https://kubernetes.default.svc/",
         "https://kubernetes.default.svc.cluster.local",
         "kubernetes.default.svc",
-        // The operator's own token says so.
+        // An audience of the operator's own token.
         "https://api.example",
     ] {
         assert!(found(audience), "{audience}");
@@ -144,7 +144,7 @@ fn a_token_is_never_for_the_api_server() {
 }
 
 #[test]
-fn only_fields_that_kubernetes_knows_can_be_a_value() {
+fn only_fields_of_the_downward_api_can_be_a_value() {
     let found = |path: &str| {
         let from = json!({ "fieldRef": { "fieldPath": path } });
         let headers = json!([{ "name": "a", "valueFrom": from }]);

@@ -1,4 +1,4 @@
-//! Where the values of headers come from.
+//! The sources of header values.
 
 use k8s_openapi::api::core::v1::EnvVar;
 
@@ -41,7 +41,7 @@ fn a_config_map_is_a_file_like_a_secret() {
 }
 
 #[test]
-fn a_prefix_and_what_may_be_missing_are_told_by_name() {
+fn prefixes_and_optional_headers_are_passed_by_name() {
     let reference = json!({ "secretKeyRef": { "name": "token", "key": "t" } });
     let sidecar = with_headers(&json!([
         { "name": "Authorization", "valueFrom": reference, "prefix": "Bearer " },
@@ -55,7 +55,7 @@ fn a_prefix_and_what_may_be_missing_are_told_by_name() {
 }
 
 #[test]
-fn each_token_has_a_volume_of_its_own_that_is_not_optional() {
+fn each_token_has_its_own_volume_which_is_not_optional() {
     let token = |audience: &str| json!({ "serviceAccountToken": { "audience": audience } });
     let mut second = token("two");
     second["serviceAccountToken"]["expirationSeconds"] = 600.into();
@@ -112,7 +112,7 @@ fn labels_and_annotations_are_files_that_follow_the_pod() {
 }
 
 #[test]
-fn other_fields_are_variables_each_of_them_once_and_before_their_use() {
+fn other_fields_are_variables_defined_once_and_before_their_use() {
     let field = |path: &str| json!({ "fieldRef": { "fieldPath": path } });
     let sidecar = with_headers(&json!([
         { "name": "x-scope-orgid", "valueFrom": field("metadata.namespace"), "prefix": "k8s, $ " },
@@ -133,7 +133,7 @@ fn other_fields_are_variables_each_of_them_once_and_before_their_use() {
 }
 
 #[test]
-fn what_a_sidecar_is_pulled_with_and_trusts_is_of_the_namespace_too() {
+fn pull_secrets_and_authorities_count_as_namespace_references() {
     for changes in [
         json!({ "sidecar": { "imagePullSecrets": [{ "name": "pull" }] } }),
         json!({ "destination": { "endpoint": "https://x", "tls": {

@@ -1,9 +1,9 @@
-//! What is told about a spec that makes no sense.
+//! The errors of an invalid spec.
 
 use super::*;
 use crate::domain::operator::injection::consent::LabelOperator;
 
-/// The mistakes of the smallest spec with `changes`, one a line.
+/// Returns the errors of the smallest valid spec with `changes`, one per line.
 fn errors(changes: &Value) -> Vec<String> {
     let errors = build(&object(changes), &defaults()).unwrap_err();
     errors.0.iter().map(|error| format!("{} {}", error.field, error.message)).collect()
@@ -15,7 +15,7 @@ pub(super) fn assert_errors(changes: &Value, expected: &[&str]) {
 }
 
 #[test]
-fn limits_out_of_bounds_are_told_with_the_bounds_and_what_was_found() {
+fn the_error_for_a_limit_out_of_bounds_has_the_bounds_and_the_value() {
     assert_errors(
         &json!({ "buffer": { "maxSpans": 0, "maxBytes": "32", "maxAge": "10ms" } }),
         &[
@@ -27,7 +27,7 @@ fn limits_out_of_bounds_are_told_with_the_bounds_and_what_was_found() {
 }
 
 #[test]
-fn a_quantity_or_duration_that_is_none_is_explained() {
+fn an_invalid_quantity_or_duration_is_explained() {
     assert_errors(
         &json!({ "buffer": { "maxBytes": "32MB", "maxAge": "1d" }, "drainTimeout": "30" }),
         &[
@@ -44,7 +44,7 @@ fn a_quantity_or_duration_that_is_none_is_explained() {
 }
 
 #[test]
-fn a_duration_that_no_clock_could_hold_is_a_mistake_and_no_crash() {
+fn a_duration_too_long_for_any_clock_is_an_error_and_no_panic() {
     for text in ["99999999999999999999999999h", "-1s", "1s-5s", "inf", "NaNs", "1.5s", ""] {
         let found = errors(&json!({ "destination": { "timeout": text } }));
 
@@ -60,7 +60,7 @@ fn a_long_value_is_not_repeated_in_full() {
 }
 
 #[test]
-fn an_endpoint_that_is_none_is_explained_and_never_quoted() {
+fn an_invalid_endpoint_is_explained_and_never_quoted() {
     let of = |endpoint: &str| errors(&json!({ "destination": { "endpoint": endpoint } }));
 
     assert_eq!(of(""), ["spec.destination.endpoint must be set to a URL"]);
@@ -95,12 +95,12 @@ fn the_sidecar_never_sends_to_itself() {
     for endpoint in ["http://localhost:4317", "http://127.0.0.1:4318", "http://[::1]"] {
         assert_errors(&json!({ "destination": { "endpoint": endpoint } }), &[why]);
     }
-    // An agent in the same pod, on a port of its own.
+    // An agent in the same pod, on another port.
     built(&json!({ "destination": { "endpoint": "http://localhost:14317" } }));
 }
 
 #[test]
-fn certificates_are_for_an_encrypted_connection_and_have_one_source() {
+fn certificates_need_an_https_endpoint_and_have_one_source() {
     let reference = json!({ "name": "ca", "key": "ca.crt" });
     assert_errors(
         &json!({ "destination": { "tls": {
@@ -129,7 +129,7 @@ fn certificates_are_for_an_encrypted_connection_and_have_one_source() {
 }
 
 #[test]
-fn a_servers_name_is_one_that_the_schema_takes_too() {
+fn a_server_name_has_the_syntax_of_the_schema() {
     let with_name = |name: &str| {
         let tls = json!({ "serverName": name });
         json!({ "destination": { "endpoint": "https://x", "tls": tls } })
@@ -146,7 +146,7 @@ fn a_servers_name_is_one_that_the_schema_takes_too() {
 }
 
 #[test]
-fn what_is_sent_at_once_has_bounds() {
+fn batch_size_and_concurrency_are_bounded() {
     assert_errors(
         &json!({ "destination": {
             "timeout": "1ms", "concurrency": 65,
@@ -166,7 +166,7 @@ fn what_is_sent_at_once_has_bounds() {
 }
 
 #[test]
-fn ports_are_ports_and_all_different() {
+fn ports_are_valid_and_distinct() {
     assert_errors(
         &json!({ "receiver": { "grpcPort": 0, "httpPort": 65_536 } }),
         &[
@@ -189,7 +189,7 @@ fn a_request_fits_into_the_buffer() {
 }
 
 #[test]
-fn an_image_is_the_name_of_one() {
+fn an_image_is_a_valid_reference() {
     for image in ["", "https://registry.example/tb", "two words", "-x", "a//b"] {
         assert_errors(
             &json!({ "sidecar": { "image": image } }),
@@ -202,7 +202,7 @@ fn an_image_is_the_name_of_one() {
 }
 
 #[test]
-fn resources_that_would_cost_the_pod_are_refused() {
+fn resources_that_the_api_server_would_reject_are_errors() {
     assert_errors(
         &json!({ "sidecar": { "resources": {
             "requests": { "cpu": "half", "memory": "128Mi", "ephemeral-storage": "-1" },
@@ -229,7 +229,7 @@ fn a_memory_limit_leaves_room_for_the_buffer() {
 }
 
 #[test]
-fn a_user_and_a_group_are_never_root() {
+fn neither_user_nor_group_is_root() {
     assert_errors(
         &json!({ "sidecar": { "securityContext": { "runAsUser": 0, "runAsGroup": 2_147_483_648_i64 } } }),
         &[
@@ -240,7 +240,7 @@ fn a_user_and_a_group_are_never_root() {
 }
 
 #[test]
-fn a_selector_selects_and_is_there_only_where_it_is_used() {
+fn a_selector_is_not_empty_and_needs_from_selector() {
     let labels = json!({ "matchLabels": { "team": "a" } });
     for (allowed, why) in [
         (json!({ "from": "Selector" }), "must be set with from: Selector"),
@@ -261,7 +261,7 @@ fn a_selector_selects_and_is_there_only_where_it_is_used() {
 }
 
 #[test]
-fn a_selector_is_one_that_kubernetes_takes() {
+fn a_selector_is_valid_in_kubernetes() {
     let selector = json!({
         "matchLabels": { "-team": "a", "tier": "b c" },
         "matchExpressions": [
@@ -288,7 +288,7 @@ fn a_selector_is_one_that_kubernetes_takes() {
 }
 
 #[test]
-fn a_selector_is_read_as_it_is_written() {
+fn a_selector_keeps_its_meaning() {
     let selector = json!({
         "matchLabels": { "team": "a" },
         "matchExpressions": [
@@ -315,7 +315,7 @@ fn a_selector_is_read_as_it_is_written() {
 }
 
 #[test]
-fn a_name_with_another_meaning_is_refused() {
+fn a_reserved_name_is_rejected() {
     for name in ["true", "false", "enabled", "disabled"] {
         let mut object = object(&json!({}));
         object.metadata.name = Some(name.into());
@@ -325,7 +325,7 @@ fn a_name_with_another_meaning_is_refused() {
 }
 
 #[test]
-fn the_pace_of_a_rollout_has_bounds() {
+fn the_rollout_settings_are_bounded() {
     assert_errors(
         &json!({ "rollout": { "maxConcurrent": 0, "interval": "25h" } }),
         &[
@@ -336,7 +336,7 @@ fn the_pace_of_a_rollout_has_bounds() {
 }
 
 #[test]
-fn a_candidate_with_mistakes_tells_them_in_one_line() {
+fn a_view_with_errors_lists_them_in_one_line() {
     let object = object(&json!({ "drainTimeout": "x", "rollout": { "maxConcurrent": 0 } }));
 
     let view = trace_buffer_view(&object, &defaults());

@@ -86,7 +86,7 @@ fn header_name(validator: &mut Validator, field: &str, name: &str) -> Option<Str
         }
         Ok(parsed) if is_plain(parsed.as_str()) => return Some(parsed.to_string()),
         Ok(_) => "has other characters".to_owned(),
-        Err(mistake) => mistake.to_string(),
+        Err(error) => error.to_string(),
     };
     let allowed = "a header's name of letters, digits, '-', '_' and '.'";
     validator.add_spec_error(field, format!("must be {allowed}; {} {why}", quoted(name)));

@@ -9,7 +9,7 @@ fn values(cache: &ObjectCache<u64>) -> Vec<u64> {
 }
 
 #[test]
-fn the_newest_version_is_kept_whatever_arrives_after_it() {
+fn a_newer_version_is_not_replaced_by_an_older_one_that_arrives_later() {
     let mut cache = ObjectCache::default();
 
     assert!(cache.apply(key("a"), 10, Arc::new(10)).is_some());
@@ -58,7 +58,7 @@ fn an_untracked_version_may_be_tracked_again_but_an_older_one_may_not() {
 }
 
 #[test]
-fn only_so_many_deletions_are_remembered() {
+fn the_number_of_remembered_deletions_is_bounded() {
     let mut cache: ObjectCache<u64> = ObjectCache::default();
     for version in 1..=1000 {
         cache.remove(&key(&version.to_string()), version);

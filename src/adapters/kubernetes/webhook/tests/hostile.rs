@@ -1,4 +1,4 @@
-//! Whatever is sent gets a valid review or a clear error.
+//! Any request gets a valid review or a clear error.
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ async fn refused(body: impl Into<Bytes>) -> String {
     text
 }
 
-/// Returns the answer to the pod's review with `value` at `pointer`.
+/// Returns the error for the pod's review with `value` at `pointer`.
 async fn refused_with(pointer: &str, value: Value) -> String {
     let mut review = pod_review();
     let (parent, member) = pointer.rsplit_once('/').unwrap();
@@ -93,7 +93,7 @@ async fn deep_nesting_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_no_utf_8_is_refused() {
+async fn a_pod_that_is_not_utf_8_is_rejected() {
     let mut review = POD.as_bytes().to_vec();
     let at = POD.find("shop/cart:4").unwrap();
     review[at] = 0xff;
@@ -109,7 +109,7 @@ async fn a_duplicate_field_of_the_review_is_rejected() {
     assert!(refused(twice).await.contains("duplicate field `uid`"));
 }
 
-/// JSON that resembles a review, or not.
+/// Any JSON, which may resemble a review.
 fn any_json() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(&[
         "apiVersion",
@@ -164,7 +164,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The pod's review with one part of it replaced by anything.
+/// The pod's review with one part replaced by any JSON.
 fn distorted_review() -> impl Strategy<Value = Value> {
     (any::<prop::sample::Index>(), any_json()).prop_map(|(index, value)| {
         let mut review = pod_review();
@@ -174,7 +174,7 @@ fn distorted_review() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Returns where the values of a document are.
+/// Returns the JSON pointers of all values of a document.
 fn pointers(value: &Value, here: &str) -> Vec<String> {
     let mut all = vec![here.to_owned()];
     let inside: Vec<(String, &Value)> = match value {
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn a_review_with_anything_in_it_gets_a_review_or_a_clear_error(
+    fn a_review_with_an_arbitrary_value_gets_a_review_or_a_clear_error(
         review in distorted_review(),
         path in prop::sample::select(&PATHS),
     ) {
@@ -225,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn a_review_cut_short_gets_a_clear_error(at in any::<prop::sample::Index>()) {
+    fn a_truncated_review_gets_a_clear_error(at in any::<prop::sample::Index>()) {
         let cut = &POD[..at.index(POD.trim_end().len())];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (status, _) = runtime.block_on(Harness::new().post(INJECT_PATH, cut));

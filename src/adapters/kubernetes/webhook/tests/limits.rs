@@ -1,4 +1,4 @@
-//! What is refused, and how much is taken at once.
+//! The limits of size, time and concurrency.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-/// A body of an unknown length that does not end, after so many pieces of 1 MiB.
+/// A body of unknown length that sends this many pieces of 1 MiB and does not end.
 struct Endless {
     pieces: usize,
 }
@@ -47,7 +47,7 @@ fn failed(failure: AdmissionFailure) -> AdmissionOutcome {
 }
 
 #[tokio::test]
-async fn a_review_of_8_mib_is_answered_and_one_byte_more_refused() {
+async fn a_review_of_8_mib_is_answered_and_one_byte_more_is_rejected() {
     let (largest, larger) = (Harness::new(), Harness::new());
 
     let (status, _) = largest.post(INJECT_PATH, of_size(MAX_BODY_BYTES)).await;
@@ -83,7 +83,7 @@ async fn a_pod_with_too_many_values_is_rejected() {
 }
 
 #[tokio::test]
-async fn only_json_is_read() {
+async fn only_json_is_accepted() {
     for (name, value, status) in [
         (CONTENT_TYPE, "application/json; charset=utf-8", StatusCode::OK),
         (CONTENT_TYPE, "Application/JSON", StatusCode::OK),
@@ -123,7 +123,7 @@ async fn an_unknown_path_is_rejected_with_the_known_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_end_is_left_after_2_s() {
+async fn an_incomplete_body_is_abandoned_after_2_s() {
     let fixture = Harness::new();
     let started = Instant::now();
 
@@ -136,7 +136,7 @@ async fn a_body_that_does_not_end_is_left_after_2_s() {
 
 /// API servers wait 5 s.
 #[tokio::test(start_paused = true)]
-async fn an_answer_never_takes_longer_than_4_s() {
+async fn a_response_never_takes_longer_than_4_s() {
     let refresh_takes = Duration::from_hours(1);
     let fixture = Harness::with(FakeCatalog { refresh_takes, ..FakeCatalog::default() });
     let started = Instant::now();
@@ -149,7 +149,7 @@ async fn an_answer_never_takes_longer_than_4_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reviews_that_arrive_slowly_keep_others_waiting_for_a_second_at_most() {
+async fn slow_reviews_delay_others_for_a_second_at_most() {
     let fixture = Arc::new(Harness::new());
     let mut slow = JoinSet::new();
     // Two of an unknown length could become as large as all may be together.

@@ -29,19 +29,19 @@ fn assert_malformed(result: Result<Bytes, RequestError>, message: &str) {
 }
 
 #[tokio::test]
-async fn a_grpc_message_is_read_wherever_it_is_cut() {
+async fn a_grpc_message_is_read_wherever_it_is_split() {
     let frame = frame_message(0, MESSAGE);
     for at in 0..=frame.len() {
         let (first, second) = frame.split_at(at);
 
         let read = read_grpc(ScriptedBody::pieces([first, second]), Encoding::Identity).await;
 
-        assert_eq!(read.unwrap(), MESSAGE, "cut at {at}");
+        assert_eq!(read.unwrap(), MESSAGE, "split at {at}");
     }
 }
 
 #[tokio::test]
-async fn a_grpc_message_is_read_byte_by_byte_and_with_trailers_behind_it() {
+async fn a_grpc_message_is_read_byte_by_byte_and_with_trailers() {
     let body = ScriptedBody::byte_by_byte(&frame_message(0, MESSAGE)).then(BodyEvent::Trailers);
 
     assert_eq!(read_grpc(body, Encoding::Identity).await.unwrap(), MESSAGE);
@@ -60,7 +60,7 @@ async fn an_empty_grpc_message_is_read() {
 }
 
 #[tokio::test]
-async fn the_flag_of_a_grpc_message_says_whether_it_is_compressed() {
+async fn the_flag_of_a_grpc_message_tells_whether_it_is_compressed() {
     let plain = ScriptedBody::pieces([frame_message(0, MESSAGE)]);
     assert_eq!(read_grpc(plain, Encoding::Gzip).await.unwrap(), MESSAGE);
 
@@ -83,7 +83,7 @@ async fn a_flag_that_grpc_does_not_know_is_refused() {
 }
 
 #[tokio::test]
-async fn a_grpc_request_that_ends_before_its_message_does_is_refused() {
+async fn a_grpc_request_with_a_truncated_message_is_refused() {
     let frame = frame_message(0, MESSAGE);
     for length in 0..5 {
         let body = ScriptedBody::pieces([&frame[..length]]);
@@ -98,7 +98,7 @@ async fn a_grpc_request_that_ends_before_its_message_does_is_refused() {
 }
 
 #[tokio::test]
-async fn a_second_message_or_anything_else_behind_the_first_is_refused() {
+async fn a_second_message_or_trailing_data_is_refused() {
     for (first, encoding) in [
         (frame_message(0, MESSAGE), Encoding::Identity),
         (frame_message(1, &gzip(MESSAGE)), Encoding::Gzip),
@@ -115,7 +115,7 @@ async fn a_second_message_or_anything_else_behind_the_first_is_refused() {
 }
 
 #[tokio::test]
-async fn an_announced_grpc_message_beyond_the_limit_is_refused_from_its_prefix() {
+async fn a_grpc_message_beyond_the_limit_is_refused_from_its_prefix() {
     for flag in [0, 1] {
         for length in [LIMIT + 1, u32::MAX as usize] {
             let prefix = [&[flag], &u32::try_from(length).unwrap().to_be_bytes()[..]].concat();
@@ -129,8 +129,8 @@ async fn an_announced_grpc_message_beyond_the_limit_is_refused_from_its_prefix()
 }
 
 #[tokio::test]
-async fn compressed_bytes_beyond_the_limit_are_refused_though_they_hold_nothing() {
-    // The limit is a tenth of this.
+async fn compressed_bytes_beyond_the_limit_are_refused_even_if_they_decompress_to_nothing() {
+    // The body is ten times as large as the limit.
     let endless =
         |piece: Vec<u8>| ScriptedBody::pieces(vec![piece; 1000]).then(BodyEvent::PanicIfPolled);
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 0xf8, 3, 0, 0][..], &[0; 1016]].concat();
@@ -145,7 +145,7 @@ async fn compressed_bytes_beyond_the_limit_are_refused_though_they_hold_nothing(
 }
 
 #[tokio::test]
-async fn a_compressed_message_is_read_wherever_it_is_cut() {
+async fn a_compressed_message_is_read_wherever_it_is_split() {
     let (first, second) = MESSAGE.split_at(9);
     let gzip = [gzip(first), gzip(b""), gzip(second)].concat();
     let zstd = [zstd(first), zstd(b""), zstd(second)].concat();
@@ -157,7 +157,7 @@ async fn a_compressed_message_is_read_wherever_it_is_cut() {
 
             let read = read_http(body, encoding).await;
 
-            assert_eq!(read.unwrap(), MESSAGE, "{encoding:?} cut at {at}");
+            assert_eq!(read.unwrap(), MESSAGE, "{encoding:?} split at {at}");
         }
         let dribbled = ScriptedBody::byte_by_byte(&compressed);
         assert_eq!(read_http(dribbled, encoding).await.unwrap(), MESSAGE, "{encoding:?}");
@@ -165,7 +165,7 @@ async fn a_compressed_message_is_read_wherever_it_is_cut() {
 }
 
 #[tokio::test]
-async fn a_compressed_message_that_ends_anywhere_too_early_is_refused() {
+async fn a_compressed_message_truncated_anywhere_is_refused() {
     for (compressed, encoding) in [(gzip(MESSAGE), Encoding::Gzip), (zstd(MESSAGE), Encoding::Zstd)]
     {
         for length in 0..compressed.len() {

@@ -46,7 +46,7 @@ async fn the_next_address_is_tried_when_one_refuses() {
 }
 
 #[tokio::test]
-async fn a_connection_is_told_not_to_delay_linger_or_trust_silence() {
+async fn a_connection_has_nodelay_no_linger_and_keepalive() {
     let (open, _listener) = listener().await;
     let deadline = Deadline::after(Duration::from_secs(1));
 
@@ -59,7 +59,7 @@ async fn a_connection_is_told_not_to_delay_linger_or_trust_silence() {
 }
 
 #[tokio::test]
-async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+async fn an_unresponsive_address_leaves_time_for_the_next() {
     // The backlog is full, so the kernel drops further connection attempts.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -35,7 +35,7 @@ fn request(resource_spans: Vec<ResourceSpans>, spans: u64) -> OutgoingRequest {
     OutgoingRequest { chunks: vec![bytes.into()], spans }
 }
 
-/// Appends to a buffer, or fails like a closed pipe.
+/// Writes to a buffer, or fails like a closed pipe.
 #[derive(Clone, Default)]
 struct Terminal {
     shown: Arc<Mutex<Vec<u8>>>,
@@ -57,7 +57,7 @@ impl Write for Terminal {
 }
 
 #[test]
-fn a_batch_is_one_line_of_time_spans_bytes_service_and_names() {
+fn a_batch_is_one_line_with_time_spans_bytes_service_and_names() {
     let request = request(vec![spans_of(Some("checkout"), &["GET /cart", "SELECT items"])], 2);
     let bytes = request.bytes();
 
@@ -69,7 +69,7 @@ fn a_batch_is_one_line_of_time_spans_bytes_service_and_names() {
 }
 
 #[test]
-fn records_of_one_service_are_shown_together_and_further_names_left_out() {
+fn records_of_one_service_are_shown_together_and_further_names_omitted() {
     let resources = [
         spans_of(Some("a"), &["1", "2"]),
         spans_of(Some("b"), &["x"]),
@@ -87,7 +87,7 @@ fn further_services_are_left_out() {
 }
 
 #[test]
-fn a_service_without_a_name_is_called_as_opentelemetry_calls_it() {
+fn a_service_without_a_name_is_called_unknown_service() {
     assert_eq!(summary(&[spans_of(None, &["x"])]), "unknown_service: x");
     assert_eq!(summary(&[spans_of(Some(""), &["x"])]), "unknown_service: x");
 }
@@ -127,7 +127,7 @@ fn sizes_are_written_in_the_largest_fitting_unit() {
 }
 
 #[test]
-fn bytes_that_do_not_decode_are_still_announced() {
+fn a_batch_that_does_not_decode_is_still_printed() {
     let request = OutgoingRequest { chunks: vec![Bytes::from_static(&[0xff, 0xff])], spans: 1 };
 
     assert!(format_line(NOON, request).contains("  1 span  2 B  (cannot be decoded: "));
@@ -146,7 +146,7 @@ async fn a_printed_batch_is_delivered() {
 }
 
 #[tokio::test]
-async fn a_closed_console_is_tried_again() {
+async fn a_closed_console_is_a_retryable_failure() {
     let console = ConsoleDestination::new(Terminal { closed: true, ..Terminal::default() });
 
     let failure = console.send(request(vec![], 1)).await.unwrap_err();
@@ -169,7 +169,7 @@ impl Write for Held {
 }
 
 #[tokio::test]
-async fn a_held_console_does_not_hold_the_only_worker() {
+async fn a_blocked_console_does_not_block_the_only_worker() {
     let (release, held) = mpsc::channel();
     let console = ConsoleDestination::new(Held(held));
 

@@ -103,7 +103,7 @@ fn a_refusal_carries_the_code_and_the_decoded_message() {
 }
 
 #[test]
-fn a_refusal_may_come_in_the_only_header_block() {
+fn a_refusal_may_come_in_a_trailers_only_response() {
     let failure = with_headers_only(map(&[("grpc-status", "14")]));
 
     assert_eq!((failure.kind, failure.code), (FailureKind::Unavailable, "UNAVAILABLE"));
@@ -111,7 +111,7 @@ fn a_refusal_may_come_in_the_only_header_block() {
 }
 
 #[test]
-fn a_message_of_any_length_is_cut() {
+fn a_long_message_is_cut() {
     let long = "x".repeat(5_000);
     let failure = with_headers_only(map(&[("grpc-status", "14"), ("grpc-message", &long)]));
 
@@ -119,7 +119,7 @@ fn a_message_of_any_length_is_cut() {
 }
 
 #[test]
-fn retry_info_says_how_long_to_wait_and_that_exhaustion_passes() {
+fn retry_info_sets_the_wait_and_makes_resource_exhausted_retryable() {
     let failure = with_retry_info(8, Some(Duration::from_millis(1_500)));
 
     assert_eq!(failure.kind, FailureKind::Unavailable);
@@ -128,7 +128,7 @@ fn retry_info_says_how_long_to_wait_and_that_exhaustion_passes() {
 }
 
 #[test]
-fn exhaustion_without_retry_info_means_too_large() {
+fn resource_exhausted_without_retry_info_means_too_large() {
     assert_eq!(with_headers_only(map(&[("grpc-status", "8")])).kind, FailureKind::TooLarge);
 }
 
@@ -138,7 +138,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_negative_delay_is_none_at_all() {
+fn a_negative_delay_is_ignored() {
     // A `google.rpc.Status` with one `RetryInfo` of -5 s, encoded by hand.
     let minus_five = [&[0x08, 0xfb], &[0xff; 8][..], &[0x01]].concat();
     let info = field(2, &field(1, &minus_five));
@@ -152,7 +152,7 @@ fn a_negative_delay_is_none_at_all() {
 }
 
 #[test]
-fn details_that_are_rubbish_are_ignored() {
+fn malformed_details_are_ignored() {
     for details in ["%%%", "AA", "////", ""] {
         let headers = map(&[("grpc-status", "8"), ("grpc-status-details-bin", details)]);
 
@@ -161,7 +161,7 @@ fn details_that_are_rubbish_are_ignored() {
 }
 
 #[test]
-fn a_status_that_is_not_a_number_settles_nothing() {
+fn a_status_that_is_not_a_number_is_retryable() {
     for status in ["", "ok", "0x0", "99999999999"] {
         let failure = with_headers_only(map(&[("grpc-status", status)]));
 
@@ -170,12 +170,12 @@ fn a_status_that_is_not_a_number_settles_nothing() {
 }
 
 #[test]
-fn an_unknown_code_is_refused_under_a_label_of_its_own() {
+fn an_unknown_code_is_a_refusal_with_its_own_label() {
     assert_eq!(with_headers_only(map(&[("grpc-status", "42")])).code, "OTHER");
 }
 
 #[test]
-fn an_answer_that_broke_off_is_the_failure_of_its_connection() {
+fn a_truncated_response_is_a_connection_failure() {
     let broken = unavailable(SendStage::Reset, "gone");
 
     assert_eq!(
@@ -185,14 +185,14 @@ fn an_answer_that_broke_off_is_the_failure_of_its_connection() {
 }
 
 #[test]
-fn a_status_counts_even_if_the_answer_broke_off_after_it() {
+fn a_status_counts_even_if_the_response_breaks_off_after_it() {
     let answer = answer(200, framed(&[]), Some(map(&[("grpc-status", "0")])));
 
     assert!(delivery_result(answer, Some(unavailable(SendStage::Reset, "gone")), PEER).is_ok());
 }
 
 #[test]
-fn an_answer_without_any_status_is_tried_again() {
+fn a_response_without_a_status_is_retryable() {
     let trailers = Some(map(&[("x", "y")]));
     let failure = delivery_result(answer(200, framed(&[]), trailers), None, PEER).unwrap_err();
 
@@ -200,7 +200,7 @@ fn an_answer_without_any_status_is_tried_again() {
 }
 
 #[test]
-fn an_http_status_without_a_grpc_status_is_read_by_the_table_of_grpc() {
+fn an_http_status_without_a_grpc_status_is_mapped_as_grpc_specifies() {
     let table = [
         (400, "INTERNAL"),
         (401, "UNAUTHENTICATED"),
@@ -222,14 +222,14 @@ fn an_http_status_without_a_grpc_status_is_read_by_the_table_of_grpc() {
 }
 
 #[test]
-fn a_proxy_that_finds_the_request_too_large_is_understood() {
+fn a_413_of_a_proxy_means_too_large() {
     let failure = delivery_result(answer(413, Vec::new(), None), None, PEER).unwrap_err();
 
     assert_eq!((failure.kind, failure.code), (FailureKind::TooLarge, "413"));
 }
 
 #[test]
-fn codes_of_the_configuration_come_with_a_remedy() {
+fn codes_caused_by_configuration_come_with_a_remedy() {
     for code in ["7", "12", "16"] {
         let failure = with_headers_only(map(&[("grpc-status", code)]));
 

@@ -24,7 +24,7 @@ fn a_header_file_is_parsed_again_after_it_was_rewritten() {
 }
 
 #[test]
-fn a_header_file_replaced_behind_a_link_is_parsed_again() {
+fn a_header_file_replaced_behind_a_symlink_is_parsed_again() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     std::fs::write(at("old"), "a: 1").unwrap();
@@ -55,7 +55,7 @@ fn a_header_file_that_appears_late_is_picked_up() {
 }
 
 #[test]
-fn a_header_file_that_disappears_is_a_failure_and_not_a_memory() {
+fn a_header_file_that_disappears_is_a_failure_and_its_old_value_is_not_used() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("headers");
     std::fs::write(&path, "a: 1").unwrap();
@@ -98,7 +98,7 @@ fn value_file(path: &Path, prefix: &str, is_optional: bool) -> CachedHeaderValue
 }
 
 #[test]
-fn a_value_file_is_one_value_without_its_line_end_and_is_read_again() {
+fn a_value_file_is_one_value_without_its_line_break_and_is_read_again() {
     let (_directory, path) = place();
     let file = value_file(&path, "", false);
     assert_eq!(file.current().unwrap_err().code, "FILE");
@@ -113,7 +113,7 @@ fn a_value_file_is_one_value_without_its_line_end_and_is_read_again() {
 }
 
 #[test]
-fn a_prefix_stands_before_every_version_of_a_value() {
+fn a_prefix_is_prepended_to_every_version_of_a_value() {
     let (_directory, path) = place();
     let file = value_file(&path, "authorization=Bearer%20", false);
     for token in ["old", "newer"] {
@@ -127,8 +127,8 @@ fn a_prefix_stands_before_every_version_of_a_value() {
 }
 
 #[test]
-fn a_value_file_behind_a_swapped_folder_is_read_again() {
-    // Like the kubelet: the file is a link into `..data`, itself a link that is replaced.
+fn a_value_file_behind_a_replaced_directory_symlink_is_read_again() {
+    // As with the kubelet, the file is a symlink into `..data`, itself a symlink that is replaced.
     let (directory, path) = place();
     let at = |name: &str| directory.path().join(name);
     let swap = |version: &str, value: &str| {
@@ -166,7 +166,7 @@ fn an_optional_header_is_left_out_while_its_file_is_missing_or_empty() {
 }
 
 #[test]
-fn an_optional_header_whose_file_is_there_and_wrong_is_a_failure() {
+fn an_optional_header_with_an_invalid_file_is_a_failure() {
     let (directory, path) = place();
     std::fs::write(&path, "hunter2\nhunter3").unwrap();
 

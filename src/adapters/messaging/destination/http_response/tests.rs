@@ -63,7 +63,7 @@ fn a_success_without_a_body_is_a_full_success() {
 }
 
 #[test]
-fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
+fn a_success_with_a_malformed_body_is_a_delivery_with_a_warning() {
     let bodies =
         [("application/x-protobuf", "\u{7f}"), ("application/json", "["), ("text/html", "<p>")];
     for (content_type, body) in bodies {
@@ -78,7 +78,7 @@ fn a_success_with_rubbish_is_a_delivery_with_a_warning() {
 }
 
 #[test]
-fn a_success_that_was_cut_off_is_a_delivery_with_a_warning() {
+fn a_truncated_success_is_a_delivery_with_a_warning() {
     let mut response = response(200, "application/x-protobuf", "");
     response.body.truncated = true;
 
@@ -105,7 +105,7 @@ fn the_message_of_a_refusal_is_read_from_either_encoding_or_plain_text() {
 }
 
 #[test]
-fn a_page_for_people_is_not_quoted() {
+fn an_html_page_is_not_quoted() {
     let failure = delivery_result(&response(502, "text/html", "<html>"), PEER).unwrap_err();
 
     assert_eq!(failure.message, "traces.example:4318 answered HTTP 502 Bad Gateway");
@@ -129,7 +129,7 @@ fn a_redirect_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn faults_of_the_configuration_come_with_a_remedy() {
+fn configuration_errors_come_with_a_remedy() {
     for status in [401, 403, 404, 405] {
         let failure = delivery_result(&response(status, "", ""), PEER).unwrap_err();
 
@@ -152,7 +152,7 @@ fn retry_after_may_be_a_date() {
 }
 
 #[test]
-fn a_date_in_the_past_means_now() {
+fn a_retry_after_in_the_past_means_now() {
     assert_eq!(waiting("Sun, 06 Nov 1994 08:49:37 GMT", SystemTime::now()), Some(Duration::ZERO));
 }
 
@@ -164,7 +164,7 @@ fn a_retry_after_that_is_neither_is_ignored() {
 }
 
 #[test]
-fn a_refusal_passes_retry_after_on() {
+fn the_retry_after_of_a_refusal_is_passed_on() {
     let mut response = response(429, "", "");
     response.headers.insert(RETRY_AFTER, HeaderValue::from_static("7"));
 

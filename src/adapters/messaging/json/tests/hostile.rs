@@ -25,7 +25,7 @@ fn a_body_without_an_object_is_refused() {
 }
 
 #[test]
-fn data_after_the_object_is_refused_with_its_place() {
+fn data_after_the_object_is_refused_with_its_position() {
     for json in ["{} x", "{}\n{}", "{}}", "{},", "{}\0"] {
         refusal(json.as_bytes());
     }
@@ -35,7 +35,7 @@ fn data_after_the_object_is_refused_with_its_place() {
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn text_that_is_not_json_is_refused() {
     let bodies = [
         "{\"resourceSpans\"",
         "{\"resourceSpans\":",
@@ -88,7 +88,7 @@ fn an_error_names_line_column_path_and_problem() {
 }
 
 #[test]
-fn an_error_is_short_however_long_the_value_or_the_path_was() {
+fn an_error_is_short_even_for_a_long_value_or_path() {
     let long = "\u{7f}".repeat(large());
     let bodies = [
         with_span(&format!(r#""kind":"{long}""#)),
@@ -107,7 +107,7 @@ fn an_error_is_short_however_long_the_value_or_the_path_was() {
 /// Protobuf decoders allow 100 levels of messages: the request, its resource, scope, span and
 /// attribute, the value, and two for each array.
 #[test]
-fn messages_may_nest_100_levels_and_not_more() {
+fn messages_may_nest_at_most_100_levels() {
     let deepest = request(&nested(47));
 
     assert_eq!(deepest.resource_spans.len(), 1);
@@ -118,7 +118,7 @@ fn messages_may_nest_100_levels_and_not_more() {
 }
 
 #[test]
-fn the_levels_of_a_message_are_given_back_when_it_ends() {
+fn the_nesting_levels_of_a_message_are_released_when_it_ends() {
     let json = r#"{"resourceSpans":[{},{},{}]}"#.replace("{}", &vec!["{}"; 100].join(","));
 
     assert_eq!(request(&json).resource_spans.len(), 300);
@@ -137,7 +137,7 @@ fn the_deepest_request_needs_less_than_a_mebibyte_of_stack() {
 }
 
 #[test]
-fn a_mebibyte_of_open_brackets_is_refused_at_once_wherever_it_stands() {
+fn a_mebibyte_of_open_brackets_is_refused_at_once_in_every_position() {
     for open in ["[", r#"{"x":"#, r#"[{"values":"#, r#"{"arrayValue":{"values":["#] {
         let open = open.repeat(large() / open.len());
         for json in [
@@ -165,7 +165,7 @@ fn an_unknown_field_may_nest_without_limit() {
 }
 
 #[test]
-fn a_field_given_again_and_again_costs_no_more_than_its_text() {
+fn a_repeated_field_costs_no_more_than_its_text() {
     let attributes = vec!["{}"; 100_000].join(",");
     let names = r#""name":"","traceState":"","#.repeat(20_000);
     let begin = Instant::now();
@@ -189,7 +189,7 @@ fn the_output_stays_within_its_bound_in_the_worst_case() {
 }
 
 #[test]
-fn the_output_holds_no_spare_capacity() {
+fn the_output_has_no_spare_capacity() {
     let output = to_protobuf(with_span(r#""name":"n""#).as_bytes()).unwrap();
 
     assert_eq!(output.capacity(), output.len());

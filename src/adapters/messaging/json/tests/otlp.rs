@@ -13,7 +13,7 @@ fn attribute(key: &str, value: Value) -> KeyValue {
 }
 
 #[test]
-fn every_field_of_a_request_arrives_under_its_lower_camel_case_name() {
+fn every_field_of_a_request_is_converted_from_its_lower_camel_case_name() {
     let json = r#"{"resourceSpans":[{
         "resource":{
             "attributes":[{"key":"service.name","value":{"stringValue":"shop"}}],
@@ -122,14 +122,14 @@ fn ids_of_links_are_hexadecimal_too() {
 }
 
 #[test]
-fn an_id_of_another_length_is_converted_as_it_is() {
+fn an_id_of_another_length_is_converted_unchanged() {
     for (hex, bytes) in [("", 0), ("00", 1), (&*"ab".repeat(15), 15), (&*"ab".repeat(17), 17)] {
         assert_eq!(span(&format!(r#""traceId":"{hex}""#)).trace_id.len(), bytes);
     }
 }
 
 #[test]
-fn an_id_in_base64_is_refused_with_its_place_and_what_is_allowed() {
+fn an_id_in_base64_is_refused_with_its_path_and_the_allowed_form() {
     let (path, problem) = span_refusal(r#""spanId":"7uGbfsPBsXQ=""#);
 
     assert_eq!(path, "spanId");
@@ -141,7 +141,7 @@ fn an_id_in_base64_is_refused_with_its_place_and_what_is_allowed() {
 }
 
 #[test]
-fn an_id_with_half_a_byte_or_a_prefix_or_that_is_no_string_is_refused() {
+fn an_id_with_half_a_byte_a_prefix_or_another_type_is_refused() {
     for id in [r#""abc""#, r#""0xab""#, "12", "true", "[1]", "{}"] {
         assert_eq!(span_refusal(&format!(r#""traceId":{id}"#)).0, "traceId", "{id}");
     }
@@ -159,7 +159,7 @@ fn an_enum_is_an_integer() {
 /// "only integer enum values are allowed in OTLP JSON Protobuf Encoding; the enum name strings
 /// MUST NOT be used".
 #[test]
-fn the_name_of_an_enum_value_is_refused_with_what_is_allowed() {
+fn the_name_of_an_enum_value_is_refused_with_the_allowed_form() {
     let kind = span_refusal(r#""kind":"SPAN_KIND_SERVER""#);
     let code = span_refusal(r#""status":{"code":"STATUS_CODE_OK"}"#);
 
@@ -177,7 +177,7 @@ fn an_enum_value_in_a_string_is_refused_even_if_it_is_a_number() {
 }
 
 #[test]
-fn an_enum_value_that_is_not_known_passes() {
+fn an_unknown_enum_value_is_accepted() {
     for kind in [6, 99, -1, i32::MAX, i32::MIN] {
         assert_eq!(span(&format!(r#""kind":{kind}"#)).kind, kind);
     }
@@ -186,7 +186,7 @@ fn an_enum_value_that_is_not_known_passes() {
 /// "OTLP/JSON receivers MUST ignore message fields with unknown names and MUST unmarshal the
 /// message as if the unknown field was not present in the payload."
 #[test]
-fn unknown_fields_are_ignored_in_every_message_whatever_their_value() {
+fn unknown_fields_are_ignored_in_every_message_with_any_value() {
     for unknown in ["null", "1e999", "\"x\"", "[[1],{}]", r#"{"name":[{}]}"#, r#""\ud800""#] {
         let json = format!(
             r#"{{"x":{unknown},"resourceSpans":[{{"x":{unknown},"resource":{{"x":{unknown}}},
@@ -243,7 +243,7 @@ fn a_value_without_a_member_is_an_empty_value() {
 /// "Implementers of OTLP receivers for signals other than Profiling should treat the presence of
 /// this value as a non-fatal issue" (common.proto).
 #[test]
-fn references_to_the_string_table_of_profiles_are_passed_on() {
+fn references_to_the_string_table_of_profiles_are_preserved() {
     assert_eq!(value(r#"{"stringValueStrindex":3}"#), Some(Value::StringValueStrindex(3)));
     assert_eq!(span(r#""attributes":[{"keyStrindex":"3"}]"#).attributes[0].key_strindex, 3);
 }

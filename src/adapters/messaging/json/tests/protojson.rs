@@ -9,7 +9,7 @@ use super::*;
 fn double(json: &str) -> f64 {
     match value(&format!(r#"{{"doubleValue":{json}}}"#)) {
         Some(Value::DoubleValue(value)) => value,
-        other => panic!("{other:?} is no double"),
+        other => panic!("{other:?} is not a double"),
     }
 }
 
@@ -77,7 +77,7 @@ fn null_for_a_member_of_a_value_leaves_the_value_empty() {
 }
 
 #[test]
-fn null_beside_a_member_of_a_value_does_not_count() {
+fn a_null_member_beside_another_member_of_a_value_is_ignored() {
     assert_eq!(value(r#"{"intValue":null,"stringValue":"s"}"#), Some(text("s")));
     assert_eq!(value(r#"{"stringValue":"s","intValue":null}"#), Some(text("s")));
 }
@@ -96,7 +96,7 @@ fn null_within_an_array_is_refused() {
 /// "Exponent notation (such as `1e2`) is accepted in both quoted and unquoted forms." "Zero
 /// fractional portions are accepted."
 #[test]
-fn integers_may_have_an_exponent_or_a_zero_fraction_bare_or_quoted() {
+fn integers_may_have_an_exponent_or_a_zero_fraction_quoted_or_not() {
     for number in ["100", "1e2", "1E+2", "100.00", "1.0e2", "1000e-1"] {
         for json in [number.to_owned(), format!("\"{number}\"")] {
             let span = span(&format!(
@@ -172,7 +172,7 @@ fn fractions_are_refused_for_integers() {
 
 /// "Empty strings are invalid."
 #[test]
-fn what_is_no_number_is_refused_for_a_number() {
+fn a_value_that_is_not_a_number_is_refused_for_a_number() {
     let wrong = [
         "\"\"",
         "\" 1\"",
@@ -205,7 +205,7 @@ fn doubles_are_numbers_or_strings() {
 }
 
 #[test]
-fn the_doubles_that_are_no_json_numbers_have_names() {
+fn nan_and_the_infinities_have_names() {
     assert!(double("\"NaN\"").is_nan());
     assert_eq!(double("\"Infinity\"").to_bits(), f64::INFINITY.to_bits());
     assert_eq!(double("\"-Infinity\"").to_bits(), f64::NEG_INFINITY.to_bits());
@@ -248,7 +248,7 @@ fn bytes_are_base64_in_either_alphabet_with_or_without_padding() {
 }
 
 #[test]
-fn what_is_not_base64_is_refused_for_bytes() {
+fn a_value_that_is_not_base64_is_refused_for_bytes() {
     for json in ["\"!\"", "\"A\"", "1", "[]"] {
         let (path, problem) = value_refusal(&format!(r#"{{"bytesValue":{json}}}"#));
 
@@ -330,7 +330,7 @@ fn two_members_of_one_value_are_refused() {
 /// "Parsers should accept the same field being duplicated, and the last value provided should be
 /// retained."
 #[test]
-fn of_a_field_given_twice_the_last_value_is_kept() {
+fn the_last_value_of_a_repeated_field_is_kept() {
     let span = span(
         r#""name":"first","kind":1,"name":"second","kind":2,"kind":0,"traceId":"ab","name":"third",
            "attributes":[{"key":"a"},{"key":"b"}],"traceId":"","attributes":[{"key":"c"}]"#,
@@ -342,7 +342,7 @@ fn of_a_field_given_twice_the_last_value_is_kept() {
 }
 
 #[test]
-fn a_message_given_twice_is_replaced_and_not_merged() {
+fn a_repeated_message_is_replaced_and_not_merged() {
     let span = span(r#""status":{"message":"m","code":2},"name":"n","status":{"code":1}"#);
 
     assert_eq!(span.status, Some(Status { message: String::new(), code: 1 }));
@@ -350,18 +350,18 @@ fn a_message_given_twice_is_replaced_and_not_merged() {
 }
 
 #[test]
-fn a_member_of_a_value_given_twice_is_replaced() {
+fn a_repeated_member_of_a_value_is_replaced() {
     assert_eq!(value(r#"{"stringValue":"a","stringValue":"b"}"#), Some(text("b")));
 }
 
 /// "The field should remain unset, as though it was not present in the input at all".
 #[test]
-fn null_after_a_value_does_not_take_it_back() {
+fn null_after_a_value_does_not_unset_it() {
     assert_eq!(span(r#""name":"n","name":null"#).name, "n");
 }
 
 #[test]
-fn an_array_is_refused_where_an_object_belongs() {
+fn an_array_is_refused_in_place_of_an_object() {
     assert_eq!(
         span_refusal(r#""status":["m",1]"#),
         ("status".into(), "found an array where only an object is allowed".into())
@@ -370,7 +370,7 @@ fn an_array_is_refused_where_an_object_belongs() {
 }
 
 #[test]
-fn a_single_value_is_refused_where_an_array_belongs() {
+fn a_single_value_is_refused_in_place_of_an_array() {
     assert_eq!(
         span_refusal(r#""attributes":{"key":"a"}"#),
         ("attributes".into(), "found an object where only an array is allowed".into())

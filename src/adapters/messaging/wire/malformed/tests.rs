@@ -3,7 +3,7 @@ use super::super::fixtures::{
 };
 use super::super::scan;
 
-fn complaint(request: &[u8]) -> String {
+fn error_text(request: &[u8]) -> String {
     scan(request).unwrap_err().to_string()
 }
 
@@ -22,7 +22,7 @@ fn a_wrong_wire_type_is_reported_with_its_byte_its_message_and_its_field() {
 }
 
 #[test]
-fn the_byte_is_counted_from_the_start_of_the_request_whatever_follows_the_flaw() {
+fn the_byte_is_counted_from_the_start_of_the_request_regardless_of_what_follows() {
     let broken = resource(&[varint(3, 1)]);
     let request = [resource(&[]), resource(std::slice::from_ref(&broken)), resource(&[])].concat();
     assert!(scan(&request).is_err());
@@ -30,25 +30,25 @@ fn the_byte_is_counted_from_the_start_of_the_request_whatever_follows_the_flaw()
     let request = [resource(&[]), broken, resource(&[]), bytes(9, b"behind")].concat();
 
     assert_eq!(
-        complaint(&request),
+        error_text(&request),
         "byte 4, in ExportTraceServiceRequest.resource_spans: \
          field 3 (schema_url) has wire type 0, must be 2"
     );
 }
 
 #[test]
-fn text_that_is_not_utf8_is_reported_at_its_first_bad_byte() {
+fn text_that_is_not_utf8_is_reported_at_its_first_invalid_byte() {
     let request = [resource(&[bytes(3, b"ab\xffc")]), resource(&[])].concat();
 
     assert_eq!(
-        complaint(&request),
+        error_text(&request),
         "byte 6, in ExportTraceServiceRequest.resource_spans: field 3 (schema_url) is not UTF-8"
     );
 }
 
 #[test]
-fn a_value_that_is_not_all_there_is_reported_with_what_it_needs_and_what_there_is() {
-    let cut = |field: &[u8]| complaint(&resource(&[field.to_vec()]));
+fn a_truncated_value_is_reported_with_the_needed_and_the_available_bytes() {
+    let cut = |field: &[u8]| error_text(&resource(&[field.to_vec()]));
 
     assert!(
         cut(&[3 << 3 | 2, 9, b'a'])
@@ -66,24 +66,24 @@ fn a_number_of_more_than_64_bits_is_reported() {
     let request = [vec![2 << 3], vec![0x80; 10], fixed64(1)].concat();
 
     assert_eq!(
-        complaint(&request),
+        error_text(&request),
         "byte 0, in ExportTraceServiceRequest: field 2 (unknown) has a number of more than 64 bits"
     );
 }
 
 #[test]
-fn a_key_that_cannot_be_is_reported() {
-    assert!(complaint(&[0x00]).ends_with("field 0 (unknown) has a number outside 1 to 536870911"));
-    assert!(complaint(&[0x0f]).ends_with("has wire type 7, must be 2"));
-    assert!(complaint(&[0x4f]).ends_with("has wire type 7, which does not exist"));
+fn an_invalid_key_is_reported() {
+    assert!(error_text(&[0x00]).ends_with("field 0 (unknown) has a number outside 1 to 536870911"));
+    assert!(error_text(&[0x0f]).ends_with("has wire type 7, must be 2"));
+    assert!(error_text(&[0x4f]).ends_with("has wire type 7, which does not exist"));
 }
 
 #[test]
 fn a_group_out_of_order_is_reported() {
-    assert!(complaint(&[0x4c]).ends_with("field 9 (unknown) ends a group that was not started"));
-    assert!(complaint(&[0x4b]).ends_with("field 9 (unknown) starts a group that does not end"));
+    assert!(error_text(&[0x4c]).ends_with("field 9 (unknown) ends a group that was not started"));
+    assert!(error_text(&[0x4b]).ends_with("field 9 (unknown) starts a group that does not end"));
     assert!(
-        complaint(&[0x4b, 0x54])
+        error_text(&[0x4b, 0x54])
             .ends_with("starts a group in which group 10 ends, which was not started")
     );
 }
@@ -95,22 +95,22 @@ fn a_deep_path_is_shortened_in_the_middle() {
         value = message(5, &[message(1, &[value])]);
     }
 
-    let complaint = complaint(&request_with_value(&[value]));
+    let error_text = error_text(&request_with_value(&[value]));
 
     let shown = ".spans.attributes.value.array_value.(11 more).array_value.values.array_value";
-    assert!(complaint.contains(shown), "{complaint}");
-    assert!(complaint.ends_with(".values: field 1 (string_value) is not UTF-8"), "{complaint}");
+    assert!(error_text.contains(shown), "{error_text}");
+    assert!(error_text.ends_with(".values: field 1 (string_value) is not UTF-8"), "{error_text}");
 }
 
 #[test]
-fn what_is_nested_too_deep_is_reported_so() {
+fn messages_nested_too_deep_are_reported_as_such() {
     let request = [vec![15 << 3 | 3; 101], vec![15 << 3 | 4; 101]].concat();
 
-    assert!(complaint(&request).ends_with("is nested more than 100 levels deep"));
+    assert!(error_text(&request).ends_with("is nested more than 100 levels deep"));
 }
 
 #[test]
-fn a_span_field_behind_its_attributes_is_reported_at_its_own_place() {
+fn a_span_field_after_the_attributes_is_reported_at_its_own_position() {
     let plain = message(9, &[bytes(1, b"k"), message(2, &[bytes(1, b"v")])]);
     let request = request_with(&[plain.clone(), plain.clone(), plain, varint(5, 1)]);
 

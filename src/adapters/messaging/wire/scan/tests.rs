@@ -70,7 +70,7 @@ fn a_span_with_a_parent_id_of_a_wrong_length_is_invalid() {
 }
 
 #[test]
-fn of_an_id_that_occurs_twice_the_last_is_judged() {
+fn the_last_of_several_ids_is_validated() {
     let (good, bad) = (span_fields(1), bytes(1, &[1; 15]));
 
     assert_eq!(first_invalid(&[bad.clone(), good.clone()]), None);
@@ -78,7 +78,7 @@ fn of_an_id_that_occurs_twice_the_last_is_judged() {
 }
 
 #[test]
-fn a_span_with_a_link_of_a_wrong_length_is_invalid_whatever_links_follow() {
+fn a_span_with_a_link_of_a_wrong_length_is_invalid_even_if_valid_links_follow() {
     let bad = message(13, &[bytes(1, &[1; 16]), bytes(2, &[1; 9])]);
     let good = message(13, &[bytes(1, &[1; 16]), bytes(2, &[1; 8])]);
 
@@ -112,14 +112,14 @@ fn a_string_that_is_not_utf8_is_refused_and_a_bytes_value_is_not() {
 }
 
 #[test]
-fn an_attribute_key_that_is_not_utf8_is_refused_whatever_its_value() {
+fn an_attribute_key_that_is_not_utf8_is_refused_with_any_value() {
     for value in [bytes(1, b"text"), varint(2, 1), varint(3, 1), fixed64(4)] {
         assert_refused(&request_with(&[message(9, &[bytes(1, b"\xc3"), message(2, &[value])])]));
     }
 }
 
 #[test]
-fn a_broken_attribute_is_refused_also_behind_a_run_of_plain_ones() {
+fn a_malformed_attribute_is_refused_even_after_plain_ones() {
     let plain = message(9, &[bytes(1, b"key"), message(2, &[bytes(1, b"value")])]);
     let broken = message(9, &[bytes(1, b"key"), message(2, &[bytes(1, b"\xff")])]);
 
@@ -128,7 +128,7 @@ fn a_broken_attribute_is_refused_also_behind_a_run_of_plain_ones() {
 }
 
 #[test]
-fn an_attribute_with_a_part_longer_than_it_is_refused() {
+fn an_attribute_with_a_part_that_exceeds_it_is_refused() {
     let lengths = [[12, 5, 3], [4, 6, 3], [4, 5, 4]];
 
     for [key, value, text] in lengths {
@@ -158,7 +158,7 @@ fn a_varint_of_more_than_64_bits_or_ten_bytes_is_refused() {
 }
 
 #[test]
-fn a_key_may_be_written_longer_than_it_needs_to_be() {
+fn a_key_may_have_an_overlong_encoding() {
     assert_accepted(&request_with(&[vec![0x80 | 6 << 3, 0x80, 0x00, 1]]));
 }
 
@@ -171,7 +171,7 @@ fn a_field_number_of_zero_or_beyond_29_bits_is_refused() {
 }
 
 #[test]
-fn a_message_that_goes_on_beyond_the_one_around_it_is_refused() {
+fn a_message_that_exceeds_its_parent_is_refused() {
     let name_too_long = [5 << 3 | 2, 5, b'n', b'a', b'm', b'e'];
 
     assert_refused(&request_with(&[name_too_long.to_vec()]));
@@ -180,7 +180,7 @@ fn a_message_that_goes_on_beyond_the_one_around_it_is_refused() {
 }
 
 #[test]
-fn a_request_cut_short_is_refused_wherever_it_is_cut() {
+fn a_request_truncated_anywhere_is_refused() {
     let request = request_with(&[bytes(5, b"name"), fixed64(7), varint(6, 2)]);
 
     for length in 1..request.len() {
@@ -190,7 +190,7 @@ fn a_request_cut_short_is_refused_wherever_it_is_cut() {
 }
 
 #[test]
-fn unknown_fields_pass_at_every_level() {
+fn unknown_fields_are_accepted_at_every_level() {
     let unknown = [varint(12, 1), fixed64(12), bytes(12, b"\xff"), vec![12 << 3 | 5, 0, 0, 0, 0]];
     let anywhere = unknown.concat();
     let unknown_group = vec![0x83, 0x02, 1 << 3, 7, 0x84, 0x02];
@@ -228,7 +228,7 @@ fn arrays_nested_47_deep_in_an_attribute_are_accepted_and_48_are_not() {
 }
 
 #[test]
-fn the_hundredth_level_may_be_an_empty_message_and_hold_no_unknown_field() {
+fn the_hundredth_level_may_be_an_empty_message_without_unknown_fields() {
     let value_with = |array: Vec<u8>| arrays(ARRAYS, long(5, &array));
 
     assert_accepted(&request_with_long_value(&value_with(vec![])));

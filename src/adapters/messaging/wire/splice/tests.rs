@@ -34,7 +34,7 @@ fn positions_count_over_all_resources_and_scopes() {
 }
 
 #[test]
-fn a_scope_and_a_resource_go_with_their_last_span() {
+fn a_scope_and_a_resource_are_removed_with_their_last_span() {
     let about = bytes(1, b"");
     let first = resource(&[about.clone(), scope(&[about.clone(), span(0)])]);
     let second = resource(&[about.clone(), scope(&[about.clone(), span(1)]), scope(&[span(2)])]);
@@ -46,7 +46,7 @@ fn a_scope_and_a_resource_go_with_their_last_span() {
 }
 
 #[test]
-fn a_scope_or_resource_that_had_no_span_stays() {
+fn a_scope_or_resource_without_spans_is_kept() {
     let empty = resource(&[scope(&[])]);
     let request = [empty.clone(), resource(&[scope(&[]), scope(&[span(0)])]), empty.clone()];
 
@@ -54,7 +54,7 @@ fn a_scope_or_resource_that_had_no_span_stays() {
 }
 
 #[test]
-fn unknown_fields_stay_where_they_are() {
+fn unknown_fields_are_kept_in_place() {
     let group = vec![15 << 3 | 3, 1 << 3, 7, 15 << 3 | 4];
     let unknown = bytes(14, b"\xff");
     let with = |spans: &[Vec<u8>]| {
@@ -76,7 +76,7 @@ fn a_length_shrinks_from_two_bytes_to_one_with_its_message() {
 }
 
 #[test]
-fn a_length_that_still_needs_two_bytes_is_written_anew_in_two() {
+fn a_length_that_still_needs_two_bytes_is_rewritten_in_two() {
     let spans = |ids: Range<u8>| ids.map(span).collect::<Vec<_>>().concat();
 
     let kept = keep_spans(&long(1, &long(2, &spans(0..10))), 0..5);
@@ -85,7 +85,7 @@ fn a_length_that_still_needs_two_bytes_is_written_anew_in_two() {
 }
 
 #[test]
-fn a_length_written_longer_than_need_be_is_written_anew_only_where_it_changes() {
+fn an_overlong_length_is_rewritten_only_where_it_changes() {
     let padded = |fields: &[u8]| {
         let length = u8::try_from(fields.len()).unwrap() | 0x80;
         [&[2 << 3 | 2, length, 0x80, 0x00], fields].concat()
@@ -98,7 +98,7 @@ fn a_length_written_longer_than_need_be_is_written_anew_only_where_it_changes() 
 }
 
 #[test]
-fn a_key_written_longer_than_need_be_stays_so() {
+fn an_overlong_key_is_kept() {
     let padded_key = |fields: &[Vec<u8>]| {
         let message = message(2, fields);
         [&[message[0] | 0x80, 0x00], &message[1..]].concat()
@@ -109,7 +109,7 @@ fn a_key_written_longer_than_need_be_stays_so() {
 }
 
 #[test]
-fn invalid_spans_go_and_valid_ones_stay() {
+fn invalid_spans_are_removed_and_valid_ones_are_kept() {
     let zero = message(2, &[bytes(1, &[0; 16]), bytes(2, &[1; 8])]);
     let bad_link = message(2, &[span_fields(9), message(13, &[bytes(1, &[1; 3])])]);
     let request =
@@ -120,7 +120,7 @@ fn invalid_spans_go_and_valid_ones_stay() {
 }
 
 #[test]
-fn what_stays_of_a_request_is_not_copied() {
+fn the_kept_parts_of_a_request_are_not_copied() {
     let text = "x".repeat(1_000);
     let large = |id: u8| long(2, &[span_fields(id), long(5, text.as_bytes())].concat());
     let spans: Vec<_> = (0..10).map(large).collect();
@@ -137,7 +137,7 @@ fn what_stays_of_a_request_is_not_copied() {
 }
 
 #[test]
-fn a_request_without_its_invalid_spans_takes_no_more_memory_than_it_needs() {
+fn a_request_without_its_invalid_spans_has_no_spare_capacity() {
     let request = resource(&[scope(&[span(0), invalid_span(), span(2)])]);
 
     let valid = without_invalid_spans(&request);
@@ -146,7 +146,7 @@ fn a_request_without_its_invalid_spans_takes_no_more_memory_than_it_needs() {
 }
 
 #[test]
-fn bytes_that_are_no_request_come_back_without_a_panic() {
+fn bytes_that_are_not_a_request_cause_no_panic() {
     let request = resource(&[scope(&[span(0), span(1)])]);
 
     for length in 0..request.len() {

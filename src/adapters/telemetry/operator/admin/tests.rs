@@ -65,7 +65,7 @@ async fn each_reason_is_shown_on_its_own_line() {
 }
 
 #[tokio::test]
-async fn it_is_not_ready_once_it_ends() {
+async fn a_replica_is_not_ready_once_it_shuts_down() {
     let Fixture { pages, .. } = fixture();
 
     pages.readiness.begin_shutdown();
@@ -93,7 +93,7 @@ async fn observed_values_are_shown_at_each_scrape() {
 }
 
 #[tokio::test]
-async fn its_pages_are_listed() {
+async fn an_unknown_path_lists_the_pages() {
     let Fixture { pages, .. } = fixture();
 
     assert!(get(&pages, "/").await.1.contains("/metrics"));

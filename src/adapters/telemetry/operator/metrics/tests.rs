@@ -85,7 +85,7 @@ fn pods_are_summed_over_all_trace_buffers() {
 }
 
 #[test]
-fn a_cause_without_pods_any_more_is_shown_as_zero() {
+fn a_reason_that_no_longer_has_pods_is_shown_as_zero() {
     let metrics = ControllerMetrics::new();
     metrics.missing_pods(&BTreeMap::from([("WebhookNotCalled", 3), ("HostNetwork", 1)]));
 

@@ -53,7 +53,7 @@ async fn debug(state: &State) -> Value {
 }
 
 #[test]
-fn a_receiver_is_live_whatever_happens() {
+fn a_receiver_is_always_live() {
     let state = state();
     state.ready.store(false, Ordering::Release);
 
@@ -71,7 +71,7 @@ fn a_receiver_is_ready_while_it_listens() {
 }
 
 #[test]
-fn metrics_come_in_the_format_that_was_asked_for() {
+fn metrics_are_in_the_requested_format() {
     let state = state();
     let mut headers = HeaderMap::new();
     let accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
@@ -85,7 +85,7 @@ fn metrics_come_in_the_format_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn the_state_of_the_buffer_is_told_in_numbers() {
+async fn the_debug_page_shows_the_state_of_the_buffer() {
     let state = state();
     let spans = NonZeroU32::new(3).unwrap();
     state.buffer.append_now(&Bytes::from_static(b"0123456789"), spans).unwrap();
@@ -124,7 +124,7 @@ async fn the_destination_is_untried_then_failing_then_delivering() {
 }
 
 #[test]
-fn the_state_of_the_buffer_is_told_to_this_machine_only() {
+fn the_debug_page_is_shown_to_this_machine_only() {
     let state = state();
 
     assert_eq!(get(&state, ELSEWHERE, "/debug/buffer").status(), StatusCode::FORBIDDEN);
@@ -133,7 +133,7 @@ fn the_state_of_the_buffer_is_told_to_this_machine_only() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_answered_with_those_there_are() {
+async fn an_unknown_path_is_answered_with_the_known_ones() {
     let response = get(&state(), HERE, "/metric");
 
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
@@ -156,7 +156,7 @@ fn post(state: &State, peer: IpAddr, path: &str) -> Response<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn a_flush_hands_out_what_lingers_hurries_the_forwarder_and_can_be_repeated() {
+async fn a_flush_ends_the_linger_hurries_the_forwarder_and_can_be_repeated() {
     let hurried = Arc::new(AtomicBool::new(false));
     let mut state = state();
     state.begin_drain = Box::new({
@@ -184,9 +184,9 @@ async fn a_flush_hands_out_what_lingers_hurries_the_forwarder_and_can_be_repeate
 }
 
 #[test]
-fn a_flush_is_asked_for_from_this_machine_and_with_post_only() {
+fn a_flush_is_accepted_only_from_this_machine_and_with_post() {
     let mut state = state();
-    state.begin_drain = Box::new(|| panic!("it is not flushed"));
+    state.begin_drain = Box::new(|| panic!("unexpected flush"));
 
     assert_eq!(post(&state, ELSEWHERE, "/flush").status(), StatusCode::FORBIDDEN);
     let response = get(&state, HERE, "/flush");

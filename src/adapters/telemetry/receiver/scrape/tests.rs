@@ -36,7 +36,7 @@ fn assert_has(text: &str, lines: &[&str]) {
 }
 
 #[test]
-fn the_ledger_and_the_limits_are_told_as_they_are() {
+fn the_ledger_and_the_limits_are_exposed() {
     let text = scrape(&Metrics::new()).exposition().openmetrics().unwrap();
 
     assert_has(
@@ -59,7 +59,7 @@ fn the_ledger_and_the_limits_are_told_as_they_are() {
 }
 
 #[test]
-fn what_was_counted_is_told_with_its_labels() {
+fn counters_are_exposed_with_their_labels() {
     let metrics = Metrics::new();
     metrics.accepted(Transport::Grpc, 7);
     let failure = Failure {
@@ -83,14 +83,14 @@ fn what_was_counted_is_told_with_its_labels() {
 }
 
 #[test]
-fn a_metric_the_kernel_does_not_tell_is_left_out() {
+fn a_metric_that_the_kernel_does_not_report_is_left_out() {
     let text = scrape(&Metrics::new()).exposition().openmetrics().unwrap();
 
     assert!(!text.contains("process_open_fds"));
 }
 
 #[test]
-fn openmetrics_ends_with_its_mark_and_prometheus_has_none() {
+fn openmetrics_ends_with_eof_and_prometheus_does_not() {
     let metrics = Metrics::new();
     let scrape = scrape(&metrics);
 
@@ -118,7 +118,7 @@ fn a_counters_family_has_its_full_name_in_the_prometheus_format_only() {
 }
 
 #[test]
-fn the_last_success_is_0_before_the_first_and_a_time_after_it() {
+fn the_last_success_is_0_before_the_first_success_and_a_timestamp_afterwards() {
     let metrics = Metrics::new();
     let before = scrape(&metrics).exposition().openmetrics().unwrap();
     metrics.delivered(Duration::ZERO);

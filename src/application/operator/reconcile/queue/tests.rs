@@ -92,12 +92,12 @@ async fn every_worker_gets_an_item_if_there_are_enough() {
         queue.schedule(item(name), ms(100));
     }
 
-    let mut got = vec![];
+    let mut items = vec![];
     for worker in workers {
-        got.push(timeout(MINUTE, worker).await.unwrap().unwrap());
+        items.push(timeout(MINUTE, worker).await.unwrap().unwrap());
     }
-    got.sort();
-    assert_eq!(got, [item("a"), item("b"), item("c")]);
+    items.sort();
+    assert_eq!(items, [item("a"), item("b"), item("c")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,9 +112,9 @@ async fn the_back_off_grows_with_each_failure_and_starts_over_after_a_success() 
         (ReconcileAction::RequeueAfter(ms(10)), 0),
         (ReconcileAction::Retry, 100),
     ] {
-        let got = queue.next().await;
+        let next = queue.next().await;
         let random = ms(random_ms).as_nanos().try_into().unwrap();
-        queue.done(got, outcome, random);
+        queue.done(next, outcome, random);
         let due = queue.state.lock().due[&item("a")];
         waits.push(due.duration_since(Instant::now()).as_millis());
     }
@@ -122,7 +122,7 @@ async fn the_back_off_grows_with_each_failure_and_starts_over_after_a_success() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_queue_forgets_its_items_and_takes_no_others() {
+async fn a_closed_queue_drops_its_items_and_accepts_no_others() {
     let queue = open_queue();
     queue.schedule(item("a"), Duration::ZERO);
 

@@ -72,7 +72,7 @@ fn put_pods_with_many_names(cluster: &FakeCluster) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_does_not_lead_gathers_no_work() {
+async fn a_replica_that_does_not_lead_queues_no_work() {
     let harness = Harness::new();
     put_pods_with_many_names(&harness.cluster);
     assert_eq!(harness.cluster.queue.len(), 0, "before it leads");
@@ -87,7 +87,7 @@ async fn a_replica_that_does_not_lead_gathers_no_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_is_not_synced_gathers_no_work() {
+async fn a_leader_that_is_not_synced_queues_no_work() {
     let harness = Harness::new();
     harness.cluster.set_synced(false);
     harness.lead().await;
@@ -113,7 +113,7 @@ async fn a_change_while_the_leader_is_not_synced_is_handled_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_counts_of_a_leader_are_forgotten_when_another_leads() {
+async fn the_counts_of_a_former_leader_are_cleared() {
     let pods = [injected_pod("a", "web-1", "h1"), missing_pod("b", "api-1")];
     let harness = Harness::with_leader(&[snapshot()], &pods).await;
     assert!(harness.cluster.counts(&key("shop", "traces")).is_some());

@@ -124,7 +124,7 @@ async fn a_new_leader_continues_the_rollout() {
     harness.lead().await;
     seconds(60).await;
 
-    assert_eq!(harness.cluster.restarts(), [], "a is still on its way");
+    assert_eq!(harness.cluster.restarts(), [], "a is still in progress");
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ async fn an_owner_whose_new_pods_would_not_get_the_sidecar_is_not_restarted() {
             false,
         ),
         (
-            "it hands out the pod's identity now",
+            "it now passes on the pod's identity",
             asks(in_full),
             named("shop/traces"),
             &|snapshot| snapshot.credentials = CredentialUse::ServiceAccountToken,
@@ -209,8 +209,8 @@ async fn an_owner_that_cannot_be_restarted_is_checked_rarely() {
     let before = harness.cluster.reads().1;
     seconds(300).await;
 
-    let looks = harness.cluster.reads().1 - before;
-    assert!(looks <= 2 * 12, "{looks} looks");
+    let reads = harness.cluster.reads().1 - before;
+    assert!(reads <= 2 * 12, "{reads} reads");
     assert_eq!(harness.cluster.restarts(), []);
 }
 
@@ -235,7 +235,7 @@ async fn an_owner_is_restarted_once_for_a_change_even_if_writes_fail() {
     for failure in [
         ClusterError::Conflict,
         ClusterError::NotFound,
-        ClusterError::Failed("the API server is away".into()),
+        ClusterError::Failed("the API server is unavailable".into()),
     ] {
         for before in 0..6 {
             let harness = two_owners().await;

@@ -136,7 +136,7 @@ async fn a_tampered_status_is_corrected_at_the_next_resync() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_buffer_named_default_gets_the_pods_that_name_none() {
+async fn the_trace_buffer_named_default_counts_the_pods_that_name_none() {
     let harness = Harness::with_leader(&[snapshot()], &[missing_pod("a", "web-1")]).await;
     assert_eq!(harness.cluster.status(&traces()).unwrap().pods.missing, 1);
 
@@ -203,7 +203,7 @@ async fn the_limits_of_a_thousand_pods_do_not_delay_the_status() {
     let writes = harness.cluster.writes();
     let status =
         writes.iter().position(|write| matches!(write, RecordedWrite::Status(..))).unwrap();
-    assert!(status <= 64, "the status is write {status}");
+    assert!(status <= 64, "the status is write number {status}");
     let limits = writes.iter().filter(|write| matches!(write, RecordedWrite::Limits(..))).count();
     assert_eq!(limits, 1000);
 }

@@ -1,29 +1,29 @@
-//! Whatever happens in whatever order: leaders that come, go, overlap and crash between two writes,
-//! clocks that jump, people who rotate, and tools that undo what was written.
+//! Events in any order: leaders that change, overlap and crash between two writes, clocks that
+//! jump, requested rotations, and tools that revert writes.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 
-/// A call's two halves take no longer than this each.
+/// Maximum duration of each half of a call.
 const MAX_LATENCY_MILLIS: u64 = 3_000;
-/// What a leader has just read may have been changed by an outsider while it acts on it.
+/// Another client may change what a leader has read before the leader writes.
 const READ_TO_WRITE_WINDOW: Duration = Duration::from_secs(20);
 /// Longer than a replica needs to serve what is stored.
 const REPLICA_LAG: Duration = Duration::from_mins(9);
 
 #[derive(Clone, Debug)]
 enum Disturbance {
-    /// A replica begins or ends to lead; it may not be alone.
+    /// A replica starts or stops leading; the other one may lead too.
     Lead(usize, bool),
-    /// A replica dies in the middle of whatever it does, and starts again.
+    /// A replica crashes at any point and starts again.
     Crash(usize),
     Jump(usize, i64),
     Rotate,
-    /// Somebody takes the bundle away, where all is well.
+    /// Another client removes the bundle from a consistent cluster.
     Unpublish,
-    /// Somebody destroys a part of the Secret, where all is well.
+    /// Another client destroys a part of a consistent Secret.
     Destroy(u8),
 }
 
@@ -39,7 +39,7 @@ fn disturbance() -> impl Strategy<Value = Disturbance> {
     ]
 }
 
-/// A pause before each happening, in seconds: within a step, within the overlap, or beyond it.
+/// The pause before each disturbance, in seconds: within a step, within the overlap, or beyond it.
 fn pause() -> impl Strategy<Value = u64> {
     prop_oneof![0..5_u64, 0..90_u64, 300..2_000_u64]
 }
@@ -102,15 +102,15 @@ fn destroy(part: u8, whole: &mut Option<WebhookTls>) {
     let Some(tls) = whole else { return };
     match part {
         0 => *whole = None,
-        1 => tls.bundle = b"rubbish".to_vec(),
+        1 => tls.bundle = b"garbage".to_vec(),
         2 => tls.authority_key.clear(),
         3 => tls.leaf = b"half a le".to_vec(),
         _ => tls.leaf_key.clear(),
     }
 }
 
-/// Returns whether the stored TLS material is readable and published: an outsider breaks one thing at a
-/// time.
+/// Returns whether the stored certificates are readable and published. Only then another client
+/// breaks a part of them.
 fn is_consistent(cluster: &FakeCluster) -> bool {
     let Some(stored) = cluster.stored_tls() else { return false };
     let found = FakeIssuer::new().inspect(&stored);
@@ -120,7 +120,7 @@ fn is_consistent(cluster: &FakeCluster) -> bool {
         && published.iter().all(|bundle| *bundle == found.bundle)
 }
 
-/// Asserts what must hold at every moment of a history.
+/// Asserts the invariants at every write of a history.
 pub(super) fn assert_invariants(cluster: &FakeCluster) {
     let writes = cluster.writes();
     let mut leaves: Vec<(Duration, String)> = vec![];
@@ -155,8 +155,8 @@ pub(super) fn assert_invariants(cluster: &FakeCluster) {
     }
 }
 
-/// Asserts that API servers have known an authority for the overlap when a leaf of it is stored.
-/// The very first leaf replaces none, and needs only to be published.
+/// Asserts that an authority has been published for the overlap when a leaf of it is stored. For
+/// the very first leaf, which replaces none, it only needs to be published.
 fn assert_propagated(before: &[RecordedWrite], now: Duration, authority: &str, is_first: bool) {
     let until = now.saturating_sub(READ_TO_WRITE_WINDOW);
     let from = if is_first { now } else { now.saturating_sub(PROPAGATION_DELAY) };
@@ -187,8 +187,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_served_leafs_authority_is_always_published_and_was_long_before_it_was_needed(
-        happenings in vec((pause(), disturbance()), 1..40),
+    fn the_authority_of_the_served_leaf_is_always_published_and_has_propagated(
+        disturbances in vec((pause(), disturbance()), 1..40),
         latencies in vec(0..MAX_LATENCY_MILLIS, 1..12),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -201,12 +201,12 @@ proptest! {
             cluster.set_latencies(latencies.into_iter().map(Duration::from_millis).collect());
             let mut replicas =
                 [Replica::start(&cluster, &issuer, true), Replica::start(&cluster, &issuer, false)];
-            for (count, (pause, what)) in happenings.iter().enumerate() {
+            for (count, (pause, what)) in disturbances.iter().enumerate() {
                 sleep(Duration::from_secs(*pause)).await;
                 disturb(what, &cluster, &mut replicas, count);
             }
             assert_invariants(&cluster);
-            // Left alone with one leader, all is well in the end.
+            // With one leader and no further disturbances, the cluster becomes consistent.
             replicas[0].leading.send_replace(true);
             replicas[1].leading.send_replace(false);
             sleep(Duration::from_hours(2)).await;

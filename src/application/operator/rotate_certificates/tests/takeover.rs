@@ -1,10 +1,10 @@
-//! The webhook goes from one rotator to another and back, as `helm upgrade` has it.
+//! The publisher changes between two operators and back, as with `helm upgrade`.
 
 use super::super::super::publish_authorities::AuthorityPublisher;
 use super::super::fakes::{EXISTING_SECRET, ExistingSecretStore, SELF_MANAGED};
 use super::*;
 
-/// Both operators run, as during a rolling update; the cluster is asked for the first.
+/// Both operators run, as during a rolling update; the chart selects one of them to publish.
 struct Takeover {
     harness: Harness,
     publisher: JoinHandle<()>,
@@ -31,7 +31,7 @@ impl Takeover {
         sleep(SECOND).await;
     }
 
-    /// Asserts that what is published has these authorities, in any order.
+    /// Asserts that these authorities are published, in any order.
     fn assert_published(&self, names: &[&str], when: &str) {
         for mut found in self.harness.names() {
             found.sort();
@@ -47,17 +47,17 @@ impl Drop for Takeover {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_one_that_is_not_asked_writes_nothing_at_all() {
-    let given = Takeover::settled(EXISTING_SECRET).await;
-    given.assert_published(&["A100"], "given");
-    assert_eq!(given.harness.cluster.stored_tls(), None);
+async fn the_operator_that_is_not_the_publisher_writes_nothing() {
+    let supplied = Takeover::settled(EXISTING_SECRET).await;
+    supplied.assert_published(&["A100"], "supplied");
+    assert_eq!(supplied.harness.cluster.stored_tls(), None);
 
     let own = Takeover::settled(SELF_MANAGED).await;
     own.assert_published(&["A1"], "own");
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_own_to_given_both_are_trusted_for_ten_minutes() {
+async fn from_self_managed_to_supplied_both_are_trusted_for_ten_minutes() {
     let change = Takeover::settled(SELF_MANAGED).await;
 
     change.assign_publisher(EXISTING_SECRET).await;
@@ -67,11 +67,11 @@ async fn from_own_to_given_both_are_trusted_for_ten_minutes() {
     sleep(2 * MINUTE).await;
 
     change.assert_published(&["A100"], "in the end");
-    assert_eq!(change.harness.leaf(), "L2", "its own Secret stays as it is");
+    assert_eq!(change.harness.leaf(), "L2", "the self-managed Secret is unchanged");
 }
 
 #[tokio::test(start_paused = true)]
-async fn from_given_to_own_a_leaf_is_there_within_a_second_and_both_are_trusted_for_ten_minutes() {
+async fn from_supplied_to_self_managed_both_are_trusted_for_ten_minutes() {
     let change = Takeover::settled(EXISTING_SECRET).await;
 
     change.assign_publisher(SELF_MANAGED).await;
@@ -86,7 +86,7 @@ async fn from_given_to_own_a_leaf_is_there_within_a_second_and_both_are_trusted_
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_and_back_again_at_once_takes_no_authority_away() {
+async fn switching_back_and_forth_removes_no_authority() {
     let change = Takeover::settled(SELF_MANAGED).await;
     for who in [EXISTING_SECRET, SELF_MANAGED, EXISTING_SECRET, SELF_MANAGED] {
         change.assign_publisher(who).await;
@@ -96,19 +96,19 @@ async fn there_and_back_again_at_once_takes_no_authority_away() {
     }
 
     sleep(5 * MINUTE).await;
-    change.assert_published(&["A1", "A100"], "ten minutes count from the last change");
+    change.assert_published(&["A1", "A100"], "the ten minutes start at the last change");
     sleep(10 * MINUTE).await;
     change.assert_published(&["A1"], "in the end");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_without_a_note_has_published_stays_for_ten_minutes_too() {
+async fn an_authority_published_by_another_tool_stays_for_ten_minutes_too() {
     let change = Takeover::settled(SELF_MANAGED).await;
-    // cert-manager's injector puts its own in place of all.
+    // cert-manager's injector replaces the whole bundle.
     change.harness.cluster.assign_publisher("certManager");
     change.harness.cluster.overwrite_bundles(Some(vec![b"A200 1 2\n".to_vec(); 2]));
     sleep(MINUTE).await;
-    change.assert_published(&["A200"], "nobody here interferes");
+    change.assert_published(&["A200"], "neither operator publishes");
 
     change.assign_publisher(SELF_MANAGED).await;
 
@@ -118,8 +118,7 @@ async fn what_somebody_without_a_note_has_published_stays_for_ten_minutes_too() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_an_authority_that_has_expired_meanwhile_another_is_made_and_its_leaf_is_there_first()
-{
+async fn an_authority_that_expired_meanwhile_is_replaced_and_its_leaf_stored_first() {
     let change = Takeover::settled(SELF_MANAGED).await;
     change.assign_publisher(EXISTING_SECRET).await;
     sleep(400 * DAY).await;

@@ -5,7 +5,7 @@ use super::*;
 const THREE: [(u32, u32); 3] = [(1, 10), (2, 20), (3, 30)];
 
 #[test]
-fn a_batch_returns_to_the_head() {
+fn a_requeued_batch_returns_to_the_head() {
     let mut fifo = holding(&THREE);
     let batch = take(&mut fifo, 2);
 
@@ -17,7 +17,7 @@ fn a_batch_returns_to_the_head() {
 }
 
 #[test]
-fn two_batches_return_to_their_places_the_first_given_back_first() {
+fn two_batches_requeued_in_order_return_to_their_places() {
     let mut fifo = holding(&THREE);
     let (first, second) = (take(&mut fifo, 1), take(&mut fifo, 1));
 
@@ -28,7 +28,7 @@ fn two_batches_return_to_their_places_the_first_given_back_first() {
 }
 
 #[test]
-fn two_batches_return_to_their_places_the_second_given_back_first() {
+fn two_batches_requeued_in_reverse_return_to_their_places() {
     let mut fifo = holding(&THREE);
     let (first, second) = (take(&mut fifo, 1), take(&mut fifo, 1));
 
@@ -39,7 +39,7 @@ fn two_batches_return_to_their_places_the_second_given_back_first() {
 }
 
 #[test]
-fn a_batch_given_back_is_the_first_to_be_evicted_again() {
+fn a_requeued_batch_is_evicted_first() {
     let mut fifo = of_spans(6);
     admit_each(&mut fifo, &THREE);
     let batch = take(&mut fifo, 2);
@@ -52,7 +52,7 @@ fn a_batch_given_back_is_the_first_to_be_evicted_again() {
 }
 
 #[test]
-fn a_batch_does_not_reach_past_one_on_the_wire_so_that_both_find_their_places() {
+fn a_batch_does_not_extend_past_one_in_flight_so_that_both_return_to_their_places() {
     let mut fifo = holding(&[(1, 10), (1, 10), (1, 10), (1, 10)]);
     let (first, second) = (take(&mut fifo, 2), take(&mut fifo, 1));
     requeue(&mut fifo, &first);
@@ -67,7 +67,7 @@ fn a_batch_does_not_reach_past_one_on_the_wire_so_that_both_find_their_places() 
 }
 
 #[test]
-fn a_batch_reaches_past_one_that_was_settled() {
+fn a_batch_extends_past_one_that_was_settled() {
     let mut fifo = holding(&[(1, 10), (1, 10), (1, 10)]);
     let (first, second) = (take(&mut fifo, 1), take(&mut fifo, 1));
     requeue(&mut fifo, &first);

@@ -166,7 +166,7 @@ fn a_foreign_trace_buffer_with_references_needs_the_consent_of_the_namespace_obj
                 assert_eq!(skip.reason, SkipReason::ReferencesNotAllowed);
                 assert!(!injects, "{credentials:?} {home:?}");
             }
-            Decision::CompleteInjection { .. } => panic!("there is no sidecar"),
+            Decision::CompleteInjection { .. } => panic!("the pod has no sidecar"),
         }
     }
     for credentials in [References, ServiceAccountToken] {
@@ -191,7 +191,7 @@ fn the_operators_default_with_references_is_no_consent() {
 }
 
 #[test]
-fn a_sidecar_that_is_there_is_not_completed_without_consent() {
+fn an_existing_sidecar_is_not_completed_without_consent() {
     let known = [with_credentials("platform", CredentialUse::References)];
     let sidecar = SidecarPresence::Injected(key("platform", "a"));
     let Decision::Skip(skip) = decided(&PodFacts { sidecar, ..requesting_pod("true") }, &known)
@@ -257,7 +257,7 @@ fn a_pod_with_its_sidecar_is_completed_from_the_same_trace_buffer() {
 }
 
 #[test]
-fn a_pod_whose_sidecars_trace_buffer_is_gone_or_anothers_is_left_as_it_is() {
+fn a_pod_whose_trace_buffer_was_deleted_or_belongs_to_another_namespace_is_unchanged() {
     for (of, known) in [("shop", vec![]), ("other", vec![trace_buffer("other", "a")])] {
         let pod =
             PodFacts { sidecar: SidecarPresence::Injected(key(of, "a")), ..requesting_pod("true") };
@@ -362,7 +362,7 @@ fn a_volume_of_the_sidecars_name_is_a_conflict() {
 }
 
 #[test]
-fn a_port_that_is_taken_names_container_and_field() {
+fn a_port_conflict_names_container_and_field() {
     for (port, field) in
         [(4317, "receiver.grpcPort"), (4318, "receiver.httpPort"), (9417, "receiver.adminPort")]
     {
@@ -380,7 +380,7 @@ fn a_port_that_is_taken_names_container_and_field() {
 }
 
 #[test]
-fn other_ports_are_no_clash() {
+fn other_ports_are_no_conflict() {
     let claimed = ContainerPort { container: "web".into(), port: 4316 };
     let pod = PodFacts { ports: vec![claimed], ..requesting_pod("true") };
     assert_injects(&decided(&pod, &[trace_buffer("shop", "a")]), "shop/a");

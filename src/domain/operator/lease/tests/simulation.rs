@@ -1,5 +1,5 @@
-//! An election among simulated replicas, with a store and a network that misbehave, in steps of
-//! simulated time. It panics when two lead at once.
+//! An election among simulated replicas, with store and network faults, in steps of simulated time.
+//! It panics if two replicas lead at once.
 
 use fastrand::Rng;
 
@@ -8,16 +8,16 @@ use super::*;
 const TICK: Duration = Duration::from_millis(20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How bad the world is.
+/// The kinds and rates of the faults.
 #[derive(Clone, Copy)]
 pub(super) struct FaultProfile {
-    /// How far clocks' rates are from 1, at most.
+    /// Maximum difference of a clock's rate from 1.
     skew: f64,
-    /// How likely a request, or an answer, is lost.
+    /// Probability that a request or a response is lost.
     loss_rate: f64,
-    /// The longest a request, or an answer, is on its way.
+    /// Maximum delay of a request or a response.
     max_delay: Duration,
-    /// How likely a replica dies within a second, to be replaced by a new one.
+    /// Probability that a replica crashes within a second and is replaced by a new one.
     crash_rate: f64,
 }
 
@@ -33,7 +33,7 @@ struct Replica {
     rate: f64,
     offset: Duration,
     is_alive: bool,
-    /// What it waits for: since when, by its own clock, and the number of the request.
+    /// When the pending request was sent, by the replica's own clock, and its number.
     pending_request: Option<(Duration, u64)>,
 }
 
@@ -45,13 +45,13 @@ impl Replica {
         Self { election, rate, offset, is_alive: true, pending_request: None }
     }
 
-    /// The time by its own clock.
+    /// The time by the replica's own clock.
     fn clock(&self, now: Duration) -> Duration {
         self.offset + now.mul_f64(self.rate)
     }
 }
 
-/// Something on its way.
+/// A message in flight.
 struct Message {
     replica: usize,
     request: u64,
@@ -111,7 +111,7 @@ impl Simulation {
         (!self.leaders().is_empty()).then(|| self.now.saturating_sub(start))
     }
 
-    /// From now on nothing goes wrong.
+    /// Stops all faults but the skew of the clocks.
     pub(super) fn stop_faults(&mut self) {
         self.faults = FaultProfile { skew: self.faults.skew, ..FaultProfile::FRIENDLY };
     }

@@ -45,7 +45,7 @@ fn not_found(name: &str) -> (Reference, String) {
     (Reference { kind, name: name.into(), field }, "shop".into())
 }
 
-/// The status while running pods have the limits that they should have.
+/// The status while running pods have their desired limits.
 fn settled(
     snapshot: &TraceBufferSnapshot,
     references: &ReferenceResolution,
@@ -54,7 +54,7 @@ fn settled(
     compute_status(snapshot, references, pods, false)
 }
 
-/// The status as it is read back: every condition has a time.
+/// The status as it is read back, with a time in every condition.
 fn written(mut status: Status, since: i64) -> Status {
     for condition in &mut status.conditions {
         condition.last_transition_time.get_or_insert(since);
@@ -207,7 +207,7 @@ fn a_corrected_spec_is_no_longer_stalled() {
 }
 
 #[test]
-fn it_is_reconciling_only_while_limits_are_pending() {
+fn reconciling_is_set_only_while_limits_are_pending() {
     let pending = compute_status(
         &snapshot(Ok(desired_sidecar()), None),
         &ReferenceResolution::None,
@@ -244,7 +244,7 @@ fn the_transition_time_of_the_schema_default_is_ignored() {
 }
 
 #[test]
-fn a_message_has_a_bound() {
+fn a_message_is_bounded() {
     let wrong = snapshot(Err("x".repeat(100_000)), None);
 
     let status = settled(&wrong, &ReferenceResolution::None, PodCounts::default());

@@ -85,7 +85,7 @@ fn the_last_restart_is_observed_until_it_completes() {
 }
 
 #[test]
-fn an_owner_with_a_rollout_of_its_own_in_progress_is_not_restarted_until_it_completes() {
+fn an_owner_with_another_rollout_in_progress_is_not_restarted_until_it_completes() {
     let busy = OwnerRollout::next_state(
         None,
         &workload_status(None, RolloutProgress::Progressing),

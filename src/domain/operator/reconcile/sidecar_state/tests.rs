@@ -115,7 +115,7 @@ fn of(pod: &PodSnapshot, namespace: &NamespaceFacts, names: &[&str]) -> Option<S
 }
 
 #[test]
-fn a_pod_belongs_to_the_trace_buffer_it_uses_or_else_asks_for() {
+fn a_pod_belongs_to_the_trace_buffer_that_it_uses_or_asks_for() {
     let one = ["traces"];
     let two = ["default", "traces"];
     for (inject, status, asks, names, expected) in [
@@ -149,7 +149,7 @@ fn a_pod_that_names_no_trace_buffer_belongs_to_the_one_its_namespace_names() {
 }
 
 #[test]
-fn a_running_sidecar_belongs_to_the_trace_buffer_it_was_made_from() {
+fn a_running_sidecar_belongs_to_the_trace_buffer_it_was_built_from() {
     let running = pod(Some("true"), Some(injected("h", "u", 1)));
     let of = of(&running, &shop(true, Some("platform/team")), &[]);
     assert_eq!(of.as_deref(), Some("shop/traces"));
