@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Maximum digits before the decimal point, without leading zeros: more is
+/// Maximum number of digits before the decimal point, without leading zeros; a number with more is
 /// too large in any unit.
 const MAX_WHOLE_DIGITS: usize = 20;
 /// Digits kept after the decimal point; further digits can only round up.

@@ -1,4 +1,4 @@
-//! Errors of a malformed request with the position in it.
+//! Errors of a malformed request, with the position in it.
 
 use std::fmt;
 

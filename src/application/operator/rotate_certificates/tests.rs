@@ -448,7 +448,7 @@ async fn the_monitor_forgets_the_expiry_when_the_rotator_is_stopped_while_it_lea
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_it_does_is_logged_in_order() {
+async fn the_rotation_steps_are_logged_in_order() {
     let (log, _guard) = CapturedLog::start();
     let _harness = Harness::settled().await;
 

@@ -30,6 +30,8 @@ const RESTART_REMEDY: &str = "recreate the pods: `kubectl rollout restart`";
 #[derive(Default)]
 struct PodGroups {
     current: usize,
+    /// Pods whose `TraceBuffer` was not read or has errors, so that nothing is known of them.
+    unknown: usize,
     missing: Vec<String>,
     outdated: Vec<String>,
     orphaned: Vec<String>,
@@ -61,7 +63,9 @@ fn group_pods(input: &CheckInput, pods: &[PartialObjectMeta<Pod>]) -> PodGroups 
             continue;
         }
         if let Some(InjectionStatus::Injected(injected)) = &pod.status {
-            groups.add_injected(&pod, injected, desired.as_ref());
+            let is_read =
+                !input.is_single_namespace || injected.trace_buffer.namespace == pod.key.namespace;
+            groups.add_injected(&pod, injected, desired.as_ref().filter(|_| is_read));
         } else if let Some(reason) =
             missing_reason(&pod, opted_in.contains(&pod.key.namespace), &cluster)
         {
@@ -81,12 +85,11 @@ impl PodGroups {
         let key = &injected.trace_buffer;
         match desired.map(|desired| desired.get(key)) {
             Some(None) => self.orphaned.push(format!("{} ({key})", pod.key)),
-            Some(Some((uid, Some(desired))))
-                if outdated_reason(injected, uid, desired).is_some() =>
-            {
-                self.outdated.push(pod.key.to_string());
-            }
-            _ => self.current += 1,
+            Some(Some((uid, Some(desired)))) => match outdated_reason(injected, uid, desired) {
+                Some(_) => self.outdated.push(pod.key.to_string()),
+                None => self.current += 1,
+            },
+            None | Some(Some((_, None))) => self.unknown += 1,
         }
     }
 
@@ -102,6 +105,12 @@ impl PodGroups {
     fn findings(self) -> Vec<Finding> {
         let current = format!("{} with a current sidecar", pluralize(self.current, "pod"));
         let mut findings = vec![SECTION.ok("current", current)];
+        if self.unknown > 0 {
+            let unknown = pluralize(self.unknown, "pod");
+            let message =
+                format!("{unknown} with a sidecar whose TraceBuffer was not read or has errors");
+            findings.push(SECTION.skipped("unknown", message));
+        }
         let mut add = |name: &str, pods: &[String], what: &str, remedy: &str| {
             if !pods.is_empty() {
                 let message =
@@ -133,9 +142,6 @@ fn misconfigured_namespaces(input: &CheckInput) -> Option<Finding> {
 
 /// Returns `None` if some `TraceBuffer`s could not be read.
 fn desired_sidecars(input: &CheckInput) -> Option<DesiredSidecars> {
-    if input.is_single_namespace {
-        return None;
-    }
     let image = input.operator.env_var(SIDECAR_IMAGE_VAR).unwrap_or_default().to_owned();
     let defaults = SidecarDefaults { image, ..SidecarDefaults::unknown() };
     let sidecars = input.trace_buffers.get()?.iter().map(|object| {

@@ -446,13 +446,22 @@ fn an_invalid_label_of_a_namespace_is_reported() {
 }
 
 #[test]
-fn sidecars_count_as_current_where_not_all_trace_buffers_are_read() {
+fn within_one_namespace_only_sidecars_of_trace_buffers_of_others_are_unknown() {
     let status = r#"{"injected":"other/gone","uid":"u-1","hash":"old","maxBytes":1}"#;
     let elsewhere = |input: &mut CheckInput| {
         input.is_single_namespace = true;
         add_pod(json!({"tracebuffer.dev/status": status}))(input);
     };
-    assert_eq!(problems(elsewhere), []);
+    let message = "1 pod with a sidecar whose TraceBuffer was not read or has errors";
+    assert_single_problem(elsewhere, "Pods", "unknown", FindingState::Skipped, message);
+
+    let changed = |input: &mut CheckInput| {
+        input.is_single_namespace = true;
+        let mut object = trace_buffer();
+        object.spec.destination.endpoint = "http://another:4317".to_owned();
+        input.trace_buffers = Fetched::Found(vec![object]);
+    };
+    assert_single_problem(changed, "Pods", "outdated", FindingState::Warning, "shop/a");
 }
 
 #[test]
