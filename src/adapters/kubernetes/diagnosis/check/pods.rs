@@ -1,6 +1,6 @@
 //! Pods whose sidecar is missing or outdated.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -11,15 +11,16 @@ use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section, join_nam
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::namespace::{misconfiguration, namespace_facts};
 use crate::adapters::kubernetes::resource::TraceBuffer;
-use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build};
+use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, trace_buffer_view};
 use crate::adapters::kubernetes::watch::pod_snapshot;
+use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::operator::injection::trace_buffer_view::TraceBufferView;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::sidecar_state::{
     MissingReason, missing_reason, outdated_reason,
 };
-use crate::domain::operator::reconcile::trace_buffer_snapshot::DesiredSidecar;
 use crate::domain::text::pluralize;
 
 const SECTION: Section = Section("Pods");
@@ -35,11 +36,11 @@ struct PodGroups {
     missing: Vec<String>,
     outdated: Vec<String>,
     orphaned: Vec<String>,
+    disallowed: Vec<String>,
     skipped: Vec<String>,
 }
 
-/// The UID and the desired sidecar of each `TraceBuffer`; `None` where its spec has errors.
-type DesiredSidecars = BTreeMap<ObjectKey, (String, Option<DesiredSidecar>)>;
+type TraceBuffers = BTreeMap<ObjectKey, TraceBufferView<Sidecar>>;
 
 pub(super) fn check(input: &CheckInput) -> Vec<Finding> {
     let pods = match input.pods.or_finding(SECTION, "sidecars") {
@@ -53,22 +54,23 @@ pub(super) fn check(input: &CheckInput) -> Vec<Finding> {
 }
 
 fn group_pods(input: &CheckInput, pods: &[PartialObjectMeta<Pod>]) -> PodGroups {
-    let desired = desired_sidecars(input);
+    let trace_buffers = trace_buffers(input);
     let cluster = input.operator.cluster_facts();
     let namespaces = input.namespaces.iter().map(namespace_facts);
-    let opted_in: BTreeSet<_> = namespaces.filter(|one| one.opted_in).map(|one| one.name).collect();
+    let namespaces: BTreeMap<_, _> = namespaces.map(|one| (one.name.clone(), one)).collect();
     let mut groups = PodGroups::default();
     for pod in pods.iter().map(|pod| pod_snapshot(pod.metadata.clone())) {
         if pod.is_terminating {
             continue;
         }
+        let namespace = namespaces.get(&pod.key.namespace);
+        let opted_in = namespace.is_some_and(|namespace| namespace.opted_in);
         if let Some(InjectionStatus::Injected(injected)) = &pod.status {
             let is_read =
                 !input.is_single_namespace || injected.trace_buffer.namespace == pod.key.namespace;
-            groups.add_injected(&pod, injected, desired.as_ref().filter(|_| is_read));
-        } else if let Some(reason) =
-            missing_reason(&pod, opted_in.contains(&pod.key.namespace), &cluster)
-        {
+            let trace_buffers = trace_buffers.as_ref().filter(|_| is_read);
+            groups.add_injected(&pod, injected, namespace, trace_buffers);
+        } else if let Some(reason) = missing_reason(&pod, opted_in, &cluster) {
             groups.add_missing(&pod, &reason);
         }
     }
@@ -80,16 +82,27 @@ impl PodGroups {
         &mut self,
         pod: &PodSnapshot,
         injected: &InjectedSidecar,
-        desired: Option<&DesiredSidecars>,
+        namespace: Option<&NamespaceFacts>,
+        trace_buffers: Option<&TraceBuffers>,
     ) {
         let key = &injected.trace_buffer;
-        match desired.map(|desired| desired.get(key)) {
-            Some(None) => self.orphaned.push(format!("{} ({key})", pod.key)),
-            Some(Some((uid, Some(desired)))) => match outdated_reason(injected, uid, desired) {
+        let Some(trace_buffers) = trace_buffers else {
+            self.unknown += 1;
+            return;
+        };
+        let Some(view) = trace_buffers.get(key) else {
+            self.orphaned.push(format!("{} ({key})", pod.key));
+            return;
+        };
+        match &view.sidecar {
+            Err(_) => self.unknown += 1,
+            Ok(_) if namespace.is_some_and(|namespace| !view.allows(namespace)) => {
+                self.disallowed.push(format!("{} ({key})", pod.key));
+            }
+            Ok(sidecar) => match outdated_reason(injected, &sidecar.uid, &sidecar.desired()) {
                 Some(_) => self.outdated.push(pod.key.to_string()),
                 None => self.current += 1,
             },
-            None | Some(Some((_, None))) => self.unknown += 1,
         }
     }
 
@@ -123,6 +136,9 @@ impl PodGroups {
         add("missing", &self.missing, missing, &format!("{RESTART_REMEDY}; {explain}"));
         add("skipped", &self.skipped, "asking for a sidecar and skipped", explain);
         add("outdated", &self.outdated, "with an outdated sidecar", RESTART_REMEDY);
+        let disallowed = "with the sidecar of a TraceBuffer that no longer allows their namespace";
+        let remedy = "extend its allowedNamespaces; recreated pods get no sidecar";
+        add("not allowed", &self.disallowed, disallowed, remedy);
         let orphaned = "whose TraceBuffer was deleted; their sidecars keep running";
         add("orphaned", &self.orphaned, orphaned, "recreate the TraceBuffer or the pods");
         findings
@@ -140,17 +156,13 @@ fn misconfigured_namespaces(input: &CheckInput) -> Option<Finding> {
     (!errors.is_empty()).then(|| SECTION.warning("namespaces", join_names(&errors), remedy))
 }
 
-/// Returns `None` if some `TraceBuffer`s could not be read.
-fn desired_sidecars(input: &CheckInput) -> Option<DesiredSidecars> {
+/// Returns `None` if the `TraceBuffer`s could not be read.
+fn trace_buffers(input: &CheckInput) -> Option<TraceBuffers> {
     let image = input.operator.env_var(SIDECAR_IMAGE_VAR).unwrap_or_default().to_owned();
     let defaults = SidecarDefaults { image, ..SidecarDefaults::unknown() };
-    let sidecars = input.trace_buffers.get()?.iter().map(|object| {
-        let namespace = object.namespace().unwrap_or_default();
-        let key = ObjectKey { namespace, name: object.name_any() };
-        let desired = build(object, &defaults).ok().map(|sidecar| sidecar.desired());
-        (key, (object.uid().unwrap_or_default(), desired))
-    });
-    Some(sidecars.collect())
+    let views =
+        input.trace_buffers.get()?.iter().map(|object| trace_buffer_view(object, &defaults));
+    Some(views.map(|view| (view.key.clone(), view)).collect())
 }
 
 /// Reports sidecars that run another image than new ones would.

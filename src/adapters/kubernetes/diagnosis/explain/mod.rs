@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::explain_input::ExplainInput;
-use super::finding::{DECISION, Finding, Section};
+use super::finding::{DECISION, Finding, FindingState, Section};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::pod::pod_facts;
 use crate::adapters::kubernetes::sidecar::Sidecar;
@@ -39,6 +39,9 @@ pub fn explain(input: &ExplainInput) -> Vec<Finding> {
     match input.injection_status() {
         Some(InjectionStatus::Injected(injected)) => {
             findings.extend(sidecar::explain(input, pod, &injected));
+            // A restart must not remove the sidecar unexpectedly.
+            let new_pod = creation_finding(&decide_now(input));
+            findings.extend(new_pod.filter(|finding| finding.state != FindingState::Ok));
         }
         Some(InjectionStatus::Skipped { reason, message }) => {
             findings.push(skipped(DECISION, reason, &message));
