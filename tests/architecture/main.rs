@@ -59,6 +59,11 @@ fn every_file_of_code_stays_under_the_line_limit() {
 }
 
 #[test]
+fn no_file_hides_what_it_names() {
+    assert_none(&hidden_names(&files(&["src"], &["rs"])));
+}
+
+#[test]
 fn every_module_lies_where_its_name_says() {
     // The model check borrows a helper of the integration tests.
     let files = files(&["src", "tests"], &["rs"]);
@@ -139,6 +144,17 @@ fn long_files(files: &[(String, String)]) -> Vec<String> {
     let counted = files.iter().map(|(name, text)| (name, text.lines().count()));
     let long = counted.filter(|(_, lines)| *lines >= MAX_LINES);
     long.map(|(name, n)| format!("{name}: {n} lines; a file has fewer than {MAX_LINES}")).collect()
+}
+
+/// What the rules do not follow: re-exports of everything, and other names for the crate itself.
+fn hidden_names(files: &[(String, String)]) -> Vec<String> {
+    let lines =
+        files.iter().flat_map(|(name, text)| text.lines().map(move |line| (name, line.trim())));
+    let wrong = lines.filter(|(_, line)| {
+        let is_glob = line.starts_with("pub") && line.contains(" use ") && line.contains('*');
+        is_glob || line.contains("extern crate self")
+    });
+    wrong.map(|(name, line)| format!("{name}: {line}")).collect()
 }
 
 fn misplaced_modules<'a>(files: impl Iterator<Item = &'a (String, String)>) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::rules::{import_circles, mixed_roles, wrong_layers};
 use crate::source::Crate;
-use crate::{MAX_LINES, compile_domain_alone, long_files, misplaced_modules};
+use crate::{MAX_LINES, compile_domain_alone, hidden_names, long_files, misplaced_modules};
 
 /// Checks one case a line: the breaches that `rule` finds, or `nothing`, then the files of `src/` that
 /// it reads, as `name: text`, with `~` for the end of a line.
@@ -122,10 +122,11 @@ fn a_role_that_names_the_other_is_found_also_through_an_import() {
 a.rs:1 names src/domain/operator/b.rs      <- domain/a.rs: use super::operator::b::B; ++ domain/operator/b.rs: //!
 units.rs:2 names src/domain/operator/b.rs  <- domain/units.rs: ~use super::operator::b::B; ++ domain/operator/b.rs: //!
 b.rs:1 names src/domain/a.rs               <- domain/operator/b.rs: use crate::domain::a::A; ++ domain/a.rs: //!
-crd.rs:1 names src/domain/a.rs             <- cli/crd.rs: use crate::domain::units::A; ++ domain/units.rs: use super::a::A; ++ domain/a.rs: //!
+crd.rs:1 names src/domain/a.rs and src/domain/units.rs:1 names <- cli/crd.rs: use crate::domain::units::A; ++ domain/units.rs: use super::a::A; ++ domain/a.rs: //!
 a.rs:1 names src/domain/operator/b.rs      <- cli/a.rs: fn f() { x!(crate::domain::operator::b::x()) } ++ domain/operator/b.rs: //!
 storage.rs:1 names src/adapters/kubernetes <- adapters/storage.rs: use super::kubernetes; ++ adapters/kubernetes/mod.rs: //!
 table.rs:1 names src/cli/settings/kinds/ku <- cli/table.rs: use super::settings::kinds::X; ++ cli/settings/kinds.rs: pub use kubernetes::X; ++ cli/settings/kinds/kubernetes.rs: //!
+units.rs:1 names src/domain/a.rs            <- domain/units.rs: use super::a::A; ++ domain/a.rs: //!
 nothing <- cli/mod.rs: use crate::domain::{a, operator::b}; ++ domain/a.rs: //! ++ domain/operator/b.rs: //!
 nothing <- cli/crd.rs: use crate::domain::{operator::b, units}; ++ domain/units.rs: //! ++ domain/operator/b.rs: //!
 nothing <- domain/a.rs: use super::{b::B, units}; ++ domain/b.rs: //! ++ domain/units.rs: //!
@@ -167,6 +168,15 @@ fn a_file_at_the_limit_is_too_long_and_one_line_less_is_not() {
     let files = [MAX_LINES, MAX_LINES - 1].map(|n| (format!("{n}.rs"), "\n".repeat(n)));
 
     assert_eq!(long_files(&files), ["500.rs: 500 lines; a file has fewer than 500"]);
+}
+
+#[test]
+fn a_name_that_the_rules_cannot_follow_is_found() {
+    let text =
+        "use super::*;\npub use a::*;\npub(crate) use a::{b, c::*};\nextern crate self as x;";
+    let files = [("src/a.rs".to_owned(), text.to_owned())];
+
+    assert_eq!(hidden_names(&files).len(), 3);
 }
 
 #[test]
