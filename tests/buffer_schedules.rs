@@ -37,7 +37,7 @@ const BATCH: BatchLimits =
 /// A clock that does not advance.
 struct StillClock;
 
-impl Clock for StillClock {
+impl MonotonicClock for StillClock {
     fn now(&self) -> Duration {
         Duration::ZERO
     }
