@@ -2,7 +2,7 @@
 //!
 //! As in Kubernetes' own `client-go`, replicas never compare their clocks: a replica takes over when
 //! it has observed no renewal for the lease's duration by its own monotonic clock. A leader stops
-//! earlier: [`LeaseTimes::renew_deadline`] after sending its last confirmed renewal. Two replicas thus
+//! earlier: [`ElectionTimings::renew_deadline`] after sending its last confirmed renewal. Two replicas thus
 //! never lead at once, as long as no clock runs 1.5 times as fast as another. Every write names
 //! the version it replaces, and fails if another replica wrote first.
 
