@@ -209,7 +209,7 @@ def only_pod(namespace, app):
 
 
 def is_injected(one):
-    """Returns whether a pod has the sidecar and a status of the webhook that says so."""
+    """Returns whether a pod has the sidecar and a status from the webhook that records it."""
     status = json.loads(one["metadata"].get("annotations", {}).get(STATUS, "{}"))
     every = one["spec"].get("initContainers", []) + one["spec"]["containers"]
     return "injected" in status and any(each["name"] == "tracebuffer" for each in every)

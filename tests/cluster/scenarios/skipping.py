@@ -109,9 +109,9 @@ def leaves_alone():
         equal("sidecars", sidecars, 1)
 
 
-@scenario("mistakes", "an invalid TraceBuffer is refused by the schema, or not accepted, and the field is named")
+@scenario("errors", "an invalid TraceBuffer is refused by the schema, or not accepted, and the field is named")
 def errors_are_named():
-    with Namespace("tb-mistakes") as here:
+    with Namespace("tb-errors") as here:
         for field, wrong in (
             ("maxSpans", {"buffer": {"maxSpans": 0}}),
             ("grpcPort", {"receiver": {"grpcPort": 70000}}),
