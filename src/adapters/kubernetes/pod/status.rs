@@ -6,8 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
-use crate::domain::operator::labels::{is_dns_label, is_dns_subdomain, is_label_value};
-use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::labels::is_label_value;
 
 /// Maximum characters of a message that are kept.
 const MAX_MESSAGE_CHARS: usize = 1024;
@@ -56,12 +55,8 @@ pub fn to_annotation(status: &InjectionStatus) -> String {
 pub fn from_annotation(value: &str) -> Option<InjectionStatus> {
     match serde_json::from_str(value).ok()? {
         StatusAnnotation::Injected { injected, uid, hash, max_bytes } => {
-            let (namespace, name) = injected.split_once('/')?;
-            let is_valid = is_dns_label(namespace)
-                && is_dns_subdomain(name)
-                && is_label_value(&uid)
-                && is_label_value(&hash);
-            let trace_buffer = ObjectKey { namespace: namespace.to_owned(), name: name.to_owned() };
+            let trace_buffer = injected.parse().ok()?;
+            let is_valid = is_label_value(&uid) && is_label_value(&hash);
             is_valid.then_some(InjectionStatus::Injected(InjectedSidecar {
                 trace_buffer,
                 uid,
@@ -80,6 +75,7 @@ pub fn from_annotation(value: &str) -> Option<InjectionStatus> {
 mod tests {
     use super::*;
     use crate::domain::operator::injection::skip::SkipReason;
+    use crate::domain::operator::object_key::ObjectKey;
 
     fn injected() -> InjectionStatus {
         InjectionStatus::Injected(InjectedSidecar {
