@@ -27,6 +27,13 @@ fn snapshot(uid: &str, limits: &str) -> PodSnapshot {
     }
 }
 
+/// Returns the UID of a pod, and the limits it has.
+fn uid_and_limits(server: &ApiServer, pod: &str) -> (String, String) {
+    let stored = server.get("pods", "shop", pod).unwrap();
+    let uid = stored["metadata"]["uid"].as_str().unwrap().to_owned();
+    (uid, limits(server, pod).as_str().unwrap().to_owned())
+}
+
 #[tokio::test(start_paused = true)]
 async fn running_pods_get_new_limits_and_stay_current() {
     let server = shop_cluster();
@@ -62,9 +69,7 @@ async fn a_stale_leader_can_neither_restore_old_limits_nor_write_to_a_new_pod_of
     let server = shop_cluster();
     let operator = TestOperator::start(&server, true).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
-    let stored = server.get("pods", "shop", "a").unwrap();
-    let uid = stored["metadata"]["uid"].as_str().unwrap().to_owned();
-    let current = limits(&server, "a").as_str().unwrap().to_owned();
+    let (uid, current) = uid_and_limits(&server, "a");
     let cluster = &operator.cluster;
 
     assert_eq!(cluster.set_limits(&snapshot(&uid, &current), "new").await, Ok(()));
@@ -84,9 +89,7 @@ async fn limits_denied_by_an_admission_policy_are_a_failure_that_names_the_pod()
     let server = shop_cluster();
     let operator = TestOperator::start(&server, true).await;
     put_pod(&server, "a", "web", &injected_pod_annotations(&operator));
-    let stored = server.get("pods", "shop", "a").unwrap();
-    let uid = stored["metadata"]["uid"].as_str().unwrap().to_owned();
-    let current = limits(&server, "a").as_str().unwrap().to_owned();
+    let (uid, current) = uid_and_limits(&server, "a");
     let denial = server.script(RequestMatcher::to(Verb::Patch, "pods"), Fault::Refuse(422));
     let cluster = &operator.cluster;
 

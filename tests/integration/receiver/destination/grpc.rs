@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{kind_and_code, pair};
 use crate::support::scripted_destination::{RawResponse, ScriptedDestination, ScriptedResponse};
 use crate::support::spans::{WatchedBatch, batch, large_batch};
 use http::Version;
@@ -9,17 +10,11 @@ use tokio::time::timeout;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
 use tracebuffer::adapters::messaging::destination::config::{Compression, Protocol};
 use tracebuffer::adapters::messaging::notation::headers::{parse_header_files, parse_header_list};
-use tracebuffer::domain::delivery::{Delivered, Failure, FailureKind};
+use tracebuffer::domain::delivery::{Delivered, FailureKind};
 use tracebuffer::ports::destination::Destination;
 
 const SOON: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(200);
-
-async fn pair() -> (ScriptedDestination, AnyDestination) {
-    let server = ScriptedDestination::start(Protocol::Grpc).await;
-    let destination = AnyDestination::from_settings(Some(&server.settings()));
-    (server, destination)
-}
 
 async fn pair_with_short_timeout() -> (ScriptedDestination, AnyDestination) {
     let server = ScriptedDestination::start(Protocol::Grpc).await;
@@ -28,14 +23,9 @@ async fn pair_with_short_timeout() -> (ScriptedDestination, AnyDestination) {
     (server, AnyDestination::from_settings(Some(&settings)))
 }
 
-fn kind_and_code(outcome: Result<Delivered, Failure>) -> (FailureKind, &'static str) {
-    let failure = outcome.expect_err("the script refuses");
-    (failure.kind, failure.code)
-}
-
 #[tokio::test]
 async fn spans_arrive_in_order_over_one_connection() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
 
     for names in [&["a", "b"][..], &["c"]] {
         assert_eq!(destination.send(batch(names)).await, Ok(Delivered::default()));
@@ -99,7 +89,7 @@ async fn a_compressed_batch_arrives_whole_and_smaller() {
 
 #[tokio::test]
 async fn a_batch_far_larger_than_the_windows_arrives_whole() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
 
     destination.send(large_batch(7, 512 * 1024)).await.unwrap();
     destination.send(large_batch(5_000, 0)).await.unwrap();
@@ -110,7 +100,7 @@ async fn a_batch_far_larger_than_the_windows_arrives_whole() {
 
 #[tokio::test]
 async fn concurrent_sends_share_one_connection() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     server.set_default_response(ScriptedResponse::Delay(
         Duration::from_millis(50),
         Box::new(ScriptedResponse::Accept),
@@ -133,7 +123,7 @@ async fn concurrent_sends_share_one_connection() {
 #[tokio::test]
 async fn every_status_code_maps_to_a_failure_kind() {
     use FailureKind::{InvalidData, Refused, TimedOut, TooLarge, Unavailable};
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     let codes = [
         (1, Unavailable, "CANCELLED"),
         (2, Refused, "UNKNOWN"),
@@ -156,7 +146,7 @@ async fn every_status_code_maps_to_a_failure_kind() {
 
 #[tokio::test]
 async fn retry_info_in_a_refusal_sets_the_retry_delay() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     let retry_after = Some(Duration::from_millis(2_500));
     server.script([ScriptedResponse::Grpc { code: 8, message: "full %, really", retry_after }]);
 
@@ -169,7 +159,7 @@ async fn retry_info_in_a_refusal_sets_the_retry_delay() {
 
 #[tokio::test]
 async fn a_partial_success_is_a_delivery_with_rejected_spans() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     server.script([ScriptedResponse::PartialSuccess { rejected: 2, message: "too old" }]);
 
     let delivered = destination.send(batch(&["a", "b"])).await.unwrap();
@@ -179,7 +169,7 @@ async fn a_partial_success_is_a_delivery_with_rejected_spans() {
 
 #[tokio::test]
 async fn a_success_with_a_garbage_body_is_a_delivery_with_a_warning() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     let long = RawResponse::grpc(&vec![0; 200_000], 0);
     server.script([RawResponse::grpc(&[0xff], 0), long].map(ScriptedResponse::RawResponse));
 
@@ -194,7 +184,7 @@ async fn a_success_with_a_garbage_body_is_a_delivery_with_a_warning() {
 
 #[tokio::test]
 async fn a_response_without_a_status_makes_the_destination_unavailable() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     let without_status = RawResponse { trailers: Vec::new(), ..RawResponse::grpc(&[], 0) };
     let broken = RawResponse { broken: true, ..without_status.clone() };
     server.script([without_status, broken].map(ScriptedResponse::RawResponse));
@@ -207,7 +197,7 @@ async fn a_response_without_a_status_makes_the_destination_unavailable() {
 
 #[tokio::test]
 async fn a_refusal_with_a_very_long_message_is_still_recognised() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     let headers = vec![("grpc-status", "3".to_owned()), ("grpc-message", "x".repeat(40_000))];
     server
         .script([ScriptedResponse::RawResponse(RawResponse { headers, ..RawResponse::default() })]);
@@ -219,7 +209,7 @@ async fn a_refusal_with_a_very_long_message_is_still_recognised() {
 
 #[tokio::test]
 async fn a_response_with_oversized_headers_is_abandoned() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     let mut reply = RawResponse::grpc(&[], 0);
     reply.headers.push(("x-long", "x".repeat(100_000)));
     server.script([ScriptedResponse::RawResponse(reply)]);
@@ -231,7 +221,7 @@ async fn a_response_with_oversized_headers_is_abandoned() {
 
 #[tokio::test]
 async fn an_http_error_of_a_proxy_maps_to_a_grpc_code() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     server.script([ScriptedResponse::http(502), ScriptedResponse::http(404)]);
 
     let outcome = destination.send(batch(&["a"])).await;
@@ -243,7 +233,7 @@ async fn an_http_error_of_a_proxy_maps_to_a_grpc_code() {
 
 #[tokio::test]
 async fn after_a_reset_the_next_request_uses_another_connection() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     for answer in [ScriptedResponse::ResetConnection, ScriptedResponse::ResetStream] {
         server.script([answer]);
 
@@ -275,7 +265,7 @@ async fn a_silent_destination_times_out_and_its_connection_is_closed() {
 
 #[tokio::test]
 async fn a_dropped_send_leaves_nothing_behind() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     destination.send(batch(&["a"])).await.unwrap();
     for answer in [ScriptedResponse::NeverRespond, ScriptedResponse::NeverRead] {
         server.script([answer]);
@@ -295,7 +285,7 @@ async fn a_dropped_send_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_dropped_send_does_not_disturb_another_on_the_same_connection() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     server.script([
         ScriptedResponse::Delay(Duration::from_millis(150), Box::new(ScriptedResponse::Accept)),
         ScriptedResponse::NeverRespond,
@@ -315,7 +305,7 @@ async fn a_dropped_send_does_not_disturb_another_on_the_same_connection() {
 
 #[tokio::test]
 async fn a_goaway_leads_to_a_new_connection_without_a_failure() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     for name in ["a", "b", "c"] {
         server.script([ScriptedResponse::GoAway(Box::new(ScriptedResponse::Accept))]);
 
@@ -328,7 +318,7 @@ async fn a_goaway_leads_to_a_new_connection_without_a_failure() {
 
 #[tokio::test]
 async fn a_request_in_flight_is_completed_after_a_goaway() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     let slow =
         ScriptedResponse::Delay(Duration::from_millis(100), Box::new(ScriptedResponse::Accept));
     server.script([ScriptedResponse::GoAway(Box::new(slow))]);
@@ -344,7 +334,7 @@ async fn a_request_in_flight_is_completed_after_a_goaway() {
 
 #[tokio::test]
 async fn a_connection_closed_while_idle_is_replaced_without_a_failure() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Grpc).await;
     destination.send(batch(&["a"])).await.unwrap();
 
     server.close_connections().await;
@@ -356,7 +346,7 @@ async fn a_connection_closed_while_idle_is_replaced_without_a_failure() {
 
 #[tokio::test]
 async fn a_destination_that_is_restarted_is_reached_again() {
-    let (mut server, destination) = pair().await;
+    let (mut server, destination) = pair(Protocol::Grpc).await;
     server.stop().await;
 
     let failure = destination.send(batch(&["a"])).await.unwrap_err();

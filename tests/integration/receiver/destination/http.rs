@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::{kind_and_code, pair};
 use crate::support::scripted_destination::{RawResponse, ScriptedDestination, ScriptedResponse};
 use crate::support::spans::{WatchedBatch, batch, large_batch};
 use http::Version;
@@ -10,26 +11,15 @@ use tokio::time::timeout;
 use tracebuffer::adapters::messaging::destination::AnyDestination;
 use tracebuffer::adapters::messaging::destination::config::{Compression, Protocol};
 use tracebuffer::adapters::messaging::notation::headers::parse_header_list;
-use tracebuffer::domain::delivery::{Delivered, Failure, FailureKind};
+use tracebuffer::domain::delivery::{Delivered, FailureKind};
 use tracebuffer::ports::destination::Destination;
 
 const SOON: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(200);
 
-async fn pair() -> (ScriptedDestination, AnyDestination) {
-    let server = ScriptedDestination::start(Protocol::Http).await;
-    let destination = AnyDestination::from_settings(Some(&server.settings()));
-    (server, destination)
-}
-
-fn kind_and_code(outcome: Result<Delivered, Failure>) -> (FailureKind, &'static str) {
-    let failure = outcome.expect_err("the script refuses");
-    (failure.kind, failure.code)
-}
-
 #[tokio::test]
 async fn spans_arrive_in_order_over_one_connection() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
 
     for names in [&["a", "b"][..], &["c"]] {
         assert_eq!(destination.send(batch(names)).await, Ok(Delivered::default()));
@@ -86,7 +76,7 @@ async fn a_compressed_batch_arrives_whole_and_smaller() {
 
 #[tokio::test]
 async fn a_batch_of_many_chunks_arrives_whole() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
 
     destination.send(large_batch(7, 512 * 1024)).await.unwrap();
     destination.send(large_batch(5_000, 0)).await.unwrap();
@@ -97,7 +87,7 @@ async fn a_batch_of_many_chunks_arrives_whole() {
 
 #[tokio::test]
 async fn later_sends_reuse_the_connections_of_concurrent_ones() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     server.set_default_response(ScriptedResponse::Delay(
         Duration::from_millis(50),
         Box::new(ScriptedResponse::Accept),
@@ -115,7 +105,7 @@ async fn later_sends_reuse_the_connections_of_concurrent_ones() {
 #[tokio::test]
 async fn every_status_maps_to_a_failure_kind() {
     use FailureKind::{InvalidData, Refused, TooLarge, Unavailable};
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     let statuses = [
         (308, Refused, "3xx"),
         (400, InvalidData, "400"),
@@ -142,7 +132,7 @@ async fn every_status_maps_to_a_failure_kind() {
 
 #[tokio::test]
 async fn retry_after_in_seconds_or_as_a_date_sets_the_retry_delay() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_mins(1));
     for (value, range) in [("7".to_owned(), 7..=7), (date, 55..=60)] {
         server.script([ScriptedResponse::Http {
@@ -159,7 +149,7 @@ async fn retry_after_in_seconds_or_as_a_date_sets_the_retry_delay() {
 
 #[tokio::test]
 async fn a_partial_success_is_a_delivery_with_rejected_spans() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     server.script([ScriptedResponse::PartialSuccess { rejected: 2, message: "too old" }]);
 
     let delivered = destination.send(batch(&["a", "b"])).await.unwrap();
@@ -169,7 +159,7 @@ async fn a_partial_success_is_a_delivery_with_rejected_spans() {
 
 #[tokio::test]
 async fn a_success_with_a_garbage_body_is_a_delivery_with_a_warning() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     server.script([ScriptedResponse::RawResponse(RawResponse::protobuf(200, vec![0xff]))]);
 
     let delivered = destination.send(batch(&["a"])).await.unwrap();
@@ -179,7 +169,7 @@ async fn a_success_with_a_garbage_body_is_a_delivery_with_a_warning() {
 
 #[tokio::test]
 async fn an_oversized_response_is_cut_off_and_classified_by_its_status() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     server.script([200, 503].map(|status| {
         ScriptedResponse::RawResponse(RawResponse::protobuf(status, vec![0; 1 << 20]))
     }));
@@ -195,7 +185,7 @@ async fn an_oversized_response_is_cut_off_and_classified_by_its_status() {
 
 #[tokio::test]
 async fn a_truncated_success_is_a_delivery_with_a_warning() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     let broken = RawResponse { broken: true, ..RawResponse::protobuf(200, vec![0; 10]) };
     server.script([ScriptedResponse::RawResponse(broken)]);
 
@@ -206,7 +196,7 @@ async fn a_truncated_success_is_a_delivery_with_a_warning() {
 
 #[tokio::test]
 async fn a_connection_closed_while_idle_is_replaced_without_a_failure() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     destination.send(batch(&["a"])).await.unwrap();
 
     server.close_connections().await;
@@ -217,7 +207,7 @@ async fn a_connection_closed_while_idle_is_replaced_without_a_failure() {
 
 #[tokio::test]
 async fn a_request_on_a_closing_connection_is_repeated_without_a_failure() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     server.script([
         ScriptedResponse::Accept,
         ScriptedResponse::ResetStream,
@@ -236,7 +226,7 @@ async fn a_request_on_a_closing_connection_is_repeated_without_a_failure() {
 
 #[tokio::test]
 async fn a_repeated_request_uses_a_new_connection() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     let slow =
         ScriptedResponse::Delay(Duration::from_millis(50), Box::new(ScriptedResponse::Accept));
     server.script([slow.clone(), slow, ScriptedResponse::ResetStream]);
@@ -250,7 +240,7 @@ async fn a_repeated_request_uses_a_new_connection() {
 
 #[tokio::test]
 async fn a_response_with_oversized_headers_is_abandoned() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     let mut reply = RawResponse::protobuf(503, Vec::new());
     reply.headers.push(("x-long", "x".repeat(300_000)));
     server.script([ScriptedResponse::RawResponse(reply)]);
@@ -263,7 +253,7 @@ async fn a_response_with_oversized_headers_is_abandoned() {
 #[tokio::test]
 async fn a_new_connection_that_closes_without_a_response_is_a_failure() {
     for answer in [ScriptedResponse::ResetStream, ScriptedResponse::ResetConnection] {
-        let (server, destination) = pair().await;
+        let (server, destination) = pair(Protocol::Http).await;
         server.script([answer]);
 
         let outcome = destination.send(batch(&["a"])).await;
@@ -275,7 +265,7 @@ async fn a_new_connection_that_closes_without_a_response_is_a_failure() {
 
 #[tokio::test]
 async fn after_connection_close_the_next_request_uses_a_new_connection() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     server.script([ScriptedResponse::GoAway(Box::new(ScriptedResponse::Accept))]);
 
     for name in ["a", "b"] {
@@ -306,7 +296,7 @@ async fn a_silent_destination_times_out_and_the_batch_is_freed() {
 
 #[tokio::test]
 async fn a_dropped_send_leaves_nothing_behind() {
-    let (server, destination) = pair().await;
+    let (server, destination) = pair(Protocol::Http).await;
     destination.send(batch(&["a"])).await.unwrap();
     server.script([ScriptedResponse::NeverRespond]);
     let (request, watched) = WatchedBatch::create(8 << 20);
@@ -324,7 +314,7 @@ async fn a_dropped_send_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_destination_that_is_restarted_is_reached_again() {
-    let (mut server, destination) = pair().await;
+    let (mut server, destination) = pair(Protocol::Http).await;
     server.stop().await;
     let outcome = destination.send(batch(&["a"])).await;
     assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "CONNECT"));
