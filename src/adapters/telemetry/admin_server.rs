@@ -7,10 +7,9 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 use super::exposition::Exposition;
-use crate::adapters::server::HttpService;
+use crate::adapters::server::{HttpService, Peer, RequestBody};
 
 /// Content type of pages for people.
 pub(super) const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
@@ -56,9 +55,9 @@ impl<P> Clone for AdminService<P> {
 impl<P: AdminPages> HttpService for AdminService<P> {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        handle(&*self.pages, peer, request.method(), path, request.headers())
+        handle(&*self.pages, peer.ip, request.method(), path, request.headers())
     }
 }
 

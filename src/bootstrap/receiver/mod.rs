@@ -22,7 +22,7 @@ use self::settings::ReceiverSettings;
 use super::process;
 use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::messaging::otlp::OtlpService;
-use crate::adapters::server::{HttpServer, bind};
+use crate::adapters::server::{HttpServer, PortLimits, bind};
 use crate::adapters::telemetry::admin_server::AdminService;
 use crate::adapters::telemetry::logging;
 use crate::adapters::telemetry::receiver::admin::AdminState;
@@ -51,7 +51,8 @@ fn runtime(workers: usize) -> std::io::Result<Runtime> {
 
 /// The bound listeners.
 struct Listeners {
-    otlp: Vec<TcpListener>,
+    grpc: Vec<TcpListener>,
+    http: Vec<TcpListener>,
     admin: Vec<TcpListener>,
 }
 
@@ -93,17 +94,17 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
     });
     tokio::spawn({
         let service = AdminService::new(Arc::clone(&admin));
-        async move { HttpServer::new().serve(ports.admin, service).await }
+        async move { HttpServer::new().serve(PortLimits::ADMIN, ports.admin, service).await }
     });
-    tokio::spawn({
-        let service = OtlpService::new(
-            Arc::clone(&pipeline.receiver),
-            Arc::clone(&pipeline.metrics),
-            settings.listen.max_request_bytes,
-        );
-        let connections = connections.clone();
-        async move { connections.serve(ports.otlp, service).await }
-    });
+    let otlp = OtlpService::new(
+        Arc::clone(&pipeline.receiver),
+        Arc::clone(&pipeline.metrics),
+        settings.listen.max_request_bytes,
+    );
+    for listeners in [ports.grpc, ports.http] {
+        let (connections, service) = (connections.clone(), otlp.clone());
+        tokio::spawn(async move { connections.serve(PortLimits::OTLP, listeners, service).await });
+    }
     tokio::spawn(loss_reporter::run(Arc::clone(&pipeline.buffer)));
     log_listening(&settings, &pipeline.buffer.status().limits);
 
@@ -186,9 +187,11 @@ fn describe_destination(destination: Option<&DestinationSettings>) -> String {
 impl Listeners {
     fn open(settings: &ReceiverSettings) -> Result<Self, Box<dyn Error>> {
         let listen = &settings.listen;
-        let mut otlp = bind(&listen.grpc)?;
-        otlp.extend(bind(&listen.http)?);
-        Ok(Self { otlp, admin: bind(&listen.admin)? })
+        Ok(Self {
+            grpc: bind(&listen.grpc)?,
+            http: bind(&listen.http)?,
+            admin: bind(&listen.admin)?,
+        })
     }
 }
 
