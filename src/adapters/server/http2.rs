@@ -33,8 +33,9 @@ pub const STREAM_WINDOW: u32 = 64 << 10;
 /// before that they are refused, and lost if the client does not retry. So it is at least what exporters
 /// send at once: 30 in JavaScript, fewer elsewhere.
 const MAX_STREAMS: u32 = 32;
-/// A stream that waits for memory must not use up the window of the one that is being read.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS;
+/// A stream that waits for memory must not use up the window of the one that is being read. Twice what
+/// all streams have, because h2 tells the peer of released window only from half of it on.
+const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW * MAX_STREAMS;
 /// Size of the table of repeated headers. Its entries take several times their size.
 const HEADER_TABLE_BYTES: u32 = 1 << 10;
 /// Unread DATA frames below 256 bytes that a peer may have in flight: 255 frames of one byte.

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use http_body::Body;
 use tokio::time::timeout;
 
@@ -43,23 +44,47 @@ impl<'a> Arrival<'a> {
     where
         B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
     {
-        let mut chunk = first;
-        loop {
-            self.request.received(chunk.len())?;
-            self.grow(chunk.len());
-            self.bytes.extend_from_slice(&chunk);
-            drop(chunk);
-            if self.bytes.len() > self.max_bytes {
-                break;
+        let request = self.request;
+        let mut reservation = None;
+        self.add(first)?;
+        while self.bytes.len() <= self.max_bytes {
+            if self.reserved < self.max_bytes
+                && self.bytes.len() >= self.reserved / 2
+                && reservation.is_none()
+            {
+                let wanted = (2 * self.reserved).max(self.bytes.len()).min(self.max_bytes);
+                if request.try_reserve(wanted) {
+                    self.reserved = wanted;
+                } else {
+                    reservation =
+                        Some(Box::pin(
+                            async move { request.reserve(wanted).await.map(|()| wanted) },
+                        ));
+                }
             }
-            self.reserve().await?;
             self.release(chunks);
-            match next_chunk(self.request, chunks).await? {
-                Some(next) => chunk = next,
-                None => break,
+            tokio::select! {
+                biased;
+                // What the sender may still send is read while the request waits for memory.
+                chunk = next_chunk(request, chunks),
+                    if reservation.is_none() || self.bytes.len() < self.reserved => match chunk? {
+                        Some(chunk) => self.add(chunk)?,
+                        None => break,
+                    },
+                Some(reserved) = OptionFuture::from(reservation.as_mut()) => {
+                    self.reserved = reserved?;
+                    reservation = None;
+                }
             }
         }
         Ok(self.bytes)
+    }
+
+    fn add(&mut self, chunk: Bytes) -> Result<(), RequestError> {
+        self.request.received(chunk.len())?;
+        self.grow(chunk.len());
+        self.bytes.extend_from_slice(&chunk);
+        Ok(())
     }
 
     /// Grows the capacity for `more` bytes, in steps that double, within the memory that is reserved.
@@ -72,30 +97,19 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Reserves memory before the sender has used up what it may send.
-    async fn reserve(&mut self) -> Result<(), RequestError> {
-        let length = self.bytes.len();
-        if self.reserved >= self.max_bytes || length < self.reserved / 2 {
-            return Ok(());
-        }
-        let wanted = (2 * self.reserved).max(length).min(self.max_bytes);
-        if self.request.try_reserve(wanted) {
-            self.reserved = wanted;
-        } else if length >= self.reserved {
-            self.request.reserve(wanted).await?;
-            self.reserved = wanted;
-        }
-        Ok(())
-    }
-
     /// Lets the sender fill what is reserved.
     fn release<B>(&mut self, chunks: &mut BodyChunks<B>)
     where
         B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
     {
-        let releasable = self.bytes.len().min(self.reserved.saturating_sub(OWN_BYTES));
-        if let Some(more) = releasable.checked_sub(self.released).filter(|more| *more > 0) {
-            chunks.release(more);
+        let received = self.bytes.len();
+        let releasable = if self.reserved >= self.max_bytes {
+            received
+        } else {
+            received.min(self.reserved - OWN_BYTES)
+        };
+        if releasable > self.released {
+            chunks.release(releasable - self.released);
             self.released = releasable;
         }
     }

@@ -143,6 +143,7 @@ impl OpenRequest<'_> {
         }
         let started = Instant::now();
         self.all.state.lock().waiting.push_back(self.id);
+        let _waiting = Waiting(self);
         loop {
             let changed = self.all.changed.notified();
             let now = Instant::now();
@@ -153,7 +154,6 @@ impl OpenRequest<'_> {
                 let mut state = self.all.state.lock();
                 state.check_not_cut(self.id)?;
                 if state.try_reserve(self.id, bytes) {
-                    state.waiting.retain(|id| *id != self.id);
                     return Ok(());
                 }
                 if now >= started + PATIENCE && state.cut_slowest(now, Entry::holds_memory) {
@@ -177,6 +177,18 @@ impl OpenRequest<'_> {
     }
 }
 
+/// A request that waits for memory, until it is dropped.
+struct Waiting<'a>(&'a OpenRequest<'a>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let OpenRequest { all, id } = self.0;
+        all.state.lock().waiting.retain(|each| each != id);
+        // The next one in line may take what this one has not.
+        all.changed.notify_waiters();
+    }
+}
+
 impl Drop for OpenRequest<'_> {
     fn drop(&mut self) {
         let mut state = self.all.state.lock();
@@ -192,7 +204,7 @@ impl State {
         self.requests.iter_mut().find(|entry| entry.id == id)
     }
 
-    /// Removes a request; returns whether it held or waited for memory.
+    /// Removes a request; returns whether it held reserved memory.
     fn remove(&mut self, id: u64) -> bool {
         let index = self.requests.iter().position(|entry| entry.id == id);
         let removed = index.map(|index| self.requests.swap_remove(index));
@@ -201,9 +213,7 @@ impl State {
         self.own_bytes -= own_bytes;
         self.shared_bytes -= shared_bytes;
         let is_large = self.large.take_if(|large| *large == id).is_some();
-        let waiting = self.waiting.len();
-        self.waiting.retain(|each| *each != id);
-        shared_bytes > 0 || is_large || self.waiting.len() < waiting
+        shared_bytes > 0 || is_large
     }
 
     fn try_reserve(&mut self, id: u64, bytes: usize) -> bool {
