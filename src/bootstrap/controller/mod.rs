@@ -25,7 +25,6 @@ use crate::adapters::kubernetes::certificates::{
 };
 use crate::adapters::kubernetes::sidecar::SidecarDefaults;
 use crate::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
-use crate::adapters::telemetry::logging;
 use crate::adapters::telemetry::operator::metrics::ControllerMetrics;
 use crate::application::operator::reconcile::queue::WorkQueue;
 use crate::bootstrap::process;
@@ -50,8 +49,8 @@ struct ControllerContext {
 /// if a background task ends.
 #[must_use]
 pub fn run(settings: ControllerSettings) -> ExitCode {
-    logging::init(&settings.log);
-    process::run(runtime(), "the controller failed", serve(settings))
+    let log = settings.log;
+    process::run(&log, runtime, "the controller failed", serve(settings))
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -24,7 +24,6 @@ use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::messaging::otlp::OtlpService;
 use crate::adapters::server::{HttpServer, bind};
 use crate::adapters::telemetry::admin_server::AdminService;
-use crate::adapters::telemetry::logging;
 use crate::adapters::telemetry::receiver::admin::AdminState;
 use crate::application::drain::{DrainOutcome, ForwardingWorkers, drain};
 use crate::domain::limits::BufferLimits;
@@ -37,9 +36,8 @@ const CONNECTION_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// denies another resource that is needed.
 #[must_use]
 pub fn run(settings: ReceiverSettings) -> ExitCode {
-    logging::init(&settings.log);
-    let runtime = runtime(settings.workers.get());
-    process::run(runtime, "the receiver cannot start", serve(settings))
+    let (log, workers) = (settings.log, settings.workers.get());
+    process::run(&log, || runtime(workers), "the receiver cannot start", serve(settings))
 }
 
 fn runtime(workers: usize) -> std::io::Result<Runtime> {

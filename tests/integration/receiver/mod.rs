@@ -8,4 +8,5 @@ mod drain;
 mod faults;
 mod hostile_clients;
 mod json_properties;
+mod stuck_output;
 mod wire_properties;
