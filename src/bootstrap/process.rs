@@ -1,4 +1,4 @@
-//! What both roles share: logging, running on a runtime, and the exit code.
+//! What both roles share: running on a runtime, and the exit code.
 
 use std::error::Error;
 use std::io;
@@ -7,18 +7,16 @@ use std::process::ExitCode;
 use tokio::runtime::Runtime;
 use tracing::error;
 
-use crate::adapters::telemetry::logging::{self, LogSettings};
+use crate::adapters::telemetry::logging;
 
 /// Runs `work` on `runtime`, and returns once its log is written. If it fails, logs the error under
 /// the message `failure`.
 pub(super) fn run(
-    log: &LogSettings,
-    runtime: impl FnOnce() -> io::Result<Runtime>,
+    runtime: io::Result<Runtime>,
     failure: &str,
     work: impl Future<Output = Result<(), Box<dyn Error>>>,
 ) -> ExitCode {
-    logging::init(log);
-    let ended = runtime().map_err(Into::into).and_then(|runtime| {
+    let ended = runtime.map_err(Into::into).and_then(|runtime| {
         let ended = runtime.block_on(work);
         // Does not wait for blocking tasks: a name lookup that hangs must not delay the exit.
         runtime.shutdown_background();

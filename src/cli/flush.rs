@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use super::receiver::table::ADMIN_ADDR;
 use super::settings::errors::SettingErrors;
 use super::settings::reader::{EnvLookup, SettingsReader};
-use super::settings::{SettingTable, flag};
+use super::settings::{SettingTable, flag, misspelt};
 use crate::adapters::telemetry::receiver::admin_client;
 
 /// The name of the subcommand.
@@ -49,12 +49,15 @@ pub(super) fn addresses(
 
 /// Sends the request and prints the result.
 pub(super) fn run(addresses: &[SocketAddr]) -> ExitCode {
+    for misspelt in misspelt::in_environment() {
+        // A closed output is no reason to fail the hook.
+        let _ = writeln!(io::stderr(), "{misspelt}");
+    }
     let result = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())
         .and_then(|runtime| runtime.block_on(admin_client::flush(addresses, RESPONSE_TIMEOUT)));
-    // A closed output is no reason to fail the hook.
     let _ = match result {
         Ok(message) => writeln!(io::stdout(), "{message}"),
         Err(why) => writeln!(io::stderr(), "no receiver could be flushed: {why}"),

@@ -31,6 +31,7 @@ use self::diagnosis::{
 };
 pub use self::inject::InjectArgs;
 pub use self::settings::errors::SettingErrors;
+use self::settings::misspelt;
 use crate::adapters::blocking::run_within;
 use crate::bootstrap::controller::ControllerSettings;
 use crate::bootstrap::receiver::settings::ReceiverSettings;
@@ -151,7 +152,13 @@ impl CliError {
                 run_within(REPORT_TIMEOUT, move || error.print().is_ok());
             }
             Self::Configuration(errors) => {
-                run_within(REPORT_TIMEOUT, move || write!(io::stderr(), "{errors}").is_ok());
+                let mut report = errors.to_string();
+                for misspelt in misspelt::in_environment() {
+                    report += &format!("\n{misspelt}\n");
+                }
+                run_within(REPORT_TIMEOUT, move || {
+                    io::stderr().write_all(report.as_bytes()).is_ok()
+                });
             }
         }
         EXIT_USAGE.into()

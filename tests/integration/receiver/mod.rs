@@ -5,6 +5,7 @@ mod configuration;
 mod conformance;
 mod destination;
 mod drain;
+mod ending;
 mod faults;
 mod hostile_clients;
 mod json_properties;
