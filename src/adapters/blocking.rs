@@ -62,12 +62,12 @@ mod tests {
         assert_eq!(never, None::<()>);
         drop(release);
 
-        assert_eq!(calls.run(Duration::from_secs(60), || 7).await, Some(7));
+        assert_eq!(calls.run(Duration::from_mins(1), || 7).await, Some(7));
     }
 
     #[test]
     fn the_result_of_work_that_ends_is_returned() {
-        assert_eq!(run_within(Duration::from_secs(60), || 7), Some(7));
+        assert_eq!(run_within(Duration::from_mins(1), || 7), Some(7));
     }
 
     #[test]

@@ -240,7 +240,7 @@ where
             }
             RetryDecision::Drop { .. } => {
                 log_loss(failure, attempt);
-                self.state.lock().note_logged(failure);
+                self.state.lock().note_loss(failure);
                 self.acknowledge(batch, part, BatchOutcome::Dropped(DropReason::Permanent))
             }
         };
@@ -313,11 +313,14 @@ impl DeliveryState {
         true
     }
 
-    /// Notes during an outage that the log tells of another failure, a loss.
-    fn note_logged(&mut self, failure: &Failure) {
-        if let Some(last) = &mut self.outage {
-            last.code = failure.code;
-            last.reason = failure.message.clone();
+    /// Notes that the log tells of a loss. While the destination refuses everything it is unavailable;
+    /// data that it cannot read says nothing about it.
+    fn note_loss(&mut self, failure: &Failure) {
+        if self.outage.is_some() || failure.kind == FailureKind::Refused {
+            let lines = self.outage.as_ref().map_or(1, |last| last.lines);
+            let reason = failure.message.clone();
+            let at = Instant::now();
+            self.outage = Some(LoggedOutage { code: failure.code, reason, at, lines });
         }
     }
 }

@@ -49,15 +49,13 @@ pub(super) fn addresses(
 
 /// Sends the request and prints the result.
 pub(super) fn run(addresses: &[SocketAddr]) -> ExitCode {
-    for misspelt in misspelt::in_environment() {
-        // A closed output is no reason to fail the hook.
-        let _ = writeln!(io::stderr(), "{misspelt}");
-    }
+    misspelt::print();
     let result = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())
         .and_then(|runtime| runtime.block_on(admin_client::flush(addresses, RESPONSE_TIMEOUT)));
+    // A closed output is no reason to fail the hook.
     let _ = match result {
         Ok(message) => writeln!(io::stdout(), "{message}"),
         Err(why) => writeln!(io::stderr(), "no receiver could be flushed: {why}"),

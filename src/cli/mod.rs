@@ -152,12 +152,10 @@ impl CliError {
                 run_within(REPORT_TIMEOUT, move || error.print().is_ok());
             }
             Self::Configuration(errors) => {
-                let mut report = errors.to_string();
-                for misspelt in misspelt::in_environment() {
-                    report += &format!("\n{misspelt}\n");
-                }
                 run_within(REPORT_TIMEOUT, move || {
-                    io::stderr().write_all(report.as_bytes()).is_ok()
+                    let written = write!(io::stderr(), "{errors}").is_ok();
+                    misspelt::print();
+                    written
                 });
             }
         }

@@ -80,11 +80,10 @@ mod tests {
             "[::2]",
             "0.0.0.0",
             "x@localhost",
-            "localhost:",
             "local host",
             "2130706433",
         ];
-        for host in hosts.into_iter().filter(|host| *host != "localhost:") {
+        for host in hosts {
             assert!(!is_accepted(HERE, &[(HOST, host)]), "{host}");
         }
         assert!(!is_accepted(HERE, &[]));

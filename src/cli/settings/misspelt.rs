@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fmt;
+use std::io::{self, Write};
 
 use crate::cli::{controller, receiver};
 
@@ -27,6 +28,14 @@ impl fmt::Display for Misspelt {
 /// Returns the misspelt variables of this process.
 pub(in crate::cli) fn in_environment() -> Vec<Misspelt> {
     misspelt(env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+}
+
+/// Prints them, for a subcommand that has no log.
+pub(in crate::cli) fn print() {
+    for misspelt in in_environment() {
+        // A closed output is no reason to fail.
+        let _ = writeln!(io::stderr(), "{misspelt}");
+    }
 }
 
 fn misspelt(variables: impl Iterator<Item = String>) -> Vec<Misspelt> {

@@ -59,11 +59,7 @@ async fn a_pipe_or_directory_in_place_of_any_file_hangs_nothing_and_is_reported(
             &[("HEADER_VALUE_FILES", &value_files)],
             &[("HEADER_VALUE_FILES", &value_files), ("OPTIONAL_HEADERS", "authorization")],
             &[("ENDPOINT", https), ("CA_FILE", path)],
-            &[
-                ("ENDPOINT", https),
-                ("CLIENT_CERTIFICATE_FILE", path),
-                ("CLIENT_KEY_FILE", path),
-            ],
+            &[("ENDPOINT", https), ("CLIENT_CERTIFICATE_FILE", path), ("CLIENT_KEY_FILE", path)],
         ];
         for settings in cases {
             let drain = [("DRAIN_TIMEOUT", "200ms"), ("LIMITS_FILE", path)];

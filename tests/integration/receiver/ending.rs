@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::trace::v1::Span;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +14,8 @@ use tokio::time::sleep;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
 use crate::support::pipeline::{Pipeline, span_names, within_timeout};
-use crate::support::receiver::ProcessExit;
+use crate::support::receiver::{ProcessExit, ReceiverProcess};
+use crate::support::samples::{serialized, span};
 use crate::support::scripted_destination::ScriptedResponse;
 
 /// A container's file for its termination message.
@@ -160,9 +163,44 @@ async fn signals_that_mean_nothing_are_ignored() {
         pipeline.receiver.signal(signal);
     }
 
+    // Beyond the first real-time signals, which C libraries reserve.
+    for real_time in [36, 40, 63] {
+        let mut kill = Command::new("sh");
+        kill.arg("-c").arg(format!("kill -{real_time} {}", pipeline.receiver.pid()));
+        assert!(kill.status().expect("a shell runs").success());
+    }
+
     pipeline.send(1, 3).await;
 
     pipeline.assert_all_arrived().await;
+}
+
+#[tokio::test]
+async fn a_hang_up_that_was_ignored_from_the_start_stays_ignored() {
+    let receiver = ReceiverProcess::start_ignoring_hang_up(&[]).await;
+
+    receiver.signal(Signal::HUP);
+    sleep(Duration::from_millis(200)).await;
+
+    assert_eq!(receiver.get_admin("/ready").await.0, 200);
+}
+
+#[tokio::test]
+async fn spans_that_could_never_be_accepted_are_lost_too() {
+    let file = TerminationLog::new();
+    let pipeline = Pipeline::start(Protocol::Grpc, &[file.setting()]).await;
+    let invalid = Span { trace_id: vec![1; 3], ..span("invalid") };
+    let endpoint = pipeline.endpoint();
+    let request = serialized(vec![span("0"), invalid]);
+    endpoint.connect().await.send(endpoint.request(request)).await;
+    pipeline.destination.wait_for_spans(1).await;
+
+    let ended = end(pipeline).await;
+
+    let ledger = "accepted 1, sent 1, rejected 0, dropped 0, unsent 0";
+    let refused = "not accepted, because invalid or too large: 1";
+    let sentence = format!("ended; 1 span was lost: {ledger}; {refused}");
+    file.assert_last_words(&ended, "ERROR", &sentence);
 }
 
 #[tokio::test]
@@ -171,7 +209,7 @@ async fn a_flush_does_not_disturb_a_destination_that_asked_for_quiet() {
     pipeline.destination.set_default_response(ScriptedResponse::Grpc {
         code: 14,
         message: "later",
-        retry_after: Some(Duration::from_secs(60)),
+        retry_after: Some(Duration::from_mins(1)),
     });
     pipeline.send(1, 3).await;
     pipeline.wait_until_failing(1).await;
@@ -219,8 +257,7 @@ async fn a_misspelt_variable_is_warned_of() {
 
     let log = pipeline.receiver.log();
 
-    let warning =
-        "WARN TRACEBUFFER_MAX_SPAN is not a setting; did you mean TRACEBUFFER_MAX_SPANS?";
+    let warning = "WARN TRACEBUFFER_MAX_SPAN is not a setting; did you mean TRACEBUFFER_MAX_SPANS?";
     assert!(log.contains(warning), "{log}");
     assert_eq!(log.matches("is not a setting").count(), 1, "{log}");
 }

@@ -92,7 +92,7 @@ impl Connector {
         if self.files.paths().next().is_none() {
             return Ok(TlsFileVersions::default());
         }
-        self.read_files(|files| files.versions()).await
+        self.read_files(TlsFiles::versions).await
     }
 
     async fn read_files<T: Send + 'static>(

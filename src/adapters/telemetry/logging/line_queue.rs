@@ -178,7 +178,7 @@ mod tests {
             thread::yield_now();
         }
 
-        queue.flush(Duration::from_secs(60));
+        queue.flush(Duration::from_mins(1));
         let flushed = Instant::now();
         queue.push(b"end\n");
 

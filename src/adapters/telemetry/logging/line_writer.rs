@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tracing::{Dispatch, dispatcher, error};
 
 use super::line_queue::{LineQueue, Taken};
@@ -20,7 +19,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Writes without Rust's lock of standard error, which a stuck write would hold for ever.
 #[derive(Clone, Debug)]
-pub(super) struct Output(Arc<Mutex<File>>);
+pub(super) struct Output(Arc<File>);
 
 /// Writes what is queued, and reports what was lost or withheld.
 pub(super) struct LineWriter {
@@ -38,14 +37,14 @@ impl Output {
     }
 
     pub(super) fn new(file: File) -> Self {
-        Self(Arc::new(Mutex::new(file)))
+        Self(Arc::new(file))
     }
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            match self.0.lock().write(bytes) {
+            match (&*self.0).write(bytes) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 written => return written,
             }
@@ -82,13 +81,13 @@ impl LineWriter {
         }
     }
 
-    fn report_lost(&self, lost: u64, last: &mut Option<Instant>, at_once: bool) {
+    fn report_lost(&self, lost: u64, reported_at: &mut Option<Instant>, at_once: bool) {
         let now = Instant::now();
-        let is_due = last.is_none_or(|last| now >= last + LOSS_REPORT_INTERVAL);
+        let is_due = reported_at.is_none_or(|before| now >= before + LOSS_REPORT_INTERVAL);
         if !at_once && !is_due {
             return self.queue.postpone(lost);
         }
-        *last = Some(now);
+        *reported_at = Some(now);
         dispatcher::with_default(&self.reports, || {
             error!(lines = lost, "log lines were lost: standard error was not read in time");
         });

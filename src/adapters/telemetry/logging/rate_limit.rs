@@ -212,8 +212,7 @@ mod tests {
         let passed = Passed::default();
         let layers = Registry::default().with(limit.clone()).with(passed.clone());
         with_default(layers, log);
-        let passed = *passed.0.lock();
-        passed
+        *passed.0.lock()
     }
 
     fn refused(kind: &str) {

@@ -58,6 +58,23 @@ async fn the_log_follows_an_outage_whose_code_or_reason_changes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_end_of_a_refusal_is_logged_too() {
+    let (log, _guard) = CapturedLog::start();
+    let mut responses = [fail(FailureKind::Refused), outage("503", "busy")].into_iter();
+    let batch = BatchLimits { max_spans: 1, ..BATCH };
+    let mut harness =
+        Harness::with(limits(100, 10_000), batch, move |_| responses.next().unwrap_or_else(accept));
+    harness.store(&["a", "b"]);
+
+    harness.finish().await;
+
+    let lines = log.lines();
+    assert!(lines[0].starts_with("ERROR the destination permanently refused"), "{lines:?}");
+    assert!(lines[1].contains("code=\"503\" reason=busy"), "{lines:?}");
+    assert_eq!(lines[2], "INFO the destination accepts spans again waiting_spans=0");
+}
+
+#[tokio::test(start_paused = true)]
 async fn reasons_that_alternate_are_logged_once_a_minute_and_the_last_one_is_logged() {
     let (log, _guard) = CapturedLog::start();
     let hour = secs(60 * 60);
