@@ -1,5 +1,6 @@
 //! Delivering batches to the destination, with retries.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use crate::ports::destination::Destination;
 use crate::ports::monitor::Monitor;
 use crate::ports::record_store::StoreError;
 
+/// During an outage, this many lines tell why at once; after that, at most one per interval.
+const OUTAGE_LINES_AT_ONCE: u32 = 5;
+const OUTAGE_LINE_INTERVAL: Duration = Duration::from_mins(1);
 /// Maximum delay between attempts while draining: there may be only seconds left.
 const MAX_BACKOFF_DRAINING: Duration = Duration::from_millis(500);
 
@@ -35,9 +39,21 @@ enum Phase {
 struct DeliveryState {
     policy: DeliveryPolicy,
     backoff: Backoff,
-    failing: bool,
+    /// The outage of the destination, as it was last logged.
+    outage: Option<LoggedOutage>,
     /// No request is sent before this time.
     retry_at: Option<Instant>,
+    /// The destination has asked for no request before this time.
+    quiet_until: Option<Instant>,
+}
+
+/// The latest log line about an outage.
+struct LoggedOutage {
+    code: &'static str,
+    reason: Cow<'static, str>,
+    at: Instant,
+    /// Lines about this outage so far.
+    lines: u32,
 }
 
 /// Takes batches from the buffer and delivers them, oldest first.
@@ -75,8 +91,9 @@ where
         let state = DeliveryState {
             policy: DeliveryPolicy::new(batch),
             backoff: Backoff::default(),
-            failing: false,
+            outage: None,
             retry_at: None,
+            quiet_until: None,
         };
         let phase = watch::Sender::new(Phase::Running);
         Self {
@@ -96,6 +113,15 @@ where
         let mut state = self.state.lock();
         state.retry_at = None;
         self.advance_phase(Phase::Draining);
+    }
+
+    /// Ends the current backoff, but not a time for which the destination has asked for quiet. Later
+    /// backoffs are as before.
+    pub fn flush(&self) {
+        let mut state = self.state.lock();
+        state.retry_at = state.quiet_until;
+        // Wakes the workers that wait for the end of the backoff.
+        self.phase.send_modify(|_| ());
     }
 
     /// Makes every worker requeue what it is sending and end.
@@ -185,7 +211,7 @@ where
         let mut state = self.state.lock();
         state.policy.delivered();
         state.backoff.reset();
-        let recovered = std::mem::take(&mut state.failing);
+        let recovered = state.outage.take().is_some();
         drop(state);
         if recovered {
             let waiting = self.buffer.status().ledger.buffered;
@@ -214,6 +240,7 @@ where
             }
             RetryDecision::Drop { .. } => {
                 log_loss(failure, attempt);
+                self.state.lock().note_loss(failure);
                 self.acknowledge(batch, part, BatchOutcome::Dropped(DropReason::Permanent))
             }
         };
@@ -234,6 +261,7 @@ where
         let draining = *self.phase.borrow() != Phase::Running;
         let wait = if draining { wait.min(MAX_BACKOFF_DRAINING) } else { wait };
         state.retry_at = state.retry_at.max(Some(now + wait));
+        state.quiet_until = state.quiet_until.max(asked.map(|asked| now + asked.min(wait)));
     }
 
     fn backing_off_until(&self) -> Option<Instant> {
@@ -254,16 +282,52 @@ where
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
-    /// Warns once when the destination becomes unavailable. Retries, and requests that only have
-    /// to become smaller, are logged at debug level.
+    /// Warns when the destination becomes unavailable, and when it does for another reason. Retries,
+    /// and requests that only have to become smaller, are logged at debug level.
     fn log_failure(&self, failure: &Failure, unavailable: bool) {
-        let is_new = unavailable && !std::mem::replace(&mut self.state.lock().failing, true);
+        let is_news = unavailable && self.state.lock().is_news(failure);
         let (code, reason) = (failure.code, &failure.message);
-        if is_new {
+        if is_news {
             warn!(code, %reason, "the destination does not accept spans; buffering and retrying");
         } else {
             debug!(code, %reason, "the destination did not accept a request; retrying");
         }
+    }
+}
+
+impl DeliveryState {
+    /// Returns whether the log does not tell yet why the destination is unavailable; counts it as told
+    /// then. A reason that comes too soon after another is told with a later failure, if it lasts.
+    fn is_news(&mut self, failure: &Failure) -> bool {
+        let now = Instant::now();
+        let lines = match &self.outage {
+            None => 0,
+            Some(last) if last.tells(failure) => return false,
+            Some(last) if last.lines < OUTAGE_LINES_AT_ONCE => last.lines,
+            Some(last) if now < last.at + OUTAGE_LINE_INTERVAL => return false,
+            Some(last) => last.lines,
+        };
+        let reason = failure.message.clone();
+        let lines = lines.saturating_add(1);
+        self.outage = Some(LoggedOutage { code: failure.code, reason, at: now, lines });
+        true
+    }
+
+    /// Notes that the log tells of a loss. While the destination refuses everything it is unavailable;
+    /// data that it cannot read says nothing about it.
+    fn note_loss(&mut self, failure: &Failure) {
+        if self.outage.is_some() || failure.kind == FailureKind::Refused {
+            let lines = self.outage.as_ref().map_or(1, |last| last.lines);
+            let reason = failure.message.clone();
+            let at = Instant::now();
+            self.outage = Some(LoggedOutage { code: failure.code, reason, at, lines });
+        }
+    }
+}
+
+impl LoggedOutage {
+    fn tells(&self, failure: &Failure) -> bool {
+        self.code == failure.code && self.reason == failure.message
     }
 }
 

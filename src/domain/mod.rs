@@ -11,5 +11,6 @@ pub mod limits_text;
 pub mod observability;
 pub mod operator;
 pub mod response_status;
+pub mod run_summary;
 pub mod text;
 pub mod units;

@@ -114,7 +114,7 @@ async fn the_rest_of_a_half_sent_record_may_be_evicted() {
     let mut harness =
         Harness::with(limits(26, 100_000), batch, move |_| answers.next().unwrap_or_else(accept));
     harness.store(&[&alphabet(26)]);
-    harness.buffer.flush();
+    harness.buffer.stop_lingering();
     harness.start(1);
     sleep(millis(1_010)).await;
 
