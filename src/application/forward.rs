@@ -10,12 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
 use super::batch_request::{BatchRequest, KeepSpans, next_request};
-use crate::domain::backoff::Backoff;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
 use crate::domain::delivery_policy::{Attempt, DeliveryPolicy, RetryDecision};
 use crate::domain::fifo::BatchOutcome;
 use crate::domain::ledger::DropReason;
 use crate::domain::limits::BatchLimits;
+use crate::domain::pace::Pace;
 use crate::ports::buffer::{Batch, TraceBufferPort};
 use crate::ports::clock::MonotonicClock;
 use crate::ports::destination::Destination;
@@ -38,11 +38,13 @@ enum Phase {
 /// State that the workers of one destination share.
 struct DeliveryState {
     policy: DeliveryPolicy,
-    backoff: Backoff,
+    pace: Pace,
     /// The outage of the destination, as it was last logged.
     outage: Option<LoggedOutage>,
-    /// No request is sent before this time.
+    /// No request is sent before this time, after a failure.
     retry_at: Option<Instant>,
+    /// No request is sent before this time, after a delivery.
+    paced_until: Option<Instant>,
     /// The destination has asked for no request before this time.
     quiet_until: Option<Instant>,
 }
@@ -90,9 +92,10 @@ where
     ) -> Self {
         let state = DeliveryState {
             policy: DeliveryPolicy::new(batch),
-            backoff: Backoff::default(),
+            pace: Pace::new(batch.max_spans),
             outage: None,
             retry_at: None,
+            paced_until: None,
             quiet_until: None,
         };
         let phase = watch::Sender::new(Phase::Running);
@@ -112,14 +115,16 @@ where
     pub fn begin_drain(&self) {
         let mut state = self.state.lock();
         state.retry_at = None;
+        state.paced_until = None;
         self.advance_phase(Phase::Draining);
     }
 
-    /// Ends the current backoff, but not a time for which the destination has asked for quiet. Later
-    /// backoffs are as before.
+    /// Ends the current wait, but not a time for which the destination has asked for quiet. Later
+    /// waits are as before.
     pub fn flush(&self) {
         let mut state = self.state.lock();
         state.retry_at = state.quiet_until;
+        state.paced_until = None;
         // Wakes the workers that wait for the end of the backoff.
         self.phase.send_modify(|_| ());
     }
@@ -149,8 +154,18 @@ where
 
     async fn next_batch(&self) -> Result<Option<Batch>, StoreError> {
         self.wait_for_backoff().await;
-        let limits = self.state.lock().policy.next_batch_limits();
-        self.buffer.take(limits).await
+        self.buffer.take(self.next_batch_limits()).await
+    }
+
+    fn next_batch_limits(&self) -> BatchLimits {
+        let state = self.state.lock();
+        let limits = state.policy.next_batch_limits();
+        if self.is_draining() { limits } else { state.pace.limit(limits) }
+    }
+
+    /// Returns whether there is no time left to spare the destination.
+    fn is_draining(&self) -> bool {
+        *self.phase.borrow() != Phase::Running
     }
 
     /// Enters `phase`, unless a later one has been reached.
@@ -163,11 +178,11 @@ where
         let mut unsent = Some(batch);
         while let Some(mut batch) = unsent.take() {
             if self.backing_off_until().is_some() {
-                // Another worker's request failed. In the queue the batch can be evicted if the
-                // buffer fills up meanwhile; pinned by this worker it cannot.
+                // Another worker's request failed, or the pace demands a pause. In the queue the
+                // batch can be evicted if the buffer fills up meanwhile; pinned it cannot.
                 return self.buffer.requeue(batch);
             }
-            let limits = self.state.lock().policy.next_batch_limits();
+            let limits = self.next_batch_limits();
             let BatchRequest { request, attempt, part_spans: of_record } =
                 next_request(self.keep_spans, &mut batch, &limits);
             let started = self.clock.now();
@@ -210,7 +225,10 @@ where
     fn handle_success(&self, delivered: &Delivered, attempt: Attempt) {
         let mut state = self.state.lock();
         state.policy.delivered();
-        state.backoff.reset();
+        let pause = state.pace.delivered(attempt.spans, (self.random)());
+        if !pause.is_zero() && !self.is_draining() {
+            state.paced_until = state.paced_until.max(Some(Instant::now() + pause));
+        }
         let recovered = state.outage.take().is_some();
         drop(state);
         if recovered {
@@ -231,7 +249,7 @@ where
         let (RetryDecision::Requeue { back_off } | RetryDecision::Drop { back_off }) = decision;
         if back_off {
             // Before the batch is requeued, so that no other worker sends it during the backoff.
-            self.start_backoff(failure.retry_after);
+            self.start_backoff(failure.retry_after, attempt);
         }
         let rest = match decision {
             RetryDecision::Requeue { .. } => {
@@ -250,22 +268,22 @@ where
     }
 
     /// Makes all workers wait before their next request.
-    fn start_backoff(&self, asked: Option<Duration>) {
+    fn start_backoff(&self, asked: Option<Duration>, attempt: Attempt) {
         let now = Instant::now();
         let mut state = self.state.lock();
         if asked.is_none() && state.retry_at.is_some_and(|retry_at| now < retry_at) {
             // Concurrent requests fail together; they count as one failure.
             return;
         }
-        let wait = state.backoff.after_failure(asked, (self.random)());
-        let draining = *self.phase.borrow() != Phase::Running;
-        let wait = if draining { wait.min(MAX_BACKOFF_DRAINING) } else { wait };
+        let wait = state.pace.failed(self.clock.now(), attempt.spans, asked, (self.random)());
+        let wait = if self.is_draining() { wait.min(MAX_BACKOFF_DRAINING) } else { wait };
         state.retry_at = state.retry_at.max(Some(now + wait));
         state.quiet_until = state.quiet_until.max(asked.map(|asked| now + asked.min(wait)));
     }
 
     fn backing_off_until(&self) -> Option<Instant> {
-        self.state.lock().retry_at.filter(|retry_at| Instant::now() < *retry_at)
+        let state = self.state.lock();
+        state.retry_at.max(state.paced_until).filter(|until| Instant::now() < *until)
     }
 
     /// Waits until the destination may be tried again.
