@@ -100,6 +100,7 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
             Arc::clone(&pipeline.receiver),
             Arc::clone(&pipeline.metrics),
             settings.listen.max_request_bytes,
+            settings.listen.cors_allowed_origins.clone(),
         );
         let connections = connections.clone();
         async move { connections.serve(ports.otlp, service).await }

@@ -23,6 +23,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
     let batch = batch(reader);
     let concurrency = reader.read(&t::CONCURRENCY);
     let max_request_bytes = max_request_bytes(reader, limits.as_ref().ok());
+    let cors_allowed_origins = reader.read(&t::CORS_ALLOWED_ORIGINS);
     let drain_timeout = reader.read(&t::DRAIN_TIMEOUT);
     let log = log::settings(reader);
     let workers = reader.read(&t::WORKERS);
@@ -38,6 +39,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
             http: listeners.http?,
             admin: listeners.admin?,
             max_request_bytes: max_request_bytes?,
+            cors_allowed_origins: cors_allowed_origins?,
         },
         drain_timeout: drain_timeout?,
         log: log?,
