@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use prost::Message;
@@ -17,14 +17,18 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::body::Encoding;
 use super::export_handler::{ExportHandler, MessageFormat, export_response};
+use super::other_signal::OtherSignal;
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
-use super::wire::grpc::{self, EXPORT_PATH, GRPC_ENCODING};
+use super::user_agent::UserAgent;
+use super::wire::grpc::{self, EXPORT_PATH, GRPC_ENCODING, GRPC_TIMEOUT};
 use crate::domain::response_status::ResponseStatus;
 use crate::domain::text::{Escaped, truncated};
 use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
+static ENCODING: HeaderName = HeaderName::from_static(GRPC_ENCODING);
+static TIMEOUT: HeaderName = HeaderName::from_static(GRPC_TIMEOUT);
 const GRPC_CONTENT_TYPE: HeaderValue = HeaderValue::from_static(grpc::CONTENT_TYPE);
 /// The frame of an empty `ExportTraceServiceResponse`: full success.
 const FULL_SUCCESS_FRAME: &[u8] = &grpc::prefix(false, 0);
@@ -57,15 +61,18 @@ where
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
     let (head, body) = request.into_parts();
-    let names_encoding = head.headers.contains_key(GRPC_ENCODING);
-    let checked = check_head(&head.method, head.uri.path(), &head.headers);
+    let headers = &head.headers;
+    let names_encoding = headers.contains_key(&ENCODING);
+    let checked = check_head(&head.method, head.uri.path(), headers);
+    let deadline = headers.get(&TIMEOUT).and_then(|value| grpc::parse_timeout(value.as_bytes()));
+    let sender = UserAgent::of(headers);
+    // A head may have hundreds of headers, and the body may never come.
     drop(head);
     let result = match checked {
-        Ok(encoding) => export(handler, body, encoding).await,
+        Ok(encoding) => export(handler, body, encoding, deadline).await,
         Err(error) => Err(error),
     };
-    let status = result.as_ref().map_or_else(|error| error.status, |_| ResponseStatus::Accepted);
-    handler.monitor.responded(Transport::Grpc, status);
+    handler.report(Transport::Grpc, &result, &sender);
     let mut response = match result {
         Ok(result) => success_response(result),
         Err(error) => grpc_status(&error).into_http(),
@@ -83,23 +90,26 @@ async fn export<R, M, B>(
     handler: &ExportHandler<R, M>,
     body: B,
     encoding: Encoding,
+    deadline: Option<Duration>,
 ) -> Result<ExportResult, RequestError>
 where
     R: ReceivePort,
     M: Monitor,
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
-    let message = handler.reader.read_grpc(body, encoding).await?;
+    let message = handler.reader.read_grpc(body, encoding, deadline).await?;
     handler.export(Transport::Grpc, message.bytes.clone(), MessageFormat::Protobuf).await
 }
 
 fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encoding, RequestError> {
     if path != EXPORT_PATH {
+        let hint = OtherSignal::of_method(path).map(|signal| format!("; {signal}"));
         return Err(RequestError::new(
             ResponseStatus::NotFound,
             format!(
-                "no such method: {}; traces are received at {EXPORT_PATH}",
-                Escaped(&truncated(path, 200))
+                "no such method: {}; traces are received at {EXPORT_PATH}{}",
+                Escaped(&truncated(path, 200)),
+                hint.unwrap_or_default()
             ),
         ));
     }
@@ -115,7 +125,7 @@ fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encodi
             "gRPC messages must be protobuf (application/grpc)",
         ));
     }
-    let named = headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes);
+    let named = headers.get(&ENCODING).map(HeaderValue::as_bytes);
     Encoding::from_header(named).ok_or_else(|| {
         RequestError::new(
             ResponseStatus::UnsupportedMediaType,
@@ -125,7 +135,7 @@ fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encodi
 }
 
 fn success_response(result: ExportResult) -> Response<ResponseBody> {
-    let frame = if result == ExportResult::default() {
+    let frame = if result.rejected_spans == 0 && result.message.is_empty() {
         Bytes::from_static(FULL_SUCCESS_FRAME)
     } else {
         frame(&export_response(result))

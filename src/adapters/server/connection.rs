@@ -139,7 +139,6 @@ impl Connection {
             .initial_stream_window_size(self.stream_window)
             .max_header_list_size(MAX_HEAD_BYTES)
             .max_send_buf_size(MAX_SEND_BUFFER_BYTES)
-            .auto_date_header(false)
             .serve_connection(TokioIo::new(stream), answer);
         drive(pin!(connection), http2::Connection::graceful_shutdown, self.shutdown).await;
     }

@@ -8,4 +8,5 @@ mod drain;
 mod faults;
 mod hostile_clients;
 mod json_properties;
+mod refusals;
 mod wire_properties;

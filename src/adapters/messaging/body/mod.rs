@@ -13,6 +13,8 @@ use tokio::time::timeout;
 
 use super::request_error::RequestError;
 use super::wire::grpc;
+use crate::domain::bounds;
+use crate::domain::units::ByteSize;
 use budget::{BudgetPermit, ReadBudget};
 use chunks::BodyChunks;
 use decompress::{DecompressStatus, DecompressorPool};
@@ -76,25 +78,26 @@ impl BodyReader {
         .unwrap_or_else(|_| Err(read_timeout_error()))
     }
 
-    /// Reads the one message of a unary gRPC request; `encoding` is what `grpc-encoding` names.
+    /// Reads the one message of a unary gRPC request; `encoding` is what `grpc-encoding` names, and
+    /// `deadline` is how long the client waits. It ends the wait for memory, too.
     pub(super) async fn read_grpc<B>(
         &self,
         body: B,
         encoding: Encoding,
+        deadline: Option<Duration>,
     ) -> Result<RequestMessage, RequestError>
     where
         B: Body<Data = Bytes, Error: Display> + Unpin,
     {
-        timeout(READ_TIMEOUT, async {
+        let deadline = deadline.filter(|deadline| *deadline < READ_TIMEOUT);
+        timeout(deadline.unwrap_or(READ_TIMEOUT), async {
             let mut chunks = BodyChunks::new(body);
             let (flag, length) = grpc::split_prefix(chunks.read_prefix().await?);
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             let encoding = match flag {
                 0 => Encoding::Identity,
                 1 if encoding == Encoding::Identity => {
-                    return Err(RequestError::malformed(
-                        "the message is flagged as compressed but the request has no grpc-encoding",
-                    ));
+                    return Err(RequestError::undeclared_compression());
                 }
                 1 => encoding,
                 other => {
@@ -107,7 +110,7 @@ impl BodyReader {
             self.read(&mut chunks, Some(length), ReadOptions { encoding, copies: 1 }).await
         })
         .await
-        .unwrap_or_else(|_| Err(read_timeout_error()))
+        .unwrap_or_else(|_| Err(deadline.map_or_else(read_timeout_error, deadline_error)))
     }
 
     /// Returns a small message that arrived whole without copying it. The other cases are boxed, to
@@ -196,10 +199,17 @@ impl BodyReader {
     }
 
     fn too_large(&self, found: usize) -> RequestError {
+        let limit = self.max_bytes;
+        // What is still to come of a request is not known, so the value that would do is a guess.
+        let enough = ByteSize(found.checked_next_power_of_two().unwrap_or(usize::MAX) as u64);
+        let remedy = if enough.0 > bounds::MAX_REQUEST_BYTES.max {
+            String::new()
+        } else {
+            format!(" or raise the limit (TRACEBUFFER_MAX_REQUEST_BYTES={enough})")
+        };
         RequestError::too_large(format!(
-            "the request has {found} bytes, the limit is {} (before and after decompression): send \
-             smaller batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
-            self.max_bytes
+            "the request has {found} bytes, the limit is {limit} (before and after decompression): \
+             send smaller batches{remedy}"
         ))
     }
 }
@@ -271,6 +281,10 @@ async fn with_idle_timeout<T>(
 fn read_timeout_error() -> RequestError {
     let seconds = READ_TIMEOUT.as_secs();
     RequestError::timed_out(format!("the request was not complete after {seconds} s"))
+}
+
+fn deadline_error(deadline: Duration) -> RequestError {
+    RequestError::timed_out(format!("the call's deadline of {deadline:?} passed (grpc-timeout)"))
 }
 
 #[cfg(test)]

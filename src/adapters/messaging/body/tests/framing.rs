@@ -1,6 +1,9 @@
 //! gRPC's prefix and compressed messages, in chunks of any size.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::super::*;
 use crate::adapters::messaging::testing::{BodyEvent, ScriptedBody, frame_message, gzip, zstd};
@@ -14,7 +17,7 @@ fn reader() -> BodyReader {
 }
 
 async fn read_grpc(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, RequestError> {
-    reader().read_grpc(body, encoding).await.map(|message| message.bytes)
+    reader().read_grpc(body, encoding, None).await.map(|message| message.bytes)
 }
 
 async fn read_http(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, RequestError> {
@@ -72,7 +75,64 @@ async fn the_flag_of_a_grpc_message_tells_whether_it_is_compressed() {
 async fn a_compressed_grpc_message_without_an_encoding_is_refused() {
     let body = ScriptedBody::pieces([frame_message(1, &gzip(MESSAGE))]);
 
-    assert_malformed(read_grpc(body, Encoding::Identity).await, "has no grpc-encoding");
+    let error = read_grpc(body, Encoding::Identity).await.unwrap_err();
+
+    assert_eq!(error.status, ResponseStatus::UndeclaredCompression);
+    assert!(error.message.contains("names no grpc-encoding"), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_call_ends_at_its_deadline_wherever_its_message_stops() {
+    let frame = frame_message(0, &[0; 60 << 10]);
+    let deadline = Some(Duration::from_millis(1500));
+    for length in [0, 3, 5, 6, 1000, frame.len() - 1] {
+        let body = ScriptedBody::pieces([&frame[..length]]).then(BodyEvent::Stall);
+        let started = Instant::now();
+
+        let error = reader().read_grpc(body, Encoding::Identity, deadline).await.unwrap_err();
+
+        assert_eq!(error.status, ResponseStatus::TimedOut, "{length} bytes");
+        assert_eq!(error.message, "the call's deadline of 1.5s passed (grpc-timeout)");
+        assert_eq!(started.elapsed(), Duration::from_millis(1500), "{length} bytes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grpc_call_waits_for_memory_only_until_its_deadline() {
+    let reader = BodyReader::new(4 << 20);
+    let begun = || {
+        let frame = frame_message(0, &[0; 300 << 10]);
+        ScriptedBody::pieces([&frame[..9]]).then(BodyEvent::Stall)
+    };
+    let holder = reader.read_grpc(begun(), Encoding::Identity, None);
+    let waiter = reader.read_grpc(begun(), Encoding::Identity, Some(Duration::from_secs(1)));
+
+    let error = tokio::select! {
+        biased;
+        _ = holder => panic!("the first call has its memory"),
+        result = waiter => result.unwrap_err(),
+    };
+
+    assert_eq!(error.status, ResponseStatus::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_beyond_the_readers_own_changes_nothing() {
+    let body = ScriptedBody::new([BodyEvent::Stall]);
+    let deadline = Some(Duration::from_secs(3600));
+
+    let error = reader().read_grpc(body, Encoding::Identity, deadline).await.unwrap_err();
+
+    assert_eq!(error.message, "the request was not complete after 10 s");
+}
+
+#[tokio::test]
+async fn a_message_that_has_arrived_is_read_whatever_the_deadline() {
+    let body = ScriptedBody::pieces([frame_message(0, MESSAGE)]);
+
+    let read = reader().read_grpc(body, Encoding::Identity, Some(Duration::ZERO)).await;
+
+    assert_eq!(read.unwrap().bytes, MESSAGE);
 }
 
 #[tokio::test]
