@@ -68,9 +68,8 @@ impl Page {
     /// Returns the headers of the response to a preflight; `None` if the request is not one, or the
     /// page may not send.
     pub(super) fn preflight(&self, method: &Method, requested: &HeaderMap) -> Option<HeaderMap> {
-        let is_preflight =
-            method == Method::OPTIONS && requested.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        let origin = self.allowed_origin.as_ref().filter(|_| is_preflight)?.clone();
+        preflight_origin(method, requested)?;
+        let origin = self.allowed_origin.clone()?;
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
         // Headers are not interpreted, so any may be sent.
@@ -84,6 +83,15 @@ impl Page {
         Self { allowed_origin: Some(origin) }.allow(&mut headers);
         Some(headers)
     }
+}
+
+/// Returns the origin of the page for which a browser asks; `None` if the request is no preflight.
+pub(super) fn preflight_origin<'a>(
+    method: &Method,
+    headers: &'a HeaderMap,
+) -> Option<&'a HeaderValue> {
+    let asks = method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    headers.get(ORIGIN).filter(|_| asks)
 }
 
 /// Returns a value that does not share the memory of a request's head.

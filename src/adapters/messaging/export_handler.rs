@@ -66,18 +66,19 @@ impl<R: ReceivePort, M: Monitor> ExportHandler<R, M> {
             result.as_ref().map_or_else(|error| error.status, |_| ResponseStatus::Accepted);
         self.monitor.responded(transport, status);
         let transport = transport.as_str();
+        let user_agent = || sender.to_string();
         match result {
             Err(RequestError { status, message: reason }) => {
                 let kind = status.as_str();
-                warn!(kind, transport, user_agent = %sender, %reason, "a request was refused");
+                warn!(kind, transport, user_agent = user_agent(), %reason, "a request was refused");
             }
             Ok(ExportResult { rejected_spans: spans @ 1.., message: reason, .. }) => {
                 let kind = "invalid_span";
-                warn!(kind, transport, user_agent = %sender, spans, %reason, "spans were rejected");
+                warn!(kind, transport, user_agent = user_agent(), spans, %reason, "spans were rejected");
             }
             Ok(ExportResult { misdirected: true, message: reason, .. }) => {
                 let kind = "misdirected";
-                warn!(kind, transport, user_agent = %sender, %reason, "a request held no spans");
+                warn!(kind, transport, user_agent = user_agent(), %reason, "a request held no spans");
             }
             Ok(_) => {}
         }

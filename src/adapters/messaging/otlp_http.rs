@@ -16,7 +16,7 @@ use prost::Message;
 use serde_json::json;
 
 use super::body::{Encoding, ReadOptions};
-use super::cors::Page;
+use super::cors::{self, Page};
 use super::export_handler::{ExportHandler, MessageFormat, export_response};
 use super::notation::url::TRACES_PATH;
 use super::other_signal::{OtherSignal, SERVICES};
@@ -25,7 +25,7 @@ use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use super::user_agent::UserAgent;
 use crate::domain::response_status::ResponseStatus;
-use crate::domain::text::{Escaped, truncated};
+use crate::domain::text::{Escaped, quoted, truncated};
 use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
@@ -161,8 +161,7 @@ impl BodyHead {
             return Err(RequestError::new(ResponseStatus::NotFound, no_such_path(path)));
         }
         if head.method != Method::POST {
-            let message = format!("traces must be sent by POST, not {:.20}", head.method.as_str());
-            return Err(RequestError::new(ResponseStatus::MethodNotAllowed, message));
+            return Err(RequestError::new(ResponseStatus::MethodNotAllowed, bad_method(head)));
         }
         let format = format.ok_or_else(|| {
             let message = format!("content-type must be {PROTOBUF} or {JSON}");
@@ -183,6 +182,17 @@ fn no_such_path(path: &str) -> String {
     let hint = OtherSignal::of_path(path).map(|signal| format!("; {signal}")).unwrap_or_default();
     let path = truncated(path, 200);
     format!("no such path: {}; traces are received at {TRACES_PATH}{hint}", Escaped(&path))
+}
+
+fn bad_method(head: &Parts) -> String {
+    if let Some(origin) = cors::preflight_origin(&head.method, &head.headers) {
+        let origin = quoted(&String::from_utf8_lossy(origin.as_bytes()));
+        return format!(
+            "pages of the origin {origin} may not send from a browser: \
+             TRACEBUFFER_CORS_ALLOWED_ORIGINS does not name it"
+        );
+    }
+    format!("traces must be sent by POST, not {:.20}", head.method.as_str())
 }
 
 /// Answers a CORS preflight; `None` if the request is not one for a path of OTLP.

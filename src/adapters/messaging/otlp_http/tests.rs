@@ -381,9 +381,16 @@ async fn without_allowed_origins_a_preflight_is_refused_and_no_response_mentions
     let mut asking = with(protobuf(b""), "access-control-request-method", "POST");
     *asking.method_mut() = Method::OPTIONS;
 
-    for request in [asking, protobuf(&one_span())] {
+    for (request, status) in [(asking, 405), (protobuf(&one_span()), 200)] {
         let request = with(request, "origin", "https://shop.example");
         let response = send(&FakeReceiver::accepting().handler(LIMIT), request).await;
+
+        assert_eq!(response.status, status);
+        if status == 405 {
+            let message = response.protobuf().message;
+            assert!(message.contains("TRACEBUFFER_CORS_ALLOWED_ORIGINS"), "{message}");
+            assert!(message.contains("\"https://shop.example\""), "{message}");
+        }
 
         assert!(!response.headers.keys().any(|name| name.as_str().starts_with("access-control")));
         assert!(!response.headers.contains_key("vary"));

@@ -83,7 +83,7 @@ async fn a_compressed_grpc_message_without_an_encoding_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_grpc_call_ends_at_its_deadline_wherever_its_message_stops() {
-    let frame = frame_message(0, &[0; 60 << 10]);
+    let frame = frame_message(0, &vec![0; 60 << 10]);
     let deadline = Some(Duration::from_millis(1500));
     for length in [0, 3, 5, 6, 1000, frame.len() - 1] {
         let body = ScriptedBody::pieces([&frame[..length]]).then(BodyEvent::Stall);
@@ -101,7 +101,7 @@ async fn a_grpc_call_ends_at_its_deadline_wherever_its_message_stops() {
 async fn a_grpc_call_waits_for_memory_only_until_its_deadline() {
     let reader = BodyReader::new(4 << 20);
     let begun = || {
-        let frame = frame_message(0, &[0; 300 << 10]);
+        let frame = frame_message(0, &vec![0; 300 << 10]);
         ScriptedBody::pieces([&frame[..9]]).then(BodyEvent::Stall)
     };
     let holder = reader.read_grpc(begun(), Encoding::Identity, None);
@@ -119,7 +119,7 @@ async fn a_grpc_call_waits_for_memory_only_until_its_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_beyond_the_readers_own_changes_nothing() {
     let body = ScriptedBody::new([BodyEvent::Stall]);
-    let deadline = Some(Duration::from_secs(3600));
+    let deadline = Some(Duration::from_hours(1));
 
     let error = reader().read_grpc(body, Encoding::Identity, deadline).await.unwrap_err();
 

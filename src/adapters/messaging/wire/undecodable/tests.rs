@@ -1,3 +1,5 @@
+use std::slice;
+
 use super::super::fixtures::{
     bytes, invalid_span, message, resource, scope, span, span_fields, varint,
 };
@@ -48,7 +50,7 @@ fn all_spans_of_a_scope_or_resource_are_cut_out_for_its_own_string_and_no_others
     let in_scope = |field: Vec<u8>| resource(&[scope(&[span(1), field, span(2)]), other.clone()]);
     let in_resource = |field: Vec<u8>| {
         let spans = [scope(&[span(1)]), field, scope(&[span(2)])];
-        [resource(&spans), resource(&[other.clone()])].concat()
+        [resource(&spans), resource(slice::from_ref(&other))].concat()
     };
     let cases = [
         (in_scope(bytes(3, BAD)), "ScopeSpans", "schema_url"),
@@ -61,7 +63,7 @@ fn all_spans_of_a_scope_or_resource_are_cut_out_for_its_own_string_and_no_others
     for (request, message, field) in cases {
         let (kept, scanned) = repaired(&request);
 
-        assert_eq!(kept, resource(&[other.clone()]), "{field} of {message}");
+        assert_eq!(kept, resource(slice::from_ref(&other)), "{field} of {message}");
         let first_invalid = Some(InvalidSpan::EnvelopeNotUtf8(message, field));
         assert_eq!(scanned, Scanned { spans: 3, invalid_spans: 2, first_invalid });
     }
