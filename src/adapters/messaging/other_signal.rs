@@ -2,16 +2,10 @@
 
 use std::fmt::{self, Display};
 
+pub(super) use super::wire::OtherSignal;
+
 /// What the paths of all gRPC services of OTLP begin with.
 pub(super) const SERVICES: &str = "/opentelemetry.proto.collector.";
-
-/// A signal of OTLP other than traces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OtherSignal {
-    Logs,
-    Metrics,
-    Profiles,
-}
 
 impl OtherSignal {
     const ALL: [Self; 3] = [Self::Logs, Self::Metrics, Self::Profiles];

@@ -17,6 +17,9 @@ use crate::adapters::messaging::testing::{
 use crate::domain::observability::InvalidSpan;
 use crate::ports::receive::ReceiveError;
 
+mod cors;
+mod misdirected;
+
 const LIMIT: usize = 1 << 10;
 const JSON_SPAN: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
     {"traceId":"01010101010101010101010101010101","spanId":"0202020202020202"}]}]}]}"#;
@@ -292,44 +295,6 @@ async fn the_head_is_freed_before_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn a_request_without_spans_names_what_it_holds_instead() {
-    let logs = br#"{"resourceLogs":[{"scopeLogs":[]}]}"#;
-    let old = br#"{"resourceSpans":[{"instrumentationLibrarySpans":[{"spans":[{}]}]}]}"#;
-    for (body, seen) in [
-        (&logs[..], "only \"resourceLogs\"; this receiver takes only traces, no logs"),
-        (br#"{"resource_metrics":[]}"#, "OTEL_METRICS_EXPORTER=none"),
-        (br#"{"data":[{"traceId":"1"}],"more":1}"#, "only \"data\", \"more\"; spans belong"),
-        (old, "only \"instrumentationLibrarySpans\""),
-        (br#"{"resourceSpans":[{"scopeSpans":[{"span":{}}]}]}"#, "only \"span\""),
-    ] {
-        let handler = FakeReceiver::accepting().handler(LIMIT);
-
-        send(&handler, request(JSON, ScriptedBody::pieces([body]))).await;
-
-        let (_, request) = handler.receiver.calls.lock().received.pop().unwrap();
-        let misdirected = request.misdirected.unwrap();
-        assert!(misdirected.contains(seen), "{misdirected}");
-    }
-}
-
-#[tokio::test]
-async fn empty_envelopes_and_requests_with_spans_hold_nothing_else() {
-    for json in [
-        "{}",
-        r#"{"resourceSpans":null}"#,
-        r#"{"resourceSpans":[{"resource":{"new":1},"scopeSpans":[{"scope":{}}],"schemaUrl":"u"}]}"#,
-        &JSON_SPAN.replace("\"traceId", "\"new\":1,\"traceId"),
-        &JSON_SPAN.replacen('{', "{\"new\":1,", 1),
-    ] {
-        let handler = FakeReceiver::accepting().handler(LIMIT);
-
-        send(&handler, request(JSON, ScriptedBody::pieces([json]))).await;
-
-        assert_eq!(handler.receiver.calls.lock().received[0].1.misdirected, None, "{json}");
-    }
-}
-
-#[tokio::test]
 async fn a_span_with_a_lone_surrogate_is_cut_out_alone() {
     let id = "01010101010101010101010101010101";
     let span = |name: &str| format!(r#"{{"traceId":"{id}","spanId":"0202020202020202"{name}}}"#);
@@ -343,58 +308,6 @@ async fn a_span_with_a_lone_surrogate_is_cut_out_alone() {
     assert_eq!(request.payload, one_span());
     assert_eq!((request.spans, request.rejected_spans), (1, 1));
     assert_eq!(request.first_invalid, Some(InvalidSpan::NotUtf8("name")));
-}
-
-#[tokio::test]
-async fn a_page_of_an_allowed_origin_may_ask_and_send_and_read_errors() {
-    let origins = Some(AllowedOrigins::Listed(vec!["https://shop.example".parse().unwrap()]));
-    let handler = ExportHandler { origins, ..FakeReceiver::accepting().handler(LIMIT) };
-    let from_page = |request| with(request, "origin", "https://shop.example");
-    let preflight = |path: &str| {
-        let mut asking = with(at(path, protobuf(b"")), "access-control-request-method", "POST");
-        *asking.method_mut() = Method::OPTIONS;
-        from_page(asking)
-    };
-
-    for path in ["/v1/traces", "/", "/v1/logs"] {
-        let response = send(&handler, preflight(path)).await;
-        assert_eq!((response.status, response.body.len()), (204, 0), "{path}");
-        assert_eq!(response.headers["access-control-allow-origin"], "https://shop.example");
-    }
-    assert_eq!(send(&handler, preflight("/elsewhere")).await.status, 404);
-    for (request, status) in [
-        (protobuf(&one_span()), 200),
-        (protobuf(&[0xff]), 400),
-        (at("/v1/logs", protobuf(b"")), 404),
-        (protobuf(&[0; LIMIT + 1]), 413),
-        (request("text/plain", ScriptedBody::pieces([""])), 415),
-    ] {
-        let response = send(&handler, from_page(request)).await;
-        assert_eq!(response.status, status);
-        assert_eq!(response.headers["access-control-allow-origin"], "https://shop.example");
-        assert_eq!(response.headers["vary"], "origin");
-    }
-}
-
-#[tokio::test]
-async fn without_allowed_origins_a_preflight_is_refused_and_no_response_mentions_them() {
-    let mut asking = with(protobuf(b""), "access-control-request-method", "POST");
-    *asking.method_mut() = Method::OPTIONS;
-
-    for (request, status) in [(asking, 405), (protobuf(&one_span()), 200)] {
-        let request = with(request, "origin", "https://shop.example");
-        let response = send(&FakeReceiver::accepting().handler(LIMIT), request).await;
-
-        assert_eq!(response.status, status);
-        if status == 405 {
-            let message = response.protobuf().message;
-            assert!(message.contains("TRACEBUFFER_CORS_ALLOWED_ORIGINS"), "{message}");
-            assert!(message.contains("\"https://shop.example\""), "{message}");
-        }
-
-        assert!(!response.headers.keys().any(|name| name.as_str().starts_with("access-control")));
-        assert!(!response.headers.contains_key("vary"));
-    }
 }
 
 #[tokio::test]

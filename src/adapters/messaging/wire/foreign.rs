@@ -3,7 +3,6 @@
 use super::cursor::{Cursor, WireType};
 use super::nesting::{IN_REQUEST, NestingLevel};
 use super::schema::{SPAN, number};
-use crate::adapters::messaging::other_signal::OtherSignal;
 
 /// Maximum unknown fields named.
 const MAX_FIELDS: usize = 3;
@@ -34,6 +33,14 @@ const METRIC_TEXT: [u64; 4] = [1, 2, 3, 12];
 /// The data points of each kind of metric, and the time of each kind of data point.
 const DATA_POINTS: u64 = 1;
 const POINT_TIME: (u64, Option<WireType>) = (3, Some(WireType::Fixed64));
+
+/// A signal of OTLP other than traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::adapters::messaging) enum OtherSignal {
+    Logs,
+    Metrics,
+    Profiles,
+}
 
 /// One field, whatever its message is.
 struct RawField<'a> {

@@ -19,7 +19,7 @@ mod schema;
 mod splice;
 mod undecodable;
 
-pub(super) use foreign::{other_signal, unknown_fields};
+pub(super) use foreign::{OtherSignal, other_signal, unknown_fields};
 pub use malformed::MalformedProtobuf;
 pub use scan::{Scanned, scan};
 pub use splice::{keep_spans, without_invalid_spans};
