@@ -67,6 +67,7 @@ pub(crate) struct ScriptedDestination {
 pub(crate) enum MonitorEvent {
     Accepted(Transport, u64),
     Refused(Transport, RefusalReason, u64),
+    Misdirected(Transport),
     Delivered(Duration),
     SendFailed(FailureKind, Duration),
 }
@@ -209,6 +210,10 @@ impl Monitor for RecordingMonitor {
 
     fn refused(&self, transport: Transport, reason: RefusalReason, spans: u64) {
         self.record(MonitorEvent::Refused(transport, reason, spans));
+    }
+
+    fn misdirected(&self, transport: Transport) {
+        self.record(MonitorEvent::Misdirected(transport));
     }
 
     fn delivered(&self, elapsed: Duration) {

@@ -76,9 +76,12 @@ impl<B: TraceBufferPort, M: Monitor, C: MonotonicClock> ReceivePort for ReceiveT
         transport: Transport,
         request: ExportRequest,
     ) -> Result<ExportResult, ReceiveError> {
-        let ExportRequest { payload, spans, rejected_spans, first_invalid } = request;
+        let ExportRequest { payload, spans, rejected_spans, first_invalid, misdirected } = request;
         if rejected_spans > 0 {
             self.monitor.refused(transport, RefusalReason::InvalidSpan, rejected_spans);
+        }
+        if misdirected.is_some() {
+            self.monitor.misdirected(transport);
         }
         let appended = match NonZeroU32::new(spans) {
             None => None,
@@ -86,8 +89,10 @@ impl<B: TraceBufferPort, M: Monitor, C: MonotonicClock> ReceivePort for ReceiveT
         };
         let invalid = first_invalid.map(|reason| rejection_message(rejected_spans, reason));
         let warning = appended.and_then(|appended| self.fullness_warning(appended));
-        let message = [invalid, warning].into_iter().flatten().collect::<Vec<_>>().join("; ");
-        Ok(ExportResult { rejected_spans, message })
+        let held_other = misdirected.is_some();
+        let parts = [invalid, misdirected, warning];
+        let message = parts.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        Ok(ExportResult { rejected_spans, message, misdirected: held_other })
     }
 }
 

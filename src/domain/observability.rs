@@ -27,6 +27,11 @@ pub enum InvalidSpan {
     LinkTraceIdLength(usize),
     /// A link's span id is neither empty nor 8 bytes long; holds the length found.
     LinkSpanIdLength(usize),
+    /// A string of the span is not UTF-8; holds the field of the span that it is in.
+    NotUtf8(&'static str),
+    /// A string that applies to all spans of a message is not UTF-8; holds the name of the message,
+    /// `ResourceSpans` or `ScopeSpans`, and its field that the string is in.
+    EnvelopeNotUtf8(&'static str, &'static str),
 }
 
 /// Checks the ids of one span.
@@ -88,6 +93,10 @@ impl fmt::Display for InvalidSpan {
             }
             Self::LinkSpanIdLength(found) => {
                 write!(f, "a link's span_id has {found} bytes, must have 8 or none")
+            }
+            Self::NotUtf8(field) => write!(f, "a string in its {field} is not UTF-8"),
+            Self::EnvelopeNotUtf8(message, field) => {
+                write!(f, "a string in the {field} of its {message} is not UTF-8")
             }
         }
     }
@@ -155,6 +164,18 @@ mod tests {
         let error = check_span(&TRACE, &SPAN, &[1; 7]).unwrap_err();
 
         assert_eq!(error.to_string(), "parent_span_id has 7 bytes, must have 8 or none");
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_named_by_its_field() {
+        let own = InvalidSpan::NotUtf8("attributes");
+        let shared = InvalidSpan::EnvelopeNotUtf8("ResourceSpans", "resource");
+
+        assert_eq!(own.to_string(), "a string in its attributes is not UTF-8");
+        assert_eq!(
+            shared.to_string(),
+            "a string in the resource of its ResourceSpans is not UTF-8"
+        );
     }
 
     #[test]

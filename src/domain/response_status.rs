@@ -19,11 +19,13 @@ pub enum ResponseStatus {
     MethodNotAllowed,
     /// Unsupported content type or encoding.
     UnsupportedMediaType,
+    /// A gRPC message flagged as compressed, although the request names no encoding; not retryable.
+    UndeclaredCompression,
 }
 
 impl ResponseStatus {
     /// Every status.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Accepted,
         Self::Malformed,
         Self::TooLarge,
@@ -32,12 +34,30 @@ impl ResponseStatus {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UnsupportedMediaType,
+        Self::UndeclaredCompression,
     ];
+
+    /// Returns the name that groups refusals in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed_out",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UndeclaredCompression => "undeclared_compression",
+        }
+    }
 
     /// Returns the gRPC status code and its name.
     ///
     /// OTLP 1.11, "Failures": bad data is `INVALID_ARGUMENT`, an oversize request
-    /// `RESOURCE_EXHAUSTED` (without `RetryInfo`: not retryable), backpressure `UNAVAILABLE`.
+    /// `RESOURCE_EXHAUSTED` (without `RetryInfo`: not retryable), backpressure `UNAVAILABLE`. gRPC,
+    /// "Compression": a message flagged as compressed without an encoding is `INTERNAL`.
     #[must_use]
     pub const fn grpc_code(self) -> (i32, &'static str) {
         match self {
@@ -49,6 +69,7 @@ impl ResponseStatus {
             Self::NotFound | Self::MethodNotAllowed | Self::UnsupportedMediaType => {
                 (12, "UNIMPLEMENTED")
             }
+            Self::UndeclaredCompression => (13, "INTERNAL"),
         }
     }
 
@@ -66,6 +87,8 @@ impl ResponseStatus {
             Self::NotFound => (404, "404"),
             Self::MethodNotAllowed => (405, "405"),
             Self::UnsupportedMediaType => (415, "415"),
+            // Not possible over HTTP, where `Content-Encoding` alone decides.
+            Self::UndeclaredCompression => (500, "500"),
         }
     }
 }
@@ -105,7 +128,7 @@ mod tests {
         let mut statuses = ResponseStatus::ALL.map(|answer| answer.http_status().0);
         statuses.sort_unstable();
 
-        assert_eq!(statuses, [200, 400, 404, 405, 408, 413, 415, 503]);
+        assert_eq!(statuses, [200, 400, 404, 405, 408, 413, 415, 500, 503]);
     }
 
     #[test]

@@ -14,10 +14,21 @@ pub enum Transport {
     Http,
 }
 
+impl Transport {
+    /// Returns the name in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
+}
+
 /// Why spans were never accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalReason {
-    /// The span has invalid ids.
+    /// The span has invalid ids, or strings that are not UTF-8.
     InvalidSpan,
     /// The record is larger than the whole buffer.
     TooLarge,
@@ -47,6 +58,9 @@ pub trait Monitor: Send + Sync + 'static {
 
     /// `spans` of a well-formed request were not accepted.
     fn refused(&self, transport: Transport, reason: RefusalReason, spans: u64);
+
+    /// A request held something other than spans, such as logs.
+    fn misdirected(&self, transport: Transport);
 
     /// A response to a request was sent.
     fn responded(&self, transport: Transport, status: ResponseStatus);

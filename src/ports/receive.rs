@@ -32,6 +32,9 @@ pub struct ExportRequest {
     pub rejected_spans: u64,
     /// Why the first of them is invalid.
     pub first_invalid: Option<InvalidSpan>,
+    /// What the request holds instead of valid spans, for the sender; `None` if it has some, and for
+    /// empty envelopes.
+    pub misdirected: Option<String>,
 }
 
 /// The response to an accepted request; the default means full success.
@@ -41,6 +44,8 @@ pub struct ExportResult {
     pub rejected_spans: u64,
     /// `partial_success.error_message`; a warning if no span was rejected.
     pub message: String,
+    /// Whether the request held something other than spans.
+    pub misdirected: bool,
 }
 
 /// Why a well-formed request was not accepted.

@@ -6,6 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, Version};
 
 use super::body::BodyReader;
+use super::cors::AllowedOrigins;
 use super::export_handler::ExportHandler;
 use super::response_body::ResponseBody;
 use super::{otlp_grpc, otlp_http};
@@ -20,14 +21,20 @@ pub struct OtlpService<R, M> {
 
 impl<R, M> OtlpService<R, M> {
     /// Passes requests of up to `max_request_bytes`, decompressed, to `receiver`, and reports every
-    /// response to `monitor`.
+    /// response to `monitor`. Pages of `origins` may send from a browser.
     #[must_use]
-    pub fn new(receiver: Arc<R>, monitor: Arc<M>, max_request_bytes: usize) -> Self {
+    pub fn new(
+        receiver: Arc<R>,
+        monitor: Arc<M>,
+        max_request_bytes: usize,
+        origins: Option<AllowedOrigins>,
+    ) -> Self {
         Self {
             handler: Arc::new(ExportHandler {
                 receiver,
                 monitor,
                 reader: BodyReader::new(max_request_bytes),
+                origins,
             }),
         }
     }

@@ -8,24 +8,29 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use prost::Message;
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::body::Encoding;
 use super::export_handler::{ExportHandler, MessageFormat, export_response};
+use super::other_signal::OtherSignal;
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
-use super::wire::grpc::{self, EXPORT_PATH, GRPC_ENCODING};
+use super::user_agent::UserAgent;
+use super::wire::grpc::{self, EXPORT_PATH, GRPC_ENCODING, GRPC_TIMEOUT};
 use crate::adapters::server::HoldBack;
 use crate::domain::response_status::ResponseStatus;
 use crate::domain::text::{Escaped, truncated};
 use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
+static ENCODING: HeaderName = HeaderName::from_static(GRPC_ENCODING);
+static TIMEOUT: HeaderName = HeaderName::from_static(GRPC_TIMEOUT);
 const GRPC_CONTENT_TYPE: HeaderValue = HeaderValue::from_static(grpc::CONTENT_TYPE);
 /// The frame of an empty `ExportTraceServiceResponse`: full success.
 const FULL_SUCCESS_FRAME: &[u8] = &grpc::prefix(false, 0);
@@ -59,15 +64,18 @@ where
     B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
 {
     let (head, body) = request.into_parts();
-    let names_encoding = head.headers.contains_key(GRPC_ENCODING);
-    let checked = check_head(&head.method, head.uri.path(), &head.headers);
+    let headers = &head.headers;
+    let names_encoding = headers.contains_key(&ENCODING);
+    let checked = check_head(&head.method, head.uri.path(), headers);
+    let deadline = headers.get(&TIMEOUT).and_then(|value| grpc::parse_timeout(value.as_bytes()));
+    let sender = UserAgent::of(headers);
+    // A head may have hundreds of headers, and the body may never come.
     drop(head);
     let result = match checked {
-        Ok(encoding) => export(handler, connection, body, encoding).await,
+        Ok(encoding) => export(handler, connection, body, encoding, deadline).await,
         Err(error) => Err(error),
     };
-    let status = result.as_ref().map_or_else(|error| error.status, |_| ResponseStatus::Accepted);
-    handler.monitor.responded(Transport::Grpc, status);
+    handler.report(Transport::Grpc, &result, &sender);
     let mut response = match result {
         Ok(result) => success_response(result),
         Err(error) => grpc_status(&error).into_http(),
@@ -86,6 +94,7 @@ async fn export<R, M, B>(
     connection: u64,
     body: B,
     encoding: Encoding,
+    deadline: Option<Duration>,
 ) -> Result<ExportResult, RequestError>
 where
     R: ReceivePort,
@@ -93,17 +102,29 @@ where
     B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
 {
     let request = handler.reader.open(connection)?;
-    let message = handler.reader.read_grpc(&request, body, encoding).await?;
-    handler.export(Transport::Grpc, message, MessageFormat::Protobuf).await
+    let reading = handler.reader.read_grpc(&request, body, encoding);
+    let message = match deadline {
+        Some(deadline) => {
+            timeout(deadline, reading).await.unwrap_or_else(|_| Err(deadline_error(deadline)))
+        }
+        None => reading.await,
+    };
+    handler.export(Transport::Grpc, message?, MessageFormat::Protobuf).await
+}
+
+fn deadline_error(deadline: Duration) -> RequestError {
+    RequestError::timed_out(format!("the call's deadline of {deadline:?} passed (grpc-timeout)"))
 }
 
 fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encoding, RequestError> {
     if path != EXPORT_PATH {
+        let hint = OtherSignal::of_method(path).map(|signal| format!("; {signal}"));
         return Err(RequestError::new(
             ResponseStatus::NotFound,
             format!(
-                "no such method: {}; traces are received at {EXPORT_PATH}",
-                Escaped(&truncated(path, 200))
+                "no such method: {}; traces are received at {EXPORT_PATH}{}",
+                Escaped(&truncated(path, 200)),
+                hint.unwrap_or_default()
             ),
         ));
     }
@@ -119,7 +140,7 @@ fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encodi
             "gRPC messages must be protobuf (application/grpc)",
         ));
     }
-    let named = headers.get(GRPC_ENCODING).map(HeaderValue::as_bytes);
+    let named = headers.get(&ENCODING).map(HeaderValue::as_bytes);
     Encoding::from_header(named).ok_or_else(|| {
         RequestError::new(
             ResponseStatus::UnsupportedMediaType,
@@ -129,7 +150,7 @@ fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encodi
 }
 
 fn success_response(result: ExportResult) -> Response<ResponseBody> {
-    let frame = if result == ExportResult::default() {
+    let frame = if result.rejected_spans == 0 && result.message.is_empty() {
         Bytes::from_static(FULL_SUCCESS_FRAME)
     } else {
         frame(&export_response(result))

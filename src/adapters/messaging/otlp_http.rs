@@ -8,6 +8,7 @@ use http::header::{
     ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT,
     HeaderValue, RETRY_AFTER,
 };
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -15,14 +16,17 @@ use prost::Message;
 use serde_json::json;
 
 use super::body::{Encoding, ReadOptions};
+use super::cors::{self, Page};
 use super::export_handler::{ExportHandler, MessageFormat, export_response};
 use super::notation::url::TRACES_PATH;
+use super::other_signal::{OtherSignal, SERVICES};
 use super::otlp_grpc::{RETRY_DELAY, grpc_status, is_grpc};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
+use super::user_agent::UserAgent;
 use crate::adapters::server::HoldBack;
 use crate::domain::response_status::ResponseStatus;
-use crate::domain::text::{Escaped, truncated};
+use crate::domain::text::{Escaped, quoted, truncated};
 use crate::ports::monitor::{Monitor, Transport};
 use crate::ports::receive::{ExportResult, ReceivePort};
 
@@ -35,6 +39,27 @@ const JSON: &str = "application/json";
 const MAX_DISCARDED_BYTES: usize = 64 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What is needed of a request's head when its body is read and answered. The head itself may have
+/// hundreds of headers, and the body may never come.
+struct RequestHead {
+    /// `None` if the content type is not supported.
+    format: Option<MessageFormat>,
+    /// How to read the body, or why it is not read.
+    body: Result<BodyHead, RequestError>,
+    is_http1: bool,
+    expects_continue: bool,
+    sender: UserAgent,
+}
+
+/// What a head says about its body.
+#[derive(Clone, Copy)]
+struct BodyHead {
+    format: MessageFormat,
+    encoding: Encoding,
+    /// `Content-Length`.
+    length: Option<u64>,
+}
+
 /// Handles one OTLP/HTTP request.
 pub(super) async fn handle<R, M, B>(
     handler: &ExportHandler<R, M>,
@@ -46,17 +71,42 @@ where
     M: Monitor,
     B: Body<Data = Bytes, Error: Display> + HoldBack + Send + Unpin + 'static,
 {
-    let (head, mut body) = request.into_parts();
-    let format = message_format(&head.headers);
-    let result = export(handler, connection, &head, &mut body, format).await;
-    let status = result.as_ref().map_or_else(|error| error.status, |_| ResponseStatus::Accepted);
-    handler.monitor.responded(Transport::Http, status);
-    let format = format.unwrap_or(MessageFormat::Protobuf);
+    let (head, body) = request.into_parts();
+    let page = handler.origins.as_ref().map(|origins| origins.page(&head.headers));
+    if let Some(preflight) = page.as_ref().and_then(|page| preflight_response(page, &head)) {
+        return preflight;
+    }
+    let request = RequestHead::new(&head);
+    drop(head);
+    let mut response = respond(handler, connection, request, body).await;
+    if let Some(page) = page {
+        page.allow(response.headers_mut());
+    }
+    response
+}
+
+async fn respond<R, M, B>(
+    handler: &ExportHandler<R, M>,
+    connection: u64,
+    head: RequestHead,
+    mut body: B,
+) -> Response<ResponseBody>
+where
+    R: ReceivePort,
+    M: Monitor,
+    B: Body<Data = Bytes, Error: Display> + HoldBack + Send + Unpin + 'static,
+{
+    let result = match head.body {
+        Ok(about) => export(handler, connection, about, &mut body).await,
+        Err(error) => Err(error),
+    };
+    handler.report(Transport::Http, &result, &head.sender);
+    let format = head.format.unwrap_or(MessageFormat::Protobuf);
     match result {
         Ok(result) => success_response(result, format),
-        Err(error) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
+        Err(error) if head.is_http1 && !body.is_end_stream() => {
             let mut response = error_response(&error, format);
-            if head.headers.contains_key(EXPECT) {
+            if head.expects_continue {
                 // After `Expect: 100-continue` the client may or may not send the body, so the next
                 // bytes cannot be interpreted.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -72,46 +122,96 @@ where
 async fn export<R, M, B>(
     handler: &ExportHandler<R, M>,
     connection: u64,
-    head: &http::request::Parts,
+    head: BodyHead,
     body: &mut B,
-    format: Option<MessageFormat>,
 ) -> Result<ExportResult, RequestError>
 where
     R: ReceivePort,
     M: Monitor,
     B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
 {
-    if head.headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
-        let message = "gRPC requires HTTP/2";
-        return Err(RequestError::new(ResponseStatus::UnsupportedMediaType, message));
-    }
-    let path = head.uri.path();
-    if !TRACES_PATHS.contains(&path) {
-        let path = truncated(path, 200);
-        let path = Escaped(&path);
-        let message = format!("no such path: {path}; traces are received at {TRACES_PATH}");
-        return Err(RequestError::new(ResponseStatus::NotFound, message));
-    }
-    if head.method != Method::POST {
-        let message = format!("traces must be sent by POST, not {:.20}", head.method.as_str());
-        return Err(RequestError::new(ResponseStatus::MethodNotAllowed, message));
-    }
-    let format = format.ok_or_else(|| {
-        let message = format!("content-type must be {PROTOBUF} or {JSON}");
-        RequestError::new(ResponseStatus::UnsupportedMediaType, message)
-    })?;
-    let named = head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
-    let encoding = Encoding::from_header(named).ok_or_else(|| {
-        let message = format!("content-encoding must be one of {}", Encoding::ACCEPTED);
-        RequestError::new(ResponseStatus::UnsupportedMediaType, message)
-    })?;
-    let length =
-        head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let BodyHead { format, encoding, length } = head;
     let copies = if format == MessageFormat::Json { 2 } else { 1 };
     let request = handler.reader.open(connection)?;
     let options = ReadOptions { encoding, copies };
     let message = handler.reader.read_http(&request, body, length, options).await?;
     handler.export(Transport::Http, message, format).await
+}
+
+impl RequestHead {
+    fn new(head: &Parts) -> Self {
+        let format = message_format(&head.headers);
+        Self {
+            format,
+            body: BodyHead::new(head, format),
+            is_http1: head.version < Version::HTTP_2,
+            expects_continue: head.headers.contains_key(EXPECT),
+            sender: UserAgent::of(&head.headers),
+        }
+    }
+}
+
+impl BodyHead {
+    fn new(head: &Parts, format: Option<MessageFormat>) -> Result<Self, RequestError> {
+        let headers = &head.headers;
+        if headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
+            let message = "gRPC requires HTTP/2";
+            return Err(RequestError::new(ResponseStatus::UnsupportedMediaType, message));
+        }
+        let path = head.uri.path();
+        if path.starts_with(SERVICES) {
+            let message = "the content-type of a gRPC request must be application/grpc";
+            return Err(RequestError::new(ResponseStatus::UnsupportedMediaType, message));
+        }
+        if !TRACES_PATHS.contains(&path) {
+            return Err(RequestError::new(ResponseStatus::NotFound, no_such_path(path)));
+        }
+        if head.method != Method::POST {
+            return Err(RequestError::new(ResponseStatus::MethodNotAllowed, bad_method(head)));
+        }
+        let format = format.ok_or_else(|| {
+            let message = format!("content-type must be {PROTOBUF} or {JSON}");
+            RequestError::new(ResponseStatus::UnsupportedMediaType, message)
+        })?;
+        let named = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        let encoding = Encoding::from_header(named).ok_or_else(|| {
+            let message = format!("content-encoding must be one of {}", Encoding::ACCEPTED);
+            RequestError::new(ResponseStatus::UnsupportedMediaType, message)
+        })?;
+        let length =
+            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Self { format, encoding, length })
+    }
+}
+
+fn no_such_path(path: &str) -> String {
+    let hint = OtherSignal::of_path(path).map(|signal| format!("; {signal}")).unwrap_or_default();
+    let path = truncated(path, 200);
+    format!("no such path: {}; traces are received at {TRACES_PATH}{hint}", Escaped(&path))
+}
+
+fn bad_method(head: &Parts) -> String {
+    if let Some(origin) = cors::preflight_origin(&head.method, &head.headers) {
+        let origin = quoted(&String::from_utf8_lossy(origin.as_bytes()));
+        return format!(
+            "pages of the origin {origin} may not send from a browser: \
+             TRACEBUFFER_CORS_ALLOWED_ORIGINS does not name it"
+        );
+    }
+    format!("traces must be sent by POST, not {:.20}", head.method.as_str())
+}
+
+/// Answers a CORS preflight; `None` if the request is not one for a path of OTLP.
+fn preflight_response(page: &Page, head: &Parts) -> Option<Response<ResponseBody>> {
+    let path = head.uri.path();
+    if !TRACES_PATHS.contains(&path) && OtherSignal::of_path(path).is_none() {
+        return None;
+    }
+    let headers = page.preflight(&head.method, &head.headers)?;
+    let mut response = Response::new(ResponseBody::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = headers;
+    Some(response)
 }
 
 /// Returns the serialization that the content type names; parameters are ignored.

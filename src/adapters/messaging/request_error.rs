@@ -30,6 +30,12 @@ impl RequestError {
         Self::new(ResponseStatus::Unavailable, message)
     }
 
+    pub(super) fn undeclared_compression() -> Self {
+        let message = "the message's compressed flag is set, but the request names no grpc-encoding \
+                       other than identity";
+        Self::new(ResponseStatus::UndeclaredCompression, message)
+    }
+
     pub(super) fn timed_out(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ResponseStatus::TimedOut, message)
     }

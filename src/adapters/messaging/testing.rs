@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::io::Write;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use http_body::{Body, Frame};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -40,6 +40,8 @@ pub(super) enum BodyEvent {
     MarkReached(Arc<AtomicBool>),
     /// Fails the test if the body is read up to here.
     PanicIfPolled,
+    /// Fails the test if the body is read up to here while this lives.
+    PanicIfAlive(Weak<()>),
 }
 
 /// A body that follows its script, then ends.
@@ -111,6 +113,9 @@ impl Body for ScriptedBody {
                     return Poll::Pending;
                 }
                 Some(BodyEvent::PanicIfPolled) => panic!("the body was polled again"),
+                Some(BodyEvent::PanicIfAlive(guard)) => {
+                    assert_eq!(guard.strong_count(), 0, "the request's head is still held");
+                }
             }
         }
     }
@@ -136,7 +141,7 @@ impl FakeReceiver {
     pub(super) fn handler(self, max_bytes: usize) -> ExportHandler<Self, Self> {
         let receiver = Arc::new(self);
         let monitor = Arc::clone(&receiver);
-        ExportHandler { receiver, monitor, reader: BodyReader::new(max_bytes) }
+        ExportHandler { receiver, monitor, reader: BodyReader::new(max_bytes), origins: None }
     }
 }
 
@@ -160,9 +165,30 @@ impl Monitor for FakeReceiver {
 
     fn refused(&self, _: Transport, _: RefusalReason, _: u64) {}
 
+    fn misdirected(&self, _: Transport) {}
+
     fn delivered(&self, _: Duration) {}
 
     fn send_failed(&self, _: &Failure, _: Duration) {}
+}
+
+/// Returns a request made by `request` whose body fails the test if it is read while the head is
+/// held, and a flag that is set when it was read to its end.
+pub(super) fn watching_head(
+    request: impl FnOnce(ScriptedBody) -> Request<ScriptedBody>,
+) -> (Request<ScriptedBody>, Arc<AtomicBool>) {
+    let guard = Arc::new(());
+    let read = Arc::new(AtomicBool::new(false));
+    let watch = || BodyEvent::PanicIfAlive(Arc::downgrade(&guard));
+    let body = ScriptedBody::new([
+        watch(),
+        BodyEvent::Data(Bytes::from_static(b"\0\0")),
+        watch(),
+        BodyEvent::MarkReached(Arc::clone(&read)),
+    ]);
+    let mut request = request(body);
+    request.extensions_mut().insert(guard);
+    (request, read)
 }
 
 /// One gzip member.

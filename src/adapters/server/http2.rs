@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, DATE};
 use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -24,7 +24,7 @@ use tracing::debug;
 use super::connection_table::Place;
 use super::protocol_detector::IoStream;
 use super::request_body::RequestBody;
-use super::{HttpService, Peer};
+use super::{HttpService, Peer, date};
 
 /// Flow-control window of a stream, and so the memory that a request has before its reader asks for
 /// more. Also the default of the protocol, so clients that do not wait for our settings are within it.
@@ -165,6 +165,9 @@ where
     let mut body = pin!(body);
     if let Some(length) = body.size_hint().exact().filter(|_| is_head || !body.is_end_stream()) {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    if let Some(date) = date::now() {
+        head.headers.insert(DATE, date);
     }
     let ends = is_head || body.is_end_stream();
     let mut stream = respond.send_response(Response::from_parts(head, ()), ends)?;

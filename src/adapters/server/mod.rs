@@ -5,6 +5,7 @@
 
 mod connection;
 mod connection_table;
+mod date;
 mod http2;
 mod listen;
 mod probe;

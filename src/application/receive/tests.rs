@@ -55,6 +55,7 @@ fn mixed(spans: usize, invalid: u64) -> ExportRequest {
         spans: u32::try_from(spans).unwrap(),
         rejected_spans: invalid,
         first_invalid: (invalid > 0).then_some(InvalidSpan::TraceIdZero),
+        misdirected: None,
     }
 }
 
@@ -118,7 +119,7 @@ async fn one_invalid_span_is_rejected_with_its_reason() {
     let result = harness.receive(mixed(2, 1)).await.unwrap();
 
     let message = "1 span was rejected: trace_id is all zero".to_owned();
-    assert_eq!(result, ExportResult { rejected_spans: 1, message });
+    assert_eq!(result, ExportResult { rejected_spans: 1, message, misdirected: false });
     assert_eq!(ledger_totals(&harness.buffer).buffered, 2);
 }
 
@@ -129,7 +130,7 @@ async fn several_invalid_spans_are_counted_with_the_reason_of_the_first() {
     let result = harness.receive(mixed(2, 5)).await.unwrap();
 
     let message = "5 spans were rejected; the first because trace_id is all zero".to_owned();
-    assert_eq!(result, ExportResult { rejected_spans: 5, message });
+    assert_eq!(result, ExportResult { rejected_spans: 5, message, misdirected: false });
 }
 
 #[tokio::test]
@@ -154,6 +155,20 @@ async fn the_monitor_counts_accepted_and_invalid_spans_separately() {
     assert_eq!(events.len(), 2);
     assert!(events.contains(&MonitorEvent::Accepted(GRPC, 2)));
     assert!(events.contains(&MonitorEvent::Refused(GRPC, RefusalReason::InvalidSpan, 3)));
+}
+
+#[tokio::test]
+async fn a_request_with_other_data_than_spans_is_counted_and_the_sender_told() {
+    let harness = roomy();
+    let request = ExportRequest { misdirected: Some("these are logs".to_owned()), ..mixed(0, 2) };
+
+    let result = harness.receive(request).await.unwrap();
+
+    let message = "2 spans were rejected; the first because trace_id is all zero; these are logs";
+    let expected =
+        ExportResult { rejected_spans: 2, message: message.to_owned(), misdirected: true };
+    assert_eq!(result, expected);
+    assert!(harness.monitor.events().contains(&MonitorEvent::Misdirected(GRPC)));
 }
 
 #[tokio::test(start_paused = true)]

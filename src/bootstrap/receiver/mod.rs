@@ -88,6 +88,7 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
         Arc::clone(&pipeline.receiver),
         Arc::clone(&pipeline.metrics),
         settings.listen.max_request_bytes,
+        settings.listen.cors_allowed_origins.clone(),
     );
     for listeners in [ports.grpc, ports.http] {
         let (connections, service) = (connections.clone(), otlp.clone());

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::adapters::messaging::cors::AllowedOrigins;
 use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::telemetry::logging::LogSettings;
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
@@ -36,7 +37,7 @@ pub struct ReceiverSettings {
     pub workers: NonZeroUsize,
 }
 
-/// Addresses to listen on, without duplicates, and the size limit of requests.
+/// Addresses to listen on, without duplicates, and which requests are accepted there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenSettings {
     /// Where OTLP is received, by convention over gRPC; at least one address. Each port serves both
@@ -48,4 +49,6 @@ pub struct ListenSettings {
     pub admin: Vec<SocketAddr>,
     /// Maximum decompressed bytes of one request; at most the buffer's own bound.
     pub max_request_bytes: usize,
+    /// Origins of the web pages that may send; `None` without CORS.
+    pub cors_allowed_origins: Option<AllowedOrigins>,
 }

@@ -23,6 +23,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
     let batch = batch(reader);
     let concurrency = reader.read(&t::CONCURRENCY);
     let max_request_bytes = max_request_bytes(reader, limits.as_ref().ok());
+    let cors_allowed_origins = reader.read(&t::CORS_ALLOWED_ORIGINS);
     let drain_timeout = reader.read(&t::DRAIN_TIMEOUT);
     let termination_message_file = reader.read(&t::TERMINATION_MESSAGE_FILE);
     let log = log::settings(reader);
@@ -39,6 +40,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
             http: listeners.http?,
             admin: listeners.admin?,
             max_request_bytes: max_request_bytes?,
+            cors_allowed_origins: cors_allowed_origins?,
         },
         drain_timeout: drain_timeout?,
         termination_message_file: termination_message_file?,

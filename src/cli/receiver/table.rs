@@ -4,7 +4,8 @@
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{
     BOOLEAN, Choice, DurationRange, FilePath, HeaderFileList, HeaderList, HeaderNameList,
-    HeaderPrefixList, IntegerRange, Optional, ServerUrl, SizeRange, SocketAddresses, TlsServerName,
+    HeaderPrefixList, IntegerRange, Optional, OriginList, ServerUrl, SizeRange, SocketAddresses,
+    TlsServerName,
 };
 use crate::cli::settings::{log, settings};
 use crate::domain::bounds::{self, Bounds};
@@ -75,6 +76,8 @@ settings! {
         "Addresses to serve health checks, metrics and the state of the buffer on";
     MAX_REQUEST_BYTES in Listening: SizeRange = SizeRange(bounds::MAX_REQUEST_BYTES), default "4Mi",
         "Maximum size of a received request after decompression; never more than MAX_BYTES";
+    CORS_ALLOWED_ORIGINS in Listening: Optional<OriginList> = Optional(OriginList), default "",
+        "Origins of web pages that may send traces from a browser, or * for all; if unset, browsers refuse to send";
 
     DRAIN_TIMEOUT in Process: DurationRange = DurationRange(bounds::DRAIN_TIMEOUT), default "25s",
         "Maximum time to send the remaining spans after a stop signal";

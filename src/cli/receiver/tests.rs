@@ -89,6 +89,7 @@ fn without_settings_the_defaults_apply() {
                 http: addresses(&["127.0.0.1:4318", "[::1]:4318"]),
                 admin: addresses(&["127.0.0.1:9417"]),
                 max_request_bytes: 4 << 20,
+                cors_allowed_origins: None,
             },
             termination_message_file: "/dev/termination-log".into(),
             drain_timeout: Duration::from_secs(25),

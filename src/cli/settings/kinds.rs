@@ -2,6 +2,7 @@
 
 mod headers;
 mod kubernetes;
+mod origins;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -14,6 +15,7 @@ pub(in crate::cli) use self::headers::{
 pub(in crate::cli) use self::kubernetes::{
     HostName, Image, NamespaceList, NamespaceName, ObjectName, ObjectReference,
 };
+pub(in crate::cli) use self::origins::OriginList;
 use crate::adapters::messaging::destination::config::ServerName;
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::bounds::{Bounds, BoundsError};

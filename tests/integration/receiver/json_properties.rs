@@ -1,6 +1,7 @@
 //! OTLP/JSON compared with the serde support of opentelemetry-proto, and with garbage as input.
 
 use std::error::Error;
+use std::mem;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -18,6 +19,7 @@ use proptest::sample::{Index, select};
 use prost::Message;
 use serde_json::{Map, Value as Json, json};
 use tracebuffer::adapters::messaging::json::{max_output, to_protobuf};
+use tracebuffer::adapters::messaging::wire::without_undecodable_spans;
 
 /// Known keys, and an unknown one.
 const KEYS: [&str; 24] = [
@@ -230,12 +232,30 @@ fn rewrite(json: &mut Json, choices: &mut impl Iterator<Item = u8>) {
                     *value = other;
                 }
             }
+            *members = mem::take(members)
+                .into_iter()
+                .map(|(key, value)| match choices.next() {
+                    Some(0..100) => (original_name(&key), value),
+                    _ => (key, value),
+                })
+                .collect();
             for _ in 0..choices.next().unwrap_or(0) % 3 {
                 add_ignored_member(members, choices.next().unwrap_or(0));
             }
         }
         _ => {}
     }
+}
+
+/// The name of a field in the `.proto` file.
+fn original_name(key: &str) -> String {
+    key.chars().fold(String::new(), |mut name, character| {
+        if character.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(character.to_ascii_lowercase());
+        name
+    })
 }
 
 fn other_form(key: &str, value: &Json, choice: u8) -> Option<Json> {
@@ -265,9 +285,9 @@ fn other_form(key: &str, value: &Json, choice: u8) -> Option<Json> {
 
 fn add_ignored_member(members: &mut Map<String, Json>, choice: u8) {
     let (key, value) = match choice % 8 {
-        0 => ("trace_id", json!("zz")),
+        0 => ("traceID", json!("zz")),
         1 => ("futureField", json!([{"name": [[]]}, null, 1e300])),
-        2 => ("resource_spans", json!({"spans": {}})),
+        2 => ("resource_spans_", json!({"spans": {}})),
         3 => ("", json!("\u{0}é")),
         4 => ("attributes", Json::Null),
         5 => ("bytesValue", Json::Null),
@@ -315,9 +335,13 @@ fn replace_node(json: &mut Json, skip: &mut usize, value: Json) {
 /// within the bound.
 fn check(json: &[u8]) -> Result<(), TestCaseError> {
     match to_protobuf(json) {
-        Ok(bytes) => {
+        Ok(converted) => {
+            let bytes = converted.protobuf;
             prop_assert!(bytes.len() <= max_output(json.len()));
-            prop_assert!(ExportTraceServiceRequest::decode(&*bytes).is_ok());
+            let decodes = ExportTraceServiceRequest::decode(&*bytes).is_ok();
+            // A lone surrogate makes a string that is not UTF-8, and nothing else.
+            prop_assert!(decodes || without_undecodable_spans(&bytes).is_ok());
+            prop_assert!(decodes || String::from_utf8_lossy(json).contains("\\ud"));
             prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(json).is_ok());
         }
         Err(error) => prop_assert!(error.to_string().len() < 1_000),
@@ -327,8 +351,8 @@ fn check(json: &[u8]) -> Result<(), TestCaseError> {
 
 fn convert(json: &str) -> Result<ExportTraceServiceRequest, TestCaseError> {
     let fail = |error: &dyn Error| TestCaseError::fail(format!("{error} in {json}"));
-    let bytes = to_protobuf(json.as_bytes()).map_err(|error| fail(&error))?;
-    ExportTraceServiceRequest::decode(&*bytes).map_err(|error| fail(&error))
+    let converted = to_protobuf(json.as_bytes()).map_err(|error| fail(&error))?;
+    ExportTraceServiceRequest::decode(&*converted.protobuf).map_err(|error| fail(&error))
 }
 
 /// Converts the value of one attribute of a resource.
@@ -347,7 +371,7 @@ proptest! {
         let json = serde_json::to_string(&request).unwrap();
 
         prop_assert_eq!(convert(&json)?, request);
-        prop_assert!(to_protobuf(json.as_bytes()).unwrap().len() <= max_output(json.len()));
+        prop_assert!(to_protobuf(json.as_bytes()).unwrap().protobuf.len() <= max_output(json.len()));
     }
 
     #[test]

@@ -9,5 +9,6 @@ mod ending;
 mod faults;
 mod hostile_clients;
 mod json_properties;
+mod refusals;
 mod stuck_output;
 mod wire_properties;

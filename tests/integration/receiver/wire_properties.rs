@@ -1,5 +1,7 @@
 //! The wire scanner and splicer compared with `prost`, on valid, suspicious and broken requests.
 
+mod undecodable;
+
 use std::ops::Range;
 
 use crate::support::proto_requests::{

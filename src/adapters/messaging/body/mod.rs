@@ -17,6 +17,8 @@ use self::open_requests::{OWN_BYTES, OpenRequests};
 use super::request_error::RequestError;
 use super::wire::grpc;
 use crate::adapters::server::HoldBack;
+use crate::domain::bounds;
+use crate::domain::units::ByteSize;
 
 pub(super) use self::decompress::Encoding;
 pub(super) use self::open_requests::OpenRequest;
@@ -83,9 +85,7 @@ impl BodyReader {
         let encoding = match flag {
             0 => Encoding::Identity,
             1 if encoding == Encoding::Identity => {
-                return Err(RequestError::malformed(
-                    "the message is flagged as compressed but the request has no grpc-encoding",
-                ));
+                return Err(RequestError::undeclared_compression());
             }
             1 => encoding,
             other => {
@@ -177,10 +177,17 @@ impl BodyReader {
     }
 
     fn too_large(&self, found: usize) -> RequestError {
+        let limit = self.max_bytes;
+        // What is still to come of a request is not known, so the value that would do is a guess.
+        let enough = ByteSize(found.checked_next_power_of_two().unwrap_or(usize::MAX) as u64);
+        let remedy = if enough.0 > bounds::MAX_REQUEST_BYTES.max {
+            String::new()
+        } else {
+            format!(" or raise the limit (TRACEBUFFER_MAX_REQUEST_BYTES={enough})")
+        };
         RequestError::too_large(format!(
-            "the request has {found} bytes, the limit is {} (before and after decompression): send smaller \
-             batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
-            self.max_bytes
+            "the request has {found} bytes, the limit is {limit} (before and after decompression): \
+             send smaller batches{remedy}"
         ))
     }
 }

@@ -7,11 +7,13 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::ConvertedRequest;
 use super::bytes;
 use super::encode::{self, WireType};
 use super::error::{Excerpt, JsonPath, MalformedJson, PathSegment};
 use super::number;
 use super::schema::{FieldKind, FieldSchema, MAX_FIELDS, MessageSchema, NumberKind, REQUEST};
+use super::unknown_keys::UnknownKeys;
 
 /// Maximum nesting of messages, counting the request. Protobuf decoders allow 100 below the request.
 const MAX_DEPTH: usize = 100;
@@ -21,6 +23,17 @@ pub(super) struct Converter {
     out: Vec<u8>,
     path: JsonPath,
     depth: usize,
+    unknown_keys: UnknownKeys,
+    surrogates: Surrogates,
+}
+
+/// What happens to a string with a lone surrogate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Surrogates {
+    /// It is an error.
+    Refused,
+    /// It is written as if the surrogate were a character, and so is not UTF-8.
+    Kept,
 }
 
 /// Whether a field had a value or was `null`.
@@ -38,7 +51,13 @@ struct FieldRanges([Range<usize>; MAX_FIELDS]);
 struct RequestVisitor<'a>(&'a mut Converter);
 
 /// Reads a key: the field it names and its index in the table, or `None` if it is unknown.
-struct KeyVisitor(&'static MessageSchema);
+struct KeyVisitor<'a> {
+    message: &'static MessageSchema,
+    unknown_keys: &'a mut UnknownKeys,
+}
+
+/// Writes the bytes of a string.
+struct StringBytesVisitor<'a>(&'a mut Vec<u8>);
 
 /// Reads the value of a field, or one element of it, and writes it.
 struct ValueVisitor<'a> {
@@ -50,16 +69,18 @@ struct ValueVisitor<'a> {
 
 impl Converter {
     /// Creates a converter for a request of `bytes` bytes of JSON.
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(super) fn new(bytes: usize, surrogates: Surrogates) -> Self {
         Self {
             out: Vec::with_capacity(super::max_output(bytes)),
             path: JsonPath::default(),
             depth: 0,
+            unknown_keys: UnknownKeys::default(),
+            surrogates,
         }
     }
 
     /// Converts a request.
-    pub(super) fn convert(mut self, json: &str) -> Result<Vec<u8>, MalformedJson> {
+    pub(super) fn convert(mut self, json: &str) -> Result<ConvertedRequest, MalformedJson> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         // `read_message` limits the nesting of messages; unknown values are skipped without
         // recursion.
@@ -68,7 +89,7 @@ impl Converter {
         read.and_then(|()| deserializer.end())
             .map_err(|error| MalformedJson::new(&error, &self.path))?;
         self.out.shrink_to_fit();
-        Ok(self.out)
+        Ok(ConvertedRequest { protobuf: self.out, unknown_keys: self.unknown_keys })
     }
 
     /// Reads the fields of one message.
@@ -84,7 +105,9 @@ impl Converter {
         }
         self.depth += 1;
         let mut ranges = FieldRanges::default();
-        while let Some(key) = map.next_key_seed(KeyVisitor(message))? {
+        loop {
+            let key = KeyVisitor { message, unknown_keys: &mut self.unknown_keys };
+            let Some(key) = map.next_key_seed(key)? else { break };
             match key {
                 Some((at, field)) => {
                     self.read_field(message, &mut ranges, (at, field), &mut map)
@@ -155,14 +178,30 @@ impl ValueVisitor<'_> {
         E::custom(format_args!("found {found} where only {} is allowed", self.allowed()))
     }
 
-    /// Writes a number, given as its JSON text.
-    fn number<E: Error>(self, kind: NumberKind, json: &str) -> Result<Presence, E> {
-        match json.as_bytes().first() {
-            Some(b'n') => return self.null(),
-            Some(b'{') => return Err(self.unexpected("an object")),
-            Some(b'[') => return Err(self.unexpected("an array")),
-            _ => {}
+    /// Writes a number or a string, given as its JSON text.
+    fn scalar<E: Error>(self, kind: FieldKind, json: &str) -> Result<Presence, E> {
+        match (json.as_bytes().first(), kind) {
+            (Some(b'n'), _) => self.null(),
+            (Some(b'{'), _) => Err(self.unexpected("an object")),
+            (Some(b'['), _) => Err(self.unexpected("an array")),
+            (_, FieldKind::Number(kind)) => self.number(kind, json),
+            (Some(b'"'), FieldKind::String) => self.string_with_surrogates(json),
+            _ => Err(self.unexpected(Excerpt(json))),
         }
+    }
+
+    /// Writes a string, given as its JSON text, with its lone surrogates.
+    fn string_with_surrogates<E: Error>(self, json: &str) -> Result<Presence, E> {
+        let out = &mut self.converter.out;
+        let body = encode::begin_field(out, self.field.number);
+        serde_json::Deserializer::from_str(json)
+            .deserialize_bytes(StringBytesVisitor(out))
+            .map_err(E::custom)?;
+        encode::end_field(out, body);
+        Ok(Presence::Set)
+    }
+
+    fn number<E: Error>(self, kind: NumberKind, json: &str) -> Result<Presence, E> {
         match number::put_number(&mut self.converter.out, self.field.number, kind, json) {
             Some(()) => Ok(Presence::Set),
             None => Err(self.unexpected(Excerpt(json))),
@@ -197,7 +236,7 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for KeyVisitor {
+impl<'de> DeserializeSeed<'de> for KeyVisitor<'_> {
     type Value = Option<(usize, &'static FieldSchema)>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -205,7 +244,7 @@ impl<'de> DeserializeSeed<'de> for KeyVisitor {
     }
 }
 
-impl Visitor<'_> for KeyVisitor {
+impl Visitor<'_> for KeyVisitor<'_> {
     type Value = Option<(usize, &'static FieldSchema)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,7 +252,24 @@ impl Visitor<'_> for KeyVisitor {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.fields.iter().enumerate().find(|(_, field)| field.name == key))
+        let field = self.message.field(key);
+        if field.is_none() && self.message.is_envelope() {
+            self.unknown_keys.add(key);
+        }
+        Ok(field)
+    }
+}
+
+impl Visitor<'_> for StringBytesVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<(), E> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
     }
 }
 
@@ -222,8 +278,11 @@ impl<'de> DeserializeSeed<'de> for ValueVisitor<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Presence, D::Error> {
         match self.kind() {
-            Some(FieldKind::Number(kind)) => {
-                self.number(kind, <&RawValue>::deserialize(deserializer)?.get())
+            Some(kind @ FieldKind::Number(_)) => {
+                self.scalar(kind, <&RawValue>::deserialize(deserializer)?.get())
+            }
+            Some(kind @ FieldKind::String) if self.converter.surrogates == Surrogates::Kept => {
+                self.scalar(kind, <&RawValue>::deserialize(deserializer)?.get())
             }
             _ => deserializer.deserialize_any(self),
         }

@@ -7,10 +7,14 @@
 //!   converted unchanged, so that the check of the spans rejects that span alone.
 //! - An enum is a JSON number: a string, even `"2"`, is refused.
 //! - A quoted number has the grammar of an unquoted one: no spaces, no `+`, no leading zero.
-//! - If a field occurs twice, the last value replaces the earlier one without merging; `null` means
+//! - A key is the field's name in lowerCamelCase or, as in `ProtoJSON`, the original one. Both name
+//!   the same field: if it occurs twice, the last value replaces the earlier one without merging; `null` means
 //!   that the field is absent, before or after a value. Two members of a `oneof` are refused.
 //! - Unknown fields are skipped at any depth, but must be JSON. A key must be valid Unicode; a
 //!   string in an unknown field may hold a lone surrogate.
+//! - A lone surrogate in another string, which JavaScript produces when it cuts a text within a
+//!   character, is converted to bytes that are not UTF-8, so that the check of the spans rejects
+//!   that span alone.
 //! - Messages nest at most 100 levels deep, the request being the first, as in protobuf decoders:
 //!   that is 47 arrays within arrays in an attribute of a span.
 //!
@@ -31,18 +35,30 @@ mod encode;
 mod error;
 mod number;
 mod schema;
+mod unknown_keys;
 
 pub use error::MalformedJson;
+pub use unknown_keys::UnknownKeys;
 
-use convert::Converter;
+use convert::{Converter, Surrogates};
+
+/// A request in protobuf, and what of its JSON is not in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConvertedRequest {
+    /// The serialized `ExportTraceServiceRequest`.
+    pub protobuf: Vec<u8>,
+    /// Keys of its envelopes that were ignored.
+    pub unknown_keys: UnknownKeys,
+}
 
 /// The whitespace of JSON (RFC 8259 §2).
 const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// Converts an `ExportTraceServiceRequest` from JSON to protobuf.
 ///
-/// The output always decodes; the length of ids is not checked. It is written into one allocation
-/// of [`max_output`] bytes that never grows and is shrunk at the end. In addition, at most two
+/// The output decodes, unless a string in the JSON holds a lone surrogate, which UTF-8 cannot
+/// express; the length of ids is not checked. It is written into one allocation of [`max_output`]
+/// bytes that never grows and is shrunk at the end. In addition, at most two
 /// copies of the longest string that contains escapes are held, or one byte for each level of an
 /// unknown value. The nesting limit bounds the stack: less than 1 MiB, even without optimization.
 ///
@@ -50,17 +66,27 @@ const WHITESPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 ///
 /// [`MalformedJson`] if `json` is not exactly one JSON object in UTF-8, or if the value of a known
 /// field is not valid for its type.
-pub fn to_protobuf(json: &[u8]) -> Result<Vec<u8>, MalformedJson> {
+pub fn to_protobuf(json: &[u8]) -> Result<ConvertedRequest, MalformedJson> {
     let text = std::str::from_utf8(json).map_err(|error| {
         MalformedJson::at(json, error.valid_up_to(), "found bytes that are not UTF-8")
     })?;
     let body = text.trim_start_matches(WHITESPACE);
     let start = text.len() - body.len();
     match body.chars().next() {
-        Some('{') => Converter::new(json.len()).convert(text),
+        Some('{') => {
+            let convert = |surrogates| Converter::new(json.len(), surrogates).convert(text);
+            match convert(Surrogates::Refused) {
+                Err(_) if may_hold_surrogates(text) => convert(Surrogates::Kept),
+                converted => converted,
+            }
+        }
         Some(_) => Err(MalformedJson::at(json, start, "the request is not a JSON object")),
         None => Err(MalformedJson::at(json, start, "the request is empty, not a JSON object")),
     }
+}
+
+fn may_hold_surrogates(json: &str) -> bool {
+    json.contains("\\ud") || json.contains("\\uD")
 }
 
 /// Returns the maximum bytes of protobuf that `json` bytes of JSON can become: five quarters.

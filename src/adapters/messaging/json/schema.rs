@@ -1,5 +1,7 @@
 //! The messages of an OTLP 1.11 trace request, as tables: JSON name, field number, kind.
 
+use std::ptr;
+
 use FieldKind::{Base64, Bool, Hex, Number, String};
 use NumberKind::{Double, Enum, Fixed32, Fixed64, Int32, Int64, Uint32};
 
@@ -141,6 +143,37 @@ pub(super) enum NumberKind {
     Int32,
     Int64,
     Uint32,
+}
+
+impl MessageSchema {
+    /// Returns the field that `key` names, by its name in JSON or the original one in the `.proto`
+    /// file, and its index in the table.
+    pub(super) fn field(&self, key: &str) -> Option<(usize, &'static FieldSchema)> {
+        let find = |is_name: fn(&str, &str) -> bool| {
+            self.fields.iter().enumerate().find(|(_, field)| is_name(field.name, key))
+        };
+        find(|name, key| name == key)
+            .or_else(|| key.contains('_').then(|| find(is_original_name)).flatten())
+    }
+
+    /// Returns whether this is a message around spans.
+    pub(super) fn is_envelope(&self) -> bool {
+        [&REQUEST, &RESOURCE_SPANS, &SCOPE_SPANS].into_iter().any(|each| ptr::eq(each, self))
+    }
+}
+
+/// Returns whether `name` is what `original` becomes in JSON: `startTime` for `start_time`.
+fn is_original_name(name: &str, original: &str) -> bool {
+    let mut original = original.bytes();
+    let mut next_is = |byte| original.next() == Some(byte);
+    let matches = name.bytes().all(|byte| {
+        if byte.is_ascii_uppercase() {
+            next_is(b'_') && next_is(byte.to_ascii_lowercase())
+        } else {
+            next_is(byte)
+        }
+    });
+    matches && original.next().is_none()
 }
 
 impl FieldKind {

@@ -13,7 +13,7 @@ use super::{MalformedJson, to_protobuf};
 
 /// Converts a request and decodes it.
 fn request(json: &str) -> ExportTraceServiceRequest {
-    ExportTraceServiceRequest::decode(&*to_protobuf(json.as_bytes()).unwrap()).unwrap()
+    ExportTraceServiceRequest::decode(&*to_protobuf(json.as_bytes()).unwrap().protobuf).unwrap()
 }
 
 /// The JSON of a request with one span that has these fields.

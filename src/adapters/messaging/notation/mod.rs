@@ -3,4 +3,5 @@
 
 pub mod endpoint;
 pub mod headers;
+pub mod origin;
 pub mod url;

@@ -105,7 +105,7 @@ fn parse_scheme(text: &str) -> Option<bool> {
 }
 
 /// Returns the host without brackets if it is a valid name or address.
-fn parse_host(text: &str) -> Option<String> {
+pub(super) fn parse_host(text: &str) -> Option<String> {
     if let Some(address) = text.strip_prefix('[') {
         let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
         return Some(address.to_string());
@@ -115,7 +115,7 @@ fn parse_host(text: &str) -> Option<String> {
 }
 
 /// Returns the port after `host`, if there is one.
-fn parse_port(authority: &str, host: &str) -> Result<Option<u16>, UrlError> {
+pub(super) fn parse_port(authority: &str, host: &str) -> Result<Option<u16>, UrlError> {
     let suffix = authority.strip_prefix(host).unwrap_or_default();
     if suffix.is_empty() {
         return Ok(None);

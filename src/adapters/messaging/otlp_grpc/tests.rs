@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use http_body_util::BodyExt;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
@@ -6,9 +8,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use super::*;
 use crate::adapters::messaging::testing::{
     BodyEvent, FakeReceiver, ScriptedBody, frame_message, gzip, one_span, two_spans_one_invalid,
+    watching_head,
 };
 use crate::domain::observability::InvalidSpan;
 use crate::ports::receive::ReceiveError;
+use tokio::time::Instant;
 
 const LIMIT: usize = 1 << 10;
 /// Clients may refuse larger response headers (gRPC, PROTOCOL-HTTP2).
@@ -78,7 +82,8 @@ async fn full_success_is_an_empty_message_and_a_status_in_trailers() {
 async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
     for rejected_spans in [0, 3] {
         let error_message = "look".to_owned();
-        let result = ExportResult { rejected_spans, message: error_message.clone() };
+        let result =
+            ExportResult { rejected_spans, message: error_message.clone(), misdirected: false };
 
         let response = response_to(Ok(result)).await;
 
@@ -168,6 +173,82 @@ async fn a_message_that_does_not_arrive_in_time_is_deadline_exceeded() {
     let status = send_invalid(request(ScriptedBody::new([BodyEvent::Stall]))).await;
 
     assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_at_the_deadline_of_its_client() {
+    for (timeout, expected) in
+        [("250m", Duration::from_millis(250)), ("3S", Duration::from_secs(3))]
+    {
+        let mut request = request(ScriptedBody::new([BodyEvent::Stall]));
+        request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
+        let started = Instant::now();
+
+        let status = send_invalid(request).await;
+
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(status.message().contains("grpc-timeout"), "{status}");
+        assert_eq!(started.elapsed(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_timeout_is_ignored() {
+    for timeout in ["", "soon", "1", "-1S", "123456789S"] {
+        let mut request = request(ScriptedBody::new([BodyEvent::Stall]));
+        request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
+        let started = Instant::now();
+
+        let status = send_invalid(request).await;
+
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{timeout}");
+        assert_eq!(started.elapsed(), Duration::from_secs(30), "{timeout}");
+    }
+}
+
+#[tokio::test]
+async fn the_head_is_freed_before_the_body_is_read() {
+    let (mut request, body) = watching_head(request);
+    request.headers_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+    request.headers_mut().insert("grpc-timeout", "1S".parse().unwrap());
+
+    let status = send(&FakeReceiver::accepting().handler(LIMIT), request).await.status();
+
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(body.load(Ordering::Relaxed), "the body was read");
+}
+
+#[tokio::test]
+async fn a_compressed_message_without_an_encoding_is_internal() {
+    for encoding in [None, Some("identity")] {
+        let mut request = request(ScriptedBody::pieces([frame_message(1, &gzip(&one_span()))]));
+        if let Some(encoding) = encoding {
+            request.headers_mut().insert("grpc-encoding", encoding.parse().unwrap());
+        }
+
+        let status = send_invalid(request).await;
+
+        assert_eq!(status.code(), Code::Internal);
+        assert!(status.message().contains("compressed flag"), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn another_signal_is_told_how_to_silence_it() {
+    for (service, advice) in [
+        ("logs.v1.LogsService", "OTEL_LOGS_EXPORTER=none"),
+        ("metrics.v1.MetricsService", "OTEL_METRICS_EXPORTER=none"),
+        ("profiles.v1development.ProfilesService", "no profiles"),
+    ] {
+        let mut request = request(ScriptedBody::new([BodyEvent::PanicIfPolled]));
+        let path = format!("/opentelemetry.proto.collector.{service}/Export");
+        *request.uri_mut() = path.parse().unwrap();
+
+        let status = send_invalid(request).await;
+
+        assert_eq!(status.code(), Code::Unimplemented);
+        assert!(status.message().contains(advice), "{status}");
+    }
 }
 
 #[tokio::test]

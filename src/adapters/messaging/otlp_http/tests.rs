@@ -10,10 +10,15 @@ use tokio::time::{Instant, sleep};
 use tonic_types::{Status, StatusExt};
 
 use super::*;
+use crate::adapters::messaging::cors::AllowedOrigins;
 use crate::adapters::messaging::testing::{
-    BodyEvent, FakeReceiver, ScriptedBody, gzip, one_span, two_spans_one_invalid,
+    BodyEvent, FakeReceiver, ScriptedBody, gzip, one_span, two_spans_one_invalid, watching_head,
 };
+use crate::domain::observability::InvalidSpan;
 use crate::ports::receive::ReceiveError;
+
+mod cors;
+mod misdirected;
 
 const LIMIT: usize = 1 << 10;
 const JSON_SPAN: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
@@ -107,7 +112,8 @@ async fn full_success_is_an_empty_message_in_the_encoding_of_the_request() {
 #[tokio::test]
 async fn a_receipt_with_rejected_spans_or_a_warning_is_a_partial_success() {
     for rejected_spans in [0, 3] {
-        let result = ExportResult { rejected_spans, message: "a \"quote\"".to_owned() };
+        let result =
+            ExportResult { rejected_spans, message: "a \"quote\"".to_owned(), misdirected: false };
 
         let response = response_to(Ok(result.clone()), protobuf(&one_span())).await;
         let expected = ExportTracePartialSuccess {
@@ -243,6 +249,65 @@ async fn an_unknown_path_is_404_in_the_encoding_of_the_request() {
         let response = send_invalid(at(path, json(JSON_SPAN))).await;
         assert_eq!((response.status, &response.json()["code"]), (404, &Value::from(12)), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_path_of_another_signal_tells_how_to_silence_it() {
+    for (path, advice) in [
+        ("/v1/logs", "OTEL_LOGS_EXPORTER=none"),
+        ("/v1/metrics", "OTEL_METRICS_EXPORTER=none"),
+        ("/v1development/profiles", "no profiles"),
+    ] {
+        let message = send_invalid(at(path, protobuf(b""))).await.protobuf().message;
+
+        assert!(message.contains(advice), "{message}");
+        assert!(message.contains("/v1/traces"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_path_with_a_foreign_content_type_is_415() {
+    for kind in [PROTOBUF, JSON, "application/proto", "text/plain", ""] {
+        for service in ["trace.v1.TraceService", "logs.v1.LogsService"] {
+            let path = format!("/opentelemetry.proto.collector.{service}/Export");
+
+            let response =
+                send_invalid(at(&path, request(kind, ScriptedBody::pieces([one_span()])))).await;
+
+            assert_eq!(response.status, 415, "{kind} at {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_head_is_freed_before_the_body_is_read() {
+    for (origins, length) in [(None, None), (Some(AllowedOrigins::Any), Some("300"))] {
+        let (mut request, read) = watching_head(|body| request(PROTOBUF, body));
+        request = with(request, "origin", "https://shop.example");
+        if let Some(length) = length {
+            request = with(request, "content-length", length);
+        }
+        let handler = ExportHandler { origins, ..FakeReceiver::accepting().handler(LIMIT) };
+
+        assert_eq!(send(&handler, request).await.status, 400);
+        assert!(read.load(Ordering::Relaxed), "the body was read");
+    }
+}
+
+#[tokio::test]
+async fn a_span_with_a_lone_surrogate_is_cut_out_alone() {
+    let id = "01010101010101010101010101010101";
+    let span = |name: &str| format!(r#"{{"traceId":"{id}","spanId":"0202020202020202"{name}}}"#);
+    let spans = [span(r#","name":"\ud83d""#), span("")].join(",");
+    let json_request = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
+    let handler = FakeReceiver::accepting().handler(LIMIT);
+
+    send(&handler, json(&json_request)).await;
+
+    let (_, request) = handler.receiver.calls.lock().received.pop().unwrap();
+    assert_eq!(request.payload, one_span());
+    assert_eq!((request.spans, request.rejected_spans), (1, 1));
+    assert_eq!(request.first_invalid, Some(InvalidSpan::NotUtf8("name")));
 }
 
 #[tokio::test]

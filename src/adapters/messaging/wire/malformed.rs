@@ -61,6 +61,13 @@ impl MalformedProtobuf {
     pub const fn offset(&self) -> usize {
         self.offset
     }
+
+    /// Returns whether the problem is a string that is not UTF-8. Everything before it is well
+    /// formed.
+    #[must_use]
+    pub fn is_invalid_utf8(&self) -> bool {
+        self.error.is_invalid_utf8()
+    }
 }
 
 impl ScanError {
@@ -72,6 +79,16 @@ impl ScanError {
         problem: FieldProblem,
     ) -> Self {
         Self(Box::new(ErrorDetails { field, problem, path: Vec::new(), bytes_to_end: before_end }))
+    }
+
+    pub(super) fn is_invalid_utf8(&self) -> bool {
+        self.0.problem == FieldProblem::InvalidUtf8
+    }
+
+    /// Returns the name of the field of the outermost message in which the error is.
+    pub(super) fn outermost_field(&self) -> &'static str {
+        let field = self.0.field.map_or("field", |(_, name)| name);
+        self.0.path.last().copied().unwrap_or(field)
     }
 
     /// Extends the path by the enclosing message, in which `field` holds the nested message and

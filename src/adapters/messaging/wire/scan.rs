@@ -109,7 +109,7 @@ fn scan_link(bytes: &[u8]) -> ScanResult<Result<(), InvalidSpan>> {
 }
 
 impl Scanned {
-    fn count(&mut self, span: Result<(), InvalidSpan>) {
+    pub(super) fn count(&mut self, span: Result<(), InvalidSpan>) {
         self.spans += 1;
         if let Err(invalid) = span {
             self.invalid_spans += 1;

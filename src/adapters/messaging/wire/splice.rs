@@ -10,30 +10,8 @@ use bytes::Bytes;
 
 use super::cursor::Cursor;
 use super::fields::{FieldReader, MAX_DEPTH};
+use super::nesting::{IN_REQUEST, NestingLevel};
 use super::scan::scan_span;
-use super::schema::{MessageSchema, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, number};
-
-/// One of the three messages around a span.
-struct NestingLevel {
-    schema: &'static MessageSchema,
-    /// The repeated field that holds the items of this level.
-    child_field: u64,
-    /// The level of those items; `None` if they are spans.
-    child_level: Option<&'static NestingLevel>,
-}
-
-static IN_REQUEST: NestingLevel = NestingLevel {
-    schema: &REQUEST,
-    child_field: number::RESOURCE_SPANS,
-    child_level: Some(&IN_RESOURCE_SPANS),
-};
-static IN_RESOURCE_SPANS: NestingLevel = NestingLevel {
-    schema: &RESOURCE_SPANS,
-    child_field: number::SCOPE_SPANS,
-    child_level: Some(&IN_SCOPE_SPANS),
-};
-static IN_SCOPE_SPANS: NestingLevel =
-    NestingLevel { schema: &SCOPE_SPANS, child_field: number::SPANS, child_level: None };
 
 /// Collects the runs of a request that stay.
 trait Output {
@@ -60,10 +38,21 @@ struct SlicedRuns<'a> {
     length: usize,
 }
 
-/// Emits a request except for the spans that `keep` rejects.
-struct Splicer<F, O> {
+/// Decides what of a request stays.
+pub(super) trait Selection {
     /// Returns whether to keep a span, given its position in the request and its bytes.
-    keep: F,
+    fn keeps_span(&mut self, position: u64, span: &[u8]) -> bool;
+
+    /// Returns whether anything of a `ResourceSpans` or `ScopeSpans` may stay. The positions of its
+    /// spans are not counted otherwise.
+    fn keeps_envelope(&mut self, _envelope: &[u8], _level: &'static NestingLevel) -> bool {
+        true
+    }
+}
+
+/// Emits a request except for what the selection rejects.
+struct Splicer<S, O> {
+    selection: S,
     /// The position of the next span.
     position: u64,
     output: O,
@@ -72,7 +61,8 @@ struct Splicer<F, O> {
     done_to: usize,
 }
 
-/// How many spans of one message were kept and removed.
+/// How many spans of one message were kept and removed; an envelope that was cut out counts as one
+/// removed span.
 #[derive(Clone, Copy, Default)]
 struct SplicedSpans {
     kept: u64,
@@ -94,8 +84,13 @@ struct FieldRange {
 /// Expects a request that [`scan`](super::scan()) accepts; otherwise the result may not decode.
 #[must_use]
 pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
+    select(request, |_, span: &[u8]| matches!(scan_span(span), Ok(Ok(()))))
+}
+
+/// Returns what `selection` keeps of `request`, in one allocation without spare capacity.
+pub(super) fn select(request: &[u8], selection: impl Selection) -> Vec<u8> {
     let output = CopiedRuns { request, bytes: Vec::with_capacity(request.len()) };
-    let mut copied = splice(request, output, |_, span| matches!(scan_span(span), Ok(Ok(()))));
+    let mut copied = splice(request, output, selection);
     copied.bytes.shrink_to_fit();
     copied.bytes
 }
@@ -111,17 +106,23 @@ pub fn without_invalid_spans(request: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn keep_spans(request: &Bytes, keep: Range<u64>) -> Vec<Bytes> {
     let output = SlicedRuns { request, pieces: Vec::new(), length: 0 };
-    splice(request, output, |position, _| keep.contains(&position)).pieces
+    splice(request, output, |position, _: &[u8]| keep.contains(&position)).pieces
 }
 
-fn splice<O: Output>(request: &[u8], output: O, keep: impl FnMut(u64, &[u8]) -> bool) -> O {
-    let mut splicer = Splicer { keep, position: 0, output, done_to: 0 };
+impl<F: FnMut(u64, &[u8]) -> bool> Selection for F {
+    fn keeps_span(&mut self, position: u64, span: &[u8]) -> bool {
+        self(position, span)
+    }
+}
+
+fn splice<O: Output>(request: &[u8], output: O, selection: impl Selection) -> O {
+    let mut splicer = Splicer { selection, position: 0, output, done_to: 0 };
     splicer.message(request, &IN_REQUEST, 0);
     splicer.emit_to(request.len());
     splicer.output
 }
 
-impl<F: FnMut(u64, &[u8]) -> bool, O: Output> Splicer<F, O> {
+impl<S: Selection, O: Output> Splicer<S, O> {
     /// Processes a message of `level` that begins at `offset` in the request.
     fn message(
         &mut self,
@@ -151,9 +152,13 @@ impl<F: FnMut(u64, &[u8]) -> bool, O: Output> Splicer<F, O> {
     fn span(&mut self, span: &[u8], place: &FieldRange) -> SplicedSpans {
         let position = self.position;
         self.position += 1;
-        if (self.keep)(position, span) {
+        if self.selection.keeps_span(position, span) {
             return SplicedSpans { kept: 1, removed: 0 };
         }
+        self.cut_out(place)
+    }
+
+    fn cut_out(&mut self, place: &FieldRange) -> SplicedSpans {
         self.emit_to(place.start);
         self.done_to = place.end;
         SplicedSpans { kept: 0, removed: 1 }
@@ -166,6 +171,9 @@ impl<F: FnMut(u64, &[u8]) -> bool, O: Output> Splicer<F, O> {
         level: &'static NestingLevel,
         place: &FieldRange,
     ) -> SplicedSpans {
+        if !self.selection.keeps_envelope(payload, level) {
+            return self.cut_out(place);
+        }
         // Everything between `done_to` and this field stays, so its offset in the output is known.
         let output_start = self.output.len() + (place.start - self.done_to);
         let outcome = self.message(payload, level, place.payload_start);

@@ -12,7 +12,7 @@ use crate::domain::delivery::Failure;
 use crate::domain::response_status::ResponseStatus;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 
-const TRANSPORTS: [(Transport, &str); 2] = [(Transport::Grpc, "grpc"), (Transport::Http, "http")];
+const TRANSPORTS: [Transport; 2] = [Transport::Grpc, Transport::Http];
 const REFUSAL_REASONS: [(RefusalReason, &str); 5] = [
     (RefusalReason::InvalidSpan, "invalid_span"),
     (RefusalReason::TooLarge, "too_large"),
@@ -29,6 +29,7 @@ const SEND_DURATION_BUCKETS: [f64; 11] =
 struct TransportCounters {
     accepted: AtomicU64,
     refused: [AtomicU64; REFUSAL_REASONS.len()],
+    misdirected: AtomicU64,
     responses: [AtomicU64; ResponseStatus::ALL.len()],
 }
 
@@ -87,16 +88,21 @@ impl Metrics {
         selected.map(|(_, counter)| load(counter)).sum()
     }
 
+    /// Returns requests that held something other than spans, by transport.
+    pub(super) fn misdirected_requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.by_transport().map(|(name, counters)| (name, load(&counters.misdirected)))
+    }
+
     /// Returns responses by transport and code; statuses with the same code are added up.
     pub(super) fn response_counts(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         let mut requests = BTreeMap::new();
-        for ((transport, name), counters) in TRANSPORTS.into_iter().zip(&self.transports) {
+        for (transport, counters) in TRANSPORTS.into_iter().zip(&self.transports) {
             for (status, count) in ResponseStatus::ALL.into_iter().zip(&counters.responses) {
                 let code = match transport {
                     Transport::Grpc => status.grpc_code().1,
                     Transport::Http => status.http_status().1,
                 };
-                *requests.entry((name, code)).or_default() += load(count);
+                *requests.entry((transport.as_str(), code)).or_default() += load(count);
             }
         }
         requests
@@ -108,7 +114,7 @@ impl Metrics {
     }
 
     fn by_transport(&self) -> impl Iterator<Item = (&'static str, &TransportCounters)> {
-        TRANSPORTS.into_iter().map(|(_, name)| name).zip(&self.transports)
+        TRANSPORTS.into_iter().map(Transport::as_str).zip(&self.transports)
     }
 
     fn counters(&self, transport: Transport) -> &TransportCounters {
@@ -136,6 +142,10 @@ impl Monitor for Metrics {
         for (_, counter) in counters.filter(|((each, _), _)| *each == reason) {
             add(counter, spans);
         }
+    }
+
+    fn misdirected(&self, transport: Transport) {
+        add(&self.counters(transport).misdirected, 1);
     }
 
     fn responded(&self, transport: Transport, status: ResponseStatus) {
@@ -196,6 +206,15 @@ mod tests {
         assert_eq!(metrics.refused_spans_where(RefusalReason::may_pass), 5);
         metrics.refused(Transport::Http, RefusalReason::InvalidSpan, 2);
         assert_eq!(metrics.refused_spans_where(|reason| !reason.may_pass()), 2);
+    }
+
+    #[test]
+    fn misdirected_requests_count_for_their_transport_only() {
+        let metrics = Metrics::new();
+
+        metrics.misdirected(Transport::Http);
+
+        assert_eq!(metrics.misdirected_requests().collect::<Vec<_>>(), [("grpc", 0), ("http", 1)]);
     }
 
     #[test]

@@ -50,6 +50,14 @@ impl Scrape<'_> {
                     .collect(),
             ),
             counter(
+                "tracebuffer_receiver_misdirected_requests",
+                "Requests that held something other than spans, such as logs",
+                self.metrics
+                    .misdirected_requests()
+                    .map(|(name, n)| (vec![("transport", name)], n))
+                    .collect(),
+            ),
+            counter(
                 "tracebuffer_receiver_requests",
                 "Responses to requests, by gRPC code or HTTP status",
                 responses

@@ -7,6 +7,7 @@ use tracing::Level;
 
 use super::super::table::ALL;
 use super::{addresses, number, settings};
+use crate::adapters::messaging::cors::AllowedOrigins;
 use crate::adapters::messaging::destination::config::{
     CaFile, Compression, DestinationSettings, Endpoint, Protocol, ServerName,
 };
@@ -18,7 +19,7 @@ use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// For each setting a value that is not its default and does not conflict with others.
-const OTHERS: [(&str, &str); 32] = [
+const OTHERS: [(&str, &str); 33] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
@@ -46,6 +47,7 @@ const OTHERS: [(&str, &str); 32] = [
     ("HTTP_ADDR", "[::]:5318"),
     ("ADMIN_ADDR", "0.0.0.0:9000,[::1]:9000"),
     ("MAX_REQUEST_BYTES", "2Mi"),
+    ("CORS_ALLOWED_ORIGINS", "*"),
     ("DRAIN_TIMEOUT", "0s"),
     ("TERMINATION_MESSAGE_FILE", "/run/message"),
     ("WORKERS", "2"),
@@ -99,6 +101,7 @@ fn other_settings() -> ReceiverSettings {
             http: addresses(&["[::]:5318"]),
             admin: addresses(&["0.0.0.0:9000", "[::1]:9000"]),
             max_request_bytes: 2 << 20,
+            cors_allowed_origins: Some(AllowedOrigins::Any),
         },
         drain_timeout: Duration::ZERO,
         termination_message_file: "/run/message".into(),

@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::span::Link;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
+use super::messages::nested;
 use super::recording;
 use crate::support::client::{ALL_PROTOCOLS, ResponseKind, receiver_endpoints};
 use crate::support::destinations::{RecordingDestination, UnreachableDestination};
@@ -61,6 +62,54 @@ async fn empty_envelopes_succeed_and_are_not_forwarded() {
     }
     receiver_endpoints(&receiver, ALL_PROTOCOLS)[0].export(spans(&["first"])).await;
     assert_eq!(recorder.next().await, spans(&["first"]));
+}
+
+/// OTLP, Partial Success: "Servers MAY also use the `partial_success` field to convey
+/// warnings/suggestions to clients even when the server fully accepts the request": a request without
+/// spans that holds something else is not an empty one, and would vanish otherwise.
+#[tokio::test]
+async fn a_request_that_holds_something_other_than_spans_gets_a_warning_that_names_it() {
+    let receiver = ReceiverProcess::start(&[]).await;
+    // A field 9, a field 1000 of ResourceSpans, and an export request of profiles.
+    let messages: [(&[u8], &str); 3] = [
+        (b"\x48\x01", "field 9 of ExportTraceServiceRequest"),
+        (b"\x0a\x03\xc2\x3e\x00", "instrumentation_library_spans"),
+        (b"\x0a\x02\x12\x00\x12\x02\x2a\x00", "no profiles"),
+    ];
+
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        for (message, seen) in messages {
+            let partial = endpoint.export(message).await.partial_success();
+
+            assert_eq!(partial.rejected_spans, 0, "{seen} over {endpoint:?}");
+            assert!(partial.error_message.contains(seen), "{partial:?} over {endpoint:?}");
+        }
+    }
+    let metrics = receiver.metrics().await;
+    assert_eq!(metrics.sum::<i64>("tracebuffer_receiver_misdirected_requests_total", &[]), 18);
+}
+
+/// OTLP, Failures: "Non-retryable errors" name their cause: a request of another signal that was sent
+/// to the traces endpoint is refused, or its records are rejected, with how to silence the signal.
+#[tokio::test]
+async fn the_records_of_another_signal_are_refused_with_how_to_silence_it() {
+    let receiver = ReceiverProcess::start(&[]).await;
+    // A log record with a time and a body; a metric with a name and a gauge of one point.
+    let log = nested(2, &[&b"\x09\0\0\0\0\0\0\0\0"[..], &nested(5, &nested(1, b"text"))].concat());
+    let point = nested(1, b"\x19\0\0\0\0\0\0\0\0");
+    let metric = nested(2, &[nested(1, b"requests"), nested(5, &point)].concat());
+    let in_scope = |record: &[u8]| nested(1, &nested(2, record));
+
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        let refused = endpoint.export(in_scope(&log)).await;
+        assert_eq!(refused.kind(), ResponseKind::Malformed, "{endpoint:?}");
+        let message = refused.error_status().message;
+        assert!(message.contains("OTEL_LOGS_EXPORTER=none"), "{message}");
+
+        let partial = endpoint.export(in_scope(&metric)).await.partial_success();
+        assert_eq!(partial.rejected_spans, 1, "{endpoint:?}");
+        assert!(partial.error_message.contains("OTEL_METRICS_EXPORTER=none"), "{partial:?}");
+    }
 }
 
 /// OTLP, Partial Success: "the server MUST initialize the `partial_success` field […], and it MUST

@@ -2,6 +2,8 @@
 //!
 //! gRPC on both ports, by tonic's client and from raw frames.
 
+use std::time::{Duration, Instant};
+
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::task::JoinSet;
@@ -13,8 +15,8 @@ use tracebuffer::cli::generated::env_example;
 
 use super::recording;
 use crate::support::client::{
-    BodyInPieces, EXPORT_PATH, GRPC_CONTENT_TYPE, Protocol, ReceiverEndpoint, ResponseKind, post,
-    receiver_endpoints, with_header,
+    BodyInPieces, EXPORT_PATH, GRPC_CONTENT_TYPE, Protocol, ReceiverEndpoint, ResponseKind,
+    UnfinishedBody, post, receiver_endpoints, with_header,
 };
 use crate::support::destinations::RecordingDestination;
 use crate::support::receiver::ReceiverProcess;
@@ -115,7 +117,7 @@ async fn thirty_calls_at_once_over_a_new_connection_are_all_accepted() {
 }
 
 /// gRPC, Status codes: `UNIMPLEMENTED`, "The operation is not implemented or is not
-/// supported/enabled in this service": other signals and unknown methods.
+/// supported/enabled in this service": other signals, with how to silence them, and unknown methods.
 #[tokio::test]
 async fn other_services_and_methods_are_unimplemented() {
     let receiver = ReceiverProcess::start(&[]).await;
@@ -141,6 +143,12 @@ async fn other_services_and_methods_are_unimplemented() {
                 answer.grpc_status().message().contains(EXPORT_PATH),
                 "{path} over {endpoint:?}"
             );
+            for (signal, variable) in
+                [("Logs", "OTEL_LOGS_EXPORTER=none"), ("Metrics", "OTEL_METRICS_EXPORTER=none")]
+            {
+                let names = answer.grpc_status().message().contains(variable);
+                assert_eq!(names, path.contains(signal), "{path} over {endpoint:?}");
+            }
         }
     }
 }
@@ -173,7 +181,7 @@ async fn protobuf_under_any_of_its_content_types_is_accepted() {
 
 /// gRPC, PROTOCOL-HTTP2, as above: messages other than protobuf are not accepted. "If Content-Type
 /// does not begin with "application/grpc", gRPC servers SHOULD respond with HTTP status of 415": so
-/// for gRPC-Web, and for gRPC over HTTP/1.1, which has no trailers to rely on.
+/// on the path of a service for any other type, for gRPC-Web, and for gRPC over HTTP/1.1, which has no trailers to rely on.
 #[tokio::test]
 async fn other_kinds_of_grpc_are_refused() {
     let receiver = ReceiverProcess::start(&[]).await;
@@ -187,6 +195,13 @@ async fn other_kinds_of_grpc_are_refused() {
                 Code::Unimplemented,
                 "{content_type} over {endpoint:?}"
             );
+        }
+        for path in [EXPORT_PATH, "/opentelemetry.proto.collector.logs.v1.LogsService/Export"] {
+            for content_type in ["application/x-protobuf", "application/json", "text/plain", ""] {
+                let endpoint = ReceiverEndpoint { protocol: Protocol::Http2, ..endpoint };
+                let answer = endpoint.send(post(path, content_type, spans(&["a"]))).await;
+                assert_eq!(answer.status, 415, "{content_type:?} at {path} over {endpoint:?}");
+            }
         }
         for (protocol, content_type) in [
             (Protocol::Http2, "application/grpc-web"),
@@ -248,8 +263,7 @@ async fn a_call_without_exactly_one_whole_message_is_refused() {
 
 /// gRPC, Compression: "An ill-constructed message with its Compressed-Flag bit set but lacking a
 /// grpc-encoding entry different from identity in its metadata MUST fail with `INTERNAL` status, its
-/// associated description indicating the invalid Compressed-Flag condition." Not followed in the
-/// code: OTLP has `INVALID_ARGUMENT` for bad data; neither is retryable.
+/// associated description indicating the invalid Compressed-Flag condition."
 #[tokio::test]
 async fn a_compressed_message_without_an_encoding_is_refused() {
     let receiver = ReceiverProcess::start(&[]).await;
@@ -262,11 +276,8 @@ async fn a_compressed_message_without_an_encoding_is_refused() {
         for request in [without, identity] {
             let answer = endpoint.send(request).await;
 
-            assert_eq!(answer.grpc_status().code(), Code::InvalidArgument, "{endpoint:?}");
-            assert!(
-                answer.grpc_status().message().contains("flagged as compressed"),
-                "{endpoint:?}"
-            );
+            assert_eq!(answer.grpc_status().code(), Code::Internal, "{endpoint:?}");
+            assert!(answer.grpc_status().message().contains("compressed flag"), "{endpoint:?}");
         }
     }
 }
@@ -303,6 +314,48 @@ async fn the_response_to_a_compressed_message_discloses_its_encoding() {
     }
 }
 
+/// gRPC, PROTOCOL-HTTP2: "`Timeout → "grpc-timeout" TimeoutValue TimeoutUnit`"; "If Timeout is
+/// omitted a server should assume an infinite timeout." gRPC, Status codes: `DEADLINE_EXCEEDED`,
+/// "The deadline expired before the operation could complete", here while the message is awaited.
+#[tokio::test]
+async fn a_call_whose_message_does_not_come_ends_at_its_timeout() {
+    let receiver = ReceiverProcess::start(&[]).await;
+    let message = frame_message(0, &spans(&["a"]));
+
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
+        for begin in [&[][..], &message[..4], &message[..message.len() - 1]] {
+            for timeout in ["1S", "900m", "900000u"] {
+                let call = post(EXPORT_PATH, GRPC_CONTENT_TYPE, "");
+                let call = with_header(call, "grpc-timeout", timeout);
+                let started = Instant::now();
+
+                let answer = endpoint.send(call.map(|_| UnfinishedBody::new(begin.to_vec()))).await;
+
+                assert_eq!(answer.grpc_status().code(), Code::DeadlineExceeded, "{endpoint:?}");
+                let elapsed = started.elapsed();
+                assert!(elapsed < Duration::from_secs(4), "{timeout}: {elapsed:?}");
+            }
+        }
+    }
+}
+
+/// gRPC, PROTOCOL-HTTP2: "TimeoutValue → {positive integer as ASCII string of at most 8 digits}". A
+/// value that is not one means no timeout, as in gRPC's C core and in tonic; grpc-go refuses it.
+#[tokio::test]
+async fn a_malformed_timeout_is_ignored() {
+    let receiver = ReceiverProcess::start(&[]).await;
+
+    for endpoint in receiver_endpoints(&receiver, GRPC_ONLY) {
+        for timeout in ["", "1", "S", "-1S", "1s", "0.1S", "123456789n", "1 S"] {
+            let call = with_header(endpoint.request(spans(&["a"])), "grpc-timeout", timeout);
+
+            let answer = endpoint.send(call).await;
+
+            assert_eq!(answer.success_message().partial_success, None, "{timeout}, {endpoint:?}");
+        }
+    }
+}
+
 /// gRPC, PROTOCOL-HTTP2: "`Timeout → "grpc-timeout" TimeoutValue TimeoutUnit`"; "Implementations must
 /// not error due to receiving an invalid ASCII-Value that's a valid field-value in HTTP".
 #[tokio::test]
@@ -329,7 +382,7 @@ async fn timeouts_and_custom_metadata_are_accepted() {
             );
         }
         let mut timed = Request::new(request(vec![span("a")]));
-        timed.set_timeout(std::time::Duration::from_secs(10));
+        timed.set_timeout(Duration::from_secs(10));
         assert!(client(endpoint).await.export(timed).await.is_ok(), "{endpoint:?}");
     }
 }

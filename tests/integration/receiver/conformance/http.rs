@@ -128,7 +128,7 @@ async fn traces_are_accepted_at_their_path_and_at_the_root() {
 
 /// OTLP, OTLP/HTTP Request: the paths "for requests that carry metric data", "log data" and
 /// "profiling data" are different; All Other Responses: "should be treated according to HTTP
-/// specifications" (RFC 9110, 15.5.5: 404).
+/// specifications" (RFC 9110, 15.5.5: 404). The message says how to silence the other signal.
 #[tokio::test]
 async fn other_signals_and_unknown_paths_are_not_found() {
     let receiver = ReceiverProcess::start(&[]).await;
@@ -138,10 +138,13 @@ async fn other_signals_and_unknown_paths_are_not_found() {
             let answer = endpoint.send(post(path, PROTOBUF_CONTENT_TYPE, spans(&["a"]))).await;
 
             assert_eq!(answer.status, 404, "{path} over {endpoint:?}");
-            assert!(
-                answer.error_status().message.contains(TRACES_PATH),
-                "{path} over {endpoint:?}"
-            );
+            let message = answer.error_status().message;
+            assert!(message.contains(TRACES_PATH), "{path} over {endpoint:?}");
+            for (signal, variable) in
+                [("logs", "OTEL_LOGS_EXPORTER=none"), ("metrics", "OTEL_METRICS_EXPORTER=none")]
+            {
+                assert_eq!(message.contains(variable), path.contains(signal), "{message}");
+            }
         }
     }
 }
@@ -233,7 +236,7 @@ async fn both_versions_of_http_get_the_same_responses() {
                 let mut headers = answer.headers.clone();
                 // Sent over HTTP/1.1 only.
                 headers.remove("content-length");
-                headers.remove("date");
+                assert!(headers.remove("date").is_some(), "{answer:?}");
                 (answer.status, headers, answer.body.clone())
             };
             assert_eq!(seen(&http1), seen(&http2));
@@ -303,6 +306,60 @@ async fn a_response_is_uncompressed_whatever_encodings_the_client_accepts() {
             assert_eq!(answer.header("content-encoding"), "", "{endpoint:?}");
             assert_eq!(answer.success_message().partial_success, None, "{endpoint:?}");
         }
+    }
+}
+
+/// Beyond OTLP: pages of `TRACEBUFFER_CORS_ALLOWED_ORIGINS` may send from a browser, with any headers
+/// (Fetch, "CORS protocol"), and may read every response, errors included.
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_may_send_and_others_may_not() {
+    let allowed = "https://shop.example, http://localhost:3000";
+    let receiver = ReceiverProcess::start(&[("CORS_ALLOWED_ORIGINS", allowed)]).await;
+    let preflight = |path: &str, origin: &str| {
+        let request = Request::builder().method("OPTIONS").uri(path).header("origin", origin);
+        let request = request
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type,x-key");
+        request.body(Full::<Bytes>::default()).unwrap()
+    };
+
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+        for origin in ["https://shop.example", "http://localhost:3000"] {
+            for path in [TRACES_PATH, "/"] {
+                let answer = endpoint.send(preflight(path, origin)).await;
+                assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0), "{endpoint:?}");
+                assert_eq!(answer.header("access-control-allow-origin"), origin);
+                assert_eq!(answer.header("access-control-allow-methods"), "POST");
+                assert_eq!(answer.header("access-control-allow-headers"), "content-type,x-key");
+                assert_eq!(answer.header("access-control-max-age"), "7200");
+            }
+            for (body, status) in [(spans(&["a"]), 200), ("\u{7f}".into(), 400)] {
+                let request = post(TRACES_PATH, PROTOBUF_CONTENT_TYPE, body);
+                let answer = endpoint.send(with_header(request, "origin", origin)).await;
+                assert_eq!(answer.status, status, "{endpoint:?}");
+                assert_eq!(answer.header("access-control-allow-origin"), origin, "{endpoint:?}");
+                assert_eq!(answer.header("vary"), "origin", "{endpoint:?}");
+            }
+        }
+        for origin in ["https://other.example", "http://shop.example", "null"] {
+            let answer = endpoint.send(preflight(TRACES_PATH, origin)).await;
+            assert_eq!(answer.status, 405, "{origin} over {endpoint:?}");
+            assert_eq!(answer.header("access-control-allow-origin"), "", "{origin}");
+        }
+    }
+}
+
+/// Beyond OTLP: without that setting, browsers get no consent.
+#[tokio::test]
+async fn no_page_may_send_by_default() {
+    let receiver = ReceiverProcess::start(&[]).await;
+
+    for endpoint in receiver_endpoints(&receiver, HTTP_PROTOCOLS) {
+        let request = endpoint.request(spans(&["a"]));
+        let answer = endpoint.send(with_header(request, "origin", "http://localhost")).await;
+
+        assert_eq!(answer.header("access-control-allow-origin"), "", "{endpoint:?}");
+        assert_eq!(answer.header("vary"), "", "{endpoint:?}");
     }
 }
 

@@ -225,6 +225,21 @@ async fn absolute_targets_and_http_1_0_are_accepted() {
     }
 }
 
+/// RFC 9110, 6.6.1: "An origin server with a clock […] MUST generate a Date header field in all 2xx
+/// (Successful), 3xx (Redirection), and 4xx (Client Error) responses".
+#[tokio::test]
+async fn every_response_has_a_date() {
+    let receiver = ReceiverProcess::start(&[]).await;
+
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        for message in [spans(&["a"]), "\u{7f}".into()] {
+            let answer = endpoint.export(message).await;
+
+            assert!(answer.header("date").ends_with(" GMT"), "{answer:?}");
+        }
+    }
+}
+
 /// RFC 9110, 15.5: an incomplete request changes nothing.
 #[tokio::test]
 async fn an_incomplete_request_is_not_accepted() {

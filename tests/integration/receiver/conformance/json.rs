@@ -76,18 +76,62 @@ async fn unknown_fields_are_ignored_at_every_level() {
     }
 }
 
-/// OTLP, JSON Protobuf Encoding: "The keys of JSON objects are field names converted to
-/// lowerCamelCase. Original field names are not valid to use as keys for JSON objects."
+/// OTLP, JSON Protobuf Encoding, to senders: "The keys of JSON objects are field names converted to
+/// lowerCamelCase. Original field names are not valid to use as keys for JSON objects." ProtoJSON, to
+/// parsers: they "accept both the lowerCamelCase name […] and the original proto field name", and so
+/// does the Collector: spans would be lost otherwise.
 #[tokio::test]
-async fn original_field_names_are_ignored() {
+async fn original_field_names_are_accepted_at_every_level() {
     let mut harness = Harness::start().await;
+    let original = r#"{"resource_spans":[{"resource":{"dropped_attributes_count":1},"schema_url":"r",
+        "scope_spans":[{"scope":{"dropped_attributes_count":2},"schema_url":"s","spans":[{
+        "trace_id":"5B8EFFF798038103D269B633813FC60C","span_id":"EEE19B7EC3C1B174",
+        "parent_span_id":"EEE19B7EC3C1B173","trace_state":"a=b","end_time_unix_nano":"2",
+        "attributes":[{"key":"k","value":{"array_value":{"values":[{"string_value":"v"}]}}}],
+        "events":[{"time_unix_nano":"1"}],"dropped_links_count":3}]}]}]}"#;
+    let camel_case = r#"{"resourceSpans":[{"resource":{"droppedAttributesCount":1},"schemaUrl":"r",
+        "scopeSpans":[{"scope":{"droppedAttributesCount":2},"schemaUrl":"s","spans":[{
+        "traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174",
+        "parentSpanId":"EEE19B7EC3C1B173","traceState":"a=b","endTimeUnixNano":"2",
+        "attributes":[{"key":"k","value":{"arrayValue":{"values":[{"stringValue":"v"}]}}}],
+        "events":[{"timeUnixNano":"1"}],"droppedLinksCount":3}]}]}]}"#;
 
-    let span =
-        harness.span(r#""trace_state":"a","dropped_links_count":1,"end_time_unix_nano":"2""#);
-    let span = span.await;
+    assert_eq!(harness.forwarded(original).await, harness.forwarded(camel_case).await);
+    // Two names of one field are the same field given twice: the last value counts.
+    let span = harness.span(r#""traceState":"a","trace_state":"b""#).await;
+    assert_eq!(span.trace_state, "b");
+}
 
-    assert_eq!((span.trace_state.as_str(), span.dropped_links_count), ("", 0));
-    assert_eq!(span.end_time_unix_nano, 0);
+/// OTLP, Partial Success: "Servers MAY also use the `partial_success` field to convey
+/// warnings/suggestions to clients even when the server fully accepts the request. In such cases, the
+/// `rejected_<signal>` field MUST have a value of `0`": other data than spans.
+#[tokio::test]
+async fn a_request_that_holds_something_other_than_spans_gets_a_warning_that_names_it() {
+    let harness = Harness::start().await;
+    let requests = [
+        (r#"{"resourceLogs":[{}]}"#, "OTEL_LOGS_EXPORTER=none"),
+        (r#"{"resourceMetrics":[]}"#, "OTEL_METRICS_EXPORTER=none"),
+        (r#"{"resource_profiles":[]}"#, "no profiles"),
+        (r#"{"data":[{"traceID":"1"}]}"#, "only \"data\"; spans belong into resourceSpans"),
+        (
+            r#"{"resourceSpans":[{"instrumentationLibrarySpans":[]}]}"#,
+            "instrumentationLibrarySpans",
+        ),
+        (r#"{"resourceSpans":[{"scopeSpans":[{"logRecords":[{}]}]}]}"#, "logRecords"),
+    ];
+    for (json, seen) in requests {
+        for endpoint in receiver_endpoints(&harness.receiver, HTTP_PROTOCOLS) {
+            let answer = endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json)).await;
+
+            assert_eq!(answer.status, 200, "{json} over {endpoint:?}");
+            let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+            let partial = &answer["partialSuccess"];
+            assert_eq!(partial["rejectedSpans"], "0", "{json}: {answer}");
+            assert!(partial["errorMessage"].as_str().unwrap().contains(seen), "{json}: {answer}");
+        }
+    }
+    let metrics = harness.receiver.metrics().await;
+    assert_eq!(metrics.sum::<i64>("tracebuffer_receiver_misdirected_requests_total", &[]), 24);
 }
 
 /// OTLP, JSON Protobuf Encoding: "64-bit integer numbers in JSON-encoded payloads are encoded as

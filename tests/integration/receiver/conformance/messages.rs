@@ -113,27 +113,55 @@ async fn messages_nested_past_the_limit_are_refused() {
 }
 
 /// Protobuf, Language Guide (proto 3), Scalar Value Types: "A string must always contain UTF-8
-/// encoded or 7-bit ASCII text".
+/// encoded or 7-bit ASCII text". OTLP, Partial Success: "when the server accepts only parts of the
+/// data and rejects the rest", here the span with such a string, or the spans of such a resource or
+/// scope.
 #[tokio::test]
-async fn a_string_that_is_not_utf_8_is_refused_in_every_field() {
+async fn a_string_that_is_not_utf_8_costs_only_the_spans_that_it_belongs_to() {
+    let mut recorder = RecordingDestination::start().await;
+    let receiver = recording(&recorder).await;
     let ids = [nested(1, &[1; 16]), nested(2, &[2; 8])].concat();
-    let in_span = |field: &[u8]| nested(1, &nested(2, &nested(2, &[&ids, field].concat())));
+    let in_span = |field: &[u8]| nested(2, &[&ids, field].concat());
+    let fine = in_span(&nested(5, b"fine"));
     let bad = |field| nested(field, b"caf\xe9");
 
-    let messages = [
-        in_span(&bad(5)),                           // name
-        in_span(&bad(3)),                           // trace_state
-        in_span(&nested(9, &bad(1))),               // attributes.key
-        in_span(&nested(9, &nested(2, &bad(1)))),   // attributes.value.string_value
-        in_span(&nested(11, &bad(2))),              // events.name
-        in_span(&nested(13, &bad(3))),              // links.trace_state
-        in_span(&nested(15, &bad(2))),              // status.message
-        nested(1, &bad(3)),                         // schema_url
-        nested(1, &nested(2, &nested(1, &bad(2)))), // scope.version
-        nested(1, &nested(1, &nested(1, &bad(1)))), // resource.attributes.key
+    let span_fields = [
+        (bad(5), "name"),
+        (bad(3), "trace_state"),
+        (nested(9, &bad(1)), "attributes"),
+        (nested(9, &nested(2, &bad(1))), "attributes"),
+        (nested(11, &bad(2)), "events"),
+        (nested(13, &bad(3)), "links"),
+        (nested(15, &bad(2)), "status"),
     ];
+    let in_spans = span_fields.map(|(field, name)| {
+        let request = nested(1, &nested(2, &[in_span(&field), fine.clone()].concat()));
+        (request, nested(1, &nested(2, &fine)), format!("its {name} is not UTF-8"))
+    });
+    let other = nested(1, &nested(2, &fine));
+    let in_envelopes = [
+        (nested(1, &[bad(3), nested(2, &fine)].concat()), "schema_url of its ResourceSpans"),
+        (
+            nested(1, &[nested(2, &fine), nested(1, &nested(1, &bad(1)))].concat()),
+            "resource of its ResourceSpans",
+        ),
+        (nested(1, &nested(2, &[bad(3), fine.clone()].concat())), "schema_url of its ScopeSpans"),
+        (
+            nested(1, &nested(2, &[nested(1, &bad(2)), fine.clone()].concat())),
+            "scope of its ScopeSpans",
+        ),
+    ]
+    .map(|(broken, place)| ([broken, other.clone()].concat(), other.clone(), place.to_owned()));
 
-    assert_refused(&messages.each_ref().map(|message| (&message[..], "is not UTF-8"))).await;
+    for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+        for (message, kept, reason) in in_spans.iter().chain(&in_envelopes) {
+            let partial = endpoint.export(message.clone()).await.partial_success();
+
+            assert_eq!(partial.rejected_spans, 1, "{reason} over {endpoint:?}");
+            assert!(partial.error_message.contains(reason), "{partial:?}: {reason}");
+            assert_eq!(recorder.next().await, kept[..], "{reason} over {endpoint:?}");
+        }
+    }
 }
 
 /// Protobuf, Encoding, Groups: "a corresponding `8:EGROUP` tag denotes its end"; "Group field numbers
@@ -209,7 +237,7 @@ async fn assert_refused(cases: &[(&[u8], &str)]) {
 }
 
 /// A length-delimited field with a number of up to 15.
-fn nested(field: u8, inner: &[u8]) -> Vec<u8> {
+pub(crate) fn nested(field: u8, inner: &[u8]) -> Vec<u8> {
     let mut bytes = vec![field << 3 | 2];
     prost::encoding::encode_varint(inner.len() as u64, &mut bytes);
     bytes.extend(inner);

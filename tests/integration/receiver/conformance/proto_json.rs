@@ -7,6 +7,10 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, Key
 
 use super::conversion::{Harness, IDS, with_span, with_value};
 use super::messages::DEEPEST_ARRAYS;
+use crate::support::client::{
+    HTTP_PROTOCOLS, JSON_CONTENT_TYPE, TRACES_PATH, post, receiver_endpoints,
+};
+use crate::support::samples::decoded_spans;
 
 /// ProtoJSON, int32, fixed32, uint32, int64, …: "Either numbers or strings are accepted. Empty
 /// strings are invalid. Exponent notation (such as `1e2`) is accepted in both quoted and unquoted
@@ -210,19 +214,40 @@ async fn anything_but_one_json_object_is_refused() {
     }
 }
 
-/// RFC 8259, 8.1: "JSON text exchanged between systems […] MUST be encoded using UTF-8"; 8.2: lone
-/// surrogates cannot be encoded, so no protobuf string can hold them.
+/// RFC 8259, 8.1: "JSON text exchanged between systems […] MUST be encoded using UTF-8".
 #[tokio::test]
-async fn strings_that_are_not_unicode_are_refused() {
+async fn json_that_is_not_utf_8_is_refused() {
     let harness = Harness::start().await;
-    let with_name = with_span(r#""name":"?""#).into_bytes();
-    let at = with_name.iter().position(|byte| *byte == b'?').unwrap();
-    let mut latin = with_name.clone();
+    let mut latin = with_span(r#""name":"?""#).into_bytes();
+    let at = latin.iter().position(|byte| *byte == b'?').unwrap();
     latin[at] = 0xe9;
 
     harness.refused(latin, "not UTF-8").await;
-    harness.refused(with_span(r#""name":"\ud83d""#), "spans[0].name").await;
-    harness.refused(with_span(r#""name":"\ude00\ud83d""#), "spans[0].name").await;
+}
+
+/// RFC 8259, 8.2: the grammar "allows member names and string values to contain bit sequences that
+/// cannot encode Unicode characters; for example, "\uDEAD"", as JavaScript writes a text that it cut
+/// within a character. No protobuf string can hold it, so its span is rejected alone.
+#[tokio::test]
+async fn a_lone_surrogate_costs_only_its_span() {
+    let mut harness = Harness::start().await;
+    for cut in [r"\ud83d", r"\ude00\ud83d", r"a\uD83Db"] {
+        let broken = format!(r#"{{{IDS},"attributes":[{{"value":{{"stringValue":"{cut}"}}}}]}}"#);
+        let json = with_span(r#""name":"\ud83d\ude00""#);
+        let json = json.replace(r#""spans":["#, &format!(r#""spans":[{broken},"#));
+        for endpoint in receiver_endpoints(&harness.receiver, HTTP_PROTOCOLS) {
+            let answer = endpoint.send(post(TRACES_PATH, JSON_CONTENT_TYPE, json.clone())).await;
+
+            assert_eq!(answer.status, 200, "{json} over {endpoint:?}");
+            let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            let partial = &answer["partialSuccess"];
+            assert_eq!(partial["rejectedSpans"], "1", "{answer}");
+            let message = partial["errorMessage"].as_str().unwrap();
+            assert!(message.contains("its attributes is not UTF-8"), "{message}");
+            let kept = decoded_spans(&harness.recorder.next().await);
+            assert_eq!((kept.len(), kept[0].name.as_str()), (1, "😀"));
+        }
+    }
 }
 
 /// Protobuf, Proto Limits, Depth Limit: 100 messages, in JSON as in protobuf.

@@ -1,5 +1,6 @@
 //! gRPC's prefix and compressed messages, in chunks of any size.
 
+
 use bytes::Bytes;
 
 use super::super::*;
@@ -76,7 +77,10 @@ async fn the_flag_of_a_grpc_message_tells_whether_it_is_compressed() {
 async fn a_compressed_grpc_message_without_an_encoding_is_refused() {
     let body = ScriptedBody::pieces([frame_message(1, &gzip(MESSAGE))]);
 
-    assert_malformed(read_grpc(body, Encoding::Identity).await, "has no grpc-encoding");
+    let error = read_grpc(body, Encoding::Identity).await.unwrap_err();
+
+    assert_eq!(error.status, ResponseStatus::UndeclaredCompression);
+    assert!(error.message.contains("names no grpc-encoding"), "{error:?}");
 }
 
 #[tokio::test]

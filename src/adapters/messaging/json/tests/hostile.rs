@@ -161,7 +161,7 @@ fn a_mebibyte_of_open_brackets_is_refused_at_once_in_every_position() {
 fn an_unknown_field_may_nest_without_limit() {
     let json = format!(r#"{{"x":{}{}}}"#, "[".repeat(large()), "]".repeat(large()));
 
-    assert!(to_protobuf(json.as_bytes()).unwrap().is_empty());
+    assert!(to_protobuf(json.as_bytes()).unwrap().protobuf.is_empty());
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn the_output_stays_within_its_bound_in_the_worst_case() {
     for spans in [1, 1_000] {
         let json = with_span(&vec![r#""kind":-1"#; spans].join("},{"));
 
-        let output = to_protobuf(json.as_bytes()).unwrap();
+        let output = to_protobuf(json.as_bytes()).unwrap().protobuf;
 
         assert!(output.len() <= max_output(json.len()), "{} > {}", output.len(), json.len());
         assert!(spans == 1 || output.len() > json.len());
@@ -190,7 +190,7 @@ fn the_output_stays_within_its_bound_in_the_worst_case() {
 
 #[test]
 fn the_output_has_no_spare_capacity() {
-    let output = to_protobuf(with_span(r#""name":"n""#).as_bytes()).unwrap();
+    let output = to_protobuf(with_span(r#""name":"n""#).as_bytes()).unwrap().protobuf;
 
     assert_eq!(output.capacity(), output.len());
 }

@@ -12,9 +12,8 @@ fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), key_strindex: 0 }
 }
 
-#[test]
-fn every_field_of_a_request_is_converted_from_its_lower_camel_case_name() {
-    let json = r#"{"resourceSpans":[{
+/// A request with every field, each with a value of its own.
+const EVERY_FIELD: &str = r#"{"resourceSpans":[{
         "resource":{
             "attributes":[{"key":"service.name","value":{"stringValue":"shop"}}],
             "droppedAttributesCount":1,
@@ -41,7 +40,9 @@ fn every_field_of_a_request_is_converted_from_its_lower_camel_case_name() {
             "schemaUrl":"s"}],
         "schemaUrl":"r"}]}"#;
 
-    let request = request(json);
+#[test]
+fn every_field_of_a_request_is_converted_from_its_lower_camel_case_name() {
+    let request = request(EVERY_FIELD);
 
     let resource = Resource {
         attributes: vec![attribute("service.name", Value::StringValue("shop".into()))],
@@ -203,13 +204,61 @@ fn unknown_fields_are_ignored_in_every_message_with_any_value() {
     }
 }
 
-/// "The keys of JSON objects are field names converted to lowerCamelCase. Original field names are
-/// not valid to use as keys for JSON objects."
+/// `ProtoJSON`: "Message field names are mapped to lowerCamelCase names to be used as object keys. […]
+/// Parsers accept both the lowerCamelCase name […] and the original proto field name."
 #[test]
-fn original_field_names_are_unknown_fields() {
+fn every_field_of_a_request_is_converted_from_its_original_name() {
+    let original = with_original_names(serde_json::from_str(EVERY_FIELD).unwrap()).to_string();
+
+    assert!(original.contains("\"dropped_attributes_count\""), "{original}");
+    assert_eq!(request(&original), request(EVERY_FIELD));
+    for json in [
+        r#"{"arrayValue":{"values":[{"kvlistValue":{"values":[{"key":"k"}]}}]}}"#,
+        r#"{"stringValueStrindex":3}"#,
+    ] {
+        let original = with_original_names(serde_json::from_str(json).unwrap()).to_string();
+        assert_eq!(value(&original), value(json), "{original}");
+    }
+}
+
+fn with_original_names(json: serde_json::Value) -> serde_json::Value {
+    match json {
+        serde_json::Value::Array(elements) => {
+            elements.into_iter().map(with_original_names).collect()
+        }
+        serde_json::Value::Object(members) => {
+            let members = members.into_iter();
+            members.map(|(key, value)| (original_name(&key), with_original_names(value))).collect()
+        }
+        other => other,
+    }
+}
+
+fn original_name(key: &str) -> String {
+    let mut name = String::new();
+    for character in key.chars() {
+        if character.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(character.to_ascii_lowercase());
+    }
+    name
+}
+
+#[test]
+fn both_names_of_a_field_name_the_same_field_and_the_last_value_is_kept() {
+    assert_eq!(span(r#""traceState":"a","trace_state":"b""#).trace_state, "b");
+    assert_eq!(span(r#""trace_state":"a","traceState":"b""#).trace_state, "b");
+    assert_eq!(span(r#""trace_state":"a","traceState":null"#).trace_state, "a");
+    let (path, _) = value_refusal(r#"{"string_value":"s","intValue":1}"#);
+    assert_eq!(path, "intValue");
+}
+
+#[test]
+fn other_spellings_of_a_field_are_unknown_fields() {
     let span = span(
-        r#""trace_id":"ab","start_time_unix_nano":"no number","dropped_links_count":5,
-           "Name":"n","parent_span_id":{}"#,
+        r#""trace_Id":"ab","traceID":"ab","tracestate":"a","_trace_state":"a","trace_state_":"a",
+           "trace__state":"a","TRACE_STATE":"a","droppedLinks_count":5,"Name":"n","name_":"n""#,
     );
 
     assert_eq!(span, Span::default());
@@ -253,6 +302,6 @@ fn references_to_the_string_table_of_profiles_are_preserved() {
 #[test]
 fn an_empty_object_is_an_empty_request() {
     for json in ["{}", " \t\r\n{ } \n", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":null}"#] {
-        assert!(to_protobuf(json.as_bytes()).unwrap().is_empty(), "{json}");
+        assert!(to_protobuf(json.as_bytes()).unwrap().protobuf.is_empty(), "{json}");
     }
 }

@@ -293,11 +293,45 @@ fn an_escaped_key_names_its_field() {
 }
 
 #[test]
-fn lone_surrogates_are_refused_in_strings_and_keys() {
+fn lone_surrogates_are_refused_in_keys() {
     for json in [r#""\ud800""#, r#""\udc00""#, r#""\ude01\ud83d""#, r#""\ud800x""#] {
-        assert_eq!(span_refusal(&format!(r#""name":{json}"#)).0, "name", "{json}");
         refusal(format!("{{{json}:1}}").as_bytes());
     }
+}
+
+/// "{"name":"\ud83d"}" is JSON (RFC 8259, 8.2), but no UTF-8 exists for it.
+#[test]
+fn a_string_with_a_lone_surrogate_is_not_utf8_in_protobuf_and_the_rest_is_unchanged() {
+    for (json, expected) in [
+        (r"a\ud83d\n", &b"a\xed\xa0\xbd\n"[..]),
+        (r"\uDC00", b"\xed\xb0\x80"),
+        (r"\ud83d\ud83d\ude01", b"\xed\xa0\xbd\xf0\x9f\x98\x81"),
+    ] {
+        let fields = format!(r#""name":"{json}","traceState":"\u00e9\ud83d\ude01","flags":"1""#);
+
+        let converted = to_protobuf(with_span(&fields).as_bytes()).unwrap().protobuf;
+
+        let name = [&[0x2a, u8::try_from(expected.len()).unwrap()][..], expected].concat();
+        assert!(converted.windows(name.len()).any(|window| window == name), "{converted:02x?}");
+        assert!(ExportTraceServiceRequest::decode(&*converted).is_err());
+        let state = "\u{e9}\u{1f601}".as_bytes();
+        assert!(converted.windows(state.len()).any(|window| window == state), "{converted:02x?}");
+    }
+}
+
+#[test]
+fn a_request_with_a_lone_surrogate_is_refused_for_any_other_error() {
+    for field in [r#""kind":"2""#, r#""traceState":7"#, r#""traceState":{}"#, r#""traceState":[]"#]
+    {
+        let (path, _) = span_refusal(&format!(r#""name":"\ud83d",{field}"#));
+        assert!(field.contains(&path), "{path}");
+    }
+    let (path, problem) = span_refusal(r#""name":"\ud83d","traceState":true"#);
+    assert_eq!(path, "traceState");
+    assert_eq!(problem, "found true where only a string is allowed");
+    assert_eq!(span_refusal(r#""traceId":"\ud83d""#).0, "traceId");
+    let null = with_span(r#""name":"\ud83d","traceState":null"#);
+    assert!(to_protobuf(null.as_bytes()).is_ok());
 }
 
 /// A member with its default value counts as set.
