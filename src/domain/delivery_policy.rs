@@ -139,7 +139,7 @@ impl DeliveryPolicy {
         }
     }
 
-    /// Halves a suspected batch down to a plausible limit of sizes. Below, a smaller one would fail
+    /// Halves a suspected batch, to be tried at once, down to a plausible limit of sizes. Below, a smaller one would fail
     /// like all others in an outage; so its records are sent one by one, which leaves the size of
     /// batches as it is.
     fn inconclusive(&mut self, attempt: Attempt) -> RetryDecision {
@@ -156,7 +156,7 @@ impl DeliveryPolicy {
         }
         self.suspicion = Suspicion::Suspected;
         self.halve_bytes(attempt);
-        RetryDecision::Requeue { back_off: true }
+        RetryDecision::Requeue { back_off: false }
     }
 
     fn too_large(&mut self, attempt: Attempt) -> RetryDecision {

@@ -46,12 +46,14 @@ fn the_third_inconclusive_failure_in_a_row_halves_the_batch() {
     for kind in [FailureKind::TimedOut, FailureKind::Inconclusive] {
         let mut policy = policy();
 
-        for (failures, expected) in
-            [(0, CONFIGURED.max_bytes), (1, CONFIGURED.max_bytes), (2, 500_000)]
-        {
-            let decision = policy.failed(kind, Attempt { failures, ..attempt(10, 100, 1_000_000) });
-            assert_eq!(decision, REQUEUE_AND_BACK_OFF);
-            assert_eq!(policy.next_batch_limits().max_bytes, expected);
+        for (failures, decision, max_bytes) in [
+            (0, REQUEUE_AND_BACK_OFF, CONFIGURED.max_bytes),
+            (1, REQUEUE_AND_BACK_OFF, CONFIGURED.max_bytes),
+            (2, REQUEUE_AT_ONCE, 500_000),
+        ] {
+            let attempt = Attempt { failures, ..attempt(10, 100, 1_000_000) };
+            assert_eq!(policy.failed(kind, attempt), decision);
+            assert_eq!(policy.next_batch_limits().max_bytes, max_bytes);
             assert_eq!(policy.failures_in_a_row(), failures + 1);
         }
     }

@@ -92,7 +92,10 @@ fn status_failure(code: i32, trailers: HeaderMap, sent: SentRequest<'_>) -> Fail
     let (kind, name) = classify_grpc_code(code, retry_info.is_some());
     // Servers on tonic refuse large messages with this code, which OTLP calls retryable.
     let is_too_large = code == OUT_OF_RANGE && is_about_size(&message);
-    let remedy = grpc_remedy(code, &message, sent.compressed);
+    let remedy = match kind {
+        FailureKind::Unavailable => "",
+        _ => grpc_remedy(code, &message, sent.compressed),
+    };
     Failure {
         kind: if is_too_large { FailureKind::TooLarge } else { kind },
         code: name,
