@@ -180,7 +180,7 @@ pub(super) mod tests {
     #[test]
     fn a_bomb_is_cut_at_the_limit() {
         for encoding in ENCODINGS {
-            let body = encoded(&[b'a'; 1 << 20], encoding);
+            let body = encoded(&vec![b'a'; 1 << 20], encoding);
 
             let (content, error) = decode(body, encoding, MAX_BYTES);
 
@@ -191,7 +191,7 @@ pub(super) mod tests {
 
     #[test]
     fn nested_bombs_are_cut_at_each_layer() {
-        let once = encoded(&[b'a'; 1 << 24], "gzip");
+        let once = encoded(&vec![b'a'; 1 << 24], "gzip");
         let body = encoded(&once, "gzip");
 
         let (content, error) = decode(body, "gzip,gzip", MAX_BYTES);

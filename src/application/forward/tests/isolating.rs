@@ -28,7 +28,7 @@ async fn the_record_at_fault_is_dropped_and_all_others_arrive() {
 
         let mut arrived: Vec<_> = harness.destination.accepted_spans().chars().collect();
         arrived.sort_unstable();
-        assert_eq!(arrived, Vec::from_iter('a'..='z'), "{at_fault}");
+        assert_eq!(arrived, ('a'..='z').collect::<Vec<_>>(), "{at_fault}");
         assert_eq!(harness.lost_for_good(), 2, "{at_fault}");
     }
 }
@@ -78,7 +78,7 @@ async fn an_outage_of_resets_loses_nothing_and_ends_with_whole_batches() {
 
         let mut arrived: Vec<_> = harness.destination.accepted_spans().chars().collect();
         arrived.sort_unstable();
-        assert_eq!(arrived, Vec::from_iter('a'..='z'));
+        assert_eq!(arrived, ('a'..='z').collect::<Vec<_>>());
         assert_eq!(harness.lost_for_good(), 0);
     }
 }

@@ -22,7 +22,7 @@ use tracebuffer::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 mod messages;
 mod serve;
 
-pub(crate) use self::messages::{RawResponse, ReceivedRequest};
+pub(crate) use self::messages::{RawResponse, ReceivedRequest, compressed};
 
 const POLL: Duration = Duration::from_millis(5);
 
