@@ -18,7 +18,7 @@ use crate::ports::destination::{Destination, OutgoingRequest};
 /// The encoding of messages. No request announces which encodings of responses it accepts, since
 /// there is nothing to gain: a response has a few bytes. Servers still compress it as the request
 /// was.
-pub(super) const GRPC_ENCODING: HeaderName = HeaderName::from_static(grpc::GRPC_ENCODING);
+const GRPC_ENCODING: HeaderName = HeaderName::from_static(grpc::GRPC_ENCODING);
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// The largest value of `grpc-timeout`, which has at most eight digits.
 const MAX_TIMEOUT_MS: u128 = 99_999_999;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use percent_encoding::percent_decode;
 use prost::Message;
 use tonic::metadata::MetadataMap;
@@ -12,7 +12,6 @@ use tonic_types::{RetryInfo, RpcStatusExt, pb};
 use super::decode::decode;
 use super::error_text::{BodyFormat, error_text};
 use super::failure::{SendStage, answer_message, inconclusive};
-use super::grpc::GRPC_ENCODING;
 use super::remedy::{grpc_remedy, is_about_size, not_grpc_remedy};
 use super::response::{
     BufferedBody, BufferedResponse, MAX_BODY_BYTES, SentRequest, encodings, parse_export_response,
@@ -22,6 +21,7 @@ use crate::domain::delivery::{
     Delivered, Failure, FailureKind, classify_grpc_code, classify_http_status,
 };
 
+const GRPC_ENCODING: HeaderName = HeaderName::from_static(grpc::GRPC_ENCODING);
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
 const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
