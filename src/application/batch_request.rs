@@ -43,16 +43,24 @@ pub(super) fn next_request(
         && spans > 1
     {
         let record_bytes = join_first(&mut batch.payload, record.bytes as usize);
-        return split_record(
-            keep_spans,
-            &record_bytes,
-            record.settled_prefix..record.spans,
-            limits,
-        );
+        let live = record.settled_prefix..record.spans;
+        let mut part = split_record(keep_spans, &record_bytes, live, limits);
+        part.attempt.failures = record.inconclusive_failures;
+        return part;
     }
     let request = OutgoingRequest { chunks: unsettled_payload(keep_spans, batch), spans };
-    let attempt = Attempt { records: batch.records.len(), spans, bytes: request.bytes() as u64 };
+    let attempt = Attempt {
+        records: batch.records.len(),
+        spans,
+        bytes: request.bytes() as u64,
+        failures: failures(batch),
+    };
     BatchRequest { request, attempt, part_spans: None }
+}
+
+/// Returns the most inconclusive failures in a row of a record in `batch`.
+fn failures(batch: &Batch) -> u16 {
+    batch.records.iter().map(|record| record.inconclusive_failures).max().unwrap_or(0)
 }
 
 /// Cuts out as many of the record's `live` spans as fit into `limits`, at least one.
@@ -77,7 +85,7 @@ fn split_record(
             continue;
         }
         return BatchRequest {
-            attempt: Attempt { records: 1, spans, bytes },
+            attempt: Attempt { records: 1, spans, bytes, failures: 0 },
             request,
             part_spans: (end < live.end).then_some(count),
         };

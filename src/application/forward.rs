@@ -1,5 +1,7 @@
 //! Delivering batches to the destination, with retries.
 
+mod isolate;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +58,16 @@ struct LoggedOutage {
     at: Instant,
     /// Lines about this outage so far.
     lines: u32,
+}
+
+/// What became of a batch.
+enum Delivery {
+    /// It was delivered, or returned to the queue, or dropped.
+    Settled { delivered: bool },
+    /// It was returned to the queue; these records at its head are to be sent one by one.
+    Isolate { records: usize },
+    /// It failed while its record was sent alone, and is still in flight.
+    Held(Batch, Failure),
 }
 
 /// Takes batches from the buffer and delivers them, oldest first.
@@ -145,7 +157,11 @@ where
                 taken = self.next_batch() => taken,
             };
             match taken {
-                Ok(Some(batch)) => self.deliver(batch).await,
+                Ok(Some(batch)) => {
+                    if let Delivery::Isolate { records } = self.deliver(batch, false).await {
+                        self.isolate(records).await;
+                    }
+                }
                 Ok(None) => return,
                 Err(error) => error!(%error, "stored spans are lost: the store cannot be read"),
             }
@@ -173,24 +189,27 @@ where
         self.phase.send_modify(|current| *current = phase.max(*current));
     }
 
-    /// Sends one batch, in several requests if its only record is too large for one.
-    async fn deliver(&self, batch: Batch) {
+    /// Sends one batch, in several requests if its only record is too large for one. `alone` is
+    /// whether the batch is a record sent alone, to be held after an inconclusive failure.
+    async fn deliver(&self, batch: Batch, alone: bool) -> Delivery {
         let mut unsent = Some(batch);
         while let Some(mut batch) = unsent.take() {
             if self.backing_off_until().is_some() {
                 // Another worker's request failed, or the pace demands a pause. In the queue the
                 // batch can be evicted if the buffer fills up meanwhile; pinned it cannot.
-                return self.buffer.requeue(batch);
+                return self.requeue(batch);
             }
             let limits = self.next_batch_limits();
-            let BatchRequest { request, attempt, part_spans: of_record } =
+            let BatchRequest { request, mut attempt, part_spans: of_record } =
                 next_request(self.keep_spans, &mut batch, &limits);
+            let failures = self.state.lock().policy.failures_in_a_row();
+            attempt.failures = attempt.failures.max(failures);
             let started = self.clock.now();
             let outcome = tokio::select! {
                 // A response that has already arrived settles the batch, even when stopping.
                 biased;
                 outcome = self.destination.send(request) => outcome,
-                () = self.wait_until_stopped() => return self.buffer.requeue(batch),
+                () = self.wait_until_stopped() => return self.requeue(batch),
             };
             let elapsed = self.clock.now().saturating_sub(started);
             match outcome {
@@ -206,10 +225,21 @@ where
                 }
                 Err(failure) => {
                     self.monitor.send_failed(&failure, elapsed);
-                    self.handle_failure(batch, of_record, &failure, attempt);
+                    if alone && failure.kind.is_inconclusive() {
+                        self.start_backoff(failure.retry_after, attempt);
+                        self.log_failure(&failure, true);
+                        return Delivery::Held(batch, failure);
+                    }
+                    return self.handle_failure(batch, of_record, &failure, attempt);
                 }
             }
         }
+        Delivery::Settled { delivered: true }
+    }
+
+    fn requeue(&self, batch: Batch) -> Delivery {
+        self.buffer.requeue(batch);
+        Delivery::Settled { delivered: false }
     }
 
     /// Finishes what was sent; returns the rest of the batch if only a part of it was.
@@ -244,15 +274,26 @@ where
         debug!(spans = attempt.spans, bytes = attempt.bytes, "delivered");
     }
 
-    fn handle_failure(&self, batch: Batch, part: Option<u32>, failure: &Failure, attempt: Attempt) {
+    fn handle_failure(
+        &self,
+        mut batch: Batch,
+        part: Option<u32>,
+        failure: &Failure,
+        attempt: Attempt,
+    ) -> Delivery {
+        count_failure(&mut batch, failure, attempt);
         let decision = self.state.lock().policy.failed(failure.kind, attempt);
-        let (RetryDecision::Requeue { back_off } | RetryDecision::Drop { back_off }) = decision;
+        let back_off = match decision {
+            RetryDecision::Requeue { back_off } | RetryDecision::Drop { back_off } => back_off,
+            RetryDecision::Isolate => true,
+        };
         if back_off {
             // Before the batch is requeued, so that no other worker sends it during the backoff.
             self.start_backoff(failure.retry_after, attempt);
         }
+        let records = batch.records.len();
         let rest = match decision {
-            RetryDecision::Requeue { .. } => {
+            RetryDecision::Requeue { .. } | RetryDecision::Isolate => {
                 self.log_failure(failure, back_off);
                 Some(batch)
             }
@@ -264,6 +305,10 @@ where
         };
         if let Some(rest) = rest {
             self.buffer.requeue(rest);
+        }
+        match decision {
+            RetryDecision::Isolate => Delivery::Isolate { records },
+            _ => Delivery::Settled { delivered: false },
         }
     }
 
@@ -349,23 +394,22 @@ impl LoggedOutage {
     }
 }
 
+/// Writes the inconclusive failures in a row to the records, which keep them in the queue.
+fn count_failure(batch: &mut Batch, failure: &Failure, attempt: Attempt) {
+    let failures =
+        if failure.kind.is_inconclusive() { attempt.failures.saturating_add(1) } else { 0 };
+    for record in &mut batch.records {
+        record.inconclusive_failures = failures;
+    }
+}
+
 fn log_loss(failure: &Failure, attempt: Attempt) {
     error!(
         spans = attempt.spans,
         code = failure.code,
         reason = %failure.message,
-        remedy = remedy(failure.kind),
         "the destination permanently refused spans; they are lost"
     );
-}
-
-const fn remedy(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Refused => "check the endpoint, its path and the credentials",
-        FailureKind::TooLarge => "raise the destination's request size limit",
-        FailureKind::InvalidData => "see the destination's log for the data that it cannot read",
-        FailureKind::Unavailable | FailureKind::TimedOut => "none needed",
-    }
 }
 
 #[cfg(test)]

@@ -31,8 +31,11 @@ pub struct Failure {
 pub enum FailureKind {
     /// Retry the same bytes later.
     Unavailable,
-    /// No response within the timeout: retry, with smaller batches after several timeouts.
+    /// No response within the timeout: as [`FailureKind::Inconclusive`].
     TimedOut,
+    /// A part of the request was sent, and nothing tells whether the destination or the request is
+    /// the cause: retry the same bytes later, and smaller ones after several such failures.
+    Inconclusive,
     /// The request exceeds the destination's size limit: retry with smaller batches.
     TooLarge,
     /// The data is invalid: find the record at fault and drop it.
@@ -47,6 +50,13 @@ impl FailureKind {
     pub const fn is_permanent(self) -> bool {
         matches!(self, Self::TooLarge | Self::InvalidData | Self::Refused)
     }
+
+    /// Returns whether the request itself may be the cause of a failure that may also pass: the
+    /// destination has not said that it is unavailable.
+    #[must_use]
+    pub const fn is_inconclusive(self) -> bool {
+        matches!(self, Self::TimedOut | Self::Inconclusive)
+    }
 }
 
 /// Classifies a gRPC status code (`grpc-status`, not 0) as OTLP specifies.
@@ -54,12 +64,14 @@ impl FailureKind {
 /// OTLP 1.11, "Failures" of OTLP/gRPC: retryable are `CANCELLED`, `DEADLINE_EXCEEDED`, `ABORTED`,
 /// `OUT_OF_RANGE`, `UNAVAILABLE`, `DATA_LOSS`, and `RESOURCE_EXHAUSTED` "only if the server can
 /// recover", that is with `RetryInfo`; without it, `RESOURCE_EXHAUSTED` means that the request was
-/// too large.
+/// too large. Of the retryable ones only `UNAVAILABLE`, and `RetryInfo`, say that the destination
+/// is the cause.
 #[must_use]
 pub const fn classify_grpc_code(code: i32, has_retry_info: bool) -> (FailureKind, &'static str) {
-    use FailureKind::{InvalidData, Refused, TimedOut, TooLarge, Unavailable};
+    use FailureKind::{Inconclusive, InvalidData, Refused, TimedOut, TooLarge, Unavailable};
+    let may_pass = if has_retry_info { Unavailable } else { Inconclusive };
     match code {
-        1 => (Unavailable, "CANCELLED"),
+        1 => (may_pass, "CANCELLED"),
         2 => (Refused, "UNKNOWN"),
         3 => (InvalidData, "INVALID_ARGUMENT"),
         4 => (TimedOut, "DEADLINE_EXCEEDED"),
@@ -69,12 +81,12 @@ pub const fn classify_grpc_code(code: i32, has_retry_info: bool) -> (FailureKind
         8 if has_retry_info => (Unavailable, "RESOURCE_EXHAUSTED"),
         8 => (TooLarge, "RESOURCE_EXHAUSTED"),
         9 => (Refused, "FAILED_PRECONDITION"),
-        10 => (Unavailable, "ABORTED"),
-        11 => (Unavailable, "OUT_OF_RANGE"),
+        10 => (may_pass, "ABORTED"),
+        11 => (may_pass, "OUT_OF_RANGE"),
         12 => (Refused, "UNIMPLEMENTED"),
         13 => (Refused, "INTERNAL"),
         14 => (Unavailable, "UNAVAILABLE"),
-        15 => (Unavailable, "DATA_LOSS"),
+        15 => (may_pass, "DATA_LOSS"),
         16 => (Refused, "UNAUTHENTICATED"),
         _ => (Refused, "OTHER"),
     }
@@ -120,6 +132,20 @@ mod tests {
         for code in [1, 4, 10, 11, 14, 15] {
             let (kind, _) = classify_grpc_code(code, false);
             assert!(!kind.is_permanent(), "code {code}");
+        }
+    }
+
+    #[test]
+    fn only_unavailable_and_retry_info_say_that_the_destination_is_the_cause() {
+        for code in [1, 4, 10, 11, 15] {
+            assert!(classify_grpc_code(code, false).0.is_inconclusive(), "code {code}");
+        }
+        assert_eq!(classify_grpc_code(14, false).0, FailureKind::Unavailable);
+        for code in [1, 8, 10, 11, 14, 15] {
+            assert_eq!(classify_grpc_code(code, true).0, FailureKind::Unavailable, "code {code}");
+        }
+        for status in [429, 502, 503, 504] {
+            assert_eq!(classify_http_status(status).0, FailureKind::Unavailable, "{status}");
         }
     }
 

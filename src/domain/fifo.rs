@@ -29,6 +29,10 @@ pub struct BufferedRecord {
     pub settled_prefix: u32,
     /// Length of the payload.
     pub bytes: u32,
+    /// Attempts in a row that failed with it and told nothing of the cause.
+    pub inconclusive_failures: u16,
+    /// Those of it alone, each just after another record was delivered.
+    pub failures_amid_deliveries: u8,
     arrived_nanos: u64,
 }
 
@@ -221,6 +225,8 @@ impl Fifo {
             spans,
             settled_prefix: skip,
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            inconclusive_failures: 0,
+            failures_amid_deliveries: 0,
             arrived_nanos: u64::try_from(now.as_nanos()).unwrap_or(u64::MAX),
         };
         self.next_sequence += 1;

@@ -119,7 +119,7 @@ impl Sidecar {
     fn failed(&mut self, now: Duration, failure: &Failure, random: u64) -> Duration {
         let spans = self.in_flight;
         let records = usize::try_from(spans.div_ceil(RECORD_SPANS)).unwrap();
-        let attempt = Attempt { records, spans, bytes: spans * SPAN_BYTES };
+        let attempt = Attempt { records, spans, bytes: spans * SPAN_BYTES, failures: 0 };
         let RetryDecision::Requeue { back_off: true } = self.policy.failed(failure.kind, attempt)
         else {
             panic!("no scenario refuses for good: {failure:?}");

@@ -84,7 +84,7 @@ async fn spans_evicted_from_the_first_of_several_records_are_neither_sent_nor_co
     let part = next_request(keep_words, &mut batch, &WHOLE);
 
     assert_eq!(part.request.chunks.concat(), b"c d ");
-    assert_eq!(part.attempt, Attempt { records: 2, spans: 2, bytes: 4 });
+    assert_eq!(part.attempt, Attempt { records: 2, spans: 2, bytes: 4, failures: 0 });
     assert_eq!(part.part_spans, None);
 }
 

@@ -10,11 +10,13 @@ use crate::application::fakes::{
     limits,
 };
 use crate::application::testing::FakeClock;
+use crate::domain::delivery::FailureKind;
 use crate::domain::ledger::Ledger;
 use crate::domain::limits::{BufferLimits, OverflowPolicy};
 
 mod delivering;
 mod ending;
+mod isolating;
 mod logging;
 mod pacing;
 mod poison;

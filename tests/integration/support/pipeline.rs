@@ -15,7 +15,7 @@ use tracebuffer::adapters::messaging::destination::config::Protocol;
 use crate::support::client::{self, ReceiverEndpoint, ResponseKind};
 use crate::support::receiver::{Metrics, ReceiverProcess};
 use crate::support::samples::{serialized, span};
-use crate::support::scripted_destination::ScriptedDestination;
+use crate::support::scripted_destination::{ScriptedDestination, ScriptedResponse};
 
 /// How often the ledger is audited during an action.
 const AUDIT_INTERVAL: Duration = Duration::from_millis(3);
@@ -51,6 +51,16 @@ impl Pipeline {
         let mut destination = ScriptedDestination::start(protocol).await;
         destination.stop().await;
         Self::start_with_destination(destination, protocol, settings).await
+    }
+
+    /// Starts a receiver whose destination asks it to wait for 2 s at the first request, which has
+    /// been sent.
+    pub(crate) async fn start_in_short_outage(protocol: Protocol) -> Self {
+        let pipeline = Self::start(protocol, &[]).await;
+        pipeline.destination.script([ScriptedResponse::come_back_later(protocol)]);
+        pipeline.send(1, 1).await;
+        pipeline.wait_until_failing(1).await;
+        pipeline
     }
 
     /// Starts a receiver with this destination; `settings` may override its endpoint.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::IoSlice;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
@@ -20,6 +22,8 @@ pub(super) struct Rope {
     /// None of them is empty.
     pieces: VecDeque<Bytes>,
     remaining: usize,
+    /// Set as soon as a byte is read.
+    begun: Arc<AtomicBool>,
 }
 
 /// A request body of one [`Rope`], whose length is known in advance.
@@ -30,6 +34,12 @@ impl Rope {
     /// Puts `prefix` before all pieces. To be called at most once.
     pub(super) fn with_prefix(self, prefix: Bytes) -> Self {
         Self { remaining: self.remaining + prefix.len(), prefix, ..self }
+    }
+
+    /// Returns a flag that tells whether a byte was read of this rope or of a clone: whether hyper
+    /// has begun to send it.
+    pub(super) fn begun(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.begun)
     }
 
     pub(super) fn push(&mut self, piece: Bytes) {
@@ -48,7 +58,7 @@ impl From<Vec<Bytes>> for Rope {
     fn from(mut pieces: Vec<Bytes>) -> Self {
         pieces.retain(|piece| !piece.is_empty());
         let remaining = pieces.iter().map(Bytes::len).sum();
-        Self { prefix: Bytes::new(), pieces: pieces.into(), remaining }
+        Self { pieces: pieces.into(), remaining, ..Self::default() }
     }
 }
 
@@ -71,6 +81,7 @@ impl Buf for Rope {
     fn advance(&mut self, mut count: usize) {
         assert!(count <= self.remaining, "cannot advance past the end");
         self.remaining -= count;
+        self.begun.fetch_or(count > 0, Ordering::Relaxed);
         let of_prefix = count.min(self.prefix.len());
         self.prefix.advance(of_prefix);
         count -= of_prefix;
@@ -153,6 +164,18 @@ mod tests {
 
         assert_eq!(rope.chunks_vectored(&mut slices), 2);
         assert_eq!((&*slices[0], &*slices[1]), (&b"abc"[..], &b"de"[..]));
+    }
+
+    #[test]
+    fn a_rope_tells_when_it_or_its_clone_is_read() {
+        let whole = rope(&["abc", "de"]);
+        let begun = whole.begun();
+        let mut sent = whole.clone().with_prefix(Bytes::from_static(b"12"));
+
+        sent.advance(0);
+        assert!(!begun.load(Ordering::Relaxed));
+        sent.advance(1);
+        assert!(begun.load(Ordering::Relaxed));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What both transports share: headers, connections, compression, and one deadline for it all.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::USER_AGENT;
@@ -15,7 +16,7 @@ use super::connector::Deadline;
 use super::failure::{SendStage, unavailable};
 use super::header_files::HeaderSources;
 use super::http_connection::{HttpRequest, Target};
-use super::response::{BufferedResponse, ExcessBody, read_response};
+use super::response::{BufferedResponse, ExcessBody, SentRequest, read_response};
 use crate::adapters::files::FileReads;
 use crate::adapters::messaging::notation::headers::Headers;
 use crate::domain::delivery::{Failure, FailureKind};
@@ -33,7 +34,7 @@ pub(super) struct EndpointClient {
     header_reads: FileReads,
     timeout: Duration,
     /// `host:port`, for people.
-    pub(super) peer: String,
+    peer: String,
 }
 
 impl EndpointClient {
@@ -89,6 +90,11 @@ impl EndpointClient {
         }
     }
 
+    /// Returns what explains the response to a request.
+    pub(super) fn sent_request(&self) -> SentRequest<'_> {
+        SentRequest { peer: &self.peer, compressed: self.compression != Compression::None }
+    }
+
     /// Returns the headers of a request: `User-Agent` and the configured ones. Of one name, a header
     /// from a file replaces one from the settings, and a value file one from the headers file.
     pub(super) async fn headers(&self) -> Result<HeaderMap, Failure> {
@@ -129,14 +135,22 @@ impl EndpointClient {
         deadline: Deadline,
         excess: ExcessBody,
     ) -> Result<BufferedResponse, Failure> {
+        let begun = body.begun();
         let request = HttpRequest { target: Arc::clone(&self.target), headers, body };
-        let response = self.pool.send_request(connection, request, deadline).await?;
+        let response = self.pool.send_request(connection, request, deadline).await;
+        let response = response.map_err(|failure| match failure.kind {
+            // A request whose body was not looked at is not the cause.
+            FailureKind::Inconclusive if !begun.load(Ordering::Relaxed) => {
+                Failure { kind: FailureKind::Unavailable, ..failure }
+            }
+            _ => failure,
+        })?;
         Ok(read_response(response, excess).await)
     }
 
     /// Returns the failure of a response whose body ended early.
     pub(super) fn body_failure(&self, response: &BufferedResponse) -> Option<Failure> {
-        response.body.error.as_ref().map(|error| self.pool.connection_failure(error, true))
+        response.body.error.as_ref().map(|error| self.pool.request_failure(error, true))
     }
 }
 

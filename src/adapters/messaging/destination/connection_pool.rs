@@ -97,13 +97,19 @@ impl ConnectionPool {
         }
         match sent {
             Ok(response) => Ok(StreamingResponse { response, connection }),
-            Err(error) => Err(self.connection_failure(&error, connection.reused)),
+            Err(error) => Err(self.request_failure(&error, connection.reused)),
         }
+    }
+
+    /// Converts an error of a request into a failure, as if a part of its body was sent.
+    pub(super) fn request_failure(&self, error: &HttpConnectionError, proven: bool) -> Failure {
+        let kind = error.failure_kind(self.connector.endpoint().tls);
+        Failure { kind, ..self.connection_failure(error, proven) }
     }
 
     /// Converts an error of an open connection into a failure; `proven` is whether the peer has
     /// responded on that connection before.
-    pub(super) fn connection_failure(&self, error: &HttpConnectionError, proven: bool) -> Failure {
+    fn connection_failure(&self, error: &HttpConnectionError, proven: bool) -> Failure {
         let stage = error.stage(self.connector.endpoint().tls);
         let hint = match stage {
             SendStage::Response => self.connector.wrong_port_hint(),

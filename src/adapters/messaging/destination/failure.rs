@@ -52,6 +52,25 @@ pub(super) fn unavailable(stage: SendStage, message: impl Into<Cow<'static, str>
     }
 }
 
+/// Returns a failure after a part of the request was sent that may be the request's own fault.
+pub(super) fn inconclusive(stage: SendStage, message: impl Into<Cow<'static, str>>) -> Failure {
+    Failure { kind: FailureKind::Inconclusive, ..unavailable(stage, message) }
+}
+
+/// Returns the failure message of an answer: who answered what, what the answer says, quoted, and
+/// what to do about it.
+pub(super) fn answer_message(peer: &str, answer: &str, text: &str, remedy: &str) -> String {
+    if text.is_empty() {
+        return format!("{peer} answered {answer}{remedy}");
+    }
+    format!("{peer} answered {answer}: {}{remedy}", quoted(text))
+}
+
+/// Quotes `text` after cutting it to 1 KiB, with the same characters escaped as by [`printable`].
+pub(super) fn quoted(text: &str) -> String {
+    format!("{:?}", truncated_bytes(text, MAX_TEXT_BYTES))
+}
+
 /// Makes `text` safe for logs and terminals: truncates after 1 KiB, escapes control and
 /// bidirectional characters.
 pub(super) fn printable(text: &str) -> String {
@@ -74,6 +93,24 @@ mod tests {
         let shown = printable(&"é".repeat(600));
 
         assert_eq!(shown, format!("{}…", "é".repeat(510)));
+    }
+
+    #[test]
+    fn a_quoted_text_is_cut_and_escaped() {
+        assert_eq!(quoted("a \"b\"\n\u{1b}[2J\u{202e}"), r#""a \"b\"\n\u{1b}[2J\u{202e}""#);
+        assert_eq!(quoted(&"x".repeat(2_000)).len(), MAX_TEXT_BYTES + 2);
+    }
+
+    #[test]
+    fn an_answer_is_shown_with_its_text_and_the_remedy() {
+        assert_eq!(
+            answer_message("peer", "HTTP 500", "", "; wait"),
+            "peer answered HTTP 500; wait"
+        );
+        assert_eq!(
+            answer_message("peer", "HTTP 500", "oops", "; wait"),
+            r#"peer answered HTTP 500: "oops"; wait"#
+        );
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::adapters::messaging::wire::grpc;
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
+/// The encoding of messages. No request announces which encodings of responses it accepts, since
+/// there is nothing to gain: a response has a few bytes. Servers still compress it as the request
+/// was.
 const GRPC_ENCODING: HeaderName = HeaderName::from_static(grpc::GRPC_ENCODING);
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// The largest value of `grpc-timeout`, which has at most eight digits.
@@ -49,7 +52,7 @@ impl GrpcDestination {
             .send_request(connection, headers, body, deadline, ExcessBody::Discard)
             .await?;
         let broken = self.client.body_failure(&answer);
-        delivery_result(answer, broken, &self.client.peer)
+        delivery_result(answer, broken, self.client.sent_request())
     }
 }
 

@@ -1,78 +1,106 @@
 //! Interpreting gRPC responses.
 
-use http::{HeaderMap, StatusCode};
+use std::borrow::Cow;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, StatusCode};
 use percent_encoding::percent_decode;
 use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic_types::{RetryInfo, RpcStatusExt, pb};
 
-use super::failure::{SendStage, printable, unavailable};
-use super::response::{BufferedBody, BufferedResponse, parse_export_response};
+use super::decode::decode;
+use super::error_text::{BodyFormat, error_text};
+use super::failure::{SendStage, answer_message, inconclusive};
+use super::remedy::{grpc_remedy, is_about_size, not_grpc_remedy};
+use super::response::{
+    BufferedBody, BufferedResponse, MAX_BODY_BYTES, SentRequest, encodings, parse_export_response,
+};
 use crate::adapters::messaging::wire::grpc;
-use crate::domain::delivery::{Delivered, Failure, classify_grpc_code, classify_http_status};
+use crate::domain::delivery::{
+    Delivered, Failure, FailureKind, classify_grpc_code, classify_http_status,
+};
 
+const GRPC_ENCODING: HeaderName = HeaderName::from_static(grpc::GRPC_ENCODING);
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_MESSAGE: &str = "grpc-message";
 const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
+const OUT_OF_RANGE: i32 = 11;
 
-/// Returns the outcome of a request. `broken` is the failure of a response whose body ended early,
-/// and `peer` names the destination.
+/// Returns the outcome of a request. `broken` is the failure of a response whose body ended early.
 pub(super) fn delivery_result(
     answer: BufferedResponse,
     broken: Option<Failure>,
-    peer: &str,
+    sent: SentRequest<'_>,
 ) -> Result<Delivered, Failure> {
     let BufferedResponse { status, headers, body, trailers } = answer;
     // A response without a message may consist of headers only ("Trailers-Only").
-    let trailers =
-        trailers.filter(|trailers| trailers.contains_key(GRPC_STATUS)).unwrap_or(headers);
-    match trailers.get(GRPC_STATUS).map(|value| value.to_str().ok()?.parse().ok()) {
-        Some(Some(0)) => Ok(success(&body, peer)),
-        Some(Some(code)) => Err(status_failure(code, trailers, peer)),
-        Some(None) => Err(unavailable(
+    let trailers = trailers.filter(|trailers| trailers.contains_key(GRPC_STATUS));
+    let status_headers = trailers.as_ref().unwrap_or(&headers);
+    match status_headers.get(GRPC_STATUS).map(|value| value.to_str().ok()?.parse().ok()) {
+        Some(Some(0)) => Ok(success(&body, &headers, sent.peer)),
+        Some(Some(code)) => Err(status_failure(code, trailers.unwrap_or(headers), sent)),
+        Some(None) => Err(inconclusive(
             SendStage::Response,
-            format!("{peer} sent a grpc-status that is not a number"),
+            format!("{} sent a grpc-status that is not a number", sent.peer),
         )),
-        None => Err(missing_status_failure(status, broken, peer)),
+        None => Err(missing_status_failure(status, &headers, &body, broken, sent)),
     }
 }
 
-fn success(body: &BufferedBody, peer: &str) -> Delivered {
-    let message = (!body.truncated).then(|| unframe_message(&body.bytes)).flatten();
-    message.and_then(parse_export_response).unwrap_or_else(|| Delivered {
+fn success(body: &BufferedBody, headers: &HeaderMap, peer: &str) -> Delivered {
+    read_message(body, headers).unwrap_or_else(|problem| Delivered {
         rejected_spans: 0,
-        message: format!("{peer} answered OK, with a message that cannot be read"),
+        message: format!("{peer} answered OK, with a message that cannot be read: {problem}"),
     })
 }
 
-/// Returns the one uncompressed message of a body.
-fn unframe_message(body: &[u8]) -> Option<&[u8]> {
-    let (prefix, message) = body.split_first_chunk()?;
+/// Reads the one message of a body; returns why it cannot be read otherwise.
+fn read_message(body: &BufferedBody, headers: &HeaderMap) -> Result<Delivered, Cow<'static, str>> {
+    if let Some(problem) = body.problem() {
+        return Err(problem.into());
+    }
+    let (prefix, message) = body.bytes.split_first_chunk().ok_or("there is none")?;
     let (flag, length) = grpc::split_prefix(*prefix);
-    let is_whole = flag == 0 && usize::try_from(length) == Ok(message.len());
-    is_whole.then_some(message)
+    if usize::try_from(length) != Ok(message.len()) {
+        return Err("its length is wrong".into());
+    }
+    let message = match flag {
+        0 => Cow::Borrowed(message),
+        1 => decompress(message, &encodings(headers, &GRPC_ENCODING))?.into(),
+        _ => return Err("its prefix is invalid".into()),
+    };
+    parse_export_response(&message).ok_or_else(|| "it is not OTLP".into())
 }
 
-fn status_failure(code: i32, trailers: HeaderMap, peer: &str) -> Failure {
-    let detail = trailers.get(GRPC_MESSAGE).map_or_else(String::new, |value| {
-        printable(&percent_decode(value.as_bytes()).decode_utf8_lossy())
-    });
-    let retry_info = retry_info(trailers);
-    let (kind, name) = classify_grpc_code(code, retry_info.is_some());
-    let colon = if detail.is_empty() { "" } else { ": " };
-    Failure {
-        kind,
-        code: name,
-        retry_after: retry_info.and_then(|info| info.retry_delay),
-        message: format!("{peer} answered {name}{colon}{detail}{}", remedy(code)).into(),
+fn decompress(message: &[u8], encoding: &str) -> Result<Vec<u8>, Cow<'static, str>> {
+    if matches!(encoding.trim(), "" | "identity") {
+        return Err("it is compressed, but no encoding is named".into());
+    }
+    match decode(message.to_vec(), encoding, MAX_BODY_BYTES) {
+        (message, None) => Ok(message),
+        (_, Some(error)) => Err(error.to_string().into()),
     }
 }
 
-const fn remedy(code: i32) -> &'static str {
-    match code {
-        7 | 16 => "; check the configured headers and the client certificate",
-        12 => "; does it accept OTLP traces over gRPC on this port?",
-        _ => "",
+fn status_failure(code: i32, trailers: HeaderMap, sent: SentRequest<'_>) -> Failure {
+    let message = trailers
+        .get(GRPC_MESSAGE)
+        .map(|value| percent_decode(value.as_bytes()).decode_utf8_lossy().into_owned());
+    let message = message.unwrap_or_default();
+    let retry_info = retry_info(trailers);
+    let (kind, name) = classify_grpc_code(code, retry_info.is_some());
+    // Servers on tonic refuse large messages with this code, which OTLP calls retryable.
+    let is_too_large = code == OUT_OF_RANGE && is_about_size(&message);
+    let remedy = match kind {
+        FailureKind::Unavailable => "",
+        _ => grpc_remedy(code, &message, sent.compressed),
+    };
+    Failure {
+        kind: if is_too_large { FailureKind::TooLarge } else { kind },
+        code: name,
+        retry_after: retry_info.and_then(|info| info.retry_delay),
+        message: answer_message(sent.peer, name, &message, remedy).into(),
     }
 }
 
@@ -85,26 +113,34 @@ fn retry_info(trailers: HeaderMap) -> Option<RetryInfo> {
 
 /// Returns the failure of a response without `grpc-status`: the peer does not implement gRPC, or
 /// the response was interrupted.
-fn missing_status_failure(status: StatusCode, broken: Option<Failure>, peer: &str) -> Failure {
+fn missing_status_failure(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &BufferedBody,
+    broken: Option<Failure>,
+    sent: SentRequest<'_>,
+) -> Failure {
     if let Some(failure) = broken {
         return failure;
     }
-    if status == StatusCode::OK {
-        let message = format!("{peer} ended its response without a grpc-status");
-        return unavailable(SendStage::Response, message);
+    let is_grpc = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(grpc::CONTENT_TYPE.as_bytes()));
+    if status == StatusCode::OK && is_grpc {
+        let message = format!("{} ended its response without a grpc-status", sent.peer);
+        return inconclusive(SendStage::Response, message);
     }
+    let text = error_text(BodyFormat::from_headers(headers), &body.bytes);
+    let remedy = not_grpc_remedy(status.as_u16(), &text, sent.compressed);
+    let answer = format!("HTTP {status}, not gRPC");
+    let message = answer_message(sent.peer, &answer, &text, remedy);
     let (kind, code) = match status {
+        StatusCode::OK => return inconclusive(SendStage::Response, message),
         // From a proxy; no gRPC code says as clearly that the request is too large.
         StatusCode::PAYLOAD_TOO_LARGE => classify_http_status(status.as_u16()),
         _ => classify_grpc_code(grpc_code_from_http(status), false),
     };
-    Failure {
-        kind,
-        code,
-        retry_after: None,
-        message: format!("{peer} answered HTTP {status}, not gRPC; is this its OTLP/gRPC port?")
-            .into(),
-    }
+    Failure { kind, code, retry_after: None, message: message.into() }
 }
 
 /// gRPC, "HTTP to gRPC Status Code Mapping".

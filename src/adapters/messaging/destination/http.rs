@@ -41,7 +41,7 @@ impl HttpDestination {
             .client
             .send_request(connection, headers, body, deadline, ExcessBody::Disconnect)
             .await?;
-        delivery_result(&response, &self.client.peer)
+        delivery_result(&response, self.client.sent_request())
     }
 }
 

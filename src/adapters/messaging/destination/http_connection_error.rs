@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 
 use super::failure::{SendStage, error_chain};
+use crate::domain::delivery::FailureKind;
 
 /// A request on an open connection got no response.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,18 @@ impl HttpConnectionError {
             Self::Broken(error) if error.is_parse() => SendStage::Response,
             Self::Broken(error) if caused_by(error, is_protocol_error) => SendStage::Response,
             Self::InvalidRequest(_) | Self::Broken(_) => SendStage::Reset,
+        }
+    }
+
+    /// Returns how to react, if a part of the body was sent: a connection that breaks then may do so
+    /// because of the request, unless the peer said that it did not process it.
+    pub(super) fn failure_kind(&self, tls: bool) -> FailureKind {
+        let of_tls = self.stage(tls) == SendStage::Tls;
+        match self {
+            Self::Broken(error) if !of_tls && !caused_by(error, is_refusal) => {
+                FailureKind::Inconclusive
+            }
+            Self::Broken(_) | Self::InvalidRequest(_) => FailureKind::Unavailable,
         }
     }
 

@@ -2,110 +2,136 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
-use prost::Message;
-use serde_json::Value;
-use tonic_types::pb;
+use http::HeaderMap;
+use http::header::{LOCATION, RETRY_AFTER};
+use serde_json::{Map, Value};
 
-use super::failure::printable;
-use super::response::{BufferedResponse, parse_export_response};
+use super::error_text::{BodyFormat, error_text, is_html_page};
+use super::failure::{SendStage, answer_message, inconclusive, printable, quoted};
+use super::remedy::http_remedy;
+use super::response::{BufferedResponse, SentRequest, parse_export_response};
 use crate::domain::delivery::{Delivered, Failure, classify_http_status};
 
-/// The format of a response body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BodyFormat {
-    Protobuf,
-    Json,
-    Text,
-    Other,
-}
-
-/// Returns the outcome of a request; `peer` names the destination.
+/// Returns the outcome of a request.
 ///
-/// The status alone decides, even if the body is truncated or invalid.
+/// The status alone decides, even if the body is truncated or invalid; only a web page is no
+/// success. Other foreign bodies are: some vendors answer `ok`, and would get the same spans again
+/// for ever.
 pub(super) fn delivery_result(
     response: &BufferedResponse,
-    peer: &str,
+    sent: SentRequest<'_>,
 ) -> Result<Delivered, Failure> {
+    let format = BodyFormat::from_headers(&response.headers);
     if response.status.is_success() {
-        return Ok(success(response, peer));
+        return success(response, format, sent.peer);
     }
-    let status = response.status;
-    let (kind, code) = classify_http_status(status.as_u16());
-    let message = error_message(response);
-    let colon = if message.is_empty() { "" } else { ": " };
+    let (kind, code) = classify_http_status(response.status.as_u16());
     Err(Failure {
         kind,
         code,
         retry_after: retry_after(&response.headers, SystemTime::now()),
-        message: format!("{peer} answered HTTP {status}{colon}{message}{}", remedy(status)).into(),
+        message: refusal_message(response, format, sent).into(),
     })
 }
 
-fn success(response: &BufferedResponse, peer: &str) -> Delivered {
-    let complete = !response.body.truncated && response.body.error.is_none();
-    let bytes = &response.body.bytes;
-    let delivered = match body_format(&response.headers) {
-        _ if !complete => None,
+fn success(
+    response: &BufferedResponse,
+    format: BodyFormat,
+    peer: &str,
+) -> Result<Delivered, Failure> {
+    let (status, bytes) = (response.status, &response.body.bytes);
+    let problem = response.body.problem();
+    let has_body = !bytes.is_empty() || problem.is_some();
+    let is_page = (format == BodyFormat::Html && has_body) || is_html_page(bytes);
+    if is_page {
+        return Err(web_page_failure(response, peer));
+    }
+    let warn = |what: String| Delivered {
+        rejected_spans: 0,
+        message: format!("{peer} answered HTTP {status}, with {what}"),
+    };
+    if let Some(problem) = problem {
+        return Ok(warn(format!("a body that cannot be read: {problem}")));
+    }
+    let delivered = match format {
         _ if bytes.is_empty() => Some(Delivered::default()),
         BodyFormat::Protobuf => parse_export_response(bytes),
         BodyFormat::Json => parse_export_response_json(bytes),
-        BodyFormat::Text | BodyFormat::Other => None,
+        BodyFormat::Html | BodyFormat::Other => None,
     };
-    delivered.unwrap_or_else(|| Delivered {
-        rejected_spans: 0,
-        message: format!("{peer} answered HTTP {}, with a body that is not OTLP", response.status),
+    let text = || quoted(&error_text(format, bytes));
+    Ok(match delivered {
+        None => warn(format!("a body that is not OTLP: {}", text())),
+        Some(_) if format == BodyFormat::Json && is_json_error(bytes) => {
+            warn(format!("an error in its body: {}", text()))
+        }
+        Some(delivered) => delivered,
     })
 }
 
-/// Parses an `ExportTraceServiceResponse` in JSON. `ProtoJSON` writes 64-bit numbers as strings;
-/// plain numbers are accepted too.
+/// A login page, or the error page of a proxy: the destination did not get the spans.
+fn web_page_failure(response: &BufferedResponse, peer: &str) -> Failure {
+    let answer = format!("HTTP {} with a web page, not OTLP", response.status);
+    let title = error_text(BodyFormat::Html, &response.body.bytes);
+    let remedy = "; check the endpoint, and proxies in between";
+    inconclusive(SendStage::Response, answer_message(peer, &answer, &title, remedy))
+}
+
+fn refusal_message(
+    response: &BufferedResponse,
+    format: BodyFormat,
+    sent: SentRequest<'_>,
+) -> String {
+    let status = response.status;
+    let text = error_text(format, &response.body.bytes);
+    let remedy = http_remedy(status.as_u16(), &text, sent.compressed);
+    let redirect =
+        if status.is_redirection() { redirect(&response.headers) } else { String::new() };
+    answer_message(sent.peer, &format!("HTTP {status}{redirect}"), &text, remedy)
+}
+
+/// Names the target of a redirect, without its query, which may contain secrets.
+fn redirect(headers: &HeaderMap) -> String {
+    let location = headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let Some(location) = location else { return String::new() };
+    format!(" to {}", quoted(location.split(['?', '#']).next().unwrap_or_default()))
+}
+
+/// Parses an `ExportTraceServiceResponse` in JSON. `ProtoJSON` writes 64-bit numbers as strings and
+/// names in camel case; plain numbers and the names of the schema are valid too.
 fn parse_export_response_json(bytes: &[u8]) -> Option<Delivered> {
-    let response: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
-    let partial = response.get("partialSuccess").unwrap_or(&Value::Null);
-    let rejected_spans = match &partial["rejectedSpans"] {
-        Value::String(number) => number.parse().ok()?,
-        number => number.as_u64().unwrap_or(0),
+    let response: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
+    let partial = either(&response, "partialSuccess", "partial_success").and_then(Value::as_object);
+    let Some(partial) = partial else { return Some(Delivered::default()) };
+    let rejected_spans: i64 = match either(partial, "rejectedSpans", "rejected_spans") {
+        Some(Value::String(number)) => number.parse().ok()?,
+        Some(number) => number.as_i64().unwrap_or(0),
+        None => 0,
     };
-    let message = partial["errorMessage"].as_str().unwrap_or_default();
-    Some(Delivered { rejected_spans, message: printable(message) })
+    let message = either(partial, "errorMessage", "error_message").and_then(Value::as_str);
+    Some(Delivered {
+        rejected_spans: u64::try_from(rejected_spans).unwrap_or(0),
+        message: printable(message.unwrap_or_default()),
+    })
 }
 
-/// Returns the message of the `Status` in the body, or the body itself if it is plain text.
-fn error_message(response: &BufferedResponse) -> String {
-    let bytes = &response.body.bytes;
-    let message = match body_format(&response.headers) {
-        BodyFormat::Protobuf => {
-            pb::Status::decode(bytes.as_slice()).ok().map(|status| status.message)
-        }
-        BodyFormat::Json => serde_json::from_slice::<Value>(bytes)
-            .ok()
-            .and_then(|status| status.get("message")?.as_str().map(str::to_owned)),
-        BodyFormat::Text => Some(String::from_utf8_lossy(bytes).trim().to_owned()),
-        BodyFormat::Other => None,
+fn either<'a>(object: &'a Map<String, Value>, name: &str, other: &str) -> Option<&'a Value> {
+    object.get(name).or_else(|| object.get(other))
+}
+
+/// Returns whether a JSON body reports an error, as the answers of some gateways do whose status is
+/// always 200.
+fn is_json_error(bytes: &[u8]) -> bool {
+    let object: Result<Map<String, Value>, _> = serde_json::from_slice(bytes);
+    let is_error = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(errors) => !errors.is_empty(),
+        Value::String(text) => !text.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::Object(_) => true,
     };
-    printable(&message.unwrap_or_default())
-}
-
-fn body_format(headers: &HeaderMap) -> BodyFormat {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    match essence.to_ascii_lowercase().as_str() {
-        "application/x-protobuf" | "application/protobuf" => BodyFormat::Protobuf,
-        "application/json" => BodyFormat::Json,
-        "text/plain" => BodyFormat::Text,
-        _ => BodyFormat::Other,
-    }
-}
-
-const fn remedy(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        300..=399 => "; redirects are not followed: use the final address as the endpoint",
-        401 | 403 => "; check the configured headers and the client certificate",
-        404 | 405 => "; check the path of the endpoint",
-        _ => "",
-    }
+    object.is_ok_and(|object| {
+        ["error", "errors"].iter().any(|name| object.get(*name).is_some_and(is_error))
+    })
 }
 
 /// Parses `Retry-After`: seconds, or a date (RFC 9110, 10.2.3). A date in the past means now.

@@ -12,6 +12,8 @@ mod compress;
 mod connection_pool;
 mod connector;
 mod console;
+mod decode;
+mod error_text;
 mod failure;
 mod files;
 mod grpc;
@@ -21,6 +23,7 @@ mod http;
 mod http_connection;
 mod http_connection_error;
 mod http_response;
+mod remedy;
 mod response;
 mod tls;
 

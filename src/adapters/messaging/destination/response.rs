@@ -1,17 +1,27 @@
 //! Reading responses into memory, up to a limit.
 
-use http::{HeaderMap, StatusCode};
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 
 use super::connection_pool::StreamingResponse;
+use super::decode::{DecodeError, decode};
 use super::failure::printable;
 use super::http_connection_error::HttpConnectionError;
 use crate::domain::delivery::Delivered;
 
-/// Maximum bytes of a response body that are kept.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Maximum bytes of a response body that are kept, before and after decompression.
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What is known about a request, to explain its response.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SentRequest<'a> {
+    /// `host:port` of the destination.
+    pub(super) peer: &'a str,
+    pub(super) compressed: bool,
+}
 
 /// A response whose body was read, up to the limit.
 #[derive(Debug)]
@@ -30,6 +40,8 @@ pub(super) struct BufferedBody {
     pub(super) truncated: bool,
     /// The error that ended the body early.
     pub(super) error: Option<HttpConnectionError>,
+    /// Why there is no more of it, or nothing, although it arrived.
+    pub(super) undecoded: Option<DecodeError>,
 }
 
 /// What to do with a body that exceeds the limit.
@@ -41,7 +53,8 @@ pub(super) enum ExcessBody {
     Disconnect,
 }
 
-/// Reads the body. Returns the connection to the pool if the body was read to its end.
+/// Reads the body and decompresses it, up to the limit. Returns the connection to the pool if the
+/// body was read to its end.
 pub(super) async fn read_response(
     response: StreamingResponse<'_>,
     excess: ExcessBody,
@@ -68,7 +81,15 @@ pub(super) async fn read_response(
     if ended {
         connection.release();
     }
+    body.decode(&encodings(&head.headers, &CONTENT_ENCODING));
     BufferedResponse { status: head.status, headers: head.headers, body, trailers }
+}
+
+/// Returns the encodings that the headers `name` list.
+pub(super) fn encodings(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values = headers.get_all(name).iter();
+    let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    values.join(",")
 }
 
 impl BufferedBody {
@@ -77,6 +98,21 @@ impl BufferedBody {
         let (kept, discarded) = data.split_at(free.min(data.len()));
         self.bytes.extend_from_slice(kept);
         self.truncated |= !discarded.is_empty();
+    }
+
+    fn decode(&mut self, encodings: &str) {
+        (self.bytes, self.undecoded) =
+            decode(std::mem::take(&mut self.bytes), encodings, MAX_BODY_BYTES);
+    }
+
+    /// Returns why the body is incomplete; `None` if it is whole.
+    pub(super) fn problem(&self) -> Option<String> {
+        if self.truncated {
+            return Some(format!("it is longer than {} KiB", MAX_BODY_BYTES / 1024));
+        }
+        let broken =
+            self.error.as_ref().map(|error| format!("it broke off: {}", error.error_chain()));
+        broken.or_else(|| self.undecoded.as_ref().map(ToString::to_string))
     }
 }
 

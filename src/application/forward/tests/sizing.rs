@@ -18,17 +18,39 @@ fn lengths(harness: &Harness) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_third_timeout_in_a_row_halves_the_batch() {
-    let mut harness = Harness::new(|arrival| match arrival.payload.len() {
-        ..=4 => accept(),
-        _ => fail(FailureKind::TimedOut).delayed(secs(10)),
+async fn the_third_inconclusive_failure_in_a_row_halves_the_batch() {
+    for kind in [FailureKind::TimedOut, FailureKind::Inconclusive] {
+        let mut harness = Harness::new(move |arrival| match arrival.payload.len() {
+            ..=100_000 => accept(),
+            _ => fail(kind).delayed(secs(10)),
+        });
+        let record = alphabet(50_000);
+        harness.store(&[record.as_str(); 4]);
+
+        harness.finish().await;
+
+        let (whole, half) = (200_000, 100_000);
+        assert_eq!(lengths(&harness), [whole, whole, whole, half, half]);
+        assert_eq!(harness.destination.accepted_spans(), record.repeat(4));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_halved_although_its_oldest_records_are_evicted_between_the_attempts() {
+    let mut harness = Harness::with(limits(1 << 20, 410_000), BATCH, |arrival| {
+        if arrival.payload.len() > 60_000 { fail(FailureKind::Inconclusive) } else { accept() }
     });
-    harness.store(&["ab", "cd", "ef", "gh"]);
+    let record = alphabet(100_000);
+    harness.start(1);
 
+    for _ in 0..20 {
+        // Evicts what waits, so that no batch is sent twice.
+        harness.store(&[record.as_str(); 4]);
+        sleep(millis(300)).await;
+    }
+
+    assert!(!harness.destination.accepted_spans().is_empty());
     harness.finish().await;
-
-    assert_eq!(lengths(&harness), [8, 8, 8, 4, 4]);
-    assert_eq!(harness.destination.accepted_spans(), "abcdefgh");
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ async fn settings(protocol: Protocol, host: &str, port: u16) -> DestinationSetti
 async fn unavailable(settings: &DestinationSettings) -> Failure {
     let destination = AnyDestination::from_settings(Some(settings));
     let failure = destination.send(batch(&["a"])).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unavailable, "{}", failure.message);
+    assert!(!failure.kind.is_permanent(), "{}", failure.message);
     failure
 }
 
@@ -133,7 +133,7 @@ async fn a_connection_without_ping_responses_is_abandoned_before_the_timeout() {
 
     let failure = destination.send(batch(&["b"])).await.unwrap_err();
 
-    assert_eq!((failure.kind, failure.code), (FailureKind::Unavailable, "RESET"));
+    assert_eq!((failure.kind, failure.code), (FailureKind::Inconclusive, "RESET"));
     assert!(before.elapsed() <= Duration::from_secs(61), "{:?}", before.elapsed());
 }
 

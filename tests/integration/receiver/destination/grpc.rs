@@ -122,10 +122,10 @@ async fn concurrent_sends_share_one_connection() {
 
 #[tokio::test]
 async fn every_status_code_maps_to_a_failure_kind() {
-    use FailureKind::{InvalidData, Refused, TimedOut, TooLarge, Unavailable};
+    use FailureKind::{Inconclusive, InvalidData, Refused, TimedOut, TooLarge, Unavailable};
     let (server, destination) = pair(Protocol::Grpc).await;
     let codes = [
-        (1, Unavailable, "CANCELLED"),
+        (1, Inconclusive, "CANCELLED"),
         (2, Refused, "UNKNOWN"),
         (3, InvalidData, "INVALID_ARGUMENT"),
         (4, TimedOut, "DEADLINE_EXCEEDED"),
@@ -153,7 +153,11 @@ async fn retry_info_in_a_refusal_sets_the_retry_delay() {
     let failure = destination.send(batch(&["a"])).await.unwrap_err();
 
     assert_eq!((failure.kind, failure.retry_after), (FailureKind::Unavailable, retry_after));
-    assert!(failure.message.ends_with("RESOURCE_EXHAUSTED: full %, really"), "{}", failure.message);
+    assert!(
+        failure.message.ends_with("RESOURCE_EXHAUSTED: \"full %, really\""),
+        "{}",
+        failure.message
+    );
     assert!(failure.message.contains(&server.address().port().to_string()));
 }
 
@@ -183,16 +187,16 @@ async fn a_success_with_a_garbage_body_is_a_delivery_with_a_warning() {
 }
 
 #[tokio::test]
-async fn a_response_without_a_status_makes_the_destination_unavailable() {
+async fn a_response_without_a_status_is_inconclusive() {
     let (server, destination) = pair(Protocol::Grpc).await;
     let without_status = RawResponse { trailers: Vec::new(), ..RawResponse::grpc(&[], 0) };
     let broken = RawResponse { broken: true, ..without_status.clone() };
     server.script([without_status, broken].map(ScriptedResponse::RawResponse));
 
     let outcome = destination.send(batch(&["a"])).await;
-    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+    assert_eq!(kind_and_code(outcome), (FailureKind::Inconclusive, "ANSWER"));
     let outcome = destination.send(batch(&["a"])).await;
-    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "RESET"));
+    assert_eq!(kind_and_code(outcome), (FailureKind::Inconclusive, "RESET"));
 }
 
 #[tokio::test]
@@ -216,7 +220,7 @@ async fn a_response_with_oversized_headers_is_abandoned() {
 
     let outcome = destination.send(batch(&["a"])).await;
 
-    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+    assert_eq!(kind_and_code(outcome), (FailureKind::Inconclusive, "ANSWER"));
 }
 
 #[tokio::test]
@@ -239,7 +243,7 @@ async fn after_a_reset_the_next_request_uses_another_connection() {
 
         let outcome = destination.send(batch(&["a"])).await;
 
-        assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "RESET"));
+        assert_eq!(kind_and_code(outcome), (FailureKind::Inconclusive, "RESET"));
         assert_eq!(destination.send(batch(&["b"])).await, Ok(Delivered::default()));
     }
     assert_eq!(server.connections(), 3);

@@ -4,7 +4,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::{kind_and_code, pair};
-use crate::support::scripted_destination::{RawResponse, ScriptedDestination, ScriptedResponse};
+use crate::support::scripted_destination::{
+    RawResponse, ScriptedDestination, ScriptedResponse, compressed,
+};
 use crate::support::spans::{WatchedBatch, batch, large_batch};
 use http::Version;
 use tokio::time::timeout;
@@ -125,7 +127,7 @@ async fn every_status_maps_to_a_failure_kind() {
         let failure = destination.send(batch(&["a"])).await.unwrap_err();
 
         assert_eq!((failure.kind, failure.code), (kind, name));
-        assert!(failure.message.contains(": scripted"), "{}", failure.message);
+        assert!(failure.message.contains(": \"scripted\""), "{}", failure.message);
     }
     assert_eq!((server.connections(), server.requests().len()), (1, statuses.len()));
 }
@@ -157,6 +159,64 @@ async fn a_partial_success_is_a_delivery_with_rejected_spans() {
     assert_eq!(delivered, Delivered { rejected_spans: 2, message: "too old".to_owned() });
 }
 
+/// A response with a body that is compressed by `encoding`, or called so.
+fn encoded(status: u16, content_type: &str, encoding: &str, body: Vec<u8>) -> ScriptedResponse {
+    ScriptedResponse::RawResponse(RawResponse {
+        status,
+        headers: vec![
+            ("content-type", content_type.to_owned()),
+            ("content-encoding", encoding.to_owned()),
+        ],
+        body: body.into(),
+        ..RawResponse::default()
+    })
+}
+
+#[tokio::test]
+async fn what_a_compressed_refusal_says_is_shown() {
+    let (server, destination) = pair(Protocol::Http).await;
+    for encoding in ["gzip", "zstd"] {
+        let body = compressed(br#"{"error":"no room"}"#, encoding);
+        server.script([encoded(503, "application/json", encoding, body)]);
+
+        let failure = destination.send(batch(&["a"])).await.unwrap_err();
+
+        assert!(failure.message.ends_with(": \"no room\""), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn a_success_that_cannot_be_decompressed_is_a_delivery_whose_warning_says_why() {
+    let (server, destination) = pair(Protocol::Http).await;
+    let bomb = compressed(&vec![0; 4 << 20], "gzip");
+    let cut = compressed(&[0; 100], "zstd");
+    let cases = [
+        ("br", b"?".to_vec(), "its encoding \"br\" is not supported"),
+        ("gzip", b"not gzip".to_vec(), "it cannot be decompressed"),
+        ("zstd", cut[..cut.len() - 2].to_vec(), "it cannot be decompressed"),
+        ("gzip", bomb, "it is too long after decompression"),
+    ];
+    for (encoding, body, why) in cases {
+        server.script([encoded(200, "application/x-protobuf", encoding, body)]);
+
+        let delivered = destination.send(batch(&["a"])).await.unwrap();
+
+        assert!(delivered.message.contains(why), "{}", delivered.message);
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_web_page_is_a_failure_that_may_pass() {
+    let (server, destination) = pair(Protocol::Http).await;
+    let page = compressed(b"<html><title>Sign in</title>", "gzip");
+    server.script([encoded(200, "text/plain", "gzip", page)]);
+
+    let failure = destination.send(batch(&["a"])).await.unwrap_err();
+
+    assert_eq!((failure.kind, failure.code), (FailureKind::Inconclusive, "ANSWER"));
+    assert!(failure.message.contains("\"Sign in\""), "{}", failure.message);
+}
+
 #[tokio::test]
 async fn a_success_with_a_garbage_body_is_a_delivery_with_a_warning() {
     let (server, destination) = pair(Protocol::Http).await;
@@ -175,7 +235,7 @@ async fn an_oversized_response_is_cut_off_and_classified_by_its_status() {
     }));
 
     let delivered = destination.send(batch(&["a"])).await.unwrap();
-    assert!(delivered.message.contains("not OTLP"), "{}", delivered.message);
+    assert!(delivered.message.contains("longer than 64 KiB"), "{}", delivered.message);
     let outcome = destination.send(batch(&["a"])).await;
     assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "503"));
 
@@ -191,7 +251,7 @@ async fn a_truncated_success_is_a_delivery_with_a_warning() {
 
     let delivered = destination.send(batch(&["a"])).await.unwrap();
 
-    assert!(delivered.message.contains("not OTLP"), "{}", delivered.message);
+    assert!(delivered.message.contains("it broke off"), "{}", delivered.message);
 }
 
 #[tokio::test]
@@ -247,7 +307,7 @@ async fn a_response_with_oversized_headers_is_abandoned() {
 
     let outcome = destination.send(batch(&["a"])).await;
 
-    assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "ANSWER"));
+    assert_eq!(kind_and_code(outcome), (FailureKind::Inconclusive, "ANSWER"));
 }
 
 #[tokio::test]
@@ -258,7 +318,7 @@ async fn a_new_connection_that_closes_without_a_response_is_a_failure() {
 
         let outcome = destination.send(batch(&["a"])).await;
 
-        assert_eq!(kind_and_code(outcome), (FailureKind::Unavailable, "RESET"));
+        assert_eq!(kind_and_code(outcome), (FailureKind::Inconclusive, "RESET"));
         assert_eq!(server.requests().len(), 1);
     }
 }

@@ -4,6 +4,7 @@ mod connection;
 mod grpc;
 mod headers;
 mod http;
+mod interrupted;
 mod tls;
 
 use tracebuffer::adapters::messaging::destination::AnyDestination;

@@ -196,6 +196,51 @@ async fn a_malformed_response_loses_no_span() {
     .await;
 }
 
+#[tokio::test]
+async fn spans_answered_by_a_web_page_are_sent_again() {
+    let pipeline = Pipeline::start(Protocol::Http, &[]).await;
+    let page = |content_type: &str, body: &'static str| {
+        ScriptedResponse::RawResponse(RawResponse {
+            body: Bytes::from_static(body.as_bytes()),
+            headers: vec![("content-type", content_type.to_owned())],
+            ..RawResponse::default()
+        })
+    };
+    pipeline.destination.script([
+        page("text/html", "<html><head><title>Sign in to Corp</title>"),
+        page("text/plain", "<!DOCTYPE html><p>Sign in to Corp"),
+    ]);
+
+    pipeline
+        .while_auditing(async {
+            pipeline.send(2, 3).await;
+            pipeline.destination.wait_for_spans(6).await;
+        })
+        .await;
+
+    let metrics = pipeline.assert_all_arrived().await;
+    assert_eq!(failed_requests(&metrics, "ANSWER", false), 2, "{metrics:#?}");
+    let log = pipeline.receiver.log();
+    assert!(log.contains("web page") && log.contains("Sign in to Corp"), "{log}");
+}
+
+#[tokio::test]
+async fn a_partial_success_is_counted_whatever_the_answer_is_compressed_with() {
+    over_both_protocols(async |protocol| {
+        for encoding in ["gzip", "zstd"] {
+            let pipeline = Pipeline::start(protocol, &[("COMPRESSION", encoding)]).await;
+            let answer = RawResponse::partial_success(protocol, 3, encoding);
+            pipeline.destination.script([ScriptedResponse::RawResponse(answer)]);
+
+            pipeline.while_auditing(pipeline.send(1, 100)).await;
+            let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
+
+            assert_eq!((sent_spans(&metrics), rejected_spans(&metrics)), (97, 3), "{encoding}");
+        }
+    })
+    .await;
+}
+
 fn garbage_grpc_responses() -> Vec<RawResponse> {
     let success = RawResponse::grpc(b"", 0);
     vec![
@@ -222,8 +267,8 @@ fn garbage_http_responses() -> Vec<RawResponse> {
             headers: typed("application/json"),
             ..success.clone()
         },
-        RawResponse { body: body(b"<html>"), headers: typed("text/html"), ..success.clone() },
-        RawResponse { body: body(b"<html>"), headers: vec![], ..success.clone() },
+        RawResponse { body: body(b"ok"), headers: typed("text/plain"), ..success.clone() },
+        RawResponse { body: body(b"ok"), headers: vec![], ..success.clone() },
         RawResponse { body: body(b"\x0a"), broken: true, ..success.clone() },
         RawResponse { body: Bytes::from(vec![0; 1 << 20]), ..success },
     ]

@@ -11,27 +11,11 @@ use crate::support::pipeline::{
 use crate::support::receiver::Metrics;
 use crate::support::scripted_destination::ScriptedResponse;
 
-/// A refusal that delays the next attempt by 2 s.
-fn come_back_later(protocol: Protocol) -> ScriptedResponse {
-    match protocol {
-        Protocol::Grpc => ScriptedResponse::Grpc {
-            code: 14,
-            message: "scripted",
-            retry_after: Some(Duration::from_secs(2)),
-        },
-        Protocol::Http => ScriptedResponse::Http {
-            status: 503,
-            message: "scripted",
-            retry_after: Some("2".to_owned()),
-        },
-    }
-}
-
 #[tokio::test]
 async fn after_an_overflow_the_newest_spans_arrive_and_the_rest_is_counted() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("MAX_SPANS", "100")]).await;
-        pipeline.destination.script([come_back_later(protocol)]);
+        pipeline.destination.script([ScriptedResponse::come_back_later(protocol)]);
         let started = Instant::now();
         pipeline.send(1, 1).await;
         pipeline.wait_until_failing(1).await;
@@ -58,7 +42,7 @@ async fn after_an_overflow_the_newest_spans_arrive_and_the_rest_is_counted() {
 async fn after_an_overflow_in_bytes_the_newest_requests_arrive_and_the_rest_is_counted() {
     over_both_protocols(async |protocol| {
         let pipeline = Pipeline::start(protocol, &[("MAX_BYTES", "256Ki")]).await;
-        pipeline.destination.script([come_back_later(protocol)]);
+        pipeline.destination.script([ScriptedResponse::come_back_later(protocol)]);
         pipeline.send(1, 1).await;
         pipeline.wait_until_failing(1).await;
 
@@ -183,7 +167,7 @@ async fn an_expired_token_loses_one_batch_per_backoff_and_each_is_smaller() {
             Protocol::Grpc => (ScriptedResponse::grpc(16), "UNAUTHENTICATED"),
             Protocol::Http => (ScriptedResponse::http(401), "401"),
         };
-        pipeline.destination.script([come_back_later(protocol)]);
+        pipeline.destination.script([ScriptedResponse::come_back_later(protocol)]);
         pipeline.destination.script([(); 3].map(|()| refusal.clone()));
         pipeline.send(1, 1).await;
         pipeline.wait_until_failing(1).await;

@@ -97,3 +97,86 @@ async fn batches_too_large_for_the_destination_arrive_in_smaller_ones() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn batches_that_a_proxy_resets_for_their_size_arrive_in_smaller_ones() {
+    over_both_protocols(async |protocol| {
+        let pipeline = Pipeline::start_in_short_outage(protocol).await;
+        pipeline.destination.set_default_response(ScriptedResponse::AcceptUpTo(SMALL));
+
+        pipeline.while_auditing(pipeline.send_padded(150, 2, 1000)).await;
+        // A single request several times larger than the proxy passes on.
+        pipeline.while_auditing(pipeline.send_padded(1, 300, 1000)).await;
+        pipeline.while_auditing(pipeline.send_padded(50, 2, 1000)).await;
+        let metrics = pipeline.while_auditing(pipeline.assert_all_arrived()).await;
+
+        assert!(failed_requests(&metrics, "RESET", false) >= 3, "{metrics:#?}");
+        assert_eq!(dropped_spans(&metrics, "permanent"), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn batches_refused_by_a_retryable_code_arrive_in_smaller_ones() {
+    // Without the word that the size is the cause.
+    for (code, name) in [(11, "OUT_OF_RANGE"), (10, "ABORTED")] {
+        let pipeline = Pipeline::start_in_short_outage(Protocol::Grpc).await;
+        let too_large = |request: &ReceivedRequest| request.wire_bytes > SMALL;
+        pipeline.destination.set_default_response(ScriptedResponse::If(
+            too_large,
+            Box::new(ScriptedResponse::grpc(code)),
+            Box::new(ScriptedResponse::Accept),
+        ));
+
+        pipeline.while_auditing(pipeline.send_padded(150, 2, 1000)).await;
+        let metrics = pipeline.while_auditing(pipeline.assert_all_arrived()).await;
+
+        assert!(failed_requests(&metrics, name, false) >= 3, "{metrics:#?}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_that_the_destination_reports_leaves_batches_whole() {
+    over_both_protocols(async |protocol| {
+        let mut pipeline = Pipeline::start_in_outage(protocol, &[]).await;
+        pipeline.while_auditing(pipeline.send_padded(20, 2, 1000)).await;
+        let refusal = match protocol {
+            Protocol::Grpc => ScriptedResponse::grpc(14),
+            Protocol::Http => ScriptedResponse::http(503),
+        };
+        pipeline.destination.script([(); 4].map(|()| refusal.clone()));
+
+        pipeline.destination.restart().await;
+        pipeline.while_auditing(pipeline.assert_all_arrived()).await;
+
+        let requests = pipeline.destination.requests();
+        let spans: Vec<_> = requests.iter().map(|request| request.spans.len()).collect();
+        assert_eq!(spans, [40; 5]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_at_which_a_proxy_resets_the_connection_is_dropped_alone() {
+    over_both_protocols(async |protocol| {
+        let pipeline = Pipeline::start_in_short_outage(protocol).await;
+        let at_fault =
+            |request: &ReceivedRequest| request.spans.iter().any(|span| span.name == "77");
+        pipeline.destination.set_default_response(ScriptedResponse::If(
+            at_fault,
+            Box::new(ScriptedResponse::ResetStream),
+            Box::new(ScriptedResponse::Accept),
+        ));
+
+        pipeline.while_auditing(pipeline.send(100, 2)).await;
+        let metrics = pipeline.while_auditing(pipeline.wait_until_drained()).await;
+
+        // Spans 77 and 78 are in the same record.
+        let expected = [span_names(0..77), span_names(79..201)].concat();
+        assert_eq!(pipeline.destination.received_names(), expected);
+        assert_eq!(dropped_spans(&metrics, "permanent"), 2);
+        let log = pipeline.receiver.log();
+        assert!(log.contains("its spans are lost") && log.contains("spans=2"), "{log}");
+    })
+    .await;
+}

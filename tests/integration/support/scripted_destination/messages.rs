@@ -1,7 +1,7 @@
 //! OTLP on the wire, as a server reads and writes it.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -18,6 +18,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tonic_types::{ErrorDetails, StatusExt, pb};
+use tracebuffer::adapters::messaging::destination::config::Protocol;
 
 /// A response, part by part.
 #[derive(Clone, Debug, Default)]
@@ -60,12 +61,14 @@ enum Ending {
     Broken,
 }
 
-/// Reads a request to its end and decodes it.
+/// Reads a request of at most `max_bytes` to its end and decodes it.
 pub(super) async fn read_request(
     request: Request<Incoming>,
     connection: usize,
+    max_bytes: usize,
 ) -> io::Result<ReceivedRequest> {
     let (head, body) = request.into_parts();
+    let body = Limited::new(body, max_bytes);
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let is_grpc = is_grpc(&head.headers);
     let (message, encoding) = if is_grpc {
@@ -108,6 +111,21 @@ fn decompressed(message: &[u8], encoding: Option<&HeaderValue>) -> io::Result<Ve
         Some(other) => panic!("unknown encoding {other:?}"),
     };
     Ok(unpacked)
+}
+
+/// Compresses as [`decompressed`] decompresses.
+pub(crate) fn compressed(content: &[u8], encoding: &str) -> Vec<u8> {
+    match encoding {
+        "gzip" => {
+            let level = flate2::Compression::fast();
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(content).unwrap();
+            encoder.finish()
+        }
+        "zstd" => zstd::encode_all(content, 1),
+        other => panic!("unknown encoding {other:?}"),
+    }
+    .unwrap()
 }
 
 /// A success; `partial` holds rejected spans and a message.
@@ -158,6 +176,25 @@ impl RawResponse {
             trailers: vec![("grpc-status", status.to_string())],
             ..Self::default()
         }
+    }
+
+    /// A success with rejected spans, compressed by `encoding`.
+    pub(crate) fn partial_success(protocol: Protocol, rejected: i64, encoding: &str) -> Self {
+        let partial_success = Some(ExportTracePartialSuccess {
+            rejected_spans: rejected,
+            error_message: "scripted".to_owned(),
+        });
+        let message = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+        let message = compressed(&message, encoding);
+        let (mut answer, header) = match protocol {
+            Protocol::Grpc => (Self::grpc(&message, 0), "grpc-encoding"),
+            Protocol::Http => (Self::protobuf(200, message), "content-encoding"),
+        };
+        if protocol == Protocol::Grpc {
+            answer.body = [&[1], &answer.body[1..]].concat().into();
+        }
+        answer.headers.push((header, encoding.to_owned()));
+        answer
     }
 
     /// An HTTP response with a protobuf message.

@@ -22,7 +22,7 @@ use tracebuffer::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 mod messages;
 mod serve;
 
-pub(crate) use self::messages::{RawResponse, ReceivedRequest};
+pub(crate) use self::messages::{RawResponse, ReceivedRequest, compressed};
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -43,6 +43,9 @@ pub(crate) enum ScriptedResponse {
     NeverRespond,
     /// Does not even read the request.
     NeverRead,
+    /// Accepts a request of at most this many bytes. Of a longer one it reads as much, and resets
+    /// the stream (HTTP/2) or closes the connection (HTTP/1.1), as some proxies do.
+    AcceptUpTo(usize),
     /// Waits before the response.
     Delay(Duration, Box<ScriptedResponse>),
     /// Resets the stream (HTTP/2), or closes the connection instead of a response (HTTP/1.1).
@@ -265,6 +268,20 @@ impl ScriptedResponse {
     /// Refuses in gRPC.
     pub(crate) const fn grpc(code: i32) -> Self {
         Self::Grpc { code, message: "scripted", retry_after: None }
+    }
+
+    /// Refuses, and delays the next attempt by 2 s.
+    pub(crate) fn come_back_later(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Grpc => Self::Grpc {
+                code: 14,
+                message: "scripted",
+                retry_after: Some(Duration::from_secs(2)),
+            },
+            Protocol::Http => {
+                Self::Http { status: 503, message: "scripted", retry_after: Some("2".to_owned()) }
+            }
+        }
     }
 
     /// Refuses in HTTP.

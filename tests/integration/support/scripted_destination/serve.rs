@@ -132,7 +132,11 @@ async fn respond(
         let _unread = request;
         return std::future::pending().await;
     }
-    let received = read_request(request, connection).await?;
+    let max_bytes = match answer {
+        ScriptedResponse::AcceptUpTo(bytes) => bytes,
+        _ => usize::MAX,
+    };
+    let received = read_request(request, connection, max_bytes).await?;
     let grpc = is_grpc(&received.headers);
     let spans = received.spans.clone();
     shared.update(|state| state.requests.push(received.clone()));
@@ -157,7 +161,7 @@ async fn respond(
                 return std::future::pending().await;
             }
             ScriptedResponse::ResetStream => return Err(std::io::Error::other("scripted")),
-            ScriptedResponse::Accept => {
+            ScriptedResponse::Accept | ScriptedResponse::AcceptUpTo(_) => {
                 shared.update(|state| state.accepted.extend(spans));
                 return Ok(success(grpc, None).into());
             }
