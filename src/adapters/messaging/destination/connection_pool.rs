@@ -106,9 +106,11 @@ impl ConnectionPool {
     pub(super) fn connection_failure(&self, error: &HttpConnectionError, proven: bool) -> Failure {
         let stage = error.stage(self.connector.endpoint().tls);
         let hint = match stage {
-            SendStage::Response => self.connector.wrong_port_hint(),
-            SendStage::Reset if !proven => self.connector.wrong_port_hint(),
-            _ => "",
+            // With TLS 1.3 the peer refuses a client certificate after the handshake.
+            SendStage::Tls => self.connector.tls_remedy(error),
+            SendStage::Response => self.connector.wrong_port_hint().to_owned(),
+            SendStage::Reset if !proven => self.connector.wrong_port_hint().to_owned(),
+            _ => String::new(),
         };
         self.connector.failure(stage, &format!("{}{hint}", error.error_chain()))
     }

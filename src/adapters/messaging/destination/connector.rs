@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::CertificateError;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -16,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use super::config::{DestinationSettings, Endpoint, Protocol, ServerName};
 use super::failure::{SendStage, error_chain, printable, unavailable};
 use super::tls::{TlsFileVersions, TlsFiles};
+use super::tls_remedy::{concerns_client_certificate, tls_error, tls_remedy};
 use crate::domain::delivery::Failure;
 
 /// ALPN names (RFC 7301 and RFC 9113).
@@ -173,13 +173,27 @@ impl Connector {
                 let reason = format!("no response within {:?}", deadline.timeout);
                 return Err(self.failure(SendStage::Tls, &reason));
             }
-            Ok(Err(error)) => return Err(self.failure(SendStage::Tls, &handshake_error(&error))),
+            Ok(Err(error)) => {
+                let remedy = self.tls_remedy(&error);
+                let reason = format!("{}{remedy}", error_chain(&error));
+                return Err(self.failure(SendStage::Tls, &reason));
+            }
             Ok(Ok(stream)) => stream,
         };
         let chosen = stream.get_ref().1.alpn_protocol();
         // Some servers do not support ALPN; gRPC always means HTTP/2.
         let http2 = chosen == Some(ALPN_HTTP2) || matches!(self.protocol, Protocol::Grpc);
         Ok(Connected { stream: Box::new(stream), http2 })
+    }
+
+    /// Returns how to fix a TLS connection that failed with `error`, as far as that is known.
+    pub(super) fn tls_remedy(&self, error: &(dyn Error + 'static)) -> String {
+        let Some(error) = tls_error(error) else { return String::new() };
+        let problem = self.files.client_problem().filter(|_| concerns_client_certificate(&error));
+        match problem {
+            Some(problem) => format!("; {problem}: replace it"),
+            None => tls_remedy(&error, self.files.context()).to_owned(),
+        }
     }
 
     /// Returns a hint for a peer that has never sent a valid response.
@@ -219,31 +233,6 @@ fn configure_socket(stream: TcpStream) -> io::Result<TcpStream> {
     // longer reads, and charge them to this container's memory.
     stream.set_zero_linger()?;
     Ok(stream)
-}
-
-/// Returns the error of a handshake, and how to fix it if that is known.
-fn handshake_error(error: &io::Error) -> String {
-    let remedy = match tls_error(error) {
-        Some(rustls::Error::InvalidMessage(_)) => {
-            "; the peer does not seem to use TLS: if so, the endpoint must begin with http://"
-        }
-        Some(rustls::Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "; if it is the right server, set the TLS server name to a name in its certificate",
-        Some(rustls::Error::InvalidCertificate(_)) => {
-            "; if a private authority issued its certificate, set the CA file of that authority"
-        }
-        Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)) => {
-            "; it does not accept HTTP/2: is this its OTLP/gRPC port?"
-        }
-        _ => "",
-    };
-    format!("{}{remedy}", error_chain(error))
-}
-
-fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
-    let inner: &(dyn Error + Send + Sync) = error.get_ref()?;
-    inner.downcast_ref()
 }
 
 #[cfg(test)]

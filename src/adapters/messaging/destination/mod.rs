@@ -7,6 +7,7 @@
 pub mod config;
 
 mod body;
+mod certificate;
 mod client;
 mod compress;
 mod connection_pool;
@@ -21,8 +22,11 @@ mod http;
 mod http_connection;
 mod http_connection_error;
 mod http_response;
+mod pem;
 mod response;
+mod server_verifier;
 mod tls;
+mod tls_remedy;
 
 use std::io::Stdout;
 

@@ -1,5 +1,6 @@
 //! OTLP export, against a real server.
 
+mod certificates;
 mod connection;
 mod grpc;
 mod headers;
