@@ -21,6 +21,7 @@ use self::pipeline::{Pipeline, Workers};
 use self::settings::ReceiverSettings;
 use super::process;
 use crate::adapters::messaging::destination::config::DestinationSettings;
+use crate::adapters::messaging::notation::doubt::doubt;
 use crate::adapters::messaging::otlp::OtlpService;
 use crate::adapters::server::{HttpServer, bind};
 use crate::adapters::telemetry::admin_server::AdminService;
@@ -162,6 +163,10 @@ fn log_forced_exit(pipeline: &Pipeline) {
 }
 
 fn log_listening(settings: &ReceiverSettings, limits: &BufferLimits) {
+    let doubt = settings.destination.as_deref().and_then(|to| doubt(&to.endpoint, to.protocol));
+    if let Some(why) = doubt {
+        warn!("the endpoint {why}");
+    }
     let listen = &settings.listen;
     info!(
         grpc = ?listen.grpc,

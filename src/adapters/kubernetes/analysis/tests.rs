@@ -250,3 +250,18 @@ fn a_credential_in_plain_text_is_a_warning_in_the_spec_and_in_transit() {
         ]
     );
 }
+
+#[test]
+fn an_endpoint_that_looks_like_another_protocols_is_a_warning() {
+    let of = |destination: &str| warnings(&format!("{{destination: {{{destination}}}}}"));
+
+    assert_eq!(
+        of("endpoint: \"http://jaeger.ns:14268\""),
+        ["4 spec.destination.endpoint has port 14268, which is usually that of Jaeger's own HTTP \
+          protocol; OTLP/gRPC is usually on 4317"]
+    );
+    let http = |url: &str| of(&format!("endpoint: \"{url}\", protocol: HTTPProtobuf"));
+    assert_eq!(http("http://collector.ns:4318"), [""; 0]);
+    assert_eq!(http("http://collector.ns:4317").len(), 1);
+    assert_eq!(http("https://otlp.vendor.example/v1/metrics").len(), 1);
+}

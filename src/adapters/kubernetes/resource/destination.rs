@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DestinationHeader, DestinationTls, DurationString, rules};
+use crate::adapters::messaging::notation::endpoint::Protocol;
 
 /// Backend that receives the traces, and how they are sent to it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -13,8 +14,9 @@ use super::{DestinationHeader, DestinationTls, DurationString, rules};
 #[x_kube(validation = rules::path_fits_protocol(), validation = rules::tls_is_for_https())]
 pub struct DestinationSpec {
     /// URL of the backend, such as http://collector.observability:4317. The scheme https:// enables
-    /// TLS. The port defaults to 4317 (GRPC) or 4318 (HTTPProtobuf). A path is allowed only with
-    /// protocol HTTPProtobuf, and defaults to /v1/traces. At most 2048 characters. Required.
+    /// TLS. The port defaults to 443 for https://, and to 4317 (GRPC) or 4318 (HTTPProtobuf) for
+    /// http://. A path is allowed only with protocol HTTPProtobuf, and defaults to /v1/traces. At most
+    /// 2048 characters. Required.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = rules::endpoint())]
     pub endpoint: String,
@@ -112,6 +114,15 @@ impl DestinationSpec {
             timeout: default_timeout(),
             batch: BatchSpec::default(),
             concurrency: default_concurrency(),
+        }
+    }
+}
+
+impl From<ProtocolSpec> for Protocol {
+    fn from(protocol: ProtocolSpec) -> Self {
+        match protocol {
+            ProtocolSpec::Grpc => Self::Grpc,
+            ProtocolSpec::HttpProtobuf => Self::Http,
         }
     }
 }

@@ -63,7 +63,16 @@ impl Protocol {
         }
     }
 
-    /// Returns the default port of this transport.
+    /// Returns the name of the transport in texts.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Grpc => "OTLP/gRPC",
+            Self::Http => "OTLP/HTTP",
+        }
+    }
+
+    /// Returns the default port of this transport without TLS. With TLS it is 443.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {

@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::headers;
 use super::validator::Validator;
 use crate::adapters::kubernetes::resource::{
-    CaSource, DestinationSpec, DestinationTls, MAX_SERVER_NAME, ProtocolSpec,
+    CaSource, DestinationSpec, DestinationTls, MAX_SERVER_NAME,
 };
 use crate::adapters::kubernetes::sidecar::validated::ValidatedDestination;
-use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol as Transport};
+use crate::adapters::messaging::notation::endpoint::Endpoint;
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::bounds;
 use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
@@ -69,12 +69,8 @@ fn endpoint(
         }
         UrlError::Other(why) => format!("must be a URL of scheme, host, port and path: {why}"),
     });
-    let transport = match destination.protocol {
-        ProtocolSpec::Grpc => Transport::Grpc,
-        ProtocolSpec::HttpProtobuf => Transport::Http,
-    };
     let endpoint = url.and_then(|url| {
-        url.into_endpoint(transport).map_err(|_| {
+        url.into_endpoint(destination.protocol.into()).map_err(|_| {
             "must have no path with protocol GRPC; remove it, or set protocol: HTTPProtobuf".into()
         })
     });
