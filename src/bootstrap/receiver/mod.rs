@@ -184,7 +184,11 @@ fn log_listening(settings: &ReceiverSettings, limits: &BufferLimits) {
 fn describe_destination(destination: Option<&DestinationSettings>) -> String {
     destination.map_or_else(
         || "console".to_owned(),
-        |settings| format!("{} ({})", settings.endpoint, settings.protocol.as_str()),
+        |settings| {
+            let proxy = settings.proxy.as_ref();
+            let through = proxy.map_or_else(String::new, |proxy| format!(" through {proxy}"));
+            format!("{} ({}){through}", settings.endpoint, settings.protocol.as_str())
+        },
     )
 }
 

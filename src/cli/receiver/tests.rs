@@ -120,6 +120,8 @@ fn an_endpoint_alone_gives_a_destination_with_defaults() {
             client_certificate_file: None,
             client_key_file: None,
             timeout: Duration::from_secs(10),
+            connection_max_age: Some(Duration::from_mins(5)),
+            proxy: None,
         }))
     );
 }

@@ -11,7 +11,7 @@ use super::body::Rope;
 use super::compress::compress;
 use super::config::{Compression, DestinationSettings, Endpoint};
 use super::connection_pool::{ConnectionPool, PooledConnection};
-use super::connector::Deadline;
+use super::deadline::Deadline;
 use super::failure::{SendStage, unavailable};
 use super::header_files::{CachedHeaderValue, CachedHeaders};
 use super::http_connection::{HttpRequest, Target};
@@ -19,7 +19,7 @@ use super::response::{BufferedResponse, ExcessBody, read_response};
 use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 use crate::domain::delivery::{Failure, FailureKind};
 
-const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
+pub(super) const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
 
 /// Sends bodies to one endpoint.
 #[derive(Debug)]

@@ -10,9 +10,12 @@ mod body;
 mod certificate;
 mod client;
 mod compress;
+mod connection_age;
 mod connection_pool;
 mod connector;
 mod console;
+mod deadline;
+mod dial;
 mod failure;
 mod files;
 mod grpc;
@@ -27,6 +30,7 @@ mod response;
 mod server_verifier;
 mod tls;
 mod tls_remedy;
+mod tunnel;
 
 use std::io::Stdout;
 

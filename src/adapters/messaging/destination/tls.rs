@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tracing::warn;
 
 use super::certificate::Validity;
@@ -87,15 +87,7 @@ impl TlsFiles {
 
     /// Reads the files.
     pub(super) fn client_config(&self, protocols: &[&[u8]]) -> Result<ClientConfig, Failure> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let Trust { roots, certificates } = self.trust()?;
-        let verifier = ServerVerifier::new(roots, certificates, Arc::clone(&provider))
-            .map_err(|error| unavailable(SendStage::Tls, format!("cannot set up TLS: {error}")))?;
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unavailable(SendStage::Tls, format!("cannot set up TLS: {error}")))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+        let builder = builder(self.trust()?)?;
         let mut config = match &self.client {
             None => builder.with_no_client_auth(),
             Some(files) => {
@@ -112,6 +104,11 @@ impl TlsFiles {
         Ok(config)
     }
 
+    /// Reads the files for a connection to a proxy, which the same authorities are trusted for.
+    pub(super) fn proxy_config(&self) -> Result<ClientConfig, Failure> {
+        Ok(builder(self.trust()?)?.with_no_client_auth())
+    }
+
     /// Returns what remedies of failed handshakes depend on.
     pub(super) const fn context(&self) -> TlsContext {
         TlsContext { has_ca_file: self.ca.is_some(), has_client_certificate: self.client.is_some() }
@@ -126,10 +123,8 @@ impl TlsFiles {
     }
 
     fn trust(&self) -> Result<Trust, Failure> {
-        let mut roots = RootCertStore::empty();
-        if self.ca.as_ref().is_none_or(|ca| ca.with_system_roots) {
-            roots.roots.extend_from_slice(webpki_roots::TLS_SERVER_ROOTS);
-        }
+        let with_built_in = self.ca.as_ref().is_none_or(|ca| ca.with_system_roots);
+        let mut roots = if with_built_in { built_in_roots() } else { RootCertStore::empty() };
         let Some(path) = self.ca.as_deref() else {
             return Ok(Trust { roots, certificates: Vec::new() });
         };
@@ -177,6 +172,23 @@ impl TlsFiles {
             *last = problem;
         }
     }
+}
+
+fn built_in_roots() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+fn builder(trust: Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Failure> {
+    let failure = |why: &str| unavailable(SendStage::Tls, format!("cannot set up TLS: {why}"));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let Trust { roots, certificates } = trust;
+    let verifier = ServerVerifier::new(roots, certificates, Arc::clone(&provider))
+        .map_err(|error| failure(&error.to_string()))?;
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failure(&error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
 impl ClientFiles {

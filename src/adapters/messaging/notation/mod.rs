@@ -4,4 +4,5 @@
 pub mod doubt;
 pub mod endpoint;
 pub mod headers;
+pub mod proxy;
 pub mod url;

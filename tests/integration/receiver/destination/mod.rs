@@ -2,9 +2,11 @@
 
 mod certificates;
 mod connection;
+mod connection_age;
 mod grpc;
 mod headers;
 mod http;
+mod proxy;
 mod tls;
 
 use tracebuffer::adapters::messaging::destination::AnyDestination;
