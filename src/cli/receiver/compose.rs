@@ -12,7 +12,7 @@ use crate::adapters::messaging::notation::headers::{HeaderFiles, MissingHeaderFi
 use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::cli::settings::kinds::ProxyChoice;
 use crate::cli::settings::log;
-use crate::cli::settings::proxy::proxy_of_environment;
+use crate::cli::settings::proxy::ProxyVariables;
 use crate::cli::settings::reader::{ErrorReported, SettingsReader};
 use crate::domain::limits::{BatchLimits, BufferLimits};
 use crate::domain::units::ByteSize;
@@ -114,7 +114,7 @@ fn effective_proxy(
         Some(ProxyChoice::Through(proxy)) => Ok(Some(proxy)),
         None => {
             let Endpoint { tls, host, port, .. } = endpoint;
-            let found = proxy_of_environment(reader.environment(), *tls, host, *port);
+            let found = ProxyVariables::read(reader.environment()).proxy(*tls, host, *port);
             found.map_err(|(name, error)| reader.add_variable_error(name, error.to_string()))
         }
     }

@@ -1,5 +1,9 @@
 //! The proxy variables that programs have in common.
 
+use std::fmt;
+
+use http::Uri;
+
 use super::reader::EnvLookup;
 use crate::adapters::messaging::notation::proxy::{Proxy, ProxyError, is_excepted, is_local};
 
@@ -10,29 +14,58 @@ const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// A variable whose value is not the URL of a usable proxy.
 pub(in crate::cli) type InvalidProxyVariable = (&'static str, ProxyError);
 
-/// Returns the proxy that the environment sets for a host; `None` for a direct connection.
-///
-/// # Errors
-///
-/// There is one, but it cannot be used. A proxy that would not be used is not looked at.
-pub(in crate::cli) fn proxy_of_environment(
-    environment: EnvLookup<'_>,
-    tls: bool,
-    host: &str,
-    port: u16,
-) -> Result<Option<Proxy>, InvalidProxyVariable> {
-    let first = |names: [&'static str; 2]| {
-        names.into_iter().find_map(|name| {
-            let value = environment(name)?.to_string_lossy().trim().to_owned();
-            (!value.is_empty()).then_some((name, value))
-        })
-    };
-    let Some((name, url)) = first(if tls { HTTPS } else { HTTP }) else { return Ok(None) };
-    let no_proxy = first(EXCEPTIONS).map(|(_, value)| value).unwrap_or_default();
-    if is_local(host) || is_excepted(&no_proxy, host, port) {
-        return Ok(None);
+/// The proxy variables of an environment.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(in crate::cli) struct ProxyVariables {
+    https: Option<(&'static str, String)>,
+    http: Option<(&'static str, String)>,
+    no_proxy: String,
+}
+
+impl ProxyVariables {
+    /// Reads the variables; of two spellings, the one in upper case takes precedence.
+    pub(in crate::cli) fn read(environment: EnvLookup<'_>) -> Self {
+        let first = |names: [&'static str; 2]| {
+            names.into_iter().find_map(|name| {
+                let value = environment(name)?.to_string_lossy().trim().to_owned();
+                (!value.is_empty()).then_some((name, value))
+            })
+        };
+        let no_proxy = first(EXCEPTIONS).map(|(_, value)| value).unwrap_or_default();
+        Self { https: first(HTTPS), http: first(HTTP), no_proxy }
     }
-    url.parse().map(Some).map_err(|error| (name, error))
+
+    /// Returns whether `url` is that of the proxy for `https`.
+    pub(in crate::cli) fn is_https_proxy(&self, url: &str) -> bool {
+        let parsed = |text: &str| text.parse::<Uri>().ok();
+        self.https.as_ref().is_some_and(|(_, https)| parsed(https) == parsed(url))
+    }
+
+    /// Returns the proxy to a host; `None` for a direct connection.
+    ///
+    /// # Errors
+    ///
+    /// There is one, but it cannot be used. A proxy that would not be used is not looked at.
+    pub(in crate::cli) fn proxy(
+        &self,
+        tls: bool,
+        host: &str,
+        port: u16,
+    ) -> Result<Option<Proxy>, InvalidProxyVariable> {
+        let variable = if tls { &self.https } else { &self.http };
+        let Some((name, url)) = variable else { return Ok(None) };
+        if is_local(host) || is_excepted(&self.no_proxy, host, port) {
+            return Ok(None);
+        }
+        url.parse().map(Some).map_err(|error| (*name, error))
+    }
+}
+
+/// Omits the values, which may contain passwords.
+impl fmt::Debug for ProxyVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyVariables").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -44,7 +77,7 @@ mod tests {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| (*value).into())
         };
-        match proxy_of_environment(&environment, tls, host, 4317) {
+        match ProxyVariables::read(&environment).proxy(tls, host, 4317) {
             Ok(proxy) => proxy.map_or_else(|| "direct".to_owned(), |proxy| proxy.to_string()),
             Err((name, error)) => format!("{name} {error}"),
         }

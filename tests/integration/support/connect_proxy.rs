@@ -16,8 +16,6 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) enum ProxyAnswer {
     /// Connects to this address, whatever the request names.
     Connect(SocketAddr),
-    /// Connects to the address that the request names.
-    ConnectAsAsked,
     /// Sends this text and closes the connection.
     Refuse(&'static str),
     /// Reads the request and never answers.
@@ -122,7 +120,6 @@ impl Shared {
             head.push(byte);
         }
         let head = String::from_utf8(head).unwrap();
-        let asked = head.split(' ').nth(1).unwrap_or_default().to_owned();
         self.requests.lock().push(head);
         let answer = *self.answer.lock();
         let server = match answer {
@@ -134,7 +131,6 @@ impl Shared {
                 return;
             }
             ProxyAnswer::Connect(address) => TcpStream::connect(address).await,
-            ProxyAnswer::ConnectAsAsked => TcpStream::connect(asked).await,
         };
         let Ok(mut server) = server else { return };
         if client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.is_err() {
