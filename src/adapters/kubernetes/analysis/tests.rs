@@ -105,7 +105,7 @@ fn an_unknown_field_is_an_error_with_the_nearest_or_all_fields() {
         errors(&format!("{{{DESTINATION}, retries: 3, Endpoint: x}}, buffer: {{maxspan: 1}}}}")),
         [
             "4 spec.destination.retries is not a known field; the fields are batch, compression, concurrency, \
-             endpoint, headers, protocol, timeout, tls",
+             connectionMaxAge, endpoint, headers, protocol, proxy, timeout, tls",
             "4 spec.destination.Endpoint is not a known field; did you mean endpoint?",
             "4 spec.buffer.maxspan is not a known field; did you mean maxSpans?",
         ]

@@ -18,7 +18,7 @@ use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// For each setting a value that is not its default and does not conflict with others.
-const OTHERS: [(&str, &str); 31] = [
+const OTHERS: [(&str, &str); 33] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
