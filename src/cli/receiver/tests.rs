@@ -1,6 +1,7 @@
 //! Parsing of arguments and environment variables to settings or errors.
 
 mod every_setting;
+mod proxies;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
