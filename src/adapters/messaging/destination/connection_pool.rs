@@ -157,14 +157,11 @@ impl ConnectionPool {
         }
         state.http2.take_if(|(connection, _)| !connection.is_open());
         state.idle_http1.retain(|(connection, _)| connection.is_open());
-        let (connection, age) = match &state.http2 {
-            Some((shared, age)) => {
-                (HttpConnection::Http2(self.guard_http2(Arc::clone(shared))), *age)
-            }
-            None => {
-                let (connection, age) = state.idle_http1.pop()?;
-                (HttpConnection::Http1(connection), age)
-            }
+        let (connection, age) = if let Some((shared, age)) = &state.http2 {
+            (HttpConnection::Http2(self.guard_http2(Arc::clone(shared))), *age)
+        } else {
+            let (connection, age) = state.idle_http1.pop()?;
+            (HttpConnection::Http1(connection), age)
         };
         Some(PooledConnection { pool: self, connection, age, file_versions: files, reused: true })
     }

@@ -71,7 +71,7 @@ mod tests {
     fn what_surrounds_a_certificate_is_ignored() {
         let (pem, der) = issued();
         let key = KeyPair::generate().unwrap().serialize_pem();
-        let indented = pem.lines().map(|line| format!("    {line}\n")).collect::<String>();
+        let indented = format!("    {}", pem.replace('\n', "\n    "));
         for text in [
             format!("\u{feff}{pem}"),
             pem.replace('\n', "\r\n"),

@@ -18,7 +18,7 @@ const BOTH: [(Protocol, &str); 2] = [(Protocol::Grpc, "h2"), (Protocol::Http, "h
 /// The settings of a destination whose name only the proxy knows.
 fn behind(proxy: &str, server: &ScriptedDestination) -> DestinationSettings {
     let mut settings = server.settings();
-    settings.endpoint.host = "traces.invalid".to_owned();
+    "traces.invalid".clone_into(&mut settings.endpoint.host);
     settings.proxy = Some(proxy.parse().unwrap());
     settings
 }
