@@ -14,12 +14,10 @@ use super::connection_pool::{ConnectionPool, PooledConnection};
 use super::deadline::Deadline;
 use super::failure::{SendStage, unavailable};
 use super::header_files::{CachedHeaderValue, CachedHeaders};
-use super::http_connection::{HttpRequest, Target};
+use super::http_connection::{HttpRequest, PRODUCT, Target};
 use super::response::{BufferedResponse, ExcessBody, read_response};
 use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
 use crate::domain::delivery::{Failure, FailureKind};
-
-pub(super) const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
 
 /// Sends bodies to one endpoint.
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
@@ -13,6 +12,7 @@ use super::config::{DestinationSettings, Endpoint, Protocol, Proxy, ServerName};
 use super::deadline::Deadline;
 use super::dial::{DialError, dial};
 use super::failure::{SendStage, error_chain, unavailable};
+use super::io_stream::IoStream;
 use super::tls::{TlsFileVersions, TlsFiles};
 use super::tls_remedy::{concerns_client_certificate, tls_error, tls_remedy};
 use super::tunnel::open_tunnel;
@@ -38,11 +38,6 @@ pub(super) struct Connected {
     /// Whether to use HTTP/2 on it.
     pub(super) http2: bool,
 }
-
-/// A connection, encrypted or not.
-pub(super) trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
 
 impl Connector {
     pub(super) fn new(settings: &DestinationSettings) -> Self {

@@ -14,9 +14,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
 use super::body::{Rope, RopeBody};
-use super::connector::IoStream;
 use super::http_connection_error::HttpConnectionError;
+use super::io_stream::IoStream;
 
+/// The value of `user-agent`.
+pub(super) const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
 /// Receive window of HTTP/2. The protocol's default is enough, since responses are small.
 const WINDOW_BYTES: u32 = 65_535;
 /// Maximum head of a response: the messages of some servers list every span they refused.

@@ -25,6 +25,7 @@ mod http;
 mod http_connection;
 mod http_connection_error;
 mod http_response;
+mod io_stream;
 mod pem;
 mod response;
 mod server_verifier;

@@ -12,9 +12,9 @@ use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
-use super::client::PRODUCT;
-use super::connector::IoStream;
 use super::failure::error_chain;
+use super::http_connection::PRODUCT;
+use super::io_stream::IoStream;
 use crate::adapters::messaging::notation::proxy::Proxy;
 use crate::domain::text::truncated;
 
