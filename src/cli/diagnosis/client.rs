@@ -2,20 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use super::proxied_client::proxied_client;
+use super::proxied_client::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, proxied_client};
 use crate::adapters::messaging::notation::proxy::Proxy;
 use crate::cli::settings::proxy::ProxyVariables;
 use crate::cli::settings::reader::EnvLookup;
 use crate::domain::text::error_chain;
-
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The cluster and the credentials to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! A client of a cluster behind an HTTP proxy.
 
 use std::error::Error;
+use std::time::Duration;
 
 use http::Uri;
 use hyper::rt::{Read, Write};
@@ -13,8 +14,10 @@ use kube::client::{Body, ClientBuilder, ConfigExt};
 use kube::{Client, Config};
 use tower::{BoxError, Service, ServiceBuilder};
 
-use super::client::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 use crate::adapters::messaging::notation::proxy::Proxy;
+
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Returns a client that connects through `proxy`. Its certificate, if it has one, must be of an
 /// authority that the system trusts.
