@@ -30,6 +30,8 @@ pub const MAX_BYTES: Bounds = Bounds { min: 64 * KI, max: 64 * GI };
 pub const MAX_AGE: Bounds = Bounds { min: 100, max: 720 * HOUR };
 /// Milliseconds until a request to the destination times out.
 pub const TIMEOUT: Bounds = Bounds { min: 100, max: 5 * MINUTE };
+/// Milliseconds until a connection to the destination is replaced; 0 keeps it.
+pub const CONNECTION_MAX_AGE: Bounds = Bounds { min: 0, max: 24 * HOUR };
 /// Spans in a batch.
 pub const BATCH_MAX_SPANS: Bounds = Bounds { min: 1, max: 1_000_000 };
 /// Uncompressed bytes of a batch.

@@ -88,7 +88,7 @@ const SHARED: &str = "
     bootstrap/mod.rs bootstrap/process.rs bootstrap/signals.rs
     cli/mod.rs cli/generated/mod.rs cli/generated/settings.rs
     cli/settings/mod.rs cli/settings/errors.rs cli/settings/kinds.rs cli/settings/log.rs
-    cli/settings/misspelt.rs cli/settings/reader.rs";
+    cli/settings/misspelt.rs cli/settings/proxy.rs cli/settings/reader.rs";
 
 /// Shared files that name the operator's code: the first runs the subcommand that the command line
 /// names; the others re-export what both roles have, and whoever names such an item names the file

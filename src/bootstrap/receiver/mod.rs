@@ -23,6 +23,7 @@ use self::settings::ReceiverSettings;
 use super::process;
 use super::signals::{StopSignal, StopSignals};
 use crate::adapters::messaging::destination::config::DestinationSettings;
+use crate::adapters::messaging::notation::doubt::doubt;
 use crate::adapters::messaging::otlp::OtlpService;
 use crate::adapters::server::{HttpServer, PortLimits, bind};
 use crate::adapters::telemetry::admin_server::AdminService;
@@ -156,6 +157,10 @@ fn log_end(how: &str, summary: &RunSummary, termination_message_file: &Path) {
 }
 
 fn log_listening(settings: &ReceiverSettings, limits: &BufferLimits) {
+    let doubt = settings.destination.as_deref().and_then(|to| doubt(&to.endpoint, to.protocol));
+    if let Some(why) = doubt {
+        warn!("the endpoint {why}");
+    }
     let listen = &settings.listen;
     info!(
         grpc = ?listen.grpc,
@@ -173,7 +178,11 @@ fn log_listening(settings: &ReceiverSettings, limits: &BufferLimits) {
 fn describe_destination(destination: Option<&DestinationSettings>) -> String {
     destination.map_or_else(
         || "console".to_owned(),
-        |settings| format!("{} ({})", settings.endpoint, settings.protocol.as_str()),
+        |settings| {
+            let proxy = settings.proxy.as_ref();
+            let through = proxy.map_or_else(String::new, |proxy| format!(" through {proxy}"));
+            format!("{} ({}){through}", settings.endpoint, settings.protocol.as_str())
+        },
     )
 }
 

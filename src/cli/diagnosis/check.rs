@@ -63,7 +63,7 @@ fn parse_namespace(text: &str) -> Result<String, String> {
 
 /// Reads the arguments.
 pub(in crate::cli) fn parse(flags: &ArgMatches, environment: EnvLookup<'_>) -> CheckArgs {
-    let connection = ClusterConnection::from_flags(flags);
+    let connection = ClusterConnection::from_flags(flags, environment);
     CheckArgs {
         scope: scope(flags, environment, connection.in_cluster),
         output: OutputFormat::from_flags(flags, environment("NO_COLOR").is_some()),

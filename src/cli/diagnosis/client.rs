@@ -2,17 +2,17 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use super::proxied_client::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, proxied_client};
+use crate::adapters::messaging::notation::proxy::Proxy;
 use crate::cli::settings::misspelt;
+use crate::cli::settings::proxy::ProxyVariables;
+use crate::cli::settings::reader::EnvLookup;
 use crate::domain::text::error_chain;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The cluster and the credentials to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub(in crate::cli) struct ClusterConnection {
     kubeconfig: Option<PathBuf>,
     context: Option<String>,
     pub(super) in_cluster: bool,
+    proxies: ProxyVariables,
 }
 
 /// Returns the flags of a connection.
@@ -42,8 +43,9 @@ pub(super) fn flags() -> [Arg; 3] {
 }
 
 impl ClusterConnection {
-    pub(super) fn from_flags(flags: &ArgMatches) -> Self {
+    pub(super) fn from_flags(flags: &ArgMatches, environment: EnvLookup<'_>) -> Self {
         Self {
+            proxies: ProxyVariables::read(environment),
             kubeconfig: flags.get_one::<OsString>("kubeconfig").map(PathBuf::from),
             context: flags.get_one::<String>("context").cloned(),
             in_cluster: flags.get_flag("in-cluster"),
@@ -58,9 +60,36 @@ impl ClusterConnection {
             .map_err(|why| format!("cannot read the cluster configuration: {why}"))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(RESPONSE_TIMEOUT);
-        Client::try_from(config).map_err(|error| {
+        let proxy = self.proxy(&config)?;
+        config.proxy_url = None;
+        let client = match &proxy {
+            None => Client::try_from(config),
+            Some(proxy) => proxied_client(proxy, &config),
+        };
+        client.map_err(|error| {
             format!("cannot create a client for the cluster: {}", error_chain(&error))
         })
+    }
+
+    /// Returns the proxy of the kubeconfig, or else that of the environment; none in a pod.
+    ///
+    /// The rules are not kube's, which compares `NO_PROXY` with the proxy instead of the cluster, and
+    /// refuses lists with an entry that it does not know.
+    fn proxy(&self, config: &Config) -> Result<Option<Proxy>, String> {
+        if self.in_cluster {
+            return Ok(None);
+        }
+        let configured = config.proxy_url.as_ref().map(ToString::to_string);
+        if let Some(url) = configured.filter(|url| !self.proxies.is_https_proxy(url)) {
+            let proxy = url.parse().map_err(|error| format!("proxy-url of the kubeconfig {error}"));
+            return proxy.map(Some);
+        }
+        let url = &config.cluster_url;
+        let is_http = url.scheme_str() == Some("http");
+        let port = url.port_u16().unwrap_or(if is_http { 80 } else { 443 });
+        let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let proxy = self.proxies.proxy(!is_http, host, port);
+        proxy.map_err(|(name, error)| format!("{name} {error}"))
     }
 
     async fn config(&self) -> Result<Config, String> {

@@ -75,7 +75,7 @@ pub(in crate::cli) fn parse(
     if !is_dns_subdomain(name) {
         return invalid(format!("{} is not a valid pod name", quoted(name)));
     }
-    let connection = ClusterConnection::from_flags(flags);
+    let connection = ClusterConnection::from_flags(flags, environment);
     Ok(ExplainArgs {
         scope: scope(flags, environment, connection.in_cluster),
         pod: name.to_owned(),

@@ -3,6 +3,7 @@
 pub(super) mod check;
 mod client;
 pub(super) mod explain;
+mod proxied_client;
 mod report;
 
 use std::future::Future;

@@ -5,10 +5,14 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
 use super::checks::{self, ParsedListenAddresses};
 use super::table as t;
-use crate::adapters::messaging::destination::config::{CaFile, DestinationSettings};
+use crate::adapters::messaging::destination::config::{
+    CaFile, DestinationSettings, Endpoint, Proxy,
+};
 use crate::adapters::messaging::notation::headers::{HeaderFiles, MissingHeaderFile};
 use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
+use crate::cli::settings::kinds::ProxyChoice;
 use crate::cli::settings::log;
+use crate::cli::settings::proxy::ProxyVariables;
 use crate::cli::settings::reader::{ErrorReported, SettingsReader};
 use crate::domain::limits::{BatchLimits, BufferLimits};
 use crate::domain::units::ByteSize;
@@ -74,6 +78,8 @@ fn destination(
     let client_certificate_file = reader.read(&t::CLIENT_CERTIFICATE_FILE);
     let client_key_file = reader.read(&t::CLIENT_KEY_FILE);
     let timeout = reader.read(&t::TIMEOUT);
+    let connection_max_age = reader.read(&t::CONNECTION_MAX_AGE);
+    let proxy = reader.read(&t::PROXY);
     checks::check_client_certificate_has_key(reader);
     let Some(url) = url? else { return Ok(None) };
     if !url.tls {
@@ -83,6 +89,7 @@ fn destination(
     let endpoint =
         url.into_endpoint(protocol).map_err(|why| reader.add_error(&t::ENDPOINT, why))?;
     checks::reject_own_endpoint(reader, &endpoint, listeners);
+    let proxy = proxy.and_then(|choice| effective_proxy(reader, choice, &endpoint));
     Ok(Some(DestinationSettings {
         endpoint,
         protocol,
@@ -95,7 +102,26 @@ fn destination(
         client_certificate_file: client_certificate_file?,
         client_key_file: client_key_file?,
         timeout: timeout?,
+        connection_max_age: Some(connection_max_age?).filter(|age| !age.is_zero()),
+        proxy: proxy?,
     }))
+}
+
+/// Returns the chosen proxy, or else that of the environment.
+fn effective_proxy(
+    reader: &mut SettingsReader<'_>,
+    choice: Option<ProxyChoice>,
+    endpoint: &Endpoint,
+) -> Result<Option<Proxy>, ErrorReported> {
+    match choice {
+        Some(ProxyChoice::Direct) => Ok(None),
+        Some(ProxyChoice::Through(proxy)) => Ok(Some(proxy)),
+        None => {
+            let Endpoint { tls, host, port, .. } = endpoint;
+            let found = ProxyVariables::read(reader.environment()).proxy(*tls, host, *port);
+            found.map_err(|(name, error)| reader.add_variable_error(name, error.to_string()))
+        }
+    }
 }
 
 fn header_files(reader: &mut SettingsReader<'_>) -> Result<HeaderFiles, ErrorReported> {

@@ -4,7 +4,7 @@
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{
     BOOLEAN, Choice, DurationRange, FilePath, HeaderFileList, HeaderList, HeaderNameList,
-    HeaderPrefixList, IntegerRange, Optional, OriginList, ServerUrl, SizeRange, SocketAddresses,
+    HeaderPrefixList, IntegerRange, Optional, OriginList, ProxyUrl, ServerUrl, SizeRange, SocketAddresses,
     TlsServerName,
 };
 use crate::cli::settings::{log, settings};
@@ -45,6 +45,10 @@ settings! {
         "PEM file of the private key of the client certificate";
     TIMEOUT in Destination: DurationRange = DurationRange(bounds::TIMEOUT), default "10s",
         "Maximum duration of one request, including connecting";
+    CONNECTION_MAX_AGE in Destination: DurationRange = DurationRange(bounds::CONNECTION_MAX_AGE), default "5m",
+        "Age at which a connection is replaced by a new one before the next request, give or take a fifth, so that load spreads over new servers; 0s keeps connections";
+    PROXY in Destination: Optional<ProxyUrl> = Optional(ProxyUrl), default "",
+        "URL of the HTTP proxy through which the destination is reached by CONNECT, or direct for none; if unset, HTTPS_PROXY or HTTP_PROXY and NO_PROXY apply, but not to this machine, names without a dot, and names that end with .svc or .cluster.local";
 
     MAX_SPANS in Buffer: IntegerRange = IntegerRange(bounds::MAX_SPANS), default "50000",
         "Maximum number of buffered spans";
@@ -113,11 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn only_header_values_are_secret() {
+    fn only_header_values_and_the_proxy_are_secret() {
         let secret: Vec<_> =
             ALL.iter().filter(|setting| setting.is_secret()).map(|s| s.name()).collect();
 
-        assert_eq!(secret, ["HEADERS", "HEADER_VALUE_PREFIXES"]);
+        assert_eq!(secret, ["HEADERS", "HEADER_VALUE_PREFIXES", "PROXY"]);
     }
 
     #[test]

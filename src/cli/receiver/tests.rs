@@ -1,6 +1,7 @@
 //! Parsing of arguments and environment variables to settings or errors.
 
 mod every_setting;
+mod proxies;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -122,6 +123,8 @@ fn an_endpoint_alone_gives_a_destination_with_defaults() {
             client_certificate_file: None,
             client_key_file: None,
             timeout: Duration::from_secs(10),
+            connection_max_age: Some(Duration::from_mins(5)),
+            proxy: None,
         }))
     );
 }

@@ -17,6 +17,7 @@ pub(in crate::cli) use self::kubernetes::{
 };
 pub(in crate::cli) use self::origins::OriginList;
 use crate::adapters::messaging::destination::config::ServerName;
+use crate::adapters::messaging::notation::proxy::{Proxy, ProxyError};
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::bounds::{Bounds, BoundsError};
 use crate::domain::text::quoted;
@@ -74,6 +75,18 @@ pub(in crate::cli) struct SocketAddresses;
 
 /// The URL of a server.
 pub(in crate::cli) struct ServerUrl;
+
+/// The URL of an HTTP proxy, or no proxy.
+pub(in crate::cli) struct ProxyUrl;
+
+/// Whether a proxy is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum ProxyChoice {
+    /// No proxy, whatever the environment says.
+    Direct,
+    /// This one.
+    Through(Proxy),
+}
 
 /// A name that a certificate can be valid for.
 pub(in crate::cli) struct TlsServerName;
@@ -257,6 +270,30 @@ impl ValueKind for ServerUrl {
 
     fn parse(&self, text: &str) -> Result<Url, ValueError> {
         Ok(text.parse()?)
+    }
+}
+
+impl ValueKind for ProxyUrl {
+    type Value = ProxyChoice;
+
+    const IS_SECRET: bool = true;
+
+    fn value_name(&self) -> String {
+        "URL|direct".into()
+    }
+
+    fn allowed(&self) -> String {
+        "direct, or the URL of an HTTP proxy, such as http://proxy:3128".into()
+    }
+
+    fn parse(&self, text: &str) -> Result<ProxyChoice, ValueError> {
+        if text == "direct" {
+            return Ok(ProxyChoice::Direct);
+        }
+        text.parse().map(ProxyChoice::Through).map_err(|error| match error {
+            ProxyError::NotHttp => ValueError::NotAllowed,
+            ProxyError::Socks => ValueError::other("SOCKS proxies are not supported"),
+        })
     }
 }
 

@@ -8,6 +8,9 @@ use super::errors::{SettingError, SettingErrors};
 use super::kinds::{ValueError, ValueKind};
 use super::{AnySetting, Setting, SettingTable};
 
+/// Shown in place of a value that may be secret.
+const NOT_SHOWN: &str = "(not shown)";
+
 /// Looks up one environment variable.
 pub(in crate::cli) type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
@@ -80,6 +83,27 @@ impl<'a> SettingsReader<'a> {
         ErrorReported(())
     }
 
+    /// Records that a variable that programs have in common is invalid, and why. Its value may be
+    /// secret.
+    pub(in crate::cli) fn add_variable_error(
+        &mut self,
+        variable: &'static str,
+        why: impl Into<String>,
+    ) -> ErrorReported {
+        self.errors.push(SettingError {
+            setting: variable,
+            origin: variable.to_owned(),
+            found: NOT_SHOWN.to_owned(),
+            message: why.into(),
+        });
+        ErrorReported(())
+    }
+
+    /// Returns the environment, for variables that programs have in common.
+    pub(in crate::cli) const fn environment(&self) -> EnvLookup<'a> {
+        self.environment
+    }
+
     /// Returns what was built, unless an error was recorded.
     pub(in crate::cli) fn finish<T>(
         self,
@@ -112,7 +136,7 @@ fn displayed_value(setting: &dyn AnySetting, found: Option<&OsStr>) -> String {
         None if setting.default().is_empty() => "unset".into(),
         None => format!("{:?} (default)", setting.default()),
         // A URL may contain a password.
-        Some(text) if setting.is_secret() || text.contains(['@', '?']) => "(not shown)".into(),
+        Some(text) if setting.is_secret() || text.contains(['@', '?']) => NOT_SHOWN.into(),
         Some(text) => format!("{text:?}"),
     }
 }

@@ -6,6 +6,7 @@ mod controller_process;
 mod crd;
 mod diagnosis;
 mod diagnosis_process;
+mod diagnosis_proxy;
 mod injection;
 mod leading;
 mod reconciling;

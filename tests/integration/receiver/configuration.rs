@@ -11,6 +11,7 @@ use crate::support::pipeline::{
     Pipeline, dropped_spans, failed_requests, over_both_protocols, within_timeout,
 };
 use crate::support::pki::{IssuedCertificate, TestAuthority, write};
+use crate::support::receiver::ReceiverProcess;
 use crate::support::scripted_destination::{ScriptedDestination, ScriptedResponse};
 use crate::support::volume::Volume;
 
@@ -297,6 +298,17 @@ async fn secrets_are_sent_to_the_destination_and_shown_nowhere_else() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_looks_like_another_protocols_is_doubted_once_and_used() {
+    let settings = [("ENDPOINT", "http://localhost:14268"), ("PROTOCOL", "http")];
+
+    let receiver = ReceiverProcess::start(&settings).await;
+
+    let log = receiver.log();
+    let doubt = "the endpoint has port 14268, which is usually that of Jaeger's own HTTP protocol";
+    assert_eq!(log.matches(doubt).count(), 1, "{log}");
 }
 
 #[test]

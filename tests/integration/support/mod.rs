@@ -3,6 +3,7 @@
 pub(crate) mod api_server;
 pub(crate) mod buffer;
 pub(crate) mod client;
+pub(crate) mod connect_proxy;
 pub(crate) mod destinations;
 pub(crate) mod pipeline;
 pub(crate) mod pki;

@@ -35,8 +35,18 @@ impl TestAuthority {
     }
 
     pub(crate) fn issue(&self, name: &str) -> IssuedCertificate {
+        self.issue_with(name, |_| {})
+    }
+
+    /// The same, with changed parameters.
+    pub(crate) fn issue_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> IssuedCertificate {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         IssuedCertificate { certificate: certificate.pem(), key: key.serialize_pem() }
     }
@@ -54,7 +64,7 @@ impl TestAuthority {
         protocols: &[&str],
         asks_clients: bool,
     ) -> ServerConfig {
-        let (chain, key) = self.identity(name);
+        let (chain, key) = self.issue(name).identity();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -80,18 +90,43 @@ impl TestAuthority {
         protocols: &[&str],
     ) -> ServerConfig {
         let mut config = self.server_config_for(name, protocols, false);
-        let (chain, key) = self.identity(name);
+        let (chain, key) = self.issue(name).identity();
         let identity = CertifiedKey::from_der(chain, key, config.crypto_provider()).unwrap();
         let mut by_name = ResolvesServerCertUsingSni::new();
         by_name.add(name, identity).unwrap();
         config.cert_resolver = Arc::new(by_name);
         config
     }
+}
 
-    fn identity(&self, name: &str) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        let IssuedCertificate { certificate, key } = self.issue(name);
-        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
-        (vec![certificate], PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap())
+impl IssuedCertificate {
+    /// A certificate that signs itself, as `openssl req -x509` makes it: of an authority.
+    pub(crate) fn self_signed(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        Self { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// A server that presents this certificate.
+    pub(crate) fn server_config(&self, protocols: &[&str]) -> ServerConfig {
+        let (chain, key) = self.identity();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        config.alpn_protocols =
+            protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config
+    }
+
+    fn identity(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
+        (vec![certificate], PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap())
     }
 }
 

@@ -105,7 +105,7 @@ fn an_unknown_field_is_an_error_with_the_nearest_or_all_fields() {
         errors(&format!("{{{DESTINATION}, retries: 3, Endpoint: x}}, buffer: {{maxspan: 1}}}}")),
         [
             "4 spec.destination.retries is not a known field; the fields are batch, compression, concurrency, \
-             endpoint, headers, protocol, timeout, tls",
+             connectionMaxAge, endpoint, headers, protocol, proxy, timeout, tls",
             "4 spec.destination.Endpoint is not a known field; did you mean endpoint?",
             "4 spec.buffer.maxspan is not a known field; did you mean maxSpans?",
         ]
@@ -249,4 +249,19 @@ fn a_credential_in_plain_text_is_a_warning_in_the_spec_and_in_transit() {
              the pod can read; use valueFrom.secretKeyRef",
         ]
     );
+}
+
+#[test]
+fn an_endpoint_that_looks_like_another_protocols_is_a_warning() {
+    let of = |destination: &str| warnings(&format!("{{destination: {{{destination}}}}}"));
+
+    assert_eq!(
+        of("endpoint: \"http://jaeger.ns:14268\""),
+        ["4 spec.destination.endpoint has port 14268, which is usually that of Jaeger's own HTTP \
+          protocol; OTLP/gRPC is usually on 4317"]
+    );
+    let http = |url: &str| of(&format!("endpoint: \"{url}\", protocol: HTTPProtobuf"));
+    assert_eq!(http("http://collector.ns:4318"), [""; 0]);
+    assert_eq!(http("http://collector.ns:4317").len(), 1);
+    assert_eq!(http("https://otlp.vendor.example/v1/metrics").len(), 1);
 }

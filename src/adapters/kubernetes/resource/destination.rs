@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DestinationHeader, DestinationTls, DurationString, rules};
+use crate::adapters::messaging::notation::endpoint::Protocol;
 
 /// Backend that receives the traces, and how they are sent to it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -13,8 +14,9 @@ use super::{DestinationHeader, DestinationTls, DurationString, rules};
 #[x_kube(validation = rules::path_fits_protocol(), validation = rules::tls_is_for_https())]
 pub struct DestinationSpec {
     /// URL of the backend, such as http://collector.observability:4317. The scheme https:// enables
-    /// TLS. The port defaults to 4317 (GRPC) or 4318 (HTTPProtobuf). A path is allowed only with
-    /// protocol HTTPProtobuf, and defaults to /v1/traces. At most 2048 characters. Required.
+    /// TLS. The port defaults to 443 for https://, and to 4317 (GRPC) or 4318 (HTTPProtobuf) for
+    /// http://. A path is allowed only with protocol HTTPProtobuf, and defaults to /v1/traces. At most
+    /// 2048 characters. Required.
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = rules::endpoint())]
     pub endpoint: String,
@@ -43,6 +45,16 @@ pub struct DestinationSpec {
     #[x_kube(validation = rules::duration("100ms", "5m"))]
     #[serde(default = "default_timeout")]
     pub timeout: DurationString,
+    /// Age at which a connection is replaced by a new one before the next request, give or take a
+    /// fifth, so that load spreads over new servers and a name that moves is followed. 0s keeps
+    /// connections. Must be in the range 0s to 24h. Default: 5m.
+    #[x_kube(validation = rules::duration("0s", "24h"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_max_age: Option<DurationString>,
+    /// HTTP proxy through which the backend is reached. Default: none, unless the pod has proxy
+    /// variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<DestinationProxy>,
     /// How spans are grouped into requests.
     #[serde(default)]
     pub batch: BatchSpec,
@@ -51,6 +63,19 @@ pub struct DestinationSpec {
     #[schemars(range(min = 1, max = 64))]
     #[serde(default = "default_concurrency")]
     pub concurrency: i32,
+}
+
+/// HTTP proxy through which the backend is reached, by CONNECT.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationProxy {
+    /// URL of the proxy, such as http://proxy.corp.example:3128, without credentials. The scheme
+    /// https:// encrypts the connection to the proxy itself. The port defaults to that of the scheme.
+    /// What is sent to an http:// endpoint is readable by the proxy. At most 2048 characters.
+    /// Required.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = rules::proxy_url())]
+    pub url: String,
 }
 
 /// Transport protocol to the destination.
@@ -110,8 +135,19 @@ impl DestinationSpec {
             headers: Vec::new(),
             tls: None,
             timeout: default_timeout(),
+            connection_max_age: None,
+            proxy: None,
             batch: BatchSpec::default(),
             concurrency: default_concurrency(),
+        }
+    }
+}
+
+impl From<ProtocolSpec> for Protocol {
+    fn from(protocol: ProtocolSpec) -> Self {
+        match protocol {
+            ProtocolSpec::Grpc => Self::Grpc,
+            ProtocolSpec::HttpProtobuf => Self::Http,
         }
     }
 }

@@ -31,7 +31,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use crd::crd_json;
-pub use destination::{BatchSpec, CompressionSpec, DestinationSpec, ProtocolSpec};
+pub use destination::{
+    BatchSpec, CompressionSpec, DestinationProxy, DestinationSpec, ProtocolSpec,
+};
 pub use duration::{DurationString, InvalidDuration};
 pub use header::{
     DestinationHeader, FieldReference, HeaderSource, MAX_HEADER_NAME, ServiceAccountToken,

@@ -154,6 +154,14 @@ pub(super) fn endpoint() -> Rule {
     )
 }
 
+/// The URL must be that of an HTTP proxy and contain no secrets.
+pub(super) fn proxy_url() -> Rule {
+    Rule::new("self.matches('^(?i)https?://[^/?#@ ]+/?$')").message(
+        "must be an http:// or https:// URL such as http://proxy.corp.example:3128, without \
+         credentials and path",
+    )
+}
+
 /// The URL must suit the protocol.
 pub(super) fn path_fits_protocol() -> Rule {
     Rule::new("self.protocol != 'GRPC' || !self.endpoint.matches('^[^/]*//[^/]*/.+$')").message(

@@ -1,6 +1,7 @@
 //! The settings of the receiver in the sidecar, as environment variables.
 //!
-//! All are set explicitly, because the receiver's defaults may differ between its versions.
+//! All are set explicitly, because the receiver's defaults may differ between its versions; except
+//! for fields that were added later and are unset.
 
 use std::fmt::Display;
 
@@ -48,6 +49,12 @@ fn destination(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &Valida
         add_variable(found, name, value);
     }
     add_variable(found, "TIMEOUT", format_duration(to.timeout_ms));
+    if let Some(age) = to.connection_max_age_ms {
+        add_variable(found, "CONNECTION_MAX_AGE", format_duration(age));
+    }
+    if let Some(proxy) = &spec.destination.proxy {
+        add_variable(found, "PROXY", proxy.url.as_str());
+    }
     add_variable(found, "BATCH_MAX_SPANS", to.batch_max_spans.to_string());
     add_variable(found, "BATCH_MAX_BYTES", to.batch_max_bytes.to_string());
     add_variable(found, "LINGER", format_duration(to.linger_ms));

@@ -54,6 +54,9 @@ fn canonical_json(spec: &TraceBufferSpec) -> Value {
     let mut meaning = serde_json::to_value(&spec).unwrap_or_default();
     normalize_duration(&mut meaning, "/destination/batch/linger", &spec.destination.batch.linger);
     normalize_duration(&mut meaning, "/destination/timeout", &spec.destination.timeout);
+    if let Some(age) = &spec.destination.connection_max_age {
+        normalize_duration(&mut meaning, "/destination/connectionMaxAge", age);
+    }
     normalize_duration(&mut meaning, "/drainTimeout", &spec.drain_timeout);
     if let Some(members) = meaning.as_object_mut() {
         members.retain(|name, _| !["allowedNamespaces", "rollout"].contains(&name.as_str()));

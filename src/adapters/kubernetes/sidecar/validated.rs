@@ -23,6 +23,7 @@ pub(super) struct ValidatedDestination {
     pub(super) endpoint: Endpoint,
     pub(super) headers: Vec<ValidatedHeader>,
     pub(super) timeout_ms: u64,
+    pub(super) connection_max_age_ms: Option<u64>,
     pub(super) batch_max_spans: u64,
     pub(super) batch_max_bytes: u64,
     pub(super) linger_ms: u64,

@@ -4,6 +4,7 @@ use super::resources;
 use super::validated::{HeaderValueSource, ProjectedFile, ValidatedHeader, ValidatedSpec};
 use crate::adapters::kubernetes::resource::validation::FieldError;
 use crate::adapters::kubernetes::resource::{FromNamespaces, TraceBufferSpec};
+use crate::adapters::messaging::notation::doubt::doubt;
 use crate::domain::operator::quantity;
 use crate::domain::units::{ByteSize, Milliseconds};
 
@@ -25,6 +26,7 @@ const SECRET_NAME_PARTS: [&str; 7] =
 pub(super) fn warnings(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Vec<FieldError> {
     let mut found = Vec::new();
     encryption(&mut found, checked);
+    endpoint(&mut found, spec, checked);
     headers(&mut found, spec);
     buffer(&mut found, checked);
     sending(&mut found, spec, checked);
@@ -63,6 +65,12 @@ fn encryption(found: &mut Vec<FieldError>, checked: &ValidatedSpec) {
             ENDPOINT,
             "is not encrypted, and does not look like a Service of the cluster; use https:// where others may listen",
         );
+    }
+}
+
+fn endpoint(found: &mut Vec<FieldError>, spec: &TraceBufferSpec, checked: &ValidatedSpec) {
+    if let Some(why) = doubt(&checked.destination.endpoint, spec.destination.protocol.into()) {
+        warn(found, ENDPOINT, why);
     }
 }
 

@@ -12,16 +12,14 @@ use super::body::Rope;
 use super::compress::compress;
 use super::config::{Compression, DestinationSettings, Endpoint};
 use super::connection_pool::{ConnectionPool, PooledConnection};
-use super::connector::Deadline;
+use super::deadline::Deadline;
 use super::failure::{SendStage, unavailable};
 use super::header_files::HeaderSources;
-use super::http_connection::{HttpRequest, Target};
+use super::http_connection::{HttpRequest, PRODUCT, Target};
 use super::response::{BufferedResponse, ExcessBody, SentRequest, read_response};
 use crate::adapters::files::FileReads;
 use crate::adapters::messaging::notation::headers::Headers;
 use crate::domain::delivery::{Failure, FailureKind};
-
-const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
 
 /// Sends bodies to one endpoint.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ pub use rustls::pki_types::ServerName;
 
 pub use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol};
 use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
+pub use crate::adapters::messaging::notation::proxy::Proxy;
 
 /// Where batches are sent, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub struct DestinationSettings {
     pub client_key_file: Option<PathBuf>,
     /// Maximum time for one request, connecting included.
     pub timeout: Duration,
+    /// Age at which a connection is replaced, up to a fifth earlier or later; `None` keeps it.
+    pub connection_max_age: Option<Duration>,
+    /// The HTTP proxy through which the server is reached.
+    pub proxy: Option<Proxy>,
 }
 
 /// A file with the PEM certificates of trusted authorities.

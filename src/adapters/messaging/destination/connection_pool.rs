@@ -1,26 +1,36 @@
 //! The connections to a destination: opened on demand, reused, replaced.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 use http::response::Parts;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::timeout_at;
+use tracing::debug;
 
 use super::config::DestinationSettings;
-use super::connector::{Connector, Deadline};
+use super::connection_age::ConnectionAge;
+use super::connector::Connector;
+use super::deadline::Deadline;
 use super::failure::SendStage;
 use super::http_connection::{Http1, Http2, HttpRequest};
 use super::http_connection_error::HttpConnectionError;
 use super::tls::TlsFileVersions;
 use crate::domain::delivery::Failure;
 
+/// The part of the remaining time that replacing an old connection may take.
+const RENEWAL_DIVISOR: u32 = 4;
+/// Pause after a connection could not be replaced.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
+
 /// Sends requests over pooled connections: a single shared one over HTTP/2, one per concurrent
 /// request over HTTP/1.1.
 #[derive(Debug)]
 pub(super) struct ConnectionPool {
     connector: Connector,
+    max_age: Option<Duration>,
     state: Mutex<PoolState>,
     /// Held while connecting, so that concurrent sends share the HTTP/2 connection that one of them
     /// opens.
@@ -32,8 +42,8 @@ pub(super) struct ConnectionPool {
 struct PoolState {
     /// Versions of the certificate files that the connections were opened with.
     file_versions: TlsFileVersions,
-    http2: Option<Arc<Http2>>,
-    idle_http1: Vec<Http1>,
+    http2: Option<(Arc<Http2>, ConnectionAge)>,
+    idle_http1: Vec<(Http1, ConnectionAge)>,
 }
 
 /// A response whose body is still to be read, and its connection.
@@ -51,6 +61,7 @@ pub(super) struct StreamingResponse<'a> {
 pub(super) struct PooledConnection<'a> {
     pool: &'a ConnectionPool,
     connection: HttpConnection<'a>,
+    age: ConnectionAge,
     file_versions: TlsFileVersions,
     /// Whether an earlier request used the connection.
     reused: bool,
@@ -74,6 +85,7 @@ impl ConnectionPool {
     pub(super) fn new(settings: &DestinationSettings) -> Self {
         Self {
             connector: Connector::new(settings),
+            max_age: settings.connection_max_age,
             state: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
         }
@@ -112,9 +124,11 @@ impl ConnectionPool {
     fn connection_failure(&self, error: &HttpConnectionError, proven: bool) -> Failure {
         let stage = error.stage(self.connector.endpoint().tls);
         let hint = match stage {
-            SendStage::Response => self.connector.wrong_port_hint(),
-            SendStage::Reset if !proven => self.connector.wrong_port_hint(),
-            _ => "",
+            // With TLS 1.3 the peer refuses a client certificate after the handshake.
+            SendStage::Tls => self.connector.tls_remedy(error),
+            SendStage::Response => self.connector.wrong_port_hint().to_owned(),
+            SendStage::Reset if !proven => self.connector.wrong_port_hint().to_owned(),
+            _ => String::new(),
         };
         self.connector.failure(stage, &format!("{}{hint}", error.error_chain()))
     }
@@ -127,7 +141,7 @@ impl ConnectionPool {
     ) -> Result<PooledConnection<'_>, Failure> {
         let files = self.connector.file_versions().await?;
         if let Some(connection) = self.acquire_pooled(files) {
-            return Ok(connection);
+            return Ok(self.renew(connection, deadline).await);
         }
         let Ok(_guard) = timeout_at(deadline.at, self.connecting.lock()).await else {
             let reason = format!("no connection within {:?}", deadline.timeout);
@@ -137,8 +151,7 @@ impl ConnectionPool {
         if let Some(connection) = self.acquire_pooled(files) {
             return Ok(connection);
         }
-        let connection = self.open(files, deadline).await?;
-        Ok(PooledConnection { pool: self, connection, file_versions: files, reused: false })
+        self.open(files, deadline).await
     }
 
     /// Returns an open connection that was opened with the current certificate files, if there is
@@ -148,35 +161,80 @@ impl ConnectionPool {
         if state.file_versions != files {
             *state = PoolState { file_versions: files, ..PoolState::default() };
         }
-        state.http2.take_if(|connection| !connection.is_open());
-        state.idle_http1.retain(Http1::is_open);
-        let connection = match &state.http2 {
-            Some(shared) => HttpConnection::Http2(self.guard_http2(Arc::clone(shared))),
-            None => HttpConnection::Http1(state.idle_http1.pop()?),
+        state.http2.take_if(|(connection, _)| !connection.is_open());
+        state.idle_http1.retain(|(connection, _)| connection.is_open());
+        let (connection, age) = if let Some((shared, age)) = &state.http2 {
+            (HttpConnection::Http2(self.guard_http2(Arc::clone(shared))), *age)
+        } else {
+            let (connection, age) = state.idle_http1.pop()?;
+            (HttpConnection::Http1(connection), age)
         };
-        Some(PooledConnection { pool: self, connection, file_versions: files, reused: true })
+        Some(PooledConnection { pool: self, connection, age, file_versions: files, reused: true })
+    }
+
+    /// Returns a new connection in place of one that has reached its maximum age, or that one if
+    /// none can be opened. Requests that are open on it are not disturbed.
+    async fn renew<'a>(
+        &'a self,
+        mut connection: PooledConnection<'a>,
+        deadline: Deadline,
+    ) -> PooledConnection<'a> {
+        if !connection.age.is_reached() {
+            return connection;
+        }
+        // While one task connects, the others use what there is.
+        let Ok(_guard) = self.connecting.try_lock() else { return connection };
+        match self.open(connection.file_versions, deadline.fraction(RENEWAL_DIVISOR)).await {
+            Ok(new) => new,
+            Err(failure) => {
+                let why = failure.message;
+                debug!(%why, "a connection is kept beyond its maximum age");
+                self.postpone(&mut connection);
+                connection
+            }
+        }
+    }
+
+    /// Lets some time pass until the replacement of a connection is tried again.
+    fn postpone(&self, connection: &mut PooledConnection<'_>) {
+        let Some(max_age) = self.max_age else { return };
+        connection.age = ConnectionAge::until(max_age.min(RENEWAL_PAUSE));
+        let HttpConnection::Http2(guard) = &connection.connection else { return };
+        if let Some((shared, age)) = &mut self.state.lock().http2
+            && Arc::ptr_eq(shared, &guard.connection)
+        {
+            *age = connection.age;
+        }
     }
 
     async fn open(
         &self,
         files: TlsFileVersions,
         deadline: Deadline,
-    ) -> Result<HttpConnection<'_>, Failure> {
+    ) -> Result<PooledConnection<'_>, Failure> {
         let connected = self.connector.connect(deadline).await?;
+        let age = self.max_age.map_or(ConnectionAge::UNLIMITED, ConnectionAge::until);
         let opened = if connected.http2 {
             let opened = Http2::open(connected.stream, deadline.timeout).await;
-            opened.map(|connection| HttpConnection::Http2(self.pool_http2(connection, files)))
+            opened.map(|connection| HttpConnection::Http2(self.pool_http2(connection, age, files)))
         } else {
             Http1::open(connected.stream).await.map(HttpConnection::Http1)
         };
-        opened.map_err(|error| self.connection_failure(&error.into(), false))
+        let connection = opened.map_err(|error| self.connection_failure(&error.into(), false))?;
+        Ok(PooledConnection { pool: self, connection, age, file_versions: files, reused: false })
     }
 
-    fn pool_http2(&self, connection: Http2, files: TlsFileVersions) -> Http2Guard<'_> {
+    fn pool_http2(
+        &self,
+        connection: Http2,
+        age: ConnectionAge,
+        files: TlsFileVersions,
+    ) -> Http2Guard<'_> {
         let connection = Arc::new(connection);
         let mut state = self.state.lock();
         if state.file_versions == files {
-            state.http2 = Some(Arc::clone(&connection));
+            state.http2 = Some((Arc::clone(&connection), age));
+            state.idle_http1.clear();
         }
         self.guard_http2(connection)
     }
@@ -216,7 +274,7 @@ impl PooledConnection<'_> {
             HttpConnection::Http1(connection) => {
                 let mut state = self.pool.state.lock();
                 if state.file_versions == self.file_versions {
-                    state.idle_http1.push(connection);
+                    state.idle_http1.push((connection, self.age));
                 }
             }
         }
@@ -227,7 +285,7 @@ impl Drop for Http2Guard<'_> {
     fn drop(&mut self) {
         if !self.released {
             let mut state = self.pool.state.lock();
-            state.http2.take_if(|shared| Arc::ptr_eq(shared, &self.connection));
+            state.http2.take_if(|(shared, _)| Arc::ptr_eq(shared, &self.connection));
         }
     }
 }

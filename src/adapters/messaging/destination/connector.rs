@@ -1,22 +1,22 @@
 //! Opening connections: name lookup, TCP, TLS handshake.
 
 use std::error::Error;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustls::CertificateError;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 
-use super::config::{DestinationSettings, Endpoint, Protocol, ServerName};
-use super::failure::{SendStage, error_chain, printable, unavailable};
+use super::config::{DestinationSettings, Endpoint, Protocol, Proxy, ServerName};
+use super::deadline::Deadline;
+use super::dial::{DialError, dial};
+use super::failure::{SendStage, error_chain, unavailable};
 use super::files::unreadable;
+use super::io_stream::IoStream;
 use super::tls::{TlsFileVersions, TlsFiles};
+use super::tls_remedy::{concerns_client_certificate, tls_error, tls_remedy};
+use super::tunnel::open_tunnel;
 use crate::adapters::files::FileReads;
 use crate::domain::delivery::Failure;
 
@@ -24,23 +24,15 @@ use crate::domain::delivery::Failure;
 const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 
-/// Cap on timeouts: a later deadline could overflow the clock.
-const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
-
-/// Detects within a minute that the peer of an idle connection is gone.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(30))
-    .with_interval(Duration::from_secs(10))
-    .with_retries(3);
-
 /// Opens connections to one endpoint.
 #[derive(Debug)]
 pub(super) struct Connector {
     endpoint: Endpoint,
     protocol: Protocol,
-    files: TlsFiles,
+    files: Arc<TlsFiles>,
     file_reads: FileReads,
     server_name: Option<ServerName<'static>>,
+    proxy: Option<Proxy>,
 }
 
 /// An open connection, ready for HTTP.
@@ -50,36 +42,15 @@ pub(super) struct Connected {
     pub(super) http2: bool,
 }
 
-/// A connection, encrypted or not.
-pub(super) trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
-
-/// The time by which a send must be complete, and the timeout it was computed from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline {
-    pub(super) at: Instant,
-    pub(super) timeout: Duration,
-}
-
-impl Deadline {
-    pub(super) fn after(timeout: Duration) -> Self {
-        Self { at: Instant::now() + timeout.min(MAX_TIMEOUT), timeout }
-    }
-
-    pub(super) fn remaining(&self) -> Duration {
-        self.at.saturating_duration_since(Instant::now())
-    }
-}
-
 impl Connector {
     pub(super) fn new(settings: &DestinationSettings) -> Self {
         Self {
             endpoint: settings.endpoint.clone(),
             protocol: settings.protocol,
-            files: TlsFiles::new(settings),
+            files: Arc::new(TlsFiles::new(settings)),
             file_reads: FileReads::default(),
             server_name: settings.server_name.clone(),
+            proxy: settings.proxy.clone(),
         }
     }
 
@@ -99,7 +70,7 @@ impl Connector {
         &self,
         read: impl FnOnce(&TlsFiles) -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let files = self.files.clone();
+        let files = Arc::clone(&self.files);
         let read = self.file_reads.run(move || read(&files)).await;
         read.map_err(|error| unreadable("the certificate files", self.files.paths(), &error))
     }
@@ -108,13 +79,47 @@ impl Connector {
     pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connected, Failure> {
         // Files first, so that an error in them is reported even without a network.
         let tls = if self.endpoint.tls { Some(self.tls_connector().await?) } else { None };
-        let tcp = self.dial(self.resolve(deadline).await?, deadline).await?;
+        let stream: Box<dyn IoStream> = match &self.proxy {
+            Some(proxy) => self.tunnel(proxy, deadline).await?,
+            None => Box::new(self.dial(deadline).await?),
+        };
         match tls {
-            None => Ok(Connected {
-                stream: Box::new(tcp),
-                http2: matches!(self.protocol, Protocol::Grpc),
-            }),
-            Some((connector, name)) => self.tls_handshake(&connector, name, tcp, deadline).await,
+            None => Ok(Connected { stream, http2: matches!(self.protocol, Protocol::Grpc) }),
+            Some((connector, name)) => self.tls_handshake(&connector, name, stream, deadline).await,
+        }
+    }
+
+    async fn dial(&self, deadline: Deadline) -> Result<TcpStream, Failure> {
+        let dialed = dial(&self.endpoint.host, self.endpoint.port, deadline).await;
+        dialed.map_err(|DialError { stage, reason }| self.failure(stage, &reason))
+    }
+
+    /// Connects through `proxy`, which looks up the name of the endpoint.
+    async fn tunnel(
+        &self,
+        proxy: &Proxy,
+        deadline: Deadline,
+    ) -> Result<Box<dyn IoStream>, Failure> {
+        let failure = |reason: &str| {
+            let endpoint = self.endpoint.authority();
+            unavailable(
+                SendStage::Proxy,
+                format!("cannot connect to {endpoint} through the proxy {proxy}: {reason}"),
+            )
+        };
+        let tls = if proxy.tls {
+            Some(self.read_files(TlsFiles::proxy_config).await??)
+        } else {
+            None
+        };
+        let opening = async {
+            let stream = connect_to_proxy(proxy, tls, deadline).await?;
+            open_tunnel(stream, proxy, &self.endpoint.authority()).await
+        };
+        match timeout_at(deadline.at, opening).await {
+            Err(_) => Err(failure(&format!("no response within {:?}", deadline.timeout))),
+            Ok(Err(reason)) => Err(failure(&reason)),
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
         }
     }
 
@@ -137,65 +142,39 @@ impl Connector {
         })
     }
 
-    async fn resolve(&self, deadline: Deadline) -> Result<Vec<SocketAddr>, Failure> {
-        let host = self.endpoint.host.as_str();
-        let lookup = tokio::net::lookup_host((host, self.endpoint.port));
-        match timeout_at(deadline.at, lookup).await {
-            Err(_) => {
-                Err(self
-                    .failure(SendStage::Dns, &format!("no response within {:?}", deadline.timeout)))
-            }
-            Ok(Err(error)) => Err(self.failure(SendStage::Dns, &error_chain(&error))),
-            Ok(Ok(addresses)) => Ok(addresses.collect()),
-        }
-    }
-
-    /// Tries the addresses in order, each for an equal share of the remaining time.
-    async fn dial(
-        &self,
-        addresses: Vec<SocketAddr>,
-        deadline: Deadline,
-    ) -> Result<TcpStream, Failure> {
-        let mut tried = Vec::new();
-        for (index, address) in addresses.iter().enumerate() {
-            let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-            let share = deadline.remaining() / left;
-            let error = match timeout_at(Instant::now() + share, TcpStream::connect(address)).await
-            {
-                Ok(Ok(stream)) => match configure_socket(stream) {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => error.to_string(),
-                },
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no response within {share:.0?}"),
-            };
-            tried.push(format!("{address}: {error}"));
-        }
-        if tried.is_empty() {
-            return Err(self.failure(SendStage::Dns, "the name has no address"));
-        }
-        Err(self.failure(SendStage::Connect, &printable(&tried.join("; "))))
-    }
-
     async fn tls_handshake(
         &self,
         connector: &TlsConnector,
         name: ServerName<'static>,
-        tcp: TcpStream,
+        stream: Box<dyn IoStream>,
         deadline: Deadline,
     ) -> Result<Connected, Failure> {
-        let stream = match timeout_at(deadline.at, connector.connect(name, tcp)).await {
+        let stream = match timeout_at(deadline.at, connector.connect(name, stream)).await {
             Err(_) => {
                 let reason = format!("no response within {:?}", deadline.timeout);
                 return Err(self.failure(SendStage::Tls, &reason));
             }
-            Ok(Err(error)) => return Err(self.failure(SendStage::Tls, &handshake_error(&error))),
+            Ok(Err(error)) => {
+                let remedy = self.tls_remedy(&error);
+                let reason = format!("{}{remedy}", error_chain(&error));
+                return Err(self.failure(SendStage::Tls, &reason));
+            }
             Ok(Ok(stream)) => stream,
         };
         let chosen = stream.get_ref().1.alpn_protocol();
         // Some servers do not support ALPN; gRPC always means HTTP/2.
         let http2 = chosen == Some(ALPN_HTTP2) || matches!(self.protocol, Protocol::Grpc);
         Ok(Connected { stream: Box::new(stream), http2 })
+    }
+
+    /// Returns how to fix a TLS connection that failed with `error`, as far as that is known.
+    pub(super) fn tls_remedy(&self, error: &(dyn Error + 'static)) -> String {
+        let Some(error) = tls_error(error) else { return String::new() };
+        let problem = self.files.client_problem().filter(|_| concerns_client_certificate(&error));
+        match problem {
+            Some(problem) => format!("; {problem}: replace it"),
+            None => tls_remedy(&error, self.files.context()).to_owned(),
+        }
     }
 
     /// Returns a hint for a peer that has never sent a valid response.
@@ -218,49 +197,26 @@ impl Connector {
             SendStage::Dns => "cannot look up",
             SendStage::Connect => "cannot connect to",
             SendStage::Tls => "no TLS connection to",
-            SendStage::File | SendStage::Reset | SendStage::Response | SendStage::Console => {
-                "no response from"
-            }
+            SendStage::Proxy
+            | SendStage::File
+            | SendStage::Reset
+            | SendStage::Response
+            | SendStage::Console => "no response from",
         };
         unavailable(stage, format!("{problem} {}: {reason}", self.endpoint.authority()))
     }
 }
 
-/// Sets the socket options of a connection.
-fn configure_socket(stream: TcpStream) -> io::Result<TcpStream> {
-    stream.set_nodelay(true)?;
-    // Firewalls silently drop connections that are idle between batches.
-    SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-    // Discards unsent data on close. Otherwise the kernel would keep megabytes for a peer that no
-    // longer reads, and charge them to this container's memory.
-    stream.set_zero_linger()?;
-    Ok(stream)
+/// Connects to the proxy itself.
+async fn connect_to_proxy(
+    proxy: &Proxy,
+    tls: Option<ClientConfig>,
+    deadline: Deadline,
+) -> Result<Box<dyn IoStream>, String> {
+    let tcp = dial(&proxy.host, proxy.port, deadline).await.map_err(|error| error.reason)?;
+    let Some(config) = tls else { return Ok(Box::new(tcp)) };
+    let name = ServerName::try_from(proxy.host.clone())
+        .map_err(|_| "its host is neither a DNS name nor an IP address".to_owned())?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
+    Ok(Box::new(stream.map_err(|error| error_chain(&error))?))
 }
-
-/// Returns the error of a handshake, and how to fix it if that is known.
-fn handshake_error(error: &io::Error) -> String {
-    let remedy = match tls_error(error) {
-        Some(rustls::Error::InvalidMessage(_)) => {
-            "; the peer does not seem to use TLS: if so, the endpoint must begin with http://"
-        }
-        Some(rustls::Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "; if it is the right server, set the TLS server name to a name in its certificate",
-        Some(rustls::Error::InvalidCertificate(_)) => {
-            "; if a private authority issued its certificate, set the CA file of that authority"
-        }
-        Some(rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)) => {
-            "; it does not accept HTTP/2: is this its OTLP/gRPC port?"
-        }
-        _ => "",
-    };
-    format!("{}{remedy}", error_chain(error))
-}
-
-fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
-    let inner: &(dyn Error + Send + Sync) = error.get_ref()?;
-    inner.downcast_ref()
-}
-
-#[cfg(test)]
-mod tests;

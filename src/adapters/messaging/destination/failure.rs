@@ -18,6 +18,8 @@ pub(super) enum SendStage {
     Dns,
     /// Opening the TCP connection.
     Connect,
+    /// Reaching the destination through the proxy.
+    Proxy,
     /// The TLS handshake, or the peer's rejection of it afterwards.
     Tls,
     /// A request that was interrupted.
@@ -34,6 +36,7 @@ impl SendStage {
             Self::File => "FILE",
             Self::Dns => "DNS",
             Self::Connect => "CONNECT",
+            Self::Proxy => "PROXY",
             Self::Tls => "TLS",
             Self::Reset => "RESET",
             Self::Response => "ANSWER",

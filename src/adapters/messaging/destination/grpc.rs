@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::body::Rope;
 use super::client::EndpointClient;
 use super::config::DestinationSettings;
-use super::connector::Deadline;
+use super::deadline::Deadline;
 use super::failure::{SendStage, unavailable};
 use super::grpc_response::delivery_result;
 use super::response::ExcessBody;

@@ -6,7 +6,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use super::body::Rope;
 use super::client::EndpointClient;
 use super::config::DestinationSettings;
-use super::connector::Deadline;
+use super::deadline::Deadline;
 use super::http_response::delivery_result;
 use super::response::ExcessBody;
 use crate::domain::delivery::{Delivered, Failure};

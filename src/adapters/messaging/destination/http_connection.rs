@@ -14,18 +14,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
 use super::body::{Rope, RopeBody};
-use super::connector::IoStream;
 use super::http_connection_error::HttpConnectionError;
+use super::io_stream::IoStream;
 
+/// The value of `user-agent`.
+pub(super) const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
 /// Receive window of HTTP/2. The protocol's default is enough, since responses are small.
 const WINDOW_BYTES: u32 = 65_535;
 /// Maximum head of a response: the messages of some servers list every span they refused.
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
 /// Read buffer of HTTP/1.1, which must hold the largest head.
 const READ_BUFFER_BYTES: usize = MAX_HEAD_BYTES as usize;
-/// Minimum and maximum interval of HTTP/2 pings while a request is open. Servers close connections
-/// that ping much more often.
-const PING_INTERVAL_RANGE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+/// Maximum wait for the response to an HTTP/2 ping.
+const MAX_PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A request, independent of the HTTP version.
 #[derive(Clone, Debug)]
@@ -97,14 +98,16 @@ fn post(uri: Uri, version: Version, headers: HeaderMap, body: Rope) -> Request<R
 impl Http2 {
     pub(super) async fn open(stream: Box<dyn IoStream>, timeout: Duration) -> hyper::Result<Self> {
         let (tasks, spawner) = TaskGuard::new();
-        let ping_after = (timeout / 2).clamp(PING_INTERVAL_RANGE.0, PING_INTERVAL_RANGE.1);
+        // While a request is open, a peer that is silent for half of its timeout is pinged, one that
+        // was idle before at once. So a dead peer is found while there is time left to reach another
+        // one, and no server sees more pings than it tolerates.
         let (sender, connection) = http2::Builder::new(spawner.clone())
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
             .max_header_list_size(MAX_HEAD_BYTES)
-            .keep_alive_interval(ping_after)
-            .keep_alive_timeout(ping_after)
+            .keep_alive_interval(timeout / 2)
+            .keep_alive_timeout((timeout / 4).min(MAX_PING_TIMEOUT))
             .handshake(TokioIo::new(stream))
             .await?;
         spawner.execute(connection);

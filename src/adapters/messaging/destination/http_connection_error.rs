@@ -18,15 +18,17 @@ pub(super) enum HttpConnectionError {
 }
 
 impl HttpConnectionError {
-    /// Returns whether the peer closed the connection before it processed the request.
+    /// Returns whether the peer closed the connection before it processed the request, or is gone.
     ///
     /// Only meaningful for a reused connection: the peer may close an idle connection at any time,
-    /// even while the next request is being sent (RFC 9112, 9.3.1 and 9.6; RFC 9113, 6.8 and 8.7).
-    /// That is not a failure of the destination.
+    /// even while the next request is being sent (RFC 9112, 9.3.1 and 9.6; RFC 9113, 6.8 and 8.7),
+    /// and may vanish without closing it. That is not a failure of the destination.
     pub(super) fn is_stale_connection(&self) -> bool {
         let Self::Broken(error) = self else { return false };
         let unsent = error.is_canceled() || error.is_closed() || error.is_incomplete_message();
-        unsent || caused_by(error, is_refusal) || caused_by(error, is_reset)
+        // Pings were not answered.
+        let gone = error.is_timeout();
+        unsent || gone || caused_by(error, is_refusal) || caused_by(error, is_reset)
     }
 
     /// Returns the stage at which the request failed; `tls` is whether the connection is encrypted.
@@ -76,11 +78,17 @@ fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Returns whether an HTTP/1.1 peer had closed the connection. HTTP/2 peers send GOAWAY first.
+/// Returns whether the peer had closed the connection, or acknowledges nothing any more.
 fn is_reset(error: &(dyn Error + 'static)) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkUnreachable,
+        NotConnected, TimedOut,
+    };
     error.downcast_ref::<io::Error>().is_some_and(|error| {
-        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
+        let closed =
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected);
+        let gone = matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable);
+        closed || gone
     })
 }
 

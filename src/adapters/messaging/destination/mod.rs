@@ -7,12 +7,16 @@
 pub mod config;
 
 mod body;
+mod certificate;
 mod client;
 mod compress;
+mod connection_age;
 mod connection_pool;
 mod connector;
 mod console;
+mod deadline;
 mod decode;
+mod dial;
 mod error_text;
 mod failure;
 mod files;
@@ -23,9 +27,14 @@ mod http;
 mod http_connection;
 mod http_connection_error;
 mod http_response;
+mod io_stream;
+mod pem;
 mod remedy;
 mod response;
+mod server_verifier;
 mod tls;
+mod tls_remedy;
+mod tunnel;
 
 use std::io::Stdout;
 

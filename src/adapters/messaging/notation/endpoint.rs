@@ -30,11 +30,7 @@ impl Endpoint {
     /// Returns `host:port` as in a URL, with an IPv6 address in brackets.
     #[must_use]
     pub fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        authority(&self.host, self.port)
     }
 }
 
@@ -63,7 +59,16 @@ impl Protocol {
         }
     }
 
-    /// Returns the default port of this transport.
+    /// Returns the name of the transport in texts.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Grpc => "OTLP/gRPC",
+            Self::Http => "OTLP/HTTP",
+        }
+    }
+
+    /// Returns the default port of this transport without TLS. With TLS it is 443.
     #[must_use]
     pub const fn default_port(self) -> u16 {
         match self {
@@ -71,6 +76,11 @@ impl Protocol {
             Self::Http => 4318,
         }
     }
+}
+
+/// Returns `host:port` as in a URL, with an IPv6 address in brackets.
+pub(super) fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// For logs and messages. Omits the path, because some vendors put an API key into it.

@@ -13,6 +13,9 @@ use super::endpoint::{Endpoint, Protocol};
 /// The default path of OTLP/HTTP traces (OTLP 1.11, "OTLP/HTTP Request").
 pub const TRACES_PATH: &str = "/v1/traces";
 
+/// The default port with TLS, as in the SDKs and the Collector (RFC 9110, 4.2.2).
+const HTTPS_PORT: u16 = 443;
+
 /// A parsed URL, before the defaults of a protocol are applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
@@ -51,7 +54,8 @@ impl Url {
             }
             Protocol::Grpc | Protocol::Http => self.path,
         };
-        let port = self.port.unwrap_or(protocol.default_port());
+        let default_port = if self.tls { HTTPS_PORT } else { protocol.default_port() };
+        let port = self.port.unwrap_or(default_port);
         Ok(Endpoint { tls: self.tls, host: self.host, port, path })
     }
 }
@@ -139,17 +143,24 @@ mod tests {
     }
 
     #[test]
-    fn the_port_defaults_to_that_of_the_protocol() {
+    fn the_port_without_tls_defaults_to_that_of_the_protocol() {
         assert_eq!(endpoint("http://collector", Protocol::Grpc), "http://collector:4317");
-        assert_eq!(
-            endpoint("https://collector", Protocol::Http),
-            "https://collector:4318/v1/traces"
-        );
+        assert_eq!(endpoint("HTTP://collector/a", Protocol::Http), "http://collector:4318/a");
+    }
+
+    #[test]
+    fn the_port_with_tls_defaults_to_443_for_both_protocols() {
+        for url in ["https://collector", "HTTPS://collector/"] {
+            assert_eq!(endpoint(url, Protocol::Grpc), "https://collector:443");
+            assert_eq!(endpoint(url, Protocol::Http), "https://collector:443/v1/traces");
+        }
+        assert_eq!(endpoint("https://[fd00::1]/a", Protocol::Http), "https://[fd00::1]:443/a");
     }
 
     #[test]
     fn an_explicit_port_is_kept() {
-        assert_eq!(endpoint("https://collector:443", Protocol::Grpc), "https://collector:443");
+        assert_eq!(endpoint("https://collector:4317", Protocol::Grpc), "https://collector:4317");
+        assert_eq!(endpoint("http://collector:443", Protocol::Grpc), "http://collector:443");
     }
 
     #[test]

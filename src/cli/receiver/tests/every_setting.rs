@@ -19,7 +19,7 @@ use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// For each setting a value that is not its default and does not conflict with others.
-const OTHERS: [(&str, &str); 33] = [
+const OTHERS: [(&str, &str); 35] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
@@ -34,6 +34,8 @@ const OTHERS: [(&str, &str); 33] = [
     ("CLIENT_CERTIFICATE_FILE", "/run/client.pem"),
     ("CLIENT_KEY_FILE", "/run/client.key"),
     ("TIMEOUT", "3s"),
+    ("CONNECTION_MAX_AGE", "1m"),
+    ("PROXY", "http://user:x@proxy:3128"),
     ("MAX_SPANS", "7"),
     ("MAX_BYTES", "64MB"),
     ("MAX_AGE", "1h30m"),
@@ -81,6 +83,8 @@ fn other_settings() -> ReceiverSettings {
             client_certificate_file: Some("/run/client.pem".into()),
             client_key_file: Some("/run/client.key".into()),
             timeout: Duration::from_secs(3),
+            connection_max_age: Some(Duration::from_mins(1)),
+            proxy: Some("http://user:x@proxy:3128".parse().unwrap()),
         })),
         limits: BufferLimits {
             max_spans: NonZeroU64::new(7).unwrap(),

@@ -114,7 +114,7 @@ async fn a_connection_without_ping_responses_is_abandoned_before_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut settings = settings(Protocol::Grpc, "127.0.0.1", port).await;
-    settings.timeout = Duration::from_secs(1_000);
+    settings.timeout = Duration::from_secs(10);
     let destination = AnyDestination::from_settings(Some(&settings));
     let server = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
@@ -133,8 +133,9 @@ async fn a_connection_without_ping_responses_is_abandoned_before_the_timeout() {
 
     let failure = destination.send(batch(&["b"])).await.unwrap_err();
 
-    assert_eq!((failure.kind, failure.code), (FailureKind::Inconclusive, "RESET"));
-    assert!(before.elapsed() <= Duration::from_secs(61), "{:?}", before.elapsed());
+    // It was given up early enough to try another one, which the server does not accept.
+    assert_eq!((failure.kind, failure.code), (FailureKind::Unavailable, "CONNECT"));
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
 }
 
 /// The type and the stream of the next HTTP/2 frame (RFC 9113, 4.1).

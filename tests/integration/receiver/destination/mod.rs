@@ -1,10 +1,13 @@
 //! OTLP export, against a real server.
 
+mod certificates;
 mod connection;
+mod connection_age;
 mod grpc;
 mod headers;
 mod http;
 mod interrupted;
+mod proxy;
 mod tls;
 
 use tracebuffer::adapters::messaging::destination::AnyDestination;

@@ -59,17 +59,19 @@ async fn a_server_of_an_unknown_authority_is_not_trusted() {
     let mut harness = TlsHarness::new(Protocol::Grpc, &["h2"], false).await;
     let other = write(harness.files.path(), "other.pem", &TestAuthority::new().pem());
     let beside = CaFile { path: other.clone(), with_system_roots: true };
-    for ca_file in [Some(only_authority(other)), Some(beside), None] {
+    let absent = "if a private authority issued its certificate";
+    let other_one = "is not in the CA file";
+    for (ca_file, reason) in
+        [(Some(only_authority(other)), other_one), (Some(beside), other_one), (None, absent)]
+    {
         harness.settings.ca_file = ca_file;
 
         let failure = assert_unavailable(&harness.destination()).await;
 
         assert_eq!(failure.code, "TLS");
-        assert!(
-            failure.message.contains("set the CA file of that authority"),
-            "{}",
-            failure.message
-        );
+        for part in [reason, "set the CA file of that authority"] {
+            assert!(failure.message.contains(part), "{}", failure.message);
+        }
     }
     assert!(harness.server.requests().is_empty());
 }

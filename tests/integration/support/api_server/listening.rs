@@ -11,7 +11,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::handle::handle;
 use super::{ApiServer, Inner};
@@ -20,25 +23,36 @@ impl ApiServer {
     /// Listens, and writes a kubeconfig for this server into `folder`; its namespace is `default`.
     pub(crate) async fn kubeconfig(&self, folder: &Path) -> PathBuf {
         let path = folder.join("kubeconfig");
-        std::fs::write(&path, kubeconfig(self.listen().await)).unwrap();
+        std::fs::write(&path, kubeconfig(self.listen(None).await)).unwrap();
         path
     }
 
     /// Listens on a free port of 127.0.0.1, for HTTP/1.1, as long as the runtime lives.
-    async fn listen(&self) -> SocketAddr {
+    pub(crate) async fn listen(&self, tls: Option<ServerConfig>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Arc::clone(&self.inner);
+        let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(Arc::clone(&inner), stream));
+                let (inner, tls) = (Arc::clone(&inner), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(inner, stream).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(inner, stream).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         address
     }
 }
 
-async fn serve(inner: Arc<Inner>, stream: TcpStream) {
+async fn serve(inner: Arc<Inner>, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(|request: Request<Incoming>| {
         let inner = Arc::clone(&inner);
         async move {

@@ -142,6 +142,8 @@ impl ScriptedDestination {
             client_certificate_file: None,
             client_key_file: None,
             timeout: Duration::from_secs(5),
+            connection_max_age: Some(Duration::from_mins(5)),
+            proxy: None,
         }
     }
 

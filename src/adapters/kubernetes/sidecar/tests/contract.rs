@@ -73,6 +73,8 @@ fn every_field_reaches_the_receiver() {
                 "serverName": "traces.internal",
             },
             "timeout": "3s",
+            "connectionMaxAge": "90s",
+            "proxy": { "url": "https://proxy.corp.example:3128/" },
             "batch": { "maxSpans": 77, "maxBytes": "100k", "linger": "0s" },
             "concurrency": 4,
         },
@@ -101,6 +103,8 @@ fn every_field_reaches_the_receiver() {
     assert_eq!(destination.server_name.unwrap().to_str(), "traces.internal");
     assert!(destination.client_certificate_file.is_some() && destination.client_key_file.is_some());
     assert_eq!(destination.timeout, Duration::from_secs(3));
+    assert_eq!(destination.connection_max_age, Some(Duration::from_secs(90)));
+    assert_eq!(destination.proxy.unwrap().to_string(), "https://proxy.corp.example:3128");
     assert_eq!(settings.limits.max_spans.get(), 1_234);
     assert_eq!(settings.limits.max_bytes.get(), 1_572_864);
     assert_eq!(settings.limits.max_age, Some(Duration::from_mins(90)));
@@ -124,9 +128,9 @@ fn the_receiver_accepts_both_ends_of_every_bound() {
     let ends = [
         json!({ "buffer": { "maxSpans": 1, "maxBytes": "64Ki", "maxAge": "100ms" } }),
         json!({ "buffer": { "maxSpans": 1_000_000_000, "maxBytes": "64Gi", "maxAge": "720h" } }),
-        json!({ "destination": { "timeout": "100ms", "concurrency": 1,
+        json!({ "destination": { "timeout": "100ms", "concurrency": 1, "connectionMaxAge": "0s",
             "batch": { "maxSpans": 1, "maxBytes": "1Ki", "linger": "0s" } } }),
-        json!({ "destination": { "timeout": "5m", "concurrency": 64,
+        json!({ "destination": { "timeout": "5m", "concurrency": 64, "connectionMaxAge": "24h",
             "batch": { "maxSpans": 1_000_000, "maxBytes": "64Mi", "linger": "1m" } } }),
         json!({ "receiver": { "grpcPort": 1, "httpPort": 2, "adminPort": 65_535,
             "maxRequestBytes": "1Ki" } }),

@@ -116,6 +116,10 @@ fn each_setting_that_needs_a_new_pod_changes_the_hash() {
         json!({ "destination": { "endpoint": "https://x" } }),
         json!({ "destination": tls }),
         json!({ "destination": { "timeout": "9s" } }),
+        json!({ "destination": { "connectionMaxAge": "5m" } }),
+        json!({ "destination": { "connectionMaxAge": "0s" } }),
+        json!({ "destination": { "proxy": { "url": "http://proxy:3128" } } }),
+        json!({ "destination": { "proxy": { "url": "http://proxy:3129" } } }),
         json!({ "destination": { "batch": { "linger": "1s" } } }),
         json!({ "destination": { "concurrency": 2 } }),
         json!({ "receiver": { "grpcPort": 5317 } }),
@@ -145,6 +149,10 @@ fn equivalent_specs_have_the_same_hash() {
         (json!({ "drainTimeout": "90s" }), json!({ "drainTimeout": "1m30s" })),
         (json!({}), json!({ "destination": { "batch": { "maxBytes": "3.5Mi" } } })),
         (json!({}), json!({ "destination": { "timeout": "10000ms", "concurrency": 1 } })),
+        (
+            json!({ "destination": { "connectionMaxAge": "1m" } }),
+            json!({ "destination": { "connectionMaxAge": "60s" } }),
+        ),
         (
             json!({ "sidecar": { "resources": { "requests": { "cpu": "100m" } } } }),
             json!({ "sidecar": { "resources": { "requests": { "cpu": "0.1" } } } }),

@@ -345,3 +345,20 @@ fn a_view_with_errors_lists_them_in_one_line() {
     let why = view.sidecar.unwrap_err();
     assert!(why.contains("it is 0; spec.drainTimeout must"), "{why}");
 }
+
+#[test]
+fn a_proxy_must_be_an_http_url_without_credentials_and_is_not_shown() {
+    for url in [
+        "http://user:hunter2@proxy",
+        "socks5://hunter2",
+        "hunter2:3128",
+        "http://proxy:3128/?hunter2",
+        "",
+    ] {
+        let found = errors(&json!({ "destination": { "proxy": { "url": url } } }));
+
+        assert_eq!(found.len(), 1, "{url}: {found:?}");
+        assert!(found[0].starts_with("spec.destination.proxy.url must be an http://"), "{found:?}");
+        assert!(!found[0].contains("hunter2"), "{found:?}");
+    }
+}

@@ -2,13 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::headers;
 use super::validator::Validator;
+use super::{headers, optional};
 use crate::adapters::kubernetes::resource::{
-    CaSource, DestinationSpec, DestinationTls, MAX_SERVER_NAME, ProtocolSpec,
+    CaSource, DestinationProxy, DestinationSpec, DestinationTls, MAX_SERVER_NAME,
 };
 use crate::adapters::kubernetes::sidecar::validated::ValidatedDestination;
-use crate::adapters::messaging::notation::endpoint::{Endpoint, Protocol as Transport};
+use crate::adapters::messaging::notation::endpoint::Endpoint;
+use crate::adapters::messaging::notation::proxy::Proxy;
 use crate::adapters::messaging::notation::url::{Url, UrlError};
 use crate::domain::bounds;
 use crate::domain::operator::injection::trace_buffer_view::SidecarPorts;
@@ -30,6 +31,10 @@ pub(super) fn validate(
     validate_tls(validator, destination.tls.as_ref(), is_encrypted);
     let timeout_ms =
         validator.duration("destination.timeout", &destination.timeout, bounds::TIMEOUT);
+    let connection_max_age_ms = optional(destination.connection_max_age.as_ref(), |age| {
+        validator.duration("destination.connectionMaxAge", age, bounds::CONNECTION_MAX_AGE)
+    });
+    validate_proxy(validator, destination.proxy.as_ref());
     let batch = &destination.batch;
     let batch_spans =
         validator.integer("destination.batch.maxSpans", batch.max_spans, bounds::BATCH_MAX_SPANS);
@@ -45,6 +50,7 @@ pub(super) fn validate(
         endpoint: endpoint?,
         headers: headers?,
         timeout_ms: timeout_ms?,
+        connection_max_age_ms: connection_max_age_ms.ok()?,
         batch_max_spans: batch_spans?,
         batch_max_bytes: batch_bytes?,
         linger_ms: linger_ms?,
@@ -69,12 +75,8 @@ fn endpoint(
         }
         UrlError::Other(why) => format!("must be a URL of scheme, host, port and path: {why}"),
     });
-    let transport = match destination.protocol {
-        ProtocolSpec::Grpc => Transport::Grpc,
-        ProtocolSpec::HttpProtobuf => Transport::Http,
-    };
     let endpoint = url.and_then(|url| {
-        url.into_endpoint(transport).map_err(|_| {
+        url.into_endpoint(destination.protocol.into()).map_err(|_| {
             "must have no path with protocol GRPC; remove it, or set protocol: HTTPProtobuf".into()
         })
     });
@@ -87,6 +89,17 @@ fn endpoint(
         validator.add_spec_error(ENDPOINT, why);
     }
     Some(endpoint)
+}
+
+/// Validates the proxy. Errors do not quote it, since it may contain a password.
+fn validate_proxy(validator: &mut Validator, proxy: Option<&DestinationProxy>) {
+    let Some(DestinationProxy { url }) = proxy else { return };
+    let has_scheme = url.parse::<Url>().is_ok();
+    if !has_scheme || url.parse::<Proxy>().is_err() {
+        let why = "must be an http:// or https:// URL such as http://proxy.corp.example:3128, without \
+                   credentials";
+        validator.add_spec_error("destination.proxy.url", why);
+    }
 }
 
 fn validate_tls(
