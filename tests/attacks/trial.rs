@@ -1,0 +1,167 @@
+//! One attack on one receiver, and its verdict.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::cgroup::MemoryPeak;
+use crate::payload::Bodies;
+use crate::polite::{SharedTally, Tally, keep_arriving, keep_sending};
+use crate::probe::{Liveness, Resident, watch_liveness, watch_memory};
+use crate::process::Metrics;
+use crate::receiver::Receiver;
+use crate::target::{Attackers, Target};
+
+/// Polite clients and probes begin before the attack, so that they are connected.
+const HEAD_START: Duration = Duration::from_millis(500);
+/// How long the receiver may take to answer after an attack.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The slowest percentile of a polite client's requests may take so long.
+const MAX_P99: Duration = Duration::from_millis(500);
+
+/// One row of the table.
+pub(crate) struct Attack {
+    pub(crate) name: &'static str,
+    /// What the attackers do.
+    pub(crate) what: &'static str,
+    pub(crate) duration: Duration,
+    /// Whether it hardly needs a processor, so that others can run beside it.
+    pub(crate) is_calm: bool,
+    pub(crate) start: fn(&Target) -> Attackers,
+}
+
+/// What was measured.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub(crate) memory: u64,
+    pub(crate) peak: MemoryPeak,
+    pub(crate) resident: Resident,
+    pub(crate) kept: Tally,
+    pub(crate) new: Tally,
+    pub(crate) liveness: Liveness,
+    /// What is wrong; nothing if the receiver passed.
+    pub(crate) faults: Vec<String>,
+}
+
+impl Attack {
+    /// Runs the attack on a new receiver; `attackers` is the runtime of the attackers.
+    pub(crate) async fn run(
+        &self,
+        binary: &Path,
+        bodies: Arc<Bodies>,
+        attackers: Handle,
+    ) -> io::Result<Findings> {
+        let receiver = Receiver::start(binary, bodies).await?;
+        let resident = Arc::new(Mutex::new(Resident::default()));
+        tokio::spawn(watch_memory(receiver.process.pid(), Arc::clone(&resident)));
+        let started = Instant::now();
+        let end = started + HEAD_START + self.duration;
+        let (kept, new) = (SharedTally::default(), SharedTally::default());
+        let liveness = Arc::new(Mutex::new(Liveness::default()));
+        let target = &receiver.target;
+        let polite = [
+            tokio::spawn(keep_sending(target.clone(), end, Arc::clone(&kept))),
+            tokio::spawn(keep_arriving(target.clone(), end, Arc::clone(&new))),
+            tokio::spawn(watch_liveness(target.admin, end, Arc::clone(&liveness))),
+        ];
+        sleep(HEAD_START).await;
+        let running = {
+            let _entered = attackers.enter();
+            (self.start)(target)
+        };
+        tokio::select! {
+            () = receiver.wait_for_end() => {}
+            () = tokio::time::sleep_until(end) => {}
+        }
+        let died_after = (!receiver.is_alive()).then(|| started.elapsed());
+        drop(running);
+        let mut findings = Findings { memory: receiver.memory, ..Findings::default() };
+        match died_after {
+            Some(after) => {
+                for client in polite {
+                    client.abort();
+                }
+                findings.faults.push(ending(&receiver, after)?);
+            }
+            None => {
+                for client in polite {
+                    client.await.map_err(io::Error::other)?;
+                }
+            }
+        }
+        findings.kept = std::mem::take(&mut kept.lock());
+        findings.new = std::mem::take(&mut new.lock());
+        findings.liveness = *liveness.lock();
+        if findings.faults.is_empty() {
+            findings.judge_accounts(&receiver).await;
+            findings.judge_service();
+        }
+        findings.peak = receiver.cgroup.peak()?;
+        findings.resident = *resident.lock();
+        Ok(findings)
+    }
+}
+
+impl Findings {
+    pub(crate) fn has_passed(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Checks that it lost no span that it had acknowledged.
+    async fn judge_accounts(&mut self, receiver: &Receiver) {
+        let acknowledged =
+            receiver.filled_spans + self.kept.accepted_spans + self.new.accepted_spans;
+        let Ok(metrics) = timeout(RECOVERY_TIMEOUT, scrape(receiver)).await else {
+            let seconds = RECOVERY_TIMEOUT.as_secs();
+            self.faults.push(format!("no metrics within {seconds} s after the attack"));
+            return;
+        };
+        let unaccounted = metrics.unaccounted_spans();
+        if unaccounted != 0 {
+            self.faults.push(format!("{unaccounted} spans are unaccounted for"));
+        }
+        let missing = acknowledged.cast_signed() - metrics.accepted_spans();
+        if missing > 0 {
+            self.faults.push(format!("{missing} acknowledged spans were never accepted"));
+        }
+        if !receiver.is_alive() {
+            self.faults.push("it ended after the attack".to_owned());
+        }
+    }
+
+    fn judge_service(&mut self) {
+        let Liveness { probes, missed, .. } = self.liveness;
+        if missed > 0 || probes == 0 {
+            self.faults.push(format!("{missed} of {probes} probes of /live were not answered in 1 s"));
+        }
+        for (who, tally) in [("kept", &self.kept), ("new", &self.new)] {
+            for (outcome, count) in &tally.unserved {
+                self.faults.push(format!("{who}: {count}x {outcome:?}"));
+            }
+            let p99 = tally.percentile(0.99);
+            if p99 > MAX_P99 {
+                self.faults.push(format!("{who}: p99 {} ms", p99.as_millis()));
+            }
+        }
+    }
+}
+
+async fn scrape(receiver: &Receiver) -> Metrics {
+    receiver.process.metrics().await
+}
+
+/// Describes how a receiver ended.
+fn ending(receiver: &Receiver, after: Duration) -> io::Result<String> {
+    let seconds = after.as_secs_f64();
+    if receiver.cgroup.oom_kills()? > 0 {
+        return Ok(format!("OOM-killed after {seconds:.1} s"));
+    }
+    let log = receiver.process.log();
+    let last = log.lines().last().unwrap_or("it logged nothing");
+    Ok(format!("ended after {seconds:.1} s: {last}"))
+}
