@@ -58,7 +58,8 @@ impl Http1 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         };
-        let head = String::from_utf8_lossy(self.received.get(..end).unwrap_or_default()).to_lowercase();
+        let head =
+            String::from_utf8_lossy(self.received.get(..end).unwrap_or_default()).to_lowercase();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
         let length: usize = length.and_then(|length| length.trim().parse().ok()).unwrap_or(0);
@@ -86,7 +87,10 @@ pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")
 }
 
-async fn read_some(stream: &mut (impl AsyncRead + Unpin), received: &mut Vec<u8>) -> io::Result<usize> {
+async fn read_some(
+    stream: &mut (impl AsyncRead + Unpin),
+    received: &mut Vec<u8>,
+) -> io::Result<usize> {
     received.reserve(4 << 10);
     stream.read_buf(received).await
 }

@@ -130,11 +130,6 @@ impl Http2 {
         }
     }
 
-    /// Adds an empty frame of data that ends the stream.
-    pub(crate) fn end(&mut self, stream: u32) {
-        self.frame(DATA, END_STREAM, stream, &[]);
-    }
-
     /// Sends the frames.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         self.write.write_all(&self.out).await?;
@@ -145,6 +140,11 @@ impl Http2 {
     /// Sends bytes as they are.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write.write_all(bytes).await
+    }
+
+    /// Ends this side of the connection.
+    pub(crate) async fn half_close(&mut self) -> io::Result<()> {
+        self.write.shutdown().await
     }
 
     /// Stays until the receiver ends the connection.

@@ -97,9 +97,8 @@ async fn run_all(
     let groups = calm.chunks(CALM_AT_ONCE).chain(busy.chunks(1));
     let (mut passed, mut failed) = (0, 0);
     for group in groups {
-        let runs = group
-            .iter()
-            .map(|attack| attack.run(binary, Arc::clone(bodies), attackers.clone()));
+        let runs =
+            group.iter().map(|attack| attack.run(binary, Arc::clone(bodies), attackers.clone()));
         for (attack, findings) in group.iter().zip(futures_util::future::join_all(runs).await) {
             let findings: Findings = findings?;
             if passed + failed == 0 {

@@ -14,8 +14,18 @@ use crate::samples;
 /// full by bytes.
 const SPAN_BYTES: usize = 1 << 10;
 const WORDS: [&str; 12] = [
-    "GET", "/cart/items", "checkout", "200", "select id, name from orders where", "customer", "retry",
-    "10.42.0.17:8080", "inventory-service", "application/json", "eu-central-1b", "cache.miss",
+    "GET",
+    "/cart/items",
+    "checkout",
+    "200",
+    "select id, name from orders where",
+    "customer",
+    "retry",
+    "10.42.0.17:8080",
+    "inventory-service",
+    "application/json",
+    "eu-central-1b",
+    "cache.miss",
 ];
 
 /// One request as it is sent.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, timeout};
@@ -81,8 +82,8 @@ pub(crate) async fn keep_sending(target: Target, end: Instant, tally: SharedTall
     requests.join_all().await;
 }
 
-/// Every second a new client connects and sends one request of each kind, over gRPC and HTTP/1.1 in
-/// turn, until `end`.
+/// Every second a new client sends one request of each kind, every second one of them over HTTP/1.1
+/// and connections of their own, until `end`.
 pub(crate) async fn keep_arriving(target: Target, end: Instant, tally: SharedTally) {
     let mut clients = JoinSet::new();
     let mut ticks = interval_at(Instant::now(), NEW_CLIENT_INTERVAL);
@@ -97,16 +98,20 @@ pub(crate) async fn keep_arriving(target: Target, end: Instant, tally: SharedTal
 
 async fn arrive(target: Target, number: usize, tally: SharedTally) {
     let bodies = &target.bodies;
-    let channel = Grpc::new(target.grpc);
-    for body in [&bodies.small, &bodies.small_gzip, &bodies.medium, &bodies.large] {
-        let started = Instant::now();
-        let outcome = if number.is_multiple_of(2) {
-            timeout(PATIENCE, channel.export(body)).await
-        } else {
-            timeout(PATIENCE, post(&target, body)).await
-        };
-        tally.lock().record(outcome.unwrap_or_else(given_up), started.elapsed(), body.spans);
-    }
+    let (channel, target) = (Grpc::new(target.grpc), &target);
+    let requests = [&bodies.small, &bodies.small_gzip, &bodies.medium, &bodies.large].map(|body| {
+        let (channel, tally) = (&channel, &tally);
+        async move {
+            let started = Instant::now();
+            let outcome = if number.is_multiple_of(2) {
+                timeout(PATIENCE, channel.export(body)).await
+            } else {
+                timeout(PATIENCE, post(target, body)).await
+            };
+            tally.lock().record(outcome.unwrap_or_else(given_up), started.elapsed(), body.spans);
+        }
+    });
+    join_all(requests).await;
 }
 
 /// One request over a connection of its own.

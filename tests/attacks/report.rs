@@ -12,7 +12,19 @@ pub(crate) fn heading(memory: u64) -> String {
          ones.\n\n\
          {:6} {:<24} {:>5} {:>5} {:>5} {:>5}  {:>6} {:>5} {:>6}  {:>6} {:>5} {:>6}  {:>5}",
         memory as f64 / MIB,
-        "", "attack", "peak", "sock", "HWM", "heap", "kept", "p50", "p99", "new", "p50", "p99", "live"
+        "",
+        "attack",
+        "peak",
+        "sock",
+        "HWM",
+        "heap",
+        "kept",
+        "p50",
+        "p99",
+        "new",
+        "p50",
+        "p99",
+        "live"
     )
 }
 

@@ -51,7 +51,8 @@ impl Sidecar {
             "metadata": { "name": "attacked", "annotations": { "tracebuffer.dev/inject": "true" } },
             "spec": { "containers": [{ "name": "application", "image": "application" }] },
         });
-        let (trace_buffer_file, pod_file) = (folder.join("tracebuffer.json"), folder.join("pod.json"));
+        let (trace_buffer_file, pod_file) =
+            (folder.join("tracebuffer.json"), folder.join("pod.json"));
         fs::write(&trace_buffer_file, trace_buffer.to_string())?;
         fs::write(&pod_file, pod.to_string())?;
         let output = Command::new(binary)

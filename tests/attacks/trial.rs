@@ -20,7 +20,7 @@ use crate::target::{Attackers, Target};
 /// Polite clients and probes begin before the attack, so that they are connected.
 const HEAD_START: Duration = Duration::from_millis(500);
 /// How long the receiver may take to answer after an attack.
-const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The slowest percentile of a polite client's requests may take so long.
 const MAX_P99: Duration = Duration::from_millis(500);
 
@@ -103,6 +103,7 @@ impl Attack {
         }
         findings.peak = receiver.cgroup.peak()?;
         findings.resident = *resident.lock();
+        findings.judge_sockets();
         Ok(findings)
     }
 }
@@ -134,10 +135,20 @@ impl Findings {
         }
     }
 
+    /// Checks that it would fit where sockets count towards the limit too.
+    fn judge_sockets(&mut self) {
+        let bytes = self.resident.anonymous + self.peak.sockets;
+        if bytes > self.memory {
+            let mebibytes = bytes >> 20;
+            self.faults.push(format!("heap and sockets together take {mebibytes} MiB"));
+        }
+    }
+
     fn judge_service(&mut self) {
         let Liveness { probes, missed, .. } = self.liveness;
         if missed > 0 || probes == 0 {
-            self.faults.push(format!("{missed} of {probes} probes of /live were not answered in 1 s"));
+            self.faults
+                .push(format!("{missed} of {probes} probes of /live were not answered in 1 s"));
         }
         for (who, tally) in [("kept", &self.kept), ("new", &self.new)] {
             for (outcome, count) in &tally.unserved {

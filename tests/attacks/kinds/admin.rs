@@ -19,20 +19,28 @@ const PATHS: [&str; 4] = ["/metrics", "/", "/ready", "/debug/buffer"];
 const HEAD_BYTES: usize = 15 << 10;
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack = |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
+    let attack =
+        |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
+    let busy = |name, what, start| Attack { is_calm: false, ..attack(name, what, start) };
     vec![
-        attack("admin-window-0/64", "64 HTTP/2 connections, window 0, GET /metrics on each stream", |t| {
-            hold_responses(t, 64, &PATHS[..1])
-        }),
+        attack(
+            "admin-window-0/64",
+            "64 HTTP/2 connections, window 0, GET /metrics on each stream",
+            |t| hold_responses(t, 64, &PATHS[..1]),
+        ),
         attack("admin-window-0/256", "256 HTTP/2 connections, window 0, all pages", |t| {
             hold_responses(t, 256, &PATHS)
         }),
-        attack("admin-unread/64", "64 HTTP/1.1 connections, pipelined GET /metrics, never read", |t| {
-            pipeline(t, 64)
-        }),
-        attack("admin-unread/256", "256 HTTP/1.1 connections, pipelined GET /metrics, never read", |t| {
-            pipeline(t, 256)
-        }),
+        busy(
+            "admin-unread/64",
+            "64 HTTP/1.1 connections, pipelined GET /metrics, never read",
+            |t| pipeline(t, 64),
+        ),
+        busy(
+            "admin-unread/256",
+            "256 HTTP/1.1 connections, pipelined GET /metrics, never read",
+            |t| pipeline(t, 256),
+        ),
         attack("admin-heads/256", "256 HTTP/1.1 connections, heads of 15 KiB without end", |t| {
             hold_heads(t, 256)
         }),

@@ -18,7 +18,8 @@ const FRAME_HEAD_BYTES: usize = 9;
 const MAX_SENT_BYTES: usize = 4 << 20;
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack = |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
+    let attack =
+        |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
     vec![
         attack("trailers/64", "64 connections, trailers behind bodies that wait", |t| {
             hold_bodies(t, 64, Content { frame_bytes: 1_000, padding: 0, trailers: true })

@@ -14,7 +14,8 @@ const DURATION: Duration = Duration::from_secs(7);
 const SMALL_FRAME_BYTES: usize = 64;
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack = |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
+    let attack =
+        |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
     vec![
         attack("heads-tiny-http/1", "1 connection, OTLP/HTTP, tiny fields", |t| {
             hold_heads(t, 1, Call::Http, Filling::Tiny)
@@ -40,9 +41,11 @@ pub(super) fn attacks() -> Vec<Attack> {
         attack("heads-table/256", "256 connections, fields fill the dynamic table", |t| {
             hold_heads(t, 256, Call::Http, Filling::Indexed)
         }),
-        attack("heads-continued/64", "64 connections, heads in CONTINUATION frames, unfinished", |t| {
-            hold_unfinished(t, 64)
-        }),
+        attack(
+            "heads-continued/64",
+            "64 connections, heads in CONTINUATION frames, unfinished",
+            |t| hold_unfinished(t, 64),
+        ),
     ]
 }
 
