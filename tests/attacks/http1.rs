@@ -48,6 +48,11 @@ impl Http1 {
 
     /// Reads a response with a `content-length`, and returns its status.
     pub(crate) async fn response(&mut self) -> io::Result<u16> {
+        Ok(self.response_with_content().await?.0)
+    }
+
+    /// The same, and its content.
+    pub(crate) async fn response_with_content(&mut self) -> io::Result<(u16, Vec<u8>)> {
         let end = loop {
             if let Some(end) = find(&self.received, b"\r\n\r\n") {
                 break end + 4;
@@ -68,8 +73,8 @@ impl Http1 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        self.received.drain(..end + length);
-        status.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        let content = self.received.drain(..end + length).skip(end).collect();
+        Ok((status.ok_or(io::ErrorKind::InvalidData)?, content))
     }
 }
 

@@ -1,5 +1,7 @@
 //! OTLP requests of given sizes, and their encodings, generated once.
 
+use std::io::Write;
+
 use bytes::Bytes;
 use fastrand::Rng;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -13,6 +15,8 @@ use crate::samples;
 /// Encoded size of one span, roughly: more than the default limits allow for each, so that a buffer is
 /// full by bytes.
 const SPAN_BYTES: usize = 1 << 10;
+/// 8 MiB.
+const ZSTD_WINDOW_LOG: u32 = 23;
 const WORDS: [&str; 12] = [
     "GET",
     "/cart/items",
@@ -105,8 +109,16 @@ impl Body {
         Self { bytes: samples::gzip(&self.bytes), encoding: "gzip", ..self.clone() }
     }
 
-    pub(crate) fn zstd(&self) -> Self {
-        Self { bytes: samples::zstd(&self.bytes), encoding: "zstd", ..self.clone() }
+    /// With the largest window that every decoder supports, as the higher levels use it.
+    fn zstd(&self) -> Self {
+        let compress = || {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1)?;
+            encoder.window_log(ZSTD_WINDOW_LOG)?;
+            encoder.write_all(&self.bytes)?;
+            encoder.finish()
+        };
+        let bytes = compress().expect("memory can be written").into();
+        Self { bytes, encoding: "zstd", ..self.clone() }
     }
 
     /// The request as a gRPC message.

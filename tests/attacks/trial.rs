@@ -1,6 +1,7 @@
 //! One attack on one receiver, and its verdict.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cgroup::MemoryPeak;
+use crate::http1::{self, Http1};
 use crate::payload::Bodies;
 use crate::polite::{SharedTally, Tally, keep_arriving, keep_sending};
 use crate::probe::{Liveness, Resident, watch_liveness, watch_memory};
@@ -21,6 +23,7 @@ use crate::target::{Attackers, Target};
 const HEAD_START: Duration = Duration::from_millis(500);
 /// How long the receiver may take to answer after an attack.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(5);
+const SCRAPE_INTERVAL: Duration = Duration::from_millis(50);
 /// The slowest percentile of a polite client's requests may take so long.
 const MAX_P99: Duration = Duration::from_millis(500);
 
@@ -117,7 +120,7 @@ impl Findings {
     async fn judge_accounts(&mut self, receiver: &Receiver) {
         let acknowledged =
             receiver.filled_spans + self.kept.accepted_spans + self.new.accepted_spans;
-        let Ok(metrics) = timeout(RECOVERY_TIMEOUT, scrape(receiver)).await else {
+        let Ok(metrics) = timeout(RECOVERY_TIMEOUT, scrape(receiver.target.admin)).await else {
             let seconds = RECOVERY_TIMEOUT.as_secs();
             self.faults.push(format!("no metrics within {seconds} s after the attack"));
             return;
@@ -162,8 +165,19 @@ impl Findings {
     }
 }
 
-async fn scrape(receiver: &Receiver) -> Metrics {
-    receiver.process.metrics().await
+/// Asks for the metrics until there is an answer.
+async fn scrape(admin: SocketAddr) -> Metrics {
+    loop {
+        let exchange = async {
+            let mut connection = Http1::connect(admin).await?;
+            connection.send(http1::get("/metrics").as_bytes()).await?;
+            connection.response_with_content().await
+        };
+        if let Ok((200, content)) = exchange.await {
+            return Metrics::parse(&String::from_utf8_lossy(&content));
+        }
+        sleep(SCRAPE_INTERVAL).await;
+    }
 }
 
 /// Describes how a receiver ended.
