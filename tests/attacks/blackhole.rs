@@ -7,7 +7,7 @@ use tokio::io::{AsyncWriteExt, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::http2::{INITIAL_WINDOW_SIZE, SETTINGS, WINDOW_UPDATE, frame};
+use crate::http2::{INITIAL_WINDOW_SIZE, WINDOW_UPDATE, frame, settings};
 
 /// Large enough for every batch, so that the receiver has sent all of one and waits for its answer.
 const WINDOW: u32 = 1 << 24;
@@ -38,9 +38,7 @@ impl Drop for Blackhole {
 }
 
 async fn swallow(mut stream: TcpStream) -> io::Result<()> {
-    let [a, b] = INITIAL_WINDOW_SIZE.to_be_bytes();
-    let [c, d, e, f] = WINDOW.to_be_bytes();
-    let settings = frame(SETTINGS, 0, 0, &[a, b, c, d, e, f]);
+    let settings = settings(&[(INITIAL_WINDOW_SIZE, WINDOW)]);
     // More of the connection's window than a run can send.
     let window = frame(WINDOW_UPDATE, 0, 0, &(u32::MAX >> 2).to_be_bytes());
     stream.write_all(&[settings, window].concat()).await?;

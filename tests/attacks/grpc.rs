@@ -1,7 +1,7 @@
 //! A gRPC client as SDKs have one: a connection that is kept, and replaced when the receiver ends it.
 
-use std::io;
 use std::net::SocketAddr;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -25,6 +25,16 @@ pub(crate) enum Outcome {
     Refused(String),
     /// No response, or none in time.
     Failed(String),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted => write!(f, "accepted"),
+            Self::Refused(status) => write!(f, "refused: {status}"),
+            Self::Failed(reason) => write!(f, "failed: {reason}"),
+        }
+    }
 }
 
 /// One channel.

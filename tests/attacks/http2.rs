@@ -87,13 +87,19 @@ impl Http2 {
         let limits = PeerLimits::read(&mut read).await?;
         write.write_all(&frame(SETTINGS, ACK, 0, &[])).await?;
         let reader = match reading {
-            Reading::Everything => Reader::Discarding(tokio::spawn(async move {
-                // Ends with the connection, however that ends.
-                let _ = copy(&mut read, &mut sink()).await;
-            })),
+            Reading::Everything => Reader::discard(read),
             Reading::Nothing => Reader::Stopped(read),
         };
         Ok(Self { limits, write, reader, out: Vec::new(), next_stream: 1 })
+    }
+
+    /// Connects and does not wait for settings: the defaults of HTTP/2 are used.
+    pub(crate) async fn open_without_settings(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (read, write) = stream.into_split();
+        let (limits, reader) = (PeerLimits::DEFAULT, Reader::discard(read));
+        Ok(Self { limits, write, reader, out: opening(&[]), next_stream: 1 })
     }
 
     /// Adds a frame.
@@ -159,6 +165,15 @@ impl Http2 {
     }
 }
 
+impl Reader {
+    fn discard(mut read: OwnedReadHalf) -> Self {
+        Self::Discarding(tokio::spawn(async move {
+            // Ends with the connection, however that ends.
+            let _ = copy(&mut read, &mut sink()).await;
+        }))
+    }
+}
+
 impl Drop for Http2 {
     fn drop(&mut self) {
         if let Reader::Discarding(reader) = &self.reader {
@@ -168,13 +183,16 @@ impl Drop for Http2 {
 }
 
 impl PeerLimits {
+    /// What a client may assume; there is no limit of streams and heads, so these are usual ones.
+    const DEFAULT: Self = Self {
+        streams: 100,
+        stream_window: 0xffff,
+        connection_window: 0xffff,
+        header_list: 16 << 10,
+    };
+
     async fn read(read: &mut OwnedReadHalf) -> io::Result<Self> {
-        let mut limits = Self {
-            streams: 100,
-            stream_window: 0xffff,
-            connection_window: 0xffff,
-            header_list: 16 << 10,
-        };
+        let mut limits = Self::DEFAULT;
         loop {
             let (kind, payload) = read_frame(read).await?;
             if kind == SETTINGS && !payload.is_empty() {
@@ -226,9 +244,14 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 
 /// The preface and the settings.
 pub(crate) fn opening(settings: &[(u16, u32)]) -> Vec<u8> {
+    [PREFACE, &self::settings(settings)].concat()
+}
+
+/// A frame of settings.
+pub(crate) fn settings(settings: &[(u16, u32)]) -> Vec<u8> {
     let payload: Vec<u8> = settings
         .iter()
         .flat_map(|(name, value)| name.to_be_bytes().into_iter().chain(value.to_be_bytes()))
         .collect();
-    [PREFACE, &frame(SETTINGS, 0, 0, &payload)].concat()
+    frame(SETTINGS, 0, 0, &payload)
 }

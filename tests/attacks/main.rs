@@ -2,9 +2,14 @@
 //! with a full buffer and a destination that never answers. Prints a line for each.
 //!
 //! `.ci/run attacks` builds the binary and runs all of them; `just attacks heads` those whose name
-//! contains `heads`. Needs root, for the control groups.
+//! contains `heads`, and `just attacks --quick` one of each kind. Needs root, for the control groups.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a broken test should say so")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken test should say so"
+)]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -36,10 +41,11 @@ mod trial;
 
 use std::env;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Handle};
 
@@ -49,7 +55,13 @@ use crate::trial::{Attack, Findings};
 /// The static binary.
 const BINARY_VARIABLE: &str = "TRACEBUFFER_BIN";
 /// How many calm attacks run at a time.
-const CALM_AT_ONCE: usize = 3;
+const CALM_AT_ONCE: usize = 4;
+
+/// What to run, and which document to write the results into.
+struct Plan {
+    attacks: Vec<Attack>,
+    markdown: Option<PathBuf>,
+}
 
 fn main() -> ExitCode {
     let Some(binary) = env::var_os(BINARY_VARIABLE).map(PathBuf::from) else {
@@ -66,50 +78,73 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the attacks that the arguments name, and returns how many of them succeeded in doing harm.
-fn run(binary: &std::path::Path) -> io::Result<usize> {
-    let filters: Vec<String> = env::args().skip(1).filter(|each| !each.starts_with('-')).collect();
-    let chosen: Vec<Attack> = kinds::all()
-        .into_iter()
-        .filter(|attack| {
-            filters.is_empty() || filters.iter().any(|filter| attack.name.contains(filter))
-        })
-        .collect();
-    if chosen.is_empty() {
-        let names: Vec<_> = kinds::all().iter().map(|attack| attack.name).collect();
-        return Err(io::Error::other(format!("no such attack; there are: {}", names.join(" "))));
-    }
+/// Runs the attacks that the arguments name, and returns how many of them did harm.
+fn run(binary: &Path) -> io::Result<usize> {
+    let plan = Plan::from_arguments(env::args().skip(1))?;
     allow_many_files();
     // Of its own, so that it competes with the polite clients as another process would.
     let attackers = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let judges = Builder::new_current_thread().enable_all().build()?;
-    let bodies = Arc::new(Bodies::generate());
-    judges.block_on(run_all(&chosen, binary, &bodies, attackers.handle()))
+    let results = judges.block_on(run_all(&plan.attacks, binary, attackers.handle()))?;
+    let failed = results.iter().filter(|(_, findings)| !findings.has_passed()).count();
+    println!("\n{} passed, {failed} failed", results.len() - failed);
+    if let Some(file) = &plan.markdown {
+        report::write_markdown(file, &results)?;
+    }
+    Ok(failed)
 }
 
-async fn run_all(
-    attacks: &[Attack],
-    binary: &std::path::Path,
-    bodies: &Arc<Bodies>,
+async fn run_all<'a>(
+    attacks: &'a [Attack],
+    binary: &Path,
     attackers: &Handle,
-) -> io::Result<usize> {
+) -> io::Result<Vec<(&'a Attack, Findings)>> {
+    let bodies = Arc::new(Bodies::generate());
     let (calm, busy): (Vec<_>, Vec<_>) = attacks.iter().partition(|attack| attack.is_calm);
-    let groups = calm.chunks(CALM_AT_ONCE).chain(busy.chunks(1));
-    let (mut passed, mut failed) = (0, 0);
-    for group in groups {
+    let mut results = Vec::new();
+    for group in calm.chunks(CALM_AT_ONCE).chain(busy.chunks(1)) {
         let runs =
-            group.iter().map(|attack| attack.run(binary, Arc::clone(bodies), attackers.clone()));
-        for (attack, findings) in group.iter().zip(futures_util::future::join_all(runs).await) {
-            let findings: Findings = findings?;
-            if passed + failed == 0 {
+            group.iter().map(|attack| attack.run(binary, Arc::clone(&bodies), attackers.clone()));
+        for (attack, findings) in group.iter().zip(join_all(runs).await) {
+            let findings = findings?;
+            if results.is_empty() {
                 println!("{}", report::heading(findings.memory));
             }
             println!("{}", report::line(attack, &findings));
-            if findings.has_passed() { passed += 1 } else { failed += 1 }
+            results.push((*attack, findings));
         }
     }
-    println!("\n{passed} passed, {failed} failed");
-    Ok(failed)
+    Ok(results)
+}
+
+impl Plan {
+    /// Reads `[--quick] [--markdown FILE] [FILTER…]`.
+    fn from_arguments(arguments: impl Iterator<Item = String>) -> io::Result<Self> {
+        let (mut filters, mut quick, mut markdown) = (Vec::new(), false, None);
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--quick" => quick = true,
+                "--markdown" => markdown = arguments.next().map(PathBuf::from),
+                // What cargo adds.
+                "--quiet" => {}
+                _ => filters.push(argument),
+            }
+        }
+        let is_chosen = |attack: &Attack| {
+            let is_named = filters.iter().any(|filter| attack.name.contains(filter));
+            (is_named || filters.is_empty()) && (!quick || kinds::QUICK.contains(&attack.name))
+        };
+        let attacks: Vec<_> = kinds::all().into_iter().filter(is_chosen).collect();
+        if attacks.is_empty() {
+            let names: Vec<_> = kinds::all().iter().map(|attack| attack.name).collect();
+            return Err(io::Error::other(format!(
+                "no such attack; there are: {}",
+                names.join(" ")
+            )));
+        }
+        Ok(Self { attacks, markdown })
+    }
 }
 
 /// Raises the limit of open files of this process, which holds the client ends of the connections.

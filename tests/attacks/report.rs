@@ -1,4 +1,7 @@
-//! One line per attack, aligned, and the same as Markdown.
+//! One line per attack, aligned, and the same as a table of Markdown.
+
+use std::path::Path;
+use std::{fs, io};
 
 use crate::trial::{Attack, Findings};
 
@@ -54,4 +57,28 @@ fn columns(findings: &Findings) -> Vec<String> {
     }
     columns.push(format!(" {:5}", findings.liveness.slowest.as_millis()));
     columns
+}
+
+/// Writes the results between the marks of a document.
+pub(crate) fn write_markdown(file: &Path, results: &[(&Attack, Findings)]) -> io::Result<()> {
+    const BEGIN: &str = "<!-- attacks -->\n";
+    const END: &str = "<!-- /attacks -->\n";
+    let old = fs::read_to_string(file)?;
+    let parts =
+        old.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let Some((before, after)) = parts else {
+        return Err(io::Error::other(format!("{} has no mark {BEGIN}", file.display())));
+    };
+    let mut table = String::from(
+        "| attack | what the attackers do | peak | sockets | VmHWM | heap | kept: served | p50 | p99 | \
+         new: served | p50 | p99 | `/live` | |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+    );
+    for (attack, findings) in results {
+        let verdict = if findings.has_passed() { "" } else { "**failed**" };
+        let columns: Vec<_> = columns(findings).iter().map(|text| text.trim().to_owned()).collect();
+        let (name, what, figures) = (attack.name, attack.what, columns.join(" | "));
+        table.extend(["| ", name, " | ", what, " | ", &figures, " | ", verdict, " |\n"]);
+    }
+    fs::write(file, format!("{before}{BEGIN}\n{table}\n{END}{after}"))
 }

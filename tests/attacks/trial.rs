@@ -52,6 +52,26 @@ pub(crate) struct Findings {
 }
 
 impl Attack {
+    /// One that takes places or memory, and hardly any processor.
+    pub(crate) const fn calm(
+        name: &'static str,
+        what: &'static str,
+        seconds: u64,
+        start: fn(&Target) -> Attackers,
+    ) -> Self {
+        Self { name, what, duration: Duration::from_secs(seconds), is_calm: true, start }
+    }
+
+    /// One that keeps a processor busy.
+    pub(crate) const fn busy(
+        name: &'static str,
+        what: &'static str,
+        seconds: u64,
+        start: fn(&Target) -> Attackers,
+    ) -> Self {
+        Self { is_calm: false, ..Self::calm(name, what, seconds, start) }
+    }
+
     /// Runs the attack on a new receiver; `attackers` is the runtime of the attackers.
     pub(crate) async fn run(
         &self,
@@ -155,7 +175,7 @@ impl Findings {
         }
         for (who, tally) in [("kept", &self.kept), ("new", &self.new)] {
             for (outcome, count) in &tally.unserved {
-                self.faults.push(format!("{who}: {count}x {outcome:?}"));
+                self.faults.push(format!("{who}: {count} {outcome}"));
             }
             let p99 = tally.percentile(0.99);
             if p99 > MAX_P99 {

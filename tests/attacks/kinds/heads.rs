@@ -2,20 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::hpack::{self, Call, Filling};
 use crate::http2::{Http2, Reading};
 use crate::target::{Attackers, Target, attackers};
 use crate::trial::Attack;
 
-const DURATION: Duration = Duration::from_secs(7);
+const SECONDS: u64 = 7;
 /// Frames that continue a head are this small in one attack.
 const SMALL_FRAME_BYTES: usize = 64;
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack =
-        |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
+    let attack = |name, what, start| Attack::calm(name, what, SECONDS, start);
     vec![
         attack("heads-tiny-http/1", "1 connection, OTLP/HTTP, tiny fields", |t| {
             hold_heads(t, 1, Call::Http, Filling::Tiny)

@@ -1,11 +1,9 @@
 //! A bit of everything at once.
 
-use std::time::Duration;
-
 use crate::target::{Attackers, Target};
 use crate::trial::Attack;
 
-const DURATION: Duration = Duration::from_secs(10);
+const SECONDS: u64 = 10;
 /// One attack of each kind; together they open more connections than the receiver has places.
 const PARTS: [&str; 9] = [
     "heads-tiny-http/64",
@@ -20,13 +18,7 @@ const PARTS: [&str; 9] = [
 ];
 
 pub(super) fn attacks() -> Vec<Attack> {
-    vec![Attack {
-        name: "everything",
-        what: "nine of the attacks above at once",
-        duration: DURATION,
-        is_calm: false,
-        start,
-    }]
+    vec![Attack::busy("everything", "nine of the attacks above at once", SECONDS, start)]
 }
 
 fn start(target: &Target) -> Attackers {

@@ -1,16 +1,10 @@
 //! No attack: what the others are compared with.
 
-use std::time::Duration;
-
 use crate::target::Attackers;
 use crate::trial::Attack;
 
+const SECONDS: u64 = 5;
+
 pub(super) fn attacks() -> Vec<Attack> {
-    vec![Attack {
-        name: "nothing",
-        what: "polite clients alone",
-        duration: Duration::from_secs(5),
-        is_calm: true,
-        start: |_| Attackers::new(),
-    }]
+    vec![Attack::calm("nothing", "polite clients alone", SECONDS, |_| Attackers::new())]
 }

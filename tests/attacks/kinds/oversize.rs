@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::hpack::{self, Call};
 use crate::http1::{self, Http1};
@@ -11,13 +10,12 @@ use crate::payload::Body;
 use crate::target::{Attackers, Target, attackers};
 use crate::trial::Attack;
 
-const DURATION: Duration = Duration::from_secs(6);
+const SECONDS: u64 = 5;
 const REFUSED_BYTES: u64 = 10 << 20;
 const PIECE_BYTES: usize = 64 << 10;
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack =
-        |name, what, start| Attack { name, what, duration: DURATION, is_calm: false, start };
+    let attack = |name, what, start| Attack::busy(name, what, SECONDS, start);
     vec![
         attack("oversize-announced/64", "64 clients announce 4 GiB and send on", |t| {
             send_on(t, 64, |body| http1::post(body, 4 << 30))
@@ -53,8 +51,9 @@ fn send_on(target: &Target, clients: usize, head: fn(&Body) -> String) -> Attack
 async fn send_pieces(address: SocketAddr, head: String) -> io::Result<()> {
     let mut connection = Http1::connect(address).await?;
     connection.send(head.as_bytes()).await?;
+    let piece = vec![10; PIECE_BYTES];
     for _ in 0..REFUSED_BYTES / PIECE_BYTES as u64 {
-        connection.send(&[10; PIECE_BYTES]).await?;
+        connection.send(&piece).await?;
     }
     connection.hold().await
 }

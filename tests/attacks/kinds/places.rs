@@ -17,13 +17,12 @@ use crate::target::{Attackers, Target, attackers};
 use crate::trial::Attack;
 
 /// Longer than a newcomer waits for a place.
-const DURATION: Duration = Duration::from_secs(10);
+const SECONDS: u64 = 10;
 /// How long a connection is left unanswered before it is closed.
 const ABANDONED_FOR: Duration = Duration::from_secs(2);
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack =
-        |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
+    let attack = |name, what, start| Attack::calm(name, what, SECONDS, start);
     vec![
         attack("idle-http2/258", "258 HTTP/2 connections without a request", |t| {
             hold_http2(t, 258)

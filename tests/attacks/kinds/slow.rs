@@ -16,15 +16,14 @@ use crate::target::{Attackers, Target, attackers, connect_with_small_buffer};
 use crate::trial::Attack;
 
 /// Longer than requests wait for memory.
-const DURATION: Duration = Duration::from_secs(10);
+const SECONDS: u64 = 10;
 /// What is announced: nearly the largest share of the reading budget.
 const ANNOUNCED_BYTES: u32 = 250 << 10;
 /// Less than any timeout for a pause.
 const PAUSE: Duration = Duration::from_secs(3);
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack =
-        |name, what, start| Attack { name, what, duration: DURATION, is_calm: true, start };
+    let attack = |name, what, start| Attack::calm(name, what, SECONDS, start);
     vec![
         attack("slow-http/5", "5 clients announce 250 KiB and send a byte every 3 s", |t| {
             send_slowly(t, 5, Duration::from_secs(3), 1)

@@ -1,8 +1,6 @@
 //! Clients that keep to every rule, and send as much as they can: one request at a time on each
 //! connection, of all sizes, formats and encodings.
 
-use std::time::Duration;
-
 use fastrand::Rng;
 
 use crate::grpc::Grpc;
@@ -12,11 +10,10 @@ use crate::target::{Attackers, Target, attackers};
 use crate::trial::Attack;
 
 /// Long enough for every combination of sizes that are read at the same time.
-const DURATION: Duration = Duration::from_secs(10);
+const SECONDS: u64 = 10;
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let attack =
-        |name, what, start| Attack { name, what, duration: DURATION, is_calm: false, start };
+    let attack = |name, what, start| Attack::busy(name, what, SECONDS, start);
     vec![
         attack("mixed-http/1", "1 keep-alive client, all sizes, formats and encodings", |t| {
             post(t, 1, |target| &target.bodies.mixed)
