@@ -15,6 +15,12 @@ use crate::samples;
 /// Encoded size of one span, roughly: more than the default limits allow for each, so that a buffer is
 /// full by bytes.
 const SPAN_BYTES: usize = 1 << 10;
+const MAX_REQUEST_BYTES: usize = 4 << 20;
+const LARGEST_BYTES: usize = 4_100_000;
+/// Two formats in three encodings.
+const BODIES_PER_SIZE: usize = 6;
+/// Fewer than the buffer holds, as it would refuse a request of more.
+const TINY_SPANS: usize = 45_000;
 /// 8 MiB.
 const ZSTD_WINDOW_LOG: u32 = 23;
 const WORDS: [&str; 12] = [
@@ -53,24 +59,35 @@ pub(crate) struct Bodies {
     pub(crate) mixed: Vec<Body>,
     /// Close to 4 MiB, in all encodings and both formats.
     pub(crate) largest: Vec<Body>,
+    /// The same in protobuf; every second span is invalid, and cut out by the receiver.
+    pub(crate) half_invalid: Vec<Body>,
+    /// Spans with nothing but identities and times.
+    pub(crate) tiny_spans: Vec<Body>,
 }
 
 impl Bodies {
     pub(crate) fn generate() -> Self {
         let mut random = Rng::with_seed(10);
         let small = Body::protobuf(2_000, &mut random);
-        let largest = Body::all(4_100_000, &mut random);
-        let sizes = [1_000, 20_000, 70_000, 250_000, 600_000, 1_500_000, 3_000_000];
-        let mut mixed: Vec<_> =
-            sizes.into_iter().flat_map(|bytes| Body::all(bytes, &mut random)).collect();
-        mixed.extend(largest.iter().cloned());
+        let sizes = [1_000, 20_000, 70_000, 250_000, 600_000, 1_500_000, 3_000_000, LARGEST_BYTES];
+        let mixed: Vec<_> =
+            sizes.into_iter().flat_map(|bytes| both_formats(bytes, &mut random)).collect();
+        let mut half_invalid = request(LARGEST_BYTES, &mut random);
+        spans_mut(&mut half_invalid).step_by(2).for_each(|span| span.span_id.clear());
+        let mut tiny_spans = request(TINY_SPANS * SPAN_BYTES, &mut random);
+        for span in spans_mut(&mut tiny_spans) {
+            span.attributes.clear();
+            span.name.clear();
+        }
         Self {
             small_gzip: small.gzip(),
             small,
             medium: Body::protobuf(100_000, &mut random),
             large: Body::protobuf(400_000, &mut random),
+            largest: mixed.iter().rev().take(BODIES_PER_SIZE).cloned().collect(),
             mixed,
-            largest,
+            half_invalid: all_encodings(Body::from_request(&half_invalid)),
+            tiny_spans: all_encodings(Body::from_request(&tiny_spans)),
         }
     }
 }
@@ -78,31 +95,28 @@ impl Bodies {
 impl Body {
     /// A request of about so many bytes.
     pub(crate) fn protobuf(bytes: usize, random: &mut Rng) -> Self {
-        Self::plain(&request(bytes, random), "application/x-protobuf", Message::encode_to_vec)
+        Self::from_request(&request(bytes, random))
+    }
+
+    fn from_request(request: &ExportTraceServiceRequest) -> Self {
+        let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+        Self {
+            bytes: request.encode_to_vec().into(),
+            spans: scopes.map(|scope| scope.spans.len() as u64).sum(),
+            content_type: "application/x-protobuf",
+            encoding: "identity",
+        }
     }
 
     fn json(bytes: usize, random: &mut Rng) -> Self {
         // JSON is larger than protobuf by the names and by hexadecimal digits.
-        let request = request(bytes / 10 * 8, random);
-        Self::plain(&request, "application/json", |request| {
-            serde_json::to_vec(request).expect("a request of known types is valid JSON")
-        })
-    }
-
-    fn plain(
-        request: &ExportTraceServiceRequest,
-        content_type: &'static str,
-        encode: impl Fn(&ExportTraceServiceRequest) -> Vec<u8>,
-    ) -> Self {
-        let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
-        let spans = scopes.map(|scope| scope.spans.len() as u64).sum();
-        Self { bytes: encode(request).into(), spans, content_type, encoding: "identity" }
-    }
-
-    /// The same size in both formats and all encodings.
-    fn all(bytes: usize, random: &mut Rng) -> Vec<Self> {
-        let plain = [Self::protobuf(bytes, random), Self::json(bytes, random)];
-        plain.into_iter().flat_map(|body| [body.gzip(), body.zstd(), body]).collect()
+        let request = request(bytes / 10 * 7, random);
+        let json = serde_json::to_vec(&request).expect("a request of known types is valid JSON");
+        Self {
+            bytes: json.into(),
+            content_type: "application/json",
+            ..Self::from_request(&request)
+        }
     }
 
     pub(crate) fn gzip(&self) -> Self {
@@ -127,12 +141,27 @@ impl Body {
     }
 }
 
+fn both_formats(bytes: usize, random: &mut Rng) -> Vec<Body> {
+    let bodies = [Body::protobuf(bytes, random), Body::json(bytes, random)];
+    bodies.into_iter().flat_map(all_encodings).collect()
+}
+
+fn all_encodings(body: Body) -> Vec<Body> {
+    assert!(body.bytes.len() <= MAX_REQUEST_BYTES, "{} bytes", body.bytes.len());
+    vec![body.gzip(), body.zstd(), body]
+}
+
 fn request(bytes: usize, random: &mut Rng) -> ExportTraceServiceRequest {
     let count = (bytes / SPAN_BYTES).max(1);
     let spans = (0..count).map(|_| span(bytes / count, random)).collect();
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
     ExportTraceServiceRequest { resource_spans }
+}
+
+fn spans_mut(request: &mut ExportTraceServiceRequest) -> impl Iterator<Item = &mut Span> {
+    let scopes = request.resource_spans.iter_mut().flat_map(|each| &mut each.scope_spans);
+    scopes.flat_map(|scope| &mut scope.spans)
 }
 
 fn span(bytes: usize, random: &mut Rng) -> Span {

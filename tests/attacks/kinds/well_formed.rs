@@ -39,6 +39,12 @@ pub(super) fn attacks() -> Vec<Attack> {
         attack("largest-grpc/1", "1 gRPC client, requests just below 4 MiB", |t| {
             export(t, 1, |target| &target.bodies.largest)
         }),
+        attack("spans-invalid/4", "4 clients, near 4 MiB, every second span is invalid", |t| {
+            post(t, 4, |target| &target.bodies.half_invalid)
+        }),
+        attack("spans-tiny/4", "4 clients, as many of the smallest spans as fit", |t| {
+            post(t, 4, |target| &target.bodies.tiny_spans)
+        }),
     ]
 }
 
