@@ -81,6 +81,12 @@ fn main() -> ExitCode {
 /// Runs the attacks that the arguments name, and returns how many of them did harm.
 fn run(binary: &Path) -> io::Result<usize> {
     let plan = Plan::from_arguments(env::args().skip(1))?;
+    if !binary.exists() {
+        let binary = binary.display();
+        return Err(io::Error::other(format!(
+            "{BINARY_VARIABLE} is {binary}, which does not exist"
+        )));
+    }
     allow_many_files();
     // Of its own, so that it competes with the polite clients as another process would.
     let attackers = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
