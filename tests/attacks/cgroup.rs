@@ -99,7 +99,9 @@ impl Cgroup {
     }
 
     fn read(&self, file: &str) -> io::Result<u64> {
-        let text = fs::read_to_string(self.path.join(file))?;
+        let path = self.path.join(file);
+        // `memory.peak` exists since Linux 5.19.
+        let text = fs::read_to_string(&path).map_err(|error| explain(&path, &error))?;
         text.trim().parse().map_err(|_| invalid(file, &text))
     }
 
