@@ -3,8 +3,35 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
+use super::blocking::BlockingCalls;
 use crate::domain::units::ByteSize;
+
+/// How long a file may take to be read.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Reads files while the process serves others: a mount that hangs must not hang the process. What is
+/// read here is read one after the other, so that such a mount costs one thread.
+#[derive(Clone, Debug, Default)]
+pub struct FileReads(BlockingCalls);
+
+impl FileReads {
+    /// Runs `read`, which may block.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::TimedOut`] if it, or a read before it, takes longer than 2 s.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        self.0.run(READ_TIMEOUT, read).await.ok_or_else(|| {
+            let reason = format!("the file system does not respond within {READ_TIMEOUT:?}");
+            io::Error::new(io::ErrorKind::TimedOut, reason)
+        })
+    }
+}
 
 /// Reads the regular file at `path`, links followed.
 ///
@@ -28,6 +55,18 @@ pub fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_hangs_is_an_error_and_later_reads_work_once_it_has_ended() {
+        let reads = FileReads::default();
+        let (release, hung) = std::sync::mpsc::channel::<()>();
+        let error = reads.run(move || hung.recv()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the file system does not respond within 2s");
+
+        drop(release);
+
+        assert_eq!(reads.run(|| 7).await.unwrap(), 7);
+    }
 
     #[test]
     fn a_file_is_read_whole_up_to_the_bound_and_refused_beyond_it() {

@@ -1,5 +1,6 @@
 //! Where the ports meet the world: the network, the system, telemetry.
 
+pub mod blocking;
 pub mod clock;
 pub mod files;
 pub mod kubernetes;

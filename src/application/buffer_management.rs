@@ -23,7 +23,7 @@ enum Phase {
     /// When they are full or have lingered.
     Lingering,
     /// Immediately.
-    Flushing,
+    NotLingering,
     /// Immediately; once the buffer is empty, `take` returns `None`.
     Closed,
 }
@@ -36,6 +36,8 @@ struct State<S> {
     /// Whether a taker waits for a batch in flight to finish.
     taker_blocked: bool,
     phase: Phase,
+    /// Records that arrived until then are handed out immediately.
+    flushed_at: Option<Duration>,
     rejecting_new: bool,
 }
 
@@ -75,6 +77,7 @@ impl<S: RecordStore, C: MonotonicClock> TraceBuffer<S, C> {
             wake_threshold: None,
             taker_blocked: false,
             phase: Phase::Lingering,
+            flushed_at: None,
             rejecting_new: false,
         };
         Self { state: Mutex::new(state), readable: Notify::new(), clock }
@@ -210,7 +213,8 @@ impl<S: RecordStore> State<S> {
         now: Duration,
     ) -> Result<TryTake, StoreError> {
         let mut limits = *limits;
-        if self.phase >= Phase::Flushing {
+        let is_flushed = self.fifo.front_arrival().is_some_and(|at| Some(at) <= self.flushed_at);
+        if is_flushed || self.phase >= Phase::NotLingering {
             limits.linger = Duration::ZERO;
         }
         match self.fifo.batch_readiness(&limits, now) {
@@ -303,7 +307,12 @@ impl<S: RecordStore, C: MonotonicClock> TraceBufferPort for TraceBuffer<S, C> {
     }
 
     fn flush(&self) {
-        self.advance(Phase::Flushing);
+        self.state.lock().flushed_at = Some(self.clock.now());
+        self.readable.notify_waiters();
+    }
+
+    fn stop_lingering(&self) {
+        self.advance(Phase::NotLingering);
     }
 
     fn close(&self) {

@@ -1,5 +1,6 @@
 //! Delivering batches to the destination, with retries.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,18 +10,21 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
 use super::batch_request::{BatchRequest, KeepSpans, next_request};
-use crate::domain::backoff::Backoff;
 use crate::domain::delivery::{Delivered, Failure, FailureKind};
 use crate::domain::delivery_policy::{Attempt, DeliveryPolicy, RetryDecision};
 use crate::domain::fifo::BatchOutcome;
 use crate::domain::ledger::DropReason;
 use crate::domain::limits::BatchLimits;
+use crate::domain::pace::Pace;
 use crate::ports::buffer::{Batch, TraceBufferPort};
 use crate::ports::clock::MonotonicClock;
 use crate::ports::destination::Destination;
 use crate::ports::monitor::Monitor;
 use crate::ports::record_store::StoreError;
 
+/// During an outage, this many lines tell why at once; after that, at most one per interval.
+const OUTAGE_LINES_AT_ONCE: u32 = 5;
+const OUTAGE_LINE_INTERVAL: Duration = Duration::from_mins(1);
 /// Maximum delay between attempts while draining: there may be only seconds left.
 const MAX_BACKOFF_DRAINING: Duration = Duration::from_millis(500);
 
@@ -34,10 +38,24 @@ enum Phase {
 /// State that the workers of one destination share.
 struct DeliveryState {
     policy: DeliveryPolicy,
-    backoff: Backoff,
-    failing: bool,
-    /// No request is sent before this time.
+    pace: Pace,
+    /// The outage of the destination, as it was last logged.
+    outage: Option<LoggedOutage>,
+    /// No request is sent before this time, after a failure.
     retry_at: Option<Instant>,
+    /// No request is sent before this time, after a delivery.
+    paced_until: Option<Instant>,
+    /// The destination has asked for no request before this time.
+    quiet_until: Option<Instant>,
+}
+
+/// The latest log line about an outage.
+struct LoggedOutage {
+    code: &'static str,
+    reason: Cow<'static, str>,
+    at: Instant,
+    /// Lines about this outage so far.
+    lines: u32,
 }
 
 /// Takes batches from the buffer and delivers them, oldest first.
@@ -74,9 +92,11 @@ where
     ) -> Self {
         let state = DeliveryState {
             policy: DeliveryPolicy::new(batch),
-            backoff: Backoff::default(),
-            failing: false,
+            pace: Pace::new(batch.max_spans),
+            outage: None,
             retry_at: None,
+            paced_until: None,
+            quiet_until: None,
         };
         let phase = watch::Sender::new(Phase::Running);
         Self {
@@ -95,7 +115,18 @@ where
     pub fn begin_drain(&self) {
         let mut state = self.state.lock();
         state.retry_at = None;
+        state.paced_until = None;
         self.advance_phase(Phase::Draining);
+    }
+
+    /// Ends the current wait, but not a time for which the destination has asked for quiet. Later
+    /// waits are as before.
+    pub fn flush(&self) {
+        let mut state = self.state.lock();
+        state.retry_at = state.quiet_until;
+        state.paced_until = None;
+        // Wakes the workers that wait for the end of the backoff.
+        self.phase.send_modify(|_| ());
     }
 
     /// Makes every worker requeue what it is sending and end.
@@ -123,8 +154,18 @@ where
 
     async fn next_batch(&self) -> Result<Option<Batch>, StoreError> {
         self.wait_for_backoff().await;
-        let limits = self.state.lock().policy.next_batch_limits();
-        self.buffer.take(limits).await
+        self.buffer.take(self.next_batch_limits()).await
+    }
+
+    fn next_batch_limits(&self) -> BatchLimits {
+        let state = self.state.lock();
+        let limits = state.policy.next_batch_limits();
+        if self.is_draining() { limits } else { state.pace.limit(limits) }
+    }
+
+    /// Returns whether there is no time left to spare the destination.
+    fn is_draining(&self) -> bool {
+        *self.phase.borrow() != Phase::Running
     }
 
     /// Enters `phase`, unless a later one has been reached.
@@ -137,11 +178,11 @@ where
         let mut unsent = Some(batch);
         while let Some(mut batch) = unsent.take() {
             if self.backing_off_until().is_some() {
-                // Another worker's request failed. In the queue the batch can be evicted if the
-                // buffer fills up meanwhile; pinned by this worker it cannot.
+                // Another worker's request failed, or the pace demands a pause. In the queue the
+                // batch can be evicted if the buffer fills up meanwhile; pinned it cannot.
                 return self.buffer.requeue(batch);
             }
-            let limits = self.state.lock().policy.next_batch_limits();
+            let limits = self.next_batch_limits();
             let BatchRequest { request, attempt, part_spans: of_record } =
                 next_request(self.keep_spans, &mut batch, &limits);
             let started = self.clock.now();
@@ -184,8 +225,11 @@ where
     fn handle_success(&self, delivered: &Delivered, attempt: Attempt) {
         let mut state = self.state.lock();
         state.policy.delivered();
-        state.backoff.reset();
-        let recovered = std::mem::take(&mut state.failing);
+        let pause = state.pace.delivered(attempt.spans, (self.random)());
+        if !pause.is_zero() && !self.is_draining() {
+            state.paced_until = state.paced_until.max(Some(Instant::now() + pause));
+        }
+        let recovered = state.outage.take().is_some();
         drop(state);
         if recovered {
             let waiting = self.buffer.status().ledger.buffered;
@@ -205,7 +249,7 @@ where
         let (RetryDecision::Requeue { back_off } | RetryDecision::Drop { back_off }) = decision;
         if back_off {
             // Before the batch is requeued, so that no other worker sends it during the backoff.
-            self.start_backoff(failure.retry_after);
+            self.start_backoff(failure.retry_after, attempt);
         }
         let rest = match decision {
             RetryDecision::Requeue { .. } => {
@@ -214,6 +258,7 @@ where
             }
             RetryDecision::Drop { .. } => {
                 log_loss(failure, attempt);
+                self.state.lock().note_loss(failure);
                 self.acknowledge(batch, part, BatchOutcome::Dropped(DropReason::Permanent))
             }
         };
@@ -223,21 +268,22 @@ where
     }
 
     /// Makes all workers wait before their next request.
-    fn start_backoff(&self, asked: Option<Duration>) {
+    fn start_backoff(&self, asked: Option<Duration>, attempt: Attempt) {
         let now = Instant::now();
         let mut state = self.state.lock();
         if asked.is_none() && state.retry_at.is_some_and(|retry_at| now < retry_at) {
             // Concurrent requests fail together; they count as one failure.
             return;
         }
-        let wait = state.backoff.after_failure(asked, (self.random)());
-        let draining = *self.phase.borrow() != Phase::Running;
-        let wait = if draining { wait.min(MAX_BACKOFF_DRAINING) } else { wait };
+        let wait = state.pace.failed(self.clock.now(), attempt.spans, asked, (self.random)());
+        let wait = if self.is_draining() { wait.min(MAX_BACKOFF_DRAINING) } else { wait };
         state.retry_at = state.retry_at.max(Some(now + wait));
+        state.quiet_until = state.quiet_until.max(asked.map(|asked| now + asked.min(wait)));
     }
 
     fn backing_off_until(&self) -> Option<Instant> {
-        self.state.lock().retry_at.filter(|retry_at| Instant::now() < *retry_at)
+        let state = self.state.lock();
+        state.retry_at.max(state.paced_until).filter(|until| Instant::now() < *until)
     }
 
     /// Waits until the destination may be tried again.
@@ -254,16 +300,52 @@ where
         let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Stopped).await;
     }
 
-    /// Warns once when the destination becomes unavailable. Retries, and requests that only have
-    /// to become smaller, are logged at debug level.
+    /// Warns when the destination becomes unavailable, and when it does for another reason. Retries,
+    /// and requests that only have to become smaller, are logged at debug level.
     fn log_failure(&self, failure: &Failure, unavailable: bool) {
-        let is_new = unavailable && !std::mem::replace(&mut self.state.lock().failing, true);
+        let is_news = unavailable && self.state.lock().is_news(failure);
         let (code, reason) = (failure.code, &failure.message);
-        if is_new {
+        if is_news {
             warn!(code, %reason, "the destination does not accept spans; buffering and retrying");
         } else {
             debug!(code, %reason, "the destination did not accept a request; retrying");
         }
+    }
+}
+
+impl DeliveryState {
+    /// Returns whether the log does not tell yet why the destination is unavailable; counts it as told
+    /// then. A reason that comes too soon after another is told with a later failure, if it lasts.
+    fn is_news(&mut self, failure: &Failure) -> bool {
+        let now = Instant::now();
+        let lines = match &self.outage {
+            None => 0,
+            Some(last) if last.tells(failure) => return false,
+            Some(last) if last.lines < OUTAGE_LINES_AT_ONCE => last.lines,
+            Some(last) if now < last.at + OUTAGE_LINE_INTERVAL => return false,
+            Some(last) => last.lines,
+        };
+        let reason = failure.message.clone();
+        let lines = lines.saturating_add(1);
+        self.outage = Some(LoggedOutage { code: failure.code, reason, at: now, lines });
+        true
+    }
+
+    /// Notes that the log tells of a loss. While the destination refuses everything it is unavailable;
+    /// data that it cannot read says nothing about it.
+    fn note_loss(&mut self, failure: &Failure) {
+        if self.outage.is_some() || failure.kind == FailureKind::Refused {
+            let lines = self.outage.as_ref().map_or(1, |last| last.lines);
+            let reason = failure.message.clone();
+            let at = Instant::now();
+            self.outage = Some(LoggedOutage { code: failure.code, reason, at, lines });
+        }
+    }
+}
+
+impl LoggedOutage {
+    fn tells(&self, failure: &Failure) -> bool {
+        self.code == failure.code && self.reason == failure.message
     }
 }
 

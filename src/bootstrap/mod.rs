@@ -3,3 +3,4 @@
 pub mod controller;
 mod process;
 pub mod receiver;
+mod signals;

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use tokio::runtime::Runtime;
 use tracing::error;
 
-/// Runs `work` on `runtime`. If either fails, logs the error under the message `failure`.
+use crate::adapters::telemetry::logging;
+
+/// Runs `work` on `runtime`, and returns once its log is written. If it fails, logs the error under
+/// the message `failure`.
 pub(super) fn run(
     runtime: io::Result<Runtime>,
     failure: &str,
@@ -19,11 +22,13 @@ pub(super) fn run(
         runtime.shutdown_background();
         ended
     });
-    match ended {
+    let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(%error, "{failure}");
             ExitCode::FAILURE
         }
-    }
+    };
+    logging::flush();
+    code
 }

@@ -11,7 +11,7 @@ use tokio::runtime::Builder;
 use super::receiver::table::ADMIN_ADDR;
 use super::settings::errors::SettingErrors;
 use super::settings::reader::{EnvLookup, SettingsReader};
-use super::settings::{SettingTable, flag};
+use super::settings::{SettingTable, flag, misspelt};
 use crate::adapters::telemetry::receiver::admin_client;
 
 /// The name of the subcommand.
@@ -49,6 +49,7 @@ pub(super) fn addresses(
 
 /// Sends the request and prints the result.
 pub(super) fn run(addresses: &[SocketAddr]) -> ExitCode {
+    misspelt::print();
     let result = Builder::new_current_thread()
         .enable_all()
         .build()

@@ -19,6 +19,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -30,11 +31,16 @@ use self::diagnosis::{
 };
 pub use self::inject::InjectArgs;
 pub use self::settings::errors::SettingErrors;
+use self::settings::misspelt;
+use crate::adapters::blocking::run_within;
 use crate::bootstrap::controller::ControllerSettings;
 use crate::bootstrap::receiver::settings::ReceiverSettings;
 
 /// The exit code of an invalid command line or configuration (`EX_USAGE` of `sysexits.h`).
 const EXIT_USAGE: u8 = 64;
+
+/// How long a process that cannot start waits until its errors are written.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The file name under which kubectl finds the plugin `tracebuffer`.
 const KUBECTL_PLUGIN: &str = "kubectl-tracebuffer";
@@ -133,20 +139,27 @@ impl Invocation {
 
 impl CliError {
     /// Prints help and version to standard output and errors to standard error, and returns the exit
-    /// code: 0 for help and version, 64 for errors.
+    /// code: 0 for help and version, 64 for errors. Waits at most a second for a reader of the errors.
     #[must_use]
-    pub fn report(&self) -> ExitCode {
-        // If standard error is closed, the exit code still reports the error.
+    pub fn report(self) -> ExitCode {
+        // If standard error is closed or nobody reads it, the exit code still reports the error.
         match self {
-            Self::Usage(error) => {
+            Self::Usage(error) if !error.use_stderr() => {
                 let _ = error.print();
-                if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS }
+                return ExitCode::SUCCESS;
+            }
+            Self::Usage(error) => {
+                run_within(REPORT_TIMEOUT, move || error.print().is_ok());
             }
             Self::Configuration(errors) => {
-                let _ = write!(io::stderr(), "{errors}");
-                EXIT_USAGE.into()
+                run_within(REPORT_TIMEOUT, move || {
+                    let written = write!(io::stderr(), "{errors}").is_ok();
+                    misspelt::print();
+                    written
+                });
             }
         }
+        EXIT_USAGE.into()
     }
 }
 

@@ -12,7 +12,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 /// Exponential backoff with full jitter.
 ///
 /// The ceiling starts at 100 ms and doubles up to 10 s; the delay is a random part of it, so that
-/// the sidecars do not all reach a recovering destination at the same moment.
+/// the sidecars do not all reach a recovering destination at the same moment. For the same reason the
+/// random part is up to half of a delay that the destination asked for, if that is more: it asks
+/// everyone that it refuses for the same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
@@ -21,13 +23,14 @@ pub struct Backoff {
 impl Backoff {
     /// Counts a failure and returns how long to wait before the next attempt.
     ///
-    /// `asked` is the delay the destination asked for, capped at 5 minutes; the jittered delay is
-    /// added to it. `random` is a fresh random number.
+    /// `asked` is the delay the destination asked for, capped at 5 minutes; the random delay is added
+    /// to it. `random` is a fresh random number.
     pub fn after_failure(&mut self, asked: Option<Duration>, random: u64) -> Duration {
         let doublings = self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
         let ceiling = INITIAL_DELAY.saturating_mul(1 << doublings).min(MAX_DELAY);
-        asked.unwrap_or_default().min(MAX_RETRY_AFTER) + full_jitter(ceiling, random)
+        let asked = asked.unwrap_or_default().min(MAX_RETRY_AFTER);
+        asked + full_jitter(ceiling.max(asked / 2), random)
     }
 
     /// Resets the failure count.
@@ -37,7 +40,7 @@ impl Backoff {
 }
 
 /// Returns a duration from zero to `whole`, inclusive, chosen by `random`.
-fn full_jitter(whole: Duration, random: u64) -> Duration {
+pub(super) fn full_jitter(whole: Duration, random: u64) -> Duration {
     let nanos = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX - 1);
     Duration::from_nanos(random % (nanos + 1))
 }
@@ -100,6 +103,15 @@ mod tests {
             Backoff::default().after_failure(Some(asked), whole(INITIAL_DELAY)),
             asked + INITIAL_DELAY
         );
+    }
+
+    #[test]
+    fn the_random_part_is_up_to_half_of_what_the_destination_asked_for() {
+        let asked = Duration::from_secs(20);
+
+        let longest = Backoff::default().after_failure(Some(asked), whole(asked / 2));
+
+        assert_eq!(longest, asked + asked / 2);
     }
 
     #[test]

@@ -171,6 +171,12 @@ impl Fifo {
         Some(now.saturating_sub(Duration::from_nanos(oldest)))
     }
 
+    /// Returns when the oldest queued record arrived.
+    #[must_use]
+    pub fn front_arrival(&self) -> Option<Duration> {
+        self.queue.front().map(|front| Duration::from_nanos(front.arrived_nanos))
+    }
+
     /// Makes room for a record of `spans` (at least 1) and `bytes`.
     ///
     /// The caller must discard from the store what was evicted, then call [`Fifo::push`].

@@ -10,6 +10,8 @@ pub mod limits;
 pub mod limits_text;
 pub mod observability;
 pub mod operator;
+pub mod pace;
 pub mod response_status;
+pub mod run_summary;
 pub mod text;
 pub mod units;

@@ -59,8 +59,11 @@ pub trait TraceBufferPort: Send + Sync + 'static {
     /// Drops records older than the maximum age.
     fn expire(&self);
 
-    /// From now on, hands out batches without waiting for them to fill.
+    /// Hands out what is queued now without waiting for batches to fill; later records wait as before.
     fn flush(&self);
+
+    /// From now on, hands out batches without waiting for them to fill.
+    fn stop_lingering(&self);
 
     /// Ends every wait of [`TraceBufferPort::take`] once the buffer is empty.
     fn close(&self);

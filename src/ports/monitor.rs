@@ -29,6 +29,17 @@ pub enum RefusalReason {
     StoreFailed,
 }
 
+impl RefusalReason {
+    /// Returns whether the same spans may be accepted later.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::InvalidSpan | Self::TooLarge => false,
+            Self::Full | Self::Shutdown | Self::StoreFailed => true,
+        }
+    }
+}
+
 /// Counts events. Called on the hot path: must not block or allocate.
 pub trait Monitor: Send + Sync + 'static {
     /// `spans` were stored and will be acknowledged to the sender.

@@ -24,8 +24,13 @@ const MAX_LINES: usize = 500;
 const CODE: &[&str] = &["rs", "py", "sh"];
 
 /// The tests and benchmarks that are large enough to be ordered.
-const OTHER_CRATES: &[&str] =
-    &["tests/architecture/", "tests/attacks/", "tests/integration/", "benches/e2e/"];
+const OTHER_CRATES: &[&str] = &[
+    "tests/architecture/",
+    "tests/attacks/",
+    "tests/integration/",
+    "tests/recovery/",
+    "benches/e2e/",
+];
 
 static SOURCE: LazyLock<Crate> = LazyLock::new(|| read_crate("src/"));
 

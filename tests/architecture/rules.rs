@@ -59,9 +59,10 @@ const LAYERS: &[Layer] = &[
 const NESTED_ADAPTERS: &str =
     "messaging::destination messaging::json messaging::notation messaging::wire";
 
-/// What every adapter may name: the wire formats, how destinations are written down, and the server
+/// What every adapter may name: blocking calls, files, the wire formats, how destinations are written down, and the server
 /// that carries services.
-const SHARED_ADAPTERS: &str = "files messaging::json messaging::notation messaging::wire server";
+const SHARED_ADAPTERS: &str =
+    "blocking files messaging::json messaging::notation messaging::wire server";
 
 /// The files and folders of `src/` that are the operator's.
 const OPERATOR: &str = "
@@ -79,22 +80,26 @@ const SHARED: &str = "
     domain/units.rs
     ports/mod.rs ports/clock.rs
     application/mod.rs
-    adapters/mod.rs adapters/clock.rs adapters/files.rs adapters/messaging/notation/ adapters/server/
+    adapters/mod.rs adapters/blocking.rs adapters/clock.rs adapters/files.rs
+    adapters/messaging/notation/ adapters/server/
     adapters/telemetry/mod.rs adapters/telemetry/admin_server.rs adapters/telemetry/exposition.rs
-    adapters/telemetry/logging.rs adapters/telemetry/process.rs
-    bootstrap/mod.rs bootstrap/process.rs
+    adapters/telemetry/logging.rs adapters/telemetry/logging/ adapters/telemetry/process.rs
+    adapters/telemetry/same_machine.rs
+    bootstrap/mod.rs bootstrap/process.rs bootstrap/signals.rs
     cli/mod.rs cli/generated/mod.rs cli/generated/settings.rs
     cli/settings/mod.rs cli/settings/errors.rs cli/settings/kinds.rs cli/settings/log.rs
-    cli/settings/reader.rs";
+    cli/settings/misspelt.rs cli/settings/reader.rs";
 
 /// Shared files that name the operator's code: the first runs the subcommand that the command line
 /// names; the others re-export what both roles have, and whoever names such an item names the file
 /// behind it.
-const MAY_NAME_THE_OPERATOR: &str = "cli/mod.rs cli/generated/mod.rs cli/settings/kinds.rs";
+const MAY_NAME_THE_OPERATOR: &str =
+    "cli/mod.rs cli/generated/mod.rs cli/settings/kinds.rs cli/settings/misspelt.rs";
 
 /// Shared files that name the receiver's code: the subcommand, the table of its settings, and the value
 /// types that only its settings have.
-const MAY_NAME_THE_RECEIVER: &str = "cli/mod.rs cli/generated/settings.rs cli/settings/kinds.rs";
+const MAY_NAME_THE_RECEIVER: &str =
+    "cli/mod.rs cli/generated/settings.rs cli/settings/kinds.rs cli/settings/misspelt.rs";
 
 /// What a layer names beyond the layers and crates below it, and one adapter of another.
 pub(crate) fn wrong_layers(code: &Crate) -> Vec<String> {

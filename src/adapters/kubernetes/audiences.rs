@@ -7,7 +7,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use tracing::warn;
 
-use crate::adapters::files;
+use crate::adapters::files::{self, FileReads};
 
 /// The token of the pod's service account, issued for the API server.
 const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -36,8 +36,9 @@ impl Default for Audiences {
 
 /// Returns the audiences of this process's own token; none, with a warning, outside of a pod.
 #[must_use]
-pub fn api_audiences() -> Vec<String> {
-    let token = files::read_bounded(Path::new(TOKEN_FILE), MAX_TOKEN_BYTES).ok();
+pub async fn api_audiences() -> Vec<String> {
+    let read = || files::read_bounded(Path::new(TOKEN_FILE), MAX_TOKEN_BYTES);
+    let token = FileReads::default().run(read).await.flatten().ok();
     let token = token.and_then(|bytes| String::from_utf8(bytes).ok());
     let found = token.and_then(|token| audiences(&token)).unwrap_or_default();
     if found.is_empty() {

@@ -1,17 +1,15 @@
 //! OTLP over gRPC and HTTP on the same port, distinguished by content type.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, Version};
-use hyper::body::Incoming;
 
 use super::body::BodyReader;
 use super::export_handler::ExportHandler;
 use super::response_body::ResponseBody;
 use super::{otlp_grpc, otlp_http};
-use crate::adapters::server::HttpService;
+use crate::adapters::server::{HttpService, Peer, RequestBody};
 use crate::ports::monitor::Monitor;
 use crate::ports::receive::ReceivePort;
 
@@ -44,14 +42,14 @@ impl<R, M> Clone for OtlpService<R, M> {
 impl<R: ReceivePort, M: Monitor> HttpService for OtlpService<R, M> {
     type Body = ResponseBody;
 
-    async fn handle(&self, _: IpAddr, request: Request<Incoming>) -> Response<ResponseBody> {
+    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<ResponseBody> {
         let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         // Over HTTP/1 the gRPC status, which is a trailer, would be lost.
         let can_be_grpc = request.version() >= Version::HTTP_2;
         if can_be_grpc && content_type.is_some_and(otlp_grpc::is_grpc) {
-            otlp_grpc::handle(&self.handler, request).await
+            otlp_grpc::handle(&self.handler, peer.connection, request).await
         } else {
-            otlp_http::handle(&self.handler, request).await
+            otlp_http::handle(&self.handler, peer.connection, request).await
         }
     }
 }

@@ -20,6 +20,7 @@ use super::export_handler::{ExportHandler, MessageFormat, export_response};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use super::wire::grpc::{self, EXPORT_PATH, GRPC_ENCODING};
+use crate::adapters::server::HoldBack;
 use crate::domain::response_status::ResponseStatus;
 use crate::domain::text::{Escaped, truncated};
 use crate::ports::monitor::{Monitor, Transport};
@@ -49,19 +50,20 @@ fn is_protobuf(content_type: &[u8]) -> bool {
 /// Handles one gRPC request.
 pub(super) async fn handle<R, M, B>(
     handler: &ExportHandler<R, M>,
+    connection: u64,
     request: Request<B>,
 ) -> Response<ResponseBody>
 where
     R: ReceivePort,
     M: Monitor,
-    B: Body<Data = Bytes, Error: Display> + Unpin,
+    B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
 {
     let (head, body) = request.into_parts();
     let names_encoding = head.headers.contains_key(GRPC_ENCODING);
     let checked = check_head(&head.method, head.uri.path(), &head.headers);
     drop(head);
     let result = match checked {
-        Ok(encoding) => export(handler, body, encoding).await,
+        Ok(encoding) => export(handler, connection, body, encoding).await,
         Err(error) => Err(error),
     };
     let status = result.as_ref().map_or_else(|error| error.status, |_| ResponseStatus::Accepted);
@@ -81,16 +83,18 @@ where
 
 async fn export<R, M, B>(
     handler: &ExportHandler<R, M>,
+    connection: u64,
     body: B,
     encoding: Encoding,
 ) -> Result<ExportResult, RequestError>
 where
     R: ReceivePort,
     M: Monitor,
-    B: Body<Data = Bytes, Error: Display> + Unpin,
+    B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
 {
-    let message = handler.reader.read_grpc(body, encoding).await?;
-    handler.export(Transport::Grpc, message.bytes.clone(), MessageFormat::Protobuf).await
+    let request = handler.reader.open(connection)?;
+    let message = handler.reader.read_grpc(&request, body, encoding).await?;
+    handler.export(Transport::Grpc, message, MessageFormat::Protobuf).await
 }
 
 fn check_head(method: &Method, path: &str, headers: &HeaderMap) -> Result<Encoding, RequestError> {

@@ -20,6 +20,7 @@ use super::notation::url::TRACES_PATH;
 use super::otlp_grpc::{RETRY_DELAY, grpc_status, is_grpc};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
+use crate::adapters::server::HoldBack;
 use crate::domain::response_status::ResponseStatus;
 use crate::domain::text::{Escaped, truncated};
 use crate::ports::monitor::{Monitor, Transport};
@@ -37,16 +38,17 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handles one OTLP/HTTP request.
 pub(super) async fn handle<R, M, B>(
     handler: &ExportHandler<R, M>,
+    connection: u64,
     request: Request<B>,
 ) -> Response<ResponseBody>
 where
     R: ReceivePort,
     M: Monitor,
-    B: Body<Data = Bytes, Error: Display> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error: Display> + HoldBack + Send + Unpin + 'static,
 {
     let (head, mut body) = request.into_parts();
     let format = message_format(&head.headers);
-    let result = export(handler, &head, &mut body, format).await;
+    let result = export(handler, connection, &head, &mut body, format).await;
     let status = result.as_ref().map_or_else(|error| error.status, |_| ResponseStatus::Accepted);
     handler.monitor.responded(Transport::Http, status);
     let format = format.unwrap_or(MessageFormat::Protobuf);
@@ -69,6 +71,7 @@ where
 
 async fn export<R, M, B>(
     handler: &ExportHandler<R, M>,
+    connection: u64,
     head: &http::request::Parts,
     body: &mut B,
     format: Option<MessageFormat>,
@@ -76,7 +79,7 @@ async fn export<R, M, B>(
 where
     R: ReceivePort,
     M: Monitor,
-    B: Body<Data = Bytes, Error: Display> + Unpin,
+    B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
 {
     if head.headers.get(CONTENT_TYPE).is_some_and(|kind| is_grpc(kind.as_bytes())) {
         let message = "gRPC requires HTTP/2";
@@ -105,8 +108,10 @@ where
     let length =
         head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let copies = if format == MessageFormat::Json { 2 } else { 1 };
-    let message = handler.reader.read_http(body, length, ReadOptions { encoding, copies }).await?;
-    handler.export(Transport::Http, message.bytes.clone(), format).await
+    let request = handler.reader.open(connection)?;
+    let options = ReadOptions { encoding, copies };
+    let message = handler.reader.read_http(&request, body, length, options).await?;
+    handler.export(Transport::Http, message, format).await
 }
 
 /// Returns the serialization that the content type names; parameters are ignored.

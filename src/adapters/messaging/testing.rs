@@ -21,6 +21,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::body::BodyReader;
 use super::export_handler::ExportHandler;
+use crate::adapters::server::HoldBack;
 use crate::domain::delivery::Failure;
 use crate::domain::response_status::ResponseStatus;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
@@ -118,6 +119,8 @@ impl Body for ScriptedBody {
         self.events.is_empty() && self.waiting.is_none()
     }
 }
+
+impl HoldBack for ScriptedBody {}
 
 impl FakeReceiver {
     /// Accepts everything.

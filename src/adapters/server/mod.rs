@@ -4,37 +4,65 @@
 //! and timeouts.
 
 mod connection;
+mod connection_table;
+mod http2;
 mod listen;
 mod probe;
 mod protocol_detector;
+mod request_body;
 mod tls;
 
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+pub use http2::STREAM_WINDOW;
 pub use listen::{BindError, bind, loopback_if_unspecified};
 pub use probe::TlsProbe;
+pub use request_body::{HoldBack, RequestBody};
 pub use tls::Tls;
 
-use connection::{Connection, MAX_HANDSHAKING};
+use connection::Connection;
+use connection_table::ConnectionTable;
 use protocol_detector::{Plaintext, ProtocolDetector};
 
-/// Maximum number of open connections, over all ports. Further ones wait in the kernel's backlog.
-pub const MAX_CONNECTIONS: usize = 256;
+/// Maximum size of a request's head, in bytes. Over HTTP/2, each header counts 32 bytes more (RFC 9113,
+/// 6.5.2).
+const MAX_HEAD_BYTES: u32 = 16 << 10;
 /// Pause before accepting again when the process is out of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// What the peers of one port may use.
+#[derive(Clone, Copy, Debug)]
+pub struct PortLimits {
+    /// Maximum number of open connections.
+    pub connections: usize,
+    /// How long a connection must have been idle to be closed in favour of a new one when all are in
+    /// use. Until then new connections wait.
+    pub min_idle: Duration,
+    /// Whether HTTP/2 is spoken beside HTTP/1.1.
+    pub http2: bool,
+}
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The address of the peer.
+    pub ip: IpAddr,
+    /// Identifies the connection among all of this process.
+    pub connection: u64,
+}
 
 /// Handles requests. Cloned for every connection.
 pub trait HttpService: Clone + Send + Sync + 'static {
@@ -46,36 +74,47 @@ pub trait HttpService: Clone + Send + Sync + 'static {
     /// Handles one request of `peer`.
     fn handle(
         &self,
-        peer: IpAddr,
-        request: Request<Incoming>,
+        peer: Peer,
+        request: Request<RequestBody>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// The connections of one group of ports.
+/// The connections of a group of ports. Each port has places of its own.
 #[derive(Clone)]
 pub struct HttpServer {
-    permits: Arc<Semaphore>,
-    handshaking: Arc<Semaphore>,
     open_connections: watch::Sender<usize>,
     shutdown: watch::Sender<bool>,
 }
 
-/// A permit for one open connection, held until it is dropped.
+/// Counts one open connection until it is dropped.
 struct ConnectionPermit {
     open_connections: watch::Sender<usize>,
-    _permit: OwnedSemaphorePermit,
+}
+
+/// What the accept loops of one port share.
+struct Port<O, S> {
+    server: HttpServer,
+    limits: PortLimits,
+    table: Arc<ConnectionTable>,
+    detector: O,
+    service: S,
+}
+
+impl PortLimits {
+    /// Limits of a port that applications send to.
+    pub const OTLP: Self = Self { connections: 256, min_idle: Duration::from_secs(5), http2: true };
+    /// Limits of a port for health checks and metrics, where a new connection never waits.
+    pub const ADMIN: Self = Self { connections: 32, min_idle: Duration::ZERO, http2: false };
+    /// Limits of the port that API servers call.
+    pub const WEBHOOK: Self =
+        Self { connections: 256, min_idle: Duration::from_secs(5), http2: true };
 }
 
 impl HttpServer {
     /// Creates a server without connections.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
-            handshaking: Arc::new(Semaphore::new(MAX_HANDSHAKING)),
-            open_connections: watch::Sender::new(0),
-            shutdown: watch::Sender::new(false),
-        }
+        Self { open_connections: watch::Sender::new(0), shutdown: watch::Sender::new(false) }
     }
 
     /// Returns the number of open connections.
@@ -104,44 +143,50 @@ impl HttpServer {
         let _ = tokio::time::timeout(drain_timeout, self.all_closed()).await;
     }
 
-    /// Accepts connections on `listeners` until [`HttpServer::shut_down`]; returns when the last
-    /// connection is closed.
-    pub async fn serve<S: HttpService>(&self, listeners: Vec<TcpListener>, service: S) {
-        self.serve_with(Plaintext, listeners, service).await;
+    /// Accepts connections on the `listeners` of one port until [`HttpServer::shut_down`]; returns when
+    /// the last connection is closed.
+    pub async fn serve<S: HttpService>(
+        &self,
+        limits: PortLimits,
+        listeners: Vec<TcpListener>,
+        service: S,
+    ) {
+        self.serve_with(Plaintext, limits, listeners, service).await;
     }
 
     /// As [`HttpServer::serve`], over TLS. A peer selects HTTP/2 by ALPN; without ALPN it uses
     /// HTTP/1.1.
     pub async fn serve_tls<S: HttpService>(
         &self,
+        limits: PortLimits,
         listeners: Vec<TcpListener>,
         tls: Tls,
         service: S,
     ) {
-        self.serve_with(tls, listeners, service).await;
+        self.serve_with(tls, limits, listeners, service).await;
     }
 
     async fn serve_with<O: ProtocolDetector, S: HttpService>(
         &self,
         detector: O,
+        limits: PortLimits,
         listeners: Vec<TcpListener>,
         service: S,
     ) {
+        let table = ConnectionTable::new(limits.connections, limits.min_idle);
+        let port = Arc::new(Port { server: self.clone(), limits, table, detector, service });
         let mut loops = JoinSet::new();
         for listener in listeners {
-            loops.spawn(self.clone().accept(detector.clone(), listener, service.clone()));
+            loops.spawn(Arc::clone(&port).accept(listener));
         }
         loops.join_all().await;
         self.all_closed().await;
     }
+}
 
-    async fn accept<O: ProtocolDetector, S: HttpService>(
-        self,
-        detector: O,
-        listener: TcpListener,
-        service: S,
-    ) {
-        let mut shutdown = self.shutdown.subscribe();
+impl<O: ProtocolDetector, S: HttpService> Port<O, S> {
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        let mut shutdown = self.server.shutdown.subscribe();
         loop {
             let accepted = tokio::select! {
                 accepted = self.accept_next(&listener) => accepted,
@@ -149,7 +194,8 @@ impl HttpServer {
             };
             match accepted {
                 Ok((connection, stream)) => {
-                    tokio::spawn(connection.serve(stream, detector.clone(), service.clone()));
+                    let (detector, service) = (self.detector.clone(), self.service.clone());
+                    tokio::spawn(connection.serve(stream, detector, service));
                 }
                 Err(error) => handle_accept_error(&error).await,
             }
@@ -157,27 +203,27 @@ impl HttpServer {
     }
 
     async fn accept_next(&self, listener: &TcpListener) -> io::Result<(Connection, TcpStream)> {
+        static NEXT_CONNECTION: AtomicU64 = AtomicU64::new(0);
         let (stream, peer) = listener.accept().await?;
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
+        let place = self.table.acquire().await;
         // Otherwise small responses wait for the peer's delayed acknowledgement, up to 40 ms.
         stream.set_nodelay(true)?;
-        let permit = ConnectionPermit::new(&self.open_connections, permit);
-        let handshaking = Arc::clone(&self.handshaking);
-        let connection = Connection::new(peer.ip(), permit, handshaking, self.shutdown.subscribe());
+        let connection = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection {
+            peer: Peer { ip: peer.ip(), connection },
+            place,
+            permit: ConnectionPermit::new(&self.server.open_connections),
+            shutdown: self.server.shutdown.subscribe(),
+            http2: self.limits.http2,
+        };
         Ok((connection, stream))
     }
 }
 
 impl ConnectionPermit {
-    fn new(open: &watch::Sender<usize>, permit: OwnedSemaphorePermit) -> Self {
+    fn new(open: &watch::Sender<usize>) -> Self {
         open.send_modify(|open| *open += 1);
-        Self { open_connections: open.clone(), _permit: permit }
-    }
-}
-
-impl ConnectionPermit {
-    fn open_connections(&self) -> usize {
-        *self.open_connections.borrow()
+        Self { open_connections: open.clone() }
     }
 }
 

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 use super::exposition::Exposition;
-use crate::adapters::server::HttpService;
+use super::same_machine::is_from_this_machine;
+use crate::adapters::server::{HttpService, Peer, RequestBody};
 
 /// Content type of pages for people.
 pub(super) const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
@@ -56,9 +56,13 @@ impl<P> Clone for AdminService<P> {
 impl<P: AdminPages> HttpService for AdminService<P> {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        handle(&*self.pages, peer, request.method(), path, request.headers())
+    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<Full<Bytes>> {
+        let (mut head, _) = request.into_parts();
+        // HTTP/2, and HTTP/1.1 with an absolute URL, name the host in another place.
+        if let Some(host) = head.uri.authority().and_then(|it| it.as_str().parse().ok()) {
+            head.headers.append(HOST, host);
+        }
+        handle(&*self.pages, peer.ip, &head.method, head.uri.path(), &head.headers)
     }
 }
 
@@ -74,8 +78,12 @@ pub(super) fn handle<P: AdminPages>(
     if *method != wanted && !is_head {
         return not_allowed(&wanted);
     }
-    if P::LOCAL_PATHS.contains(&path) && !peer.to_canonical().is_loopback() {
-        return reply(StatusCode::FORBIDDEN, TEXT_PLAIN, "only available on this machine\n");
+    if P::LOCAL_PATHS.contains(&path) && !is_from_this_machine(peer, headers) {
+        return reply(
+            StatusCode::FORBIDDEN,
+            TEXT_PLAIN,
+            "only available on this machine, as localhost\n",
+        );
     }
     match path {
         "/" => reply(StatusCode::OK, TEXT_PLAIN, P::OVERVIEW),

@@ -1,11 +1,21 @@
 //! Logs: one line per event, on standard error. Standard output belongs to the console destination.
+//!
+//! Who logs never waits for standard error: lines are queued, and a thread writes them.
+
+mod cut;
+mod line_queue;
+mod line_writer;
+mod panic_hook;
+mod rate_limit;
 
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
-use tracing::{Dispatch, Level, dispatcher};
+use tracing::{Dispatch, Level, dispatcher, warn};
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -13,7 +23,17 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
+use self::cut::cut;
+use self::line_queue::LineQueue;
+use self::line_writer::{LineWriter, Output};
+use self::rate_limit::RateLimit;
 use crate::domain::text::Escaped;
+
+/// How long the end of the process waits for the log to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The queue of the logger of this process.
+static QUEUE: OnceLock<LineQueue> = OnceLock::new();
 
 /// Format and level of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,21 +56,89 @@ pub enum LogFormat {
 /// Writes text escaped.
 struct EscapingWriter<'a, 'w>(&'a mut Writer<'w>);
 
-/// Installs the logger of the process; only the first call has an effect.
+/// A running logger.
+struct Logger {
+    queue: LineQueue,
+    dispatch: Dispatch,
+}
+
+/// Passes each formatted line on to a [`LineQueue`].
+struct QueuedLines {
+    queue: LineQueue,
+    format: LogFormat,
+}
+
+/// Installs the logger of the process, for panics too; only the first call has an effect.
 ///
 /// Events of other crates are logged from WARN up only, since their details contain headers and so
 /// secrets. Records of the `log` crate, which rustls writes, are not logged at all.
 pub fn init(settings: &LogSettings) {
-    let stderr = io::stderr as fn() -> io::Stderr;
-    // Fails for a second receiver in the same process, which only tests have.
-    let _ = dispatcher::set_global_default(dispatch(settings, stderr, io::stderr().is_terminal()));
+    let is_terminal = io::stderr().is_terminal();
+    match Output::stderr().and_then(|output| Logger::start(settings, output, is_terminal)) {
+        Ok(logger) => {
+            // Fails for a second receiver in the same process, which only tests have.
+            if dispatcher::set_global_default(logger.dispatch).is_ok() {
+                QUEUE.get_or_init(|| logger.queue);
+                panic_hook::install(flush);
+            }
+        }
+        Err(error) => {
+            let stderr = io::stderr as fn() -> io::Stderr;
+            let direct = dispatch(settings, RateLimit::default(), stderr, is_terminal);
+            let _ = dispatcher::set_global_default(direct);
+            warn!(%error, "a reader of standard error that stops will stop this process too");
+        }
+    }
 }
 
-fn dispatch<W>(settings: &LogSettings, writer: W, is_terminal: bool) -> Dispatch
+/// Waits until everything that was logged is written, at most for a second. To be called before the
+/// process ends, however it ends.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(FLUSH_TIMEOUT);
+    }
+}
+
+impl Logger {
+    fn start(settings: &LogSettings, output: Output, is_terminal: bool) -> io::Result<Self> {
+        let (queue, limit) = (LineQueue::default(), RateLimit::default());
+        let lines = QueuedLines { queue: queue.clone(), format: settings.format };
+        let dispatch = dispatch(settings, limit.clone(), lines, is_terminal);
+        let direct = {
+            let output = output.clone();
+            move || output.clone()
+        };
+        let reports = self::dispatch(settings, RateLimit::default(), direct, is_terminal);
+        LineWriter { queue: queue.clone(), limit, output, reports }.spawn()?;
+        Ok(Self { queue, dispatch })
+    }
+}
+
+impl io::Write for &QueuedLines {
+    /// Called once for each line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.queue.push(cut(&String::from_utf8_lossy(line), self.format).as_bytes());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for QueuedLines {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+fn dispatch<W>(settings: &LogSettings, limit: RateLimit, writer: W, is_terminal: bool) -> Dispatch
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let registry = Registry::default().with(filter(settings.level));
+    let registry = Registry::default().with(filter(settings.level)).with(limit);
     // A line that cannot be written is lost: reporting it on standard error would panic.
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     match settings.format {
@@ -121,7 +209,8 @@ mod tests {
     fn logged(format: LogFormat, level: Level, is_terminal: bool, events: fn()) -> String {
         let sink = Sink::default();
         let settings = LogSettings { format, level };
-        dispatcher::with_default(&dispatch(&settings, sink.clone(), is_terminal), events);
+        let logger = dispatch(&settings, RateLimit::default(), sink.clone(), is_terminal);
+        dispatcher::with_default(&logger, events);
         String::from_utf8(sink.0.lock().clone()).unwrap()
     }
 

@@ -6,3 +6,4 @@ pub mod logging;
 pub mod operator;
 mod process;
 pub mod receiver;
+mod same_machine;

@@ -129,7 +129,7 @@ async fn a_drain_does_not_wait_for_the_end_of_a_pause_after_a_failure() {
     let mut answers = [ScriptedResponse::Fail(unavailable)].into_iter();
     let harness = Harness::new(1, move |_| answers.next().unwrap_or_else(accept));
     append_record(&harness.buffer, "ab");
-    harness.buffer.flush();
+    harness.buffer.stop_lingering();
     sleep(Duration::from_secs(1)).await;
 
     assert_eq!(harness.drain().await, (DrainOutcome::Empty, Duration::ZERO));
@@ -157,7 +157,7 @@ async fn spans_in_flight_are_lost_and_counted_at_the_deadline() {
     append_record(&harness.buffer, "def");
     append_record(&harness.buffer, "ghi");
     let buffer = Arc::clone(&harness.buffer);
-    buffer.flush();
+    buffer.stop_lingering();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(ledger_totals(&buffer).in_flight, 6);
 

@@ -16,6 +16,7 @@ use crate::domain::limits::{BufferLimits, OverflowPolicy};
 mod delivering;
 mod ending;
 mod logging;
+mod pacing;
 mod poison;
 mod retrying;
 mod sizing;

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use kube::Client;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -25,10 +24,10 @@ use crate::adapters::kubernetes::certificates::{
 };
 use crate::adapters::kubernetes::sidecar::SidecarDefaults;
 use crate::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
-use crate::adapters::telemetry::logging;
 use crate::adapters::telemetry::operator::metrics::ControllerMetrics;
 use crate::application::operator::reconcile::queue::WorkQueue;
 use crate::bootstrap::process;
+use crate::bootstrap::signals::StopSignals;
 
 /// Worker threads. A long list of pods keeps one busy while the other serves the webhook.
 const WORKERS: usize = 2;
@@ -50,7 +49,6 @@ struct ControllerContext {
 /// if a background task ends.
 #[must_use]
 pub fn run(settings: ControllerSettings) -> ExitCode {
-    logging::init(&settings.log);
     process::run(runtime(), "the controller failed", serve(settings))
 }
 
@@ -59,14 +57,14 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 async fn serve(settings: ControllerSettings) -> Result<(), Box<dyn Error>> {
-    let stop = shutdown_signal()?;
+    let mut signals = StopSignals::new()?;
     let context = ControllerContext::connect(settings).await?;
     let mut tasks = JoinSet::new();
     context.spawn_watches(&mut tasks);
     let leader_tasks = LeaderTasks::start(&context);
     let server = ControllerServer::start(&context, leader_tasks.is_leading(), &mut tasks)?;
     tokio::select! {
-        () = stop => {}
+        _ = signals.next() => {}
         Some(ended) = tasks.join_next() => {
             return Err(format!("a background task ended unexpectedly: {ended:?}").into());
         }
@@ -75,18 +73,6 @@ async fn serve(settings: ControllerSettings) -> Result<(), Box<dyn Error>> {
     tokio::join!(leader_tasks.shut_down(), server.shut_down());
     info!("ended");
     Ok(())
-}
-
-/// Returns a future that completes at the first SIGTERM or SIGINT.
-fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 fn certificate_store(settings: &ControllerSettings, client: &Client) -> KubeCertificateStore {
@@ -110,7 +96,7 @@ impl ControllerContext {
         let defaults = SidecarDefaults {
             image: settings.sidecar_image.clone(),
             image_pull_policy: settings.sidecar_pull_policy.map(|policy| policy.as_str().into()),
-            api_audiences: api_audiences(),
+            api_audiences: api_audiences().await,
         };
         let trace_buffers = TraceBufferCache::new(client.clone(), defaults, queue.clone());
         let namespaces = Arc::new(NamespaceCache::new(client.clone(), queue.clone()));

@@ -11,7 +11,7 @@ use tracing::info;
 use super::ControllerContext;
 use crate::adapters::kubernetes::watch::ClusterCatalog;
 use crate::adapters::kubernetes::webhook::WebhookService;
-use crate::adapters::server::{HttpServer, Tls, TlsProbe, bind};
+use crate::adapters::server::{HttpServer, PortLimits, Tls, TlsProbe, bind};
 use crate::adapters::telemetry::admin_server::AdminService;
 use crate::adapters::telemetry::operator::admin::{
     ControllerPages, GaugeCallbacks, Readiness, ReadinessCheck, readiness_check,
@@ -51,10 +51,11 @@ impl ControllerServer {
         let (reviews, webhook) = (HttpServer::new(), webhook(context));
         tasks.spawn({
             let reviews = reviews.clone();
-            async move { reviews.serve_tls(listeners, tls, webhook).await }
+            async move { reviews.serve_tls(PortLimits::WEBHOOK, listeners, tls, webhook).await }
         });
         tasks.spawn(async move {
-            HttpServer::new().serve(admin, AdminService::new(Arc::new(pages))).await;
+            let service = AdminService::new(Arc::new(pages));
+            HttpServer::new().serve(PortLimits::ADMIN, admin, service).await;
         });
         tasks.spawn(async move { probe.run().await });
         info!(webhook = ?settings.webhook.addresses, admin = ?settings.admin, "listening");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use crate::adapters::files;
+use crate::adapters::files::{self, FileReads};
 use crate::domain::limits::BufferLimits;
 use crate::domain::limits_text;
 use crate::domain::text::join_limited;
@@ -24,6 +24,7 @@ const MAX_NAMES: usize = 5;
 /// A file of limits and the state of following it.
 pub(super) struct LimitsFile {
     path: PathBuf,
+    reads: FileReads,
     /// Applies to limits that the file does not set.
     initial: BufferLimits,
     current: BufferLimits,
@@ -39,13 +40,16 @@ enum LimitsFileChange {
 }
 
 impl LimitsFile {
-    pub(super) const fn new(path: PathBuf, boot: BufferLimits) -> Self {
-        Self { path, initial: boot, current: boot, last_problem: None }
+    pub(super) fn new(path: PathBuf, boot: BufferLimits) -> Self {
+        let reads = FileReads::default();
+        Self { path, reads, initial: boot, current: boot, last_problem: None }
     }
 
     /// Reads the file and applies its limits; without a valid file the current limits stay.
-    pub(super) fn reload<B: TraceBufferPort>(&mut self, buffer: &B) {
-        let text = read_file(&self.path);
+    pub(super) async fn reload<B: TraceBufferPort>(&mut self, buffer: &B) {
+        let path = self.path.clone();
+        let read = self.reads.run(move || read_file(&path)).await;
+        let text = read.map_err(|error| error.to_string()).flatten();
         for change in self.update(text) {
             match change {
                 LimitsFileChange::Changed { from, to } => {
@@ -68,7 +72,7 @@ impl LimitsFile {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.reload(&*buffer);
+            self.reload(&*buffer).await;
         }
     }
 
@@ -98,7 +102,6 @@ impl LimitsFile {
     }
 }
 
-/// A few system calls that block the only worker thread: the file is in memory.
 fn read_file(path: &Path) -> Result<String, String> {
     let bytes = files::read_bounded(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
@@ -184,8 +187,29 @@ mod tests {
         assert_eq!(says(&mut file, "mood=good\nmax_spans=5"), []);
     }
 
-    #[test]
-    fn a_file_replaced_behind_a_symlink_as_by_the_kubelet_is_applied() {
+    #[tokio::test]
+    async fn a_file_system_that_hangs_keeps_the_limits_and_is_reported() {
+        let store = MemoryStore::new();
+        let policy = OverflowPolicy::DropOldest;
+        let buffer = TraceBuffer::new(limits(100), policy, store, TokioClock::new());
+        let mut file = file();
+        says(&mut file, "max_spans=5");
+        let (_release, hung) = std::sync::mpsc::channel::<()>();
+        let stuck = tokio::spawn({
+            let reads = file.reads.clone();
+            async move { reads.run(move || hung.recv_timeout(std::time::Duration::from_secs(10))).await }
+        });
+        tokio::task::yield_now().await;
+
+        file.reload(&buffer).await;
+
+        assert_eq!(file.current, limits(5));
+        assert!(file.last_problem.unwrap().contains("does not respond within 2s"));
+        assert!(stuck.await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_replaced_behind_a_symlink_as_by_the_kubelet_is_applied() {
         let volume = tempfile::tempdir().unwrap();
         let at = |name: &str| volume.path().join(name);
         for (version, spans) in [("..1", "7"), ("..2", "3")] {
@@ -198,12 +222,12 @@ mod tests {
         let policy = OverflowPolicy::DropOldest;
         let buffer = TraceBuffer::new(limits(100), policy, store, TokioClock::new());
         let mut file = LimitsFile::new(at("limits"), limits(100));
-        file.reload(&buffer);
+        file.reload(&buffer).await;
         assert_eq!(buffer.status().limits, limits(7));
 
         symlink("..2", at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
-        file.reload(&buffer);
+        file.reload(&buffer).await;
 
         assert_eq!(buffer.status().limits, limits(3));
     }

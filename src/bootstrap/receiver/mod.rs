@@ -6,28 +6,31 @@ mod pipeline;
 pub mod settings;
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Duration, Instant, timeout};
 use tracing::{error, info, warn};
 
 use self::limits_file::LimitsFile;
+use self::loss_reporter::LossReporter;
 use self::pipeline::{Pipeline, Workers};
 use self::settings::ReceiverSettings;
 use super::process;
+use super::signals::{StopSignal, StopSignals};
 use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::messaging::otlp::OtlpService;
-use crate::adapters::server::{HttpServer, bind};
+use crate::adapters::server::{HttpServer, PortLimits, bind};
 use crate::adapters::telemetry::admin_server::AdminService;
-use crate::adapters::telemetry::logging;
 use crate::adapters::telemetry::receiver::admin::AdminState;
+use crate::adapters::telemetry::receiver::termination_message;
 use crate::application::drain::{DrainOutcome, ForwardingWorkers, drain};
 use crate::domain::limits::BufferLimits;
+use crate::domain::run_summary::RunSummary;
 use crate::ports::buffer::TraceBufferPort;
 
 /// How long open requests may take once the shutdown of their connections has begun.
@@ -37,7 +40,6 @@ const CONNECTION_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// denies another resource that is needed.
 #[must_use]
 pub fn run(settings: ReceiverSettings) -> ExitCode {
-    logging::init(&settings.log);
     let runtime = runtime(settings.workers.get());
     process::run(runtime, "the receiver cannot start", serve(settings))
 }
@@ -51,39 +53,26 @@ fn runtime(workers: usize) -> std::io::Result<Runtime> {
 
 /// The bound listeners.
 struct Listeners {
-    otlp: Vec<TcpListener>,
+    grpc: Vec<TcpListener>,
+    http: Vec<TcpListener>,
     admin: Vec<TcpListener>,
 }
 
-/// Why the receiver stops.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StopSignal {
-    /// SIGTERM, from Kubernetes or a supervisor; applications may still have something to send.
-    Terminate,
-    /// SIGINT, from a person at a terminal.
-    Interrupt,
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
 async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
-    let mut signals = Signals::new()?;
+    let mut signals = StopSignals::new()?;
     let ports = Listeners::open(&settings)?;
     let pipeline = Pipeline::build(&settings);
     let workers = pipeline.spawn_workers(settings.concurrency);
     if let Some(path) = settings.limits_file.clone() {
         let mut file = LimitsFile::new(path, settings.limits);
-        file.reload(&*pipeline.buffer);
+        file.reload(&*pipeline.buffer).await;
         tokio::spawn(file.poll(Arc::clone(&pipeline.buffer)));
     }
     let connections = HttpServer::new();
     let admin = Arc::new(AdminState {
         buffer: Arc::clone(&pipeline.buffer),
         metrics: Arc::clone(&pipeline.metrics),
-        begin_drain: pipeline.drain_trigger(),
+        flush: pipeline.flush_trigger(),
         open_connections: {
             let connections = connections.clone();
             Box::new(move || connections.open_connections())
@@ -93,27 +82,33 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
     });
     tokio::spawn({
         let service = AdminService::new(Arc::clone(&admin));
-        async move { HttpServer::new().serve(ports.admin, service).await }
+        async move { HttpServer::new().serve(PortLimits::ADMIN, ports.admin, service).await }
     });
+    let otlp = OtlpService::new(
+        Arc::clone(&pipeline.receiver),
+        Arc::clone(&pipeline.metrics),
+        settings.listen.max_request_bytes,
+    );
+    for listeners in [ports.grpc, ports.http] {
+        let (connections, service) = (connections.clone(), otlp.clone());
+        tokio::spawn(async move { connections.serve(PortLimits::OTLP, listeners, service).await });
+    }
+    let losses = Arc::new(LossReporter::new(Arc::clone(&pipeline.buffer)));
     tokio::spawn({
-        let service = OtlpService::new(
-            Arc::clone(&pipeline.receiver),
-            Arc::clone(&pipeline.metrics),
-            settings.listen.max_request_bytes,
-        );
-        let connections = connections.clone();
-        async move { connections.serve(ports.otlp, service).await }
+        let losses = Arc::clone(&losses);
+        async move { losses.run().await }
     });
-    tokio::spawn(loss_reporter::run(Arc::clone(&pipeline.buffer)));
     log_listening(&settings, &pipeline.buffer.status().limits);
 
     let stop = signals.next().await;
     admin.ready.store(false, Ordering::Release);
     let ending = shut_down(stop, settings.drain_timeout, &pipeline, workers, &connections);
-    tokio::select! {
-        drained = ending => log_drain_outcome(drained),
-        _ = signals.next() => log_forced_exit(&pipeline),
-    }
+    let how = tokio::select! {
+        _ = ending => "ended",
+        _ = signals.next() => "second stop signal: ended at once",
+    };
+    losses.report();
+    log_end(how, &pipeline.summary(), &settings.termination_message_file);
     Ok(())
 }
 
@@ -129,7 +124,7 @@ async fn shut_down(
     connections: &HttpServer,
 ) -> DrainOutcome {
     let deadline = Instant::now() + drain_timeout;
-    pipeline.buffer.flush();
+    pipeline.buffer.stop_lingering();
     workers.begin_drain();
     if stop == StopSignal::Terminate && connections.open_connections() > 0 {
         info!(
@@ -146,18 +141,16 @@ async fn shut_down(
     drain(&*pipeline.buffer, workers, left).await
 }
 
-fn log_drain_outcome(drained: DrainOutcome) {
-    match drained {
-        DrainOutcome::Empty => info!("ended; nothing was lost"),
-        DrainOutcome::Lost(spans) => warn!(spans, "ended before everything was delivered"),
-    }
-}
-
-fn log_forced_exit(pipeline: &Pipeline) {
-    let ledger = pipeline.buffer.status().ledger;
-    match ledger.buffered + ledger.in_flight {
-        0 => info!("second stop signal; exiting immediately, nothing was lost"),
-        spans => error!(spans, "second stop signal; exiting before these spans were delivered"),
+/// Logs what became of the spans, and leaves the same sentence to Kubernetes.
+fn log_end(how: &str, summary: &RunSummary, termination_message_file: &Path) {
+    let sentence = format!("{how}; {summary}");
+    termination_message::write(termination_message_file, &sentence);
+    if summary.lost() > 0 {
+        error!("{sentence}");
+    } else if summary.turned_away > 0 {
+        warn!("{sentence}");
+    } else {
+        info!("{sentence}");
     }
 }
 
@@ -186,24 +179,10 @@ fn describe_destination(destination: Option<&DestinationSettings>) -> String {
 impl Listeners {
     fn open(settings: &ReceiverSettings) -> Result<Self, Box<dyn Error>> {
         let listen = &settings.listen;
-        let mut otlp = bind(&listen.grpc)?;
-        otlp.extend(bind(&listen.http)?);
-        Ok(Self { otlp, admin: bind(&listen.admin)? })
-    }
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            grpc: bind(&listen.grpc)?,
+            http: bind(&listen.http)?,
+            admin: bind(&listen.admin)?,
         })
-    }
-
-    async fn next(&mut self) -> StopSignal {
-        tokio::select! {
-            _ = self.terminate.recv() => StopSignal::Terminate,
-            _ = self.interrupt.recv() => StopSignal::Interrupt,
-        }
     }
 }

@@ -16,6 +16,9 @@ use crate::application::buffer_management::TraceBuffer;
 use crate::application::drain::ForwardingWorkers;
 use crate::application::forward::ForwardTraces;
 use crate::application::receive::ReceiveTraces;
+use crate::domain::run_summary::RunSummary;
+use crate::ports::buffer::TraceBufferPort;
+use crate::ports::monitor::RefusalReason;
 
 pub(super) type Buffer = TraceBuffer<MemoryStore, TokioClock>;
 type Forwarder = ForwardTraces<Buffer, AnyDestination, Metrics, TokioClock>;
@@ -54,10 +57,19 @@ impl Pipeline {
         Self { buffer, metrics, receiver, forwarder }
     }
 
-    /// Returns a callback that makes the workers retry immediately.
-    pub(super) fn drain_trigger(&self) -> Box<dyn Fn() + Send + Sync> {
+    /// Returns a callback that makes the workers retry immediately, once.
+    pub(super) fn flush_trigger(&self) -> Box<dyn Fn() + Send + Sync> {
         let forwarder = Arc::clone(&self.forwarder);
-        Box::new(move || forwarder.begin_drain())
+        Box::new(move || forwarder.flush())
+    }
+
+    /// Returns the accounting of a run that ends now.
+    pub(super) fn summary(&self) -> RunSummary {
+        RunSummary {
+            ledger: self.buffer.status().ledger,
+            unacceptable: self.metrics.refused_spans_where(|reason| !reason.may_pass()),
+            turned_away: self.metrics.refused_spans_where(RefusalReason::may_pass),
+        }
     }
 
     /// Starts as many workers as batches may be in flight.

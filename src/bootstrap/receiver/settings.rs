@@ -28,6 +28,8 @@ pub struct ReceiverSettings {
     pub listen: ListenSettings,
     /// Maximum time between the stop signal and the end of the process.
     pub drain_timeout: Duration,
+    /// File for the last words of the process; only used if it exists.
+    pub termination_message_file: PathBuf,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Worker threads.

@@ -1,6 +1,6 @@
 //! `tracebuffer controller`.
 
-mod table;
+pub(super) mod table;
 
 use std::process::ExitCode;
 
@@ -41,6 +41,7 @@ pub(super) fn settings(
 
 /// Runs a controller until it stops.
 pub(super) fn run(settings: ControllerSettings) -> ExitCode {
+    log::init(&settings.log);
     bootstrap::controller::run(settings)
 }
 

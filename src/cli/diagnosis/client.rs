@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use crate::cli::settings::misspelt;
 use crate::domain::text::error_chain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,6 +65,7 @@ impl ClusterConnection {
 
     async fn config(&self) -> Result<Config, String> {
         if self.in_cluster {
+            misspelt::print();
             return Config::incluster().map_err(|error| {
                 format!("this command does not run in a pod ({})", error_chain(&error))
             });

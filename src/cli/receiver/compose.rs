@@ -24,6 +24,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
     let concurrency = reader.read(&t::CONCURRENCY);
     let max_request_bytes = max_request_bytes(reader, limits.as_ref().ok());
     let drain_timeout = reader.read(&t::DRAIN_TIMEOUT);
+    let termination_message_file = reader.read(&t::TERMINATION_MESSAGE_FILE);
     let log = log::settings(reader);
     let workers = reader.read(&t::WORKERS);
     Ok(ReceiverSettings {
@@ -40,6 +41,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
             max_request_bytes: max_request_bytes?,
         },
         drain_timeout: drain_timeout?,
+        termination_message_file: termination_message_file?,
         log: log?,
         workers: to_nonzero_usize(workers?),
     })

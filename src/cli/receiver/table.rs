@@ -78,6 +78,8 @@ settings! {
 
     DRAIN_TIMEOUT in Process: DurationRange = DurationRange(bounds::DRAIN_TIMEOUT), default "25s",
         "Maximum time to send the remaining spans after a stop signal";
+    TERMINATION_MESSAGE_FILE in Process: FilePath = FilePath, default "/dev/termination-log",
+        "File for what became of the spans at the end of the process, if it exists: terminationMessagePath of a container";
     WORKERS in Process: IntegerRange = IntegerRange(Bounds { min: 1, max: 64 }), default "1",
         "Number of worker threads";
 

@@ -90,6 +90,7 @@ fn without_settings_the_defaults_apply() {
                 admin: addresses(&["127.0.0.1:9417"]),
                 max_request_bytes: 4 << 20,
             },
+            termination_message_file: "/dev/termination-log".into(),
             drain_timeout: Duration::from_secs(25),
             log: LogSettings { format: LogFormat::Text, level: Level::INFO },
             workers: number(1),

@@ -14,6 +14,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -187,6 +188,23 @@ fn admission_review(pod: &Value) -> Value {
             "object": pod,
         },
     })
+}
+
+#[tokio::test]
+async fn a_controller_ignores_signals_that_mean_nothing_and_ends_in_order_at_a_terminal_one() {
+    for signal in [Signal::HUP, Signal::QUIT] {
+        let harness = Harness::start().await;
+        harness.ready().await;
+        for ignored in [Signal::USR1, Signal::USR2, Signal::ALARM] {
+            harness.controller.signal(ignored);
+        }
+
+        harness.controller.signal(signal);
+        let ended = harness.controller.wait_for_exit().await;
+
+        assert_eq!(ended.code, Some(0), "{signal:?}: {}", ended.log);
+        assert!(ended.log.contains("INFO ended"), "{}", ended.log);
+    }
 }
 
 #[tokio::test]

@@ -39,6 +39,48 @@ async fn without_its_header_file_it_buffers_reports_why_and_delivers_once_the_fi
     .await;
 }
 
+/// Files that a program which opens or reads them may wait for: a pipe without a writer, a directory.
+fn blocking_files(folder: &std::path::Path) -> [std::path::PathBuf; 2] {
+    let pipe = folder.join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    [pipe, folder.to_owned()]
+}
+
+#[tokio::test]
+async fn a_pipe_or_directory_in_place_of_any_file_hangs_nothing_and_is_reported() {
+    let folder = tempfile::tempdir().expect("a directory can be made");
+    for path in blocking_files(folder.path()) {
+        let path = path.to_str().expect("a path is text");
+        let value_files = format!("authorization={path}");
+        let https = "https://localhost:4319";
+        let cases: [&[(&str, &str)]; 5] = [
+            &[("HEADERS_FILE", path)],
+            &[("HEADER_VALUE_FILES", &value_files)],
+            &[("HEADER_VALUE_FILES", &value_files), ("OPTIONAL_HEADERS", "authorization")],
+            &[("ENDPOINT", https), ("CA_FILE", path)],
+            &[("ENDPOINT", https), ("CLIENT_CERTIFICATE_FILE", path), ("CLIENT_KEY_FILE", path)],
+        ];
+        for settings in cases {
+            let drain = [("DRAIN_TIMEOUT", "200ms"), ("LIMITS_FILE", path)];
+            let settings = [&drain, settings].concat();
+            let pipeline = Pipeline::start(Protocol::Grpc, &settings).await;
+
+            pipeline.send(1, 1).await;
+            pipeline.wait_until_failing(2).await;
+
+            assert_eq!(pipeline.receiver.get_admin("/live").await.0, 200);
+            let log = pipeline.receiver.log();
+            assert!(log.contains("the limits file is invalid"), "{log}");
+            assert!(log.contains("code=\"FILE\""), "{settings:?}: {log}");
+            assert_eq!(log.matches("it is not a regular file").count(), 2, "{log}");
+            pipeline.receiver.terminate();
+            let Pipeline { receiver, .. } = pipeline;
+            assert_eq!(receiver.wait_for_exit().await.code, Some(0));
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_its_ca_file_it_buffers_reports_why_and_delivers_once_the_file_exists() {
     over_both_protocols(async |protocol| {

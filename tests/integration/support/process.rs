@@ -112,7 +112,8 @@ impl Process {
     pub(crate) async fn get_admin(&self, path: &str) -> (u16, String) {
         let exchange = async {
             let mut stream = TcpStream::connect(self.admin).await?;
-            let request = format!("GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+            let request =
+                format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
@@ -140,7 +141,12 @@ impl Process {
 
     /// Sends SIGTERM and does not wait.
     pub(crate) fn terminate(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it can be signalled");
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends a signal and does not wait.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it can be signalled");
     }
 
     /// Waits until it has ended.

@@ -54,6 +54,16 @@ impl ReceiverProcess {
         .await
     }
 
+    /// Starts a receiver as `nohup` does.
+    pub(crate) async fn start_ignoring_hang_up(settings: &[(&str, &str)]) -> Self {
+        Self::start_command(settings, || {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg("trap '' HUP; exec \"$0\" receiver").arg(BINARY);
+            command
+        })
+        .await
+    }
+
     async fn start_command(settings: &[(&str, &str)], command: impl Fn() -> Command) -> Self {
         for _ in 0..MAX_PORT_ATTEMPTS {
             let mut receiver = Self::spawn(command(), settings);

@@ -13,7 +13,7 @@ use kube::api::Patch;
 use kube::{Api, Client, Error, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::adapters::files;
+use crate::adapters::files::{self, FileReads};
 use crate::adapters::kubernetes::call::{CallError, patch_params, post_params, with_timeout};
 use crate::adapters::kubernetes::names::{
     CA_BUNDLE_PUBLISHED_ANNOTATION, CA_BUNDLE_PUBLISHER_ANNOTATION, ROTATE_ANNOTATION,
@@ -52,6 +52,7 @@ pub struct KubeCertificateStore {
     names: CertificateObjectNames,
     /// The file with the authorities, if they are not in the Secret.
     ca_file: Option<PathBuf>,
+    file_reads: FileReads,
 }
 
 impl KubeCertificateStore {
@@ -64,6 +65,7 @@ impl KubeCertificateStore {
             client,
             names,
             ca_file: None,
+            file_reads: FileReads::default(),
         }
     }
 
@@ -82,10 +84,11 @@ impl KubeCertificateStore {
     }
 
     /// Reads the file of the authorities, if one is set.
-    pub(super) fn read_ca_file(&self) -> Option<Result<Vec<u8>, String>> {
-        let path = self.ca_file.as_ref()?;
-        let read = read_authorities(path);
-        Some(read.map_err(|error| format!("{}: cannot be read: {error}", path.display())))
+    pub(super) async fn read_ca_file(&self) -> Option<Result<Vec<u8>, String>> {
+        let path = self.ca_file.clone()?;
+        let at = path.display().to_string();
+        let read = self.file_reads.run(move || read_authorities(&path)).await.flatten();
+        Some(read.map_err(|error| format!("{at}: cannot be read: {error}")))
     }
 
     /// The identity of this publisher in the configuration's annotations.
@@ -126,7 +129,7 @@ impl CertificateStore for KubeCertificateStore {
     async fn read_tls(&self) -> Result<Option<Versioned<WebhookTls>>, StoreError> {
         let read = with_timeout(self.secrets.get_opt(&self.names.secret)).await;
         let secret = read.map_err(Self::store_error("get", self.tls_location()))?;
-        let authorities = self.read_ca_file().transpose().map_err(StoreError::Failed)?;
+        let authorities = self.read_ca_file().await.transpose().map_err(StoreError::Failed)?;
         Ok(secret.map(|secret| Versioned {
             version: secret.resource_version().unwrap_or_default(),
             value: match authorities {

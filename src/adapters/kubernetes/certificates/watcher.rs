@@ -98,7 +98,7 @@ impl CertificateWatcher {
             if self.served.serve_if_due() {
                 self.log_served();
             }
-            let authorities = self.store.read_ca_file();
+            let authorities = self.store.read_ca_file().await;
             if last_authorities != authorities {
                 last_authorities = authorities;
                 self.notify_change();

@@ -57,6 +57,8 @@ pub(super) fn container(
             timeout_seconds: Some(5),
             ..probe("/live", admin)
         }),
+        // The receiver leaves its message in the default file; if it cannot start, its log tells why.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         lifecycle: Some(Lifecycle { pre_stop: Some(flush_hook()), ..Lifecycle::default() }),
         ..Container::default()
     }

@@ -18,7 +18,6 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use json_patch::Patch;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -30,7 +29,7 @@ use review_error::ReviewError;
 
 use super::pod::{self, Admission, InjectionOutcome};
 use super::sidecar::Sidecar;
-use crate::adapters::server::HttpService;
+use crate::adapters::server::{HttpService, Peer, RequestBody};
 use crate::application::operator::admit_pod::admit;
 use crate::domain::operator::injection::facts::ClusterFacts;
 use crate::ports::operator::admission::{AdmissionMonitor, AdmissionOutcome};
@@ -74,8 +73,8 @@ impl<C> Clone for WebhookService<C> {
 impl<C: Catalog<Sidecar = Sidecar>> HttpService for WebhookService<C> {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        self.webhook.respond(peer, request).await
+    async fn handle(&self, peer: Peer, request: Request<RequestBody>) -> Response<Full<Bytes>> {
+        self.webhook.respond(peer.ip, request).await
     }
 }
 

@@ -8,8 +8,10 @@ use bytes::{Buf, Bytes};
 use http_body::Body;
 
 use crate::adapters::messaging::request_error::RequestError;
+use crate::adapters::server::HoldBack;
 
-/// Returns a body's data in order and checks its length.
+/// Returns a body's data in order and checks its length. The sender is held back until its data is
+/// released.
 pub(super) struct BodyChunks<B> {
     body: B,
     pending: Bytes,
@@ -19,9 +21,10 @@ pub(super) struct BodyChunks<B> {
 
 impl<B> BodyChunks<B>
 where
-    B: Body<Data = Bytes, Error: Display> + Unpin,
+    B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
 {
-    pub(super) fn new(body: B) -> Self {
+    pub(super) fn new(mut body: B) -> Self {
+        body.hold_back();
         Self { body, pending: Bytes::new(), remaining: None }
     }
 
@@ -30,23 +33,19 @@ where
         self.remaining = Some(length);
     }
 
-    /// Takes the first `N` bytes.
-    pub(super) async fn read_prefix<const N: usize>(&mut self) -> Result<[u8; N], RequestError> {
-        let mut prefix = [0; N];
-        let mut filled = 0;
-        while filled < N {
-            if self.pending.is_empty() {
-                self.pending = self.next_data().await?.ok_or_else(|| {
-                    RequestError::malformed("the request ended before its first message")
-                })?;
-            }
-            let part = self.pending.len().min(N - filled);
-            if let Some(target) = prefix.get_mut(filled..filled + part) {
-                self.pending.copy_to_slice(target);
-            }
-            filled += part;
-        }
-        Ok(prefix)
+    /// Lets the sender send `bytes` more.
+    pub(super) fn release(&mut self, bytes: usize) {
+        self.body.release(bytes);
+    }
+
+    /// Moves the beginning of `chunk` to `target` and puts the rest back; returns how many bytes were
+    /// moved.
+    pub(super) fn take(&mut self, mut chunk: Bytes, target: &mut [u8]) -> usize {
+        let count = chunk.len().min(target.len());
+        chunk.copy_to_slice(target.get_mut(..count).unwrap_or_default());
+        self.pending = chunk;
+        self.release(count);
+        count
     }
 
     /// Returns the next chunk, never empty; `None` at the end.

@@ -1,21 +1,30 @@
-//! Streaming decompression.
+//! Decompressing a message that has arrived whole.
+//!
+//! All of the input is there, so no decompressor waits for a sender, and zstd needs no window: it
+//! refers to the output itself.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::mem;
 
+use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use flate2::bufread::GzDecoder;
 use parking_lot::Mutex;
-use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
+use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
+use zstd::zstd_safe::{DCtx, find_frame_compressed_size, get_error_name, get_frame_content_size};
 
 use crate::adapters::messaging::request_error::RequestError;
 
-/// The largest zstd window accepted (8 MiB): what RFC 8878 recommends that every decoder supports.
-const ZSTD_WINDOW_BITS: u32 = 23;
 /// Maximum bytes decompressed per read; they are zeroed first.
 const MAX_READ_BYTES: usize = 16 << 10;
 /// Idle decompressors kept per encoding.
-const MAX_IDLE: usize = 4;
+const MAX_IDLE: usize = 2;
+/// Compression ratio of traces, for frames that do not tell their size.
+const TYPICAL_RATIO: usize = 8;
+/// The highest possible ratio of deflate, rounded up.
+const MAX_GZIP_RATIO: usize = 1_032;
+/// Length of gzip's shortest member, which ends with the size of its content.
+const MIN_GZIP_BYTES: usize = 18;
 
 /// How a message is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,32 +36,15 @@ pub(in crate::adapters::messaging) enum Encoding {
 
 /// Idle decompressors, kept for reuse.
 ///
-/// Their tables take about 50 KiB each; allocating them for every message would fragment the heap.
+/// Their tables take about 50 KiB (gzip) and 100 KiB (zstd) each; allocating them for every message
+/// would fragment the heap.
 #[derive(Default)]
 pub(super) struct DecompressorPool {
-    idle: Mutex<Vec<Decompressor>>,
+    gzip: Mutex<Vec<GzipDecoder>>,
+    zstd: Mutex<Vec<DCtx<'static>>>,
 }
 
-/// A decompressor for a sequence of gzip members or zstd frames, as both formats allow.
-pub(super) struct Decompressor {
-    codec: Codec,
-    /// Compressed bytes not read yet.
-    input: Bytes,
-    /// Whether the last member is complete and no other has begun.
-    complete: bool,
-}
-
-enum Codec {
-    Gzip(Box<GzDecoder<ResumableReader>>),
-    Zstd(Box<Decoder<'static>>),
-}
-
-/// What a decompressor needs to continue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DecompressStatus {
-    NeedsInput,
-    NeedsOutput,
-}
+type GzipDecoder = Box<GzDecoder<Reader<Bytes>>>;
 
 impl Encoding {
     /// The encodings that responses advertise to senders.
@@ -68,116 +60,107 @@ impl Encoding {
             _ => None,
         }
     }
+}
 
-    /// Returns the memory of the decompressor: copies of the message (zstd's window), and
-    /// additional bytes.
-    pub(super) const fn decoder_memory(self) -> (usize, usize) {
-        match self {
-            Self::Identity => (0, 0),
-            Self::Gzip => (0, 48 << 10),
-            Self::Zstd => (1, 128 << 10),
-        }
+/// Returns the decompressed size that a message claims to have, or an estimate.
+pub(super) fn expected_size(encoding: Encoding, message: &[u8]) -> Result<usize, RequestError> {
+    match encoding {
+        Encoding::Identity => Ok(message.len()),
+        Encoding::Gzip => Ok(gzip_size(message)),
+        Encoding::Zstd => zstd_size(message),
     }
+}
+
+/// Returns what the last member claims (RFC 1952, "ISIZE"). There may be other members.
+fn gzip_size(message: &[u8]) -> usize {
+    let size = message.last_chunk().map_or(0, |size| u32::from_le_bytes(*size));
+    let possible = message.len().saturating_sub(MIN_GZIP_BYTES).saturating_mul(MAX_GZIP_RATIO);
+    usize::try_from(size).unwrap_or(usize::MAX).min(possible)
+}
+
+/// Returns the sum of what all frames claim.
+fn zstd_size(mut message: &[u8]) -> Result<usize, RequestError> {
+    let mut size = 0_usize;
+    if message.is_empty() {
+        return Err(incomplete_error());
+    }
+    while !message.is_empty() {
+        let length = find_frame_compressed_size(message).map_err(zstd_error)?;
+        let claimed = get_frame_content_size(message).map_err(|_| incomplete_error())?;
+        let claimed = claimed
+            .map_or(length * TYPICAL_RATIO, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        size = size.saturating_add(claimed);
+        message = message.get(length..).unwrap_or_default();
+    }
+    Ok(size)
 }
 
 impl DecompressorPool {
-    pub(super) fn acquire(&self, encoding: Encoding) -> Result<Decompressor, RequestError> {
-        let mut idle = self.idle.lock();
-        let index = idle.iter().position(|each| each.encoding() == encoding);
-        let found = index.map(|index| idle.swap_remove(index));
-        drop(idle);
-        found.map_or_else(|| Decompressor::new(encoding), Ok)
-    }
-
-    /// Takes back a decompressor whose message was complete; after an error its state is unusable.
-    pub(super) fn release(&self, decompressor: Decompressor) {
-        let mut idle = self.idle.lock();
-        let encoding = decompressor.encoding();
-        if idle.iter().filter(|each| each.encoding() == encoding).count() < MAX_IDLE {
-            idle.push(decompressor);
+    /// Decompresses a sequence of gzip members or zstd frames, as both formats allow. Returns `None` if
+    /// there are `capacity` bytes or more.
+    pub(super) fn decompress(
+        &self,
+        encoding: Encoding,
+        message: &Bytes,
+        capacity: usize,
+    ) -> Result<Option<Vec<u8>>, RequestError> {
+        match encoding {
+            Encoding::Identity => Ok(Some(message.to_vec())),
+            Encoding::Gzip => self.gunzip(message.clone(), capacity),
+            Encoding::Zstd => self.unzstd(message, capacity),
         }
     }
-}
 
-impl Decompressor {
-    fn new(encoding: Encoding) -> Result<Self, RequestError> {
-        let codec = if encoding == Encoding::Zstd {
-            let mut decoder = Decoder::new().map_err(|error| decompress_error(&error))?;
-            decoder
-                .set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_BITS))
-                .map_err(|error| decompress_error(&error))?;
-            Codec::Zstd(Box::new(decoder))
-        } else {
-            Codec::Gzip(Box::new(GzDecoder::new(ResumableReader::default())))
+    fn gunzip(&self, message: Bytes, capacity: usize) -> Result<Option<Vec<u8>>, RequestError> {
+        let mut output = Vec::with_capacity(capacity);
+        let idle = self.gzip.lock().pop();
+        let mut decoder = match idle {
+            Some(mut decoder) => {
+                decoder.reset(message.reader());
+                decoder
+            }
+            None => Box::new(GzDecoder::new(message.reader())),
         };
-        Ok(Self { codec, input: Bytes::new(), complete: false })
+        let complete = loop {
+            while read_into(&mut *decoder, &mut output).map_err(|error| gzip_error(&error))? > 0 {}
+            if output.len() == capacity {
+                break false;
+            }
+            let rest = mem::replace(decoder.get_mut(), Bytes::new().reader());
+            if !rest.get_ref().has_remaining() {
+                break true;
+            }
+            decoder.reset(rest);
+        };
+        decoder.reset(Bytes::new().reader());
+        put_back(&self.gzip, decoder);
+        Ok(complete.then_some(output))
     }
 
-    const fn encoding(&self) -> Encoding {
-        match self.codec {
-            Codec::Gzip(_) => Encoding::Gzip,
-            Codec::Zstd(_) => Encoding::Zstd,
+    fn unzstd(&self, message: &[u8], capacity: usize) -> Result<Option<Vec<u8>>, RequestError> {
+        const TOO_SMALL: usize =
+            (ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall as usize).wrapping_neg();
+        let mut output = Vec::with_capacity(capacity);
+        let mut decoder = self.zstd.lock().pop().unwrap_or_else(DCtx::create);
+        let decompressed = decoder.decompress(&mut output, message);
+        put_back(&self.zstd, decoder);
+        match decompressed {
+            Ok(_) if output.len() < capacity => Ok(Some(output)),
+            Ok(_) | Err(TOO_SMALL) => Ok(None),
+            Err(code) => Err(zstd_error(code)),
         }
-    }
-
-    /// Sets the next compressed bytes, once [`DecompressStatus::NeedsInput`] was returned.
-    pub(super) fn feed(&mut self, chunk: Bytes) {
-        self.input = chunk;
-    }
-
-    /// Decompresses into the spare capacity of `output`.
-    pub(super) fn step(&mut self, output: &mut Vec<u8>) -> Result<DecompressStatus, RequestError> {
-        loop {
-            if self.complete && self.input.is_empty() {
-                return Ok(DecompressStatus::NeedsInput);
-            }
-            if output.len() == output.capacity() {
-                return Ok(DecompressStatus::NeedsOutput);
-            }
-            let had_input = !self.input.is_empty();
-            match &mut self.codec {
-                Codec::Gzip(decoder) => {
-                    if mem::take(&mut self.complete) {
-                        decoder.reset(ResumableReader::default());
-                    }
-                    // The decoder owns its reader, so the input is swapped in for this read only.
-                    mem::swap(&mut decoder.get_mut().0, &mut self.input);
-                    let read = read_into(decoder, output);
-                    mem::swap(&mut decoder.get_mut().0, &mut self.input);
-                    match read {
-                        Ok(0) => self.complete = true,
-                        Ok(_) => {}
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                            return Ok(DecompressStatus::NeedsInput);
-                        }
-                        Err(error) => return Err(decompress_error(&error)),
-                    }
-                }
-                Codec::Zstd(decoder) => {
-                    let mut source = InBuffer::around(&self.input);
-                    let start = output.len();
-                    let mut target = OutBuffer::around_pos(output, start);
-                    let hint = decoder
-                        .run(&mut source, &mut target)
-                        .map_err(|error| decompress_error(&error))?;
-                    let read = source.pos();
-                    self.input.advance(read);
-                    self.complete = hint == 0;
-                    if !had_input && output.len() == start && !self.complete {
-                        return Ok(DecompressStatus::NeedsInput);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Checks that the last member is complete.
-    pub(super) fn finish(&self) -> Result<(), RequestError> {
-        if self.complete { Ok(()) } else { Err(incomplete_error()) }
     }
 }
 
-/// Reads into the spare capacity of `output`, at most [`MAX_READ_BYTES`].
+fn put_back<T>(idle: &Mutex<Vec<T>>, decoder: T) {
+    let mut idle = idle.lock();
+    if idle.len() < MAX_IDLE {
+        idle.push(decoder);
+    }
+}
+
+/// Reads into the spare capacity of `output`, at most [`MAX_READ_BYTES`]; returns 0 at the end of a
+/// member, or if there is no capacity left.
 fn read_into(decoder: &mut impl Read, output: &mut Vec<u8>) -> io::Result<usize> {
     let start = output.len();
     output.resize(output.capacity().min(start + MAX_READ_BYTES), 0);
@@ -186,33 +169,26 @@ fn read_into(decoder: &mut impl Read, output: &mut Vec<u8>) -> io::Result<usize>
     read
 }
 
-/// A reader of a stream whose next bytes have not arrived: at the end of its bytes it would block.
-#[derive(Default)]
-struct ResumableReader(Bytes);
-
-impl Read for ResumableReader {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.fill_buf()?.len().min(into.len());
-        self.0.split_to(count).copy_to_slice(into.get_mut(..count).unwrap_or_default());
-        Ok(count)
-    }
-}
-
-impl BufRead for ResumableReader {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.0.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(&self.0) }
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.0.advance(count);
-    }
-}
-
 /// The error for a compressed body that is truncated or empty.
-pub(super) fn incomplete_error() -> RequestError {
+fn incomplete_error() -> RequestError {
     RequestError::malformed("the compressed body ended before it was complete")
 }
 
-fn decompress_error(error: &io::Error) -> RequestError {
+fn gzip_error(error: &io::Error) -> RequestError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => incomplete_error(),
+        _ => decompress_error(error),
+    }
+}
+
+fn zstd_error(code: usize) -> RequestError {
+    const TRUNCATED: usize = (ZSTD_ErrorCode::ZSTD_error_srcSize_wrong as usize).wrapping_neg();
+    match code {
+        TRUNCATED => incomplete_error(),
+        _ => decompress_error(&get_error_name(code)),
+    }
+}
+
+fn decompress_error(error: &impl std::fmt::Display) -> RequestError {
     RequestError::malformed(format!("the body cannot be decompressed: {error}"))
 }

@@ -1,50 +1,38 @@
-//! Reading a request's message into memory that is reserved before it is read.
+//! Reading a request's message, within the memory that its request holds.
 
-mod budget;
+mod arrival;
 mod chunks;
 mod decompress;
+mod open_requests;
 
 use std::fmt::Display;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
-use tokio::time::timeout;
 
+use self::arrival::{Arrival, next_chunk};
+use self::chunks::BodyChunks;
+use self::decompress::DecompressorPool;
+use self::open_requests::{OWN_BYTES, OpenRequests};
 use super::request_error::RequestError;
 use super::wire::grpc;
-use budget::{BudgetPermit, ReadBudget};
-use chunks::BodyChunks;
-use decompress::{DecompressStatus, DecompressorPool};
+use crate::adapters::server::HoldBack;
 
-pub(super) use decompress::Encoding;
+pub(super) use self::decompress::Encoding;
+pub(super) use self::open_requests::OpenRequest;
 
-/// How long a message may take from its first byte to its last.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a sender may pause in the middle of a message that holds memory of the budget, which
-/// other requests may be waiting for.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Memory for messages of unknown length is reserved in steps of at least this.
-const GROWTH_STEP_BYTES: usize = 64 << 10;
-/// Typical compression ratio of traces, rounded up.
-const TYPICAL_COMPRESSION_RATIO: usize = 8;
+/// Memory for decompressing and converting a message that is not reserved: this happens in one go, so
+/// each worker thread needs it only once.
+const BURST_BYTES: usize = 256 << 10;
 
-/// Reads messages. One per process, so that all connections share its budget.
+/// Reads messages. One per process, so that all connections share its memory.
 pub(super) struct BodyReader {
-    budget: ReadBudget,
+    open_requests: OpenRequests,
     decompressors: DecompressorPool,
     max_bytes: usize,
 }
 
-/// A whole message, decompressed.
-#[derive(Debug)]
-pub(super) struct RequestMessage {
-    pub(super) bytes: Bytes,
-    /// Keeps the memory charged until the message is stored.
-    _permit: Option<BudgetPermit>,
-}
-
-/// What determines the memory of a message while it is read and converted.
+/// What determines the memory of a message while it is decompressed and converted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadOptions {
     pub(super) encoding: Encoding,
@@ -55,222 +43,159 @@ pub(super) struct ReadOptions {
 impl BodyReader {
     /// Creates a reader of messages of up to `max_bytes`, decompressed.
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { budget: ReadBudget::new(), decompressors: DecompressorPool::default(), max_bytes }
+        let (open_requests, decompressors) = (OpenRequests::default(), DecompressorPool::default());
+        Self { open_requests, decompressors, max_bytes }
+    }
+
+    /// Begins a request of a connection; fails if too many are being read.
+    pub(super) fn open(&self, connection: u64) -> Result<OpenRequest<'_>, RequestError> {
+        self.open_requests.open(connection)
     }
 
     /// Reads an HTTP body.
     pub(super) async fn read_http<B>(
         &self,
+        request: &OpenRequest<'_>,
         body: B,
         length: Option<u64>,
         options: ReadOptions,
-    ) -> Result<RequestMessage, RequestError>
+    ) -> Result<Bytes, RequestError>
     where
-        B: Body<Data = Bytes, Error: Display> + Unpin,
+        B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
     {
-        timeout(READ_TIMEOUT, async {
-            let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-            self.read(&mut BodyChunks::new(body), length, options).await
-        })
-        .await
-        .unwrap_or_else(|_| Err(read_timeout_error()))
+        let length = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        self.read(request, &mut BodyChunks::new(body), length, options).await
     }
 
     /// Reads the one message of a unary gRPC request; `encoding` is what `grpc-encoding` names.
     pub(super) async fn read_grpc<B>(
         &self,
+        request: &OpenRequest<'_>,
         body: B,
         encoding: Encoding,
-    ) -> Result<RequestMessage, RequestError>
+    ) -> Result<Bytes, RequestError>
     where
-        B: Body<Data = Bytes, Error: Display> + Unpin,
+        B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
     {
-        timeout(READ_TIMEOUT, async {
-            let mut chunks = BodyChunks::new(body);
-            let (flag, length) = grpc::split_prefix(chunks.read_prefix().await?);
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            let encoding = match flag {
-                0 => Encoding::Identity,
-                1 if encoding == Encoding::Identity => {
-                    return Err(RequestError::malformed(
-                        "the message is flagged as compressed but the request has no grpc-encoding",
-                    ));
-                }
-                1 => encoding,
-                other => {
-                    return Err(RequestError::malformed(format!(
-                        "the gRPC message's compressed flag is {other}, must be 0 or 1"
-                    )));
-                }
+        let mut chunks = BodyChunks::new(body);
+        let (flag, length) = grpc::split_prefix(self.read_prefix(request, &mut chunks).await?);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let encoding = match flag {
+            0 => Encoding::Identity,
+            1 if encoding == Encoding::Identity => {
+                return Err(RequestError::malformed(
+                    "the message is flagged as compressed but the request has no grpc-encoding",
+                ));
+            }
+            1 => encoding,
+            other => {
+                return Err(RequestError::malformed(format!(
+                    "the gRPC message's compressed flag is {other}, must be 0 or 1"
+                )));
+            }
+        };
+        chunks.expect_length(length);
+        self.read(request, &mut chunks, Some(length), ReadOptions { encoding, copies: 1 }).await
+    }
+
+    async fn read_prefix<B>(
+        &self,
+        request: &OpenRequest<'_>,
+        chunks: &mut BodyChunks<B>,
+    ) -> Result<[u8; grpc::PREFIX_BYTES], RequestError>
+    where
+        B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
+    {
+        let mut prefix = [0; grpc::PREFIX_BYTES];
+        let mut filled = 0;
+        while filled < prefix.len() {
+            let Some(chunk) = next_chunk(request, chunks).await? else {
+                let message = "the request ended before its first message";
+                return Err(RequestError::malformed(message));
             };
-            chunks.expect_length(length);
-            self.read(&mut chunks, Some(length), ReadOptions { encoding, copies: 1 }).await
-        })
-        .await
-        .unwrap_or_else(|_| Err(read_timeout_error()))
+            filled += chunks.take(chunk, prefix.get_mut(filled..).unwrap_or_default());
+        }
+        Ok(prefix)
     }
 
     /// Returns a small message that arrived whole without copying it. The other cases are boxed, to
     /// keep the future of every open request small.
     async fn read<B>(
         &self,
+        request: &OpenRequest<'_>,
         chunks: &mut BodyChunks<B>,
         length: Option<usize>,
         options: ReadOptions,
-    ) -> Result<RequestMessage, RequestError>
+    ) -> Result<Bytes, RequestError>
     where
-        B: Body<Data = Bytes, Error: Display> + Unpin,
+        B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
     {
         if let Some(length) = length.filter(|length| *length > self.max_bytes) {
             return Err(self.too_large(length));
         }
-        if options.encoding != Encoding::Identity {
-            return Box::pin(self.read_compressed(chunks, options)).await;
-        }
-        let first = chunks.next().await?.unwrap_or_default();
-        if length == Some(first.len()) {
+        let first = next_chunk(request, chunks).await?.unwrap_or_default();
+        let received = if length == Some(first.len()) {
             chunks.expect_end().await?;
-            return Ok(RequestMessage { bytes: first, _permit: None });
+            first
+        } else {
+            let arrival = Arrival::new(request, length.unwrap_or(self.max_bytes));
+            trimmed(Box::pin(arrival.collect(first, chunks)).await?)
+        };
+        if received.len() > self.max_bytes {
+            return Err(self.too_large(received.len()));
         }
-        Box::pin(self.read_identity(chunks, first, length, options)).await
+        if options.encoding == Encoding::Identity && options.copies == 1 {
+            return Ok(received);
+        }
+        Box::pin(self.expand(request, received, options)).await
     }
 
-    async fn read_identity<B>(
+    /// Decompresses a message, with the memory for that and for its conversion.
+    async fn expand(
         &self,
-        chunks: &mut BodyChunks<B>,
-        first: Bytes,
-        length: Option<usize>,
+        request: &OpenRequest<'_>,
+        received: Bytes,
         options: ReadOptions,
-    ) -> Result<RequestMessage, RequestError>
-    where
-        B: Body<Data = Bytes, Error: Display> + Unpin,
-    {
-        let mut buffer = BudgetedBuffer::new(self, options);
-        buffer.reserve(length.unwrap_or(first.len())).await?;
-        buffer.bytes.extend_from_slice(&first);
-        while let Some(chunk) = with_idle_timeout(chunks.next()).await? {
-            buffer.reserve(chunk.len()).await?;
-            buffer.bytes.extend_from_slice(&chunk);
+    ) -> Result<Bytes, RequestError> {
+        let ReadOptions { encoding, copies } = options;
+        if encoding == Encoding::Identity {
+            reserve_unless_small(request, received.len() * copies).await?;
+            return Ok(received);
         }
-        buffer.finish()
-    }
-
-    async fn read_compressed<B>(
-        &self,
-        chunks: &mut BodyChunks<B>,
-        options: ReadOptions,
-    ) -> Result<RequestMessage, RequestError>
-    where
-        B: Body<Data = Bytes, Error: Display> + Unpin,
-    {
-        let mut buffer = BudgetedBuffer::new(self, options);
-        let mut acquired = None;
-        let mut compressed = 0;
-        while let Some(chunk) = with_idle_timeout(chunks.next()).await? {
-            // Also bounds the work: an endless sequence of empty members produces no output.
-            compressed += chunk.len();
-            if compressed > self.max_bytes {
-                return Err(self.too_large(compressed));
-            }
-            let decompressor = match &mut acquired {
-                Some(decompressor) => decompressor,
-                none => {
-                    buffer.reserve(self.estimated_size(chunk.len())).await?;
-                    none.insert(self.decompressors.acquire(options.encoding)?)
-                }
-            };
-            decompressor.feed(chunk);
-            while decompressor.step(&mut buffer.bytes)? == DecompressStatus::NeedsOutput {
-                buffer.reserve(1).await?;
+        let needed = |size: usize| received.len() + size * copies;
+        let mut size = decompress::expected_size(encoding, &received)?.min(self.max_bytes);
+        loop {
+            reserve_unless_small(request, needed(size)).await?;
+            // One byte more, to distinguish a message of exactly the limit from a larger one.
+            let decompressed = self.decompressors.decompress(encoding, &received, size + 1)?;
+            match decompressed.filter(|message| message.len() <= size) {
+                Some(message) => return Ok(trimmed(message)),
+                None if size == self.max_bytes => return Err(self.too_large(size + 1)),
+                None => size = (size * 4).max(OWN_BYTES).min(self.max_bytes),
             }
         }
-        let decompressor = acquired.ok_or_else(decompress::incomplete_error)?;
-        decompressor.finish()?;
-        self.decompressors.release(decompressor);
-        buffer.finish()
-    }
-
-    /// Returns the typical decompressed size of so many compressed bytes, at most one step.
-    fn estimated_size(&self, compressed: usize) -> usize {
-        (compressed * TYPICAL_COMPRESSION_RATIO).clamp(2, GROWTH_STEP_BYTES).min(self.max_bytes)
     }
 
     fn too_large(&self, found: usize) -> RequestError {
         RequestError::too_large(format!(
-            "the request has {found} bytes, the limit is {} (before and after decompression): send \
-             smaller batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
+            "the request has {found} bytes, the limit is {} (before and after decompression): send smaller \
+             batches or raise TRACEBUFFER_MAX_REQUEST_BYTES",
             self.max_bytes
         ))
     }
 }
 
-/// A buffer that reserves memory in the budget before it grows.
-struct BudgetedBuffer<'a> {
-    reader: &'a BodyReader,
-    bytes: Vec<u8>,
-    permit: Option<BudgetPermit>,
-    copies: usize,
-    /// Memory of the decompressor in addition to the message.
-    decoder_bytes: usize,
+/// Waits for memory, unless it is needed only while this task runs without interruption.
+async fn reserve_unless_small(request: &OpenRequest<'_>, bytes: usize) -> Result<(), RequestError> {
+    if bytes > OWN_BYTES + BURST_BYTES { request.reserve(bytes).await } else { Ok(()) }
 }
 
-impl<'a> BudgetedBuffer<'a> {
-    fn new(reader: &'a BodyReader, options: ReadOptions) -> Self {
-        let (window_copies, extra) = options.encoding.decoder_memory();
-        let copies = options.copies + window_copies;
-        Self { reader, bytes: Vec::new(), permit: None, copies, decoder_bytes: extra }
+/// Frees unused capacity, which would live as long as the record.
+fn trimmed(mut bytes: Vec<u8>) -> Bytes {
+    if bytes.capacity() - bytes.len() > bytes.len() / 16 {
+        bytes.shrink_to_fit();
     }
-
-    /// Grows the capacity to hold `more` bytes, up to one byte past the limit.
-    async fn reserve(&mut self, more: usize) -> Result<(), RequestError> {
-        let needed = self.bytes.len() + more;
-        // One byte past the limit, to distinguish a message of exactly the limit from a larger one.
-        let max_capacity = self.reader.max_bytes + 1;
-        if needed > max_capacity {
-            return Err(self.reader.too_large(needed));
-        }
-        if needed <= self.bytes.capacity() {
-            return Ok(());
-        }
-        let step = if self.bytes.is_empty() && more > 1 { 0 } else { GROWTH_STEP_BYTES };
-        let wanted = needed.max(self.bytes.capacity() + self.bytes.capacity() / 2).max(step);
-        let capacity = wanted.min(max_capacity);
-        self.acquire_budget(capacity).await?;
-        self.bytes.reserve_exact(capacity - self.bytes.len());
-        Ok(())
-    }
-
-    async fn acquire_budget(&mut self, capacity: usize) -> Result<(), RequestError> {
-        let bytes = capacity.saturating_mul(self.copies) + self.decoder_bytes;
-        let budget = &self.reader.budget;
-        match &mut self.permit {
-            None => self.permit = Some(budget.acquire(bytes).await?),
-            Some(permit) => budget.grow(permit, bytes).await?,
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<RequestMessage, RequestError> {
-        if self.bytes.len() > self.reader.max_bytes {
-            return Err(self.reader.too_large(self.bytes.len()));
-        }
-        Ok(RequestMessage { bytes: self.bytes.into(), _permit: self.permit })
-    }
-}
-
-/// Fails if a sender stops sending, so that it does not hold memory that others wait for.
-async fn with_idle_timeout<T>(
-    next: impl Future<Output = Result<T, RequestError>>,
-) -> Result<T, RequestError> {
-    timeout(IDLE_TIMEOUT, next).await.unwrap_or_else(|_| {
-        let seconds = IDLE_TIMEOUT.as_secs();
-        Err(RequestError::timed_out(format!("no data of the request arrived for {seconds} s")))
-    })
-}
-
-fn read_timeout_error() -> RequestError {
-    let seconds = READ_TIMEOUT.as_secs();
-    RequestError::timed_out(format!("the request was not complete after {seconds} s"))
+    bytes.into()
 }
 
 #[cfg(test)]

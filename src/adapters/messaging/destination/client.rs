@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use tokio::time::timeout_at;
 
 use super::body::Rope;
@@ -13,10 +13,11 @@ use super::config::{Compression, DestinationSettings, Endpoint};
 use super::connection_pool::{ConnectionPool, PooledConnection};
 use super::connector::Deadline;
 use super::failure::{SendStage, unavailable};
-use super::header_files::{CachedHeaderValue, CachedHeaders};
+use super::header_files::HeaderSources;
 use super::http_connection::{HttpRequest, Target};
 use super::response::{BufferedResponse, ExcessBody, read_response};
-use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
+use crate::adapters::files::FileReads;
+use crate::adapters::messaging::notation::headers::Headers;
 use crate::domain::delivery::{Failure, FailureKind};
 
 const PRODUCT: &str = concat!("tracebuffer/", env!("CARGO_PKG_VERSION"));
@@ -28,8 +29,8 @@ pub(super) struct EndpointClient {
     target: Arc<Target>,
     compression: Compression,
     headers: Headers,
-    headers_file: Option<CachedHeaders>,
-    value_files: Vec<(HeaderName, CachedHeaderValue)>,
+    header_sources: Option<Arc<HeaderSources>>,
+    header_reads: FileReads,
     timeout: Duration,
     /// `host:port`, for people.
     pub(super) peer: String,
@@ -47,8 +48,8 @@ impl EndpointClient {
             target: Arc::new(target),
             compression: settings.compression,
             headers: settings.headers.clone(),
-            headers_file: settings.headers_file.clone().map(CachedHeaders::new),
-            value_files: value_files(&settings.header_files),
+            header_sources: HeaderSources::new(settings).map(Arc::new),
+            header_reads: FileReads::default(),
             timeout: settings.timeout,
             peer: settings.endpoint.authority(),
         }
@@ -90,17 +91,16 @@ impl EndpointClient {
 
     /// Returns the headers of a request: `User-Agent` and the configured ones. Of one name, a header
     /// from a file replaces one from the settings, and a value file one from the headers file.
-    pub(super) fn headers(&self) -> Result<HeaderMap, Failure> {
+    pub(super) async fn headers(&self) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
-        add_headers(&mut headers, &self.headers);
-        if let Some(file) = &self.headers_file {
-            add_headers(&mut headers, &file.current()?);
+        for (name, value) in self.headers.iter() {
+            headers.insert(name, value.clone());
         }
-        for (name, file) in &self.value_files {
-            if let Some(value) = file.current()? {
-                headers.insert(name, value);
-            }
+        if let Some(sources) = &self.header_sources {
+            let read = Arc::clone(sources);
+            let read = self.header_reads.run(move || read.current()).await;
+            headers.extend(read.map_err(|error| sources.failure(&error)).flatten()?);
         }
         Ok(headers)
     }
@@ -137,16 +137,6 @@ impl EndpointClient {
     /// Returns the failure of a response whose body ended early.
     pub(super) fn body_failure(&self, response: &BufferedResponse) -> Option<Failure> {
         response.body.error.as_ref().map(|error| self.pool.connection_failure(error, true))
-    }
-}
-
-fn value_files(files: &HeaderFiles) -> Vec<(HeaderName, CachedHeaderValue)> {
-    files.iter().map(|(name, file)| (name.clone(), CachedHeaderValue::new(file.clone()))).collect()
-}
-
-fn add_headers(headers: &mut HeaderMap, more: &Headers) {
-    for (name, value) in more.iter() {
-        headers.insert(name, value.clone());
     }
 }
 

@@ -119,7 +119,7 @@ impl ConnectionPool {
         &self,
         deadline: Deadline,
     ) -> Result<PooledConnection<'_>, Failure> {
-        let files = self.connector.file_versions();
+        let files = self.connector.file_versions().await?;
         if let Some(connection) = self.acquire_pooled(files) {
             return Ok(connection);
         }

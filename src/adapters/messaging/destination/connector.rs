@@ -15,7 +15,9 @@ use tokio_rustls::TlsConnector;
 
 use super::config::{DestinationSettings, Endpoint, Protocol, ServerName};
 use super::failure::{SendStage, error_chain, printable, unavailable};
+use super::files::unreadable;
 use super::tls::{TlsFileVersions, TlsFiles};
+use crate::adapters::files::FileReads;
 use crate::domain::delivery::Failure;
 
 /// ALPN names (RFC 7301 and RFC 9113).
@@ -37,6 +39,7 @@ pub(super) struct Connector {
     endpoint: Endpoint,
     protocol: Protocol,
     files: TlsFiles,
+    file_reads: FileReads,
     server_name: Option<ServerName<'static>>,
 }
 
@@ -75,6 +78,7 @@ impl Connector {
             endpoint: settings.endpoint.clone(),
             protocol: settings.protocol,
             files: TlsFiles::new(settings),
+            file_reads: FileReads::default(),
             server_name: settings.server_name.clone(),
         }
     }
@@ -84,14 +88,26 @@ impl Connector {
     }
 
     /// Returns the versions of the certificate files that a new connection would use.
-    pub(super) fn file_versions(&self) -> TlsFileVersions {
-        self.files.versions()
+    pub(super) async fn file_versions(&self) -> Result<TlsFileVersions, Failure> {
+        if self.files.paths().next().is_none() {
+            return Ok(TlsFileVersions::default());
+        }
+        self.read_files(TlsFiles::versions).await
+    }
+
+    async fn read_files<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&TlsFiles) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let files = self.files.clone();
+        let read = self.file_reads.run(move || read(&files)).await;
+        read.map_err(|error| unreadable("the certificate files", self.files.paths(), &error))
     }
 
     /// Connects. Nothing is cached: the addresses are looked up and the files are read each time.
     pub(super) async fn connect(&self, deadline: Deadline) -> Result<Connected, Failure> {
         // Files first, so that an error in them is reported even without a network.
-        let tls = if self.endpoint.tls { Some(self.tls_connector()?) } else { None };
+        let tls = if self.endpoint.tls { Some(self.tls_connector().await?) } else { None };
         let tcp = self.dial(self.resolve(deadline).await?, deadline).await?;
         match tls {
             None => Ok(Connected {
@@ -102,12 +118,12 @@ impl Connector {
         }
     }
 
-    fn tls_connector(&self) -> Result<(TlsConnector, ServerName<'static>), Failure> {
-        let protocols: &[&[u8]] = match self.protocol {
+    async fn tls_connector(&self) -> Result<(TlsConnector, ServerName<'static>), Failure> {
+        let protocols: &'static [&'static [u8]] = match self.protocol {
             Protocol::Grpc => &[ALPN_HTTP2],
             Protocol::Http => &[ALPN_HTTP2, ALPN_HTTP1],
         };
-        let config = self.files.client_config(protocols)?;
+        let config = self.read_files(|files| files.client_config(protocols)).await??;
         Ok((TlsConnector::from(Arc::new(config)), self.server_name()?))
     }
 

@@ -13,10 +13,13 @@ use prost::Message;
 
 use super::body::Rope;
 use super::failure::{SendStage, unavailable};
+use crate::adapters::blocking::BlockingCalls;
 use crate::domain::delivery::{Delivered, Failure};
 use crate::domain::text::{Escaped, truncated};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
+/// How long a line may take to be printed.
+const PRINT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum services in a line, and span names of each.
 const MAX_NAMES: usize = 3;
 /// Maximum characters of one name.
@@ -31,6 +34,8 @@ const UNKNOWN_SERVICE: &str = "unknown_service";
 #[derive(Debug)]
 pub struct ConsoleDestination<W> {
     output: Arc<Mutex<W>>,
+    writes: BlockingCalls,
+    timeout: Duration,
 }
 
 /// The first span names of one service.
@@ -43,11 +48,15 @@ struct ServiceSummary {
 impl<W: Write + Send + 'static> ConsoleDestination<W> {
     /// Prints to `output`.
     pub fn new(output: W) -> Self {
-        Self { output: Arc::new(Mutex::new(output)) }
+        Self {
+            output: Arc::new(Mutex::new(output)),
+            writes: BlockingCalls::default(),
+            timeout: PRINT_TIMEOUT,
+        }
     }
 
     /// Prints on a separate thread: a paused terminal, or a pipe without a reader, must not block
-    /// the receiver.
+    /// the receiver. What is printed late is printed again, as with any destination that is slow.
     async fn print(&self, line: String) -> io::Result<()> {
         let output = Arc::clone(&self.output);
         let print = move || {
@@ -55,7 +64,10 @@ impl<W: Write + Send + 'static> ConsoleDestination<W> {
             output.write_all(line.as_bytes())?;
             output.flush()
         };
-        tokio::task::spawn_blocking(print).await?
+        self.writes.run(self.timeout, print).await.unwrap_or_else(|| {
+            let reason = format!("nobody has read it for {:?}", self.timeout);
+            Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+        })
     }
 }
 

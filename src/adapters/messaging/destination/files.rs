@@ -26,10 +26,7 @@ pub(super) struct FileIdentity {
     nanoseconds: i64,
 }
 
-/// Returns the version of the file at `path`, following links.
-///
-/// Blocks the runtime's thread for one system call; acceptable because these files are on a local
-/// disk or in memory.
+/// Returns the version of the file at `path`, following links. May block.
 pub(super) fn file_version(path: &Path) -> FileVersion {
     let metadata = std::fs::metadata(path).ok()?;
     Some(FileIdentity {
@@ -58,6 +55,16 @@ pub(super) fn file_failure(what: &str, path: &Path, reason: &str) -> Failure {
         SendStage::File,
         format!("cannot use {what} {path}: {reason}; it is read again at the next attempt"),
     )
+}
+
+/// Returns the failure of files of which at least one cannot be read at all.
+pub(super) fn unreadable<'a>(
+    what: &str,
+    paths: impl Iterator<Item = &'a Path>,
+    error: &io::Error,
+) -> Failure {
+    let paths: Vec<_> = paths.map(|path| path.display().to_string()).collect();
+    unavailable(SendStage::File, format!("cannot read {what} {}: {error}", paths.join(", ")))
 }
 
 #[cfg(test)]

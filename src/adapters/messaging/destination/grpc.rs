@@ -38,7 +38,7 @@ impl GrpcDestination {
         request: OutgoingRequest,
         deadline: Deadline,
     ) -> Result<Delivered, Failure> {
-        let mut headers = self.client.headers()?;
+        let mut headers = self.client.headers().await?;
         let connection = self.client.connect(deadline).await?;
         let encoding = self.client.encoding();
         let message = self.client.compress(Rope::from(request.chunks)).await?;

@@ -3,14 +3,22 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
-use super::files::{FileVersion, file_failure, file_version, read_bounded};
+use super::config::DestinationSettings;
+use super::files::{FileVersion, file_failure, file_version, read_bounded, unreadable};
 use crate::adapters::messaging::notation::headers::{
     HeaderErrorKind, HeaderFile, Headers, parse_header_lines,
 };
 use crate::domain::delivery::Failure;
+
+/// All files of headers of one destination.
+#[derive(Debug)]
+pub(super) struct HeaderSources {
+    lines: Option<CachedHeaders>,
+    values: Vec<(HeaderName, CachedHeaderValue)>,
+}
 
 /// A file of headers.
 #[derive(Debug)]
@@ -36,6 +44,41 @@ struct HeaderFileError {
     is_missing: bool,
     /// Never quotes the file.
     reason: String,
+}
+
+impl HeaderSources {
+    /// Returns `None` if there are no such files.
+    pub(super) fn new(settings: &DestinationSettings) -> Option<Self> {
+        let lines = settings.headers_file.clone().map(CachedHeaders::new);
+        let values = settings.header_files.iter();
+        let values: Vec<_> = values
+            .map(|(name, file)| (name.clone(), CachedHeaderValue::new(file.clone())))
+            .collect();
+        (lines.is_some() || !values.is_empty()).then_some(Self { lines, values })
+    }
+
+    /// Returns the current headers; of one name, that of a value file. May block.
+    pub(super) fn current(&self) -> Result<HeaderMap, Failure> {
+        let mut headers = HeaderMap::new();
+        if let Some(file) = &self.lines {
+            for (name, value) in file.current()?.iter() {
+                headers.insert(name, value.clone());
+            }
+        }
+        for (name, file) in &self.values {
+            if let Some(value) = file.current()? {
+                headers.insert(name, value);
+            }
+        }
+        Ok(headers)
+    }
+
+    /// Returns the failure of files that cannot be read at all.
+    pub(super) fn failure(&self, error: &io::Error) -> Failure {
+        let lines = self.lines.iter().map(|file| file.path.as_path());
+        let values = self.values.iter().map(|(_, value)| &*value.file as &Path);
+        unreadable("the header files", lines.chain(values), error)
+    }
 }
 
 impl CachedHeaders {

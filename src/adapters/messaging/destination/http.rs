@@ -30,7 +30,7 @@ impl HttpDestination {
         request: OutgoingRequest,
         deadline: Deadline,
     ) -> Result<Delivered, Failure> {
-        let mut headers = self.client.headers()?;
+        let mut headers = self.client.headers().await?;
         let connection = self.client.connect(deadline).await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if let Some(encoding) = self.client.encoding() {

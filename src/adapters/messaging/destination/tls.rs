@@ -42,6 +42,12 @@ impl TlsFiles {
         }
     }
 
+    /// Returns the paths of the files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let client = self.client.iter().flat_map(|files| [&files.certificate, &files.key]);
+        self.ca.as_deref().into_iter().chain(client.map(PathBuf::as_path))
+    }
+
     /// Returns the versions of the files that a new connection would use.
     pub(super) fn versions(&self) -> TlsFileVersions {
         let of = |path: Option<&Path>| path.and_then(file_version);

@@ -40,7 +40,7 @@ async fn send(
     handler: &ExportHandler<FakeReceiver, FakeReceiver>,
     request: Request<ScriptedBody>,
 ) -> TestResponse {
-    let (head, body) = handle(handler, request).await.into_parts();
+    let (head, body) = handle(handler, 0, request).await.into_parts();
     let body = body.collect().await.unwrap();
     let trailers = body.trailers().cloned().unwrap_or_default();
     TestResponse { head, body: body.to_bytes(), trailers }

@@ -74,7 +74,7 @@ async fn send(
     handler: &ExportHandler<FakeReceiver, FakeReceiver>,
     request: Request<ScriptedBody>,
 ) -> TestResponse {
-    let (head, body) = handle(handler, request).await.into_parts();
+    let (head, body) = handle(handler, 0, request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     TestResponse { status: head.status.as_u16(), headers: head.headers, body }
 }

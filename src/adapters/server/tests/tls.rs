@@ -75,7 +75,7 @@ impl Server {
         let tls = Tls::new(Arc::clone(&served) as Arc<_>).unwrap();
         let serving = tokio::spawn({
             let (connections, service) = (connections.clone(), service.clone());
-            async move { connections.serve_tls(vec![listener], tls, service).await }
+            async move { connections.serve_tls(LIMITS, vec![listener], tls, service).await }
         });
         Self { address, connections, service, serving, served, trusted }
     }
@@ -317,10 +317,10 @@ async fn at_shutdown_open_requests_are_answered_and_handshakes_are_aborted() {
 async fn handshakes_count_as_connections() {
     let server = Server::start().await;
     let mut silent = vec![];
-    for _ in 0..MAX_CONNECTIONS {
+    for _ in 0..LIMITS.connections {
         silent.push(server.tcp().await);
     }
-    server.wait_for_connections(MAX_CONNECTIONS).await;
+    server.wait_for_connections(LIMITS.connections).await;
     let client = client(from_ref(&server.trusted), rustls::DEFAULT_VERSIONS, &[]);
     let waiting = server.get(&client);
     tokio::pin!(waiting);
@@ -412,8 +412,8 @@ async fn the_probe_fails_without_tls_or_without_a_certificate() {
         tokio::spawn(async move {
             let (connections, service) = (HttpServer::new(), BodyLengthService::default());
             match tls {
-                Some(tls) => connections.serve_tls(vec![listener], tls, service).await,
-                None => connections.serve(vec![listener], service).await,
+                Some(tls) => connections.serve_tls(LIMITS, vec![listener], tls, service).await,
+                None => connections.serve(LIMITS, vec![listener], service).await,
             }
         });
 

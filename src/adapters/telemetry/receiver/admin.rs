@@ -26,7 +26,7 @@ const OVERVIEW: &str = "tracebuffer\n\n\
     /ready         200 while it listens\n\
     /metrics       Prometheus and OpenMetrics\n\
     /debug/buffer  fill, age, limits, ledger and destination as JSON (from this machine only)\n\
-    POST /flush    sends what is buffered without waiting, from now on (from this machine only)\n";
+    POST /flush    sends what is buffered now without waiting (from this machine only)\n";
 
 /// What the admin port serves.
 pub struct AdminState<B> {
@@ -34,8 +34,8 @@ pub struct AdminState<B> {
     pub buffer: Arc<B>,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// Makes the forwarder end its backoff and keep later ones short.
-    pub begin_drain: Box<dyn Fn() + Send + Sync>,
+    /// Makes the forwarder end its current backoff.
+    pub flush: Box<dyn Fn() + Send + Sync>,
     /// Returns the number of the receiver's open connections.
     pub open_connections: Box<dyn Fn() -> usize + Send + Sync>,
     /// Description of the destination; without secrets.
@@ -75,10 +75,10 @@ impl<B: TraceBufferPort> AdminPages for AdminState<B> {
 }
 
 impl<B: TraceBufferPort> AdminState<B> {
-    /// Sends without waiting from now on; reports how many spans are to be sent.
+    /// Sends what is buffered without waiting; reports how many spans are to be sent.
     fn flush(&self) -> Response<Full<Bytes>> {
         self.buffer.flush();
-        (self.begin_drain)();
+        (self.flush)();
         let ledger = self.buffer.status().ledger;
         let spans = ledger.buffered + ledger.in_flight;
         reply(

@@ -79,6 +79,14 @@ impl Metrics {
         })
     }
 
+    /// Returns the spans refused for reasons that `selects`.
+    pub fn refused_spans_where(&self, selects: impl Fn(RefusalReason) -> bool) -> u64 {
+        let counters = self.transports.iter().flat_map(|transport| &transport.refused);
+        let reasons = REFUSAL_REASONS.iter().cycle().map(|(reason, _)| *reason);
+        let selected = reasons.zip(counters).filter(|(reason, _)| selects(*reason));
+        selected.map(|(_, counter)| load(counter)).sum()
+    }
+
     /// Returns responses by transport and code; statuses with the same code are added up.
     pub(super) fn response_counts(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         let mut requests = BTreeMap::new();
@@ -185,6 +193,9 @@ mod tests {
 
         let refused: Vec<_> = metrics.refused_spans().filter(|(.., count)| *count > 0).collect();
         assert_eq!(refused, [("grpc", "full", 5)]);
+        assert_eq!(metrics.refused_spans_where(RefusalReason::may_pass), 5);
+        metrics.refused(Transport::Http, RefusalReason::InvalidSpan, 2);
+        assert_eq!(metrics.refused_spans_where(|reason| !reason.may_pass()), 2);
     }
 
     #[test]

@@ -4,3 +4,4 @@ pub mod admin;
 pub mod admin_client;
 pub mod metrics;
 mod scrape;
+pub mod termination_message;

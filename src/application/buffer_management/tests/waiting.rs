@@ -91,7 +91,7 @@ async fn a_batch_that_fills_ends_the_linger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_ends_the_linger_of_present_and_later_records() {
+async fn a_flush_ends_the_linger_of_present_records_only() {
     let buffer = spacious();
     append(&buffer, "one", 1);
     let start = Instant::now();
@@ -99,6 +99,24 @@ async fn a_flush_ends_the_linger_of_present_and_later_records() {
     assert!(!first.is_finished());
 
     buffer.flush();
+
+    assert_eq!(taken(first).await, "one");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    append(&buffer, "two", 1);
+    assert_eq!(taken(taker(&buffer, LINGERING).await).await, "two");
+    assert_eq!(start.elapsed(), LINGERING.linger + Duration::from_millis(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_no_longer_linger_once_the_buffer_is_told_so() {
+    let buffer = spacious();
+    append(&buffer, "one", 1);
+    let start = Instant::now();
+    let first = taker(&buffer, LINGERING).await;
+    assert!(!first.is_finished());
+
+    buffer.stop_lingering();
 
     assert_eq!(taken(first).await, "one");
     append(&buffer, "two", 1);

@@ -138,7 +138,7 @@ async fn pauses_are_short_while_hurrying() {
         })
     });
     harness.store(&["a"]);
-    harness.buffer.flush();
+    harness.buffer.stop_lingering();
     harness.forward.begin_drain();
     harness.start(1);
 
@@ -198,4 +198,43 @@ async fn a_failure_while_stopping_is_not_followed_by_a_pause() {
 
     ended_at_once(&mut harness).await;
     assert_eq!(harness.ledger().buffered, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_ends_one_pause_and_later_ones_are_as_before() {
+    let mut harness = Harness::new(always(FailureKind::Unavailable));
+    harness.store(&["a"]);
+    harness.buffer.stop_lingering();
+    harness.start(1);
+    sleep(secs(30)).await;
+    let before = harness.destination.received().len();
+
+    harness.forward.flush();
+    sleep(millis(1)).await;
+    assert_eq!(harness.destination.received().len(), before + 1);
+    sleep(millis(600)).await;
+
+    assert_eq!(harness.destination.received().len(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_does_not_end_a_time_for_which_the_destination_asked_for_quiet() {
+    let mut answers = [ScriptedResponse::Fail(Failure {
+        retry_after: Some(secs(15)),
+        ..failure(FailureKind::Unavailable)
+    })]
+    .into_iter();
+    let mut harness = Harness::new(move |_| answers.next().unwrap_or_else(accept));
+    harness.store(&["a"]);
+    harness.buffer.stop_lingering();
+    harness.start(1);
+
+    for _ in 0..14 {
+        sleep(secs(1)).await;
+        harness.forward.flush();
+    }
+    assert_eq!(harness.destination.received().len(), 1);
+    sleep(millis(1_010)).await;
+
+    assert_eq!(harness.destination.accepted_spans(), "a");
 }

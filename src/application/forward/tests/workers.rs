@@ -56,7 +56,7 @@ async fn a_pause_requested_of_one_worker_applies_to_all() {
     });
     harness.start(3);
     harness.store(&["a"]);
-    harness.buffer.flush();
+    harness.buffer.stop_lingering();
 
     sleep(secs(10)).await;
     assert_eq!(harness.destination.received().len(), 1);

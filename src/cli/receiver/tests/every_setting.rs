@@ -18,7 +18,7 @@ use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// For each setting a value that is not its default and does not conflict with others.
-const OTHERS: [(&str, &str); 31] = [
+const OTHERS: [(&str, &str); 32] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
@@ -47,6 +47,7 @@ const OTHERS: [(&str, &str); 31] = [
     ("ADMIN_ADDR", "0.0.0.0:9000,[::1]:9000"),
     ("MAX_REQUEST_BYTES", "2Mi"),
     ("DRAIN_TIMEOUT", "0s"),
+    ("TERMINATION_MESSAGE_FILE", "/run/message"),
     ("WORKERS", "2"),
     ("LOG_FORMAT", "json"),
     ("LOG_LEVEL", "debug"),
@@ -100,6 +101,7 @@ fn other_settings() -> ReceiverSettings {
             max_request_bytes: 2 << 20,
         },
         drain_timeout: Duration::ZERO,
+        termination_message_file: "/run/message".into(),
         log: LogSettings { format: LogFormat::Json, level: Level::DEBUG },
         workers: number(2),
     }

@@ -55,6 +55,8 @@ fn the_container_runs_the_receiver_and_is_probed_on_the_admin_port() {
     assert_eq!(container.args.unwrap(), ["receiver"]);
     assert_eq!(container.command, None);
     assert_eq!(container.ports.unwrap()[0].container_port, 9_000);
+    assert_eq!(container.termination_message_path, None);
+    assert_eq!(container.termination_message_policy.as_deref(), Some("FallbackToLogsOnError"));
     let startup = container.startup_probe.unwrap();
     assert_eq!(startup.period_seconds, Some(1));
     assert_eq!(startup.failure_threshold, Some(300));

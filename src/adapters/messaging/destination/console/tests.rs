@@ -179,3 +179,23 @@ async fn a_blocked_console_does_not_block_the_only_worker() {
 
     assert_eq!((outcome, released), (Ok(Delivered::default()), Ok(())));
 }
+
+#[tokio::test]
+async fn a_console_that_nobody_reads_is_a_retryable_failure_and_works_again_when_it_is_read() {
+    let (release, held) = mpsc::channel();
+    let mut console = ConsoleDestination::new(Held(held));
+    console.timeout = Duration::from_millis(5);
+    for _ in 0..3 {
+        let failure = console.send(request(vec![], 1)).await.unwrap_err();
+
+        assert_eq!((failure.kind, failure.code), (FailureKind::Unavailable, "CONSOLE"));
+        assert!(failure.message.contains("nobody has read it for 5ms"), "{}", failure.message);
+    }
+
+    for _ in 0..2 {
+        release.send(()).unwrap();
+    }
+    console.timeout = Duration::from_secs(5);
+
+    assert_eq!(console.send(request(vec![], 1)).await, Ok(Delivered::default()));
+}

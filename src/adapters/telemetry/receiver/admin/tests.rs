@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, HeaderValue};
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 
@@ -32,15 +32,19 @@ fn state() -> State {
     AdminState {
         buffer: Arc::new(buffer),
         metrics: Arc::new(Metrics::new()),
-        begin_drain: Box::new(|| ()),
+        flush: Box::new(|| ()),
         open_connections: Box::new(|| 2),
         destination: "http://collector:4317".to_owned(),
         ready: AtomicBool::new(true),
     }
 }
 
+fn local_host() -> HeaderMap {
+    HeaderMap::from_iter([(HOST, HeaderValue::from_static("localhost:9417"))])
+}
+
 fn get(state: &State, peer: IpAddr, path: &str) -> Response<Full<Bytes>> {
-    handle(state, peer, &Method::GET, path, &HeaderMap::new())
+    handle(state, peer, &Method::GET, path, &local_host())
 }
 
 async fn text(response: Response<Full<Bytes>>) -> String {
@@ -132,6 +136,19 @@ fn the_debug_page_is_shown_to_this_machine_only() {
     assert_eq!(get(&state, mapped, "/debug/buffer").status(), StatusCode::OK);
 }
 
+#[test]
+fn no_page_of_another_site_reaches_what_is_for_this_machine() {
+    let state = state();
+    let rebound = HeaderMap::from_iter([(HOST, HeaderValue::from_static("evil.example:9417"))]);
+
+    for (method, path) in [(Method::GET, "/debug/buffer"), (Method::POST, "/flush")] {
+        let response = handle(&state, HERE, &method, path, &rebound);
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    }
+    let metrics = handle(&state, HERE, &Method::GET, "/metrics", &rebound);
+    assert_eq!(metrics.status(), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn an_unknown_path_is_answered_with_the_known_ones() {
     let response = get(&state(), HERE, "/metric");
@@ -152,14 +169,14 @@ fn only_get_and_head_are_answered() {
 }
 
 fn post(state: &State, peer: IpAddr, path: &str) -> Response<Full<Bytes>> {
-    handle(state, peer, &Method::POST, path, &HeaderMap::new())
+    handle(state, peer, &Method::POST, path, &local_host())
 }
 
 #[tokio::test]
-async fn a_flush_ends_the_linger_hurries_the_forwarder_and_can_be_repeated() {
+async fn a_flush_ends_linger_and_backoff_and_can_be_repeated() {
     let hurried = Arc::new(AtomicBool::new(false));
     let mut state = state();
-    state.begin_drain = Box::new({
+    state.flush = Box::new({
         let hurried = Arc::clone(&hurried);
         move || hurried.store(true, Ordering::Relaxed)
     });
@@ -186,7 +203,7 @@ async fn a_flush_ends_the_linger_hurries_the_forwarder_and_can_be_repeated() {
 #[test]
 fn a_flush_is_accepted_only_from_this_machine_and_with_post() {
     let mut state = state();
-    state.begin_drain = Box::new(|| panic!("unexpected flush"));
+    state.flush = Box::new(|| panic!("unexpected flush"));
 
     assert_eq!(post(&state, ELSEWHERE, "/flush").status(), StatusCode::FORBIDDEN);
     let response = get(&state, HERE, "/flush");

@@ -1,0 +1,134 @@
+//! The bytes of one message as they arrive, within the memory that its request holds.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::OptionFuture;
+use http_body::Body;
+use tokio::time::timeout;
+
+use super::chunks::BodyChunks;
+use super::open_requests::{OWN_BYTES, OpenRequest};
+use crate::adapters::messaging::request_error::RequestError;
+use crate::adapters::server::HoldBack;
+
+/// How long a sender may pause. Only to end requests that nobody will ever complete: a slow sender that
+/// others wait for goes much earlier.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The bytes received so far.
+pub(super) struct Arrival<'a> {
+    request: &'a OpenRequest<'a>,
+    bytes: Vec<u8>,
+    /// How many bytes the message has, or at most has.
+    max_bytes: usize,
+    /// Memory that the request holds.
+    reserved: usize,
+    /// Bytes that the sender was allowed to send in addition to its first window.
+    released: usize,
+}
+
+impl<'a> Arrival<'a> {
+    pub(super) const fn new(request: &'a OpenRequest<'a>, max_bytes: usize) -> Self {
+        Self { request, bytes: Vec::new(), max_bytes, reserved: OWN_BYTES, released: 0 }
+    }
+
+    /// Reads the rest of a body whose first chunk has been read. Stops after the first byte beyond the
+    /// maximum.
+    pub(super) async fn collect<B>(
+        mut self,
+        first: Bytes,
+        chunks: &mut BodyChunks<B>,
+    ) -> Result<Vec<u8>, RequestError>
+    where
+        B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
+    {
+        let request = self.request;
+        let mut reservation = None;
+        self.add(first)?;
+        while self.bytes.len() <= self.max_bytes {
+            if self.reserved < self.max_bytes
+                && self.bytes.len() >= self.reserved / 2
+                && reservation.is_none()
+            {
+                let wanted = (2 * self.reserved).max(self.bytes.len()).min(self.max_bytes);
+                if request.try_reserve(wanted) {
+                    self.reserved = wanted;
+                } else {
+                    reservation =
+                        Some(Box::pin(
+                            async move { request.reserve(wanted).await.map(|()| wanted) },
+                        ));
+                }
+            }
+            self.release(chunks);
+            tokio::select! {
+                biased;
+                // What the sender may still send is read while the request waits for memory.
+                chunk = next_chunk(request, chunks),
+                    if reservation.is_none() || self.bytes.len() < self.reserved => match chunk? {
+                        Some(chunk) => self.add(chunk)?,
+                        None => break,
+                    },
+                Some(reserved) = OptionFuture::from(reservation.as_mut()) => {
+                    self.reserved = reserved?;
+                    reservation = None;
+                }
+            }
+        }
+        Ok(self.bytes)
+    }
+
+    fn add(&mut self, chunk: Bytes) -> Result<(), RequestError> {
+        self.request.received(chunk.len())?;
+        self.grow(chunk.len());
+        self.bytes.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    /// Grows the capacity for `more` bytes, in steps that double, within the memory that is reserved.
+    fn grow(&mut self, more: usize) {
+        let length = self.bytes.len();
+        if length + more > self.bytes.capacity() {
+            let reserved = self.reserved.min(self.max_bytes);
+            let capacity = (2 * (length + more)).min(reserved).max(length + more);
+            self.bytes.reserve_exact(capacity - length);
+        }
+    }
+
+    /// Lets the sender fill what is reserved.
+    fn release<B>(&mut self, chunks: &mut BodyChunks<B>)
+    where
+        B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
+    {
+        let received = self.bytes.len();
+        let releasable = if self.reserved >= self.max_bytes {
+            received
+        } else {
+            received.min(self.reserved - OWN_BYTES)
+        };
+        if releasable > self.released {
+            chunks.release(releasable - self.released);
+            self.released = releasable;
+        }
+    }
+}
+
+/// Returns the next chunk, unless the request is cut off.
+pub(super) async fn next_chunk<B>(
+    request: &OpenRequest<'_>,
+    chunks: &mut BodyChunks<B>,
+) -> Result<Option<Bytes>, RequestError>
+where
+    B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
+{
+    tokio::select! {
+        biased;
+        chunk = timeout(IDLE_TIMEOUT, chunks.next()) => chunk.unwrap_or_else(|_| {
+            let seconds = IDLE_TIMEOUT.as_secs();
+            Err(RequestError::timed_out(format!("no data of the request arrived for {seconds} s")))
+        }),
+        error = request.cut_off() => Err(error),
+    }
+}

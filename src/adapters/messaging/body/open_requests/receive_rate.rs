@@ -1,0 +1,87 @@
+//! How fast a request arrives.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Length of a period, and how many are remembered: two seconds.
+const PERIOD: Duration = Duration::from_millis(250);
+const PERIODS: usize = 8;
+
+/// The bytes received in the last two seconds.
+#[derive(Debug)]
+pub(super) struct ReceiveRate {
+    started: Instant,
+    /// The period of the latest bytes, counted from the start.
+    latest: u32,
+    /// Bytes per period; the period `p` is at `p % PERIODS`.
+    bytes: [u32; PERIODS],
+}
+
+impl ReceiveRate {
+    pub(super) const fn starting(now: Instant) -> Self {
+        Self { started: now, latest: 0, bytes: [0; PERIODS] }
+    }
+
+    /// Adds bytes received now.
+    pub(super) fn add(&mut self, now: Instant, bytes: usize) {
+        self.advance(now);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if let Some(period) = self.bytes.get_mut(self.latest as usize % PERIODS) {
+            *period = period.saturating_add(bytes);
+        }
+    }
+
+    /// Returns the rate over the last two seconds; `None` in the first `grace` of the request.
+    pub(super) fn bytes_per_second(&mut self, now: Instant, grace: Duration) -> Option<usize> {
+        self.advance(now);
+        let age = now - self.started;
+        let span = age.min(PERIOD * PERIODS as u32);
+        let bytes: u64 = self.bytes.iter().copied().map(u64::from).sum();
+        let rate = u128::from(bytes) * 1_000 / span.as_millis().max(1);
+        (age >= grace).then(|| usize::try_from(rate).unwrap_or(usize::MAX))
+    }
+
+    /// Forgets what is older than two seconds.
+    fn advance(&mut self, now: Instant) {
+        let period = (now - self.started).as_millis() / PERIOD.as_millis();
+        let period = u32::try_from(period).unwrap_or(u32::MAX);
+        for passed in (self.latest..period).take(PERIODS) {
+            if let Some(bytes) = self.bytes.get_mut((passed as usize + 1) % PERIODS) {
+                *bytes = 0;
+            }
+        }
+        self.latest = period;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = PERIOD;
+
+    fn rate_after(bytes: &[(u64, usize)], at: u64) -> Option<usize> {
+        let start = Instant::now();
+        let mut rate = ReceiveRate::starting(start);
+        for (millis, bytes) in bytes {
+            rate.add(start + Duration::from_millis(*millis), *bytes);
+        }
+        rate.bytes_per_second(start + Duration::from_millis(at), GRACE)
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_two_seconds() {
+        assert_eq!(rate_after(&[(0, 1_000), (1_000, 1_000)], 1_990), Some(1_005));
+        assert_eq!(rate_after(&[(0, 1_000), (1_000, 1_000)], 2_500), Some(500));
+        assert_eq!(rate_after(&[(0, 1_000), (1_000, 1_000)], 9_000), Some(0));
+        assert_eq!(rate_after(&[(0, 9_000), (60_000, 1_000)], 60_100), Some(500));
+    }
+
+    #[test]
+    fn a_young_request_is_judged_by_its_age_and_not_in_its_grace() {
+        assert_eq!(rate_after(&[(0, 1_000)], 500), Some(2_000));
+        assert_eq!(rate_after(&[(0, 0)], 249), None);
+        assert_eq!(rate_after(&[], 250), Some(0));
+    }
+}

@@ -1,0 +1,186 @@
+use tokio::time::{advance, timeout};
+
+use super::*;
+use crate::domain::response_status::ResponseStatus;
+
+const KI: usize = 1 << 10;
+
+async fn is_cut(request: &OpenRequest<'_>) -> bool {
+    timeout(Duration::ZERO, request.cut_off()).await.is_ok()
+}
+
+/// Opens requests that together hold all memory that needs no reservation, each of a connection of its
+/// own.
+fn open_all(all: &OpenRequests) -> Vec<OpenRequest<'_>> {
+    let each = EMPTY_REQUEST_BYTES + OWN_BYTES;
+    let mut requests: Vec<_> = (0..(ALL_OWN_BYTES / each) as u64)
+        .map(|connection| {
+            let request = all.open(connection).unwrap();
+            request.received(OWN_BYTES).unwrap();
+            request
+        })
+        .collect();
+    let rest = ALL_OWN_BYTES % each - EMPTY_REQUEST_BYTES;
+    let last = all.open(999).unwrap();
+    last.received(rest).unwrap();
+    requests.push(last);
+    requests
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_requests_of_which_nothing_has_arrived_are_open_at_once() {
+    let all = OpenRequests::default();
+
+    let open: Vec<_> = (0..1_000).map(|connection| all.open(connection).unwrap()).collect();
+
+    assert!(open.iter().all(|request| request.try_reserve(OWN_BYTES)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_share_two_megabytes_beside_one_large_request() {
+    let all = OpenRequests::default();
+    let requests: Vec<_> = (0..64).map(|connection| all.open(connection).unwrap()).collect();
+    let share = OWN_BYTES + MAX_SHARE_BYTES;
+
+    let reserved = requests.iter().filter(|request| request.try_reserve(share)).count();
+
+    assert_eq!(reserved, SHARED_BYTES / MAX_SHARE_BYTES + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_free_again_when_its_request_ends() {
+    let all = OpenRequests::default();
+    let large = all.open(0).unwrap();
+    assert!(large.try_reserve(4 << 20));
+    let next = all.open(1).unwrap();
+    assert!(!next.try_reserve(4 << 20));
+
+    let (reserved, ()) = tokio::join!(next.reserve(4 << 20), async { drop(large) });
+
+    assert!(reserved.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_becomes_the_large_one_gives_back_its_share() {
+    let all = OpenRequests::default();
+    let growing = all.open(0).unwrap();
+    assert!(growing.try_reserve(300 * KI));
+
+    assert!(growing.try_reserve(4 << 20));
+
+    assert_eq!(all.state.lock().shared_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_requests_are_read_in_the_order_of_their_arrival() {
+    let all = OpenRequests::default();
+    let [first, second, third] = [0, 1, 2].map(|connection| all.open(connection).unwrap());
+    assert!(first.try_reserve(4 << 20));
+    let order = Mutex::new(vec![]);
+
+    tokio::join!(
+        async {
+            second.reserve(4 << 20).await.unwrap();
+            order.lock().push(2);
+            drop(second);
+        },
+        async {
+            third.reserve(4 << 20).await.unwrap();
+            order.lock().push(3);
+        },
+        async {
+            drop(first);
+            assert!(!all.open(3).unwrap().try_reserve(4 << 20), "it would overtake the others");
+        },
+    );
+
+    assert_eq!(*order.lock(), [2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_connections_the_one_that_holds_more_gives_up_its_newest_request() {
+    let all = OpenRequests::default();
+    let hog: Vec<_> =
+        (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 1).map(|_| all.open(7).unwrap()).collect();
+    let other = all.open(8).unwrap();
+
+    let newcomer = all.open(9).unwrap();
+
+    let (newest, older) = hog.split_last().unwrap();
+    assert!(is_cut(newest).await);
+    assert!(!is_cut(&older[0]).await && !is_cut(&other).await && !is_cut(&newcomer).await);
+    let error = all.open(7).unwrap_err();
+    assert_eq!(error.status, ResponseStatus::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_request_goes_when_no_connection_holds_more_than_the_new_one() {
+    let all = OpenRequests::default();
+    let open: Vec<_> = (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES)
+        .map(|connection| all.open(connection as u64).unwrap())
+        .collect();
+    let refused = all.open(5_000);
+    assert!(refused.is_err(), "nobody is slow yet");
+    advance(Duration::from_secs(2)).await;
+
+    let newcomer = all.open(5_000);
+
+    assert!(newcomer.is_ok());
+    let mut cut = 0;
+    for request in &open {
+        cut += usize::from(is_cut(request).await);
+    }
+    assert_eq!(cut, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_arrive_beyond_the_memory_of_all_cost_a_request() {
+    let all = OpenRequests::default();
+    let open = open_all(&all);
+
+    let received = open[3].received(1);
+    let (last, full) = open.split_last().unwrap();
+    let more = last.received(1);
+
+    assert!(received.is_ok(), "it holds no more than its own");
+    assert!(more.is_ok());
+    assert!(is_cut(full.last().unwrap()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_holds_nothing() {
+    let all = OpenRequests::default();
+    let open: Vec<_> = (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES)
+        .map(|connection| all.open(connection as u64).unwrap())
+        .collect();
+
+    assert!(all.open(5_000).is_err());
+    drop(open);
+
+    assert_eq!(all.state.lock().own_bytes, 0);
+    assert!(all.state.lock().requests.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_slowest_of_those_with_memory_goes_and_only_if_it_is_slow() {
+    let all = OpenRequests::default();
+    let [idle, slow, slower, waiting] = [0, 1, 2, 3].map(|id| all.open(id).unwrap());
+    for (request, bytes) in [(&slow, 500 * KI), (&slower, 550 * KI)] {
+        assert!(request.try_reserve(bytes));
+    }
+    let large = all.open(4).unwrap();
+    assert!(large.try_reserve(4 << 20));
+    for _ in 0..8 {
+        advance(PATIENCE).await;
+        for (request, bytes) in [(&slow, 3 * KI), (&slower, 2 * KI), (&large, 5 * KI)] {
+            request.received(bytes).unwrap();
+        }
+    }
+
+    // Only the large place helps the one that waits, but the rule is simple: the slowest goes.
+    let waited = timeout(Duration::from_millis(300), waiting.reserve(4 << 20)).await;
+
+    assert!(waited.is_err());
+    assert!(is_cut(&slower).await);
+    assert!(!is_cut(&idle).await && !is_cut(&large).await);
+}
