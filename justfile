@@ -44,6 +44,10 @@ interop:
 images:
     .ci/run images
 
+# Attacks on the static receiver in a control group; `just attacks heads` runs those with `heads` in their name
+attacks *FILTERS:
+    tests/attacks/run.sh {{ FILTERS }}
+
 # The operator on a real Kubernetes node; `just cluster skips` runs one scenario
 cluster *SCENARIOS:
     tests/cluster/run.sh {{ SCENARIOS }}

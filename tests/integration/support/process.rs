@@ -185,7 +185,8 @@ impl Drop for Process {
 }
 
 impl Metrics {
-    fn parse(text: &str) -> Self {
+    /// Parses the text format of Prometheus.
+    pub(crate) fn parse(text: &str) -> Self {
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         let parsed = samples.map(|line| {
             let (sample, value) = line.rsplit_once(' ').expect("a sample has a value");
