@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use crate::cli::settings::misspelt;
+use crate::cli::misspelt;
 use crate::domain::text::error_chain;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
