@@ -8,10 +8,11 @@ use std::time::Duration;
 use clap::{ArgMatches, Command};
 use tokio::runtime::Builder;
 
+use super::misspelt;
 use super::receiver::table::ADMIN_ADDR;
 use super::settings::errors::SettingErrors;
 use super::settings::reader::{EnvLookup, SettingsReader};
-use super::settings::{SettingTable, flag, misspelt};
+use super::settings::{SettingTable, flag};
 use crate::adapters::telemetry::receiver::admin_client;
 
 /// The name of the subcommand.

@@ -10,6 +10,7 @@ mod diagnosis;
 mod flush;
 mod inject;
 mod input_file;
+mod misspelt;
 mod receiver;
 mod settings;
 
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use tracing::warn;
 
 pub use self::analyze::AnalyzeArgs;
 use self::diagnosis::{
@@ -31,8 +33,8 @@ use self::diagnosis::{
 };
 pub use self::inject::InjectArgs;
 pub use self::settings::errors::SettingErrors;
-use self::settings::misspelt;
 use crate::adapters::blocking::run_within;
+use crate::adapters::telemetry::logging::{self, LogSettings};
 use crate::bootstrap::controller::ControllerSettings;
 use crate::bootstrap::receiver::settings::ReceiverSettings;
 
@@ -125,9 +127,15 @@ impl Invocation {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self {
-            Self::Receiver(settings) => receiver::run(settings),
+            Self::Receiver(settings) => {
+                start_log(&settings.log);
+                receiver::run(settings)
+            }
             Self::Flush(addresses) => flush::run(&addresses),
-            Self::Controller(settings) => controller::run(settings),
+            Self::Controller(settings) => {
+                start_log(&settings.log);
+                controller::run(settings)
+            }
             Self::Check(check) => check.run(),
             Self::Explain(explain) => explain.run(),
             Self::Inject(injection) => injection.run(),
@@ -160,6 +168,14 @@ impl CliError {
             }
         }
         EXIT_USAGE.into()
+    }
+}
+
+/// Starts the log of this process, with a warning about each variable that is probably misspelt.
+fn start_log(settings: &LogSettings) {
+    logging::init(settings);
+    for misspelt in misspelt::in_environment() {
+        warn!("{misspelt}");
     }
 }
 

@@ -86,20 +86,20 @@ const SHARED: &str = "
     adapters/telemetry/logging.rs adapters/telemetry/logging/ adapters/telemetry/process.rs
     adapters/telemetry/same_machine.rs
     bootstrap/mod.rs bootstrap/process.rs bootstrap/signals.rs
-    cli/mod.rs cli/generated/mod.rs cli/generated/settings.rs
+    cli/mod.rs cli/misspelt.rs cli/generated/mod.rs cli/generated/settings.rs
     cli/settings/mod.rs cli/settings/errors.rs cli/settings/kinds.rs cli/settings/log.rs
-    cli/settings/misspelt.rs cli/settings/proxy.rs cli/settings/reader.rs";
+    cli/settings/proxy.rs cli/settings/reader.rs";
 
 /// Shared files that name the operator's code: the first runs the subcommand that the command line
 /// names; the others re-export what both roles have, and whoever names such an item names the file
 /// behind it.
 const MAY_NAME_THE_OPERATOR: &str =
-    "cli/mod.rs cli/generated/mod.rs cli/settings/kinds.rs cli/settings/misspelt.rs";
+    "cli/mod.rs cli/generated/mod.rs cli/settings/kinds.rs cli/misspelt.rs";
 
 /// Shared files that name the receiver's code: the subcommand, the table of its settings, and the value
 /// types that only its settings have.
 const MAY_NAME_THE_RECEIVER: &str =
-    "cli/mod.rs cli/generated/settings.rs cli/settings/kinds.rs cli/settings/misspelt.rs";
+    "cli/mod.rs cli/generated/settings.rs cli/settings/kinds.rs cli/misspelt.rs";
 
 /// What a layer names beyond the layers and crates below it, and one adapter of another.
 pub(crate) fn wrong_layers(code: &Crate) -> Vec<String> {

@@ -41,7 +41,6 @@ pub(super) fn settings(
 
 /// Runs a controller until it stops.
 pub(super) fn run(settings: ControllerSettings) -> ExitCode {
-    log::init(&settings.log);
     bootstrap::controller::run(settings)
 }
 

@@ -9,7 +9,7 @@ use kube::{Client, Config};
 
 use super::proxied_client::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, proxied_client};
 use crate::adapters::messaging::notation::proxy::Proxy;
-use crate::cli::settings::misspelt;
+use crate::cli::misspelt;
 use crate::cli::settings::proxy::ProxyVariables;
 use crate::cli::settings::reader::EnvLookup;
 use crate::domain::text::error_chain;

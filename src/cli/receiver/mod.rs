@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 
 use super::settings::errors::SettingErrors;
+use super::settings::flag;
 use super::settings::reader::{EnvLookup, SettingsReader};
-use super::settings::{flag, log};
 use crate::bootstrap;
 use crate::bootstrap::receiver::settings::ReceiverSettings;
 
@@ -44,7 +44,6 @@ pub(super) fn settings(
 
 /// Runs a receiver to its end.
 pub(super) fn run(settings: ReceiverSettings) -> ExitCode {
-    log::init(&settings.log);
     bootstrap::receiver::run(settings)
 }
 

@@ -1,11 +1,11 @@
 //! The settings of the log, which every long-running process has.
 
-use tracing::{Level, warn};
+use tracing::Level;
 
 use super::kinds::Choice;
 use super::reader::{ErrorReported, SettingsReader};
-use super::{misspelt, setting};
-use crate::adapters::telemetry::logging::{self, LogFormat, LogSettings};
+use super::setting;
+use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
 
 setting!(pub(in crate::cli) FORMAT = "LOG_FORMAT", in Process: Choice<LogFormat> = Choice(&[
         ("text", LogFormat::Text), ("json", LogFormat::Json),
@@ -17,14 +17,6 @@ setting!(pub(in crate::cli) LEVEL = "LOG_LEVEL", in Process: Choice<Level> = Cho
         ("debug", Level::DEBUG), ("trace", Level::TRACE),
     ]), default "info",
     "Minimum level of logged events");
-
-/// Starts the log of this process, with a warning about each variable that is probably misspelt.
-pub(in crate::cli) fn init(settings: &LogSettings) {
-    logging::init(settings);
-    for misspelt in misspelt::in_environment() {
-        warn!("{misspelt}");
-    }
-}
 
 /// Reads the log settings.
 pub(in crate::cli) fn settings(

@@ -4,7 +4,6 @@
 pub(in crate::cli) mod errors;
 pub(in crate::cli) mod kinds;
 pub(in crate::cli) mod log;
-pub(in crate::cli) mod misspelt;
 pub(in crate::cli) mod proxy;
 pub(in crate::cli) mod reader;
 

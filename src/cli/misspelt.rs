@@ -5,7 +5,8 @@ use std::env;
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::cli::{controller, receiver};
+use super::controller::table as controller;
+use super::receiver::table as receiver;
 
 /// What the names of all variables begin with.
 const PREFIX: &str = "TRACEBUFFER_";
@@ -40,7 +41,7 @@ pub(in crate::cli) fn print() {
 
 fn misspelt(variables: impl Iterator<Item = String>) -> Vec<Misspelt> {
     let known: BTreeSet<String> =
-        receiver::table::ALL.iter().chain(controller::table::ALL).map(|it| it.env_var()).collect();
+        receiver::ALL.iter().chain(controller::ALL).map(|it| it.env_var()).collect();
     let unknown = variables.filter(|name| name.starts_with(PREFIX) && !known.contains(name));
     let mut found: Vec<_> = unknown
         .filter(|name| !is_service_link(name))
