@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::gateway::{Gateway, Second};
 
 /// A gateway may be busy with the return of its clients for this long.
-const SETTLING: Duration = Duration::from_secs(60);
+const SETTLING: Duration = Duration::from_mins(1);
 
 /// Goodput is measured from the second minute after each outage until 95 % of the spans are
 /// delivered: after that there are too few sidecars left to fill the gateway. All else is measured
@@ -16,7 +16,7 @@ pub(crate) struct Figures {
     /// Spans processed, as a part of the capacity.
     pub(crate) goodput: f64,
     /// The same in the worst minute.
-    worst_minute: f64,
+    pub(crate) worst_minute: f64,
     /// Attempts refused, as a part of all attempts.
     pub(crate) refused: f64,
     /// Spans offered, as a multiple of the capacity.

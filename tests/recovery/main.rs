@@ -8,7 +8,7 @@
 //! figures are in `docs/reliability.md`:
 //!
 //! ```text
-//! SIDECARS=10000 SEEDS=3 cargo test --locked --profile ci --test recovery -- --nocapture --test-threads=1
+//! SIDECARS=10000 SEEDS=3 cargo test --locked --test recovery gateway_is -- --nocapture
 //! ```
 
 #![expect(
@@ -34,6 +34,7 @@ use scenario::{Policy, Scenario};
 /// The size, unless the environment sets another.
 const SIDECARS: usize = 250;
 const SEEDS: usize = 1;
+const FULL_SIZE: usize = 10_000;
 
 #[test]
 fn a_gateway_is_kept_busy_and_refuses_less_than_half() {
@@ -43,7 +44,9 @@ fn a_gateway_is_kept_busy_and_refuses_less_than_half() {
         for seed in 0..seeds() {
             let figures = Figures::of(&model::simulate(&scenario, seed));
             println!("{}", figures.row(&scenario.name));
-            if !figures.are_good() {
+            // Fewer sidecars do not fill each minute evenly.
+            let every_minute = sidecars() < FULL_SIZE || figures.worst_minute >= 0.9;
+            if !figures.are_good() || !every_minute {
                 missed.push(scenario.name.clone());
             }
         }
