@@ -226,7 +226,7 @@ where
                 Err(failure) => {
                     self.monitor.send_failed(&failure, elapsed);
                     if alone && failure.kind.is_inconclusive() {
-                        self.start_backoff(failure.retry_after, attempt);
+                        self.start_backoff(&failure, attempt);
                         self.log_failure(&failure, true);
                         return Delivery::Held(batch, failure);
                     }
@@ -289,7 +289,7 @@ where
         };
         if back_off {
             // Before the batch is requeued, so that no other worker sends it during the backoff.
-            self.start_backoff(failure.retry_after, attempt);
+            self.start_backoff(failure, attempt);
         }
         let records = batch.records.len();
         let rest = match decision {
@@ -313,14 +313,20 @@ where
     }
 
     /// Makes all workers wait before their next request.
-    fn start_backoff(&self, asked: Option<Duration>, attempt: Attempt) {
+    fn start_backoff(&self, failure: &Failure, attempt: Attempt) {
+        let asked = failure.retry_after;
         let now = Instant::now();
         let mut state = self.state.lock();
         if asked.is_none() && state.retry_at.is_some_and(|retry_at| now < retry_at) {
             // Concurrent requests fail together; they count as one failure.
             return;
         }
-        let wait = state.pace.failed(self.clock.now(), attempt.spans, asked, (self.random)());
+        let (time, random) = (self.clock.now(), (self.random)());
+        let wait = if failure.kind.is_inconclusive() {
+            state.pace.interrupted(time, asked, random)
+        } else {
+            state.pace.failed(time, attempt.spans, asked, random)
+        };
         let wait = if self.is_draining() { wait.min(MAX_BACKOFF_DRAINING) } else { wait };
         state.retry_at = state.retry_at.max(Some(now + wait));
         state.quiet_until = state.quiet_until.max(asked.map(|asked| now + asked.min(wait)));

@@ -134,6 +134,24 @@ impl Pace {
         }
     }
 
+    /// Counts a failure that does not tell whether the destination is overloaded, and returns how long
+    /// to wait before the next attempt.
+    ///
+    /// It may be the end of an outage, so the batch starts small; or a proxy that refuses large
+    /// requests, for which a slower pace would be no remedy. Parameters are those of [`Pace::failed`].
+    pub fn interrupted(&mut self, now: Duration, asked: Option<Duration>, random: u64) -> Duration {
+        self.stage = match self.stage {
+            Stage::SlowStart { batch, since, delivered } if delivered > 0 => {
+                Stage::SlowStart { batch: (batch / 2).max(PROBE_SPANS), since, delivered }
+            }
+            Stage::Unlimited | Stage::SlowStart { .. } => {
+                Stage::SlowStart { batch: PROBE_SPANS, since: now, delivered: 0 }
+            }
+            paced @ Stage::Paced { .. } => paced,
+        };
+        self.backoff.after_failure(asked, random)
+    }
+
     fn stage_after_failure(&self, now: Duration) -> Stage {
         let pace = match self.stage {
             Stage::SlowStart { since, delivered, .. } if delivered > 0 => {

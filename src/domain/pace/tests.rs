@@ -267,3 +267,30 @@ fn no_history_overflows() {
         assert!(batch(&pace) > 0);
     }
 }
+
+#[test]
+fn a_failure_that_tells_nothing_of_overload_makes_the_next_batch_small_but_sets_no_pace() {
+    let mut pace = unlimited();
+
+    pace.interrupted(LONG_AGO, None, SHORTEST);
+    assert_eq!(batch(&pace), PROBE_SPANS);
+    for _ in 0..3 {
+        pace.delivered(batch(&pace), SHORTEST);
+    }
+    pace.interrupted(LONG_AGO + secs(10), None, SHORTEST);
+
+    assert_eq!(batch(&pace), 4 * PROBE_SPANS);
+    pace.delivered(4 * PROBE_SPANS, SHORTEST);
+    assert_eq!(batch(&pace), 8 * PROBE_SPANS);
+}
+
+#[test]
+fn a_failure_that_tells_nothing_of_overload_leaves_a_pace_as_it_is() {
+    let mut pace = overloaded(1_000);
+    let before = pace.stage;
+
+    let wait = pace.interrupted(LONG_AGO + secs(11), Some(secs(7)), SHORTEST);
+
+    assert_eq!(pace.stage, before);
+    assert!(wait >= secs(7));
+}

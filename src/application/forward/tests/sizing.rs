@@ -18,7 +18,7 @@ fn lengths(harness: &Harness) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_third_inconclusive_failure_in_a_row_halves_the_batch() {
+async fn a_size_that_fails_inconclusively_is_found_and_no_batch_blocks_the_queue() {
     for kind in [FailureKind::TimedOut, FailureKind::Inconclusive] {
         let mut harness = Harness::new(move |arrival| match arrival.payload.len() {
             ..=100_000 => accept(),
@@ -29,8 +29,8 @@ async fn the_third_inconclusive_failure_in_a_row_halves_the_batch() {
 
         harness.finish().await;
 
-        let (whole, half) = (200_000, 100_000);
-        assert_eq!(lengths(&harness), [whole, whole, whole, half, half]);
+        let failed = lengths(&harness).into_iter().filter(|length| *length > 100_000).count();
+        assert!(failed <= 3, "{:?}", lengths(&harness));
         assert_eq!(harness.destination.accepted_spans(), record.repeat(4));
     }
 }
