@@ -24,6 +24,7 @@ use tracing::debug;
 use super::connection_table::Place;
 use super::protocol_detector::IoStream;
 use super::request_body::RequestBody;
+use super::short_reads::ShortReads;
 use super::{HttpService, Peer, date};
 
 /// Flow-control window of a stream, and so the memory that a request has before its reader asks for
@@ -38,8 +39,11 @@ const MAX_STREAMS: u32 = 32;
 const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW * MAX_STREAMS;
 /// Size of the table of repeated headers. Its entries take several times their size.
 const HEADER_TABLE_BYTES: u32 = 1 << 10;
-/// Unread DATA frames below 256 bytes that a peer may have in flight: 255 frames of one byte.
-const SMALL_FRAMES_BUDGET: usize = 64 << 10;
+/// Limits DATA frames below 256 bytes that are not read yet: 64 frames of one byte. All streams with
+/// the five bytes of a gRPC prefix in a frame of their own are half of it.
+const SMALL_FRAMES_BUDGET: usize = 16 << 10;
+/// Streams that are remembered for a second after they were reset, to ignore frames that crossed.
+const MAX_RESET_STREAMS: usize = 8;
 const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
 
 /// Interval of pings, and the timeout of the reply.
@@ -57,7 +61,7 @@ pub(super) async fn serve<S: HttpService>(
     place: &Place,
     leave: impl Future<Output = ()>,
 ) -> Result<(), h2::Error> {
-    let mut connection = builder().handshake::<_, Bytes>(stream).await?;
+    let mut connection = builder().handshake::<_, Bytes>(ShortReads::new(stream)).await?;
     let mut no_reply = pin!(no_reply(connection.ping_pong()));
     let mut evicted = pin!(place.evicted());
     let mut leave = pin!(leave);
@@ -104,6 +108,7 @@ fn builder() -> Builder {
         .max_header_list_size(super::MAX_HEAD_BYTES)
         .header_table_size(HEADER_TABLE_BYTES)
         .data_frame_budget(SMALL_FRAMES_BUDGET)
+        .max_concurrent_reset_streams(MAX_RESET_STREAMS)
         .max_send_buffer_size(MAX_SEND_BUFFER_BYTES);
     builder
 }

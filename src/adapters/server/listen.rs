@@ -10,6 +10,11 @@ use tracing::debug;
 /// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 1024;
 
+/// Memory of the kernel for what a peer does not read, and for what is not read of it. The kernel doubles
+/// both; by default it would let them grow to megabytes, at the expense of this container.
+const SEND_BUFFER_BYTES: u32 = 16 << 10;
+const RECEIVE_BUFFER_BYTES: u32 = 64 << 10;
+
 /// A port that could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}")]
@@ -66,6 +71,9 @@ fn listen(address: SocketAddr, beside_v4: bool) -> io::Result<TcpListener> {
         set_ipv6_v6only(&socket, true)?;
     }
     socket.set_reuseaddr(true)?;
+    // Connections inherit both.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

@@ -11,6 +11,7 @@ mod listen;
 mod probe;
 mod protocol_detector;
 mod request_body;
+mod short_reads;
 mod tls;
 
 use std::future::Future;
@@ -103,7 +104,7 @@ struct Port<O, S> {
 
 impl PortLimits {
     /// Limits of a port that applications send to.
-    pub const OTLP: Self = Self { connections: 256, min_idle: Duration::from_secs(5), http2: true };
+    pub const OTLP: Self = Self { connections: 128, min_idle: Duration::from_secs(5), http2: true };
     /// Limits of a port for health checks and metrics, where a new connection never waits.
     pub const ADMIN: Self = Self { connections: 32, min_idle: Duration::ZERO, http2: false };
     /// Limits of the port that API servers call.

@@ -2,7 +2,7 @@
 //! when others wait.
 //!
 //! Every request may hold [`OWN_BYTES`] without waiting, so small requests always pass. Beyond that it
-//! reserves memory as its bytes arrive, of 2 MiB that all share, or as the one large request that may
+//! reserves memory as its bytes arrive, of 1 MiB that all share, or as the one large request that may
 //! use more. Nobody is cut off while nobody waits; then the slowest goes, if it is slow.
 
 mod receive_rate;
@@ -21,13 +21,13 @@ use crate::adapters::server::STREAM_WINDOW;
 /// What a request may hold without a reservation: what its peer may send before it is let send more.
 pub(super) const OWN_BYTES: usize = STREAM_WINDOW as usize;
 /// What all requests may hold without a reservation.
-const ALL_OWN_BYTES: usize = 4 << 20;
+const ALL_OWN_BYTES: usize = 3 << 20;
 /// Memory of a request of which nothing has arrived: its task, its stream.
 const EMPTY_REQUEST_BYTES: usize = 4 << 10;
 /// Memory that all requests share.
-const SHARED_BYTES: usize = 2 << 20;
+const SHARED_BYTES: usize = 1 << 20;
 /// Maximum share of one request; a larger one is read outside the shared memory, one at a time.
-const MAX_SHARE_BYTES: usize = SHARED_BYTES / 4;
+const MAX_SHARE_BYTES: usize = SHARED_BYTES / 2;
 /// How long a request waits for memory. SDKs lose data when it is refused, but also when they wait
 /// too long.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -37,7 +37,7 @@ async fn a_thousand_requests_of_which_nothing_has_arrived_are_open_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_share_two_megabytes_beside_one_large_request() {
+async fn requests_share_a_megabyte_beside_one_large_request() {
     let all = OpenRequests::default();
     let requests: Vec<_> = (0..64).map(|connection| all.open(connection).unwrap()).collect();
     let share = OWN_BYTES + MAX_SHARE_BYTES;
