@@ -60,6 +60,8 @@ const CALM_AT_ONCE: usize = 4;
 /// What to run, and which document to write the results into.
 struct Plan {
     attacks: Vec<Attack>,
+    /// Whether the service to the polite clients is judged too: a busy machine delays it.
+    judges_service: bool,
     markdown: Option<PathBuf>,
 }
 
@@ -91,7 +93,7 @@ fn run(binary: &Path) -> io::Result<usize> {
     // Of its own, so that it competes with the polite clients as another process would.
     let attackers = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let judges = Builder::new_current_thread().enable_all().build()?;
-    let results = judges.block_on(run_all(&plan.attacks, binary, attackers.handle()))?;
+    let results = judges.block_on(run_all(&plan, binary, attackers.handle()))?;
     let failed = results.iter().filter(|(_, findings)| !findings.has_passed()).count();
     println!("\n{} passed, {failed} failed", results.len() - failed);
     if let Some(file) = &plan.markdown {
@@ -101,16 +103,17 @@ fn run(binary: &Path) -> io::Result<usize> {
 }
 
 async fn run_all<'a>(
-    attacks: &'a [Attack],
+    plan: &'a Plan,
     binary: &Path,
     attackers: &Handle,
 ) -> io::Result<Vec<(&'a Attack, Findings)>> {
     let bodies = Arc::new(Bodies::generate());
-    let (calm, busy): (Vec<_>, Vec<_>) = attacks.iter().partition(|attack| attack.is_calm);
+    let (calm, busy): (Vec<_>, Vec<_>) = plan.attacks.iter().partition(|attack| attack.is_calm);
     let mut results = Vec::new();
     for group in calm.chunks(CALM_AT_ONCE).chain(busy.chunks(1)) {
-        let runs =
-            group.iter().map(|attack| attack.run(binary, Arc::clone(&bodies), attackers.clone()));
+        let runs = group.iter().map(|attack| {
+            attack.run(binary, Arc::clone(&bodies), attackers.clone(), plan.judges_service)
+        });
         for (attack, findings) in group.iter().zip(join_all(runs).await) {
             let findings = findings?;
             if results.is_empty() {
@@ -124,13 +127,15 @@ async fn run_all<'a>(
 }
 
 impl Plan {
-    /// Reads `[--quick] [--markdown FILE] [FILTER…]`.
+    /// Reads `[--quick] [--survival] [--markdown FILE] [FILTER…]`.
     fn from_arguments(arguments: impl Iterator<Item = String>) -> io::Result<Self> {
         let (mut filters, mut quick, mut markdown) = (Vec::new(), false, None);
+        let mut judges_service = true;
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--quick" => quick = true,
+                "--survival" => judges_service = false,
                 "--markdown" => markdown = arguments.next().map(PathBuf::from),
                 // What cargo adds.
                 "--quiet" => {}
@@ -149,7 +154,7 @@ impl Plan {
                 names.join(" ")
             )));
         }
-        Ok(Self { attacks, markdown })
+        Ok(Self { attacks, judges_service, markdown })
     }
 }
 

@@ -72,12 +72,14 @@ impl Attack {
         Self { is_calm: false, ..Self::calm(name, what, seconds, start) }
     }
 
-    /// Runs the attack on a new receiver; `attackers` is the runtime of the attackers.
+    /// Runs the attack on a new receiver; `attackers` is the runtime of the attackers. Unless
+    /// `judges_service`, it only has to survive with all spans accounted for.
     pub(crate) async fn run(
         &self,
         binary: &Path,
         bodies: Arc<Bodies>,
         attackers: Handle,
+        judges_service: bool,
     ) -> io::Result<Findings> {
         let receiver = Receiver::start(binary, bodies).await?;
         let resident = Arc::new(Mutex::new(Resident::default()));
@@ -122,7 +124,9 @@ impl Attack {
         findings.liveness = *liveness.lock();
         if findings.faults.is_empty() {
             findings.judge_accounts(&receiver).await;
-            findings.judge_service();
+            if judges_service {
+                findings.judge_service();
+            }
         }
         findings.peak = receiver.cgroup.peak()?;
         findings.resident = *resident.lock();

@@ -18,12 +18,15 @@ use tracing::debug;
 use super::connection_table::Place;
 use super::protocol_detector::{HttpVersion, IoStream, ProtocolDetector};
 use super::request_body::RequestBody;
-use super::{ConnectionPermit, HttpService, MAX_HEAD_BYTES, Peer};
+use super::short_reads::ShortReads;
+use super::{ConnectionPermit, HttpService, Peer, PortLimits};
 
 /// Timeout for the first bytes of a peer, a TLS handshake included.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for the head of an HTTP/1 request, and for the pause between two requests.
 const HTTP1_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// The smallest read buffer that hyper has.
+const MIN_HTTP1_BUFFER_BYTES: usize = 8 << 10;
 /// How long a peer may read nothing while something is to be written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Age at which a peer is asked to reconnect; up to a tenth more is added at random.
@@ -34,8 +37,7 @@ pub(super) struct Connection {
     pub(super) place: Place,
     pub(super) permit: ConnectionPermit,
     pub(super) shutdown: watch::Receiver<bool>,
-    /// Whether HTTP/2 is spoken beside HTTP/1.1.
-    pub(super) http2: bool,
+    pub(super) limits: PortLimits,
 }
 
 impl Connection {
@@ -46,7 +48,7 @@ impl Connection {
         detector: impl ProtocolDetector,
         service: S,
     ) {
-        let Self { peer, place, permit: _permit, shutdown, http2 } = self;
+        let Self { peer, place, permit: _permit, shutdown, limits } = self;
         let opened = tokio::select! {
             opened = timeout(PREFACE_TIMEOUT, detector.detect(stream)) => opened,
             () = is_shut_down(shutdown.clone()) => return,
@@ -61,13 +63,26 @@ impl Connection {
         };
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(WRITE_TIMEOUT));
-        let (stream, leave) = (Box::pin(stream), shutdown_or_max_age(shutdown));
+        let stream = ShortReads::new(Box::pin(stream), place.activity());
+        let leave = shutdown_or_max_age(shutdown);
         match version {
-            HttpVersion::Http2 if http2 => {
-                log_end(super::http2::serve(stream, service, peer, &place, leave).await);
+            HttpVersion::Http2 if limits.http2 => {
+                log_end(
+                    super::http2::serve(
+                        stream,
+                        service,
+                        peer,
+                        &place,
+                        limits.max_head_bytes,
+                        leave,
+                    )
+                    .await,
+                );
             }
             _ => {
-                log_end(serve_http1(stream, service, peer, &place, leave).await);
+                log_end(
+                    serve_http1(stream, service, peer, &place, limits.max_head_bytes, leave).await,
+                );
             }
         }
     }
@@ -78,6 +93,7 @@ async fn serve_http1<S: HttpService>(
     service: S,
     peer: Peer,
     place: &Place,
+    max_head_bytes: u32,
     leave: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
     let answer = service_fn(|request: Request<Incoming>| {
@@ -91,7 +107,7 @@ async fn serve_http1<S: HttpService>(
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP1_IDLE_TIMEOUT)
         // The read buffer, which also holds a body until it is read.
-        .max_buf_size(MAX_HEAD_BYTES as usize)
+        .max_buf_size((max_head_bytes as usize).max(MIN_HTTP1_BUFFER_BYTES))
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = pin!(connection);
     tokio::select! {

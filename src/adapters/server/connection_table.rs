@@ -7,15 +7,17 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// How often a full table is searched for a connection that has become idle long enough.
-const SEARCH_INTERVAL: Duration = Duration::from_millis(250);
+/// How often a full table is searched for a peer that has been silent long enough.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a new peer may wait with its first request.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(100);
 
 /// A table with a fixed number of places.
 #[derive(Debug)]
 pub(super) struct ConnectionTable {
     places: usize,
-    /// How long a connection must have been idle to be closed in favour of a new one.
-    min_idle: Duration,
+    /// How long a peer must have been silent for its connection to be closed in favour of a new one.
+    min_silence: Duration,
     entries: Mutex<Vec<Arc<Entry>>>,
     freed: Notify,
 }
@@ -28,8 +30,10 @@ struct Entry {
 
 #[derive(Debug)]
 struct Activity {
-    open_requests: usize,
-    idle_since: Instant,
+    /// When the peer last sent something, or its last request ended.
+    silent_since: Instant,
+    /// Whether the peer has ever sent a request.
+    has_requested: bool,
     evicted: bool,
 }
 
@@ -40,25 +44,29 @@ pub(super) struct Place {
     entry: Arc<Entry>,
 }
 
-/// A request that is being answered, until it is dropped; meanwhile its connection is not idle.
+/// Notes that the peer of a connection has sent something.
+#[derive(Clone, Debug)]
+pub(super) struct PeerActivity(Arc<Entry>);
+
+/// A request that is being answered, until it is dropped.
 #[derive(Debug)]
 pub(super) struct OpenRequest<'a>(&'a Place);
 
 impl ConnectionTable {
-    pub(super) fn new(places: usize, min_idle: Duration) -> Arc<Self> {
-        Arc::new(Self { places, min_idle, entries: Mutex::default(), freed: Notify::new() })
+    pub(super) fn new(places: usize, min_silence: Duration) -> Arc<Self> {
+        Arc::new(Self { places, min_silence, entries: Mutex::default(), freed: Notify::new() })
     }
 
-    /// Waits for a place. In a full table, the connection that has been idle longest is asked to
-    /// close, if it has been idle long enough.
+    /// Waits for a place. In a full table, the connection whose peer has been silent longest has to
+    /// go, if that is long enough or the peer has never sent a request.
     pub(super) async fn acquire(self: &Arc<Self>) -> Place {
         loop {
             let freed = self.freed.notified();
             if let Some(place) = self.try_acquire() {
                 return place;
             }
-            self.evict_idle();
-            // On a timeout, another connection may have become idle long enough.
+            self.evict();
+            // On a timeout, another peer may have been silent long enough.
             let _ = timeout(SEARCH_INTERVAL, freed).await;
         }
     }
@@ -68,17 +76,18 @@ impl ConnectionTable {
         if entries.len() >= self.places {
             return None;
         }
-        let activity = Activity { open_requests: 0, idle_since: Instant::now(), evicted: false };
+        let silent_since = Instant::now();
+        let activity = Activity { silent_since, has_requested: false, evicted: false };
         let entry = Arc::new(Entry { activity: Mutex::new(activity), evicted: Notify::new() });
         entries.push(Arc::clone(&entry));
         Some(Place { table: Arc::clone(self), entry })
     }
 
-    fn evict_idle(&self) {
+    fn evict(&self) {
         let entries = self.entries.lock();
-        let idle = entries.iter().filter_map(|entry| Some((entry.idle_since()?, entry)));
-        let longest = idle.min_by_key(|(since, _)| *since);
-        if let Some((_, entry)) = longest.filter(|(since, _)| since.elapsed() >= self.min_idle) {
+        let candidates =
+            entries.iter().filter_map(|entry| Some((entry.silent_since(self.min_silence)?, entry)));
+        if let Some((_, entry)) = candidates.min_by_key(|(since, _)| *since) {
             entry.activity.lock().evicted = true;
             entry.evicted.notify_one();
         }
@@ -86,18 +95,31 @@ impl ConnectionTable {
 }
 
 impl Entry {
-    /// Returns since when the connection has had no open request; `None` if it has one, or has
-    /// already been asked to close.
-    fn idle_since(&self) -> Option<Instant> {
+    /// Returns since when the peer has been silent; `None` if the connection may stay, or has already
+    /// been asked to close.
+    fn silent_since(&self, min_silence: Duration) -> Option<Instant> {
         let activity = self.activity.lock();
-        (activity.open_requests == 0 && !activity.evicted).then_some(activity.idle_since)
+        let grace =
+            if activity.has_requested { min_silence } else { min_silence.min(FIRST_REQUEST_GRACE) };
+        let may_go = activity.silent_since.elapsed() >= grace;
+        (may_go && !activity.evicted).then_some(activity.silent_since)
+    }
+}
+
+impl PeerActivity {
+    pub(super) fn note(&self) {
+        self.0.activity.lock().silent_since = Instant::now();
     }
 }
 
 impl Place {
-    /// Marks the connection as busy.
+    pub(super) fn activity(&self) -> PeerActivity {
+        PeerActivity(Arc::clone(&self.entry))
+    }
+
+    /// Begins a request.
     pub(super) fn open_request(&self) -> OpenRequest<'_> {
-        self.entry.activity.lock().open_requests += 1;
+        self.entry.activity.lock().has_requested = true;
         OpenRequest(self)
     }
 
@@ -109,9 +131,7 @@ impl Place {
 
 impl Drop for OpenRequest<'_> {
     fn drop(&mut self) {
-        let mut activity = self.0.entry.activity.lock();
-        activity.open_requests -= 1;
-        activity.idle_since = Instant::now();
+        self.0.entry.activity.lock().silent_since = Instant::now();
     }
 }
 
@@ -130,14 +150,16 @@ mod tests {
 
     use super::*;
 
-    const MIN_IDLE: Duration = Duration::from_secs(5);
+    const MIN_SILENCE: Duration = Duration::from_secs(5);
 
-    /// A table of two places, both taken, the first one earlier.
+    /// A table of two places, both taken, the first one earlier, by peers that have sent a request.
     async fn full_table() -> (Arc<ConnectionTable>, Place, Place) {
-        let table = ConnectionTable::new(2, MIN_IDLE);
+        let table = ConnectionTable::new(2, MIN_SILENCE);
         let first = table.acquire().await;
+        drop(first.open_request());
         advance(Duration::from_secs(1)).await;
         let second = table.acquire().await;
+        drop(second.open_request());
         (table, first, second)
     }
 
@@ -146,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_connection_idle_longest_gives_its_place_to_a_new_one() {
+    async fn the_connection_silent_longest_gives_its_place_to_a_new_one() {
         let (table, first, second) = full_table().await;
         let mut newcomer = pin!(table.acquire());
 
@@ -159,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_connection_goes_before_it_was_idle_long_enough() {
+    async fn no_connection_that_was_used_goes_before_it_was_silent_long_enough() {
         let (table, first, second) = full_table().await;
 
         assert!(timeout(Duration::from_millis(3_700), table.acquire()).await.is_err());
@@ -168,19 +190,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_with_an_open_request_stays() {
-        let (table, first, second) = full_table().await;
-        let _request = first.open_request();
-        advance(Duration::from_mins(1)).await;
+    async fn a_connection_that_was_never_used_goes_soon() {
+        let table = ConnectionTable::new(2, MIN_SILENCE);
+        let used = table.acquire().await;
+        let _open = used.open_request();
+        let unused = table.acquire().await;
 
-        assert!(timeout(Duration::from_secs(1), table.acquire()).await.is_err());
+        assert!(timeout(Duration::from_millis(99), table.acquire()).await.is_err());
+        assert!(!is_evicted(&unused).await);
+        assert!(timeout(Duration::from_millis(60), table.acquire()).await.is_err());
 
-        assert!(!is_evicted(&first).await);
-        assert!(is_evicted(&second).await);
+        assert!(is_evicted(&unused).await);
+        assert!(!is_evicted(&used).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_since_the_end_of_its_last_request() {
+    async fn a_connection_whose_request_does_not_come_is_silent() {
+        let (table, first, second) = full_table().await;
+        let _request = first.open_request();
+        advance(Duration::from_mins(1)).await;
+        second.activity().note();
+
+        assert!(timeout(Duration::from_secs(1), table.acquire()).await.is_err());
+
+        assert!(is_evicted(&first).await);
+        assert!(!is_evicted(&second).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_silent_since_the_end_of_its_last_request() {
         let (table, first, second) = full_table().await;
         advance(Duration::from_mins(1)).await;
         drop(first.open_request());

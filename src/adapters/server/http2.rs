@@ -24,7 +24,6 @@ use tracing::debug;
 use super::connection_table::Place;
 use super::protocol_detector::IoStream;
 use super::request_body::RequestBody;
-use super::short_reads::ShortReads;
 use super::{HttpService, Peer, date};
 
 /// Flow-control window of a stream, and so the memory that a request has before its reader asks for
@@ -59,9 +58,10 @@ pub(super) async fn serve<S: HttpService>(
     service: S,
     peer: Peer,
     place: &Place,
+    max_head_bytes: u32,
     leave: impl Future<Output = ()>,
 ) -> Result<(), h2::Error> {
-    let mut connection = builder().handshake::<_, Bytes>(ShortReads::new(stream)).await?;
+    let mut connection = builder(max_head_bytes).handshake::<_, Bytes>(stream).await?;
     let mut no_reply = pin!(no_reply(connection.ping_pong()));
     let mut evicted = pin!(place.evicted());
     let mut leave = pin!(leave);
@@ -99,13 +99,13 @@ pub(super) async fn serve<S: HttpService>(
     Ok(())
 }
 
-fn builder() -> Builder {
+fn builder(max_head_bytes: u32) -> Builder {
     let mut builder = Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(super::MAX_HEAD_BYTES)
+        .max_header_list_size(max_head_bytes)
         .header_table_size(HEADER_TABLE_BYTES)
         .data_frame_budget(SMALL_FRAMES_BUDGET)
         .max_concurrent_reset_streams(MAX_RESET_STREAMS)

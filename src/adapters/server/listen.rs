@@ -13,7 +13,7 @@ const BACKLOG: u32 = 1024;
 /// Memory of the kernel for what a peer does not read, and for what is not read of it. The kernel doubles
 /// both; by default it would let them grow to megabytes, at the expense of this container.
 const SEND_BUFFER_BYTES: u32 = 16 << 10;
-const RECEIVE_BUFFER_BYTES: u32 = 64 << 10;
+const RECEIVE_BUFFER_BYTES: u32 = 32 << 10;
 
 /// A port that could not be bound.
 #[derive(Debug, thiserror::Error)]

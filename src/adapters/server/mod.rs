@@ -39,9 +39,6 @@ use connection::Connection;
 use connection_table::ConnectionTable;
 use protocol_detector::{Plaintext, ProtocolDetector};
 
-/// Maximum size of a request's head, in bytes. Over HTTP/2, each header counts 32 bytes more (RFC 9113,
-/// 6.5.2).
-const MAX_HEAD_BYTES: u32 = 16 << 10;
 /// Pause before accepting again when the process is out of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
@@ -50,9 +47,13 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 pub struct PortLimits {
     /// Maximum number of open connections.
     pub connections: usize,
-    /// How long a connection must have been idle to be closed in favour of a new one when all are in
-    /// use. Until then new connections wait.
-    pub min_idle: Duration,
+    /// How long the peer of a connection must have been silent for it to be closed in favour of a new
+    /// one when all are in use; one without any request so far goes after 100 ms. Until then new
+    /// connections wait.
+    pub min_silence: Duration,
+    /// Maximum size of a request's head, in bytes. Over HTTP/2, each header counts 32 bytes more
+    /// (RFC 9113, 6.5.2).
+    pub max_head_bytes: u32,
     /// Whether HTTP/2 is spoken beside HTTP/1.1.
     pub http2: bool,
 }
@@ -103,13 +104,23 @@ struct Port<O, S> {
 }
 
 impl PortLimits {
-    /// Limits of a port that applications send to.
-    pub const OTLP: Self = Self { connections: 128, min_idle: Duration::from_secs(5), http2: true };
+    /// Limits of a port that applications send to. Clients send less than 2 KiB of headers.
+    pub const OTLP: Self = Self {
+        connections: 48,
+        min_silence: Duration::from_millis(250),
+        max_head_bytes: 8 << 10,
+        http2: true,
+    };
     /// Limits of a port for health checks and metrics, where a new connection never waits.
-    pub const ADMIN: Self = Self { connections: 32, min_idle: Duration::ZERO, http2: false };
+    pub const ADMIN: Self =
+        Self { connections: 32, min_silence: Duration::ZERO, http2: false, ..Self::OTLP };
     /// Limits of the port that API servers call.
-    pub const WEBHOOK: Self =
-        Self { connections: 256, min_idle: Duration::from_secs(5), http2: true };
+    pub const WEBHOOK: Self = Self {
+        connections: 256,
+        min_silence: Duration::from_secs(5),
+        max_head_bytes: 16 << 10,
+        ..Self::OTLP
+    };
 }
 
 impl HttpServer {
@@ -175,7 +186,7 @@ impl HttpServer {
         listeners: Vec<TcpListener>,
         service: S,
     ) {
-        let table = ConnectionTable::new(limits.connections, limits.min_idle);
+        let table = ConnectionTable::new(limits.connections, limits.min_silence);
         let port = Arc::new(Port { server: self.clone(), limits, table, detector, service });
         let mut loops = JoinSet::new();
         for listener in listeners {
@@ -216,7 +227,7 @@ impl<O: ProtocolDetector, S: HttpService> Port<O, S> {
             place,
             permit: ConnectionPermit::new(&self.server.open_connections),
             shutdown: self.server.shutdown.subscribe(),
-            http2: self.limits.http2,
+            limits: self.limits,
         };
         Ok((connection, stream))
     }

@@ -1,4 +1,4 @@
-//! Reading a connection in portions, so that what arrived is handled before more is read.
+//! The stream of a connection: read in portions, so that what arrived is handled before more is read.
 
 use std::io;
 use std::pin::Pin;
@@ -6,22 +6,25 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::connection_table::PeerActivity;
+
 /// Bytes that are read before the task yields.
 const PORTION_BYTES: usize = 16 << 10;
 
-/// A stream of which at most a portion is read at a time.
+/// A stream of which at most a portion is read at a time, and whose peer is noted as active.
 ///
 /// h2 reads all frames that have arrived before any stream is read, and never shrinks the table that
 /// holds them. A peer with small frames would make that table many times as large as the data.
 #[derive(Debug)]
 pub(super) struct ShortReads<T> {
     inner: T,
+    peer: PeerActivity,
     read: usize,
 }
 
 impl<T> ShortReads<T> {
-    pub(super) const fn new(inner: T) -> Self {
-        Self { inner, read: 0 }
+    pub(super) const fn new(inner: T, peer: PeerActivity) -> Self {
+        Self { inner, peer, read: 0 }
     }
 }
 
@@ -42,6 +45,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ShortReads<T> {
             self.read = 0;
         }
         ready!(read)?;
+        self.peer.note();
         self.read += buf.filled().len() - before;
         Poll::Ready(Ok(()))
     }
@@ -80,25 +84,32 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ShortReads<T> {
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
+    use std::time::Duration;
 
     use tokio::io::AsyncReadExt;
 
+    use super::super::connection_table::ConnectionTable;
     use super::*;
+
+    async fn reader(bytes: &[u8]) -> ShortReads<&[u8]> {
+        let place = ConnectionTable::new(1, Duration::ZERO).acquire().await;
+        ShortReads::new(bytes, place.activity())
+    }
 
     #[tokio::test]
     async fn all_bytes_are_read_in_their_order() {
         let bytes: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let mut read = Vec::new();
 
-        ShortReads::new(&bytes[..]).read_to_end(&mut read).await.unwrap();
+        reader(&bytes).await.read_to_end(&mut read).await.unwrap();
 
         assert_eq!(read, bytes);
     }
 
-    #[test]
-    fn after_a_portion_the_reader_yields_once() {
+    #[tokio::test]
+    async fn after_a_portion_the_reader_yields_once() {
         let bytes = vec![0; 4 * PORTION_BYTES];
-        let mut reader = ShortReads::new(&bytes[..]);
+        let mut reader = reader(&bytes).await;
         let mut cx = Context::from_waker(Waker::noop());
         let mut read = || {
             let mut buffer = vec![0; PORTION_BYTES / 2];

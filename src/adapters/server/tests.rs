@@ -226,13 +226,15 @@ async fn the_response_to_head_has_a_length_and_no_content() {
 }
 
 #[tokio::test]
-async fn more_connections_than_allowed_wait_for_others_to_end() {
+async fn more_connections_than_allowed_wait_while_all_others_are_in_use() {
     let server = Server::start().await;
     let mut open = vec![];
     for _ in 0..LIMITS.connections {
-        open.push(server.send_in_pieces(b"GET", usize::MAX).await);
+        let slow = b"GET /slow HTTP/1.1\r\nhost: t\r\n\r\n";
+        open.push(server.send_in_pieces(slow, usize::MAX).await);
     }
     server.wait_for_connections(LIMITS.connections).await;
+    sleep(SHORT_WAIT).await;
     let mut waiting = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
     let mut answer = [0; 15];
     assert!(timeout(SHORT_WAIT, waiting.read_exact(&mut answer)).await.is_err());
@@ -240,6 +242,21 @@ async fn more_connections_than_allowed_wait_for_others_to_end() {
     open.pop();
 
     waiting.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn connections_without_a_request_give_their_places_to_new_ones() {
+    let server = Server::start().await;
+    let mut silent = vec![];
+    for first in [&b""[..], b"GET", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"].iter().cycle().take(100) {
+        silent.push(server.send_in_pieces(first, usize::MAX).await);
+    }
+
+    let mut new = server.send_in_pieces(HTTP1_REQUEST, usize::MAX).await;
+    let mut answer = [0; 15];
+    timeout(Duration::from_secs(5), new.read_exact(&mut answer)).await.unwrap().unwrap();
+
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
 }
 

@@ -4,8 +4,8 @@
 use crate::adapters::messaging::destination::config::{Compression, Protocol};
 use crate::cli::settings::kinds::{
     BOOLEAN, Choice, DurationRange, FilePath, HeaderFileList, HeaderList, HeaderNameList,
-    HeaderPrefixList, IntegerRange, Optional, OriginList, ProxyUrl, ServerUrl, SizeRange, SocketAddresses,
-    TlsServerName,
+    HeaderPrefixList, IntegerRange, Optional, OriginList, ProxyUrl, ServerUrl, SizeRange,
+    SocketAddresses, TlsServerName,
 };
 use crate::cli::settings::{log, settings};
 use crate::domain::bounds::{self, Bounds};

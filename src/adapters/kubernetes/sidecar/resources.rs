@@ -13,7 +13,8 @@ use crate::domain::units::ByteSize;
 
 const MI: u64 = 1 << 20;
 
-/// Memory of the program with 200 connections, and of a `tracebuffer flush` beside it.
+/// Memory of the program, of the requests being read and of all connections, and of a
+/// `tracebuffer flush` beside it.
 const PROGRAM_BYTES: u64 = 20 * MI;
 /// The default maximum size of a request.
 const DEFAULT_REQUEST_BYTES: u64 = 4 * MI;
@@ -36,7 +37,7 @@ pub(super) fn resources(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Reso
     }
 }
 
-/// Returns the memory that a full buffer and 200 connections need, in bytes, rounded up to Mi:
+/// Returns the memory that a full buffer and all connections need, in bytes, rounded up to Mi:
 /// maxBytes and an eighth of it, twice the largest request, 20Mi for the program, and with
 /// compression a batch and 4Mi for each request in flight.
 pub(super) fn memory_bytes(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> u64 {

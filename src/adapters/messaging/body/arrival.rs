@@ -9,7 +9,7 @@ use http_body::Body;
 use tokio::time::timeout;
 
 use super::chunks::BodyChunks;
-use super::open_requests::{OWN_BYTES, OpenRequest};
+use super::open_requests::{MAX_SHARE_BYTES, OWN_BYTES, OpenRequest};
 use crate::adapters::messaging::request_error::RequestError;
 use crate::adapters::server::HoldBack;
 
@@ -21,6 +21,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Arrival<'a> {
     request: &'a OpenRequest<'a>,
     bytes: Vec<u8>,
+    /// How many bytes the message has, if that is known.
+    length: Option<usize>,
     /// How many bytes the message has, or at most has.
     max_bytes: usize,
     /// Memory that the request holds.
@@ -30,8 +32,12 @@ pub(super) struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
-    pub(super) const fn new(request: &'a OpenRequest<'a>, max_bytes: usize) -> Self {
-        Self { request, bytes: Vec::new(), max_bytes, reserved: OWN_BYTES, released: 0 }
+    pub(super) const fn new(
+        request: &'a OpenRequest<'a>,
+        length: Option<usize>,
+        max_bytes: usize,
+    ) -> Self {
+        Self { request, bytes: Vec::new(), length, max_bytes, reserved: OWN_BYTES, released: 0 }
     }
 
     /// Reads the rest of a body whose first chunk has been read. Stops after the first byte beyond the
@@ -49,10 +55,10 @@ impl<'a> Arrival<'a> {
         self.add(first)?;
         while self.bytes.len() <= self.max_bytes {
             if self.reserved < self.max_bytes
-                && self.bytes.len() >= self.reserved / 2
+                && self.bytes.len() >= self.reservation_mark()
                 && reservation.is_none()
             {
-                let wanted = (2 * self.reserved).max(self.bytes.len()).min(self.max_bytes);
+                let wanted = self.next_reservation();
                 if request.try_reserve(wanted) {
                     self.reserved = wanted;
                 } else {
@@ -78,6 +84,26 @@ impl<'a> Arrival<'a> {
             }
         }
         Ok(self.bytes)
+    }
+
+    /// Whether the message is too large to share memory: then it does not take a part of it first.
+    fn is_large(&self) -> bool {
+        self.length.is_some_and(|length| length > OWN_BYTES + MAX_SHARE_BYTES)
+    }
+
+    /// Returns how many bytes must have arrived before more memory is reserved. Of a large message, most
+    /// of what its sender may send: others wait for the same memory. Not all, because h2 does not tell
+    /// the sender of the last released bytes.
+    fn reservation_mark(&self) -> usize {
+        if self.is_large() { self.reserved / 8 * 7 } else { self.reserved / 2 }
+    }
+
+    /// Returns the memory to reserve next.
+    fn next_reservation(&self) -> usize {
+        if self.is_large() {
+            return self.max_bytes;
+        }
+        (2 * self.reserved).max(self.bytes.len()).min(self.max_bytes)
     }
 
     fn add(&mut self, chunk: Bytes) -> Result<(), RequestError> {

@@ -138,7 +138,7 @@ impl BodyReader {
             chunks.expect_end().await?;
             first
         } else {
-            let arrival = Arrival::new(request, length.unwrap_or(self.max_bytes));
+            let arrival = Arrival::new(request, length, length.unwrap_or(self.max_bytes));
             trimmed(Box::pin(arrival.collect(first, chunks)).await?)
         };
         if received.len() > self.max_bytes {

@@ -7,6 +7,7 @@
 
 mod receive_rate;
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const EMPTY_REQUEST_BYTES: usize = 4 << 10;
 /// Memory that all requests share.
 const SHARED_BYTES: usize = 1 << 20;
 /// Maximum share of one request; a larger one is read outside the shared memory, one at a time.
-const MAX_SHARE_BYTES: usize = SHARED_BYTES / 2;
+pub(super) const MAX_SHARE_BYTES: usize = SHARED_BYTES / 2;
 /// How long a request waits for memory. SDKs lose data when it is refused, but also when they wait
 /// too long.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -87,7 +88,7 @@ enum Held {
 enum Cut {
     /// It was sent slowly while others waited.
     Slow,
-    /// Its connection held the most memory when there was too little.
+    /// Its connection had the most requests when there was too little memory.
     Crowded,
 }
 
@@ -118,8 +119,9 @@ impl OpenRequests {
 impl OpenRequest<'_> {
     /// Reports that `bytes` arrived.
     ///
-    /// If all requests together hold too much that was not reserved, one of the connection that holds
-    /// most has to go, or else the slowest. If there is neither, it is this one.
+    /// If all requests together hold too much that was not reserved, the slowest has to go, if it is
+    /// slow; or else the last of those that wait for more memory; or else one of the connection with
+    /// the most requests. If there is none of these, it is this one.
     pub(super) fn received(&self, bytes: usize) -> Result<(), RequestError> {
         let now = Instant::now();
         let mut state = self.all.state.lock();
@@ -270,26 +272,41 @@ impl State {
             return Ok(Held::AtOnce);
         }
         let now = Instant::now();
-        if self.cut_most_crowded(connection) || self.cut_slowest(now, |entry| entry.id != id) {
+        if self.cut_slowest(now, |entry| entry.id != id)
+            || self.cut_last_waiting(id)
+            || self.cut_most_crowded(connection)
+        {
             return Ok(Held::AfterCut);
         }
         Err(busy_error())
     }
 
-    /// Cuts off the newest request of the connection that holds most, if that is more than `connection`
-    /// holds.
+    /// Cuts off the last other request that waits for memory: it would have to wait longest.
+    fn cut_last_waiting(&mut self, id: u64) -> bool {
+        let Self { requests, waiting, .. } = self;
+        let mut candidates = waiting.iter().rev().filter(|waiting| **waiting != id);
+        let uncut =
+            |id: &u64| requests.iter().position(|each| each.id == *id && each.cut.is_none());
+        let Some(index) = candidates.find_map(uncut) else { return false };
+        requests.get_mut(index).is_some_and(|entry| entry.cut.replace(Cut::Crowded).is_none())
+    }
+
+    /// Cuts off the oldest request of the connection with the most requests, and of these the one that
+    /// holds most, if that is more than `connection` has.
     fn cut_most_crowded(&mut self, connection: u64) -> bool {
-        let mut held: HashMap<u64, usize> = HashMap::new();
+        let mut load: HashMap<u64, (usize, usize)> = HashMap::new();
         for entry in &self.requests {
-            *held.entry(entry.connection).or_default() += entry.own_bytes;
+            let (requests, bytes) = load.entry(entry.connection).or_default();
+            *requests += 1;
+            *bytes += entry.own_bytes;
         }
-        let held_by = |connection| held.get(&connection).copied().unwrap_or_default();
+        let load_of = |connection| load.get(&connection).copied().unwrap_or_default();
         let uncut = self.requests.iter().filter(|entry| entry.cut.is_none());
-        let newest = uncut
-            .map(|entry| (held_by(entry.connection), entry.id))
+        let oldest = uncut
+            .map(|entry| (load_of(entry.connection), Reverse(entry.id)))
             .max()
-            .filter(|(held, _)| *held > held_by(connection));
-        let Some((_, id)) = newest else { return false };
+            .filter(|(load, _)| *load > load_of(connection));
+        let Some((_, Reverse(id))) = oldest else { return false };
         self.entry(id).is_some_and(|entry| entry.cut.replace(Cut::Crowded).is_none())
     }
 

@@ -210,7 +210,7 @@ async fn a_large_grpc_message_is_read_within_the_window_of_its_sender() {
 async fn memory_is_reserved_as_bytes_arrive() {
     let reader = reader();
     let announcers = async {
-        let announcer = || read(&reader, stalled(60 * KI), Some(LIMIT));
+        let announcer = || read(&reader, stalled(50 * KI), Some(LIMIT));
         tokio::join!(announcer(), announcer(), announcer(), announcer(), announcer())
     };
 

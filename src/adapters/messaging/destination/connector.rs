@@ -107,11 +107,8 @@ impl Connector {
                 format!("cannot connect to {endpoint} through the proxy {proxy}: {reason}"),
             )
         };
-        let tls = if proxy.tls {
-            Some(self.read_files(TlsFiles::proxy_config).await??)
-        } else {
-            None
-        };
+        let tls =
+            if proxy.tls { Some(self.read_files(TlsFiles::proxy_config).await??) } else { None };
         let opening = async {
             let stream = connect_to_proxy(proxy, tls, deadline).await?;
             open_tunnel(stream, proxy, &self.endpoint.authority()).await

@@ -14,7 +14,7 @@ use crate::support::receiver_under_test::{
 use crate::support::samples::spans;
 
 /// The most connections that are served at once on a port.
-const MAX_CONNECTIONS: usize = 128;
+const MAX_CONNECTIONS: usize = 48;
 
 #[tokio::test]
 async fn random_bytes_do_no_harm() {
@@ -40,7 +40,7 @@ async fn connections_that_send_nothing_or_half_a_head_do_not_delay_others() {
             held.push(stream);
         }
     }
-    let all = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) >= 100;
+    let all = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) >= MAX_CONNECTIONS;
     receiver.receiver.wait_for_metrics(all).await;
 
     receiver.assert_serves_others().await;
@@ -59,9 +59,8 @@ async fn a_thousand_connections_at_once_leak_nothing() {
     }
     let full = |metrics: &Metrics| metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) >= MAX_CONNECTIONS;
     let metrics = receiver.receiver.wait_for_metrics(full).await;
-    assert_eq!(
-        metrics.sum::<usize>(CONNECTIONS_METRIC, &[]),
-        MAX_CONNECTIONS,
+    assert!(
+        metrics.sum::<usize>(CONNECTIONS_METRIC, &[]) <= MAX_CONNECTIONS,
         "no more are served at once"
     );
 

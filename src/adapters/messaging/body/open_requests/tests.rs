@@ -98,7 +98,7 @@ async fn large_requests_are_read_in_the_order_of_their_arrival() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_connections_the_one_that_holds_more_gives_up_its_newest_request() {
+async fn the_connection_with_the_most_requests_gives_up_its_oldest() {
     let all = OpenRequests::default();
     let hog: Vec<_> =
         (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 1).map(|_| all.open(7).unwrap()).collect();
@@ -106,9 +106,8 @@ async fn of_two_connections_the_one_that_holds_more_gives_up_its_newest_request(
 
     let newcomer = all.open(9).unwrap();
 
-    let (newest, older) = hog.split_last().unwrap();
-    assert!(is_cut(newest).await);
-    assert!(!is_cut(&older[0]).await && !is_cut(&other).await && !is_cut(&newcomer).await);
+    assert!(is_cut(&hog[0]).await);
+    assert!(!is_cut(&hog[1]).await && !is_cut(&other).await && !is_cut(&newcomer).await);
     let error = all.open(7).unwrap_err();
     assert_eq!(error.status, ResponseStatus::Unavailable);
 }
@@ -144,7 +143,25 @@ async fn bytes_that_arrive_beyond_the_memory_of_all_cost_a_request() {
 
     assert!(received.is_ok(), "it holds no more than its own");
     assert!(more.is_ok());
-    assert!(is_cut(full.last().unwrap()).await);
+    assert!(is_cut(&full[0]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_request_that_waits_for_memory_goes_before_one_that_arrives() {
+    let all = OpenRequests::default();
+    let large = all.open(0).unwrap();
+    assert!(large.try_reserve(4 << 20));
+    let [first, last] = [1, 2].map(|connection| all.open(connection).unwrap());
+    let mut waiting =
+        std::pin::pin!(async { tokio::join!(first.reserve(4 << 20), last.reserve(4 << 20)) });
+    assert!(timeout(Duration::from_millis(1), waiting.as_mut()).await.is_err());
+    let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 3;
+    let _open: Vec<_> = (0..rest).map(|_| all.open(9).unwrap()).collect();
+
+    assert!(all.open(10).is_ok());
+
+    assert!(is_cut(&last).await);
+    assert!(!is_cut(&first).await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,5 @@
 //! gRPC's prefix and compressed messages, in chunks of any size.
 
-
 use bytes::Bytes;
 
 use super::super::*;
