@@ -28,7 +28,7 @@ use tokio_rustls::TlsConnector;
 use tracebuffer::adapters::kubernetes::resource::TraceBuffer;
 use tracebuffer::adapters::kubernetes::sidecar::{self, Sidecar, SidecarDefaults};
 use tracebuffer::adapters::kubernetes::webhook::WebhookService;
-use tracebuffer::adapters::server::{HttpServer, Tls};
+use tracebuffer::adapters::server::{HttpServer, PortLimits, Tls};
 use tracebuffer::adapters::telemetry::operator::metrics::ControllerMetrics;
 use tracebuffer::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
 use tracebuffer::domain::operator::injection::trace_buffer_view::{
@@ -169,7 +169,9 @@ async fn serve() -> Result<(SocketAddr, CertificateDer<'static>), BenchError> {
     );
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { HttpServer::new().serve_tls(vec![listener], tls, service).await });
+    tokio::spawn(async move {
+        HttpServer::new().serve_tls(PortLimits::WEBHOOK, vec![listener], tls, service).await;
+    });
     Ok((address, cert.der().clone()))
 }
 

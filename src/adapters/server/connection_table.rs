@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 /// How often a full table is searched for a peer that has been silent long enough.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a new peer may wait with its first request.
-const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(100);
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(400);
 
 /// A table with a fixed number of places.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ mod tests {
         let _open = used.open_request();
         let unused = table.acquire().await;
 
-        assert!(timeout(Duration::from_millis(99), table.acquire()).await.is_err());
+        assert!(timeout(Duration::from_millis(399), table.acquire()).await.is_err());
         assert!(!is_evicted(&unused).await);
         assert!(timeout(Duration::from_millis(60), table.acquire()).await.is_err());
 

@@ -187,10 +187,11 @@ where
         match frame.into_data() {
             Ok(data) if body.is_end_stream() => return stream.send_data(data, true),
             Ok(data) => stream.send_data(data, false)?,
-            Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => return stream.send_trailers(trailers),
-                Err(_) => {}
-            },
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    return stream.send_trailers(trailers);
+                }
+            }
         }
     }
     stream.send_data(Bytes::new(), true)

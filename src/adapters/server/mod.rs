@@ -48,7 +48,7 @@ pub struct PortLimits {
     /// Maximum number of open connections.
     pub connections: usize,
     /// How long the peer of a connection must have been silent for it to be closed in favour of a new
-    /// one when all are in use; one without any request so far goes after 100 ms. Until then new
+    /// one when all are in use; one without any request so far goes after at most 400 ms. Until then new
     /// connections wait.
     pub min_silence: Duration,
     /// Maximum size of a request's head, in bytes. Over HTTP/2, each header counts 32 bytes more
@@ -107,7 +107,7 @@ impl PortLimits {
     /// Limits of a port that applications send to. Clients send less than 2 KiB of headers.
     pub const OTLP: Self = Self {
         connections: 48,
-        min_silence: Duration::from_millis(250),
+        min_silence: Duration::from_millis(400),
         max_head_bytes: 8 << 10,
         http2: true,
     };

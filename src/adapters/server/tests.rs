@@ -188,7 +188,7 @@ async fn bytes_that_are_not_http_are_answered_with_400() {
 }
 
 #[tokio::test]
-async fn a_head_larger_than_16_kib_is_answered_with_431() {
+async fn a_head_larger_than_allowed_is_answered_with_431() {
     let server = Server::start().await;
     let long = "x".repeat(17 << 10);
 

@@ -52,7 +52,8 @@ impl<'a> Arrival<'a> {
     {
         let request = self.request;
         let mut reservation = None;
-        self.add(first)?;
+        self.add(&first)?;
+        drop(first);
         while self.bytes.len() <= self.max_bytes {
             if self.reserved < self.max_bytes
                 && self.bytes.len() >= self.reservation_mark()
@@ -74,7 +75,7 @@ impl<'a> Arrival<'a> {
                 // What the sender may still send is read while the request waits for memory.
                 chunk = next_chunk(request, chunks),
                     if reservation.is_none() || self.bytes.len() < self.reserved => match chunk? {
-                        Some(chunk) => self.add(chunk)?,
+                        Some(chunk) => self.add(&chunk)?,
                         None => break,
                     },
                 Some(reserved) = OptionFuture::from(reservation.as_mut()) => {
@@ -106,10 +107,10 @@ impl<'a> Arrival<'a> {
         (2 * self.reserved).max(self.bytes.len()).min(self.max_bytes)
     }
 
-    fn add(&mut self, chunk: Bytes) -> Result<(), RequestError> {
+    fn add(&mut self, chunk: &[u8]) -> Result<(), RequestError> {
         self.request.received(chunk.len())?;
         self.grow(chunk.len());
-        self.bytes.extend_from_slice(&chunk);
+        self.bytes.extend_from_slice(chunk);
         Ok(())
     }
 

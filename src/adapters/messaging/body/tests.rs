@@ -233,7 +233,8 @@ async fn a_sender_is_held_back_while_its_request_waits_for_memory() {
     };
     let (body, sent) = Windowed::new(LIMIT, true);
 
-    let waiting = beside(async { tokio::join!(holder, others) }, async {
+    let holders = Box::pin(async { tokio::join!(holder, others) });
+    let waiting = beside(holders, async {
         let request = reader.open(1).unwrap();
         let reading = reader.read_http(&request, body, Some(LIMIT as u64), PLAIN);
         timeout(Duration::from_secs(1), reading).await

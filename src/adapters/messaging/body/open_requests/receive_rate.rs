@@ -7,6 +7,7 @@ use tokio::time::Instant;
 /// Length of a period, and how many are remembered: two seconds.
 const PERIOD: Duration = Duration::from_millis(250);
 const PERIODS: usize = 8;
+const WINDOW: Duration = Duration::from_secs(2);
 
 /// The bytes received in the last two seconds.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl ReceiveRate {
     pub(super) fn bytes_per_second(&mut self, now: Instant, grace: Duration) -> Option<usize> {
         self.advance(now);
         let age = now - self.started;
-        let span = age.min(PERIOD * PERIODS as u32);
+        let span = age.min(WINDOW);
         let bytes: u64 = self.bytes.iter().copied().map(u64::from).sum();
         let rate = u128::from(bytes) * 1_000 / span.as_millis().max(1);
         (age >= grace).then(|| usize::try_from(rate).unwrap_or(usize::MAX))
