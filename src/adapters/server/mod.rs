@@ -106,7 +106,7 @@ struct Port<O, S> {
 impl PortLimits {
     /// Limits of a port that applications send to. Clients send less than 2 KiB of headers.
     pub const OTLP: Self = Self {
-        connections: 48,
+        connections: 40,
         min_silence: Duration::from_millis(400),
         max_head_bytes: 8 << 10,
         http2: true,

@@ -22,7 +22,7 @@ use crate::adapters::server::STREAM_WINDOW;
 /// What a request may hold without a reservation: what its peer may send before it is let send more.
 pub(super) const OWN_BYTES: usize = STREAM_WINDOW as usize;
 /// What all requests may hold without a reservation.
-const ALL_OWN_BYTES: usize = 3 << 20;
+const ALL_OWN_BYTES: usize = 2 << 20;
 /// Memory of a request of which nothing has arrived: its task, its stream.
 const EMPTY_REQUEST_BYTES: usize = 4 << 10;
 /// Memory that all requests share.
