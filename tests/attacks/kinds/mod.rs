@@ -20,7 +20,7 @@ pub(crate) const QUICK: [&str; 16] = [
     "heads-tiny-http/256",
     "heads-table/256",
     "trailers/256",
-    "frames-260/256",
+    "frames-260/64",
     "admin-window-0/64",
     "admin-unread/64",
     "admin-idle/300",
@@ -31,7 +31,7 @@ pub(crate) const QUICK: [&str; 16] = [
     "unanswered/120",
     "slow-http/5",
     "oversize-chunked/64",
-    "everything",
+    "spans-invalid/4",
 ];
 
 /// All attacks.
