@@ -48,6 +48,8 @@ impl<R: ReceivePort, M: Monitor> ExportHandler<R, M> {
             MessageFormat::Json => {
                 let converted = json::to_protobuf(&message)
                     .map_err(|error| RequestError::malformed(error.to_string()))?;
+                // Before the record is stored, which needs as much memory again.
+                drop(message);
                 parse_request(converted.protobuf.into(), Some(&converted.unknown_keys))
             }
         };

@@ -54,9 +54,9 @@ impl<R: ReceivePort, M: Monitor> HttpService for OtlpService<R, M> {
         // Over HTTP/1 the gRPC status, which is a trailer, would be lost.
         let can_be_grpc = request.version() >= Version::HTTP_2;
         if can_be_grpc && content_type.is_some_and(otlp_grpc::is_grpc) {
-            otlp_grpc::handle(&self.handler, peer.connection, request).await
+            otlp_grpc::handle(&self.handler, peer, request).await
         } else {
-            otlp_http::handle(&self.handler, peer.connection, request).await
+            otlp_http::handle(&self.handler, peer, request).await
         }
     }
 }

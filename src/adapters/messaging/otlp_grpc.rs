@@ -23,7 +23,7 @@ use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use super::user_agent::UserAgent;
 use super::wire::grpc::{self, EXPORT_PATH, GRPC_ENCODING, GRPC_TIMEOUT};
-use crate::adapters::server::HoldBack;
+use crate::adapters::server::{HoldBack, Peer};
 use crate::domain::response_status::ResponseStatus;
 use crate::domain::text::{Escaped, truncated};
 use crate::ports::monitor::{Monitor, Transport};
@@ -55,7 +55,7 @@ fn is_protobuf(content_type: &[u8]) -> bool {
 /// Handles one gRPC request.
 pub(super) async fn handle<R, M, B>(
     handler: &ExportHandler<R, M>,
-    connection: u64,
+    peer: Peer,
     request: Request<B>,
 ) -> Response<ResponseBody>
 where
@@ -72,7 +72,7 @@ where
     // A head may have hundreds of headers, and the body may never come.
     drop(head);
     let result = match checked {
-        Ok(encoding) => export(handler, connection, body, encoding, deadline).await,
+        Ok(encoding) => export(handler, peer, body, encoding, deadline).await,
         Err(error) => Err(error),
     };
     handler.report(Transport::Grpc, &result, &sender);
@@ -91,7 +91,7 @@ where
 
 async fn export<R, M, B>(
     handler: &ExportHandler<R, M>,
-    connection: u64,
+    peer: Peer,
     body: B,
     encoding: Encoding,
     deadline: Option<Duration>,
@@ -101,7 +101,7 @@ where
     M: Monitor,
     B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
 {
-    let request = handler.reader.open(connection)?;
+    let request = handler.reader.open(peer)?;
     let reading = handler.reader.read_grpc(&request, body, encoding);
     let message = match deadline {
         Some(deadline) => {

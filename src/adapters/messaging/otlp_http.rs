@@ -24,7 +24,7 @@ use super::otlp_grpc::{RETRY_DELAY, grpc_status, is_grpc};
 use super::request_error::RequestError;
 use super::response_body::ResponseBody;
 use super::user_agent::UserAgent;
-use crate::adapters::server::HoldBack;
+use crate::adapters::server::{HoldBack, Peer};
 use crate::domain::response_status::ResponseStatus;
 use crate::domain::text::{Escaped, quoted, truncated};
 use crate::ports::monitor::{Monitor, Transport};
@@ -63,7 +63,7 @@ struct BodyHead {
 /// Handles one OTLP/HTTP request.
 pub(super) async fn handle<R, M, B>(
     handler: &ExportHandler<R, M>,
-    connection: u64,
+    peer: Peer,
     request: Request<B>,
 ) -> Response<ResponseBody>
 where
@@ -78,7 +78,7 @@ where
     }
     let request = RequestHead::new(&head);
     drop(head);
-    let mut response = respond(handler, connection, request, body).await;
+    let mut response = respond(handler, peer, request, body).await;
     if let Some(page) = page {
         page.allow(response.headers_mut());
     }
@@ -87,7 +87,7 @@ where
 
 async fn respond<R, M, B>(
     handler: &ExportHandler<R, M>,
-    connection: u64,
+    peer: Peer,
     head: RequestHead,
     mut body: B,
 ) -> Response<ResponseBody>
@@ -97,7 +97,7 @@ where
     B: Body<Data = Bytes, Error: Display> + HoldBack + Send + Unpin + 'static,
 {
     let result = match head.body {
-        Ok(about) => export(handler, connection, about, &mut body).await,
+        Ok(about) => export(handler, peer, about, &mut body).await,
         Err(error) => Err(error),
     };
     handler.report(Transport::Http, &result, &head.sender);
@@ -121,7 +121,7 @@ where
 
 async fn export<R, M, B>(
     handler: &ExportHandler<R, M>,
-    connection: u64,
+    peer: Peer,
     head: BodyHead,
     body: &mut B,
 ) -> Result<ExportResult, RequestError>
@@ -132,7 +132,7 @@ where
 {
     let BodyHead { format, encoding, length } = head;
     let copies = if format == MessageFormat::Json { 2 } else { 1 };
-    let request = handler.reader.open(connection)?;
+    let request = handler.reader.open(peer)?;
     let options = ReadOptions { encoding, copies };
     let message = handler.reader.read_http(&request, body, length, options).await?;
     handler.export(Transport::Http, message, format).await

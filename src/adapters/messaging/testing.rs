@@ -21,11 +21,16 @@ use tokio::time::{Sleep, sleep};
 
 use super::body::BodyReader;
 use super::export_handler::ExportHandler;
-use crate::adapters::server::HoldBack;
+use crate::adapters::server::{HoldBack, Peer};
 use crate::domain::delivery::Failure;
 use crate::domain::response_status::ResponseStatus;
 use crate::ports::monitor::{Monitor, RefusalReason, Transport};
 use crate::ports::receive::{ExportRequest, ExportResult, ReceiveError, ReceivePort};
+
+/// The peer of a new connection.
+pub(super) fn peer(connection: u64) -> Peer {
+    Peer { ip: [127, 0, 0, 1].into(), connection, has_succeeded: false }
+}
 
 /// The next step of a body.
 #[derive(Debug)]

@@ -63,7 +63,7 @@ impl Connection {
         };
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(WRITE_TIMEOUT));
-        let stream = ShortReads::new(Box::pin(stream), place.activity());
+        let stream = ShortReads::new(Box::pin(stream), place.width().portion);
         let leave = shutdown_or_max_age(shutdown);
         match version {
             HttpVersion::Http2 if limits.http2 => {
@@ -97,10 +97,11 @@ async fn serve_http1<S: HttpService>(
     leave: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
     let answer = service_fn(|request: Request<Incoming>| {
-        let (service, open) = (service.clone(), place.open_request());
+        let (service, peer) = (service.clone(), place.assess(peer));
         async move {
-            let _open = open;
-            Ok::<_, Infallible>(service.handle(peer, request.map(RequestBody::from)).await)
+            let response = service.handle(peer, request.map(RequestBody::from)).await;
+            place.note(&response);
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()

@@ -1,40 +1,52 @@
 //! The open connections of a port, and which of them has to go when there are too many.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::Response;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+use tonic::Status;
 
-/// How often a full table is searched for a peer that has been silent long enough.
-const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
-/// How long a new peer may wait with its first request.
-const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(400);
+use super::Peer;
+use super::http2::Width;
+
+/// How often a full table is searched for a connection that has been useless long enough.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(25);
+/// How long a success speaks for its connection.
+const SUCCESS_COUNTS_FOR: Duration = Duration::from_secs(10);
+/// Connections of a table that may have many concurrent streams: pods with more are rare, and each of
+/// these may take several times the memory of the others.
+const WIDE_CONNECTIONS: usize = 4;
 
 /// A table with a fixed number of places.
+///
+/// A place is for connections that are used. What a peer sends says nothing about that, so only requests
+/// that succeed count.
 #[derive(Debug)]
 pub(super) struct ConnectionTable {
     places: usize,
-    /// How long a peer must have been silent for its connection to be closed in favour of a new one.
-    min_silence: Duration,
+    /// How long a connection must have been useless to be closed in favour of a new one.
+    min_idle: Duration,
     entries: Mutex<Vec<Arc<Entry>>>,
     freed: Notify,
 }
 
 #[derive(Debug)]
 struct Entry {
-    activity: Mutex<Activity>,
+    is_wide: bool,
+    usefulness: Mutex<Usefulness>,
+    is_evicted: AtomicBool,
     evicted: Notify,
 }
 
-#[derive(Debug)]
-struct Activity {
-    /// When the peer last sent something, or its last request ended.
-    silent_since: Instant,
-    /// Whether the peer has ever sent a request.
-    has_requested: bool,
-    evicted: bool,
+#[derive(Clone, Copy, Debug)]
+struct Usefulness {
+    has_succeeded: bool,
+    /// When the last request succeeded; before the first one, when the connection was opened.
+    last_success: Instant,
 }
 
 /// The place of one connection, until it is dropped.
@@ -44,21 +56,13 @@ pub(super) struct Place {
     entry: Arc<Entry>,
 }
 
-/// Notes that the peer of a connection has sent something.
-#[derive(Clone, Debug)]
-pub(super) struct PeerActivity(Arc<Entry>);
-
-/// A request that is being answered, until it is dropped.
-#[derive(Debug)]
-pub(super) struct OpenRequest<'a>(&'a Place);
-
 impl ConnectionTable {
-    pub(super) fn new(places: usize, min_silence: Duration) -> Arc<Self> {
-        Arc::new(Self { places, min_silence, entries: Mutex::default(), freed: Notify::new() })
+    pub(super) fn new(places: usize, min_idle: Duration) -> Arc<Self> {
+        Arc::new(Self { places, min_idle, entries: Mutex::default(), freed: Notify::new() })
     }
 
-    /// Waits for a place. In a full table, the connection whose peer has been silent longest has to
-    /// go, if that is long enough or the peer has never sent a request.
+    /// Waits for a place. In a full table, the connection whose last success is longest ago has to go,
+    /// if that is long enough.
     pub(super) async fn acquire(self: &Arc<Self>) -> Place {
         loop {
             let freed = self.freed.notified();
@@ -66,7 +70,7 @@ impl ConnectionTable {
                 return place;
             }
             self.evict();
-            // On a timeout, another peer may have been silent long enough.
+            // On a timeout, another connection may have been useless long enough.
             let _ = timeout(SEARCH_INTERVAL, freed).await;
         }
     }
@@ -76,62 +80,55 @@ impl ConnectionTable {
         if entries.len() >= self.places {
             return None;
         }
-        let silent_since = Instant::now();
-        let activity = Activity { silent_since, has_requested: false, evicted: false };
-        let entry = Arc::new(Entry { activity: Mutex::new(activity), evicted: Notify::new() });
+        let wide = entries.iter().filter(|entry| entry.is_wide).count();
+        let entry = Arc::new(Entry {
+            is_wide: wide < WIDE_CONNECTIONS,
+            usefulness: Mutex::new(Usefulness {
+                has_succeeded: false,
+                last_success: Instant::now(),
+            }),
+            is_evicted: AtomicBool::new(false),
+            evicted: Notify::new(),
+        });
         entries.push(Arc::clone(&entry));
         Some(Place { table: Arc::clone(self), entry })
     }
 
     fn evict(&self) {
         let entries = self.entries.lock();
-        let candidates =
-            entries.iter().filter_map(|entry| Some((entry.silent_since(self.min_silence)?, entry)));
-        if let Some((_, entry)) = candidates.min_by_key(|(since, _)| *since) {
-            entry.activity.lock().evicted = true;
+        let staying = entries.iter().filter(|entry| !entry.is_evicted.load(Ordering::Relaxed));
+        let last_successes = staying.map(|entry| (entry.usefulness.lock().last_success, entry));
+        let oldest = last_successes.min_by_key(|(last_success, _)| *last_success);
+        if let Some((_, entry)) = oldest.filter(|(since, _)| since.elapsed() >= self.min_idle) {
+            entry.is_evicted.store(true, Ordering::Relaxed);
             entry.evicted.notify_one();
         }
     }
 }
 
-impl Entry {
-    /// Returns since when the peer has been silent; `None` if the connection may stay, or has already
-    /// been asked to close.
-    fn silent_since(&self, min_silence: Duration) -> Option<Instant> {
-        let activity = self.activity.lock();
-        let grace =
-            if activity.has_requested { min_silence } else { min_silence.min(FIRST_REQUEST_GRACE) };
-        let may_go = activity.silent_since.elapsed() >= grace;
-        (may_go && !activity.evicted).then_some(activity.silent_since)
-    }
-}
-
-impl PeerActivity {
-    pub(super) fn note(&self) {
-        self.0.activity.lock().silent_since = Instant::now();
-    }
-}
-
 impl Place {
-    pub(super) fn activity(&self) -> PeerActivity {
-        PeerActivity(Arc::clone(&self.entry))
+    /// What the connection may use.
+    pub(super) fn width(&self) -> &'static Width {
+        if self.entry.is_wide { &Width::WIDE } else { &Width::NARROW }
     }
 
-    /// Begins a request.
-    pub(super) fn open_request(&self) -> OpenRequest<'_> {
-        self.entry.activity.lock().has_requested = true;
-        OpenRequest(self)
+    /// Returns what is known of the peer now.
+    pub(super) fn assess(&self, peer: Peer) -> Peer {
+        let Usefulness { has_succeeded, last_success } = *self.entry.usefulness.lock();
+        Peer { has_succeeded: has_succeeded && last_success.elapsed() < SUCCESS_COUNTS_FOR, ..peer }
+    }
+
+    /// Notes whether a request has succeeded. A failure over gRPC has its status beside HTTP's 200.
+    pub(super) fn note<B>(&self, response: &Response<B>) {
+        if response.status().is_success() && !response.headers().contains_key(Status::GRPC_STATUS) {
+            *self.entry.usefulness.lock() =
+                Usefulness { has_succeeded: true, last_success: Instant::now() };
+        }
     }
 
     /// Waits until the connection has to go.
     pub(super) async fn evicted(&self) {
         self.entry.evicted.notified().await;
-    }
-}
-
-impl Drop for OpenRequest<'_> {
-    fn drop(&mut self) {
-        self.0.entry.activity.lock().silent_since = Instant::now();
     }
 }
 
@@ -146,21 +143,24 @@ impl Drop for Place {
 mod tests {
     use std::pin::pin;
 
+    use http::StatusCode;
     use tokio::time::advance;
 
     use super::*;
 
-    const MIN_SILENCE: Duration = Duration::from_secs(5);
+    const MIN_IDLE: Duration = Duration::from_secs(5);
 
-    /// A table of two places, both taken, the first one earlier, by peers that have sent a request.
+    /// A table of two places, both taken, the first one earlier.
     async fn full_table() -> (Arc<ConnectionTable>, Place, Place) {
-        let table = ConnectionTable::new(2, MIN_SILENCE);
+        let table = ConnectionTable::new(2, MIN_IDLE);
         let first = table.acquire().await;
-        drop(first.open_request());
         advance(Duration::from_secs(1)).await;
         let second = table.acquire().await;
-        drop(second.open_request());
         (table, first, second)
+    }
+
+    fn refused(status: StatusCode) -> Response<()> {
+        Response::builder().status(status).header(Status::GRPC_STATUS, "14").body(()).unwrap()
     }
 
     async fn is_evicted(place: &Place) -> bool {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_connection_silent_longest_gives_its_place_to_a_new_one() {
+    async fn the_connection_useless_longest_gives_its_place_to_a_new_one() {
         let (table, first, second) = full_table().await;
         let mut newcomer = pin!(table.acquire());
 
@@ -181,47 +181,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_connection_that_was_used_goes_before_it_was_silent_long_enough() {
+    async fn no_connection_goes_before_it_was_useless_long_enough() {
         let (table, first, second) = full_table().await;
 
-        assert!(timeout(Duration::from_millis(3_700), table.acquire()).await.is_err());
+        assert!(timeout(Duration::from_millis(3_900), table.acquire()).await.is_err());
 
         assert!(!is_evicted(&first).await && !is_evicted(&second).await);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_was_never_used_goes_soon() {
-        let table = ConnectionTable::new(2, MIN_SILENCE);
-        let used = table.acquire().await;
-        let _open = used.open_request();
-        let unused = table.acquire().await;
-
-        assert!(timeout(Duration::from_millis(399), table.acquire()).await.is_err());
-        assert!(!is_evicted(&unused).await);
-        assert!(timeout(Duration::from_millis(60), table.acquire()).await.is_err());
-
-        assert!(is_evicted(&unused).await);
-        assert!(!is_evicted(&used).await);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_whose_request_does_not_come_is_silent() {
-        let (table, first, second) = full_table().await;
-        let _request = first.open_request();
-        advance(Duration::from_mins(1)).await;
-        second.activity().note();
-
-        assert!(timeout(Duration::from_secs(1), table.acquire()).await.is_err());
-
-        assert!(is_evicted(&first).await);
-        assert!(!is_evicted(&second).await);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_silent_since_the_end_of_its_last_request() {
+    async fn a_request_that_succeeds_keeps_its_connection() {
         let (table, first, second) = full_table().await;
         advance(Duration::from_mins(1)).await;
-        drop(first.open_request());
+        first.note(&Response::new(()));
+        second.note(&refused(StatusCode::SERVICE_UNAVAILABLE));
+        second.note(&refused(StatusCode::OK));
 
         assert!(timeout(Duration::from_secs(1), table.acquire()).await.is_err());
 
@@ -238,5 +212,32 @@ mod tests {
         });
 
         assert!(!is_evicted(&second).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_speaks_for_its_connection_for_ten_seconds() {
+        let place = ConnectionTable::new(1, MIN_IDLE).acquire().await;
+        let peer = Peer { ip: [127, 0, 0, 1].into(), connection: 7, has_succeeded: false };
+        assert_eq!(place.assess(peer), peer);
+
+        place.note(&Response::new(()));
+
+        assert_eq!(place.assess(peer), Peer { has_succeeded: true, ..peer });
+        advance(SUCCESS_COUNTS_FOR).await;
+        assert_eq!(place.assess(peer), peer);
+    }
+
+    #[tokio::test]
+    async fn only_a_few_connections_are_wide_at_a_time() {
+        let table = ConnectionTable::new(10, MIN_IDLE);
+        let mut places = Vec::new();
+        for _ in 0..10 {
+            places.push(table.acquire().await);
+        }
+
+        assert_eq!(places.iter().filter(|place| place.entry.is_wide).count(), WIDE_CONNECTIONS);
+
+        drop(places.remove(0));
+        assert!(table.acquire().await.entry.is_wide);
     }
 }

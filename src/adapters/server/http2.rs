@@ -18,6 +18,7 @@ use http::header::{CONTENT_LENGTH, DATE};
 use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
+use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
@@ -29,18 +30,8 @@ use super::{HttpService, Peer, date};
 /// Flow-control window of a stream, and so the memory that a request has before its reader asks for
 /// more. Also the default of the protocol, so clients that do not wait for our settings are within it.
 pub const STREAM_WINDOW: u32 = 64 << 10;
-/// Concurrent streams of a connection. A peer that has seen this limit queues further requests itself;
-/// before that they are refused, and lost if the client does not retry. So it is at least what exporters
-/// send at once: 30 in JavaScript, fewer elsewhere.
-const MAX_STREAMS: u32 = 32;
-/// A stream that waits for memory must not use up the window of the one that is being read. Twice what
-/// all streams have, because h2 tells the peer of released window only from half of it on.
-const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW * MAX_STREAMS;
 /// Size of the table of repeated headers. Its entries take several times their size.
 const HEADER_TABLE_BYTES: u32 = 1 << 10;
-/// Limits DATA frames below 256 bytes that are not read yet: 64 frames of one byte. All streams with
-/// the five bytes of a gRPC prefix in a frame of their own are half of it.
-const SMALL_FRAMES_BUDGET: usize = 16 << 10;
 /// Streams that are remembered for a second after they were reset, to ignore frames that crossed.
 const MAX_RESET_STREAMS: usize = 8;
 const MAX_SEND_BUFFER_BYTES: usize = 16 << 10;
@@ -50,6 +41,30 @@ const PING_INTERVAL: Duration = Duration::from_mins(1);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a peer that must go may take to read the last frame.
 const GOAWAY_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// What one connection may use.
+#[derive(Debug)]
+pub(super) struct Width {
+    /// Concurrent streams. A peer that has seen this limit queues further requests itself; before that
+    /// they are refused, and lost if the client does not retry.
+    streams: u32,
+    /// Bytes that are read before the streams are, and so frames that wait: each takes 250 bytes.
+    pub(super) portion: u64,
+    /// Limits unread DATA frames below 256 bytes, which count with what they lack. Twice what all
+    /// streams need that have the five bytes of a gRPC prefix in a frame of their own.
+    small_frames_budget: usize,
+}
+
+impl Width {
+    /// At least the requests that exporters send at once: 30 in JavaScript, fewer elsewhere.
+    pub(super) const WIDE: Self = Self::new(32, 16 << 10);
+    /// For all but a few connections.
+    pub(super) const NARROW: Self = Self::new(8, 8 << 10);
+
+    const fn new(streams: u32, portion: u64) -> Self {
+        Self { streams, portion, small_frames_budget: 512 * streams as usize }
+    }
+}
 
 /// Serves requests until the peer disconnects or violates a bound, or `leave` completes and the last
 /// request is answered.
@@ -61,11 +76,14 @@ pub(super) async fn serve<S: HttpService>(
     max_head_bytes: u32,
     leave: impl Future<Output = ()>,
 ) -> Result<(), h2::Error> {
-    let mut connection = builder(max_head_bytes).handshake::<_, Bytes>(stream).await?;
+    let mut connection =
+        builder(max_head_bytes, place.width()).handshake::<_, Bytes>(stream).await?;
     let mut no_reply = pin!(no_reply(connection.ping_pong()));
     let mut evicted = pin!(place.evicted());
     let mut leave = pin!(leave);
     let mut leaving = false;
+    // Unconstrained, because what arrives is portioned already: a request that yields before it has read
+    // all of it would fall behind, and unread frames take many times their size.
     let mut requests = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -74,12 +92,8 @@ pub(super) async fn serve<S: HttpService>(
             accepted = connection.accept() => match accepted {
                 Some(accepted) => {
                     let (request, respond) = accepted?;
-                    let open = place.open_request();
-                    let service = service.clone();
-                    requests.push(async move {
-                        let _open = open;
-                        exchange(&service, peer, request, respond).await;
-                    });
+                    let peer = place.assess(peer);
+                    requests.push(unconstrained(exchange(&service, peer, place, request, respond)));
                 }
                 None => break,
             },
@@ -87,7 +101,11 @@ pub(super) async fn serve<S: HttpService>(
                 leaving = true;
                 connection.graceful_shutdown();
             }
-            () = evicted.as_mut() => return go_away(connection).await,
+            () = evicted.as_mut() => {
+                // Nobody would read what arrives meanwhile.
+                drop(requests);
+                return go_away(connection).await;
+            }
             () = no_reply.as_mut() => {
                 debug!("a connection was closed because its peer does not reply");
                 return Ok(());
@@ -99,15 +117,18 @@ pub(super) async fn serve<S: HttpService>(
     Ok(())
 }
 
-fn builder(max_head_bytes: u32) -> Builder {
+fn builder(max_head_bytes: u32, width: &Width) -> Builder {
+    // A stream that waits for memory must not use up the window of the one that is being read. Twice
+    // what all streams have, because h2 tells the peer of released window only from half of it on.
+    let connection_window = 2 * STREAM_WINDOW * width.streams;
     let mut builder = Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_STREAMS)
+        .initial_connection_window_size(connection_window)
+        .max_concurrent_streams(width.streams)
         .max_header_list_size(max_head_bytes)
         .header_table_size(HEADER_TABLE_BYTES)
-        .data_frame_budget(SMALL_FRAMES_BUDGET)
+        .data_frame_budget(width.small_frames_budget)
         .max_concurrent_reset_streams(MAX_RESET_STREAMS)
         .max_send_buffer_size(MAX_SEND_BUFFER_BYTES);
     builder
@@ -138,6 +159,7 @@ async fn go_away<T: IoStream>(mut connection: Connection<T, Bytes>) -> Result<()
 async fn exchange<S: HttpService>(
     service: &S,
     peer: Peer,
+    place: &Place,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
 ) {
@@ -150,6 +172,7 @@ async fn exchange<S: HttpService>(
         response = service.handle(peer, request) => response,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
+    place.note(&response);
     if let Err(error) = send(respond, response, is_head).await {
         debug!(%error, "a response could not be sent");
     }

@@ -47,10 +47,9 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 pub struct PortLimits {
     /// Maximum number of open connections.
     pub connections: usize,
-    /// How long the peer of a connection must have been silent for it to be closed in favour of a new
-    /// one when all are in use; one without any request so far goes after at most 400 ms. Until then new
-    /// connections wait.
-    pub min_silence: Duration,
+    /// How long ago the last success of a connection must be for it to be closed in favour of a new one
+    /// when all are in use. Until then new connections wait.
+    pub min_idle: Duration,
     /// Maximum size of a request's head, in bytes. Over HTTP/2, each header counts 32 bytes more
     /// (RFC 9113, 6.5.2).
     pub max_head_bytes: u32,
@@ -65,6 +64,8 @@ pub struct Peer {
     pub ip: IpAddr,
     /// Identifies the connection among all of this process.
     pub connection: u64,
+    /// Whether an earlier request on the connection has succeeded, in the last ten seconds.
+    pub has_succeeded: bool,
 }
 
 /// Handles requests. Cloned for every connection.
@@ -106,18 +107,18 @@ struct Port<O, S> {
 impl PortLimits {
     /// Limits of a port that applications send to. Clients send less than 2 KiB of headers.
     pub const OTLP: Self = Self {
-        connections: 40,
-        min_silence: Duration::from_millis(400),
+        connections: 64,
+        min_idle: Duration::from_millis(300),
         max_head_bytes: 8 << 10,
         http2: true,
     };
     /// Limits of a port for health checks and metrics, where a new connection never waits.
     pub const ADMIN: Self =
-        Self { connections: 32, min_silence: Duration::ZERO, http2: false, ..Self::OTLP };
+        Self { connections: 32, min_idle: Duration::ZERO, http2: false, ..Self::OTLP };
     /// Limits of the port that API servers call.
     pub const WEBHOOK: Self = Self {
         connections: 256,
-        min_silence: Duration::from_secs(5),
+        min_idle: Duration::from_secs(1),
         max_head_bytes: 16 << 10,
         ..Self::OTLP
     };
@@ -186,7 +187,7 @@ impl HttpServer {
         listeners: Vec<TcpListener>,
         service: S,
     ) {
-        let table = ConnectionTable::new(limits.connections, limits.min_silence);
+        let table = ConnectionTable::new(limits.connections, limits.min_idle);
         let port = Arc::new(Port { server: self.clone(), limits, table, detector, service });
         let mut loops = JoinSet::new();
         for listener in listeners {
@@ -223,7 +224,7 @@ impl<O: ProtocolDetector, S: HttpService> Port<O, S> {
         stream.set_nodelay(true)?;
         let connection = NEXT_CONNECTION.fetch_add(1, Ordering::Relaxed);
         let connection = Connection {
-            peer: Peer { ip: peer.ip(), connection },
+            peer: Peer { ip: peer.ip(), connection, has_succeeded: false },
             place,
             permit: ConnectionPermit::new(&self.server.open_connections),
             shutdown: self.server.shutdown.subscribe(),

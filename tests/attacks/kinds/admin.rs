@@ -27,7 +27,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             "64 HTTP/2 connections, window 0, GET /metrics on each stream",
             |t| hold_responses(t, 64, &PATHS[..1]),
         ),
-        attack("admin-window-0/256", "256 HTTP/2 connections, window 0, all pages", |t| {
+        busy("admin-window-0/256", "256 HTTP/2 connections, window 0, all pages", |t| {
             hold_responses(t, 256, &PATHS)
         }),
         busy(
@@ -40,10 +40,10 @@ pub(super) fn attacks() -> Vec<Attack> {
             "256 HTTP/1.1 connections, pipelined GET /metrics, never read",
             |t| pipeline(t, 256),
         ),
-        attack("admin-heads/256", "256 HTTP/1.1 connections, heads of 15 KiB without end", |t| {
+        busy("admin-heads/256", "256 HTTP/1.1 connections, heads of 15 KiB without end", |t| {
             hold_heads(t, 256)
         }),
-        attack("admin-slow/256", "256 HTTP/1.1 connections, a byte of a head at a time", |t| {
+        busy("admin-slow/256", "256 HTTP/1.1 connections, a byte of a head at a time", |t| {
             send_slowly(t, 256)
         }),
         attack("admin-idle/300", "300 connections that send nothing", |t| idle(t, 300)),

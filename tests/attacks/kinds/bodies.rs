@@ -20,11 +20,12 @@ const MIN_WASTE_BYTES: u32 = 25_600;
 
 pub(super) fn attacks() -> Vec<Attack> {
     let attack = |name, what, start| Attack::calm(name, what, SECONDS, start);
+    let busy = |name, what, start| Attack::busy(name, what, SECONDS, start);
     vec![
         attack("trailers/64", "64 connections, trailers behind bodies that wait", |t| {
             hold_bodies(t, 64, Content { frame_bytes: 1_000, padding: 0, trailers: true })
         }),
-        attack("trailers/256", "256 connections, trailers behind bodies that wait", |t| {
+        busy("trailers/256", "256 connections, trailers behind bodies that wait", |t| {
             hold_bodies(t, 256, Content { frame_bytes: 1_000, padding: 0, trailers: true })
         }),
         attack(
@@ -43,16 +44,16 @@ pub(super) fn attacks() -> Vec<Attack> {
         attack("frames-260/64", "64 connections, bodies in frames of 260 bytes, unread", |t| {
             hold_bodies(t, 64, Content::of(260))
         }),
-        attack("frames-260/256", "256 connections, bodies in frames of 260 bytes, unread", |t| {
+        busy("frames-260/256", "256 connections, bodies in frames of 260 bytes, unread", |t| {
             hold_bodies(t, 256, Content::of(260))
         }),
-        attack("frames-whole/256", "256 connections, bodies in the largest frames, unread", |t| {
+        busy("frames-whole/256", "256 connections, bodies in the largest frames, unread", |t| {
             hold_bodies(t, 256, Content::of(16_000))
         }),
         attack("frames-padded/64", "64 connections, 1 byte and 255 of padding a frame", |t| {
             hold_bodies(t, 64, Content { frame_bytes: 1, padding: 255, trailers: false })
         }),
-        attack("frames-early/256", "256 connections, 100 requests before the settings", |t| {
+        busy("frames-early/256", "256 connections, 100 requests before the settings", |t| {
             hold_before_settings(t, 256)
         }),
         Attack::busy(

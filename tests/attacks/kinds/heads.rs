@@ -20,6 +20,7 @@ const PROTOBUF: &str = "content-type: application/x-protobuf";
 
 pub(super) fn attacks() -> Vec<Attack> {
     let attack = |name, what, start| Attack::calm(name, what, SECONDS, start);
+    let busy = |name, what, start| Attack::busy(name, what, SECONDS, start);
     vec![
         attack("heads-tiny-http/1", "1 connection, OTLP/HTTP, tiny fields", |t| {
             hold_heads(t, 1, Call::Http, Filling::Tiny)
@@ -27,22 +28,22 @@ pub(super) fn attacks() -> Vec<Attack> {
         attack("heads-tiny-http/64", "64 connections, OTLP/HTTP, tiny fields", |t| {
             hold_heads(t, 64, Call::Http, Filling::Tiny)
         }),
-        attack("heads-tiny-http/256", "256 connections, OTLP/HTTP, tiny fields", |t| {
+        busy("heads-tiny-http/256", "256 connections, OTLP/HTTP, tiny fields", |t| {
             hold_heads(t, 256, Call::Http, Filling::Tiny)
         }),
         attack("heads-tiny-grpc/64", "64 connections, OTLP/gRPC, tiny fields", |t| {
             hold_heads(t, 64, Call::Grpc, Filling::Tiny)
         }),
-        attack("heads-tiny-grpc/256", "256 connections, OTLP/gRPC, tiny fields", |t| {
+        busy("heads-tiny-grpc/256", "256 connections, OTLP/gRPC, tiny fields", |t| {
             hold_heads(t, 256, Call::Grpc, Filling::Tiny)
         }),
-        attack("heads-same/256", "256 connections, one name again and again", |t| {
+        busy("heads-same/256", "256 connections, one name again and again", |t| {
             hold_heads(t, 256, Call::Http, Filling::Same)
         }),
-        attack("heads-long/256", "256 connections, one long value", |t| {
+        busy("heads-long/256", "256 connections, one long value", |t| {
             hold_heads(t, 256, Call::Http, Filling::Long)
         }),
-        attack("heads-table/256", "256 connections, fields fill the dynamic table", |t| {
+        busy("heads-table/256", "256 connections, fields fill the dynamic table", |t| {
             hold_heads(t, 256, Call::Http, Filling::Indexed)
         }),
         attack(
@@ -50,17 +51,17 @@ pub(super) fn attacks() -> Vec<Attack> {
             "64 connections, heads in CONTINUATION frames, unfinished",
             |t| hold_unfinished(t, 64),
         ),
-        attack("heads-http1/256", "256 connections, HTTP/1.1 heads of 15 KiB without end", |t| {
+        busy("heads-http1/256", "256 connections, HTTP/1.1 heads of 15 KiB without end", |t| {
             hold_http1(t, 256, |fields| format!("POST /v1/traces HTTP/1.1\r\n{fields}"))
         }),
-        attack("heads-http1-body/256", "256 connections, whole HTTP/1.1 heads, no body", |t| {
+        busy("heads-http1-body/256", "256 connections, whole HTTP/1.1 heads, no body", |t| {
             hold_http1(t, 256, |fields| {
                 let fields: String = fields.split_inclusive('\n').take(HTTP1_FIELDS).collect();
                 let length = "content-length: 250000";
                 format!("POST /v1/traces HTTP/1.1\r\n{PROTOBUF}\r\n{length}\r\n{fields}\r\n")
             })
         }),
-        attack("trailers-http1/256", "256 connections, HTTP/1.1 trailers without end", |t| {
+        busy("trailers-http1/256", "256 connections, HTTP/1.1 trailers without end", |t| {
             hold_http1(t, 256, |fields| {
                 let chunked = "transfer-encoding: chunked";
                 format!("POST /v1/traces HTTP/1.1\r\n{PROTOBUF}\r\n{chunked}\r\n\r\n0\r\n{fields}")

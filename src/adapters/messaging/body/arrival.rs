@@ -99,29 +99,34 @@ impl<'a> Arrival<'a> {
         if self.is_large() { self.reserved / 8 * 7 } else { self.reserved / 2 }
     }
 
-    /// Returns the memory to reserve next.
+    /// Returns the memory to reserve next. Few steps, because each copies what has arrived.
     fn next_reservation(&self) -> usize {
-        if self.is_large() {
-            return self.max_bytes;
-        }
-        (2 * self.reserved).max(self.bytes.len()).min(self.max_bytes)
+        const WHOLE_SHARE: usize = OWN_BYTES + MAX_SHARE_BYTES;
+        let next = match self.reserved {
+            _ if self.is_large() => self.max_bytes,
+            reserved if reserved < WHOLE_SHARE => (4 * reserved).min(WHOLE_SHARE),
+            reserved => 4 * reserved,
+        };
+        next.max(self.bytes.len()).min(self.max_bytes)
     }
 
     fn add(&mut self, chunk: &[u8]) -> Result<(), RequestError> {
-        self.request.received(chunk.len())?;
-        self.grow(chunk.len());
+        let capacity = self.capacity_for(self.bytes.len() + chunk.len());
+        self.request.received(chunk.len(), capacity)?;
+        self.bytes.reserve_exact(capacity - self.bytes.len());
         self.bytes.extend_from_slice(chunk);
         Ok(())
     }
 
-    /// Grows the capacity for `more` bytes, in steps that double, within the memory that is reserved.
-    fn grow(&mut self, more: usize) {
-        let length = self.bytes.len();
-        if length + more > self.bytes.capacity() {
-            let reserved = self.reserved.min(self.max_bytes);
-            let capacity = (2 * (length + more)).min(reserved).max(length + more);
-            self.bytes.reserve_exact(capacity - length);
+    /// Returns the capacity for `length` bytes: all that is reserved, or steps that double while nothing
+    /// is.
+    fn capacity_for(&self, length: usize) -> usize {
+        if length <= self.bytes.capacity() {
+            return self.bytes.capacity();
         }
+        let reserved = self.reserved.min(self.max_bytes);
+        let step = if self.reserved > OWN_BYTES { reserved } else { 2 * length };
+        step.min(reserved).max(length)
     }
 
     /// Lets the sender fill what is reserved.

@@ -62,37 +62,54 @@ impl Encoding {
     }
 }
 
+/// The decompressed size of a message, as far as it is known before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ExpectedSize {
+    /// What a valid message has at least.
+    pub(super) at_least: usize,
+    pub(super) likely: usize,
+}
+
 /// Returns the decompressed size that a message claims to have, or an estimate.
-pub(super) fn expected_size(encoding: Encoding, message: &[u8]) -> Result<usize, RequestError> {
+pub(super) fn expected_size(
+    encoding: Encoding,
+    message: &[u8],
+) -> Result<ExpectedSize, RequestError> {
     match encoding {
-        Encoding::Identity => Ok(message.len()),
+        Encoding::Identity => Ok(ExpectedSize::exactly(message.len())),
         Encoding::Gzip => Ok(gzip_size(message)),
         Encoding::Zstd => zstd_size(message),
     }
 }
 
 /// Returns what the last member claims (RFC 1952, "ISIZE"). There may be other members.
-fn gzip_size(message: &[u8]) -> usize {
+fn gzip_size(message: &[u8]) -> ExpectedSize {
     let size = message.last_chunk().map_or(0, |size| u32::from_le_bytes(*size));
     let possible = message.len().saturating_sub(MIN_GZIP_BYTES).saturating_mul(MAX_GZIP_RATIO);
-    usize::try_from(size).unwrap_or(usize::MAX).min(possible)
+    ExpectedSize::exactly(usize::try_from(size).unwrap_or(usize::MAX).min(possible))
 }
 
 /// Returns the sum of what all frames claim.
-fn zstd_size(mut message: &[u8]) -> Result<usize, RequestError> {
-    let mut size = 0_usize;
+fn zstd_size(mut message: &[u8]) -> Result<ExpectedSize, RequestError> {
+    let mut size = ExpectedSize::default();
     if message.is_empty() {
         return Err(incomplete_error());
     }
     while !message.is_empty() {
         let length = find_frame_compressed_size(message).map_err(zstd_error)?;
         let claimed = get_frame_content_size(message).map_err(|_| incomplete_error())?;
-        let claimed = claimed
-            .map_or(length * TYPICAL_RATIO, |size| usize::try_from(size).unwrap_or(usize::MAX));
-        size = size.saturating_add(claimed);
+        let claimed = claimed.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        size.at_least = size.at_least.saturating_add(claimed.unwrap_or(0));
+        size.likely = size.likely.saturating_add(claimed.unwrap_or(length * TYPICAL_RATIO));
         message = message.get(length..).unwrap_or_default();
     }
     Ok(size)
+}
+
+impl ExpectedSize {
+    const fn exactly(size: usize) -> Self {
+        Self { at_least: size, likely: size }
+    }
 }
 
 impl DecompressorPool {

@@ -12,11 +12,11 @@ use http_body::Body;
 
 use self::arrival::{Arrival, next_chunk};
 use self::chunks::BodyChunks;
-use self::decompress::DecompressorPool;
+use self::decompress::{DecompressorPool, ExpectedSize};
 use self::open_requests::{OWN_BYTES, OpenRequests};
 use super::request_error::RequestError;
 use super::wire::grpc;
-use crate::adapters::server::HoldBack;
+use crate::adapters::server::{HoldBack, Peer};
 use crate::domain::bounds;
 use crate::domain::units::ByteSize;
 
@@ -49,9 +49,9 @@ impl BodyReader {
         Self { open_requests, decompressors, max_bytes }
     }
 
-    /// Begins a request of a connection; fails if too many are being read.
-    pub(super) fn open(&self, connection: u64) -> Result<OpenRequest<'_>, RequestError> {
-        self.open_requests.open(connection)
+    /// Begins a request; fails if too many are being read.
+    pub(super) fn open(&self, peer: Peer) -> Result<OpenRequest<'_>, RequestError> {
+        self.open_requests.open(peer)
     }
 
     /// Reads an HTTP body.
@@ -162,10 +162,15 @@ impl BodyReader {
             reserve_unless_small(request, received.len() * copies).await?;
             return Ok(received);
         }
-        let needed = |size: usize| received.len() + size * copies;
-        let mut size = decompress::expected_size(encoding, &received)?.min(self.max_bytes);
+        let ExpectedSize { at_least, likely } = decompress::expected_size(encoding, &received)?;
+        if at_least > self.max_bytes {
+            return Err(self.too_large(at_least));
+        }
+        let mut size = likely.min(self.max_bytes);
         loop {
-            reserve_unless_small(request, needed(size)).await?;
+            // Nothing of a previous attempt is kept, and others may wait for its memory.
+            request.reduce_to(received.len());
+            reserve_unless_small(request, received.len() + size * copies).await?;
             // One byte more, to distinguish a message of exactly the limit from a larger one.
             let decompressed = self.decompressors.decompress(encoding, &received, size + 1)?;
             match decompressed.filter(|message| message.len() <= size) {

@@ -17,12 +17,12 @@ use tokio::time::{Instant, timeout_at};
 
 use self::receive_rate::ReceiveRate;
 use crate::adapters::messaging::request_error::RequestError;
-use crate::adapters::server::STREAM_WINDOW;
+use crate::adapters::server::{Peer, STREAM_WINDOW};
 
 /// What a request may hold without a reservation: what its peer may send before it is let send more.
 pub(super) const OWN_BYTES: usize = STREAM_WINDOW as usize;
 /// What all requests may hold without a reservation.
-const ALL_OWN_BYTES: usize = 2 << 20;
+const ALL_OWN_BYTES: usize = 4 << 20;
 /// Memory of a request of which nothing has arrived: its task, its stream.
 const EMPTY_REQUEST_BYTES: usize = 4 << 10;
 /// Memory that all requests share.
@@ -62,17 +62,34 @@ struct State {
     /// The request that may use more than its share.
     large: Option<u64>,
     /// Requests that wait for memory, in order.
-    waiting: VecDeque<u64>,
+    waiting: VecDeque<Waiter>,
+}
+
+/// A request that waits for memory.
+#[derive(Clone, Copy, Debug)]
+struct Waiter {
+    id: u64,
+    /// What the request wants to hold in all.
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     id: u64,
-    connection: u64,
+    peer: Peer,
     rate: ReceiveRate,
     own_bytes: usize,
     shared_bytes: usize,
     cut: Option<Cut>,
+}
+
+/// What the requests of one connection hold. The greater one has to give way: a connection without a
+/// recent success, then that with more requests, then that with more bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Load {
+    is_unproven: bool,
+    requests: usize,
+    bytes: usize,
 }
 
 /// How memory was found.
@@ -93,13 +110,13 @@ enum Cut {
 }
 
 impl OpenRequests {
-    /// Begins a request of a connection. See [`OpenRequest::received`].
-    pub(super) fn open(&self, connection: u64) -> Result<OpenRequest<'_>, RequestError> {
+    /// Begins a request. See [`OpenRequest::received`].
+    pub(super) fn open(&self, peer: Peer) -> Result<OpenRequest<'_>, RequestError> {
         let mut state = self.state.lock();
         let id = state.next_id;
         state.next_id += 1;
         let rate = ReceiveRate::starting(Instant::now());
-        let entry = Entry { id, connection, rate, own_bytes: 0, shared_bytes: 0, cut: None };
+        let entry = Entry { id, peer, rate, own_bytes: 0, shared_bytes: 0, cut: None };
         state.requests.push(entry);
         // Removes the entry again on an error.
         let request = OpenRequest { all: self, id };
@@ -117,18 +134,21 @@ impl OpenRequests {
 }
 
 impl OpenRequest<'_> {
-    /// Reports that `bytes` arrived.
+    /// Reports that `bytes` arrived, and that they and those before take `capacity` now. Fails if the
+    /// request was cut off.
     ///
     /// If all requests together hold too much that was not reserved, the slowest has to go, if it is
-    /// slow; or else the last of those that wait for more memory; or else one of the connection with
-    /// the most requests. If there is none of these, it is this one.
-    pub(super) fn received(&self, bytes: usize) -> Result<(), RequestError> {
+    /// slow; or else, if this connection has proven itself, one of those that have not; or else the one
+    /// that waits for the most memory; or else one of the connection with the most requests. If there is
+    /// none of these, it is this one.
+    pub(super) fn received(&self, bytes: usize, capacity: usize) -> Result<(), RequestError> {
         let now = Instant::now();
         let mut state = self.all.state.lock();
+        state.check_not_cut(self.id)?;
         if let Some(entry) = state.entry(self.id) {
             entry.rate.add(now, bytes);
         }
-        let held = state.hold(self.id, bytes);
+        let held = state.hold(self.id, EMPTY_REQUEST_BYTES + capacity.min(OWN_BYTES));
         drop(state);
         self.all.end_of_hold(held)
     }
@@ -138,13 +158,23 @@ impl OpenRequest<'_> {
         self.all.state.lock().try_reserve(self.id, bytes)
     }
 
+    /// Gives back shared memory, so that this request holds `bytes` in all.
+    pub(super) fn reduce_to(&self, bytes: usize) {
+        if self.all.state.lock().reduce_to(self.id, bytes) {
+            self.all.changed.notify_waiters();
+        }
+    }
+
     /// Waits for memory, so that this request holds `bytes` in all.
+    ///
+    /// After [`PATIENCE`], the slowest of those that hold memory has to go, if it is slow; or else one
+    /// that holds shared memory while it waits for more than this one.
     pub(super) async fn reserve(&self, bytes: usize) -> Result<(), RequestError> {
         if self.try_reserve(bytes) {
             return Ok(());
         }
         let started = Instant::now();
-        self.all.state.lock().waiting.push_back(self.id);
+        self.all.state.lock().waiting.push_back(Waiter { id: self.id, bytes });
         let _waiting = Waiting(self);
         loop {
             let changed = self.all.changed.notified();
@@ -158,7 +188,7 @@ impl OpenRequest<'_> {
                 if state.try_reserve(self.id, bytes) {
                     return Ok(());
                 }
-                if now >= started + PATIENCE && state.cut_slowest(now, Entry::holds_memory) {
+                if now >= started + PATIENCE && state.cut_in_favour_of(bytes, now) {
                     self.all.changed.notify_waiters();
                 }
             }
@@ -179,13 +209,13 @@ impl OpenRequest<'_> {
     }
 }
 
-/// A request that waits for memory, until it is dropped.
+/// Keeps a request among those that wait, until it is dropped.
 struct Waiting<'a>(&'a OpenRequest<'a>);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let OpenRequest { all, id } = self.0;
-        all.state.lock().waiting.retain(|each| each != id);
+        all.state.lock().waiting.retain(|waiter| waiter.id != *id);
         // The next one in line may take what this one has not.
         all.changed.notify_waiters();
     }
@@ -224,7 +254,7 @@ impl State {
         }
         // Only the request that waits longest, so that large ones are read in order.
         let may_be_large =
-            self.large.is_none() && self.waiting.front().is_none_or(|first| *first == id);
+            self.large.is_none() && self.waiting.front().is_none_or(|first| first.id == id);
         let taken = self.shared_bytes;
         let Some(entry) = self.entry(id) else { return false };
         let (held, wanted) = (entry.shared_bytes, bytes - OWN_BYTES);
@@ -245,6 +275,15 @@ impl State {
         false
     }
 
+    /// Returns whether memory became free.
+    fn reduce_to(&mut self, id: u64, bytes: usize) -> bool {
+        let Some(entry) = self.entry(id) else { return false };
+        let unused = entry.shared_bytes.saturating_sub(bytes.saturating_sub(OWN_BYTES));
+        entry.shared_bytes -= unused;
+        self.shared_bytes -= unused;
+        unused > 0
+    }
+
     fn check_not_cut(&mut self, id: u64) -> Result<(), RequestError> {
         match self.entry(id).and_then(|entry| entry.cut) {
             None => Ok(()),
@@ -255,12 +294,12 @@ impl State {
         }
     }
 
-    /// Adds bytes that a request holds without a reservation, up to its own.
-    fn hold(&mut self, id: u64, bytes: usize) -> Result<Held, RequestError> {
+    /// Sets what a request holds without a reservation, if that is more than before.
+    fn hold(&mut self, id: u64, own_bytes: usize) -> Result<Held, RequestError> {
         let Some(entry) = self.entry(id) else { return Ok(Held::AtOnce) };
-        let more = bytes.min((EMPTY_REQUEST_BYTES + OWN_BYTES).saturating_sub(entry.own_bytes));
+        let more = own_bytes.saturating_sub(entry.own_bytes);
         entry.own_bytes += more;
-        let connection = entry.connection;
+        let peer = entry.peer;
         self.own_bytes += more;
         if self.own_bytes <= ALL_OWN_BYTES {
             return Ok(Held::AtOnce);
@@ -273,39 +312,66 @@ impl State {
         }
         let now = Instant::now();
         if self.cut_slowest(now, |entry| entry.id != id)
-            || self.cut_last_waiting(id)
-            || self.cut_most_crowded(connection)
+            || (peer.has_succeeded && self.cut_most_crowded(peer, |load| load.is_unproven))
+            || self.cut_largest_waiter(id)
+            || self.cut_most_crowded(peer, |_| true)
         {
             return Ok(Held::AfterCut);
         }
         Err(busy_error())
     }
 
-    /// Cuts off the last other request that waits for memory: it would have to wait longest.
-    fn cut_last_waiting(&mut self, id: u64) -> bool {
-        let Self { requests, waiting, .. } = self;
-        let mut candidates = waiting.iter().rev().filter(|waiting| **waiting != id);
-        let uncut =
-            |id: &u64| requests.iter().position(|each| each.id == *id && each.cut.is_none());
-        let Some(index) = candidates.find_map(uncut) else { return false };
-        requests.get_mut(index).is_some_and(|entry| entry.cut.replace(Cut::Crowded).is_none())
+    /// Cuts off one request in favour of one that waits for `bytes`, unless one that was cut off before
+    /// is about to end; returns whether it did.
+    fn cut_in_favour_of(&mut self, bytes: usize, now: Instant) -> bool {
+        let holds_memory = |entry: &Entry| entry.holds_memory() || self.large == Some(entry.id);
+        let is_ending =
+            self.requests.iter().any(|entry| entry.cut.is_some() && holds_memory(entry));
+        !is_ending && (self.cut_slowest(now, Entry::holds_memory) || self.cut_holding_waiter(bytes))
     }
 
-    /// Cuts off the oldest request of the connection with the most requests, and of these the one that
-    /// holds most, if that is more than `connection` has.
-    fn cut_most_crowded(&mut self, connection: u64) -> bool {
-        let mut load: HashMap<u64, (usize, usize)> = HashMap::new();
+    /// Cuts off that other request which waits for the most memory, and of these the last one: the
+    /// others are read sooner.
+    fn cut_largest_waiter(&mut self, id: u64) -> bool {
+        self.cut_waiter(|waiter, _| waiter.id != id)
+    }
+
+    /// Cuts off a request that holds shared memory and waits for more than `bytes`: it keeps smaller ones
+    /// waiting for as long as larger ones are read before it.
+    fn cut_holding_waiter(&mut self, bytes: usize) -> bool {
+        self.cut_waiter(|waiter, entry| waiter.bytes > bytes && entry.shared_bytes > 0)
+    }
+
+    /// Cuts off the candidate that waits for the most memory, and of these the last one.
+    fn cut_waiter(&mut self, is_candidate: impl Fn(&Waiter, &Entry) -> bool) -> bool {
+        let Self { requests, waiting, .. } = self;
+        let candidates = requests.iter_mut().filter(|entry| entry.cut.is_none());
+        let candidates = candidates.filter_map(|entry| {
+            let position = waiting.iter().position(|waiter| waiter.id == entry.id)?;
+            let waiter = waiting.get(position).filter(|waiter| is_candidate(waiter, entry))?;
+            Some(((waiter.bytes, position), entry))
+        });
+        let Some((_, entry)) = candidates.max_by_key(|(rank, _)| *rank) else { return false };
+        entry.cut = Some(Cut::Crowded);
+        true
+    }
+
+    /// Cuts off the oldest request of the connection with the greatest load, if `may_go` and if that is
+    /// more than the load of `peer`.
+    fn cut_most_crowded(&mut self, peer: Peer, may_go: impl Fn(&Load) -> bool) -> bool {
+        let mut loads: HashMap<u64, Load> = HashMap::new();
         for entry in &self.requests {
-            let (requests, bytes) = load.entry(entry.connection).or_default();
-            *requests += 1;
-            *bytes += entry.own_bytes;
+            let load = loads.entry(entry.peer.connection).or_default();
+            load.is_unproven = !entry.peer.has_succeeded;
+            load.requests += 1;
+            load.bytes += entry.own_bytes;
         }
-        let load_of = |connection| load.get(&connection).copied().unwrap_or_default();
+        let load_of = |peer: Peer| loads.get(&peer.connection).copied().unwrap_or_default();
         let uncut = self.requests.iter().filter(|entry| entry.cut.is_none());
         let oldest = uncut
-            .map(|entry| (load_of(entry.connection), Reverse(entry.id)))
+            .map(|entry| (load_of(entry.peer), Reverse(entry.id)))
             .max()
-            .filter(|(load, _)| *load > load_of(connection));
+            .filter(|(load, _)| *load > load_of(peer) && may_go(load));
         let Some((_, Reverse(id))) = oldest else { return false };
         self.entry(id).is_some_and(|entry| entry.cut.replace(Cut::Crowded).is_none())
     }
@@ -316,7 +382,9 @@ impl State {
         let Self { requests, waiting, large, .. } = self;
         let slowest = requests
             .iter_mut()
-            .filter(|entry| entry.cut.is_none() && !waiting.contains(&entry.id))
+            .filter(|entry| {
+                entry.cut.is_none() && waiting.iter().all(|waiter| waiter.id != entry.id)
+            })
             .filter(|entry| *large == Some(entry.id) || is_candidate(entry))
             .filter_map(|entry| Some((entry.rate.bytes_per_second(now, PATIENCE)?, entry)))
             .min_by_key(|(rate, _)| *rate)

@@ -8,7 +8,7 @@ use http_body::Frame;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::adapters::messaging::testing::{BodyEvent, ScriptedBody, gzip, zstd};
+use crate::adapters::messaging::testing::{BodyEvent, ScriptedBody, gzip, peer, zstd};
 use crate::domain::response_status::ResponseStatus;
 
 mod framing;
@@ -27,7 +27,7 @@ async fn read_as(
     length: Option<usize>,
     options: ReadOptions,
 ) -> Result<Bytes, RequestError> {
-    let request = reader.open(0)?;
+    let request = reader.open(peer(0))?;
     reader.read_http(&request, body, length.map(|length| length as u64), options).await
 }
 
@@ -182,7 +182,7 @@ async fn a_large_body_is_read_within_the_window_of_its_sender() {
         for declared in [None, Some(length as u64)] {
             let (body, _) = Windowed::new(length, true);
             let reader = reader();
-            let request = reader.open(0).unwrap();
+            let request = reader.open(peer(0)).unwrap();
 
             let message = reader.read_http(&request, body, declared, PLAIN).await.unwrap();
 
@@ -197,7 +197,7 @@ async fn a_large_grpc_message_is_read_within_the_window_of_its_sender() {
         let (mut body, _) = Windowed::new(length + 5, true);
         body.prefix = Some(u32::try_from(length).unwrap());
         let reader = reader();
-        let request = reader.open(0).unwrap();
+        let request = reader.open(peer(0)).unwrap();
 
         let message = reader.read_grpc(&request, body, Encoding::Identity).await.unwrap();
 
@@ -216,7 +216,7 @@ async fn memory_is_reserved_as_bytes_arrive() {
 
     let large = beside(announcers, async {
         let (body, _) = Windowed::new(LIMIT, true);
-        let request = reader.open(1).unwrap();
+        let request = reader.open(peer(1)).unwrap();
         reader.read_http(&request, body, None, PLAIN).await
     });
 
@@ -235,7 +235,7 @@ async fn a_sender_is_held_back_while_its_request_waits_for_memory() {
 
     let holders = Box::pin(async { tokio::join!(holder, others) });
     let waiting = beside(holders, async {
-        let request = reader.open(1).unwrap();
+        let request = reader.open(peer(1)).unwrap();
         let reading = reader.read_http(&request, body, Some(LIMIT as u64), PLAIN);
         timeout(Duration::from_secs(1), reading).await
     });
@@ -253,7 +253,7 @@ async fn a_request_that_waited_3_s_for_memory_is_refused_as_retryable() {
         tokio::time::sleep(Duration::from_secs(7)).await;
         let started = Instant::now();
         let (body, _) = Windowed::new(LIMIT, true);
-        let request = reader.open(1).unwrap();
+        let request = reader.open(peer(1)).unwrap();
         (reader.read_http(&request, body, None, PLAIN).await, started.elapsed())
     })
     .await;
@@ -298,7 +298,7 @@ async fn a_slow_sender_goes_when_another_has_waited_for_250_ms() {
     let waiting = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
         let started = Instant::now();
-        let request = reader.open(1).unwrap();
+        let request = reader.open(peer(1)).unwrap();
         (reader.read_http(&request, body, None, PLAIN).await, started.elapsed())
     };
 

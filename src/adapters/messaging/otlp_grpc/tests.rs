@@ -7,8 +7,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 
 use super::*;
 use crate::adapters::messaging::testing::{
-    BodyEvent, FakeReceiver, ScriptedBody, frame_message, gzip, one_span, two_spans_one_invalid,
-    watching_head,
+    BodyEvent, FakeReceiver, ScriptedBody, frame_message, gzip, one_span, peer,
+    two_spans_one_invalid, watching_head,
 };
 use crate::domain::observability::InvalidSpan;
 use crate::ports::receive::ReceiveError;
@@ -44,7 +44,7 @@ async fn send(
     handler: &ExportHandler<FakeReceiver, FakeReceiver>,
     request: Request<ScriptedBody>,
 ) -> TestResponse {
-    let (head, body) = handle(handler, 0, request).await.into_parts();
+    let (head, body) = handle(handler, peer(0), request).await.into_parts();
     let body = body.collect().await.unwrap();
     let trailers = body.trailers().cloned().unwrap_or_default();
     TestResponse { head, body: body.to_bytes(), trailers }

@@ -12,7 +12,8 @@ use tonic_types::{Status, StatusExt};
 use super::*;
 use crate::adapters::messaging::cors::AllowedOrigins;
 use crate::adapters::messaging::testing::{
-    BodyEvent, FakeReceiver, ScriptedBody, gzip, one_span, two_spans_one_invalid, watching_head,
+    BodyEvent, FakeReceiver, ScriptedBody, gzip, one_span, peer, two_spans_one_invalid,
+    watching_head,
 };
 use crate::domain::observability::InvalidSpan;
 use crate::ports::receive::ReceiveError;
@@ -79,7 +80,7 @@ async fn send(
     handler: &ExportHandler<FakeReceiver, FakeReceiver>,
     request: Request<ScriptedBody>,
 ) -> TestResponse {
-    let (head, body) = handle(handler, 0, request).await.into_parts();
+    let (head, body) = handle(handler, peer(0), request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     TestResponse { status: head.status.as_u16(), headers: head.headers, body }
 }

@@ -1,6 +1,7 @@
 use tokio::time::{advance, timeout};
 
 use super::*;
+use crate::adapters::messaging::testing::peer;
 use crate::domain::response_status::ResponseStatus;
 
 const KI: usize = 1 << 10;
@@ -15,14 +16,14 @@ fn open_all(all: &OpenRequests) -> Vec<OpenRequest<'_>> {
     let each = EMPTY_REQUEST_BYTES + OWN_BYTES;
     let mut requests: Vec<_> = (0..(ALL_OWN_BYTES / each) as u64)
         .map(|connection| {
-            let request = all.open(connection).unwrap();
-            request.received(OWN_BYTES).unwrap();
+            let request = all.open(peer(connection)).unwrap();
+            request.received(OWN_BYTES, OWN_BYTES).unwrap();
             request
         })
         .collect();
     let rest = ALL_OWN_BYTES % each - EMPTY_REQUEST_BYTES;
-    let last = all.open(999).unwrap();
-    last.received(rest).unwrap();
+    let last = all.open(peer(999)).unwrap();
+    last.received(rest, rest).unwrap();
     requests.push(last);
     requests
 }
@@ -31,7 +32,7 @@ fn open_all(all: &OpenRequests) -> Vec<OpenRequest<'_>> {
 async fn hundreds_of_requests_of_which_nothing_has_arrived_are_open_at_once() {
     let all = OpenRequests::default();
 
-    let open: Vec<_> = (0..500).map(|connection| all.open(connection).unwrap()).collect();
+    let open: Vec<_> = (0..500).map(|connection| all.open(peer(connection)).unwrap()).collect();
 
     assert!(open.iter().all(|request| request.try_reserve(OWN_BYTES)));
 }
@@ -39,7 +40,7 @@ async fn hundreds_of_requests_of_which_nothing_has_arrived_are_open_at_once() {
 #[tokio::test(start_paused = true)]
 async fn requests_share_a_megabyte_beside_one_large_request() {
     let all = OpenRequests::default();
-    let requests: Vec<_> = (0..64).map(|connection| all.open(connection).unwrap()).collect();
+    let requests: Vec<_> = (0..64).map(|connection| all.open(peer(connection)).unwrap()).collect();
     let share = OWN_BYTES + MAX_SHARE_BYTES;
 
     let reserved = requests.iter().filter(|request| request.try_reserve(share)).count();
@@ -50,9 +51,9 @@ async fn requests_share_a_megabyte_beside_one_large_request() {
 #[tokio::test(start_paused = true)]
 async fn memory_is_free_again_when_its_request_ends() {
     let all = OpenRequests::default();
-    let large = all.open(0).unwrap();
+    let large = all.open(peer(0)).unwrap();
     assert!(large.try_reserve(4 << 20));
-    let next = all.open(1).unwrap();
+    let next = all.open(peer(1)).unwrap();
     assert!(!next.try_reserve(4 << 20));
 
     let (reserved, ()) = tokio::join!(next.reserve(4 << 20), async { drop(large) });
@@ -63,7 +64,7 @@ async fn memory_is_free_again_when_its_request_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_becomes_the_large_one_gives_back_its_share() {
     let all = OpenRequests::default();
-    let growing = all.open(0).unwrap();
+    let growing = all.open(peer(0)).unwrap();
     assert!(growing.try_reserve(300 * KI));
 
     assert!(growing.try_reserve(4 << 20));
@@ -74,7 +75,7 @@ async fn a_request_that_becomes_the_large_one_gives_back_its_share() {
 #[tokio::test(start_paused = true)]
 async fn large_requests_are_read_in_the_order_of_their_arrival() {
     let all = OpenRequests::default();
-    let [first, second, third] = [0, 1, 2].map(|connection| all.open(connection).unwrap());
+    let [first, second, third] = [0, 1, 2].map(|connection| all.open(peer(connection)).unwrap());
     assert!(first.try_reserve(4 << 20));
     let order = Mutex::new(vec![]);
 
@@ -90,7 +91,10 @@ async fn large_requests_are_read_in_the_order_of_their_arrival() {
         },
         async {
             drop(first);
-            assert!(!all.open(3).unwrap().try_reserve(4 << 20), "it would overtake the others");
+            assert!(
+                !all.open(peer(3)).unwrap().try_reserve(4 << 20),
+                "it would overtake the others"
+            );
         },
     );
 
@@ -101,14 +105,14 @@ async fn large_requests_are_read_in_the_order_of_their_arrival() {
 async fn the_connection_with_the_most_requests_gives_up_its_oldest() {
     let all = OpenRequests::default();
     let hog: Vec<_> =
-        (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 1).map(|_| all.open(7).unwrap()).collect();
-    let other = all.open(8).unwrap();
+        (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 1).map(|_| all.open(peer(7)).unwrap()).collect();
+    let other = all.open(peer(8)).unwrap();
 
-    let newcomer = all.open(9).unwrap();
+    let newcomer = all.open(peer(9)).unwrap();
 
     assert!(is_cut(&hog[0]).await);
     assert!(!is_cut(&hog[1]).await && !is_cut(&other).await && !is_cut(&newcomer).await);
-    let error = all.open(7).unwrap_err();
+    let error = all.open(peer(7)).unwrap_err();
     assert_eq!(error.status, ResponseStatus::Unavailable);
 }
 
@@ -116,13 +120,13 @@ async fn the_connection_with_the_most_requests_gives_up_its_oldest() {
 async fn a_slow_request_goes_when_no_connection_holds_more_than_the_new_one() {
     let all = OpenRequests::default();
     let open: Vec<_> = (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES)
-        .map(|connection| all.open(connection as u64).unwrap())
+        .map(|connection| all.open(peer(connection as u64)).unwrap())
         .collect();
-    let refused = all.open(5_000);
+    let refused = all.open(peer(5_000));
     assert!(refused.is_err(), "nobody is slow yet");
     advance(Duration::from_secs(2)).await;
 
-    let newcomer = all.open(5_000);
+    let newcomer = all.open(peer(5_000));
 
     assert!(newcomer.is_ok());
     let mut cut = 0;
@@ -137,9 +141,9 @@ async fn bytes_that_arrive_beyond_the_memory_of_all_cost_a_request() {
     let all = OpenRequests::default();
     let open = open_all(&all);
 
-    let received = open[3].received(1);
+    let received = open[3].received(1, OWN_BYTES + 1);
     let (last, full) = open.split_last().unwrap();
-    let more = last.received(1);
+    let more = last.received(1, 24 * KI);
 
     assert!(received.is_ok(), "it holds no more than its own");
     assert!(more.is_ok());
@@ -149,16 +153,16 @@ async fn bytes_that_arrive_beyond_the_memory_of_all_cost_a_request() {
 #[tokio::test(start_paused = true)]
 async fn the_last_request_that_waits_for_memory_goes_before_one_that_arrives() {
     let all = OpenRequests::default();
-    let large = all.open(0).unwrap();
+    let large = all.open(peer(0)).unwrap();
     assert!(large.try_reserve(4 << 20));
-    let [first, last] = [1, 2].map(|connection| all.open(connection).unwrap());
+    let [first, last] = [1, 2].map(|connection| all.open(peer(connection)).unwrap());
     let mut waiting =
         std::pin::pin!(async { tokio::join!(first.reserve(4 << 20), last.reserve(4 << 20)) });
     assert!(timeout(Duration::from_millis(1), waiting.as_mut()).await.is_err());
     let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 3;
-    let _open: Vec<_> = (0..rest).map(|_| all.open(9).unwrap()).collect();
+    let _open: Vec<_> = (0..rest).map(|_| all.open(peer(9)).unwrap()).collect();
 
-    assert!(all.open(10).is_ok());
+    assert!(all.open(peer(10)).is_ok());
 
     assert!(is_cut(&last).await);
     assert!(!is_cut(&first).await);
@@ -168,10 +172,10 @@ async fn the_last_request_that_waits_for_memory_goes_before_one_that_arrives() {
 async fn a_refused_request_holds_nothing() {
     let all = OpenRequests::default();
     let open: Vec<_> = (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES)
-        .map(|connection| all.open(connection as u64).unwrap())
+        .map(|connection| all.open(peer(connection as u64)).unwrap())
         .collect();
 
-    assert!(all.open(5_000).is_err());
+    assert!(all.open(peer(5_000)).is_err());
     drop(open);
 
     assert_eq!(all.state.lock().own_bytes, 0);
@@ -181,16 +185,16 @@ async fn a_refused_request_holds_nothing() {
 #[tokio::test(start_paused = true)]
 async fn the_slowest_of_those_with_memory_goes_and_only_if_it_is_slow() {
     let all = OpenRequests::default();
-    let [idle, slow, slower, waiting] = [0, 1, 2, 3].map(|id| all.open(id).unwrap());
+    let [idle, slow, slower, waiting] = [0, 1, 2, 3].map(|id| all.open(peer(id)).unwrap());
     for (request, bytes) in [(&slow, 500 * KI), (&slower, 550 * KI)] {
         assert!(request.try_reserve(bytes));
     }
-    let large = all.open(4).unwrap();
+    let large = all.open(peer(4)).unwrap();
     assert!(large.try_reserve(4 << 20));
     for _ in 0..8 {
         advance(PATIENCE).await;
         for (request, bytes) in [(&slow, 3 * KI), (&slower, 2 * KI), (&large, 5 * KI)] {
-            request.received(bytes).unwrap();
+            request.received(bytes, bytes).unwrap();
         }
     }
 
@@ -200,4 +204,108 @@ async fn the_slowest_of_those_with_memory_goes_and_only_if_it_is_slow() {
     assert!(waited.is_err());
     assert!(is_cut(&slower).await);
     assert!(!is_cut(&idle).await && !is_cut(&large).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_those_that_wait_the_one_that_wants_most_goes_before_one_that_arrives() {
+    let all = OpenRequests::default();
+    let [large, huge, small] = [0, 1, 2].map(|connection| all.open(peer(connection)).unwrap());
+    assert!(large.try_reserve(4 << 20));
+    let _sharing = [3, 4].map(|connection| {
+        let request = all.open(peer(connection)).unwrap();
+        assert!(request.try_reserve(OWN_BYTES + MAX_SHARE_BYTES));
+        request
+    });
+    let mut waiting =
+        std::pin::pin!(async { tokio::join!(huge.reserve(4 << 20), small.reserve(400 * KI)) });
+    assert!(timeout(Duration::from_millis(1), waiting.as_mut()).await.is_err());
+    let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 5;
+    let _open: Vec<_> = (0..rest).map(|_| all.open(peer(9)).unwrap()).collect();
+
+    assert!(all.open(peer(10)).is_ok());
+
+    assert!(is_cut(&huge).await);
+    assert!(!is_cut(&small).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_with_shared_memory_that_waits_for_more_goes_when_a_smaller_one_waits() {
+    let all = OpenRequests::default();
+    let [large, first, second, small] = [0, 1, 2, 3].map(|id| all.open(peer(id)).unwrap());
+    assert!(large.try_reserve(4 << 20));
+    for growing in [&first, &second] {
+        assert!(growing.try_reserve(OWN_BYTES + MAX_SHARE_BYTES));
+    }
+    // Not slow, so that nothing else helps.
+    large.received(1 << 20, 1 << 20).unwrap();
+    let refused = async move {
+        let refused = second.reserve(1 << 20).await;
+        drop(second);
+        refused
+    };
+
+    let patience = PATIENCE + Duration::from_millis(10);
+    let served = async {
+        let served = timeout(patience, small.reserve(400 * KI)).await;
+        drop(large);
+        served
+    };
+    let (first, second, served) = tokio::join!(first.reserve(1 << 20), refused, served);
+
+    assert!(served.is_ok_and(|reserved| reserved.is_ok()));
+    assert_eq!(first, Ok(()));
+    assert_eq!(second.unwrap_err().status, ResponseStatus::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_that_is_given_back_is_free_for_others() {
+    let all = OpenRequests::default();
+    let [first, second, third] = [0, 1, 2].map(|id| all.open(peer(id)).unwrap());
+    for request in [&first, &second] {
+        assert!(request.try_reserve(OWN_BYTES + MAX_SHARE_BYTES));
+    }
+    let large = all.open(peer(3)).unwrap();
+    assert!(large.try_reserve(4 << 20));
+    assert!(!third.try_reserve(400 * KI));
+
+    first.reduce_to(100 * KI);
+
+    assert!(third.try_reserve(400 * KI));
+    assert_eq!(all.state.lock().shared_bytes, MAX_SHARE_BYTES + (100 + 400) * KI - 2 * OWN_BYTES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_has_proven_itself_never_gives_way_to_those_that_have_not() {
+    let all = OpenRequests::default();
+    let proven = |connection| Peer { has_succeeded: true, ..peer(connection) };
+    let busy: Vec<_> = (0..100).map(|_| all.open(proven(7)).unwrap()).collect();
+    let large = all.open(proven(8)).unwrap();
+    assert!(large.try_reserve(4 << 20));
+    let waiting = all.open(proven(8)).unwrap();
+    let mut wait = std::pin::pin!(waiting.reserve(4 << 20));
+    assert!(timeout(Duration::from_millis(1), wait.as_mut()).await.is_err());
+    let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 102;
+    let strangers: Vec<_> =
+        (0..rest as u64).map(|number| all.open(peer(1_000 + number % 50)).unwrap()).collect();
+
+    let _more: Vec<_> = (0..100).map(|_| all.open(proven(7)).unwrap()).collect();
+
+    let mut cut = 0;
+    for stranger in &strangers {
+        cut += usize::from(is_cut(stranger).await);
+    }
+    assert_eq!(cut, 100);
+    assert!(!is_cut(&waiting).await && !is_cut(&busy[0]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_cut_off_takes_nothing_more() {
+    let all = OpenRequests::default();
+    let open = open_all(&all);
+    let (last, full) = open.split_last().unwrap();
+
+    last.received(1, 24 * KI).unwrap();
+
+    let error = full[0].received(1, OWN_BYTES + 1).unwrap_err();
+    assert_eq!(error.status, ResponseStatus::Unavailable);
 }

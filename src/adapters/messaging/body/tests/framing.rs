@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::super::*;
-use crate::adapters::messaging::testing::{BodyEvent, ScriptedBody, frame_message, gzip, zstd};
+use crate::adapters::messaging::testing::{
+    BodyEvent, ScriptedBody, frame_message, gzip, peer, zstd,
+};
 use crate::domain::response_status::ResponseStatus;
 
 const LIMIT: usize = 100 << 10;
@@ -15,14 +17,14 @@ fn reader() -> BodyReader {
 
 async fn read_grpc(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, RequestError> {
     let reader = reader();
-    let request = reader.open(0).unwrap();
+    let request = reader.open(peer(0)).unwrap();
     reader.read_grpc(&request, body, encoding).await
 }
 
 async fn read_http(body: ScriptedBody, encoding: Encoding) -> Result<Bytes, RequestError> {
     let options = ReadOptions { encoding, copies: 1 };
     let reader = reader();
-    let request = reader.open(0).unwrap();
+    let request = reader.open(peer(0)).unwrap();
     reader.read_http(&request, body, None, options).await
 }
 
