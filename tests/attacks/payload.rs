@@ -63,6 +63,8 @@ pub(crate) struct Bodies {
     pub(crate) half_invalid: Vec<Body>,
     /// Spans with nothing but identities and times.
     pub(crate) tiny_spans: Vec<Body>,
+    /// 64 MiB of zeros in gzip. Compressing them takes seconds.
+    pub(crate) gzip_bomb: Bytes,
 }
 
 impl Bodies {
@@ -88,6 +90,7 @@ impl Bodies {
             mixed,
             half_invalid: all_encodings(Body::from_request(&half_invalid)),
             tiny_spans: all_encodings(Body::from_request(&tiny_spans)),
+            gzip_bomb: samples::gzip(&vec![0; 64 << 20]),
         }
     }
 }

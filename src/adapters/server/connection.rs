@@ -99,7 +99,8 @@ async fn serve_http1<S: HttpService>(
     let answer = service_fn(|request: Request<Incoming>| {
         let (service, peer) = (service.clone(), place.assess(peer));
         async move {
-            let response = service.handle(peer, request.map(RequestBody::from)).await;
+            let request = request.map(|body| RequestBody::http1(body, place.width()));
+            let response = service.handle(peer, request).await;
             place.note(&response);
             Ok::<_, Infallible>(response)
         }

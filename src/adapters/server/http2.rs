@@ -27,8 +27,9 @@ use super::protocol_detector::IoStream;
 use super::request_body::RequestBody;
 use super::{HttpService, Peer, date};
 
-/// Flow-control window of a stream, and so the memory that a request has before its reader asks for
-/// more. Also the default of the protocol, so clients that do not wait for our settings are within it.
+/// The largest flow-control window of a stream, and so the memory that a request has before its reader
+/// asks for more. Also the default of the protocol, so clients that do not wait for our settings are
+/// within it.
 pub const STREAM_WINDOW: u32 = 64 << 10;
 /// Size of the table of repeated headers. Its entries take several times their size.
 const HEADER_TABLE_BYTES: u32 = 1 << 10;
@@ -48,6 +49,8 @@ pub(super) struct Width {
     /// Concurrent streams. A peer that has seen this limit queues further requests itself; before that
     /// they are refused, and lost if the client does not retry.
     streams: u32,
+    /// Flow-control window of a stream.
+    pub(super) window: u32,
     /// Bytes that are read before the streams are, and so frames that wait: each takes 250 bytes.
     pub(super) portion: u64,
     /// Limits unread DATA frames below 256 bytes, which count with what they lack. Twice what all
@@ -57,12 +60,12 @@ pub(super) struct Width {
 
 impl Width {
     /// At least the requests that exporters send at once: 30 in JavaScript, fewer elsewhere.
-    pub(super) const WIDE: Self = Self::new(32, 16 << 10);
-    /// For all but a few connections.
-    pub(super) const NARROW: Self = Self::new(8, 8 << 10);
+    pub(super) const WIDE: Self = Self::new(32, STREAM_WINDOW, 16 << 10);
+    /// For all but a few connections. The window is one frame.
+    pub(super) const NARROW: Self = Self::new(8, 16 << 10, 8 << 10);
 
-    const fn new(streams: u32, portion: u64) -> Self {
-        Self { streams, portion, small_frames_budget: 512 * streams as usize }
+    const fn new(streams: u32, window: u32, portion: u64) -> Self {
+        Self { streams, window, portion, small_frames_budget: 512 * streams as usize }
     }
 }
 
@@ -120,10 +123,10 @@ pub(super) async fn serve<S: HttpService>(
 fn builder(max_head_bytes: u32, width: &Width) -> Builder {
     // A stream that waits for memory must not use up the window of the one that is being read. Twice
     // what all streams have, because h2 tells the peer of released window only from half of it on.
-    let connection_window = 2 * STREAM_WINDOW * width.streams;
+    let connection_window = 2 * width.window * width.streams;
     let mut builder = Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
+        .initial_window_size(width.window)
         .initial_connection_window_size(connection_window)
         .max_concurrent_streams(width.streams)
         .max_header_list_size(max_head_bytes)
@@ -166,7 +169,7 @@ async fn exchange<S: HttpService>(
     let is_head = request.method() == Method::HEAD;
     let length = request.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    let request = request.map(|stream| RequestBody::http2(stream, length));
+    let request = request.map(|stream| RequestBody::http2(stream, length, place.width()));
     let response = tokio::select! {
         biased;
         response = service.handle(peer, request) => response,

@@ -108,13 +108,14 @@ impl PortLimits {
     /// Limits of a port that applications send to. Clients send less than 2 KiB of headers.
     pub const OTLP: Self = Self {
         connections: 64,
-        min_idle: Duration::from_millis(300),
+        min_idle: Duration::from_millis(250),
         max_head_bytes: 8 << 10,
         http2: true,
     };
-    /// Limits of a port for health checks and metrics, where a new connection never waits.
+    /// Limits of a port for health checks and metrics. Few connections a second: a page takes longer to
+    /// write than a connection to open.
     pub const ADMIN: Self =
-        Self { connections: 32, min_idle: Duration::ZERO, http2: false, ..Self::OTLP };
+        Self { connections: 32, min_idle: Duration::from_millis(50), http2: false, ..Self::OTLP };
     /// Limits of the port that API servers call.
     pub const WEBHOOK: Self = Self {
         connections: 256,

@@ -8,6 +8,8 @@ use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::http2::{STREAM_WINDOW, Width};
+
 /// A body whose reader decides when the sender may continue.
 ///
 /// By default the sender may continue as soon as the reader has taken what was sent. A reader that
@@ -15,6 +17,11 @@ use hyper::body::Incoming;
 /// and calls [`HoldBack::release`] when it has memory for more. The default methods do nothing, for
 /// bodies without flow control.
 pub trait HoldBack {
+    /// Bytes that arrive before the sender is let send more, at most.
+    fn window(&self) -> usize {
+        STREAM_WINDOW as usize
+    }
+
     /// From now on, only [`HoldBack::release`] lets the sender continue.
     fn hold_back(&mut self) {}
 
@@ -25,6 +32,10 @@ pub trait HoldBack {
 }
 
 impl<T: HoldBack> HoldBack for &mut T {
+    fn window(&self) -> usize {
+        T::window(self)
+    }
+
     fn hold_back(&mut self) {
         T::hold_back(self);
     }
@@ -36,7 +47,10 @@ impl<T: HoldBack> HoldBack for &mut T {
 
 /// The body of a request over HTTP/1.1 or HTTP/2. Trailers are discarded.
 #[derive(Debug)]
-pub struct RequestBody(Source);
+pub struct RequestBody {
+    source: Source,
+    window: u32,
+}
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -61,27 +75,31 @@ enum Source {
 }
 
 impl RequestBody {
-    /// Creates the body of an HTTP/2 request; `length` is its `content-length`, which h2 enforces.
-    pub(super) const fn http2(stream: RecvStream, length: Option<u64>) -> Self {
-        Self(Source::Http2 { stream, left: length, held_back: false })
+    /// Creates the body of an HTTP/1.1 request.
+    pub(super) const fn http1(body: Incoming, width: &Width) -> Self {
+        Self { source: Source::Http1(body), window: width.window }
     }
-}
 
-impl From<Incoming> for RequestBody {
-    fn from(body: Incoming) -> Self {
-        Self(Source::Http1(body))
+    /// Creates the body of an HTTP/2 request; `length` is its `content-length`, which h2 enforces.
+    pub(super) const fn http2(stream: RecvStream, length: Option<u64>, width: &Width) -> Self {
+        let source = Source::Http2 { stream, left: length, held_back: false };
+        Self { source, window: width.window }
     }
 }
 
 impl HoldBack for RequestBody {
+    fn window(&self) -> usize {
+        self.window as usize
+    }
+
     fn hold_back(&mut self) {
-        if let Source::Http2 { held_back, .. } = &mut self.0 {
+        if let Source::Http2 { held_back, .. } = &mut self.source {
             *held_back = true;
         }
     }
 
     fn release(&mut self, bytes: usize) {
-        if let Source::Http2 { stream, .. } = &mut self.0 {
+        if let Source::Http2 { stream, .. } = &mut self.source {
             // Fails only for more bytes than were received.
             let _ = stream.flow_control().release_capacity(bytes);
         }
@@ -96,7 +114,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.0 {
+        match &mut self.source {
             Source::Http1(body) => poll_http1(body, cx),
             Source::Http2 { stream, left, held_back } => {
                 let Some(data) = ready!(stream.poll_data(cx)?) else {
@@ -114,14 +132,14 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Http1(body) => body.is_end_stream(),
             Source::Http2 { stream, .. } => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.source {
             Source::Http1(body) => body.size_hint(),
             Source::Http2 { left, .. } => left.map_or_else(SizeHint::default, SizeHint::with_exact),
         }

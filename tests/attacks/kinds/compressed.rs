@@ -44,7 +44,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             repeat(t, 16, zstd_frame(4_096), "zstd")
         }),
         busy("gzip-bomb/16", "16 clients, 64 MiB of zeros in gzip", |t| {
-            repeat(t, 16, samples::gzip(&vec![0; 64 << 20]), "gzip")
+            repeat(t, 16, t.bodies.gzip_bomb.clone(), "gzip")
         }),
         busy("gzip-members/16", "16 clients, 4 MB of empty gzip members", |t| {
             let member = samples::gzip(&[]);

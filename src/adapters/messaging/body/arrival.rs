@@ -17,6 +17,9 @@ use crate::adapters::server::HoldBack;
 /// others wait for goes much earlier.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What a request holds at most without being the large one.
+const WHOLE_SHARE: usize = OWN_BYTES + MAX_SHARE_BYTES;
+
 /// The bytes received so far.
 pub(super) struct Arrival<'a> {
     request: &'a OpenRequest<'a>,
@@ -25,9 +28,11 @@ pub(super) struct Arrival<'a> {
     length: Option<usize>,
     /// How many bytes the message has, or at most has.
     max_bytes: usize,
-    /// Memory that the request holds.
+    /// Bytes that may arrive.
     reserved: usize,
-    /// Bytes that the sender was allowed to send in addition to its first window.
+    /// Bytes that may arrive before the sender is let send more.
+    window: usize,
+    /// Bytes that the sender was let send in addition.
     released: usize,
 }
 
@@ -36,8 +41,10 @@ impl<'a> Arrival<'a> {
         request: &'a OpenRequest<'a>,
         length: Option<usize>,
         max_bytes: usize,
+        window: usize,
     ) -> Self {
-        Self { request, bytes: Vec::new(), length, max_bytes, reserved: OWN_BYTES, released: 0 }
+        let bytes = Vec::new();
+        Self { request, bytes, length, max_bytes, reserved: window, window, released: 0 }
     }
 
     /// Reads the rest of a body whose first chunk has been read. Stops after the first byte beyond the
@@ -89,7 +96,7 @@ impl<'a> Arrival<'a> {
 
     /// Whether the message is too large to share memory: then it does not take a part of it first.
     fn is_large(&self) -> bool {
-        self.length.is_some_and(|length| length > OWN_BYTES + MAX_SHARE_BYTES)
+        self.length.is_some_and(|length| length > WHOLE_SHARE)
     }
 
     /// Returns how many bytes must have arrived before more memory is reserved. Of a large message, most
@@ -99,11 +106,13 @@ impl<'a> Arrival<'a> {
         if self.is_large() { self.reserved / 8 * 7 } else { self.reserved / 2 }
     }
 
-    /// Returns the memory to reserve next. Few steps, because each copies what has arrived.
+    /// Returns the memory to reserve next: for all of a message whose length is known, so that nobody
+    /// waits for more while others wait for what it has; otherwise in few steps, because each copies what
+    /// has arrived.
     fn next_reservation(&self) -> usize {
-        const WHOLE_SHARE: usize = OWN_BYTES + MAX_SHARE_BYTES;
         let next = match self.reserved {
-            _ if self.is_large() => self.max_bytes,
+            _ if self.length.is_some() => self.max_bytes,
+            reserved if reserved < OWN_BYTES => OWN_BYTES,
             reserved if reserved < WHOLE_SHARE => (4 * reserved).min(WHOLE_SHARE),
             reserved => 4 * reserved,
         };
@@ -138,7 +147,7 @@ impl<'a> Arrival<'a> {
         let releasable = if self.reserved >= self.max_bytes {
             received
         } else {
-            received.min(self.reserved - OWN_BYTES)
+            received.min(self.reserved - self.window)
         };
         if releasable > self.released {
             chunks.release(releasable - self.released);

@@ -33,6 +33,11 @@ where
         self.remaining = Some(length);
     }
 
+    /// Returns how many bytes arrive before the sender is let send more, at most.
+    pub(super) fn window(&self) -> usize {
+        self.body.window()
+    }
+
     /// Lets the sender send `bytes` more.
     pub(super) fn release(&mut self, bytes: usize) {
         self.body.release(bytes);

@@ -11,7 +11,9 @@ use bytes::{Buf, Bytes};
 use flate2::bufread::GzDecoder;
 use parking_lot::Mutex;
 use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
-use zstd::zstd_safe::{DCtx, find_frame_compressed_size, get_error_name, get_frame_content_size};
+use zstd::zstd_safe::{
+    DCtx, decompress_bound, find_frame_compressed_size, get_error_name, get_frame_content_size,
+};
 
 use crate::adapters::messaging::request_error::RequestError;
 
@@ -23,8 +25,6 @@ const MAX_IDLE: usize = 2;
 const TYPICAL_RATIO: usize = 8;
 /// The highest possible ratio of deflate, rounded up.
 const MAX_GZIP_RATIO: usize = 1_032;
-/// Length of gzip's shortest member, which ends with the size of its content.
-const MIN_GZIP_BYTES: usize = 18;
 
 /// How a message is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +62,16 @@ impl Encoding {
     }
 }
 
-/// The decompressed size of a message, as far as it is known before.
+/// The decompressed size of a message, as far as it is known before. A message with another size is
+/// invalid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ExpectedSize {
-    /// What a valid message has at least.
     pub(super) at_least: usize,
     pub(super) likely: usize,
+    pub(super) at_most: usize,
 }
 
-/// Returns the decompressed size that a message claims to have, or an estimate.
+/// Returns what a message tells of its decompressed size.
 pub(super) fn expected_size(
     encoding: Encoding,
     message: &[u8],
@@ -82,33 +83,39 @@ pub(super) fn expected_size(
     }
 }
 
-/// Returns what the last member claims (RFC 1952, "ISIZE"). There may be other members.
+/// The last member ends with its size (RFC 1952, "ISIZE"). There may be other members, and a message that
+/// was truncated ends with something else.
 fn gzip_size(message: &[u8]) -> ExpectedSize {
-    let size = message.last_chunk().map_or(0, |size| u32::from_le_bytes(*size));
-    let possible = message.len().saturating_sub(MIN_GZIP_BYTES).saturating_mul(MAX_GZIP_RATIO);
-    ExpectedSize::exactly(usize::try_from(size).unwrap_or(usize::MAX).min(possible))
+    let told = message.last_chunk().map_or(0, |size| u32::from_le_bytes(*size));
+    let at_most = message.len().saturating_mul(MAX_GZIP_RATIO);
+    ExpectedSize { at_least: 0, likely: in_usize(told.into()).min(at_most), at_most }
 }
 
-/// Returns the sum of what all frames claim.
-fn zstd_size(mut message: &[u8]) -> Result<ExpectedSize, RequestError> {
-    let mut size = ExpectedSize::default();
+/// Some frames tell their size, and the number of blocks bounds that of the others.
+fn zstd_size(message: &[u8]) -> Result<ExpectedSize, RequestError> {
     if message.is_empty() {
         return Err(incomplete_error());
     }
-    while !message.is_empty() {
-        let length = find_frame_compressed_size(message).map_err(zstd_error)?;
-        let claimed = get_frame_content_size(message).map_err(|_| incomplete_error())?;
-        let claimed = claimed.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        size.at_least = size.at_least.saturating_add(claimed.unwrap_or(0));
-        size.likely = size.likely.saturating_add(claimed.unwrap_or(length * TYPICAL_RATIO));
-        message = message.get(length..).unwrap_or_default();
+    let mut size = ExpectedSize::default();
+    let mut rest = message;
+    while !rest.is_empty() {
+        let length = find_frame_compressed_size(rest).map_err(zstd_error)?;
+        let told = get_frame_content_size(rest).map_err(|_| incomplete_error())?.map(in_usize);
+        size.at_least = size.at_least.saturating_add(told.unwrap_or(0));
+        size.likely = size.likely.saturating_add(told.unwrap_or(length * TYPICAL_RATIO));
+        rest = rest.get(length..).unwrap_or_default();
     }
-    Ok(size)
+    let at_most = in_usize(decompress_bound(message).map_err(zstd_error)?);
+    Ok(ExpectedSize { likely: size.likely.min(at_most), at_most, ..size })
+}
+
+fn in_usize(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
 }
 
 impl ExpectedSize {
     const fn exactly(size: usize) -> Self {
-        Self { at_least: size, likely: size }
+        Self { at_least: size, likely: size, at_most: size }
     }
 }
 

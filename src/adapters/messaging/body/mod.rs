@@ -9,6 +9,7 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 use http_body::Body;
+use tokio::task::yield_now;
 
 use self::arrival::{Arrival, next_chunk};
 use self::chunks::BodyChunks;
@@ -138,7 +139,8 @@ impl BodyReader {
             chunks.expect_end().await?;
             first
         } else {
-            let arrival = Arrival::new(request, length, length.unwrap_or(self.max_bytes));
+            let max_bytes = length.unwrap_or(self.max_bytes);
+            let arrival = Arrival::new(request, length, max_bytes, chunks.window());
             trimmed(Box::pin(arrival.collect(first, chunks)).await?)
         };
         if received.len() > self.max_bytes {
@@ -162,23 +164,26 @@ impl BodyReader {
             reserve_unless_small(request, received.len() * copies).await?;
             return Ok(received);
         }
-        let ExpectedSize { at_least, likely } = decompress::expected_size(encoding, &received)?;
+        let ExpectedSize { at_least, likely, at_most } =
+            decompress::expected_size(encoding, &received)?;
         if at_least > self.max_bytes {
             return Err(self.too_large(at_least));
         }
-        let mut size = likely.min(self.max_bytes);
-        loop {
-            // Nothing of a previous attempt is kept, and others may wait for its memory.
+        for size in [likely, at_most].map(|size| size.min(self.max_bytes)) {
+            // Nothing of the first attempt is kept, and others may wait for its memory.
             request.reduce_to(received.len());
             reserve_unless_small(request, received.len() + size * copies).await?;
             // One byte more, to distinguish a message of exactly the limit from a larger one.
             let decompressed = self.decompressors.decompress(encoding, &received, size + 1)?;
-            match decompressed.filter(|message| message.len() <= size) {
-                Some(message) => return Ok(trimmed(message)),
-                None if size == self.max_bytes => return Err(self.too_large(size + 1)),
-                None => size = (size * 4).max(OWN_BYTES).min(self.max_bytes),
+            if size > BURST_BYTES {
+                // Everybody else has a turn before the next large message, which waits for this memory.
+                yield_now().await;
+            }
+            if let Some(message) = decompressed.filter(|message| message.len() <= size) {
+                return Ok(trimmed(message));
             }
         }
+        Err(self.too_large(self.max_bytes + 1))
     }
 
     fn too_large(&self, found: usize) -> RequestError {

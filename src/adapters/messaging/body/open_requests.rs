@@ -22,7 +22,7 @@ use crate::adapters::server::{Peer, STREAM_WINDOW};
 /// What a request may hold without a reservation: what its peer may send before it is let send more.
 pub(super) const OWN_BYTES: usize = STREAM_WINDOW as usize;
 /// What all requests may hold without a reservation.
-const ALL_OWN_BYTES: usize = 4 << 20;
+const ALL_OWN_BYTES: usize = 2 << 20;
 /// Memory of a request of which nothing has arrived: its task, its stream.
 const EMPTY_REQUEST_BYTES: usize = 4 << 10;
 /// Memory that all requests share.
@@ -138,7 +138,7 @@ impl OpenRequest<'_> {
     /// request was cut off.
     ///
     /// If all requests together hold too much that was not reserved, the slowest has to go, if it is
-    /// slow; or else, if this connection has proven itself, one of those that have not; or else the one
+    /// slow; or else, if this connection has proven itself, an older one of those that have not; or else the one
     /// that waits for the most memory; or else one of the connection with the most requests. If there is
     /// none of these, it is this one.
     pub(super) fn received(&self, bytes: usize, capacity: usize) -> Result<(), RequestError> {
@@ -312,7 +312,7 @@ impl State {
         }
         let now = Instant::now();
         if self.cut_slowest(now, |entry| entry.id != id)
-            || (peer.has_succeeded && self.cut_most_crowded(peer, |load| load.is_unproven))
+            || (peer.has_succeeded && self.cut_most_crowded(peer, |entry| entry.is_stranger(now)))
             || self.cut_largest_waiter(id)
             || self.cut_most_crowded(peer, |_| true)
         {
@@ -356,9 +356,9 @@ impl State {
         true
     }
 
-    /// Cuts off the oldest request of the connection with the greatest load, if `may_go` and if that is
-    /// more than the load of `peer`.
-    fn cut_most_crowded(&mut self, peer: Peer, may_go: impl Fn(&Load) -> bool) -> bool {
+    /// Of those that may go, cuts off the oldest request of the connection with the greatest load, if that
+    /// is more than the load of `peer`.
+    fn cut_most_crowded(&mut self, peer: Peer, may_go: impl Fn(&Entry) -> bool) -> bool {
         let mut loads: HashMap<u64, Load> = HashMap::new();
         for entry in &self.requests {
             let load = loads.entry(entry.peer.connection).or_default();
@@ -367,17 +367,17 @@ impl State {
             load.bytes += entry.own_bytes;
         }
         let load_of = |peer: Peer| loads.get(&peer.connection).copied().unwrap_or_default();
-        let uncut = self.requests.iter().filter(|entry| entry.cut.is_none());
+        let uncut = self.requests.iter().filter(|entry| entry.cut.is_none() && may_go(entry));
         let oldest = uncut
             .map(|entry| (load_of(entry.peer), Reverse(entry.id)))
             .max()
-            .filter(|(load, _)| *load > load_of(peer) && may_go(load));
+            .filter(|(load, _)| *load > load_of(peer));
         let Some((_, Reverse(id))) = oldest else { return false };
         self.entry(id).is_some_and(|entry| entry.cut.replace(Cut::Crowded).is_none())
     }
 
-    /// Cuts off the slowest of the candidates, if it is slow; returns whether there was one. A request
-    /// that itself waits for memory is not slow: its peer is held back.
+    /// Cuts off the slowest of the candidates, if it is slow, and one of a connection that has not proven
+    /// itself before any other; returns whether there was one. A request that itself waits for memory is not slow: its peer is held back.
     fn cut_slowest(&mut self, now: Instant, is_candidate: impl Fn(&Entry) -> bool) -> bool {
         let Self { requests, waiting, large, .. } = self;
         let slowest = requests
@@ -387,8 +387,8 @@ impl State {
             })
             .filter(|entry| *large == Some(entry.id) || is_candidate(entry))
             .filter_map(|entry| Some((entry.rate.bytes_per_second(now, PATIENCE)?, entry)))
-            .min_by_key(|(rate, _)| *rate)
-            .filter(|(rate, _)| *rate < SLOW_RATE);
+            .filter(|(rate, _)| *rate < SLOW_RATE)
+            .min_by_key(|(rate, entry)| (entry.peer.has_succeeded, *rate));
         let Some((_, entry)) = slowest else { return false };
         entry.cut = Some(Cut::Slow);
         true
@@ -398,6 +398,11 @@ impl State {
 impl Entry {
     const fn holds_memory(&self) -> bool {
         self.shared_bytes > 0
+    }
+
+    /// Whether the connection has not proven itself although it had the time for it.
+    fn is_stranger(&self, now: Instant) -> bool {
+        !self.peer.has_succeeded && self.rate.age(now) >= PATIENCE
     }
 }
 

@@ -43,6 +43,11 @@ impl ReceiveRate {
         (age >= grace).then(|| usize::try_from(rate).unwrap_or(usize::MAX))
     }
 
+    /// How long ago the request began.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now - self.started
+    }
+
     /// Forgets what is older than two seconds.
     fn advance(&mut self, now: Instant) {
         let period = (now - self.started).as_millis() / PERIOD.as_millis();

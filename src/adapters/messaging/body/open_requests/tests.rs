@@ -287,6 +287,7 @@ async fn a_connection_that_has_proven_itself_never_gives_way_to_those_that_have_
     let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 102;
     let strangers: Vec<_> =
         (0..rest as u64).map(|number| all.open(peer(1_000 + number % 50)).unwrap()).collect();
+    advance(PATIENCE).await;
 
     let _more: Vec<_> = (0..100).map(|_| all.open(proven(7)).unwrap()).collect();
 
