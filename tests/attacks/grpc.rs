@@ -111,16 +111,19 @@ async fn outcome(response: Response<RecvStream>) -> Result<Outcome, h2::Error> {
         body.flow_control().release_capacity(length)?;
     }
     let trailers = body.trailers().await?.unwrap_or_default();
-    let status = status(&trailers).or_else(|| status(&head.headers));
-    Ok(match status {
+    let field = |name| field(&trailers, name).or_else(|| field(&head.headers, name));
+    Ok(match field("grpc-status") {
         Some(code) if code == OK => Outcome::Accepted,
-        Some(code) => Outcome::Refused(format!("grpc-status {code}")),
+        Some(code) => {
+            let message = field("grpc-message").unwrap_or_default();
+            Outcome::Refused(format!("grpc-status {code}: {message}"))
+        }
         None => Outcome::Failed("no grpc-status".to_owned()),
     })
 }
 
-fn status(fields: &HeaderMap) -> Option<String> {
-    Some(fields.get("grpc-status")?.to_str().ok()?.to_owned())
+fn field(fields: &HeaderMap, name: &str) -> Option<String> {
+    Some(fields.get(name)?.to_str().ok()?.to_owned())
 }
 
 /// Why there was no response.

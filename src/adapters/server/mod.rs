@@ -108,7 +108,7 @@ impl PortLimits {
     /// Limits of a port that applications send to. Clients send less than 2 KiB of headers.
     pub const OTLP: Self = Self {
         connections: 64,
-        min_idle: Duration::from_millis(250),
+        min_idle: Duration::from_millis(200),
         max_head_bytes: 8 << 10,
         http2: true,
     };

@@ -9,16 +9,13 @@ use http_body::Body;
 use tokio::time::timeout;
 
 use super::chunks::BodyChunks;
-use super::open_requests::{MAX_SHARE_BYTES, OWN_BYTES, OpenRequest};
+use super::open_requests::{OWN_BYTES, OpenRequest, WHOLE_SHARE_BYTES};
 use crate::adapters::messaging::request_error::RequestError;
 use crate::adapters::server::HoldBack;
 
 /// How long a sender may pause. Only to end requests that nobody will ever complete: a slow sender that
 /// others wait for goes much earlier.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What a request holds at most without being the large one.
-const WHOLE_SHARE: usize = OWN_BYTES + MAX_SHARE_BYTES;
 
 /// The bytes received so far.
 pub(super) struct Arrival<'a> {
@@ -96,7 +93,7 @@ impl<'a> Arrival<'a> {
 
     /// Whether the message is too large to share memory: then it does not take a part of it first.
     fn is_large(&self) -> bool {
-        self.length.is_some_and(|length| length > WHOLE_SHARE)
+        self.length.is_some_and(|length| length > WHOLE_SHARE_BYTES)
     }
 
     /// Returns how many bytes must have arrived before more memory is reserved. Of a large message, most
@@ -113,7 +110,7 @@ impl<'a> Arrival<'a> {
         let next = match self.reserved {
             _ if self.length.is_some() => self.max_bytes,
             reserved if reserved < OWN_BYTES => OWN_BYTES,
-            reserved if reserved < WHOLE_SHARE => (4 * reserved).min(WHOLE_SHARE),
+            reserved if reserved < WHOLE_SHARE_BYTES => (4 * reserved).min(WHOLE_SHARE_BYTES),
             reserved => 4 * reserved,
         };
         next.max(self.bytes.len()).min(self.max_bytes)

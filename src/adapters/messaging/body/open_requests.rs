@@ -22,13 +22,15 @@ use crate::adapters::server::{Peer, STREAM_WINDOW};
 /// What a request may hold without a reservation: what its peer may send before it is let send more.
 pub(super) const OWN_BYTES: usize = STREAM_WINDOW as usize;
 /// What all requests may hold without a reservation.
-const ALL_OWN_BYTES: usize = 2 << 20;
+const ALL_OWN_BYTES: usize = 5 << 19;
 /// Memory of a request of which nothing has arrived: its task, its stream.
 const EMPTY_REQUEST_BYTES: usize = 4 << 10;
 /// Memory that all requests share.
 const SHARED_BYTES: usize = 1 << 20;
 /// Maximum share of one request; a larger one is read outside the shared memory, one at a time.
-pub(super) const MAX_SHARE_BYTES: usize = SHARED_BYTES / 2;
+const MAX_SHARE_BYTES: usize = SHARED_BYTES / 2;
+/// What a request may hold at most without being the large one.
+pub(super) const WHOLE_SHARE_BYTES: usize = OWN_BYTES + MAX_SHARE_BYTES;
 /// How long a request waits for memory. SDKs lose data when it is refused, but also when they wait
 /// too long.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -252,7 +254,9 @@ impl State {
         if bytes <= OWN_BYTES || self.large == Some(id) {
             return true;
         }
-        // Only the request that waits longest, so that large ones are read in order.
+        // In order: smaller ones that come later would otherwise take what a larger one waits for.
+        let mut earlier = self.waiting.iter().take_while(|waiter| waiter.id != id);
+        let may_share = earlier.all(|waiter| waiter.bytes > WHOLE_SHARE_BYTES);
         let may_be_large =
             self.large.is_none() && self.waiting.front().is_none_or(|first| first.id == id);
         let taken = self.shared_bytes;
@@ -261,7 +265,7 @@ impl State {
         if wanted <= held {
             return true;
         }
-        if wanted <= MAX_SHARE_BYTES && taken - held + wanted <= SHARED_BYTES {
+        if may_share && bytes <= WHOLE_SHARE_BYTES && taken - held + wanted <= SHARED_BYTES {
             entry.shared_bytes = wanted;
             self.shared_bytes = taken - held + wanted;
             return true;

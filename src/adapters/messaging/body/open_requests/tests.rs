@@ -41,7 +41,7 @@ async fn hundreds_of_requests_of_which_nothing_has_arrived_are_open_at_once() {
 async fn requests_share_a_megabyte_beside_one_large_request() {
     let all = OpenRequests::default();
     let requests: Vec<_> = (0..64).map(|connection| all.open(peer(connection)).unwrap()).collect();
-    let share = OWN_BYTES + MAX_SHARE_BYTES;
+    let share = WHOLE_SHARE_BYTES;
 
     let reserved = requests.iter().filter(|request| request.try_reserve(share)).count();
 
@@ -213,7 +213,7 @@ async fn of_those_that_wait_the_one_that_wants_most_goes_before_one_that_arrives
     assert!(large.try_reserve(4 << 20));
     let _sharing = [3, 4].map(|connection| {
         let request = all.open(peer(connection)).unwrap();
-        assert!(request.try_reserve(OWN_BYTES + MAX_SHARE_BYTES));
+        assert!(request.try_reserve(WHOLE_SHARE_BYTES));
         request
     });
     let mut waiting =
@@ -234,7 +234,7 @@ async fn a_request_with_shared_memory_that_waits_for_more_goes_when_a_smaller_on
     let [large, first, second, small] = [0, 1, 2, 3].map(|id| all.open(peer(id)).unwrap());
     assert!(large.try_reserve(4 << 20));
     for growing in [&first, &second] {
-        assert!(growing.try_reserve(OWN_BYTES + MAX_SHARE_BYTES));
+        assert!(growing.try_reserve(WHOLE_SHARE_BYTES));
     }
     // Not slow, so that nothing else helps.
     large.received(1 << 20, 1 << 20).unwrap();
@@ -262,7 +262,7 @@ async fn memory_that_is_given_back_is_free_for_others() {
     let all = OpenRequests::default();
     let [first, second, third] = [0, 1, 2].map(|id| all.open(peer(id)).unwrap());
     for request in [&first, &second] {
-        assert!(request.try_reserve(OWN_BYTES + MAX_SHARE_BYTES));
+        assert!(request.try_reserve(WHOLE_SHARE_BYTES));
     }
     let large = all.open(peer(3)).unwrap();
     assert!(large.try_reserve(4 << 20));
@@ -309,4 +309,22 @@ async fn a_request_that_was_cut_off_takes_nothing_more() {
 
     let error = full[0].received(1, OWN_BYTES + 1).unwrap_err();
     assert_eq!(error.status, ResponseStatus::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_share_is_not_overtaken() {
+    let all = OpenRequests::default();
+    let [large, first, second, waiting, later] =
+        [0, 1, 2, 3, 4].map(|id| all.open(peer(id)).unwrap());
+    assert!(large.try_reserve(4 << 20));
+    assert!(first.try_reserve(WHOLE_SHARE_BYTES) && second.try_reserve(WHOLE_SHARE_BYTES));
+    let mut wait = std::pin::pin!(waiting.reserve(400 * KI));
+    assert!(timeout(Duration::from_millis(1), wait.as_mut()).await.is_err());
+
+    first.reduce_to(300 * KI);
+
+    assert!(!later.try_reserve(100 * KI));
+    drop(second);
+    assert_eq!(wait.await, Ok(()));
+    assert!(later.try_reserve(100 * KI));
 }
