@@ -36,6 +36,8 @@ pub(super) const WHOLE_SHARE_BYTES: usize = OWN_BYTES + MAX_SHARE_BYTES;
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a request waits before a slow one is cut off in its favour.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a connection that has not proven itself has for a request while there is too little memory.
+const STRANGER_PATIENCE: Duration = Duration::from_millis(100);
 /// Bytes a second below which a sender is slow.
 const SLOW_RATE: usize = 16 << 10;
 
@@ -63,7 +65,7 @@ struct State {
     shared_bytes: usize,
     /// The request that may use more than its share.
     large: Option<u64>,
-    /// Requests that wait for memory, in order.
+    /// Requests that wait for memory, in the order in which they get it.
     waiting: VecDeque<Waiter>,
 }
 
@@ -176,7 +178,7 @@ impl OpenRequest<'_> {
             return Ok(());
         }
         let started = Instant::now();
-        self.all.state.lock().waiting.push_back(Waiter { id: self.id, bytes });
+        self.all.state.lock().enqueue(self.id, bytes);
         let _waiting = Waiting(self);
         loop {
             let changed = self.all.changed.notified();
@@ -279,6 +281,19 @@ impl State {
         false
     }
 
+    /// Adds a request to those that wait: at the end, but before those of connections that have not proven
+    /// themselves if its own has.
+    fn enqueue(&mut self, id: u64, bytes: usize) {
+        let is_proven =
+            |id| self.requests.iter().any(|each| each.id == id && each.peer.has_succeeded);
+        let position = if is_proven(id) {
+            self.waiting.iter().position(|waiter| !is_proven(waiter.id))
+        } else {
+            None
+        };
+        self.waiting.insert(position.unwrap_or(self.waiting.len()), Waiter { id, bytes });
+    }
+
     /// Returns whether memory became free.
     fn reduce_to(&mut self, id: u64, bytes: usize) -> bool {
         let Some(entry) = self.entry(id) else { return false };
@@ -317,7 +332,7 @@ impl State {
         let now = Instant::now();
         if self.cut_slowest(now, |entry| entry.id != id)
             || (peer.has_succeeded && self.cut_most_crowded(peer, |entry| entry.is_stranger(now)))
-            || self.cut_largest_waiter(id)
+            || self.cut_largest_waiter(id, peer)
             || self.cut_most_crowded(peer, |_| true)
         {
             return Ok(Held::AfterCut);
@@ -334,10 +349,11 @@ impl State {
         !is_ending && (self.cut_slowest(now, Entry::holds_memory) || self.cut_holding_waiter(bytes))
     }
 
-    /// Cuts off that other request which waits for the most memory, and of these the last one: the
-    /// others are read sooner.
-    fn cut_largest_waiter(&mut self, id: u64) -> bool {
-        self.cut_waiter(|waiter, _| waiter.id != id)
+    /// Cuts off that other request which waits for the most memory: the others are read sooner. One of a
+    /// connection that has proven itself does not go in favour of one that has not.
+    fn cut_largest_waiter(&mut self, id: u64, peer: Peer) -> bool {
+        let may_go = |entry: &Entry| peer.has_succeeded || !entry.peer.has_succeeded;
+        self.cut_waiter(|waiter, entry| waiter.id != id && may_go(entry))
     }
 
     /// Cuts off a request that holds shared memory and waits for more than `bytes`: it keeps smaller ones
@@ -346,14 +362,15 @@ impl State {
         self.cut_waiter(|waiter, entry| waiter.bytes > bytes && entry.shared_bytes > 0)
     }
 
-    /// Cuts off the candidate that waits for the most memory, and of these the last one.
+    /// Cuts off the candidate that waits for the most memory, and of these the last one; but first those
+    /// whose connections have not proven themselves.
     fn cut_waiter(&mut self, is_candidate: impl Fn(&Waiter, &Entry) -> bool) -> bool {
         let Self { requests, waiting, .. } = self;
         let candidates = requests.iter_mut().filter(|entry| entry.cut.is_none());
         let candidates = candidates.filter_map(|entry| {
             let position = waiting.iter().position(|waiter| waiter.id == entry.id)?;
             let waiter = waiting.get(position).filter(|waiter| is_candidate(waiter, entry))?;
-            Some(((waiter.bytes, position), entry))
+            Some(((!entry.peer.has_succeeded, waiter.bytes, position), entry))
         });
         let Some((_, entry)) = candidates.max_by_key(|(rank, _)| *rank) else { return false };
         entry.cut = Some(Cut::Crowded);
@@ -406,7 +423,7 @@ impl Entry {
 
     /// Whether the connection has not proven itself although it had the time for it.
     fn is_stranger(&self, now: Instant) -> bool {
-        !self.peer.has_succeeded && self.rate.age(now) >= PATIENCE
+        !self.peer.has_succeeded && self.rate.age(now) >= STRANGER_PATIENCE
     }
 }
 

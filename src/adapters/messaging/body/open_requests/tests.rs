@@ -143,7 +143,7 @@ async fn bytes_that_arrive_beyond_the_memory_of_all_cost_a_request() {
 
     let received = open[3].received(1, OWN_BYTES + 1);
     let (last, full) = open.split_last().unwrap();
-    let more = last.received(1, 24 * KI);
+    let more = last.received(1, OWN_BYTES / 8 * 7);
 
     assert!(received.is_ok(), "it holds no more than its own");
     assert!(more.is_ok());
@@ -305,10 +305,27 @@ async fn a_request_that_was_cut_off_takes_nothing_more() {
     let open = open_all(&all);
     let (last, full) = open.split_last().unwrap();
 
-    last.received(1, 24 * KI).unwrap();
+    last.received(1, OWN_BYTES / 8 * 7).unwrap();
 
     let error = full[0].received(1, OWN_BYTES + 1).unwrap_err();
     assert_eq!(error.status, ResponseStatus::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proven_request_waits_behind_other_proven_ones_only() {
+    let all = OpenRequests::default();
+    let large = all.open(peer(0)).unwrap();
+    assert!(large.try_reserve(4 << 20));
+    let proven = |connection| Peer { has_succeeded: true, ..peer(connection) };
+    let [stranger, first, second] = [peer(1), proven(2), proven(3)].map(|p| all.open(p).unwrap());
+
+    let mut waits = [&stranger, &first, &second].map(|each| Box::pin(each.reserve(4 << 20)));
+    for wait in &mut waits {
+        assert!(timeout(Duration::from_millis(1), wait).await.is_err());
+    }
+
+    let order: Vec<_> = all.state.lock().waiting.iter().map(|waiter| waiter.id).collect();
+    assert_eq!(order, [first.id, second.id, stranger.id]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,4 +344,24 @@ async fn a_request_that_waits_for_a_share_is_not_overtaken() {
     drop(second);
     assert_eq!(wait.await, Ok(()));
     assert!(later.try_reserve(100 * KI));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proven_request_that_waits_does_not_go_in_favour_of_a_stranger() {
+    let all = OpenRequests::default();
+    let large = all.open(peer(0)).unwrap();
+    assert!(large.try_reserve(4 << 20));
+    let [proven, stranger] = [true, false].map(|has_succeeded| {
+        all.open(Peer { has_succeeded, ..peer(1 + u64::from(has_succeeded)) }).unwrap()
+    });
+    let mut waiting =
+        std::pin::pin!(async { tokio::join!(proven.reserve(4 << 20), stranger.reserve(1 << 20)) });
+    assert!(timeout(Duration::from_millis(1), waiting.as_mut()).await.is_err());
+    let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 3;
+    let _open: Vec<_> = (0..rest).map(|_| all.open(peer(9)).unwrap()).collect();
+
+    assert!(all.open(peer(10)).is_ok() && all.open(peer(11)).is_ok());
+
+    assert!(is_cut(&stranger).await);
+    assert!(!is_cut(&proven).await);
 }
