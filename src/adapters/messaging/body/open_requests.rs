@@ -22,7 +22,9 @@ use crate::adapters::server::{Peer, STREAM_WINDOW};
 /// What a request may hold without a reservation: what its peer may send before it is let send more.
 pub(super) const OWN_BYTES: usize = STREAM_WINDOW as usize;
 /// What all requests may hold without a reservation.
-const ALL_OWN_BYTES: usize = 5 << 19;
+const ALL_OWN_BYTES: usize = 3 << 20;
+/// What of it is kept for requests of connections that have proven themselves, and as much for the others.
+const KEPT_OWN_BYTES: usize = 512 << 10;
 /// Memory of a request of which nothing has arrived: its task, its stream.
 const EMPTY_REQUEST_BYTES: usize = 4 << 10;
 /// Memory that all requests share.
@@ -38,6 +40,8 @@ const RESERVE_TIMEOUT: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long a connection that has not proven itself has for a request while there is too little memory.
 const STRANGER_PATIENCE: Duration = Duration::from_millis(100);
+/// How much later a request of another connection may come and still overtake it.
+const STRANGER_HANDICAP: Duration = Duration::from_millis(200);
 /// Bytes a second below which a sender is slow.
 const SLOW_RATE: usize = 16 << 10;
 
@@ -60,8 +64,7 @@ pub(in crate::adapters::messaging) struct OpenRequest<'a> {
 struct State {
     next_id: u64,
     requests: Vec<Entry>,
-    /// Memory that is held without a reservation.
-    own_bytes: usize,
+    own_bytes: OwnBytes,
     shared_bytes: usize,
     /// The request that may use more than its share.
     large: Option<u64>,
@@ -75,6 +78,15 @@ struct Waiter {
     id: u64,
     /// What the request wants to hold in all.
     bytes: usize,
+    /// The earlier one gets memory first.
+    rank: Instant,
+}
+
+/// Memory that is held without a reservation.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct OwnBytes {
+    of_proven: usize,
+    of_strangers: usize,
 }
 
 #[derive(Debug)]
@@ -178,7 +190,7 @@ impl OpenRequest<'_> {
             return Ok(());
         }
         let started = Instant::now();
-        self.all.state.lock().enqueue(self.id, bytes);
+        self.all.state.lock().enqueue(self.id, bytes, started);
         let _waiting = Waiting(self);
         loop {
             let changed = self.all.changed.notified();
@@ -242,11 +254,11 @@ impl State {
 
     /// Removes a request; returns whether it held reserved memory.
     fn remove(&mut self, id: u64) -> bool {
-        let index = self.requests.iter().position(|entry| entry.id == id);
-        let removed = index.map(|index| self.requests.swap_remove(index));
-        let (own_bytes, shared_bytes) =
-            removed.map_or((0, 0), |entry| (entry.own_bytes, entry.shared_bytes));
-        self.own_bytes -= own_bytes;
+        let Some(index) = self.requests.iter().position(|entry| entry.id == id) else {
+            return false;
+        };
+        let Entry { peer, own_bytes, shared_bytes, .. } = self.requests.swap_remove(index);
+        *self.own_bytes.of(peer) -= own_bytes;
         self.shared_bytes -= shared_bytes;
         let is_large = self.large.take_if(|large| *large == id).is_some();
         shared_bytes > 0 || is_large
@@ -281,17 +293,13 @@ impl State {
         false
     }
 
-    /// Adds a request to those that wait: at the end, but before those of connections that have not proven
-    /// themselves if its own has.
-    fn enqueue(&mut self, id: u64, bytes: usize) {
-        let is_proven =
-            |id| self.requests.iter().any(|each| each.id == id && each.peer.has_succeeded);
-        let position = if is_proven(id) {
-            self.waiting.iter().position(|waiter| !is_proven(waiter.id))
-        } else {
-            None
-        };
-        self.waiting.insert(position.unwrap_or(self.waiting.len()), Waiter { id, bytes });
+    /// Adds a request to those that wait. One of a connection that has not proven itself lets others
+    /// overtake it that come somewhat later.
+    fn enqueue(&mut self, id: u64, bytes: usize, now: Instant) {
+        let is_proven = self.entry(id).is_some_and(|entry| entry.peer.has_succeeded);
+        let rank = if is_proven { now } else { now + STRANGER_HANDICAP };
+        let position = self.waiting.partition_point(|waiter| waiter.rank <= rank);
+        self.waiting.insert(position, Waiter { id, bytes, rank });
     }
 
     /// Returns whether memory became free.
@@ -319,14 +327,15 @@ impl State {
         let more = own_bytes.saturating_sub(entry.own_bytes);
         entry.own_bytes += more;
         let peer = entry.peer;
-        self.own_bytes += more;
-        if self.own_bytes <= ALL_OWN_BYTES {
+        *self.own_bytes.of(peer) += more;
+        let excess = self.own_bytes.excess(peer);
+        if excess == 0 {
             return Ok(Held::AtOnce);
         }
         // Those that were cut off end as soon as they run.
         let going = self.requests.iter().filter(|entry| entry.cut.is_some());
         let going: usize = going.map(|entry| entry.own_bytes).sum();
-        if self.own_bytes <= ALL_OWN_BYTES + going.min(ALL_OWN_BYTES / 4) {
+        if excess <= going.min(ALL_OWN_BYTES / 4) {
             return Ok(Held::AtOnce);
         }
         let now = Instant::now();
@@ -362,15 +371,14 @@ impl State {
         self.cut_waiter(|waiter, entry| waiter.bytes > bytes && entry.shared_bytes > 0)
     }
 
-    /// Cuts off the candidate that waits for the most memory, and of these the last one; but first those
-    /// whose connections have not proven themselves.
+    /// Cuts off the candidate that waits for the most memory, and of these the last one.
     fn cut_waiter(&mut self, is_candidate: impl Fn(&Waiter, &Entry) -> bool) -> bool {
         let Self { requests, waiting, .. } = self;
         let candidates = requests.iter_mut().filter(|entry| entry.cut.is_none());
         let candidates = candidates.filter_map(|entry| {
             let position = waiting.iter().position(|waiter| waiter.id == entry.id)?;
             let waiter = waiting.get(position).filter(|waiter| is_candidate(waiter, entry))?;
-            Some(((!entry.peer.has_succeeded, waiter.bytes, position), entry))
+            Some(((waiter.bytes, position), entry))
         });
         let Some((_, entry)) = candidates.max_by_key(|(rank, _)| *rank) else { return false };
         entry.cut = Some(Cut::Crowded);
@@ -413,6 +421,21 @@ impl State {
         let Some((_, entry)) = slowest else { return false };
         entry.cut = Some(Cut::Slow);
         true
+    }
+}
+
+impl OwnBytes {
+    const fn of(&mut self, peer: Peer) -> &mut usize {
+        if peer.has_succeeded { &mut self.of_proven } else { &mut self.of_strangers }
+    }
+
+    /// Returns how much too much there is, if requests such as that of `peer` have to give way.
+    fn excess(&self, peer: Peer) -> usize {
+        let Self { of_proven, of_strangers } = *self;
+        let (own, others) =
+            if peer.has_succeeded { (of_proven, of_strangers) } else { (of_strangers, of_proven) };
+        let total = own + others.max(KEPT_OWN_BYTES);
+        if own <= KEPT_OWN_BYTES { 0 } else { total.saturating_sub(ALL_OWN_BYTES) }
     }
 }
 

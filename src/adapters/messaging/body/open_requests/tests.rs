@@ -5,6 +5,8 @@ use crate::adapters::messaging::testing::peer;
 use crate::domain::response_status::ResponseStatus;
 
 const KI: usize = 1 << 10;
+/// What requests of connections that have not proven themselves may hold without a reservation.
+const STRANGERS_BYTES: usize = ALL_OWN_BYTES - KEPT_OWN_BYTES;
 
 async fn is_cut(request: &OpenRequest<'_>) -> bool {
     timeout(Duration::ZERO, request.cut_off()).await.is_ok()
@@ -14,14 +16,14 @@ async fn is_cut(request: &OpenRequest<'_>) -> bool {
 /// own.
 fn open_all(all: &OpenRequests) -> Vec<OpenRequest<'_>> {
     let each = EMPTY_REQUEST_BYTES + OWN_BYTES;
-    let mut requests: Vec<_> = (0..(ALL_OWN_BYTES / each) as u64)
+    let mut requests: Vec<_> = (0..(STRANGERS_BYTES / each) as u64)
         .map(|connection| {
             let request = all.open(peer(connection)).unwrap();
             request.received(OWN_BYTES, OWN_BYTES).unwrap();
             request
         })
         .collect();
-    let rest = ALL_OWN_BYTES % each - EMPTY_REQUEST_BYTES;
+    let rest = STRANGERS_BYTES % each - EMPTY_REQUEST_BYTES;
     let last = all.open(peer(999)).unwrap();
     last.received(rest, rest).unwrap();
     requests.push(last);
@@ -104,8 +106,9 @@ async fn large_requests_are_read_in_the_order_of_their_arrival() {
 #[tokio::test(start_paused = true)]
 async fn the_connection_with_the_most_requests_gives_up_its_oldest() {
     let all = OpenRequests::default();
-    let hog: Vec<_> =
-        (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 1).map(|_| all.open(peer(7)).unwrap()).collect();
+    let hog: Vec<_> = (0..STRANGERS_BYTES / EMPTY_REQUEST_BYTES - 1)
+        .map(|_| all.open(peer(7)).unwrap())
+        .collect();
     let other = all.open(peer(8)).unwrap();
 
     let newcomer = all.open(peer(9)).unwrap();
@@ -119,7 +122,7 @@ async fn the_connection_with_the_most_requests_gives_up_its_oldest() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_request_goes_when_no_connection_holds_more_than_the_new_one() {
     let all = OpenRequests::default();
-    let open: Vec<_> = (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES)
+    let open: Vec<_> = (0..STRANGERS_BYTES / EMPTY_REQUEST_BYTES)
         .map(|connection| all.open(peer(connection as u64)).unwrap())
         .collect();
     let refused = all.open(peer(5_000));
@@ -159,7 +162,7 @@ async fn the_last_request_that_waits_for_memory_goes_before_one_that_arrives() {
     let mut waiting =
         std::pin::pin!(async { tokio::join!(first.reserve(4 << 20), last.reserve(4 << 20)) });
     assert!(timeout(Duration::from_millis(1), waiting.as_mut()).await.is_err());
-    let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 3;
+    let rest = STRANGERS_BYTES / EMPTY_REQUEST_BYTES - 3;
     let _open: Vec<_> = (0..rest).map(|_| all.open(peer(9)).unwrap()).collect();
 
     assert!(all.open(peer(10)).is_ok());
@@ -171,14 +174,14 @@ async fn the_last_request_that_waits_for_memory_goes_before_one_that_arrives() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_holds_nothing() {
     let all = OpenRequests::default();
-    let open: Vec<_> = (0..ALL_OWN_BYTES / EMPTY_REQUEST_BYTES)
+    let open: Vec<_> = (0..STRANGERS_BYTES / EMPTY_REQUEST_BYTES)
         .map(|connection| all.open(peer(connection as u64)).unwrap())
         .collect();
 
     assert!(all.open(peer(5_000)).is_err());
     drop(open);
 
-    assert_eq!(all.state.lock().own_bytes, 0);
+    assert_eq!(all.state.lock().own_bytes, OwnBytes::default());
     assert!(all.state.lock().requests.is_empty());
 }
 
@@ -219,7 +222,7 @@ async fn of_those_that_wait_the_one_that_wants_most_goes_before_one_that_arrives
     let mut waiting =
         std::pin::pin!(async { tokio::join!(huge.reserve(4 << 20), small.reserve(400 * KI)) });
     assert!(timeout(Duration::from_millis(1), waiting.as_mut()).await.is_err());
-    let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 5;
+    let rest = STRANGERS_BYTES / EMPTY_REQUEST_BYTES - 5;
     let _open: Vec<_> = (0..rest).map(|_| all.open(peer(9)).unwrap()).collect();
 
     assert!(all.open(peer(10)).is_ok());
@@ -284,12 +287,13 @@ async fn a_connection_that_has_proven_itself_never_gives_way_to_those_that_have_
     let waiting = all.open(proven(8)).unwrap();
     let mut wait = std::pin::pin!(waiting.reserve(4 << 20));
     assert!(timeout(Duration::from_millis(1), wait.as_mut()).await.is_err());
-    let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 102;
+    let rest = STRANGERS_BYTES / EMPTY_REQUEST_BYTES - 102;
     let strangers: Vec<_> =
         (0..rest as u64).map(|number| all.open(peer(1_000 + number % 50)).unwrap()).collect();
     advance(PATIENCE).await;
 
-    let _more: Vec<_> = (0..100).map(|_| all.open(proven(7)).unwrap()).collect();
+    let reserve = KEPT_OWN_BYTES / EMPTY_REQUEST_BYTES;
+    let _more: Vec<_> = (0..reserve + 100).map(|_| all.open(proven(7)).unwrap()).collect();
 
     let mut cut = 0;
     for stranger in &strangers {
@@ -312,20 +316,21 @@ async fn a_request_that_was_cut_off_takes_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_proven_request_waits_behind_other_proven_ones_only() {
+async fn a_proven_request_overtakes_a_stranger_that_came_shortly_before() {
     let all = OpenRequests::default();
     let large = all.open(peer(0)).unwrap();
     assert!(large.try_reserve(4 << 20));
     let proven = |connection| Peer { has_succeeded: true, ..peer(connection) };
     let [stranger, first, second] = [peer(1), proven(2), proven(3)].map(|p| all.open(p).unwrap());
+    large.received(1 << 20, OWN_BYTES).unwrap();
 
     let mut waits = [&stranger, &first, &second].map(|each| Box::pin(each.reserve(4 << 20)));
     for wait in &mut waits {
-        assert!(timeout(Duration::from_millis(1), wait).await.is_err());
+        assert!(timeout(STRANGER_HANDICAP * 2 / 3, wait).await.is_err());
     }
 
     let order: Vec<_> = all.state.lock().waiting.iter().map(|waiter| waiter.id).collect();
-    assert_eq!(order, [first.id, second.id, stranger.id]);
+    assert_eq!(order, [first.id, stranger.id, second.id]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,11 +362,24 @@ async fn a_proven_request_that_waits_does_not_go_in_favour_of_a_stranger() {
     let mut waiting =
         std::pin::pin!(async { tokio::join!(proven.reserve(4 << 20), stranger.reserve(1 << 20)) });
     assert!(timeout(Duration::from_millis(1), waiting.as_mut()).await.is_err());
-    let rest = ALL_OWN_BYTES / EMPTY_REQUEST_BYTES - 3;
+    let rest = STRANGERS_BYTES / EMPTY_REQUEST_BYTES - 2;
     let _open: Vec<_> = (0..rest).map(|_| all.open(peer(9)).unwrap()).collect();
 
     assert!(all.open(peer(10)).is_ok() && all.open(peer(11)).is_ok());
 
     assert!(is_cut(&stranger).await);
     assert!(!is_cut(&proven).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn busy_connections_that_have_proven_themselves_leave_memory_to_new_ones() {
+    let all = OpenRequests::default();
+    let proven = |connection| Peer { has_succeeded: true, ..peer(connection) };
+    let mut busy: Vec<_> = (0..).map_while(|number| all.open(proven(number)).ok()).collect();
+    busy.truncate(STRANGERS_BYTES / EMPTY_REQUEST_BYTES);
+
+    let new = (0..).map_while(|number| all.open(peer(10_000 + number)).ok());
+
+    let new: Vec<_> = new.take(200).collect();
+    assert_eq!(new.len(), KEPT_OWN_BYTES / EMPTY_REQUEST_BYTES);
 }
