@@ -42,6 +42,8 @@ pub const LINGER: Bounds = Bounds { min: 0, max: MINUTE };
 pub const CONCURRENCY: Bounds = Bounds { min: 1, max: 64 };
 /// Decompressed bytes of a received request.
 pub const MAX_REQUEST_BYTES: Bounds = Bounds { min: KI, max: 64 * MI };
+/// Bytes of the head of a received request.
+pub const MAX_HEAD_BYTES: Bounds = Bounds { min: 4 * KI, max: 64 * KI };
 /// Milliseconds for draining the buffer at shutdown.
 pub const DRAIN_TIMEOUT: Bounds = Bounds { min: 0, max: HOUR };
 
@@ -100,7 +102,15 @@ impl Bounds {
     #[must_use]
     pub fn describe_size(self) -> String {
         let (min, max) = (ByteSize(self.min), ByteSize(self.max));
-        format!("a size from {min} to {max}, such as 32Mi, 64MB or 1048576")
+        let [binary, decimal, bytes] = self.size_examples();
+        format!("a size from {min} to {max}, such as {binary}, {decimal} or {bytes}")
+    }
+
+    /// Returns sizes that are usual within the bounds: with a binary unit, with a decimal unit, and
+    /// in bytes.
+    #[must_use]
+    pub const fn size_examples(self) -> [&'static str; 3] {
+        if self.max < 64 * MI { ["16Ki", "16kB", "16384"] } else { ["32Mi", "64MB", "1048576"] }
     }
 
     /// Describes the durations within the bounds, to complete "must be …".
@@ -145,6 +155,19 @@ mod tests {
         assert_eq!(bounds.parse_integer("0"), Err(BoundsError::NotAllowed));
         assert_eq!(bounds.parse_size("0"), Err(BoundsError::NotAllowed));
         assert_eq!(bounds.parse_duration("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn the_examples_of_a_size_are_within_its_bounds() {
+        for bounds in [MAX_BYTES, BATCH_MAX_BYTES, MAX_REQUEST_BYTES, MAX_HEAD_BYTES] {
+            for example in bounds.size_examples() {
+                assert!(bounds.parse_size(example).is_ok(), "{example} in {bounds:?}");
+            }
+        }
+        assert_eq!(
+            MAX_HEAD_BYTES.describe_size(),
+            "a size from 4Ki to 64Ki, such as 16Ki, 16kB or 16384"
+        );
     }
 
     #[test]

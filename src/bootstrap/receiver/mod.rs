@@ -91,9 +91,10 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
         settings.listen.max_request_bytes,
         settings.listen.cors_allowed_origins.clone(),
     );
+    let limits = PortLimits { max_head_bytes: settings.listen.max_head_bytes, ..PortLimits::OTLP };
     for listeners in [ports.grpc, ports.http] {
         let (connections, service) = (connections.clone(), otlp.clone());
-        tokio::spawn(async move { connections.serve(PortLimits::OTLP, listeners, service).await });
+        tokio::spawn(async move { connections.serve(limits, listeners, service).await });
     }
     let losses = Arc::new(LossReporter::new(Arc::clone(&pipeline.buffer)));
     tokio::spawn({

@@ -49,6 +49,8 @@ pub struct ListenSettings {
     pub admin: Vec<SocketAddr>,
     /// Maximum decompressed bytes of one request; at most the buffer's own bound.
     pub max_request_bytes: usize,
+    /// Maximum bytes of the head of one request; over HTTP/2, each header counts 32 bytes more.
+    pub max_head_bytes: u32,
     /// Origins of the web pages that may send; `None` without CORS.
     pub cors_allowed_origins: Option<AllowedOrigins>,
 }

@@ -27,6 +27,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
     let batch = batch(reader);
     let concurrency = reader.read(&t::CONCURRENCY);
     let max_request_bytes = max_request_bytes(reader, limits.as_ref().ok());
+    let max_head_bytes = reader.read(&t::MAX_HEAD_BYTES);
     let cors_allowed_origins = reader.read(&t::CORS_ALLOWED_ORIGINS);
     let drain_timeout = reader.read(&t::DRAIN_TIMEOUT);
     let termination_message_file = reader.read(&t::TERMINATION_MESSAGE_FILE);
@@ -44,6 +45,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
             http: listeners.http?,
             admin: listeners.admin?,
             max_request_bytes: max_request_bytes?,
+            max_head_bytes: u32::try_from(max_head_bytes?.get()).unwrap_or(u32::MAX),
             cors_allowed_origins: cors_allowed_origins?,
         },
         drain_timeout: drain_timeout?,

@@ -80,6 +80,8 @@ settings! {
         "Addresses to serve health checks, metrics and the state of the buffer on";
     MAX_REQUEST_BYTES in Listening: SizeRange = SizeRange(bounds::MAX_REQUEST_BYTES), default "4Mi",
         "Maximum size of a received request after decompression; never more than MAX_BYTES";
+    MAX_HEAD_BYTES in Listening: SizeRange = SizeRange(bounds::MAX_HEAD_BYTES), default "8Ki",
+        "Maximum size of the head of a received request, which large tokens can exceed; HTTP/2 counts 32 bytes more per header, and HTTP/1.1 always allows 8Ki";
     CORS_ALLOWED_ORIGINS in Listening: Optional<OriginList> = Optional(OriginList), default "",
         "Origins of web pages that may send traces from a browser, or * for all; if unset, browsers refuse to send";
 

@@ -17,6 +17,7 @@ use crate::adapters::messaging::destination::config::{
     Compression, DestinationSettings, Endpoint, Protocol,
 };
 use crate::adapters::messaging::notation::headers::{HeaderFiles, Headers};
+use crate::adapters::server::PortLimits;
 use crate::adapters::telemetry::logging::{LogFormat, LogSettings};
 use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::cli::{CliError, Invocation, SettingErrors, generated};
@@ -90,6 +91,7 @@ fn without_settings_the_defaults_apply() {
                 http: addresses(&["127.0.0.1:4318", "[::1]:4318"]),
                 admin: addresses(&["127.0.0.1:9417"]),
                 max_request_bytes: 4 << 20,
+                max_head_bytes: PortLimits::OTLP.max_head_bytes,
                 cors_allowed_origins: None,
             },
             termination_message_file: "/dev/termination-log".into(),

@@ -115,7 +115,7 @@ pub struct BatchSpec {
     /// buffer.maxBytes, that quarter is used. Must be in the range 1Ki to 64Mi. Default: 3584Ki.
     #[serde(default = "default_max_bytes")]
     #[schemars(schema_with = "rules::quantity_schema")]
-    #[x_kube(validation = rules::quantity("1Ki", "64Mi"))]
+    #[x_kube(validation = rules::quantity("1Ki", "64Mi", "32Mi"))]
     pub max_bytes: Quantity,
     /// Maximum time that a span waits for other spans to be sent in the same request. Must be in the
     /// range 0s to 1m. Default: 200ms.

@@ -128,7 +128,7 @@ pub struct TraceBufferSpec {
     pub buffer: BufferSpec,
     /// Backend that receives the traces, and how they are sent to it.
     pub destination: DestinationSpec,
-    /// Ports of the sidecar, and the maximum size of a received request.
+    /// Ports of the sidecar, and the maximum sizes of a received request and of its head.
     #[serde(default)]
     pub receiver: ReceiverSpec,
     /// Settings of the sidecar container.
@@ -166,7 +166,7 @@ pub struct BufferSpec {
     /// range 64Ki to 64Gi. Default: 32Mi.
     #[serde(default = "default_max_bytes")]
     #[schemars(schema_with = "rules::quantity_schema")]
-    #[x_kube(validation = rules::quantity("64Ki", "64Gi"))]
+    #[x_kube(validation = rules::quantity("64Ki", "64Gi", "32Mi"))]
     pub max_bytes: Quantity,
     /// Age at which an unsent span is dropped, as a duration such as 1h. A change takes effect in
     /// running pods within seconds. Must be in the range 100ms to 720h. Default: unset; spans are
@@ -190,7 +190,7 @@ pub enum OverflowPolicySpec {
     Reject,
 }
 
-/// Ports of the sidecar, and the maximum size of a received request.
+/// Ports of the sidecar, and the maximum sizes of a received request and of its head.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::ports_differ())]
@@ -214,8 +214,15 @@ pub struct ReceiverSpec {
     /// 1Ki to 64Mi, and at most buffer.maxBytes. Default: 4Mi, or buffer.maxBytes if that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "rules::quantity_schema")]
-    #[x_kube(validation = rules::quantity("1Ki", "64Mi"))]
+    #[x_kube(validation = rules::quantity("1Ki", "64Mi", "32Mi"))]
     pub max_request_bytes: Option<Quantity>,
+    /// Maximum size of the head of a received request, as a quantity. Large tokens, and headers of a
+    /// service mesh or proxy, can exceed the default. HTTP/2 counts 32 bytes more per header, and
+    /// HTTP/1.1 always allows 8Ki. Must be in the range 4Ki to 64Ki. Default: 8Ki.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "rules::quantity_schema")]
+    #[x_kube(validation = rules::quantity("4Ki", "64Ki", "16Ki"))]
+    pub max_head_bytes: Option<Quantity>,
 }
 
 /// Restarts of workloads after a change that takes effect only in new pods.
@@ -316,6 +323,7 @@ impl Default for ReceiverSpec {
             http_port: default_http_port(),
             admin_port: default_admin_port(),
             max_request_bytes: None,
+            max_head_bytes: None,
         }
     }
 }

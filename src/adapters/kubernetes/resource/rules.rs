@@ -94,13 +94,13 @@ pub(super) fn duration(min: &str, max: &str) -> Rule {
         .message(format!("must be a duration from {min} to {max}, such as 1m30s").as_str())
 }
 
-/// The number of bytes must be in a range.
-pub(super) fn quantity(min: &str, max: &str) -> Rule {
+/// The number of bytes must be in a range, such as `example` is.
+pub(super) fn quantity(min: &str, max: &str, example: &str) -> Rule {
     let text = "string(self)";
     let compared = |to: &str| format!("quantity({text}).compareTo(quantity('{to}'))");
     let within = format!("{} >= 0 && {} <= 0", compared(min), compared(max));
     Rule::new(format!("isQuantity({text}) && {within}"))
-        .message(format!("must be a quantity from {min} to {max}, such as 32Mi").as_str())
+        .message(format!("must be a quantity from {min} to {max}, such as {example}").as_str())
 }
 
 /// The quantity must not be negative.

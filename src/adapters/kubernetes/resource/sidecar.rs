@@ -28,9 +28,9 @@ pub struct SidecarSpec {
     pub image_pull_secrets: Vec<SecretReference>,
     /// Resource requests and limits of the sidecar container, used verbatim. Default: memory
     /// request and limit: buffer.maxBytes, plus an eighth of it, plus twice
-    /// receiver.maxRequestBytes, plus 20Mi (64Mi in total by default; more with compression); cpu
-    /// request: 10m; ephemeral-storage request: 16Mi, limit: 256Mi. In a pod of QoS class
-    /// Guaranteed, requests and limits are made equal.
+    /// receiver.maxRequestBytes, plus 20Mi (64Mi in total by default; more with compression, or
+    /// with receiver.maxHeadBytes above 8Ki); cpu request: 10m; ephemeral-storage request: 16Mi,
+    /// limit: 256Mi. In a pod of QoS class Guaranteed, requests and limits are made equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<SidecarResources>,
     /// Whether the application's containers are configured to send their traces to the sidecar.

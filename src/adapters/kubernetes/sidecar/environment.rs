@@ -141,8 +141,13 @@ fn listeners(found: &mut Vec<EnvVar>, checked: &ValidatedSpec) {
     add_variable(found, "GRPC_ADDR", format!("127.0.0.1:{0},[::1]:{0}", ports.grpc));
     add_variable(found, "HTTP_ADDR", format!("127.0.0.1:{0},[::1]:{0}", ports.http));
     add_variable(found, "ADMIN_ADDR", format!("0.0.0.0:{0},[::]:{0}", ports.admin));
-    if let Some(bytes) = checked.max_request_bytes {
-        add_variable(found, "MAX_REQUEST_BYTES", bytes.to_string());
+    for (name, bytes) in [
+        ("MAX_REQUEST_BYTES", checked.max_request_bytes),
+        ("MAX_HEAD_BYTES", checked.max_head_bytes),
+    ] {
+        if let Some(bytes) = bytes {
+            add_variable(found, name, bytes.to_string());
+        }
     }
 }
 

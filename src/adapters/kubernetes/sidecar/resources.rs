@@ -9,12 +9,13 @@ use super::validated::ValidatedSpec;
 use crate::adapters::kubernetes::resource::{
     CompressionSpec, ResourceAmounts, SidecarResources, TraceBufferSpec,
 };
+use crate::adapters::server::PortLimits;
 use crate::domain::units::ByteSize;
 
 const MI: u64 = 1 << 20;
 
-/// Memory of the program, of the requests being read and of all connections, and of a
-/// `tracebuffer flush` beside it.
+/// Memory of the program, of the requests being read and of all connections with heads of the default
+/// maximum size, and of a `tracebuffer flush` beside it.
 const PROGRAM_BYTES: u64 = 20 * MI;
 /// The default maximum size of a request.
 const DEFAULT_REQUEST_BYTES: u64 = 4 * MI;
@@ -22,6 +23,11 @@ const DEFAULT_REQUEST_BYTES: u64 = 4 * MI;
 const ALLOCATOR_DIVISOR: u64 = 8;
 /// Memory of a compressor and its buffers, which exist only while a batch is compressed.
 const COMPRESSOR_BYTES: u64 = 4 * MI;
+/// Memory of an unfinished HTTP/2 head of many small headers, in multiples of the maximum size. Every
+/// connection can have one.
+const HEAD_FACTOR: u64 = 5;
+/// Ports for OTLP.
+const OTLP_PORTS: u64 = 2;
 /// Enough for an idle sidecar; a busy one uses the CPU that is free on the node.
 const CPU_REQUEST: &str = "10m";
 /// Enough for the log. A kubelet keeps up to 50Mi of it by default, which the limit must allow: a
@@ -38,8 +44,9 @@ pub(super) fn resources(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Reso
 }
 
 /// Returns the memory that a full buffer and all connections need, in bytes, rounded up to Mi:
-/// maxBytes and an eighth of it, twice the largest request, 20Mi for the program, and with
-/// compression a batch and 4Mi for each request in flight.
+/// maxBytes and an eighth of it, twice the largest request, 20Mi for the program, for each connection
+/// five times what a head may have beyond the default, and with compression a batch and 4Mi for each
+/// request in flight.
 pub(super) fn memory_bytes(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> u64 {
     let buffer = checked.limits.max_bytes.get();
     let request = checked.max_request_bytes.unwrap_or(DEFAULT_REQUEST_BYTES.min(buffer));
@@ -51,8 +58,18 @@ pub(super) fn memory_bytes(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> u
             (checked.destination.batch_max_bytes.min(share) + COMPRESSOR_BYTES) * concurrency
         }
     };
-    let total = PROGRAM_BYTES + buffer + buffer / ALLOCATOR_DIVISOR + 2 * request + compression;
+    let buffer = buffer + buffer / ALLOCATOR_DIVISOR;
+    let total = PROGRAM_BYTES + buffer + 2 * request + larger_heads(checked) + compression;
     total.next_multiple_of(MI)
+}
+
+/// Returns the memory, in bytes, that unfinished heads of all connections need beyond that for heads of
+/// the default maximum size. The table of headers doubles when it grows.
+fn larger_heads(checked: &ValidatedSpec) -> u64 {
+    let PortLimits { max_head_bytes: default, connections, .. } = PortLimits::OTLP;
+    let size = checked.max_head_bytes.unwrap_or(0).next_power_of_two();
+    let beyond = size.saturating_sub(default.into());
+    beyond * HEAD_FACTOR * OTLP_PORTS * connections as u64
 }
 
 fn default_resources(memory_bytes: u64) -> ResourceRequirements {

@@ -10,7 +10,9 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
-use crate::adapters::kubernetes::resource::{DurationString, ResourceAmounts, TraceBufferSpec};
+use crate::adapters::kubernetes::resource::{
+    DurationString, ReceiverSpec, ResourceAmounts, TraceBufferSpec,
+};
 use crate::domain::operator::quantity::{self, QuantityError};
 use crate::domain::units::Milliseconds;
 
@@ -43,7 +45,8 @@ fn fnv1a(bytes: &[u8]) -> u128 {
 fn canonical_json(spec: &TraceBufferSpec) -> Value {
     let mut spec = spec.clone();
     normalize_quantity(&mut spec.destination.batch.max_bytes, quantity::parse_value);
-    if let Some(bytes) = &mut spec.receiver.max_request_bytes {
+    let ReceiverSpec { max_request_bytes, max_head_bytes, .. } = &mut spec.receiver;
+    for bytes in [max_request_bytes, max_head_bytes].into_iter().flatten() {
         normalize_quantity(bytes, quantity::parse_value);
     }
     let resources = spec.sidecar.resources.iter_mut();

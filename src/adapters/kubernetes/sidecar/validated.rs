@@ -13,6 +13,7 @@ pub(super) struct ValidatedSpec {
     pub(super) ports: SidecarPorts,
     pub(super) destination: ValidatedDestination,
     pub(super) max_request_bytes: Option<u64>,
+    pub(super) max_head_bytes: Option<u64>,
     pub(super) user: RunAs,
     pub(super) allowed_namespaces: AllowedNamespaces,
     pub(super) drain_timeout_ms: u64,

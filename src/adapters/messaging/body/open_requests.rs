@@ -2,31 +2,24 @@
 //! when others wait.
 //!
 //! Every request may hold [`OWN_BYTES`] without waiting, so small requests always pass. Beyond that it
-//! reserves memory as its bytes arrive, of 1 MiB that all share, or as the one large request that may
-//! use more. Nobody is cut off while nobody waits; then the slowest goes, if it is slow.
+//! reserves memory once some of it has arrived, of 1 MiB that all share, or as the one large request
+//! that may use more. Nobody is cut off while nobody waits; then the slowest goes, if it is slow.
 
+mod memory;
 mod receive_rate;
 
-use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use self::receive_rate::ReceiveRate;
+use self::memory::{EMPTY_REQUEST_BYTES, Held, Memory, busy_error};
 use crate::adapters::messaging::request_error::RequestError;
 use crate::adapters::server::{Peer, STREAM_WINDOW};
 
 /// What a request may hold without a reservation: what its peer may send before it is let send more.
 pub(super) const OWN_BYTES: usize = STREAM_WINDOW as usize;
-/// What all requests may hold without a reservation.
-const ALL_OWN_BYTES: usize = 3 << 20;
-/// What of it is kept for requests of connections that have proven themselves, and as much for the others.
-const KEPT_OWN_BYTES: usize = 512 << 10;
-/// Memory of a request of which nothing has arrived: its task, its stream.
-const EMPTY_REQUEST_BYTES: usize = 4 << 10;
 /// Memory that all requests share.
 const SHARED_BYTES: usize = 1 << 20;
 /// Maximum share of one request; a larger one is read outside the shared memory, one at a time.
@@ -36,19 +29,15 @@ pub(super) const WHOLE_SHARE_BYTES: usize = OWN_BYTES + MAX_SHARE_BYTES;
 /// How long a request waits for memory. SDKs lose data when it is refused, but also when they wait
 /// too long.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a request that waits looks for another one that has to go.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a request waits before a slow one is cut off in its favour.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// How long a connection that has not proven itself has for a request while there is too little memory.
-const STRANGER_PATIENCE: Duration = Duration::from_millis(100);
-/// How much later a request of another connection may come and still overtake it.
-const STRANGER_HANDICAP: Duration = Duration::from_millis(200);
-/// Bytes a second below which a sender is slow.
-const SLOW_RATE: usize = 16 << 10;
 
 /// All requests being read. One per process.
 #[derive(Debug, Default)]
 pub(super) struct OpenRequests {
-    state: Mutex<State>,
+    memory: Mutex<Memory>,
     /// Notified when memory may have become free or a request was cut off.
     changed: Notify,
 }
@@ -60,84 +49,15 @@ pub(in crate::adapters::messaging) struct OpenRequest<'a> {
     id: u64,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    next_id: u64,
-    requests: Vec<Entry>,
-    own_bytes: OwnBytes,
-    shared_bytes: usize,
-    /// The request that may use more than its share.
-    large: Option<u64>,
-    /// Requests that wait for memory, in the order in which they get it.
-    waiting: VecDeque<Waiter>,
-}
-
-/// A request that waits for memory.
-#[derive(Clone, Copy, Debug)]
-struct Waiter {
-    id: u64,
-    /// What the request wants to hold in all.
-    bytes: usize,
-    /// The earlier one gets memory first.
-    rank: Instant,
-}
-
-/// Memory that is held without a reservation.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct OwnBytes {
-    of_proven: usize,
-    of_strangers: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    id: u64,
-    peer: Peer,
-    rate: ReceiveRate,
-    own_bytes: usize,
-    shared_bytes: usize,
-    cut: Option<Cut>,
-}
-
-/// What the requests of one connection hold. The greater one has to give way: a connection without a
-/// recent success, then that with more requests, then that with more bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Load {
-    is_unproven: bool,
-    requests: usize,
-    bytes: usize,
-}
-
-/// How memory was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
-    AtOnce,
-    /// Another request has to go.
-    AfterCut,
-}
-
-/// Why a request is cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    /// It was sent slowly while others waited.
-    Slow,
-    /// Its connection had the most requests when there was too little memory.
-    Crowded,
-}
-
 impl OpenRequests {
     /// Begins a request. See [`OpenRequest::received`].
     pub(super) fn open(&self, peer: Peer) -> Result<OpenRequest<'_>, RequestError> {
-        let mut state = self.state.lock();
-        let id = state.next_id;
-        state.next_id += 1;
-        let rate = ReceiveRate::starting(Instant::now());
-        let entry = Entry { id, peer, rate, own_bytes: 0, shared_bytes: 0, cut: None };
-        state.requests.push(entry);
+        let mut memory = self.memory.lock();
+        let id = memory.add(peer, Instant::now());
         // Removes the entry again on an error.
         let request = OpenRequest { all: self, id };
-        let held = state.hold(id, EMPTY_REQUEST_BYTES);
-        drop(state);
+        let held = memory.hold(id, EMPTY_REQUEST_BYTES);
+        drop(memory);
         self.end_of_hold(held).map(|()| request)
     }
 
@@ -154,43 +74,40 @@ impl OpenRequest<'_> {
     /// request was cut off.
     ///
     /// If all requests together hold too much that was not reserved, the slowest has to go, if it is
-    /// slow; or else, if this connection has proven itself, an older one of those that have not; or else the one
-    /// that waits for the most memory; or else one of the connection with the most requests. If there is
-    /// none of these, it is this one.
+    /// slow; or else one of a stranger, if this is none; or else the one that waits for the most memory;
+    /// or else one of the connection with the most requests. If there is none of these, it is this one.
     pub(super) fn received(&self, bytes: usize, capacity: usize) -> Result<(), RequestError> {
         let now = Instant::now();
-        let mut state = self.all.state.lock();
-        state.check_not_cut(self.id)?;
-        if let Some(entry) = state.entry(self.id) {
-            entry.rate.add(now, bytes);
-        }
-        let held = state.hold(self.id, EMPTY_REQUEST_BYTES + capacity.min(OWN_BYTES));
-        drop(state);
+        let mut memory = self.all.memory.lock();
+        memory.check_not_cut(self.id)?;
+        memory.note_arrival(self.id, bytes, now);
+        let held = memory.hold(self.id, EMPTY_REQUEST_BYTES + capacity.min(OWN_BYTES));
+        drop(memory);
         self.all.end_of_hold(held)
     }
 
     /// Reserves memory, so that this request holds `bytes` in all; returns whether there was enough.
     pub(super) fn try_reserve(&self, bytes: usize) -> bool {
-        self.all.state.lock().try_reserve(self.id, bytes)
+        self.all.memory.lock().try_reserve(self.id, bytes)
     }
 
     /// Gives back shared memory, so that this request holds `bytes` in all.
     pub(super) fn reduce_to(&self, bytes: usize) {
-        if self.all.state.lock().reduce_to(self.id, bytes) {
+        if self.all.memory.lock().reduce_to(self.id, bytes) {
             self.all.changed.notify_waiters();
         }
     }
 
     /// Waits for memory, so that this request holds `bytes` in all.
     ///
-    /// After [`PATIENCE`], the slowest of those that hold memory has to go, if it is slow; or else one
-    /// that holds shared memory while it waits for more than this one.
+    /// One that holds shared memory while it waits for more than this one has to go soon; and after
+    /// [`PATIENCE`] the slowest of those that hold memory, if it is slow.
     pub(super) async fn reserve(&self, bytes: usize) -> Result<(), RequestError> {
         if self.try_reserve(bytes) {
             return Ok(());
         }
         let started = Instant::now();
-        self.all.state.lock().enqueue(self.id, bytes, started);
+        self.all.memory.lock().enqueue(self.id, bytes, started);
         let _waiting = Waiting(self);
         loop {
             let changed = self.all.changed.notified();
@@ -199,17 +116,17 @@ impl OpenRequest<'_> {
                 return Err(busy_error());
             }
             {
-                let mut state = self.all.state.lock();
-                state.check_not_cut(self.id)?;
-                if state.try_reserve(self.id, bytes) {
+                let mut memory = self.all.memory.lock();
+                memory.check_not_cut(self.id)?;
+                if memory.try_reserve(self.id, bytes) {
                     return Ok(());
                 }
-                if now >= started + PATIENCE && state.cut_in_favour_of(bytes, now) {
+                if memory.cut_in_favour_of(bytes, now - started, now) {
                     self.all.changed.notify_waiters();
                 }
             }
             // On a timeout, a request may have become the slowest.
-            let _ = timeout_at(now + PATIENCE, changed).await;
+            let _ = timeout_at(now + SEARCH_INTERVAL, changed).await;
         }
     }
 
@@ -217,7 +134,7 @@ impl OpenRequest<'_> {
     pub(super) async fn cut_off(&self) -> RequestError {
         loop {
             let changed = self.all.changed.notified();
-            if let Err(error) = self.all.state.lock().check_not_cut(self.id) {
+            if let Err(error) = self.all.memory.lock().check_not_cut(self.id) {
                 return error;
             }
             changed.await;
@@ -231,7 +148,7 @@ struct Waiting<'a>(&'a OpenRequest<'a>);
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let OpenRequest { all, id } = self.0;
-        all.state.lock().waiting.retain(|waiter| waiter.id != *id);
+        all.memory.lock().dequeue(*id);
         // The next one in line may take what this one has not.
         all.changed.notify_waiters();
     }
@@ -239,219 +156,12 @@ impl Drop for Waiting<'_> {
 
 impl Drop for OpenRequest<'_> {
     fn drop(&mut self) {
-        let mut state = self.all.state.lock();
-        if state.remove(self.id) {
-            drop(state);
+        let mut memory = self.all.memory.lock();
+        if memory.remove(self.id) {
+            drop(memory);
             self.all.changed.notify_waiters();
         }
     }
-}
-
-impl State {
-    fn entry(&mut self, id: u64) -> Option<&mut Entry> {
-        self.requests.iter_mut().find(|entry| entry.id == id)
-    }
-
-    /// Removes a request; returns whether it held reserved memory.
-    fn remove(&mut self, id: u64) -> bool {
-        let Some(index) = self.requests.iter().position(|entry| entry.id == id) else {
-            return false;
-        };
-        let Entry { peer, own_bytes, shared_bytes, .. } = self.requests.swap_remove(index);
-        *self.own_bytes.of(peer) -= own_bytes;
-        self.shared_bytes -= shared_bytes;
-        let is_large = self.large.take_if(|large| *large == id).is_some();
-        shared_bytes > 0 || is_large
-    }
-
-    fn try_reserve(&mut self, id: u64, bytes: usize) -> bool {
-        if bytes <= OWN_BYTES || self.large == Some(id) {
-            return true;
-        }
-        // In order: smaller ones that come later would otherwise take what a larger one waits for.
-        let mut earlier = self.waiting.iter().take_while(|waiter| waiter.id != id);
-        let may_share = earlier.all(|waiter| waiter.bytes > WHOLE_SHARE_BYTES);
-        let may_be_large =
-            self.large.is_none() && self.waiting.front().is_none_or(|first| first.id == id);
-        let taken = self.shared_bytes;
-        let Some(entry) = self.entry(id) else { return false };
-        let (held, wanted) = (entry.shared_bytes, bytes - OWN_BYTES);
-        if wanted <= held {
-            return true;
-        }
-        if may_share && bytes <= WHOLE_SHARE_BYTES && taken - held + wanted <= SHARED_BYTES {
-            entry.shared_bytes = wanted;
-            self.shared_bytes = taken - held + wanted;
-            return true;
-        }
-        if may_be_large {
-            entry.shared_bytes = 0;
-            self.shared_bytes = taken - held;
-            self.large = Some(id);
-            return true;
-        }
-        false
-    }
-
-    /// Adds a request to those that wait. One of a connection that has not proven itself lets others
-    /// overtake it that come somewhat later.
-    fn enqueue(&mut self, id: u64, bytes: usize, now: Instant) {
-        let is_proven = self.entry(id).is_some_and(|entry| entry.peer.has_succeeded);
-        let rank = if is_proven { now } else { now + STRANGER_HANDICAP };
-        let position = self.waiting.partition_point(|waiter| waiter.rank <= rank);
-        self.waiting.insert(position, Waiter { id, bytes, rank });
-    }
-
-    /// Returns whether memory became free.
-    fn reduce_to(&mut self, id: u64, bytes: usize) -> bool {
-        let Some(entry) = self.entry(id) else { return false };
-        let unused = entry.shared_bytes.saturating_sub(bytes.saturating_sub(OWN_BYTES));
-        entry.shared_bytes -= unused;
-        self.shared_bytes -= unused;
-        unused > 0
-    }
-
-    fn check_not_cut(&mut self, id: u64) -> Result<(), RequestError> {
-        match self.entry(id).and_then(|entry| entry.cut) {
-            None => Ok(()),
-            Some(Cut::Slow) => Err(RequestError::unavailable(
-                "the request was sent more slowly than 16 KiB/s while others waited to be read",
-            )),
-            Some(Cut::Crowded) => Err(busy_error()),
-        }
-    }
-
-    /// Sets what a request holds without a reservation, if that is more than before.
-    fn hold(&mut self, id: u64, own_bytes: usize) -> Result<Held, RequestError> {
-        let Some(entry) = self.entry(id) else { return Ok(Held::AtOnce) };
-        let more = own_bytes.saturating_sub(entry.own_bytes);
-        entry.own_bytes += more;
-        let peer = entry.peer;
-        *self.own_bytes.of(peer) += more;
-        let excess = self.own_bytes.excess(peer);
-        if excess == 0 {
-            return Ok(Held::AtOnce);
-        }
-        // Those that were cut off end as soon as they run.
-        let going = self.requests.iter().filter(|entry| entry.cut.is_some());
-        let going: usize = going.map(|entry| entry.own_bytes).sum();
-        if excess <= going.min(ALL_OWN_BYTES / 4) {
-            return Ok(Held::AtOnce);
-        }
-        let now = Instant::now();
-        if self.cut_slowest(now, |entry| entry.id != id)
-            || (peer.has_succeeded && self.cut_most_crowded(peer, |entry| entry.is_stranger(now)))
-            || self.cut_largest_waiter(id, peer)
-            || self.cut_most_crowded(peer, |_| true)
-        {
-            return Ok(Held::AfterCut);
-        }
-        Err(busy_error())
-    }
-
-    /// Cuts off one request in favour of one that waits for `bytes`, unless one that was cut off before
-    /// is about to end; returns whether it did.
-    fn cut_in_favour_of(&mut self, bytes: usize, now: Instant) -> bool {
-        let holds_memory = |entry: &Entry| entry.holds_memory() || self.large == Some(entry.id);
-        let is_ending =
-            self.requests.iter().any(|entry| entry.cut.is_some() && holds_memory(entry));
-        !is_ending && (self.cut_slowest(now, Entry::holds_memory) || self.cut_holding_waiter(bytes))
-    }
-
-    /// Cuts off that other request which waits for the most memory: the others are read sooner. One of a
-    /// connection that has proven itself does not go in favour of one that has not.
-    fn cut_largest_waiter(&mut self, id: u64, peer: Peer) -> bool {
-        let may_go = |entry: &Entry| peer.has_succeeded || !entry.peer.has_succeeded;
-        self.cut_waiter(|waiter, entry| waiter.id != id && may_go(entry))
-    }
-
-    /// Cuts off a request that holds shared memory and waits for more than `bytes`: it keeps smaller ones
-    /// waiting for as long as larger ones are read before it.
-    fn cut_holding_waiter(&mut self, bytes: usize) -> bool {
-        self.cut_waiter(|waiter, entry| waiter.bytes > bytes && entry.shared_bytes > 0)
-    }
-
-    /// Cuts off the candidate that waits for the most memory, and of these the last one.
-    fn cut_waiter(&mut self, is_candidate: impl Fn(&Waiter, &Entry) -> bool) -> bool {
-        let Self { requests, waiting, .. } = self;
-        let candidates = requests.iter_mut().filter(|entry| entry.cut.is_none());
-        let candidates = candidates.filter_map(|entry| {
-            let position = waiting.iter().position(|waiter| waiter.id == entry.id)?;
-            let waiter = waiting.get(position).filter(|waiter| is_candidate(waiter, entry))?;
-            Some(((waiter.bytes, position), entry))
-        });
-        let Some((_, entry)) = candidates.max_by_key(|(rank, _)| *rank) else { return false };
-        entry.cut = Some(Cut::Crowded);
-        true
-    }
-
-    /// Of those that may go, cuts off the oldest request of the connection with the greatest load, if that
-    /// is more than the load of `peer`.
-    fn cut_most_crowded(&mut self, peer: Peer, may_go: impl Fn(&Entry) -> bool) -> bool {
-        let mut loads: HashMap<u64, Load> = HashMap::new();
-        for entry in &self.requests {
-            let load = loads.entry(entry.peer.connection).or_default();
-            load.is_unproven = !entry.peer.has_succeeded;
-            load.requests += 1;
-            load.bytes += entry.own_bytes;
-        }
-        let load_of = |peer: Peer| loads.get(&peer.connection).copied().unwrap_or_default();
-        let uncut = self.requests.iter().filter(|entry| entry.cut.is_none() && may_go(entry));
-        let oldest = uncut
-            .map(|entry| (load_of(entry.peer), Reverse(entry.id)))
-            .max()
-            .filter(|(load, _)| *load > load_of(peer));
-        let Some((_, Reverse(id))) = oldest else { return false };
-        self.entry(id).is_some_and(|entry| entry.cut.replace(Cut::Crowded).is_none())
-    }
-
-    /// Cuts off the slowest of the candidates, if it is slow, and one of a connection that has not proven
-    /// itself before any other; returns whether there was one. A request that itself waits for memory is not slow: its peer is held back.
-    fn cut_slowest(&mut self, now: Instant, is_candidate: impl Fn(&Entry) -> bool) -> bool {
-        let Self { requests, waiting, large, .. } = self;
-        let slowest = requests
-            .iter_mut()
-            .filter(|entry| {
-                entry.cut.is_none() && waiting.iter().all(|waiter| waiter.id != entry.id)
-            })
-            .filter(|entry| *large == Some(entry.id) || is_candidate(entry))
-            .filter_map(|entry| Some((entry.rate.bytes_per_second(now, PATIENCE)?, entry)))
-            .filter(|(rate, _)| *rate < SLOW_RATE)
-            .min_by_key(|(rate, entry)| (entry.peer.has_succeeded, *rate));
-        let Some((_, entry)) = slowest else { return false };
-        entry.cut = Some(Cut::Slow);
-        true
-    }
-}
-
-impl OwnBytes {
-    const fn of(&mut self, peer: Peer) -> &mut usize {
-        if peer.has_succeeded { &mut self.of_proven } else { &mut self.of_strangers }
-    }
-
-    /// Returns how much too much there is, if requests such as that of `peer` have to give way.
-    fn excess(&self, peer: Peer) -> usize {
-        let Self { of_proven, of_strangers } = *self;
-        let (own, others) =
-            if peer.has_succeeded { (of_proven, of_strangers) } else { (of_strangers, of_proven) };
-        let total = own + others.max(KEPT_OWN_BYTES);
-        if own <= KEPT_OWN_BYTES { 0 } else { total.saturating_sub(ALL_OWN_BYTES) }
-    }
-}
-
-impl Entry {
-    const fn holds_memory(&self) -> bool {
-        self.shared_bytes > 0
-    }
-
-    /// Whether the connection has not proven itself although it had the time for it.
-    fn is_stranger(&self, now: Instant) -> bool {
-        !self.peer.has_succeeded && self.rate.age(now) >= STRANGER_PATIENCE
-    }
-}
-
-fn busy_error() -> RequestError {
-    RequestError::unavailable("too many requests are being read; try again later")
 }
 
 #[cfg(test)]

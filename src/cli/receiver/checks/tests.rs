@@ -238,3 +238,19 @@ fn an_explicit_request_limit_above_the_buffer_is_refused() {
     let equal = settings(&["--max-bytes=1Mi", "--max-request-bytes=1Mi"], &[]);
     assert_eq!(equal.listen.max_request_bytes, 1 << 20);
 }
+
+#[test]
+fn a_head_limit_is_from_4_to_64_kib() {
+    for (size, bytes) in [("4Ki", 4 << 10), ("64Ki", 64 << 10)] {
+        assert_eq!(settings(&["--max-head-bytes", size], &[]).listen.max_head_bytes, bytes);
+    }
+    for size in ["4095", "65537"] {
+        assert_eq!(
+            errors(&["--max-head-bytes", size], &[]),
+            [format!(
+                "--max-head-bytes {size:?} must be a size from 4Ki to 64Ki, such as 16Ki, 16kB or \
+                 16384"
+            )]
+        );
+    }
+}

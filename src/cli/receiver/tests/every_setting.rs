@@ -19,7 +19,7 @@ use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// For each setting a value that is not its default and does not conflict with others.
-const OTHERS: [(&str, &str); 35] = [
+const OTHERS: [(&str, &str); 36] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
@@ -49,6 +49,7 @@ const OTHERS: [(&str, &str); 35] = [
     ("HTTP_ADDR", "[::]:5318"),
     ("ADMIN_ADDR", "0.0.0.0:9000,[::1]:9000"),
     ("MAX_REQUEST_BYTES", "2Mi"),
+    ("MAX_HEAD_BYTES", "16Ki"),
     ("CORS_ALLOWED_ORIGINS", "*"),
     ("DRAIN_TIMEOUT", "0s"),
     ("TERMINATION_MESSAGE_FILE", "/run/message"),
@@ -105,6 +106,7 @@ fn other_settings() -> ReceiverSettings {
             http: addresses(&["[::]:5318"]),
             admin: addresses(&["0.0.0.0:9000", "[::1]:9000"]),
             max_request_bytes: 2 << 20,
+            max_head_bytes: 16 << 10,
             cors_allowed_origins: Some(AllowedOrigins::Any),
         },
         drain_timeout: Duration::ZERO,

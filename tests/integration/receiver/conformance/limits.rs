@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use tokio::net::TcpStream;
 
 use super::messages::nested_arrays;
@@ -165,6 +166,30 @@ async fn a_request_larger_than_the_whole_buffer_is_refused_permanently() {
         let receiver = ReceiverProcess::start(&settings).await;
         for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
             assert_too_large(&endpoint.export(message.clone()).await);
+        }
+    }
+}
+
+/// RFC 9110, 5.4: "A server that receives a request header field line, field value, or set of fields
+/// larger than it wishes to process MUST respond with an appropriate `4xx (Client Error)` status
+/// code", which is 431 (RFC 6585, 5). The limit can be raised for senders with large tokens.
+#[tokio::test]
+async fn a_head_beyond_8_kib_is_refused_unless_the_limit_is_higher() {
+    const REFUSED: StatusCode = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    for (limit, kib, expected) in [
+        ("", 12, REFUSED),
+        ("16Ki", 12, StatusCode::OK),
+        ("16Ki", 20, REFUSED),
+        ("64Ki", 60, StatusCode::OK),
+    ] {
+        let receiver = ReceiverProcess::start(&[("MAX_HEAD_BYTES", limit)]).await;
+        let token = "x".repeat(kib << 10);
+
+        for endpoint in receiver_endpoints(&receiver, ALL_PROTOCOLS) {
+            let request = with_header(endpoint.request(spans(&["a"])), "authorization", &token);
+            let answer = endpoint.send(request).await;
+
+            assert_eq!(answer.status, expected, "{kib} KiB of {limit:?} over {endpoint:?}");
         }
     }
 }

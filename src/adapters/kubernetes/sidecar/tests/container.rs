@@ -177,11 +177,22 @@ fn resources_follow_the_limits() {
 }
 
 #[test]
-fn larger_requests_and_compression_need_more_memory() {
+fn larger_requests_and_heads_and_compression_need_more_memory() {
     let large =
         json!({ "buffer": { "maxBytes": "1Gi" }, "receiver": { "maxRequestBytes": "64Mi" } });
     // 20Mi + 1024Mi + 128Mi + 128Mi
     assert_eq!(amount(&built(&large), "limits", "memory").as_deref(), Some("1300Mi"));
+
+    let heads = |size: &str| json!({ "receiver": { "maxHeadBytes": size } });
+    // 64Mi + 2 x 64 x 5 x (16Ki - 8Ki); 9Ki are treated as 16Ki
+    for size in ["9Ki", "16Ki"] {
+        assert_eq!(amount(&built(&heads(size)), "limits", "memory").as_deref(), Some("69Mi"));
+    }
+    // 64Mi + 2 x 64 x 5 x (64Ki - 8Ki)
+    assert_eq!(amount(&built(&heads("64Ki")), "limits", "memory").as_deref(), Some("99Mi"));
+    for size in ["4Ki", "8Ki"] {
+        assert_eq!(amount(&built(&heads(size)), "limits", "memory").as_deref(), Some("64Mi"));
+    }
 
     let compressed = json!({ "destination": { "compression": "Gzip", "concurrency": 2 } });
     // 64Mi + 2 x (3.5Mi + 4Mi)

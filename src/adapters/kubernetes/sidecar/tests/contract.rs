@@ -80,6 +80,7 @@ fn every_field_reaches_the_receiver() {
         },
         "receiver": {
             "grpcPort": 14317, "httpPort": 14318, "adminPort": 19417, "maxRequestBytes": "1Mi",
+            "maxHeadBytes": "16Ki",
         },
         "drainTimeout": "0s",
     }));
@@ -120,6 +121,7 @@ fn every_field_reaches_the_receiver() {
     assert_eq!(shown(&settings.listen.http), ["127.0.0.1:14318", "[::1]:14318"]);
     assert_eq!(shown(&settings.listen.admin), ["0.0.0.0:19417", "[::]:19417"]);
     assert_eq!(settings.listen.max_request_bytes, 1 << 20);
+    assert_eq!(settings.listen.max_head_bytes, 16 << 10);
     assert_eq!(settings.drain_timeout, Duration::ZERO);
 }
 
@@ -133,8 +135,9 @@ fn the_receiver_accepts_both_ends_of_every_bound() {
         json!({ "destination": { "timeout": "5m", "concurrency": 64, "connectionMaxAge": "24h",
             "batch": { "maxSpans": 1_000_000, "maxBytes": "64Mi", "linger": "1m" } } }),
         json!({ "receiver": { "grpcPort": 1, "httpPort": 2, "adminPort": 65_535,
-            "maxRequestBytes": "1Ki" } }),
-        json!({ "buffer": { "maxBytes": "64Mi" }, "receiver": { "maxRequestBytes": "64Mi" } }),
+            "maxRequestBytes": "1Ki", "maxHeadBytes": "4Ki" } }),
+        json!({ "buffer": { "maxBytes": "64Mi" },
+            "receiver": { "maxRequestBytes": "64Mi", "maxHeadBytes": "64Ki" } }),
         json!({ "drainTimeout": "1h" }),
     ];
     for changes in ends {

@@ -124,6 +124,8 @@ fn each_setting_that_needs_a_new_pod_changes_the_hash() {
         json!({ "destination": { "concurrency": 2 } }),
         json!({ "receiver": { "grpcPort": 5317 } }),
         json!({ "receiver": { "maxRequestBytes": "1Mi" } }),
+        json!({ "receiver": { "maxHeadBytes": "8Ki" } }),
+        json!({ "receiver": { "maxHeadBytes": "16Ki" } }),
         json!({ "sidecar": { "mode": "Container" } }),
         json!({ "sidecar": { "imagePullSecrets": [{ "name": "x" }] } }),
         json!({ "sidecar": { "resources": { "requests": { "cpu": "1" } } } }),
@@ -152,6 +154,10 @@ fn equivalent_specs_have_the_same_hash() {
         (
             json!({ "destination": { "connectionMaxAge": "1m" } }),
             json!({ "destination": { "connectionMaxAge": "60s" } }),
+        ),
+        (
+            json!({ "receiver": { "maxHeadBytes": "16Ki" } }),
+            json!({ "receiver": { "maxHeadBytes": 16_384 } }),
         ),
         (
             json!({ "sidecar": { "resources": { "requests": { "cpu": "100m" } } } }),

@@ -189,6 +189,18 @@ fn a_request_fits_into_the_buffer() {
 }
 
 #[test]
+fn the_head_of_a_request_is_bounded() {
+    for size in ["4095", "65Ki"] {
+        let why =
+            "spec.receiver.maxHeadBytes must be a quantity from 4Ki to 64Ki, such as 16Ki; it is";
+        assert_errors(
+            &json!({ "receiver": { "maxHeadBytes": size } }),
+            &[&format!("{why} {size:?}")],
+        );
+    }
+}
+
+#[test]
 fn an_image_is_a_valid_reference() {
     for image in ["", "https://registry.example/tb", "two words", "-x", "a//b"] {
         assert_errors(

@@ -49,6 +49,9 @@ pub(super) fn validate(
         destination::validate(&mut validator, &spec.destination, ports, api_audiences);
     let max_bytes = limits.map(|limits| limits.max_bytes.get());
     let max_request_bytes = max_request_bytes(&mut validator, &spec.receiver, max_bytes);
+    let max_head_bytes = optional(spec.receiver.max_head_bytes.as_ref(), |quantity| {
+        validator.byte_size("receiver.maxHeadBytes", quantity, bounds::MAX_HEAD_BYTES)
+    });
     let user = sidecar::validate(&mut validator, &spec.sidecar, max_bytes);
     let allowed_namespaces = namespaces::validate(&mut validator, &spec.allowed_namespaces);
     rollout(&mut validator, &spec.rollout);
@@ -59,6 +62,7 @@ pub(super) fn validate(
             ports: ports?,
             destination: destination?,
             max_request_bytes: max_request_bytes.ok()?,
+            max_head_bytes: max_head_bytes.ok()?,
             user: user?,
             allowed_namespaces: allowed_namespaces?,
             drain_timeout_ms: drain_ms?,

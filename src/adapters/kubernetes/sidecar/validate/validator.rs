@@ -69,7 +69,8 @@ impl Validator {
             Err(error) => format!(", and {error}"),
         };
         let (min, max, found) = (ByteSize(allowed.min), ByteSize(allowed.max), quoted(&quantity.0));
-        let allowed = format!("a quantity from {min} to {max}, such as 32Mi");
+        let [example, ..] = allowed.size_examples();
+        let allowed = format!("a quantity from {min} to {max}, such as {example}");
         self.add_spec_error(field, format!("must be {allowed}; it is {found}{why}"));
         None
     }

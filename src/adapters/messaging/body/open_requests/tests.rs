@@ -1,5 +1,6 @@
 use tokio::time::{advance, timeout};
 
+use super::memory::{ALL_OWN_BYTES, KEPT_OWN_BYTES, OwnBytes, STRANGER_HANDICAP};
 use super::*;
 use crate::adapters::messaging::testing::peer;
 use crate::domain::response_status::ResponseStatus;
@@ -71,7 +72,7 @@ async fn a_request_that_becomes_the_large_one_gives_back_its_share() {
 
     assert!(growing.try_reserve(4 << 20));
 
-    assert_eq!(all.state.lock().shared_bytes, 0);
+    assert_eq!(all.memory.lock().shared_bytes, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,8 +182,7 @@ async fn a_refused_request_holds_nothing() {
     assert!(all.open(peer(5_000)).is_err());
     drop(open);
 
-    assert_eq!(all.state.lock().own_bytes, OwnBytes::default());
-    assert!(all.state.lock().requests.is_empty());
+    assert_eq!(all.memory.lock().own_bytes, OwnBytes::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,7 +274,7 @@ async fn memory_that_is_given_back_is_free_for_others() {
     first.reduce_to(100 * KI);
 
     assert!(third.try_reserve(400 * KI));
-    assert_eq!(all.state.lock().shared_bytes, MAX_SHARE_BYTES + (100 + 400) * KI - 2 * OWN_BYTES);
+    assert_eq!(all.memory.lock().shared_bytes, MAX_SHARE_BYTES + (100 + 400) * KI - 2 * OWN_BYTES);
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,7 +329,7 @@ async fn a_proven_request_overtakes_a_stranger_that_came_shortly_before() {
         assert!(timeout(STRANGER_HANDICAP * 2 / 3, wait).await.is_err());
     }
 
-    let order: Vec<_> = all.state.lock().waiting.iter().map(|waiter| waiter.id).collect();
+    let order: Vec<_> = all.memory.lock().waiting.iter().map(|waiter| waiter.id).collect();
     assert_eq!(order, [first.id, stranger.id, second.id]);
 }
 
