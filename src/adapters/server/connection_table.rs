@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 use super::Peer;
-use super::http2::Width;
+use super::width::Width;
 
 /// How often a full table is searched for a connection that has been useless long enough.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(25);
@@ -31,6 +31,8 @@ pub(super) struct ConnectionTable {
     /// How long a connection must have been useless to be closed in favour of a new one.
     min_idle: Duration,
     entries: Mutex<Vec<Arc<Entry>>>,
+    /// Since when every new connection has had to wait.
+    full_since: Mutex<Option<Instant>>,
     freed: Notify,
 }
 
@@ -58,12 +60,18 @@ pub(super) struct Place {
 
 impl ConnectionTable {
     pub(super) fn new(places: usize, min_idle: Duration) -> Arc<Self> {
-        Arc::new(Self { places, min_idle, entries: Mutex::default(), freed: Notify::new() })
+        let (entries, full_since, freed) = (Mutex::default(), Mutex::default(), Notify::new());
+        Arc::new(Self { places, min_idle, entries, full_since, freed })
     }
 
     /// Waits for a place. In a full table, the connection whose last success is longest ago has to go,
     /// if that is long enough.
     pub(super) async fn acquire(self: &Arc<Self>) -> Place {
+        if let Some(place) = self.try_acquire() {
+            *self.full_since.lock() = None;
+            return place;
+        }
+        self.full_since.lock().get_or_insert_with(Instant::now);
         loop {
             let freed = self.freed.notified();
             if let Some(place) = self.try_acquire() {
@@ -94,12 +102,20 @@ impl ConnectionTable {
         Some(Place { table: Arc::clone(self), entry })
     }
 
+    /// Twice as long at first: when many connect at once, the first ones have not had the time to send
+    /// that the others have while they wait.
+    fn min_idle(&self) -> Duration {
+        let full_for = self.full_since.lock().map_or(Duration::ZERO, |since| since.elapsed());
+        if full_for < 3 * self.min_idle { 2 * self.min_idle } else { self.min_idle }
+    }
+
     fn evict(&self) {
         let entries = self.entries.lock();
         let staying = entries.iter().filter(|entry| !entry.is_evicted.load(Ordering::Relaxed));
         let last_successes = staying.map(|entry| (entry.usefulness.lock().last_success, entry));
         let oldest = last_successes.min_by_key(|(last_success, _)| *last_success);
-        if let Some((_, entry)) = oldest.filter(|(since, _)| since.elapsed() >= self.min_idle) {
+        let min_idle = self.min_idle();
+        if let Some((_, entry)) = oldest.filter(|(since, _)| since.elapsed() >= min_idle) {
             entry.is_evicted.store(true, Ordering::Relaxed);
             entry.evicted.notify_one();
         }
@@ -172,7 +188,7 @@ mod tests {
         let (table, first, second) = full_table().await;
         let mut newcomer = pin!(table.acquire());
 
-        assert!(timeout(Duration::from_millis(4_500), newcomer.as_mut()).await.is_err());
+        assert!(timeout(Duration::from_millis(9_500), newcomer.as_mut()).await.is_err());
         assert!(is_evicted(&first).await);
         drop(first);
 
@@ -184,9 +200,27 @@ mod tests {
     async fn no_connection_goes_before_it_was_useless_long_enough() {
         let (table, first, second) = full_table().await;
 
-        assert!(timeout(Duration::from_millis(3_900), table.acquire()).await.is_err());
+        assert!(timeout(Duration::from_millis(8_900), table.acquire()).await.is_err());
 
         assert!(!is_evicted(&first).await && !is_evicted(&second).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_new_connections_always_wait_the_others_go_sooner() {
+        let table = ConnectionTable::new(1, MIN_IDLE);
+        let mut place = table.acquire().await;
+        let mut waited = Vec::new();
+        for _ in 0..3 {
+            let started = Instant::now();
+            let (next, ()) = tokio::join!(table.acquire(), async {
+                place.evicted().await;
+                drop(place);
+            });
+            place = next;
+            waited.push(started.elapsed().as_secs());
+        }
+
+        assert_eq!(waited, [10, 5, 5]);
     }
 
     #[tokio::test(start_paused = true)]

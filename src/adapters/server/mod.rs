@@ -13,6 +13,7 @@ mod protocol_detector;
 mod request_body;
 mod short_reads;
 mod tls;
+mod width;
 
 use std::future::Future;
 use std::io;
@@ -29,11 +30,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-pub use http2::STREAM_WINDOW;
 pub use listen::{BindError, bind, loopback_if_unspecified};
 pub use probe::TlsProbe;
 pub use request_body::{HoldBack, RequestBody};
 pub use tls::Tls;
+pub use width::STREAM_WINDOW;
 
 use connection::Connection;
 use connection_table::ConnectionTable;

@@ -8,7 +8,7 @@ use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::http2::{STREAM_WINDOW, Width};
+use super::width::{STREAM_WINDOW, Width};
 
 /// A body whose reader decides when the sender may continue.
 ///

@@ -14,7 +14,7 @@ use crate::support::receiver_under_test::{
 use crate::support::samples::spans;
 
 /// The most connections that are served at once on a port.
-const MAX_CONNECTIONS: usize = 40;
+const MAX_CONNECTIONS: usize = 64;
 
 #[tokio::test]
 async fn random_bytes_do_no_harm() {
