@@ -49,7 +49,7 @@ pub struct PortLimits {
     /// Maximum number of open connections.
     pub connections: usize,
     /// How long ago the last success of a connection must be for it to be closed in favour of a new one
-    /// when all are in use. Until then new connections wait.
+    /// when all are in use, and at first twice that. Until then new connections wait.
     pub min_idle: Duration,
     /// Maximum size of a request's head, in bytes. Over HTTP/2, each header counts 32 bytes more
     /// (RFC 9113, 6.5.2).

@@ -15,16 +15,17 @@ mod well_formed;
 use crate::trial::Attack;
 
 /// The most telling ones of each kind.
-pub(crate) const QUICK: [&str; 16] = [
+pub(crate) const QUICK: [&str; 17] = [
     "nothing",
     "heads-tiny-http/256",
     "heads-table/256",
     "trailers/256",
-    "frames-260/64",
+    "frames-260/256",
     "admin-window-0/64",
     "admin-unread/64",
     "admin-idle/300",
     "mixed-http/4",
+    "mixed-grpc/64",
     "zstd-paused/64",
     "flood-settings/8",
     "idle-http2/258",

@@ -16,16 +16,16 @@ use crate::adapters::server::Peer;
 
 /// What all requests may hold without a reservation.
 pub(super) const ALL_OWN_BYTES: usize = 3 << 20;
+/// What of it is kept for strangers, and as much for the others.
+pub(super) const KEPT_OWN_BYTES: usize = 512 << 10;
 /// Memory of a request of which nothing has arrived: its task, its stream.
 pub(super) const EMPTY_REQUEST_BYTES: usize = 4 << 10;
-/// How long a connection that has not proven itself has for a request while there is too little memory.
+/// How long a request of a stranger is safe from others' while there is too little memory.
 const STRANGER_PATIENCE: Duration = Duration::from_millis(100);
-/// How much later a request of another connection may come and still overtake it.
+/// How much later a request may come and still overtake that of a stranger.
 pub(super) const STRANGER_HANDICAP: Duration = Duration::from_millis(200);
 /// Bytes a second below which a sender is slow.
 const SLOW_RATE: usize = 16 << 10;
-/// What of it is kept for requests of connections that have proven themselves, and as much for the others.
-pub(super) const KEPT_OWN_BYTES: usize = 512 << 10;
 
 /// All requests being read, and what they hold.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ pub(super) enum Held {
 enum Cut {
     /// It was sent slowly while others waited.
     Slow,
-    /// Its connection had the most requests when there was too little memory.
+    /// There was too little memory for all.
     Crowded,
 }
 
@@ -156,8 +156,8 @@ impl Memory {
         false
     }
 
-    /// Adds a request to those that wait. One of a connection that has not proven itself lets others
-    /// overtake it that come somewhat later.
+    /// Adds a request to those that wait. That of a stranger lets others overtake it that come somewhat
+    /// later.
     pub(super) fn enqueue(&mut self, id: u64, bytes: usize, now: Instant) {
         let is_proven = self.entry(id).is_some_and(|entry| entry.peer.has_succeeded);
         let rank = if is_proven { now } else { now + STRANGER_HANDICAP };
@@ -320,7 +320,7 @@ impl Entry {
         self.shared_bytes > 0
     }
 
-    /// Whether the connection has not proven itself although it had the time for it.
+    /// Whether it is that of a stranger who had some time.
     fn is_stranger(&self, now: Instant) -> bool {
         !self.peer.has_succeeded && self.rate.age(now) >= STRANGER_PATIENCE
     }
