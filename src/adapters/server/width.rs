@@ -21,8 +21,9 @@ pub(super) struct Width {
 }
 
 impl Width {
-    /// At least the requests that exporters send at once: 30 in JavaScript, fewer elsewhere.
-    pub(super) const WIDE: Self = Self::new(32, STREAM_WINDOW, 16 << 10);
+    /// At least the requests that exporters send at once: 30 in JavaScript, fewer elsewhere. A portion is two
+    /// frames of a large request.
+    pub(super) const WIDE: Self = Self::new(32, STREAM_WINDOW, 34 << 10);
     /// For all but a few connections. The window is one frame.
     pub(super) const NARROW: Self = Self::new(8, 16 << 10, 8 << 10);
 
