@@ -29,8 +29,10 @@ use self::line_writer::{LineWriter, Output};
 use self::rate_limit::RateLimit;
 use crate::domain::text::Escaped;
 
-/// How long the end of the process waits for the log to be written.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for the log to be written: a second with [`SUM_UP_TIMEOUT`].
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(750);
+/// How long the last line waits for what was withheld.
+const SUM_UP_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The queue of the logger of this process.
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
@@ -91,11 +93,19 @@ pub fn init(settings: &LogSettings) {
     }
 }
 
-/// Waits until everything that was logged is written, at most for a second. To be called before the
+/// Waits until everything that was logged is written, for less than a second. To be called before the
 /// process ends, however it ends.
 pub fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush(FLUSH_TIMEOUT);
+    }
+}
+
+/// Logs what was withheld so far, so that the next line can be the last. Waits at most a quarter of a
+/// second.
+pub fn sum_up() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(SUM_UP_TIMEOUT);
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::adapters::files::{self, FileReads};
 use crate::domain::limits::BufferLimits;
-use crate::domain::limits_text;
+use crate::domain::limits_text::{self, ParsedLimits};
 use crate::domain::text::join_limited;
 use crate::ports::buffer::TraceBufferPort;
 
@@ -76,8 +76,16 @@ impl LimitsFile {
         }
     }
 
+    /// A limit that is missing returns to its initial value, unless there is an unknown name: that may be
+    /// the missing one, misspelled.
+    fn parse(&self, text: &str) -> Result<ParsedLimits, String> {
+        let read = limits_text::parse(text, self.initial)?;
+        let missing = if read.unknown_names.is_empty() { self.initial } else { self.current };
+        limits_text::parse(text, missing)
+    }
+
     fn update(&mut self, text: Result<String, String>) -> Vec<LimitsFileChange> {
-        let read = text.and_then(|text| limits_text::parse(&text, self.initial));
+        let read = text.and_then(|text| self.parse(&text));
         let (limits, problem) = match read {
             Ok(read) if read.unknown_names.is_empty() => (read.limits, None),
             Ok(read) => {
@@ -185,6 +193,19 @@ mod tests {
         let problem = LimitsFileChange::Invalid("unknown limits: mood".to_owned());
         assert_eq!(news, [change(100, 5), problem]);
         assert_eq!(says(&mut file, "mood=good\nmax_spans=5"), []);
+    }
+
+    #[test]
+    fn a_misspelled_name_changes_nothing() {
+        let mut file = file();
+        says(&mut file, "max_spans=5");
+
+        for misspelled in ["max_span=5", "MAX_SPANS=5", "\u{feff}max_spans=5"] {
+            let news = says(&mut file, misspelled);
+
+            assert!(matches!(news.as_slice(), [LimitsFileChange::Invalid(_)]), "{news:?}");
+        }
+        assert_eq!(file.current, limits(5));
     }
 
     #[tokio::test]

@@ -27,6 +27,7 @@ use crate::adapters::messaging::notation::doubt::doubt;
 use crate::adapters::messaging::otlp::OtlpService;
 use crate::adapters::server::{HttpServer, PortLimits, bind};
 use crate::adapters::telemetry::admin_server::AdminService;
+use crate::adapters::telemetry::logging;
 use crate::adapters::telemetry::receiver::admin::AdminState;
 use crate::adapters::telemetry::receiver::termination_message;
 use crate::application::drain::{DrainOutcome, ForwardingWorkers, drain};
@@ -148,6 +149,7 @@ async fn shut_down(
 fn log_end(how: &str, summary: &RunSummary, termination_message_file: &Path) {
     let sentence = format!("{how}; {summary}");
     termination_message::write(termination_message_file, &sentence);
+    logging::sum_up();
     if summary.lost() > 0 {
         error!("{sentence}");
     } else if summary.turned_away > 0 {

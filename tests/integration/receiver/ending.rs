@@ -203,6 +203,23 @@ async fn spans_that_could_never_be_accepted_are_lost_too() {
     file.assert_last_words(&ended, "ERROR", &sentence);
 }
 
+/// Lines that were withheld are summed up before the last line.
+#[tokio::test]
+async fn the_ledger_is_the_last_line_whatever_was_withheld() {
+    let file = TerminationLog::new();
+    let pipeline = Pipeline::start(Protocol::Grpc, &[file.setting()]).await;
+    let endpoint = pipeline.endpoint();
+    for _ in 0..8 {
+        endpoint.connect().await.send(endpoint.request(vec![0xff])).await;
+    }
+
+    let ended = end(pipeline).await;
+
+    assert!(ended.log.contains("more such lines were not logged"), "{}", ended.log);
+    let last = ended.log.lines().last().expect("something is logged");
+    assert!(last.contains(" ended; "), "{}", ended.log);
+}
+
 #[tokio::test]
 async fn a_flush_does_not_disturb_a_destination_that_asked_for_quiet() {
     let pipeline = Pipeline::start(Protocol::Grpc, &[]).await;
