@@ -346,3 +346,29 @@ fn secrets_are_not_shown_in_configuration_errors() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_secret_that_the_destination_repeats_is_not_shown() {
+    let headers = format!("authorization=Bearer {SECRET}");
+    let repeated = "invalid api key: s3cr3t-0f-the-t3st";
+    for protocol in [Protocol::Grpc, Protocol::Http] {
+        let pipeline = Pipeline::start(protocol, &[("HEADERS", &headers)]).await;
+        pipeline.destination.script([match protocol {
+            Protocol::Grpc => {
+                ScriptedResponse::Grpc { code: 16, message: repeated, retry_after: None }
+            }
+            Protocol::Http => {
+                ScriptedResponse::Http { status: 401, message: repeated, retry_after: None }
+            }
+        }]);
+        pipeline.send(1, 1).await;
+        let Pipeline { receiver, destination: _destination, .. } = pipeline;
+        sleep(Duration::from_millis(500)).await;
+        receiver.terminate();
+
+        let log = receiver.wait_for_exit().await.log;
+
+        assert!(log.contains("invalid api key: [hidden]"), "{log}");
+        assert!(!log.contains(SECRET), "{log}");
+    }
+}

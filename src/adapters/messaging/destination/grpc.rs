@@ -11,6 +11,7 @@ use super::deadline::Deadline;
 use super::failure::{SendStage, unavailable};
 use super::grpc_response::delivery_result;
 use super::response::ExcessBody;
+use super::secrets::Secrets;
 use crate::adapters::messaging::wire::grpc;
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
@@ -42,6 +43,7 @@ impl GrpcDestination {
         deadline: Deadline,
     ) -> Result<Delivered, Failure> {
         let mut headers = self.client.headers().await?;
+        let secrets = Secrets::of_headers(&headers);
         let connection = self.client.connect(deadline).await?;
         let encoding = self.client.encoding();
         let message = self.client.compress(Rope::from(request.chunks)).await?;
@@ -52,7 +54,7 @@ impl GrpcDestination {
             .send_request(connection, headers, body, deadline, ExcessBody::Discard)
             .await?;
         let broken = self.client.body_failure(&answer);
-        delivery_result(answer, broken, self.client.sent_request())
+        secrets.hide_in_result(delivery_result(answer, broken, self.client.sent_request()))
     }
 }
 

@@ -9,6 +9,7 @@ use super::config::DestinationSettings;
 use super::deadline::Deadline;
 use super::http_response::delivery_result;
 use super::response::ExcessBody;
+use super::secrets::Secrets;
 use crate::domain::delivery::{Delivered, Failure};
 use crate::ports::destination::{Destination, OutgoingRequest};
 
@@ -31,6 +32,7 @@ impl HttpDestination {
         deadline: Deadline,
     ) -> Result<Delivered, Failure> {
         let mut headers = self.client.headers().await?;
+        let secrets = Secrets::of_headers(&headers);
         let connection = self.client.connect(deadline).await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if let Some(encoding) = self.client.encoding() {
@@ -41,7 +43,7 @@ impl HttpDestination {
             .client
             .send_request(connection, headers, body, deadline, ExcessBody::Disconnect)
             .await?;
-        delivery_result(&response, self.client.sent_request())
+        secrets.hide_in_result(delivery_result(&response, self.client.sent_request()))
     }
 }
 

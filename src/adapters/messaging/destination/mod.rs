@@ -31,6 +31,7 @@ mod io_stream;
 mod pem;
 mod remedy;
 mod response;
+mod secrets;
 mod server_verifier;
 mod tls;
 mod tls_remedy;

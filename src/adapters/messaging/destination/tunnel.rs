@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use super::failure::error_chain;
 use super::http_connection::PRODUCT;
 use super::io_stream::IoStream;
+use super::secrets::Secrets;
 use crate::adapters::messaging::notation::proxy::Proxy;
 use crate::domain::text::truncated;
 
@@ -72,7 +73,9 @@ fn connect_request(proxy: &Proxy, authority: &str) -> Result<Request<Empty<Bytes
 /// Describes a proxy's refusal: its status and text, and how to fix it if that is known.
 async fn refusal(proxy: &Proxy, response: Response<Incoming>) -> String {
     let status = response.status();
-    let text = first_text(response).await.map_or_else(String::new, |text| format!(": {text}"));
+    let secrets = proxy.authorization.as_ref().map(Secrets::of_value).unwrap_or_default();
+    let text = first_text(response).await.map(|text| format!(": {}", secrets.hide_in(&text)));
+    let text = text.unwrap_or_default();
     let remedy = match (status, &proxy.authorization) {
         (StatusCode::PROXY_AUTHENTICATION_REQUIRED, None) => {
             "; set a user and password in the proxy's URL"
