@@ -57,7 +57,8 @@ fn success(
         _ if bytes.is_empty() => Some(Delivered::default()),
         BodyFormat::Protobuf => parse_export_response(bytes),
         BodyFormat::Json => parse_export_response_json(bytes),
-        BodyFormat::Html | BodyFormat::Other => None,
+        BodyFormat::Html => None,
+        BodyFormat::Other => rejection_of_any_type(bytes),
     };
     let text = || quoted(&error_text(format, bytes));
     Ok(match delivered {
@@ -67,6 +68,12 @@ fn success(
         }
         Some(delivered) => delivered,
     })
+}
+
+/// Reads rejected spans from a body whose type is missing or wrong: they are lost, and must be counted.
+fn rejection_of_any_type(bytes: &[u8]) -> Option<Delivered> {
+    let delivered = parse_export_response(bytes).or_else(|| parse_export_response_json(bytes));
+    delivered.filter(|delivered| delivered.rejected_spans > 0)
 }
 
 /// A login page, or the error page of a proxy: the destination did not get the spans.

@@ -52,6 +52,27 @@ fn a_partial_success_is_read_from_protobuf_and_from_json() {
 }
 
 #[test]
+fn rejected_spans_are_counted_whatever_type_their_answer_claims() {
+    let expected = Delivered { rejected_spans: 2, message: "too old".to_owned() };
+    let json = br#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"too old"}}"#.to_vec();
+    for body in [partial().encode_to_vec(), json] {
+        for content_type in ["application/octet-stream", "text/plain"] {
+            let with_type = response(200, content_type, body.clone());
+            let without_type = BufferedResponse { headers: HeaderMap::new(), ..with_type };
+
+            assert_eq!(delivery_result(&without_type, SENT), Ok(expected.clone()));
+            let with_type = response(200, content_type, body.clone());
+            assert_eq!(delivery_result(&with_type, SENT), Ok(expected.clone()));
+        }
+    }
+    for text in ["ok", "\n\u{2}ok", "accepted 2"] {
+        let delivered = delivery_result(&response(200, "text/plain", text), SENT).unwrap();
+
+        assert_eq!(delivered.rejected_spans, 0, "{text:?}");
+    }
+}
+
+#[test]
 fn a_json_object_without_a_partial_success_is_a_full_success() {
     for json in [
         "{}",
