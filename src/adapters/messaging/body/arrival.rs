@@ -17,6 +17,9 @@ use crate::adapters::server::HoldBack;
 /// others wait for goes much earlier.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Most of a full frame of HTTP/2.
+const FRAME_BYTES: usize = 15 << 10;
+
 /// The bytes received so far.
 pub(super) struct Arrival<'a> {
     request: &'a OpenRequest<'a>,
@@ -56,14 +59,14 @@ impl<'a> Arrival<'a> {
     {
         let request = self.request;
         let mut reservation = None;
-        self.add(&first)?;
-        drop(first);
+        let mut arrived = Some(first);
         while self.bytes.len() <= self.max_bytes {
+            let length = self.bytes.len() + arrived.as_ref().map_or(0, Bytes::len);
             if self.reserved < self.max_bytes
-                && self.bytes.len() >= self.reservation_mark()
+                && length >= self.reservation_mark()
                 && reservation.is_none()
             {
-                let wanted = self.next_reservation();
+                let wanted = self.next_reservation(length);
                 if request.try_reserve(wanted) {
                     self.reserved = wanted;
                 } else {
@@ -73,13 +76,17 @@ impl<'a> Arrival<'a> {
                         ));
                 }
             }
+            if let Some(chunk) = arrived.take() {
+                self.add(&chunk)?;
+                continue;
+            }
             self.release(chunks);
             tokio::select! {
                 biased;
                 // What the sender may still send is read while the request waits for memory.
                 chunk = next_chunk(request, chunks),
                     if reservation.is_none() || self.bytes.len() < self.reserved => match chunk? {
-                        Some(chunk) => self.add(&chunk)?,
+                        Some(chunk) => arrived = Some(chunk),
                         None => break,
                     },
                 Some(reserved) = OptionFuture::from(reservation.as_mut()) => {
@@ -98,22 +105,27 @@ impl<'a> Arrival<'a> {
 
     /// Returns how many bytes must have arrived before more memory is reserved. Of a large message, most
     /// of what its sender may send: others wait for the same memory. Not all, because h2 does not tell
-    /// the sender of the last released bytes.
+    /// the sender of the last released bytes. Otherwise a frame is enough, so that less is copied when
+    /// there is memory for all of it.
     fn reservation_mark(&self) -> usize {
-        if self.is_large() { self.reserved / 8 * 7 } else { self.reserved / 2 }
+        match self.length {
+            Some(_) if self.is_large() => self.reserved / 8 * 7,
+            Some(_) => FRAME_BYTES.min(self.reserved / 2),
+            None => self.reserved / 2,
+        }
     }
 
     /// Returns the memory to reserve next: for all of a message whose length is known, so that nobody
     /// waits for more while others wait for what it has; otherwise in few steps, because each copies what
     /// has arrived.
-    fn next_reservation(&self) -> usize {
+    fn next_reservation(&self, length: usize) -> usize {
         let next = match self.reserved {
             _ if self.length.is_some() => self.max_bytes,
             reserved if reserved < OWN_BYTES => OWN_BYTES,
             reserved if reserved < WHOLE_SHARE_BYTES => (4 * reserved).min(WHOLE_SHARE_BYTES),
             reserved => 4 * reserved,
         };
-        next.max(self.bytes.len()).min(self.max_bytes)
+        next.max(length).min(self.max_bytes)
     }
 
     fn add(&mut self, chunk: &[u8]) -> Result<(), RequestError> {
