@@ -80,8 +80,10 @@ impl LimitsFile {
     /// the missing one, misspelled.
     fn parse(&self, text: &str) -> Result<ParsedLimits, String> {
         let read = limits_text::parse(text, self.initial)?;
-        let missing = if read.unknown_names.is_empty() { self.initial } else { self.current };
-        limits_text::parse(text, missing)
+        if read.unknown_names.is_empty() {
+            return Ok(read);
+        }
+        limits_text::parse(text, self.current)
     }
 
     fn update(&mut self, text: Result<String, String>) -> Vec<LimitsFileChange> {

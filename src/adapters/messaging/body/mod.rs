@@ -169,7 +169,10 @@ impl BodyReader {
         if at_least > self.max_bytes {
             return Err(self.too_large(at_least));
         }
-        for size in [likely, at_most].map(|size| size.min(self.max_bytes)) {
+        let (likely, at_most) = (likely.min(self.max_bytes), at_most.min(self.max_bytes));
+        for size in
+            [Some(likely), Some(at_most).filter(|size| *size > likely)].into_iter().flatten()
+        {
             // Nothing of the first attempt is kept, and others may wait for its memory.
             request.reduce_to(received.len());
             reserve_unless_small(request, received.len() + size * copies).await?;

@@ -1,6 +1,7 @@
 //! Keeps what a request was authorized with out of the log, where an answer repeats it.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,50 +14,29 @@ use crate::domain::delivery::{Delivered, Failure};
 const MIN_BYTES: usize = 6;
 const HIDDEN: &str = "[hidden]";
 
-/// Texts that must not be shown.
-#[derive(Debug, Default)]
-pub(super) struct Secrets(Vec<String>);
+/// Values of headers that must not be shown.
+#[derive(Default)]
+pub(super) struct Secrets(Vec<HeaderValue>);
 
 impl Secrets {
     /// The values of headers, except `User-Agent`.
     pub(super) fn of_headers(headers: &HeaderMap) -> Self {
-        let mut secrets = Self::default();
-        for (_, value) in headers.iter().filter(|(name, _)| *name != USER_AGENT) {
-            secrets.add(value);
-        }
-        secrets
+        let headers = headers.iter().filter(|(name, _)| *name != USER_AGENT);
+        Self(headers.map(|(_, value)| value.clone()).collect())
     }
 
     /// The value of one header.
     pub(super) fn of_value(value: &HeaderValue) -> Self {
-        let mut secrets = Self::default();
-        secrets.add(value);
-        secrets
-    }
-
-    /// Adds a value, what follows its scheme (`Bearer …`), and the user and password of `Basic …`.
-    fn add(&mut self, value: &HeaderValue) {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        let token = value.rsplit(' ').next().unwrap_or_default();
-        let decoded = STANDARD.decode(token).ok().filter(|_| token.len() < value.len());
-        let decoded = decoded.and_then(|decoded| String::from_utf8(decoded).ok());
-        let credentials = decoded.unwrap_or_default();
-        let password = credentials.split_once(':').map_or("", |(_, password)| password);
-        for secret in [&value, token, &credentials, password] {
-            let escaped = format!("{secret:?}");
-            let escaped = escaped.trim_matches('"');
-            self.0.extend([secret, escaped].map(str::to_owned));
-        }
-        self.0.retain(|secret| secret.len() >= MIN_BYTES);
-        // The longest first, since it contains others.
-        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        self.0.dedup();
+        Self(vec![value.clone()])
     }
 
     /// Hides them in a text.
     pub(super) fn hide_in(&self, text: &str) -> String {
-        let hide = |text: String, secret: &String| text.replace(secret.as_str(), HIDDEN);
-        self.0.iter().fold(text.to_owned(), hide)
+        let mut secrets: Vec<String> = self.0.iter().flat_map(forms).collect();
+        secrets.retain(|secret| secret.len() >= MIN_BYTES);
+        // The longest first, since it contains others.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
     }
 
     /// Hides them in what is said of a delivery.
@@ -74,6 +54,20 @@ impl Secrets {
             }
         }
     }
+}
+
+/// Returns a value, what follows its scheme (`Bearer …`), and the user and password of `Basic …`, each
+/// also as it is when escaped.
+fn forms(value: &HeaderValue) -> Vec<String> {
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let token = value.rsplit(' ').next().unwrap_or_default();
+    let decoded = STANDARD.decode(token).ok().filter(|_| token.len() < value.len());
+    let decoded = decoded.and_then(|decoded| String::from_utf8(decoded).ok());
+    let credentials = decoded.unwrap_or_default();
+    let password = credentials.split_once(':').map_or("", |(_, password)| password);
+    let escaped = |secret: &str| format!("{secret:?}").trim_matches('"').to_owned();
+    let texts = [&value, token, &credentials, password];
+    texts.into_iter().flat_map(|secret| [secret.to_owned(), escaped(secret)]).collect()
 }
 
 #[cfg(test)]

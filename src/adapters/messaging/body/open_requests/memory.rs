@@ -282,7 +282,8 @@ impl Memory {
     }
 
     /// Cuts off the slowest of the candidates, if it is slow, and one of a connection that has not proven
-    /// itself before any other; returns whether there was one. A request that itself waits for memory is not slow: its peer is held back.
+    /// itself before any other; returns whether there was one. A request that itself waits for memory is
+    /// not slow: its peer is held back.
     fn cut_slowest(&mut self, now: Instant, is_candidate: impl Fn(&Entry) -> bool) -> bool {
         let Self { requests, waiting, large, .. } = self;
         let slowest = requests
