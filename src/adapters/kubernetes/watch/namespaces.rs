@@ -101,10 +101,8 @@ impl NamespaceCache {
         let unknown = |reason: &str| UnknownNamespace(format!("namespace {name}: {reason}"));
         let api: Api<Namespace> = Api::all(self.client.clone());
         match timeout(LOOKUP_TIMEOUT, api.get_metadata(name)).await {
-            Ok(Ok(found)) => {
-                self.apply(&found.metadata);
-                self.get(name).ok_or_else(|| unknown("it was deleted"))
-            }
+            // Not cached: if it is deleted, the watch might never report it.
+            Ok(Ok(found)) => Ok(Arc::new(namespace_facts(&found.metadata))),
             Ok(Err(error)) => Err(unknown(&error.to_string())),
             Err(_) => Err(unknown("the API server did not answer within a second")),
         }

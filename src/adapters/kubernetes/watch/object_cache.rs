@@ -19,6 +19,8 @@ pub(super) struct ObjectCache<V> {
     tombstones: VecDeque<(ObjectKey, u64)>,
     /// During a relist: the objects in the list so far.
     relisted: Option<BTreeSet<ObjectKey>>,
+    /// The number of complete relists.
+    relists: u64,
 }
 
 struct CachedObject<V> {
@@ -28,7 +30,7 @@ struct CachedObject<V> {
 
 impl<V> Default for ObjectCache<V> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), tombstones: VecDeque::new(), relisted: None }
+        Self { objects: BTreeMap::new(), tombstones: VecDeque::new(), relisted: None, relists: 0 }
     }
 }
 
@@ -62,9 +64,6 @@ impl<V> ObjectCache<V> {
 
     /// Stores an object in this version, and returns it, unless the version is outdated.
     pub(super) fn apply(&mut self, key: ObjectKey, version: u64, value: Arc<V>) -> Option<Arc<V>> {
-        if let Some(listed) = &mut self.relisted {
-            listed.insert(key.clone());
-        }
         if !self.is_newer_version(&key, version) {
             return None;
         }
@@ -134,8 +133,20 @@ impl<V> ObjectCache<V> {
         }
     }
 
-    /// Completes a relist: removes the objects that it does not contain.
+    /// Returns the number of complete relists. If it has changed during a direct list, the watch may
+    /// already be past deletions that the direct list does not know of.
+    pub(super) const fn relists(&self) -> u64 {
+        self.relists
+    }
+
+    pub(super) const fn is_relisting(&self) -> bool {
+        self.relisted.is_some()
+    }
+
+    /// Completes a relist: removes the objects that it does not contain, also those that were applied
+    /// meanwhile, because they may have been deleted before it.
     pub(super) fn finish_relist(&mut self) {
+        self.relists += 1;
         self.tombstones.clear();
         if let Some(listed) = self.relisted.take() {
             self.objects.retain(|key, _| listed.contains(key));

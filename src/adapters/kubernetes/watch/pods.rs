@@ -10,6 +10,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
@@ -43,6 +44,8 @@ pub struct PodCache {
     namespaces: Arc<NamespaceCache>,
     health: Arc<WatchHealth>,
     cached: RwLock<CachedPods>,
+    /// Notified after each relist.
+    relisted: Notify,
 }
 
 #[derive(Default)]
@@ -60,7 +63,14 @@ impl PodCache {
         namespaces: Arc<NamespaceCache>,
         changes: Arc<dyn ChangeHandler>,
     ) -> Self {
-        Self { client, changes, namespaces, health: WatchHealth::new(), cached: RwLock::default() }
+        Self {
+            client,
+            changes,
+            namespaces,
+            health: WatchHealth::new(),
+            cached: RwLock::default(),
+            relisted: Notify::new(),
+        }
     }
 
     /// Watches indefinitely, through outages of the API server.
@@ -106,10 +116,11 @@ impl PodCache {
             Event::InitApply(pod) => self.list(pod.metadata),
             Event::InitDone => {
                 self.cached.write().pods.finish_relist();
+                self.relisted.notify_one();
                 self.health.set_synced();
                 self.changes.resync();
             }
-            Event::Apply(pod) => self.apply(pod.metadata),
+            Event::Apply(pod) => _ = self.apply(pod.metadata, None),
             Event::Delete(pod) => self.remove(&pod.metadata),
         }
     }
@@ -127,20 +138,27 @@ impl PodCache {
         }
     }
 
-    fn apply(&self, metadata: ObjectMeta) {
+    /// Stores a newer version of a pod, or removes a pod that is no longer tracked. Returns false if the
+    /// pod is from a direct list that began after `relists` relists, and another one has begun since.
+    fn apply(&self, metadata: ObjectMeta, relists: Option<u64>) -> bool {
         let (key, version) = (key_of(&metadata), version_of(&metadata));
         let is_tracked = self.is_tracked(&metadata);
         let mut cached = self.cached.write();
+        let is_overtaken =
+            |relists| cached.pods.is_relisting() || cached.pods.relists() != relists;
+        if relists.is_some_and(is_overtaken) {
+            return false;
+        }
         if !is_tracked {
             let removed = cached.pods.untrack(&key, version);
             drop(cached);
             if let Some(pod) = removed {
                 self.changes.pod_changed(&pod);
             }
-            return;
+            return true;
         }
         if !cached.pods.is_newer_version(&key, version) {
-            return;
+            return true;
         }
         let snapshot = Arc::new(pod_snapshot(metadata));
         // Most changes of a pod, such as those of its status, concern nothing that is kept of it.
@@ -150,6 +168,7 @@ impl PodCache {
         if let Some(pod) = applied.filter(|_| !is_same) {
             self.changes.pod_changed(&pod);
         }
+        true
     }
 
     fn remove(&self, metadata: &ObjectMeta) {
@@ -181,6 +200,10 @@ impl PodCache {
                 let _ = version.changed().await;
                 continue;
             };
+            if self.cached.read().pods.is_relisting() {
+                self.relisted.notified().await;
+                continue;
+            }
             if self.list_namespace(&namespace).await {
                 self.cached.write().listed_namespaces.insert(namespace);
             } else {
@@ -202,10 +225,12 @@ impl PodCache {
         }
     }
 
-    /// Lists the pods of a namespace. Returns whether the list is complete.
+    /// Lists the pods of a namespace. Returns whether the list is complete, and was not overtaken by a
+    /// relist, which may be past deletions that this list does not know of.
     async fn list_namespace(&self, namespace: &str) -> bool {
         let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), namespace);
         let mut params = ListParams::default().fields(ACTIVE_PODS).limit(PAGE_SIZE);
+        let relists = self.cached.read().pods.relists();
         loop {
             let page = match timeout(REQUEST_TIMEOUT, api.list(&params)).await {
                 Ok(Ok(page)) => page,
@@ -215,7 +240,9 @@ impl PodCache {
                 }
                 Err(_) => return false,
             };
-            page.items.into_iter().for_each(|pod| self.apply(pod.metadata));
+            if !page.items.into_iter().all(|pod| self.apply(pod.metadata, Some(relists))) {
+                return false;
+            }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
                 None => return true,

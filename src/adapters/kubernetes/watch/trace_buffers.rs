@@ -118,7 +118,7 @@ impl TraceBufferCache {
                 self.health.set_synced();
                 self.changes.resync();
             }
-            Event::Apply(object) => self.apply(object),
+            Event::Apply(object) => _ = self.apply(object, None),
             Event::Delete(object) => {
                 let key = key_of(object.meta());
                 let removed = self.objects.write().remove(&key, version_of(object.meta()));
@@ -138,13 +138,18 @@ impl TraceBufferCache {
         self.objects.write().apply_listed(key, version, entry);
     }
 
-    fn apply(&self, object: Guarded) {
+    /// Stores a newer version of an object. Returns false if the object is from a direct list that began
+    /// after `relists` relists, and another relist has completed since.
+    fn apply(&self, object: Guarded, relists: Option<u64>) -> bool {
         let (key, version) = (key_of(object.meta()), version_of(object.meta()));
         if !self.objects.read().is_newer_version(&key, version) {
-            return self.objects.write().mark_listed(key);
+            return true;
         }
         let entry = self.build_entry(&key, object);
         let mut objects = self.objects.write();
+        if relists.is_some_and(|relists| relists != objects.relists()) {
+            return false;
+        }
         let has_same_view =
             objects.get(&key).is_some_and(|cached| Arc::ptr_eq(&cached.view, &entry.view));
         let applied = objects.apply(key.clone(), version, entry);
@@ -154,6 +159,7 @@ impl TraceBufferCache {
             (true, true) => self.changes.trace_buffer_status_changed(&key),
             (true, false) => self.changes.trace_buffer_changed(&key),
         }
+        true
     }
 
     /// Builds a new view only if the spec has changed.
@@ -191,9 +197,13 @@ impl TraceBufferCache {
 
     async fn list_namespace(&self, namespace: &str) -> Result<(), String> {
         let api: Api<Guarded> = Api::namespaced(self.client.clone(), namespace);
-        let list = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
-        list.items.into_iter().for_each(|object| self.apply(object));
-        Ok(())
+        loop {
+            let relists = self.objects.read().relists();
+            let list = api.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
+            if list.items.into_iter().all(|object| self.apply(object, Some(relists))) {
+                return Ok(());
+            }
+        }
     }
 }
 

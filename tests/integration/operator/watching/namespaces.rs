@@ -77,14 +77,23 @@ async fn other_changes_of_a_namespace_are_not_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_is_not_cached_costs_one_request() {
+async fn a_namespace_that_is_not_cached_is_read_but_not_kept() {
     let harness = Harness::idle();
 
     let facts = harness.index.look_up("shop").await.unwrap();
     assert_eq!(facts.name, "shop");
+    assert_eq!(harness.server.seen(Verb::Get, "namespaces"), 1);
+
+    assert!(harness.index.get("shop").is_none(), "it may be deleted before the watch begins");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cached_namespace_costs_no_request() {
+    let harness = Harness::running().await;
+
     harness.index.look_up("shop").await.unwrap();
 
-    assert_eq!(harness.server.seen(Verb::Get, "namespaces"), 1);
+    assert_eq!(harness.server.seen(Verb::Get, "namespaces"), 0);
 }
 
 #[tokio::test(start_paused = true)]

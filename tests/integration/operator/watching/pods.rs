@@ -158,6 +158,23 @@ async fn a_namespace_whose_pods_cannot_be_listed_is_retried_and_not_synced_until
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_of_pods_that_a_relist_overtakes_restores_no_deleted_pod() {
+    let harness = running().await;
+    let list = RequestMatcher::to(Verb::List, "pods").times(1);
+    harness.server.script(list, Fault::DelayResponse(Duration::from_secs(20)));
+    harness.server.put("namespaces", namespace("shop", true));
+    wait_until("opted in", || harness.is_opted_in("shop")).await;
+    sleep(Duration::from_secs(1)).await;
+
+    harness.server.remove("pods", "shop", "blank");
+    harness.server.put("pods", pod("shop", "new", json!({})));
+    harness.server.expire();
+
+    wait_until("synced", || harness.pods.is_synced()).await;
+    assert_eq!(harness.names("shop"), ["marked", "new"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn changes_are_reported_after_the_history_expired() {
     let harness = running().await;
     let outage = harness.server.disconnect();

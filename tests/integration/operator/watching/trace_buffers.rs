@@ -287,6 +287,40 @@ async fn a_refresh_finds_what_the_watch_has_not_reported_yet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refresh_during_a_relist_keeps_no_object_that_the_relist_does_not_contain() {
+    let harness = idle();
+    let list = RequestMatcher::to(Verb::List, TRACE_BUFFERS).times(1);
+    harness.server.script(list, Fault::Delay(Duration::from_millis(100)));
+    harness.run();
+    sleep(Duration::from_millis(1)).await;
+
+    harness.cache.refresh("shop").await.unwrap();
+    assert_eq!(harness.names(), ["web"]);
+    harness.server.remove(TRACE_BUFFERS, "shop", "web");
+
+    wait_until("synced", || harness.cache.is_synced()).await;
+    assert!(harness.names().is_empty(), "{:?}", harness.names());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_a_relist_overtakes_lists_again() {
+    let harness = idle();
+    let list = RequestMatcher::to(Verb::List, TRACE_BUFFERS).times(1);
+    harness.server.script(list, Fault::DelayResponse(Duration::from_millis(100)));
+    let cache = Arc::clone(&harness.cache);
+    let refresh = tokio::spawn(async move { cache.refresh("shop").await });
+    sleep(Duration::from_millis(1)).await;
+
+    harness.server.remove(TRACE_BUFFERS, "shop", "web");
+    harness.server.put(TRACE_BUFFERS, trace_buffer("other", "http://a:1"));
+    harness.run();
+
+    refresh.await.unwrap().unwrap();
+    assert_eq!(harness.names(), ["other"]);
+    assert_eq!(harness.lists(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refresh_never_waits_longer_than_a_second() {
     let harness = idle();
     harness.server.script(RequestMatcher::to(Verb::List, TRACE_BUFFERS), Fault::Stall);
