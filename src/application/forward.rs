@@ -262,8 +262,10 @@ where
         let recovered = state.outage.take().is_some();
         drop(state);
         if recovered {
-            let waiting = self.buffer.status().ledger.buffered;
-            info!(waiting_spans = waiting, "the destination accepts spans again");
+            let ledger = self.buffer.status().ledger;
+            let unsent = ledger.buffered + ledger.in_flight;
+            let waiting_spans = unsent.saturating_sub(attempt.spans);
+            info!(waiting_spans, "the destination accepts spans again");
         }
         let Delivered { rejected_spans, message: reason } = delivered;
         if *rejected_spans > 0 {
@@ -412,6 +414,7 @@ fn count_failure(batch: &mut Batch, failure: &Failure, attempt: Attempt) {
 fn log_loss(failure: &Failure, attempt: Attempt) {
     error!(
         spans = attempt.spans,
+        bytes = attempt.bytes,
         code = failure.code,
         reason = %failure.message,
         "the destination permanently refused spans; they are lost"

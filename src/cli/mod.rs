@@ -171,11 +171,13 @@ impl CliError {
     }
 }
 
-/// Starts the log of this process, with a warning about each variable that is probably misspelt.
+/// Starts the log of this process, with a warning about all variables that are probably misspelt.
 fn start_log(settings: &LogSettings) {
     logging::init(settings);
-    for misspelt in misspelt::in_environment() {
-        warn!("{misspelt}");
+    // One line, since lines of one kind are limited.
+    let misspelt: Vec<_> = misspelt::in_environment().iter().map(ToString::to_string).collect();
+    if !misspelt.is_empty() {
+        warn!("{}", misspelt.join(" "));
     }
 }
 

@@ -170,17 +170,30 @@ impl BodyHead {
             return Err(RequestError::new(ResponseStatus::MethodNotAllowed, bad_method(head)));
         }
         let format = format.ok_or_else(|| {
-            let message = format!("content-type must be {PROTOBUF} or {JSON}");
+            let message = format!(
+                "content-type must be {PROTOBUF} or {JSON}, not {}",
+                named(headers.get(CONTENT_TYPE))
+            );
             RequestError::new(ResponseStatus::UnsupportedMediaType, message)
         })?;
-        let named = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
-        let encoding = Encoding::from_header(named).ok_or_else(|| {
-            let message = format!("content-encoding must be one of {}", Encoding::ACCEPTED);
-            RequestError::new(ResponseStatus::UnsupportedMediaType, message)
-        })?;
+        let encoding = headers.get(CONTENT_ENCODING);
+        let encoding =
+            Encoding::from_header(encoding.map(HeaderValue::as_bytes)).ok_or_else(|| {
+                let (accepted, named) = (Encoding::ACCEPTED, named(encoding));
+                let message = format!("content-encoding must be one of {accepted}, not {named}");
+                RequestError::new(ResponseStatus::UnsupportedMediaType, message)
+            })?;
         let length =
             headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Self { format, encoding, length })
+    }
+}
+
+/// Returns the value of a header to show in a message.
+fn named(value: Option<&HeaderValue>) -> String {
+    match value {
+        Some(value) => quoted(&String::from_utf8_lossy(value.as_bytes())),
+        None => "missing".to_owned(),
     }
 }
 

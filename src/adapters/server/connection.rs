@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutWriter;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::connection_table::Place;
 use super::protocol_detector::{HttpVersion, IoStream, ProtocolDetector};
@@ -80,9 +80,10 @@ impl Connection {
                 );
             }
             _ => {
-                log_end(
-                    serve_http1(stream, service, peer, &place, limits.max_head_bytes, leave).await,
-                );
+                let max_bytes = (limits.max_head_bytes as usize).max(MIN_HTTP1_BUFFER_BYTES);
+                let ended = serve_http1(stream, service, peer, &place, max_bytes, leave).await;
+                log_oversize_head(&ended, max_bytes);
+                log_end(ended);
             }
         }
     }
@@ -93,7 +94,7 @@ async fn serve_http1<S: HttpService>(
     service: S,
     peer: Peer,
     place: &Place,
-    max_head_bytes: u32,
+    max_head_bytes: usize,
     leave: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
     let answer = service_fn(|request: Request<Incoming>| {
@@ -109,7 +110,7 @@ async fn serve_http1<S: HttpService>(
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP1_IDLE_TIMEOUT)
         // The read buffer, which also holds a body until it is read.
-        .max_buf_size((max_head_bytes as usize).max(MIN_HTTP1_BUFFER_BYTES))
+        .max_buf_size(max_head_bytes)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = pin!(connection);
     tokio::select! {
@@ -126,6 +127,17 @@ async fn serve_http1<S: HttpService>(
 fn log_end<E: std::fmt::Display>(ended: Result<(), E>) {
     if let Err(error) = ended {
         debug!(%error, "a connection ended with an error");
+    }
+}
+
+/// Logs an oversize head. hyper responds to it, so no service sees the request.
+fn log_oversize_head(ended: &hyper::Result<()>, max_bytes: usize) {
+    if ended.as_ref().is_err_and(hyper::Error::is_parse_too_large) {
+        warn!(
+            max_bytes,
+            "refused a request whose head is too large; \
+             TRACEBUFFER_MAX_HEAD_BYTES is the limit of the OTLP ports"
+        );
     }
 }
 

@@ -106,6 +106,7 @@ where
 fn log_loss(failure: &Failure, batch: &Batch) {
     error!(
         spans = batch.spans(),
+        bytes = batch.bytes(),
         code = failure.code,
         reason = %failure.message,
         "a record failed again and again while others were delivered; its spans are lost"

@@ -79,6 +79,9 @@ impl LimitsFile {
     /// A limit that is missing returns to its initial value, unless there is an unknown name: that may be
     /// the missing one, misspelled.
     fn parse(&self, text: &str) -> Result<ParsedLimits, String> {
+        if text.trim().is_empty() {
+            return Err("it is empty, as while it is being written".to_owned());
+        }
         let read = limits_text::parse(text, self.initial)?;
         if read.unknown_names.is_empty() {
             return Ok(read);
@@ -159,7 +162,7 @@ mod tests {
         let mut file = file();
         says(&mut file, "max_spans=5");
 
-        assert_eq!(says(&mut file, ""), [change(5, 100)]);
+        assert_eq!(says(&mut file, "# no limits"), [change(5, 100)]);
     }
 
     #[test]
@@ -167,7 +170,8 @@ mod tests {
         let mut file = file();
         says(&mut file, "max_spans=5");
 
-        for text in [Ok("max_spans=many".to_owned()), Err("gone".to_owned())] {
+        let invalid = ["max_spans=many", "\n"].map(|text| Ok(text.to_owned()));
+        for text in invalid.into_iter().chain([Err("gone".to_owned())]) {
             let news = file.update(text.clone());
 
             assert!(matches!(news.as_slice(), [LimitsFileChange::Invalid(_)]), "{news:?}");
@@ -181,7 +185,7 @@ mod tests {
         let mut file = file();
         let gone = || Err("gone".to_owned());
         file.update(gone());
-        says(&mut file, "");
+        says(&mut file, "max_spans=5");
 
         assert_eq!(file.update(gone()), [LimitsFileChange::Invalid("gone".to_owned())]);
     }

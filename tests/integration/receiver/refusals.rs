@@ -51,7 +51,11 @@ async fn other_refusals_and_rejected_spans_are_logged_by_their_kind() {
     for (request, kind, reason) in [
         (endpoint.request("\u{7f}"), "malformed", "in ExportTraceServiceRequest"),
         (post("/v1/logs", PROTOBUF_CONTENT_TYPE, ""), "not_found", "OTEL_LOGS_EXPORTER=none"),
-        (post("/v1/traces", "text/plain", ""), "unsupported_media_type", "content-type must be"),
+        (
+            post("/v1/traces", "text/plain", ""),
+            "unsupported_media_type",
+            r#"application/json, not "text/plain""#,
+        ),
         (endpoint.request(no_ids), "invalid_span", "trace_id has 0 bytes"),
         (endpoint.request("\u{48}\u{1}"), "misdirected", "field 9 of"),
     ] {
@@ -59,6 +63,17 @@ async fn other_refusals_and_rejected_spans_are_logged_by_their_kind() {
 
         lines_with(&receiver, &["WARN", kind, "an-sdk/1.0", reason]).await;
     }
+}
+
+#[tokio::test]
+async fn an_oversize_head_is_logged_with_the_setting() {
+    let receiver = ReceiverProcess::start(&[]).await;
+    let endpoint = receiver_endpoints(&receiver, HTTP_PROTOCOLS)[0];
+    let token = "x".repeat(9 << 10);
+
+    endpoint.send(with_header(endpoint.request(""), "authorization", &token)).await;
+
+    lines_with(&receiver, &["WARN", "max_bytes=8192", "TRACEBUFFER_MAX_HEAD_BYTES"]).await;
 }
 
 #[tokio::test]

@@ -144,8 +144,7 @@ impl PodCache {
         let (key, version) = (key_of(&metadata), version_of(&metadata));
         let is_tracked = self.is_tracked(&metadata);
         let mut cached = self.cached.write();
-        let is_overtaken =
-            |relists| cached.pods.is_relisting() || cached.pods.relists() != relists;
+        let is_overtaken = |relists| cached.pods.is_relisting() || cached.pods.relists() != relists;
         if relists.is_some_and(is_overtaken) {
             return false;
         }

@@ -35,6 +35,14 @@ pub(super) struct BodyReader {
     max_bytes: usize,
 }
 
+/// How large a refused message is.
+#[derive(Clone, Copy, Debug)]
+enum RequestSize {
+    Exactly(usize),
+    /// The rest was not received or decompressed.
+    AtLeast(usize),
+}
+
 /// What determines the memory of a message while it is decompressed and converted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadOptions {
@@ -132,7 +140,7 @@ impl BodyReader {
         B: Body<Data = Bytes, Error: Display> + HoldBack + Unpin,
     {
         if let Some(length) = length.filter(|length| *length > self.max_bytes) {
-            return Err(self.too_large(length));
+            return Err(self.too_large(RequestSize::Exactly(length)));
         }
         let first = next_chunk(request, chunks).await?.unwrap_or_default();
         let received = if length == Some(first.len()) {
@@ -144,7 +152,7 @@ impl BodyReader {
             trimmed(Box::pin(arrival.collect(first, chunks)).await?)
         };
         if received.len() > self.max_bytes {
-            return Err(self.too_large(received.len()));
+            return Err(self.too_large(RequestSize::Exactly(received.len())));
         }
         if options.encoding == Encoding::Identity && options.copies == 1 {
             return Ok(received);
@@ -167,7 +175,7 @@ impl BodyReader {
         let ExpectedSize { at_least, likely, at_most } =
             decompress::expected_size(encoding, &received)?;
         if at_least > self.max_bytes {
-            return Err(self.too_large(at_least));
+            return Err(self.too_large(RequestSize::AtLeast(at_least)));
         }
         let (likely, at_most) = (likely.min(self.max_bytes), at_most.min(self.max_bytes));
         for size in
@@ -186,11 +194,15 @@ impl BodyReader {
                 return Ok(trimmed(message));
             }
         }
-        Err(self.too_large(self.max_bytes + 1))
+        Err(self.too_large(RequestSize::AtLeast(self.max_bytes + 1)))
     }
 
-    fn too_large(&self, found: usize) -> RequestError {
+    fn too_large(&self, size: RequestSize) -> RequestError {
         let limit = self.max_bytes;
+        let (found, text) = match size {
+            RequestSize::Exactly(bytes) => (bytes, format!("{bytes} bytes")),
+            RequestSize::AtLeast(bytes) => (bytes, format!("{bytes} bytes or more")),
+        };
         // What is still to come of a request is not known, so the value that would do is a guess.
         let enough = ByteSize(found.checked_next_power_of_two().unwrap_or(usize::MAX) as u64);
         let remedy = if enough.0 > bounds::MAX_REQUEST_BYTES.max {
@@ -199,7 +211,7 @@ impl BodyReader {
             format!(" or raise the limit (TRACEBUFFER_MAX_REQUEST_BYTES={enough})")
         };
         RequestError::too_large(format!(
-            "the request has {found} bytes, the limit is {limit} (before and after decompression): \
+            "the request has {text}, the limit is {limit} (before and after decompression): \
              send smaller batches{remedy}"
         ))
     }

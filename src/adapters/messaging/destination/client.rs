@@ -148,7 +148,7 @@ impl EndpointClient {
 
     /// Returns the failure of a response whose body ended early.
     pub(super) fn body_failure(&self, response: &BufferedResponse) -> Option<Failure> {
-        response.body.error.as_ref().map(|error| self.pool.request_failure(error, true))
+        response.body.error.as_ref().map(|error| self.pool.request_failure(error))
     }
 }
 

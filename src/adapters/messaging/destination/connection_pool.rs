@@ -1,6 +1,7 @@
 //! The connections to a destination: opened on demand, reused, replaced.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::Response;
@@ -35,6 +36,8 @@ pub(super) struct ConnectionPool {
     /// Held while connecting, so that concurrent sends share the HTTP/2 connection that one of them
     /// opens.
     connecting: tokio::sync::Mutex<()>,
+    /// Whether the destination has ever responded in HTTP.
+    has_responded: AtomicBool,
 }
 
 /// Connections for later requests. At most as many are idle as were ever in use concurrently.
@@ -88,6 +91,7 @@ impl ConnectionPool {
             max_age: settings.connection_max_age,
             state: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
+            has_responded: AtomicBool::new(false),
         }
     }
 
@@ -108,26 +112,31 @@ impl ConnectionPool {
             sent = connection.send(request).await;
         }
         match sent {
-            Ok(response) => Ok(StreamingResponse { response, connection }),
-            Err(error) => Err(self.request_failure(&error, connection.reused)),
+            Ok(response) => {
+                self.has_responded.store(true, Ordering::Relaxed);
+                Ok(StreamingResponse { response, connection })
+            }
+            Err(error) => Err(self.request_failure(&error)),
         }
     }
 
     /// Converts an error of a request into a failure, as if a part of its body was sent.
-    pub(super) fn request_failure(&self, error: &HttpConnectionError, proven: bool) -> Failure {
+    pub(super) fn request_failure(&self, error: &HttpConnectionError) -> Failure {
         let kind = error.failure_kind(self.connector.endpoint().tls);
-        Failure { kind, ..self.connection_failure(error, proven) }
+        Failure { kind, ..self.connection_failure(error) }
     }
 
-    /// Converts an error of an open connection into a failure; `proven` is whether the peer has
-    /// responded on that connection before.
-    fn connection_failure(&self, error: &HttpConnectionError, proven: bool) -> Failure {
+    /// Converts an error of an open connection into a failure. A peer that has responded before is
+    /// the right one, even if it resets connections now.
+    fn connection_failure(&self, error: &HttpConnectionError) -> Failure {
         let stage = error.stage(self.connector.endpoint().tls);
         let hint = match stage {
             // With TLS 1.3 the peer refuses a client certificate after the handshake.
             SendStage::Tls => self.connector.tls_remedy(error),
             SendStage::Response => self.connector.wrong_port_hint().to_owned(),
-            SendStage::Reset if !proven => self.connector.wrong_port_hint().to_owned(),
+            SendStage::Reset if !self.has_responded.load(Ordering::Relaxed) => {
+                self.connector.wrong_port_hint().to_owned()
+            }
             _ => String::new(),
         };
         self.connector.failure(stage, &format!("{}{hint}", error.error_chain()))
@@ -220,7 +229,7 @@ impl ConnectionPool {
         } else {
             Http1::open(connected.stream).await.map(HttpConnection::Http1)
         };
-        let connection = opened.map_err(|error| self.connection_failure(&error.into(), false))?;
+        let connection = opened.map_err(|error| self.connection_failure(&error.into()))?;
         Ok(PooledConnection { pool: self, connection, age, file_versions: files, reused: false })
     }
 

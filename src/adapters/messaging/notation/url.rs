@@ -108,14 +108,14 @@ fn parse_scheme(text: &str) -> Option<bool> {
     }
 }
 
-/// Returns the host without brackets if it is a valid name or address.
+/// Returns the host, in small letters and without brackets, if it is a valid name or address.
 pub(super) fn parse_host(text: &str) -> Option<String> {
     if let Some(address) = text.strip_prefix('[') {
         let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
         return Some(address.to_string());
     }
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    (!text.is_empty() && text.bytes().all(is_name)).then(|| text.to_owned())
+    (!text.is_empty() && text.bytes().all(is_name)).then(|| text.to_ascii_lowercase())
 }
 
 /// Returns the port after `host`, if there is one.
@@ -145,6 +145,7 @@ mod tests {
     #[test]
     fn the_port_without_tls_defaults_to_that_of_the_protocol() {
         assert_eq!(endpoint("http://collector", Protocol::Grpc), "http://collector:4317");
+        assert_eq!(endpoint("HTTPS://Collector", Protocol::Grpc), "https://collector:443");
         assert_eq!(endpoint("HTTP://collector/a", Protocol::Http), "http://collector:4318/a");
     }
 

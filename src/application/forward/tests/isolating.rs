@@ -132,7 +132,7 @@ async fn the_dropped_record_is_reported() {
     harness.finish().await;
 
     let lost = "ERROR a record failed again and again while others were delivered; its spans are \
-                lost spans=2 code=\"TEST\" reason=scripted";
+                lost spans=2 bytes=2 code=\"TEST\" reason=scripted";
     assert!(log.lines().iter().any(|line| line == lost), "{:#?}", log.lines());
 }
 

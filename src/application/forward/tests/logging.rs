@@ -121,7 +121,7 @@ async fn permanently_refused_spans_are_an_error_with_the_answer() {
 
     let lost = "ERROR the destination permanently refused spans; they are lost";
     let why = "code=\"TEST\" reason=scripted";
-    assert_eq!(log.lines(), [format!("{lost} spans=3 {why}")]);
+    assert_eq!(log.lines(), [format!("{lost} spans=3 bytes=3 {why}")]);
 }
 
 #[tokio::test(start_paused = true)]
