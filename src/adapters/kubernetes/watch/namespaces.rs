@@ -1,7 +1,8 @@
 //! A cache of the namespaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -35,10 +36,20 @@ pub struct NamespaceCache {
     client: Client,
     changes: Arc<dyn ChangeHandler>,
     health: Arc<WatchHealth>,
-    objects: RwLock<ObjectCache<NamespaceFacts>>,
+    objects: RwLock<ObjectCache<CachedNamespace>>,
+    opt_ins: AtomicU64,
     /// Increases with each change.
     version: watch::Sender<u64>,
 }
+
+struct CachedNamespace {
+    facts: Arc<NamespaceFacts>,
+    opt_in: OptIn,
+}
+
+/// Identifies one of the times at which a namespace began to ask for sidecars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OptIn(u64);
 
 impl NamespaceCache {
     /// Creates an empty cache that reports changes to `changes`.
@@ -49,6 +60,7 @@ impl NamespaceCache {
             changes,
             health: WatchHealth::new(),
             objects: RwLock::default(),
+            opt_ins: AtomicU64::new(0),
             version: watch::Sender::new(0),
         }
     }
@@ -86,7 +98,7 @@ impl NamespaceCache {
     /// Returns a namespace from the cache.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<NamespaceFacts>> {
-        self.objects.read().get(&key(name)).cloned()
+        self.objects.read().get(&key(name)).map(|cached| Arc::clone(&cached.facts))
     }
 
     /// Returns a namespace from the cache, or else from the API server, within a second.
@@ -108,15 +120,16 @@ impl NamespaceCache {
         }
     }
 
-    /// Returns the names of the namespaces that ask for a sidecar in every pod.
-    pub(super) fn opted_in(&self) -> BTreeSet<String> {
+    /// Returns the namespaces that ask for a sidecar in every pod.
+    pub(super) fn opted_in(&self) -> BTreeMap<String, OptIn> {
         let objects = self.objects.read();
-        objects.all().filter(|facts| facts.opted_in).map(|facts| facts.name.clone()).collect()
+        let opted_in = objects.all().filter(|cached| cached.facts.opted_in);
+        opted_in.map(|cached| (cached.facts.name.clone(), cached.opt_in)).collect()
     }
 
     /// Returns whether a namespace asks for a sidecar in every pod.
     pub(super) fn is_opted_in(&self, name: &str) -> bool {
-        self.objects.read().get(&key(name)).is_some_and(|facts| facts.opted_in)
+        self.objects.read().get(&key(name)).is_some_and(|cached| cached.facts.opted_in)
     }
 
     /// Returns the names of the namespaces whose annotation names `trace_buffer`.
@@ -124,6 +137,7 @@ impl NamespaceCache {
         let objects = self.objects.read();
         objects
             .all()
+            .map(|cached| &cached.facts)
             .filter(|facts| facts.names_trace_buffer(trace_buffer))
             .map(|facts| facts.name.clone())
             .collect()
@@ -139,11 +153,13 @@ impl NamespaceCache {
             Event::Init => self.objects.write().start_relist(),
             Event::InitApply(namespace) => {
                 let metadata = &namespace.metadata;
-                let facts = Arc::new(namespace_facts(metadata));
+                let (key, facts) = (key_of(metadata), Arc::new(namespace_facts(metadata)));
                 if self.get(&facts.name).as_ref() != Some(&facts) {
                     warn_if_misconfigured(metadata);
                 }
-                self.objects.write().apply_listed(key_of(metadata), version_of(metadata), facts);
+                let mut objects = self.objects.write();
+                let namespace = self.successor(objects.get(&key), facts);
+                objects.apply_listed(key, version_of(metadata), namespace);
             }
             Event::InitDone => {
                 self.objects.write().finish_relist();
@@ -155,8 +171,8 @@ impl NamespaceCache {
             Event::Delete(namespace) => {
                 let (key, version) = (key_of(&namespace.metadata), version_of(&namespace.metadata));
                 let removed = self.objects.write().remove(&key, version);
-                if removed.is_some() {
-                    self.notify(&key.name, removed);
+                if let Some(removed) = removed {
+                    self.notify(&key.name, Some(&removed.facts));
                 }
             }
         }
@@ -167,18 +183,33 @@ impl NamespaceCache {
         let (key, facts) = (key_of(metadata), Arc::new(namespace_facts(metadata)));
         let mut objects = self.objects.write();
         let cached = objects.get(&key).cloned();
-        let is_same = cached.as_ref() == Some(&facts);
-        let applied = objects.apply(key.clone(), version_of(metadata), facts);
+        let is_same = cached.as_ref().is_some_and(|cached| cached.facts == facts);
+        let namespace = self.successor(cached.as_ref(), facts);
+        let applied = objects.apply(key.clone(), version_of(metadata), namespace);
         drop(objects);
         if applied.is_some() && !is_same {
             warn_if_misconfigured(metadata);
-            self.notify(&key.name, cached);
+            self.notify(&key.name, cached.as_ref().map(|cached| &*cached.facts));
         }
+    }
+
+    /// Returns the next state of a namespace. If it begins to ask for sidecars, its pods have to be listed,
+    /// even if it asked before as well: changes of its pods in between were not kept.
+    fn successor(
+        &self,
+        cached: Option<&Arc<CachedNamespace>>,
+        facts: Arc<NamespaceFacts>,
+    ) -> Arc<CachedNamespace> {
+        let opt_in = match cached {
+            Some(cached) if cached.facts.opted_in => cached.opt_in,
+            _ => OptIn(self.opt_ins.fetch_add(1, Ordering::Relaxed)),
+        };
+        Arc::new(CachedNamespace { facts, opt_in })
     }
 
     /// Reports a change, also for the `TraceBuffer` that the namespace named before, which may have
     /// lost pods by it.
-    fn notify(&self, name: &str, previous: Option<Arc<NamespaceFacts>>) {
+    fn notify(&self, name: &str, previous: Option<&NamespaceFacts>) {
         self.bump();
         if let Some(key) = previous.and_then(|facts| facts.named_trace_buffer().ok().flatten()) {
             self.changes.trace_buffer_changed(&key);

@@ -1,6 +1,6 @@
 //! A cache of the pods that concern the operator.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tracing::debug;
 use super::failure::RbacRule;
 use super::health::WatchHealth;
 use super::meta::{key_of, version_of};
-use super::namespaces::NamespaceCache;
+use super::namespaces::{NamespaceCache, OptIn};
 use super::object_cache::ObjectCache;
 use super::pod_snapshot::{is_marked, is_namespace_only, pod_snapshot};
 use super::resilient_watch::{
@@ -52,7 +52,16 @@ pub struct PodCache {
 struct CachedPods {
     pods: ObjectCache<PodSnapshot>,
     /// The namespaces that ask for sidecars and whose pods were listed.
-    listed_namespaces: BTreeSet<String>,
+    listed_namespaces: BTreeMap<String, OptIn>,
+}
+
+impl CachedPods {
+    /// Returns a namespace whose pods were not listed since it began to ask for sidecars.
+    fn first_unlisted(&self, opted_in: &BTreeMap<String, OptIn>) -> Option<(String, OptIn)> {
+        let is_listed = |name: &String, opt_in| self.listed_namespaces.get(name) == Some(opt_in);
+        let mut unlisted = opted_in.iter().filter(|(name, opt_in)| !is_listed(name, *opt_in));
+        unlisted.next().map(|(name, opt_in)| (name.clone(), *opt_in))
+    }
 }
 
 impl PodCache {
@@ -92,7 +101,7 @@ impl PodCache {
     pub fn is_synced(&self) -> bool {
         self.health.is_synced()
             && self.namespaces.is_synced()
-            && self.namespaces.opted_in().is_subset(&self.cached.read().listed_namespaces)
+            && self.cached.read().first_unlisted(&self.namespaces.opted_in()).is_none()
     }
 
     /// Returns the time since the API server last responded; at most about a minute while the watches
@@ -193,8 +202,8 @@ impl PodCache {
             version.mark_unchanged();
             let opted_in = self.namespaces.opted_in();
             self.retain_opted_in(&opted_in);
-            let next = opted_in.difference(&self.cached.read().listed_namespaces).next().cloned();
-            let Some(namespace) = next else {
+            let next = self.cached.read().first_unlisted(&opted_in);
+            let Some((namespace, opt_in)) = next else {
                 // Cannot fail: the sender belongs to `self.namespaces`.
                 let _ = version.changed().await;
                 continue;
@@ -204,7 +213,7 @@ impl PodCache {
                 continue;
             }
             if self.list_namespace(&namespace).await {
-                self.cached.write().listed_namespaces.insert(namespace);
+                self.cached.write().listed_namespaces.insert(namespace, opt_in);
             } else {
                 sleep(backoff.next()).await;
             }
@@ -212,11 +221,12 @@ impl PodCache {
     }
 
     /// Removes the pods that were tracked only because their namespace asked for sidecars.
-    fn retain_opted_in(&self, opted_in: &BTreeSet<String>) {
+    fn retain_opted_in(&self, opted_in: &BTreeMap<String, OptIn>) {
         let mut cached = self.cached.write();
-        cached.listed_namespaces.retain(|namespace| opted_in.contains(namespace));
-        let is_unwanted =
-            |pod: &PodSnapshot| is_namespace_only(pod) && !opted_in.contains(&pod.key.namespace);
+        cached.listed_namespaces.retain(|namespace, _| opted_in.contains_key(namespace));
+        let is_unwanted = |pod: &PodSnapshot| {
+            is_namespace_only(pod) && !opted_in.contains_key(&pod.key.namespace)
+        };
         let removed = cached.pods.remove_where(is_unwanted);
         drop(cached);
         for pod in &removed {

@@ -175,6 +175,25 @@ async fn a_list_of_pods_that_a_relist_overtakes_restores_no_deleted_pod() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_namespace_that_opts_out_and_in_again_while_its_pods_are_listed_is_listed_again() {
+    let harness = running().await;
+    let list = RequestMatcher::to(Verb::List, "pods").times(1);
+    harness.server.script(list, Fault::DelayResponse(Duration::from_secs(20)));
+    harness.server.put("namespaces", namespace("shop", true));
+    wait_until("opted in", || harness.is_opted_in("shop")).await;
+    sleep(Duration::from_secs(1)).await;
+
+    harness.server.put("namespaces", namespace("shop", false));
+    wait_until("opted out", || !harness.is_opted_in("shop")).await;
+    harness.server.put("pods", pod("shop", "meanwhile", json!({})));
+    sleep(Duration::from_secs(1)).await;
+    harness.server.put("namespaces", namespace("shop", true));
+
+    wait_until("synced", || harness.is_opted_in("shop") && harness.pods.is_synced()).await;
+    assert_eq!(harness.names("shop"), ["blank", "marked", "meanwhile"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn changes_are_reported_after_the_history_expired() {
     let harness = running().await;
     let outage = harness.server.disconnect();
