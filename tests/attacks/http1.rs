@@ -26,9 +26,14 @@ impl Http1 {
 
     /// Sends a whole request and returns the status of its response.
     pub(crate) async fn post(&mut self, body: &Body) -> io::Result<u16> {
+        Ok(self.exchange(body).await?.0)
+    }
+
+    /// The same, and the content of its response.
+    pub(crate) async fn exchange(&mut self, body: &Body) -> io::Result<(u16, Vec<u8>)> {
         self.stream.write_all(post(body, body.bytes.len() as u64).as_bytes()).await?;
         self.stream.write_all(&body.bytes).await?;
-        self.response().await
+        self.response_with_content().await
     }
 
     /// Sends bytes as they are.

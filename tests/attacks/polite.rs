@@ -116,10 +116,13 @@ async fn arrive(target: Target, number: usize, tally: SharedTally) {
 
 /// One request over a connection of its own.
 async fn post(target: &Target, body: &Body) -> Outcome {
-    let exchange = async { Http1::connect(target.http).await?.post(body).await };
+    let exchange = async { Http1::connect(target.http).await?.exchange(body).await };
     match exchange.await {
-        Ok(200) => Outcome::Accepted,
-        Ok(status) => Outcome::Refused(format!("HTTP status {status}")),
+        Ok((200, _)) => Outcome::Accepted,
+        Ok((status, content)) => {
+            let content = String::from_utf8_lossy(&content);
+            Outcome::Refused(format!("HTTP status {status}: {}", content.escape_default()))
+        }
         Err(error) => Outcome::Failed(error.to_string()),
     }
 }

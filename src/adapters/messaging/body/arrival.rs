@@ -69,7 +69,7 @@ impl<'a> Arrival<'a> {
                 let wanted = self.next_reservation(length);
                 if request.try_reserve(wanted) {
                     self.reserved = wanted;
-                } else {
+                } else if length >= self.waiting_mark() {
                     reservation =
                         Some(Box::pin(
                             async move { request.reserve(wanted).await.map(|()| wanted) },
@@ -104,15 +104,21 @@ impl<'a> Arrival<'a> {
     }
 
     /// Returns how many bytes must have arrived before more memory is reserved. Of a large message, most
-    /// of what its sender may send: others wait for the same memory. Not all, because h2 does not tell
-    /// the sender of the last released bytes. Otherwise a frame is enough, so that less is copied when
-    /// there is memory for all of it.
+    /// of what its sender may send: others wait for the same memory. Otherwise a frame is enough, so that
+    /// less is copied when there is memory for all of it.
     fn reservation_mark(&self) -> usize {
         match self.length {
-            Some(_) if self.is_large() => self.reserved / 8 * 7,
+            Some(_) if self.is_large() => self.waiting_mark(),
             Some(_) => FRAME_BYTES.min(self.reserved / 2),
             None => self.reserved / 2,
         }
+    }
+
+    /// Returns how many bytes must have arrived before the request waits for memory: most of what its
+    /// sender may send, so that slow senders do not wait before others. Not all, because h2 does not tell
+    /// the sender of the last released bytes.
+    const fn waiting_mark(&self) -> usize {
+        self.reserved / 8 * 7
     }
 
     /// Returns the memory to reserve next: for all of a message whose length is known, so that nobody

@@ -101,7 +101,8 @@ impl OpenRequest<'_> {
     /// Waits for memory, so that this request holds `bytes` in all.
     ///
     /// One that holds shared memory while it waits for more than this one has to go soon; and after
-    /// [`PATIENCE`] the slowest of those that hold memory, if it is slow.
+    /// [`PATIENCE`] the slowest of those that hold memory, if it is slow, and the longer this one waits,
+    /// the faster others must be. Meanwhile this one's sender must be held back.
     pub(super) async fn reserve(&self, bytes: usize) -> Result<(), RequestError> {
         if self.try_reserve(bytes) {
             return Ok(());
@@ -148,7 +149,7 @@ struct Waiting<'a>(&'a OpenRequest<'a>);
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let OpenRequest { all, id } = self.0;
-        all.memory.lock().dequeue(*id);
+        all.memory.lock().dequeue(*id, Instant::now());
         // The next one in line may take what this one has not.
         all.changed.notify_waiters();
     }

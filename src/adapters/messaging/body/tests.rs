@@ -247,7 +247,7 @@ async fn a_sender_is_held_back_while_its_request_waits_for_memory() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waited_3_s_for_memory_is_refused_as_retryable() {
     let reader = reader();
-    let holder = read(&reader, dripping(100 * KI, 20), None);
+    let holder = read(&reader, dripping(300 * KI, 12), None);
 
     let (error, waited) = beside(holder, async {
         tokio::time::sleep(Duration::from_secs(7)).await;
@@ -306,9 +306,37 @@ async fn a_slow_sender_goes_when_another_has_waited_for_250_ms() {
 
     let error = slow.unwrap_err();
     assert_eq!(error.status, ResponseStatus::Unavailable);
-    assert!(error.message.contains("more slowly than 16 KiB/s"), "{}", error.message);
+    assert!(error.message.contains("was sent at 0 KiB/s while others"), "{}", error.message);
     assert_eq!(waiting.unwrap().len(), LIMIT);
     assert_eq!(waited, Duration::from_millis(250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longer_others_wait_the_faster_a_sender_must_be() {
+    for (kib_per_second, expected) in [(20, 300), (50, 350), (100, 400), (200, 450)] {
+        let reader = reader();
+        let piece = bytes(kib_per_second * KI / 4);
+        let mut body = ScriptedBody::pieces(bytes(600 * KI).chunks(16 * KI));
+        for _ in 0..20 {
+            body = body.then(BodyEvent::Wait(Duration::from_millis(250)));
+            body = body.then(BodyEvent::Data(piece.clone().into()));
+        }
+        let sender = read(&reader, body, None);
+        let (body, _) = Windowed::new(LIMIT, true);
+        let waiting = async {
+            tokio::time::sleep(Duration::from_millis(3_100)).await;
+            let started = Instant::now();
+            let request = reader.open(peer(1)).unwrap();
+            (reader.read_http(&request, body, None, PLAIN).await, started.elapsed())
+        };
+
+        let (sender, (waiting, waited)) = tokio::join!(sender, waiting);
+
+        let message = sender.unwrap_err().message;
+        assert!(message.contains("KiB/s while others waited"), "{message}");
+        assert_eq!(waiting.unwrap().len(), LIMIT);
+        assert_eq!(waited, Duration::from_millis(expected), "{kib_per_second} KiB/s");
+    }
 }
 
 #[tokio::test(start_paused = true)]

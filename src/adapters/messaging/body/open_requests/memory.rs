@@ -24,8 +24,11 @@ pub(super) const EMPTY_REQUEST_BYTES: usize = 4 << 10;
 const STRANGER_PATIENCE: Duration = Duration::from_millis(100);
 /// How much later a request may come and still overtake that of a stranger.
 pub(super) const STRANGER_HANDICAP: Duration = Duration::from_millis(200);
-/// Bytes a second below which a sender is slow.
+/// Bytes a second below which a sender is slow; twice as many for each [`SEARCH_INTERVAL`] that others
+/// wait beyond [`PATIENCE`].
 const SLOW_RATE: usize = 16 << 10;
+/// How often it doubles at most: up to 256 KiB/s.
+const MAX_DOUBLINGS: u128 = 4;
 
 /// All requests being read, and what they hold.
 #[derive(Debug, Default)]
@@ -61,6 +64,7 @@ pub(super) struct OwnBytes {
 struct Entry {
     id: u64,
     peer: Peer,
+    opened: Instant,
     rate: ReceiveRate,
     own_bytes: usize,
     shared_bytes: usize,
@@ -87,8 +91,8 @@ pub(super) enum Held {
 /// Why a request is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cut {
-    /// It was sent slowly while others waited.
-    Slow,
+    /// It was sent slowly, at this rate in KiB/s, while others waited.
+    Slow(usize),
     /// There was too little memory for all.
     Crowded,
 }
@@ -99,7 +103,8 @@ impl Memory {
         let id = self.next_id;
         self.next_id += 1;
         let rate = ReceiveRate::starting(now);
-        self.requests.push(Entry { id, peer, rate, own_bytes: 0, shared_bytes: 0, cut: None });
+        let entry = Entry { id, peer, opened: now, rate, own_bytes: 0, shared_bytes: 0, cut: None };
+        self.requests.push(entry);
         id
     }
 
@@ -156,17 +161,22 @@ impl Memory {
         false
     }
 
-    /// Adds a request to those that wait. That of a stranger lets others overtake it that come somewhat
+    /// Adds a request to those that wait, and whose senders are held back. That of a stranger lets others overtake it that come somewhat
     /// later.
     pub(super) fn enqueue(&mut self, id: u64, bytes: usize, now: Instant) {
-        let is_proven = self.entry(id).is_some_and(|entry| entry.peer.has_succeeded);
+        let Some(entry) = self.entry(id) else { return };
+        entry.rate.hold_back(now);
+        let is_proven = entry.peer.has_succeeded;
         let rank = if is_proven { now } else { now + STRANGER_HANDICAP };
         let position = self.waiting.partition_point(|waiter| waiter.rank <= rank);
         self.waiting.insert(position, Waiter { id, bytes, rank });
     }
 
     /// Removes a request from those that wait.
-    pub(super) fn dequeue(&mut self, id: u64) {
+    pub(super) fn dequeue(&mut self, id: u64, now: Instant) {
+        if let Some(entry) = self.entry(id) {
+            entry.rate.let_send(now);
+        }
         self.waiting.retain(|waiter| waiter.id != id);
     }
 
@@ -183,9 +193,9 @@ impl Memory {
     pub(super) fn check_not_cut(&mut self, id: u64) -> Result<(), RequestError> {
         match self.entry(id).and_then(|entry| entry.cut) {
             None => Ok(()),
-            Some(Cut::Slow) => Err(RequestError::unavailable(
-                "the request was sent more slowly than 16 KiB/s while others waited to be read",
-            )),
+            Some(Cut::Slow(rate)) => Err(RequestError::unavailable(format!(
+                "the request was sent at {rate} KiB/s while others waited to be read"
+            ))),
             Some(Cut::Crowded) => Err(busy_error()),
         }
     }
@@ -208,7 +218,7 @@ impl Memory {
             return Ok(Held::AtOnce);
         }
         let now = Instant::now();
-        if self.cut_slowest(now, |entry| entry.id != id)
+        if self.cut_slowest(now, SLOW_RATE, |entry| entry.id != id)
             || (peer.has_succeeded && self.cut_most_crowded(peer, |entry| entry.is_stranger(now)))
             || self.cut_largest_waiter(id, peer)
             || self.cut_most_crowded(peer, |_| true)
@@ -229,8 +239,10 @@ impl Memory {
         let holds_memory = |entry: &Entry| entry.holds_memory() || self.large == Some(entry.id);
         let is_ending =
             self.requests.iter().any(|entry| entry.cut.is_some() && holds_memory(entry));
+        let doublings = waited.saturating_sub(PATIENCE).as_millis() / SEARCH_INTERVAL.as_millis();
+        let slow_rate = SLOW_RATE << doublings.min(MAX_DOUBLINGS);
         !is_ending
-            && ((waited >= PATIENCE && self.cut_slowest(now, Entry::holds_memory))
+            && ((waited >= PATIENCE && self.cut_slowest(now, slow_rate, Entry::holds_memory))
                 || (waited >= SEARCH_INTERVAL && self.cut_holding_waiter(bytes)))
     }
 
@@ -281,10 +293,15 @@ impl Memory {
         self.entry(id).is_some_and(|entry| entry.cut.replace(Cut::Crowded).is_none())
     }
 
-    /// Cuts off the slowest of the candidates, if it is slow, and one of a connection that has not proven
+    /// Cuts off the slowest of the candidates, if it is slower than `slow_rate`, and one of a connection that has not proven
     /// itself before any other; returns whether there was one. A request that itself waits for memory is
     /// not slow: its peer is held back.
-    fn cut_slowest(&mut self, now: Instant, is_candidate: impl Fn(&Entry) -> bool) -> bool {
+    fn cut_slowest(
+        &mut self,
+        now: Instant,
+        slow_rate: usize,
+        is_candidate: impl Fn(&Entry) -> bool,
+    ) -> bool {
         let Self { requests, waiting, large, .. } = self;
         let slowest = requests
             .iter_mut()
@@ -293,10 +310,10 @@ impl Memory {
             })
             .filter(|entry| *large == Some(entry.id) || is_candidate(entry))
             .filter_map(|entry| Some((entry.rate.bytes_per_second(now, PATIENCE)?, entry)))
-            .filter(|(rate, _)| *rate < SLOW_RATE)
+            .filter(|(rate, _)| *rate < slow_rate)
             .min_by_key(|(rate, entry)| (entry.peer.has_succeeded, *rate));
-        let Some((_, entry)) = slowest else { return false };
-        entry.cut = Some(Cut::Slow);
+        let Some((rate, entry)) = slowest else { return false };
+        entry.cut = Some(Cut::Slow(rate >> 10));
         true
     }
 }
@@ -323,7 +340,7 @@ impl Entry {
 
     /// Whether it is that of a stranger who had some time.
     fn is_stranger(&self, now: Instant) -> bool {
-        !self.peer.has_succeeded && self.rate.age(now) >= STRANGER_PATIENCE
+        !self.peer.has_succeeded && now - self.opened >= STRANGER_PATIENCE
     }
 }
 

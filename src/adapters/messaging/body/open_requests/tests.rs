@@ -64,6 +64,30 @@ async fn memory_is_free_again_when_its_request_ends() {
     assert!(reserved.is_ok());
 }
 
+/// Whoever was let send nothing for seconds is not slow because of it.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_has_waited_is_not_slow_once_it_has_memory() {
+    let all = OpenRequests::default();
+    let large = all.open(peer(0)).unwrap();
+    assert!(large.try_reserve(4 << 20));
+    let (second, third) = (all.open(peer(1)).unwrap(), all.open(peer(2)).unwrap());
+    second.received(14 * KI, 14 * KI).unwrap();
+    let feeding = async {
+        for _ in 0..8 {
+            large.received(64 * KI, OWN_BYTES).unwrap();
+            advance(Duration::from_millis(250)).await;
+        }
+        drop(large);
+    };
+
+    let third = timeout(Duration::from_millis(2_200), third.reserve(4 << 20));
+    let (reserved, third, ()) = tokio::join!(second.reserve(4 << 20), third, feeding);
+
+    assert!(reserved.is_ok());
+    assert!(third.is_err(), "{third:?}");
+    assert!(!is_cut(&second).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_request_that_becomes_the_large_one_gives_back_its_share() {
     let all = OpenRequests::default();
