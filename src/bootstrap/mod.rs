@@ -4,3 +4,4 @@ pub mod controller;
 mod process;
 pub mod receiver;
 mod signals;
+mod watchdog;

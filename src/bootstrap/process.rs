@@ -9,6 +9,14 @@ use tracing::error;
 
 use crate::adapters::telemetry::logging;
 
+/// The exit code of a process whose runtime hangs: `EX_SOFTWARE` of sysexits.h.
+const EXIT_HUNG: i32 = 70;
+
+/// Ends the process although its runtime hangs.
+pub(super) fn exit_hung() -> ! {
+    std::process::exit(EXIT_HUNG)
+}
+
 /// Runs `work` on `runtime`, and returns once its log is written. If it fails, logs the error under
 /// the message `failure`.
 pub(super) fn run(

@@ -46,6 +46,8 @@ pub const MAX_REQUEST_BYTES: Bounds = Bounds { min: KI, max: 64 * MI };
 pub const MAX_HEAD_BYTES: Bounds = Bounds { min: 4 * KI, max: 64 * KI };
 /// Milliseconds for draining the buffer at shutdown.
 pub const DRAIN_TIMEOUT: Bounds = Bounds { min: 0, max: HOUR };
+/// The grace period of a pod's termination, in milliseconds.
+pub const GRACE_PERIOD: Bounds = Bounds { min: 0, max: 720 * HOUR };
 
 /// Why a text is not a value within its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]

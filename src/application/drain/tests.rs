@@ -80,8 +80,12 @@ impl Harness {
 
     /// Drains, and returns the outcome and the duration.
     async fn drain(self) -> (DrainOutcome, Duration) {
+        self.drain_within(TIMEOUT).await
+    }
+
+    async fn drain_within(self, time: Duration) -> (DrainOutcome, Duration) {
         let start = Instant::now();
-        let drained = drain(&*self.buffer, self.workers, TIMEOUT).await;
+        let drained = drain(&*self.buffer, self.workers, time).await;
         (drained, start.elapsed())
     }
 }
@@ -181,6 +185,53 @@ async fn spans_delivered_before_the_deadline_are_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_destination_that_accepts_nothing_for_5_s_is_not_waited_for_any_longer() {
+    for script in [|| fail(FailureKind::Unavailable), || ScriptedResponse::NeverRespond] {
+        let mut answers = [accept().delayed(Duration::from_secs(3))].into_iter();
+        let harness = Harness::new(1, move |_| answers.next().unwrap_or_else(script));
+        append_record(&harness.buffer, "abcd");
+        append_record(&harness.buffer, "ef");
+
+        let (drained, elapsed) = harness.drain_within(Duration::from_mins(1)).await;
+
+        assert_eq!(drained, DrainOutcome::Lost(2));
+        let expected = Duration::from_secs(8);
+        assert!(elapsed >= expected && elapsed < expected + 2 * CHECK_INTERVAL, "took {elapsed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_destination_is_waited_for() {
+    let harness = Harness::new(1, |_| accept().delayed(Duration::from_millis(4_500)));
+    for record in ["abcd", "efgh", "ijkl"] {
+        append_record(&harness.buffer, record);
+    }
+
+    let (drained, _) = harness.drain_within(Duration::from_mins(1)).await;
+
+    assert_eq!(drained, DrainOutcome::Empty);
+}
+
+/// New records push out old ones, which is no sign of life.
+#[tokio::test(start_paused = true)]
+async fn records_that_still_arrive_do_not_prolong_the_drain() {
+    let harness = Harness::new(1, |_| ScriptedResponse::NeverRespond);
+    append_record(&harness.buffer, "abcd");
+    let buffer = Arc::clone(&harness.buffer);
+    let sender = tokio::spawn(async move {
+        for _ in 0..100 {
+            sleep(Duration::from_millis(50)).await;
+            buffer.append_now(&[b'x'; 100], std::num::NonZeroU32::new(100).unwrap()).unwrap();
+        }
+    });
+
+    let (_, elapsed) = harness.drain_within(Duration::from_mins(1)).await;
+
+    assert!(elapsed < Duration::from_millis(5_200), "took {elapsed:?}");
+    sender.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn spans_that_still_arrive_while_draining_are_delivered_too() {
     let harness = Harness::new(1, |_| accept().delayed(Duration::from_millis(500)));
     append_record(&harness.buffer, "abc");
@@ -234,8 +285,8 @@ async fn spans_lost_at_the_deadline_are_an_error() {
         log.lines(),
         [
             "INFO delivering what is buffered before ending spans=3",
-            "ERROR spans are lost: the destination did not take them before the deadline \
-             spans=3 sent_spans=0",
+            "INFO ending without waiting any longer: the time is over",
+            "ERROR spans are lost: the destination did not take them in time spans=3 sent_spans=0",
         ]
     );
 }

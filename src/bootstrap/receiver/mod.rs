@@ -1,12 +1,13 @@
 //! The receiver: listen, buffer and forward until a stop signal arrives.
 
+mod end_of_drain;
 mod limits_file;
 mod loss_reporter;
 mod pipeline;
 pub mod settings;
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,12 +17,15 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Duration, Instant, timeout};
 use tracing::{error, info, warn};
 
+use self::end_of_drain::PodTermination;
 use self::limits_file::LimitsFile;
 use self::loss_reporter::LossReporter;
 use self::pipeline::{Pipeline, Workers};
 use self::settings::ReceiverSettings;
 use super::process;
 use super::signals::{StopSignal, StopSignals};
+use super::watchdog::watch_runtime;
+use crate::adapters::blocking::run_within;
 use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::messaging::notation::doubt::doubt;
 use crate::adapters::messaging::otlp::OtlpService;
@@ -37,6 +41,8 @@ use crate::ports::buffer::TraceBufferPort;
 
 /// How long open requests may take once the shutdown of their connections has begun.
 const CONNECTION_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a process that hangs may take to say so.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs a receiver until a stop signal arrives. Fails if a port cannot be opened, or the system
 /// denies another resource that is needed.
@@ -62,6 +68,8 @@ struct Listeners {
 
 async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
     let mut signals = StopSignals::new()?;
+    let termination_message_file = settings.termination_message_file.clone();
+    watch_runtime(move || end_hung(termination_message_file))?;
     let ports = Listeners::open(&settings)?;
     let pipeline = Pipeline::build(&settings);
     let workers = pipeline.spawn_workers(settings.concurrency);
@@ -70,11 +78,18 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
         file.reload(&*pipeline.buffer).await;
         tokio::spawn(file.poll(Arc::clone(&pipeline.buffer)));
     }
+    let termination = Arc::new(PodTermination::default());
     let connections = HttpServer::new();
     let admin = Arc::new(AdminState {
         buffer: Arc::clone(&pipeline.buffer),
         metrics: Arc::clone(&pipeline.metrics),
-        flush: pipeline.flush_trigger(),
+        flush: {
+            let (flush, termination) = (pipeline.flush_trigger(), Arc::clone(&termination));
+            Box::new(move || {
+                termination.note_flush();
+                flush();
+            })
+        },
         open_connections: {
             let connections = connections.clone();
             Box::new(move || connections.open_connections())
@@ -106,7 +121,8 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
 
     let stop = signals.next().await;
     admin.ready.store(false, Ordering::Release);
-    let ending = shut_down(stop, settings.drain_timeout, &pipeline, workers, &connections);
+    let deadline = termination.end_of_drain(settings.drain_timeout, settings.grace_period);
+    let ending = shut_down(stop, deadline, &pipeline, workers, &connections);
     let how = tokio::select! {
         _ = ending => "ended",
         _ = signals.next() => "second stop signal: ended at once",
@@ -122,12 +138,12 @@ async fn serve(settings: ReceiverSettings) -> Result<(), Box<dyn Error>> {
 /// A sidecar that Kubernetes stops last has no connections left and drains immediately.
 async fn shut_down(
     stop: StopSignal,
-    drain_timeout: Duration,
+    deadline: Instant,
     pipeline: &Pipeline,
     workers: Workers,
     connections: &HttpServer,
 ) -> DrainOutcome {
-    let deadline = Instant::now() + drain_timeout;
+    let time = deadline.saturating_duration_since(Instant::now());
     pipeline.buffer.stop_lingering();
     workers.begin_drain();
     if stop == StopSignal::Terminate && connections.open_connections() > 0 {
@@ -136,13 +152,24 @@ async fn shut_down(
             "stopping; still accepting until the applications have closed their connections"
         );
         // At most half of the time, so that the other half is left for the drain.
-        let _ = timeout(drain_timeout / 2, connections.all_closed()).await;
+        let _ = timeout(time / 2, connections.all_closed()).await;
     }
     connections.shut_down();
-    let _ =
-        timeout(CONNECTION_DRAIN_TIMEOUT.min(drain_timeout / 4), connections.all_closed()).await;
+    let _ = timeout(CONNECTION_DRAIN_TIMEOUT.min(time / 4), connections.all_closed()).await;
     let left = deadline.saturating_duration_since(Instant::now());
     drain(&*pipeline.buffer, workers, left).await
+}
+
+/// Ends the process because its runtime hangs. Waits for nothing that may hang as well.
+fn end_hung(termination_message_file: PathBuf) {
+    run_within(END_TIMEOUT, move || {
+        let sentence = "the receiver has hung for a minute: ended, to be restarted; what was \
+                        buffered is lost";
+        error!("{sentence}");
+        termination_message::write(&termination_message_file, sentence);
+        logging::flush();
+    });
+    process::exit_hung()
 }
 
 /// Logs what became of the spans, and leaves the same sentence to Kubernetes.

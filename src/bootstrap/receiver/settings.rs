@@ -29,6 +29,8 @@ pub struct ReceiverSettings {
     pub listen: ListenSettings,
     /// Maximum time between the stop signal and the end of the process.
     pub drain_timeout: Duration,
+    /// Time between a flush by the preStop hook and the kill by the kubelet; `None` outside of a pod.
+    pub grace_period: Option<Duration>,
     /// File for the last words of the process; only used if it exists.
     pub termination_message_file: PathBuf,
     /// What is logged, and how.

@@ -30,6 +30,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
     let max_head_bytes = reader.read(&t::MAX_HEAD_BYTES);
     let cors_allowed_origins = reader.read(&t::CORS_ALLOWED_ORIGINS);
     let drain_timeout = reader.read(&t::DRAIN_TIMEOUT);
+    let grace_period = reader.read(&t::TERMINATION_GRACE_PERIOD);
     let termination_message_file = reader.read(&t::TERMINATION_MESSAGE_FILE);
     let log = log::settings(reader);
     let workers = reader.read(&t::WORKERS);
@@ -49,6 +50,7 @@ pub(super) fn settings(reader: &mut SettingsReader<'_>) -> Result<ReceiverSettin
             cors_allowed_origins: cors_allowed_origins?,
         },
         drain_timeout: drain_timeout?,
+        grace_period: grace_period?,
         termination_message_file: termination_message_file?,
         log: log?,
         workers: to_nonzero_usize(workers?),

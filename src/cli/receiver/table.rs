@@ -86,7 +86,9 @@ settings! {
         "Origins of web pages that may send traces from a browser, or * for all; if unset, browsers refuse to send";
 
     DRAIN_TIMEOUT in Process: DurationRange = DurationRange(bounds::DRAIN_TIMEOUT), default "25s",
-        "Maximum time to send the remaining spans after a stop signal";
+        "Maximum time to send the remaining spans after a stop signal; less if the destination accepts nothing for 5s";
+    TERMINATION_GRACE_PERIOD in Process: Optional<DurationRange> = Optional(DurationRange(bounds::GRACE_PERIOD)), default "",
+        "terminationGracePeriodSeconds of the pod: after a flush by a preStop hook, sending ends 2s before the kubelet kills the container; if unset, only DRAIN_TIMEOUT applies";
     TERMINATION_MESSAGE_FILE in Process: FilePath = FilePath, default "/dev/termination-log",
         "File for what became of the spans at the end of the process, if it exists: terminationMessagePath of a container";
     WORKERS in Process: IntegerRange = IntegerRange(Bounds { min: 1, max: 64 }), default "1",

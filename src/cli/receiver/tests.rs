@@ -96,6 +96,7 @@ fn without_settings_the_defaults_apply() {
             },
             termination_message_file: "/dev/termination-log".into(),
             drain_timeout: Duration::from_secs(25),
+            grace_period: None,
             log: LogSettings { format: LogFormat::Text, level: Level::INFO },
             workers: number(1),
         }

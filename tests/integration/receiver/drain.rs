@@ -297,6 +297,39 @@ async fn flush(admin: &str) -> (Option<i32>, String) {
     (output.status.code(), message)
 }
 
+/// Ends a receiver whose destination is away; returns its log and how long it took.
+async fn end_in_outage(settings: &[(&str, &str)], hook: bool) -> (String, Duration) {
+    let settings = [&[("DRAIN_TIMEOUT", "1m")], settings].concat();
+    let pipeline = Pipeline::start_in_outage(Protocol::Grpc, &settings).await;
+    pipeline.send(10, 3).await;
+    if hook {
+        flush(&pipeline.receiver.admin().to_string()).await;
+    }
+
+    let started = Instant::now();
+    pipeline.receiver.terminate();
+    let ended = pipeline.receiver.wait_for_exit().await;
+
+    assert!(ended.log.contains("; 30 spans were lost"), "{}", ended.log);
+    (ended.log, started.elapsed())
+}
+
+#[tokio::test]
+async fn a_destination_that_is_away_is_not_waited_for_longer_than_5_s() {
+    let (log, took) = end_in_outage(&[], false).await;
+
+    assert!(log.contains("ending without waiting any longer: the destination accepts"), "{log}");
+    assert!(took > Duration::from_secs(5) && took < Duration::from_secs(8), "{took:?}");
+}
+
+#[tokio::test]
+async fn after_its_hook_it_ends_before_the_kubelet_would_kill_it() {
+    let (log, took) = end_in_outage(&[("TERMINATION_GRACE_PERIOD", "5s")], true).await;
+
+    assert!(log.contains("ending without waiting any longer: the time is over"), "{log}");
+    assert!(took < Duration::from_millis(4_500), "{took:?}");
+}
+
 #[tokio::test]
 async fn a_flush_sends_lingering_spans_once_and_later_spans_linger_as_before() {
     over_both_protocols(async |protocol| {

@@ -19,7 +19,7 @@ use crate::bootstrap::receiver::settings::{ListenSettings, ReceiverSettings};
 use crate::domain::limits::{BatchLimits, BufferLimits, OverflowPolicy};
 
 /// For each setting a value that is not its default and does not conflict with others.
-const OTHERS: [(&str, &str); 36] = [
+const OTHERS: [(&str, &str); 37] = [
     ("ENDPOINT", "https://traces.example:443/in"),
     ("PROTOCOL", "http/protobuf"),
     ("COMPRESSION", "zstd"),
@@ -52,6 +52,7 @@ const OTHERS: [(&str, &str); 36] = [
     ("MAX_HEAD_BYTES", "16Ki"),
     ("CORS_ALLOWED_ORIGINS", "*"),
     ("DRAIN_TIMEOUT", "0s"),
+    ("TERMINATION_GRACE_PERIOD", "40s"),
     ("TERMINATION_MESSAGE_FILE", "/run/message"),
     ("WORKERS", "2"),
     ("LOG_FORMAT", "json"),
@@ -110,6 +111,7 @@ fn other_settings() -> ReceiverSettings {
             cors_allowed_origins: Some(AllowedOrigins::Any),
         },
         drain_timeout: Duration::ZERO,
+        grace_period: Some(Duration::from_secs(40)),
         termination_message_file: "/run/message".into(),
         log: LogSettings { format: LogFormat::Json, level: Level::DEBUG },
         workers: number(2),
