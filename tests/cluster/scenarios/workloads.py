@@ -63,8 +63,8 @@ def sets_the_endpoint_of_each_container():
         one = get("pod", "shop", here)
         name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
         assert is_injected(one)
-        equal("first", environment(one, "nothing")[name], "http://127.0.0.1:4317")
-        equal("second", environment(one, "general")[name], "http://127.0.0.1:4317")
+        equal("first", environment(one, "nothing")[name], "http://127.0.0.1:4317/")
+        equal("second", environment(one, "general")[name], "http://127.0.0.1:4317/")
         equal("second's own", environment(one, "general")["OTEL_EXPORTER_OTLP_ENDPOINT"], beside_http)
         equal("third", environment(one, "traces"), {name: f"{beside_http}/v1/traces"})
         assert any("traces" in each for each in answer.warnings), f"no warning: {answer.err}"

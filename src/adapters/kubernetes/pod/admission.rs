@@ -16,9 +16,6 @@ use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatu
 use crate::domain::operator::injection::trace_buffer_view::SidecarMode;
 use crate::domain::operator::object_key::ObjectKey;
 
-/// The termination grace period, in seconds, of a pod that sets none.
-const DEFAULT_GRACE_PERIOD_SECONDS: u64 = 30;
-
 /// The response for a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
@@ -118,9 +115,7 @@ fn build_admission(
 /// Returns warnings about spans that may be lost when the pod terminates.
 fn termination_warnings(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Vec<String> {
     let mut warnings = vec![];
-    let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
-    let (grace, drain) =
-        (grace.unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS), sidecar.drain_timeout_seconds);
+    let (grace, drain) = (pod_json::grace_period_seconds(pod), sidecar.drain_timeout_seconds);
     if grace < u64::from(drain) {
         warnings.push(format!(
             "terminationGracePeriodSeconds {grace} is less than the {drain} s (drainTimeout of \

@@ -7,9 +7,18 @@ pub(super) const CONTAINERS: &str = "containers";
 /// The list of init containers.
 pub(super) const INIT_CONTAINERS: &str = "initContainers";
 
+/// The grace period of a pod that sets none.
+const DEFAULT_GRACE_PERIOD_SECONDS: u64 = 30;
+
 /// Returns the array at `pointer`; empty if absent.
 pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Returns the time, in seconds, after which the kubelet kills the containers of a pod that terminates.
+pub(super) fn grace_period_seconds(pod: &Value) -> u64 {
+    let set = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
+    set.unwrap_or(DEFAULT_GRACE_PERIOD_SECONDS)
 }
 
 /// Returns the string at `pointer`.

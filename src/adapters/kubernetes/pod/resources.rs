@@ -1,8 +1,12 @@
-//! Fits the sidecar's requests and limits into the pod's quality of service class and pod-level resources.
+//! Fits the sidecar's requests and limits into the pod's quality of service class, pod-level resources and
+//! limit of local storage.
 //!
 //! A pod whose containers all have requests equal to their limits is *Guaranteed*, and stays so. The
 //! API server rejects a pod whose pod-level resources (`spec.resources`) are less than the sum of its
 //! containers, so the sidecar does not set resources that the pod sets.
+//!
+//! The kubelet evicts a pod that uses more local storage than the sum of its containers' limits, in which
+//! one without a limit counts as nothing. So the sidecar has a limit only if another container has one.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +21,9 @@ use crate::domain::operator::quantity::parse_milli_value;
 
 /// The resources that a pod's quality of service class depends on.
 const QOS_RESOURCES: [&str; 2] = ["cpu", "memory"];
+const STORAGE: &str = "ephemeral-storage";
+/// Enough for the log, of which a kubelet keeps up to 50Mi by default.
+const STORAGE_LIMIT: &str = "256Mi";
 /// The minimum CPU of a sidecar whose CPU limit equals its request.
 const MIN_CPU: &str = "100m";
 
@@ -35,6 +42,10 @@ pub(super) fn fit_resources(
         return (resources, warning);
     }
     let mut resources = resources.unwrap_or_default();
+    if limits_storage(pod) {
+        let limit = Quantity(STORAGE_LIMIT.to_owned());
+        resources.limits.get_or_insert_default().insert(STORAGE.to_owned(), limit);
+    }
     if !pod_level.is_empty() {
         let warning = remove_pod_level_resources(&mut resources, &pod_level);
         return (Some(resources), warning);
@@ -58,6 +69,15 @@ fn explicit_resources_warning(
              TraceBuffer {key} sets"
         ));
     }
+    let sets_storage_limit = resources
+        .and_then(|all| all.limits.as_ref())
+        .is_some_and(|limits| limits.contains_key(STORAGE));
+    if sets_storage_limit && !limits_storage(pod) {
+        return Some(format!(
+            "the ephemeral-storage limit in sidecar.resources of TraceBuffer {key} becomes the limit of the \
+             whole pod, because no other container has one"
+        ));
+    }
     let resources = resources.and_then(|all| serde_json::to_value(all).ok());
     let keeps_class = resources
         .is_some_and(|all| QOS_RESOURCES.iter().all(|name| request_equals_limit(&all, name)));
@@ -66,6 +86,15 @@ fn explicit_resources_warning(
             "the pod's QoS class is no longer Guaranteed: sidecar.resources of TraceBuffer {key} \
              lacks limits, and requests equal to them, for cpu and memory"
         )
+    })
+}
+
+/// Returns whether a container or init container has a limit of local storage.
+fn limits_storage(pod: &Value) -> bool {
+    containers(pod).any(|(_, _, container)| {
+        container
+            .pointer("/resources/limits")
+            .is_some_and(|limits| limits.get(STORAGE).is_some_and(|limit| !limit.is_null()))
     })
 }
 

@@ -39,7 +39,7 @@ pub(super) fn sidecar() -> Sidecar {
                     ("memory", "64Mi"),
                     ("ephemeral-storage", "16Mi"),
                 ]),
-                limits: amounts(&[("memory", "64Mi"), ("ephemeral-storage", "256Mi")]),
+                limits: amounts(&[("memory", "64Mi")]),
                 claims: None,
             }),
             ..Container::default()
@@ -54,6 +54,7 @@ pub(super) fn sidecar() -> Sidecar {
         image_pull_secrets: vec![LocalObjectReference { name: "pull".into() }],
         application_endpoint: Some(ENDPOINT.into()),
         has_explicit_resources: false,
+        has_explicit_user: false,
         limits: BufferLimits {
             max_spans: 1000.try_into().unwrap(),
             max_bytes: 65_536.try_into().unwrap(),

@@ -30,7 +30,8 @@ pub struct SidecarSpec {
     /// request and limit: buffer.maxBytes, plus an eighth of it, plus twice
     /// receiver.maxRequestBytes, plus 20Mi (64Mi in total by default; more with compression, or
     /// with receiver.maxHeadBytes above 8Ki); cpu request: 10m; ephemeral-storage request: 16Mi,
-    /// limit: 256Mi. In a pod of QoS class Guaranteed, requests and limits are made equal.
+    /// and limit: 256Mi if another container of the pod has such a limit. In a pod of QoS class
+    /// Guaranteed, requests and limits are made equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<SidecarResources>,
     /// Whether the application's containers are configured to send their traces to the sidecar.
@@ -39,8 +40,9 @@ pub struct SidecarSpec {
     #[serde(default)]
     pub application_environment: ApplicationEnvironment,
     /// User and group of the sidecar container. The other fields of its security context, such as
-    /// runAsNonRoot, are fixed and comply with the Pod Security Standard "restricted". If unset, user
-    /// and group are 65532. If set, the object replaces that default entirely: an empty object leaves
+    /// runAsNonRoot, are fixed and comply with the Pod Security Standard "restricted". If unset,
+    /// user and group are 65532, or the user is that of all other containers of the pod if they
+    /// have one in common other than root. If set, the object replaces that default entirely: an empty object leaves
     /// both to the pod or the platform, as OpenShift requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<SidecarSecurityContext>,

@@ -1,10 +1,9 @@
 //! The sidecar's container.
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, ExecAction, HTTPGetAction, Lifecycle, LifecycleHandler,
-    Probe, SeccompProfile, SecurityContext, Volume,
+    Capabilities, Container, ContainerPort, ExecAction, Lifecycle, LifecycleHandler,
+    SeccompProfile, SecurityContext, Volume,
 };
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::validated::{RunAs, ValidatedSpec};
 use super::{SidecarDefaults, environment, resources, volumes};
@@ -15,10 +14,13 @@ use crate::adapters::kubernetes::resource::TraceBufferSpec;
 const PROGRAM_PATH: &str = "/tracebuffer";
 /// The name of the port that a `PodMonitor` reads metrics from.
 const ADMIN_PORT_NAME: &str = "tb-admin";
-/// Seconds until a sidecar that does not listen is restarted; the application waits for it.
-const STARTUP_TIMEOUT_SECONDS: i32 = 300;
 
 /// Builds the container, which mounts `volumes`.
+///
+/// It has no probes. Where a service mesh redirects what arrives in a pod, or demands mTLS of it, probes
+/// over HTTP fail, and the application would never start; those that execute a program cost CPU. The
+/// receiver listens within milliseconds, and ends by itself if it hangs. A probe of readiness would take
+/// the pod out of its Service.
 pub(super) fn container(
     spec: &TraceBufferSpec,
     checked: &ValidatedSpec,
@@ -30,7 +32,6 @@ pub(super) fn container(
         Some(_) => None,
         None => defaults.image_pull_policy.clone(),
     };
-    let admin = i32::from(checked.ports.admin);
     Container {
         name: SIDECAR_CONTAINER.to_owned(),
         image: Some(image.unwrap_or_else(|| defaults.image.clone())),
@@ -39,40 +40,17 @@ pub(super) fn container(
         env: Some(environment::variables(spec, checked)),
         ports: Some(vec![ContainerPort {
             name: Some(ADMIN_PORT_NAME.to_owned()),
-            container_port: admin,
+            container_port: checked.ports.admin.into(),
             protocol: Some("TCP".to_owned()),
             ..ContainerPort::default()
         }]),
         resources: Some(resources::resources(spec, checked)),
         security_context: Some(security_context(checked.user)),
         volume_mounts: Some(volumes::mounts(volumes)),
-        startup_probe: Some(Probe {
-            period_seconds: Some(1),
-            failure_threshold: Some(STARTUP_TIMEOUT_SECONDS),
-            ..probe("/ready", admin)
-        }),
-        liveness_probe: Some(Probe {
-            period_seconds: Some(10),
-            failure_threshold: Some(6),
-            timeout_seconds: Some(5),
-            ..probe("/live", admin)
-        }),
         // The receiver leaves its message in the default file; if it cannot start, its log tells why.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         lifecycle: Some(Lifecycle { pre_stop: Some(flush_hook()), ..Lifecycle::default() }),
         ..Container::default()
-    }
-}
-
-/// There is no readiness probe: a sidecar that is not ready would take the pod out of its Service.
-fn probe(path: &str, port: i32) -> Probe {
-    Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.to_owned()),
-            port: IntOrString::Int(port),
-            ..HTTPGetAction::default()
-        }),
-        ..Probe::default()
     }
 }
 

@@ -135,7 +135,7 @@ fn buffer(found: &mut Vec<EnvVar>, spec: &TraceBufferSpec, checked: &ValidatedSp
     add_variable(found, "OVERFLOW", overflow);
 }
 
-/// OTLP is received from this pod only; the admin port is open to the kubelet and Prometheus.
+/// OTLP is received from this pod only; the admin port is open to Prometheus.
 fn listeners(found: &mut Vec<EnvVar>, checked: &ValidatedSpec) {
     let ports = checked.ports;
     add_variable(found, "GRPC_ADDR", format!("127.0.0.1:{0},[::1]:{0}", ports.grpc));
@@ -166,6 +166,7 @@ fn add_variable(found: &mut Vec<EnvVar>, name: &str, value: impl Into<String>) {
     found.push(variable(name, value.into().replace('$', "$$")));
 }
 
-fn variable(name: &str, value: String) -> EnvVar {
+/// Returns a variable of the receiver.
+pub(in crate::adapters::kubernetes) fn variable(name: &str, value: String) -> EnvVar {
     EnvVar { name: format!("TRACEBUFFER_{name}"), value: Some(value), value_from: None }
 }

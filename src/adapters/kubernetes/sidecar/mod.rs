@@ -1,7 +1,7 @@
 //! The sidecar that a `TraceBuffer` describes, independent of the pod it is injected into.
 
 mod container;
-mod environment;
+pub(in crate::adapters::kubernetes) mod environment;
 mod resources;
 mod spec_hash;
 mod validate;
@@ -48,6 +48,8 @@ pub struct Sidecar {
     pub application_endpoint: Option<String>,
     /// Whether the `TraceBuffer` sets the resources, which are then used verbatim.
     pub has_explicit_resources: bool,
+    /// Whether the `TraceBuffer` sets the user, or leaves it to the platform.
+    pub has_explicit_user: bool,
     /// The buffer limits, which running sidecars follow.
     pub limits: BufferLimits,
     /// Maximum time for draining at shutdown, in whole seconds, rounded up.
@@ -110,6 +112,7 @@ pub fn build(
         image_pull_secrets: image_pull_secrets(spec),
         application_endpoint: application_endpoint(spec, &checked),
         has_explicit_resources: spec.sidecar.resources.is_some(),
+        has_explicit_user: spec.sidecar.security_context.is_some(),
         limits: checked.limits,
         drain_timeout_seconds: u32::try_from(checked.drain_timeout_ms.div_ceil(1_000))
             .unwrap_or(u32::MAX),
@@ -166,10 +169,13 @@ fn image_pull_secrets(spec: &TraceBufferSpec) -> Vec<LocalObjectReference> {
     secrets.map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()
 }
 
-/// The sidecar accepts every protocol on that port, so one address fits every exporter.
+/// The sidecar accepts every protocol on that port, so one address fits every exporter. Ruby's refuses an
+/// endpoint without a path.
 fn application_endpoint(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> Option<String> {
     match spec.sidecar.application_environment {
-        ApplicationEnvironment::IfUnset => Some(format!("http://127.0.0.1:{}", checked.ports.grpc)),
+        ApplicationEnvironment::IfUnset => {
+            Some(format!("http://127.0.0.1:{}/", checked.ports.grpc))
+        }
         ApplicationEnvironment::Never => None,
     }
 }

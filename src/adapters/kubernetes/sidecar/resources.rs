@@ -30,10 +30,9 @@ const HEAD_FACTOR: u64 = 5;
 const OTLP_PORTS: u64 = 2;
 /// Enough for an idle sidecar; a busy one uses the CPU that is free on the node.
 const CPU_REQUEST: &str = "10m";
-/// Enough for the log. A kubelet keeps up to 50Mi of it by default, which the limit must allow: a
-/// container that exceeds its limit evicts the whole pod.
+/// Enough for an ordinary log. There is no limit, because the kubelet applies the sum of the containers'
+/// limits to the whole pod: it would evict an application that has none of its own.
 const STORAGE_REQUEST: &str = "16Mi";
-const STORAGE_LIMIT: &str = "256Mi";
 
 /// Returns the resources of `spec` verbatim, or else those that its limits require.
 pub(super) fn resources(spec: &TraceBufferSpec, checked: &ValidatedSpec) -> ResourceRequirements {
@@ -78,7 +77,7 @@ fn default_resources(memory_bytes: u64) -> ResourceRequirements {
     let memory = ("memory".to_owned(), memory);
     let requests =
         [of("cpu", CPU_REQUEST), of("ephemeral-storage", STORAGE_REQUEST), memory.clone()];
-    let limits = [of("ephemeral-storage", STORAGE_LIMIT), memory];
+    let limits = [memory];
     ResourceRequirements {
         requests: Some(requests.into()),
         limits: Some(limits.into()),

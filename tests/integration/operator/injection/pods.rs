@@ -13,7 +13,7 @@ use tracebuffer::adapters::kubernetes::pod::InjectionOutcome;
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 
 /// The resources of a sidecar in a pod without constraints.
-const RESOURCES: &str = r#"{"limits":{"ephemeral-storage":"256Mi","memory":"64Mi"},"requests":{"cpu":"10m","ephemeral-storage":"16Mi","memory":"64Mi"}}"#;
+const RESOURCES: &str = r#"{"limits":{"memory":"64Mi"},"requests":{"cpu":"10m","ephemeral-storage":"16Mi","memory":"64Mi"}}"#;
 
 /// Explains the marks of the sidecar and of the containers that get its endpoint.
 const LEGEND: &str = "* the sidecar   + gets the endpoint\n";
@@ -134,6 +134,10 @@ fn summary(pod: &Value, admitted: &AdmittedPod) -> String {
         let resources = sidecar(&admitted.pod).map(|sidecar| sidecar["resources"].to_string());
         if let Some(resources) = resources.filter(|resources| resources != RESOURCES) {
             line(format!("resources: {resources}"));
+        }
+        let user = sidecar(&admitted.pod).map(|sidecar| &sidecar["securityContext"]["runAsUser"]);
+        if let Some(user) = user.filter(|user| **user != 65_532) {
+            line(format!("runAsUser: {user}"));
         }
     }
     for warning in &admitted.warnings {

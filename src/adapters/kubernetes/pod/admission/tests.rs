@@ -61,7 +61,7 @@ fn the_endpoint_is_added_to_the_served_containers_only() {
             ("early", vec![]),
             ("istio-init", vec![]),
             ("istio-proxy", vec![]),
-            ("tracebuffer", vec![]),
+            ("tracebuffer", vec!["TRACEBUFFER_TERMINATION_GRACE_PERIOD"]),
             ("migrate", vec![names::TRACES_ENDPOINT_VAR]),
         ]
     );

@@ -26,7 +26,7 @@ fn an_ordinary_pod_changes_nothing() {
 fn a_guaranteed_pod_stays_guaranteed() {
     let expected = json!({
         "requests": {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "16Mi"},
-        "limits": {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "256Mi"},
+        "limits": {"cpu": "100m", "memory": "64Mi"},
     });
     assert_eq!(fitted_resources(&pod(&json!([guaranteed()])), &sidecar()), (expected, None));
 }
@@ -99,9 +99,7 @@ fn the_sidecar_does_not_set_pod_level_resources() {
     assert_eq!(
         fitted_resources(&pod, &sidecar()),
         (
-            json!({
-                "requests": {"ephemeral-storage": "16Mi"}, "limits": {"ephemeral-storage": "256Mi"},
-            }),
+            json!({ "requests": {"ephemeral-storage": "16Mi"} }),
             Some("the pod's spec.resources must include 64Mi of memory for the sidecar".into())
         )
     );
@@ -109,6 +107,36 @@ fn the_sidecar_does_not_set_pod_level_resources() {
     let (resources, warning) = fitted_resources(&pod, &sidecar());
     assert_eq!(resources["requests"], json!({"ephemeral-storage": "16Mi", "memory": "64Mi"}));
     assert_eq!(warning, None);
+}
+
+#[test]
+fn the_sidecar_has_a_limit_of_local_storage_only_if_another_container_has_one() {
+    let limited = json!({"name": "a", "resources": {"limits": {"ephemeral-storage": "1Gi"}}});
+    let requested = json!({"name": "b", "resources": {"requests": {"ephemeral-storage": "1Gi"}}});
+    let limit =
+        |pod: &Value| fitted_resources(pod, &sidecar()).0["limits"]["ephemeral-storage"].clone();
+
+    assert_eq!(limit(&pod(&json!([requested, {"name": "c"}]))), Value::Null);
+    assert_eq!(limit(&pod(&json!([limited, requested]))), "256Mi");
+    let mut initialized = pod(&json!([requested]));
+    initialized["spec"]["initContainers"] = json!([limited]);
+    assert_eq!(limit(&initialized), "256Mi");
+    initialized["spec"]["resources"] = json!({"limits": {"cpu": "2", "memory": "2Gi"}});
+    assert_eq!(limit(&initialized), "256Mi");
+}
+
+#[test]
+fn an_explicit_limit_of_local_storage_that_would_become_the_pods_is_a_warning() {
+    let mut explicit = Sidecar { has_explicit_resources: true, ..sidecar() };
+    let limits = explicit.container.resources.as_mut().unwrap().limits.as_mut().unwrap();
+    limits.insert(STORAGE.into(), Quantity("1Gi".into()));
+
+    let (_, warning) = fitted_resources(&pod(&json!([{"name": "web"}])), &explicit);
+    let warning = warning.unwrap();
+    assert!(warning.contains("becomes the limit of the whole pod"), "{warning}");
+
+    let limited = json!({"name": "a", "resources": {"limits": {"ephemeral-storage": "1Gi"}}});
+    assert_eq!(fitted_resources(&pod(&json!([limited])), &explicit).1, None);
 }
 
 #[test]

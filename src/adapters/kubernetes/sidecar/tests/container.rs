@@ -48,7 +48,7 @@ fn the_user_is_set_by_the_platform_or_the_spec() {
 }
 
 #[test]
-fn the_container_runs_the_receiver_and_is_probed_on_the_admin_port() {
+fn the_container_runs_the_receiver_without_probes() {
     let container = built(&json!({ "receiver": { "adminPort": 9_000 } })).container;
 
     assert_eq!(container.name, "tracebuffer");
@@ -57,14 +57,8 @@ fn the_container_runs_the_receiver_and_is_probed_on_the_admin_port() {
     assert_eq!(container.ports.unwrap()[0].container_port, 9_000);
     assert_eq!(container.termination_message_path, None);
     assert_eq!(container.termination_message_policy.as_deref(), Some("FallbackToLogsOnError"));
-    let startup = container.startup_probe.unwrap();
-    assert_eq!(startup.period_seconds, Some(1));
-    assert_eq!(startup.failure_threshold, Some(300));
-    let get = startup.http_get.unwrap();
-    assert_eq!((get.path.as_deref(), get.host), (Some("/ready"), None));
-    assert_eq!(serde_json::to_value(get.port).unwrap(), 9_000);
-    let liveness = container.liveness_probe.unwrap().http_get.unwrap();
-    assert_eq!(liveness.path.as_deref(), Some("/live"));
+    assert_eq!(container.startup_probe, None);
+    assert_eq!(container.liveness_probe, None);
     assert_eq!(container.readiness_probe, None);
     let before_stop = container.lifecycle.unwrap().pre_stop.unwrap().exec.unwrap();
     assert_eq!(before_stop.command.unwrap(), ["/tracebuffer", "flush"]);
@@ -172,7 +166,7 @@ fn resources_follow_the_limits() {
     assert_eq!(amount(&sidecar, "requests", "cpu").as_deref(), Some("10m"));
     assert_eq!(amount(&sidecar, "limits", "cpu"), None);
     assert_eq!(amount(&sidecar, "requests", "ephemeral-storage").as_deref(), Some("16Mi"));
-    assert_eq!(amount(&sidecar, "limits", "ephemeral-storage").as_deref(), Some("256Mi"));
+    assert_eq!(amount(&sidecar, "limits", "ephemeral-storage"), None);
     assert!(!sidecar.has_explicit_resources);
 }
 
@@ -216,10 +210,10 @@ fn explicit_resources_are_unchanged() {
 fn the_application_gets_one_endpoint_for_every_protocol_or_none() {
     let endpoint = |changes: Value| built(&changes).application_endpoint;
 
-    assert_eq!(endpoint(json!({})).as_deref(), Some("http://127.0.0.1:4317"));
+    assert_eq!(endpoint(json!({})).as_deref(), Some("http://127.0.0.1:4317/"));
     assert_eq!(
         endpoint(json!({ "receiver": { "grpcPort": 5_000 } })).as_deref(),
-        Some("http://127.0.0.1:5000")
+        Some("http://127.0.0.1:5000/")
     );
     assert_eq!(endpoint(json!({ "sidecar": { "applicationEnvironment": "Never" } })), None);
 }
