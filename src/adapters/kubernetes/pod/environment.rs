@@ -1,34 +1,30 @@
 //! Sets the endpoint of the sidecar in the application's containers.
 
+mod exporter;
+
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
+use self::exporter::{EndpointAction, Environment, Obstacle, TRACES_INSECURE_VAR};
 use super::patch_builder::PatchBuilder;
-use super::pod_json::{containers, list, name, text};
+use super::pod_json::{containers, name};
 use super::position::SidecarPosition;
 use super::warnings::container_list;
 use crate::adapters::kubernetes::names::TRACES_ENDPOINT_VAR;
 use crate::adapters::kubernetes::sidecar::Sidecar;
 
-/// The variable with a container's exporters; only `otlp` uses an endpoint.
-const TRACES_EXPORTER: &str = "OTEL_TRACES_EXPORTER";
-/// The variable that disables a container's SDK.
-const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
-/// The hosts that mean the pod's loopback interface.
-const LOOPBACK_HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
-
-/// What to do with a container's environment.
-#[derive(Debug, PartialEq, Eq)]
-enum EndpointAction {
-    /// Add the endpoint.
-    Add,
-    /// The container already sends to the sidecar, or sends nothing.
-    LeaveUnchanged,
-    /// The container sets another endpoint itself.
-    Bypass,
+/// The containers to warn about.
+#[derive(Default)]
+struct Warned<'a> {
+    bypassing: BTreeMap<Obstacle, Vec<&'a str>>,
+    overridden: Vec<&'a str>,
+    /// By the variable that sets headers.
+    headers: BTreeMap<&'static str, Vec<&'a str>>,
 }
 
 /// Adds the endpoint to every container that the sidecar serves, and returns warnings about containers
-/// that bypass the sidecar or whose endpoint may be overridden.
+/// that bypass the sidecar, whose endpoint may be overridden, or whose headers have no effect.
 pub(super) fn add_endpoint(
     patch: &mut PatchBuilder<'_>,
     pod: &Value,
@@ -36,68 +32,67 @@ pub(super) fn add_endpoint(
     position: SidecarPosition,
 ) -> Vec<String> {
     let Some(endpoint) = &sidecar.application_endpoint else { return vec![] };
-    let (mut bypassing, mut overridden) = (vec![], vec![]);
+    let mut warned = Warned::default();
     for (kind, index, container) in containers(pod) {
         if !position.serves(kind, index, container) {
             continue;
         }
-        match endpoint_action(container, sidecar) {
-            EndpointAction::Add => {
-                let variable = json!({"name": TRACES_ENDPOINT_VAR, "value": endpoint});
-                patch.append(&["spec", kind, &index.to_string(), "env"], vec![variable]);
-                if !list(container, "/envFrom").is_empty() {
-                    overridden.push(name(container));
-                }
+        let environment = Environment(container);
+        let action = environment.action(sidecar);
+        warned.note(container, &environment, action);
+        if let EndpointAction::Add { insecure } = action {
+            let mut variables = vec![json!({"name": TRACES_ENDPOINT_VAR, "value": endpoint})];
+            if insecure {
+                variables.push(json!({"name": TRACES_INSECURE_VAR, "value": "true"}));
             }
-            EndpointAction::LeaveUnchanged => {}
-            EndpointAction::Bypass => bypassing.push(name(container)),
+            patch.append(&["spec", kind, &index.to_string(), "env"], variables);
         }
     }
-    endpoint_warnings(&bypassing, &overridden)
+    warned.warnings()
 }
 
-fn endpoint_warnings(bypassing: &[&str], overridden: &[&str]) -> Vec<String> {
-    let mut warnings = vec![];
-    if !bypassing.is_empty() {
-        let containers = container_list(bypassing);
-        warnings.push(format!(
-            "the traces of {containers} bypass the buffer: {TRACES_ENDPOINT_VAR} is set there"
-        ));
+impl<'a> Warned<'a> {
+    fn note(
+        &mut self,
+        container: &'a Value,
+        environment: &Environment<'_>,
+        action: EndpointAction,
+    ) {
+        let container = name(container);
+        if let EndpointAction::Bypass(obstacle) = action {
+            self.bypassing.entry(obstacle).or_default().push(container);
+        } else if let EndpointAction::Add { .. } = action {
+            if environment.has_unknown_variables() {
+                self.overridden.push(container);
+            }
+            if let Some(variable) = environment.headers() {
+                self.headers.entry(variable).or_default().push(container);
+            }
+        }
     }
-    if !overridden.is_empty() {
-        let containers = container_list(overridden);
-        warnings.push(format!(
-            "{TRACES_ENDPOINT_VAR} was added to {containers}, where it overrides a value from envFrom"
-        ));
+
+    fn warnings(self) -> Vec<String> {
+        let mut warnings = vec![];
+        for (obstacle, names) in self.bypassing {
+            let containers = container_list(&names);
+            warnings.push(format!("the traces of {containers} bypass the buffer: {obstacle}"));
+        }
+        for (variable, names) in self.headers {
+            let containers = container_list(&names);
+            warnings.push(format!(
+                "{variable} of {containers} has no effect beyond the sidecar, which sends \
+                 destination.headers of the TraceBuffer"
+            ));
+        }
+        if !self.overridden.is_empty() {
+            let containers = container_list(&self.overridden);
+            warnings.push(format!(
+                "{TRACES_ENDPOINT_VAR} was added to {containers}, where it overrides a value from \
+                 envFrom"
+            ));
+        }
+        warnings
     }
-    warnings
-}
-
-fn endpoint_action(container: &Value, sidecar: &Sidecar) -> EndpointAction {
-    if let Some(set) = effective_variable(container, TRACES_ENDPOINT_VAR) {
-        let is_ours = text(set, "/value").is_some_and(|value| is_sidecar_endpoint(value, sidecar));
-        return if is_ours { EndpointAction::LeaveUnchanged } else { EndpointAction::Bypass };
-    }
-    let value = |name| effective_variable(container, name).and_then(|set| text(set, "/value"));
-    let exports = value(TRACES_EXPORTER).is_none_or(|all| {
-        all.is_empty() || all.contains('$') || all.split(',').any(|one| one.trim() == "otlp")
-    });
-    let is_disabled = value(SDK_DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if exports && !is_disabled { EndpointAction::Add } else { EndpointAction::LeaveUnchanged }
-}
-
-/// Returns the last variable of this name, which is the one that takes effect.
-fn effective_variable<'a>(container: &'a Value, variable_name: &str) -> Option<&'a Value> {
-    list(container, "/env").iter().rfind(|variable| name(variable) == variable_name)
-}
-
-/// Returns whether an endpoint is one of the sidecar's ports on the pod's loopback interface.
-fn is_sidecar_endpoint(endpoint: &str, sidecar: &Sidecar) -> bool {
-    let authority = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
-    let authority = authority.split_once('/').map_or(authority, |(authority, _)| authority);
-    let Some((host, port)) = authority.rsplit_once(':') else { return false };
-    let ports = [sidecar.ports.grpc, sidecar.ports.http];
-    LOOPBACK_HOSTS.contains(&host) && port.parse().is_ok_and(|port: u16| ports.contains(&port))
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ pub struct SidecarSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<SidecarResources>,
     /// Whether the application's containers are configured to send their traces to the sidecar.
-    /// IfUnset: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set in each container that does not set that
-    /// variable itself. Never: the containers are not changed. Default: IfUnset.
+    /// IfUnset: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set in each container that sets neither that
+    /// variable nor one that keeps its exporter from using it, such as a certificate. Never: the containers are not changed. Default: IfUnset.
     #[serde(default)]
     pub application_environment: ApplicationEnvironment,
     /// User and group of the sidecar container. The other fields of its security context, such as
