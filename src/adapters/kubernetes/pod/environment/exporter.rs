@@ -38,14 +38,14 @@ const JAVA_OPTIONS: [&str; 5] =
 const JAVA_ENDPOINT: &str = "-Dotel.exporter.otlp.traces.endpoint";
 /// Proxies, which several HTTP and gRPC libraries use for loopback addresses too; each with the variables
 /// that name exceptions, the effective one first. Whatever reads `HTTPS_PROXY` uses it for https:// only, or
-/// never for loopback; gRPC's C core reads `https_proxy` for every target.
-const PROXIES: [(&str, [&str; 2]); 6] = [
-    ("HTTP_PROXY", ["NO_PROXY", "no_proxy"]),
-    ("ALL_PROXY", ["NO_PROXY", "no_proxy"]),
-    ("http_proxy", ["no_proxy", "NO_PROXY"]),
-    ("https_proxy", ["no_proxy", "NO_PROXY"]),
-    ("all_proxy", ["no_proxy", "NO_PROXY"]),
-    ("grpc_proxy", ["no_grpc_proxy", "no_proxy"]),
+/// never for loopback. gRPC's C core reads names in small letters only, and `https_proxy` for every target.
+const PROXIES: [(&str, &[&str]); 6] = [
+    ("HTTP_PROXY", &["NO_PROXY", "no_proxy"]),
+    ("ALL_PROXY", &["NO_PROXY", "no_proxy"]),
+    ("http_proxy", &["no_proxy"]),
+    ("https_proxy", &["no_proxy"]),
+    ("all_proxy", &["no_proxy", "NO_PROXY"]),
+    ("grpc_proxy", &["no_grpc_proxy", "no_proxy"]),
 ];
 /// Headers for the endpoint.
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
@@ -74,7 +74,12 @@ pub(super) enum Obstacle {
     /// The endpoint is that of the sidecar, but with TLS.
     Tls,
     /// This proxy is set, without an exception for the sidecar.
-    Proxy(&'static str),
+    Proxy {
+        /// The variable with the proxy.
+        variable: &'static str,
+        /// The one with its exceptions.
+        exceptions: &'static str,
+    },
 }
 
 impl fmt::Display for Obstacle {
@@ -84,8 +89,8 @@ impl fmt::Display for Obstacle {
             Self::Tls => {
                 write!(f, "{TRACES_ENDPOINT_VAR} begins with https://, but the sidecar has no TLS")
             }
-            Self::Proxy(name) => {
-                write!(f, "{name} is set there, and NO_PROXY does not name 127.0.0.1")
+            Self::Proxy { variable, exceptions } => {
+                write!(f, "{variable} is set there, and {exceptions} does not name 127.0.0.1")
             }
         }
     }
@@ -169,19 +174,20 @@ impl<'a> Environment<'a> {
             .find(is_set)
             .or_else(|| insists_on_tls.then_some(TRACES_INSECURE_VAR))
             .or_else(|| JAVA_OPTIONS.into_iter().find(sets_endpoint));
-        variable.map(Obstacle::Variable).or_else(|| self.proxy().map(Obstacle::Proxy))
+        variable.map(Obstacle::Variable).or_else(|| self.proxy())
     }
 
     /// Returns a proxy that may be used for the sidecar.
-    fn proxy(&self) -> Option<&'static str> {
-        let is_exempt = |exceptions: [&str; 2]| {
-            let list = exceptions.into_iter().find_map(|name| self.get(name));
+    fn proxy(&self) -> Option<Obstacle> {
+        let is_exempt = |exceptions: &[&str]| {
+            let list = exceptions.iter().find_map(|name| self.get(name));
             matches!(list, Some(Setting::Literal(list)) if names_loopback(list))
         };
-        let used = |(name, exceptions): &(&str, [&str; 2])| {
-            self.get(name).is_some() && !is_exempt(*exceptions)
-        };
-        PROXIES.into_iter().find(used).map(|(name, _)| name)
+        let used = PROXIES
+            .into_iter()
+            .find(|(name, exceptions)| self.get(name).is_some() && !is_exempt(exceptions));
+        let (variable, exceptions) = used?;
+        Some(Obstacle::Proxy { variable, exceptions: exceptions.first()? })
     }
 
     /// Returns whether the variable for all signals demands TLS, or may.

@@ -140,14 +140,26 @@ fn a_proxy_without_an_exception_for_loopback_is_a_warning() {
         let each = variables.iter().map(|(name, value)| json!({"name": name, "value": value}));
         Value::Array(each.collect())
     };
-    let proxy = |name| EndpointAction::Bypass(Obstacle::Proxy(name));
+    let proxy =
+        |variable, exceptions| EndpointAction::Bypass(Obstacle::Proxy { variable, exceptions });
     for (variables, expected) in [
-        (vec![("HTTP_PROXY", "http://proxy:3128")], proxy("HTTP_PROXY")),
-        (vec![("grpc_proxy", "http://proxy:3128")], proxy("grpc_proxy")),
-        (vec![("http_proxy", "http://proxy"), ("no_proxy", "localhost,.svc")], proxy("http_proxy")),
-        (vec![("http_proxy", "http://proxy"), ("no_proxy", "$(LIST)")], proxy("http_proxy")),
-        (vec![("http_proxy", "http://proxy"), ("NO_PROXY", "a, 127.0.0.1")], ADD),
-        (vec![("https_proxy", "http://proxy"), ("NO_PROXY", "127.0.0.0/8,.svc")], ADD),
+        (vec![("HTTP_PROXY", "http://proxy:3128")], proxy("HTTP_PROXY", "NO_PROXY")),
+        (vec![("grpc_proxy", "http://proxy:3128")], proxy("grpc_proxy", "no_grpc_proxy")),
+        (
+            vec![("http_proxy", "http://proxy"), ("no_proxy", "localhost,.svc")],
+            proxy("http_proxy", "no_proxy"),
+        ),
+        (
+            vec![("http_proxy", "http://proxy"), ("no_proxy", "$(LIST)")],
+            proxy("http_proxy", "no_proxy"),
+        ),
+        // Tried with Python's exporter over gRPC.
+        (
+            vec![("http_proxy", "http://proxy"), ("NO_PROXY", "127.0.0.1")],
+            proxy("http_proxy", "no_proxy"),
+        ),
+        (vec![("http_proxy", "http://proxy"), ("no_proxy", "a, 127.0.0.1")], ADD),
+        (vec![("https_proxy", "http://proxy"), ("no_proxy", "127.0.0.0/8,.svc")], ADD),
         (vec![("HTTPS_PROXY", "http://proxy")], ADD),
         (vec![("HTTP_PROXY", "http://proxy"), ("NO_PROXY", "*")], ADD),
         (vec![("HTTP_PROXY", "")], ADD),
