@@ -2,7 +2,7 @@
 
 import time
 
-from kube import Namespace, apply, delete, equal, eventually, get, kubectl
+from kube import Namespace, apply, delete, equal, eventually, get, kubectl, tracebuffer
 from parts import INJECT, container, is_injected, ledger, pod, pod_spec, ready_trace_buffer, sending
 from runner import scenario
 from scenarios.delivery import follow
@@ -108,6 +108,21 @@ def job_completes():
         assert seconds <= 8, f"the Job completed {seconds:.0f} s after its application"
         assert "100 spans were lost" in finished["message"], finished["message"]
         equal("exit code", finished["exitCode"], 0)
+
+
+@scenario("address-in-use", "`explain pod` tells why a container ends that listens on a port of the sidecar without declaring it")
+def explains_a_port_in_use():
+    with Namespace("tb-address-in-use") as here:
+        ready_trace_buffer(here)
+        apply(pod("own", container("listener", "nc -l -p 4317 -s 127.0.0.1")), namespace=here)
+        assert is_injected(get("pod", "own", here))
+
+        def explained():
+            answer = tracebuffer("explain", "pod", "own", "-n", here, check=False).out
+            return "a port is in use" in answer and answer
+
+        answer = eventually("explain pod finds it in the log", explained)
+        assert "4317, 4318 and 9417" in answer, answer
 
 
 def parsed(stamp):

@@ -4,8 +4,8 @@ import json
 
 from kube import Namespace, apply, equal, eventually, get, kubectl
 from parts import (
-    INJECT, STATUS, arrived, arrived_of, collector, container, environment, is_injected,
-    pending_pod, pod, pod_spec, ready_trace_buffer, sending, trace_buffer,
+    INJECT, STATUS, arrived, arrived_of, collector, container, deployment, environment, is_injected,
+    only_pod, pending_pod, pod, pod_spec, ready_trace_buffer, rolled_out, sending, trace_buffer,
 )
 from runner import scenario
 
@@ -77,6 +77,29 @@ def sets_the_endpoint_of_each_container():
         name = kubectl("get", "pods", "-l", "app=collector", "-n", other, "-o", "name").out.strip()
         eventually("the second's metrics too",
                    lambda: "ResourceMetrics" in kubectl("logs", name, "-n", other).out)
+
+
+@scenario("attributes", "with application.resourceAttributes an application knows its pod, node and Deployment")
+def describes_itself():
+    with Namespace("tb-attributes") as here:
+        ready_trace_buffer(here, application={"resourceAttributes": "IfUnset"})
+        own = container("own", env=[{"name": "OTEL_RESOURCE_ATTRIBUTES", "value": "team=a"}])
+        apply(deployment("shop", container(), own), namespace=here)
+        rolled_out(here, "shop")
+        one = only_pod(here, "shop")
+        metadata = one["metadata"]
+
+        def attributes(name):
+            found = kubectl("exec", metadata["name"], "-c", name, "-n", here, "--",
+                            "printenv", "OTEL_RESOURCE_ATTRIBUTES")
+            return dict(pair.split("=") for pair in found.out.strip().split(","))
+
+        equal("attributes", attributes("app"), {
+            "k8s.namespace.name": here, "k8s.pod.name": metadata["name"], "k8s.pod.uid": metadata["uid"],
+            "k8s.node.name": one["spec"]["nodeName"], "k8s.container.name": "app",
+            "k8s.deployment.name": "shop",
+        })
+        equal("the container's own", attributes("own"), {"team": "a"})
 
 
 @scenario("namespace", "all pods of a labelled namespace are injected, except with an annotation of their own")

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::ListParams;
+use kube::api::{ListParams, LogParams};
 use kube::{Api, Client, ResourceExt};
 
 use super::check_input::{DiagnosisScope, fetch_version};
@@ -21,6 +21,10 @@ use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferView;
 use crate::domain::operator::object_key::ObjectKey;
 
+/// How much of the log of a container's last run is read.
+const CRASH_LOG_LINES: i64 = 100;
+const CRASH_LOG_BYTES: i64 = 64 << 10;
+
 /// A pod, and everything that its injection depends on.
 #[derive(Clone, Debug)]
 pub struct ExplainInput {
@@ -33,6 +37,8 @@ pub struct ExplainInput {
     pub(super) operator: OperatorObjects,
     /// The `TraceBuffer`s of the pod's namespace, and those of other namespaces that it can refer to.
     pub(super) trace_buffers: Vec<Arc<TraceBufferView<Sidecar>>>,
+    /// The end of the log of each container that has ended with an error, by the container's name.
+    pub(super) crash_logs: Vec<(String, Fetched<String>)>,
     /// Why `TraceBuffer`s or the Namespace could not be read.
     pub(super) fetch_error: Option<String>,
 }
@@ -67,6 +73,7 @@ impl ExplainInput {
             cluster: operator.cluster_facts(),
             operator,
             trace_buffers: Vec::new(),
+            crash_logs: Vec::new(),
             fetch_error: namespace.error_message(),
             key,
         };
@@ -79,7 +86,30 @@ impl ExplainInput {
             let found = trace_buffers(&key.namespace).get(&key.name).await;
             input.add_trace_buffers(Fetched::from_result(found.map(|one| vec![one])));
         }
+        for container in input.crashed_containers() {
+            let params = LogParams {
+                container: Some(container.clone()),
+                previous: true,
+                tail_lines: Some(CRASH_LOG_LINES),
+                limit_bytes: Some(CRASH_LOG_BYTES),
+                ..LogParams::default()
+            };
+            let log = Fetched::from_result(pods.logs(&input.key.name, &params).await);
+            input.crash_logs.push((container, log));
+        }
         Ok(input)
+    }
+
+    /// Returns the names of the application's containers whose last run ended with an error.
+    fn crashed_containers(&self) -> Vec<String> {
+        let status = self.pod.get().and_then(|pod| pod.status.as_ref());
+        let containers = status.and_then(|status| status.container_statuses.as_ref());
+        let crashed = containers.into_iter().flatten().filter(|container| {
+            let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+            container.name != names::SIDECAR_CONTAINER
+                && last.is_some_and(|ended| ended.exit_code != 0)
+        });
+        crashed.map(|container| container.name.clone()).collect()
     }
 
     /// Returns the `TraceBuffer`s of other namespaces that the pod may get, or got, its sidecar from.

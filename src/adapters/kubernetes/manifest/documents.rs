@@ -1,6 +1,7 @@
 //! The documents of a manifest in YAML or JSON.
 
 use serde_json::Value;
+use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::error::ManifestError;
 
@@ -21,14 +22,50 @@ pub(super) struct Document<'a> {
 ///
 /// [`ManifestError::Syntax`] with the number of the first document that cannot be parsed.
 pub(super) fn parse_documents(manifest: &str) -> Result<Vec<Document<'_>>, ManifestError> {
-    let mut line = 0;
-    let documents = split_documents(manifest).into_iter().enumerate().map(|(index, text)| {
-        let value = parse_value(text, line)
-            .map_err(|message| ManifestError::Syntax { document: index + 1, message })?;
-        line += text.matches('\n').count();
-        Ok(Document { text, value })
-    });
-    documents.collect()
+    let (mut documents, mut lines) = (vec![], 0);
+    for text in split_documents(manifest) {
+        let Ok(parsed) = parse(text) else {
+            // Again, so that the message counts lines from the start of the manifest.
+            let message = parse(&("\n".repeat(lines) + text)).err().unwrap_or_default();
+            return Err(ManifestError::Syntax { document: documents.len() + 1, message });
+        };
+        documents.extend(parsed);
+        lines += text.matches('\n').count();
+    }
+    Ok(documents)
+}
+
+/// Parses what is between two separators: one document of YAML, or any number of JSON.
+fn parse(text: &str) -> Result<Vec<Document<'_>>, String> {
+    if is_json(text) {
+        return parse_json(text);
+    }
+    // kubectl parses YAML 1.1: 0644 is octal, yes is true, and of equal keys the last counts. A snippet
+    // could show a Secret in a log.
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        with_snippet: false,
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+    };
+    let value = serde_saphyr::from_str_with_options::<Option<Value>>(text, options)
+        .map_err(|error| error.to_string())?;
+    Ok(vec![Document { text, value: value.unwrap_or_default() }])
+}
+
+/// Parses JSON documents in a row.
+fn parse_json(text: &str) -> Result<Vec<Document<'_>>, String> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let (mut documents, mut start) = (vec![], 0);
+    while let Some(value) = values.next() {
+        let value = value.map_err(|error| error.to_string())?;
+        let end = values.byte_offset();
+        // White space at the end belongs to the last document.
+        let is_last = text.get(end..).is_none_or(|rest| rest.trim().is_empty());
+        let end = if is_last { text.len() } else { end };
+        documents.push(Document { text: text.get(start..end).unwrap_or_default(), value });
+        start = end;
+    }
+    Ok(documents)
 }
 
 /// Serializes `value`, which replaces `text`, in the format of `text`.
@@ -39,19 +76,6 @@ pub(super) fn serialize_like(text: &str, value: &Value) -> Result<String, Manife
         serde_saphyr::to_string(value).map_err(|e| e.to_string())
     };
     serialized.map_err(ManifestError::NotSerializable)
-}
-
-/// Parses a document; `lines_before` makes error messages count lines from the start of the manifest.
-fn parse_value(text: &str, lines_before: usize) -> Result<Value, String> {
-    let padded = "\n".repeat(lines_before) + text;
-    if is_json(text) {
-        return serde_json::from_str(&padded).map_err(|error| error.to_string());
-    }
-    // kubectl parses YAML 1.1: 0644 is octal, and yes is true. A snippet could show a Secret in a log.
-    let options = serde_saphyr::options! { legacy_octal_numbers: true, with_snippet: false };
-    serde_saphyr::from_str_with_options::<Option<Value>>(&padded, options)
-        .map(Option::unwrap_or_default)
-        .map_err(|error| error.to_string())
 }
 
 fn is_json(text: &str) -> bool {
@@ -127,6 +151,34 @@ mod tests {
         assert_eq!(values(document), [json!({"a": [true, null], "b": 1})]);
         let written = serialize_like(document, &values(document)[0]).unwrap();
         assert_eq!(written, "{\n  \"b\": 1,\n  \"a\": [\n    true,\n    null\n  ]\n}\n");
+    }
+
+    #[test]
+    fn json_documents_in_a_row_are_separate() {
+        let manifest = "{\"a\": 1}{\"b\": {}}\n\n {\"c\": 3}\n---\nd: 4\n";
+
+        let documents = parse_documents(manifest).unwrap();
+
+        let values: Vec<_> = documents.iter().map(|document| document.value.clone()).collect();
+        assert_eq!(values, [json!({"a": 1}), json!({"b": {}}), json!({"c": 3}), json!({"d": 4})]);
+        assert_eq!(documents.iter().map(|document| document.text).collect::<String>(), manifest);
+    }
+
+    #[test]
+    fn of_equal_keys_the_last_counts_as_in_kubectl() {
+        assert_eq!(values("a: 1\nb: 2\na: 3\n"), [json!({"a": 3, "b": 2})]);
+        assert_eq!(values(r#"{"a": 1, "a": 3}"#), [json!({"a": 3})]);
+    }
+
+    /// 20,000 documents take as long as 200 of a hundred times the length, not a hundred times longer.
+    #[test]
+    fn the_time_is_linear_in_the_number_of_documents() {
+        let documents = "---\na: 1\n".repeat(20_000);
+        let started = std::time::Instant::now();
+
+        assert_eq!(values(&documents).len(), 20_000);
+
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
     }
 
     #[test]

@@ -121,7 +121,9 @@ impl OfflineInjector {
         let namespaces = namespaces(&documents);
         for mut document in documents {
             let before = document.value.clone();
-            for template in pod_templates(&before) {
+            let templates = pod_templates(&before);
+            messages.extend(templates.unknown.iter().map(|object| unknown_kind(object)));
+            for template in templates.known {
                 let namespace = template.namespace.as_ref().unwrap_or(&self.namespace);
                 let known = namespaces.iter().find(|known| known.name == *namespace).cloned();
                 let namespace = known.unwrap_or_else(|| NamespaceFacts::unknown(namespace));
@@ -223,6 +225,13 @@ fn pull_secrets_warning(pod: &Value, decision: &Decision<Sidecar>) -> Option<Str
          used, so name them in the pod if it needs them"
             .to_owned()
     })
+}
+
+fn unknown_kind(object: &str) -> String {
+    format!(
+        "{object}: left as it is: the place of its pod template is not known; its pods get the sidecar \
+         when the operator's webhook sees them"
+    )
 }
 
 fn without_prefix(warning: &str) -> &str {

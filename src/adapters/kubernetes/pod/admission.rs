@@ -51,7 +51,7 @@ fn inject_sidecar(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Admission 
     let position = SidecarPosition::for_new(pod, sidecar.mode);
     let (resources, resource_warnings) = resources::fit_resources(pod, key, sidecar);
     // Environments are addressed by container index, which adding the sidecar shifts, so they go first.
-    let mut warnings = environment::add_endpoint(&mut patch, pod, sidecar, position);
+    let mut warnings = environment::add_variables(&mut patch, pod, sidecar, position);
     warnings.extend(resource_warnings);
     warnings.extend(termination_warnings(pod, key, sidecar));
     container::add_container(&mut patch, pod, sidecar, position, resources);
@@ -77,7 +77,7 @@ fn complete_injection(pod: &Value, sidecar: &Sidecar) -> Admission {
     // After a change of the TraceBuffer, the pod's sidecar may listen on other ports than `sidecar`.
     if has_current_sidecar(pod, sidecar) {
         let position = SidecarPosition::of_existing(pod);
-        warnings = environment::add_endpoint(&mut patch, pod, sidecar, position);
+        warnings = environment::add_variables(&mut patch, pod, sidecar, position);
     }
     build_admission(patch, &warnings, InjectionOutcome::Skipped(SkipReason::AlreadyInjected))
 }

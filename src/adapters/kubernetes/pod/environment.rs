@@ -1,6 +1,7 @@
-//! Sets the endpoint of the sidecar in the application's containers.
+//! Sets the endpoint of the sidecar, and resource attributes, in the application's containers.
 
 mod exporter;
+mod resource_attributes;
 
 use std::collections::BTreeMap;
 
@@ -23,30 +24,36 @@ struct Warned<'a> {
     headers: BTreeMap<&'static str, Vec<&'a str>>,
 }
 
-/// Adds the endpoint to every container that the sidecar serves, and returns warnings about containers
-/// that bypass the sidecar, whose endpoint may be overridden, or whose headers have no effect.
-pub(super) fn add_endpoint(
+/// Adds the endpoint, and resource attributes if the `TraceBuffer` wants them, to every container that the
+/// sidecar serves. Returns warnings about containers that bypass the sidecar, whose endpoint may be
+/// overridden, or whose headers have no effect.
+pub(super) fn add_variables(
     patch: &mut PatchBuilder<'_>,
     pod: &Value,
     sidecar: &Sidecar,
     position: SidecarPosition,
 ) -> Vec<String> {
-    let Some(endpoint) = &sidecar.application_endpoint else { return vec![] };
     let mut warned = Warned::default();
     for (kind, index, container) in containers(pod) {
         if !position.serves(kind, index, container) {
             continue;
         }
-        let environment = Environment(container);
-        let action = environment.action(sidecar);
-        warned.note(container, &environment, action);
-        if let EndpointAction::Add { insecure } = action {
-            let mut variables = vec![json!({"name": TRACES_ENDPOINT_VAR, "value": endpoint})];
-            if insecure {
-                variables.push(json!({"name": TRACES_INSECURE_VAR, "value": "true"}));
+        let mut variables = vec![];
+        if let Some(endpoint) = &sidecar.application_endpoint {
+            let environment = Environment(container);
+            let action = environment.action(sidecar);
+            warned.note(container, &environment, action);
+            if let EndpointAction::Add { insecure } = action {
+                variables.push(json!({"name": TRACES_ENDPOINT_VAR, "value": endpoint}));
+                variables.extend(
+                    insecure.then(|| json!({"name": TRACES_INSECURE_VAR, "value": "true"})),
+                );
             }
-            patch.append(&["spec", kind, &index.to_string(), "env"], variables);
         }
+        if sidecar.sets_resource_attributes {
+            variables.extend(resource_attributes::variables(pod, container));
+        }
+        patch.append(&["spec", kind, &index.to_string(), "env"], variables);
     }
     warned.warnings()
 }

@@ -53,6 +53,7 @@ pub(super) fn sidecar() -> Sidecar {
         allowed_namespaces: AllowedNamespaces::Same,
         image_pull_secrets: vec![LocalObjectReference { name: "pull".into() }],
         application_endpoint: Some(ENDPOINT.into()),
+        sets_resource_attributes: false,
         has_explicit_resources: false,
         has_explicit_user: false,
         limits: BufferLimits {

@@ -13,6 +13,7 @@
     reason = "`kubectl explain` prints plain text, not Markdown"
 )]
 
+mod application;
 mod crd;
 mod destination;
 mod duration;
@@ -30,6 +31,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use application::{ApplicationSpec, ResourceAttributes};
 pub use crd::crd_json;
 pub use destination::{
     BatchSpec, CompressionSpec, DestinationProxy, DestinationSpec, ProtocolSpec,
@@ -134,6 +136,9 @@ pub struct TraceBufferSpec {
     /// Settings of the sidecar container.
     #[serde(default)]
     pub sidecar: SidecarSpec,
+    /// What the application's containers are told about themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationSpec>,
     /// Namespaces whose pods may use this TraceBuffer. A pod in another namespace uses it if the
     /// pod's annotation tracebuffer.dev/inject is NAMESPACE/NAME, if its Namespace's annotation
     /// tracebuffer.dev/tracebuffer is NAMESPACE/NAME, or if this TraceBuffer is the operator's
@@ -266,6 +271,7 @@ impl TraceBufferSpec {
             destination: DestinationSpec::with_endpoint(endpoint),
             receiver: ReceiverSpec::default(),
             sidecar: SidecarSpec::default(),
+            application: None,
             allowed_namespaces: AllowedNamespacesSpec::default(),
             rollout: RolloutSpec::default(),
             drain_timeout: default_drain_timeout(),

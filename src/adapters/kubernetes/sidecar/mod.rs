@@ -15,7 +15,9 @@ use k8s_openapi::api::core::v1::{Container, LocalObjectReference, Volume};
 
 use self::validated::{ProjectedFile, ValidatedSpec};
 use super::resource::validation::{FieldError, ValidationErrors};
-use super::resource::{ApplicationEnvironment, SidecarModeSpec, TraceBuffer, TraceBufferSpec};
+use super::resource::{
+    ApplicationEnvironment, ResourceAttributes, SidecarModeSpec, TraceBuffer, TraceBufferSpec,
+};
 use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::injection::trace_buffer_view::{
@@ -46,6 +48,8 @@ pub struct Sidecar {
     /// The OTLP endpoint set in the application's containers unless they set one; `None` leaves them
     /// unchanged.
     pub application_endpoint: Option<String>,
+    /// Whether the application's containers get resource attributes with the names of Kubernetes.
+    pub sets_resource_attributes: bool,
     /// Whether the `TraceBuffer` sets the resources, which are then used verbatim.
     pub has_explicit_resources: bool,
     /// Whether the `TraceBuffer` sets the user, or leaves it to the platform.
@@ -111,6 +115,10 @@ pub fn build(
         volumes,
         image_pull_secrets: image_pull_secrets(spec),
         application_endpoint: application_endpoint(spec, &checked),
+        sets_resource_attributes: spec
+            .application
+            .as_ref()
+            .is_some_and(|given| given.resource_attributes == ResourceAttributes::IfUnset),
         has_explicit_resources: spec.sidecar.resources.is_some(),
         has_explicit_user: spec.sidecar.security_context.is_some(),
         limits: checked.limits,

@@ -1,6 +1,7 @@
 //! Explains why a pod was or was not injected.
 
 mod causes;
+mod crashes;
 mod sidecar;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -39,6 +40,7 @@ pub fn explain(input: &ExplainInput) -> Vec<Finding> {
     match input.injection_status() {
         Some(InjectionStatus::Injected(injected)) => {
             findings.extend(sidecar::explain(input, pod, &injected));
+            findings.extend(crashes::explain(input, &injected));
             // A restart must not remove the sidecar unexpectedly.
             let new_pod = creation_finding(&decide_now(input));
             findings.extend(new_pod.filter(|finding| finding.state != FindingState::Ok));

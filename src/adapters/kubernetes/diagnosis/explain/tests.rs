@@ -28,6 +28,7 @@ fn input(pod: Fetched<Pod>, trace_buffers: &[TraceBuffer]) -> ExplainInput {
             .iter()
             .map(|one| Arc::new(trace_buffer_view(one, &defaults)))
             .collect(),
+        crash_logs: vec![],
         fetch_error: None,
     }
 }
@@ -81,6 +82,33 @@ fn a_pod_with_a_current_sidecar_is_ok() {
             "Sidecar/limits ok"
         ]
     );
+}
+
+#[test]
+fn a_container_that_ended_because_its_port_is_in_use_is_explained_with_the_sidecars_ports() {
+    let injected = || input(Fetched::Found(injected_pod("a", IMAGE)), &[trace_buffer()]);
+    for line in [
+        "Error: listen tcp 127.0.0.1:4317: bind: address already in use",
+        "OSError: [Errno 98] Address in use",
+        "Error: listen EADDRINUSE: address already in use :::4318",
+    ] {
+        let mut input = injected();
+        let log = format!("starting\n{line}\nbye\n");
+        input.crash_logs = vec![("collector".to_owned(), Fetched::Found(log))];
+
+        let message = message(&input, "collector");
+
+        assert!(message.contains(line), "{message}");
+        assert!(message.contains("listens on the ports 4317, 4318 and 9417"), "{message}");
+        assert!(finding_states(&input).contains(&"Containers/collector failed".to_owned()));
+    }
+    let mut other = injected();
+    other.crash_logs = vec![
+        ("a".to_owned(), Fetched::Found("panicked".to_owned())),
+        ("b".to_owned(), Fetched::Forbidden("no".to_owned())),
+    ];
+    assert_eq!(finding_states(&other).last().unwrap(), "Containers/b skipped");
+    assert!(!finding_states(&other).iter().any(|state| state.starts_with("Containers/a")));
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn headers_of_the_application_are_a_warning() {
     let pod = pod(&json!([{"name": "web", "env": headers}]));
     let mut patch = PatchBuilder::new(&pod);
 
-    let warnings = add_endpoint(&mut patch, &pod, &sidecar(), SidecarPosition::Container);
+    let warnings = add_variables(&mut patch, &pod, &sidecar(), SidecarPosition::Container);
 
     assert_eq!(
         warnings,
@@ -203,7 +203,7 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
         {"name": "istio-proxy", "env": []},
     ]));
     let mut patch = PatchBuilder::new(&pod);
-    let warning = add_endpoint(&mut patch, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
+    let warning = add_variables(&mut patch, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
 
     let variable = json!({"name": TRACES_ENDPOINT_VAR, "value": ENDPOINT});
     assert_eq!(
@@ -231,6 +231,6 @@ fn application_environment_never_causes_no_change_and_no_warning() {
     let pod = pod(&json!([{"name": "own", "env": endpoint("http://collector:4317")}]));
     let mut patch = PatchBuilder::new(&pod);
     let silent = Sidecar { application_endpoint: None, ..sidecar() };
-    assert!(add_endpoint(&mut patch, &pod, &silent, SidecarPosition::Container).is_empty());
+    assert!(add_variables(&mut patch, &pod, &silent, SidecarPosition::Container).is_empty());
     assert!(patch.build().is_empty());
 }
