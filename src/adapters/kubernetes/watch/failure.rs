@@ -32,8 +32,12 @@ impl RbacRule {
         }
     }
 
-    /// Records an error. A repeated error is logged at debug level only.
+    /// Records an error. A repeated error is logged at debug level only. That the history of objects has
+    /// expired is no failure: it happens in a new cluster and after long pauses, and they are listed again.
     pub(super) fn log_failure(self, health: &WatchHealth, error: &watcher::Error) {
+        if code(error) == Some(410) {
+            return debug!(resource = self.resource, "the history has expired; listing again");
+        }
         let message = self.explain(error);
         if health.record_failure(message.clone()) {
             warn!(resource = self.resource, age = ?health.age(), "{message}");
@@ -53,7 +57,6 @@ impl RbacRule {
                 "the cluster does not know {resource}: install the chart's CRD (crds.enabled), or \
                  apply the output of `tracebuffer crd`"
             ),
-            Some(410) => format!("the history of {resource} is gone; listing again"),
             _ => format!("cannot watch {resource}, retrying: {error}"),
         }
     }

@@ -170,6 +170,19 @@ async fn a_watch_rejected_for_expired_history_lists_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_expired_history_is_no_failure() {
+    let harness = running().await;
+    harness.server.expire();
+    harness.server.end_watches(TRACE_BUFFERS);
+
+    wait_until("listed again", || {
+        assert_eq!(harness.cache.failure(), None);
+        harness.lists() == 2
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_watch_times_out_and_is_resumed() {
     let harness = running().await;
     harness.notices_changes().await;
