@@ -33,6 +33,9 @@ use crate::domain::text::Escaped;
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(750);
 /// How long the last line waits for what was withheld.
 const SUM_UP_TIMEOUT: Duration = Duration::from_millis(250);
+/// Logs each failed request to the API server as an error, without saying which. Whoever made the request
+/// logs the failure, if it is one.
+const KUBE_REQUESTS: &str = "kube_client::client::builder";
 
 /// The queue of the logger of this process.
 static QUEUE: OnceLock<LineQueue> = OnceLock::new();
@@ -170,6 +173,7 @@ fn filter(level: Level) -> Targets {
     let level = LevelFilter::from_level(level);
     Targets::new()
         .with_target(env!("CARGO_CRATE_NAME"), level)
+        .with_target(KUBE_REQUESTS, LevelFilter::OFF)
         .with_default(level.min(LevelFilter::WARN))
 }
 
@@ -234,6 +238,7 @@ mod tests {
         tracing::warn!(target: "h2::proto", "their-warn");
         tracing::info!(target: "h2::proto", "their-info");
         tracing::trace!(target: "h2::proto", "their-trace");
+        tracing::error!(target: KUBE_REQUESTS, "failed with error Request timed out");
     }
 
     #[test]
@@ -287,6 +292,7 @@ mod tests {
         assert!(text.contains("our-trace"), "{text}");
         assert!(text.contains("their-error") && text.contains("their-warn"), "{text}");
         assert!(!text.contains("their-info") && !text.contains("their-trace"), "{text}");
+        assert!(!text.contains("failed with error"), "{text}");
     }
 
     #[test]
