@@ -9,6 +9,9 @@ use tokio::time::Instant;
 const BEFORE_KILL: Duration = Duration::from_secs(2);
 /// What a drain may take in any case.
 const MIN_DRAIN: Duration = Duration::from_millis(1_500);
+/// How long after the grace period a stop signal may come: the kubelet counts from the end of the hook, and
+/// gives a sidecar whose application has used up everything two seconds more.
+const LATE_STOP: Duration = Duration::from_secs(5);
 
 /// Remembers when the pod began to terminate.
 ///
@@ -36,8 +39,8 @@ impl PodTermination {
         let configured = now + drain_timeout;
         let begun = *self.last_flush.lock();
         let killed = begun.zip(grace_period).map(|(begun, grace)| begun + grace);
-        // A pod whose grace period had ended would not be alive: that flush was another one.
-        match killed.filter(|killed| now < *killed) {
+        // A pod whose grace period had ended long ago would not be alive: that flush was another one.
+        match killed.filter(|killed| now < *killed + LATE_STOP) {
             Some(killed) => configured.min((killed - BEFORE_KILL).max(now + MIN_DRAIN)),
             None => configured,
         }
@@ -71,13 +74,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_drain_has_some_time_unless_less_is_configured() {
         assert_eq!(drain_after(seconds(29), seconds(25), 30).await, MIN_DRAIN);
+        assert_eq!(drain_after(seconds(31), seconds(25), 30).await, MIN_DRAIN);
         assert_eq!(drain_after(seconds(0), seconds(25), 1).await, MIN_DRAIN);
         assert_eq!(drain_after(seconds(29), seconds(1), 30).await, seconds(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flush_long_ago_was_not_that_of_the_hook() {
-        assert_eq!(drain_after(seconds(30), seconds(25), 30).await, seconds(25));
+        assert_eq!(drain_after(seconds(35), seconds(25), 30).await, seconds(25));
     }
 
     #[tokio::test(start_paused = true)]

@@ -63,10 +63,12 @@ def median(values):
 def ends():
     with Namespace("tb-dead-end") as here:
         ready_trace_buffer(here, endpoint="http://nowhere.invalid:4317")
-        # The grace periods are longer and shorter than the drainTimeout of 25 s.
-        for name, grace, longest in (("patient", 40, 15), ("brief", 5, 8)):
-            quick = "trap 'exit 0' TERM; " + sending(50, then="sleep 1d & wait")
-            apply(pod(name, container(command=quick), terminationGracePeriodSeconds=grace), namespace=here)
+        # The grace periods are longer and shorter than the drainTimeout of 25 s; the last application uses up its own.
+        for name, grace, longest, on_stop in (
+            ("patient", 40, 15, "exit 0"), ("brief", 5, 8, "exit 0"), ("stubborn", 5, 15, ""),
+        ):
+            command = f"trap '{on_stop}' TERM; " + sending(50, then="sleep 1d & wait; wait; sleep 1d")
+            apply(pod(name, container(command=command), terminationGracePeriodSeconds=grace), namespace=here)
             assert is_injected(get("pod", name, here))
             eventually("the spans are buffered", lambda: ledger(here, name)["buffered"] == 100)
             log = follow(here, name)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{ContainerState, Namespace, Pod};
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Client, ResourceExt};
 
@@ -37,7 +37,7 @@ pub struct ExplainInput {
     pub(super) operator: OperatorObjects,
     /// The `TraceBuffer`s of the pod's namespace, and those of other namespaces that it can refer to.
     pub(super) trace_buffers: Vec<Arc<TraceBufferView<Sidecar>>>,
-    /// The end of the log of each container that has ended with an error, by the container's name.
+    /// The end of the log of each container that does not run because it ended with an error, by name.
     pub(super) crash_logs: Vec<(String, Fetched<String>)>,
     /// Why `TraceBuffer`s or the Namespace could not be read.
     pub(super) fetch_error: Option<String>,
@@ -86,10 +86,10 @@ impl ExplainInput {
             let found = trace_buffers(&key.namespace).get(&key.name).await;
             input.add_trace_buffers(Fetched::from_result(found.map(|one| vec![one])));
         }
-        for container in input.crashed_containers() {
+        for (container, previous) in input.crashed_containers() {
             let params = LogParams {
                 container: Some(container.clone()),
-                previous: true,
+                previous,
                 tail_lines: Some(CRASH_LOG_LINES),
                 limit_bytes: Some(CRASH_LOG_BYTES),
                 ..LogParams::default()
@@ -100,16 +100,26 @@ impl ExplainInput {
         Ok(input)
     }
 
-    /// Returns the names of the application's containers whose last run ended with an error.
-    fn crashed_containers(&self) -> Vec<String> {
-        let status = self.pod.get().and_then(|pod| pod.status.as_ref());
-        let containers = status.and_then(|status| status.container_statuses.as_ref());
-        let crashed = containers.into_iter().flatten().filter(|container| {
-            let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-            container.name != names::SIDECAR_CONTAINER
-                && last.is_some_and(|ended| ended.exit_code != 0)
-        });
-        crashed.map(|container| container.name.clone()).collect()
+    /// Returns the names of the pod's other containers that do not run because they ended with an error,
+    /// and whether they were restarted since.
+    fn crashed_containers(&self) -> Vec<(String, bool)> {
+        let Some(status) = self.pod.get().and_then(|pod| pod.status.as_ref()) else {
+            return vec![];
+        };
+        let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+        let failed = |state: Option<&ContainerState>| {
+            let ended = state.and_then(|state| state.terminated.as_ref());
+            ended.is_some_and(|ended| ended.exit_code != 0)
+        };
+        all.filter(|container| container.name != names::SIDECAR_CONTAINER)
+            .filter_map(|container| {
+                let now = container.state.as_ref();
+                let runs = now.is_some_and(|state| state.running.is_some());
+                let is_over = failed(now);
+                (!runs && (is_over || failed(container.last_state.as_ref())))
+                    .then(|| (container.name.clone(), !is_over))
+            })
+            .collect()
     }
 
     /// Returns the `TraceBuffer`s of other namespaces that the pod may get, or got, its sidecar from.

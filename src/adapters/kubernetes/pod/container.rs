@@ -5,7 +5,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::patch_builder::PatchBuilder;
-use super::pod_json::{CONTAINERS, INIT_CONTAINERS, containers, grace_period_seconds, list, name};
+use super::pod_json::{
+    CONTAINERS, INIT_CONTAINERS, containers, grace_period_seconds, is_true, list, name,
+};
 use super::position::SidecarPosition;
 use crate::adapters::kubernetes::sidecar::{Sidecar, environment};
 use crate::domain::bounds;
@@ -41,8 +43,12 @@ pub(super) fn add_container(
 /// Returns the user that all containers run as, unless it is root.
 ///
 /// Tokens that the kubelet mounts belong to that user and nobody else can read them; beside a container of
-/// another user everybody could.
+/// another user everybody could. Where processes see each other, another user is what protects the sidecar's
+/// files.
 fn common_user(pod: &Value) -> Option<i64> {
+    if is_true(pod, "/spec/shareProcessNamespace") {
+        return None;
+    }
     let user = |of: &Value| of.pointer("/securityContext/runAsUser").and_then(Value::as_i64);
     let of_pod = pod.get("spec").and_then(user);
     let mut users = containers(pod).map(|(_, _, container)| user(container).or(of_pod));
@@ -100,5 +106,8 @@ mod tests {
             let pod = with_users(&pod_user, &containers, &init_containers);
             assert_eq!(common_user(&pod), expected, "{pod}");
         }
+        let mut shared = with_users(&json!(7), &[json!(7)], &[]);
+        shared["spec"]["shareProcessNamespace"] = json!(true);
+        assert_eq!(common_user(&shared), None);
     }
 }

@@ -87,7 +87,7 @@ impl<'a> Warned<'a> {
         for (variable, names) in self.headers {
             let containers = container_list(&names);
             warnings.push(format!(
-                "{variable} of {containers} has no effect beyond the sidecar, which sends \
+                "{variable} of {containers} has no effect on traces beyond the sidecar, which sends \
                  destination.headers of the TraceBuffer"
             ));
         }
@@ -95,7 +95,7 @@ impl<'a> Warned<'a> {
             let containers = container_list(&self.overridden);
             warnings.push(format!(
                 "{TRACES_ENDPOINT_VAR} was added to {containers}, where it overrides a value from \
-                 envFrom"
+                 envFrom; a certificate or proxy there would keep traces from the sidecar"
             ));
         }
         warnings

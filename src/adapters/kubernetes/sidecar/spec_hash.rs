@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
 use crate::adapters::kubernetes::resource::{
-    DurationString, ReceiverSpec, ResourceAmounts, TraceBufferSpec,
+    ApplicationSpec, DurationString, ReceiverSpec, ResourceAmounts, TraceBufferSpec,
 };
 use crate::domain::operator::quantity::{self, QuantityError};
 use crate::domain::units::Milliseconds;
@@ -44,6 +44,8 @@ fn fnv1a(bytes: &[u8]) -> u128 {
 /// Returns `spec` without the fields that running pods follow or do not use, with normalized numbers.
 fn canonical_json(spec: &TraceBufferSpec) -> Value {
     let mut spec = spec.clone();
+    // Optional, but with a default inside.
+    spec.application = spec.application.filter(|given| *given != ApplicationSpec::default());
     normalize_quantity(&mut spec.destination.batch.max_bytes, quantity::parse_value);
     let ReceiverSpec { max_request_bytes, max_head_bytes, .. } = &mut spec.receiver;
     for bytes in [max_request_bytes, max_head_bytes].into_iter().flatten() {

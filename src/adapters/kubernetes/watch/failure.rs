@@ -35,7 +35,8 @@ impl RbacRule {
     /// Records an error. A repeated error is logged at debug level only. That the history of objects has
     /// expired is no failure: it happens in a new cluster and after long pauses, and they are listed again.
     pub(super) fn log_failure(self, health: &WatchHealth, error: &watcher::Error) {
-        if code(error) == Some(410) {
+        let is_list = matches!(error, watcher::Error::InitialListFailed(_));
+        if code(error) == Some(410) && !is_list {
             return debug!(resource = self.resource, "the history has expired; listing again");
         }
         let message = self.explain(error);
@@ -57,6 +58,7 @@ impl RbacRule {
                 "the cluster does not know {resource}: install the chart's CRD (crds.enabled), or \
                  apply the output of `tracebuffer crd`"
             ),
+            Some(410) => format!("listing {resource} took longer than the API server keeps a list"),
             _ => format!("cannot watch {resource}, retrying: {error}"),
         }
     }

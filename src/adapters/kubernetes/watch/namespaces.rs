@@ -127,6 +127,12 @@ impl NamespaceCache {
         opted_in.map(|cached| (cached.facts.name.clone(), cached.opt_in)).collect()
     }
 
+    /// Returns since when a namespace asks for a sidecar in every pod; `None` if it does not.
+    pub(super) fn opt_in(&self, name: &str) -> Option<OptIn> {
+        let objects = self.objects.read();
+        objects.get(&key(name)).filter(|cached| cached.facts.opted_in).map(|cached| cached.opt_in)
+    }
+
     /// Returns whether a namespace asks for a sidecar in every pod.
     pub(super) fn is_opted_in(&self, name: &str) -> bool {
         self.objects.read().get(&key(name)).is_some_and(|cached| cached.facts.opted_in)

@@ -48,6 +48,14 @@ pub struct PodCache {
     relisted: Notify,
 }
 
+/// When a direct list of a namespace began.
+#[derive(Clone, Copy)]
+struct ListStart {
+    opt_in: OptIn,
+    /// The number of complete relists.
+    relists: u64,
+}
+
 #[derive(Default)]
 struct CachedPods {
     pods: ObjectCache<PodSnapshot>,
@@ -148,13 +156,18 @@ impl PodCache {
     }
 
     /// Stores a newer version of a pod, or removes a pod that is no longer tracked. Returns false if the
-    /// pod is from a direct list that began after `relists` relists, and another one has begun since.
-    fn apply(&self, metadata: ObjectMeta, relists: Option<u64>) -> bool {
+    /// pod is from a direct list that was overtaken: another relist has begun, or the namespace has stopped
+    /// asking for sidecars in between, so that deletions of its pods were not noted.
+    fn apply(&self, metadata: ObjectMeta, list: Option<ListStart>) -> bool {
         let (key, version) = (key_of(&metadata), version_of(&metadata));
         let is_tracked = self.is_tracked(&metadata);
         let mut cached = self.cached.write();
-        let is_overtaken = |relists| cached.pods.is_relisting() || cached.pods.relists() != relists;
-        if relists.is_some_and(is_overtaken) {
+        let is_overtaken = |list: ListStart| {
+            cached.pods.is_relisting()
+                || cached.pods.relists() != list.relists
+                || self.namespaces.opt_in(&key.namespace) != Some(list.opt_in)
+        };
+        if list.is_some_and(is_overtaken) {
             return false;
         }
         if !is_tracked {
@@ -212,7 +225,7 @@ impl PodCache {
                 self.relisted.notified().await;
                 continue;
             }
-            if self.list_namespace(&namespace).await {
+            if self.list_namespace(&namespace, opt_in).await {
                 self.cached.write().listed_namespaces.insert(namespace, opt_in);
             } else {
                 sleep(backoff.next()).await;
@@ -234,12 +247,12 @@ impl PodCache {
         }
     }
 
-    /// Lists the pods of a namespace. Returns whether the list is complete, and was not overtaken by a
-    /// relist, which may be past deletions that this list does not know of.
-    async fn list_namespace(&self, namespace: &str) -> bool {
+    /// Lists the pods of a namespace. Returns whether the list is complete, and was not overtaken by
+    /// something that may be past deletions that this list does not know of.
+    async fn list_namespace(&self, namespace: &str, opt_in: OptIn) -> bool {
         let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), namespace);
         let mut params = ListParams::default().fields(ACTIVE_PODS).limit(PAGE_SIZE);
-        let relists = self.cached.read().pods.relists();
+        let start = ListStart { opt_in, relists: self.cached.read().pods.relists() };
         loop {
             let page = match timeout(REQUEST_TIMEOUT, api.list(&params)).await {
                 Ok(Ok(page)) => page,
@@ -249,7 +262,7 @@ impl PodCache {
                 }
                 Err(_) => return false,
             };
-            if !page.items.into_iter().all(|pod| self.apply(pod.metadata, Some(relists))) {
+            if !page.items.into_iter().all(|pod| self.apply(pod.metadata, Some(start))) {
                 return false;
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {

@@ -87,10 +87,11 @@ fn a_pod_with_a_current_sidecar_is_ok() {
 #[test]
 fn a_container_that_ended_because_its_port_is_in_use_is_explained_with_the_sidecars_ports() {
     let injected = || input(Fetched::Found(injected_pod("a", IMAGE)), &[trace_buffer()]);
-    for line in [
-        "Error: listen tcp 127.0.0.1:4317: bind: address already in use",
-        "OSError: [Errno 98] Address in use",
-        "Error: listen EADDRINUSE: address already in use :::4318",
+    for (line, state) in [
+        ("Error: listen tcp 127.0.0.1:4317: bind: address already in use", "failed"),
+        ("OSError: [Errno 98] Address in use", "warning"),
+        ("Error: listen EADDRINUSE: address already in use :::4318", "failed"),
+        ("bind() to 0.0.0.0:80 failed (98: Address already in use)", "warning"),
     ] {
         let mut input = injected();
         let log = format!("starting\n{line}\nbye\n");
@@ -100,7 +101,7 @@ fn a_container_that_ended_because_its_port_is_in_use_is_explained_with_the_sidec
 
         assert!(message.contains(line), "{message}");
         assert!(message.contains("listens on the ports 4317, 4318 and 9417"), "{message}");
-        assert!(finding_states(&input).contains(&"Containers/collector failed".to_owned()));
+        assert!(finding_states(&input).contains(&format!("Containers/collector {state}")));
     }
     let mut other = injected();
     other.crash_logs = vec![

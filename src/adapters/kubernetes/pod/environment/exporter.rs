@@ -173,6 +173,8 @@ impl<'a> Environment<'a> {
             .into_iter()
             .find(is_set)
             .or_else(|| insists_on_tls.then_some(TRACES_INSECURE_VAR))
+            // A variable is added, but never replaced.
+            .or_else(|| (self.demands_tls() && self.names(TRACES_INSECURE_VAR)).then_some(INSECURE))
             .or_else(|| JAVA_OPTIONS.into_iter().find(sets_endpoint));
         variable.map(Obstacle::Variable).or_else(|| self.proxy())
     }
@@ -190,10 +192,21 @@ impl<'a> Environment<'a> {
         Some(Obstacle::Proxy { variable, exceptions: exceptions.first()? })
     }
 
-    /// Returns whether the variable for all signals demands TLS, or may.
+    /// Returns whether the exporter must be told that it uses no TLS.
     fn needs_insecure(&self) -> bool {
-        let demands_tls = self.get(INSECURE).is_some_and(|setting| !is_insecure(setting));
-        (demands_tls || self.has_unknown_variables()) && self.get(TRACES_INSECURE_VAR).is_none()
+        (self.demands_tls() || self.has_unknown_variables()) && !self.names(TRACES_INSECURE_VAR)
+    }
+
+    /// Returns whether the variable for all signals demands TLS, or may, and that for traces does not
+    /// decide.
+    fn demands_tls(&self) -> bool {
+        self.get(INSECURE).is_some_and(|setting| !is_insecure(setting))
+            && self.get(TRACES_INSECURE_VAR).is_none()
+    }
+
+    /// Returns whether there is a variable of this name, even if it is empty.
+    fn names(&self, variable_name: &str) -> bool {
+        list(self.0, "/env").iter().any(|variable| name(variable) == variable_name)
     }
 
     /// Returns a variable that is set and not empty.

@@ -178,11 +178,19 @@ fn headers_of_the_application_are_a_warning() {
 
     assert_eq!(
         warnings,
-        [
-            "OTEL_EXPORTER_OTLP_HEADERS of container \"web\" has no effect beyond the sidecar, which \
-             sends destination.headers of the TraceBuffer"
-        ]
+        ["OTEL_EXPORTER_OTLP_HEADERS of container \"web\" has no effect on traces beyond the \
+             sidecar, which sends destination.headers of the TraceBuffer"]
     );
+}
+
+#[test]
+fn an_empty_variable_is_not_added_again() {
+    let env = json!([
+        {"name": TRACES_INSECURE_VAR, "value": ""},
+        {"name": "OTEL_EXPORTER_OTLP_INSECURE", "value": "false"},
+    ]);
+
+    assert_eq!(action_for(&env), bypass("OTEL_EXPORTER_OTLP_INSECURE"));
 }
 
 #[test]
@@ -221,7 +229,8 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
             "the traces of container \"own\" bypass the buffer: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT \
              is set there",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT was added to container \"generic\", where it \
-             overrides a value from envFrom",
+             overrides a value from envFrom; a certificate or proxy there would keep traces from \
+             the sidecar",
         ]
     );
 }

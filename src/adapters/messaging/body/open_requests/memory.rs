@@ -218,7 +218,7 @@ impl Memory {
             return Ok(Held::AtOnce);
         }
         let now = Instant::now();
-        if self.cut_slowest(now, SLOW_RATE, |entry| entry.id != id)
+        if self.cut_slowest(now, (SLOW_RATE, SLOW_RATE), |entry| entry.id != id)
             || (peer.has_succeeded && self.cut_most_crowded(peer, |entry| entry.is_stranger(now)))
             || self.cut_largest_waiter(id, peer)
             || self.cut_most_crowded(peer, |_| true)
@@ -240,9 +240,13 @@ impl Memory {
         let is_ending =
             self.requests.iter().any(|entry| entry.cut.is_some() && holds_memory(entry));
         let doublings = waited.saturating_sub(PATIENCE).as_millis() / SEARCH_INTERVAL.as_millis();
-        let slow_rate = SLOW_RATE << doublings.min(MAX_DOUBLINGS);
+        let raised = SLOW_RATE << doublings.min(MAX_DOUBLINGS);
+        // What a large request waits for is not what others share.
+        let (of_large, of_others) =
+            if bytes > WHOLE_SHARE_BYTES { (raised, SLOW_RATE) } else { (SLOW_RATE, raised) };
         !is_ending
-            && ((waited >= PATIENCE && self.cut_slowest(now, slow_rate, Entry::holds_memory))
+            && ((waited >= PATIENCE
+                && self.cut_slowest(now, (of_large, of_others), Entry::holds_memory))
                 || (waited >= SEARCH_INTERVAL && self.cut_holding_waiter(bytes)))
     }
 
@@ -293,13 +297,14 @@ impl Memory {
         self.entry(id).is_some_and(|entry| entry.cut.replace(Cut::Crowded).is_none())
     }
 
-    /// Cuts off the slowest of the candidates, if it is slower than `slow_rate`, and one of a connection that has not proven
+    /// Cuts off the slowest of the candidates, if it is slower than `of_large`, for the large request, or
+    /// `of_others`, and one of a connection that has not proven
     /// itself before any other; returns whether there was one. A request that itself waits for memory is
     /// not slow: its peer is held back.
     fn cut_slowest(
         &mut self,
         now: Instant,
-        slow_rate: usize,
+        (of_large, of_others): (usize, usize),
         is_candidate: impl Fn(&Entry) -> bool,
     ) -> bool {
         let Self { requests, waiting, large, .. } = self;
@@ -310,7 +315,9 @@ impl Memory {
             })
             .filter(|entry| *large == Some(entry.id) || is_candidate(entry))
             .filter_map(|entry| Some((entry.rate.bytes_per_second(now, PATIENCE)?, entry)))
-            .filter(|(rate, _)| *rate < slow_rate)
+            .filter(|(rate, entry)| {
+                *rate < if *large == Some(entry.id) { of_large } else { of_others }
+            })
             .min_by_key(|(rate, entry)| (entry.peer.has_succeeded, *rate));
         let Some((rate, entry)) = slowest else { return false };
         entry.cut = Some(Cut::Slow(rate >> 10));
