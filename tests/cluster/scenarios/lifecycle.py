@@ -116,7 +116,7 @@ def job_completes():
 def explains_a_port_in_use():
     with Namespace("tb-address-in-use") as here:
         ready_trace_buffer(here)
-        apply(pod("own", container("listener", "nc -l -p 4317 -s 127.0.0.1")), namespace=here)
+        apply(pod("own", container("listener", "nc -l -p 4317")), namespace=here)
         assert is_injected(get("pod", "own", here))
 
         def explained():

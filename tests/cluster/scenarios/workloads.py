@@ -91,7 +91,7 @@ def describes_itself():
 
         def attributes(name):
             found = kubectl("exec", metadata["name"], "-c", name, "-n", here, "--",
-                            "printenv", "OTEL_RESOURCE_ATTRIBUTES")
+                            "sh", "-c", "echo $OTEL_RESOURCE_ATTRIBUTES")
             return dict(pair.split("=") for pair in found.out.strip().split(","))
 
         equal("attributes", attributes("app"), {
