@@ -112,6 +112,20 @@ def deployment(name, *containers, inject="true", replicas=1, **more):
     }
 
 
+def job(name, command):
+    """Returns a Job that is injected and runs a command once."""
+    return {
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+        "spec": {
+            "backoffLimit": 0,
+            "template": {
+                "metadata": {"annotations": {INJECT: "true"}, "labels": {"app": name}},
+                "spec": pod_spec(container(command=command), restartPolicy="Never"),
+            },
+        },
+    }
+
+
 def sending(traces, service="shop", then="sleep 1d", spans=2, flags=""):
     """Returns a command that sends `traces` traces of `spans` spans to localhost, the default of SDKs."""
     return (f"/telemetrygen traces --otlp-insecure --traces {traces} --child-spans {spans - 1} "

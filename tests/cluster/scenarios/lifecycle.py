@@ -3,7 +3,7 @@
 import time
 
 from kube import Namespace, apply, delete, equal, eventually, get, kubectl, tracebuffer
-from parts import INJECT, container, is_injected, ledger, pod, pod_spec, ready_trace_buffer, sending
+from parts import container, is_injected, job, ledger, pod, ready_trace_buffer, sending
 from runner import scenario
 from scenarios.delivery import follow
 
@@ -87,17 +87,7 @@ def ends():
 def job_completes():
     with Namespace("tb-dead-end-job") as here:
         ready_trace_buffer(here, endpoint="http://nowhere.invalid:4317")
-        job = {
-            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "import"},
-            "spec": {
-                "backoffLimit": 0,
-                "template": {
-                    "metadata": {"annotations": {INJECT: "true"}, "labels": {"app": "import"}},
-                    "spec": pod_spec(container(command=sending(50, then="true")), restartPolicy="Never"),
-                },
-            },
-        }
-        apply(job, namespace=here)
+        apply(job("import", sending(50, then="true")), namespace=here)
 
         kubectl("wait", "--for=condition=complete", "job/import", "-n", here, "--timeout=60s")
 

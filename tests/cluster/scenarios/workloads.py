@@ -5,7 +5,7 @@ import json
 from kube import Namespace, apply, equal, eventually, get, kubectl
 from parts import (
     INJECT, STATUS, arrived, arrived_of, collector, container, deployment, environment, is_injected,
-    only_pod, pending_pod, pod, pod_spec, ready_trace_buffer, rolled_out, sending, trace_buffer,
+    job, only_pod, pending_pod, pod, ready_trace_buffer, rolled_out, sending, trace_buffer,
 )
 from runner import scenario
 
@@ -32,18 +32,7 @@ def application(name, **variables):
 def completes():
     with Namespace("tb-job") as here:
         ready_trace_buffer(here, endpoint=collector(here))
-        sender = container(command=sending(50, then="true"))
-        job = {
-            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "import"},
-            "spec": {
-                "backoffLimit": 0,
-                "template": {
-                    "metadata": {"annotations": {INJECT: "true"}, "labels": {"app": "import"}},
-                    "spec": pod_spec(sender, restartPolicy="Never"),
-                },
-            },
-        }
-        apply(job, namespace=here)
+        apply(job("import", sending(50, then="true")), namespace=here)
         kubectl("wait", "--for=condition=complete", "job/import", "-n", here, "--timeout=60s")
         eventually("its spans arrive", lambda: equal("arrived", arrived(here), 100) is None, 20)
 

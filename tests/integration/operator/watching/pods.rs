@@ -44,6 +44,17 @@ async fn running() -> Harness {
     harness
 }
 
+/// The same after `shop` has opted in, while the list of its pods is under way.
+async fn listing_slowly() -> Harness {
+    let harness = running().await;
+    let list = RequestMatcher::to(Verb::List, "pods").times(1);
+    harness.server.script(list, Fault::DelayResponse(Duration::from_secs(20)));
+    harness.server.put("namespaces", namespace("shop", true));
+    wait_until("opted in", || harness.is_opted_in("shop")).await;
+    sleep(Duration::from_secs(1)).await;
+    harness
+}
+
 impl Harness {
     fn run(&self) {
         let (namespaces, pods) = (Arc::clone(&self.namespaces), Arc::clone(&self.pods));
@@ -159,12 +170,7 @@ async fn a_namespace_whose_pods_cannot_be_listed_is_retried_and_not_synced_until
 
 #[tokio::test(start_paused = true)]
 async fn a_list_of_pods_that_a_relist_overtakes_restores_no_deleted_pod() {
-    let harness = running().await;
-    let list = RequestMatcher::to(Verb::List, "pods").times(1);
-    harness.server.script(list, Fault::DelayResponse(Duration::from_secs(20)));
-    harness.server.put("namespaces", namespace("shop", true));
-    wait_until("opted in", || harness.is_opted_in("shop")).await;
-    sleep(Duration::from_secs(1)).await;
+    let harness = listing_slowly().await;
 
     harness.server.remove("pods", "shop", "blank");
     harness.server.put("pods", pod("shop", "new", json!({})));
@@ -176,12 +182,7 @@ async fn a_list_of_pods_that_a_relist_overtakes_restores_no_deleted_pod() {
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_that_opts_out_and_in_again_while_its_pods_are_listed_is_listed_again() {
-    let harness = running().await;
-    let list = RequestMatcher::to(Verb::List, "pods").times(1);
-    harness.server.script(list, Fault::DelayResponse(Duration::from_secs(20)));
-    harness.server.put("namespaces", namespace("shop", true));
-    wait_until("opted in", || harness.is_opted_in("shop")).await;
-    sleep(Duration::from_secs(1)).await;
+    let harness = listing_slowly().await;
 
     harness.server.put("namespaces", namespace("shop", false));
     wait_until("opted out", || !harness.is_opted_in("shop")).await;
