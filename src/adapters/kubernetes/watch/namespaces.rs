@@ -135,7 +135,7 @@ impl NamespaceCache {
 
     /// Returns whether a namespace asks for a sidecar in every pod.
     pub(super) fn is_opted_in(&self, name: &str) -> bool {
-        self.objects.read().get(&key(name)).is_some_and(|cached| cached.facts.opted_in)
+        self.opt_in(name).is_some()
     }
 
     /// Returns the names of the namespaces whose annotation names `trace_buffer`.

@@ -113,7 +113,7 @@ impl<'a> Environment<'a> {
         if let Some(action) = self.other_exporter() {
             return action;
         }
-        let own_endpoint = list(self.0, "/env").iter().rfind(|v| name(v) == TRACES_ENDPOINT_VAR);
+        let own_endpoint = self.variable(TRACES_ENDPOINT_VAR);
         let own_endpoint = match own_endpoint.map(|variable| text(variable, "/value")) {
             None => false,
             Some(Some(endpoint)) if is_sidecar_endpoint(endpoint, sidecar) => {
@@ -143,7 +143,6 @@ impl<'a> Environment<'a> {
 
     /// Returns what to do if the container has no exporter for OTLP.
     fn other_exporter(&self) -> Option<EndpointAction> {
-        let is_true = |setting| matches!(setting, Setting::Literal(value) if value.eq_ignore_ascii_case("true"));
         if self.get(SDK_DISABLED).is_some_and(is_true) {
             return Some(EndpointAction::LeaveUnchanged);
         }
@@ -167,14 +166,16 @@ impl<'a> Environment<'a> {
             Some(Setting::Literal(options)) => options.contains(JAVA_ENDPOINT),
             Some(Setting::Unknown) | None => false,
         };
-        let insists_on_tls =
-            self.get(TRACES_INSECURE_VAR).is_some_and(|setting| !is_insecure(setting));
+        let insists_on_tls = self.get(TRACES_INSECURE_VAR).is_some_and(|setting| !is_true(setting));
         let variable = OBSTACLES
             .into_iter()
             .find(is_set)
             .or_else(|| insists_on_tls.then_some(TRACES_INSECURE_VAR))
             // A variable is added, but never replaced.
-            .or_else(|| (self.demands_tls() && self.names(TRACES_INSECURE_VAR)).then_some(INSECURE))
+            .or_else(|| {
+                let is_named = self.variable(TRACES_INSECURE_VAR).is_some();
+                (self.demands_tls() && is_named).then_some(INSECURE)
+            })
             .or_else(|| JAVA_OPTIONS.into_iter().find(sets_endpoint));
         variable.map(Obstacle::Variable).or_else(|| self.proxy())
     }
@@ -194,24 +195,25 @@ impl<'a> Environment<'a> {
 
     /// Returns whether the exporter must be told that it uses no TLS.
     fn needs_insecure(&self) -> bool {
-        (self.demands_tls() || self.has_unknown_variables()) && !self.names(TRACES_INSECURE_VAR)
+        let may_demand_tls = self.demands_tls() || self.has_unknown_variables();
+        may_demand_tls && self.variable(TRACES_INSECURE_VAR).is_none()
     }
 
     /// Returns whether the variable for all signals demands TLS, or may, and that for traces does not
     /// decide.
     fn demands_tls(&self) -> bool {
-        self.get(INSECURE).is_some_and(|setting| !is_insecure(setting))
+        self.get(INSECURE).is_some_and(|setting| !is_true(setting))
             && self.get(TRACES_INSECURE_VAR).is_none()
     }
 
-    /// Returns whether there is a variable of this name, even if it is empty.
-    fn names(&self, variable_name: &str) -> bool {
-        list(self.0, "/env").iter().any(|variable| name(variable) == variable_name)
+    /// Returns the variable of this name that takes effect, even if it is empty.
+    fn variable(&self, variable_name: &str) -> Option<&'a Value> {
+        list(self.0, "/env").iter().rfind(|variable| name(variable) == variable_name)
     }
 
     /// Returns a variable that is set and not empty.
     fn get(&self, variable_name: &str) -> Option<Setting<'a>> {
-        let variable = list(self.0, "/env").iter().rfind(|v| name(v) == variable_name)?;
+        let variable = self.variable(variable_name)?;
         if !variable["valueFrom"].is_null() {
             return Some(Setting::Unknown);
         }
@@ -223,7 +225,7 @@ impl<'a> Environment<'a> {
     }
 }
 
-fn is_insecure(setting: Setting<'_>) -> bool {
+fn is_true(setting: Setting<'_>) -> bool {
     matches!(setting, Setting::Literal(value) if value.eq_ignore_ascii_case("true"))
 }
 

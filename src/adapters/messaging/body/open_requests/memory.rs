@@ -161,8 +161,8 @@ impl Memory {
         false
     }
 
-    /// Adds a request to those that wait, and whose senders are held back. That of a stranger lets others overtake it that come somewhat
-    /// later.
+    /// Adds a request to those that wait, and whose senders are held back. That of a stranger lets
+    /// others overtake it that come somewhat later.
     pub(super) fn enqueue(&mut self, id: u64, bytes: usize, now: Instant) {
         let Some(entry) = self.entry(id) else { return };
         entry.rate.hold_back(now);
@@ -298,9 +298,8 @@ impl Memory {
     }
 
     /// Cuts off the slowest of the candidates, if it is slower than `of_large`, for the large request, or
-    /// `of_others`, and one of a connection that has not proven
-    /// itself before any other; returns whether there was one. A request that itself waits for memory is
-    /// not slow: its peer is held back.
+    /// `of_others`, and one of a connection that has not proven itself before any other; returns whether
+    /// there was one. A request that itself waits for memory is not slow: its peer is held back.
     fn cut_slowest(
         &mut self,
         now: Instant,
