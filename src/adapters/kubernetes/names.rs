@@ -30,6 +30,8 @@ pub const DESTINATION_PATH: &str = "/etc/tracebuffer/destination";
 pub const TOKEN_VOLUME: &str = "tracebuffer-token";
 /// The parent of the mount paths of the token volumes, each in a folder of its number.
 pub const TOKEN_PATH: &str = "/etc/tracebuffer/token";
+/// The entry for annotated pods in the webhook's configuration, by which the configuration is found.
+pub const WEBHOOK_ENTRY: &str = "inject.tracebuffer.dev";
 /// The field manager of everything tracebuffer writes.
 pub const FIELD_MANAGER: &str = "tracebuffer";
 /// The environment variable from which OpenTelemetry SDKs read the endpoint for traces.

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{CertificateSource, ControllerContext};
 use crate::adapters::clock::{SystemWallClock, TokioClock};
 use crate::adapters::kubernetes::certificates::RcgenIssuer;
-use crate::adapters::kubernetes::controller::KubeCluster;
+use crate::adapters::kubernetes::controller::{KubeCaches, KubeCluster};
 use crate::adapters::kubernetes::lease::KubeLeaseStore;
 use crate::application::operator::elect::LeaderElector;
 use crate::application::operator::publish_authorities::AuthorityPublisher;
@@ -100,8 +100,11 @@ fn start_reconciler(
     let settings = &context.settings;
     let cluster = KubeCluster::new(
         context.client.clone(),
-        Arc::clone(&context.trace_buffers),
-        Arc::clone(&context.pods),
+        KubeCaches {
+            trace_buffers: Arc::clone(&context.trace_buffers),
+            pods: Arc::clone(&context.pods),
+            webhook: Arc::clone(&context.webhook),
+        },
         settings.verify_references,
         &settings.pod_name,
     );

@@ -23,7 +23,9 @@ use crate::adapters::kubernetes::certificates::{
     CertificateObjectNames, CertificateWatcher, KubeCertificateStore,
 };
 use crate::adapters::kubernetes::sidecar::SidecarDefaults;
-use crate::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
+use crate::adapters::kubernetes::watch::{
+    NamespaceCache, PodCache, TraceBufferCache, WebhookObjectNames, WebhookWatch,
+};
 use crate::adapters::telemetry::operator::metrics::ControllerMetrics;
 use crate::application::operator::reconcile::queue::WorkQueue;
 use crate::bootstrap::process;
@@ -41,6 +43,7 @@ struct ControllerContext {
     trace_buffers: Arc<TraceBufferCache>,
     pods: Arc<PodCache>,
     namespaces: Arc<NamespaceCache>,
+    webhook: Arc<WebhookWatch>,
     certificate_store: KubeCertificateStore,
     certificates: Arc<CertificateWatcher>,
 }
@@ -87,6 +90,17 @@ fn certificate_store(settings: &ControllerSettings, client: &Client) -> KubeCert
         .with_ca_file(webhook.certificate_ca_file.clone())
 }
 
+/// The Service is the first label of the host.
+fn webhook_objects(settings: &ControllerSettings) -> WebhookObjectNames {
+    let webhook = &settings.webhook;
+    let service = webhook.host.split('.').next().unwrap_or_default();
+    WebhookObjectNames {
+        configuration: webhook.configuration_name.clone(),
+        namespace: settings.namespace.clone(),
+        service: service.to_owned(),
+    }
+}
+
 impl ControllerContext {
     async fn connect(settings: ControllerSettings) -> Result<Self, Box<dyn Error>> {
         let client = Client::try_default().await.map_err(|error| {
@@ -103,6 +117,10 @@ impl ControllerContext {
         let pods = PodCache::new(client.clone(), Arc::clone(&namespaces), queue.clone());
         let certificate_objects = certificate_store(&settings, &client);
         let certificates = CertificateWatcher::new(certificate_objects.clone());
+        let served = certificates.served();
+        let names = webhook_objects(&settings);
+        let webhook =
+            WebhookWatch::new(client.clone(), names, queue.clone(), move || served.is_trusted());
         Ok(Self {
             settings,
             client,
@@ -111,6 +129,7 @@ impl ControllerContext {
             trace_buffers: Arc::new(trace_buffers),
             pods: Arc::new(pods),
             namespaces,
+            webhook: Arc::new(webhook),
             certificate_store: certificate_objects,
             certificates: Arc::new(certificates),
         })
@@ -126,5 +145,7 @@ impl ControllerContext {
         tasks.spawn(async move { certificates.run().await });
         let namespaces = Arc::clone(&self.namespaces);
         tasks.spawn(async move { namespaces.run().await });
+        let webhook = Arc::clone(&self.webhook);
+        tasks.spawn(async move { webhook.run().await });
     }
 }

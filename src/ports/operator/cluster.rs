@@ -50,6 +50,10 @@ pub trait Cluster: Send + Sync + 'static {
     /// exist all the same.
     fn is_synced(&self) -> bool;
 
+    /// Returns why the API server does not call the webhook for a pod that is created now; `None` if it
+    /// does, as far as is known.
+    fn webhook_problem(&self) -> Option<String>;
+
     /// Returns the keys of all `TraceBuffer`s.
     fn trace_buffer_keys(&self) -> Vec<ObjectKey>;
 
@@ -145,6 +149,12 @@ impl fmt::Display for ClusterError {
             Self::NotFound => f.write_str("the object does not exist any more"),
             Self::Failed(message) => f.write_str(message),
         }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.object.kind, self.namespace, self.object.name)
     }
 }
 

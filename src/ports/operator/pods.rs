@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::managed_pod::SidecarFailure;
 
 /// The known pods of the cluster that ask for a sidecar, have one, or were skipped.
 pub trait PodLister: Send + Sync + 'static {
@@ -17,6 +18,9 @@ pub trait PodLister: Send + Sync + 'static {
     /// Returns the pods of all namespaces whose sidecar was made from `trace_buffer`, whose annotation
     /// names it with its namespace, or whose namespace names it; ordered by namespace and name.
     fn referencing(&self, trace_buffer: &ObjectKey) -> Vec<Arc<PodSnapshot>>;
+
+    /// Returns why the sidecar of `pod` does not run; `None` while it runs or starts.
+    fn sidecar_failure(&self, pod: &PodSnapshot) -> Option<Arc<SidecarFailure>>;
 
     /// Returns what is known of a namespace, at least its name.
     fn namespace(&self, name: &str) -> Arc<NamespaceFacts>;
@@ -31,7 +35,8 @@ pub trait ChangeHandler: Send + Sync + 'static {
     /// changed.
     fn trace_buffer_status_changed(&self, key: &ObjectKey);
 
-    /// A pod was created or deleted, or a field of its snapshot changed. `pod` is its last state.
+    /// A pod was created or deleted, a field of its snapshot changed, or its sidecar began or ceased to
+    /// fail. `pod` is its last state.
     fn pod_changed(&self, pod: &PodSnapshot);
 
     /// A namespace was created or deleted, or one of its `tracebuffer.dev` labels or annotations

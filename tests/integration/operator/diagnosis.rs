@@ -28,11 +28,17 @@ fn installed() -> ApiServer {
         "deployments.apps",
         json!({"metadata": {
             "name": "tb", "namespace": "tracing",
-            "labels": {"app.kubernetes.io/version": env!("CARGO_PKG_VERSION")},
+            "labels": {
+                "app.kubernetes.io/version": env!("CARGO_PKG_VERSION"),
+                "app.kubernetes.io/component": "operator",
+            },
         }, "spec": {
             "replicas": 1, "selector": {}, "template": {"spec": {"containers": [{
                 "name": "operator",
-                "env": [{"name": "TRACEBUFFER_CERTIFICATE_SECRET", "value": "tb-tls"}],
+                "env": [
+                    {"name": "TRACEBUFFER_WEBHOOK_NAME", "value": "tb"},
+                    {"name": "TRACEBUFFER_CERTIFICATE_SECRET", "value": "tb-tls"},
+                ],
             }]}},
         }, "status": {"readyReplicas": 1}}),
     );
@@ -102,14 +108,28 @@ async fn the_operator_is_found_by_the_webhook_under_any_name() {
 }
 
 #[tokio::test]
+async fn without_the_webhooks_configuration_the_operator_is_still_found() {
+    let server = installed();
+    server.remove("mutatingwebhookconfigurations.admissionregistration.k8s.io", "", "tb");
+
+    let findings = checked(&server, &DiagnosisScope::default()).await;
+
+    let pods = find(&findings, "Operator", "pods");
+    assert_eq!(pods.message, "1 of 1 pods of Deployment tracing/tb are ready");
+    let configuration = find(&findings, "Webhook", "configuration");
+    assert_eq!(configuration.state, FindingState::Failed);
+    assert_eq!(configuration.remedy.as_deref(), Some("restore it: `helm upgrade`"));
+}
+
+#[tokio::test]
 async fn in_a_cluster_the_operator_is_found_by_its_configured_names() {
     let server = installed();
     // The chart's role allows this by name alone.
-    let lists = RequestMatcher::to(
-        Verb::List,
-        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
-    );
-    server.script(lists, Fault::Refuse(403));
+    for resource in
+        ["mutatingwebhookconfigurations.admissionregistration.k8s.io", "deployments.apps"]
+    {
+        server.script(RequestMatcher::to(Verb::List, resource), Fault::Refuse(403));
+    }
     let scope = DiagnosisScope {
         operator_name: Some("tb".to_owned()),
         operator_namespace: Some("tracing".to_owned()),

@@ -21,7 +21,7 @@ use self::owners::WorkloadResolver;
 use super::call::{CallError, cluster_error, patch_params, with_timeout};
 use super::names::LIMITS_ANNOTATION;
 use super::resource::TraceBuffer;
-use super::watch::{PodCache, TraceBufferCache};
+use super::watch::{PodCache, TraceBufferCache, WebhookWatch};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
 use crate::domain::operator::object_key::ObjectKey;
@@ -33,26 +33,36 @@ use crate::domain::operator::reconcile::trace_buffer_status::Status;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
 
+/// What the operator knows of a cluster, from watches that run elsewhere.
+pub struct KubeCaches {
+    /// The `TraceBuffer`s.
+    pub trace_buffers: Arc<TraceBufferCache>,
+    /// The pods.
+    pub pods: Arc<PodCache>,
+    /// Whether the webhook is called.
+    pub webhook: Arc<WebhookWatch>,
+}
+
 /// A cluster behind an API server.
 pub struct KubeCluster {
     client: Client,
     trace_buffers: Arc<TraceBufferCache>,
     pods: Arc<PodCache>,
+    webhook: Arc<WebhookWatch>,
     may_read_references: bool,
     owners: WorkloadResolver,
     events: EventPublisher,
 }
 
 impl KubeCluster {
-    /// Creates the adapter over caches whose watches run elsewhere.
+    /// Creates the adapter over caches.
     ///
     /// `may_read_references` is whether the operator may read the Secrets and `ConfigMap`s that a
     /// `TraceBuffer` names; `pod_name` is the reporting instance of events.
     #[must_use]
     pub fn new(
         client: Client,
-        trace_buffers: Arc<TraceBufferCache>,
-        pods: Arc<PodCache>,
+        caches: KubeCaches,
         may_read_references: bool,
         pod_name: &str,
     ) -> Self {
@@ -60,8 +70,9 @@ impl KubeCluster {
             events: EventPublisher::new(client.clone(), pod_name),
             owners: WorkloadResolver::new(client.clone()),
             client,
-            trace_buffers,
-            pods,
+            trace_buffers: caches.trace_buffers,
+            pods: caches.pods,
+            webhook: caches.webhook,
             may_read_references,
         }
     }
@@ -84,6 +95,10 @@ impl KubeCluster {
 impl Cluster for KubeCluster {
     fn is_synced(&self) -> bool {
         self.trace_buffers.is_synced() && self.pods.is_synced()
+    }
+
+    fn webhook_problem(&self) -> Option<String> {
+        self.webhook.problem()
     }
 
     fn trace_buffer_keys(&self) -> Vec<ObjectKey> {

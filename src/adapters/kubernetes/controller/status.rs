@@ -35,6 +35,8 @@ pub(super) fn to_resource(status: &Status, now: Timestamp) -> TraceBufferStatus 
             current: count(status.pods.current),
             outdated: count(status.pods.outdated),
             missing: count(status.pods.missing),
+            failing: count(status.pods.failing),
+            bypassing: count(status.pods.bypassing),
         }),
     }
 }
@@ -63,6 +65,8 @@ pub(super) fn from_resource(written: &TraceBufferStatus) -> Status {
             current: count(counts.current),
             outdated: count(counts.outdated),
             missing: count(counts.missing),
+            failing: count(counts.failing),
+            bypassing: count(counts.bypassing),
         },
     }
 }
@@ -91,7 +95,14 @@ mod tests {
                 condition("Ready", ConditionStatus::False, Some(1_700_000_001)),
                 condition("ResolvedRefs", ConditionStatus::Unknown, Some(1_700_000_002)),
             ],
-            pods: PodCounts { total: 6, current: 1, outdated: 2, missing: 3 },
+            pods: PodCounts {
+                total: 10,
+                current: 1,
+                outdated: 2,
+                missing: 3,
+                failing: 4,
+                bypassing: 5,
+            },
         };
 
         let written = serde_json::to_string(&to_resource(&status, Timestamp::now())).unwrap();

@@ -51,6 +51,21 @@ impl<T> Fetched<T> {
         }
     }
 
+    /// Returns the first object that is wanted.
+    pub(super) fn find<K>(self, is_wanted: impl Fn(&K) -> bool) -> Fetched<K>
+    where
+        T: IntoIterator<Item = K>,
+    {
+        match self {
+            Self::Found(all) => {
+                all.into_iter().find(is_wanted).map_or(Fetched::NotFound, Fetched::Found)
+            }
+            Self::NotFound => Fetched::NotFound,
+            Self::Forbidden(why) => Fetched::Forbidden(why),
+            Self::Failed(why) => Fetched::Failed(why),
+        }
+    }
+
     /// Returns why the object could not be read; `None` if it was found or does not exist.
     pub(super) fn error_message(&self) -> Option<String> {
         match self {

@@ -6,11 +6,13 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
 use super::fetched::{Fetched, list};
+use crate::adapters::kubernetes::names::WEBHOOK_ENTRY;
 use crate::domain::operator::injection::facts::ClusterFacts;
 
-/// The name of the webhook for annotated pods, by which the configuration is found.
-pub(super) const WEBHOOK_ENTRY_NAME: &str = "inject.tracebuffer.dev";
-
+/// The label that the chart gives the operator's Deployment, whatever the release is called.
+const OPERATOR_LABEL: &str = "app.kubernetes.io/component=operator";
+/// A variable that only the operator has.
+const WEBHOOK_NAME_VAR: &str = "TRACEBUFFER_WEBHOOK_NAME";
 const EXCLUDED_NAMESPACES_VAR: &str = "TRACEBUFFER_EXCLUDED_NAMESPACES";
 const DEFAULT_TRACE_BUFFER_VAR: &str = "TRACEBUFFER_DEFAULT_TRACE_BUFFER";
 
@@ -25,19 +27,12 @@ pub(super) struct OperatorObjects {
 
 impl OperatorObjects {
     /// Reads the objects by the `name` that the chart gives them and by `namespace`; where these are
-    /// `None`, by the name of the webhook.
+    /// `None`, by the webhook's entry, and the Deployment by its labels and variables if that is missing.
     pub(super) async fn read(client: &Client, name: Option<&str>, namespace: Option<&str>) -> Self {
         let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
         let webhook = match name {
             Some(name) => Fetched::from_result(api.get(name).await),
-            None => match list(&api, &ListParams::default()).await {
-                Fetched::Found(all) => {
-                    all.into_iter().find(is_ours).map_or(Fetched::NotFound, Fetched::Found)
-                }
-                Fetched::NotFound => Fetched::NotFound,
-                Fetched::Forbidden(why) => Fetched::Forbidden(why),
-                Fetched::Failed(why) => Fetched::Failed(why),
-            },
+            None => list(&api, &ListParams::default()).await.find(is_ours),
         };
         let found = webhook.get();
         let namespace =
@@ -48,12 +43,10 @@ impl OperatorObjects {
                 let api = Api::<Deployment>::namespaced(client.clone(), &namespace);
                 Fetched::from_result(api.get(&name).await)
             }
-            _ => match &webhook {
-                Fetched::Found(_) | Fetched::NotFound => Fetched::NotFound,
-                // The Deployment is found by the webhook configuration.
-                Fetched::Forbidden(why) | Fetched::Failed(why) => Fetched::Forbidden(why.clone()),
-            },
+            _ => find_deployment(client, &namespace).await,
         };
+        let found_in = deployment.get().and_then(ResourceExt::namespace);
+        let namespace = if namespace.is_empty() { found_in.unwrap_or_default() } else { namespace };
         Self { webhook_configuration: webhook, deployment, namespace }
     }
 
@@ -65,9 +58,7 @@ impl OperatorObjects {
 
     /// Returns the value of an environment variable of the operator's container.
     pub(super) fn env_var(&self, name: &str) -> Option<&str> {
-        let pod = self.deployment.get()?.spec.as_ref()?.template.spec.as_ref()?;
-        let mut variables = pod.containers.iter().flat_map(|one| one.env.iter().flatten());
-        variables.find(|variable| variable.name == name)?.value.as_deref()
+        env_var(self.deployment.get()?, name)
     }
 
     /// Returns the cluster's facts for the injection decision, from the operator's configuration.
@@ -83,8 +74,24 @@ impl OperatorObjects {
     }
 }
 
+/// Finds the Deployment in `namespace`, or in any if that is empty.
+async fn find_deployment(client: &Client, namespace: &str) -> Fetched<Deployment> {
+    let api: Api<Deployment> = match namespace {
+        "" => Api::all(client.clone()),
+        namespace => Api::namespaced(client.clone(), namespace),
+    };
+    let is_operator = |found: &Deployment| env_var(found, WEBHOOK_NAME_VAR).is_some();
+    list(&api, &ListParams::default().labels(OPERATOR_LABEL)).await.find(is_operator)
+}
+
+fn env_var<'a>(deployment: &'a Deployment, name: &str) -> Option<&'a str> {
+    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    let mut variables = pod.containers.iter().flat_map(|one| one.env.iter().flatten());
+    variables.find(|variable| variable.name == name)?.value.as_deref()
+}
+
 fn is_ours(configuration: &MutatingWebhookConfiguration) -> bool {
-    configuration.webhooks.iter().flatten().any(|entry| entry.name == WEBHOOK_ENTRY_NAME)
+    configuration.webhooks.iter().flatten().any(|entry| entry.name == WEBHOOK_ENTRY)
 }
 
 fn service_namespace(configuration: &MutatingWebhookConfiguration) -> Option<String> {

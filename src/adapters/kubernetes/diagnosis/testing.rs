@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::check_input::CheckInput;
 use super::fetched::Fetched;
-use super::operator::{OperatorObjects, WEBHOOK_ENTRY_NAME};
+use super::operator::OperatorObjects;
 use crate::adapters::kubernetes::certificates::RcgenIssuer;
+use crate::adapters::kubernetes::names::WEBHOOK_ENTRY;
 use crate::adapters::kubernetes::resource::{TraceBuffer, crd_json};
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, build};
 use crate::domain::limits_text;
@@ -99,7 +100,7 @@ pub(super) fn operator_objects(tls: &WebhookTls) -> OperatorObjects {
         webhook_configuration: Fetched::Found(from_json(json!({
             "metadata": {"name": "tracebuffer", "creationTimestamp": "2030-01-01T00:00:00Z"},
             "webhooks": [{
-                "name": WEBHOOK_ENTRY_NAME, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "name": WEBHOOK_ENTRY, "admissionReviewVersions": ["v1"], "sideEffects": "None",
                 "clientConfig": {
                     "caBundle": bundle,
                     "service": {"name": "tracebuffer-webhook", "namespace": "tracing"},

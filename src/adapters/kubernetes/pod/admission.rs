@@ -3,6 +3,7 @@
 use json_patch::Patch;
 use serde_json::{Value, json};
 
+use super::environment::EnvironmentReport;
 use super::patch_builder::PatchBuilder;
 use super::position::{self, SidecarPosition};
 use super::warnings::format_warning;
@@ -51,7 +52,8 @@ fn inject_sidecar(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Admission 
     let position = SidecarPosition::for_new(pod, sidecar.mode);
     let (resources, resource_warnings) = resources::fit_resources(pod, key, sidecar);
     // Environments are addressed by container index, which adding the sidecar shifts, so they go first.
-    let mut warnings = environment::add_variables(&mut patch, pod, sidecar, position);
+    let EnvironmentReport { is_bypassed, mut warnings } =
+        environment::add_variables(&mut patch, pod, sidecar, position);
     warnings.extend(resource_warnings);
     warnings.extend(termination_warnings(pod, key, sidecar));
     container::add_container(&mut patch, pod, sidecar, position, resources);
@@ -60,6 +62,8 @@ fn inject_sidecar(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Admission 
         uid: sidecar.uid.clone(),
         hash: sidecar.hash.clone(),
         max_bytes: sidecar.limits.max_bytes.get(),
+        is_bypassed,
+        warnings: warnings.clone(),
     });
     let annotations = json!({
         names::INJECTION_STATUS_ANNOTATION: status::to_annotation(&status),
@@ -74,19 +78,34 @@ fn inject_sidecar(pod: &Value, key: &ObjectKey, sidecar: &Sidecar) -> Admission 
 fn complete_injection(pod: &Value, sidecar: &Sidecar) -> Admission {
     let mut patch = PatchBuilder::new(pod);
     let mut warnings = vec![];
-    // After a change of the TraceBuffer, the pod's sidecar may listen on other ports than `sidecar`.
-    if has_current_sidecar(pod, sidecar) {
+    if let Some(mut injected) = current_sidecar(pod, sidecar) {
         let position = SidecarPosition::of_existing(pod);
-        warnings = environment::add_variables(&mut patch, pod, sidecar, position);
+        let report = environment::add_variables(&mut patch, pod, sidecar, position);
+        injected.is_bypassed |= report.is_bypassed;
+        let known = injected.warnings.clone();
+        let new = report.warnings.iter().filter(|text| !known.contains(text));
+        injected.warnings.extend(new.cloned());
+        let status = status::to_annotation(&InjectionStatus::Injected(injected));
+        patch.merge(
+            &["metadata", "annotations"],
+            json!({names::INJECTION_STATUS_ANNOTATION: status}),
+        );
+        warnings = report.warnings;
     }
     build_admission(patch, &warnings, InjectionOutcome::Skipped(SkipReason::AlreadyInjected))
 }
 
-/// Returns whether the sidecar in `pod` was built from the same configuration as `sidecar`.
-fn has_current_sidecar(pod: &Value, sidecar: &Sidecar) -> bool {
+/// Returns the sidecar in `pod` if it was built from the same configuration as `sidecar`: after a change
+/// of the `TraceBuffer`, it may listen on other ports.
+fn current_sidecar(pod: &Value, sidecar: &Sidecar) -> Option<InjectedSidecar> {
     let status = pod_json::annotation(pod, names::INJECTION_STATUS_ANNOTATION)
         .and_then(status::from_annotation);
-    matches!(status, Some(InjectionStatus::Injected(injected)) if injected.hash == sidecar.hash)
+    match status {
+        Some(InjectionStatus::Injected(injected)) if injected.hash == sidecar.hash => {
+            Some(injected)
+        }
+        _ => None,
+    }
 }
 
 fn skip_injection(pod: &Value, skip: &Skip) -> Admission {

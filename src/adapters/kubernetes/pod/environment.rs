@@ -24,15 +24,24 @@ struct Warned<'a> {
     headers: BTreeMap<&'static str, Vec<&'a str>>,
 }
 
+/// What the author of a pod should know about the environments of its containers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct EnvironmentReport {
+    /// Whether a container bypasses the sidecar.
+    pub(super) is_bypassed: bool,
+    /// Warnings about containers that bypass the sidecar, whose endpoint may be overridden, or whose
+    /// headers have no effect.
+    pub(super) warnings: Vec<String>,
+}
+
 /// Adds the endpoint, and resource attributes if the `TraceBuffer` wants them, to every container that the
-/// sidecar serves. Returns warnings about containers that bypass the sidecar, whose endpoint may be
-/// overridden, or whose headers have no effect.
+/// sidecar serves.
 pub(super) fn add_variables(
     patch: &mut PatchBuilder<'_>,
     pod: &Value,
     sidecar: &Sidecar,
     position: SidecarPosition,
-) -> Vec<String> {
+) -> EnvironmentReport {
     let mut warned = Warned::default();
     for (kind, index, container) in containers(pod) {
         if !position.serves(kind, index, container) {
@@ -55,7 +64,8 @@ pub(super) fn add_variables(
         }
         patch.append(&["spec", kind, &index.to_string(), "env"], variables);
     }
-    warned.warnings()
+    let is_bypassed = !warned.bypassing.is_empty();
+    EnvironmentReport { is_bypassed, warnings: warned.warnings() }
 }
 
 impl<'a> Warned<'a> {

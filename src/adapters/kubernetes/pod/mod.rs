@@ -13,6 +13,7 @@ mod patch_builder;
 mod pod_json;
 mod position;
 mod resources;
+pub(super) mod sidecar_failure;
 pub mod status;
 #[cfg(test)]
 mod testing;

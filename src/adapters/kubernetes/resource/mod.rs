@@ -93,6 +93,12 @@ pub use tls::{CaSource, DestinationTls, MAX_SERVER_NAME};
         json_path = ".status.pods.missing"
     ),
     printcolumn(
+        name = "Failing",
+        type_ = "integer",
+        description = "Number of pods whose sidecar does not run",
+        json_path = ".status.pods.failing"
+    ),
+    printcolumn(
         name = "Accepted",
         type_ = "string",
         description = "Whether the spec is valid",
@@ -104,6 +110,13 @@ pub use tls::{CaSource, DestinationTls, MAX_SERVER_NAME};
         type_ = "string",
         description = "Reason of condition Ready",
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        priority = 1
+    ),
+    printcolumn(
+        name = "Bypassing",
+        type_ = "integer",
+        description = "Number of pods in which a container's traces do not reach the sidecar",
+        json_path = ".status.pods.bypassing",
         priority = 1
     ),
     printcolumn(

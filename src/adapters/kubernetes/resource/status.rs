@@ -18,9 +18,10 @@ pub struct TraceBufferStatus {
     pub observed_generation: Option<i64>,
     /// Conditions of the TraceBuffer. Accepted: the spec is valid. ResolvedRefs: the Secrets and
     /// ConfigMaps that the spec refers to exist, as far as the operator is allowed to read them.
-    /// Ready: new pods get the sidecar. Stalled (present only while True): the spec has errors that
-    /// must be fixed before the operator can proceed. Reconciling (present only while True): the
-    /// operator is applying new buffer limits to running pods.
+    /// Ready: a pod that is created now gets the sidecar. RolledOut (present only with rollout.strategy
+    /// OnChange): no workload is left to be restarted. Stalled (present only while True): the spec has
+    /// errors that must be fixed before the operator can proceed. Reconciling (present only while
+    /// True): the operator is applying new buffer limits to running pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -33,14 +34,21 @@ pub struct TraceBufferStatus {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodCounts {
-    /// Total number of pods: current, outdated and missing.
+    /// Total number of pods: current, outdated, missing and failing.
     pub total: i32,
-    /// Number of pods whose sidecar matches the spec.
+    /// Number of pods whose sidecar runs and matches the spec.
     pub current: i32,
     /// Number of pods that must be recreated for a change to take effect in their sidecar.
     pub outdated: i32,
     /// Number of pods that ask for a sidecar but do not have one.
     pub missing: i32,
+    /// Number of pods whose sidecar does not run, for example because its image cannot be pulled.
+    #[serde(default)]
+    pub failing: i32,
+    /// Number of pods, included in the others, in which the environment of a container keeps its traces
+    /// from the sidecar.
+    #[serde(default)]
+    pub bypassing: i32,
 }
 
 /// Returns the status of an object that the operator has not processed yet. Without conditions,

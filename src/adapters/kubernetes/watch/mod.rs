@@ -11,7 +11,9 @@ mod object_watch;
 mod pod_snapshot;
 mod pods;
 mod resilient_watch;
+mod sidecars;
 mod trace_buffers;
+mod webhook;
 
 pub(super) use pod_snapshot::pod_snapshot;
 pub(super) use pods::ACTIVE_PODS;
@@ -22,3 +24,4 @@ pub use namespaces::NamespaceCache;
 pub(super) use object_watch::{WatchedObject, watch_object};
 pub use pods::PodCache;
 pub use trace_buffers::{CachedTraceBuffer, TraceBufferCache};
+pub use webhook::{WebhookObjectNames, WebhookWatch};

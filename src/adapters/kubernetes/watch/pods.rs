@@ -23,9 +23,11 @@ use super::pod_snapshot::{is_marked, is_namespace_only, pod_snapshot};
 use super::resilient_watch::{
     PAGE_SIZE, REQUEST_TIMEOUT, WatchBackoff, WatchTarget, watch_forever,
 };
+use super::sidecars::SidecarFailures;
 use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::managed_pod::SidecarFailure;
 use crate::domain::operator::reconcile::sidecar_state::injected_sidecar;
 use crate::ports::operator::pods::{ChangeHandler, PodLister};
 
@@ -43,6 +45,7 @@ pub struct PodCache {
     changes: Arc<dyn ChangeHandler>,
     namespaces: Arc<NamespaceCache>,
     health: Arc<WatchHealth>,
+    sidecars: SidecarFailures,
     cached: RwLock<CachedPods>,
     /// Notified after each relist.
     relisted: Notify,
@@ -82,6 +85,7 @@ impl PodCache {
     ) -> Self {
         Self {
             client,
+            sidecars: SidecarFailures::new(Arc::clone(&changes)),
             changes,
             namespaces,
             health: WatchHealth::new(),
@@ -100,14 +104,16 @@ impl PodCache {
         };
         tokio::join!(
             watch_forever(pods, |event| self.handle_event(event)),
+            self.sidecars.run(self.client.clone(), RULE, ACTIVE_PODS),
             self.track_namespaces()
         );
     }
 
-    /// Returns whether all pods were listed, and the pods of every namespace that asks for sidecars.
+    /// Returns whether all pods and sidecars were listed, and the pods of every namespace that asks for sidecars.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.health.is_synced()
+            && self.sidecars.is_synced()
             && self.namespaces.is_synced()
             && self.cached.read().first_unlisted(&self.namespaces.opted_in()).is_none()
     }
@@ -292,6 +298,10 @@ impl PodLister for PodCache {
                 || naming_namespaces.contains(&pod.key.namespace)
         };
         self.cached.read().pods.all().filter(uses).cloned().collect()
+    }
+
+    fn sidecar_failure(&self, pod: &PodSnapshot) -> Option<Arc<SidecarFailure>> {
+        self.sidecars.get(&pod.key, &pod.uid)
     }
 
     fn namespace(&self, name: &str) -> Arc<NamespaceFacts> {

@@ -147,6 +147,16 @@ impl PodStats {
                 "Pods whose sidecar is as its TraceBuffer says",
                 sum(|counts| counts.current),
             ),
+            gauge(
+                "tracebuffer_failing_pods",
+                "Pods whose sidecar does not run",
+                sum(|counts| counts.failing),
+            ),
+            gauge(
+                "tracebuffer_bypassing_pods",
+                "Pods with a sidecar that the traces of a container do not reach",
+                sum(|counts| counts.bypassing),
+            ),
         ]
     }
 }

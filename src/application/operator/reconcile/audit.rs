@@ -13,7 +13,7 @@ use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::sidecar_state::{
-    MissingReason, SidecarState, missing_reason, sidecar_state,
+    MissingReason, SidecarState, injected_sidecar, missing_reason, sidecar_state,
 };
 use crate::domain::operator::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
@@ -74,6 +74,21 @@ impl EventKey {
     }
 }
 
+impl AuditFindings {
+    /// Adds an event about a pod, to be published unless it was before.
+    fn add(&mut self, dedup: &mut EventDedup, pod: &Arc<PodSnapshot>, event: WorkloadEvent) {
+        let key = EventKey::of(pod, &event);
+        if dedup.owners.contains(&key) {
+            self.current_keys.insert(key);
+        } else if !dedup.is_primed && event.reports_success() {
+            dedup.owners.insert(key.clone());
+            self.current_keys.insert(key);
+        } else if self.current_keys.insert(key) {
+            self.to_publish.push((Arc::clone(pod), event));
+        }
+    }
+}
+
 impl EventDedup {
     fn remember_workload(&mut self, key: EventKey) {
         if self.workloads.len() >= MAX_REMEMBERED_WORKLOADS {
@@ -124,18 +139,9 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         let pods = self.context.pods.all();
         let mut dedup = self.event_dedup.lock();
         for pod in pods.into_iter().filter(|pod| !pod.is_terminating) {
-            let missing_pods = &mut findings.missing_pods;
-            let Some(event) = self.event_for_pod(&pod, &mut trace_buffers, missing_pods) else {
-                continue;
-            };
-            let key = EventKey::of(&pod, &event);
-            if dedup.owners.contains(&key) {
-                findings.current_keys.insert(key);
-            } else if !dedup.is_primed && event.reports_success() {
-                dedup.owners.insert(key.clone());
-                findings.current_keys.insert(key);
-            } else if findings.current_keys.insert(key) {
-                findings.to_publish.push((pod, event));
+            let state = self.state_event(&pod, &mut trace_buffers, &mut findings.missing_pods);
+            for event in state.into_iter().chain(self.sidecar_events(&pod)) {
+                findings.add(&mut dedup, &pod, event);
             }
         }
         dedup.is_primed = true;
@@ -146,7 +152,7 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
 
     /// Returns the event that describes the state of `pod`, and counts the pod if it is missing its
     /// sidecar. `trace_buffers` caches lookups.
-    fn event_for_pod(
+    fn state_event(
         &self,
         pod: &PodSnapshot,
         trace_buffers: &mut HashMap<ObjectKey, Option<Arc<TraceBufferSnapshot>>>,
@@ -177,6 +183,14 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
             }
             _ => Some(WorkloadEvent::injected(key, &injected.hash)),
         }
+    }
+
+    /// Returns events about a pod that has a sidecar: that it does not run, and what the webhook warned of.
+    fn sidecar_events(&self, pod: &PodSnapshot) -> impl Iterator<Item = WorkloadEvent> {
+        let injected = injected_sidecar(pod);
+        let failure = injected.and_then(|_| self.context.pods.sidecar_failure(pod));
+        let failing = failure.map(|failure| WorkloadEvent::sidecar_failing(&failure));
+        failing.into_iter().chain(injected.and_then(WorkloadEvent::injection_warning))
     }
 
     /// Returns why `pod` has no sidecar, if it asks for one.

@@ -1,7 +1,6 @@
 //! A cluster in memory that responds immediately and records what is written to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,25 +9,27 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use self::objects::facts;
+pub(super) use self::objects::{
+    image_pull_failure, injected_pod, key, limits, missing_pod, secret, skipped_pod, snapshot,
+    text, workload_status,
+};
 use super::queue::WorkQueue;
 use super::{ReconcileContext, Reconciler};
-use crate::domain::limits::BufferLimits;
-use crate::domain::limits_text;
-use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
-use crate::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
+use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::{Owner, PodSnapshot};
-use crate::domain::operator::injection::skip::SkipReason;
-use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::operator::injection::status::InjectionStatus;
 use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::managed_pod::SidecarFailure;
 use crate::domain::operator::reconcile::rollout::{RolloutProgress, WorkloadStatus};
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    DesiredSidecar, Reference, ReferenceKind, TraceBufferSnapshot,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
 use crate::domain::operator::reconcile::trace_buffer_status::{PodCounts, Status};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome, Workload};
 use crate::ports::operator::pods::{ChangeHandler, PodLister};
 use crate::ports::operator::reconcile::{ReconcileMonitor, ReconcileOutcome};
+
+mod objects;
 
 /// A write to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,9 +44,11 @@ pub(super) enum RecordedWrite {
 #[derive(Default)]
 struct State {
     is_synced: bool,
+    webhook_problem: Option<String>,
     trace_buffers: BTreeMap<ObjectKey, Arc<TraceBufferSnapshot>>,
     pods: BTreeMap<ObjectKey, Arc<PodSnapshot>>,
     namespaces: BTreeMap<String, Arc<NamespaceFacts>>,
+    sidecar_failures: HashMap<String, Arc<SidecarFailure>>,
     lookups: HashMap<String, LookupOutcome>,
     reference_lookups: usize,
     workloads: HashMap<String, WorkloadStatus>,
@@ -77,97 +80,6 @@ pub(super) struct Harness {
 impl Drop for Harness {
     fn drop(&mut self) {
         self.running.abort();
-    }
-}
-
-pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
-    ObjectKey { namespace: namespace.into(), name: name.into() }
-}
-
-/// The operator is in `ops`, and its default is `platform/all`.
-fn facts() -> ClusterFacts {
-    ClusterFacts {
-        operator_namespace: "ops".into(),
-        excluded_namespaces: vec!["kube-system".into()],
-        default_trace_buffer: Some(key("platform", "all")),
-    }
-}
-
-pub(super) fn limits(max_bytes: u64) -> BufferLimits {
-    let max_bytes = NonZeroU64::new(max_bytes).unwrap();
-    BufferLimits { max_spans: NonZeroU64::MIN, max_bytes, max_age: None }
-}
-
-/// The limits as a sidecar reads them in these tests.
-pub(super) fn text(max_bytes: u64) -> String {
-    limits_text::to_file(&limits(max_bytes))
-}
-
-/// `shop/traces` with hash `h1` and 100 bytes.
-pub(super) fn snapshot() -> TraceBufferSnapshot {
-    TraceBufferSnapshot {
-        key: key("shop", "traces"),
-        uid: "u1".into(),
-        resource_version: "1".into(),
-        generation: 1,
-        sidecar: Ok(DesiredSidecar { hash: "h1".into(), limits: limits(100) }),
-        allowed_namespaces: AllowedNamespaces::All,
-        credentials: CredentialUse::None,
-        references: vec![],
-        rollout: None,
-        status: None,
-    }
-}
-
-pub(super) fn secret(name: &str) -> Reference {
-    Reference { kind: ReferenceKind::Secret, name: name.into(), field: "spec.field".into() }
-}
-
-/// A missing pod of `owner` in `shop`.
-pub(super) fn missing_pod(name: &str, owner: &str) -> PodSnapshot {
-    PodSnapshot {
-        key: key("shop", name),
-        uid: format!("uid-{name}"),
-        owner: Some(Owner {
-            api_version: "apps/v1".into(),
-            kind: "ReplicaSet".into(),
-            name: owner.into(),
-            uid: format!("uid-{owner}"),
-        }),
-        inject: Some("true".into()),
-        status: None,
-        limits: None,
-        is_terminating: false,
-    }
-}
-
-/// The same pod with a sidecar of `shop/traces`.
-pub(super) fn injected_pod(name: &str, owner: &str, hash: &str) -> PodSnapshot {
-    let trace_buffer = key("shop", "traces");
-    let (uid, hash) = ("u1".into(), hash.into());
-    let injected = InjectedSidecar { trace_buffer, uid, hash, max_bytes: 100 };
-    PodSnapshot {
-        status: Some(InjectionStatus::Injected(injected)),
-        limits: Some(text(100)),
-        ..missing_pod(name, owner)
-    }
-}
-
-/// The same pod, skipped by the webhook.
-pub(super) fn skipped_pod(name: &str, owner: &str, reason: SkipReason) -> PodSnapshot {
-    let status = InjectionStatus::Skipped { reason, message: "because".into() };
-    PodSnapshot { status: Some(status), ..missing_pod(name, owner) }
-}
-
-pub(super) fn workload_status(revision: Option<&str>, progress: RolloutProgress) -> WorkloadStatus {
-    let revision = revision.map(str::to_owned);
-    let inject = Some("traces".into());
-    WorkloadStatus {
-        revision,
-        progress,
-        restart_blocker: None,
-        inject,
-        resource_version: "1".into(),
     }
 }
 
@@ -232,6 +144,16 @@ impl FakeCluster {
         self.queue.pod_changed(&pod);
     }
 
+    /// Lets the sidecar of a pod fail, or run again.
+    pub(super) fn set_sidecar_failure(&self, pod: &PodSnapshot, failure: Option<SidecarFailure>) {
+        let failures = &mut self.state.lock().sidecar_failures;
+        match failure {
+            Some(failure) => failures.insert(pod.key.name.clone(), Arc::new(failure)),
+            None => failures.remove(&pod.key.name),
+        };
+        self.queue.pod_changed(pod);
+    }
+
     pub(super) fn delete_pod(&self, name: &str) {
         let pod = self.state.lock().pods.remove(&key("shop", name)).unwrap();
         self.queue.pod_changed(&pod);
@@ -239,6 +161,11 @@ impl FakeCluster {
 
     pub(super) fn set_synced(&self, is_synced: bool) {
         self.state.lock().is_synced = is_synced;
+    }
+
+    pub(super) fn set_webhook_problem(&self, problem: Option<&str>) {
+        self.state.lock().webhook_problem = problem.map(str::to_owned);
+        self.queue.resync();
     }
 
     pub(super) fn opt_in_namespace(&self, namespace: &str) {
@@ -347,6 +274,10 @@ impl Cluster for FakeCluster {
         self.state.lock().is_synced
     }
 
+    fn webhook_problem(&self) -> Option<String> {
+        self.state.lock().webhook_problem.clone()
+    }
+
     fn trace_buffer_keys(&self) -> Vec<ObjectKey> {
         self.state.lock().trace_buffers.keys().cloned().collect()
     }
@@ -438,6 +369,10 @@ impl Cluster for FakeCluster {
 }
 
 impl PodLister for FakeCluster {
+    fn sidecar_failure(&self, pod: &PodSnapshot) -> Option<Arc<SidecarFailure>> {
+        self.state.lock().sidecar_failures.get(&pod.key.name).cloned()
+    }
+
     fn all(&self) -> Vec<Arc<PodSnapshot>> {
         self.state.lock().pods.values().cloned().collect()
     }

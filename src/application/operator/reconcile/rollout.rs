@@ -1,12 +1,15 @@
 //! Restarts the owners of outdated pods, at the rate that their `TraceBuffer` sets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::queue::ReconcileAction;
+use super::queue::{ReconcileAction, WorkItem};
 use super::{LeaderSession, ReconcileContext};
 use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::managed_pod::ManagedPod;
 use crate::domain::operator::reconcile::rollout::{
-    BLOCKED_POLL_INTERVAL, OwnerRollout, POLL_INTERVAL, RolloutAction, WorkloadStatus, next_action,
+    BLOCKED_POLL_INTERVAL, OwnerRollout, POLL_INTERVAL, RolloutAction, RolloutSummary,
+    WorkloadStatus, next_action,
 };
 use crate::domain::operator::reconcile::sidecar_state::{SidecarState, trace_buffer_for_new_pod};
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
@@ -20,6 +23,16 @@ use crate::ports::operator::pods::PodLister;
 pub(super) struct RolloutState {
     revision: String,
     owners: BTreeMap<Workload, OwnerRollout>,
+    /// The owners some of whose outdated sidecars do not run.
+    failing: BTreeSet<Workload>,
+    /// The progress after the last pass that succeeded.
+    pub(super) summary: Option<RolloutSummary>,
+}
+
+impl RolloutState {
+    fn new(revision: String) -> Self {
+        Self { revision, owners: BTreeMap::new(), failing: BTreeSet::new(), summary: None }
+    }
 }
 
 impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
@@ -35,9 +48,16 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         };
         let revision = desired.revision();
         let previous = previous.filter(|state| state.revision == revision);
-        let mut state = previous.unwrap_or(RolloutState { revision, owners: BTreeMap::new() });
+        let mut state = previous.unwrap_or_else(|| RolloutState::new(revision));
         let result = self.advance(&snapshot, &policy, &mut state).await;
+        let summary = result.is_ok().then(|| RolloutSummary::of(&state.owners));
+        let has_moved = summary.is_some() && state.summary != summary;
+        state.summary = summary.or(state.summary);
         self.rollouts.lock().insert(key.clone(), state);
+        if has_moved {
+            // Its status shows the progress.
+            self.context.queue.schedule(WorkItem::TraceBuffer(key.clone()), Duration::ZERO);
+        }
         result
     }
 
@@ -73,26 +93,32 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         state: &mut RolloutState,
     ) -> Result<(), ClusterError> {
         let mut owners = BTreeSet::new();
-        for (pod, sidecar_state) in self.managed_pods(snapshot) {
+        state.failing.clear();
+        for ManagedPod { pod, state: sidecar_state, failure } in self.managed_pods(snapshot) {
             let is_outdated = matches!(sidecar_state, SidecarState::Outdated(_));
             let namespace = || self.context.pods.namespace(&pod.key.namespace);
             if is_outdated && snapshot.may_restart_in(&namespace()) {
                 match self.context.cluster.workload_of(&pod).await {
-                    Ok(workload) => _ = owners.insert(workload),
+                    Ok(workload) => {
+                        state.failing.extend(failure.is_some().then(|| workload.clone()));
+                        owners.insert(workload);
+                    }
                     Err(ClusterError::NotFound) => {}
                     Err(error) => return Err(error),
                 }
             }
         }
         state.owners.retain(|owner, rollout| {
-            !matches!(rollout, OwnerRollout::Waiting | OwnerRollout::Blocked)
+            !matches!(rollout, OwnerRollout::Waiting | OwnerRollout::Blocked(_))
                 || owners.contains(owner)
         });
         owners.retain(|owner| !state.owners.contains_key(owner));
         let unfinished = state.owners.iter().filter(|(_, rollout)| {
             matches!(
                 rollout,
-                OwnerRollout::Progressing { .. } | OwnerRollout::Failed(_) | OwnerRollout::Blocked
+                OwnerRollout::Progressing { .. }
+                    | OwnerRollout::Failed(_)
+                    | OwnerRollout::Blocked(_)
             )
         });
         owners.extend(unfinished.map(|(owner, _)| owner.clone()));
@@ -134,7 +160,10 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
             return Ok(None);
         };
         let previous = state.owners.get(owner);
-        let rollout = OwnerRollout::next_state(previous, current, &state.revision, self.now());
+        let mut rollout = OwnerRollout::next_state(previous, current, &state.revision, self.now());
+        if state.failing.contains(owner) {
+            rollout = rollout.with_failing_sidecars();
+        }
         state.owners.insert(owner.clone(), rollout);
         Ok(status)
     }

@@ -1,4 +1,5 @@
 mod auditing;
+mod failing;
 mod leading;
 mod rolling_out;
 mod status;

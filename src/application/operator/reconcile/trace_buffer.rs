@@ -15,9 +15,10 @@ use super::{LeaderSession, ReconcileContext, TraceBufferSession};
 use crate::domain::operator::injection::consent::has_consent;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::conditions::{self, ReferenceResolution};
+use crate::domain::operator::reconcile::conditions::{self, Observations, ReferenceResolution};
+use crate::domain::operator::reconcile::managed_pod::ManagedPod;
 use crate::domain::operator::reconcile::sidecar_state::{
-    SidecarState, injected_sidecar, sidecar_state, trace_buffer_of_pod,
+    injected_sidecar, sidecar_state, trace_buffer_of_pod,
 };
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
 use crate::domain::operator::reconcile::trace_buffer_status::{PodCounts, Status};
@@ -32,9 +33,6 @@ const MAX_LOOKUP_NAMESPACES: usize = 20;
 /// How long a `TraceBuffer` must be gone before an event is published: the pods of a new one may
 /// become known before the `TraceBuffer` itself.
 const DELETION_DEBOUNCE: Duration = Duration::from_secs(5);
-
-/// A pod and the state of its sidecar.
-pub(super) type ManagedPod = (Arc<PodSnapshot>, SidecarState);
 
 /// The result of looking up references.
 #[derive(Clone)]
@@ -57,19 +55,6 @@ struct DesiredState {
     limits_updates: Vec<LimitsUpdate>,
 }
 
-/// Computes the desired state from the observed state.
-fn build(
-    snapshot: &TraceBufferSnapshot,
-    references: &ReferenceResolution,
-    pods: &[ManagedPod],
-    failures: &LimitsFailures,
-) -> DesiredState {
-    let counts = PodCounts::of(pods.iter().map(|(_, state)| state));
-    let limits = outdated_limits(snapshot, pods.iter().map(|(pod, _)| pod), failures);
-    let status = conditions::compute_status(snapshot, references, counts, any_pending(&limits));
-    DesiredState { status, limits_updates: limits }
-}
-
 impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
     pub(super) async fn reconcile_trace_buffer(
         &self,
@@ -83,12 +68,7 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         }
         let pods = self.managed_pods(&snapshot);
         let references = self.dereference(&snapshot, &pods).await;
-        let desired = {
-            let failures = self.limits_failures.lock();
-            let none = LimitsFailures::default();
-            let failures = failures.get(key).unwrap_or(&none);
-            build(&snapshot, &references, &pods, failures)
-        };
+        let desired = self.build(&snapshot, &references, &pods);
         self.context.monitor.pod_counts(key, Some(desired.status.pods));
         let applied = self.apply(&snapshot, &desired).await;
         self.update_status(&snapshot, &desired.status).await?;
@@ -103,6 +83,31 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         } else {
             ReconcileAction::AwaitChange
         })
+    }
+
+    /// Computes the desired state from the observed state.
+    fn build(
+        &self,
+        snapshot: &TraceBufferSnapshot,
+        references: &ReferenceResolution,
+        pods: &[ManagedPod],
+    ) -> DesiredState {
+        let limits_updates = {
+            let failures = self.limits_failures.lock();
+            let none = LimitsFailures::default();
+            let failures = failures.get(&snapshot.key).unwrap_or(&none);
+            outdated_limits(snapshot, pods.iter().map(|managed| &managed.pod), failures)
+        };
+        let rollouts = self.rollouts.lock();
+        let observations = Observations {
+            references: references.clone(),
+            pods: PodCounts::of(pods),
+            limits_pending: any_pending(&limits_updates),
+            rollout: rollouts.get(&snapshot.key).and_then(|state| state.summary.clone()),
+            webhook_problem: self.context.cluster.webhook_problem(),
+        };
+        let status = conditions::compute_status(snapshot, &observations);
+        DesiredState { status, limits_updates }
     }
 
     /// Returns the pods that use or ask for `snapshot` in the namespaces that it allows, except pods
@@ -122,9 +127,10 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         };
         let mut pods = self.possible_pods(&snapshot.key);
         pods.retain(|pod| !pod.is_terminating && is_managed(pod));
-        let with_state = |pod: Arc<PodSnapshot>| {
-            let state = sidecar_state(&pod, snapshot);
-            (pod, state)
+        let with_state = |pod: Arc<PodSnapshot>| ManagedPod {
+            state: sidecar_state(&pod, snapshot),
+            failure: lister.sidecar_failure(&pod),
+            pod,
         };
         pods.into_iter().map(with_state).collect()
     }
@@ -153,11 +159,12 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         snapshot: &TraceBufferSnapshot,
         pods: &[ManagedPod],
     ) -> ReferenceResolution {
-        let users = pods.iter().filter(|(pod, _)| {
-            injected_sidecar(pod).is_some() && self.has_consent_of(snapshot, pod)
-        });
+        let users = pods
+            .iter()
+            .map(|managed| &managed.pod)
+            .filter(|pod| injected_sidecar(pod).is_some() && self.has_consent_of(snapshot, pod));
         let mut namespaces: BTreeSet<_> =
-            users.map(|(pod, _)| pod.key.namespace.as_str()).take(MAX_LOOKUP_NAMESPACES).collect();
+            users.map(|pod| pod.key.namespace.as_str()).take(MAX_LOOKUP_NAMESPACES).collect();
         if namespaces.is_empty() {
             namespaces.insert(snapshot.key.namespace.as_str());
         }

@@ -28,4 +28,8 @@ pub struct InjectedSidecar {
     pub hash: String,
     /// The `maxBytes`, in bytes, that its memory limit was derived from; live limits never exceed it.
     pub max_bytes: u64,
+    /// Whether the environment of a container keeps its traces from the sidecar.
+    pub is_bypassed: bool,
+    /// What the author of the pod should know, each for people.
+    pub warnings: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::rollout::RolloutSummary;
 use super::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
 use super::trace_buffer_status::{Condition, ConditionStatus, PodCounts, Status};
 use crate::domain::text::in_one_line;
@@ -14,6 +15,8 @@ pub const PENDING_REASON: &str = "Pending";
 const ACCEPTED: &str = "Accepted";
 const RESOLVED_REFS: &str = "ResolvedRefs";
 const READY: &str = "Ready";
+/// Present only with the strategy `OnChange`.
+const ROLLED_OUT: &str = "RolledOut";
 /// As kstatus expects them: present only while they are true.
 const STALLED: &str = "Stalled";
 const RECONCILING: &str = "Reconciling";
@@ -38,34 +41,52 @@ pub enum ReferenceResolution {
     Failed(String),
 }
 
-/// Computes the status of the `TraceBuffer` `snapshot`. `limits_pending` is true while running pods
-/// do not have their limits yet.
+/// What is known of a `TraceBuffer` beyond its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observations {
+    /// The objects that it refers to.
+    pub references: ReferenceResolution,
+    /// Its pods.
+    pub pods: PodCounts,
+    /// Whether running pods do not have their limits yet.
+    pub limits_pending: bool,
+    /// The progress of restarts; `None` if it is not known yet.
+    pub rollout: Option<RolloutSummary>,
+    /// Why the API server does not call the webhook for new pods, if so.
+    pub webhook_problem: Option<String>,
+}
+
+/// Computes the status of the `TraceBuffer` `snapshot`.
 #[must_use]
-pub fn compute_status(
-    snapshot: &TraceBufferSnapshot,
-    references: &ReferenceResolution,
-    pods: PodCounts,
-    limits_pending: bool,
-) -> Status {
+pub fn compute_status(snapshot: &TraceBufferSnapshot, observations: &Observations) -> Status {
+    let Observations { references, pods, limits_pending, rollout, webhook_problem } = observations;
     let previous = snapshot.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let restarts = snapshot.rollout.is_some() && snapshot.sidecar.is_ok();
     let mut conditions = previous.to_vec();
-    conditions.retain(|condition| ![STALLED, RECONCILING].contains(&condition.type_.as_str()));
+    conditions.retain(|condition| match condition.type_.as_str() {
+        STALLED | RECONCILING => false,
+        ROLLED_OUT => restarts,
+        _ => true,
+    });
     let always = [
         (ACCEPTED, accepted(snapshot)),
         (RESOLVED_REFS, resolved(references)),
-        (READY, ready(snapshot)),
+        (READY, ready(snapshot, webhook_problem.as_deref())),
     ];
-    let while_true =
-        [(STALLED, stalled(snapshot)), (RECONCILING, limits_pending.then(reconciling))];
-    let while_true = while_true.into_iter().filter_map(|(kind, update)| Some((kind, update?)));
-    for (kind, update) in always.into_iter().chain(while_true) {
+    let sometimes = [
+        (ROLLED_OUT, rollout.as_ref().filter(|_| restarts).map(rolled_out)),
+        (STALLED, stalled(snapshot)),
+        (RECONCILING, limits_pending.then(reconciling)),
+    ];
+    let sometimes = sometimes.into_iter().filter_map(|(kind, update)| Some((kind, update?)));
+    for (kind, update) in always.into_iter().chain(sometimes) {
         let condition = condition(kind, update, previous, snapshot.generation);
         match conditions.iter_mut().find(|existing| existing.type_ == kind) {
             Some(existing) => *existing = condition,
             None => conditions.push(condition),
         }
     }
-    Status { observed_generation: Some(snapshot.generation), conditions, pods }
+    Status { observed_generation: Some(snapshot.generation), conditions, pods: *pods }
 }
 
 /// Keeps the transition time of a condition whose status does not change. The time of the default
@@ -138,17 +159,45 @@ fn resolved(references: &ReferenceResolution) -> ConditionUpdate {
     }
 }
 
-fn ready(snapshot: &TraceBufferSnapshot) -> ConditionUpdate {
-    if snapshot.sidecar.is_ok() {
-        ConditionUpdate::new(
+fn ready(snapshot: &TraceBufferSnapshot, webhook_problem: Option<&str>) -> ConditionUpdate {
+    let not_ready =
+        |reason, message: String| ConditionUpdate::new(ConditionStatus::False, reason, message);
+    match (&snapshot.sidecar, webhook_problem) {
+        (Err(_), _) => not_ready(
+            "NotAccepted",
+            "new pods get no sidecar until the errors listed in condition Accepted are fixed"
+                .into(),
+        ),
+        (Ok(_), Some(problem)) => {
+            not_ready("WebhookUnavailable", format!("new pods get no sidecar: {problem}"))
+        }
+        (Ok(_), None) => ConditionUpdate::new(
             ConditionStatus::True,
             "Injecting",
             "new pods that ask for the sidecar get it",
-        )
-    } else {
-        let message =
-            "new pods get no sidecar until the errors listed in condition Accepted are fixed";
-        ConditionUpdate::new(ConditionStatus::False, "NotAccepted", message)
+        ),
+    }
+}
+
+fn rolled_out(rollout: &RolloutSummary) -> ConditionUpdate {
+    let pending = |reason, message| ConditionUpdate::new(ConditionStatus::False, reason, message);
+    match rollout {
+        RolloutSummary::Complete => ConditionUpdate::new(
+            ConditionStatus::True,
+            "Complete",
+            "no workload is left to be restarted",
+        ),
+        RolloutSummary::Restarting(progress) => pending("Restarting", progress.clone()),
+        RolloutSummary::Blocked(owners) => {
+            pending("Waiting", format!("cannot be restarted now: {owners}"))
+        }
+        RolloutSummary::Halted(failure) => pending(
+            "Halted",
+            format!(
+                "no workload is restarted until this one, which did not become available after its \
+                 restart, does: {failure}"
+            ),
+        ),
     }
 }
 

@@ -2,6 +2,7 @@
 //! a change requires.
 
 pub mod conditions;
+pub mod managed_pod;
 pub mod rollout;
 pub mod sidecar_state;
 pub mod trace_buffer_snapshot;

@@ -1,6 +1,8 @@
 //! Decides which owner of outdated pods is restarted next: a change reaches the owners one after
 //! another and stops at the first one that it breaks.
 
+mod summary;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -56,9 +58,32 @@ pub enum OwnerRollout {
     },
     /// The owner was restarted, and its pods do not become available, for this reason.
     Failed(String),
-    /// The owner cannot be restarted now: another rollout of it is in progress, or a restart would
-    /// have no effect.
-    Blocked,
+    /// The owner cannot be restarted now.
+    Blocked(Blocker),
+}
+
+/// Why an owner with outdated pods is not restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocker {
+    /// Another rollout of it is in progress.
+    OtherRollout,
+    /// Another rollout of it has failed, for this reason.
+    FailedRollout(String),
+    /// A restart would have no effect, for this reason.
+    NoEffect(&'static str),
+}
+
+/// The progress of a rollout over all owners, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RolloutSummary {
+    /// No owner is left to be restarted.
+    Complete,
+    /// Owners restart, or wait for others to do so.
+    Restarting(String),
+    /// Those that are left cannot be restarted now.
+    Blocked(String),
+    /// The restart of an owner failed, so that no other is restarted.
+    Halted(String),
 }
 
 /// What to do next.
@@ -111,8 +136,25 @@ impl OwnerRollout {
         }
         // The next change may replace our own restart, even one that is in progress or has failed:
         // it may fix the failure. A rollout that another client started has to complete first.
-        let may_restart = status.progress == RolloutProgress::Complete || status.revision.is_some();
-        if may_restart && status.restart_blocker.is_none() { Self::Waiting } else { Self::Blocked }
+        match (status.restart_blocker, &status.progress) {
+            (Some(why), _) => Self::Blocked(Blocker::NoEffect(why)),
+            (None, RolloutProgress::Complete) => Self::Waiting,
+            (None, _) if status.revision.is_some() => Self::Waiting,
+            (None, RolloutProgress::Progressing) => Self::Blocked(Blocker::OtherRollout),
+            (None, RolloutProgress::Failed(why)) => {
+                Self::Blocked(Blocker::FailedRollout(why.clone()))
+            }
+        }
+    }
+
+    /// Returns the state of an owner some of whose outdated sidecars do not run: its own rollout may never
+    /// complete until a restart replaces them, so it is not waited for.
+    #[must_use]
+    pub fn with_failing_sidecars(self) -> Self {
+        match self {
+            Self::Blocked(Blocker::OtherRollout | Blocker::FailedRollout(_)) => Self::Waiting,
+            other => other,
+        }
     }
 
     fn progressing(previous: Option<&Self>, now: Duration) -> Self {
@@ -152,7 +194,7 @@ pub fn next_action<K: Clone + Ord>(
         .values()
         .filter(|rollout| matches!(rollout, OwnerRollout::Progressing { .. }))
         .count();
-    let any_blocked = owners.values().any(|rollout| *rollout == OwnerRollout::Blocked);
+    let any_blocked = owners.values().any(|rollout| matches!(rollout, OwnerRollout::Blocked(_)));
     if waiting.is_empty() {
         return match (progressing, any_blocked) {
             (0, false) => RolloutAction::Finished,

@@ -1,7 +1,6 @@
 //! The state of a pod's sidecar, compared with its `TraceBuffer`.
 
 use super::trace_buffer_snapshot::{DesiredSidecar, TraceBufferSnapshot};
-use super::trace_buffer_status::PodCounts;
 use crate::domain::operator::injection::facts::{ClusterFacts, NamespaceFacts};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::request::InjectRequest;
@@ -159,22 +158,6 @@ pub fn outdated_reason(
         });
     }
     (desired.limits.max_bytes.get() > injected.max_bytes).then_some(OutdatedReason::NeedsMoreMemory)
-}
-
-impl PodCounts {
-    /// Counts pods by their sidecar states.
-    pub fn of<'a>(states: impl IntoIterator<Item = &'a SidecarState>) -> Self {
-        let mut counts = Self::default();
-        for state in states {
-            counts.total += 1;
-            match state {
-                SidecarState::Current => counts.current += 1,
-                SidecarState::Outdated(_) => counts.outdated += 1,
-                SidecarState::Missing(_) => counts.missing += 1,
-            }
-        }
-        counts
-    }
 }
 
 impl MissingReason {

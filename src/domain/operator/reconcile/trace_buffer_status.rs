@@ -50,4 +50,8 @@ pub struct PodCounts {
     pub outdated: u32,
     /// Pods without the sidecar they ask for.
     pub missing: u32,
+    /// Pods whose sidecar does not run.
+    pub failing: u32,
+    /// Pods, of those with a sidecar, in which a container sends its traces elsewhere.
+    pub bypassing: u32,
 }

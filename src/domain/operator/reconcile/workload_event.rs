@@ -1,7 +1,11 @@
 //! Kubernetes events about workloads.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::managed_pod::SidecarFailure;
 use super::sidecar_state::{MissingReason, OutdatedReason};
 use super::trace_buffer_snapshot::DesiredSidecar;
+use crate::domain::operator::injection::status::InjectedSidecar;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::{in_one_line, truncated_bytes};
 
@@ -75,6 +79,28 @@ impl WorkloadEvent {
             }
         };
         Self::new(false, "Outdated", &dedup_key, &message)
+    }
+
+    /// Returns the event for pods whose sidecar does not run.
+    #[must_use]
+    pub fn sidecar_failing(failure: &SidecarFailure) -> Self {
+        let message = format!(
+            "the sidecar of pods does not run, and a native one keeps the application from starting: {}",
+            failure.message
+        );
+        Self::new(true, "SidecarFailing", &failure.reason, &message)
+    }
+
+    /// Returns the event for what the webhook warned of when it injected a pod; `None` without a warning.
+    #[must_use]
+    pub fn injection_warning(injected: &InjectedSidecar) -> Option<Self> {
+        if injected.warnings.is_empty() {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        injected.warnings.hash(&mut hasher);
+        let dedup_key = format!("{:016x}", hasher.finish());
+        Some(Self::new(true, "InjectionWarning", &dedup_key, &injected.warnings.join("; ")))
     }
 
     /// Returns the event for running pods whose `TraceBuffer` was deleted.
@@ -173,6 +199,44 @@ mod tests {
         assert_eq!(dedup_key(OutdatedReason::SpecChanged, "a", 2), "Changed-a");
         assert_eq!(dedup_key(OutdatedReason::Recreated, "b", 2), "Recreated-b");
         assert_eq!(dedup_key(OutdatedReason::NeedsMoreMemory, "a", 2), "NeedsMoreMemory-2");
+    }
+
+    #[test]
+    fn the_event_of_a_failing_sidecar_has_the_reason_of_the_kubelet() {
+        let failure = SidecarFailure {
+            reason: "ImagePullBackOff".into(),
+            message: "ImagePullBackOff: no such image".into(),
+        };
+
+        let event = WorkloadEvent::sidecar_failing(&failure);
+
+        assert_eq!(
+            (event.reason, event.dedup_key.as_str()),
+            ("SidecarFailing", "ImagePullBackOff")
+        );
+        assert!(event.message.ends_with("ImagePullBackOff: no such image"), "{}", event.message);
+    }
+
+    #[test]
+    fn warnings_of_the_injection_are_one_event_and_other_warnings_are_another() {
+        let event = |warnings: &[&str]| {
+            WorkloadEvent::injection_warning(&InjectedSidecar {
+                trace_buffer: key(),
+                uid: "u".into(),
+                hash: "h".into(),
+                max_bytes: 1,
+                is_bypassed: true,
+                warnings: warnings.iter().map(|&text| text.to_owned()).collect(),
+            })
+        };
+
+        let both = event(&["first", "second"]).unwrap();
+
+        assert_eq!(both.message, "first; second");
+        assert!(both.is_warning);
+        assert_eq!(Some(&both), event(&["first", "second"]).as_ref());
+        assert_ne!(both.dedup_key, event(&["first"]).unwrap().dedup_key);
+        assert_eq!(event(&[]), None);
     }
 
     #[test]

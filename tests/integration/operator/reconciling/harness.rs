@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tracebuffer::adapters::kubernetes::controller::KubeCluster;
+use tracebuffer::adapters::kubernetes::controller::{KubeCaches, KubeCluster};
 use tracebuffer::adapters::kubernetes::pod::status::to_annotation;
 use tracebuffer::adapters::kubernetes::sidecar::SidecarDefaults;
-use tracebuffer::adapters::kubernetes::watch::{NamespaceCache, PodCache, TraceBufferCache};
+use tracebuffer::adapters::kubernetes::watch::{
+    NamespaceCache, PodCache, TraceBufferCache, WebhookObjectNames, WebhookWatch,
+};
 use tracebuffer::application::operator::reconcile::queue::WorkQueue;
 use tracebuffer::application::operator::reconcile::{ReconcileContext, Reconciler};
 use tracebuffer::domain::limits_text;
@@ -25,6 +27,9 @@ use crate::support::api_server::ApiServer;
 
 pub(crate) const TRACE_BUFFERS: &str = "tracebuffers.tracebuffer.dev";
 pub(crate) const DEPLOYMENTS: &str = "deployments.apps";
+pub(crate) const WEBHOOK_CONFIGURATIONS: &str =
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io";
+pub(crate) const ENDPOINT_SLICES: &str = "endpointslices.discovery.k8s.io";
 pub(crate) const EVENTS: &str = "events.events.k8s.io";
 
 /// One replica, with its caches and its reconciler.
@@ -64,10 +69,20 @@ impl TestOperator {
         let namespaces = Arc::new(NamespaceCache::new(server.client(), queue.clone()));
         let pods = PodCache::new(server.client(), Arc::clone(&namespaces), queue.clone());
         let pods = Arc::new(pods);
+        let names = WebhookObjectNames {
+            configuration: "tracebuffer".into(),
+            namespace: "ops".into(),
+            service: "tracebuffer-webhook".into(),
+        };
+        let webhook = WebhookWatch::new(server.client(), names, queue.clone(), || true);
+        let webhook = Arc::new(webhook);
         let cluster = Arc::new(KubeCluster::new(
             server.client(),
-            Arc::clone(&trace_buffers),
-            Arc::clone(&pods),
+            KubeCaches {
+                trace_buffers: Arc::clone(&trace_buffers),
+                pods: Arc::clone(&pods),
+                webhook: Arc::clone(&webhook),
+            },
             may_look_up,
             "operator-0",
         ));
@@ -87,6 +102,7 @@ impl TestOperator {
             }),
             tokio::spawn(async move { namespaces.run().await }),
             tokio::spawn(async move { pods.run().await }),
+            tokio::spawn(async move { webhook.run().await }),
             tokio::spawn(async move { reconciler.run(is_leading).await }),
         ];
         let operator = Self { cluster, trace_buffers, leading, tasks };
@@ -115,8 +131,38 @@ pub(crate) async fn sleep_seconds(seconds: u64) {
 pub(crate) fn shop_cluster() -> ApiServer {
     let server = ApiServer::new();
     server.put(TRACE_BUFFERS, trace_buffer(&json!({})));
+    server.put(WEBHOOK_CONFIGURATIONS, webhook_configuration(&["inject.tracebuffer.dev"]));
+    server.put(ENDPOINT_SLICES, endpoint_slice(true));
     put_deployment(&server, "web");
     server
+}
+
+/// The webhook's configuration with these entries.
+pub(crate) fn webhook_configuration(entries: &[&str]) -> Value {
+    let entry = |name: &&str| {
+        json!({
+            "name": name, "clientConfig": {}, "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+        })
+    };
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": { "name": "tracebuffer" },
+        "webhooks": entries.iter().map(entry).collect::<Vec<_>>(),
+    })
+}
+
+/// A slice of the webhook's Service with one endpoint.
+pub(crate) fn endpoint_slice(is_ready: bool) -> Value {
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {
+            "name": "tracebuffer-webhook-1", "namespace": "ops",
+            "labels": { "kubernetes.io/service-name": "tracebuffer-webhook" },
+        },
+        "addressType": "IPv4",
+        "endpoints": [{ "addresses": ["10.0.0.1"], "conditions": { "ready": is_ready } }],
+    })
 }
 
 pub(crate) fn trace_buffer(spec: &Value) -> Value {
@@ -195,6 +241,8 @@ pub(crate) fn injected_pod_annotations(operator: &TestOperator) -> Value {
         uid: sidecar.uid.clone(),
         hash: sidecar.hash.clone(),
         max_bytes: sidecar.limits.max_bytes.get(),
+        is_bypassed: false,
+        warnings: vec![],
     });
     json!({
         "tracebuffer.dev/inject": "true",

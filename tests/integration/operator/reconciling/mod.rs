@@ -5,3 +5,4 @@ mod harness;
 mod limits;
 mod restarts;
 mod statuses;
+mod webhook;

@@ -24,7 +24,10 @@ async fn the_status_has_conditions_and_counts() {
     let status = status(&server);
 
     assert_eq!(status["observedGeneration"], 1);
-    assert_eq!(status["pods"], json!({ "total": 2, "current": 1, "outdated": 0, "missing": 1 }));
+    let counts = json!({
+        "total": 2, "current": 1, "outdated": 0, "missing": 1, "failing": 0, "bypassing": 0,
+    });
+    assert_eq!(status["pods"], counts);
     for kind in ["Accepted", "ResolvedRefs", "Ready"] {
         assert_eq!(condition(&status, kind)["status"], "True", "{kind}");
     }

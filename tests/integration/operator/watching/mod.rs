@@ -4,4 +4,5 @@ mod any_script;
 mod cluster;
 mod namespaces;
 mod pods;
+mod sidecars;
 mod trace_buffers;

@@ -224,7 +224,11 @@ async fn pods_are_listed_in_pages() {
 
     wait_until("synced", || harness.pods.is_synced()).await;
     assert_eq!(harness.names("shop").len(), 251);
-    assert_eq!(harness.server.seen(Verb::List, "pods"), 3 + 1, "three pages, and `bank`");
+    assert_eq!(
+        harness.server.seen(Verb::List, "pods"),
+        3 + 1 + 1,
+        "three pages, `bank` and injected pods"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use crate::adapters::kubernetes::diagnosis::check_input::CheckInput;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section, join_names};
 use crate::adapters::kubernetes::names;
 use crate::adapters::kubernetes::namespace::{misconfiguration, namespace_facts};
+use crate::adapters::kubernetes::pod::sidecar_failure::{sidecar_failure, sidecar_status};
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{Sidecar, SidecarDefaults, trace_buffer_view};
 use crate::adapters::kubernetes::watch::pod_snapshot;
@@ -18,6 +19,7 @@ use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::injection::trace_buffer_view::TraceBufferView;
 use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::managed_pod::SidecarFailure;
 use crate::domain::operator::reconcile::sidecar_state::{
     MissingReason, missing_reason, outdated_reason,
 };
@@ -31,6 +33,8 @@ const RESTART_REMEDY: &str = "recreate the pods: `kubectl rollout restart`";
 #[derive(Default)]
 struct PodGroups {
     current: usize,
+    failing: Vec<String>,
+    bypassing: Vec<String>,
     /// Pods whose `TraceBuffer` was not read or has errors, so that nothing is known of them.
     unknown: usize,
     missing: Vec<String>,
@@ -58,6 +62,7 @@ fn group_pods(input: &CheckInput, pods: &[PartialObjectMeta<Pod>]) -> PodGroups 
     let cluster = input.operator.cluster_facts();
     let namespaces = input.namespaces.iter().map(namespace_facts);
     let namespaces: BTreeMap<_, _> = namespaces.map(|one| (one.name.clone(), one)).collect();
+    let failures = sidecar_failures(input);
     let mut groups = PodGroups::default();
     for pod in pods.iter().map(|pod| pod_snapshot(pod.metadata.clone())) {
         if pod.is_terminating {
@@ -69,7 +74,13 @@ fn group_pods(input: &CheckInput, pods: &[PartialObjectMeta<Pod>]) -> PodGroups 
             let is_read =
                 !input.is_single_namespace || injected.trace_buffer.namespace == pod.key.namespace;
             let trace_buffers = trace_buffers.as_ref().filter(|_| is_read);
-            groups.add_injected(&pod, injected, namespace, trace_buffers);
+            if injected.is_bypassed {
+                groups.bypassing.push(pod.key.to_string());
+            }
+            match failures.get(&pod.key) {
+                Some(failure) => groups.failing.push(format!("{} ({})", pod.key, failure.reason)),
+                None => groups.add_injected(&pod, injected, namespace, trace_buffers),
+            }
         } else if let Some(reason) = missing_reason(&pod, opted_in, &cluster) {
             groups.add_missing(&pod, &reason);
         }
@@ -124,6 +135,12 @@ impl PodGroups {
                 format!("{unknown} with a sidecar whose TraceBuffer was not read or has errors");
             findings.push(SECTION.skipped("unknown", message));
         }
+        let explain = "see `tracebuffer explain pod NAME -n NAMESPACE`";
+        if !self.failing.is_empty() {
+            let (pods, names) = (pluralize(self.failing.len(), "pod"), join_names(&self.failing));
+            let message = format!("{pods} whose sidecar does not run: {names}");
+            findings.push(SECTION.failed("failing", message, explain));
+        }
         let mut add = |name: &str, pods: &[String], what: &str, remedy: &str| {
             if !pods.is_empty() {
                 let message =
@@ -132,7 +149,6 @@ impl PodGroups {
             }
         };
         let missing = "asking for a sidecar, for which the webhook was not called";
-        let explain = "see `tracebuffer explain pod NAME -n NAMESPACE`";
         add("missing", &self.missing, missing, &format!("{RESTART_REMEDY}; {explain}"));
         add("skipped", &self.skipped, "asking for a sidecar and skipped", explain);
         add("outdated", &self.outdated, "with an outdated sidecar", RESTART_REMEDY);
@@ -140,9 +156,22 @@ impl PodGroups {
         let remedy = "extend its allowedNamespaces; recreated pods get no sidecar";
         add("not allowed", &self.disallowed, disallowed, remedy);
         let orphaned = "whose TraceBuffer was deleted; their sidecars keep running";
+        let bypassing = "with a container whose traces do not reach the sidecar";
+        add("bypassing", &self.bypassing, bypassing, explain);
         add("orphaned", &self.orphaned, orphaned, "recreate the TraceBuffer or the pods");
         findings
     }
+}
+
+/// Returns the sidecars that do not run; none if their pods could not be read.
+fn sidecar_failures(input: &CheckInput) -> BTreeMap<ObjectKey, SidecarFailure> {
+    let failure = |pod: &Pod| {
+        let status = pod.status.as_ref()?;
+        let lists = [&status.init_container_statuses, &status.container_statuses];
+        let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+        Some((ObjectKey { namespace, name }, sidecar_failure(sidecar_status(lists)?)?))
+    };
+    input.injected_pods.get().into_iter().flatten().filter_map(failure).collect()
 }
 
 /// Reports labels and annotations of Namespaces that have no effect there.

@@ -6,8 +6,7 @@ use kube::ResourceExt;
 use crate::adapters::kubernetes::diagnosis::check_input::CheckInput;
 use crate::adapters::kubernetes::diagnosis::fetched::Fetched;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section, join_names};
-use crate::adapters::kubernetes::diagnosis::operator::WEBHOOK_ENTRY_NAME;
-use crate::adapters::kubernetes::names;
+use crate::adapters::kubernetes::names::{self, WEBHOOK_ENTRY};
 use crate::adapters::kubernetes::pod::status::from_annotation;
 use crate::domain::operator::injection::status::InjectionStatus;
 
@@ -23,16 +22,19 @@ fn configuration(input: &CheckInput) -> Finding {
         Ok(Some(found)) => found,
         Ok(None) => {
             let message = "the MutatingWebhookConfiguration of tracebuffer was not found";
-            return SECTION.failed(NAME, message, "install the chart: `helm install`");
+            let remedy = match input.operator.deployment {
+                Fetched::Found(_) => "restore it: `helm upgrade`",
+                _ => "install the chart: `helm install`",
+            };
+            return SECTION.failed(NAME, message, remedy);
         }
         Err(finding) => return finding,
     };
     let name = found.name_any();
     let Some(entries) =
-        found.webhooks.as_ref().filter(|all| all.iter().any(|e| e.name == WEBHOOK_ENTRY_NAME))
+        found.webhooks.as_ref().filter(|all| all.iter().any(|e| e.name == WEBHOOK_ENTRY))
     else {
-        let message =
-            format!("MutatingWebhookConfiguration {name} has no entry {WEBHOOK_ENTRY_NAME}");
+        let message = format!("MutatingWebhookConfiguration {name} has no entry {WEBHOOK_ENTRY}");
         return SECTION.failed(NAME, message, "upgrade the chart");
     };
     let untrusted: Vec<_> = entries
@@ -109,7 +111,8 @@ fn dry_run_finding(pod: &Pod, namespace: &str) -> Finding {
             return SECTION.failed(
                 NAME,
                 format!("the webhook was not called for a pod in namespace {namespace} that asks for a sidecar"),
-                "check whether the operator's pods are ready, and the API server's log for the webhook",
+                "check whether the operator's pods are ready, whether its Service has endpoints, and the \
+                 API server's log for the webhook",
             );
         }
     };

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 
 use crate::adapters::kubernetes::diagnosis::explain_input::ExplainInput;
 use crate::adapters::kubernetes::diagnosis::finding::{Finding, Section};
-use crate::adapters::kubernetes::diagnosis::operator::WEBHOOK_ENTRY_NAME;
+use crate::adapters::kubernetes::names::WEBHOOK_ENTRY;
 
 const CAUSE: Section = Section("Likely causes");
 const INSTALL_REMEDY: &str = "install the chart: `helm install`";
@@ -38,7 +38,7 @@ fn webhook_configuration_cause(input: &ExplainInput) -> Option<Finding> {
         Err(finding) => return Some(finding),
     };
     let name = found.name_any();
-    let entry = found.webhooks.iter().flatten().find(|entry| entry.name == WEBHOOK_ENTRY_NAME)?;
+    let entry = found.webhooks.iter().flatten().find(|entry| entry.name == WEBHOOK_ENTRY)?;
     if excludes(entry, &input.key.namespace) {
         let message = format!(
             "MutatingWebhookConfiguration {name} excludes namespace {}",

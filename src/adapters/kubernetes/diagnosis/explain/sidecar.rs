@@ -1,10 +1,11 @@
 //! Explains an injected pod: whether its sidecar runs, and whether it is current.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::adapters::kubernetes::diagnosis::explain_input::ExplainInput;
 use crate::adapters::kubernetes::diagnosis::finding::{DECISION, Finding, Section};
 use crate::adapters::kubernetes::names;
+use crate::adapters::kubernetes::pod::sidecar_failure::{sidecar_failure, sidecar_status};
 use crate::adapters::kubernetes::sidecar::Sidecar;
 use crate::domain::limits_text;
 use crate::domain::operator::injection::status::InjectedSidecar;
@@ -12,14 +13,15 @@ use crate::domain::operator::injection::trace_buffer_view::TraceBufferLister;
 use crate::domain::operator::reconcile::sidecar_state::{OutdatedReason, outdated_reason};
 
 const SIDECAR: Section = Section("Sidecar");
-/// The reasons for which a container waits while its pod starts.
-const STARTING_REASONS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 const RESTART_REMEDY: &str = "recreate the pod: `kubectl rollout restart` of its owner";
 
 pub(super) fn explain(input: &ExplainInput, pod: &Pod, injected: &InjectedSidecar) -> Vec<Finding> {
     let from = format!("injected from TraceBuffer {}", injected.trace_buffer);
     let mut findings = vec![DECISION.ok("Injected", from)];
     findings.extend(container(pod));
+    findings.extend(
+        injected.warnings.iter().map(|text| SIDECAR.warning_without_remedy("warning", text)),
+    );
     findings.extend(configuration(input, injected));
     findings
 }
@@ -28,37 +30,22 @@ pub(super) fn explain(input: &ExplainInput, pod: &Pod, injected: &InjectedSideca
 fn container(pod: &Pod) -> Option<Finding> {
     const NAME: &str = "container";
     let status = pod.status.as_ref()?;
-    let mut all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-    let container = all.find(|container| container.name == names::SIDECAR_CONTAINER)?;
+    let container = sidecar_status([&status.init_container_statuses, &status.container_statuses])?;
     let restarts = match container.restart_count {
         0 => String::new(),
         1 => ", restarted once".to_owned(),
         times => format!(", restarted {times} times"),
     };
     let remedy = "see `kubectl describe pod` and `kubectl logs -c tracebuffer`";
-    if let Some(why) = stop_reason(container) {
-        return Some(SIDECAR.failed(NAME, format!("does not run: {why}{restarts}"), remedy));
+    if let Some(failure) = sidecar_failure(container) {
+        let message = format!("does not run: {}{restarts}", failure.message);
+        return Some(SIDECAR.failed(NAME, message, remedy));
     }
     // The application does not start before the sidecar has started.
     if container.started == Some(false) {
         return Some(SIDECAR.warning(NAME, format!("has not started yet{restarts}"), remedy));
     }
     Some(SIDECAR.ok(NAME, format!("runs{restarts}")))
-}
-
-fn stop_reason(container: &ContainerStatus) -> Option<String> {
-    let state = container.state.as_ref()?;
-    if let Some(waiting) = &state.waiting {
-        let reason = waiting.reason.as_deref().unwrap_or("waiting");
-        return match &waiting.message {
-            _ if STARTING_REASONS.contains(&reason) => None,
-            Some(message) => Some(format!("{reason}: {message}")),
-            None => Some(reason.to_owned()),
-        };
-    }
-    let terminated = state.terminated.as_ref()?;
-    // Exit code 0 is normal at the end of a pod that runs to completion.
-    (terminated.exit_code != 0).then(|| format!("exited with code {}", terminated.exit_code))
 }
 
 /// Reports whether the sidecar is current.

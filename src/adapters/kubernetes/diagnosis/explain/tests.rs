@@ -7,7 +7,8 @@ use super::*;
 use crate::adapters::kubernetes::diagnosis::fetched::Fetched;
 use crate::adapters::kubernetes::diagnosis::finding::FindingState;
 use crate::adapters::kubernetes::diagnosis::testing::{
-    DAY, IMAGE, NOW, from_json, injected_pod, operator_objects, trace_buffer, webhook_tls,
+    DAY, IMAGE, NOW, from_json, injected_annotations, injected_pod, operator_objects, trace_buffer,
+    webhook_tls,
 };
 use crate::adapters::kubernetes::resource::TraceBuffer;
 use crate::adapters::kubernetes::sidecar::{SidecarDefaults, trace_buffer_view};
@@ -164,6 +165,18 @@ fn a_sidecar_that_does_not_run_is_reported_with_the_kubelets_reason() {
 
     let expected = "does not run: ErrImagePull: not found, restarted 2 times";
     assert_eq!(message(&input, "container"), expected);
+}
+
+#[test]
+fn what_the_webhook_warned_of_is_repeated() {
+    let mut annotations = injected_annotations();
+    let status = annotations["tracebuffer.dev/status"].as_str().unwrap();
+    annotations["tracebuffer.dev/status"] =
+        status.replace('}', r#","warnings":["the grace period is short"]}"#).into();
+
+    let input = input(pod(&annotations), &[trace_buffer()]);
+
+    assert_eq!(message(&input, "warning"), "the grace period is short");
 }
 
 #[test]

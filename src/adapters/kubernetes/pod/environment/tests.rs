@@ -174,10 +174,11 @@ fn headers_of_the_application_are_a_warning() {
     let pod = pod(&json!([{"name": "web", "env": headers}]));
     let mut patch = PatchBuilder::new(&pod);
 
-    let warnings = add_variables(&mut patch, &pod, &sidecar(), SidecarPosition::Container);
+    let report = add_variables(&mut patch, &pod, &sidecar(), SidecarPosition::Container);
 
+    assert!(!report.is_bypassed);
     assert_eq!(
-        warnings,
+        report.warnings,
         ["OTEL_EXPORTER_OTLP_HEADERS of container \"web\" has no effect on traces beyond the \
              sidecar, which sends destination.headers of the TraceBuffer"]
     );
@@ -211,7 +212,7 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
         {"name": "istio-proxy", "env": []},
     ]));
     let mut patch = PatchBuilder::new(&pod);
-    let warning = add_variables(&mut patch, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
+    let report = add_variables(&mut patch, &pod, &sidecar(), SidecarPosition::Native { index: 0 });
 
     let variable = json!({"name": TRACES_ENDPOINT_VAR, "value": ENDPOINT});
     assert_eq!(
@@ -223,8 +224,9 @@ fn the_endpoint_is_appended_and_bypassing_containers_are_a_warning() {
                 "value": {"name": TRACES_INSECURE_VAR, "value": "true"}},
         ])
     );
+    assert!(report.is_bypassed);
     assert_eq!(
-        warning,
+        report.warnings,
         [
             "the traces of container \"own\" bypass the buffer: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT \
              is set there",
@@ -240,6 +242,9 @@ fn application_environment_never_causes_no_change_and_no_warning() {
     let pod = pod(&json!([{"name": "own", "env": endpoint("http://collector:4317")}]));
     let mut patch = PatchBuilder::new(&pod);
     let silent = Sidecar { application_endpoint: None, ..sidecar() };
-    assert!(add_variables(&mut patch, &pod, &silent, SidecarPosition::Container).is_empty());
+
+    let report = add_variables(&mut patch, &pod, &silent, SidecarPosition::Container);
+
+    assert_eq!(report, EnvironmentReport::default());
     assert!(patch.build().is_empty());
 }

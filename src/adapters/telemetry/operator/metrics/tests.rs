@@ -71,7 +71,7 @@ fn reconciling_counts_by_result() {
 fn pods_are_summed_over_all_trace_buffers() {
     let metrics = ControllerMetrics::new();
     let counts = |current, outdated| {
-        Some(PodCounts { total: current + outdated, current, outdated, missing: 0 })
+        Some(PodCounts { total: current + outdated, current, outdated, ..PodCounts::default() })
     };
     metrics.pod_counts(&key("a"), counts(1, 2));
     metrics.pod_counts(&key("b"), counts(10, 20));

@@ -55,7 +55,8 @@ async fn the_status_counts_the_pods_that_use_the_trace_buffer_or_should() {
     let harness = Harness::with_leader(&[snapshot()], &pods).await;
 
     let status = harness.cluster.status(&traces()).unwrap();
-    let counts = PodCounts { total: 5, current: 2, outdated: 1, missing: 2 };
+    let counts =
+        PodCounts { total: 5, current: 2, outdated: 1, missing: 2, ..PodCounts::default() };
     assert_eq!(status.pods, counts);
     assert_eq!(condition(&status, "Ready").status, ConditionStatus::True);
     assert_eq!(harness.cluster.counts(&traces()), Some(counts));

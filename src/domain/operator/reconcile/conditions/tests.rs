@@ -1,10 +1,13 @@
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use super::*;
 use crate::domain::limits::BufferLimits;
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::object_key::ObjectKey;
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{DesiredSidecar, ReferenceKind};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{
+    DesiredSidecar, ReferenceKind, RolloutPolicy,
+};
 
 fn snapshot(
     sidecar: Result<DesiredSidecar, String>,
@@ -51,7 +54,19 @@ fn settled(
     references: &ReferenceResolution,
     pods: PodCounts,
 ) -> Status {
-    compute_status(snapshot, references, pods, false)
+    let observations = Observations { pods, ..observations(references) };
+    compute_status(snapshot, &observations)
+}
+
+/// Nothing is pending, and the webhook is called.
+fn observations(references: &ReferenceResolution) -> Observations {
+    Observations {
+        references: references.clone(),
+        pods: PodCounts::default(),
+        limits_pending: false,
+        rollout: None,
+        webhook_problem: None,
+    }
 }
 
 /// The status as it is read back, with a time in every condition.
@@ -210,9 +225,7 @@ fn a_corrected_spec_is_no_longer_stalled() {
 fn reconciling_is_set_only_while_limits_are_pending() {
     let pending = compute_status(
         &snapshot(Ok(desired_sidecar()), None),
-        &ReferenceResolution::None,
-        PodCounts::default(),
-        true,
+        &Observations { limits_pending: true, ..observations(&ReferenceResolution::None) },
     );
     assert_eq!(of(&pending, "Reconciling").status, ConditionStatus::True);
 
@@ -250,4 +263,66 @@ fn a_message_is_bounded() {
     let status = settled(&wrong, &ReferenceResolution::None, PodCounts::default());
 
     assert!(of(&status, "Accepted").message.len() < 1100);
+}
+
+/// The status of a `TraceBuffer` that restarts workloads, at this point of the rollout.
+fn rolling_out(previous: Option<Status>, rollout: Option<RolloutSummary>) -> Status {
+    let policy = RolloutPolicy { max_concurrent: 1, interval: Duration::ZERO };
+    let restarting =
+        TraceBufferSnapshot { rollout: Some(policy), ..snapshot(Ok(desired_sidecar()), previous) };
+    compute_status(
+        &restarting,
+        &Observations { rollout, ..observations(&ReferenceResolution::None) },
+    )
+}
+
+#[test]
+fn the_progress_of_restarts_is_a_condition_that_says_what_they_wait_for() {
+    for (rollout, expected) in [
+        (RolloutSummary::Complete, (ConditionStatus::True, "Complete")),
+        (RolloutSummary::Restarting("two".into()), (ConditionStatus::False, "Restarting")),
+        (RolloutSummary::Blocked("a (paused)".into()), (ConditionStatus::False, "Waiting")),
+        (RolloutSummary::Halted("a: crashes".into()), (ConditionStatus::False, "Halted")),
+    ] {
+        let text = format!("{rollout:?}");
+        let status = rolling_out(None, Some(rollout));
+
+        let condition = of(&status, "RolledOut");
+        assert_eq!((condition.status, condition.reason.as_str()), expected, "{text}");
+        let detail = text.split('"').nth(1).unwrap_or_default();
+        assert!(condition.message.contains(detail), "{}", condition.message);
+    }
+}
+
+#[test]
+fn the_progress_is_kept_until_it_is_known_and_removed_with_the_strategy() {
+    let before = written(rolling_out(None, Some(RolloutSummary::Blocked("a".into()))), 100);
+
+    assert_eq!(
+        *of(&rolling_out(Some(before.clone()), None), "RolledOut"),
+        *of(&before, "RolledOut")
+    );
+    let never = snapshot(Ok(desired_sidecar()), Some(before));
+    let status = settled(&never, &ReferenceResolution::None, PodCounts::default());
+    assert_eq!(summary(&status).len(), REQUIRED_CONDITIONS.len());
+}
+
+#[test]
+fn a_trace_buffer_is_not_ready_while_the_webhook_is_not_called() {
+    let observed = Observations {
+        webhook_problem: Some("its Service has no endpoint".into()),
+        ..observations(&ReferenceResolution::None)
+    };
+
+    let status = compute_status(&snapshot(Ok(desired_sidecar()), None), &observed);
+    let invalid = compute_status(&snapshot(Err("no endpoint".into()), None), &observed);
+
+    let ready = of(&status, "Ready");
+    assert_eq!(
+        (ready.status, ready.reason.as_str()),
+        (ConditionStatus::False, "WebhookUnavailable")
+    );
+    assert!(ready.message.ends_with("its Service has no endpoint"), "{}", ready.message);
+    assert_eq!(of(&status, "Accepted").status, ConditionStatus::True);
+    assert_eq!(of(&invalid, "Ready").reason, "NotAccepted");
 }

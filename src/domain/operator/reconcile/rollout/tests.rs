@@ -93,7 +93,7 @@ fn an_owner_with_another_rollout_in_progress_is_not_restarted_until_it_completes
         at(9),
     );
 
-    assert_eq!(busy, OwnerRollout::Blocked);
+    assert_eq!(busy, OwnerRollout::Blocked(Blocker::OtherRollout));
     let all = owners(&[("a", busy.clone()), ("b", OwnerRollout::Waiting)]);
     assert_eq!(next_action(&policy(1, 0), &all, at(9)), RolloutAction::Restart(vec!["b"]));
     assert_eq!(
@@ -120,7 +120,24 @@ fn an_owner_on_which_a_restart_has_no_effect_is_not_restarted() {
     let mut paused = workload_status(None, RolloutProgress::Complete);
     paused.restart_blocker = Some("it is paused");
 
-    assert_eq!(OwnerRollout::next_state(None, &paused, REVISION, at(9)), OwnerRollout::Blocked);
+    let blocked = OwnerRollout::next_state(None, &paused, REVISION, at(9));
+
+    assert_eq!(blocked, OwnerRollout::Blocked(Blocker::NoEffect("it is paused")));
+    assert_eq!(blocked.clone().with_failing_sidecars(), blocked);
+}
+
+#[test]
+fn an_owner_that_is_stuck_because_of_its_outdated_sidecars_is_restarted() {
+    for progress in [RolloutProgress::Progressing, RolloutProgress::Failed("too slow".into())] {
+        let status = workload_status(None, progress);
+        let blocked = OwnerRollout::next_state(None, &status, REVISION, at(9));
+
+        assert!(matches!(blocked, OwnerRollout::Blocked(_)));
+        assert_eq!(blocked.with_failing_sidecars(), OwnerRollout::Waiting);
+    }
+    let restarted = workload_status(Some(REVISION), RolloutProgress::Progressing);
+    let rollout = OwnerRollout::next_state(None, &restarted, REVISION, at(5));
+    assert_eq!(rollout.with_failing_sidecars(), PROGRESSING);
 }
 
 #[test]

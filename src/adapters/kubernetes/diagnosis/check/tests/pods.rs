@@ -42,6 +42,45 @@ fn missing_skipped_outdated_and_orphaned_pods_are_named() {
 }
 
 #[test]
+fn a_sidecar_that_does_not_run_is_a_failure_and_not_current() {
+    let crash = |input: &mut CheckInput| {
+        let mut pod = serde_json::to_value(injected_pod("a", IMAGE)).unwrap();
+        pod["status"]["initContainerStatuses"][0]["state"] =
+            json!({"waiting": {"reason": "ImagePullBackOff"}});
+        input.injected_pods = Fetched::Found(vec![from_json(pod)]);
+    };
+    let mut input = healthy_installation();
+    crash(&mut input);
+
+    let findings = check(&input);
+
+    let current = findings.iter().find(|finding| finding.name == "current").unwrap();
+    assert_eq!(current.message, "0 pods with a current sidecar");
+    assert_single_problem(
+        crash,
+        "Pods",
+        "failing",
+        FindingState::Failed,
+        "1 pod whose sidecar does not run: shop/a (ImagePullBackOff)",
+    );
+}
+
+#[test]
+fn pods_that_bypass_their_sidecar_are_named() {
+    let mut annotations = injected_annotations();
+    let status = annotations["tracebuffer.dev/status"].as_str().unwrap();
+    annotations["tracebuffer.dev/status"] = status.replace('}', r#","bypassed":true}"#).into();
+
+    assert_single_problem(
+        add_pod(annotations),
+        "Pods",
+        "bypassing",
+        FindingState::Warning,
+        "1 pod with a container whose traces do not reach the sidecar: shop/b",
+    );
+}
+
+#[test]
 fn a_sidecar_of_a_trace_buffer_that_no_longer_allows_the_namespace_is_reported_as_such() {
     let narrowed = |input: &mut CheckInput| {
         let mut object = trace_buffer();

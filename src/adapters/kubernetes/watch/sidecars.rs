@@ -1,0 +1,125 @@
+//! Which sidecars do not run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::api::ObjectMeta;
+use kube::runtime::watcher::{self, Event};
+use kube::{Client, Resource};
+use parking_lot::RwLock;
+use serde::Deserialize;
+
+use super::failure::RbacRule;
+use super::health::WatchHealth;
+use super::meta::key_of;
+use super::pod_snapshot::pod_snapshot;
+use super::resilient_watch::{WatchTarget, watch_forever};
+use crate::adapters::kubernetes::names::{INJECTED_LABEL, INJECTED_LABEL_VALUE};
+use crate::adapters::kubernetes::pod::sidecar_failure::{sidecar_failure, sidecar_status};
+use crate::domain::operator::object_key::ObjectKey;
+use crate::domain::operator::reconcile::managed_pod::SidecarFailure;
+use crate::ports::operator::pods::ChangeHandler;
+
+/// A pod, of which only what tells about its sidecar is decoded.
+#[derive(Resource, Deserialize, Clone, Debug)]
+#[resource(inherit = Pod)]
+struct SidecarPod {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    status: ContainerStatuses,
+}
+
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase")]
+struct ContainerStatuses {
+    init_container_statuses: Option<Vec<ContainerStatus>>,
+    container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+/// The sidecars that do not run. [`run`](Self::run) keeps the cache current.
+///
+/// It watches the pods that are labelled as injected, with their status, which the watch of all pods
+/// does not contain; only failures are kept.
+pub(super) struct SidecarFailures {
+    changes: Arc<dyn ChangeHandler>,
+    health: Arc<WatchHealth>,
+    failures: RwLock<Failures>,
+}
+
+#[derive(Default)]
+struct Failures {
+    current: FailuresByPod,
+    /// What a relist has found so far.
+    relisted: FailuresByPod,
+}
+
+/// Each with the UID of the pod.
+type FailuresByPod = BTreeMap<ObjectKey, (String, Arc<SidecarFailure>)>;
+
+impl SidecarFailures {
+    pub(super) fn new(changes: Arc<dyn ChangeHandler>) -> Self {
+        Self { changes, health: WatchHealth::new(), failures: RwLock::default() }
+    }
+
+    /// Watches indefinitely, through outages of the API server.
+    pub(super) async fn run(&self, client: Client, rule: RbacRule, fields: &str) {
+        let label = format!("{INJECTED_LABEL}={INJECTED_LABEL_VALUE}");
+        let config = watcher::Config::default().fields(fields).labels(&label);
+        let pods = WatchTarget { client, config, health: &self.health, rule };
+        watch_forever(pods, |event| self.handle_event(event)).await;
+    }
+
+    /// Returns whether all pods were listed once.
+    pub(super) fn is_synced(&self) -> bool {
+        self.health.is_synced()
+    }
+
+    /// Returns why the sidecar of the pod with this key and UID does not run.
+    pub(super) fn get(&self, key: &ObjectKey, uid: &str) -> Option<Arc<SidecarFailure>> {
+        let failures = self.failures.read();
+        let (failing_uid, failure) = failures.current.get(key)?;
+        (failing_uid == uid).then(|| Arc::clone(failure))
+    }
+
+    fn handle_event(&self, event: Event<SidecarPod>) {
+        match event {
+            Event::Init => self.failures.write().relisted.clear(),
+            Event::InitApply(pod) => _ = set(&mut self.failures.write().relisted, &pod),
+            Event::InitDone => self.finish_relist(),
+            Event::Apply(pod) => {
+                let is_changed = set(&mut self.failures.write().current, &pod);
+                if is_changed {
+                    self.changes.pod_changed(&pod_snapshot(pod.metadata));
+                }
+            }
+            Event::Delete(pod) => {
+                self.failures.write().current.remove(&key_of(&pod.metadata));
+            }
+        }
+    }
+
+    fn finish_relist(&self) {
+        let mut failures = self.failures.write();
+        let relisted = std::mem::take(&mut failures.relisted);
+        let is_changed = failures.current != relisted;
+        failures.current = relisted;
+        drop(failures);
+        self.health.set_synced();
+        if is_changed {
+            self.changes.resync();
+        }
+    }
+}
+
+/// Enters whether the sidecar of `pod` fails. Returns whether that is new.
+fn set(failures: &mut FailuresByPod, pod: &SidecarPod) -> bool {
+    let key = key_of(&pod.metadata);
+    let ContainerStatuses { init_container_statuses, container_statuses } = &pod.status;
+    let status = sidecar_status([init_container_statuses, container_statuses]);
+    let Some(failure) = status.and_then(sidecar_failure) else {
+        return failures.remove(&key).is_some();
+    };
+    let entry = (pod.metadata.uid.clone().unwrap_or_default(), Arc::new(failure));
+    failures.insert(key, entry.clone()) != Some(entry)
+}

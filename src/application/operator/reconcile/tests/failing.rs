@@ -1,0 +1,152 @@
+//! Sidecars that do not run, and what the webhook warned of.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::application::operator::reconcile::fakes::{
+    Harness, image_pull_failure, injected_pod, key, snapshot, workload_status,
+};
+use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
+use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
+use crate::domain::operator::reconcile::rollout::RolloutProgress::{Complete, Progressing};
+use crate::domain::operator::reconcile::sidecar_state::injected_sidecar;
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{
+    DesiredSidecar, RolloutPolicy, TraceBufferSnapshot,
+};
+use crate::domain::operator::reconcile::trace_buffer_status::PodCounts;
+use crate::ports::operator::cluster::Cluster;
+
+async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
+
+/// A pod with a warning about a container that bypasses the sidecar.
+fn warned_pod(name: &str, owner: &str) -> PodSnapshot {
+    let pod = injected_pod(name, owner, "h1");
+    let injected = injected_sidecar(&pod).unwrap().clone();
+    let warnings = vec!["the traces of container \"a\" bypass the buffer".to_owned()];
+    let status = InjectedSidecar { is_bypassed: true, warnings, ..injected };
+    PodSnapshot { status: Some(InjectionStatus::Injected(status)), ..pod }
+}
+
+/// `shop/traces` with this hash, which restarts owners.
+fn restarting(hash: &str) -> TraceBufferSnapshot {
+    let policy = RolloutPolicy { max_concurrent: 1, interval: Duration::ZERO };
+    let limits = snapshot().sidecar.unwrap().limits;
+    let sidecar = Ok(DesiredSidecar { hash: hash.into(), limits });
+    TraceBufferSnapshot { sidecar, rollout: Some(policy), ..snapshot() }
+}
+
+/// The reason and the message of condition `RolledOut`.
+fn rolled_out(harness: &Harness) -> (String, String) {
+    let status = harness.cluster.status(&key("shop", "traces")).unwrap();
+    let condition = status.conditions.into_iter().find(|one| one.type_ == "RolledOut").unwrap();
+    (condition.reason, condition.message)
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_whose_sidecar_does_not_run_are_counted_apart_and_their_owner_is_told_once() {
+    let pods = [
+        injected_pod("a", "web-1", "h1"),
+        injected_pod("b", "web-1", "h1"),
+        injected_pod("c", "web-1", "h0"),
+    ];
+    let harness = Harness::with_leader(&[snapshot()], &pods).await;
+    let _ = harness.cluster.events();
+
+    harness.cluster.set_sidecar_failure(&pods[1], Some(image_pull_failure()));
+    harness.cluster.set_sidecar_failure(&pods[2], Some(image_pull_failure()));
+    seconds(900).await;
+
+    let counts = || harness.cluster.status(&key("shop", "traces")).unwrap().pods;
+    assert_eq!(counts(), PodCounts { total: 3, current: 1, failing: 2, ..PodCounts::default() });
+    assert_eq!(
+        harness.cluster.events(),
+        [("web".to_owned(), "SidecarFailing", "ImagePullBackOff".to_owned())]
+    );
+
+    harness.cluster.set_sidecar_failure(&pods[1], None);
+    harness.cluster.set_sidecar_failure(&pods[2], None);
+    seconds(5).await;
+
+    assert_eq!(counts(), PodCounts { total: 3, current: 2, outdated: 1, ..PodCounts::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_webhook_warned_of_is_counted_and_an_event_on_the_owner() {
+    let pods =
+        [warned_pod("a", "web-1"), warned_pod("b", "web-1"), injected_pod("c", "web-1", "h1")];
+
+    let harness = Harness::with_leader(&[snapshot()], &pods).await;
+    seconds(900).await;
+
+    let status = harness.cluster.status(&key("shop", "traces")).unwrap();
+    let expected = PodCounts { total: 3, current: 3, bypassing: 2, ..PodCounts::default() };
+    assert_eq!(status.pods, expected);
+    let events = harness.cluster.events();
+    let reasons: Vec<_> =
+        events.iter().map(|(owner, reason, _)| (owner.as_str(), *reason)).collect();
+    assert_eq!(reasons, [("web", "InjectionWarning")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_corrected_trace_buffer_restarts_an_owner_that_its_mistake_has_stuck() {
+    let pod = injected_pod("a1", "a-1", "h1");
+    let harness = Harness::with_leader(&[restarting("h1")], std::slice::from_ref(&pod)).await;
+    harness.cluster.set_workload("a", workload_status(None, Progressing));
+    harness.cluster.put_trace_buffer(restarting("h2"));
+    seconds(60).await;
+    assert_eq!(harness.cluster.restarts(), [], "its own rollout is in progress");
+    let (reason, message) = rolled_out(&harness);
+    assert_eq!(reason, "Waiting");
+    assert!(message.contains("Deployment shop/a (a rollout of its own"), "{message}");
+
+    harness.cluster.set_sidecar_failure(&pod, Some(image_pull_failure()));
+    seconds(60).await;
+
+    assert_eq!(harness.cluster.restarts(), [("a".to_owned(), "h2-100".to_owned())]);
+    assert_eq!(rolled_out(&harness).0, "Restarting");
+    harness.cluster.delete_pod("a1");
+    harness.cluster.put_pod(injected_pod("a2", "a-2", "h2"));
+    harness.cluster.set_workload("a", workload_status(Some("h2-100"), Complete));
+    seconds(60).await;
+    assert_eq!(rolled_out(&harness).0, "Complete");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_owner_is_named_in_the_status() {
+    let pod = injected_pod("a1", "a-1", "h1");
+    let harness = Harness::with_leader(&[restarting("h1")], &[pod]).await;
+    let mut paused = workload_status(None, Complete);
+    paused.restart_blocker = Some("it is paused");
+    harness.cluster.set_workload("a", paused);
+
+    harness.cluster.put_trace_buffer(restarting("h2"));
+    seconds(60).await;
+
+    let (reason, message) = rolled_out(&harness);
+    assert_eq!(
+        (reason.as_str(), message.as_str()),
+        ("Waiting", "cannot be restarted now: Deployment shop/a (it is paused)")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_trace_buffer_is_ready_while_the_webhook_is_not_called() {
+    let harness = Harness::with_leader(&[snapshot()], &[]).await;
+    let ready = || {
+        let status = harness.cluster.status(&key("shop", "traces")).unwrap();
+        status.conditions.into_iter().find(|one| one.type_ == "Ready").unwrap().reason
+    };
+    assert_eq!(ready(), "Injecting");
+
+    harness.cluster.set_webhook_problem(Some("no endpoint"));
+    seconds(5).await;
+    assert_eq!(ready(), "WebhookUnavailable");
+    assert_eq!(harness.cluster.webhook_problem().as_deref(), Some("no endpoint"));
+
+    harness.cluster.set_webhook_problem(None);
+    seconds(5).await;
+    assert_eq!(ready(), "Injecting");
+}

@@ -1,0 +1,130 @@
+//! Which sidecars do not run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tracebuffer::adapters::kubernetes::watch::{NamespaceCache, PodCache};
+use tracebuffer::ports::operator::pods::PodLister;
+
+use super::cluster::{RecordedChanges, key, pod, wait_until};
+use crate::support::api_server::{ApiServer, Verb};
+
+const INJECTED: &str = r#"{"injected":"shop/web","uid":"u","hash":"h","maxBytes":1048576}"#;
+
+/// An injected pod whose sidecar is in this state.
+fn injected_pod(name: &str, state: &Value) -> Value {
+    let annotations =
+        json!({ "tracebuffer.dev/inject": "true", "tracebuffer.dev/status": INJECTED });
+    let mut pod = pod("shop", name, annotations);
+    pod["metadata"]["labels"] = json!({ "tracebuffer.dev/injected": "true" });
+    let container = |name: &str, state: &Value| {
+        json!({
+            "name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": state,
+        })
+    };
+    // The application's own failures are not those of the sidecar.
+    let app = json!({ "waiting": { "reason": "ErrImagePull" } });
+    pod["status"]["initContainerStatuses"] = json!([container("tracebuffer", state)]);
+    pod["status"]["containerStatuses"] = json!([container("app", &app)]);
+    pod
+}
+
+fn waiting(reason: &str) -> Value {
+    json!({ "waiting": { "reason": reason, "message": "so" } })
+}
+
+fn running() -> Value {
+    json!({ "running": {} })
+}
+
+struct Watched {
+    server: ApiServer,
+    pods: Arc<PodCache>,
+    changes: Arc<RecordedChanges>,
+}
+
+impl Watched {
+    /// A synced cache of the pods `a`, whose sidecar runs, and `b`, whose sidecar crashes.
+    async fn start() -> Self {
+        let server = ApiServer::new();
+        server.put("pods", injected_pod("a", &running()));
+        server.put("pods", injected_pod("b", &waiting("CrashLoopBackOff")));
+        let changes = RecordedChanges::new();
+        let namespaces = Arc::new(NamespaceCache::new(server.client(), changes.clone()));
+        let pods = PodCache::new(server.client(), Arc::clone(&namespaces), changes.clone());
+        let pods = Arc::new(pods);
+        tokio::spawn(async move { namespaces.run().await });
+        tokio::spawn({
+            let pods = Arc::clone(&pods);
+            async move { pods.run().await }
+        });
+        let watched = Self { server, pods, changes };
+        wait_until("synced", || watched.pods.is_synced()).await;
+        watched.changes.take();
+        watched
+    }
+
+    /// The kubelet's reason for which the sidecar of a pod does not run.
+    fn reason(&self, name: &str) -> Option<String> {
+        let all = self.pods.all();
+        let pod = all.iter().find(|pod| pod.key == key("shop", name))?;
+        self.pods.sidecar_failure(pod).map(|failure| failure.reason.clone())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_fails_from_the_first_report_of_the_kubelet_to_the_last() {
+    let watched = Watched::start().await;
+    assert_eq!(watched.reason("a"), None);
+    assert_eq!(watched.reason("b").as_deref(), Some("CrashLoopBackOff"));
+
+    watched.server.put("pods", injected_pod("a", &waiting("ErrImagePull")));
+    watched.server.put("pods", injected_pod("b", &running()));
+    sleep(Duration::from_secs(1)).await;
+
+    assert_eq!(watched.reason("a").as_deref(), Some("ErrImagePull"));
+    assert_eq!(watched.reason("b"), None);
+    assert_eq!(watched.changes.take(), ["pod shop/a", "pod shop/b"]);
+
+    watched.server.put("pods", injected_pod("a", &waiting("ErrImagePull")));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(watched.changes.take(), Vec::<String>::new(), "the same state is no change");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_during_an_outage_is_found_when_pods_are_listed_again() {
+    let watched = Watched::start().await;
+    let outage = watched.server.disconnect();
+    watched.server.put("pods", injected_pod("a", &waiting("ErrImagePull")));
+    watched.server.remove("pods", "shop", "b");
+    watched.server.expire();
+    sleep(Duration::from_mins(2)).await;
+    watched.server.lift(outage);
+
+    wait_until("listed", || watched.reason("a").is_some()).await;
+
+    assert_eq!(watched.reason("b"), None);
+    assert!(watched.changes.take().contains(&"everything".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_pod_of_the_same_name_does_not_inherit_the_failure() {
+    let watched = Watched::start().await;
+
+    watched.server.remove("pods", "shop", "b");
+    watched.server.put("pods", injected_pod("b", &running()));
+    sleep(Duration::from_secs(1)).await;
+
+    assert_eq!(watched.reason("b"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_pods_with_the_label_are_read_in_full() {
+    let watched = Watched::start().await;
+    let lists = watched.server.seen(Verb::List, "pods");
+
+    assert_eq!(lists, 2, "all pods by their metadata, and injected pods in full");
+}
