@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::final_ledger::FinalLedger;
 use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::object_key::ObjectKey;
@@ -38,6 +39,9 @@ pub trait ChangeHandler: Send + Sync + 'static {
     /// A pod was created or deleted, a field of its snapshot changed, or its sidecar began or ceased to
     /// fail. `pod` is its last state.
     fn pod_changed(&self, pod: &PodSnapshot);
+
+    /// The sidecar of a pod has ended, and some spans that it got were never delivered.
+    fn spans_lost(&self, pod: &PodSnapshot, ledger: &FinalLedger);
 
     /// A namespace was created or deleted, or one of its `tracebuffer.dev` labels or annotations
     /// changed.

@@ -104,7 +104,7 @@ impl PodCache {
         };
         tokio::join!(
             watch_forever(pods, |event| self.handle_event(event)),
-            self.sidecars.run(self.client.clone(), RULE, ACTIVE_PODS),
+            self.sidecars.run(self.client.clone(), RULE),
             self.track_namespaces()
         );
     }

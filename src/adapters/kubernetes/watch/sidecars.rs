@@ -1,4 +1,4 @@
-//! Which sidecars do not run.
+//! Which sidecars do not run, and what those that end have lost.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +15,10 @@ use super::health::WatchHealth;
 use super::meta::key_of;
 use super::pod_snapshot::pod_snapshot;
 use super::resilient_watch::{WatchTarget, watch_forever};
+use crate::adapters::final_ledger::from_message;
 use crate::adapters::kubernetes::names::{INJECTED_LABEL, INJECTED_LABEL_VALUE};
 use crate::adapters::kubernetes::pod::sidecar_failure::{sidecar_failure, sidecar_status};
+use crate::domain::final_ledger::FinalLedger;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::managed_pod::SidecarFailure;
 use crate::ports::operator::pods::ChangeHandler;
@@ -33,14 +35,32 @@ struct SidecarPod {
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase")]
 struct ContainerStatuses {
+    phase: Option<String>,
     init_container_statuses: Option<Vec<ContainerStatus>>,
     container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+impl SidecarPod {
+    fn sidecar(&self) -> Option<&ContainerStatus> {
+        sidecar_status([&self.status.init_container_statuses, &self.status.container_statuses])
+    }
+
+    fn has_completed(&self) -> bool {
+        matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"))
+    }
+
+    /// Returns what became of the spans that an ended sidecar got. Whoever creates a pod can write it.
+    fn final_ledger(&self) -> Option<FinalLedger> {
+        let state = self.sidecar()?.state.as_ref()?;
+        from_message(state.terminated.as_ref()?.message.as_deref()?)
+    }
 }
 
 /// The sidecars that do not run. [`run`](Self::run) keeps the cache current.
 ///
 /// It watches the pods that are labelled as injected, with their status, which the watch of all pods
-/// does not contain; only failures are kept.
+/// does not contain; only failures are kept. Completed pods are watched too: that a pod leaves a
+/// selection is reported without its last status, which has the losses of its sidecar.
 pub(super) struct SidecarFailures {
     changes: Arc<dyn ChangeHandler>,
     health: Arc<WatchHealth>,
@@ -63,9 +83,9 @@ impl SidecarFailures {
     }
 
     /// Watches indefinitely, through outages of the API server.
-    pub(super) async fn run(&self, client: Client, rule: RbacRule, fields: &str) {
+    pub(super) async fn run(&self, client: Client, rule: RbacRule) {
         let label = format!("{INJECTED_LABEL}={INJECTED_LABEL_VALUE}");
-        let config = watcher::Config::default().fields(fields).labels(&label);
+        let config = watcher::Config::default().labels(&label);
         let pods = WatchTarget { client, config, health: &self.health, rule };
         watch_forever(pods, |event| self.handle_event(event)).await;
     }
@@ -87,15 +107,25 @@ impl SidecarFailures {
             Event::Init => self.failures.write().relisted.clear(),
             Event::InitApply(pod) => _ = set(&mut self.failures.write().relisted, &pod),
             Event::InitDone => self.finish_relist(),
-            Event::Apply(pod) => {
-                let is_changed = set(&mut self.failures.write().current, &pod);
-                if is_changed {
-                    self.changes.pod_changed(&pod_snapshot(pod.metadata));
-                }
-            }
+            Event::Apply(pod) => self.apply(pod),
             Event::Delete(pod) => {
                 self.failures.write().current.remove(&key_of(&pod.metadata));
             }
+        }
+    }
+
+    fn apply(&self, pod: SidecarPod) {
+        let is_changed = set(&mut self.failures.write().current, &pod);
+        let lost = pod.final_ledger().filter(|ledger| ledger.losses().next().is_some());
+        if !is_changed && lost.is_none() {
+            return;
+        }
+        let snapshot = pod_snapshot(pod.metadata);
+        if is_changed {
+            self.changes.pod_changed(&snapshot);
+        }
+        if let Some(ledger) = lost {
+            self.changes.spans_lost(&snapshot, &ledger);
         }
     }
 
@@ -115,9 +145,8 @@ impl SidecarFailures {
 /// Enters whether the sidecar of `pod` fails. Returns whether that is new.
 fn set(failures: &mut FailuresByPod, pod: &SidecarPod) -> bool {
     let key = key_of(&pod.metadata);
-    let ContainerStatuses { init_container_statuses, container_statuses } = &pod.status;
-    let status = sidecar_status([init_container_statuses, container_statuses]);
-    let Some(failure) = status.and_then(sidecar_failure) else {
+    let failure = pod.sidecar().filter(|_| !pod.has_completed()).and_then(sidecar_failure);
+    let Some(failure) = failure else {
         return failures.remove(&key).is_some();
     };
     let entry = (pod.metadata.uid.clone().unwrap_or_default(), Arc::new(failure));

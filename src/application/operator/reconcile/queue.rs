@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::domain::backoff::Backoff;
+use crate::domain::final_ledger::FinalLedger;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::request::InjectRequest;
 use crate::domain::operator::object_key::ObjectKey;
@@ -32,6 +33,8 @@ pub(super) enum WorkItem {
     Rollout(ObjectKey),
     /// Every `TraceBuffer` that the pods of this namespace use or ask for.
     Namespace(String),
+    /// What the sidecar of a pod lost, in its last state.
+    Losses(Box<(PodSnapshot, FinalLedger)>),
     /// All pods: which sidecars are missing, and what their owners should know.
     Audit,
     /// Everything.
@@ -208,6 +211,10 @@ impl ChangeHandler for WorkQueue {
         if let Some(item) = work_item_for(pod) {
             self.schedule(item, POD_DEBOUNCE);
         }
+    }
+
+    fn spans_lost(&self, pod: &PodSnapshot, ledger: &FinalLedger) {
+        self.schedule(WorkItem::Losses(Box::new((pod.clone(), *ledger))), Duration::ZERO);
     }
 
     fn namespace_changed(&self, namespace: &str) {

@@ -199,7 +199,8 @@ impl SkipReason {
             Self::HostNetwork => "remove hostNetwork, or send traces to a receiver on the node",
             Self::Windows => "set annotation tracebuffer.dev/inject to \"false\"",
             Self::StaticPod => {
-                "replace the kubelet's manifest with the output of `tracebuffer inject`"
+                "replace the kubelet's manifest with the output of `tracebuffer inject`; the kubelet refuses \
+                 static pods that refer to Secrets or ConfigMaps, so the TraceBuffer must not"
             }
             Self::AlreadyInjected => "none needed",
             Self::NameConflict => "rename the container or volume of the pod",

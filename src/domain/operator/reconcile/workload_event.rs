@@ -5,6 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::managed_pod::SidecarFailure;
 use super::sidecar_state::{MissingReason, OutdatedReason};
 use super::trace_buffer_snapshot::DesiredSidecar;
+use crate::domain::final_ledger::FinalLedger;
+use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::status::InjectedSidecar;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::text::{in_one_line, truncated_bytes};
@@ -91,6 +93,21 @@ impl WorkloadEvent {
         Self::new(true, "SidecarFailing", &failure.reason, &message)
     }
 
+    /// Returns the event for a pod whose sidecar has ended with a loss: one for all pods of an owner.
+    #[must_use]
+    pub fn spans_lost(pod: &PodSnapshot, ledger: &FinalLedger) -> Self {
+        let losses = ledger.losses().map(|(reason, spans)| format!("{} {spans}", reason.as_str()));
+        let losses = losses.collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "the sidecar of pod {} ended with a loss of spans: {losses}; it had delivered {}. The logs \
+             of the sidecars have the loss of every pod",
+            pod.key.name,
+            ledger.delivered()
+        );
+        let owner = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid);
+        Self::new(true, "SpansLost", owner, &message)
+    }
+
     /// Returns the event for what the webhook warned of when it injected a pod; `None` without a warning.
     #[must_use]
     pub fn injection_warning(injected: &InjectedSidecar) -> Option<Self> {
@@ -157,7 +174,10 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
+    use crate::domain::final_ledger::LossReason;
+    use crate::domain::ledger::DropReason;
     use crate::domain::limits::BufferLimits;
+    use crate::domain::operator::injection::pod_snapshot::Owner;
     use crate::domain::operator::injection::skip::SkipReason;
 
     fn key() -> ObjectKey {
@@ -215,6 +235,39 @@ mod tests {
             ("SidecarFailing", "ImagePullBackOff")
         );
         assert!(event.message.ends_with("ImagePullBackOff: no such image"), "{}", event.message);
+    }
+
+    #[test]
+    fn a_loss_is_one_event_for_all_pods_of_an_owner() {
+        let mut ledger = FinalLedger::of_delivered(7);
+        ledger.add_lost(LossReason::Dropped(DropReason::Shutdown), 5);
+        ledger.add_lost(LossReason::Rejected, 2);
+        let owner = Owner {
+            api_version: "apps/v1".into(),
+            kind: "ReplicaSet".into(),
+            name: "web-1".into(),
+            uid: "rs-1".into(),
+        };
+        let pod = |name: &str, owner: Option<&Owner>| PodSnapshot {
+            key: ObjectKey { namespace: "shop".into(), name: name.into() },
+            uid: format!("uid-{name}"),
+            owner: owner.cloned(),
+            inject: None,
+            status: None,
+            limits: None,
+            is_terminating: true,
+        };
+
+        let event = WorkloadEvent::spans_lost(&pod("a", Some(&owner)), &ledger);
+
+        assert!(
+            event.message.contains("pod a ended with a loss of spans: shutdown 5, rejected 2;")
+        );
+        assert!(event.is_warning);
+        let dedup_key =
+            |name, owner| WorkloadEvent::spans_lost(&pod(name, owner), &ledger).dedup_key;
+        assert_eq!(dedup_key("a", Some(&owner)), dedup_key("b", Some(&owner)));
+        assert_ne!(dedup_key("a", None), dedup_key("b", None));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
+use tracebuffer::domain::final_ledger::FinalLedger;
 use tracebuffer::domain::operator::injection::pod_snapshot::PodSnapshot;
 use tracebuffer::domain::operator::object_key::ObjectKey;
 use tracebuffer::ports::operator::pods::ChangeHandler;
@@ -66,6 +67,12 @@ impl ChangeHandler for RecordedChanges {
 
     fn pod_changed(&self, pod: &PodSnapshot) {
         self.record(format!("pod {}/{}", pod.key.namespace, pod.key.name));
+    }
+
+    fn spans_lost(&self, pod: &PodSnapshot, ledger: &FinalLedger) {
+        let losses = ledger.losses().map(|(reason, spans)| format!("{} {spans}", reason.as_str()));
+        let losses = losses.collect::<Vec<_>>().join(", ");
+        self.record(format!("lost {}/{}: {losses}", pod.key.namespace, pod.key.name));
     }
 
     fn namespace_changed(&self, name: &str) {

@@ -128,3 +128,39 @@ async fn only_pods_with_the_label_are_read_in_full() {
 
     assert_eq!(lists, 2, "all pods by their metadata, and injected pods in full");
 }
+
+/// The state of a container that ended with this termination message.
+fn ended(message: &str) -> Value {
+    json!({ "terminated": { "exitCode": 0, "message": message } })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sidecar_lost_is_reported_when_it_ends_also_with_its_pod() {
+    let watched = Watched::start().await;
+    let lossy = r#"{"received":9,"delivered":2,"lost":{"overflow":3,"shutdown":4}}"#;
+
+    watched.server.put("pods", injected_pod("a", &ended(lossy)));
+    let mut completed = injected_pod("b", &ended(lossy));
+    completed["status"]["phase"] = "Succeeded".into();
+    watched.server.put("pods", completed);
+    sleep(Duration::from_secs(1)).await;
+
+    let mut changes = watched.changes.take();
+    changes.retain(|change| change.starts_with("lost"));
+    assert_eq!(
+        changes,
+        ["lost shop/a: overflow 3, shutdown 4", "lost shop/b: overflow 3, shutdown 4"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sidecar_that_lost_nothing_or_whose_message_is_no_ledger_is_not_reported() {
+    let watched = Watched::start().await;
+
+    for message in [r#"{"received":9,"delivered":9,"lost":{}}"#, "it hung", "{}", ""] {
+        watched.server.put("pods", injected_pod("a", &ended(message)));
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    assert_eq!(watched.changes.take(), Vec::<String>::new());
+}

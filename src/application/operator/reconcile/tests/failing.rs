@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use crate::application::operator::reconcile::fakes::{
     Harness, image_pull_failure, injected_pod, key, snapshot, workload_status,
 };
+use crate::domain::final_ledger::{FinalLedger, LossReason};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::reconcile::rollout::RolloutProgress::{Complete, Progressing};
@@ -16,6 +17,7 @@ use crate::domain::operator::reconcile::trace_buffer_snapshot::{
 };
 use crate::domain::operator::reconcile::trace_buffer_status::PodCounts;
 use crate::ports::operator::cluster::Cluster;
+use crate::ports::operator::pods::ChangeHandler;
 
 async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
@@ -149,4 +151,20 @@ async fn no_trace_buffer_is_ready_while_the_webhook_is_not_called() {
     harness.cluster.set_webhook_problem(None);
     seconds(5).await;
     assert_eq!(ready(), "Injecting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loss_of_an_ended_sidecar_is_one_event_on_the_owner_even_if_the_pod_is_gone() {
+    let pods = [injected_pod("a", "web-1", "h1"), injected_pod("b", "web-1", "h1")];
+    let harness = Harness::with_leader(&[snapshot()], &pods).await;
+    let _ = harness.cluster.events();
+    let mut ledger = FinalLedger::of_delivered(1);
+    ledger.add_lost(LossReason::Rejected, 2);
+
+    harness.cluster.delete_pod("a");
+    harness.cluster.queue.spans_lost(&pods[0], &ledger);
+    harness.cluster.queue.spans_lost(&pods[1], &ledger);
+    seconds(60).await;
+
+    assert_eq!(harness.cluster.events(), [("web".to_owned(), "SpansLost", "uid-web-1".to_owned())]);
 }
