@@ -1,7 +1,10 @@
 """Objects of the scenarios: applications, destinations, TraceBuffers."""
 
+import base64
+import contextlib
 import json
 import os
+from pathlib import Path
 
 from kube import apply, eventually, get, kubectl, list_all, metrics, total
 
@@ -180,6 +183,12 @@ def headers_at(namespace):
     return [f"{name.lower()}: {value}" for name, _, value in pairs]
 
 
+def claims(token):
+    """Returns the claims of a JSON web token."""
+    part = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+
 def header_from_secret(name, key):
     """Returns a header authorization with a bearer token from a key of a Secret."""
     source = {"secretKeyRef": {"name": name, "key": key}}
@@ -243,3 +252,13 @@ def environment(one, name):
     """Returns a container's environment: {name: value}."""
     (found,) = [each for each in one["spec"]["containers"] if each["name"] == name]
     return {each["name"]: each.get("value") for each in found.get("env", [])}
+
+
+def processes(one):
+    """Lists the directories in /proc of a pod's processes; those of a remote node are not visible here."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"pod{one['metadata']['uid']}" in (process / "cgroup").read_text():
+                found.append(process)
+    return found

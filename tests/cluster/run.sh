@@ -9,8 +9,8 @@
 # The release `tracebuffer` remains there. Requirements:
 #   here    python3, openssl, kubectl, helm 4; TRACEBUFFER_BIN, a binary of the version of IMAGE
 #   cluster images that the nodes have or can pull: IMAGE, tracebuffer; OLD_IMAGE, the version to upgrade from,
-#           by default IMAGE; OTELCOL_IMAGE, an OpenTelemetry Collector; TELEMETRYGEN_IMAGE, with a shell, as
-#           node/build.sh builds it
+#           by default IMAGE; OTELCOL_IMAGE, an OpenTelemetry Collector; TELEMETRYGEN_IMAGE, with a shell, and
+#           INTRUDER_IMAGE, as node/build.sh builds them
 #   either  cert-manager in the cluster, or the program of that name that node/build.sh builds, for the
 #           scenario cert-manager
 # A node kept by KEEP=1 is such a cluster: node/cluster.sh exec env IMAGE=… … "$PWD/tests/cluster/run.sh"
@@ -26,6 +26,7 @@ if [ -n "${KUBECONFIG:-}" ]; then
   : "${IMAGE:?set it to an image of tracebuffer that the cluster can pull}"
   : "${OTELCOL_IMAGE:?set it to an image of an OpenTelemetry Collector that the cluster can pull}"
   : "${TELEMETRYGEN_IMAGE:?set it to an image of telemetrygen, with a shell, that the cluster can pull}"
+  : "${INTRUDER_IMAGE:?set it to the image intruder of node/build.sh, where the cluster can pull it}"
   : "${binary:?set TRACEBUFFER_BIN to a binary of the version of IMAGE}"
   for tool in python3 openssl kubectl helm; do
     command -v "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 1; }
@@ -44,7 +45,7 @@ if [ -z "$binary" ]; then
   binary=$("$root/build-static.sh" "$(dpkg --print-architecture)" ci)
 fi
 export TRACEBUFFER_BIN=$binary IMAGE=localhost/tracebuffer:dev OLD_IMAGE=localhost/tracebuffer:old
-export OTELCOL_IMAGE=localhost/otelcol:1 TELEMETRYGEN_IMAGE=localhost/telemetrygen:1
+export OTELCOL_IMAGE=localhost/otelcol:1 TELEMETRYGEN_IMAGE=localhost/telemetrygen:1 INTRUDER_IMAGE=localhost/intruder:1
 work=$(mktemp -d)
 # shellcheck disable=SC2317 # called by the trap
 finish() { rm -rf "$work"; [ -n "${KEEP:-}" ] || "$here/node/cluster.sh" down; }

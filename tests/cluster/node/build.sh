@@ -66,7 +66,8 @@ if [ ! -x "$BIN/pause" ] || [ "$here/pause.c" -nt "$BIN/pause" ]; then
 fi
 otelcol=$("$here/../../interop/collector/build.sh")
 image pause "$BIN/pause"
-image busybox /bin/busybox
+# In place of the sidecar: `sh receiver`.
+image intruder /bin/busybox "$here/intruder/receiver"
 image otelcol "$otelcol"
 # With a shell, so that a container can send and then keep running.
 image telemetrygen "$BIN/telemetrygen" /bin/busybox

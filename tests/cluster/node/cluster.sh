@@ -125,11 +125,11 @@ init() {
   run etcd etcd --data-dir "$DIR/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
   run apiserver kube-apiserver --etcd-servers http://127.0.0.1:2379 --secure-port 6443 --bind-address 0.0.0.0 --advertise-address $NODE_IP \
     --tls-cert-file "$DIR/pki/api.crt" --tls-private-key-file "$DIR/pki/api.key" --client-ca-file "$DIR/pki/ca.crt" --token-auth-file "$DIR/pki/tokens.csv" \
-    --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$DIR/pki/sa.key" --service-account-signing-key-file "$DIR/pki/sa.key" \
+    --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$DIR/pki/sa.key" --service-account-signing-key-file "$DIR/pki/sa.key" --api-audiences https://kubernetes.default.svc,cluster-of-one-node \
     --service-cluster-ip-range $SVC_NET --authorization-mode Node,RBAC --allow-privileged --kubelet-preferred-address-types InternalIP
   run containerd containerd --config "$DIR/containerd.toml"
   until ctr --address "$DIR/run/containerd.sock" version >/dev/null 2>&1; do sleep 0.1; done
-  for image in pause busybox otelcol telemetrygen; do ctr --address "$DIR/run/containerd.sock" --namespace k8s.io images import --local "$BIN/$image.tar"; done
+  for image in pause intruder otelcol telemetrygen; do ctr --address "$DIR/run/containerd.sock" --namespace k8s.io images import --local "$BIN/$image.tar"; done
   until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.2; done
   run kcm kube-controller-manager --kubeconfig "$DIR/kubeconfig" --service-account-private-key-file "$DIR/pki/sa.key" --root-ca-file "$DIR/pki/ca.crt" --leader-elect=false --use-service-account-credentials=false --cluster-cidr $POD_NET
   kubectl apply -f "$DIR/dns.yaml"

@@ -4,12 +4,11 @@ import contextlib
 import os
 import signal
 import time
-from pathlib import Path
 
 import operator_release as operator
 from creating import Creating, without_sidecar
 from kube import Namespace, delete, equal, eventually, get, kubectl
-from parts import counts, ready_trace_buffer
+from parts import counts, processes, ready_trace_buffer
 from runner import scenario
 
 
@@ -29,13 +28,12 @@ def rolls():
 
 def kill(name):
     """Kills an operator without SIGTERM, like the loss of a node."""
-    uid = get("pod", name, operator.NAMESPACE)["metadata"]["uid"]
+    one = get("pod", name, operator.NAMESPACE)
     delete("pod", name, operator.NAMESPACE, "--grace-period=0", "--force", "--wait=false")
-    # The process of a remote node is not visible here; the kubelet then sends it a signal.
-    for process in Path("/proc").glob("[0-9]*"):
+    # For processes of a remote node this does nothing; the kubelet then sends them a signal.
+    for process in processes(one):
         with contextlib.suppress(OSError):
-            if f"pod{uid}" in (process / "cgroup").read_text():
-                os.kill(int(process.name), signal.SIGKILL)
+            os.kill(int(process.name), signal.SIGKILL)
 
 
 @scenario("leader", "when the leader is killed another replica leads within 20 s, and reports every missing sidecar")
