@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Measures one operator with many objects on a real API server.
 
-    scale.py [--pods 5000] [--buffers 200] [--rate 100] [--operator-namespace tracebuffer]
+    scale.py [--pods 50000] [--owners 250] [--namespaces 2000] [--buffers 1000] [--paced 2000] [--rate 100]
+             [--operator-namespace tracebuffer]
 
 KUBECONFIG names a cluster in which the chart is installed with one replica, so that the measured
-process handles every admission and every reconcile. A scheduling gate keeps the pods from running.
-Prints a table in Markdown; exits with 1 if a target is missed.
+process handles every admission and every reconcile. `--paced` pods are created here at `--rate` a
+second; the others by the controllers of as many Deployments as there are owners, as fast as they can.
+A scheduling gate keeps all of them from running. Prints a table in Markdown; exits with 1 if a target
+is missed.
 """
 
 import argparse
@@ -20,13 +23,12 @@ import time
 import urllib.error
 import urllib.request
 
-NAMESPACES = 20
-MAX_RESIDENT_MIB = 40
+MAX_RESIDENT_MIB = 96
 MAX_ADMISSION_P99_MS = 10
 MAX_STATUS_SECONDS = 5
+MAX_RESTART_SECONDS = 20
 STEADY_SECONDS = 60
-# Each pod is its own workload, so each gets an event; the operator writes at most 50 a second.
-EVENTS_PER_SECOND = 50
+TEMPLATES = 50
 GROUP = "/apis/tracebuffer.dev/v1alpha1"
 
 
@@ -80,15 +82,41 @@ class Operator:
     """The measured replica, through its metrics."""
 
     def __init__(self, api, namespace):
-        pods = api.call("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]
-        running = [p["metadata"]["name"] for p in pods if p["status"]["phase"] == "Running"]
-        if len(running) != 1:
-            sys.exit(f"namespace {namespace} has {len(running)} running pods; scale the operator to one replica")
         self.api = api
-        self.path = f"/api/v1/namespaces/{namespace}/pods/{running[0]}:9417/proxy/metrics"
+        self.pods = f"/api/v1/namespaces/{namespace}/pods"
+        running = [each for each in self.list() if is_ready(each)]
+        if len(running) != 1:
+            sys.exit(f"namespace {namespace} has {len(running)} ready pods; scale the operator to one replica")
+        self.name = running[0]["metadata"]["name"]
+
+    def list(self):
+        selector = "labelSelector=app.kubernetes.io%2Fcomponent%3Doperator"
+        return self.api.call("GET", f"{self.pods}?{selector}")["items"]
 
     def metrics(self):
-        return Metrics(self.api.call("GET", self.path))
+        return Metrics(self.api.call("GET", f"{self.pods}/{self.name}:9417/proxy/metrics"))
+
+    def resident_mib(self):
+        return self.metrics().value("process_resident_memory_bytes") / 2**20
+
+    def restart(self):
+        """Replaces the pod; returns the seconds from its deletion until another is ready."""
+        started = time.monotonic()
+        self.api.call("DELETE", f"{self.pods}/{self.name}")
+        while True:
+            others = [each for each in self.list() if is_ready(each) and each["metadata"]["name"] != self.name]
+            if others:
+                self.name = others[0]["metadata"]["name"]
+                return time.monotonic() - started
+            if time.monotonic() - started > 120:
+                sys.exit("the operator is not ready 120 s after a restart")
+            time.sleep(0.2)
+
+
+def is_ready(pod):
+    conditions = pod.get("status", {}).get("conditions", [])
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]
 
 
 class Metrics:
@@ -113,38 +141,66 @@ def quantile(before, after, q):
     return next(bound for bound, count in added if count >= q * total), int(total)
 
 
+@dataclasses.dataclass
+class Scale:
+    pods: int
+    owners: int
+    namespaces: int
+    buffers: int
+    paced: int
+    rate: int
+
+    def replicas(self):
+        """Returns the pods of one Deployment."""
+        return (self.pods - self.paced) // self.owners
+
+    def users(self, index):
+        """Returns how many pods use the TraceBuffer of a namespace."""
+        paced = self.paced // self.owners + (index < self.paced % self.owners)
+        return paced + self.replicas() if index < self.owners else 0
+
+
+def namespace(index):
+    return "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"scale-{index}"}}
+
+
 def buffer(index):
-    namespace = f"scale-{index % NAMESPACES}"
-    return f"{GROUP}/namespaces/{namespace}/tracebuffers", {
+    return f"{GROUP}/namespaces/scale-{index}/tracebuffers", {
         "apiVersion": "tracebuffer.dev/v1alpha1",
         "kind": "TraceBuffer",
-        "metadata": {"name": f"buffer-{index // NAMESPACES}", "namespace": namespace},
+        "metadata": {"name": "buffer", "namespace": f"scale-{index}"},
         "spec": {"destination": {"endpoint": "http://collector.observability:4317"}},
     }
 
 
-def pod(index, buffers):
-    namespace = f"scale-{index % NAMESPACES}"
-    name = f"buffer-{(index // NAMESPACES) % max(1, buffers // NAMESPACES)}"
+def template(name):
+    """Returns the metadata and the spec of a pod that asks for a sidecar and is never scheduled."""
     container = {
         "name": "app",
         "image": "localhost/pause:1",
         "env": [{"name": f"SETTING_{n}", "value": "x" * 40} for n in range(10)],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
     }
-    return f"/api/v1/namespaces/{namespace}/pods", {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": f"app-{index}",
-            "namespace": namespace,
-            "labels": {"app": f"app-{index % 50}"},
-            "annotations": {"tracebuffer.dev/inject": name},
-        },
-        "spec": {
-            "schedulingGates": [{"name": "tracebuffer.dev/scale-test"}],
-            "containers": [container],
-        },
+    gates = [{"name": "tracebuffer.dev/scale-test"}]
+    return {
+        "metadata": {"labels": {"app": name}, "annotations": {"tracebuffer.dev/inject": "buffer"}},
+        "spec": {"schedulingGates": gates, "containers": [container]},
+    }
+
+
+def paced_pod(index, owners):
+    namespace = f"scale-{index % owners}"
+    pod = template(f"paced-{index % TEMPLATES}")
+    pod["metadata"].update(name=f"paced-{index}", namespace=namespace)
+    return f"/api/v1/namespaces/{namespace}/pods", {"apiVersion": "v1", "kind": "Pod", **pod}
+
+
+def deployment(index, replicas):
+    return f"/apis/apps/v1/namespaces/scale-{index}/deployments", {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "app", "namespace": f"scale-{index}"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "app"}}, "template": template("app")},
     }
 
 
@@ -191,31 +247,56 @@ def seconds_until_true(api, path, change, counts):
     sys.exit(f"{path}: not true after 60 s: {status}")
 
 
-def status_times(api, pods, buffers):
+def change_of(endpoint):
+    return {"spec": {"destination": {"endpoint": f"http://{endpoint}.observability:4317"}}}
+
+
+def outdated(scale, index):
+    users = scale.users(index)
+    return {"outdated": users, "total": users}
+
+
+def status_times(api, scale):
     """Changes the endpoint of one TraceBuffer, then of all others at once; all their pods become outdated."""
-    each = pods // buffers
-    paths = [f"{path}/{body['metadata']['name']}" for path, body in map(buffer, range(buffers))]
-    change = {"spec": {"destination": {"endpoint": "http://elsewhere.observability:4317"}}}
-    one = seconds_until_true(api, paths[0], change, {"outdated": each, "total": each})
+    paths = [f"{path}/{body['metadata']['name']}" for path, body in map(buffer, range(scale.buffers))]
+    change = change_of("elsewhere")
+    one = seconds_until_true(api, paths[0], change, outdated(scale, 0))
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         futures = [
-            pool.submit(seconds_until_true, api, path, change, {"outdated": each, "total": each})
-            for path in paths[1:]
+            pool.submit(seconds_until_true, api, path, change, outdated(scale, index))
+            for index, path in enumerate(paths) if index
         ]
         everyone = [future.result() for future in futures]
     return one, max(everyone)
 
 
-def settle(pods):
-    time.sleep(10 + pods / EVENTS_PER_SECOND)
+def await_pods(api, scale, operator):
+    """Waits until the operator has admitted all pods of the Deployments; returns the seconds it took."""
+    started = time.monotonic()
+    shown = 0
+    while True:
+        ready = sum(
+            api.call("GET", f"/apis/apps/v1/namespaces/scale-{index}/deployments/app")
+            .get("status", {}).get("replicas", 0) for index in range(scale.owners)
+        )
+        if ready == scale.replicas() * scale.owners:
+            return time.monotonic() - started
+        if ready - shown >= 5000:
+            shown = ready
+            print(f"  {ready} created by controllers", file=sys.stderr, flush=True)
+        time.sleep(2)
+
+
+def settle():
+    time.sleep(15)
 
 
 def steady(operator):
+    """Returns the CPU seconds per second, and the memory in MiB, while nothing changes."""
     before = operator.metrics().value("process_cpu_seconds_total")
     time.sleep(STEADY_SECONDS)
-    after = operator.metrics()
-    cpu = (after.value("process_cpu_seconds_total") - before) / STEADY_SECONDS
-    return cpu, after.value("process_resident_memory_bytes") / 2**20
+    after = operator.metrics().value("process_cpu_seconds_total")
+    return (after - before) / STEADY_SECONDS, operator.resident_mib()
 
 
 def judged(what, value, unit, target):
@@ -223,47 +304,66 @@ def judged(what, value, unit, target):
     return Result(what, shown, f"<= {target} {unit}", value > target)
 
 
-def measure(api, operator, pods, buffers, rate):
-    for index in range(NAMESPACES):
-        name = {"metadata": {"name": f"scale-{index}"}}
-        api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", **name})
-    create_paced(api, map(buffer, range(buffers)), 50)
-    time.sleep(5)
+def memory(what, mib):
+    return judged(f"resident {what}", mib, "MiB", MAX_RESIDENT_MIB)
+
+
+def admissions(api, operator, scale):
+    """Creates the paced pods, and returns the results about their admission."""
     before = operator.metrics().buckets("tracebuffer_admission_duration_seconds")
-    took = create_paced(api, (pod(index, buffers) for index in range(pods)), rate)
+    took = create_paced(api, (paced_pod(index, scale.owners) for index in range(scale.paced)), scale.rate)
     after = operator.metrics().buckets("tracebuffer_admission_duration_seconds")
     p50, _ = quantile(before, after, 0.5)
-    p99, admissions = quantile(before, after, 0.99)
-    busy = operator.metrics().value("process_resident_memory_bytes") / 2**20
-    settle(pods)
-    cpu, resident = steady(operator)
-    one, all_of_them = status_times(api, pods, buffers)
-    settle(pods)
-    _, resident_after = steady(operator)
+    p99, count = quantile(before, after, 0.99)
     return [
-        Result("pods created", f"{pods} in {took:.0f} s ({pods / took:.0f}/s)"),
-        Result("admissions", str(admissions), f">= {pods}", admissions < pods),
+        Result("pods created at a set rate", f"{scale.paced} in {took:.0f} s ({scale.paced / took:.0f}/s)"),
+        Result("admissions", str(count), f">= {scale.paced}", count < scale.paced),
         Result("webhook p50, upper bound of its bucket", f"{p50 * 1e3:g} ms"),
         judged("webhook p99, upper bound of its bucket", p99 * 1e3, "ms", MAX_ADMISSION_P99_MS),
-        judged("resident right after", busy, "MiB", MAX_RESIDENT_MIB),
-        judged("resident when steady", resident, "MiB", MAX_RESIDENT_MIB),
-        Result("CPU when steady", f"{cpu * 1e3:.1f} ms/s"),
-        judged("true status after a change of one", one, "s", MAX_STATUS_SECONDS),
-        judged(f"the same, {buffers - 1} changed at once", all_of_them, "s", MAX_STATUS_SECONDS),
-        judged("resident after all of that", resident_after, "MiB", MAX_RESIDENT_MIB),
     ]
+
+
+def measure(api, operator, scale):
+    create_paced(api, map(namespace, range(scale.namespaces)), 200)
+    create_paced(api, map(buffer, range(scale.buffers)), 100)
+    settle()
+    results = admissions(api, operator, scale)
+    create_paced(api, (deployment(index, scale.replicas()) for index in range(scale.owners)), 10)
+    took = await_pods(api, scale, operator)
+    bulk = scale.replicas() * scale.owners
+    results.append(Result("pods created by controllers", f"{bulk} in {took:.0f} s ({bulk / max(took, 1):.0f}/s)"))
+    results.append(memory("right after", operator.resident_mib()))
+    settle()
+    cpu, resident = steady(operator)
+    results += [memory("when steady", resident), Result("CPU when steady", f"{cpu * 1e3:.1f} ms/s")]
+    one, all_of_them = status_times(api, scale)
+    results += [
+        judged("true status after a change of one", one, "s", MAX_STATUS_SECONDS),
+        Result(f"the same, {scale.buffers - 1} changed at once", f"{all_of_them:.1f} s"),
+        memory("after all of that", operator.resident_mib()),
+        judged("restart until ready", operator.restart(), "s", MAX_RESTART_SECONDS),
+    ]
+    path = f"{GROUP}/namespaces/scale-0/tracebuffers/buffer"
+    after_restart = seconds_until_true(api, path, change_of("third"), outdated(scale, 0))
+    results.append(judged("true status after a change then", after_restart, "s", MAX_RESTART_SECONDS))
+    settle()
+    results.append(memory("after the restart", operator.resident_mib()))
+    return results
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pods", type=int, default=5000)
-    parser.add_argument("--buffers", type=int, default=200)
-    parser.add_argument("--rate", type=int, default=100, help="pods created a second")
+    parser.add_argument("--pods", type=int, default=50_000)
+    parser.add_argument("--owners", type=int, default=250, help="Deployments, at most as many as TraceBuffers")
+    parser.add_argument("--namespaces", type=int, default=2_000)
+    parser.add_argument("--buffers", type=int, default=1_000, help="TraceBuffers, each in a namespace of its own")
+    parser.add_argument("--paced", type=int, default=2_000, help="pods that are created at --rate")
+    parser.add_argument("--rate", type=int, default=100, help="pods a second")
     parser.add_argument("--operator-namespace", default="tracebuffer")
-    arguments = parser.parse_args()
+    arguments = vars(parser.parse_args())
+    operator_namespace = arguments.pop("operator_namespace")
     with proxied() as api:
-        operator = Operator(api, arguments.operator_namespace)
-        results = measure(api, operator, arguments.pods, arguments.buffers, arguments.rate)
+        results = measure(api, Operator(api, operator_namespace), Scale(**arguments))
     print("| what | measured | target |\n|---|---|---|")
     for result in results:
         target = f"MISSED: {result.target}" if result.missed else result.target
