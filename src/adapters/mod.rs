@@ -3,6 +3,7 @@
 pub mod blocking;
 pub mod clock;
 pub mod files;
+pub mod final_ledger;
 pub mod kubernetes;
 pub mod messaging;
 pub mod server;

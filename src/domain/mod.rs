@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod delivery;
 pub mod delivery_policy;
 pub mod fifo;
+pub mod final_ledger;
 pub mod ledger;
 pub mod limits;
 pub mod limits_text;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::final_ledger::{FinalLedger, LossReason};
 use super::ledger::{DropReason, Ledger};
 
 /// The accounting of a run that ends now: spans that are still buffered or in flight are lost.
@@ -20,6 +21,19 @@ impl RunSummary {
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.ledger.rejected + self.ledger.dropped_total() + self.pending() + self.unacceptable
+    }
+
+    /// Returns what is left of the accounting once the process has ended.
+    #[must_use]
+    pub fn final_ledger(&self) -> FinalLedger {
+        let mut last = FinalLedger::of_delivered(self.ledger.sent);
+        for (reason, spans) in self.ledger.drops() {
+            last.add_lost(LossReason::Dropped(reason), spans);
+        }
+        last.add_lost(LossReason::Dropped(DropReason::Shutdown), self.pending());
+        last.add_lost(LossReason::Rejected, self.ledger.rejected);
+        last.add_lost(LossReason::Refused, self.unacceptable);
+        last
     }
 
     /// Returns the spans that are still here.
@@ -97,6 +111,22 @@ mod tests {
         let summary = RunSummary { ledger, unacceptable: 2, turned_away: 6 };
 
         assert_eq!(summary.lost(), 42);
+        let losses: Vec<_> = summary
+            .final_ledger()
+            .losses()
+            .map(|(reason, spans)| (reason.as_str(), spans))
+            .collect();
+        assert_eq!(
+            losses,
+            [
+                ("overflow", 11),
+                ("permanent", 10),
+                ("shutdown", 16),
+                ("rejected", 3),
+                ("refused", 2)
+            ]
+        );
+        assert_eq!(summary.final_ledger().received(), Some(60 + 42));
         assert_eq!(
             summary.to_string(),
             "42 spans were lost: accepted 100, sent 60, rejected 3, dropped 21 (overflow 11, \

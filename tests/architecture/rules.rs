@@ -59,10 +59,10 @@ const LAYERS: &[Layer] = &[
 const NESTED_ADAPTERS: &str =
     "messaging::destination messaging::json messaging::notation messaging::wire";
 
-/// What every adapter may name: blocking calls, files, the wire formats, how destinations are written down, and the server
-/// that carries services.
+/// What every adapter may name: blocking calls, files, the text that a receiver leaves to the operator, the wire
+/// formats, how destinations are written down, and the server that carries services.
 const SHARED_ADAPTERS: &str =
-    "blocking files messaging::json messaging::notation messaging::wire server";
+    "blocking files final_ledger messaging::json messaging::notation messaging::wire server";
 
 /// The files and folders of `src/` that are the operator's.
 const OPERATOR: &str = "
@@ -76,11 +76,11 @@ const OPERATOR: &str = "
 /// Those that serve both; everything else is the receiver's.
 const SHARED: &str = "
     lib.rs
-    domain/mod.rs domain/backoff.rs domain/bounds.rs domain/limits.rs domain/limits_text.rs domain/text.rs
-    domain/units.rs
+    domain/mod.rs domain/backoff.rs domain/bounds.rs domain/final_ledger.rs domain/ledger.rs domain/limits.rs
+    domain/limits_text.rs domain/text.rs domain/units.rs
     ports/mod.rs ports/clock.rs
     application/mod.rs
-    adapters/mod.rs adapters/blocking.rs adapters/clock.rs adapters/files.rs
+    adapters/mod.rs adapters/blocking.rs adapters/clock.rs adapters/files.rs adapters/final_ledger.rs
     adapters/messaging/notation/ adapters/server/
     adapters/telemetry/mod.rs adapters/telemetry/admin_server.rs adapters/telemetry/exposition.rs
     adapters/telemetry/logging.rs adapters/telemetry/logging/ adapters/telemetry/process.rs

@@ -26,6 +26,7 @@ use super::process;
 use super::signals::{StopSignal, StopSignals};
 use super::watchdog::watch_runtime;
 use crate::adapters::blocking::run_within;
+use crate::adapters::final_ledger;
 use crate::adapters::messaging::destination::config::DestinationSettings;
 use crate::adapters::messaging::notation::doubt::doubt;
 use crate::adapters::messaging::otlp::OtlpService;
@@ -172,11 +173,12 @@ fn end_hung(termination_message_file: PathBuf) {
     process::exit_hung()
 }
 
-/// Logs what became of the spans, and leaves the same sentence to Kubernetes.
+/// Logs what became of the spans, and leaves their numbers to Kubernetes.
 fn log_end(how: &str, summary: &RunSummary, termination_message_file: &Path) {
-    let sentence = format!("{how}; {summary}");
-    termination_message::write(termination_message_file, &sentence);
+    let ledger = final_ledger::to_message(&summary.final_ledger());
+    termination_message::write(termination_message_file, &ledger);
     logging::sum_up();
+    let sentence = format!("{how}; {summary}");
     if summary.lost() > 0 {
         error!("{sentence}");
     } else if summary.turned_away > 0 {

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
+use tracebuffer::adapters::final_ledger;
 use tracebuffer::adapters::messaging::destination::config::Protocol;
 
 use crate::support::pipeline::{Pipeline, span_names, within_timeout};
@@ -36,12 +37,18 @@ impl TerminationLog {
         ("TERMINATION_MESSAGE_FILE", self.path.to_str().expect("a path is text"))
     }
 
-    /// Asserts that the last line of the log has this level, and is the termination message.
-    fn assert_last_words(&self, ended: &ProcessExit, level: &str, sentence: &str) {
-        let last = ended.log.lines().last().expect("something is logged");
-        assert!(last.ends_with(&format!("{level} {sentence}")), "{}", ended.log);
-        assert_eq!(fs::read_to_string(&self.path).expect("it can be read"), sentence);
+    /// Asserts that the termination message is this ledger, and readable for the operator.
+    fn assert_ledger(&self, ledger: &str) {
+        let written = fs::read_to_string(&self.path).expect("it can be read");
+        assert_eq!(written, ledger);
+        assert!(final_ledger::from_message(&written).is_some(), "{written}");
     }
+}
+
+/// Asserts that the last line of the log is this one.
+fn assert_last_line(ended: &ProcessExit, level: &str, sentence: &str) {
+    let last = ended.log.lines().last().expect("something is logged");
+    assert!(last.ends_with(&format!("{level} {sentence}")), "{}", ended.log);
 }
 
 async fn end(pipeline: Pipeline) -> ProcessExit {
@@ -61,7 +68,8 @@ async fn a_run_that_delivered_everything_ends_with_its_ledger() {
     let ended = end(pipeline).await;
 
     let ledger = "accepted 30, sent 30, rejected 0, dropped 0, unsent 0";
-    file.assert_last_words(&ended, " INFO", &format!("ended; nothing was lost: {ledger}"));
+    assert_last_line(&ended, " INFO", &format!("ended; nothing was lost: {ledger}"));
+    file.assert_ledger(r#"{"received":30,"delivered":30,"lost":{}}"#);
 }
 
 #[tokio::test]
@@ -76,7 +84,8 @@ async fn an_overflow_just_before_the_end_is_logged_and_counted() {
     let dropped = "ERROR the oldest spans were dropped spans=20 reason=\"overflow\" total=20";
     assert!(ended.log.contains(dropped), "{}", ended.log);
     let ledger = "accepted 30, sent 0, rejected 0, dropped 20 (overflow 20), unsent 10";
-    file.assert_last_words(&ended, "ERROR", &format!("ended; 30 spans were lost: {ledger}"));
+    assert_last_line(&ended, "ERROR", &format!("ended; 30 spans were lost: {ledger}"));
+    file.assert_ledger(r#"{"received":30,"delivered":0,"lost":{"overflow":20,"shutdown":10}}"#);
 }
 
 #[tokio::test]
@@ -90,7 +99,8 @@ async fn spans_that_expired_just_before_the_end_are_logged_and_counted() {
 
     assert!(ended.log.contains("spans=3 reason=\"expired\""), "{}", ended.log);
     let ledger = "accepted 3, sent 0, rejected 0, dropped 3 (expired 3), unsent 0";
-    file.assert_last_words(&ended, "ERROR", &format!("ended; 3 spans were lost: {ledger}"));
+    assert_last_line(&ended, "ERROR", &format!("ended; 3 spans were lost: {ledger}"));
+    file.assert_ledger(r#"{"received":3,"delivered":0,"lost":{"expired":3}}"#);
 }
 
 #[tokio::test]
@@ -104,7 +114,24 @@ async fn spans_that_the_destination_rejected_are_lost() {
     let ended = end(pipeline).await;
 
     let ledger = "accepted 5, sent 3, rejected 2, dropped 0, unsent 0";
-    file.assert_last_words(&ended, "ERROR", &format!("ended; 2 spans were lost: {ledger}"));
+    assert_last_line(&ended, "ERROR", &format!("ended; 2 spans were lost: {ledger}"));
+    file.assert_ledger(r#"{"received":5,"delivered":3,"lost":{"rejected":2}}"#);
+}
+
+#[tokio::test]
+async fn without_a_file_for_it_the_ledger_is_logged_only() {
+    let folder = tempfile::tempdir().expect("a directory can be made");
+    let path = folder.path().join("termination-log");
+    let setting = ("TERMINATION_MESSAGE_FILE", path.to_str().expect("a path is text"));
+    let pipeline = Pipeline::start(Protocol::Grpc, &[setting]).await;
+    pipeline.send(1, 3).await;
+
+    let ended = end(pipeline).await;
+
+    let ledger = "accepted 3, sent 3, rejected 0, dropped 0, unsent 0";
+    assert_last_line(&ended, " INFO", &format!("ended; nothing was lost: {ledger}"));
+    assert!(!ended.log.contains("termination message"), "{}", ended.log);
+    assert!(!path.exists());
 }
 
 #[tokio::test]
@@ -125,7 +152,8 @@ async fn a_second_signal_leaves_the_ledger_too() {
 
     let ledger = "accepted 4, sent 0, rejected 0, dropped 0, unsent 4";
     let sentence = format!("second stop signal: ended at once; 4 spans were lost: {ledger}");
-    file.assert_last_words(&ended, "ERROR", &sentence);
+    assert_last_line(&ended, "ERROR", &sentence);
+    file.assert_ledger(r#"{"received":4,"delivered":0,"lost":{"shutdown":4}}"#);
 }
 
 #[tokio::test]
@@ -200,7 +228,8 @@ async fn spans_that_could_never_be_accepted_are_lost_too() {
     let ledger = "accepted 1, sent 1, rejected 0, dropped 0, unsent 0";
     let refused = "not accepted, because invalid or too large: 1";
     let sentence = format!("ended; 1 span was lost: {ledger}; {refused}");
-    file.assert_last_words(&ended, "ERROR", &sentence);
+    assert_last_line(&ended, "ERROR", &sentence);
+    file.assert_ledger(r#"{"received":2,"delivered":1,"lost":{"refused":1}}"#);
 }
 
 /// Lines that were withheld are summed up before the last line.

@@ -8,17 +8,16 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::adapters::blocking::run_within;
+use crate::adapters::final_ledger::MAX_MESSAGE_BYTES;
 use crate::domain::text::truncated_bytes;
 
-/// Maximum bytes that the kubelet reads.
-const MAX_BYTES: usize = 4096;
 /// How long the end of the process waits for the file.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes `message` to the file at `path`, which the kubelet mounts into each container. Without that
 /// file, outside of a pod, it does nothing. A failure is logged.
 pub fn write(path: &Path, message: &str) {
-    let message = truncated_bytes(message, MAX_BYTES).into_owned();
+    let message = truncated_bytes(message, MAX_MESSAGE_BYTES).into_owned();
     let file = path.to_owned();
     match run_within(TIMEOUT, move || write_file(&file, &message)) {
         Some(Ok(())) => {}
@@ -51,7 +50,7 @@ mod tests {
         write(&path, &"é".repeat(5000));
 
         let written = fs::read_to_string(&path).unwrap();
-        assert!(written.len() <= MAX_BYTES && written.ends_with("é…"), "{}", written.len());
+        assert!(written.len() <= MAX_MESSAGE_BYTES && written.ends_with("é…"), "{}", written.len());
     }
 
     #[test]
