@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod dashboard;
 mod operator;
 mod receiver;
 mod support;
