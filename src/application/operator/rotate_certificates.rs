@@ -16,7 +16,7 @@ use super::certificate_loop::{
     unchanged_for,
 };
 use crate::domain::operator::rotation::{
-    self, MAX_POLL_INTERVAL, RotationAction, RotationObservation, RotationStep,
+    self, MAX_POLL_INTERVAL, RotationAction, RotationObservation, RotationStep, ServedLeaf,
 };
 use crate::ports::clock::{MonotonicClock, WallClock};
 use crate::ports::operator::certificates::{
@@ -31,6 +31,7 @@ pub struct CertificateRotator<I, S, M, C, W> {
     certificate_loop: CertificateLoop<M>,
     clock: C,
     wall_clock: W,
+    serves_trusted_leaf: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// What this leader has observed since it became the leader.
@@ -60,13 +61,15 @@ where
     C: MonotonicClock,
     W: WallClock,
 {
-    /// Creates the use case. `random` returns a new random number at each call.
+    /// Creates the use case. `serves_trusted_leaf` returns whether this replica serves a leaf that API
+    /// servers trust; `random` returns a new random number at each call.
     #[must_use]
     pub fn new(
         issuer: I,
         store: S,
         monitor: Arc<M>,
         (clock, wall_clock): (C, W),
+        serves_trusted_leaf: impl Fn() -> bool + Send + Sync + 'static,
         random: fn() -> u64,
     ) -> Self {
         Self {
@@ -75,6 +78,7 @@ where
             certificate_loop: CertificateLoop { monitor, random },
             clock,
             wall_clock,
+            serves_trusted_leaf: Box::new(serves_trusted_leaf),
         }
     }
 
@@ -130,6 +134,11 @@ where
             ),
             signer_published_for: unchanged_for(&mut history.published_signer, signer, now),
             leaf_unchanged_for: unchanged_for(&mut history.leaf, leaf.cloned(), now),
+            served: if (self.serves_trusted_leaf)() {
+                ServedLeaf::Trusted
+            } else {
+                ServedLeaf::Untrusted
+            },
             last_authority_age: history.authority_added_at.map(|added| now.saturating_sub(added)),
         }
     }
@@ -163,7 +172,7 @@ where
         match step {
             RotationStep::AddAuthority(validity) => {
                 if inspection.bundle.is_empty() {
-                    // The Secret is lost, but replicas still serve its leaf: the published authorities
+                    // The Secret is lost, but replicas may still serve its leaf: the published authorities
                     // stay trusted.
                     tls.bundle = published.value.bundles.join(&b'\n');
                 }

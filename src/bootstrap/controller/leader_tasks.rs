@@ -129,11 +129,13 @@ fn start_certificates(
             let election = ElectionTask::start(context, &webhook.certificate_lease_name);
             let leading = election.is_leading.clone();
             let clocks = (TokioClock::new(), SystemWallClock);
+            let served = context.certificates.served();
             let rotator = CertificateRotator::new(
                 issuer,
                 objects.clone(),
                 Arc::clone(metrics),
                 clocks,
+                move || served.is_trusted(),
                 random,
             );
             writers.spawn(async move { rotator.run(leading, changes).await });

@@ -5,6 +5,15 @@
 //! has been stored for [`AUTHORITY_RETENTION`], the old authorities are removed. The authority of the
 //! served leaf is always among the published ones.
 //!
+//! A leaf that is lost, as with its Secret, is issued without that wait by a leader that itself serves
+//! none that API servers trust. Usually nobody does then, since every replica was restarted after the
+//! loss, and pods get no sidecar until there is a leaf. Should another replica still serve, this costs
+//! it little: the old authorities stay published, and it serves the new leaf only once it has seen the
+//! new authority published for a while, as with one that an administrator renews. The leader itself
+//! gets no request before, because it is not ready until its authority is published. A leader that
+//! does serve waits, as there is no outage to end. Its leaf counts even if it has expired: the clock
+//! may be wrong.
+//!
 //! Authorities that another publisher published are adopted into the bundle as old ones, since
 //! replicas may still serve leaves that they issued.
 //!
@@ -84,6 +93,18 @@ pub struct RotationObservation {
     pub published_by_other: bool,
     /// Published authorities that replicas may still depend on are not in the stored bundle.
     pub needs_adoption: bool,
+    /// What this replica serves, whatever is stored.
+    pub served: ServedLeaf,
+}
+
+/// What a replica serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServedLeaf {
+    /// None, or one that API servers do not trust.
+    #[default]
+    Untrusted,
+    /// A leaf whose authority is published, even if it has expired.
+    Trusted,
 }
 
 /// What to do next.
@@ -173,7 +194,7 @@ pub fn next_action(
     }
     match state.leaf {
         // Replicas may still serve a leaf that is lost here: it counts as one of an old authority.
-        None if state.old_authorities == 0 => issue,
+        None if state.old_authorities == 0 || observation.served == ServedLeaf::Untrusted => issue,
         None => once_elapsed(PROPAGATION_DELAY, observation.signer_published_for, issue),
         Some(leaf) if !leaf.issued_by_signer => {
             once_elapsed(PROPAGATION_DELAY, observation.signer_published_for, issue)

@@ -25,6 +25,7 @@ use tracebuffer::ports::operator::certificates::{
     CertificateIssuer, CertificateMonitor, CertificateStore, StoreError, WebhookTls,
 };
 
+mod lost_secret;
 mod unanswered;
 
 const NAMESPACE: &str = "observability";
@@ -148,8 +149,11 @@ impl Harness {
         let watcher = CertificateWatcher::new(self.objects());
         let clocks = (TokioClock::new(), SystemWallClock);
         let (issuer, monitor) = (RcgenIssuer::new(HOST), Arc::clone(&self.failures));
+        let served = watcher.served();
+        let is_trusted = move || served.is_trusted();
+        let objects = self.objects();
         let rotator =
-            CertificateRotator::new(issuer, self.objects(), monitor, clocks, || 7_000_000);
+            CertificateRotator::new(issuer, objects, monitor, clocks, is_trusted, || 7_000_000);
         let changes = watcher.changes();
         self.tasks.spawn(async move {
             let leading = watch::Sender::new(true);

@@ -27,6 +27,7 @@ fn steady() -> (CertificateState, RotationObservation) {
         signer_published_for: DAY,
         leaf_unchanged_for: DAY,
         bundle_unchanged_for: DAY,
+        served: ServedLeaf::Trusted,
         ..RotationObservation::default()
     };
     (state, observation)
@@ -187,6 +188,35 @@ fn a_lost_leaf_is_replaced_at_once_unless_replicas_may_still_serve_one_of_an_old
     let (next, state) = lost_with(0);
     assert_eq!(next, issue(&state));
     assert_eq!(lost_with(1).0, RotationAction::Wait(PROPAGATION_DELAY));
+}
+
+#[test]
+fn a_lost_leaf_is_replaced_at_once_by_a_replica_that_serves_none_itself() {
+    let lost_in_outage = |is_published| {
+        after_change(|state, observation| {
+            state.leaf = None;
+            state.old_authorities = 1;
+            observation.is_published = is_published;
+            observation.signer_published_for = Duration::ZERO;
+            observation.served = ServedLeaf::Untrusted;
+        })
+    };
+
+    assert_eq!(lost_in_outage(false).0, RotationAction::Apply(RotationStep::Publish));
+    let (next, state) = lost_in_outage(true);
+    assert_eq!(next, issue(&state));
+}
+
+#[test]
+fn a_stored_leaf_of_an_older_authority_waits_for_the_overlap_whatever_this_replica_serves() {
+    let (next, _) = after_change(|state, observation| {
+        state.leaf = Some(Leaf { issued_by_signer: false, ..leaf(DAY) });
+        state.old_authorities = 1;
+        observation.signer_published_for = Duration::ZERO;
+        observation.served = ServedLeaf::Untrusted;
+    });
+
+    assert_eq!(next, RotationAction::Wait(PROPAGATION_DELAY));
 }
 
 #[test]

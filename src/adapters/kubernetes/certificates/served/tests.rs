@@ -212,7 +212,8 @@ async fn a_thousand_handshakes_with_bundles_up_to_a_minute_old_succeed_during_ro
     let clocks = (TokioClock::new(), TestWallClock::new());
     let monitor = Arc::<RecordingMonitor>::default();
     let store = Arc::clone(&cluster);
-    let rotator = CertificateRotator::new(RcgenIssuer::new(HOST), store, monitor, clocks, || 7);
+    let issuer = RcgenIssuer::new(HOST);
+    let rotator = CertificateRotator::new(issuer, store, monitor, clocks, || true, || 7);
     let (leads, changes) = (leading.subscribe(), cluster.changes());
     let rotator = tokio::spawn(async move { rotator.run(leads, changes).await });
     sleep(SECOND).await;

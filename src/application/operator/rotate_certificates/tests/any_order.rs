@@ -3,6 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -47,15 +48,15 @@ fn pause() -> impl Strategy<Value = u64> {
 struct Replica {
     clock: FakeWallClock,
     leading: watch::Sender<bool>,
-    rotator: JoinHandle<()>,
+    tasks: JoinSet<()>,
     issuer: FakeIssuer,
 }
 
 impl Replica {
     fn start(cluster: &Arc<FakeCluster>, issuer: &FakeIssuer, leads: bool) -> Self {
         let (clock, leading) = (FakeWallClock::new(), watch::Sender::new(leads));
-        let rotator = Self::spawn(cluster, issuer, &clock, &leading);
-        Self { clock, leading, rotator, issuer: issuer.clone() }
+        let tasks = Self::spawn(cluster, issuer, &clock, &leading);
+        Self { clock, leading, tasks, issuer: issuer.clone() }
     }
 
     fn spawn(
@@ -63,19 +64,39 @@ impl Replica {
         issuer: &FakeIssuer,
         clock: &FakeWallClock,
         leading: &watch::Sender<bool>,
-    ) -> JoinHandle<()> {
+    ) -> JoinSet<()> {
         let (clocks, monitor) = ((FakeClock::new(), clock.clone()), Arc::default());
-        let store = Arc::clone(cluster);
+        let (store, issuer) = (Arc::clone(cluster), issuer.clone());
+        let serving = cluster.serving();
+        let serves = {
+            let serving = Arc::clone(&serving);
+            move || serving.load(Ordering::Relaxed)
+        };
         let rotator: CertificateRotator<_, _, RecordingMonitor, _, _> =
-            CertificateRotator::new(issuer.clone(), store, monitor, clocks, || 77_777_777);
+            CertificateRotator::new(issuer, store, monitor, clocks, serves, || 77_777_777);
         let (leading, changes) = (leading.subscribe(), cluster.changes());
-        tokio::spawn(async move { rotator.run(leading, changes).await })
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_stored(Arc::clone(cluster), serving));
+        tasks.spawn(async move { rotator.run(leading, changes).await });
+        tasks
     }
 
     fn crash(&mut self, cluster: &Arc<FakeCluster>) {
-        self.rotator.abort();
-        self.rotator = Self::spawn(cluster, &self.issuer, &self.clock, &self.leading);
+        // What the process served ends with it.
+        self.tasks = Self::spawn(cluster, &self.issuer, &self.clock, &self.leading);
     }
+}
+
+/// Serves a leaf from when one is stored.
+async fn serve_stored(cluster: Arc<FakeCluster>, serving: Arc<AtomicBool>) {
+    let mut changes = cluster.changes();
+    while !is_usable(cluster.stored_tls().as_ref()) && changes.changed().await.is_ok() {}
+    serving.store(true, Ordering::Relaxed);
+    std::future::pending::<()>().await;
+}
+
+fn is_usable(tls: Option<&WebhookTls>) -> bool {
+    tls.is_some_and(|tls| FakeIssuer::new().inspect(tls).state.leaf.is_some())
 }
 
 fn disturb(what: &Disturbance, cluster: &Arc<FakeCluster>, replicas: &mut [Replica], count: usize) {
@@ -131,8 +152,9 @@ pub(super) fn assert_invariants(cluster: &FakeCluster) {
                 let Some(authority) = authority_of(&tls.leaf) else { continue };
                 let last = leaves.last().map(|(_, last)| last.clone());
                 if last.as_ref() != Some(&authority) {
-                    let is_first = last.is_none();
-                    assert_propagated(before, write.at, &authority, is_first);
+                    // The leader may be the one that serves none.
+                    let is_outage = !write.replaces_leaf && !write.is_served_by_all;
+                    assert_propagated(before, write.at, &authority, last.is_none() || is_outage);
                 }
                 leaves.push((write.at, authority));
             }
@@ -155,11 +177,11 @@ pub(super) fn assert_invariants(cluster: &FakeCluster) {
     }
 }
 
-/// Asserts that an authority has been published for the overlap when a leaf of it is stored. For
-/// the very first leaf, which replaces none, it only needs to be published.
-fn assert_propagated(before: &[RecordedWrite], now: Duration, authority: &str, is_first: bool) {
+/// Asserts that an authority has been published for the overlap when a leaf of it is stored. For a
+/// leaf that replaces none while a replica serves none, such as the very first, it only needs to be published.
+fn assert_propagated(before: &[RecordedWrite], now: Duration, authority: &str, is_urgent: bool) {
     let until = now.saturating_sub(READ_TO_WRITE_WINDOW);
-    let from = if is_first { now } else { now.saturating_sub(PROPAGATION_DELAY) };
+    let from = if is_urgent { now } else { now.saturating_sub(PROPAGATION_DELAY) };
     let published: Vec<_> = before
         .iter()
         .filter_map(|write| match &write.value {
@@ -169,7 +191,7 @@ fn assert_propagated(before: &[RecordedWrite], now: Duration, authority: &str, i
         .collect();
     for (index, (at, bundles)) in published.iter().enumerate() {
         let end = published.get(index + 1).map_or(now, |(at, _)| *at);
-        let counts = end > from && (*at < until || is_first);
+        let counts = end > from && (*at < until || is_urgent);
         assert!(
             !counts || is_everywhere(bundles, authority),
             "a leaf of {authority} at {now:?}: not published between {at:?} and {end:?}: {:#?}",
