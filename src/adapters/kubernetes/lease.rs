@@ -9,12 +9,17 @@ use kube::{Api, Client};
 use parking_lot::Mutex;
 
 use super::call::post_params;
+use super::watch::{RbacRule, WatchedObject, watch_object};
 use crate::domain::operator::lease::{LeaseUpdate, StoredLease};
 use crate::ports::operator::lease::{LeaseError, LeaseStore};
+
+const LEASES: RbacRule =
+    RbacRule { group: "coordination.k8s.io", resource: "leases", role: "Role" };
 
 /// One `Lease` object. Its times inform people and other implementations; nothing here compares them
 /// with a clock.
 pub struct KubeLeaseStore {
+    client: Client,
     api: Api<Lease>,
     name: String,
     namespace: String,
@@ -26,9 +31,9 @@ impl KubeLeaseStore {
     /// Creates the store of the lease `name` in `namespace`; the lease need not exist.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
-        let api = Api::namespaced(client, namespace);
+        let api = Api::namespaced(client.clone(), namespace);
         let (name, namespace) = (name.to_owned(), namespace.to_owned());
-        Self { api, name, namespace, last: Mutex::new(None) }
+        Self { client, api, name, namespace, last: Mutex::new(None) }
     }
 
     /// Returns the object to write; `None` if it replaces a version other than the last one seen.
@@ -72,6 +77,12 @@ impl LeaseStore for KubeLeaseStore {
         Ok(found.map(|lease| self.remember(lease)))
     }
 
+    async fn watch(&self, notify: impl Fn(Option<StoredLease>) + Send + Sync) {
+        let watched = WatchedObject { client: self.client.clone(), name: &self.name, rule: LEASES };
+        let api = |client| Api::namespaced(client, &self.namespace);
+        watch_object(watched, api, |lease: Option<Lease>| notify(lease.as_ref().map(stored))).await;
+    }
+
     async fn write(
         &self,
         update: &LeaseUpdate,
@@ -101,7 +112,7 @@ impl KubeLeaseStore {
             kube::Error::Api(status) if status.code == 403 => LeaseError::Failed(format!(
                 "not allowed to use the Lease {namespace}/{name}: the operator's Role needs apiGroups: \
                  [\"coordination.k8s.io\"], resources: [\"leases\"], verbs: [create], and for \
-                 resourceNames: [\"{name}\"] [get, update]; the chart has it ({})",
+                 resourceNames: [\"{name}\"] [get, list, watch, update]; the chart has it ({})",
                 status.message
             )),
             _ => LeaseError::Failed(format!("Lease {namespace}/{name}: {error}")),

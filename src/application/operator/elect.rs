@@ -2,6 +2,9 @@
 //!
 //! Losing the lease stops the leader's tasks; nothing asks before each write whether this replica still
 //! leads. A write already in flight is guarded by the resource version, or by the values, it replaces.
+//!
+//! A replica that does not lead watches the lease: it sees every renewal without a request, and at once
+//! when the lease is released.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -69,6 +72,8 @@ pub struct LeaderElector<S, C> {
     random: fn() -> u64,
     leads_until: watch::Sender<Option<Duration>>,
     is_leading: watch::Sender<bool>,
+    /// The state of the lease as last notified, by the watch of a replica that does not lead.
+    notified: watch::Sender<Option<StoredLease>>,
 }
 
 /// The failures that were logged last: each is a warning once, until a request of its kind succeeds.
@@ -90,7 +95,8 @@ impl<S: LeaseStore, C: MonotonicClock> LeaderElector<S, C> {
         random: fn() -> u64,
     ) -> Self {
         let (leads_until, is_leading) = (watch::Sender::new(None), watch::Sender::new(false));
-        Self { store, clock, identity, times, random, leads_until, is_leading }
+        let notified = watch::Sender::new(None);
+        Self { store, clock, identity, times, random, leads_until, is_leading, notified }
     }
 
     /// Returns whether this replica leads, as it changes.
@@ -109,15 +115,23 @@ impl<S: LeaseStore, C: MonotonicClock> LeaderElector<S, C> {
             () = stop => {}
             () = self.run_election(&mut election) => {}
             () = self.watch_transitions() => {}
+            () = self.watch_others() => {}
         }
         self.resign(election).await;
     }
 
     async fn run_election(&self, election: &mut Election) {
         let mut logged = LoggedFailures::default();
+        let mut notified = self.notified.subscribe();
         loop {
             match election.next_action(self.clock.now(), (self.random)()) {
-                ElectionAction::Wait(until) => sleep(until.saturating_sub(self.clock.now())).await,
+                ElectionAction::Wait(until) => tokio::select! {
+                    () = sleep(until.saturating_sub(self.clock.now())) => {}
+                    Ok(()) = notified.changed() => {
+                        let lease = notified.borrow_and_update();
+                        election.on_notified(lease.as_ref(), self.clock.now());
+                    }
+                },
                 ElectionAction::Read => match self.read().await {
                     Ok(lease) => {
                         logged.read = None;
@@ -130,7 +144,7 @@ impl<S: LeaseStore, C: MonotonicClock> LeaderElector<S, C> {
                     match self.write(&update, expected_version.as_deref()).await {
                         Ok(lease) => {
                             logged.write = None;
-                            election.on_written(lease, sent, self.clock.now(), (self.random)());
+                            election.on_written(lease, sent, self.clock.now());
                         }
                         Err(error) => self.handle_error(election, error, &mut logged.write),
                     }
@@ -196,6 +210,18 @@ impl<S: LeaseStore, C: MonotonicClock> LeaderElector<S, C> {
             leadership.lost().await;
             warn!(lease, identity = self.identity, "lost leadership");
             self.is_leading.send_replace(false);
+        }
+    }
+
+    /// Watches the lease whenever this replica does not lead.
+    async fn watch_others(&self) {
+        let mut is_leading = self.is_leading.subscribe();
+        // The senders are this elector's.
+        while is_leading.wait_for(|leads| !leads).await.is_ok() {
+            tokio::select! {
+                () = self.store.watch(|lease| drop(self.notified.send_replace(lease))) => {}
+                _ = is_leading.wait_for(|leads| *leads) => {}
+            }
         }
     }
 

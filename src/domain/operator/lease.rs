@@ -5,6 +5,10 @@
 //! earlier: [`ElectionTimings::renew_deadline`] after sending its last confirmed renewal. Two replicas thus
 //! never lead at once, as long as no clock runs 1.5 times as fast as another. Every write names
 //! the version it replaces, and fails if another replica wrote first.
+//!
+//! A replica that does not lead is notified of renewals by the store, and reads the lease only when
+//! none has come for longer than a leader pauses. Notifications may be lost, late or outdated: they
+//! only ever prolong the wait for the lease, or make the replica read it.
 
 use std::time::Duration;
 
@@ -15,7 +19,9 @@ pub struct ElectionTimings {
     pub duration: Duration,
     /// Time since its last renewal after which a leader stops leading.
     pub renew_deadline: Duration,
-    /// The longest time between two attempts.
+    /// Time between two renewals.
+    pub renew_period: Duration,
+    /// The longest time between two attempts of a replica that does not lead, and after failures.
     pub retry_period: Duration,
 }
 
@@ -24,6 +30,8 @@ impl Default for ElectionTimings {
         Self {
             duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
+            // An outage of six seconds just before a renewal still leaves time for a retry.
+            renew_period: Duration::from_secs(3),
             retry_period: Duration::from_secs(2),
         }
     }
@@ -31,6 +39,9 @@ impl Default for ElectionTimings {
 
 /// Maximum duration of another holder's lease that is respected; a longer one is cut to it.
 const MAX_LEASE_DURATION: Duration = Duration::from_mins(1);
+
+/// How much longer than a renewal takes a notification of it may be underway before it is missed.
+const NOTIFICATION_DELAY: Duration = Duration::from_secs(1);
 
 /// The lease as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,12 +117,26 @@ enum KnownLease {
 struct ObservedHolder {
     lease: StoredLease,
     first_seen: Duration,
+    /// The store notified this replica of the renewal, so it will of the next one.
+    is_notified: bool,
 }
 
 impl ObservedHolder {
     /// Returns when it may be replaced.
     fn expiry(&self, times: &ElectionTimings) -> Duration {
         self.first_seen + self.lease.duration.min(MAX_LEASE_DURATION).max(times.duration)
+    }
+
+    /// Returns until when its next renewal is not missed.
+    fn expected_renewal(&self, times: &ElectionTimings) -> Duration {
+        if !self.is_notified {
+            return self.first_seen;
+        }
+        self.first_seen + times.renew_period + NOTIFICATION_DELAY
+    }
+
+    fn has_renewal(&self, lease: &StoredLease) -> bool {
+        self.lease.holder == lease.holder && self.lease.renew_time == lease.renew_time
     }
 }
 
@@ -156,7 +181,9 @@ impl Election {
             let expiry = holder.expiry(&self.times);
             if now < expiry {
                 self.lease = KnownLease::Unknown;
-                self.next_attempt_at = (now + self.jittered_retry_period(random)).min(expiry);
+                let expected_renewal = holder.expected_renewal(&self.times);
+                let retry = now + self.jittered_retry_period(random);
+                self.next_attempt_at = retry.max(expected_renewal).min(expiry);
                 return ElectionAction::Wait(self.next_attempt_at);
             }
         }
@@ -174,16 +201,7 @@ impl Election {
             Some(lease) if lease.holder.as_ref().is_none_or(|holder| *holder == self.identity) => {
                 self.observed_holder = None;
             }
-            Some(lease) => {
-                let is_same = |holder: &ObservedHolder| {
-                    holder.lease.holder == lease.holder
-                        && holder.lease.renew_time == lease.renew_time
-                };
-                if !self.observed_holder.as_ref().is_some_and(is_same) {
-                    self.observed_holder =
-                        Some(ObservedHolder { lease: lease.clone(), first_seen: now });
-                }
-            }
+            Some(lease) => self.observe_holder(lease, now, false),
         }
         if self.observed_holder.is_some()
             || lease.as_ref().is_some_and(|lease| lease.holder.is_none())
@@ -193,12 +211,46 @@ impl Election {
         self.lease = lease.map_or(KnownLease::Absent, KnownLease::Present);
     }
 
+    /// The store notified this replica of the state of the lease, which may be outdated.
+    pub fn on_notified(&mut self, lease: Option<&StoredLease>, now: Duration) {
+        // A leader learns from its own renewals.
+        if self.leads_until.is_some() {
+            return;
+        }
+        let is_held = |lease: &&StoredLease| lease.holder.is_some();
+        match lease.filter(is_held) {
+            Some(lease) if lease.holder.as_ref() == Some(&self.identity) => {}
+            Some(lease) => {
+                self.observe_holder(lease, now, true);
+                // What is known of the lease is as old as the last read.
+                self.lease = KnownLease::Unknown;
+                if let Some(holder) = &self.observed_holder {
+                    let expected_renewal = holder.expected_renewal(&self.times);
+                    self.next_attempt_at = self.next_attempt_at.max(expected_renewal);
+                }
+            }
+            None => {
+                self.lease = KnownLease::Unknown;
+                self.next_attempt_at = now;
+            }
+        }
+    }
+
+    /// Notes the lease of another holder, if this renewal was not seen before.
+    fn observe_holder(&mut self, lease: &StoredLease, now: Duration, is_notified: bool) {
+        if self.observed_holder.as_ref().is_some_and(|holder| holder.has_renewal(lease)) {
+            return;
+        }
+        self.observed_holder =
+            Some(ObservedHolder { lease: lease.clone(), first_seen: now, is_notified });
+    }
+
     /// The store confirmed an [`ElectionAction::Write`] that was sent at `sent`.
-    pub fn on_written(&mut self, lease: StoredLease, sent: Duration, now: Duration, random: u64) {
+    pub fn on_written(&mut self, lease: StoredLease, sent: Duration, now: Duration) {
         self.leads_until = Some(sent + self.times.renew_deadline);
         self.observed_holder = None;
         self.lease = KnownLease::Present(lease);
-        self.next_attempt_at = now + self.jittered_retry_period(random);
+        self.next_attempt_at = now + self.times.renew_period;
     }
 
     /// The store refused an [`ElectionAction::Write`] because another replica wrote first.

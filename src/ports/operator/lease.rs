@@ -26,6 +26,13 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// [`LeaseError::Failed`].
     fn read(&self) -> impl Future<Output = Result<Option<StoredLease>, LeaseError>> + Send;
 
+    /// Calls `notify` with the state of the lease, `None` while it does not exist, and with each new one, until
+    /// it is cancelled. A state may be left out, repeated, or reported late: this only saves reads.
+    fn watch(
+        &self,
+        notify: impl Fn(Option<StoredLease>) + Send + Sync,
+    ) -> impl Future<Output = ()> + Send;
+
     /// Replaces the lease if it has `expected_version`, or creates it if that is `None`; returns the
     /// lease as stored.
     ///

@@ -19,6 +19,8 @@ use tracebuffer::domain::operator::lease::{ElectionTimings, LeaseUpdate};
 use tracebuffer::ports::clock::MonotonicClock;
 use tracebuffer::ports::operator::lease::{LeaseError, LeaseStore};
 
+mod requests;
+
 const LEASES: &str = "leases.coordination.k8s.io";
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -44,7 +46,11 @@ struct RunningElector {
 
 impl RunningElector {
     fn start(server: &ApiServer, name: &str, rate: f64) -> Self {
-        let store = Arc::new(KubeLeaseStore::new(server.client(), "ops", "tracebuffer"));
+        Self::start_for(server, "tracebuffer", name, rate)
+    }
+
+    fn start_for(server: &ApiServer, lease: &str, name: &str, rate: f64) -> Self {
+        let store = Arc::new(KubeLeaseStore::new(server.client(), "ops", lease));
         let offset = Duration::from_secs(fastrand::u64(..1_000_000));
         let clock = Arc::new(SkewedClock { start: Instant::now(), offset, rate });
         let times = ElectionTimings::default();
@@ -124,7 +130,7 @@ async fn a_dead_leader_is_replaced_within_20_s_regardless_of_the_written_wall_cl
         server.put(LEASES, lease);
 
         let taken = wait_until("replaced", || second.leads()).await;
-        assert!(taken >= 15 * SECOND && taken <= 20 * SECOND, "{taken:?}");
+        assert!(taken >= 15 * SECOND && taken <= 17 * SECOND, "{taken:?}");
         let lease = server.get(LEASES, "ops", "tracebuffer").unwrap();
         assert_eq!(lease["spec"]["leaseTransitions"], 1);
     }
@@ -140,9 +146,9 @@ async fn a_leader_that_stops_releases_the_lease_and_the_next_leads_at_once() {
     let is_leading = first.is_leading.clone();
 
     first.stop().await;
-    assert_eq!(holder(&server), "");
+    assert_ne!(holder(&server), "a");
     assert!(!*is_leading.borrow());
-    assert!(wait_until("replaced", || second.leads()).await <= 2 * SECOND);
+    assert!(wait_until("replaced", || second.leads()).await < SECOND / 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +239,7 @@ async fn a_leader_whose_lease_was_overwritten_stops_at_its_next_renewal() {
     lease["spec"]["holderIdentity"] = json!("b");
     server.put(LEASES, lease);
 
-    assert!(wait_until("stopped", || !first.leads()).await < 3 * SECOND);
+    assert!(wait_until("stopped", || !first.leads()).await < 4 * SECOND);
 }
 
 /// A deposed leader decided on a state that the new leader has changed since.

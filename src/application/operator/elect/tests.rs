@@ -30,6 +30,10 @@ impl LeaseStore for FakeLeaseStore {
         }
     }
 
+    async fn watch(&self, _notify: impl Fn(Option<StoredLease>) + Send + Sync) {
+        std::future::pending::<()>().await;
+    }
+
     async fn write(
         &self,
         update: &LeaseUpdate,

@@ -124,11 +124,83 @@ fn deleting_the_lease_of_another_does_not_shorten_the_wait() {
     assert_eq!(expected_version(next_action_after_read(&mut me, None, 15 * SECOND)), None);
 }
 
+/// A replica that has just read the lease of another.
+fn following() -> Election {
+    let mut me = election();
+    next_action_after_read(&mut me, Some(lease(Some("other"), "1")), Duration::ZERO);
+    me
+}
+
+#[test]
+fn while_renewals_are_notified_nothing_is_read() {
+    let mut me = following();
+    for at in (2..100).step_by(3) {
+        me.on_notified(Some(&lease(Some("other"), &at.to_string())), at * SECOND);
+
+        let next = me.next_action(at * SECOND, 0);
+        assert_eq!(next, ElectionAction::Wait((at + 4) * SECOND), "{at}");
+    }
+}
+
+#[test]
+fn a_renewal_that_is_missed_is_looked_for_as_often_as_without_notifications() {
+    let mut me = following();
+    me.on_notified(Some(&lease(Some("other"), "2")), SECOND);
+    for at in [5, 7, 9, 11, 13, 15] {
+        let step = next_action_after_read(&mut me, Some(lease(Some("other"), "2")), at * SECOND);
+        assert_eq!(step, ElectionAction::Wait((at + 2).min(16) * SECOND), "{at}");
+    }
+
+    let step = next_action_after_read(&mut me, Some(lease(Some("other"), "2")), 16 * SECOND);
+    assert_eq!(expected_version(step).as_deref(), Some("v-2"), "15 s after the notification");
+}
+
+#[test]
+fn a_lease_that_is_read_is_read_again_until_its_renewals_are_notified() {
+    let mut me = following();
+    me.on_notified(Some(&lease(Some("other"), "1")), SECOND);
+    assert_eq!(me.next_action(SECOND, 0), ElectionAction::Wait(2 * SECOND));
+}
+
+#[test]
+fn a_lease_that_was_released_or_removed_is_read_at_once() {
+    for found in [Some(lease(None, "2")), None] {
+        let mut me = following();
+        me.on_notified(found.as_ref(), SECOND);
+
+        assert_eq!(me.next_action(SECOND, 0), ElectionAction::Read);
+    }
+}
+
+#[test]
+fn a_notification_that_is_outdated_only_prolongs_the_wait() {
+    let mut me = following();
+    me.on_notified(Some(&lease(Some("third"), "0")), 10 * SECOND);
+    me.on_notified(None, 16 * SECOND);
+
+    let step = next_action_after_read(&mut me, None, 16 * SECOND);
+    assert!(matches!(step, ElectionAction::Wait(_)), "{step:?}");
+    assert_eq!(expected_version(next_action_after_read(&mut me, None, 25 * SECOND)), None);
+}
+
+#[test]
+fn a_leader_ignores_notifications() {
+    let mut me = election();
+    next_action_after_read(&mut me, None, Duration::ZERO);
+    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO);
+    for outdated in [Some(lease(Some("other"), "0")), Some(lease(None, "0")), None] {
+        me.on_notified(outdated.as_ref(), SECOND);
+
+        assert!(me.is_leader(2 * SECOND));
+        assert_eq!(me.next_action(SECOND, 0), ElectionAction::Wait(3 * SECOND));
+    }
+}
+
 #[test]
 fn leadership_is_counted_from_before_the_renewal_was_sent() {
     let mut me = election();
     next_action_after_read(&mut me, None, 5 * SECOND);
-    me.on_written(lease(Some("me"), "1"), 5 * SECOND, 8 * SECOND, 0);
+    me.on_written(lease(Some("me"), "1"), 5 * SECOND, 8 * SECOND);
 
     assert!(me.is_leader((15 * SECOND).saturating_sub(MOMENT)));
     assert!(!me.is_leader(15 * SECOND));
@@ -138,10 +210,10 @@ fn leadership_is_counted_from_before_the_renewal_was_sent() {
 fn a_leader_renews_the_version_it_wrote_without_a_read() {
     let mut me = election();
     next_action_after_read(&mut me, None, Duration::ZERO);
-    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
+    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO);
 
-    assert_eq!(me.next_action(SECOND, 0), ElectionAction::Wait(2 * SECOND));
-    let ElectionAction::Write { update, expected_version } = me.next_action(2 * SECOND, 0) else {
+    assert_eq!(me.next_action(SECOND, 0), ElectionAction::Wait(3 * SECOND));
+    let ElectionAction::Write { update, expected_version } = me.next_action(3 * SECOND, 0) else {
         panic!()
     };
     assert_eq!((expected_version.as_deref(), update.changes_holder), (Some("v-1"), false));
@@ -151,7 +223,7 @@ fn a_leader_renews_the_version_it_wrote_without_a_read() {
 fn a_leader_that_failed_to_renew_leads_until_its_deadline_and_reads_first() {
     let mut me = election();
     next_action_after_read(&mut me, None, Duration::ZERO);
-    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
+    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO);
     me.on_failure(2 * SECOND, 0);
 
     assert!(me.is_leader(9 * SECOND));
@@ -164,7 +236,7 @@ fn a_leader_that_finds_another_holder_or_none_stops_at_once() {
     for found in [lease(Some("other"), "2"), lease(None, "2")] {
         let mut me = election();
         next_action_after_read(&mut me, None, Duration::ZERO);
-        me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
+        me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO);
         me.on_conflict(2 * SECOND, 0);
         assert!(me.is_leader(3 * SECOND));
 
@@ -177,7 +249,7 @@ fn a_leader_that_finds_another_holder_or_none_stops_at_once() {
 fn only_a_held_lease_is_released() {
     let mut me = election();
     next_action_after_read(&mut me, None, Duration::ZERO);
-    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO, 0);
+    me.on_written(lease(Some("me"), "1"), Duration::ZERO, Duration::ZERO);
 
     let released = me.resign(Some(lease(Some("me"), "1")));
     assert!(!me.is_leader(SECOND));
@@ -202,7 +274,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// Clocks with any offset that run up to 40 % apart; requests that are lost, late, or executed
-    /// after their timeout; lost responses; replicas that crash and are replaced.
+    /// after their timeout; lost responses; notifications that are lost, late or outdated; replicas that
+    /// crash and are replaced.
     #[test]
     fn two_replicas_never_lead_at_once_and_one_leads_after_the_faults(seed in any::<u64>()) {
         let mut simulation = Simulation::new(seed, FaultProfile::HOSTILE);

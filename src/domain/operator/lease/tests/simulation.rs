@@ -63,6 +63,7 @@ enum Payload {
     Request(ElectionAction),
     Found(Option<StoredLease>),
     Written(Result<StoredLease, ()>),
+    Notification(StoredLease),
 }
 
 pub(super) struct Simulation {
@@ -189,6 +190,11 @@ impl Simulation {
                     let answer = self.handle_request(step);
                     self.send(replica, request, answer);
                 }
+                Payload::Notification(lease) => {
+                    let replica = &mut self.replicas[replica];
+                    let clock = replica.clock(self.now);
+                    replica.election.on_notified(Some(&lease), clock);
+                }
                 answer => self.handle_response(replica, request, answer),
             }
         }
@@ -210,6 +216,10 @@ impl Simulation {
             version: self.version.to_string(),
         };
         self.stored = Some(lease.clone());
+        // Lost or late like everything else, so also outdated and in any order.
+        for replica in 0..self.replicas.len() {
+            self.send(replica, 0, Payload::Notification(lease.clone()));
+        }
         Payload::Written(Ok(lease))
     }
 
@@ -225,10 +235,10 @@ impl Simulation {
         match answer {
             Payload::Found(lease) => replica.election.on_read(lease, clock),
             Payload::Written(Ok(lease)) => {
-                replica.election.on_written(lease, since, clock, random);
+                replica.election.on_written(lease, since, clock);
             }
             Payload::Written(Err(())) => replica.election.on_conflict(clock, random),
-            Payload::Request(_) => {}
+            Payload::Request(_) | Payload::Notification(_) => {}
         }
     }
 }
