@@ -58,10 +58,12 @@ def settings(*pairs):
 
 
 def render(*values, chart=CHART):
-    """Returns the objects of a chart as {(kind, name): object}."""
+    """Returns the objects of a chart as {(kind, name): object}; those of a List each for itself."""
     rendered = template(*values, chart=chart)
     assert rendered.code == 0, rendered.err
-    return {(each["kind"], each["metadata"]["name"]): each for each in read_yaml(rendered.out)}
+    documents = read_yaml(rendered.out)
+    objects = [one for each in documents for one in (each["items"] if each["kind"] == "List" else [each])]
+    return {(each["kind"], each["metadata"]["name"]): each for each in objects}
 
 
 def only(objects, kind):

@@ -4,7 +4,7 @@ import base64
 import re
 
 import operator_release as operator
-from kube import CHART, Namespace, apply, eventually, get, helm, kubectl
+from kube import CHART, Namespace, apply, equal, eventually, get, helm, kubectl
 from parts import pod, ready_trace_buffer
 from runner import scenario
 
@@ -25,8 +25,14 @@ def installs():
     for entry in get("mutatingwebhookconfigurations", operator.NAME)["webhooks"]:
         bundle = base64.b64decode(entry["clientConfig"].get("caBundle", "")).decode()
         assert "BEGIN CERTIFICATE" in bundle, f"{entry['name']} has no caBundle"
-    helm("test", operator.NAME, "-n", operator.NAMESPACE, "--timeout", "60s")
-    kubectl("delete", "pod", f"{operator.NAME}-check", "-n", operator.NAMESPACE, "--wait=false")
+    tested = helm("test", operator.NAME, "-n", operator.NAMESPACE, "--timeout", "60s")
+    output = tested.out + tested.err
+    equal("test suites", output.count("TEST SUITE:"), 2)
+    assert "MutatingWebhookConfiguration tracebuffer has its caBundle" in output, f"no log in {output}"
+    for kind in ("pod", "serviceaccount", "clusterrole", "role"):
+        place = None if kind == "clusterrole" else operator.NAMESPACE
+        left = get(kind, f"{operator.NAME}-check", place)
+        assert not left or "deletionTimestamp" in left["metadata"], f"helm test leaves a {kind}"
 
 
 @scenario("rights", "the operator's service account has only the permissions of the chart")
