@@ -9,8 +9,8 @@
 # The release `tracebuffer` remains there. Requirements:
 #   here    python3, openssl, kubectl, helm 4; TRACEBUFFER_BIN, a binary of the version of IMAGE
 #   cluster images that the nodes have or can pull: IMAGE, tracebuffer; OLD_IMAGE, the version to upgrade from,
-#           by default IMAGE; OTELCOL_IMAGE, an OpenTelemetry Collector; TELEMETRYGEN_IMAGE, with a shell, and
-#           INTRUDER_IMAGE, as node/build.sh builds them
+#           by default IMAGE; OTELCOL_IMAGE, an OpenTelemetry Collector; TELEMETRYGEN_IMAGE, INTRUDER_IMAGE,
+#           FLASK_IMAGE and EXPRESS_IMAGE, as node/build.sh builds them
 #   either  cert-manager in the cluster, or the program of that name that node/build.sh builds, for the
 #           scenario cert-manager
 # A node kept by KEEP=1 is such a cluster: node/cluster.sh exec env IMAGE=… … "$PWD/tests/cluster/run.sh"
@@ -25,8 +25,9 @@ binary=${TRACEBUFFER_BIN:-}
 if [ -n "${KUBECONFIG:-}" ]; then
   : "${IMAGE:?set it to an image of tracebuffer that the cluster can pull}"
   : "${OTELCOL_IMAGE:?set it to an image of an OpenTelemetry Collector that the cluster can pull}"
-  : "${TELEMETRYGEN_IMAGE:?set it to an image of telemetrygen, with a shell, that the cluster can pull}"
-  : "${INTRUDER_IMAGE:?set it to the image intruder of node/build.sh, where the cluster can pull it}"
+  for image in TELEMETRYGEN_IMAGE INTRUDER_IMAGE FLASK_IMAGE EXPRESS_IMAGE; do
+    : "${!image:?set $image to an image of node/build.sh that the cluster can pull}"
+  done
   : "${binary:?set TRACEBUFFER_BIN to a binary of the version of IMAGE}"
   for tool in python3 openssl kubectl helm; do
     command -v "$tool" >/dev/null || { echo "$tool is not installed" >&2; exit 1; }
@@ -38,7 +39,8 @@ fi
 [ "$(id -u)" = 0 ] || { echo "only root can build a node; set KUBECONFIG to use an existing cluster" >&2; exit 1; }
 command -v go >/dev/null || { echo "go is not installed: Go 1.26 or newer builds Kubernetes" >&2; exit 1; }
 "$here/../debian-packages.sh" containernetworking-plugins iptables iproute2 conntrack libseccomp-dev pkg-config gcc \
-  libc6-dev buildah crun busybox-static openssl util-linux procps python3
+  libc6-dev buildah crun busybox-static openssl util-linux procps python3 \
+  python3-venv
 "$here/node/build.sh"
 
 if [ -z "$binary" ]; then
@@ -46,6 +48,7 @@ if [ -z "$binary" ]; then
 fi
 export TRACEBUFFER_BIN=$binary IMAGE=localhost/tracebuffer:dev OLD_IMAGE=localhost/tracebuffer:old
 export OTELCOL_IMAGE=localhost/otelcol:1 TELEMETRYGEN_IMAGE=localhost/telemetrygen:1 INTRUDER_IMAGE=localhost/intruder:1
+export FLASK_IMAGE=localhost/flask:1 EXPRESS_IMAGE=localhost/express:1
 work=$(mktemp -d)
 # shellcheck disable=SC2317 # called by the trap
 finish() { rm -rf "$work"; [ -n "${KEEP:-}" ] || "$here/node/cluster.sh" down; }

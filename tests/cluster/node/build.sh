@@ -71,3 +71,4 @@ image intruder /bin/busybox "$here/intruder/receiver"
 image otelcol "$otelcol"
 # With a shell, so that a container can send and then keep running.
 image telemetrygen "$BIN/telemetrygen" /bin/busybox
+"$here/apps.sh"

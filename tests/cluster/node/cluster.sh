@@ -129,7 +129,7 @@ init() {
     --service-cluster-ip-range $SVC_NET --authorization-mode Node,RBAC --allow-privileged --kubelet-preferred-address-types InternalIP
   run containerd containerd --config "$DIR/containerd.toml"
   until ctr --address "$DIR/run/containerd.sock" version >/dev/null 2>&1; do sleep 0.1; done
-  for image in pause intruder otelcol telemetrygen; do ctr --address "$DIR/run/containerd.sock" --namespace k8s.io images import --local "$BIN/$image.tar"; done
+  for image in pause intruder otelcol telemetrygen flask express; do ctr --address "$DIR/run/containerd.sock" --namespace k8s.io images import --local "$BIN/$image.tar"; done
   until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.2; done
   run kcm kube-controller-manager --kubeconfig "$DIR/kubeconfig" --service-account-private-key-file "$DIR/pki/sa.key" --root-ca-file "$DIR/pki/ca.crt" --leader-elect=false --use-service-account-credentials=false --cluster-cidr $POD_NET --kube-api-qps 500 --kube-api-burst 500 --concurrent-replicaset-syncs 20
   kubectl apply -f "$DIR/dns.yaml"
