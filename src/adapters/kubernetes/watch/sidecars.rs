@@ -29,12 +29,12 @@ use crate::ports::operator::pods::ChangeHandler;
 struct SidecarPod {
     metadata: ObjectMeta,
     #[serde(default)]
-    status: ContainerStatuses,
+    status: SidecarPodStatus,
 }
 
 #[derive(Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase")]
-struct ContainerStatuses {
+struct SidecarPodStatus {
     phase: Option<String>,
     init_container_statuses: Option<Vec<ContainerStatus>>,
     container_statuses: Option<Vec<ContainerStatus>>,
