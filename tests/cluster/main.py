@@ -8,7 +8,7 @@ import runner
 from scenarios import (  # noqa: F401
     chart, chart_values, chart_release, install, resource, headers, delivery, lifecycle, workloads, mesh,
     applications, skipping, namespaces, changes, security_pods, security_users, security_processes, certificates,
-    settings, reporting, releases, disruption, renewal, removal,
+    settings, reporting, releases, disruption, renewal, removal, many,
 )
 
 

@@ -2,7 +2,7 @@
 """Measures one operator with many objects on a real API server.
 
     scale.py [--pods 50000] [--owners 250] [--namespaces 2000] [--buffers 1000] [--paced 2000] [--rate 100]
-             [--operator-namespace tracebuffer]
+             [--steady 60] [--operator-namespace tracebuffer]
 
 KUBECONFIG names a cluster in which the chart is installed with one replica, so that the measured
 process handles every admission and every reconcile. `--paced` pods are created here at `--rate` a
@@ -27,7 +27,6 @@ MAX_RESIDENT_MIB = 96
 MAX_ADMISSION_P99_MS = 10
 MAX_STATUS_SECONDS = 5
 MAX_RESTART_SECONDS = 20
-STEADY_SECONDS = 60
 TEMPLATES = 50
 GROUP = "/apis/tracebuffer.dev/v1alpha1"
 
@@ -149,6 +148,7 @@ class Scale:
     buffers: int
     paced: int
     rate: int
+    steady: int
 
     def replicas(self):
         """Returns the pods of one Deployment."""
@@ -161,7 +161,8 @@ class Scale:
 
 
 def namespace(index):
-    return "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"scale-{index}"}}
+    metadata = {"name": f"scale-{index}", "labels": {"tracebuffer.dev/scale-test": "true"}}
+    return "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def buffer(index):
@@ -291,12 +292,12 @@ def settle():
     time.sleep(15)
 
 
-def steady(operator):
+def steady(operator, seconds):
     """Returns the CPU seconds per second, and the memory in MiB, while nothing changes."""
     before = operator.metrics().value("process_cpu_seconds_total")
-    time.sleep(STEADY_SECONDS)
+    time.sleep(seconds)
     after = operator.metrics().value("process_cpu_seconds_total")
-    return (after - before) / STEADY_SECONDS, operator.resident_mib()
+    return (after - before) / seconds, operator.resident_mib()
 
 
 def judged(what, value, unit, target):
@@ -334,7 +335,7 @@ def measure(api, operator, scale):
     results.append(Result("pods created by controllers", f"{bulk} in {took:.0f} s ({bulk / max(took, 1):.0f}/s)"))
     results.append(memory("right after", operator.resident_mib()))
     settle()
-    cpu, resident = steady(operator)
+    cpu, resident = steady(operator, scale.steady)
     results += [memory("when steady", resident), Result("CPU when steady", f"{cpu * 1e3:.1f} ms/s")]
     one, all_of_them = status_times(api, scale)
     results += [
@@ -359,6 +360,7 @@ def main():
     parser.add_argument("--buffers", type=int, default=1_000, help="TraceBuffers, each in a namespace of its own")
     parser.add_argument("--paced", type=int, default=2_000, help="pods that are created at --rate")
     parser.add_argument("--rate", type=int, default=100, help="pods a second")
+    parser.add_argument("--steady", type=int, default=60, help="seconds for which the idle operator is measured")
     parser.add_argument("--operator-namespace", default="tracebuffer")
     arguments = vars(parser.parse_args())
     operator_namespace = arguments.pop("operator_namespace")

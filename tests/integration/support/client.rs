@@ -173,6 +173,19 @@ impl ReceiverEndpoint {
         }
     }
 
+    /// Sends a serialized request over new connections until it is answered, as exporters do: where others
+    /// wait, a connection that has sent nothing for a moment gives way, and clients may be slow.
+    pub(crate) async fn export_until_answered(self, message: Bytes) -> OtlpResponse {
+        for _ in 0..5 {
+            let answer = self.connect().await.try_send(self.request(message.clone())).await;
+            match answer {
+                Ok(answer) => return answer,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        self.export(message).await
+    }
+
     /// Sends `request` over a connection of its own.
     pub(crate) async fn send<B: SendBody>(self, request: Request<B>) -> OtlpResponse {
         self.connect().await.send(request).await
@@ -221,6 +234,13 @@ impl<B: SendBody> Connection<B> {
     /// Sends one request.
     pub(crate) async fn send(&mut self, request: Request<B>) -> OtlpResponse {
         let endpoint = self.endpoint;
+        let answer = self.try_send(request).await;
+        answer.unwrap_or_else(|error| panic!("{endpoint:?} got no response: {error:?}"))
+    }
+
+    /// Sends one request on a connection that may be closed.
+    async fn try_send(&mut self, request: Request<B>) -> Result<OtlpResponse, hyper::Error> {
+        let endpoint = self.endpoint;
         let request = endpoint.with_host(request);
         let exchange = async {
             let response = match &mut self.sender {
@@ -245,8 +265,7 @@ impl<B: SendBody> Connection<B> {
                 trailers,
             })
         };
-        let answer = timeout(REQUEST_TIMEOUT, exchange).await.expect("an answer comes in time");
-        answer.unwrap_or_else(|error| panic!("{endpoint:?} got no response: {error:?}"))
+        timeout(REQUEST_TIMEOUT, exchange).await.expect("an answer comes in time")
     }
 
     /// Waits until the receiver has closed the connection gracefully.

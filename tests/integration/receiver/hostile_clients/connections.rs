@@ -79,7 +79,7 @@ async fn a_thousand_requests_on_as_many_connections_are_all_answered() {
     for endpoint in
         receiver_endpoints(&receiver.receiver, ALL_PROTOCOLS).into_iter().cycle().take(1000)
     {
-        clients.spawn(endpoint.export(spans(&["one of many"])));
+        clients.spawn(endpoint.export_until_answered(spans(&["one of many"])));
     }
 
     for answer in clients.join_all().await {
