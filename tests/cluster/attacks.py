@@ -1,5 +1,6 @@
 """Subjects of the attacks, and what they are answered."""
 
+import contextlib
 import ipaddress
 import json
 
@@ -59,8 +60,12 @@ def patch(**fields):
 
 def remote_addresses(one):
     """Returns to which addresses, `IP:port`, a pod's processes connect; those of its servers' clients are left out."""
-    lines = [line.split() for process in processes(one)[:1] for name in ("tcp", "tcp6")
-             for line in (process / "net" / name).read_text().splitlines()[1:]]
+    lines = []
+    for process in processes(one):
+        with contextlib.suppress(OSError):  # it has ended
+            lines = [line.split() for name in ("tcp", "tcp6")
+                     for line in (process / "net" / name).read_text().splitlines()[1:]]
+            break
     served = {address(line[1])[1] for line in lines if line[3] == LISTENING}
     outward = [line for line in lines if line[3] != LISTENING and address(line[1])[1] not in served]
     return {"{}:{}".format(*address(line[2])) for line in outward}

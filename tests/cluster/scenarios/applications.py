@@ -1,4 +1,4 @@
-"""Applications that nobody wrote for a test of traces, with OpenTelemetry's automatic instrumentation and its defaults."""
+"""Applications that nobody wrote for a test of traces, with automatic instrumentation and its defaults."""
 
 import os
 import re
@@ -45,7 +45,7 @@ def traces_without_code():
         for name in IMAGES:
             rolled_out(here, name)
             assert is_injected(only_pod(here, name)), f"{name} was not injected"
-        apply(deployment("client", container(command=ASK), inject=None, terminationGracePeriodSeconds=1), namespace=here)
+        apply(deployment("client", container(command=ASK), inject=None), namespace=here)
         rolled_out(here, "client")
         eventually("both answer", lambda: min(answers(here).values()) > 10, 30)
         every_pod_is_replaced(here)

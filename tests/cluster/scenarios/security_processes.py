@@ -92,8 +92,10 @@ def writes_nothing(sidecar):
 
 def sees_no_other_process(sidecar, app):
     """Neither sees the other's processes or files. Shared memory belongs to the pod, as docs/security.md says."""
-    for who in (sidecar, app):
-        assert "failed" in who("cat /proc/[0-9]*/root/data/file /proc/[0-9]*/root/etc/tracebuffer/destination/headers/x")
+    assert "mine" not in sidecar("cat /proc/[0-9]*/root/data/file"), "the sidecar reads the application's files"
+    headers = "/etc/tracebuffer/destination/headers/authorization"
+    assert S3CRET not in app(f"cat /proc/[0-9]*/root{headers}"), "the application reads the sidecar's files"
+    equal("by the same path", sidecar(f"cat /proc/self/root{headers}"), S3CRET)
     assert "hunter2" not in sidecar("cat /proc/[0-9]*/environ"), "the sidecar reads the application's variables"
     assert "hunter2" in app("cat /proc/[0-9]*/environ"), "the application cannot read its own variables"
     equal("the application's shared memory", app("umask 077; echo shared > /dev/shm/file"), "")
@@ -142,7 +144,7 @@ def peers_only_read_metrics():
 
         for port in (4317, 4318):
             assert "Connection refused" in peer(port, "POST", "/v1/traces", "localhost"), f"port {port} is open"
-            assert "HTTP/1.1" in app(port, "POST", "/v1/traces", "localhost"), f"port {port} is closed to the application"
+            assert "HTTP/1.1" in app(port, "POST", "/v1/traces", "localhost"), f"port {port} is closed to its pod"
         is_refused(peer, one["status"]["podIP"])
         books = ledger(here, "shop")
         equal("buffered, in flight", (books["buffered"], books["in flight"]), (2, 0))
@@ -212,7 +214,8 @@ def reviews_read_no_secret():
         equal("status", (status, answer["allowed"]), (200, True))
         assert LITERAL in seen and "vendor" in seen and S3CRET not in seen, seen
 
-        for namespace, path in ((other, "/inject"), ("kube-system", "/inject-namespace"), (operator.NAMESPACE, "/inject")):
+        here_not = ((other, "/inject"), ("kube-system", "/inject-namespace"), (operator.NAMESPACE, "/inject"))
+        for namespace, path in here_not:
             status, text = post(port, review(namespace, pending_pod("forged")), path)
             assert status == 200 and LITERAL not in text and "tracebuffer-pod-info" not in text, f"{namespace}: {text}"
         refuses_other_requests(port, here)
