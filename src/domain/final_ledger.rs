@@ -42,7 +42,7 @@ impl LossReason {
 }
 
 /// Span counts of one run that has ended: each span either was delivered or is lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FinalLedger {
     delivered: u64,
     lost: [u64; LossReason::ALL.len()],

@@ -7,7 +7,7 @@ import runner
 # In the order in which they run: the last ones disturb the operator, and finally uninstall it.
 from scenarios import (  # noqa: F401
     chart, chart_values, chart_release, install, resource, headers, delivery, lifecycle, workloads, mesh,
-    applications, skipping, namespaces, changes, security_pods, security_users, security_processes, certificates,
+    applications, pod_wide, skipping, namespaces, changes, security_pods, security_users, security_processes, certificates,
     settings, reporting, releases, disruption, renewal, removal, many,
 )
 

@@ -18,9 +18,10 @@ pub use settings::{CertificateSource, ControllerSettings, PullPolicy, WebhookSet
 
 use self::leader_tasks::LeaderTasks;
 use self::serving::ControllerServer;
+use crate::adapters::clock::SystemWallClock;
 use crate::adapters::kubernetes::audiences::api_audiences;
 use crate::adapters::kubernetes::certificates::{
-    CertificateObjectNames, CertificateWatcher, KubeCertificateStore,
+    CertificateObjectNames, CertificateWatcher, KubeCertificateStore, ServedCertificate,
 };
 use crate::adapters::kubernetes::sidecar::SidecarDefaults;
 use crate::adapters::kubernetes::watch::{
@@ -30,6 +31,7 @@ use crate::adapters::telemetry::operator::metrics::ControllerMetrics;
 use crate::application::operator::reconcile::queue::WorkQueue;
 use crate::bootstrap::process;
 use crate::bootstrap::signals::StopSignals;
+use crate::ports::clock::WallClock;
 
 /// Worker threads. A long list of pods keeps one busy while the other serves the webhook.
 const WORKERS: usize = 2;
@@ -90,15 +92,21 @@ fn certificate_store(settings: &ControllerSettings, client: &Client) -> KubeCert
         .with_ca_file(webhook.certificate_ca_file.clone())
 }
 
-/// The Service is the first label of the host.
-fn webhook_objects(settings: &ControllerSettings) -> WebhookObjectNames {
+fn webhook_watch(
+    settings: &ControllerSettings,
+    client: &Client,
+    queue: &Arc<WorkQueue>,
+    served: Arc<ServedCertificate>,
+) -> WebhookWatch {
     let webhook = &settings.webhook;
-    let service = webhook.host.split('.').next().unwrap_or_default();
-    WebhookObjectNames {
+    let names = WebhookObjectNames {
         configuration: webhook.configuration_name.clone(),
         namespace: settings.namespace.clone(),
-        service: service.to_owned(),
-    }
+    };
+    let host = webhook.host.clone();
+    WebhookWatch::new(client.clone(), names, queue.clone(), move || {
+        served.problem(&host, SystemWallClock.now())
+    })
 }
 
 impl ControllerContext {
@@ -117,10 +125,7 @@ impl ControllerContext {
         let pods = PodCache::new(client.clone(), Arc::clone(&namespaces), queue.clone());
         let certificate_objects = certificate_store(&settings, &client);
         let certificates = CertificateWatcher::new(certificate_objects.clone());
-        let served = certificates.served();
-        let names = webhook_objects(&settings);
-        let webhook =
-            WebhookWatch::new(client.clone(), names, queue.clone(), move || served.is_trusted());
+        let webhook = webhook_watch(&settings, &client, &queue, certificates.served());
         Ok(Self {
             settings,
             client,

@@ -9,7 +9,8 @@ from kube import kubectl
 from runner import scenario
 
 SCALE = Path(__file__).resolve().parents[1] / "scale.py"
-SIZE = {"pods": 10_000, "owners": 100, "namespaces": 400, "buffers": 200, "paced": 1000, "steady": 20}
+# The node shares two processors with everything else here, so admissions get more time than on an idle one.
+SIZE = {"pods": 10_000, "owners": 100, "namespaces": 400, "buffers": 200, "paced": 1000, "steady": 20, "p99": 50}
 
 
 @scenario("many", "one operator stays small and prompt with ten thousand pods")

@@ -75,6 +75,24 @@ impl ServedCertificate {
         Some(x509::validity(leaf)?.not_after)
     }
 
+    /// Returns why API servers refuse the certificate of the webhook of `host` at `now`, since the Unix
+    /// epoch; `None` if they accept it.
+    #[must_use]
+    pub fn problem(&self, host: &str, now: Duration) -> Option<String> {
+        let served = self.key.load();
+        let Some(leaf) = served.as_ref().and_then(|served| served.cert.first()) else {
+            return Some("no certificate is served".to_owned());
+        };
+        if !self.is_trusted() {
+            Some("the caBundle lacks the authority of the served certificate".to_owned())
+        } else if self.valid_until().is_none_or(|until| until < now) {
+            Some("the served certificate has expired".to_owned())
+        } else {
+            let is_for_host = x509::holds_name(leaf, host);
+            (!is_for_host).then(|| format!("the served certificate is not for {host}"))
+        }
+    }
+
     /// Serves another certificate, or keeps it for [`Self::serve_if_due`].
     pub(super) fn offer(
         &self,

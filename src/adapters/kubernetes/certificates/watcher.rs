@@ -18,11 +18,6 @@ use crate::ports::operator::certificates::CertificateStore;
 /// How often the file of the authorities is read, and a pending certificate is checked.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-const CONFIGURATIONS: RbacRule = RbacRule {
-    group: "admissionregistration.k8s.io",
-    resource: "mutatingwebhookconfigurations",
-    role: "ClusterRole",
-};
 const SECRETS: RbacRule = RbacRule { group: "", resource: "secrets", role: "Role" };
 
 /// Serves the stored certificate.
@@ -62,7 +57,7 @@ impl CertificateWatcher {
         let configuration = WatchedObject {
             client: self.store.client(),
             name: &self.store.names().configuration,
-            rule: CONFIGURATIONS,
+            rule: RbacRule::CONFIGURATIONS,
         };
         let handle = |configuration: Option<MutatingWebhookConfiguration>| {
             if self.served.set_published(configuration.map(ca_bundles).unwrap_or_default()) {

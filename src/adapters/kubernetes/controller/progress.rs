@@ -10,6 +10,8 @@ pub(super) struct ProgressReport {
     pub(super) progress: RolloutProgress,
     /// Why a restart would have no effect.
     pub(super) restart_blocker: Option<&'static str>,
+    /// Whether pods that do not start must be deleted before others are created.
+    pub(super) keeps_broken_pods: bool,
 }
 
 const ON_DELETE: &str = "its update strategy is OnDelete";
@@ -30,7 +32,8 @@ pub(super) fn deployment(found: &Deployment) -> ProgressReport {
         let available = status.available_replicas.unwrap_or_default();
         complete_if(updated >= desired && !old && available >= updated)
     };
-    ProgressReport { progress, restart_blocker: paused.then_some(PAUSED) }
+    let restart_blocker = paused.then_some(PAUSED);
+    ProgressReport { progress, restart_blocker, keeps_broken_pods: false }
 }
 
 fn deadline_exceeded(status: &DeploymentStatus) -> Option<String> {
@@ -56,9 +59,12 @@ pub(super) fn stateful_set(found: &StatefulSet) -> ProgressReport {
     };
     let is_ready = status.ready_replicas.unwrap_or_default() >= desired;
     let behind = is_behind(found.metadata.generation, status.observed_generation);
+    let policy = spec.and_then(|spec| spec.pod_management_policy.as_deref());
     ProgressReport {
         progress: complete_if(!behind && is_ready && is_updated),
         restart_blocker: on_delete.then_some(ON_DELETE),
+        // It waits for each pod to become ready before it goes on to the next, whatever the template is.
+        keeps_broken_pods: policy != Some("Parallel"),
     }
 }
 
@@ -73,6 +79,7 @@ pub(super) fn daemon_set(found: &DaemonSet) -> ProgressReport {
     ProgressReport {
         progress: complete_if(!behind && is_updated && is_available),
         restart_blocker: on_delete.then_some(ON_DELETE),
+        keeps_broken_pods: false,
     }
 }
 

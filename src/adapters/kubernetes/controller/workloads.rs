@@ -88,6 +88,7 @@ fn workload_status(
             .or_else(|| of_template(ROLLOUT_ANNOTATION)),
         progress: report.progress,
         restart_blocker: report.restart_blocker,
+        keeps_broken_pods: report.keeps_broken_pods,
         inject: of_template(INJECT_KEY),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
     }

@@ -82,9 +82,9 @@ fn complete_injection(pod: &Value, sidecar: &Sidecar) -> Admission {
         let position = SidecarPosition::of_existing(pod);
         let report = environment::add_variables(&mut patch, pod, sidecar, position);
         injected.is_bypassed |= report.is_bypassed;
-        let known = injected.warnings.clone();
-        let new = report.warnings.iter().filter(|text| !known.contains(text));
-        injected.warnings.extend(new.cloned());
+        let mut new = status::bounded(report.warnings.clone());
+        new.retain(|text| !injected.warnings.contains(text));
+        injected.warnings.extend(new);
         let status = status::to_annotation(&InjectionStatus::Injected(injected));
         patch.merge(
             &["metadata", "annotations"],

@@ -12,6 +12,8 @@ use crate::domain::text::in_one_line;
 const MAX_MESSAGE_CHARS: usize = 512;
 /// The reasons for which a container waits while its pod starts.
 const STARTING_REASONS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+/// The reason for which it waits after it has ended several times.
+const CRASHING_REASON: &str = "CrashLoopBackOff";
 
 /// Returns the status of the sidecar among those of a pod's init containers and containers.
 pub(in crate::adapters::kubernetes) fn sidecar_status(
@@ -50,13 +52,13 @@ fn describe_wait(
     waiting: &ContainerStateWaiting,
     last: Option<&ContainerStateTerminated>,
 ) -> String {
-    let mut text = reason.to_owned();
-    if let Some(message) = &waiting.message {
-        text = format!("{text}: {message}");
-    }
-    match last {
-        Some(last) => format!("{text}; it {}", describe_exit(last)),
-        None => text,
+    match (last, &waiting.message) {
+        // The kubelet's message has the pod's name, and how long it waits.
+        (Some(last), _) if reason == CRASHING_REASON => {
+            format!("{reason}: it {}", describe_exit(last))
+        }
+        (_, Some(message)) => format!("{reason}: {message}"),
+        (_, None) => reason.to_owned(),
     }
 }
 
@@ -123,7 +125,7 @@ mod tests {
 
         assert_eq!(
             failure_in(&waiting, &json!({"terminated": exit})).unwrap().1,
-            "CrashLoopBackOff: back-off 10s; it exited with code 78: no endpoint is set"
+            "CrashLoopBackOff: it exited with code 78: no endpoint is set"
         );
         assert_eq!(
             failure_in(&json!({"terminated": oom}), &json!(null)).unwrap(),

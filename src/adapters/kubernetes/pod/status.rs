@@ -84,7 +84,8 @@ pub fn from_annotation(value: &str) -> Option<InjectionStatus> {
     }
 }
 
-fn bounded(warnings: Vec<String>) -> Vec<String> {
+/// Returns the warnings that the annotation keeps.
+pub(super) fn bounded(warnings: Vec<String>) -> Vec<String> {
     let cut = |text: String| truncated_bytes(&text, MAX_WARNING_BYTES).into_owned();
     warnings.into_iter().take(MAX_WARNINGS).map(cut).collect()
 }

@@ -25,6 +25,13 @@ impl fmt::Display for RbacRule {
 }
 
 impl RbacRule {
+    /// Of the webhook's configuration.
+    pub(in crate::adapters::kubernetes) const CONFIGURATIONS: Self = Self {
+        group: "admissionregistration.k8s.io",
+        resource: "mutatingwebhookconfigurations",
+        role: "ClusterRole",
+    };
+
     /// Records that the watch works, and logs it if it failed before.
     pub(super) fn log_success(self, health: &WatchHealth) {
         if health.clear_failure() {

@@ -122,7 +122,7 @@ impl PodCache {
     /// work.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.health.age().max(self.namespaces.age())
+        self.health.age().max(self.sidecars.age()).max(self.namespaces.age())
     }
 
     fn is_tracked(&self, metadata: &ObjectMeta) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::ObjectMeta;
@@ -72,6 +73,8 @@ struct Failures {
     current: FailuresByPod,
     /// What a relist has found so far.
     relisted: FailuresByPod,
+    /// The last one, which pods that fail for the same reason share.
+    last: Option<Arc<SidecarFailure>>,
 }
 
 /// Each with the UID of the pod.
@@ -95,6 +98,11 @@ impl SidecarFailures {
         self.health.is_synced()
     }
 
+    /// Returns the time since the API server last responded.
+    pub(super) fn age(&self) -> Duration {
+        self.health.age()
+    }
+
     /// Returns why the sidecar of the pod with this key and UID does not run.
     pub(super) fn get(&self, key: &ObjectKey, uid: &str) -> Option<Arc<SidecarFailure>> {
         let failures = self.failures.read();
@@ -105,7 +113,11 @@ impl SidecarFailures {
     fn handle_event(&self, event: Event<SidecarPod>) {
         match event {
             Event::Init => self.failures.write().relisted.clear(),
-            Event::InitApply(pod) => _ = set(&mut self.failures.write().relisted, &pod),
+            Event::InitApply(pod) => {
+                let mut failures = self.failures.write();
+                let entry = failures.entry(&pod);
+                set(&mut failures.relisted, key_of(&pod.metadata), entry);
+            }
             Event::InitDone => self.finish_relist(),
             Event::Apply(pod) => self.apply(pod),
             Event::Delete(pod) => {
@@ -115,7 +127,11 @@ impl SidecarFailures {
     }
 
     fn apply(&self, pod: SidecarPod) {
-        let is_changed = set(&mut self.failures.write().current, &pod);
+        let is_changed = {
+            let mut failures = self.failures.write();
+            let entry = failures.entry(&pod);
+            set(&mut failures.current, key_of(&pod.metadata), entry)
+        };
         let lost = pod.final_ledger().filter(|ledger| ledger.losses().next().is_some());
         if !is_changed && lost.is_none() {
             return;
@@ -142,13 +158,31 @@ impl SidecarFailures {
     }
 }
 
-/// Enters whether the sidecar of `pod` fails. Returns whether that is new.
-fn set(failures: &mut FailuresByPod, pod: &SidecarPod) -> bool {
-    let key = key_of(&pod.metadata);
-    let failure = pod.sidecar().filter(|_| !pod.has_completed()).and_then(sidecar_failure);
-    let Some(failure) = failure else {
-        return failures.remove(&key).is_some();
+impl Failures {
+    /// Returns the entry of a pod whose sidecar fails.
+    fn entry(&mut self, pod: &SidecarPod) -> Option<(String, Arc<SidecarFailure>)> {
+        let failure = pod.sidecar().filter(|_| !pod.has_completed()).and_then(sidecar_failure)?;
+        let shared = match self.last.take() {
+            Some(last) if *last == failure => last,
+            _ => Arc::new(failure),
+        };
+        self.last = Some(Arc::clone(&shared));
+        Some((pod.metadata.uid.clone().unwrap_or_default(), shared))
+    }
+}
+
+/// Enters whether the sidecar of a pod fails. Returns whether that, or the reason, is new.
+fn set(
+    failures: &mut FailuresByPod,
+    key: ObjectKey,
+    entry: Option<(String, Arc<SidecarFailure>)>,
+) -> bool {
+    let reason =
+        |(uid, failure): &(String, Arc<SidecarFailure>)| (uid.clone(), failure.reason.clone());
+    let new = entry.as_ref().map(reason);
+    let old = match entry {
+        Some(entry) => failures.insert(key, entry),
+        None => failures.remove(&key),
     };
-    let entry = (pod.metadata.uid.clone().unwrap_or_default(), Arc::new(failure));
-    failures.insert(key, entry.clone()) != Some(entry)
+    old.as_ref().map(reason) != new
 }

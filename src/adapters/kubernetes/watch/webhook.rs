@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ServiceReference};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
@@ -21,26 +21,19 @@ use crate::ports::operator::pods::ChangeHandler;
 
 const SLICES: RbacRule =
     RbacRule { group: "discovery.k8s.io", resource: "endpointslices", role: "Role" };
-const CONFIGURATIONS: RbacRule = RbacRule {
-    group: "admissionregistration.k8s.io",
-    resource: "mutatingwebhookconfigurations",
-    role: "ClusterRole",
-};
 /// The label of an `EndpointSlice` with the name of its Service.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// How long a problem must last until it is reported: a replica that has just started is not ready yet.
 const MIN_DURATION: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The objects through which the API server calls the webhook.
+/// Where the objects are through which the API server calls the webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookObjectNames {
     /// The name of the `MutatingWebhookConfiguration`.
     pub configuration: String,
-    /// The namespace of the Service.
+    /// The namespace of the operator. Services elsewhere are not watched.
     pub namespace: String,
-    /// The name of the Service.
-    pub service: String,
 }
 
 /// Watches the objects through which the API server calls the webhook. [`run`](Self::run) keeps it
@@ -49,8 +42,8 @@ pub struct WebhookWatch {
     client: Client,
     names: WebhookObjectNames,
     changes: Arc<dyn ChangeHandler>,
-    /// Whether the API server trusts the certificate that is served.
-    is_trusted: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Returns why API servers refuse the certificate that is served.
+    certificate_problem: Box<dyn Fn() -> Option<String> + Send + Sync>,
     state: Mutex<WebhookState>,
 }
 
@@ -58,33 +51,40 @@ pub struct WebhookWatch {
 struct WebhookState {
     /// `None` until it was read.
     configuration: Option<ConfigurationState>,
-    /// Whether each `EndpointSlice` has a ready endpoint; `None` until they were listed.
-    slices: Option<BTreeMap<String, bool>>,
+    /// By name; `None` until they were listed.
+    slices: Option<BTreeMap<String, Slice>>,
     /// The current problem, and when it began.
     problem: Option<(String, Instant)>,
     /// Whether the problem was reported.
     is_reported: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum ConfigurationState {
     Missing,
     WithoutEntry,
-    Complete,
+    /// The entry refers to this Service, or to a URL.
+    Complete(Option<ServiceReference>),
+}
+
+/// What is known of an `EndpointSlice`.
+struct Slice {
+    service: String,
+    /// Whether connections are sent to one of its endpoints.
+    is_ready: bool,
 }
 
 impl WebhookWatch {
-    /// Creates a watch that reports changes to `changes`, as a resync. `is_trusted` is whether the
-    /// configuration has the authority of the served certificate.
+    /// Creates a watch that reports changes to `changes`, as a resync. `certificate_problem` returns why API
+    /// servers refuse the certificate that is served, if they do.
     #[must_use]
     pub fn new(
         client: Client,
         names: WebhookObjectNames,
         changes: Arc<dyn ChangeHandler>,
-        is_trusted: impl Fn() -> bool + Send + Sync + 'static,
+        certificate_problem: impl Fn() -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        let (is_trusted, state) = (Box::new(is_trusted), Mutex::default());
-        Self { client, names, changes, is_trusted, state }
+        let (certificate_problem, state) = (Box::new(certificate_problem), Mutex::default());
+        Self { client, names, changes, certificate_problem, state }
     }
 
     /// Watches until it is cancelled.
@@ -103,32 +103,25 @@ impl WebhookWatch {
     async fn watch_configuration(&self) {
         let WebhookObjectNames { configuration: name, .. } = &self.names;
         let configuration =
-            WatchedObject { client: self.client.clone(), name, rule: CONFIGURATIONS };
+            WatchedObject { client: self.client.clone(), name, rule: RbacRule::CONFIGURATIONS };
         let handle = |found: Option<MutatingWebhookConfiguration>| {
-            let entries = found.map(|found| found.webhooks.unwrap_or_default());
-            self.state.lock().configuration = Some(match entries {
-                None => ConfigurationState::Missing,
-                Some(all) if all.iter().any(|entry| entry.name == WEBHOOK_ENTRY) => {
-                    ConfigurationState::Complete
-                }
-                Some(_) => ConfigurationState::WithoutEntry,
-            });
+            self.state.lock().configuration = Some(configuration_state(found));
         };
         watch_object(configuration, Api::all, handle).await;
     }
 
     async fn watch_slices(&self) {
-        let WebhookObjectNames { namespace, service, .. } = &self.names;
-        let config = watcher::Config::default().labels(&format!("{SERVICE_LABEL}={service}"));
+        let namespace = &self.names.namespace;
+        let config = watcher::Config::default().labels(SERVICE_LABEL);
         let (client, health) = (self.client.clone(), WatchHealth::new());
         let slices = WatchTarget { client, config, health: &health, rule: SLICES };
         let mut listed = BTreeMap::new();
         let handle = |event: Event<EndpointSlice>| match event {
             Event::Init => listed.clear(),
-            Event::InitApply(slice) => _ = listed.insert(slice.name_any(), has_ready(&slice)),
+            Event::InitApply(slice) => _ = listed.insert(slice.name_any(), read_slice(&slice)),
             Event::InitDone => self.state.lock().slices = Some(std::mem::take(&mut listed)),
             Event::Apply(slice) => self.change_slices(|slices| {
-                slices.insert(slice.name_any(), has_ready(&slice));
+                slices.insert(slice.name_any(), read_slice(&slice));
             }),
             Event::Delete(slice) => self.change_slices(|slices| {
                 slices.remove(&slice.name_any());
@@ -137,7 +130,7 @@ impl WebhookWatch {
         watch_api_forever(slices, |client| Api::namespaced(client, namespace), handle).await;
     }
 
-    fn change_slices(&self, change: impl FnOnce(&mut BTreeMap<String, bool>)) {
+    fn change_slices(&self, change: impl FnOnce(&mut BTreeMap<String, Slice>)) {
         change(self.state.lock().slices.get_or_insert_default());
     }
 
@@ -178,29 +171,41 @@ impl WebhookWatch {
     }
 
     fn current_problem(&self, state: &WebhookState) -> Option<String> {
-        let WebhookObjectNames { configuration, namespace, service } = &self.names;
-        let of_configuration = match state.configuration? {
-            ConfigurationState::Missing => Some("does not exist".to_owned()),
-            ConfigurationState::WithoutEntry => Some(format!("has no entry {WEBHOOK_ENTRY}")),
-            ConfigurationState::Complete if !(self.is_trusted)() => {
-                Some("has not the authority of the served certificate in its caBundle".to_owned())
+        let WebhookObjectNames { configuration, namespace } = &self.names;
+        let of_configuration =
+            |problem: &str| Some(format!("MutatingWebhookConfiguration {configuration} {problem}"));
+        let service = match state.configuration.as_ref()? {
+            ConfigurationState::Missing => return of_configuration("does not exist"),
+            ConfigurationState::WithoutEntry => {
+                return of_configuration(&format!("has no entry {WEBHOOK_ENTRY}"));
             }
-            ConfigurationState::Complete => None,
+            ConfigurationState::Complete(service) => service.as_ref(),
         };
-        if let Some(problem) = of_configuration {
-            return Some(format!("MutatingWebhookConfiguration {configuration} {problem}"));
+        if let Some(problem) = (self.certificate_problem)() {
+            return Some(problem);
         }
-        let slices = state.slices.as_ref()?;
-        let is_ready = slices.values().any(|is_ready| *is_ready);
-        (!is_ready).then(|| format!("Service {namespace}/{service} has no ready endpoint"))
+        let service = service.filter(|service| service.namespace == *namespace)?;
+        let mut slices = state.slices.as_ref()?.values();
+        let is_ready = slices.any(|slice| slice.is_ready && slice.service == service.name);
+        (!is_ready).then(|| format!("Service {namespace}/{} has no ready endpoint", service.name))
     }
 }
 
-/// Returns whether a slice has an endpoint to which connections are sent. A readiness that is not set
-/// counts as ready, as the API has it.
-fn has_ready(slice: &EndpointSlice) -> bool {
-    slice.endpoints.iter().any(|endpoint| {
+fn configuration_state(found: Option<MutatingWebhookConfiguration>) -> ConfigurationState {
+    let Some(found) = found else { return ConfigurationState::Missing };
+    let mut entries = found.webhooks.unwrap_or_default().into_iter();
+    match entries.find(|entry| entry.name == WEBHOOK_ENTRY) {
+        Some(entry) => ConfigurationState::Complete(entry.client_config.service),
+        None => ConfigurationState::WithoutEntry,
+    }
+}
+
+/// A readiness that is not set counts as ready, as the API has it.
+fn read_slice(slice: &EndpointSlice) -> Slice {
+    let is_ready = slice.endpoints.iter().any(|endpoint| {
         let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready);
         ready.unwrap_or(true)
-    })
+    });
+    let service = slice.labels().get(SERVICE_LABEL).cloned().unwrap_or_default();
+    Slice { service, is_ready }
 }

@@ -21,9 +21,9 @@ use crate::ports::operator::cluster::{Cluster, ClusterError, Workload};
 use crate::ports::operator::pods::PodLister;
 
 /// Maximum number of events that one pass publishes.
-const MAX_EVENTS_PER_PASS: usize = 50;
+pub(super) const MAX_EVENTS_PER_PASS: usize = 50;
 /// The wait before the next pass.
-const EVENTS_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const EVENTS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the same event about a workload is not published again, even for other pods of it; as long
 /// as Kubernetes keeps events.
 const EVENT_DEDUP_WINDOW: Duration = Duration::from_hours(1);
@@ -39,7 +39,7 @@ pub(super) struct EventDedup {
     owners: HashSet<EventKey>,
     /// By workload, with the time of publication.
     workloads: HashMap<EventKey, Instant>,
-    /// Whether a first audit was made. It records events of success without publishing them.
+    /// Whether a first audit was made. It records events about the creation of pods without publishing them.
     is_primed: bool,
 }
 
@@ -80,7 +80,7 @@ impl AuditFindings {
         let key = EventKey::of(pod, &event);
         if dedup.owners.contains(&key) {
             self.current_keys.insert(key);
-        } else if !dedup.is_primed && event.reports_success() {
+        } else if !dedup.is_primed && event.reports_creation() {
             dedup.owners.insert(key.clone());
             self.current_keys.insert(key);
         } else if self.current_keys.insert(key) {
@@ -201,7 +201,7 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
 
     /// Publishes an event about the workload of `pod`, unless it was published before. Returns whether
     /// it was new.
-    async fn publish_pod_event(
+    pub(super) async fn publish_pod_event(
         &self,
         pod: &PodSnapshot,
         event: &WorkloadEvent,

@@ -55,6 +55,7 @@ struct State {
     workload_reads: usize,
     /// Pods for which writing limits fails.
     rejecting_limits: HashSet<String>,
+    is_rejecting_restarts: bool,
     /// The errors with which the next writes fail, the last one first.
     failures: Vec<ClusterError>,
     writes: Vec<(Duration, RecordedWrite)>,
@@ -195,6 +196,11 @@ impl FakeCluster {
     /// Lets writes of a pod's limits fail, as a policy engine does.
     pub(super) fn reject_limits(&self, pod: &str) {
         self.state.lock().rejecting_limits.insert(pod.to_owned());
+    }
+
+    /// Lets restarts fail, as missing permissions do.
+    pub(super) fn reject_restarts(&self) {
+        self.state.lock().is_rejecting_restarts = true;
     }
 
     /// Lets the next writes fail with these errors.
@@ -352,6 +358,9 @@ impl Cluster for FakeCluster {
         _: &WorkloadStatus,
         revision: &str,
     ) -> Result<(), ClusterError> {
+        if self.state.lock().is_rejecting_restarts {
+            return Err(ClusterError::Failed("refused".into()));
+        }
         let name = &workload.object.name;
         self.write(RecordedWrite::Restart(name.clone(), revision.to_owned()))?;
         self.set_workload(name, workload_status(Some(revision), RolloutProgress::Progressing));

@@ -6,6 +6,7 @@
 
 mod audit;
 mod limits;
+mod losses;
 pub mod queue;
 mod rollout;
 mod trace_buffer;
@@ -23,7 +24,6 @@ use tracing::{debug, info, warn};
 use crate::domain::operator::injection::facts::ClusterFacts;
 use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::sidecar_state::trace_buffer_of_pod;
-use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError};
 use crate::ports::operator::pods::PodLister;
 use crate::ports::operator::reconcile::{ReconcileMonitor, ReconcileOutcome};
@@ -154,11 +154,7 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
             WorkItem::TraceBuffer(key) => self.reconcile_trace_buffer(key).await,
             WorkItem::Rollout(key) => self.reconcile_rollout(key).await,
             WorkItem::Namespace(namespace) => Ok(self.reconcile_namespace(namespace)),
-            WorkItem::Losses(losses) => {
-                let (pod, ledger) = &**losses;
-                let event = WorkloadEvent::spans_lost(pod, ledger);
-                self.publish_pod_events([(pod, &event)].into_iter()).await
-            }
+            WorkItem::Losses => Ok(self.publish_losses().await),
             WorkItem::Audit => self.audit().await,
             WorkItem::Resync => Ok(self.resync()),
         };
@@ -215,6 +211,7 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
             self.context.queue.schedule(WorkItem::TraceBuffer(key), Duration::ZERO);
         }
         self.context.queue.schedule(WorkItem::Audit, Duration::ZERO);
+        self.context.queue.schedule(WorkItem::Losses, Duration::ZERO);
         ReconcileAction::RequeueAfter(RESYNC_INTERVAL)
     }
 

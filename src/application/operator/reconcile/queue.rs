@@ -1,6 +1,6 @@
 //! The work queue of the reconciler: each item at most once, however often it changes.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,6 +21,8 @@ const TRACE_BUFFER_DEBOUNCE: Duration = Duration::from_millis(100);
 const POD_DEBOUNCE: Duration = Duration::from_secs(2);
 /// How long changes are collected before owners are notified of missing sidecars.
 const AUDIT_DEBOUNCE: Duration = Duration::from_secs(3);
+/// Maximum number of owners of pods whose losses wait to be published.
+const MAX_LOSSES: usize = 1024;
 /// The minimum wait after a failure.
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
 
@@ -33,8 +35,8 @@ pub(super) enum WorkItem {
     Rollout(ObjectKey),
     /// Every `TraceBuffer` that the pods of this namespace use or ask for.
     Namespace(String),
-    /// What the sidecar of a pod lost, in its last state.
-    Losses(Box<(PodSnapshot, FinalLedger)>),
+    /// What ended sidecars have lost.
+    Losses,
     /// All pods: which sidecars are missing, and what their owners should know.
     Audit,
     /// Everything.
@@ -72,6 +74,8 @@ struct QueueState {
     waiting: BTreeSet<(Instant, WorkItem)>,
     running: HashSet<WorkItem>,
     failing: HashMap<WorkItem, FailingItem>,
+    /// What the sidecar of a pod has lost, of the first pod of each owner, by its namespace and UID.
+    losses: BTreeMap<(String, String), (PodSnapshot, FinalLedger)>,
 }
 
 /// An item whose last attempt failed.
@@ -88,6 +92,12 @@ impl WorkQueue {
     pub(super) fn schedule(&self, item: WorkItem, delay: Duration) {
         self.state.lock().schedule(item, Instant::now() + delay);
         self.changed.notify_one();
+    }
+
+    /// Returns up to `max` losses, and forgets them.
+    pub(super) fn take_losses(&self, max: usize) -> Vec<(PodSnapshot, FinalLedger)> {
+        let losses = &mut self.state.lock().losses;
+        std::iter::from_fn(|| losses.pop_first()).take(max).map(|(_, loss)| loss).collect()
     }
 
     /// Starts to accept items, and forgets all that came before.
@@ -137,6 +147,14 @@ impl WorkQueue {
 }
 
 impl QueueState {
+    fn add_loss(&mut self, pod: &PodSnapshot, ledger: &FinalLedger) {
+        if self.is_open && self.losses.len() < MAX_LOSSES {
+            let owner = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid);
+            let key = (pod.key.namespace.clone(), owner.clone());
+            self.losses.entry(key).or_insert_with(|| (pod.clone(), *ledger));
+        }
+    }
+
     fn schedule(&mut self, item: WorkItem, due: Instant) {
         if !self.is_open {
             return;
@@ -214,7 +232,8 @@ impl ChangeHandler for WorkQueue {
     }
 
     fn spans_lost(&self, pod: &PodSnapshot, ledger: &FinalLedger) {
-        self.schedule(WorkItem::Losses(Box::new((pod.clone(), *ledger))), Duration::ZERO);
+        self.state.lock().add_loss(pod, ledger);
+        self.schedule(WorkItem::Losses, Duration::ZERO);
     }
 
     fn namespace_changed(&self, namespace: &str) {

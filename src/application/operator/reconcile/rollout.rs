@@ -25,13 +25,31 @@ pub(super) struct RolloutState {
     owners: BTreeMap<Workload, OwnerRollout>,
     /// The owners some of whose outdated sidecars do not run.
     failing: BTreeSet<Workload>,
-    /// The progress after the last pass that succeeded.
-    pub(super) summary: Option<RolloutSummary>,
+    /// The progress after the last pass.
+    summary: Option<RolloutSummary>,
 }
 
 impl RolloutState {
     fn new(revision: String) -> Self {
         Self { revision, owners: BTreeMap::new(), failing: BTreeSet::new(), summary: None }
+    }
+
+    /// Returns the progress for `revision`, if it is known.
+    pub(super) fn summary(&self, revision: &str) -> Option<RolloutSummary> {
+        self.summary.clone().filter(|_| self.revision == revision)
+    }
+
+    /// Notes the progress after a pass. Returns whether it has changed.
+    fn update_summary(&mut self, result: Result<(), &ClusterError>) -> bool {
+        let summary = match result {
+            Ok(()) => RolloutSummary::of(&self.owners),
+            Err(ClusterError::Failed(error)) => RolloutSummary::Failing(error.clone()),
+            // The next pass reads the new state.
+            Err(ClusterError::Conflict | ClusterError::NotFound) => return false,
+        };
+        let is_changed = self.summary.as_ref() != Some(&summary);
+        self.summary = Some(summary);
+        is_changed
     }
 }
 
@@ -50,9 +68,7 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         let previous = previous.filter(|state| state.revision == revision);
         let mut state = previous.unwrap_or_else(|| RolloutState::new(revision));
         let result = self.advance(&snapshot, &policy, &mut state).await;
-        let summary = result.is_ok().then(|| RolloutSummary::of(&state.owners));
-        let has_moved = summary.is_some() && state.summary != summary;
-        state.summary = summary.or(state.summary);
+        let has_moved = state.update_summary(result.as_ref().map(drop));
         self.rollouts.lock().insert(key.clone(), state);
         if has_moved {
             // Its status shows the progress.
@@ -162,7 +178,7 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
         let previous = state.owners.get(owner);
         let mut rollout = OwnerRollout::next_state(previous, current, &state.revision, self.now());
         if state.failing.contains(owner) {
-            rollout = rollout.with_failing_sidecars();
+            rollout = rollout.with_failing_sidecars(current);
         }
         state.owners.insert(owner.clone(), rollout);
         Ok(status)

@@ -20,7 +20,9 @@ use crate::domain::operator::reconcile::managed_pod::ManagedPod;
 use crate::domain::operator::reconcile::sidecar_state::{
     injected_sidecar, sidecar_state, trace_buffer_of_pod,
 };
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{Reference, TraceBufferSnapshot};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::{
+    DesiredSidecar, Reference, TraceBufferSnapshot,
+};
 use crate::domain::operator::reconcile::trace_buffer_status::{PodCounts, Status};
 use crate::domain::operator::reconcile::workload_event::WorkloadEvent;
 use crate::ports::operator::cluster::{Cluster, ClusterError, LookupOutcome};
@@ -98,12 +100,19 @@ impl<C: Cluster, P: PodLister> LeaderSession<C, P> {
             let failures = failures.get(&snapshot.key).unwrap_or(&none);
             outdated_limits(snapshot, pods.iter().map(|managed| &managed.pod), failures)
         };
-        let rollouts = self.rollouts.lock();
+        let revision = snapshot.sidecar.as_ref().ok().map(DesiredSidecar::revision);
+        let rollout = {
+            let rollouts = self.rollouts.lock();
+            rollouts
+                .get(&snapshot.key)
+                .zip(revision)
+                .and_then(|(state, revision)| state.summary(&revision))
+        };
         let observations = Observations {
             references: references.clone(),
             pods: PodCounts::of(pods),
             limits_pending: any_pending(&limits_updates),
-            rollout: rollouts.get(&snapshot.key).and_then(|state| state.summary.clone()),
+            rollout,
             webhook_problem: self.context.cluster.webhook_problem(),
         };
         let status = conditions::compute_status(snapshot, &observations);

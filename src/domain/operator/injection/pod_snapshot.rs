@@ -4,7 +4,7 @@ use super::status::InjectionStatus;
 use crate::domain::operator::object_key::ObjectKey;
 
 /// A pod that has not finished.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodSnapshot {
     /// Its name.
     pub key: ObjectKey,

@@ -4,7 +4,7 @@ use super::skip::SkipReason;
 use crate::domain::operator::object_key::ObjectKey;
 
 /// The decision of the webhook for a pod.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InjectionStatus {
     /// The pod got a sidecar.
     Injected(InjectedSidecar),
@@ -18,7 +18,7 @@ pub enum InjectionStatus {
 }
 
 /// The sidecar that a pod got.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InjectedSidecar {
     /// The `TraceBuffer` it was made from.
     pub trace_buffer: ObjectKey,

@@ -50,7 +50,7 @@ pub struct Observations {
     pub pods: PodCounts,
     /// Whether running pods do not have their limits yet.
     pub limits_pending: bool,
-    /// The progress of restarts; `None` if it is not known yet.
+    /// The progress of the restarts for the current spec; `None` if it is not known yet.
     pub rollout: Option<RolloutSummary>,
     /// Why the API server does not call the webhook for new pods, if so.
     pub webhook_problem: Option<String>,
@@ -73,8 +73,16 @@ pub fn compute_status(snapshot: &TraceBufferSnapshot, observations: &Observation
         (RESOLVED_REFS, resolved(references)),
         (READY, ready(snapshot, webhook_problem.as_deref())),
     ];
+    let is_rollout_known = previous.iter().any(|condition| {
+        condition.type_ == ROLLED_OUT && condition.observed_generation == Some(snapshot.generation)
+    });
+    let rollout = match rollout {
+        Some(rollout) => Some(rolled_out(rollout)),
+        // The next leader keeps what the last one has written.
+        None => (!is_rollout_known).then(rollout_pending),
+    };
     let sometimes = [
-        (ROLLED_OUT, rollout.as_ref().filter(|_| restarts).map(rolled_out)),
+        (ROLLED_OUT, rollout.filter(|_| restarts)),
         (STALLED, stalled(snapshot)),
         (RECONCILING, limits_pending.then(reconciling)),
     ];
@@ -179,6 +187,14 @@ fn ready(snapshot: &TraceBufferSnapshot, webhook_problem: Option<&str>) -> Condi
     }
 }
 
+fn rollout_pending() -> ConditionUpdate {
+    ConditionUpdate::new(
+        ConditionStatus::Unknown,
+        PENDING_REASON,
+        "the operator has not read the workloads yet",
+    )
+}
+
 fn rolled_out(rollout: &RolloutSummary) -> ConditionUpdate {
     let pending = |reason, message| ConditionUpdate::new(ConditionStatus::False, reason, message);
     match rollout {
@@ -191,6 +207,7 @@ fn rolled_out(rollout: &RolloutSummary) -> ConditionUpdate {
         RolloutSummary::Blocked(owners) => {
             pending("Waiting", format!("cannot be restarted now: {owners}"))
         }
+        RolloutSummary::Failing(error) => pending("Failing", error.clone()),
         RolloutSummary::Halted(failure) => pending(
             "Halted",
             format!(

@@ -24,6 +24,8 @@ pub struct WorkloadStatus {
     pub progress: RolloutProgress,
     /// Why a restart would have no effect, if so.
     pub restart_blocker: Option<&'static str>,
+    /// Whether a restart waits until pods that do not start are deleted.
+    pub keeps_broken_pods: bool,
     /// The value of annotation `tracebuffer.dev/inject` in the owner's pod template.
     pub inject: Option<String>,
     /// The resource version; the API server rejects a write that is based on an older one.
@@ -71,6 +73,8 @@ pub enum Blocker {
     FailedRollout(String),
     /// A restart would have no effect, for this reason.
     NoEffect(&'static str),
+    /// Its pods do not start, and it waits for them to be deleted before it creates others.
+    BrokenPods,
 }
 
 /// The progress of a rollout over all owners, for people.
@@ -84,6 +88,8 @@ pub enum RolloutSummary {
     Blocked(String),
     /// The restart of an owner failed, so that no other is restarted.
     Halted(String),
+    /// The operator cannot read or restart owners, for this reason.
+    Failing(String),
 }
 
 /// What to do next.
@@ -147,12 +153,18 @@ impl OwnerRollout {
         }
     }
 
-    /// Returns the state of an owner some of whose outdated sidecars do not run: its own rollout may never
-    /// complete until a restart replaces them, so it is not waited for.
+    /// Returns the state of an owner that is observed as `status`, and some of whose outdated sidecars do
+    /// not run: its own rollout may never complete until they are replaced, so it is not waited for.
     #[must_use]
-    pub fn with_failing_sidecars(self) -> Self {
+    pub fn with_failing_sidecars(self, status: &WorkloadStatus) -> Self {
         match self {
-            Self::Blocked(Blocker::OtherRollout | Blocker::FailedRollout(_)) => Self::Waiting,
+            Self::Blocked(Blocker::OtherRollout | Blocker::FailedRollout(_)) => {
+                if status.keeps_broken_pods {
+                    Self::Blocked(Blocker::BrokenPods)
+                } else {
+                    Self::Waiting
+                }
+            }
             other => other,
         }
     }

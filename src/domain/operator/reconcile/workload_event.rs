@@ -14,8 +14,9 @@ use crate::domain::text::{in_one_line, truncated_bytes};
 /// Maximum length of a message: the API server refuses events with longer notes.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// The reason of an event that reports success.
+/// The reasons of events that report how pods were created.
 const INJECTED_REASON: &str = "Injected";
+const INJECTION_WARNING_REASON: &str = "InjectionWarning";
 
 /// An event about a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl WorkloadEvent {
         let mut hasher = DefaultHasher::new();
         injected.warnings.hash(&mut hasher);
         let dedup_key = format!("{:016x}", hasher.finish());
-        Some(Self::new(true, "InjectionWarning", &dedup_key, &injected.warnings.join("; ")))
+        Some(Self::new(true, INJECTION_WARNING_REASON, &dedup_key, &injected.warnings.join("; ")))
     }
 
     /// Returns the event for running pods whose `TraceBuffer` was deleted.
@@ -151,11 +152,11 @@ impl WorkloadEvent {
         Self::new(true, "RolloutHalted", revision, &message)
     }
 
-    /// Returns whether the event reports success. The next leader does not publish such an event
-    /// again.
+    /// Returns whether the event reports how pods were created, as opposed to what is the matter with them
+    /// now. The next leader does not publish such an event again.
     #[must_use]
-    pub fn reports_success(&self) -> bool {
-        self.reason == INJECTED_REASON
+    pub fn reports_creation(&self) -> bool {
+        [INJECTED_REASON, INJECTION_WARNING_REASON].contains(&self.reason)
     }
 
     fn new(is_warning: bool, reason: &'static str, dedup_key: &str, message: &str) -> Self {

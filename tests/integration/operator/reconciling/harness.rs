@@ -69,12 +69,9 @@ impl TestOperator {
         let namespaces = Arc::new(NamespaceCache::new(server.client(), queue.clone()));
         let pods = PodCache::new(server.client(), Arc::clone(&namespaces), queue.clone());
         let pods = Arc::new(pods);
-        let names = WebhookObjectNames {
-            configuration: "tracebuffer".into(),
-            namespace: "ops".into(),
-            service: "tracebuffer-webhook".into(),
-        };
-        let webhook = WebhookWatch::new(server.client(), names, queue.clone(), || true);
+        let names =
+            WebhookObjectNames { configuration: "tracebuffer".into(), namespace: "ops".into() };
+        let webhook = WebhookWatch::new(server.client(), names, queue.clone(), || None);
         let webhook = Arc::new(webhook);
         let cluster = Arc::new(KubeCluster::new(
             server.client(),
@@ -141,7 +138,8 @@ pub(crate) fn shop_cluster() -> ApiServer {
 pub(crate) fn webhook_configuration(entries: &[&str]) -> Value {
     let entry = |name: &&str| {
         json!({
-            "name": name, "clientConfig": {}, "admissionReviewVersions": ["v1"],
+            "name": name, "admissionReviewVersions": ["v1"],
+            "clientConfig": { "service": { "name": "tracebuffer-webhook", "namespace": "ops" } },
             "sideEffects": "None",
         })
     };

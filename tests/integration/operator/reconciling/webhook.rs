@@ -1,5 +1,7 @@
 //! `Ready` means that a pod that is created now gets its sidecar.
 
+use serde_json::json;
+
 use super::harness::{
     ENDPOINT_SLICES, TestOperator, WEBHOOK_CONFIGURATIONS, condition, endpoint_slice, shop_cluster,
     sleep_seconds, status, webhook_configuration,
@@ -67,6 +69,22 @@ async fn a_service_without_a_ready_endpoint_is_told() {
         server.put(ENDPOINT_SLICES, endpoint_slice(false));
     };
     assert_told(change, problem).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_of_another_namespace_or_a_url_is_not_judged() {
+    for client_config in [
+        json!({ "service": { "name": "webhook", "namespace": "elsewhere" } }),
+        json!({ "url": "https://webhook.example" }),
+    ] {
+        let server = shop_cluster();
+        let mut configuration = webhook_configuration(&["inject.tracebuffer.dev"]);
+        configuration["webhooks"][0]["clientConfig"] = client_config;
+        server.put(WEBHOOK_CONFIGURATIONS, configuration);
+        server.remove(ENDPOINT_SLICES, "ops", "tracebuffer-webhook-1");
+
+        drop(leading(&server).await);
+    }
 }
 
 #[tokio::test(start_paused = true)]

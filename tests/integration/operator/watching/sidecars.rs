@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracebuffer::adapters::kubernetes::watch::{NamespaceCache, PodCache};
+use tracebuffer::domain::operator::injection::pod_snapshot::PodSnapshot;
 use tracebuffer::ports::operator::pods::PodLister;
 
 use super::cluster::{RecordedChanges, key, pod, wait_until};
@@ -113,20 +114,39 @@ async fn a_change_during_an_outage_is_found_when_pods_are_listed_again() {
 #[tokio::test(start_paused = true)]
 async fn a_later_pod_of_the_same_name_does_not_inherit_the_failure() {
     let watched = Watched::start().await;
+    let all = watched.pods.all();
+    let earlier = all.iter().find(|pod| pod.key == key("shop", "b")).unwrap();
+    let later = PodSnapshot { uid: "another".into(), ..(**earlier).clone() };
 
-    watched.server.remove("pods", "shop", "b");
-    watched.server.put("pods", injected_pod("b", &running()));
-    sleep(Duration::from_secs(1)).await;
+    assert!(watched.pods.sidecar_failure(earlier).is_some());
+    assert!(watched.pods.sidecar_failure(&later).is_none());
+}
 
-    assert_eq!(watched.reason("b"), None);
+#[tokio::test(start_paused = true)]
+async fn a_longer_pause_between_restarts_is_no_change() {
+    let watched = Watched::start().await;
+    for seconds in [10, 20, 40] {
+        let message = format!("back-off {seconds}s restarting failed container");
+        let state = json!({ "waiting": { "reason": "CrashLoopBackOff", "message": message } });
+        watched.server.put("pods", injected_pod("b", &state));
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    assert_eq!(watched.changes.take(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_pods_with_the_label_are_read_in_full() {
     let watched = Watched::start().await;
-    let lists = watched.server.seen(Verb::List, "pods");
+    assert_eq!(watched.server.seen(Verb::List, "pods"), 2, "by their metadata, and injected ones");
 
-    assert_eq!(lists, 2, "all pods by their metadata, and injected pods in full");
+    let mut unlabelled = injected_pod("c", &waiting("ErrImagePull"));
+    unlabelled["metadata"]["labels"] = json!({});
+    watched.server.put("pods", unlabelled);
+    sleep(Duration::from_secs(1)).await;
+
+    assert!(watched.pods.all().iter().any(|pod| pod.key == key("shop", "c")));
+    assert_eq!(watched.reason("c"), None);
 }
 
 /// The state of a container that ended with this termination message.

@@ -194,6 +194,27 @@ fn the_expiry_of_the_served_leaf_is_reported() {
 }
 
 /// Returns the bundle of an API server that read the configuration `age` ago.
+#[test]
+fn whatever_makes_api_servers_refuse_the_certificate_is_named() {
+    let served = ServedCertificate::default();
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let problem = |now| served.problem(HOST, now);
+    assert_eq!(problem(now).unwrap(), "no certificate is served");
+
+    let tls = new_tls();
+    served.offer(&tls.leaf, &tls.leaf_key).unwrap();
+    assert!(problem(now).unwrap().starts_with("the caBundle lacks the authority"));
+
+    served.set_published([&tls.bundle]);
+    assert_eq!(problem(now), None);
+    assert_eq!(
+        problem(now + Duration::from_hours(24 * 3650)).unwrap(),
+        "the served certificate has expired"
+    );
+    let elsewhere = served.problem("other.observability.svc", now).unwrap();
+    assert_eq!(elsewhere, "the served certificate is not for other.observability.svc");
+}
+
 fn bundle_seen_by_api_server(cluster: &FakeCluster, start: Instant, age: Duration) -> Vec<u8> {
     let then = start.elapsed().saturating_sub(age);
     let writes = cluster.writes();

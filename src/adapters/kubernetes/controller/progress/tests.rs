@@ -4,7 +4,7 @@ use super::*;
 use RolloutProgress::{Complete, Failed, Progressing};
 
 fn unblocked(progress: RolloutProgress) -> ProgressReport {
-    ProgressReport { progress, restart_blocker: None }
+    ProgressReport { progress, restart_blocker: None, keeps_broken_pods: false }
 }
 
 fn of_deployment(spec: &Value, status: &Value) -> ProgressReport {
@@ -92,7 +92,7 @@ fn a_stateful_set_is_complete_when_all_are_ready_and_of_one_revision() {
             "observedGeneration": observed, "replicas": 2, "readyReplicas": ready,
             "currentRevision": current, "updateRevision": "b", "updatedReplicas": 2,
         });
-        assert_eq!(of_stateful_set(&two, &status), unblocked(expected), "{status}");
+        assert_eq!(of_stateful_set(&two, &status).progress, expected, "{status}");
     }
 }
 
@@ -139,4 +139,15 @@ fn a_workload_that_a_restart_would_not_change_has_a_restart_blocker() {
         Some(ON_DELETE)
     );
     assert_eq!(of_daemon_set(&on_delete, &json!({})).restart_blocker, Some(ON_DELETE));
+}
+
+#[test]
+fn a_stateful_set_keeps_broken_pods_unless_it_manages_them_in_parallel() {
+    for (policy, expected) in
+        [(None, true), (Some("OrderedReady"), true), (Some("Parallel"), false)]
+    {
+        let spec = json!({ "podManagementPolicy": policy });
+
+        assert_eq!(of_stateful_set(&spec, &json!({ "replicas": 0 })).keeps_broken_pods, expected);
+    }
 }

@@ -118,6 +118,7 @@ pub(in crate::application::operator::reconcile) fn workload_status(
         revision,
         progress,
         restart_blocker: None,
+        keeps_broken_pods: false,
         inject,
         resource_version: "1".into(),
     }

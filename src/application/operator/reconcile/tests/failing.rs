@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::application::operator::reconcile::fakes::{
-    Harness, image_pull_failure, injected_pod, key, snapshot, workload_status,
+    Harness, RecordedWrite, image_pull_failure, injected_pod, key, snapshot, workload_status,
 };
 use crate::domain::final_ledger::{FinalLedger, LossReason};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
@@ -80,7 +80,10 @@ async fn what_the_webhook_warned_of_is_counted_and_an_event_on_the_owner() {
     let pods =
         [warned_pod("a", "web-1"), warned_pod("b", "web-1"), injected_pod("c", "web-1", "h1")];
 
-    let harness = Harness::with_leader(&[snapshot()], &pods).await;
+    let harness = Harness::with_leader(&[snapshot()], &[]).await;
+    for pod in pods {
+        harness.cluster.put_pod(pod);
+    }
     seconds(900).await;
 
     let status = harness.cluster.status(&key("shop", "traces")).unwrap();
@@ -89,7 +92,52 @@ async fn what_the_webhook_warned_of_is_counted_and_an_event_on_the_owner() {
     let events = harness.cluster.events();
     let reasons: Vec<_> =
         events.iter().map(|(owner, reason, _)| (owner.as_str(), *reason)).collect();
-    assert_eq!(reasons, [("web", "InjectionWarning")]);
+    assert_eq!(reasons, [("web", "Injected"), ("web", "InjectionWarning")]);
+
+    harness.leading.send(false).unwrap();
+    seconds(5).await;
+    harness.lead().await;
+    seconds(60).await;
+    assert_eq!(harness.cluster.events(), [], "the next leader does not repeat them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_trace_buffer_is_never_rolled_out_before_its_workloads_were_read() {
+    let pod = injected_pod("a1", "a-1", "h1");
+    let harness = Harness::with_leader(&[restarting("h1")], &[pod]).await;
+    seconds(10).await;
+    assert_eq!(rolled_out(&harness).0, "Complete");
+    let _ = harness.cluster.writes();
+
+    let before = harness.cluster.status(&key("shop", "traces"));
+    harness.cluster.set_workload("a", workload_status(None, Complete));
+    let changed = TraceBufferSnapshot { generation: 2, status: before, ..restarting("h2") };
+    harness.cluster.put_trace_buffer(changed);
+    seconds(2).await;
+
+    let reasons: Vec<_> =
+        harness.cluster.writes().into_iter().filter_map(reason_in_status).collect();
+    assert_eq!(reasons, ["Pending", "Restarting"]);
+}
+
+/// The reason of condition `RolledOut` in a status that was written.
+fn reason_in_status(write: RecordedWrite) -> Option<String> {
+    let RecordedWrite::Status(_, status) = write else { return None };
+    let mut conditions = status.conditions.into_iter();
+    conditions.find(|one| one.type_ == "RolledOut").map(|condition| condition.reason)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_is_refused_is_told_in_the_status() {
+    let pod = injected_pod("a1", "a-1", "h1");
+    let harness = Harness::with_leader(&[restarting("h1")], &[pod]).await;
+    harness.cluster.set_workload("a", workload_status(None, Complete));
+    harness.cluster.reject_restarts();
+
+    harness.cluster.put_trace_buffer(restarting("h2"));
+    seconds(30).await;
+
+    assert_eq!(rolled_out(&harness), ("Failing".to_owned(), "refused".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

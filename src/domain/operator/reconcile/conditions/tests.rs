@@ -283,6 +283,7 @@ fn the_progress_of_restarts_is_a_condition_that_says_what_they_wait_for() {
         (RolloutSummary::Restarting("two".into()), (ConditionStatus::False, "Restarting")),
         (RolloutSummary::Blocked("a (paused)".into()), (ConditionStatus::False, "Waiting")),
         (RolloutSummary::Halted("a: crashes".into()), (ConditionStatus::False, "Halted")),
+        (RolloutSummary::Failing("forbidden".into()), (ConditionStatus::False, "Failing")),
     ] {
         let text = format!("{rollout:?}");
         let status = rolling_out(None, Some(rollout));
@@ -292,6 +293,19 @@ fn the_progress_of_restarts_is_a_condition_that_says_what_they_wait_for() {
         let detail = text.split('"').nth(1).unwrap_or_default();
         assert!(condition.message.contains(detail), "{}", condition.message);
     }
+}
+
+#[test]
+fn the_progress_for_another_spec_is_not_kept() {
+    let mut before = written(rolling_out(None, Some(RolloutSummary::Complete)), 100);
+    for condition in &mut before.conditions {
+        condition.observed_generation = Some(6);
+    }
+
+    let condition = of(&rolling_out(Some(before), None), "RolledOut").clone();
+
+    assert_eq!(condition.status, ConditionStatus::Unknown);
+    assert_eq!(of(&rolling_out(None, None), "RolledOut").reason, PENDING_REASON);
 }
 
 #[test]

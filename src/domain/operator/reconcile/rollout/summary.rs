@@ -49,6 +49,9 @@ impl fmt::Display for Blocker {
             Self::OtherRollout => f.write_str("a rollout of its own is in progress"),
             Self::FailedRollout(why) => write!(f, "a rollout of its own has failed: {why}"),
             Self::NoEffect(why) => f.write_str(why),
+            Self::BrokenPods => f.write_str(
+                "its pods do not start, and it creates others only once they are deleted",
+            ),
         }
     }
 }

@@ -15,6 +15,7 @@ fn workload_status(revision: Option<&str>, progress: RolloutProgress) -> Workloa
         revision: revision.map(str::to_owned),
         progress,
         restart_blocker: None,
+        keeps_broken_pods: false,
         inject: None,
         resource_version: "1".into(),
     }
@@ -123,7 +124,7 @@ fn an_owner_on_which_a_restart_has_no_effect_is_not_restarted() {
     let blocked = OwnerRollout::next_state(None, &paused, REVISION, at(9));
 
     assert_eq!(blocked, OwnerRollout::Blocked(Blocker::NoEffect("it is paused")));
-    assert_eq!(blocked.clone().with_failing_sidecars(), blocked);
+    assert_eq!(blocked.clone().with_failing_sidecars(&paused), blocked);
 }
 
 #[test]
@@ -133,11 +134,16 @@ fn an_owner_that_is_stuck_because_of_its_outdated_sidecars_is_restarted() {
         let blocked = OwnerRollout::next_state(None, &status, REVISION, at(9));
 
         assert!(matches!(blocked, OwnerRollout::Blocked(_)));
-        assert_eq!(blocked.with_failing_sidecars(), OwnerRollout::Waiting);
+        assert_eq!(blocked.clone().with_failing_sidecars(&status), OwnerRollout::Waiting);
+        let ordered = WorkloadStatus { keeps_broken_pods: true, ..status };
+        assert_eq!(
+            blocked.with_failing_sidecars(&ordered),
+            OwnerRollout::Blocked(Blocker::BrokenPods)
+        );
     }
     let restarted = workload_status(Some(REVISION), RolloutProgress::Progressing);
     let rollout = OwnerRollout::next_state(None, &restarted, REVISION, at(5));
-    assert_eq!(rollout.with_failing_sidecars(), PROGRESSING);
+    assert_eq!(rollout.with_failing_sidecars(&restarted), PROGRESSING);
 }
 
 #[test]
