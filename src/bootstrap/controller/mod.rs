@@ -103,9 +103,8 @@ fn webhook_watch(
         configuration: webhook.configuration_name.clone(),
         namespace: settings.namespace.clone(),
     };
-    let host = webhook.host.clone();
-    WebhookWatch::new(client.clone(), names, queue.clone(), move || {
-        served.problem(&host, SystemWallClock.now())
+    WebhookWatch::new(client.clone(), names, queue.clone(), move |host| {
+        served.problem(host, SystemWallClock.now())
     })
 }
 

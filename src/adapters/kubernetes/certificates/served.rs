@@ -75,10 +75,10 @@ impl ServedCertificate {
         Some(x509::validity(leaf)?.not_after)
     }
 
-    /// Returns why API servers refuse the certificate of the webhook of `host` at `now`, since the Unix
-    /// epoch; `None` if they accept it.
+    /// Returns why API servers refuse the served certificate at `now`, since the Unix epoch; `None` if they
+    /// accept it. They reach the webhook as `host`; `None` if that is not known.
     #[must_use]
-    pub fn problem(&self, host: &str, now: Duration) -> Option<String> {
+    pub fn problem(&self, host: Option<&str>, now: Duration) -> Option<String> {
         let served = self.key.load();
         let Some(leaf) = served.as_ref().and_then(|served| served.cert.first()) else {
             return Some("no certificate is served".to_owned());
@@ -88,8 +88,8 @@ impl ServedCertificate {
         } else if self.valid_until().is_none_or(|until| until < now) {
             Some("the served certificate has expired".to_owned())
         } else {
-            let is_for_host = x509::holds_name(leaf, host);
-            (!is_for_host).then(|| format!("the served certificate is not for {host}"))
+            let refused = host.filter(|host| !x509::holds_name(leaf, host))?;
+            Some(format!("the served certificate is not for {refused}"))
         }
     }
 

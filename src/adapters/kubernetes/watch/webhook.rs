@@ -42,8 +42,8 @@ pub struct WebhookWatch {
     client: Client,
     names: WebhookObjectNames,
     changes: Arc<dyn ChangeHandler>,
-    /// Returns why API servers refuse the certificate that is served.
-    certificate_problem: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Returns why API servers that reach the webhook by this name refuse the served certificate.
+    certificate_problem: Box<dyn Fn(Option<&str>) -> Option<String> + Send + Sync>,
     state: Mutex<WebhookState>,
 }
 
@@ -75,13 +75,14 @@ struct Slice {
 
 impl WebhookWatch {
     /// Creates a watch that reports changes to `changes`, as a resync. `certificate_problem` returns why API
-    /// servers refuse the certificate that is served, if they do.
+    /// servers refuse the served certificate, if they do, given the name by which they reach the webhook, if
+    /// that is known.
     #[must_use]
     pub fn new(
         client: Client,
         names: WebhookObjectNames,
         changes: Arc<dyn ChangeHandler>,
-        certificate_problem: impl Fn() -> Option<String> + Send + Sync + 'static,
+        certificate_problem: impl Fn(Option<&str>) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         let (certificate_problem, state) = (Box::new(certificate_problem), Mutex::default());
         Self { client, names, changes, certificate_problem, state }
@@ -181,7 +182,8 @@ impl WebhookWatch {
             }
             ConfigurationState::Complete(service) => service.as_ref(),
         };
-        if let Some(problem) = (self.certificate_problem)() {
+        let host = service.map(|service| format!("{}.{}.svc", service.name, service.namespace));
+        if let Some(problem) = (self.certificate_problem)(host.as_deref()) {
             return Some(problem);
         }
         let service = service.filter(|service| service.namespace == *namespace)?;

@@ -71,7 +71,7 @@ impl TestOperator {
         let pods = Arc::new(pods);
         let names =
             WebhookObjectNames { configuration: "tracebuffer".into(), namespace: "ops".into() };
-        let webhook = WebhookWatch::new(server.client(), names, queue.clone(), || None);
+        let webhook = WebhookWatch::new(server.client(), names, queue.clone(), |_| None);
         let webhook = Arc::new(webhook);
         let cluster = Arc::new(KubeCluster::new(
             server.client(),

@@ -198,7 +198,7 @@ fn the_expiry_of_the_served_leaf_is_reported() {
 fn whatever_makes_api_servers_refuse_the_certificate_is_named() {
     let served = ServedCertificate::default();
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-    let problem = |now| served.problem(HOST, now);
+    let problem = |now| served.problem(Some(HOST), now);
     assert_eq!(problem(now).unwrap(), "no certificate is served");
 
     let tls = new_tls();
@@ -211,7 +211,8 @@ fn whatever_makes_api_servers_refuse_the_certificate_is_named() {
         problem(now + Duration::from_hours(24 * 3650)).unwrap(),
         "the served certificate has expired"
     );
-    let elsewhere = served.problem("other.observability.svc", now).unwrap();
+    assert_eq!(served.problem(None, now), None);
+    let elsewhere = served.problem(Some("other.observability.svc"), now).unwrap();
     assert_eq!(elsewhere, "the served certificate is not for other.observability.svc");
 }
 
