@@ -42,10 +42,12 @@ pub struct WebhookWatch {
     client: Client,
     names: WebhookObjectNames,
     changes: Arc<dyn ChangeHandler>,
-    /// Returns why API servers that reach the webhook by this name refuse the served certificate.
-    certificate_problem: Box<dyn Fn(Option<&str>) -> Option<String> + Send + Sync>,
+    certificate_problem: Box<CertificateProblem>,
     state: Mutex<WebhookState>,
 }
+
+/// Returns why API servers that reach the webhook by this name refuse the served certificate.
+type CertificateProblem = dyn Fn(Option<&str>) -> Option<String> + Send + Sync;
 
 #[derive(Default)]
 struct WebhookState {
