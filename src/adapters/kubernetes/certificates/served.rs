@@ -85,7 +85,7 @@ impl ServedCertificate {
         };
         if !self.is_trusted() {
             Some("the caBundle lacks the authority of the served certificate".to_owned())
-        } else if self.valid_until().is_none_or(|until| until < now) {
+        } else if x509::validity(leaf).is_none_or(|validity| validity.not_after < now) {
             Some("the served certificate has expired".to_owned())
         } else {
             let refused = host.filter(|host| !x509::holds_name(leaf, host))?;

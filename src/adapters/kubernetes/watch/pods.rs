@@ -109,7 +109,8 @@ impl PodCache {
         );
     }
 
-    /// Returns whether all pods and sidecars were listed, and the pods of every namespace that asks for sidecars.
+    /// Returns whether all pods and sidecars were listed, and the pods of every namespace that asks for
+    /// sidecars.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.health.is_synced()

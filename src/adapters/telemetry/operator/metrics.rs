@@ -126,8 +126,9 @@ impl ControllerMetrics {
 impl PodStats {
     fn metrics(&self) -> Vec<MetricFamily> {
         let missing = self.missing.iter();
-        let sum = |of: fn(&PodCounts) -> u32| {
-            MetricValue::Integer(self.counts.values().map(|counts| u64::from(of(counts))).sum())
+        let counted = |name, help, of: fn(&PodCounts) -> u32| {
+            let pods = self.counts.values().map(|counts| u64::from(of(counts))).sum();
+            gauge(name, help, MetricValue::Integer(pods))
         };
         vec![
             gauges(
@@ -137,25 +138,23 @@ impl PodStats {
                     .map(|(cause, pods)| (vec![("cause", *cause)], MetricValue::Integer(*pods)))
                     .collect(),
             ),
-            gauge(
+            counted(
                 "tracebuffer_outdated_pods",
                 "Pods whose sidecar is from before a change of its TraceBuffer",
-                sum(|counts| counts.outdated),
+                |counts| counts.outdated,
             ),
-            gauge(
+            counted(
                 "tracebuffer_current_pods",
                 "Pods whose sidecar is as its TraceBuffer says",
-                sum(|counts| counts.current),
+                |counts| counts.current,
             ),
-            gauge(
-                "tracebuffer_failing_pods",
-                "Pods whose sidecar does not run",
-                sum(|counts| counts.failing),
-            ),
-            gauge(
+            counted("tracebuffer_failing_pods", "Pods whose sidecar does not run", |counts| {
+                counts.failing
+            }),
+            counted(
                 "tracebuffer_bypassing_pods",
                 "Pods with a sidecar that the traces of a container do not reach",
-                sum(|counts| counts.bypassing),
+                |counts| counts.bypassing,
             ),
         ]
     }

@@ -39,7 +39,8 @@ pub(super) struct EventDedup {
     owners: HashSet<EventKey>,
     /// By workload, with the time of publication.
     workloads: HashMap<EventKey, Instant>,
-    /// Whether a first audit was made. It records events about the creation of pods without publishing them.
+    /// Whether a first audit was made. It records events about the creation of pods without publishing
+    /// them.
     is_primed: bool,
 }
 
@@ -69,8 +70,7 @@ impl EventKey {
 
     /// Returns the key for the owner of a pod, or for the pod itself if it has none.
     fn of(pod: &PodSnapshot, event: &WorkloadEvent) -> Self {
-        let uid = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid);
-        Self::new(&pod.key.namespace, uid, event)
+        Self::new(&pod.key.namespace, pod.owner_uid(), event)
     }
 }
 

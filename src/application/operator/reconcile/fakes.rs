@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use self::objects::facts;
 pub(super) use self::objects::{
-    image_pull_failure, injected_pod, key, limits, missing_pod, secret, skipped_pod, snapshot,
-    text, workload_status,
+    image_pull_failure, injected_pod, key, limits, missing_pod, restarting, secret, skipped_pod,
+    snapshot, text, workload_status,
 };
 use super::queue::WorkQueue;
 use super::{ReconcileContext, Reconciler};
@@ -82,6 +82,11 @@ impl Drop for Harness {
     fn drop(&mut self) {
         self.running.abort();
     }
+}
+
+/// Lets this time pass.
+pub(super) async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
 }
 
 impl Harness {

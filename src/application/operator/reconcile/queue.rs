@@ -149,8 +149,7 @@ impl WorkQueue {
 impl QueueState {
     fn add_loss(&mut self, pod: &PodSnapshot, ledger: &FinalLedger) {
         if self.is_open && self.losses.len() < MAX_LOSSES {
-            let owner = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid);
-            let key = (pod.key.namespace.clone(), owner.clone());
+            let key = (pod.key.namespace.clone(), pod.owner_uid().to_owned());
             self.losses.entry(key).or_insert_with(|| (pod.clone(), *ledger));
         }
     }

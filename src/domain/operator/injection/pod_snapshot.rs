@@ -22,6 +22,15 @@ pub struct PodSnapshot {
     pub is_terminating: bool,
 }
 
+impl PodSnapshot {
+    /// Returns the UID of its owner, or its own if it has none: pods with the same one are told about
+    /// together.
+    #[must_use]
+    pub fn owner_uid(&self) -> &str {
+        self.owner.as_ref().map_or(&self.uid, |owner| &owner.uid)
+    }
+}
+
 /// The object that controls another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {

@@ -105,8 +105,7 @@ impl WorkloadEvent {
             pod.key.name,
             ledger.delivered()
         );
-        let owner = pod.owner.as_ref().map_or(&pod.uid, |owner| &owner.uid);
-        Self::new(true, "SpansLost", owner, &message)
+        Self::new(true, "SpansLost", pod.owner_uid(), &message)
     }
 
     /// Returns the event for what the webhook warned of when it injected a pod; `None` without a warning.

@@ -136,16 +136,16 @@ impl PodGroups {
             findings.push(SECTION.skipped("unknown", message));
         }
         let explain = "see `tracebuffer explain pod NAME -n NAMESPACE`";
+        let describe = |pods: &[String], what: &str| {
+            format!("{} {what}: {}", pluralize(pods.len(), "pod"), join_names(pods))
+        };
         if !self.failing.is_empty() {
-            let (pods, names) = (pluralize(self.failing.len(), "pod"), join_names(&self.failing));
-            let message = format!("{pods} whose sidecar does not run: {names}");
+            let message = describe(&self.failing, "whose sidecar does not run");
             findings.push(SECTION.failed("failing", message, explain));
         }
         let mut add = |name: &str, pods: &[String], what: &str, remedy: &str| {
             if !pods.is_empty() {
-                let message =
-                    format!("{} {what}: {}", pluralize(pods.len(), "pod"), join_names(pods));
-                findings.push(SECTION.warning(name, message, remedy));
+                findings.push(SECTION.warning(name, describe(pods, what), remedy));
             }
         };
         let missing = "asking for a sidecar, for which the webhook was not called";
@@ -155,9 +155,9 @@ impl PodGroups {
         let disallowed = "with the sidecar of a TraceBuffer that no longer allows their namespace";
         let remedy = "extend its allowedNamespaces; recreated pods get no sidecar";
         add("not allowed", &self.disallowed, disallowed, remedy);
-        let orphaned = "whose TraceBuffer was deleted; their sidecars keep running";
         let bypassing = "with a container whose traces do not reach the sidecar";
         add("bypassing", &self.bypassing, bypassing, explain);
+        let orphaned = "whose TraceBuffer was deleted; their sidecars keep running";
         add("orphaned", &self.orphaned, orphaned, "recreate the TraceBuffer or the pods");
         findings
     }

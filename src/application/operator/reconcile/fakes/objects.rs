@@ -1,6 +1,7 @@
 //! The objects of the tests.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use crate::domain::limits::BufferLimits;
 use crate::domain::limits_text;
@@ -13,7 +14,7 @@ use crate::domain::operator::object_key::ObjectKey;
 use crate::domain::operator::reconcile::managed_pod::SidecarFailure;
 use crate::domain::operator::reconcile::rollout::{RolloutProgress, WorkloadStatus};
 use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    DesiredSidecar, Reference, ReferenceKind, TraceBufferSnapshot,
+    DesiredSidecar, Reference, ReferenceKind, RolloutPolicy, TraceBufferSnapshot,
 };
 
 pub(in crate::application::operator::reconcile) fn key(namespace: &str, name: &str) -> ObjectKey {
@@ -53,6 +54,16 @@ pub(in crate::application::operator::reconcile) fn snapshot() -> TraceBufferSnap
         rollout: None,
         status: None,
     }
+}
+
+/// The same with this hash, which restarts one owner at a time with `interval` between them.
+pub(in crate::application::operator::reconcile) fn restarting(
+    hash: &str,
+    interval: Duration,
+) -> TraceBufferSnapshot {
+    let policy = RolloutPolicy { max_concurrent: 1, interval };
+    let desired = DesiredSidecar { hash: hash.into(), limits: limits(100) };
+    TraceBufferSnapshot { sidecar: Ok(desired), rollout: Some(policy), ..snapshot() }
 }
 
 pub(in crate::application::operator::reconcile) fn secret(name: &str) -> Reference {

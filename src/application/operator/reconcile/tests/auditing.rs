@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::application::operator::reconcile::fakes::{
-    Harness, RecordedWrite, injected_pod, key, limits, missing_pod, skipped_pod, snapshot,
+    Harness, RecordedWrite, injected_pod, key, limits, missing_pod, seconds, skipped_pod, snapshot,
 };
 use crate::domain::operator::injection::consent::AllowedNamespaces;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
@@ -13,10 +13,6 @@ use crate::domain::operator::reconcile::trace_buffer_snapshot::{
 };
 use crate::ports::operator::cluster::ClusterError;
 use crate::ports::operator::pods::ChangeHandler;
-
-async fn seconds(seconds: u64) {
-    sleep(Duration::from_secs(seconds)).await;
-}
 
 fn event(workload: &str, reason: &'static str, dedup_key: &str) -> (String, &'static str, String) {
     (workload.to_owned(), reason, dedup_key.to_owned())

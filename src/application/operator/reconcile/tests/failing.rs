@@ -2,26 +2,19 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use crate::application::operator::reconcile::fakes::{
-    Harness, RecordedWrite, image_pull_failure, injected_pod, key, snapshot, workload_status,
+    Harness, RecordedWrite, image_pull_failure, injected_pod, key, restarting, seconds, snapshot,
+    workload_status,
 };
 use crate::domain::final_ledger::{FinalLedger, LossReason};
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::injection::status::{InjectedSidecar, InjectionStatus};
 use crate::domain::operator::reconcile::rollout::RolloutProgress::{Complete, Progressing};
 use crate::domain::operator::reconcile::sidecar_state::injected_sidecar;
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    DesiredSidecar, RolloutPolicy, TraceBufferSnapshot,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
 use crate::domain::operator::reconcile::trace_buffer_status::PodCounts;
 use crate::ports::operator::cluster::Cluster;
 use crate::ports::operator::pods::ChangeHandler;
-
-async fn seconds(seconds: u64) {
-    sleep(Duration::from_secs(seconds)).await;
-}
 
 /// A pod with a warning about a container that bypasses the sidecar.
 fn warned_pod(name: &str, owner: &str) -> PodSnapshot {
@@ -30,14 +23,6 @@ fn warned_pod(name: &str, owner: &str) -> PodSnapshot {
     let warnings = vec!["the traces of container \"a\" bypass the buffer".to_owned()];
     let status = InjectedSidecar { is_bypassed: true, warnings, ..injected };
     PodSnapshot { status: Some(InjectionStatus::Injected(status)), ..pod }
-}
-
-/// `shop/traces` with this hash, which restarts owners.
-fn restarting(hash: &str) -> TraceBufferSnapshot {
-    let policy = RolloutPolicy { max_concurrent: 1, interval: Duration::ZERO };
-    let limits = snapshot().sidecar.unwrap().limits;
-    let sidecar = Ok(DesiredSidecar { hash: hash.into(), limits });
-    TraceBufferSnapshot { sidecar, rollout: Some(policy), ..snapshot() }
 }
 
 /// The reason and the message of condition `RolledOut`.
@@ -104,14 +89,15 @@ async fn what_the_webhook_warned_of_is_counted_and_an_event_on_the_owner() {
 #[tokio::test(start_paused = true)]
 async fn a_changed_trace_buffer_is_never_rolled_out_before_its_workloads_were_read() {
     let pod = injected_pod("a1", "a-1", "h1");
-    let harness = Harness::with_leader(&[restarting("h1")], &[pod]).await;
+    let harness = Harness::with_leader(&[restarting("h1", Duration::ZERO)], &[pod]).await;
     seconds(10).await;
     assert_eq!(rolled_out(&harness).0, "Complete");
     let _ = harness.cluster.writes();
 
     let before = harness.cluster.status(&key("shop", "traces"));
     harness.cluster.set_workload("a", workload_status(None, Complete));
-    let changed = TraceBufferSnapshot { generation: 2, status: before, ..restarting("h2") };
+    let changed =
+        TraceBufferSnapshot { generation: 2, status: before, ..restarting("h2", Duration::ZERO) };
     harness.cluster.put_trace_buffer(changed);
     seconds(2).await;
 
@@ -130,11 +116,11 @@ fn reason_in_status(write: RecordedWrite) -> Option<String> {
 #[tokio::test(start_paused = true)]
 async fn a_restart_that_is_refused_is_told_in_the_status() {
     let pod = injected_pod("a1", "a-1", "h1");
-    let harness = Harness::with_leader(&[restarting("h1")], &[pod]).await;
+    let harness = Harness::with_leader(&[restarting("h1", Duration::ZERO)], &[pod]).await;
     harness.cluster.set_workload("a", workload_status(None, Complete));
     harness.cluster.reject_restarts();
 
-    harness.cluster.put_trace_buffer(restarting("h2"));
+    harness.cluster.put_trace_buffer(restarting("h2", Duration::ZERO));
     seconds(30).await;
 
     assert_eq!(rolled_out(&harness), ("Failing".to_owned(), "refused".to_owned()));
@@ -143,9 +129,10 @@ async fn a_restart_that_is_refused_is_told_in_the_status() {
 #[tokio::test(start_paused = true)]
 async fn a_corrected_trace_buffer_restarts_an_owner_that_its_mistake_has_stuck() {
     let pod = injected_pod("a1", "a-1", "h1");
-    let harness = Harness::with_leader(&[restarting("h1")], std::slice::from_ref(&pod)).await;
+    let harness =
+        Harness::with_leader(&[restarting("h1", Duration::ZERO)], std::slice::from_ref(&pod)).await;
     harness.cluster.set_workload("a", workload_status(None, Progressing));
-    harness.cluster.put_trace_buffer(restarting("h2"));
+    harness.cluster.put_trace_buffer(restarting("h2", Duration::ZERO));
     seconds(60).await;
     assert_eq!(harness.cluster.restarts(), [], "its own rollout is in progress");
     let (reason, message) = rolled_out(&harness);
@@ -167,12 +154,12 @@ async fn a_corrected_trace_buffer_restarts_an_owner_that_its_mistake_has_stuck()
 #[tokio::test(start_paused = true)]
 async fn a_paused_owner_is_named_in_the_status() {
     let pod = injected_pod("a1", "a-1", "h1");
-    let harness = Harness::with_leader(&[restarting("h1")], &[pod]).await;
+    let harness = Harness::with_leader(&[restarting("h1", Duration::ZERO)], &[pod]).await;
     let mut paused = workload_status(None, Complete);
     paused.restart_blocker = Some("it is paused");
     harness.cluster.set_workload("a", paused);
 
-    harness.cluster.put_trace_buffer(restarting("h2"));
+    harness.cluster.put_trace_buffer(restarting("h2", Duration::ZERO));
     seconds(60).await;
 
     let (reason, message) = rolled_out(&harness);

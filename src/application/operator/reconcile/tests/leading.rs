@@ -1,18 +1,10 @@
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::sleep;
-
 use crate::application::operator::reconcile::fakes::{
-    FakeCluster, Harness, RecordedWrite, injected_pod, key, missing_pod, snapshot,
+    FakeCluster, Harness, RecordedWrite, injected_pod, key, missing_pod, seconds, snapshot,
 };
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
-
-async fn seconds(seconds: u64) {
-    sleep(Duration::from_secs(seconds)).await;
-}
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_before_this_replica_leads() {

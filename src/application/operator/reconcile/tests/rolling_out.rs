@@ -1,32 +1,22 @@
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use crate::application::operator::reconcile::fakes::{
-    FakeCluster, Harness, injected_pod, key, limits, snapshot, workload_status,
+    FakeCluster, Harness, injected_pod, key, restarting, seconds, workload_status,
 };
 use crate::domain::operator::injection::consent::{AllowedNamespaces, CredentialUse};
 use crate::domain::operator::injection::facts::NamespaceFacts;
 use crate::domain::operator::injection::pod_snapshot::PodSnapshot;
 use crate::domain::operator::reconcile::rollout::RolloutProgress::{Complete, Failed, Progressing};
 use crate::domain::operator::reconcile::rollout::WorkloadStatus;
-use crate::domain::operator::reconcile::trace_buffer_snapshot::{
-    DesiredSidecar, RolloutPolicy, TraceBufferSnapshot,
-};
+use crate::domain::operator::reconcile::trace_buffer_snapshot::TraceBufferSnapshot;
 use crate::domain::operator::reconcile::trace_buffer_status::PodCounts;
 use crate::ports::operator::cluster::ClusterError;
 
 const REVISION: &str = "h2-100";
 
-async fn seconds(seconds: u64) {
-    sleep(Duration::from_secs(seconds)).await;
-}
-
-/// `shop/traces` with this hash, which restarts one owner at a time with 20 s between them.
+/// `shop/traces` with this hash, with 20 s between restarts.
 fn with_hash(hash: &str) -> TraceBufferSnapshot {
-    let policy = RolloutPolicy { max_concurrent: 1, interval: Duration::from_secs(20) };
-    let desired = DesiredSidecar { hash: hash.into(), limits: limits(100) };
-    TraceBufferSnapshot { sidecar: Ok(desired), rollout: Some(policy), ..snapshot() }
+    restarting(hash, Duration::from_secs(20))
 }
 
 /// A cluster in which the owners `a` and `b` have outdated pods.

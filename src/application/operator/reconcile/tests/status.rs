@@ -3,8 +3,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::application::operator::reconcile::fakes::{
-    Harness, RecordedWrite, injected_pod, key, limits, missing_pod, secret, skipped_pod, snapshot,
-    text,
+    Harness, RecordedWrite, injected_pod, key, limits, missing_pod, seconds, secret, skipped_pod,
+    snapshot, text,
 };
 use crate::domain::operator::injection::consent::AllowedNamespaces;
 use crate::domain::operator::injection::facts::NamespaceFacts;
@@ -32,10 +32,6 @@ fn condition<'a>(status: &'a Status, kind: &str) -> &'a Condition {
 fn with_limits(max_bytes: u64) -> TraceBufferSnapshot {
     let desired = DesiredSidecar { hash: "h1".into(), limits: limits(max_bytes) };
     TraceBufferSnapshot { sidecar: Ok(desired), generation: 2, ..snapshot() }
-}
-
-async fn seconds(seconds: u64) {
-    sleep(Duration::from_secs(seconds)).await;
 }
 
 #[tokio::test(start_paused = true)]
