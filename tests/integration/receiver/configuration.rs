@@ -150,6 +150,15 @@ async fn limits_from_a_file_apply_while_it_runs_and_an_invalid_file_changes_noth
             .receiver
             .wait_for_metrics(move |m| m.sum::<i64>("tracebuffer_buffer_spans", &[]) == spans)
     };
+    // The log is written after what it tells has taken effect.
+    let receiver = &pipeline.receiver;
+    let logged = |text: &'static str, times| {
+        within_timeout(text, async move {
+            while receiver.log().matches(text).count() < times {
+                sleep(Duration::from_millis(5)).await;
+            }
+        })
+    };
     // The receiver starts without the file.
     assert!(pipeline.receiver.log().contains("No such file"), "{}", pipeline.receiver.log());
     pipeline.send(10, 3).await;
@@ -159,12 +168,7 @@ async fn limits_from_a_file_apply_while_it_runs_and_an_invalid_file_changes_noth
     assert_eq!(dropped_spans(&metrics, "overflow"), 18);
 
     volume.put(&[("limits", "max_spans=none\n")]);
-    within_timeout("the warning", async {
-        while !pipeline.receiver.log().contains("max_spans is \"none\"") {
-            sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    logged("max_spans is \"none\"", 1).await;
     let limits = pipeline.receiver.debug().await["limits"].clone();
     assert_eq!(
         (limits["max_spans"].clone(), limits["max_bytes"].clone()),
@@ -173,6 +177,7 @@ async fn limits_from_a_file_apply_while_it_runs_and_an_invalid_file_changes_noth
 
     volume.put(&[("limits", "max_spans=5\n")]);
     held(5).await;
+    logged("limits changed", 2).await;
     let log = pipeline.receiver.log();
     assert_eq!(log.matches("limits changed").count(), 2, "{log}");
 }
